@@ -1,0 +1,15 @@
+module github.com/npmauth/npmauth
+
+go 1.26.0
+
+require (
+	github.com/pquerna/otp v1.5.0
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/crypto v0.58.0
+)
+
+require (
+	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

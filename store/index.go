@@ -1,0 +1,270 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The rows of an index lie beside the records, under <table>.<index>/. No name
+// has a dot or a slash and no escaped text has a slash, so that no row can be
+// taken for a record or for the row of another value:
+//
+//	<table>.<index>/<value>          of a Unique, whose value is the id
+//	<table>.<index>/<value>/<id>     of an Index, whose value is empty
+
+// index is what Unique and Index have in common.
+type index[T any] struct {
+	name   string
+	of     func(*T) string
+	unique bool
+}
+
+// A Unique is a field of a table's records that no two of them share.
+type Unique[T any] struct {
+	t  *Table[T]
+	ix *index[T]
+}
+
+// An Index finds the records of a table by a field.
+type Index[T any] struct {
+	t  *Table[T]
+	ix *index[T]
+}
+
+// Unique declares that no two records may have the same value of, and returns
+// the handle to find them by it. Records for which of returns "" are not
+// indexed. It panics if name is unusable or taken, and must not be called after
+// t was used.
+func (t *Table[T]) Unique(name string, of func(*T) string) *Unique[T] {
+	return &Unique[T]{t, t.index(name, of, true)}
+}
+
+// Index declares an index on the value of, and returns the handle to list
+// records by it. Otherwise it is like Unique.
+func (t *Table[T]) Index(name string, of func(*T) string) *Index[T] {
+	return &Index[T]{t, t.index(name, of, false)}
+}
+
+func (t *Table[T]) index(name string, of func(*T) string, unique bool) *index[T] {
+	if !validName(name) || of == nil {
+		panic(fmt.Sprintf("store: table %s: index %q", t.name, name))
+	}
+	for _, ix := range t.indexes {
+		if ix.name == name {
+			panic(fmt.Sprintf("store: table %s: two indexes %q", t.name, name))
+		}
+	}
+	ix := &index[T]{name, of, unique}
+	t.indexes = append(t.indexes, ix)
+	return ix
+}
+
+// prefix is how the keys of the rows for value begin; a Unique's row ends there.
+func (t *Table[T]) prefix(ix *index[T], value string) string {
+	p := t.name + "." + ix.name + "/" + escape(value)
+	if !ix.unique {
+		p += "/"
+	}
+	return p
+}
+
+// A row is one index entry of a record.
+type row struct {
+	key    string
+	unique bool
+}
+
+// rows returns the index entries that v must have.
+func (t *Table[T]) rows(v *T) []row {
+	var rows []row
+	for _, ix := range t.indexes {
+		value := ix.of(v)
+		if value == "" {
+			continue
+		}
+		key := t.prefix(ix, value)
+		if !ix.unique {
+			key += escape(t.id(v))
+		}
+		rows = append(rows, row{key, ix.unique})
+	}
+	return rows
+}
+
+// move turns the entries old of the record id into now. Entries that stay are
+// written again only if their expiry changed.
+func (t *Table[T]) move(ctx context.Context, tx *Tx, old, now []row, id string, expires time.Time, rewrite bool) error {
+	for _, r := range old {
+		if !hasRow(now, r.key) {
+			tx.Delete(r.key) // ours as long as the record says so, and that is checked
+		}
+	}
+	for _, r := range now {
+		var value []byte
+		if r.unique {
+			value = []byte(id)
+		}
+		switch {
+		case hasRow(old, r.key):
+			if rewrite {
+				tx.Put(r.key, value, expires)
+			}
+		case r.unique:
+			if err := t.claim(ctx, tx, r.key, value, expires); err != nil {
+				return err
+			}
+		default:
+			tx.Put(r.key, value, expires)
+		}
+	}
+	return nil
+}
+
+func hasRow(rows []row, key string) bool {
+	for i := range rows {
+		if rows[i].key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// claim writes the row of a Unique. The first run only asserts that the row is
+// absent, unless the Tx knows better; the next looks, and takes over a row whose
+// record is gone: a record that expired may be swept before its rows.
+func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, expires time.Time) error {
+	if !tx.rerun && !tx.knows(key) {
+		tx.Create(key, id, expires)
+		return nil
+	}
+	it, err := getOne(ctx, tx, key)
+	if err != nil {
+		return err
+	}
+	if it.Exists() {
+		owner, err := t.item(ctx, tx, string(it.Value))
+		if err != nil {
+			return err
+		}
+		if owner.Exists() {
+			return ErrExists
+		}
+	}
+	tx.Put(key, id, expires)
+	return nil
+}
+
+// Get returns the record that has this value, or [ErrNotFound].
+func (u *Unique[T]) Get(ctx context.Context, r Reader, value string) (*T, error) {
+	key := u.t.prefix(u.ix, value)
+	if value == "" || validKey(key) != nil {
+		return nil, ErrNotFound
+	}
+	it, err := getOne(ctx, r, key)
+	if err != nil {
+		return nil, err
+	}
+	for range 3 {
+		if !it.Exists() {
+			return nil, ErrNotFound
+		}
+		v, err := u.t.Get(ctx, r, string(it.Value))
+		if err == nil && u.ix.of(v) == value {
+			return v, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		// Either the value moved between the two reads, or the record expired
+		// and was swept before its row. If the row is still the same, it was
+		// all the while.
+		again, err := u.again(ctx, r, it)
+		if err != nil {
+			return nil, err
+		}
+		if again.Revision == it.Revision {
+			return nil, ErrNotFound
+		}
+		it = again
+	}
+	return nil, fmt.Errorf("%w: table %s: %s changes all the time", ErrConflict, u.t.name, u.ix.name)
+}
+
+// again reads the row it again.
+func (u *Unique[T]) again(ctx context.Context, r Reader, it Item) (Item, error) {
+	tx, ok := r.(*Tx)
+	if !ok {
+		return getOne(ctx, r, it.Key)
+	}
+	// A Tx reads each key once. If the store has another row by now, this run
+	// is lost whatever its function makes of it.
+	if tx.write(it.Key) != nil {
+		return it, nil
+	}
+	now, err := getOne(ctx, tx.s, it.Key)
+	if err != nil {
+		return Item{}, err
+	}
+	if now.Revision != it.Revision {
+		tx.torn = true
+		return Item{}, fmt.Errorf("%w: read at two moments", ErrConflict)
+	}
+	return it, nil
+}
+
+// List returns records that have this value, in the order of their keys, from
+// the id after on ("" begins with the first). It reads up to limit index
+// entries (1 to [MaxLimit]); next is where to go on, "" at the end. A page may
+// hold fewer records, since one that changes meanwhile is left out.
+//
+// In a [Tx] every record listed is a precondition and counts against [MaxOps].
+func (x *Index[T]) List(ctx context.Context, r Reader, value, after string, limit int) (vs []*T, next string, err error) {
+	prefix := x.t.prefix(x.ix, value)
+	from := ""
+	if after != "" {
+		from = prefix + escape(after)
+	}
+	if err := ValidateList("", "", limit); err != nil {
+		return nil, "", err
+	}
+	if value == "" || ValidateList(prefix, from, limit) != nil {
+		return nil, "", nil // too long for a key: nothing is stored under it
+	}
+	rows, err := r.List(ctx, prefix, from, limit)
+	if err != nil || len(rows) == 0 {
+		return nil, "", err
+	}
+	keys := make([]string, len(rows))
+	for i, it := range rows {
+		id, ok := unescape(strings.TrimPrefix(it.Key, prefix))
+		if !ok {
+			return nil, "", fmt.Errorf("%w: table %s: index %s has a row that names no record", ErrSchema, x.t.name, x.ix.name)
+		}
+		keys[i] = x.t.Key(id)
+		next = id
+	}
+	if len(rows) < limit {
+		next = ""
+	}
+	items, err := r.Get(ctx, keys...)
+	if err != nil {
+		return nil, "", err
+	}
+	vs = make([]*T, 0, len(items))
+	for _, it := range items {
+		if !it.Exists() {
+			continue
+		}
+		v, err := x.t.Decode(it)
+		if err != nil {
+			return nil, "", err
+		}
+		if x.ix.of(v) == value {
+			vs = append(vs, v)
+		}
+	}
+	return vs, next, nil
+}

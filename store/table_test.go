@@ -1,0 +1,335 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+type person struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name,omitempty"`
+	Team    string    `json:"team,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+var (
+	people = store.NewTable("person", 2, func(p *person) string { return p.ID }).
+		Expiring(func(p *person) time.Time { return p.Expires })
+	byName = people.Unique("name", func(p *person) string { return p.Name })
+	byTeam = people.Index("team", func(p *person) string { return p.Team })
+)
+
+func insert(t *testing.T, s store.Store, p person) error {
+	t.Helper()
+	return store.Transact(t.Context(), s, func(tx *store.Tx) error { return people.Insert(t.Context(), tx, &p) })
+}
+
+func update(t *testing.T, s store.Store, id string, fn func(*person) error) error {
+	t.Helper()
+	return store.Transact(t.Context(), s, func(tx *store.Tx) error {
+		_, err := people.Update(t.Context(), tx, id, fn)
+		return err
+	})
+}
+
+func keys(t *testing.T, r store.Reader) []string {
+	t.Helper()
+	items, err := r.List(t.Context(), "", "", store.MaxLimit)
+	require.NoError(t, err)
+	var ks []string
+	for _, it := range items {
+		ks = append(ks, it.Key)
+	}
+	return ks
+}
+
+func team(t *testing.T, r store.Reader, name string) []string {
+	t.Helper()
+	vs, next, err := byTeam.List(t.Context(), r, name, "", store.MaxLimit)
+	require.NoError(t, err)
+	assert.Empty(t, next)
+	var ids []string
+	for _, p := range vs {
+		ids = append(ids, p.ID)
+	}
+	return ids
+}
+
+func TestTableLifeOfARecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, m := t.Context(), store.NewMemory()
+		jane := person{ID: "1", Name: "jane", Team: "core", Expires: time.Now().Add(time.Hour)}
+		require.NoError(t, insert(t, m, jane))
+		assert.Equal(t, []string{"person.name/jane", "person.team/core/1", "person/1"}, keys(t, m))
+		for _, k := range keys(t, m) {
+			assert.True(t, jane.Expires.Equal(get(t, m, k).Expires), k)
+		}
+
+		got, err := people.Get(ctx, m, "1")
+		require.NoError(t, err)
+		assert.Equal(t, "jane", got.Name)
+		got, err = byName.Get(ctx, m, "jane")
+		require.NoError(t, err)
+		assert.Equal(t, "1", got.ID)
+		assert.Equal(t, []string{"1"}, team(t, m, "core"))
+
+		assert.ErrorIs(t, insert(t, m, person{ID: "1"}), store.ErrExists, "id")
+		assert.ErrorIs(t, insert(t, m, person{ID: "2", Name: "jane"}), store.ErrExists, "unique value")
+
+		require.NoError(t, update(t, m, "1", func(p *person) error {
+			p.Name, p.Team, p.Expires = "joan", "", time.Time{}
+			return nil
+		}))
+		assert.Equal(t, []string{"person.name/joan", "person/1"}, keys(t, m))
+		assert.True(t, get(t, m, "person.name/joan").Expires.IsZero())
+		_, err = byName.Get(ctx, m, "jane")
+		assert.ErrorIs(t, err, store.ErrNotFound)
+		require.NoError(t, insert(t, m, person{ID: "2", Name: "jane"}), "the name is free again")
+		assert.ErrorIs(t, update(t, m, "2", func(p *person) error { p.Name = "joan"; return nil }), store.ErrExists)
+
+		for _, id := range []string{"1", "2"} {
+			require.NoError(t, store.Transact(ctx, m, func(tx *store.Tx) error { return people.Delete(ctx, tx, id) }))
+		}
+		assert.Empty(t, keys(t, m))
+		assert.ErrorIs(t, update(t, m, "1", func(*person) error { return nil }), store.ErrNotFound)
+		assert.ErrorIs(t, store.Transact(ctx, m, func(tx *store.Tx) error { return people.Delete(ctx, tx, "1") }), store.ErrNotFound)
+	})
+}
+
+func TestTableExpiryMovesRows(t *testing.T) {
+	m := store.NewMemory()
+	at := time.Unix(1e9, 0)
+	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane", Team: "core", Expires: at}))
+	require.NoError(t, update(t, m, "1", func(p *person) error { p.Expires = at.Add(time.Hour); return nil }))
+	for _, k := range keys(t, m) {
+		assert.True(t, at.Add(time.Hour).Equal(get(t, m, k).Expires), k)
+	}
+}
+
+func TestTableUpdateWithoutChangeWritesNothing(t *testing.T) {
+	m := store.NewMemory()
+	require.NoError(t, insert(t, m, person{ID: "1", Expires: time.Unix(1e9, 123)}))
+	before := get(t, m, people.Key("1")).Revision
+	require.NoError(t, update(t, m, "1", func(*person) error { return nil }))
+	assert.Equal(t, before, get(t, m, people.Key("1")).Revision)
+}
+
+func TestTableUpdateRefusals(t *testing.T) {
+	m := store.NewMemory()
+	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane"}))
+	boom := errors.New("boom")
+	assert.Equal(t, boom, update(t, m, "1", func(p *person) error { p.Name = "x"; return boom }))
+	assert.ErrorIs(t, update(t, m, "1", func(p *person) error { p.ID = "2"; return nil }), store.ErrInvalid)
+	got, err := people.Get(t.Context(), m, "1")
+	require.NoError(t, err)
+	assert.Equal(t, "jane", got.Name)
+	assert.ErrorIs(t, insert(t, m, person{}), store.ErrInvalid, "no id")
+	assert.ErrorIs(t, insert(t, m, person{ID: strings.Repeat("x", 600)}), store.ErrInvalid, "long id")
+	assert.ErrorIs(t, insert(t, m, person{ID: "2", Name: strings.Repeat("x", 600)}), store.ErrInvalid, "long value")
+}
+
+func TestTableUpsert(t *testing.T) {
+	ctx, m := t.Context(), store.NewMemory()
+	for i := range 3 {
+		require.NoError(t, store.Transact(ctx, m, func(tx *store.Tx) error {
+			_, err := people.Upsert(ctx, tx, "1", func(p *person, found bool) error {
+				assert.Equal(t, i > 0, found)
+				p.ID, p.Name, p.Team = "1", "jane", fmt.Sprint("t", i)
+				return nil
+			})
+			return err
+		}))
+	}
+	assert.Equal(t, []string{"person.name/jane", "person.team/t2/1", "person/1"}, keys(t, m))
+	err := store.Transact(ctx, m, func(tx *store.Tx) error {
+		_, err := people.Upsert(ctx, tx, "2", func(p *person, _ bool) error { p.ID = "3"; return nil })
+		return err
+	})
+	assert.ErrorIs(t, err, store.ErrInvalid)
+}
+
+func TestTableSeveralWritesInOneTx(t *testing.T) {
+	ctx, m := t.Context(), store.NewMemory()
+	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane"}))
+	require.NoError(t, store.Transact(ctx, m, func(tx *store.Tx) error {
+		if err := people.Delete(ctx, tx, "1"); err != nil {
+			return err
+		}
+		if err := people.Insert(ctx, tx, &person{ID: "2", Name: "jane"}); err != nil {
+			return err
+		}
+		got, err := byName.Get(ctx, tx, "jane")
+		require.NoError(t, err)
+		assert.Equal(t, "2", got.ID, "reads its writes")
+		_, err = people.Update(ctx, tx, "2", func(p *person) error { p.Team = "core"; return nil })
+		return err
+	}))
+	assert.Equal(t, []string{"person.name/jane", "person.team/core/2", "person/2"}, keys(t, m))
+
+	err := store.Transact(ctx, m, func(tx *store.Tx) error {
+		if _, err := byName.Get(ctx, tx, "jane"); err != nil {
+			return err
+		}
+		err := people.Insert(ctx, tx, &person{ID: "3", Name: "jane"})
+		assert.ErrorIs(t, err, store.ErrExists, "what the Tx has read is not asked again")
+		return err
+	})
+	assert.ErrorIs(t, err, store.ErrExists)
+}
+
+func TestTableDecodeIsStrict(t *testing.T) {
+	for _, tt := range []struct{ name, value string }{
+		{"empty", ``},
+		{"not JSON", `x`},
+		{"null", `null`},
+		{"no envelope", `{"id":"1"}`},
+		{"higher schema", `{"v":3,"d":{"id":"1"}}`},
+		{"higher schema with a field of it", `{"v":3,"d":{"id":"1","new":1}}`},
+		{"schema 0", `{"v":0,"d":{"id":"1"}}`},
+		{"negative schema", `{"v":-1,"d":{"id":"1"}}`},
+		{"no data", `{"v":2}`},
+		{"null data", `{"v":2,"d":null}`},
+		{"unknown field", `{"v":2,"d":{"id":"1","admin":true}}`},
+		{"wrong type", `{"v":2,"d":{"id":1}}`},
+		{"trailing data", `{"v":2,"d":{"id":"1"}}{}`},
+		{"trailing data inside", `{"v":2,"d":{"id":"1"}{}}`},
+		{"trailing brace", `{"v":2,"d":{"id":"1"}}}`},
+		{"cut short", `{"v":2,"d":{"id":"1"}`},
+		{"another's record", `{"v":2,"d":{"id":"2"}}`},
+		{"envelope with more", `{"v":2,"d":{"id":"1"},"d":{"id":"1"}}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := people.Decode(store.Item{Key: "person/1", Value: []byte(tt.value), Revision: 1})
+			assert.ErrorIs(t, err, store.ErrSchema)
+		})
+	}
+	t.Run("lower schema", func(t *testing.T) {
+		p, err := people.Decode(store.Item{Key: "person/1", Value: []byte(`{"v":1,"d":{"id":"1"}}`), Revision: 1})
+		require.NoError(t, err)
+		assert.Equal(t, "1", p.ID)
+	})
+	t.Run("absent", func(t *testing.T) {
+		_, err := people.Decode(store.Item{Key: "person/1"})
+		assert.ErrorIs(t, err, store.ErrNotFound)
+	})
+	t.Run("an error quotes no value", func(t *testing.T) {
+		_, err := people.Decode(store.Item{Key: "person/1", Value: []byte(`{"v":2,"d":{"id":"1","expires":"hunter2"}}`), Revision: 1})
+		require.ErrorIs(t, err, store.ErrSchema)
+		assert.NotContains(t, err.Error(), "hunter2")
+	})
+}
+
+func TestTableKeys(t *testing.T) {
+	seen := map[string]string{}
+	for _, id := range []string{
+		"a", "A", "a b", "a/b", "a%2Fb", "a%2fb", "%", "a.b", "@scope/name", "größe", "\x00", "\xff\xfe", "..", "a/", "/a", "\t", "a+b",
+	} {
+		key := people.Key(id)
+		require.NoError(t, store.ValidateKeys(key), "%q", id)
+		require.NotContains(t, seen, key)
+		seen[key] = id
+		back, ok := people.ID(key)
+		assert.True(t, ok, key)
+		assert.Equal(t, id, back)
+	}
+	for _, key := range []string{"", "person", "person/", "person.name/a", "persona/a", "person/a/b", "person/%2", "person/%2f", "person/%41", "person/a b", "person/%zz"} {
+		_, ok := people.ID(key)
+		assert.False(t, ok, key)
+	}
+	_, err := people.Get(t.Context(), store.NewMemory(), strings.Repeat("x", 600))
+	assert.ErrorIs(t, err, store.ErrNotFound)
+	_, err = people.Get(t.Context(), store.NewMemory(), "")
+	assert.ErrorIs(t, err, store.ErrNotFound)
+}
+
+func FuzzTableKey(f *testing.F) {
+	f.Add("a/b", "a%2Fb")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if id, ok := people.ID(people.Key(a)); a != "" && (!ok || id != a) {
+			t.Errorf("%q came back as %q, %v", a, id, ok)
+		}
+		if a != b && people.Key(a) == people.Key(b) {
+			t.Errorf("%q and %q share a key", a, b)
+		}
+		if id, ok := people.ID(a); ok && people.Key(id) != a {
+			t.Errorf("%q is a second key of %q", a, id)
+		}
+	})
+}
+
+func TestTableListAndIndexPages(t *testing.T) {
+	ctx, m := t.Context(), store.NewMemory()
+	for i := range 7 {
+		require.NoError(t, insert(t, m, person{ID: fmt.Sprintf("%d", i), Team: "a"}))
+		require.NoError(t, insert(t, m, person{ID: fmt.Sprintf("x/%d", i), Team: "a/b"}))
+	}
+	vs, err := people.List(ctx, m, "", 3)
+	require.NoError(t, err)
+	require.Len(t, vs, 3)
+	vs, err = people.List(ctx, m, vs[2].ID, 100)
+	require.NoError(t, err)
+	assert.Len(t, vs, 11)
+
+	for value, prefix := range map[string]string{"a": "", "a/b": "x/"} {
+		var ids []string
+		after := ""
+		for {
+			page, next, err := byTeam.List(ctx, m, value, after, 3)
+			require.NoError(t, err)
+			for _, p := range page {
+				ids = append(ids, p.ID)
+			}
+			if after = next; after == "" {
+				break
+			}
+		}
+		require.Len(t, ids, 7, value)
+		for i, id := range ids {
+			assert.Equal(t, fmt.Sprintf("%s%d", prefix, i), id)
+		}
+	}
+	assert.Empty(t, team(t, m, ""), "empty is not indexed")
+	assert.Empty(t, team(t, m, strings.Repeat("x", 600)))
+	_, _, err = byTeam.List(ctx, m, "a", "", 0)
+	assert.ErrorIs(t, err, store.ErrInvalid)
+}
+
+func TestNewTablePanics(t *testing.T) {
+	id := func(p *person) string { return p.ID }
+	assert.Panics(t, func() { store.NewTable("", 1, id) })
+	assert.Panics(t, func() { store.NewTable("a.b", 1, id) })
+	assert.Panics(t, func() { store.NewTable("a/b", 1, id) })
+	assert.Panics(t, func() { store.NewTable("a", 0, id) })
+	tab := store.NewTable("a", 1, id)
+	tab.Index("x", id)
+	assert.Panics(t, func() { tab.Unique("x", id) }, "one name, two indexes")
+	assert.Panics(t, func() { tab.Index("x/y", id) })
+}
+
+func BenchmarkTableDecode(b *testing.B) {
+	m := store.NewMemory()
+	if err := store.Transact(b.Context(), m, func(tx *store.Tx) error {
+		return people.Insert(b.Context(), tx, &person{ID: "1", Name: "jane", Team: "core"})
+	}); err != nil {
+		b.Fatal(err)
+	}
+	items, err := m.Get(b.Context(), people.Key("1"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := people.Decode(items[0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
