@@ -1,0 +1,189 @@
+package policy
+
+import "slices"
+
+// An Action is one operation of the npm registry protocol, named for what it
+// does and not for its path. The zero value is [Unknown], which every policy
+// denies.
+//
+// Its text is its Go name in lower case with hyphens: read-packument, set-dist-tag.
+type Action uint8
+
+// The actions that [Classify] can tell apart. The request each one stands for
+// is given as npm and its fellow clients send it.
+const (
+	// Unknown is a request that is none of npm's. Always denied.
+	Unknown Action = iota
+
+	// Without a package.
+
+	Ping          // GET /-/ping
+	Search        // GET /-/v1/search, /-/all
+	Audit         // POST /-/npm/v1/security/…: a read, whatever its method
+	ReadKeys      // GET /-/npm/v1/keys
+	Whoami        // GET /-/whoami
+	ReadSelf      // GET /-/auth/v1/self
+	Login         // POST /-/v1/login: starts a web login
+	LegacyLogin   // PUT /-/user/org.couchdb.user:<name>
+	LegacyUpdate  // PUT /-/user/org.couchdb.user:<name>/-rev/<rev>
+	ReadUser      // GET /-/user/org.couchdb.user:<name>, as npm owner add does
+	Logout        // DELETE /-/user/token/<token>
+	ListTokens    // GET /-/npm/v1/tokens
+	CreateToken   // POST /-/npm/v1/tokens
+	RevokeToken   // DELETE /-/npm/v1/tokens/token/<key or token>
+	ReadProfile   // GET /-/npm/v1/user
+	WriteProfile  // POST /-/npm/v1/user, not yet told apart
+	SetTwoFactor  // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable
+	SetPassword   // POST /-/npm/v1/user with password
+	AuthPage      // anything below /-/auth/ that is a page or a poll of ours
+	ReportLeak    // POST /-/auth/v1/leaked
+	ListStars     // GET /-/_view/starredByUser, GET /-/user/v1/star
+	Star          // PUT /<pkg> with only users, PUT, DELETE /-/user/v1/star
+	ReadHooks     // GET /-/npm/v1/hooks…
+	WriteHooks    // POST, PUT, DELETE /-/npm/v1/hooks…
+	ReadOrg       // GET /-/org/<org>/user, /-/org/<org>/team, /-/org/<org>/package
+	WriteOrg      // PUT, DELETE /-/org/<org>/user
+	ReadTeam      // GET /-/team/<org>/<team>/user, …/package
+	WriteTeam     // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>, PUT, DELETE …/user
+	GrantTeam     // PUT, DELETE /-/team/<org>/<team>/package
+	ListPackages  // GET /-/user/<user>/package, /-/-/package (of the asking user)
+	ListStaged    // GET /-/stage
+	ReadStaged    // GET /-/stage/<id>, …/tarball
+	ApproveStaged // POST /-/stage/<id>/approve
+	RejectStaged  // DELETE /-/stage/<id>
+
+	// Of one package.
+
+	ReadPackument     // GET /<pkg>, GET /<pkg>/<version or tag>
+	ReadTarball       // GET /<pkg>/-/<file>.tgz
+	ReadAttestations  // GET /-/npm/v1/attestations/<pkg>@<version>
+	ReadDistTags      // GET /-/package/<pkg>/dist-tags
+	SetDistTag        // PUT, POST /-/package/<pkg>/dist-tags/<tag>, PUT /<pkg>/<tag>
+	RemoveDistTag     // DELETE /-/package/<pkg>/dist-tags/<tag>
+	WritePackument    // PUT /<pkg>[/-rev/<rev>] before its body is known
+	Publish           // PUT /<pkg> with a new version
+	Deprecate         // PUT /<pkg> that changes deprecated only
+	Unpublish         // PUT /<pkg>/-rev/<rev> that drops a version, DELETE of its tarball
+	UnpublishAll      // DELETE /<pkg>/-rev/<rev>
+	WriteOwners       // PUT /<pkg>/-rev/<rev> that changes maintainers, PUT, DELETE /-/package/<pkg>/owners
+	ReadAccess        // GET /-/package/<pkg>/access
+	SetAccess         // POST /-/package/<pkg>/access: visibility or second-factor setting
+	ReadVisibility    // GET /-/package/<pkg>/visibility
+	ReadCollaborators // GET /-/package/<pkg>/collaborators
+	Stage             // POST /-/stage/package/<pkg>
+	ReadTrust         // GET /-/package/<pkg>/trust
+	WriteTrust        // POST /-/package/<pkg>/trust, DELETE …/<id>
+	ExchangeToken     // POST /-/npm/v1/oidc/token/exchange/package/<pkg>
+
+	actions // how many there are
+)
+
+var actionWords = [actions]string{
+	Unknown:           "unknown",
+	Ping:              "ping",
+	Search:            "search",
+	Audit:             "audit",
+	ReadKeys:          "read-keys",
+	Whoami:            "whoami",
+	ReadSelf:          "read-self",
+	Login:             "login",
+	LegacyLogin:       "legacy-login",
+	LegacyUpdate:      "legacy-update",
+	ReadUser:          "read-user",
+	Logout:            "logout",
+	ListTokens:        "list-tokens",
+	CreateToken:       "create-token",
+	RevokeToken:       "revoke-token",
+	ReadProfile:       "read-profile",
+	WriteProfile:      "write-profile",
+	SetTwoFactor:      "set-two-factor",
+	SetPassword:       "set-password",
+	AuthPage:          "auth-page",
+	ReportLeak:        "report-leak",
+	ListStars:         "list-stars",
+	Star:              "star",
+	ReadHooks:         "read-hooks",
+	WriteHooks:        "write-hooks",
+	ReadOrg:           "read-org",
+	WriteOrg:          "write-org",
+	ReadTeam:          "read-team",
+	WriteTeam:         "write-team",
+	GrantTeam:         "grant-team",
+	ListPackages:      "list-packages",
+	ListStaged:        "list-staged",
+	ReadStaged:        "read-staged",
+	ApproveStaged:     "approve-staged",
+	RejectStaged:      "reject-staged",
+	ReadPackument:     "read-packument",
+	ReadTarball:       "read-tarball",
+	ReadAttestations:  "read-attestations",
+	ReadDistTags:      "read-dist-tags",
+	SetDistTag:        "set-dist-tag",
+	RemoveDistTag:     "remove-dist-tag",
+	WritePackument:    "write-packument",
+	Publish:           "publish",
+	Deprecate:         "deprecate",
+	Unpublish:         "unpublish",
+	UnpublishAll:      "unpublish-all",
+	WriteOwners:       "write-owners",
+	ReadAccess:        "read-access",
+	SetAccess:         "set-access",
+	ReadVisibility:    "read-visibility",
+	ReadCollaborators: "read-collaborators",
+	Stage:             "stage",
+	ReadTrust:         "read-trust",
+	WriteTrust:        "write-trust",
+	ExchangeToken:     "exchange-token",
+}
+
+// Actions returns every action that [Classify] can find, without [Unknown].
+func Actions() []Action {
+	as := make([]Action, 0, actions-1)
+	for a := Unknown + 1; a < actions; a++ {
+		as = append(as, a)
+	}
+	return as
+}
+
+// String returns the action's text.
+func (a Action) String() string { return words(actionWords[:]).text(uint8(a), "Action") }
+
+// MarshalText returns the action's text, or an error for a number that is no action.
+func (a Action) MarshalText() ([]byte, error) {
+	return words(actionWords[:]).marshal(uint8(a), "Action")
+}
+
+// UnmarshalText sets a to the action of that text. A text that names none is an error.
+func (a *Action) UnmarshalText(text []byte) error {
+	v, err := words(actionWords[:]).parse(text, "action")
+	*a = Action(v)
+	return err
+}
+
+// OfPackage reports whether the action is about one package, so that its
+// [Operation] names the package and its [Request] needs [Facts].
+func (a Action) OfPackage() bool { return a >= ReadPackument && a < actions }
+
+// reads are the actions that change nothing. AuthPage is among them although a
+// page may be posted to: what a page changes is guarded by the page itself.
+var reads = []Action{
+	Ping, Search, Audit, ReadKeys, Whoami, ReadSelf, ReadUser, ListTokens, ReadProfile, AuthPage, ListStars, ReadHooks,
+	ReadOrg, ReadTeam, ListPackages, ListStaged, ReadStaged,
+	ReadPackument, ReadTarball, ReadAttestations, ReadDistTags, ReadAccess, ReadVisibility, ReadCollaborators, ReadTrust,
+}
+
+var isRead = func() (is [actions]bool) {
+	for _, a := range reads {
+		is[a] = true
+	}
+	return is
+}()
+
+// Write reports whether the action changes something. An action that is not
+// known does: what nobody can name is treated as the worse of the two.
+func (a Action) Write() bool { return a >= actions || !isRead[a] }
+
+// every returns all known actions but those given.
+func every(but ...Action) []Action {
+	return slices.DeleteFunc(Actions(), func(a Action) bool { return slices.Contains(but, a) })
+}

@@ -1,0 +1,380 @@
+package policy_test
+
+import (
+	"bufio"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A requestRow is a line of testdata/requests.txt.
+type requestRow struct {
+	method, path string
+	want         policy.Operation
+	bad          bool
+}
+
+func requestRows(t testing.TB) []requestRow {
+	t.Helper()
+	f, err := os.Open("testdata/requests.txt")
+	require.NoError(t, err)
+	defer f.Close()
+	var rows []requestRow
+	for s := bufio.NewScanner(f); s.Scan(); {
+		line := strings.TrimSpace(s.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		var col []string
+		for range 4 {
+			word, rest, _ := strings.Cut(line, " ")
+			col, line = append(col, word), strings.TrimLeft(rest, " ")
+		}
+		require.NotEmpty(t, line, "five columns: %v", col)
+		row := requestRow{method: col[0], path: col[1], bad: col[2] == "error"}
+		if !row.bad {
+			require.NoError(t, row.want.Action.UnmarshalText([]byte(col[2])))
+		}
+		if col[3] != "-" {
+			row.want.Package, err = policy.ParsePackageName(col[3])
+			require.NoError(t, err)
+		}
+		if line != "-" {
+			row.want.Name = line
+		}
+		rows = append(rows, row)
+	}
+	require.NotEmpty(t, rows, "a table that is empty shows nothing")
+	return rows
+}
+
+// The table holds every request that was recorded from npm's clients, and PC-01 to
+// PC-41 as far as they can be seen from method and path.
+func TestClassify(t *testing.T) {
+	for _, row := range requestRows(t) {
+		t.Run(row.method+" "+row.path, func(t *testing.T) {
+			op, err := policy.Classify(row.method, row.path)
+			if row.bad {
+				require.ErrorIs(t, err, policy.ErrPath)
+				assert.Zero(t, op)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, row.want.Action.String(), op.Action.String())
+			assert.Equal(t, row.want.Package, op.Package)
+			assert.Equal(t, row.want.Name, op.Name)
+		})
+	}
+}
+
+// Whoever adds an action must say how it is asked for. Those that only a body tells
+// are the exceptions.
+func TestClassifyFindsEveryAction(t *testing.T) {
+	body := []policy.Action{policy.Publish, policy.Deprecate, policy.SetTwoFactor, policy.SetPassword}
+	found := map[policy.Action]bool{}
+	for _, row := range requestRows(t) {
+		found[row.want.Action] = true
+	}
+	for _, a := range policy.Actions() {
+		assert.Equal(t, !slices.Contains(body, a), found[a], "%v", a)
+	}
+}
+
+// PC-10, PC-11, PC-12: what a line of the table cannot hold.
+func TestClassifyRawBytes(t *testing.T) {
+	for b := range 256 {
+		op, err := policy.Classify("PUT", "/pl"+string([]byte{byte(b)})+"ain")
+		switch {
+		case strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._", rune(b)):
+			require.NoError(t, err, "%q", b)
+		case b == '/': // PUT /pl/ain
+			assert.Equal(t, policy.SetDistTag, op.Action)
+		default:
+			require.ErrorIs(t, err, policy.ErrPath, "%q", b)
+		}
+	}
+	for _, path := range []string{"", "/＠acme∕widget", "/a b", "/plain/\xff", "/-/user/token/a b"} {
+		_, err := policy.Classify("GET", path)
+		assert.ErrorIs(t, err, policy.ErrPath, "%q", path)
+	}
+}
+
+// Every escaped byte, in a package name, in a name and in a token.
+func TestClassifyEscapedBytes(t *testing.T) {
+	const hex = "0123456789ABCDEF"
+	for b := range 256 {
+		esc := "%" + hex[b>>4:b>>4+1] + hex[b&15:b&15+1]
+		inName := strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._", rune(b)) && b < 0x80
+		printable := b >= 0x20 && b < 0x7f && b != '\\'
+
+		_, err := policy.Classify("PUT", "/pl"+esc+"ain")
+		assert.Equal(t, inName, err == nil, "package with %s", esc)
+		op, err := policy.Classify("GET", "/plain/v"+esc)
+		assert.Equal(t, printable && b != '/' && b != '%', err == nil, "version with %s", esc)
+		if err == nil {
+			assert.Equal(t, "v"+string(rune(b)), op.Name)
+		}
+		op, err = policy.Classify("DELETE", "/-/user/token/t"+esc+"x")
+		assert.Equal(t, printable, err == nil, "token with %s", esc)
+		if err == nil {
+			assert.Equal(t, "t"+string(rune(b))+"x", op.Name)
+		}
+	}
+}
+
+func TestClassifyErrorsKeepThePathOut(t *testing.T) {
+	_, err := policy.Classify("DELETE", "/-/user/token/npm_secret%00")
+	require.ErrorIs(t, err, policy.ErrPath)
+	assert.NotContains(t, err.Error(), "npm_secret")
+}
+
+// PC-42
+func TestClassifyLongPaths(t *testing.T) {
+	for name, path := range map[string]string{
+		"name":     "/" + strings.Repeat("a", 215),
+		"scoped":   "/@a%2f" + strings.Repeat("a", 212),
+		"path":     "/-/user/token/" + strings.Repeat("a", 64<<10),
+		"version":  "/plain/" + strings.Repeat("1", 2000),
+		"segments": strings.Repeat("/a", 10_000),
+	} {
+		_, err := policy.Classify("DELETE", path)
+		_, err2 := policy.Classify("GET", path)
+		assert.ErrorIs(t, errOr(err, err2), policy.ErrPath, name)
+	}
+	_, err := policy.Classify("PUT", "/"+strings.Repeat("a", 214))
+	require.NoError(t, err)
+	_, err = policy.Classify("PUT", "/@a%2f"+strings.Repeat("a", 211))
+	require.NoError(t, err)
+}
+
+func errOr(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var allocationFree = []struct{ method, path string }{
+	{"GET", "/plain"},
+	{"PUT", "/@acme%2fwidget"},
+	{"PUT", "/@acme%2Fwidget"},
+	{"GET", "/%40acme%2Fwidget"},
+	{"GET", "/@acme/widget"},
+	{"GET", "/@acme/widget/-/widget-1.0.0.tgz"},
+	{"GET", "/@acme%2fwidget/1.0.0"},
+	{"PUT", "/-/package/plain/dist-tags/latest"},
+	{"GET", "/-/whoami"},
+	{"PUT", "/-/user/org.couchdb.user:alice"},
+	{"DELETE", "/-/npm/v1/tokens/token/npm_x"},
+	{"POST", "/-/npm/v1/oidc/token/exchange/package/plain"},
+}
+
+// The strings of an Operation are substrings of the path, for a package whose slash
+// or @ is escaped too.
+func TestClassifyAllocatesNothing(t *testing.T) {
+	for _, q := range allocationFree {
+		n := testing.AllocsPerRun(100, func() {
+			if _, err := policy.Classify(q.method, q.path); err != nil {
+				panic(err)
+			}
+		})
+		assert.Zero(t, n, "%s %s", q.method, q.path)
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	for _, path := range []string{"/plain", "/@acme%2fwidget", "/@acme/widget/-/widget-1.0.0.tgz", "/-/npm/v1/tokens"} {
+		b.Run(strings.NewReplacer("/", "|", "%", "~").Replace(path), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := policy.Classify("GET", path); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// canonical returns the plainest path of op, in which everything that could be
+// escaped is. It is Classify backwards, written from the list of actions.
+func canonical(t testing.TB, method string, op policy.Operation) string {
+	esc := func(s string) string { return strings.ReplaceAll(url.PathEscape(s), "+", "%2B") }
+	pkg := esc(op.Package.String())
+	org, team, isTeam := strings.Cut(op.Name, ":")
+	switch op.Action {
+	case policy.Ping:
+		return "/-/ping"
+	case policy.Search:
+		return "/-/v1/search"
+	case policy.Audit:
+		return "/-/npm/v1/security/audits"
+	case policy.ReadKeys:
+		return "/-/npm/v1/keys"
+	case policy.Whoami:
+		return "/-/whoami"
+	case policy.ReadSelf:
+		return "/-/auth/v1/self"
+	case policy.Login:
+		return "/-/v1/login"
+	case policy.LegacyLogin, policy.ReadUser:
+		return "/-/user/org.couchdb.user:" + esc(op.Name)
+	case policy.LegacyUpdate:
+		return "/-/user/org.couchdb.user:" + esc(op.Name) + "/-rev/1-x"
+	case policy.Logout:
+		return "/-/user/token/" + esc(op.Name)
+	case policy.ListTokens, policy.CreateToken:
+		return "/-/npm/v1/tokens"
+	case policy.RevokeToken:
+		return "/-/npm/v1/tokens/token/" + esc(op.Name)
+	case policy.ReadProfile, policy.WriteProfile:
+		return "/-/npm/v1/user"
+	case policy.AuthPage:
+		return "/-/auth/page"
+	case policy.ReportLeak:
+		return "/-/auth/v1/leaked"
+	case policy.ListStars, policy.Star:
+		return "/-/user/v1/star"
+	case policy.ReadHooks, policy.WriteHooks:
+		switch {
+		case op.Name != "":
+			return "/-/npm/v1/hooks/hook/" + esc(op.Name)
+		case op.Action == policy.WriteHooks:
+			return "/-/npm/v1/hooks/hook"
+		}
+		return "/-/npm/v1/hooks"
+	case policy.ReadOrg, policy.WriteOrg:
+		return "/-/org/" + esc(org) + "/user"
+	case policy.ReadTeam, policy.WriteTeam:
+		switch {
+		case isTeam:
+			return "/-/team/" + esc(org) + "/" + esc(team) + "/user"
+		case method == "PUT":
+			return "/-/org/" + esc(org) + "/team"
+		}
+		return "/team/@" + esc(org)
+	case policy.GrantTeam:
+		return "/-/team/" + esc(org) + "/" + esc(team) + "/package"
+	case policy.ListPackages:
+		if op.Name == "" {
+			return "/-/-/package"
+		}
+		return "/-/user/" + esc(op.Name) + "/package"
+	case policy.ListStaged:
+		return "/-/stage"
+	case policy.ReadStaged, policy.RejectStaged:
+		return "/-/stage/" + esc(op.Name)
+	case policy.ApproveStaged:
+		return "/-/stage/" + esc(op.Name) + "/approve"
+	case policy.ReadPackument:
+		if op.Name != "" {
+			return "/" + pkg + "/" + esc(op.Name)
+		}
+		return "/" + pkg
+	case policy.WritePackument:
+		return "/" + pkg
+	case policy.ReadTarball:
+		return "/" + pkg + "/-/" + esc(op.Name)
+	case policy.Unpublish:
+		return "/" + pkg + "/-/" + esc(op.Name) + "/-rev/1-x"
+	case policy.UnpublishAll:
+		return "/" + pkg + "/-rev/1-x"
+	case policy.ReadAttestations:
+		return "/-/npm/v1/attestations/" + pkg + "@" + esc(op.Name)
+	case policy.ReadDistTags:
+		return "/-/package/" + pkg + "/dist-tags"
+	case policy.SetDistTag, policy.RemoveDistTag:
+		return "/-/package/" + pkg + "/dist-tags/" + esc(op.Name)
+	case policy.WriteOwners:
+		if op.Name != "" {
+			return "/-/package/" + pkg + "/owners/" + esc(op.Name)
+		}
+		return "/-/package/" + pkg + "/owners"
+	case policy.ReadAccess, policy.SetAccess:
+		return "/-/package/" + pkg + "/access"
+	case policy.ReadVisibility:
+		return "/-/package/" + pkg + "/visibility"
+	case policy.ReadCollaborators:
+		return "/-/package/" + pkg + "/collaborators"
+	case policy.Stage:
+		return "/-/stage/package/" + pkg
+	case policy.ReadTrust, policy.WriteTrust:
+		if op.Name != "" {
+			return "/-/package/" + pkg + "/trust/" + esc(op.Name)
+		}
+		return "/-/package/" + pkg + "/trust"
+	case policy.ExchangeToken:
+		return "/-/npm/v1/oidc/token/exchange/package/" + pkg
+	}
+	t.Fatalf("no path for %v", op.Action)
+	return ""
+}
+
+// checkClassified states what holds of every classified request.
+func checkClassified(t testing.TB, method, path string) {
+	t.Helper()
+	op, err := policy.Classify(method, path)
+	if err != nil {
+		require.ErrorIs(t, err, policy.ErrPath)
+		require.Zero(t, op, "an operation came with an error")
+		return
+	}
+	if op.Action == policy.Unknown {
+		require.Zero(t, op, "an unknown operation names something")
+		return
+	}
+	require.Equal(t, op.Action.OfPackage(), !op.Package.IsZero(), "%v", op)
+	if !op.Package.IsZero() {
+		require.NoError(t, op.Package.Validate())
+	}
+	for part := range strings.SplitSeq(op.Name, "/") {
+		require.NotContains(t, []string{".", ".."}, part)
+	}
+	require.NotContains(t, op.Name, "\x00")
+	if method == "GET" || method == "HEAD" {
+		require.False(t, op.Action.Write(), "%s is %v", method, op.Action)
+	}
+
+	again := canonical(t, method, op)
+	op2, err := policy.Classify(method, again)
+	require.NoError(t, err, "%s %s → %s", method, path, again)
+	require.Equal(t, op, op2, "%s %s → %s", method, path, again)
+	if method == "GET" {
+		head, err := policy.Classify("HEAD", path)
+		require.NoError(t, err)
+		require.Equal(t, op, head)
+	}
+}
+
+// The canonical path of an operation is the same operation, and Classify never panics.
+func FuzzClassify(f *testing.F) {
+	for _, row := range requestRows(f) {
+		f.Add(row.method, row.path)
+	}
+	for _, q := range allocationFree {
+		f.Add(q.method, q.path)
+	}
+	f.Fuzz(func(t *testing.T, method, path string) { checkClassified(t, method, path) })
+}
+
+// What the standard library calls the escaped path of a request is what Classify
+// takes, so that nothing is lost between them.
+func TestClassifyEscapedPathOfURL(t *testing.T) {
+	for _, row := range requestRows(t) {
+		u, err := url.ParseRequestURI(row.path)
+		if err != nil || u.Path == "" || u.Host != "" || u.RawQuery != "" || strings.Contains(row.path, "#") {
+			continue
+		}
+		op, err := policy.Classify(row.method, u.EscapedPath())
+		assert.Equal(t, row.bad, err != nil, "%s", row.path)
+		assert.Equal(t, row.want, op, "%s", row.path)
+	}
+}

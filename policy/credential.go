@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Kind says how a credential came about. The zero value is denied.
+type Kind uint8
+
+// The kinds of credential.
+const (
+	KindUnknown   Kind = iota
+	KindSession        // a two-hour login session: carries all rights of its user
+	KindToken          // a granular access token
+	KindPublisher      // minted by a trusted publisher's exchange
+	KindForeign        // an older token of the host's own, read-only unless the host grants more
+)
+
+var kindWords = words{KindUnknown: "unknown", KindSession: "session", KindToken: "token", KindPublisher: "publisher", KindForeign: "foreign"}
+
+// String returns the kind's text: unknown, session, token, publisher or foreign.
+func (k Kind) String() string { return kindWords.text(uint8(k), "Kind") }
+
+// MarshalText returns the kind's text, or an error for a number that is no kind.
+func (k Kind) MarshalText() ([]byte, error) { return kindWords.marshal(uint8(k), "Kind") }
+
+// UnmarshalText reads a kind's text. Any other text is an error.
+func (k *Kind) UnmarshalText(text []byte) error {
+	v, err := kindWords.parse(text, "kind")
+	*k = Kind(v)
+	return err
+}
+
+// A Credential is what the record of a presented credential says. It is built
+// once, when the record is decoded, and must not be changed afterwards.
+type Credential struct {
+	ID      string // public accessor: safe in logs and lists
+	Kind    Kind
+	User    UserID
+	Grants  []Grant        // ignored for a session, which has its user's rights
+	Bypass  bool           // may stand in for a second factor where the package allows it; ignored unless Kind is KindToken
+	CIDRs   []netip.Prefix // empty: from anywhere
+	Created time.Time
+	Expires time.Time // the first instant at which it is dead; the zero time is long past
+}
+
+// anonymous is what rules see where a request has no credential, so that no rule
+// can fail on a nil one. It has no kind, no user and no grant.
+var anonymous = &Credential{}
+
+// Dead reports whether the credential has expired at now, which it has at the
+// instant Expires. Without a time (the zero now) it is dead: nobody can tell.
+func (c *Credential) Dead(now time.Time) bool { return now.IsZero() || !now.Before(c.Expires) }
+
+// From reports whether the credential may be used from addr. An IPv4 address
+// that arrives in IPv6 clothes (::ffff:192.0.2.1) is the IPv4 address.
+func (c *Credential) From(addr netip.Addr) bool {
+	if len(c.CIDRs) == 0 {
+		return true
+	}
+	addr = addr.Unmap()
+	for _, p := range c.CIDRs {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// A reach is what a credential's grants allow on one package, before anyone asks
+// what its user may do there. Each bit comes from a single grant.
+type reach uint8
+
+const (
+	reaches     reach = 1 << iota // a grant covers the package
+	reachRead                     // … and reads it
+	reachWrite                    // … and writes it
+	reachStage                    // … and stages for it
+	reachCreate                   // … and writes it without naming it, so that it may be new
+)
+
+// reach returns what c's grants allow on n. No grant limits a session.
+func (c *Credential) reach(n PackageName) reach {
+	switch c.Kind {
+	case KindSession:
+		return reaches | reachRead | reachWrite | reachStage | reachCreate
+	case KindToken, KindPublisher, KindForeign:
+	default:
+		return 0
+	}
+	var r reach
+	for i := range c.Grants {
+		g := &c.Grants[i]
+		if !g.Covers(n) {
+			continue
+		}
+		r |= reaches
+		switch g.Permission {
+		case ReadOnly:
+			r |= reachRead
+		case StageOnly:
+			r |= reachRead | reachStage
+		case ReadWrite:
+			r |= reachRead | reachWrite | reachStage
+			if g.Target != OnePackage {
+				r |= reachCreate
+			}
+		}
+	}
+	return r
+}

@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A PackageID identifies a package for ever: a package that is deleted and
+// created again under its name has another one. "" is a package that does not
+// exist.
+type PackageID string
+
+// Rights are a user's live rights on a package: the host says them at each
+// request. The zero value grants nothing.
+type Rights uint8
+
+// The rights. Write includes nothing of Read: a host sets both.
+const (
+	RightRead  Rights = 1 << iota // read metadata and tarballs
+	RightWrite                    // publish, tag, deprecate, unpublish
+	RightAdmin                    // maintainers, access, settings
+)
+
+var rightWords = []string{"read", "write", "admin"}
+
+// Has reports whether r includes every right of want. Nothing includes the empty want.
+func (r Rights) Has(want Rights) bool { return want != 0 && r&want == want }
+
+// String returns the rights with plus signs between them, "read+write", or "none".
+func (r Rights) String() string {
+	if r == 0 {
+		return "none"
+	}
+	if r >= 1<<len(rightWords) {
+		return fmt.Sprintf("Rights(%d)", r)
+	}
+	var has []string
+	for i, w := range rightWords {
+		if r&(1<<i) != 0 {
+			has = append(has, w)
+		}
+	}
+	return strings.Join(has, "+")
+}
+
+// MarshalText returns String, or an error for bits that are no right.
+func (r Rights) MarshalText() ([]byte, error) {
+	if r >= 1<<len(rightWords) {
+		return nil, fmt.Errorf("policy: Rights(%d) has no name", r)
+	}
+	return []byte(r.String()), nil
+}
+
+// UnmarshalText reads what String writes. An unknown or repeated word is an error.
+func (r *Rights) UnmarshalText(text []byte) error {
+	*r = 0
+	if string(text) == "none" {
+		return nil
+	}
+	var got Rights
+	for word := range strings.SplitSeq(string(text), "+") {
+		i, err := words(rightWords).parse([]byte(word), "right")
+		if err != nil {
+			return err
+		}
+		if got&(1<<i) != 0 {
+			return fmt.Errorf("policy: right %q twice", word)
+		}
+		got |= 1 << i
+	}
+	*r = got
+	return nil
+}
+
+// Facts is what the host says of a package and of the asking user's part in it.
+// The zero value is a package that does not exist and may not be created.
+//
+// A host that serves a package from elsewhere on first request (a mirror) gives it
+// an ID from the start: without one, nobody reads it.
+type Facts struct {
+	ID        PackageID // "" while the package does not exist; the fields below but MayCreate count for nothing then
+	Private   bool      // reading needs RightRead
+	Rights    Rights    // of the asking user; nothing for the anonymous
+	MayCreate bool      // the asking user may create a package of this name; counts only while there is none
+}
+
+// A PublishMode is a package's second-factor setting, npm's mfa. The zero value
+// is npm's default for new packages since December 2025.
+type PublishMode uint8
+
+// The modes. What npm once called none is not among them.
+const (
+	FactorOrBypass PublishMode = iota // a second factor, or a token that bypasses it (mfa=automation)
+	FactorOnly                        // a second factor and no tokens (mfa=publish)
+)
+
+var publishWords = words{FactorOrBypass: "automation", FactorOnly: "publish"}
+
+// String returns npm's word, as npm access set mfa= takes it: automation or publish.
+func (m PublishMode) String() string { return publishWords.text(uint8(m), "PublishMode") }
+
+// MarshalText returns npm's word, or an error for a number that is no mode.
+func (m PublishMode) MarshalText() ([]byte, error) {
+	return publishWords.marshal(uint8(m), "PublishMode")
+}
+
+// UnmarshalText reads npm's word. Any other text, none included, is an error.
+func (m *PublishMode) UnmarshalText(text []byte) error {
+	v, err := publishWords.parse(text, "publish mode")
+	*m = PublishMode(v)
+	if err != nil {
+		*m = FactorOnly // the zero mode is the laxer of the two
+	}
+	return err
+}
+
+// Settings is what a package's maintainers decided about it. It is kept by
+// npmauth under the package's ID.
+type Settings struct {
+	Publish PublishMode
+}

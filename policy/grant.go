@@ -1,0 +1,232 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A Permission says how much a [Grant] allows on its target. The zero value
+// allows nothing.
+type Permission uint8
+
+// The permissions, with npm's names.
+const (
+	NoAccess  Permission = iota // no-access
+	ReadOnly                    // read-only
+	ReadWrite                   // read-write
+	StageOnly                   // read-write-stage-only: read, and stage versions that a person approves
+)
+
+var permissionWords = words{NoAccess: "no-access", ReadOnly: "read-only", ReadWrite: "read-write", StageOnly: "read-write-stage-only"}
+
+// String returns npm's word.
+func (p Permission) String() string { return permissionWords.text(uint8(p), "Permission") }
+
+// MarshalText returns npm's word, or an error for a number that is no permission.
+func (p Permission) MarshalText() ([]byte, error) {
+	return permissionWords.marshal(uint8(p), "Permission")
+}
+
+// UnmarshalText reads npm's word exactly. Any other text is an error.
+func (p *Permission) UnmarshalText(text []byte) error {
+	v, err := permissionWords.parse(text, "permission")
+	*p = Permission(v)
+	return err
+}
+
+// A Target says what a [Grant] is about. The zero value is nothing.
+type Target uint8
+
+// The targets.
+const (
+	NoTarget    Target = iota
+	AllPackages        // every package that the user can reach: explicit, never the meaning of an empty list
+	OnePackage         // Package
+	OneScope           // every package of Scope, those to come too
+	OneOrg             // the org's settings, teams and members, named by Scope; never its packages
+)
+
+var targetWords = words{NoTarget: "none", AllPackages: "all", OnePackage: "package", OneScope: "scope", OneOrg: "org"}
+
+// String returns the target's text: none, all, package, scope or org.
+func (t Target) String() string { return targetWords.text(uint8(t), "Target") }
+
+// MarshalText returns the target's text, or an error for a number that is no target.
+func (t Target) MarshalText() ([]byte, error) { return targetWords.marshal(uint8(t), "Target") }
+
+// UnmarshalText reads a target's text. Any other text is an error.
+func (t *Target) UnmarshalText(text []byte) error {
+	v, err := targetWords.parse(text, "target")
+	*t = Target(v)
+	return err
+}
+
+// A Grant is one permission on one target. A credential has a list of them,
+// each judged alone: a wide read never lends its width to a narrow write. An
+// empty list grants nothing.
+//
+// A grant is at most what its user may do at the moment of the request; see
+// [Request.Rights].
+type Grant struct {
+	Target     Target
+	Package    PackageName // with OnePackage
+	Scope      string      // with OneScope and OneOrg, without @
+	Permission Permission
+}
+
+// ErrGrant is wrapped by every error of [Grant.Validate] and of a grant's JSON.
+var ErrGrant = errors.New("policy: invalid grant")
+
+// Validate returns an error that wraps [ErrGrant] unless g has a known target, what
+// that target needs and nothing else, and a permission that npm knows for it.
+// There are no patterns: a * is in no name.
+func (g Grant) Validate() error {
+	if int(g.Permission) >= len(permissionWords) {
+		return fmt.Errorf("%w: unknown permission", ErrGrant)
+	}
+	var named, scoped bool
+	switch g.Target {
+	case AllPackages:
+	case OnePackage:
+		named = true
+		if g.Package.Validate() != nil {
+			return fmt.Errorf("%w: %q is no package name", ErrGrant, g.Package)
+		}
+	case OneScope, OneOrg:
+		scoped = true
+		if len(g.Scope) > MaxPackageName || !validPart(g.Scope, false) {
+			return fmt.Errorf("%w: %q is no scope", ErrGrant, g.Scope)
+		}
+	default:
+		return fmt.Errorf("%w: no target", ErrGrant)
+	}
+	if !named && !g.Package.IsZero() || !scoped && g.Scope != "" {
+		return fmt.Errorf("%w: more than its target", ErrGrant)
+	}
+	if g.Target == OneOrg && g.Permission == StageOnly {
+		return fmt.Errorf("%w: %v is no permission on an org", ErrGrant, g.Permission)
+	}
+	return nil
+}
+
+// Covers reports whether g is about the package n: by its whole name, its whole
+// scope, or as one of all. A grant on an org covers none of its packages, and a
+// grant that says more than its target covers nothing.
+func (g Grant) Covers(n PackageName) bool {
+	if n.Name == "" {
+		return false
+	}
+	switch g.Target {
+	case AllPackages:
+		return g.Scope == "" && g.Package.IsZero()
+	case OnePackage:
+		return g.Scope == "" && g.Package == n
+	case OneScope:
+		return g.Package.IsZero() && g.Scope != "" && g.Scope == n.Scope
+	default:
+		return false
+	}
+}
+
+// String returns the grant for people: "read-write on package @acme/widget".
+func (g Grant) String() string {
+	switch g.Target {
+	case OnePackage:
+		return fmt.Sprintf("%v on package %v", g.Permission, g.Package)
+	case OneScope:
+		return fmt.Sprintf("%v on scope @%s", g.Permission, g.Scope)
+	case OneOrg:
+		return fmt.Sprintf("%v on org %s", g.Permission, g.Scope)
+	case AllPackages:
+		return fmt.Sprintf("%v on all packages", g.Permission)
+	default:
+		return fmt.Sprintf("%v on %v", g.Permission, g.Target)
+	}
+}
+
+// MarshalJSON writes {"target":…,"package":…,"scope":…,"permission":…} with what
+// the target has. A grant that is not valid is an error: it must not be stored.
+func (g Grant) MarshalJSON() ([]byte, error) {
+	if err := g.Validate(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(struct {
+		Target     Target      `json:"target"`
+		Package    PackageName `json:"package,omitzero"`
+		Scope      string      `json:"scope,omitempty"`
+		Permission Permission  `json:"permission"`
+	}{g.Target, g.Package, g.Scope, g.Permission})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes. An unknown, repeated or differently
+// spelled field, an unknown word, a null and a grant that is not valid are errors,
+// which wrap [ErrGrant]: a restriction that cannot be read is not dropped.
+func (g *Grant) UnmarshalJSON(data []byte) error {
+	*g = Grant{}
+	var read Grant
+	if err := read.decode(data); err != nil {
+		return fmt.Errorf("%w: %v", ErrGrant, err)
+	}
+	if err := read.Validate(); err != nil {
+		return err
+	}
+	*g = read
+	return nil
+}
+
+// decode walks the object itself: encoding/json would match the fields without
+// regard to case and let the last of two win.
+func (g *Grant) decode(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("not an object")
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := key.(string)
+		if seen[name] {
+			return fmt.Errorf("field %q twice", name)
+		}
+		seen[name] = true
+		value, err := d.Token()
+		if err != nil {
+			return err
+		}
+		text, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("field %q is no string", name)
+		}
+		switch name {
+		case "target":
+			err = g.Target.UnmarshalText([]byte(text))
+		case "package":
+			err = g.Package.UnmarshalText([]byte(text))
+		case "scope":
+			g.Scope = text
+		case "permission":
+			err = g.Permission.UnmarshalText([]byte(text))
+		default:
+			err = fmt.Errorf("unknown field %q", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !seen["permission"] {
+		return errors.New("no permission")
+	}
+	if _, err := d.Token(); err != nil { // the closing brace
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
+}

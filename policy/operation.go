@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strconv"
+)
+
+// An Operation is what a request asks for, as [Classify] reads it from method
+// and path. The zero value is [Unknown] and denied.
+//
+// With [RevokeToken] and [Logout] the Name may be a token in clear, since npm
+// puts it into the path. No way of printing an Operation shows it then.
+type Operation struct {
+	Action  Action
+	Package PackageName // the zero name where the action is not about a package
+	// Name is what else the path names, decoded once: a user, org, org:team,
+	// dist-tag, version, tarball file, token key, stage or trust id.
+	Name string
+}
+
+const redacted = "[redacted]"
+
+// name returns what may be printed of Name.
+func (op Operation) name() string {
+	if op.Name != "" && (op.Action == RevokeToken || op.Action == Logout) {
+		return redacted
+	}
+	return op.Name
+}
+
+// String returns the action, the package and the name, without a secret.
+func (op Operation) String() string {
+	s := op.Action.String()
+	if !op.Package.IsZero() {
+		s += " " + op.Package.String()
+	}
+	if name := op.name(); name != "" {
+		s += " " + strconv.Quote(name)
+	}
+	return s
+}
+
+// GoString returns String.
+func (op Operation) GoString() string { return op.String() }
+
+// LogValue returns String.
+func (op Operation) LogValue() slog.Value { return slog.StringValue(op.String()) }
+
+// MarshalJSON writes the three fields, a secret replaced by "[redacted]". It
+// cannot be read back.
+func (op Operation) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Action  Action      `json:"action"`
+		Package PackageName `json:"package,omitzero"`
+		Name    string      `json:"name,omitempty"`
+	}{op.Action, op.Package, op.name()})
+}

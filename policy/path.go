@@ -1,0 +1,400 @@
+package policy
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxPath     = 16 << 10 // bytes; the longest honest path holds a token
+	maxName     = 1 << 10  // bytes of what a path names beside its package
+	maxSegments = 10       // no operation has more, but for a token with slashes in it
+)
+
+// A pathError says what is wrong with a path. It never contains the path, which
+// may contain a token.
+type pathError string
+
+func (e pathError) Error() string { return "policy: malformed path: " + string(e) }
+
+func (e pathError) Is(target error) bool { return target == ErrPath }
+
+const (
+	errPath    pathError = "not an escaped path"
+	errLong    pathError = "too long"
+	errEmpty   pathError = "empty segment"
+	errDots    pathError = "dot segment"
+	errEscape  pathError = "bad escape"
+	errByte    pathError = "byte that no path has"
+	errPackage pathError = "invalid package name"
+	errName    pathError = "invalid name"
+	errTarball pathError = "tarball of another package"
+)
+
+// A route is an escaped path cut into its segments, which are still escaped: each is
+// decoded once, by whoever knows what it is. Everything in it has been looked at:
+// no segment is a dot segment, and every escape is of printable UTF-8.
+type route struct {
+	path  string
+	seg   [maxSegments]string
+	at    [maxSegments]int // where each begins in path
+	n     int              // how many; maxSegments may stand for more
+	empty int              // where the first empty segment begins; len(path)+1: nowhere
+}
+
+// cut reads path in one pass.
+func (w *route) cut(path string) error {
+	if path == "" || path[0] != '/' {
+		return errPath
+	}
+	if len(path) > maxPath {
+		return errLong
+	}
+	w.path, w.empty = path, len(path)+1
+	start, escaped := 1, false
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			if path[i] == '%' {
+				escaped = true
+			} else if !pathByte[path[i]] {
+				return errByte
+			}
+			continue
+		}
+		s := path[start:i]
+		switch {
+		case s == "":
+			w.empty = min(w.empty, start)
+		case escaped:
+			if err := checkEscapes(s); err != nil {
+				return err
+			}
+		case s == "." || s == "..":
+			return errDots
+		}
+		if w.n < maxSegments {
+			w.seg[w.n], w.at[w.n] = s, start
+			w.n++
+		}
+		start, escaped = i+1, false
+	}
+	return nil
+}
+
+// pathByte are the bytes that stand for themselves in an escaped path (RFC 3986,
+// section 3.3). The square brackets are not among them but clients send them.
+var pathByte = func() (is [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@[]") {
+		is[c] = true
+	}
+	return is
+}()
+
+// checkEscapes refuses what may be in no decoded segment, wherever it stands: broken
+// escapes, control characters, what is not UTF-8, and dot segments, those between
+// escaped slashes too.
+func checkEscapes(s string) error {
+	length, dots, wide := 0, 0, false // of the part since the last slash
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' {
+			var ok bool
+			if c, ok = unescapeByte(s[i:]); !ok {
+				return errEscape
+			}
+			i += 2
+		}
+		switch {
+		case c == '/':
+			if length == dots && (dots == 1 || dots == 2) {
+				return errDots
+			}
+			length, dots = 0, 0
+			continue
+		case c < ' ' || c == 0x7f || c == '\\':
+			return errByte
+		case c == '.':
+			dots++
+		case c >= utf8.RuneSelf:
+			wide = true
+		}
+		length++
+	}
+	if length == dots && (dots == 1 || dots == 2) {
+		return errDots
+	}
+	if !wide {
+		return nil
+	}
+	d, _ := unescape(s)
+	if !utf8.ValidString(d) || strings.IndexFunc(d, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return errByte
+	}
+	return nil
+}
+
+// unescape decodes s once. Without an escape s itself comes back.
+func unescape(s string) (string, bool) {
+	i := strings.IndexByte(s, '%')
+	if i < 0 {
+		return s, true
+	}
+	b := make([]byte, i, len(s))
+	copy(b, s)
+	for ; i < len(s); i++ {
+		c := s[i]
+		if c == '%' {
+			var ok bool
+			if c, ok = unescapeByte(s[i:]); !ok {
+				return "", false
+			}
+			i += 2
+		}
+		b = append(b, c)
+	}
+	return string(b), true
+}
+
+// unescapeByte returns the byte of the escape that s begins with.
+func unescapeByte(s string) (byte, bool) {
+	if len(s) < 3 {
+		return 0, false
+	}
+	hi, lo := unhex(s[1]), unhex(s[2])
+	return hi<<4 | lo, hi|lo <= 15
+}
+
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	default:
+		return 255
+	}
+}
+
+// word returns segment i decoded, "" where there is none. It may hold slashes.
+func (w *route) word(i int) string {
+	if i >= w.n {
+		return ""
+	}
+	s, _ := unescape(w.seg[i])
+	return s
+}
+
+// is reports whether the segments from i on are these words, and no more.
+func (w *route) is(i int, words ...string) bool {
+	if w.n != i+len(words) {
+		return false
+	}
+	for k, want := range words {
+		if w.word(i+k) != want {
+			return false
+		}
+	}
+	return true
+}
+
+// whole reports an empty segment, which a doubled or a trailing slash leaves.
+func (w *route) whole() error {
+	if w.empty <= len(w.path) {
+		return errEmpty
+	}
+	return nil
+}
+
+// name returns segment i as a name: decoded once, without a slash, and without a
+// percent sign, which would be one that was escaped twice.
+func (w *route) name(i int) (string, error) {
+	s := w.word(i)
+	if !validName(s) {
+		return "", errName
+	}
+	return s, nil
+}
+
+func validName(s string) bool {
+	return s != "" && s != "." && s != ".." && len(s) <= maxName && !strings.ContainsAny(s, "/%")
+}
+
+// tag returns segment i as a version or a dist-tag. What begins with - is
+// reserved, what begins with @ is a scope that lost its package.
+func (w *route) tag(i int) (string, error) {
+	s, err := w.name(i)
+	if err != nil || s[0] == '-' || s[0] == '@' {
+		return "", errName
+	}
+	return s, nil
+}
+
+// org returns segment i as an org or a team, with or without npm's @.
+func (w *route) org(i int) (string, error) {
+	s, err := w.name(i)
+	s = strings.TrimPrefix(s, "@")
+	if err != nil || len(s) > MaxPackageName || !validPart(s, false) {
+		return "", errName
+	}
+	return s, nil
+}
+
+// opaque returns segment i, whatever it holds.
+func (w *route) opaque(i int) (string, error) {
+	s := w.word(i)
+	if s == "" || len(s) > maxName {
+		return "", errName
+	}
+	return s, nil
+}
+
+// rest returns all that follows from segment i, slashes included and decoded once.
+func (w *route) rest(i int) (string, error) {
+	if i >= w.n || w.at[i] == len(w.path) || w.empty < w.at[i] {
+		return "", errEmpty
+	}
+	s, ok := unescape(w.path[w.at[i]:])
+	if !ok {
+		return "", errEscape
+	}
+	return s, nil
+}
+
+// pkg returns the package that segments i and perhaps i+1 name, and the segment
+// after it. The slash of a scoped name comes raw or as %2f, its @ raw or as %40;
+// of all four spellings the parts are the same substrings of the path.
+func (w *route) pkg(i int) (PackageName, int, error) {
+	if i >= w.n {
+		return PackageName{}, 0, errPackage
+	}
+	s, next := w.seg[i], i+1
+	var n PackageName
+	rest, scoped := cutAt(s)
+	if !scoped {
+		n.Name, _ = unescape(s)
+	} else {
+		scope, name, ok := cutSlash(rest)
+		if !ok {
+			if next >= w.n {
+				return PackageName{}, 0, errPackage
+			}
+			name = w.seg[next]
+			next++
+		}
+		n.Scope, _ = unescape(scope)
+		n.Name, _ = unescape(name)
+		if n.Scope == "" {
+			return PackageName{}, 0, errPackage
+		}
+	}
+	if n.Validate() != nil {
+		return PackageName{}, 0, errPackage
+	}
+	return n, next, nil
+}
+
+// cutAt cuts a leading @ or %40.
+func cutAt(s string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(s, "@"); ok {
+		return rest, true
+	}
+	return strings.CutPrefix(s, "%40")
+}
+
+// cutSlash cuts around the first %2f or %2F.
+func cutSlash(s string) (before, after string, ok bool) {
+	for i := 0; i+2 < len(s); i++ {
+		if s[i] == '%' && s[i+1] == '2' && s[i+2]|0x20 == 'f' {
+			return s[:i], s[i+3:], true
+		}
+	}
+	return s, "", false
+}
+
+// versioned returns the package and version of <pkg>@<version> from segment i to
+// the end.
+func (w *route) versioned(i int) (PackageName, string, error) {
+	if i >= w.n || w.n > i+2 {
+		return PackageName{}, "", errPackage
+	}
+	s := w.word(i)
+	if i+1 < w.n {
+		s += "/" + w.word(i+1)
+	}
+	at := strings.LastIndexByte(s, '@')
+	if at <= 0 {
+		return PackageName{}, "", errPackage
+	}
+	n, err := ParsePackageName(s[:at])
+	if err != nil {
+		return PackageName{}, "", errPackage
+	}
+	if v := s[at+1:]; validName(v) {
+		return n, v, nil
+	}
+	return PackageName{}, "", errName
+}
+
+// tarball returns the file of n that segment i names and the segment after it.
+// The file is <name>-<version>.tgz and nothing else, so that a host that keeps all
+// files in one place cannot be asked for another package's under this one's name.
+// Yarn 1 and Berry publish with the whole package name there, @s/n-1.0.0.tgz; the
+// scope must be the package's and is dropped.
+func (w *route) tarball(i int, n PackageName) (string, int, error) {
+	if i >= w.n {
+		return "", 0, errTarball
+	}
+	file, next := w.word(i), i+1
+	if scope, ok := strings.CutPrefix(file, "@"); ok && n.Scope != "" {
+		scope, name, one := strings.Cut(scope, "/")
+		if !one {
+			name = w.word(next)
+			next++
+		}
+		if scope != n.Scope {
+			return "", 0, errTarball
+		}
+		file = name
+	}
+	v, ok := strings.CutPrefix(file, n.Name)
+	if ok {
+		v, ok = strings.CutPrefix(v, "-")
+	}
+	if ok {
+		v, ok = strings.CutSuffix(v, ".tgz")
+	}
+	if !ok || len(file) > maxName || !versionLike(v) {
+		return "", 0, errTarball
+	}
+	return file, next, nil
+}
+
+// versionLike reports whether v begins with three numbers as every version does.
+// Without that, n-extra-1.0.0.tgz would be a file of n as well as of n-extra.
+func versionLike(v string) bool {
+	for k := range 3 {
+		digits := 0
+		for digits < len(v) && '0' <= v[digits] && v[digits] <= '9' {
+			digits++
+		}
+		if digits == 0 {
+			return false
+		}
+		v = v[digits:]
+		if k < 2 {
+			if v == "" || v[0] != '.' {
+				return false
+			}
+			v = v[1:]
+		}
+	}
+	for i := range len(v) {
+		if !partByte[v[i]] && v[i] != '+' {
+			return false
+		}
+	}
+	return true
+}

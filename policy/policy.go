@@ -1,0 +1,290 @@
+// Package policy says what may be done with an npm registry, and by whom. It reads
+// requests, and decides about them by rules that are data.
+//
+// Most programs take npm's rules and change a few:
+//
+//	p := policy.NPM().With(freezeOnFridays).Without("package-disallows-tokens")
+//	if err := p.Err(); err != nil { … }
+//
+//	op, err := policy.Classify(r.Method, r.URL.EscapedPath())
+//	d := p.Decide(policy.Request{Operation: op, Credential: …, Now: time.Now(), …})
+//
+// [Classify] turns method and path into an [Operation]. A [Request] adds who asks
+// ([Credential], [Account]), what is true of the package ([Facts], [Settings]) and
+// which second factor was shown ([Proof]). [Policy.Decide] answers with a
+// [Decision]: Allow, Challenge or Deny, and why not. [Policy.Explain] shows what
+// each rule said.
+//
+// # Deciding
+//
+// Every rule that is about the action is asked. If one forbids, the answer is Deny.
+// If none permits, it is Deny too. Then, if one wants a proof, it is Challenge; else it is Allow.
+// The order matters to people: nobody is asked for a second factor for what
+// would be refused with it.
+//
+// So a program decides first without a proof, looks at the presented one only if the
+// answer is Challenge, and decides again with it.
+//
+// # Failing
+//
+// Whatever is missing, unknown or out of range denies: the zero value of every type
+// here, an action without a rule, a policy with an error in it, a rule that panics.
+//
+// # Dependencies
+//
+// The package has no clock, no store and no network, and it imports nothing but
+// the standard library. Given one Request a Policy always says the same.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A Policy is a list of rules. It does not change: With, Replace and Without return
+// another. It is safe for concurrent use if its rules are. The nil and the zero
+// Policy deny everything.
+type Policy struct {
+	rules  []Rule
+	errs   []error
+	broken bool // there are errors: Decide must not ask the rules
+	// judges are the rules by action, so that Decide asks only those concerned.
+	judges [actions][]func(*Request) Verdict
+}
+
+// New returns the policy of these rules. What is wrong with them is told by Err.
+func New(rules ...Rule) *Policy { return (&Policy{}).With(rules...) }
+
+// With returns p with rules added at the end. A rule that is not valid, or whose ID
+// is there already, makes a policy with an error.
+func (p *Policy) With(rules ...Rule) *Policy {
+	q := p.clone()
+	for _, r := range rules {
+		if q.index(r.ID) >= 0 {
+			q.errs = append(q.errs, fmt.Errorf("%w: ID %q twice", ErrRule, r.ID))
+		}
+		q.rules = append(q.rules, r.clone())
+	}
+	return q.seal()
+}
+
+// Replace returns p with rule in the place of the rule that has its ID. If there is
+// none, the policy has an error: a rule that was renamed must not be replaced by
+// nothing.
+func (p *Policy) Replace(rule Rule) *Policy {
+	q := p.clone()
+	if i := q.index(rule.ID); i >= 0 {
+		q.rules[i] = rule.clone()
+	} else {
+		q.errs = append(q.errs, fmt.Errorf("%w: no ID %q to replace", ErrRule, rule.ID))
+	}
+	return q.seal()
+}
+
+// Without returns p without the rules of these IDs. An ID that no rule has makes
+// a policy with an error.
+func (p *Policy) Without(ids ...string) *Policy {
+	q := p.clone()
+	for _, id := range ids {
+		i := q.index(id)
+		if i < 0 {
+			q.errs = append(q.errs, fmt.Errorf("%w: no ID %q to leave out", ErrRule, id))
+			continue
+		}
+		q.rules = slices.Delete(q.rules, i, i+1)
+	}
+	return q.seal()
+}
+
+// Err returns what is wrong with the policy, wrapping [ErrRule]: an ID that is
+// malformed, used twice or, in Replace and Without, unknown; an empty sentence; a
+// missing Judge; no rules at all. A policy with an error denies everything, and so
+// does every policy made from it.
+func (p *Policy) Err() error {
+	if p == nil || len(p.rules) == 0 {
+		return errors.Join(append([]error{fmt.Errorf("%w: there are none", ErrRule)}, p.problems()...)...)
+	}
+	return errors.Join(p.problems()...)
+}
+
+func (p *Policy) problems() []error {
+	if p == nil {
+		return nil
+	}
+	errs := slices.Clone(p.errs)
+	for _, r := range p.rules {
+		if err := r.validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// Rules returns a copy of the rules in their order.
+func (p *Policy) Rules() []Rule {
+	if p == nil {
+		return nil
+	}
+	rules := slices.Clone(p.rules)
+	for i := range rules {
+		rules[i] = rules[i].clone()
+	}
+	return rules
+}
+
+func (r Rule) clone() Rule {
+	r.Actions = slices.Clone(r.Actions)
+	return r
+}
+
+func (p *Policy) clone() *Policy {
+	if p == nil {
+		return &Policy{}
+	}
+	return &Policy{rules: slices.Clone(p.rules), errs: slices.Clone(p.errs)}
+}
+
+func (p *Policy) index(id string) int {
+	return slices.IndexFunc(p.rules, func(r Rule) bool { return r.ID == id })
+}
+
+func (p *Policy) seal() *Policy {
+	p.broken = p.Err() != nil
+	if p.broken {
+		return p
+	}
+	for a := range actions {
+		for _, r := range p.rules {
+			if r.Concerns(a) {
+				p.judges[a] = append(p.judges[a], r.Judge)
+			}
+		}
+	}
+	return p
+}
+
+// requests are the copies that rules get to see. A Judge is a func value, so its
+// argument would be allocated for every decision.
+var requests = sync.Pool{New: func() any { return new(Request) }}
+
+// Decide says what comes of req. It allocates nothing when it allows.
+//
+// The rules get a copy of req, on which Credential is never nil.
+func (p *Policy) Decide(req Request) Decision {
+	if p == nil || p.broken {
+		return Decision{Reasons: []Reason{brokenReason}}
+	}
+	r := requests.Get().(*Request) //nolint:forcetypeassert // nothing else is put there
+	*r = req
+	r.prepare()
+	d := p.decide(r)
+	*r = Request{} // the pool must not keep a credential alive
+	requests.Put(r)
+	return d
+}
+
+func (p *Policy) decide(r *Request) Decision {
+	said := p.judge(r)
+	switch {
+	case said&forbidden != 0 || said&permitted == 0:
+		return Decision{Effect: Deny, Reasons: p.refusals(r)}
+	case said&proofNeeded != 0:
+		return Decision{Effect: Challenge, Reasons: p.reasons(r, NeedProof)}
+	default:
+		return Decision{Effect: Allow}
+	}
+}
+
+const (
+	permitted   = 1 << Permit
+	proofNeeded = 1 << NeedProof
+	forbidden   = 1 << Forbid
+)
+
+// judge asks all rules that concern r and returns the set of their verdicts. If one
+// panics the rest are not asked: nothing they could say would allow.
+func (p *Policy) judge(r *Request) (said uint8) {
+	defer func() {
+		if recover() != nil {
+			said = forbidden
+		}
+	}()
+	for _, judge := range p.judges[r.action()] {
+		said |= 1 << min(judge(r), Forbid)
+	}
+	return said
+}
+
+// action returns r's action, Unknown for a number that is none.
+func (r *Request) action() Action {
+	if r.Operation.Action >= actions {
+		return Unknown
+	}
+	return r.Operation.Action
+}
+
+// ask asks one rule.
+func (r *Rule) ask(q *Request) (v Verdict, panicked any) {
+	defer func() {
+		if x := recover(); x != nil {
+			v, panicked = Forbid, x
+		}
+	}()
+	if !r.Concerns(q.action()) {
+		return Silent, nil
+	}
+	return min(r.Judge(q), Forbid), nil
+}
+
+// reasons returns the reasons of the rules that say want.
+func (p *Policy) reasons(r *Request, want Verdict) []Reason {
+	var reasons []Reason
+	for i := range p.rules {
+		rule := &p.rules[i]
+		v, panicked := rule.ask(r)
+		if v != want {
+			continue
+		}
+		reason := rule.reason()
+		if panicked != nil {
+			// What it was about to say is not known, so its sentence could be false.
+			reason.Sentence = "This registry's rule " + rule.ID + " failed and so nothing is allowed."
+			reason.Remedy = "Tell the people who run this registry."
+		}
+		reasons = append(reasons, reason)
+	}
+	return reasons
+}
+
+// refusals returns why r is denied. If that is to look as if the package were
+// absent, every reason must: the rules are asked again about a package that is.
+// Otherwise a rule about, say, a package's settings would tell that it exists.
+func (p *Policy) refusals(r *Request) []Reason {
+	reasons := p.reasons(r, Forbid)
+	if (Decision{Reasons: reasons}).Conceals() {
+		r.Package, r.Settings = Facts{}, Settings{}
+		if absent := p.reasons(r, Forbid); len(absent) > 0 {
+			reasons = absent
+		} else {
+			reasons = slices.DeleteFunc(reasons, func(reason Reason) bool { return !reason.Conceal })
+		}
+	}
+	if len(reasons) == 0 {
+		reasons = []Reason{notPermittedReason}
+	}
+	return reasons
+}
+
+var (
+	notPermittedReason = Reason{
+		Code:     CodeNotPermitted,
+		Sentence: "Nothing in the policy of this registry allows this.",
+	}
+	brokenReason = Reason{
+		Code:     CodeBrokenPolicy,
+		Sentence: "The policy of this registry has an error and so nothing is allowed.",
+		Remedy:   "Tell the people who run this registry.",
+	}
+)
