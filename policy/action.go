@@ -145,8 +145,14 @@ func Actions() []Action {
 	return as
 }
 
-// String returns the action's text.
-func (a Action) String() string { return words(actionWords[:]).text(uint8(a), "Action") }
+// String returns the action's text. A number that is no action is as unknown as
+// [Unknown], and is called so.
+func (a Action) String() string {
+	if a >= actions {
+		a = Unknown
+	}
+	return actionWords[a]
+}
 
 // MarshalText returns the action's text, or an error for a number that is no action.
 func (a Action) MarshalText() ([]byte, error) {

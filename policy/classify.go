@@ -88,7 +88,7 @@ func (w *route) registry(method string) (Operation, error) {
 	case w.word(i) == "-":
 		return w.file(method, i+1, n)
 	case w.word(i) == "-rev":
-		if _, err := w.name(i + 1); err != nil {
+		if op.Name, err = w.name(i + 1); err != nil {
 			return Operation{}, err
 		}
 		if w.n == i+2 {

@@ -280,13 +280,16 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 		}
 		return "/" + pkg
 	case policy.WritePackument:
+		if op.Name != "" {
+			return "/" + pkg + "/-rev/" + esc(op.Name)
+		}
 		return "/" + pkg
 	case policy.ReadTarball:
 		return "/" + pkg + "/-/" + esc(op.Name)
 	case policy.Unpublish:
 		return "/" + pkg + "/-/" + esc(op.Name) + "/-rev/1-x"
 	case policy.UnpublishAll:
-		return "/" + pkg + "/-rev/1-x"
+		return "/" + pkg + "/-rev/" + esc(op.Name)
 	case policy.ReadAttestations:
 		return "/-/npm/v1/attestations/" + pkg + "@" + esc(op.Name)
 	case policy.ReadDistTags:

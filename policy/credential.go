@@ -42,7 +42,7 @@ type Credential struct {
 	Bypass  bool           // may stand in for a second factor where the package allows it; ignored unless Kind is KindToken
 	CIDRs   []netip.Prefix // empty: from anywhere
 	Created time.Time
-	Expires time.Time // the first instant at which it is dead; the zero time is long past
+	Expires time.Time // the first instant at which it is dead; zero: never for KindForeign, long ago for all others
 }
 
 // anonymous is what rules see where a request has no credential, so that no rule
@@ -51,7 +51,12 @@ var anonymous = &Credential{}
 
 // Dead reports whether the credential has expired at now, which it has at the
 // instant Expires. Without a time (the zero now) it is dead: nobody can tell.
-func (c *Credential) Dead(now time.Time) bool { return now.IsZero() || !now.Before(c.Expires) }
+func (c *Credential) Dead(now time.Time) bool {
+	if c.Expires.IsZero() && c.Kind == KindForeign {
+		return now.IsZero()
+	}
+	return now.IsZero() || !now.Before(c.Expires)
+}
 
 // From reports whether the credential may be used from addr. An IPv4 address
 // that arrives in IPv6 clothes (::ffff:192.0.2.1) is the IPv4 address.

@@ -7,8 +7,9 @@ import (
 )
 
 // Limits are the numbers of npm's rules that are no yes or no: how long and how
-// many. [DefaultLimits] has npmjs.com's; a registry may set others. The packages
-// that issue credentials take theirs from here, so that they stand in one place.
+// many. [DefaultLimits] has npmjs.com's. No rule consults them, since a credential is
+// bounded when it is issued; they stand here so that npm's rules can be read in one
+// place.
 //
 // The zero value is not valid: a limit of nothing is more likely forgotten than meant.
 type Limits struct {

@@ -23,7 +23,7 @@ var (
 	tagLike = packageWrites[1:]
 	// notOffered are npm's operations that nothing here serves.
 	notOffered = []Action{
-		Search, ReportLeak, ListStars, Star, ReadHooks, WriteHooks, ReadOrg, WriteOrg, ReadTeam, WriteTeam, GrantTeam,
+		Search, ReportLeak, WriteProfile, SetPassword, ListStars, Star, ReadHooks, WriteHooks, ReadOrg, WriteOrg, ReadTeam, WriteTeam, GrantTeam,
 		ListPackages, ListStaged, ReadStaged, ApproveStaged, RejectStaged,
 		Deprecate, Unpublish, UnpublishAll, WriteOwners, SetAccess, ReadCollaborators, Stage, ReadTrust, WriteTrust, ExchangeToken,
 	}
@@ -67,7 +67,7 @@ func operationRules() []Rule {
 		}),
 	}, {
 		ID:       "not-offered",
-		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; deprecate and unpublish have theirs.",
+		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; deprecate, unpublish and the changes of profile and password have theirs.",
 		Sentence: "This registry does not offer this operation.",
 		Actions:  notOffered,
 		Judge:    func(*Request) Verdict { return Forbid },

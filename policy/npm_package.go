@@ -14,8 +14,8 @@ func packageRules() []Rule {
 	}
 	return []Rule{{
 		ID:       "unread-body",
-		Doc:      "PUT /<pkg> is six operations. Only the body tells which, so it must be read before anybody decides.",
-		Sentence: "This registry cannot tell what this write would change.",
+		Doc:      "PUT /<pkg> is six operations. Only the body tells which, so it must be told apart before anybody decides; what was not is denied.",
+		Sentence: "This registry takes new versions of a package here and no other change to it.",
 		Actions:  []Action{WritePackument},
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {

@@ -15,7 +15,9 @@ type Operation struct {
 	Action  Action
 	Package PackageName // the zero name where the action is not about a package
 	// Name is what else the path names, decoded once: a user, org, org:team,
-	// dist-tag, version, tarball file, token key, stage or trust id.
+	// dist-tag, version, tarball file, token key, stage or trust id. With
+	// WritePackument and UnpublishAll it is the revision after /-rev/: a PUT that has
+	// one is no publish by any client.
 	Name string
 }
 
