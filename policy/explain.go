@@ -39,10 +39,12 @@ func (p *Policy) Explain(req Request) Trace {
 	req.prepare()
 	for i := range p.rules {
 		rule := &p.rules[i]
-		v, panicked := rule.ask(&req)
-		step := Step{Rule: rule.ID, Verdict: v, Sentence: rule.Sentence, Asked: rule.Concerns(req.action())}
-		if panicked != nil {
-			step.Panic = fmt.Sprint(panicked)
+		step := Step{Rule: rule.ID, Sentence: rule.Sentence, Asked: rule.Concerns(req.action())}
+		if step.Asked {
+			var panicked any
+			if step.Verdict, panicked = rule.ask(&req); panicked != nil {
+				step.Panic = fmt.Sprint(panicked)
+			}
 		}
 		t.Steps = append(t.Steps, step)
 	}

@@ -6,7 +6,12 @@ import "slices"
 func credentialRules() []Rule {
 	again := "Run npm login for a new session or create a new token."
 	signedIn := func(holds func(*Request) bool) func(*Request) Verdict {
-		return forbidIf(func(r *Request) bool { return !r.Anonymous() && holds(r) })
+		return func(r *Request) Verdict {
+			if !r.Anonymous() && holds(r) {
+				return Forbid
+			}
+			return Silent
+		}
 	}
 	return []Rule{{
 		ID:       "unknown-credential",

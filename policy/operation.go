@@ -2,6 +2,8 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 )
@@ -10,7 +12,8 @@ import (
 // and path. The zero value is [Unknown] and denied.
 //
 // With [RevokeToken] and [Logout] the Name may be a token in clear, since npm
-// puts it into the path. No way of printing an Operation shows it then.
+// puts it into the path. Printing, logging and encoding an Operation do not show it
+// then; printing Name itself does.
 type Operation struct {
 	Action  Action
 	Package PackageName // the zero name where the action is not about a package
@@ -43,8 +46,8 @@ func (op Operation) String() string {
 	return s
 }
 
-// GoString returns String.
-func (op Operation) GoString() string { return op.String() }
+// Format prints String, whatever the verb.
+func (op Operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.String()) }
 
 // LogValue returns String.
 func (op Operation) LogValue() slog.Value { return slog.StringValue(op.String()) }

@@ -50,8 +50,10 @@ type Policy struct {
 	rules  []Rule
 	errs   []error
 	broken bool // there are errors: Decide must not ask the rules
-	// judges are the rules by action, so that Decide asks only those concerned.
+	// Only the rules that concern an action are asked. Their Judges stand apart from
+	// the rest of them, so that an Allow reads no more than it needs.
 	judges [actions][]func(*Request) Verdict
+	asked  [actions][]*Rule
 }
 
 // New returns the policy of these rules. What is wrong with them is told by Err.
@@ -156,9 +158,9 @@ func (p *Policy) seal() *Policy {
 		return p
 	}
 	for a := range actions {
-		for _, r := range p.rules {
-			if r.Concerns(a) {
-				p.judges[a] = append(p.judges[a], r.Judge)
+		for i := range p.rules {
+			if r := &p.rules[i]; r.Concerns(a) {
+				p.judges[a], p.asked[a] = append(p.judges[a], r.Judge), append(p.asked[a], r)
 			}
 		}
 	}
@@ -232,17 +234,13 @@ func (r *Rule) ask(q *Request) (v Verdict, panicked any) {
 			v, panicked = Forbid, x
 		}
 	}()
-	if !r.Concerns(q.action()) {
-		return Silent, nil
-	}
 	return min(r.Judge(q), Forbid), nil
 }
 
 // reasons returns the reasons of the rules that say want.
 func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	var reasons []Reason
-	for i := range p.rules {
-		rule := &p.rules[i]
+	for _, rule := range p.asked[r.action()] {
 		v, panicked := rule.ask(r)
 		if v != want {
 			continue

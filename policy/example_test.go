@@ -1,0 +1,104 @@
+package policy_test
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+func ExampleClassify() {
+	for _, request := range [][2]string{
+		{"GET", "/@acme%2fwidget"},
+		{"PUT", "/@acme/widget/latest"},
+		{"DELETE", "/@acme/widget/-/widget-1.0.0.tgz/-rev/3-abc"},
+		{"PUT", "/@acme/../widget"},
+		{"POST", "/-/something/new"},
+	} {
+		op, err := policy.Classify(request[0], request[1])
+		fmt.Println(op, err)
+	}
+	// Output:
+	// read-packument @acme/widget <nil>
+	// set-dist-tag @acme/widget "latest" <nil>
+	// unpublish @acme/widget "widget-1.0.0.tgz" <nil>
+	// unknown policy: malformed path: dot segment
+	// unknown <nil>
+}
+
+// publishing returns the request of alice, who publishes a package of hers in a
+// session that she opened at nine.
+func publishing(at time.Time) policy.Request {
+	nine := time.Date(2026, 3, 6, 9, 0, 0, 0, time.UTC) // a Friday
+	return policy.Request{
+		Operation: policy.Operation{Action: policy.Publish, Package: policy.PackageName{Scope: "acme", Name: "widget"}},
+		Credential: &policy.Credential{
+			ID: "5d1e", Kind: policy.KindSession, User: "u-17", Created: nine, Expires: nine.Add(2 * time.Hour),
+		},
+		Account: policy.Account{ID: "u-17", Name: "alice", TwoFactor: policy.AuthOnly},
+		Package: policy.Facts{ID: "p-4", Rights: policy.RightRead | policy.RightWrite},
+		Addr:    netip.MustParseAddr("192.0.2.7"),
+		Now:     at,
+	}
+}
+
+func ExamplePolicy_Decide() {
+	p := policy.NPM()
+	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
+
+	d := p.Decide(r) // first without a proof: what comes of it decides whether one is looked at
+	fmt.Println(d.Effect, d.Reasons[0].Code)
+
+	r.Proof = policy.ProofTOTP
+	fmt.Println(p.Decide(r).Effect)
+
+	r.Now = r.Credential.Expires
+	d = p.Decide(r)
+	fmt.Println(d.Effect, d.Reasons[0].Sentence, d.Reasons[0].Remedy)
+	// Output:
+	// challenge publish-needs-factor
+	// allow
+	// deny This session or token has expired. Run npm login for a new session or create a new token.
+}
+
+func ExamplePolicy_With() {
+	freezeOnFridays := policy.Rule{
+		ID:       "freeze-on-fridays",
+		Doc:      "Nobody wants to be called on a Saturday.",
+		Sentence: "Nothing is published here on a Friday.",
+		Remedy:   "Come back on Monday.",
+		Actions:  []policy.Action{policy.Publish},
+		Judge: func(r *policy.Request) policy.Verdict {
+			if r.Now.Weekday() == time.Friday {
+				return policy.Forbid
+			}
+			return policy.Silent
+		},
+	}
+	p := policy.NPM().With(freezeOnFridays)
+	if err := p.Err(); err != nil {
+		fmt.Println(err)
+	}
+
+	// It is a Friday, so alice is not even asked for her one-time password.
+	d := p.Decide(publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC)))
+	fmt.Println(d.Effect)
+	for _, reason := range d.Reasons {
+		fmt.Println(reason.Code+":", reason.Sentence, reason.Remedy)
+	}
+	// Output:
+	// deny
+	// freeze-on-fridays: Nothing is published here on a Friday. Come back on Monday.
+}
+
+func ExamplePolicy_Explain() {
+	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
+	fmt.Print(policy.NPM().Explain(r))
+	// Output:
+	// challenge: publish @acme/widget by session 5d1e of alice
+	//   need-proof  publish-needs-factor  Publishing needs a one-time password.
+	//   permit      write-package         You may write to this package.
+	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired revoked cidr unknown-factor-mode login-required foreign-reads-only hidden-package no-grant read-only-token stage-only-token create-needs-scope may-not-create may-not-write package-disallows-tokens no-second-factor recovery-code create-package
+	//   answer      publish-needs-factor
+}

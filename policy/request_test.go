@@ -1,0 +1,127 @@
+package policy_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Effective rights are grants ∩ live rights, and reading what is public.
+func TestRequestRights(t *testing.T) {
+	const r, w, a = policy.RightRead, policy.RightWrite, policy.RightAdmin
+	grant := func(p policy.Permission) []policy.Grant {
+		return []policy.Grant{{Target: policy.AllPackages, Permission: p}}
+	}
+	token := func(gs []policy.Grant) *policy.Credential {
+		return &policy.Credential{Kind: policy.KindToken, Grants: gs}
+	}
+	session := &policy.Credential{Kind: policy.KindSession}
+	for name, tt := range map[string]struct {
+		cred  *policy.Credential
+		facts policy.Facts
+		want  policy.Rights
+	}{
+		"absent":                              {session, policy.Facts{Rights: r | w | a}, 0},
+		"session":                             {session, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w | a},
+		"session without":                     {session, policy.Facts{ID: "p", Private: true}, 0},
+		"session, public":                     {session, policy.Facts{ID: "p"}, r},
+		"anonymous, public":                   {nil, policy.Facts{ID: "p", Rights: w | a}, r},
+		"anonymous, private":                  {nil, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, 0},
+		"reading token":                       {token(grant(policy.ReadOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
+		"writing token":                       {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
+		"writing token, reader":               {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r}, r},
+		"staging token":                       {token(grant(policy.StageOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r},
+		"token with nothing":                  {token(nil), policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
+		"token with nothing, public":          {token(nil), policy.Facts{ID: "p", Rights: r | w}, r},
+		"token with a permission of tomorrow": {token(grant(9)), policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
+		"unknown kind":                        {&policy.Credential{Kind: 9, Grants: grant(policy.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
+	} {
+		req := policy.Request{Operation: policy.Operation{Action: policy.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
+		assert.Equal(t, tt.want, req.Rights(), name)
+	}
+}
+
+func TestRequestMayCreate(t *testing.T) {
+	one := []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite}}
+	scope := []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}
+	read := []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}
+	for name, tt := range map[string]struct {
+		cred  *policy.Credential
+		facts policy.Facts
+		want  bool
+	}{
+		"session":           {&policy.Credential{Kind: policy.KindSession}, policy.Facts{MayCreate: true}, true},
+		"not allowed":       {&policy.Credential{Kind: policy.KindSession}, policy.Facts{}, false},
+		"exists":            {&policy.Credential{Kind: policy.KindSession}, policy.Facts{ID: "p", MayCreate: true}, false},
+		"scope":             {&policy.Credential{Kind: policy.KindToken, Grants: scope}, policy.Facts{MayCreate: true}, true},
+		"one package":       {&policy.Credential{Kind: policy.KindToken, Grants: one}, policy.Facts{MayCreate: true}, false},
+		"one and all reads": {&policy.Credential{Kind: policy.KindToken, Grants: append(read, one...)}, policy.Facts{MayCreate: true}, false},
+		"anonymous":         {nil, policy.Facts{MayCreate: true}, false},
+	} {
+		req := policy.Request{Operation: policy.Operation{Action: policy.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
+		assert.Equal(t, tt.want, req.MayCreate(), name)
+	}
+}
+
+func TestRequestAnonymous(t *testing.T) {
+	var r policy.Request
+	assert.True(t, r.Anonymous())
+	assert.Equal(t, policy.KindUnknown, r.Kind())
+	assert.False(t, r.Bypasses())
+	r.Credential = &policy.Credential{}
+	assert.False(t, r.Anonymous())
+	r.Credential = &policy.Credential{Kind: policy.KindSession, Bypass: true}
+	assert.False(t, r.Bypasses(), "only tokens do")
+	r.Credential = &policy.Credential{Kind: policy.KindToken, Bypass: true}
+	assert.True(t, r.Bypasses())
+}
+
+// Expiry is half-open: one before, at, one after.
+func TestCredentialDead(t *testing.T) {
+	c := policy.Credential{Kind: policy.KindToken, Expires: now}
+	assert.False(t, c.Dead(now.Add(-1)))
+	assert.True(t, c.Dead(now))
+	assert.True(t, c.Dead(now.Add(1)))
+	assert.True(t, c.Dead(time.Time{}), "no clock")
+	c.Expires = time.Time{}
+	assert.True(t, c.Dead(now), "a token without an end does not exist")
+	c.Kind = policy.KindForeign
+	assert.False(t, c.Dead(now), "an older one may")
+	assert.True(t, c.Dead(time.Time{}))
+}
+
+func TestCredentialFrom(t *testing.T) {
+	prefixes := func(texts ...string) (ps []netip.Prefix) {
+		for _, text := range texts {
+			ps = append(ps, netip.MustParsePrefix(text))
+		}
+		return ps
+	}
+	for name, tt := range map[string]struct {
+		cidrs []netip.Prefix
+		addr  string
+		want  bool
+	}{
+		"none":             {nil, "192.0.2.7", true},
+		"empty":            {[]netip.Prefix{}, "192.0.2.7", true},
+		"in":               {prefixes("192.0.2.0/24"), "192.0.2.255", true},
+		"just out":         {prefixes("192.0.2.0/24"), "192.0.3.0", false},
+		"in the second":    {prefixes("198.51.100.0/24", "192.0.2.0/24"), "192.0.2.7", true},
+		"mapped":           {prefixes("192.0.2.0/24"), "::ffff:192.0.2.7", true},
+		"IPv6":             {prefixes("2001:db8::/32"), "2001:db8::1", true},
+		"other family":     {prefixes("::/0"), "192.0.2.7", false},
+		"other family too": {prefixes("0.0.0.0/0"), "2001:db8::1", false},
+		"a zone":           {prefixes("fe80::/10"), "fe80::1%eth0", false},
+	} {
+		c := policy.Credential{CIDRs: tt.cidrs}
+		assert.Equal(t, tt.want, c.From(netip.MustParseAddr(tt.addr)), name)
+	}
+	c := policy.Credential{CIDRs: prefixes("0.0.0.0/0", "::/0")}
+	assert.False(t, c.From(netip.Addr{}), "an address nobody knows is in no range")
+	c.CIDRs = []netip.Prefix{{}}
+	assert.False(t, c.From(here), "nor is any in a range that is none")
+}
