@@ -168,7 +168,7 @@ func (g *Grant) UnmarshalJSON(data []byte) error {
 	*g = Grant{}
 	var read Grant
 	if err := read.decode(data); err != nil {
-		return fmt.Errorf("%w: %v", ErrGrant, err)
+		return fmt.Errorf("%w: %w", ErrGrant, err)
 	}
 	if err := read.Validate(); err != nil {
 		return err

@@ -178,7 +178,7 @@ func (p *Policy) Decide(req Request) Decision {
 	if p == nil || p.broken {
 		return Decision{Reasons: []Reason{brokenReason}}
 	}
-	r := requests.Get().(*Request) //nolint:forcetypeassert // nothing else is put there
+	r := requests.Get().(*Request)
 	*r = req
 	r.prepare()
 	d := p.decide(r)

@@ -26,7 +26,7 @@ func (w words) marshal(v uint8, typ string) ([]byte, error) {
 
 func (w words) parse(text []byte, typ string) (uint8, error) {
 	if i := slices.Index(w, string(text)); i >= 0 {
-		return uint8(i), nil //nolint:gosec // no table is longer than 256
+		return uint8(i), nil
 	}
 	return 0, fmt.Errorf("policy: %q is no %s", text, typ)
 }
