@@ -2,7 +2,6 @@ package policy
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 )
 
@@ -41,8 +40,8 @@ func Classify(method, escapedPath string) (Operation, error) {
 	if escapedPath == "/" {
 		return Operation{}, nil
 	}
-	if method == http.MethodHead {
-		method = http.MethodGet
+	if method == "HEAD" {
+		method = get
 	}
 	if w.seg[0] == "-" || strings.EqualFold(w.seg[0], "%2d") {
 		return w.api(method)
@@ -65,11 +64,12 @@ type pair struct {
 	action Action
 }
 
+// The methods, spelled out: what decides does not depend on net/http.
 const (
-	get    = http.MethodGet
-	put    = http.MethodPut
-	post   = http.MethodPost
-	remove = http.MethodDelete
+	get    = "GET"
+	put    = "PUT"
+	post   = "POST"
+	remove = "DELETE"
 )
 
 // registry reads what stands outside /-/: packages.
