@@ -40,40 +40,44 @@ func Classify(method, escapedPath string) (Operation, error) {
 	if escapedPath == "/" {
 		return Operation{}, nil
 	}
-	if method == "HEAD" {
-		method = get
-	}
+	v := verbOf(method)
 	if w.seg[0] == "-" || strings.EqualFold(w.seg[0], "%2d") {
-		return w.api(method)
+		return w.api(v)
 	}
-	return w.registry(method)
+	return w.registry(v)
 }
 
-// on returns the action of method, given as pairs of a method and an action.
-func on(method string, pairs ...pair) Action {
-	for _, p := range pairs {
-		if p.method == method {
-			return p.action
-		}
-	}
-	return Unknown
-}
+// A verb is a method that npm's clients use; the zero verb is any other.
+type verb uint8
 
-type pair struct {
-	method string
-	action Action
-}
-
-// The methods, spelled out: what decides does not depend on net/http.
 const (
-	get    = "GET"
-	put    = "PUT"
-	post   = "POST"
-	remove = "DELETE"
+	get verb = iota + 1
+	put
+	post
+	remove
 )
 
+// verbOf knows the methods as they are written: a lower-case put is none.
+func verbOf(method string) verb {
+	switch method {
+	case "GET", "HEAD":
+		return get
+	case "PUT":
+		return put
+	case "POST":
+		return post
+	case "DELETE":
+		return remove
+	default:
+		return 0
+	}
+}
+
+// verbs are the actions of one path by verb, Unknown where it does not have that one.
+type verbs [remove + 1]Action
+
 // registry reads what stands outside /-/: packages.
-func (w *route) registry(method string) (Operation, error) {
+func (w *route) registry(v verb) (Operation, error) {
 	if err := w.whole(); err != nil {
 		return Operation{}, err
 	}
@@ -84,23 +88,23 @@ func (w *route) registry(method string) (Operation, error) {
 	op := Operation{Package: n}
 	switch {
 	case i == w.n:
-		op.Action = on(method, pair{get, ReadPackument}, pair{put, WritePackument})
+		op.Action = verbs{get: ReadPackument, put: WritePackument}[v]
 	case w.word(i) == "-":
-		return w.file(method, i+1, n)
+		return w.file(v, i+1, n)
 	case w.word(i) == "-rev":
 		if op.Name, err = w.name(i + 1); err != nil {
 			return Operation{}, err
 		}
 		if w.n == i+2 {
-			op.Action = on(method, pair{put, WritePackument}, pair{remove, UnpublishAll})
+			op.Action = verbs{put: WritePackument, remove: UnpublishAll}[v]
 		}
 	case n == PackageName{Name: "team"} && strings.HasPrefix(w.word(i), "@"):
-		return w.yarnTeam(method, i)
+		return w.yarnTeam(v, i)
 	case i+1 == w.n:
 		if op.Name, err = w.tag(i); err != nil {
 			return Operation{}, err
 		}
-		op.Action = on(method, pair{get, ReadPackument}, pair{put, SetDistTag})
+		op.Action = verbs{get: ReadPackument, put: SetDistTag}[v]
 	}
 	return op.known()
 }
@@ -114,7 +118,7 @@ func (op Operation) known() (Operation, error) {
 }
 
 // file reads /<pkg>/-/<file>[/-rev/<rev>], i being the file's segment.
-func (w *route) file(method string, i int, n PackageName) (Operation, error) {
+func (w *route) file(v verb, i int, n PackageName) (Operation, error) {
 	file, i, err := w.tarball(i, n)
 	if err != nil {
 		return Operation{}, err
@@ -122,12 +126,12 @@ func (w *route) file(method string, i int, n PackageName) (Operation, error) {
 	op := Operation{Package: n, Name: file}
 	switch {
 	case i == w.n:
-		op.Action = on(method, pair{get, ReadTarball})
+		op.Action = verbs{get: ReadTarball}[v]
 	case i+2 == w.n && w.word(i) == "-rev":
 		if _, err := w.name(i + 1); err != nil {
 			return Operation{}, err
 		}
-		op.Action = on(method, pair{remove, Unpublish})
+		op.Action = verbs{remove: Unpublish}[v]
 	}
 	return op.known()
 }
@@ -135,7 +139,7 @@ func (w *route) file(method string, i int, n PackageName) (Operation, error) {
 // yarnTeam reads /team/@<org>[/<team>[/user]], which is where Yarn 1 looks for
 // teams. No dist-tag begins with @, so nothing else is meant, and it must not pass
 // for a write to a package that is called team.
-func (w *route) yarnTeam(method string, i int) (Operation, error) {
+func (w *route) yarnTeam(v verb, i int) (Operation, error) {
 	name, err := w.org(i)
 	if err != nil {
 		return Operation{}, err
@@ -150,18 +154,18 @@ func (w *route) yarnTeam(method string, i int) (Operation, error) {
 	if w.n > i+3 || w.n == i+3 && w.word(i+2) != "user" {
 		return Operation{}, nil
 	}
-	return Operation{Action: on(method, pair{get, ReadTeam}, pair{put, WriteTeam}, pair{remove, WriteTeam}), Name: name}.known()
+	return Operation{Action: verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v], Name: name}.known()
 }
 
 // api reads what stands below /-/.
-func (w *route) api(method string) (Operation, error) {
+func (w *route) api(v verb) (Operation, error) {
 	// The two places where a token stands in the path come first: only there may a
 	// slash be doubled or come last.
-	if w.n > 3 && method == remove && w.word(1) == "user" && w.word(2) == "token" {
+	if w.n > 3 && v == remove && w.word(1) == "user" && w.word(2) == "token" {
 		name, err := w.rest(3)
 		return Operation{Action: Logout, Name: name}.orError(err)
 	}
-	if w.n > 5 && method == remove && w.word(1) == "npm" && w.word(2) == "v1" && w.word(3) == "tokens" && w.word(4) == "token" {
+	if w.n > 5 && v == remove && w.word(1) == "npm" && w.word(2) == "v1" && w.word(3) == "tokens" && w.word(4) == "token" {
 		name, err := w.rest(5)
 		return Operation{Action: RevokeToken, Name: name}.orError(err)
 	}
@@ -173,44 +177,44 @@ func (w *route) api(method string) (Operation, error) {
 	}
 	switch w.word(1) {
 	case "ping":
-		return w.one(2, on(method, pair{get, Ping}))
+		return w.one(2, verbs{get: Ping}[v])
 	case "whoami":
-		return w.one(2, on(method, pair{get, Whoami}))
+		return w.one(2, verbs{get: Whoami}[v])
 	case "all":
 		if w.is(2) || w.is(2, "since") {
-			return Operation{Action: on(method, pair{get, Search})}, nil
+			return Operation{Action: verbs{get: Search}[v]}, nil
 		}
 	case "_view":
 		if w.is(2, "starredByUser") {
-			return Operation{Action: on(method, pair{get, ListStars})}, nil
+			return Operation{Action: verbs{get: ListStars}[v]}, nil
 		}
 	case "-":
 		// pnpm 11 and 12 ask for the packages of nobody in particular like this.
 		if w.is(2, "package") {
-			return Operation{Action: on(method, pair{get, ListPackages})}, nil
+			return Operation{Action: verbs{get: ListPackages}[v]}, nil
 		}
 	case "v1":
 		switch {
 		case w.is(2, "search"):
-			return Operation{Action: on(method, pair{get, Search})}, nil
+			return Operation{Action: verbs{get: Search}[v]}, nil
 		case w.is(2, "login"):
-			return Operation{Action: on(method, pair{post, Login})}, nil
+			return Operation{Action: verbs{post: Login}[v]}, nil
 		}
 	case "auth":
-		return w.auth(method)
+		return w.auth(v)
 	case "user":
-		return w.user(method)
+		return w.user(v)
 	case "package":
-		return w.ofPackage(method)
+		return w.ofPackage(v)
 	case "org":
-		return w.ofOrg(method)
+		return w.ofOrg(v)
 	case "team":
-		return w.ofTeam(method)
+		return w.ofTeam(v)
 	case "stage":
-		return w.staged(method)
+		return w.staged(v)
 	case "npm":
 		if w.word(2) == "v1" {
-			return w.npm(method)
+			return w.npm(v)
 		}
 	}
 	return Operation{}, nil
@@ -233,39 +237,39 @@ func (op Operation) orError(err error) (Operation, error) {
 }
 
 // auth reads /-/auth/…, which is ours.
-func (w *route) auth(method string) (Operation, error) {
+func (w *route) auth(v verb) (Operation, error) {
 	for i := 2; i < w.n; i++ {
 		if strings.Contains(w.word(i), "/") {
 			return Operation{}, errName
 		}
 	}
 	switch {
-	case method == get && w.is(2, "v1", "self"):
+	case v == get && w.is(2, "v1", "self"):
 		return Operation{Action: ReadSelf}, nil
-	case method == post && w.is(2, "v1", "leaked"):
+	case v == post && w.is(2, "v1", "leaked"):
 		return Operation{Action: ReportLeak}, nil
 	}
 	return Operation{Action: AuthPage}, nil
 }
 
 // user reads /-/user/…
-func (w *route) user(method string) (Operation, error) {
+func (w *route) user(v verb) (Operation, error) {
 	couch, ok := strings.CutPrefix(w.word(2), "org.couchdb.user:")
 	switch {
 	case ok:
-		return w.couch(method, couch)
+		return w.couch(v, couch)
 	case w.is(2, "v1", "star"):
-		return Operation{Action: on(method, pair{get, ListStars}, pair{put, Star}, pair{remove, Star})}, nil
+		return Operation{Action: verbs{get: ListStars, put: Star, remove: Star}[v]}, nil
 	case w.n == 4 && w.word(3) == "package":
 		name, err := w.name(2)
-		return Operation{Action: on(method, pair{get, ListPackages}), Name: name}.orError(err)
+		return Operation{Action: verbs{get: ListPackages}[v], Name: name}.orError(err)
 	}
 	return Operation{}, nil
 }
 
 // couch reads /-/user/org.couchdb.user:<name>[/-rev/<rev>].
-func (w *route) couch(method, user string) (Operation, error) {
-	if method == get && strings.HasPrefix(user, "@") {
+func (w *route) couch(v verb, user string) (Operation, error) {
+	if v == get && strings.HasPrefix(user, "@") {
 		// yarn owner add <package> <user>, its arguments swapped, puts a package
 		// name there as it is.
 		switch {
@@ -285,18 +289,18 @@ func (w *route) couch(method, user string) (Operation, error) {
 	op := Operation{Name: user}
 	switch {
 	case w.n == 3:
-		op.Action = on(method, pair{get, ReadUser}, pair{put, LegacyLogin})
+		op.Action = verbs{get: ReadUser, put: LegacyLogin}[v]
 	case w.n == 5 && w.word(3) == "-rev":
 		if _, err := w.name(4); err != nil {
 			return Operation{}, err
 		}
-		op.Action = on(method, pair{put, LegacyUpdate})
+		op.Action = verbs{put: LegacyUpdate}[v]
 	}
 	return op.known()
 }
 
 // ofPackage reads /-/package/<pkg>/…
-func (w *route) ofPackage(method string) (Operation, error) {
+func (w *route) ofPackage(v verb) (Operation, error) {
 	n, i, err := w.pkg(2)
 	if err != nil {
 		return Operation{}, err
@@ -304,32 +308,32 @@ func (w *route) ofPackage(method string) (Operation, error) {
 	op := Operation{Package: n}
 	switch what, last := w.word(i), i+1 == w.n; {
 	case what == "dist-tags" && last:
-		op.Action = on(method, pair{get, ReadDistTags})
+		op.Action = verbs{get: ReadDistTags}[v]
 	case what == "dist-tags" && i+2 == w.n:
 		op.Name, err = w.tag(i + 1)
-		op.Action = on(method, pair{put, SetDistTag}, pair{post, SetDistTag}, pair{remove, RemoveDistTag})
+		op.Action = verbs{put: SetDistTag, post: SetDistTag, remove: RemoveDistTag}[v]
 	case what == "access" && last:
-		op.Action = on(method, pair{get, ReadAccess}, pair{post, SetAccess})
+		op.Action = verbs{get: ReadAccess, post: SetAccess}[v]
 	case what == "visibility" && last:
-		op.Action = on(method, pair{get, ReadVisibility})
+		op.Action = verbs{get: ReadVisibility}[v]
 	case what == "collaborators" && last:
-		op.Action = on(method, pair{get, ReadCollaborators})
+		op.Action = verbs{get: ReadCollaborators}[v]
 	case what == "owners" && last:
-		op.Action = on(method, pair{put, WriteOwners})
+		op.Action = verbs{put: WriteOwners}[v]
 	case what == "owners" && i+2 == w.n:
 		op.Name, err = w.name(i + 1)
-		op.Action = on(method, pair{remove, WriteOwners})
+		op.Action = verbs{remove: WriteOwners}[v]
 	case what == "trust" && last:
-		op.Action = on(method, pair{get, ReadTrust}, pair{post, WriteTrust})
+		op.Action = verbs{get: ReadTrust, post: WriteTrust}[v]
 	case what == "trust" && i+2 == w.n:
 		op.Name, err = w.opaque(i + 1)
-		op.Action = on(method, pair{remove, WriteTrust})
+		op.Action = verbs{remove: WriteTrust}[v]
 	}
 	return op.orError(err)
 }
 
 // ofOrg reads /-/org/<org>/…
-func (w *route) ofOrg(method string) (Operation, error) {
+func (w *route) ofOrg(v verb) (Operation, error) {
 	if w.n < 3 {
 		return Operation{}, nil
 	}
@@ -337,17 +341,17 @@ func (w *route) ofOrg(method string) (Operation, error) {
 	op := Operation{Name: org}
 	switch {
 	case w.is(3, "user"):
-		op.Action = on(method, pair{get, ReadOrg}, pair{put, WriteOrg}, pair{remove, WriteOrg})
+		op.Action = verbs{get: ReadOrg, put: WriteOrg, remove: WriteOrg}[v]
 	case w.is(3, "team"):
-		op.Action = on(method, pair{get, ReadOrg}, pair{put, WriteTeam})
+		op.Action = verbs{get: ReadOrg, put: WriteTeam}[v]
 	case w.is(3, "package"):
-		op.Action = on(method, pair{get, ReadOrg})
+		op.Action = verbs{get: ReadOrg}[v]
 	}
 	return op.orError(err)
 }
 
 // ofTeam reads /-/team/<org>/<team>[/…]
-func (w *route) ofTeam(method string) (Operation, error) {
+func (w *route) ofTeam(v verb) (Operation, error) {
 	if w.n < 4 {
 		return Operation{}, nil
 	}
@@ -359,26 +363,26 @@ func (w *route) ofTeam(method string) (Operation, error) {
 	op := Operation{Name: org + ":" + team}
 	switch {
 	case w.is(4):
-		op.Action = on(method, pair{remove, WriteTeam})
+		op.Action = verbs{remove: WriteTeam}[v]
 	case w.is(4, "user"):
-		op.Action = on(method, pair{get, ReadTeam}, pair{put, WriteTeam}, pair{remove, WriteTeam})
+		op.Action = verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v]
 	case w.is(4, "package"):
-		op.Action = on(method, pair{get, ReadTeam}, pair{put, GrantTeam}, pair{remove, GrantTeam})
+		op.Action = verbs{get: ReadTeam, put: GrantTeam, remove: GrantTeam}[v]
 	}
 	return op.orError(err)
 }
 
 // staged reads /-/stage/…
-func (w *route) staged(method string) (Operation, error) {
+func (w *route) staged(v verb) (Operation, error) {
 	switch {
 	case w.is(2):
-		return Operation{Action: on(method, pair{get, ListStaged})}, nil
+		return Operation{Action: verbs{get: ListStaged}[v]}, nil
 	case w.word(2) == "package" && w.n > 3:
 		n, i, err := w.pkg(3)
 		if err == nil && i != w.n {
 			return Operation{}, nil
 		}
-		return Operation{Action: on(method, pair{post, Stage}), Package: n}.orError(err)
+		return Operation{Action: verbs{post: Stage}[v], Package: n}.orError(err)
 	case w.word(2) == "package":
 		return Operation{}, nil
 	}
@@ -386,42 +390,42 @@ func (w *route) staged(method string) (Operation, error) {
 	op := Operation{Name: id}
 	switch {
 	case w.is(3):
-		op.Action = on(method, pair{get, ReadStaged}, pair{remove, RejectStaged})
+		op.Action = verbs{get: ReadStaged, remove: RejectStaged}[v]
 	case w.is(3, "tarball"):
-		op.Action = on(method, pair{get, ReadStaged})
+		op.Action = verbs{get: ReadStaged}[v]
 	case w.is(3, "approve"):
-		op.Action = on(method, pair{post, ApproveStaged})
+		op.Action = verbs{post: ApproveStaged}[v]
 	}
 	return op.orError(err)
 }
 
 // npm reads /-/npm/v1/…
-func (w *route) npm(method string) (Operation, error) {
+func (w *route) npm(v verb) (Operation, error) {
 	switch w.word(3) {
 	case "keys":
-		return w.one(4, on(method, pair{get, ReadKeys}))
+		return w.one(4, verbs{get: ReadKeys}[v])
 	case "user":
-		return w.one(4, on(method, pair{get, ReadProfile}, pair{post, WriteProfile}))
+		return w.one(4, verbs{get: ReadProfile, post: WriteProfile}[v])
 	case "tokens":
-		return w.one(4, on(method, pair{get, ListTokens}, pair{post, CreateToken}))
+		return w.one(4, verbs{get: ListTokens, post: CreateToken}[v])
 	case "security":
 		if w.n > 4 {
-			return Operation{Action: on(method, pair{get, Audit}, pair{post, Audit})}, nil
+			return Operation{Action: verbs{get: Audit, post: Audit}[v]}, nil
 		}
 	case "attestations":
-		if method == get {
+		if v == get {
 			n, version, err := w.versioned(4)
 			return Operation{Action: ReadAttestations, Package: n, Name: version}.orError(err)
 		}
 	case "hooks":
 		switch {
 		case w.is(4):
-			return Operation{Action: on(method, pair{get, ReadHooks})}, nil
+			return Operation{Action: verbs{get: ReadHooks}[v]}, nil
 		case w.is(4, "hook"):
-			return Operation{Action: on(method, pair{post, WriteHooks})}, nil
+			return Operation{Action: verbs{post: WriteHooks}[v]}, nil
 		case w.n == 6 && w.word(4) == "hook":
 			id, err := w.name(5)
-			return Operation{Action: on(method, pair{get, ReadHooks}, pair{put, WriteHooks}, pair{remove, WriteHooks}), Name: id}.orError(err)
+			return Operation{Action: verbs{get: ReadHooks, put: WriteHooks, remove: WriteHooks}[v], Name: id}.orError(err)
 		}
 	case "oidc":
 		if w.n > 7 && w.word(4) == "token" && w.word(5) == "exchange" && w.word(6) == "package" {
@@ -429,7 +433,7 @@ func (w *route) npm(method string) (Operation, error) {
 			if err == nil && i != w.n {
 				return Operation{}, nil
 			}
-			return Operation{Action: on(method, pair{post, ExchangeToken}), Package: n}.orError(err)
+			return Operation{Action: verbs{post: ExchangeToken}[v], Package: n}.orError(err)
 		}
 	}
 	return Operation{}, nil

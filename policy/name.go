@@ -53,7 +53,8 @@ func ParsePackageName(s string) (PackageName, error) {
 func (n PackageName) Validate() error {
 	if n.Scope == "" {
 		if len(n.Name) > MaxPackageName || !validPart(n.Name, false) ||
-			strings.EqualFold(n.Name, "node_modules") || strings.EqualFold(n.Name, "favicon.ico") {
+			len(n.Name) == len("node_modules") && strings.EqualFold(n.Name, "node_modules") ||
+			len(n.Name) == len("favicon.ico") && strings.EqualFold(n.Name, "favicon.ico") {
 			return ErrPackageName
 		}
 		return nil

@@ -44,16 +44,17 @@ func NPM() *Policy {
 	return New(slices.Concat(operationRules(), credentialRules(), packageRules(), factorRules(), permitRules())...)
 }
 
-func forbidIf(holds func(*Request) bool) func(*Request) Verdict { return verdictIf(Forbid, holds) }
-
-func verdictIf(v Verdict, holds func(*Request) bool) func(*Request) Verdict {
-	return func(r *Request) Verdict {
-		if holds(r) {
-			return v
-		}
-		return Silent
+// sayIf returns v if the condition holds.
+func sayIf(v Verdict, holds bool) Verdict {
+	if holds {
+		return v
 	}
+	return Silent
 }
+
+func forbid(when bool) Verdict    { return sayIf(Forbid, when) }
+func needProof(when bool) Verdict { return sayIf(NeedProof, when) }
+func permit(when bool) Verdict    { return sayIf(Permit, when) }
 
 // operationRules refuse what nobody may do.
 func operationRules() []Rule {
@@ -61,10 +62,10 @@ func operationRules() []Rule {
 		ID:       "unknown-operation",
 		Doc:      "What Classify does not know is denied, and so is an action of one package that names none.",
 		Sentence: "This is no operation of an npm registry.",
-		Judge: forbidIf(func(r *Request) bool {
+		Judge: func(r *Request) Verdict {
 			a := r.action()
-			return a == Unknown || a.OfPackage() && r.Operation.Package.IsZero()
-		}),
+			return forbid(a == Unknown || a.OfPackage() && r.Operation.Package.IsZero())
+		},
 	}, {
 		ID:       "not-offered",
 		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; deprecate, unpublish and the changes of profile and password have theirs.",
@@ -77,7 +78,6 @@ func operationRules() []Rule {
 // permitRules are the only ways to be allowed. Each asks for the whole of what it
 // needs, so that leaving out a rule that forbids opens no more than that rule closed.
 func permitRules() []Rule {
-	permitIf := func(holds func(*Request) bool) func(*Request) Verdict { return verdictIf(Permit, holds) }
 	return []Rule{{
 		ID:       "open",
 		Doc:      "Reads that say nothing about packages or people are for everybody.",
@@ -95,30 +95,30 @@ func permitRules() []Rule {
 		Doc:      "Any live credential may ask who it is and look up another user's public name and address, as npm owner does, and end itself.",
 		Sentence: "Whoever is signed in may do this.",
 		Actions:  selfReads,
-		Judge:    permitIf(func(r *Request) bool { return !r.Anonymous() }),
+		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous()) },
 	}, {
 		ID:       "own-account",
 		Doc:      "A session manages its own account and tokens.",
 		Sentence: "Your session may manage your own account.",
 		Actions:  accountActions,
-		Judge:    permitIf(func(r *Request) bool { return r.Kind() == KindSession }),
+		Judge:    func(r *Request) Verdict { return permit(r.Kind() == KindSession) },
 	}, {
 		ID:       "read-package",
 		Doc:      "A package that is not private is for everybody, a private one for those whose live rights and whose credential's grants both say read.",
 		Sentence: "You may read this package.",
 		Actions:  packageReads,
-		Judge:    permitIf(func(r *Request) bool { return r.Rights().Has(RightRead) }),
+		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead)) },
 	}, {
 		ID:       "write-package",
 		Doc:      "Live rights and one grant of the credential both say write, and the package may be read: nobody writes blind.",
 		Sentence: "You may write to this package.",
 		Actions:  packageWrites,
-		Judge:    permitIf(func(r *Request) bool { return r.Rights().Has(RightRead | RightWrite) }),
+		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead | RightWrite)) },
 	}, {
 		ID:       "create-package",
 		Doc:      "The first version needs the host's word that this user may take the name, and a session or a grant on the scope or on all packages.",
 		Sentence: "You may create this package.",
 		Actions:  []Action{Publish},
-		Judge:    permitIf(func(r *Request) bool { return r.Creates() && r.MayCreate() }),
+		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
 	}}
 }

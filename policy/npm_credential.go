@@ -5,89 +5,83 @@ import "slices"
 // credentialRules refuse by who asks, whatever the package.
 func credentialRules() []Rule {
 	again := "Run npm login for a new session or create a new token."
-	signedIn := func(holds func(*Request) bool) func(*Request) Verdict {
-		return func(r *Request) Verdict {
-			if !r.Anonymous() && holds(r) {
-				return Forbid
-			}
-			return Silent
-		}
-	}
 	return []Rule{{
 		ID:       "unknown-credential",
 		Doc:      "A credential of no known kind, or of nobody.",
 		Sentence: "This registry does not know this kind of credential.",
 		Remedy:   again,
-		Judge: signedIn(func(r *Request) bool {
+		Judge: func(r *Request) Verdict {
 			k := r.Credential.Kind
-			return k == KindUnknown || int(k) >= len(kindWords) || r.Credential.User == ""
-		}),
+			return forbid(!r.Anonymous() && (k == KindUnknown || int(k) >= len(kindWords) || r.Credential.User == ""))
+		},
 	}, {
 		ID:       "account-mismatch",
 		Doc:      "The account must be the credential's own, and the anonymous have none: a mix-up of two people must not be decided on.",
 		Sentence: "This credential belongs to another account.",
 		Remedy:   again,
-		Judge:    forbidIf(func(r *Request) bool { return r.Account.ID != r.Credential.User }),
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.ID != r.Credential.User) },
 	}, {
 		ID:       "account-disabled",
 		Doc:      "A disabled account can do nothing, with whatever it holds.",
 		Sentence: "This account is disabled.",
 		Remedy:   "Ask the people who run this registry.",
-		Judge:    signedIn(func(r *Request) bool { return r.Account.Disabled }),
+		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Account.Disabled) },
 	}, {
 		ID:       CodeExpired,
 		Doc:      "Expiry is half-open: the instant itself is too late. Without a clock everything is.",
 		Sentence: "This session or token has expired.",
 		Remedy:   again,
-		Judge:    signedIn(func(r *Request) bool { return r.Credential.Dead(r.Now) }),
+		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Credential.Dead(r.Now)) },
 	}, {
 		ID:       CodeRevoked,
 		Doc:      "Revoke all, and restoring an old backup, end every credential created before an instant.",
 		Sentence: "This session or token was revoked.",
 		Remedy:   again,
-		Judge:    signedIn(func(r *Request) bool { return r.Credential.Created.Before(r.Account.NotBefore) }),
+		Judge: func(r *Request) Verdict {
+			return forbid(!r.Anonymous() && r.Credential.Created.Before(r.Account.NotBefore))
+		},
 	}, {
 		ID:       CodeCIDR,
 		Doc:      "A credential with address ranges works from one of them only; an address that is not known is in none.",
 		Sentence: "This token may not be used from your address.",
 		Remedy:   "Use it from an address in its list or create another token.",
-		Judge:    signedIn(func(r *Request) bool { return !r.Credential.From(r.Addr) }),
+		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && !r.Credential.From(r.Addr)) },
 	}, {
 		ID:       "unknown-factor-mode",
 		Doc:      "Not knowing whether an account has a second factor is not the same as its having none.",
 		Sentence: "This registry cannot tell whether your account has a second factor.",
 		Remedy:   "Try again and then ask the people who run this registry.",
-		Judge: signedIn(func(r *Request) bool {
-			return r.Account.TwoFactor != TwoFactorOff && !r.Account.HasFactor()
-		}),
+		Judge: func(r *Request) Verdict {
+			return forbid(!r.Anonymous() && r.Account.TwoFactor != TwoFactorOff && !r.Account.HasFactor())
+		},
 	}, {
 		ID:       CodeLoginRequired,
 		Doc:      "The anonymous read what is public and sign in. npm 6 and pnpm do send a publish without a token.",
 		Sentence: "You must be signed in to do this.",
 		Remedy:   "Run npm login and try again.",
 		Actions:  every(join(openReads, signIns, packageReads)...),
-		Judge:    forbidIf((*Request).Anonymous),
+		Judge:    func(r *Request) Verdict { return forbid(r.Anonymous()) },
 	}, {
 		ID:       "session-only",
 		Doc:      "Tokens make no tokens and change no account, those that bypass a second factor included.",
 		Sentence: "Only a login session may manage tokens and the account. A token may not.",
 		Remedy:   "Run npm login and try again.",
 		Actions:  accountActions,
-		Judge:    signedIn(func(r *Request) bool { return r.Kind() != KindSession }),
+		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Kind() != KindSession) },
 	}, {
 		ID:       "publisher-only-publishes",
 		Doc:      "What a trusted publisher's exchange minted publishes, reads packages, says what it is and ends itself. It is nobody's name to be asked with whoami.",
 		Sentence: "A credential of a trusted publisher may only publish and read its package.",
 		Remedy:   "Run npm login or use a token.",
 		Actions:  every(join([]Action{Publish, ReadSelf, Logout}, openReads, signIns, packageReads)...),
-		Judge:    forbidIf(func(r *Request) bool { return r.Kind() == KindPublisher }),
+		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindPublisher) },
 	}, {
 		ID:       "foreign-reads-only",
 		Doc:      "Older tokens of the host's own read and no more. A host that grants more leaves this rule out: then their grants decide, and a factor is asked of them.",
 		Sentence: "This older kind of token can only read.",
 		Remedy:   "Run npm login or create a new token.",
 		Actions:  writesBut(join(signIns, []Action{Logout})),
-		Judge:    forbidIf(func(r *Request) bool { return r.Kind() == KindForeign }),
+		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindForeign) },
 	}}
 }
 

@@ -5,7 +5,6 @@ import "slices"
 // factorRules ask for a second factor, and refuse where there is none to ask for.
 func factorRules() []Rule {
 	const remedy = "Add --otp with a code of your authenticator app or open the link that npm shows."
-	needIf := func(holds func(*Request) bool) func(*Request) Verdict { return verdictIf(NeedProof, holds) }
 	// asked reports whether the account has a factor that the action asks for.
 	asked := func(r *Request) bool {
 		if slices.Contains(tagLike, r.Operation.Action) {
@@ -24,38 +23,38 @@ func factorRules() []Rule {
 		Sentence: "Your account has no second factor and this needs one.",
 		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
 		Actions:  join(packageWrites, []Action{CreateToken}),
-		Judge: forbidIf(func(r *Request) bool {
-			return r.Account.TwoFactor == TwoFactorOff && r.personal() && lasting(r)
-		}),
+		Judge: func(r *Request) Verdict {
+			return forbid(r.Account.TwoFactor == TwoFactorOff && r.personal() && lasting(r))
+		},
 	}, {
 		ID:       "publish-needs-factor",
 		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only.",
 		Sentence: "Publishing needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  []Action{Publish},
-		Judge:    needIf(func(r *Request) bool { return r.personal() && asked(r) && !r.Proven() }),
+		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
 	}, {
 		ID:       "write-needs-factor",
 		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone.",
 		Sentence: "Your account asks for a one-time password when it writes.",
 		Remedy:   remedy,
 		Actions:  tagLike,
-		Judge:    needIf(func(r *Request) bool { return r.personal() && asked(r) && !r.Proven() }),
+		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
 	}, {
 		ID:       "account-needs-factor",
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
 		Sentence: "Changing your account or its tokens needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  accountWrites,
-		Judge:    needIf(func(r *Request) bool { return asked(r) && !r.Proven() }),
+		Judge:    func(r *Request) Verdict { return needProof(asked(r) && !r.Proven()) },
 	}, {
 		ID:       "recovery-code",
 		Doc:      "A recovery code signs in and repairs an account. It publishes nothing and makes no token that could.",
 		Sentence: "A recovery code repairs your account but cannot be used for this.",
 		Remedy:   "Use a code of your authenticator app or reset it with npm profile disable-2fa.",
 		Actions:  join(packageWrites, []Action{CreateToken}),
-		Judge: needIf(func(r *Request) bool {
-			return r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r)
-		}),
+		Judge: func(r *Request) Verdict {
+			return needProof(r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r))
+		},
 	}}
 }

@@ -38,9 +38,9 @@ const (
 type route struct {
 	path  string
 	seg   [maxSegments]string
-	at    [maxSegments]int // where each begins in path
-	n     int              // how many; maxSegments may stand for more
-	empty int              // where the first empty segment begins; len(path)+1: nowhere
+	at    [maxSegments]uint16 // where each begins in path
+	n     int                 // how many; maxSegments may stand for more
+	empty int                 // where the first empty segment begins; len(path)+1: nowhere
 }
 
 // cut reads path in one pass.
@@ -74,7 +74,7 @@ func (w *route) cut(path string) error {
 			return errDots
 		}
 		if w.n < maxSegments {
-			w.seg[w.n], w.at[w.n] = s, start
+			w.seg[w.n], w.at[w.n] = s, uint16(start)
 			w.n++
 		}
 		start, escaped = i+1, false
@@ -253,10 +253,14 @@ func (w *route) opaque(i int) (string, error) {
 
 // rest returns all that follows from segment i, slashes included and decoded once.
 func (w *route) rest(i int) (string, error) {
-	if i >= w.n || w.at[i] == len(w.path) || w.empty < w.at[i] {
+	if i >= w.n {
 		return "", errEmpty
 	}
-	s, ok := unescape(w.path[w.at[i]:])
+	start := int(w.at[i])
+	if start == len(w.path) || w.empty < start {
+		return "", errEmpty
+	}
+	s, ok := unescape(w.path[start:])
 	if !ok {
 		return "", errEscape
 	}
@@ -271,27 +275,25 @@ func (w *route) pkg(i int) (PackageName, int, error) {
 		return PackageName{}, 0, errPackage
 	}
 	s, next := w.seg[i], i+1
-	var n PackageName
+	n := PackageName{Name: s}
 	rest, scoped := cutAt(s)
-	if !scoped {
-		n.Name, _ = unescape(s)
-	} else {
-		scope, name, ok := cutSlash(rest)
-		if !ok {
+	if scoped {
+		var ok bool
+		if n.Scope, n.Name, ok = cutSlash(rest); !ok {
 			if next >= w.n {
 				return PackageName{}, 0, errPackage
 			}
-			name = w.seg[next]
+			n.Name = w.seg[next]
 			next++
 		}
-		n.Scope, _ = unescape(scope)
-		n.Name, _ = unescape(name)
-		if n.Scope == "" {
+	}
+	if n.Validate() != nil || scoped && n.Scope == "" {
+		// What has an escape left in it is no name as it stands.
+		n.Scope, _ = unescape(n.Scope)
+		n.Name, _ = unescape(n.Name)
+		if n.Validate() != nil || scoped && n.Scope == "" {
 			return PackageName{}, 0, errPackage
 		}
-	}
-	if n.Validate() != nil {
-		return PackageName{}, 0, errPackage
 	}
 	return n, next, nil
 }
