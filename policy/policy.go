@@ -3,7 +3,7 @@
 //
 // Most programs take npm's rules and change a few:
 //
-//	p := policy.NPM().With(freezeOnFridays).Without("package-disallows-tokens")
+//	p := policy.NPM().With(freezeOnFridays)
 //	if err := p.Err(); err != nil { … }
 //
 //	op, err := policy.Classify(r.Method, r.URL.EscapedPath())
