@@ -1,0 +1,146 @@
+// Package audit says what happened: who signed in, which token was made, which
+// write was refused and by which rule.
+//
+// A program gives npmauth a [Sink] and receives one [Event] for each thing worth
+// keeping. The sink that most programs start with writes to log/slog:
+//
+//	sink := audit.NewSlog(slog.Default())
+//
+// Several sinks become one with [Multi], and a function becomes one as a [Func].
+//
+// # What an event holds
+//
+// Public identifiers only: a user's ID, a credential's accessor, a package, an
+// address. No event holds a token, a password, a code or a digest of one. Text
+// that a client chose (names, user agents) appears in Event.Detail as it was sent,
+// within the bounds of the request it came with, so a sink must quote it.
+//
+// # When an event is recorded
+//
+// After the change it tells of is durable, and outside of any transaction. A
+// process that dies between the two loses the event, never the change.
+package audit
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A Type names what happened. The values are stable: alarms and queries may rest
+// on them. A program that records events of its own should prefix their types
+// with its name and a colon.
+type Type string
+
+// The types.
+const (
+	Login          Type = "login"                 // a session was opened, or a sign-in was refused
+	LoginStarted   Type = "login.started"         // a client asked for a web login
+	LoginApproved  Type = "login.approved"        // a person approved a web login on its page
+	LoginDenied    Type = "login.denied"          // a person pressed deny on the page of a web login
+	LoginRepeated  Type = "login.repeated"        // a web login was collected again from another address, and its session ended
+	Logout         Type = "logout"                // a credential ended itself
+	SessionEnded   Type = "session.ended"         // a session was ended other than by its own logout
+	SignUp         Type = "account.created"       // an account came to be
+	AccountOff     Type = "account.disabled"      // an account was disabled
+	AccountOn      Type = "account.enabled"       // an account was enabled again
+	AccountRevoked Type = "account.revoked"       // every credential of an account was ended
+	Password       Type = "account.password"      // a password was changed, or the attempt failed
+	Profile        Type = "account.profile"       // a profile was changed
+	TokenCreated   Type = "token.created"         // a granular token was made, or refused
+	TokenRevoked   Type = "token.revoked"         // a granular token was ended
+	FactorPending  Type = "factor.pending"        // enrolment of a second factor began
+	FactorEnrolled Type = "factor.enrolled"       // a second factor was confirmed
+	FactorMode     Type = "factor.mode"           // for what the factor is asked was changed
+	FactorDisabled Type = "factor.disabled"       // the second factor was removed
+	FactorUsed     Type = "factor.used"           // a proof was spent, or refused
+	FactorReplayed Type = "factor.replayed"       // a proof was presented again where that is not allowed
+	FactorLocked   Type = "factor.locked"         // too many wrong codes: a credential ended, or a factor was locked
+	RecoveryUsed   Type = "recovery.used"         // a recovery code was spent
+	Challenge      Type = "challenge.opened"      // a client was asked for a second factor and given a page
+	ChallengeYes   Type = "challenge.approved"    // a person approved a challenge on its page
+	ChallengeNo    Type = "challenge.denied"      // a person pressed deny on the page of a challenge
+	Collected      Type = "challenge.collected"   // a client fetched the proof of an approved challenge
+	Access         Type = "access"                // a request was decided
+	BadCredential  Type = "credential.invalid"    // a credential that is none of ours, or no longer
+	JWTAsBearer    Type = "credential.jwt_bearer" // an ID token was presented where the token it can be exchanged for belongs
+	AddressRefused Type = "credential.address"    // a credential was used from outside of its CIDR ranges
+)
+
+// An Outcome says how it ended. The zero value is [Denied].
+type Outcome uint8
+
+// The outcomes.
+const (
+	Denied     Outcome = iota // refused: Event.Reason says why
+	Challenged                // refused until a second factor is shown
+	Failed                    // refused since something of ours or of the host's broke
+	Done                      // allowed, or carried out
+)
+
+// String returns the outcome in one lower-case word.
+func (o Outcome) String() string {
+	switch o {
+	case Challenged:
+		return "challenged"
+	case Failed:
+		return "failed"
+	case Done:
+		return "done"
+	default:
+		return "denied"
+	}
+}
+
+// MarshalText returns the word of [Outcome.String].
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// An Event is one thing that happened. Fields that do not apply are zero.
+type Event struct {
+	Time       time.Time          // when; the zero time stands for the moment of recording
+	Type       Type               // what
+	Outcome    Outcome            // how it ended
+	User       policy.UserID      // whom it concerns; "" if unknown or anonymous
+	Credential string             // public accessor of the credential used or changed
+	Addr       netip.Addr         // the client's
+	Action     policy.Action      // what was asked for, with Access
+	Package    policy.PackageName // of which package
+	Reason     string             // code of the rule or error that refused: one word of ours, never a client's
+	Detail     map[string]string  // anything else worth knowing; a sink must not change it
+}
+
+// A Sink keeps events, or passes them on. It must be safe for concurrent use and
+// must not block for long: it is called while a client waits. It must keep the
+// event even if ctx is done by then, and has to deal with its own errors, since
+// what the event tells of can no longer be undone.
+type Sink interface {
+	Record(ctx context.Context, e Event)
+}
+
+// A Func is a function as a [Sink].
+type Func func(ctx context.Context, e Event)
+
+// Record calls f.
+func (f Func) Record(ctx context.Context, e Event) { f(ctx, e) }
+
+// Multi returns a Sink that records every event in each of sinks, in order. Nil
+// ones are left out; without any, events are discarded.
+func Multi(sinks ...Sink) Sink {
+	var kept multi
+	for _, s := range sinks {
+		if s != nil {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+type multi []Sink
+
+func (m multi) Record(ctx context.Context, e Event) {
+	for _, s := range m {
+		s.Record(ctx, e)
+	}
+}

@@ -1,0 +1,65 @@
+package audit
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// NewSlog returns a Sink that writes each event to l as one record with the
+// message "audit": at level Info if it was done or challenged, Warn if denied and
+// Error if failed. The record has the event's time. Empty fields are left out,
+// and Detail is the group "detail" with its keys sorted. Records below the level
+// of l are dropped, so that a logger set to Error loses the audit trail. A nil l
+// discards.
+func NewSlog(l *slog.Logger) Sink {
+	if l == nil {
+		return Multi()
+	}
+	return &slogSink{l.Handler()}
+}
+
+type slogSink struct{ h slog.Handler }
+
+func (s *slogSink) Record(ctx context.Context, e Event) {
+	level := slog.LevelWarn
+	switch e.Outcome {
+	case Done, Challenged:
+		level = slog.LevelInfo
+	case Failed:
+		level = slog.LevelError
+	}
+	if !s.h.Enabled(ctx, level) {
+		return
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	r := slog.NewRecord(e.Time, level, "audit", 0)
+	r.AddAttrs(slog.String("type", string(e.Type)), slog.String("outcome", e.Outcome.String()))
+	text := func(key, value string) {
+		if value != "" {
+			r.AddAttrs(slog.String(key, value))
+		}
+	}
+	text("user", string(e.User))
+	text("credential", e.Credential)
+	if e.Addr.IsValid() {
+		text("addr", e.Addr.String())
+	}
+	if e.Action != 0 {
+		r.AddAttrs(slog.Any("action", e.Action))
+	}
+	text("package", e.Package.String())
+	text("reason", e.Reason)
+	if len(e.Detail) > 0 {
+		detail := make([]slog.Attr, 0, len(e.Detail))
+		for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
+			detail = append(detail, slog.String(key, e.Detail[key]))
+		}
+		r.AddAttrs(slog.Attr{Key: "detail", Value: slog.GroupValue(detail...)})
+	}
+	_ = s.h.Handle(ctx, r) // as slog.Logger does: there is nobody to tell
+}
