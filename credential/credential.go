@@ -1,0 +1,213 @@
+// Package credential holds secrets in memory, makes and recognises tokens of
+// npm's format, and remembers what was read about them for a moment.
+//
+// [New] makes a token; what is stored of it is its digest, [Sum]. [Parse] turns
+// what a client presented into the digest to look up:
+//
+//	digest, ok := credential.Parse(presented)
+//	if !ok {
+//		return errInvalid // never looked up
+//	}
+//
+// # Format
+//
+// A token is a prefix, 30 characters drawn uniformly from 0-9A-Za-z (178 bits)
+// and six of checksum: CRC-32 (IEEE) of the 30, written in base 62, most
+// significant digit first. That is the format of npm's own tokens since 2021,
+// so secret scanners recognise ours, and npm's log redactor masks them. The
+// checksum tells garbage from tokens before any lookup; it is public and
+// authenticates nothing.
+package credential
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// The prefixes that [Parse] knows. The stored record, and never the prefix,
+// says what a credential is.
+const (
+	PrefixToken   = "npm_"
+	PrefixSession = "npms_"
+)
+
+const (
+	alphabet  = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	bodySize  = 30
+	checkSize = 6
+	tailSize  = bodySize + checkSize
+)
+
+// digits maps a character to its value in alphabet, all others to foreign.
+var digits = func() (t [256]uint8) {
+	for i := range t {
+		t[i] = foreign
+	}
+	for i := range len(alphabet) {
+		t[alphabet[i]] = uint8(i)
+	}
+	return t
+}()
+
+const foreign = 0x80
+
+// New returns a random secret with the prefix.
+func New(prefix string) Secret {
+	s, err := Derive(prefix, rand.Reader)
+	if err != nil {
+		// crypto/rand.Reader does not fail: it ends the process first.
+		panic(err)
+	}
+	return s
+}
+
+// Derive returns the secret that r determines: the same bytes give the same
+// secret, so one that must be handed out twice need not be stored. The stream
+// must be as unpredictable as random bytes to everyone else, as the output of
+// HKDF is. Thirty bytes are read, and one more for each that is rejected to
+// keep the characters uniform; 64 suffice but for one time in 2^100. A stream
+// that ends early is an error.
+func Derive(prefix string, r io.Reader) (Secret, error) {
+	var tail [tailSize]byte
+	for n := 0; n < bodySize; {
+		chunk := tail[n:bodySize]
+		if _, err := io.ReadFull(r, chunk); err != nil {
+			return Secret{}, fmt.Errorf("credential: derive: %w", err)
+		}
+		for _, b := range chunk {
+			// 248 is the largest multiple of 62 in a byte; what lies above
+			// would make the first eight characters likelier.
+			if b < 248 {
+				tail[n] = alphabet[b%62]
+				n++
+			}
+		}
+	}
+	crc := checksum(string(tail[:bodySize]))
+	for i := tailSize - 1; i >= bodySize; i-- {
+		tail[i] = alphabet[crc%62]
+		crc /= 62
+	}
+	return NewSecret(prefix + string(tail[:])), nil
+}
+
+// checksum is CRC-32 by a loop over the table: the library's function is
+// reached through a variable, which makes its argument escape to the heap.
+func checksum(s string) uint32 {
+	crc := ^uint32(0)
+	for i := range len(s) {
+		crc = crc32.IEEETable[byte(crc)^s[i]] ^ crc>>8
+	}
+	return ^crc
+}
+
+// Parse returns the digest of a presented token if its prefix, length,
+// alphabet and checksum are those of one. Where ok is false the text must not
+// be looked up: it was never issued.
+func Parse(text string) (d Digest, ok bool) {
+	var tail string
+	switch {
+	case len(text) == len(PrefixToken)+tailSize && text[:len(PrefixToken)] == PrefixToken:
+		tail = text[len(PrefixToken):]
+	case len(text) == len(PrefixSession)+tailSize && text[:len(PrefixSession)] == PrefixSession:
+		tail = text[len(PrefixSession):]
+	default:
+		return Digest{}, false
+	}
+	crc, seen := ^uint32(0), uint8(0)
+	for i := range bodySize {
+		c := tail[i]
+		seen |= digits[c]
+		crc = crc32.IEEETable[byte(crc)^c] ^ crc>>8
+	}
+	// Six digits of base 62 exceed 32 bits; compared in 64, no other text of
+	// the checksum stands for the same number.
+	var check uint64
+	for i := bodySize; i < tailSize; i++ {
+		v := digits[tail[i]]
+		seen |= v
+		check = check*62 + uint64(v)
+	}
+	if seen&foreign != 0 || check != uint64(^crc) {
+		return Digest{}, false
+	}
+	return sum(text), true
+}
+
+// A Digest is the SHA-256 of a secret: what is stored of it, and what it is
+// found by. A secret of this package has 178 bits, so a fast hash suffices;
+// passwords need package account. The zero value is the digest of nothing.
+type Digest [sha256.Size]byte
+
+// ErrDigest is returned for text that is not a digest in hex.
+var ErrDigest = errors.New("credential: malformed digest")
+
+// Sum returns the digest of s. That of the zero Secret is the zero Digest,
+// under which nothing is stored.
+func Sum(s Secret) Digest {
+	if s.IsZero() {
+		return Digest{}
+	}
+	return sum(*s.text)
+}
+
+func sum(text string) Digest {
+	// Every token fits the array, which keeps the copy off the heap.
+	var buf [64]byte
+	if len(text) <= len(buf) {
+		return sha256.Sum256(buf[:copy(buf[:], text)])
+	}
+	return sha256.Sum256([]byte(text))
+}
+
+// ParseDigest reads what [Digest.String] writes: 64 lower-case hex digits. Any
+// other text is [ErrDigest], so that a digest has one spelling.
+func ParseDigest(text string) (Digest, error) {
+	var d Digest
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return Digest{}, err
+	}
+	return d, nil
+}
+
+// String returns the digest in lower-case hex.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// IsZero reports whether d is the digest of nothing.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// MarshalText returns what String does.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText writes, or returns [ErrDigest].
+func (d *Digest) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(d)) {
+		return ErrDigest
+	}
+	var v Digest
+	if _, err := hex.Decode(v[:], text); err != nil {
+		return ErrDigest
+	}
+	for _, c := range text {
+		if 'A' <= c && c <= 'F' {
+			return ErrDigest
+		}
+	}
+	*d = v
+	return nil
+}
+
+// NewID returns a random UUID (version 4): a credential's public name, which
+// lists, events and logs may show.
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

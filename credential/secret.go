@@ -1,0 +1,78 @@
+package credential
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// A Secret is a token, password or code in memory. fmt with every verb, slog,
+// and everything that asks for text or JSON print "[redacted]"; only
+// [Secret.Reveal] returns the text. The zero value holds none. Secrets do not
+// compare with ==, see [Secret.Equal].
+type Secret struct {
+	_ [0]func() // == on the pointers would be true of copies only
+	// Behind a pointer, because fmt reads the fields of a struct that it
+	// reaches through an unexported field without calling any method: it then
+	// prints the address.
+	text *string
+}
+
+// NewSecret returns a Secret that holds text; "" gives the zero value.
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{text: &text}
+}
+
+// Reveal returns the text. What it is given to must not print it.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// IsZero reports whether s holds no text.
+func (s Secret) IsZero() bool { return s.text == nil }
+
+// Equal reports whether both hold the same text, in a time that says nothing
+// about where they differ. Two zero Secrets are equal to nothing, so that a
+// missing secret never matches a missing one.
+func (s Secret) Equal(other Secret) bool {
+	if s.IsZero() || other.IsZero() {
+		return false
+	}
+	// Digests, because comparing the texts would tell their lengths.
+	a, b := sha256.Sum256([]byte(*s.text)), sha256.Sum256([]byte(*other.text))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// Format prints "[redacted]" whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// String returns "[redacted]".
+func (s Secret) String() string { return redacted }
+
+// LogValue returns "[redacted]".
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]", and so does the JSON of s.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// UnmarshalText makes s hold text, so that the body of a request can be decoded
+// into a Secret at once. What MarshalText writes is refused: a record that was
+// written and read back must not become a secret that everyone knows.
+func (s *Secret) UnmarshalText(text []byte) error {
+	if string(text) == redacted {
+		return errors.New("credential: a redacted secret cannot be read back")
+	}
+	*s = NewSecret(string(text))
+	return nil
+}
