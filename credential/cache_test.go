@@ -1,0 +1,207 @@
+package credential_test
+
+import (
+	"encoding/binary"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+)
+
+type record struct{ n int }
+
+func digestOf(n int) (d credential.Digest) {
+	binary.LittleEndian.PutUint64(d[:], uint64(n)*0x9e3779b97f4a7c15)
+	return d
+}
+
+func TestCacheFreshness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := credential.NewCache[credential.Digest, *record](1000, time.Second, credential.Digest.Shard)
+		k, v := digestOf(1), &record{1}
+		_, ok := c.Get(k, time.Now())
+		require.False(t, ok, "empty")
+
+		c.Put(k, v, time.Now(), c.Begin(k))
+		got, ok := c.Get(k, time.Now())
+		require.True(t, ok)
+		require.Same(t, v, got)
+		_, ok = c.Get(digestOf(2), time.Now())
+		assert.False(t, ok, "another key")
+
+		time.Sleep(time.Second - time.Nanosecond)
+		_, ok = c.Get(k, time.Now())
+		assert.True(t, ok, "last instant")
+		time.Sleep(time.Nanosecond)
+		_, ok = c.Get(k, time.Now())
+		assert.False(t, ok, "as old as the bound")
+
+		c.Put(k, v, time.Now(), c.Begin(k))
+		_, ok = c.Get(k, time.Now())
+		assert.True(t, ok, "filled anew")
+		_, ok = c.Get(k, time.Now().Add(-time.Nanosecond))
+		assert.False(t, ok, "a clock that was set back")
+	})
+}
+
+// A record is as old as the moment before its read, however long that took.
+func TestCacheCountsFromBeforeTheRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := credential.NewCache[credential.Digest, *record](1000, time.Second, credential.Digest.Shard)
+		now, fill := time.Now(), c.Begin(digestOf(1))
+		time.Sleep(700 * time.Millisecond) // the read
+		c.Put(digestOf(1), &record{}, now, fill)
+		time.Sleep(300 * time.Millisecond)
+		_, ok := c.Get(digestOf(1), time.Now())
+		assert.False(t, ok)
+	})
+}
+
+func TestCacheOff(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]*credential.Cache[string, *record]{
+		"fresh 0":        credential.NewCache[string, *record](100, 0, nil),
+		"fresh negative": credential.NewCache[string, *record](100, -time.Second, nil),
+		"max 0":          credential.NewCache[string, *record](0, time.Hour, nil),
+		"max negative":   credential.NewCache[string, *record](-1, time.Hour, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.Put("k", &record{}, now, c.Begin("k"))
+			_, ok := c.Get("k", now)
+			assert.False(t, ok)
+			assert.Zero(t, c.Len())
+			c.Drop("k")
+			c.Clear()
+		})
+	}
+}
+
+// TK-20, TK-24: what a commit changed is not served again by the node that made
+// it, not even when a read of the older record ends after the commit.
+func TestCacheDropVoidsFills(t *testing.T) {
+	now, k := time.Now(), digestOf(1)
+	newCache := func() *credential.Cache[credential.Digest, *record] {
+		return credential.NewCache[credential.Digest, *record](1000, time.Hour, credential.Digest.Shard)
+	}
+	held := func(c *credential.Cache[credential.Digest, *record]) bool {
+		_, ok := c.Get(k, now)
+		return ok
+	}
+
+	t.Run("entry", func(t *testing.T) {
+		c := newCache()
+		c.Put(k, &record{}, now, c.Begin(k))
+		require.True(t, held(c))
+		c.Drop(k)
+		assert.False(t, held(c))
+		c.Put(k, &record{}, now, c.Begin(k))
+		assert.True(t, held(c), "a read that began after the drop is kept")
+	})
+	t.Run("fill under way", func(t *testing.T) {
+		c := newCache()
+		fill := c.Begin(k)
+		c.Drop(k)
+		c.Put(k, &record{}, now, fill)
+		assert.False(t, held(c))
+	})
+	t.Run("clear", func(t *testing.T) {
+		c := newCache()
+		c.Put(k, &record{}, now, c.Begin(k))
+		fill := c.Begin(k)
+		c.Clear()
+		assert.False(t, held(c))
+		assert.Zero(t, c.Len())
+		c.Put(k, &record{}, now, fill)
+		assert.False(t, held(c))
+	})
+	t.Run("no fill", func(t *testing.T) {
+		c := newCache()
+		c.Put(k, &record{}, now, credential.Fill{})
+		assert.False(t, held(c))
+	})
+	t.Run("another shard goes on", func(t *testing.T) {
+		c := newCache()
+		fill := c.Begin(k)
+		other := k
+		other[0]++
+		c.Drop(other)
+		c.Put(k, &record{}, now, fill)
+		assert.True(t, held(c))
+	})
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	for _, max := range []int{1, 2, 15, 16, 100, 1000} {
+		now := time.Now()
+		c := credential.NewCache[credential.Digest, *record](max, time.Second, credential.Digest.Shard)
+		for i := range 3 * max {
+			c.Put(digestOf(i), &record{i}, now, c.Begin(digestOf(i)))
+			require.LessOrEqual(t, c.Len(), max)
+			got, ok := c.Get(digestOf(i), now)
+			require.True(t, ok, "what was put last is there")
+			require.Equal(t, i, got.n)
+		}
+		assert.Greater(t, c.Len(), max/2)
+
+		// Room is made of what is no longer served, first of all.
+		later := now.Add(time.Second)
+		for i := range 3 * max {
+			c.Put(digestOf(-i), &record{i}, later, c.Begin(digestOf(-i)))
+			require.LessOrEqual(t, c.Len(), max)
+		}
+	}
+}
+
+func TestCachePutAgainNeedsNoRoom(t *testing.T) {
+	now := time.Now()
+	c := credential.NewCache[string, int](2, time.Hour, func(string) uint64 { return 0 })
+	c.Put("a", 1, now, c.Begin("a"))
+	c.Put("b", 1, now, c.Begin("b"))
+	for i := range 100 {
+		c.Put("a", i, now, c.Begin("a"))
+		_, ok := c.Get("b", now)
+		require.True(t, ok)
+	}
+}
+
+// One revokes while others verify: a reader that begins after the drop must
+// never see what was there before.
+func TestCacheRace(t *testing.T) {
+	c := credential.NewCache[credential.Digest, int](64, time.Hour, credential.Digest.Shard)
+	k, now := digestOf(7), time.Now()
+	var mu sync.Mutex
+	stored := 0
+	read := func() int { mu.Lock(); defer mu.Unlock(); return stored }
+
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 2000 {
+				least := read()
+				v, ok := c.Get(k, now)
+				if !ok {
+					fill := c.Begin(k)
+					v = read()
+					c.Put(k, v, now, fill)
+				}
+				// Between the change and its Drop a commit is still under way,
+				// so one step behind is allowed and two are not.
+				assert.GreaterOrEqual(t, v, least-1)
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 2000 {
+			mu.Lock()
+			stored++
+			mu.Unlock()
+			c.Drop(k)
+		}
+	})
+	wg.Wait()
+}
