@@ -133,8 +133,8 @@ func hasRow(rows []row, key string) bool {
 }
 
 // claim writes the row of a Unique. The first run only asserts that the row is
-// absent, unless the Tx knows better; the next looks, and takes over a row whose
-// record is gone: a record that expired may be swept before its rows.
+// absent, unless the Tx knows better; the next looks, and takes over a row which
+// no record stands behind: one that expired may be swept before its rows.
 func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, expires time.Time) error {
 	if !tx.rerun && !tx.knows(key) {
 		tx.Create(key, id, expires)
@@ -145,12 +145,12 @@ func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, exp
 		return err
 	}
 	if it.Exists() {
-		owner, err := t.item(ctx, tx, string(it.Value))
-		if err != nil {
-			return err
-		}
-		if owner.Exists() {
+		owner, err := t.Get(ctx, tx, string(it.Value))
+		if err == nil && hasRow(t.rows(owner), key) {
 			return ErrExists
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
 		}
 	}
 	tx.Put(key, id, expires)

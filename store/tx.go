@@ -95,7 +95,7 @@ func (tx *Tx) run(ctx context.Context, fn func(tx *Tx) error) error {
 		return nil
 	}
 	_, err = tx.s.Commit(ctx, ops...)
-	if errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) {
+	if conflict(err) {
 		return errAgain
 	}
 	return err

@@ -61,6 +61,21 @@ func (c *counter) Commit(ctx context.Context, ops ...store.Op) (store.Revision, 
 	return c.Store.Commit(ctx, ops...)
 }
 
+// betweenGets runs do once, after the first Get.
+type betweenGets struct {
+	store.Store
+	do func()
+}
+
+func (b *betweenGets) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+	items, err := b.Store.Get(ctx, keys...)
+	if do := b.do; do != nil {
+		b.do = nil
+		do()
+	}
+	return items, err
+}
+
 func TestTransactReadsBecomePreconditions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+type observed struct {
+	Store
+	changed func(keys []string)
+}
+
+// Observe returns a Store that calls changed with the keys of each Commit that
+// may have changed them, before that Commit returns. So a cache that drops
+// these keys is exact about everything that goes through this Store: once a
+// revocation has returned, no later request finds the old entry. A Commit whose
+// outcome is unknown counts too; one that certainly wrote nothing does not.
+//
+// Several Commits may call changed at the same time. It must be quick and must
+// not use the Store. What other nodes write, and what a [Sweeper] below
+// deletes, is not seen.
+func Observe(s Store, changed func(keys []string)) Store {
+	return &observed{s, changed}
+}
+
+// Unwrap returns the Store that is observed.
+func (o *observed) Unwrap() Store { return o.Store }
+
+func (o *observed) Commit(ctx context.Context, ops ...Op) (Revision, error) {
+	rev, err := o.Store.Commit(ctx, ops...)
+	// An error that the contract does not name should mean that nothing was
+	// written. Forgetting too much costs a read, too little a revocation.
+	if conflict(err) || errors.Is(err, ErrInvalid) && !errors.Is(err, ErrUnknown) {
+		return rev, err
+	}
+	keys := make([]string, 0, len(ops))
+	for i := range ops {
+		if ops[i].Action != Check {
+			keys = append(keys, ops[i].Key)
+		}
+	}
+	if len(keys) > 0 {
+		o.changed(keys)
+	}
+	return rev, err
+}

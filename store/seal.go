@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// ErrSeal means that a value was not sealed with a key that the program has, or
+// not for the key it lies under, or has been changed since.
+var ErrSeal = errors.New("store: value cannot be unsealed")
+
+// A Key encrypts values: 32 bytes from a random source, kept where the
+// database and its backups are not. It prints as [redacted].
+type Key [chacha20poly1305.KeySize]byte
+
+// Format implements [fmt.Formatter] without the key.
+func (Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// LogValue implements [slog.LogValuer] without the key.
+func (Key) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalText implements [encoding.TextMarshaler] without the key.
+func (Key) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// A sealed value is the version, a random nonce of 24 bytes and the ciphertext
+// with its tag of 16.
+const (
+	sealVersion  = 1
+	sealHeader   = 1 + chacha20poly1305.NonceSizeX
+	sealOverhead = sealHeader + chacha20poly1305.Overhead
+)
+
+// Sealed values must fit into what Validate allows.
+const _ = uint(Overhead - sealOverhead)
+
+type sealed struct {
+	s    Store
+	keys []cipher.AEAD // the first one seals, all of them open
+}
+
+// Seal returns a Store whose values are encrypted and authenticated with
+// XChaCha20-Poly1305 on their way into s, each bound to the key it is stored
+// under. A value that was not sealed so is refused with an error that wraps
+// [ErrSeal]: it is never taken for absent or empty.
+//
+// To rotate, pass the new key first and the older ones after it: values are
+// read with any and written with the first. [Reseal] rewrites the rest; after
+// that the older keys can go.
+//
+// It protects the content of values against whoever reads the database, its
+// replicas or backups, and against their being exchanged or edited. It does
+// not protect the keys (which hold digests, ids and names), the sizes of
+// values, when they change or expire, or their very presence; and whoever
+// can write the database can put back an old value where it was, or delete it.
+//
+// Seal panics if a key is all zero: that is one which was never set.
+func Seal(s Store, key Key, older ...Key) Store {
+	sealer := &sealed{s: s}
+	for _, k := range append([]Key{key}, older...) {
+		if k == (Key{}) {
+			panic("store: Seal with an all-zero key")
+		}
+		aead, err := chacha20poly1305.NewX(k[:])
+		if err != nil {
+			panic("store: " + err.Error()) // only for a key of another size
+		}
+		sealer.keys = append(sealer.keys, aead)
+	}
+	return sealer
+}
+
+// Unwrap returns the Store with the sealed values.
+func (s *sealed) Unwrap() Store { return s.s }
+
+func (s *sealed) Get(ctx context.Context, keys ...string) ([]Item, error) {
+	items, err := s.s.Get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	if len(items) != len(keys) {
+		return nil, fmt.Errorf("store: a get of %d keys returned %d items", len(keys), len(items))
+	}
+	for i := range items {
+		items[i].Key = keys[i] // what was asked for is what the value must be bound to
+		if _, err := s.open(&items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
+func (s *sealed) List(ctx context.Context, prefix, after string, limit int) ([]Item, error) {
+	items, err := s.s.List(ctx, prefix, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range items {
+		if _, err := s.open(&items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
+func (s *sealed) Commit(ctx context.Context, ops ...Op) (Revision, error) {
+	if err := Validate(ops...); err != nil {
+		return 0, err
+	}
+	ops = slices.Clone(ops)
+	for i := range ops {
+		if ops[i].Action != Put {
+			continue
+		}
+		if len(ops[i].Value) > MaxValue {
+			return 0, fmt.Errorf("%w: op %d: value of %d bytes, the limit is %d", ErrInvalid, i, len(ops[i].Value), MaxValue)
+		}
+		ops[i].Value = s.seal(ops[i].Key, ops[i].Value)
+	}
+	return s.s.Commit(ctx, ops...)
+}
+
+func (s *sealed) seal(key string, value []byte) []byte {
+	out := make([]byte, sealHeader, sealOverhead+len(value))
+	out[0] = sealVersion
+	// Random nonces of 24 bytes do not repeat in any number of writes.
+	_, _ = rand.Read(out[1:]) // never fails, see crypto/rand
+	return s.keys[0].Seal(out, out[1:], value, []byte(key))
+}
+
+// open replaces it.Value by what was sealed, and returns which key did it.
+func (s *sealed) open(it *Item) (int, error) {
+	if !it.Exists() {
+		it.Value = nil
+		return 0, nil
+	}
+	if len(it.Value) >= sealOverhead && it.Value[0] == sealVersion {
+		nonce, text := it.Value[1:sealHeader], it.Value[sealHeader:]
+		for i, k := range s.keys {
+			if value, err := k.Open(nil, nonce, text, []byte(it.Key)); err == nil {
+				it.Value = value
+				return i, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%w: it was changed, or sealed with another key", ErrSeal)
+}
+
+// Reseal rewrites every value of s that was sealed with an older key, s being
+// a store made by [Seal] or a wrapper of one. When it returns nil and no node
+// writes with an older key any more, the older keys are not needed again. It
+// may be interrupted and repeated.
+func Reseal(ctx context.Context, s Store) error {
+	sealer, ok := As[*sealed](s)
+	if !ok {
+		return fmt.Errorf("%w: the store has no seal", ErrInvalid)
+	}
+	after := ""
+	for {
+		items, err := sealer.s.List(ctx, "", after, MaxLimit)
+		if err != nil {
+			return err
+		}
+		for _, it := range items {
+			after = it.Key
+			used, err := sealer.open(&it)
+			if err != nil {
+				return err
+			}
+			if used == 0 {
+				continue
+			}
+			_, err = sealer.Commit(ctx, Op{Key: it.Key, At: it.Revision, Action: Put, Value: it.Value, Expires: it.Expires})
+			if err != nil && !conflict(err) { // a conflict: someone wrote it anew
+				return err
+			}
+		}
+		if len(items) < MaxLimit {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+func cancelled(t tb, e env) {
+	commit(t, e.s, put("k", "1", store.Absent))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := e.s.Get(ctx, "k")
+	assert.ErrorIs(t, err, context.Canceled)
+	_, err = e.s.List(ctx, "", "", 10)
+	assert.ErrorIs(t, err, context.Canceled)
+	_, err = e.s.Commit(ctx, put("k", "2", store.Any), put("l", "2", store.Any))
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NotErrorIs(t, err, store.ErrUnknown, "what was not begun is known not to have happened")
+
+	past, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	_, err = e.s.Commit(past, put("k", "2", store.Any))
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	holds(t, e.s, map[string]string{"k": "1"})
+}
+
+// cancelledOnTheWay cancels Commits at any moment and holds each to its answer:
+// nil means that it happened, ErrUnknown that it may have, anything else that
+// it did not.
+func cancelledOnTheWay(t tb, e env) {
+	const commits = 200
+	answers := make([]error, commits)
+	var wg sync.WaitGroup
+	for i := range commits {
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			_, answers[i] = e.s.Commit(ctx, put("a"+number(i), "x", store.Absent), put("b"+number(i), "x", store.Absent))
+		})
+		wg.Go(func() {
+			for range i % 20 {
+				// Reads take about as long as a Commit, in any backend.
+				if _, err := e.s.Get(t.Context(), "a"+number(i)); err != nil {
+					break
+				}
+			}
+			cancel()
+		})
+	}
+	wg.Wait()
+	happened := 0
+	for i, err := range answers {
+		a, b := "a"+number(i), "b"+number(i)
+		present := get(t, e.s, a).Exists()
+		switch {
+		case err == nil:
+			require.True(t, present, "commit %d returned nil and did not happen", i)
+			happened++
+		case errors.Is(err, store.ErrUnknown):
+			require.NotErrorIs(t, err, store.ErrConflict, "commit %d: unknown is not a conflict", i)
+		default:
+			require.ErrorIs(t, err, context.Canceled, "commit %d", i)
+			require.False(t, present, "commit %d happened and returned %v", i, err)
+		}
+		items, err := e.s.Get(t.Context(), a, b)
+		require.NoError(t, err)
+		require.Equal(t, items[0].Exists(), items[1].Exists(), "commit %d happened in part", i)
+	}
+	t.Logf("%d of %d commits were quicker than their cancellation", happened, commits)
+}

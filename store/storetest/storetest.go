@@ -1,0 +1,199 @@
+// Package storetest proves that a backend keeps the contract of [store.Store].
+// A backend's own tests call [Run]:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, storetest.Config{
+//			Open:   func(t *testing.T) store.Store { … },
+//			Reopen: func(t *testing.T, s store.Store) store.Store { … },
+//		})
+//	}
+//
+// Each subtest opens an empty store. They prove what one process with two
+// handles can observe. Durability, other processes and machines, and what a
+// lost connection leaves behind are the backend's own to test.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+// Config says how to come by the stores to test.
+type Config struct {
+	// Open returns an empty store, which it closes with t.Cleanup. Required.
+	Open func(t *testing.T) store.Store
+
+	// Reopen returns a second, independent handle on the data of s, such as
+	// another connection pool, and closes it with t.Cleanup. A store that has
+	// but one handle returns s. Nil skips the tests that need it.
+	Reopen func(t *testing.T, s store.Store) store.Store
+
+	// MaxKey is the longest key, in bytes. Zero means [store.MaxKey], which only
+	// a wrapper that adds to the keys may undercut.
+	MaxKey int
+}
+
+// Run tests the store that cfg opens.
+func Run(t *testing.T, cfg Config) {
+	require.NotNil(t, cfg.Open, "storetest: Config.Open is required")
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if c.second && cfg.Reopen == nil {
+				t.Skip("Config.Reopen is nil: no second handle")
+			}
+			e := env{s: cfg.Open(t), maxKey: cfg.MaxKey}
+			if e.maxKey == 0 {
+				e.maxKey = store.MaxKey
+			}
+			if c.second {
+				e.other = cfg.Reopen(t, e.s)
+			}
+			c.run(t, e)
+		})
+	}
+}
+
+// env is what a case works on.
+type env struct {
+	s, other store.Store // other only if the case wants a second handle
+	maxKey   int
+}
+
+// tb is the part of testing.T that cases use, so that the tests of this
+// package can watch them fail.
+type tb interface {
+	require.TestingT
+	Helper()
+	Context() context.Context
+	Skip(args ...any)
+	Logf(format string, args ...any)
+}
+
+type testCase struct {
+	name   string
+	run    func(t tb, e env)
+	second bool
+}
+
+var cases = []testCase{
+	{name: "empty store", run: emptyStore},
+	{name: "put and get", run: putAndGet},
+	{name: "preconditions", run: preconditions},
+	{name: "all or nothing", run: allOrNothing},
+	{name: "check-only commits", run: checkOnly},
+	{name: "revision returned by commit", run: returnedRevision},
+	{name: "revisions are never used again", run: revisionsNotReused},
+	{name: "nil value is present", run: nilValue},
+	{name: "values are not aliased", run: notAliased},
+	{name: "bytes survive", run: bytesSurvive},
+
+	{name: "get in the order asked", run: getOrder},
+	{name: "list in byte order", run: listOrder},
+	{name: "list takes a prefix literally", run: listPrefix},
+	{name: "list pages", run: listPages},
+
+	{name: "limits of keys", run: keyLimits},
+	{name: "limits of commits", run: commitLimits},
+	{name: "limits of reads", run: readLimits},
+	{name: "room for a seal", run: roomForSeal},
+
+	{name: "expiry is a hint", run: expiryIsAHint},
+	{name: "expiry to the microsecond", run: expiryPrecision},
+	{name: "sweep", run: sweep},
+
+	{name: "cancelled context", run: cancelled},
+	{name: "cancelled on the way", run: cancelledOnTheWay},
+
+	{name: "many writers, one winner", run: oneWinner},
+	{name: "many creators, one winner", run: oneCreator},
+	{name: "write skew on absent keys", run: skewAbsent},
+	{name: "write skew on present keys", run: skewPresent},
+	{name: "checks hold against deletion", run: skewDeleted},
+	{name: "no lost update", run: noLostUpdate},
+	{name: "transfers keep the sum", run: transfers},
+	{name: "get is of one moment", run: getSnapshot},
+	{name: "list page is of one moment", run: listSnapshot},
+
+	{name: "second handle reads what was committed", run: secondHandleReads, second: true},
+	{name: "second handle, one winner", run: secondHandleWinner, second: true},
+	{name: "second handle, write skew", run: secondHandleSkew, second: true},
+	{name: "second handle, revisions", run: secondHandleRevisions, second: true},
+}
+
+// never is an item's expiry if it has none.
+var never time.Time
+
+func put(key, value string, at store.Revision) store.Op {
+	return store.Op{Key: key, At: at, Action: store.Put, Value: []byte(value)}
+}
+
+func check(key string, at store.Revision) store.Op { return store.Op{Key: key, At: at} }
+
+func del(key string, at store.Revision) store.Op {
+	return store.Op{Key: key, At: at, Action: store.Delete}
+}
+
+func commit(t tb, s store.Store, ops ...store.Op) store.Revision {
+	t.Helper()
+	rev, err := s.Commit(t.Context(), ops...)
+	require.NoError(t, err)
+	return rev
+}
+
+// conflicts requires that ops do not commit because of a precondition.
+func conflicts(t tb, s store.Store, ops ...store.Op) {
+	t.Helper()
+	_, err := s.Commit(t.Context(), ops...)
+	require.ErrorIs(t, err, store.ErrConflict)
+	require.NotErrorIs(t, err, store.ErrUnknown, "a conflict is known")
+}
+
+func get(t tb, s store.Store, key string) store.Item {
+	t.Helper()
+	items, err := s.Get(t.Context(), key)
+	require.NoError(t, err)
+	require.Len(t, items, 1)
+	require.Equal(t, key, items[0].Key)
+	if !items[0].Exists() {
+		require.Empty(t, items[0].Value, "value of an absent key")
+		require.True(t, items[0].Expires.IsZero(), "expiry of an absent key")
+	} else {
+		require.Positive(t, int64(items[0].Revision), "revision of a present key")
+	}
+	return items[0]
+}
+
+func list(t tb, s store.Store, prefix, after string, limit int) []store.Item {
+	t.Helper()
+	items, err := s.List(t.Context(), prefix, after, limit)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(items), limit)
+	return items
+}
+
+func keysOf(items []store.Item) []string {
+	keys := []string{}
+	for _, it := range items {
+		keys = append(keys, it.Key)
+	}
+	return keys
+}
+
+// holds asserts that the store consists of these keys and values.
+func holds(t tb, s store.Store, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for _, it := range list(t, s, "", "", store.MaxLimit) {
+		got[it.Key] = string(it.Value)
+	}
+	assert.Equal(t, want, got)
+}
+
+func number(i int) string { return fmt.Sprintf("%06d", i) }
