@@ -1,0 +1,227 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/sqlite"
+	"github.com/npmauth/npmauth/store/storetest"
+)
+
+func open(t *testing.T, path string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return s
+}
+
+func TestStore(t *testing.T) {
+	var paths sync.Map // of the stores that are open
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T) store.Store {
+			path := filepath.Join(t.TempDir(), "auth.db")
+			s := open(t, path)
+			paths.Store(store.Store(s), path)
+			return s
+		},
+		Reopen: func(t *testing.T, s store.Store) store.Store {
+			path, ok := paths.Load(s)
+			require.True(t, ok)
+			return open(t, path.(string))
+		},
+	})
+}
+
+func TestSealedStore(t *testing.T) {
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T) store.Store {
+			return store.Seal(open(t, filepath.Join(t.TempDir(), "auth.db")), store.Key{1})
+		},
+	})
+}
+
+func put(key, value string, at store.Revision) store.Op {
+	return store.Op{Key: key, At: at, Action: store.Put, Value: []byte(value)}
+}
+
+func TestReopened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a b?c#d%.db")
+	s, err := sqlite.Open(path)
+	require.NoError(t, err)
+	expires := time.Now().Add(time.Hour).Truncate(time.Microsecond)
+	rev, err := s.Commit(t.Context(), store.Op{Key: "a", Action: store.Put, Value: []byte("1"), Expires: expires}, put("b", "2", store.Absent))
+	require.NoError(t, err)
+	_, err = s.Commit(t.Context(), store.Op{Key: "b", At: rev, Action: store.Delete})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	_, err = s.Commit(t.Context(), put("c", "3", store.Absent))
+	assert.Error(t, err, "closed")
+
+	s = open(t, path)
+	items, err := s.Get(t.Context(), "a", "b")
+	require.NoError(t, err)
+	assert.Equal(t, "1", string(items[0].Value))
+	assert.True(t, items[0].Expires.Equal(expires))
+	assert.Equal(t, rev, items[0].Revision)
+	assert.False(t, items[1].Exists())
+	again, err := s.Commit(t.Context(), put("b", "4", store.Absent))
+	require.NoError(t, err)
+	assert.Greater(t, again, rev, "no revision comes twice, not even after the file was closed")
+
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	info, err = os.Stat(path + "-wal")
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+// The settings that durability rests on are those of every connection.
+func TestSettings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "auth.db")
+	open(t, path)
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer db.Close()
+	var mode string
+	require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode))
+	assert.Equal(t, "wal", mode)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	foreign := filepath.Join(dir, "foreign.db")
+	db, err := sql.Open("sqlite", foreign)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "CREATE TABLE users (id INTEGER)")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+
+	newer := filepath.Join(dir, "newer.db")
+	s, err := sqlite.Open(newer)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	db, err = sql.Open("sqlite", newer)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 2")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+
+	garbage := filepath.Join(dir, "garbage.db")
+	require.NoError(t, os.WriteFile(garbage, []byte("this is not a database, and long enough to be seen as none"), 0o600))
+
+	for name, path := range map[string]string{
+		"empty": "", "memory": ":memory:", "a directory": dir, "no directory": filepath.Join(dir, "none", "auth.db"),
+		"another database": foreign, "a newer schema": newer, "no database": garbage,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := sqlite.Open(path)
+			assert.Error(t, err)
+		})
+	}
+}
+
+// Commits that come at once share transactions, and each has its own outcome.
+func TestTogether(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "auth.db"))
+	var done sync.WaitGroup
+	var won, lost, ended atomic.Int32
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 200 {
+		done.Go(func() {
+			ctx := t.Context()
+			if i%10 == 9 {
+				ctx = over
+			}
+			_, err := s.Commit(ctx, put("one", fmt.Sprint(i), store.Absent), put(fmt.Sprint("own-", i), "x", store.Absent))
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, store.ErrConflict):
+				lost.Add(1)
+			case errors.Is(err, context.Canceled):
+				ended.Add(1)
+			default:
+				assert.NoError(t, err)
+			}
+		})
+	}
+	done.Wait()
+	assert.EqualValues(t, 1, won.Load())
+	assert.EqualValues(t, 179, lost.Load())
+	assert.EqualValues(t, 20, ended.Load())
+	items, err := s.List(t.Context(), "own-", "", 100)
+	require.NoError(t, err)
+	assert.Len(t, items, 1, "who lost wrote nothing")
+}
+
+// A Get or Commit beside one raw read or durable write of the same driver.
+func BenchmarkStore(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "auth.db")
+	s, err := sqlite.Open(path)
+	require.NoError(b, err)
+	defer s.Close()
+	value := make([]byte, 240)
+	for i := range 1000 {
+		_, err := s.Commit(b.Context(), store.Op{Key: fmt.Sprintf("key-%04d", i), Action: store.Put, Value: value})
+		require.NoError(b, err)
+	}
+	raw, err := sql.Open("sqlite", "file:"+path+"?_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)")
+	require.NoError(b, err)
+	raw.SetMaxOpenConns(1)
+	defer raw.Close()
+	read, err := raw.PrepareContext(b.Context(), "SELECT value FROM item WHERE key = ?")
+	require.NoError(b, err)
+	write, err := raw.PrepareContext(b.Context(), "INSERT INTO item (key, value, rev, expires) VALUES (?, ?, 1, 0) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+	require.NoError(b, err)
+	b.Run("get floor", func(b *testing.B) {
+		for b.Loop() {
+			var v []byte
+			require.NoError(b, read.QueryRowContext(b.Context(), "key-0500").Scan(&v))
+		}
+	})
+	b.Run("get", func(b *testing.B) {
+		for b.Loop() {
+			_, err := s.Get(b.Context(), "key-0500")
+			require.NoError(b, err)
+		}
+	})
+	b.Run("commit floor", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			value[0], value[1], value[2] = byte(i), byte(i>>8), byte(i>>16) // the same bytes again would write nothing
+			_, err := write.ExecContext(b.Context(), "floor", value)
+			require.NoError(b, err)
+		}
+	})
+	b.Run("commit", func(b *testing.B) {
+		for b.Loop() {
+			_, err := s.Commit(b.Context(), store.Op{Key: "key", At: store.Any, Action: store.Put, Value: value})
+			require.NoError(b, err)
+		}
+	})
+	b.Run("commit of 32 at once", func(b *testing.B) {
+		b.SetParallelism(16)
+		var n atomic.Int64
+		b.RunParallel(func(pb *testing.PB) {
+			key := fmt.Sprint("parallel-", n.Add(1))
+			for pb.Next() {
+				_, err := s.Commit(context.Background(), store.Op{Key: key, At: store.Any, Action: store.Put, Value: value})
+				assert.NoError(b, err)
+			}
+		})
+	})
+}
