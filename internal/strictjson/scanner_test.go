@@ -1,0 +1,330 @@
+package strictjson_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/strictjson"
+)
+
+// scan returns what a Scanner reports when it is fed in pieces of size bytes, and
+// how it ended.
+func scan(data []byte, limits strictjson.Limits, size int) (events []string, err error) {
+	s := strictjson.NewScanner(limits, func(e strictjson.Event) error {
+		events = append(events, fmt.Sprintf("%v %d %q %v", e.Path, e.Kind, e.Text, e.Long))
+		return nil
+	})
+	for piece := range chunks(data, size) {
+		if _, err = s.Write(piece); err != nil {
+			break
+		}
+	}
+	if closed := s.Close(); err == nil {
+		err = closed
+	}
+	return events, err
+}
+
+func chunks(data []byte, size int) func(func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for len(data) > 0 {
+			n := min(size, len(data))
+			if !yield(data[:n]) {
+				return
+			}
+			data = data[n:]
+		}
+	}
+}
+
+func TestScannerEvents(t *testing.T) {
+	events, err := scan([]byte(` {"a":[1,-2.5e+3,{"b":"x\n\u00e9"},[]],"":null,"t":true,"f":false} `), strictjson.Limits{}, 1)
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		`[] 5 "" false`,
+		`[{a -1}] 6 "" false`,
+		`[{a -1} { 0}] 3 "1" false`,
+		`[{a -1} { 1}] 3 "-2.5e+3" false`,
+		`[{a -1} { 2}] 5 "" false`,
+		`[{a -1} { 2} {b -1}] 4 "x\né" false`,
+		`[{a -1} { 2}] 7 "" false`,
+		`[{a -1} { 3}] 6 "" false`,
+		`[{a -1} { 3}] 8 "" false`,
+		`[{a -1}] 8 "" false`,
+		`[{ -1}] 1 "" false`,
+		`[{t -1}] 2 "true" false`,
+		`[{f -1}] 2 "false" false`,
+		`[] 7 "" false`,
+	}, events)
+}
+
+func TestScannerLimits(t *testing.T) {
+	limits := strictjson.Limits{Depth: 2, Text: 3, Key: 4, Keys: 3}
+	for in, says := range map[string]string{
+		`[[1]]`:                       "",
+		`[[[`:                         "nested too deep at byte 2",
+		`{"abcd":1}`:                  "",
+		`{"abcde":1}`:                 "key too long at byte 7",
+		`{"a":1,"b":2,"c":3}`:         "",
+		`{"a":1,"b":2,"c":3,"d":4}`:   "too many keys at byte 21",
+		`{"a":{"b":1,"c":1}}`:         "",
+		`{"a":{"b":1,"c":1,"d":1}}`:   "too many keys at byte 20",
+		`{"a":{"b":1,"c":1},"b":1}`:   "",
+		`{"a":{"a":1},"b":{"a":1}}`:   "",
+		`[{"a":1},{"a":1},{"a":1}]`:   "",
+		`{"a":{"a":1},"a":{"a":1}}`:   "duplicate key at byte 15",
+		`{"a":1,"A":1}`:               "",
+		"{\"a\":1,\"\\u0041\":1}":     "",
+		`{"a":1,"\u0061":1}`:          "duplicate key at byte 14",
+		`["aaaa", 123, 1234, "aaaé"]`: "",
+	} {
+		for _, size := range []int{1, 2, 1000} {
+			_, err := scan([]byte(in), limits, size)
+			if says == "" {
+				assert.NoError(t, err, in)
+			} else {
+				assert.ErrorContains(t, err, says, "%s in pieces of %d", in, size)
+			}
+		}
+	}
+	events, err := scan([]byte(`["aaa","aaaa","aaé",123,1234,-0.5e7]`), limits, 1)
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		`[] 6 "" false`, `[{ 0}] 4 "aaa" false`, `[{ 1}] 4 "" true`, `[{ 2}] 4 "" true`, `[{ 3}] 3 "123" false`, `[{ 4}] 3 "" true`,
+		`[{ 5}] 3 "" true`, `[] 8 "" false`,
+	}, events, "what is too long is left out, not cut")
+}
+
+func TestScannerManyKeys(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"k":{`)
+	for i := range 1000 {
+		fmt.Fprintf(&b, `"k%d":{"k%d":0},`, i, i)
+	}
+	for _, last := range []string{"k0", "k15", "k16", "k17", "k999"} {
+		_, err := scan([]byte(b.String()+`"`+last+`":0}}`), strictjson.Limits{}, 100)
+		assert.ErrorContains(t, err, "duplicate key", last)
+	}
+	_, err := scan([]byte(b.String()+`"k1000":0}}`), strictjson.Limits{}, 100)
+	assert.NoError(t, err)
+	_, err = scan([]byte(b.String()+`"K999":0}}`), strictjson.Limits{Fold: true}, 100)
+	assert.ErrorContains(t, err, "duplicate key")
+}
+
+func TestScannerHandlerStopsIt(t *testing.T) {
+	stop := errors.New("stop")
+	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return stop })
+	_, err := s.Write([]byte(`{}`))
+	require.ErrorIs(t, err, stop)
+	_, err = s.Write([]byte(`{}`))
+	require.ErrorIs(t, err, stop)
+	require.ErrorIs(t, s.Close(), stop)
+}
+
+func TestScannerErrorsStay(t *testing.T) {
+	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
+	_, err := s.Write([]byte(`[}`))
+	require.ErrorContains(t, err, "syntax error at byte 1")
+	_, again := s.Write([]byte(`]`))
+	assert.Equal(t, err, again)
+	assert.Equal(t, err, s.Close())
+
+	s = strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
+	require.Error(t, s.Close())
+	_, err = s.Write([]byte(`1`))
+	assert.Error(t, err, "after Close")
+}
+
+// The offset that an error names does not depend on how the body was cut.
+func TestScannerOffsets(t *testing.T) {
+	for in, offset := range map[string]int64{
+		`{"a" 1}`: 5, `{"a":tru}`: 8, `[1,]`: 3, `[01]`: 2, `["\x"]`: 3, `1 2`: 2, `[`: 1, `-`: 1, "[\"a\x01\"]": 3, `{"a":1,}`: 7, `[1.]`: 3,
+	} {
+		for _, size := range []int{1, 2, 3, 100} {
+			_, err := scan([]byte(in), strictjson.Limits{}, size)
+			wrong, ok := errors.AsType[*strictjson.Error](err)
+			require.True(t, ok, in)
+			assert.Equal(t, offset, wrong.Offset, "%s in pieces of %d: %v", in, size, err)
+		}
+	}
+}
+
+// JB-08, JB-15: a body of any size is scanned in the same memory.
+func TestScannerConstantMemory(t *testing.T) {
+	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA"), 1<<12) // 96 KiB
+	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
+	write := func(p []byte) {
+		_, err := s.Write(p)
+		require.NoError(t, err)
+	}
+	write([]byte(`{"data":"`))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 400 { // 38 MiB
+		write(piece)
+	}
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+	write([]byte(`"}`))
+	require.NoError(t, s.Close())
+}
+
+// FuzzScanner compares with encoding/json: whatever the Scanner accepts is valid
+// there, and what it refuses though valid there is refused for one of the reasons
+// that it adds, each checked by other means. How the input is cut never matters.
+func FuzzScanner(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `[]`, `0`, `-0.1e-1`, `"x"`, `null`, `tru`, `{"a":{"a":1},"b":[{"a":[]}]}`, `{"a":1,"\u0061":2}`, `"\ud83d\ude00"`, `"\ud83d"`,
+		"\"\xe2\x82\xac\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xc0\xaf\"", "\"\xf0\x80\x80\x80\"", `[1,2,]`, `{"a":1,"A":2}`, "\ufeff1",
+		"1e5 ", "\"\x7f\x1f\"", strings.Repeat("[", 65) + strings.Repeat("]", 65), strings.Repeat("[", 64) + strings.Repeat("]", 64),
+		`{"` + strings.Repeat("k", 5000) + `":0}`, `"\uDC00\uD800"`, `1 1`, `"\/\b\f"`,
+	} {
+		f.Add([]byte(seed), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
+		events, err := scan(data, strictjson.Limits{}, len(data)+1)
+		for _, n := range []int{1, int(size)%7 + 2} {
+			cut, cutErr := scan(data, strictjson.Limits{}, n)
+			require.Equal(t, events, cut, "pieces of %d", n)
+			require.Equal(t, err, cutErr, "pieces of %d", n)
+		}
+		if err == nil {
+			require.True(t, json.Valid(data), "accepted, but not valid")
+			require.True(t, utf8.Valid(data), "accepted, but not UTF-8")
+			require.Empty(t, oracle(data), "accepted, but ambiguous")
+			return
+		}
+		wrong, ok := errors.AsType[*strictjson.Error](err)
+		require.True(t, ok, "%T", err)
+		if !json.Valid(data) || !utf8.Valid(data) {
+			return
+		}
+		require.Contains(t, oracle(data), wrong.Problem, "refused, but nothing is wrong with it")
+	})
+}
+
+// oracle returns what a Scanner may say of valid JSON in valid UTF-8.
+func oracle(data []byte) (problems []string) {
+	if loneSurrogate(data) {
+		problems = append(problems, "unpaired surrogate")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	var open []map[string]bool // nil: an array
+	isKey := false
+	total, depth := 0, 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return problems
+		}
+		if err != nil {
+			return append(problems, err.Error())
+		}
+		inObject := len(open) > 0 && open[len(open)-1] != nil
+		switch v := token.(type) {
+		case json.Delim:
+			if v == '{' || v == '[' {
+				var keys map[string]bool
+				if v == '{' {
+					keys = map[string]bool{}
+				}
+				open = append(open, keys)
+				depth = max(depth, len(open))
+				isKey = v == '{'
+				if depth > 64 {
+					problems = append(problems, "nested too deep")
+				}
+				continue
+			}
+			total -= len(open[len(open)-1])
+			open = open[:len(open)-1]
+			isKey = len(open) > 0 && open[len(open)-1] != nil
+			continue
+		case string:
+			if inObject && isKey {
+				if open[len(open)-1][v] {
+					problems = append(problems, "duplicate key")
+				}
+				if len(v) > 4096 {
+					problems = append(problems, "key too long")
+				}
+				open[len(open)-1][v] = true
+				if total++; total > 1<<17 {
+					problems = append(problems, "too many keys")
+				}
+				isKey = false
+				continue
+			}
+		}
+		isKey = inObject
+	}
+}
+
+// loneSurrogate looks for an escaped half of a pair in valid JSON.
+func loneSurrogate(data []byte) bool {
+	high := false
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			if high {
+				return true
+			}
+			continue
+		}
+		i++
+		if data[i] != 'u' {
+			if high {
+				return true
+			}
+			continue
+		}
+		var unit rune
+		for _, c := range bytes.ToLower(data[i+1 : i+5]) {
+			unit = unit<<4 | rune(strings.IndexByte("0123456789abcdef", c))
+		}
+		i += 4
+		low := unit >= 0xDC00 && unit <= 0xDFFF
+		if low != high {
+			return true
+		}
+		high = unit >= 0xD800 && unit <= 0xDBFF
+	}
+	return high
+}
+
+// The seeds of the fuzz test hold at least one document for each refusal.
+func TestOracleKnowsEachRefusal(t *testing.T) {
+	for in, want := range map[string]string{
+		`"\ud800"`: "unpaired surrogate", `{"a":1,"a":1}`: "duplicate key", strings.Repeat("[", 65) + strings.Repeat("]", 65): "nested too deep",
+		`{"` + strings.Repeat("k", 4097) + `":0}`: "key too long",
+	} {
+		assert.Contains(t, oracle([]byte(in)), want)
+		_, err := scan([]byte(in), strictjson.Limits{}, 1)
+		assert.ErrorContains(t, err, want)
+	}
+	assert.Empty(t, oracle([]byte(`{"a":"\ud83d\ude00","b":[{"a":[]},{"a":1}]}`)))
+}
+
+func BenchmarkScannerTarball(b *testing.B) {
+	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA"), 1<<11)
+	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
+	if _, err := s.Write([]byte(`"`)); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(piece)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Write(piece); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
