@@ -1,0 +1,327 @@
+// Package publishbody checks, while it passes by, that the body of a PUT /<pkg> is
+// a plain npm publish: one new version of exactly the package that the path names,
+// with its tags and its tarball, and nothing else. The same request with another
+// body deprecates, changes owners or drops versions, so a body that is anything
+// else is refused rather than taken for the part of it that is a publish.
+package publishbody
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// ErrNotPublish is what [errors.Is] finds in the error for a body that is another
+// change of a package document: deprecate, owner, star, unpublish, or the merged
+// document that npm 9 and older send after a 409.
+var ErrNotPublish = errors.New("publishbody: not a plain publish")
+
+// An Error says why a body was refused, in a sentence for its sender that repeats
+// nothing of the body.
+type Error struct {
+	Problem string
+	other   bool // another operation, not a wrong publish
+}
+
+// Error returns the sentence.
+func (e *Error) Error() string { return e.Problem }
+
+// Is makes errors.Is(e, ErrNotPublish) true for a body of another operation.
+func (e *Error) Is(target error) bool { return target == ErrNotPublish && e.other }
+
+// A Result is what a publish asks for.
+type Result struct {
+	Version string
+	Tags    map[string]string // all to Version; may be empty
+	Access  string            // public, restricted or "" for the default
+	// Attachments are the keys of _attachments: the tarball, then the provenance
+	// bundle if there is one.
+	Attachments []string
+	// Maintainers are the names in a top-level maintainers list, which npm 6
+	// sends with the publishing user's own when it knows one. They must change
+	// nothing: a publish is no owner change.
+	Maintainers []string
+}
+
+// limit is how many tags or maintainers a publish may have; clients send one.
+const limit = 32
+
+// A Scan checks one body, which is written to it piece by piece.
+type Scan struct {
+	scanner *strictjson.Scanner
+	pkg     policy.PackageName
+	name    string
+	result  Result
+	err     error
+
+	named, versions, attachments bool // seen at the top
+	manifestName, manifestVers   bool // seen in the manifest
+	data                         bool // seen in the attachment being read
+}
+
+// New returns a Scan for a publish of pkg.
+func New(pkg policy.PackageName) *Scan {
+	s := &Scan{pkg: pkg, name: pkg.String(), result: Result{Tags: map[string]string{}}}
+	s.scanner = strictjson.NewScanner(strictjson.Limits{}, s.event)
+	return s
+}
+
+// Write checks the next piece. After an [*Error] every call returns it again.
+func (s *Scan) Write(p []byte) (int, error) {
+	n, err := s.scanner.Write(p)
+	return n, s.failed(err)
+}
+
+// Close ends the body. Only a nil error means that it is a publish of the package.
+func (s *Scan) Close() (Result, error) {
+	if err := s.failed(s.scanner.Close()); err != nil {
+		return Result{}, err
+	}
+	if err := s.failed(s.complete()); err != nil {
+		return Result{}, err
+	}
+	return s.result, nil
+}
+
+// failed makes every error an *Error and keeps the first.
+func (s *Scan) failed(err error) error {
+	if err != nil && s.err == nil {
+		s.err = err
+		if _, ours := errors.AsType[*Error](err); !ours {
+			s.err = &Error{Problem: err.Error()}
+		}
+	}
+	return s.err
+}
+
+func refuse(problem string) error { return &Error{Problem: problem} }
+
+func notPublish(problem string) error {
+	return &Error{Problem: problem + "; only a plain publish is accepted here", other: true}
+}
+
+// event judges one value by the way that leads to it.
+func (s *Scan) event(e strictjson.Event) error {
+	if e.Kind == strictjson.EndObject || e.Kind == strictjson.EndArray {
+		return s.end(e)
+	}
+	switch len(e.Path) {
+	case 0:
+		if e.Kind != strictjson.Object {
+			return refuse("the body must be an object")
+		}
+	case 1:
+		return s.top(e, e.Path[0].Key)
+	case 2:
+		return s.second(e, e.Path[0].Key, e.Path[1].Key)
+	case 3:
+		return s.third(e, e.Path[0].Key, e.Path[2].Key)
+	}
+	return nil
+}
+
+// top judges the fields of the document. The list is closed: what a packument can
+// hold besides is its owners, its history and its fate.
+func (s *Scan) top(e strictjson.Event, key string) error {
+	switch key {
+	case "_id", "name":
+		if !isText(e, s.name) {
+			return refuse("the body is about another package than the address")
+		}
+		s.named = s.named || key == "name"
+	case "versions":
+		s.versions = true
+		return mustBe(e, strictjson.Object, "versions must be an object")
+	case "dist-tags":
+		return mustBe(e, strictjson.Object, "dist-tags must be an object")
+	case "_attachments":
+		s.attachments = true
+		return mustBe(e, strictjson.Object, "_attachments must be an object")
+	case "maintainers":
+		return mustBe(e, strictjson.Array, "maintainers must be an array")
+	case "access":
+		switch {
+		case e.Kind == strictjson.Null:
+		case isText(e, "public"), isText(e, "restricted"):
+			s.result.Access = e.Text
+		default:
+			return refuse("access must be public or restricted")
+		}
+	case "description", "readme", "readmeFilename", "keywords", "homepage", "repository", "bugs", "license", "author", "contributors":
+	case "_rev", "time", "users":
+		return notPublish("the body changes a package document as a whole")
+	default:
+		return refuse("the body has a field that a publish does not have")
+	}
+	return nil
+}
+
+// second judges what stands directly in one of the containers at the top.
+func (s *Scan) second(e strictjson.Event, in, key string) error {
+	switch in {
+	case "versions":
+		if s.result.Version != "" {
+			return notPublish("the body has more than one version")
+		}
+		if !validVersion(key) {
+			return refuse("the version is not a semantic version")
+		}
+		s.result.Version = key
+		return mustBe(e, strictjson.Object, "a version must be an object")
+	case "dist-tags":
+		if !validTag(key) {
+			return refuse("a dist-tag has a name that is not allowed")
+		}
+		if e.Kind != strictjson.String || e.Long || e.Text == "" {
+			return refuse("a dist-tag must name the published version")
+		}
+		if len(s.result.Tags) == limit {
+			return refuse("the body has too many dist-tags")
+		}
+		s.result.Tags[key] = e.Text
+	case "_attachments":
+		if len(s.result.Attachments) == 2 {
+			return refuse("the body has attachments besides the tarball and its provenance")
+		}
+		s.result.Attachments = append(s.result.Attachments, key)
+		s.data = false
+		return mustBe(e, strictjson.Object, "an attachment must be an object")
+	case "maintainers":
+		if len(s.result.Maintainers) == limit {
+			return refuse("the body has too many maintainers")
+		}
+		s.result.Maintainers = append(s.result.Maintainers, "")
+		return mustBe(e, strictjson.Object, "a maintainer must be an object")
+	}
+	return nil
+}
+
+// third judges the fields of a manifest, an attachment and a maintainer.
+func (s *Scan) third(e strictjson.Event, in, key string) error {
+	switch in {
+	case "versions":
+		return s.manifest(e, key)
+	case "_attachments":
+		switch key {
+		case "data":
+			s.data = true
+			return mustBe(e, strictjson.String, "the data of an attachment must be a string")
+		case "content_type":
+			return mustBe(e, strictjson.String, "the content_type of an attachment must be a string")
+		case "length":
+			return mustBe(e, strictjson.Number, "the length of an attachment must be a number")
+		}
+		return refuse("an attachment has a field that a publish does not have")
+	case "maintainers":
+		if key == "name" {
+			if e.Kind != strictjson.String || e.Long {
+				return refuse("the name of a maintainer must be a short string")
+			}
+			s.result.Maintainers[len(s.result.Maintainers)-1] = e.Text
+		}
+	}
+	return nil
+}
+
+// checked are the fields of a manifest by which a registry knows what it stores. A
+// reader that ignores case, as encoding/json does, would take Name for name.
+var checked = []string{"name", "version", "_id", "dist"}
+
+func (s *Scan) manifest(e strictjson.Event, key string) error {
+	v := s.result.Version
+	switch key {
+	case "name":
+		s.manifestName = true
+		if !isText(e, s.name) {
+			return refuse("the version's manifest is about another package than the address")
+		}
+	case "version":
+		s.manifestVers = true
+		if !isText(e, v) {
+			return refuse("the version's manifest is about another version")
+		}
+	case "_id":
+		if !isText(e, s.name+"@"+v) {
+			return refuse("the version's manifest has the _id of another version")
+		}
+	case "dist":
+		return mustBe(e, strictjson.Object, "dist must be an object")
+	default:
+		if slices.ContainsFunc(checked, func(c string) bool { return strings.EqualFold(c, key) }) {
+			return refuse("the version's manifest has a field in another case")
+		}
+	}
+	return nil
+}
+
+// end judges what a container lacks.
+func (s *Scan) end(e strictjson.Event) error {
+	if len(e.Path) != 2 {
+		return nil
+	}
+	switch e.Path[0].Key {
+	case "versions":
+		if !s.manifestName || !s.manifestVers {
+			return refuse("the version's manifest lacks name or version")
+		}
+	case "_attachments":
+		if !s.data {
+			return refuse("an attachment has no data")
+		}
+	}
+	return nil
+}
+
+// complete judges the whole: fields come in any order, so what one says of another
+// is compared last.
+func (s *Scan) complete() error {
+	v := s.result.Version
+	switch {
+	case !s.attachments || !s.versions:
+		return notPublish("the body has no versions or no _attachments")
+	case !s.named:
+		return refuse("the body does not name its package")
+	case v == "":
+		return refuse("the body has no version")
+	}
+	for _, to := range s.result.Tags {
+		if to != v {
+			return refuse("a dist-tag must name the published version")
+		}
+	}
+	tarballs, bundles := s.files(".tgz"), s.files(".sigstore")
+	if len(tarballs)+len(bundles) != len(s.result.Attachments) {
+		return refuse("an attachment has not the name of this version's tarball")
+	}
+	if len(tarballs) != 1 {
+		return refuse("the body must have one tarball")
+	}
+	s.result.Attachments = append(tarballs, bundles...)
+	return nil
+}
+
+// files returns the attachments that are this version's file of the given kind.
+// Clients call it <full name>-<version>; some leave the scope out.
+func (s *Scan) files(ext string) (names []string) {
+	tail := "-" + s.result.Version + ext
+	for _, f := range s.result.Attachments {
+		if f == s.name+tail || f == s.pkg.Name+tail {
+			names = append(names, f)
+		}
+	}
+	return names
+}
+
+func isText(e strictjson.Event, want string) bool {
+	return e.Kind == strictjson.String && !e.Long && e.Text == want
+}
+
+func mustBe(e strictjson.Event, k strictjson.Kind, problem string) error {
+	if e.Kind != k {
+		return refuse(problem)
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package publishbody_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/publishbody"
+	"github.com/npmauth/npmauth/policy"
+)
+
+var widget = policy.PackageName{Scope: "acme", Name: "widget"}
+
+func scan(pkg policy.PackageName, data []byte, size int) (publishbody.Result, error) {
+	s := publishbody.New(pkg)
+	for len(data) > 0 {
+		n := min(size, len(data))
+		if _, err := s.Write(data[:n]); err != nil {
+			break // Close returns it again
+		}
+		data = data[n:]
+	}
+	return s.Close()
+}
+
+// The bodies have the shape that each client sends: fields, their order, and what
+// its manifests hold besides package.json.
+func TestEveryClient(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	require.NoError(t, err)
+	require.Len(t, files, 19)
+	for _, file := range files {
+		client := strings.TrimSuffix(filepath.Base(file), ".json")
+		t.Run(client, func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			pkg, tarball := widget, "@acme/widget-2.3.4.tgz"
+			if client == "npm12-unscoped" {
+				pkg, tarball = policy.PackageName{Name: "turnstile"}, "turnstile-2.3.4.tgz"
+			}
+			want := publishbody.Result{Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball}}
+			switch client {
+			case "npm11":
+				want.Access = "public"
+			case "npm12-provenance":
+				want.Access, want.Attachments = "public", append(want.Attachments, "@acme/widget-2.3.4.sigstore")
+			case "berry2", "berry4":
+				want.Access = "restricted"
+			case "npm6-user":
+				want.Maintainers = []string{"carol"}
+			}
+			for _, size := range []int{1, 7, len(data)} {
+				got, err := scan(pkg, data, size)
+				require.NoError(t, err)
+				assert.Equal(t, want, got)
+			}
+			_, err = scan(policy.PackageName{Scope: "acme-evil", Name: "widget"}, data, 64)
+			assert.ErrorContains(t, err, "another package", "PC-29")
+			_, err = scan(pkg, data[:len(data)-2], 64)
+			assert.ErrorContains(t, err, "unexpected end")
+		})
+	}
+}
+
+const plain = `{"_id":"@acme/widget","name":"@acme/widget","dist-tags":{"latest":"1.0.0"},` +
+	`"versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","_id":"@acme/widget@1.0.0","dist":{}}},` +
+	`"access":null,"_attachments":{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}}`
+
+func TestRefuses(t *testing.T) {
+	_, err := scan(widget, []byte(plain), 1)
+	require.NoError(t, err, "what the cases change is a publish")
+	const other = "only a plain publish"
+	for _, tt := range []struct{ name, old, new, says string }{
+		{"PC-29 name", `"name":"@acme/widget","dist`, `"name":"@acme/gadget","dist`, "another package than the address"},
+		{"PC-29 name without scope", `"name":"@acme/widget","dist`, `"name":"widget","dist`, "another package than the address"},
+		{"PC-29 name encoded", `"name":"@acme/widget","dist`, `"name":"@acme%2fwidget","dist`, "another package than the address"},
+		{"PC-29 no name", `"name":"@acme/widget","dist`, `"dist`, "does not name its package"},
+		{"PC-29 name null", `"name":"@acme/widget","dist`, `"name":null,"dist`, "another package than the address"},
+		{"PC-29 name of another type", `"name":"@acme/widget","dist`, `"name":["@acme/widget"],"dist`, "another package than the address"},
+		{"PC-29 name long", `"name":"@acme/widget","dist`, `"name":"` + strings.Repeat("a", 2000) + `","dist`, "another package than the address"},
+		{"PC-29 name twice", `"access"`, `"name":"@acme/gadget","access"`, "duplicate key"},
+		{"PC-29 Name beside it", `"access"`, `"Name":"@acme/gadget","access"`, "does not have"},
+		{"PC-29 name escaped twice", `"access"`, `"n\u0061me":"@acme/gadget","access"`, "duplicate key"},
+		{"PC-30", `"_id":"@acme/widget",`, `"_id":"@acme/gadget",`, "another package than the address"},
+		{"PC-30 null", `"_id":"@acme/widget",`, `"_id":null,`, "another package than the address"},
+		{"PC-31 name", `{"name":"@acme/widget","version"`, `{"name":"plain","version"`, "manifest is about another package"},
+		{"PC-31 no name", `{"name":"@acme/widget","version"`, `{"version"`, "lacks name or version"},
+		{"PC-31 version", `"version":"1.0.0"`, `"version":"1.0.1"`, "manifest is about another version"},
+		{"PC-31 no version", `"version":"1.0.0",`, ``, "lacks name or version"},
+		{"PC-31 version of another type", `"version":"1.0.0"`, `"version":1`, "manifest is about another version"},
+		{"PC-31 _id", `"_id":"@acme/widget@1.0.0"`, `"_id":"@acme/widget@1.0.1"`, "_id of another version"},
+		{"PC-31 NAME", `"dist":{}}`, `"dist":{},"NAME":"plain"}`, "field in another case"},
+		{"PC-31 ver\u017fion", `"dist":{}}`, `"dist":{},"ver\u017fion":"9.9.9"}`, "field in another case"},
+		{"PC-31 Dist", `"dist":{}}`, `"Dist":{}}`, "field in another case"},
+		{"dist", `"dist":{}`, `"dist":"x"`, "dist must be an object"},
+		{"PC-32", `"@acme/widget-1.0.0.tgz"`, `"plain-1.0.0.tgz"`, "not the name of this version's tarball"},
+		{"PC-32 version", `"@acme/widget-1.0.0.tgz"`, `"@acme/widget-1.0.1.tgz"`, "not the name of this version's tarball"},
+		{"PC-32 scope", `"@acme/widget-1.0.0.tgz"`, `"@acme-evil/widget-1.0.0.tgz"`, "not the name of this version's tarball"},
+		{"PC-32 path", `"@acme/widget-1.0.0.tgz"`, `"../widget-1.0.0.tgz"`, "not the name of this version's tarball"},
+		{"PC-32 beside it", `"_attachments":{`, `"_attachments":{"plain-1.0.0.tgz":{"data":""},`, "not the name of this version's tarball"},
+		{"two tarballs", `"_attachments":{`, `"_attachments":{"widget-1.0.0.tgz":{"data":""},`, "must have one tarball"},
+		{"three attachments", `"_attachments":{`, `"_attachments":{"a":{"data":""},"b":{"data":""},`, "attachments besides"},
+		{"only provenance", `"@acme/widget-1.0.0.tgz"`, `"@acme/widget-1.0.0.sigstore"`, "must have one tarball"},
+		{"no attachment", `{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`, `{}`, "must have one tarball"},
+		{"attachment is a stub", `"data":"",`, `"stub":true,`, "does not have"},
+		{"attachment without data", `"data":"",`, ``, "has no data"},
+		{"second attachment without data", `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{},`, "has no data"},
+		{"attachment data", `"data":""`, `"data":{}`, "must be a string"},
+		{"attachment type", `"content_type":"x"`, `"content_type":1`, "must be a string"},
+		{"attachment length", `"length":0`, `"length":"0"`, "must be a number"},
+		{"attachment", `:{"content_type":"x","data":"","length":0}`, `:""`, "must be an object"},
+		{"attachments", `{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`, `[]`, "_attachments must be an object"},
+		{"tag to another version", `"latest":"1.0.0"`, `"latest":"1.0.0","next":"1.0.1"`, "must name the published version"},
+		{"tag to nothing", `"latest":"1.0.0"`, `"latest":null`, "must name the published version"},
+		{"tag name empty", `"latest":`, `"":`, "not allowed"},
+		{"tag name with a slash", `"latest":`, `"../latest":`, "not allowed"},
+		{"tag name is a version", `"latest":`, `"v1.0.0":`, "not allowed"},
+		{"tags", `"dist-tags":{"latest":"1.0.0"}`, `"dist-tags":[]`, "dist-tags must be an object"},
+		{"too many tags", `"latest":"1.0.0"`, tags(33), "too many dist-tags"},
+		{"version", `"versions":{"1.0.0"`, `"versions":{"1.0"`, "not a semantic version"},
+		{"version with a path", `"versions":{"1.0.0"`, `"versions":{"1.0.0-../../x"`, "not a semantic version"},
+		{"version null", `"versions":{"1.0.0":`, `"versions":{"1.0.0":null,"x":`, "a version must be an object"},
+		{"versions empty", plain[strings.Index(plain, `{"1.0.0":{`) : strings.Index(plain, `,"access"`)], `{}`, "has no version"},
+		{"versions null", plain[strings.Index(plain, `{"1.0.0":{`) : strings.Index(plain, `,"access"`)], `null`, "versions must be an object"},
+		{"access", `"access":null`, `"access":"private"`, "public or restricted"},
+		{"access of another type", `"access":null`, `"access":true`, "public or restricted"},
+		{"unknown field", `"access":null`, `"owners":["mallory"]`, "does not have"},
+		{"deleted", `"access":null`, `"_deleted":true`, "does not have"},
+		{"prototype", `"access":null`, `"__proto__":{}`, "does not have"},
+		{"maintainers", `"access":null`, `"maintainers":{"name":"mallory"}`, "maintainers must be an array"},
+		{"maintainer as text", `"access":null`, `"maintainers":["mallory"]`, "a maintainer must be an object"},
+		{"maintainer's name", `"access":null`, `"maintainers":[{"name":1}]`, "must be a short string"},
+		{"too many maintainers", `"access":null`, `"maintainers":[` + strings.Repeat(`{},`, 32) + `{}]`, "too many maintainers"},
+		{"trailing data", `"length":0}}}`, `"length":0}}}{}`, "data after the end"},
+		{"JB-07", `"access":null`, `"description":"\ud800"`, "unpaired surrogate"},
+
+		// What else comes as PUT /<pkg>.
+		{"PC-26 deprecate, retry after 409", `"access":null`, `"_rev":"3-abc"`, other},
+		{"PC-22 a version among several", `"versions":{`, `"versions":{"0.9.0":{"name":"@acme/widget","version":"0.9.0"},`, other},
+		{"history", `"access":null`, `"time":{}`, other},
+		{"star", `"access":null`, `"users":{"mallory":true}`, other},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, 1, strings.Count(plain, tt.old), "the case changes one place")
+			in := []byte(strings.Replace(plain, tt.old, tt.new, 1))
+			var texts []string
+			for _, size := range []int{1, 5, len(in)} {
+				got, err := scan(widget, in, size)
+				require.Error(t, err)
+				assert.Zero(t, got)
+				_, ok := errors.AsType[*publishbody.Error](err)
+				assert.True(t, ok, "%T", err)
+				assert.ErrorContains(t, err, tt.says)
+				assert.Equal(t, tt.says == other, errors.Is(err, publishbody.ErrNotPublish))
+				texts = append(texts, err.Error())
+			}
+			assert.Equal(t, texts[0], texts[1])
+			assert.Equal(t, texts[0], texts[2])
+			assert.NotContains(t, texts[0], "mallory")
+		})
+	}
+}
+
+func tags(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`"t%d":"1.0.0"`, i))
+	}
+	return strings.Join(list, ",")
+}
+
+// PC-28 and the others that share the request: none of them is taken for a publish.
+func TestOtherOperations(t *testing.T) {
+	for name, in := range map[string]string{
+		"PC-28 owner":              `{"_id":"@acme/widget","_rev":"1","maintainers":[{"name":"mallory"}]}`,
+		"PC-28 owner without _rev": `{"_id":"@acme/widget","name":"@acme/widget","maintainers":[{"name":"mallory"}]}`,
+		"star":                     `{"_id":"@acme/widget","_rev":"1","users":{"alice":true}}`,
+		"deprecate":                `{"name":"@acme/widget","versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","deprecated":"no"}}}`,
+		"nothing":                  `{}`,
+	} {
+		_, err := scan(widget, []byte(in), 3)
+		assert.ErrorIs(t, err, publishbody.ErrNotPublish, name)
+	}
+	for _, in := range []string{`[]`, `null`, `"x"`, ``, `x`} {
+		_, err := scan(widget, []byte(in), 3)
+		assert.Error(t, err, in)
+		assert.NotErrorIs(t, err, publishbody.ErrNotPublish, in)
+	}
+}
+
+// PC-28: owners that travel in a publish are reported, also the nameless one that
+// npm 6 sends without a user name.
+func TestMaintainersAreReported(t *testing.T) {
+	in := strings.Replace(plain, `"access":null`, `"maintainers":[{"name":"alice","email":"a@example.com"},{},{"name":"mallory"}]`, 1)
+	got, err := scan(widget, []byte(in), 1)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"alice", "", "mallory"}, got.Maintainers)
+}
+
+func TestWriteStopsAtTheFirstFault(t *testing.T) {
+	s := publishbody.New(widget)
+	_, err := s.Write([]byte(`{"name":"plain"`))
+	require.ErrorContains(t, err, "another package")
+	_, again := s.Write([]byte(`}`))
+	assert.Equal(t, err, again)
+	_, again = s.Close()
+	assert.Equal(t, err, again)
+}
+
+func TestCloseIsNeededAndFinal(t *testing.T) {
+	s := publishbody.New(widget)
+	_, err := s.Write([]byte(plain))
+	require.NoError(t, err)
+	first, err := s.Close()
+	require.NoError(t, err)
+	again, err := s.Close()
+	require.NoError(t, err)
+	assert.Equal(t, first, again)
+}
+
+func TestVersions(t *testing.T) {
+	for v, ok := range map[string]bool{
+		"0.0.0": true, "1.2.3": true, "1.2.3-beta.1": true, "1.2.3-0": true, "1.2.3-01": false, "1.2.3-01a": true, "1.2.3--": true,
+		"1.2.3+build.01": true, "1.2.3-a+b": true, "1.2.3+": false, "1.2.3-": false, "1.2.3-a..b": false, "01.2.3": false, "1.2": false,
+		"1.2.3.4": false, "v1.2.3": false, "1..3": false, "1.2.x": false, "1.2.3 ": false, "1.2.3-é": false, "99999999999999999.0.0": false,
+		"1.2.3-" + strings.Repeat("a", 250): true, "1.2.3-" + strings.Repeat("a", 251): false, "1.2.3+a+b": false, "-1.2.3": false,
+	} {
+		_, err := scan(widget, []byte(strings.ReplaceAll(plain, "1.0.0", v)), 100)
+		if ok {
+			assert.NoError(t, err, v)
+		} else {
+			assert.ErrorContains(t, err, "not a semantic version", v)
+		}
+	}
+}
+
+// FuzzScan: what is accepted says the same to a reader that takes the last of
+// several keys and ignores their case, as encoding/json does.
+func FuzzScan(f *testing.F) {
+	f.Add([]byte(plain))
+	f.Add([]byte(strings.Replace(plain, `"access":null`, `"maintainers":[{}]`, 1)))
+	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := scan(widget, data, len(data)+1)
+		cut, cutErr := scan(widget, data, 1)
+		require.Equal(t, got, cut)
+		require.Equal(t, err, cutErr)
+		if err != nil {
+			return
+		}
+		var doc struct {
+			ID       *string           `json:"_id"`
+			Name     string            `json:"name"`
+			Tags     map[string]string `json:"dist-tags"`
+			Versions map[string]struct {
+				ID      *string `json:"_id"`
+				Name    string  `json:"name"`
+				Version string  `json:"version"`
+			} `json:"versions"`
+			Attachments map[string]struct {
+				Data *string `json:"data"`
+			} `json:"_attachments"`
+			Access string `json:"access"`
+		}
+		require.NoError(t, json.NewDecoder(bytes.NewReader(data)).Decode(&doc))
+		require.Equal(t, "@acme/widget", doc.Name)
+		require.True(t, doc.ID == nil || *doc.ID == doc.Name)
+		require.Len(t, doc.Versions, 1)
+		m := doc.Versions[got.Version]
+		require.Equal(t, doc.Name, m.Name)
+		require.Equal(t, got.Version, m.Version)
+		require.True(t, m.ID == nil || *m.ID == doc.Name+"@"+got.Version)
+		require.Len(t, doc.Tags, len(got.Tags))
+		for tag, v := range doc.Tags {
+			require.Equal(t, got.Version, v)
+			require.Equal(t, v, got.Tags[tag])
+		}
+		require.Len(t, doc.Attachments, len(got.Attachments))
+		for _, name := range got.Attachments {
+			require.NotNil(t, doc.Attachments[name].Data)
+		}
+		require.Equal(t, doc.Access, got.Access)
+	})
+}
+
+func ExampleScan() {
+	s := publishbody.New(policy.PackageName{Scope: "acme", Name: "gadget"})
+	_, err := s.Write([]byte(plain))
+	fmt.Println(err)
+
+	s = publishbody.New(widget)
+	_, _ = s.Write([]byte(plain))
+	result, err := s.Close()
+	fmt.Println(result.Version, result.Tags, result.Attachments, err)
+	// Output:
+	// the body is about another package than the address
+	// 1.0.0 map[latest:1.0.0] [@acme/widget-1.0.0.tgz] <nil>
+}
