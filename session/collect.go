@@ -1,0 +1,287 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A Poll is the answer to a client that waits for its web login. The zero value
+// says that it is over.
+type Poll struct {
+	State   State
+	Secret  credential.Secret // with Done: the session's
+	Session Session           // with Done
+	// RetryAfter is how many seconds the client should wait, with Pending: at
+	// least one, since npm asks again at once if it is told nothing.
+	RetryAfter int
+}
+
+// repeats is how long a client gets the same answer again: npm sends a request
+// anew 10 seconds after its answer was lost.
+const repeats = 30 * time.Second
+
+// errMoved is returned inside a commit that finds the flow in another state than
+// the one it was called for.
+var errMoved = errors.New("session: the flow has moved on")
+
+// Collect answers the poll of a client, and creates the session at the first one
+// after the approval. An ID that is unknown, expired, denied or used up is no
+// error: its State is Over, whatever the reason. An error means that nobody can
+// tell, and that the client may ask again.
+//
+// For 30 seconds the same ID gets the same answer from the address that collected
+// it, for a client that lost it on the wire. From any other address, or if either
+// address is unknown, it ends the session.
+func (m *Manager) Collect(ctx context.Context, pollID string, c Client) (Poll, error) {
+	k, err := m.flowKeys(ctx)
+	if err != nil {
+		return Poll{}, err
+	}
+	poll := credential.NewSecret(pollID)
+	started, ok := k.openPollID(pollID)
+	if !ok {
+		return Poll{}, nil
+	}
+	c = c.clean()
+	// A flow moves three times at most: decided, collected, ended.
+	for range 4 {
+		p, err := m.collect(ctx, poll, started, c)
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err != nil {
+			return Poll{}, fmt.Errorf("session: collect: %w", err)
+		}
+		return p, nil
+	}
+	return Poll{}, fmt.Errorf("session: collect: %w", store.ErrConflict)
+}
+
+func (m *Manager) collect(ctx context.Context, poll credential.Secret, started time.Time, c Client) (Poll, error) {
+	now, expires := m.now(), started.Add(m.flowTTL)
+	if !now.Before(expires.Add(linger)) {
+		return Poll{}, nil
+	}
+	f, err := flows.Get(ctx, m.store, credential.Sum(poll).String())
+	switch {
+	case errors.Is(err, store.ErrNotFound) && now.Before(expires):
+		return Poll{State: Pending, RetryAfter: retryAfter(now.Sub(started))}, nil
+	case errors.Is(err, store.ErrNotFound):
+		return Poll{}, nil
+	case err != nil:
+		return Poll{}, err
+	case f.Fate == approved:
+		if dead := f.Since.Add(m.ttl); dead.Before(expires) {
+			expires = dead // a session that is over before it began
+		}
+		if now.Before(expires) {
+			return m.mint(ctx, poll, expires, f, c)
+		}
+	case f.Fate == collected:
+		return m.repeat(ctx, poll, f, c)
+	}
+	return Poll{}, nil
+}
+
+// retryAfter is how long to wait for a flow of that age: most people approve at
+// once, and who has not by then takes longer.
+func retryAfter(age time.Duration) int {
+	switch {
+	case age < 15*time.Second:
+		return 1
+	case age < time.Minute:
+		return 2
+	default:
+		return 5
+	}
+}
+
+// mint creates the session of an approved flow.
+func (m *Manager) mint(ctx context.Context, poll credential.Secret, expires time.Time, f *flow, c Client) (Poll, error) {
+	if err := m.alive(ctx, f.User, f.Since); err != nil {
+		if errors.Is(err, ErrDenied) {
+			err = m.bury(ctx, f, c)
+		}
+		return Poll{}, err
+	}
+	salt := make([]byte, sha256.Size)
+	rand.Read(salt)
+	secret, err := derive(poll, salt, f.Session)
+	if err != nil {
+		return Poll{}, err
+	}
+	r := m.newRecord(f.Session, secret, User{ID: f.User, Name: f.Name}, f.Since, c, f.Via)
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		now := m.now()
+		if !now.Before(expires) {
+			return errMoved
+		}
+		_, err := flows.Update(ctx, tx, f.Digest.String(), func(g *flow) error {
+			if g.Fate != approved || g.Session != r.ID {
+				return errMoved
+			}
+			g.Fate, g.Collected, g.Collector, g.Secret, g.Salt = collected, now, c.Addr, r.Digest, salt
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return sessions.Insert(ctx, tx, r)
+	})
+	if err != nil {
+		return Poll{}, err
+	}
+	s := Session(*r)
+	m.record(ctx, audit.Event{
+		Time: m.now(), Type: audit.Login, Outcome: audit.Done, User: s.User, Credential: s.ID, Addr: s.Addr,
+		Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+	})
+	return Poll{State: Done, Secret: secret, Session: s}, nil
+}
+
+// bury ends an approved flow whose account may have no session any more, so that
+// an account that comes back does not bring the login with it.
+func (m *Manager) bury(ctx context.Context, f *flow, c Client) error {
+	if err := m.end(ctx, f, approved); err != nil {
+		return err
+	}
+	m.record(ctx, audit.Event{
+		Time: m.now(), Type: audit.Login, Outcome: audit.Denied, Reason: "account", User: f.User, Credential: f.Session, Addr: c.Addr,
+		Detail: detail("via", f.Via, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+	})
+	return nil
+}
+
+// repeat answers a poll of a flow that was collected before.
+func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c Client) (Poll, error) {
+	if !c.Addr.IsValid() || c.Addr != f.Collector {
+		// Two hold what one may know. Which of them is the thief cannot be
+		// told, so neither keeps the session.
+		if err := m.end(ctx, f, collected); err != nil {
+			return Poll{}, err
+		}
+		m.record(ctx, audit.Event{
+			Time: m.now(), Type: audit.LoginRepeated, Outcome: audit.Denied, Reason: "address", User: f.User, Credential: f.Session, Addr: c.Addr,
+			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Asked)),
+		})
+		return Poll{}, nil
+	}
+	now := m.now()
+	// Either way, so that a clock that was set back opens nothing again.
+	if now.Sub(f.Collected).Abs() >= repeats || len(f.Salt) == 0 {
+		return Poll{}, m.forget(ctx, f)
+	}
+	secret, err := derive(poll, f.Salt, f.Session)
+	if err != nil {
+		return Poll{}, err
+	}
+	r, err := sessions.Get(ctx, m.store, f.Secret.String())
+	if errors.Is(err, store.ErrNotFound) {
+		return Poll{}, nil // it was ended already
+	}
+	if err != nil {
+		return Poll{}, err
+	}
+	s := Session(*r)
+	if credential.Sum(secret) != s.Digest || s.ID != f.Session || !s.Live(now) {
+		return Poll{}, nil
+	}
+	if err := m.alive(ctx, f.User, f.Since); err != nil {
+		if errors.Is(err, ErrDenied) {
+			err = nil
+		}
+		return Poll{}, err
+	}
+	return Poll{State: Done, Secret: secret, Session: s}, nil
+}
+
+// end moves a flow from a fate to ended, and its session, if it has one, to
+// nowhere.
+func (m *Manager) end(ctx context.Context, f *flow, from fate) error {
+	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		g, err := flows.Update(ctx, tx, f.Digest.String(), func(g *flow) error {
+			if g.Fate != from {
+				return errMoved
+			}
+			g.Fate, g.Salt = ended, nil
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if g.Secret.IsZero() {
+			return nil
+		}
+		err = sessions.Delete(ctx, tx, g.Secret.String())
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Forget erases what the secrets of collected logins are derived with, once it is
+// too old to be used. Until then somebody who holds both the store and a poll ID
+// could make the session's secret. A program calls it every half minute or so;
+// nothing depends on it otherwise.
+func (m *Manager) Forget(ctx context.Context) error {
+	for after := ""; ; {
+		fs, next, err := salted.List(ctx, m.store, "yes", after, 100)
+		if err != nil {
+			return fmt.Errorf("session: forget: %w", err)
+		}
+		for _, f := range fs {
+			if m.now().Sub(f.Collected).Abs() < repeats {
+				continue
+			}
+			if err := m.forget(ctx, f); err != nil {
+				return fmt.Errorf("session: forget: %w", err)
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
+func (m *Manager) forget(ctx context.Context, f *flow) error {
+	if len(f.Salt) == 0 {
+		return nil
+	}
+	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		_, err := flows.Update(ctx, tx, f.Digest.String(), func(g *flow) error {
+			if !bytes.Equal(g.Salt, f.Salt) {
+				return errMoved
+			}
+			g.Salt = nil
+			return nil
+		})
+		return err
+	})
+	if errors.Is(err, errMoved) || errors.Is(err, store.ErrNotFound) {
+		return nil // by somebody else, or with the whole row
+	}
+	return err
+}
+
+// derive returns the secret of the session with that ID, from what its client
+// alone has and what only the store has.
+func derive(poll credential.Secret, salt []byte, id string) (credential.Secret, error) {
+	// Many times what Derive reads of it.
+	stream, err := hkdf.Key(sha256.New, []byte(poll.Reveal()), salt, "npmauth: session "+id, 1024)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	return credential.Derive(credential.PrefixSession, bytes.NewReader(stream))
+}

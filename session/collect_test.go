@@ -1,0 +1,426 @@
+package session_test
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+)
+
+// approve starts and approves a flow.
+func approve(t *testing.T, d *desk, code string) session.Flow {
+	t.Helper()
+	f := start(t, d)
+	require.NoError(t, d.Approve(t.Context(), f.PageID, jane(code)))
+	return f
+}
+
+// salts reports whether the store holds what a secret could be derived with.
+func salts(t *testing.T, d *desk) bool {
+	t.Helper()
+	all := dump(t, d.store)
+	require.Contains(t, all, `"salt":`)
+	index := len(keys(t, d.store, "login.salted/")) > 0
+	assert.Equal(t, index, strings.Contains(strings.ReplaceAll(all, `"salt":null`, ""), `"salt":`))
+	return index
+}
+
+// DU-01: a guessed ID hits nothing, looks like one that is over, and costs the
+// store nothing.
+func TestCollectGuesses(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	good := f.PollID.Reveal()
+	reads, commits := d.store.counts()
+
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	guesses := []string{
+		"", "npms_", good[5:], good + "0", good[:len(good)-1], "npm_" + good[5:] + "0", "npms_+" + good[6:], "npms_-" + good[6:],
+		"npms_" + strings.Repeat("Z", 43), "npms_" + strings.Repeat("0", 43), "npms_" + strings.Repeat("_", 43), "NPMS_" + good[5:],
+		f.PageID, f.CheckCode, credential.Sum(f.PollID).String(), credential.New("npms_").Reveal(),
+	}
+	for i := range good {
+		for _, c := range "0a" {
+			if mutant := good[:i] + string(c) + good[i+1:]; mutant != good {
+				guesses = append(guesses, mutant)
+			}
+		}
+	}
+	for range 10000 {
+		var b [43]byte
+		rand.Read(b[:])
+		for i := range b {
+			b[i] = alphabet[b[i]%62]
+		}
+		guesses = append(guesses, "npms_"+string(b[:]))
+	}
+	for _, id := range guesses {
+		p, err := d.Collect(t.Context(), id, terminal)
+		require.NoError(t, err)
+		require.Equal(t, session.Poll{}, p, id)
+	}
+	r, c := d.store.counts()
+	assert.Equal(t, [2]int{reads, commits}, [2]int{r, c})
+	assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
+}
+
+// DU-15: every poll that has to wait is told for how long, in whole seconds, and
+// costs one read.
+func TestCollectPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		f := start(t, d)
+		last := 1
+		for time.Now().Before(f.Expires) {
+			before, commits := d.store.counts()
+			p := collect(t, d, f, terminal)
+			after, still := d.store.counts()
+			require.Equal(t, session.Pending, p.State)
+			require.GreaterOrEqual(t, p.RetryAfter, last)
+			require.Equal(t, 1, after-before)
+			require.Equal(t, commits, still)
+			last = p.RetryAfter
+			time.Sleep(time.Duration(p.RetryAfter) * time.Second)
+		}
+		assert.Equal(t, 5, last)
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+
+		time.Sleep(2 * time.Minute)
+		before, _ := d.store.counts()
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+		after, _ := d.store.counts()
+		assert.Equal(t, before, after, "long over, it is not even looked up")
+	})
+}
+
+// DU-05: a client that lost the answer gets it again for 30 seconds, and then
+// nobody can: what it was derived with is gone.
+func TestCollectAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		f := approve(t, d, "111111")
+		first := collect(t, d, f, terminal)
+		require.Equal(t, session.Done, first.State)
+		require.True(t, salts(t, d))
+
+		for _, wait := range []time.Duration{0, 10 * time.Second, 20*time.Second - time.Microsecond} {
+			time.Sleep(wait)
+			again := collect(t, d, f, terminal)
+			require.Equal(t, session.Done, again.State)
+			assert.True(t, first.Secret.Equal(again.Secret))
+			assert.Equal(t, first.Session, again.Session)
+		}
+		assert.True(t, salts(t, d))
+		time.Sleep(time.Microsecond)
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State, "DU-03")
+		assert.False(t, salts(t, d))
+
+		_, err := get(t, d, first.Secret)
+		assert.NoError(t, err, "the session lives on")
+		assert.Len(t, keys(t, d.store, "session/"), 1)
+		assert.Equal(t, []string{"login.started done", "login.approved done", "login done"}, d.kinds())
+	})
+}
+
+// A login collected in its last second can be asked for again.
+func TestCollectAgainAfterExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		f := start(t, d)
+		time.Sleep(time.Until(f.Expires) - time.Second)
+		require.NoError(t, d.Approve(t.Context(), f.PageID, jane("111111")))
+		first := collect(t, d, f, terminal)
+		require.Equal(t, session.Done, first.State)
+		time.Sleep(10 * time.Second)
+		again := collect(t, d, f, terminal)
+		assert.Equal(t, session.Done, again.State)
+		assert.True(t, first.Secret.Equal(again.Secret))
+
+		time.Sleep(time.Minute)
+		assert.Equal(t, session.Over, collect(t, d, f, stranger).State)
+		_, err := get(t, d, first.Secret)
+		assert.ErrorIs(t, err, session.ErrNoSession, "a thief is noticed as well")
+	})
+}
+
+// DU-04: the ID shown from a second address ends the session, within the 30
+// seconds and after them, and is told of once.
+func TestCollectFromElsewhere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first, second session.Client
+		wait          time.Duration
+	}{
+		"at once":             {terminal, stranger, 0},
+		"later":               {terminal, stranger, time.Minute},
+		"the thief was first": {stranger, terminal, time.Second},
+		"unknown address":     {terminal, session.Client{}, 0},
+		"both unknown":        {session.Client{}, session.Client{}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := open(t)
+				f := approve(t, d, "111111")
+				p := collect(t, d, f, tt.first)
+				require.Equal(t, session.Done, p.State)
+				time.Sleep(tt.wait)
+				assert.Equal(t, session.Over, collect(t, d, f, tt.second).State)
+				_, err := get(t, d, p.Secret)
+				assert.ErrorIs(t, err, session.ErrNoSession)
+				assert.Empty(t, keys(t, d.store, "session"))
+				assert.False(t, salts(t, d))
+
+				for range 3 {
+					assert.Equal(t, session.Over, collect(t, d, f, tt.first).State)
+					assert.Equal(t, session.Over, collect(t, d, f, tt.second).State)
+				}
+				assert.Equal(t, []string{"login.started done", "login.approved done", "login done", "login.repeated denied"}, d.kinds())
+				e := d.last(t)
+				assert.Equal(t, p.Session.ID, e.Credential)
+				assert.Equal(t, tt.second.Addr, e.Addr)
+				page, err := d.Page(t.Context(), f.PageID)
+				require.NoError(t, err)
+				assert.Equal(t, session.Over, page.State)
+			})
+		})
+	}
+}
+
+// The same address in another notation is the same.
+func TestCollectAgainMapped(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	require.Equal(t, session.Done, collect(t, d, f, terminal).State)
+	mapped := session.Client{Addr: netip.MustParseAddr("::ffff:" + terminal.Addr.String())}
+	assert.Equal(t, session.Done, collect(t, d, f, mapped).State)
+}
+
+// 64 polls of one address at once: one session, one secret.
+func TestCollectConcurrently(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	polls := collectAll(t, d, f, func(int) session.Client { return terminal })
+	require.Len(t, polls, 64)
+	for _, p := range polls {
+		require.Equal(t, session.Done, p.State)
+		assert.True(t, polls[0].Secret.Equal(p.Secret))
+		assert.Equal(t, polls[0].Session, p.Session)
+	}
+	assert.Len(t, keys(t, d.store, "session/"), 1)
+	assert.Equal(t, []string{"login.started done", "login.approved done", "login done"}, d.kinds())
+}
+
+// 64 polls of 64 addresses: one secret at most, and it is dead.
+func TestCollectConcurrentlyFromElsewhere(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	done := 0
+	for _, p := range collectAll(t, d, f, func(i int) session.Client {
+		return session.Client{Addr: netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})}
+	}) {
+		if p.State == session.Done {
+			done++
+			_, err := get(t, d, p.Secret)
+			assert.ErrorIs(t, err, session.ErrNoSession)
+		}
+	}
+	assert.Equal(t, 1, done)
+	assert.Empty(t, keys(t, d.store, "session"))
+	assert.Equal(t, []string{"login.started done", "login.approved done", "login done", "login.repeated denied"}, d.kinds())
+}
+
+func collectAll(t *testing.T, d *desk, f session.Flow, from func(int) session.Client) []session.Poll {
+	var mu sync.Mutex
+	var polls []session.Poll
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			p, err := d.Collect(t.Context(), f.PollID.Reveal(), from(i))
+			assert.NoError(t, err)
+			mu.Lock()
+			defer mu.Unlock()
+			polls = append(polls, p)
+		})
+	}
+	wg.Wait()
+	return polls
+}
+
+// DU-12, DU-13: an account that was disabled, or whose password changed, between
+// approval and collection gets no session, and not when it is enabled again.
+func TestCollectAsksWhoIsAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		f := approve(t, d, "111111")
+		time.Sleep(time.Second)
+		d.set(func() { d.dead["u-jane"] = time.Now() })
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+		assert.Equal(t, "login denied", d.kinds()[2])
+		assert.Equal(t, "account", d.last(t).Reason)
+
+		d.set(func() { delete(d.dead, "u-jane") })
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+		assert.Empty(t, keys(t, d.store, "session"))
+
+		// Nor is an answer given again.
+		f = approve(t, d, "122222")
+		require.Equal(t, session.Done, collect(t, d, f, terminal).State)
+		d.set(func() { d.dead["u-jane"] = time.Now().Add(time.Second) })
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+	})
+}
+
+// DU-13: what ended the account's sessions before the approval is past.
+func TestCollectAsksSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		d.set(func() { d.dead["u-jane"] = time.Now() })
+		time.Sleep(time.Second)
+		f := approve(t, d, "111111")
+		assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
+	})
+}
+
+// Where nobody knows whether the account lives there is no session, and a later
+// poll may find out.
+func TestCollectDuringOutage(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	d.set(func() { d.broken = assert.AnError })
+	p, err := d.Collect(t.Context(), f.PollID.Reveal(), terminal)
+	assert.ErrorIs(t, err, assert.AnError)
+	assert.Equal(t, session.Poll{}, p)
+	assert.Empty(t, keys(t, d.store, "session"))
+	d.set(func() { d.broken = nil })
+	require.Equal(t, session.Done, collect(t, d, f, terminal).State)
+
+	// So it is with an answer given again.
+	d.set(func() { d.broken = assert.AnError })
+	_, err = d.Collect(t.Context(), f.PollID.Reveal(), terminal)
+	assert.ErrorIs(t, err, assert.AnError)
+}
+
+// DU-05: a commit that fails leaves the flow approved; one whose answer is lost
+// left a session, which the next poll of that client gets.
+func TestCollectCommitFails(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	d.store.before = assert.AnError
+	_, err := d.Collect(t.Context(), f.PollID.Reveal(), terminal)
+	assert.ErrorIs(t, err, assert.AnError)
+	assert.Empty(t, keys(t, d.store, "session"))
+
+	d.store.after = store.ErrUnknown
+	_, err = d.Collect(t.Context(), f.PollID.Reveal(), terminal)
+	assert.ErrorIs(t, err, store.ErrUnknown)
+	p := collect(t, d, f, terminal)
+	require.Equal(t, session.Done, p.State)
+	_, err = get(t, d, p.Secret)
+	assert.NoError(t, err)
+	assert.Len(t, keys(t, d.store, "session/"), 1)
+}
+
+// The answer is not given again for a session that was ended meanwhile.
+func TestCollectAgainAfterLogout(t *testing.T) {
+	d := open(t)
+	f := approve(t, d, "111111")
+	p := collect(t, d, f, terminal)
+	require.NoError(t, d.End(t.Context(), "u-jane", p.Session.ID))
+	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+	assert.Equal(t, session.Over, collect(t, d, f, stranger).State)
+	assert.Equal(t, "login.repeated denied", d.kinds()[4], "told of all the same")
+}
+
+// A session so short that it is over before it is collected never begins.
+func TestCollectTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t, func(c *session.Config) { c.TTL = time.Minute })
+		f, g := approve(t, d, "111111"), approve(t, d, "122222")
+		time.Sleep(time.Minute - time.Microsecond)
+		assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
+		time.Sleep(time.Microsecond)
+		assert.Equal(t, session.Over, collect(t, d, g, terminal).State)
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State, "again, but dead")
+	})
+}
+
+func TestForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		old := make([]session.Flow, 0, 103)
+		for i := range cap(old) {
+			f := approve(t, d, "1"+strings.Repeat("2", i))
+			collect(t, d, f, terminal)
+			old = append(old, f)
+		}
+		time.Sleep(20 * time.Second)
+		young := approve(t, d, "133333")
+		first := collect(t, d, young, terminal)
+
+		time.Sleep(10*time.Second - time.Microsecond)
+		require.NoError(t, d.Forget(t.Context()))
+		assert.Len(t, keys(t, d.store, "login.salted/"), 104, "last instant")
+		time.Sleep(time.Microsecond)
+		require.NoError(t, d.Forget(t.Context()))
+		assert.Len(t, keys(t, d.store, "login.salted/"), 1)
+		again := collect(t, d, young, terminal)
+		assert.True(t, first.Secret.Equal(again.Secret))
+		assert.Equal(t, session.Over, collect(t, d, old[0], terminal).State)
+
+		time.Sleep(20 * time.Second)
+		require.NoError(t, d.Forget(t.Context()))
+		assert.False(t, salts(t, d))
+		_, err := get(t, d, first.Secret)
+		assert.NoError(t, err, "sessions stay")
+
+		// With the salt gone, a clock that is set back brings nothing back.
+		earlier := openOn(t, d.store, func(c *session.Config) {
+			c.Now = func() time.Time { return time.Now().Add(-20 * time.Second) }
+		})
+		assert.Equal(t, session.Over, collect(t, earlier, young, terminal).State)
+	})
+}
+
+// A clock that was set back gives no answer again, salt or not.
+func TestCollectAgainClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		f := approve(t, d, "111111")
+		require.Equal(t, session.Done, collect(t, d, f, terminal).State)
+		earlier := openOn(t, d.store, func(c *session.Config) {
+			c.Now = func() time.Time { return time.Now().Add(-3 * time.Hour) }
+		})
+		assert.Equal(t, session.Over, collect(t, earlier, f, terminal).State)
+	})
+}
+
+func FuzzCollect(f *testing.F) {
+	d := &desk{}
+	m, err := session.New(session.Config{
+		Store: store.NewMemory(), CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
+	})
+	require.NoError(f, err)
+	flow, err := m.Start(f.Context(), terminal)
+	require.NoError(f, err)
+	f.Add(flow.PollID.Reveal())
+	f.Add("npms_" + strings.Repeat("0", 43))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, id string) {
+		p, err := m.Collect(t.Context(), id, terminal)
+		require.NoError(t, err)
+		if id == flow.PollID.Reveal() {
+			assert.Equal(t, session.Pending, p.State)
+		} else {
+			assert.Equal(t, session.Poll{}, p)
+		}
+	})
+}

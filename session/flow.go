@@ -1,0 +1,263 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A State says how far a web login has come. The zero value is Over.
+type State uint8
+
+// The states.
+const (
+	Over    State = iota // denied, expired, ended or never begun: nothing will come of it
+	Pending              // waiting for a person to decide
+	Done                 // approved
+)
+
+// String returns the state in one lower-case word.
+func (s State) String() string {
+	switch s {
+	case Pending:
+		return "pending"
+	case Done:
+		return "done"
+	default:
+		return "over"
+	}
+}
+
+// A Flow is a web login that a client began.
+type Flow struct {
+	// PageID names the page that a person opens. It is base64url, at most 512
+	// characters, and says nothing of PollID.
+	PageID string
+	// PollID is what the client collects the session with, and nobody else may
+	// see. It is npms_ and 43 letters and digits.
+	PollID credential.Secret
+	// CheckCode is shown on the page, and to be shown by the client.
+	CheckCode string
+	// Expires is the first instant at which it can be neither approved nor
+	// collected.
+	Expires time.Time
+}
+
+// A Request is a web login as its page shows it.
+type Request struct {
+	Client    Client // who asked, by its own account
+	Started   time.Time
+	CheckCode string
+	Expires   time.Time
+	State     State
+}
+
+// fate is what a decided flow came to.
+type fate string
+
+const (
+	approved  fate = "approved"
+	denied    fate = "denied"
+	collected fate = "collected"
+	ended     fate = "ended" // died after its approval: unused, or shown to be stolen
+)
+
+// flow is a decided flow as it is stored. An undecided one is not. It moves from
+// approved to collected to ended, or from approved to ended, and denied stays:
+// each step is a commit that depends on the step before.
+type flow struct {
+	Digest    credential.Digest `json:"digest"` // of the poll ID
+	Fate      fate              `json:"fate"`
+	Until     time.Time         `json:"until"` // it is not looked up after that
+	Asked     netip.Addr        `json:"asked"` // who began it
+	User      policy.UserID     `json:"user"`  // from here on: of an approved one
+	Name      string            `json:"name"`
+	Session   string            `json:"session"` // ID of the session to be
+	Via       string            `json:"via"`
+	Since     time.Time         `json:"since"` // when the person began to prove who they are
+	Approver  netip.Addr        `json:"approver"`
+	Collected time.Time         `json:"collected"` // from here on: of a collected one
+	Collector netip.Addr        `json:"collector"`
+	Secret    credential.Digest `json:"secret"` // of the session's secret
+	Salt      []byte            `json:"salt"`   // what its secret is derived with, while it may be asked for again
+}
+
+var (
+	flows = store.NewTable("login", 1, func(f *flow) string { return f.Digest.String() }).
+		Expiring(func(f *flow) time.Time { return f.Until })
+	salted = flows.Index("salted", func(f *flow) string {
+		if len(f.Salt) == 0 {
+			return ""
+		}
+		return "yes"
+	})
+)
+
+// linger is how long after its expiry a flow is still looked up: a login collected
+// in its last second may be asked for again by a client that lost the answer, and
+// by a thief. It is the time in which npm repeats a request, 10 and 60 seconds
+// after the first.
+const linger = 2 * time.Minute
+
+// Start begins a web login for a client and stores nothing. It fails only if the
+// key that all nodes share cannot be read.
+func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
+	k, err := m.flowKeys(ctx)
+	if err != nil {
+		return Flow{}, err
+	}
+	now := m.now()
+	a := asked{started: now.Truncate(time.Second), client: c.clean()}
+	poll := k.newPollID(a.started)
+	a.flow = credential.Sum(poll)
+	f := Flow{
+		PageID:    k.sealPage(a),
+		PollID:    poll,
+		CheckCode: k.checkCode(a.flow),
+		Expires:   a.started.Add(m.flowTTL),
+	}
+	m.record(ctx, audit.Event{
+		Time: now, Type: audit.LoginStarted, Outcome: audit.Done, Addr: a.client.Addr,
+		Detail: detail("via", "web", "agent", a.client.UserAgent),
+	})
+	return f, nil
+}
+
+// open returns the flow that a page ID decides, or ErrNoFlow if it can no longer
+// be decided.
+func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, asked, error) {
+	k, err := m.flowKeys(ctx)
+	if err != nil {
+		return flowKeys{}, asked{}, err
+	}
+	a, ok := k.openPage(pageID)
+	if !ok || !m.now().Before(a.started.Add(m.flowTTL)) {
+		return flowKeys{}, asked{}, ErrNoFlow
+	}
+	return k, a, nil
+}
+
+// Page returns what the page of a web login shows. It changes nothing. A page ID
+// that is forged, damaged or expired is ErrNoFlow.
+func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
+	k, a, err := m.open(ctx, pageID)
+	if err != nil {
+		return Request{}, err
+	}
+	r := Request{
+		Client:    a.client,
+		Started:   a.started,
+		CheckCode: k.checkCode(a.flow),
+		Expires:   a.started.Add(m.flowTTL),
+	}
+	f, err := flows.Get(ctx, m.store, a.flow.String())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		r.State = Pending
+	case err != nil:
+		return Request{}, fmt.Errorf("session: page: %w", err)
+	case f.Fate == approved || f.Fate == collected:
+		r.State = Done
+	}
+	return r, nil
+}
+
+// Approve lets the client that began a web login have a session of the person who
+// signs in here. The factor is spent, for the session to be, in the commit that
+// writes the approval. The session itself comes to be when the client collects
+// it, and counts from now.
+//
+// Errors are those of [Manager.SignIn], ErrNoFlow and, if the login was decided
+// before, ErrDecided.
+func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
+	_, a, err := m.open(ctx, pageID)
+	if err != nil {
+		return err
+	}
+	if in.Via == "" {
+		in.Via = "web"
+	}
+	// Looked at before the password, so that nobody spends a factor, or a
+	// hash of ours, on what is decided. The commit below proves it again.
+	switch _, err := flows.Get(ctx, m.store, a.flow.String()); {
+	case err == nil:
+		return ErrDecided
+	case !errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("session: approve: %w", err)
+	}
+	p, err := m.prove(ctx, in)
+	if err != nil {
+		return err
+	}
+	in.Client = in.Client.clean()
+	f := m.newFlow(a, approved)
+	f.User, f.Name, f.Session, f.Via, f.Since = p.user.ID, p.user.Name, p.id, in.Via, p.since
+	f.Approver = in.Client.Addr
+	err = m.decide(ctx, f, func(tx *store.Tx) error { return p.spend(ctx, tx, p.id) })
+	if err != nil {
+		return m.refuse(ctx, in, p.user, err)
+	}
+	m.record(ctx, audit.Event{
+		Time: m.now(), Type: audit.LoginApproved, Outcome: audit.Done, User: f.User, Credential: f.Session, Addr: f.Approver,
+		Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+	})
+	return nil
+}
+
+// Deny ends a web login that nobody has decided. It asks for no password: whoever
+// has the page may refuse. Errors are ErrNoFlow and ErrDecided.
+func (m *Manager) Deny(ctx context.Context, pageID string) error {
+	_, a, err := m.open(ctx, pageID)
+	if err != nil {
+		return err
+	}
+	f := m.newFlow(a, denied)
+	if err := m.decide(ctx, f, func(*store.Tx) error { return nil }); err != nil {
+		return fmt.Errorf("session: deny: %w", err)
+	}
+	m.record(ctx, audit.Event{
+		Time: m.now(), Type: audit.LoginDenied, Outcome: audit.Done,
+		Detail: detail("via", "web", "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+	})
+	return nil
+}
+
+func (m *Manager) newFlow(a asked, to fate) *flow {
+	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + linger), Asked: a.client.Addr}
+}
+
+// decide writes a flow that must not have been decided before, together with what
+// spend writes.
+func (m *Manager) decide(ctx context.Context, f *flow, spend func(tx *store.Tx) error) error {
+	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		// Asked again: to check a password takes a while.
+		if !m.now().Before(f.Until.Add(-linger)) {
+			return ErrNoFlow
+		}
+		switch _, err := flows.Get(ctx, tx, f.Digest.String()); {
+		case err == nil:
+			return ErrDecided
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		if err := spend(tx); err != nil {
+			return err
+		}
+		return flows.Insert(ctx, tx, f)
+	})
+}
+
+// text returns an address for an event, "" if it is unknown.
+func text(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}

@@ -1,0 +1,59 @@
+package session
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/npmauth/npmauth/credential"
+)
+
+// flowKeys are what all nodes share so that a web login started on one of them,
+// and stored on none, goes on with any other.
+type flowKeys struct {
+	page  [32]byte // seals page IDs
+	poll  [32]byte // authenticates poll IDs
+	check [32]byte // makes check codes
+}
+
+func (m *Manager) flowKeys(ctx context.Context) (k flowKeys, err error) {
+	for _, key := range []struct {
+		to      *[32]byte
+		purpose string
+	}{
+		{&k.page, "session: page id 1"},
+		{&k.poll, "session: poll id 1"},
+		{&k.check, "session: check code 1"},
+	} {
+		if *key.to, err = m.serverKey.Derive(ctx, key.purpose); err != nil {
+			return flowKeys{}, fmt.Errorf("session: web login: %w", err)
+		}
+	}
+	return k, nil
+}
+
+// checkAlphabet has no vowels, so that no code is a word (RFC 8628 section 6.1).
+const checkAlphabet = "BCDFGHJKLMNPQRSTVWXZ"
+
+// checkCode returns what both the page and the terminal show of a flow, as
+// "BCDF-GHJK". A person who is led to approve a stranger's login sees a code that
+// their own terminal did not print. It is shown to whoever has the page, and
+// proves nothing to us.
+func (k *flowKeys) checkCode(flow credential.Digest) string {
+	mac := hmac.New(sha256.New, k.check[:])
+	mac.Write(flow[:])
+	// 20^8 is less than 2^35: the remainders of 64 bits are even enough.
+	n := binary.BigEndian.Uint64(mac.Sum(nil))
+	var code [9]byte
+	for i := range code {
+		if i == 4 {
+			code[i] = '-'
+			continue
+		}
+		code[i] = checkAlphabet[n%20]
+		n /= 20
+	}
+	return string(code[:])
+}

@@ -1,0 +1,225 @@
+// Package session signs people in and keeps the sessions they get: npm's two-hour
+// logins, by password in one request or by approval on a web page.
+//
+// Every login path ends in [Manager.SignIn] or, for the web page, in
+// [Manager.Approve], which prove the person in the same way:
+//
+//	secret, s, err := sessions.SignIn(ctx, session.SignIn{
+//		Name: name, Password: password, OTP: otp, Client: client, Via: "couch",
+//	})
+//
+// The password is asked first, and the second factor only after a right one. The
+// factor is spent in the very commit that creates the session, so that one code
+// opens one session and a failed login leaves the code unspent.
+//
+// # Sessions
+//
+// A session lives for two hours from the moment its owner began to prove who they
+// are (the lifetime of npm's own sessions since December 2025), and nothing
+// prolongs it. It is dead at the instant Session.Expires. Its secret is
+// returned once; stored is the SHA-256 of it, which is also the key of the
+// record, so that checking a presented secret is one Get of [Key]. What the record
+// says is for [Open]; whether the account behind it still stands is asked
+// elsewhere, at each request.
+//
+// # Web login
+//
+// [Manager.Start] makes the two URLs that npm login asks for and stores nothing:
+// the page's ID is a sealed note of who asked, and the poll's ID, which npm keeps
+// to itself, proves its own age. [Manager.Page] reads the first for the person in
+// front of the browser, [Manager.Approve] and [Manager.Deny] decide, once, and
+// [Manager.Collect] answers npm's polls. Only a collected login has a session. Its
+// secret is derived from the poll's ID, so that an answer lost on the wire can be
+// given again for 30 seconds without the secret being stored.
+//
+// A poll ID that is shown from another address after it was collected was stolen,
+// or the thief was first: either way the session ends.
+//
+// # Limits
+//
+// The package does not throttle. Callers bound how often an address may start,
+// approve and deny; only approvals and denials write, one record each, which
+// expires minutes after its flow.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrDenied is the one answer to every sign-in that fails before the second
+	// factor: unknown user, wrong password, disabled account.
+	ErrDenied = errors.New("session: wrong user name or password")
+	// ErrFactorRequired means that the password was right and a second factor is
+	// missing or wrong.
+	ErrFactorRequired = errors.New("session: second factor required")
+	// ErrNoSession means that there is no such session, or that it is another
+	// user's.
+	ErrNoSession = errors.New("session: no such session")
+	// ErrNoFlow is returned for a page ID that is forged, damaged or expired.
+	ErrNoFlow = errors.New("session: no such login, or it has expired")
+	// ErrDecided means that a web login was approved or denied before.
+	ErrDecided = errors.New("session: this login was already decided")
+)
+
+// Lifetimes.
+const (
+	defaultTTL     = 2 * time.Hour
+	maxTTL         = 12 * time.Hour
+	defaultFlowTTL = 5 * time.Minute
+	minFlowTTL     = time.Minute
+	maxFlowTTL     = 15 * time.Minute
+)
+
+// A User is the account that a name and a password belong to.
+type User struct {
+	ID   policy.UserID // never "", and valid UTF-8
+	Name string        // as npm whoami prints it
+}
+
+// A Client is who sends a request.
+type Client struct {
+	Addr      netip.Addr // from a hop that is trusted; the zero Addr is unknown
+	UserAgent string     // as sent: whoever calls chose it
+}
+
+// maxUserAgent is how much of a user agent is kept, in bytes.
+const maxUserAgent = 120
+
+// clean returns c as it is stored and compared: an IPv4 address in its own form,
+// no zone, and a short user agent of printable ASCII.
+func (c Client) clean() Client {
+	c.Addr = c.Addr.Unmap().WithZone("")
+	ua := c.UserAgent
+	if len(ua) > maxUserAgent {
+		ua = ua[:maxUserAgent]
+	}
+	c.UserAgent = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, ua)
+	return c
+}
+
+// A Spend uses up a second factor inside the commit that depends on it, for the
+// credential that the commit creates. It must write only through tx and must not
+// keep it: it may run more than once.
+type Spend func(ctx context.Context, tx *store.Tx, credentialID string) error
+
+// Config configures a [Manager].
+type Config struct {
+	// Store keeps sessions and decided web logins. Required. It holds the key
+	// of the web login, too, so it should be sealed (store.Seal).
+	Store store.Store
+
+	// TTL is how long a session lives. Zero means two hours, as npm's; at most
+	// twelve hours.
+	TTL time.Duration
+
+	// FlowTTL is how long a web login waits for its approval, and an approved
+	// one for npm to collect it. Zero means five minutes; one to fifteen
+	// minutes.
+	FlowTTL time.Duration
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+
+	// CheckPassword returns the user of that name if the password is theirs.
+	// Required. An unknown user, a wrong password and a disabled account are
+	// all ErrDenied and must take the same time. Any other error means that
+	// nobody can tell, and refuses as well. It is called with what the client
+	// sent, which may be empty.
+	CheckPassword func(ctx context.Context, name string, password credential.Secret) (User, error)
+
+	// SecondFactor begins the check of a second factor for the user, whose
+	// password was right; the zero otp is none. Required. It reserves an
+	// attempt in a commit of its own and returns the Spend that runs inside the
+	// commit that creates or approves the session. A nil Spend means that the
+	// user needs no factor. An error wraps ErrFactorRequired when one is needed
+	// and otp is not it; so does an error of the Spend.
+	SecondFactor func(ctx context.Context, user User, otp credential.Secret) (Spend, error)
+
+	// Alive returns nil if the user may have a session for having proved who
+	// they are at the time since, and ErrDenied if not: the account was
+	// disabled or removed, or its password changed or its sessions were ended
+	// after that. Required. It is asked when a web login is collected, minutes
+	// after its approval. Any other error means that nobody can tell, and the
+	// client may try again.
+	Alive func(ctx context.Context, user policy.UserID, since time.Time) error
+
+	// Record keeps what happened. It is called after the fact is stored. Nil
+	// discards.
+	Record func(ctx context.Context, e audit.Event)
+}
+
+// A Manager signs people in and keeps their sessions. It is safe for concurrent
+// use.
+type Manager struct {
+	store         store.Store
+	serverKey     *credential.ServerKey
+	ttl, flowTTL  time.Duration
+	clock         func() time.Time
+	checkPassword func(context.Context, string, credential.Secret) (User, error)
+	secondFactor  func(context.Context, User, credential.Secret) (Spend, error)
+	alive         func(context.Context, policy.UserID, time.Time) error
+	record        func(context.Context, audit.Event)
+}
+
+// New returns a Manager, or an error naming the field of cfg that is wrong.
+func New(cfg Config) (*Manager, error) {
+	switch {
+	case cfg.Store == nil:
+		return nil, errors.New("session: Config.Store is nil")
+	case cfg.CheckPassword == nil:
+		return nil, errors.New("session: Config.CheckPassword is nil")
+	case cfg.SecondFactor == nil:
+		return nil, errors.New("session: Config.SecondFactor is nil")
+	case cfg.Alive == nil:
+		return nil, errors.New("session: Config.Alive is nil")
+	case cfg.TTL < 0 || cfg.TTL > maxTTL:
+		return nil, fmt.Errorf("session: Config.TTL is %v, not between 0 and %v", cfg.TTL, maxTTL)
+	case cfg.FlowTTL != 0 && (cfg.FlowTTL < minFlowTTL || cfg.FlowTTL > maxFlowTTL):
+		return nil, fmt.Errorf("session: Config.FlowTTL is %v, neither 0 nor between %v and %v", cfg.FlowTTL, minFlowTTL, maxFlowTTL)
+	}
+	m := &Manager{
+		store:         cfg.Store,
+		serverKey:     credential.NewServerKey(cfg.Store, "session"),
+		ttl:           cfg.TTL,
+		flowTTL:       cfg.FlowTTL,
+		clock:         cfg.Now,
+		checkPassword: cfg.CheckPassword,
+		secondFactor:  cfg.SecondFactor,
+		alive:         cfg.Alive,
+		record:        cfg.Record,
+	}
+	if m.ttl == 0 {
+		m.ttl = defaultTTL
+	}
+	if m.flowTTL == 0 {
+		m.flowTTL = defaultFlowTTL
+	}
+	if m.clock == nil {
+		m.clock = time.Now
+	}
+	if m.record == nil {
+		m.record = func(context.Context, audit.Event) {}
+	}
+	return m, nil
+}
+
+// now is the time as it is stored: cut to microseconds, which every backend
+// keeps, so that an expiry never moves later on its way through one.
+func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }

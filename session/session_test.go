@@ -1,0 +1,259 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+)
+
+var (
+	terminal = session.Client{Addr: netip.MustParseAddr("192.0.2.7"), UserAgent: "npm/11.6.2 node/v24.11.0 linux x64"}
+	browser  = session.Client{Addr: netip.MustParseAddr("192.0.2.8"), UserAgent: "Mozilla/5.0"}
+	stranger = session.Client{Addr: netip.MustParseAddr("203.0.113.66"), UserAgent: "curl/8"}
+)
+
+// A desk is a Manager with all that it asks: two people, jane with a second
+// factor and joe without, and a store that counts.
+type desk struct {
+	*session.Manager
+	store *counting
+
+	mu      sync.Mutex
+	events  []audit.Event
+	asked   []string                    // names that CheckPassword was asked for
+	factors int                         // how often SecondFactor was called
+	dead    map[policy.UserID]time.Time // sessions before this are dead
+	broken  error                       // what Alive returns, if set
+	slow    time.Duration               // how long a password check takes
+}
+
+func open(t *testing.T, change ...func(*session.Config)) *desk {
+	t.Helper()
+	return openOn(t, &counting{Store: store.NewMemory()}, change...)
+}
+
+// openOn returns one more desk on a store, as another node would be.
+func openOn(t *testing.T, s *counting, change ...func(*session.Config)) *desk {
+	t.Helper()
+	d := &desk{store: s, dead: map[policy.UserID]time.Time{}}
+	cfg := session.Config{
+		Store:         s,
+		CheckPassword: d.checkPassword,
+		SecondFactor:  d.secondFactor,
+		Alive:         d.alive,
+		Record: func(_ context.Context, e audit.Event) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.events = append(d.events, e)
+		},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	d.Manager, err = session.New(cfg)
+	require.NoError(t, err)
+	return d
+}
+
+func (d *desk) checkPassword(_ context.Context, name string, pw credential.Secret) (session.User, error) {
+	d.mu.Lock()
+	d.asked = append(d.asked, name)
+	slow := d.slow
+	d.mu.Unlock()
+	time.Sleep(slow)
+	switch {
+	case name == "jane" && pw.Reveal() == "correct horse":
+		return session.User{ID: "u-jane", Name: "jane"}, nil
+	case name == "joe" && pw.Reveal() == "correct horse":
+		return session.User{ID: "u-joe", Name: "joe"}, nil
+	case name == "broken":
+		return session.User{}, errors.New("user table is down")
+	case name == "nobody":
+		return session.User{}, nil // a host that gets it wrong
+	case name == "mangled":
+		return session.User{ID: "u-\xff"}, nil
+	}
+	return session.User{}, session.ErrDenied
+}
+
+// secondFactor lets each code that begins with 1 be used once, by a row that must
+// be absent.
+func (d *desk) secondFactor(_ context.Context, u session.User, otp credential.Secret) (session.Spend, error) {
+	d.mu.Lock()
+	d.factors++
+	d.mu.Unlock()
+	if u.ID == "u-joe" {
+		return nil, nil
+	}
+	if !strings.HasPrefix(otp.Reveal(), "1") {
+		return nil, session.ErrFactorRequired
+	}
+	return func(ctx context.Context, tx *store.Tx, id string) error {
+		key := "test-code/" + otp.Reveal()
+		items, err := tx.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if items[0].Exists() {
+			return session.ErrFactorRequired
+		}
+		tx.Create(key, []byte(id), time.Time{})
+		return nil
+	}, nil
+}
+
+func (d *desk) alive(_ context.Context, user policy.UserID, since time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken != nil {
+		return d.broken
+	}
+	if since.Before(d.dead[user]) {
+		return session.ErrDenied
+	}
+	return nil
+}
+
+// set changes what the desk's people answer.
+func (d *desk) set(change func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change()
+}
+
+// kinds are the events so far, as type and outcome.
+func (d *desk) kinds() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []string
+	for _, e := range d.events {
+		all = append(all, string(e.Type)+" "+e.Outcome.String())
+	}
+	return all
+}
+
+func (d *desk) last(t *testing.T) audit.Event {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	require.NotEmpty(t, d.events)
+	return d.events[len(d.events)-1]
+}
+
+// jane is a sign-in that succeeds once for each code.
+func jane(code string) session.SignIn {
+	return session.SignIn{
+		Name: "jane", Password: credential.NewSecret("correct horse"), OTP: credential.NewSecret(code), Client: browser,
+	}
+}
+
+// keys are the keys in the store that begin with prefix.
+func keys(t *testing.T, s store.Store, prefix string) []string {
+	t.Helper()
+	var all []string
+	for after := ""; ; {
+		items, err := s.List(t.Context(), prefix, after, 100)
+		require.NoError(t, err)
+		for _, it := range items {
+			all = append(all, it.Key)
+		}
+		if len(items) < 100 {
+			return all
+		}
+		after = items[len(items)-1].Key
+	}
+}
+
+// dump is every key and value of a store.
+func dump(t *testing.T, s store.Store) string {
+	t.Helper()
+	var b strings.Builder
+	for _, key := range keys(t, s, "") {
+		items, err := s.Get(t.Context(), key)
+		require.NoError(t, err)
+		b.WriteString(key + "\n" + string(items[0].Value) + "\n")
+	}
+	return b.String()
+}
+
+// counting counts what a store is asked, and can lose the answer of a Commit.
+type counting struct {
+	store.Store
+	mu             sync.Mutex
+	reads, commits int
+	before, after  error // what the next Commit returns, undone or done
+}
+
+func (c *counting) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+	c.mu.Lock()
+	c.reads++
+	c.mu.Unlock()
+	return c.Store.Get(ctx, keys...)
+}
+
+func (c *counting) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
+	c.mu.Lock()
+	c.reads++
+	c.mu.Unlock()
+	return c.Store.List(ctx, prefix, after, limit)
+}
+
+func (c *counting) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
+	c.mu.Lock()
+	c.commits++
+	before, after := c.before, c.after
+	c.before, c.after = nil, nil
+	c.mu.Unlock()
+	if before != nil {
+		return 0, before
+	}
+	rev, err := c.Store.Commit(ctx, ops...)
+	if err == nil && after != nil {
+		return 0, after
+	}
+	return rev, err
+}
+
+func (c *counting) counts() (reads, commits int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads, c.commits
+}
+
+func TestNewNamesTheWrongField(t *testing.T) {
+	d := &desk{}
+	good := session.Config{
+		Store: store.NewMemory(), CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
+	}
+	_, err := session.New(good)
+	require.NoError(t, err)
+	for field, spoil := range map[string]func(*session.Config){
+		"Store":         func(c *session.Config) { c.Store = nil },
+		"CheckPassword": func(c *session.Config) { c.CheckPassword = nil },
+		"SecondFactor":  func(c *session.Config) { c.SecondFactor = nil },
+		"Alive":         func(c *session.Config) { c.Alive = nil },
+		"TTL":           func(c *session.Config) { c.TTL = -1 },
+		"TTL ":          func(c *session.Config) { c.TTL = 12*time.Hour + 1 },
+		"FlowTTL":       func(c *session.Config) { c.FlowTTL = time.Minute - 1 },
+		"FlowTTL ":      func(c *session.Config) { c.FlowTTL = 15*time.Minute + 1 },
+	} {
+		cfg := good
+		spoil(&cfg)
+		_, err := session.New(cfg)
+		assert.ErrorContains(t, err, "Config."+strings.TrimSpace(field)+" ", field)
+	}
+}
