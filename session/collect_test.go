@@ -255,6 +255,51 @@ func collectAll(t *testing.T, d *desk, f session.Flow, from func(int) session.Cl
 	return polls
 }
 
+// What happens between a look at the flow and the commit that rests on it is
+// noticed by the commit.
+func TestCollectOvertaken(t *testing.T) {
+	t.Run("by another poll", func(t *testing.T) {
+		d := open(t)
+		f := approve(t, d, "111111")
+		var first session.Poll
+		d.during = func() { first = collect(t, d, f, terminal) }
+		second := collect(t, d, f, terminal)
+		require.Equal(t, session.Done, first.State)
+		require.Equal(t, session.Done, second.State)
+		assert.True(t, first.Secret.Equal(second.Secret))
+		assert.Len(t, keys(t, d.store, "session/"), 1)
+	})
+	t.Run("by a thief", func(t *testing.T) {
+		d := open(t)
+		f := approve(t, d, "111111")
+		var first session.Poll
+		d.during = func() { first = collect(t, d, f, stranger) }
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+		require.Equal(t, session.Done, first.State)
+		_, err := get(t, d, first.Secret)
+		assert.ErrorIs(t, err, session.ErrNoSession)
+	})
+	t.Run("by the end of the account", func(t *testing.T) {
+		d := open(t)
+		f := approve(t, d, "111111")
+		d.dead["u-jane"] = time.Now().Add(time.Hour)
+		// Alive is asked for the outer poll while the inner one buries the flow.
+		d.during = func() { assert.Equal(t, session.Over, collect(t, d, f, terminal).State) }
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+		assert.Equal(t, []string{"login.started done", "login.approved done", "login denied"}, d.kinds(), "told of once")
+	})
+	t.Run("by its expiry", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := open(t)
+			f := approve(t, d, "111111")
+			time.Sleep(time.Until(f.Expires) - time.Second)
+			d.during = func() { time.Sleep(time.Second) }
+			assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+			assert.Empty(t, keys(t, d.store, "session"))
+		})
+	})
+}
+
 // DU-12, DU-13: an account that was disabled, or whose password changed, between
 // approval and collection gets no session, and not when it is enabled again.
 func TestCollectAsksWhoIsAlive(t *testing.T) {

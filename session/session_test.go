@@ -38,6 +38,7 @@ type desk struct {
 	dead    map[policy.UserID]time.Time // sessions before this are dead
 	broken  error                       // what Alive returns, if set
 	slow    time.Duration               // how long a password check takes
+	during  func()                      // runs once inside Alive: after a look at the flow, before the commit
 }
 
 func open(t *testing.T, change ...func(*session.Config)) *desk {
@@ -117,6 +118,13 @@ func (d *desk) secondFactor(_ context.Context, u session.User, otp credential.Se
 }
 
 func (d *desk) alive(_ context.Context, user policy.UserID, since time.Time) error {
+	d.mu.Lock()
+	during := d.during
+	d.during = nil
+	d.mu.Unlock()
+	if during != nil {
+		during()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.broken != nil {
