@@ -1,0 +1,54 @@
+// Package account keeps what npmauth knows of people: whether an account is
+// disabled, since when its credentials count and for what its second factor is
+// asked ([Subjects], for every host), and names and passwords for hosts that
+// have no user table of their own ([Directory]).
+//
+//	hasher, err := account.NewHasher(account.HasherConfig{})
+//	people, err := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: hasher})
+//	user, err := people.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: pw})
+//	ok, err := people.CheckPassword(ctx, user.ID, presented)
+//
+// # Passwords
+//
+// A password is normalised to Unicode's form C, so that it is the same from
+// every keyboard, and hashed with argon2id. Nothing else is done to it: spaces
+// count, and nothing is cut off. Hashing is slow by design, so [Hasher] lets a
+// few run at once and everyone else wait in a queue that is fair between
+// networks; see there for what a full queue answers.
+//
+// # Unknown users
+//
+// An unknown user costs the same as a known one, as long as its password was
+// hashed with the parameters in use. A sign-in should ask CheckPassword with
+// the empty ID where [Directory.Lookup] found nobody.
+package account
+
+import "errors"
+
+// Errors of this package, possibly wrapped with the reason.
+var (
+	// ErrNoUser means that there is no such user.
+	ErrNoUser = errors.New("account: no such user")
+	// ErrName means that a user cannot have this name. The reason is part of
+	// the text and may be shown.
+	ErrName = errors.New("account: invalid user name")
+	// ErrNameTaken means that a user has this name already.
+	ErrNameTaken = errors.New("account: user name taken")
+	// ErrEmail means that the text is not an e-mail address.
+	ErrEmail = errors.New("account: invalid e-mail address")
+	// ErrProfile means that a field of a profile is too long or holds control
+	// characters.
+	ErrProfile = errors.New("account: invalid profile")
+	// ErrPassword means that a user cannot have this password; the error is a
+	// [*PasswordError].
+	ErrPassword = errors.New("account: unacceptable password")
+	// ErrWrongPassword means that the present password is another, also because
+	// it was changed in the meantime.
+	ErrWrongPassword = errors.New("account: wrong password")
+	// ErrHash means that a stored or imported password hash is of no kind that
+	// is accepted, or that its parameters pass the limits.
+	ErrHash = errors.New("account: unusable password hash")
+	// ErrBusy means that too many passwords are being checked. The caller was
+	// held for [HasherConfig].Wait already; HTTP should answer 503.
+	ErrBusy = errors.New("account: too many passwords at once")
+)

@@ -1,0 +1,392 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A User is a person in a [Directory].
+type User struct {
+	ID      policy.UserID
+	Name    string // never changes, and is never given to another ID
+	Email   string // "" for one whom the operator created without
+	Created time.Time
+	Updated time.Time
+	Profile Profile
+}
+
+// A Profile is what a user says about themselves with npm profile set. Each
+// field has at most 256 characters, none of them a control character.
+type Profile struct {
+	FullName string `json:"fullname,omitempty"`
+	Homepage string `json:"homepage,omitempty"`
+	Freenode string `json:"freenode,omitempty"`
+	Twitter  string `json:"twitter,omitempty"`
+	GitHub   string `json:"github,omitempty"`
+}
+
+const (
+	maxProfileField = 256 // characters
+	maxEmail        = 254 // bytes, as RFC 5321 allows between < and >
+)
+
+func (p Profile) valid() error {
+	for _, f := range []string{p.FullName, p.Homepage, p.Freenode, p.Twitter, p.GitHub} {
+		if !utf8.ValidString(f) || utf8.RuneCountInString(f) > maxProfileField {
+			return fmt.Errorf("%w: a field has at most %d characters", ErrProfile, maxProfileField)
+		}
+		for _, r := range f {
+			if unicode.IsControl(r) {
+				return fmt.Errorf("%w: control characters are not allowed", ErrProfile)
+			}
+		}
+	}
+	return nil
+}
+
+// person is a User as it is stored.
+type person struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Email   string    `json:"email,omitempty"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Profile Profile   `json:"profile,omitzero"`
+}
+
+func (p *person) user() User {
+	return User{policy.UserID(p.ID), p.Name, p.Email, p.Created, p.Updated, p.Profile}
+}
+
+// A secret row holds a user's password hash, apart from what lists and pages
+// show of the user.
+type secretRow struct {
+	ID      string    `json:"id"`
+	Hash    string    `json:"hash"`
+	Changed time.Time `json:"changed"`
+}
+
+var (
+	people       = store.NewTable("user", 1, func(p *person) string { return p.ID })
+	peopleByName = people.Unique("name", func(p *person) string { return p.Name })
+	passwords    = store.NewTable("password", 1, func(s *secretRow) string { return s.ID })
+)
+
+// DirectoryConfig configures a [Directory].
+type DirectoryConfig struct {
+	// Store keeps the users. Required.
+	Store store.Store
+
+	// Hasher computes the password hashes. Required.
+	Hasher *Hasher
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+
+	// MinPassword is how many characters (code points) a new password needs.
+	// Zero means [DefaultMinPassword]; less than eight is an error. NIST
+	// SP 800-63B asks for 15 where a password alone can sign in.
+	MinPassword int
+
+	// Blocked reports whether a new password is one that attackers try first,
+	// such as those of past breaches. It gets the whole password in Unicode's
+	// form C, and must not keep or print it. Nil blocks none.
+	Blocked func(password string) bool
+
+	// Reserved are names that Create refuses besides those [ValidName] refuses.
+	// Nil means [DefaultReserved]; an empty list, none.
+	Reserved []string
+}
+
+// A Directory keeps people with their names and passwords, for a host that has
+// no user table. It has no way to delete a user: a name stays with the ID that
+// had it first, so nobody inherits another's packages or tokens with the name.
+// Disable the account instead, with [Subjects.Disable]. It is safe for
+// concurrent use.
+type Directory struct {
+	store       store.Store
+	hasher      *Hasher
+	now         func() time.Time
+	minPassword int
+	blocked     func(string) bool
+	reserved    []string
+}
+
+// NewDirectory returns a Directory, or an error naming the field of cfg that is
+// wrong.
+func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
+	if cfg.MinPassword == 0 {
+		cfg.MinPassword = DefaultMinPassword
+	}
+	if cfg.Reserved == nil {
+		cfg.Reserved = DefaultReserved
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	switch {
+	case cfg.Store == nil:
+		return nil, errors.New("account: DirectoryConfig.Store is required")
+	case cfg.Hasher == nil:
+		return nil, errors.New("account: DirectoryConfig.Hasher is required")
+	case cfg.MinPassword < 8 || cfg.MinPassword > MaxPassword:
+		return nil, fmt.Errorf("account: DirectoryConfig.MinPassword is not between 8 and %d", MaxPassword)
+	}
+	return &Directory{
+		store:       cfg.Store,
+		hasher:      cfg.Hasher,
+		now:         cfg.Now,
+		minPassword: cfg.MinPassword,
+		blocked:     cfg.Blocked,
+		reserved:    slices.Clone(cfg.Reserved),
+	}, nil
+}
+
+// NewUser is what [Directory.Create] makes a user of.
+type NewUser struct {
+	Name  string // see [ValidName]
+	Email string // may be empty; whether it is theirs is not checked
+
+	// Password is the user's password, unless Hash is set.
+	Password credential.Secret
+
+	// AnyPassword lets a password be short or common: for an operator's own
+	// first user, never for what came in a request.
+	AnyPassword bool
+
+	// Hash imports a password that is known by its hash only: argon2id in PHC
+	// string format, or bcrypt as in an htpasswd file.
+	Hash string
+}
+
+// Create adds a user with an ID of their own. Of several that ask for one name,
+// however close together, one gets it and the others get [ErrNameTaken]. The
+// other errors are [ErrName], [ErrEmail], [ErrPassword], [ErrHash], [ErrBusy]
+// and the store's.
+func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
+	if err := ValidName(nu.Name); err != nil {
+		return User{}, err
+	}
+	if slices.Contains(d.reserved, nu.Name) {
+		return User{}, fmt.Errorf("%w: %q is reserved", ErrName, nu.Name)
+	}
+	if nu.Email != "" {
+		addr, err := mail.ParseAddress(nu.Email)
+		if err != nil || addr.Address != nu.Email || len(nu.Email) > maxEmail {
+			return User{}, ErrEmail
+		}
+	}
+	if nu.Hash == "" && !nu.AnyPassword {
+		if err := d.strength(nu.Password, nu.Name, nu.Email); err != nil {
+			return User{}, err
+		}
+	}
+	// Nobody needs to wait for a hash only to learn that the name is taken.
+	switch _, err := d.Lookup(ctx, nu.Name); {
+	case err == nil:
+		return User{}, ErrNameTaken
+	case !errors.Is(err, ErrNoUser):
+		return User{}, err
+	}
+	phc, err := d.firstHash(ctx, nu)
+	if err != nil {
+		return User{}, err
+	}
+
+	now := d.instant()
+	p := person{ID: credential.NewID(), Name: nu.Name, Email: nu.Email, Created: now, Updated: now}
+	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		if err := people.Insert(ctx, tx, &p); err != nil {
+			return err
+		}
+		return passwords.Insert(ctx, tx, &secretRow{ID: p.ID, Hash: phc, Changed: now})
+	})
+	if errors.Is(err, store.ErrExists) {
+		return User{}, ErrNameTaken // the ID is new, so it is the name
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("account: create: %w", err)
+	}
+	return p.user(), nil
+}
+
+func (d *Directory) firstHash(ctx context.Context, nu NewUser) (string, error) {
+	if nu.Hash == "" {
+		return d.hasher.Hash(ctx, nu.Password)
+	}
+	if !nu.Password.IsZero() {
+		return "", fmt.Errorf("%w: there is a password beside it", ErrHash)
+	}
+	h, err := parseHash(nu.Hash)
+	if err != nil {
+		return "", err
+	}
+	return h.String(), nil
+}
+
+// instant returns the time as a store keeps it.
+func (d *Directory) instant() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
+
+// Lookup returns the user of this name, or [ErrNoUser], also for what cannot
+// be a name.
+func (d *Directory) Lookup(ctx context.Context, name string) (User, error) {
+	if ValidName(name) != nil {
+		return User{}, ErrNoUser
+	}
+	p, err := peopleByName.Get(ctx, d.store, name)
+	return found(p, err)
+}
+
+// ByID returns the user with this ID, or [ErrNoUser].
+func (d *Directory) ByID(ctx context.Context, id policy.UserID) (User, error) {
+	if id == "" {
+		return User{}, ErrNoUser
+	}
+	p, err := people.Get(ctx, d.store, string(id))
+	return found(p, err)
+}
+
+func found(p *person, err error) (User, error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return User{}, ErrNoUser
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("account: user: %w", err)
+	}
+	return p.user(), nil
+}
+
+// SetProfile replaces what the user says about themselves.
+func (d *Directory) SetProfile(ctx context.Context, id policy.UserID, profile Profile) (User, error) {
+	if err := profile.valid(); err != nil {
+		return User{}, err
+	}
+	now := d.instant()
+	var p *person
+	err := store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
+		p, err = people.Update(ctx, tx, string(id), func(p *person) error {
+			p.Profile, p.Updated = profile, now
+			return nil
+		})
+		return err
+	})
+	return found(p, err)
+}
+
+// CheckPassword reports whether the password is that of the user. With "" or
+// an ID that is nobody's it takes as long and reports false. A hash of older
+// costs, or of bcrypt, is replaced on the way. Whether the account is disabled
+// is not asked here.
+func (d *Directory) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	_, v, err := d.check(ctx, id, pw, true)
+	return v.ok, err
+}
+
+// check verifies the password against the stored row, which it returns.
+func (d *Directory) check(ctx context.Context, id policy.UserID, pw credential.Secret, renew bool) (secretRow, verdict, error) {
+	var row secretRow
+	if id != "" {
+		switch r, err := passwords.Get(ctx, d.store, string(id)); {
+		case err == nil && r.Hash == "":
+			return row, verdict{}, fmt.Errorf("%w: the stored one is empty", ErrHash)
+		case err == nil:
+			row = *r
+		case !errors.Is(err, store.ErrNotFound):
+			return row, verdict{}, fmt.Errorf("account: password: %w", err)
+		}
+	}
+	v, err := d.hasher.verify(ctx, row.Hash, pw, renew)
+	if err != nil {
+		return row, verdict{}, err
+	}
+	if v.fresh != "" {
+		// If this does not succeed the next sign-in tries again; a password
+		// that was changed meanwhile stays as it is.
+		_ = d.replace(ctx, row, v.fresh)
+	}
+	return row, v, nil
+}
+
+// replace stores another hash in place of the one in row, if that is still the
+// one stored; otherwise it returns ErrWrongPassword.
+func (d *Directory) replace(ctx context.Context, row secretRow, phc string) error {
+	now := d.instant()
+	err := store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		_, err := passwords.Update(ctx, tx, row.ID, func(r *secretRow) error {
+			if r.Hash != row.Hash {
+				return ErrWrongPassword
+			}
+			r.Hash, r.Changed = phc, now
+			return nil
+		})
+		return err
+	})
+	if err == nil || errors.Is(err, ErrWrongPassword) {
+		return err
+	}
+	return fmt.Errorf("account: password: %w", err)
+}
+
+// SetPassword changes the user's password from old to a new one. If old is not
+// the password, or no longer when the change is made, it returns
+// [ErrWrongPassword]: of two changes of one password, one happens. Sessions and
+// tokens live on; end them with [Subjects.EndSessions] or
+// [Subjects.RevokeAll].
+func (d *Directory) SetPassword(ctx context.Context, id policy.UserID, old, new credential.Secret) error {
+	// Whether the new one will do is said only to who knows the old one.
+	row, v, err := d.check(ctx, id, old, false)
+	if err != nil {
+		return err
+	}
+	if !v.ok {
+		return ErrWrongPassword
+	}
+	phc, err := d.newHash(ctx, id, new)
+	if err != nil {
+		return err
+	}
+	return d.replace(ctx, row, phc)
+}
+
+// ResetPassword gives the user a new password whatever the old one was: for an
+// operator, or after the user proved who they are by other means. It sets aside
+// no second factor.
+func (d *Directory) ResetPassword(ctx context.Context, id policy.UserID, new credential.Secret) error {
+	phc, err := d.newHash(ctx, id, new)
+	if err != nil {
+		return err
+	}
+	now := d.instant()
+	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		_, err := passwords.Upsert(ctx, tx, string(id), func(r *secretRow, _ bool) error {
+			*r = secretRow{ID: string(id), Hash: phc, Changed: now}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("account: password: %w", err)
+	}
+	return nil
+}
+
+func (d *Directory) newHash(ctx context.Context, id policy.UserID, pw credential.Secret) (string, error) {
+	user, err := d.ByID(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if err := d.strength(pw, user.Name, user.Email); err != nil {
+		return "", err
+	}
+	return d.hasher.Hash(ctx, pw)
+}

@@ -1,0 +1,164 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/npmauth/npmauth/credential"
+)
+
+// HasherConfig configures a [Hasher].
+type HasherConfig struct {
+	// Workers is how many hashes are computed at once. Zero means one fewer
+	// than GOMAXPROCS and at least one, which leaves a core for everything
+	// else; negative is an error.
+	Workers int
+
+	// Queue is how many may wait for a worker with the prospect of getting one.
+	// Zero means 64; negative is an error.
+	Queue int
+
+	// Wait is how long a caller waits at most, and how long one is held that is
+	// refused. Zero means ten seconds; less than 100 ms is an error, because a
+	// refusal that comes at once invites the next attempt.
+	Wait time.Duration
+
+	// Params are the costs of new hashes. The zero value means
+	// [DefaultParams]. What is weaker than each of OWASP's sets is an error, and
+	// so is more than 256 MiB, 16 passes or 16 threads.
+	Params Params
+}
+
+// A Hasher makes and verifies password hashes, a few at a time. Hashing is
+// meant to be expensive: 64 at once need 2 GB and slow everything else down
+// hundredfold. So callers wait, networks in turn ([WithClient]), and who has
+// not had a turn after Wait gets [ErrBusy]. A caller whose context ends while it
+// waits leaves the queue, and its hash is never begun.
+//
+// Wherever hashes are stored, computing them inside a transaction would hold
+// it for as long: hash first. A Hasher is safe for concurrent use; a process
+// should have one.
+type Hasher struct {
+	queue  *queue
+	params Params
+	nobody hash
+}
+
+// NewHasher returns a Hasher, or an error naming the field of cfg that is
+// wrong.
+func NewHasher(cfg HasherConfig) (*Hasher, error) {
+	if cfg.Workers == 0 {
+		cfg.Workers = max(1, runtime.GOMAXPROCS(0)-1)
+	}
+	if cfg.Queue == 0 {
+		cfg.Queue = 64
+	}
+	if cfg.Wait == 0 {
+		cfg.Wait = 10 * time.Second
+	}
+	if cfg.Params == (Params{}) {
+		cfg.Params = DefaultParams
+	}
+	switch {
+	case cfg.Workers < 0:
+		return nil, errors.New("account: HasherConfig.Workers is negative")
+	case cfg.Queue < 0:
+		return nil, errors.New("account: HasherConfig.Queue is negative")
+	case cfg.Wait < 100*time.Millisecond:
+		return nil, errors.New("account: HasherConfig.Wait is below 100 ms")
+	case !cfg.Params.strong():
+		return nil, errors.New("account: HasherConfig.Params are weaker than OWASP's least")
+	case !cfg.Params.bounded():
+		return nil, errors.New("account: HasherConfig.Params pass the limits")
+	}
+	h := &Hasher{queue: newQueue(cfg.Workers, cfg.Queue, cfg.Wait), params: cfg.Params}
+	// The hash of no password at all: of the costs in use, compared like any.
+	h.nobody = hash{params: cfg.Params, salt: random(saltSize), key: random(keySize)}
+	return h, nil
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+// Hash returns the argon2id hash of a password in PHC string format, with a
+// salt of its own. A password that is empty or longer than [MaxPassword] is a
+// [*PasswordError]; otherwise the error is [ErrBusy] or that of ctx.
+func (h *Hasher) Hash(ctx context.Context, secret credential.Secret) (phc string, err error) {
+	pw, ok := normalise(secret)
+	if !ok {
+		return "", errLength
+	}
+	if err := h.queue.acquire(ctx); err != nil {
+		return "", err
+	}
+	defer h.queue.release()
+	return h.hash(pw), nil
+}
+
+func (h *Hasher) hash(pw password) string {
+	made := hash{params: h.params, salt: random(saltSize)}
+	made.key = argon2.IDKey([]byte(pw.text), made.salt, h.params.Time, h.params.Memory, h.params.Threads, keySize)
+	return made.String()
+}
+
+// Verify reports whether phc, an argon2id hash in PHC string format or a bcrypt
+// hash, is that of the password. Stale says that it is and should be replaced
+// by one of Hash, because the costs have grown or it is bcrypt. With phc "" it
+// takes the same time as for any hash of the costs in use, and reports false:
+// ask so for a user who does not exist.
+//
+// A password that is empty or longer than [MaxPassword] is nobody's, and
+// nothing is computed. bcrypt reads the first 72 bytes of a password, so the
+// rest does not count until such a hash is replaced.
+//
+// The error is [ErrHash] for a phc that is neither, [ErrBusy], or that of ctx.
+func (h *Hasher) Verify(ctx context.Context, phc string, secret credential.Secret) (ok, stale bool, err error) {
+	v, err := h.verify(ctx, phc, secret, false)
+	return v.ok, v.stale, err
+}
+
+type verdict struct {
+	ok, stale bool
+	fresh     string // the new hash, where it was wanted and stale
+}
+
+// verify is Verify. If renew is set it also computes the hash that replaces a
+// stale one, in the same turn.
+func (h *Hasher) verify(ctx context.Context, phc string, secret credential.Secret, renew bool) (verdict, error) {
+	pw, ok := normalise(secret)
+	if !ok {
+		return verdict{}, nil
+	}
+	stored, exists := h.nobody, phc != ""
+	if exists {
+		var err error
+		if stored, err = parseHash(phc); err != nil {
+			return verdict{}, err
+		}
+	}
+	if err := h.queue.acquire(ctx); err != nil {
+		return verdict{}, err
+	}
+	defer h.queue.release()
+	var v verdict
+	v.ok = stored.matches(pw) && exists
+	v.stale = v.ok && stored.stale(h.params, pw)
+	if v.stale && renew {
+		v.fresh = h.hash(pw)
+	}
+	return v, nil
+}
+
+// String names the costs in use.
+func (p Params) String() string {
+	return fmt.Sprintf("argon2id m=%d t=%d p=%d", p.Memory, p.Time, p.Threads)
+}

@@ -1,0 +1,276 @@
+package account
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const work = 20 * time.Millisecond
+
+func from(ctx context.Context, addr string) context.Context {
+	return WithClient(ctx, netip.MustParseAddr(addr))
+}
+
+// idle asserts that no worker was lost and nobody is left behind.
+func idle(t *testing.T, q *queue, workers int) {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	assert.Equal(t, workers, q.free)
+	assert.Zero(t, q.queued)
+	assert.Empty(t, q.blocks)
+	assert.Empty(t, q.turns)
+}
+
+// PW-01: 500 sign-ins at once. As many as there are workers hash, those whose
+// turn comes in time are served, and the others are refused after the wait and
+// never before.
+func TestQueueFlood(t *testing.T) {
+	for _, workers := range []int{1, 2, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			const wait = time.Second
+			q := newQueue(workers, 64, wait)
+			var (
+				mu                    sync.Mutex
+				working, most, served int
+				refused               int
+			)
+			start := time.Now()
+			for range 500 {
+				go func() {
+					err := q.acquire(t.Context())
+					if err != nil {
+						assert.ErrorIs(t, err, ErrBusy)
+						assert.Equal(t, wait, time.Since(start), "held, not fired back")
+						mu.Lock()
+						refused++
+						mu.Unlock()
+						return
+					}
+					mu.Lock()
+					working++
+					most = max(most, working)
+					mu.Unlock()
+					time.Sleep(work)
+					mu.Lock()
+					working--
+					served++
+					mu.Unlock()
+					q.release()
+				}()
+			}
+			time.Sleep(2 * wait)
+			synctest.Wait()
+			assert.Equal(t, workers, most)
+			// What found a worker or a place, as far as the time sufficed.
+			assert.InDelta(t, min(workers+64, workers*int(wait/work)), served, float64(workers))
+			assert.Equal(t, 500, served+refused)
+			idle(t, q, workers)
+		})
+	}
+}
+
+// One network that floods delays the first of another by one turn.
+func TestQueueTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1, 64, 10*time.Second)
+		var mu sync.Mutex
+		var order []string
+		sign := func(name, addr string) {
+			assert.NoError(t, q.acquire(from(t.Context(), addr)))
+			mu.Lock()
+			order = append(order, name)
+			mu.Unlock()
+			time.Sleep(work)
+			q.release()
+		}
+		for range 5 {
+			go sign("a", "192.0.2.1")
+			synctest.Wait()
+		}
+		for _, other := range [][2]string{{"b", "198.51.100.7"}, {"c", "2001:db8::1"}, {"b", "198.51.100.8"}, {"a", "192.0.2.200"}} {
+			go sign(other[0], other[1])
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		// The first a was at work already, and the second next in line.
+		assert.Equal(t, []string{"a", "a", "b", "c", "a", "b", "a", "a", "a"}, order)
+		idle(t, q, 1)
+	})
+}
+
+// A queue that one network has filled still has a place for another.
+func TestQueueFullOfOneNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const wait = time.Second
+		q := newQueue(1, 4, wait)
+		require.NoError(t, q.acquire(t.Context())) // the worker, until released below
+
+		results := make(map[string]error)
+		after := make(map[string]time.Duration)
+		var mu sync.Mutex
+		start := time.Now()
+		sign := func(name, addr string) {
+			err := q.acquire(from(t.Context(), addr))
+			mu.Lock()
+			results[name], after[name] = err, time.Since(start)
+			mu.Unlock()
+			if err == nil {
+				q.release()
+			}
+		}
+		for _, name := range []string{"a1", "a2", "a3", "a4", "a5"} { // a5 finds no place
+			go sign(name, "192.0.2.1")
+			synctest.Wait()
+		}
+		for _, name := range []string{"b1", "b2"} { // they displace a4 and a3
+			go sign(name, "198.51.100.1")
+			synctest.Wait()
+		}
+		go sign("b3", "198.51.100.1") // both have two by now: no place
+		synctest.Wait()
+		go sign("c1", "203.0.113.1") // displaces the last of either
+		synctest.Wait()
+		assert.Equal(t, 4, q.queued)
+		assert.Empty(t, results, "nobody was told anything yet")
+
+		time.Sleep(wait / 2)
+		q.release()
+		synctest.Wait()
+		for _, name := range []string{"a1", "b1", "c1"} {
+			assert.Contains(t, results, name)
+			assert.NoError(t, results[name], name)
+			assert.Equal(t, wait/2, after[name], name)
+		}
+		assert.Len(t, results, 4, "the others are still held")
+		time.Sleep(wait)
+		for _, name := range []string{"a3", "a4", "a5", "b3"} {
+			assert.ErrorIs(t, results[name], ErrBusy, name)
+			assert.Equal(t, wait, after[name], name)
+		}
+		assert.NotEqual(t, results["a2"] == nil, results["b2"] == nil, "one of them was displaced")
+		idle(t, q, 1)
+	})
+}
+
+// PW-02: who disconnects leaves at once, and the worker goes to the next.
+func TestQueueCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1, 4, time.Minute)
+		require.NoError(t, q.acquire(t.Context()))
+
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error, 1)
+		go func() { gone <- q.acquire(ctx) }()
+		synctest.Wait()
+		stays := make(chan error, 1)
+		go func() { stays <- q.acquire(t.Context()) }()
+		synctest.Wait()
+
+		start := time.Now()
+		cancel()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, 1, q.queued)
+
+		q.release()
+		require.NoError(t, <-stays)
+		q.release()
+		idle(t, q, 1)
+
+		assert.ErrorIs(t, q.acquire(ctx), context.Canceled, "not even when a worker is free")
+		idle(t, q, 1)
+	})
+}
+
+// PW-02: a worker that is granted in the instant of the disconnection, or of the
+// deadline, is not lost.
+func TestQueueGrantMeetsTheEnd(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(1, 4, time.Second)
+			require.NoError(t, q.acquire(t.Context()))
+			time.AfterFunc(time.Second, q.release)
+
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			for _, ctx := range []context.Context{ctx, t.Context()} {
+				go func() {
+					if q.acquire(ctx) == nil {
+						assert.NoError(t, ctx.Err(), "a hash for nobody")
+						q.release()
+					}
+				}()
+			}
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			idle(t, q, 1)
+		})
+	}
+}
+
+func TestQueueStress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const workers, places = 3, 8
+		q := newQueue(workers, places, 200*time.Millisecond)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		working := 0
+		for range 2000 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rnd.IntN(400))*time.Millisecond)
+			addr := netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(4) * rnd.IntN(4)), 1})
+			takes := time.Duration(rnd.IntN(40)) * time.Millisecond
+			go func() {
+				defer cancel()
+				if q.acquire(WithClient(ctx, addr)) != nil {
+					return
+				}
+				mu.Lock()
+				working++
+				assert.LessOrEqual(t, working, workers)
+				mu.Unlock()
+				time.Sleep(takes)
+				mu.Lock()
+				working--
+				mu.Unlock()
+				q.release()
+			}()
+			time.Sleep(time.Duration(rnd.IntN(10)) * time.Millisecond)
+			q.mu.Lock()
+			assert.LessOrEqual(t, q.queued, places)
+			assert.Len(t, q.turns, len(q.blocks))
+			q.mu.Unlock()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		idle(t, q, workers)
+	})
+}
+
+func TestBlockOf(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.77":              "192.0.2.0/24",
+		"::ffff:192.0.2.77":       "192.0.2.0/24",
+		"2001:db8:1:2ff:3:4:5:6":  "2001:db8:1:200::/56",
+		"fe80:0:0:1ab::1%eth0":    "fe80:0:0:100::/56",
+		"2001:db8:1:300::":        "2001:db8:1:300::/56",
+		"255.255.255.255":         "255.255.255.0/24",
+		"::ffff:255.255.255.255%": "",
+	} {
+		a, _ := netip.ParseAddr(addr)
+		b := blockOf(a)
+		if want == "" {
+			assert.Equal(t, netip.Prefix{}, b, addr)
+			continue
+		}
+		assert.Equal(t, want, b.String(), addr)
+	}
+}

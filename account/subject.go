@@ -1,0 +1,229 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A Subject is what npmauth itself knows of an account, whoever keeps its name
+// and password. An account of which nothing was ever recorded is not disabled,
+// has no second factor and no not-before.
+type Subject struct {
+	ID       policy.UserID
+	Disabled bool
+	// NotBefore is when the last RevokeAll was: credentials of any kind that
+	// were created before it are dead. SessionsNotBefore is the same for
+	// sessions alone. Zero: none are.
+	NotBefore         time.Time
+	SessionsNotBefore time.Time
+	TwoFactor         policy.TwoFactorMode // never unknown
+}
+
+// subject is a Subject as it is stored.
+type subject struct {
+	ID                string    `json:"id"`
+	Disabled          bool      `json:"disabled,omitempty"`
+	NotBefore         time.Time `json:"not_before,omitzero"`
+	SessionsNotBefore time.Time `json:"sessions_not_before,omitzero"`
+	TwoFactor         string    `json:"tfa,omitempty"` // "": off
+}
+
+var subjects = store.NewTable("subject", 1, func(s *subject) string { return s.ID })
+
+// SubjectKey returns the key under which the subject of this user is stored.
+func SubjectKey(id policy.UserID) string { return subjects.Key(string(id)) }
+
+// SubjectOf returns whose subject the key is; ok is false for other keys.
+func SubjectOf(key string) (id policy.UserID, ok bool) {
+	text, ok := subjects.ID(key)
+	return policy.UserID(text), ok
+}
+
+// DecodeSubject returns the subject of id from what was read under its
+// [SubjectKey], so that it can be read together with other keys. An absent
+// item is an account of which nothing was recorded; a record that cannot be
+// understood is an error and not that.
+func DecodeSubject(id policy.UserID, it store.Item) (Subject, error) {
+	if id == "" {
+		return Subject{}, ErrNoUser
+	}
+	if it.Key != SubjectKey(id) {
+		return Subject{}, fmt.Errorf("account: the item %q is not the subject that was asked for", it.Key)
+	}
+	rec, err := subjects.Decode(it)
+	if errors.Is(err, store.ErrNotFound) {
+		return Subject{ID: id, TwoFactor: policy.TwoFactorOff}, nil
+	}
+	if err != nil {
+		return Subject{}, fmt.Errorf("account: subject: %w", err)
+	}
+	return rec.open()
+}
+
+func (s *subject) open() (Subject, error) {
+	mode, err := parseMode(s.TwoFactor)
+	if err != nil {
+		return Subject{}, err
+	}
+	return Subject{
+		ID:                policy.UserID(s.ID),
+		Disabled:          s.Disabled,
+		NotBefore:         s.NotBefore,
+		SessionsNotBefore: s.SessionsNotBefore,
+		TwoFactor:         mode,
+	}, nil
+}
+
+// The modes as they are stored. An unknown one is an error: read as off it
+// would let a password alone publish.
+func parseMode(text string) (policy.TwoFactorMode, error) {
+	switch text {
+	case "":
+		return policy.TwoFactorOff, nil
+	case "auth-only":
+		return policy.AuthOnly, nil
+	case "auth-and-writes":
+		return policy.AuthAndWrites, nil
+	}
+	return policy.TwoFactorUnknown, fmt.Errorf("account: unknown two-factor mode %q", text)
+}
+
+func formatMode(mode policy.TwoFactorMode) (string, error) {
+	switch mode {
+	case policy.TwoFactorOff:
+		return "", nil
+	case policy.AuthOnly:
+		return "auth-only", nil
+	case policy.AuthAndWrites:
+		return "auth-and-writes", nil
+	}
+	return "", fmt.Errorf("account: unknown two-factor mode %d", mode)
+}
+
+// SubjectsConfig configures [Subjects].
+type SubjectsConfig struct {
+	// Store keeps the subjects. Required.
+	Store store.Store
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Subjects changes what is recorded of accounts. The IDs are the host's and
+// are not checked for existence. It is safe for concurrent use.
+type Subjects struct {
+	store store.Store
+	now   func() time.Time
+}
+
+// NewSubjects returns Subjects, or an error naming the field of cfg that is
+// wrong.
+func NewSubjects(cfg SubjectsConfig) (*Subjects, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("account: SubjectsConfig.Store is required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Subjects{store: cfg.Store, now: cfg.Now}, nil
+}
+
+// Get returns the subject of id as r has it; nil reads from the store. "" is
+// [ErrNoUser].
+func (s *Subjects) Get(ctx context.Context, r store.Reader, id policy.UserID) (Subject, error) {
+	if id == "" {
+		return Subject{}, ErrNoUser
+	}
+	if r == nil {
+		r = s.store
+	}
+	items, err := r.Get(ctx, SubjectKey(id))
+	if err != nil {
+		return Subject{}, fmt.Errorf("account: subject: %w", err)
+	}
+	if len(items) != 1 {
+		return Subject{}, errors.New("account: subject: the store answered with another number of items")
+	}
+	return DecodeSubject(id, items[0])
+}
+
+// Disable refuses the account everything, at once and until Enable. Its
+// credentials are not revoked: those that have not expired work again after
+// Enable, unless RevokeAll was called as well.
+func (s *Subjects) Disable(ctx context.Context, id policy.UserID) error {
+	return s.change(ctx, id, func(rec *subject) { rec.Disabled = true })
+}
+
+// Enable undoes Disable.
+func (s *Subjects) Enable(ctx context.Context, id policy.UserID) error {
+	return s.change(ctx, id, func(rec *subject) { rec.Disabled = false })
+}
+
+// RevokeAll ends every credential of the account that was created until now:
+// one write, however many there are. Clocks decide what came first, so a
+// credential made a moment ago on a node whose clock is ahead survives by as
+// much as it is.
+func (s *Subjects) RevokeAll(ctx context.Context, id policy.UserID) error {
+	at := s.until()
+	return s.change(ctx, id, func(rec *subject) { rec.NotBefore = later(rec.NotBefore, at) })
+}
+
+// EndSessions ends every session of the account that was created until now,
+// and no token.
+func (s *Subjects) EndSessions(ctx context.Context, id policy.UserID) error {
+	at := s.until()
+	return s.change(ctx, id, func(rec *subject) { rec.SessionsNotBefore = later(rec.SessionsNotBefore, at) })
+}
+
+// until returns the first instant that a store can tell from now. Creation
+// times are cut to microseconds, so one of this very microsecond may lie
+// before the call.
+func (s *Subjects) until() time.Time {
+	return s.now().UTC().Truncate(time.Microsecond).Add(time.Microsecond)
+}
+
+// later keeps what was revoked revoked when a clock is set back.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// SetTwoFactor records, in tx, for what the account's second factor is asked.
+// The caller enrols or removes the factor in the same tx.
+func (s *Subjects) SetTwoFactor(ctx context.Context, tx *store.Tx, id policy.UserID, mode policy.TwoFactorMode) error {
+	text, err := formatMode(mode)
+	if err != nil {
+		return err
+	}
+	return upsert(ctx, tx, id, func(rec *subject) { rec.TwoFactor = text })
+}
+
+func (s *Subjects) change(ctx context.Context, id policy.UserID, fn func(*subject)) error {
+	return store.Transact(ctx, s.store, func(tx *store.Tx) error { return upsert(ctx, tx, id, fn) })
+}
+
+func upsert(ctx context.Context, tx *store.Tx, id policy.UserID, fn func(*subject)) error {
+	if id == "" {
+		return ErrNoUser
+	}
+	_, err := subjects.Upsert(ctx, tx, string(id), func(rec *subject, found bool) error {
+		rec.ID = string(id)
+		// What cannot be understood must not be overwritten as if it were.
+		if _, err := rec.open(); err != nil {
+			return err
+		}
+		fn(rec)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("account: subject: %w", err)
+	}
+	return nil
+}
