@@ -1,0 +1,452 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+func Example() {
+	ctx := context.Background()
+	hasher, err := account.NewHasher(account.HasherConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	people, err := account.NewDirectory(account.DirectoryConfig{Store: store.NewMemory(), Hasher: hasher})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = people.Create(ctx, account.NewUser{
+		Name:     "jane",
+		Email:    "jane@acme.test",
+		Password: credential.NewSecret("correct horse battery"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	user, err := people.Lookup(ctx, "jane")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ok, err := people.CheckPassword(ctx, user.ID, credential.NewSecret("correct horse battery"))
+	fmt.Println(user.Name, ok, err)
+	// Output: jane true <nil>
+}
+
+const good = "correct horse battery"
+
+// quick is an imported hash that costs next to nothing to verify.
+func quick(t testing.TB, pw string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(pw), bcrypt.MinCost)
+	require.NoError(t, err)
+	return string(hash)
+}
+
+func newDirectory(t testing.TB, cfg account.DirectoryConfig) *account.Directory {
+	t.Helper()
+	if cfg.Store == nil {
+		cfg.Store = store.NewMemory()
+	}
+	if cfg.Hasher == nil {
+		cfg.Hasher = newHasher(t, account.HasherConfig{})
+	}
+	d, err := account.NewDirectory(cfg)
+	require.NoError(t, err)
+	return d
+}
+
+func TestDirectoryConfig(t *testing.T) {
+	h, st := newHasher(t, account.HasherConfig{}), store.NewMemory()
+	for field, cfg := range map[string]account.DirectoryConfig{
+		"Store":        {Hasher: h},
+		"Hasher":       {Store: st},
+		"MinPassword":  {Store: st, Hasher: h, MinPassword: 7},
+		"MinPassword ": {Store: st, Hasher: h, MinPassword: -1},
+	} {
+		_, err := account.NewDirectory(cfg)
+		assert.ErrorContains(t, err, "DirectoryConfig."+strings.TrimSpace(field))
+	}
+}
+
+func TestCreate(t *testing.T) {
+	ctx := t.Context()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6789, time.FixedZone("", 3600))
+	d := newDirectory(t, account.DirectoryConfig{Now: func() time.Time { return now }})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
+	require.NoError(t, err)
+	at := time.Date(2026, 1, 2, 2, 4, 5, 6000, time.UTC)
+	assert.Equal(t, account.User{ID: jane.ID, Name: "jane", Email: "jane@acme.test", Created: at, Updated: at}, jane)
+	assert.Len(t, jane.ID, 36)
+
+	for name, get := range map[string]func() (account.User, error){
+		"by name": func() (account.User, error) { return d.Lookup(ctx, "jane") },
+		"by ID":   func() (account.User, error) { return d.ByID(ctx, jane.ID) },
+	} {
+		got, err := get()
+		require.NoError(t, err, name)
+		assert.Equal(t, jane, got, name)
+	}
+	for _, name := range []string{"", "joe", "Jane", "jane ", "jan\u0435", strings.Repeat("x", 5000)} {
+		_, err := d.Lookup(ctx, name)
+		assert.ErrorIs(t, err, account.ErrNoUser, "%q", name)
+	}
+	for _, id := range []policy.UserID{"", "jane", jane.ID + "0", policy.UserID(strings.Repeat("x", 5000))} {
+		_, err := d.ByID(ctx, id)
+		assert.ErrorIs(t, err, account.ErrNoUser, "%q", id)
+	}
+}
+
+// What is refused leaves nothing behind, and costs no hash.
+func TestCreateRefuses(t *testing.T) {
+	ctx := t.Context()
+	d := newDirectory(t, account.DirectoryConfig{Blocked: func(pw string) bool { return pw == "caf\u00e9 password" }})
+	_, err := d.Create(ctx, account.NewUser{Name: "taken", Hash: quick(t, good)})
+	require.NoError(t, err)
+	ok := account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)}
+	for name, tt := range map[string]struct {
+		change func(*account.NewUser)
+		want   error
+	}{
+		"name":              {func(u *account.NewUser) { u.Name = "Jane" }, account.ErrName},
+		"no name":           {func(u *account.NewUser) { u.Name = "" }, account.ErrName},
+		"reserved":          {func(u *account.NewUser) { u.Name = "admin" }, account.ErrName}, // LG-06
+		"reserved too":      {func(u *account.NewUser) { u.Name = "root" }, account.ErrName},
+		"reserved as well":  {func(u *account.NewUser) { u.Name = "npm" }, account.ErrName},
+		"name taken":        {func(u *account.NewUser) { u.Name = "taken" }, account.ErrNameTaken},
+		"e-mail":            {func(u *account.NewUser) { u.Email = "jane" }, account.ErrEmail},
+		"e-mail with name":  {func(u *account.NewUser) { u.Email = "Jane <jane@acme.test>" }, account.ErrEmail},
+		"two e-mails":       {func(u *account.NewUser) { u.Email = "a@acme.test, b@acme.test" }, account.ErrEmail},
+		"e-mail, new line":  {func(u *account.NewUser) { u.Email = "jane@acme.test\r\nBcc: x@acme.test" }, account.ErrEmail},
+		"long e-mail":       {func(u *account.NewUser) { u.Email = strings.Repeat("x", 250) + "@a.test" }, account.ErrEmail},
+		"no password":       {func(u *account.NewUser) { u.Password = credential.Secret{} }, account.ErrPassword},
+		"ten characters":    {func(u *account.NewUser) { u.Password = secret("0123456789") }, account.ErrPassword},
+		"ten in form C":     {func(u *account.NewUser) { u.Password = secret(strings.Repeat("e\u0301", 10)) }, account.ErrPassword},
+		"ten emoji":         {func(u *account.NewUser) { u.Password = secret(strings.Repeat("\U0001f600", 10)) }, account.ErrPassword},
+		"long password":     {func(u *account.NewUser) { u.Password = secret(strings.Repeat("x", 1025)) }, account.ErrPassword},
+		"the name":          {func(u *account.NewUser) { u.Password = secret("JaneJaneJane1") }, account.ErrPassword}, // PW-09
+		"the e-mail":        {func(u *account.NewUser) { u.Password = secret("Jane@acme.test") }, account.ErrPassword},
+		"blocked":           {func(u *account.NewUser) { u.Password = secret("cafe\u0301 password") }, account.ErrPassword},
+		"hash":              {func(u *account.NewUser) { u.Password, u.Hash = credential.Secret{}, "plain" }, account.ErrHash},
+		"hash and password": {func(u *account.NewUser) { u.Hash = quick(t, good) }, account.ErrHash},
+		"any but none":      {func(u *account.NewUser) { u.Password, u.AnyPassword = credential.Secret{}, true }, account.ErrPassword},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nu := ok
+			tt.change(&nu)
+			var user account.User
+			var err error
+			assert.Less(t, allocated(func() { user, err = d.Create(ctx, nu) }), uint64(noHash))
+			require.ErrorIs(t, err, tt.want)
+			assert.Zero(t, user)
+			assert.NotContains(t, err.Error(), nu.Password.Reveal()+"\x00")
+			if pe, ok := errors.AsType[*account.PasswordError](err); ok {
+				assert.NotEmpty(t, pe.Why)
+			}
+			if nu.Name != "taken" {
+				_, err = d.Lookup(ctx, nu.Name)
+				assert.ErrorIs(t, err, account.ErrNoUser)
+			}
+		})
+	}
+}
+
+func TestCreateAllows(t *testing.T) {
+	ctx := t.Context()
+	d := newDirectory(t, account.DirectoryConfig{
+		Reserved: []string{"acme"},
+		Blocked:  func(pw string) bool { return pw == "password" },
+	})
+	for name, nu := range map[string]account.NewUser{
+		"another list of reserved": {Name: "admin", Password: secret(good)},
+		"eleven characters":        {Name: "a1", Password: secret("01234567890")},
+		"eleven emoji":             {Name: "a2", Password: secret(strings.Repeat("\U0001f600", 11))},
+		"part of it is the name":   {Name: "horse", Password: secret(good)},
+		"part of it is blocked":    {Name: "a3", Password: secret("my password is long")},
+		"any password":             {Name: "a4", Password: secret("a4"), AnyPassword: true},
+		"no e-mail":                {Name: "a5", Password: secret(good)},
+		"imported":                 {Name: "a6", Hash: quick(t, good)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			user, err := d.Create(ctx, nu)
+			require.NoError(t, err)
+			pw := nu.Password
+			if pw.IsZero() {
+				pw = secret(good)
+			}
+			ok, err := d.CheckPassword(ctx, user.ID, pw)
+			require.NoError(t, err)
+			assert.True(t, ok)
+		})
+	}
+	_, err := d.Create(ctx, account.NewUser{Name: "acme", Password: secret(good)})
+	assert.ErrorIs(t, err, account.ErrName)
+}
+
+// LG-04: of fifty that ask for one name at once one gets it, with one ID and
+// one password.
+func TestCreateRace(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	const racers = 50
+	type result struct {
+		user account.User
+		err  error
+	}
+	results := make([]result, racers)
+	hashes := make([]string, racers)
+	for i := range hashes {
+		hashes[i] = quick(t, fmt.Sprint("password of racer ", i))
+	}
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() {
+			user, err := d.Create(ctx, account.NewUser{Name: "jane", Hash: hashes[i]})
+			results[i] = result{user, err}
+		})
+	}
+	wg.Wait()
+
+	winner := -1
+	for i, r := range results {
+		if r.err == nil {
+			assert.Equal(t, -1, winner, "two got the name")
+			winner = i
+			continue
+		}
+		assert.ErrorIs(t, r.err, account.ErrNameTaken)
+		assert.Zero(t, r.user)
+	}
+	require.NotEqual(t, -1, winner)
+	jane, err := d.Lookup(ctx, "jane")
+	require.NoError(t, err)
+	assert.Equal(t, results[winner].user, jane)
+	ok, err := d.CheckPassword(ctx, jane.ID, secret(fmt.Sprint("password of racer ", winner)))
+	require.NoError(t, err)
+	assert.True(t, ok)
+	for _, prefix := range []string{"user/", "user.name/", "password/"} {
+		items, err := st.List(ctx, prefix, "", 100)
+		require.NoError(t, err)
+		assert.Len(t, items, 1, prefix)
+	}
+}
+
+func TestCheckPassword(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		id   policy.UserID
+		pw   string
+		want bool
+	}{
+		{jane.ID, good, true},
+		{jane.ID, good + " ", false},
+		{jane.ID, "", false},
+		{jane.ID, strings.Repeat("x", 2000), false}, // PW-03
+		{"", good, false},
+		{"jane", good, false},
+		{policy.UserID(strings.Repeat("x", 5000)), good, false},
+	} {
+		ok, err := d.CheckPassword(ctx, tt.id, secret(tt.pw))
+		assert.NoError(t, err)
+		assert.Equal(t, tt.want, ok, "%.10q %.30q", tt.id, tt.pw)
+	}
+
+	// EN-02: the same work for all of them.
+	for name, id := range map[string]policy.UserID{"known": jane.ID, "unknown": "nobody", "none": ""} {
+		n := allocated(func() { _, err = d.CheckPassword(ctx, id, secret("wrong")) })
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, n, uint64(oneHash), name)
+		assert.Less(t, n, uint64(oneHash+noHash), name)
+	}
+
+	// PW-06: a tampered row is an error, not a wrong password and not a right one.
+	for _, hash := range []string{"", "$argon2id$v=19$m=4194304,t=999,p=255$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"} {
+		put(t, st, "password/"+string(jane.ID), fmt.Sprintf(`{"v":1,"d":{"id":%q,"hash":%q,"changed":"2026-01-02T03:04:05Z"}}`, jane.ID, hash))
+		ok, err := d.CheckPassword(ctx, jane.ID, secret(good))
+		assert.ErrorIs(t, err, account.ErrHash)
+		assert.False(t, ok)
+	}
+}
+
+// A store that fails is an error for everyone, and nobody's password.
+func TestStoreFails(t *testing.T) {
+	ctx := t.Context()
+	d := newDirectory(t, account.DirectoryConfig{Store: broken{}})
+	ok, err := d.CheckPassword(ctx, "u1", secret(good))
+	assert.ErrorIs(t, err, errBroken)
+	assert.False(t, ok)
+	_, err = d.Lookup(ctx, "jane")
+	assert.ErrorIs(t, err, errBroken)
+	assert.NotErrorIs(t, err, account.ErrNoUser)
+	_, err = d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	assert.ErrorIs(t, err, errBroken)
+	assert.ErrorIs(t, d.SetPassword(ctx, "u1", secret(good), secret(good)), errBroken)
+	assert.ErrorIs(t, d.ResetPassword(ctx, "u1", secret(good)), errBroken)
+}
+
+var errBroken = errors.New("broken")
+
+type broken struct{}
+
+func (broken) Get(context.Context, ...string) ([]store.Item, error) { return nil, errBroken }
+func (broken) List(context.Context, string, string, int) ([]store.Item, error) {
+	return nil, errBroken
+}
+func (broken) Commit(context.Context, ...store.Op) (store.Revision, error) { return 0, errBroken }
+
+func storedHash(t *testing.T, st store.Store, id policy.UserID) string {
+	t.Helper()
+	items, err := st.Get(t.Context(), "password/"+string(id))
+	require.NoError(t, err)
+	require.True(t, items[0].Exists())
+	_, rest, _ := strings.Cut(string(items[0].Value), `"hash":"`)
+	hash, _, _ := strings.Cut(rest, `"`)
+	return hash
+}
+
+// PW-07: the right password replaces an imported hash and one of lower costs;
+// a wrong one does not.
+func TestRehash(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	weak := newDirectory(t, account.DirectoryConfig{Store: st,
+		Hasher: newHasher(t, account.HasherConfig{Params: account.Params{Memory: 12288, Time: 3, Threads: 1}})})
+	older, err := weak.Create(ctx, account.NewUser{Name: "older", Password: secret(good)})
+	require.NoError(t, err)
+	imported, err := weak.Create(ctx, account.NewUser{Name: "imported", Hash: quick(t, good)})
+	require.NoError(t, err)
+
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	for _, id := range []policy.UserID{older.ID, imported.ID} {
+		was := storedHash(t, st, id)
+		ok, err := d.CheckPassword(ctx, id, secret("wrong password"))
+		require.NoError(t, err)
+		require.False(t, ok)
+		require.Equal(t, was, storedHash(t, st, id))
+
+		for range 2 {
+			ok, err = d.CheckPassword(ctx, id, secret(good))
+			require.NoError(t, err)
+			require.True(t, ok)
+		}
+		is := storedHash(t, st, id)
+		assert.Contains(t, is, "$m=19456,t=2,p=1$")
+
+		ok, err = d.CheckPassword(ctx, id, secret(good))
+		require.NoError(t, err)
+		assert.True(t, ok)
+		assert.Equal(t, is, storedHash(t, st, id), "once")
+	}
+}
+
+func TestSetPassword(t *testing.T) {
+	ctx := t.Context()
+	d := newDirectory(t, account.DirectoryConfig{})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
+	require.NoError(t, err)
+	const next = "battery staple horse"
+
+	for name, tt := range map[string]struct {
+		id       policy.UserID
+		old, new string
+		want     error
+	}{
+		"wrong old":         {jane.ID, "wrong", next, account.ErrWrongPassword},
+		"wrong old, weak":   {jane.ID, "wrong", "weak", account.ErrWrongPassword},
+		"unknown":           {"nobody", good, next, account.ErrWrongPassword},
+		"no ID":             {"", good, next, account.ErrWrongPassword},
+		"weak":              {jane.ID, good, "0123456789", account.ErrPassword},
+		"none":              {jane.ID, good, "", account.ErrPassword},
+		"the e-mail, PW-09": {jane.ID, good, "JANE@acme.test", account.ErrPassword},
+	} {
+		assert.ErrorIs(t, d.SetPassword(ctx, tt.id, secret(tt.old), secret(tt.new)), tt.want, name)
+	}
+	require.NoError(t, d.SetPassword(ctx, jane.ID, secret(good), secret(next)))
+	for pw, want := range map[string]bool{good: false, next: true} {
+		ok, err := d.CheckPassword(ctx, jane.ID, secret(pw))
+		require.NoError(t, err)
+		assert.Equal(t, want, ok)
+	}
+
+	require.NoError(t, d.ResetPassword(ctx, jane.ID, secret(good)))
+	ok, err := d.CheckPassword(ctx, jane.ID, secret(good))
+	require.NoError(t, err)
+	assert.True(t, ok)
+	assert.ErrorIs(t, d.ResetPassword(ctx, "nobody", secret(good)), account.ErrNoUser)
+	assert.ErrorIs(t, d.ResetPassword(ctx, jane.ID, secret("weak")), account.ErrPassword)
+}
+
+// PW-10: of two changes of one password one happens.
+func TestSetPasswordRace(t *testing.T) {
+	ctx := t.Context()
+	d := newDirectory(t, account.DirectoryConfig{})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	require.NoError(t, err)
+	errs := make([]error, 4)
+	next := func(i int) credential.Secret { return secret(fmt.Sprint("another password ", i)) }
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = d.SetPassword(ctx, jane.ID, secret(good), next(i)) })
+	}
+	wg.Wait()
+	changed := 0
+	for i, err := range errs {
+		ok, checkErr := d.CheckPassword(ctx, jane.ID, next(i))
+		require.NoError(t, checkErr)
+		assert.Equal(t, err == nil, ok)
+		if err == nil {
+			changed++
+		} else {
+			assert.ErrorIs(t, err, account.ErrWrongPassword)
+		}
+	}
+	assert.Equal(t, 1, changed)
+}
+
+func TestSetProfile(t *testing.T) {
+	ctx := t.Context()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	d := newDirectory(t, account.DirectoryConfig{Now: func() time.Time { return now }})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Hash: quick(t, good)})
+	require.NoError(t, err)
+	now = now.Add(time.Hour)
+	want := jane
+	want.Profile = account.Profile{
+		FullName: "Jane D\u00f6e", Homepage: "https://jane.acme.test/", Freenode: "jane", Twitter: "@jane", GitHub: strings.Repeat("\u00e9", 256),
+	}
+	want.Updated = now
+	got, err := d.SetProfile(ctx, jane.ID, want.Profile)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+
+	for _, bad := range []string{strings.Repeat("x", 257), "a\nb", "\x1b[31m", "\xff", "\u0085"} {
+		for _, p := range []account.Profile{{FullName: bad}, {Homepage: bad}, {Freenode: bad}, {Twitter: bad}, {GitHub: bad}} {
+			_, err := d.SetProfile(ctx, jane.ID, p)
+			assert.ErrorIs(t, err, account.ErrProfile, "%q", bad)
+		}
+	}
+	got, err = d.ByID(ctx, jane.ID)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	for _, id := range []policy.UserID{"", "nobody"} {
+		_, err = d.SetProfile(ctx, id, account.Profile{})
+		assert.ErrorIs(t, err, account.ErrNoUser)
+	}
+}
