@@ -1,0 +1,480 @@
+package twofactor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// parallel runs fn n times at once and returns what each returned.
+func parallel(n int, fn func(i int) error) []error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = fn(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// count returns how many of errs are target; nil is success.
+func count(errs []error, target error) int {
+	n := 0
+	for _, err := range errs {
+		if target == nil && err == nil || target != nil && errors.Is(err, target) {
+			n++
+		}
+	}
+	return n
+}
+
+// OT-01: the same code twice.
+func TestCodeWorksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		code := a.code()
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s1", code))
+		assert.Equal(t, audit.Done, k.last().Outcome)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s2", code), twofactor.ErrWrong)
+		assert.Equal(t, audit.FactorReplayed, k.last().Type)
+		assert.Equal(t, alice, k.last().User)
+	})
+}
+
+// OT-02: exactly one of many that present one code at once, on two nodes.
+func TestCodeWorksOnceInParallel(t *testing.T) {
+	k := newKit(t)
+	var a *app
+	synctest.Test(t, func(t *testing.T) {
+		k.t = t
+		a = k.enrol(alice)
+	})
+	k.t, a.t = t, t
+	now := func() time.Time { return time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) }
+	nodes := []*twofactor.Manager{
+		k.node(func(c *twofactor.Config) { c.Now = now }),
+		k.node(func(c *twofactor.Config) { c.Now = now }),
+	}
+	code := a.at(now())
+	errs := parallel(64, func(i int) error {
+		return k.signIn(nodes[i%2], alice, login, "s"+strconv.Itoa(i), code)
+	})
+	assert.Equal(t, 1, count(errs, nil))
+	assert.Equal(t, 63, count(errs, twofactor.ErrWrong), "no other error: %v", errs)
+}
+
+// OT-03: a code of an older step after a newer one.
+func TestOlderStepIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		now, next := a.code(), a.at(time.Now().Add(30*time.Second))
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s1", next), "a clock that is fast")
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s2", now), twofactor.ErrWrong)
+	})
+}
+
+// OT-05, OT-21: a code counts for its user alone, and charges who presents it.
+func TestCodeOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.HardLimit, c.SoftLimit = 1, 1 })
+		a := k.enrol(alice)
+		m := k.enrol(mallory)
+		code := a.code()
+		assert.ErrorIs(t, k.signIn(k.Manager, mallory, login, "s1", code), twofactor.ErrWrong)
+		assert.ErrorIs(t, k.signIn(k.Manager, mallory, login, "s1", m.code()), twofactor.ErrLocked)
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s2", code))
+	})
+}
+
+func TestWindowEdges(t *testing.T) {
+	for _, tt := range []struct {
+		wait time.Duration
+		ok   bool
+	}{
+		{29999 * time.Millisecond, true}, {30 * time.Second, true}, {59999 * time.Millisecond, true},
+		{60*time.Second - time.Microsecond, true}, {60 * time.Second, false},
+	} {
+		t.Run(tt.wait.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				a := k.enrol(alice)
+				code := a.code() // at the first instant of its step
+				time.Sleep(tt.wait)
+				err := k.signIn(k.Manager, alice, login, "s", code)
+				if tt.ok {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
+				}
+			})
+		})
+	}
+}
+
+// OT-08: the hard stop, for each factor on its own; here without the soft limit in
+// the way, since each try comes from another credential.
+func TestHardLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n := range 100 {
+			use := twofactor.Use{Credential: "c" + strconv.Itoa(n), Class: policy.ClassPublish}
+			_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
+			require.ErrorIs(t, err, twofactor.ErrWrong, n)
+		}
+		_, err := k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.ErrorIs(t, err, twofactor.ErrLocked, "the right code too")
+		assert.Equal(t, audit.FactorLocked, k.last().Type)
+		s, err := k.Status(t.Context(), k.store, alice)
+		require.NoError(t, err)
+		assert.True(t, s.Locked)
+
+		time.Sleep(1000 * time.Hour)
+		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.ErrorIs(t, err, twofactor.ErrLocked, "no time unlocks it")
+
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s", a.recovery[0]), "the other factor works")
+		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.ErrorIs(t, err, twofactor.ErrLocked, "and resets only itself")
+	})
+}
+
+func TestHundredthTryMaySucceed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for round := range 2 {
+			for n := range 99 {
+				use := twofactor.Use{Credential: fmt.Sprint("c", round, n), Class: policy.ClassPublish}
+				_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
+				require.ErrorIs(t, err, twofactor.ErrWrong)
+			}
+			_, err := k.Prove(t.Context(), alice, publish(widget), a.code())
+			require.NoError(t, err, "a success begins a new count")
+			time.Sleep(30 * time.Second)
+		}
+	})
+}
+
+func TestRecoveryIsLockedOnItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.HardLimit, c.SoftLimit = 3, 1 })
+		a := k.enrol(alice)
+		wrongCode := func(n int) credential.Secret { return credential.NewSecret(fmt.Sprintf("%064x", n)) }
+		for n := range 3 {
+			use := twofactor.Use{Credential: "c" + strconv.Itoa(n), Class: policy.ClassTwoFactor}
+			_, err := k.Prove(t.Context(), alice, use, wrongCode(n))
+			require.ErrorIs(t, err, twofactor.ErrWrong)
+		}
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s1", a.recovery[0]), twofactor.ErrLocked)
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s2", a.code()))
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s3", a.recovery[0]), twofactor.ErrLocked)
+		s, err := k.Status(t.Context(), k.store, alice)
+		require.NoError(t, err)
+		assert.False(t, s.Locked, "TOTP is not")
+	})
+}
+
+// A success with one factor gives a credential no more guesses at the other.
+func TestSuccessForgetsItsOwnFormOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n := range 4 {
+			err := k.signIn(k.Manager, alice, login, "s", secretOf(fmt.Sprintf("%064x", n)))
+			require.ErrorIs(t, err, twofactor.ErrWrong)
+		}
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s1", a.code()))
+		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", secretOf(fmt.Sprintf("%064x", 4))), twofactor.ErrWrong)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.recovery[0]), twofactor.ErrTooMany)
+	})
+}
+
+// OT-11: of many wrong codes at once no more than the limit are verified.
+func TestSoftLimitInParallel(t *testing.T) {
+	k := newKit(t)
+	var a *app
+	synctest.Test(t, func(t *testing.T) {
+		k.t = t
+		a = k.enrol(alice)
+	})
+	now := func() time.Time { return time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) }
+	k.t, a.t = t, t
+	right := a.at(now())
+	nodes := []*twofactor.Manager{
+		k.node(func(c *twofactor.Config) { c.Now = now }),
+		k.node(func(c *twofactor.Config) { c.Now = now }),
+	}
+	errs := parallel(200, func(i int) error {
+		code := credential.NewSecret(sixDigits(i))
+		if code.Equal(right) {
+			code = credential.NewSecret("999999")
+		}
+		_, err := nodes[i%2].Prove(t.Context(), alice, publish(widget), code)
+		return err
+	})
+	assert.Equal(t, 5, count(errs, twofactor.ErrWrong))
+	assert.Equal(t, 195, count(errs, twofactor.ErrTooMany), "%v", errs)
+	_, err := nodes[0].Prove(t.Context(), alice, publish(widget), right)
+	assert.ErrorIs(t, err, twofactor.ErrTooMany, "the right code comes too late for this credential")
+	other := publish(widget)
+	other.Credential = "session-2"
+	_, err = nodes[0].Prove(t.Context(), alice, other, right)
+	assert.NoError(t, err, "and in time for another")
+}
+
+func TestSoftLimitOfLoginsPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n := range 5 {
+			require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.wrong(n)), twofactor.ErrWrong)
+		}
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.code()), twofactor.ErrTooMany)
+		time.Sleep(15*time.Minute - time.Microsecond)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.code()), twofactor.ErrTooMany)
+		time.Sleep(time.Microsecond)
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s", a.code()))
+	})
+}
+
+// One value is one guess within a step, and a new one in the next.
+func TestOneValueCountsOnceInAStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		bad := a.wrong(0)
+		for range 20 {
+			require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", bad), twofactor.ErrWrong)
+		}
+		for range 4 {
+			time.Sleep(30 * time.Second)
+			require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", bad), twofactor.ErrWrong)
+		}
+		time.Sleep(30 * time.Second)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", bad), twofactor.ErrTooMany)
+	})
+}
+
+// OT-12: what resets the count is a success with the factor, not a new attempt
+// that is never spent.
+func TestOnlySuccessResets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n := range 5 {
+			_, err := k.Begin(t.Context(), alice, login, a.wrong(n))
+			require.NoError(t, err, "reserved")
+		}
+		_, err := k.Begin(t.Context(), alice, login, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrTooMany, "counted though never verified")
+	})
+}
+
+// What has no form is compared with nothing, so it counts as nothing and says
+// nothing; nor does it reach the store.
+func TestMalformedValuesCountAsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		before := k.dump()
+		for _, v := range []string{"", "12345", a.code().Reveal() + "," + a.code().Reveal(), "12345678", "npmo_" + a.code().Reveal()} {
+			_, err := k.Prove(t.Context(), alice, publish(widget), credential.NewSecret(v))
+			assert.ErrorIs(t, err, twofactor.ErrWrong, "%q", v)
+		}
+		assert.Equal(t, before, k.dump())
+		_, err := k.Prove(t.Context(), alice, publish(widget), credential.NewSecret("\t"+a.code().Reveal()+" "))
+		assert.NoError(t, err)
+	})
+}
+
+// OT-25: a failed code of one form is not tried as another.
+func TestFormsDoNotFallThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.SoftLimit, c.HardLimit = 1, 1 })
+		a := k.enrol(alice)
+		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.wrong(0)), twofactor.ErrWrong)
+		_, err := k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.ErrorIs(t, err, twofactor.ErrLocked)
+		assert.NoError(t, k.signIn(k.Manager, alice, twofactor.Use{Credential: "other", Class: policy.ClassTwoFactor}, "other", a.recovery[0]),
+			"the wrong TOTP code was not charged to the recovery codes")
+	})
+}
+
+// OT-13: counters are in the store.
+func TestCountersSurviveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n := range 5 {
+			require.ErrorIs(t, k.signIn(k.node(), alice, login, "s", a.wrong(n)), twofactor.ErrWrong)
+		}
+		assert.ErrorIs(t, k.signIn(k.node(), alice, login, "s", a.code()), twofactor.ErrTooMany)
+	})
+}
+
+// OT-17: a record whose key is missing or short denies.
+func TestEmptyStoredKeyDenies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		items, err := k.store.Get(t.Context(), twofactor.Key(alice))
+		require.NoError(t, err)
+		for _, key := range []string{`""`, `null`, `"AAAA"`} {
+			value := replaceKey(t, items[0].Value, key)
+			_, err = k.store.Commit(t.Context(), store.Op{Key: items[0].Key, At: store.Any, Action: store.Put, Value: value})
+			require.NoError(t, err)
+			code := (&app{t: t, secret: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}).code() // HMAC pads a short key with zeros
+			_, err = k.Prove(t.Context(), alice, publish(widget), code)
+			assert.Error(t, err, key)
+			_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
+			assert.Error(t, err, key)
+		}
+	})
+}
+
+// An attempt is judged by the time at which it began.
+func TestAttemptExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		att, err := k.Begin(t.Context(), alice, login, a.code())
+		require.NoError(t, err)
+		assert.Equal(t, policy.ProofTOTP, att.Proof())
+		time.Sleep(time.Minute + time.Microsecond)
+		err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "s") })
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+func TestAttemptsOnlyComeFromBegin(t *testing.T) {
+	k := newKit(t)
+	for name, att := range map[string]*twofactor.Attempt{"nil": nil, "zero": {}} {
+		assert.Equal(t, policy.NoProof, att.Proof(), name)
+		att.Report(t.Context(), nil)
+		err := store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, session) })
+		assert.Error(t, err, name)
+	}
+	assert.Empty(t, k.events)
+}
+
+func TestUsesThatNothingHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for name, use := range map[string]twofactor.Use{
+			"zero":             {},
+			"no class":         {Credential: session},
+			"no credential":    {Class: policy.ClassPublish},
+			"login with one":   {Class: policy.ClassLogin, Credential: session},
+			"carry of publish": {Class: policy.ClassPublish, Credential: session, Carry: true},
+		} {
+			_, err := k.Begin(t.Context(), alice, use, a.code())
+			assert.Error(t, err, name)
+			_, err = k.Prove(t.Context(), alice, use, a.code())
+			assert.Error(t, err, name)
+		}
+		_, err := k.Prove(t.Context(), alice, login, a.code())
+		assert.Error(t, err, "a login owns its commit")
+		_, err = k.Begin(t.Context(), "", login, a.code())
+		assert.Error(t, err, "no user")
+
+		att, err := k.Begin(t.Context(), alice, publish(widget), a.code())
+		require.NoError(t, err)
+		err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "session-2") })
+		assert.Error(t, err, "the grant is not left to another")
+		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.NoError(t, err, "none of which spent it")
+	})
+}
+
+// RC-01: one recovery code, many at once.
+func TestRecoveryCodeWorksOnceInParallel(t *testing.T) {
+	k := newKit(t)
+	var a *app
+	synctest.Test(t, func(t *testing.T) {
+		k.t = t
+		a = k.enrol(alice)
+	})
+	k.t = t
+	errs := parallel(64, func(i int) error {
+		return k.signIn(k.Manager, alice, login, "s"+strconv.Itoa(i), a.recovery[0])
+	})
+	assert.Equal(t, 1, count(errs, nil))
+	assert.Equal(t, 63, count(errs, twofactor.ErrWrong), "%v", errs)
+}
+
+// RC-02: all recovery codes at once, each works once.
+func TestAllRecoveryCodesInParallel(t *testing.T) {
+	k := newKit(t)
+	var a *app
+	synctest.Test(t, func(t *testing.T) {
+		k.t = t
+		a = k.enrol(alice)
+	})
+	k.t = t
+	errs := parallel(20, func(i int) error {
+		return k.signIn(k.Manager, alice, login, "s"+strconv.Itoa(i), a.recovery[i%5])
+	})
+	assert.Equal(t, 5, count(errs, nil), "%v", errs)
+	s, err := k.Status(t.Context(), k.store, alice)
+	require.NoError(t, err)
+	assert.Zero(t, s.RecoveryLeft)
+}
+
+// RC-03: the code and what it opens are one commit.
+func TestRecoveryCodeIsNotLostWithoutItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		att, err := k.Begin(t.Context(), alice, login, a.recovery[0])
+		require.NoError(t, err)
+		crash := errors.New("crash")
+		err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error {
+			if err := att.Spend(t.Context(), tx, "s"); err != nil {
+				return err
+			}
+			return crash
+		})
+		require.ErrorIs(t, err, crash)
+		s, err := k.Status(t.Context(), k.store, alice)
+		require.NoError(t, err)
+		assert.Equal(t, 5, s.RecoveryLeft)
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s", credential.NewSecret(" "+upper(a.recovery[0].Reveal()))), "in either case")
+		assert.Equal(t, audit.RecoveryUsed, k.last().Type)
+		s, err = k.Status(t.Context(), k.store, alice)
+		require.NoError(t, err)
+		assert.Equal(t, 4, s.RecoveryLeft)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s2", a.recovery[0]), twofactor.ErrWrong)
+	})
+}
+
+// Every failure of the store is a refusal, and none of the errors for the client.
+func TestBrokenStoreRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := k.Prove(ctx, alice, publish(widget), a.code())
+		require.Error(t, err)
+		assert.NotErrorIs(t, err, twofactor.ErrWrong)
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+}

@@ -1,0 +1,359 @@
+package twofactor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+const (
+	challengeTTL  = 5 * time.Minute // to be approved, and from then on to be used
+	outstandingOf = 10              // challenges of one credential that wait at a time
+	typedSize     = 16              // digits
+	idSize        = 26              // characters of base32, 130 bits
+	maxText       = 256             // bytes of a name that a page shows
+	maxAgent      = 120             // bytes
+)
+
+// A NewChallenge is an operation that waits for a second factor, and what its
+// page says of it.
+type NewChallenge struct {
+	User           policy.UserID // who must approve
+	Name           string        // the name of that user
+	Use            Use           // what the proof will be good for; its Credential is required
+	Action         policy.Action // what was asked for
+	CredentialName string        // what the user calls the credential, if anything
+	Addr           netip.Addr    // where the request came from
+	UserAgent      string        // what sent it, by its own account; cut to 120 bytes
+}
+
+// A Challenge is where an operation can be approved. The two IDs are 130 random
+// bits each, in base32, and say nothing of each other: who sees the page cannot
+// collect the proof. npm prints both where it has no terminal, which is why the
+// proof is bound to the credential that asked, and why the IDs do not have the
+// shape of a token, which npm would mask.
+type Challenge struct {
+	PageID  string
+	PollID  string
+	Expires time.Time // five minutes after it was made
+}
+
+// A Request is a challenge as its page shows it. All text in it is the client's or
+// the user's and must be escaped.
+type Request struct {
+	NewChallenge
+	Started, Expires time.Time
+}
+
+// The states of a challenge. A denied one is deleted.
+const (
+	waiting  = "waiting"
+	approved = "approved"
+	used     = "used"
+)
+
+// A challenge is found by the digests of its page ID, poll ID, typed code and
+// proof; none of the four is stored.
+type challenge struct {
+	ID        string            `json:"id"` // of the page ID
+	Poll      credential.Digest `json:"poll"`
+	Typed     credential.Digest `json:"typed"` // zero until approved
+	Proof     credential.Digest `json:"proof"` // zero until collected
+	State     string            `json:"state"`
+	Enrolment string            `json:"enrolment"`
+
+	User           policy.UserID      `json:"user"`
+	Name           string             `json:"name"`
+	Credential     string             `json:"credential"`
+	CredentialName string             `json:"credential_name"`
+	Class          policy.Class       `json:"class"`
+	Package        policy.PackageName `json:"package"`
+	Target         string             `json:"target"`
+	Action         policy.Action      `json:"action"`
+	Addr           netip.Addr         `json:"addr"`
+	UserAgent      string             `json:"user_agent"`
+
+	Started   time.Time `json:"started"`
+	Expires   time.Time `json:"expires"`
+	Salt      []byte    `json:"salt"` // of the proof, from its first collection to its use
+	Collected time.Time `json:"collected"`
+}
+
+var (
+	challenges = store.NewTable("twofactor-challenge", 1, func(c *challenge) string { return c.ID }).
+			Expiring(func(c *challenge) time.Time { return c.Expires })
+	byPoll  = challenges.Unique("poll", func(c *challenge) string { return text(c.Poll) })
+	byTyped = challenges.Unique("typed", func(c *challenge) string { return text(c.Typed) })
+	byProof = challenges.Unique("proof", func(c *challenge) string { return text(c.Proof) })
+)
+
+func text(d credential.Digest) string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.String()
+}
+
+func (c *challenge) use() Use {
+	return Use{Credential: c.Credential, Class: c.Class, Package: c.Package, Target: c.Target}
+}
+
+// open reports whether c can still be approved.
+func (c *challenge) open(now time.Time) bool {
+	return c != nil && c.State == waiting && now.Before(c.Expires)
+}
+
+// outstanding are the challenges of one credential, oldest first. It is one record
+// so that their number has a limit: a count of keys could not be one.
+type outstanding struct {
+	ID      string    `json:"id"`
+	Pages   []string  `json:"pages"`
+	Expires time.Time `json:"expires"`
+}
+
+var asked = store.NewTable("twofactor-asked", 1, func(o *outstanding) string { return o.ID }).
+	Expiring(func(o *outstanding) time.Time { return o.Expires })
+
+// Challenge opens a challenge. A credential has at most ten that wait; one more
+// ends the oldest. ErrNoFactor means that the user has nothing to approve with.
+// The caller must have verified the credential: for anonymous requests nothing is
+// stored.
+func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, error) {
+	if err := n.Use.check(); err != nil {
+		return Challenge{}, err
+	}
+	if n.User == "" || n.Use.Credential == "" {
+		return Challenge{}, errors.New("twofactor: challenge: a user and a credential are required")
+	}
+	page, poll := rand.Text(), rand.Text()
+	now := m.now()
+	c := challenge{
+		ID: digest(page).String(), Poll: digest(poll), State: waiting,
+		User: n.User, Name: clip(n.Name, maxText), Credential: n.Use.Credential, CredentialName: clip(n.CredentialName, maxText),
+		Class: n.Use.Class, Package: n.Use.Package, Target: n.Use.Target, Action: n.Action,
+		Addr: n.Addr, UserAgent: clip(n.UserAgent, maxAgent),
+		Started: now, Expires: now.Add(challengeTTL),
+	}
+	leave, err := m.lanes.enter(ctx, n.User)
+	if err != nil {
+		return Challenge{}, fmt.Errorf("twofactor: challenge: %w", err)
+	}
+	defer leave()
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		f, err := factorOf(ctx, tx, n.User)
+		if err != nil {
+			return err
+		}
+		c.Enrolment = f.Enrolment
+		if err := challenges.Insert(ctx, tx, &c); err != nil {
+			return err
+		}
+		return queue(ctx, tx, &c)
+	})
+	if err != nil {
+		return Challenge{}, fmt.Errorf("twofactor: challenge: %w", err)
+	}
+	m.record(ctx, c.event(now, audit.Challenge))
+	return Challenge{PageID: page, PollID: poll, Expires: c.Expires}, nil
+}
+
+// queue adds c to the outstanding challenges of its credential and deletes the
+// oldest if there are too many. One that was answered meanwhile stays.
+func queue(ctx context.Context, tx *store.Tx, c *challenge) error {
+	var oldest string
+	id := joined(string(c.User), c.Credential)
+	_, err := asked.Upsert(ctx, tx, id, func(o *outstanding, _ bool) error {
+		if !c.Started.Before(o.Expires) {
+			o.Pages = nil // all of them expired
+		}
+		o.ID, o.Expires = id, c.Expires
+		o.Pages = append(o.Pages, c.ID)
+		if len(o.Pages) > outstandingOf {
+			oldest, o.Pages = o.Pages[0], o.Pages[1:]
+		}
+		return nil
+	})
+	if err != nil || oldest == "" {
+		return err
+	}
+	old, err := found(challenges.Get(ctx, tx, oldest))
+	if err != nil || old == nil || old.State != waiting {
+		return err
+	}
+	return challenges.Delete(ctx, tx, oldest)
+}
+
+// Pending returns what the page of an open challenge shows. It changes nothing.
+// A page ID that is unknown, expired or answered is ErrNoChallenge.
+func (m *Manager) Pending(ctx context.Context, pageID string) (Request, error) {
+	c, err := m.waiting(ctx, m.store, pageID, m.now())
+	if err != nil {
+		return Request{}, fmt.Errorf("twofactor: pending: %w", err)
+	}
+	return Request{
+		NewChallenge: NewChallenge{
+			User: c.User, Name: c.Name, Use: c.use(), Action: c.Action, CredentialName: c.CredentialName,
+			Addr: c.Addr, UserAgent: c.UserAgent,
+		},
+		Started: c.Started, Expires: c.Expires,
+	}, nil
+}
+
+func (m *Manager) waiting(ctx context.Context, r store.Reader, pageID string, now time.Time) (*challenge, error) {
+	if len(pageID) != idSize {
+		return nil, ErrNoChallenge
+	}
+	c, err := found(challenges.Get(ctx, r, digest(pageID).String()))
+	if err != nil {
+		return nil, err
+	}
+	if !c.open(now) {
+		return nil, ErrNoChallenge
+	}
+	return c, nil
+}
+
+// Approve approves a challenge with a TOTP code of its user, whose password the
+// caller has verified, and returns the sixteen digits for clients that take a
+// typed code only; they are as good as the proof that [Manager.Collect] returns,
+// and the first of the two that is used ends the other. Both can be used for five
+// minutes from now.
+//
+// Another user, and any other kind of value, is ErrWrong without being tried: a
+// recovery code or a proof for something else must not become a proof for this.
+// The attempt counts for the credential that was challenged. The code leaves no
+// grant. ErrNoChallenge is as for Pending.
+func (m *Manager) Approve(ctx context.Context, pageID string, user policy.UserID, value credential.Secret) (credential.Secret, error) {
+	c, err := m.waiting(ctx, m.store, pageID, m.now())
+	if err != nil {
+		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
+	}
+	a, err := m.attempt(user, c.use(), value)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	if user != c.User {
+		err := &refusal{reason: reasonForeign, owner: c.User}
+		a.Report(ctx, err)
+		return credential.Secret{}, err
+	}
+	if a.form != FormTOTP {
+		return credential.Secret{}, wrong(reasonForm)
+	}
+	leave, err := m.lanes.enter(ctx, user)
+	if err != nil {
+		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
+	}
+	defer leave()
+	if err := a.begin(ctx); err != nil {
+		return credential.Secret{}, err
+	}
+	typed := newTyped()
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		c, err := m.waiting(ctx, tx, pageID, a.at)
+		if err != nil {
+			return err
+		}
+		s, err := a.verify(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if s.enrolment != c.Enrolment {
+			return ErrNoChallenge
+		}
+		_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
+			c.State, c.Typed, c.Expires = approved, credential.Sum(typed), a.at.Add(challengeTTL)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		a.Report(ctx, err)
+		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
+	}
+	m.record(ctx, c.event(a.at, audit.ChallengeYes))
+	return typed, nil
+}
+
+// Deny ends an open challenge: its poll is over. Who has the page may do so.
+// ErrNoChallenge is as for Pending.
+func (m *Manager) Deny(ctx context.Context, pageID string) error {
+	now := m.now()
+	var c *challenge
+	err := store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
+		if c, err = m.waiting(ctx, tx, pageID, now); err != nil {
+			return err
+		}
+		return challenges.Delete(ctx, tx, c.ID)
+	})
+	if err != nil {
+		return fmt.Errorf("twofactor: deny: %w", err)
+	}
+	m.record(ctx, c.event(now, audit.ChallengeNo))
+	return nil
+}
+
+// spendChallenge uses up the challenge that the value is a proof of, if it is one
+// of exactly this use.
+func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor) error {
+	by := byTyped
+	if a.form == FormWeb {
+		by = byProof
+	}
+	c, err := found(by.Get(ctx, tx, credential.Sum(a.value).String()))
+	switch {
+	case err != nil:
+		return fmt.Errorf("twofactor: challenge: %w", err)
+	case c == nil:
+		return wrong(reasonWrong)
+	case c.User != a.user || !c.use().same(a.use):
+		return &refusal{reason: reasonForeign, owner: c.User}
+	case c.State == used:
+		return wrong(reasonReplayed)
+	case c.State != approved || !a.at.Before(c.Expires) || c.Enrolment != f.Enrolment:
+		return wrong(reasonExpired)
+	}
+	_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
+		c.State, c.Salt = used, nil
+		return nil
+	})
+	return err
+}
+
+func (c *challenge) event(now time.Time, t audit.Type) audit.Event {
+	return audit.Event{
+		Time: now, Type: t, Outcome: audit.Done, User: c.User, Credential: c.Credential,
+		Addr: c.Addr, Action: c.Action, Package: c.Package,
+	}
+}
+
+func digest(id string) credential.Digest { return credential.Sum(credential.NewSecret(id)) }
+
+// newTyped returns sixteen uniform digits, 53 bits: enough for something that
+// lives for minutes, is bound to one credential and may be tried five times.
+func newTyped() credential.Secret {
+	const all = 1e16
+	for {
+		var b [8]byte
+		rand.Read(b[:])
+		// 54 bits, and those above all drawn anew: a remainder would not be uniform.
+		if n := binary.BigEndian.Uint64(b[:]) >> 10; n < all {
+			return credential.NewSecret(fmt.Sprintf("%016d", n))
+		}
+	}
+}
+
+// clip cuts s to at most max bytes of valid UTF-8.
+func clip(s string, max int) string {
+	return strings.ToValidUTF8(s[:min(len(s), max)], "")
+}

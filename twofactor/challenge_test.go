@@ -1,0 +1,462 @@
+package twofactor_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+func asked(use twofactor.Use) twofactor.NewChallenge {
+	return twofactor.NewChallenge{
+		User: alice, Name: "alice", Use: use, Action: policy.Publish, CredentialName: "laptop",
+		Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm/11.0.0",
+	}
+}
+
+// open makes a challenge of publishing widget in the session.
+func (k *kit) open() twofactor.Challenge {
+	k.t.Helper()
+	c, err := k.Challenge(k.t.Context(), asked(publish(widget)))
+	require.NoError(k.t, err)
+	return c
+}
+
+func TestChallengeByWeb(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		assert.Regexp(t, `^[A-Z2-7]{26}$`, c.PageID)
+		assert.Regexp(t, `^[A-Z2-7]{26}$`, c.PollID)
+		assert.NotEqual(t, c.PageID, c.PollID)
+		assert.Equal(t, time.Now().UTC().Add(5*time.Minute), c.Expires)
+		assert.Equal(t, audit.Challenge, k.last().Type)
+
+		req, err := k.Pending(ctx, c.PageID)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Request{NewChallenge: asked(publish(widget)), Started: time.Now().UTC(), Expires: c.Expires}, req)
+
+		p, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Poll{State: twofactor.Pending, RetryAfter: 1}, p)
+
+		typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.FormTyped, twofactor.FormOf(typed.Reveal()))
+		assert.Equal(t, audit.ChallengeYes, k.last().Type)
+
+		p, err = k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		require.Equal(t, twofactor.Done, p.State)
+		assert.Equal(t, twofactor.FormWeb, twofactor.FormOf(p.Proof.Reveal()))
+		assert.Equal(t, audit.Collected, k.last().Type)
+
+		all := k.dump()
+		for name, secret := range map[string]string{
+			"page": c.PageID, "poll": c.PollID, "typed": typed.Reveal(), "proof": p.Proof.Reveal(),
+		} {
+			assert.NotContains(t, all, secret, name)
+		}
+
+		proof, err := k.Prove(ctx, alice, publish(widget), p.Proof)
+		require.NoError(t, err)
+		assert.Equal(t, policy.ProofWeb, proof)
+	})
+}
+
+// CH-07: a proof works once, but for the repeats of its operation; and the two
+// proofs of one challenge are one.
+func TestProofWorksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+		require.NoError(t, err)
+		p, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		for range 1 + 8 {
+			_, err = k.Prove(ctx, alice, publish(widget), typed)
+			require.NoError(t, err)
+		}
+		_, err = k.Prove(ctx, alice, publish(widget), typed)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		assert.Equal(t, audit.FactorReplayed, k.last().Type)
+		_, err = k.Prove(ctx, alice, publish(widget), p.Proof)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		p, err = k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Over, p.State, "and there is nothing left to collect")
+	})
+}
+
+// CH-05, CH-06: proofs are bound to credential, class, package and target, before
+// they are used and after.
+func TestProofIsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.SoftLimit = 100 })
+		ctx := t.Context()
+		a := k.enrol(alice)
+		k.enrol(mallory)
+		time.Sleep(30 * time.Second)
+		c := k.open()
+		typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+		require.NoError(t, err)
+		p, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		refused := func() {
+			t.Helper()
+			for _, value := range []credential.Secret{p.Proof, typed} {
+				for name, change := range map[string]func(*twofactor.Use){
+					"package":    func(u *twofactor.Use) { u.Package = plain },
+					"class":      func(u *twofactor.Use) { u.Class = policy.ClassOwners },
+					"target":     func(u *twofactor.Use) { u.Target = "x" },
+					"credential": func(u *twofactor.Use) { u.Credential = "token-of-mallory" },
+				} {
+					use := publish(widget)
+					change(&use)
+					_, err := k.Prove(ctx, alice, use, value)
+					assert.ErrorIs(t, err, twofactor.ErrWrong, name)
+					assert.Equal(t, "foreign", k.last().Reason, name)
+				}
+				_, err := k.Prove(ctx, mallory, publish(widget), value)
+				assert.ErrorIs(t, err, twofactor.ErrWrong)
+				assert.Equal(t, string(alice), k.last().Detail["owner"], "the event says whose it was")
+				assert.ErrorIs(t, k.signIn(k.Manager, alice, login, session, value), twofactor.ErrWrong, "login")
+			}
+		}
+		refused()
+		_, err = k.Prove(ctx, alice, publish(widget), p.Proof)
+		require.NoError(t, err, "none of which used it up")
+		refused()
+	})
+}
+
+// CH-01: without a credential nothing is stored; nor without anyone to approve.
+func TestChallengeNeedsACredential(t *testing.T) {
+	k := newKit(t)
+	for name, n := range map[string]twofactor.NewChallenge{
+		"no credential": asked(twofactor.Use{Class: policy.ClassPublish}),
+		"login":         asked(login),
+		"no class":      asked(twofactor.Use{Credential: session}),
+		"no user":       {Use: publish(widget)},
+	} {
+		_, err := k.Challenge(t.Context(), n)
+		assert.Error(t, err, name)
+	}
+	_, err := k.Challenge(t.Context(), asked(publish(widget)))
+	assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+	assert.Empty(t, k.dump())
+}
+
+// CH-02: at most ten wait; the oldest gives way, and not one that was answered.
+func TestOutstandingChallengesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		answered, first, second := k.open(), k.open(), k.open()
+		_, err := k.Approve(ctx, answered.PageID, alice, a.code())
+		require.NoError(t, err)
+		for range 7 {
+			k.open()
+		}
+		_, err = k.Pending(ctx, first.PageID)
+		require.NoError(t, err, "ten")
+		k.open()
+		k.open()
+		_, err = k.Pending(ctx, first.PageID)
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+		_, err = k.Pending(ctx, second.PageID)
+		assert.NoError(t, err)
+		p, err := k.Collect(ctx, answered.PollID)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Done, p.State)
+		for _, n := range parallel(32, func(int) error {
+			_, err := k.Challenge(ctx, asked(publish(widget)))
+			return err
+		}) {
+			assert.NoError(t, n)
+		}
+		assert.LessOrEqual(t, strings.Count(k.dump(), `"state":"waiting"`), 10)
+	})
+}
+
+// CH-03: only the user of the challenge can approve it.
+func TestApproverMustBeTheUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		k.enrol(alice)
+		m := k.enrol(mallory)
+		c := k.open()
+		code := m.code()
+		_, err := k.Approve(t.Context(), c.PageID, mallory, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		assert.Equal(t, "foreign", k.last().Reason)
+		p, err := k.Collect(t.Context(), c.PollID)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Pending, p.State)
+		assert.NoError(t, k.signIn(k.Manager, mallory, login, "s", code), "and the code was not tried")
+	})
+}
+
+// A page takes a TOTP code: what proves something less, or something else, does not
+// become a web proof there.
+func TestApproveTakesNoOtherProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		first, second := k.open(), k.open()
+		typed, err := k.Approve(ctx, first.PageID, alice, a.code())
+		require.NoError(t, err)
+		p, err := k.Collect(ctx, first.PollID)
+		require.NoError(t, err)
+		for _, value := range []credential.Secret{a.recovery[0], typed, p.Proof, credential.NewSecret("12345678"), {}} {
+			_, err = k.Approve(ctx, second.PageID, alice, value)
+			assert.ErrorIs(t, err, twofactor.ErrWrong)
+		}
+		s, err := k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Equal(t, 5, s.RecoveryLeft)
+		_, err = k.Approve(ctx, second.PageID, alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "the code was spent on the first")
+	})
+}
+
+// A code typed into a page leaves no grant of its own.
+func TestApprovalLeavesNoGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		c := k.open()
+		_, err := k.Approve(t.Context(), c.PageID, alice, a.code())
+		require.NoError(t, err)
+		for _, pkg := range []policy.PackageName{widget, plain} {
+			_, err = k.Prove(t.Context(), alice, publish(pkg), a.code())
+			assert.ErrorIs(t, err, twofactor.ErrWrong)
+		}
+	})
+}
+
+// Wrong codes on a page count for the credential that waits behind it.
+func TestApproveIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n := range 5 {
+			_, err := k.Approve(t.Context(), k.open().PageID, alice, a.wrong(n))
+			require.ErrorIs(t, err, twofactor.ErrWrong)
+		}
+		_, err := k.Approve(t.Context(), k.open().PageID, alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrTooMany)
+		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.ErrorIs(t, err, twofactor.ErrTooMany)
+	})
+}
+
+func TestChallengeExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		for _, tt := range []struct {
+			until time.Duration
+			pace  int
+		}{{10*time.Second - time.Microsecond, 1}, {10 * time.Second, 2}, {time.Minute, 5}, {5*time.Minute - time.Microsecond, 5}} {
+			time.Sleep(time.Until(c.Expires.Add(tt.until - 5*time.Minute)))
+			p, err := k.Collect(ctx, c.PollID)
+			require.NoError(t, err)
+			assert.Equal(t, twofactor.Poll{State: twofactor.Pending, RetryAfter: tt.pace}, p, tt.until)
+		}
+		_, err := k.Pending(ctx, c.PageID)
+		assert.NoError(t, err, "last instant")
+		time.Sleep(time.Microsecond)
+		_, err = k.Pending(ctx, c.PageID)
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge, "at expiry")
+		_, err = k.Approve(ctx, c.PageID, alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+		p, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.Zero(t, p)
+	})
+}
+
+// An approval is good for five minutes, whenever it was collected.
+func TestApprovalExpires(t *testing.T) {
+	for _, tt := range []struct {
+		wait time.Duration
+		ok   bool
+	}{{5*time.Minute - time.Microsecond, true}, {5 * time.Minute, false}} {
+		t.Run(tt.wait.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				ctx := t.Context()
+				a := k.enrol(alice)
+				c := k.open()
+				time.Sleep(4 * time.Minute)
+				typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+				require.NoError(t, err)
+				time.Sleep(tt.wait)
+				p, err := k.Collect(ctx, c.PollID)
+				require.NoError(t, err)
+				_, err = k.Prove(ctx, alice, publish(widget), typed)
+				if tt.ok {
+					assert.Equal(t, twofactor.Done, p.State)
+					assert.NoError(t, err)
+				} else {
+					assert.Zero(t, p)
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
+				}
+			})
+		})
+	}
+}
+
+// A poll whose answer was lost is repeated: the same proof for half a minute.
+func TestCollectAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		_, err := k.Approve(ctx, c.PageID, alice, a.code())
+		require.NoError(t, err)
+		first, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		for _, m := range []*twofactor.Manager{k.Manager, k.node()} {
+			again, err := m.Collect(ctx, c.PollID)
+			require.NoError(t, err)
+			assert.True(t, first.Proof.Equal(again.Proof))
+		}
+		time.Sleep(30*time.Second - time.Microsecond)
+		again, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.True(t, first.Proof.Equal(again.Proof), "last instant")
+		time.Sleep(time.Microsecond)
+		again, err = k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.Zero(t, again)
+		_, err = k.Prove(ctx, alice, publish(widget), first.Proof)
+		assert.NoError(t, err)
+	})
+}
+
+func TestCollectInParallelGivesOneProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		c := k.open()
+		_, err := k.Approve(t.Context(), c.PageID, alice, a.code())
+		require.NoError(t, err)
+		proofs := make([]credential.Secret, 16)
+		for _, err := range parallel(len(proofs), func(i int) error {
+			p, err := k.Collect(t.Context(), c.PollID)
+			proofs[i] = p.Proof
+			return err
+		}) {
+			require.NoError(t, err)
+		}
+		for _, p := range proofs {
+			assert.True(t, p.Equal(proofs[0]))
+		}
+	})
+}
+
+func TestDeny(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		require.NoError(t, k.Deny(ctx, c.PageID))
+		assert.Equal(t, audit.ChallengeNo, k.last().Type)
+		assert.ErrorIs(t, k.Deny(ctx, c.PageID), twofactor.ErrNoChallenge)
+		_, err := k.Approve(ctx, c.PageID, alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+		p, err := k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.Zero(t, p)
+
+		c = k.open()
+		_, err = k.Approve(ctx, c.PageID, alice, a.code())
+		require.NoError(t, err)
+		assert.ErrorIs(t, k.Deny(ctx, c.PageID), twofactor.ErrNoChallenge, "too late")
+	})
+}
+
+func TestUnknownIDs(t *testing.T) {
+	k := newKit(t)
+	for _, id := range []string{"", "x", strings.Repeat("A", 26), strings.Repeat("A", 4096), "../" + strings.Repeat("A", 23)} {
+		_, err := k.Pending(t.Context(), id)
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+		_, err = k.Approve(t.Context(), id, alice, credential.NewSecret("123456"))
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+		assert.ErrorIs(t, k.Deny(t.Context(), id), twofactor.ErrNoChallenge)
+		p, err := k.Collect(t.Context(), id)
+		assert.NoError(t, err)
+		assert.Zero(t, p)
+	}
+}
+
+// The two IDs are not interchangeable.
+func TestPageIsNotPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		k.enrol(alice)
+		c := k.open()
+		p, err := k.Collect(t.Context(), c.PageID)
+		require.NoError(t, err)
+		assert.Zero(t, p)
+		_, err = k.Pending(t.Context(), c.PollID)
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+	})
+}
+
+func TestChallengeDiesWithTheEnrolment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		done, open := k.open(), k.open()
+		typed, err := k.Approve(ctx, done.PageID, alice, a.code())
+		require.NoError(t, err)
+		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error { return k.Disable(ctx, tx, alice) }))
+		b := k.enrol(alice)
+		_, err = k.Prove(ctx, alice, publish(widget), typed)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		_, err = k.Approve(ctx, open.PageID, alice, b.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+	})
+}
+
+// What a client says of itself is bounded.
+func TestChallengeTextIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		k.enrol(alice)
+		n := asked(publish(widget))
+		n.UserAgent = strings.Repeat("a", 119) + "é" + strings.Repeat("b", 1000)
+		n.CredentialName = strings.Repeat("c", 1000)
+		c, err := k.Challenge(t.Context(), n)
+		require.NoError(t, err)
+		req, err := k.Pending(t.Context(), c.PageID)
+		require.NoError(t, err)
+		assert.Equal(t, strings.Repeat("a", 119), req.UserAgent)
+		assert.Len(t, req.CredentialName, 256)
+	})
+}

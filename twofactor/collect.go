@@ -1,0 +1,119 @@
+package twofactor
+
+import (
+	"bytes"
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/store"
+)
+
+// collectAgain is how long after its first collection a proof is handed out to a
+// poll that comes again: npm repeats one whose answer was lost after 10 seconds.
+const collectAgain = 30 * time.Second
+
+// A State says how a challenge stands for the client that polls. The zero value
+// is [Over].
+type State uint8
+
+// The states.
+const (
+	Over    State = iota // unknown, denied, expired, used or collected a while ago
+	Pending              // nobody has answered yet
+	Done                 // approved: here is the proof
+)
+
+// A Poll is the answer to one poll.
+type Poll struct {
+	State State
+
+	// Proof, with Done, is what the client presents with its operation.
+	Proof credential.Secret
+
+	// RetryAfter, with Pending, is when to poll again, in seconds: 1, 2 after ten
+	// seconds, 5 after a minute. npm polls every 2 ms if it is not told.
+	RetryAfter int
+}
+
+// Collect answers a poll. It needs no credential, since the proof is good for the
+// challenged one only. For thirty seconds the same poll gets the same proof,
+// which is derived from the poll ID and never stored.
+func (m *Manager) Collect(ctx context.Context, pollID string) (Poll, error) {
+	if len(pollID) != idSize {
+		return Poll{}, nil
+	}
+	now := m.now()
+	c, err := found(byPoll.Get(ctx, m.store, digest(pollID).String()))
+	if err != nil {
+		return Poll{}, fmt.Errorf("twofactor: collect: %w", err)
+	}
+	switch {
+	case c == nil || !now.Before(c.Expires):
+		return Poll{}, nil
+	case c.State == waiting:
+		return Poll{State: Pending, RetryAfter: pace(now.Sub(c.Started))}, nil
+	}
+	id, salt := c.ID, make([]byte, sha256.Size)
+	rand.Read(salt)
+	var proof credential.Secret
+	var first bool
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
+		proof, first = credential.Secret{}, false
+		c, err = found(challenges.Get(ctx, tx, id))
+		if err != nil || c == nil || c.State != approved || !now.Before(c.Expires) {
+			return err
+		}
+		if len(c.Salt) > 0 {
+			if now.Before(c.Collected.Add(collectAgain)) {
+				proof, err = proofOf(pollID, c.Salt)
+			}
+			return err
+		}
+		first = true
+		if proof, err = proofOf(pollID, salt); err != nil {
+			return err
+		}
+		c, err = challenges.Update(ctx, tx, id, func(c *challenge) error {
+			c.Salt, c.Collected, c.Proof = salt, now, credential.Sum(proof)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return Poll{}, fmt.Errorf("twofactor: collect: %w", err)
+	}
+	if proof.IsZero() {
+		return Poll{}, nil
+	}
+	if first {
+		m.record(ctx, c.event(now, audit.Collected))
+	}
+	return Poll{State: Done, Proof: proof}, nil
+}
+
+// proofOf derives the proof. The poll ID alone is not enough, nor is what the
+// store holds.
+func proofOf(pollID string, salt []byte) (credential.Secret, error) {
+	stream, err := hkdf.Key(sha256.New, []byte(pollID), salt, "npmauth challenge proof", 128)
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	return credential.Derive(prefixProof, bytes.NewReader(stream))
+}
+
+func pace(age time.Duration) int {
+	switch {
+	case age < 10*time.Second:
+		return 1
+	case age < time.Minute:
+		return 2
+	default:
+		return 5
+	}
+}

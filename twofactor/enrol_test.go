@@ -1,0 +1,236 @@
+package twofactor_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+func TestEnrolAndConfirm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.Issuer = "npm.acme.test" })
+		ctx := t.Context()
+		s, err := k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Zero(t, s)
+
+		uri, err := k.Enrol(ctx, alice, "alice", policy.AuthOnly)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(uri.Reveal(), "otpauth://totp/npm.acme.test:alice?secret="))
+		assert.Equal(t, audit.FactorPending, k.last().Type)
+		a := &app{t: t, secret: secretIn(t, uri)}
+		assert.Len(t, a.secret, 32, "160 bits")
+
+		// OT-14: not confirmed, not active.
+		s, err = k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Status{Pending: true, PendingMode: policy.AuthOnly}, s)
+		assert.Equal(t, policy.TwoFactorUnknown, k.mode(alice))
+		_, err = k.Begin(ctx, alice, login, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+
+		code := a.code()
+		codes, err := k.Confirm(ctx, alice, code)
+		require.NoError(t, err)
+		require.Len(t, codes, 5)
+		for _, c := range codes {
+			assert.Equal(t, twofactor.FormRecovery, twofactor.FormOf(c.Reveal()))
+			assert.NotContains(t, k.dump(), c.Reveal(), "only digests are kept")
+		}
+		s, err = k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Status{Enabled: true, RecoveryLeft: 5}, s)
+		assert.Equal(t, policy.AuthOnly, k.mode(alice))
+		assert.Equal(t, audit.FactorEnrolled, k.last().Type)
+		assert.Equal(t, "auth-only", k.last().Detail["mode"])
+
+		// T7: the code that confirmed is used.
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", code), twofactor.ErrWrong)
+		time.Sleep(30 * time.Second)
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s", a.code()))
+	})
+}
+
+// OT-14: what is not confirmed in ten minutes is gone, and a second enrolment
+// ends the first.
+func TestEnrolmentEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		first, err := k.Enrol(ctx, alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		second, err := k.Enrol(ctx, alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		a, b := &app{t: t, secret: secretIn(t, first)}, &app{t: t, secret: secretIn(t, second)}
+		_, err = k.Confirm(ctx, alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+
+		time.Sleep(10*time.Minute - time.Microsecond)
+		s, err := k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.True(t, s.Pending, "last instant")
+		time.Sleep(time.Microsecond)
+		s, err = k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Zero(t, s, "at expiry")
+		_, err = k.Confirm(ctx, alice, b.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+	})
+}
+
+func TestConfirmMayBeTriedTenTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		uri, err := k.Enrol(ctx, alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		a := &app{t: t, secret: secretIn(t, uri)}
+		for n := range 10 {
+			_, err = k.Confirm(ctx, alice, a.wrong(n))
+			require.ErrorIs(t, err, twofactor.ErrWrong, n)
+		}
+		s, err := k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Zero(t, s)
+		_, err = k.Confirm(ctx, alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+		assert.Equal(t, policy.TwoFactorUnknown, k.mode(alice))
+	})
+}
+
+func TestConfirmWithTheTenthTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		uri, err := k.Enrol(t.Context(), alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		a := &app{t: t, secret: secretIn(t, uri)}
+		for n := range 9 {
+			_, err = k.Confirm(t.Context(), alice, a.wrong(n))
+			require.ErrorIs(t, err, twofactor.ErrWrong, n)
+		}
+		_, err = k.Confirm(t.Context(), alice, a.code())
+		assert.NoError(t, err)
+	})
+}
+
+// OT-15: an active factor is not replaced by who happens to have a session.
+func TestEnrolRefusesAnEnrolledAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		_, err := k.Enrol(t.Context(), alice, "alice", policy.AuthAndWrites)
+		assert.ErrorIs(t, err, twofactor.ErrEnrolled)
+		_, err = k.Confirm(t.Context(), alice, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrEnrolled)
+	})
+}
+
+func TestOneOfManyConfirmsWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		uri, err := k.Enrol(t.Context(), alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		code := (&app{t: t, secret: secretIn(t, uri)}).code()
+		errs := parallel(8, func(int) error {
+			_, err := k.node().Confirm(t.Context(), alice, code)
+			return err
+		})
+		assert.Equal(t, 1, count(errs, nil))
+		assert.Equal(t, 7, count(errs, twofactor.ErrEnrolled), "%v", errs)
+	})
+}
+
+func TestEnrolRefusesWhatItCannotUse(t *testing.T) {
+	k := newKit(t)
+	for name, call := range map[string]func() error{
+		"mode off":     func() error { _, err := k.Enrol(t.Context(), alice, "alice", policy.TwoFactorOff); return err },
+		"mode unknown": func() error { _, err := k.Enrol(t.Context(), alice, "alice", policy.TwoFactorUnknown); return err },
+		"no user":      func() error { _, err := k.Enrol(t.Context(), "", "alice", policy.AuthOnly); return err },
+		"no label":     func() error { _, err := k.Enrol(t.Context(), alice, "", policy.AuthOnly); return err },
+		"long label": func() error {
+			_, err := k.Enrol(t.Context(), alice, strings.Repeat("a", 257), policy.AuthOnly)
+			return err
+		},
+		"confirm nothing": func() error { _, err := k.Confirm(t.Context(), alice, credential.NewSecret("123456")); return err },
+		"confirm no code": func() error { _, err := k.Confirm(t.Context(), alice, credential.Secret{}); return err },
+		"confirm no user": func() error { _, err := k.Confirm(t.Context(), "", credential.NewSecret("123456")); return err },
+	} {
+		assert.Error(t, call(), name)
+	}
+	assert.Empty(t, k.dump(), "nothing was written")
+}
+
+// The factor and its mode stand or fall together.
+func TestConfirmNeedsSetMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("no")
+		k := newKit(t, func(c *twofactor.Config) {
+			c.SetMode = func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error { return broken }
+		})
+		uri, err := k.Enrol(t.Context(), alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		_, err = k.Confirm(t.Context(), alice, (&app{t: t, secret: secretIn(t, uri)}).code())
+		assert.ErrorIs(t, err, broken)
+		s, err := k.Status(t.Context(), k.store, alice)
+		require.NoError(t, err)
+		assert.False(t, s.Enabled)
+	})
+}
+
+func TestDisable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		disable := func() error {
+			return store.Transact(ctx, k.store, func(tx *store.Tx) error { return k.Disable(ctx, tx, alice) })
+		}
+		assert.ErrorIs(t, disable(), twofactor.ErrNoFactor)
+
+		_, err := k.Enrol(ctx, alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		require.NoError(t, disable(), "an enrolment that waits")
+		s, err := k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Zero(t, s)
+
+		a := k.enrol(alice)
+		require.NoError(t, disable())
+		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+		_, err = k.Begin(ctx, alice, login, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+		_, err = k.Begin(ctx, alice, login, a.recovery[0])
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+	})
+}
+
+// The commit that disables is the one in which the code for it is spent.
+func TestSpendAndDisableInOneCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		att, err := k.Begin(ctx, alice, twofactor.Use{Credential: session, Class: policy.ClassTwoFactor}, a.recovery[2])
+		require.NoError(t, err)
+		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {
+			if err := att.Spend(ctx, tx, session); err != nil {
+				return err
+			}
+			return k.Disable(ctx, tx, alice)
+		}))
+		s, err := k.Status(ctx, k.store, alice)
+		require.NoError(t, err)
+		assert.Zero(t, s)
+	})
+}

@@ -1,0 +1,125 @@
+package twofactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A factor is the active second factor of a user.
+type factor struct {
+	User      policy.UserID       `json:"user"`
+	Enrolment string              `json:"enrolment"` // random: grants and challenges die with the enrolment they name
+	Key       []byte              `json:"key"`
+	Step      int64               `json:"step"` // the highest that was accepted; only grows
+	Recovery  []credential.Digest `json:"recovery"`
+	Since     time.Time           `json:"since"`
+}
+
+var factors = store.NewTable("twofactor", 1, func(f *factor) string { return string(f.User) })
+
+// Key returns the store key of the record that says whether user has a second
+// factor. A cache of such facts watches it.
+func Key(user policy.UserID) string { return factors.Key(string(user)) }
+
+// UserOf returns whose record [Key] named, and false for any other key.
+func UserOf(key string) (policy.UserID, bool) {
+	id, ok := factors.ID(key)
+	return policy.UserID(id), ok
+}
+
+// factorOf returns the factor of user, or ErrNoFactor.
+func factorOf(ctx context.Context, r store.Reader, user policy.UserID) (*factor, error) {
+	f, err := found(factors.Get(ctx, r, string(user)))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("twofactor: factor: %w", err)
+	case f == nil:
+		return nil, ErrNoFactor
+	case f.User != user || f.Enrolment == "":
+		return nil, errors.New("twofactor: factor: record of another account")
+	}
+	return f, nil
+}
+
+// A Status is what an account's second factor looks like from outside. It holds
+// no secret.
+type Status struct {
+	Enabled      bool
+	Pending      bool                 // an enrolment waits for its first code
+	PendingMode  policy.TwoFactorMode // what the waiting enrolment asks for; TwoFactorUnknown without one
+	Locked       bool                 // TOTP was tried in vain too often, see ErrLocked
+	RecoveryLeft int                  // recovery codes that were not used
+}
+
+// Status returns the state of user's second factor; for an account without one,
+// the zero Status. The mode of an active factor is not kept here, see
+// [Config.SetMode].
+func (m *Manager) Status(ctx context.Context, r store.Reader, user policy.UserID) (Status, error) {
+	items, err := r.Get(ctx, factors.Key(string(user)), enrolments.Key(string(user)), failed.Key(string(user)))
+	if err != nil {
+		return Status{}, fmt.Errorf("twofactor: status: %w", err)
+	}
+	f, err := found(factors.Decode(items[0]))
+	if err != nil {
+		return Status{}, fmt.Errorf("twofactor: status: %w", err)
+	}
+	e, err := found(enrolments.Decode(items[1]))
+	if err != nil {
+		return Status{}, fmt.Errorf("twofactor: status: %w", err)
+	}
+	n, err := found(failed.Decode(items[2]))
+	if err != nil {
+		return Status{}, fmt.Errorf("twofactor: status: %w", err)
+	}
+	var s Status
+	if f != nil {
+		s.Enabled, s.RecoveryLeft = true, len(f.Recovery)
+		s.Locked = n != nil && n.TOTP >= m.hard
+	}
+	if e.open(m.now()) {
+		s.Pending, s.PendingMode = true, e.Mode
+	}
+	return s, nil
+}
+
+// Disable removes the second factor of user, the recovery codes and a waiting
+// enrolment, and unlocks what was locked, as part of the caller's commit. Without
+// any of them it returns ErrNoFactor. What was granted or challenged before is
+// dead. The caller decides who may do this, and records it.
+func (m *Manager) Disable(ctx context.Context, tx *store.Tx, user policy.UserID) error {
+	active, err := removed(factors.Delete(ctx, tx, string(user)))
+	if err != nil {
+		return fmt.Errorf("twofactor: disable: %w", err)
+	}
+	waiting, err := removed(enrolments.Delete(ctx, tx, string(user)))
+	if err != nil {
+		return fmt.Errorf("twofactor: disable: %w", err)
+	}
+	if _, err := removed(failed.Delete(ctx, tx, string(user))); err != nil {
+		return fmt.Errorf("twofactor: disable: %w", err)
+	}
+	if !active {
+		if !waiting {
+			return ErrNoFactor
+		}
+		return nil
+	}
+	if err := m.setMode(ctx, tx, user, policy.TwoFactorOff); err != nil {
+		return fmt.Errorf("twofactor: disable: %w", err)
+	}
+	return nil
+}
+
+// removed tells whether a deletion found its record.
+func removed(err error) (bool, error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,106 @@
+package twofactor
+
+import (
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A Form is the kind of proof that a presented value looks like. No value has
+// two. The zero value is [FormInvalid].
+type Form uint8
+
+// The forms.
+const (
+	FormInvalid  Form = iota
+	FormTOTP          // 6 digits: a code of an authenticator app
+	FormEmail         // 8 digits: a code sent by mail, which is not issued yet and always refused
+	FormTyped         // 16 digits: shown on the page of an approved challenge
+	FormRecovery      // 64 hex digits: a recovery code
+	FormWeb           // npmo_…: collected from an approved challenge by its poll
+)
+
+// prefixProof begins a web proof. Thirty characters and six of checksum follow,
+// as in a token; the prefix is none that a credential has.
+const prefixProof = "npmo_"
+
+// FormOf returns the form of a presented value. Spaces and tabs around it do not
+// count. Only ASCII digits are digits; a list of codes has no form. npm sends its
+// header with reads as well, so a caller asks for a proof only when it needs one;
+// with [Form.Proof] it can find out beforehand whether this kind would do, and
+// leave a recovery code unspent that would not.
+func FormOf(value string) Form {
+	f, _ := parse(value)
+	return f
+}
+
+// parse returns the form of value and its one canonical spelling, which is what
+// digests are made of.
+func parse(value string) (Form, string) {
+	v := strings.Trim(value, " \t")
+	if strings.HasPrefix(v, prefixProof) {
+		// Parse knows the shape and checksum of tokens, and looks nothing up.
+		if _, ok := credential.Parse(credential.PrefixToken + v[len(prefixProof):]); ok {
+			return FormWeb, v
+		}
+		return FormInvalid, ""
+	}
+	switch len(v) {
+	case 6:
+		if only(v, "0123456789") {
+			return FormTOTP, v
+		}
+	case 8:
+		if only(v, "0123456789") {
+			return FormEmail, v
+		}
+	case typedSize:
+		if only(v, "0123456789") {
+			return FormTyped, v
+		}
+	case 2 * recoverySize:
+		// npm's prompt accepts both cases.
+		if only(v, "0123456789abcdefABCDEF") {
+			return FormRecovery, strings.ToLower(v)
+		}
+	}
+	return FormInvalid, ""
+}
+
+func only(s, chars string) bool {
+	return strings.Trim(s, chars) == ""
+}
+
+// Proof returns what a value of this form can prove. NoProof for those that are
+// always refused.
+func (f Form) Proof() policy.Proof {
+	switch f {
+	case FormTOTP:
+		return policy.ProofTOTP
+	case FormRecovery:
+		return policy.ProofRecovery
+	case FormTyped, FormWeb:
+		return policy.ProofWeb
+	default:
+		return policy.NoProof
+	}
+}
+
+// String returns the form in one lower-case word.
+func (f Form) String() string {
+	switch f {
+	case FormTOTP:
+		return "totp"
+	case FormEmail:
+		return "email"
+	case FormTyped:
+		return "typed"
+	case FormRecovery:
+		return "recovery"
+	case FormWeb:
+		return "web"
+	default:
+		return "invalid"
+	}
+}

@@ -1,0 +1,372 @@
+package twofactor_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// OT-19: npm repeats the PUT that was answered 5xx, with the same code.
+func TestSameOperationMayBeRepeated(t *testing.T) {
+	for _, tt := range []struct {
+		wait time.Duration
+		ok   bool
+	}{{10 * time.Second, true}, {70 * time.Second, true}, {3*time.Minute - time.Microsecond, true}, {3 * time.Minute, false}} {
+		t.Run(tt.wait.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				code := k.enrol(alice).code()
+				proof, err := k.Prove(t.Context(), alice, publish(widget), code)
+				require.NoError(t, err)
+				assert.Equal(t, policy.ProofTOTP, proof)
+				time.Sleep(tt.wait)
+				proof, err = k.Prove(t.Context(), alice, publish(widget), code)
+				if tt.ok {
+					assert.NoError(t, err)
+					assert.Equal(t, policy.ProofTOTP, proof)
+				} else {
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
+					assert.Equal(t, policy.NoProof, proof)
+				}
+			})
+		})
+	}
+}
+
+// A newer code spent elsewhere does not end a retry; only the wide grant ends.
+func TestRepeatOutlivesANewerCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		code := a.code()
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		require.NoError(t, err)
+		next := a.at(time.Now().Add(30 * time.Second))
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s", next))
+		_, err = k.Prove(t.Context(), alice, publish(widget), code)
+		assert.NoError(t, err)
+		// OT-03, for another package: an older step.
+		_, err = k.Prove(t.Context(), alice, publish(plain), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+// OT-20: unpublish is two requests of one operation; another package is none of it.
+func TestTwoStepUnpublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.Strict = true })
+		code := k.enrol(alice).code()
+		use := twofactor.Use{Credential: session, Class: policy.ClassUnpublish, Package: widget}
+		for range 2 {
+			_, err := k.Prove(t.Context(), alice, use, code)
+			require.NoError(t, err)
+		}
+		use.Package = plain
+		_, err := k.Prove(t.Context(), alice, use, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+func TestRepeatsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		for range 1 + 8 {
+			_, err := k.Prove(t.Context(), alice, publish(widget), code)
+			require.NoError(t, err)
+		}
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		_, err = k.Prove(t.Context(), alice, publish(plain), code)
+		assert.NoError(t, err, "other packages have a count of their own")
+	})
+}
+
+// npm publish --workspaces --otp: one code, many packages.
+func TestWideGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		for n := range 1 + 64 {
+			_, err := k.Prove(t.Context(), alice, publish(policy.PackageName{Name: "p" + strconv.Itoa(n)}), code)
+			require.NoError(t, err, n)
+		}
+		_, err := k.Prove(t.Context(), alice, publish(plain), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+// The wide grant ends with the window of the code, from whichever end of it the
+// code was first used.
+func TestWideGrantEndsWithTheCode(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ahead time.Duration // of the step that the code is of
+		wait  time.Duration
+		ok    bool
+	}{
+		"present step, last instant":  {0, 60*time.Second - time.Microsecond, true},
+		"present step, at the end":    {0, 60 * time.Second, false},
+		"next step, last instant":     {30 * time.Second, 90*time.Second - time.Microsecond, true},
+		"next step, at the end":       {30 * time.Second, 90 * time.Second, false},
+		"present step, 29.999 s":      {0, 29999 * time.Millisecond, true},
+		"previous step, last instant": {-30 * time.Second, 30*time.Second - time.Microsecond, true},
+		"previous step, at the end":   {-30 * time.Second, 30 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				a := k.enrol(alice)
+				time.Sleep(30 * time.Second) // the previous step is not that of the enrolment
+				code := a.at(time.Now().Add(tt.ahead))
+				_, err := k.Prove(t.Context(), alice, publish(widget), code)
+				require.NoError(t, err)
+				time.Sleep(tt.wait)
+				_, err = k.Prove(t.Context(), alice, publish(plain), code)
+				if tt.ok {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
+				}
+			})
+		})
+	}
+}
+
+func TestStrictRemovesTheWideGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.Strict = true })
+		code := k.enrol(alice).code()
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		require.NoError(t, err)
+		_, err = k.Prove(t.Context(), alice, publish(plain), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		_, err = k.Prove(t.Context(), alice, publish(widget), code)
+		assert.NoError(t, err, "retries stay")
+	})
+}
+
+// OT-21: a copied token and an observed code. OT-22: another class.
+func TestGrantIsBound(t *testing.T) {
+	for name, change := range map[string]func(*twofactor.Use){
+		"another credential": func(u *twofactor.Use) { u.Credential = "token-2" },
+		"another class":      func(u *twofactor.Use) { u.Class = policy.ClassOwners },
+		"another class and package": func(u *twofactor.Use) {
+			u.Class, u.Package = policy.ClassTag, plain
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				code := k.enrol(alice).code()
+				_, err := k.Prove(t.Context(), alice, publish(widget), code)
+				require.NoError(t, err)
+				use := publish(widget)
+				change(&use)
+				_, err = k.Prove(t.Context(), alice, use, code)
+				assert.ErrorIs(t, err, twofactor.ErrWrong)
+				_, err = k.Prove(t.Context(), mallory, publish(widget), code)
+				assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+				_, err = k.Prove(t.Context(), alice, publish(widget), code)
+				assert.NoError(t, err, "the grant itself is intact")
+			})
+		})
+	}
+}
+
+// A recovery code has the grant for the same operation only.
+func TestRecoveryHasNoWideGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).recovery[0]
+		use := twofactor.Use{Credential: session, Class: policy.ClassTokenRevoke, Target: "t1"}
+		for range 2 {
+			proof, err := k.Prove(t.Context(), alice, use, code)
+			require.NoError(t, err)
+			assert.Equal(t, policy.ProofRecovery, proof)
+		}
+		use.Target = "t2"
+		_, err := k.Prove(t.Context(), alice, use, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+// npm token revoke a b: one code, two tokens.
+func TestWideGrantCoversTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		for _, target := range []string{"t1", "t2"} {
+			use := twofactor.Use{Credential: session, Class: policy.ClassTokenRevoke, Target: target}
+			_, err := k.Prove(t.Context(), alice, use, code)
+			assert.NoError(t, err, target)
+		}
+	})
+}
+
+func TestClassesThatLeaveNoGrant(t *testing.T) {
+	for _, class := range []policy.Class{policy.ClassTokenCreate, policy.ClassTwoFactor, policy.ClassProfile} {
+		t.Run(class.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				a := k.enrol(alice)
+				use := twofactor.Use{Credential: session, Class: class}
+				_, err := k.Prove(t.Context(), alice, use, a.code())
+				require.NoError(t, err)
+				_, err = k.Prove(t.Context(), alice, use, a.code())
+				assert.ErrorIs(t, err, twofactor.ErrWrong)
+				assert.NotContains(t, k.dump(), "twofactor-grant")
+			})
+		})
+	}
+}
+
+func TestLoginLeavesNoGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		require.NoError(t, k.signIn(k.Manager, alice, login, session, code))
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+// Yarn 1 sends the code of its login with the publish that follows.
+func TestCarriedCode(t *testing.T) {
+	carry := twofactor.Use{Class: policy.ClassLogin, Carry: true}
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		code := a.code()
+		require.NoError(t, k.signIn(k.Manager, alice, carry, session, code))
+
+		other := publish(widget)
+		other.Credential = "session-2"
+		_, err := k.Prove(t.Context(), alice, other, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "another session")
+		_, err = k.Prove(t.Context(), alice, twofactor.Use{Credential: session, Class: policy.ClassOwners, Package: widget}, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "another class")
+		_, err = k.Prove(t.Context(), alice, publish(widget), code)
+		require.NoError(t, err)
+		_, err = k.Prove(t.Context(), alice, publish(plain), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "one publish")
+		_, err = k.Prove(t.Context(), alice, publish(widget), code)
+		assert.NoError(t, err, "and its retry")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		require.NoError(t, k.signIn(k.Manager, alice, carry, session, code))
+		time.Sleep(3 * time.Minute)
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "for three minutes")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).recovery[0]
+		require.NoError(t, k.signIn(k.Manager, alice, carry, session, code))
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "not for a recovery code")
+	})
+}
+
+// What was granted dies with the factor that it rests on.
+func TestGrantDiesWithTheEnrolment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		code := k.enrol(alice).code()
+		_, err := k.Prove(ctx, alice, publish(widget), code)
+		require.NoError(t, err)
+		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error { return k.Disable(ctx, tx, alice) }))
+		_, err = k.Prove(ctx, alice, publish(widget), code)
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+		k.enrol(alice)
+		_, err = k.Prove(ctx, alice, publish(widget), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+// lerna publishes in parallel with one code: every request is answered, no guess
+// is counted twice and none ends the credential.
+func TestOneCodeForParallelPublishes(t *testing.T) {
+	k := newKit(t)
+	var a *app
+	synctest.Test(t, func(t *testing.T) {
+		k.t = t
+		a = k.enrol(alice)
+	})
+	k.t, a.t = t, t
+	now := func() time.Time { return time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) }
+	nodes := []*twofactor.Manager{
+		k.node(func(c *twofactor.Config) { c.Now = now }),
+		k.node(func(c *twofactor.Config) { c.Now = now }),
+	}
+	code := a.at(now())
+	errs := parallel(64, func(i int) error {
+		_, err := nodes[i%2].Prove(t.Context(), alice, publish(policy.PackageName{Name: "p" + strconv.Itoa(i)}), code)
+		return err
+	})
+	assert.Equal(t, 64, count(errs, nil), "%v", errs)
+}
+
+// Two requests of one client meet on two nodes: the one that comes second finds
+// the code spent between its own two commits, and the grant beside it.
+func TestOneCodeOnTwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		between := &pausing{Store: k.store}
+		slow := k.node(func(c *twofactor.Config) { c.Store = between })
+		between.after = func() {
+			_, err := k.Prove(t.Context(), alice, publish(widget), code)
+			assert.NoError(t, err)
+		}
+		_, err := slow.Prove(t.Context(), alice, publish(plain), code)
+		assert.NoError(t, err)
+		assert.Nil(t, between.after, "it did come between")
+	})
+}
+
+// pausing calls after once, after the next Commit.
+type pausing struct {
+	store.Store
+	after func()
+}
+
+func (p *pausing) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
+	rev, err := p.Store.Commit(ctx, ops...)
+	if f := p.after; f != nil {
+		p.after = nil
+		f()
+	}
+	return rev, err
+}
+
+// A grant is taken by exactly as many as it has uses.
+func TestRepeatsAreCountedInParallel(t *testing.T) {
+	k := newKit(t)
+	var a *app
+	synctest.Test(t, func(t *testing.T) {
+		k.t = t
+		a = k.enrol(alice)
+	})
+	k.t, a.t = t, t
+	now := func() time.Time { return time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) }
+	m := k.node(func(c *twofactor.Config) { c.Now = now })
+	code := a.at(now())
+	errs := parallel(32, func(int) error {
+		_, err := m.Prove(t.Context(), alice, publish(widget), code)
+		return err
+	})
+	assert.Equal(t, 1+8, count(errs, nil))
+	assert.Equal(t, 32-9, count(errs, twofactor.ErrWrong), "%v", errs)
+}

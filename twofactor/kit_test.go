@@ -1,0 +1,205 @@
+package twofactor_test
+
+import (
+	"context"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+const (
+	alice   policy.UserID = "u1"
+	mallory policy.UserID = "u2"
+	session               = "session-1"
+)
+
+var (
+	widget = policy.PackageName{Scope: "acme", Name: "widget"}
+	plain  = policy.PackageName{Name: "plain"}
+)
+
+// A kit is a Manager and what it was plugged into.
+type kit struct {
+	*twofactor.Manager
+	t     *testing.T
+	store *store.Memory
+
+	mu     sync.Mutex
+	events []audit.Event // guarded by mu
+}
+
+var modeKey = func(u policy.UserID) string { return "mode/" + string(u) }
+
+func newKit(t *testing.T, change ...func(*twofactor.Config)) *kit {
+	t.Helper()
+	k := &kit{t: t, store: store.NewMemory()}
+	k.Manager = k.node(change...)
+	return k
+}
+
+// node returns another Manager on the same store.
+func (k *kit) node(change ...func(*twofactor.Config)) *twofactor.Manager {
+	k.t.Helper()
+	cfg := twofactor.Config{
+		Store: k.store,
+		SetMode: func(_ context.Context, tx *store.Tx, u policy.UserID, m policy.TwoFactorMode) error {
+			tx.Put(modeKey(u), []byte{byte(m)}, time.Time{})
+			return nil
+		},
+		Record: func(_ context.Context, e audit.Event) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.events = append(k.events, e)
+		},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	m, err := twofactor.New(cfg)
+	require.NoError(k.t, err)
+	return m
+}
+
+func (k *kit) mode(u policy.UserID) policy.TwoFactorMode {
+	k.t.Helper()
+	items, err := k.store.Get(k.t.Context(), modeKey(u))
+	require.NoError(k.t, err)
+	if !items[0].Exists() {
+		return policy.TwoFactorUnknown
+	}
+	return policy.TwoFactorMode(items[0].Value[0])
+}
+
+// last returns the last event.
+func (k *kit) last() audit.Event {
+	k.t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	require.NotEmpty(k.t, k.events)
+	return k.events[len(k.events)-1]
+}
+
+// An app is a person's authenticator app and recovery codes.
+type app struct {
+	t        *testing.T
+	secret   string
+	recovery []credential.Secret
+}
+
+// enrol gives user a second factor. The code of the present step is used by that,
+// so time moves on to the next one.
+func (k *kit) enrol(user policy.UserID) *app {
+	k.t.Helper()
+	uri, err := k.Enrol(k.t.Context(), user, string(user), policy.AuthAndWrites)
+	require.NoError(k.t, err)
+	a := &app{t: k.t, secret: secretIn(k.t, uri)}
+	a.recovery, err = k.Confirm(k.t.Context(), user, a.code())
+	require.NoError(k.t, err)
+	time.Sleep(30 * time.Second)
+	return a
+}
+
+func secretIn(t *testing.T, uri credential.Secret) string {
+	t.Helper()
+	u, err := url.Parse(uri.Reveal())
+	require.NoError(t, err)
+	return u.Query().Get("secret")
+}
+
+// code is what the app shows now.
+func (a *app) code() credential.Secret { return a.at(time.Now()) }
+
+func (a *app) at(now time.Time) credential.Secret {
+	a.t.Helper()
+	c, err := totp.GenerateCode(a.secret, now)
+	require.NoError(a.t, err)
+	return credential.NewSecret(c)
+}
+
+// wrong returns a code that is none of those around now, another one for each n.
+func (a *app) wrong(n int) credential.Secret {
+	a.t.Helper()
+	for i := n * 10; ; i++ {
+		c := credential.NewSecret(sixDigits(i % 1000000))
+		near := false
+		for step := -2; step <= 2; step++ {
+			near = near || c.Equal(a.at(time.Now().Add(time.Duration(step)*30*time.Second)))
+		}
+		if !near {
+			return c
+		}
+	}
+}
+
+func sixDigits(n int) string {
+	b := []byte("000000")
+	for i := 5; i >= 0; i, n = i-1, n/10 {
+		b[i] += byte(n % 10)
+	}
+	return string(b)
+}
+
+func publish(pkg policy.PackageName) twofactor.Use {
+	return twofactor.Use{Credential: session, Class: policy.ClassPublish, Package: pkg}
+}
+
+var login = twofactor.Use{Class: policy.ClassLogin}
+
+// signIn spends value in a commit that stands for opening the session id.
+func (k *kit) signIn(m *twofactor.Manager, user policy.UserID, use twofactor.Use, id string, value credential.Secret) error {
+	ctx := k.t.Context()
+	a, err := m.Begin(ctx, user, use, value)
+	if err != nil {
+		return err
+	}
+	err = store.Transact(ctx, k.store, func(tx *store.Tx) error {
+		if err := a.Spend(ctx, tx, id); err != nil {
+			return err
+		}
+		tx.Create("opened/"+id, nil, time.Time{})
+		return nil
+	})
+	a.Report(ctx, err)
+	return err
+}
+
+// dump returns everything the store holds.
+func (k *kit) dump() string {
+	k.t.Helper()
+	var all string
+	for after := ""; ; {
+		items, err := k.store.List(k.t.Context(), "", after, 100)
+		require.NoError(k.t, err)
+		if len(items) == 0 {
+			return all
+		}
+		for _, it := range items {
+			all += it.Key + "=" + string(it.Value) + "\n"
+			after = it.Key
+		}
+	}
+}
+
+func upper(s string) string { return strings.ToUpper(s) }
+
+// replaceKey returns a factor's record with another TOTP key.
+func replaceKey(t *testing.T, record []byte, key string) []byte {
+	t.Helper()
+	field := regexp.MustCompile(`"key":"[^"]*"|"key":null`)
+	require.Regexp(t, field, string(record))
+	return field.ReplaceAll(record, []byte(`"key":`+key))
+}
+
+func secretOf(s string) credential.Secret { return credential.NewSecret(s) }

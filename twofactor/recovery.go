@@ -1,0 +1,48 @@
+package twofactor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"slices"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/store"
+)
+
+const (
+	recoveryCodes = 5
+	recoverySize  = 32 // bytes, written in hex: npm's prompt takes 64 hex digits or a number
+)
+
+func newRecoveryCodes() (codes []credential.Secret, digests []credential.Digest) {
+	for range recoveryCodes {
+		var b [recoverySize]byte
+		rand.Read(b[:])
+		c := credential.NewSecret(hex.EncodeToString(b[:]))
+		codes, digests = append(codes, c), append(digests, credential.Sum(c))
+	}
+	return codes, digests
+}
+
+// spendRecovery removes a recovery code from f: the commit that does so is the
+// only one in which the code works.
+func spendRecovery(ctx context.Context, tx *store.Tx, f *factor, code credential.Secret) error {
+	d := credential.Sum(code)
+	at := -1
+	for i, r := range f.Recovery {
+		if subtle.ConstantTimeCompare(r[:], d[:]) == 1 {
+			at = i
+		}
+	}
+	if at < 0 {
+		// A spent code and one that never was look the same: nothing is kept of it.
+		return wrong(reasonWrong)
+	}
+	_, err := factors.Update(ctx, tx, string(f.User), func(f *factor) error {
+		f.Recovery = slices.Delete(f.Recovery, at, at+1)
+		return nil
+	})
+	return err
+}

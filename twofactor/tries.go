@@ -1,0 +1,166 @@
+package twofactor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// triesKept is how long after the last attempt of a credential its attempts are
+// forgotten. What they count for, the account's failures, is not.
+const triesKept = 15 * time.Minute
+
+// failures counts the attempts at each factor of a user since its last success.
+// It is apart from the factor so that counting does not conflict with spending.
+type failures struct {
+	User     policy.UserID `json:"user"`
+	TOTP     int           `json:"totp"`
+	Recovery int           `json:"recovery"`
+}
+
+var failed = store.NewTable("twofactor-failures", 1, func(f *failures) string { return string(f.User) })
+
+// of returns the counter of a form; nil for those that only an approved challenge
+// makes, which are too long to guess and expire in minutes.
+func (f *failures) of(form Form) *int {
+	switch form {
+	case FormTOTP:
+		return &f.TOTP
+	case FormRecovery:
+		return &f.Recovery
+	default:
+		return nil
+	}
+}
+
+// tries are the values that one credential presented since its last success.
+type tries struct {
+	ID      string    `json:"id"`
+	Marks   []mark    `json:"marks"`
+	Expires time.Time `json:"expires"`
+}
+
+// A mark stands for a value that was presented. With a TOTP code it names the
+// step too, since the same code is a new guess half a minute later.
+type mark struct {
+	Form Form   `json:"form"`
+	ID   string `json:"id"`
+}
+
+var tried = store.NewTable("twofactor-tries", 1, func(t *tries) string { return t.ID }).
+	Expiring(func(t *tries) time.Time { return t.Expires })
+
+func (a *Attempt) triesID() string { return joined(string(a.user), a.use.Credential) }
+
+func (a *Attempt) mark() mark {
+	parts := []string{a.triesID(), a.value.Reveal()}
+	if a.form == FormTOTP {
+		parts = append(parts, strconv.FormatInt(stepOf(a.at), 10))
+	}
+	return mark{a.form, joined(parts...)}
+}
+
+// read fetches in one request what an attempt reads record by record.
+func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
+	user := string(a.user)
+	if _, err := tx.Get(ctx, factors.Key(user), failed.Key(user), tried.Key(a.triesID())); err != nil {
+		return fmt.Errorf("twofactor: attempt: %w", err)
+	}
+	return nil
+}
+
+// reserve counts the attempt in a commit of its own, before anything is verified.
+// What is counted is taken back by a success only, and never by an error.
+func (a *Attempt) reserve(ctx context.Context) error {
+	id, mk := a.triesID(), a.mark()
+	return store.Transact(ctx, a.m.store, func(tx *store.Tx) error {
+		if err := a.read(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := factorOf(ctx, tx, a.user); err != nil {
+			return err
+		}
+		f, err := found(failed.Get(ctx, tx, string(a.user)))
+		if err != nil {
+			return fmt.Errorf("twofactor: failures: %w", err)
+		}
+		if f == nil {
+			f = &failures{User: a.user}
+		}
+		n := f.of(a.form)
+		if n != nil && *n >= a.m.hard {
+			return ErrLocked
+		}
+		t, err := found(tried.Get(ctx, tx, id))
+		if err != nil {
+			return fmt.Errorf("twofactor: tries: %w", err)
+		}
+		if t == nil || !a.at.Before(t.Expires) {
+			t = &tries{ID: id}
+		}
+		if slices.Contains(t.Marks, mk) {
+			return nil // it says nothing that the first time did not
+		}
+		if len(t.Marks) >= a.m.soft {
+			return ErrTooMany
+		}
+		t.Marks = append(t.Marks, mk)
+		t.Expires = a.at.Add(triesKept)
+		if err := put(ctx, tx, tried, t.ID, t); err != nil {
+			return fmt.Errorf("twofactor: tries: %w", err)
+		}
+		if n == nil {
+			return nil
+		}
+		*n++
+		if err := put(ctx, tx, failed, string(a.user), f); err != nil {
+			return fmt.Errorf("twofactor: failures: %w", err)
+		}
+		return nil
+	})
+}
+
+// succeeded forgets the attempts at the factor that was used, and no other: who
+// can answer one must not gain guesses at the other.
+func (a *Attempt) succeeded(ctx context.Context, tx *store.Tx) error {
+	t, err := found(tried.Get(ctx, tx, a.triesID()))
+	if err != nil {
+		return fmt.Errorf("twofactor: tries: %w", err)
+	}
+	if t != nil {
+		t.Marks = slices.DeleteFunc(t.Marks, func(mk mark) bool { return mk.Form == a.form })
+		if err := put(ctx, tx, tried, t.ID, t); err != nil {
+			return fmt.Errorf("twofactor: tries: %w", err)
+		}
+	}
+	f, err := found(failed.Get(ctx, tx, string(a.user)))
+	if err != nil {
+		return fmt.Errorf("twofactor: failures: %w", err)
+	}
+	if f == nil {
+		return nil
+	}
+	n := f.of(a.form)
+	if n == nil || *n == 0 {
+		return nil
+	}
+	*n = 0
+	if err := put(ctx, tx, failed, string(a.user), f); err != nil {
+		return fmt.Errorf("twofactor: failures: %w", err)
+	}
+	return nil
+}
+
+// put writes v, whether or not there was one before.
+func put[T any](ctx context.Context, tx *store.Tx, t *store.Table[T], id string, v *T) error {
+	_, err := t.Upsert(ctx, tx, id, func(old *T, _ bool) error {
+		*old = *v
+		return nil
+	})
+	return err
+}

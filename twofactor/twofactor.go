@@ -1,0 +1,272 @@
+// Package twofactor keeps the second factors of accounts and decides whether
+// what a client presented as one is one.
+//
+// A guard that needs a proof asks [Manager.Prove] with the value of the npm-otp
+// header and what it is to be used for:
+//
+//	proof, err := factors.Prove(ctx, user, twofactor.Use{
+//		Credential: sessionID, Class: policy.ClassPublish, Package: pkg,
+//	}, value)
+//
+// Where the proof and what it opens must stand or fall together (a sign-in, a
+// new token) the caller owns the commit: [Manager.Begin] reserves an attempt, and
+// [Attempt.Spend] takes part in the caller's [store.Transact].
+//
+// # What may be presented
+//
+// Every kind of proof arrives in one header and has a grammar of its own, see
+// [Form]. A value is tried as the one kind that it looks like and never as
+// another. One that looks like none is refused before anything is read.
+//
+// # Used once, presented again
+//
+// A code works once (RFC 6238 section 5.2): the highest step that was accepted
+// only grows. Clients however send one code several times: npm repeats a PUT that
+// was answered 5xx after 10 and after 60 seconds, unpublishes in two requests, and
+// publishes a whole workspace with one --otp. So a spent proof leaves a grant,
+// which is used only by presenting the same value with the same credential:
+//
+//   - for the same class, package and target for three minutes, eight times;
+//   - for another package or target of the same class until the code's own window
+//     ends, 64 times, if it was a typed TOTP code and no newer one was accepted
+//     since. [Config.Strict] removes this one;
+//   - a code typed into a legacy login may be presented once more by the session
+//     that it opened, to publish one package ([Use.Carry]).
+//
+// Creating a token, changing the second factor and changing the profile or
+// password leave no grant: no client repeats those requests.
+//
+// # Guessing
+//
+// An attempt is counted, in a commit of its own, before the value is looked at.
+// [Config.SoftLimit] attempts of one credential without a success end that
+// credential ([ErrTooMany]), [Config.HardLimit] of one account and factor lock
+// the factor ([ErrLocked]), TOTP and recovery codes each for itself. One value
+// counts once within a step of 30 seconds, however often it is presented: it says
+// no more the second time, and a client that sends one code with twenty parallel
+// requests guesses nothing. The caller must verify the primary credential first:
+// an attempt counts against the account, so who cannot sign in must not reach it.
+//
+// # Secrets
+//
+// Of recovery codes, page and poll IDs and proofs only SHA-256 digests are
+// stored. A TOTP key cannot be stored so: it stands in its record, and the store
+// should be sealed (see [store.Seal]).
+//
+// A clock that runs ahead accepts steps of the future; when it is set right again
+// the codes in between are refused until the clock catches up. Disabling the
+// factor is the way out.
+package twofactor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// Errors of this package. Every other error means that something broke, and is a
+// refusal too.
+var (
+	// ErrWrong is returned for every value that does not prove anything here and
+	// now: a wrong, replayed, expired or malformed one, one of an older step, one
+	// that belongs to another account, credential or operation.
+	ErrWrong = errors.New("twofactor: wrong code")
+	// ErrLocked means that the factor was tried in vain too often. It stays locked
+	// until it is disabled.
+	ErrLocked = errors.New("twofactor: factor is locked")
+	// ErrTooMany means that the credential presented too many wrong values. The
+	// caller must end the credential; for a sign-in, which has none, it passes
+	// after fifteen minutes without an attempt.
+	ErrTooMany = errors.New("twofactor: too many wrong codes")
+	// ErrNoFactor means that the account has no second factor, or that there is
+	// no enrolment to confirm.
+	ErrNoFactor = errors.New("twofactor: no second factor")
+	// ErrEnrolled means that the account has a second factor already.
+	ErrEnrolled = errors.New("twofactor: already enrolled")
+	// ErrNoChallenge is returned for a page ID that is unknown, expired or answered.
+	ErrNoChallenge = errors.New("twofactor: no such challenge")
+)
+
+// Limits of Config.
+const (
+	defaultSoftLimit = 5
+	maxHardLimit     = 100
+)
+
+// Config configures a [Manager].
+type Config struct {
+	// Store keeps factors, attempts, grants and challenges. Required. It holds
+	// TOTP keys, so it should be sealed.
+	Store store.Store
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+
+	// Issuer names the registry in people's authenticator apps. Empty means "npm".
+	Issuer string
+
+	// Strict removes the grant that lets a typed code be presented again for
+	// another package, as a strict reading of NIST SP 800-63B section 3.1.4.2 asks
+	// for. Publishing a workspace with one --otp fails from its second package on.
+	Strict bool
+
+	// SoftLimit is how many values one credential may present without a success.
+	// Zero means 5. It must not exceed HardLimit.
+	SoftLimit int
+
+	// HardLimit is how many values may be tried against one factor of an account
+	// without a success, by all credentials together. Zero means 100, which is
+	// also the most: NIST SP 800-63B section 3.2.2.
+	HardLimit int
+
+	// SetMode keeps for what the account's factor is asked. It is called inside
+	// the commit that activates or removes the factor and must write only through
+	// tx. Required.
+	SetMode func(ctx context.Context, tx *store.Tx, user policy.UserID, mode policy.TwoFactorMode) error
+
+	// Record receives events, after what they tell of is durable. Nil discards them.
+	Record func(ctx context.Context, e audit.Event)
+}
+
+// A Manager keeps second factors. It is safe for concurrent use, by several
+// processes on one store too.
+type Manager struct {
+	store   store.Store
+	clock   func() time.Time
+	issuer  string
+	strict  bool
+	soft    int
+	hard    int
+	setMode func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error
+	record  func(context.Context, audit.Event)
+	lanes   lanes
+}
+
+// New returns a Manager, or an error naming the field of cfg that is wrong.
+func New(cfg Config) (*Manager, error) {
+	m := &Manager{
+		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, strict: cfg.Strict,
+		soft: cfg.SoftLimit, hard: cfg.HardLimit, setMode: cfg.SetMode, record: cfg.Record,
+	}
+	if m.clock == nil {
+		m.clock = time.Now
+	}
+	if m.issuer == "" {
+		m.issuer = "npm"
+	}
+	if m.soft == 0 {
+		m.soft = defaultSoftLimit
+	}
+	if m.hard == 0 {
+		m.hard = maxHardLimit
+	}
+	if m.record == nil {
+		m.record = func(context.Context, audit.Event) {}
+	}
+	switch {
+	case m.store == nil:
+		return nil, errors.New("twofactor: Config.Store is required")
+	case m.setMode == nil:
+		return nil, errors.New("twofactor: Config.SetMode is required")
+	case m.hard < 0 || m.hard > maxHardLimit:
+		return nil, fmt.Errorf("twofactor: Config.HardLimit %d is outside of 1 to %d", m.hard, maxHardLimit)
+	case m.soft < 0 || m.soft > m.hard:
+		return nil, fmt.Errorf("twofactor: Config.SoftLimit %d is outside of 1 to HardLimit, %d", m.soft, m.hard)
+	}
+	return m, nil
+}
+
+// now is the time as records keep it: cut to microseconds, which every backend
+// can hold, so that an instant reads back as it was written.
+func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }
+
+// A Use is what a proof is to be used for. A proof is bound to all of it but Carry.
+type Use struct {
+	// Credential is the public ID of the credential that presents the value.
+	// Empty for a sign-in, and only there.
+	Credential string
+
+	// Class is what kind of operation it is. Required.
+	Class policy.Class
+
+	// Package is the package that the operation is about, if it is about one.
+	Package policy.PackageName
+
+	// Target is what else tells two operations of a class apart: a token's key, an
+	// org and its team. Requests that one proof has to serve together, as the two
+	// of npm unpublish, must have the same.
+	Target string
+
+	// Carry lets the session that a sign-in opens present the same TOTP code once
+	// more, to publish one package within three minutes. Yarn 1 does so after a
+	// login on the legacy endpoint. Only with ClassLogin, and never for a code
+	// typed into a page.
+	Carry bool
+}
+
+// errUse is returned for a Use that no operation has: a mistake of the caller.
+var errUse = errors.New("twofactor: a use needs a class, and a credential unless it is a login")
+
+func (u Use) check() error {
+	login := u.Class == policy.ClassLogin
+	if u.Class == policy.ClassNone || login != (u.Credential == "") || u.Carry && !login {
+		return errUse
+	}
+	return nil
+}
+
+// same reports whether v is the same operation on the same thing by the same
+// credential.
+func (u Use) same(v Use) bool {
+	u.Carry, v.Carry = false, false
+	return u == v
+}
+
+// A refusal is ErrWrong together with what was wrong about it, which goes into
+// the event and never to the client.
+type refusal struct {
+	reason string
+	owner  policy.UserID // whose it is, with reasonForeign
+}
+
+func (*refusal) Error() string { return ErrWrong.Error() }
+func (*refusal) Unwrap() error { return ErrWrong }
+
+func wrong(reason string) error { return &refusal{reason: reason} }
+
+// The reasons of refusals.
+const (
+	reasonForm     = "malformed"
+	reasonWrong    = "wrong"
+	reasonReplayed = "replayed"
+	reasonExpired  = "expired"
+	reasonForeign  = "foreign"
+)
+
+// joined returns a name for parts in hex that no other list of parts has.
+func joined(parts ...string) string {
+	h := sha256.New()
+	var size [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(size[:], uint64(len(p)))
+		h.Write(size[:])
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// found tells an absent record from a failed read: it returns nil for the first.
+func found[T any](v *T, err error) (*T, error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return v, err
+}
