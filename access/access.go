@@ -1,0 +1,91 @@
+// Package access keeps what the maintainers of a package decided about it: npm's
+// "publishing access", which says what has to be shown to publish.
+//
+//	m, err := access.New(access.Config{Store: st})
+//	…
+//	settings, err := m.Get(ctx, st, id)
+//
+// Settings belong to a package's immutable ID and not to its name, so that a
+// package which is deleted and created anew begins with the default: a second
+// factor, or a token that bypasses it. That default is the zero value of
+// [policy.Settings]; nothing is stored for it until somebody decides.
+//
+// # Concurrency
+//
+// A Manager is safe for concurrent use, also by several processes on one store.
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// Config configures a [Manager].
+type Config struct {
+	// Store keeps the settings. Required.
+	Store store.Store
+}
+
+// A Manager keeps the settings of packages. Make one with [New].
+type Manager struct{ store store.Store }
+
+// record is a package's settings as they are stored.
+type record struct {
+	ID      policy.PackageID   `json:"id"`
+	Publish policy.PublishMode `json:"publish"`
+}
+
+var settings = store.NewTable("access", 1, func(r *record) string { return string(r.ID) })
+
+var errNoID = errors.New("access: a package needs an ID to have settings")
+
+// New returns a Manager, or an error naming the field of cfg that is wrong.
+func New(cfg Config) (*Manager, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("access: Config.Store is required")
+	}
+	return &Manager{cfg.Store}, nil
+}
+
+// SettingsKey is the key of a package's settings, for those that cache them.
+func SettingsKey(id policy.PackageID) string { return settings.Key(string(id)) }
+
+// PackageOf returns the package whose settings a key holds; false for any other key.
+func PackageOf(key string) (policy.PackageID, bool) {
+	id, ok := settings.ID(key)
+	return policy.PackageID(id), ok
+}
+
+// Get returns the settings of a package, the default where nobody has decided.
+func (m *Manager) Get(ctx context.Context, r store.Reader, id policy.PackageID) (policy.Settings, error) {
+	if id == "" {
+		return policy.Settings{}, errNoID
+	}
+	rec, err := settings.Get(ctx, r, string(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return policy.Settings{}, nil
+	}
+	if err != nil {
+		return policy.Settings{}, fmt.Errorf("access: %w", err)
+	}
+	return policy.Settings{Publish: rec.Publish}, nil
+}
+
+// Set changes the settings of a package in the caller's commit.
+func (m *Manager) Set(ctx context.Context, tx *store.Tx, id policy.PackageID, s policy.Settings) error {
+	if id == "" {
+		return errNoID
+	}
+	_, err := settings.Upsert(ctx, tx, string(id), func(r *record, _ bool) error {
+		*r = record{ID: id, Publish: s.Publish}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("access: %w", err)
+	}
+	return nil
+}

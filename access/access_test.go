@@ -1,0 +1,75 @@
+package access_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/access"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+func set(ctx context.Context, st store.Store, m *access.Manager, id policy.PackageID, s policy.Settings) error {
+	return store.Transact(ctx, st, func(tx *store.Tx) error { return m.Set(ctx, tx, id, s) })
+}
+
+func Example() {
+	ctx, st := context.Background(), store.NewMemory()
+	m, err := access.New(access.Config{Store: st})
+	if err != nil {
+		panic(err)
+	}
+	if err := set(ctx, st, m, "42", policy.Settings{Publish: policy.FactorOnly}); err != nil {
+		panic(err)
+	}
+	s, err := m.Get(ctx, st, "42")
+	fmt.Println(s.Publish == policy.FactorOnly, err)
+	// Output: true <nil>
+}
+
+func TestSettings(t *testing.T) {
+	st := store.NewMemory()
+	m, err := access.New(access.Config{Store: st})
+	require.NoError(t, err)
+	s, err := m.Get(t.Context(), st, "a/b")
+	require.NoError(t, err)
+	assert.Equal(t, policy.FactorOrBypass, s.Publish, "npm's default, of a package that nobody decided about")
+	require.NoError(t, set(t.Context(), st, m, "a/b", policy.Settings{Publish: policy.FactorOnly}))
+	s, err = m.Get(t.Context(), st, "a/b")
+	require.NoError(t, err)
+	assert.Equal(t, policy.FactorOnly, s.Publish)
+	other, err := m.Get(t.Context(), st, "a")
+	require.NoError(t, err)
+	assert.Equal(t, policy.FactorOrBypass, other.Publish, "another ID is another package")
+	require.NoError(t, set(t.Context(), st, m, "a/b", policy.Settings{}))
+	s, err = m.Get(t.Context(), st, "a/b")
+	require.NoError(t, err)
+	assert.Equal(t, policy.FactorOrBypass, s.Publish)
+	id, ok := access.PackageOf(access.SettingsKey("a/b"))
+	assert.True(t, ok)
+	assert.EqualValues(t, "a/b", id)
+	_, ok = access.PackageOf("token/x")
+	assert.False(t, ok)
+}
+
+// What cannot be read is an error and not the default.
+func TestUnreadableSettings(t *testing.T) {
+	st := store.NewMemory()
+	m, err := access.New(access.Config{Store: st})
+	require.NoError(t, err)
+	_, err = m.Get(t.Context(), st, "")
+	assert.Error(t, err)
+	assert.Error(t, set(t.Context(), st, m, "", policy.Settings{}))
+	_, err = access.New(access.Config{})
+	assert.Error(t, err)
+	for _, value := range []string{`{"v":2,"d":{}}`, `{"v":1,"d":{"id":"1","publish":"none"}}`, `{"v":1,"d":{"id":"1","publish":"factor","more":1}}`, ``, `{}`} {
+		_, err := st.Commit(t.Context(), store.Op{Key: access.SettingsKey("1"), At: store.Any, Action: store.Put, Value: []byte(value)})
+		require.NoError(t, err)
+		_, err = m.Get(t.Context(), st, "1")
+		assert.Error(t, err, value)
+	}
+}
