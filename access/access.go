@@ -35,8 +35,10 @@ type Manager struct{ store store.Store }
 
 // record is a package's settings as they are stored.
 type record struct {
-	ID      policy.PackageID   `json:"id"`
-	Publish policy.PublishMode `json:"publish"`
+	ID policy.PackageID `json:"id"`
+	// A pointer, because the zero mode is the laxer one: a record that does not
+	// say which must not be read as if it did.
+	Publish *policy.PublishMode `json:"publish"`
 }
 
 var settings = store.NewTable("access", 1, func(r *record) string { return string(r.ID) })
@@ -72,7 +74,10 @@ func (m *Manager) Get(ctx context.Context, r store.Reader, id policy.PackageID) 
 	if err != nil {
 		return policy.Settings{}, fmt.Errorf("access: %w", err)
 	}
-	return policy.Settings{Publish: rec.Publish}, nil
+	if rec.Publish == nil {
+		return policy.Settings{}, errors.New("access: the stored record names no mode")
+	}
+	return policy.Settings{Publish: *rec.Publish}, nil
 }
 
 // Set changes the settings of a package in the caller's commit.
@@ -81,7 +86,7 @@ func (m *Manager) Set(ctx context.Context, tx *store.Tx, id policy.PackageID, s 
 		return errNoID
 	}
 	_, err := settings.Upsert(ctx, tx, string(id), func(r *record, _ bool) error {
-		*r = record{ID: id, Publish: s.Publish}
+		*r = record{ID: id, Publish: &s.Publish}
 		return nil
 	})
 	if err != nil {
