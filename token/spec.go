@@ -1,0 +1,224 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A Spec describes the token that a user asks for.
+type Spec struct {
+	User policy.UserID // required
+
+	// Name and Description are for people. A name has at most [MaxName]
+	// printable characters, a description [MaxDescription]. Both may be empty: npm asks for a name, but
+	// its clients up to 11.6 and its bare token create send none.
+	Name, Description string
+
+	// Grants say what the token reaches: at least one, each with a permission
+	// other than none, and no target twice.
+	Grants []policy.Grant
+
+	// Bypass lets the token stand in for a second factor where a package allows
+	// that. It needs a grant to write packages.
+	Bypass bool
+
+	// CIDRs are the networks that the token may be used from; none means
+	// anywhere. Each is written with its first address: 10.0.0.0/8 and not
+	// 10.0.0.1/8. An IPv4 network is never written as IPv6.
+	CIDRs []netip.Prefix
+
+	// Days or Until end the token; with neither it lives for the default. Days are
+	// whole days of 24 hours, at least Limits.MinTokenTTL; 0 is not given, so that
+	// who reads a request must refuse a 0 in it. Until is any time to come, and is
+	// cut to microseconds. A token that may write lives Limits.MaxWriteTokenTTL at
+	// most, any other [MaxLife].
+	Days  int
+	Until time.Time
+
+	// CreatedBy is the public ID of the credential that asked for the token.
+	CreatedBy string
+}
+
+// A SpecError says which part of a [Spec] is not allowed, and why. Its text is for
+// the person who asked.
+type SpecError struct {
+	Field   string // of npm's request: name, description, permissions, bypass_2fa, cidr_whitelist, expires
+	Problem string
+}
+
+// Error returns the field and the problem, without the name of this package.
+func (e *SpecError) Error() string { return e.Field + " " + e.Problem }
+
+func wrong(field, format string, args ...any) error {
+	return &SpecError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// Validate returns the error with which Create would refuse spec for what it is,
+// usually a [*SpecError], before anyone spends a password or a second factor on it.
+func (m *Manager) Validate(spec Spec) error {
+	_, err := m.check(spec, m.now())
+	return err
+}
+
+// check returns when the token ends, or why there can be no such token.
+func (m *Manager) check(s Spec, now time.Time) (time.Time, error) {
+	if s.User == "" {
+		return time.Time{}, errors.New("token: Spec.User is missing")
+	}
+	if !printable(s.Name, MaxName) {
+		return time.Time{}, wrong("name", "must have at most %d printable characters", MaxName)
+	}
+	if !printable(s.Description, MaxDescription) {
+		return time.Time{}, wrong("description", "must have at most %d printable characters", MaxDescription)
+	}
+	if err := m.checkGrants(s.Grants); err != nil {
+		return time.Time{}, err
+	}
+	if s.Bypass && !slices.ContainsFunc(s.Grants, writesPackages) {
+		return time.Time{}, wrong("bypass_2fa", "needs permission to write packages")
+	}
+	if err := checkCIDRs(s.CIDRs); err != nil {
+		return time.Time{}, err
+	}
+	return m.until(s, now)
+}
+
+// printable reports whether s has at most limit code points, all of which leave a
+// mark on a line: no control characters, which could forge lines of a log or
+// headers, and no invisible ones, which could make two names look alike.
+func printable(s string, limit int) bool {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > limit {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Manager) checkGrants(grants []policy.Grant) error {
+	if len(grants) == 0 {
+		return wrong("permissions", "must name at least one package, scope or organization")
+	}
+	if len(grants) > m.limits.Targets+m.limits.Orgs+1 { // before looking at each
+		return wrong("permissions", "name more than %d packages and scopes or %d organizations", m.limits.Targets, m.limits.Orgs)
+	}
+	seen := make(map[policy.Grant]bool, len(grants))
+	targets, orgs := 0, 0
+	for _, g := range grants {
+		if err := g.Validate(); err != nil {
+			return wrong("permissions", "are not valid: %v", err)
+		}
+		// Were it stored, it would look like a restriction of a wider grant, and be
+		// none: each grant is judged alone.
+		if g.Permission == policy.NoAccess {
+			return wrong("permissions", "must be at least read-only")
+		}
+		g.Permission = policy.NoAccess
+		if seen[g] {
+			return wrong("permissions", "name a target twice")
+		}
+		seen[g] = true
+		switch g.Target {
+		case policy.OnePackage, policy.OneScope:
+			targets++
+		case policy.OneOrg:
+			orgs++
+		}
+	}
+	if targets > m.limits.Targets {
+		return wrong("permissions", "name more than %d packages and scopes", m.limits.Targets)
+	}
+	if orgs > m.limits.Orgs {
+		return wrong("permissions", "name more than %d organizations", m.limits.Orgs)
+	}
+	return nil
+}
+
+// writes reports whether g can do more than read. One such grant makes a token that
+// writes, with the shorter life.
+func writes(g policy.Grant) bool {
+	return g.Permission != policy.ReadOnly && g.Permission != policy.NoAccess
+}
+
+func writesPackages(g policy.Grant) bool { return writes(g) && g.Target != policy.OneOrg }
+
+func checkCIDRs(cidrs []netip.Prefix) error {
+	if len(cidrs) > MaxCIDRs {
+		return wrong("cidr_whitelist", "has more than %d ranges", MaxCIDRs)
+	}
+	for _, p := range cidrs {
+		switch {
+		case !p.IsValid():
+			return wrong("cidr_whitelist", "has a range that is no CIDR")
+		case p.Addr().Is4In6():
+			// Clients' addresses are compared unmapped: it would never match.
+			return wrong("cidr_whitelist", "has an IPv4 range written as IPv6")
+		case p != p.Masked():
+			return wrong("cidr_whitelist", "has a range that does not begin with its first address; %v would", p.Masked())
+		}
+	}
+	return nil
+}
+
+// ParseCIDRs reads ranges such as 10.0.0.0/8 and 2001:db8::/32 from a request. A
+// text that is none is a [*SpecError]; [Manager.Create] checks the rest.
+func ParseCIDRs(texts []string) ([]netip.Prefix, error) {
+	var cidrs []netip.Prefix
+	for _, text := range texts {
+		// Not net.ParseCIDR, which takes 10.0.0.0/08 and turns ::ffff:10.0.0.0/104
+		// into IPv4.
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, wrong("cidr_whitelist", "has a range that is no CIDR")
+		}
+		cidrs = append(cidrs, p)
+	}
+	return cidrs, nil
+}
+
+// end returns the first instant at which the token is dead.
+func (m *Manager) until(s Spec, now time.Time) (time.Time, error) {
+	what, longest, life := "only reads", MaxLife, m.limits.ReadTokenTTL
+	if slices.ContainsFunc(s.Grants, writes) {
+		what, longest, life = "may write", m.limits.MaxWriteTokenTTL, m.limits.WriteTokenTTL
+	}
+	until := now.Add(life)
+	switch {
+	case s.Days != 0 && !s.Until.IsZero():
+		return time.Time{}, wrong("expires", "must be days or a date, not both")
+	case s.Days < 0, s.Days != 0 && s.Days < days(m.limits.MinTokenTTL+Day-1):
+		return time.Time{}, wrong("expires", "must be at least %d day(s)", days(m.limits.MinTokenTTL+Day-1))
+	case s.Days != 0:
+		// Compared in days: the product of the two could overflow.
+		if s.Days > days(longest) {
+			return time.Time{}, tooLong(what, longest)
+		}
+		until = now.Add(time.Duration(s.Days) * Day)
+	case !s.Until.IsZero():
+		until = s.Until.UTC().Truncate(time.Microsecond)
+		if !until.After(now) {
+			return time.Time{}, wrong("expires", "must be in the future")
+		}
+		if until.After(now.Add(longest)) {
+			return time.Time{}, tooLong(what, longest)
+		}
+	}
+	return until, nil
+}
+
+func tooLong(what string, longest time.Duration) error {
+	return wrong("expires", "is too far away: a token that %s lives %d days at most", what, days(longest))
+}
+
+// days returns how many whole days fit d.
+func days(d time.Duration) int { return int(d / Day) }

@@ -1,0 +1,295 @@
+package token_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+)
+
+var (
+	widget   = policy.PackageName{Scope: "acme", Name: "widget"}
+	readAll  = []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}
+	writeOne = []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite}}
+)
+
+func manager(t *testing.T, s store.Store) *token.Manager {
+	t.Helper()
+	m, err := token.New(token.Config{Store: s})
+	require.NoError(t, err)
+	return m
+}
+
+func create(t *testing.T, m *token.Manager, spec token.Spec) (credential.Secret, token.Token) {
+	t.Helper()
+	if spec.User == "" {
+		spec.User = "alice"
+	}
+	if spec.Grants == nil {
+		spec.Grants = readAll
+	}
+	secret, tok, err := m.Create(t.Context(), spec, nil)
+	require.NoError(t, err)
+	return secret, tok
+}
+
+func item(t *testing.T, s store.Store, key string) store.Item {
+	t.Helper()
+	items, err := s.Get(t.Context(), key)
+	require.NoError(t, err)
+	return items[0]
+}
+
+func TestCreate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.NewMemory()
+		m := manager(t, s)
+		time.Sleep(1234567 * time.Nanosecond) // a time that is no whole microsecond
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		spec := token.Spec{
+			User: "alice", Name: "ci – nightly", Description: "reads, mostly",
+			Grants: append([]policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}}, writeOne...),
+			Bypass: true,
+			CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
+			Days:   3, CreatedBy: "session-1",
+		}
+		secret, tok, err := m.Create(t.Context(), spec, nil)
+		require.NoError(t, err)
+		d, ok := credential.Parse(secret.Reveal())
+		require.True(t, ok)
+		assert.Equal(t, token.Token{
+			ID: tok.ID, Digest: d, Hint: secret.Reveal()[:8], User: "alice", Name: "ci – nightly", Description: "reads, mostly",
+			Grants: spec.Grants, Bypass: true, CIDRs: spec.CIDRs, Created: now, Expires: now.Add(72 * time.Hour), CreatedBy: "session-1",
+		}, tok)
+		assert.NotEmpty(t, tok.ID)
+		assert.NotContains(t, secret.Reveal(), tok.ID)
+		assert.False(t, tok.ReadOnly())
+
+		got, err := token.Open(item(t, s, token.Key(d)))
+		require.NoError(t, err)
+		assert.Equal(t, &policy.Credential{
+			ID: tok.ID, Kind: policy.KindToken, User: "alice", Grants: spec.Grants, Bypass: true, CIDRs: spec.CIDRs, Created: now, Expires: tok.Expires,
+		}, got, "every restriction comes back: TK-29")
+
+		// TK-08, TK-09: half-open, and no later for having been stored.
+		assert.False(t, got.Dead(tok.Expires.Add(-time.Nanosecond)))
+		assert.True(t, got.Dead(tok.Expires))
+		assert.False(t, tok.Expires.After(time.Now().Add(72*time.Hour)))
+
+		// TK-07, LOG-01: nothing that is stored holds the secret.
+		for _, it := range dump(t, s) {
+			assert.NotContains(t, it.Key+string(it.Value), secret.Reveal())
+			assert.NotContains(t, it.Key+string(it.Value), secret.Reveal()[10:])
+		}
+		assert.Contains(t, fmt.Sprintf("%v %+v", secret, secret), "[redacted]")
+
+		spec.Grants[0].Permission = policy.ReadWrite
+		assert.Equal(t, policy.ReadOnly, tok.Grants[0].Permission, "the spec is copied")
+	})
+}
+
+func dump(t *testing.T, s store.Store) (all []store.Item) {
+	t.Helper()
+	after := ""
+	for {
+		items, err := s.List(t.Context(), "", after, store.MaxLimit)
+		require.NoError(t, err)
+		all = append(all, items...)
+		if len(items) < store.MaxLimit {
+			return all
+		}
+		after = items[len(items)-1].Key
+	}
+}
+
+func TestSpend(t *testing.T) {
+	s := store.NewMemory()
+	m := manager(t, s)
+	spec := token.Spec{User: "alice", Grants: readAll}
+
+	refused := errors.New("wrong code")
+	secret, tok, err := m.Create(t.Context(), spec, func(_ context.Context, tx *store.Tx, _ string) error {
+		tx.Put("spent", nil, time.Time{})
+		return refused
+	})
+	assert.Same(t, refused, err, "as it is")
+	assert.True(t, secret.IsZero())
+	assert.Zero(t, tok)
+	assert.Empty(t, dump(t, s), "neither the token nor the factor")
+
+	_, _, err = m.Create(t.Context(), spec, func(context.Context, *store.Tx, string) error { return store.ErrNotFound })
+	assert.Same(t, store.ErrNotFound, err)
+
+	var id string
+	_, tok, err = m.Create(t.Context(), spec, func(_ context.Context, tx *store.Tx, newID string) error {
+		id = newID
+		tx.Put("spent", nil, time.Time{})
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, tok.ID, id)
+	assert.True(t, item(t, s, "spent").Exists())
+
+	// A factor is not spent on a token that cannot be.
+	called := false
+	_, _, err = m.Create(t.Context(), token.Spec{User: "alice"}, func(context.Context, *store.Tx, string) error { called = true; return nil })
+	require.Error(t, err)
+	assert.False(t, called)
+}
+
+// ST-01, ST-03: what a store cannot do is no token, and an unknown outcome is told
+// apart.
+func TestCreateStoreErrors(t *testing.T) {
+	for _, broken := range []error{errors.New("down"), store.ErrUnknown} {
+		s := &failing{Store: store.NewMemory(), commit: broken}
+		secret, tok, err := manager(t, s).Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+		assert.ErrorIs(t, err, broken)
+		assert.True(t, secret.IsZero())
+		assert.Zero(t, tok)
+	}
+	m := manager(t, &failing{Store: store.NewMemory(), get: errors.New("down")})
+	_, _, err := m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+	assert.ErrorContains(t, err, "down")
+	for name, err := range map[string]error{
+		"Revoke":       m.Revoke(t.Context(), "alice", "x"),
+		"RevokeDigest": m.RevokeDigest(t.Context(), "alice", credential.Digest{1}),
+		"End":          m.End(t.Context(), "x"),
+		"Exists":       m.Exists(t.Context(), "alice", "x"),
+	} {
+		assert.ErrorContains(t, err, "down", name)
+		assert.NotErrorIs(t, err, token.ErrNotFound, name)
+	}
+	_, err = m.Find(t.Context(), "alice", credential.Digest{1})
+	assert.ErrorContains(t, err, "down")
+	_, err = m.Used(t.Context(), "x")
+	assert.ErrorContains(t, err, "down")
+}
+
+type failing struct {
+	store.Store
+	get, commit error
+}
+
+func (f *failing) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+	if f.get != nil {
+		return nil, f.get
+	}
+	return f.Store.Get(ctx, keys...)
+}
+
+func (f *failing) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
+	if f.commit != nil {
+		return 0, f.commit
+	}
+	return f.Store.Commit(ctx, ops...)
+}
+
+func TestLimitPerUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := policy.DefaultLimits()
+		limits.Tokens = 3
+		m, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+		require.NoError(t, err)
+		_, first := create(t, m, token.Spec{Days: 2})
+		create(t, m, token.Spec{Days: 1})
+		create(t, m, token.Spec{Days: 1})
+		full := func() {
+			t.Helper()
+			secret, _, err := m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+			require.ErrorIs(t, err, token.ErrTooMany)
+			assert.True(t, secret.IsZero())
+		}
+		full()
+		create(t, m, token.Spec{User: "bob"}) // has room of his own
+		require.NoError(t, m.Revoke(t.Context(), "alice", first.ID))
+		create(t, m, token.Spec{Days: 2})
+		full()
+		time.Sleep(token.Day) // two expire, and cease to count
+		create(t, m, token.Spec{})
+		create(t, m, token.Spec{})
+		full()
+	})
+}
+
+// ST-15: no race makes room for one more.
+func TestLimitPerUserConcurrently(t *testing.T) {
+	limits := policy.DefaultLimits()
+	limits.Tokens = 4
+	m, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	errs := make([]error, 12)
+	for i := range errs {
+		wg.Go(func() {
+			_, _, errs[i] = m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+		})
+	}
+	wg.Wait()
+	made := 0
+	for _, err := range errs {
+		if err == nil {
+			made++
+		} else if !errors.Is(err, token.ErrTooMany) {
+			assert.ErrorIs(t, err, store.ErrConflict)
+		}
+	}
+	_, total, err := m.List(t.Context(), "alice", 0, 100)
+	require.NoError(t, err)
+	assert.Equal(t, made, total)
+	assert.LessOrEqual(t, total, 4)
+	assert.Positive(t, total)
+}
+
+func TestNew(t *testing.T) {
+	_, err := token.New(token.Config{})
+	assert.ErrorContains(t, err, "Config.Store")
+	for field, change := range map[string]func(*policy.Limits){
+		"Tokens":            func(l *policy.Limits) { l.Tokens = 3001 },
+		"Targets":           func(l *policy.Limits) { l.Targets = 101 },
+		"Orgs":              func(l *policy.Limits) { l.Orgs = 51 },
+		"MinTokenTTL":       func(l *policy.Limits) { l.MinTokenTTL = 0 },
+		"live longer":       func(l *policy.Limits) { l.MaxWriteTokenTTL = token.MaxLife + 1 },
+		"a token live long": func(l *policy.Limits) { l.ReadTokenTTL = token.MaxLife + 1 },
+	} {
+		limits := policy.DefaultLimits()
+		change(&limits)
+		_, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+		assert.ErrorContains(t, err, field)
+	}
+}
+
+// The records of a token at every limit fit a store's value, sealed too.
+func TestLargestToken(t *testing.T) {
+	limits := policy.DefaultLimits()
+	limits.Targets, limits.Tokens = 100, 3000
+	s := store.Seal(store.NewMemory(), store.Key{1})
+	m, err := token.New(token.Config{Store: s, Limits: limits})
+	require.NoError(t, err)
+	spec := token.Spec{User: "alice", Name: strings.Repeat("€", 64), Description: strings.Repeat("&", 1000)}
+	long := strings.Repeat("a", 100)
+	for i := range 100 {
+		name := policy.PackageName{Scope: long, Name: fmt.Sprintf("%s-%09d", long, i)}
+		spec.Grants = append(spec.Grants, policy.Grant{Target: policy.OnePackage, Package: name, Permission: policy.StageOnly})
+	}
+	for i := range 50 {
+		spec.Grants = append(spec.Grants, policy.Grant{Target: policy.OneOrg, Scope: fmt.Sprintf("%s%s-%d", long, long, i), Permission: policy.ReadWrite})
+	}
+	for i := range token.MaxCIDRs {
+		spec.CIDRs = append(spec.CIDRs, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, byte(i)}), 128))
+	}
+	_, _, err = m.Create(t.Context(), spec, nil)
+	require.NoError(t, err)
+}
