@@ -1,0 +1,145 @@
+package legacy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/legacy"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A registry has real accounts and real sessions, put together as a program does.
+type registry struct {
+	users    *account.Directory
+	sessions *session.Manager
+}
+
+func newRegistry(t *testing.T) registry {
+	st := store.NewMemory()
+	hasher, err := account.NewHasher(account.HasherConfig{})
+	require.NoError(t, err)
+	users, err := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: hasher})
+	require.NoError(t, err)
+	sessions, err := session.New(session.Config{
+		Store: st,
+		CheckPassword: func(ctx context.Context, name string, pw credential.Secret) (session.User, error) {
+			u, err := users.Lookup(ctx, name)
+			if err != nil && !errors.Is(err, account.ErrNoUser) {
+				return session.User{}, err
+			}
+			right, err := users.CheckPassword(ctx, u.ID, pw) // burns the same time for ""
+			if err == nil && !right {
+				err = session.ErrDenied
+			}
+			return session.User{ID: u.ID, Name: u.Name}, err
+		},
+		SecondFactor: func(context.Context, session.User, credential.Secret) (session.Spend, error) { return nil, nil },
+		Alive:        func(context.Context, policy.UserID, time.Time) error { return nil },
+	})
+	require.NoError(t, err)
+	return registry{users, sessions}
+}
+
+func (g registry) handler(t *testing.T, open bool) *legacy.Handler {
+	cfg := legacy.Config{
+		SignIn: func(ctx context.Context, in session.SignIn) (credential.Secret, error) {
+			secret, _, err := g.sessions.SignIn(ctx, in)
+			return secret, err
+		},
+		Client: func(*http.Request) session.Client { return session.Client{} },
+		Fail:   fail,
+	}
+	if open {
+		cfg.SignUp = func(ctx context.Context, name, email string, pw credential.Secret) error {
+			// First of all, as SignUp must: Create judges the password before.
+			_, err := g.users.Lookup(ctx, name)
+			if err == nil {
+				return account.ErrNameTaken
+			}
+			if !errors.Is(err, account.ErrNoUser) {
+				return err
+			}
+			_, err = g.users.Create(ctx, account.NewUser{Name: name, Email: email, Password: pw})
+			return err
+		}
+	}
+	return newHandler(t, cfg)
+}
+
+func document(name, password, email string) string {
+	return fmt.Sprintf(`{"_id":"org.couchdb.user:%s","name":"%s","password":"%s","email":"%s","type":"user","roles":[],"date":"2026-11-23T07:12:45.462Z"}`,
+		name, name, password, email)
+}
+
+const pass, other = "a long enough sentence", "another long enough sentence"
+
+// LG-01, LG-02, EN-01, PW-03 with real accounts, sign-up open and closed.
+func TestExistingAccount(t *testing.T) {
+	for name, open := range map[string]bool{"open": true, "closed": false} {
+		t.Run(name, func(t *testing.T) {
+			g := newRegistry(t)
+			h := g.handler(t, open)
+			_, err := g.users.Create(t.Context(), account.NewUser{Name: "jane", Email: "jane@acme.test", Password: credential.NewSecret(pass)})
+			require.NoError(t, err)
+
+			denied := serve(h, put("jane", document("jane", other, "mallory@acme.test")))
+			assert.Equal(t, http.StatusUnauthorized, denied.Code)
+			for _, password := range []string{"short", "", pass + " ", strings.ToUpper(pass), strings.Repeat("x", 60<<10)} {
+				again := serve(h, put("jane", document("jane", password, "mallory@acme.test")))
+				assert.Equal(t, denied.Code, again.Code)
+				assert.Equal(t, denied.Body.String(), again.Body.String())
+			}
+			if !open {
+				unknown := serve(h, put("nobody", document("nobody", pass, "nobody@acme.test")))
+				assert.Equal(t, denied.Body.String(), unknown.Body.String())
+				assert.Equal(t, denied.Result().Header, unknown.Result().Header)
+				_, err := g.users.Lookup(t.Context(), "nobody")
+				assert.ErrorIs(t, err, account.ErrNoUser)
+			}
+
+			in := serve(h, put("jane", document("jane", pass, "mallory@acme.test")))
+			require.Equal(t, http.StatusCreated, in.Code, "%s", in.Body)
+			u, err := g.users.Lookup(t.Context(), "jane")
+			require.NoError(t, err)
+			assert.Equal(t, "jane@acme.test", u.Email)
+		})
+	}
+}
+
+// LG-04: of many that sign up under one name at once, one gets in, and the
+// password of the account is that one's.
+func TestSignUpRace(t *testing.T) {
+	g := newRegistry(t)
+	h := g.handler(t, true)
+	const racers = 8
+	password := func(i int) string { return fmt.Sprintf("a sentence of racer %d", i) }
+	codes := make([]int, racers)
+	var wg sync.WaitGroup
+	for i := range racers {
+		wg.Go(func() { codes[i] = serve(h, put("newuser", document("newuser", password(i), ""))).Code })
+	}
+	wg.Wait()
+	winners := 0
+	for i, code := range codes {
+		// Never 409, after which clients look for another way in.
+		require.Contains(t, []int{http.StatusCreated, http.StatusUnauthorized}, code)
+		if code == http.StatusCreated {
+			winners++
+		}
+		assert.Equal(t, code, serve(h, put("newuser", document("newuser", password(i), ""))).Code, "and again")
+	}
+	assert.Equal(t, 1, winners)
+}

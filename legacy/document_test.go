@@ -1,0 +1,112 @@
+package legacy_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/legacy"
+)
+
+func put(name, body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPut, "/-/user/org.couchdb.user:"+name, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+const aliceLogin = `{"name":"alice","password":"correct horse"}`
+
+func TestBody(t *testing.T) {
+	pad := func(n int) string { // a document of n bytes
+		return aliceLogin[:len(aliceLogin)-1] + strings.Repeat(" ", n-len(aliceLogin)) + "}"
+	}
+	for _, tt := range []struct {
+		name string
+		body string
+		want int
+	}{
+		{"largest", pad(legacy.MaxBody), http.StatusCreated},
+		{"JB-09 one byte more", pad(legacy.MaxBody + 1), http.StatusRequestEntityTooLarge},
+		{"JB-02 case-folded key", `{"name":"alice","NAME":"bob","password":"correct horse"}`, http.StatusBadRequest},
+		{"JB-03 key equal when unescaped", `{"name":"alice","na\u006de":"alice","password":"correct horse"}`, http.StatusBadRequest},
+		{"JB-07 invalid UTF-8", `{"name":"alice","password":"correct horse` + "\xff" + `"}`, http.StatusBadRequest},
+		{"JB-07 lone surrogate", `{"name":"alice","password":"\ud800"}`, http.StatusBadRequest},
+		{"JB-08 deep", `{"name":"alice","password":"correct horse","roles":` + strings.Repeat("[", 20000), http.StatusBadRequest},
+		{"JB-16 byte order mark", "\ufeff" + aliceLogin, http.StatusBadRequest},
+		{"password is no string", `{"name":"alice","password":["correct horse"]}`, http.StatusBadRequest},
+		{"nothing", ``, http.StatusBadRequest},
+		{"null", `null`, http.StatusBadRequest},
+		{"a list", `[]`, http.StatusBadRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPeople()
+			w := serve(newHandler(t, p.config()), put("alice", tt.body))
+			assert.Equal(t, tt.want, w.Code, "%s", w.Body)
+			assert.Zero(t, p.denied, "nobody was asked")
+		})
+	}
+}
+
+// JB-09: a body without an announced length, or with a false one, is not read on.
+func TestBodyIsNotReadOn(t *testing.T) {
+	endless := &counter{Reader: strings.NewReader(`{"name":"alice","password":"` + strings.Repeat("x", 10<<20))}
+	r := put("alice", "")
+	r.Body, r.ContentLength = io.NopCloser(endless), -1
+	w := serve(newHandler(t, newPeople().config()), r)
+	assert.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	assert.LessOrEqual(t, endless.n, 2*legacy.MaxBody)
+}
+
+type counter struct {
+	io.Reader
+	n int
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n += n
+	return n, err
+}
+
+func TestMediaType(t *testing.T) {
+	for _, tt := range []struct {
+		name, field, value string
+		want               int
+	}{
+		{"charset", "Content-Type", "application/json; charset=utf-8", http.StatusCreated},
+		{"JB-12 form", "Content-Type", "application/x-www-form-urlencoded", http.StatusUnsupportedMediaType},
+		{"JB-12 text", "Content-Type", "text/plain", http.StatusUnsupportedMediaType},
+		{"JB-12 none", "Content-Type", "", http.StatusUnsupportedMediaType},
+		{"JB-10 compressed", "Content-Encoding", "gzip", http.StatusUnsupportedMediaType},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := put("alice", aliceLogin)
+			r.Header.Set(tt.field, tt.value)
+			assert.Equal(t, tt.want, serve(newHandler(t, newPeople().config()), r).Code)
+		})
+	}
+}
+
+// LG-09
+func TestName(t *testing.T) {
+	p := newPeople()
+	p.users["J.D_e-1!~*'()"] = person{password: "pw"}
+	h := newHandler(t, p.config())
+	body := func(name string) string { return `{"name":"` + name + `","password":"pw"}` }
+	direct := func(name string) int {
+		w := httptest.NewRecorder()
+		h.Put(w, put("x", body(name)), name)
+		return w.Code
+	}
+	assert.Equal(t, http.StatusCreated, direct("J.D_e-1!~*'()"))
+	assert.Equal(t, http.StatusUnauthorized, direct(strings.Repeat("a", 214)), "longest: unknown, but a name")
+	for _, name := range []string{"", ".", "..", "a:b", "a/b", "a%62", "a b", "ali\u0441e", "\ufb00", "a\u200b", "a?b", "a#b", "a@b", "a&b", strings.Repeat("a", 215)} {
+		assert.Equal(t, http.StatusBadRequest, direct(name), "%q", name)
+	}
+	require.Equal(t, 1, p.denied, "only the long name was looked up")
+}

@@ -1,0 +1,115 @@
+package legacy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/session"
+)
+
+// Put answers PUT /-/user/org.couchdb.user:<name>: it signs name in, or up and
+// in, and writes 201 with the session's secret as token. name is decoded from the
+// path.
+func (h *Handler) Put(w http.ResponseWriter, r *http.Request, name string) {
+	h.put(w, r, func() error {
+		l, err := read(w, r, name)
+		if err != nil {
+			return err
+		}
+		secret, err := h.signIn(r.Context(), l, h.cfg.Client(r))
+		if err != nil {
+			return err
+		}
+		// Yarn 1 takes an answer without ok for a wrong password.
+		return write(w, http.StatusCreated, struct {
+			OK    bool   `json:"ok"`
+			ID    string `json:"id"`
+			Rev   string `json:"rev"`
+			Token string `json:"token"`
+		}{true, prefix + l.name, "1-0", secret.Reveal()})
+	})
+}
+
+// PutRevision answers PUT /-/user/org.couchdb.user:<name>/-rev/<rev>, with which
+// clients once changed a document after a 409. Put answers no 409, and documents
+// cannot be changed: it is always refused.
+func (h *Handler) PutRevision(w http.ResponseWriter, r *http.Request) {
+	h.put(w, r, func() error { return ErrUpdate })
+}
+
+// Get answers GET /-/user/org.couchdb.user:<name> with name and e-mail address,
+// which npm owner add writes into a packument.
+func (h *Handler) Get(w http.ResponseWriter, r *http.Request, name string) {
+	if err := h.get(w, r, name); err != nil {
+		h.cfg.Fail(w, r, err)
+	}
+}
+
+func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error {
+	if h.cfg.ReadUser == nil {
+		return ErrNoReader
+	}
+	if !validName(name) {
+		return badRequest("bad-name", "This is not a valid user name.")
+	}
+	u, err := h.cfg.ReadUser(r, name)
+	if err != nil {
+		return err
+	}
+	return write(w, http.StatusOK, struct {
+		ID    string `json:"_id"`
+		Name  string `json:"name"`
+		Email string `json:"email"`
+	}{prefix + u.Name, u.Name, u.Email})
+}
+
+// put runs fn while PUT is served at all.
+func (h *Handler) put(w http.ResponseWriter, r *http.Request, fn func() error) {
+	err := error(ErrOff)
+	if !h.cfg.Off {
+		maps.Copy(w.Header(), h.notes)
+		err = ErrSunset
+		if h.cfg.Sunset.IsZero() || h.cfg.Now().Before(h.cfg.Sunset) {
+			err = fn()
+		}
+	}
+	if err != nil {
+		h.cfg.Fail(w, r, err)
+	}
+}
+
+func (h *Handler) signIn(ctx context.Context, l login, client session.Client) (credential.Secret, error) {
+	in := session.SignIn{Name: l.name, Password: l.password, OTP: l.otp, Client: client, Via: Via}
+	secret, denied := h.cfg.SignIn(ctx, in)
+	if h.cfg.SignUp == nil || !errors.Is(denied, session.ErrDenied) {
+		return secret, denied
+	}
+	// Denied may mean that there is no such account. SignUp creates one or says that
+	// there was one, and then the password was wrong.
+	err := h.cfg.SignUp(ctx, l.name, l.email, l.password)
+	if errors.Is(err, account.ErrNameTaken) {
+		return credential.Secret{}, denied
+	}
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	return h.cfg.SignIn(ctx, in)
+}
+
+// write answers with v as JSON.
+func write(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that went away is not an error of ours
+	return nil
+}

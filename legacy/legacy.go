@@ -1,0 +1,180 @@
+// Package legacy answers the CouchDB user document, the way of logging in that
+// npm's clients had before they opened a browser and that all of them still
+// fall back to: PUT /-/user/org.couchdb.user:<name> with name and password in
+// the body, and the token in the answer.
+//
+//	h, err := legacy.New(legacy.Config{
+//		SignIn: signIn, // the one function behind every way of logging in
+//		Client: client,
+//		Fail:   npmauth.WriteError,
+//		Sunset: time.Date(2027, 6, 1, 0, 0, 0, 0, time.UTC),
+//	})
+//	h.Put(w, r, name)
+//
+// A Handler is an adapter: it reads the document, asks [Config.SignIn] and
+// writes the answer. What signing in takes, the second factor too, is decided
+// behind that function, so this way in is no weaker than the others.
+//
+// # What is asked for and what is not
+//
+// The body is the only credential. An Authorization header, which npm sends
+// along from an older login and Yarn 1 and pnpm fill with the same password, is
+// neither read nor compared. A document's roles, type and date are accepted,
+// for every client sends them, and mean nothing. A field that no client sends is
+// refused.
+//
+// # Signing up
+//
+// With [Config.SignUp] set, a name that is free becomes an account: npm adduser
+// is gone from npm 12, and npm login is then the only way in. An existing name is
+// a login, whatever else the document says: a wrong password gets the answer of
+// every wrong password, and nothing about the account changes, not its e-mail
+// address either.
+//
+// Where sign-up is open, anyone can learn which names are taken, as on every such
+// site. Where it is closed, one answer stands for unknown names and for wrong
+// passwords.
+//
+// # Sunset
+//
+// [Config.Deprecated] and [Config.Sunset] announce the end in the headers of RFC
+// 9745 and RFC 8594, and from the instant of Sunset on every PUT is 410 before
+// anything of it is read. GET is no login (npm owner add looks a name up with
+// it) and goes on.
+//
+// # Concurrency
+//
+// A Handler is safe for concurrent use.
+package legacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/session"
+)
+
+// Via is what [session.SignIn.Via] says for a login of this package.
+const Via = "legacy"
+
+// MaxBody is the size up to which a document is read.
+const MaxBody = 64 << 10 // bytes
+
+// prefix is what CouchDB puts before a user's name to make a document's id.
+const prefix = "org.couchdb.user:"
+
+// A User is what [Handler.Get] tells about an account.
+type User struct {
+	Name  string
+	Email string
+}
+
+// Config configures a [Handler].
+type Config struct {
+	// SignIn signs in and returns the new session's secret. Required. Its errors go
+	// to Fail as they are. It must return an error that wraps [session.ErrDenied]
+	// for an unknown name, a wrong password and a disabled account alike.
+	SignIn func(ctx context.Context, in session.SignIn) (credential.Secret, error)
+
+	// SignUp creates an account. Nil means that sign-up is closed. It is asked only
+	// after SignIn has denied, and must return an error that wraps
+	// [account.ErrNameTaken] when the name is taken before it finds any other fault,
+	// or a wrong password would be judged as a new one. email is "" where the
+	// document has none. Its other errors go to Fail.
+	//
+	// [account.ErrNameTaken]: https://pkg.go.dev/github.com/npmauth/npmauth/account#ErrNameTaken
+	SignUp func(ctx context.Context, name, email string, password credential.Secret) error
+
+	// ReadUser returns the account of that name for whoever sent r. It decides
+	// whether r may know, and its errors go to Fail. Nil means that GET is answered
+	// as not found.
+	ReadUser func(r *http.Request, name string) (User, error)
+
+	// Off switches logging in and signing up off: PUT is answered as not found. GET
+	// is not touched by it.
+	Off bool
+
+	// Deprecated is since when clients should have stopped using PUT, or from when
+	// on they should. Zero: not announced.
+	Deprecated time.Time
+
+	// Sunset is the first instant at which PUT is gone, in whole seconds: parts of a
+	// second are cut off. Zero means never. It must not be before Deprecated.
+	Sunset time.Time
+
+	// Docs is the absolute http or https URL of a page that says what to use
+	// instead. It is linked where Deprecated or Sunset is announced. May be "".
+	Docs string
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+
+	// Client says where a request came from. Required.
+	Client func(*http.Request) session.Client
+
+	// Fail answers a request with an error. Required. It gets an [*Error] for what
+	// this package refuses, with status and sentence, and the errors of SignIn,
+	// SignUp and ReadUser as they are.
+	Fail func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// A Handler answers the requests for user documents. Create one with [New].
+type Handler struct {
+	cfg   Config
+	notes http.Header // what PUT announces in every answer
+}
+
+// New returns a Handler, or an error naming the field of cfg that is wrong.
+func New(cfg Config) (*Handler, error) {
+	switch {
+	case cfg.SignIn == nil:
+		return nil, errors.New("legacy: Config.SignIn is nil")
+	case cfg.Client == nil:
+		return nil, errors.New("legacy: Config.Client is nil")
+	case cfg.Fail == nil:
+		return nil, errors.New("legacy: Config.Fail is nil")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	cfg.Sunset = cfg.Sunset.Truncate(time.Second)
+	if !cfg.Sunset.IsZero() && cfg.Sunset.Before(cfg.Deprecated.Truncate(time.Second)) {
+		return nil, errors.New("legacy: Config.Sunset is before Config.Deprecated") // RFC 9745 section 4
+	}
+	notes, err := notes(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{cfg: cfg, notes: notes}, nil
+}
+
+// notes returns the header fields that announce the end of PUT.
+func notes(cfg Config) (http.Header, error) {
+	h := http.Header{}
+	if !cfg.Deprecated.IsZero() {
+		h.Set("Deprecation", fmt.Sprintf("@%d", cfg.Deprecated.Unix()))
+	}
+	if !cfg.Sunset.IsZero() {
+		h.Set("Sunset", cfg.Sunset.UTC().Format(http.TimeFormat))
+	}
+	if cfg.Docs == "" {
+		return h, nil
+	}
+	docs, err := url.Parse(cfg.Docs)
+	if err != nil || docs.Scheme != "https" && docs.Scheme != "http" || docs.Host == "" || docs.User != nil ||
+		strings.ContainsAny(cfg.Docs, "<>\" ") {
+		return nil, errors.New("legacy: Config.Docs is not an absolute http or https URL")
+	}
+	for _, field := range []string{"Deprecation", "Sunset"} {
+		if h.Get(field) != "" {
+			h.Add("Link", fmt.Sprintf("<%s>; rel=%q; type=%q", docs, strings.ToLower(field), "text/html"))
+		}
+	}
+	return h, nil
+}
