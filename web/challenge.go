@@ -1,0 +1,107 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// challenge is the page of an operation that waits for a second factor.
+type challenge struct{ *Pages }
+
+// An operation is what a challenge is about.
+type operation struct {
+	Text       string
+	Package    string
+	Target     string
+	Credential string // what its user calls the credential that asks
+}
+
+func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bool, error) {
+	req, err := c.cfg.Factors.Pending(ctx, v.id)
+	if errors.Is(err, twofactor.ErrNoChallenge) {
+		return c.result(ctx, r, v, err)
+	}
+	if err != nil {
+		return page{}, false, err
+	}
+	op := operation{
+		Text:       strings.ReplaceAll(req.Action.String(), "-", " "),
+		Target:     printable(req.Use.Target),
+		Credential: printable(req.CredentialName),
+	}
+	if !req.Use.Package.IsZero() {
+		op.Package = printable(req.Use.Package.String())
+	}
+	return page{
+		template: "challenge.html", Title: "Confirm: " + strings.TrimSpace(op.Text+" "+op.Package), Action: v.path,
+		Name: req.Name, Operation: op, Asker: newAsker(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
+		wrong: "The password or the second factor is wrong. A code works once: if this one was used before, wait for the next. " +
+			"After too many wrong codes none works any more.",
+	}, true, nil
+}
+
+// result shows what became of a challenge to the browser that decided it. Nobody
+// else learns anything: to them the challenge is gone.
+func (c challenge) result(ctx context.Context, r *http.Request, v visit, gone error) (page, bool, error) {
+	o, err := c.outcome(ctx, r, v)
+	switch {
+	case err != nil:
+		return page{}, false, err
+	case o == "":
+		return page{}, false, gone
+	case o == refused:
+		return page{
+			template: "result.html", Title: "Refused",
+			Text: "The operation does not go on.",
+			Next: "If you did not ask for this, somebody else is logged in as you: change your password, and end the logins and tokens that you do not know.",
+		}, false, nil
+	}
+	return page{
+		template: "result.html", Title: "Confirmed", Code: o,
+		Text: "The operation may go on. You can close this page.",
+		Next: "It is good for the program that asked, for this operation, and for a few minutes.",
+	}, false, nil
+}
+
+func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
+	aead, err := c.outcomeKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := c.cfg.Factors.Pending(ctx, v.id)
+	if err != nil {
+		return nil, err
+	}
+	// The password first: an attempt at the factor counts against the account, so
+	// that whoever has no more than this address must not reach it.
+	user, err := c.cfg.CheckPassword(ctx, req.Name, credential.NewSecret(form.Get("password")))
+	if err != nil {
+		return nil, err
+	}
+	if user.ID != req.User {
+		return nil, session.ErrDenied // the name has become another account's
+	}
+	typed, err := c.cfg.Factors.Approve(ctx, v.id, user.ID, code(form))
+	if err != nil {
+		return nil, err
+	}
+	return c.carry(aead, v, typed.Reveal()), nil
+}
+
+func (c challenge) deny(ctx context.Context, v visit) (*http.Cookie, error) {
+	aead, err := c.outcomeKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.cfg.Factors.Deny(ctx, v.id); err != nil {
+		return nil, err
+	}
+	return c.carry(aead, v, refused), nil
+}

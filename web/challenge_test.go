@@ -1,0 +1,153 @@
+package web_test
+
+import (
+	"net/http"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+var typedCode = regexp.MustCompile(`value="(\d{16})"><span>(\d{4})</span><span>(\d{4})</span><span>(\d{4})</span><span>(\d{4})</span></data>`)
+
+func TestChallengeIsApproved(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c := w.startChallenge()
+	b := w.browser()
+
+	page := b.get(challengePath(c)).Body.String()
+	for _, shown := range []string{"publish", "@acme/widget", "alice", "laptop", "192.0.2.7", "npm/11.19.1"} {
+		assert.Contains(t, page, shown)
+	}
+
+	rec := b.submit(challengePath(c), "decision", "approve", "password", alicePassword, "code", w.code())
+	require.Equal(t, http.StatusSeeOther, rec.Code, "%s", rec.Body) // RD-02
+	require.Equal(t, challengePath(c), rec.Header().Get("Location"))
+
+	rec = b.get(challengePath(c))
+	require.Equal(t, http.StatusOK, rec.Code)
+	typed := typedCode.FindStringSubmatch(rec.Body.String())
+	require.NotNil(t, typed, "%s", rec.Body)
+	assert.Equal(t, typed[1], typed[2]+typed[3]+typed[4]+typed[5])
+
+	// To everybody else the page is gone.
+	other := w.browser().get(challengePath(c))
+	assert.Equal(t, http.StatusNotFound, other.Code)
+	assert.NotContains(t, other.Body.String(), typed[2])
+
+	use := twofactor.Use{Credential: "s-1", Class: policy.ClassPublish, Package: policy.PackageName{Scope: "acme", Name: "widget"}}
+	proof, err := w.factors.Prove(t.Context(), "u-alice", use, credential.NewSecret(typed[1]))
+	require.NoError(t, err)
+	assert.Equal(t, policy.ProofWeb, proof)
+}
+
+func TestChallengeIsRefused(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c := w.startChallenge()
+	b := w.browser()
+	rec := b.submit(challengePath(c), "decision", "deny")
+	require.Equal(t, http.StatusSeeOther, rec.Code)
+	rec = b.get(challengePath(c))
+	assert.Equal(t, http.StatusOK, rec.Code)
+	assert.Contains(t, rec.Body.String(), "The operation does not go on.")
+	poll, err := w.factors.Collect(t.Context(), c.PollID)
+	require.NoError(t, err)
+	assert.Equal(t, twofactor.Over, poll.State)
+}
+
+// EN-03: without the right password nothing is learned about the factor, and no
+// attempt at it is counted.
+func TestChallengeDenials(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c := w.startChallenge()
+	b := w.browser()
+	form := b.form(challengePath(c), "decision", "approve")
+	before := w.dump()
+	send := func(password, code string) string {
+		form.Set("password", password)
+		form.Set("code", code)
+		rec := b.do(http.MethodPost, challengePath(c), form.Encode())
+		require.Equal(t, http.StatusForbidden, rec.Code)
+		return rec.Body.String()
+	}
+	first := send("wrong", w.code())
+	assert.Equal(t, first, send("wrong", ""))
+	assert.Equal(t, first, send("", w.code()))
+	assert.Equal(t, first, send(bobPassword, w.code()), "the password of somebody else")
+	assert.Zero(t, w.calls)
+	assert.Equal(t, before, w.dump())
+	assert.Equal(t, first, send(alicePassword, "000000"))
+	assert.Equal(t, first, send(alicePassword, ""))
+	w.broken = twofactor.ErrTooMany
+	assert.Equal(t, first, send(alicePassword, w.code()))
+	w.broken = twofactor.ErrLocked
+	assert.Equal(t, first, send(alicePassword, w.code()))
+	assert.Empty(t, w.reported)
+}
+
+// A name can be another account's by the time the page is filled in. Its password
+// is right then, and approves nothing.
+func TestChallengeIsForItsUserOnly(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c, err := w.factors.Challenge(t.Context(), twofactor.NewChallenge{
+		User: "u-alice", Name: "bob", Action: policy.Publish,
+		Use: twofactor.Use{Credential: "s-1", Class: policy.ClassPublish},
+	})
+	require.NoError(t, err)
+	rec := w.browser().submit(challengePath(c), "decision", "approve", "password", bobPassword, "code", w.code())
+	assert.Equal(t, http.StatusForbidden, rec.Code)
+	assert.Zero(t, w.calls)
+}
+
+func TestChallengeIsDecidedOnce(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c := w.startChallenge()
+	b := w.browser()
+	form := b.form(challengePath(c), "decision", "deny")
+	require.Equal(t, http.StatusSeeOther, b.do(http.MethodPost, challengePath(c), form.Encode()).Code)
+	assert.Equal(t, http.StatusSeeOther, b.do(http.MethodPost, challengePath(c), form.Encode()).Code, "sent twice")
+
+	other := w.browser()
+	c = w.startChallenge()
+	form = other.form(challengePath(c), "decision", "approve", "password", alicePassword, "code", w.code())
+	require.Equal(t, http.StatusSeeOther, b.submit(challengePath(c), "decision", "deny").Code)
+	assert.Equal(t, http.StatusNotFound, other.do(http.MethodPost, challengePath(c), form.Encode()).Code, "decided elsewhere")
+}
+
+func TestChallengeExpires(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c := w.startChallenge()
+	w.now = c.Expires.Add(-time.Microsecond)
+	assert.Equal(t, http.StatusOK, w.browser().get(challengePath(c)).Code)
+	w.now = c.Expires
+	assert.Equal(t, http.StatusNotFound, w.browser().get(challengePath(c)).Code)
+}
+
+// An outcome is good for its own page and as it was sealed.
+func TestOutcomeIsBound(t *testing.T) {
+	w := newWorld(t, prefixed)
+	b := w.browser()
+	one := w.startChallenge()
+	require.Equal(t, http.StatusSeeOther, b.submit(challengePath(one), "decision", "deny").Code)
+	cookie := b.cookies["__Secure-npmauth-outcome"]
+	require.NotNil(t, cookie)
+	assert.Equal(t, challengePath(one), cookie.Path)
+	assert.True(t, cookie.Secure && cookie.HttpOnly && cookie.SameSite == http.SameSiteStrictMode && cookie.Domain == "" && cookie.MaxAge == 300)
+
+	two := w.startChallenge()
+	require.NoError(t, w.factors.Deny(t.Context(), two.PageID))
+	cookie.Path = challengePath(two)
+	assert.Equal(t, http.StatusNotFound, b.get(challengePath(two)).Code)
+
+	cookie.Path = challengePath(one)
+	for _, value := range []string{"", "!", "refused", cookie.Value[1:]} {
+		cookie.Value = value
+		assert.Equal(t, http.StatusNotFound, b.get(challengePath(one)).Code, value)
+	}
+}

@@ -1,0 +1,73 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/web"
+)
+
+// The registry of this example knows alice, who has no second factor.
+func Example() {
+	st := store.NewMemory()
+	checkPassword := func(_ context.Context, name string, pw credential.Secret) (session.User, error) {
+		if name != "alice" || !pw.Equal(credential.NewSecret("correct horse")) {
+			return session.User{}, session.ErrDenied
+		}
+		return session.User{ID: "u-1", Name: "alice"}, nil
+	}
+	sessions, err := session.New(session.Config{
+		Store:         st,
+		CheckPassword: checkPassword,
+		SecondFactor: func(context.Context, session.User, credential.Secret) (session.Spend, error) {
+			return nil, nil
+		},
+		Alive: func(context.Context, policy.UserID, time.Time) error { return nil },
+	})
+	if err != nil {
+		panic(err)
+	}
+	factors, err := twofactor.New(twofactor.Config{
+		Store: st,
+		SetMode: func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error {
+			return nil
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	pages, err := web.New(web.Config{
+		BaseURL:       &url.URL{Scheme: "https", Host: "npm.acme.test", Path: "/"},
+		Sessions:      sessions,
+		Factors:       factors,
+		Keys:          credential.NewServerKey(st, "web"),
+		CheckPassword: checkPassword,
+		Client:        func(r *http.Request) session.Client { return session.Client{UserAgent: r.UserAgent()} },
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	// npm login asks for the address of a page, and a person opens it.
+	flow, err := sessions.Start(context.Background(), session.Client{UserAgent: "npm/12.2.0"})
+	if err != nil {
+		panic(err)
+	}
+	w := httptest.NewRecorder()
+	pages.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/-/auth/login/"+flow.PageID, nil))
+	fmt.Println(w.Code, w.Header().Get("Cache-Control"))
+	fmt.Println(strings.Contains(w.Body.String(), "npm/12.2.0"), strings.Contains(w.Body.String(), flow.CheckCode))
+	// Output:
+	// 200 no-store
+	// true true
+}

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+)
+
+// maxForm is how much of a form is read.
+const maxForm = 64 << 10 // bytes
+
+// A form that is not accepted, whatever it says.
+var (
+	errForeign   = errors.New("web: the form does not come from its page")
+	errMalformed = errors.New("web: the form is malformed")
+	errMediaType = errors.New("web: the body is not a form")
+)
+
+// readForm returns the fields of a POST that came from the page of v, in the
+// browser that loaded it.
+func (p *Pages) readForm(w http.ResponseWriter, r *http.Request, v visit) (url.Values, error) {
+	if p.origin.Check(r) != nil {
+		return nil, errForeign
+	}
+	typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || typ != "application/x-www-form-urlencoded" || r.Header.Get("Content-Encoding") != "" {
+		return nil, errMediaType
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, err
+		}
+		return nil, errMalformed
+	}
+	for _, values := range r.PostForm {
+		if len(values) > 1 {
+			return nil, errMalformed
+		}
+	}
+	// A browser that says nothing of where a form comes from is caught here: only
+	// the page itself knows the token, and only together with its cookie.
+	cookie, ok := p.cookie(r)
+	if !ok {
+		return nil, errForeign
+	}
+	want, err := p.token(r.Context(), v, cookie)
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal([]byte(want), []byte(r.PostForm.Get("token"))) {
+		return nil, errForeign
+	}
+	return r.PostForm, nil
+}
+
+// token returns the form token of the page of v in the browser with that cookie.
+func (p *Pages) token(ctx context.Context, v visit, cookie string) (string, error) {
+	key, err := p.cfg.Keys.Derive(ctx, "web: form token")
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(v.kind + "/" + v.id + "/" + cookie)) // none of them has a slash
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+}
+
+// cookie returns the value that tells this browser from others. It says nothing
+// about who sits there. Two of them mean that another site of this domain set
+// one, and neither is believed.
+func (p *Pages) cookie(r *http.Request) (string, bool) {
+	all := r.CookiesNamed(p.cookieName())
+	if len(all) != 1 || len(all[0].Value) < 26 || !validID(all[0].Value) {
+		return "", false
+	}
+	return all[0].Value, true
+}
+
+// giveCookie returns the cookie of r, or makes one and sets it.
+func (p *Pages) giveCookie(w http.ResponseWriter, r *http.Request) string {
+	if value, ok := p.cookie(r); ok {
+		return value
+	}
+	c := &http.Cookie{
+		Name: p.cookieName(), Value: rand.Text(), Path: "/",
+		Secure: p.secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
+	if !p.secure {
+		c.Path = p.prefix + "/-/auth/"
+	}
+	http.SetCookie(w, c)
+	return c.Value
+}
+
+func (p *Pages) cookieName() string {
+	if p.secure {
+		return "__Host-npmauth" // a browser takes it from this host alone
+	}
+	return "npmauth"
+}
+
+// blanks are what keyboards and clipboards add to what a person means.
+const blanks = " \t\r\n"
+
+// code returns the second factor of a form. Apps show codes in groups and people
+// type them so; no kind of code has a blank in it.
+func code(form url.Values) credential.Secret {
+	return credential.NewSecret(strings.Join(strings.FieldsFunc(form.Get("code"), func(r rune) bool {
+		return strings.ContainsRune(blanks, r)
+	}), ""))
+}

@@ -1,0 +1,134 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/npmauth/npmauth/session"
+)
+
+// A page is all that a template may show. Everything in it is escaped by
+// html/template; what a client chose goes through [printable] before.
+type page struct {
+	Registry string
+	Style    string // path of the style sheet
+	Title    string
+	Problem  string // why the form is shown again
+
+	// Of a form.
+	Action    string // where it is sent
+	Token     string
+	Name      string // of a user, as typed or as known
+	CheckCode string
+	Asker     asker
+	Operation operation
+
+	// Of a result.
+	Text, Next string
+	Code       string // typed code of an approved challenge
+
+	template string
+	wrong    string // Problem of a form that proved nobody
+}
+
+// An asker is who began what a page decides.
+type asker struct {
+	Addr      string
+	Agent     string // "": unknown
+	Elsewhere string // the visitor's address if it is another; "" if not
+	Started   time.Time
+	Expires   time.Time
+}
+
+func newAsker(addr netip.Addr, agent string, started, expires time.Time, visitor session.Client) asker {
+	a := asker{Addr: "unknown", Agent: printable(agent), Started: started.UTC(), Expires: expires.UTC()}
+	addr, here := addr.Unmap().WithZone(""), visitor.Addr.Unmap().WithZone("")
+	if addr.IsValid() {
+		a.Addr = addr.String()
+	}
+	if addr != here && here.IsValid() {
+		a.Elsewhere = here.String()
+	}
+	return a
+}
+
+// printable returns s without what a browser would not show as a character of its
+// own: controls, and the marks that turn the direction of text around and make one
+// word look like another.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// Groups returns the typed code in groups of four.
+func (pg page) Groups() []string {
+	var groups []string
+	for rest := pg.Code; rest != ""; {
+		n := min(4, len(rest))
+		groups, rest = append(groups, rest[:n]), rest[n:]
+	}
+	return groups
+}
+
+// The pages that say the same to everyone.
+var (
+	gone = page{
+		template: "result.html", Title: "There is nothing to decide here",
+		Text: "This address is incomplete, or its few minutes are over.",
+		Next: "Run the command again: it gives you a new address.",
+	}
+	foreign = page{
+		template: "result.html", Title: "The form was not accepted",
+		Text: "It was not sent by the page it belongs to, or the browser keeps no cookies. Nothing was changed.",
+		Next: "Open the address that the program printed, and fill in the form there.",
+	}
+	malformed = page{
+		template: "result.html", Title: "The form was not accepted",
+		Text: "It is not one that this page has. Nothing was changed.",
+		Next: "Open the address that the program printed, and fill in the form there.",
+	}
+	badMethod = page{
+		template: "result.html", Title: "The request was not accepted",
+		Text: "This page is there to be opened in a browser.",
+	}
+	busy = page{
+		template: "result.html", Title: "Not at the moment",
+		Text: "The registry cannot check this right now. Nothing was changed.",
+		Next: "Wait a few seconds, go back, and send the form again.",
+	}
+)
+
+//go:embed assets/*.html
+var assets embed.FS
+
+// templates has one set for each page, all in the same frame.
+var templates = func() map[string]*template.Template {
+	frame := template.Must(template.ParseFS(assets, "assets/page.html"))
+	all := map[string]*template.Template{}
+	for _, name := range []string{"login.html", "challenge.html", "result.html"} {
+		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(assets, "assets/"+name))
+	}
+	return all
+}()
+
+// write answers with pg.
+func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
+	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.prefix+stylePath, printable(pg.Name)
+	var body bytes.Buffer
+	if err := templates[pg.template].ExecuteTemplate(&body, "page", pg); err != nil {
+		panic(err) // a field that page does not have: no input leads here
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // a browser that went away is not an error of ours
+}

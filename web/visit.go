@@ -1,0 +1,140 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// A visit is one request for one page.
+type visit struct {
+	kind   string // the path segment: login or challenge
+	id     string // of the page
+	path   string // as the browser knows it
+	client session.Client
+}
+
+// A kind is a page at which something is decided.
+type kind interface {
+	// page returns what the page shows and whether it still waits for a decision.
+	page(ctx context.Context, r *http.Request, v visit) (page, bool, error)
+	// approve and deny decide, for the person who filled in the form or for whoever
+	// has the page. The cookie that they return, if any, is for the result.
+	approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error)
+	deny(ctx context.Context, v visit) (*http.Cookie, error)
+}
+
+// show answers GET.
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, k kind, v visit) {
+	pg, waits, err := k.page(r.Context(), r, v)
+	if err == nil && waits {
+		pg.Token, err = p.token(r.Context(), v, p.giveCookie(w, r))
+	}
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	p.write(w, http.StatusOK, pg)
+}
+
+// decide answers POST.
+func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) {
+	form, err := p.readForm(w, r, v)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	var cookie *http.Cookie
+	switch form.Get("decision") {
+	case "approve":
+		cookie, err = k.approve(r.Context(), v, form)
+	case "deny":
+		cookie, err = k.deny(r.Context(), v)
+	default:
+		err = errMalformed
+	}
+	switch {
+	case err == nil:
+		if cookie != nil {
+			http.SetCookie(w, cookie)
+		}
+		p.seeOther(w, v)
+	case wrong(err):
+		p.again(w, r, k, v, form)
+	case decided(err):
+		// Sent twice, or decided in another window: the page says what came of it.
+		if _, waits, gone := k.page(r.Context(), r, v); gone == nil && !waits {
+			p.seeOther(w, v)
+			return
+		}
+		p.refuse(w, r, err)
+	default:
+		p.refuse(w, r, err)
+	}
+}
+
+// wrong reports whether err means that the form did not prove who sent it.
+func wrong(err error) bool {
+	return isAny(err, session.ErrDenied, session.ErrFactorRequired,
+		twofactor.ErrWrong, twofactor.ErrLocked, twofactor.ErrTooMany, twofactor.ErrNoFactor)
+}
+
+// decided reports whether err means that there is nothing left to decide.
+func decided(err error) bool { return isAny(err, session.ErrDecided, twofactor.ErrNoChallenge) }
+
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
+// again answers a form that did not prove who sent it with the form, the same for
+// every way of being wrong.
+func (p *Pages) again(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values) {
+	pg, waits, err := k.page(r.Context(), r, v)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	if !waits {
+		p.seeOther(w, v)
+		return
+	}
+	pg.Token, pg.Problem = form.Get("token"), pg.wrong
+	if pg.Name == "" {
+		pg.Name = form.Get("name")
+	}
+	p.write(w, http.StatusForbidden, pg)
+}
+
+// seeOther sends the browser to the page of v, with GET and without the form: 307
+// would send the password on. The location has no host, so that it cannot be
+// another one.
+func (p *Pages) seeOther(w http.ResponseWriter, v visit) {
+	w.Header().Set("Location", v.path)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// refuse answers a request that err ended.
+func (p *Pages) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case decided(err), errors.Is(err, session.ErrNoFlow):
+		p.write(w, http.StatusNotFound, gone)
+	case errors.Is(err, errForeign):
+		p.write(w, http.StatusForbidden, foreign)
+	case errors.Is(err, errMalformed):
+		p.write(w, http.StatusBadRequest, malformed)
+	case errors.Is(err, errMediaType):
+		p.write(w, http.StatusUnsupportedMediaType, malformed)
+	case large:
+		p.write(w, http.StatusRequestEntityTooLarge, malformed)
+	default:
+		p.cfg.Report(r, err)
+		w.Header().Set("Retry-After", "5")
+		p.write(w, http.StatusServiceUnavailable, busy)
+	}
+}

@@ -1,0 +1,215 @@
+// Package web serves the pages at which a person approves a web login and
+// answers a challenge for a second factor.
+//
+//	pages, err := web.New(web.Config{
+//		BaseURL:       base,
+//		Sessions:      sessions, // *session.Manager
+//		Factors:       factors,  // *twofactor.Manager
+//		Keys:          credential.NewServerKey(st, "web"),
+//		CheckPassword: checkPassword,
+//		Client:        client,
+//	})
+//	mux.Handle("/-/auth/", pages)
+//
+// It answers, below the path of the base URL:
+//
+//	GET, POST  /-/auth/login/<page ID>      approve or refuse npm login
+//	GET, POST  /-/auth/challenge/<page ID>  confirm or refuse one operation
+//	GET        /-/auth/style.css            the only thing that a page loads
+//
+// A handler that was mounted with that path stripped works too. The polls of the
+// waiting program are not here.
+//
+// # What a person sees
+//
+// Who asks, from which address, when, and for what; a login's check code, which
+// the program prints as well; and a warning where the browser is at another
+// address than the program. Password and second factor are asked on every page:
+// there is no browser session that an attacker's address could be opened with.
+//
+// # Answers
+//
+//	200  the form, or what became of the request
+//	303  a form was accepted: the browser loads the result with GET
+//	400  the form is malformed, or has a field twice
+//	403  name, password or second factor is wrong, or the form came from elsewhere
+//	404  the ID is unknown, forged or expired, which is one answer
+//	405, 413, 415
+//	503  nobody can check now: too many passwords are, or the store is away
+//
+// Unknown name, wrong password, disabled account, and a second factor that is
+// missing, wrong, used or locked are one page, byte for byte. It is 403 and not
+// 401, which HTTP lets nobody send without a WWW-Authenticate header (RFC 9110
+// section 15.5.2), and with one a browser asks for a password of its own.
+//
+// # What is defended
+//
+// Nothing changes on GET or HEAD, so that a link scanner or preview approves
+// nothing. A POST must come from the page itself: [http.CrossOriginProtection]
+// refuses what a browser says came from elsewhere, subdomains too, and the form
+// carries a token that is good for one page ID and one browser's cookie. The
+// pages hold no script, load nothing from elsewhere, show in no frame, are stored
+// in no cache and send their address nowhere. No address is ever built from the
+// Host header, and none is taken from a parameter.
+//
+// # Concurrency
+//
+// Pages are safe for concurrent use.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// Logins are web logins that wait for a person: a [session.Manager]. Errors wrap
+// [session.ErrNoFlow] for an ID that is unknown or expired, [session.ErrDecided]
+// for one that was answered before, and [session.ErrDenied] or
+// [session.ErrFactorRequired] for a person who did not prove who they are. Any
+// other means that nobody can tell.
+type Logins interface {
+	Page(ctx context.Context, pageID string) (session.Request, error)
+	Approve(ctx context.Context, pageID string, in session.SignIn) error
+	Deny(ctx context.Context, pageID string) error
+}
+
+// Challenges are operations that wait for a second factor: a
+// [twofactor.Manager]. Errors wrap [twofactor.ErrNoChallenge] for an ID that is
+// unknown, expired or answered, and [twofactor.ErrWrong], [twofactor.ErrLocked],
+// [twofactor.ErrTooMany] or [twofactor.ErrNoFactor] for a value that proves
+// nothing. Any other means that nobody can tell.
+//
+// A page shows ErrTooMany as it shows ErrWrong. To end the credential that was
+// challenged is for whoever knows credentials: wrap Approve.
+type Challenges interface {
+	Pending(ctx context.Context, pageID string) (twofactor.Request, error)
+	Approve(ctx context.Context, pageID string, user policy.UserID, value credential.Secret) (credential.Secret, error)
+	Deny(ctx context.Context, pageID string) error
+}
+
+// Config configures [Pages].
+type Config struct {
+	// BaseURL is the public address of the registry, http or https, with the path
+	// it is mounted at. Required. With https the cookies are for https alone.
+	BaseURL *url.URL
+
+	// Name is what the pages call the registry. "" means the host of BaseURL.
+	Name string
+
+	// Sessions are the web logins. Required.
+	Sessions Logins
+
+	// Factors are the challenges. Required.
+	Factors Challenges
+
+	// Keys makes the keys of form tokens and of the cookie that carries a typed
+	// code to the result page. Required.
+	Keys *credential.ServerKey
+
+	// CheckPassword returns the user with that name if the password is theirs.
+	// Required. An unknown name, a wrong password and a disabled account are all
+	// [session.ErrDenied] and take the same time. It is asked for a challenge; for
+	// a login Sessions asks.
+	CheckPassword func(ctx context.Context, name string, password credential.Secret) (session.User, error)
+
+	// Client says where a request came from. Required.
+	Client func(*http.Request) session.Client
+
+	// Report is told of every error that a visitor sees as 503 only. Nil: nobody is.
+	Report func(r *http.Request, err error)
+}
+
+// Pages serves the pages. Create one with [New].
+type Pages struct {
+	cfg    Config
+	prefix string // of the base URL's path, without a slash at its end
+	secure bool   // the base URL is https
+	origin http.CrossOriginProtection
+	kinds  map[string]kind // by the path segment before the page ID
+}
+
+// New returns Pages, or an error naming the field of cfg that is wrong.
+func New(cfg Config) (*Pages, error) {
+	base := cfg.BaseURL
+	switch {
+	case base == nil:
+		return nil, errors.New("web: Config.BaseURL is nil")
+	case base.Scheme != "https" && base.Scheme != "http" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("web: Config.BaseURL is not an absolute http or https URL without user, query and fragment")
+	case cfg.Sessions == nil:
+		return nil, errors.New("web: Config.Sessions is nil")
+	case cfg.Factors == nil:
+		return nil, errors.New("web: Config.Factors is nil")
+	case cfg.Keys == nil:
+		return nil, errors.New("web: Config.Keys is nil")
+	case cfg.CheckPassword == nil:
+		return nil, errors.New("web: Config.CheckPassword is nil")
+	case cfg.Client == nil:
+		return nil, errors.New("web: Config.Client is nil")
+	}
+	if cfg.Name == "" {
+		cfg.Name = base.Host
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(*http.Request, error) {}
+	}
+	p := &Pages{cfg: cfg, prefix: strings.TrimRight(base.EscapedPath(), "/"), secure: base.Scheme == "https"}
+	// Behind a proxy that changes the Host header the origin that the browser names
+	// is still ours.
+	if err := p.origin.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
+		return nil, fmt.Errorf("web: Config.BaseURL: %w", err)
+	}
+	p.kinds = map[string]kind{"login": login{p}, "challenge": challenge{p}}
+	return p, nil
+}
+
+// ServeHTTP serves one request.
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.protect(w.Header())
+	path, _ := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
+	if path == stylePath {
+		p.serveStyle(w, r)
+		return
+	}
+	segment, id, _ := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
+	k, ok := p.kinds[segment]
+	if !ok || !strings.HasPrefix(path, "/-/auth/") || !validID(id) {
+		p.write(w, http.StatusNotFound, gone)
+		return
+	}
+	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r)}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		p.show(w, r, k, v)
+	case http.MethodPost:
+		p.decide(w, r, k, v)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		p.write(w, http.StatusMethodNotAllowed, badMethod)
+	}
+}
+
+// validID reports whether id could be a page ID: both kinds are made of these
+// characters, which need no escaping in a path, in HTML or in a cookie.
+func validID(id string) bool {
+	if id == "" || len(id) > 1024 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}

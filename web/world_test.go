@@ -1,0 +1,254 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/web"
+)
+
+// A world is a registry with two people and its pages. The managers are the real
+// ones; what they answer can be replaced by an error.
+type world struct {
+	testing.TB
+	pages    *web.Pages
+	store    store.Store
+	sessions *session.Manager
+	factors  *twofactor.Manager
+	now      time.Time
+	seed     string // of alice's authenticator app
+
+	request  *twofactor.Request // what every challenge is, if not nil
+	broken   error              // what every call of the pages answers instead, if not nil
+	calls    int                // of what may change something
+	reported []error            // what the pages reported
+}
+
+const (
+	alicePassword = "correct horse"
+	bobPassword   = "battery staple"
+	prefixed      = "https://npm.acme.test/registry/"
+)
+
+var npmClient = session.Client{Addr: netip.MustParseAddr("192.0.2.7"), UserAgent: "npm/11.19.1 node/v20.20.2 linux x64"}
+
+// newWorld has alice, who has a second factor, and bob, who has none.
+func newWorld(t testing.TB, base string) *world {
+	w := &world{TB: t, store: store.NewMemory(), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return w.now }
+	var err error
+	w.factors, err = twofactor.New(twofactor.Config{
+		Store: w.store, Now: now,
+		SetMode: func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error { return nil },
+	})
+	require.NoError(t, err)
+	w.sessions, err = session.New(session.Config{
+		Store: w.store, Now: now,
+		CheckPassword: w.checkPassword,
+		SecondFactor:  w.secondFactor,
+		Alive:         func(context.Context, policy.UserID, time.Time) error { return nil },
+	})
+	require.NoError(t, err)
+
+	label, err := w.factors.Enrol(t.Context(), "u-alice", "alice", policy.AuthAndWrites)
+	require.NoError(t, err)
+	u, err := url.Parse(label.Reveal())
+	require.NoError(t, err)
+	w.seed = u.Query().Get("secret")
+	_, err = w.factors.Confirm(t.Context(), "u-alice", credential.NewSecret(w.code()))
+	require.NoError(t, err)
+	w.now = w.now.Add(time.Minute) // its step is used
+
+	u, err = url.Parse(base)
+	require.NoError(t, err)
+	w.pages, err = web.New(web.Config{
+		BaseURL: u, Sessions: logins{w}, Factors: challenges{w}, Keys: credential.NewServerKey(w.store, "web"),
+		CheckPassword: w.checkPassword,
+		Client: func(r *http.Request) session.Client {
+			addr, _ := netip.ParseAddrPort(r.RemoteAddr)
+			return session.Client{Addr: addr.Addr(), UserAgent: r.UserAgent()}
+		},
+		Report: func(_ *http.Request, err error) { w.reported = append(w.reported, err) },
+	})
+	require.NoError(t, err)
+	return w
+}
+
+func (w *world) code() string {
+	code, err := totp.GenerateCode(w.seed, w.now)
+	require.NoError(w, err)
+	return code
+}
+
+func (w *world) checkPassword(_ context.Context, name string, pw credential.Secret) (session.User, error) {
+	passwords := map[string]string{"alice": alicePassword, "bob": bobPassword}
+	if want, ok := passwords[name]; !ok || want != pw.Reveal() {
+		return session.User{}, session.ErrDenied
+	}
+	return session.User{ID: policy.UserID("u-" + name), Name: name}, nil
+}
+
+func (w *world) secondFactor(ctx context.Context, u session.User, otp credential.Secret) (session.Spend, error) {
+	if u.Name != "alice" {
+		return nil, nil
+	}
+	if otp.IsZero() {
+		return nil, session.ErrFactorRequired
+	}
+	a, err := w.factors.Begin(ctx, u.ID, twofactor.Use{Class: policy.ClassLogin}, otp)
+	if err != nil {
+		return nil, err
+	}
+	return a.Spend, nil
+}
+
+// dump is everything that is stored.
+func (w *world) dump() string {
+	items, err := w.store.List(w.Context(), "", "", 100)
+	require.NoError(w, err)
+	var b strings.Builder
+	for _, it := range items {
+		fmt.Fprintf(&b, "%s %d %s\n", it.Key, it.Revision, it.Value)
+	}
+	return b.String()
+}
+
+func (w *world) startLogin() session.Flow {
+	f, err := w.sessions.Start(w.Context(), npmClient)
+	require.NoError(w, err)
+	return f
+}
+
+func (w *world) startChallenge() twofactor.Challenge {
+	c, err := w.factors.Challenge(w.Context(), twofactor.NewChallenge{
+		User: "u-alice", Name: "alice", CredentialName: "laptop", Action: policy.Publish,
+		Use:  twofactor.Use{Credential: "s-1", Class: policy.ClassPublish, Package: policy.PackageName{Scope: "acme", Name: "widget"}},
+		Addr: npmClient.Addr, UserAgent: npmClient.UserAgent,
+	})
+	require.NoError(w, err)
+	return c
+}
+
+// logins and challenges are the managers, or w.broken.
+type logins struct{ w *world }
+
+func (l logins) Page(ctx context.Context, id string) (session.Request, error) {
+	return l.w.sessions.Page(ctx, id)
+}
+
+func (l logins) Approve(ctx context.Context, id string, in session.SignIn) error {
+	l.w.calls++
+	if l.w.broken != nil {
+		return l.w.broken
+	}
+	return l.w.sessions.Approve(ctx, id, in)
+}
+
+func (l logins) Deny(ctx context.Context, id string) error {
+	l.w.calls++
+	return l.w.sessions.Deny(ctx, id)
+}
+
+type challenges struct{ w *world }
+
+func (c challenges) Pending(ctx context.Context, id string) (twofactor.Request, error) {
+	if c.w.request != nil {
+		return *c.w.request, nil
+	}
+	return c.w.factors.Pending(ctx, id)
+}
+
+func (c challenges) Approve(ctx context.Context, id string, user policy.UserID, value credential.Secret) (credential.Secret, error) {
+	c.w.calls++
+	if c.w.broken != nil {
+		return credential.Secret{}, c.w.broken
+	}
+	return c.w.factors.Approve(ctx, id, user, value)
+}
+
+func (c challenges) Deny(ctx context.Context, id string) error {
+	c.w.calls++
+	return c.w.factors.Deny(ctx, id)
+}
+
+// A browser keeps cookies and says where its requests come from.
+type browser struct {
+	w       *world
+	cookies map[string]*http.Cookie
+	header  http.Header // added to every request
+	last    string      // path of the page with the form that was loaded last
+}
+
+func (w *world) browser() *browser {
+	return &browser{w: w, cookies: map[string]*http.Cookie{}, header: http.Header{}}
+}
+
+func (b *browser) do(method, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://npm.acme.test"+path, strings.NewReader(body))
+	r.RemoteAddr = "192.0.2.7:40000"
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for name, values := range b.header {
+		r.Header.Del(name)
+		for _, v := range values {
+			if v != "" {
+				r.Header.Add(name, v)
+			}
+		}
+	}
+	for _, c := range b.cookies {
+		if strings.HasPrefix(path, c.Path) {
+			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+		}
+	}
+	rec := httptest.NewRecorder()
+	b.w.pages.ServeHTTP(rec, r)
+	for _, c := range rec.Result().Cookies() {
+		b.cookies[c.Name] = c
+	}
+	return rec
+}
+
+func (b *browser) get(path string) *httptest.ResponseRecorder { return b.do(http.MethodGet, path, "") }
+
+var tokenField = regexp.MustCompile(`name="token" value="([^"]+)"`)
+
+// form loads the page and returns its fields, filled in for a decision.
+func (b *browser) form(path string, fields ...string) url.Values {
+	b.last = path
+	rec := b.get(path)
+	require.Equal(b.w, http.StatusOK, rec.Code, "%s", rec.Body)
+	token := tokenField.FindStringSubmatch(rec.Body.String())
+	require.NotNil(b.w, token)
+	form := url.Values{"token": {token[1]}}
+	for i := 0; i < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return form
+}
+
+// submit loads the page and sends its form.
+func (b *browser) submit(path string, fields ...string) *httptest.ResponseRecorder {
+	return b.do(http.MethodPost, path, b.form(path, fields...).Encode())
+}
+
+func loginPath(f session.Flow) string            { return "/registry/-/auth/login/" + f.PageID }
+func challengePath(c twofactor.Challenge) string { return "/registry/-/auth/challenge/" + c.PageID }
