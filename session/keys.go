@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/npmauth/npmauth/credential"
@@ -34,9 +33,6 @@ func (m *Manager) flowKeys(ctx context.Context) (k flowKeys, err error) {
 	return k, nil
 }
 
-// checkAlphabet has no vowels, so that no code is a word (RFC 8628 section 6.1).
-const checkAlphabet = "BCDFGHJKLMNPQRSTVWXZ"
-
 // checkCode returns what both the page and the terminal show of a flow, as
 // "BCDF-GHJK". A person who is led to approve a stranger's login sees a code that
 // their own terminal did not print. It is shown to whoever has the page, and
@@ -44,16 +40,5 @@ const checkAlphabet = "BCDFGHJKLMNPQRSTVWXZ"
 func (k *flowKeys) checkCode(flow credential.Digest) string {
 	mac := hmac.New(sha256.New, k.check[:])
 	mac.Write(flow[:])
-	// 20^8 is less than 2^35: the remainders of 64 bits are even enough.
-	n := binary.BigEndian.Uint64(mac.Sum(nil))
-	var code [9]byte
-	for i := range code {
-		if i == 4 {
-			code[i] = '-'
-			continue
-		}
-		code[i] = checkAlphabet[n%20]
-		n /= 20
-	}
-	return string(code[:])
+	return credential.CheckCode(credential.Digest(mac.Sum(nil)))
 }

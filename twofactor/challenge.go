@@ -46,6 +46,9 @@ type Challenge struct {
 	PageID  string
 	PollID  string
 	Expires time.Time // five minutes after it was made
+
+	// CheckCode is shown on the page, and to be shown by the client.
+	CheckCode string
 }
 
 // A Request is a challenge as its page shows it. All text in it is the client's or
@@ -53,7 +56,13 @@ type Challenge struct {
 type Request struct {
 	NewChallenge
 	Started, Expires time.Time
+	CheckCode        string
 }
+
+// checkCode is what both the page and the terminal show of a challenge, so that
+// somebody who is led to the page of another one can tell. It is made of the page
+// ID, which whoever sees it there has.
+func checkCode(pageID string) string { return credential.CheckCode(digest("check code " + pageID)) }
 
 // The states of a challenge. A denied one is deleted.
 const (
@@ -164,7 +173,7 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 		return Challenge{}, fmt.Errorf("twofactor: challenge: %w", err)
 	}
 	m.record(ctx, c.event(now, audit.Challenge))
-	return Challenge{PageID: page, PollID: poll, Expires: c.Expires}, nil
+	return Challenge{PageID: page, PollID: poll, Expires: c.Expires, CheckCode: checkCode(page)}, nil
 }
 
 // queue adds c to the outstanding challenges of its credential and deletes the
@@ -205,7 +214,7 @@ func (m *Manager) Pending(ctx context.Context, pageID string) (Request, error) {
 			User: c.User, Name: c.Name, Use: c.use(), Action: c.Action, CredentialName: c.CredentialName,
 			Addr: c.Addr, UserAgent: c.UserAgent,
 		},
-		Started: c.Started, Expires: c.Expires,
+		Started: c.Started, Expires: c.Expires, CheckCode: checkCode(pageID),
 	}, nil
 }
 

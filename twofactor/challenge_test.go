@@ -46,7 +46,8 @@ func TestChallengeByWeb(t *testing.T) {
 
 		req, err := k.Pending(ctx, c.PageID)
 		require.NoError(t, err)
-		assert.Equal(t, twofactor.Request{NewChallenge: asked(publish(widget)), Started: time.Now().UTC(), Expires: c.Expires}, req)
+		assert.Equal(t, twofactor.Request{NewChallenge: asked(publish(widget)), Started: time.Now().UTC(), Expires: c.Expires, CheckCode: c.CheckCode}, req)
+		assert.Regexp(t, `^[B-Z]{4}-[B-Z]{4}$`, c.CheckCode)
 
 		p, err := k.Collect(ctx, c.PollID)
 		require.NoError(t, err)

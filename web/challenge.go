@@ -41,7 +41,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	return page{
 		template: "challenge.html", Title: "Confirm: " + strings.TrimSpace(op.Text+" "+op.Package), Action: v.path,
-		Name: req.Name, Operation: op, Asker: newAsker(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
+		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Asker: newAsker(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
 		wrong: "The password or the second factor is wrong. A code works once: if this one was used before, wait for the next. " +
 			"After too many wrong codes none works any more.",
 	}, true, nil
