@@ -49,8 +49,8 @@ type Result struct {
 // limit is how many tags or maintainers a publish may have; clients send one.
 const limit = 32
 
-// A Scan checks one body, which is written to it piece by piece.
-type Scan struct {
+// A Scanner checks one body, which is written to it piece by piece.
+type Scanner struct {
 	scanner *strictjson.Scanner
 	pkg     policy.PackageName
 	name    string
@@ -62,21 +62,21 @@ type Scan struct {
 	data                         bool // seen in the attachment being read
 }
 
-// New returns a Scan for a publish of pkg.
-func New(pkg policy.PackageName) *Scan {
-	s := &Scan{pkg: pkg, name: pkg.String(), result: Result{Tags: map[string]string{}}}
+// New returns a Scanner for a publish of pkg.
+func New(pkg policy.PackageName) *Scanner {
+	s := &Scanner{pkg: pkg, name: pkg.String(), result: Result{Tags: map[string]string{}}}
 	s.scanner = strictjson.NewScanner(strictjson.Limits{}, s.event)
 	return s
 }
 
 // Write checks the next piece. After an [*Error] every call returns it again.
-func (s *Scan) Write(p []byte) (int, error) {
+func (s *Scanner) Write(p []byte) (int, error) {
 	n, err := s.scanner.Write(p)
 	return n, s.failed(err)
 }
 
 // Close ends the body. Only a nil error means that it is a publish of the package.
-func (s *Scan) Close() (Result, error) {
+func (s *Scanner) Close() (Result, error) {
 	if err := s.failed(s.scanner.Close()); err != nil {
 		return Result{}, err
 	}
@@ -87,7 +87,7 @@ func (s *Scan) Close() (Result, error) {
 }
 
 // failed makes every error an *Error and keeps the first.
-func (s *Scan) failed(err error) error {
+func (s *Scanner) failed(err error) error {
 	if err != nil && s.err == nil {
 		s.err = err
 		if _, ours := errors.AsType[*Error](err); !ours {
@@ -104,7 +104,7 @@ func notPublish(problem string) error {
 }
 
 // event judges one value by the way that leads to it.
-func (s *Scan) event(e strictjson.Event) error {
+func (s *Scanner) event(e strictjson.Event) error {
 	if e.Kind == strictjson.EndObject || e.Kind == strictjson.EndArray {
 		return s.end(e)
 	}
@@ -125,7 +125,7 @@ func (s *Scan) event(e strictjson.Event) error {
 
 // top judges the fields of the document. The list is closed: what a packument can
 // hold besides is its owners, its history and its fate.
-func (s *Scan) top(e strictjson.Event, key string) error {
+func (s *Scanner) top(e strictjson.Event, key string) error {
 	switch key {
 	case "_id", "name":
 		if !isText(e, s.name) {
@@ -160,7 +160,7 @@ func (s *Scan) top(e strictjson.Event, key string) error {
 }
 
 // second judges what stands directly in one of the containers at the top.
-func (s *Scan) second(e strictjson.Event, in, key string) error {
+func (s *Scanner) second(e strictjson.Event, in, key string) error {
 	switch in {
 	case "versions":
 		if s.result.Version != "" {
@@ -200,7 +200,7 @@ func (s *Scan) second(e strictjson.Event, in, key string) error {
 }
 
 // third judges the fields of a manifest, an attachment and a maintainer.
-func (s *Scan) third(e strictjson.Event, in, key string) error {
+func (s *Scanner) third(e strictjson.Event, in, key string) error {
 	switch in {
 	case "versions":
 		return s.manifest(e, key)
@@ -230,7 +230,7 @@ func (s *Scan) third(e strictjson.Event, in, key string) error {
 // reader that ignores case, as encoding/json does, would take Name for name.
 var checked = []string{"name", "version", "_id", "dist"}
 
-func (s *Scan) manifest(e strictjson.Event, key string) error {
+func (s *Scanner) manifest(e strictjson.Event, key string) error {
 	v := s.result.Version
 	switch key {
 	case "name":
@@ -258,7 +258,7 @@ func (s *Scan) manifest(e strictjson.Event, key string) error {
 }
 
 // end judges what a container lacks.
-func (s *Scan) end(e strictjson.Event) error {
+func (s *Scanner) end(e strictjson.Event) error {
 	if len(e.Path) != 2 {
 		return nil
 	}
@@ -277,7 +277,7 @@ func (s *Scan) end(e strictjson.Event) error {
 
 // complete judges the whole: fields come in any order, so what one says of another
 // is compared last.
-func (s *Scan) complete() error {
+func (s *Scanner) complete() error {
 	v := s.result.Version
 	switch {
 	case !s.attachments || !s.versions:
@@ -305,7 +305,7 @@ func (s *Scan) complete() error {
 
 // files returns the attachments that are this version's file of the given kind.
 // Clients call it <full name>-<version>; some leave the scope out.
-func (s *Scan) files(ext string) (names []string) {
+func (s *Scanner) files(ext string) (names []string) {
 	tail := "-" + s.result.Version + ext
 	for _, f := range s.result.Attachments {
 		if f == s.name+tail || f == s.pkg.Name+tail {

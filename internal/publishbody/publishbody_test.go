@@ -128,8 +128,8 @@ func TestRefuses(t *testing.T) {
 		{"version", `"versions":{"1.0.0"`, `"versions":{"1.0"`, "not a semantic version"},
 		{"version with a path", `"versions":{"1.0.0"`, `"versions":{"1.0.0-../../x"`, "not a semantic version"},
 		{"version null", `"versions":{"1.0.0":`, `"versions":{"1.0.0":null,"x":`, "a version must be an object"},
-		{"versions empty", plain[strings.Index(plain, `{"1.0.0":{`) : strings.Index(plain, `,"access"`)], `{}`, "has no version"},
-		{"versions null", plain[strings.Index(plain, `{"1.0.0":{`) : strings.Index(plain, `,"access"`)], `null`, "versions must be an object"},
+		{"versions empty", plain[strings.Index(plain, `{"1.0.0":{`):strings.Index(plain, `,"access"`)], `{}`, "has no version"},
+		{"versions null", plain[strings.Index(plain, `{"1.0.0":{`):strings.Index(plain, `,"access"`)], `null`, "versions must be an object"},
 		{"access", `"access":null`, `"access":"private"`, "public or restricted"},
 		{"access of another type", `"access":null`, `"access":true`, "public or restricted"},
 		{"unknown field", `"access":null`, `"owners":["mallory"]`, "does not have"},
@@ -242,9 +242,9 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// FuzzScan: what is accepted says the same to a reader that takes the last of
+// FuzzScanner: what is accepted says the same to a reader that takes the last of
 // several keys and ignores their case, as encoding/json does.
-func FuzzScan(f *testing.F) {
+func FuzzScanner(f *testing.F) {
 	f.Add([]byte(plain))
 	f.Add([]byte(strings.Replace(plain, `"access":null`, `"maintainers":[{}]`, 1)))
 	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)))
@@ -291,7 +291,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-func ExampleScan() {
+func ExampleScanner() {
 	s := publishbody.New(policy.PackageName{Scope: "acme", Name: "gadget"})
 	_, err := s.Write([]byte(plain))
 	fmt.Println(err)

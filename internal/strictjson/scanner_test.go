@@ -105,6 +105,27 @@ func TestScannerLimits(t *testing.T) {
 	}, events, "what is too long is left out, not cut")
 }
 
+// The bounds of RFC 3629: one byte inside and one outside of each.
+func TestScannerUTF8(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"\x7f": true, "\xc2\x80": true, "\xc1\xbf": false, "\xdf\xbf": true, "\xdf\xc0": false, "\x80": false, "\xbf": false,
+		"\xe0\xa0\x80": true, "\xe0\x9f\xbf": false, "\xe0\xa0\x7f": false, "\xed\x9f\x80": true, "\xed\x9f\xbf": true, "\xed\xa0\x80": false,
+		"\xee\x80\x80": true, "\xef\xbf\xbf": true, "\xf0\x90\x80\x80": true, "\xf0\x8f\xbf\xbf": false, "\xf4\x8f\xbf\xbf": true,
+		"\xf4\x90\x80\x80": false, "\xf5\x80\x80\x80": false, "\xe2\x82": false, "\xf1\x80\x80": false, "\xff": false,
+	} {
+		require.Equal(t, ok, utf8.ValidString(text))
+		for _, size := range []int{1, 2, 100} {
+			events, err := scan([]byte(`"`+text+`"`), strictjson.Limits{}, size)
+			if ok {
+				require.NoError(t, err, "%q", text)
+				assert.Equal(t, []string{fmt.Sprintf("[] 4 %q false", text)}, events)
+			} else {
+				assert.ErrorContains(t, err, "invalid UTF-8", "%q", text)
+			}
+		}
+	}
+}
+
 func TestScannerManyKeys(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`{"k":{`)

@@ -22,8 +22,8 @@ import (
 // anything but a pointer, an any or a json.RawMessage. A field that may be null
 // is therefore declared as a pointer, and one that is absent leaves nil.
 //
-// What the sender can be told is an [*Error]. Any other error is a fault of v,
-// or comes from an UnmarshalJSON of it.
+// What the sender can be told is an [*Error], one that an UnmarshalJSON of v
+// returned included. Any other error is a fault of the program: of the type of v.
 func Unmarshal(data []byte, v any) error {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
@@ -42,7 +42,11 @@ func Unmarshal(data []byte, v any) error {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return &Error{Problem: "is not a number in range", Field: wrong.Field, Offset: -1}
 		}
-		return err
+		if ours, ok := errors.AsType[*Error](err); ok {
+			return ours // of an UnmarshalJSON of v
+		}
+		// The text is a type's own, which may quote the value.
+		return &Error{Problem: "has a malformed value", Offset: -1}
 	}
 	target.Elem().Set(fresh.Elem())
 	return nil

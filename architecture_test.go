@@ -1,0 +1,98 @@
+package npmauth_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/npmauth/npmauth"
+
+// mayImport says which packages of ours each package of the root module may
+// import, tests aside. "ground" stands for policy, credential, store, audit and
+// what is internal.
+var mayImport = map[string][]string{
+	"policy":     {},
+	"store":      {},
+	"audit":      {"policy"},
+	"credential": {"store"},
+	"account":    {"ground"},
+	"access":     {"ground"},
+	"session":    {"ground"},
+	"token":      {"ground"},
+	"twofactor":  {"ground"},
+	"legacy":     {"ground", "session", "account", "twofactor"},
+	"web":        {"ground", "session", "account", "twofactor"},
+	"":           {"ground", "account", "access", "session", "token", "twofactor", "legacy", "web"},
+
+	"internal/nfc":         {},
+	"internal/strictjson":  {},
+	"internal/publishbody": {"internal/strictjson", "policy"},
+	"internal/clientip":    {},
+
+	"store/storetest": {"store"},
+	"npmauthtest":     {"ground", "", "account", "token"},
+}
+
+var ground = []string{"policy", "credential", "store", "audit"}
+
+// TestImports holds every package to the direction that its imports may take, and
+// the parts of the library to staying apart from HTTP.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			nested, _ := filepath.Glob(filepath.Join(file, "go.mod"))
+			if file != "." && (len(nested) > 0 || strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		pkg := filepath.ToSlash(filepath.Dir(file))
+		if pkg == "." {
+			pkg = ""
+		}
+		allowed, known := mayImport[pkg]
+		if !assert.True(t, known, "package %q is not in this test's table", pkg) {
+			return nil
+		}
+		seen[pkg] = true
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range parsed.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			if name == "net/http" {
+				assert.Contains(t, []string{"", "legacy", "web", "npmauthtest", "internal/clientip"}, pkg, "%s imports net/http", file)
+			}
+			ours, ok := strings.CutPrefix(name, module)
+			if !ok {
+				continue
+			}
+			ours = strings.TrimPrefix(ours, "/")
+			fine := slices.Contains(allowed, ours) ||
+				slices.Contains(allowed, "ground") && (slices.Contains(ground, ours) || path.Dir(ours) == "internal")
+			assert.True(t, fine, "%s imports %q", file, ours)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	for pkg := range mayImport {
+		assert.True(t, seen[pkg], "package %q of this test's table is not there", pkg)
+	}
+}

@@ -1,0 +1,199 @@
+package npmauth
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// Authorize authenticates the credential in header and decides about op, asked
+// from addr. It is what [Auth.Guard] does before it looks at a second factor,
+// which Authorize never spends: an effect of [policy.Challenge] is returned as it
+// is and allows nothing. Whoever has no credential is judged as the anonymous
+// and has the zero Identity. An error is [ErrInvalidToken] or an outage, and
+// comes with a decision that denies.
+func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (Identity, policy.Decision, error) {
+	now := a.now()
+	act, err := a.authenticate(ctx, header, addr, now)
+	if err != nil {
+		return Identity{}, policy.Decision{}, err
+	}
+	req := policy.Request{Operation: op, Credential: act.cred, Addr: addr, Now: now}
+	if act.who != nil {
+		req.Account = act.who.account
+	}
+	if err := a.consult(ctx, &req); err != nil {
+		return Identity{}, policy.Decision{}, err
+	}
+	return act.identity(), a.policy.Decide(req), nil
+}
+
+// consult fills in what the host and the package's settings say.
+func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
+	if !req.Operation.Action.OfPackage() {
+		return nil
+	}
+	write := req.Operation.Action.Write()
+	if req.Package, err = a.facts(ctx, req.Operation.Package, req.Account.ID, write, req.Now); err != nil {
+		return err
+	}
+	if write && req.Package.ID != "" {
+		req.Settings, err = a.packageSettings(ctx, req.Package.ID, req.Now)
+	}
+	return err
+}
+
+// facts asks the host. Only what exists is remembered, and only for reads: a
+// package that was just made must be there at once.
+func (a *Auth) facts(ctx context.Context, pkg policy.PackageName, user policy.UserID, write bool, now time.Time) (policy.Facts, error) {
+	key := factsKey{pkg, user}
+	if write {
+		a.caches.facts.Drop(key)
+		return a.packages.Facts(ctx, pkg, user)
+	}
+	if f, ok := a.caches.facts.Get(key, now); ok {
+		return f, nil
+	}
+	fill := a.caches.facts.Begin(key)
+	f, err := a.packages.Facts(ctx, pkg, user)
+	if err == nil && f.ID != "" {
+		a.caches.facts.Put(key, f, now, fill)
+	}
+	return f, err
+}
+
+func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now time.Time) (policy.Settings, error) {
+	if s, ok := a.caches.settings.Get(id, now); ok {
+		return s, nil
+	}
+	fill := a.caches.settings.Begin(id)
+	s, err := a.settings.Get(ctx, a.store, id)
+	if err == nil {
+		a.caches.settings.Put(id, s, now, fill)
+	}
+	return s, err
+}
+
+// A judgement is a request on its way to a decision.
+type judgement struct {
+	act actor
+	req policy.Request
+}
+
+// judge authenticates r, consults and decides for the first time, without a
+// proof. Only a Deny is an error yet.
+func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewToken) (judgement, policy.Decision, error) {
+	ctx, addr, now := r.Context(), a.client(r), a.now()
+	act, err := a.authenticate(ctx, r.Header, addr, now)
+	if err != nil {
+		return judgement{}, policy.Decision{}, err
+	}
+	j := judgement{act, policy.Request{Operation: op, Credential: act.cred, Addr: addr, Now: now, NewToken: newToken}}
+	if act.who != nil {
+		j.req.Account = act.who.account
+	}
+	if err := a.consult(ctx, &j.req); err != nil {
+		return judgement{}, policy.Decision{}, err
+	}
+	d := a.policy.Decide(j.req)
+	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
+		return judgement{}, d, a.denied(ctx, j, d)
+	}
+	return j, d, nil
+}
+
+// denied records a refusal and returns it as an error.
+func (a *Auth) denied(ctx context.Context, j judgement, d policy.Decision) error {
+	e := audit.Event{Type: audit.Access, Outcome: audit.Denied, Addr: j.req.Addr, Action: j.req.Operation.Action, Package: j.req.Operation.Package, Reason: "denied"}
+	if len(d.Reasons) > 0 {
+		e.Reason = d.Reasons[0].Code
+	}
+	if j.act.cred != nil {
+		e.User, e.Credential = j.act.cred.User, j.act.cred.ID
+	}
+	a.record(ctx, e)
+	return &DeniedError{Operation: j.req.Operation, Decision: d, anonymous: j.act.cred == nil}
+}
+
+// proofHeader takes the second factor out of the request: zero when there is
+// none. Several are never tried one after the other.
+func proofHeader(h http.Header) (credential.Secret, error) {
+	lines := h["Npm-Otp"]
+	switch {
+	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
+		return credential.Secret{}, nil
+	case len(lines) > 1:
+		return credential.Secret{}, errTwoCodes
+	case len(lines[0]) > 256:
+		return credential.Secret{}, errLongCode
+	}
+	return credential.NewSecret(lines[0]), nil
+}
+
+// use says what a proof for this judgement would be spent on.
+func (j judgement) use() twofactor.Use {
+	op := j.req.Operation
+	u := twofactor.Use{Credential: j.act.cred.ID, Class: op.Action.Class(), Package: op.Package, Target: op.Name}
+	switch op.Action {
+	case policy.Publish, policy.Unpublish: // requests that one proof serves name different things
+		u.Target = ""
+	}
+	return u
+}
+
+// acceptable reports whether value, if it proves right, would lead to an Allow.
+// It is asked before anything is spent, so that nobody loses a recovery code
+// over what it cannot do.
+func (a *Auth) acceptable(j judgement, value credential.Secret) bool {
+	req := j.req
+	req.Proof = twofactor.FormOf(value.Reveal()).Proof()
+	return req.Proof != policy.NoProof && a.policy.Decide(req).Effect == policy.Allow
+}
+
+// prove answers a challenge of the guard with the proof that came along, in a
+// commit of its own.
+func (a *Auth) prove(r *http.Request, j judgement) error {
+	value, err := proofHeader(r.Header)
+	if err != nil {
+		return err
+	}
+	if value.IsZero() || !a.acceptable(j, value) {
+		return a.challenge(r, j, !value.IsZero())
+	}
+	proof, err := a.factors.Prove(r.Context(), j.act.cred.User, j.use(), value)
+	if err != nil {
+		return a.unproven(r, j, err)
+	}
+	j.req.Proof = proof
+	if d := a.policy.Decide(j.req); d.Effect != policy.Allow {
+		return a.denied(r.Context(), j, d)
+	}
+	return nil
+}
+
+// reserve answers a challenge of an endpoint of ours: the caller spends the
+// attempt inside the commit that does what was asked, and reports how that ended.
+func (a *Auth) reserve(r *http.Request, j judgement) (*twofactor.Attempt, error) {
+	value, err := proofHeader(r.Header)
+	if err != nil {
+		return nil, err
+	}
+	if value.IsZero() || !a.acceptable(j, value) {
+		return nil, a.challenge(r, j, !value.IsZero())
+	}
+	attempt, err := a.factors.Begin(r.Context(), j.act.cred.User, j.use(), value)
+	if err != nil {
+		return nil, a.unproven(r, j, err)
+	}
+	j.req.Proof = attempt.Proof()
+	if d := a.policy.Decide(j.req); d.Effect != policy.Allow {
+		return nil, a.denied(r.Context(), j, d)
+	}
+	return attempt, nil
+}

@@ -1,0 +1,199 @@
+package npmauth_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+)
+
+// facts is a host that knows everything at once.
+type facts struct{}
+
+var widget = policy.PackageName{Scope: "acme", Name: "widget"}
+
+func (facts) Facts(context.Context, policy.PackageName, policy.UserID) (policy.Facts, error) {
+	return policy.Facts{ID: "1", Private: true, Rights: allRights}, nil
+}
+
+type oneUser struct{ npmauth.Users }
+
+func (oneUser) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+	return npmauth.User{ID: id, Name: "alice"}, nil
+}
+
+// warm is an Auth with n tokens of which hot are in its cache, and their headers.
+func warm(tb testing.TB, n, hot int) (*npmauth.Auth, []http.Header) {
+	tb.Helper()
+	now := time.Now() // one for all: entries must stay fresh while the benchmark runs
+	auth, err := npmauth.New(npmauth.Config{
+		BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: facts{}, Users: oneUser{},
+		Fresh: 24 * time.Hour, HostFresh: 24 * time.Hour,
+	})
+	require.NoError(tb, err)
+	headers := make([]http.Header, 0, hot)
+	for i := range n {
+		secret, _, err := auth.Tokens().Create(context.Background(), token.Spec{
+			User: policy.UserID(fmt.Sprint("user-", i/500)), Name: "bench", Bypass: true,
+			Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+		}, nil)
+		require.NoError(tb, err)
+		h := http.Header{"Authorization": {"Bearer " + secret.Reveal()}}
+		if len(headers) < hot {
+			headers = append(headers, h)
+		}
+		// The cache holds them all, as it would in a registry that has served them.
+		if _, d, err := auth.Authorize(context.Background(), policy.Operation{Action: policy.ReadPackument, Package: widget}, h, addr); err != nil || d.Effect != policy.Allow {
+			tb.Fatal(d, err)
+		}
+	}
+	_ = now
+	return auth, headers
+}
+
+var addr = netip.MustParseAddr("192.0.2.1")
+
+const hot = 1024
+
+// BenchmarkAuthorize is header to decision over a million tokens, the clock and
+// the path's classification included, with its floor in the same run: one
+// SHA-256 and one look into a map of a million behind a RWMutex.
+func BenchmarkAuthorize(b *testing.B) {
+	n := 1_000_000
+	if testing.Short() {
+		n = 10_000
+	}
+	auth, headers := warm(b, n, hot)
+	ctx := context.Background()
+
+	b.Run("floor", func(b *testing.B) {
+		table := make(map[[32]byte]*int, n)
+		for i := range n {
+			table[sha256.Sum256(fmt.Appendf(nil, "%040d", i))] = new(int)
+		}
+		secrets := make([]string, hot)
+		for i := range secrets {
+			secrets[i] = fmt.Sprintf("%040d", i)
+		}
+		var mu sync.RWMutex
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			var buf [64]byte
+			d := sha256.Sum256(buf[:copy(buf[:], secrets[i%hot])])
+			mu.RLock()
+			v := table[d]
+			mu.RUnlock()
+			if v == nil {
+				b.Fatal("not found")
+			}
+			i++
+		}
+	})
+	for name, c := range map[string][2]string{"read": {"GET", "/@acme%2fwidget"}, "publish": {"PUT", "/@acme%2fwidget"}, "whoami": {"GET", "/-/whoami"}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				op, err := policy.Classify(c[0], c[1])
+				if op.Action == policy.WritePackument {
+					op.Action = policy.Publish
+				}
+				_, d, e := auth.Authorize(ctx, op, headers[i%hot], addr)
+				if err != nil || e != nil || d.Effect != policy.Allow {
+					b.Fatal(d, err, e)
+				}
+				i++
+			}
+		})
+	}
+	b.Run("refuse malformed", func(b *testing.B) {
+		h := http.Header{"Authorization": {"Bearer npm_0000000000000000000000000000002C8GjT"}}
+		op := policy.Operation{Action: policy.Whoami}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, d, err := auth.Authorize(ctx, op, h, addr); err == nil || d.Effect != policy.Deny {
+				b.Fatal("allowed")
+			}
+		}
+	})
+}
+
+// Allocations gate where times cannot.
+func TestAuthorizeAllocatesNothing(t *testing.T) {
+	auth, headers := warm(t, 100, 100)
+	ctx, i := context.Background(), 0
+	for _, c := range [][2]string{{"GET", "/@acme%2fwidget"}, {"GET", "/-/whoami"}, {"PUT", "/@acme%2fwidget"}} {
+		n := testing.AllocsPerRun(1000, func() {
+			op, err := policy.Classify(c[0], c[1])
+			if op.Action == policy.WritePackument {
+				op.Action = policy.Publish
+			}
+			_, d, e := auth.Authorize(ctx, op, headers[i%len(headers)], addr)
+			if err != nil || e != nil || d.Effect != policy.Allow {
+				t.Fatal(d, err, e)
+			}
+			i++
+		})
+		if !raceEnabled {
+			require.Zero(t, n, "%s %s", c[0], c[1])
+		}
+	}
+}
+
+// counting counts the requests that reach a store.
+type counting struct {
+	store.Store
+	gets, commits int
+}
+
+func (c *counting) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+	c.gets++
+	return c.Store.Get(ctx, keys...)
+}
+
+func (c *counting) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
+	c.commits++
+	return c.Store.Commit(ctx, ops...)
+}
+
+// A cold credential is one Get whatever its kind, a cold user one more, and a
+// warm request none; no request writes.
+func TestStoreRequests(t *testing.T) {
+	var c *counting
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		c = &counting{Store: cfg.Store}
+		cfg.Store, cfg.Users = c, oneUser{}
+	})
+	who := func(bearer string, gets int) {
+		t.Helper()
+		c.gets, c.commits = 0, 0
+		require.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: bearer}).Code)
+		require.Equal(t, gets, c.gets)
+		require.Zero(t, c.commits)
+	}
+	w.ids["alice"] = "alice"
+	one, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	two, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	who(one, 2)
+	who(one, 0)
+	who(two, 1)
+	w.clock.Add(time.Second)
+	who(one, 2)
+	c.gets = 0
+	require.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: "npm_garbage"}).Code)
+	require.Zero(t, c.gets, "what does not have the shape is never looked up")
+	_ = session.Pending
+}

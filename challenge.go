@@ -1,0 +1,51 @@
+package npmauth
+
+import (
+	"net/http"
+)
+
+// A Challenge is what [WriteChallenge] shows. The zero value asks for a typed
+// code only.
+type Challenge struct {
+	// AuthURL is the page at which a person answers, and DoneURL where the client
+	// collects the proof. Both or none, absolute, without a percent sign: npm
+	// encodes AuthURL once more before it opens it.
+	AuthURL, DoneURL string
+	// CheckCode is what the page shows, for the person to compare. May be empty.
+	CheckCode string
+}
+
+// WriteChallenge asks for a second factor in the one form that all npm clients
+// understand: 401, a single WWW-Authenticate with the scheme in both spellings,
+// "one-time pass" in a JSON error, and an npm-notice for those that take the
+// page's address from there. sentence, which may be "", says why: a code that
+// was refused, say. It must not contain a secret.
+func WriteChallenge(w http.ResponseWriter, c Challenge, sentence string) {
+	writeChallenge(w, c, sentence)
+}
+
+func writeChallenge(w http.ResponseWriter, c Challenge, sentence string) {
+	text := "This operation requires a one-time password."
+	if sentence != "" {
+		text = sentence + " " + text
+	}
+	body := struct {
+		Error   string `json:"error"`
+		Message string `json:"message"`
+		Code    string `json:"code"`
+		AuthURL string `json:"authUrl,omitempty"`
+		DoneURL string `json:"doneUrl,omitempty"`
+	}{text, text, "otp-required", "", ""}
+	w.Header().Set("WWW-Authenticate", "OTP, otp")
+	if c.AuthURL != "" && c.DoneURL != "" {
+		body.AuthURL, body.DoneURL = c.AuthURL, c.DoneURL
+		check := ""
+		if c.CheckCode != "" {
+			check = ". The page must show the code " + c.CheckCode
+		}
+		w.Header().Set("npm-notice", "Open "+c.AuthURL+" to use your security key for authentication or enter OTP from your authenticator app"+check)
+	} else {
+		w.Header().Set("npm-notice", "Enter the code that your authenticator app shows")
+	}
+	writeJSON(w, http.StatusUnauthorized, body)
+}

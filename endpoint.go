@@ -1,0 +1,131 @@
+package npmauth
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
+)
+
+const maxBody = 64 << 10 // bytes of a request to an endpoint of ours
+
+// serves reports whether npmauth answers the action itself.
+func (a *Auth) serves(action policy.Action) bool {
+	switch action {
+	case policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.ReadUser, policy.Logout, policy.Whoami,
+		policy.ListTokens, policy.CreateToken, policy.RevokeToken,
+		policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword,
+		policy.ReadSelf, policy.ReportLeak, policy.AuthPage:
+		return true
+	}
+	return false
+}
+
+// serve answers one request to an endpoint of ours.
+func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
+	// Legacy and the pages bound their own bodies, too; a bound that is met twice
+	// is still a bound.
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r = r.WithContext(account.WithClient(r.Context(), a.client(r))) // whom the password queue is fair to
+	switch op.Action {
+	case policy.Login:
+		a.endpoint(w, r, op, a.login)
+	case policy.LegacyLogin:
+		a.legacy.Put(w, r, op.Name)
+	case policy.LegacyUpdate:
+		a.legacy.PutRevision(w, r)
+	case policy.ReadUser:
+		a.legacy.Get(w, r, op.Name)
+	case policy.Logout:
+		a.endpoint(w, r, op, a.logout)
+	case policy.Whoami:
+		a.endpoint(w, r, op, a.whoami)
+	case policy.ListTokens:
+		a.endpoint(w, r, op, a.listTokens)
+	case policy.CreateToken:
+		a.endpoint(w, r, op, a.createToken)
+	case policy.RevokeToken:
+		a.endpoint(w, r, op, a.revokeToken)
+	case policy.ReadProfile:
+		a.endpoint(w, r, op, a.readProfile)
+	case policy.WriteProfile:
+		a.endpoint(w, r, op, a.writeProfile)
+	case policy.AuthPage:
+		a.page(w, r)
+	default: // known to npm, and not served here
+		a.endpoint(w, r, op, a.refuse)
+	}
+}
+
+// endpoint answers with what fn returns, or with its error: the one place where
+// an endpoint's error becomes an answer. A reply with a nil body is 204.
+func (a *Auth) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operation, fn func(*http.Request, policy.Operation) (reply, error)) {
+	rep, err := fn(r, op)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	for k, v := range rep.header {
+		w.Header()[k] = v
+	}
+	if rep.body == nil {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	writeJSON(w, rep.status, rep.body)
+}
+
+// A reply is what an endpoint answers when nothing went wrong.
+type reply struct {
+	status int
+	header http.Header
+	body   any
+}
+
+func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
+
+// refuse lets the policy say why an operation is not to be had; should a policy
+// of the host's allow it, there is still nothing here that does it.
+func (a *Auth) refuse(r *http.Request, op policy.Operation) (reply, error) {
+	if _, _, err := a.judge(r, op, policy.NewToken{}); err != nil {
+		return reply{}, err
+	}
+	return reply{}, errNotFound
+}
+
+// decode reads the body of r into v, strictly.
+func decode(r *http.Request, v any) error {
+	data, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	return strictjson.Unmarshal(data, v)
+}
+
+// readBody reads a body that must be JSON. A form that a browser was made to
+// send from another site has another content type.
+func readBody(r *http.Request) ([]byte, error) {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, errEncoding
+	}
+	if r.ContentLength > maxBody {
+		return nil, errTooLarge
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return nil, nil
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return nil, errMediaType
+	}
+	return data, nil
+}

@@ -1,0 +1,281 @@
+package npmauth_test
+
+import (
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// TestEnrol turns a second factor on, switches its mode and turns it off, as
+// npm profile does.
+func TestEnrol(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	s := w.login("alice")
+	post := func(body, otp, agent string) answer {
+		return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, otp: otp, body: body, header: map[string]string{"User-Agent": agent}})
+	}
+	profile := func() answer { return w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}) }
+	a := profile()
+	assert.Equal(t, "alice", a.text("name"))
+	assert.Nil(t, a.json["tfa"])
+
+	change := func(mode string) string {
+		return `{"tfa":{"mode":"` + mode + `","password":"` + password + `"}}`
+	}
+	assert.Equal(t, 401, post(`{"tfa":{"mode":"auth-only","password":"wrong"}}`, "", "").Code)
+	assert.Equal(t, 400, post(change("everything"), "", "").Code)
+	assert.Equal(t, 400, post(`{"tfa":{"mode":"auth-only","password":"`+password+`"},"fullname":"A"}`, "", "").Code)
+	assert.Equal(t, 403, post(`{"fullname":"A"}`, "", "").Code, "not served, and said so")
+	assert.Equal(t, 403, post(`{"password":{"old":"a","new":"b"}}`, "", "").Code)
+	a = post(change("auth-and-writes"), "", "")
+	require.Equal(t, 200, a.Code, a.Body.String())
+	assert.True(t, strings.HasPrefix(a.text("tfa"), "otpauth://totp/"), a.text("tfa"))
+	assert.Equal(t, true, profile().json["tfa"].(map[string]any)["pending"])
+	assert.Equal(t, 200, post(change("disable"), "", "").Code, "npm forgets a pending one first")
+	assert.Nil(t, profile().json["tfa"])
+	a = post(change("auth-and-writes"), "", "")
+	link, err := url.Parse(a.text("tfa"))
+	require.NoError(t, err)
+	w.secrets["alice"] = link.Query().Get("secret")
+
+	wrong := post(`{"tfa":["000000"]}`, "", "")
+	assert.Equal(t, 401, wrong.Code)
+	assert.Empty(t, wrong.Header().Get("WWW-Authenticate"), "npm answers no challenge here")
+	a = post(`{"tfa":["`+w.codeNow("alice")+`"]}`, "", "")
+	require.Equal(t, 200, a.Code, a.Body.String())
+	recovery := a.json["tfa"].([]any)
+	require.Len(t, recovery, 5)
+	assert.Equal(t, map[string]any{"mode": "auth-and-writes", "pending": false}, profile().json["tfa"])
+	assert.NotContains(t, profile().Body.String(), w.secrets["alice"], "OT-16")
+
+	isChallenge(t, post(change("auth-only"), "", ""))
+	isChallenge(t, post(change("auth-only"), w.codeNow("alice"), "")) // T7: the code that confirmed is used
+	a = post(change("auth-only"), w.code("alice"), "npm/11.19.1 node/v20 linux x64")
+	require.Equal(t, 200, a.Code, a.Body.String())
+	assert.Equal(t, "auth-only", a.json["tfa"].(map[string]any)["mode"])
+	a = post(change("auth-and-writes"), w.code("alice"), "npm/10.9.9 node/v20 linux x64")
+	require.Equal(t, 200, a.Code)
+	assert.Nil(t, a.json["tfa"], "npm 10 takes anything else for an error")
+
+	isChallenge(t, post(change("disable"), "", "")) // PR-26
+	a = post(change("disable"), recovery[0].(string), "")
+	require.Equal(t, 200, a.Code, "PR-26: a recovery code turns it off: %s", a.Body)
+	assert.Nil(t, profile().json["tfa"])
+	assert.True(t, w.events.has(audit.FactorDisabled))
+}
+
+// TestPublishNeedsAFactor is the first rule of December 2025.
+func TestPublishNeedsAFactor(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	a := w.publish("plain", "1.0.0", s, "")
+	assert.Equal(t, 403, a.Code, "an account without a factor is not asked for one")
+	assert.Contains(t, a.text("error"), "npm profile enable-2fa")
+	w.enrol("alice", policy.AuthOnly)
+	s = w.login("alice")
+	isChallenge(t, w.publish("plain", "1.0.0", s, ""))
+	assert.Empty(t, w.host.written())
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", s, w.code("alice")).Code)
+	assert.Equal(t, 200, w.publish("@alice/new", "1.0.0", s, w.code("alice")).Code)
+}
+
+// TestCodeIsGoodForOneThing: what presenting a code again does, with DESIGN's
+// grants. OT-01, OT-03, OT-05, OT-19 to OT-25.
+func TestCodeIsGoodForOneThing(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.person("alice"), w.person("bob")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("bob", policy.AuthAndWrites)
+	for _, name := range []string{"plain", "other"} {
+		w.host.add(name, false, alice)
+	}
+	w.host.add("bobs", false, bob)
+	s, s2, b := w.login("alice"), w.login("alice"), w.login("bob")
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	tag := func(bearer, otp string) answer {
+		return w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: bearer, otp: otp, body: `"1.0.0"`})
+	}
+	code := w.code("alice")
+
+	// OT-23, OT-24: reads, and requests of the wrong bearer, spend and count nothing.
+	for range 20 {
+		assert.Equal(t, 200, w.do(call{method: "GET", path: "/plain", bearer: s, otp: code}).Code)
+		assert.Equal(t, 401, w.publish("plain", "1.0.0", "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", code).Code)
+		assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: s, otp: "000000"}).Code)
+	}
+	isChallenge(t, w.publish("bobs", "1.0.0", b, code)) // OT-05
+	require.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code)
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code, "OT-19: npm sends the same PUT again")
+	assert.Equal(t, 200, w.publish("other", "1.0.0", s, code).Code, "publish --workspaces --otp")
+	isChallenge(t, w.publish("plain", "1.0.1", s2, code)) // OT-21: another credential
+	isChallenge(t, w.publish("plain", "1.0.1", rw, code)) // OT-21
+	isChallenge(t, tag(s, code))                          // OT-22: another class
+	isChallenge(t, w.create(s, code, map[string]any{"packages_all": true}))
+
+	w.clock.Add(90 * time.Second)
+	isChallenge(t, w.publish("other", "1.0.1", s, code)) // its own window is over
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code, "npm's second retry comes a minute later")
+	w.clock.Add(2 * time.Minute)
+	isChallenge(t, w.publish("plain", "1.0.0", s, code)) // after its window
+
+	newer := w.code("alice")
+	w.clock.Add(30 * time.Second)
+	newest := w.codeNow("alice")
+	assert.Equal(t, 200, tag(s, newest).Code)
+	isChallenge(t, tag(s2, newer)) // OT-03: an older step
+
+	recovery := w.enrolAgain("alice")
+	isChallenge(t, w.publish("plain", "2.0.0", w.login("alice"), recovery)) // RC-08
+	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: recovery})
+	assert.Equal(t, 201, a.Code, "and it was not spent by that: %s", a.Body)
+}
+
+// enrolAgain replaces the factor and returns a recovery code.
+func (w *world) enrolAgain(name string) string {
+	w.t.Helper()
+	require.NoError(w.t, w.auth.ResetTwoFactor(w.t.Context(), w.ids[name]))
+	w.clock.Add(time.Second)
+	return w.enrol(name, policy.AuthAndWrites)[0]
+}
+
+// TestOneCodeManyRequests is OT-02 through HTTP: one code, many sessions at once.
+func TestOneCodeManyRequests(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	var sessions []string
+	for range 16 {
+		sessions = append(sessions, w.login("alice"))
+	}
+	code := w.code("alice")
+	var wins atomic.Int32
+	var done sync.WaitGroup
+	for _, s := range sessions {
+		done.Go(func() {
+			if w.publish("plain", "1.0.0", s, code).Code == 200 {
+				wins.Add(1)
+			}
+		})
+	}
+	done.Wait()
+	assert.EqualValues(t, 1, wins.Load())
+	assert.Len(t, w.host.written(), 1)
+}
+
+// TestGuessing is OT-08 and OT-11: a credential that guesses is ended, and a
+// factor that was guessed at too often is locked.
+func TestGuessing(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	recovery := w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	guess := func(i int) string {
+		return string([]byte{'0', '0', '0', byte('0' + i/100), byte('0' + i/10%10), byte('0' + i%10)})
+	}
+	ended := 0
+	for i := range 10 {
+		a := w.publish("plain", "1.0.0", s, guess(i))
+		require.Equal(t, 401, a.Code)
+		if a.Header().Get("WWW-Authenticate") != "OTP, otp" {
+			ended = i
+			break
+		}
+	}
+	assert.Equal(t, 5, ended, "five guesses, and the session is over")
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
+	assert.True(t, w.events.has(audit.FactorLocked))
+
+	left := 95
+	for left > 0 {
+		tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+		for i := 0; i < 5 && left > 0; i++ {
+			isChallenge(t, w.publish("plain", "1.0.0", tok, guess(left)))
+			left--
+		}
+	}
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	a := w.publish("plain", "1.0.0", tok, w.code("alice"))
+	isChallenge(t, a) // a status of its own would make npm send it again
+	assert.Contains(t, a.text("error"), "locked")
+	a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: recovery[0]})
+	assert.Equal(t, 201, a.Code, "the other factor still works: %s", a.Body)
+	assert.Empty(t, w.host.written())
+}
+
+// TestWebChallenge: the page, and the proof that npm collects. CH-01, CH-03,
+// CH-05, CH-06, CH-07.
+func TestWebChallenge(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.person("mallory")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	w.host.add("other", false, alice)
+	s, s2 := w.login("alice"), w.login("alice")
+
+	anonymous := w.publish("plain", "1.0.0", "", "")
+	assert.Empty(t, anonymous.text("authUrl"), "CH-01: nothing is opened for nobody")
+	ask := func() (authURL, doneURL string) {
+		a := w.publish("plain", "1.0.0", s, "")
+		isChallenge(t, a)
+		assert.Regexp(t, `^Open \S+ to use your security key for authentication or enter OTP from your authenticator app\. The page must show the code [B-Z]{4}-[B-Z]{4}$`, a.Header().Get("Npm-Notice"))
+		assert.NotContains(t, a.text("authUrl"), "%")
+		_, _, page := w.open(a.text("authUrl"))
+		notice := a.Header().Get("Npm-Notice")
+		assert.Contains(t, page.Body.String(), notice[len(notice)-9:], "the page shows the check code that npm printed")
+		return a.text("authUrl"), a.text("doneUrl")
+	}
+	authURL, doneURL := ask()
+	assert.Regexp(t, `/[A-Z2-7]{26}$`, doneURL, "not a shape that npm masks: without a terminal it must print it")
+	assert.Equal(t, 202, w.poll(doneURL, "PUT").Code)
+	_, _, page := w.open(authURL)
+	for _, shown := range []string{"plain", "alice", "publish"} {
+		assert.Contains(t, page.Body.String(), shown) // CH-04
+	}
+	for _, fields := range []map[string]string{
+		{"password": "mallory's own password", "code": w.codeNow("alice")}, // CH-03: it is alice's to approve
+		{"password": password, "code": "000000"},
+		{"password": password, "code": "000000", "name": "mallory"},
+	} {
+		assert.GreaterOrEqual(t, w.submit(authURL, fields).Code, 400, "CH-03")
+	}
+	assert.Equal(t, 202, w.poll(doneURL, "GET").Code, "CH-03")
+
+	approve := func(authURL string) {
+		a := w.submit(authURL, map[string]string{"password": password, "code": w.code("alice")})
+		require.Contains(t, []int{200, 303}, a.Code, a.Body.String())
+	}
+	approve(authURL)
+	for _, method := range []string{"HEAD", "POST"} {
+		assert.Equal(t, 405, w.poll(doneURL, method).Code)
+	}
+	a := w.poll(doneURL, "DELETE")
+	require.Equal(t, 200, a.Code, a.Body.String())
+	proof := a.text("token")
+	assert.True(t, strings.HasPrefix(proof, "npmo_"))
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: proof}).Code, "TK-06")
+	isChallenge(t, w.publish("other", "1.0.0", s, proof))  // CH-05: another package
+	isChallenge(t, w.publish("plain", "1.0.0", s2, proof)) // CH-06: another credential
+	require.Equal(t, 200, w.publish("plain", "1.0.0", s, proof).Code)
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", s, proof).Code, "a retry of the same")
+	w.clock.Add(4 * time.Minute)
+	isChallenge(t, w.publish("plain", "1.0.0", s, proof)) // CH-07
+	gone := w.poll(doneURL, "GET")
+	assert.Equal(t, 404, gone.Code)
+	assert.NotEmpty(t, gone.text("error"))
+}

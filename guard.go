@@ -1,0 +1,169 @@
+package npmauth
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Wrap returns next with npmauth in front: npm's login, token and profile
+// endpoints and the pages below /-/auth/ are served, and every other request
+// reaches next only if it is allowed.
+func (a *Auth) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op, err := a.classify(r)
+		switch {
+		case err != nil:
+			a.fail(w, r, err)
+		case a.serves(op.Action):
+			a.serve(w, r, op)
+		default:
+			a.guard(w, r, op, next)
+		}
+	})
+}
+
+// Handler serves npmauth's own endpoints and answers 404 to everything else. It
+// is for hosts with a mux of their own: [Auth.Wrap] is this and [Auth.Guard].
+func (a *Auth) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op, err := a.classify(r)
+		if err == nil && !a.serves(op.Action) {
+			err = errNotFound
+		}
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		a.serve(w, r, op)
+	})
+}
+
+// Guard returns next behind the policy. npmauth's own endpoints are not served:
+// it answers 404 to them, and they never reach next.
+func (a *Auth) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op, err := a.classify(r)
+		if err == nil && a.serves(op.Action) {
+			err = errNotFound
+		}
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		a.guard(w, r, op, next)
+	})
+}
+
+// classify reads what r asks for from its method and its path as it was sent:
+// decoding is the classifier's business, and is done once.
+func (a *Auth) classify(r *http.Request) (policy.Operation, error) {
+	path := r.URL.EscapedPath()
+	rest, ok := strings.CutPrefix(path, a.prefix)
+	if !ok || !strings.HasPrefix(rest, "/") {
+		// npm resolves the token exchange from the host's root, whatever the prefix.
+		op, err := policy.Classify(r.Method, path)
+		if err == nil && op.Action == policy.ExchangeToken {
+			return op, nil
+		}
+		return policy.Operation{}, errNotFound
+	}
+	op, err := policy.Classify(r.Method, rest)
+	if err != nil {
+		return policy.Operation{}, errBadPath
+	}
+	return op, nil
+}
+
+// guard judges one request and hands it on if it is allowed.
+func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+	if op.Action == policy.Unknown && a.public != nil && !strings.HasPrefix(r.URL.Path, a.prefix+"/-/") && a.public(r) {
+		next.ServeHTTP(w, r)
+		return
+	}
+	if op.Action == policy.Ping { // a health check must not fail for a stale token
+		r = withoutCredential(r)
+	}
+	op = a.refine(r, op)
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err == nil && d.Effect == policy.Challenge {
+		err = a.prove(r, j)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	p := &pass{identity: j.act.identity(), operation: Operation{Operation: op, PackageID: j.req.Package.ID}}
+	a.passed(r.Context(), j)
+	if op.Action != policy.Publish {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
+		return
+	}
+	body := newPublishReader(r.Body, op.Package, p.identity.Name)
+	p.operation.body = body
+	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
+	r.Body = body
+	out := &publishWriter{ResponseWriter: w, body: body, refuse: func() { a.fail(w, r, body.refused) }}
+	next.ServeHTTP(out, r)
+	out.finish()
+}
+
+// refine names the operation behind a PUT of a package document, which six
+// operations share. Without its revision it is judged as a publish, and the body
+// must then be one. What npm says it is doing is heard only where it makes the
+// answer a refusal earlier, before anyone spends a second factor on it.
+func (a *Auth) refine(r *http.Request, op policy.Operation) policy.Operation {
+	if op.Action != policy.WritePackument || op.Name != "" {
+		return op
+	}
+	op.Action = policy.Publish
+	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
+	case "deprecate", "undeprecate":
+		op.Action = policy.Deprecate
+	case "star", "unstar":
+		op.Action = policy.Star
+	case "owner", "unpublish", "access":
+		op.Action = policy.WritePackument
+	}
+	return op
+}
+
+// passed tells of an allowed write and remembers that the token was used.
+func (a *Auth) passed(ctx context.Context, j judgement) {
+	op := j.req.Operation
+	if j.act.cred != nil && j.act.cred.Kind == policy.KindToken {
+		a.tokens.Touch(j.act.cred, j.req.Now)
+	}
+	if !op.Action.Write() {
+		return
+	}
+	e := audit.Event{Type: audit.Access, Outcome: audit.Done, Addr: j.req.Addr, Action: op.Action, Package: op.Package}
+	if j.act.cred != nil {
+		e.User, e.Credential = j.act.cred.User, j.act.cred.ID
+	}
+	a.record(ctx, e)
+}
+
+// withoutCredential returns r as the anonymous would send it.
+func withoutCredential(r *http.Request) *http.Request {
+	if len(r.Header["Authorization"]) == 0 {
+		return r
+	}
+	r = r.Clone(r.Context())
+	delete(r.Header, "Authorization")
+	return r
+}
+
+// RedactPath returns an escaped path fit for a log: the two paths in which npm
+// sends a token, and the ids of pages and polls, end in [redacted].
+func RedactPath(path string) string {
+	for _, secret := range []string{"/-/user/token/", "/-/npm/v1/tokens/token/", "/-/auth/"} {
+		if i := strings.Index(path, secret); i >= 0 {
+			return path[:i+len(secret)] + "[redacted]"
+		}
+	}
+	return path
+}

@@ -1,0 +1,363 @@
+package npmauth_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// TestCredentialHeader is about two parsers that could read one header in two ways.
+func TestCredentialHeader(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	s := w.login("alice")
+	send := func(lines ...string) answer {
+		r := httptest.NewRequest("GET", "/-/whoami", nil)
+		r.Header["Authorization"] = lines
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		return answer{ResponseRecorder: rec}
+	}
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  int
+	}{
+		{"one", []string{"Bearer " + s}, 200},
+		{"HS-03 lower case", []string{"bearer " + s}, 200},
+		{"HS-03 more spaces", []string{"BEARER   " + s}, 200},
+		{"HS-03 a tab", []string{"Bearer\t" + s}, 401},
+		{"HS-01 two headers", []string{"Bearer " + s, "Bearer " + s}, 400},
+		{"HS-02 a list", []string{"Bearer " + s + ", Bearer " + s}, 401},
+		{"HS-04 Basic with a token", []string{"Basic YWxpY2U6bnBtXzAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDJDOEdqUw=="}, 401},
+		{"Basic with a password", []string{"Basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ=="}, 401},
+		{"another scheme", []string{"Digest " + s}, 401},
+		{"a scheme alone", []string{"Bearer"}, 401},
+		{"empty", []string{""}, 401},
+	} {
+		t.Run(tt.name, func(t *testing.T) { assert.Equal(t, tt.want, send(tt.lines...).Code) })
+	}
+}
+
+func TestBasicTokenSwitch(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.AllowBasicToken = true })
+	alice := w.person("alice")
+	w.host.add("plain", true, alice)
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	basic := func(password string) int {
+		r := httptest.NewRequest("GET", "/plain", nil)
+		r.SetBasicAuth("whoever", password)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	assert.Equal(t, 200, basic(secret))
+	assert.Equal(t, 401, basic(password), "never the password")
+}
+
+// HS-05: our API knows no cookies.
+func TestCookiesAreNotCredentials(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	s := w.login("alice")
+	a := w.do(call{method: "GET", path: "/-/whoami", header: map[string]string{"Cookie": "npmauth=" + s}})
+	assert.Equal(t, 401, a.Code)
+	assert.Equal(t, "Bearer", a.Header().Get("WWW-Authenticate"))
+}
+
+// TestProofHeader is about what may stand in npm-otp.
+func TestProofHeader(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	publish := func(lines ...string) answer {
+		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
+		r.Header.Set("Authorization", "Bearer "+s)
+		r.Header["Npm-Otp"] = lines
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		return answer{ResponseRecorder: rec}
+	}
+	right := w.code("alice")
+	assert.Equal(t, 400, publish("000000", right).Code, "HS-06: two headers")
+	assert.Equal(t, 401, publish("000000, "+right).Code, "HS-07: a list")
+	assert.Equal(t, 400, publish(strings.Repeat("1", 1<<20)).Code, "HS-09: far too long")
+	assert.Equal(t, 401, publish("１２３４５６").Code, "HS-08: not ASCII")
+	assert.Empty(t, w.host.written())
+	assert.Equal(t, 200, publish(" "+right+"\t").Code, "HS-08: white space around it is the header's")
+	assert.Equal(t, []string{"publish plain@3.0.0"}, w.host.written())
+}
+
+// HS-13: no address that we hand out rests on what the client calls us.
+func TestHostHeaderIsNotUsed(t *testing.T) {
+	w := newWorld(t)
+	a := w.do(call{method: "POST", path: "/-/v1/login", body: "{}", header: map[string]string{
+		"X-Forwarded-Host": "evil.test", "X-Forwarded-Proto": "ftp", "Forwarded": "host=evil.test",
+	}})
+	require.Equal(t, 200, a.Code)
+	r := httptest.NewRequest("POST", "http://evil.test/-/v1/login", strings.NewReader("{}"))
+	r.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	for _, text := range []string{a.Body.String(), rec.Body.String()} {
+		assert.NotContains(t, text, "evil")
+		assert.Contains(t, text, `"loginUrl":"https://npm.acme.test/-/auth/login/`)
+		assert.Contains(t, text, `"doneUrl":"https://npm.acme.test/-/auth/done/`)
+		assert.NotContains(t, text, "%", "npm encodes loginUrl once more")
+	}
+}
+
+// TestPaths holds the guard to one reading of a path, through HTTP.
+func TestPaths(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("@acme/widget", false, alice)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}})
+	put := func(path, name string) answer {
+		return w.do(call{method: "PUT", path: path, bearer: bypass, body: body(t, "PUBLISH "+name)})
+	}
+	for _, path := range []string{"/@acme%2fwidget", "/@acme/widget", "/@acme%2Fwidget", "/%40acme%2fwidget"} { // PC-01, PC-02, PC-03
+		a := put(path, "@acme/widget")
+		assert.Equal(t, 200, a.Code, "%s: %s", path, a.Body)
+	}
+	require.Len(t, w.host.written(), 4)
+	for _, path := range []string{
+		"/@acme%252fwidget", "/@acme%2f..%2f..%2fplain", "/@acme/../plain", "/@acme/%2e%2e/plain", "/@acme//widget",
+		"/plain%00.js", "/plain%0a", "/plain%0d%0aX:1", `/@acme%5cwidget`, "/%ff", "/%c0%afwidget", "/%ef%bc%a0acme%e2%88%95widget",
+		"/-", "/-rev", "/plain;v=1", // PC-04…08, PC-10…13, PC-17
+	} {
+		a := put(path, "@acme/widget")
+		assert.Equal(t, http.StatusBadRequest, a.Code, "%s: %s", path, a.Body)
+		assert.Empty(t, a.Header().Get("Location"), "no redirects")
+	}
+	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/NPM/v1/tokens", bearer: bypass, body: "{}"}).Code, "PC-16")
+	assert.GreaterOrEqual(t, w.do(call{method: "POST", path: "/%2d/npm/v1/tokens", bearer: bypass, body: "{}"}).Code, 400, "PC-15")
+	assert.GreaterOrEqual(t, w.do(call{method: "POST", path: "/-/whatever/new", bearer: bypass, body: "{}"}).Code, 400, "PC-18")
+	assert.GreaterOrEqual(t, put("/Widget", "Widget").Code, 400, "PC-14: another name is another package")
+	assert.Len(t, w.host.written(), 4)
+}
+
+// TestPublishBodyNames is PC-29 to PC-32: the body must be about the package
+// that was judged, wherever it names one.
+func TestPublishBodyNames(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("@acme/widget", false, alice)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	good := string(npmauthtest.PublishBody(policy.PackageName{Scope: "acme", Name: "widget"}, "1.0.0"))
+	for name, change := range map[string][2]string{
+		"PC-29 name":        {`"name":"@acme/widget","versions"`, `"name":"plain","versions"`},
+		"PC-30 _id":         {`"_id":"@acme/widget"`, `"_id":"plain"`},
+		"PC-31 version":     {`"name":"@acme/widget","readme"`, `"name":"plain","readme"`},
+		"PC-32 attachment":  {`{"@acme/widget-1.0.0.tgz":`, `{"plain-1.0.0.tgz":`},
+		"maintainers":       {`"access":null`, `"maintainers":[{"name":"mallory"}],"access":null`},
+		"duplicate name":    {`"access":null`, `"access":null,"name":"@acme/widget"`},
+		"cut off":           {`"access":null`, `"access":nul`},
+		"second version":    {`"versions":{`, `"versions":{"9.9.9":{"name":"@acme/widget","version":"9.9.9"},`},
+		"tag of another":    {`"latest":"1.0.0"`, `"latest":"0.9.0"`},
+		"trailing document": {"", "{}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := strings.Replace(good, change[0], change[1], 1)
+			if change[0] == "" {
+				bad = good + change[1]
+			}
+			require.NotEqual(t, good, bad)
+			a := w.do(call{method: "PUT", path: "/@acme%2fwidget", bearer: bypass, body: bad})
+			want := http.StatusBadRequest
+			if name == "second version" { // what npm 9 merges after a 409: another operation
+				want = http.StatusForbidden
+			}
+			assert.Equal(t, want, a.Code, a.Body.String())
+			assert.NotEmpty(t, a.text("error"))
+			assert.NotContains(t, a.Body.String(), "own words", "the client hears ours, whatever the host answered")
+		})
+	}
+	assert.Empty(t, w.host.written())
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/@acme%2fwidget", bearer: bypass, body: good}).Code)
+	assert.Equal(t, []string{"publish @acme/widget@1.0.0"}, w.host.written())
+}
+
+// TestPublishReaderWithholds reads a body one byte and one buffer at a time: the
+// last byte comes only after the whole agreed.
+func TestPublishReaderWithholds(t *testing.T) {
+	good := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	bad := []byte(strings.Replace(string(good), `"_id":"plain"`, `"_id":"other"`, 1))
+	for _, size := range []int{1, 2, 3, 7, 512, 1 << 20} {
+		for _, good := range [][]byte{good, bad} {
+			w := newWorld(t)
+			alice := w.person("alice")
+			w.host.add("plain", false, alice)
+			bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+			var got []byte
+			var end error
+			h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				op, _ := npmauth.OperationFrom(r.Context())
+				_, early := op.Changes()
+				assert.Error(t, early, "changes are not known before the body was read")
+				buf := make([]byte, size)
+				for end == nil {
+					var n int
+					n, end = r.Body.Read(buf)
+					got = append(got, buf[:n]...)
+				}
+				_, late := op.Changes()
+				assert.Equal(t, end == io.EOF, late == nil)
+			}))
+			a := w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: good})
+			if strings.Contains(string(good), "other") {
+				assert.NotEqual(t, io.EOF, end)
+				assert.Less(t, len(got), len(good))
+				assert.Equal(t, 400, a.Code)
+			} else {
+				assert.Equal(t, io.EOF, end)
+				assert.Equal(t, string(good), string(got), "bit for bit, %d at a time", size)
+				assert.Equal(t, 200, a.Code)
+			}
+		}
+	}
+}
+
+// TestBodies is about what our endpoints take: JB-01 to JB-05, JB-07 to JB-10, JB-12.
+func TestBodies(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	s := w.login("alice")
+	create := func(body string, header map[string]string) answer {
+		return w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, body: body, header: header})
+	}
+	pw := `"password":"` + password + `"`
+	for name, body := range map[string]string{
+		"JB-01 duplicate keys":      `{` + pw + `,"packages_all":true,"readonly":true,"readonly":false}`,
+		"JB-02 keys folded":         `{` + pw + `,"packages_all":true,"name":"a","NAME":"b"}`,
+		"JB-03 keys escaped":        `{` + pw + `,"packages_all":true,"name":"a","na\u006de":"b"}`,
+		"JB-04 keys folded further": `{"pa\u017f\u017fword":"` + password + `","packages_all":true}`,
+		"JB-05 trailing data":       `{` + pw + `,"packages_all":true}{"name":"b"}`,
+		"JB-07 lone surrogate":      `{` + pw + `,"packages_all":true,"name":"\ud800"}`,
+		"JB-07 not UTF-8":           `{` + pw + `,"packages_all":true,"name":"` + "\xff" + `"}`,
+		"JB-08 deep":                strings.Repeat("[", 20000),
+		"JB-06 wrong type":          `{` + pw + `,"packages_all":"true"}`,
+		"JB-13 big number":          `{` + pw + `,"packages_all":true,"expires":1e400}`,
+		"unknown field":             `{` + pw + `,"packages_all":true,"everything":true}`,
+		"malformed":                 `{`,
+		"JB-16 byte order mark":     "\ufeff{" + pw + `,"packages_all":true}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := create(body, nil)
+			assert.Equal(t, 400, a.Code, a.Body.String())
+			assert.NotEmpty(t, a.text("error"))
+			assert.Equal(t, a.text("error"), a.text("message"))
+			assert.NotContains(t, a.Body.String(), password)
+		})
+	}
+	huge := `{"name":"` + strings.Repeat("x", 70<<10) + `"}`
+	for _, c := range []call{ // JB-09
+		{method: "POST", path: "/-/v1/login", body: huge},
+		{method: "POST", path: "/-/npm/v1/tokens", body: huge, bearer: s},
+		{method: "POST", path: "/-/npm/v1/user", body: huge, bearer: s},
+		{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: huge},
+	} {
+		assert.Equal(t, http.StatusRequestEntityTooLarge, w.do(c).Code, "%s with a length", c.path)
+		r := httptest.NewRequest(c.method, c.path, io.MultiReader(strings.NewReader(huge))) // chunked
+		r.ContentLength = -1
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+s)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		assert.Equal(t, http.StatusRequestEntityTooLarge, rec.Code, "%s chunked", c.path)
+	}
+	good := `{` + pw + `,"name":"x","packages_all":true}`
+	assert.Equal(t, 415, create(good, map[string]string{"Content-Encoding": "gzip"}).Code, "JB-10")
+	assert.Equal(t, 415, create(good, map[string]string{"Content-Type": "text/plain"}).Code, "JB-12")
+	assert.Equal(t, 415, create(good, map[string]string{"Content-Type": "application/x-www-form-urlencoded"}).Code, "JB-12")
+	assert.Equal(t, 201, create(good, nil).Code)
+}
+
+// TestOutagesDeny: an error of the store or of the host is 503 and never an allow.
+func TestOutagesDeny(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Fresh = -1; cfg.HostFresh = -1 })
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	w.host.fail = io.ErrUnexpectedEOF
+	for _, bearer := range []string{"", bypass} {
+		assert.Equal(t, 503, w.do(call{method: "GET", path: "/plain", bearer: bearer}).Code)
+		a := w.publish("plain", "1.0.0", bearer, "")
+		assert.Equal(t, 503, a.Code)
+		assert.NotContains(t, a.Body.String(), "unexpected EOF", "the cause is not the client's business")
+		assert.NotEmpty(t, a.Header().Get("Retry-After"))
+	}
+	assert.Empty(t, w.host.written())
+}
+
+func TestPublicRoutes(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Public = func(r *http.Request) bool { return true }
+	})
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/"}).Code)
+	assert.Equal(t, "public", w.do(call{method: "GET", path: "/"}).Body.String())
+	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/nothing"}).Code, "below /-/ nothing is public")
+	assert.Equal(t, 401, w.do(call{method: "PUT", path: "/plain", body: "{}"}).Code, "nor is what npm defines")
+}
+
+func TestMountedBelowAPrefix(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.BaseURL = "https://npm.acme.test/npm" })
+	w.person("alice")
+	s := w.login("alice")
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/npm/-/whoami", bearer: s}).Code)
+	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
+	assert.Equal(t, 404, w.do(call{method: "GET", path: "/npmfoo/-/whoami", bearer: s}).Code)
+	a := w.do(call{method: "POST", path: "/npm/-/v1/login", body: "{}"})
+	assert.Contains(t, a.text("loginUrl"), "https://npm.acme.test/npm/-/auth/login/")
+	assert.Equal(t, 200, w.do(call{method: "GET", path: strings.TrimPrefix(a.text("loginUrl"), "https://npm.acme.test")}).Code)
+	assert.Equal(t, 202, w.do(call{method: "GET", path: strings.TrimPrefix(a.text("doneUrl"), "https://npm.acme.test")}).Code)
+}
+
+func TestRedactPath(t *testing.T) {
+	assert.Equal(t, "/-/user/token/[redacted]", npmauth.RedactPath("/-/user/token/npm_secret"))
+	assert.Equal(t, "/npm/-/npm/v1/tokens/token/[redacted]", npmauth.RedactPath("/npm/-/npm/v1/tokens/token/npm_secret"))
+	assert.Equal(t, "/-/auth/[redacted]", npmauth.RedactPath("/-/auth/done/npms_secret"))
+	assert.Equal(t, "/@acme%2fwidget", npmauth.RedactPath("/@acme%2fwidget"))
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := func() npmauth.Config {
+		return npmauth.Config{BaseURL: "https://npm.acme.test/", Store: newWorld(t).store, Packages: newHost()}
+	}
+	for name, spoil := range map[string]func(*npmauth.Config){
+		"BaseURL":            func(c *npmauth.Config) { c.BaseURL = "" },
+		"BaseURL relative":   func(c *npmauth.Config) { c.BaseURL = "/npm/" },
+		"BaseURL query":      func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/?x=1" },
+		"BaseURL escaped":    func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/a%20b/" },
+		"Store":              func(c *npmauth.Config) { c.Store = nil },
+		"Packages":           func(c *npmauth.Config) { c.Packages = nil },
+		"SessionTTL":         func(c *npmauth.Config) { c.SessionTTL = 13 * time.Hour },
+		"SessionTTL negativ": func(c *npmauth.Config) { c.SessionTTL = -1 },
+		"Policy":             func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
+		"OpenSignUp":         func(c *npmauth.Config) { c.OpenSignUp, c.Legacy.Off = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := good()
+			spoil(&cfg)
+			_, err := npmauth.New(cfg)
+			require.Error(t, err)
+			field, _, _ := strings.Cut(name, " ")
+			assert.Contains(t, err.Error(), field)
+		})
+	}
+	_, err := npmauth.New(good())
+	assert.NoError(t, err)
+}

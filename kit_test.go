@@ -1,0 +1,400 @@
+package npmauth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+const password = "correct horse battery staple"
+
+// A clock is the time of a test, which stands still unless it is moved.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+// A host is a registry that keeps what it is told to write, and nothing else of
+// it: who owns a package and which versions it has.
+type host struct {
+	mu       sync.Mutex
+	packages map[policy.PackageName]*hosted
+	writes   []string // every request that changed something, or would have
+	reads    []string
+	facts    int   // how often it was asked
+	fail     error // what Facts answers instead
+}
+
+type hosted struct {
+	id       policy.PackageID
+	private  bool
+	rights   map[policy.UserID]policy.Rights
+	versions []string
+}
+
+const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
+
+func newHost() *host { return &host{packages: map[policy.PackageName]*hosted{}} }
+
+func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.facts++
+	if h.fail != nil {
+		return policy.Facts{}, h.fail
+	}
+	p := h.packages[pkg]
+	if p == nil {
+		return policy.Facts{MayCreate: user != "" && pkg.Scope != "evil"}, nil
+	}
+	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user]}, nil
+}
+
+func (h *host) add(name string, private bool, owner policy.UserID) policy.PackageID {
+	pkg, err := policy.ParsePackageName(name)
+	if err != nil {
+		panic(err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := &hosted{id: policy.PackageID("id-" + name), private: private, rights: map[policy.UserID]policy.Rights{owner: allRights}}
+	h.packages[pkg] = p
+	return p.id
+}
+
+func (h *host) written() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]string(nil), h.writes...)
+}
+
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op, ok := npmauth.OperationFrom(r.Context())
+	if !ok {
+		io.WriteString(w, "public")
+		return
+	}
+	id, _ := npmauth.IdentityFrom(r.Context())
+	if !op.Action.Write() {
+		h.mu.Lock()
+		h.reads = append(h.reads, op.Action.String()+" "+op.Package.String())
+		h.mu.Unlock()
+		fmt.Fprintf(w, `{"read":%q}`, op.Action)
+		return
+	}
+	if op.Action == policy.Publish {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			http.Error(w, "the host's own words", http.StatusInternalServerError)
+			return
+		}
+		change, err := op.Changes()
+		if err != nil {
+			http.Error(w, "the host's own words", http.StatusInternalServerError)
+			return
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		p := h.packages[op.Package]
+		switch {
+		case p == nil && op.PackageID == "":
+			p = &hosted{id: policy.PackageID("id-" + op.Package.String()), rights: map[policy.UserID]policy.Rights{id.User: allRights}}
+			h.packages[op.Package] = p
+		case p == nil || p.id != op.PackageID:
+			http.Error(w, `{"error":"changed"}`, http.StatusConflict)
+			return
+		}
+		p.versions = append(p.versions, change.Version)
+		h.writes = append(h.writes, "publish "+op.Package.String()+"@"+change.Version)
+		fmt.Fprint(w, `{"ok":true}`)
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writes = append(h.writes, op.Action.String()+" "+op.Package.String()+" "+op.Name)
+	fmt.Fprint(w, `{"ok":true}`)
+}
+
+// events collects what was recorded.
+type events struct {
+	mu  sync.Mutex
+	all []audit.Event
+}
+
+func (e *events) Record(_ context.Context, ev audit.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, ev)
+}
+
+func (e *events) has(t audit.Type) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.all {
+		if ev.Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+// A world is a registry with npmauth in front of it, and a clock.
+type world struct {
+	t       *testing.T
+	auth    *npmauth.Auth
+	host    *host
+	store   store.Store
+	clock   *clock
+	events  *events
+	handler http.Handler
+	ids     map[string]policy.UserID
+	secrets map[string]string // of authenticator apps
+	nextIP  int
+}
+
+func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
+	t.Helper()
+	w := &world{
+		t: t, host: newHost(), store: store.NewMemory(), events: &events{},
+		clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		ids:   map[string]policy.UserID{}, secrets: map[string]string{},
+	}
+	cfg := npmauth.Config{
+		BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, OpenSignUp: true,
+		Audit: w.events, Now: w.clock.Now, Hasher: quickHasher(t),
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if cfg.Users != nil {
+		cfg.OpenSignUp = false
+	}
+	auth, err := npmauth.New(cfg)
+	require.NoError(t, err)
+	w.store = cfg.Store
+	w.auth, w.handler = auth, auth.Wrap(w.host)
+	return w
+}
+
+var hasherOnce = sync.OnceValues(func() (*account.Hasher, error) { return account.NewHasher(account.HasherConfig{}) })
+
+func quickHasher(t *testing.T) *account.Hasher {
+	t.Helper()
+	h, err := hasherOnce()
+	require.NoError(t, err)
+	return h
+}
+
+// person makes an account.
+func (w *world) person(name string) policy.UserID {
+	w.t.Helper()
+	u, err := w.auth.People().Create(w.t.Context(), account.NewUser{Name: name, Email: name + "@acme.test", Password: credential.NewSecret(password)})
+	require.NoError(w.t, err)
+	w.ids[name] = u.ID
+	return u.ID
+}
+
+// login signs name in without a browser and returns the session's token.
+func (w *world) login(name string) string {
+	w.t.Helper()
+	in := session.SignIn{Name: name, Password: credential.NewSecret(password), Via: "test"}
+	if w.secrets[name] != "" {
+		in.OTP = credential.NewSecret(w.code(name))
+	}
+	secret, _, err := w.auth.Sessions().SignIn(w.t.Context(), in)
+	require.NoError(w.t, err)
+	return secret.Reveal()
+}
+
+// enrol turns on a second factor, in a mode, and returns its recovery codes.
+func (w *world) enrol(name string, mode policy.TwoFactorMode) []string {
+	w.t.Helper()
+	link, err := w.auth.Factors().Enrol(w.t.Context(), w.ids[name], name, mode)
+	require.NoError(w.t, err)
+	u, err := url.Parse(link.Reveal())
+	require.NoError(w.t, err)
+	w.secrets[name] = u.Query().Get("secret")
+	require.NotEmpty(w.t, w.secrets[name])
+	codes, err := w.auth.Factors().Confirm(w.t.Context(), w.ids[name], credential.NewSecret(w.codeNow(name)))
+	require.NoError(w.t, err)
+	var out []string
+	for _, c := range codes {
+		out = append(out, c.Reveal())
+	}
+	return out
+}
+
+// codeNow is what the authenticator app shows at the clock's time.
+func (w *world) codeNow(name string) string {
+	w.t.Helper()
+	code, err := totp.GenerateCode(w.secrets[name], w.clock.Now())
+	require.NoError(w.t, err)
+	return code
+}
+
+// code moves the clock until the app shows a code that was never used.
+func (w *world) code(name string) string {
+	w.t.Helper()
+	w.clock.Add(30 * time.Second)
+	return w.codeNow(name)
+}
+
+// token makes a granular token, as the operator.
+func (w *world) token(name string, spec token.Spec) (string, token.Token) {
+	w.t.Helper()
+	spec.User = w.ids[name]
+	if spec.Name == "" {
+		spec.Name = "test"
+	}
+	secret, tok, err := w.auth.Tokens().Create(w.t.Context(), spec, nil)
+	require.NoError(w.t, err)
+	return secret.Reveal(), tok
+}
+
+func grantAll(p policy.Permission) []policy.Grant {
+	return []policy.Grant{{Target: policy.AllPackages, Permission: p}}
+}
+
+// An answer is what came back.
+type answer struct {
+	*httptest.ResponseRecorder
+	json map[string]any
+}
+
+func (a answer) text(field string) string { s, _ := a.json[field].(string); return s }
+
+// A call is a request in the making.
+type call struct {
+	method, path string
+	body         any // string, []byte, or a value for JSON
+	bearer       string
+	otp          string
+	header       map[string]string
+	addr         string
+}
+
+func (w *world) do(c call) answer {
+	w.t.Helper()
+	return w.send(w.handler, c)
+}
+
+func (w *world) send(h http.Handler, c call) answer {
+	w.t.Helper()
+	var body io.Reader = http.NoBody
+	switch b := c.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	case []byte:
+		body = bytes.NewReader(b)
+	default:
+		data, err := json.Marshal(b)
+		require.NoError(w.t, err)
+		body = bytes.NewReader(data)
+	}
+	r := httptest.NewRequestWithContext(w.t.Context(), c.method, c.path, body)
+	if c.body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
+	if c.otp != "" {
+		r.Header.Set("Npm-Otp", c.otp)
+	}
+	for k, v := range c.header {
+		r.Header.Set(k, v)
+	}
+	if c.addr != "" {
+		r.RemoteAddr = c.addr
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	a := answer{ResponseRecorder: rec}
+	_ = json.Unmarshal(rec.Body.Bytes(), &a.json)
+	return a
+}
+
+// publish sends a publish of name at version.
+func (w *world) publish(name, version, bearer, otp string) answer {
+	w.t.Helper()
+	pkg, err := policy.ParsePackageName(name)
+	require.NoError(w.t, err)
+	return w.do(call{method: "PUT", path: "/" + strings.Replace(name, "/", "%2f", 1), body: npmauthtest.PublishBody(pkg, version), bearer: bearer, otp: otp})
+}
+
+// isChallenge checks that a is the challenge that every client understands.
+func isChallenge(t *testing.T, a answer) {
+	t.Helper()
+	require.Equal(t, http.StatusUnauthorized, a.Code, a.Body.String())
+	require.Equal(t, []string{"OTP, otp"}, a.Header()["Www-Authenticate"])
+	require.Contains(t, a.text("error"), "one-time pass")
+	require.Equal(t, a.text("error"), a.text("message"))
+	require.NotEmpty(t, a.Header().Get("Npm-Notice"))
+}
+
+var hiddenField = regexp.MustCompile(`name="([^"]+)"\s+value="([^"]*)"`)
+
+// open fetches a page and returns its hidden fields and its cookie.
+func (w *world) open(pageURL string) (url.Values, string, answer) {
+	w.t.Helper()
+	a := w.do(call{method: "GET", path: strings.TrimPrefix(pageURL, "https://npm.acme.test")})
+	form := url.Values{}
+	for _, m := range hiddenField.FindAllStringSubmatch(a.Body.String(), -1) {
+		if !form.Has(m[1]) { // the form that approves comes first, the one that refuses after it
+			form.Set(m[1], m[2])
+		}
+	}
+	cookie, _, _ := strings.Cut(a.Header().Get("Set-Cookie"), ";")
+	return form, cookie, a
+}
+
+// submit sends the form of a page back, with more fields.
+func (w *world) submit(pageURL string, fields map[string]string) answer {
+	w.t.Helper()
+	form, cookie, a := w.open(pageURL)
+	require.Equal(w.t, http.StatusOK, a.Code, a.Body.String())
+	for k, v := range fields {
+		form.Set(k, v)
+	}
+	return w.do(call{method: "POST", path: strings.TrimPrefix(pageURL, "https://npm.acme.test"), body: form.Encode(), header: map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie, "Origin": "https://npm.acme.test", "Sec-Fetch-Site": "same-origin",
+	}})
+}
+
+var _ = twofactor.FormTOTP

@@ -1,0 +1,284 @@
+package npmauth_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+const base = "https://npm.acme.test"
+
+// start begins a web login as npm does.
+func (w *world) start(bearer string) (loginURL, doneURL string, a answer) {
+	w.t.Helper()
+	a = w.do(call{method: "POST", path: "/-/v1/login", body: "{}", bearer: bearer})
+	require.Equal(w.t, 200, a.Code, a.Body.String())
+	return a.text("loginUrl"), a.text("doneUrl"), a
+}
+
+func (w *world) poll(doneURL, method string) answer {
+	w.t.Helper()
+	return w.do(call{method: method, path: strings.TrimPrefix(doneURL, base)})
+}
+
+func TestWebLogin(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	loginURL, doneURL, a := w.start("")
+	assert.Contains(t, a.Header().Get("Npm-Notice"), "code")
+	poll := w.poll(doneURL, "GET")
+	require.Equal(t, 202, poll.Code)
+	assert.Equal(t, "{}", poll.Body.String(), "npm parses the body before the status")
+	assert.Regexp(t, `^[1-9]\d*$`, poll.Header().Get("Retry-After"), "DU-15: or npm polls every 2 ms")
+	assert.Equal(t, "no-store", poll.Header().Get("Cache-Control"), "DU-19")
+
+	_, _, page := w.open(loginURL)
+	notice := a.Header().Get("Npm-Notice")
+	assert.Contains(t, page.Body.String(), notice[strings.LastIndex(notice, " ")+1:], "the page shows the check code that npm printed")
+	assert.NotContains(t, page.Body.String(), doneURL[strings.LastIndex(doneURL, "/")+1:], "DU-02: the page does not know the poll")
+
+	done := w.submit(loginURL, map[string]string{"name": "alice", "password": password})
+	require.Contains(t, []int{200, 303}, done.Code, done.Body.String())
+	for _, method := range []string{"HEAD", "POST", "OPTIONS"} { // DU-17
+		assert.Equal(t, http.StatusMethodNotAllowed, w.poll(doneURL, method).Code)
+	}
+	poll = w.poll(doneURL, "PUT") // npm dist-tag leaks its method
+	require.Equal(t, 200, poll.Code)
+	secret := poll.text("token")
+	who := w.do(call{method: "GET", path: "/-/whoami", bearer: secret})
+	assert.Equal(t, "alice", who.text("username"))
+
+	again := w.poll(doneURL, "GET")
+	assert.Equal(t, secret, again.text("token"), "npm repeats a poll whose answer it lost")
+	w.clock.Add(31 * time.Second)
+	late := w.poll(doneURL, "GET")
+	assert.Equal(t, 200, late.Code, "never 4xx: npm hangs or crashes")
+	assert.Empty(t, late.text("token"))
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: secret}).Code)
+
+	w.clock.Add(2*time.Hour - 31*time.Second)
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: secret}).Code, "two hours, and no longer for having been used")
+}
+
+// DU-21: the credential that is about to be replaced is of no account.
+func TestLoginIgnoresTheOldCredential(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	s := w.login("alice")
+	w.clock.Add(3 * time.Hour)
+	for _, bearer := range []string{s, "npm_garbage", "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"} {
+		_, doneURL, _ := w.start(bearer)
+		a := w.do(call{method: "GET", path: strings.TrimPrefix(doneURL, base), bearer: bearer, otp: "123456"})
+		assert.Equal(t, 202, a.Code)
+		a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", bearer: bearer, body: couch("alice", password)})
+		assert.Equal(t, 201, a.Code, a.Body.String())
+	}
+	assert.Equal(t, 200, w.do(call{method: "POST", path: "/-/v1/login"}).Code, "Yarn sends no body")
+	assert.Equal(t, 200, w.do(call{method: "POST", path: "/-/v1/login", body: `{"hostname":"box"}`}).Code)
+	assert.Equal(t, 200, w.do(call{method: "POST", path: "/-/v1/login", body: `{"create":true,"hostname":"box"}`}).Code)
+}
+
+// A login poll never answers 4xx or 500, whatever it is asked for: DU-01, DU-09.
+func TestLoginPollIsNeverAnError(t *testing.T) {
+	w := newWorld(t)
+	loginURL, doneURL, _ := w.start("")
+	page := loginURL[strings.LastIndex(loginURL, "/")+1:]
+	for _, id := range []string{"x", page, strings.Repeat("a", 43), "npms_" + strings.Repeat("a", 43), doneURL[strings.LastIndex(doneURL, "/")+1:] + "x"} {
+		a := w.do(call{method: "GET", path: "/-/auth/done/" + id})
+		assert.Equal(t, 200, a.Code, id)
+		assert.Empty(t, a.text("token"))
+	}
+	w.clock.Add(time.Hour)
+	a := w.poll(doneURL, "GET")
+	assert.Equal(t, 200, a.Code)
+	assert.Empty(t, a.text("token"))
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: doneURL[strings.LastIndex(doneURL, "/")+1:]}).Code, "TK-06: a poll id is no credential")
+}
+
+func couch(name, pw string) map[string]any {
+	return map[string]any{
+		"_id": "org.couchdb.user:" + name, "name": name, "password": pw, "email": name + "@acme.test",
+		"type": "user", "roles": []string{}, "date": "2026-03-01T12:00:00.000Z",
+	}
+}
+
+func TestLegacyLogin(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	put := func(name, pw, otp string) answer {
+		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(name, pw), otp: otp})
+	}
+	a := put("alice", password, "")
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, true, a.json["ok"], "Yarn 1 reads it")
+	assert.Equal(t, "alice", w.do(call{method: "GET", path: "/-/whoami", bearer: a.text("token")}).text("username"))
+
+	assert.Equal(t, 401, put("alice", "wrong password of mine", "").Code, "LG-01")
+	assert.Equal(t, 201, put("alice", password, "").Code, "the password is what it was")
+	a = put("newcomer", "a passphrase of mine", "")
+	assert.Equal(t, 201, a.Code, a.Body.String())
+	assert.True(t, w.events.has(audit.SignUp))
+	assert.Equal(t, 401, put("newcomer", "another passphrase", "").Code, "an account is made once")
+
+	mismatch := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:bob", body: couch("alice", password)})
+	assert.Equal(t, 400, mismatch.Code, "PC-33")
+	for _, name := range []string{"Alice", "al%20ice", "a%3Ab", "..", "npm", strings.Repeat("a", 215)} { // LG-09
+		a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(strings.ReplaceAll(strings.ReplaceAll(name, "%20", " "), "%3A", ":"), password)})
+		assert.Contains(t, []int{400, 401}, a.Code, "%s: %s", name, a.Body)
+	}
+}
+
+// LG-03, EN-01 and EN-03: a factor is asked for, and only of who has the password.
+func TestLegacyLoginFactor(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.OpenSignUp = false })
+	w.person("alice")
+	codes := w.enrol("alice", policy.AuthOnly)
+	put := func(name, pw, otp string) answer {
+		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(name, pw), otp: otp})
+	}
+	wrong, unknown := put("alice", "wrong password of mine", ""), put("nobody", "wrong password of mine", "")
+	assert.Equal(t, 401, wrong.Code)
+	assert.Equal(t, wrong.Code, unknown.Code, "EN-01")
+	assert.Equal(t, wrong.Body.String(), unknown.Body.String(), "EN-01")
+	assert.Equal(t, wrong.Header(), unknown.Header(), "EN-01")
+	withCode := put("alice", "wrong password of mine", "123456")
+	assert.Equal(t, wrong.Body.String(), withCode.Body.String(), "EN-03")
+
+	isChallenge(t, put("alice", password, ""))
+	isChallenge(t, put("alice", password, "000000"))
+	code := w.code("alice")
+	require.Equal(t, 201, put("alice", password, code).Code)
+	isChallenge(t, put("alice", password, code)) // OT-01
+	require.Equal(t, 201, put("alice", password, codes[0]).Code, "a recovery code logs in")
+	isChallenge(t, put("alice", password, codes[0])) // RC-01
+}
+
+// Yarn 1 presents the code of its login once more, for the publish that made it
+// log in.
+func TestLegacyLoginCarriesItsCode(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	code := w.code("alice")
+	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: code})
+	require.Equal(t, 201, a.Code)
+	s := a.text("token")
+	other := w.login("alice")
+	isChallenge(t, w.publish("plain", "1.0.0", other, code))
+	require.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code)
+	assert.Equal(t, 200, w.do(call{method: "DELETE", path: "/-/user/token/" + s, bearer: s, otp: code}).Code)
+}
+
+func TestLegacySwitches(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.OpenSignUp = false; cfg.Legacy.Off = true })
+	w.person("alice")
+	assert.Equal(t, 404, w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password)}).Code)
+	s := w.login("alice")
+	a := w.do(call{method: "GET", path: "/-/user/org.couchdb.user:alice", bearer: s})
+	assert.Equal(t, 200, a.Code, "npm owner add still needs the document")
+	assert.Equal(t, "alice@acme.test", a.text("email"))
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/user/org.couchdb.user:alice"}).Code)
+	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/user/org.couchdb.user:nobody", bearer: s}).Code)
+
+	sunset := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	w = newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Legacy.Deprecated, cfg.Legacy.Sunset = sunset.AddDate(0, -1, 0), sunset
+	})
+	w.person("alice")
+	put := func() answer {
+		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password)})
+	}
+	a = put()
+	assert.Equal(t, 201, a.Code)
+	assert.Equal(t, "@1769990400", a.Header().Get("Deprecation"))
+	assert.Equal(t, "Mon, 02 Mar 2026 00:00:00 GMT", a.Header().Get("Sunset"))
+	w.clock.Add(sunset.Sub(w.clock.Now()))
+	assert.Equal(t, 410, put().Code)
+}
+
+// TestLogout is TK-20 and TK-26.
+func TestLogout(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.person("mallory")
+	logout := func(bearer, path string) int {
+		return w.do(call{method: "DELETE", path: "/-/user/token/" + path, bearer: bearer}).Code
+	}
+	works := func(s string) bool {
+		return w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code == 200
+	}
+	a, b, m := w.login("alice"), w.login("alice"), w.login("mallory")
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	require.True(t, works(a), "and so it is in the cache")
+	assert.Equal(t, 401, logout("", a), "TK-26: nobody")
+	assert.Equal(t, 404, logout(m, a), "TK-26: somebody else")
+	assert.Equal(t, 404, logout(m, "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"), "the same as for what does not exist")
+	assert.True(t, works(a))
+	assert.Equal(t, 200, logout(a, a))
+	assert.False(t, works(a), "TK-20: at once")
+	assert.Equal(t, 200, logout(a, a), "npm keeps a token whose logout is not 2xx")
+	assert.True(t, works(b), "another login is another session")
+	assert.Equal(t, 200, logout(b, tok), "the owner of a token may end it")
+	assert.False(t, works(tok))
+	assert.Equal(t, 200, logout("npm_garbage", "npm_garbage"))
+	assert.True(t, works(m))
+}
+
+// TestAccountEnds: what is true of an account bites at the next request.
+func TestAccountEnds(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	works := func(s string) bool {
+		return w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code == 200
+	}
+	s := w.login("alice")
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	require.True(t, works(s) && works(tok))
+	require.NoError(t, w.auth.Subjects().Disable(t.Context(), alice)) // TK-16
+	assert.False(t, works(s) || works(tok))
+	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password)})
+	assert.Equal(t, 401, a.Code, "EN-01: the same as a wrong password")
+	require.NoError(t, w.auth.Subjects().Enable(t.Context(), alice))
+	require.True(t, works(s) && works(tok))
+	w.clock.Add(time.Second)
+	require.NoError(t, w.auth.Subjects().EndSessions(t.Context(), alice))
+	assert.False(t, works(s))
+	assert.True(t, works(tok))
+	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), alice))
+	assert.False(t, works(tok))
+	w.clock.Add(time.Second)
+	assert.True(t, works(w.login("alice")))
+}
+
+// TestNoSecretInAnswersOrEvents looks for a password and tokens in what is not for them.
+func TestNoSecretInAnswersOrEvents(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	s := w.login("alice")
+	w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password+"x")})
+	w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, body: map[string]any{"password": password + "x", "packages_all": true}})
+	w.do(call{method: "DELETE", path: "/-/user/token/" + s, bearer: s})
+	for _, e := range w.events.all {
+		text := e.Reason + e.Credential + string(e.User)
+		for k, v := range e.Detail {
+			text += k + v
+		}
+		assert.NotContains(t, text, password)
+		assert.NotContains(t, text, s)
+	}
+	assert.NotEmpty(t, w.events.all)
+	_ = account.ErrBusy
+	_ = credential.Secret{}
+}

@@ -1,0 +1,358 @@
+// Package npmauth is the authentication and authorization half of an npm
+// registry. It wraps a registry's handler:
+//
+//	auth, err := npmauth.New(npmauth.Config{
+//		BaseURL:  "https://registry.example/",
+//		Store:    store.Seal(st, key),
+//		Packages: packages{db},
+//	})
+//	…
+//	go auth.Run(ctx)
+//	http.ListenAndServe(addr, auth.Wrap(registry))
+//
+// Wrapped, the registry has npm login (in the browser, and the old way for
+// older clients), two-hour sessions, second factors for publishing, granular
+// tokens with an expiry, and npm's rules about who may do what, for the npm,
+// Yarn, pnpm and Bun that people already have. What is not allowed by a rule is
+// refused, and every error is a refusal.
+//
+// # The host's side
+//
+// The registry's handler receives only requests that were allowed.
+// [IdentityFrom] says who asks, [OperationFrom] what was allowed, with the
+// preconditions that the host's write must be made conditional on: package
+// npmauthtest has a test that a host keeps to them. People and packages stay in
+// the host's own tables, behind [Users] and [Packages]; a host without users of
+// its own leaves Users nil and has package account.
+//
+// # Parts
+//
+// [Auth.Wrap] is [Auth.Handler], which serves npm's endpoints and the pages below
+// /-/auth/, around [Auth.Guard], which judges everything else.
+// [Auth.Authenticate] and [Auth.Authorize] are the same without HTTP answers, for
+// another mux or a gateway. The packages below this one work alone, too.
+//
+// # Deployment
+//
+// Publish the base URL with its trailing slash: npm stores credentials under
+// the path up to the last slash. Serve it over TLS; passwords and tokens travel
+// in requests. Requests reach npmauth with their path still escaped, so a proxy
+// must not decode %2F nor merge slashes. Two requests of npm's carry a token in
+// the path (DELETE /-/user/token/… and DELETE /-/npm/v1/tokens/token/…), so
+// that path must not be logged; [RedactPath] hides it.
+package npmauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/access"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/clientip"
+	"github.com/npmauth/npmauth/legacy"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/web"
+)
+
+// Config configures an [Auth].
+type Config struct {
+	// BaseURL is where clients reach the registry: absolute, http or https, with
+	// the prefix it is mounted at, if any. Every address that npmauth hands out
+	// begins with it; the Host header is never used. Required.
+	BaseURL string
+
+	// Store keeps what npmauth owns. Required. Wrap it in [store.Seal], or who
+	// reads a backup reads the secrets of people's authenticator apps.
+	Store store.Store
+
+	// Packages is the host's table of packages. Required.
+	Packages Packages
+
+	// Users is the host's table of people. Nil: package account keeps people and
+	// passwords in Store.
+	Users Users
+
+	// OpenSignUp lets anyone create an account, with npm adduser or npm login
+	// --auth-type=legacy. Only where Users is nil, and only while Legacy is on.
+	OpenSignUp bool
+
+	// Policy decides. Nil means policy.NPM(), the rules of npmjs.com.
+	Policy *policy.Policy
+
+	// Name is the registry's name on pages and in authenticator apps. Empty means
+	// BaseURL's host.
+	Name string
+
+	// SessionTTL is how long a login lasts. Zero means two hours, as on npmjs.com;
+	// more than twelve is an error.
+	SessionTTL time.Duration
+
+	// Legacy configures the CouchDB login of older clients. The zero value
+	// serves it.
+	Legacy Legacy
+
+	// Public lets requests that are none of npm's through to the host unjudged:
+	// health checks, a front page. Nil: none. It is not asked about what npm's
+	// protocol defines, nor about paths below /-/.
+	Public func(*http.Request) bool
+
+	// Foreign looks up bearers that do not have npmauth's shape: tokens that the
+	// host issued before. An unknown one is [ErrInvalidToken]. It is asked at
+	// every request that carries one. Nil: there are none.
+	Foreign func(ctx context.Context, bearer credential.Secret) (ForeignToken, error)
+
+	// AllowBasicToken accepts a token as the password of Basic authentication, as
+	// older tools send it with any user name. A person's password is never
+	// accepted there.
+	AllowBasicToken bool
+
+	// TrustedProxies are the hops whose X-Forwarded-For is believed. Nil: none,
+	// and a client's address is that of its connection.
+	TrustedProxies []netip.Prefix
+
+	// Fresh bounds the age of cached credentials and user facts, and so how long
+	// a revocation on another node takes to be seen here; on the node that
+	// revokes it is exact. Zero means one second, negative none: every request
+	// reads the store.
+	Fresh time.Duration
+
+	// HostFresh bounds the age of what Packages said, for reads; writes always
+	// ask. Zero means five seconds, negative none.
+	HostFresh time.Duration
+
+	// Hasher checks passwords of package account. Nil means one with the defaults
+	// of [account.HasherConfig].
+	Hasher *account.Hasher
+
+	// Audit receives what happened. Nil: nothing is recorded.
+	Audit audit.Sink
+
+	// Logger receives outages. Nil: none are logged.
+	Logger *slog.Logger
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Legacy configures the CouchDB login, PUT /-/user/org.couchdb.user:<name>: the
+// only one that Yarn 1 to 3 have, and what npm falls back to.
+type Legacy struct {
+	// Off answers 404, on which clients stop trying.
+	Off bool
+	// Deprecated is announced in the Deprecation header (RFC 9745). Zero: it is not.
+	Deprecated time.Time
+	// Sunset is announced in the Sunset header (RFC 8594), and from then on the
+	// login is answered 410. Zero: never.
+	Sunset time.Time
+	// Docs is a page about it for the Link header. Empty: none.
+	Docs string
+}
+
+// Auth is the authentication and authorization of one registry. Its methods are
+// safe for concurrent use. Make one with [New].
+type Auth struct {
+	base       *url.URL
+	prefix     string // of base's path, without the trailing slash
+	name       string
+	store      store.Store
+	users      Users
+	packages   Packages
+	policy     *policy.Policy
+	public     func(*http.Request) bool
+	foreign    func(context.Context, credential.Secret) (ForeignToken, error)
+	basicToken bool
+	proxies    []netip.Prefix
+	sink       audit.Sink
+	log        *slog.Logger
+	now        func() time.Time
+
+	caches    caches
+	directory *account.Directory // nil where the host has users
+	subjects  *account.Subjects
+	sessions  *session.Manager
+	tokens    *token.Manager
+	factors   *twofactor.Manager
+	settings  *access.Manager
+	legacy    *legacy.Handler
+	pages     *web.Pages
+}
+
+// New returns an Auth, or an error that names the field of cfg that is wrong.
+// It starts no goroutine and does not touch the store.
+func New(cfg Config) (*Auth, error) {
+	a := &Auth{
+		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
+		public: cfg.Public, foreign: cfg.Foreign, basicToken: cfg.AllowBasicToken,
+		proxies: cfg.TrustedProxies, sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
+	}
+	if err := a.setBase(cfg.BaseURL); err != nil {
+		return nil, err
+	}
+	if cfg.Store == nil {
+		return nil, errors.New("npmauth: Config.Store is required")
+	}
+	if cfg.Packages == nil {
+		return nil, errors.New("npmauth: Config.Packages is required")
+	}
+	if cfg.OpenSignUp && cfg.Users != nil {
+		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to be nil: a host with users of its own signs them up itself")
+	}
+	if cfg.OpenSignUp && cfg.Legacy.Off {
+		return nil, errors.New("npmauth: Config.OpenSignUp needs the legacy login, which Config.Legacy turns off")
+	}
+	if a.policy == nil {
+		a.policy = policy.NPM()
+	}
+	if err := a.policy.Err(); err != nil {
+		return nil, fmt.Errorf("npmauth: Config.Policy: %w", err)
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	a.caches = newCaches(orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second))
+	a.store = store.Observe(cfg.Store, a.caches.changed)
+	return a, a.build(cfg)
+}
+
+// build makes the parts and plugs each into those that need it.
+func (a *Auth) build(cfg Config) (err error) {
+	fail := func(part string, err error) error { return fmt.Errorf("npmauth: %s: %w", part, err) }
+	if a.users == nil {
+		hasher := cfg.Hasher
+		if hasher == nil {
+			if hasher, err = account.NewHasher(account.HasherConfig{}); err != nil {
+				return fail("Config.Hasher", err)
+			}
+		}
+		a.directory, err = account.NewDirectory(account.DirectoryConfig{Store: a.store, Hasher: hasher, Now: a.now})
+		if err != nil {
+			return fail("account", err)
+		}
+		a.users = directory{a.directory}
+	}
+	if a.subjects, err = account.NewSubjects(account.SubjectsConfig{Store: a.store, Now: a.now}); err != nil {
+		return fail("account", err)
+	}
+	a.factors, err = twofactor.New(twofactor.Config{
+		Store: a.store, Now: a.now, Issuer: a.name, SetMode: a.subjects.SetTwoFactor, Record: a.record,
+	})
+	if err != nil {
+		return fail("twofactor", err)
+	}
+	if a.tokens, err = token.New(token.Config{Store: a.store, Now: a.now}); err != nil {
+		return fail("token", err)
+	}
+	if a.settings, err = access.New(access.Config{Store: a.store}); err != nil {
+		return fail("access", err)
+	}
+	a.sessions, err = session.New(session.Config{
+		Store: a.store, TTL: cfg.SessionTTL, Now: a.now,
+		CheckPassword: a.checkPassword, SecondFactor: a.secondFactor, Alive: a.stillAlive, Record: a.record,
+	})
+	if err != nil {
+		return fail("Config.SessionTTL", err)
+	}
+	a.pages, err = web.New(web.Config{
+		BaseURL: a.base, Name: a.name, Sessions: a.sessions, Factors: pageFactors{a.factors, a},
+		Keys:          credential.NewServerKey(a.store, "pages"),
+		CheckPassword: a.checkPassword, Client: a.sessionClient, Report: a.logOutage,
+	})
+	if err != nil {
+		return fail("web", err)
+	}
+	old := legacy.Config{
+		SignIn: a.legacySignIn, ReadUser: a.readUser, Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated,
+		Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs, Now: a.now, Client: a.sessionClient, Fail: a.fail,
+	}
+	if cfg.OpenSignUp {
+		old.SignUp = a.signUp
+	}
+	if a.legacy, err = legacy.New(old); err != nil {
+		return fail("Config.Legacy", err)
+	}
+	return nil
+}
+
+func (a *Auth) setBase(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil, text == "":
+		return errors.New("npmauth: Config.BaseURL is required and must be a URL")
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return fmt.Errorf("npmauth: Config.BaseURL %q: must be http(s)://host[:port]/[prefix/]", text)
+	case u.EscapedPath() != u.Path, strings.Contains(u.Path, "//"), strings.Contains(u.Path, "%"):
+		return fmt.Errorf("npmauth: Config.BaseURL %q: the path must need no escaping", text)
+	}
+	a.prefix = strings.TrimSuffix(u.Path, "/")
+	u.Path = a.prefix + "/"
+	a.base = u
+	if a.name == "" {
+		a.name = u.Hostname()
+	}
+	return nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return def
+	case d < 0:
+		return 0
+	}
+	return d
+}
+
+// url returns the absolute address of path below the base URL.
+func (a *Auth) url(path string) string { return a.base.String() + strings.TrimPrefix(path, "/") }
+
+// client returns the address that r comes from, through the proxies that are
+// trusted. It is the zero Addr where that cannot be told, which no CIDR contains.
+func (a *Auth) client(r *http.Request) netip.Addr {
+	return clientip.From(r.RemoteAddr, r.Header, a.proxies)
+}
+
+func (a *Auth) sessionClient(r *http.Request) session.Client {
+	return session.Client{Addr: a.client(r), UserAgent: r.UserAgent()}
+}
+
+func (a *Auth) record(ctx context.Context, e audit.Event) {
+	if a.sink == nil {
+		return
+	}
+	if e.Time.IsZero() {
+		e.Time = a.now()
+	}
+	a.sink.Record(ctx, e)
+}
+
+// fail answers r with err, and logs what is an outage: the client only hears
+// that there is one.
+func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, session.ErrFactorRequired) {
+		err = &challengeError{wrong: r.Header.Get("Npm-Otp") != ""}
+	}
+	if outage(err) {
+		a.logOutage(r, err)
+	}
+	WriteError(w, r, err)
+}
+
+func (a *Auth) logOutage(r *http.Request, err error) {
+	a.log.ErrorContext(r.Context(), "npmauth: request refused by an outage", "method", r.Method, "path", RedactPath(r.URL.EscapedPath()), "error", err)
+}

@@ -1,0 +1,64 @@
+package npmauth
+
+import (
+	"context"
+	"errors"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// Sessions returns the part that keeps logins.
+func (a *Auth) Sessions() *session.Manager { return a.sessions }
+
+// Tokens returns the part that keeps granular tokens. What is made through it is
+// the operator's doing: no policy is asked and no second factor.
+func (a *Auth) Tokens() *token.Manager { return a.tokens }
+
+// Factors returns the part that keeps second factors.
+func (a *Auth) Factors() *twofactor.Manager { return a.factors }
+
+// Subjects returns the part that disables accounts and ends all that they have.
+func (a *Auth) Subjects() *account.Subjects { return a.subjects }
+
+// People returns the accounts that npmauth keeps itself, or nil where
+// [Config.Users] is set.
+func (a *Auth) People() *account.Directory { return a.directory }
+
+// ErrNoPackage is returned for settings of a package that has no ID.
+var ErrNoPackage = errors.New("npmauth: a package that does not exist has no settings")
+
+// SetPackage changes the settings of a package, by its ID.
+func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Settings) error {
+	if id == "" {
+		return ErrNoPackage
+	}
+	return store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.settings.Set(ctx, tx, id, s) })
+}
+
+// Package returns the settings of a package, by its ID.
+func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Settings, error) {
+	if id == "" {
+		return policy.Settings{}, ErrNoPackage
+	}
+	return a.settings.Get(ctx, a.store, id)
+}
+
+// ResetTwoFactor takes the second factor off an account whose owner has lost it,
+// and ends its sessions. The account's tokens stay.
+func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
+	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.factors.Disable(ctx, tx, id) })
+	if err != nil {
+		return err
+	}
+	if err := a.subjects.EndSessions(ctx, id); err != nil {
+		return err
+	}
+	a.record(ctx, audit.Event{Type: audit.FactorDisabled, Outcome: audit.Done, User: id, Reason: "operator"})
+	return nil
+}

@@ -1,0 +1,198 @@
+package npmauth
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// readProfile answers GET /-/npm/v1/user.
+func (a *Auth) readProfile(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err == nil && d.Effect != policy.Allow {
+		err = a.denied(r.Context(), j, d)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	status, err := a.factors.Status(r.Context(), a.store, j.act.cred.User)
+	if err != nil {
+		return reply{}, err
+	}
+	var tfa any // null: none
+	switch mode := j.act.who.account.TwoFactor; {
+	case mode == policy.AuthOnly || mode == policy.AuthAndWrites:
+		tfa = map[string]any{"mode": mode.String(), "pending": false}
+	case status.Pending:
+		tfa = map[string]any{"mode": status.PendingMode.String(), "pending": true}
+	}
+	user := j.act.who.user
+	body := map[string]any{
+		"name": user.Name, "email": user.Email, "email_verified": false, "tfa": tfa,
+		"fullname": "", "homepage": "", "freenode": "", "twitter": "", "github": "", "cidr_whitelist": nil,
+	}
+	if !user.Created.IsZero() {
+		body["created"], body["updated"] = user.Created, user.Created
+	}
+	return ok(body), nil
+}
+
+// A profileRequest is the body of POST /-/npm/v1/user. npm sends back every
+// field that it read along with the one that it changes.
+type profileRequest struct {
+	TFA json.RawMessage `json:"tfa"`
+
+	Email    json.RawMessage `json:"email"`
+	FullName json.RawMessage `json:"fullname"`
+	Homepage json.RawMessage `json:"homepage"`
+	Freenode json.RawMessage `json:"freenode"`
+	Twitter  json.RawMessage `json:"twitter"`
+	GitHub   json.RawMessage `json:"github"`
+	Password json.RawMessage `json:"password"`
+	CIDR     json.RawMessage `json:"cidr_whitelist"`
+}
+
+// writeProfile answers POST /-/npm/v1/user, of which second factors are served.
+func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error) {
+	var body profileRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	switch {
+	case isNull(body.TFA) && !isNull(body.Password):
+		op.Action = policy.SetPassword
+		return a.refuse(r, op)
+	case isNull(body.TFA):
+		return a.refuse(r, op)
+	case !isNull(body.Password) || !isNull(body.Email) || !isNull(body.FullName) || !isNull(body.Homepage) ||
+		!isNull(body.Freenode) || !isNull(body.Twitter) || !isNull(body.GitHub) || !isNull(body.CIDR):
+		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Change two-factor authentication by itself."}
+	}
+	op.Action = policy.SetTwoFactor
+	if body.TFA[0] == '[' {
+		return a.confirmFactor(r, op, body.TFA)
+	}
+	var change struct {
+		Mode     string `json:"mode"`
+		Password string `json:"password"`
+	}
+	if err := strictjson.Unmarshal(body.TFA, &change); err != nil {
+		return reply{}, err
+	}
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
+	}
+	mode := policy.TwoFactorOff
+	if change.Mode != "disable" {
+		if err := mode.UnmarshalText([]byte(change.Mode)); err != nil || mode != policy.AuthOnly && mode != policy.AuthAndWrites {
+			return reply{}, &Error{http.StatusBadRequest, "bad-mode", "The mode must be auth-only, auth-and-writes or disable."}
+		}
+	}
+	if err := a.password(r, j, change.Password); err != nil {
+		return reply{}, err
+	}
+	enrolled := j.req.Account.TwoFactor != policy.TwoFactorOff
+	switch {
+	case !enrolled && mode == policy.TwoFactorOff:
+		return a.forgetFactor(r, j)
+	case !enrolled:
+		url, err := a.factors.Enrol(r.Context(), j.act.cred.User, j.act.who.account.Name, mode)
+		if err != nil {
+			return reply{}, err
+		}
+		return ok(map[string]string{"tfa": url.Reveal()}), nil
+	default:
+		return a.changeFactor(r, j, d, mode)
+	}
+}
+
+// confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
+// only time that recovery codes are seen.
+func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawMessage) (reply, error) {
+	var codes []string
+	if err := strictjson.Unmarshal(raw, &codes); err != nil {
+		return reply{}, err
+	}
+	if len(codes) != 1 {
+		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Send one code of your authenticator app."}
+	}
+	j, _, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
+	}
+	recovery, err := a.factors.Confirm(r.Context(), j.act.cred.User, credential.NewSecret(codes[0]))
+	if err != nil {
+		return reply{}, err
+	}
+	shown := make([]string, len(recovery))
+	for i, code := range recovery {
+		shown[i] = code.Reveal()
+	}
+	return ok(map[string]any{"tfa": shown}), nil
+}
+
+// forgetFactor drops an enrolment that was begun and not confirmed, as npm does
+// before it begins another.
+func (a *Auth) forgetFactor(r *http.Request, j judgement) (reply, error) {
+	err := store.Transact(r.Context(), a.store, func(tx *store.Tx) error {
+		return a.factors.Disable(r.Context(), tx, j.act.cred.User)
+	})
+	return ok(map[string]any{"tfa": nil}), err
+}
+
+// changeFactor switches the mode of an enrolled account or turns its factor off.
+// The factor is spent in the commit that does so.
+func (a *Auth) changeFactor(r *http.Request, j judgement, d policy.Decision, mode policy.TwoFactorMode) (reply, error) {
+	if d.Effect != policy.Challenge { // a policy of the host's may not ask; then there is nothing to prove it by
+		return reply{}, a.denied(r.Context(), j, d)
+	}
+	attempt, err := a.reserve(r, j)
+	if err != nil {
+		return reply{}, err
+	}
+	ctx, user := r.Context(), j.act.cred.User
+	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		if err := attempt.Spend(ctx, tx, j.act.cred.ID); err != nil {
+			return err
+		}
+		if mode == policy.TwoFactorOff {
+			return a.factors.Disable(ctx, tx, user)
+		}
+		return a.subjects.SetTwoFactor(ctx, tx, user, mode)
+	})
+	attempt.Report(ctx, err)
+	if err != nil {
+		return reply{}, a.unproven(r, j, err)
+	}
+	e := audit.Event{Type: audit.FactorMode, Outcome: audit.Done, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr, Reason: mode.String()}
+	if mode == policy.TwoFactorOff {
+		e.Type = audit.FactorDisabled
+	}
+	a.record(ctx, e)
+	switch {
+	case mode == policy.TwoFactorOff, oldNPM(r.UserAgent()):
+		return ok(map[string]any{"tfa": nil}), nil
+	default:
+		return ok(map[string]any{"tfa": map[string]any{"mode": mode.String(), "pending": false}}), nil
+	}
+}
+
+// oldNPM reports whether the client is npm 10 or older, which take a switched
+// mode for an error unless the answer is null; newer ones unless it is not.
+func oldNPM(agent string) bool {
+	rest, ok := strings.CutPrefix(agent, "npm/")
+	if !ok {
+		return false
+	}
+	major, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n <= 10
+}

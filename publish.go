@@ -1,0 +1,168 @@
+package npmauth
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/npmauth/npmauth/internal/publishbody"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A publishReader lets a host read the body of a publish while it is checked.
+// The last byte that was read is withheld until the check of the whole agrees,
+// so that a host which commits at the end of the body cannot commit one that
+// names another package, and nothing has to be buffered.
+type publishReader struct {
+	src     io.ReadCloser
+	scan    *publishbody.Scanner
+	who     string // the user who publishes
+	held    byte   // the last byte read, while has
+	has     bool
+	agreed  bool  // the whole body was checked: held may go
+	err     error // what ended reading
+	refused error // the body is not what was allowed
+	res     publishbody.Result
+}
+
+func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string) *publishReader {
+	return &publishReader{src: src, scan: publishbody.New(pkg), who: who}
+}
+
+// Read returns the body one byte late. It ends in io.EOF only if the whole body
+// was a publish of the package that was judged.
+func (b *publishReader) Read(p []byte) (int, error) {
+	for len(p) > 0 {
+		if b.agreed && b.has {
+			p[0], b.has, b.err = b.held, false, io.EOF
+			return 1, nil
+		}
+		if b.err != nil {
+			return 0, b.err
+		}
+		n, err := b.src.Read(p)
+		if _, e := b.scan.Write(p[:n]); e != nil {
+			b.refused, b.err = e, e
+			return 0, e
+		}
+		n = b.hold(p[:n])
+		if err == io.EOF {
+			b.res, b.refused = b.scan.Close()
+			b.checkMaintainers()
+			if b.agreed = b.refused == nil; !b.agreed {
+				err = b.refused
+			}
+		}
+		if err != nil {
+			b.err = err
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, nil
+}
+
+// checkMaintainers refuses a body that would give the package to others. npm 6
+// sends a list of maintainers with a publish: that of the person who publishes.
+func (b *publishReader) checkMaintainers() {
+	for _, name := range b.res.Maintainers {
+		if name != b.who && b.refused == nil {
+			b.refused = errMaintainers
+		}
+	}
+}
+
+// hold keeps the last byte of p back and puts the one it kept before first. It
+// returns how many bytes of p may go.
+func (b *publishReader) hold(p []byte) int {
+	if len(p) == 0 {
+		return 0
+	}
+	last := p[len(p)-1]
+	copy(p[1:], p[:len(p)-1])
+	n := len(p)
+	if b.has {
+		p[0] = b.held
+	} else {
+		copy(p, p[1:])
+		n--
+	}
+	b.held, b.has = last, true
+	return n
+}
+
+// Close closes the source.
+func (b *publishReader) Close() error { return b.src.Close() }
+
+func (b *publishReader) changes() (Changes, error) {
+	switch {
+	case b.refused != nil:
+		return Changes{}, b.refused
+	case !b.agreed || b.has:
+		return Changes{}, errNoChanges
+	}
+	return Changes{Version: b.res.Version, Tags: b.res.Tags, Access: b.res.Access, Attachments: b.res.Attachments}, nil
+}
+
+var errMaintainers = &Error{http.StatusBadRequest, "bad-publish", "A publish cannot change who maintains the package."}
+
+// A publishWriter puts npmauth's sentence in place of whatever a host answers
+// after its read of the body was refused: the host cannot know why it was.
+type publishWriter struct {
+	http.ResponseWriter
+	body   *publishReader
+	refuse func()
+	wrote  bool // an answer has begun
+	taken  bool // and it is ours
+}
+
+func (w *publishWriter) WriteHeader(status int) {
+	if w.taken {
+		return
+	}
+	if status >= 200 && !w.wrote {
+		w.wrote = true
+		if w.body.refused != nil {
+			w.take()
+			return
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *publishWriter) Write(p []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.taken {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Flush sends what was written so far, as http.Flusher.
+func (w *publishWriter) Flush() {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.taken {
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+}
+
+// take answers in the host's place.
+func (w *publishWriter) take() {
+	w.wrote, w.taken = true, true
+	h := w.ResponseWriter.Header()
+	for k := range h {
+		delete(h, k)
+	}
+	w.refuse()
+}
+
+// finish answers for a host that said nothing after a refused body.
+func (w *publishWriter) finish() {
+	if w.body.refused != nil && !w.wrote {
+		w.take()
+	}
+}

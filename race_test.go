@@ -1,0 +1,5 @@
+//go:build race
+
+package npmauth_test
+
+const raceEnabled = true // the detector allocates

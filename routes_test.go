@@ -1,0 +1,264 @@
+package npmauth_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+)
+
+// A route is one request of the protocol.
+type route struct {
+	method, path string
+	body         string
+}
+
+// routes holds at least one request for every action that there is.
+var routes = []route{
+	{"GET", "/-/ping", ""}, {"GET", "/-/v1/search?text=x", ""}, {"POST", "/-/npm/v1/security/advisories/bulk", "{}"},
+	{"GET", "/-/npm/v1/keys", ""}, {"GET", "/-/whoami", ""}, {"GET", "/-/auth/v1/self", ""},
+	{"POST", "/-/v1/login", "{}"},
+	{"PUT", "/-/user/org.couchdb.user:mallory2", `{"_id":"org.couchdb.user:mallory2","name":"mallory2","password":"short","type":"user","roles":[],"date":"2026-01-01T00:00:00.000Z"}`},
+	{"PUT", "/-/user/org.couchdb.user:alice/-rev/1-0", `{"name":"alice","password":"another password of mine"}`},
+	{"GET", "/-/user/org.couchdb.user:alice", ""}, {"DELETE", "/-/user/token/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", ""},
+	{"GET", "/-/npm/v1/tokens", ""},
+	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true,"packages_and_scopes_permission":"read-write"}`},
+	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
+	{"DELETE", "/-/npm/v1/tokens/token/TOKENID", ""}, {"GET", "/-/npm/v1/user", ""},
+	{"POST", "/-/npm/v1/user", `{"fullname":"Mallory"}`},
+	{"POST", "/-/npm/v1/user", `{"password":{"old":"` + password + `","new":"another password of mine"}}`},
+	{"POST", "/-/npm/v1/user", `{"tfa":{"mode":"disable","password":"` + password + `"}}`},
+	{"POST", "/-/npm/v1/user", `{"tfa":["123456"]}`},
+	{"POST", "/-/auth/v1/leaked", "[]"}, {"GET", "/-/auth/login/nothing", ""}, {"GET", "/-/auth/done/nothing", ""},
+	{"GET", "/-/_view/starredByUser?key=%22alice%22", ""}, {"PUT", "/-/user/v1/star", `{"name":"plain"}`},
+	{"GET", "/-/npm/v1/hooks", ""}, {"POST", "/-/npm/v1/hooks/hook", "{}"},
+	{"GET", "/-/org/acme/user", ""}, {"PUT", "/-/org/acme/user", `{"user":"mallory","role":"owner"}`}, {"DELETE", "/-/org/acme/user", `{"user":"alice"}`},
+	{"GET", "/-/team/acme/devs/user", ""}, {"PUT", "/-/org/acme/team", `{"name":"devs"}`}, {"PUT", "/-/team/acme/devs/user", `{"user":"mallory"}`},
+	{"PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write"}`}, {"DELETE", "/-/team/acme/devs", ""},
+	{"GET", "/-/user/alice/package", ""}, {"GET", "/-/stage", ""}, {"GET", "/-/stage/7c9e6679-7425-40de-944b-e07fc1f90ae7", ""},
+	{"POST", "/-/stage/7c9e6679-7425-40de-944b-e07fc1f90ae7/approve", ""}, {"DELETE", "/-/stage/7c9e6679-7425-40de-944b-e07fc1f90ae7", ""},
+	{"GET", "/plain", ""}, {"GET", "/@acme%2fprivate", ""}, {"GET", "/plain/-/plain-1.0.0.tgz", ""}, {"GET", "/@acme/private/-/private-1.0.0.tgz", ""},
+	{"GET", "/-/npm/v1/attestations/plain@1.0.0", ""}, {"GET", "/-/package/plain/dist-tags", ""},
+	{"PUT", "/-/package/plain/dist-tags/next", `"1.0.0"`}, {"POST", "/-/package/plain/dist-tags/next", `"1.0.0"`}, {"PUT", "/plain/next", `"1.0.0"`},
+	{"DELETE", "/-/package/plain/dist-tags/next", ""},
+	{"PUT", "/plain", "PUBLISH plain"}, {"PUT", "/@acme%2fprivate", "PUBLISH @acme/private"}, {"PUT", "/@acme/new", "PUBLISH @acme/new"}, {"PUT", "/brand-new", "PUBLISH brand-new"},
+	{"PUT", "/plain", `{"_id":"plain","name":"plain","versions":{"1.0.0":{"name":"plain","version":"1.0.0","deprecated":"no"}}}`},
+	{"PUT", "/plain", `{"_id":"plain","users":{"alice":true}}`},
+	{"PUT", "/plain/-rev/1-0", `{"_id":"plain","maintainers":[{"name":"mallory"}]}`},
+	{"DELETE", "/plain/-rev/1-0", ""}, {"DELETE", "/plain/-/plain-1.0.0.tgz/-rev/1-0", ""},
+	{"PUT", "/-/package/plain/owners", `{"user":"mallory"}`}, {"DELETE", "/-/package/plain/owners/alice", ""},
+	{"GET", "/-/package/plain/access", ""}, {"POST", "/-/package/plain/access", `{"access":"restricted"}`}, {"GET", "/-/package/plain/visibility", ""},
+	{"GET", "/-/package/plain/collaborators", ""}, {"POST", "/-/stage/package/plain", "{}"},
+	{"GET", "/-/package/plain/trust", ""}, {"POST", "/-/package/plain/trust", "[]"}, {"DELETE", "/-/package/plain/trust/x", ""},
+	{"POST", "/-/npm/v1/oidc/token/exchange/package/plain", ""},
+	{"PUT", "/-/whatever/new", "{}"}, {"POST", "/plain", "{}"}, {"PATCH", "/plain", "{}"}, {"DELETE", "/plain", ""}, {"GET", "/-/nothing", ""},
+}
+
+// carriers are ways to show a credential, of which one is a way.
+var carriers = map[string]func(*call, string){
+	"bearer": func(c *call, secret string) { c.bearer = secret },
+	"basic": func(c *call, secret string) {
+		c.header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte("alice:"+secret))
+	},
+	"raw header": func(c *call, secret string) { c.header["Authorization"] = secret },
+	"query": func(c *call, secret string) {
+		c.path += map[bool]string{true: "&", false: "?"}[strings.Contains(c.path, "?")] + "access_token=" + secret + "&token=" + secret
+	},
+	"cookie":  func(c *call, secret string) { c.header["Cookie"] = "npmauth=" + secret + "; token=" + secret },
+	"npm-otp": func(c *call, secret string) { c.otp = secret },
+	"other header": func(c *call, secret string) {
+		c.header["X-Npm-Auth"], c.header["Proxy-Authorization"] = secret, "Bearer "+secret
+	},
+	"in the path": func(c *call, secret string) { c.header["Referer"] = "https://npm.acme.test/?token=" + secret },
+}
+
+// dump is all that the store holds, but for what a refused request may leave: a
+// challenge that was opened, a login page's key, an attempt that was reserved.
+func dump(t *testing.T, s store.Store) map[string]store.Revision {
+	t.Helper()
+	all, after := map[string]store.Revision{}, ""
+	for {
+		items, err := s.List(context.Background(), "", after, 100)
+		require.NoError(t, err)
+		for _, it := range items {
+			after = it.Key
+			if !mayRemain.MatchString(it.Key) {
+				all[it.Key] = it.Revision
+			}
+		}
+		if len(items) < 100 {
+			return all
+		}
+	}
+}
+
+var mayRemain = regexp.MustCompile(`^(twofactor-(challenge|asked|tries|failures)|serverkey)[./]`)
+
+// changes names the keys in which two dumps differ.
+func changes(before, after map[string]store.Revision) (keys []string) {
+	for k, rev := range after {
+		if before[k] != rev {
+			keys = append(keys, k)
+		}
+	}
+	for k := range before {
+		if after[k] == 0 {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// TestNothingIsWrittenWithoutAllow sends every route with every kind of
+// credential in every carrier. What the policy does not allow for exactly that
+// credential changes nothing, at the host or in the store, and is never a 2xx.
+//
+// PC-18, HS-04, HS-05, TK-06, TK-14, PR-01, PR-02, PR-09.
+func TestNothingIsWrittenWithoutAllow(t *testing.T) {
+	foreign := "older-token-of-the-host"
+	var w *world
+	w = newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+			if bearer.Reveal() != foreign {
+				return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+			}
+			return npmauth.ForeignToken{ID: "foreign-1", User: w.ids["alice"], Grants: grantAll(policy.ReadWrite), Created: w.clock.Now()}, nil
+		}
+	})
+	alice := w.person("alice")
+	w.person("bob")
+	mallory := w.person("mallory")
+	w.host.add("plain", false, alice)
+	w.host.add("@acme/private", true, alice)
+	w.enrol("alice", policy.AuthAndWrites)
+
+	write := func(name string, bypass bool, g ...policy.Grant) string {
+		secret, _ := w.token(name, token.Spec{Grants: g, Bypass: bypass})
+		return secret
+	}
+	rw := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}
+	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	creds := map[string]string{
+		"nothing":         "",
+		"garbage":         "npm_garbage",
+		"unknown token":   "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",
+		"jwt":             "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", // TK-05
+		"public id":       spare.ID,                                    // TK-06
+		"digest":          spare.Digest.String(),                       // TK-07
+		"session":         w.login("alice"),
+		"session, no 2fa": w.login("bob"),
+		"other's session": w.login("mallory"),
+		"read-only":       write("alice", false, policy.Grant{Target: policy.AllPackages, Permission: policy.ReadOnly}),
+		"read-write":      write("alice", false, rw),
+		"bypass":          write("alice", true, rw),
+		"bypass, scope":   write("alice", true, policy.Grant{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}),
+		"bypass, package": write("alice", true, policy.Grant{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}),
+		"org":             write("alice", false, policy.Grant{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}),
+		"stage only":      write("alice", false, policy.Grant{Target: policy.AllPackages, Permission: policy.StageOnly}),
+		"foreign":         foreign,
+		"other's bypass":  write("mallory", true, rw),
+	}
+	gone := write("mallory", true, rw)
+	d, _ := credential.Parse(gone)
+	require.NoError(t, w.auth.Tokens().RevokeDigest(t.Context(), mallory, d))
+	creds["revoked"] = gone
+
+	seen := map[policy.Action]bool{}
+	allowed := map[string]int{}
+	for _, rt := range routes {
+		path, _, _ := strings.Cut(rt.path, "?")
+		op, err := policy.Classify(rt.method, strings.Replace(path, "TOKENID", spare.ID, 1))
+		require.NoError(t, err, rt.path)
+		seen[op.Action] = true
+		if op.Action == policy.WritePackument && op.Name == "" {
+			op.Action = policy.Publish
+		}
+		for kind, secret := range creds {
+			for carrier, carry := range carriers {
+				if secret == "" && carrier != "bearer" {
+					continue
+				}
+				name := fmt.Sprintf("%s %s as %s by %s", rt.method, rt.path, kind, carrier)
+				c := call{method: rt.method, path: strings.Replace(rt.path, "TOKENID", spare.ID, 1), header: map[string]string{}}
+				if rt.body != "" {
+					c.body = body(t, rt.body)
+				}
+				if secret != "" {
+					carry(&c, secret)
+				}
+				header := http.Header{}
+				if carrier == "bearer" && secret != "" {
+					header.Set("Authorization", "Bearer "+secret)
+				}
+				_, decision, err := w.auth.Authorize(t.Context(), op, header, netip.MustParseAddr("192.0.2.1"))
+				allow := err == nil && decision.Effect == policy.Allow
+				before, writes := dump(t, w.store), len(w.host.written())
+				a := w.do(c)
+				if allow {
+					allowed[kind]++
+					if len(w.host.written()) > writes {
+						allowed[kind+" write"]++
+						w.host.add("plain", false, alice) // as it was
+						delete(w.host.packages, policy.PackageName{Scope: "acme", Name: "new"})
+						delete(w.host.packages, policy.PackageName{Name: "brand-new"})
+					}
+					continue
+				}
+				assert.Len(t, w.host.written(), writes, "%s: written to the host", name)
+				assert.Empty(t, changes(before, dump(t, w.store)), "%s: changed the store", name)
+				holder := op.Action == policy.Logout && carrier == "bearer" && strings.HasSuffix(c.path, secret) // 2xx, or npm keeps it
+				if op.Action.Write() && !open(op.Action) && !holder {
+					assert.GreaterOrEqual(t, a.Code, 400, name)
+					assert.Less(t, a.Code, 500, name)
+				}
+				if t.Failed() {
+					return
+				}
+			}
+		}
+	}
+	for _, a := range policy.Actions() {
+		switch a {
+		case policy.Publish, policy.Deprecate, policy.Star, policy.SetTwoFactor, policy.SetPassword:
+			continue // told apart by the body
+		}
+		assert.True(t, seen[a], "no route for %s", a)
+	}
+	for _, kind := range []string{"session", "read-only", "bypass", "bypass write", "bypass, scope write", "bypass, package write", "foreign"} {
+		assert.NotZero(t, allowed[kind], "%s was allowed nothing: the test proves nothing", kind)
+	}
+	for _, kind := range []string{"nothing", "garbage", "unknown token", "jwt", "public id", "digest", "revoked", "read-only", "org", "stage only", "session", "foreign", "other's session"} {
+		assert.Zero(t, allowed[kind+" write"], kind)
+	}
+}
+
+// open reports whether an action takes no credential: what it carries of its own
+// is judged instead, and other tests are about that.
+func open(a policy.Action) bool {
+	return a == policy.Login || a == policy.LegacyLogin || a == policy.AuthPage
+}
+
+func body(t *testing.T, text string) []byte {
+	t.Helper()
+	name, ok := strings.CutPrefix(text, "PUBLISH ")
+	if !ok {
+		return []byte(text)
+	}
+	pkg, err := policy.ParsePackageName(name)
+	require.NoError(t, err)
+	return npmauthtest.PublishBody(pkg, "2.0.0")
+}

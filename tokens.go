@@ -1,0 +1,372 @@
+package npmauth
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// A tokenRequest is the body of POST /-/npm/v1/tokens, in the spelling of the
+// npm CLI and in that of npm's API documentation. A restriction that is not
+// understood is never dropped: an unknown field is refused.
+type tokenRequest struct {
+	Password          string          `json:"password"`
+	Name              *string         `json:"name"`
+	TokenName         *string         `json:"token_name"`
+	Description       *string         `json:"description"`
+	TokenDescription  *string         `json:"token_description"`
+	Packages          []string        `json:"packages"`
+	PackagesAll       *bool           `json:"packages_all"`
+	Scopes            []string        `json:"scopes"`
+	Orgs              []string        `json:"orgs"`
+	PackagePermission *string         `json:"packages_and_scopes_permission"`
+	OrgPermission     *string         `json:"orgs_permission"`
+	Expires           json.RawMessage `json:"expires"`
+	Expiry            json.RawMessage `json:"expiry"`
+	CIDRWhitelist     []string        `json:"cidr_whitelist"`
+	CIDR              []string        `json:"cidr"`
+	Bypass            *bool           `json:"bypass_2fa"`
+	ReadOnly          *bool           `json:"readonly"`
+}
+
+// spec turns the request into what package token understands.
+func (q tokenRequest) spec() (s token.Spec, err error) {
+	bad := func(text string) (token.Spec, error) {
+		return token.Spec{}, &Error{http.StatusBadRequest, "bad-token-request", text}
+	}
+	if s.Name, err = one(q.Name, q.TokenName, "name"); err != nil {
+		return token.Spec{}, err
+	}
+	if s.Description, err = one(q.Description, q.TokenDescription, "description"); err != nil {
+		return token.Spec{}, err
+	}
+	if s.Grants, err = q.grants(); err != nil {
+		return token.Spec{}, err
+	}
+	s.Bypass = q.Bypass != nil && *q.Bypass
+	if s.CIDRs, err = prefixes(append(q.CIDRWhitelist, q.CIDR...)); err != nil {
+		return token.Spec{}, err
+	}
+	expires := q.Expires
+	if isNull(expires) {
+		expires = q.Expiry
+	} else if !isNull(q.Expiry) {
+		return bad("Give expires or expiry but not both.")
+	}
+	if isNull(expires) {
+		return s, nil
+	}
+	var text string
+	if json.Unmarshal(expires, &text) == nil {
+		for _, layout := range []string{time.RFC3339, time.DateOnly} {
+			if s.Until, err = time.Parse(layout, text); err == nil {
+				return s, nil
+			}
+		}
+		return bad("expires must be a number of days or a date like 2026-12-31.")
+	}
+	if json.Unmarshal(expires, &s.Days) != nil || s.Days < 1 {
+		return bad("expires must be a whole number of days, at least 1.")
+	}
+	return s, nil
+}
+
+// grants reads the targets and their permissions. An empty list is an absent one,
+// and no list is ever everything: that takes packages_all, or the readonly of
+// older clients, who could only make tokens for everything.
+func (q tokenRequest) grants() ([]policy.Grant, error) {
+	bad := func(text string) ([]policy.Grant, error) {
+		return nil, &Error{http.StatusBadRequest, "bad-token-request", text}
+	}
+	packages, scopes, orgs := split(q.Packages), split(q.Scopes), split(q.Orgs)
+	all := q.PackagesAll != nil && *q.PackagesAll
+	named := all || len(packages)+len(scopes) > 0
+	permission := policy.ReadOnly // npm's default for what is named
+	switch {
+	case q.PackagePermission != nil:
+		if err := permission.UnmarshalText([]byte(*q.PackagePermission)); err != nil {
+			return bad("packages_and_scopes_permission must be no-access, read-only, read-write or read-write-stage-only.")
+		}
+		if !named && permission != policy.NoAccess {
+			return bad("A permission for packages and scopes needs packages, scopes or packages_all.")
+		}
+		if q.ReadOnly != nil && *q.ReadOnly && permission != policy.ReadOnly && permission != policy.NoAccess {
+			return bad("A token cannot be readonly and have a permission to write.")
+		}
+	case q.ReadOnly != nil && !*q.ReadOnly:
+		permission = policy.ReadWrite
+	}
+	if !named && len(orgs) == 0 && q.ReadOnly != nil && q.PackagePermission == nil {
+		all, named = true, true
+	}
+	if !named && len(orgs) == 0 {
+		return bad("Say what the token is for: packages, scopes, orgs or packages_all. npm does not send --read-only; use --packages-and-scopes-permission=read-only with --packages-all, --packages or --scopes.")
+	}
+	if all && len(packages)+len(scopes) > 0 {
+		return bad("Give packages_all or a list of packages and scopes but not both.")
+	}
+
+	var grants []policy.Grant
+	if named && permission != policy.NoAccess {
+		if all {
+			grants = append(grants, policy.Grant{Target: policy.AllPackages, Permission: permission})
+		}
+		for _, text := range packages {
+			name, err := policy.ParsePackageName(text)
+			if err != nil {
+				return bad("packages holds something that is not a package name: for everything use packages_all.")
+			}
+			grants = append(grants, policy.Grant{Target: policy.OnePackage, Package: name, Permission: permission})
+		}
+		for _, text := range scopes {
+			grants = append(grants, policy.Grant{Target: policy.OneScope, Scope: strings.TrimPrefix(text, "@"), Permission: permission})
+		}
+	}
+	org := policy.ReadOnly
+	if q.OrgPermission != nil {
+		if err := org.UnmarshalText([]byte(*q.OrgPermission)); err != nil || org == policy.StageOnly {
+			return bad("orgs_permission must be no-access, read-only or read-write.")
+		}
+		if len(orgs) == 0 && org != policy.NoAccess {
+			return bad("A permission for orgs needs orgs.")
+		}
+	}
+	for _, text := range orgs {
+		if org != policy.NoAccess {
+			grants = append(grants, policy.Grant{Target: policy.OneOrg, Scope: strings.TrimPrefix(text, "@"), Permission: org})
+		}
+	}
+	if len(grants) == 0 {
+		return bad("The token would have access to nothing.")
+	}
+	return grants, nil
+}
+
+// one picks a field that may come in two spellings.
+func one(cli, api *string, field string) (string, error) {
+	switch {
+	case cli != nil && api != nil:
+		return "", &Error{http.StatusBadRequest, "bad-token-request", field + " is given twice."}
+	case cli != nil:
+		return *cli, nil
+	case api != nil:
+		return *api, nil
+	}
+	return "", nil
+}
+
+// split undoes what npm leaves undone: --packages=a,b arrives as one entry.
+func split(entries []string) (names []string) {
+	for _, entry := range entries {
+		for name := range strings.SplitSeq(entry, ",") {
+			names = append(names, strings.Trim(name, " "))
+		}
+	}
+	return names
+}
+
+func prefixes(entries []string) (cidrs []netip.Prefix, err error) {
+	for _, text := range split(entries) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, &Error{http.StatusBadRequest, "bad-token-request", "cidr_whitelist holds something that is not a CIDR range."}
+		}
+		cidrs = append(cidrs, p)
+	}
+	return cidrs, nil
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+
+// createToken answers POST /-/npm/v1/tokens: in a session, with the password,
+// and with a second factor where the account has one.
+func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body tokenRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	spec, err := body.spec()
+	if err != nil {
+		return reply{}, err
+	}
+	asked := policy.NewToken{Bypass: spec.Bypass}
+	for _, g := range spec.Grants {
+		asked.Write = asked.Write || g.Permission != policy.ReadOnly
+	}
+	j, d, err := a.judge(r, op, asked)
+	if err != nil {
+		return reply{}, err
+	}
+	spec.User, spec.CreatedBy = j.act.cred.User, j.act.cred.ID
+	if err := a.tokens.Validate(spec); err != nil {
+		return reply{}, err
+	}
+	if err := a.password(r, j, body.Password); err != nil {
+		return reply{}, err
+	}
+	var spend func(context.Context, *store.Tx, string) error
+	var attempt *twofactor.Attempt
+	if d.Effect == policy.Challenge {
+		if attempt, err = a.reserve(r, j); err != nil {
+			return reply{}, err
+		}
+		spend = func(ctx context.Context, tx *store.Tx, _ string) error { return attempt.Spend(ctx, tx, j.act.cred.ID) }
+	}
+	secret, tok, err := a.tokens.Create(r.Context(), spec, spend)
+	attempt.Report(r.Context(), err)
+	if err != nil {
+		return reply{}, a.unproven(r, j, err)
+	}
+	a.record(r.Context(), audit.Event{
+		Type: audit.TokenCreated, Outcome: audit.Done, User: tok.User, Credential: tok.ID, Addr: j.req.Addr,
+		Detail: map[string]string{"by": j.act.cred.ID},
+	})
+	shown := shownToken(tok)
+	shown["token"] = secret.Reveal()
+	return reply{status: http.StatusCreated, body: shown}, nil
+}
+
+// password checks the password that npm asks for again before an account is
+// changed.
+func (a *Auth) password(r *http.Request, j judgement, text string) error {
+	right, err := a.users.CheckPassword(r.Context(), j.act.cred.User, credential.NewSecret(text))
+	if err != nil {
+		return err
+	}
+	if !right {
+		a.record(r.Context(), audit.Event{
+			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reason: "wrong-password",
+		})
+		return errWrongPassword
+	}
+	return nil
+}
+
+// listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
+// them.
+func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err == nil && d.Effect != policy.Allow {
+		err = a.denied(r.Context(), j, d)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	query := r.URL.Query()
+	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
+	tokens, total, err := a.tokens.List(r.Context(), j.act.cred.User, page*per, per)
+	if err != nil {
+		return reply{}, err
+	}
+	ids := make([]string, len(tokens))
+	for i, t := range tokens {
+		ids[i] = t.ID
+	}
+	used, err := a.tokens.Used(r.Context(), ids...)
+	if err != nil {
+		return reply{}, err
+	}
+	objects := make([]map[string]any, 0, len(tokens))
+	for _, t := range tokens {
+		shown := shownToken(t)
+		shown["accessed"] = nil
+		if at, ok := used[t.ID]; ok {
+			shown["accessed"] = at
+		}
+		objects = append(objects, shown)
+	}
+	urls := map[string]string{} // always there: npm reads urls.next
+	if (page+1)*per < total {
+		urls["next"] = a.url("-/npm/v1/tokens?page=" + strconv.Itoa(page+1) + "&perPage=" + strconv.Itoa(per))
+	}
+	return ok(map[string]any{"objects": objects, "total": total, "urls": urls}), nil
+}
+
+// number reads a query parameter, and takes the default where it is not a number
+// in range.
+func number(q url.Values, name string, def, low, high int) int {
+	n, err := strconv.Atoi(q.Get(name))
+	if err != nil {
+		return def
+	}
+	return min(max(n, low), high)
+}
+
+// shownToken is a token as npm lists it, every field in both of its spellings.
+func shownToken(t token.Token) map[string]any {
+	cidrs := make([]string, 0, len(t.CIDRs))
+	for _, p := range t.CIDRs {
+		cidrs = append(cidrs, p.String())
+	}
+	packages, orgs := policy.NoAccess, policy.NoAccess
+	scopes := []map[string]string{}
+	for _, g := range t.Grants {
+		switch g.Target {
+		case policy.AllPackages:
+			packages = g.Permission
+			scopes = append(scopes, map[string]string{"type": "package", "name": "*"})
+		case policy.OnePackage:
+			packages = g.Permission
+			scopes = append(scopes, map[string]string{"type": "package", "name": g.Package.String()})
+		case policy.OneScope:
+			packages = g.Permission
+			scopes = append(scopes, map[string]string{"type": "scope", "name": "@" + g.Scope})
+		case policy.OneOrg:
+			orgs = g.Permission
+			scopes = append(scopes, map[string]string{"type": "org", "name": g.Scope})
+		}
+	}
+	return map[string]any{
+		"key": t.ID, "token": t.Hint, "name": t.Name, "description": t.Description,
+		"created": t.Created, "updated": t.Created, "expires": t.Expires, "expiry": t.Expires, "revoked": nil,
+		"readonly":       packages != policy.ReadWrite && packages != policy.StageOnly && orgs != policy.ReadWrite,
+		"bypass_2fa":     t.Bypass,
+		"cidr_whitelist": cidrs, "cidr": cidrs,
+		"permissions": []map[string]string{
+			{"name": "package", "action": packages.String()}, {"name": "org", "action": orgs.String()},
+		},
+		"scopes": scopes,
+	}
+}
+
+// revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
+// the asking user's answers as what does not exist.
+func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
+	}
+	user, id := j.act.cred.User, op.Name
+	if d, shaped := credential.Parse(op.Name); shaped {
+		if id, err = a.tokens.Find(r.Context(), user, d); err != nil {
+			return reply{}, err
+		}
+	} else if err := a.tokens.Exists(r.Context(), user, id); err != nil {
+		return reply{}, err
+	}
+	if d.Effect == policy.Challenge {
+		if err := a.prove(r, j); err != nil {
+			return reply{}, err
+		}
+	}
+	if err := a.tokens.Revoke(r.Context(), user, id); err != nil {
+		return reply{}, err
+	}
+	a.record(r.Context(), audit.Event{
+		Type: audit.TokenRevoked, Outcome: audit.Done, User: user, Credential: id, Addr: j.req.Addr,
+		Detail: map[string]string{"by": j.act.cred.ID},
+	})
+	return reply{}, nil
+}

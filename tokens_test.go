@@ -1,0 +1,251 @@
+package npmauth_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// create asks for a token as npm does.
+func (w *world) create(bearer, otp string, fields map[string]any) answer {
+	w.t.Helper()
+	body := map[string]any{"password": password, "name": "ci"}
+	for k, v := range fields {
+		if v == nil {
+			delete(body, k)
+		} else {
+			body[k] = v
+		}
+	}
+	return w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: bearer, otp: otp, body: body})
+}
+
+func TestTokenLifecycle(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	fields := map[string]any{
+		"description": "releases", "packages": []string{"plain,other"}, "scopes": []string{"@acme"},
+		"packages_and_scopes_permission": "read-write", "expires": 30, "cidr_whitelist": []string{"192.0.2.0/24"}, "bypass_2fa": true,
+	}
+	isChallenge(t, w.create(s, "", fields))
+	a := w.create(s, w.code("alice"), fields)
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, "no-store", a.Header().Get("Cache-Control"), "TK-34")
+	secret, key := a.text("token"), a.text("key")
+	assert.Regexp(t, `^npm_[0-9A-Za-z]{36}$`, secret)
+	expires, err := time.Parse(time.RFC3339, a.text("expires"))
+	require.NoError(t, err)
+	assert.Equal(t, 30*24*time.Hour, expires.Sub(w.clock.Now()))
+	assert.Equal(t, a.text("expires"), a.text("expiry"), "both spellings")
+	assert.Equal(t, false, a.json["readonly"])
+	assert.Equal(t, true, a.json["bypass_2fa"])
+
+	// httptest's requests come from 192.0.2.1.
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", secret, "").Code)
+	outside := w.do(call{method: "GET", path: "/plain", bearer: secret, addr: "198.51.100.7:999"})
+	assert.Equal(t, 401, outside.Code)
+	assert.Equal(t, "ipaddress", outside.Header().Get("WWW-Authenticate"))
+
+	list := w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: s})
+	require.Equal(t, 200, list.Code)
+	objects := list.json["objects"].([]any)
+	require.Len(t, objects, 1, "a session is not in the list")
+	first := objects[0].(map[string]any)
+	assert.Equal(t, key, first["key"])
+	assert.Equal(t, secret[:8], first["token"], "a literal prefix: npm token revoke <token> looks for one")
+	assert.NotContains(t, list.Body.String(), secret)
+	assert.Equal(t, map[string]any{}, list.json["urls"], "always there")
+
+	mallory := w.person("mallory")
+	_ = mallory
+	m := w.login("mallory")
+	revoke := func(bearer, what, otp string) answer {
+		return w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + what, bearer: bearer, otp: otp})
+	}
+	assert.Equal(t, 404, revoke(m, key, "").Code, "TK-24")
+	assert.Equal(t, 404, revoke(m, secret, "").Code, "TK-24")
+	assert.Equal(t, revoke(m, key, "").Body.String(), revoke(m, "7c9e6679-7425-40de-944b-e07fc1f90ae7", "").Body.String(), "TK-24: like what does not exist")
+	for _, what := range []string{key[:1], key[:8], "%25", "*", secret[:8]} { // TK-25
+		assert.Equal(t, 404, revoke(s, what, w.code("alice")).Code, what)
+	}
+	assert.GreaterOrEqual(t, revoke(s, "", "").Code, 400, "TK-25: nothing is not everything")
+	assert.Equal(t, 200, w.publish("plain", "1.0.1", secret, "").Code)
+	isChallenge(t, revoke(s, key, ""))
+	assert.Equal(t, 204, revoke(s, key, w.code("alice")).Code)
+	assert.Equal(t, 401, w.publish("plain", "1.0.2", secret, "").Code, "TK-20: at once")
+
+	a = w.create(s, w.code("alice"), fields)
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, 204, revoke(s, a.text("token"), w.code("alice")).Code, "by the token itself")
+	assert.Equal(t, 401, w.publish("plain", "1.0.2", a.text("token"), "").Code)
+}
+
+func TestTokenPaging(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	for i := range 12 {
+		w.clock.Add(time.Second)
+		w.token("alice", token.Spec{Name: fmt.Sprint("t", i), Grants: grantAll(policy.ReadOnly)})
+	}
+	s := w.login("alice")
+	seen, next := map[string]bool{}, "/-/npm/v1/tokens?page=0&perPage=5"
+	for pages := 0; next != ""; pages++ {
+		require.Less(t, pages, 4)
+		a := w.do(call{method: "GET", path: strings.TrimPrefix(next, base), bearer: s})
+		require.Equal(t, 200, a.Code)
+		assert.EqualValues(t, 12, a.json["total"])
+		for _, o := range a.json["objects"].([]any) {
+			seen[o.(map[string]any)["name"].(string)] = true
+		}
+		next, _ = a.json["urls"].(map[string]any)["next"].(string)
+	}
+	assert.Len(t, seen, 12)
+	for _, query := range []string{"?page=-1&perPage=1e9", "?page=999999999999999999999&perPage=0"} { // TK-28
+		assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/npm/v1/tokens" + query, bearer: s}).Code)
+	}
+}
+
+// TestTokenRequests is what a body may and may not say: PR-08, PR-09, PR-10.
+func TestTokenRequests(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.person("bob")
+	w.enrol("alice", policy.AuthOnly)
+	s, bob := w.login("alice"), w.login("bob")
+	for name, fields := range map[string]map[string]any{
+		"PR-08 wildcard":          {"packages": []string{"*"}},
+		"PR-08 scope wildcard":    {"packages": []string{"@acme*"}},
+		"PR-08 scope glob":        {"packages": []string{"@acme/**"}},
+		"PR-08 at":                {"packages": []string{"@"}},
+		"PR-08 scope of two":      {"scopes": []string{"@acme/widget"}},
+		"PR-08 empty scope":       {"scopes": []string{"@"}},
+		"PR-09 nothing":           {},
+		"PR-09 empty lists":       {"packages": []string{}, "scopes": []string{}, "orgs": []string{}},
+		"PR-10 unknown":           {"packages_all": true, "packages_and_scopes_permission": "admin"},
+		"PR-10 space":             {"packages_all": true, "packages_and_scopes_permission": "read-write "},
+		"all and a list":          {"packages_all": true, "packages": []string{"plain"}},
+		"no access":               {"packages": []string{"plain"}, "packages_and_scopes_permission": "no-access"},
+		"permission alone":        {"packages_and_scopes_permission": "read-write"},
+		"org permission alone":    {"packages_all": true, "orgs_permission": "read-write"},
+		"write too long":          {"packages_all": true, "packages_and_scopes_permission": "read-write", "expires": 91},
+		"no days":                 {"packages_all": true, "expires": 0},
+		"negative":                {"packages_all": true, "expires": -1},
+		"fraction":                {"packages_all": true, "expires": 1.5},
+		"overflow":                {"packages_all": true, "expires": 9223372036854775807},
+		"no date":                 {"packages_all": true, "expires": "2026-02-30"},
+		"the past":                {"packages_all": true, "expires": "2020-01-01"},
+		"both spellings":          {"packages_all": true, "expires": 3, "expiry": 3},
+		"bad CIDR":                {"packages_all": true, "cidr_whitelist": []string{"10.0.0.1"}},
+		"bypass without write":    {"packages_all": true, "bypass_2fa": true},
+		"readonly and read-write": {"packages_all": true, "readonly": true, "packages_and_scopes_permission": "read-write"},
+		"a name with a newline":   {"packages_all": true, "name": "a\r\nSet-Cookie: x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := w.create(s, "", fields)
+			assert.Equal(t, 400, a.Code, a.Body.String())
+			assert.NotEmpty(t, a.text("error"))
+		})
+	}
+	wrong := w.create(bob, "", map[string]any{"packages_all": true, "password": "not the password"})
+	assert.Equal(t, 401, wrong.Code)
+	assert.Empty(t, wrong.Header().Get("WWW-Authenticate"), "or npm shows words of its own")
+
+	a := w.create(bob, "", map[string]any{"packages_all": true, "name": nil})
+	require.Equal(t, 201, a.Code, "without a second factor a password makes read-only tokens: %s", a.Body)
+	assert.Equal(t, true, a.json["readonly"], "a request without a permission is for reading")
+	a = w.create(bob, "", map[string]any{"packages_all": true, "packages_and_scopes_permission": "read-write"})
+	assert.Equal(t, 403, a.Code)
+	assert.Contains(t, a.text("error"), "npm profile enable-2fa")
+	a = w.create(bob, "", map[string]any{"readonly": true, "cidr_whitelist": []string{}})
+	assert.Equal(t, 201, a.Code, "as npm 10 and older ask: %s", a.Body)
+	isChallenge(t, w.create(s, "", map[string]any{"readonly": false}))
+	a = w.create(s, w.code("alice"), map[string]any{"readonly": false, "name": nil})
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, false, a.json["readonly"])
+	code := w.code("alice")
+	require.Equal(t, 201, w.create(s, code, map[string]any{"packages_all": true}).Code)
+	isChallenge(t, w.create(s, code, map[string]any{"packages_all": true}))
+}
+
+// TestTokenRights: what was stored is enforced, PR-01 to PR-03, PR-07, PR-12, PR-15, PR-16, PR-19, PR-20, TK-08.
+func TestTokenRights(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	open, locked := w.host.add("plain", false, alice), w.host.add("locked", false, alice)
+	_ = open
+	w.host.add("@acme/widget", false, alice)
+	w.host.add("@acme/private", true, alice)
+	w.host.add("@acme-evil/x", false, alice)
+	require.NoError(t, w.auth.SetPackage(t.Context(), locked, policy.Settings{Publish: policy.FactorOnly}))
+	scope := []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}
+	ro, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	by, byRecord := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	acme, _ := w.token("alice", token.Spec{Grants: scope, Bypass: true})
+	plain, _ := w.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}}})
+	org, _ := w.token("alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}}})
+	s := w.login("alice")
+
+	for name, bearer := range map[string]string{"PR-01": ro, "PR-02": rw, "PR-03": by} {
+		assert.Equal(t, 403, w.create(bearer, w.code("alice"), map[string]any{"packages_all": true}).Code, name)
+		assert.Equal(t, 403, w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: bearer}).Code, name)
+		assert.Equal(t, 403, w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: bearer, body: `{"tfa":{"mode":"disable","password":"` + password + `"}}`}).Code, "PR-25 "+name)
+	}
+	assert.Equal(t, 403, w.publish("plain", "1.0.0", ro, "").Code)
+	isChallenge(t, w.publish("plain", "1.0.0", rw, "")) // PR-19
+	isChallenge(t, w.publish("locked", "1.0.0", s, ""))
+	a := w.publish("locked", "1.0.0", by, "")
+	assert.Equal(t, 403, a.Code, "PR-20")
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", by, "").Code)
+	assert.Equal(t, 200, w.publish("@acme/widget", "1.0.0", acme, "").Code)
+	assert.Equal(t, 200, w.publish("@acme/new", "1.0.0", acme, "").Code, "PR-14: a scope covers what is not there yet")
+	for _, name := range []string{"@acme-evil/x", "@acmefoo/x", "acme", "plain"} {
+		assert.Equal(t, 403, w.publish(name, "1.0.0", acme, "").Code, "PR-07: %s", name)
+	}
+	assert.Equal(t, 200, w.publish("plain", "1.0.1", plain, "").Code)
+	assert.Equal(t, 403, w.publish("brand-new", "1.0.0", plain, "").Code, "PR-14: a list of packages creates none")
+	assert.Equal(t, 403, w.publish("@acme/widget", "1.0.1", org, "").Code, "PR-15")
+
+	get := func(path, bearer string) answer { return w.do(call{method: "GET", path: path, bearer: bearer}) }
+	missing := get("/@acme%2fnothing", "")
+	_ = missing
+	hidden := get("/@acme%2fprivate", plain)
+	assert.Equal(t, 404, hidden.Code, "PR-16")
+	assert.Equal(t, 200, get("/@acme%2fprivate", ro).Code)
+	assert.Equal(t, 200, get("/@acme%2fprivate", s).Code)
+
+	w.host.mu.Lock()
+	w.host.packages[policy.PackageName{Name: "plain"}].rights = nil
+	w.host.mu.Unlock()
+	assert.Equal(t, 403, w.publish("plain", "1.0.2", by, "").Code, "PR-12: at the next request")
+
+	w.clock.Add(byRecord.Expires.Sub(w.clock.Now()) - time.Nanosecond)
+	assert.Equal(t, 200, get("/plain", by).Code, "TK-08: the last instant")
+	w.clock.Add(time.Nanosecond)
+	assert.Equal(t, 401, get("/plain", by).Code, "TK-08: expired")
+}
+
+// A token's CIDR ranges hold for the address that the trusted proxy reports, and
+// for no other's word: P-02.
+func TestTokenAddresses(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	six, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}})
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: six, header: map[string]string{"X-Forwarded-For": "2001:db8::1"}}).Code)
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: six, addr: "[2001:db8::1]:1"}).Code)
+	four, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "[::ffff:10.1.2.3]:1"}).Code)
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "unknown"}).Code)
+}
