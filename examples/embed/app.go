@@ -1,0 +1,168 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// An app is an application that existed before npmauth: the package shelf of a
+// company, with people, with API tokens of its own, and a health check. Its
+// tables are maps here; in yours they are in a database.
+type app struct {
+	mu       sync.Mutex
+	people   []person            // guarded by mu
+	tokens   map[[32]byte]int    // SHA-256 of an API token to a person's number; guarded by mu
+	packages map[string]*shelved // guarded by mu
+	serial   int                 // of packages, guarded by mu
+}
+
+// A person is a row of the app's own table. Its number is the row's ID.
+type person struct {
+	name, email string
+	hash        string // bcrypt, as it has always been
+	left        bool   // no longer with the company
+}
+
+// A shelved package belongs to who put it there. Everyone in the company reads it.
+type shelved struct {
+	id       int
+	owner    int
+	versions map[string]json.RawMessage // manifest and tarball, as they were published
+	tags     map[string]string
+}
+
+func newApp() *app {
+	return &app{
+		people: []person{
+			{name: "nobody", left: true}, // numbers begin at 1
+			{name: "ada", email: "ada@acme.test", hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."}, // correct horse battery
+			{name: "ben", email: "ben@acme.test", hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."},
+		},
+		tokens:   map[[32]byte]int{sha256.Sum256([]byte("acme-0123456789")): 2},
+		packages: map[string]*shelved{},
+	}
+}
+
+// ServeHTTP is the app's handler as it was, except that it asks npmauth who and
+// what, where it used to look at headers and paths itself.
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz":
+		io.WriteString(w, "ok\n")
+		return
+	case "/":
+		io.WriteString(w, "Acme's packages. Ask ada for an account.\n")
+		return
+	}
+	op, ok := npmauth.OperationFrom(r.Context())
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	var answer any
+	var err error
+	switch op.Action {
+	case policy.ReadPackument:
+		answer, err = a.read(op)
+	case policy.Publish:
+		answer, err = a.publish(w, r, op)
+	default:
+		err = errNotServed
+	}
+	if err != nil {
+		npmauth.WriteError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "private, no-cache")
+	json.NewEncoder(w).Encode(answer)
+}
+
+var (
+	errNotServed = &npmauth.Error{Status: http.StatusNotFound, Code: "not-served", Sentence: "This shelf does not do that."}
+	errAbsent    = &npmauth.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is no such package."}
+	errTaken     = &npmauth.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."}
+	errExists    = &npmauth.Error{Status: http.StatusForbidden, Code: "exists", Sentence: "That version is published already."}
+	errBody      = &npmauth.Error{Status: http.StatusBadRequest, Code: "bad-body", Sentence: "The body could not be read."}
+)
+
+func (a *app) read(op npmauth.Operation) (any, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.packages[op.Package.String()]
+	if p == nil || packageID(p) != op.PackageID {
+		return nil, errAbsent
+	}
+	return map[string]any{
+		"name": op.Package.String(), "versions": maps.Clone(p.versions), "dist-tags": maps.Clone(p.tags),
+	}, nil
+}
+
+func (a *app) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operation) (any, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 8<<20))
+	if err != nil {
+		return nil, errBody
+	}
+	allowed, err := op.Changes()
+	if err != nil {
+		return nil, err
+	}
+	var doc struct{ Versions map[string]json.RawMessage }
+	if json.Unmarshal(body, &doc) != nil || doc.Versions[allowed.Version] == nil {
+		return nil, errBody
+	}
+	who, _ := npmauth.IdentityFrom(r.Context())
+	owner, err := personNumber(who.User)
+	if err != nil {
+		return nil, err
+	}
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.packages[op.Package.String()]
+	// What npmauth allowed was to write the package that it saw, or to create one
+	// where it saw none. This is the one line that a host must not forget.
+	if packageID(p) != op.PackageID {
+		return nil, errTaken
+	}
+	if p == nil {
+		a.serial++
+		p = &shelved{id: a.serial, owner: owner, versions: map[string]json.RawMessage{}, tags: map[string]string{}}
+		a.packages[op.Package.String()] = p
+	}
+	if p.versions[allowed.Version] != nil {
+		return nil, errExists
+	}
+	p.versions[allowed.Version] = doc.Versions[allowed.Version]
+	maps.Copy(p.tags, allowed.Tags)
+	return map[string]bool{"ok": true}, nil
+}
+
+// packageID is the ID of a package for npmauth, "" where there is none.
+func packageID(p *shelved) policy.PackageID {
+	if p == nil {
+		return ""
+	}
+	return policy.PackageID(fmt.Sprintf("p%d", p.id))
+}
+
+// personID is the ID of a person for npmauth: their row's number, which no one
+// else ever has.
+func personID(number int) policy.UserID { return policy.UserID(fmt.Sprintf("u%d", number)) }
+
+func personNumber(id policy.UserID) (int, error) {
+	var n int
+	if _, err := fmt.Sscanf(string(id), "u%d", &n); err != nil || personID(n) != id {
+		return 0, errors.New("not one of our IDs")
+	}
+	return n, nil
+}

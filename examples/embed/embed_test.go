@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const password = "correct horse battery"
+
+// A shelf is the app behind npmauth.
+type shelf struct {
+	*app
+	handler http.Handler
+	mint    func(t *testing.T, user policy.UserID) string // a token that may publish
+}
+
+func newShelf(t *testing.T) shelf {
+	t.Helper()
+	a := newApp()
+	auth, err := adopt(a, "http://shelf.acme.test/", store.NewMemory())
+	require.NoError(t, err)
+	return shelf{a, handler(a, auth), func(t *testing.T, user policy.UserID) string {
+		t.Helper()
+		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
+			User: user, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+		}, nil)
+		require.NoError(t, err)
+		return secret.Reveal()
+	}}
+}
+
+func (s shelf) do(method, path, bearer string, body []byte) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, bytes.NewReader(body))
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w
+}
+
+func (s shelf) login(t *testing.T, name, pw string) *httptest.ResponseRecorder {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"_id": "org.couchdb.user:" + name, "name": name, "password": pw, "type": "user", "roles": []string{}, "date": "2026-01-01T00:00:00Z"})
+	require.NoError(t, err)
+	return s.do("PUT", "/-/user/org.couchdb.user:"+name, "", body)
+}
+
+// The shelf keeps the host's side of the contract.
+func TestHost(t *testing.T) {
+	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
+		s := newShelf(t)
+		return npmauthtest.Registry{
+			Handler: s.app, Packages: packages{s.app}, Users: users{app: s.app},
+			Creators: [2]policy.UserID{personID(1), personID(2)},
+		}
+	})
+}
+
+func TestPublicRoutes(t *testing.T) {
+	s := newShelf(t)
+	for path, want := range map[string]string{"/healthz": "ok\n", "/": "Acme's packages. Ask ada for an account.\n"} {
+		for _, bearer := range []string{"", "whatever"} {
+			w := s.do("GET", path, bearer, nil)
+			assert.Equal(t, http.StatusOK, w.Code, path)
+			assert.Equal(t, want, w.Body.String(), path)
+		}
+	}
+	assert.Equal(t, http.StatusNotFound, s.do("GET", "/-/healthz", "", nil).Code, "nothing else became public")
+	assert.NotEqual(t, http.StatusOK, s.do("POST", "/other/route/of/ours", "", nil).Code)
+}
+
+// People log in with the passwords they have.
+func TestLogin(t *testing.T) {
+	s := newShelf(t)
+	w := s.login(t, "ada", password)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	var out struct{ Token string }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
+	assert.JSONEq(t, `{"username":"ada"}`, s.do("GET", "/-/whoami", out.Token, nil).Body.String())
+
+	wrong, unknown := s.login(t, "ada", "something else"), s.login(t, "eve", password)
+	assert.Equal(t, http.StatusUnauthorized, wrong.Code)
+	assert.Equal(t, wrong.Code, unknown.Code)
+	assert.Equal(t, wrong.Body.String(), unknown.Body.String(), "one answer")
+
+	s.mu.Lock()
+	s.people[1].left = true
+	s.mu.Unlock()
+	assert.Equal(t, http.StatusUnauthorized, s.login(t, "ada", password).Code, "who has left")
+}
+
+// Older API tokens go on reading and never write.
+func TestForeignTokens(t *testing.T) {
+	s := newShelf(t)
+	body := npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.0")
+	require.Equal(t, http.StatusOK, s.do("PUT", "/widget", s.mint(t, personID(1)), body).Code)
+
+	const old = "acme-0123456789" // ben's
+	assert.Equal(t, http.StatusOK, s.do("GET", "/widget", old, nil).Code)
+	assert.Equal(t, http.StatusForbidden, s.do("PUT", "/gadget", old, npmauthtest.PublishBody(policy.PackageName{Name: "gadget"}, "1.0.0")).Code)
+	assert.Equal(t, http.StatusNotFound, s.do("GET", "/gadget", old, nil).Code)
+	assert.Equal(t, http.StatusUnauthorized, s.do("GET", "/widget", old+"x", nil).Code)
+	assert.Equal(t, http.StatusNotFound, s.do("GET", "/widget", "", nil).Code, "the company's own")
+}
+
+func TestUsers(t *testing.T) {
+	u := users{app: newApp()}
+	for _, id := range []policy.UserID{"", "u0", "u3", "u01", "u-1", "u1x", "1"} {
+		_, err := u.User(t.Context(), id)
+		assert.Error(t, err, "%q", id)
+		assert.Empty(t, u.hashOf(id), "%q", id)
+	}
+	ada, err := u.Lookup(t.Context(), "ada")
+	require.NoError(t, err)
+	again, err := u.User(t.Context(), ada.ID)
+	require.NoError(t, err)
+	assert.Equal(t, ada, again)
+	_, err = u.Lookup(t.Context(), "nobody")
+	assert.Error(t, err, "the row that makes numbers begin at 1 is no person")
+}

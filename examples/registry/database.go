@@ -1,0 +1,387 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+	_ "modernc.org/sqlite"
+)
+
+// Errors of the package database. The caller turns each into the answer that
+// npm's clients understand.
+var (
+	errNoPackage = errors.New("no such package")
+	errNoVersion = errors.New("no such version")
+	errNoTag     = errors.New("no such dist-tag")
+	errPublished = errors.New("version is already published")
+	// errMoved means that the package is no longer the one that the caller was
+	// allowed to write: someone created, or deleted and created, it meanwhile.
+	errMoved = errors.New("package has changed hands")
+)
+
+// A database keeps what the registry knows of packages. It is the registry's
+// own: npmauth never sees it, and asks through [facts] instead.
+type database struct {
+	db *sql.DB
+}
+
+// A pkg is one package.
+type pkg struct {
+	ID        policy.PackageID
+	Name      string
+	Owner     policy.UserID // who created it: the only one who may write it
+	OwnerName string        // as it was then, to be shown
+	Private   bool
+	Revision  int64 // number of writes so far
+	Created   time.Time
+	Modified  time.Time
+}
+
+// A release is one published version.
+type release struct {
+	Version   string
+	Manifest  []byte // JSON, without a tarball URL
+	Tarball   digest
+	Published time.Time
+}
+
+// A publication is one publish: a release, and how it changes its package.
+type publication struct {
+	Name string
+	// At is the package that the publisher may write. "" means that no package
+	// has the name yet; this publication creates it, for Owner.
+	At        policy.PackageID
+	Owner     policy.UserID
+	OwnerName string
+	Private   bool // of a new package
+	Release   release
+	Tags      map[string]string
+}
+
+const schema = `
+CREATE TABLE IF NOT EXISTS package (
+	id         TEXT PRIMARY KEY,
+	name       TEXT NOT NULL UNIQUE,
+	owner      TEXT NOT NULL,
+	owner_name TEXT NOT NULL,
+	private    INTEGER NOT NULL,
+	revision   INTEGER NOT NULL,
+	created    INTEGER NOT NULL,
+	modified   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS release (
+	package   TEXT NOT NULL REFERENCES package (id),
+	version   TEXT NOT NULL,
+	manifest  BLOB NOT NULL,
+	tarball   TEXT NOT NULL,
+	published INTEGER NOT NULL,
+	PRIMARY KEY (package, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS tag (
+	package TEXT NOT NULL,
+	name    TEXT NOT NULL,
+	version TEXT NOT NULL,
+	PRIMARY KEY (package, name),
+	FOREIGN KEY (package, version) REFERENCES release (package, version)
+) STRICT;
+`
+
+// openDatabase opens the database at path and creates it if it is absent. What
+// a write has acknowledged is on the disk (synchronous=FULL), so that a crash of
+// the machine loses nothing that a client was told.
+func openDatabase(ctx context.Context, path string) (*database, error) {
+	dsn := url.URL{
+		Scheme: "file",
+		Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
+		RawQuery: url.Values{
+			"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"},
+			"_txlock": {"immediate"},
+		}.Encode(),
+	}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return &database{db: db}, nil
+}
+
+func (d *database) close() error { return d.db.Close() }
+
+func (d *database) ping(ctx context.Context) error { return d.db.PingContext(ctx) }
+
+// querier is what [sql.DB] and [sql.Tx] have in common.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// find returns the package called name, or errNoPackage.
+func (d *database) find(ctx context.Context, name string) (pkg, error) {
+	return find(ctx, d.db, name)
+}
+
+func find(ctx context.Context, q querier, name string) (pkg, error) {
+	p := pkg{Name: name}
+	var created, modified int64
+	err := q.QueryRowContext(ctx,
+		`SELECT id, owner, owner_name, private, revision, created, modified FROM package WHERE name = ?`, name).
+		Scan(&p.ID, &p.Owner, &p.OwnerName, &p.Private, &p.Revision, &created, &modified)
+	if errors.Is(err, sql.ErrNoRows) {
+		return pkg{}, errNoPackage
+	}
+	if err != nil {
+		return pkg{}, fmt.Errorf("find package: %w", err)
+	}
+	p.Created, p.Modified = time.UnixMilli(created), time.UnixMilli(modified)
+	return p, nil
+}
+
+// read returns a package with all its releases, oldest first, and its tags, as
+// of one moment. It returns errMoved if the package called name is not id.
+func (d *database) read(ctx context.Context, name string, id policy.PackageID) (p pkg, rs []release, tags map[string]string, err error) {
+	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return pkg{}, nil, nil, fmt.Errorf("read package: %w", err)
+	}
+	defer tx.Rollback()
+	if p, err = find(ctx, tx, name); err != nil {
+		return pkg{}, nil, nil, err
+	}
+	if p.ID != id {
+		return pkg{}, nil, nil, errMoved
+	}
+	if rs, err = releases(ctx, tx, id); err != nil {
+		return pkg{}, nil, nil, err
+	}
+	if tags, err = tagsOf(ctx, tx, id); err != nil {
+		return pkg{}, nil, nil, err
+	}
+	return p, rs, tags, nil
+}
+
+func releases(ctx context.Context, q querier, id policy.PackageID) ([]release, error) {
+	rows, err := q.QueryContext(ctx,
+		`SELECT version, manifest, tarball, published FROM release WHERE package = ? ORDER BY published, rowid`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read releases: %w", err)
+	}
+	defer rows.Close()
+	var rs []release
+	for rows.Next() {
+		var r release
+		var published int64
+		if err := rows.Scan(&r.Version, &r.Manifest, &r.Tarball, &published); err != nil {
+			return nil, fmt.Errorf("read releases: %w", err)
+		}
+		r.Published = time.UnixMilli(published)
+		rs = append(rs, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read releases: %w", err)
+	}
+	return rs, nil
+}
+
+// release returns one release of a package, named by its version or, if there is
+// no such version, by a tag.
+func (d *database) release(ctx context.Context, id policy.PackageID, name string) (release, error) {
+	var r release
+	var published int64
+	err := d.db.QueryRowContext(ctx, `
+		SELECT version, manifest, tarball, published FROM release
+		WHERE package = ?1 AND version IN (?2, (SELECT version FROM tag WHERE package = ?1 AND name = ?2))
+		ORDER BY version = ?2 DESC LIMIT 1`, id, name).
+		Scan(&r.Version, &r.Manifest, &r.Tarball, &published)
+	if errors.Is(err, sql.ErrNoRows) {
+		return release{}, errNoVersion
+	}
+	if err != nil {
+		return release{}, fmt.Errorf("read release: %w", err)
+	}
+	r.Published = time.UnixMilli(published)
+	return r, nil
+}
+
+// tags returns a package's dist-tags.
+func (d *database) tags(ctx context.Context, id policy.PackageID) (map[string]string, error) {
+	return tagsOf(ctx, d.db, id)
+}
+
+func tagsOf(ctx context.Context, q querier, id policy.PackageID) (map[string]string, error) {
+	rows, err := q.QueryContext(ctx, `SELECT name, version FROM tag WHERE package = ?`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read dist-tags: %w", err)
+	}
+	defer rows.Close()
+	tags := make(map[string]string)
+	for rows.Next() {
+		var name, version string
+		if err := rows.Scan(&name, &version); err != nil {
+			return nil, fmt.Errorf("read dist-tags: %w", err)
+		}
+		tags[name] = version
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read dist-tags: %w", err)
+	}
+	return tags, nil
+}
+
+// publish adds a release to a package, or creates the package with it. What the
+// publisher was allowed is a condition of the write: it returns errMoved if the
+// name now means another package than p.At, and errPublished if the version is
+// there already. The same release once more, soon after, changes nothing and is
+// no error: npm sends a publish again when the answer to it was lost.
+func (d *database) publish(ctx context.Context, p publication) error {
+	err := d.write(ctx, func(tx *sql.Tx) error {
+		now := p.Release.Published.UnixMilli()
+		old, err := find(ctx, tx, p.Name)
+		switch {
+		case err != nil && !errors.Is(err, errNoPackage):
+			return err
+		case old.ID != p.At: // old.ID is "" if there is none
+			return errMoved
+		case old.ID == "":
+			old.ID = policy.PackageID(rand.Text())
+			_, err = tx.ExecContext(ctx, `INSERT INTO package VALUES (?, ?, ?, ?, ?, 1, ?, ?)`,
+				old.ID, p.Name, p.Owner, p.OwnerName, p.Private, now, now)
+		default:
+			err = touch(ctx, tx, old.ID, now)
+		}
+		if err != nil {
+			return fmt.Errorf("write package: %w", err)
+		}
+		added, err := tx.ExecContext(ctx, `INSERT INTO release VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			old.ID, p.Release.Version, p.Release.Manifest, p.Release.Tarball, now)
+		if err != nil {
+			return fmt.Errorf("write release: %w", err)
+		}
+		if n, err := added.RowsAffected(); err != nil || n != 1 {
+			return cmp.Or(err, published(ctx, tx, old.ID, p.Release))
+		}
+		for tag, version := range p.Tags {
+			if err := putTag(ctx, tx, old.ID, tag, version); err != nil {
+				return err
+			}
+		}
+		// npm install without a version means latest, so the first release is
+		// latest under whatever tag it was published.
+		if _, err := tx.ExecContext(ctx, `INSERT INTO tag VALUES (?, 'latest', ?) ON CONFLICT DO NOTHING`,
+			old.ID, p.Release.Version); err != nil {
+			return fmt.Errorf("write dist-tag: %w", err)
+		}
+		return nil
+	})
+	if errors.Is(err, errRepeated) {
+		return nil
+	}
+	return err
+}
+
+// retries is how long a client may go on sending the same publish: npm waits ten
+// seconds, then sixty.
+const retries = 3 * time.Minute
+
+// errRepeated rolls back a publish that has happened before.
+var errRepeated = errors.New("published just now")
+
+// published says what to answer to a release whose version is there.
+func published(ctx context.Context, tx *sql.Tx, id policy.PackageID, r release) error {
+	var was release
+	var at int64
+	err := tx.QueryRowContext(ctx, `SELECT manifest, tarball, published FROM release WHERE package = ? AND version = ?`, id, r.Version).
+		Scan(&was.Manifest, &was.Tarball, &at)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read release: %w", err)
+	case was.Tarball != r.Tarball, !bytes.Equal(was.Manifest, r.Manifest), r.Published.Sub(time.UnixMilli(at)) > retries:
+		return errPublished
+	}
+	return errRepeated
+}
+
+// setTag lets a tag of the package id, called name, mean a version of it.
+func (d *database) setTag(ctx context.Context, name string, id policy.PackageID, tag, version string) error {
+	return d.change(ctx, name, id, func(tx *sql.Tx) error {
+		return putTag(ctx, tx, id, tag, version)
+	})
+}
+
+// removeTag removes a tag of the package id, called name.
+func (d *database) removeTag(ctx context.Context, name string, id policy.PackageID, tag string) error {
+	return d.change(ctx, name, id, func(tx *sql.Tx) error {
+		gone, err := tx.ExecContext(ctx, `DELETE FROM tag WHERE package = ? AND name = ?`, id, tag)
+		if err != nil {
+			return fmt.Errorf("remove dist-tag: %w", err)
+		}
+		if n, err := gone.RowsAffected(); err != nil || n != 1 {
+			return cmp.Or(err, errNoTag)
+		}
+		return nil
+	})
+}
+
+func putTag(ctx context.Context, tx *sql.Tx, id policy.PackageID, tag, version string) error {
+	put, err := tx.ExecContext(ctx, `
+		INSERT INTO tag SELECT package, ?, version FROM release WHERE package = ? AND version = ?
+		ON CONFLICT DO UPDATE SET version = excluded.version`, tag, id, version)
+	if err != nil {
+		return fmt.Errorf("write dist-tag: %w", err)
+	}
+	if n, err := put.RowsAffected(); err != nil || n != 1 {
+		return cmp.Or(err, errNoVersion)
+	}
+	return nil
+}
+
+func touch(ctx context.Context, tx *sql.Tx, id policy.PackageID, now int64) error {
+	_, err := tx.ExecContext(ctx, `UPDATE package SET revision = revision + 1, modified = max(modified, ?) WHERE id = ?`, now, id)
+	return err
+}
+
+// change runs fn in a transaction in which the package called name is id.
+func (d *database) change(ctx context.Context, name string, id policy.PackageID, fn func(tx *sql.Tx) error) error {
+	return d.write(ctx, func(tx *sql.Tx) error {
+		p, err := find(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if p.ID != id {
+			return errMoved
+		}
+		if err := touch(ctx, tx, id, time.Now().UnixMilli()); err != nil {
+			return fmt.Errorf("write package: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
+// write runs fn in a transaction that holds the write lock from its beginning,
+// so that what fn reads is still true when it commits.
+func (d *database) write(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// greet prints what a newcomer types next.
+func greet(w io.Writer, base string, o options) {
+	fmt.Fprintf(w, "\nThis is the first start. Next, in another terminal:\n\n")
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(w, "  # %s\n  %s\n\n", what, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case o.signUp:
+		line("sign up, with a name, a password of more than ten characters, and an address",
+			"npm adduser --auth-type=legacy --registry=%s", base)
+	case len(o.seeds) == 0:
+		line("nobody can sign up here: stop, and start again with an account",
+			"go run ./examples/registry -data %s -seed alice:a-long-password", o.data)
+	}
+	line("log in, in the browser", "npm login --registry=%s", base)
+	line("turn on two-factor authentication, which publishing asks for",
+		"npm profile enable-2fa auth-and-writes --registry=%s", base)
+	line("publish, in a folder with a package.json, with the code that your app shows",
+		"npm publish --otp=123456 --registry=%s", base)
+	line("make a token for CI, which needs no code",
+		"npm token create --name=ci --packages-all --packages-and-scopes-permission=read-write --bypass-2fa --expires=7 --otp=123456 --registry=%s", base)
+	line("install it, anywhere", "npm install <package> --registry=%s", base)
+}

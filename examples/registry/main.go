@@ -1,0 +1,192 @@
+// Registry is a small npm registry with npmauth in front: publish, install,
+// dist-tags, private scoped packages, and everything of npm login, npm token and
+// npm profile that npmauth brings.
+//
+//	go run ./examples/registry
+//
+// Read [registry.ServeHTTP] for what a host does, [facts] for what it tells
+// npmauth, and run in this file for how they come together.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/sqlite"
+)
+
+// drain is how long requests that are under way have after a signal to stop.
+const drain = 30 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	o, err := parseOptions(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		os.Exit(2)
+	}
+	if err := run(ctx, o, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "registry:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx is done and the requests then under way are answered.
+func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	listener, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	base := o.base
+	if base == "" {
+		base = address(o.addr, listener)
+	}
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return err
+	}
+	_, err = os.Stat(filepath.Join(o.data, "registry.db"))
+	first := errors.Is(err, fs.ErrNotExist)
+
+	db, err := openDatabase(ctx, filepath.Join(o.data, "registry.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.close()) }()
+	files, err := openTarballs(filepath.Join(o.data, "tarballs"))
+	if err != nil {
+		return err
+	}
+	st, closeStore, err := openStore(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
+
+	var auth *npmauth.Auth
+	auth, err = npmauth.New(npmauth.Config{
+		BaseURL: base,
+		Store:   st,
+		Packages: facts{db: db, nameOf: func(ctx context.Context, id policy.UserID) (string, error) {
+			user, err := auth.People().ByID(ctx, id)
+			return user.Name, err
+		}},
+		OpenSignUp: o.signUp,
+		Legacy:     npmauth.Legacy{Off: o.legacy.off, Sunset: o.legacy.sunset},
+		Audit:      audit.NewSlog(log),
+		Logger:     log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := plant(ctx, auth.People(), o.seeds); err != nil {
+		return err
+	}
+	at, err := url.Parse(base)
+	if err != nil {
+		return err
+	}
+
+	fmt.Fprintf(stdout, "npm registry at %s\n", base)
+	if first {
+		greet(stdout, base, o)
+	}
+	return serve(ctx, listener, auth, &registry{db: db, tarballs: files, view: view{base: at}, log: log})
+}
+
+// serve answers requests until ctx is done, and then those under way.
+func serve(ctx context.Context, listener net.Listener, auth *npmauth.Auth, host http.Handler) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	flushed := make(chan error, 1)
+	go func() { flushed <- auth.Run(background) }()
+
+	server := &http.Server{
+		Handler:           auth.Wrap(host),
+		ReadHeaderTimeout: 10 * time.Second, // bodies may be slow: tarballs are big
+		IdleTimeout:       2 * time.Minute,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+
+	select {
+	case err := <-served: // only a failure comes before Shutdown
+		stop()
+		return errors.Join(err, <-flushed)
+	case <-ctx.Done():
+	}
+	patience, cancel := context.WithTimeout(background, drain)
+	defer cancel()
+	err := server.Shutdown(patience)
+	stop()
+	return errors.Join(err, <-flushed)
+}
+
+// address returns the URL at which a client on this machine reaches listener.
+func address(addr string, listener net.Listener) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "" {
+		host = "localhost"
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return "http://" + addr + "/"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// openStore opens the store that npmauth keeps its data in, sealed with the key
+// beside the data: a copy of the database alone gives nobody's secrets away.
+func openStore(o options) (store.Store, func() error, error) {
+	if o.store.memory {
+		return store.NewMemory(), func() error { return nil }, nil
+	}
+	_, err := os.Stat(o.store.path)
+	key, err := loadKey(filepath.Join(o.data, "auth.key"), errors.Is(err, fs.ErrNotExist))
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := sqlite.Open(o.store.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return store.Seal(db, key), db.Close, nil
+}
+
+// plant creates the accounts that do not exist yet, with any password: these are
+// the operator's.
+func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
+	for _, s := range seeds {
+		_, err := people.Lookup(ctx, s.name)
+		if errors.Is(err, account.ErrNoUser) {
+			_, err = people.Create(ctx, account.NewUser{Name: s.name, Password: credential.NewSecret(s.password), AnyPassword: true})
+		}
+		if err != nil && !errors.Is(err, account.ErrNameTaken) {
+			return fmt.Errorf("-seed %s: %w", s.name, err)
+		}
+	}
+	return nil
+}

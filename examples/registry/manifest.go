@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// maxDocument is how much metadata, in bytes, one publish may carry beside its
+// tarball.
+const maxDocument = 16 << 20
+
+// A document is the body of a publish without its tarball.
+type document struct {
+	Versions    map[string]json.RawMessage
+	Attachments map[string]attachment
+}
+
+// An attachment is what a publish says of its tarball.
+type attachment struct {
+	Length *int64 // bytes; npm sends it, others may not
+}
+
+// readDocument reads a publish body to its end, and writes the tarball in it to
+// dst. It must reach the end: only there does npmauth say that the body is what
+// was allowed.
+func readDocument(body io.Reader, dst io.Writer) (document, error) {
+	lifted := newLifter(source{body}, dst)
+	raw, err := io.ReadAll(io.LimitReader(lifted, maxDocument+1))
+	if err != nil {
+		return document{}, err
+	}
+	if len(raw) > maxDocument {
+		return document{}, refuse(413, "The metadata of one publish may have at most %d bytes.", maxDocument)
+	}
+	// Members are looked up in maps, because encoding/json would take
+	// "_Attachments" for "_attachments".
+	var top, attached map[string]json.RawMessage
+	var doc document
+	err = errors.Join(
+		json.Unmarshal(raw, &top),
+		unmarshal(top["versions"], &doc.Versions),
+		unmarshal(top["_attachments"], &attached))
+	if err != nil {
+		return document{}, refuse(400, "The body is not a publish document: %v.", err)
+	}
+	if len(attached) != 1 || lifted.name == "" {
+		return document{}, refuse(400, "A publish carries exactly one attachment, a .tgz file; provenance is not served here.")
+	}
+	doc.Attachments = make(map[string]attachment)
+	for name, data := range attached {
+		var members map[string]json.RawMessage
+		var a attachment
+		if err := errors.Join(unmarshal(data, &members), unmarshal(members["length"], &a.Length)); err != nil {
+			return document{}, refuse(400, "The attachment %q is malformed: %v.", name, err)
+		}
+		doc.Attachments[name] = a
+	}
+	return doc, nil
+}
+
+// errBody is any failure to read a body: the client's or npmauth's doing, which
+// answers in our place if it refused what it read.
+var errBody = errors.New("read body")
+
+// A source tells a body's failures from those of the disk that it goes to.
+type source struct{ r io.Reader }
+
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errBody, err)
+	}
+	return n, err
+}
+
+// unmarshal is json.Unmarshal for a member that may be missing.
+func unmarshal(data json.RawMessage, v any) error {
+	if data == nil {
+		return nil
+	}
+	return json.Unmarshal(data, v)
+}
+
+// semver is the grammar of semver.org, version 2.0.0.
+var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
+	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
+
+// validVersion reports whether v may name a version. The bound is npm's own.
+func validVersion(v string) bool { return len(v) <= 256 && semver.MatchString(v) }
+
+// rangelike is what npm's clients would take for a version or a range of them,
+// so that a tag of that name could never be asked for.
+var rangelike = regexp.MustCompile(`^[\s<>=~^v]*(\d|[xX*]($|[.\s-]))`)
+
+// validTag reports whether tag may name a dist-tag.
+func validTag(tag string) bool {
+	return tag != "" && len(tag) <= 256 && !rangelike.MatchString(tag) && !strings.ContainsAny(tag, " \t\r\n|/\\%")
+}
+
+// A manifest is one version of a package.json. Members that we do not know are
+// kept as they came.
+type manifest map[string]json.RawMessage
+
+// manifest checks what a publish says of one version against its tarball, and
+// returns what to keep of it.
+func (doc document) manifest(name, version string, by person, tgz *draft) ([]byte, error) {
+	var m, dist manifest
+	if err := errors.Join(unmarshal(doc.Versions[version], &m), unmarshal(m["dist"], &dist)); err != nil || m == nil {
+		return nil, refuse(400, "The body has no well-formed manifest of version %s.", version)
+	}
+	if m.text("name") != name || m.text("version") != version {
+		return nil, refuse(400, "The manifest of %s@%s names another package or version.", name, version)
+	}
+	if !validVersion(version) {
+		return nil, refuse(400, "%q is not a semantic version.", version)
+	}
+	for file, a := range doc.Attachments {
+		if a.Length != nil && *a.Length != tgz.size {
+			return nil, refuse(400, "The attachment %q says that it has %d bytes and has %d.", file, *a.Length, tgz.size)
+		}
+	}
+	if said, ok := dist["integrity"]; ok && !tgz.promises(dist.text("integrity")) {
+		return nil, refuse(400, "dist.integrity is %s, but the tarball has %s.", said, tgz.integrity())
+	}
+	if said, ok := dist["shasum"]; ok && dist.text("shasum") != tgz.shasum() {
+		return nil, refuse(400, "dist.shasum is %s, but the tarball has %s.", said, tgz.shasum())
+	}
+	if dist == nil {
+		dist = make(manifest)
+	}
+	dist.set("integrity", tgz.integrity())
+	dist.set("shasum", tgz.shasum())
+	for _, ours := range []string{"tarball", "signatures", "attestations"} {
+		delete(dist, ours) // for the registry to say, not for the publisher
+	}
+	m.set("dist", dist)
+	m.set("_id", name+"@"+version)
+	m.set("_npmUser", by) // who published is not for the publisher to claim
+	return encode(m)
+}
+
+// A person is how npm's documents name a user. The address is kept to
+// ourselves; npm prints "undefined" where the member is missing.
+type person struct {
+	Name  string `json:"name"`
+	Email string `json:"email"`
+}
+
+// text returns a member that is a string, "" if it is not one.
+func (m manifest) text(member string) string {
+	var s string
+	if unmarshal(m[member], &s) != nil {
+		return ""
+	}
+	return s
+}
+
+func (m manifest) set(member string, v any) {
+	data, err := encode(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %s: %v", member, err)) // only strings and what was JSON before come here
+	}
+	m[member] = data
+}
+
+// encode is json.Marshal without its escapes for HTML, which no client of a
+// registry needs and which would change what was published.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Options are the flags, checked.
+type options struct {
+	addr   string
+	base   string // "" means http://<addr>/, which is known once it is listened on
+	data   string
+	store  storeChoice
+	signUp bool
+	seeds  []seed
+	legacy legacyChoice
+}
+
+// A storeChoice says where npmauth keeps what it owns.
+type storeChoice struct {
+	memory bool
+	path   string // of an SQLite database, unless memory
+}
+
+// A seed is an account that must exist at start.
+type seed struct{ name, password string }
+
+// A legacyChoice says whether and until when the CouchDB login is served.
+type legacyChoice struct {
+	off    bool
+	sunset time.Time
+}
+
+// errUsage is what a wrong command line fails with. What is wrong was printed.
+var errUsage = errors.New("wrong usage")
+
+// parseOptions reads the command line. It prints what is wrong with it, or the
+// help that was asked for, to out.
+func parseOptions(args []string, out io.Writer) (options, error) {
+	var o options
+	var at, signUp, legacy string
+	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:4873", "listen on `host:port`")
+	flags.StringVar(&o.base, "url", "", "`address` at which clients reach the registry (default http://<addr>/)")
+	flags.StringVar(&o.data, "data", "npm-data", "`folder` of the registry's data")
+	flags.StringVar(&at, "store", "", "where npmauth keeps its data: sqlite:`PATH` or memory: (default sqlite:<data>/auth.db)")
+	flags.StringVar(&signUp, "signup", "", "`open` lets anyone create an account, closed nobody (default open where -legacy is on)")
+	flags.StringVar(&legacy, "legacy", "on", "login of older clients: on, off, or until when it is on, as `RFC3339`")
+	flags.Func("seed", "create the account `name:password` unless it exists (repeatable)", func(s string) error {
+		name, password, ok := strings.Cut(s, ":")
+		if !ok || name == "" || password == "" {
+			return errors.New("must be name:password")
+		}
+		o.seeds = append(o.seeds, seed{name, password})
+		return nil
+	})
+	flags.Func("trust-issuer", "not served yet: trusted publishing from the issuer `kind=URL`", func(string) error {
+		return errors.New("trusted publishing is not served yet")
+	})
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return options{}, err
+		}
+		return options{}, errUsage // flags has printed it
+	}
+	err := errors.Join(
+		o.checkAddr(flags.Args()),
+		o.setStore(at),
+		o.setLegacy(legacy),
+		o.setSignUp(signUp))
+	if err != nil {
+		fmt.Fprintln(out, err)
+		return options{}, errUsage
+	}
+	return o, nil
+}
+
+func (o *options) checkAddr(rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("there are no arguments beside the flags: %q", rest[0])
+	}
+	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+		return fmt.Errorf("-addr %q: must be host:port", o.addr)
+	}
+	if o.base == "" {
+		return nil
+	}
+	u, err := url.Parse(o.base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("-url %q: must be an http or https address", o.base)
+	}
+	if !strings.HasSuffix(o.base, "/") { // without it npm would keep credentials under the parent's path
+		o.base += "/"
+	}
+	return nil
+}
+
+func (o *options) setStore(at string) error {
+	kind, rest, _ := strings.Cut(at, ":")
+	switch {
+	case at == "":
+		o.store.path = filepath.Join(o.data, "auth.db")
+	case kind == "sqlite" && rest != "":
+		o.store.path = rest
+	case at == "memory:":
+		o.store.memory = true
+	case kind == "postgres", kind == "postgresql", kind == "etcd":
+		return fmt.Errorf("-store %s: is not served yet; use sqlite:PATH or memory:", kind)
+	default:
+		return errors.New("-store: must be sqlite:PATH or memory:")
+	}
+	return nil
+}
+
+func (o *options) setLegacy(text string) error {
+	switch text {
+	case "on":
+	case "off":
+		o.legacy.off = true
+	default:
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return fmt.Errorf("-legacy %q: must be on, off, or a time such as 2027-01-31T00:00:00Z", text)
+		}
+		o.legacy.sunset = t
+	}
+	return nil
+}
+
+// setSignUp comes after setLegacy: signing up is something that only the legacy
+// login can do.
+func (o *options) setSignUp(text string) error {
+	switch text {
+	case "":
+		o.signUp = !o.legacy.off
+	case "open":
+		if o.legacy.off {
+			return errors.New("-signup open: people sign up through the legacy login, which -legacy off turns off; create accounts with -seed")
+		}
+		o.signUp = true
+	case "closed":
+	default:
+		return fmt.Errorf("-signup %q: must be open or closed", text)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOptions(t *testing.T) {
+	ours := func(edit func(*options)) options {
+		o := options{addr: "127.0.0.1:4873", data: "npm-data", signUp: true}
+		o.store.path = filepath.Join("npm-data", "auth.db")
+		edit(&o)
+		return o
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		want options
+	}{
+		"none":         {nil, ours(func(*options) {})},
+		"addr and url": {[]string{"-addr", ":80", "-url", "https://npm.acme.test/npm"}, ours(func(o *options) { o.addr, o.base = ":80", "https://npm.acme.test/npm/" })},
+		"data":         {[]string{"-data", "d"}, ours(func(o *options) { o.data, o.store.path = "d", filepath.Join("d", "auth.db") })},
+		"sqlite":       {[]string{"-store", "sqlite:x:y.db"}, ours(func(o *options) { o.store.path = "x:y.db" })},
+		"memory":       {[]string{"-store", "memory:"}, ours(func(o *options) { o.store = storeChoice{memory: true} })},
+		"closed":       {[]string{"-signup", "closed"}, ours(func(o *options) { o.signUp = false })},
+		"legacy off":   {[]string{"-legacy", "off"}, ours(func(o *options) { o.legacy.off, o.signUp = true, false })},
+		"sunset": {[]string{"-legacy", "2027-01-31T00:00:00Z", "-signup", "open"}, ours(func(o *options) {
+			o.legacy.sunset = time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC)
+		})},
+		"seeds": {[]string{"-seed", "alice:a:b", "-seed", "bob:c"}, ours(func(o *options) { o.seeds = []seed{{"alice", "a:b"}, {"bob", "c"}} })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			got, err := parseOptions(tt.args, &out)
+			require.NoError(t, err, out.String())
+			assert.Equal(t, tt.want, got)
+			assert.Empty(t, out.String())
+		})
+	}
+}
+
+// No option is accepted and ignored: what is not served is refused, in words.
+func TestOptionsRefused(t *testing.T) {
+	for want, args := range map[string][]string{
+		"postgres: is not served yet":             {"-store", "postgres://db.acme.test/npm"},
+		"etcd: is not served yet":                 {"-store", "etcd://a:1,b:2"},
+		"must be sqlite:PATH or memory:":          {"-store", "file.db"},
+		"-store: must be":                         {"-store", "sqlite:"},
+		"trusted publishing is not served yet":    {"-trust-issuer", "github=https://issuer.example"},
+		`-legacy "maybe": must be`:                {"-legacy", "maybe"},
+		"-legacy off turns off":                   {"-legacy", "off", "-signup", "open"},
+		`-signup "ajar": must be`:                 {"-signup", "ajar"},
+		"must be name:password":                   {"-seed", "alice"},
+		`-addr "4873": must be`:                   {"-addr", "4873"},
+		`-url "npm.acme.test": must be`:           {"-url", "npm.acme.test"},
+		`no arguments beside the flags: "serve"`:  {"serve"},
+		"flag provided but not defined: -verbose": {"-verbose"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			var out bytes.Buffer
+			_, err := parseOptions(args, &out)
+			assert.ErrorIs(t, err, errUsage)
+			assert.Contains(t, out.String(), want)
+		})
+	}
+	t.Run("help", func(t *testing.T) {
+		var out bytes.Buffer
+		_, err := parseOptions([]string{"-h"}, &out)
+		assert.ErrorIs(t, err, flag.ErrHelp)
+		assert.Contains(t, out.String(), "-seed name:password")
+	})
+}
+
+func TestGreet(t *testing.T) {
+	const base = "http://127.0.0.1:4873/"
+	greeting := func(o options) string {
+		var out bytes.Buffer
+		greet(&out, base, o)
+		return out.String()
+	}
+	open := greeting(options{signUp: true})
+	for _, command := range []string{
+		"npm adduser --auth-type=legacy --registry=" + base, "npm login --registry=" + base,
+		"npm profile enable-2fa auth-and-writes", "npm publish", "npm token create", "npm install",
+	} {
+		assert.Contains(t, open, command)
+	}
+	assert.NotContains(t, greeting(options{}), "adduser")
+	assert.Contains(t, greeting(options{}), "-seed", "else nobody can come in")
+	assert.NotContains(t, greeting(options{seeds: []seed{{"alice", "x"}}}), "-seed")
+}

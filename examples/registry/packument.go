@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+)
+
+// abbreviatedType is the media type of the short packument, which has only what
+// an install needs.
+const abbreviatedType = "application/vnd.npm.install-v1+json"
+
+// installMembers are the members of a manifest that an abbreviated packument
+// keeps, as npm's documentation lists them and its client reads them.
+var installMembers = []string{
+	"name", "version", "deprecated", "dependencies", "optionalDependencies", "devDependencies",
+	"bundleDependencies", "bundledDependencies", "peerDependencies", "peerDependenciesMeta",
+	"acceptDependencies", "bin", "directories", "dist", "engines", "os", "cpu", "libc", "funding",
+	"_hasShrinkwrap", "hasInstallScript",
+}
+
+// A view renders packages for clients.
+type view struct {
+	base *url.URL // where clients reach the registry
+}
+
+// packument renders a package whole.
+func (v view) packument(p pkg, rs []release, tags map[string]string) ([]byte, error) {
+	versions := make(map[string]manifest)
+	times := map[string]string{"created": stamp(p.Created), "modified": stamp(p.Modified)}
+	var latest manifest
+	for _, r := range rs {
+		m, err := v.manifest(p, r)
+		if err != nil {
+			return nil, err
+		}
+		versions[r.Version], times[r.Version] = m, stamp(r.Published)
+		if tags["latest"] == r.Version {
+			latest = m
+		}
+	}
+	doc := map[string]any{
+		"_id":         p.Name,
+		"_rev":        fmt.Sprintf("%d-%s", p.Revision, p.ID),
+		"name":        p.Name,
+		"dist-tags":   tags,
+		"versions":    versions,
+		"time":        times,
+		"maintainers": []person{{Name: p.OwnerName}},
+	}
+	for _, member := range []string{"description", "homepage", "keywords", "repository", "author", "bugs", "license", "readme"} {
+		if value, ok := latest[member]; ok {
+			doc[member] = value
+		}
+	}
+	return encode(doc)
+}
+
+// abbreviated renders what an install needs of a package.
+func (v view) abbreviated(p pkg, rs []release, tags map[string]string) ([]byte, error) {
+	versions := make(map[string]manifest)
+	for _, r := range rs {
+		m, err := v.manifest(p, r)
+		if err != nil {
+			return nil, err
+		}
+		short := make(manifest)
+		for _, member := range installMembers {
+			if value, ok := m[member]; ok {
+				short[member] = value
+			}
+		}
+		versions[r.Version] = short
+	}
+	return encode(map[string]any{
+		"name":      p.Name,
+		"modified":  stamp(p.Modified),
+		"dist-tags": tags,
+		"versions":  versions,
+	})
+}
+
+// manifest returns a version as clients see it: with the URL of its tarball, and
+// with a word on install scripts, which npm's lockfile keeps.
+func (v view) manifest(p pkg, r release) (manifest, error) {
+	var m, dist manifest
+	var scripts map[string]json.RawMessage
+	if err := json.Unmarshal(r.Manifest, &m); err != nil {
+		return nil, fmt.Errorf("manifest of %s@%s: %w", p.Name, r.Version, err)
+	}
+	if err := unmarshal(m["dist"], &dist); err != nil {
+		return nil, fmt.Errorf("manifest of %s@%s: %w", p.Name, r.Version, err)
+	}
+	dist.set("tarball", v.tarball(p.Name, r.Version))
+	m.set("dist", dist)
+	if unmarshal(m["scripts"], &scripts) == nil {
+		for _, hook := range []string{"preinstall", "install", "postinstall"} {
+			if _, ok := scripts[hook]; ok {
+				m.set("hasInstallScript", true)
+			}
+		}
+	}
+	return m, nil
+}
+
+// tarball returns the URL of a version's tarball.
+func (v view) tarball(name, version string) string {
+	return v.base.JoinPath(name, "-", tarballFile(name, version)).String()
+}
+
+// tarballFile returns the last segment of a tarball's URL, in which npm leaves
+// the scope out.
+func tarballFile(name, version string) string {
+	return path.Base(name) + "-" + version + ".tgz"
+}
+
+// tarballVersion is the inverse of tarballFile.
+func tarballVersion(name, file string) (version string, ok bool) {
+	rest, ok := strings.CutPrefix(file, path.Base(name)+"-")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, ".tgz")
+}
+
+// stamp writes a time as JavaScript's toISOString does.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

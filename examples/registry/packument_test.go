@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func viewAt(t *testing.T, base string) view {
+	t.Helper()
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	return view{base: u}
+}
+
+func TestPackument(t *testing.T) {
+	db := newDatabase(t)
+	v := viewAt(t, "https://npm.acme.test/pkg/")
+	first := publicationOf("@acme/widget", "1.0.0")
+	first.Release.Manifest = []byte(`{"name":"@acme/widget","version":"1.0.0","description":"old","scripts":{"postinstall":"x"},"dependencies":{"a":"1"},"dist":{"shasum":"s"}}`)
+	require.NoError(t, db.publish(t.Context(), first))
+	p, err := db.find(t.Context(), "@acme/widget")
+	require.NoError(t, err)
+	next := publicationOf("@acme/widget", "1.1.0")
+	next.At, next.Tags = p.ID, map[string]string{"latest": "1.1.0"}
+	next.Release.Manifest = []byte(`{"name":"@acme/widget","version":"1.1.0","description":"new","scripts":{"test":"x"},"readme":"# R","dist":{"shasum":"t"}}`)
+	next.Release.Published = first.Release.Published.Add(1500 * time.Millisecond)
+	require.NoError(t, db.publish(t.Context(), next))
+	p, rs, tags, err := db.read(t.Context(), "@acme/widget", p.ID)
+	require.NoError(t, err)
+
+	full, err := v.packument(p, rs, tags)
+	require.NoError(t, err)
+	assert.JSONEq(t, fmt.Sprintf(`{
+		"_id": "@acme/widget", "_rev": "2-%s", "name": "@acme/widget", "description": "new", "readme": "# R",
+		"dist-tags": {"latest": "1.1.0"},
+		"maintainers": [{"name": "alice", "email": ""}],
+		"time": {"created": "1970-01-01T00:00:01.000Z", "modified": "1970-01-01T00:00:02.500Z", "1.0.0": "1970-01-01T00:00:01.000Z", "1.1.0": "1970-01-01T00:00:02.500Z"},
+		"versions": {
+			"1.0.0": {"name": "@acme/widget", "version": "1.0.0", "description": "old", "scripts": {"postinstall": "x"}, "dependencies": {"a": "1"}, "hasInstallScript": true,
+				"dist": {"shasum": "s", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.0.0.tgz"}},
+			"1.1.0": {"name": "@acme/widget", "version": "1.1.0", "description": "new", "scripts": {"test": "x"}, "readme": "# R",
+				"dist": {"shasum": "t", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.1.0.tgz"}}
+		}
+	}`, p.ID), string(full))
+
+	short, err := v.abbreviated(p, rs, tags)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{
+		"name": "@acme/widget", "modified": "1970-01-01T00:00:02.500Z", "dist-tags": {"latest": "1.1.0"},
+		"versions": {
+			"1.0.0": {"name": "@acme/widget", "version": "1.0.0", "dependencies": {"a": "1"}, "hasInstallScript": true,
+				"dist": {"shasum": "s", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.0.0.tgz"}},
+			"1.1.0": {"name": "@acme/widget", "version": "1.1.0",
+				"dist": {"shasum": "t", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.1.0.tgz"}}
+		}
+	}`, string(short))
+}
+
+func TestTarballNames(t *testing.T) {
+	for file, want := range map[string]string{
+		"widget-1.0.0.tgz": "1.0.0", "widget-1.0.0-rc.1.tgz": "1.0.0-rc.1", "widget-latest.tgz": "latest",
+		"widget.tgz": "", "gadget-1.0.0.tgz": "", "widget-1.0.0.zip": "",
+	} {
+		got, ok := tarballVersion("@acme/widget", file)
+		assert.Equal(t, want != "", ok, file)
+		if ok {
+			assert.Equal(t, want, got, file)
+		}
+	}
+	assert.Equal(t, "widget-1.0.0.tgz", tarballFile("@acme/widget", "1.0.0"))
+	assert.Equal(t, "widget-1.0.0.tgz", tarballFile("widget", "1.0.0"))
+}

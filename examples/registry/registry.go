@@ -1,0 +1,384 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Bounds of request bodies, in bytes.
+const (
+	maxPublish = 256 << 20
+	maxSmall   = 64 << 10
+)
+
+// A registry is the registry itself: packages, tarballs and dist-tags, without a
+// word on who may do what. It is what a host hands to npmauth's Wrap, and serves
+// only what Wrap lets through.
+type registry struct {
+	db       *database
+	tarballs *tarballs
+	view     view
+	log      *slog.Logger
+}
+
+// ServeHTTP serves one request that npmauth has allowed. What it asks for is in
+// the context, read from the path once and by npmauth, so that what was judged
+// and what is done cannot be two things.
+func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op, ok := npmauth.OperationFrom(r.Context())
+	if !ok {
+		s.fail(w, r, errors.New("the registry is served without npmauth"))
+		return
+	}
+	var err error
+	switch op.Action {
+	case policy.Ping:
+		err = s.ping(w, r)
+	case policy.Audit:
+		err = s.audit(w, r)
+	case policy.ReadPackument:
+		err = s.packument(w, r, op)
+	case policy.ReadTarball:
+		err = s.tarball(w, r, op)
+	case policy.ReadVisibility:
+		err = s.visibility(w, r, op)
+	case policy.ReadDistTags:
+		err = s.distTags(w, r, op)
+	case policy.SetDistTag:
+		err = s.setDistTag(w, r, op)
+	case policy.RemoveDistTag:
+		err = s.removeDistTag(w, r, op)
+	case policy.Publish, policy.WritePackument:
+		err = s.publish(w, r, op)
+	default:
+		err = refuse(http.StatusNotFound, "This registry does not serve that.")
+	}
+	if err != nil {
+		s.fail(w, r, err)
+	}
+}
+
+func (s *registry) ping(w http.ResponseWriter, r *http.Request) error {
+	if err := s.db.ping(r.Context()); err != nil {
+		s.log.ErrorContext(r.Context(), "ping", "error", err)
+		return refuse(http.StatusServiceUnavailable, "The registry is not ready.")
+	}
+	return reply(w, http.StatusOK, struct{}{})
+}
+
+// audit answers npm install's question about known vulnerabilities: none is
+// known here.
+func (s *registry) audit(w http.ResponseWriter, _ *http.Request) error {
+	return reply(w, http.StatusOK, struct{}{})
+}
+
+// packument serves a package's metadata, or one version's.
+func (s *registry) packument(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	if op.Name != "" {
+		return s.version(w, r, op)
+	}
+	p, rs, tags, err := s.db.read(r.Context(), op.Package.String(), op.PackageID)
+	if err != nil {
+		return err
+	}
+	render, kind := s.view.packument, "application/json"
+	if strings.Contains(r.Header.Get("Accept"), abbreviatedType) {
+		render, kind = s.view.abbreviated, abbreviatedType
+	}
+	body, err := render(p, rs, tags)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Vary", "Accept, Authorization")
+	s.metadata(w, r, p, body)
+	return nil
+}
+
+func (s *registry) version(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	p, rel, err := s.release(r, op, op.Name)
+	if err != nil {
+		return err
+	}
+	m, err := s.view.manifest(p, rel)
+	if err != nil {
+		return err
+	}
+	body, err := encode(m)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Vary", "Authorization")
+	s.metadata(w, r, p, body)
+	return nil
+}
+
+// metadata sends a document that the next publish changes: it may be kept, but
+// has to be asked for again, for which it has an ETag.
+func (s *registry) metadata(w http.ResponseWriter, r *http.Request, p pkg, body []byte) {
+	sum := sha256.Sum256(body)
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+	w.Header().Set("Cache-Control", visibility(p)+", no-cache")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+func (s *registry) tarball(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	version, ok := tarballVersion(op.Package.String(), op.Name)
+	if !ok {
+		return errNoVersion
+	}
+	p, rel, err := s.release(r, op, version)
+	if err != nil {
+		return err
+	}
+	if rel.Version != version { // a tag names no tarball: its bytes would change
+		return errNoVersion
+	}
+	f, err := s.tarballs.open(rel.Tarball)
+	if err != nil {
+		return fmt.Errorf("tarball of %s@%s: %w", p.Name, version, err)
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", `"`+string(rel.Tarball[:32])+`"`)
+	w.Header().Set("Vary", "Authorization")
+	if p.Private {
+		w.Header().Set("Cache-Control", "private, no-cache")
+	} else {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	http.ServeContent(w, r, "", rel.Published, f)
+	return nil
+}
+
+// release finds the release that the request was allowed to read.
+func (s *registry) release(r *http.Request, op npmauth.Operation, name string) (pkg, release, error) {
+	p, err := s.target(r.Context(), op)
+	if err != nil {
+		return pkg{}, release{}, err
+	}
+	rel, err := s.db.release(r.Context(), p.ID, name)
+	return p, rel, err
+}
+
+// target finds the package that npmauth decided about. Another one may have its
+// name by now, and that one nobody has allowed.
+func (s *registry) target(ctx context.Context, op npmauth.Operation) (pkg, error) {
+	p, err := s.db.find(ctx, op.Package.String())
+	if err == nil && p.ID != op.PackageID {
+		return pkg{}, errMoved
+	}
+	return p, err
+}
+
+func (s *registry) visibility(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	p, err := s.target(r.Context(), op)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "private, no-cache")
+	return reply(w, http.StatusOK, map[string]bool{"public": !p.Private})
+}
+
+func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	p, err := s.target(r.Context(), op)
+	if err != nil {
+		return err
+	}
+	tags, err := s.db.tags(r.Context(), p.ID)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", visibility(p)+", no-cache")
+	w.Header().Set("Vary", "Authorization")
+	return reply(w, http.StatusOK, tags)
+}
+
+func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	var version string
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSmall))
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(body, &version) != nil {
+		return refuse(http.StatusBadRequest, "The body must be a version as a JSON string.")
+	}
+	if !validTag(op.Name) {
+		return refuse(http.StatusBadRequest, "%q cannot be a dist-tag: it reads as a version or is malformed.", op.Name)
+	}
+	if err := s.db.setTag(r.Context(), op.Package.String(), op.PackageID, op.Name, version); err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, okay)
+}
+
+func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	if op.Name == "latest" {
+		return refuse(http.StatusBadRequest, "The dist-tag latest can be moved to another version, but not removed.")
+	}
+	if err := s.db.removeTag(r.Context(), op.Package.String(), op.PackageID, op.Name); err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, okay)
+}
+
+// publish adds a version. Nothing is visible before the tarball is safe on the
+// disk and the body was read to its end.
+func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	who, ok := npmauth.IdentityFrom(r.Context())
+	if !ok {
+		return errors.New("a publish without an identity was let through")
+	}
+	tgz, err := s.tarballs.draft()
+	if err != nil {
+		return err
+	}
+	defer tgz.discard()
+	doc, err := readDocument(http.MaxBytesReader(w, r.Body, maxPublish), tgz)
+	if err != nil {
+		return err
+	}
+	allowed, err := op.Changes()
+	if err != nil {
+		return err
+	}
+	name := op.Package.String()
+	m, err := doc.manifest(name, allowed.Version, person{Name: who.Name}, tgz)
+	if err != nil {
+		return err
+	}
+	for tag := range allowed.Tags {
+		if !validTag(tag) {
+			return refuse(http.StatusBadRequest, "%q cannot be a dist-tag: it reads as a version or is malformed.", tag)
+		}
+	}
+	private, err := s.access(r.Context(), op, allowed.Access)
+	if err != nil {
+		return err
+	}
+	kept, err := tgz.keep()
+	if err != nil {
+		return err
+	}
+	err = s.db.publish(r.Context(), publication{
+		Name: name, At: op.PackageID, Owner: who.User, OwnerName: who.Name, Private: private,
+		Release: release{Version: allowed.Version, Manifest: m, Tarball: kept, Published: time.Now()},
+		Tags:    allowed.Tags,
+	})
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusCreated, okay)
+}
+
+// access says whether the package of a publish is private. A new scoped package
+// is unless its publisher asked for public, as on npm.
+func (s *registry) access(ctx context.Context, op npmauth.Operation, asked string) (private bool, err error) {
+	switch asked {
+	case "", "public", "restricted":
+	default:
+		return false, refuse(http.StatusBadRequest, "access must be public or restricted.")
+	}
+	if op.PackageID != "" {
+		p, err := s.target(ctx, op)
+		if err != nil {
+			return false, err
+		}
+		if asked != "" && p.Private != (asked == "restricted") {
+			return false, refuse(http.StatusForbidden,
+				"%s is %s, and a publish cannot change that. Publish with --access=%s.", p.Name, access(p), access(p))
+		}
+		return p.Private, nil
+	}
+	if op.Package.Scope == "" {
+		if asked == "restricted" {
+			return false, refuse(http.StatusBadRequest, "Only a scoped package can be restricted.")
+		}
+		return false, nil
+	}
+	return asked != "public", nil
+}
+
+// access returns npm's word for who may read a package.
+func access(p pkg) string {
+	if p.Private {
+		return "restricted"
+	}
+	return "public"
+}
+
+// visibility returns HTTP's word for who may keep an answer about a package.
+func visibility(p pkg) string {
+	if p.Private {
+		return "private"
+	}
+	return "public"
+}
+
+var okay = map[string]bool{"ok": true}
+
+func reply(w http.ResponseWriter, status int, v any) error {
+	body, err := encode(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(body)
+	return nil
+}
+
+// fail answers an error with the JSON that all of npm's clients can read: error
+// and message, both strings.
+func (s *registry) fail(w http.ResponseWriter, r *http.Request, err error) {
+	no, ok := errors.AsType[*refusal](err)
+	if !ok {
+		no = s.translate(r, err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	for _, h := range []string{"ETag", "Last-Modified"} {
+		w.Header().Del(h)
+	}
+	if err := reply(w, no.status, map[string]string{"error": no.sentence, "message": no.sentence}); err != nil {
+		s.log.ErrorContext(r.Context(), "answer", "error", err)
+	}
+}
+
+// translate finds the answer to an error that is not meant for clients.
+func (s *registry) translate(r *http.Request, err error) *refusal {
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case tooLarge:
+		return &refusal{http.StatusRequestEntityTooLarge, "The body is too large."}
+	case errors.Is(err, errNoPackage):
+		return &refusal{http.StatusNotFound, "Not found."}
+	case errors.Is(err, errNoVersion):
+		return &refusal{http.StatusNotFound, "The package has no such version or tag."}
+	case errors.Is(err, errNoTag):
+		return &refusal{http.StatusNotFound, "The package has no such dist-tag."}
+	case errors.Is(err, errPublished):
+		return &refusal{http.StatusForbidden, "You cannot publish over the previously published versions."}
+	case errors.Is(err, errMoved):
+		return &refusal{http.StatusConflict, "Someone else has created or removed this package meanwhile. Try again."}
+	case errors.Is(err, errAttachments), errors.Is(err, errBase64):
+		return &refusal{http.StatusBadRequest, "The body is not a publish: " + err.Error() + "."}
+	case errors.Is(err, errBody):
+		return &refusal{http.StatusBadRequest, "The body could not be read to its end."}
+	}
+	s.log.ErrorContext(r.Context(), "request failed", "error", err)
+	return &refusal{http.StatusInternalServerError, "The registry could not do that. Its log says why."}
+}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A world is the registry behind npmauth, with two people.
+type world struct {
+	*registry
+	t              *testing.T
+	handler        http.Handler
+	alice, mallory string // tokens that may do all that their user may, without a code
+}
+
+func newRegistry(t *testing.T) *registry {
+	return &registry{db: newDatabase(t), tarballs: newTarballs(t), view: viewAt(t, "http://registry.example/"), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	w := world{registry: newRegistry(t), t: t}
+	var auth *npmauth.Auth
+	auth, err := npmauth.New(npmauth.Config{
+		BaseURL: "http://registry.example/",
+		Store:   store.NewMemory(),
+		Packages: facts{db: w.db, nameOf: func(ctx context.Context, id policy.UserID) (string, error) {
+			user, err := auth.People().ByID(ctx, id)
+			return user.Name, err
+		}},
+	})
+	require.NoError(t, err)
+	w.handler = auth.Wrap(w.registry)
+	for name, to := range map[string]*string{"alice": &w.alice, "mallory": &w.mallory} {
+		user, err := auth.People().Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
+		require.NoError(t, err)
+		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
+			User: user.ID, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+		}, nil)
+		require.NoError(t, err)
+		*to = secret.Reveal()
+	}
+	return w
+}
+
+func (w world) do(method, path, bearer string, body []byte, header ...string) *http.Response {
+	w.t.Helper()
+	r := httptest.NewRequest(method, path, bytes.NewReader(body))
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	return rec.Result()
+}
+
+func text(t *testing.T, res *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return string(body)
+}
+
+// sentence returns what npm prints of a refusal, and checks that all of npm's
+// clients could.
+func sentence(t *testing.T, res *http.Response) string {
+	t.Helper()
+	var refusal struct{ Error, Message string }
+	raw := text(t, res)
+	require.NoError(t, json.Unmarshal([]byte(raw), &refusal), raw)
+	assert.NotEmpty(t, refusal.Error)
+	assert.Equal(t, refusal.Error, refusal.Message)
+	return refusal.Error
+}
+
+// publish publishes a version as alice. edit changes what npm would send.
+func (w world) publish(name, version string, edit func(top, manifest map[string]any)) *http.Response {
+	w.t.Helper()
+	pkg, err := policy.ParsePackageName(name)
+	require.NoError(w.t, err)
+	body := npmauthtest.PublishBody(pkg, version)
+	if edit != nil {
+		var top map[string]any
+		require.NoError(w.t, json.Unmarshal(body, &top))
+		edit(top, top["versions"].(map[string]any)[version].(map[string]any))
+		body, err = json.Marshal(top)
+		require.NoError(w.t, err)
+	}
+	return w.do("PUT", "/"+strings.ReplaceAll(name, "/", "%2f"), w.alice, body)
+}
+
+func (w world) mustPublish(name, version string, edit func(top, manifest map[string]any)) {
+	w.t.Helper()
+	res := w.publish(name, version, edit)
+	require.Equal(w.t, http.StatusCreated, res.StatusCode, text(w.t, res))
+}
+
+func with(member string, value any) func(top, manifest map[string]any) {
+	return func(top, _ map[string]any) { top[member] = value }
+}
+
+// The registry keeps the host's side of the contract.
+func TestHost(t *testing.T) {
+	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
+		r := newRegistry(t)
+		return npmauthtest.Registry{Handler: r, Packages: facts{db: r.db}}
+	})
+}
+
+func TestPublishAndRead(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish("@alice/widget", "1.0.0", with("access", "public"))
+
+	res := w.do("GET", "/@alice%2Fwidget", "", nil)
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	assert.Equal(t, "application/json", res.Header.Get("Content-Type"))
+	assert.Equal(t, "public, no-cache", res.Header.Get("Cache-Control"))
+	assert.Equal(t, "Accept, Authorization", res.Header.Get("Vary"))
+	var doc struct {
+		Name     string
+		Versions map[string]struct {
+			Dist struct{ Tarball, Integrity string }
+		}
+		Tags map[string]string `json:"dist-tags"`
+	}
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&doc))
+	assert.Equal(t, map[string]string{"latest": "1.0.0"}, doc.Tags)
+	dist := doc.Versions["1.0.0"].Dist
+	assert.Equal(t, "http://registry.example/@alice/widget/-/widget-1.0.0.tgz", dist.Tarball)
+
+	unchanged := w.do("GET", "/@alice%2fwidget", "", nil, "If-None-Match", res.Header.Get("ETag"))
+	assert.Equal(t, http.StatusNotModified, unchanged.StatusCode)
+
+	short := w.do("GET", "/@alice%2fwidget", "", nil, "Accept", abbreviatedType+"; q=1.0, application/json; q=0.8, */*")
+	assert.Equal(t, abbreviatedType, short.Header.Get("Content-Type"))
+	assert.NotEqual(t, res.Header.Get("ETag"), short.Header.Get("ETag"))
+	assert.NotContains(t, text(t, short), "readme")
+
+	for _, path := range []string{"/@alice%2fwidget/1.0.0", "/@alice%2fwidget/latest"} {
+		one := w.do("GET", path, "", nil)
+		assert.Equal(t, http.StatusOK, one.StatusCode, path)
+		assert.Contains(t, text(t, one), `"version":"1.0.0"`, path)
+	}
+	for path, want := range map[string]int{
+		"/@alice%2fwidget/2.0.0": 404, "/@alice/widget/-/widget-2.0.0.tgz": 404,
+		"/@alice/widget/-/widget-latest.tgz": 400, "/@alice/widget/-/gadget-1.0.0.tgz": 400, // npmauth's word: not of npm's grammar
+	} {
+		none := w.do("GET", path, "", nil)
+		assert.Equal(t, want, none.StatusCode, path)
+		sentence(t, none)
+	}
+
+	tgz := w.do("GET", "/@alice/widget/-/widget-1.0.0.tgz", "", nil)
+	assert.Equal(t, "public, max-age=31536000, immutable", tgz.Header.Get("Cache-Control"))
+	got := draftOf(t, w.tarballs, text(t, tgz))
+	assert.True(t, got.promises(dist.Integrity))
+}
+
+func TestPrivate(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish("@alice/secret", "1.0.0", nil) // npm sends access null unless it is told to
+	for _, path := range []string{"/@alice%2fsecret", "/@alice%2fsecret/1.0.0", "/@alice/secret/-/secret-1.0.0.tgz", "/-/package/@alice%2fsecret/dist-tags", "/-/package/@alice%2fsecret/visibility"} {
+		own := w.do("GET", path, w.alice, nil)
+		assert.Equal(t, http.StatusOK, own.StatusCode, path)
+		assert.Contains(t, own.Header.Get("Cache-Control"), "private", path)
+		for _, bearer := range []string{"", w.mallory} {
+			assert.GreaterOrEqual(t, w.do("GET", path, bearer, nil).StatusCode, 400, path)
+		}
+	}
+	assert.JSONEq(t, `{"public":false}`, text(t, w.do("GET", "/-/package/@alice%2fsecret/visibility", w.alice, nil)))
+
+	hidden, absent := w.do("GET", "/@alice%2fsecret", w.mallory, nil), w.do("GET", "/@alice%2fabsent", w.mallory, nil)
+	assert.Equal(t, http.StatusNotFound, hidden.StatusCode)
+	assert.Equal(t, absent.StatusCode, hidden.StatusCode)
+	assert.Equal(t, absent.Header, hidden.Header)
+	assert.Equal(t, text(t, absent), text(t, hidden), "as if it were not there")
+}
+
+func TestWhoMayCreate(t *testing.T) {
+	w := newWorld(t)
+	for name, want := range map[string]int{
+		"widget": http.StatusCreated, "@alice/widget": http.StatusCreated,
+		"@mallory/widget": http.StatusForbidden, "@acme/widget": http.StatusForbidden, "@alicex/widget": http.StatusForbidden,
+		"Widget": http.StatusForbidden, "@Alice/widget": http.StatusForbidden,
+	} {
+		assert.Equal(t, want, w.publish(name, "1.0.0", nil).StatusCode, name)
+	}
+	body := npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, "6.6.6")
+	assert.Equal(t, http.StatusForbidden, w.do("PUT", "/widget", w.mallory, body).StatusCode, "somebody else's")
+	assert.Equal(t, http.StatusUnauthorized, w.do("PUT", "/gadget", "", body).StatusCode)
+}
+
+func TestPublishRefused(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish("widget", "1.0.0", nil)
+	type object = map[string]any
+	for name, tt := range map[string]struct {
+		pkg, version string
+		edit         func(top, manifest object)
+		status       int
+		says         string
+	}{
+		"over a version":     {"widget", "1.0.0", func(_, m object) { m["description"] = "other" }, 403, "previously published"},
+		"another tarball":    {"widget", "1.0.1", func(_, m object) { m["dist"].(object)["integrity"] = "sha512-AAAA" }, 400, "dist.integrity"},
+		"no version":         {"widget", "1.0", nil, 400, ""},
+		"tag like a range":   {"widget", "1.0.1", with("dist-tags", object{"1.x": "1.0.1"}), 400, ""},
+		"made restricted":    {"widget", "1.0.1", with("access", "restricted"), 403, "--access=public"},
+		"unscoped and new":   {"gadget", "1.0.0", with("access", "restricted"), 400, "Only a scoped package"},
+		"another's document": {"gadget", "1.0.0", with("_id", "widget"), 400, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := w.publish(tt.pkg, tt.version, tt.edit)
+			assert.Equal(t, tt.status, res.StatusCode)
+			assert.Contains(t, sentence(t, res), tt.says)
+			assert.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+		})
+	}
+	_, rs, tags, err := w.db.read(t.Context(), "widget", w.id("widget"))
+	require.NoError(t, err)
+	assert.Len(t, rs, 1)
+	assert.Equal(t, map[string]string{"latest": "1.0.0"}, tags)
+	_, err = w.db.find(t.Context(), "gadget")
+	assert.ErrorIs(t, err, errNoPackage)
+	assert.Zero(t, drafts(t, w.tarballs))
+}
+
+// What a publish says of owners is not heard: npm 6 always says something.
+func TestPublishAppliesOnlyChanges(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish("widget", "1.0.0", func(top, _ map[string]any) {
+		top["maintainers"] = []map[string]string{{"name": "mallory", "email": "m@acme.test"}}
+		top["readme"] = "# top"
+	})
+	doc := text(t, w.do("GET", "/widget", "", nil))
+	assert.Contains(t, doc, `"maintainers":[{"name":"alice","email":""}]`)
+	body := npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.1")
+	assert.Equal(t, http.StatusForbidden, w.do("PUT", "/widget", w.mallory, body).StatusCode)
+}
+
+func (w world) id(name string) policy.PackageID {
+	w.t.Helper()
+	p, err := w.db.find(w.t.Context(), name)
+	require.NoError(w.t, err)
+	return p.ID
+}
+
+func TestDistTags(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish("widget", "1.0.0", nil)
+	w.mustPublish("widget", "2.0.0-rc.1", with("dist-tags", map[string]string{"next": "2.0.0-rc.1"}))
+	const path = "/-/package/widget/dist-tags"
+	list := func() string { return text(t, w.do("GET", path, "", nil)) }
+	assert.JSONEq(t, `{"latest":"1.0.0","next":"2.0.0-rc.1"}`, list())
+
+	require.Equal(t, http.StatusOK, w.do("PUT", path+"/beta", w.alice, []byte(`"2.0.0-rc.1"`)).StatusCode)
+	require.Equal(t, http.StatusOK, w.do("DELETE", path+"/next", w.alice, nil).StatusCode)
+	assert.JSONEq(t, `{"latest":"1.0.0","beta":"2.0.0-rc.1"}`, list())
+
+	for name, tt := range map[string]struct {
+		method, tag, body, bearer string
+		status                    int
+	}{
+		"latest removed":  {"DELETE", "/latest", "", w.alice, 400},
+		"absent removed":  {"DELETE", "/next", "", w.alice, 404},
+		"absent version":  {"PUT", "/beta", `"3.0.0"`, w.alice, 404},
+		"not a string":    {"PUT", "/beta", `{"version":"1.0.0"}`, w.alice, 400},
+		"like a version":  {"PUT", "/v3", `"1.0.0"`, w.alice, 400},
+		"endless":         {"PUT", "/beta", `"` + strings.Repeat("1", maxSmall) + `"`, w.alice, 413},
+		"another user's":  {"PUT", "/beta", `"1.0.0"`, w.mallory, 403},
+		"anonymous":       {"PUT", "/beta", `"1.0.0"`, "", 401},
+		"removed by them": {"DELETE", "/beta", "", w.mallory, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := w.do(tt.method, path+tt.tag, tt.bearer, []byte(tt.body))
+			assert.Equal(t, tt.status, res.StatusCode)
+			sentence(t, res)
+		})
+	}
+	assert.JSONEq(t, `{"latest":"1.0.0","beta":"2.0.0-rc.1"}`, list())
+}
+
+func TestSmallAnswers(t *testing.T) {
+	w := newWorld(t)
+	assert.Equal(t, http.StatusOK, w.do("GET", "/-/ping", "", nil).StatusCode)
+	audit := w.do("POST", "/-/npm/v1/security/advisories/bulk", "", []byte(`{"widget":["1.0.0"]}`))
+	assert.Equal(t, http.StatusOK, audit.StatusCode)
+	assert.JSONEq(t, `{}`, text(t, audit))
+	for _, path := range []string{"/-/v1/search?text=x", "/absent", "/absent/1.0.0", "/-/package/absent/dist-tags"} {
+		res := w.do("GET", path, w.alice, nil)
+		assert.GreaterOrEqual(t, res.StatusCode, 400, path)
+		sentence(t, res)
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.db.close())
+	res := w.do("GET", "/-/ping", "", nil)
+	assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	sentence(t, res)
+	assert.Equal(t, http.StatusServiceUnavailable, w.do("GET", "/widget", "", nil).StatusCode, "not: no such package")
+}
+
+// Served without npmauth, the registry serves nobody.
+func TestUnwrapped(t *testing.T) {
+	rec := httptest.NewRecorder()
+	newRegistry(t).ServeHTTP(rec, httptest.NewRequest("GET", "/-/ping", nil))
+	assert.Equal(t, http.StatusInternalServerError, rec.Code)
+	sentence(t, rec.Result())
+}
+
+// A tarball whose file is gone is an error, and says nothing of the disk.
+func TestTarballGone(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish("widget", "1.0.0", nil)
+	require.NoError(t, filepath.WalkDir(w.tarballs.dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return os.Remove(path)
+	}))
+	res := w.do("GET", "/widget/-/widget-1.0.0.tgz", "", nil)
+	assert.Equal(t, http.StatusInternalServerError, res.StatusCode)
+	assert.NotContains(t, sentence(t, res), w.tarballs.dir)
+	assert.Empty(t, res.Header.Get("ETag"))
+}
