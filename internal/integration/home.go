@@ -1,0 +1,107 @@
+package integration
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Password is what the accounts of the tests have.
+const Password = "correct horse battery"
+
+// A Home is the home folder of one person on one machine: their .npmrc, cache and
+// projects, and nothing of the machine that the tests run on.
+type Home struct {
+	Dir      string
+	Registry string
+
+	t testing.TB
+}
+
+// NewHome makes a home whose only registry is at registryURL. Nobody is logged in.
+func NewHome(t testing.TB, registryURL string) *Home {
+	t.Helper()
+	h := &Home{Dir: t.TempDir(), Registry: registryURL, t: t}
+	h.writeConfig("")
+	return h
+}
+
+// SetToken logs the home in with a token, as CI does.
+func (h *Home) SetToken(token string) {
+	h.t.Helper()
+	h.writeConfig(fmt.Sprintf("%s:_authToken=%s\n", h.realm(), token))
+}
+
+// Token returns the token that npm has stored, "" if there is none.
+func (h *Home) Token() string {
+	h.t.Helper()
+	data, err := os.ReadFile(h.config())
+	require.NoError(h.t, err)
+	for line := range strings.Lines(string(data)) {
+		if token, ok := strings.CutPrefix(strings.TrimSpace(line), h.realm()+":_authToken="); ok {
+			return strings.Trim(token, `"`)
+		}
+	}
+	return ""
+}
+
+func (h *Home) config() string { return filepath.Join(h.Dir, ".npmrc") }
+
+func (h *Home) writeConfig(credentials string) {
+	h.t.Helper()
+	require.NoError(h.t, os.WriteFile(h.config(), []byte("registry="+h.Registry+"\n"+credentials), 0o600))
+}
+
+// realm is how npm names the registry that a credential belongs to.
+func (h *Home) realm() string {
+	u, err := url.Parse(h.Registry)
+	require.NoError(h.t, err)
+	return "//" + u.Host + u.Path
+}
+
+// DropCache empties npm's cache, so that what it installs next it must fetch.
+func (h *Home) DropCache() {
+	h.t.Helper()
+	require.NoError(h.t, os.RemoveAll(filepath.Join(h.Dir, ".cache")))
+}
+
+// Project makes a folder with files in it and returns its path. A file whose name
+// has slashes gets its folders, too.
+func (h *Home) Project(name string, files map[string]string) string {
+	h.t.Helper()
+	dir := filepath.Join(h.Dir, name)
+	for file, content := range files {
+		path := filepath.Join(dir, filepath.FromSlash(file))
+		require.NoError(h.t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(h.t, os.WriteFile(path, []byte(content), 0o644))
+	}
+	return dir
+}
+
+// Package makes the folder of a package that can be published, and returns its
+// path.
+func (h *Home) Package(name, version string) string {
+	h.t.Helper()
+	return h.Project(filepath.Base(name), map[string]string{
+		"package.json": fmt.Sprintf(`{"name":%q,"version":%q,"description":"made for a test","license":"MIT","main":"index.js"}`, name, version),
+		"index.js":     fmt.Sprintf("module.exports = %q\n", name+"@"+version),
+	})
+}
+
+// environment is all that a client sees. Nothing is inherited but the way to the
+// programs: the variables of a CI system would change what clients do.
+func (h *Home) environment() []string {
+	in := func(name string) string { return filepath.Join(h.Dir, name) }
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + h.Dir, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "BROWSER=/bin/true",
+		"XDG_CONFIG_HOME=" + in(".config"), "XDG_CACHE_HOME=" + in(".xcache"), "XDG_DATA_HOME=" + in(".xdata"),
+		"npm_config_cache=" + in(".cache"), "npm_config_globalconfig=" + in("global-npmrc"),
+		"npm_config_update_notifier=false", "npm_config_audit=false", "npm_config_fund=false",
+		"npm_config_fetch_retry_mintimeout=100", "npm_config_fetch_retry_maxtimeout=200",
+	}
+}

@@ -1,0 +1,155 @@
+package integration_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/npmauth/npmauth/internal/integration"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWebLogin(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t, seed("alice")...)
+	home := integration.NewHome(t, registry.URL)
+
+	login := home.Start("", "npm", "login")
+	address := login.Expect(`Login at:\s+(http://\S+)`)[1]
+	assert.True(t, strings.HasPrefix(address, registry.URL+"-/auth/login/"), address)
+	assert.NotContains(t, address, "%", "npm would encode it once more")
+
+	browser := integration.NewBrowser(t)
+	page := browser.Open(address)
+	assert.Contains(t, page.Text(), "127.0.0.1", "who asks")
+	wrong := browser.Submit(page, "approve", map[string]string{"name": "alice", "password": "not hers"})
+	assert.Equal(t, http.StatusForbidden, wrong.Status)
+	right := browser.Submit(wrong, "approve", map[string]string{"name": "alice", "password": integration.Password})
+	assert.Equal(t, http.StatusOK, right.Status)
+	assert.Contains(t, right.Text(), "approved")
+
+	assert.Contains(t, login.OK().Output(), "Logged in on "+registry.URL)
+	assert.True(t, strings.HasPrefix(home.Token(), "npms_"))
+	assert.Equal(t, "alice", strings.TrimSpace(home.OK("", "npm", "whoami").Stdout))
+}
+
+// A refused login ends npm, with its own words and without a session.
+func TestWebLoginRefused(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t, seed("alice")...)
+	home := integration.NewHome(t, registry.URL)
+
+	login := home.Start("", "npm", "login")
+	address := login.Expect(`Login at:\s+(http://\S+)`)[1]
+	browser := integration.NewBrowser(t)
+	page := browser.Submit(browser.Open(address), "deny", nil)
+	assert.Contains(t, page.Text(), "refused")
+
+	result := login.Wait()
+	assert.NotZero(t, result.Code)
+	assert.Contains(t, result.Output(), "Invalid response from web login endpoint")
+	assert.Empty(t, home.Token())
+}
+
+// With a second factor the password alone opens no session.
+func TestWebLoginAsksForTheFactor(t *testing.T) {
+	registry, _, app := member(t)
+	home := integration.NewHome(t, registry.URL)
+
+	login := home.Start("", "npm", "login")
+	address := login.Expect(`Login at:\s+(http://\S+)`)[1]
+	browser := integration.NewBrowser(t)
+	without := browser.Submit(browser.Open(address), "approve", map[string]string{"name": "alice", "password": integration.Password})
+	require.Equal(t, http.StatusForbidden, without.Status)
+	with := browser.Submit(without, "approve", map[string]string{"name": "alice", "password": integration.Password, "code": app.Fresh()})
+	require.Equal(t, http.StatusOK, with.Status)
+	login.OK()
+	assert.Equal(t, "alice", strings.TrimSpace(home.OK("", "npm", "whoami").Stdout))
+}
+
+func TestLegacyLogin(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t)
+	home := integration.NewHome(t, registry.URL)
+
+	// A new name is a new account where sign-up is open.
+	up := home.Terminal("", "npm", "adduser", "--auth-type=legacy")
+	up.Expect(`Username:`)
+	up.Type("alice")
+	up.Expect(`Password:`)
+	up.Type(integration.Password)
+	up.Expect(`Email[^\n]*: `)
+	up.Type("alice@acme.test")
+	assert.Contains(t, up.OK().Output(), "Logged in on "+registry.URL)
+	assert.Equal(t, "alice", strings.TrimSpace(home.OK("", "npm", "whoami").Stdout))
+	first := home.Token()
+
+	in := home.Terminal("", "npm", "login", "--auth-type=legacy")
+	in.Expect(`Username:`)
+	in.Type("alice")
+	in.Expect(`Password:`)
+	in.Type(integration.Password)
+	in.OK()
+	assert.NotEqual(t, first, home.Token())
+	assert.Equal(t, http.StatusOK, registry.As(first).Do("GET", "-/whoami", nil).Status, "a second login does not end the first")
+
+	wrong := home.Terminal("", "npm", "login", "--auth-type=legacy")
+	wrong.Expect(`Username:`)
+	wrong.Type("alice")
+	wrong.Expect(`Password:`)
+	wrong.Type("something else than that")
+	result := wrong.Wait()
+	assert.NotZero(t, result.Code)
+	assert.Contains(t, result.Output(), "E401")
+}
+
+// The code is asked for at the terminal, and a recovery code is one, too.
+func TestLegacyLoginAsksForTheFactor(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t, seed("alice")...)
+	app, recovery := registry.Enrol(registry.SignIn("alice", ""))
+	for name, code := range map[string]string{"code": app.Fresh(), "recovery code": recovery[0]} {
+		t.Run(name, func(t *testing.T) {
+			home := integration.NewHome(t, registry.URL)
+			login := home.Terminal("", "npm", "login", "--auth-type=legacy")
+			login.Expect(`Username:`)
+			login.Type("alice")
+			login.Expect(`Password:`)
+			login.Type(integration.Password)
+			login.Expect(`one-time password`)
+			login.Expect(`Enter OTP:`)
+			login.Type(code)
+			login.OK()
+			assert.Equal(t, "alice", strings.TrimSpace(home.OK("", "npm", "whoami").Stdout))
+		})
+	}
+}
+
+func TestLegacyOff(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t, append(seed("alice"), "-legacy", "off")...)
+	home := integration.NewHome(t, registry.URL)
+	login := home.Terminal("", "npm", "login", "--auth-type=legacy")
+	login.Expect(`Username:`)
+	login.Type("alice")
+	login.Expect(`Password:`)
+	login.Type(integration.Password)
+	result := login.Wait()
+	assert.NotZero(t, result.Code)
+	assert.Contains(t, result.Output(), "E404")
+}
+
+func TestLogout(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t, seed("alice")...)
+	home := integration.NewHome(t, registry.URL)
+	session, other := registry.SignIn("alice", ""), registry.SignIn("alice", "")
+	home.SetToken(session)
+
+	home.OK("", "npm", "logout")
+	assert.Empty(t, home.Token())
+	assert.Equal(t, http.StatusUnauthorized, registry.As(session).Do("GET", "-/whoami", nil).Status, "at once")
+	assert.Equal(t, http.StatusOK, registry.As(other).Do("GET", "-/whoami", nil).Status)
+	assert.Equal(t, http.StatusUnauthorized, registry.As("").Do("GET", "-/whoami", nil).Status)
+}

@@ -1,0 +1,39 @@
+package integration_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/npmauth/npmauth/internal/integration"
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "npmauth-integration-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = integration.Build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// seed is the flag that creates an account of the tests.
+func seed(name string) []string { return []string{"-seed", name + ":" + integration.Password} }
+
+// member starts a registry on which alice is logged in with npm's session in a
+// home of hers, and has a second factor in the app that is returned.
+func member(t *testing.T, flags ...string) (*integration.Registry, *integration.Home, *integration.Authenticator) {
+	t.Helper()
+	integration.Require(t, "npm")
+	registry := integration.Start(t, append(seed("alice"), flags...)...)
+	home := integration.NewHome(t, registry.URL)
+	home.SetToken(registry.SignIn("alice", ""))
+	app, _ := registry.Enrol(home.Token())
+	return registry, home, app
+}

@@ -1,0 +1,190 @@
+package integration
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/require"
+)
+
+// patience is how long anything may take. Nothing is measured by it: it is there
+// for what hangs.
+const patience = 2 * time.Minute
+
+// A Process is a client that runs.
+type Process struct {
+	t      testing.TB
+	line   string // how it was started
+	cmd    *exec.Cmd
+	stdout syncBuffer
+	stderr syncBuffer // empty on a terminal, where both are one
+	tty    *os.File   // nil without a terminal
+	seen   int        // how much of stdout was matched
+	done   chan struct{}
+	timer  *time.Timer
+	result Result // once done is closed
+}
+
+// A Result is how a client ended.
+type Result struct {
+	Code   int // the exit status; -1 if a signal ended it
+	Stdout string
+	Stderr string
+}
+
+// Output is all that was printed.
+func (r Result) Output() string { return r.Stdout + r.Stderr }
+
+// Run runs a client in dir, without a terminal, to its end.
+func (h *Home) Run(dir, name string, args ...string) Result {
+	h.t.Helper()
+	return h.Start(dir, name, args...).Wait()
+}
+
+// OK is Run for a client that must succeed.
+func (h *Home) OK(dir, name string, args ...string) Result {
+	h.t.Helper()
+	r := h.Run(dir, name, args...)
+	require.Zero(h.t, r.Code, "%s %s\n%s", name, strings.Join(args, " "), r.Output())
+	return r
+}
+
+// Start starts a client in dir, without a terminal: what CI is to it.
+func (h *Home) Start(dir, name string, args ...string) *Process {
+	h.t.Helper()
+	p := h.process(dir, name, args)
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.WaitDelay = time.Second // for grandchildren that keep the pipes open
+	require.NoError(h.t, p.cmd.Start())
+	p.watch(func() {})
+	return p
+}
+
+// Terminal starts a client in dir with a terminal in front of it.
+func (h *Home) Terminal(dir, name string, args ...string) *Process {
+	h.t.Helper()
+	p := h.process(dir, name, args)
+	// Wide enough that no address is broken across lines.
+	tty, err := pty.StartWithSize(p.cmd, &pty.Winsize{Rows: 60, Cols: 2000})
+	require.NoError(h.t, err)
+	p.tty = tty
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_, _ = io.Copy(&p.stdout, tty) // ends in an error when the other side closes
+	}()
+	p.watch(func() {
+		select {
+		case <-drained:
+		case <-time.After(time.Second):
+		}
+		tty.Close()
+	})
+	return p
+}
+
+func (h *Home) process(dir, name string, args []string) *Process {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = dir, h.environment()
+	if dir == "" {
+		cmd.Dir = h.Dir
+	}
+	return &Process{t: h.t, line: name + " " + strings.Join(args, " "), cmd: cmd, done: make(chan struct{})}
+}
+
+// watch waits for the process, and ends it with all its children when it has
+// taken too long or the test is over.
+func (p *Process) watch(drain func()) {
+	kill := func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+	p.timer = time.AfterFunc(patience, kill)
+	go func() {
+		defer close(p.done)
+		err := p.cmd.Wait()
+		p.timer.Stop()
+		drain()
+		p.result = Result{Code: p.cmd.ProcessState.ExitCode(), Stdout: clean(p.stdout.String()), Stderr: clean(p.stderr.String())}
+		if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok && !errors.Is(err, exec.ErrWaitDelay) {
+			p.result.Stderr += "\n" + err.Error()
+		}
+	}()
+	p.t.Cleanup(func() {
+		select {
+		case <-p.done:
+		default:
+			kill()
+			<-p.done
+		}
+	})
+}
+
+// Expect waits until the process has printed, after what was expected before, a
+// text that matches pattern, and returns the match and its groups.
+func (p *Process) Expect(pattern string) []string {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	for over := false; ; {
+		text := clean(p.stdout.String())
+		if m := re.FindStringSubmatchIndex(text[p.seen:]); m != nil {
+			var groups []string
+			for i := 0; i < len(m); i += 2 {
+				if m[i] < 0 {
+					groups = append(groups, "")
+					continue
+				}
+				groups = append(groups, text[p.seen+m[i]:p.seen+m[i+1]])
+			}
+			p.seen += m[1]
+			return groups
+		}
+		if over {
+			p.t.Fatalf("%s ended with %d and did not print %s:\n%s", p.line, p.result.Code, pattern, text+clean(p.stderr.String()))
+		}
+		select {
+		case <-p.done: // look once more at what came last
+			over = true
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Type types a line at the terminal.
+func (p *Process) Type(line string) {
+	p.t.Helper()
+	require.NotNil(p.t, p.tty, "there is no terminal")
+	_, err := io.WriteString(p.tty, line+"\n")
+	require.NoError(p.t, err)
+}
+
+// Wait waits for the process to end.
+func (p *Process) Wait() Result {
+	<-p.done
+	return p.result
+}
+
+// OK waits for the process to end, which it must do well.
+func (p *Process) OK() Result {
+	p.t.Helper()
+	r := p.Wait()
+	require.Zero(p.t, r.Code, "%s\n%s", p.line, r.Output())
+	return r
+}
+
+var (
+	control = regexp.MustCompile(`\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>78]|[\r\a\x{2800}-\x{28ff}]`)
+	partial = regexp.MustCompile(`\x1b(\[[0-9;?]*)?$`) // the rest of it is on its way
+)
+
+// clean removes what is there to move a cursor and to paint: escape sequences,
+// carriage returns and the Braille dots of spinners.
+func clean(s string) string {
+	return control.ReplaceAllString(partial.ReplaceAllString(s, ""), "")
+}

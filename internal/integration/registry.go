@@ -1,0 +1,181 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// registryPackage is the program under test.
+const registryPackage = "github.com/npmauth/npmauth/examples/registry"
+
+// binary is where [Build] put the program.
+var binary string
+
+// Build compiles the registry into dir. TestMain calls it once for all tests.
+func Build(dir string) error {
+	path := filepath.Join(dir, "registry")
+	out, err := exec.Command("go", "build", "-o", path, registryPackage).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build %s: %w\n%s", registryPackage, err, out)
+	}
+	binary = path
+	return nil
+}
+
+// A Registry is examples/registry as a process of its own.
+type Registry struct {
+	URL  string // with the trailing slash
+	Data string // its folder
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+	log  syncBuffer // standard error, of all its processes
+	out  syncBuffer // standard output
+}
+
+// Start runs a registry with a folder of its own on a free port, until the test
+// ends. args are its flags beside -addr and -data.
+func Start(t testing.TB, args ...string) *Registry {
+	t.Helper()
+	require.NotEmpty(t, binary, "TestMain must call Build")
+	r := &Registry{t: t, Data: t.TempDir(), args: args}
+	r.start("127.0.0.1:0")
+	t.Cleanup(func() {
+		if r.cmd != nil {
+			assert.Zero(t, r.Stop(), "exit status after SIGTERM")
+		}
+		if t.Failed() {
+			t.Logf("the registry's log:\n%s", r.log.String())
+		}
+		assert.NotRegexp(t, secretInLog, r.log.String(), "a secret is in the log")
+	})
+	return r
+}
+
+// secretInLog is what no line of a log may have: tokens, sessions, their polls,
+// and a password of our tests.
+var secretInLog = regexp.MustCompile(`npms?_[A-Za-z0-9]{30}|` + regexp.QuoteMeta(Password))
+
+func (r *Registry) start(addr string) {
+	r.t.Helper()
+	require.Nil(r.t, r.cmd, "already running")
+	r.cmd = exec.Command(binary, slices.Concat([]string{"-addr", addr, "-data", r.Data}, r.args)...)
+	r.cmd.Env = []string{"HOME=" + r.Data}
+	r.cmd.Stderr = &r.log
+	// A pipe of our own: the one that Cmd makes is closed under the reader.
+	read, write, err := os.Pipe()
+	require.NoError(r.t, err)
+	r.cmd.Stdout = write
+	require.NoError(r.t, r.cmd.Start())
+	write.Close()
+
+	first := make(chan string, 1)
+	go func() {
+		defer read.Close()
+		defer close(first)
+		lines := bufio.NewReader(io.TeeReader(read, &r.out))
+		if line, err := lines.ReadString('\n'); err == nil {
+			first <- line
+		}
+		_, _ = io.Copy(io.Discard, lines)
+	}()
+	select {
+	case line, ok := <-first:
+		if !ok {
+			err := r.cmd.Wait()
+			r.cmd = nil
+			r.t.Fatalf("the registry did not start: %v\n%s", err, r.log.String())
+		}
+		fields := strings.Fields(line)
+		r.URL = fields[len(fields)-1]
+	case <-time.After(patience):
+		r.Kill()
+		r.t.Fatalf("the registry says nothing\n%s", r.log.String())
+	}
+	res, err := http.Get(r.URL + "-/ping")
+	require.NoError(r.t, err)
+	res.Body.Close()
+	require.Equal(r.t, http.StatusOK, res.StatusCode, "ping")
+}
+
+// Greeting returns what the registry has printed so far.
+func (r *Registry) Greeting() string { return r.out.String() }
+
+// Log returns what the registry has logged so far.
+func (r *Registry) Log() string { return r.log.String() }
+
+// Kill ends the process as a power cut does: it gets to do nothing more.
+func (r *Registry) Kill() {
+	r.t.Helper()
+	require.NoError(r.t, r.cmd.Process.Kill())
+	_ = r.cmd.Wait() // says that it was killed
+	r.cmd = nil
+}
+
+// Restart starts a registry that was killed or stopped at the same address, with
+// nothing but what it has on the disk.
+func (r *Registry) Restart() {
+	r.t.Helper()
+	u, err := url.Parse(r.URL)
+	require.NoError(r.t, err)
+	r.start(u.Host)
+}
+
+// Stop asks the process to end and returns its exit status.
+func (r *Registry) Stop() int {
+	r.t.Helper()
+	require.NoError(r.t, r.cmd.Process.Signal(syscall.SIGTERM))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	stuck := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			_ = r.cmd.Process.Kill()
+		}
+	})
+	err := r.cmd.Wait()
+	stuck()
+	code := r.cmd.ProcessState.ExitCode()
+	r.cmd = nil
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		r.t.Errorf("wait for the registry: %v", exit)
+	}
+	return code
+}
+
+// syncBuffer is a buffer that one goroutine fills while others look.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,113 @@
+package integration_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/npmauth/npmauth/internal/integration"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// createToken runs npm token create and returns the token.
+func createToken(t *testing.T, home *integration.Home, flags ...string) string {
+	t.Helper()
+	args := append([]string{"token", "create", "--password=" + integration.Password}, flags...)
+	out := home.OK("", "npm", args...).Stdout
+	m := regexp.MustCompile(`Created token (npm_[A-Za-z0-9]{36})\b`).FindStringSubmatch(out)
+	require.NotNil(t, m, out)
+	return m[1]
+}
+
+// machine is a home without a person: what CI has.
+func machine(t *testing.T, registry *integration.Registry, token string) *integration.Home {
+	t.Helper()
+	home := integration.NewHome(t, registry.URL)
+	home.SetToken(token)
+	return home
+}
+
+func TestTokenPublishesFromCI(t *testing.T) {
+	registry, home, app := member(t)
+	ci := machine(t, registry, createToken(t, home, "--name=ci", "--scopes=@alice", "--bypass-2fa", "--expires=7",
+		"--packages-and-scopes-permission=read-write", "--otp="+app.Fresh()))
+	assert.Equal(t, "alice", strings.TrimSpace(ci.OK("", "npm", "whoami").Stdout))
+
+	ci.OK(ci.Package("@alice/widget", "1.0.0"), "npm", "publish")
+	assert.True(t, published(registry, home, "@alice/widget", "1.0.0"))
+
+	// Its scope is all that it has, although alice may publish more.
+	outside := ci.Run(ci.Package("widget", "1.0.0"), "npm", "publish")
+	assert.Contains(t, outside.Output(), "E403")
+	assert.False(t, published(registry, home, "widget", "1.0.0"))
+	for _, args := range [][]string{{"token", "list"}, {"profile", "get"}} {
+		assert.NotZero(t, ci.Run("", "npm", args...).Code, "%s is for people", args)
+	}
+}
+
+func TestTokenWithoutBypassIsChallenged(t *testing.T) {
+	registry, home, app := member(t)
+	ci := machine(t, registry, createToken(t, home, "--name=laptop", "--packages-all",
+		"--packages-and-scopes-permission=read-write", "--otp="+app.Fresh()))
+	dir := ci.Package("widget", "1.0.0")
+	assert.Contains(t, ci.Run(dir, "npm", "publish").Output(), "EOTP")
+	ci.OK(dir, "npm", "publish", "--otp="+app.Fresh())
+}
+
+func TestReadOnlyToken(t *testing.T) {
+	registry, home, app := member(t)
+	code := app.Fresh()
+	home.OK(home.Package("@alice/secret", "1.0.0"), "npm", "publish", "--otp="+code)
+	reader := machine(t, registry, createToken(t, home, "--name=deploy", "--packages=@alice/secret",
+		"--packages-and-scopes-permission=read-only", "--otp="+app.Fresh()))
+
+	project := reader.Project("app", map[string]string{"package.json": `{"name":"app","version":"1.0.0"}`})
+	reader.OK(project, "npm", "install", "@alice/secret")
+	refused := reader.Run(reader.Package("@alice/secret", "1.0.1"), "npm", "publish")
+	assert.Contains(t, refused.Output(), "E403")
+	assert.False(t, published(registry, home, "@alice/secret", "1.0.1"))
+}
+
+// A token restricted to addresses elsewhere is good for nothing here.
+func TestTokenAddresses(t *testing.T) {
+	registry, home, app := member(t)
+	flags := []string{"--packages-all", "--packages-and-scopes-permission=read-only"}
+	code := app.Fresh()
+	here := createToken(t, home, append(flags, "--name=here", "--cidr=127.0.0.0/8", "--otp="+code)...)
+	there := createToken(t, home, append(flags, "--name=there", "--cidr=192.0.2.0/24", "--otp="+app.Fresh())...)
+	machine(t, registry, here).OK("", "npm", "whoami")
+	result := machine(t, registry, there).Run("", "npm", "whoami")
+	assert.NotZero(t, result.Code)
+	assert.Contains(t, result.Output(), "EAUTHIP")
+}
+
+func TestTokenListAndRevoke(t *testing.T) {
+	registry, home, app := member(t)
+	flags := []string{"--packages-all", "--packages-and-scopes-permission=read-only"}
+	byID := createToken(t, home, append(flags, "--name=first", "--otp="+app.Fresh())...)
+	byValue := createToken(t, home, append(flags, "--name=second", "--otp="+app.Fresh())...)
+
+	list := home.OK("", "npm", "token", "list").Stdout
+	lines := regexp.MustCompile(`Token (\S+)… with id (\S+) name (\S+) created`).FindAllStringSubmatch(list, -1)
+	require.Len(t, lines, 2, "tokens and no sessions:\n%s", list)
+	var key string
+	for _, m := range lines {
+		assert.True(t, strings.HasPrefix(byID, m[1]) || strings.HasPrefix(byValue, m[1]), "shows its beginning: %s", m[1])
+		assert.Less(t, len(m[1]), 12, "and no more: %s", m[1])
+		if m[3] == "first" {
+			key = m[2]
+		}
+	}
+	require.NotEmpty(t, key)
+	assert.NotContains(t, list, "npms_")
+
+	code := app.Fresh()
+	home.OK("", "npm", "token", "revoke", key, "--otp="+code)
+	assert.Equal(t, http.StatusUnauthorized, registry.As(byID).Do("GET", "-/whoami", nil).Status)
+	assert.Equal(t, http.StatusOK, registry.As(byValue).Do("GET", "-/whoami", nil).Status)
+	home.OK("", "npm", "token", "revoke", byValue, "--otp="+code)
+	assert.Equal(t, http.StatusUnauthorized, registry.As(byValue).Do("GET", "-/whoami", nil).Status)
+	assert.NotContains(t, home.OK("", "npm", "token", "list").Stdout, "npm_")
+}
