@@ -2,11 +2,12 @@ package main
 
 import (
 	"fmt"
-	"io"
+	"strings"
 )
 
-// greet prints what a newcomer types next.
-func greet(w io.Writer, base string, o options) {
+// greeting is what a newcomer types next.
+func greeting(base string, o options) string {
+	w := new(strings.Builder)
 	fmt.Fprintf(w, "\nThis is the first start. Next, in another terminal:\n\n")
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(w, "  # %s\n  %s\n\n", what, fmt.Sprintf(format, args...))
@@ -27,4 +28,5 @@ func greet(w io.Writer, base string, o options) {
 	line("make a token for CI, which needs no code",
 		"npm token create --name=ci --packages-all --packages-and-scopes-permission=read-write --bypass-2fa --expires=7 --otp=123456 --registry=%s", base)
 	line("install it, anywhere", "npm install <package> --registry=%s", base)
+	return w.String()
 }

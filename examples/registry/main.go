@@ -110,9 +110,12 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 
-	fmt.Fprintf(stdout, "npm registry at %s\n", base)
+	said := fmt.Sprintf("npm registry at %s\n", base)
 	if first {
-		greet(stdout, base, o)
+		said += greeting(base, o)
+	}
+	if _, err := io.WriteString(stdout, said); err != nil {
+		return err
 	}
 	return serve(ctx, listener, auth, &registry{db: db, tarballs: files, view: view{base: at}, log: log})
 }

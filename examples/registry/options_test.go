@@ -75,22 +75,3 @@ func TestOptionsRefused(t *testing.T) {
 		assert.Contains(t, out.String(), "-seed name:password")
 	})
 }
-
-func TestGreet(t *testing.T) {
-	const base = "http://127.0.0.1:4873/"
-	greeting := func(o options) string {
-		var out bytes.Buffer
-		greet(&out, base, o)
-		return out.String()
-	}
-	open := greeting(options{signUp: true})
-	for _, command := range []string{
-		"npm adduser --auth-type=legacy --registry=" + base, "npm login --registry=" + base,
-		"npm profile enable-2fa auth-and-writes", "npm publish", "npm token create", "npm install",
-	} {
-		assert.Contains(t, open, command)
-	}
-	assert.NotContains(t, greeting(options{}), "adduser")
-	assert.Contains(t, greeting(options{}), "-seed", "else nobody can come in")
-	assert.NotContains(t, greeting(options{seeds: []seed{{"alice", "x"}}}), "-seed")
-}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // What npm was told has happened, has happened, whenever the power goes.
@@ -32,14 +31,4 @@ func TestKill(t *testing.T) {
 
 	ci := machine(t, registry, token)
 	ci.OK(ci.Package("gadget", "1.0.0"), "npm", "publish")
-}
-
-// The first start says what to type; the next one does not say it again.
-func TestFirstStart(t *testing.T) {
-	registry := integration.Start(t)
-	assert.Contains(t, registry.Greeting(), "npm login --registry="+registry.URL)
-	before := len(registry.Greeting())
-	require.Zero(t, registry.Stop())
-	registry.Restart()
-	assert.NotContains(t, registry.Greeting()[before:], "npm login")
 }

@@ -140,6 +140,25 @@ func TestLegacyOff(t *testing.T) {
 	assert.Contains(t, result.Output(), "E404")
 }
 
+// From its sunset on the password login is gone, and npm says so.
+func TestLegacySunset(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t, append(seed("alice"), "-legacy", "2026-01-31T00:00:00Z")...)
+	home := integration.NewHome(t, registry.URL)
+	login := home.Terminal("", "npm", "login", "--auth-type=legacy")
+	login.Expect(`Username:`)
+	login.Type("alice")
+	login.Expect(`Password:`)
+	login.Type(integration.Password)
+	result := login.Wait()
+	assert.NotZero(t, result.Code)
+	assert.Contains(t, result.Output(), "E410")
+
+	answer := registry.As("").Do("PUT", "-/user/org.couchdb.user:alice", map[string]string{})
+	assert.Equal(t, http.StatusGone, answer.Status, "before anything else")
+	assert.Equal(t, "Sat, 31 Jan 2026 00:00:00 GMT", answer.Header.Get("Sunset"))
+}
+
 func TestLogout(t *testing.T) {
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)

@@ -141,10 +141,23 @@ func (r *Registry) Restart() {
 	r.start(u.Host)
 }
 
+// Terminate asks the process to end, which it does when it has answered what it
+// was asked before.
+func (r *Registry) Terminate() {
+	r.t.Helper()
+	require.NoError(r.t, r.cmd.Process.Signal(syscall.SIGTERM))
+}
+
 // Stop asks the process to end and returns its exit status.
 func (r *Registry) Stop() int {
 	r.t.Helper()
-	require.NoError(r.t, r.cmd.Process.Signal(syscall.SIGTERM))
+	r.Terminate()
+	return r.Wait()
+}
+
+// Wait waits for a process that was asked to end, and returns its exit status.
+func (r *Registry) Wait() int {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	stuck := context.AfterFunc(ctx, func() {
@@ -160,6 +173,20 @@ func (r *Registry) Stop() int {
 		r.t.Errorf("wait for the registry: %v", exit)
 	}
 	return code
+}
+
+// Refused runs a registry that must not start, and returns its exit status and
+// what it says.
+func Refused(t testing.TB, args ...string) (code int, says string) {
+	t.Helper()
+	require.NotEmpty(t, binary, "TestMain must call Build")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Dir = t.TempDir()
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err, "it has started and ended well")
+	return cmd.ProcessState.ExitCode(), string(out)
 }
 
 // syncBuffer is a buffer that one goroutine fills while others look.

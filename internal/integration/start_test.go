@@ -1,0 +1,162 @@
+package integration_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/npmauth/npmauth/internal/integration"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A newcomer types what the first start prints, line by line, and it works.
+func TestGreeting(t *testing.T) {
+	integration.Require(t, "npm")
+	registry := integration.Start(t)
+	home := integration.NewHome(t, registry.URL)
+	dir := home.Package("widget", "1.0.0")
+	var app *integration.Authenticator
+	commands := map[string]func(args []string){
+		"adduser": func(args []string) {
+			p := home.Terminal("", "npm", args...)
+			p.Expect(`Username:`)
+			p.Type("alice")
+			p.Expect(`Password:`)
+			p.Type(integration.Password)
+			p.Expect(`Email[^\n]*: `)
+			p.Type("alice@acme.test")
+			p.OK()
+		},
+		"login": func(args []string) {
+			p := home.Terminal("", "npm", args...)
+			address := p.Expect(`Login at:\s+(http://\S+)`)[1]
+			integration.NewBrowser(t).Approve(address, map[string]string{"name": "alice", "password": integration.Password})
+			p.OK()
+		},
+		"profile": func(args []string) {
+			p := home.Terminal("", "npm", args...)
+			p.Expect(`password:`)
+			p.Type(integration.Password)
+			app = integration.NewAuthenticator(t, p.Expect(`Or enter code:\s+(\S+)`)[1])
+			p.Expect(`authenticator:`)
+			p.Type(app.Fresh())
+			p.OK()
+		},
+		"publish": func(args []string) { home.OK(dir, "npm", args...) },
+		"token": func(args []string) {
+			p := home.Terminal("", "npm", args...)
+			p.Expect(`password:`)
+			p.Type(integration.Password)
+			token := p.Expect(`Created token (npm_\w{36})`)[1]
+			p.OK()
+			ci := machine(t, registry, token)
+			ci.OK(ci.Package("gadget", "1.0.0"), "npm", "publish")
+		},
+		"install": func(args []string) {
+			project := home.Project("app", map[string]string{"package.json": `{"name":"app","version":"1.0.0"}`})
+			home.OK(project, "npm", args...)
+			assert.FileExists(t, filepath.Join(project, "node_modules", "widget", "index.js"))
+		},
+	}
+	until(t, func() bool { return strings.Contains(registry.Greeting(), "npm install") }) // it comes last
+	lines := regexp.MustCompile(`(?m)^  npm (.*)$`).FindAllStringSubmatch(registry.Greeting(), -1)
+	require.Len(t, lines, len(commands), registry.Greeting())
+	for _, line := range lines {
+		text := strings.ReplaceAll(line[1], "<package>", "widget")
+		if strings.Contains(text, "123456") {
+			text = strings.ReplaceAll(text, "123456", app.Fresh())
+		}
+		args := strings.Fields(text)
+		require.Contains(t, commands, args[0])
+		commands[args[0]](args)
+	}
+}
+
+// Only the first start says what to type.
+func TestSecondStart(t *testing.T) {
+	registry := integration.Start(t)
+	until(t, func() bool { return strings.Contains(registry.Greeting(), "npm login --registry="+registry.URL) })
+	before := len(registry.Greeting())
+	require.Zero(t, registry.Stop())
+	registry.Restart()
+	assert.NotContains(t, registry.Greeting()[before:], "npm login")
+}
+
+// Whoever is half-way through a publish when the registry is told to stop gets to
+// its end, and an answer.
+func TestDrain(t *testing.T) {
+	registry, home, app := member(t)
+	token := createToken(t, home, "--name=ci", "--packages-all", "--bypass-2fa", "--packages-and-scopes-permission=read-write", "--otp="+app.Fresh())
+	body := npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.0")
+
+	read, write := io.Pipe()
+	req, err := http.NewRequest(http.MethodPut, registry.URL+"widget", read)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	answered := make(chan *http.Response, 1)
+	go func() {
+		res, err := http.DefaultClient.Do(req)
+		if assert.NoError(t, err) {
+			res.Body.Close()
+		}
+		answered <- res
+	}()
+	_, err = write.Write(body[:len(body)/2])
+	require.NoError(t, err)
+	drafts := filepath.Join(registry.Data, "tarballs", "drafts")
+	until(t, func() bool { entries, err := os.ReadDir(drafts); return err == nil && len(entries) == 1 }) // it has begun
+
+	registry.Terminate()
+	base, err := url.Parse(registry.URL)
+	require.NoError(t, err)
+	until(t, func() bool { // nobody new comes in
+		conn, err := net.Dial("tcp", base.Host)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	_, err = io.Copy(write, bytes.NewReader(body[len(body)/2:]))
+	require.NoError(t, err)
+	require.NoError(t, write.Close())
+	if res := <-answered; assert.NotNil(t, res) {
+		assert.Equal(t, http.StatusCreated, res.StatusCode)
+	}
+	assert.Zero(t, registry.Wait())
+	registry.Restart()
+	assert.True(t, published(registry, home, "widget", "1.0.0"))
+}
+
+// until waits for what another process does.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	require.Eventually(t, done, time.Minute, 10*time.Millisecond)
+}
+
+// What is not served is refused at start, in words, and never half-served.
+func TestRefusedFlags(t *testing.T) {
+	for says, args := range map[string][]string{
+		"postgres: is not served yet":          {"-store", "postgres://db.acme.test/npm"},
+		"etcd: is not served yet":              {"-store", "etcd://db.acme.test:2379"},
+		"trusted publishing is not served yet": {"-trust-issuer", "github=https://issuer.example"},
+	} {
+		code, out := integration.Refused(t, args...)
+		assert.Equal(t, 2, code, says)
+		assert.Contains(t, out, says)
+	}
+	code, out := integration.Refused(t, "-addr", "127.0.0.1:0", "-seed", "Not A Name:x")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "-seed Not A Name")
+}
