@@ -111,7 +111,9 @@ func TestForeignTokens(t *testing.T) {
 
 	const old = "acme-0123456789" // ben's
 	assert.Equal(t, http.StatusOK, s.do("GET", "/widget", old, nil).Code)
-	assert.Equal(t, http.StatusForbidden, s.do("PUT", "/gadget", old, npmauthtest.PublishBody(policy.PackageName{Name: "gadget"}, "1.0.0")).Code)
+	refused := s.do("PUT", "/gadget", old, npmauthtest.PublishBody(policy.PackageName{Name: "gadget"}, "1.0.0"))
+	assert.Equal(t, http.StatusForbidden, refused.Code)
+	assert.Contains(t, refused.Body.String(), `"code":"foreign-reads-only"`)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/gadget", old, nil).Code)
 	assert.Equal(t, http.StatusUnauthorized, s.do("GET", "/widget", old+"x", nil).Code)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/widget", "", nil).Code, "the company's own")

@@ -30,15 +30,16 @@ type world struct {
 	t              *testing.T
 	handler        http.Handler
 	alice, mallory string // tokens that may do all that their user may, without a code
+	between        func() // runs in each request after npmauth let it through
 }
 
 func newRegistry(t *testing.T) *registry {
 	return &registry{db: newDatabase(t), tarballs: newTarballs(t), view: viewAt(t, "http://registry.example/"), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
-func newWorld(t *testing.T) world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := world{registry: newRegistry(t), t: t}
+	w := &world{registry: newRegistry(t), t: t, between: func() {}}
 	var auth *npmauth.Auth
 	auth, err := npmauth.New(npmauth.Config{
 		BaseURL: "http://registry.example/",
@@ -49,7 +50,10 @@ func newWorld(t *testing.T) world {
 		}},
 	})
 	require.NoError(t, err)
-	w.handler = auth.Wrap(w.registry)
+	w.handler = auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.between()
+		w.registry.ServeHTTP(rw, r)
+	}))
 	for name, to := range map[string]*string{"alice": &w.alice, "mallory": &w.mallory} {
 		user, err := auth.People().Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 		require.NoError(t, err)
@@ -62,7 +66,7 @@ func newWorld(t *testing.T) world {
 	return w
 }
 
-func (w world) do(method, path, bearer string, body []byte, header ...string) *http.Response {
+func (w *world) do(method, path, bearer string, body []byte, header ...string) *http.Response {
 	w.t.Helper()
 	r := httptest.NewRequest(method, path, bytes.NewReader(body))
 	if body != nil {
@@ -99,7 +103,7 @@ func sentence(t *testing.T, res *http.Response) string {
 }
 
 // publish publishes a version as alice. edit changes what npm would send.
-func (w world) publish(name, version string, edit func(top, manifest map[string]any)) *http.Response {
+func (w *world) publish(name, version string, edit func(top, manifest map[string]any)) *http.Response {
 	w.t.Helper()
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(w.t, err)
@@ -114,7 +118,7 @@ func (w world) publish(name, version string, edit func(top, manifest map[string]
 	return w.do("PUT", "/"+strings.ReplaceAll(name, "/", "%2f"), w.alice, body)
 }
 
-func (w world) mustPublish(name, version string, edit func(top, manifest map[string]any)) {
+func (w *world) mustPublish(name, version string, edit func(top, manifest map[string]any)) {
 	w.t.Helper()
 	res := w.publish(name, version, edit)
 	require.Equal(w.t, http.StatusCreated, res.StatusCode, text(w.t, res))
@@ -250,11 +254,39 @@ func TestPublishRefused(t *testing.T) {
 	assert.Zero(t, drafts(t, w.tarballs))
 }
 
-func (w world) id(name string) policy.PackageID {
+func (w *world) id(name string) policy.PackageID {
 	w.t.Helper()
 	p, err := w.db.find(w.t.Context(), name)
 	require.NoError(w.t, err)
 	return p.ID
+}
+
+// What was allowed was to read or write the package that npmauth asked about. One
+// that took its name meanwhile is another, whoever may read it.
+func TestPackageReplaced(t *testing.T) {
+	for path, method := range map[string]string{
+		"/@alice%2fwidget": "GET", "/@alice%2fwidget/1.0.0": "GET", "/@alice/widget/-/widget-1.0.0.tgz": "GET",
+		"/-/package/@alice%2fwidget/visibility": "GET", "/-/package/@alice%2fwidget/dist-tags": "GET",
+		"/-/package/@alice%2fwidget/dist-tags/next": "PUT", "/-/package/@alice%2fwidget/dist-tags/beta": "DELETE",
+	} {
+		t.Run(method+" "+path, func(t *testing.T) {
+			w := newWorld(t)
+			w.mustPublish("@alice/widget", "1.0.0", with("dist-tags", map[string]string{"beta": "1.0.0"}))
+			w.between = func() {
+				_, err := w.db.db.Exec(`UPDATE package SET name = '@alice/old' WHERE name = '@alice/widget'`)
+				require.NoError(t, err)
+				other := publicationOf("@alice/widget", "1.0.0")
+				other.Owner, other.Private, other.Tags = "u-other", true, map[string]string{"beta": "1.0.0"}
+				require.NoError(t, w.db.publish(t.Context(), other))
+			}
+			res := w.do(method, path, w.alice, []byte(`"1.0.0"`))
+			assert.Equal(t, http.StatusConflict, res.StatusCode)
+			sentence(t, res)
+			tags, err := w.db.tags(t.Context(), w.id("@alice/widget"))
+			require.NoError(t, err)
+			assert.Equal(t, map[string]string{"latest": "1.0.0", "beta": "1.0.0"}, tags)
+		})
+	}
 }
 
 func TestDistTags(t *testing.T) {
