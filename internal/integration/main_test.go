@@ -31,6 +31,7 @@ func seed(name string) []string { return []string{"-seed", name + ":" + integrat
 func member(t *testing.T, flags ...string) (*integration.Registry, *integration.Home, *integration.Authenticator) {
 	t.Helper()
 	integration.Require(t, "npm")
+	t.Parallel() // most of a test is npm starting, or the clock coming to the next code
 	registry := integration.Start(t, append(seed("alice"), flags...)...)
 	home := integration.NewHome(t, registry.URL)
 	home.SetToken(registry.SignIn("alice", ""))

@@ -210,6 +210,26 @@ func TestInstall(t *testing.T) {
 	stranger.OK(project, "npm", "ci")
 }
 
+// A registry may live below a path of its host.
+func TestPrefix(t *testing.T) {
+	addr := integration.FreeAddr(t)
+	registry, home, app := member(t, "-addr", addr, "-url", "http://"+addr+"/npm/")
+	require.Equal(t, "http://"+addr+"/npm/", registry.URL)
+
+	login := home.Start("", "npm", "login")
+	address := login.Expect(`Login at:\s+(http://\S+)`)[1]
+	integration.NewBrowser(t).Approve(address, map[string]string{"name": "alice", "password": integration.Password, "code": app.Fresh()})
+	login.OK()
+	home.OK(home.Package("@alice/widget", "1.0.0"), "npm", "publish", "--otp="+app.Fresh())
+	project := home.Project("app", map[string]string{"package.json": `{"name":"app","version":"1.0.0"}`})
+	home.OK(project, "npm", "install", "@alice/widget")
+	lock, err := os.ReadFile(filepath.Join(project, "package-lock.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(lock), registry.URL+"@alice/widget/-/widget-1.0.0.tgz")
+	home.OK("", "npm", "logout")
+	assert.Empty(t, home.Token())
+}
+
 // A scope is its user's own, and private unless its owner says otherwise.
 func TestScopes(t *testing.T) {
 	registry, home, app := member(t, seed("mallory")...)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -54,7 +55,7 @@ type Registry struct {
 }
 
 // Start runs a registry with a folder of its own on a free port, until the test
-// ends. args are its flags beside -addr and -data.
+// ends. args are its other flags.
 func Start(t testing.TB, args ...string) *Registry {
 	t.Helper()
 	require.NotEmpty(t, binary, "TestMain must call Build")
@@ -70,6 +71,16 @@ func Start(t testing.TB, args ...string) *Registry {
 		assert.NotRegexp(t, secretInLog, r.log.String(), "a secret is in the log")
 	})
 	return r
+}
+
+// FreeAddr returns a loopback address that nobody listens at, for a registry that
+// must know its address before it starts.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
 }
 
 // secretInLog is what no line of a log may have: tokens, sessions, their polls,
