@@ -80,7 +80,7 @@ func (a *Auth) classify(r *http.Request) (policy.Operation, error) {
 
 // guard judges one request and hands it on if it is allowed.
 func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
-	if op.Action == policy.Unknown && a.public != nil && !strings.HasPrefix(r.URL.Path, a.prefix+"/-/") && a.public(r) {
+	if a.isPublic(r, op) {
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -109,6 +109,15 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 	out := &publishWriter{ResponseWriter: w, body: body, refuse: func() { a.fail(w, r, body.refused) }}
 	next.ServeHTTP(out, r)
 	out.finish()
+}
+
+// isPublic asks the host whether a request is none of npm's. It cannot say so of a
+// write to a package.
+func (a *Auth) isPublic(r *http.Request, op policy.Operation) bool {
+	if op.Action != policy.Unknown && op.Action != policy.ReadPackument {
+		return false
+	}
+	return a.public != nil && !strings.HasPrefix(r.URL.Path, a.prefix+"/-/") && a.public(r)
 }
 
 // refine names the operation behind a PUT of a package document, which six

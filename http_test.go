@@ -310,7 +310,14 @@ func TestPublicRoutes(t *testing.T) {
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/"}).Code)
 	assert.Equal(t, "public", w.do(call{method: "GET", path: "/"}).Body.String())
 	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/nothing"}).Code, "below /-/ nothing is public")
-	assert.Equal(t, 401, w.do(call{method: "PUT", path: "/plain", body: "{}"}).Code, "nor is what npm defines")
+	assert.Equal(t, "public", w.do(call{method: "GET", path: "/healthz"}).Body.String(), "what the host calls none of npm's")
+	for _, c := range []call{
+		{method: "PUT", path: "/plain", body: "{}"}, {method: "PUT", path: "/plain/latest", body: `"1.0.0"`},
+		{method: "DELETE", path: "/plain/-rev/1"}, {method: "GET", path: "/plain/-/plain-1.0.0.tgz"}, {method: "GET", path: "/-/whoami"},
+	} {
+		assert.NotEqual(t, "public", w.do(c).Body.String(), "%s %s: not what npm defines", c.method, c.path)
+	}
+	assert.Empty(t, w.host.written())
 }
 
 func TestMountedBelowAPrefix(t *testing.T) {

@@ -104,9 +104,12 @@ type Config struct {
 	// serves it.
 	Legacy Legacy
 
-	// Public lets requests that are none of npm's through to the host unjudged:
-	// health checks, a front page. Nil: none. It is not asked about what npm's
-	// protocol defines, nor about paths below /-/.
+	// Public lets requests that are none of npm's through to the host unjudged: a
+	// front page, a health check. Nil: none. It is asked about what is nothing of
+	// npm's, and about reading what could be a package: /healthz is a package's
+	// name as good as any, and only the host knows that it is none. It is not
+	// asked about any write of npm's, nor about paths below /-/. Compare whole
+	// paths in it: what it lets through is open to anyone.
 	Public func(*http.Request) bool
 
 	// Foreign looks up bearers that do not have npmauth's shape: tokens that the

@@ -12,19 +12,6 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// handler is what the app serves now. The health check stays in front: as a path
-// it is a package's name, which npmauth guards like any other.
-func handler(a *app, auth *npmauth.Auth) http.Handler {
-	guarded := auth.Wrap(a)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" {
-			a.ServeHTTP(w, r)
-			return
-		}
-		guarded.ServeHTTP(w, r)
-	})
-}
-
 // adopt puts npmauth in front of the app. Its people keep their names and
 // passwords, and its API tokens keep reading.
 func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
@@ -38,7 +25,9 @@ func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 		Users:    users{a, hasher},
 		Packages: packages{a},
 		Foreign:  a.foreign,
-		Public:   func(r *http.Request) bool { return r.URL.Path == "/" }, // the front page, which is none of npm's
+		Public: func(r *http.Request) bool { // what the app has besides packages
+			return r.URL.Path == "/" || r.URL.Path == "/healthz"
+		},
 	})
 }
 

@@ -29,7 +29,7 @@ func newShelf(t *testing.T) shelf {
 	a := newApp()
 	auth, err := adopt(a, "http://shelf.acme.test/", store.NewMemory())
 	require.NoError(t, err)
-	return shelf{a, handler(a, auth), func(t *testing.T, user policy.UserID) string {
+	return shelf{a, auth.Wrap(a), func(t *testing.T, user policy.UserID) string {
 		t.Helper()
 		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
 			User: user, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},

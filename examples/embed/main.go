@@ -31,7 +31,7 @@ func main() {
 	}
 	done := make(chan error, 1)
 	go func() { done <- auth.Run(ctx) }()
-	server := &http.Server{Addr: addr, Handler: handler(shelf, auth)}
+	server := &http.Server{Addr: addr, Handler: auth.Wrap(shelf)}
 	context.AfterFunc(ctx, func() { server.Close() })
 
 	fmt.Printf("The shelf is at %s; log in as ada with the password \"correct horse battery\":\n\n", base)
