@@ -15,8 +15,7 @@ import (
 type publishReader struct {
 	src     io.ReadCloser
 	scan    *publishbody.Scanner
-	who     string // the user who publishes
-	held    byte   // the last byte read, while has
+	held    byte // the last byte read, while has
 	has     bool
 	agreed  bool  // the whole body was checked: held may go
 	err     error // what ended reading
@@ -25,7 +24,7 @@ type publishReader struct {
 }
 
 func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string) *publishReader {
-	return &publishReader{src: src, scan: publishbody.New(pkg), who: who}
+	return &publishReader{src: src, scan: publishbody.New(pkg, who)}
 }
 
 // Read returns the body one byte late. It ends in io.EOF only if the whole body
@@ -47,7 +46,6 @@ func (b *publishReader) Read(p []byte) (int, error) {
 		n = b.hold(p[:n])
 		if err == io.EOF {
 			b.res, b.refused = b.scan.Close()
-			b.checkMaintainers()
 			if b.agreed = b.refused == nil; !b.agreed {
 				err = b.refused
 			}
@@ -60,16 +58,6 @@ func (b *publishReader) Read(p []byte) (int, error) {
 		}
 	}
 	return 0, nil
-}
-
-// checkMaintainers refuses a body that would give the package to others. npm 6
-// sends a list of maintainers with a publish: that of the person who publishes.
-func (b *publishReader) checkMaintainers() {
-	for _, name := range b.res.Maintainers {
-		if name != b.who && b.refused == nil {
-			b.refused = errMaintainers
-		}
-	}
 }
 
 // hold keeps the last byte of p back and puts the one it kept before first. It
@@ -103,8 +91,6 @@ func (b *publishReader) changes() (Changes, error) {
 	}
 	return Changes{Version: b.res.Version, Tags: b.res.Tags, Access: b.res.Access, Attachments: b.res.Attachments}, nil
 }
-
-var errMaintainers = &Error{http.StatusBadRequest, "bad-publish", "A publish cannot change who maintains the package."}
 
 // A publishWriter puts npmauth's sentence in place of whatever a host answers
 // after its read of the body was refused: the host cannot know why it was.

@@ -40,31 +40,30 @@ type Result struct {
 	// Attachments are the keys of _attachments: the tarball, then the provenance
 	// bundle if there is one.
 	Attachments []string
-	// Maintainers are the names in a top-level maintainers list, which npm 6
-	// sends with the publishing user's own when it knows one. They must change
-	// nothing: a publish is no owner change.
-	Maintainers []string
 }
 
-// limit is how many tags or maintainers a publish may have; clients send one.
-const limit = 32
+// maxTags is how many dist-tags a publish may have; clients send one.
+const maxTags = 32
 
 // A Scanner checks one body, which is written to it piece by piece.
 type Scanner struct {
 	scanner *strictjson.Scanner
 	pkg     policy.PackageName
 	name    string
+	by      string
 	result  Result
 	err     error
 
 	named, versions, attachments bool // seen at the top
 	manifestName, manifestVers   bool // seen in the manifest
 	data                         bool // seen in the attachment being read
+	maintainer                   bool // the one being read is who publishes
 }
 
-// New returns a Scanner for a publish of pkg.
-func New(pkg policy.PackageName) *Scanner {
-	s := &Scanner{pkg: pkg, name: pkg.String(), result: Result{Tags: map[string]string{}}}
+// New returns a Scanner for a publish of pkg by the user of that name, whom alone
+// the body may call a maintainer: npm 6 does, when its configuration names a user.
+func New(pkg policy.PackageName, by string) *Scanner {
+	s := &Scanner{pkg: pkg, name: pkg.String(), by: by, result: Result{Tags: map[string]string{}}}
 	s.scanner = strictjson.NewScanner(strictjson.Limits{}, s.event)
 	return s
 }
@@ -76,11 +75,12 @@ func (s *Scanner) Write(p []byte) (int, error) {
 }
 
 // Close ends the body. Only a nil error means that it is a publish of the package.
+//
+// All but what comes after the document is judged by the Write of its last brace:
+// a reader of the body may decode the document without waiting for its end, so
+// nobody must be handed that brace before Write returned nil.
 func (s *Scanner) Close() (Result, error) {
 	if err := s.failed(s.scanner.Close()); err != nil {
-		return Result{}, err
-	}
-	if err := s.failed(s.complete()); err != nil {
 		return Result{}, err
 	}
 	return s.result, nil
@@ -98,6 +98,8 @@ func (s *Scanner) failed(err error) error {
 }
 
 func refuse(problem string) error { return &Error{Problem: problem} }
+
+var errMaintainers = refuse("a publish cannot change who maintains the package")
 
 func notPublish(problem string) error {
 	return &Error{Problem: problem + "; only a plain publish is accepted here", other: true}
@@ -141,6 +143,7 @@ func (s *Scanner) top(e strictjson.Event, key string) error {
 		s.attachments = true
 		return mustBe(e, strictjson.Object, "_attachments must be an object")
 	case "maintainers":
+		s.maintainer = false
 		return mustBe(e, strictjson.Array, "maintainers must be an array")
 	case "access":
 		switch {
@@ -178,7 +181,7 @@ func (s *Scanner) second(e strictjson.Event, in, key string) error {
 		if e.Kind != strictjson.String || e.Long || e.Text == "" {
 			return refuse("a dist-tag must name the published version")
 		}
-		if len(s.result.Tags) == limit {
+		if len(s.result.Tags) == maxTags {
 			return refuse("the body has too many dist-tags")
 		}
 		s.result.Tags[key] = e.Text
@@ -190,10 +193,7 @@ func (s *Scanner) second(e strictjson.Event, in, key string) error {
 		s.data = false
 		return mustBe(e, strictjson.Object, "an attachment must be an object")
 	case "maintainers":
-		if len(s.result.Maintainers) == limit {
-			return refuse("the body has too many maintainers")
-		}
-		s.result.Maintainers = append(s.result.Maintainers, "")
+		s.maintainer = false
 		return mustBe(e, strictjson.Object, "a maintainer must be an object")
 	}
 	return nil
@@ -216,11 +216,11 @@ func (s *Scanner) third(e strictjson.Event, in, key string) error {
 		}
 		return refuse("an attachment has a field that a publish does not have")
 	case "maintainers":
-		if key == "name" {
-			if e.Kind != strictjson.String || e.Long {
-				return refuse("the name of a maintainer must be a short string")
-			}
-			s.result.Maintainers[len(s.result.Maintainers)-1] = e.Text
+		switch {
+		case key == "name":
+			s.maintainer = s.by != "" && isText(e, s.by)
+		case strings.EqualFold(key, "name"):
+			return errMaintainers
 		}
 	}
 	return nil
@@ -259,7 +259,17 @@ func (s *Scanner) manifest(e strictjson.Event, key string) error {
 
 // end judges what a container lacks.
 func (s *Scanner) end(e strictjson.Event) error {
-	if len(e.Path) != 2 {
+	switch len(e.Path) {
+	case 0:
+		return s.complete()
+	case 1:
+		// An empty list would leave the package to nobody.
+		if e.Path[0].Key == "maintainers" && !s.maintainer {
+			return errMaintainers
+		}
+		return nil
+	case 2:
+	default:
 		return nil
 	}
 	switch e.Path[0].Key {
@@ -270,6 +280,10 @@ func (s *Scanner) end(e strictjson.Event) error {
 	case "_attachments":
 		if !s.data {
 			return refuse("an attachment has no data")
+		}
+	case "maintainers":
+		if !s.maintainer {
+			return errMaintainers
 		}
 	}
 	return nil
