@@ -141,19 +141,25 @@ func TestQueueFullOfOneNetwork(t *testing.T) {
 		go sign("c1", "203.0.113.1") // displaces the last of either
 		synctest.Wait()
 		assert.Equal(t, 4, q.queued)
+		mu.Lock()
 		assert.Empty(t, results, "nobody was told anything yet")
+		mu.Unlock()
 
 		time.Sleep(wait / 2)
 		q.release()
 		synctest.Wait()
+		mu.Lock()
 		for _, name := range []string{"a1", "b1", "c1"} {
 			assert.Contains(t, results, name)
 			assert.NoError(t, results[name], name)
 			assert.Equal(t, wait/2, after[name], name)
 		}
 		assert.Len(t, results, 4, "the others are still held")
+		mu.Unlock()
 		time.Sleep(wait)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		for _, name := range []string{"a3", "a4", "a5", "b3"} {
 			assert.ErrorIs(t, results[name], ErrBusy, name)
 			assert.Equal(t, wait, after[name], name)
