@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // readProfile answers GET /-/npm/v1/user.
@@ -86,15 +88,16 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 	if err := strictjson.Unmarshal(body.TFA, &change); err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err != nil {
-		return reply{}, err
-	}
 	mode := policy.TwoFactorOff
 	if change.Mode != "disable" {
 		if err := mode.UnmarshalText([]byte(change.Mode)); err != nil || mode != policy.AuthOnly && mode != policy.AuthAndWrites {
 			return reply{}, &Error{http.StatusBadRequest, "bad-mode", "The mode must be auth-only, auth-and-writes or disable."}
 		}
+	}
+	op.Name = change.Mode // a page shows it, and a proof for one mode is none for another
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
 	}
 	if err := a.password(r, j, change.Password); err != nil {
 		return reply{}, err
@@ -140,11 +143,22 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 }
 
 // forgetFactor drops an enrolment that was begun and not confirmed, as npm does
-// before it begins another.
+// before it begins another. No factor was shown for it, so one that was confirmed
+// since j was judged must stay.
 func (a *Auth) forgetFactor(r *http.Request, j judgement) (reply, error) {
-	err := store.Transact(r.Context(), a.store, func(tx *store.Tx) error {
-		return a.factors.Disable(r.Context(), tx, j.act.cred.User)
+	ctx, user := r.Context(), j.act.cred.User
+	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		switch sub, err := a.subjects.Get(ctx, tx, user); {
+		case err != nil:
+			return err
+		case sub.TwoFactor != policy.TwoFactorOff:
+			return twofactor.ErrEnrolled
+		}
+		return a.factors.Disable(ctx, tx, user)
 	})
+	if errors.Is(err, twofactor.ErrNoFactor) {
+		err = &Error{http.StatusBadRequest, "no-factor", "Two-factor authentication is not on."}
+	}
 	return ok(map[string]any{"tfa": nil}), err
 }
 
