@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,7 +56,7 @@ func (q tokenRequest) spec() (s token.Spec, err error) {
 		return token.Spec{}, err
 	}
 	s.Bypass = q.Bypass != nil && *q.Bypass
-	if s.CIDRs, err = prefixes(append(q.CIDRWhitelist, q.CIDR...)); err != nil {
+	if s.CIDRs, err = token.ParseCIDRs(split(append(q.CIDRWhitelist, q.CIDR...))); err != nil {
 		return token.Spec{}, err
 	}
 	expires := q.Expires
@@ -101,9 +101,6 @@ func (q tokenRequest) grants() ([]policy.Grant, error) {
 		}
 		if !named && permission != policy.NoAccess {
 			return bad("A permission for packages and scopes needs packages, scopes or packages_all.")
-		}
-		if q.ReadOnly != nil && *q.ReadOnly && permission != policy.ReadOnly && permission != policy.NoAccess {
-			return bad("A token cannot be readonly and have a permission to write.")
 		}
 	case q.ReadOnly != nil && !*q.ReadOnly:
 		permission = policy.ReadWrite
@@ -151,8 +148,13 @@ func (q tokenRequest) grants() ([]policy.Grant, error) {
 	if len(grants) == 0 {
 		return bad("The token would have access to nothing.")
 	}
+	if q.ReadOnly != nil && *q.ReadOnly && slices.ContainsFunc(grants, writes) {
+		return bad("A token cannot be readonly and have a permission to write.")
+	}
 	return grants, nil
 }
+
+func writes(g policy.Grant) bool { return g.Permission != policy.ReadOnly }
 
 // one picks a field that may come in two spellings.
 func one(cli, api *string, field string) (string, error) {
@@ -177,17 +179,6 @@ func split(entries []string) (names []string) {
 	return names
 }
 
-func prefixes(entries []string) (cidrs []netip.Prefix, err error) {
-	for _, text := range split(entries) {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, &Error{http.StatusBadRequest, "bad-token-request", "cidr_whitelist holds something that is not a CIDR range."}
-		}
-		cidrs = append(cidrs, p)
-	}
-	return cidrs, nil
-}
-
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
 // createToken answers POST /-/npm/v1/tokens: in a session, with the password,
@@ -201,10 +192,7 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	asked := policy.NewToken{Bypass: spec.Bypass}
-	for _, g := range spec.Grants {
-		asked.Write = asked.Write || g.Permission != policy.ReadOnly
-	}
+	asked := policy.NewToken{Write: slices.ContainsFunc(spec.Grants, writes), Bypass: spec.Bypass}
 	j, d, err := a.judge(r, op, asked)
 	if err != nil {
 		return reply{}, err
@@ -356,6 +344,9 @@ func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) 
 	} else if err := a.tokens.Exists(r.Context(), user, id); err != nil {
 		return reply{}, err
 	}
+	// The path may hold the token itself, and what a challenge is about is stored
+	// and shown on its page.
+	j.req.Operation.Name = id
 	if d.Effect == policy.Challenge {
 		if err := a.prove(r, j); err != nil {
 			return reply{}, err

@@ -249,3 +249,41 @@ func TestTokenAddresses(t *testing.T) {
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "[::ffff:10.1.2.3]:1"}).Code)
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "unknown"}).Code)
 }
+
+// npm token revoke <token> has the token in its path, which must go nowhere else.
+func TestRevokedSecretIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	s := w.login("alice")
+	secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	a := w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + secret, bearer: s})
+	isChallenge(t, a)
+	_, _, page := w.open(a.text("authUrl"))
+	assert.NotContains(t, page.Body.String(), secret)
+	assert.Contains(t, page.Body.String(), tok.ID)
+	for after := ""; ; {
+		items, err := w.store.List(t.Context(), "", after, 100)
+		require.NoError(t, err)
+		for _, it := range items {
+			assert.NotContains(t, string(it.Value), secret, it.Key)
+			after = it.Key
+		}
+		if len(items) < 100 {
+			break
+		}
+	}
+	p := w.submit(a.text("authUrl"), map[string]string{"password": password, "code": w.code("alice")})
+	require.Less(t, p.Code, 400)
+	proof := w.poll(a.text("doneUrl"), "GET").text("token")
+	assert.Equal(t, 204, w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + secret, bearer: s, otp: proof}).Code)
+}
+
+func TestReadOnlyTokenForOrgs(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.enrol("alice", policy.AuthOnly)
+	s := w.login("alice")
+	a := w.create(s, "", map[string]any{"orgs": []string{"acme"}, "orgs_permission": "read-write", "readonly": true})
+	assert.Equal(t, 400, a.Code, a.Body.String())
+}
