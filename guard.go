@@ -3,6 +3,7 @@ package npmauth
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/npmauth/npmauth/audit"
@@ -69,7 +70,7 @@ func (a *Auth) classify(r *http.Request) (policy.Operation, error) {
 		if err == nil && op.Action == policy.ExchangeToken {
 			return op, nil
 		}
-		return policy.Operation{}, errNotFound
+		return policy.Operation{}, nil // nothing of npm's
 	}
 	op, err := policy.Classify(r.Method, rest)
 	if err != nil {
@@ -106,7 +107,7 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
-	out := &publishWriter{ResponseWriter: w, body: body, refuse: func() { a.fail(w, r, body.refused) }}
+	out := &publishWriter{ResponseWriter: w, body: body, before: w.Header().Clone(), refuse: func() { a.fail(w, r, body.refused) }}
 	next.ServeHTTP(out, r)
 	out.finish()
 }
@@ -122,20 +123,17 @@ func (a *Auth) isPublic(r *http.Request, op policy.Operation) bool {
 
 // refine names the operation behind a PUT of a package document, which six
 // operations share. Without its revision it is judged as a publish, and the body
-// must then be one. What npm says it is doing is heard only where it makes the
-// answer a refusal earlier, before anyone spends a second factor on it.
+// must then be one. What npm says it is doing is heard only so far that all but a
+// publish is refused before anyone spends a second factor on it: it must not choose
+// the rules by which the body is judged.
 func (a *Auth) refine(r *http.Request, op policy.Operation) policy.Operation {
 	if op.Action != policy.WritePackument || op.Name != "" {
 		return op
 	}
-	op.Action = policy.Publish
 	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
-	case "deprecate", "undeprecate":
-		op.Action = policy.Deprecate
-	case "star", "unstar":
-		op.Action = policy.Star
-	case "owner", "unpublish", "access":
-		op.Action = policy.WritePackument
+	case "deprecate", "undeprecate", "star", "unstar", "owner", "unpublish", "access":
+	default:
+		op.Action = policy.Publish
 	}
 	return op
 }
@@ -167,11 +165,16 @@ func withoutCredential(r *http.Request) *http.Request {
 }
 
 // RedactPath returns an escaped path fit for a log: the two paths in which npm
-// sends a token, and the ids of pages and polls, end in [redacted].
+// sends a token, and the ids of pages and polls, end in [redacted]. Escapes in what
+// comes before do not hide it.
 func RedactPath(path string) string {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		plain = path
+	}
 	for _, secret := range []string{"/-/user/token/", "/-/npm/v1/tokens/token/", "/-/auth/"} {
-		if i := strings.Index(path, secret); i >= 0 {
-			return path[:i+len(secret)] + "[redacted]"
+		if i := strings.Index(plain, secret); i >= 0 {
+			return (&url.URL{Path: plain[:i+len(secret)]}).EscapedPath() + "[redacted]"
 		}
 	}
 	return path

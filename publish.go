@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"io"
+	"maps"
 	"net/http"
 
 	"github.com/npmauth/npmauth/internal/publishbody"
@@ -97,6 +98,7 @@ func (b *publishReader) changes() (Changes, error) {
 type publishWriter struct {
 	http.ResponseWriter
 	body   *publishReader
+	before http.Header // what was set around the guard, and is not the host's
 	refuse func()
 	wrote  bool // an answer has begun
 	taken  bool // and it is ours
@@ -140,9 +142,8 @@ func (w *publishWriter) Flush() {
 func (w *publishWriter) take() {
 	w.wrote, w.taken = true, true
 	h := w.ResponseWriter.Header()
-	for k := range h {
-		delete(h, k)
-	}
+	clear(h)
+	maps.Copy(h, w.before)
 	w.refuse()
 }
 

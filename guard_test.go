@@ -1,0 +1,79 @@
+package npmauth_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// What a client calls its request changes nothing for the better: a policy that
+// serves deprecate must not thereby serve a publish that calls itself one.
+func TestCommandHeaderGrantsNothing(t *testing.T) {
+	i := slices.IndexFunc(policy.NPM().Rules(), func(r policy.Rule) bool { return r.ID == "not-offered" })
+	offer := policy.NPM().Rules()[i]
+	offer.Actions = []policy.Action{policy.WriteOwners}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = policy.NPM().Replace(offer) })
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthOnly)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	for _, command := range []string{"deprecate", "undeprecate", "star", "unstar", "owner", "unpublish", "access"} {
+		a := w.do(call{
+			method: "PUT", path: "/plain", bearer: s, header: map[string]string{"Npm-Command": command},
+			body: npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"),
+		})
+		assert.Equal(t, 403, a.Code, command)
+	}
+	assert.Empty(t, w.host.written())
+}
+
+// What lies outside of the prefix is none of npm's either.
+func TestPublicOutsideOfThePrefix(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.BaseURL = "https://npm.acme.test/npm/"
+		cfg.Public = func(r *http.Request) bool { return r.URL.Path == "/healthz" }
+	})
+	assert.Equal(t, "public", w.do(call{method: "GET", path: "/healthz"}).Body.String())
+	for _, path := range []string{"/", "/-/whoami", "/plain", "/%6epm/-/whoami", "/%6epm/plain", "/npm"} {
+		assert.Equal(t, 404, w.do(call{method: "GET", path: path}).Code, path)
+	}
+	rec := w.send(w.auth.Handler(), call{method: "GET", path: "/healthz"})
+	assert.Equal(t, 404, rec.Code)
+}
+
+func TestRedactPathDecodes(t *testing.T) {
+	for _, path := range []string{"/-/user/%74oken/npm_secret", "/%2d/npm/v1/tokens/token/npm_secret", "/-/npm/v1/tokens/%74oken/npm%5Fsecret", "/-/auth%2Fdone/npms_secret"} {
+		got := npmauth.RedactPath(path)
+		assert.NotContains(t, got, "secret", path)
+		assert.True(t, strings.HasSuffix(got, "[redacted]"), got)
+	}
+	assert.Equal(t, "/%zz", npmauth.RedactPath("/%zz"))
+}
+
+// A refused publish takes back what the host said, and no header of anyone before.
+func TestRefusedPublishKeepsOuterHeaders(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	inner := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Etag", `"the host's"`)
+		rw.Header().Set("Strict-Transport-Security", "max-age=0")
+		w.host.ServeHTTP(rw, r)
+	}))
+	a := w.send(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Strict-Transport-Security", "max-age=63072000")
+		inner.ServeHTTP(rw, r)
+	}), call{method: "PUT", path: "/plain", bearer: bypass, body: `{"name":"other"}`})
+	assert.Equal(t, 400, a.Code)
+	assert.Equal(t, "max-age=63072000", a.Header().Get("Strict-Transport-Security"))
+	assert.Empty(t, a.Header().Get("Etag"))
+}
