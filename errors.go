@@ -32,7 +32,7 @@ var (
 // one where it wants a status and a sentence of its own; every other error
 // becomes one by npmauth's table, and an unknown one is a 503 that says nothing.
 type Error struct {
-	Status   int    // 400 to 599
+	Status   int    // 400 to 599; any other is answered as an unknown error
 	Code     string // for programs, kebab-case
 	Sentence string // for the person at the terminal; npm prints it
 }
@@ -75,6 +75,7 @@ var (
 	errTooLarge      = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The request body is larger than this address takes."}
 	errEncoding      = &Error{http.StatusUnsupportedMediaType, "bad-encoding", "This address takes no compressed bodies."}
 	errMediaType     = &Error{http.StatusUnsupportedMediaType, "bad-content-type", "This address takes a JSON body."}
+	errForeignLogout = &Error{http.StatusForbidden, "foreign-token", "This older kind of token cannot be ended here. End it where it was made."}
 	errWrongPassword = &Error{http.StatusUnauthorized, "wrong-password", "The password is wrong."}
 	errWrongCode     = &Error{http.StatusUnauthorized, "wrong-code", "The one-time password is wrong or was used before."}
 	errSignIn        = &Error{http.StatusUnauthorized, "wrong-login", "The user name or the password is wrong."}
@@ -88,6 +89,9 @@ func answer(err error) *Error {
 	var old *legacy.Error
 	switch {
 	case errors.As(err, &own):
+		if own.Status < 400 || own.Status > 599 { // not filled in: an error all the same
+			return errUnavailable
+		}
 		return own
 	case errors.As(err, &old):
 		return &Error{old.Status, old.Code, old.Sentence}
@@ -200,7 +204,7 @@ func writeDenied(w http.ResponseWriter, e *DeniedError) {
 	switch {
 	case e.anonymous && e.Operation.Action != policy.Unknown:
 		writeBearer(w, "login-required", "You need to be logged in to do this.")
-	case code == "cidr":
+	case code == policy.CodeCIDR:
 		w.Header().Set("WWW-Authenticate", "ipaddress")
 		writeJSONError(w, http.StatusUnauthorized, code, sentence)
 	case e.Operation.Action == policy.Unknown:
@@ -210,8 +214,12 @@ func writeDenied(w http.ResponseWriter, e *DeniedError) {
 	}
 }
 
-// writeJSONError is the one place that writes npm's error body.
+// writeJSONError is the one place that writes npm's error body. Yarn 1 takes one
+// without a sentence for a success.
 func writeJSONError(w http.ResponseWriter, status int, code, sentence string) {
+	if sentence == "" {
+		sentence = "The registry refused this."
+	}
 	writeJSON(w, status, struct {
 		Error   string `json:"error"`
 		Message string `json:"message"`

@@ -27,7 +27,6 @@ import (
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
-	"github.com/npmauth/npmauth/twofactor"
 )
 
 const password = "correct horse battery staple"
@@ -396,5 +395,3 @@ func (w *world) submit(pageURL string, fields map[string]string) answer {
 		"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie, "Origin": "https://npm.acme.test", "Sec-Fetch-Site": "same-origin",
 	}})
 }
-
-var _ = twofactor.FormTOTP

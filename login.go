@@ -138,7 +138,7 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 	d, shaped := credential.Parse(op.Name)
 	if text == op.Name {
 		if !shaped {
-			return done, nil
+			return done, a.logoutForeign(r, text)
 		}
 		_, err := a.endSecret(r, "", d)
 		return done, err
@@ -154,6 +154,22 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 		}
 	}
 	return reply{}, token.ErrNotFound
+}
+
+// logoutForeign says whether a bearer that is not of npmauth's shape may be called
+// logged out: a live one of the host's own cannot be ended here.
+func (a *Auth) logoutForeign(r *http.Request, text string) error {
+	if a.foreign == nil {
+		return nil
+	}
+	switch _, err := a.foreign(r.Context(), credential.NewSecret(text)); {
+	case err == nil:
+		return errForeignLogout
+	case errors.Is(err, ErrInvalidToken):
+		return nil
+	default:
+		return err
+	}
 }
 
 // endSecret ends the session or token of a digest, if it is owner's, or whoever's

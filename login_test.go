@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
@@ -267,9 +267,14 @@ func TestNoSecretInAnswersOrEvents(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
 	s := w.login("alice")
-	w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password+"x")})
-	w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, body: map[string]any{"password": password + "x", "packages_all": true}})
-	w.do(call{method: "DELETE", path: "/-/user/token/" + s, bearer: s})
+	for _, a := range []answer{
+		w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password+"x")}),
+		w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, body: map[string]any{"password": password + "x", "packages_all": true}}),
+		w.do(call{method: "DELETE", path: "/-/user/token/" + s, bearer: s}),
+	} {
+		assert.NotContains(t, a.Body.String(), password)
+		assert.NotContains(t, a.Body.String(), s)
+	}
 	for _, e := range w.events.all {
 		text := e.Reason + e.Credential + string(e.User)
 		for k, v := range e.Detail {
@@ -279,6 +284,28 @@ func TestNoSecretInAnswersOrEvents(t *testing.T) {
 		assert.NotContains(t, text, s)
 	}
 	assert.NotEmpty(t, w.events.all)
-	_ = account.ErrBusy
-	_ = credential.Secret{}
+}
+
+// An older token of the host's lives on, so nobody is told that it does not.
+func TestLogoutOfAForeignToken(t *testing.T) {
+	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Users = p
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+			switch bearer.Reveal() {
+			case "old-token":
+				return npmauth.ForeignToken{ID: "old", User: "1"}, nil
+			case "outage":
+				return npmauth.ForeignToken{}, context.DeadlineExceeded
+			}
+			return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		}
+	})
+	logout := func(text string) int {
+		return w.do(call{method: "DELETE", path: "/-/user/token/" + text, bearer: text}).Code
+	}
+	assert.Equal(t, 200, logout("garbage"), "what is dead already")
+	assert.Equal(t, 403, logout("old-token"))
+	assert.Equal(t, 503, logout("outage"))
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: "old-token"}).Code)
 }

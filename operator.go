@@ -50,13 +50,19 @@ func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Setting
 }
 
 // ResetTwoFactor takes the second factor off an account whose owner has lost it,
-// and ends its sessions. The account's tokens stay.
+// and ends its sessions. The account's tokens stay. After an error it can be called
+// again; [twofactor.ErrNoFactor] means that there was no factor and that the
+// sessions are ended.
 func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.factors.Disable(ctx, tx, id) })
-	if err != nil {
+	if err != nil && !errors.Is(err, twofactor.ErrNoFactor) {
 		return err
 	}
-	if err := a.subjects.EndSessions(ctx, id); err != nil {
+	// Also where there is no factor any more: the call before may have ended here.
+	if end := a.subjects.EndSessions(ctx, id); end != nil {
+		return end
+	}
+	if err != nil {
 		return err
 	}
 	a.record(ctx, audit.Event{Type: audit.FactorDisabled, Outcome: audit.Done, User: id, Reason: "operator"})
