@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -278,4 +279,18 @@ func TestWebChallenge(t *testing.T) {
 	gone := w.poll(doneURL, "GET")
 	assert.Equal(t, 404, gone.Code)
 	assert.NotEmpty(t, gone.text("error"))
+}
+
+// A token that guessed too often is ended, and somebody hears of it.
+func TestGuessingTokenIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	for i := range 6 {
+		w.publish("plain", "1.0.0", rw, fmt.Sprintf("%06d", i))
+	}
+	require.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: rw}).Code)
+	assert.True(t, w.events.has(audit.TokenRevoked))
 }

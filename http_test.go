@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -367,4 +369,26 @@ func TestNewRefuses(t *testing.T) {
 	}
 	_, err := npmauth.New(good())
 	assert.NoError(t, err)
+}
+
+func TestNewRefusesWhatWouldNotWork(t *testing.T) {
+	for name, spoil := range map[string]func(*npmauth.Config){
+		"TrustedProxies, which never match": func(c *npmauth.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}
+		},
+		"TrustedProxies, one of which is none": func(c *npmauth.Config) { c.TrustedProxies = []netip.Prefix{{}} },
+		"BaseURL with a bare question mark":    func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/?" },
+	} {
+		cfg := npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost()}
+		spoil(&cfg)
+		auth, err := npmauth.New(cfg)
+		require.Error(t, err, name)
+		field, _, _ := strings.Cut(name, ",")
+		field, _, _ = strings.Cut(field, " ")
+		assert.Contains(t, err.Error(), field)
+		assert.Nil(t, auth)
+	}
+	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost(), SessionTTL: -1})
+	require.Error(t, err)
+	assert.Nil(t, auth, "no half-built one")
 }

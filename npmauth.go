@@ -50,6 +50,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,7 +200,7 @@ func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
 		public: cfg.Public, foreign: cfg.Foreign, basicToken: cfg.AllowBasicToken,
-		proxies: cfg.TrustedProxies, sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
+		proxies: slices.Clone(cfg.TrustedProxies), sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
 	}
 	if err := a.setBase(cfg.BaseURL); err != nil {
 		return nil, err
@@ -209,6 +210,11 @@ func New(cfg Config) (*Auth, error) {
 	}
 	if cfg.Packages == nil {
 		return nil, errors.New("npmauth: Config.Packages is required")
+	}
+	for _, p := range cfg.TrustedProxies {
+		if !p.IsValid() || p.Addr().Is4In6() { // addresses are compared unmapped: it would never match
+			return nil, fmt.Errorf("npmauth: Config.TrustedProxies: %v is not an IPv4 or IPv6 prefix", p)
+		}
 	}
 	if cfg.OpenSignUp && cfg.Users != nil {
 		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to be nil: a host with users of its own signs them up itself")
@@ -230,7 +236,10 @@ func New(cfg Config) (*Auth, error) {
 	}
 	a.caches = newCaches(orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second))
 	a.store = store.Observe(cfg.Store, a.caches.changed)
-	return a, a.build(cfg)
+	if err := a.build(cfg); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // build makes the parts and plugs each into those that need it.
@@ -297,7 +306,7 @@ func (a *Auth) setBase(text string) error {
 	switch {
 	case err != nil, text == "":
 		return errors.New("npmauth: Config.BaseURL is required and must be a URL")
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return fmt.Errorf("npmauth: Config.BaseURL %q: must be http(s)://host[:port]/[prefix/]", text)
 	case u.EscapedPath() != u.Path, strings.Contains(u.Path, "//"), strings.Contains(u.Path, "%"):
 		return fmt.Errorf("npmauth: Config.BaseURL %q: the path must need no escaping", text)

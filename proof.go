@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -58,7 +59,9 @@ func (a *Auth) endCredential(ctx context.Context, cred *policy.Credential) error
 	case policy.KindSession:
 		err = a.sessions.End(ctx, cred.User, cred.ID)
 	case policy.KindToken:
-		err = a.tokens.End(ctx, cred.ID)
+		if err = a.tokens.End(ctx, cred.ID); err == nil {
+			a.record(ctx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Reason: "too-many-codes"})
+		}
 	}
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
 		return nil
