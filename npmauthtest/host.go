@@ -130,18 +130,33 @@ func (x *rig) settled(t *testing.T, winner int) {
 
 func success(status int) bool { return status >= 200 && status < 300 }
 
+// race publishes for both at once: each that reaches the host waits there for the
+// other, unless the other was refused before. It returns the statuses, and who
+// reached the host.
+func (x *rig) race(ctx context.Context) (status [2]int, reached [2]bool) {
+	var settled [2]sync.Once
+	var both, done sync.WaitGroup
+	both.Add(2)
+	x.between = func(who int) {
+		reached[who] = true
+		settled[who].Do(both.Done)
+		both.Wait()
+	}
+	for who := range status {
+		done.Go(func() {
+			status[who] = x.publish(ctx, who, "1.0.0")
+			settled[who].Do(both.Done)
+		})
+	}
+	done.Wait()
+	return status, reached
+}
+
 // creatorsRace lets both through while the package does not exist, and then both
 // write at once.
 func creatorsRace(t *testing.T, x *rig) {
-	var both sync.WaitGroup
-	both.Add(2)
-	x.between = func(int) { both.Done(); both.Wait() }
-	var status [2]int
-	var done sync.WaitGroup
-	for who := range status {
-		done.Go(func() { status[who] = x.publish(t.Context(), who, "1.0.0") })
-	}
-	done.Wait()
+	status, reached := x.race(t.Context())
+	require.Equal(t, [2]bool{true, true}, reached, "Facts must let both creators create the package, the statuses are %v", status)
 	require.NotEqual(t, success(status[0]), success(status[1]), "exactly one of two creators must succeed, the statuses are %v", status)
 	winner := 0
 	if success(status[1]) {
