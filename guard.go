@@ -107,7 +107,7 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
-	out := &publishWriter{ResponseWriter: w, body: body, before: w.Header().Clone(), refuse: func() { a.fail(w, r, body.refused) }}
+	out := &publishWriter{ResponseWriter: w, body: body, before: w.Header().Clone(), refuse: func() { a.fail(w, r, body.refused.get()) }}
 	next.ServeHTTP(out, r)
 	out.finish()
 }

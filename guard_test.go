@@ -77,3 +77,13 @@ func TestRefusedPublishKeepsOuterHeaders(t *testing.T) {
 	assert.Equal(t, "max-age=63072000", a.Header().Get("Strict-Transport-Security"))
 	assert.Empty(t, a.Header().Get("Etag"))
 }
+
+// What is for programs below /-/auth/ has no page in its place.
+func TestAuthAPIHasNoPages(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/-/auth/v1/self", "/-/auth/v1/nothing"} {
+		a := w.do(call{method: "PATCH", path: path})
+		assert.Equal(t, 404, a.Code)
+		assert.NotEmpty(t, a.text("error"), "%s: %s", path, a.Body)
+	}
+}

@@ -50,6 +50,10 @@ func (a *Auth) login(r *http.Request, _ policy.Operation) (reply, error) {
 // page serves what is below /-/auth/: the two polls, and the pages.
 func (a *Auth) page(w http.ResponseWriter, r *http.Request) {
 	rest := strings.TrimPrefix(r.URL.Path, a.prefix+"/-/auth/")
+	if strings.HasPrefix(rest, "v1/") { // for programs, and none of it asked for like this
+		a.fail(w, r, errNotFound)
+		return
+	}
 	poll := a.pages.ServeHTTP
 	if id, ok := strings.CutPrefix(rest, "done/"); ok {
 		poll = func(w http.ResponseWriter, r *http.Request) { a.pollLogin(w, r, id) }

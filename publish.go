@@ -4,6 +4,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"sync"
 
 	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/policy"
@@ -20,8 +21,27 @@ type publishReader struct {
 	has     bool
 	agreed  bool  // the whole body was checked: held may go
 	err     error // what ended reading
-	refused error // the body is not what was allowed
 	res     publishbody.Result
+	refused refusal // the body is not what was allowed
+}
+
+// A refusal is an error that one goroutine may find while another asks for it: a
+// host that passes the body on may answer before it has been read.
+type refusal struct {
+	mu  sync.Mutex
+	err error // guarded by mu
+}
+
+func (r *refusal) set(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+func (r *refusal) get() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
 func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string) *publishReader {
@@ -41,14 +61,17 @@ func (b *publishReader) Read(p []byte) (int, error) {
 		}
 		n, err := b.src.Read(p)
 		if _, e := b.scan.Write(p[:n]); e != nil {
-			b.refused, b.err = e, e
+			b.err = e
+			b.refused.set(e)
 			return 0, e
 		}
 		n = b.hold(p[:n])
 		if err == io.EOF {
-			b.res, b.refused = b.scan.Close()
-			if b.agreed = b.refused == nil; !b.agreed {
-				err = b.refused
+			var bad error
+			b.res, bad = b.scan.Close()
+			if b.agreed = bad == nil; !b.agreed {
+				err = bad
+				b.refused.set(bad)
 			}
 		}
 		if err != nil {
@@ -84,9 +107,9 @@ func (b *publishReader) hold(p []byte) int {
 func (b *publishReader) Close() error { return b.src.Close() }
 
 func (b *publishReader) changes() (Changes, error) {
-	switch {
-	case b.refused != nil:
-		return Changes{}, b.refused
+	switch bad := b.refused.get(); {
+	case bad != nil:
+		return Changes{}, bad
 	case !b.agreed || b.has:
 		return Changes{}, errNoChanges
 	}
@@ -110,7 +133,7 @@ func (w *publishWriter) WriteHeader(status int) {
 	}
 	if status >= 200 && !w.wrote {
 		w.wrote = true
-		if w.body.refused != nil {
+		if w.body.refused.get() != nil {
 			w.take()
 			return
 		}
@@ -149,7 +172,7 @@ func (w *publishWriter) take() {
 
 // finish answers for a host that said nothing after a refused body.
 func (w *publishWriter) finish() {
-	if w.body.refused != nil && !w.wrote {
+	if w.body.refused.get() != nil && !w.wrote {
 		w.take()
 	}
 }
