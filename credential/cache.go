@@ -32,14 +32,27 @@ type Cache[K comparable, V any] struct {
 	base time.Time
 }
 
+// A cacheShard is a table of buckets that is read without a lock. Who writes holds
+// mu; a larger table is filled before it takes the place of the smaller one.
 type cacheShard[K comparable, V any] struct {
-	mu      sync.RWMutex
-	entries map[K]cacheEntry[V] // guarded by mu
-	epoch   atomic.Uint64       // changed under mu; drops and clears so far, and one
-	_       [88]byte            // a shard's lock shares no cache line with its neighbour's
+	table atomic.Pointer[[]bucket[K, V]]
+	epoch atomic.Uint64 // changed under mu; drops and clears so far, and one
+	mu    sync.Mutex
+	used  int      // guarded by mu
+	_     [88]byte // a shard's lock shares no cache line with its neighbour's
 }
 
-type cacheEntry[V any] struct {
+// A bucket is one cache line: a look that finds nothing reads no entry.
+type bucket[K comparable, V any] [4]slot[K, V]
+
+type slot[K comparable, V any] struct {
+	tag   atomic.Uint64 // of the entry's key; 0: empty
+	entry atomic.Pointer[cacheEntry[K, V]]
+}
+
+// A cacheEntry does not change.
+type cacheEntry[K comparable, V any] struct {
+	key   K
 	value V
 	at    time.Duration // since base
 }
@@ -71,7 +84,7 @@ func NewCache[K comparable, V any](max int, fresh time.Duration, shard func(K) u
 		base:   time.Now(),
 	}
 	for i := range c.shards {
-		c.shards[i].entries = make(map[K]cacheEntry[V])
+		c.shards[i].table.Store(&[]bucket[K, V]{{}})
 		c.shards[i].epoch.Store(1)
 	}
 	return c
@@ -80,17 +93,36 @@ func NewCache[K comparable, V any](max int, fresh time.Duration, shard func(K) u
 // Shard is the shard function of digests, which are uniform already.
 func (d Digest) Shard() uint64 { return binary.LittleEndian.Uint64(d[:8]) }
 
-func (c *Cache[K, V]) of(k K) *cacheShard[K, V] {
-	return &c.shards[c.shard(k)&uint64(len(c.shards)-1)]
+// of returns the shard of k and its hash.
+func (c *Cache[K, V]) of(k K) (*cacheShard[K, V], uint64) {
+	h := c.shard(k)
+	return &c.shards[h&uint64(len(c.shards)-1)], h
+}
+
+// index is the bucket of a hash in a table, whose length is a power of two. The
+// bits that chose the shard are not used again.
+func index(h uint64, buckets int) int { return int(h >> 8 & uint64(buckets-1)) }
+
+// tag is a hash as a slot keeps it, which is never 0.
+func tag(h uint64) uint64 { return h | 1 }
+
+// find returns the slot in the bucket of h that holds k, and what it held, or nil.
+func find[K comparable, V any](table []bucket[K, V], h uint64, k K) (*slot[K, V], *cacheEntry[K, V]) {
+	b := &table[index(h, len(table))]
+	for i := range b {
+		if b[i].tag.Load() == tag(h) {
+			if e := b[i].entry.Load(); e != nil && e.key == k {
+				return &b[i], e
+			}
+		}
+	}
+	return nil, nil
 }
 
 // Get returns the value of k if it was read less than the freshness before now.
 func (c *Cache[K, V]) Get(k K, now time.Time) (V, bool) {
-	s := c.of(k)
-	s.mu.RLock()
-	e, ok := s.entries[k]
-	s.mu.RUnlock()
-	if ok {
+	s, h := c.of(k)
+	if _, e := find(*s.table.Load(), h, k); e != nil {
 		// An age below zero is a clock that was set back, or a neighbour's
 		// request: reading again is always right.
 		if age := now.Sub(c.base) - e.at; age >= 0 && age < c.fresh {
@@ -103,7 +135,10 @@ func (c *Cache[K, V]) Get(k K, now time.Time) (V, bool) {
 
 // Begin must be called before the record of k is read, and what it returns be
 // given to Put with what was read.
-func (c *Cache[K, V]) Begin(k K) Fill { return Fill{c.of(k).epoch.Load()} }
+func (c *Cache[K, V]) Begin(k K) Fill {
+	s, _ := c.of(k)
+	return Fill{s.epoch.Load()}
+}
 
 // Put keeps v as the value of k. The time must have been taken before the record
 // was read. It keeps nothing if k, or a neighbour in its shard, was dropped since
@@ -112,50 +147,104 @@ func (c *Cache[K, V]) Put(k K, v V, now time.Time, fill Fill) {
 	if c.fresh <= 0 || c.limit <= 0 {
 		return
 	}
-	s := c.of(k)
+	s, h := c.of(k)
+	e := &cacheEntry[K, V]{k, v, now.Sub(c.base)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch.Load() != fill.epoch {
 		return
 	}
-	at := now.Sub(c.base)
-	if _, ok := s.entries[k]; !ok && len(s.entries) >= c.limit {
-		c.evict(s, at)
+	table := *s.table.Load()
+	if held, _ := find(table, h, k); held != nil {
+		held.entry.Store(e)
+		return
 	}
-	s.entries[k] = cacheEntry[V]{v, at}
+	if s.used >= c.limit {
+		s.evict(table, h, len(table))
+	}
+	free := empty(table, h)
+	for free == nil && len(table) < c.limit {
+		table = c.grow(s, table)
+		free = empty(table, h)
+	}
+	if free == nil { // as many of one bucket are rare, and a cache may forget
+		s.evict(table, h, 1)
+		free = empty(table, h)
+	}
+	free.entry.Store(e)
+	free.tag.Store(tag(h))
+	s.used++
 }
 
-// evict makes room for one entry. It looks at a few, which is as good as random
-// since a map's iteration begins anywhere, and drops those that are no longer
-// served, or else the first: what is asked for often comes back with the next
-// request.
-func (c *Cache[K, V]) evict(s *cacheShard[K, V], at time.Duration) {
-	var first K
-	looked := 0
-	for k, e := range s.entries {
-		if looked == 0 {
-			first = k
-		}
-		if at-e.at >= c.fresh {
-			delete(s.entries, k)
-		}
-		if looked++; looked == 8 {
-			break
+// empty returns a free slot in the bucket of h, or nil.
+func empty[K comparable, V any](table []bucket[K, V], h uint64) *slot[K, V] {
+	b := &table[index(h, len(table))]
+	for i := range b {
+		if b[i].tag.Load() == 0 {
+			return &b[i]
 		}
 	}
-	if len(s.entries) >= c.limit {
-		delete(s.entries, first)
+	return nil
+}
+
+// grow doubles the table. The caller holds s.mu.
+func (c *Cache[K, V]) grow(s *cacheShard[K, V], table []bucket[K, V]) []bucket[K, V] {
+	larger := make([]bucket[K, V], 2*len(table))
+	for i := range table {
+		for j := range table[i] {
+			e := table[i][j].entry.Load()
+			if e == nil {
+				continue
+			}
+			h := c.shard(e.key)
+			to := empty(larger, h) // its bucket takes from this one alone
+			to.entry.Store(e)
+			to.tag.Store(tag(h))
+		}
 	}
+	s.table.Store(&larger)
+	return larger
+}
+
+// evict drops one entry from the first bucket that has any, beginning with that
+// of h and looking at no more than n: the oldest, which is one that is no longer
+// served if there is one. What is asked for often comes back with the next request. The caller
+// holds s.mu.
+func (s *cacheShard[K, V]) evict(table []bucket[K, V], h uint64, n int) {
+	for i := range n {
+		b := &table[(index(h, len(table))+i)&(len(table)-1)]
+		var victim *slot[K, V]
+		var oldest time.Duration
+		for j := range b {
+			e := b[j].entry.Load()
+			if e != nil && (victim == nil || e.at < oldest) {
+				victim, oldest = &b[j], e.at
+			}
+		}
+		if victim != nil {
+			s.remove(victim)
+			return
+		}
+	}
+}
+
+// remove empties a slot. The caller holds s.mu.
+func (s *cacheShard[K, V]) remove(sl *slot[K, V]) {
+	sl.tag.Store(0)
+	sl.entry.Store(nil)
+	s.used--
 }
 
 // Drop forgets k, also where a fill of it is under way. It is called for each
 // key that a commit may have changed, before that commit is reported done.
 func (c *Cache[K, V]) Drop(k K) {
-	s := c.of(k)
+	s, h := c.of(k)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.epoch.Add(1)
-	delete(s.entries, k)
-	s.mu.Unlock()
+	if held, _ := find(*s.table.Load(), h, k); held != nil {
+		s.remove(held)
+	}
 }
 
 // Clear forgets everything, and every fill under way.
@@ -164,7 +253,8 @@ func (c *Cache[K, V]) Clear() {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.epoch.Add(1)
-		clear(s.entries)
+		s.table.Store(&[]bucket[K, V]{{}})
+		s.used = 0
 		s.mu.Unlock()
 	}
 }
@@ -174,9 +264,9 @@ func (c *Cache[K, V]) Len() int {
 	n := 0
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.mu.RLock()
-		n += len(s.entries)
-		s.mu.RUnlock()
+		s.mu.Lock()
+		n += s.used
+		s.mu.Unlock()
 	}
 	return n
 }

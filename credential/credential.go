@@ -119,13 +119,8 @@ func Derive(prefix string, r io.Reader) (Secret, error) {
 // alphabet and checksum are those of one. Where ok is false the text must not
 // be looked up: it was never issued.
 func Parse(text string) (d Digest, ok bool) {
-	var tail string
-	switch {
-	case len(text) == len(PrefixToken)+tailSize && text[:len(PrefixToken)] == PrefixToken:
-		tail = text[len(PrefixToken):]
-	case len(text) == len(PrefixSession)+tailSize && text[:len(PrefixSession)] == PrefixSession:
-		tail = text[len(PrefixSession):]
-	default:
+	tail, ok := cutPrefix(text)
+	if !ok {
 		return Digest{}, false
 	}
 	crc, seen := crcNone, uint8(0)
@@ -152,6 +147,27 @@ func Parse(text string) (d Digest, ok bool) {
 // found by. A secret of this package has 178 bits, so a fast hash suffices;
 // passwords need package account. The zero value is the digest of nothing.
 type Digest [sha256.Size]byte
+
+// Peek is [Parse] without the alphabet and the checksum: enough to look into a
+// [Cache] of tokens that were parsed before, since what has the digest of one is
+// that one, and not enough to ask a store.
+func Peek(text string) (d Digest, ok bool) {
+	if _, ok := cutPrefix(text); !ok {
+		return Digest{}, false
+	}
+	return sum(text), true
+}
+
+// cutPrefix returns what follows the prefix of a text of a token's length.
+func cutPrefix(text string) (tail string, ok bool) {
+	switch {
+	case len(text) == len(PrefixToken)+tailSize && text[:len(PrefixToken)] == PrefixToken:
+		return text[len(PrefixToken):], true
+	case len(text) == len(PrefixSession)+tailSize && text[:len(PrefixSession)] == PrefixSession:
+		return text[len(PrefixSession):], true
+	}
+	return "", false
+}
 
 // ErrDigest is returned for text that is not a digest in hex.
 var ErrDigest = errors.New("credential: malformed digest")
