@@ -52,6 +52,9 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
 // facts asks the host. Only what exists is remembered, and only for reads: a
 // package that was just made must be there at once.
 func (a *Auth) facts(ctx context.Context, pkg policy.PackageName, user policy.UserID, write bool, now time.Time) (policy.Facts, error) {
+	if a.caches.hostFresh <= 0 {
+		return a.packages.Facts(ctx, pkg, user)
+	}
 	key := factsKey{pkg, user}
 	if write {
 		a.caches.facts.Drop(key)

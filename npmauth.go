@@ -183,7 +183,7 @@ type Auth struct {
 	log        *slog.Logger
 	now        func() time.Time
 
-	caches    caches
+	caches    *caches
 	directory *account.Directory // nil where the host has users
 	subjects  *account.Subjects
 	sessions  *session.Manager
