@@ -186,7 +186,7 @@ func writeBearer(w http.ResponseWriter, code, sentence string) {
 
 // writeDenied answers a refusal. A package that may not be known of answers as
 // one that does not exist; a wrong address has npm's own challenge; who is not
-// logged in is asked to.
+// logged in is asked to, unless that would change nothing.
 func writeDenied(w http.ResponseWriter, e *DeniedError) {
 	code, sentence := "denied", "You may not do this."
 	for i, why := range e.Decision.Reasons {
@@ -202,7 +202,7 @@ func writeDenied(w http.ResponseWriter, e *DeniedError) {
 		}
 	}
 	switch {
-	case e.anonymous && e.Operation.Action != policy.Unknown:
+	case e.anonymous && e.Operation.Action != policy.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
 		writeBearer(w, "login-required", "You need to be logged in to do this.")
 	case code == policy.CodeCIDR:
 		w.Header().Set("WWW-Authenticate", "ipaddress")

@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -245,7 +246,7 @@ func TestWebChallenge(t *testing.T) {
 	assert.Regexp(t, `/[A-Z2-7]{26}$`, doneURL, "not a shape that npm masks: without a terminal it must print it")
 	assert.Equal(t, 202, w.poll(doneURL, "PUT").Code)
 	_, _, page := w.open(authURL)
-	for _, shown := range []string{"plain", "alice", "publish"} {
+	for _, shown := range []string{"plain", "alice", "publish", "session " + w.sessionID(s)} {
 		assert.Contains(t, page.Body.String(), shown) // CH-04
 	}
 	for _, fields := range []map[string]string{
@@ -293,4 +294,14 @@ func TestGuessingTokenIsRecorded(t *testing.T) {
 	}
 	require.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: rw}).Code)
 	assert.True(t, w.events.has(audit.TokenRevoked))
+}
+
+// sessionID returns the public ID of a session.
+func (w *world) sessionID(bearer string) string {
+	w.t.Helper()
+	r := httptest.NewRequestWithContext(w.t.Context(), "GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+bearer)
+	id, err := w.auth.Authenticate(r)
+	require.NoError(w.t, err)
+	return id.Credential
 }

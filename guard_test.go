@@ -87,3 +87,12 @@ func TestAuthAPIHasNoPages(t *testing.T) {
 		assert.NotEmpty(t, a.text("error"), "%s: %s", path, a.Body)
 	}
 }
+
+// Who is not logged in is not told to log in for what is not to be had at all.
+func TestAnonymousHearWhatIsNotOffered(t *testing.T) {
+	w := newWorld(t)
+	a := w.do(call{method: "GET", path: "/-/v1/search?text=x"})
+	assert.Equal(t, 403, a.Code)
+	assert.Contains(t, a.text("error"), "does not offer")
+	assert.Equal(t, 401, w.do(call{method: "PUT", path: "/plain", body: "{}"}).Code)
+}

@@ -75,7 +75,7 @@ func (a *Auth) endCredential(ctx context.Context, cred *policy.Credential) error
 func (a *Auth) challenge(r *http.Request, j judgement, wrong bool) error {
 	c, err := a.factors.Challenge(r.Context(), twofactor.NewChallenge{
 		User: j.act.cred.User, Name: j.act.who.account.Name, Use: j.use(), Action: j.req.Operation.Action,
-		Addr: j.req.Addr, UserAgent: r.UserAgent(),
+		CredentialName: j.act.cred.Kind.String() + " " + j.act.cred.ID, Addr: j.req.Addr, UserAgent: r.UserAgent(),
 	})
 	if err != nil {
 		return err
