@@ -183,7 +183,6 @@ type world struct {
 	handler http.Handler
 	ids     map[string]policy.UserID
 	secrets map[string]string // of authenticator apps
-	nextIP  int
 }
 
 func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {

@@ -1,6 +1,7 @@
 package npmauth
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -66,7 +67,7 @@ func (b *publishReader) Read(p []byte) (int, error) {
 			return 0, e
 		}
 		n = b.hold(p[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			var bad error
 			b.res, bad = b.scan.Close()
 			if b.agreed = bad == nil; !b.agreed {

@@ -55,7 +55,7 @@ func (s Secret) Equal(other Secret) bool {
 }
 
 // Format prints "[redacted]" whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns "[redacted]".
 func (s Secret) String() string { return redacted }

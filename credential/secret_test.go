@@ -72,7 +72,7 @@ func TestSecretNeverPrints(t *testing.T) {
 
 	data, err := json.Marshal(struct{ S credential.Secret }{s})
 	require.NoError(t, err)
-	assert.Equal(t, `{"S":"[redacted]"}`, string(data))
+	assert.JSONEq(t, `{"S":"[redacted]"}`, string(data))
 	data, err = xml.Marshal(struct {
 		XMLName struct{} `xml:"x"`
 		S       credential.Secret

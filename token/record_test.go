@@ -78,6 +78,6 @@ func TestTokenPrintsNoSecret(t *testing.T) {
 	secret, tok := create(t, manager(t, store.NewMemory()), token.Spec{})
 	assert.NotContains(t, fmt.Sprintf("%+v", tok), secret.Reveal())
 	assert.True(t, tok.ReadOnly())
-	assert.Equal(t, 8, len(tok.Hint))
+	assert.Len(t, tok.Hint, 8)
 	assert.True(t, strings.HasPrefix(secret.Reveal(), tok.Hint), "npm revokes by a literal beginning")
 }

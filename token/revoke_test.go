@@ -1,7 +1,6 @@
 package token_test
 
 import (
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +93,7 @@ func TestRevokeConcurrently(t *testing.T) {
 		if err == nil {
 			done++
 		} else {
-			assert.True(t, errors.Is(err, token.ErrNotFound), "%v", err)
+			assert.ErrorIs(t, err, token.ErrNotFound)
 		}
 	}
 	assert.Equal(t, 1, done)

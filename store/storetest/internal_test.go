@@ -101,27 +101,6 @@ func without(m *store.Memory, ctx context.Context, ops []store.Op, drop func(sto
 // flaw needs it to strike once in many rounds.
 func linger() { time.Sleep(time.Millisecond) }
 
-// replayer repeats the last commit when told to, as another writer might.
-type replayer struct {
-	mu   sync.Mutex
-	last []store.Op // guarded by mu
-}
-
-func (r *replayer) commit(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last = slices.Clone(ops)
-	return m.Commit(ctx, ops...)
-}
-
-func (r *replayer) replay(m *store.Memory, ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.last != nil {
-		_, _ = m.Commit(ctx, r.last...) // at any revision, as the case commits
-	}
-}
-
 // perKey counts revisions per key, beginning anew after a deletion.
 type perKey struct {
 	mu    sync.Mutex
