@@ -26,8 +26,9 @@ func (packages) Facts(_ context.Context, pkg policy.PackageName, user policy.Use
 
 // registry is a handler that exists already. Only what was allowed reaches it.
 func registry(w http.ResponseWriter, r *http.Request) {
-	op, _ := npmauth.OperationFrom(r.Context())
-	fmt.Fprintf(w, "%s %s", op.Action, op.Package)
+	who, known := npmauth.IdentityFrom(r.Context()) // User, Name, Credential, Kind; known is false for the anonymous
+	op, _ := npmauth.OperationFrom(r.Context())     // Action, Package, PackageID, Changes()
+	fmt.Fprintf(w, "%s %s for %q (%t)", op.Action, op.Package, who.Name, known)
 }
 
 // A registry adopts npmauth by wrapping its handler. Reading is open to anyone;
@@ -52,6 +53,6 @@ func Example() {
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/left-pad", bytes.NewReader(body)))
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 	// Output:
-	// 200 read-packument left-pad
+	// 200 read-packument left-pad for "" (false)
 	// 401 Bearer
 }
