@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,16 +90,48 @@ func TestReopened(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-// The settings that durability rests on are those of every connection.
-func TestSettings(t *testing.T) {
+// Several processes may come upon the new file at once.
+func TestOpenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
-	open(t, path)
-	db, err := sql.Open("sqlite", path)
+	var done sync.WaitGroup
+	for i := range 8 {
+		done.Go(func() {
+			s, err := sqlite.Open(path)
+			if !assert.NoError(t, err) {
+				return
+			}
+			_, err = s.Commit(t.Context(), put(fmt.Sprint(i), "x", store.Absent))
+			assert.NoError(t, err)
+			assert.NoError(t, s.Close())
+		})
+	}
+	done.Wait()
+	items, err := open(t, path).List(t.Context(), "", "", 100)
 	require.NoError(t, err)
-	defer db.Close()
-	var mode string
-	require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode))
-	assert.Equal(t, "wal", mode)
+	assert.Len(t, items, 8)
+}
+
+// What was committed is there without Close: the file is copied as a crash would
+// leave it.
+func TestSurvivesACrash(t *testing.T) {
+	dir, after := t.TempDir(), t.TempDir()
+	s := open(t, filepath.Join(dir, "auth.db"))
+	for i := range 20 {
+		_, err := s.Commit(t.Context(), put(fmt.Sprint(i), "x", store.Absent), put("last", fmt.Sprint(i), store.Any))
+		require.NoError(t, err)
+	}
+	for _, name := range []string{"auth.db", "auth.db-wal"} { // -shm is made anew
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(after, name), data, 0o600))
+	}
+	again := open(t, filepath.Join(after, "auth.db"))
+	items, err := again.List(t.Context(), "", "", 100)
+	require.NoError(t, err)
+	assert.Len(t, items, 21)
+	items, err = again.Get(t.Context(), "last")
+	require.NoError(t, err)
+	assert.Equal(t, "19", string(items[0].Value))
 }
 
 func TestOpenRefuses(t *testing.T) {
@@ -120,18 +153,48 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 
+	wide := filepath.Join(dir, "wide.db")
+	require.NoError(t, os.WriteFile(wide, nil, 0o600))
+	require.NoError(t, os.Chmod(wide, 0o644)) // whatever the umask
+
+	ours := filepath.Join(dir, "ours.db") // the right schema number, another's file
+	db, err = sql.Open("sqlite", ours)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "CREATE TABLE item (id INTEGER); PRAGMA user_version = 1")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+
 	garbage := filepath.Join(dir, "garbage.db")
 	require.NoError(t, os.WriteFile(garbage, []byte("this is not a database, and long enough to be seen as none"), 0o600))
+	if runtime.GOOS == "windows" {
+		require.NoError(t, os.WriteFile(wide, []byte("modes mean nothing here, so this is none either"), 0o600))
+	}
 
 	for name, path := range map[string]string{
 		"empty": "", "memory": ":memory:", "a directory": dir, "no directory": filepath.Join(dir, "none", "auth.db"),
 		"another database": foreign, "a newer schema": newer, "no database": garbage,
+		"anyone's to read": wide, "schema number of another": ours, "NUL": "a\x00b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sqlite.Open(path)
 			assert.Error(t, err)
 		})
 	}
+}
+
+func TestClosed(t *testing.T) {
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "auth.db"))
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
+	_, err = s.Get(t.Context(), "a")
+	assert.Error(t, err)
+	_, err = s.List(t.Context(), "", "", 1)
+	assert.Error(t, err)
+	_, err = s.Commit(t.Context(), put("a", "1", store.Any))
+	assert.Error(t, err)
+	_, err = s.Sweep(t.Context(), time.Now(), 1)
+	assert.Error(t, err)
 }
 
 // Commits that come at once share transactions, and each has its own outcome.
@@ -210,6 +273,16 @@ func BenchmarkStore(b *testing.B) {
 	b.Run("commit", func(b *testing.B) {
 		for b.Loop() {
 			_, err := s.Commit(b.Context(), store.Op{Key: "key", At: store.Any, Action: store.Put, Value: value})
+			require.NoError(b, err)
+		}
+	})
+	b.Run("commit of a check and three creations", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			ops := []store.Op{{Key: "absent"}}
+			for j := range 3 {
+				ops = append(ops, store.Op{Key: fmt.Sprintf("new-%d-%d-%d", b.N, i, j), Action: store.Put, Value: value})
+			}
+			_, err := s.Commit(b.Context(), ops...)
 			require.NoError(b, err)
 		}
 	})

@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+// A writer is the connection that writes, with its statements. It is not in use
+// by two at a time.
+type writer struct {
+	conn                    *sql.Conn
+	begin, commit, rollback *sql.Stmt
+	revision, reserve       *sql.Stmt
+	put, delete             *sql.Stmt
+}
+
+func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{conn: conn}
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		// IMMEDIATE takes the write lock before anything is read, so that what is
+		// read holds until the end.
+		{&w.begin, "BEGIN IMMEDIATE"},
+		{&w.commit, "COMMIT"},
+		{&w.rollback, "ROLLBACK"},
+		{&w.revision, "SELECT rev FROM item WHERE key = ?"},
+		// One counter for all keys and for ever: no revision comes twice.
+		{&w.reserve, "UPDATE counter SET last = last + ? RETURNING last"},
+		{&w.put, "INSERT INTO item (key, value, rev, expires) VALUES (?, ?, ?, ?) " +
+			"ON CONFLICT (key) DO UPDATE SET value = excluded.value, rev = excluded.rev, expires = excluded.expires"},
+		{&w.delete, "DELETE FROM item WHERE key = ?"},
+	} {
+		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil {
+			w.close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// close rolls back what is open and closes the connection itself, not only our
+// hold on it. It need not succeed: what was not committed is gone in any case.
+func (w *writer) close() {
+	if w.rollback != nil {
+		_, _ = w.rollback.ExecContext(context.Background())
+	}
+	for _, stmt := range []*sql.Stmt{w.begin, w.commit, w.rollback, w.revision, w.reserve, w.put, w.delete} {
+		if stmt != nil {
+			_ = stmt.Close()
+		}
+	}
+	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = w.conn.Close()
+}
+
+// apply carries out the commits one after the other inside a transaction, and
+// reports whether any of them wrote. An error means that one is half done.
+func (w *writer) apply(ctx context.Context, batch []*commit) (wrote bool, err error) {
+	var reserved, next store.Revision
+	for i, c := range batch {
+		if c.err = c.ctx.Err(); c.err != nil {
+			continue // nothing of it is done yet
+		}
+		holds, err := w.holds(ctx, c)
+		if err != nil {
+			return false, err
+		}
+		if !holds {
+			c.err = store.ErrConflict
+			continue
+		}
+		writes, puts := c.writes()
+		if puts && reserved == 0 {
+			reserved = store.Revision(len(batch) - i)
+			if err := w.reserve.QueryRowContext(ctx, reserved).Scan(&next); err != nil {
+				return false, err
+			}
+			next -= reserved
+		}
+		if puts {
+			next++
+			c.revision = next
+		}
+		if err := w.write(ctx, c); err != nil {
+			return false, err
+		}
+		wrote = wrote || writes
+	}
+	return wrote, nil
+}
+
+// holds reports whether every key is at the revision that c asks for.
+func (w *writer) holds(ctx context.Context, c *commit) (bool, error) {
+	for i := range c.ops {
+		if c.ops[i].At == store.Any {
+			continue
+		}
+		var rev store.Revision
+		err := w.revision.QueryRowContext(ctx, c.ops[i].Key).Scan(&rev)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return false, err
+		}
+		if rev != c.ops[i].At {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (w *writer) write(ctx context.Context, c *commit) error {
+	for i := range c.ops {
+		var err error
+		switch op := &c.ops[i]; op.Action {
+		case store.Put:
+			expires := sql.NullInt64{Int64: op.Expires.UnixMicro(), Valid: !op.Expires.IsZero()}
+			_, err = w.put.ExecContext(ctx, op.Key, op.Value, c.revision, expires)
+		case store.Delete:
+			_, err = w.delete.ExecContext(ctx, op.Key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
