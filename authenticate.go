@@ -244,7 +244,7 @@ func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verifie
 }
 
 func (a *Auth) verifyForeign(ctx context.Context, text string) (*verified, error) {
-	if a.foreign == nil {
+	if a.foreign == nil || strings.ContainsAny(text, " ,\t") {
 		return nil, ErrInvalidToken
 	}
 	f, err := a.foreign(ctx, credential.NewSecret(text))

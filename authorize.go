@@ -43,14 +43,15 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
 	if req.Package, err = a.facts(ctx, req.Operation.Package, req.Account.ID, write, req.Now); err != nil {
 		return err
 	}
-	if write && req.Package.ID != "" {
+	if write && req.Package.ID != "" && req.Package.Rights.Has(policy.RightWrite) { // without the right there is nothing to set a rule for
 		req.Settings, err = a.packageSettings(ctx, req.Package.ID, req.Now)
 	}
 	return err
 }
 
 // facts asks the host. Only what exists is remembered, and only for reads: a
-// package that was just made must be there at once.
+// package that was just made must be there at once. What may not be seen is not
+// remembered either, or the time of a second request told it from what is absent.
 func (a *Auth) facts(ctx context.Context, pkg policy.PackageName, user policy.UserID, write bool, now time.Time) (policy.Facts, error) {
 	if a.caches.hostFresh <= 0 {
 		return a.packages.Facts(ctx, pkg, user)
@@ -65,7 +66,7 @@ func (a *Auth) facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 	}
 	fill := a.caches.facts.Begin(key)
 	f, err := a.packages.Facts(ctx, pkg, user)
-	if err == nil && f.ID != "" {
+	if err == nil && f.ID != "" && (!f.Private || f.Rights.Has(policy.RightRead)) {
 		a.caches.facts.Put(key, f, now, fill)
 	}
 	return f, err

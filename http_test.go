@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -391,4 +393,39 @@ func TestNewRefusesWhatWouldNotWork(t *testing.T) {
 	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost(), SessionTTL: -1})
 	require.Error(t, err)
 	assert.Nil(t, auth, "no half-built one")
+}
+
+// N-07: a private package and none at all cost the host the same questions, so
+// that a second request takes no less time for one of them.
+func TestHiddenPackagesAreNotRemembered(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("@acme/private", true, alice)
+	asked := func(path string) int {
+		before := w.host.facts
+		for range 5 {
+			assert.Equal(t, 404, w.do(call{method: "GET", path: path}).Code)
+		}
+		return w.host.facts - before
+	}
+	assert.Equal(t, asked("/@acme%2fnothing"), asked("/@acme%2fprivate"))
+}
+
+// HS-02: what is no token of ours reaches the host's lookup only as one word.
+func TestForeignBearerIsOneWord(t *testing.T) {
+	var seen []string
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+			seen = append(seen, bearer.Reveal())
+			return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		}
+	})
+	for _, text := range []string{"Bearer npm_a, Bearer b", "Bearer npm_a b", "Bearer npm_a\tb", "Bearer old", "Bearer npm_old"} {
+		r := httptest.NewRequest("GET", "/-/whoami", nil)
+		r.Header.Set("Authorization", text)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		assert.Equal(t, 401, rec.Code)
+	}
+	assert.Equal(t, []string{"old", "npm_old"}, seen)
 }
