@@ -186,6 +186,7 @@ func TestTableSeveralWritesInOneTx(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrExists)
 }
 
+// ST-09
 func TestTableDecodeIsStrict(t *testing.T) {
 	for _, tt := range []struct{ name, value string }{
 		{"empty", ``},

@@ -76,6 +76,7 @@ func (b *betweenGets) Get(ctx context.Context, keys ...string) ([]store.Item, er
 	return items, err
 }
 
+// ST-04
 func TestTransactReadsBecomePreconditions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
@@ -159,6 +160,7 @@ func TestTransactErrorCommitsNothing(t *testing.T) {
 	assert.Zero(t, c.commits)
 }
 
+// ST-03
 func TestTransactUnknownIsNotRunAgain(t *testing.T) {
 	for _, outcome := range []error{
 		store.ErrUnknown,

@@ -32,7 +32,7 @@ func exists(t *testing.T, s *Store, key string) bool {
 }
 
 // The settings that durability rests on are those of every connection, also of the
-// one that takes the place of a writer that failed.
+// one that takes the place of a writer that failed (ST-06).
 func TestSettings(t *testing.T) {
 	s, _ := openTemp(t)
 	first := s.writer.conn

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
+// ST-02
 func cancelled(t tb, e env) {
 	commit(t, e.s, put("k", "1", store.Absent))
 	ctx, cancel := context.WithCancel(t.Context())

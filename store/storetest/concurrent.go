@@ -89,7 +89,7 @@ func oneCreator(t tb, e env) {
 func skewAbsent(t tb, e env)       { absentSkew(t, e.s, e.s) }
 func secondHandleSkew(t tb, e env) { absentSkew(t, e.s, e.other) }
 
-// absentSkew lets commits race that each write what the other one checks to be
+// absentSkew (ST-15) lets commits race that each write what the other checks to be
 // absent. No row exists that could be locked.
 func absentSkew(t tb, a, b store.Store) {
 	for round := range 100 {
@@ -105,6 +105,7 @@ func absentSkew(t tb, a, b store.Store) {
 	}
 }
 
+// ST-15
 func skewPresent(t tb, e env) {
 	for round := range 100 {
 		x, y := "x"+number(round), "y"+number(round)

@@ -31,6 +31,7 @@ func expiryIsAHint(t tb, e env) {
 	}
 }
 
+// TK-09
 func expiryPrecision(t tb, e env) {
 	zone := time.FixedZone("elsewhere", 3*3600)
 	for _, want := range []time.Time{
