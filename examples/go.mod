@@ -25,7 +25,6 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-replace (
-	github.com/npmauth/npmauth => ..
-	github.com/npmauth/npmauth/store/sqlite => ../store/sqlite
-)
+replace github.com/npmauth/npmauth => ..
+
+replace github.com/npmauth/npmauth/store/sqlite => ../store/sqlite

@@ -28,11 +28,11 @@ require (
 	modernc.org/sqlite v1.61.1 // indirect
 )
 
-replace (
-	github.com/npmauth/npmauth => ../..
-	github.com/npmauth/npmauth/examples => ../../examples
-	github.com/npmauth/npmauth/store/sqlite => ../../store/sqlite
-)
+replace github.com/npmauth/npmauth => ../..
+
+replace github.com/npmauth/npmauth/examples => ../../examples
+
+replace github.com/npmauth/npmauth/store/sqlite => ../../store/sqlite
 
 // The program under test, so that its requirements are among ours.
 tool github.com/npmauth/npmauth/examples/registry
