@@ -222,25 +222,28 @@ func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verifie
 		return a.verifyForeign(ctx, text)
 	}
 	fill := a.caches.credentials.Begin(d)
-	items, err := a.store.Get(ctx, session.Key(d), token.Key(d))
-	if err != nil {
-		return nil, err
-	}
-	var cred *policy.Credential
-	switch {
-	case items[0].Exists():
-		cred, err = session.Open(items[0])
-	case items[1].Exists():
-		cred, err = token.Open(items[1])
-	default:
-		return nil, ErrInvalidToken
-	}
+	cred, err := a.stored(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	v := &verified{cred: cred, generation: a.caches.generation(cred.User)}
 	a.caches.credentials.Put(d, v, now, fill)
 	return v, nil
+}
+
+// stored returns the credential of a digest, as its record says. All kinds are
+// looked up in one request, so that nothing about a token's form decides what it is.
+func (a *Auth) stored(ctx context.Context, d credential.Digest) (*policy.Credential, error) {
+	items, err := a.store.Get(ctx, session.Key(d), token.Key(d))
+	switch {
+	case err != nil:
+		return nil, err
+	case items[0].Exists():
+		return session.Open(items[0])
+	case items[1].Exists():
+		return token.Open(items[1])
+	}
+	return nil, ErrInvalidToken
 }
 
 func (a *Auth) verifyForeign(ctx context.Context, text string) (*verified, error) {

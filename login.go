@@ -180,17 +180,8 @@ func (a *Auth) logoutForeign(r *http.Request, text string) error {
 // where owner is "". It reports whether there was one.
 func (a *Auth) endSecret(r *http.Request, owner policy.UserID, d credential.Digest) (found bool, err error) {
 	ctx := r.Context()
-	items, err := a.store.Get(ctx, session.Key(d), token.Key(d))
-	if err != nil {
-		return false, err
-	}
-	var cred *policy.Credential
-	switch {
-	case items[0].Exists():
-		cred, err = session.Open(items[0])
-	case items[1].Exists():
-		cred, err = token.Open(items[1])
-	default:
+	cred, err := a.stored(ctx, d)
+	if errors.Is(err, ErrInvalidToken) {
 		return false, nil
 	}
 	if err != nil || owner != "" && cred.User != owner {
@@ -198,16 +189,13 @@ func (a *Auth) endSecret(r *http.Request, owner policy.UserID, d credential.Dige
 	}
 	if cred.Kind == policy.KindSession {
 		_, err = a.sessions.EndDigest(ctx, d) // tells of it itself
-		if errors.Is(err, session.ErrNoSession) {
-			err = nil // another logout was faster
-		}
-		return true, err
+	} else if err = a.tokens.Revoke(ctx, cred.User, cred.ID); err == nil {
+		a.record(ctx, audit.Event{Type: audit.Logout, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Addr: a.client(r)})
 	}
-	if err = a.tokens.Revoke(ctx, cred.User, cred.ID); err != nil {
-		return true, err
+	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
+		err = nil // another logout was faster
 	}
-	a.record(ctx, audit.Event{Type: audit.Logout, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Addr: a.client(r)})
-	return true, nil
+	return true, err
 }
 
 // checkPassword is the first factor of every login path. Who does not exist, is
