@@ -33,11 +33,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	_ "modernc.org/sqlite" // the driver
 
@@ -86,9 +88,13 @@ type Store struct {
 	queue   queue
 }
 
+var opening sync.Mutex // see makeFile
+
 // Open opens the file at path, or makes it if it does not exist. The directory
 // must exist.
 func Open(path string) (*Store, error) {
+	opening.Lock()
+	defer opening.Unlock()
 	path, err := makeFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
@@ -103,6 +109,10 @@ func Open(path string) (*Store, error) {
 // makeFile makes the file if there is none, so that it has the right mode from
 // the beginning; SQLite gives the files beside it the same. It returns the
 // absolute path.
+//
+// A file that exists is left to SQLite to open: closing a descriptor of it would
+// drop the locks that another handle of this process has on it. So that it cannot
+// be a new one either, handles are opened one after the other.
 func makeFile(path string) (string, error) {
 	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
 		return "", fmt.Errorf("%q is not the path of a file (store.NewMemory is for memory)", path)
@@ -111,12 +121,15 @@ func makeFile(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
@@ -224,10 +237,10 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) release() error {
-	var errs []error
 	if s.writer != nil {
-		errs = append(errs, s.writer.conn.Close())
+		s.discard() // its statements would keep the connection open
 	}
+	var errs []error
 	for _, db := range []*sql.DB{s.readers, s.writers} {
 		if db != nil {
 			errs = append(errs, db.Close())

@@ -183,9 +183,14 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	s, err := sqlite.Open(filepath.Join(t.TempDir(), "auth.db"))
+	path := filepath.Join(t.TempDir(), "auth.db")
+	s, err := sqlite.Open(path)
 	require.NoError(t, err)
+	_, err = s.Commit(t.Context(), put("a", "1", store.Absent))
+	require.NoError(t, err)
+	require.FileExists(t, path+"-wal")
 	require.NoError(t, s.Close())
+	assert.NoFileExists(t, path+"-wal", "SQLite takes it away when the last connection is closed")
 	require.NoError(t, s.Close())
 	_, err = s.Get(t.Context(), "a")
 	assert.Error(t, err)
