@@ -33,6 +33,42 @@ var ErrPath = errors.New("policy: malformed path")
 // Names are substrings of the path where nothing in them was escaped: Classify
 // allocates nothing then, nor for a package whose slash or @ was.
 func Classify(method, escapedPath string) (Operation, error) {
+	v := verbOf(method)
+	if n, ok := plain(escapedPath); ok {
+		return Operation{Action: ofDocument[v], Package: n}.known()
+	}
+	return classify(v, escapedPath)
+}
+
+// plain reads the path of a package's document, which most requests ask for, where
+// it is spelled as npm does and needs no cutting up. What it does not know says
+// nothing about the path.
+func plain(path string) (n PackageName, ok bool) {
+	if len(path) < 2 || path[0] != '/' {
+		return PackageName{}, false
+	}
+	n.Name = path[1:]
+	if n.Name[0] == '@' {
+		for i := 1; i < len(n.Name); i++ {
+			switch s := n.Name; {
+			case s[i] == '/':
+				n = PackageName{Scope: s[1:i], Name: s[i+1:]}
+			case s[i] == '%' && i+2 < len(s) && s[i+1] == '2' && s[i+2]|0x20 == 'f':
+				n = PackageName{Scope: s[1:i], Name: s[i+3:]}
+			case s[i] == '%':
+			default:
+				continue
+			}
+			break
+		}
+	}
+	if path[1] == '@' && n.Scope == "" { // or /@/name would be name
+		return PackageName{}, false
+	}
+	return n, n.Validate() == nil // an @, a slash or an escape that is left is in no name
+}
+
+func classify(v verb, escapedPath string) (Operation, error) {
 	var w route
 	if err := w.cut(escapedPath); err != nil {
 		return Operation{}, err
@@ -40,7 +76,6 @@ func Classify(method, escapedPath string) (Operation, error) {
 	if escapedPath == "/" {
 		return Operation{}, nil
 	}
-	v := verbOf(method)
 	if w.seg[0] == "-" || strings.EqualFold(w.seg[0], "%2d") {
 		return w.api(v)
 	}
@@ -76,6 +111,9 @@ func verbOf(method string) verb {
 // verbs are the actions of one path by verb, Unknown where it does not have that one.
 type verbs [remove + 1]Action
 
+// ofDocument are the actions on a package's document.
+var ofDocument = verbs{get: ReadPackument, put: WritePackument}
+
 // registry reads what stands outside /-/: packages.
 func (w *route) registry(v verb) (Operation, error) {
 	if err := w.whole(); err != nil {
@@ -88,7 +126,7 @@ func (w *route) registry(v verb) (Operation, error) {
 	op := Operation{Package: n}
 	switch {
 	case i == w.n:
-		op.Action = verbs{get: ReadPackument, put: WritePackument}[v]
+		op.Action = ofDocument[v]
 	case w.word(i) == "-":
 		return w.file(v, i+1, n)
 	case w.word(i) == "-rev":
