@@ -98,8 +98,13 @@ func (t *Table[T]) rows(v *T) []row {
 // written again only if their expiry changed.
 func (t *Table[T]) move(ctx context.Context, tx *Tx, old, now []row, id string, expires time.Time, rewrite bool) error {
 	for _, r := range old {
-		if !hasRow(now, r.key) {
-			tx.Delete(r.key) // ours as long as the record says so, and that is checked
+		if hasRow(now, r.key) {
+			continue
+		}
+		if ours, err := t.isRowOf(ctx, tx, r, id); err != nil {
+			return err
+		} else if ours {
+			tx.Delete(r.key)
 		}
 	}
 	for _, r := range now {
@@ -107,8 +112,15 @@ func (t *Table[T]) move(ctx context.Context, tx *Tx, old, now []row, id string, 
 		if r.unique {
 			value = []byte(id)
 		}
+		stays := hasRow(old, r.key)
+		if stays && rewrite {
+			var err error
+			if stays, err = t.isRowOf(ctx, tx, r, id); err != nil {
+				return err
+			}
+		}
 		switch {
-		case hasRow(old, r.key):
+		case stays:
 			if rewrite {
 				tx.Put(r.key, value, expires)
 			}
@@ -121,6 +133,17 @@ func (t *Table[T]) move(ctx context.Context, tx *Tx, old, now []row, id string, 
 		}
 	}
 	return nil
+}
+
+// isRowOf reports whether an entry of the record id, which the Tx has read, is still
+// there and its own. It is as long as the record is there, unless the record can
+// expire: then its row may be swept before it, and be another's since.
+func (t *Table[T]) isRowOf(ctx context.Context, tx *Tx, r row, id string) (bool, error) {
+	if !r.unique || t.expires == nil {
+		return true, nil
+	}
+	it, err := getOne(ctx, tx, r.key)
+	return err == nil && it.Exists() && string(it.Value) == id, err
 }
 
 func hasRow(rows []row, key string) bool {

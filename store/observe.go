@@ -18,7 +18,8 @@ type observed struct {
 //
 // Several Commits may call changed at the same time. It must be quick and must
 // not use the Store. What other nodes write, and what a [Sweeper] below
-// deletes, is not seen.
+// deletes, is not seen. A Commit that ended in ErrUnknown may still happen after
+// changed was called, so what a cache reads anew must not be kept for ever.
 func Observe(s Store, changed func(keys []string)) Store {
 	return &observed{s, changed}
 }

@@ -334,3 +334,50 @@ func BenchmarkTableDecode(b *testing.B) {
 		}
 	}
 }
+
+// Of a record that expired the row may be swept first, and its value be another's
+// before the record is gone. What is done to the record is not done to that row.
+func TestTableRowOfAnother(t *testing.T) {
+	for name, change := range map[string]func(tx *store.Tx) error{
+		"delete": func(tx *store.Tx) error { return people.Delete(t.Context(), tx, "1") },
+		"rename": func(tx *store.Tx) error {
+			_, err := people.Update(t.Context(), tx, "1", func(p *person) error { p.Name = "joan"; return nil })
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := twoJanes(t)
+			require.NoError(t, store.Transact(t.Context(), m, change))
+			jane, err := byName.Get(t.Context(), m, "jane")
+			require.NoError(t, err)
+			assert.Equal(t, "2", jane.ID)
+		})
+	}
+	t.Run("prolong", func(t *testing.T) {
+		m := twoJanes(t)
+		assert.ErrorIs(t, update(t, m, "1", func(p *person) error { p.Expires = time.Unix(2e9, 0); return nil }), store.ErrExists)
+		jane, err := byName.Get(t.Context(), m, "jane")
+		require.NoError(t, err)
+		assert.Equal(t, "2", jane.ID)
+	})
+	t.Run("prolong without another", func(t *testing.T) {
+		m := store.NewMemory()
+		require.NoError(t, insert(t, m, person{ID: "1", Name: "jane", Expires: time.Unix(1, 0)}))
+		_, err := m.Commit(t.Context(), store.Op{Key: "person.name/jane", At: store.Any, Action: store.Delete})
+		require.NoError(t, err)
+		require.NoError(t, update(t, m, "1", func(p *person) error { p.Expires = time.Unix(2e9, 0); return nil }))
+		_, err = byName.Get(t.Context(), m, "jane")
+		assert.NoError(t, err, "the row is there again")
+	})
+}
+
+// twoJanes returns a store in which the name of an expired record was taken over.
+func twoJanes(t *testing.T) *store.Memory {
+	t.Helper()
+	m := store.NewMemory()
+	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane", Expires: time.Unix(1, 0)}))
+	_, err := m.Commit(t.Context(), store.Op{Key: "person.name/jane", At: store.Any, Action: store.Delete})
+	require.NoError(t, err)
+	require.NoError(t, insert(t, m, person{ID: "2", Name: "jane"}))
+	return m
+}
