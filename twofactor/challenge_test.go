@@ -357,6 +357,26 @@ func TestCollectAgain(t *testing.T) {
 	})
 }
 
+// A clock that was set back hands out nothing that it no longer did.
+func TestCollectAgainWithAnEarlierClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		_, err := k.Approve(ctx, c.PageID, alice, a.code())
+		require.NoError(t, err)
+		_, err = k.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		early := k.node(func(cfg *twofactor.Config) {
+			cfg.Now = func() time.Time { return time.Now().Add(-30 * time.Second) }
+		})
+		again, err := early.Collect(ctx, c.PollID)
+		require.NoError(t, err)
+		assert.Zero(t, again)
+	})
+}
+
 func TestCollectInParallelGivesOneProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

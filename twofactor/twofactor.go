@@ -84,7 +84,7 @@ var (
 	ErrLocked = errors.New("twofactor: factor is locked")
 	// ErrTooMany means that the credential presented too many wrong values. The
 	// caller must end the credential; for a sign-in, which has none, it passes
-	// after fifteen minutes without an attempt.
+	// fifteen minutes after the last attempt that was counted.
 	ErrTooMany = errors.New("twofactor: too many wrong codes")
 	// ErrNoFactor means that the account has no second factor, or that there is
 	// no enrolment to confirm.
