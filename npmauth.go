@@ -235,7 +235,7 @@ func New(cfg Config) (*Auth, error) {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	a.caches = newCaches(orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second))
-	a.store = store.Observe(cfg.Store, a.caches.changed)
+	a.store = store.Observe(finisher{cfg.Store}, a.caches.changed)
 	if err := a.build(cfg); err != nil {
 		return nil, err
 	}
