@@ -73,7 +73,8 @@ func TestWebLogin(t *testing.T) {
 		assert.Equal(t, approved.Add(2*time.Hour), p.Session.Expires)
 		assert.Equal(t, "jane", p.Session.Name)
 		assert.Equal(t, "web", p.Session.Via)
-		assert.Equal(t, terminal, session.Client{Addr: p.Session.Addr, UserAgent: p.Session.UserAgent}, "who has it, not who approved it")
+		collector := session.Client{Addr: p.Session.Addr, UserAgent: p.Session.UserAgent}
+		assert.Equal(t, terminal, collector, "who has it, not who approved it")
 		c, err := get(t, d, p.Secret)
 		require.NoError(t, err)
 		assert.Equal(t, p.Session.ID, c.ID)
