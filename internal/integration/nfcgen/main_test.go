@@ -23,6 +23,6 @@ func TestFilesAreCurrent(t *testing.T) {
 		require.NoError(t, err)
 		got, err := os.ReadFile(filepath.Join("..", "..", "nfc", name))
 		require.NoError(t, err)
-		assert.True(t, string(want) == string(got), "%s: run go run ./nfcgen ../nfc in internal/integration", name)
+		assert.Equal(t, string(want), string(got), "%s: run go run ./nfcgen ../nfc in internal/integration", name)
 	}
 }
