@@ -185,7 +185,7 @@ func TestCommitCopies(t *testing.T) {
 	s, _ := openTemp(t)
 	ops := []store.Op{{Key: "a", Action: store.Put, Value: []byte("value")}, {Key: "b", Action: store.Put}}
 	c := newCommit(t.Context(), ops)
-	copy(ops[0].Value, "XXXXX")
+	copy(ops[0].Value, "#####")
 	ops[0], ops[1] = store.Op{}, store.Op{}
 	s.together([]*commit{c})
 	require.NoError(t, c.err)

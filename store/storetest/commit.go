@@ -161,19 +161,19 @@ func nilValue(t tb, e env) {
 func notAliased(t tb, e env) {
 	value := []byte("value")
 	commit(t, e.s, store.Op{Key: "k", Action: store.Put, Value: value})
-	copy(value, "XXXXX")
+	copy(value, "#####")
 	it := get(t, e.s, "k")
 	require.Equal(t, "value", string(it.Value), "the store kept the caller's slice")
-	copy(it.Value, "XXXXX")
+	copy(it.Value, "#####")
 	it = list(t, e.s, "", "", 1)[0]
 	require.Equal(t, "value", string(it.Value), "Get handed out the store's slice")
-	copy(it.Value, "XXXXX")
-	_ = append(it.Value, "XXXXX"...)
+	copy(it.Value, "#####")
+	_ = append(it.Value, "#####"...)
 	assert.Equal(t, "value", string(get(t, e.s, "k").Value), "List handed out the store's slice")
 	items, err := e.s.Get(t.Context(), "k", "k")
 	require.NoError(t, err)
 	require.Len(t, items, 2)
-	copy(items[0].Value, "XXXXX")
+	copy(items[0].Value, "#####")
 	assert.Equal(t, "value", string(items[1].Value), "one Get, one slice twice")
 }
 

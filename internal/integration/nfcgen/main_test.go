@@ -15,6 +15,7 @@ import (
 // tables: characters that were not assigned before, all others unchanged.
 func TestFilesAreCurrent(t *testing.T) {
 	if norm.Version != "15.0.0" {
+		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "golang.org/x/text has Unicode %s: write the files anew", norm.Version)
 		t.Skipf("golang.org/x/text has Unicode %s with this toolchain; the files hold 15.0.0", norm.Version)
 	}
 	require.NotEmpty(t, files)
