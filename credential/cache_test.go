@@ -169,6 +169,66 @@ func TestCachePutAgainNeedsNoRoom(t *testing.T) {
 	}
 }
 
+func TestCacheTellsKeysOfOneHashApart(t *testing.T) {
+	now := time.Now()
+	c := credential.NewCache[string, string](100, time.Hour, func(string) uint64 { return 42 })
+	for _, k := range []string{"a", "b", "c"} {
+		_, ok := c.Get(k, now)
+		require.False(t, ok, k)
+		c.Put(k, "value of "+k, now, c.Begin(k))
+	}
+	c.Drop("b")
+	c.Put("d", "value of d", now, c.Begin("d"))
+	for k, want := range map[string]bool{"a": true, "b": false, "c": true, "d": true} {
+		v, ok := c.Get(k, now)
+		assert.Equal(t, want, ok, k)
+		if ok {
+			assert.Equal(t, "value of "+k, v)
+		}
+	}
+}
+
+// Tables grow, overflow and are emptied under the eyes of readers, who may find
+// nothing and never another key's value.
+func TestCacheReadersNeedNoLock(t *testing.T) {
+	const keys = 3000
+	c := credential.NewCache[credential.Digest, int](1000, time.Hour, credential.Digest.Shard)
+	now := time.Now()
+	var wg sync.WaitGroup
+	for w := range 2 {
+		wg.Go(func() {
+			for i := range 2 * keys {
+				k := (i*7 + w) % keys
+				c.Put(digestOf(k), k, now, c.Begin(digestOf(k)))
+				if i%5 == 0 {
+					c.Drop(digestOf((k + 11) % keys))
+				}
+				if i%2500 == 0 {
+					c.Clear()
+				}
+			}
+		})
+		wg.Go(func() {
+			for i := range 4 * keys {
+				k := i % keys
+				if v, ok := c.Get(digestOf(k), now); ok {
+					assert.Equal(t, k, v, "another key's value")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	assert.LessOrEqual(t, c.Len(), 1000)
+	assert.Positive(t, c.Len())
+	held := 0
+	for k := range keys {
+		if _, ok := c.Get(digestOf(k), now); ok {
+			held++
+		}
+	}
+	assert.Equal(t, c.Len(), held, "each entry can be reached, and is there once")
+}
+
 // One revokes while others verify: a reader that begins after the drop must
 // never see what was there before.
 func TestCacheRace(t *testing.T) {
