@@ -97,7 +97,7 @@ func (c *Credential) reach(n PackageName) reach {
 	var r reach
 	for i := range c.Grants {
 		g := &c.Grants[i]
-		if !g.Covers(n) {
+		if !g.covers(n) {
 			continue
 		}
 		r |= reaches

@@ -115,7 +115,10 @@ func (g Grant) Validate() error {
 // Covers reports whether g is about the package n: by its whole name, its whole
 // scope, or as one of all. A grant on an org covers none of its packages, and a
 // grant that says more than its target covers nothing.
-func (g Grant) Covers(n PackageName) bool {
+func (g Grant) Covers(n PackageName) bool { return g.covers(n) }
+
+// covers is Covers without a copy of g.
+func (g *Grant) covers(n PackageName) bool {
 	if n.Name == "" {
 		return false
 	}

@@ -12,7 +12,7 @@ func credentialRules() []Rule {
 		Remedy:   again,
 		Judge: func(r *Request) Verdict {
 			k := r.Credential.Kind
-			return forbid(!r.Anonymous() && (k == KindUnknown || int(k) >= len(kindWords) || r.Credential.User == ""))
+			return forbid((k == KindUnknown || int(k) >= len(kindWords) || r.Credential.User == "") && !r.Anonymous())
 		},
 	}, {
 		ID:       "account-mismatch",
@@ -25,34 +25,34 @@ func credentialRules() []Rule {
 		Doc:      "A disabled account can do nothing, with whatever it holds.",
 		Sentence: "This account is disabled.",
 		Remedy:   "Ask the people who run this registry.",
-		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Account.Disabled) },
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.Disabled && !r.Anonymous()) },
 	}, {
 		ID:       CodeExpired,
 		Doc:      "Expiry is half-open: the instant itself is too late. Without a clock everything is.",
 		Sentence: "This session or token has expired.",
 		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Credential.Dead(r.Now)) },
+		Judge:    func(r *Request) Verdict { return forbid(r.Credential.Dead(r.Now) && !r.Anonymous()) },
 	}, {
 		ID:       CodeRevoked,
 		Doc:      "Revoke all, and restoring an old backup, end every credential created before an instant.",
 		Sentence: "This session or token was revoked.",
 		Remedy:   again,
 		Judge: func(r *Request) Verdict {
-			return forbid(!r.Anonymous() && r.Credential.Created.Before(r.Account.NotBefore))
+			return forbid(!r.Account.NotBefore.IsZero() && !r.Anonymous() && r.Credential.Created.Before(r.Account.NotBefore))
 		},
 	}, {
 		ID:       CodeCIDR,
 		Doc:      "A credential with address ranges works from one of them only; an address that is not known is in none.",
 		Sentence: "This token may not be used from your address.",
 		Remedy:   "Use it from an address in its list or create another token.",
-		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && !r.Credential.From(r.Addr)) },
+		Judge:    func(r *Request) Verdict { return forbid(!r.Credential.From(r.Addr) && !r.Anonymous()) },
 	}, {
 		ID:       "unknown-factor-mode",
 		Doc:      "Not knowing whether an account has a second factor is not the same as its having none.",
 		Sentence: "This registry cannot tell whether your account has a second factor.",
 		Remedy:   "Try again and then ask the people who run this registry.",
 		Judge: func(r *Request) Verdict {
-			return forbid(!r.Anonymous() && r.Account.TwoFactor != TwoFactorOff && !r.Account.HasFactor())
+			return forbid(r.Account.TwoFactor != TwoFactorOff && !r.Account.HasFactor() && !r.Anonymous())
 		},
 	}, {
 		ID:       CodeLoginRequired,

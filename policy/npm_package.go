@@ -34,7 +34,7 @@ func packageRules() []Rule {
 		Sentence: "This token is not for this package.",
 		Remedy:   "Create a token that names this package or its scope.",
 		Actions:  packageWrites,
-		Judge:    func(r *Request) Verdict { return forbid(granted(r) && r.reach()&reaches == 0) },
+		Judge:    func(r *Request) Verdict { return forbid(r.reach()&reaches == 0 && granted(r)) },
 	}, {
 		ID:       "read-only-token",
 		Doc:      "The grants that cover the package only read. A grant to write that covers another one adds nothing.",
@@ -42,7 +42,7 @@ func packageRules() []Rule {
 		Remedy:   "Create a token with read-write permission.",
 		Actions:  packageWrites,
 		Judge: func(r *Request) Verdict {
-			return forbid(granted(r) && r.reach()&reaches != 0 && r.reach()&(reachWrite|reachStage) == 0)
+			return forbid(r.reach()&(reaches|reachWrite|reachStage) == reaches && granted(r))
 		},
 	}, {
 		ID:       "stage-only-token",
@@ -50,7 +50,7 @@ func packageRules() []Rule {
 		Sentence: "This token can stage versions of this package but not publish them.",
 		Remedy:   "Use npm stage publish and have a maintainer approve it.",
 		Actions:  packageWrites,
-		Judge:    func(r *Request) Verdict { return forbid(granted(r) && r.reach()&(reachWrite|reachStage) == reachStage) },
+		Judge:    func(r *Request) Verdict { return forbid(r.reach()&(reachWrite|reachStage) == reachStage && granted(r)) },
 	}, {
 		ID:       "create-needs-scope",
 		Doc:      "A grant on one package does not create it: see [Request.MayCreate].",
@@ -74,7 +74,7 @@ func packageRules() []Rule {
 		Remedy:   "Ask a maintainer of the package to add you.",
 		Actions:  packageWrites,
 		Judge: func(r *Request) Verdict {
-			return forbid(r.Package.ID != "" && !r.Anonymous() && !r.Package.Rights.Has(RightWrite))
+			return forbid(!r.Package.Rights.Has(RightWrite) && r.Package.ID != "" && !r.Anonymous())
 		},
 	}, {
 		ID:       "package-disallows-tokens",

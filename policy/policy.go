@@ -175,15 +175,27 @@ var requests = sync.Pool{New: func() any { return new(Request) }}
 //
 // The rules get a copy of req, on which Credential is never nil.
 func (p *Policy) Decide(req Request) Decision {
-	if p == nil || p.broken {
-		return Decision{Reasons: []Reason{brokenReason}}
-	}
 	r := requests.Get().(*Request)
 	*r = req
-	r.prepare()
-	d := p.decide(r)
+	d := p.DecideOn(r)
 	*r = Request{} // the pool must not keep a credential alive
 	requests.Put(r)
+	return d
+}
+
+// DecideOn is [Policy.Decide] without the copy, for a caller that keeps its requests
+// and fills them again, in a [sync.Pool] for instance. Nobody else may use req
+// meanwhile; afterwards it is what it was. A nil req is denied.
+func (p *Policy) DecideOn(req *Request) Decision {
+	switch {
+	case p == nil || p.broken:
+		return Decision{Reasons: []Reason{brokenReason}}
+	case req == nil:
+		return Decision{Reasons: []Reason{notPermittedReason}}
+	}
+	req.prepare()
+	d := p.decide(req)
+	req.restore()
 	return d
 }
 
@@ -214,7 +226,11 @@ func (p *Policy) judge(r *Request) (said uint8) {
 		}
 	}()
 	for _, judge := range p.judges[r.action()] {
-		said |= 1 << min(judge(r), Forbid)
+		// Most rules are silent. A branch on that is foreseen, while adding each
+		// verdict would wait for the one before.
+		if v := judge(r); v != Silent {
+			said |= 1 << min(v, Forbid)
+		}
 	}
 	return said
 }
@@ -262,8 +278,12 @@ func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 func (p *Policy) refusals(r *Request) []Reason {
 	reasons := p.reasons(r, Forbid)
 	if (Decision{Reasons: reasons}).Conceals() {
+		facts, settings := r.Package, r.Settings
 		r.Package, r.Settings = Facts{}, Settings{}
-		if absent := p.reasons(r, Forbid); len(absent) > 0 {
+		r.prepare()
+		absent := p.reasons(r, Forbid)
+		r.Package, r.Settings = facts, settings
+		if len(absent) > 0 {
 			reasons = absent
 		} else {
 			reasons = slices.DeleteFunc(reasons, func(reason Reason) bool { return !reason.Conceal })

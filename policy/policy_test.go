@@ -250,6 +250,44 @@ func TestConcealedReasons(t *testing.T) {
 	}
 	d = policy.New(secret, freeze).Decide(hidden)
 	assert.Equal(t, []string{"secret"}, codes(d))
+
+	// Nor do rights that are left on what may not be read.
+	blind := says("blind", policy.Forbid)
+	blind.Judge = func(r *policy.Request) policy.Verdict {
+		if r.Rights() != 0 {
+			return policy.Forbid
+		}
+		return policy.Silent
+	}
+	hidden.Package.Rights = policy.RightWrite
+	assert.Equal(t, []string{"hidden-package"}, codes(policy.NPM().With(blind).Decide(hidden)))
+}
+
+// One request, decided on where it lies again and again, gets the answers that each of
+// its fillings gets, and nothing of one is left in the next.
+func TestDecideOn(t *testing.T) {
+	p := policy.NPM()
+	kept := new(policy.Request)
+	for _, row := range decisionRows(t) {
+		*kept = row.req
+		assert.Equal(t, p.Decide(row.req), p.DecideOn(kept), row.name)
+		assert.Equal(t, row.req, *kept, "%s: it is what it was", row.name)
+		kept.Operation.Package.Name += "x" // not what its grants were read for
+		again := row.req
+		again.Operation = kept.Operation
+		assert.Equal(t, again.Rights(), kept.Rights(), row.name)
+		assert.Equal(t, p.Decide(again), p.DecideOn(kept), row.name)
+	}
+
+	boom := says("boom", policy.Permit)
+	boom.Judge = func(*policy.Request) policy.Verdict { panic("boom") }
+	*kept = policy.Request{Operation: policy.Operation{Action: policy.Ping}}
+	assert.Equal(t, []string{"boom"}, codes(policy.New(boom).DecideOn(kept)))
+	assert.Equal(t, policy.Request{Operation: policy.Operation{Action: policy.Ping}}, *kept)
+
+	assert.Equal(t, policy.Deny, p.DecideOn(nil).Effect)
+	assert.Equal(t, policy.Deny, (*policy.Policy)(nil).DecideOn(kept).Effect)
+	assert.Equal(t, policy.Deny, new(policy.Policy).DecideOn(kept).Effect)
 }
 
 func TestDecideConcurrently(t *testing.T) {
@@ -292,6 +330,13 @@ func TestDecideAllocatesNothingOnAllow(t *testing.T) {
 			}
 		})
 		assert.Zero(t, n, name)
+		kept := &r
+		n = testing.AllocsPerRun(1000, func() {
+			if p.DecideOn(kept).Effect != policy.Allow {
+				panic("not allowed")
+			}
+		})
+		assert.Zero(t, n, "%s, kept", name)
 	}
 }
 
@@ -302,6 +347,15 @@ func BenchmarkDecide(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if p.Decide(r).Effect != policy.Allow {
+					b.Fatal("not allowed")
+				}
+			}
+		})
+		kept := &r
+		b.Run(name+" kept", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if p.DecideOn(kept).Effect != policy.Allow {
 					b.Fatal("not allowed")
 				}
 			}

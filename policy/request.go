@@ -53,20 +53,32 @@ type Request struct {
 	Addr       netip.Addr // the client's, from a hop that is trusted
 	Now        time.Time
 
-	grants reach // of Credential on Operation.Package, when ready
+	// What rules ask for again and again, when ready.
 	ready  bool
+	grants reach // of Credential on Operation.Package
+	rights Rights
 }
 
-// prepare makes r, a copy of the caller's request, what rules may rely on: a
-// credential that is not nil, and grants read once for all rules.
+// prepare makes r what rules may rely on: a credential that is not nil, grants and
+// rights worked out once for all rules.
 func (r *Request) prepare() {
 	if r.Credential == nil {
 		r.Credential = anonymous
 	}
-	r.grants, r.ready = 0, true
+	r.ready, r.grants, r.rights = false, 0, 0
 	if r.Operation.Action.OfPackage() {
 		r.grants = r.Credential.reach(r.Operation.Package)
 	}
+	r.rights = r.workOutRights(r.grants)
+	r.ready = true
+}
+
+// restore undoes prepare.
+func (r *Request) restore() {
+	if r.Credential == anonymous {
+		r.Credential = nil
+	}
+	r.ready, r.grants, r.rights = false, 0, 0
 }
 
 func (r *Request) reach() reach {
@@ -97,11 +109,17 @@ func (r *Request) Kind() Kind {
 //
 // No grant reaches as far as RightAdmin; only a session has it.
 func (r *Request) Rights() Rights {
+	if r.ready {
+		return r.rights
+	}
+	return r.workOutRights(r.reach())
+}
+
+func (r *Request) workOutRights(reach reach) Rights {
 	if r.Package.ID == "" {
 		return 0
 	}
 	var allowed Rights
-	reach := r.reach()
 	if reach&reachRead != 0 {
 		allowed |= RightRead
 	}
