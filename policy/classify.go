@@ -35,7 +35,10 @@ var ErrPath = errors.New("policy: malformed path")
 func Classify(method, escapedPath string) (Operation, error) {
 	v := verbOf(method)
 	if n, ok := plain(escapedPath); ok {
-		return Operation{Action: ofDocument[v], Package: n}.known()
+		if a := ofDocument[v]; a != Unknown {
+			return Operation{Action: a, Package: n}, nil
+		}
+		return Operation{}, nil
 	}
 	return classify(v, escapedPath)
 }
@@ -123,36 +126,39 @@ func (w *route) registry(v verb) (Operation, error) {
 	if err != nil {
 		return Operation{}, err
 	}
-	op := Operation{Package: n}
-	switch {
-	case i == w.n:
-		op.Action = ofDocument[v]
-	case w.word(i) == "-":
+	if i == w.n {
+		return known(ofDocument[v], n, "")
+	}
+	var action Action
+	var name string
+	switch what := w.word(i); {
+	case what == "-":
 		return w.file(v, i+1, n)
-	case w.word(i) == "-rev":
-		if op.Name, err = w.name(i + 1); err != nil {
+	case what == "-rev":
+		if name, err = w.name(i + 1); err != nil {
 			return Operation{}, err
 		}
 		if w.n == i+2 {
-			op.Action = verbs{put: WritePackument, remove: UnpublishAll}[v]
+			action = verbs{put: WritePackument, remove: UnpublishAll}[v]
 		}
-	case n == PackageName{Name: "team"} && strings.HasPrefix(w.word(i), "@"):
+	case n == PackageName{Name: "team"} && strings.HasPrefix(what, "@"):
 		return w.yarnTeam(v, i)
 	case i+1 == w.n:
-		if op.Name, err = w.tag(i); err != nil {
+		if name, err = w.tag(i); err != nil {
 			return Operation{}, err
 		}
-		op.Action = verbs{get: ReadPackument, put: SetDistTag}[v]
+		action = verbs{get: ReadPackument, put: SetDistTag}[v]
 	}
-	return op.known()
+	return known(action, n, name)
 }
 
-// known returns op, or the zero Operation where no action was found for it.
-func (op Operation) known() (Operation, error) {
-	if op.Action == Unknown {
+// known returns the operation of these, or the zero Operation where no action was
+// found. It takes the parts since a whole one is too large for registers.
+func known(a Action, n PackageName, name string) (Operation, error) {
+	if a == Unknown {
 		return Operation{}, nil
 	}
-	return op, nil
+	return Operation{a, n, name}, nil
 }
 
 // file reads /<pkg>/-/<file>[/-rev/<rev>], i being the file's segment.
@@ -171,7 +177,7 @@ func (w *route) file(v verb, i int, n PackageName) (Operation, error) {
 		}
 		op.Action = verbs{remove: Unpublish}[v]
 	}
-	return op.known()
+	return known(op.Action, op.Package, op.Name)
 }
 
 // yarnTeam reads /team/@<org>[/<team>[/user]], which is where Yarn 1 looks for
@@ -192,7 +198,7 @@ func (w *route) yarnTeam(v verb, i int) (Operation, error) {
 	if w.n > i+3 || w.n == i+3 && w.word(i+2) != "user" {
 		return Operation{}, nil
 	}
-	return Operation{Action: verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v], Name: name}.known()
+	return known(verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v], PackageName{}, name)
 }
 
 // api reads what stands below /-/.
@@ -271,7 +277,7 @@ func (op Operation) orError(err error) (Operation, error) {
 	if err != nil {
 		return Operation{}, err
 	}
-	return op.known()
+	return known(op.Action, op.Package, op.Name)
 }
 
 // auth reads /-/auth/…, which is ours.
@@ -334,7 +340,7 @@ func (w *route) couch(v verb, user string) (Operation, error) {
 		}
 		op.Action = verbs{put: LegacyUpdate}[v]
 	}
-	return op.known()
+	return known(op.Action, op.Package, op.Name)
 }
 
 // ofPackage reads /-/package/<pkg>/…

@@ -52,12 +52,14 @@ func (w *route) cut(path string) error {
 		return errLong
 	}
 	w.path, w.empty = path, len(path)+1
-	start, escaped := 1, false
+	start, escaped := 1, false // escaped: there is more than a package name's slash
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
-			if path[i] == '%' {
-				escaped = true
-			} else if !pathByte[path[i]] {
+			switch c := path[i]; {
+			case pathByte[c]:
+			case c == '%':
+				escaped = escaped || !plainSlash(path[i:])
+			default:
 				return errByte
 			}
 			continue
@@ -66,12 +68,10 @@ func (w *route) cut(path string) error {
 		switch {
 		case s == "":
 			w.empty = min(w.empty, start)
-		case escaped:
+		case escaped || s[0] == '.':
 			if err := checkEscapes(s); err != nil {
 				return err
 			}
-		case s == "." || s == "..":
-			return errDots
 		}
 		if w.n < maxSegments {
 			w.seg[w.n], w.at[w.n] = s, uint16(start)
@@ -80,6 +80,13 @@ func (w *route) cut(path string) error {
 		start, escaped = i+1, false
 	}
 	return nil
+}
+
+// plainSlash reports whether s begins with an escaped slash that no dot follows, as
+// it stands in every package name with a scope. A segment that begins with no dot and
+// has no other escapes has nothing in it that checkEscapes refuses.
+func plainSlash(s string) bool {
+	return len(s) > 3 && s[1] == '2' && s[2]|0x20 == 'f' && s[3] != '.'
 }
 
 // pathByte are the bytes that stand for themselves in an escaped path (RFC 3986,
