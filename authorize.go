@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
@@ -19,19 +20,39 @@ import (
 // and has the zero Identity. An error is [ErrInvalidToken] or an outage, and
 // comes with a decision that denies.
 func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (Identity, policy.Decision, error) {
-	now := a.now()
-	act, err := a.authenticate(ctx, header, addr, now)
+	req := requests.Get().(*policy.Request)
+	defer release(req)
+	req.Operation, req.Addr = op, addr
+	act, err := a.prepare(ctx, header, req)
 	if err != nil {
 		return Identity{}, policy.Decision{}, err
 	}
-	req := policy.Request{Operation: op, Credential: act.cred, Addr: addr, Now: now}
+	return act.identity(), a.policy.DecideOn(req), nil
+}
+
+// requests are used again: rules see theirs through a pointer, for which each would
+// have to be allocated.
+var requests = sync.Pool{New: func() any { return new(policy.Request) }}
+
+// release gives req back. The pool must not keep a credential alive.
+func release(req *policy.Request) {
+	*req = policy.Request{}
+	requests.Put(req)
+}
+
+// prepare authenticates the sender of header and fills req, whose operation and
+// address are there, with what there is to know for a decision.
+func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Request) (actor, error) {
+	req.Now = a.now()
+	act, err := a.authenticate(ctx, header, req.Addr, req.Now)
+	if err != nil {
+		return actor{}, err
+	}
+	req.Credential = act.cred
 	if act.who != nil {
 		req.Account = act.who.account
 	}
-	if err := a.consult(ctx, &req); err != nil {
-		return Identity{}, policy.Decision{}, err
-	}
-	return act.identity(), a.policy.Decide(req), nil
+	return act, a.consult(ctx, req)
 }
 
 // consult fills in what the host and the package's settings say.
@@ -52,6 +73,8 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
 // facts asks the host. Only what exists is remembered, and only for reads: a
 // package that was just made must be there at once. What may not be seen is not
 // remembered either, or the time of a second request told it from what is absent.
+// A write forgets, so that whoever wrote reads what the host says afterwards; a read
+// of theirs while the host still writes may bring back what was, for HostFresh.
 func (a *Auth) facts(ctx context.Context, pkg policy.PackageName, user policy.UserID, write bool, now time.Time) (policy.Facts, error) {
 	if a.caches.hostFresh <= 0 {
 		return a.packages.Facts(ctx, pkg, user)
@@ -93,21 +116,14 @@ type judgement struct {
 // judge authenticates r, consults and decides for the first time, without a
 // proof. Only a Deny is an error yet.
 func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewToken) (judgement, policy.Decision, error) {
-	ctx, addr, now := r.Context(), a.client(r), a.now()
-	act, err := a.authenticate(ctx, r.Header, addr, now)
-	if err != nil {
-		return judgement{}, policy.Decision{}, err
-	}
-	j := judgement{act, policy.Request{Operation: op, Credential: act.cred, Addr: addr, Now: now, NewToken: newToken}}
-	if act.who != nil {
-		j.req.Account = act.who.account
-	}
-	if err := a.consult(ctx, &j.req); err != nil {
+	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r), NewToken: newToken}}
+	var err error
+	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
 		return judgement{}, policy.Decision{}, err
 	}
 	d := a.policy.Decide(j.req)
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
-		return judgement{}, d, a.denied(ctx, j, d)
+		return judgement{}, d, a.denied(r.Context(), j, d)
 	}
 	return j, d, nil
 }
