@@ -21,7 +21,7 @@
 // [Store] has three methods and its comment is the whole contract. Package
 // storetest proves it. A backend calls [Validate], [ValidateKeys] and
 // [ValidateList] first, so that the limits are the same everywhere. What only
-// some backends can do is an interface of its own, such as [Sweeper], which
+// some backends can do is an interface of its own, [Sweeper] or [Watcher], which
 // [As] finds through wrappers.
 //
 // # Wrappers

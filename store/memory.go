@@ -16,6 +16,8 @@ type Memory struct {
 	items map[string]Item // guarded by mu
 	keys  order           // the keys of items; guarded by mu
 	last  Revision        // guarded by mu
+
+	watchers map[*memoryWatch]struct{} // guarded by mu
 }
 
 // NewMemory returns an empty Memory.
@@ -106,6 +108,9 @@ func (m *Memory) Commit(ctx context.Context, ops ...Op) (Revision, error) {
 			delete(m.items, op.Key)
 			m.keys.remove(op.Key)
 		}
+	}
+	for w := range m.watchers {
+		w.add(ops)
 	}
 	return rev, nil
 }
