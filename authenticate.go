@@ -44,10 +44,11 @@ type person struct {
 }
 
 // caches hold what a warm request needs. Their entries are never older than
-// Config.Fresh, and a local change drops them before it is acknowledged.
+// Config.Fresh, or else a watcher of the store has vouched for them since, and a local
+// change drops them before it is acknowledged.
 type caches struct {
-	fresh       time.Duration
 	hostFresh   time.Duration
+	ownPeople   bool // people are in the store, and so watched; a host's are not
 	credentials *credential.Cache[credential.Digest, *verified]
 	people      *credential.Cache[policy.UserID, *person]
 	generations [1 << 10]atomic.Uint64 // of people, by hash: a change of one ends the shortcuts to all of its own
@@ -76,9 +77,9 @@ type factsKey struct {
 
 var hashSeed = maphash.MakeSeed()
 
-func newCaches(fresh, hostFresh time.Duration) *caches {
+func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 	return &caches{
-		fresh: fresh, hostFresh: hostFresh,
+		hostFresh: hostFresh, ownPeople: ownPeople,
 		credentials: credential.NewCache[credential.Digest, *verified](1<<20, fresh, credential.Digest.Shard),
 		people: credential.NewCache[policy.UserID, *person](1<<17, fresh, func(id policy.UserID) uint64 {
 			return maphash.String(hashSeed, string(id))
@@ -101,11 +102,36 @@ func (c *caches) changed(keys []string) {
 		} else if d, ok := token.DigestOf(key); ok {
 			c.credentials.Drop(d)
 		} else if id, ok := account.SubjectOf(key); ok {
-			c.people.Drop(id)
-			c.generation(id).Add(1) // after the Drop: what is read from now on is new
+			c.dropPerson(id)
+		} else if id, ok := account.PersonOf(key); ok {
+			c.dropPerson(id)
 		} else if id, ok := access.PackageOf(key); ok {
 			c.settings.Drop(id)
 		}
+	}
+}
+
+func (c *caches) dropPerson(id policy.UserID) {
+	c.people.Drop(id)
+	c.generation(id).Add(1) // after the Drop: what is read from now on is new
+}
+
+// forget drops everything of the store's, also what is being read.
+func (c *caches) forget() {
+	c.credentials.Clear()
+	c.settings.Clear()
+	c.people.Clear()
+	for i := range c.generations {
+		c.generations[i].Add(1)
+	}
+}
+
+// seen says that what other nodes changed before t has been dropped.
+func (c *caches) seen(t time.Time) {
+	c.credentials.Seen(t)
+	c.settings.Seen(t)
+	if c.ownPeople {
+		c.people.Seen(t)
 	}
 }
 
@@ -176,10 +202,8 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 // owner returns the user of a verified credential.
 func (a *Auth) owner(ctx context.Context, v *verified, now time.Time) (*person, error) {
 	generation := v.generation.Load() // before anything is read
-	if s := v.shortcut.Load(); s != nil && s.generation == generation {
-		if age := now.Sub(s.who.read); age >= 0 && age < a.caches.fresh {
-			return s.who, nil
-		}
+	if s := v.shortcut.Load(); s != nil && s.generation == generation && a.caches.people.Current(s.who.read, now) {
+		return s.who, nil
 	}
 	who, err := a.person(ctx, v.cred.User, now)
 	if err != nil {

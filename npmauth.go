@@ -129,8 +129,10 @@ type Config struct {
 
 	// Fresh bounds the age of cached credentials and user facts, and so how long
 	// a revocation on another node takes to be seen here; on the node that
-	// revokes it is exact. Zero means one second, negative none: every request
-	// reads the store.
+	// revokes it is exact. Where Store can tell what other nodes change (see
+	// [store.Watcher]) and [Auth.Run] runs, what did not change is kept for longer
+	// and what did is usually seen sooner, under the same bound. Zero means one
+	// second, negative none: every request reads the store.
 	Fresh time.Duration
 
 	// HostFresh bounds the age of what Packages said, for reads; writes always
@@ -183,6 +185,7 @@ type Auth struct {
 	log        *slog.Logger
 	now        func() time.Time
 
+	fresh     time.Duration
 	caches    *caches
 	directory *account.Directory // nil where the host has users
 	subjects  *account.Subjects
@@ -234,7 +237,8 @@ func New(cfg Config) (*Auth, error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
-	a.caches = newCaches(orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second))
+	a.fresh = orDefault(cfg.Fresh, time.Second)
+	a.caches = newCaches(a.fresh, orDefault(cfg.HostFresh, 5*time.Second), cfg.Users == nil)
 	a.store = store.Observe(finisher{cfg.Store}, a.caches.changed)
 	if err := a.build(cfg); err != nil {
 		return nil, err

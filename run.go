@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/npmauth/npmauth/store"
@@ -15,15 +16,22 @@ const (
 	forgetEvery = 30 * time.Second // how often the salts of collected logins are erased
 )
 
-// Run does what can wait: it writes down when tokens were last used and deletes
-// what expired long ago. It returns when ctx is done, with the error of a last
-// write if that failed. Nothing that npmauth decides depends on it.
+// Run does what can wait: it writes down when tokens were last used, deletes what
+// expired long ago, and listens to what other nodes change, so that what they did
+// not change need not be read again. It returns when ctx is done, with the error of
+// a last write if that failed. Nothing that npmauth decides depends on it.
 func (a *Auth) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { a.watch(ctx) })
+
 	used, sweep := time.NewTicker(usedEvery), time.NewTicker(sweepEvery)
 	forget := time.NewTicker(forgetEvery)
 	defer used.Stop()
 	defer sweep.Stop()
 	defer forget.Stop()
+	clock := steadiness{}
+	clock.steady(a.now(), time.Now())
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,6 +47,10 @@ func (a *Auth) Run(ctx context.Context) error {
 				a.log.WarnContext(ctx, "npmauth: collected logins not forgotten", "error", err)
 			}
 		case <-sweep.C:
+			if off, ok := clock.steady(a.now(), time.Now()); !ok {
+				a.log.WarnContext(ctx, "npmauth: the clock was set, nothing is swept", "by", off)
+				continue
+			}
 			if err := a.sweep(ctx); err != nil {
 				a.log.WarnContext(ctx, "npmauth: sweep not finished", "error", err)
 			}
@@ -57,4 +69,36 @@ func (a *Auth) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// asleep is how long a machine is believed to have slept. A clock that is further
+// ahead than that of what has passed is taken for a wrong one.
+const asleep = 24 * time.Hour
+
+// A steadiness compares the clock that expiries are told by with the time that has
+// passed, so that one which leaps ahead does not delete what is live on every other
+// node, or will be when it is set right. The zero value has seen no time yet.
+type steadiness struct {
+	clock time.Time // without a monotonic reading
+	since time.Time // with one
+}
+
+// steady reports whether the clock is where the time that has passed would have put
+// it, give or take what a sweep allows for, and by how much it is not. After one that
+// a machine's sleep explains it begins anew; after a greater one it waits for the
+// clock to come back, or for the next start.
+func (s *steadiness) steady(clock, since time.Time) (off time.Duration, ok bool) {
+	clock = clock.Round(0)
+	if s.clock.IsZero() {
+		s.clock, s.since = clock, since
+		return 0, true
+	}
+	off = clock.Sub(s.clock) - since.Sub(s.since)
+	if off.Abs() < store.SweepGrace {
+		return off, true
+	}
+	if off.Abs() < asleep {
+		s.clock, s.since = clock, since
+	}
+	return off, false
 }

@@ -82,6 +82,13 @@ var (
 	passwords    = store.NewTable("password", 1, func(s *secretRow) string { return s.ID })
 )
 
+// PersonOf returns whose record in a [Directory] lies under key. ok is false for
+// keys of anything else.
+func PersonOf(key string) (id policy.UserID, ok bool) {
+	text, ok := people.ID(key)
+	return policy.UserID(text), ok
+}
+
 // DirectoryConfig configures a [Directory].
 type DirectoryConfig struct {
 	// Store keeps the users. Required.

@@ -177,6 +177,12 @@ func TestSubjectKey(t *testing.T) {
 		assert.False(t, ok, key)
 	}
 
+	id, ok := account.PersonOf("user/u1")
+	assert.True(t, ok)
+	assert.Equal(t, policy.UserID("u1"), id)
+	_, ok = account.PersonOf("user.name/u1")
+	assert.False(t, ok)
+
 	items, err := store.NewMemory().Get(t.Context(), account.SubjectKey("u1"))
 	require.NoError(t, err)
 	_, err = account.DecodeSubject("u1", items[0])

@@ -3,14 +3,15 @@ package credential
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // A Cache remembers decoded records for a short time, so that a warm request
-// neither asks the store nor decodes. It is bounded, never serves what is older
-// than its freshness, and a fill that a Drop overtook is not kept:
+// neither asks the store nor decodes. It is bounded, never serves what it cannot
+// vouch for up to its freshness ago, and a fill that a Drop overtook is not kept:
 //
 //	v, ok := cache.Get(k, now)
 //	if !ok {
@@ -18,6 +19,9 @@ import (
 //		v = readAndDecode(k)
 //		cache.Put(k, v, now, fill)    // nothing, if k was dropped meanwhile
 //	}
+//
+// Where every change is reported, by whatever node it was made, [Cache.Seen] lets
+// entries live on that would be too old without.
 //
 // Values are shared between callers and must not be changed. A Cache is safe
 // for concurrent use.
@@ -30,6 +34,7 @@ type Cache[K comparable, V any] struct {
 	// monotonic clock where both have it, so that a clock that is set back
 	// does not prolong an entry.
 	base time.Time
+	seen atomic.Int64 // since base: entries are no older than this, see Seen
 }
 
 // A cacheShard is a table of buckets that is read without a lock. Who writes holds
@@ -83,6 +88,7 @@ func NewCache[K comparable, V any](max int, fresh time.Duration, shard func(K) u
 		fresh:  fresh,
 		base:   time.Now(),
 	}
+	c.seen.Store(math.MinInt64) // never: a clock may be behind base
 	for i := range c.shards {
 		c.shards[i].table.Store(&[]bucket[K, V]{{}})
 		c.shards[i].epoch.Store(1)
@@ -119,18 +125,41 @@ func find[K comparable, V any](table []bucket[K, V], h uint64, k K) (*slot[K, V]
 	return nil, nil
 }
 
-// Get returns the value of k if it was read less than the freshness before now.
+// Get returns the value of k if it was read, or has been vouched for by Seen, less
+// than the freshness before now.
 func (c *Cache[K, V]) Get(k K, now time.Time) (V, bool) {
 	s, h := c.of(k)
-	if _, e := find(*s.table.Load(), h, k); e != nil {
-		// An age below zero is a clock that was set back, or a neighbour's
-		// request: reading again is always right.
-		if age := now.Sub(c.base) - e.at; age >= 0 && age < c.fresh {
-			return e.value, true
-		}
+	if _, e := find(*s.table.Load(), h, k); e != nil && c.current(e.at, now) {
+		return e.value, true
 	}
 	var none V
 	return none, false
+}
+
+func (c *Cache[K, V]) current(at time.Duration, now time.Time) bool {
+	// An age below zero is a clock that was set back, or a neighbour's request:
+	// reading again is always right.
+	age := now.Sub(c.base) - max(at, time.Duration(c.seen.Load()))
+	return age >= 0 && age < c.fresh
+}
+
+// Current reports whether what was read at a time would be served now, had it been
+// kept and never dropped. It is for what is remembered elsewhere under the same rule.
+func (c *Cache[K, V]) Current(read, now time.Time) bool { return c.current(read.Sub(c.base), now) }
+
+// Seen says that of all changes made before t, wherever they were made, the keys have
+// been dropped. What is held then counts as read at t, if it is older. It is called
+// again and again, and before the first time everything is cleared; when nothing calls
+// it any more, entries grow old as if nothing ever had. An earlier t than before
+// is ignored.
+func (c *Cache[K, V]) Seen(t time.Time) {
+	at := int64(t.Sub(c.base))
+	for {
+		had := c.seen.Load()
+		if at <= had || c.seen.CompareAndSwap(had, at) {
+			return
+		}
+	}
 }
 
 // Begin must be called before the record of k is read, and what it returns be

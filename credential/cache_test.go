@@ -49,6 +49,42 @@ func TestCacheFreshness(t *testing.T) {
 	})
 }
 
+// What is vouched for again and again lives on, and no longer than the bound after
+// the last time.
+func TestCacheSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := credential.NewCache[credential.Digest, *record](1000, time.Second, credential.Digest.Shard)
+		k, read := digestOf(1), time.Now()
+		c.Put(k, &record{1}, read, c.Begin(k))
+		for range 10 {
+			time.Sleep(900 * time.Millisecond)
+			c.Seen(time.Now())
+			c.Seen(read) // late news does not take anything back
+		}
+		_, ok := c.Get(k, time.Now())
+		assert.True(t, ok)
+		assert.True(t, c.Current(read, time.Now()))
+
+		young := digestOf(2)
+		time.Sleep(500 * time.Millisecond)
+		c.Put(young, &record{2}, time.Now(), c.Begin(young))
+		time.Sleep(500*time.Millisecond - time.Nanosecond)
+		_, ok = c.Get(k, time.Now())
+		assert.True(t, ok, "last instant")
+		time.Sleep(time.Nanosecond)
+		_, ok = c.Get(k, time.Now())
+		assert.False(t, ok, "a second after it was last vouched for")
+		assert.False(t, c.Current(read, time.Now()))
+		_, ok = c.Get(young, time.Now())
+		assert.True(t, ok, "read since")
+
+		c.Seen(time.Now())
+		c.Drop(k)
+		_, ok = c.Get(k, time.Now())
+		assert.False(t, ok, "dropped is dropped")
+	})
+}
+
 // A record is as old as the moment before its read, however long that took.
 func TestCacheCountsFromBeforeTheRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

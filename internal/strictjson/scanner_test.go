@@ -240,7 +240,7 @@ func oracle(data []byte) (problems []string) {
 		problems = append(problems, "unpaired surrogate")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // 1e700 is a number, whatever a float64 makes of it
+	d.UseNumber()              // 1e700 is a number, whatever a float64 makes of it
 	var open []map[string]bool // nil: an array
 	isKey := false
 	total, depth := 0, 0
