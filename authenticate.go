@@ -105,6 +105,8 @@ func (c *caches) changed(keys []string) {
 			c.dropPerson(id)
 		} else if id, ok := account.PersonOf(key); ok {
 			c.dropPerson(id)
+		} else if account.IsEpoch(key) {
+			c.dropPeople()
 		} else if id, ok := access.PackageOf(key); ok {
 			c.settings.Drop(id)
 		}
@@ -120,6 +122,10 @@ func (c *caches) dropPerson(id policy.UserID) {
 func (c *caches) forget() {
 	c.credentials.Clear()
 	c.settings.Clear()
+	c.dropPeople()
+}
+
+func (c *caches) dropPeople() {
 	c.people.Clear()
 	for i := range c.generations {
 		c.generations[i].Add(1)
@@ -304,11 +310,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 	if err != nil {
 		return nil, err
 	}
-	items, err := a.store.Get(ctx, account.SubjectKey(id))
-	if err != nil {
-		return nil, err
-	}
-	sub, err := account.DecodeSubject(id, items[0])
+	sub, err := a.subjects.Get(ctx, a.store, id)
 	if err != nil {
 		return nil, err
 	}

@@ -68,3 +68,21 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 	a.record(ctx, audit.Event{Type: audit.FactorDisabled, Outcome: audit.Done, User: id, Reason: "operator"})
 	return nil
 }
+
+// Restored must be called once after Store was put back to an earlier state, from a
+// backup or a replica that lagged behind: before that, tokens and sessions that were
+// revoked since would be good again. It ends every credential of every account that was
+// created until now; people log in again, and tokens are made anew. Call it before
+// anyone is served again.
+//
+// It cannot bring back what else was done since, and the operator has to look into it:
+// accounts that were disabled are not, passwords and second factors are those of the
+// backup, and recovery codes that were used can be used once more. A code of an
+// authenticator app that was used can be again for the minute that it is valid at all.
+func (a *Auth) Restored(ctx context.Context) error {
+	if err := a.subjects.RevokeEveryone(ctx); err != nil {
+		return err
+	}
+	a.record(ctx, audit.Event{Type: audit.AllRevoked, Outcome: audit.Done, Reason: "restored"})
+	return nil
+}

@@ -3,13 +3,16 @@ package npmauth_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -40,4 +43,30 @@ func (f *flakyStore) Commit(ctx context.Context, ops ...store.Op) (store.Revisio
 		}
 	}
 	return f.Store.Commit(ctx, ops...)
+}
+
+// ST-20: what was revoked after a backup was made stays revoked when it is put back.
+func TestRestored(t *testing.T) {
+	ctx, m := t.Context(), store.NewMemory()
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = m })
+	alice := w.person("alice")
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	s := w.login("alice")
+	backup, err := m.List(ctx, "", "", store.MaxLimit)
+	require.NoError(t, err)
+	require.NoError(t, w.auth.Tokens().Revoke(ctx, alice, tok.ID))
+	require.Equal(t, 401, whoami(w, bearer))
+
+	for _, it := range backup {
+		_, err := w.store.Commit(ctx, store.Op{Key: it.Key, At: store.Any, Action: store.Put, Value: it.Value, Expires: it.Expires})
+		require.NoError(t, err)
+	}
+	w.clock.Add(time.Hour)
+	require.Equal(t, 200, whoami(w, bearer), "this is why")
+	require.NoError(t, w.auth.Restored(ctx))
+	assert.Equal(t, 401, whoami(w, bearer))
+	assert.Equal(t, 401, whoami(w, s))
+	assert.True(t, w.events.has(audit.AllRevoked))
+	w.clock.Add(time.Second)
+	assert.Equal(t, 200, whoami(w, w.login("alice")))
 }

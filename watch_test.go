@@ -73,6 +73,9 @@ func TestWatchKeepsAndDrops(t *testing.T) {
 		two, _ := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 		require.Equal(t, 200, whoami(second, one), "TK-22: a new token works at once on all nodes")
 		require.Equal(t, 200, whoami(second, two))
+		synctest.Wait() // the tokens' own creation is a change, too
+		require.Equal(t, 200, whoami(second, one))
+		require.Equal(t, 200, whoami(second, two))
 		for range 100 {
 			time.Sleep(time.Second)
 			synctest.Wait() // what the second node does in the background may read
@@ -209,8 +212,11 @@ func TestWatchDropsPeople(t *testing.T) {
 		run(t, second)
 		alice := first.person("alice")
 		one, _ := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		synctest.Wait()
 		require.Equal(t, 200, whoami(second, one))
 		reads.gets.Store(0)
+		require.Equal(t, 200, whoami(second, one))
+		require.Zero(t, reads.gets.Load())
 		_, err := first.auth.People().SetProfile(t.Context(), alice, account.Profile{FullName: "Alice"})
 		require.NoError(t, err)
 		synctest.Wait()

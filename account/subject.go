@@ -16,9 +16,9 @@ import (
 type Subject struct {
 	ID       policy.UserID
 	Disabled bool
-	// NotBefore is when the last RevokeAll was: credentials of any kind that
-	// were created before it are dead. SessionsNotBefore is the same for
-	// sessions alone. Zero: none are.
+	// NotBefore is when the last RevokeAll or RevokeEveryone was: credentials of
+	// any kind that were created before it are dead. SessionsNotBefore is the same
+	// for sessions alone. Zero: none are.
 	NotBefore         time.Time
 	SessionsNotBefore time.Time
 	TwoFactor         policy.TwoFactorMode // never unknown
@@ -38,31 +38,44 @@ var subjects = store.NewTable("subject", 1, func(s *subject) string { return s.I
 // SubjectKey returns the key under which the subject of this user is stored.
 func SubjectKey(id policy.UserID) string { return subjects.Key(string(id)) }
 
+// SubjectKeys returns the keys that a subject is decoded from: its own, and that of
+// what holds for everyone.
+func SubjectKeys(id policy.UserID) []string {
+	return []string{SubjectKey(id), epochs.Key(everyone)}
+}
+
 // SubjectOf returns whose subject the key is; ok is false for other keys.
 func SubjectOf(key string) (id policy.UserID, ok bool) {
 	text, ok := subjects.ID(key)
 	return policy.UserID(text), ok
 }
 
-// DecodeSubject returns the subject of id from what was read under its
-// [SubjectKey], so that it can be read together with other keys. An absent
+// DecodeSubject returns the subject of id from what was read, in one Get, under its
+// [SubjectKeys], so that it can be read together with other keys. An absent
 // item is an account of which nothing was recorded; a record that cannot be
 // understood is an error and not that.
-func DecodeSubject(id policy.UserID, it store.Item) (Subject, error) {
+func DecodeSubject(id policy.UserID, items []store.Item) (Subject, error) {
 	if id == "" {
 		return Subject{}, ErrNoUser
 	}
-	if it.Key != SubjectKey(id) {
-		return Subject{}, fmt.Errorf("account: the item %q is not the subject that was asked for", it.Key)
+	keys := SubjectKeys(id)
+	if len(items) != len(keys) || items[0].Key != keys[0] || items[1].Key != keys[1] {
+		return Subject{}, errors.New("account: the items are not those of the subject that was asked for")
 	}
-	rec, err := subjects.Decode(it)
-	if errors.Is(err, store.ErrNotFound) {
-		return Subject{ID: id, TwoFactor: policy.TwoFactorOff}, nil
-	}
+	all, err := notBefore(items[1])
 	if err != nil {
+		return Subject{}, err
+	}
+	sub := Subject{ID: id, TwoFactor: policy.TwoFactorOff}
+	rec, err := subjects.Decode(items[0])
+	if err == nil {
+		sub, err = rec.open()
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Subject{}, fmt.Errorf("account: subject: %w", err)
 	}
-	return rec.open()
+	sub.NotBefore = later(sub.NotBefore, all)
+	return sub, nil
 }
 
 func (s *subject) open() (Subject, error) {
@@ -142,14 +155,11 @@ func (s *Subjects) Get(ctx context.Context, r store.Reader, id policy.UserID) (S
 	if r == nil {
 		r = s.store
 	}
-	items, err := r.Get(ctx, SubjectKey(id))
+	items, err := r.Get(ctx, SubjectKeys(id)...)
 	if err != nil {
 		return Subject{}, fmt.Errorf("account: subject: %w", err)
 	}
-	if len(items) != 1 {
-		return Subject{}, errors.New("account: subject: the store answered with another number of items")
-	}
-	return DecodeSubject(id, items[0])
+	return DecodeSubject(id, items)
 }
 
 // Disable refuses the account everything, at once and until Enable. Its

@@ -183,14 +183,16 @@ func TestSubjectKey(t *testing.T) {
 	_, ok = account.PersonOf("user.name/u1")
 	assert.False(t, ok)
 
-	items, err := store.NewMemory().Get(t.Context(), account.SubjectKey("u1"))
+	items, err := store.NewMemory().Get(t.Context(), account.SubjectKeys("u1")...)
 	require.NoError(t, err)
-	_, err = account.DecodeSubject("u1", items[0])
+	_, err = account.DecodeSubject("u1", items)
 	assert.NoError(t, err)
-	_, err = account.DecodeSubject("u2", items[0])
+	_, err = account.DecodeSubject("u2", items)
 	assert.Error(t, err, "read for another")
-	_, err = account.DecodeSubject("u1", store.Item{})
-	assert.Error(t, err, "not read at all")
-	_, err = account.DecodeSubject("", items[0])
+	for _, part := range [][]store.Item{nil, {{}, {}}, items[:1], {items[1], items[0]}, append(items, items[0])} {
+		_, err = account.DecodeSubject("u1", part)
+		assert.Error(t, err, "not read as it should be")
+	}
+	_, err = account.DecodeSubject("", items)
 	assert.ErrorIs(t, err, account.ErrNoUser)
 }

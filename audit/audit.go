@@ -47,6 +47,7 @@ const (
 	AccountOff     Type = "account.disabled"      // an account was disabled
 	AccountOn      Type = "account.enabled"       // an account was enabled again
 	AccountRevoked Type = "account.revoked"       // every credential of an account was ended
+	AllRevoked     Type = "all.revoked"           // every credential of every account was ended
 	Password       Type = "account.password"      // a password was changed, or the attempt failed
 	Profile        Type = "account.profile"       // a profile was changed
 	TokenCreated   Type = "token.created"         // a granular token was made, or refused
