@@ -27,6 +27,7 @@ func (a *Auth) serves(action policy.Action) bool {
 
 // serve answers one request to an endpoint of ours.
 func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
+	defer a.rescue(r, func(err error) { a.fail(w, r, err) })
 	// Legacy and the pages bound their own bodies, too; a bound that is met twice
 	// is still a bound.
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)

@@ -89,16 +89,11 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 		r = withoutCredential(r)
 	}
 	op = a.refine(r, op)
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect == policy.Challenge {
-		err = a.prove(r, j)
-	}
+	p, err := a.admit(r, op)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	p := &pass{identity: j.act.identity(), operation: Operation{Operation: op, PackageID: j.req.Package.ID}}
-	a.passed(r.Context(), j)
 	if op.Action != policy.Publish {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
 		return
@@ -110,6 +105,20 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 	out := &publishWriter{ResponseWriter: w, body: body, before: w.Header().Clone(), refuse: func() { a.fail(w, r, body.refused.get()) }}
 	next.ServeHTTP(out, r)
 	out.finish()
+}
+
+// admit decides about one request: whoever it lets through has a pass.
+func (a *Auth) admit(r *http.Request, op policy.Operation) (p *pass, err error) {
+	defer a.rescue(r, func(refused error) { p, err = nil, refused })
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err == nil && d.Effect == policy.Challenge {
+		err = a.prove(r, j)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.passed(r.Context(), j)
+	return &pass{identity: j.act.identity(), operation: Operation{Operation: op, PackageID: j.req.Package.ID}}, nil
 }
 
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a

@@ -58,6 +58,7 @@ type host struct {
 	reads    []string
 	facts    int   // how often it was asked
 	fail     error // what Facts answers instead
+	boom     bool  // Facts panics
 }
 
 type hosted struct {
@@ -75,6 +76,9 @@ func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.User
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.facts++
+	if h.boom {
+		panic("boom")
+	}
 	if h.fail != nil {
 		return policy.Facts{}, h.fail
 	}
