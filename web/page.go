@@ -106,6 +106,12 @@ var (
 		Text: "The registry cannot check this right now. Nothing was changed.",
 		Next: "Wait a few seconds, go back, and send the form again.",
 	}
+	// What was sent may have been done.
+	unclear = page{
+		template: "result.html", Title: "It is not known whether this was done",
+		Text: "The registry lost touch with its database while your form was on its way.",
+		Next: "See whether the program goes on. If it does not, run the command again: it gives you a new address.",
+	}
 )
 
 //go:embed assets/*.html

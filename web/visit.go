@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -134,7 +135,11 @@ func (p *Pages) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p.write(w, http.StatusRequestEntityTooLarge, malformed)
 	default:
 		p.cfg.Report(r, err)
+		pg := busy
+		if errors.Is(err, store.ErrUnknown) {
+			pg = unclear
+		}
 		w.Header().Set("Retry-After", "5")
-		p.write(w, http.StatusServiceUnavailable, busy)
+		p.write(w, http.StatusServiceUnavailable, pg)
 	}
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -126,6 +127,16 @@ func TestNobodyCanTell(t *testing.T) {
 		require.Len(t, w.reported, 1)
 		assert.ErrorIs(t, w.reported[0], w.broken)
 	}
+}
+
+// ST-03: what may have been done is not said to have changed nothing.
+func TestNobodyKnows(t *testing.T) {
+	w := newWorld(t, prefixed)
+	w.broken = fmt.Errorf("%w: the connection broke", store.ErrUnknown)
+	rec := w.browser().submit(loginPath(w.startLogin()), "decision", "approve", "name", "bob", "password", bobPassword)
+	assert.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	assert.Contains(t, rec.Body.String(), "not known whether this was done")
+	assert.NotContains(t, rec.Body.String(), "Nothing was changed")
 }
 
 // A key that cannot be read makes no page and accepts no form.
