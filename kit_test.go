@@ -391,6 +391,12 @@ func (w *world) submit(pageURL string, fields map[string]string) answer {
 	w.t.Helper()
 	form, cookie, a := w.open(pageURL)
 	require.Equal(w.t, http.StatusOK, a.Code, a.Body.String())
+	return w.fill(pageURL, form, cookie, fields)
+}
+
+// fill sends the form of a page that was opened back, with more fields.
+func (w *world) fill(pageURL string, form url.Values, cookie string, fields map[string]string) answer {
+	w.t.Helper()
 	for k, v := range fields {
 		form.Set(k, v)
 	}
