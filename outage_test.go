@@ -12,6 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -327,6 +328,124 @@ func TestOutages(t *testing.T) {
 				}
 				require.Greater(t, n, 2, "this takes a few calls")
 				t.Logf("%d calls", n-1)
+			})
+		}
+	}
+}
+
+// A trespass is something that must be refused, in one request: prepare returns it.
+type trespass struct {
+	name    string
+	prepare func(w *world) call
+}
+
+func publishCall(bearer, otp string) call {
+	return call{method: "PUT", path: "/plain", body: npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"), bearer: bearer, otp: otp}
+}
+
+var trespasses = []trespass{
+	{"publish without a code", func(w *world) call { s, _ := w.enrolled(); return publishCall(s, "") }},
+	{"publish with a wrong code", func(w *world) call { s, _ := w.enrolled(); return publishCall(s, "000000") }},
+	{"publish with a code that was used", func(w *world) call {
+		s, _ := w.enrolled()
+		code := w.code("alice")
+		require.NotEmpty(w.t, legacyLogin(w, code))
+		return publishCall(s, code)
+	}},
+	{"publish with a recovery code", func(w *world) call { s, codes := w.enrolled(); return publishCall(s, codes[0]) }},
+	{"publish another's package", func(w *world) call {
+		s, _ := w.enrolled()
+		w.host.add("plain", false, "bob")
+		return publishCall(s, w.code("alice"))
+	}},
+	{"publish with a session that was ended", func(w *world) call {
+		s, _ := w.enrolled()
+		require.NoError(w.t, w.auth.Subjects().EndSessions(w.t.Context(), "alice"))
+		return publishCall(s, w.code("alice"))
+	}},
+	{"publish for a disabled account", func(w *world) call {
+		_, _ = w.enrolled()
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		require.NoError(w.t, w.auth.Subjects().Disable(w.t.Context(), "alice"))
+		return publishCall(bearer, "")
+	}},
+	{"publish where tokens are not welcome", func(w *world) call {
+		_, _ = w.enrolled()
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: policy.FactorOnly}))
+		return publishCall(bearer, "")
+	}},
+	{"publish with a read-only token", func(w *world) call {
+		_, _ = w.enrolled()
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		return publishCall(bearer, "")
+	}},
+	{"publish with a token that was revoked", func(w *world) call {
+		_, _ = w.enrolled()
+		bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		require.NoError(w.t, w.auth.Tokens().Revoke(w.t.Context(), "alice", tok.ID))
+		return publishCall(bearer, "")
+	}},
+	{"read a private package", func(w *world) call {
+		s, _ := w.enrolled()
+		w.host.add("plain", true, "bob")
+		return call{method: "GET", path: "/plain", bearer: s}
+	}},
+	{"log in without a code", func(w *world) call {
+		_, _ = w.enrolled()
+		return call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice")}
+	}},
+	{"log in with a code that was used", func(w *world) call {
+		_, _ = w.enrolled()
+		code := w.code("alice")
+		require.NotEmpty(w.t, legacyLogin(w, code))
+		return call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice"), otp: code}
+	}},
+	{"log in with a recovery code that was used", func(w *world) call {
+		_, codes := w.enrolled()
+		require.NotEmpty(w.t, legacyLogin(w, codes[0]))
+		return call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice"), otp: codes[0]}
+	}},
+	{"create a token without a code", func(w *world) call {
+		s, _ := w.enrolled()
+		return call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, body: map[string]any{
+			"name": "ci", "password": password, "packages_all": true, "packages_and_scopes_permission": "read-write",
+		}}
+	}},
+	{"create a token with a token", func(w *world) call {
+		_, _ = w.enrolled()
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		return call{method: "POST", path: "/-/npm/v1/tokens", bearer: bearer, otp: w.code("alice"), body: map[string]any{
+			"name": "ci", "password": password, "packages_all": true, "packages_and_scopes_permission": "read-write",
+		}}
+	}},
+	{"turn two-factor authentication off without a code", func(w *world) call {
+		s, _ := w.enrolled()
+		return call{method: "POST", path: "/-/npm/v1/user", bearer: s, body: `{"tfa":{"mode":"disable","password":"` + password + `"}}`}
+	}},
+}
+
+// Whichever call of the store fails on the way, what must be refused is.
+func TestOutagesAllowNothing(t *testing.T) {
+	for _, u := range trespasses {
+		for _, f := range faults {
+			t.Run(u.name+"/a call "+f.name, func(t *testing.T) {
+				for n := 1; ; n++ {
+					st := &striking{Store: store.NewMemory(), fault: f}
+					w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, aliceAlone{}, -1 })
+					c := u.prepare(w)
+					before := dump(t, st.Store)
+					st.left = n
+					a := w.do(c)
+					st.left = 0
+					require.GreaterOrEqual(t, a.Code, 400, "call %d: %s", n, a.Body)
+					require.Empty(t, w.host.written(), "call %d", n)
+					require.Empty(t, w.host.reads, "call %d", n)
+					require.Empty(t, changes(before, dump(t, st.Store)), "call %d", n)
+					if !st.struck {
+						break
+					}
+				}
 			})
 		}
 	}
