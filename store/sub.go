@@ -46,10 +46,8 @@ func (s *sub) List(ctx context.Context, prefix, after string, limit int) ([]Item
 	if err := ValidateList(prefix, after, limit); err != nil {
 		return nil, err
 	}
-	if after != "" {
-		after = s.prefix + after
-	}
-	items, err := s.s.List(ctx, s.prefix+prefix, after, limit)
+	// After the prefix alone, which is a key of the host's if it is one.
+	items, err := s.s.List(ctx, s.prefix+prefix, s.prefix+after, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ func TestSubIsAStore(t *testing.T) {
 			m := store.NewMemory()
 			put(t, m, "auth", "the host's")
 			put(t, m, "auth.x", "the host's")
+			put(t, m, "auth/", "the host's")
 			put(t, m, "auth0", "the host's")
 			return store.Sub(m, "auth/")
 		},

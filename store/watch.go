@@ -77,7 +77,7 @@ func Watch(ctx context.Context, s Store, every time.Duration, changed func(Chang
 func (c Change) below(prefix string) Change {
 	below := Change{Seen: c.Seen}
 	for _, key := range c.Keys {
-		if rest, ok := strings.CutPrefix(key, prefix); ok {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
 			below.Keys = append(below.Keys, rest)
 		}
 	}
