@@ -43,7 +43,6 @@ func (m *Memory) Watch(ctx context.Context, every time.Duration, changed func(Ch
 		return err
 	}
 	w := &memoryWatch{wake: make(chan struct{}, 1)}
-	seen := time.Now()
 	m.mu.Lock()
 	if m.watchers == nil {
 		m.watchers = make(map[*memoryWatch]struct{})
@@ -55,7 +54,9 @@ func (m *Memory) Watch(ctx context.Context, every time.Duration, changed func(Ch
 		defer m.mu.Unlock()
 		delete(m.watchers, w)
 	}()
-	changed(Change{Seen: seen})
+	// Not before w was there to be told: what is remembered from after this moment
+	// must not change unnoticed.
+	changed(Change{Seen: time.Now()})
 
 	tick := time.NewTicker(every)
 	defer tick.Stop()
