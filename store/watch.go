@@ -31,7 +31,8 @@ type Change struct {
 type Watcher interface {
 	// Watch calls changed with the keys that are written from its first call on,
 	// through whatever handle and by whatever node, a [Sweeper]'s deletions
-	// included. That first call comes at once and has no keys: what was remembered
+	// included. What is reported can be read: a read that begins after the call
+	// sees it. That first call comes at once and has no keys: what was remembered
 	// from before its Seen may have changed unnoticed. From then on it calls
 	// changed when there is something to report, and at least about once in every
 	// while nothing can be missing, so that the time since Seen tells how old a

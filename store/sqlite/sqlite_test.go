@@ -29,6 +29,8 @@ func open(t *testing.T, path string) *sqlite.Store {
 	return s
 }
 
+const noWatch = "SQLite does not tell what another process changed"
+
 func TestStore(t *testing.T) {
 	var paths sync.Map // of the stores that are open
 	storetest.Run(t, storetest.Config{
@@ -43,6 +45,7 @@ func TestStore(t *testing.T) {
 			require.True(t, ok)
 			return open(t, path.(string))
 		},
+		NoWatch: noWatch,
 	})
 }
 
@@ -51,6 +54,7 @@ func TestSealedStore(t *testing.T) {
 		Open: func(t *testing.T) store.Store {
 			return store.Seal(open(t, filepath.Join(t.TempDir(), "auth.db")), store.Key{1})
 		},
+		NoWatch: noWatch,
 	})
 }
 

@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -36,7 +38,7 @@ func cancelled(t tb, e env) {
 // nil means that it happened, ErrUnknown that it may have, anything else that
 // it did not.
 func cancelledOnTheWay(t tb, e env) {
-	const commits = 200
+	commits := e.rounds(200)
 	answers := make([]error, commits)
 	var wg sync.WaitGroup
 	for i := range commits {
@@ -74,4 +76,59 @@ func cancelledOnTheWay(t tb, e env) {
 		require.Equal(t, items[0].Exists(), items[1].Exists(), "commit %d happened in part", i)
 	}
 	t.Logf("%d of %d commits were quicker than their cancellation", happened, commits)
+}
+
+// readsCancelled cancels reads at any moment: each is whole or an error, and none
+// spoils the store for the next.
+func readsCancelled(t tb, e env) {
+	want := map[string]string{}
+	var keys []string
+	for i := range 10 {
+		key := number(i)
+		keys = append(keys, key)
+		want[key] = "value " + key
+		commit(t, e.s, put(key, want[key], store.Absent))
+	}
+	reads := e.rounds(120)
+	errs := make([]error, reads)
+	var wg sync.WaitGroup
+	for i := range reads {
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			read := e.s.Get
+			if i%2 == 1 {
+				read = func(ctx context.Context, _ ...string) ([]store.Item, error) {
+					return e.s.List(ctx, "", "", store.MaxLimit)
+				}
+			}
+			items, err := read(ctx, keys...)
+			if err != nil {
+				if !errors.Is(err, context.Canceled) {
+					errs[i] = fmt.Errorf("a read that was cancelled: %w", err)
+				}
+				return
+			}
+			got := map[string]string{}
+			for _, it := range items {
+				got[it.Key] = string(it.Value)
+			}
+			if !maps.Equal(want, got) {
+				errs[i] = fmt.Errorf("a read that was cut short is called done: %v", got)
+			}
+		})
+		wg.Go(func() {
+			for range i % 10 {
+				if _, err := e.s.Get(t.Context(), keys[0]); err != nil {
+					break
+				}
+			}
+			cancel()
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	holds(t, e.s, want)
+	commit(t, e.s, put(keys[0], "x", store.Any))
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -54,12 +56,10 @@ func committer(t tb, s store.Store, ops ...store.Op) func() error {
 
 const contenders = 16
 
-func oneWinner(t tb, e env)          { winnersOf(t, e.s, e.s) }
-func secondHandleWinner(t tb, e env) { winnersOf(t, e.s, e.other) }
-
-func winnersOf(t tb, handles ...store.Store) {
+func oneWinner(t tb, e env) {
+	handles := e.handles()
 	rev := commit(t, handles[0], put("k", "", store.Absent))
-	for round := range 20 {
+	for round := range e.rounds(20) {
 		var fns []func() error
 		for i := range contenders {
 			fns = append(fns, committer(t, handles[i%len(handles)],
@@ -76,7 +76,7 @@ func winnersOf(t tb, handles ...store.Store) {
 }
 
 func oneCreator(t tb, e env) {
-	for round := range 20 {
+	for round := range e.rounds(20) {
 		key := number(round)
 		var fns []func() error
 		for i := range contenders {
@@ -86,13 +86,11 @@ func oneCreator(t tb, e env) {
 	}
 }
 
-func skewAbsent(t tb, e env)       { absentSkew(t, e.s, e.s) }
-func secondHandleSkew(t tb, e env) { absentSkew(t, e.s, e.other) }
-
-// absentSkew (ST-15) lets commits race that each write what the other checks to be
+// skewAbsent (ST-15) lets commits race that each write what the other checks to be
 // absent. No row exists that could be locked.
-func absentSkew(t tb, a, b store.Store) {
-	for round := range 100 {
+func skewAbsent(t tb, e env) {
+	a, b := e.pair()
+	for round := range e.rounds(100) {
 		x, y := "x"+number(round), "y"+number(round)
 		errs := race(
 			committer(t, a, check(x, store.Absent), put(y, "", store.Absent)),
@@ -107,12 +105,13 @@ func absentSkew(t tb, a, b store.Store) {
 
 // ST-15
 func skewPresent(t tb, e env) {
-	for round := range 100 {
+	a, b := e.pair()
+	for round := range e.rounds(100) {
 		x, y := "x"+number(round), "y"+number(round)
 		rev := commit(t, e.s, put(x, "free", store.Absent), put(y, "free", store.Absent))
 		n := winners(t, race(
-			committer(t, e.s, check(x, rev), put(y, "taken", store.Any)),
-			committer(t, e.s, check(y, rev), put(x, "taken", store.Any))))
+			committer(t, a, check(x, rev), put(y, "taken", store.Any)),
+			committer(t, b, check(y, rev), put(x, "taken", store.Any))))
 		require.LessOrEqual(t, n, 1, "both of two commits that exclude each other")
 		items, err := e.s.Get(t.Context(), x, y)
 		require.NoError(t, err)
@@ -121,7 +120,7 @@ func skewPresent(t tb, e env) {
 }
 
 func skewDeleted(t tb, e env) {
-	for round := range 100 {
+	for round := range e.rounds(100) {
 		guard, record := "g"+number(round), "r"+number(round)
 		rev := commit(t, e.s, put(guard, "", store.Absent))
 		n := winners(t, race(
@@ -136,11 +135,12 @@ func skewDeleted(t tb, e env) {
 
 func noLostUpdate(t tb, e env) {
 	const each = 10
+	handles := e.handles()
 	var fns []func() error
-	for range 8 {
+	for i := range 8 {
 		fns = append(fns, func() error {
 			for range each {
-				err := retry(t.Context(), e.s, []string{"n"}, func(items []store.Item) []store.Op {
+				err := retry(t.Context(), handles[i%len(handles)], []string{"n"}, func(items []store.Item) []store.Op {
 					return []store.Op{{Key: "n", At: items[0].Revision, Action: store.Put, Value: append(items[0].Value, 'x')}}
 				})
 				if err != nil {
@@ -216,21 +216,20 @@ func transfers(t tb, e env) {
 
 func getSnapshot(t tb, e env) {
 	keys := []string{"a", "b", "c", "d", "e"}
-	snapshot(t, e.s, keys, func() ([]store.Item, error) { return e.s.Get(t.Context(), keys...) })
+	reader, writer := e.pair()
+	snapshot(t, writer, keys, e.rounds(100), func() ([]store.Item, error) { return reader.Get(t.Context(), keys...) })
 }
 
 func listSnapshot(t tb, e env) {
 	keys := []string{"s/a", "s/b", "s/c", "s/d", "s/e"}
-	snapshot(t, e.s, keys, func() ([]store.Item, error) { return e.s.List(t.Context(), "s/", "", 10) })
+	reader, writer := e.pair()
+	snapshot(t, writer, keys, e.rounds(100), func() ([]store.Item, error) { return reader.List(t.Context(), "s/", "", 10) })
 }
 
 // snapshot writes one value to all keys again and again, now and then deletes
 // them all, and requires that a read finds all with one value, or none. The
 // writer goes on until the readers have had their fill.
-func snapshot(t tb, s store.Store, keys []string, read func() ([]store.Item, error)) {
-	const readers, reads = 3, 100
-	var reading atomic.Int32
-	reading.Store(readers)
+func snapshot(t tb, s store.Store, keys []string, reads int, read func() ([]store.Item, error)) {
 	write := func(i int) error {
 		ops := make([]store.Op, len(keys))
 		for j, key := range keys {
@@ -243,7 +242,30 @@ func snapshot(t tb, s store.Store, keys []string, read func() ([]store.Item, err
 		_, err := s.Commit(t.Context(), ops...)
 		return err
 	}
+	whileWriting(t, write, reads, func() (bool, error) {
+		items, err := read()
+		if err != nil {
+			return false, err
+		}
+		for _, it := range items {
+			if it.Revision != items[0].Revision || !bytes.Equal(it.Value, items[0].Value) {
+				return false, fmt.Errorf("a read of two moments: %q at %d and %q at %d",
+					items[0].Value, items[0].Revision, it.Value, it.Revision)
+			}
+		}
+		if n := len(items); n != 0 && n != len(keys) {
+			return false, fmt.Errorf("a read of two moments: %d of %d keys", n, len(keys))
+		}
+		return len(items) > 0 && items[0].Exists(), nil
+	})
+}
+
+// whileWriting lets three readers read until each has found something so many times,
+// or nothing very often, while one writer writes until they have done.
+func whileWriting(t tb, write func(i int) error, reads int, read func() (found bool, err error)) {
 	require.NoError(t, write(0), "there is something to read before the readers begin")
+	var reading atomic.Int32
+	reading.Store(3)
 	writer := func() error {
 		for i := 1; reading.Load() > 0; i++ {
 			if err := write(i); err != nil {
@@ -254,19 +276,18 @@ func snapshot(t tb, s store.Store, keys []string, read func() ([]store.Item, err
 	}
 	reader := func() error {
 		defer reading.Add(-1)
-		for range reads {
-			items, err := read()
+		for try, found := 0, 0; found < reads; try++ {
+			if try == 1000*reads {
+				return fmt.Errorf("only %d of %d reads found something", found, try)
+			}
+			ok, err := read()
 			if err != nil {
 				return err
 			}
-			for _, it := range items {
-				if it.Revision != items[0].Revision || !bytes.Equal(it.Value, items[0].Value) {
-					return fmt.Errorf("a read of two moments: %q at %d and %q at %d",
-						items[0].Value, items[0].Revision, it.Value, it.Revision)
-				}
-			}
-			if n := len(items); n != 0 && n != len(keys) {
-				return fmt.Errorf("a read of two moments: %d of %d keys", n, len(keys))
+			if ok {
+				found++
+			} else {
+				time.Sleep(100 * time.Microsecond) // the writer's turn
 			}
 		}
 		return nil
@@ -274,6 +295,45 @@ func snapshot(t tb, s store.Store, keys []string, read func() ([]store.Item, err
 	for _, err := range race(writer, reader, reader, reader) {
 		require.NoError(t, err)
 	}
+}
+
+// listPhantoms moves a window over the keys: each Commit adds a key at its end and
+// takes one away at its beginning. A page that is read in parts finds too many or
+// too few.
+func listPhantoms(t tb, e env) {
+	const window = 5
+	reader, writer := e.pair()
+	write := func(i int) error {
+		ops := []store.Op{put("w/"+number(i+window), "", store.Absent), del("w/"+number(i), store.Any)}
+		if i == 0 {
+			ops = nil
+			for j := range window {
+				ops = append(ops, put("w/"+number(j+1), "", store.Absent))
+			}
+		}
+		_, err := writer.Commit(t.Context(), ops...)
+		return err
+	}
+	whileWriting(t, write, e.rounds(100), func() (bool, error) {
+		items, err := reader.List(t.Context(), "w/", "", 2*window)
+		if err != nil {
+			return false, err
+		}
+		keys := keysOf(items)
+		if len(keys) != window {
+			return false, fmt.Errorf("%d keys in a page, of a prefix that always has %d: %q", len(keys), window, keys)
+		}
+		first, err := strconv.Atoi(strings.TrimPrefix(keys[0], "w/"))
+		if err != nil {
+			return false, err
+		}
+		for i, key := range keys {
+			if key != "w/"+number(first+i) {
+				return false, fmt.Errorf("a page of two moments: %q", keys)
+			}
+		}
+		return true, nil
+	})
 }
 
 func secondHandleReads(t tb, e env) {
@@ -286,9 +346,12 @@ func secondHandleReads(t tb, e env) {
 		it := get(t, b, "k")
 		require.Equal(t, number(i), string(it.Value), "a committed value is seen at once")
 		require.Equal(t, rev, it.Revision)
-		require.Len(t, list(t, b, "", "", 10), 1)
+		listed := list(t, b, "", "", 10)
+		require.Len(t, listed, 1)
+		require.Equal(t, rev, listed[0].Revision, "in a list")
 		commit(t, b, del("k", rev))
 		require.False(t, get(t, a, "k").Exists(), "a committed deletion is seen at once")
+		require.Empty(t, list(t, a, "", "", 10), "in a list")
 	}
 }
 
@@ -303,5 +366,20 @@ func secondHandleRevisions(t tb, e env) {
 		require.False(t, seen[rev], "revision %d was used before", rev)
 		seen[rev] = true
 		commit(t, b, del("k", rev))
+	}
+}
+
+// laterHandleRevisions opens a handle after the newest item was deleted. One that
+// begins to count after what it finds uses a revision again.
+func laterHandleRevisions(t tb, e env) {
+	seen := map[store.Revision]bool{}
+	for i := range 3 {
+		s := e.reopen()
+		for range 3 {
+			rev := commit(t, s, put("k", number(i), store.Absent))
+			require.False(t, seen[rev], "revision %d was used before", rev)
+			seen[rev] = true
+			commit(t, s, del("k", rev))
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,9 +54,7 @@ func expiryPrecision(t tb, e env) {
 
 func sweep(t tb, e env) {
 	sweeper, ok := store.As[store.Sweeper](e.s)
-	if !ok {
-		t.Skip("the store is no Sweeper")
-	}
+	require.True(t, ok, "the store is no Sweeper")
 	now := time.Now()
 	fill := func() {
 		for i := range 40 {
@@ -88,4 +87,75 @@ func sweep(t tb, e env) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
 	assert.NotEqual(t, rev, commit(t, e.s, put("old", "new", store.Absent)), "a revision used before the sweep")
+}
+
+// expiredStay waits for a store that deletes what has expired by itself, sooner
+// than SweepGrace after: one that gave an expiry to its engine, say as a lease.
+func expiredStay(t tb, e env) {
+	if _, ok := e.s.(interface{ Unwrap() store.Store }); ok {
+		t.Skip("a wrapper")
+	}
+	now := time.Now()
+	revisions := map[string]store.Revision{}
+	for key, expires := range map[string]time.Time{
+		"long ago": now.Add(time.Minute - store.SweepGrace),
+		"just now": now,
+		"soon":     now.Add(time.Second),
+	} {
+		revisions[key] = commit(t, e.s, expiring(key, expires))
+	}
+	time.Sleep(3 * time.Second) // the shortest lease of etcd is over, and collected
+	for key, rev := range revisions {
+		assert.Equal(t, rev, get(t, e.s, key).Revision, "what expired %s", key)
+	}
+	assert.Len(t, list(t, e.s, "", "", 10), len(revisions))
+}
+
+// sweepAgainstWriters (ST-11) renews expired items while two sweepers are at them.
+func sweepAgainstWriters(t tb, e env) {
+	sweeper, ok := store.As[store.Sweeper](e.s)
+	require.True(t, ok, "the store is no Sweeper")
+	for round := range e.rounds(12) {
+		const items = 20
+		var revisions [items]store.Revision
+		renewed := make([]bool, items)
+		for i := range items {
+			revisions[i] = commit(t, e.s, expiring(number(i), time.Now().Add(-2*store.SweepGrace)))
+		}
+		var deleted [2]int
+		sweeper := func(i int) func() error {
+			return func() (err error) {
+				deleted[i], err = sweeper.Sweep(t.Context(), time.Now(), store.MaxLimit)
+				return err
+			}
+		}
+		errs := race(sweeper(0), func() error {
+			for n := range items {
+				i := (n + round) % items
+				if _, err := e.s.Get(t.Context(), number(i)); err != nil { // leaves the others some time
+					return err
+				}
+				_, err := e.s.Commit(t.Context(), put(number(i), "new", revisions[i]))
+				if err != nil && !errors.Is(err, store.ErrConflict) {
+					return err
+				}
+				renewed[i] = err == nil
+			}
+			return nil
+		}, sweeper(1))
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		kept := 0
+		for i := range items {
+			it := get(t, e.s, number(i))
+			if renewed[i] {
+				require.Equal(t, "new", string(it.Value), "an item that was renewed in time was swept")
+			}
+			if it.Exists() {
+				kept++
+			}
+		}
+		require.Equal(t, items-kept, deleted[0]+deleted[1], "Sweep returns how many it deleted")
+	}
 }

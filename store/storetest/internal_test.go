@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -33,19 +35,39 @@ func (r *recorder) Errorf(format string, args ...any) {
 func (r *recorder) FailNow()    { runtime.Goexit() } // always after Errorf
 func (r *recorder) Skip(...any) { r.Errorf("skipped"); runtime.Goexit() }
 
-// failuresOf runs the case with this name on s and returns what it complained of.
-func failuresOf(t *testing.T, name string, s store.Store) []string {
+// failuresOf runs the case with this name on what open returns, and returns what it
+// complained of. A store with a method second has more than one handle.
+func failuresOf(t *testing.T, name string, patience time.Duration, open func() store.Store) []string {
 	t.Helper()
 	i := slices.IndexFunc(cases, func(c testCase) bool { return c.name == name })
 	require.GreaterOrEqual(t, i, 0, "no case %q", name)
-	r := &recorder{tb: t}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		cases[i].run(r, env{s: s, other: s, maxKey: store.MaxKey})
-	}()
-	<-done
-	return r.failures
+	var failures []string
+	run := func(t *testing.T) {
+		r := &recorder{tb: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			e := env{s: open(), maxKey: store.MaxKey, patience: patience}
+			if cases[i].second {
+				e.reopen = func() store.Store {
+					if s, ok := e.s.(interface{ second() store.Store }); ok {
+						return s.second()
+					}
+					return e.s
+				}
+				e.other = e.reopen()
+			}
+			cases[i].run(r, e)
+		}()
+		<-done
+		failures = r.failures
+	}
+	if cases[i].waits {
+		synctest.Test(t, run)
+	} else {
+		run(t)
+	}
+	return failures
 }
 
 // bent is a Memory with one method replaced.
@@ -55,6 +77,7 @@ type bent struct {
 	list   func(m *store.Memory, ctx context.Context, prefix, after string, limit int) ([]store.Item, error)
 	commit func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error)
 	sweep  func(m *store.Memory, ctx context.Context, before time.Time, limit int) (int, error)
+	watch  func(m *store.Memory, ctx context.Context, every time.Duration, changed func(store.Change)) error
 }
 
 func (b *bent) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
@@ -83,6 +106,13 @@ func (b *bent) Sweep(ctx context.Context, before time.Time, limit int) (int, err
 		return b.sweep(b.Memory, ctx, before, limit)
 	}
 	return b.Memory.Sweep(ctx, before, limit)
+}
+
+func (b *bent) Watch(ctx context.Context, every time.Duration, changed func(store.Change)) error {
+	if b.watch != nil {
+		return b.watch(b.Memory, ctx, every, changed)
+	}
+	return b.Memory.Watch(ctx, every, changed)
 }
 
 // without drops the ops that drop says, as if they had succeeded.
@@ -122,6 +152,11 @@ func (p *perKey) Get(_ context.Context, keys ...string) ([]store.Item, error) {
 func (p *perKey) List(context.Context, string, string, int) ([]store.Item, error) { return nil, nil }
 
 func (p *perKey) Commit(_ context.Context, ops ...store.Op) (store.Revision, error) {
+	return p.commit(ops, func(it store.Item) store.Revision { return it.Revision + 1 })
+}
+
+// commit does ops, each at the revision that next makes of what was there.
+func (p *perKey) commit(ops []store.Op, next func(store.Item) store.Revision) (store.Revision, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, op := range ops {
@@ -133,7 +168,7 @@ func (p *perKey) Commit(_ context.Context, ops ...store.Op) (store.Revision, err
 	for _, op := range ops {
 		switch op.Action {
 		case store.Put:
-			rev = p.items[op.Key].Revision + 1
+			rev = next(p.items[op.Key])
 			p.items[op.Key] = store.Item{Value: op.Value, Revision: rev}
 		case store.Delete:
 			delete(p.items, op.Key)
@@ -146,13 +181,18 @@ func isCheck(op store.Op) bool { return op.Action == store.Check }
 
 var memory = store.NewMemory
 
-// flaws breaks each promise of the contract on purpose, and names the cases that
-// are there to notice.
-var flaws = []struct {
+type flaw struct {
 	flaw  string
 	cases []string
 	open  func() store.Store
-}{
+}
+
+// flaws breaks each promise of the contract on purpose, and names the cases that
+// are there to notice.
+var flaws = []flaw{
+	{"it can neither sweep nor watch", []string{"abilities are as told"}, func() store.Store {
+		return &perKey{items: map[string]store.Item{}}
+	}},
 	{"checks of absent keys are lost", []string{"preconditions", "all or nothing", "check-only commits", "write skew on absent keys", "second handle, write skew"}, func() store.Store {
 		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
 			return without(m, ctx, ops, func(op store.Op) bool {
@@ -183,7 +223,7 @@ var flaws = []struct {
 			return m.Commit(ctx, ops...)
 		}}
 	}},
-	{"a commit stops in the middle", []string{"all or nothing"}, func() store.Store {
+	{"a commit stops in the middle", []string{"all or nothing", "mixed load"}, func() store.Store {
 		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (rev store.Revision, err error) {
 			for _, op := range ops {
 				if rev, err = m.Commit(ctx, op); err != nil {
@@ -205,21 +245,9 @@ var flaws = []struct {
 	{"revisions begin anew", []string{"revisions are never used again", "second handle, revisions"}, func() store.Store {
 		return &perKey{items: map[string]store.Item{}}
 	}},
-	{"preconditions are read, then written without", []string{"many writers, one winner", "many creators, one winner", "no lost update", "second handle, one winner"}, func() store.Store {
+	{"preconditions are read, then written without", []string{"many writers, one winner", "many creators, one winner", "no lost update", "mixed load"}, func() store.Store {
 		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
-			blind := slices.Clone(ops)
-			for i, op := range ops {
-				it, err := m.Get(ctx, op.Key)
-				if err != nil {
-					return 0, err
-				}
-				if op.At != store.Any && op.At != it[0].Revision {
-					return 0, store.ErrConflict
-				}
-				blind[i].At = store.Any
-			}
-			linger()
-			return m.Commit(ctx, blind...)
+			return blindly(m, ctx, ops)
 		}}
 	}},
 	{"commit returns no revision", []string{"revision returned by commit"}, func() store.Store {
@@ -279,6 +307,17 @@ var flaws = []struct {
 				linger()
 			}
 			return items, nil
+		}}
+	}},
+	{"a page is read in halves", []string{"list page has no phantoms", "second handle, list page has no phantoms"}, func() store.Store {
+		return &bent{Memory: memory(), list: func(m *store.Memory, ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
+			items, err := m.List(ctx, prefix, after, (limit+1)/4)
+			if err != nil || len(items) < (limit+1)/4 || len(items) == limit {
+				return items, err
+			}
+			linger()
+			rest, err := m.List(ctx, prefix, items[len(items)-1].Key, limit-len(items))
+			return append(items, rest...), err
 		}}
 	}},
 	{"a page is read item by item", []string{"list page is of one moment"}, func() store.Store {
@@ -365,6 +404,39 @@ var flaws = []struct {
 			return store.Purge(ctx, m, items[:min(limit, len(items))])
 		}}
 	}},
+	{"a janitor deletes what has expired", []string{"expired items stay"}, func() store.Store {
+		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
+			rev, err := m.Commit(ctx, ops...)
+			for _, op := range ops {
+				if err == nil && !op.Expires.IsZero() {
+					time.AfterFunc(time.Until(op.Expires)+time.Second, func() {
+						_, _ = m.Commit(context.Background(), del(op.Key, rev))
+					})
+				}
+			}
+			return rev, err
+		}}
+	}},
+	{"the sweep deletes without looking", []string{"sweep against writers"}, func() store.Store {
+		return &bent{Memory: memory(), sweep: func(m *store.Memory, ctx context.Context, before time.Time, limit int) (int, error) {
+			items, err := m.List(ctx, "", "", limit)
+			if err != nil {
+				return 0, err
+			}
+			deleted := 0
+			for _, it := range items {
+				if it.Expires.IsZero() {
+					continue
+				}
+				linger()
+				if _, err := m.Commit(ctx, del(it.Key, store.Any)); err != nil {
+					return deleted, err
+				}
+				deleted++
+			}
+			return deleted, nil
+		}}
+	}},
 	{"the context is ignored", []string{"cancelled context"}, func() store.Store {
 		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
 			return m.Commit(context.WithoutCancel(ctx), ops...)
@@ -377,6 +449,32 @@ var flaws = []struct {
 				return 0, err
 			}
 			return 0, ctx.Err()
+		}}
+	}},
+	{"a commit that happened is called a conflict", []string{"cancelled on the way"}, func() store.Store {
+		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
+			<-ctx.Done() // its answer is lost, so it is sent again
+			if _, err := m.Commit(context.WithoutCancel(ctx), ops...); err != nil {
+				return 0, err
+			}
+			return m.Commit(context.WithoutCancel(ctx), ops...)
+		}}
+	}},
+	{"an unknown outcome is called a conflict, too", []string{"cancelled on the way"}, func() store.Store {
+		return &bent{Memory: memory(), commit: func(_ *store.Memory, ctx context.Context, _ ...store.Op) (store.Revision, error) {
+			<-ctx.Done()
+			return 0, errors.Join(store.ErrConflict, store.ErrUnknown)
+		}}
+	}},
+	{"a read that was cut short is called done", []string{"reads cancelled on the way"}, func() store.Store {
+		return &bent{Memory: memory(), get: func(m *store.Memory, ctx context.Context, keys ...string) ([]store.Item, error) {
+			items, err := m.Get(ctx, keys...)
+			for i := range items {
+				if linger(); ctx.Err() != nil {
+					return items[:i], nil
+				}
+			}
+			return items, err
 		}}
 	}},
 	{"a commit that was cancelled is called done", []string{"cancelled on the way"}, func() store.Store {
@@ -401,10 +499,10 @@ var flaws = []struct {
 }
 
 func TestBrokenStoresAreRejected(t *testing.T) {
-	for _, tt := range flaws {
+	for _, tt := range slices.Concat(flaws, handleFlaws, watchFlaws) {
 		for _, name := range tt.cases {
 			t.Run(tt.flaw+"/"+name, func(t *testing.T) {
-				assert.NotEmpty(t, failuresOf(t, name, tt.open()), "the case did not notice")
+				assert.NotEmpty(t, failuresOf(t, name, 300*time.Millisecond, tt.open), "the case did not notice")
 			})
 		}
 	}
@@ -413,7 +511,7 @@ func TestBrokenStoresAreRejected(t *testing.T) {
 // TestEveryCaseCanFail keeps the list of flaws complete.
 func TestEveryCaseCanFail(t *testing.T) {
 	noticed := map[string]bool{}
-	for _, tt := range flaws {
+	for _, tt := range slices.Concat(flaws, handleFlaws, watchFlaws) {
 		for _, name := range tt.cases {
 			noticed[name] = true
 		}
@@ -427,7 +525,7 @@ func TestEveryCaseCanFail(t *testing.T) {
 func TestSoundStorePasses(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			assert.Empty(t, failuresOf(t, c.name, store.NewMemory()))
+			assert.Empty(t, failuresOf(t, c.name, patience, func() store.Store { return store.NewMemory() }))
 		})
 	}
 }

@@ -11,6 +11,9 @@
 // Each subtest opens an empty store. They prove what one process with two
 // handles can observe. Durability, other processes and machines, and what a
 // lost connection leaves behind are the backend's own to test.
+//
+// For everyone who builds on a store there is [Faulty], a store that fails where
+// a test wants it to.
 package storetest
 
 import (
@@ -35,25 +38,43 @@ type Config struct {
 	// but one handle returns s. Nil skips the tests that need it.
 	Reopen func(t *testing.T, s store.Store) store.Store
 
+	// NoSweep and NoWatch say why the store is no [store.Sweeper] or no
+	// [store.Watcher], and skip the tests that need one. Empty means that it is,
+	// so that no ability goes untested because it was not found.
+	NoSweep, NoWatch string
+
 	// MaxKey is the longest key, in bytes. Zero means [store.MaxKey], which only
 	// a wrapper that adds to the keys may undercut.
 	MaxKey int
 }
 
-// Run tests the store that cfg opens.
+const patience = 30 * time.Second
+
+// Run tests the store that cfg opens. With -short it does so in fewer rounds, and
+// leaves out what has to wait.
 func Run(t *testing.T, cfg Config) {
 	require.NotNil(t, cfg.Open, "storetest: Config.Open is required")
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if c.second && cfg.Reopen == nil {
+			switch {
+			case c.second && cfg.Reopen == nil:
 				t.Skip("Config.Reopen is nil: no second handle")
+			case c.sweeps && cfg.NoSweep != "":
+				t.Skip("no Sweeper: " + cfg.NoSweep)
+			case c.watches && cfg.NoWatch != "":
+				t.Skip("no Watcher: " + cfg.NoWatch)
+			case c.waits && testing.Short():
+				t.Skip("it waits for some seconds")
+			case c.waits:
+				t.Parallel()
 			}
-			e := env{s: cfg.Open(t), maxKey: cfg.MaxKey}
+			e := env{s: cfg.Open(t), maxKey: cfg.MaxKey, noSweep: cfg.NoSweep, noWatch: cfg.NoWatch, short: testing.Short(), patience: patience}
 			if e.maxKey == 0 {
 				e.maxKey = store.MaxKey
 			}
 			if c.second {
-				e.other = cfg.Reopen(t, e.s)
+				e.reopen = func() store.Store { return cfg.Reopen(t, e.s) }
+				e.other = e.reopen()
 			}
 			c.run(t, e)
 		})
@@ -62,8 +83,36 @@ func Run(t *testing.T, cfg Config) {
 
 // env is what a case works on.
 type env struct {
-	s, other store.Store // other only if the case wants a second handle
-	maxKey   int
+	s      store.Store
+	other  store.Store        // a second handle, if the case wants one
+	reopen func() store.Store // one more, if the case wants a second
+
+	maxKey           int
+	noSweep, noWatch string
+	short            bool
+	patience         time.Duration // how long what must come may take
+}
+
+// handles returns what there is.
+func (e env) handles() []store.Store {
+	if e.other == nil {
+		return []store.Store{e.s}
+	}
+	return []store.Store{e.s, e.other}
+}
+
+// pair returns two handles, which may be one and the same.
+func (e env) pair() (a, b store.Store) {
+	handles := e.handles()
+	return handles[0], handles[len(handles)-1]
+}
+
+// rounds returns n, or with -short a part of it.
+func (e env) rounds(n int) int {
+	if e.short {
+		return max(1, n/4)
+	}
+	return n
 }
 
 // tb is the part of testing.T that cases use, so that the tests of this
@@ -77,12 +126,17 @@ type tb interface {
 }
 
 type testCase struct {
-	name   string
-	run    func(t tb, e env)
-	second bool
+	name    string
+	run     func(t tb, e env)
+	second  bool // wants a second handle
+	sweeps  bool // wants a Sweeper
+	watches bool // wants a Watcher
+	waits   bool // sleeps
 }
 
 var cases = []testCase{
+	{name: "abilities are as told", run: abilities},
+
 	{name: "empty store", run: emptyStore},
 	{name: "put and get", run: putAndGet},
 	{name: "preconditions", run: preconditions},
@@ -106,10 +160,13 @@ var cases = []testCase{
 
 	{name: "expiry is a hint", run: expiryIsAHint},
 	{name: "expiry to the microsecond", run: expiryPrecision},
-	{name: "sweep", run: sweep},
+	{name: "expired items stay", run: expiredStay, waits: true},
+	{name: "sweep", run: sweep, sweeps: true},
+	{name: "sweep against writers", run: sweepAgainstWriters, sweeps: true},
 
 	{name: "cancelled context", run: cancelled},
 	{name: "cancelled on the way", run: cancelledOnTheWay},
+	{name: "reads cancelled on the way", run: readsCancelled},
 
 	{name: "many writers, one winner", run: oneWinner},
 	{name: "many creators, one winner", run: oneCreator},
@@ -120,11 +177,40 @@ var cases = []testCase{
 	{name: "transfers keep the sum", run: transfers},
 	{name: "get is of one moment", run: getSnapshot},
 	{name: "list page is of one moment", run: listSnapshot},
+	{name: "list page has no phantoms", run: listPhantoms},
+	{name: "mixed load", run: mixedLoad},
 
 	{name: "second handle reads what was committed", run: secondHandleReads, second: true},
-	{name: "second handle, one winner", run: secondHandleWinner, second: true},
-	{name: "second handle, write skew", run: secondHandleSkew, second: true},
+	{name: "second handle, one winner", run: oneWinner, second: true},
+	{name: "second handle, write skew", run: skewAbsent, second: true},
+	{name: "second handle, write skew on present keys", run: skewPresent, second: true},
+	{name: "second handle, no lost update", run: noLostUpdate, second: true},
+	{name: "second handle, get is of one moment", run: getSnapshot, second: true},
+	{name: "second handle, list page has no phantoms", run: listPhantoms, second: true},
+	{name: "second handle, mixed load", run: mixedLoad, second: true},
 	{name: "second handle, revisions", run: secondHandleRevisions, second: true},
+	{name: "second handle opened later, revisions", run: laterHandleRevisions, second: true},
+
+	{name: "watch begins at once", run: watchBegins, watches: true},
+	{name: "watch refuses", run: watchRefuses, watches: true},
+	{name: "watch reports what is written", run: watchReports, watches: true},
+	{name: "watch reports what is swept", run: watchSweep, watches: true, sweeps: true},
+	{name: "watch goes on while nothing happens", run: watchIdle, watches: true},
+	{name: "watch ends with its context", run: watchEnds, watches: true},
+	{name: "watch with a slow listener", run: watchSlow, watches: true},
+	{name: "watch reports what can be read", run: watchVisible, watches: true},
+	{name: "watch under load", run: watchLoad, watches: true},
+	{name: "second handle, watch reports what is written", run: watchReports, watches: true, second: true},
+	{name: "second handle, watch reports what can be read", run: watchVisible, watches: true, second: true},
+	{name: "second handle, watch under load", run: watchLoad, watches: true, second: true},
+}
+
+// abilities holds the Config to what the store is.
+func abilities(t tb, e env) {
+	_, sweeps := store.As[store.Sweeper](e.s)
+	assert.Equal(t, e.noSweep == "", sweeps, "a store is a Sweeper, or Config.NoSweep says why not")
+	_, watches := store.As[store.Watcher](e.s)
+	assert.Equal(t, e.noWatch == "", watches, "a store is a Watcher, or Config.NoWatch says why not")
 }
 
 // never is an item's expiry if it has none.
