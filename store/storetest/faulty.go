@@ -1,0 +1,274 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+// ErrFault is what a call returns that a [Fault] strikes, unless the Fault says
+// otherwise. To a Commit it means that nothing was written.
+var ErrFault = errors.New("storetest: fault")
+
+// Calls are kinds of calls of a store. Several are joined with |.
+type Calls uint8
+
+// The kinds of calls.
+const (
+	Gets Calls = 1 << iota
+	Lists
+	Commits
+
+	Reads = Gets | Lists
+	All   = Reads | Commits
+)
+
+// Always is the Times of a [Fault] that does not end.
+const Always = -1
+
+// A Fault befalls one call or a few. A call that it strikes first waits, if Delay or
+// Until say so, then calls Do, and then ends with Err: as one that was never sent,
+// or with After as one whose answer was lost.
+type Fault struct {
+	// On says which calls are counted and struck. Zero means all.
+	On Calls
+
+	// Nth is the first call that is struck, 1 being the next. Zero means 1.
+	Nth int
+
+	// Times is how many calls are struck in a row. Zero means 1, [Always] every one
+	// from the first on.
+	Times int
+
+	// After strikes when the call was made: what it came to is replaced by Err, if
+	// there is one. Otherwise a call that ends with Err is not made.
+	After bool
+
+	// Delay and Until (until it is closed) hold the call up, but no longer than its
+	// context: then it ends as the contract says, with an outcome that is unknown if
+	// it is a Commit and was made.
+	Delay time.Duration
+	Until <-chan struct{}
+
+	// Do is called in the goroutine of the call, which it may let panic. It may use
+	// the store below, and the Faulty too if no Fault strikes that.
+	Do func()
+
+	// Err is what the call returns. If it and all of Delay, Until and Do are zero, it
+	// is [ErrFault], or [store.ErrUnknown] for a Commit with After.
+	Err error
+}
+
+// A Faulty is a [store.Store] over another one that fails where a test wants it to,
+// and counts what it is asked. What is found below it with [store.As] or
+// [store.Watch] goes past it.
+type Faulty struct {
+	s      store.Store
+	mu     sync.Mutex
+	counts map[Calls]int  // guarded by mu
+	faults []*activeFault // guarded by mu
+	struck int            // guarded by mu
+}
+
+type activeFault struct {
+	Fault
+	calls int // so far, of those that it counts
+}
+
+// NewFaulty returns a Faulty over s with these faults. Without any it only counts.
+func NewFaulty(s store.Store, faults ...Fault) *Faulty {
+	f := &Faulty{s: s, counts: map[Calls]int{}}
+	for _, fault := range faults {
+		f.Inject(fault)
+	}
+	return f
+}
+
+// FailNth returns a store whose n-th call, of whatever kind, fails with [ErrFault]
+// and does nothing. To try every place where what is tested may fail:
+//
+//	for n := 1; ; n++ {
+//		s := storetest.FailNth(store.NewMemory(), n)
+//		… // run it, and see what is left
+//		if !s.Struck() {
+//			break // it makes fewer calls than n
+//		}
+//	}
+func FailNth(s store.Store, n int) *Faulty { return NewFaulty(s, Fault{Nth: n}) }
+
+// LoseNth returns a store whose n-th Commit happens, if it can, and returns
+// [store.ErrUnknown].
+func LoseNth(s store.Store, n int) *Faulty {
+	return NewFaulty(s, Fault{On: Commits, Nth: n, After: true})
+}
+
+// ConflictNth returns a store whose n-th Commit and those after it, times in all,
+// write nothing and return [store.ErrConflict].
+func ConflictNth(s store.Store, n, times int) *Faulty {
+	return NewFaulty(s, Fault{On: Commits, Nth: n, Times: times, Err: store.ErrConflict})
+}
+
+// Inject adds a fault, whose Nth counts the calls that begin from now on. It panics
+// if the fault could strike nothing.
+func (f *Faulty) Inject(fault Fault) {
+	if fault.On == 0 {
+		fault.On = All
+	}
+	if fault.Nth == 0 {
+		fault.Nth = 1
+	}
+	if fault.Times == 0 {
+		fault.Times = 1
+	}
+	if fault.On&^All != 0 || fault.Nth < 0 || fault.Times < Always || fault.Delay < 0 {
+		panic(fmt.Sprintf("storetest: a fault that strikes nothing: %+v", fault))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(f.faults, &activeFault{Fault: fault})
+}
+
+// Struck reports whether any fault has struck a call.
+func (f *Faulty) Struck() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.struck > 0
+}
+
+// Count returns how many calls of these kinds have begun.
+func (f *Faulty) Count(kinds Calls) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for kind, count := range f.counts {
+		if kind&kinds != 0 {
+			n += count
+		}
+	}
+	return n
+}
+
+// Unwrap returns the store below.
+func (f *Faulty) Unwrap() store.Store { return f.s }
+
+// Get implements [store.Reader].
+func (f *Faulty) Get(ctx context.Context, keys ...string) (items []store.Item, err error) {
+	err = f.call(ctx, Gets, func() (err error) {
+		items, err = f.s.Get(ctx, keys...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+// List implements [store.Reader].
+func (f *Faulty) List(ctx context.Context, prefix, after string, limit int) (items []store.Item, err error) {
+	err = f.call(ctx, Lists, func() (err error) {
+		items, err = f.s.List(ctx, prefix, after, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+// Commit implements [store.Store].
+func (f *Faulty) Commit(ctx context.Context, ops ...store.Op) (rev store.Revision, err error) {
+	err = f.call(ctx, Commits, func() (err error) {
+		rev, err = f.s.Commit(ctx, ops...)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return rev, nil
+}
+
+// call makes one call with what befalls it.
+func (f *Faulty) call(ctx context.Context, kind Calls, do func() error) error {
+	before, after := f.strike(kind)
+	for _, fault := range before {
+		if err := fault.befall(ctx, kind); err != nil {
+			return err
+		}
+	}
+	err := do()
+	for _, fault := range after {
+		if lost := fault.befall(ctx, kind); lost != nil {
+			err = lost
+		}
+	}
+	return err
+}
+
+// strike counts a call and returns the faults that strike it.
+func (f *Faulty) strike(kind Calls) (before, after []Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts[kind]++
+	for _, fault := range f.faults {
+		if fault.On&kind == 0 {
+			continue
+		}
+		fault.calls++
+		late := fault.calls - fault.Nth
+		if late < 0 || fault.Times != Always && late >= fault.Times {
+			continue
+		}
+		f.struck++
+		if fault.After {
+			after = append(after, fault.Fault)
+		} else {
+			before = append(before, fault.Fault)
+		}
+	}
+	return before, after
+}
+
+// befall returns what the call ends with, or nil if it goes on.
+func (f *Fault) befall(ctx context.Context, kind Calls) error {
+	if err := f.wait(ctx); err != nil {
+		if f.After && kind == Commits {
+			return fmt.Errorf("storetest: %w: %w", store.ErrUnknown, err)
+		}
+		return err
+	}
+	if f.Do != nil {
+		f.Do()
+	}
+	switch {
+	case f.Err != nil || f.Do != nil || f.Delay > 0 || f.Until != nil:
+		return f.Err
+	case f.After && kind == Commits:
+		return fmt.Errorf("storetest: %w", store.ErrUnknown)
+	}
+	return ErrFault
+}
+
+// wait returns the context's error if it ends before the time to go on.
+func (f *Fault) wait(ctx context.Context) error {
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if f.Until != nil {
+		select {
+		case <-f.Until:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
