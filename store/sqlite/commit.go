@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/npmauth/npmauth/store"
 )
@@ -11,6 +16,15 @@ import (
 // maxTogether is how many commits share one transaction, and so one sync, at
 // most. It bounds how long the first of them waits for the last.
 const maxTogether = 64
+
+// While another process writes, a commit asks for its turn again and again, at
+// random times up to a bound that doubles from askMin to askMax, and gives up after
+// maxPatience.
+const (
+	maxPatience = 5 * time.Second
+	askMin      = time.Millisecond
+	askMax      = 8 * time.Millisecond
+)
 
 // Commit implements [store.Store]. If ctx ends while the commit waits for others,
 // it does not happen; if later, the error wraps [store.ErrUnknown].
@@ -41,30 +55,77 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 	}
 }
 
-// work carries out the commits that wait, until there are none.
+// work carries out the commits that wait, until there are none. They stay on the
+// queue, and can be withdrawn, until it is this process's turn to write.
 func (s *Store) work() {
-	for {
-		batch := s.queue.next(maxTogether)
-		if batch == nil {
-			return
+	for s.queue.more() {
+		begun, err := s.begin()
+		if !begun && err == nil {
+			continue
 		}
-		s.together(batch)
+		batch := s.queue.next(maxTogether)
+		if err == nil {
+			s.together(batch)
+		} else {
+			spoil(batch, err)
+		}
 		for _, c := range batch {
 			close(c.done)
 		}
 	}
 }
 
-// together carries out commits in one transaction. Each has its own outcome, but
-// what befalls the transaction befalls them all: also one whose precondition
-// failed may have met what another of them wrote, which is now undone.
+// begin begins a transaction, in its turn with other processes. SQLite has no queue
+// for them: it lets them ask again, and in gaps that grow, so that one which writes
+// without a pause would let no other in for long. Asking often and at random times
+// meets its pauses soon. A commit that has waited too long fails; if none is left,
+// nothing is begun and that is no error.
+func (s *Store) begin() (begun bool, err error) {
+	ctx := context.Background() // see together
+	if s.writer == nil {
+		if s.writer, err = newWriter(ctx, s.writers, s.keep); err != nil {
+			return false, err
+		}
+	}
+	for bound := askMin; ; bound = min(2*bound, askMax) {
+		_, err := s.writer.begin.ExecContext(ctx)
+		if err == nil {
+			return true, nil
+		}
+		if !isBusy(err) {
+			s.discard() // it may have begun after all
+			return false, err
+		}
+		expired, left := s.queue.expire(time.Now().Add(-s.patience))
+		for _, c := range expired {
+			c.fail(fmt.Errorf("sqlite: commit: it was not its turn for %s, nothing was written: %w", s.patience, err))
+		}
+		if !left {
+			return false, nil
+		}
+		time.Sleep(rand.N(bound)) // jitter, not a secret
+	}
+}
+
+// isBusy reports whether err means that another process has a lock.
+func isBusy(err error) bool {
+	e, ok := errors.AsType[*driver.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY // SQLITE_BUSY_SNAPSHOT and _RECOVERY, too
+}
+
+// together carries out commits in the transaction that has begun. Each has its own
+// outcome, but what befalls the transaction befalls them all.
 func (s *Store) together(batch []*commit) {
 	// Not the context of any one of them, whose end must not undo the others.
 	ctx := context.Background()
-	err := s.transaction(ctx, batch)
-	if err == nil {
-		return
+	if err := s.transaction(ctx, batch); err != nil {
+		spoil(batch, err)
 	}
+}
+
+// spoil gives commits the error of their transaction, also one whose precondition
+// failed: it may have met what another of them wrote, which is now undone.
+func spoil(batch []*commit, err error) {
 	for _, c := range batch {
 		if c.ctx.Err() == nil || !errors.Is(c.err, c.ctx.Err()) {
 			c.revision, c.err = 0, fmt.Errorf("sqlite: commit: %w", err)
@@ -73,17 +134,8 @@ func (s *Store) together(batch []*commit) {
 }
 
 // transaction returns an error if the transaction came to nothing, or may have.
-func (s *Store) transaction(ctx context.Context, batch []*commit) (err error) {
-	if s.writer == nil {
-		if s.writer, err = newWriter(ctx, s.writers); err != nil {
-			return err
-		}
-	}
+func (s *Store) transaction(ctx context.Context, batch []*commit) error {
 	w := s.writer
-	if _, err := w.begin.ExecContext(ctx); err != nil {
-		s.discard() // it may have begun after all
-		return err
-	}
 	wrote, err := w.apply(ctx, batch)
 	if err != nil {
 		s.discard()
@@ -97,6 +149,7 @@ func (s *Store) transaction(ctx context.Context, batch []*commit) (err error) {
 		}
 		return nil
 	}
+	defer s.alarm.ring() // whatever comes of it
 	if _, err := w.commit.ExecContext(ctx); err != nil {
 		// It may have reached the disk before it failed.
 		s.discard()

@@ -3,7 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +34,16 @@ func exists(t *testing.T, s *Store, key string) bool {
 	return items[0].Exists()
 }
 
+// carryOut carries out commits in one transaction.
+func carryOut(t *testing.T, s *Store, batch ...*commit) {
+	t.Helper()
+	s.queue.waiting = slices.Clone(batch)
+	begun, err := s.begin()
+	require.NoError(t, err)
+	require.True(t, begun)
+	s.together(s.queue.next(len(batch)))
+}
+
 // The settings that durability rests on are those of every connection, also of the
 // one that takes the place of a writer that failed (ST-06).
 func TestSettings(t *testing.T) {
@@ -45,6 +58,7 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	defer reader.Close()
 	for name, conn := range map[string]*sql.Conn{"writer": s.writer.conn, "reader": reader} {
+		wait := map[string]int{"reader": 5000, "writer": 0}[name] // a writer waits in begin
 		var mode string
 		var sync, full, busy int
 		require.NoError(t, conn.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode))
@@ -54,9 +68,9 @@ func TestSettings(t *testing.T) {
 		assert.Equal(t, "wal", mode, name)
 		assert.Equal(t, 2, sync, name)
 		assert.Equal(t, 1, full, name)
-		assert.Equal(t, 5000, busy, name)
+		assert.Equal(t, wait, busy, name)
 	}
-	_, err = reader.ExecContext(t.Context(), "DELETE FROM item")
+	_, err = reader.ExecContext(t.Context(), "DELETE FROM items")
 	assert.Error(t, err, "a reader cannot write")
 }
 
@@ -70,7 +84,7 @@ func TestCommitFails(t *testing.T) {
 	_, err = raw.ExecContext(t.Context(), `
 		CREATE TABLE parent (id INTEGER PRIMARY KEY);
 		CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
-		CREATE TRIGGER spoil AFTER INSERT ON item WHEN NEW.key = 'bad' BEGIN INSERT INTO child VALUES (1); END`)
+		CREATE TRIGGER spoil AFTER INSERT ON items WHEN NEW.key = 'bad' BEGIN INSERT INTO child VALUES (1); END`)
 	require.NoError(t, err)
 
 	_, err = s.Commit(t.Context(), put("bad"), put("other"))
@@ -92,14 +106,14 @@ func TestTogetherFails(t *testing.T) {
 	require.NoError(t, err)
 	defer raw.Close()
 	_, err = raw.ExecContext(t.Context(),
-		`CREATE TRIGGER spoil BEFORE INSERT ON item WHEN NEW.key = 'bad' BEGIN SELECT RAISE(ABORT, 'spoiled'); END`)
+		`CREATE TRIGGER spoil BEFORE INSERT ON items WHEN NEW.key = 'bad' BEGIN SELECT RAISE(ABORT, 'spoiled'); END`)
 	require.NoError(t, err)
 
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	first, loser := newCommit(t.Context(), []store.Op{put("a")}), newCommit(t.Context(), []store.Op{put("a")})
 	ended, bad := newCommit(over, []store.Op{put("b")}), newCommit(t.Context(), []store.Op{put("c"), put("bad")})
-	s.together([]*commit{first, loser, ended, bad})
+	carryOut(t, s, first, loser, ended, bad)
 	for _, c := range []*commit{first, loser, bad} {
 		assert.ErrorContains(t, c.err, "spoiled")
 		assert.NotErrorIs(t, c.err, store.ErrConflict)
@@ -113,7 +127,7 @@ func TestTogetherFails(t *testing.T) {
 
 	first, loser = newCommit(t.Context(), []store.Op{put("a")}), newCommit(t.Context(), []store.Op{put("a"), put("d")})
 	third := newCommit(t.Context(), []store.Op{put("e")})
-	s.together([]*commit{first, loser, third})
+	carryOut(t, s, first, loser, third)
 	assert.NoError(t, first.err)
 	assert.Equal(t, store.ErrConflict, loser.err)
 	assert.NoError(t, third.err)
@@ -139,45 +153,102 @@ func hold(t *testing.T, path string) (release func()) {
 	}
 }
 
-// A commit whose caller goes away is unknown once it was taken, and does not
-// happen while it waits behind another.
+// A commit that waits for its turn can be withdrawn, whether it is the next or not:
+// nothing of it happens, and that is known (ST-02).
 func TestCancelledWhileAnotherProcessWrites(t *testing.T) {
 	s, path := openTemp(t)
 	release := hold(t, path)
-
-	type outcome struct {
-		key string
-		err error
+	var done sync.WaitGroup
+	var leave []context.CancelFunc
+	outcomes := make([]error, 3)
+	for i := range outcomes {
+		ctx, cancel := context.WithCancel(t.Context())
+		leave = append(leave, cancel)
+		done.Go(func() { _, outcomes[i] = s.Commit(ctx, put(fmt.Sprint(i))) })
+		waitFor(t, s, true, i+1)
 	}
-	outcomes := make(chan outcome)
-	taken, leaveTaken := context.WithCancel(t.Context())
-	go func() {
-		_, err := s.Commit(taken, put("taken"))
-		outcomes <- outcome{"taken", err}
-	}()
-	waitFor(t, s, true, 0) // its turn: the worker has it and waits for the lock
+	leave[0]()
+	waitFor(t, s, true, 2)
+	leave[2]()
+	waitFor(t, s, true, 1)
+	release()
+	done.Wait()
+	assert.Equal(t, []error{context.Canceled, nil, context.Canceled}, outcomes)
+	assert.False(t, exists(t, s, "0"))
+	assert.True(t, exists(t, s, "1"))
+	assert.False(t, exists(t, s, "2"))
+	leave[1]()
 
-	queued, leaveQueued := context.WithCancel(t.Context())
+	release = hold(t, path) // now with nobody left
+	ctx, cancel := context.WithCancel(t.Context())
+	done.Go(func() { _, outcomes[0] = s.Commit(ctx, put("3")) })
+	waitFor(t, s, true, 1)
+	cancel()
+	done.Wait()
+	assert.Equal(t, context.Canceled, outcomes[0])
+	waitFor(t, s, false, 0)
+	release()
+	_, err := s.Commit(t.Context(), put("4"))
+	require.NoError(t, err)
+	assert.False(t, exists(t, s, "3"))
+}
+
+// Once a commit is carried out, the end of its context leaves it unknown (ST-02).
+func TestCancelledWhileCarriedOut(t *testing.T) {
+	s, _ := openTemp(t)
+	begun, err := s.begin()
+	require.NoError(t, err)
+	require.True(t, begun)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.queue.working = true // by this test
+	outcome := make(chan error)
 	go func() {
-		_, err := s.Commit(queued, put("queued"))
-		outcomes <- outcome{"queued", err}
+		_, err := s.Commit(ctx, put("a"))
+		outcome <- err
 	}()
 	waitFor(t, s, true, 1)
+	batch := s.queue.next(maxTogether)
+	cancel()
+	err = <-outcome
+	assert.ErrorIs(t, err, store.ErrUnknown)
+	assert.ErrorIs(t, err, context.Canceled)
+	s.together(batch)
+	assert.Equal(t, context.Canceled, batch[0].err)
+	require.False(t, s.queue.more())
+	assert.False(t, exists(t, s, "a"), "as it happens")
+}
 
-	leaveQueued()
-	got := <-outcomes
-	assert.Equal(t, outcome{"queued", context.Canceled}, got)
-	leaveTaken()
-	got = <-outcomes
-	assert.Equal(t, "taken", got.key)
-	assert.ErrorIs(t, got.err, store.ErrUnknown)
-	assert.ErrorIs(t, got.err, context.Canceled)
-
+// Commits that wait for their turn share one transaction, and so one sync; each has
+// its own outcome.
+func TestShareATransaction(t *testing.T) {
+	s, path := openTemp(t)
+	before := newest(t, s)
+	release := hold(t, path)
+	var done sync.WaitGroup
+	outcomes := make([]error, maxTogether)
+	for i := range outcomes {
+		done.Go(func() { _, outcomes[i] = s.Commit(t.Context(), put(fmt.Sprint(i/2))) })
+	}
+	waitFor(t, s, true, maxTogether)
 	release()
-	_, err := s.Commit(t.Context(), put("later"))
-	require.NoError(t, err)
-	assert.False(t, exists(t, s, "queued"))
-	assert.False(t, exists(t, s, "taken"), "once the lock was there, its caller was not")
+	done.Wait()
+	assert.Equal(t, before+1, newest(t, s), "each transaction is one row of the log")
+	for i := 0; i < maxTogether; i += 2 {
+		if outcomes[i] == nil {
+			assert.Equal(t, store.ErrConflict, outcomes[i+1])
+		} else {
+			assert.Equal(t, store.ErrConflict, outcomes[i])
+			assert.NoError(t, outcomes[i+1])
+		}
+		assert.True(t, exists(t, s, fmt.Sprint(i/2)))
+	}
+}
+
+// newest returns the number of the newest row of the change log.
+func newest(t *testing.T, s *Store) (seq int64) {
+	t.Helper()
+	require.NoError(t, s.readers.QueryRowContext(t.Context(), "SELECT max(seq) FROM change").Scan(&seq))
+	return seq
 }
 
 // A caller that left has its slices back, while its commit may still go on.
@@ -187,7 +258,7 @@ func TestCommitCopies(t *testing.T) {
 	c := newCommit(t.Context(), ops)
 	copy(ops[0].Value, "#####")
 	ops[0], ops[1] = store.Op{}, store.Op{}
-	s.together([]*commit{c})
+	carryOut(t, s, c)
 	require.NoError(t, c.err)
 	items, err := s.Get(t.Context(), "a", "b")
 	require.NoError(t, err)
@@ -205,29 +276,64 @@ func waitFor(t *testing.T, s *Store, working bool, waiting int) {
 	}, time.Minute, time.Millisecond)
 }
 
-// A lock that nobody gives back is an error, and nothing was written.
+// A lock that nobody gives back is an error, and nothing was written (ST-04).
 func TestBusy(t *testing.T) {
 	s, path := openTemp(t)
-	_, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 1")
-	require.NoError(t, err)
+	s.patience = 50 * time.Millisecond
 	release := hold(t, path)
-	_, err = s.Commit(t.Context(), put("a"))
-	assert.ErrorContains(t, err, "locked")
-	assert.NotErrorIs(t, err, store.ErrUnknown)
-	assert.NotErrorIs(t, err, store.ErrConflict)
+	var done sync.WaitGroup
+	outcomes := make([]error, 3)
+	for i := range outcomes {
+		done.Go(func() { _, outcomes[i] = s.Commit(t.Context(), put("a")) })
+	}
+	done.Wait()
+	for _, err := range outcomes {
+		assert.ErrorContains(t, err, "nothing was written")
+		assert.True(t, isBusy(err), "the cause is wrapped")
+		assert.NotErrorIs(t, err, store.ErrUnknown)
+		assert.NotErrorIs(t, err, store.ErrConflict)
+	}
 	assert.False(t, exists(t, s, "a"), "readers do not wait for writers")
+	waitFor(t, s, false, 0)
+
+	s.patience = time.Minute
+	done.Go(func() { _, outcomes[0] = s.Commit(t.Context(), put("a")) })
+	waitFor(t, s, true, 1)
 	release()
+	done.Wait()
+	assert.NoError(t, outcomes[0], "it asked again")
+}
+
+// What waits for a turn is every way in which SQLite says that it is another's
+// (ST-04); what is not is another error.
+func TestIsBusy(t *testing.T) {
+	s, path := openTemp(t)
+	raw, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer raw.Close()
+	reader, err := raw.Conn(t.Context())
+	require.NoError(t, err)
+	defer reader.Close()
+	_, err = reader.ExecContext(t.Context(), "BEGIN; SELECT * FROM items")
+	require.NoError(t, err)
 	_, err = s.Commit(t.Context(), put("a"))
-	assert.NoError(t, err)
+	require.NoError(t, err)
+	_, err = reader.ExecContext(t.Context(), "DELETE FROM items")
+	assert.ErrorContains(t, err, "(517)", "SQLITE_BUSY_SNAPSHOT")
+	assert.True(t, isBusy(err))
+	_, err = reader.ExecContext(t.Context(), "DELETE FROM nothing")
+	require.Error(t, err)
+	assert.False(t, isBusy(err))
+	assert.False(t, isBusy(context.Canceled))
 }
 
 // Pages and sweeps read the rows they return and no others, however many there are.
 func TestQueryPlans(t *testing.T) {
 	s, _ := openTemp(t)
 	for query, want := range map[string]string{
-		columns + "WHERE key IN ('a', 'b')":                             "SEARCH item USING PRIMARY KEY (key=?)",
-		columns + "WHERE key >= 'a' AND key < 'b' ORDER BY key LIMIT 1": "SEARCH item USING PRIMARY KEY (key>? AND key<?)",
-		columns + "WHERE expires < 5 ORDER BY expires LIMIT 1":          "SEARCH item USING INDEX item_expires (expires<?)",
+		columns + "WHERE key IN ('a', 'b')":                             "SEARCH items USING PRIMARY KEY (key=?)",
+		columns + "WHERE key >= 'a' AND key < 'b' ORDER BY key LIMIT 1": "SEARCH items USING PRIMARY KEY (key>? AND key<?)",
+		columns + "WHERE expires < 5 ORDER BY expires LIMIT 1":          "SEARCH items USING INDEX item_expires (expires<?)",
 	} {
 		rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query)
 		require.NoError(t, err)

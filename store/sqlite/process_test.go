@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,8 +22,10 @@ import (
 
 // What another process does to the file, if this test binary is run as one.
 const (
-	count = "count" // adds to the counter, increments times
-	write = "write" // writes 1, 2, … and prints each once it is committed, for ever
+	count   = "count"   // adds to the counter, increments times
+	write   = "write"   // writes 1, 2, … and prints each once it is committed, for ever
+	listen  = "listen"  // prints the keys that it is told of, a line for each call, for ever
+	migrate = "migrate" // with "-n": see beginMigration
 )
 
 const increments = 50
@@ -39,11 +42,17 @@ func TestMain(m *testing.M) {
 }
 
 func be(act, path string) error {
+	if n, ok := strings.CutPrefix(act, migrate+"-"); ok {
+		done, err := strconv.Atoi(n)
+		return errors.Join(err, beginMigration(path, done))
+	}
 	s, err := sqlite.Open(path)
 	if err != nil {
 		return err
 	}
 	switch act {
+	case listen:
+		err = s.Watch(context.Background(), 20*time.Millisecond, func(c store.Change) { fmt.Println(strings.Join(c.Keys, " ")) })
 	case count:
 		err = add(context.Background(), s)
 	case write:

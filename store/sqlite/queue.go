@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/npmauth/npmauth/store"
 )
@@ -15,6 +16,7 @@ var errClosed = errors.New("sqlite: the store is closed")
 // the call returns, which can be before the commit is carried out, is copied.
 type commit struct {
 	ctx      context.Context
+	since    time.Time // when it began to wait
 	ops      []store.Op
 	revision store.Revision // may be read once done is closed, like err
 	err      error
@@ -28,7 +30,7 @@ func newCommit(ctx context.Context, ops []store.Op) *commit {
 			ops[i].Value = append([]byte{}, ops[i].Value...) // never nil, which would be NULL
 		}
 	}
-	return &commit{ctx: ctx, ops: ops, done: make(chan struct{})}
+	return &commit{ctx: ctx, since: time.Now(), ops: ops, done: make(chan struct{})}
 }
 
 // writes reports whether c changes anything, and whether it puts.
@@ -38,6 +40,22 @@ func (c *commit) writes() (any, puts bool) {
 		puts = puts || c.ops[i].Action == store.Put
 	}
 	return any, puts
+}
+
+// written appends the keys that c writes to keys.
+func (c *commit) written(keys []string) []string {
+	for i := range c.ops {
+		if c.ops[i].Action != store.Check {
+			keys = append(keys, c.ops[i].Key)
+		}
+	}
+	return keys
+}
+
+// fail ends c with an error that means that nothing of it was written.
+func (c *commit) fail(err error) {
+	c.revision, c.err = 0, err
+	close(c.done)
 }
 
 // A queue holds the commits that wait for the writer. A goroutine works as long as
@@ -66,18 +84,38 @@ func (q *queue) join(c *commit, work func()) error {
 	return nil
 }
 
-// next takes up to n commits. If there are none, the worker must end.
-func (q *queue) next(n int) []*commit {
+// more reports whether commits wait. If none do, the worker must end.
+func (q *queue) more() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 {
 		q.waiting, q.working = nil, false
-		return nil
 	}
+	return q.working
+}
+
+// next takes up to n commits.
+func (q *queue) next(n int) []*commit {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	n = min(n, len(q.waiting))
 	batch := slices.Clone(q.waiting[:n])
 	q.waiting = slices.Delete(q.waiting, 0, n)
 	return batch
+}
+
+// expire takes the commits off the queue that have waited since before a time, and
+// reports whether any are left.
+func (q *queue) expire(before time.Time) (expired []*commit, left bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0 // they are in the order in which they came, but for a hair's breadth
+	for n < len(q.waiting) && q.waiting[n].since.Before(before) {
+		n++
+	}
+	expired = slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	return expired, len(q.waiting) > 0
 }
 
 // withdraw takes c off the queue, unless it was taken already.

@@ -15,7 +15,7 @@ import (
 // another number asks for its last key several times.
 var getSizes = [...]int{1, 2, 3, 4, 8, 16, 32, 64, store.MaxKeys}
 
-const columns = "SELECT key, value, rev, expires FROM item "
+const columns = "SELECT key, value, rev, expires FROM items "
 
 func (s *Store) prepareReads(ctx context.Context) (err error) {
 	for i, n := range getSizes {

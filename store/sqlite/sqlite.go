@@ -12,14 +12,26 @@
 // machine as far as its disk keeps what it acknowledged. Commits that wait at the
 // same time share one sync. The file and those that SQLite puts beside it
 // (-wal, -shm) belong together, and must be on a local disk: SQLite's locks do
-// not hold on network file systems. Back up with SQLite's own tools (VACUUM INTO,
-// .backup), not by copying the file alone.
+// not hold on network file systems.
+//
+// Where the disk is full, a Commit is an error and nothing of it is done, or
+// [store.ErrUnknown] where that cannot be said. Reads go on, and commits do as soon
+// as there is room.
 //
 // # Several processes
 //
-// Processes on one machine may open one file. They take turns to write, and wait
-// up to five seconds for their turn; a Commit that has waited so long is an error
-// and wrote nothing. No other program must write to the file while one is open.
+// Processes on one machine may open one file, and hear by [Store.Watch] what the
+// others write. They take turns to write. A Commit that waits for its turn ends with
+// its context, and after five seconds with an error; in both cases nothing of it was
+// written. No other program must write to the file while one is open.
+//
+// # Releases
+//
+// Open takes a file that an older release made through the steps that it lacks, all
+// of them or none. From then on the older release refuses the file, also a process
+// that has it open: every call of it is an error until it is replaced. So stop the
+// older processes first, or let them refuse for a moment; there is no way back but
+// a backup.
 //
 // # Privacy
 //
@@ -40,34 +52,14 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/npmauth/npmauth/store"
 )
 
-// A file is ours by its application_id. Its user_version is the schema: a file
-// with a higher one was written by a newer release and is not opened.
-const (
-	applicationID = 0x6e706d61 // "npma"
-	schemaVersion = 1
-)
-
-const schema = `
-CREATE TABLE item (
-	key     TEXT    NOT NULL PRIMARY KEY,
-	value   BLOB    NOT NULL,
-	rev     INTEGER NOT NULL,
-	expires INTEGER -- µs since 1970; NULL: never
-) STRICT, WITHOUT ROWID;
-CREATE INDEX item_expires ON item (expires) WHERE expires IS NOT NULL;
-CREATE TABLE counter (last INTEGER NOT NULL) STRICT;
-INSERT INTO counter (last) VALUES (0);
-PRAGMA application_id = 0x6e706d61;
-PRAGMA user_version = 1;
-`
-
-// What a connection is opened with. Writers of other processes are waited for;
+// What a connection is opened with. A lock that another process has is waited for;
 // fullfsync makes a sync reach the disk on macOS too and is nothing elsewhere.
 const pragmas = "_pragma=busy_timeout(5000)" +
 	"&_pragma=journal_mode(WAL)" +
@@ -78,6 +70,7 @@ const pragmas = "_pragma=busy_timeout(5000)" +
 
 // A Store is a [store.Store] in one file. Make one with [Open].
 type Store struct {
+	path    string
 	readers *sql.DB // connections that cannot write
 	gets    [len(getSizes)]*sql.Stmt
 	list    *sql.Stmt
@@ -86,6 +79,11 @@ type Store struct {
 	writers *sql.DB // one connection
 	writer  *writer // nil after it failed; used by whoever carries out commits
 	queue   queue
+
+	alarm    alarm
+	users    users
+	keep     int64         // rows of the change log
+	patience time.Duration // of a commit while others write
 }
 
 var opening sync.Mutex // see makeFile
@@ -99,8 +97,9 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
-	s := &Store{}
-	if err := s.open(context.Background(), path); err != nil {
+	s := &Store{path: path, keep: keepChanges, patience: maxPatience}
+	s.users.ended = make(chan struct{})
+	if err := s.open(context.Background()); err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", errors.Join(err, s.release()))
 	}
 	return s, nil
@@ -114,16 +113,13 @@ func Open(path string) (*Store, error) {
 // drop the locks that another handle of this process has on it. So that it cannot
 // be a new one either, handles are opened one after the other.
 func makeFile(path string) (string, error) {
-	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
-		return "", fmt.Errorf("%q is not the path of a file (store.NewMemory is for memory)", path)
-	}
-	path, err := filepath.Abs(path)
+	path, err := absolute(path)
 	if err != nil {
 		return "", err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		err = f.Close()
+		err = errors.Join(f.Close(), syncDir(filepath.Dir(path)))
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
@@ -141,17 +137,38 @@ func makeFile(path string) (string, error) {
 	return path, nil
 }
 
-func (s *Store) open(ctx context.Context, path string) (err error) {
-	if s.writers, err = pool(path, 1); err != nil {
+// absolute returns the absolute path of what can be a file.
+func absolute(path string) (string, error) {
+	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
+		return "", fmt.Errorf("%q is not the path of a file (store.NewMemory is for memory)", path)
+	}
+	return filepath.Abs(path)
+}
+
+// syncDir makes the names in a directory survive a crash, which syncing the files
+// alone does not.
+func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no such call, and needs none
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if s.writers, err = pool(s.path, 1); err != nil {
 		return err
 	}
 	if err := prepare(ctx, s.writers); err != nil {
 		return err
 	}
-	if s.writer, err = newWriter(ctx, s.writers); err != nil {
+	if s.writer, err = newWriter(ctx, s.writers, s.keep); err != nil {
 		return err
 	}
-	if s.readers, err = pool(path, max(4, 2*runtime.GOMAXPROCS(0)), "_pragma=query_only(1)"); err != nil {
+	if s.readers, err = pool(s.path, max(4, 2*runtime.GOMAXPROCS(0)), "_pragma=query_only(1)"); err != nil {
 		return err
 	}
 	return s.prepareReads(ctx)
@@ -174,65 +191,13 @@ func pool(path string, conns int, more ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// prepare makes the tables in a new file and checks an old one.
-func prepare(ctx context.Context, db *sql.DB) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var mode string
-	var sync int
-	if err := errors.Join(
-		conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode),
-		conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync),
-	); err != nil {
-		return err
-	}
-	if mode != "wal" || sync != 2 {
-		return fmt.Errorf("the file cannot be written durably: journal_mode is %s, synchronous is %d", mode, sync)
-	}
-
-	// From here on alone: another process may open the new file just now.
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	err = makeTables(ctx, conn)
-	end := "COMMIT"
-	if err != nil {
-		end = "ROLLBACK"
-	}
-	_, endErr := conn.ExecContext(ctx, end)
-	return errors.Join(err, endErr)
-}
-
-func makeTables(ctx context.Context, conn *sql.Conn) error {
-	var application, version, tables int
-	if err := errors.Join(
-		conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application),
-		conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
-		conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables),
-	); err != nil {
-		return err
-	}
-	switch {
-	case application == 0 && version == 0 && tables == 0:
-		_, err := conn.ExecContext(ctx, schema)
-		return err
-	case application != applicationID:
-		return errors.New("the file is a database of something else")
-	case version != schemaVersion:
-		return fmt.Errorf("the file has schema %d and this release knows %d", version, schemaVersion)
-	}
-	return nil
-}
-
-// Close waits for the commits that are under way and closes the file. Every call
-// after it is an error, but for Close itself.
+// Close waits for the commits that are under way, ends every Watch and closes the
+// file. Every call after it is an error, but for Close itself.
 func (s *Store) Close() error {
 	if !s.queue.close() {
 		return nil
 	}
+	s.users.close()
 	return s.release()
 }
 
@@ -252,4 +217,5 @@ func (s *Store) release() error {
 var _ interface {
 	store.Store
 	store.Sweeper
+	store.Watcher
 } = (*Store)(nil)

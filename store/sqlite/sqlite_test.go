@@ -153,7 +153,7 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, s.Close())
 	db, err = sql.Open("sqlite", newer)
 	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 2")
+	_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 1000")
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 
@@ -256,9 +256,9 @@ func BenchmarkStore(b *testing.B) {
 	require.NoError(b, err)
 	raw.SetMaxOpenConns(1)
 	defer raw.Close()
-	read, err := raw.PrepareContext(b.Context(), "SELECT value FROM item WHERE key = ?")
+	read, err := raw.PrepareContext(b.Context(), "SELECT value FROM items WHERE key = ?")
 	require.NoError(b, err)
-	write, err := raw.PrepareContext(b.Context(), "INSERT INTO item (key, value, rev, expires) VALUES (?, ?, 1, 0) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+	write, err := raw.PrepareContext(b.Context(), "INSERT INTO items (key, value, rev, expires) VALUES (?, ?, 1, 0) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
 	require.NoError(b, err)
 	b.Run("get floor", func(b *testing.B) {
 		for b.Loop() {

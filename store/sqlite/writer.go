@@ -16,14 +16,17 @@ type writer struct {
 	begin, commit, rollback *sql.Stmt
 	revision, reserve       *sql.Stmt
 	put, delete             *sql.Stmt
+	log, trim               *sql.Stmt // of the change log
+
+	keep int64 // rows of the change log
 }
 
-func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+func newWriter(ctx context.Context, db *sql.DB, keep int64) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{conn: conn}
+	w := &writer{conn: conn, keep: keep}
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		query string
@@ -33,17 +36,24 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		{&w.begin, "BEGIN IMMEDIATE"},
 		{&w.commit, "COMMIT"},
 		{&w.rollback, "ROLLBACK"},
-		{&w.revision, "SELECT rev FROM item WHERE key = ?"},
+		{&w.revision, "SELECT rev FROM items WHERE key = ?"},
 		// One counter for all keys and for ever: no revision comes twice.
 		{&w.reserve, "UPDATE counter SET last = last + ? RETURNING last"},
-		{&w.put, "INSERT INTO item (key, value, rev, expires) VALUES (?, ?, ?, ?) " +
+		{&w.put, "INSERT INTO items (key, value, rev, expires) VALUES (?, ?, ?, ?) " +
 			"ON CONFLICT (key) DO UPDATE SET value = excluded.value, rev = excluded.rev, expires = excluded.expires"},
-		{&w.delete, "DELETE FROM item WHERE key = ?"},
+		{&w.delete, "DELETE FROM items WHERE key = ?"},
+		{&w.log, "INSERT INTO change (keys) VALUES (?)"},
+		{&w.trim, "DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE seq <= ? ORDER BY seq LIMIT ?)"},
 	} {
 		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil {
 			w.close()
 			return nil, err
 		}
+	}
+	// Who waits for the lock is begin's affair, which can do it better.
+	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+		w.close()
+		return nil, err
 	}
 	return w, nil
 }
@@ -54,7 +64,7 @@ func (w *writer) close() {
 	if w.rollback != nil {
 		_, _ = w.rollback.ExecContext(context.Background())
 	}
-	for _, stmt := range []*sql.Stmt{w.begin, w.commit, w.rollback, w.revision, w.reserve, w.put, w.delete} {
+	for _, stmt := range []*sql.Stmt{w.begin, w.commit, w.rollback, w.revision, w.reserve, w.put, w.delete, w.log, w.trim} {
 		if stmt != nil {
 			_ = stmt.Close()
 		}
@@ -67,6 +77,7 @@ func (w *writer) close() {
 // reports whether any of them wrote. An error means that one is half done.
 func (w *writer) apply(ctx context.Context, batch []*commit) (wrote bool, err error) {
 	var reserved, next store.Revision
+	var written []string
 	for i, c := range batch {
 		if c.err = c.ctx.Err(); c.err != nil {
 			continue // nothing of it is done yet
@@ -95,8 +106,9 @@ func (w *writer) apply(ctx context.Context, batch []*commit) (wrote bool, err er
 			return false, err
 		}
 		wrote = wrote || writes
+		written = c.written(written)
 	}
-	return wrote, nil
+	return wrote, w.logChanges(ctx, written)
 }
 
 // holds reports whether every key is at the revision that c asks for.

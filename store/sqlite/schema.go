@@ -1,0 +1,100 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// A file is ours by its application_id. Its user_version is the schema, which is
+// how many of steps it has been through: a file with a higher one was written by a
+// newer release and is not opened.
+const applicationID = 0x6e706d61 // "npma"
+
+// steps make the tables. A new file goes through all of them, so that it is the
+// same as one that an older release began. What was released is not changed.
+//
+// A process of an older release may have the file open while a newer one takes it
+// through a step. Its statements go on working as far as the tables they name are
+// there, so a step after which they would do harm has to take these away.
+var steps = [...]string{
+	`CREATE TABLE item (
+		key     TEXT    NOT NULL PRIMARY KEY,
+		value   BLOB    NOT NULL,
+		rev     INTEGER NOT NULL,
+		expires INTEGER -- µs since 1970; NULL: never
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX item_expires ON item (expires) WHERE expires IS NOT NULL;
+	CREATE TABLE counter (last INTEGER NOT NULL) STRICT;
+	INSERT INTO counter (last) VALUES (0);
+	PRAGMA application_id = 0x6e706d61;`,
+
+	// The log that Watch reads. A process that does not know of it would write
+	// without a trace in it, and a revocation would go unheard: with its table
+	// renamed, all that it does is an error.
+	`ALTER TABLE item RENAME TO items;
+	CREATE TABLE change (
+		seq  INTEGER PRIMARY KEY, -- one more than the row before it: no holes
+		keys TEXT NOT NULL        -- one a line
+	) STRICT;
+	INSERT INTO change (seq, keys) VALUES (1, '');`,
+}
+
+// prepare brings the tables of the file, which may be new, up to the last step.
+func prepare(ctx context.Context, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var mode string
+	var sync int
+	if err := errors.Join(
+		conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode),
+		conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync),
+	); err != nil {
+		return err
+	}
+	if mode != "wal" || sync != 2 {
+		return fmt.Errorf("the file cannot be written durably: journal_mode is %s, synchronous is %d", mode, sync)
+	}
+
+	// From here on alone: another process may open the file just now. All steps
+	// are one transaction, the schema number with them, so that whoever is killed
+	// on the way has done nothing.
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err = migrate(ctx, conn)
+	end := "COMMIT"
+	if err != nil {
+		end = "ROLLBACK"
+	}
+	_, endErr := conn.ExecContext(ctx, end)
+	return errors.Join(err, endErr)
+}
+
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	var application, version, tables int
+	if err := errors.Join(
+		conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application),
+		conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
+		conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables),
+	); err != nil {
+		return err
+	}
+	fresh := application == 0 && version == 0 && tables == 0
+	switch {
+	case !fresh && application != applicationID:
+		return errors.New("the file is a database of something else")
+	case !fresh && version < 1 || version > len(steps):
+		return fmt.Errorf("the file has schema %d and this release knows 1 to %d", version, len(steps))
+	}
+	for ; version < len(steps); version++ {
+		if _, err := conn.ExecContext(ctx, steps[version]+fmt.Sprintf("PRAGMA user_version = %d;", version+1)); err != nil {
+			return fmt.Errorf("from schema %d to %d: %w", version, version+1, err)
+		}
+	}
+	return nil
+}
