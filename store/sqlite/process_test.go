@@ -25,6 +25,7 @@ const (
 	count   = "count"   // adds to the counter, increments times
 	write   = "write"   // writes 1, 2, … and prints each once it is committed, for ever
 	listen  = "listen"  // prints the keys that it is told of, a line for each call, for ever
+	backup  = "backup"  // makes a backup; the path has two lines, from and to
 	migrate = "migrate" // with "-n": see beginMigration
 )
 
@@ -46,11 +47,14 @@ func be(act, path string) error {
 		done, err := strconv.Atoi(n)
 		return errors.Join(err, beginMigration(path, done))
 	}
+	path, to, _ := strings.Cut(path, "\n")
 	s, err := sqlite.Open(path)
 	if err != nil {
 		return err
 	}
 	switch act {
+	case backup:
+		err = s.Backup(context.Background(), to)
 	case listen:
 		err = s.Watch(context.Background(), 20*time.Millisecond, func(c store.Change) { fmt.Println(strings.Join(c.Keys, " ")) })
 	case count:

@@ -33,6 +33,21 @@
 // older processes first, or let them refuse for a moment; there is no way back but
 // a backup.
 //
+// # Backup
+//
+// [Store.Backup] copies the file while it is in use; so does VACUUM INTO of SQLite's
+// own shell. A copy of the file without its -wal lacks what was committed last.
+//
+// To go back to a backup, stop every process, take away the file with its -wal and
+// -shm, put the copy in its place and start again. What was revoked, spent or locked
+// since the copy was made is as it was before: revoked tokens and ended sessions are
+// alive, used codes can be used again. Revisions come a second time, too, which is
+// why no process may live through it. So before the first request is answered, end
+// what every account has (account.Subjects.RevokeAll: there is one call for each
+// account, and none for all), disable anew who was disabled, and where recovery
+// codes were used since, reset the second factor. Keep backups as long as that
+// means little, and the key of [store.Seal] elsewhere.
+//
 // # Privacy
 //
 // A new file can be read and written by its owner only, and one that every user

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Users are the calls that go on for long. Close ends them.
+// Users are the calls that go on for long, Watch and Backup. Close ends them.
 type users struct {
 	mu      sync.Mutex
 	closed  bool          // guarded by mu
