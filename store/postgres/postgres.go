@@ -1,0 +1,210 @@
+// Package postgres keeps a [store.Store] in a PostgreSQL database, for registries
+// that run on several nodes or have a database anyway.
+//
+//	st, err := postgres.Open(ctx, "postgres://npmauth@db.example/registry?sslmode=verify-full", postgres.Config{})
+//	…
+//	defer st.Close()
+//
+// The connection string is libpq's, with environment variables and password file,
+// and pgxpool's pool_max_conns and the like. The server must be PostgreSQL 13 or
+// later. Its tables are npmauth and those whose name begins with npmauth_.
+//
+// # Durability
+//
+// A Commit that returned nil is as durable as the server's synchronous_commit
+// makes it, and one that is off is refused, like fsync = off (see
+// [Config.InsecureNotDurable]). What an asynchronous standby has not received is
+// lost when it takes over, revocations included: where that must not be, set
+// synchronous_standby_names. full_page_writes = off is left to the operator, who
+// alone knows whether the file system can tear a page.
+//
+// # Several nodes
+//
+// Every node opens the same database. All of them read and write its primary: a
+// server in recovery, or one that is read-only, is refused on every new connection,
+// and every single read asks again. Name all hosts in the connection string, and a
+// new primary is found by itself. That an old primary which was cut off no longer
+// answers is up to whatever promotes the new one.
+//
+// Two commits that touch a common key wait for each other on advisory locks, whose
+// numbers are digests of the keys; a pair of other locks of the same database is as
+// good as never hit. A node that vanishes in the middle of a Commit holds them until
+// the server misses it, within a minute. Commits run in READ COMMITTED, whatever the
+// database's default, because their locks would not help under an older snapshot;
+// one that finds itself in another isolation does nothing and is an error.
+//
+// # Watching
+//
+// [Store.Watch] asks the server again and again, on a connection of its own. Each
+// Commit leaves a row that says which keys it wrote; these rows are deleted again
+// after five to ten minutes, by Watch and Sweep, so one of them must be running.
+// There is no LISTEN: a NOTIFY would make all commits of the server queue for one
+// lock while they are synced.
+//
+// # Privileges
+//
+// [Open] makes the tables, and the schema if there is none, which takes CREATE on
+// the schema or the database. A role that finds them made needs USAGE on the
+// schema, SELECT, INSERT, UPDATE and DELETE on npmauth, npmauth_change and
+// npmauth_trim, SELECT on npmauth_version and USAGE on npmauth_rev. No other program
+// should be able to write to them: one that does not take the locks breaks the
+// Checks of ours, and Watch does not hear of it. The values are not encrypted: that
+// is what [store.Seal] is for.
+//
+// # Backup and restore
+//
+// pg_dump and base backups both work. A restore brings back what was revoked since:
+// stop every node first, for a node that runs on may hold revisions that will be
+// used again, and revoke what must not live on afterwards. A watcher notices a
+// restore and a failover, and ends.
+//
+// # Connection poolers
+//
+// A pooler must keep a pipelined batch together on one connection, as PgBouncer does
+// in every mode but statement pooling; Open finds out whether locks hold. In
+// transaction pooling, a PgBouncer without max_prepared_statements needs
+// default_query_exec_mode=exec in the connection string. Watch ends with an error
+// when the server process behind its connection is replaced by another, so it is
+// better off with session pooling or none.
+//
+// # Other servers
+//
+// Nothing but PostgreSQL has been tried. Serialization failures and deadlocks are
+// tried again, but where advisory locks do not exist or do nothing, as in
+// CockroachDB, Open fails.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+// Config configures a [Store]. The zero value is for production.
+type Config struct {
+	// Schema is the PostgreSQL schema that the tables are in: at most 63 ASCII
+	// letters, digits and underscores. It is made if it does not exist. Empty means
+	// "public".
+	Schema string
+
+	// InsecureNotDurable permits synchronous_commit = off and fsync = off. A Commit
+	// that returned nil may then be gone after a crash of the server: a token that
+	// was revoked works again, and a code that was spent can be spent again.
+	InsecureNotDurable bool
+}
+
+var schemaName = regexp.MustCompile(`^[A-Za-z0-9_]{1,63}$`)
+
+var errClosed = errors.New("the store is closed")
+
+// A Store is a [store.Store] in a PostgreSQL database. Make one with [Open].
+type Store struct {
+	pool     *pgxpool.Pool
+	sql      statements
+	insecure bool // synchronous_commit and fsync may be off
+	locks    string
+
+	closing  chan struct{} // closed by Close
+	mu       sync.Mutex
+	closed   bool           // guarded by mu
+	watchers sync.WaitGroup // added to under mu, unless closed
+}
+
+// Open connects to the database that dsn names and makes the tables if they are not
+// there yet. ctx bounds Open alone.
+func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
+	pool, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		// The cause quotes what it could not read, which may be part of a password.
+		return nil, errors.New("postgres: open: the connection string is malformed")
+	}
+	return open(ctx, pool, cfg)
+}
+
+func open(ctx context.Context, pool *pgxpool.Config, cfg Config) (*Store, error) {
+	schema := cfg.Schema
+	if schema == "" {
+		schema = "public"
+	}
+	if !schemaName.MatchString(schema) {
+		return nil, fmt.Errorf("postgres: open: Config.Schema %q is not the name of a schema", schema)
+	}
+	s := &Store{
+		sql:      newStatements(schema),
+		insecure: cfg.InsecureNotDurable,
+		locks:    "npmauth\x00" + schema + "\x00",
+		closing:  make(chan struct{}),
+	}
+	config := pool.ConnConfig
+	config.ValidateConnect = both(config.ValidateConnect, s.fit)
+	pool.ShouldPing = shouldPing
+	var err error
+	if s.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	if err := s.prepare(ctx, schema); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context, schema string) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := s.locksHold(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	return migrate(ctx, conn.Conn(), schema, migrations)
+}
+
+// Close ends every Watch, waits for the calls that are under way and closes the
+// connections. Every call after it is an error, but for Close itself.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	s.mu.Unlock()
+	s.watchers.Wait()
+	s.pool.Close()
+	return nil
+}
+
+// ended returns err, or the error of ctx in front of it if that has ended and err
+// does not say so.
+func ended(ctx context.Context, err error) error {
+	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
+		return fmt.Errorf("%w: %w", over, err)
+	}
+	return err
+}
+
+// pause waits for d, or returns the error of ctx if that ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+var _ interface {
+	store.Store
+	store.Sweeper
+	store.Watcher
+} = (*Store)(nil)
