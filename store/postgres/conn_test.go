@@ -165,7 +165,7 @@ func TestKeepalives(t *testing.T) {
 	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT inet_server_addr()::text, current_setting('tcp_keepalives_idle')::int,
 		current_setting('tcp_keepalives_interval')::int, current_setting('tcp_keepalives_count')::int`).Scan(&addr, &idle, &interval, &count))
 	if addr == nil {
-		t.Skip("there are no keepalives on a Unix socket")
+		Lack(t, "there are no keepalives on a Unix socket")
 	}
 	assert.LessOrEqual(t, idle, 30)
 	assert.LessOrEqual(t, interval, 10)
@@ -228,4 +228,23 @@ func newWatch(t *testing.T, s *Store) *watch {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return &watch{conn: conn, sql: s.sql.poll}
+}
+
+// ReadsRefuse asserts that reads notice a replica which no check of the connection
+// kept away, as behind a pooler.
+func ReadsRefuse(t *testing.T, dsn string) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), dsn)
+	require.NoError(t, err)
+	defer pool.Close()
+	s := &Store{pool: pool, sql: newStatements("public")}
+	_, err = s.Get(t.Context(), "a", "b")
+	assert.ErrorIs(t, err, errReplica)
+	_, err = s.List(t.Context(), "", "", 10)
+	assert.ErrorIs(t, err, errReplica)
+	_, err = s.Sweep(t.Context(), latest, 10)
+	assert.ErrorIs(t, err, errReplica)
+	_, err = s.Commit(t.Context(), put("b"))
+	assert.Error(t, err)
+	assert.NotErrorIs(t, err, store.ErrUnknown)
 }

@@ -44,7 +44,7 @@ func newProxy(t *testing.T, dsn string) (*proxy, string) {
 	config, err := pgx.ParseConfig(dsn)
 	require.NoError(t, err)
 	if config.TLSConfig != nil {
-		t.Skip("what is encrypted cannot be cut where it matters") // of a database that the caller chose
+		postgres.Lack(t, "what is encrypted cannot be cut where it matters")
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

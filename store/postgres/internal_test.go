@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,17 +29,22 @@ var Database struct {
 	Missing string // why there is none
 }
 
-// DSN returns the connection string of the database to test with, or skips the test.
-// Where everything is required it fails it instead.
+// DSN returns the connection string of the database to test with.
 func DSN(t testing.TB) string {
 	t.Helper()
 	if Database.Missing != "" {
-		if os.Getenv("NPMAUTH_REQUIRE") == "all" {
-			t.Fatalf("NPMAUTH_REQUIRE wants the database of NPMAUTH_POSTGRES: %s", Database.Missing)
-		}
-		t.Skipf("the database of NPMAUTH_POSTGRES cannot be used: %s", Database.Missing)
+		Lack(t, "the database of NPMAUTH_POSTGRES cannot be used: "+Database.Missing)
 	}
 	return Database.DSN
+}
+
+// Lack skips a test that needs what is not there, and fails it where all must be.
+func Lack(t testing.TB, what string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all") {
+		t.Fatalf("NPMAUTH_REQUIRE wants every test to run: %s", what)
+	}
+	t.Skip(what)
 }
 
 // With returns dsn with one of its settings replaced.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -126,12 +125,10 @@ func restore(t *testing.T, dsn string, dumped []byte) {
 
 func program(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	dsn := DSN(t)
+	DSN(t)
 	if _, err := exec.LookPath(name); err != nil {
-		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "%s is required", name)
-		t.Skipf("%s is not installed", name)
+		Lack(t, name+" is not installed")
 	}
-	require.NotEmpty(t, dsn)
 	return exec.CommandContext(t.Context(), name, args...)
 }
 
