@@ -7,6 +7,7 @@ require (
 	github.com/npmauth/npmauth v0.0.0
 	github.com/pquerna/otp v1.5.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/mod v0.43.0
 	golang.org/x/text v0.43.0
 )
 
