@@ -1,8 +1,8 @@
 package npmauth_test
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -217,76 +218,46 @@ func (w *world) enrolled() (bearer string, recovery []string) {
 	return w.login("alice"), recovery
 }
 
-// A fault is what befalls one call of a store.
-type fault struct {
-	name string
-	// may says that the call may have happened.
-	may bool
-	get func() error
-	// commit is given the commit to carry out or not.
-	commit func(do func() (store.Revision, error)) (store.Revision, error)
+// faults are what befalls one call of the store. Where the outcome of a commit is not
+// known it may have happened.
+var faults = []struct {
+	name  string
+	fault storetest.Fault
+	may   bool
+}{
+	{name: "fails"},
+	{name: "conflicts", fault: storetest.Fault{On: storetest.Commits, Err: store.ErrConflict}},
+	{name: "panics", fault: storetest.Fault{Do: func() { panic("the store is beside itself") }}},
+	{name: "is lost on its way", fault: storetest.Fault{Err: store.ErrUnknown}, may: true},
+	{name: "is lost on its way back", fault: storetest.Fault{After: true}, may: true},
 }
 
-var faults = []fault{
-	{
-		name: "fails", get: func() error { return errBroken },
-		commit: func(func() (store.Revision, error)) (store.Revision, error) { return 0, errBroken },
-	},
-	{
-		name: "is lost on its way back", may: true, get: func() error { return errBroken },
-		commit: func(do func() (store.Revision, error)) (store.Revision, error) {
-			if _, err := do(); err != nil {
-				return 0, err
+// eachCall runs fn once in a world where nothing fails, and then once for each call of
+// the store that it made between begin and end, in a world where fault strikes that one.
+// It says to fn which call that is, 0 at first, and returns how many there are.
+func eachCall(t *testing.T, fault storetest.Fault, fn func(w *world, begin, end func(), call int)) (calls int) {
+	for call := 0; call <= calls; call++ {
+		st := storetest.NewFaulty(store.NewMemory())
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, aliceAlone{}, -1 })
+		count := func() int { return st.Count(cmp.Or(fault.On, storetest.All)) }
+		before := 0
+		begin := func() {
+			before = count()
+			if call > 0 {
+				fault.Nth = call
+				st.Inject(fault)
 			}
-			return 0, fmt.Errorf("%w: the connection broke", store.ErrUnknown)
-		},
-	},
-	{
-		name: "is lost on its way", may: true, get: func() error { return errBroken },
-		commit: func(func() (store.Revision, error)) (store.Revision, error) {
-			return 0, fmt.Errorf("%w: the connection broke", store.ErrUnknown)
-		},
-	},
-}
-
-var errBroken = errors.New("the disk is full")
-
-// striking strikes the n-th call.
-type striking struct {
-	store.Store
-	fault  fault
-	left   int // calls until it strikes; 0: not armed
-	struck bool
-}
-
-func (s *striking) strikes() bool {
-	if s.left == 0 {
-		return false
+		}
+		end := func() {
+			if call == 0 {
+				calls = count() - before
+			} else {
+				require.True(t, st.Struck(), "call %d was not made", call)
+			}
+		}
+		fn(w, begin, end, call)
 	}
-	s.left--
-	s.struck = s.struck || s.left == 0
-	return s.left == 0
-}
-
-func (s *striking) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
-	if s.strikes() {
-		return nil, s.fault.get()
-	}
-	return s.Store.Get(ctx, keys...)
-}
-
-func (s *striking) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
-	if s.strikes() {
-		return nil, s.fault.get()
-	}
-	return s.Store.List(ctx, prefix, after, limit)
-}
-
-func (s *striking) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	if s.strikes() {
-		return s.fault.commit(func() (store.Revision, error) { return s.Store.Commit(ctx, ops...) })
-	}
-	return s.Store.Commit(ctx, ops...)
+	return calls
 }
 
 // Whichever call of the store fails on the way, what people do is either done, wholly,
@@ -294,40 +265,35 @@ func (s *striking) Commit(ctx context.Context, ops ...store.Op) (store.Revision,
 // cannot be known may something have happened that nobody was told of; then, too, it
 // is all of it or nothing. Afterwards it can be done again.
 //
-// ST-01, ST-02, ST-03.
+// ST-01, ST-02, ST-03, ST-04, ST-17.
 func TestOutages(t *testing.T) {
 	for _, u := range undertakings {
 		for _, f := range faults {
 			t.Run(u.name+"/a call "+f.name, func(t *testing.T) {
-				n := 1
-				for ; ; n++ {
-					st := &striking{Store: store.NewMemory(), fault: f}
-					w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, aliceAlone{}, -1 })
+				calls := eachCall(t, f.fault, func(w *world, begin, end func(), call int) {
 					prepared := u.prepare(w)
-					st.left = n
+					begin()
 					got := u.do(w, prepared)
-					st.left = 0
+					end()
 					done := u.done(w, prepared, got)
 					switch {
-					case got != "":
-						require.True(t, done, "call %d: said to be done, and is not", n)
-					case !f.may:
-						require.False(t, done, "call %d: refused, and yet done", n)
-					}
-					require.Empty(t, halves(t, st.Store), "call %d", n)
-					if !st.struck {
+					case call == 0:
 						require.NotEmpty(t, got, "without a fault it works")
-						break
+						require.True(t, done)
+					case got != "":
+						require.True(t, done, "call %d: said to be done, and is not", call)
+					case !f.may:
+						require.False(t, done, "call %d: refused, and yet done", call)
 					}
+					require.Empty(t, halves(t, w.store), "call %d", call)
 					if !done {
 						w.clock.Add(time.Minute)
 						got = u.do(w, prepared)
-						require.NotEmpty(t, got, "call %d: it cannot be done again", n)
-						require.True(t, u.done(w, prepared, got), "call %d: done again, and is not", n)
+						require.NotEmpty(t, got, "call %d: it cannot be done again", call)
+						require.True(t, u.done(w, prepared, got), "call %d: done again, and is not", call)
 					}
-				}
-				require.Greater(t, n, 2, "this takes a few calls")
-				t.Logf("%d calls", n-1)
+				})
+				require.True(t, calls > 0 || f.fault.On == storetest.Commits, "it makes no call") // not everything commits
 			})
 		}
 	}
@@ -430,22 +396,17 @@ func TestOutagesAllowNothing(t *testing.T) {
 	for _, u := range trespasses {
 		for _, f := range faults {
 			t.Run(u.name+"/a call "+f.name, func(t *testing.T) {
-				for n := 1; ; n++ {
-					st := &striking{Store: store.NewMemory(), fault: f}
-					w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, aliceAlone{}, -1 })
+				eachCall(t, f.fault, func(w *world, begin, end func(), call int) {
 					c := u.prepare(w)
-					before := dump(t, st.Store)
-					st.left = n
+					before := dump(t, w.store)
+					begin()
 					a := w.do(c)
-					st.left = 0
-					require.GreaterOrEqual(t, a.Code, 400, "call %d: %s", n, a.Body)
-					require.Empty(t, w.host.written(), "call %d", n)
-					require.Empty(t, w.host.reads, "call %d", n)
-					require.Empty(t, changes(before, dump(t, st.Store)), "call %d", n)
-					if !st.struck {
-						break
-					}
-				}
+					end()
+					require.GreaterOrEqual(t, a.Code, 400, "call %d: %s", call, a.Body)
+					require.Empty(t, w.host.written(), "call %d", call)
+					require.Empty(t, w.host.reads, "call %d", call)
+					require.Empty(t, changes(before, dump(t, w.store)), "call %d", call)
+				})
 			})
 		}
 	}

@@ -38,4 +38,3 @@ func conforms(t *testing.T, dsn string) {
 }
 
 func TestStore(t *testing.T) { conforms(t, postgres.DSN(t)) }
-
