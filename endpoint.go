@@ -30,7 +30,11 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	defer a.rescue(r, func(err error) { a.fail(w, r, err) })
 	// Legacy and the pages bound their own bodies, too; a bound that is met twice
 	// is still a bound.
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	bound := int64(maxBody)
+	if op.Action == policy.ReportLeak {
+		bound = maxReport
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, bound)
 	r = r.WithContext(account.WithClient(r.Context(), a.client(r))) // whom the password queue is fair to
 	switch op.Action {
 	case policy.Login:
@@ -55,6 +59,8 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 		a.endpoint(w, r, op, a.readProfile)
 	case policy.WriteProfile:
 		a.endpoint(w, r, op, a.writeProfile)
+	case policy.ReportLeak:
+		a.endpoint(w, r, op, a.reportLeak)
 	case policy.AuthPage:
 		a.page(w, r)
 	default: // known to npm, and not served here

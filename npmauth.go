@@ -59,6 +59,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/clientip"
+	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -117,6 +118,11 @@ type Config struct {
 	// host issued before. An unknown one is [ErrInvalidToken]. It is asked at
 	// every request that carries one. Nil: there are none.
 	Foreign func(ctx context.Context, bearer credential.Secret) (ForeignToken, error)
+
+	// LeakKeys are the keys of those who may report leaked credentials, which are
+	// then ended, at POST /-/auth/v1/leaked: [leak.Fetch] for GitHub's, [leak.Static]
+	// for a scanner of one's own. Nil: nobody may.
+	LeakKeys leak.Keys
 
 	// AllowBasicToken accepts a token as the password of Basic authentication, as
 	// older tools send it with any user name. A person's password is never
@@ -179,6 +185,7 @@ type Auth struct {
 	policy     *policy.Policy
 	public     func(*http.Request) bool
 	foreign    func(context.Context, credential.Secret) (ForeignToken, error)
+	leakKeys   leak.Keys
 	basicToken bool
 	proxies    []netip.Prefix
 	sink       audit.Sink
@@ -202,7 +209,7 @@ type Auth struct {
 func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
-		public: cfg.Public, foreign: cfg.Foreign, basicToken: cfg.AllowBasicToken,
+		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken,
 		proxies: slices.Clone(cfg.TrustedProxies), sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
 	}
 	if err := a.setBase(cfg.BaseURL); err != nil {

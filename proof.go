@@ -13,12 +13,15 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
+// tooManyCodes is why a credential ends that guessed.
+const tooManyCodes = "too-many-codes"
+
 // unproven turns the refusal of a second factor into what the client hears: the
 // next challenge, or the end of a credential that guessed too often.
 func (a *Auth) unproven(r *http.Request, j judgement, err error) error {
 	switch {
 	case errors.Is(err, twofactor.ErrTooMany):
-		if end := a.endCredential(r.Context(), j.act.cred); end != nil {
+		if end := a.endCredential(r.Context(), j.act.cred, tooManyCodes); end != nil {
 			return end
 		}
 		return err
@@ -44,7 +47,7 @@ func (f pageFactors) Approve(ctx context.Context, pageID string, user policy.Use
 	typed, err := f.Manager.Approve(ctx, pageID, user, value)
 	if errors.Is(err, twofactor.ErrTooMany) {
 		for _, kind := range []policy.Kind{policy.KindSession, policy.KindToken} {
-			if end := f.a.endCredential(ctx, &policy.Credential{ID: req.Use.Credential, User: req.User, Kind: kind}); end != nil {
+			if end := f.a.endCredential(ctx, &policy.Credential{ID: req.Use.Credential, User: req.User, Kind: kind}, tooManyCodes); end != nil {
 				return credential.Secret{}, end
 			}
 		}
@@ -52,15 +55,15 @@ func (f pageFactors) Approve(ctx context.Context, pageID string, user policy.Use
 	return typed, err
 }
 
-// endCredential ends a session or a token for good.
-func (a *Auth) endCredential(ctx context.Context, cred *policy.Credential) error {
+// endCredential ends a session or a token for good, and records why.
+func (a *Auth) endCredential(ctx context.Context, cred *policy.Credential, reason string) error {
 	var err error
 	switch cred.Kind { // the host's own only the host can end: its codes stay counted
 	case policy.KindSession:
 		err = a.sessions.End(ctx, cred.User, cred.ID)
 	case policy.KindToken:
 		if err = a.tokens.End(ctx, cred.ID); err == nil {
-			a.record(ctx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Reason: "too-many-codes"})
+			a.record(ctx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Reason: reason})
 		}
 	}
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {

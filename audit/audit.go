@@ -67,6 +67,7 @@ const (
 	Access         Type = "access"                // a request was decided
 	BadCredential  Type = "credential.invalid"    // a credential that is none of ours, or no longer
 	JWTAsBearer    Type = "credential.jwt_bearer" // an ID token was presented where the token it can be exchanged for belongs
+	Leaked         Type = "credential.leaked"     // a credential was reported as leaked, by where Event.Detail says, and ended
 	AddressRefused Type = "credential.address"    // a credential was used from outside of its CIDR ranges
 )
 

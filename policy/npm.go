@@ -7,8 +7,8 @@ import "slices"
 var (
 	// openReads say nothing about packages or people.
 	openReads = []Action{Ping, Audit, ReadKeys}
-	// signIns are judged by the password, the factor or the page, not here.
-	signIns = []Action{Login, LegacyLogin, LegacyUpdate, AuthPage}
+	// signIns are judged by the password, the factor, the page or the signature, not here.
+	signIns = []Action{Login, LegacyLogin, LegacyUpdate, AuthPage, ReportLeak}
 	// selfReads are what any live credential may ask about itself, and its own end.
 	selfReads = []Action{Whoami, ReadSelf, ReadUser, Logout}
 	// accountActions belong to the person and not to a token.
@@ -23,7 +23,7 @@ var (
 	tagLike = packageWrites[1:]
 	// notOffered are npm's operations that nothing here serves.
 	notOffered = []Action{
-		Search, ReportLeak, WriteProfile, SetPassword, ListStars, Star, ReadHooks, WriteHooks, ReadOrg, WriteOrg, ReadTeam, WriteTeam, GrantTeam,
+		Search, WriteProfile, SetPassword, ListStars, Star, ReadHooks, WriteHooks, ReadOrg, WriteOrg, ReadTeam, WriteTeam, GrantTeam,
 		ListPackages, ListStaged, ReadStaged, ApproveStaged, RejectStaged,
 		Deprecate, Unpublish, UnpublishAll, WriteOwners, SetAccess, ReadCollaborators, Stage, ReadTrust, WriteTrust, ExchangeToken,
 	}
@@ -86,7 +86,7 @@ func permitRules() []Rule {
 		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "sign-in",
-		Doc:      "Signing in is for everybody: the password, the factor and the page decide there.",
+		Doc:      "Signing in is for everybody: the password, the factor and the page decide there. So is reporting a leak, where the signature does.",
 		Sentence: "Everybody may try to sign in.",
 		Actions:  signIns,
 		Judge:    func(*Request) Verdict { return Permit },

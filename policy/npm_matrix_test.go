@@ -17,7 +17,7 @@ var (
 	widget = policy.PackageName{Scope: "acme", Name: "widget"}
 
 	openActions = []policy.Action{
-		policy.Ping, policy.Audit, policy.ReadKeys, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage,
+		policy.Ping, policy.Audit, policy.ReadKeys, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak,
 	}
 	readActions = []policy.Action{
 		policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility,

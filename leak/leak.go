@@ -1,0 +1,133 @@
+// Package leak reads reports of leaked credentials in the shape of GitHub's secret
+// scanning partner programme: a JSON array of what was found and where, signed with
+// ECDSA on P-256 over the bytes of the body.
+//
+//	keys, err := leak.Fetch(leak.FetchConfig{URL: "https://api.github.com/meta/public_keys/secret_scanning"})
+//	…
+//	reports, err := leak.Read(ctx, keys, r.Header, body)
+//
+// # What a report proves
+//
+// That who holds the signing key knows the credential, which is then known to others
+// too, and is to be revoked. It proves nothing else: a report may come twice, late, or
+// about what was never a credential. Whoever cannot sign learns nothing from [Read], not
+// even whether the body is well-formed: the signature is checked before anything is read.
+package leak
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/strictjson"
+)
+
+// The headers that say which key signed a report, and the signature: base64 of the
+// ASN.1 form.
+const (
+	KeyHeader       = "Github-Public-Key-Identifier"
+	SignatureHeader = "Github-Public-Key-Signature"
+)
+
+// ErrSignature means that a report is not signed, or not with a key that counts. The
+// sender is told nothing more. An error of a [Keys] that is an outage is another one.
+var ErrSignature = errors.New("leak: the signature does not hold")
+
+// ErrMalformed means that what was signed is not an array of finds. What is wrong is
+// part of the text and may be shown.
+var ErrMalformed = errors.New("leak: malformed report")
+
+// Keys finds public keys.
+type Keys interface {
+	// Key returns the key with this identifier, as a report names it. A key that does
+	// not exist, or is no longer in use, is [ErrSignature]; every other error is an
+	// outage. It is called with whatever a stranger sends.
+	Key(ctx context.Context, id string) (*ecdsa.PublicKey, error)
+}
+
+// A Report is one find.
+type Report struct {
+	Token  credential.Secret // as it was found; zero if there was none
+	Type   string            // the reporter's name for the kind of token
+	URL    string            // where it was found; may be empty
+	Source string            // what it was found in, such as commit; may be empty
+}
+
+// maxText bounds the strings of a report. A longer token is none of ours.
+const maxText = 4096 // bytes
+
+// Read returns the reports in body if it is signed with one of keys. An error wraps
+// [ErrSignature] or [ErrMalformed], or is an outage.
+func Read(ctx context.Context, keys Keys, header http.Header, body []byte) ([]Report, error) {
+	if err := verify(ctx, keys, header, body); err != nil {
+		return nil, err
+	}
+	reports, err := parse(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return reports, nil
+}
+
+func verify(ctx context.Context, keys Keys, header http.Header, body []byte) error {
+	ids, signatures := header[KeyHeader], header[SignatureHeader]
+	if len(ids) != 1 || len(signatures) != 1 || ids[0] == "" || len(ids[0]) > 256 {
+		return ErrSignature
+	}
+	signature, err := base64.StdEncoding.Strict().DecodeString(signatures[0])
+	if err != nil {
+		return ErrSignature
+	}
+	key, err := keys.Key(ctx, ids[0])
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(body)
+	if !usable(key) || !ecdsa.VerifyASN1(key, digest[:], signature) {
+		return ErrSignature
+	}
+	return nil
+}
+
+// parse reads an array of objects. What an object has beside the four strings is not
+// our business, and one without them is a report of nothing: the next one may be of
+// something.
+func parse(body []byte) ([]Report, error) {
+	var all []Report
+	s := strictjson.NewScanner(strictjson.Limits{Text: maxText, Keys: 1 << 10, Depth: 16}, func(e strictjson.Event) error {
+		switch {
+		case len(e.Path) == 0 && e.Kind != strictjson.Array && e.Kind != strictjson.EndArray:
+			return &strictjson.Error{Problem: "must be an array", Offset: -1}
+		case len(e.Path) == 1 && e.Kind != strictjson.EndObject && e.Kind != strictjson.EndArray:
+			all = append(all, Report{})
+		case len(e.Path) == 2 && e.Kind == strictjson.String && !e.Long:
+			all[len(all)-1].set(e.Path[1].Key, e.Text)
+		}
+		return nil
+	})
+	if _, err := s.Write(body); err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+func (r *Report) set(field, text string) {
+	switch field {
+	case "token":
+		r.Token = credential.NewSecret(text)
+	case "type":
+		r.Type = text
+	case "url":
+		r.URL = text
+	case "source":
+		r.Source = text
+	}
+}

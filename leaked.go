@@ -1,0 +1,122 @@
+package npmauth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/leak"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+)
+
+// maxReport bounds a report of leaked credentials, which may name very many.
+const maxReport = 8 << 20 // bytes
+
+var errBadReport = &Error{http.StatusUnauthorized, "bad-signature", "The report is not signed with a key that counts here."}
+
+// A verdict is what the reporter is told of one find, in the words of GitHub's secret
+// scanning partner programme.
+type verdict struct {
+	Token string `json:"token_raw"`
+	Type  string `json:"token_type"`
+	Label string `json:"label"`
+}
+
+// reportLeak ends every credential that the body of a signed report names. It answers
+// which of them were some; whoever cannot sign learns nothing, not even that there is
+// nobody who may. What was ended before is none any more, so a report can come twice,
+// and one that an outage cut short can be sent again.
+func (a *Auth) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
+	if a.leakKeys == nil {
+		return reply{}, errNotFound
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	reports, err := leak.Read(r.Context(), a.leakKeys, r.Header, body)
+	if errors.Is(err, leak.ErrSignature) {
+		return reply{}, errBadReport
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	verdicts := []verdict{}
+	for some := range slices.Chunk(reports, store.MaxKeys/2) { // each is looked up under two keys
+		if verdicts, err = a.endLeaked(r, some, verdicts); err != nil {
+			return reply{}, err
+		}
+	}
+	return ok(verdicts), nil
+}
+
+// endLeaked ends what some reports name, and appends what to say of them.
+func (a *Auth) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict) ([]verdict, error) {
+	var keys []string
+	digests := make([]credential.Digest, len(some))
+	for i, rep := range some {
+		if d, ok := credential.Parse(rep.Token.Reveal()); ok {
+			digests[i] = d
+			keys = append(keys, session.Key(d), token.Key(d))
+		}
+	}
+	found := map[string]store.Item{}
+	if len(keys) > 0 {
+		items, err := a.store.Get(r.Context(), keys...)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			found[it.Key] = it
+		}
+	}
+	for i, rep := range some {
+		if rep.Token.IsZero() {
+			continue // a find without a token: nothing can be said of it
+		}
+		v := verdict{Token: rep.Token.Reveal(), Type: rep.Type, Label: "false_positive"}
+		if d := digests[i]; d != (credential.Digest{}) {
+			ended, err := a.endFound(r.Context(), found[session.Key(d)], found[token.Key(d)])
+			if err != nil {
+				return nil, err
+			}
+			if ended != nil {
+				v.Label = "true_positive"
+				a.record(r.Context(), audit.Event{
+					Type: audit.Leaked, Outcome: audit.Done, User: ended.User, Credential: ended.ID, Addr: a.client(r),
+					Detail: map[string]string{"url": rep.URL, "source": rep.Source, "type": rep.Type},
+				})
+			}
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, nil
+}
+
+// endFound ends the credential of which a record was found, and returns it, or nil if
+// there is none, or none any more. A record that cannot be understood is an error: it is
+// not known whose it is.
+func (a *Auth) endFound(ctx context.Context, asSession, asToken store.Item) (cred *policy.Credential, err error) {
+	switch {
+	case asSession.Exists():
+		cred, err = session.Open(asSession)
+	case asToken.Exists():
+		cred, err = token.Open(asToken)
+	default:
+		return nil, nil
+	}
+	if err == nil {
+		err = a.endCredential(ctx, cred, "leaked")
+	}
+	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
+		return nil, nil
+	}
+	return cred, err
+}

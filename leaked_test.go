@@ -1,0 +1,152 @@
+package npmauth_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/leak"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/token"
+)
+
+// A scanner finds credentials and reports them.
+type scanner struct{ key *ecdsa.PrivateKey }
+
+func newScanner(t *testing.T) scanner {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return scanner{key}
+}
+
+func (s scanner) keys(cfg *npmauth.Config) { cfg.LeakKeys = leak.Static{"scanner": &s.key.PublicKey} }
+
+func (s scanner) report(w *world, finds any) answer {
+	w.t.Helper()
+	body, err := json.Marshal(finds)
+	require.NoError(w.t, err)
+	digest := sha256.Sum256(body)
+	signature, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])
+	require.NoError(w.t, err)
+	return w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: body, header: map[string]string{
+		leak.KeyHeader: "scanner", leak.SignatureHeader: base64.StdEncoding.EncodeToString(signature),
+	}})
+}
+
+type find struct {
+	Token  string `json:"token"`
+	Type   string `json:"type"`
+	URL    string `json:"url"`
+	Source string `json:"source"`
+}
+
+// SS-07, SS-08, SS-09: only whole secrets count, of every kind, and only for who signs.
+func TestLeaked(t *testing.T) {
+	s := newScanner(t)
+	w := newWorld(t, s.keys)
+	alice := w.person("alice")
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	spare, spareTok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	gone, goneTok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	require.NoError(t, w.auth.Tokens().Revoke(t.Context(), alice, goneTok.ID))
+	session := w.login("alice")
+	d, ok := credential.Parse(spare)
+	require.True(t, ok)
+
+	finds := []find{
+		{bearer, "npm_token", "https://git.example/blob/1", "commit"},
+		{session, "npm_session", "", "issue_body"},
+		{gone, "npm_token", "", ""},
+		{"npm_garbage", "npm_token", "", ""},
+		{bearer, "npm_token", "https://git.example/blob/2", "commit"}, // twice
+		{d.String(), "npm_token", "", ""},
+		{spareTok.ID, "npm_token", "", ""},
+		{spare + " ", "npm_token", "", ""},
+		{"", "npm_token", "", ""},
+	}
+	forged := newScanner(t)
+	for name, a := range map[string]answer{
+		"unsigned": w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: finds}),
+		"forged":   forged.report(w, finds),
+		"garbage":  forged.report(w, "x"),
+	} {
+		assert.Equal(t, http.StatusUnauthorized, a.Code, name)
+		assert.Equal(t, "The report is not signed with a key that counts here.", a.text("error"), name)
+	}
+	require.Equal(t, 200, whoami(w, bearer))
+
+	a := s.report(w, finds)
+	require.Equal(t, 200, a.Code, a.Body.String())
+	var verdicts []map[string]string
+	require.NoError(t, json.Unmarshal(a.Body.Bytes(), &verdicts))
+	require.Len(t, verdicts, len(finds)-1)
+	for i, v := range verdicts {
+		label := "false_positive"
+		if i < 2 || i == 4 { // found in one look, it is the same find twice
+			label = "true_positive"
+		}
+		assert.Equal(t, map[string]string{"token_raw": finds[i].Token, "token_type": finds[i].Type, "label": label}, v)
+	}
+	assert.Equal(t, 401, whoami(w, bearer))
+	assert.Equal(t, 401, whoami(w, session))
+	assert.Equal(t, 200, whoami(w, spare))
+
+	var told []audit.Event
+	for _, e := range w.events.all {
+		if e.Type == audit.Leaked {
+			told = append(told, e)
+		}
+	}
+	require.Len(t, told, 3)
+	assert.Equal(t, alice, told[0].User)
+	assert.Equal(t, tok.ID, told[0].Credential)
+	assert.Equal(t, map[string]string{"url": "https://git.example/blob/1", "source": "commit", "type": "npm_token"}, told[0].Detail)
+
+	assert.Equal(t, 400, s.report(w, map[string]string{"token": spare}).Code)
+	assert.Equal(t, 200, s.report(w, finds).Code, "a report that comes again harms nobody")
+	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/auth/v1/leaked"}).Code)
+	assert.Equal(t, 404, s.report(newWorld(t), finds).Code, "where nobody may report there is nothing")
+}
+
+// SS-06: a report may name very many, and one that an outage cuts short can be sent again.
+func TestLeakedMany(t *testing.T) {
+	s := newScanner(t)
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, s.keys, func(cfg *npmauth.Config) { cfg.Store = st })
+	w.ids["alice"] = "alice"
+	var bearers []string
+	finds := make([]find, 20_000)
+	for i := range finds {
+		finds[i] = find{Token: "npm_" + string(rune('a'+i%26)), Type: "npm_token"}
+		if i%1000 == 0 {
+			bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			bearers, finds[i].Token = append(bearers, bearer), bearer
+		}
+	}
+	st.Inject(storetest.Fault{Nth: 30})
+	assert.Equal(t, http.StatusServiceUnavailable, s.report(w, finds).Code)
+	require.True(t, st.Struck())
+	require.Equal(t, 200, s.report(w, finds).Code)
+	for _, bearer := range bearers {
+		d, _ := credential.Parse(bearer)
+		items, err := st.Get(t.Context(), token.Key(d))
+		require.NoError(t, err)
+		assert.False(t, items[0].Exists())
+	}
+	big := make([]find, 200_000)
+	assert.Equal(t, http.StatusRequestEntityTooLarge, s.report(w, big).Code)
+}
