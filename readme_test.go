@@ -13,25 +13,44 @@ import (
 
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-// TestReadme holds the README's Go to code that is compiled and run: each of its
-// blocks stands, line by line, in an example.
-func TestReadme(t *testing.T) {
+// TestDocuments holds the Go of each document to code that is compiled and run: each
+// of its blocks stands, line by line, in an example.
+func TestDocuments(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		blocks int
+		code   []string // where they are from
+	}{
+		{"README.md", 3, []string{"example_test.go", "examples/embed/*.go"}},
+		{"docs/backend.md", 4, []string{"store/storetest/backend_test.go", "internal/integration/linear/linear_test.go"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text, err := os.ReadFile(tt.name)
+			require.NoError(t, err)
+			var code strings.Builder
+			for _, pattern := range tt.code {
+				files, err := filepath.Glob(pattern)
+				require.NoError(t, err)
+				require.NotEmpty(t, files, pattern)
+				for _, name := range files {
+					data, err := os.ReadFile(name)
+					require.NoError(t, err)
+					code.WriteString(flat(string(data)))
+				}
+			}
+			blocks := goBlock.FindAllStringSubmatch(string(text), -1)
+			require.Len(t, blocks, tt.blocks)
+			for _, b := range blocks {
+				assert.Contains(t, code.String(), flat(b[1]))
+			}
+		})
+	}
+}
+
+// The commands that the README tells people to type are there.
+func TestReadmeCommands(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	files, err := filepath.Glob("examples/embed/*.go")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	var code strings.Builder
-	for _, name := range append(files, "example_test.go") {
-		data, err := os.ReadFile(name)
-		require.NoError(t, err)
-		code.WriteString(flat(string(data)))
-	}
-	blocks := goBlock.FindAllStringSubmatch(string(readme), -1)
-	require.Len(t, blocks, 3)
-	for _, b := range blocks {
-		assert.Contains(t, code.String(), flat(b[1]))
-	}
 	for _, command := range []string{"go run ./examples/registry", "go test work"} {
 		assert.Contains(t, string(readme), "```sh\n"+command+"\n```")
 	}
