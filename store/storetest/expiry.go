@@ -115,40 +115,46 @@ func expiredStay(t tb, e env) {
 func sweepAgainstWriters(t tb, e env) {
 	sweeper, ok := store.As[store.Sweeper](e.s)
 	require.True(t, ok, "the store is no Sweeper")
+	const items = 20
+	var keys []string
+	for i := range items {
+		keys = append(keys, number(i))
+	}
 	for round := range e.rounds(12) {
-		const items = 20
-		var revisions [items]store.Revision
-		renewed := make([]bool, items)
-		for i := range items {
-			revisions[i] = commit(t, e.s, expiring(number(i), time.Now().Add(-2*store.SweepGrace)))
+		var ops []store.Op
+		for _, key := range keys {
+			ops = append(ops, expiring(key, time.Now().Add(-2*store.SweepGrace)))
 		}
+		rev := commit(t, e.s, ops...)
+		renewed := make([]bool, items)
 		var deleted [2]int
-		sweeper := func(i int) func() error {
+		run := func(i int) func() error {
 			return func() (err error) {
 				deleted[i], err = sweeper.Sweep(t.Context(), time.Now(), store.MaxLimit)
 				return err
 			}
 		}
-		errs := race(sweeper(0), func() error {
+		errs := race(run(0), func() error {
 			for n := range items {
 				i := (n + round) % items
-				if _, err := e.s.Get(t.Context(), number(i)); err != nil { // leaves the others some time
+				if _, err := e.s.Get(t.Context(), keys[i]); err != nil { // leaves the others some time
 					return err
 				}
-				_, err := e.s.Commit(t.Context(), put(number(i), "new", revisions[i]))
+				_, err := e.s.Commit(t.Context(), put(keys[i], "new", rev))
 				if err != nil && !errors.Is(err, store.ErrConflict) {
 					return err
 				}
 				renewed[i] = err == nil
 			}
 			return nil
-		}, sweeper(1))
+		}, run(1))
 		for _, err := range errs {
 			require.NoError(t, err)
 		}
 		kept := 0
-		for i := range items {
-			it := get(t, e.s, number(i))
+		left, err := e.s.Get(t.Context(), keys...)
+		require.NoError(t, err)
+		for i, it := range left {
 			if renewed[i] {
 				require.Equal(t, "new", string(it.Value), "an item that was renewed in time was swept")
 			}
