@@ -132,6 +132,13 @@ func (f *Faulty) Inject(fault Fault) {
 	f.faults = append(f.faults, &activeFault{Fault: fault})
 }
 
+// Mend takes all faults away. A call that one of them holds up is still held.
+func (f *Faulty) Mend() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
+}
+
 // Struck reports whether any fault has struck a call.
 func (f *Faulty) Struck() bool {
 	f.mu.Lock()

@@ -118,6 +118,13 @@ func TestInject(t *testing.T) {
 	_, err = f.Commit(t.Context(), create("m"))
 	assert.NoError(t, err)
 
+	f.Inject(storetest.Fault{Times: storetest.Always})
+	assert.ErrorIs(t, get(t.Context(), f), storetest.ErrFault)
+	assert.ErrorIs(t, get(t.Context(), f), storetest.ErrFault)
+	f.Mend()
+	assert.NoError(t, get(t.Context(), f))
+	assert.True(t, f.Struck(), "it was")
+
 	for _, fault := range []storetest.Fault{{Nth: -1}, {Times: -2}, {On: 1 << 7}, {Delay: -1}} {
 		assert.Panics(t, func() { f.Inject(fault) }, "%+v", fault)
 	}
