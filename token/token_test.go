@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -154,13 +155,13 @@ func TestSpend(t *testing.T) {
 // apart.
 func TestCreateStoreErrors(t *testing.T) {
 	for _, broken := range []error{errors.New("down"), store.ErrUnknown} {
-		s := &failing{Store: store.NewMemory(), commit: broken}
+		s := failing(store.NewMemory(), storetest.Commits, broken)
 		secret, tok, err := manager(t, s).Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
 		assert.ErrorIs(t, err, broken)
 		assert.True(t, secret.IsZero())
 		assert.Zero(t, tok)
 	}
-	m := manager(t, &failing{Store: store.NewMemory(), get: errors.New("down")})
+	m := manager(t, failing(store.NewMemory(), storetest.Gets, errors.New("down")))
 	_, _, err := m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
 	assert.ErrorContains(t, err, "down")
 	for name, err := range map[string]error{
@@ -178,23 +179,9 @@ func TestCreateStoreErrors(t *testing.T) {
 	assert.ErrorContains(t, err, "down")
 }
 
-type failing struct {
-	store.Store
-	get, commit error
-}
-
-func (f *failing) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
-	if f.get != nil {
-		return nil, f.get
-	}
-	return f.Store.Get(ctx, keys...)
-}
-
-func (f *failing) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	if f.commit != nil {
-		return 0, f.commit
-	}
-	return f.Store.Commit(ctx, ops...)
+// failing is a store that no longer does calls of a kind.
+func failing(s store.Store, kind storetest.Calls, err error) *storetest.Faulty {
+	return storetest.NewFaulty(s, storetest.Fault{On: kind, Times: storetest.Always, Err: err})
 }
 
 func TestLimitPerUser(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -88,15 +89,16 @@ func TestUsedOfMany(t *testing.T) {
 func TestFlushFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.NewMemory()
-		f := &failing{Store: s, commit: errors.New("down")}
+		down := errors.New("down")
+		f := failing(s, storetest.Commits, down)
 		m := manager(t, f)
 		start := time.Now().UTC()
 		for i := range 40 {
 			m.Touch(&policy.Credential{ID: fmt.Sprint("c", i), Expires: start.Add(time.Hour)}, start)
 		}
-		require.ErrorIs(t, m.Flush(t.Context()), f.commit)
+		require.ErrorIs(t, m.Flush(t.Context()), down)
 		assert.Equal(t, start, used(t, m, "c0"))
-		f.commit = nil
+		f.Mend()
 		require.NoError(t, m.Flush(t.Context()))
 		assert.Len(t, dump(t, s), 40)
 	})

@@ -1,7 +1,6 @@
 package twofactor_test
 
 import (
-	"context"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -324,31 +324,16 @@ func TestOneCodeOnTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).code()
-		between := &pausing{Store: k.store}
+		between := storetest.NewFaulty(k.store)
 		slow := k.node(func(c *twofactor.Config) { c.Store = between })
-		between.after = func() {
+		between.Inject(storetest.Fault{On: storetest.Commits, After: true, Do: func() {
 			_, err := k.Prove(t.Context(), alice, publish(widget), code)
 			assert.NoError(t, err)
-		}
+		}})
 		_, err := slow.Prove(t.Context(), alice, publish(plain), code)
 		assert.NoError(t, err)
-		assert.Nil(t, between.after, "it did come between")
+		assert.True(t, between.Struck(), "it did come between")
 	})
-}
-
-// pausing calls after once, after the next Commit.
-type pausing struct {
-	store.Store
-	after func()
-}
-
-func (p *pausing) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	rev, err := p.Store.Commit(ctx, ops...)
-	if f := p.after; f != nil {
-		p.after = nil
-		f()
-	}
-	return rev, err
 }
 
 // A grant is taken by exactly as many as it has uses.
