@@ -98,6 +98,31 @@ func TestCommitFails(t *testing.T) {
 	assert.False(t, exists(t, s, "bad"), "the next commit did not carry it along")
 }
 
+// A file that may not grow refuses what does not fit, also in the middle of what
+// shares a transaction, without anything else of it (ST-19).
+func TestFull(t *testing.T) {
+	s, _ := openTemp(t)
+	_, err := s.Commit(t.Context(), put("before"))
+	require.NoError(t, err)
+	var pages int
+	require.NoError(t, s.writer.conn.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages))
+	_, err = s.writer.conn.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages+1))
+	require.NoError(t, err)
+	small, big := newCommit(t.Context(), []store.Op{put("small")}), newCommit(t.Context(), []store.Op{
+		put("with the big one"), {Key: "big", Action: store.Put, Value: make([]byte, store.MaxValue)},
+	})
+	carryOut(t, s, small, big)
+	for _, c := range []*commit{small, big} {
+		assert.ErrorContains(t, c.err, "full")
+		assert.NotErrorIs(t, c.err, store.ErrUnknown, "it was not even tried to commit")
+	}
+	for key, want := range map[string]bool{"before": true, "small": false, "with the big one": false, "big": false} {
+		assert.Equal(t, want, exists(t, s, key), key)
+	}
+	_, err = s.Commit(t.Context(), big.ops...) // the limit was that connection's
+	assert.NoError(t, err)
+}
+
 // What shares a transaction that came to nothing has no outcome of its own: a
 // conflict may be with a write that was undone.
 func TestTogetherFails(t *testing.T) {

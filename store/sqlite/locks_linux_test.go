@@ -37,8 +37,7 @@ func TestSecondHandleKeepsTheLocks(t *testing.T) {
 	open(t, path)
 	before := locks(t, path)
 	if before == 0 {
-		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "the locks of this file must be in /proc/locks")
-		t.Skip("the locks of this file are not in /proc/locks")
+		cannot(t, "the locks of this file are not in /proc/locks")
 	}
 	open(t, path)
 	assert.Equal(t, before, locks(t, path))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,10 +27,14 @@ const (
 	write   = "write"   // writes 1, 2, … and prints each once it is committed, for ever
 	listen  = "listen"  // prints the keys that it is told of, a line for each call, for ever
 	backup  = "backup"  // makes a backup; the path has two lines, from and to
+	full    = "full"    // see TestDiskFull
 	migrate = "migrate" // with "-n": see beginMigration
 )
 
 const increments = 50
+
+// acts are those that only some systems have.
+var acts = map[string]func(path string) error{}
 
 func TestMain(m *testing.M) {
 	act, path, ok := strings.Cut(os.Getenv("NPMAUTH_SQLITE_TEST"), " ")
@@ -43,6 +48,9 @@ func TestMain(m *testing.M) {
 }
 
 func be(act, path string) error {
+	if do, ok := acts[act]; ok {
+		return do(path)
+	}
 	if n, ok := strings.CutPrefix(act, migrate+"-"); ok {
 		done, err := strconv.Atoi(n)
 		return errors.Join(err, beginMigration(path, done))
@@ -103,6 +111,16 @@ func another(t *testing.T, act, path string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "NPMAUTH_SQLITE_TEST="+act+" "+path)
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+// cannot skips the test for the reason why it cannot be run here, or fails it where
+// every test must be.
+func cannot(t *testing.T, reason string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all") {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
 }
 
 func value(t *testing.T, s store.Store, key string) string {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -154,6 +155,22 @@ func TestMigrateKilled(t *testing.T) {
 			require.Error(t, process.Wait())
 			isMigrated(t, path)
 		})
+	}
+}
+
+// Processes that come upon an old file at once take it through its steps once.
+func TestMigrateAtOnce(t *testing.T) {
+	for range 3 {
+		path := oldFile(t, t.TempDir())
+		var others []*exec.Cmd
+		for range 4 {
+			others = append(others, another(t, "open", path))
+			require.NoError(t, others[len(others)-1].Start())
+		}
+		for _, process := range others {
+			assert.NoError(t, process.Wait())
+		}
+		isMigrated(t, path)
 	}
 }
 

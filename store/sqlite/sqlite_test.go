@@ -86,12 +86,11 @@ func TestReopened(t *testing.T) {
 	require.NoError(t, err)
 	assert.Greater(t, again, rev, "no revision comes twice, not even after the file was closed")
 
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	info, err = os.Stat(path + "-wal")
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	for _, beside := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(path + beside)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "%q", beside)
+	}
 }
 
 // Several processes may come upon the new file at once.

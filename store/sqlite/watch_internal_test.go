@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -113,6 +114,30 @@ func TestWatchBehind(t *testing.T) {
 			assert.Empty(t, keysOf(all))
 		})
 	}
+}
+
+// A commit through the handle that is watched wakes the watcher, which need not wait
+// until it looks what others wrote.
+func TestWatchIsWoken(t *testing.T) {
+	s, _ := openTemp(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	started, heard := make(chan struct{}), make(chan string, 1)
+	ended := make(chan error)
+	go func() {
+		ended <- s.watch(ctx, 24*time.Hour, func(c store.Change) {
+			if len(c.Keys) == 0 {
+				close(started)
+			} else {
+				heard <- c.Keys[0]
+			}
+		})
+	}()
+	<-started
+	_, err := s.Commit(t.Context(), put("a"))
+	require.NoError(t, err)
+	assert.Equal(t, "a", <-heard)
+	cancel()
+	assert.ErrorIs(t, <-ended, context.Canceled)
 }
 
 // A watcher that was held up reads on in pages, and says that nothing can be missing
