@@ -52,13 +52,25 @@ type sealed struct {
 //
 // To rotate, pass the new key first and the older ones after it: values are
 // read with any and written with the first. [Reseal] rewrites the rest; after
-// that the older keys can go.
+// that the older keys can go. Where several nodes share a store, first give each
+// of them the new key behind the old one, so that it can read what those write
+// that seal with it already; a node without it is refused what they wrote.
 //
 // It protects the content of values against whoever reads the database, its
 // replicas or backups, and against their being exchanged or edited. It does
-// not protect the keys (which hold digests, ids and names), the sizes of
-// values, when they change or expire, or their very presence; and whoever
-// can write the database can put back an old value where it was, or delete it.
+// not protect
+//   - the keys, which hold digests, ids and names, nor how many there are;
+//   - the sizes of values, when and in what order they change, what is written
+//     together, and when they expire, which whoever can write can also change;
+//   - their presence: whoever can write the database can delete values, put back
+//     an old one where it was, or put back the whole of it;
+//   - one store from another that has the same key, also below another [Sub]:
+//     values can be carried over under the same name. Give each its own.
+//
+// A store that was used without a seal cannot be sealed where it is, for a
+// program that took plain values meanwhile would take anyone's. Copy it while
+// nothing uses it: List it all, and Put each item, with its Expires, into a
+// sealed store that is empty.
 //
 // Seal panics if a key is all zero: that is one which was never set.
 func Seal(s Store, key Key, older ...Key) Store {
@@ -153,36 +165,60 @@ func (s *sealed) open(it *Item) (int, error) {
 }
 
 // Reseal rewrites every value of s that was sealed with an older key, s being
-// a store made by [Seal] or a wrapper of one. When it returns nil and no node
-// writes with an older key any more, the older keys are not needed again. It
-// may be interrupted and repeated.
+// a store made by [Seal] or a wrapper of one; all of that one is rewritten, also
+// below a [Sub]. It may be interrupted and repeated, and run while s is in use.
+//
+// When it returns nil, and no node has sealed with an older key since before it
+// began, the older keys are not needed again, but for backups. A value that none
+// of the keys opens is left as it is and does not keep the others from being
+// rewritten; the error then wraps [ErrSeal] and names the first one.
+//
+// A value stays what it was, but has a new revision, as after any write: it is
+// reported by [Watch], and by an [Observe] below the seal. One above it is not
+// called; what a cache there remembers is still right, and to write at a
+// revision that it remembers is a conflict.
 func Reseal(ctx context.Context, s Store) error {
 	sealer, ok := As[*sealed](s)
 	if !ok {
 		return fmt.Errorf("%w: the store has no seal", ErrInvalid)
 	}
-	after := ""
-	for {
+	var bad error
+	for after := ""; ; {
 		items, err := sealer.s.List(ctx, "", after, MaxLimit)
 		if err != nil {
-			return err
+			return fmt.Errorf("store: reseal: %w", err)
 		}
 		for _, it := range items {
 			after = it.Key
-			used, err := sealer.open(&it)
-			if err != nil {
-				return err
-			}
-			if used == 0 {
-				continue
-			}
-			_, err = sealer.Commit(ctx, Op{Key: it.Key, At: it.Revision, Action: Put, Value: it.Value, Expires: it.Expires})
-			if err != nil && !conflict(err) { // a conflict: someone wrote it anew
-				return err
+			switch err := sealer.reseal(ctx, it); {
+			case errors.Is(err, ErrSeal):
+				if bad == nil {
+					bad = fmt.Errorf("store: reseal: %q and perhaps others: %w", it.Key, err)
+				}
+			case err != nil:
+				return fmt.Errorf("store: reseal: %w", err)
 			}
 		}
 		if len(items) < MaxLimit {
-			return nil
+			return bad
+		}
+	}
+}
+
+// reseal rewrites it unless it is sealed with the first key. A conflict means that
+// someone wrote it meanwhile, perhaps with an older key.
+func (s *sealed) reseal(ctx context.Context, it Item) error {
+	for {
+		used, err := s.open(&it)
+		if err != nil || used == 0 {
+			return err
+		}
+		_, err = s.Commit(ctx, Op{Key: it.Key, At: it.Revision, Action: Put, Value: it.Value, Expires: it.Expires})
+		if !conflict(err) {
+			return err
+		}
+		if it, err = getOne(ctx, s.s, it.Key); err != nil {
+			return err
 		}
 	}
 }

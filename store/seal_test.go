@@ -2,11 +2,13 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -118,4 +120,102 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	for _, leak := range []string{"0123", "30313233", "48 49 50", "0x30"} {
 		assert.NotContains(t, out.String(), leak)
 	}
+}
+
+// No bit of a sealed value can be changed, and none of its end be cut (ST-09).
+func TestSealRefusesEveryChange(t *testing.T) {
+	m := store.NewMemory()
+	s := store.Seal(m, key1)
+	put(t, s, "a", "value")
+	sealed := get(t, m, "a").Value
+	refused := func(value []byte, what string, i int) {
+		t.Helper()
+		put(t, m, "a", string(value))
+		items, err := s.Get(t.Context(), "a")
+		require.ErrorIs(t, err, store.ErrSeal, "%s %d", what, i)
+		require.Nil(t, items)
+	}
+	for bit := range 8 * len(sealed) {
+		value := bytes.Clone(sealed)
+		value[bit/8] ^= 1 << (bit % 8)
+		refused(value, "bit", bit)
+	}
+	for n := range len(sealed) {
+		refused(sealed[:n], "of bytes", n)
+		refused(sealed[n+1:], "after byte", n)
+	}
+	refused(append(bytes.Clone(sealed), 0), "longer by", 1)
+	put(t, m, "a", string(sealed))
+	assert.Equal(t, "value", string(get(t, s, "a").Value))
+}
+
+// A value that cannot be opened is an error to everything above, and never a record
+// that is not there: that would be a disabled account enabled, or a limit unused
+// (ST-09).
+func TestSealBadValueIsNotAbsent(t *testing.T) {
+	ctx, m := t.Context(), store.NewMemory()
+	require.NoError(t, insert(t, store.Seal(m, key1), person{ID: "1", Name: "jane"}))
+	before := keys(t, m)
+	s := store.Seal(m, key2)
+	changed := false
+	for what, err := range map[string]error{
+		"get":    second(people.Get(ctx, s, "1")),
+		"unique": second(byName.Get(ctx, s, "jane")),
+		"list":   second(people.List(ctx, s, "", 10)),
+		"insert": insert(t, s, person{ID: "1", Name: "joe"}),
+		"name":   insert(t, s, person{ID: "2", Name: "jane"}),
+		"update": update(t, s, "1", func(*person) error { changed = true; return nil }),
+		"upsert": store.Transact(ctx, s, func(tx *store.Tx) error {
+			return second(people.Upsert(ctx, tx, "1", func(*person, bool) error { changed = true; return nil }))
+		}),
+		"delete": store.Transact(ctx, s, func(tx *store.Tx) error { return people.Delete(ctx, tx, "1") }),
+	} {
+		assert.ErrorIs(t, err, store.ErrSeal, what)
+		assert.NotErrorIs(t, err, store.ErrNotFound, what)
+	}
+	assert.False(t, changed)
+	assert.Equal(t, before, keys(t, m))
+
+	// What changes can be heard without a key.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started, heard := make(chan struct{}), make(chan string, 1)
+	go func() {
+		_ = store.Watch(ctx, s, time.Hour, func(c store.Change) {
+			if len(c.Keys) == 0 {
+				close(started)
+			} else {
+				heard <- c.Keys[0]
+			}
+		})
+	}()
+	<-started
+	put(t, store.Seal(m, key1), "new", "x")
+	assert.Equal(t, "new", <-heard)
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// A store without a seal is copied into one with it, as Seal's comment says.
+func TestSealACopy(t *testing.T) {
+	ctx, plain, m := t.Context(), store.NewMemory(), store.NewMemory()
+	require.NoError(t, insert(t, plain, person{ID: "1", Name: "jane"}))
+	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
+	_, err := plain.Commit(ctx, store.Op{Key: "expiring", Action: store.Put, Expires: expires})
+	require.NoError(t, err)
+	_, err = people.Get(ctx, store.Seal(plain, key1), "1")
+	assert.ErrorIs(t, err, store.ErrSeal, "it is not taken as it is")
+	assert.ErrorIs(t, store.Reseal(ctx, store.Seal(plain, key1)), store.ErrSeal)
+
+	s := store.Seal(m, key1)
+	items, err := plain.List(ctx, "", "", store.MaxLimit)
+	require.NoError(t, err)
+	for _, it := range items {
+		_, err := s.Commit(ctx, store.Op{Key: it.Key, Action: store.Put, Value: it.Value, Expires: it.Expires})
+		require.NoError(t, err)
+	}
+	jane, err := byName.Get(ctx, s, "jane")
+	require.NoError(t, err)
+	assert.Equal(t, "1", jane.ID)
+	assert.Equal(t, expires, get(t, s, "expiring").Expires)
 }
