@@ -1,52 +1,77 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/npmauth/npmauth/store"
 )
 
-// loadKey returns the key in the file at path. If the file is absent and may be
-// made, it draws a key and writes the file first.
-func loadKey(path string, create bool) (store.Key, error) {
-	key, err := readKey(path)
+// loadKeys returns the keys in the file at path, of which the first one seals and all
+// of them open. If the file is absent and may be made, it draws a key and writes the
+// file first.
+func loadKeys(path string, create bool) ([]store.Key, error) {
+	keys, err := readKeys(path)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+		return keys, err
 	}
 	if !create {
-		return store.Key{}, fmt.Errorf("%s is missing: without it what is in the auth store cannot be read; put it back from a backup", path)
+		return nil, fmt.Errorf("%s is missing: without it what is in the auth store cannot be read; put it back from a backup", path)
 	}
+	var key store.Key
 	rand.Read(key[:])
 	if err := writeKey(path, key); err != nil && !errors.Is(err, fs.ErrExist) {
-		return store.Key{}, fmt.Errorf("make the sealing key: %w", err)
+		return nil, fmt.Errorf("make the sealing key: %w", err)
 	}
-	return readKey(path) // another process may have been first
+	return readKeys(path) // another process may have been first
 }
 
-func readKey(path string) (store.Key, error) {
+// readKeys reads the keys, which are one behind the other and nothing else.
+func readKeys(path string) ([]store.Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return store.Key{}, fmt.Errorf("read the sealing key: %w", err)
+		return nil, fmt.Errorf("read the sealing key: %w", err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return store.Key{}, fmt.Errorf("%s can be read by others (%v): chmod 600 it", path, info.Mode().Perm())
+		return nil, fmt.Errorf("%s can be read by others (%v): chmod 600 it", path, info.Mode().Perm())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return store.Key{}, fmt.Errorf("read the sealing key: %w", err)
+		return nil, fmt.Errorf("read the sealing key: %w", err)
 	}
-	var key store.Key
-	if len(data) != len(key) {
-		return store.Key{}, fmt.Errorf("%s is not a key: it has %d bytes, not %d", path, len(data), len(key))
+	const size = len(store.Key{})
+	if len(data) == 0 || len(data)%size != 0 {
+		return nil, fmt.Errorf("%s has no keys: it has %d bytes, which is not %d for each", path, len(data), size)
 	}
-	copy(key[:], data)
-	return key, nil
+	var keys []store.Key
+	for part := range slices.Chunk(data, size) {
+		key := store.Key(part)
+		if key == (store.Key{}) || slices.Contains(keys, key) {
+			return nil, fmt.Errorf("%s: key %d is none, or is there already", path, len(keys)+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// reseal seals with the first key what others have sealed, and says when these are not
+// needed any more. It ends with ctx; the next start goes on.
+func reseal(ctx context.Context, st store.Store, log *slog.Logger) {
+	err := store.Reseal(ctx, st)
+	switch {
+	case err == nil:
+		log.InfoContext(ctx, "auth.key: all is sealed with the first key, the others can be taken away")
+	case ctx.Err() == nil:
+		log.ErrorContext(ctx, "auth.key: the keys after the first one are still needed", "error", err)
+	}
 }
 
 // writeKey makes the file with the whole key in it, or not at all: half a key

@@ -6,6 +6,23 @@
 //
 // Read [registry.ServeHTTP] for what a host does, [facts] for what it tells
 // npmauth, and run in this file for how they come together.
+//
+// # The sealing key
+//
+// What npmauth keeps is sealed with the key in auth.key, in the folder of -data. It is
+// made at the first start; whoever loses it loses what it sealed. To change it, put a
+// new one in front, keep a copy of what was there, and restart:
+//
+//	(umask 077; head -c 32 /dev/urandom | cat - auth.key >auth.key.new) && mv auth.key.new auth.key
+//
+// The first key of the file seals and all of them open. The registry then rewrites in
+// the background what the older ones have sealed. When its log says that they can be
+// taken away, keep the first one alone and restart again:
+//
+//	(umask 077; head -c 32 auth.key >auth.key.new) && mv auth.key.new auth.key
+//
+// To go back to an older backup of the data takes the keys of its time. Several
+// processes on one auth.db are all stopped before the first of these restarts.
 package main
 
 import (
@@ -22,6 +39,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -80,11 +98,18 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	st, closeStore, err := openStore(o)
+	st, older, closeStore, err := openStore(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
+	if older {
+		background, stop := context.WithCancel(ctx)
+		var resealing sync.WaitGroup
+		resealing.Go(func() { reseal(background, st, log) })
+		defer resealing.Wait()
+		defer stop()
+	}
 
 	var auth *npmauth.Auth
 	auth, err = npmauth.New(npmauth.Config{
@@ -162,21 +187,22 @@ func address(addr string, listener net.Listener) string {
 }
 
 // openStore opens the store that npmauth keeps its data in, sealed with the key
-// beside the data: a copy of the database alone gives nobody's secrets away.
-func openStore(o options) (store.Store, func() error, error) {
+// beside the data: a copy of the database alone gives nobody's secrets away. Older
+// says that there are keys which might not be needed any more.
+func openStore(o options) (st store.Store, older bool, closeStore func() error, err error) {
 	if o.store.memory {
-		return store.NewMemory(), func() error { return nil }, nil
+		return store.NewMemory(), false, func() error { return nil }, nil
 	}
-	_, err := os.Stat(o.store.path)
-	key, err := loadKey(filepath.Join(o.data, "auth.key"), errors.Is(err, fs.ErrNotExist))
+	_, err = os.Stat(o.store.path)
+	keys, err := loadKeys(filepath.Join(o.data, "auth.key"), errors.Is(err, fs.ErrNotExist))
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	db, err := sqlite.Open(o.store.path)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	return store.Seal(db, key), db.Close, nil
+	return store.Seal(db, keys[0], keys[1:]...), len(keys) > 1, db.Close, nil
 }
 
 // plant creates the accounts that do not exist yet, with any password: these are

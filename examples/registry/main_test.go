@@ -36,8 +36,9 @@ func TestOpenStore(t *testing.T) {
 	o := options{data: dir, store: storeChoice{path: filepath.Join(dir, "auth.db")}}
 	secret := []byte("JBSWY3DPEHPK3PXP")
 
-	st, closeStore, err := openStore(o)
+	st, older, closeStore, err := openStore(o)
 	require.NoError(t, err)
+	assert.False(t, older)
 	_, err = st.Commit(t.Context(), store.Op{Key: "factor/1", Action: store.Put, Value: secret})
 	require.NoError(t, err)
 	require.NoError(t, closeStore())
@@ -50,7 +51,7 @@ func TestOpenStore(t *testing.T) {
 		assert.NotContains(t, string(data), string(secret), "what is at rest is sealed")
 	}
 
-	st, closeStore, err = openStore(o)
+	st, _, closeStore, err = openStore(o)
 	require.NoError(t, err)
 	items, err := st.Get(t.Context(), "factor/1")
 	require.NoError(t, err)
@@ -58,7 +59,7 @@ func TestOpenStore(t *testing.T) {
 	require.NoError(t, closeStore())
 
 	require.NoError(t, os.Remove(filepath.Join(dir, "auth.key")))
-	_, _, err = openStore(o)
+	_, _, _, err = openStore(o)
 	assert.ErrorContains(t, err, "auth.key is missing", "a new key would read nothing of it")
 }
 
