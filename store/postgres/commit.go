@@ -125,14 +125,16 @@ func failed(ctx context.Context, err error) error {
 // the server said that it failed. An error that ends the connection (FATAL, PANIC)
 // says nothing about the transaction: it may come between the commit and its
 // acknowledgement, while a standby is waited for. Nor does what a pooler says when it
-// lost the server, which is of class 08, nor 40003, which means unknown.
+// lost the server, which is of class 08, nor 40003, which means unknown. That the
+// connection is closed is what pgx also says, as if nothing had been sent, when it broke
+// while the answer was awaited.
 func undone(err error) bool {
 	var reported *pgconn.PgError
 	if errors.As(err, &reported) {
 		severity := cmp.Or(reported.SeverityUnlocalized, reported.Severity)
 		return severity == "ERROR" && reported.Code != "40003" && !strings.HasPrefix(reported.Code, "08")
 	}
-	return pgconn.SafeToRetry(err)
+	return pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
 }
 
 // transient reports whether err is that of a transaction which another one was in the

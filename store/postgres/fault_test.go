@@ -18,6 +18,9 @@ import (
 	"github.com/npmauth/npmauth/store/postgres"
 )
 
+// The ways in which pgx can send a batch. It reads the answers in different ways, too.
+var modes = []string{"cache_statement", "cache_describe", "exec", "simple_protocol"}
+
 // What a proxy does with the next thing that a client sends.
 const (
 	pass      = iota
@@ -162,7 +165,13 @@ func get(t testing.TB, s store.Store, key string) store.Item {
 // ST-03: when the connection breaks during a Commit, it may have happened. Whoever
 // tries again at the revision it knew does nothing twice.
 func TestConnectionCut(t *testing.T) {
-	p, dsn := newProxy(t, postgres.DSN(t))
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) { connectionCut(t, postgres.With(postgres.DSN(t), "default_query_exec_mode", mode)) })
+	}
+}
+
+func connectionCut(t *testing.T, dsn string) {
+	p, dsn := newProxy(t, dsn)
 	s := open(t, dsn, postgres.NewSchema())
 	rev, err := s.Commit(t.Context(), put("n", "", store.Absent))
 	require.NoError(t, err)
@@ -231,7 +240,14 @@ func TestNothingSent(t *testing.T) {
 
 // A failure at the commit itself comes after the row that says all is well.
 func TestCommitFails(t *testing.T) {
-	s, schema := postgres.OpenNew(t)
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) { commitFails(t, postgres.With(postgres.DSN(t), "default_query_exec_mode", mode)) })
+	}
+}
+
+func commitFails(t *testing.T, dsn string) {
+	schema := postgres.NewSchema()
+	s := open(t, dsn, schema)
 	conn := postgres.Connect(t, postgres.DSN(t))
 	_, err := conn.Exec(t.Context(), strings.ReplaceAll(`
 		CREATE FUNCTION {s}.spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

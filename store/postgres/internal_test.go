@@ -370,3 +370,27 @@ func TestQueryPlans(t *testing.T) {
 		}
 	}
 }
+
+// Statements are planned a few times and then no more, whatever the number of their
+// arguments: to plan one takes as long as to run it.
+func TestPlansAreKept(t *testing.T) {
+	schema := NewSchema()
+	s := openIn(t, DSN(t), schema, func(pool *pgxpool.Config) { pool.MaxConns = 1 })
+	conn := Connect(t, DSN(t))
+	run(t, conn, schema, "INSERT INTO {s}.npmauth SELECT 'key-' || n, 'x', n FROM generate_series(1, 5000) n; ANALYZE {s}.npmauth")
+	for i := range 20 {
+		_, err := s.Get(t.Context(), "key-1")
+		require.NoError(t, err)
+		_, err = s.List(t.Context(), "key-1", "", 10)
+		require.NoError(t, err)
+		_, err = s.Commit(t.Context(), put(fmt.Sprint("new-", i)))
+		require.NoError(t, err)
+	}
+	for _, query := range []string{s.sql.get, s.sql.list, lockSQL, s.sql.commit} {
+		var made, kept int
+		require.NoError(t, s.pool.QueryRow(t.Context(),
+			"SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = $1", query).Scan(&made, &kept))
+		assert.LessOrEqual(t, made, 5, query)
+		assert.GreaterOrEqual(t, kept, 15, query)
+	}
+}

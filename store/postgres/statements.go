@@ -9,6 +9,10 @@ import (
 
 // statements are the queries of one store. Every name in them has its schema, so
 // that the search path of a role changes nothing.
+//
+// Arrays are wrapped in a SELECT, which hides from the planner how long they are. If
+// it saw that, it would make a new plan for each call, because one for few elements
+// seems to cost less than the one that is kept.
 type statements struct {
 	get, list, expired string
 	commit             string
@@ -27,7 +31,7 @@ const (
 // last until the transaction ends.
 const lockSQL = `
 SELECT count(CASE WHEN shared THEN pg_advisory_xact_lock_shared(lock) ELSE pg_advisory_xact_lock(lock) END)
-FROM unnest($1::bigint[], $2::boolean[]) AS l (lock, shared)`
+FROM unnest((SELECT $1::bigint[]), (SELECT $2::boolean[])) AS l (lock, shared)`
 
 // What the statement of a commit says of it, beside the revision of what it put.
 const (
@@ -45,8 +49,8 @@ const (
 // server would log.
 const commitSQL = `
 WITH op AS MATERIALIZED (
-	SELECT * FROM unnest($1::text[], $2::bigint[], $3::smallint[], $4::bytea[], $5::timestamptz[])
-		AS o (key, at, action, value, expires)
+	SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::smallint[]),
+		(SELECT $4::bytea[]), (SELECT $5::timestamptz[])) AS o (key, at, action, value, expires)
 ), verdict AS MATERIALIZED (
 	SELECT CASE
 		WHEN current_setting('transaction_isolation') <> 'read committed' THEN 2
@@ -74,7 +78,7 @@ SELECT verdict, coalesce((SELECT rev FROM next), 0) FROM verdict`
 func newStatements(schema string) statements {
 	grace := fmt.Sprintf("interval '%d microseconds'", store.SweepGrace/time.Microsecond)
 	return statements{
-		get:  in(schema, columns+`WHERE key = ANY ($1::text[])`+unlessStale),
+		get:  in(schema, columns+`WHERE key = ANY ((SELECT $1::text[])::text[])`+unlessStale),
 		list: in(schema, `(`+columns+`WHERE key >= $1::text AND key < $2::text ORDER BY key LIMIT $3)`+unlessStale),
 		expired: in(schema, `(`+columns+`WHERE expires < least($1::timestamptz, now() - `+grace+`)
 			ORDER BY expires LIMIT $2)`+unlessStale),

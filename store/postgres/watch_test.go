@@ -278,11 +278,13 @@ func TestWatcherNoticesAnotherServer(t *testing.T) {
 }
 
 // watched runs Watch until the test ends or stop is called, which returns its error.
+// There are no reports once it has ended.
 func watched(t *testing.T, s store.Store, every time.Duration) (reports <-chan store.Change, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ch, answer := make(chan store.Change), make(chan error, 1)
 	go func() {
+		defer close(ch)
 		answer <- store.Watch(ctx, s, every, func(c store.Change) {
 			select {
 			case ch <- c:
@@ -301,7 +303,14 @@ func TestWatch(t *testing.T) {
 	s, schema := OpenNew(t)
 	other := openIn(t, DSN(t), schema, nil)
 	reports, stop := watched(t, store.Sub(s, "ours/"), time.Millisecond)
-	first := <-reports
+	next := func() store.Change {
+		c, ok := <-reports
+		if !ok {
+			require.NoError(t, stop(), "it ended by itself")
+		}
+		return c
+	}
+	first := next()
 	assert.Empty(t, first.Keys)
 	assert.False(t, first.Seen.IsZero())
 
@@ -311,7 +320,7 @@ func TestWatch(t *testing.T) {
 		commit(t, []*Store{s, other}[i%2], put(key), put("theirs/"+key))
 		returned := time.Now()
 		for {
-			c := <-reports
+			c := next()
 			assert.False(t, c.Seen.Before(seen), "Seen goes back")
 			seen = c.Seen
 			for _, k := range c.Keys {
@@ -328,14 +337,14 @@ func TestWatch(t *testing.T) {
 	expired.Expires = time.Now().Add(-2 * store.SweepGrace)
 	commit(t, other, expired)
 	for heard["expired"] = false; !heard["expired"]; {
-		for _, k := range (<-reports).Keys {
+		for _, k := range next().Keys {
 			heard[k] = true
 		}
 	}
 	_, err := other.Sweep(t.Context(), time.Now(), 10)
 	require.NoError(t, err)
 	for heard["expired"] = false; !heard["expired"]; {
-		for _, k := range (<-reports).Keys {
+		for _, k := range next().Keys {
 			heard[k] = true
 		}
 	}
