@@ -1,9 +1,9 @@
 // Package store is where npmauth keeps what it owns: a small key-value
 // interface for backends, and everything above it that is written once.
 //
-// Most programs open a backend (the nested module store/sqlite, or [NewMemory]
-// for a trial) and hand it to npmauth, sealed with a key that is not in the
-// database:
+// Most programs open a backend (the nested modules store/sqlite and
+// store/postgres, or [NewMemory] for a trial) and hand it to npmauth, sealed with
+// a key that is not in the database:
 //
 //	st, err := sqlite.Open("/var/lib/registry/auth.db")
 //	…

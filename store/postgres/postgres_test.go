@@ -15,41 +15,45 @@ import (
 
 func open(t testing.TB, dsn, schema string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.With(dsn, "pool_max_conns", "6"), postgres.Config{Schema: schema})
+	return openWith(t, dsn, postgres.Config{Schema: schema})
+}
+
+func openWith(t testing.TB, dsn string, cfg postgres.Config) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), postgres.With(dsn, "pool_max_conns", "6"), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	return s
 }
 
-func conforms(t *testing.T, dsn string) {
-	var opened sync.Map // the schemas of the stores that are open
+func conforms(t *testing.T, dsn string, cfg postgres.Config) {
+	var opened sync.Map // how the stores were opened that are open
 	storetest.Run(t, storetest.Config{
 		Open: func(t *testing.T) store.Store {
-			schema := postgres.NewSchema()
-			s := open(t, dsn, schema)
-			opened.Store(store.Store(s), schema)
+			cfg := cfg
+			cfg.Schema = postgres.NewSchema()
+			s := openWith(t, dsn, cfg)
+			opened.Store(store.Store(s), cfg)
 			return s
 		},
 		Reopen: func(t *testing.T, s store.Store) store.Store {
-			schema, ok := opened.Load(s)
+			cfg, ok := opened.Load(s)
 			require.True(t, ok)
-			return open(t, dsn, schema.(string))
+			return openWith(t, dsn, cfg.(postgres.Config))
 		},
 	})
 }
 
-func TestStore(t *testing.T) { conforms(t, postgres.DSN(t)) }
+func TestStore(t *testing.T) { conforms(t, postgres.DSN(t), postgres.Config{}) }
 
 // A pooler that knows no prepared statements has a store do without.
 func TestStoreWithoutPreparedStatements(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the same cases once more")
 	}
-	for _, mode := range []string{"exec", "cache_describe"} {
-		t.Run(mode, func(t *testing.T) {
-			conforms(t, postgres.With(postgres.DSN(t), "default_query_exec_mode", mode))
-		})
-	}
+	// It is not the disk that is tried here.
+	dsn := postgres.With(postgres.With(postgres.DSN(t), "synchronous_commit", "off"), "default_query_exec_mode", "exec")
+	conforms(t, dsn, postgres.Config{InsecureNotDurable: true})
 }
 
 // TK-08, TK-09: an expiry is never later after it was stored, and one that PostgreSQL
