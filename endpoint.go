@@ -59,6 +59,8 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 		a.endpoint(w, r, op, a.readProfile)
 	case policy.WriteProfile:
 		a.endpoint(w, r, op, a.writeProfile)
+	case policy.ReadSelf:
+		a.endpoint(w, r, op, a.self)
 	case policy.ReportLeak:
 		a.endpoint(w, r, op, a.reportLeak)
 	case policy.AuthPage:

@@ -1,0 +1,102 @@
+package npmauth
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A selfAnswer is what GET /-/auth/v1/self says.
+type selfAnswer struct {
+	Username   string         `json:"username"`
+	TwoFactor  string         `json:"two_factor"`
+	Credential selfCredential `json:"credential"`
+	Package    *selfPackage   `json:"package,omitempty"`
+}
+
+type selfCredential struct {
+	ID      string         `json:"id"`
+	Kind    policy.Kind    `json:"kind"`
+	Created time.Time      `json:"created"`
+	Expires *time.Time     `json:"expires"` // null: never
+	CIDR    []netip.Prefix `json:"cidr"`    // empty: from anywhere
+	Bypass  bool           `json:"bypass_2fa"`
+	Grants  []policy.Grant `json:"grants"` // null for a session, which has all that its user may
+}
+
+type selfPackage struct {
+	Name    string                 `json:"name"`
+	Actions map[string]selfVerdict `json:"actions"`
+}
+
+type selfVerdict struct {
+	Effect  policy.Effect `json:"effect"`
+	Reasons []selfReason  `json:"reasons,omitempty"`
+}
+
+type selfReason struct {
+	Code     string `json:"code"`
+	Sentence string `json:"sentence"`
+	Remedy   string `json:"remedy,omitempty"`
+}
+
+// self answers GET /-/auth/v1/self: who asks, with what, and what it may do. With
+// ?package=<name> it also says what would become of every operation on that package,
+// if it were tried now, and why.
+func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err == nil && d.Effect != policy.Allow {
+		err = a.denied(r.Context(), j, d)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	cred := j.act.cred
+	answer := selfAnswer{
+		Username: j.req.Account.Name, TwoFactor: j.req.Account.TwoFactor.String(),
+		Credential: selfCredential{
+			ID: cred.ID, Kind: cred.Kind, Created: cred.Created, CIDR: append([]netip.Prefix{}, cred.CIDRs...), Bypass: cred.Bypass,
+		},
+	}
+	if !cred.Expires.IsZero() {
+		answer.Credential.Expires = &cred.Expires
+	}
+	if cred.Kind != policy.KindSession {
+		answer.Credential.Grants = append([]policy.Grant{}, cred.Grants...)
+	}
+	if r.URL.Query().Has("package") {
+		if answer.Package, err = a.selfPackage(r, j); err != nil {
+			return reply{}, err
+		}
+	}
+	return ok(answer), nil
+}
+
+func (a *Auth) selfPackage(r *http.Request, j judgement) (*selfPackage, error) {
+	name, err := policy.ParsePackageName(r.URL.Query().Get("package"))
+	if err != nil {
+		return nil, &Error{http.StatusBadRequest, "bad-package", "package must be the name of a package."}
+	}
+	// As for a write: what is read here decides what somebody tries next.
+	req := j.req
+	req.Operation = policy.Operation{Action: policy.Publish, Package: name}
+	if err := a.consult(r.Context(), &req); err != nil {
+		return nil, err
+	}
+	p := &selfPackage{Name: name.String(), Actions: map[string]selfVerdict{}}
+	for _, action := range policy.Actions() {
+		if !action.OfPackage() || action == policy.WritePackument { // which is one of the others
+			continue
+		}
+		req.Operation.Action = action
+		d := a.policy.Decide(req)
+		v := selfVerdict{Effect: d.Effect}
+		for _, why := range d.Reasons {
+			v.Reasons = append(v.Reasons, selfReason{why.Code, why.Sentence, why.Remedy})
+		}
+		p.Actions[action.String()] = v
+	}
+	return p, nil
+}
