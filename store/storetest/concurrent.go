@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -382,4 +385,46 @@ func laterHandleRevisions(t tb, e env) {
 			commit(t, s, del("k", rev))
 		}
 	}
+}
+
+// overlapping lets large Commits write many of the same keys, each in an order of its
+// own, without a precondition: none fails, and all that the last one wrote is there.
+func overlapping(t tb, e env) {
+	handles := e.handles()
+	each := e.rounds(12)
+	var mu sync.Mutex
+	written := map[store.Revision][]string{}
+	var fns []func() error
+	for g := range 6 {
+		s := handles[g%len(handles)]
+		r := rand.New(rand.NewPCG(3, uint64(g)))
+		fns = append(fns, func() error {
+			for i := range each {
+				var ops []store.Op
+				var keys []string
+				for _, k := range r.Perm(store.MaxOps + 8)[:store.MaxOps] {
+					keys = append(keys, "o/"+number(k))
+					ops = append(ops, put(keys[len(keys)-1], fmt.Sprintf("%d/%d", g, i), store.Any))
+				}
+				rev, err := s.Commit(t.Context(), ops...)
+				if err != nil {
+					return fmt.Errorf("a Commit without preconditions: %w", err)
+				}
+				mu.Lock()
+				written[rev] = keys
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	for _, err := range race(fns...) {
+		require.NoError(t, err)
+	}
+	require.Len(t, written, len(fns)*each, "each Commit has a revision of its own")
+	left := map[store.Revision]int{}
+	for _, it := range list(t, e.s, "o/", "", store.MaxLimit) {
+		require.Contains(t, written[it.Revision], it.Key, "%s is at the revision of a Commit that did not write it", it.Key)
+		left[it.Revision]++
+	}
+	require.Contains(t, slices.Collect(maps.Values(left)), store.MaxOps, "of no Commit everything is left, so none was the last")
 }

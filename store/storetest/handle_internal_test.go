@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/npmauth/npmauth/store"
@@ -126,6 +127,25 @@ var handleFlaws = []flaw{
 			}
 			return items, nil
 		}, commit: func(h *handle, ctx context.Context, ops ...store.Op) (store.Revision, error) {
+			return h.Memory.Commit(ctx, ops...)
+		}})
+	}},
+	{"a large commit is written in parts", []string{"large commits that overlap", "second handle, large commits that overlap"}, func() store.Store {
+		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (rev store.Revision, err error) {
+			for part := range slices.Chunk(ops, 8) {
+				if rev, err = m.Commit(ctx, part...); err != nil {
+					return 0, err
+				}
+				linger()
+			}
+			return rev, err
+		}}
+	}},
+	{"a deadlock is the caller's to mend", []string{"second handle, large commits that overlap"}, func() store.Store {
+		return newHandle(handle{commit: func(h *handle, ctx context.Context, ops ...store.Op) (store.Revision, error) {
+			if len(ops) > 1 && ops[0].Key > ops[len(ops)-1].Key {
+				return 0, errors.New("deadlock detected")
+			}
 			return h.Memory.Commit(ctx, ops...)
 		}})
 	}},

@@ -179,6 +179,7 @@ var cases = []testCase{
 	{name: "list page is of one moment", run: listSnapshot},
 	{name: "list page has no phantoms", run: listPhantoms},
 	{name: "mixed load", run: mixedLoad},
+	{name: "large commits that overlap", run: overlapping},
 
 	{name: "second handle reads what was committed", run: secondHandleReads, second: true},
 	{name: "second handle, one winner", run: oneWinner, second: true},
@@ -188,6 +189,7 @@ var cases = []testCase{
 	{name: "second handle, get is of one moment", run: getSnapshot, second: true},
 	{name: "second handle, list page has no phantoms", run: listPhantoms, second: true},
 	{name: "second handle, mixed load", run: mixedLoad, second: true},
+	{name: "second handle, large commits that overlap", run: overlapping, second: true},
 	{name: "second handle, revisions", run: secondHandleRevisions, second: true},
 	{name: "second handle opened later, revisions", run: laterHandleRevisions, second: true},
 
