@@ -52,7 +52,11 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	case policy.ListTokens:
 		a.endpoint(w, r, op, a.listTokens)
 	case policy.CreateToken:
-		a.endpoint(w, r, op, a.createToken)
+		if op.Name != "" {
+			a.endpoint(w, r, op, a.rotateToken)
+		} else {
+			a.endpoint(w, r, op, a.createToken)
+		}
 	case policy.RevokeToken:
 		a.endpoint(w, r, op, a.revokeToken)
 	case policy.ReadProfile:

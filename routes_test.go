@@ -36,6 +36,7 @@ var routes = []route{
 	{"PUT", "/-/user/org.couchdb.user:alice/-rev/1-0", `{"name":"alice","password":"another password of mine"}`},
 	{"GET", "/-/user/org.couchdb.user:alice", ""}, {"DELETE", "/-/user/token/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", ""},
 	{"GET", "/-/npm/v1/tokens", ""},
+	{"POST", "/-/auth/v1/tokens/TOKENID/rotate", `{"password":"correct horse battery staple"}`},
 	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true,"packages_and_scopes_permission":"read-write"}`},
 	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
 	{"DELETE", "/-/npm/v1/tokens/token/TOKENID", ""}, {"GET", "/-/npm/v1/user", ""},

@@ -201,18 +201,30 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err := a.tokens.Validate(spec); err != nil {
 		return reply{}, err
 	}
-	if err := a.password(r, j, body.Password); err != nil {
+	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
+		return a.tokens.Create(r.Context(), spec, spend)
+	})
+}
+
+// spending is what a commit that makes a token does with the second factor.
+type spending = func(ctx context.Context, tx *store.Tx, id string) error
+
+// mint makes a token for a judgement that does not deny it: with the password, and the
+// second factor if that is what is missing, both looked at before anything is made.
+func (a *Auth) mint(r *http.Request, j judgement, d policy.Decision, password string, create func(spending) (credential.Secret, token.Token, error)) (reply, error) {
+	if err := a.password(r, j, password); err != nil {
 		return reply{}, err
 	}
-	var spend func(context.Context, *store.Tx, string) error
+	var spend spending
 	var attempt *twofactor.Attempt
 	if d.Effect == policy.Challenge {
+		var err error
 		if attempt, err = a.reserve(r, j); err != nil {
 			return reply{}, err
 		}
 		spend = func(ctx context.Context, tx *store.Tx, _ string) error { return attempt.Spend(ctx, tx, j.act.cred.ID) }
 	}
-	secret, tok, err := a.tokens.Create(r.Context(), spec, spend)
+	secret, tok, err := create(spend)
 	attempt.Report(r.Context(), err)
 	if err != nil {
 		return reply{}, a.unproven(r, j, err)
@@ -224,6 +236,50 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	shown := shownToken(tok)
 	shown["token"] = secret.Reveal()
 	return reply{status: http.StatusCreated, body: shown}, nil
+}
+
+// A rotateRequest is the body of POST /-/auth/v1/tokens/<key>/rotate.
+type rotateRequest struct {
+	Password string `json:"password"`
+	Grace    *int   `json:"grace"`   // hours that the old secret goes on; a day if it is not given
+	Expires  *int   `json:"expires"` // days of the new one
+}
+
+// maxGraceHours is more than any grace, and a number of hours that fits a duration.
+const maxGraceHours = 1 << 20
+
+// rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
+// one call, while the old one goes on for a while. It takes what creating a token takes.
+func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body rotateRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	rotation := token.Rotation{ID: op.Name, Grace: token.Day}
+	if body.Grace != nil {
+		rotation.Grace = time.Duration(min(max(*body.Grace, -1), maxGraceHours)) * time.Hour
+	}
+	if body.Expires != nil {
+		if rotation.Days = *body.Expires; rotation.Days < 1 {
+			return reply{}, &Error{http.StatusBadRequest, "bad-token-request", "expires must be a number of days."}
+		}
+	}
+	// Judged twice: what is asked for is only known once it is known who asks.
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
+	}
+	rotation.User, rotation.CreatedBy = j.act.cred.User, j.act.cred.ID
+	old, err := a.tokens.Get(r.Context(), rotation.User, rotation.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	if j, d, err = a.judge(r, op, policy.NewToken{Write: slices.ContainsFunc(old.Grants, writes), Bypass: old.Bypass}); err != nil {
+		return reply{}, err
+	}
+	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
+		return a.tokens.Rotate(r.Context(), rotation, spend)
+	})
 }
 
 // password checks the password that npm asks for again before an account is
@@ -341,7 +397,7 @@ func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) 
 		if id, err = a.tokens.Find(r.Context(), user, d); err != nil {
 			return reply{}, err
 		}
-	} else if err := a.tokens.Exists(r.Context(), user, id); err != nil {
+	} else if _, err := a.tokens.Get(r.Context(), user, id); err != nil {
 		return reply{}, err
 	}
 	// The path may hold the token itself, and what a challenge is about is stored

@@ -287,3 +287,62 @@ func TestReadOnlyTokenForOrgs(t *testing.T) {
 	a := w.create(s, "", map[string]any{"orgs": []string{"acme"}, "orgs_permission": "read-write", "readonly": true})
 	assert.Equal(t, 400, a.Code, a.Body.String())
 }
+
+func TestTokenRotation(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.person("mallory")
+	w.enrol("alice", policy.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	old, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+	rotate := func(bearer, otp, key string, fields map[string]any) answer {
+		body := map[string]any{"password": password}
+		for k, v := range fields {
+			body[k] = v
+		}
+		return w.do(call{method: "POST", path: "/-/auth/v1/tokens/" + key + "/rotate", bearer: bearer, otp: otp, body: body})
+	}
+	isChallenge(t, rotate(s, "", tok.ID, nil))
+	for name, a := range map[string]answer{
+		"wrong password": rotate(s, w.code("alice"), tok.ID, map[string]any{"password": "x"}),
+		"anonymous":      rotate("", "", tok.ID, nil),
+	} {
+		assert.Equal(t, 401, a.Code, name)
+	}
+	assert.Equal(t, 403, rotate(old, w.code("alice"), tok.ID, nil).Code, "no token makes a token, not even its own next")
+	assert.Equal(t, 404, rotate(w.login("mallory"), "", tok.ID, nil).Code)
+	assert.Equal(t, 404, rotate(s, w.code("alice"), "tok-unknown", nil).Code)
+	for _, fields := range []map[string]any{
+		{"grace": -1}, {"grace": 169}, {"grace": 1 << 40}, {"grace": 1.5}, {"expires": 0}, {"expires": 91}, {"permissions": "read-write"}, {"bypass_2fa": true},
+	} {
+		assert.Equal(t, 400, rotate(s, w.code("alice"), tok.ID, fields).Code, "%v", fields)
+	}
+	require.Equal(t, 200, whoami(w, old), "nothing has happened so far")
+
+	a := rotate(s, w.code("alice"), tok.ID, map[string]any{"grace": 1})
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, "no-store", a.Header().Get("Cache-Control"))
+	fresh := a.text("token")
+	assert.NotEqual(t, tok.ID, a.text("key"))
+	for _, bearer := range []string{old, fresh} {
+		assert.Equal(t, 200, w.publish("plain", "1.0.0", bearer, "").Code)
+	}
+	w.clock.Add(time.Hour)
+	assert.Equal(t, 401, whoami(w, old))
+	assert.Equal(t, 200, whoami(w, fresh))
+	assert.Equal(t, 401, rotate(s, "", a.text("key"), map[string]any{"grace": 0}).Code)
+
+	// A proof for one token's next is none for another, nor for a new one.
+	s = w.login("alice")
+	key := a.text("key")
+	asked := rotate(s, "", key, nil)
+	isChallenge(t, asked)
+	require.Less(t, w.submit(asked.text("authUrl"), map[string]string{"password": password, "code": w.code("alice")}).Code, 400)
+	proof := w.poll(asked.text("doneUrl"), "GET").text("token")
+	_, other := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	isChallenge(t, rotate(s, proof, other.ID, nil))
+	isChallenge(t, w.create(s, proof, map[string]any{"packages_all": true, "packages_and_scopes_permission": "read-write"}))
+	assert.Equal(t, 201, rotate(s, proof, key, map[string]any{"grace": 0}).Code)
+	assert.Equal(t, 401, whoami(w, fresh))
+}

@@ -29,7 +29,7 @@ const (
 	ReadUser      // GET /-/user/org.couchdb.user:<name>, as npm owner add does
 	Logout        // DELETE /-/user/token/<token>
 	ListTokens    // GET /-/npm/v1/tokens
-	CreateToken   // POST /-/npm/v1/tokens
+	CreateToken   // POST /-/npm/v1/tokens, and with the key of a token as Name POST /-/auth/v1/tokens/<key>/rotate
 	RevokeToken   // DELETE /-/npm/v1/tokens/token/<key or token>
 	ReadProfile   // GET /-/npm/v1/user
 	WriteProfile  // POST /-/npm/v1/user, not yet told apart

@@ -292,6 +292,9 @@ func (w *route) auth(v verb) (Operation, error) {
 		return Operation{Action: ReadSelf}, nil
 	case v == post && w.is(2, "v1", "leaked"):
 		return Operation{Action: ReportLeak}, nil
+	case v == post && w.n == 6 && w.word(2) == "v1" && w.word(3) == "tokens" && w.word(5) == "rotate":
+		name, err := w.name(4)
+		return Operation{Action: CreateToken, Name: name}.orError(err)
 	}
 	return Operation{Action: AuthPage}, nil
 }

@@ -232,6 +232,9 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 	case policy.Logout:
 		return "/-/user/token/" + esc(op.Name)
 	case policy.ListTokens, policy.CreateToken:
+		if op.Name != "" {
+			return "/-/auth/v1/tokens/" + esc(op.Name) + "/rotate"
+		}
 		return "/-/npm/v1/tokens"
 	case policy.RevokeToken:
 		return "/-/npm/v1/tokens/token/" + esc(op.Name)

@@ -10,10 +10,13 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Exists returns nil if the user has a token with this ID, else [ErrNotFound].
-func (m *Manager) Exists(ctx context.Context, user policy.UserID, id string) error {
-	_, err := owned(user)(byID.Get(ctx, m.store, id))
-	return outward("look up", err)
+// Get returns the user's token with this ID, or [ErrNotFound].
+func (m *Manager) Get(ctx context.Context, user policy.UserID, id string) (Token, error) {
+	r, err := owned(user)(byID.Get(ctx, m.store, id))
+	if err != nil {
+		return Token{}, outward("look up", err)
+	}
+	return Token(*r), nil
 }
 
 // Find returns the ID of the user's token whose secret has this digest, or

@@ -168,7 +168,7 @@ func TestCreateStoreErrors(t *testing.T) {
 		"Revoke":       m.Revoke(t.Context(), "alice", "x"),
 		"RevokeDigest": m.RevokeDigest(t.Context(), "alice", credential.Digest{1}),
 		"End":          m.End(t.Context(), "x"),
-		"Exists":       m.Exists(t.Context(), "alice", "x"),
+		"Get":          exists(m.Get(t.Context(), "alice", "x")),
 	} {
 		assert.ErrorContains(t, err, "down", name)
 		assert.NotErrorIs(t, err, token.ErrNotFound, name)

@@ -1,0 +1,159 @@
+package token_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/token"
+)
+
+func rotate(m *token.Manager, r token.Rotation) (credential.Secret, token.Token, error) {
+	if r.User == "" {
+		r.User = "alice"
+	}
+	return m.Rotate(context.Background(), r, nil)
+}
+
+func TestRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.NewMemory()
+		m := manager(t, s)
+		oldSecret, old := create(t, m, token.Spec{
+			Name: "ci", Description: "releases", Grants: writeOne, Bypass: true, Days: 10,
+			CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, CreatedBy: "s1",
+		})
+		time.Sleep(24 * time.Hour)
+		now := time.Now().UTC()
+		secret, tok, err := rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour, CreatedBy: "s2"})
+		require.NoError(t, err)
+
+		want := old
+		want.ID, want.Digest, want.Hint = tok.ID, credential.Sum(secret), secret.Reveal()[:8]
+		want.Created, want.Expires, want.CreatedBy = now, now.Add(10*24*time.Hour), "s2"
+		assert.Equal(t, want, tok, "all that it may do, and nothing else")
+		assert.NotEqual(t, old.ID, tok.ID)
+		assert.NotEqual(t, oldSecret.Reveal(), secret.Reveal())
+
+		for id, ends := range map[string]time.Time{old.ID: now.Add(time.Hour), tok.ID: tok.Expires} {
+			got, err := m.Get(t.Context(), "alice", id)
+			require.NoError(t, err)
+			assert.Equal(t, ends, got.Expires)
+			cred, err := token.Open(item(t, s, token.Key(got.Digest)))
+			require.NoError(t, err)
+			assert.Equal(t, ends, cred.Expires, "TK-09: what the decision sees")
+		}
+
+		time.Sleep(time.Hour)
+		_, _, err = rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
+		assert.ErrorIs(t, err, token.ErrNotFound, "the dead are not renewed")
+		_, next, err := rotate(m, token.Rotation{ID: tok.ID, Days: 3})
+		require.NoError(t, err)
+		assert.Equal(t, 3*24*time.Hour, next.Expires.Sub(next.Created))
+		_, err = m.Get(t.Context(), "alice", tok.ID)
+		assert.ErrorIs(t, err, token.ErrNotFound, "without a grace the old one is gone at once")
+		assert.False(t, item(t, s, token.Key(tok.Digest)).Exists())
+	})
+}
+
+// A token that ends sooner than the grace does not live longer for it.
+func TestRotateNeverProlongs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, store.NewMemory())
+		_, old := create(t, m, token.Spec{Days: 1})
+		_, _, err := rotate(m, token.Rotation{ID: old.ID, Grace: token.MaxGrace, Days: 30})
+		require.NoError(t, err)
+		got, err := m.Get(t.Context(), "alice", old.ID)
+		require.NoError(t, err)
+		assert.Equal(t, old.Expires, got.Expires)
+	})
+}
+
+func TestRotateRefused(t *testing.T) {
+	s := store.NewMemory()
+	m := manager(t, s)
+	_, old := create(t, m, token.Spec{Grants: writeOne})
+	before := item(t, s, token.Key(old.Digest))
+	for name, r := range map[string]token.Rotation{
+		"another's":           {User: "mallory", ID: old.ID},
+		"nobody's":            {User: "-", ID: old.ID},
+		"unknown":             {ID: "tok-unknown"},
+		"no token":            {},
+		"a beginning of one":  {ID: old.ID[:10]},
+		"a negative grace":    {ID: old.ID, Grace: -1},
+		"too long a grace":    {ID: old.ID, Grace: token.MaxGrace + 1},
+		"too long a life":     {ID: old.ID, Days: 91},
+		"two ends":            {ID: old.ID, Days: 1, Until: time.Now().Add(time.Hour)},
+		"an end in the past":  {ID: old.ID, Until: time.Now().Add(-time.Hour)},
+		"a life without days": {ID: old.ID, Days: -1},
+	} {
+		_, _, err := rotate(m, r)
+		require.Error(t, err, name)
+		if _, ok := errors.AsType[*token.SpecError](err); !ok {
+			assert.ErrorIs(t, err, token.ErrNotFound, name)
+		}
+	}
+	_, _, err := m.Rotate(t.Context(), token.Rotation{ID: old.ID}, nil)
+	assert.ErrorIs(t, err, token.ErrNotFound, "a rotation for nobody")
+	boom := errors.New("boom")
+	_, _, err = m.Rotate(t.Context(), token.Rotation{User: "alice", ID: old.ID}, func(context.Context, *store.Tx, string) error { return boom })
+	assert.Equal(t, boom, err, "the second factor's error is returned as it is")
+	assert.Equal(t, before, item(t, s, token.Key(old.Digest)), "nothing has changed")
+}
+
+// A rotation counts like any other token: the limit holds, and the room of what ended
+// is given back.
+func TestRotateCounts(t *testing.T) {
+	s := store.NewMemory()
+	limits := policy.DefaultLimits()
+	limits.Tokens = 2
+	m, err := token.New(token.Config{Store: s, Limits: limits})
+	require.NoError(t, err)
+	_, one := create(t, m, token.Spec{})
+	_, two, err := rotate(m, token.Rotation{ID: one.ID, Grace: time.Hour})
+	require.NoError(t, err)
+	_, _, err = rotate(m, token.Rotation{ID: two.ID, Grace: time.Hour})
+	require.ErrorIs(t, err, token.ErrTooMany)
+	_, three, err := rotate(m, token.Rotation{ID: two.ID})
+	require.NoError(t, err, "one ends, one begins")
+	for _, id := range []string{one.ID, three.ID} {
+		require.NoError(t, m.Revoke(t.Context(), "alice", id))
+	}
+	assert.False(t, item(t, s, "token-count/alice").Exists(), "no token, no count")
+}
+
+// ST-01, ST-03: whichever call fails, there is the old token or both, and never none.
+func TestRotateFails(t *testing.T) {
+	for _, fault := range []storetest.Fault{{}, {After: true}, {On: storetest.Commits, Err: store.ErrConflict}} {
+		for n := 1; ; n++ {
+			st := storetest.NewFaulty(store.NewMemory())
+			m := manager(t, st)
+			_, old := create(t, m, token.Spec{})
+			fault.Nth = n
+			st.Inject(fault)
+			_, tok, err := rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
+			struck := st.Struck()
+			st.Mend()
+			_, there := m.Get(t.Context(), "alice", old.ID)
+			require.NoError(t, there)
+			if err == nil {
+				_, there = m.Get(t.Context(), "alice", tok.ID)
+				require.NoError(t, there)
+			}
+			if !struck {
+				require.NoError(t, err)
+				break
+			}
+		}
+	}
+}
