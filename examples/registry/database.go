@@ -95,10 +95,12 @@ CREATE TABLE IF NOT EXISTS tag (
 ) STRICT;
 `
 
-// openDatabase opens the database at path and creates it if it is absent. What
-// a write has acknowledged is on the disk (synchronous=FULL), so that a crash of
-// the machine loses nothing that a client was told.
-func openDatabase(ctx context.Context, path string) (*database, error) {
+// openDatabase opens the database at path and creates it if it is absent; made
+// says that this call did. What a write has acknowledged is on the disk
+// (synchronous=FULL), so that a crash of the machine loses nothing that a client
+// was told. Several processes may have the database open, and may open a new one
+// at the same time.
+func openDatabase(ctx context.Context, path string) (d *database, made bool, err error) {
 	dsn := url.URL{
 		Scheme: "file",
 		Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
@@ -109,13 +111,23 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 	}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, false, fmt.Errorf("open %s: %w", path, err)
 	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+	d = &database{db: db}
+	err = d.write(ctx, func(tx *sql.Tx) error { // of several processes one finds nothing
+		var tables int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+			return err
+		}
+		made = tables == 0
+		_, err := tx.ExecContext(ctx, schema)
+		return err
+	})
+	if err != nil {
 		db.Close()
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, false, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &database{db: db}, nil
+	return d, made, nil
 }
 
 func (d *database) close() error { return d.db.Close() }

@@ -15,7 +15,7 @@ import (
 func newDatabase(t *testing.T) *database {
 	t.Helper()
 	// The name has what a URL would read as something else.
-	db, err := openDatabase(t.Context(), filepath.Join(t.TempDir(), "a b?c#d%41.db"))
+	db, _, err := openDatabase(t.Context(), filepath.Join(t.TempDir(), "a b?c#d%41.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, db.close()) })
 	return db
@@ -198,7 +198,7 @@ func TestTags(t *testing.T) {
 // process, which has nothing but the disk.
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
-	db, err := openDatabase(t.Context(), path)
+	db, _, err := openDatabase(t.Context(), path)
 	require.NoError(t, err)
 	require.NoError(t, db.publish(t.Context(), publicationOf("widget", "1.0.0")))
 	var mode string
@@ -209,7 +209,7 @@ func TestReopen(t *testing.T) {
 	assert.Equal(t, "wal", mode)
 	assert.Equal(t, 2, sync, "FULL")
 
-	other, err := openDatabase(t.Context(), path) // while the first is still open, as after a kill
+	other, _, err := openDatabase(t.Context(), path) // while the first is still open, as after a kill
 	require.NoError(t, err)
 	_, err = other.find(t.Context(), "widget")
 	assert.NoError(t, err)

@@ -4,6 +4,13 @@
 //
 //	go run ./examples/registry
 //
+// Several registries may share one -data folder, which holds packages and the key
+// that the auth store is sealed with: behind a proxy they are one registry, of
+// which any part may be killed. On one machine SQLite is enough for that. Nodes on
+// many machines need a folder that they all see, and for -store a Postgres or etcd;
+// packages, the example's own business, are in SQLite all the same, which no network
+// file system carries. Run examples/cluster for three nodes behind a proxy.
+//
 // Read [registry.ServeHTTP] for what a host does, [facts] for what it tells
 // npmauth, and run in this file for how they come together.
 //
@@ -31,7 +38,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -48,8 +54,6 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
-	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/store/sqlite"
 )
 
 // drain is how long requests that are under way have after a signal to stop.
@@ -86,10 +90,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
 		return err
 	}
-	_, err = os.Stat(filepath.Join(o.data, "registry.db"))
-	first := errors.Is(err, fs.ErrNotExist)
-
-	db, err := openDatabase(ctx, filepath.Join(o.data, "registry.db"))
+	db, first, err := openDatabase(ctx, filepath.Join(o.data, "registry.db"))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	st, older, closeStore, err := openStore(o)
+	st, older, closeStore, err := openStore(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -121,8 +122,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		}},
 		OpenSignUp: o.signUp,
 		Legacy:     npmauth.Legacy{Off: o.legacy.off, Sunset: o.legacy.sunset},
-		Audit:      audit.NewSlog(log),
-		Logger:     log,
+
+		TrustedProxies: o.proxies,
+
+		Audit:  audit.NewSlog(log),
+		Logger: log,
 	})
 	if err != nil {
 		return err
@@ -184,25 +188,6 @@ func address(addr string, listener net.Listener) string {
 		return "http://" + addr + "/"
 	}
 	return "http://" + net.JoinHostPort(host, port) + "/"
-}
-
-// openStore opens the store that npmauth keeps its data in, sealed with the key
-// beside the data: a copy of the database alone gives nobody's secrets away. Older
-// says that there are keys which might not be needed any more.
-func openStore(o options) (st store.Store, older bool, closeStore func() error, err error) {
-	if o.store.memory {
-		return store.NewMemory(), false, func() error { return nil }, nil
-	}
-	_, err = os.Stat(o.store.path)
-	keys, err := loadKeys(filepath.Join(o.data, "auth.key"), errors.Is(err, fs.ErrNotExist))
-	if err != nil {
-		return nil, false, nil, err
-	}
-	db, err := sqlite.Open(o.store.path)
-	if err != nil {
-		return nil, false, nil, err
-	}
-	return store.Seal(db, keys[0], keys[1:]...), len(keys) > 1, db.Close, nil
 }
 
 // plant creates the accounts that do not exist yet, with any password: these are

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -33,10 +34,10 @@ func TestPlant(t *testing.T) {
 
 func TestOpenStore(t *testing.T) {
 	dir := t.TempDir()
-	o := options{data: dir, store: storeChoice{path: filepath.Join(dir, "auth.db")}}
+	o := options{data: dir, store: storeChoice{"sqlite", filepath.Join(dir, "auth.db")}}
 	secret := []byte("JBSWY3DPEHPK3PXP")
 
-	st, older, closeStore, err := openStore(o)
+	st, older, closeStore, err := openStore(t.Context(), o)
 	require.NoError(t, err)
 	assert.False(t, older)
 	_, err = st.Commit(t.Context(), store.Op{Key: "factor/1", Action: store.Put, Value: secret})
@@ -51,7 +52,7 @@ func TestOpenStore(t *testing.T) {
 		assert.NotContains(t, string(data), string(secret), "what is at rest is sealed")
 	}
 
-	st, _, closeStore, err = openStore(o)
+	st, _, closeStore, err = openStore(t.Context(), o)
 	require.NoError(t, err)
 	items, err := st.Get(t.Context(), "factor/1")
 	require.NoError(t, err)
@@ -59,8 +60,55 @@ func TestOpenStore(t *testing.T) {
 	require.NoError(t, closeStore())
 
 	require.NoError(t, os.Remove(filepath.Join(dir, "auth.key")))
-	_, _, _, err = openStore(o)
+	_, _, _, err = openStore(t.Context(), o)
 	assert.ErrorContains(t, err, "auth.key is missing", "a new key would read nothing of it")
+}
+
+// Nodes that share a store must share its key. Of two that meet on a new store with
+// keys of their own, one is refused, in words.
+func TestSealedByAnother(t *testing.T) {
+	one, other := filepath.Join(t.TempDir(), "auth.key"), filepath.Join(t.TempDir(), "auth.key")
+	engine := store.NewMemory()
+	_, err := loadKeys(other, true) // it found the store empty, too
+	require.NoError(t, err)
+	_, _, err = sealed(t.Context(), engine, one)
+	require.NoError(t, err)
+	_, _, err = sealed(t.Context(), engine, other)
+	assert.ErrorContains(t, err, other+" has not the key")
+	_, _, err = sealed(t.Context(), engine, filepath.Join(t.TempDir(), "auth.key"))
+	assert.ErrorContains(t, err, "auth.key is missing")
+
+	again, _, err := sealed(t.Context(), engine, one)
+	require.NoError(t, err)
+	_, err = again.List(t.Context(), "", "", 100)
+	assert.NoError(t, err)
+}
+
+// The same race once more, lost between the look and the mark.
+func TestSealedMeanwhile(t *testing.T) {
+	engine := &lateStore{Memory: store.NewMemory()}
+	one, other := filepath.Join(t.TempDir(), "auth.key"), filepath.Join(t.TempDir(), "auth.key")
+	engine.meanwhile = func() {
+		_, _, err := sealed(t.Context(), engine.Memory, one)
+		assert.NoError(t, err)
+	}
+	_, _, err := sealed(t.Context(), engine, other)
+	assert.ErrorContains(t, err, other+" has not the key")
+}
+
+// A lateStore lets something happen after its first List.
+type lateStore struct {
+	*store.Memory
+	meanwhile func()
+}
+
+func (s *lateStore) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
+	items, err := s.Memory.List(ctx, prefix, after, limit)
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return items, err
 }
 
 func TestAddress(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -21,12 +22,14 @@ type options struct {
 	signUp bool
 	seeds  []seed
 	legacy legacyChoice
+
+	proxies []netip.Prefix // whose X-Forwarded-For is believed
 }
 
 // A storeChoice says where npmauth keeps what it owns.
 type storeChoice struct {
-	memory bool
-	path   string // of an SQLite database, unless memory
+	kind string // sqlite or memory
+	at   string // of sqlite: the file
 }
 
 // A seed is an account that must exist at start.
@@ -61,6 +64,11 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		}
 		o.seeds = append(o.seeds, seed{name, password})
 		return nil
+	})
+	flags.Func("trust-proxy", "believe the X-Forwarded-For of a proxy at this `address` or CIDR range (repeatable)", func(s string) error {
+		proxy, err := parseProxy(s)
+		o.proxies = append(o.proxies, proxy)
+		return err
 	})
 	flags.Func("trust-issuer", "not served yet: trusted publishing from the issuer `kind=URL`", func(string) error {
 		return errors.New("trusted publishing is not served yet")
@@ -103,15 +111,27 @@ func (o *options) checkAddr(rest []string) error {
 	return nil
 }
 
+// parseProxy reads an address, or a range that is written with its first address.
+func parseProxy(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
+		return netip.Prefix{}, errors.New("must be an address or a CIDR range, such as 127.0.0.1 or 10.0.0.0/8")
+	}
+	return p, nil
+}
+
 func (o *options) setStore(at string) error {
 	kind, rest, _ := strings.Cut(at, ":")
 	switch {
 	case at == "":
-		o.store.path = filepath.Join(o.data, "auth.db")
+		o.store = storeChoice{"sqlite", filepath.Join(o.data, "auth.db")}
 	case kind == "sqlite" && rest != "":
-		o.store.path = rest
+		o.store = storeChoice{"sqlite", rest}
 	case at == "memory:":
-		o.store.memory = true
+		o.store = storeChoice{kind: "memory"}
 	case kind == "postgres", kind == "postgresql", kind == "etcd":
 		return fmt.Errorf("-store %s: is not served yet; use sqlite:PATH or memory:", kind)
 	default:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 func TestOptions(t *testing.T) {
 	ours := func(edit func(*options)) options {
 		o := options{addr: "127.0.0.1:4873", data: "npm-data", signUp: true}
-		o.store.path = filepath.Join("npm-data", "auth.db")
+		o.store = storeChoice{"sqlite", filepath.Join("npm-data", "auth.db")}
 		edit(&o)
 		return o
 	}
@@ -24,13 +25,18 @@ func TestOptions(t *testing.T) {
 	}{
 		"none":         {nil, ours(func(*options) {})},
 		"addr and url": {[]string{"-addr", ":80", "-url", "https://npm.acme.test/npm"}, ours(func(o *options) { o.addr, o.base = ":80", "https://npm.acme.test/npm/" })},
-		"data":         {[]string{"-data", "d"}, ours(func(o *options) { o.data, o.store.path = "d", filepath.Join("d", "auth.db") })},
-		"sqlite":       {[]string{"-store", "sqlite:x:y.db"}, ours(func(o *options) { o.store.path = "x:y.db" })},
-		"memory":       {[]string{"-store", "memory:"}, ours(func(o *options) { o.store = storeChoice{memory: true} })},
+		"data":         {[]string{"-data", "d"}, ours(func(o *options) { o.data, o.store.at = "d", filepath.Join("d", "auth.db") })},
+		"sqlite":       {[]string{"-store", "sqlite:x:y.db"}, ours(func(o *options) { o.store.at = "x:y.db" })},
+		"memory":       {[]string{"-store", "memory:"}, ours(func(o *options) { o.store = storeChoice{kind: "memory"} })},
 		"closed":       {[]string{"-signup", "closed"}, ours(func(o *options) { o.signUp = false })},
 		"legacy off":   {[]string{"-legacy", "off"}, ours(func(o *options) { o.legacy.off, o.signUp = true, false })},
 		"sunset": {[]string{"-legacy", "2027-01-31T00:00:00Z", "-signup", "open"}, ours(func(o *options) {
 			o.legacy.sunset = time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC)
+		})},
+		"proxies": {[]string{"-trust-proxy", "127.0.0.1", "-trust-proxy", "::1", "-trust-proxy", "10.0.0.0/8", "-trust-proxy", "::ffff:192.0.2.1"}, ours(func(o *options) {
+			for _, p := range []string{"127.0.0.1/32", "::1/128", "10.0.0.0/8", "192.0.2.1/32"} {
+				o.proxies = append(o.proxies, netip.MustParsePrefix(p))
+			}
 		})},
 		"seeds": {[]string{"-seed", "alice:a:b", "-seed", "bob:c"}, ours(func(o *options) { o.seeds = []seed{{"alice", "a:b"}, {"bob", "c"}} })},
 	} {
@@ -47,19 +53,22 @@ func TestOptions(t *testing.T) {
 // No option is accepted and ignored: what is not served is refused, in words.
 func TestOptionsRefused(t *testing.T) {
 	for want, args := range map[string][]string{
-		"postgres: is not served yet":             {"-store", "postgres://db.acme.test/npm"},
-		"etcd: is not served yet":                 {"-store", "etcd://a:1,b:2"},
-		"must be sqlite:PATH or memory:":          {"-store", "file.db"},
-		"-store: must be":                         {"-store", "sqlite:"},
-		"trusted publishing is not served yet":    {"-trust-issuer", "github=https://issuer.example"},
-		`-legacy "maybe": must be`:                {"-legacy", "maybe"},
-		"-legacy off turns off":                   {"-legacy", "off", "-signup", "open"},
-		`-signup "ajar": must be`:                 {"-signup", "ajar"},
-		"must be name:password":                   {"-seed", "alice"},
-		`-addr "4873": must be`:                   {"-addr", "4873"},
-		`-url "npm.acme.test": must be`:           {"-url", "npm.acme.test"},
-		`no arguments beside the flags: "serve"`:  {"serve"},
-		"flag provided but not defined: -verbose": {"-verbose"},
+		"postgres: is not served yet":              {"-store", "postgres://db.acme.test/npm"},
+		"etcd: is not served yet":                  {"-store", "etcd://a:1,b:2"},
+		"must be sqlite:PATH or memory:":           {"-store", "file.db"},
+		"-store: must be":                          {"-store", "sqlite:"},
+		"trusted publishing is not served yet":     {"-trust-issuer", "github=https://issuer.example"},
+		`-legacy "maybe": must be`:                 {"-legacy", "maybe"},
+		"-legacy off turns off":                    {"-legacy", "off", "-signup", "open"},
+		`-signup "ajar": must be`:                  {"-signup", "ajar"},
+		"must be name:password":                    {"-seed", "alice"},
+		`"10.0.0.1/8" for flag -trust-proxy: must`: {"-trust-proxy", "10.0.0.1/8"},
+		`"proxy" for flag -trust-proxy: must`:      {"-trust-proxy", "proxy"},
+		`"fe80::1%lo" for flag -trust-proxy: must`: {"-trust-proxy", "fe80::1%lo"},
+		`-addr "4873": must be`:                    {"-addr", "4873"},
+		`-url "npm.acme.test": must be`:            {"-url", "npm.acme.test"},
+		`no arguments beside the flags: "serve"`:   {"serve"},
+		"flag provided but not defined: -verbose":  {"-verbose"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			var out bytes.Buffer

@@ -43,7 +43,7 @@ func TestRestoreABackup(t *testing.T) {
 
 	o, err := parseOptions([]string{"-data", dir}, t.Output())
 	require.NoError(t, err)
-	st, _, closeStore, err := openStore(o)
+	st, _, closeStore, err := openStore(t.Context(), o)
 	require.NoError(t, err)
 	hasher, err := account.NewHasher(account.HasherConfig{})
 	require.NoError(t, err)

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A digest names a tarball by its content: the SHA-512 of its bytes, in hex.
@@ -24,14 +26,30 @@ type tarballs struct {
 	dir string
 }
 
-// openTarballs makes the folder, and removes what a crash left half-written.
+// abandoned is how long ago a draft was last written to that nobody writes any
+// more.
+const abandoned = 24 * time.Hour
+
+// openTarballs makes the folder, and removes what a crash left half-written. What
+// was written to lately stays: another process may share the folder and be
+// receiving it.
 func openTarballs(dir string) (*tarballs, error) {
 	t := &tarballs{dir: dir}
-	if err := os.RemoveAll(t.drafts()); err != nil {
-		return nil, fmt.Errorf("open tarballs: %w", err)
-	}
 	if err := os.MkdirAll(t.drafts(), 0o700); err != nil {
 		return nil, fmt.Errorf("open tarballs: %w", err)
+	}
+	entries, err := os.ReadDir(t.drafts())
+	if err != nil {
+		return nil, fmt.Errorf("open tarballs: %w", err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && time.Since(info.ModTime()) > abandoned {
+			err = os.Remove(filepath.Join(t.drafts(), entry.Name()))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another process may be at it, too
+			return nil, fmt.Errorf("open tarballs: %w", err)
+		}
 	}
 	return t, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -65,10 +66,25 @@ func TestDiscard(t *testing.T) {
 	d.discard()
 	assert.Zero(t, drafts(t, files))
 
-	draftOf(t, files, "left by a crash")
-	files, err := openTarballs(files.dir)
+}
+
+// Whoever starts removes what a crash left, and nothing that another process is
+// receiving.
+func TestAbandonedDrafts(t *testing.T) {
+	files := newTarballs(t)
+	left := draftOf(t, files, "left by a crash")
+	past := time.Now().Add(-abandoned - time.Minute)
+	require.NoError(t, os.Chtimes(left.file.Name(), past, past))
+	under := draftOf(t, files, "under way")
+
+	_, err := openTarballs(files.dir)
 	require.NoError(t, err)
-	assert.Zero(t, drafts(t, files))
+	assert.NoFileExists(t, left.file.Name())
+	name, err := under.keep()
+	require.NoError(t, err)
+	f, err := files.open(name)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 }
 
 func TestPromises(t *testing.T) {

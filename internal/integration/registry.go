@@ -58,19 +58,34 @@ type Registry struct {
 // ends. args are its other flags.
 func Start(t testing.TB, args ...string) *Registry {
 	t.Helper()
+	return StartNodes(t, 1, args...)[0]
+}
+
+// StartNodes is Start for several processes that share one folder. They start at
+// the same moment.
+func StartNodes(t testing.TB, n int, args ...string) []*Registry {
+	t.Helper()
 	require.NotEmpty(t, binary, "TestMain must call Build")
-	r := &Registry{t: t, Data: t.TempDir(), args: args}
-	r.start("127.0.0.1:0")
-	t.Cleanup(func() {
-		if r.cmd != nil {
-			assert.Zero(t, r.Stop(), "exit status after SIGTERM")
-		}
-		if t.Failed() {
-			t.Logf("the registry's log:\n%s", r.log.String())
-		}
-		assert.NotRegexp(t, secretInLog, r.log.String(), "a secret is in the log")
-	})
-	return r
+	data := t.TempDir()
+	nodes := make([]*Registry, n)
+	said := make([]<-chan string, n)
+	for i := range nodes {
+		r := &Registry{t: t, Data: data, args: args}
+		nodes[i], said[i] = r, r.spawn("127.0.0.1:0")
+		t.Cleanup(func() {
+			if r.cmd != nil {
+				assert.Zero(t, r.Stop(), "exit status after SIGTERM")
+			}
+			if t.Failed() {
+				t.Logf("the registry's log:\n%s", r.log.String())
+			}
+			assert.NotRegexp(t, secretInLog, r.log.String(), "a secret is in the log")
+		})
+	}
+	for i, r := range nodes {
+		r.await(said[i])
+	}
+	return nodes
 }
 
 // FreeAddr returns a loopback address that nobody listens at, for a registry that
@@ -88,6 +103,13 @@ func FreeAddr(t testing.TB) string {
 var secretInLog = regexp.MustCompile(`npms?_[A-Za-z0-9]{30}|` + regexp.QuoteMeta(Password))
 
 func (r *Registry) start(addr string) {
+	r.t.Helper()
+	r.await(r.spawn(addr))
+}
+
+// spawn starts the process and returns where its first line will come, or nothing
+// if it ends before.
+func (r *Registry) spawn(addr string) <-chan string {
 	r.t.Helper()
 	require.Nil(r.t, r.cmd, "already running")
 	r.cmd = exec.Command(binary, slices.Concat([]string{"-addr", addr, "-data", r.Data}, r.args)...)
@@ -110,6 +132,12 @@ func (r *Registry) start(addr string) {
 		}
 		_, _ = io.Copy(io.Discard, lines)
 	}()
+	return first
+}
+
+// await waits until the process that was spawned serves.
+func (r *Registry) await(first <-chan string) {
+	r.t.Helper()
 	select {
 	case line, ok := <-first:
 		if !ok {

@@ -93,6 +93,26 @@ func TestSecondStart(t *testing.T) {
 	assert.NotContains(t, registry.Greeting()[before:], "npm login")
 }
 
+// Processes that start at the same moment on one new folder make one registry of it:
+// one key, one account, one set of tables, one greeting.
+func TestStartTogether(t *testing.T) {
+	rounds := 3
+	if testing.Short() {
+		rounds = 1
+	}
+	for range rounds {
+		nodes := integration.StartNodes(t, 4, seed("alice")...)
+		session := nodes[0].SignIn("alice", "")
+		greetings := 0
+		for _, node := range nodes {
+			assert.Equal(t, http.StatusOK, node.As(session).Do("GET", "-/whoami", nil).Status)
+			require.Zero(t, node.Stop())
+			greetings += strings.Count(node.Greeting(), "This is the first start.")
+		}
+		assert.Equal(t, 1, greetings)
+	}
+}
+
 // Whoever is half-way through a publish when the registry is told to stop gets to
 // its end, and an answer.
 func TestDrain(t *testing.T) {
