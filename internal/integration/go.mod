@@ -36,5 +36,8 @@ replace github.com/npmauth/npmauth/examples => ../../examples
 
 replace github.com/npmauth/npmauth/store/sqlite => ../../store/sqlite
 
-// The program under test, so that its requirements are among ours.
-tool github.com/npmauth/npmauth/examples/registry
+// The programs under test, so that their requirements are among ours.
+tool (
+	github.com/npmauth/npmauth/examples/cluster
+	github.com/npmauth/npmauth/examples/registry
+)

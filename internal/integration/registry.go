@@ -25,20 +25,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// registryPackage is the program under test.
-const registryPackage = "github.com/npmauth/npmauth/examples/registry"
+// examples is where the programs under test are.
+const examples = "github.com/npmauth/npmauth/examples/"
 
-// binary is where [Build] put the program.
-var binary string
+// Where [Build] put the programs.
+var registryProgram, clusterProgram string
 
-// Build compiles the registry into dir. TestMain calls it once for all tests.
+// Build compiles the programs under test into dir. TestMain calls it once for all
+// tests.
 func Build(dir string) error {
-	path := filepath.Join(dir, "registry")
-	out, err := exec.Command("go", "build", "-o", path, registryPackage).CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), examples+"registry", examples+"cluster").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("build %s: %w\n%s", registryPackage, err, out)
+		return fmt.Errorf("build the examples: %w\n%s", err, out)
 	}
-	binary = path
+	registryProgram, clusterProgram = filepath.Join(dir, "registry"), filepath.Join(dir, "cluster")
 	return nil
 }
 
@@ -47,11 +47,13 @@ type Registry struct {
 	URL  string // with the trailing slash
 	Data string // its folder
 
-	t    testing.TB
-	args []string
-	cmd  *exec.Cmd
-	log  syncBuffer // standard error, of all its processes
-	out  syncBuffer // standard output
+	t       testing.TB
+	program string
+	args    []string
+
+	cmd *exec.Cmd
+	log syncBuffer // standard error, of all its processes
+	out syncBuffer // standard output
 }
 
 // Start runs a registry with a folder of its own on a free port, until the test
@@ -65,12 +67,17 @@ func Start(t testing.TB, args ...string) *Registry {
 // the same moment.
 func StartNodes(t testing.TB, n int, args ...string) []*Registry {
 	t.Helper()
-	require.NotEmpty(t, binary, "TestMain must call Build")
+	return start(t, n, registryProgram, args)
+}
+
+func start(t testing.TB, n int, program string, args []string) []*Registry {
+	t.Helper()
+	require.NotEmpty(t, program, "TestMain must call Build")
 	data := t.TempDir()
 	nodes := make([]*Registry, n)
 	said := make([]<-chan string, n)
 	for i := range nodes {
-		r := &Registry{t: t, Data: data, args: args}
+		r := &Registry{t: t, Data: data, program: program, args: args}
 		nodes[i], said[i] = r, r.spawn("127.0.0.1:0")
 		t.Cleanup(func() {
 			if r.cmd != nil {
@@ -112,7 +119,7 @@ func (r *Registry) start(addr string) {
 func (r *Registry) spawn(addr string) <-chan string {
 	r.t.Helper()
 	require.Nil(r.t, r.cmd, "already running")
-	r.cmd = exec.Command(binary, slices.Concat([]string{"-addr", addr, "-data", r.Data}, r.args)...)
+	r.cmd = exec.Command(r.program, slices.Concat([]string{"-addr", addr, "-data", r.Data}, r.args)...)
 	r.cmd.Env = []string{"HOME=" + r.Data}
 	r.cmd.Stderr = &r.log
 	// A pipe of our own: the one that Cmd makes is closed under the reader.
@@ -218,10 +225,21 @@ func (r *Registry) Wait() int {
 // what it says.
 func Refused(t testing.TB, args ...string) (code int, says string) {
 	t.Helper()
-	require.NotEmpty(t, binary, "TestMain must call Build")
+	return refused(t, registryProgram, args)
+}
+
+// ClusterRefused is Refused for a cluster.
+func ClusterRefused(t testing.TB, args ...string) (code int, says string) {
+	t.Helper()
+	return refused(t, clusterProgram, append([]string{"-registry", registryProgram}, args...))
+}
+
+func refused(t testing.TB, program string, args []string) (code int, says string) {
+	t.Helper()
+	require.NotEmpty(t, program, "TestMain must call Build")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	require.Error(t, err, "it has started and ended well")

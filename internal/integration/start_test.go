@@ -165,6 +165,19 @@ func until(t *testing.T, done func() bool) {
 	require.Eventually(t, done, time.Minute, 10*time.Millisecond)
 }
 
+// A client is where the proxy says only if the proxy is one of ours.
+func TestTrustProxy(t *testing.T) {
+	for want, args := range map[string][]string{
+		"addr=127.0.0.1": nil,
+		"addr=192.0.2.7": {"-trust-proxy", "127.0.0.1"},
+	} {
+		registry := integration.Start(t, args...)
+		require.Equal(t, http.StatusNotFound, registry.As("").Do("GET", "@acme%2fwidget", nil, "X-Forwarded-For", "192.0.2.7").Status)
+		until(t, func() bool { return strings.Contains(registry.Log(), "package=@acme/widget") })
+		assert.Contains(t, registry.Log(), want)
+	}
+}
+
 // What is not served is refused at start, in words, and never half-served.
 func TestRefusedFlags(t *testing.T) {
 	for says, args := range map[string][]string{

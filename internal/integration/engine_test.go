@@ -1,0 +1,23 @@
+package integration_test
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// engines are the stores that several processes can share, each named by what
+// makes an empty one and returns how -store names it.
+var engines = []struct {
+	name string
+	make func(t *testing.T) string
+}{
+	{"sqlite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "auth.db") }},
+}
+
+// eachEngine runs test on an empty store of every kind.
+func eachEngine(t *testing.T, test func(t *testing.T, at string)) {
+	t.Helper()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) { test(t, e.make(t)) })
+	}
+}
