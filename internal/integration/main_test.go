@@ -11,6 +11,13 @@ import (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if integration.IsWorker() {
+		if err := integration.Work(); err != nil {
+			fmt.Fprintln(os.Stderr, "worker:", err)
+			return 1
+		}
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "npmauth-integration-")
 	if err == nil {
 		defer os.RemoveAll(dir)

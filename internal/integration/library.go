@@ -1,0 +1,219 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/sqlite"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/pquerna/otp/totp"
+)
+
+// openStore opens the store that -store would name so.
+func openStore(at string) (store.Store, func() error, error) {
+	kind, rest, _ := strings.Cut(at, ":")
+	switch kind {
+	case "sqlite":
+		s, err := sqlite.Open(rest)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	default:
+		return nil, nil, fmt.Errorf("no engine %q", kind)
+	}
+}
+
+// A Library is npmauth on a store as a program has it that embeds it: a node, but
+// for HTTP. Its host has everyone whose name is asked for, with one password that
+// costs nothing to check, and no packages.
+type Library struct {
+	*npmauth.Auth
+	Store store.Store
+	Close func() error
+}
+
+// sealKey is the key that the nodes of a test share.
+var sealKey = store.Key{1: 'k', 2: 'e', 3: 'y'}
+
+// OpenLibrary opens a node on the store that -store would name so.
+func OpenLibrary(at string) (*Library, error) {
+	engine, closeEngine, err := openStore(at)
+	if err != nil {
+		return nil, err
+	}
+	st := store.Seal(engine, sealKey)
+	auth, err := npmauth.New(npmauth.Config{
+		BaseURL: "https://registry.example/", Store: st, Packages: nothing{}, Users: everyone{},
+		Fresh: -1, // what is asked about is what is stored
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeEngine())
+	}
+	return &Library{Auth: auth, Store: st, Close: closeEngine}, nil
+}
+
+type nothing struct{}
+
+func (nothing) Facts(context.Context, policy.PackageName, policy.UserID) (policy.Facts, error) {
+	return policy.Facts{}, nil
+}
+
+type everyone struct{}
+
+func (everyone) Lookup(_ context.Context, name string) (npmauth.User, error) {
+	return npmauth.User{ID: policy.UserID(name), Name: name}, nil
+}
+
+func (everyone) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+	return npmauth.User{ID: id, Name: string(id)}, nil
+}
+
+func (everyone) CheckPassword(_ context.Context, _ policy.UserID, pw credential.Secret) (bool, error) {
+	return pw.Equal(credential.NewSecret(Password)), nil
+}
+
+// here is where the clients of a Library are.
+var here = session.Client{Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm"}
+
+// signIn signs user in with a second factor, if otp is not "".
+func (l *Library) signIn(ctx context.Context, user policy.UserID, otp string) (session.Session, error) {
+	_, s, err := l.Sessions().SignIn(ctx, proofOf(user, otp))
+	return s, err
+}
+
+func proofOf(user policy.UserID, otp string) session.SignIn {
+	in := session.SignIn{Name: string(user), Password: credential.NewSecret(Password), Client: here, Via: "test"}
+	if otp != "" {
+		in.OTP = credential.NewSecret(otp)
+	}
+	return in
+}
+
+// A Factor is the second factor of a user.
+type Factor struct {
+	User     policy.UserID
+	Secret   string   // of the app
+	Recovery []string // codes
+	Step     int64    // the last one that was spent
+}
+
+// Enrol gives user a second factor. The code of the step before the present one is
+// spent on it, so that the one of the present and the one after it are left.
+func (l *Library) Enrol(ctx context.Context, user policy.UserID) (*Factor, error) {
+	uri, err := l.Factors().Enrol(ctx, user, string(user), policy.AuthAndWrites)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(uri.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	f := &Factor{User: user, Secret: u.Query().Get("secret"), Step: time.Now().Unix()/period - 2}
+	codes, err := l.Factors().Confirm(ctx, user, credential.NewSecret(f.Next()))
+	for _, c := range codes {
+		f.Recovery = append(f.Recovery, c.Reveal())
+	}
+	return f, err
+}
+
+// Next returns the code of the next step.
+func (f *Factor) Next() string {
+	f.Step++
+	code, err := totp.GenerateCode(f.Secret, time.Unix(f.Step*period, 0))
+	if err != nil {
+		panic(err) // the secret was made by npmauth
+	}
+	return code
+}
+
+// ci is what every token of the tests is made for.
+func ci(user policy.UserID) token.Spec {
+	return token.Spec{User: user, Name: "ci", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}}
+}
+
+// A Shot is something that can be done once, whoever tries: it wins, or it is too
+// late.
+type Shot struct {
+	Kind  string // totp, recovery, approval or challenge
+	User  policy.UserID
+	Value string // what is presented; of an approval, the page
+	Other string // of a challenge, the value that the second process presents
+}
+
+// what a challenge's proof is for: something that leaves no grant, so that the same
+// value is nothing the second time.
+var once = twofactor.Use{Credential: "session-1", Class: policy.ClassTokenCreate}
+
+// Kinds are the kinds of a [Shot].
+var Kinds = []string{"totp", "recovery", "approval", "challenge"}
+
+// Load makes one shot of every kind. The names of their users begin with name.
+func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
+	factor, err := l.Enrol(ctx, policy.UserID(name+"-factor"))
+	if err != nil {
+		return nil, err
+	}
+	login, err := l.Sessions().Start(ctx, here)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := l.Enrol(ctx, policy.UserID(name+"-asked"))
+	if err != nil {
+		return nil, err
+	}
+	c, err := l.Factors().Challenge(ctx, twofactor.NewChallenge{User: asked.User, Name: string(asked.User), Use: once})
+	if err != nil {
+		return nil, err
+	}
+	typed, err := l.Factors().Approve(ctx, c.PageID, asked.User, credential.NewSecret(asked.Next()))
+	if err != nil {
+		return nil, err
+	}
+	poll, err := l.Factors().Collect(ctx, c.PollID)
+	if err != nil {
+		return nil, err
+	}
+	return []Shot{
+		{Kind: "totp", User: factor.User, Value: factor.Next()},
+		{Kind: "recovery", User: factor.User, Value: factor.Recovery[0]},
+		{Kind: "approval", User: policy.UserID(name + "-plain"), Value: login.PageID},
+		{Kind: "challenge", User: asked.User, Value: typed.Reveal(), Other: poll.Proof.Reveal()},
+	}, nil
+}
+
+// Fire takes a shot. It returns false if somebody else was first, or got in the way
+// too often. Any other error means that nobody can tell.
+func (l *Library) Fire(ctx context.Context, s Shot) (won bool, err error) {
+	switch s.Kind {
+	case "totp", "recovery":
+		_, err = l.signIn(ctx, s.User, s.Value)
+	case "approval":
+		err = l.Sessions().Approve(ctx, s.Value, proofOf(s.User, ""))
+	case "challenge":
+		_, err = l.Factors().Prove(ctx, s.User, once, credential.NewSecret(s.Value))
+	default:
+		err = fmt.Errorf("no shot %q", s.Kind)
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, store.ErrUnknown):
+		return false, err
+	case errors.Is(err, session.ErrFactorRequired), errors.Is(err, session.ErrDecided),
+		errors.Is(err, twofactor.ErrWrong), errors.Is(err, store.ErrConflict):
+		return false, nil
+	}
+	return false, err
+}
