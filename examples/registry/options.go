@@ -28,8 +28,11 @@ type options struct {
 
 // A storeChoice says where npmauth keeps what it owns.
 type storeChoice struct {
-	kind string // sqlite or memory
-	at   string // of sqlite: the file
+	kind string // sqlite, postgres, etcd or memory
+	// at is the file of sqlite, the members of etcd with commas between them, or the
+	// connection string of postgres, which may have a password in it and is not to be
+	// printed.
+	at string
 }
 
 // A seed is an account that must exist at start.
@@ -54,7 +57,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:4873", "listen on `host:port`")
 	flags.StringVar(&o.base, "url", "", "`address` at which clients reach the registry (default http://<addr>/)")
 	flags.StringVar(&o.data, "data", "npm-data", "`folder` of the registry's data")
-	flags.StringVar(&at, "store", "", "where npmauth keeps its data: sqlite:`PATH` or memory: (default sqlite:<data>/auth.db)")
+	flags.StringVar(&at, "store", "", "`where` npmauth keeps its data: sqlite:PATH, postgres://…, etcd://host:port,… or memory: (default sqlite:<data>/auth.db; a password of Postgres is better in PGPASSWORD, where ps does not show it)")
 	flags.StringVar(&signUp, "signup", "", "`open` lets anyone create an account, closed nobody (default open where -legacy is on)")
 	flags.StringVar(&legacy, "legacy", "on", "login of older clients: on, off, or until when it is on, as `RFC3339`")
 	flags.Func("seed", "create the account `name:password` unless it exists (repeatable)", func(s string) error {
@@ -132,10 +135,17 @@ func (o *options) setStore(at string) error {
 		o.store = storeChoice{"sqlite", rest}
 	case at == "memory:":
 		o.store = storeChoice{kind: "memory"}
-	case kind == "postgres", kind == "postgresql", kind == "etcd":
-		return fmt.Errorf("-store %s: is not served yet; use sqlite:PATH or memory:", kind)
-	default:
-		return errors.New("-store: must be sqlite:PATH or memory:")
+	case (kind == "postgres" || kind == "postgresql") && strings.HasPrefix(rest, "//"):
+		o.store = storeChoice{"postgres", at}
+	case kind == "etcd" && strings.HasPrefix(rest, "//"):
+		for member := range strings.SplitSeq(rest[2:], ",") {
+			if host, port, err := net.SplitHostPort(member); err != nil || host == "" || port == "" || strings.ContainsAny(member, "/@?#") {
+				return errors.New("-store etcd: must be etcd://host:port,host:port,… and nothing else")
+			}
+		}
+		o.store = storeChoice{"etcd", rest[2:]}
+	default: // which is not quoted: it may have a password in it
+		return errors.New("-store: must be sqlite:PATH, postgres://…, etcd://host:port,… or memory:")
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ func TestOptions(t *testing.T) {
 		"addr and url": {[]string{"-addr", ":80", "-url", "https://npm.acme.test/npm"}, ours(func(o *options) { o.addr, o.base = ":80", "https://npm.acme.test/npm/" })},
 		"data":         {[]string{"-data", "d"}, ours(func(o *options) { o.data, o.store.at = "d", filepath.Join("d", "auth.db") })},
 		"sqlite":       {[]string{"-store", "sqlite:x:y.db"}, ours(func(o *options) { o.store.at = "x:y.db" })},
+		"postgres":     {[]string{"-store", "postgres://npm:pw@db.example/npm"}, ours(func(o *options) { o.store = storeChoice{"postgres", "postgres://npm:pw@db.example/npm"} })},
+		"postgresql":   {[]string{"-store", "postgresql:///npm"}, ours(func(o *options) { o.store = storeChoice{"postgres", "postgresql:///npm"} })},
+		"etcd":         {[]string{"-store", "etcd://a:1,b:2"}, ours(func(o *options) { o.store = storeChoice{"etcd", "a:1,b:2"} })},
 		"memory":       {[]string{"-store", "memory:"}, ours(func(o *options) { o.store = storeChoice{kind: "memory"} })},
 		"closed":       {[]string{"-signup", "closed"}, ours(func(o *options) { o.signUp = false })},
 		"legacy off":   {[]string{"-legacy", "off"}, ours(func(o *options) { o.legacy.off, o.signUp = true, false })},
@@ -53,9 +56,9 @@ func TestOptions(t *testing.T) {
 // No option is accepted and ignored: what is not served is refused, in words.
 func TestOptionsRefused(t *testing.T) {
 	for want, args := range map[string][]string{
-		"postgres: is not served yet":              {"-store", "postgres://db.acme.test/npm"},
-		"etcd: is not served yet":                  {"-store", "etcd://a:1,b:2"},
-		"must be sqlite:PATH or memory:":           {"-store", "file.db"},
+		"must be sqlite:PATH, postgres://…, etcd":  {"-store", "file.db"},
+		"-store etcd: must be etcd://host:port":    {"-store", "etcd://db.example"},
+		"host:port,host:port,… and":                {"-store", "etcd://a:1,,b:2"},
 		"-store: must be":                          {"-store", "sqlite:"},
 		"trusted publishing is not served yet":     {"-trust-issuer", "github=https://issuer.example"},
 		`-legacy "maybe": must be`:                 {"-legacy", "maybe"},
@@ -77,6 +80,14 @@ func TestOptionsRefused(t *testing.T) {
 			assert.Contains(t, out.String(), want)
 		})
 	}
+	t.Run("a password", func(t *testing.T) {
+		for _, at := range []string{"postgres:npm:swordfish@db.example", "etcd://npm:swordfish@db.example:1", "mysql://npm:swordfish@db.example"} {
+			var out bytes.Buffer
+			_, err := parseOptions([]string{"-store", at}, &out)
+			assert.ErrorIs(t, err, errUsage)
+			assert.NotContains(t, out.String(), "swordfish")
+		}
+	})
 	t.Run("help", func(t *testing.T) {
 		var out bytes.Buffer
 		_, err := parseOptions([]string{"-h"}, &out)

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/etcd"
+	"github.com/npmauth/npmauth/store/postgres"
 	"github.com/npmauth/npmauth/store/sqlite"
 )
 
@@ -17,7 +21,7 @@ func openStore(ctx context.Context, o options) (st store.Store, older bool, clos
 	if o.store.kind == "memory" {
 		return store.NewMemory(), false, func() error { return nil }, nil
 	}
-	engine, closeEngine, err := openEngine(o.store)
+	engine, closeEngine, err := openEngine(ctx, o.store)
 	if err != nil {
 		return nil, false, nil, err
 	}
@@ -28,8 +32,29 @@ func openStore(ctx context.Context, o options) (st store.Store, older bool, clos
 	return st, older, closeEngine, nil
 }
 
-func openEngine(c storeChoice) (store.Store, func() error, error) {
+// reach is how long a database may take to answer for the first time.
+const reach = 15 * time.Second
+
+func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, error) {
+	ctx, cancel := context.WithTimeout(ctx, reach)
+	defer cancel()
 	switch c.kind {
+	case "postgres":
+		db, err := postgres.Open(ctx, c.at, postgres.Config{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("the database that -store names cannot be used: %w", err)
+		}
+		return db, db.Close, nil
+	case "etcd":
+		var members []string
+		for member := range strings.SplitSeq(c.at, ",") {
+			members = append(members, "http://"+member)
+		}
+		db, err := etcd.Open(ctx, etcd.Config{Endpoints: members})
+		if err != nil {
+			return nil, nil, fmt.Errorf("the etcd that -store names cannot be used: %w", err)
+		}
+		return db, db.Close, nil
 	case "sqlite":
 		db, err := sqlite.Open(c.at)
 		if err != nil {

@@ -64,6 +64,7 @@ func (l life) do(d Deed, how func(d *Deed) error) bool {
 	err := how(&d)
 	if d.Done = err == nil; !d.Done {
 		d.Error, d.Unknown = err.Error(), errors.Is(err, store.ErrUnknown)
+		time.Sleep(10 * time.Millisecond) // nothing is to be had just now
 	}
 	l.report(d)
 	return d.Done

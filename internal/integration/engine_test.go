@@ -3,6 +3,8 @@ package integration_test
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // engines are the stores that several processes can share, each named by what
@@ -12,6 +14,7 @@ var engines = []struct {
 	make func(t *testing.T) string
 }{
 	{"sqlite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "auth.db") }},
+	{"postgres", func(t *testing.T) string { return integration.SharedPostgres(t).Database(t) }},
 }
 
 // eachEngine runs test on an empty store of every kind.

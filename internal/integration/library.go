@@ -14,6 +14,8 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/etcd"
+	"github.com/npmauth/npmauth/store/postgres"
 	"github.com/npmauth/npmauth/store/sqlite"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
@@ -26,6 +28,22 @@ func openStore(at string) (store.Store, func() error, error) {
 	switch kind {
 	case "sqlite":
 		s, err := sqlite.Open(rest)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	case "postgres":
+		s, err := postgres.Open(context.Background(), at, postgres.Config{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	case "etcd":
+		var members []string
+		for member := range strings.SplitSeq(strings.TrimPrefix(rest, "//"), ",") {
+			members = append(members, "http://"+member)
+		}
+		s, err := etcd.Open(context.Background(), etcd.Config{Endpoints: members})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -216,4 +234,28 @@ func (l *Library) Fire(ctx context.Context, s Shot) (won bool, err error) {
 		return false, nil
 	}
 	return false, err
+}
+
+// Spent returns what is wrong with a shot that several callers took until each of
+// them had an answer: it must have been taken, once.
+func (l *Library) Spent(ctx context.Context, s Shot) string {
+	if s.Kind == "approval" {
+		if r, err := l.Sessions().Page(ctx, s.Value); err != nil || r.State != session.Done {
+			return fmt.Sprintf("the login is %s, %v", r.State, err)
+		}
+		return ""
+	}
+	if won, err := l.Fire(ctx, s); won || err != nil {
+		return fmt.Sprintf("it was there to be spent: %v", err)
+	}
+	if s.Kind == "challenge" {
+		return ""
+	}
+	// Of a factor that is loaded, one code and one recovery code are shots, and each
+	// opens a session.
+	list, _, err := l.Sessions().List(ctx, s.User, "", store.MaxLimit)
+	if err != nil || len(list) != 2 {
+		return fmt.Sprintf("%d sessions, %v", len(list), err)
+	}
+	return ""
 }

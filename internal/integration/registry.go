@@ -106,8 +106,8 @@ func FreeAddr(t testing.TB) string {
 }
 
 // secretInLog is what no line of a log may have: tokens, sessions, their polls,
-// and a password of our tests.
-var secretInLog = regexp.MustCompile(`npms?_[A-Za-z0-9]{30}|` + regexp.QuoteMeta(Password))
+// and the passwords of our tests.
+var secretInLog = regexp.MustCompile(`npms?_[A-Za-z0-9]{30}|` + regexp.QuoteMeta(Password) + `|` + databasePassword)
 
 func (r *Registry) start(addr string) {
 	r.t.Helper()

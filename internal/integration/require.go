@@ -11,18 +11,24 @@ import (
 // Require skips the test where one of the programs it needs is not installed. On
 // a machine that must have it, it fails instead, so that a test which is never
 // run does not pass for one that does: NPMAUTH_REQUIRE is a comma-separated list
-// of program names, or "all".
+// of program names, or "all". A Postgres server is looked for by the tests that use
+// one, under the name postgres.
 func Require(t testing.TB, programs ...string) {
 	t.Helper()
-	must := strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ",")
 	for _, name := range programs {
-		_, err := exec.LookPath(name)
-		switch {
-		case err == nil:
-		case slices.Contains(must, "all") || slices.Contains(must, name):
-			t.Fatalf("%s is required by NPMAUTH_REQUIRE and is not installed", name)
-		default:
-			t.Skipf("%s is not installed", name)
+		if _, err := exec.LookPath(name); err != nil {
+			missing(t, name)
 		}
+	}
+}
+
+// missing skips or fails the test for want of a program.
+func missing(t testing.TB, name string) {
+	t.Helper()
+	must := strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ",")
+	if slices.Contains(must, "all") || slices.Contains(must, name) {
+		t.Fatalf("%s is required by NPMAUTH_REQUIRE and is not installed", name)
+	} else {
+		t.Skipf("%s is not installed", name)
 	}
 }

@@ -178,11 +178,30 @@ func TestTrustProxy(t *testing.T) {
 	}
 }
 
+// A database that is not there ends the start with a sentence, and without the
+// password.
+func TestUnreachable(t *testing.T) {
+	const password = "swordfish"
+	for at, says := range map[string]string{
+		"postgres://npm:" + password + "@127.0.0.1:1/npm?sslmode=disable": "the database that -store names cannot be used: postgres: open: ",
+		"postgres://npm:" + password + "@127.0.0.1:port/npm":              "the database that -store names cannot be used: postgres: open: ",
+		"etcd://127.0.0.1:1":            "the etcd that -store names cannot be used: etcd: open: ",
+		"sqlite:no-such-folder/auth.db": "sqlite: open: ",
+	} {
+		t.Run(says, func(t *testing.T) {
+			t.Parallel()
+			code, out := integration.Refused(t, "-addr", "127.0.0.1:0", "-store", at)
+			assert.Equal(t, 1, code)
+			assert.Contains(t, out, "registry: "+says)
+			assert.NotContains(t, out, password)
+			assert.LessOrEqual(t, strings.Count(out, "\n"), 2, out)
+		})
+	}
+}
+
 // What is not served is refused at start, in words, and never half-served.
 func TestRefusedFlags(t *testing.T) {
 	for says, args := range map[string][]string{
-		"postgres: is not served yet":          {"-store", "postgres://db.acme.test/npm"},
-		"etcd: is not served yet":              {"-store", "etcd://db.acme.test:2379"},
 		"trusted publishing is not served yet": {"-trust-issuer", "github=https://issuer.example"},
 	} {
 		code, out := integration.Refused(t, args...)

@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/npmauth/npmauth/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,9 +37,10 @@ type Worker struct {
 type order struct {
 	Open string // the store, as -store names it
 
-	Fire  []Shot
-	Times int   // how many try each shot
-	At    int64 // when, in nanoseconds since 1970
+	Fire    []Shot
+	Times   int   // how many try each shot
+	At      int64 // when, in nanoseconds since 1970
+	Persist bool  // who does not know what came of it tries again
 
 	Churn string // live lives of users with such names,
 	Width int    // so many at a time,
@@ -45,8 +49,9 @@ type order struct {
 
 // A Volley is what came of shots in one process.
 type Volley struct {
-	Won    []int    // of each
-	Errors []string // of those of which nobody can tell
+	Won     []int    // of each
+	Unknown int      // how often it was an outcome that is unknown
+	Errors  []string // of those of which nobody can tell
 }
 
 // StartWorker starts a process, which opens no store yet: it is there when it is
@@ -96,14 +101,20 @@ func (w *Worker) answer(v any) {
 }
 
 // Churn lets the worker live lives, width of them at a time, until it is killed or
-// stopped. What it reports is to be had from Deeds.
+// stopped, and waits for its first report. What it reports is to be had from Deeds.
 func (w *Worker) Churn(name string, width int) {
 	w.t.Helper()
 	w.tell(order{Churn: name, Width: width})
 	w.deeds = make(chan []Deed, 1)
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
 	go func() {
+		defer begin()
 		var all []Deed
 		for {
+			if len(all) > 0 {
+				begin()
+			}
 			line, err := w.out.ReadBytes('\n')
 			var d Deed
 			if err != nil || json.Unmarshal(line, &d) != nil || d.Do == "" { // killed, or done
@@ -113,6 +124,7 @@ func (w *Worker) Churn(name string, width int) {
 			all = append(all, d)
 		}
 	}()
+	<-begun
 }
 
 // Stop ends what Churn began.
@@ -136,15 +148,30 @@ func (w *Worker) Kill() {
 // same moment.
 func Race(t testing.TB, workers []*Worker, shots []Shot, times int) []Volley {
 	t.Helper()
-	at := time.Now().Add(2 * time.Millisecond).UnixNano()
+	return race(t, workers, shots, order{Times: times}, nil)
+}
+
+// Siege is Race while meanwhile happens, with callers that do as clients do when a
+// request fails: they send it again.
+func Siege(t testing.TB, workers []*Worker, shots []Shot, times int, meanwhile func()) []Volley {
+	t.Helper()
+	return race(t, workers, shots, order{Times: times, Persist: true}, meanwhile)
+}
+
+func race(t testing.TB, workers []*Worker, shots []Shot, o order, meanwhile func()) []Volley {
+	t.Helper()
+	o.At = time.Now().Add(2 * time.Millisecond).UnixNano()
 	for i, w := range workers {
-		mine := append([]Shot(nil), shots...)
-		for j := range mine {
-			if i > 0 && mine[j].Other != "" {
-				mine[j].Value = mine[j].Other
+		o.Fire = slices.Clone(shots)
+		for j, s := range shots {
+			if i > 0 && s.Other != "" {
+				o.Fire[j].Value = s.Other
 			}
 		}
-		w.tell(order{Fire: mine, Times: times, At: at})
+		w.tell(o)
+	}
+	if meanwhile != nil {
+		meanwhile()
 	}
 	volleys := make([]Volley, len(workers))
 	for i, w := range workers {
@@ -193,6 +220,7 @@ func Work() error {
 // volley takes the shots of an order.
 func (l *Library) volley(ctx context.Context, o order) Volley {
 	won := make([]atomic.Int32, len(o.Fire))
+	var unknown atomic.Int32
 	var mu sync.Mutex
 	v := Volley{Won: make([]int, len(o.Fire))}
 	var all sync.WaitGroup
@@ -201,6 +229,12 @@ func (l *Library) volley(ctx context.Context, o order) Volley {
 			all.Go(func() {
 				time.Sleep(time.Until(time.Unix(0, o.At)))
 				ok, err := l.Fire(ctx, s)
+				for ; o.Persist && err != nil && time.Since(time.Unix(0, o.At)) < patience; ok, err = l.Fire(ctx, s) {
+					if errors.Is(err, store.ErrUnknown) {
+						unknown.Add(1)
+					}
+					time.Sleep(rand.N(20 * time.Millisecond))
+				}
 				if ok {
 					won[i].Add(1)
 				}
@@ -213,6 +247,7 @@ func (l *Library) volley(ctx context.Context, o order) Volley {
 		}
 	}
 	all.Wait()
+	v.Unknown = int(unknown.Load())
 	for i := range won {
 		v.Won[i] = int(won[i].Load())
 	}

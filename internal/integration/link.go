@@ -1,0 +1,108 @@
+package integration
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A Link is the network between a node and its database, which can be cut.
+type Link struct {
+	Addr string // where it begins
+
+	to      string
+	swallow atomic.Bool
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // guarded by mu; nil once the link is closed
+}
+
+// NewLink returns a link that ends at addr.
+func NewLink(t testing.TB, addr string) *Link {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := &Link{Addr: listener.Addr().String(), to: addr, conns: make(map[net.Conn]struct{})}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { l.carry(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		l.mu.Lock()
+		for conn := range l.conns {
+			conn.Close()
+		}
+		l.conns = nil
+		l.mu.Unlock()
+		all.Wait()
+	})
+	return l
+}
+
+// Cut breaks all connections.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn := range l.conns {
+		conn.Close()
+	}
+}
+
+// Swallow says whether questions go through and break their connection before the
+// answer does: what was asked for is done, and nobody hears of it.
+func (l *Link) Swallow(on bool) { l.swallow.Store(on) }
+
+// carry carries one connection.
+func (l *Link) carry(near net.Conn) {
+	defer near.Close()
+	far, err := net.Dial("tcp", l.to)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	l.mu.Lock()
+	if l.conns == nil {
+		l.mu.Unlock()
+		return
+	}
+	l.conns[near], l.conns[far] = struct{}{}, struct{}{}
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, near)
+		delete(l.conns, far)
+	}()
+
+	var both sync.WaitGroup
+	both.Go(func() { l.pour(far, near, func() bool { return false }) })
+	both.Go(func() { l.pour(near, far, l.swallow.Load) })
+	both.Wait()
+}
+
+// pour carries one direction, until either side ends or lost says that the bytes
+// which have just come are.
+func (l *Link) pour(to, from net.Conn, lost func() bool) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if lost() {
+			return
+		}
+		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
