@@ -5,11 +5,11 @@
 //	go run ./examples/registry
 //
 // Several registries may share one -data folder, which holds packages and the key
-// that the auth store is sealed with: behind a proxy they are one registry, of
-// which any part may be killed. On one machine SQLite is enough for that. Nodes on
-// many machines need a folder that they all see, and for -store a Postgres or etcd;
-// packages, the example's own business, are in SQLite all the same, which no network
-// file system carries. Run examples/cluster for three nodes behind a proxy.
+// that the auth store is sealed with: behind a proxy, named with -trust-proxy, they
+// are one registry, of which any part may be killed. Examples/cluster runs three.
+// What npmauth keeps may be anywhere that -store can name. This example's packages,
+// which are no business of npmauth's, are in SQLite, which no network file system
+// carries, so its nodes are on one machine.
 //
 // Read [registry.ServeHTTP] for what a host does, [facts] for what it tells
 // npmauth, and run in this file for how they come together.

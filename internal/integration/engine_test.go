@@ -2,8 +2,10 @@ package integration_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/npmauth/npmauth/internal/etcdtest"
 	"github.com/npmauth/npmauth/internal/integration"
 )
 
@@ -14,7 +16,17 @@ var engines = []struct {
 	make func(t *testing.T) string
 }{
 	{"sqlite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "auth.db") }},
+	{"etcd", func(t *testing.T) string { return etcdAt(etcdtest.Start(t).Endpoint()) }},
 	{"postgres", func(t *testing.T) string { return integration.SharedPostgres(t).Database(t) }},
+}
+
+// etcdAt returns how -store names an etcd.
+func etcdAt(endpoints ...string) string {
+	members := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		members[i] = strings.TrimPrefix(e, "http://")
+	}
+	return "etcd://" + strings.Join(members, ",")
 }
 
 // eachEngine runs test on an empty store of every kind.

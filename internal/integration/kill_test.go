@@ -38,7 +38,7 @@ func TestKilledAnywhere(t *testing.T) {
 				}
 				worker.Open(at)
 				worker.Churn(fmt.Sprint("round-", round), 4)
-				time.Sleep(5*time.Millisecond + rand.N(120*time.Millisecond))
+				time.Sleep(rand.N(120 * time.Millisecond))
 				worker.Kill()
 				deeds := worker.Deeds()
 				if witness == nil {

@@ -98,7 +98,7 @@ func (l *Link) pour(to, from net.Conn, lost func() bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		if lost() {
+		if n > 0 && lost() {
 			return
 		}
 		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/npmauth/npmauth/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,11 +25,12 @@ const workerVariable = "NPMAUTH_INTEGRATION_WORKER"
 // A Worker is a process of its own that works on a store with a [Library], as it is
 // told on its standard input, line by line. It is the test binary run once more.
 type Worker struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	in    *json.Encoder
-	out   *bufio.Reader
-	deeds chan []Deed // of what it is at
+	t       testing.TB
+	cmd     *exec.Cmd
+	in      *json.Encoder
+	out     *bufio.Reader
+	deeds   chan []Deed // of what it is at
+	unknown atomic.Int64
 }
 
 // An order is a line to a worker.
@@ -49,9 +49,8 @@ type order struct {
 
 // A Volley is what came of shots in one process.
 type Volley struct {
-	Won     []int    // of each
-	Unknown int      // how often it was an outcome that is unknown
-	Errors  []string // of those of which nobody can tell
+	Won    []int    // of each
+	Errors []string // of those of which nobody can tell
 }
 
 // StartWorker starts a process, which opens no store yet: it is there when it is
@@ -101,7 +100,7 @@ func (w *Worker) answer(v any) {
 }
 
 // Churn lets the worker live lives, width of them at a time, until it is killed or
-// stopped, and waits for its first report. What it reports is to be had from Deeds.
+// stopped, and waits until one deed is done. What it reports is to be had from Deeds.
 func (w *Worker) Churn(name string, width int) {
 	w.t.Helper()
 	w.tell(order{Churn: name, Width: width})
@@ -112,7 +111,7 @@ func (w *Worker) Churn(name string, width int) {
 		defer begin()
 		var all []Deed
 		for {
-			if len(all) > 0 {
+			if n := len(all); n > 0 && all[n-1].Done {
 				begin()
 			}
 			line, err := w.out.ReadBytes('\n')
@@ -122,10 +121,17 @@ func (w *Worker) Churn(name string, width int) {
 				return
 			}
 			all = append(all, d)
+			if d.Unknown {
+				w.unknown.Add(1)
+			}
 		}
 	}()
 	<-begun
 }
+
+// Unknown returns of how many deeds the worker has reported so far that nobody knows
+// whether they are done.
+func (w *Worker) Unknown() int { return int(w.unknown.Load()) }
 
 // Stop ends what Churn began.
 func (w *Worker) Stop() {
@@ -220,7 +226,6 @@ func Work() error {
 // volley takes the shots of an order.
 func (l *Library) volley(ctx context.Context, o order) Volley {
 	won := make([]atomic.Int32, len(o.Fire))
-	var unknown atomic.Int32
 	var mu sync.Mutex
 	v := Volley{Won: make([]int, len(o.Fire))}
 	var all sync.WaitGroup
@@ -230,9 +235,6 @@ func (l *Library) volley(ctx context.Context, o order) Volley {
 				time.Sleep(time.Until(time.Unix(0, o.At)))
 				ok, err := l.Fire(ctx, s)
 				for ; o.Persist && err != nil && time.Since(time.Unix(0, o.At)) < patience; ok, err = l.Fire(ctx, s) {
-					if errors.Is(err, store.ErrUnknown) {
-						unknown.Add(1)
-					}
 					time.Sleep(rand.N(20 * time.Millisecond))
 				}
 				if ok {
@@ -247,7 +249,6 @@ func (l *Library) volley(ctx context.Context, o order) Volley {
 		}
 	}
 	all.Wait()
-	v.Unknown = int(unknown.Load())
 	for i := range won {
 		v.Won[i] = int(won[i].Load())
 	}
