@@ -38,6 +38,7 @@ func field(name string) func(rec) string {
 var tables = map[string]table{
 	"access":   {id: "id"},
 	"subject":  {id: "id", also: (*checker).subject},
+	"epoch":    {id: "id"},
 	"user":     {id: "id", unique: indexes("name"), also: (*checker).user},
 	"password": {id: "id", also: (*checker).password},
 	"session":  {id: "digest", unique: indexes("id"), index: indexes("user")},
