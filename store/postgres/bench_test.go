@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/store"
@@ -17,6 +18,15 @@ import (
 // median of each and how many floors the subject takes.
 func beside(b *testing.B, workers int, floor, subject func(worker, i int) error) {
 	var took [2][]time.Duration
+	for _, call := range []func(worker, i int) error{floor, subject} {
+		var wg sync.WaitGroup
+		for w := range workers { // connections are made and statements prepared
+			for i := range 3 {
+				wg.Go(func() { assert.NoError(b, call(w, -i-1)) })
+			}
+		}
+		wg.Wait()
+	}
 	i := 0
 	for b.Loop() {
 		for which, call := range []func(worker, i int) error{floor, subject} {
