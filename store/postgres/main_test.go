@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dsn := cmp.Or(os.Getenv("NPMAUTH_POSTGRES"), "host=127.0.0.1 port=5432 user=postgres dbname=postgres sslmode=disable")
 	name := "npmauth_test_" + strings.ToLower(rand.Text())
@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 	}
 	postgres.Database.DSN = postgres.With(dsn, "dbname", name)
 	code := m.Run()
-	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := admin(ctx, dsn, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

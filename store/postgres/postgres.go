@@ -5,9 +5,10 @@
 //	…
 //	defer st.Close()
 //
-// The connection string is libpq's, with environment variables and password file,
-// and pgxpool's pool_max_conns and the like. The server must be PostgreSQL 13 or
-// later. Its tables are npmauth and those whose name begins with npmauth_.
+// The connection string is libpq's, with environment variables and password file, and
+// pgxpool's pool_max_conns (by default the number of CPUs, at least 4) and the like.
+// The server must be PostgreSQL 13 or later; 15 is what the tests are run with. Its
+// tables are npmauth and those whose names begin with npmauth_.
 //
 // # Durability
 //
@@ -15,7 +16,8 @@
 // makes it, and one that is off is refused, like fsync = off (see
 // [Config.InsecureNotDurable]). What an asynchronous standby has not received is
 // lost when it takes over, revocations included: where that must not be, set
-// synchronous_standby_names. full_page_writes = off is left to the operator, who
+// synchronous_standby_names, and do not cancel sessions that wait for a standby, which
+// makes the server answer as if it had been reached. full_page_writes = off is left to the operator, who
 // alone knows whether the file system can tear a page.
 //
 // # Several nodes
@@ -60,18 +62,18 @@
 //
 // # Connection poolers
 //
-// A pooler must keep a pipelined batch together on one connection, as PgBouncer does
-// in every mode but statement pooling; Open finds out whether locks hold. In
+// A pooler must keep a pipelined batch together on one connection. PgBouncer does in
+// session and in transaction pooling (1.18 was tried); in statement pooling Open fails,
+// as it does behind anything else where locks do not hold for a whole batch. In
 // transaction pooling, a PgBouncer without max_prepared_statements needs
-// default_query_exec_mode=exec in the connection string. Watch ends with an error
-// when the server process behind its connection is replaced by another, so it is
-// better off with session pooling or none.
+// default_query_exec_mode=exec in the connection string, and Watch is of no use: it
+// ends when another server process answers.
 //
 // # Other servers
 //
-// Nothing but PostgreSQL has been tried. Serialization failures and deadlocks are
-// tried again, but where advisory locks do not exist or do nothing, as in
-// CockroachDB, Open fails.
+// Nothing but PostgreSQL has been tried. Serialization failures and deadlocks are tried
+// again, as servers that speak its protocol may want it, but where advisory locks do
+// not exist or do nothing, as in CockroachDB, Open fails: Commit rests on them.
 package postgres
 
 import (

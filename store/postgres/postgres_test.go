@@ -44,13 +44,18 @@ func conforms(t *testing.T, dsn string, cfg postgres.Config) {
 	})
 }
 
-func TestStore(t *testing.T) { conforms(t, postgres.DSN(t), postgres.Config{}) }
+func TestStore(t *testing.T) {
+	dsn := postgres.DSN(t)
+	t.Parallel()
+	conforms(t, dsn, postgres.Config{})
+}
 
 // A pooler that knows no prepared statements has a store do without.
 func TestStoreWithoutPreparedStatements(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the same cases once more")
 	}
+	t.Parallel()
 	// It is not the disk that is tried here.
 	dsn := postgres.With(postgres.With(postgres.DSN(t), "synchronous_commit", "off"), "default_query_exec_mode", "exec")
 	conforms(t, dsn, postgres.Config{InsecureNotDurable: true})

@@ -103,7 +103,7 @@ func scan(rows pgx.Rows, err error) ([]store.Item, error) {
 		if err := rows.Scan(&it.Key, &it.Value, &it.Revision, &expires); err != nil {
 			return nil, err
 		}
-		if it.Revision < 1 {
+		if it.Revision < 0 { // see unlessStale
 			return nil, errReplica
 		}
 		if expires != nil {

@@ -120,6 +120,7 @@ func (c *cluster) dsn() string {
 // nor through one that knew it as the primary; once it is promoted it is. It is a real
 // one: a server that was shut down, told to be a standby, and started again.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.start()
 	_, err := postgres.Open(t.Context(), c.dsn(), postgres.Config{})

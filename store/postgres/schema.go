@@ -27,7 +27,7 @@ var migrations = []string{
 	`CREATE TABLE {s}.npmauth (
 		key text COLLATE "C" NOT NULL PRIMARY KEY,
 		value bytea NOT NULL,
-		rev bigint NOT NULL,
+		rev bigint NOT NULL CHECK (rev > 0),
 		expires timestamptz
 	);
 	CREATE SEQUENCE {s}.npmauth_rev AS bigint NO CYCLE`,

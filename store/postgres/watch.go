@@ -23,8 +23,8 @@ const (
 	trimEvery = time.Minute
 	// pollEvery is the longest that a Watch waits before it looks what changed.
 	pollEvery = 10 * time.Second
-	// pollTimeout is how long it waits for the answer.
-	pollTimeout = 10 * time.Second
+	// patience is how long it waits for an answer of the server, whatever it asks.
+	patience = 10 * time.Second
 	// maxPending bounds how many keys one look may find.
 	maxPending = 1 << 16
 )
@@ -103,6 +103,8 @@ RETURNING n.n`
 func trim(ctx context.Context, db interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }, s *Store, keep time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	deleted := 0
 	batch := &pgx.Batch{}
 	batch.Queue(lockSQL, []int64{s.lock("trim\x00")}, []bool{false})
@@ -168,7 +170,9 @@ func (s *Store) begin(ctx context.Context) (watching context.Context, done func(
 // watch returns an error, always.
 func (s *Store) watch(ctx context.Context, every time.Duration, changed func(store.Change)) error {
 	// Not one of the pool's: when all of those are taken, caches need it most.
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	connecting, cancel := context.WithTimeout(ctx, patience)
+	conn, err := pgx.ConnectConfig(connecting, s.pool.Config().ConnConfig)
+	cancel()
 	if err != nil {
 		return err
 	}
@@ -211,7 +215,7 @@ type watch struct {
 
 // poll returns the keys that were written since the last one, none the first time.
 func (w *watch) poll(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var snapshot, place string
 	var missed bool
