@@ -29,8 +29,6 @@ func open(t *testing.T, path string) *sqlite.Store {
 	return s
 }
 
-const noWatch = "SQLite does not tell what another process changed"
-
 func TestStore(t *testing.T) {
 	var paths sync.Map // of the stores that are open
 	storetest.Run(t, storetest.Config{
@@ -45,7 +43,6 @@ func TestStore(t *testing.T) {
 			require.True(t, ok)
 			return open(t, path.(string))
 		},
-		NoWatch: noWatch,
 	})
 }
 
@@ -54,7 +51,6 @@ func TestSealedStore(t *testing.T) {
 		Open: func(t *testing.T) store.Store {
 			return store.Seal(open(t, filepath.Join(t.TempDir(), "auth.db")), store.Key{1})
 		},
-		NoWatch: noWatch,
 	})
 }
 

@@ -82,10 +82,13 @@ func (s *Store) watch(ctx context.Context, poll time.Duration, changed func(stor
 	defer db.Close()
 	wake := s.alarm.add() // from before the place is taken, so that nothing falls between
 	defer s.alarm.remove(wake)
-	l := look{seen: time.Now()}
+	var l look
 	if err := db.QueryRowContext(ctx, "SELECT max(seq) FROM change").Scan(&l.last); err != nil {
 		return err
 	}
+	// Not before the place was taken: what was read until then may be older than the
+	// first row that is reported.
+	l.seen = time.Now()
 	if l.stmt, err = db.PrepareContext(ctx, "SELECT seq, keys FROM change WHERE seq >= ? ORDER BY seq LIMIT ?"); err != nil {
 		return err
 	}
