@@ -185,9 +185,15 @@ func (s *Store) watch(ctx context.Context, every time.Duration, changed func(sto
 	trimAt := time.Now()
 	for {
 		seen := time.Now() // before the look: what returned by now is in it
+		first := w.snapshot == nil
 		keys, err := w.poll(ctx)
 		if err != nil {
 			return err
+		}
+		if first {
+			// What returned before the first look is not reported, so whatever was
+			// read before it is not to be remembered.
+			seen = time.Now()
 		}
 		changed(store.Change{Keys: keys, Seen: seen})
 		if !seen.Before(trimAt) {
