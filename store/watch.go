@@ -33,11 +33,11 @@ type Watcher interface {
 	// through whatever handle and by whatever node, a [Sweeper]'s deletions
 	// included. What is reported can be read: a read that begins after the call
 	// sees it. That first call comes at once and has no keys: what was remembered
-	// from before its Seen may have changed unnoticed. From then on it calls
-	// changed when there is something to report, and at least about once in every
-	// while nothing can be missing, so that the time since Seen tells how old a
-	// memory can be. It calls it from one goroutine at a time, and never after it
-	// has returned.
+	// from before its Seen may have changed unnoticed, but nothing that is read
+	// after it. From then on it calls changed when there is something to report,
+	// and at least about once in every while nothing can be missing, so that the
+	// time since Seen tells how old a memory can be. It calls it from one goroutine
+	// at a time, and never after it has returned.
 	//
 	// It returns when ctx ends, with its error, or when it cannot go on: what
 	// happens then goes unreported, and every error, [ErrBehind] among them, means

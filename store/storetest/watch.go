@@ -411,17 +411,21 @@ func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}
 	})
 }
 
-// watchLoad watches while others write. Of what began after the first Seen,
-// everything is reported by the Change with a Seen after it returned.
+// watchLoad begins several watches while others write. Of what began after the first
+// Seen of one, everything is reported by its Change with a Seen after it returned.
 func watchLoad(t tb, e env) {
 	ctx, cancel := context.WithCancel(t.Context())
 	begun := make(chan struct{})
 	loaded := loadStore(ctx, e.handles(), begun, e.rounds(60))
 	defer func() { _, _ = loaded() }()
 	defer cancel()
-	l := listen(t, e, beat, nil)
-	defer l.stop()
-	l.begun()
+	var listeners []*listener
+	for range 4 {
+		l := listen(t, e, beat, nil)
+		defer l.stop()
+		l.begun()
+		listeners = append(listeners, l)
+	}
 	close(begun)
 	commits, err := loaded()
 	require.NoError(t, err)
@@ -431,8 +435,17 @@ func watchLoad(t tb, e env) {
 			c.err, c.ended = nil, time.Now() // it did happen
 		}
 	}
-	l.reaches(time.Now())
+	end := time.Now()
+	for _, l := range listeners {
+		l.reaches(end)
+		l.heardInTime(commits)
+	}
+}
 
+// heardInTime requires that those of commits that began after the first Seen were
+// reported.
+func (l *listener) heardInTime(commits []loadCommit) {
+	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := map[string]int{} // the Change that has the key first
@@ -452,10 +465,10 @@ func watchLoad(t tb, e env) {
 		upTo := l.upTo(c.ended)
 		for _, key := range c.keys {
 			at, ok := first[key]
-			require.True(t, ok && at < upTo,
+			require.True(l.t, ok && at < upTo,
 				"%s was written after the watch began, and a Change with a later Seen came without it", key)
 		}
 	}
-	require.Positive(t, happened)
-	t.Logf("%d commits in %d changes", happened, len(l.heard))
+	require.Positive(l.t, happened)
+	l.t.Logf("%d commits in %d changes", happened, len(l.heard))
 }
