@@ -48,6 +48,7 @@ type Config struct {
 	MaxKey int
 }
 
+// patience is how long the cases wait for what must come some time.
 const patience = 30 * time.Second
 
 // Run tests the store that cfg opens. With -short it does so in fewer rounds, and
