@@ -14,8 +14,8 @@ import (
 // on meanwhile, but the -wal file cannot be emptied and grows with what is written.
 //
 // The file appears under its name when all of it is on the disk: until then it is
-// one beside it that begins with a dot, which only a crash leaves behind. A file
-// that exists is not replaced. The file system must have hard links. For what a
+// one beside it, with a journal, whose names begin with a dot; only a crash leaves
+// them behind. A file that exists is not replaced. The file system must have hard links. For what a
 // backup brings back when it is used, see the package's comment.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	err := s.users.run(ctx, func(ctx context.Context) error { return s.backup(ctx, path) })
@@ -46,6 +46,7 @@ func (s *Store) backup(ctx context.Context, path string) (err error) {
 		if gone := os.Remove(f.Name()); err == nil {
 			err = gone
 		}
+		_ = os.Remove(f.Name() + "-journal") // SQLite does that, if it can
 	}()
 	if err := f.Close(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -156,39 +157,59 @@ func TestBackupInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
 	s := open(t, path)
 	fill(t, s, 300) // 18 MB: it takes a while
-	begun := func(dir string) {
-		require.Eventually(t, func() bool { return len(names(t, dir)) > 0 }, time.Minute, 100*time.Microsecond)
+	// interrupted calls try with a new folder until what it begins there has been
+	// interrupted, which can come too late.
+	interrupted := func(t *testing.T, try func(dir string, begun func()) error) (dir string, err error) {
+		for range 50 {
+			dir = t.TempDir()
+			err = try(dir, func() {
+				require.Eventually(t, func() bool { return len(names(t, dir)) > 0 }, time.Minute, 100*time.Microsecond)
+			})
+			if err != nil {
+				return dir, err
+			}
+			require.Equal(t, []string{"copy.db"}, names(t, dir))
+		}
+		require.Fail(t, "it was always too late")
+		return "", nil
 	}
 	t.Run("cancelled", func(t *testing.T) {
-		dir := t.TempDir()
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- s.Backup(ctx, filepath.Join(dir, "copy.db")) }()
-		begun(dir)
-		cancel()
-		require.ErrorIs(t, <-ended, context.Canceled)
+		dir, err := interrupted(t, func(dir string, begun func()) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- s.Backup(ctx, filepath.Join(dir, "copy.db")) }()
+			begun()
+			cancel()
+			return <-ended
+		})
+		assert.ErrorIs(t, err, context.Canceled)
 		assert.Empty(t, names(t, dir))
 	})
 	t.Run("closed", func(t *testing.T) {
-		dir := t.TempDir()
-		second, err := sqlite.Open(path)
-		require.NoError(t, err)
-		ended := make(chan error)
-		go func() { ended <- second.Backup(t.Context(), filepath.Join(dir, "copy.db")) }()
-		begun(dir)
-		require.NoError(t, second.Close())
-		require.ErrorContains(t, <-ended, "closed")
+		dir, err := interrupted(t, func(dir string, begun func()) error {
+			second, err := sqlite.Open(path)
+			require.NoError(t, err)
+			ended := make(chan error)
+			go func() { ended <- second.Backup(t.Context(), filepath.Join(dir, "copy.db")) }()
+			begun()
+			assert.NoError(t, second.Close())
+			return <-ended
+		})
+		assert.ErrorContains(t, err, "closed")
 		assert.Empty(t, names(t, dir))
 	})
 	t.Run("killed", func(t *testing.T) {
-		dir := t.TempDir()
-		process := another(t, backup, path+"\n"+filepath.Join(dir, "copy.db"))
-		require.NoError(t, process.Start())
-		begun(dir)
-		require.NoError(t, process.Process.Kill())
-		require.Error(t, process.Wait(), "before it was done")
-		require.Len(t, names(t, dir), 1)
-		assert.NotEqual(t, "copy.db", names(t, dir)[0])
+		dir, _ := interrupted(t, func(dir string, begun func()) error {
+			process := another(t, backup, path+"\n"+filepath.Join(dir, "copy.db"))
+			require.NoError(t, process.Start())
+			begun()
+			_ = process.Process.Kill() // unless it has ended
+			return process.Wait()
+		})
+		require.NotEmpty(t, names(t, dir))
+		for _, name := range names(t, dir) {
+			assert.True(t, strings.HasPrefix(name, ".copy.db.part-"), name)
+		}
 		assert.NoError(t, s.Backup(t.Context(), filepath.Join(dir, "copy.db")), "the next one is not in its way")
 		items, err := open(t, filepath.Join(dir, "copy.db")).Get(t.Context(), "fill-0299")
 		require.NoError(t, err)

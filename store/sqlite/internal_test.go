@@ -37,6 +37,7 @@ func exists(t *testing.T, s *Store, key string) bool {
 // carryOut carries out commits in one transaction.
 func carryOut(t *testing.T, s *Store, batch ...*commit) {
 	t.Helper()
+	waitFor(t, s, false, 0)
 	s.queue.waiting = slices.Clone(batch)
 	begun, err := s.begin()
 	require.NoError(t, err)
@@ -352,7 +353,7 @@ func TestIsBusy(t *testing.T) {
 	assert.False(t, isBusy(context.Canceled))
 }
 
-// Pages and sweeps read the rows they return and no others, however many there are.
+// Pages and sweeps read the rows they return and no others, however many there are (ST-12).
 func TestQueryPlans(t *testing.T) {
 	s, _ := openTemp(t)
 	for query, want := range map[string]string{

@@ -146,7 +146,7 @@ func TestProcessesTakeTurns(t *testing.T) {
 }
 
 // A process that is killed has lost nothing that it said was committed, and has
-// done nothing by halves.
+// done nothing by halves (ST-05, ST-06).
 func TestKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
 	cmd := another(t, write, path)

@@ -47,6 +47,9 @@ func TestStore(t *testing.T) {
 }
 
 func TestSealedStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("package store has this with its Memory")
+	}
 	storetest.Run(t, storetest.Config{
 		Open: func(t *testing.T) store.Store {
 			return store.Seal(open(t, filepath.Join(t.TempDir(), "auth.db")), store.Key{1})
@@ -58,6 +61,7 @@ func put(key, value string, at store.Revision) store.Op {
 	return store.Op{Key: key, At: at, Action: store.Put, Value: []byte(value)}
 }
 
+// What is in the file stays as it was: no expiry moves (TK-09), no revision comes twice.
 func TestReopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%.db")
 	s, err := sqlite.Open(path)
@@ -111,7 +115,7 @@ func TestOpenAtOnce(t *testing.T) {
 }
 
 // What was committed is there without Close: the file is copied as a crash would
-// leave it.
+// leave it (ST-06).
 func TestSurvivesACrash(t *testing.T) {
 	dir, after := t.TempDir(), t.TempDir()
 	s := open(t, filepath.Join(dir, "auth.db"))
@@ -133,6 +137,7 @@ func TestSurvivesACrash(t *testing.T) {
 	assert.Equal(t, "19", string(items[0].Value))
 }
 
+// A file that is not ours, or not yet, is not opened (ST-09).
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	foreign := filepath.Join(dir, "foreign.db")

@@ -160,7 +160,7 @@ func TestWatchCatchesUp(t *testing.T) {
 }
 
 // The log keeps as many rows as it must and not many more, and does not make one
-// commit pay for all that is to go.
+// commit pay for all that is to go (ST-12).
 func TestTrim(t *testing.T) {
 	s, _ := openTemp(t)
 	rows := func() (n int64) {
