@@ -26,9 +26,10 @@ var (
 	latest   = time.Date(294275, time.December, 31, 23, 59, 59, 0, time.UTC)
 )
 
-// Commit implements [store.Store]. It is one round trip. If ctx ends before it was
-// sent, it does not happen; if later, it may still happen after Commit returned, and
-// the error wraps [store.ErrUnknown].
+// Commit implements [store.Store]. It is one round trip, and one more on a connection
+// that was idle for over a second, to see that it still works. If ctx ends before the
+// Commit was sent, it does not happen; if later, it may still happen after Commit
+// returned, and the error wraps [store.ErrUnknown].
 func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
 	if err := store.Validate(ops...); err != nil {
 		return 0, err
@@ -42,7 +43,7 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 		return 0, err
 	}
 	var rev store.Revision
-	err := s.again(ctx, func() (err error) {
+	err := again(ctx, func() (err error) {
 		rev, err = s.commit(ctx, ops)
 		return err
 	})
@@ -54,7 +55,7 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 
 // again calls try until it returns something else than an error after which trying
 // again makes sense, a bounded number of times.
-func (s *Store) again(ctx context.Context, try func() error) error {
+func again(ctx context.Context, try func() error) error {
 	for i := 1; ; i++ {
 		err := try()
 		if i == attempts || !transient(err) {

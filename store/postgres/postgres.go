@@ -12,13 +12,13 @@
 //
 // # Durability
 //
-// A Commit that returned nil is as durable as the server's synchronous_commit
-// makes it, and one that is off is refused, like fsync = off (see
-// [Config.InsecureNotDurable]). What an asynchronous standby has not received is
-// lost when it takes over, revocations included: where that must not be, set
+// A Commit that returned nil is as durable as the server's synchronous_commit makes
+// it, and one that is off is refused, like fsync = off (see
+// [Config.InsecureNotDurable]). What an asynchronous standby has not received is lost
+// when it takes over, revocations included: where that must not be, set
 // synchronous_standby_names, and do not cancel sessions that wait for a standby, which
-// makes the server answer as if it had been reached. full_page_writes = off is left to the operator, who
-// alone knows whether the file system can tear a page.
+// makes the server answer as if it had been reached. full_page_writes = off is left to
+// the operator, who alone knows whether the file system can tear a page.
 //
 // # Several nodes
 //
@@ -29,8 +29,8 @@
 // answers is up to whatever promotes the new one.
 //
 // Two commits that touch a common key wait for each other on advisory locks, whose
-// numbers are digests of the keys; a pair of other locks of the same database is as
-// good as never hit. A node that vanishes in the middle of a Commit holds them until
+// numbers are digests of the keys: an application's own locks in the same database are
+// as good as never among them. A node that vanishes in the middle of a Commit holds them until
 // the server misses it, within a minute. Commits run in READ COMMITTED, whatever the
 // database's default, because their locks would not help under an older snapshot;
 // one that finds itself in another isolation does nothing and is an error.

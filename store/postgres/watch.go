@@ -93,7 +93,7 @@ WITH now AS MATERIALIZED (
 	SELECT count(*) AS n FROM gone
 )
 UPDATE {s}.npmauth_trim t SET
-	trimmed = CASE WHEN t.trimmed > now.xmin THEN '0' WHEN n.n > 0 AND NOT mark.void THEN mark.horizon ELSE t.trimmed END,
+	trimmed = CASE WHEN n.n > 0 AND NOT mark.void THEN mark.horizon WHEN t.trimmed > now.xmin THEN '0' ELSE t.trimmed END,
 	horizon = CASE WHEN mark.void OR n.n < $2 THEN now.xmin ELSE t.horizon END,
 	at = CASE WHEN mark.void OR n.n < $2 THEN now.at ELSE t.at END
 FROM now, mark, n
