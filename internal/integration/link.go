@@ -14,7 +14,8 @@ type Link struct {
 	Addr string // where it begins
 
 	to      string
-	swallow atomic.Bool
+	every   atomic.Int64 // see Lose; 0: none
+	answers atomic.Int64
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // guarded by mu; nil once the link is closed
@@ -58,9 +59,14 @@ func (l *Link) Cut() {
 	}
 }
 
-// Swallow says whether questions go through and break their connection before the
-// answer does: what was asked for is done, and nobody hears of it.
-func (l *Link) Swallow(on bool) { l.swallow.Store(on) }
+// Lose lets every nth answer get lost with its connection: what was asked for is
+// done, and nobody hears of it. With 0 none is lost any more.
+func (l *Link) Lose(nth int) { l.every.Store(int64(nth)) }
+
+func (l *Link) lost() bool {
+	nth := l.every.Load()
+	return nth > 0 && l.answers.Add(1)%nth == 0
+}
 
 // carry carries one connection.
 func (l *Link) carry(near net.Conn) {
@@ -86,7 +92,7 @@ func (l *Link) carry(near net.Conn) {
 
 	var both sync.WaitGroup
 	both.Go(func() { l.pour(far, near, func() bool { return false }) })
-	both.Go(func() { l.pour(near, far, l.swallow.Load) })
+	both.Go(func() { l.pour(near, far, l.lost) })
 	both.Wait()
 }
 
