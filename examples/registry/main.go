@@ -28,8 +28,9 @@
 //
 //	(umask 077; head -c 32 auth.key >auth.key.new) && mv auth.key.new auth.key
 //
-// To go back to an older backup of the data takes the keys of its time. Several
-// processes on one auth.db are all stopped before the first of these restarts.
+// To go back to an older backup of the data takes the keys of its time. Registries
+// that share a store are all stopped before the first of these restarts: one that
+// has the old key alone is refused what the new one sealed.
 package main
 
 import (
