@@ -41,6 +41,7 @@ type person struct {
 	account           policy.Account
 	sessionsNotBefore time.Time
 	user              User
+	generation        atomic.Uint64 // of the user, before this was last found in the table or read
 }
 
 // caches hold what a warm request needs. Their entries are never older than
@@ -57,17 +58,12 @@ type caches struct {
 }
 
 // A verified credential is shared by all requests that present it. It carries a
-// shortcut to its user, which saves a warm request the look into a second table.
+// shortcut to its user, which saves a warm request the look into a second table and
+// holds while nothing about that person has changed.
 type verified struct {
-	cred       *policy.Credential
-	generation *atomic.Uint64 // of the user
-	shortcut   atomic.Pointer[shortcut]
-}
-
-// A shortcut holds while nothing about its person has changed since it was taken.
-type shortcut struct {
-	who        *person
-	generation uint64
+	cred       policy.Credential // by value: each pointer to follow is a wait for memory
+	generation *atomic.Uint64    // of the user
+	who        atomic.Pointer[person]
 }
 
 type factsKey struct {
@@ -194,8 +190,8 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 	if err == nil {
 		var who *person
 		if who, err = a.owner(ctx, v, now); err == nil {
-			if err = alive(v.cred, who, now); err == nil {
-				return actor{v.cred, who}, nil
+			if err = alive(&v.cred, who, now); err == nil {
+				return actor{&v.cred, who}, nil
 			}
 		}
 	}
@@ -208,14 +204,15 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 // owner returns the user of a verified credential.
 func (a *Auth) owner(ctx context.Context, v *verified, now time.Time) (*person, error) {
 	generation := v.generation.Load() // before anything is read
-	if s := v.shortcut.Load(); s != nil && s.generation == generation && a.caches.people.Current(s.who.read, now) {
-		return s.who, nil
+	if who := v.who.Load(); who != nil && who.generation.Load() == generation && a.caches.people.Current(who.read, now) {
+		return who, nil
 	}
 	who, err := a.person(ctx, v.cred.User, now)
 	if err != nil {
 		return nil, err
 	}
-	v.shortcut.Store(&shortcut{who, generation})
+	who.generation.Store(generation)
+	v.who.Store(who)
 	return who, nil
 }
 
@@ -256,7 +253,7 @@ func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verifie
 	if err != nil {
 		return nil, err
 	}
-	v := &verified{cred: cred, generation: a.caches.generation(cred.User)}
+	v := &verified{cred: *cred, generation: a.caches.generation(cred.User)}
 	a.caches.credentials.Put(d, v, now, fill)
 	return v, nil
 }
@@ -288,7 +285,7 @@ func (a *Auth) verifyForeign(ctx context.Context, text string) (*verified, error
 		return nil, ErrInvalidToken
 	}
 	return &verified{
-		cred: &policy.Credential{
+		cred: policy.Credential{
 			ID: f.ID, Kind: policy.KindForeign, User: f.User, Grants: f.Grants,
 			CIDRs: f.CIDRs, Created: f.Created, Expires: f.Expires,
 		},
