@@ -43,10 +43,9 @@
 // since the copy was made is as it was before: revoked tokens and ended sessions are
 // alive, used codes can be used again. Revisions come a second time, too, which is
 // why no process may live through it. So before the first request is answered, end
-// what every account has (account.Subjects.RevokeAll: there is one call for each
-// account, and none for all), disable anew who was disabled, and where recovery
-// codes were used since, reset the second factor. Keep backups as long as that
-// means little, and the key of [store.Seal] elsewhere.
+// what every account has (npmauth's Auth.Restored), disable anew who was disabled, and
+// where recovery codes were used since, reset the second factor. Keep backups as long
+// as that means little, and the key of [store.Seal] elsewhere.
 //
 // # Privacy
 //
