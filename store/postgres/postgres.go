@@ -57,8 +57,8 @@
 //
 // pg_dump and base backups both work. A restore brings back what was revoked since:
 // stop every node first, for a node that runs on may hold revisions that will be
-// used again, and revoke what must not live on afterwards. A watcher notices a
-// restore and a failover, and ends.
+// used again, and end what must not live on before anyone is served again (npmauth's
+// Auth.Restored). A watcher notices a restore and a failover, and ends.
 //
 // # Connection poolers
 //
