@@ -228,3 +228,29 @@ func TestReadsForeignRows(t *testing.T) {
 	_, err = s.List(t.Context(), "", "", 10)
 	assert.ErrorIs(t, err, errFormat)
 }
+
+// Each call is one request to the server.
+func TestOneRoundTrip(t *testing.T) {
+	f := &fakeServer{
+		txn: func(ctx context.Context, n int32) (*pb.TxnResponse, error) {
+			answer := &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: &pb.RangeResponse{}}}
+			return &pb.TxnResponse{Header: header, Succeeded: true, Responses: []*pb.ResponseOp{answer, answer}}, nil
+		},
+		read: func(context.Context, int32) (*pb.RangeResponse, error) { return &pb.RangeResponse{Header: header}, nil },
+	}
+	s := serve(t, f)
+	for name, call := range map[string]func() error{
+		"get":        func() error { _, err := s.Get(t.Context(), "k"); return err },
+		"get of two": func() error { _, err := s.Get(t.Context(), "k", "l"); return err },
+		"list":       func() error { _, err := s.List(t.Context(), "", "", 1); return err },
+		"commit": func() error {
+			_, err := s.Commit(t.Context(), store.Op{Key: "k"}, store.Op{Key: "l", Action: store.Put})
+			return err
+		},
+	} {
+		f.txns.Store(0)
+		f.ranges.Store(0)
+		require.NoError(t, call(), name)
+		assert.EqualValues(t, 1, f.txns.Load()+f.ranges.Load(), name)
+	}
+}

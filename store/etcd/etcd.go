@@ -29,7 +29,8 @@
 //
 // # Settings of the server
 //
-// The package needs etcd 3.6 or later, and of its settings:
+// The package needs etcd 3.6 or later (what is very old says too early how far a watch
+// is), and of its settings:
 //
 //   - --max-request-bytes=4194304. The largest Commit that a [store.Store] takes is
 //     somewhat more than 2 MiB; at etcd's default, one beyond 1.5 MiB is refused, with

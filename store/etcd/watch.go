@@ -103,21 +103,23 @@ func (s *Store) watch(ctx context.Context) (*watch, error) {
 		w.cancel()
 		return nil, err
 	}
-	w.working.Go(func() { w.broken = w.receive(ctx) })
+	w.working.Go(func() { w.receive(ctx) })
 	return w, nil
 }
 
-func (w *watch) receive(ctx context.Context) error {
+func (w *watch) receive(ctx context.Context) {
 	defer close(w.responses)
 	for {
 		resp, err := w.stream.Recv()
 		if err != nil {
-			return err
+			w.broken = err
+			return
 		}
 		select {
 		case w.responses <- resp:
 		case <-ctx.Done():
-			return ctx.Err()
+			w.broken = ctx.Err()
+			return
 		}
 	}
 }
