@@ -47,10 +47,10 @@ func start(t testing.TB, members int, tune []func(*embed.Config)) *Cluster {
 		c := newCluster(t, members, tune)
 		err := c.start()
 		if err == nil {
-			t.Cleanup(func() { c.each((*Member).Stop) })
+			t.Cleanup(func() { c.each((*Member).Kill) })
 			return c
 		}
-		c.each((*Member).Stop)
+		c.each((*Member).Kill)
 		if tries == 5 || !taken(err) {
 			require.NoError(t, err, "etcd does not start")
 		}
@@ -93,7 +93,7 @@ func loopback(t testing.TB) url.URL {
 	t.Helper()
 	for range 1000 {
 		addr := fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000))
-		l, err := net.Listen("tcp", addr)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 		if err == nil {
 			require.NoError(t, l.Close())
 			return url.URL{Scheme: "http", Host: addr}

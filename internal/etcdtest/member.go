@@ -48,20 +48,23 @@ func (c *Cluster) each(do func(*Member)) {
 	done.Wait()
 }
 
-// start returns once all members can be asked.
+// start returns once all members can be asked, or one of them cannot start.
 func (c *Cluster) start() error {
-	var mu sync.Mutex
-	var errs []error
+	failed := make(chan struct{})
+	var first sync.Once
+	var err error
 	c.each(func(m *Member) {
-		err := m.start()
-		mu.Lock()
-		defer mu.Unlock()
-		errs = append(errs, err)
+		if e := m.start(failed); e != nil {
+			first.Do(func() {
+				err = e
+				close(failed)
+			})
+		}
 	})
-	return errors.Join(errs...)
+	return err
 }
 
-func (m *Member) start() (err error) {
+func (m *Member) start(failed <-chan struct{}) (err error) {
 	cfg := *m.cfg // the server changes it
 	rpc := make(chan *grpc.Server, 1)
 	cfg.ServiceRegister = func(s *grpc.Server) { rpc <- s }
@@ -69,20 +72,18 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	late := time.After(patience)
-	select { // it registers its services before it is ready
-	case m.rpc = <-rpc:
-	case err := <-m.running.Err():
-		return err
-	case <-late:
-		return fmt.Errorf("%s serves no one in %s", m.cfg.Name, patience)
-	}
-	select {
-	case <-m.running.Server.ReadyNotify():
-		return nil
-	case err := <-m.running.Err():
-		return err
-	case <-late:
-		return fmt.Errorf("%s is not ready in %s", m.cfg.Name, patience)
+	for ready := m.running.Server.ReadyNotify(); ; {
+		select {
+		case m.rpc = <-rpc: // before it is ready
+		case <-ready:
+			return nil
+		case err := <-m.running.Err():
+			return err
+		case <-failed:
+			return errors.New("another member did not start")
+		case <-late:
+			return fmt.Errorf("%s is not ready in %s", m.cfg.Name, patience)
+		}
 	}
 }
 
@@ -106,8 +107,10 @@ func (m *Member) Kill() {
 	if m.running == nil {
 		return
 	}
-	m.running.Server.HardStop()
-	m.rpc.Stop()
+	if m.rpc != nil {
+		m.running.Server.HardStop()
+		m.rpc.Stop()
+	}
 	m.running.Close()
 	m.running, m.rpc = nil, nil
 }
@@ -118,7 +121,7 @@ func (m *Member) Restart(t testing.TB) {
 	require.Nil(t, m.running, "it runs")
 	var err error
 	require.Eventually(t, func() bool {
-		if err = m.start(); err == nil || !taken(err) {
+		if err = m.start(nil); err == nil || !taken(err) {
 			return true
 		}
 		m.running = nil
@@ -150,6 +153,9 @@ func (m *Member) others(do func(a, b *Member)) {
 func (m *Member) Leading() bool {
 	return m.running != nil && m.running.Server.Leader() == m.running.Server.MemberID()
 }
+
+// Lost reports whether a member knows of no leader.
+func (m *Member) Lost() bool { return m.running != nil && m.running.Server.Leader() == 0 }
 
 // Leader waits until one of the members, and not one of those, leads.
 func (c *Cluster) Leader(t testing.TB, except ...*Member) *Member {

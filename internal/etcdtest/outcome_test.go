@@ -51,6 +51,7 @@ func TestAnswerLost(t *testing.T) {
 			assert.NotErrorIs(t, err, store.ErrConflict)
 			p.silence(false)
 			p.cut()
+			get(t, s, single) // there is a connection that goes on
 
 			_, err = s.Commit(t.Context(), ops...)
 			assert.ErrorIs(t, err, store.ErrConflict, "again")

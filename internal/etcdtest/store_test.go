@@ -45,17 +45,6 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, conformance(etcdtest.Start(t).Endpoint()))
 }
 
-func TestSealedStore(t *testing.T) {
-	if testing.Short() {
-		t.Skip("TestStore covers the backend")
-	}
-	cfg := conformance(etcdtest.Start(t).Endpoint())
-	open := cfg.Open
-	cfg.Open = func(t *testing.T) store.Store { return store.Seal(open(t), store.Key{1}) }
-	cfg.Reopen = nil
-	storetest.Run(t, cfg)
-}
-
 func put(key, value string, at store.Revision) store.Op {
 	return store.Op{Key: key, At: at, Action: store.Put, Value: []byte(value)}
 }
@@ -237,6 +226,9 @@ func TestAccess(t *testing.T) {
 	items, err := s.List(ctx, "", "", store.MaxLimit)
 	require.NoError(t, err)
 	assert.Len(t, items, 1)
+	w := watch(t, s, every)
+	commit(t, s, put("c", "1", store.Absent))
+	assert.True(t, w.until(t)["c"])
 
 	cfg.Username, cfg.Password = "reader", "reader-password"
 	reader := etcdtest.OpenConfig(t, cfg)

@@ -56,7 +56,7 @@
 // old record for the new one. So stop every node that uses the store, restore with
 // etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted, which leaves
 // those revisions out, and start the nodes again. What was revoked after the snapshot
-// was made is valid again.
+// was made is valid again, until npmauth's Auth.Restored ends it: call that first.
 //
 // # What is not used
 //
