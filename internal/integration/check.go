@@ -75,24 +75,18 @@ func indexes(names ...string) map[string]func(rec) string {
 	return m
 }
 
-// Check reads everything that a store holds, which nobody may write meanwhile, and
-// returns what is wrong with it: a record that cannot be read, one that lacks an
+// Check reads everything that a store holds, which nobody alive may write meanwhile,
+// and returns what is wrong with it: a record that cannot be read, one that lacks an
 // index row or a row without a record, a counter that counts something else, one
 // half of what only comes in pairs.
 func Check(ctx context.Context, s store.Store) ([]string, error) {
+	items, err := settled(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	c := &checker{records: make(map[string]map[string]rec), rows: make(map[string]string)}
-	for after := ""; ; {
-		items, err := s.List(ctx, "", after, store.MaxLimit)
-		if err != nil {
-			return nil, err
-		}
-		for _, it := range items {
-			after = it.Key
-			c.sort(it.Key, string(it.Value))
-		}
-		if len(items) < store.MaxLimit {
-			break
-		}
+	for _, it := range items {
+		c.sort(it.Key, string(it.Value))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.records)) {
 		for _, id := range slices.Sorted(maps.Keys(c.records[name])) {
@@ -104,6 +98,40 @@ func Check(ctx context.Context, s store.Store) ([]string, error) {
 	}
 	c.counts()
 	return c.problems, nil
+}
+
+// settled reads everything until it finds the same twice in a row. A server may still
+// carry out the last commit of a client that was killed, and what it writes between two
+// pages would look like half of it.
+func settled(ctx context.Context, s store.Store) ([]store.Item, error) {
+	var before []store.Item
+	for {
+		now, err := everything(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if before != nil && slices.EqualFunc(before, now, func(a, b store.Item) bool {
+			return a.Key == b.Key && a.Revision == b.Revision
+		}) {
+			return now, nil
+		}
+		before = now
+	}
+}
+
+func everything(ctx context.Context, s store.Store) ([]store.Item, error) {
+	all := []store.Item{}
+	for after := ""; ; {
+		items, err := s.List(ctx, "", after, store.MaxLimit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if len(items) < store.MaxLimit {
+			return all, nil
+		}
+		after = items[len(items)-1].Key
+	}
 }
 
 type checker struct {
