@@ -72,11 +72,11 @@ func (m *Member) start(failed <-chan struct{}) (err error) {
 		return err
 	}
 	late := time.After(patience)
-	for ready := m.running.Server.ReadyNotify(); ; {
+	for ready := m.running.Server.ReadyNotify(); ready != nil || m.rpc == nil; {
 		select {
-		case m.rpc = <-rpc: // before it is ready
+		case m.rpc = <-rpc:
 		case <-ready:
-			return nil
+			ready = nil
 		case err := <-m.running.Err():
 			return err
 		case <-failed:
@@ -85,6 +85,7 @@ func (m *Member) start(failed <-chan struct{}) (err error) {
 			return fmt.Errorf("%s is not ready in %s", m.cfg.Name, patience)
 		}
 	}
+	return nil
 }
 
 // Stop ends a member in good order, as far as the others are concerned: it hands on
