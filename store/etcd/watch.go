@@ -55,7 +55,7 @@ type watch struct {
 	delivered int64     // the revision up to which everything was received
 	wanted    sighting  // what is to be delivered before its time has been seen; none if its revision is 0
 	looking   bool      // a sighting is being made
-	heard     time.Time // when the stream last showed that it goes on, or it was last asked to
+	heard     time.Time // when the stream last showed that it goes on, or the wait for it began
 }
 
 // A sighting is a moment, and a revision no older than any Commit that had returned
@@ -165,7 +165,10 @@ func (w *watch) run(ctx context.Context, every time.Duration, changed func(store
 			}
 			if w.catchUp() { // nothing was written since the stream was last asked
 				changed(store.Change{Seen: w.seen})
-			} else if err := w.ask(); err != nil {
+				continue
+			}
+			w.heard = time.Now() // the wait begins
+			if err := w.ask(); err != nil {
 				return err
 			}
 
@@ -180,7 +183,6 @@ func (w *watch) run(ctx context.Context, every time.Duration, changed func(store
 				}
 			case created && !w.looking && time.Since(last) > every-every/8:
 				last, w.looking = time.Now(), true
-				w.heard = last
 				w.working.Go(func() { w.looked <- w.s.look(ctx) })
 			}
 		}
