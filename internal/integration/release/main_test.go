@@ -146,39 +146,47 @@ func TestStranger(t *testing.T) {
 		s.t = t
 		require.NoError(t, s.accept(all, version))
 	})
+	type check func(all []*part, version string) error
+	nested := func(dir string) check {
+		return func(all []*part, version string) error { return s.acceptNested(all, named(s.t, all, dir), version) }
+	}
 	for i, tt := range []struct {
 		name   string
 		before func(all []*part)                 // done to the repository
 		after  func(all []*part, version string) // done to the release
+		check  check                             // the part of accept that sees it
 		want   string
 		long   bool
 	}{
-		{name: "a replace is left", want: "replaced by ../..", after: func(all []*part, _ string) {
+		{name: "a replace is left", check: nested("store/sqlite"), want: "replaced by ../..", after: func(all []*part, _ string) {
 			named(t, all, "store/sqlite").edit("go.mod", "\nrequire (", "\nreplace "+rootPath+" => ../..\n\nrequire (")
 		}},
-		{name: "a requirement is missing", want: "cannot find module providing package modernc.org/sqlite", before: func(all []*part) {
+		{name: "a replace is left in a program", check: nested("examples"), want: "module providing named packages", after: func(all []*part, _ string) {
+			named(t, all, "examples").edit("go.mod", "\nrequire (", "\nreplace "+rootPath+" v0.0.0 => ../..\n\nrequire (")
+		}},
+		{name: "a requirement is missing", check: nested("store/sqlite"), want: "cannot find module providing package modernc.org/sqlite", before: func(all []*part) {
 			named(t, all, "store/sqlite").edit("go.mod", "\tmodernc.org/sqlite v", "\t// v")
 		}},
-		{name: "an older root is required", want: "it takes " + rootPath + " " + version, after: func(all []*part, v string) {
+		{name: "an older root is required", check: nested("store/sqlite"), want: "it takes " + rootPath + " " + version, after: func(all []*part, v string) {
 			named(t, all, "store/sqlite").edit("go.mod", rootPath+" "+v, rootPath+" "+version)
 		}},
-		{name: "a version is required that is not there", want: rootPath + "@v0.0.0", after: func(all []*part, v string) {
+		{name: "a version is required that is not there", check: nested("store/sqlite"), want: rootPath + "@v0.0.0", after: func(all []*part, v string) {
 			named(t, all, "store/sqlite").edit("go.mod", rootPath+" "+v, rootPath+" v0.0.0")
 		}},
-		{name: "a package is missing", want: rootPath + "/session", before: func(all []*part) {
+		{name: "a package is missing", check: nested("examples"), want: rootPath + "/session", before: func(all []*part) {
 			named(t, all, "").remove("session/")
 		}},
-		{name: "a package is there that the repository does not have", want: rootPath + "/more", long: true, before: func(all []*part) {
+		{name: "a package is there that the repository does not have", check: s.acceptAll, want: rootPath + "/more", long: true, before: func(all []*part) {
 			named(t, all, "").files["more/more.go"] = []byte("package more\n")
 		}},
-		{name: "the root has a nested module's files", want: "ambiguous import", before: func(all []*part) {
+		{name: "the root has a nested module's files", check: nested("store/sqlite"), want: "ambiguous import", before: func(all []*part) {
 			for name, data := range named(t, all, "store/sqlite").files {
 				if name != "go.mod" {
 					named(t, all, "").files["store/sqlite/"+name] = data
 				}
 			}
 		}},
-		{name: "the root requires a driver", want: "its build list is", before: func(all []*part) {
+		{name: "the root requires a driver", check: s.acceptPolicy, want: "its build list is", before: func(all []*part) {
 			named(t, all, "").edit("go.mod", "\nrequire (", "\nrequire modernc.org/mathutil v1.7.1\n\nrequire (")
 		}},
 	} {
@@ -201,7 +209,7 @@ func TestStranger(t *testing.T) {
 				}
 			}
 			s.t = t
-			assert.ErrorContains(t, s.accept(all, v), tt.want)
+			assert.ErrorContains(t, tt.check(all, v), tt.want)
 		})
 	}
 }
