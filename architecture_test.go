@@ -40,8 +40,9 @@ var mayImport = map[string][]string{
 	"internal/publishbody": {"internal/strictjson", "policy"},
 	"internal/clientip":    {},
 
-	"store/storetest": {"store"},
-	"npmauthtest":     {"ground", "", "account", "token"},
+	"store/storetest":   {"store"},
+	"policy/policytest": {"policy"},
+	"npmauthtest":       {"ground", "", "account", "token"},
 }
 
 var ground = []string{"policy", "credential", "store", "audit"}

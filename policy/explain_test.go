@@ -14,14 +14,14 @@ import (
 func TestExplainAgrees(t *testing.T) {
 	p := policy.NPM()
 	for _, row := range decisionRows(t) {
-		trace := p.Explain(row.req)
-		assert.Equal(t, p.Decide(row.req), trace.Decision, row.name)
+		trace := p.Explain(row.Request)
+		assert.Equal(t, p.Decide(row.Request), trace.Decision, row.Text)
 		require.Len(t, trace.Steps, len(p.Rules()))
 		var permits, needs, forbids int
 		for i, s := range trace.Steps {
 			require.Equal(t, p.Rules()[i].ID, s.Rule)
 			if s.Verdict != policy.Silent {
-				assert.True(t, s.Asked, row.name)
+				assert.True(t, s.Asked, row.Text)
 			}
 			switch s.Verdict {
 			case policy.Permit:
@@ -39,7 +39,7 @@ func TestExplainAgrees(t *testing.T) {
 		case needs > 0:
 			want = policy.Challenge
 		}
-		assert.Equal(t, want, trace.Decision.Effect, "%s\n%v", row.name, trace)
+		assert.Equal(t, want, trace.Decision.Effect, "%s\n%v", row.Text, trace)
 	}
 }
 

@@ -269,14 +269,14 @@ func TestDecideOn(t *testing.T) {
 	p := policy.NPM()
 	kept := new(policy.Request)
 	for _, row := range decisionRows(t) {
-		*kept = row.req
-		assert.Equal(t, p.Decide(row.req), p.DecideOn(kept), row.name)
-		assert.Equal(t, row.req, *kept, "%s: it is what it was", row.name)
+		*kept = row.Request
+		assert.Equal(t, p.Decide(row.Request), p.DecideOn(kept), row.Text)
+		assert.Equal(t, row.Request, *kept, "%s: it is what it was", row.Text)
 		kept.Operation.Package.Name += "x" // not what its grants were read for
-		again := row.req
+		again := row.Request
 		again.Operation = kept.Operation
-		assert.Equal(t, again.Rights(), kept.Rights(), row.name)
-		assert.Equal(t, p.Decide(again), p.DecideOn(kept), row.name)
+		assert.Equal(t, again.Rights(), kept.Rights(), row.Text)
+		assert.Equal(t, p.Decide(again), p.DecideOn(kept), row.Text)
 	}
 
 	boom := says("boom", policy.Permit)
@@ -297,7 +297,7 @@ func TestDecideConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for _, row := range rows {
-				assert.Equal(t, row.codes, codes(p.Decide(row.req)), row.name)
+				assert.Equal(t, row.Codes, codes(p.Decide(row.Request)), row.Text)
 			}
 		})
 	}

@@ -1,0 +1,82 @@
+// Package policytest tests a policy with tables that read like the rule book they
+// come from, and writes all that a policy decides into a file whose diff can be
+// reviewed.
+//
+//	func TestPolicy(t *testing.T) {
+//		policytest.Run(t, acme.Policy(), `
+//			now 2026-03-06T12:00:00Z # a Friday
+//			session  auth-only  publish  plain=public:rw  -  =>  deny  freeze-on-fridays
+//
+//			now 2026-03-09T12:00:00Z
+//			session  auth-only  publish  plain=public:rw  -  =>  challenge  publish-needs-factor
+//		`)
+//		policytest.Snapshot(t, acme.Policy(), "testdata/matrix.txt")
+//		assert.Empty(t, policytest.Dead(acme.Policy()))
+//	}
+//
+// [Run] and [RunFile] check a table, [Snapshot] the whole matrix of decisions, [Dead]
+// that no rule is there for nothing. [Format] writes a request that was found
+// elsewhere, in a log or by a fuzzer, as the line of a table.
+//
+// # Lines
+//
+// A table has one request to a line. A # begins a comment. Blank lines are skipped,
+// and a table without a request is an error, as is every word that is not described here.
+//
+//	credential  account  action  package  proof  [now=…] [from=…]  =>  effect  reasons
+//
+// The credential is anonymous or a kind (session, token, publisher, foreign,
+// unknown), with the grants in brackets, which are needed after token, publisher and
+// foreign: token(ro:all,rw:@acme), and token() without one. A grant is ro, rw, stage
+// or none, a colon, and all, @scope, a package, or org=name. There may follow, each
+// once:
+//
+//	+bypass           stands in for a second factor
+//	+cidr=<prefix>    may be used from there; may be repeated
+//	+expired          ends at the very instant of the request
+//	+expires=<time>   ends then; an hour after the request if not given
+//	+created=<time>   an hour before the request if not given
+//	+id=<id>          c1 if not given
+//	+user=<id>        the account's ID if not given
+//
+// The account is - for the anonymous. Otherwise it is the second-factor mode (off,
+// auth-only, auth-and-writes, unknown), after the user's name and a colon if that
+// matters: bob:auth-only. Without one the user is alice, and the ID of name is
+// u-name. There may follow:
+//
+//	,disabled
+//	,older              credentials created until a microsecond after this one are dead
+//	,not-before=<time>  credentials created before are dead
+//	,other              the account is not the credential's
+//	,id=<id>
+//
+// The action has its text, with /write and /bypass for what a new token could do,
+// and /name=<name> for the name that the operation has besides its package:
+// set-dist-tag/name=latest.
+//
+// The package is - or name=facts: absent, public or private, and then, with colons
+// between, the rights of the asking user in one word of the letters r, w and a
+// (admin); create: may create it; mfa: the package disallows tokens; id=<id>, p-1 if
+// not given. In absent:private the package does not exist and is private all the same,
+// which must count for nothing. The name - stands for none. An action that is not about
+// a package takes no name.
+//
+// The proof is -, totp, recovery or web.
+//
+// A time is written as in RFC 3339, or as none for the zero time; an address may be none,
+// too. IDs and names have everything but letters, digits and the characters
+// -._~@ percent-encoded.
+//
+// The effect is allow, challenge or deny, the latter two with all their reasons, in
+// order: a refusal for another reason is not the one that was meant.
+//
+// # Other lines
+//
+//	now <time>         of the requests below; at first 2026-03-06T12:00:00Z, a Friday
+//	from <address>     of the requests below; at first 192.0.2.7
+//	let <name> = word  below, $name is that word, and may be gone on with: $ci+expired
+//	covers <rules>     the table must make each of these rules say all it can say
+//	covers all         … and so every rule
+//
+// A let that is not used is an error, and so is a request that the table has already.
+package policytest

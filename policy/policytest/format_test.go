@@ -1,0 +1,133 @@
+package policytest_test
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/policy/policytest"
+)
+
+// What is written is read as the same request.
+func TestFormatReadsBack(t *testing.T) {
+	text, err := os.ReadFile("../testdata/decisions.txt")
+	require.NoError(t, err)
+	table, err := policytest.ParseTable(string(text))
+	require.NoError(t, err)
+	for _, row := range table.Rows {
+		line, err := policytest.Format(row.Request)
+		require.NoError(t, err, row.Text)
+		again, err := policytest.Parse(line + " => allow")
+		require.NoError(t, err, line)
+		assert.Equal(t, row.Request, again.Request, line)
+		question, _, _ := strings.Cut(row.Text, "=>")
+		if !strings.Contains(question, "other") {
+			assert.Equal(t, strings.Fields(question), strings.Fields(line), "what people write is what is written")
+		}
+	}
+}
+
+// elsewhere is a request that no table was the source of.
+func elsewhere() policy.Request {
+	at := time.Date(2027, 1, 2, 3, 4, 5, 6, time.FixedZone("here", 3600))
+	return policy.Request{
+		Operation: policy.Operation{Action: policy.SetDistTag, Package: policy.PackageName{Name: "Plain_.x"}, Name: "beta + 1/#=>"},
+		Credential: &policy.Credential{
+			ID: "5d1e é", Kind: policy.KindToken, User: "17", Bypass: true, Created: at.Add(-time.Minute),
+			Grants: []policy.Grant{
+				{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
+				{Target: policy.OnePackage, Package: policy.PackageName{Name: "Plain_.x"}, Permission: policy.NoAccess},
+			},
+			CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.0/24")},
+		},
+		Account: policy.Account{ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: policy.AuthAndWrites, NotBefore: at},
+		Package: policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true},
+		Proof:   policy.ProofRecovery,
+		Addr:    netip.MustParseAddr("2001:db8::7"),
+		Now:     at,
+	}
+}
+
+func TestFormat(t *testing.T) {
+	r := elsewhere()
+	line, err := policytest.Format(r)
+	require.NoError(t, err)
+	assert.Equal(t, "token(ro:org=acme,none:Plain_.x)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+user=17"+
+		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,not-before=2027-01-02T02:04:05.000000006Z"+
+		"  set-dist-tag/name=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create"+
+		"  recovery  now=2027-01-02T02:04:05.000000006Z  from=2001:db8::7", line)
+	row, err := policytest.Parse(line + "  =>  " + policytest.Answer(policy.NPM().Decide(r)))
+	require.NoError(t, err)
+	assert.Equal(t, policy.NPM().Decide(r), policy.NPM().Decide(row.Request))
+	assert.Equal(t, "Bob, the:second", row.Request.Account.Name)
+	assert.Equal(t, r.Operation, row.Request.Operation)
+
+	for name, change := range map[string]func(r *policy.Request){
+		"nothing at all":         func(r *policy.Request) { *r = policy.Request{} },
+		"the zero credential":    func(r *policy.Request) { r.Credential, r.Account = &policy.Credential{}, policy.Account{} },
+		"no credential":          func(r *policy.Request) { r.Credential = nil },
+		"no name":                func(r *policy.Request) { r.Account.Name = "" },
+		"no user":                func(r *policy.Request) { r.Credential.User = "" },
+		"a package and no facts": func(r *policy.Request) { r.Package = policy.Facts{} },
+		"facts and no package":   func(r *policy.Request) { r.Operation.Package = policy.PackageName{} },
+		"facts of the absent":    func(r *policy.Request) { r.Package.ID = "" },
+		"facts of no package":    func(r *policy.Request) { r.Operation = policy.Operation{Action: policy.Whoami} },
+		"expired now":            func(r *policy.Request) { r.Credential.Expires = r.Now },
+		"a year before the year": func(r *policy.Request) { r.Now = time.Time{} },
+	} {
+		r := elsewhere()
+		change(&r)
+		line, err := policytest.Format(r)
+		require.NoError(t, err, name)
+		row, err := policytest.Parse(line + " => allow")
+		require.NoError(t, err, name)
+		again, err := policytest.Format(row.Request)
+		require.NoError(t, err, name)
+		assert.Equal(t, line, again, name)
+		assert.Equal(t, policy.NPM().Decide(r), policy.NPM().Decide(row.Request), name)
+	}
+}
+
+// A request that no line says is an error and not the line of another request.
+func TestFormatRefuses(t *testing.T) {
+	for name, change := range map[string]func(r *policy.Request){
+		"action":       func(r *policy.Request) { r.Operation.Action = 200 },
+		"kind":         func(r *policy.Request) { r.Credential.Kind = 9 },
+		"mode":         func(r *policy.Request) { r.Account.TwoFactor = 9 },
+		"proof":        func(r *policy.Request) { r.Proof = 9 },
+		"setting":      func(r *policy.Request) { r.Settings.Publish = 9 },
+		"right":        func(r *policy.Request) { r.Package.Rights = 1 << 5 },
+		"grant":        func(r *policy.Request) { r.Credential.Grants[0].Permission = 9 },
+		"target":       func(r *policy.Request) { r.Credential.Grants[0].Target = policy.NoTarget },
+		"package":      func(r *policy.Request) { r.Operation.Package.Name = "a b" },
+		"package none": func(r *policy.Request) { r.Operation.Action = policy.Whoami },
+		"new token":    func(r *policy.Request) { r.NewToken.Write = true },
+		"grant on all": func(r *policy.Request) {
+			r.Credential.Grants[1].Package = policy.PackageName{Name: "all"}
+		},
+		"zone": func(r *policy.Request) { r.Addr = r.Addr.WithZone("a b") },
+	} {
+		r := elsewhere()
+		change(&r)
+		line, err := policytest.Format(r)
+		assert.ErrorIs(t, err, policytest.ErrFormat, name)
+		assert.Empty(t, line, name)
+	}
+}
+
+// A table is no place for a token that npm put into a path.
+func TestFormatKeepsTokensOut(t *testing.T) {
+	for _, a := range []policy.Action{policy.Logout, policy.RevokeToken} {
+		r := policy.Request{Operation: policy.Operation{Action: a, Name: "npm_secret"}}
+		line, err := policytest.Format(r)
+		require.NoError(t, err)
+		assert.NotContains(t, line, "secret")
+		assert.Equal(t, "npm_secret", r.Operation.Name)
+	}
+}

@@ -1,0 +1,499 @@
+package policytest
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A Row is one request of a table and what must come of it.
+type Row struct {
+	Line    int    // its number in the table, from 1
+	Text    string // the line, without its comment
+	Request policy.Request
+	Effect  policy.Effect
+	Codes   []string // of the reasons, in order
+}
+
+// Noon is the time of requests for which a table names none. It is a Friday's.
+var Noon = time.Date(2026, 3, 6, 12, 0, 0, 0, time.UTC)
+
+// Here is the address of requests for which a table names none.
+var Here = netip.MustParseAddr("192.0.2.7")
+
+// Parse reads one line that is a request, as the package documentation describes it.
+func Parse(line string) (Row, error) {
+	row, err := newReader().row(uncommented(line))
+	row.Line = 1
+	return row, err
+}
+
+func uncommented(line string) string {
+	line, _, _ = strings.Cut(line, "#")
+	return strings.TrimSpace(line)
+}
+
+var errNoRow = errors.New("no => and none of now, from, let and covers")
+
+// A reader holds what the lines of a table say about the lines below them.
+type reader struct {
+	now   time.Time
+	from  netip.Addr
+	names map[string]*named
+}
+
+type named struct {
+	word string
+	line int
+	used bool
+}
+
+func newReader() *reader {
+	return &reader{now: Noon, from: Here, names: map[string]*named{}}
+}
+
+func (rd *reader) row(line string) (Row, error) {
+	question, answer, ok := strings.Cut(line, "=>")
+	if !ok {
+		return Row{}, errNoRow
+	}
+	row := Row{Text: line}
+	var err error
+	if row.Request, err = rd.request(strings.Fields(question)); err != nil {
+		return Row{}, err
+	}
+	words := strings.Fields(answer)
+	if len(words) == 0 {
+		return Row{}, errors.New("no effect")
+	}
+	if err := row.Effect.UnmarshalText([]byte(words[0])); err != nil {
+		return Row{}, err
+	}
+	if len(words) > 1 {
+		row.Codes = words[1:]
+	}
+	if (row.Effect == policy.Allow) != (row.Codes == nil) {
+		return Row{}, fmt.Errorf("%v with %d reasons", row.Effect, len(row.Codes))
+	}
+	return row, nil
+}
+
+func (rd *reader) request(words []string) (policy.Request, error) {
+	if len(words) < 5 {
+		return policy.Request{}, fmt.Errorf("%d words before =>, want credential, account, action, package and proof", len(words))
+	}
+	words, err := rd.expand(words)
+	if err != nil {
+		return policy.Request{}, err
+	}
+	r := policy.Request{Now: rd.now, Addr: rd.from}
+	var once seen
+	for _, w := range words[5:] {
+		key, value, _ := strings.Cut(w, "=")
+		if err := once.add(key); err != nil {
+			return policy.Request{}, err
+		}
+		switch key {
+		case "now":
+			r.Now, err = parseTime(value)
+		case "from":
+			r.Addr, err = parseAddr(value)
+		default:
+			err = fmt.Errorf("unknown word %q after the proof", w)
+		}
+		if err != nil {
+			return policy.Request{}, err
+		}
+	}
+	if err := errors.Join(
+		readOperation(&r, words[2]),
+		readPackage(&r, words[3]),
+		readProof(&r, words[4]),
+		readParties(&r, words[0], words[1]),
+	); err != nil {
+		return policy.Request{}, err
+	}
+	return r, nil
+}
+
+// expand replaces $name at the beginning of a word.
+func (rd *reader) expand(words []string) ([]string, error) {
+	expanded := make([]string, len(words))
+	for i, w := range words {
+		if rest, ok := strings.CutPrefix(w, "$"); ok {
+			n := len(rest) - len(strings.TrimLeft(rest, nameBytes))
+			def := rd.names[rest[:n]]
+			if def == nil {
+				return nil, fmt.Errorf("no let for $%s above", rest[:n])
+			}
+			def.used = true
+			w = def.word + rest[n:]
+		}
+		expanded[i] = w
+	}
+	return expanded, nil
+}
+
+const nameBytes = "abcdefghijklmnopqrstuvwxyz0123456789-"
+
+// seen are the words that may stand once in their place.
+type seen map[string]bool
+
+func (s *seen) add(word string) error {
+	if (*s)[word] {
+		return fmt.Errorf("%q twice", word)
+	}
+	if *s == nil {
+		*s = seen{}
+	}
+	(*s)[word] = true
+	return nil
+}
+
+// readParties reads the credential and its account, which depend on each other.
+func readParties(r *policy.Request, credential, account string) error {
+	var c *policy.Credential
+	var ownUser bool
+	if credential != "anonymous" {
+		c = &policy.Credential{ID: "c1", Created: base(r.Now).Add(-time.Hour), Expires: base(r.Now).Add(time.Hour)}
+		var err error
+		if ownUser, err = readCredential(c, r.Now, credential); err != nil {
+			return fmt.Errorf("credential %q: %w", credential, err)
+		}
+		r.Credential = c
+	}
+	if account == "-" {
+		if c != nil {
+			return errors.New("account -: only the anonymous have none")
+		}
+		return nil
+	}
+	if err := readAccount(r, account, ownUser); err != nil {
+		return fmt.Errorf("account %q: %w", account, err)
+	}
+	return nil
+}
+
+// base is the instant that a credential's life is reckoned from.
+func base(now time.Time) time.Time {
+	if now.IsZero() {
+		return Noon
+	}
+	return now
+}
+
+// readCredential reports whether the word names a user of its own.
+func readCredential(c *policy.Credential, now time.Time, word string) (ownUser bool, err error) {
+	parts := strings.Split(word, "+")
+	kind, grants, bracket := strings.Cut(parts[0], "(")
+	if err := c.Kind.UnmarshalText([]byte(kind)); err != nil {
+		return false, err
+	}
+	switch grants, closed := strings.CutSuffix(grants, ")"); {
+	case bracket && !closed:
+		return false, errors.New("no closing bracket")
+	case !bracket && c.Kind != policy.KindSession && c.Kind != policy.KindUnknown:
+		return false, fmt.Errorf("no grants: write %v() if it has none", c.Kind)
+	case grants != "":
+		for g := range strings.SplitSeq(grants, ",") {
+			grant, err := readGrant(g)
+			if err != nil {
+				return false, err
+			}
+			c.Grants = append(c.Grants, grant)
+		}
+	}
+	var once seen
+	for _, part := range parts[1:] {
+		key, value, valued := strings.Cut(part, "=")
+		if key != "cidr" {
+			if err := once.add(key); err != nil {
+				return false, err
+			}
+		}
+		switch {
+		case part == "bypass":
+			c.Bypass = true
+		case part == "expired":
+			c.Expires = now
+			err = once.add("expires")
+		case key == "expires" && valued:
+			c.Expires, err = parseTime(value)
+		case key == "created" && valued:
+			c.Created, err = parseTime(value)
+		case key == "id" && valued:
+			c.ID, err = unescape(value)
+		case key == "user" && valued:
+			ownUser = true
+			var user string
+			user, err = unescape(value)
+			c.User = policy.UserID(user)
+		case key == "cidr" && valued:
+			var p netip.Prefix
+			if p, err = netip.ParsePrefix(value); err != nil {
+				err = fmt.Errorf("%q is no prefix", value)
+			}
+			c.CIDRs = append(c.CIDRs, p)
+		default:
+			err = fmt.Errorf("unknown %q", "+"+part)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return ownUser, nil
+}
+
+var permissions = map[string]policy.Permission{
+	"none": policy.NoAccess, "ro": policy.ReadOnly, "rw": policy.ReadWrite, "stage": policy.StageOnly,
+}
+
+func readGrant(word string) (policy.Grant, error) {
+	permission, target, _ := strings.Cut(word, ":")
+	p, ok := permissions[permission]
+	if !ok {
+		return policy.Grant{}, fmt.Errorf("grant %q: no permission %q", word, permission)
+	}
+	g := policy.Grant{Permission: p}
+	switch org, isOrg := strings.CutPrefix(target, "org="); {
+	case target == "all":
+		g.Target = policy.AllPackages
+	case isOrg:
+		g.Target, g.Scope = policy.OneOrg, org
+	case strings.HasPrefix(target, "@") && !strings.Contains(target, "/"):
+		g.Target, g.Scope = policy.OneScope, target[1:]
+	default:
+		n, err := policy.ParsePackageName(target)
+		if err != nil {
+			return policy.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+		}
+		g.Target, g.Package = policy.OnePackage, n
+	}
+	if err := g.Validate(); err != nil {
+		return policy.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+	}
+	return g, nil
+}
+
+func readAccount(r *policy.Request, word string, ownUser bool) error {
+	flags := strings.Split(word, ",")
+	r.Account.Name = "alice"
+	mode := flags[0]
+	if name, rest, ok := strings.Cut(mode, ":"); ok {
+		var err error
+		if r.Account.Name, err = unescape(name); err != nil {
+			return err
+		}
+		mode = rest
+	}
+	if err := r.Account.TwoFactor.UnmarshalText([]byte(mode)); err != nil {
+		return err
+	}
+	r.Account.ID = policy.UserID("u-" + r.Account.Name)
+	other := false
+	var once seen
+	for _, f := range flags[1:] {
+		key, value, valued := strings.Cut(f, "=")
+		if err := once.add(key); err != nil {
+			return err
+		}
+		var err error
+		switch {
+		case f == "disabled":
+			r.Account.Disabled = true
+		case f == "other":
+			other = true
+		case f == "older":
+			if r.Credential == nil {
+				return errors.New("older than no credential")
+			}
+			r.Account.NotBefore = r.Credential.Created.Add(time.Microsecond)
+			err = once.add("not-before")
+		case key == "not-before" && valued:
+			r.Account.NotBefore, err = parseTime(value)
+		case key == "id" && valued:
+			var id string
+			id, err = unescape(value)
+			r.Account.ID = policy.UserID(id)
+		default:
+			err = fmt.Errorf("unknown %q", ","+f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case other && (r.Credential == nil || ownUser):
+		return errors.New("other than no account: write it without")
+	case r.Credential != nil && !ownUser:
+		r.Credential.User = r.Account.ID
+	}
+	if other {
+		r.Account.ID += "-other"
+	}
+	return nil
+}
+
+func readOperation(r *policy.Request, word string) error {
+	parts := strings.Split(word, "/")
+	if err := r.Operation.Action.UnmarshalText([]byte(parts[0])); err != nil {
+		return err
+	}
+	var once seen
+	for _, p := range parts[1:] {
+		key, value, valued := strings.Cut(p, "=")
+		if err := once.add(key); err != nil {
+			return fmt.Errorf("action %q: %w", word, err)
+		}
+		creates := r.Operation.Action == policy.CreateToken
+		var err error
+		switch {
+		case p == "write" && creates:
+			r.NewToken.Write = true
+		case p == "bypass" && creates:
+			r.NewToken.Bypass = true
+		case key == "name" && valued:
+			r.Operation.Name, err = unescape(value)
+		default:
+			err = fmt.Errorf("unknown %q", "/"+p)
+		}
+		if err != nil {
+			return fmt.Errorf("action %q: %w", word, err)
+		}
+	}
+	return nil
+}
+
+func readPackage(r *policy.Request, word string) error {
+	if word == "-" {
+		return nil
+	}
+	err := readFacts(r, word)
+	if err != nil {
+		err = fmt.Errorf("package %q: %w", word, err)
+	}
+	return err
+}
+
+func readFacts(r *policy.Request, word string) error {
+	name, facts, ok := strings.Cut(word, "=")
+	if !ok {
+		return errors.New("no facts: want name=absent, name=public or name=private")
+	}
+	if name != "-" {
+		if !r.Operation.Action.OfPackage() && r.Operation.Action != policy.Unknown {
+			return fmt.Errorf("%v is about no package", r.Operation.Action)
+		}
+		var err error
+		if r.Operation.Package, err = policy.ParsePackageName(name); err != nil {
+			return err
+		}
+	}
+	flags := strings.Split(facts, ":")
+	exists := true
+	switch flags[0] {
+	case "absent":
+		exists = false
+	case "public":
+		r.Package.ID = "p-1"
+	case "private":
+		r.Package.ID, r.Package.Private = "p-1", true
+	default:
+		return fmt.Errorf("%q is neither absent, public nor private", flags[0])
+	}
+	var once seen
+	for _, f := range flags[1:] {
+		key, value, _ := strings.Cut(f, "=")
+		rights, isRights := parseRights(f)
+		if isRights {
+			key = "rights"
+		}
+		if err := once.add(key); err != nil {
+			return err
+		}
+		var err error
+		switch {
+		case isRights:
+			r.Package.Rights = rights
+		case f == "create":
+			r.Package.MayCreate = true
+		case f == "mfa":
+			r.Settings.Publish = policy.FactorOnly
+		case f == "private" && !exists:
+			r.Package.Private = true
+		case key == "id" && exists && value != "":
+			var id string
+			id, err = unescape(value)
+			r.Package.ID = policy.PackageID(id)
+		default:
+			err = fmt.Errorf("unknown %q", ":"+f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const rightLetters = "rwa"
+
+// parseRights reads the letters of rights in their order.
+func parseRights(word string) (policy.Rights, bool) {
+	var rights policy.Rights
+	rest := word
+	for i, letter := range rightLetters {
+		if after, ok := strings.CutPrefix(rest, string(letter)); ok {
+			rights |= 1 << i
+			rest = after
+		}
+	}
+	return rights, rest == "" && word != ""
+}
+
+func readProof(r *policy.Request, word string) error {
+	switch word {
+	case "-":
+		return nil
+	case "none":
+		return errors.New("no proof is written -")
+	default:
+		return r.Proof.UnmarshalText([]byte(word))
+	}
+}
+
+func parseTime(word string) (time.Time, error) {
+	if word == "none" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, word)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is no time", word)
+	}
+	return t.UTC(), nil
+}
+
+func parseAddr(word string) (netip.Addr, error) {
+	if word == "none" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(word)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("%q is no address", word)
+	}
+	return a, nil
+}
+
+func unescape(word string) (string, error) {
+	text, err := url.PathUnescape(word)
+	if err != nil || strings.Trim(word, plainBytes+"%") != "" {
+		return "", fmt.Errorf("%q is not percent-encoded", word)
+	}
+	return text, nil
+}
+
+const plainBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~@"
