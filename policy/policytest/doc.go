@@ -11,11 +11,10 @@
 //			session  auth-only  publish  plain=public:rw  -  =>  challenge  publish-needs-factor
 //		`)
 //		policytest.Snapshot(t, acme.Policy(), "testdata/matrix.txt")
-//		assert.Empty(t, policytest.Dead(acme.Policy()))
 //	}
 //
 // [Run] and [RunFile] check a table, [Snapshot] the whole matrix of decisions, [Dead]
-// that no rule is there for nothing. [Format] writes a request that was found
+// that no rule is there for nothing, [Uncovered] what a table leaves out. [Format] writes a request that was found
 // elsewhere, in a log or by a fuzzer, as the line of a table.
 //
 // # Lines
@@ -72,7 +71,7 @@
 //
 // # Other lines
 //
-//	now <time>         of the requests below; at first 2026-03-06T12:00:00Z, a Friday
+//	now <time>         of the requests below; at first 2026-03-04T12:00:00Z, a Wednesday
 //	from <address>     of the requests below; at first 192.0.2.7
 //	let <name> = word  below, $name is that word, and may be gone on with: $ci+expired
 //	covers <rules>     the table must make each of these rules say all it can say

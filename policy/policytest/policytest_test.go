@@ -232,7 +232,7 @@ func TestDefaults(t *testing.T) {
 	row, err := policytest.Parse("  token(rw:@acme)+bypass  auth-only  publish  @acme/widget=private:rwa:mfa  totp  =>  deny  a  b  # why")
 	require.NoError(t, err)
 	noon := policytest.Noon
-	assert.Equal(t, time.Friday, noon.Weekday())
+	assert.Equal(t, time.Wednesday, noon.Weekday())
 	assert.Equal(t, policytest.Row{
 		Line: 1,
 		Text: "token(rw:@acme)+bypass  auth-only  publish  @acme/widget=private:rwa:mfa  totp  =>  deny  a  b",

@@ -20,8 +20,9 @@ type Row struct {
 	Codes   []string // of the reasons, in order
 }
 
-// Noon is the time of requests for which a table names none. It is a Friday's.
-var Noon = time.Date(2026, 3, 6, 12, 0, 0, 0, time.UTC)
+// Noon is the time of requests for which a table names none. It is a
+// Wednesday's, when most policies do what they do.
+var Noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 // Here is the address of requests for which a table names none.
 var Here = netip.MustParseAddr("192.0.2.7")

@@ -1,0 +1,65 @@
+// Package policy is the policy of a company: npm's rules and two of its own, tested as
+// its people read them.
+//
+// A third rule, that two maintainers must agree to a major version, cannot be said.
+// A policy.Request does not have the version that is published, which is in a body that
+// nobody has read when it is decided on, nor the version before it, nor whether
+// somebody else has approved. A rule that guessed at them would refuse too little or too much.
+package policy
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Policy returns the company's policy. The machines of its CI have addresses in ci, and
+// its own packages the scope.
+func Policy(scope string, ci netip.Prefix) *policy.Policy {
+	return policy.NPM().With(freezeOnFridays(time.UTC), onlyCI(scope, ci))
+}
+
+// publishes are what changes what others install.
+var publishes = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag}
+
+// freezeOnFridays refuses what would have to be mended on a Saturday.
+func freezeOnFridays(where *time.Location) policy.Rule {
+	return policy.Rule{
+		ID:       "freeze-on-fridays",
+		Doc:      "Nothing changes on a Friday, as the calendar has it where the company is.",
+		Sentence: "Nothing is published here on a Friday.",
+		Remedy:   "Come back on Monday.",
+		Actions:  publishes,
+		Judge: func(r *policy.Request) policy.Verdict {
+			if r.Now.In(where).Weekday() == time.Friday {
+				return policy.Forbid
+			}
+			return policy.Silent
+		},
+	}
+}
+
+// onlyCI refuses people in the company's scope. A trusted publisher's credential was
+// minted for a workflow and is CI's wherever it runs; a token must bypass the second
+// factor, since nobody is there to show one, and come from CI's addresses. That is what
+// the request says and not what the token was made for: its own list may be shorter, or none.
+func onlyCI(scope string, ci netip.Prefix) policy.Rule {
+	return policy.Rule{
+		ID:       "only-ci",
+		Doc:      "Packages of the company's scope are published by its CI alone.",
+		Sentence: "Packages of this scope are published by CI.",
+		Remedy:   "Merge your change and let the release workflow publish it.",
+		Actions:  publishes,
+		Judge: func(r *policy.Request) policy.Verdict {
+			switch {
+			case r.Operation.Package.Scope != scope, r.Kind() == policy.KindPublisher:
+				return policy.Silent
+			case r.Bypasses() && ci.Contains(r.Addr.Unmap()):
+				return policy.Silent
+			default:
+				return policy.Forbid
+			}
+		},
+	}
+}
