@@ -79,6 +79,9 @@ func TestNPMLoadBearingRules(t *testing.T) {
 			}
 		}
 	}
+	nameless := request(policy.ReadPackument, nil)
+	nameless.Operation.Package = policy.PackageName{}
+	refused = append(refused, refusal{nameless, p.Decide(nameless).Effect})
 	var got []string
 	for _, rule := range p.Rules() {
 		q := p.Without(rule.ID)
@@ -89,7 +92,7 @@ func TestNPMLoadBearingRules(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"not-offered", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
+		"unknown-operation", "not-offered", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
 		"unknown-factor-mode", "publisher-only-publishes", "foreign-reads-only", "package-disallows-tokens",
 		"no-second-factor", "publish-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
 	}, got)

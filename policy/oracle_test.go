@@ -1,0 +1,462 @@
+package policy_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/policy/policytest"
+)
+
+// npmSays decides as npm's documentation reads, one operation after the other and
+// without a rule of [policy.NPM] or a method that its rules share. It is slow, repeats
+// itself and has no reasons: what it is for is to disagree.
+//
+// Where npm is silent or says two things, what this module has chosen stands here
+// as a sentence.
+func npmSays(r policy.Request) policy.Effect {
+	c := r.Credential
+	if c == nil {
+		// An account comes with a credential. One without is a mix-up.
+		if r.Account.ID != "" {
+			return policy.Deny
+		}
+	} else if !npmKnows(r) {
+		return policy.Deny
+	}
+
+	switch r.Operation.Action {
+	case policy.Ping, policy.Audit, policy.ReadKeys, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak:
+		return policy.Allow
+
+	case policy.Whoami, policy.ReadUser:
+		// npm whoami never shows the identity of a trusted publisher.
+		if c == nil || c.Kind == policy.KindPublisher {
+			return policy.Deny
+		}
+		return policy.Allow
+	case policy.ReadSelf, policy.Logout:
+		if c == nil {
+			return policy.Deny
+		}
+		return policy.Allow
+
+	// Sessions are the only credential for the account and its tokens.
+	case policy.ListTokens, policy.ReadProfile:
+		if c == nil || c.Kind != policy.KindSession {
+			return policy.Deny
+		}
+		return policy.Allow
+	// Both modes ask for a change of the mode, for revoking and for creating tokens.
+	case policy.RevokeToken, policy.SetTwoFactor:
+		if c == nil || c.Kind != policy.KindSession {
+			return policy.Deny
+		}
+		if r.Account.TwoFactor != policy.TwoFactorOff && r.Proof != policy.ProofTOTP && r.Proof != policy.ProofWeb && r.Proof != policy.ProofRecovery {
+			return policy.Challenge
+		}
+		return policy.Allow
+	case policy.CreateToken:
+		if c == nil || c.Kind != policy.KindSession {
+			return policy.Deny
+		}
+		lasting := r.NewToken.Write || r.NewToken.Bypass
+		switch r.Account.TwoFactor {
+		case policy.TwoFactorOff:
+			// npm mails a code here. Without mail a password is worth a token that reads.
+			if lasting {
+				return policy.Deny
+			}
+			return policy.Allow
+		default:
+			switch r.Proof {
+			case policy.ProofTOTP, policy.ProofWeb:
+				return policy.Allow
+			case policy.ProofRecovery:
+				// npm takes a recovery code wherever it takes a one-time password. Here it
+				// repairs an account and makes nothing that outlasts that.
+				if !lasting {
+					return policy.Allow
+				}
+			}
+			return policy.Challenge
+		}
+
+	case policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility:
+		if r.Operation.Package.Name == "" || r.Package.ID == "" {
+			return policy.Deny
+		}
+		if !r.Package.Private {
+			return policy.Allow
+		}
+		// A token is at most its user, at every request, and at most its grants.
+		if c == nil || r.Package.Rights&policy.RightRead == 0 {
+			return policy.Deny
+		}
+		if c.Kind != policy.KindSession && !npmGrants(r, func(g policy.Grant) bool {
+			return g.Permission == policy.ReadOnly || g.Permission == policy.ReadWrite || g.Permission == policy.StageOnly
+		}) {
+			return policy.Deny
+		}
+		return policy.Allow
+
+	case policy.Publish:
+		if c == nil || r.Operation.Package.Name == "" {
+			return policy.Deny
+		}
+		if r.Package.ID == "" {
+			// A new package is a matter of its scope, or of all packages.
+			if !r.Package.MayCreate {
+				return policy.Deny
+			}
+			if c.Kind != policy.KindSession && !npmGrants(r, func(g policy.Grant) bool {
+				return g.Permission == policy.ReadWrite && g.Target != policy.OnePackage
+			}) {
+				return policy.Deny
+			}
+		} else if !npmWrites(r) {
+			return policy.Deny
+		}
+		switch {
+		case c.Kind == policy.KindPublisher:
+			// Neither a second factor nor the setting of the package is for them.
+			return policy.Allow
+		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass:
+			// Of two pages of npm's the one that refuses every token stands, even with bypass.
+			return policy.Deny
+		case c.Kind == policy.KindToken && c.Bypass:
+			return policy.Allow
+		case c.Kind == policy.KindForeign:
+			return policy.Deny
+		case r.Account.TwoFactor == policy.TwoFactorOff:
+			return policy.Deny
+		case r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb:
+			return policy.Allow
+		default:
+			// In auth-only as well: the package's rule wins.
+			return policy.Challenge
+		}
+
+	case policy.SetDistTag, policy.RemoveDistTag:
+		if c == nil || r.Operation.Package.Name == "" || r.Package.ID == "" || !npmWrites(r) {
+			return policy.Deny
+		}
+		switch {
+		case c.Kind == policy.KindPublisher || c.Kind == policy.KindForeign:
+			return policy.Deny
+		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass:
+			// npm speaks of publishing; it is the same for every write to the package.
+			return policy.Deny
+		case c.Kind == policy.KindToken && c.Bypass:
+			return policy.Allow
+		}
+		switch r.Account.TwoFactor {
+		case policy.TwoFactorOff:
+			// npm is silent since it has no such accounts that write.
+			return policy.Deny
+		case policy.AuthOnly:
+			// The page on two-factor authentication does not list tags under auth-only.
+			return policy.Allow
+		default:
+			if r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb {
+				return policy.Allow
+			}
+			return policy.Challenge
+		}
+	}
+	// What is not served, and what is not known.
+	return policy.Deny
+}
+
+// npmKnows reports whether the credential is good at all, whatever is asked with it.
+func npmKnows(r policy.Request) bool {
+	c := r.Credential
+	switch c.Kind {
+	case policy.KindSession, policy.KindToken, policy.KindPublisher:
+		if c.Expires.IsZero() {
+			return false
+		}
+	case policy.KindForeign:
+	default:
+		return false
+	}
+	if r.Now.IsZero() || !c.Expires.IsZero() && r.Now.Compare(c.Expires) >= 0 {
+		return false
+	}
+	if c.User == "" || c.User != r.Account.ID || r.Account.Disabled {
+		return false
+	}
+	if !r.Account.NotBefore.IsZero() && c.Created.Compare(r.Account.NotBefore) < 0 {
+		return false
+	}
+	if r.Account.TwoFactor != policy.TwoFactorOff && r.Account.TwoFactor != policy.AuthOnly && r.Account.TwoFactor != policy.AuthAndWrites {
+		return false
+	}
+	if len(c.CIDRs) == 0 {
+		return true
+	}
+	for _, want := range c.CIDRs {
+		if got, err := r.Addr.Unmap().Prefix(want.Bits()); err == nil && got == want.Masked() {
+			return true
+		}
+	}
+	return false
+}
+
+// npmWrites reports whether the user may write to the package that there is, and a grant
+// of the credential's says so, too. Nobody writes to what they may not read.
+func npmWrites(r policy.Request) bool {
+	if r.Package.Rights&policy.RightWrite == 0 || r.Package.Private && r.Package.Rights&policy.RightRead == 0 {
+		return false
+	}
+	return r.Credential.Kind == policy.KindSession ||
+		npmGrants(r, func(g policy.Grant) bool { return g.Permission == policy.ReadWrite })
+}
+
+// npmGrants reports whether a grant is about the package, which it is by its name as
+// text, and is one of those wanted.
+func npmGrants(r policy.Request, wanted func(policy.Grant) bool) bool {
+	name := r.Operation.Package.Name
+	if r.Operation.Package.Scope != "" {
+		name = "@" + r.Operation.Package.Scope + "/" + name
+	}
+	for _, g := range r.Credential.Grants {
+		named := g.Package.Name
+		if g.Package.Scope != "" {
+			named = "@" + g.Package.Scope + "/" + named
+		}
+		about := false
+		switch g.Target {
+		case policy.AllPackages:
+			about = named == "" && g.Scope == ""
+		case policy.OnePackage:
+			about = named == name && g.Scope == ""
+		case policy.OneScope:
+			about = g.Scope != "" && named == "" && strings.HasPrefix(name, "@"+g.Scope+"/")
+		}
+		if about && wanted(g) {
+			return true
+		}
+	}
+	return false
+}
+
+// A dissent is what the two decide differently.
+func dissent(p *policy.Policy, r policy.Request) string {
+	want, got := npmSays(r), p.Decide(r)
+	if want == got.Effect {
+		return ""
+	}
+	line, err := policytest.Format(r)
+	if err != nil { // with a number that has no name
+		line = fmt.Sprintf("%+v by %+v", r, r.Credential)
+	}
+	return fmt.Sprintf("npm says %v:\n%s  =>  %s\n%v", want, line, policytest.Answer(got), p.Explain(r))
+}
+
+// TestOracleMatrix holds NPM to a second reading of npm's rules on every combination of
+// what the rules look at.
+func TestOracleMatrix(t *testing.T) {
+	p := policy.NPM()
+	var effects [3]int
+	for r := range matrix() {
+		for r.Proof = range policy.ProofWeb + 2 {
+			if d := dissent(p, r); d != "" {
+				t.Fatal(d)
+			}
+			effects[npmSays(r)]++
+		}
+	}
+	for effect, n := range effects {
+		require.NotZero(t, n, "%v", policy.Effect(effect))
+	}
+}
+
+// Whatever is found here can be pasted into a table and is decided there as here.
+func TestRandomRequestsCanBePasted(t *testing.T) {
+	p := policy.NPM()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	pasted := 0
+	for range 5000 {
+		r := randomRequest(rnd)
+		line, err := policytest.Format(r)
+		if err != nil {
+			continue
+		}
+		pasted++
+		row, err := policytest.Parse(line + " => allow")
+		require.NoError(t, err, line)
+		require.Equal(t, p.Decide(r), p.Decide(row.Request), line)
+	}
+	assert.Greater(t, pasted, 3000)
+}
+
+// The oracle notices the loss of every rule that changes what comes of a request. Those
+// that are missing here only put into words what no rule permits anyway.
+func TestOracleNoticesEveryLoss(t *testing.T) {
+	p := policy.NPM()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var requests []policy.Request
+	for range 20_000 {
+		requests = append(requests, randomRequest(rnd))
+	}
+	var noticed []string
+	for _, rule := range p.Rules() {
+		without := p.Without(rule.ID)
+		if slices.ContainsFunc(requests, func(r policy.Request) bool {
+			return rule.Concerns(r.Operation.Action) && npmSays(r) != without.Decide(r).Effect
+		}) {
+			noticed = append(noticed, rule.ID)
+		}
+	}
+	assert.Equal(t, []string{
+		"unknown-operation", "not-offered", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
+		"unknown-factor-mode", "publisher-only-publishes", "foreign-reads-only", "package-disallows-tokens",
+		"no-second-factor", "publish-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
+		"open", "sign-in", "signed-in", "own-account", "read-package", "write-package", "create-package",
+	}, noticed)
+
+	session := policy.Request{Now: now, Addr: here, Operation: policy.Operation{Action: policy.Whoami}}
+	session.Credential = &policy.Credential{ID: "c1", Kind: policy.KindSession, User: "u-alice", Created: created, Expires: now.Add(time.Hour)}
+	session.Account = policy.Account{ID: "u-alice", Name: "alice", TwoFactor: policy.AuthOnly}
+	require.Empty(t, dissent(p, session))
+	assert.Contains(t, dissent(p.Without("signed-in"), session),
+		"npm says allow:\nsession  auth-only  whoami  -  -  =>  deny not-permitted\n", "as a line of a table")
+}
+
+// TestOracleRandom does so on requests that nobody has thought of.
+func TestOracleRandom(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() || raceEnabled {
+		n = 10_000
+	}
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	p := policy.NPM()
+	var effects [3]int
+	for range n {
+		r := randomRequest(rnd)
+		if d := dissent(p, r); d != "" {
+			t.Fatalf("seed %d: %s", seed, d)
+		}
+		effects[npmSays(r)]++
+	}
+	for effect, times := range effects {
+		require.Greater(t, times, n/200, "%v", policy.Effect(effect))
+	}
+}
+
+// randomRequest returns a request that is now and then wrong in each of its parts, and
+// mostly about what is served.
+func randomRequest(rnd *rand.Rand) policy.Request {
+	one := func(in int) bool { return rnd.IntN(in) == 0 }
+	instants := []time.Time{now.Add(-time.Hour), now.Add(-1), now, now.Add(1), now.Add(time.Hour)}
+	r := policy.Request{Now: now, Addr: here}
+	if one(30) {
+		r.Now = time.Time{}
+	}
+	if one(10) {
+		r.Addr = []netip.Addr{{}, netip.MustParseAddr("::ffff:192.0.2.7"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.3.7")}[rnd.IntN(4)]
+	}
+	switch {
+	case one(4):
+		r.Operation.Action = policy.Action(rnd.IntN(60))
+	case one(4):
+		r.Operation.Action = readActions[rnd.IntN(len(readActions))]
+	case one(3):
+		r.Operation.Action = slices.Concat(myActions, selfActions, openActions)[rnd.IntN(len(myActions)+len(selfActions)+len(openActions))]
+	default:
+		r.Operation.Action = writeActions[rnd.IntN(len(writeActions))]
+	}
+	r.NewToken = policy.NewToken{Write: one(3), Bypass: one(3)}
+	if r.Operation.Action != policy.CreateToken && !one(20) {
+		r.NewToken = policy.NewToken{}
+	}
+	if r.Operation.Action.OfPackage() && !one(50) {
+		r.Operation.Package = randomName(rnd)
+	}
+	if !one(5) {
+		r.Package.ID = "p-1"
+	}
+	r.Package.Private, r.Package.MayCreate = one(2), one(2)
+	r.Package.Rights = policy.Rights(rnd.IntN(8))
+	if one(2) {
+		r.Package.Rights |= policy.RightRead | policy.RightWrite
+	}
+	if one(5) {
+		r.Settings.Publish = policy.PublishMode(rnd.IntN(3))
+	}
+	if one(2) {
+		r.Proof = policy.Proof(rnd.IntN(5))
+	}
+	if one(8) {
+		if one(10) {
+			r.Account = policy.Account{ID: "u-alice", TwoFactor: policy.AuthOnly}
+		}
+		return r
+	}
+
+	c := &policy.Credential{
+		ID: "c1", Kind: policy.Kind(1 + rnd.IntN(4)), User: "u-alice", Bypass: one(2), Created: created, Expires: now.Add(time.Hour),
+	}
+	if one(20) {
+		c.Kind = policy.Kind(rnd.IntN(7))
+	}
+	if one(15) {
+		c.Expires = append(instants, time.Time{})[rnd.IntN(len(instants)+1)]
+	}
+	for range rnd.IntN(4) {
+		c.Grants = append(c.Grants, randomGrant(rnd))
+	}
+	if one(10) {
+		for range 1 + rnd.IntN(2) {
+			c.CIDRs = append(c.CIDRs, netip.MustParsePrefix([]string{"192.0.2.0/24", "192.0.2.8/29", "192.0.2.7/32", "0.0.0.0/0", "::/0", "2001:db8::/32"}[rnd.IntN(6)]))
+		}
+	}
+	r.Credential = c
+	r.Account = policy.Account{ID: "u-alice", Name: "alice", Disabled: one(40), TwoFactor: policy.TwoFactorMode(1 + rnd.IntN(3))}
+	switch {
+	case one(40):
+		r.Account.TwoFactor = policy.TwoFactorMode(rnd.IntN(6))
+	case one(40):
+		r.Account.NotBefore = append(instants, created, created.Add(1))[rnd.IntN(len(instants)+2)]
+	case one(40):
+		r.Account.ID = []policy.UserID{"", "u-bob", "u-Alice"}[rnd.IntN(3)]
+	case one(80):
+		r.Account.ID, c.User = "", ""
+	}
+	return r
+}
+
+func randomName(rnd *rand.Rand) policy.PackageName {
+	return policy.PackageName{
+		Scope: []string{"", "acme", "acme", "acme-evil", "Acme"}[rnd.IntN(5)],
+		Name:  []string{"widget", "widget", "widget", "widget2", "acme"}[rnd.IntN(5)],
+	}
+}
+
+func randomGrant(rnd *rand.Rand) policy.Grant {
+	g := policy.Grant{Target: policy.Target(1 + rnd.IntN(4)), Permission: policy.Permission(rnd.IntN(4))}
+	if rnd.IntN(30) == 0 {
+		g.Target, g.Permission = policy.Target(rnd.IntN(6)), policy.Permission(rnd.IntN(6))
+	}
+	if rnd.IntN(2) == 0 {
+		g.Permission = policy.ReadWrite
+	}
+	name := randomName(rnd)
+	if g.Target == policy.OnePackage || rnd.IntN(50) == 0 {
+		g.Package = name
+	}
+	if g.Target == policy.OneScope || g.Target == policy.OneOrg || rnd.IntN(50) == 0 {
+		g.Scope = name.Scope
+	}
+	return g
+}
