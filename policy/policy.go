@@ -30,6 +30,11 @@
 // Whatever is missing, unknown or out of range denies: the zero value of every type
 // here, an action without a rule, a policy with an error in it, a rule that panics.
 //
+// # Testing
+//
+// Package [github.com/npmauth/npmauth/policy/policytest] checks a policy against a table
+// of requests in words, and keeps all that it decides in a file whose diff is reviewed.
+//
 // # Dependencies
 //
 // The package has no clock, no store and no network, and it imports nothing but
