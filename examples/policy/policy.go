@@ -41,9 +41,9 @@ func freezeOnFridays(where *time.Location) policy.Rule {
 }
 
 // onlyCI refuses people in the company's scope. A trusted publisher's credential was
-// minted for a workflow and is CI's wherever it runs; a token must bypass the second
-// factor, since nobody is there to show one, and come from CI's addresses. That is what
-// the request says and not what the token was made for: its own list may be shorter, or none.
+// minted for a workflow and is CI's wherever that runs. A token must bypass the second
+// factor, since nobody is there to show one, and come from CI's addresses, whether or
+// not it has a list of its own.
 func onlyCI(scope string, ci netip.Prefix) policy.Rule {
 	return policy.Rule{
 		ID:       "only-ci",

@@ -46,7 +46,6 @@ func possible(p *policy.Policy, boxes []Box) verdicts {
 	said := make([]uint8, len(rules))
 	for i := range rules {
 		judge := rules[i].Judge
-		rules[i].Conceal = false // a policy asks twice about what it conceals
 		rules[i].Judge = func(r *policy.Request) (verdict policy.Verdict) {
 			defer func() {
 				if recover() != nil {

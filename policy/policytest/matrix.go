@@ -1,6 +1,7 @@
 package policytest
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -12,14 +13,14 @@ import (
 // is not a word of the grammar makes the functions that take the box panic.
 //
 // Accounts are not combined with anonymous, nor Packages with the actions that are
-// about none.
+// about none. An empty list of them, and of Proofs, is one of a hyphen.
 type Box struct {
 	Actions     []string // empty: all, create-token also with /write and /bypass
-	Credentials []string
+	Credentials []string // required
 	Accounts    []string
 	Packages    []string
-	Proofs      []string // empty: none
-	Settings    []string // now=… and from=…; empty: none
+	Proofs      []string
+	Settings    []string // now=… and from=…; empty: what a table begins with
 }
 
 // Boxes returns the matrix of decisions: all actions, first by live credentials of each
@@ -84,11 +85,16 @@ type dims [5][]string
 
 func (b Box) dims(ofPackage bool) dims {
 	d := dims{b.Credentials, b.Accounts, b.Packages, b.Proofs, b.Settings}
-	if !ofPackage {
-		d[2] = []string{"-"}
+	if len(b.Credentials) == 0 {
+		must(errors.New("no credentials"))
 	}
-	if len(d[3]) == 0 {
-		d[3] = []string{"-"}
+	if !ofPackage {
+		d[2] = nil
+	}
+	for i := 1; i < 4; i++ {
+		if len(d[i]) == 0 {
+			d[i] = []string{"-"}
+		}
 	}
 	if len(d[4]) == 0 {
 		d[4] = []string{""}

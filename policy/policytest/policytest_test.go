@@ -432,6 +432,26 @@ read-packument
 +ping whoami`, lines, "ping is now what whoami is")
 }
 
+// A box that says nothing, or what it does not mean, is a mistake of whoever wrote it.
+func TestBoxMistakes(t *testing.T) {
+	p := policy.New(pings(policy.Permit))
+	for name, box := range map[string]policytest.Box{
+		"no credentials":      {Accounts: []string{"off"}},
+		"a credential":        {Credentials: []string{"sesion"}, Accounts: []string{"off"}},
+		"no account":          {Credentials: []string{"session"}},
+		"an account":          {Credentials: []string{"session"}, Accounts: []string{"on"}},
+		"a package":           {Credentials: []string{"anonymous"}, Packages: []string{"plain"}},
+		"a proof":             {Credentials: []string{"anonymous"}, Proofs: []string{"otp"}},
+		"an action":           {Credentials: []string{"anonymous"}, Actions: []string{"pong"}},
+		"a setting":           {Credentials: []string{"anonymous"}, Settings: []string{"at=none"}},
+		"an action's setting": {Credentials: []string{"anonymous"}, Actions: []string{"ping/write"}},
+	} {
+		assert.Panics(t, func() { policytest.Matrix(p, box) }, name)
+	}
+	assert.Contains(t, policytest.Matrix(p, policytest.Box{Credentials: []string{"anonymous"}, Actions: []string{"ping"}}),
+		"ping\n  anonymous\n    -                -                                           -         =>  allow\n")
+}
+
 // A rule that is gone shows as the lines that it stood in.
 func TestSnapshotOfNPM(t *testing.T) {
 	t.Setenv(policytest.UpdateEnv, "")
