@@ -16,10 +16,9 @@ import (
 // with a number that is none of its enumeration's, or a grant that is not valid.
 var ErrFormat = errors.New("policytest: no line says this request")
 
-// Format writes the request as a line of a table, up to the =>. What an answer is
-// worth may be added, for instance with [Answer]. Reading the line gives a request that
-// is equal, but for the name of an operation that may be a token: that is
-// written as redacted.
+// Format writes the request as a line of a table, up to the =>, after which [Answer]
+// writes a decision. Reading the line gives an equal request, but for the name of an
+// operation that may be a token: that is written as redacted.
 func Format(r policy.Request) (string, error) {
 	r = normal(r)
 	w := writer{}
