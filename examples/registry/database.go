@@ -8,12 +8,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net/url"
 	"path/filepath"
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
-	_ "modernc.org/sqlite"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Errors of the package database. The caller turns each into the answer that
@@ -95,6 +97,9 @@ CREATE TABLE IF NOT EXISTS tag (
 ) STRICT;
 `
 
+// maxOpens is how often a file is tried that others open at the same moment.
+const maxOpens = 50
+
 // openDatabase opens the database at path and creates it if it is absent; made
 // says that this call did. What a write has acknowledged is on the disk
 // (synchronous=FULL), so that a crash of the machine loses nothing that a client
@@ -114,6 +119,25 @@ func openDatabase(ctx context.Context, path string) (d *database, made bool, err
 		return nil, false, fmt.Errorf("open %s: %w", path, err)
 	}
 	d = &database{db: db}
+	for tries := 1; ; tries++ {
+		made, err = d.makeTables(ctx)
+		// SQLite lets processes that put a new file into WAL mode at once not wait
+		// for each other.
+		var busy *sqlite.Error
+		if !errors.As(err, &busy) || busy.Code()&0xff != sqlite3.SQLITE_BUSY || tries == maxOpens {
+			break
+		}
+		time.Sleep(mathrand.N(100 * time.Millisecond))
+	}
+	if err != nil {
+		db.Close()
+		return nil, false, fmt.Errorf("open %s: %w", path, err)
+	}
+	return d, made, nil
+}
+
+// makeTables makes the tables that a new file lacks.
+func (d *database) makeTables(ctx context.Context) (made bool, err error) {
 	err = d.write(ctx, func(tx *sql.Tx) error { // of several processes one finds nothing
 		var tables int
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
@@ -123,11 +147,7 @@ func openDatabase(ctx context.Context, path string) (d *database, made bool, err
 		_, err := tx.ExecContext(ctx, schema)
 		return err
 	})
-	if err != nil {
-		db.Close()
-		return nil, false, fmt.Errorf("open %s: %w", path, err)
-	}
-	return d, made, nil
+	return made, err
 }
 
 func (d *database) close() error { return d.db.Close() }

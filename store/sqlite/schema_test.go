@@ -178,6 +178,26 @@ func TestMigrateAtOnce(t *testing.T) {
 	}
 }
 
+// Processes that come upon a new file at once all get to open it: SQLite does not let
+// them wait for each other where they put it into WAL mode.
+func TestOpenNewAtOnce(t *testing.T) {
+	rounds := 10
+	if testing.Short() {
+		rounds = 3
+	}
+	for range rounds {
+		path := filepath.Join(t.TempDir(), "auth.db")
+		var others []*exec.Cmd
+		for range 6 {
+			others = append(others, another(t, "open", path))
+			require.NoError(t, others[len(others)-1].Start())
+		}
+		for _, process := range others {
+			assert.NoError(t, process.Wait())
+		}
+	}
+}
+
 // beginMigration takes the file at path the first so many statements of the step to
 // the second schema, and waits to be killed.
 func beginMigration(path string, done int) error {

@@ -60,6 +60,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -111,12 +112,21 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
-	s := &Store{path: path, keep: keepChanges, patience: maxPatience}
-	s.users.ended = make(chan struct{})
-	if err := s.open(context.Background()); err != nil {
-		return nil, fmt.Errorf("sqlite: open: %w", errors.Join(err, s.release()))
+	for began, bound := time.Now(), askMin; ; bound = min(2*bound, askMax) {
+		s := &Store{path: path, keep: keepChanges, patience: maxPatience}
+		s.users.ended = make(chan struct{})
+		err := s.open(context.Background())
+		if err == nil {
+			return s, nil
+		}
+		err = errors.Join(err, s.release())
+		// Of processes that put a new file into WAL mode at once SQLite lets one go on
+		// and the others not wait, whatever its busy timeout.
+		if !isBusy(err) || time.Since(began) > maxPatience {
+			return nil, fmt.Errorf("sqlite: open: %w", err)
+		}
+		time.Sleep(rand.N(bound)) // jitter, not a secret
 	}
-	return s, nil
 }
 
 // makeFile makes the file if there is none, so that it has the right mode from
