@@ -50,7 +50,8 @@ func nodes(t *testing.T, s store.Store, change func(*npmauth.Config), fn func(t 
 	})
 }
 
-// run runs what waits in the background on w, until the test ends.
+// run runs what waits in the background on w, until the test ends. In a bubble that
+// also shows that it leaves no goroutine behind (ST-22).
 func run(t *testing.T, w *world) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)

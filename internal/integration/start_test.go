@@ -113,8 +113,8 @@ func TestStartTogether(t *testing.T) {
 	}
 }
 
-// Whoever is half-way through a publish when the registry is told to stop gets to
-// its end, and an answer.
+// ST-22: whoever is half-way through a publish when the registry is told to stop gets
+// to its end, and an answer.
 func TestDrain(t *testing.T) {
 	registry, home, app := member(t)
 	token := createToken(t, home, "--name=ci", "--packages-all", "--bypass-2fa", "--packages-and-scopes-permission=read-write", "--otp="+app.Fresh())

@@ -1,0 +1,110 @@
+package npmauth_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+)
+
+// ST-18: on nodes whose clocks are ten seconds apart a lifetime ends at the instant that
+// each takes for its end, and what can be used once is used once all the same.
+func TestClocksApart(t *testing.T) {
+	const apart = 10 * time.Second
+	s := store.NewMemory()
+	host := newHost()
+	node := func(ahead time.Duration) *world {
+		w := newWorld(t, func(cfg *npmauth.Config) {
+			cfg.Store, cfg.Packages, cfg.Users, cfg.Fresh = s, host, aliceAlone{}, -1
+		})
+		w.host, w.ids["alice"] = host, "alice"
+		w.handler = w.auth.Wrap(host)
+		w.clock.Add(ahead)
+		return w
+	}
+	slow, fast := node(0), node(apart)
+	pass := func(d time.Duration) { slow.clock.Add(d); fast.clock.Add(d) }
+
+	slow.enrol("alice", policy.AuthAndWrites)
+	fast.secrets = slow.secrets
+	for _, nodes := range [][2]*world{{slow, fast}, {fast, slow}} {
+		pass(time.Minute)
+		code := nodes[0].codeNow("alice")
+		bearer := legacyLogin(nodes[0], code)
+		require.NotEmpty(t, bearer)
+		require.Equal(t, 200, whoami(nodes[1], bearer), "of an instant that has not come yet, and works")
+		assert.Empty(t, legacyLogin(nodes[1], code), "spent is spent")
+
+		pass(time.Minute)
+		loginURL, doneURL, _ := nodes[0].start("")
+		nodes[1].submit(loginURL, map[string]string{"name": "alice", "password": password, "code": nodes[1].codeNow("alice")})
+		got := nodes[0].poll(doneURL, "GET").text("token")
+		require.NotEmpty(t, got)
+		assert.Equal(t, 200, whoami(nodes[1], got))
+	}
+
+	bearer, tok := fast.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 1})
+	pass(tok.Expires.Sub(fast.clock.Now()) - time.Nanosecond)
+	assert.Equal(t, 200, whoami(fast, bearer))
+	pass(time.Nanosecond)
+	assert.Equal(t, 401, whoami(fast, bearer))
+	pass(apart - time.Nanosecond)
+	assert.Equal(t, 200, whoami(slow, bearer))
+	pass(time.Nanosecond)
+	assert.Equal(t, 401, whoami(slow, bearer), "no later than the clocks are apart")
+}
+
+// A busyStore knows whether somebody waits for it.
+type busyStore struct {
+	store.Store
+	asked atomic.Int32
+}
+
+func (b *busyStore) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+	b.asked.Add(1)
+	defer b.asked.Add(-1)
+	return b.Store.Get(ctx, keys...)
+}
+
+func (b *busyStore) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
+	b.asked.Add(1)
+	defer b.asked.Add(-1)
+	return b.Store.Commit(ctx, ops...)
+}
+
+// slowHashes is aliceAlone, whose passwords take long to check.
+type slowHashes struct {
+	aliceAlone
+	check func()
+}
+
+func (s slowHashes) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	s.check()
+	return s.aliceAlone.CheckPassword(ctx, id, pw)
+}
+
+// ST-16: while a password is checked, which takes long and has to wait for its turn, no
+// call of the store is under way, and so none of its connections is taken.
+func TestNoConnectionWaitsForAPassword(t *testing.T) {
+	st := &busyStore{Store: store.NewMemory()}
+	checks := 0
+	people := slowHashes{check: func() {
+		checks++
+		assert.Zero(t, st.asked.Load())
+	}}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, people, -1 })
+	s, _ := w.enrolled()
+	require.NotEmpty(t, legacyLogin(w, w.code("alice")))
+	require.Equal(t, 201, w.create(s, w.code("alice"), map[string]any{"packages_all": true, "packages_and_scopes_permission": "read-only"}).Code)
+	w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, otp: w.code("alice"), body: `{"tfa":{"mode":"auth-only","password":"` + password + `"}}`})
+	assert.GreaterOrEqual(t, checks, 4)
+}
