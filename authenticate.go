@@ -37,7 +37,7 @@ func (a actor) identity() Identity {
 
 // A person is what is known of a user, from the host and from the subject row.
 type person struct {
-	read              time.Time // before any of it was read
+	read              credential.Moment // before any of it was read
 	account           policy.Account
 	sessionsNotBefore time.Time
 	user              User
@@ -312,7 +312,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		return nil, err
 	}
 	who := &person{
-		read: now,
+		read: a.caches.people.Moment(now),
 		account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
 			TwoFactor: sub.TwoFactor, NotBefore: sub.NotBefore,

@@ -143,9 +143,15 @@ func (c *Cache[K, V]) current(at time.Duration, now time.Time) bool {
 	return age >= 0 && age < c.fresh
 }
 
-// Current reports whether what was read at a time would be served now, had it been
+// A Moment is a time as one Cache counts it: quick to compare, and of no use elsewhere.
+type Moment struct{ since time.Duration }
+
+// Moment returns t for [Cache.Current].
+func (c *Cache[K, V]) Moment(t time.Time) Moment { return Moment{t.Sub(c.base)} }
+
+// Current reports whether what was read at a moment would be served now, had it been
 // kept and never dropped. It is for what is remembered elsewhere under the same rule.
-func (c *Cache[K, V]) Current(read, now time.Time) bool { return c.current(read.Sub(c.base), now) }
+func (c *Cache[K, V]) Current(read Moment, now time.Time) bool { return c.current(read.since, now) }
 
 // Seen says that of all changes made before t, wherever they were made, the keys have
 // been dropped. What is held then counts as read at t, if it is older. It is called
