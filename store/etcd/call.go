@@ -136,6 +136,15 @@ func ended(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%v)", over, err)
 }
 
+// settled returns the error of ctx if that is why a stream broke, or nil. A server whose
+// clock is a little ahead of our timer says so before ctx does, which is then waited for.
+func settled(ctx context.Context, err error) error {
+	if at, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(at) < time.Second {
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
 // pause reports whether ctx goes on after a moment.
 func pause(ctx context.Context) bool {
 	timer := time.NewTimer(pauseBetween/2 + rand.N(pauseBetween))

@@ -254,3 +254,21 @@ func TestOneRoundTrip(t *testing.T) {
 		assert.EqualValues(t, 1, f.txns.Load()+f.ranges.Load(), name)
 	}
 }
+
+// A server that ends a stream a moment before our timer does has ended it for the same
+// reason.
+func TestSettled(t *testing.T) {
+	late := status.Error(codes.DeadlineExceeded, "context deadline exceeded")
+	soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	assert.Equal(t, context.DeadlineExceeded, settled(soon, late))
+	far, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	for name, ctx := range map[string]context.Context{"no deadline": t.Context(), "one that is far away": far} {
+		assert.NoError(t, settled(ctx, late), name)
+	}
+	near, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	assert.NoError(t, settled(near, status.Error(codes.Unavailable, "")), "it broke for another reason")
+	cancel()
+	assert.Equal(t, context.Canceled, settled(near, late))
+}

@@ -33,7 +33,7 @@ func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(sto
 		defer w.close()
 		err = w.run(ctx, every, changed)
 	}
-	if over := ctx.Err(); over != nil {
+	if over := settled(ctx, err); over != nil {
 		return over
 	}
 	return fmt.Errorf("etcd: watch: %w", err)
