@@ -139,22 +139,35 @@ func TestPaths(t *testing.T) {
 	}
 	require.Len(t, w.host.written(), 4)
 	for _, path := range []string{
-		"/@acme%252fwidget", "/@acme%2f..%2f..%2fplain", "/@acme/../plain", "/@acme/%2e%2e/plain", "/@acme//widget",
-		"/plain%00.js", "/plain%0a", "/plain%0d%0aX:1", `/@acme%5cwidget`, "/%ff", "/%c0%afwidget", "/%ef%bc%a0acme%e2%88%95widget",
-		"/-", "/-rev", "/plain;v=1", // PC-04…08, PC-10…13, PC-17
+		"/@acme%252fwidget",                                                       // PC-04
+		"/@acme%2f..%2f..%2fplain", "/@acme%2f%2e%2e%2fwidget", "/@acme/../plain", // PC-05, PC-06
+		"/@acme/%2e%2e/plain",                                                    // PC-07
+		"//@acme/widget", "/@acme//widget", "/@acme%2fwidget/", "/@acme/widget/", // PC-08, PC-09
+		"/@acme%2fwidget%00.js", "/@acme%2fwidget%0a", "/@acme%2fwidget%0d%0aX:1", // PC-10
+		`/@acme\widget`, `/@acme%5cwidget`, // PC-11
+		"/%ff", "/@acme%c0%afwidget", "/%c0%afwidget", // PC-12
+		"/＠acme∕widget", "/%ef%bc%a0acme%e2%88%95widget", // PC-13
+		"/-", "/-rev", "/@acme/-rev", // PC-17
+		"/@acme%2fwidget;v=1", "/@acme/widget;v=1", // PC-41
 	} {
 		a := put(path, "@acme/widget")
 		assert.Equal(t, http.StatusBadRequest, a.Code, "%s: %s", path, a.Body)
 		assert.Empty(t, a.Header().Get("Location"), "no redirects")
 	}
+	for _, path := range []string{
+		"/-/package/@acme%2fwidget/dist-tags/..%2f..%2fowner",                                 // PC-21
+		"/@acme/widget/-/@evil%2fwidget-1.0.0.tgz/-rev/1", "/plain/-/widget-1.0.0.tgz/-rev/1", // PC-24
+		"/@acme/widget/-/other-1.0.0.tgz/-rev/1", "/@acme/widget/-/../../plain/-/w.tgz/-rev/1", // PC-24
+	} {
+		assert.Equal(t, http.StatusBadRequest, w.do(call{method: "DELETE", path: path, bearer: bypass}).Code, path)
+	}
 	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/NPM/v1/tokens", bearer: bypass, body: "{}"}).Code, "PC-16")
-	assert.GreaterOrEqual(t, w.do(call{method: "POST", path: "/%2d/npm/v1/tokens", bearer: bypass, body: "{}"}).Code, 400, "PC-15")
-	assert.GreaterOrEqual(t, w.do(call{method: "POST", path: "/-/whatever/new", bearer: bypass, body: "{}"}).Code, 400, "PC-18")
-	assert.GreaterOrEqual(t, put("/Widget", "Widget").Code, 400, "PC-14: another name is another package")
+	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/whatever/new", bearer: bypass, body: "{}"}).Code, "PC-18")
+	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/whatever/new", body: "{}"}).Code, "PC-18")
 	assert.Len(t, w.host.written(), 4)
 }
 
-// TestPublishBodyNames is PC-29 to PC-32: the body must be about the package
+// TestPublishBodyNames is PC-29, PC-30, PC-31 and PC-32: the body must be about the package
 // that was judged, wherever it names one.
 func TestPublishBodyNames(t *testing.T) {
 	w := newWorld(t)
@@ -330,7 +343,13 @@ func TestMountedBelowAPrefix(t *testing.T) {
 	s := w.login("alice")
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/npm/-/whoami", bearer: s}).Code)
 	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
-	assert.Equal(t, 404, w.do(call{method: "GET", path: "/npmfoo/-/whoami", bearer: s}).Code)
+	for _, path := range []string{ // PC-40: whole segments, none of which is walked
+		"/npmfoo/-/whoami", "/npm", "/npm-/-/whoami", "//npm/-/whoami", "/NPM/-/whoami", "/x/../npm/-/whoami",
+	} {
+		assert.Equal(t, 404, w.do(call{method: "GET", path: path, bearer: s}).Code, path)
+	}
+	assert.Equal(t, 400, w.do(call{method: "GET", path: "/npm/../-/whoami", bearer: s}).Code, "PC-40")
+	assert.Equal(t, 400, w.do(call{method: "PUT", path: "/npm/../npm/plain", bearer: s, body: "{}"}).Code, "PC-40")
 	a := w.do(call{method: "POST", path: "/npm/-/v1/login", body: "{}"})
 	assert.Contains(t, a.text("loginUrl"), "https://npm.acme.test/npm/-/auth/login/")
 	assert.Equal(t, 200, w.do(call{method: "GET", path: strings.TrimPrefix(a.text("loginUrl"), "https://npm.acme.test")}).Code)

@@ -37,7 +37,10 @@
 // Publish the base URL with its trailing slash: npm stores credentials under
 // the path up to the last slash. Serve it over TLS; passwords and tokens travel
 // in requests. Requests reach npmauth with their path still escaped, so a proxy
-// must not decode %2F nor merge slashes. Two requests of npm's carry a token in
+// must not decode %2F nor merge slashes; it must refuse a request that has both a
+// Content-Length and a Transfer-Encoding. What a request does is judged by its method and
+// path, so nothing behind the guard may read another method into it, as from
+// X-HTTP-Method-Override or a field _method. Two requests of npm's carry a token in
 // the path (DELETE /-/user/token/… and DELETE /-/npm/v1/tokens/token/…), so
 // that path must not be logged; [RedactPath] hides it.
 package npmauth

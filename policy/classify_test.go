@@ -55,8 +55,8 @@ func requestRows(t testing.TB) []requestRow {
 	return rows
 }
 
-// The table holds every request that was recorded from npm's clients, and PC-01 to
-// PC-41 as far as they can be seen from method and path.
+// The table holds every request that was recorded from npm's clients, and the cases
+// PC-01 to PC-41 as far as they can be seen from method and path.
 func TestClassify(t *testing.T) {
 	for _, row := range requestRows(t) {
 		t.Run(row.method+" "+row.path, func(t *testing.T) {
@@ -369,6 +369,34 @@ func FuzzClassify(f *testing.F) {
 		f.Add(q.method, q.path)
 	}
 	f.Fuzz(func(t *testing.T, method, path string) { checkClassified(t, method, path) })
+}
+
+// PC-43: a proxy that decodes, in part or wholly, before it passes a path on changes no
+// package into another one. What it makes of a path may be refused.
+func TestClassifyBehindADecodingProxy(t *testing.T) {
+	slashes := strings.NewReplacer("%2f", "/", "%2F", "/")
+	ats := strings.NewReplacer("%40", "@")
+	changed := 0
+	for _, row := range requestRows(t) {
+		op, err := policy.Classify(row.method, row.path)
+		if err != nil || op.Package.IsZero() {
+			continue
+		}
+		all, err := url.PathUnescape(row.path)
+		require.NoError(t, err)
+		for _, path := range []string{slashes.Replace(row.path), ats.Replace(row.path), ats.Replace(slashes.Replace(row.path)), all} {
+			if path == row.path {
+				continue
+			}
+			behind, err := policy.Classify(row.method, path)
+			if err == nil && !behind.Package.IsZero() {
+				changed++
+				assert.Equal(t, op.Package, behind.Package, "%s became %s", row.path, path)
+				assert.Equal(t, op.Action, behind.Action, "%s became %s", row.path, path)
+			}
+		}
+	}
+	assert.Greater(t, changed, 20)
 }
 
 // What the standard library calls the escaped path of a request is what Classify

@@ -1,0 +1,179 @@
+package npmauth_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// series are the cases that an attacker of a registry is expected to try, by letter,
+// numbered from 01 without a gap: paths (PC), headers (HS), JSON bodies (JB).
+var series = []struct {
+	letters string
+	last    int
+}{
+	{"PC", 43},
+}
+
+// A proof is where a case is tested, or why it is not.
+type proof struct {
+	dir, test string // the package's directory and the test that names the case
+	table     string // the file that names it, where the test reads one
+	na        string // why the case cannot arise here
+	later     string // what the case waits for
+}
+
+func by(dir, test string) proof             { return proof{dir: dir, test: test} }
+func byTable(dir, test, table string) proof { return proof{dir: dir, test: test, table: table} }
+func na(reason string) proof                { return proof{na: reason} }
+func later(what string) proof               { return proof{later: what} }
+
+const noPublishers = "no trusted publishers are served: TestNothingIsWrittenWithoutAllow shows the exchange refused"
+
+// cases says of every case where it is tested. A test that is renamed, or that a case
+// is taken out of, is missed here.
+var cases = map[string]proof{
+	"PC-01": by(".", "TestPaths"),
+	"PC-02": by(".", "TestPaths"),
+	"PC-03": by(".", "TestPaths"),
+	"PC-04": by(".", "TestPaths"),
+	"PC-05": by(".", "TestPaths"),
+	"PC-06": by(".", "TestPaths"),
+	"PC-07": by(".", "TestPaths"),
+	"PC-08": by(".", "TestPaths"),
+	"PC-09": by(".", "TestPaths"),
+	"PC-10": by(".", "TestPaths"),
+	"PC-11": by(".", "TestPaths"),
+	"PC-12": by(".", "TestPaths"),
+	"PC-13": by(".", "TestPaths"),
+	"PC-14": by(".", "TestPathsAreJudgedAlike"),
+	"PC-15": by(".", "TestPathsAreJudgedAlike"),
+	"PC-16": by(".", "TestPaths"),
+	"PC-17": by(".", "TestPaths"),
+	"PC-18": by(".", "TestPaths"),
+	"PC-19": by(".", "TestTagsByEitherPath"),
+	"PC-20": by(".", "TestTagsByEitherPath"),
+	"PC-21": by(".", "TestPaths"),
+	"PC-22": later("package documents as the changes that they are"),
+	"PC-23": by(".", "TestUnpublishIsOfThePathsPackage"),
+	"PC-24": by(".", "TestPaths"),
+	"PC-25": by(".", "TestUnpublishIsOfThePathsPackage"),
+	"PC-26": later("package documents as the changes that they are"),
+	"PC-27": later("permissions for single actions"),
+	"PC-28": later("package documents as the changes that they are"),
+	"PC-29": by(".", "TestPublishBodyNames"),
+	"PC-30": by(".", "TestPublishBodyNames"),
+	"PC-31": by(".", "TestPublishBodyNames"),
+	"PC-32": by(".", "TestPublishBodyNames"),
+	"PC-33": by(".", "TestLegacyLogin"),
+	"PC-34": byTable("policy", "TestClassify", "testdata/requests.txt"),
+	"PC-35": na(noPublishers),
+	"PC-36": by(".", "TestRequestTargets"),
+	"PC-37": by(".", "TestPathsAreJudgedAlike"),
+	"PC-38": by(".", "TestPathsAreJudgedAlike"),
+	"PC-39": by(".", "TestPathsAreJudgedAlike"),
+	"PC-40": by(".", "TestMountedBelowAPrefix"),
+	"PC-41": by(".", "TestPaths"),
+	"PC-42": by("policy", "TestClassifyLongPaths"),
+	"PC-43": by("policy", "TestClassifyBehindADecodingProxy"),
+}
+
+// Every case is accounted for, nothing else is, and what is said of a case is true: the
+// test is there and names it, in a comment or a string of its own or in its table.
+func TestCases(t *testing.T) {
+	left := map[string]bool{}
+	for id := range cases {
+		left[id] = true
+	}
+	sources := map[string]map[string]source{}
+	for _, s := range series {
+		for n := range s.last {
+			id := fmt.Sprintf("%s-%02d", s.letters, n+1)
+			p, ok := cases[id]
+			if !assert.True(t, ok, "%s is tested nowhere", id) {
+				continue
+			}
+			delete(left, id)
+			if p.na != "" || p.later != "" {
+				assert.Empty(t, p.test, id)
+				assert.True(t, p.na == "" || p.later == "", "%s: it comes later or never", id)
+				continue
+			}
+			if sources[p.dir] == nil {
+				sources[p.dir] = testSources(t, p.dir)
+			}
+			src, ok := sources[p.dir][p.test]
+			if !assert.True(t, ok, "%s: no %s in %s", id, p.test, p.dir) {
+				continue
+			}
+			text := src.own
+			if p.table != "" {
+				assert.Contains(t, src.file, p.table, "%s: the file of %s reads another table", id, p.test)
+				table, err := os.ReadFile(filepath.Join(p.dir, p.table))
+				require.NoError(t, err)
+				text = string(table)
+			}
+			assert.Regexp(t, `\b`+id+`\b`, text, "%s does not name %s", p.test, id)
+		}
+	}
+	assert.Empty(t, left, "cases that are none")
+}
+
+// A source holds the comments and strings of a test.
+type source struct{ own, file string } // of the function alone, of all of its file
+
+// testSources returns the tests of a directory by name.
+func testSources(t *testing.T, dir string) map[string]source {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, dir)
+	tests, set := map[string]source{}, token.NewFileSet()
+	for _, path := range files {
+		f, err := parser.ParseFile(set, path, nil, parser.ParseComments)
+		require.NoError(t, err)
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Recv != nil || !testName.MatchString(fn.Name.Name) {
+				continue
+			}
+			from := fn.Pos()
+			if fn.Doc != nil {
+				from = fn.Doc.Pos()
+			}
+			tests[fn.Name.Name] = source{own: texts(f, from, fn.End()), file: texts(f, f.Pos(), f.End())}
+		}
+	}
+	return tests
+}
+
+var testName = regexp.MustCompile(`^(Test|Fuzz)[A-Z]`)
+
+// texts returns the comments and strings of f between two places, a line for each.
+func texts(f *ast.File, from, to token.Pos) string {
+	var b strings.Builder
+	for _, c := range f.Comments {
+		if from <= c.Pos() && c.End() <= to {
+			b.WriteString(c.Text() + "\n")
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && from <= lit.Pos() && lit.End() <= to {
+			if text, err := strconv.Unquote(lit.Value); err == nil {
+				b.WriteString(text + "\n")
+			}
+		}
+		return true
+	})
+	return b.String()
+}
