@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,10 @@ type tokenRequest struct {
 	ReadOnly          *bool           `json:"readonly"`
 }
 
+// rfc3339 is the form of a date-time of RFC 3339, section 5.6, of which [time.Parse] also
+// takes some that are none: a comma, an hour of one digit, offsets of a day.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // spec turns the request into what package token understands.
 func (q tokenRequest) spec() (s token.Spec, err error) {
 	bad := func(text string) (token.Spec, error) {
@@ -70,10 +75,12 @@ func (q tokenRequest) spec() (s token.Spec, err error) {
 	}
 	var text string
 	if json.Unmarshal(expires, &text) == nil {
-		for _, layout := range []string{time.RFC3339, time.DateOnly} {
-			if s.Until, err = time.Parse(layout, text); err == nil {
-				return s, nil
-			}
+		layout := time.DateOnly
+		if rfc3339.MatchString(text) {
+			layout = time.RFC3339
+		}
+		if s.Until, err = time.Parse(layout, text); err == nil {
+			return s, nil
 		}
 		return bad("expires must be a number of days or a date like 2026-12-31.")
 	}
