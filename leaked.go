@@ -37,6 +37,9 @@ func (a *Auth) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
 	if a.leakKeys == nil {
 		return reply{}, errNotFound
 	}
+	if encoded(r) {
+		return reply{}, errEncoding
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return reply{}, err
