@@ -22,7 +22,7 @@ var series = []struct {
 	letters string
 	last    int
 }{
-	{"PC", 43},
+	{"PC", 43}, {"HS", 15}, {"JB", 17},
 }
 
 // A proof is where a case is tested, or why it is not.
@@ -86,6 +86,40 @@ var cases = map[string]proof{
 	"PC-41": by(".", "TestPaths"),
 	"PC-42": by("policy", "TestClassifyLongPaths"),
 	"PC-43": by("policy", "TestClassifyBehindADecodingProxy"),
+
+	"HS-01": by(".", "TestCredentialHeader"),
+	"HS-02": by(".", "TestCredentialHeader"),
+	"HS-03": by(".", "TestCredentialHeader"),
+	"HS-04": by(".", "TestCarriersAreJudgedAlike"),
+	"HS-05": by(".", "TestCookiesAreNotCredentials"),
+	"HS-06": by(".", "TestProofHeader"),
+	"HS-07": by(".", "TestProofHeader"),
+	"HS-08": by(".", "TestProofHeader"),
+	"HS-09": by(".", "TestProofHeader"),
+	"HS-10": by(".", "TestProofHeader"),
+	"HS-11": by(".", "TestSmuggledHeaders"),
+	"HS-12": by(".", "TestSmuggledHeaders"),
+	"HS-13": by(".", "TestHostHeaderIsNotUsed"),
+	"HS-14": by(".", "TestHostHeaderIsNotUsed"),
+	"HS-15": by(".", "TestTokenRequests"),
+
+	"JB-01": by(".", "TestBodies"),
+	"JB-02": by(".", "TestBodies"),
+	"JB-03": by(".", "TestBodies"),
+	"JB-04": by(".", "TestBodies"),
+	"JB-05": by(".", "TestBodies"),
+	"JB-06": by(".", "TestTokenRequestTypes"),
+	"JB-07": by(".", "TestBodies"),
+	"JB-08": by(".", "TestBodies"),
+	"JB-09": by(".", "TestBodies"),
+	"JB-10": by(".", "TestCompressedReport"),
+	"JB-11": by(".", "TestSlowBodiesHoldNobodyUp"),
+	"JB-12": by(".", "TestBodies"),
+	"JB-13": by(".", "TestTokenRequests"),
+	"JB-14": by("token", "TestSpecRefused"),
+	"JB-15": by(".", "TestPublishReaderWithholds"),
+	"JB-16": by(".", "TestOtherEncodings"),
+	"JB-17": by(".", "TestTokenRequestDates"),
 }
 
 // Every case is accounted for, nothing else is, and what is said of a case is true: the

@@ -43,6 +43,7 @@ func TestCredentialHeader(t *testing.T) {
 		{"HS-03 more spaces", []string{"BEARER   " + s}, 200},
 		{"HS-03 a tab", []string{"Bearer\t" + s}, 401},
 		{"HS-01 two headers", []string{"Bearer " + s, "Bearer " + s}, 400},
+		{"HS-01 two that differ", []string{"Bearer " + s, "Bearer npm_garbage"}, 400},
 		{"HS-02 a list", []string{"Bearer " + s + ", Bearer " + s}, 401},
 		{"HS-04 Basic with a token", []string{"Basic YWxpY2U6bnBtXzAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDJDOEdqUw=="}, 401},
 		{"Basic with a password", []string{"Basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ=="}, 401},
@@ -78,6 +79,9 @@ func TestCookiesAreNotCredentials(t *testing.T) {
 	a := w.do(call{method: "GET", path: "/-/whoami", header: map[string]string{"Cookie": "npmauth=" + s}})
 	assert.Equal(t, 401, a.Code)
 	assert.Equal(t, "Bearer", a.Header().Get("WWW-Authenticate"))
+	w.person("mallory")
+	a = w.do(call{method: "GET", path: "/-/whoami", bearer: w.login("mallory"), header: map[string]string{"Cookie": "npmauth=" + s + "; __Host-npmauth=" + s}})
+	assert.Equal(t, "mallory", a.text("username"))
 }
 
 // TestProofHeader is about what may stand in npm-otp.
@@ -98,14 +102,29 @@ func TestProofHeader(t *testing.T) {
 	right := w.code("alice")
 	assert.Equal(t, 400, publish("000000", right).Code, "HS-06: two headers")
 	assert.Equal(t, 401, publish("000000, "+right).Code, "HS-07: a list")
+	assert.Equal(t, 400, publish(strings.Repeat("000000, ", 1000)+right).Code, "HS-07: a long one")
 	assert.Equal(t, 400, publish(strings.Repeat("1", 1<<20)).Code, "HS-09: far too long")
-	assert.Equal(t, 401, publish("１２３４５６").Code, "HS-08: not ASCII")
+	wide := ""
+	for _, digit := range right {
+		wide += string('０' + digit - '0')
+	}
+	assert.Equal(t, 401, publish(wide).Code, "HS-08: not ASCII")
+	assert.Equal(t, 401, publish(right[:3]+" "+right[3:]).Code, "HS-08: a space within")
+	for _, name := range []string{"npm_otp", "Npm_otp", "NPM-OTP\u200b"} { // HS-10: a proxy that folds them must not speak for us
+		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
+		r.Header.Set("Authorization", "Bearer "+s)
+		r.Header[name] = []string{right}
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		assert.Equal(t, 401, rec.Code, name)
+	}
 	assert.Empty(t, w.host.written())
 	assert.Equal(t, 200, publish(" "+right+"\t").Code, "HS-08: white space around it is the header's")
 	assert.Equal(t, []string{"publish plain@3.0.0"}, w.host.written())
 }
 
-// HS-13: no address that we hand out rests on what the client calls us.
+// HS-13, HS-14: no address that we hand out rests on what the client, or anyone who
+// forwards for it, calls us.
 func TestHostHeaderIsNotUsed(t *testing.T) {
 	w := newWorld(t)
 	a := w.do(call{method: "POST", path: "/-/v1/login", body: "{}", header: map[string]string{
@@ -209,7 +228,7 @@ func TestPublishBodyNames(t *testing.T) {
 }
 
 // TestPublishReaderWithholds reads a body one byte and one buffer at a time: the
-// last byte comes only after the whole agreed.
+// last byte comes only after the whole agreed. JB-15: nothing else is kept of it.
 func TestPublishReaderWithholds(t *testing.T) {
 	good := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 	bad := []byte(strings.Replace(string(good), `"_id":"plain"`, `"_id":"other"`, 1))
@@ -248,7 +267,7 @@ func TestPublishReaderWithholds(t *testing.T) {
 	}
 }
 
-// TestBodies is about what our endpoints take: JB-01 to JB-05, JB-07 to JB-10, JB-12.
+// TestBodies is about what our endpoints take.
 func TestBodies(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -39,12 +40,18 @@ func (s scanner) report(w *world, finds any) answer {
 	w.t.Helper()
 	body, err := json.Marshal(finds)
 	require.NoError(w.t, err)
+	return s.send(w, body, nil)
+}
+
+// send signs a body and sends it, with more headers.
+func (s scanner) send(w *world, body []byte, header map[string]string) answer {
+	w.t.Helper()
 	digest := sha256.Sum256(body)
 	signature, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])
 	require.NoError(w.t, err)
-	return w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: body, header: map[string]string{
-		leak.KeyHeader: "scanner", leak.SignatureHeader: base64.StdEncoding.EncodeToString(signature),
-	}})
+	headers := map[string]string{leak.KeyHeader: "scanner", leak.SignatureHeader: base64.StdEncoding.EncodeToString(signature)}
+	maps.Copy(headers, header)
+	return w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: body, header: headers})
 }
 
 type find struct {

@@ -140,16 +140,16 @@ func TestTokenRequests(t *testing.T) {
 		"org permission alone":    {"packages_all": true, "orgs_permission": "read-write"},
 		"write too long":          {"packages_all": true, "packages_and_scopes_permission": "read-write", "expires": 91},
 		"no days":                 {"packages_all": true, "expires": 0},
-		"negative":                {"packages_all": true, "expires": -1},
+		"JB-13 negative":          {"packages_all": true, "expires": -1},
 		"fraction":                {"packages_all": true, "expires": 1.5},
-		"overflow":                {"packages_all": true, "expires": 9223372036854775807},
+		"JB-13 overflow":          {"packages_all": true, "expires": 9223372036854775807},
 		"no date":                 {"packages_all": true, "expires": "2026-02-30"},
 		"the past":                {"packages_all": true, "expires": "2020-01-01"},
 		"both spellings":          {"packages_all": true, "expires": 3, "expiry": 3},
 		"bad CIDR":                {"packages_all": true, "cidr_whitelist": []string{"10.0.0.1"}},
 		"bypass without write":    {"packages_all": true, "bypass_2fa": true},
 		"readonly and read-write": {"packages_all": true, "readonly": true, "packages_and_scopes_permission": "read-write"},
-		"a name with a newline":   {"packages_all": true, "name": "a\r\nSet-Cookie: x"},
+		"HS-15 name of two lines": {"packages_all": true, "name": "a\r\nSet-Cookie: x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := w.create(s, "", fields)
