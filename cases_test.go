@@ -17,12 +17,12 @@ import (
 )
 
 // series are the cases that an attacker of a registry is expected to try, by letter,
-// numbered from 01 without a gap: paths (PC), headers (HS), JSON bodies (JB).
+// numbered from 01 without a gap: paths (PC), headers (HS), JSON bodies (JB), tokens (TK).
 var series = []struct {
 	letters string
 	last    int
 }{
-	{"PC", 43}, {"HS", 15}, {"JB", 17},
+	{"PC", 43}, {"HS", 15}, {"JB", 17}, {"TK", 34},
 }
 
 // A proof is where a case is tested, or why it is not.
@@ -120,6 +120,41 @@ var cases = map[string]proof{
 	"JB-15": by(".", "TestPublishReaderWithholds"),
 	"JB-16": by(".", "TestOtherEncodings"),
 	"JB-17": by(".", "TestTokenRequestDates"),
+
+	"TK-01": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-02": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-03": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-04": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-05": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-06": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-07": by(".", "TestCredentialsAreNotTheirLooks"),
+	"TK-08": by(".", "TestTokenRights"),
+	"TK-09": by("session", "TestSessionExpiry"),
+	"TK-10": by(".", "TestClockSetBack"),
+	"TK-11": by(".", "TestSteadiness"),
+	"TK-12": by("token", "TestDaysAreNotCalendarDays"),
+	"TK-13": by("token", "TestSpecRefused"),
+	"TK-14": by(".", "TestSecretsAreNotRepeated"),
+	"TK-15": by(".", "TestNamesThatChangeHands"),
+	"TK-16": by(".", "TestAccountEnds"),
+	"TK-17": by(".", "TestNamesThatChangeHands"),
+	"TK-18": na("npm's change of a password is not served, and the Go call says that it ends nothing"),
+	"TK-19": by(".", "TestFactorBitesOldSessions"),
+	"TK-20": by(".", "TestTokenLifecycle"),
+	"TK-21": by(".", "TestWatchKeepsAndDrops"),
+	"TK-22": by(".", "TestWatchKeepsAndDrops"),
+	"TK-23": by(".", "TestRevokedWhilePublishing"),
+	"TK-24": by(".", "TestTokenLifecycle"),
+	"TK-25": by(".", "TestTokenLifecycle"),
+	"TK-26": by(".", "TestLogout"),
+	"TK-27": by(".", "TestTokenLifecycle"),
+	"TK-28": by(".", "TestTokenPaging"),
+	"TK-29": by(".", "TestRestrictionsAreEnforced"),
+	"TK-30": by("session", "TestSessionExpiry"),
+	"TK-31": by("token", "TestFlushFails"),
+	"TK-32": na("no call takes a secret: each is drawn at random by the part that stores it"),
+	"TK-33": by(".", "TestDeadTokensCostTheSame"),
+	"TK-34": by(".", "TestTokenLifecycle"),
 }
 
 // Every case is accounted for, nothing else is, and what is said of a case is true: the

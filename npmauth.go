@@ -21,8 +21,9 @@
 // The registry's handler receives only requests that were allowed.
 // [IdentityFrom] says who asks, [OperationFrom] what was allowed, with the
 // preconditions that the host's write must be made conditional on: package
-// npmauthtest has a test that a host keeps to them. People and packages stay in
-// the host's own tables, behind [Users] and [Packages]; a host without users of
+// npmauthtest has a test that a host keeps to them. A decision is made when a
+// request begins and holds until it ends, however long its body takes. People and
+// packages stay in the host's own tables, behind [Users] and [Packages]; a host without users of
 // its own leaves Users nil and has package account.
 //
 // # Parts

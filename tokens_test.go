@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -64,12 +65,17 @@ func TestTokenLifecycle(t *testing.T) {
 	first := objects[0].(map[string]any)
 	assert.Equal(t, key, first["key"])
 	assert.Equal(t, secret[:8], first["token"], "a literal prefix: npm token revoke <token> looks for one")
-	assert.NotContains(t, list.Body.String(), secret)
+	assert.NotContains(t, list.Body.String(), secret, "TK-27")
 	assert.Equal(t, map[string]any{}, list.json["urls"], "always there")
+	assert.Equal(t, 403, w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: secret}).Code, "TK-27: a token lists none")
+	for _, e := range w.events.all {
+		assert.NotContains(t, fmt.Sprintf("%+v", e), secret, "TK-34")
+	}
 
-	mallory := w.person("mallory")
-	_ = mallory
+	w.person("mallory")
 	m := w.login("mallory")
+	theirs := w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: m})
+	assert.EqualValues(t, 0, theirs.json["total"], "TK-27: another's are not shown: %s", theirs.Body)
 	revoke := func(bearer, what, otp string) answer {
 		return w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + what, bearer: bearer, otp: otp})
 	}
@@ -111,9 +117,18 @@ func TestTokenPaging(t *testing.T) {
 		next, _ = a.json["urls"].(map[string]any)["next"].(string)
 	}
 	assert.Len(t, seen, 12)
-	for _, query := range []string{"?page=-1&perPage=1e9", "?page=999999999999999999999&perPage=0"} { // TK-28
-		assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/npm/v1/tokens" + query, bearer: s}).Code)
+	for _, query := range []string{"?page=-1&perPage=1e9", "?page=999999999999999999999&perPage=0", "?page=0&perPage=1000000", "?page=1&page=0&perPage=-5"} { // TK-28
+		a := w.do(call{method: "GET", path: "/-/npm/v1/tokens" + query, bearer: s})
+		assert.Equal(t, 200, a.Code, query)
+		assert.LessOrEqual(t, len(a.json["objects"].([]any)), 100, query)
 	}
+	r := httptest.NewRequest("GET", "http://evil.test/-/npm/v1/tokens?page=0&perPage=5", nil)
+	r.Header.Set("Authorization", "Bearer "+s)
+	r.Header.Set("X-Forwarded-Host", "evil.test")
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	assert.Contains(t, rec.Body.String(), `"next":"`+base+`/-/npm/v1/tokens?page=1`, "TK-28: on the base URL")
+	assert.NotContains(t, rec.Body.String(), "evil.test")
 }
 
 // TestTokenRequests is what a body may and may not say: PR-08, PR-09, PR-10.
