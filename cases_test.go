@@ -17,12 +17,13 @@ import (
 )
 
 // series are the cases that an attacker of a registry is expected to try, by letter,
-// numbered from 01 without a gap: paths (PC), headers (HS), JSON bodies (JB), tokens (TK).
+// numbered from 01 without a gap: paths (PC), headers (HS), JSON bodies (JB), tokens (TK), what
+// they may do (PR), addresses (IP), reports of leaks (SS).
 var series = []struct {
 	letters string
 	last    int
 }{
-	{"PC", 43}, {"HS", 15}, {"JB", 17}, {"TK", 34},
+	{"PC", 43}, {"HS", 15}, {"JB", 17}, {"TK", 34}, {"PR", 29}, {"IP", 12}, {"SS", 10},
 }
 
 // A proof is where a case is tested, or why it is not.
@@ -155,6 +156,60 @@ var cases = map[string]proof{
 	"TK-32": na("no call takes a secret: each is drawn at random by the part that stores it"),
 	"TK-33": by(".", "TestDeadTokensCostTheSame"),
 	"TK-34": by(".", "TestTokenLifecycle"),
+
+	"PR-01": by(".", "TestTokenRights"),
+	"PR-02": by(".", "TestTokenRights"),
+	"PR-03": by(".", "TestTokenRights"),
+	"PR-04": by("token", "TestRotate"),
+	"PR-05": na("only a session makes tokens, and each outlives it"),
+	"PR-06": by("token", "TestRotate"),
+	"PR-07": by(".", "TestTokenRights"),
+	"PR-08": by(".", "TestTokenRequests"),
+	"PR-09": by(".", "TestTokenRequests"),
+	"PR-10": by(".", "TestTokenRequests"),
+	"PR-11": by(".", "TestRightsAreLive"),
+	"PR-12": by(".", "TestRightsAreLive"),
+	"PR-13": by(".", "TestRightsAreLive"),
+	"PR-14": by(".", "TestTokenRights"),
+	"PR-15": by(".", "TestTokenRights"),
+	"PR-16": by(".", "TestTokenRights"),
+	"PR-17": by(".", "TestTokensChangeNoRules"),
+	"PR-18": by(".", "TestPackageSettingsAreLive"),
+	"PR-19": by(".", "TestTokenRights"),
+	"PR-20": by(".", "TestTokenRights"),
+	"PR-21": by(".", "TestPublishNeedsAFactor"),
+	"PR-22": by(".", "TestBodiesMakeNobody"),
+	"PR-23": byTable("policy", "TestNPM", "testdata/decisions.txt"),
+	"PR-24": by(".", "TestBodiesMakeNobody"),
+	"PR-25": by(".", "TestTokensChangeNoAccount"),
+	"PR-26": by(".", "TestEnrol"),
+	"PR-27": na("organizations are the host's, and without a factor nothing is published: TestPublishNeedsAFactor"),
+	"PR-28": by(".", "TestNothingIsWrittenWithoutAllow"),
+	"PR-29": by(".", "TestTokensChangeNoRules"),
+
+	"IP-01": by(".", "TestTokenAddresses"),
+	"IP-02": by(".", "TestForwardedAddresses"),
+	"IP-03": by(".", "TestForwardedAddresses"),
+	"IP-04": by("internal/clientip", "TestFrom"),
+	"IP-05": by(".", "TestForwardedAddresses"),
+	"IP-06": by(".", "TestTokenAddresses"),
+	"IP-07": by(".", "TestNetworksHoldTheirOwn"),
+	"IP-08": by(".", "TestNetworksHoldTheirOwn"),
+	"IP-09": by("token", "TestSpecRefused"),
+	"IP-10": by(".", "TestNetworksHoldTheirOwn"),
+	"IP-11": by(".", "TestRangesHoldEverywhere"),
+	"IP-12": by(".", "TestNetworksHoldTheirOwn"),
+
+	"SS-01": by("leak", "TestPublishedReports"),
+	"SS-02": by("leak", "TestPublishedReports"),
+	"SS-03": by("leak", "TestFetch"),
+	"SS-04": by("leak", "TestFetchFlood"),
+	"SS-05": by("leak", "TestFetchFails"),
+	"SS-06": by(".", "TestLeakedMany"),
+	"SS-07": by(".", "TestLeaked"),
+	"SS-08": by(".", "TestLeaked"),
+	"SS-09": by(".", "TestLeaked"),
+	"SS-10": by("leak", "TestWycheproof"),
 }
 
 // Every case is accounted for, nothing else is, and what is said of a case is true: the

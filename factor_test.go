@@ -88,7 +88,7 @@ func TestPublishNeedsAFactor(t *testing.T) {
 	assert.Contains(t, a.text("error"), "npm profile enable-2fa")
 	w.enrol("alice", policy.AuthOnly)
 	s = w.login("alice")
-	isChallenge(t, w.publish("plain", "1.0.0", s, ""))
+	isChallenge(t, w.publish("plain", "1.0.0", s, "")) // PR-21: in auth-only mode, too
 	assert.Empty(t, w.host.written())
 	assert.Equal(t, 200, w.publish("plain", "1.0.0", s, w.code("alice")).Code)
 	assert.Equal(t, 200, w.publish("@alice/new", "1.0.0", s, w.code("alice")).Code)

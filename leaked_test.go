@@ -136,10 +136,10 @@ func TestLeakedMany(t *testing.T) {
 	w := newWorld(t, s.keys, func(cfg *npmauth.Config) { cfg.Store = st })
 	w.ids["alice"] = "alice"
 	var bearers []string
-	finds := make([]find, 20_000)
+	finds := make([]find, 100_000)
 	for i := range finds {
 		finds[i] = find{Token: "npm_" + string(rune('a'+i%26)), Type: "npm_token"}
-		if i%1000 == 0 {
+		if i%5000 == 0 {
 			bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 			bearers, finds[i].Token = append(bearers, bearer), bearer
 		}

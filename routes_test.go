@@ -128,7 +128,7 @@ func changes(before, after map[string]store.Revision) (keys []string) {
 // credential in every carrier. What the policy does not allow for exactly that
 // credential changes nothing, at the host or in the store, and is never a 2xx.
 //
-// PC-18, HS-04, HS-05, TK-06, TK-14, PR-01, PR-02, PR-09.
+// PC-18, HS-04, HS-05, TK-06, TK-14, PR-01, PR-02, PR-09, PR-28, G-06.
 func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	foreign := "older-token-of-the-host"
 	var w *world

@@ -146,8 +146,10 @@ func TestTokenRequests(t *testing.T) {
 		"PR-08 scope of two":      {"scopes": []string{"@acme/widget"}},
 		"PR-08 empty scope":       {"scopes": []string{"@"}},
 		"PR-09 nothing":           {},
+		"PR-09 null":              {"packages": []string(nil), "scopes": []string(nil), "packages_and_scopes_permission": "read-write"},
 		"PR-09 empty lists":       {"packages": []string{}, "scopes": []string{}, "orgs": []string{}},
 		"PR-10 unknown":           {"packages_all": true, "packages_and_scopes_permission": "admin"},
+		"PR-10 letters":           {"packages_all": true, "packages_and_scopes_permission": "RW"},
 		"PR-10 space":             {"packages_all": true, "packages_and_scopes_permission": "read-write "},
 		"all and a list":          {"packages_all": true, "packages": []string{"plain"}},
 		"no access":               {"packages": []string{"plain"}, "packages_and_scopes_permission": "no-access"},
@@ -221,6 +223,8 @@ func TestTokenRights(t *testing.T) {
 	assert.Equal(t, 403, w.publish("plain", "1.0.0", ro, "").Code)
 	isChallenge(t, w.publish("plain", "1.0.0", rw, "")) // PR-19
 	isChallenge(t, w.publish("locked", "1.0.0", s, ""))
+	assert.Equal(t, 403, w.publish("locked", "1.0.0", rw, "").Code, "PR-19")
+	assert.Equal(t, 403, w.publish("locked", "1.0.0", rw, w.code("alice")).Code, "PR-19")
 	a := w.publish("locked", "1.0.0", by, "")
 	assert.Equal(t, 403, a.Code, "PR-20")
 	assert.Equal(t, 200, w.publish("plain", "1.0.0", by, "").Code)
@@ -235,8 +239,8 @@ func TestTokenRights(t *testing.T) {
 
 	get := func(path, bearer string) answer { return w.do(call{method: "GET", path: path, bearer: bearer}) }
 	missing := get("/@acme%2fnothing", "")
-	_ = missing
 	hidden := get("/@acme%2fprivate", plain)
+	assert.Equal(t, missing.Body.String(), hidden.Body.String(), "PR-16")
 	assert.Equal(t, 404, hidden.Code, "PR-16")
 	assert.Equal(t, 200, get("/@acme%2fprivate", ro).Code)
 	assert.Equal(t, 200, get("/@acme%2fprivate", s).Code)
@@ -261,8 +265,11 @@ func TestTokenAddresses(t *testing.T) {
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: six, header: map[string]string{"X-Forwarded-For": "2001:db8::1"}}).Code)
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: six, addr: "[2001:db8::1]:1"}).Code)
 	four, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
-	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "[::ffff:10.1.2.3]:1"}).Code)
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "[::ffff:10.1.2.3]:1"}).Code, "IP-06")
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "unknown"}).Code)
+	spoofed := w.do(call{method: "GET", path: "/-/whoami", bearer: four, header: map[string]string{"X-Forwarded-For": "10.0.0.1"}})
+	assert.Equal(t, 401, spoofed.Code, "IP-01")
+	assert.Equal(t, "ipaddress", spoofed.Header().Get("WWW-Authenticate"), "IP-01")
 }
 
 // npm token revoke <token> has the token in its path, which must go nowhere else.

@@ -41,7 +41,7 @@ func TestRotate(t *testing.T) {
 		want := old
 		want.ID, want.Digest, want.Hint = tok.ID, credential.Sum(secret), secret.Reveal()[:8]
 		want.Created, want.Expires, want.CreatedBy = now, now.Add(10*24*time.Hour), "s2"
-		assert.Equal(t, want, tok, "all that it may do, and nothing else")
+		assert.Equal(t, want, tok, "PR-04, PR-06: all that it may do and where from, and nothing else")
 		assert.NotEqual(t, old.ID, tok.ID)
 		assert.NotEqual(t, oldSecret.Reveal(), secret.Reveal())
 
