@@ -18,12 +18,14 @@ import (
 
 // series are the cases that an attacker of a registry is expected to try, by letter,
 // numbered from 01 without a gap: paths (PC), headers (HS), JSON bodies (JB), tokens (TK), what
-// they may do (PR), addresses (IP), reports of leaks (SS).
+// they may do (PR), addresses (IP), reports of leaks (SS), and what other registries went wrong in: grants (G), names (N),
+// operation (P).
 var series = []struct {
 	letters string
 	last    int
 }{
 	{"PC", 43}, {"HS", 15}, {"JB", 17}, {"TK", 34}, {"PR", 29}, {"IP", 12}, {"SS", 10},
+	{"G", 14}, {"N", 8}, {"P", 8},
 }
 
 // A proof is where a case is tested, or why it is not.
@@ -210,6 +212,39 @@ var cases = map[string]proof{
 	"SS-08": by(".", "TestLeaked"),
 	"SS-09": by(".", "TestLeaked"),
 	"SS-10": by("leak", "TestWycheproof"),
+
+	"G-01": by(".", "TestGrantsDoNotBleed"),
+	"G-02": by(".", "TestGrantsDoNotBleed"),
+	"G-03": by(".", "TestRightsAreLive"),
+	"G-04": by(".", "TestGrantsDoNotBleed"),
+	"G-05": by(".", "TestGrantsDoNotBleed"),
+	"G-06": by(".", "TestNothingIsWrittenWithoutAllow"),
+	"G-07": by(".", "TestCarriersAreJudgedAlike"),
+	"G-08": na(noPublishers),
+	"G-09": by(".", "TestTokensChangeNoRules"),
+	"G-10": by(".", "TestWatchKeepsAndDrops"),
+	"G-11": by("token", "TestOpenRefuses"),
+	"G-12": by(".", "TestBodies"),
+	"G-13": na("there is no earlier version, whose tokens could be restricted less; records with more than is known are refused: TestOpenRefuses"),
+	"G-14": by(".", "TestCredentialsAreNotTheirLooks"),
+
+	"N-01": later("the package.json inside of a tarball"),
+	"N-02": by(".", "TestNamesAreNotJoined"),
+	"N-03": by(".", "TestPaths"),
+	"N-04": by(".", "TestPublicRoutes"),
+	"N-05": by(".", "TestActionsNotMethods"),
+	"N-06": later("package documents as the changes that they are"),
+	"N-07": by(".", "TestHiddenIsAbsent"),
+	"N-08": by(".", "TestHiddenIsAbsent"),
+
+	"P-01": by(".", "TestSecretsAreNotRepeated"),
+	"P-02": by(".", "TestTokenAddresses"),
+	"P-03": by(".", "TestOutages"),
+	"P-04": by(".", "TestOutagesDeny"),
+	"P-05": by(".", "TestNamesThatChangeHands"),
+	"P-06": by(".", "TestRightsAreLive"),
+	"P-07": by(".", "TestLeaked"),
+	"P-08": by(".", "TestAnswersAreNotStored"),
 }
 
 // Every case is accounted for, nothing else is, and what is said of a case is true: the

@@ -12,7 +12,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// HS-04: a token is judged by what it is, whichever way it was carried.
+// HS-04, G-07: a token is judged by what it is, whichever way it was carried.
 func TestCarriersAreJudgedAlike(t *testing.T) {
 	c := newCast(t, func(cfg *npmauth.Config) { cfg.AllowBasicToken = true })
 	for name, bearer := range map[string]string{"reader": c.reader, "one package": c.ofPlain, "scope": c.ofAcme, "session": c.session} {

@@ -18,6 +18,7 @@ import (
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -166,6 +167,7 @@ func TestPaths(t *testing.T) {
 		`/@acme\widget`, `/@acme%5cwidget`, // PC-11
 		"/%ff", "/@acme%c0%afwidget", "/%c0%afwidget", // PC-12
 		"/＠acme∕widget", "/%ef%bc%a0acme%e2%88%95widget", // PC-13
+		"/@acme%2fwid%cc%81get", "/@acme%2fwidg%c3%a9t", "/@acme%2fwidget%20", "/@acme%2fwidget.", // N-03
 		"/-", "/-rev", "/@acme/-rev", // PC-17
 		"/@acme%2fwidget;v=1", "/@acme/widget;v=1", // PC-41
 	} {
@@ -180,6 +182,7 @@ func TestPaths(t *testing.T) {
 	} {
 		assert.Equal(t, http.StatusBadRequest, w.do(call{method: "DELETE", path: path, bearer: bypass}).Code, path)
 	}
+	assert.Equal(t, 403, put("/@ACME/WIDGET", "@ACME/WIDGET").Code, "N-03: another scope")
 	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/NPM/v1/tokens", bearer: bypass, body: "{}"}).Code, "PC-16")
 	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/whatever/new", bearer: bypass, body: "{}"}).Code, "PC-18")
 	assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/whatever/new", body: "{}"}).Code, "PC-18")
@@ -287,7 +290,7 @@ func TestBodies(t *testing.T) {
 		"JB-08 deep":                strings.Repeat("[", 20000),
 		"JB-06 wrong type":          `{` + pw + `,"packages_all":"true"}`,
 		"JB-13 big number":          `{` + pw + `,"packages_all":true,"expires":1e400}`,
-		"unknown field":             `{` + pw + `,"packages_all":true,"everything":true}`,
+		"G-12 unknown field":        `{` + pw + `,"packages_all":true,"everything":true}`,
 		"malformed":                 `{`,
 		"JB-16 byte order mark":     "\ufeff{" + pw + `,"packages_all":true}`,
 	} {
@@ -322,9 +325,11 @@ func TestBodies(t *testing.T) {
 	assert.Equal(t, 201, create(good, nil).Code)
 }
 
-// TestOutagesDeny: an error of the store or of the host is 503 and never an allow.
+// TestOutagesDeny: an error of the store or of the host is 503 and never an allow, and
+// nobody becomes the anonymous for it: P-04.
 func TestOutagesDeny(t *testing.T) {
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Fresh = -1; cfg.HostFresh = -1 })
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh, cfg.HostFresh = st, -1, -1 })
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
 	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
@@ -336,9 +341,18 @@ func TestOutagesDeny(t *testing.T) {
 		assert.NotContains(t, a.Body.String(), "unexpected EOF", "the cause is not the client's business")
 		assert.NotEmpty(t, a.Header().Get("Retry-After"))
 	}
+	w.host.fail = nil
+	st.Inject(storetest.Fault{Times: storetest.Always})
+	assert.Equal(t, 503, w.do(call{method: "GET", path: "/plain", bearer: bypass}).Code, "what the anonymous may read, too")
+	assert.Equal(t, 503, w.do(call{method: "GET", path: "/-/whoami", bearer: bypass}).Code)
+	assert.Equal(t, 503, w.publish("plain", "1.0.0", bypass, "").Code)
+	st.Mend()
 	assert.Empty(t, w.host.written())
+	assert.Empty(t, w.host.reads)
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/plain", bearer: bypass}).Code)
 }
 
+// N-04
 func TestPublicRoutes(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) {
 		cfg.Public = func(r *http.Request) bool { return true }

@@ -61,7 +61,7 @@ type find struct {
 	Source string `json:"source"`
 }
 
-// SS-07, SS-08, SS-09: only whole secrets count, of every kind, and only for who signs.
+// SS-07, SS-08, SS-09, P-07: only whole secrets count, of every kind, and only for who signs.
 func TestLeaked(t *testing.T) {
 	s := newScanner(t)
 	w := newWorld(t, s.keys)

@@ -265,7 +265,7 @@ func eachCall(t *testing.T, fault storetest.Fault, fn func(w *world, begin, end 
 // cannot be known may something have happened that nobody was told of; then, too, it
 // is all of it or nothing. Afterwards it can be done again.
 //
-// ST-01, ST-02, ST-03, ST-04, ST-17.
+// ST-01, ST-02, ST-03, ST-04, ST-17, P-03.
 func TestOutages(t *testing.T) {
 	for _, u := range undertakings {
 		for _, f := range faults {

@@ -8,12 +8,14 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -156,6 +158,35 @@ func TestUnpublishIsOfThePathsPackage(t *testing.T) {
 		assert.Equal(t, 403, remove(c.bypass, "").Code, "a token that bypasses is no factor where the package says so")
 		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: policy.FactorOrBypass}))
 	}
+}
+
+// N-02: a package and a version are judged as two, and are never taken apart from a text
+// in which they are joined.
+func TestNamesAreNotJoined(t *testing.T) {
+	c := newCast(t, offering(policy.Unpublish))
+	c.host.add("rails-html", false, c.ids["alice"])
+	c.host.add("rails-html-sanitizer", true, "somebody else")
+	of, _ := c.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{
+		Target: policy.OnePackage, Package: policy.PackageName{Name: "rails-html"}, Permission: policy.ReadWrite,
+	}}})
+	publish := string(npmauthtest.PublishBody(policy.PackageName{Name: "rails-html"}, "1.4.2"))
+	for name, body := range map[string]string{
+		"version":            strings.ReplaceAll(publish, "1.4.2", "sanitizer-1.4.2"),
+		"attachment":         strings.ReplaceAll(publish, "rails-html-1.4.2.tgz", "rails-html-sanitizer-1.4.2.tgz"),
+		"name of a version":  strings.Replace(publish, `"versions":{"1.4.2":{"`, `"versions":{"1.4.2":{"_id":"rails-html-sanitizer@1.4.2","`, 1),
+		"key of the version": strings.Replace(publish, `"versions":{"1.4.2"`, `"versions":{"sanitizer-1.4.2"`, 1),
+	} {
+		require.NotEqual(t, publish, body, name)
+		assert.Equal(t, 400, c.do(call{method: "PUT", path: "/rails-html", bearer: of, body: body}).Code, name)
+	}
+	for _, path := range []string{"/rails-html/-/rails-html-sanitizer-1.4.2.tgz", "/rails-html/-/rails-html-sanitizer-1.4.2.tgz/-rev/1", "/rails-html/-/sanitizer-1.4.2.tgz/-rev/1"} {
+		assert.Equal(t, 400, c.do(call{method: "GET", path: path, bearer: of}).Code, path)
+		assert.Equal(t, 400, c.do(call{method: "DELETE", path: path, bearer: of}).Code, path)
+	}
+	assert.Equal(t, 404, c.do(call{method: "GET", path: "/rails-html-sanitizer/-/rails-html-sanitizer-1.4.2.tgz", bearer: of}).Code)
+	assert.Equal(t, 404, c.do(call{method: "DELETE", path: "/rails-html-sanitizer/-/rails-html-sanitizer-1.4.2.tgz/-rev/1", bearer: of}).Code)
+	assert.Empty(t, c.host.written())
+	assert.Equal(t, 200, c.do(call{method: "PUT", path: "/rails-html", bearer: of, body: publish}).Code)
 }
 
 // raw sends bytes over a connection and returns the answer's status, 0 if there is none.

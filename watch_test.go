@@ -64,7 +64,7 @@ func whoami(w *world, bearer string) int {
 	return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer}).Code
 }
 
-// TK-21, ST-08: a node that hears of changes keeps what did not change, and refuses at
+// TK-21, ST-08, G-10: a node that hears of changes keeps what did not change, and refuses at
 // once what another node revoked.
 func TestWatchKeepsAndDrops(t *testing.T) {
 	nodes(t, store.NewMemory(), nil, func(t *testing.T, first, second *world, reads *handle) {

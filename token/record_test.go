@@ -40,9 +40,9 @@ func TestOpenRefuses(t *testing.T) {
 
 	for name, change := range map[string][2]string{
 		"another schema":       {`"v":1`, `"v":2`},
-		"an unknown field":     {`"bypass":false`, `"bypass":false,"only_on":"mondays"`},
-		"an unknown word":      {`"read-write"`, `"read-sometimes"`},
-		"an unknown target":    {`"target":"package"`, `"target":"galaxy"`},
+		"G-11 unknown field":   {`"bypass":false`, `"bypass":false,"only_on":"mondays"`},
+		"G-11 unknown word":    {`"read-write"`, `"read-sometimes"`},
+		"G-11 unknown target":  {`"target":"package"`, `"target":"galaxy"`},
 		"a field of a grant":   {`"permission":"read-write"`, `"permission":"read-write","until":"noon"`},
 		"a range":              {`"10.0.0.0/8"`, `"10.0.0.0/99"`},
 		"an empty range":       {`"10.0.0.0/8"`, `""`},
