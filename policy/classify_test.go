@@ -2,6 +2,9 @@ package policy_test
 
 import (
 	"bufio"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
@@ -360,7 +363,100 @@ func checkClassified(t testing.TB, method, path string) {
 	}
 }
 
-// The canonical path of an operation is the same operation, and Classify never panics.
+// A reference is a router such as a registry in Go would have: net/http's, which decodes
+// each segment once, and behind it the plainest way to a package's name.
+type reference struct {
+	mux *http.ServeMux
+	pkg string // of the request that was last routed, "" if it names none
+}
+
+func newReference() *reference {
+	ref := &reference{mux: http.NewServeMux()}
+	pattern := ""
+	for n := range 12 {
+		pattern += fmt.Sprintf("/{s%d}", n)
+		ref.mux.HandleFunc(pattern, func(_ http.ResponseWriter, r *http.Request) {
+			segs := make([]string, n+2) // one more than there are
+			for i := range n + 1 {
+				segs[i] = r.PathValue(fmt.Sprintf("s%d", i))
+			}
+			ref.pkg = packageOf(segs)
+		})
+	}
+	return ref
+}
+
+// packageOf returns the package that the segments of a path name, as it stands there.
+func packageOf(segs []string) string {
+	at := 0
+	if segs[0] == "-" {
+		for _, below := range [][]string{{"-", "package"}, {"-", "stage", "package"}, {"-", "npm", "v1", "oidc", "token", "exchange", "package"}} {
+			if len(segs) > len(below) && slices.Equal(segs[:len(below)], below) {
+				at = len(below)
+			}
+		}
+		if at == 0 {
+			return ""
+		}
+	}
+	name := segs[at]
+	if strings.HasPrefix(name, "@") && !strings.Contains(name, "/") && at+1 < len(segs) {
+		name += "/" + segs[at+1]
+	}
+	return name
+}
+
+// route returns the package that the reference would hand the request to.
+func (ref *reference) route(path string) string {
+	ref.pkg = ""
+	u, err := url.ParseRequestURI(path)
+	if err != nil || u.Host != "" || u.RawQuery != "" || u.ForceQuery || u.EscapedPath() != path {
+		return ""
+	}
+	ref.mux.ServeHTTP(httptest.NewRecorder(), &http.Request{Method: "POST", URL: u, Host: "npm.acme.test", RequestURI: path})
+	return ref.pkg
+}
+
+// checkRouted holds a request to the reference: whatever it hands to one package is that
+// one's here, or nothing. So of two requests that it hands to one, no two packages come.
+func checkRouted(t testing.TB, ref *reference, method, path string) {
+	t.Helper()
+	pkg := ref.route(path)
+	op, err := policy.Classify(method, path)
+	if pkg == "" || err != nil || op.Action == policy.Unknown {
+		return
+	}
+	if op.Action == policy.ReadTeam || op.Action == policy.WriteTeam { // of Yarn 1, below /team/@
+		require.Equal(t, "team", pkg)
+		return
+	}
+	require.Equal(t, pkg, op.Package.String(), "%s %s", method, path)
+}
+
+// What the reference knows of the table's requests is what the table says.
+func TestReferenceRouter(t *testing.T) {
+	ref, agreed := newReference(), 0
+	for _, row := range requestRows(t) {
+		checkRouted(t, ref, row.method, row.path)
+		if !row.want.Package.IsZero() && ref.route(row.path) == row.want.Package.String() {
+			agreed++
+		}
+	}
+	assert.Greater(t, agreed, 60, "the reference routes next to nothing")
+	for path, pkg := range map[string]string{
+		"/@acme%2fwidget": "@acme/widget", "/@acme/widget": "@acme/widget", "/%40acme%2Fwidget/latest": "@acme/widget", "/@acme%252fwidget": "@acme%2fwidget",
+		"/-/package/@acme/widget/dist-tags": "@acme/widget", "/%2d/package/plain/access": "plain", "/-/whoami": "", "/plain/-/plain-1.0.0.tgz": "plain", "/a/../b": "",
+	} {
+		got := ref.route(path)
+		if path == "/@acme%252fwidget" { // the name has no slash, and there is no next segment
+			pkg += "/"
+		}
+		assert.Equal(t, pkg, got, path)
+	}
+}
+
+// The canonical path of an operation is the same operation, no request is another
+// package's than a router that decodes once hands it to, and Classify never panics.
 func FuzzClassify(f *testing.F) {
 	for _, row := range requestRows(f) {
 		f.Add(row.method, row.path)
@@ -368,7 +464,11 @@ func FuzzClassify(f *testing.F) {
 	for _, q := range allocationFree {
 		f.Add(q.method, q.path)
 	}
-	f.Fuzz(func(t *testing.T, method, path string) { checkClassified(t, method, path) })
+	ref := newReference()
+	f.Fuzz(func(t *testing.T, method, path string) {
+		checkClassified(t, method, path)
+		checkRouted(t, ref, method, path)
+	})
 }
 
 // PC-43: a proxy that decodes, in part or wholly, before it passes a path on changes no
