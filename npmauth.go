@@ -23,8 +23,8 @@
 // preconditions that the host's write must be made conditional on: package
 // npmauthtest has a test that a host keeps to them. A decision is made when a
 // request begins and holds until it ends, however long its body takes. People and
-// packages stay in the host's own tables, behind [Users] and [Packages]; a host without users of
-// its own leaves Users nil and has package account.
+// packages stay in the host's own tables, behind [Users] and [Packages]; a host
+// without users of its own leaves Users nil and has package account.
 //
 // # Parts
 //
@@ -39,11 +39,11 @@
 // the path up to the last slash. Serve it over TLS; passwords and tokens travel
 // in requests. Requests reach npmauth with their path still escaped, so a proxy
 // must not decode %2F nor merge slashes; it must refuse a request that has both a
-// Content-Length and a Transfer-Encoding. What a request does is judged by its method and
-// path, so nothing behind the guard may read another method into it, as from
-// X-HTTP-Method-Override or a field _method. Two requests of npm's carry a token in
-// the path (DELETE /-/user/token/… and DELETE /-/npm/v1/tokens/token/…), so
-// that path must not be logged; [RedactPath] hides it.
+// Content-Length and a Transfer-Encoding. What a request does is judged by its
+// method and path, so nothing behind the guard may read another method into it,
+// as from X-HTTP-Method-Override or a field _method. Two requests of npm's carry
+// a token in the path (DELETE /-/user/token/… and DELETE
+// /-/npm/v1/tokens/token/…), so that path must not be logged; [RedactPath] hides it.
 package npmauth
 
 import (
