@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 
 	"internal/nfc":         {},
 	"internal/strictjson":  {},
+	"internal/packument":   {"internal/strictjson", "policy"},
 	"internal/publishbody": {"internal/strictjson", "policy"},
 	"internal/clientip":    {},
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,15 +58,31 @@ func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Requ
 
 // consult fills in what the host and the package's settings say.
 func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
-	if !req.Operation.Action.OfPackage() {
+	op := req.Operation
+	if op.Action.OfOrg() {
+		if err := a.consultOrg(ctx, req); err != nil {
+			return err
+		}
+	}
+	if op.Package.IsZero() {
 		return nil
 	}
-	write := req.Operation.Action.Write()
-	if req.Package, err = a.facts(ctx, req.Operation.Package, req.Account.ID, write, req.Now); err != nil {
+	write := op.Action.Write()
+	if req.Package, err = a.facts(ctx, op.Package, req.Account.ID, write, req.Now); err != nil {
 		return err
 	}
-	if write && req.Package.ID != "" && req.Package.Rights.Has(policy.RightWrite) { // without the right there is nothing to set a rule for
+	// Without a right there is nothing to set a rule for.
+	if write && req.Package.ID != "" && req.Package.Rights&(policy.RightWrite|policy.RightAdmin) != 0 {
 		req.Settings, err = a.packageSettings(ctx, req.Package.ID, req.Now)
+	}
+	return err
+}
+
+// consultOrg asks the host about the organization of req, and nothing on behalf of the
+// anonymous, who have no part in any.
+func (a *Auth) consultOrg(ctx context.Context, req *policy.Request) (err error) {
+	if a.orgs != nil && req.Account.ID != "" {
+		req.Org, err = a.orgs.OrgFacts(ctx, req.Operation.Org(), req.Account.ID)
 	}
 	return err
 }
@@ -109,8 +126,9 @@ func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now tim
 
 // A judgement is a request on its way to a decision.
 type judgement struct {
-	act actor
-	req policy.Request
+	act    actor
+	req    policy.Request
+	target string // what a proof is for besides the operation's name
 }
 
 // judge authenticates r, consults and decides for the first time, without a
@@ -121,11 +139,20 @@ func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewTo
 	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
 		return judgement{}, policy.Decision{}, err
 	}
-	d := a.policy.Decide(j.req)
-	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
-		return judgement{}, d, a.denied(r.Context(), j, d)
+	d, err := a.decide(r.Context(), j)
+	if err != nil {
+		return judgement{}, d, err
 	}
 	return j, d, nil
+}
+
+// decide asks the policy. Only a Deny is an error.
+func (a *Auth) decide(ctx context.Context, j judgement) (policy.Decision, error) {
+	d := a.policy.Decide(j.req)
+	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
+		return d, a.denied(ctx, j, d)
+	}
+	return d, nil
 }
 
 // denied records a refusal and returns it as an error.
@@ -163,6 +190,11 @@ func (j judgement) use() twofactor.Use {
 	switch op.Action {
 	case policy.Publish, policy.Unpublish: // requests that one proof serves name different things
 		u.Target = ""
+	case policy.WriteOwners: // a revision that moves on while a person looks for the phone
+		u.Target = ""
+	}
+	if j.target != "" {
+		u.Target = strings.TrimSpace(u.Target + " " + j.target)
 	}
 	return u
 }

@@ -321,7 +321,7 @@ func TestRevokedWhilePublishing(t *testing.T) {
 // TK-29: what was stored of a token restricts it, at every write and from everywhere, and
 // a token that was deleted is none.
 func TestRestrictionsAreEnforced(t *testing.T) {
-	c := newCast(t, offering(policy.Unpublish, policy.UnpublishAll, policy.Deprecate))
+	c := newCast(t)
 	inside, outside := "192.0.2.7:1", "198.51.100.7:1"
 	cidr := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	reader, _ := c.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: cidr})

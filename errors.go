@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/internal/packument"
 	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
@@ -120,6 +121,7 @@ func answer(err error) *Error {
 	var weak *account.PasswordError
 	var bad *strictjson.Error
 	var body *publishbody.Error
+	var doc *packument.Error
 	var size *http.MaxBytesError
 	switch {
 	case errors.As(err, &spec):
@@ -132,6 +134,8 @@ func answer(err error) *Error {
 		return &Error{http.StatusForbidden, "not-offered", "The registry refused the package document: " + err.Error() + "."}
 	case errors.As(err, &body):
 		return &Error{http.StatusBadRequest, "bad-publish", "The registry refused the package: " + body.Error() + "."}
+	case errors.As(err, &doc):
+		return &Error{http.StatusBadRequest, "bad-publish", "The registry refused the package: " + doc.Error() + "."}
 	case errors.As(err, &size):
 		return errTooLarge
 	}
@@ -191,7 +195,7 @@ func writeDenied(w http.ResponseWriter, e *DeniedError) {
 	code, sentence := "denied", "You may not do this."
 	for i, why := range e.Decision.Reasons {
 		if why.Conceal {
-			writeJSONError(w, http.StatusNotFound, "not-found", "There is no such package, or you may not see it.")
+			writeJSONError(w, http.StatusNotFound, "not-found", why.Sentence)
 			return
 		}
 		if i == 0 {

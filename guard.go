@@ -85,20 +85,35 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 		next.ServeHTTP(w, r)
 		return
 	}
-	if op.Action == policy.Ping { // a health check must not fail for a stale token
+	switch op.Action {
+	case policy.Ping: // a health check must not fail for a stale token
 		r = withoutCredential(r)
+	case policy.WritePackument:
+		a.guardDocument(w, r, op, next)
+		return
+	case policy.ReadAccess:
+		a.endpoint(w, r, op, a.readAccess)
+		return
+	case policy.SetAccess, policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam, policy.WriteOwners:
+		a.guardAccess(w, r, op, next)
+		return
 	}
-	op = a.refine(r, op)
 	p, err := a.admit(r, op)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	if op.Action != policy.Publish {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
-		return
-	}
-	body := newPublishReader(r.Body, op.Package, p.identity.Name)
+	a.pass(w, r, p, next)
+}
+
+// pass hands a request on that was allowed.
+func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
+}
+
+// passPublish hands on a publish, whose body is checked while the host reads it.
+func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name)
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
@@ -110,7 +125,16 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 // admit decides about one request: whoever it lets through has a pass.
 func (a *Auth) admit(r *http.Request, op policy.Operation) (p *pass, err error) {
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
+	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
+		return nil, err
+	}
+	return a.admitJudged(r, j, nil)
+}
+
+// admitJudged decides about a request of which everything is known but the proof.
+func (a *Auth) admitJudged(r *http.Request, j judgement, changes *Changes) (*pass, error) {
+	d, err := a.decide(r.Context(), j)
 	if err == nil && d.Effect == policy.Challenge {
 		err = a.prove(r, j)
 	}
@@ -118,7 +142,9 @@ func (a *Auth) admit(r *http.Request, op policy.Operation) (p *pass, err error) 
 		return nil, err
 	}
 	a.passed(r.Context(), j)
-	return &pass{identity: j.act.identity(), operation: Operation{Operation: op, PackageID: j.req.Package.ID}}, nil
+	return &pass{identity: j.act.identity(), operation: Operation{
+		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, changes: changes,
+	}}, nil
 }
 
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a
@@ -128,23 +154,6 @@ func (a *Auth) isPublic(r *http.Request, op policy.Operation) bool {
 		return false
 	}
 	return a.public != nil && !strings.HasPrefix(r.URL.Path, a.prefix+"/-/") && a.public(r)
-}
-
-// refine names the operation behind a PUT of a package document, which six
-// operations share. Without its revision it is judged as a publish, and the body
-// must then be one. What npm says it is doing is heard only so far that all but a
-// publish is refused before anyone spends a second factor on it: it must not choose
-// the rules by which the body is judged.
-func (a *Auth) refine(r *http.Request, op policy.Operation) policy.Operation {
-	if op.Action != policy.WritePackument || op.Name != "" {
-		return op
-	}
-	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
-	case "deprecate", "undeprecate", "star", "unstar", "owner", "unpublish", "access":
-	default:
-		op.Action = policy.Publish
-	}
-	return op
 }
 
 // passed tells of an allowed write and remembers that the token was used.

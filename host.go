@@ -28,6 +28,17 @@ type User struct {
 	Disabled bool
 	// Created is shown in the profile. May be zero.
 	Created time.Time
+	// Service is an account that is no person. It signs in nowhere, whatever
+	// CheckPassword says, and its tokens are made by those of whom
+	// [Config.Services] says that they administer it.
+	Service bool
+	// FactorRequired is true while an organization that the user is in demands a
+	// second factor: the user cannot take it off.
+	FactorRequired bool
+	// HighImpact is true of an account that many depend on. After a recovery code was
+	// used it can do nothing lasting for [policy.Limits].HighImpactHold. npm counts a
+	// million downloads a week or five hundred dependents.
+	HighImpact bool
 }
 
 // Users is the host's table of people. Its methods are called from many
@@ -52,6 +63,48 @@ type Packages interface {
 	// Facts have no ID. Before a write npmauth always asks; for reads it may use
 	// an answer as old as [Config.HostFresh].
 	Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error)
+}
+
+// Documents says what a package's document holds now. It is what the guard compares a
+// changed document with: npm deprecate and npm unpublish send the whole of it back, and
+// only the difference tells what they do.
+type Documents interface {
+	// Document returns the document of pkg. It is asked only about a package that
+	// exists, for a user who may write it.
+	Document(ctx context.Context, pkg policy.PackageName) (Document, error)
+}
+
+// A Document is what the guard needs to know of a package's document.
+type Document struct {
+	// ID is the package whose document it is: the same as in its Facts, unless it was
+	// replaced since they were asked for.
+	ID policy.PackageID
+	// Revision is the document's _rev, "" where the host has none. A change of another
+	// revision is refused with 409: what its sender read is not what there is.
+	Revision string
+	// Versions are the versions that exist, each with its deprecation message, "" for
+	// none.
+	Versions map[string]string
+	// Tags are the dist-tags and the versions they name.
+	Tags map[string]string
+	// Maintainers are the names of those who maintain the package, in any order.
+	Maintainers []string
+}
+
+// Orgs is the host's table of organizations.
+type Orgs interface {
+	// OrgFacts says what is true of org now, and what part user has in it. One that
+	// does not exist is not an error: its facts have no ID. It is always asked, and
+	// nothing it says is kept.
+	OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error)
+}
+
+// Services says who administers a service account.
+type Services interface {
+	// Administers reports whether admin administers the service account called service,
+	// and returns that account's user. [ErrNoUser] means that there is none; a user who is no
+	// service account is administered by nobody, whatever it says.
+	Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error)
 }
 
 // A ForeignToken is an older token of the host's own, presented as a bearer.

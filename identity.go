@@ -27,25 +27,54 @@ type Operation struct {
 	// [npmauthtest.Host]: https://pkg.go.dev/github.com/npmauth/npmauth/npmauthtest#Host
 	PackageID policy.PackageID
 
-	body *publishReader
+	// OrgID is the organization that was judged, "" with any other action. It is a
+	// precondition as PackageID is.
+	OrgID policy.OrgID
+
+	body    *publishReader // of a publish
+	changes *Changes       // of what was read before it was judged
 }
 
 // Changes is what a request body was allowed to change. A host applies these
-// and nothing else that the body says.
+// and nothing else that the body says. What a field's action does not change is its
+// zero value.
 type Changes struct {
+	// With Publish.
+
 	Version     string            // the one new version
-	Tags        map[string]string // dist-tags, all naming Version
-	Access      string            // "public", "restricted", or "" where the body is silent
 	Attachments []string          // names below _attachments, as the body writes them
+	Access      string            // "public", "restricted", or "" where the body is silent; with SetAccess too
+	Tags        map[string]string // dist-tags, all naming Version; with Unpublish: those that move, "" removes one
+
+	// With a package document sent back.
+
+	// Revision is the _rev that the change was made from, "" where the sender named none. A
+	// host that has revisions makes its write conditional on it.
+	Revision    string
+	Deprecated  map[string]string // with Deprecate: messages by version, "" takes one away
+	Removed     []string          // with Unpublish: versions that go
+	Maintainers []string          // with WriteOwners: the names of all who maintain it from now on
+	Starred     bool              // with Star: whether the sender's star is there from now on
+
+	// With an organization.
+
+	Member     string            // with WriteOrg, WriteTeamMember: the name of the user who is added, changed or removed
+	Role       policy.OrgRole    // with WriteOrg that adds: what as
+	Team       string            // with WriteTeam that makes one: its name
+	Permission policy.Permission // with GrantTeam: ReadOnly or ReadWrite; NoAccess takes it away
 }
 
-// Changes returns what a publish was allowed to change. It is known when the
-// body has been read to its end without an error, and is an error before.
+// Changes returns what the request was allowed to change. With a publish it is known
+// when the body has been read to its end without an error, and is an error before. It is
+// an error for an action whose body says nothing.
 func (o Operation) Changes() (Changes, error) {
-	if o.body == nil {
-		return Changes{}, errNoChanges
+	switch {
+	case o.changes != nil:
+		return *o.changes, nil
+	case o.body != nil:
+		return o.body.changes()
 	}
-	return o.body.changes()
+	return Changes{}, errNoChanges
 }
 
 type passKey struct{}

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,21 +59,54 @@ type host struct {
 	packages map[policy.PackageName]*hosted
 	writes   []string // every request that changed something, or would have
 	reads    []string
-	facts    int   // how often it was asked
-	fail     error // what Facts answers instead
-	boom     bool  // Facts panics
+	facts    int                        // how often it was asked
+	fail     error                      // what Facts answers instead
+	boom     bool                       // Facts panics
+	orgs     map[string]policy.OrgFacts // by "org user"
+	revision string                     // of every document; "" is none
 }
 
 type hosted struct {
 	id       policy.PackageID
 	private  bool
+	demands  bool // its organization requires a second factor
 	rights   map[policy.UserID]policy.Rights
 	versions []string
+
+	deprecated  map[string]string
+	tags        map[string]string
+	maintainers []string
 }
 
 const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
 
-func newHost() *host { return &host{packages: map[policy.PackageName]*hosted{}} }
+func newHost() *host {
+	return &host{packages: map[policy.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}}
+}
+
+// Document tells the versions that were published or added, and what was set beside them.
+func (h *host) Document(_ context.Context, pkg policy.PackageName) (npmauth.Document, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fail != nil {
+		return npmauth.Document{}, h.fail
+	}
+	p := h.packages[pkg]
+	if p == nil {
+		return npmauth.Document{}, nil
+	}
+	d := npmauth.Document{ID: p.id, Revision: h.revision, Versions: map[string]string{}, Tags: maps.Clone(p.tags), Maintainers: slices.Clone(p.maintainers)}
+	for _, v := range p.versions {
+		d.Versions[v] = p.deprecated[v]
+	}
+	return d, nil
+}
+
+func (h *host) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.orgs[org+" "+string(user)], h.fail
+}
 
 func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	h.mu.Lock()
@@ -86,7 +122,7 @@ func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.User
 	if p == nil {
 		return policy.Facts{MayCreate: user != "" && pkg.Scope != "evil"}, nil
 	}
-	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user]}, nil
+	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user], RequireFactor: p.demands}, nil
 }
 
 func (h *host) add(name string, private bool, owner policy.UserID) policy.PackageID {
@@ -99,6 +135,13 @@ func (h *host) add(name string, private bool, owner policy.UserID) policy.Packag
 	p := &hosted{id: policy.PackageID("id-" + name), private: private, rights: map[policy.UserID]policy.Rights{owner: allRights}}
 	h.packages[pkg] = p
 	return p.id
+}
+
+// demand lets the organization of a package require a second factor.
+func (h *host) demand(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.packages[policy.PackageName{Name: name}].demands = true
 }
 
 func (h *host) written() []string {
@@ -149,8 +192,28 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.writes = append(h.writes, op.Action.String()+" "+op.Package.String()+" "+op.Name)
+	written := op.Action.String() + " " + op.Package.String() + " " + op.Name
+	if c, err := op.Changes(); err == nil {
+		written += " " + told(c)
+	}
+	h.writes = append(h.writes, written)
 	fmt.Fprint(w, `{"ok":true}`)
+}
+
+// told is what of c says something, as JSON.
+func told(c npmauth.Changes) string {
+	all := map[string]any{}
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if f := v.Field(i); !f.IsZero() {
+			all[v.Type().Field(i).Name] = f.Interface()
+		}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 // events collects what was recorded.
@@ -197,7 +260,7 @@ func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 		ids:   map[string]policy.UserID{}, secrets: map[string]string{},
 	}
 	cfg := npmauth.Config{
-		BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, OpenSignUp: true,
+		BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Documents: w.host, Orgs: w.host, OpenSignUp: true,
 		Audit: w.events, Now: w.clock.Now, Hasher: quickHasher(t),
 	}
 	for _, f := range change {

@@ -91,6 +91,18 @@ type Config struct {
 	// passwords in Store.
 	Users Users
 
+	// Documents is the host's table of package documents. Nil: documents that are sent
+	// back changed, as npm deprecate and npm unpublish do, are refused. It is often the
+	// same value as Packages.
+	Documents Documents
+
+	// Orgs is the host's table of organizations. Nil: there are none.
+	Orgs Orgs
+
+	// Services says who administers which service account. Nil: nobody does, unless
+	// Users is nil and package account knows.
+	Services Services
+
 	// OpenSignUp lets anyone create an account, with npm adduser or npm login
 	// --auth-type=legacy. Only where Users is nil, and only while Legacy is on.
 	OpenSignUp bool
@@ -186,6 +198,9 @@ type Auth struct {
 	store      store.Store
 	users      Users
 	packages   Packages
+	documents  Documents
+	orgs       Orgs
+	services   Services
 	policy     *policy.Policy
 	public     func(*http.Request) bool
 	foreign    func(context.Context, credential.Secret) (ForeignToken, error)
@@ -213,6 +228,7 @@ type Auth struct {
 func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
+		documents: cfg.Documents, orgs: cfg.Orgs, services: cfg.Services,
 		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken,
 		proxies: slices.Clone(cfg.TrustedProxies), sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
 	}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,18 +18,6 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
-
-// offering is npm's policy with actions that it may hold back.
-func offering(actions ...policy.Action) func(*npmauth.Config) {
-	p := policy.NPM()
-	rules := p.Rules()
-	if i := slices.IndexFunc(rules, func(r policy.Rule) bool { return r.ID == "not-offered" }); i >= 0 {
-		rule := rules[i]
-		rule.Actions = slices.DeleteFunc(slices.Clone(rule.Actions), func(a policy.Action) bool { return slices.Contains(actions, a) })
-		p = p.Replace(rule)
-	}
-	return func(cfg *npmauth.Config) { cfg.Policy = p }
-}
 
 // A cast is alice with her packages plain, @acme/widget and @acme/private, a session,
 // and tokens of hers: reading all, and writing plain, @acme or all without a factor.
@@ -47,6 +34,7 @@ func newCast(t *testing.T, change ...func(*npmauth.Config)) cast {
 	w.host.add("plain", false, alice)
 	w.host.add("@acme/widget", false, alice)
 	w.host.add("@acme/private", true, alice)
+	w.host.orgs["acme "+string(alice)] = policy.OrgFacts{ID: "o-acme", Role: policy.OrgOwner}
 	make := func(bypass bool, g policy.Grant) string {
 		secret, _ := w.token("alice", token.Spec{Bypass: bypass, Grants: []policy.Grant{g}})
 		return secret
@@ -136,7 +124,7 @@ func TestTagsByEitherPath(t *testing.T) {
 // PC-23, PC-25: what is unpublished is the path's package, whatever the file's name,
 // and a whole package is another matter than one version.
 func TestUnpublishIsOfThePathsPackage(t *testing.T) {
-	c := newCast(t, offering(policy.Unpublish, policy.UnpublishAll))
+	c := newCast(t)
 	for path, write := range map[string]string{
 		"/@acme/widget/-/widget-1.0.0.tgz/-rev/4-x": "unpublish @acme/widget widget-1.0.0.tgz",
 		"/@acme%2fwidget/-rev/5":                    "unpublish-all @acme/widget 5",
@@ -163,7 +151,7 @@ func TestUnpublishIsOfThePathsPackage(t *testing.T) {
 // N-02: a package and a version are judged as two, and are never taken apart from a text
 // in which they are joined.
 func TestNamesAreNotJoined(t *testing.T) {
-	c := newCast(t, offering(policy.Unpublish))
+	c := newCast(t)
 	c.host.add("rails-html", false, c.ids["alice"])
 	c.host.add("rails-html-sanitizer", true, "somebody else")
 	of, _ := c.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{

@@ -66,7 +66,7 @@ func TestUnreadableSettings(t *testing.T) {
 	assert.Error(t, set(t.Context(), st, m, "", policy.Settings{}))
 	_, err = access.New(access.Config{})
 	assert.Error(t, err)
-	for _, value := range []string{`{"v":2,"d":{}}`, `{"v":1,"d":{"id":"1"}}`, `{"v":1,"d":{"id":"1","publish":"none"}}`, `{"v":1,"d":{"id":"1","publish":"factor","more":1}}`, ``, `{}`} {
+	for _, value := range []string{`{"v":2,"d":{}}`, `{"v":1,"d":{"id":"1"}}`, `{"v":1,"d":{"id":"1","publish":"nothing"}}`, `{"v":1,"d":{"id":"1","publish":"factor","more":1}}`, ``, `{}`} {
 		_, err := st.Commit(t.Context(), store.Op{Key: access.SettingsKey("1"), At: store.Any, Action: store.Put, Value: []byte(value)})
 		require.NoError(t, err)
 		_, err = m.Get(t.Context(), st, "1")

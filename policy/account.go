@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // A UserID identifies an account for ever. It is never given to another account,
 // not even when the name is; rights hang on it and not on the name. A host whose
@@ -44,7 +47,25 @@ type Account struct {
 	Disabled  bool
 	TwoFactor TwoFactorMode
 	NotBefore time.Time // credentials created before this instant are dead; zero: none are
+	// CIDRs are the ranges that all of the account's credentials may be used from, each
+	// in its own ranges as well. Empty: from anywhere.
+	CIDRs []netip.Prefix
+	// Service is an account that is no person: it has no password and no factor, and
+	// signs in nowhere. Its tokens are made by those who administer it.
+	Service bool
+	// FactorRequired is true while the user is in an organization that demands a second
+	// factor of its members: it may be changed and not taken off.
+	FactorRequired bool
+	// HighImpact is an account that many depend on. After Recovered, the instant at which
+	// a recovery code was last used or its address changed, it is held for a while
+	// ([Limits].HighImpactHold). Zero: never.
+	HighImpact bool
+	Recovered  time.Time
 }
 
 // HasFactor reports whether the account has a second factor that can be asked for.
 func (a *Account) HasFactor() bool { return a.TwoFactor == AuthOnly || a.TwoFactor == AuthAndWrites }
+
+// From reports whether the account's credentials may be used from addr, as far as the
+// account itself is asked.
+func (a *Account) From(addr netip.Addr) bool { return within(a.CIDRs, addr) }

@@ -17,40 +17,46 @@ const (
 
 	// Without a package.
 
-	Ping          // GET /-/ping
-	Search        // GET /-/v1/search, /-/all
-	Audit         // POST /-/npm/v1/security/…: a read, whatever its method
-	ReadKeys      // GET /-/npm/v1/keys
-	Whoami        // GET /-/whoami
-	ReadSelf      // GET /-/auth/v1/self
-	Login         // POST /-/v1/login: starts a web login
-	LegacyLogin   // PUT /-/user/org.couchdb.user:<name>
-	LegacyUpdate  // PUT /-/user/org.couchdb.user:<name>/-rev/<rev>
-	ReadUser      // GET /-/user/org.couchdb.user:<name>, as npm owner add does
-	Logout        // DELETE /-/user/token/<token>
-	ListTokens    // GET /-/npm/v1/tokens
-	CreateToken   // POST /-/npm/v1/tokens, and with the key of a token as Name POST /-/auth/v1/tokens/<key>/rotate
-	RevokeToken   // DELETE /-/npm/v1/tokens/token/<key or token>
-	ReadProfile   // GET /-/npm/v1/user
-	WriteProfile  // POST /-/npm/v1/user, not yet told apart
-	SetTwoFactor  // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable
-	SetPassword   // POST /-/npm/v1/user with password
-	AuthPage      // anything below /-/auth/ that is a page or a poll of ours
-	ReportLeak    // POST /-/auth/v1/leaked
-	ListStars     // GET /-/_view/starredByUser, GET /-/user/v1/star
-	Star          // PUT /<pkg> with only users, PUT, DELETE /-/user/v1/star
-	ReadHooks     // GET /-/npm/v1/hooks…
-	WriteHooks    // POST, PUT, DELETE /-/npm/v1/hooks…
-	ReadOrg       // GET /-/org/<org>/user, /-/org/<org>/team, /-/org/<org>/package
-	WriteOrg      // PUT, DELETE /-/org/<org>/user
-	ReadTeam      // GET /-/team/<org>/<team>/user, …/package
-	WriteTeam     // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>, PUT, DELETE …/user
-	GrantTeam     // PUT, DELETE /-/team/<org>/<team>/package
-	ListPackages  // GET /-/user/<user>/package, /-/-/package (of the asking user)
-	ListStaged    // GET /-/stage
-	ReadStaged    // GET /-/stage/<id>, …/tarball
-	ApproveStaged // POST /-/stage/<id>/approve
-	RejectStaged  // DELETE /-/stage/<id>
+	Ping             // GET /-/ping
+	Search           // GET /-/v1/search, /-/all
+	Audit            // POST /-/npm/v1/security/…: a read, whatever its method
+	ReadKeys         // GET /-/npm/v1/keys
+	Whoami           // GET /-/whoami
+	ReadSelf         // GET /-/auth/v1/self
+	Login            // POST /-/v1/login: starts a web login
+	LegacyLogin      // PUT /-/user/org.couchdb.user:<name>
+	LegacyUpdate     // PUT /-/user/org.couchdb.user:<name>/-rev/<rev>
+	ReadUser         // GET /-/user/org.couchdb.user:<name>, as npm owner add does
+	Logout           // DELETE /-/user/token/<token>
+	ListTokens       // GET /-/npm/v1/tokens
+	CreateToken      // POST /-/npm/v1/tokens, and with the key of a token as Name POST /-/auth/v1/tokens/<key>/rotate
+	RevokeToken      // DELETE /-/npm/v1/tokens/token/<key or token>
+	ReadProfile      // GET /-/npm/v1/user
+	WriteProfile     // POST /-/npm/v1/user, not yet told apart
+	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable
+	SetPassword      // POST /-/npm/v1/user with password
+	AuthPage         // anything below /-/auth/ that is a page or a poll of ours
+	ReportLeak       // POST /-/auth/v1/leaked
+	ReadService      // GET /-/auth/v1/services/<name>/tokens
+	ManageService    // POST the same, DELETE …/<key>: tokens of a service account
+	ListStars        // GET /-/_view/starredByUser, GET /-/user/v1/star
+	WriteStars       // PUT, DELETE /-/user/v1/star
+	ReadHooks        // GET /-/npm/v1/hooks…
+	WriteHooks       // POST, PUT, DELETE /-/npm/v1/hooks…
+	ReadOrg          // GET /-/org/<org>/user: its members
+	ListTeams        // GET /-/org/<org>/team
+	ListOrgPackages  // GET /-/org/<org>/package
+	WriteOrg         // PUT, DELETE /-/org/<org>/user
+	ReadTeam         // GET /-/team/<org>/<team>/user: its members
+	ListTeamPackages // GET /-/team/<org>/<team>/package
+	WriteTeam        // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>
+	WriteTeamMember  // PUT, DELETE /-/team/<org>/<team>/user
+	GrantTeam        // PUT, DELETE /-/team/<org>/<team>/package
+	ListPackages     // GET /-/user/<user>/package, /-/-/package (of the asking user)
+	ListStaged       // GET /-/stage
+	ReadStaged       // GET /-/stage/<id>, …/tarball
+	ApproveStaged    // POST /-/stage/<id>/approve
+	RejectStaged     // DELETE /-/stage/<id>
 
 	// Of one package.
 
@@ -63,6 +69,7 @@ const (
 	WritePackument    // PUT /<pkg>[/-rev/<rev>] before its body is known
 	Publish           // PUT /<pkg> with a new version
 	Deprecate         // PUT /<pkg> that changes deprecated only
+	Star              // PUT /<pkg> with only users
 	Unpublish         // PUT /<pkg>/-rev/<rev> that drops a version, DELETE of its tarball
 	UnpublishAll      // DELETE /<pkg>/-rev/<rev>
 	WriteOwners       // PUT /<pkg>/-rev/<rev> that changes maintainers, PUT, DELETE /-/package/<pkg>/owners
@@ -100,14 +107,20 @@ var actionWords = [actions]string{
 	SetPassword:       "set-password",
 	AuthPage:          "auth-page",
 	ReportLeak:        "report-leak",
+	ReadService:       "read-service",
+	ManageService:     "manage-service",
 	ListStars:         "list-stars",
-	Star:              "star",
+	WriteStars:        "write-stars",
 	ReadHooks:         "read-hooks",
 	WriteHooks:        "write-hooks",
 	ReadOrg:           "read-org",
 	WriteOrg:          "write-org",
 	ReadTeam:          "read-team",
 	WriteTeam:         "write-team",
+	ListTeams:         "list-teams",
+	ListOrgPackages:   "list-org-packages",
+	ListTeamPackages:  "list-team-packages",
+	WriteTeamMember:   "write-team-member",
 	GrantTeam:         "grant-team",
 	ListPackages:      "list-packages",
 	ListStaged:        "list-staged",
@@ -123,6 +136,7 @@ var actionWords = [actions]string{
 	WritePackument:    "write-packument",
 	Publish:           "publish",
 	Deprecate:         "deprecate",
+	Star:              "star",
 	Unpublish:         "unpublish",
 	UnpublishAll:      "unpublish-all",
 	WriteOwners:       "write-owners",
@@ -170,11 +184,15 @@ func (a *Action) UnmarshalText(text []byte) error {
 // [Operation] names the package and its [Request] needs [Facts].
 func (a Action) OfPackage() bool { return a >= ReadPackument && a < actions }
 
+// OfOrg reports whether the action is about one organization, which [Operation.Org]
+// names, so that its [Request] needs [OrgFacts].
+func (a Action) OfOrg() bool { return a >= ReadOrg && a <= GrantTeam }
+
 // reads are the actions that change nothing. AuthPage is among them although a
 // page may be posted to: what a page changes is guarded by the page itself.
 var reads = []Action{
-	Ping, Search, Audit, ReadKeys, Whoami, ReadSelf, ReadUser, ListTokens, ReadProfile, AuthPage, ListStars, ReadHooks,
-	ReadOrg, ReadTeam, ListPackages, ListStaged, ReadStaged,
+	Ping, Search, Audit, ReadKeys, Whoami, ReadSelf, ReadUser, ListTokens, ReadProfile, AuthPage, ReadService, ListStars, ReadHooks,
+	ReadOrg, ListTeams, ListOrgPackages, ReadTeam, ListTeamPackages, ListPackages, ListStaged, ReadStaged,
 	ReadPackument, ReadTarball, ReadAttestations, ReadDistTags, ReadAccess, ReadVisibility, ReadCollaborators, ReadTrust,
 }
 

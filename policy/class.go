@@ -41,11 +41,13 @@ var classes = [actions]Class{
 	Unpublish: ClassUnpublish, UnpublishAll: ClassUnpublish,
 	WriteOwners: ClassOwners,
 	SetAccess:   ClassAccess,
-	WriteOrg:    ClassTeam, WriteTeam: ClassTeam, GrantTeam: ClassTeam,
-	CreateToken:  ClassTokenCreate,
-	RevokeToken:  ClassTokenRevoke,
-	SetTwoFactor: ClassTwoFactor,
-	WriteProfile: ClassProfile, SetPassword: ClassProfile,
+	WriteOrg:    ClassTeam, WriteTeam: ClassTeam, WriteTeamMember: ClassTeam, GrantTeam: ClassTeam,
+	CreateToken: ClassTokenCreate,
+	RevokeToken: ClassTokenRevoke,
+	// Making and revoking alike: what is asked for is more than a person's own.
+	ManageService: ClassTokenCreate,
+	SetTwoFactor:  ClassTwoFactor,
+	WriteProfile:  ClassProfile, SetPassword: ClassProfile,
 	// npm trust list is the one read that npm's client answers a challenge for.
 	WriteTrust: ClassTrust, ReadTrust: ClassTrust,
 	Stage: ClassStage, ApproveStaged: ClassStage, RejectStaged: ClassStage,

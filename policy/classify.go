@@ -195,10 +195,15 @@ func (w *route) yarnTeam(v verb, i int) (Operation, error) {
 		}
 		name += ":" + team
 	}
-	if w.n > i+3 || w.n == i+3 && w.word(i+2) != "user" {
-		return Operation{}, nil
+	switch {
+	case w.n == i+1:
+		return known(verbs{get: ListTeams, put: WriteTeam, remove: WriteTeam}[v], PackageName{}, name)
+	case w.n == i+2:
+		return known(verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v], PackageName{}, name)
+	case w.n == i+3 && w.word(i+2) == "user":
+		return known(verbs{get: ReadTeam, put: WriteTeamMember, remove: WriteTeamMember}[v], PackageName{}, name)
 	}
-	return known(verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v], PackageName{}, name)
+	return Operation{}, nil
 }
 
 // api reads what stands below /-/.
@@ -295,8 +300,26 @@ func (w *route) auth(v verb) (Operation, error) {
 	case v == post && w.n == 6 && w.word(2) == "v1" && w.word(3) == "tokens" && w.word(5) == "rotate":
 		name, err := w.name(4)
 		return Operation{Action: CreateToken, Name: name}.orError(err)
+	case v == remove && w.is(2, "v1", "tokens"):
+		return Operation{Action: RevokeToken}, nil
+	case w.n >= 6 && w.n <= 7 && w.word(2) == "v1" && w.word(3) == "services" && w.word(5) == "tokens":
+		return w.service(v)
 	}
 	return Operation{Action: AuthPage}, nil
+}
+
+// service reads /-/auth/v1/services/<name>/tokens[/<key>]. The Name of the operation is
+// name, or name:key.
+func (w *route) service(v verb) (Operation, error) {
+	name, err := w.name(4)
+	if err != nil || strings.Contains(name, ":") { // which would be another account's name and part of a key
+		return Operation{}, err
+	}
+	if w.n == 6 {
+		return known(verbs{get: ReadService, post: ManageService}[v], PackageName{}, name)
+	}
+	key, err := w.name(6)
+	return Operation{Action: verbs{remove: ManageService}[v], Name: name + ":" + key}.orError(err)
 }
 
 // user reads /-/user/…
@@ -306,7 +329,7 @@ func (w *route) user(v verb) (Operation, error) {
 	case ok:
 		return w.couch(v, couch)
 	case w.is(2, "v1", "star"):
-		return Operation{Action: verbs{get: ListStars, put: Star, remove: Star}[v]}, nil
+		return Operation{Action: verbs{get: ListStars, put: WriteStars, remove: WriteStars}[v]}, nil
 	case w.n == 4 && w.word(3) == "package":
 		name, err := w.name(2)
 		return Operation{Action: verbs{get: ListPackages}[v], Name: name}.orError(err)
@@ -390,9 +413,9 @@ func (w *route) ofOrg(v verb) (Operation, error) {
 	case w.is(3, "user"):
 		op.Action = verbs{get: ReadOrg, put: WriteOrg, remove: WriteOrg}[v]
 	case w.is(3, "team"):
-		op.Action = verbs{get: ReadOrg, put: WriteTeam}[v]
+		op.Action = verbs{get: ListTeams, put: WriteTeam}[v]
 	case w.is(3, "package"):
-		op.Action = verbs{get: ReadOrg}[v]
+		op.Action = verbs{get: ListOrgPackages}[v]
 	}
 	return op.orError(err)
 }
@@ -412,9 +435,9 @@ func (w *route) ofTeam(v verb) (Operation, error) {
 	case w.is(4):
 		op.Action = verbs{remove: WriteTeam}[v]
 	case w.is(4, "user"):
-		op.Action = verbs{get: ReadTeam, put: WriteTeam, remove: WriteTeam}[v]
+		op.Action = verbs{get: ReadTeam, put: WriteTeamMember, remove: WriteTeamMember}[v]
 	case w.is(4, "package"):
-		op.Action = verbs{get: ReadTeam, put: GrantTeam, remove: GrantTeam}[v]
+		op.Action = verbs{get: ListTeamPackages, put: GrantTeam, remove: GrantTeam}[v]
 	}
 	return op.orError(err)
 }

@@ -80,7 +80,7 @@ func TestClassify(t *testing.T) {
 // Whoever adds an action must say how it is asked for. Those that only a body tells
 // are the exceptions.
 func TestClassifyFindsEveryAction(t *testing.T) {
-	body := []policy.Action{policy.Publish, policy.Deprecate, policy.SetTwoFactor, policy.SetPassword}
+	body := []policy.Action{policy.Publish, policy.Deprecate, policy.Star, policy.SetTwoFactor, policy.SetPassword}
 	found := map[policy.Action]bool{}
 	for _, row := range requestRows(t) {
 		found[row.want.Action] = true
@@ -240,6 +240,9 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 		}
 		return "/-/npm/v1/tokens"
 	case policy.RevokeToken:
+		if op.Name == "" {
+			return "/-/auth/v1/tokens"
+		}
 		return "/-/npm/v1/tokens/token/" + esc(op.Name)
 	case policy.ReadProfile, policy.WriteProfile:
 		return "/-/npm/v1/user"
@@ -247,7 +250,13 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 		return "/-/auth/page"
 	case policy.ReportLeak:
 		return "/-/auth/v1/leaked"
-	case policy.ListStars, policy.Star:
+	case policy.ReadService, policy.ManageService:
+		name, key, one := strings.Cut(op.Name, ":")
+		if one {
+			return "/-/auth/v1/services/" + esc(name) + "/tokens/" + esc(key)
+		}
+		return "/-/auth/v1/services/" + esc(name) + "/tokens"
+	case policy.ListStars, policy.WriteStars:
 		return "/-/user/v1/star"
 	case policy.ReadHooks, policy.WriteHooks:
 		switch {
@@ -259,15 +268,18 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 		return "/-/npm/v1/hooks"
 	case policy.ReadOrg, policy.WriteOrg:
 		return "/-/org/" + esc(org) + "/user"
-	case policy.ReadTeam, policy.WriteTeam:
-		switch {
-		case isTeam:
-			return "/-/team/" + esc(org) + "/" + esc(team) + "/user"
-		case method == "PUT":
-			return "/-/org/" + esc(org) + "/team"
+	case policy.ListTeams:
+		return "/-/org/" + esc(org) + "/team"
+	case policy.ListOrgPackages:
+		return "/-/org/" + esc(org) + "/package"
+	case policy.WriteTeam:
+		if isTeam {
+			return "/team/@" + esc(org) + "/" + esc(team)
 		}
 		return "/team/@" + esc(org)
-	case policy.GrantTeam:
+	case policy.ReadTeam, policy.WriteTeamMember:
+		return "/-/team/" + esc(org) + "/" + esc(team) + "/user"
+	case policy.GrantTeam, policy.ListTeamPackages:
 		return "/-/team/" + esc(org) + "/" + esc(team) + "/package"
 	case policy.ListPackages:
 		if op.Name == "" {
@@ -426,7 +438,7 @@ func checkRouted(t testing.TB, ref *reference, method, path string) {
 	if pkg == "" || err != nil || op.Action == policy.Unknown {
 		return
 	}
-	if op.Action == policy.ReadTeam || op.Action == policy.WriteTeam { // of Yarn 1, below /team/@
+	if op.Action.OfOrg() { // of Yarn 1, below /team/@
 		require.Equal(t, "team", pkg)
 		return
 	}

@@ -60,12 +60,15 @@ func (c *Credential) Dead(now time.Time) bool {
 
 // From reports whether the credential may be used from addr. An IPv4 address
 // that arrives in IPv6 clothes (::ffff:192.0.2.1) is the IPv4 address.
-func (c *Credential) From(addr netip.Addr) bool {
-	if len(c.CIDRs) == 0 {
+func (c *Credential) From(addr netip.Addr) bool { return within(c.CIDRs, addr) }
+
+// within reports whether addr is in one of the ranges, or there are none.
+func within(cidrs []netip.Prefix, addr netip.Addr) bool {
+	if len(cidrs) == 0 {
 		return true
 	}
 	addr = addr.Unmap()
-	for _, p := range c.CIDRs {
+	for _, p := range cidrs {
 		if p.Contains(addr) {
 			return true
 		}
@@ -80,16 +83,19 @@ type reach uint8
 const (
 	reaches     reach = 1 << iota // a grant covers the package
 	reachRead                     // … and reads it
-	reachWrite                    // … and writes it
+	reachWrite                    // … and writes it, with the verb of the action
 	reachStage                    // … and stages for it
 	reachCreate                   // … and writes it without naming it, so that it may be new
+	reachAdmin                    // … and manages it
+	reachOther                    // … and writes it, with verbs that do not say all: not the action's, or not create
 )
 
-// reach returns what c's grants allow on n. No grant limits a session.
-func (c *Credential) reach(n PackageName) reach {
+// reach returns what c's grants allow on n to an action of that verb; the zero verb is
+// every action's that has none. No grant limits a session.
+func (c *Credential) reach(n PackageName, verb Verbs) reach {
 	switch c.Kind {
 	case KindSession:
-		return reaches | reachRead | reachWrite | reachStage | reachCreate
+		return reaches | reachRead | reachWrite | reachStage | reachCreate | reachAdmin
 	case KindToken, KindPublisher, KindForeign:
 	default:
 		return 0
@@ -107,11 +113,36 @@ func (c *Credential) reach(n PackageName) reach {
 		case StageOnly:
 			r |= reachRead | reachStage
 		case ReadWrite:
-			r |= reachRead | reachWrite | reachStage
-			if g.Target != OnePackage {
-				r |= reachCreate
-			}
+			r |= reachRead | g.writes(verb)
 		}
+	}
+	return r
+}
+
+// writes returns what a read-write grant allows beyond reading.
+func (g *Grant) writes(verb Verbs) (r reach) {
+	wide := g.Target != OnePackage
+	if g.Verbs == 0 {
+		r = reachWrite | reachStage | reachAdmin
+		if wide {
+			r |= reachCreate
+		}
+		return r
+	}
+	if g.Verbs&verb != 0 {
+		r |= reachWrite
+	} else {
+		r |= reachOther
+	}
+	if g.Verbs&VerbStage != 0 {
+		r |= reachStage
+	}
+	switch {
+	case !wide:
+	case g.Verbs&VerbCreate != 0:
+		r |= reachCreate
+	default:
+		r |= reachOther
 	}
 	return r
 }

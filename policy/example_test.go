@@ -92,6 +92,54 @@ func ExamplePolicy_With() {
 	// freeze-on-fridays: Nothing is published here on a Friday. Come back on Monday.
 }
 
+func ExampleNPMWith() {
+	limits := policy.DefaultLimits()
+	limits.BypassPublishEnds = time.Date(2027, 1, 15, 0, 0, 0, 0, time.UTC)
+	p := policy.NPMWith(limits)
+	if err := p.Err(); err != nil {
+		fmt.Println(err)
+	}
+
+	r := publishing(time.Date(2027, 1, 14, 23, 59, 59, 0, time.UTC))
+	r.Credential = &policy.Credential{
+		ID: "77b0", Kind: policy.KindToken, User: "u-17", Bypass: true, Expires: r.Now.AddDate(0, 1, 0),
+		Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+	}
+	fmt.Println(p.Decide(r).Effect)
+	r.Now = r.Now.Add(time.Second)
+	d := p.Decide(r)
+	fmt.Println(d.Effect, d.Reasons[0].Code)
+	// Output:
+	// allow
+	// deny bypass-publishes-no-more
+}
+
+// A token for a release job that moves dist-tags and does nothing else.
+func ExampleVerbs() {
+	grant := policy.Grant{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbDistTag}
+	fmt.Println(grant, grant.Validate())
+
+	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
+	r.Credential = &policy.Credential{
+		ID: "77b0", Kind: policy.KindToken, User: "u-17", Bypass: true, Expires: r.Now.Add(time.Hour), Grants: []policy.Grant{grant},
+	}
+	p := policy.NPM()
+	for _, r.Operation.Action = range []policy.Action{policy.SetDistTag, policy.Publish, policy.UnpublishAll} {
+		d := p.Decide(r)
+		fmt.Println(r.Operation.Action, d.Effect)
+		for _, reason := range d.Reasons {
+			fmt.Println("  " + reason.Code + ": " + reason.Sentence)
+		}
+	}
+	// Output:
+	// read-write (dist-tag) on scope @acme <nil>
+	// set-dist-tag allow
+	// publish deny
+	//   verb-not-granted: This token may write to this package but not do this.
+	// unpublish-all deny
+	//   verb-not-granted: This token may write to this package but not do this.
+}
+
 func ExamplePolicy_Explain() {
 	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
 	fmt.Print(policy.NPM().Explain(r))
@@ -99,6 +147,6 @@ func ExamplePolicy_Explain() {
 	// challenge: publish @acme/widget by session 5d1e of alice
 	//   need-proof  publish-needs-factor  Publishing needs a one-time password.
 	//   permit      write-package         You may write to this package.
-	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired revoked cidr unknown-factor-mode login-required foreign-reads-only hidden-package no-grant read-only-token stage-only-token create-needs-scope may-not-create may-not-write package-disallows-tokens no-second-factor recovery-code create-package
+	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired revoked cidr unknown-factor-mode login-required service-signs-in-never foreign-reads-only hidden-package no-grant read-only-token stage-only-token verb-not-granted create-needs-scope may-not-create may-not-write package-disallows-tokens org-requires-factor account-held service-needs-bypass no-second-factor recovery-code create-package
 	//   answer      publish-needs-factor
 }

@@ -78,25 +78,33 @@ func (r *Rights) UnmarshalText(text []byte) error {
 // A host that serves a package from elsewhere on first request (a mirror) gives it
 // an ID from the start: without one, nobody reads it.
 type Facts struct {
-	ID        PackageID // "" while the package does not exist; the fields below but MayCreate count for nothing then
+	ID        PackageID // "" while the package does not exist; of the fields below only MayCreate and RequireFactor count then
 	Private   bool      // reading needs RightRead
 	Rights    Rights    // of the asking user; nothing for the anonymous
 	MayCreate bool      // the asking user may create a package of this name; counts only while there is none
+	// RequireFactor is the rule of the package's organization that its members have a
+	// second factor. The Rights and the MayCreate of a user who has none count for nothing
+	// while it holds. What is no person, a service account or a publisher, has none to have.
+	RequireFactor bool
 }
 
 // A PublishMode is a package's second-factor setting, npm's mfa. The zero value
 // is npm's default for new packages since December 2025.
 type PublishMode uint8
 
-// The modes. What npm once called none is not among them.
+// The modes.
 const (
 	FactorOrBypass PublishMode = iota // a second factor, or a token that bypasses it (mfa=automation)
 	FactorOnly                        // a second factor and no tokens (mfa=publish)
+	// NoFactor is mfa=none: the package asks for none, though accounts in mode
+	// auth-and-writes still do. npm took it away in December 2025 and lets packages
+	// keep it that had it; NPM does not let anyone choose it.
+	NoFactor
 )
 
-var publishWords = words{FactorOrBypass: "automation", FactorOnly: "publish"}
+var publishWords = words{FactorOrBypass: "automation", FactorOnly: "publish", NoFactor: "none"}
 
-// String returns npm's word, as npm access set mfa= takes it: automation or publish.
+// String returns npm's word, as npm access set mfa= takes it: automation, publish or none.
 func (m PublishMode) String() string { return publishWords.text(uint8(m), "PublishMode") }
 
 // MarshalText returns npm's word, or an error for a number that is no mode.
@@ -104,12 +112,12 @@ func (m PublishMode) MarshalText() ([]byte, error) {
 	return publishWords.marshal(uint8(m), "PublishMode")
 }
 
-// UnmarshalText reads npm's word. Any other text, none included, is an error.
+// UnmarshalText reads npm's word. Any other text is an error.
 func (m *PublishMode) UnmarshalText(text []byte) error {
 	v, err := publishWords.parse(text, "publish mode")
 	*m = PublishMode(v)
 	if err != nil {
-		*m = FactorOnly // the zero mode is the laxer of the two
+		*m = FactorOnly // the zero mode is not the strictest
 	}
 	return err
 }

@@ -75,6 +75,7 @@ type Grant struct {
 	Package    PackageName // with OnePackage
 	Scope      string      // with OneScope and OneOrg, without @
 	Permission Permission
+	Verbs      Verbs // with ReadWrite on packages: which of it; zero: all of it
 }
 
 // ErrGrant is wrapped by every error of [Grant.Validate] and of a grant's JSON.
@@ -109,6 +110,15 @@ func (g Grant) Validate() error {
 	if g.Target == OneOrg && g.Permission == StageOnly {
 		return fmt.Errorf("%w: %v is no permission on an org", ErrGrant, g.Permission)
 	}
+	switch {
+	case g.Verbs == 0:
+	case g.Verbs >= 1<<len(verbWords):
+		return fmt.Errorf("%w: unknown verb", ErrGrant)
+	case g.Permission != ReadWrite || g.Target == OneOrg:
+		return fmt.Errorf("%w: verbs narrow read-write on packages and nothing else", ErrGrant)
+	case g.Target == OnePackage && g.Verbs&VerbCreate != 0:
+		return fmt.Errorf("%w: a grant on one package creates none", ErrGrant)
+	}
 	return nil
 }
 
@@ -134,24 +144,29 @@ func (g *Grant) covers(n PackageName) bool {
 	}
 }
 
-// String returns the grant for people: "read-write on package @acme/widget".
+// String returns the grant for people: "read-write on package @acme/widget", "read-write
+// (publish+dist-tag) on scope @acme".
 func (g Grant) String() string {
+	may := g.Permission.String()
+	if g.Verbs != 0 {
+		may += " (" + g.Verbs.String() + ")"
+	}
 	switch g.Target {
 	case OnePackage:
-		return fmt.Sprintf("%v on package %v", g.Permission, g.Package)
+		return fmt.Sprintf("%s on package %v", may, g.Package)
 	case OneScope:
-		return fmt.Sprintf("%v on scope @%s", g.Permission, g.Scope)
+		return fmt.Sprintf("%s on scope @%s", may, g.Scope)
 	case OneOrg:
-		return fmt.Sprintf("%v on org %s", g.Permission, g.Scope)
+		return fmt.Sprintf("%s on org %s", may, g.Scope)
 	case AllPackages:
-		return fmt.Sprintf("%v on all packages", g.Permission)
+		return may + " on all packages"
 	default:
-		return fmt.Sprintf("%v on %v", g.Permission, g.Target)
+		return fmt.Sprintf("%s on %v", may, g.Target)
 	}
 }
 
-// MarshalJSON writes {"target":…,"package":…,"scope":…,"permission":…} with what
-// the target has. A grant that is not valid is an error: it must not be stored.
+// MarshalJSON writes {"target":…,"package":…,"scope":…,"permission":…,"verbs":…} with
+// what the grant has. A grant that is not valid is an error: it must not be stored.
 func (g Grant) MarshalJSON() ([]byte, error) {
 	if err := g.Validate(); err != nil {
 		return nil, err
@@ -161,7 +176,8 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 		Package    PackageName `json:"package,omitzero"`
 		Scope      string      `json:"scope,omitempty"`
 		Permission Permission  `json:"permission"`
-	}{g.Target, g.Package, g.Scope, g.Permission})
+		Verbs      Verbs       `json:"verbs,omitzero"`
+	}{g.Target, g.Package, g.Scope, g.Permission, g.Verbs})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes. An unknown, repeated or differently
@@ -215,6 +231,8 @@ func (g *Grant) decode(data []byte) error {
 			g.Scope = text
 		case "permission":
 			err = g.Permission.UnmarshalText([]byte(text))
+		case "verbs":
+			err = g.Verbs.UnmarshalText([]byte(text))
 		default:
 			err = fmt.Errorf("unknown field %q", name)
 		}

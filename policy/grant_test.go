@@ -56,6 +56,9 @@ func TestGrantValidate(t *testing.T) {
 		{Target: policy.OnePackage, Package: widget, Permission: policy.StageOnly},
 		{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly},
 		{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite},
+		{Target: policy.AllPackages, Permission: policy.ReadWrite, Verbs: policy.VerbCreate | policy.VerbPublish},
+		{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbStage},
+		{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbUnpublish},
 	} {
 		assert.NoError(t, g.Validate(), "%v", g)
 	}
@@ -78,6 +81,12 @@ func TestGrantValidate(t *testing.T) {
 		"a package and a scope":    {Target: policy.OnePackage, Package: widget, Scope: "acme"},
 		"a scope and a package":    {Target: policy.OneScope, Scope: "acme", Package: widget},
 		"an org and a package":     {Target: policy.OneOrg, Scope: "acme", Package: widget},
+		"an unknown verb":          {Target: policy.AllPackages, Permission: policy.ReadWrite, Verbs: 1 << 6},
+		"verbs that read":          {Target: policy.AllPackages, Permission: policy.ReadOnly, Verbs: policy.VerbPublish},
+		"verbs of stage-only":      {Target: policy.AllPackages, Permission: policy.StageOnly, Verbs: policy.VerbStage},
+		"verbs of nothing":         {Target: policy.AllPackages, Verbs: policy.VerbStage},
+		"verbs on an org":          {Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish},
+		"creating one package":     {Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite, Verbs: policy.VerbCreate},
 		"a name half of a package": {Target: policy.OnePackage, Package: policy.PackageName{Scope: "acme"}},
 	} {
 		assert.ErrorIs(t, g.Validate(), policy.ErrGrant, name)
@@ -93,6 +102,8 @@ func TestGrantJSON(t *testing.T) {
 		`{"target":"scope","scope":"acme","permission":"read-write-stage-only"}`:  {Target: policy.OneScope, Scope: "acme", Permission: policy.StageOnly},
 		`{"target":"org","scope":"acme","permission":"no-access"}`:                {Target: policy.OneOrg, Scope: "acme"},
 		` { "permission" : "read-only" , "target":"package","package":"plain" } `: {Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadOnly},
+		`{"target":"all","permission":"read-write","verbs":"publish+dist-tag"}`:   {Target: policy.AllPackages, Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbDistTag},
+		`{"target":"all","permission":"read-write","verbs":"all"}`:                {Target: policy.AllPackages, Permission: policy.ReadWrite},
 		`{"t\u0061rget":"all","permission":"read-only"}`:                          {Target: policy.AllPackages, Permission: policy.ReadOnly},
 	} {
 		var g policy.Grant
@@ -130,6 +141,15 @@ func TestGrantJSON(t *testing.T) {
 		`{"target":"package","package":"@acme/*","permission":"read-only"}`,
 		`{"target":"package","package":"","permission":"read-only"}`,
 		`{"target":"org","scope":"acme","permission":"read-write-stage-only"}`,
+		`{"target":"all","permission":"read-write","verbs":""}`,
+		`{"target":"all","permission":"read-write","verbs":"none"}`,
+		`{"target":"all","permission":"read-write","verbs":["publish"]}`,
+		`{"target":"all","permission":"read-write","verbs":null}`,
+		`{"target":"all","permission":"read-write","verbs":"publish","verbs":"all"}`,
+		`{"target":"all","permission":"read-write","Verbs":"publish"}`,
+		`{"target":"all","permission":"read-only","verbs":"publish"}`,
+		`{"target":"org","scope":"acme","permission":"read-write","verbs":"publish"}`,
+		`{"target":"package","package":"plain","permission":"read-write","verbs":"create"}`,
 	} {
 		g := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}
 		assert.ErrorIs(t, json.Unmarshal([]byte(text), &g), policy.ErrGrant, text)
@@ -143,11 +163,12 @@ func TestGrantJSON(t *testing.T) {
 
 func TestGrantString(t *testing.T) {
 	for want, g := range map[string]policy.Grant{
-		"read-write on package @acme/widget": {Target: policy.OnePackage, Package: policy.PackageName{Scope: "acme", Name: "widget"}, Permission: policy.ReadWrite},
-		"read-only on scope @acme":           {Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly},
-		"read-only on org acme":              {Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
-		"read-only on all packages":          {Target: policy.AllPackages, Permission: policy.ReadOnly},
-		"no-access on none":                  {},
+		"read-write on package @acme/widget":           {Target: policy.OnePackage, Package: policy.PackageName{Scope: "acme", Name: "widget"}, Permission: policy.ReadWrite},
+		"read-write (publish+dist-tag) on scope @acme": {Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbDistTag},
+		"read-only on scope @acme":                     {Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly},
+		"read-only on org acme":                        {Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
+		"read-only on all packages":                    {Target: policy.AllPackages, Permission: policy.ReadOnly},
+		"no-access on none":                            {},
 	} {
 		assert.Equal(t, want, g.String())
 	}

@@ -7,9 +7,8 @@ import (
 )
 
 // Limits are the numbers of npm's rules that are no yes or no: how long and how
-// many. [DefaultLimits] has npmjs.com's. No rule consults them, since a credential is
-// bounded when it is issued; they stand here so that npm's rules can be read in one
-// place.
+// many, and from when. [DefaultLimits] has npmjs.com's. Most bound a credential when it is
+// issued, and no rule consults them; those that say so are for [NPMWith].
 //
 // The zero value is not valid: a limit of nothing is more likely forgotten than meant.
 type Limits struct {
@@ -37,6 +36,16 @@ type Limits struct {
 
 	// RecoveryCodes is how many an enrolment hands out: five.
 	RecoveryCodes int
+
+	// HighImpactHold is how long an account that many depend on can do nothing lasting
+	// after a recovery code was used or its address changed: 72 hours since June 2026. A
+	// rule's.
+	HighImpactHold time.Duration
+	// BypassPublishEnds is the instant from which a token that bypasses the second
+	// factor publishes no more and only stages. Zero: never, and then the rule
+	// bypass-publishes-no-more is not there. npm has announced it for about January 2027 and
+	// named no day, so it is zero in DefaultLimits.
+	BypassPublishEnds time.Time
 }
 
 // DefaultLimits returns npmjs.com's numbers, from its documentation of access tokens and
@@ -54,6 +63,7 @@ func DefaultLimits() Limits {
 		Targets:          50,
 		Orgs:             50,
 		RecoveryCodes:    5,
+		HighImpactHold:   3 * day,
 	}
 }
 
@@ -72,7 +82,7 @@ func (l Limits) Validate() error {
 		{"WriteTokenTTL", int64(l.WriteTokenTTL)}, {"MaxWriteTokenTTL", int64(l.MaxWriteTokenTTL)},
 		{"ReadTokenTTL", int64(l.ReadTokenTTL)}, {"MinTokenTTL", int64(l.MinTokenTTL)},
 		{"Tokens", int64(l.Tokens)}, {"Targets", int64(l.Targets)}, {"Orgs", int64(l.Orgs)},
-		{"RecoveryCodes", int64(l.RecoveryCodes)},
+		{"RecoveryCodes", int64(l.RecoveryCodes)}, {"HighImpactHold", int64(l.HighImpactHold)},
 	} {
 		if f.n <= 0 {
 			errs = append(errs, fmt.Errorf("%w: %s is not positive", ErrLimits, f.name))

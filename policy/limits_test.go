@@ -17,8 +17,9 @@ func TestDefaultLimits(t *testing.T) {
 	assert.Equal(t, policy.Limits{
 		SessionTTL: 2 * time.Hour, MaxSessionTTL: 12 * time.Hour,
 		WriteTokenTTL: 7 * day, MaxWriteTokenTTL: 90 * day, ReadTokenTTL: 30 * day, MinTokenTTL: day,
-		Tokens: 1000, Targets: 50, Orgs: 50, RecoveryCodes: 5,
+		Tokens: 1000, Targets: 50, Orgs: 50, RecoveryCodes: 5, HighImpactHold: 3 * day,
 	}, l)
+	assert.True(t, l.BypassPublishEnds.IsZero(), "npm has named no day")
 }
 
 func TestLimitsValidate(t *testing.T) {
@@ -33,6 +34,7 @@ func TestLimitsValidate(t *testing.T) {
 		"Targets":          func(l *policy.Limits) { l.Targets = -5 },
 		"Orgs":             func(l *policy.Limits) { l.Orgs = 0 },
 		"RecoveryCodes":    func(l *policy.Limits) { l.RecoveryCodes = 0 },
+		"HighImpactHold":   func(l *policy.Limits) { l.HighImpactHold = -1 },
 		"SessionTTL of":    func(l *policy.Limits) { l.SessionTTL = 13 * time.Hour },
 		"WriteTokenTTL of": func(l *policy.Limits) { l.WriteTokenTTL = l.MaxWriteTokenTTL + 1 },
 		"MinTokenTTL of":   func(l *policy.Limits) { l.MinTokenTTL = l.WriteTokenTTL + 1 },

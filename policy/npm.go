@@ -5,43 +5,63 @@ import "slices"
 // The actions by what their rules have in common. An action that is in no list of a
 // rule that permits is denied.
 var (
-	// openReads say nothing about packages or people.
-	openReads = []Action{Ping, Audit, ReadKeys}
+	// openReads say nothing about people; what Search finds is only what may be read.
+	openReads = []Action{Ping, Audit, ReadKeys, Search}
 	// signIns are judged by the password, the factor, the page or the signature, not here.
 	signIns = []Action{Login, LegacyLogin, LegacyUpdate, AuthPage, ReportLeak}
 	// selfReads are what any live credential may ask about itself, and its own end.
 	selfReads = []Action{Whoami, ReadSelf, ReadUser, Logout}
+	// listings show each what that one may see.
+	listings = []Action{ListPackages, ListStars}
 	// accountActions belong to the person and not to a token.
 	accountActions = []Action{ListTokens, CreateToken, RevokeToken, ReadProfile, WriteProfile, SetTwoFactor, SetPassword}
 	// accountWrites are those of them that change something.
 	accountWrites = []Action{CreateToken, RevokeToken, WriteProfile, SetTwoFactor, SetPassword}
+	// serviceActions are about the tokens of a service account, for those who administer it.
+	serviceActions = []Action{ReadService, ManageService}
 	// packageReads are what a package shows to whoever may read it.
 	packageReads = []Action{ReadPackument, ReadTarball, ReadAttestations, ReadDistTags, ReadAccess, ReadVisibility}
 	// packageWrites need the right to write, and one rule serves them all.
 	packageWrites = []Action{Publish, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll}
 	// tagLike are those of them that auth-only accounts do without a factor.
 	tagLike = packageWrites[1:]
+	// packageManagement needs the right to administer.
+	packageManagement = []Action{WriteOwners, SetAccess}
+	// orgReads and the writes that admins and owners have.
+	orgReads      = []Action{ReadOrg, ListTeams, ListOrgPackages, ReadTeam, ListTeamPackages}
+	orgManagement = []Action{WriteOrg, WriteTeam, WriteTeamMember, GrantTeam}
 	// notOffered are npm's operations that nothing here serves.
 	notOffered = []Action{
-		Search, WriteProfile, SetPassword, ListStars, Star, ReadHooks, WriteHooks, ReadOrg, WriteOrg, ReadTeam, WriteTeam, GrantTeam,
-		ListPackages, ListStaged, ReadStaged, ApproveStaged, RejectStaged,
-		Deprecate, Unpublish, UnpublishAll, WriteOwners, SetAccess, ReadCollaborators, Stage, ReadTrust, WriteTrust, ExchangeToken,
+		WriteProfile, SetPassword, WriteStars, ReadHooks, WriteHooks,
+		ListStaged, ReadStaged, ApproveStaged, RejectStaged, Stage, ReadTrust, WriteTrust, ExchangeToken,
 	}
 )
 
+// management changes who may do what, and lasts longer than what it was done with.
+func management() []Action { return join(packageManagement, orgManagement) }
+
 func join(lists ...[]Action) []Action { return slices.Concat(lists...) }
 
-// NPM returns npmjs.com's rules as they are since December 2025, for the operations
-// that this module serves; the rest of npm's are denied by the rule not-offered. It
-// is built anew at each call, so keep the result.
+// NPM returns npmjs.com's rules as they are since December 2025, with [DefaultLimits],
+// for the operations that this module serves; the rest of npm's are denied by the rule
+// not-offered. It is built anew at each call, so keep the result.
 //
 // Sources are npm's documentation of access tokens, of two-factor authentication
-// and of requiring it for publishing, and the announcement of 2025-12-09. Where they
-// disagree the stricter reading stands: a package that disallows tokens disallows
-// those that bypass a second factor, and an account in auth-only mode is asked for
-// its factor on publishing.
-func NPM() *Policy {
-	return New(slices.Concat(operationRules(), credentialRules(), packageRules(), factorRules(), permitRules())...)
+// and of requiring it for publishing, and its announcements from December 2025 to
+// September 2026. Where they disagree the stricter reading stands: a package that
+// disallows tokens disallows those that bypass a second factor, and an account in
+// auth-only mode is asked for its factor on publishing and on changing who may publish.
+func NPM() *Policy { return NPMWith(DefaultLimits()) }
+
+// NPMWith returns npm's rules with other numbers. Limits that are not valid make a
+// policy with an error.
+func NPMWith(l Limits) *Policy {
+	p := New(slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(l), factorRules(), permitRules())...)
+	if err := l.Validate(); err != nil {
+		p.errs = append(p.errs, err)
+		p.seal()
+	}
+	return p
 }
 
 // sayIf returns v if the condition holds.
@@ -60,15 +80,15 @@ func permit(when bool) Verdict    { return sayIf(Permit, when) }
 func operationRules() []Rule {
 	return []Rule{{
 		ID:       "unknown-operation",
-		Doc:      "What Classify does not know is denied, and so is an action of one package that names none.",
+		Doc:      "What Classify does not know is denied, and so is an action of one package or organization that names none.",
 		Sentence: "This is no operation of an npm registry.",
 		Judge: func(r *Request) Verdict {
 			a := r.action()
-			return forbid(a == Unknown || a.OfPackage() && r.Operation.Package.IsZero())
+			return forbid(a == Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org() == "")
 		},
 	}, {
 		ID:       "not-offered",
-		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; deprecate, unpublish and the changes of profile and password have theirs.",
+		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; the changes of profile and password have theirs.",
 		Sentence: "This registry does not offer this operation.",
 		Actions:  notOffered,
 		Judge:    func(*Request) Verdict { return Forbid },
@@ -80,7 +100,7 @@ func operationRules() []Rule {
 func permitRules() []Rule {
 	return []Rule{{
 		ID:       "open",
-		Doc:      "Reads that say nothing about packages or people are for everybody.",
+		Doc:      "Reads that say nothing about people are for everybody. A search finds what the searcher may read: the host leaves out the rest.",
 		Sentence: "Everybody may ask this.",
 		Actions:  openReads,
 		Judge:    func(*Request) Verdict { return Permit },
@@ -97,17 +117,43 @@ func permitRules() []Rule {
 		Actions:  selfReads,
 		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous()) },
 	}, {
+		ID:       "listing",
+		Doc:      "Packages and stars of a user are for whoever is signed in; of packages the host shows those that the asking user may read.",
+		Sentence: "Whoever is signed in may list this.",
+		Actions:  listings,
+		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous()) },
+	}, {
 		ID:       "own-account",
 		Doc:      "A session manages its own account and tokens.",
 		Sentence: "Your session may manage your own account.",
 		Actions:  accountActions,
 		Judge:    func(r *Request) Verdict { return permit(r.Kind() == KindSession) },
 	}, {
+		ID:       "service-account",
+		Doc:      "The session of a person whom the host calls an administrator of the service account handles that account's tokens.",
+		Sentence: "You administer this service account.",
+		Actions:  serviceActions,
+		Judge:    func(r *Request) Verdict { return permit(r.Kind() == KindSession && r.Administers) },
+	}, {
 		ID:       "read-package",
 		Doc:      "A package that is not private is for everybody, a private one for those whose live rights and whose credential's grants both say read.",
 		Sentence: "You may read this package.",
 		Actions:  packageReads,
 		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead)) },
+	}, {
+		ID:       "read-collaborators",
+		Doc:      "Who works on a package is for whoever is signed in and may read it.",
+		Sentence: "You may see who works on this package.",
+		Actions:  []Action{ReadCollaborators},
+		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous() && r.Rights().Has(RightRead)) },
+	}, {
+		ID:       "star",
+		Doc:      "A star is the user's own: whoever may read the package gives one, with a session or a token that writes anything to it. npm asks no factor for it.",
+		Sentence: "You may star this package.",
+		Actions:  []Action{Star},
+		Judge: func(r *Request) Verdict {
+			return permit(!r.Anonymous() && r.Rights().Has(RightRead) && r.reach()&(reachWrite|reachOther) != 0)
+		},
 	}, {
 		ID:       "write-package",
 		Doc:      "Live rights and one grant of the credential both say write, and the package may be read: nobody writes blind.",
@@ -120,5 +166,40 @@ func permitRules() []Rule {
 		Sentence: "You may create this package.",
 		Actions:  []Action{Publish},
 		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
+	}, {
+		ID:       "manage-package",
+		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package, with a session or a token that writes to it without verbs.",
+		Sentence: "You may manage this package.",
+		Actions:  packageManagement,
+		Judge: func(r *Request) Verdict {
+			known := r.Operation.Action != SetAccess || r.NewSettings.Publish <= NoFactor
+			return permit(known && r.Rights().Has(RightRead|RightAdmin))
+		},
+	}, {
+		ID:       "read-org",
+		Doc:      "An organization is for its members, and for their tokens that name it.",
+		Sentence: "You may see this organization.",
+		Actions:  orgReads,
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= OrgMember && r.orgReach()&reachRead != 0) },
+	}, {
+		ID:       "manage-members",
+		Doc:      "Owners say who is in the organization and as what.",
+		Sentence: "You may manage the members of this organization.",
+		Actions:  []Action{WriteOrg},
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= OrgOwner && r.orgReach()&reachWrite != 0) },
+	}, {
+		ID:       "manage-teams",
+		Doc:      "Admins and owners make teams and say who is in them.",
+		Sentence: "You may manage the teams of this organization.",
+		Actions:  []Action{WriteTeam, WriteTeamMember},
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= OrgAdmin && r.orgReach()&reachWrite != 0) },
+	}, {
+		ID:       "grant-team",
+		Doc:      "Admins and owners let a team at a package that they administer themselves. A token needs the organization's grant and none on the package.",
+		Sentence: "You may give this team access to this package.",
+		Actions:  []Action{GrantTeam},
+		Judge: func(r *Request) Verdict {
+			return permit(r.Role() >= OrgAdmin && r.orgReach()&reachWrite != 0 && !r.Operation.Package.IsZero() && r.live().Has(RightRead|RightAdmin))
+		},
 	}}
 }

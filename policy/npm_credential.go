@@ -42,10 +42,12 @@ func credentialRules() []Rule {
 		},
 	}, {
 		ID:       CodeCIDR,
-		Doc:      "A credential with address ranges works from one of them only; an address that is not known is in none.",
-		Sentence: "This token may not be used from your address.",
+		Doc:      "Address ranges of the credential and of its account must both hold; an address that is not known is in none.",
+		Sentence: "This token or account may not be used from your address.",
 		Remedy:   "Use it from an address in its list or create another token.",
-		Judge:    func(r *Request) Verdict { return forbid(!r.Credential.From(r.Addr) && !r.Anonymous()) },
+		Judge: func(r *Request) Verdict {
+			return forbid((!r.Credential.From(r.Addr) || !r.Account.From(r.Addr)) && !r.Anonymous())
+		},
 	}, {
 		ID:       "unknown-factor-mode",
 		Doc:      "Not knowing whether an account has a second factor is not the same as its having none.",
@@ -62,12 +64,32 @@ func credentialRules() []Rule {
 		Actions:  every(join(openReads, signIns, packageReads)...),
 		Judge:    func(r *Request) Verdict { return forbid(r.Anonymous()) },
 	}, {
+		ID:       "service-signs-in-never",
+		Doc:      "A service account is no person: a session of one is a mistake.",
+		Sentence: "A service account has no login.",
+		Remedy:   "Use a token that its administrators made for it.",
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service && r.Kind() == KindSession) },
+	}, {
 		ID:       "session-only",
 		Doc:      "Tokens make no tokens and change no account, those that bypass a second factor included.",
 		Sentence: "Only a login session may manage tokens and the account. A token may not.",
 		Remedy:   "Run npm login and try again.",
-		Actions:  accountActions,
+		Actions:  join(accountActions, serviceActions),
 		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Kind() != KindSession) },
+	}, {
+		ID:       "bypass-manages-nothing",
+		Doc:      "Since August 2026 a token that bypasses the second factor changes nobody's rights: not maintainers, settings, members, teams nor grants.",
+		Sentence: "A token that bypasses the second factor may not manage access.",
+		Remedy:   "Run npm login or use a token without bypass_2fa and your second factor.",
+		Actions:  management(),
+		Judge:    func(r *Request) Verdict { return forbid(r.Bypasses()) },
+	}, {
+		ID:       "service-manages-nothing",
+		Doc:      "Changing who may do what takes a person's second factor, bypassed by nobody, and a service account is no person.",
+		Sentence: "A service account may not manage access.",
+		Remedy:   "Have a person do it.",
+		Actions:  management(),
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service) },
 	}, {
 		ID:       "publisher-only-publishes",
 		Doc:      "What a trusted publisher's exchange minted publishes, reads packages, says what it is and ends itself. It is nobody's name to be asked with whoami.",

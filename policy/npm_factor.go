@@ -5,9 +5,12 @@ import "slices"
 // factorRules ask for a second factor, and refuse where there is none to ask for.
 func factorRules() []Rule {
 	const remedy = "Add --otp with a code of your authenticator app or open the link that npm shows."
+	// demanded reports whether the package's setting is a reason to ask for a factor. What
+	// does not exist yet has no setting.
+	demanded := func(r *Request) bool { return r.Settings.Publish != NoFactor || r.Package.ID == "" }
 	// asked reports whether the account has a factor that the action asks for.
 	asked := func(r *Request) bool {
-		if slices.Contains(tagLike, r.Operation.Action) {
+		if slices.Contains(tagLike, r.Operation.Action) || r.Operation.Action == Publish && !demanded(r) {
 			return r.Account.TwoFactor == AuthAndWrites
 		}
 		return r.Account.HasFactor()
@@ -19,19 +22,26 @@ func factorRules() []Rule {
 	}
 	return []Rule{{
 		ID:       "no-second-factor",
-		Doc:      "Publishing needs a second factor or a token that bypasses it, and so does making a token that writes. An account without one is told so and not challenged: it could not answer.",
+		Doc:      "Publishing and managing need a second factor or a token that bypasses it, and so does making a token that writes, or any for a service account. An account without one is told so and not challenged: it could not answer. What a package with mfa=none takes, it takes without.",
 		Sentence: "Your account has no second factor and this needs one.",
 		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
-		Actions:  join(packageWrites, []Action{CreateToken}),
+		Actions:  join(packageWrites, management(), []Action{CreateToken, ManageService}),
 		Judge: func(r *Request) Verdict {
-			return forbid(r.Account.TwoFactor == TwoFactorOff && r.personal() && lasting(r))
+			return forbid(r.Account.TwoFactor == TwoFactorOff && r.personal() && lasting(r) && (demanded(r) || !slices.Contains(packageWrites, r.Operation.Action)))
 		},
 	}, {
 		ID:       "publish-needs-factor",
-		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only.",
+		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only; a package with mfa=none has none, and auth-and-writes asks all the same.",
 		Sentence: "Publishing needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  []Action{Publish},
+		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+	}, {
+		ID:       "manage-needs-factor",
+		Doc:      "Changing who may do what takes the factor in both modes: it outlasts a publish.",
+		Sentence: "Changing access needs a one-time password.",
+		Remedy:   remedy,
+		Actions:  management(),
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
 	}, {
 		ID:       "write-needs-factor",
@@ -45,14 +55,14 @@ func factorRules() []Rule {
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
 		Sentence: "Changing your account or its tokens needs a one-time password.",
 		Remedy:   remedy,
-		Actions:  accountWrites,
+		Actions:  join(accountWrites, []Action{ManageService}),
 		Judge:    func(r *Request) Verdict { return needProof(asked(r) && !r.Proven()) },
 	}, {
 		ID:       "recovery-code",
-		Doc:      "A recovery code signs in and repairs an account. It publishes nothing and makes no token that could.",
+		Doc:      "A recovery code signs in and repairs an account. It publishes nothing, manages nothing and makes no token that could.",
 		Sentence: "A recovery code repairs your account but cannot be used for this.",
 		Remedy:   "Use a code of your authenticator app or reset it with npm profile disable-2fa.",
-		Actions:  join(packageWrites, []Action{CreateToken}),
+		Actions:  join(packageWrites, management(), []Action{CreateToken, ManageService}),
 		Judge: func(r *Request) Verdict {
 			return needProof(r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r))
 		},

@@ -1,13 +1,14 @@
 package policy_test
 
 import (
+	"fmt"
 	"iter"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
@@ -17,14 +18,26 @@ var (
 	widget = policy.PackageName{Scope: "acme", Name: "widget"}
 
 	openActions = []policy.Action{
-		policy.Ping, policy.Audit, policy.ReadKeys, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak,
+		policy.Ping, policy.Audit, policy.ReadKeys, policy.Search,
+		policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak,
 	}
 	readActions = []policy.Action{
 		policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility,
 	}
-	writeActions = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag}
-	selfActions  = []policy.Action{policy.Whoami, policy.ReadSelf, policy.ReadUser, policy.Logout}
-	myActions    = []policy.Action{policy.ListTokens, policy.CreateToken, policy.RevokeToken, policy.ReadProfile, policy.SetTwoFactor}
+	lookActions    = []policy.Action{policy.ReadCollaborators, policy.Star}
+	writeActions   = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll}
+	manageActions  = []policy.Action{policy.WriteOwners, policy.SetAccess}
+	selfActions    = []policy.Action{policy.Whoami, policy.ReadSelf, policy.ReadUser, policy.Logout, policy.ListPackages, policy.ListStars}
+	myActions      = []policy.Action{policy.ListTokens, policy.CreateToken, policy.RevokeToken, policy.ReadProfile, policy.SetTwoFactor}
+	serviceActions = []policy.Action{policy.ReadService, policy.ManageService}
+	orgReads       = []policy.Action{policy.ReadOrg, policy.ListTeams, policy.ListOrgPackages, policy.ReadTeam, policy.ListTeamPackages}
+	orgWrites      = []policy.Action{policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam}
+
+	// verbs are what a narrowed grant must say for an action on a package that exists.
+	verbs = map[policy.Action]policy.Verbs{
+		policy.Publish: policy.VerbPublish, policy.SetDistTag: policy.VerbDistTag, policy.RemoveDistTag: policy.VerbDistTag,
+		policy.Deprecate: policy.VerbDeprecate, policy.Unpublish: policy.VerbUnpublish, policy.UnpublishAll: policy.VerbUnpublish,
+	}
 )
 
 func credentials() []*policy.Credential {
@@ -38,6 +51,10 @@ func credentials() []*policy.Credential {
 		{Target: policy.OneScope, Scope: "acme-evil", Permission: policy.ReadWrite},
 		{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite},
 	}
+	org := func(p policy.Permission) []policy.Grant {
+		return []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: p}}
+	}
+	invalid := []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish}}
 	cs := []*policy.Credential{
 		nil,
 		{Kind: policy.KindUnknown, User: "u-alice"},
@@ -50,7 +67,10 @@ func credentials() []*policy.Credential {
 		{Kind: policy.KindForeign, Grants: grant(policy.ReadWrite), Bypass: true},
 		{Kind: policy.Kind(77), User: "u-alice", Grants: grant(policy.ReadWrite), Bypass: true},
 	}
-	for _, grants := range [][]policy.Grant{nil, grant(policy.NoAccess), grant(policy.ReadOnly), grant(policy.StageOnly), grant(policy.ReadWrite), grant(policy.Permission(9)), scope, one, mixed} {
+	for _, grants := range [][]policy.Grant{nil, grant(policy.NoAccess), grant(policy.ReadOnly), grant(policy.StageOnly), grant(policy.ReadWrite), grant(policy.Permission(9)), scope, one, mixed,
+		org(policy.ReadOnly), org(policy.ReadWrite), invalid,
+		narrowed(scope, policy.VerbPublish|policy.VerbDeprecate), narrowed(scope, policy.VerbCreate|policy.VerbStage), narrowed(one, policy.VerbDistTag|policy.VerbUnpublish),
+	} {
 		for _, bypass := range []bool{false, true} {
 			cs = append(cs, &policy.Credential{Kind: policy.KindToken, Grants: grants, Bypass: bypass})
 		}
@@ -59,23 +79,54 @@ func credentials() []*policy.Credential {
 }
 
 func facts() []policy.Facts {
-	const r, w = policy.RightRead, policy.RightWrite
+	const r, w, a = policy.RightRead, policy.RightWrite, policy.RightAdmin
 	return []policy.Facts{
-		{}, {MayCreate: true}, {Private: true, Rights: r | w},
+		{}, {MayCreate: true}, {Private: true, Rights: r | w | a}, {MayCreate: true, RequireFactor: true},
 		{ID: "p"}, {ID: "p", Rights: r}, {ID: "p", Rights: w}, {ID: "p", Rights: r | w}, {ID: "p", MayCreate: true},
-		{ID: "p", Private: true}, {ID: "p", Private: true, Rights: r}, {ID: "p", Private: true, Rights: w},
-		{ID: "p", Private: true, Rights: r | w}, {ID: "p", Private: true, MayCreate: true},
+		{ID: "p", Rights: r | w | a}, {ID: "p", Rights: r | w | a, RequireFactor: true},
+		{ID: "p", Private: true}, {ID: "p", Private: true, Rights: r}, {ID: "p", Private: true, Rights: w | a},
+		{ID: "p", Private: true, Rights: r | w | a}, {ID: "p", Private: true, MayCreate: true},
+		{ID: "p", Private: true, RequireFactor: true}, {ID: "p", Private: true, Rights: r | w | a, RequireFactor: true},
+	}
+}
+
+func orgs() []policy.OrgFacts {
+	return []policy.OrgFacts{
+		{}, {Role: policy.OrgOwner}, {ID: "o"}, {ID: "o", Role: policy.OrgMember}, {ID: "o", Role: policy.OrgAdmin}, {ID: "o", Role: policy.OrgOwner},
+		{ID: "o", Role: policy.OrgOwner + 1}, {ID: "o", RequireFactor: true}, {ID: "o", Role: policy.OrgOwner, RequireFactor: true},
+	}
+}
+
+// accounts are those that go with c. Of the last, with which next to nothing may be done,
+// the matrix has less.
+func accounts(c *policy.Credential) (whole, dead []policy.Account) {
+	if c == nil {
+		return []policy.Account{{}}, nil
+	}
+	for m := policy.TwoFactorOff; m <= policy.AuthAndWrites; m++ {
+		whole = append(whole, policy.Account{ID: c.User, TwoFactor: m})
+	}
+	whole = append(whole,
+		policy.Account{ID: c.User, TwoFactor: policy.TwoFactorOff, Service: true},
+		policy.Account{ID: c.User, TwoFactor: policy.AuthOnly, HighImpact: true, Recovered: created, FactorRequired: true})
+	return whole, []policy.Account{
+		{ID: c.User},
+		{ID: c.User, TwoFactor: policy.AuthAndWrites + 1},
+		{ID: c.User, TwoFactor: policy.AuthOnly, Disabled: true},
+		{ID: c.User, TwoFactor: policy.AuthOnly, NotBefore: now},
+		{ID: "u-bob", TwoFactor: policy.AuthOnly},
+		{ID: c.User, TwoFactor: policy.AuthOnly, CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
 	}
 }
 
 // matrix yields every combination of what the rules of NPM look at, without a proof.
 // Under the race detector, which has nothing to see here and makes all of it ten
-// times slower, it yields every seventh.
+// times slower, it yields every seventh of those that are about a package.
 func matrix() iter.Seq[policy.Request] {
 	return func(yield func(policy.Request) bool) {
 		n := 0
 		for r := range wholeMatrix() {
-			if n++; raceEnabled && n%7 != 0 {
+			if n++; raceEnabled && n%7 != 0 && many(r) {
 				continue
 			}
 			if !yield(r) {
@@ -85,42 +136,30 @@ func matrix() iter.Seq[policy.Request] {
 	}
 }
 
+// many reports whether the matrix has so many requests with r's action that some of them
+// do as well as all.
+func many(r policy.Request) bool { return !r.Operation.Package.IsZero() }
+
 func wholeMatrix() iter.Seq[policy.Request] {
 	actions := append(policy.Actions(), policy.Unknown, policy.Action(200))
 	return func(yield func(policy.Request) bool) {
 		for _, c := range credentials() {
+			request(policy.Ping, c) // fills c in
+			whole, dead := accounts(c)
 			for _, a := range actions {
 				r := request(a, c)
-				accounts := []policy.Account{{}}
-				if c != nil {
-					accounts = nil
-					for m := policy.TwoFactorUnknown; m <= policy.AuthAndWrites+1; m++ {
-						accounts = append(accounts, policy.Account{ID: c.User, TwoFactor: m})
-					}
-					accounts = append(accounts,
-						policy.Account{ID: c.User, TwoFactor: policy.AuthOnly, Disabled: true},
-						policy.Account{ID: c.User, TwoFactor: policy.AuthOnly, NotBefore: now},
-						policy.Account{ID: "u-bob", TwoFactor: policy.AuthOnly})
-				}
-				for _, r.Account = range accounts {
-					switch {
-					case a == policy.CreateToken:
-						for _, r.NewToken = range []policy.NewToken{{}, {Write: true}, {Bypass: true}} {
-							if !yield(r) {
-								return
-							}
-						}
-					case !a.OfPackage():
+				for _, r.Account = range whole {
+					for r := range about(r) {
 						if !yield(r) {
 							return
 						}
-					default:
-						for _, r.Package = range facts() {
-							for r.Settings.Publish = range policy.FactorOnly + 1 {
-								if !yield(r) {
-									return
-								}
-							}
+					}
+				}
+				n := 0
+				for _, r.Account = range dead {
+					for r := range about(r) {
+						if n++; n%11 == 1 && !yield(r) {
+							return
 						}
 					}
 				}
@@ -129,21 +168,94 @@ func wholeMatrix() iter.Seq[policy.Request] {
 	}
 }
 
+// about yields r with all that its action may be about.
+func about(r policy.Request) iter.Seq[policy.Request] {
+	settings := func(yield func(policy.Request) bool) {
+		r := r
+		for _, r.Package = range facts() {
+			for r.Settings.Publish = range policy.NoFactor + 2 {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+	return func(yield func(policy.Request) bool) {
+		r := r
+		switch a := r.Operation.Action; {
+		case a == policy.CreateToken || a == policy.ManageService:
+			for _, r.NewToken = range []policy.NewToken{{}, {Write: true}, {Bypass: true}} {
+				for _, r.Administers = range []bool{false, true} {
+					if !yield(r) {
+						return
+					}
+				}
+			}
+		case a == policy.ReadService || a == policy.SetTwoFactor:
+			for _, r.Administers = range []bool{false, true} {
+				r.RemovesFactor = r.Administers
+				if !yield(r) {
+					return
+				}
+			}
+		case a == policy.GrantTeam:
+			for _, org := range orgs() {
+				for r := range settings {
+					if r.Org = org; r.Settings.Publish == policy.FactorOrBypass || org.Role == policy.OrgAdmin {
+						if !yield(r) {
+							return
+						}
+					}
+				}
+			}
+		case a.OfOrg():
+			for _, r.Org = range orgs() {
+				if !yield(r) {
+					return
+				}
+			}
+		case slices.Contains(writeActions, a) || a == policy.WriteOwners:
+			settings(yield)
+		case a == policy.SetAccess:
+			for r := range settings {
+				for r.NewSettings.Publish = range policy.NoFactor + 2 {
+					if !yield(r) {
+						return
+					}
+				}
+			}
+		case a.OfPackage():
+			for _, r.Package = range facts() {
+				if !yield(r) {
+					return
+				}
+			}
+		default:
+			yield(r)
+		}
+	}
+}
+
 // What must hold of every decision, whatever the rules say in detail.
 func TestNPMInvariants(t *testing.T) {
 	p := policy.NPM()
 	n := 0
+	var effects [3]int
+	served := slices.Concat(openActions, readActions, lookActions, writeActions, manageActions, selfActions, myActions, serviceActions, orgReads, orgWrites)
 	for r := range matrix() {
 		n++
 		d := p.Decide(r)
+		effects[d.Effect]++
 		a, c := r.Operation.Action, r.Credential
 		may := d.Effect != policy.Deny
-		fail := func(what string) { t.Errorf("%s: %v by %+v of %+v, %+v", what, r.Operation, c, r.Account, r.Package) }
+		fail := func(what string) {
+			t.Errorf("%s: %v by %+v of %+v, %+v, %+v, %+v", what, r.Operation, c, r.Account, r.Package, r.Settings, r.Org)
+		}
 
 		if (d.Effect == policy.Allow) != (d.Reasons == nil) || (d.Effect != policy.Allow) != (len(d.Reasons) > 0) {
 			fail("reasons are for those refused and challenged")
 		}
-		if may && !slices.Contains(slices.Concat(openActions, readActions, writeActions, selfActions, myActions), a) {
+		if may && !slices.Contains(served, a) {
 			fail("not served")
 		}
 		if c == nil {
@@ -157,38 +269,103 @@ func TestNPMInvariants(t *testing.T) {
 			switch {
 			case c.Kind == policy.KindUnknown || c.Kind > policy.KindForeign:
 				fail("kind")
-			case r.Account.ID != c.User || r.Account.Disabled || c.Created.Before(r.Account.NotBefore) || !now.Before(c.Expires) || !c.From(here):
+			case r.Account.ID != c.User || r.Account.Disabled || c.Created.Before(r.Account.NotBefore) || !now.Before(c.Expires) || !c.From(here) || !(&r.Account).From(here):
 				fail("dead")
 			case r.Account.TwoFactor < policy.TwoFactorOff || r.Account.TwoFactor > policy.AuthAndWrites:
 				fail("mode")
+			case r.Account.Service && c.Kind == policy.KindSession:
+				fail("a service account's session")
 			}
 		}
-		if may && slices.Contains(myActions, a) && c.Kind != policy.KindSession {
+		mine, service := slices.Contains(myActions, a), slices.Contains(serviceActions, a)
+		if may && (mine || service) && c.Kind != policy.KindSession {
 			fail("account by token")
 		}
-		if may && slices.Contains(writeActions, a) {
+		if may && service && !r.Administers {
+			fail("another's service account")
+		}
+		if may && a == policy.SetTwoFactor && r.RemovesFactor && r.Account.FactorRequired {
+			fail("the factor that is demanded")
+		}
+		writes, manages, ofOrg := slices.Contains(writeActions, a), slices.Contains(manageActions, a), slices.Contains(orgWrites, a)
+		if may && r.Account.HighImpact && (writes || manages || ofOrg || a == policy.CreateToken || a == policy.ManageService) {
+			fail("held")
+		}
+		factorless := c != nil && !(&r.Account).HasFactor() && !r.Account.Service && c.Kind != policy.KindPublisher
+		if may && factorless && (r.Package.RequireFactor && (writes || manages || a == policy.GrantTeam) || r.Org.RequireFactor && a.OfOrg()) {
+			fail("no factor where an organization demands one")
+		}
+		if may && writes {
 			creates := a == policy.Publish && r.Package.ID == "" && r.Package.MayCreate
-			writes := r.Package.ID != "" && r.Package.Rights.Has(policy.RightWrite)
-			if !creates && !writes {
+			if !creates && (r.Package.ID == "" || !r.Package.Rights.Has(policy.RightWrite)) {
 				fail("live rights")
 			}
 			if c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
-				return g.Permission == policy.ReadWrite && g.Covers(widget) && (!creates || g.Target != policy.OnePackage)
+				verb := verbs[a]
+				if creates {
+					verb = policy.VerbCreate
+				}
+				return g.Permission == policy.ReadWrite && g.Covers(widget) && (!creates || g.Target != policy.OnePackage) && (g.Verbs == 0 || g.Verbs&verb != 0)
 			}) {
 				fail("grants")
 			}
 			if c.Kind == policy.KindForeign || c.Kind == policy.KindPublisher && a != policy.Publish {
 				fail("kind that does not write this")
 			}
-			if c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass {
+			if c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor {
 				fail("token where the package disallows them")
 			}
-			if a == policy.Publish && d.Effect == policy.Allow && (c.Kind == policy.KindSession || c.Kind == policy.KindToken && !c.Bypass) {
-				fail("published without a factor")
+			personal := c.Kind == policy.KindSession || c.Kind == policy.KindToken && !c.Bypass
+			if personal && d.Effect == policy.Allow {
+				if a == policy.Publish && (creates || r.Settings.Publish != policy.NoFactor || r.Account.TwoFactor == policy.AuthAndWrites) {
+					fail("published without a factor")
+				}
+				if r.Account.TwoFactor == policy.AuthAndWrites {
+					fail("written without a factor")
+				}
+				if r.Account.Service {
+					fail("a service account's token that does not bypass")
+				}
 			}
 		}
-		if may && slices.Contains(readActions, a) && r.Package.Private {
-			if c == nil || !r.Package.Rights.Has(policy.RightRead) || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
+		if may && manages {
+			if r.Package.ID == "" || !r.Package.Rights.Has(policy.RightAdmin) || c.Kind == policy.KindToken && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
+				return g.Permission == policy.ReadWrite && g.Covers(widget) && g.Verbs == 0
+			}) {
+				fail("no administrator")
+			}
+			if a == policy.SetAccess && r.NewSettings.Publish > policy.FactorOnly {
+				fail("a setting that nobody may choose")
+			}
+		}
+		if may && a.OfOrg() {
+			want := policy.OrgMember
+			switch {
+			case a == policy.WriteOrg:
+				want = policy.OrgOwner
+			case ofOrg:
+				want = policy.OrgAdmin
+			}
+			if r.Org.ID == "" || r.Org.Role < want || r.Org.Role > policy.OrgOwner || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
+				return g.Target == policy.OneOrg && g.Scope == "acme" && g.Verbs == 0 && (g.Permission == policy.ReadWrite || !ofOrg && g.Permission == policy.ReadOnly)
+			}) {
+				fail("organization")
+			}
+			if a == policy.GrantTeam && (r.Package.ID == "" || !r.Package.Rights.Has(policy.RightAdmin) || r.Package.Private && !r.Package.Rights.Has(policy.RightRead)) {
+				fail("granted what is not theirs")
+			}
+		}
+		if manages || ofOrg {
+			if d.Effect == policy.Allow {
+				fail("managed without a factor")
+			}
+			if may && (c.Bypass && c.Kind == policy.KindToken || r.Account.Service || c.Kind > policy.KindToken) {
+				fail("managed by what is no person")
+			}
+		}
+		reads := slices.Contains(readActions, a) || slices.Contains(lookActions, a)
+		if may && reads && r.Package.Private {
+			if c == nil || !r.Package.Rights.Has(policy.RightRead) || factorless && r.Package.RequireFactor || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
 				return g.Covers(widget) && g.Permission >= policy.ReadOnly && g.Permission <= policy.StageOnly
 			}) {
 				fail("private read")
@@ -198,17 +375,28 @@ func TestNPMInvariants(t *testing.T) {
 			fail("challenged without a factor")
 		}
 
-		// A package one may not see is as good as absent.
-		if a.OfPackage() && r.Package.ID != "" && !r.Rights().Has(policy.RightRead) {
-			absent := r
+		// A package one may not see is as good as absent, and an organization one is not in. What
+		// would be seen with the factor that is demanded is no secret.
+		seen := r
+		seen.Package.RequireFactor = false
+		absent := r
+		switch {
+		case a.OfPackage() && r.Package.ID != "" && !seen.Rights().Has(policy.RightRead):
 			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
-			if !assert.Equal(t, p.Decide(absent), d) {
-				fail("hidden and absent differ")
-			}
+		case a.OfOrg() && c != nil && (r.Org.Role == policy.NoRole || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool { return g.Target == policy.OneOrg })):
+			absent.Org, absent.Package, absent.Settings = policy.OrgFacts{}, policy.Facts{}, policy.Settings{}
+		case a == policy.GrantTeam && r.Package.Private && (!r.Package.Rights.Has(policy.RightAdmin) || !r.Package.Rights.Has(policy.RightRead)):
+			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
+		}
+		if want := p.Decide(absent); !reflect.DeepEqual(want, d) {
+			fail(fmt.Sprintf("hidden %v and absent %v differ", codes(d), codes(want)))
 		}
 
 		// A proof turns a challenge into an allow or leaves it, and does nothing else.
 		for proof := policy.ProofTOTP; proof <= policy.ProofWeb+1; proof++ {
+			if d.Effect == policy.Deny && int(proof) != n%5 { // one of them, or none
+				continue
+			}
 			with := r
 			with.Proof = proof
 			e := p.Decide(with)
@@ -221,7 +409,7 @@ func TestNPMInvariants(t *testing.T) {
 				if e.Effect != policy.Allow {
 					fail("a proof was not enough")
 				}
-			case proof > policy.ProofWeb || slices.Contains(writeActions, a) || r.NewToken != policy.NewToken{}:
+			case proof > policy.ProofWeb || writes || manages || ofOrg || service || r.NewToken != policy.NewToken{}:
 				if e.Effect != policy.Challenge {
 					fail("recovery code")
 				}
@@ -232,44 +420,78 @@ func TestNPMInvariants(t *testing.T) {
 		}
 	}
 	require.Greater(t, n, 10_000, "the matrix has shrunk")
+	for effect, times := range effects {
+		require.Greater(t, times, n/500, "%v", policy.Effect(effect))
+	}
 }
 
 // Taking something from a request never makes it do more.
 func TestNPMMonotone(t *testing.T) {
 	p := policy.NPM()
+	n := 0
 	for r := range matrix() {
-		less := []policy.Request{}
-		for _, right := range []policy.Rights{policy.RightRead, policy.RightWrite} {
-			q := r
-			q.Package.Rights &^= right
-			less = append(less, q)
-		}
-		q := r
-		q.Package.MayCreate = false
-		less = append(less, q)
-		q = r
-		q.Settings.Publish = policy.FactorOnly
-		less = append(less, q)
-		q = r
-		q.Now = time.Time{}
-		if r.Credential != nil {
-			less = append(less, q)
-			c := *r.Credential
-			c.Bypass = false
-			q = r
-			q.Credential = &c
-			less = append(less, q)
-			if c.Kind != policy.KindSession && len(c.Grants) > 0 {
-				d := c
-				d.Grants = c.Grants[1:]
-				q.Credential = &d
-				less = append(less, q)
-			}
+		if n++; n%3 != 0 { // all of it takes long and shows no more
+			continue
 		}
 		had := p.Decide(r).Effect
-		for _, q := range less {
+		if had == policy.Deny && n%5 != 0 {
+			continue
+		}
+		try := func(what string, change func(q *policy.Request)) {
+			q := r
+			change(&q)
 			if got := p.Decide(q).Effect; got > had {
-				t.Fatalf("%v became %v: %+v", had, got, q)
+				t.Fatalf("%s: %v became %v: %+v by %+v", what, had, got, q, q.Credential)
+			}
+		}
+		for _, right := range []policy.Rights{policy.RightRead, policy.RightWrite, policy.RightAdmin} {
+			try("a right", func(q *policy.Request) { q.Package.Rights &^= right })
+		}
+		try("creating", func(q *policy.Request) { q.Package.MayCreate = false })
+		try("mfa=publish", func(q *policy.Request) { q.Settings.Publish = policy.FactorOnly })
+		if r.Settings.Publish == policy.NoFactor {
+			try("mfa=automation", func(q *policy.Request) { q.Settings.Publish = policy.FactorOrBypass })
+		}
+		try("a factor demanded of the package's", func(q *policy.Request) { q.Package.RequireFactor = true })
+		try("a factor demanded of the organization's", func(q *policy.Request) { q.Org.RequireFactor = true })
+		if r.Org.Role > policy.NoRole && r.Org.Role <= policy.OrgOwner {
+			try("a role", func(q *policy.Request) { q.Org.Role-- })
+		}
+		try("the organization", func(q *policy.Request) { q.Org.ID = "" })
+		try("mfa=none", func(q *policy.Request) { q.NewSettings.Publish = policy.NoFactor })
+		try("administering", func(q *policy.Request) { q.Administers = false })
+		if r.Credential == nil {
+			continue
+		}
+		try("the clock", func(q *policy.Request) { q.Now = time.Time{} })
+		try("the address", func(q *policy.Request) { q.Account.CIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")} })
+		try("taking the factor off", func(q *policy.Request) { q.RemovesFactor = true })
+		try("a factor demanded of the account", func(q *policy.Request) { q.Account.FactorRequired = true })
+		try("the account held", func(q *policy.Request) { q.Account.HighImpact, q.Account.Recovered = true, now })
+		credential := func(what string, change func(c *policy.Credential)) {
+			c := *r.Credential
+			c.Grants = slices.Clone(c.Grants)
+			change(&c)
+			try(what, func(q *policy.Request) { q.Credential = &c })
+		}
+		if a := r.Operation.Action; !slices.Contains(manageActions, a) && !slices.Contains(orgWrites, a) { // which bypass is in the way of
+			credential("bypass", func(c *policy.Credential) { c.Bypass = false })
+		}
+		if r.Credential.Kind == policy.KindSession {
+			continue
+		}
+		for i, g := range r.Credential.Grants {
+			credential("a grant", func(c *policy.Credential) { c.Grants = slices.Delete(c.Grants, i, i+1) })
+			if g.Permission <= policy.StageOnly {
+				credential("writing", func(c *policy.Credential) { c.Grants[i].Permission = min(g.Permission, policy.ReadOnly) })
+			}
+			for verb := policy.VerbPublish; verb <= policy.VerbCreate; verb <<= 1 {
+				switch {
+				case g.Verbs == 0:
+					credential("all verbs but one", func(c *policy.Credential) { c.Grants[i].Verbs = verb })
+				case g.Verbs&^verb != 0:
+					credential("a verb", func(c *policy.Credential) { c.Grants[i].Verbs &^= verb })
+				}
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // packageRules refuse by the package: what of it may be seen, what the grants say
 // and what the user may do now. Those on grants look at names only, so that they
 // tell nothing about packages that are hidden.
@@ -8,14 +10,15 @@ func packageRules() []Rule {
 	granted := func(r *Request) bool {
 		return r.Kind() == KindToken || r.Kind() == KindPublisher || r.Kind() == KindForeign
 	}
+	writes := join(packageWrites, packageManagement, []Action{Star})
 	reading := map[Action]bool{}
-	for _, a := range packageReads {
+	for _, a := range join(packageReads, []Action{ReadCollaborators}) {
 		reading[a] = true
 	}
 	return []Rule{{
 		ID:       "unread-body",
 		Doc:      "PUT /<pkg> is six operations. Only the body tells which, so it must be told apart before anybody decides; what was not is denied.",
-		Sentence: "This registry takes new versions of a package here and no other change to it.",
+		Sentence: "This registry cannot tell what this would change.",
 		Actions:  []Action{WritePackument},
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
@@ -24,33 +27,54 @@ func packageRules() []Rule {
 		Sentence: "There is no such package or you may not see it.",
 		Remedy:   "Check the name and run npm whoami to see who you are.",
 		Conceal:  true,
-		Actions:  join(packageReads, packageWrites),
+		Actions:  join(packageReads, packageWrites, packageManagement, []Action{ReadCollaborators, Star}),
 		Judge: func(r *Request) Verdict {
-			return forbid(!r.Rights().Has(RightRead) && !r.Creates() && (reading[r.Operation.Action] || !r.Anonymous()))
+			return forbid(!r.Rights().Has(RightRead) && !r.lost().Has(RightRead) && !r.Creates() && (reading[r.Operation.Action] || !r.Anonymous()))
 		},
 	}, {
 		ID:       "no-grant",
 		Doc:      "No grant covers the package. An empty list covers none, a scope covers itself and not the scopes that begin like it, an org covers none of its packages.",
 		Sentence: "This token is not for this package.",
 		Remedy:   "Create a token that names this package or its scope.",
-		Actions:  packageWrites,
+		Actions:  writes,
 		Judge:    func(r *Request) Verdict { return forbid(r.reach()&reaches == 0 && granted(r)) },
 	}, {
 		ID:       "read-only-token",
 		Doc:      "The grants that cover the package only read. A grant to write that covers another one adds nothing.",
 		Sentence: "This token can only read this package.",
 		Remedy:   "Create a token with read-write permission.",
-		Actions:  packageWrites,
+		Actions:  writes,
 		Judge: func(r *Request) Verdict {
-			return forbid(r.reach()&(reaches|reachWrite|reachStage) == reaches && granted(r))
+			return forbid(r.reach()&(reaches|reachWrite|reachStage|reachOther|reachCreate) == reaches && granted(r))
 		},
 	}, {
 		ID:       "stage-only-token",
 		Doc:      "A stage-only grant never publishes, with or without a second factor and even if it bypasses one.",
 		Sentence: "This token can stage versions of this package but not publish them.",
 		Remedy:   "Use npm stage publish and have a maintainer approve it.",
-		Actions:  packageWrites,
-		Judge:    func(r *Request) Verdict { return forbid(r.reach()&(reachWrite|reachStage) == reachStage && granted(r)) },
+		Actions:  writes,
+		Judge: func(r *Request) Verdict {
+			return forbid(r.reach()&(reachWrite|reachStage|reachOther) == reachStage && granted(r))
+		},
+	}, {
+		ID:       "verb-not-granted",
+		Doc:      "A grant may be narrowed to some of what read-write means; with verbs it manages nothing.",
+		Sentence: "This token may write to this package but not do this.",
+		Remedy:   "Create a token whose verbs include it.",
+		Actions:  join(packageWrites, packageManagement),
+		Judge: func(r *Request) Verdict {
+			if !granted(r) || r.reach()&reachOther == 0 {
+				return Silent
+			}
+			may := reachWrite
+			switch {
+			case r.Creates():
+				may = reachCreate
+			case slices.Contains(packageManagement, r.Operation.Action):
+				may = reachAdmin
+			}
+			return forbid(r.reach()&may == 0)
+		},
 	}, {
 		ID:       "create-needs-scope",
 		Doc:      "A grant on one package does not create it: see [Request.MayCreate].",
@@ -58,7 +82,16 @@ func packageRules() []Rule {
 		Remedy:   "Publish the first version with npm login or with a token for the whole scope.",
 		Actions:  []Action{Publish},
 		Judge: func(r *Request) Verdict {
-			return forbid(r.Creates() && granted(r) && r.reach()&reachWrite != 0 && r.reach()&reachCreate == 0)
+			return forbid(r.Creates() && granted(r) && r.reach()&(reachWrite|reachCreate|reachOther) == reachWrite)
+		},
+	}, {
+		ID:       "may-not-manage",
+		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package.",
+		Sentence: "You have no permission to manage this package.",
+		Remedy:   "Ask a maintainer of the package.",
+		Actions:  packageManagement,
+		Judge: func(r *Request) Verdict {
+			return forbid(!r.Package.Rights.Has(RightAdmin) && r.Package.ID != "" && !r.Anonymous())
 		},
 	}, {
 		ID:       "may-not-create",
@@ -78,12 +111,15 @@ func packageRules() []Rule {
 		},
 	}, {
 		ID:       "package-disallows-tokens",
-		Doc:      "mfa=publish: a second factor and no tokens, for every write to the package. Trusted publishers are not tokens. A setting that is not known counts as this one.",
+		Doc:      "mfa=publish: a second factor and no tokens, for every write to the package and for who may write to it. Trusted publishers are not tokens. A setting that is not known counts as this one.",
 		Sentence: "This package does not allow writing with tokens.",
 		Remedy:   "Run npm login and publish with your second factor or set up a trusted publisher.",
-		Actions:  packageWrites,
+		Actions:  join(packageWrites, packageManagement, []Action{GrantTeam}),
 		Judge: func(r *Request) Verdict {
-			return forbid(r.Settings.Publish != FactorOrBypass && (r.Kind() == KindToken || r.Kind() == KindForeign))
+			strict := r.Settings.Publish != FactorOrBypass && r.Settings.Publish != NoFactor
+			// Of a package that is not theirs to grant nobody hears the setting.
+			told := r.Operation.Action != GrantTeam || r.live().Has(RightRead|RightAdmin) && r.orgReach()&reachRead != 0
+			return forbid(strict && told && (r.Kind() == KindToken || r.Kind() == KindForeign))
 		},
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 )
 
 // An Operation is what a request asks for, as [Classify] reads it from method
@@ -18,10 +19,21 @@ type Operation struct {
 	Action  Action
 	Package PackageName // the zero name where the action is not about a package
 	// Name is what else the path names, decoded once: a user, org, org:team,
-	// dist-tag, version, tarball file, token key, stage or trust id. With
+	// dist-tag, version, tarball file, token key, stage or trust id; a service account, or
+	// with the key of its token account:key. With
 	// WritePackument and UnpublishAll it is the revision after /-rev/: a PUT that has
 	// one is no publish by any client.
 	Name string
+}
+
+// Org returns the organization that an action of one names, without the team: "" with
+// any other action.
+func (op Operation) Org() string {
+	if !op.Action.OfOrg() {
+		return ""
+	}
+	org, _, _ := strings.Cut(op.Name, ":")
+	return org
 }
 
 const redacted = "[redacted]"

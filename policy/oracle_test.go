@@ -33,11 +33,14 @@ func npmSays(r policy.Request) policy.Effect {
 		return policy.Deny
 	}
 
-	switch r.Operation.Action {
-	case policy.Ping, policy.Audit, policy.ReadKeys, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak:
+	held := r.Account.HighImpact && !r.Account.Recovered.IsZero() && r.Now.Sub(r.Account.Recovered) < 72*time.Hour
+	shown := r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb
+
+	switch a := r.Operation.Action; a {
+	case policy.Ping, policy.Audit, policy.ReadKeys, policy.Search, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak:
 		return policy.Allow
 
-	case policy.Whoami, policy.ReadUser:
+	case policy.Whoami, policy.ReadUser, policy.ListPackages, policy.ListStars:
 		// npm whoami never shows the identity of a trusted publisher.
 		if c == nil || c.Kind == policy.KindPublisher {
 			return policy.Deny
@@ -60,12 +63,17 @@ func npmSays(r policy.Request) policy.Effect {
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
-		if r.Account.TwoFactor != policy.TwoFactorOff && r.Proof != policy.ProofTOTP && r.Proof != policy.ProofWeb && r.Proof != policy.ProofRecovery {
+		// Members of an organization that enforces it cannot switch it off while in.
+		if a == policy.SetTwoFactor && r.RemovesFactor && r.Account.FactorRequired {
+			return policy.Deny
+		}
+		if r.Account.TwoFactor != policy.TwoFactorOff && !shown && r.Proof != policy.ProofRecovery {
 			return policy.Challenge
 		}
 		return policy.Allow
 	case policy.CreateToken:
-		if c == nil || c.Kind != policy.KindSession {
+		// An account of high impact makes none for three days after it was recovered.
+		if c == nil || c.Kind != policy.KindSession || held {
 			return policy.Deny
 		}
 		lasting := r.NewToken.Write || r.NewToken.Bypass
@@ -89,88 +97,147 @@ func npmSays(r policy.Request) policy.Effect {
 			}
 			return policy.Challenge
 		}
-
-	case policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility:
-		if r.Operation.Package.Name == "" || r.Package.ID == "" {
-			return policy.Deny
-		}
-		if !r.Package.Private {
-			return policy.Allow
-		}
-		// A token is at most its user, at every request, and at most its grants.
-		if c == nil || r.Package.Rights&policy.RightRead == 0 {
-			return policy.Deny
-		}
-		if c.Kind != policy.KindSession && !npmGrants(r, func(g policy.Grant) bool {
-			return g.Permission == policy.ReadOnly || g.Permission == policy.ReadWrite || g.Permission == policy.StageOnly
-		}) {
+	// npm has no service accounts. Their tokens are handled by a person who administers
+	// them, in a session, and changed with a second factor whatever they can do.
+	case policy.ReadService:
+		if c == nil || c.Kind != policy.KindSession || !r.Administers {
 			return policy.Deny
 		}
 		return policy.Allow
-
-	case policy.Publish:
-		if c == nil || r.Operation.Package.Name == "" {
+	case policy.ManageService:
+		if c == nil || c.Kind != policy.KindSession || !r.Administers || held || r.Account.TwoFactor == policy.TwoFactorOff {
 			return policy.Deny
 		}
-		if r.Package.ID == "" {
-			// A new package is a matter of its scope, or of all packages.
-			if !r.Package.MayCreate {
-				return policy.Deny
-			}
-			if c.Kind != policy.KindSession && !npmGrants(r, func(g policy.Grant) bool {
-				return g.Permission == policy.ReadWrite && g.Target != policy.OnePackage
-			}) {
-				return policy.Deny
-			}
-		} else if !npmWrites(r) {
-			return policy.Deny
-		}
-		switch {
-		case c.Kind == policy.KindPublisher:
-			// Neither a second factor nor the setting of the package is for them.
-			return policy.Allow
-		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass:
-			// Of two pages of npm's the one that refuses every token stands, even with bypass.
-			return policy.Deny
-		case c.Kind == policy.KindToken && c.Bypass:
-			return policy.Allow
-		case c.Kind == policy.KindForeign:
-			return policy.Deny
-		case r.Account.TwoFactor == policy.TwoFactorOff:
-			return policy.Deny
-		case r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb:
-			return policy.Allow
-		default:
-			// In auth-only as well: the package's rule wins.
+		if !shown {
 			return policy.Challenge
 		}
+		return policy.Allow
 
-	case policy.SetDistTag, policy.RemoveDistTag:
-		if c == nil || r.Operation.Package.Name == "" || r.Package.ID == "" || !npmWrites(r) {
+	case policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility:
+		if !npmReads(r) {
+			return policy.Deny
+		}
+		return policy.Allow
+	case policy.ReadCollaborators:
+		if c == nil || c.Kind == policy.KindPublisher || !npmReads(r) {
+			return policy.Deny
+		}
+		return policy.Allow
+	case policy.Star:
+		// The only write of which no mode asks anything.
+		if c == nil || !npmReads(r) {
 			return policy.Deny
 		}
 		switch {
-		case c.Kind == policy.KindPublisher || c.Kind == policy.KindForeign:
-			return policy.Deny
-		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass:
-			// npm speaks of publishing; it is the same for every write to the package.
-			return policy.Deny
-		case c.Kind == policy.KindToken && c.Bypass:
+		case c.Kind == policy.KindSession:
+			return policy.Allow
+		case c.Kind == policy.KindToken && npmGrants(r, func(g policy.Grant) bool { return g.Permission == policy.ReadWrite }):
 			return policy.Allow
 		}
-		switch r.Account.TwoFactor {
-		case policy.TwoFactorOff:
-			// npm is silent since it has no such accounts that write.
+		return policy.Deny
+
+	case policy.Publish, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll:
+		if c == nil || held || r.Operation.Package.Name == "" {
 			return policy.Deny
-		case policy.AuthOnly:
-			// The page on two-factor authentication does not list tags under auth-only.
-			return policy.Allow
-		default:
-			if r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb {
+		}
+		exists := r.Package.ID != ""
+		switch {
+		case exists && !npmWrites(r):
+			return policy.Deny
+		case !exists && a != policy.Publish:
+			return policy.Deny
+		case !exists && (!r.Package.MayCreate || npmShutsOut(r, r.Package.RequireFactor)):
+			return policy.Deny
+		case !exists && c.Kind != policy.KindSession && !npmGrants(r, func(g policy.Grant) bool {
+			// A new package is a matter of its scope, or of all packages.
+			return g.Permission == policy.ReadWrite && g.Target != policy.OnePackage && (g.Verbs == 0 || g.Verbs&policy.VerbCreate == policy.VerbCreate)
+		}):
+			return policy.Deny
+		}
+		none := exists && r.Settings.Publish == policy.NoFactor
+		switch c.Kind {
+		case policy.KindPublisher:
+			// Neither a second factor nor the setting of the package is for them.
+			if a == policy.Publish {
 				return policy.Allow
 			}
+			return policy.Deny
+		case policy.KindForeign:
+			return policy.Deny
+		case policy.KindToken:
+			// Of two pages of npm's the one that refuses every token stands, even with bypass. npm
+			// speaks of publishing; it is the same for every write to the package.
+			if r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor {
+				return policy.Deny
+			}
+			if c.Bypass {
+				return policy.Allow
+			}
+			if r.Account.Service {
+				return policy.Deny
+			}
+		}
+		switch {
+		case r.Account.TwoFactor == policy.TwoFactorOff && none:
+			return policy.Allow
+		case r.Account.TwoFactor == policy.TwoFactorOff:
+			return policy.Deny
+		case r.Account.TwoFactor == policy.AuthOnly && (none || a != policy.Publish):
+			// The page on two-factor authentication lists no write under auth-only. For
+			// publishing the package's rule wins.
+			return policy.Allow
+		case shown:
+			return policy.Allow
+		}
+		return policy.Challenge
+
+	case policy.WriteOwners, policy.SetAccess:
+		switch {
+		case !npmManages(r, held) || r.Operation.Package.Name == "" || !npmAdministers(r):
+			return policy.Deny
+		case c.Kind == policy.KindToken && !npmGrants(r, func(g policy.Grant) bool { return g.Permission == policy.ReadWrite && g.Verbs == 0 }):
+			return policy.Deny
+		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor:
+			return policy.Deny
+		case a == policy.SetAccess && r.NewSettings.Publish != policy.FactorOrBypass && r.NewSettings.Publish != policy.FactorOnly:
+			// mfa=none was taken away.
+			return policy.Deny
+		case !shown:
 			return policy.Challenge
 		}
+		return policy.Allow
+
+	case policy.ReadOrg, policy.ListTeams, policy.ListOrgPackages, policy.ReadTeam, policy.ListTeamPackages:
+		if !npmIn(r, policy.OrgMember, policy.OrgAdmin, policy.OrgOwner) || !npmOrgGrant(r, policy.ReadOnly, policy.ReadWrite) {
+			return policy.Deny
+		}
+		return policy.Allow
+	// Owners have members and billing, admins teams and grants.
+	case policy.WriteOrg:
+		if !npmManages(r, held) || !npmIn(r, policy.OrgOwner) || !npmOrgGrant(r, policy.ReadWrite) {
+			return policy.Deny
+		}
+		if !shown {
+			return policy.Challenge
+		}
+		return policy.Allow
+	case policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam:
+		if !npmManages(r, held) || !npmIn(r, policy.OrgAdmin, policy.OrgOwner) || !npmOrgGrant(r, policy.ReadWrite) {
+			return policy.Deny
+		}
+		if a == policy.GrantTeam {
+			// npm is silent on whose packages a team may be given. Here it is one's own.
+			if r.Operation.Package.Name == "" || !npmAdministers(r) {
+				return policy.Deny
+			}
+			if c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor {
+				return policy.Deny
+			}
+		}
+		if !shown {
+			return policy.Challenge
+		}
+		return policy.Allow
 	}
 	// What is not served, and what is not known.
 	return policy.Deny
@@ -194,31 +261,104 @@ func npmKnows(r policy.Request) bool {
 	if c.User == "" || c.User != r.Account.ID || r.Account.Disabled {
 		return false
 	}
+	// What is no person signs in nowhere.
+	if r.Account.Service && c.Kind == policy.KindSession {
+		return false
+	}
 	if !r.Account.NotBefore.IsZero() && c.Created.Compare(r.Account.NotBefore) < 0 {
 		return false
 	}
 	if r.Account.TwoFactor != policy.TwoFactorOff && r.Account.TwoFactor != policy.AuthOnly && r.Account.TwoFactor != policy.AuthAndWrites {
 		return false
 	}
-	if len(c.CIDRs) == 0 {
-		return true
-	}
-	for _, want := range c.CIDRs {
-		if got, err := r.Addr.Unmap().Prefix(want.Bits()); err == nil && got == want.Masked() {
-			return true
+	// An old text of npm's lets either list do. Here both must hold.
+	for _, list := range [][]netip.Prefix{c.CIDRs, r.Account.CIDRs} {
+		in := len(list) == 0
+		for _, want := range list {
+			if got, err := r.Addr.Unmap().Prefix(want.Bits()); err == nil && got == want.Masked() {
+				in = true
+			}
+		}
+		if !in {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// npmShutsOut reports whether an organization that enforces a second factor has put the
+// user out for having none.
+func npmShutsOut(r policy.Request, enforced bool) bool {
+	person := !r.Account.Service && r.Credential.Kind != policy.KindPublisher
+	return enforced && person && r.Account.TwoFactor == policy.TwoFactorOff
+}
+
+// npmReads reports whether the package is there and may be read.
+func npmReads(r policy.Request) bool {
+	if r.Operation.Package.Name == "" || r.Package.ID == "" {
+		return false
+	}
+	if !r.Package.Private {
+		return true
+	}
+	// A token is at most its user, at every request, and at most its grants.
+	if r.Credential == nil || r.Package.Rights&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
+		return false
+	}
+	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g policy.Grant) bool {
+		return g.Permission == policy.ReadOnly || g.Permission == policy.ReadWrite || g.Permission == policy.StageOnly
+	})
 }
 
 // npmWrites reports whether the user may write to the package that there is, and a grant
 // of the credential's says so, too. Nobody writes to what they may not read.
 func npmWrites(r policy.Request) bool {
-	if r.Package.Rights&policy.RightWrite == 0 || r.Package.Private && r.Package.Rights&policy.RightRead == 0 {
+	if r.Package.Rights&policy.RightWrite == 0 || r.Package.Private && r.Package.Rights&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
 		return false
 	}
-	return r.Credential.Kind == policy.KindSession ||
-		npmGrants(r, func(g policy.Grant) bool { return g.Permission == policy.ReadWrite })
+	verb := map[policy.Action]policy.Verbs{
+		policy.Publish: policy.VerbPublish, policy.SetDistTag: policy.VerbDistTag, policy.RemoveDistTag: policy.VerbDistTag,
+		policy.Deprecate: policy.VerbDeprecate, policy.Unpublish: policy.VerbUnpublish, policy.UnpublishAll: policy.VerbUnpublish,
+	}[r.Operation.Action]
+	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g policy.Grant) bool {
+		return g.Permission == policy.ReadWrite && (g.Verbs == 0 || g.Verbs&verb == verb)
+	})
+}
+
+// npmManages reports whether the credential is one that changes who may do what: a
+// person's, with a factor to ask for and not bypassing it.
+func npmManages(r policy.Request, held bool) bool {
+	c := r.Credential
+	return c != nil && (c.Kind == policy.KindSession || c.Kind == policy.KindToken && !c.Bypass) &&
+		!r.Account.Service && !held && r.Account.TwoFactor != policy.TwoFactorOff
+}
+
+// npmAdministers reports whether the user administers the package that there is.
+func npmAdministers(r policy.Request) bool {
+	return r.Package.ID != "" && r.Package.Rights&policy.RightAdmin != 0 && !npmShutsOut(r, r.Package.RequireFactor) &&
+		(!r.Package.Private || r.Package.Rights&policy.RightRead != 0)
+}
+
+// npmIn reports whether the user has one of the roles in the organization that there is.
+func npmIn(r policy.Request, roles ...policy.OrgRole) bool {
+	return r.Credential != nil && r.Org.ID != "" && slices.Contains(roles, r.Org.Role) && !npmShutsOut(r, r.Org.RequireFactor)
+}
+
+// npmOrgGrant reports whether the credential is good for the organization, which comes
+// before the colon.
+func npmOrgGrant(r policy.Request, permissions ...policy.Permission) bool {
+	name := strings.Split(r.Operation.Name, ":")[0]
+	switch {
+	case name == "":
+		return false
+	case r.Credential.Kind == policy.KindSession:
+		return true
+	case r.Credential.Kind != policy.KindToken:
+		return false
+	}
+	return slices.ContainsFunc(r.Credential.Grants, func(g policy.Grant) bool {
+		return g == policy.Grant{Target: policy.OneOrg, Scope: name, Permission: g.Permission} && slices.Contains(permissions, g.Permission)
+	})
 }
 
 // npmGrants reports whether a grant is about the package, which it is by its name as
@@ -319,9 +459,11 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"unknown-operation", "not-offered", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
-		"unknown-factor-mode", "publisher-only-publishes", "foreign-reads-only", "package-disallows-tokens",
-		"no-second-factor", "publish-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
-		"open", "sign-in", "signed-in", "own-account", "read-package", "write-package", "create-package",
+		"unknown-factor-mode", "service-signs-in-never", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
+		"foreign-reads-only", "package-disallows-tokens", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
+		"no-second-factor", "publish-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
+		"open", "sign-in", "signed-in", "listing", "own-account", "service-account", "read-package", "read-collaborators", "star",
+		"write-package", "create-package", "manage-package", "read-org", "manage-members", "manage-teams", "grant-team",
 	}, noticed)
 
 	session := policy.Request{Now: now, Addr: here, Operation: policy.Operation{Action: policy.Whoami}}
@@ -367,32 +509,64 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Addr = []netip.Addr{{}, netip.MustParseAddr("::ffff:192.0.2.7"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.3.7")}[rnd.IntN(4)]
 	}
 	switch {
-	case one(4):
-		r.Operation.Action = policy.Action(rnd.IntN(60))
-	case one(4):
+	case one(5):
+		r.Operation.Action = policy.Action(rnd.IntN(len(policy.Actions()) + 5))
+	case one(5):
 		r.Operation.Action = readActions[rnd.IntN(len(readActions))]
 	case one(3):
-		r.Operation.Action = slices.Concat(myActions, selfActions, openActions)[rnd.IntN(len(myActions)+len(selfActions)+len(openActions))]
+		others := slices.Concat(myActions, selfActions, openActions, serviceActions, lookActions)
+		r.Operation.Action = others[rnd.IntN(len(others))]
+	case one(2):
+		org := slices.Concat(orgReads, orgWrites)
+		r.Operation.Action = org[rnd.IntN(len(org))]
 	default:
-		r.Operation.Action = writeActions[rnd.IntN(len(writeActions))]
+		writes := slices.Concat(writeActions, manageActions)
+		r.Operation.Action = writes[rnd.IntN(len(writes))]
 	}
+	a := r.Operation.Action
 	r.NewToken = policy.NewToken{Write: one(3), Bypass: one(3)}
-	if r.Operation.Action != policy.CreateToken && !one(20) {
+	if a != policy.CreateToken && a != policy.ManageService && !one(20) {
 		r.NewToken = policy.NewToken{}
 	}
-	if r.Operation.Action.OfPackage() && !one(50) {
+	if a == policy.SetAccess && one(2) || one(100) {
+		r.NewSettings.Publish = policy.PublishMode(rnd.IntN(4))
+	}
+	r.RemovesFactor = a == policy.SetTwoFactor && one(2) || one(100)
+	r.Administers = slices.Contains(serviceActions, a) && !one(4) || one(100)
+	if a.OfOrg() && !one(50) {
+		r.Operation.Name = []string{"acme", "acme", "acme:devs", "acme-evil", ":devs", "acme:devs:x"}[rnd.IntN(6)]
+	}
+	if a.OfOrg() || one(100) {
+		r.Org = policy.OrgFacts{ID: "o-1", Role: policy.OrgRole(rnd.IntN(4)), RequireFactor: one(4)}
+		switch {
+		case one(10):
+			r.Org.ID = ""
+		case one(20):
+			r.Org.Role = policy.OrgOwner + 1
+		case one(2):
+			r.Org.Role = policy.OrgOwner
+		}
+	}
+	if (a.OfPackage() || a == policy.GrantTeam) && !one(50) {
 		r.Operation.Package = randomName(rnd)
 	}
 	if !one(5) {
 		r.Package.ID = "p-1"
 	}
+	r.Package.RequireFactor = one(6)
 	r.Package.Private, r.Package.MayCreate = one(2), one(2)
 	r.Package.Rights = policy.Rights(rnd.IntN(8))
 	if one(2) {
 		r.Package.Rights |= policy.RightRead | policy.RightWrite
 	}
-	if one(5) {
-		r.Settings.Publish = policy.PublishMode(rnd.IntN(3))
+	if a == policy.GrantTeam || slices.Contains(manageActions, a) {
+		r.Package.Rights |= policy.RightAdmin * policy.Rights(rnd.IntN(2))
+	}
+	if one(4) {
+		r.Settings.Publish = policy.PublishMode(rnd.IntN(4))
+	}
+	if !a.OfPackage() && a != policy.GrantTeam && !one(50) {
+		r.Package, r.Settings = policy.Facts{}, policy.Settings{}
 	}
 	if one(2) {
 		r.Proof = policy.Proof(rnd.IntN(5))
@@ -414,15 +588,31 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		c.Expires = append(instants, time.Time{})[rnd.IntN(len(instants)+1)]
 	}
 	for range rnd.IntN(4) {
-		c.Grants = append(c.Grants, randomGrant(rnd))
+		g := randomGrant(rnd)
+		if a.OfOrg() && one(2) {
+			g = policy.Grant{Target: policy.OneOrg, Scope: "acme", Permission: g.Permission}
+		}
+		c.Grants = append(c.Grants, g)
+	}
+	cidrs := func() (ps []netip.Prefix) {
+		for range 1 + rnd.IntN(2) {
+			ps = append(ps, netip.MustParsePrefix([]string{"192.0.2.0/24", "192.0.2.8/29", "192.0.2.7/32", "0.0.0.0/0", "::/0", "2001:db8::/32"}[rnd.IntN(6)]))
+		}
+		return ps
 	}
 	if one(10) {
-		for range 1 + rnd.IntN(2) {
-			c.CIDRs = append(c.CIDRs, netip.MustParsePrefix([]string{"192.0.2.0/24", "192.0.2.8/29", "192.0.2.7/32", "0.0.0.0/0", "::/0", "2001:db8::/32"}[rnd.IntN(6)]))
-		}
+		c.CIDRs = cidrs()
 	}
 	r.Credential = c
 	r.Account = policy.Account{ID: "u-alice", Name: "alice", Disabled: one(40), TwoFactor: policy.TwoFactorMode(1 + rnd.IntN(3))}
+	r.Account.Service, r.Account.FactorRequired, r.Account.HighImpact = one(8), one(4), one(4)
+	if one(4) {
+		hold := now.Add(-72 * time.Hour)
+		r.Account.Recovered = []time.Time{hold.Add(-time.Hour), hold.Add(-1), hold, hold.Add(1), now.Add(-time.Hour), now, now.Add(time.Hour)}[rnd.IntN(7)]
+	}
+	if one(20) {
+		r.Account.CIDRs = cidrs()
+	}
 	switch {
 	case one(40):
 		r.Account.TwoFactor = policy.TwoFactorMode(rnd.IntN(6))
@@ -457,6 +647,12 @@ func randomGrant(rnd *rand.Rand) policy.Grant {
 	}
 	if g.Target == policy.OneScope || g.Target == policy.OneOrg || rnd.IntN(50) == 0 {
 		g.Scope = name.Scope
+	}
+	if g.Permission == policy.ReadWrite && g.Target != policy.OneOrg && rnd.IntN(3) == 0 || rnd.IntN(100) == 0 {
+		g.Verbs = policy.Verbs(rnd.IntN(1 << 6))
+		if rnd.IntN(20) == 0 {
+			g.Verbs = policy.Verbs(rnd.IntN(1 << 8))
+		}
 	}
 	return g
 }

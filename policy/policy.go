@@ -10,8 +10,8 @@
 //	d := p.Decide(policy.Request{Operation: op, Credential: …, Now: time.Now(), …})
 //
 // [Classify] turns method and path into an [Operation]. A [Request] adds who asks
-// ([Credential], [Account]), what is true of the package ([Facts], [Settings]) and
-// which second factor was shown ([Proof]). [Policy.Decide] answers with a
+// ([Credential], [Account]), what is true of the package ([Facts], [Settings]) or the
+// organization ([OrgFacts]) and which second factor was shown ([Proof]). [Policy.Decide] answers with a
 // [Decision]: Allow, Challenge or Deny, and why not. [Policy.Explain] shows what
 // each rule said.
 //
@@ -24,6 +24,13 @@
 //
 // So a program decides first without a proof, looks at the presented one only if the
 // answer is Challenge, and decides again with it.
+//
+// # Grants
+//
+// What a request may do is what its user may do now and a [Grant] of its credential says,
+// both. A grant is on a package, a scope, all packages or an organization, where it is about
+// members and teams and about no package. [Verbs] narrow one that writes: to publishing and
+// dist-tags, for instance. A session needs none.
 //
 // # Failing
 //
@@ -107,7 +114,7 @@ func (p *Policy) Without(ids ...string) *Policy {
 
 // Err returns what is wrong with the policy, wrapping [ErrRule]: an ID that is
 // malformed, used twice or, in Replace and Without, unknown; an empty sentence; a
-// missing Judge; no rules at all. A policy with an error denies everything, and so
+// missing Judge; no rules at all; limits that NPMWith refused, which wrap [ErrLimits]. A policy with an error denies everything, and so
 // does every policy made from it.
 func (p *Policy) Err() error {
 	if p == nil || len(p.rules) == 0 {
@@ -277,17 +284,17 @@ func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	return reasons
 }
 
-// refusals returns why r is denied. If that is to look as if the package were
-// absent, every reason must: the rules are asked again about a package that is.
+// refusals returns why r is denied. If that is to look as if the package or the
+// organization were absent, every reason must: the rules are asked again about one that is.
 // Otherwise a rule about, say, a package's settings would tell that it exists.
 func (p *Policy) refusals(r *Request) []Reason {
 	reasons := p.reasons(r, Forbid)
 	if (Decision{Reasons: reasons}).Conceals() {
-		facts, settings := r.Package, r.Settings
-		r.Package, r.Settings = Facts{}, Settings{}
+		facts, settings, org := r.Package, r.Settings, r.Org
+		r.Package, r.Settings, r.Org = Facts{}, Settings{}, OrgFacts{}
 		r.prepare()
 		absent := p.reasons(r, Forbid)
-		r.Package, r.Settings = facts, settings
+		r.Package, r.Settings, r.Org = facts, settings, org
 		if len(absent) > 0 {
 			reasons = absent
 		} else {

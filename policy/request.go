@@ -46,12 +46,20 @@ type Request struct {
 	Operation  Operation
 	Credential *Credential // nil: anonymous. Rules never see nil; they ask Anonymous
 	Account    Account     // of the credential's user; the zero Account with no credential
-	Package    Facts       // with an action of one package
+	Package    Facts       // with an action of one package, and with GrantTeam of the one that is granted
 	Settings   Settings    // of that package
-	NewToken   NewToken    // with CreateToken
-	Proof      Proof
-	Addr       netip.Addr // the client's, from a hop that is trusted
-	Now        time.Time
+	Org        OrgFacts    // with an action of an organization
+	NewToken   NewToken    // with CreateToken and ManageService: of the token that is made
+	// NewSettings are what SetAccess asks for; zero where it asks for a visibility.
+	NewSettings Settings
+	// RemovesFactor is true with a SetTwoFactor that takes the second factor off.
+	RemovesFactor bool
+	// Administers is the host's word that the account administers the service account
+	// which a ReadService or ManageService names.
+	Administers bool
+	Proof       Proof
+	Addr        netip.Addr // the client's, from a hop that is trusted
+	Now         time.Time
 
 	// What rules ask for again and again, when ready.
 	ready  bool
@@ -66,8 +74,8 @@ func (r *Request) prepare() {
 		r.Credential = anonymous
 	}
 	r.ready, r.grants, r.rights = false, 0, 0
-	if r.Operation.Action.OfPackage() {
-		r.grants = r.Credential.reach(r.Operation.Package)
+	if r.Operation.Action.OfPackage() || !r.Operation.Package.IsZero() {
+		r.grants = r.Credential.reach(r.Operation.Package, r.verb())
 	}
 	r.rights = r.workOutRights(r.grants)
 	r.ready = true
@@ -88,8 +96,16 @@ func (r *Request) reach() reach {
 	case r.Credential == nil:
 		return 0
 	default:
-		return r.Credential.reach(r.Operation.Package)
+		return r.Credential.reach(r.Operation.Package, r.verb())
 	}
+}
+
+// verb returns the verb that the action takes of a grant that has some.
+func (r *Request) verb() Verbs {
+	if a := r.Operation.Action; a < actions {
+		return verbsOf[a]
+	}
+	return 0
 }
 
 // Anonymous reports whether the request came without a credential.
@@ -105,9 +121,12 @@ func (r *Request) Kind() Kind {
 
 // Rights returns what the request may do with the package it names: what the
 // credential's grants allow and the user may do now, both. Anyone may read a
-// package that is not private. On a package that does not exist there are none.
+// package that is not private. On a package that does not exist there are none, and
+// none but that reading where its organization demands a second factor that the user
+// does not have.
 //
-// No grant reaches as far as RightAdmin; only a session has it.
+// A token manages a package, as [RightAdmin] says, with a read-write grant without
+// verbs; what NPM lets those do that bypass a second factor is less.
 func (r *Request) Rights() Rights {
 	if r.ready {
 		return r.rights
@@ -119,6 +138,18 @@ func (r *Request) workOutRights(reach reach) Rights {
 	if r.Package.ID == "" {
 		return 0
 	}
+	var rights Rights
+	if !r.factorless(r.Package.RequireFactor) {
+		rights = r.granted(reach)
+	}
+	if !r.Package.Private {
+		rights |= RightRead
+	}
+	return rights
+}
+
+// granted returns which of the user's rights the credential carries.
+func (r *Request) granted(reach reach) Rights {
 	var allowed Rights
 	if reach&reachRead != 0 {
 		allowed |= RightRead
@@ -126,15 +157,51 @@ func (r *Request) workOutRights(reach reach) Rights {
 	if reach&reachWrite != 0 {
 		allowed |= RightWrite
 	}
-	if r.Kind() == KindSession {
+	if reach&reachAdmin != 0 && (r.Kind() == KindSession || r.Kind() == KindToken) {
 		allowed |= RightAdmin
 	}
-	allowed &= r.Package.Rights
-	if !r.Package.Private {
-		allowed |= RightRead
-	}
-	return allowed
+	return allowed & r.Package.Rights
 }
+
+// lost returns the rights that the request would have if its user had the second factor
+// that the package's organization demands.
+func (r *Request) lost() Rights {
+	if r.Package.ID == "" || !r.factorless(r.Package.RequireFactor) {
+		return 0
+	}
+	return r.granted(r.reach()) &^ r.Rights()
+}
+
+// live returns the user's own rights on the package, whatever the credential.
+func (r *Request) live() Rights {
+	switch {
+	case r.Package.ID == "" || r.Anonymous() || r.factorless(r.Package.RequireFactor):
+		return 0
+	case r.Package.Private:
+		return r.Package.Rights
+	default:
+		return r.Package.Rights | RightRead
+	}
+}
+
+// factorless reports whether an organization that demands a second factor, if this one
+// does, does not find one. What is no person has none to show.
+func (r *Request) factorless(required bool) bool {
+	return required && !r.Account.HasFactor() && !r.Account.Service && r.Kind() != KindPublisher
+}
+
+// Role returns the asking user's part in the organization that the request is about:
+// none where the organization demands a second factor that the user does not have.
+func (r *Request) Role() OrgRole {
+	if r.Org.ID == "" || r.Anonymous() || r.Org.Role > OrgOwner || r.factorless(r.Org.RequireFactor) {
+		return NoRole
+	}
+	return r.Org.Role
+}
+
+// orgReach returns what the credential's grants allow on the organization that the
+// request is about.
+func (r *Request) orgReach() reach { return r.Credential.orgReach(r.Operation.Org()) }
 
 // Creates reports whether the request would make a new package.
 func (r *Request) Creates() bool { return r.Operation.Action == Publish && r.Package.ID == "" }
@@ -144,7 +211,7 @@ func (r *Request) Creates() bool { return r.Operation.Action == Publish && r.Pac
 // packages. A grant on one package is for a package that exists: whoever listed
 // a name that was free did not hand out the right to take it.
 func (r *Request) MayCreate() bool {
-	return r.Package.ID == "" && r.Package.MayCreate && r.reach()&reachCreate != 0
+	return r.Package.ID == "" && r.Package.MayCreate && r.reach()&reachCreate != 0 && !r.factorless(r.Package.RequireFactor)
 }
 
 // Bypasses reports whether the credential is a token that stands in for a second
@@ -158,7 +225,7 @@ func (r *Request) Proven() bool {
 
 // personal reports whether a person is behind the credential who can be asked for
 // a factor: not behind one that bypasses it, nor behind a publisher, whose proof is
-// the identity it was minted for.
+// the identity it was minted for, nor behind a token of a service account.
 func (r *Request) personal() bool {
-	return !r.Anonymous() && !r.Bypasses() && r.Kind() != KindPublisher
+	return !r.Anonymous() && !r.Bypasses() && r.Kind() != KindPublisher && !(r.Account.Service && r.Kind() == KindToken)
 }

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ func TestRequestRights(t *testing.T) {
 	const r, w, a = policy.RightRead, policy.RightWrite, policy.RightAdmin
 	grant := func(p policy.Permission) []policy.Grant {
 		return []policy.Grant{{Target: policy.AllPackages, Permission: p}}
+	}
+	verbs := func(v policy.Verbs) []policy.Grant {
+		return []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: v}}
 	}
 	token := func(gs []policy.Grant) *policy.Credential {
 		return &policy.Credential{Kind: policy.KindToken, Grants: gs}
@@ -32,7 +36,15 @@ func TestRequestRights(t *testing.T) {
 		"anonymous, public":                   {nil, policy.Facts{ID: "p", Rights: w | a}, r},
 		"anonymous, private":                  {nil, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, 0},
 		"reading token":                       {token(grant(policy.ReadOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
-		"writing token":                       {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
+		"writing token":                       {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w | a},
+		"writing token, no admin":             {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r | w},
+		"its verbs":                           {token(verbs(policy.VerbPublish | policy.VerbDistTag)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
+		"other verbs":                         {token(verbs(policy.VerbDistTag)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
+		"verbs of tomorrow":                   {token(verbs(1 << 7)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
+		"publisher":                           {&policy.Credential{Kind: policy.KindPublisher, Grants: grant(policy.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
+		"publisher, factor demanded":          {&policy.Credential{Kind: policy.KindPublisher, Grants: grant(policy.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w, RequireFactor: true}, r | w},
+		"factor demanded":                     {session, policy.Facts{ID: "p", Private: true, Rights: r | w | a, RequireFactor: true}, 0},
+		"factor demanded, public":             {session, policy.Facts{ID: "p", Rights: r | w | a, RequireFactor: true}, r},
 		"writing token, reader":               {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r}, r},
 		"staging token":                       {token(grant(policy.StageOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r},
 		"token with nothing":                  {token(nil), policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
@@ -42,6 +54,10 @@ func TestRequestRights(t *testing.T) {
 	} {
 		req := policy.Request{Operation: policy.Operation{Action: policy.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
 		assert.Equal(t, tt.want, req.Rights(), name)
+		if tt.cred != nil && tt.cred.Kind == policy.KindToken && len(tt.cred.Grants) > 0 && tt.cred.Grants[0].Verbs != 0 {
+			req.Operation.Action = 200
+			assert.Equal(t, tt.want&r, req.Rights(), "%s: what is no action takes no verb", name)
+		}
 	}
 }
 
@@ -61,6 +77,10 @@ func TestRequestMayCreate(t *testing.T) {
 		"one package":       {&policy.Credential{Kind: policy.KindToken, Grants: one}, policy.Facts{MayCreate: true}, false},
 		"one and all reads": {&policy.Credential{Kind: policy.KindToken, Grants: append(read, one...)}, policy.Facts{MayCreate: true}, false},
 		"anonymous":         {nil, policy.Facts{MayCreate: true}, false},
+		"factor demanded":   {&policy.Credential{Kind: policy.KindSession}, policy.Facts{MayCreate: true, RequireFactor: true}, false},
+		"verb":              {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(scope, policy.VerbCreate)}, policy.Facts{MayCreate: true}, true},
+		"other verb":        {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(scope, policy.VerbPublish)}, policy.Facts{MayCreate: true}, false},
+		"verb on one":       {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(one, policy.VerbCreate)}, policy.Facts{MayCreate: true}, false},
 	} {
 		req := policy.Request{Operation: policy.Operation{Action: policy.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
 		assert.Equal(t, tt.want, req.MayCreate(), name)
@@ -124,4 +144,37 @@ func TestCredentialFrom(t *testing.T) {
 	assert.False(t, c.From(netip.Addr{}), "an address nobody knows is in no range")
 	c.CIDRs = []netip.Prefix{{}}
 	assert.False(t, c.From(here), "nor is any in a range that is none")
+}
+
+// narrowed returns the grants with verbs.
+func narrowed(grants []policy.Grant, v policy.Verbs) []policy.Grant {
+	grants = slices.Clone(grants)
+	for i := range grants {
+		grants[i].Verbs = v
+	}
+	return grants
+}
+
+// In an organization that demands a second factor, who has none has no part.
+func TestRequestRole(t *testing.T) {
+	session := &policy.Credential{Kind: policy.KindSession}
+	for name, tt := range map[string]struct {
+		cred    *policy.Credential
+		account policy.Account
+		org     policy.OrgFacts
+		want    policy.OrgRole
+	}{
+		"owner":               {session, policy.Account{TwoFactor: policy.TwoFactorOff}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner}, policy.OrgOwner},
+		"none":                {session, policy.Account{}, policy.OrgFacts{ID: "o"}, policy.NoRole},
+		"of no organization":  {session, policy.Account{}, policy.OrgFacts{Role: policy.OrgOwner}, policy.NoRole},
+		"a role of tomorrow":  {session, policy.Account{}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner + 1}, policy.NoRole},
+		"anonymous":           {nil, policy.Account{}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner}, policy.NoRole},
+		"factor demanded":     {session, policy.Account{TwoFactor: policy.TwoFactorOff}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner, RequireFactor: true}, policy.NoRole},
+		"factor unknown":      {session, policy.Account{}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner, RequireFactor: true}, policy.NoRole},
+		"factor there":        {session, policy.Account{TwoFactor: policy.AuthOnly}, policy.OrgFacts{ID: "o", Role: policy.OrgAdmin, RequireFactor: true}, policy.OrgAdmin},
+		"no person's to have": {session, policy.Account{Service: true}, policy.OrgFacts{ID: "o", Role: policy.OrgMember, RequireFactor: true}, policy.OrgMember},
+	} {
+		req := policy.Request{Operation: policy.Operation{Action: policy.ReadOrg, Name: "acme"}, Credential: tt.cred, Account: tt.account, Org: tt.org}
+		assert.Equal(t, tt.want, req.Role(), name)
+	}
 }

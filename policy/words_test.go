@@ -48,7 +48,8 @@ func TestWords(t *testing.T) {
 	texts(t, policy.NoTarget, "none", "all", "package", "scope", "org")
 	texts(t, policy.KindUnknown, "unknown", "session", "token", "publisher", "foreign")
 	texts(t, policy.TwoFactorUnknown, "unknown", "off", "auth-only", "auth-and-writes")
-	texts(t, policy.FactorOnly, "automation", "publish")
+	texts(t, policy.FactorOnly, "automation", "publish", "none")
+	texts(t, policy.NoRole, "none", "member", "admin", "owner")
 	texts(t, policy.NoProof, "none", "totp", "recovery", "web")
 	texts(t, policy.Forbid, "silent", "permit", "need-proof", "forbid")
 	texts(t, policy.Deny, "deny", "challenge", "allow")
@@ -105,6 +106,15 @@ func TestActionKinds(t *testing.T) {
 	assert.True(t, policy.Publish.OfPackage())
 	assert.True(t, policy.ExchangeToken.OfPackage())
 	assert.False(t, policy.RejectStaged.OfPackage())
+	for _, a := range policy.Actions() {
+		name := a.String()
+		assert.Equal(t, strings.Contains(name, "team") || strings.Contains(name, "org"), a.OfOrg(), name)
+		assert.False(t, a.OfOrg() && a.OfPackage(), name)
+		if a.OfOrg() && a.Write() {
+			assert.Equal(t, policy.ClassTeam, a.Class(), name)
+		}
+	}
+	assert.False(t, past.OfOrg())
 }
 
 func TestRightsText(t *testing.T) {

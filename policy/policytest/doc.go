@@ -27,8 +27,8 @@
 // The credential is anonymous or a kind (session, token, publisher, foreign,
 // unknown), with the grants in brackets, which are needed after token, publisher and
 // foreign: token(ro:all,rw:@acme), and token() without one. A grant is ro, rw, stage
-// or none, a colon, and all, @scope, a package, or org=name. There may follow, each
-// once:
+// or none, a colon, and all, @scope, a package, or org=name. Verbs that narrow rw stand in
+// square brackets: token(rw[publish+dist-tag]:@acme). There may follow, each once:
 //
 //	+bypass           stands in for a second factor
 //	+cidr=<prefix>    may be used from there; may be repeated
@@ -48,17 +48,33 @@
 //	,not-before=<time>  credentials created before are dead
 //	,other              the account is not the credential's
 //	,id=<id>
+//	,service            it is no person's
+//	,factor-required    an organization of the user's demands a second factor
+//	,high-impact        many depend on it
+//	,recovered          a recovery code was used an hour before the request
+//	,recovered=<time>
+//	,cidr=<prefix>      its credentials may be used from there; may be repeated
 //
-// The action has its text, with /write and /bypass for what a new token could do,
-// and /name=<name> for the name that the operation has besides its package:
-// set-dist-tag/name=latest.
+// The action has its text, and after slashes what else is asked:
+//
+//	/write /bypass             what a new token could do; with create-token and manage-service
+//	/admin                     the user administers the account; with read-service and manage-service
+//	/off                       the factor is taken off; with set-two-factor
+//	/mfa=publish /mfa=none     the setting that is asked for; with set-access
+//	/team=<name>               with the actions about an organization
+//	/name=<name>               what the operation names besides its package, with all others: set-dist-tag/name=latest
 //
 // The package is - or name=facts: absent, public or private, and then, with colons
 // between, the rights of the asking user in one word of the letters r, w and a
-// (admin); create: may create it; mfa: the package disallows tokens; id=<id>, p-1 if
-// not given. In absent:private the package does not exist and is private all the same,
+// (admin); create: may create it; mfa: the package disallows tokens, or none: it asks for
+// no factor; requires-factor: its organization demands one; id=<id>, p-1 if not given. In absent:private the package does not exist and is private all the same,
 // which must count for nothing. The name - stands for none. An action that is not about
 // a package takes no name.
+//
+// With an action about an organization that column is - or org=name:role: the role of the
+// asking user (none, member, admin or owner), or absent for one that does not exist, and then
+// requires-factor, and id=<id>, o-1 if not given. With grant-team a plus and the package may
+// follow: org=acme:admin+@acme/widget=public:rwa.
 //
 // The proof is -, totp, recovery or web.
 //

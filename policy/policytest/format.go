@@ -22,7 +22,7 @@ var ErrFormat = errors.New("policytest: no line says this request")
 func Format(r policy.Request) (string, error) {
 	r = normal(r)
 	w := writer{}
-	fields := []string{w.credential(&r), w.account(&r), w.operation(&r), w.pkg(&r), "-"}
+	fields := []string{w.credential(&r), w.account(&r), w.operation(&r), w.about(&r), "-"}
 	if r.Proof != policy.NoProof {
 		fields[4] = w.text(r.Proof)
 	}
@@ -65,7 +65,8 @@ func normal(r policy.Request) policy.Request {
 	if a := r.Operation.Action; r.Operation.Name != "" && (a == policy.Logout || a == policy.RevokeToken) {
 		r.Operation.Name = "redacted"
 	}
-	r.Now, r.Account.NotBefore = instant(r.Now), instant(r.Account.NotBefore)
+	r.Now, r.Account.NotBefore, r.Account.Recovered = instant(r.Now), instant(r.Account.NotBefore), instant(r.Account.Recovered)
+	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
 	if r.Credential != nil {
 		c := *r.Credential
 		c.Created, c.Expires = instant(c.Created), instant(c.Expires)
@@ -141,6 +142,9 @@ func (w *writer) grant(g policy.Grant) string {
 			permission = word
 		}
 	}
+	if g.Verbs != 0 {
+		permission += "[" + g.Verbs.String() + "]"
+	}
 	switch g.Target {
 	case policy.OnePackage:
 		return permission + ":" + g.Package.String()
@@ -155,7 +159,7 @@ func (w *writer) grant(g policy.Grant) string {
 
 func (w *writer) account(r *policy.Request) string {
 	a := &r.Account
-	if r.Credential == nil && *a == (policy.Account{}) {
+	if r.Credential == nil && reflect.ValueOf(*a).IsZero() {
 		return "-"
 	}
 	s := w.text(a.TwoFactor)
@@ -175,21 +179,97 @@ func (w *writer) account(r *policy.Request) string {
 	default:
 		s += ",not-before=" + formatTime(a.NotBefore)
 	}
+	for _, flag := range []struct {
+		word string
+		is   bool
+	}{{"service", a.Service}, {"factor-required", a.FactorRequired}, {"high-impact", a.HighImpact}} {
+		if flag.is {
+			s += "," + flag.word
+		}
+	}
+	switch {
+	case a.Recovered.IsZero():
+	case a.Recovered.Equal(base(r.Now).Add(-time.Hour)):
+		s += ",recovered"
+	default:
+		s += ",recovered=" + formatTime(a.Recovered)
+	}
+	for _, p := range a.CIDRs {
+		s += fmt.Sprintf(",cidr=%v", p)
+	}
 	return s
 }
 
 func (w *writer) operation(r *policy.Request) string {
 	s := w.text(r.Operation.Action)
+	if r.Administers {
+		s += "/admin"
+	}
 	if r.NewToken.Write {
 		s += "/write"
 	}
 	if r.NewToken.Bypass {
 		s += "/bypass"
 	}
-	if r.Operation.Name != "" {
+	if r.RemovesFactor {
+		s += "/off"
+	}
+	if r.NewSettings.Publish != policy.FactorOrBypass {
+		s += "/mfa=" + w.text(r.NewSettings.Publish)
+	}
+	switch _, team, has := strings.Cut(r.Operation.Name, ":"); {
+	case has && r.Operation.Action.OfOrg():
+		s += "/team=" + escape(team)
+	case r.Operation.Name != "" && !r.Operation.Action.OfOrg():
 		s += "/name=" + escape(r.Operation.Name)
 	}
 	return s
+}
+
+// about writes what the action is about.
+func (w *writer) about(r *policy.Request) string {
+	pkg := w.pkg(r)
+	if !r.Operation.Action.OfOrg() {
+		return pkg
+	}
+	org := w.org(r)
+	switch {
+	case pkg == "-":
+		return org
+	case org == "-":
+		org = "org=-:absent"
+	}
+	return org + "+" + pkg
+}
+
+func (w *writer) org(r *policy.Request) string {
+	name, o := r.Operation.Org(), &r.Org
+	if name == "" && *o == (policy.OrgFacts{}) {
+		return "-"
+	}
+	var words []string
+	switch name {
+	case "":
+		words = append(words, "-")
+	case "-":
+		words = append(words, "%2D")
+	default:
+		words = append(words, escape(name))
+	}
+	role := w.text(o.Role)
+	if o.ID == "" {
+		words = append(words, "absent")
+	}
+	if o.ID != "" || o.Role != policy.NoRole {
+		words = append(words, role)
+	}
+	if o.ID != "" && o.ID != "o-1" {
+		words = append(words, "id="+escape(string(o.ID)))
+	}
+	if o.RequireFactor {
+		words = append(words, "requires-factor")
+	}
+	return "org=" + strings.Join(words, ":")
 }
 
 func (w *writer) pkg(r *policy.Request) string {
@@ -227,8 +307,14 @@ func (w *writer) pkg(r *policy.Request) string {
 	if f.MayCreate {
 		words = append(words, "create")
 	}
-	if r.Settings.Publish == policy.FactorOnly {
+	switch r.Settings.Publish {
+	case policy.FactorOnly:
 		words = append(words, "mfa")
+	case policy.NoFactor:
+		words = append(words, "none")
+	}
+	if f.RequireFactor {
+		words = append(words, "requires-factor")
 	}
 	return name + "=" + strings.Join(words, ":")
 }

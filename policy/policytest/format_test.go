@@ -43,24 +43,34 @@ func elsewhere() policy.Request {
 			Grants: []policy.Grant{
 				{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
 				{Target: policy.OnePackage, Package: policy.PackageName{Name: "Plain_.x"}, Permission: policy.NoAccess},
+				{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbCreate},
 			},
 			CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.0/24")},
 		},
-		Account: policy.Account{ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: policy.AuthAndWrites, NotBefore: at},
-		Package: policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true},
-		Proof:   policy.ProofRecovery,
-		Addr:    netip.MustParseAddr("2001:db8::7"),
-		Now:     at,
+		Account: policy.Account{
+			ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: policy.AuthAndWrites, NotBefore: at,
+			CIDRs:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+			Service: true, FactorRequired: true, HighImpact: true, Recovered: at.Add(-time.Minute),
+		},
+		Package:  policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true, RequireFactor: true},
+		Settings: policy.Settings{Publish: policy.NoFactor},
+		Proof:    policy.ProofRecovery,
+		Addr:     netip.MustParseAddr("2001:db8::7"),
+		Now:      at,
 	}
+}
+
+func ofOrg(a policy.Action, name string, org policy.OrgFacts) policy.Request {
+	return policy.Request{Operation: policy.Operation{Action: a, Name: name}, Org: org}
 }
 
 func TestFormat(t *testing.T) {
 	r := elsewhere()
 	line, err := policytest.Format(r)
 	require.NoError(t, err)
-	assert.Equal(t, "token(ro:org=acme,none:Plain_.x)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+user=17"+
-		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,not-before=2027-01-02T02:04:05.000000006Z"+
-		"  set-dist-tag/name=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create"+
+	assert.Equal(t, "token(ro:org=acme,none:Plain_.x,rw[publish+create]:@acme)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+user=17"+
+		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,not-before=2027-01-02T02:04:05.000000006Z,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32"+
+		"  set-dist-tag/name=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor"+
 		"  recovery  now=2027-01-02T02:04:05.000000006Z  from=2001:db8::7", line)
 	row, err := policytest.Parse(line + "  =>  " + policytest.Answer(policy.NPM().Decide(r)))
 	require.NoError(t, err)
@@ -79,6 +89,45 @@ func TestFormat(t *testing.T) {
 		"facts of the absent":    func(r *policy.Request) { r.Package.ID = "" },
 		"facts of no package":    func(r *policy.Request) { r.Operation = policy.Operation{Action: policy.Whoami} },
 		"expired now":            func(r *policy.Request) { r.Credential.Expires = r.Now },
+		"recovered":              func(r *policy.Request) { r.Account.Recovered = r.Now.Add(-time.Hour) },
+		"a setting to be":        func(r *policy.Request) { r.Operation.Action, r.NewSettings.Publish = policy.SetAccess, policy.NoFactor },
+		"a stricter one": func(r *policy.Request) {
+			r.Operation.Action, r.NewSettings.Publish = policy.SetAccess, policy.FactorOnly
+		},
+		"no factor to be": func(r *policy.Request) {
+			*r = policy.Request{Operation: policy.Operation{Action: policy.SetTwoFactor}, RemovesFactor: true}
+		},
+		"a service account's token": func(r *policy.Request) {
+			*r = policy.Request{Operation: policy.Operation{Action: policy.ManageService, Name: "ci:t1"}, Administers: true, NewToken: policy.NewToken{Write: true}}
+		},
+		"an organization": func(r *policy.Request) {
+			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner})
+		},
+		"one with another ID": func(r *policy.Request) {
+			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o:2", RequireFactor: true})
+		},
+		"a team": func(r *policy.Request) {
+			*r = ofOrg(policy.ReadTeam, "acme:a/b", policy.OrgFacts{Role: policy.OrgMember})
+		},
+		"a team of none":            func(r *policy.Request) { *r = ofOrg(policy.ReadTeam, ":devs", policy.OrgFacts{RequireFactor: true}) },
+		"a team without a name":     func(r *policy.Request) { *r = ofOrg(policy.ReadTeam, "acme:", policy.OrgFacts{}) },
+		"an organization called -":  func(r *policy.Request) { *r = ofOrg(policy.ReadTeam, "-:-", policy.OrgFacts{}) },
+		"an odd one":                func(r *policy.Request) { *r = ofOrg(policy.WriteOrg, "a+b=c d", policy.OrgFacts{ID: "o-1"}) },
+		"no organization":           func(r *policy.Request) { *r = ofOrg(policy.WriteOrg, "", policy.OrgFacts{}) },
+		"facts and no organization": func(r *policy.Request) { *r = ofOrg(policy.WriteOrg, "", policy.OrgFacts{ID: "o-1"}) },
+		"a package for a team": func(r *policy.Request) {
+			op, pkg, settings := r.Operation.Package, r.Package, r.Settings
+			*r = ofOrg(policy.GrantTeam, "acme:devs", policy.OrgFacts{ID: "o-1", Role: policy.OrgAdmin})
+			r.Operation.Package, r.Package, r.Settings = op, pkg, settings
+		},
+		"a package for no team": func(r *policy.Request) {
+			*r = ofOrg(policy.GrantTeam, "", policy.OrgFacts{})
+			r.Operation.Package.Name = "plain"
+		},
+		"facts for a team": func(r *policy.Request) {
+			*r = ofOrg(policy.GrantTeam, "acme", policy.OrgFacts{ID: "o-1"})
+			r.Package.ID = "p-1"
+		},
 		"a year before the year": func(r *policy.Request) { r.Now = time.Time{} },
 	} {
 		r := elsewhere()
@@ -108,6 +157,17 @@ func TestFormatRefuses(t *testing.T) {
 		"package":      func(r *policy.Request) { r.Operation.Package.Name = "a b" },
 		"package none": func(r *policy.Request) { r.Operation.Action = policy.Whoami },
 		"new token":    func(r *policy.Request) { r.NewToken.Write = true },
+		"new setting":  func(r *policy.Request) { r.NewSettings.Publish = policy.NoFactor },
+		"no setting":   func(r *policy.Request) { r.Operation.Action, r.NewSettings.Publish = policy.SetAccess, 9 },
+		"factor":       func(r *policy.Request) { r.RemovesFactor = true },
+		"administers":  func(r *policy.Request) { r.Administers = true },
+		"organization": func(r *policy.Request) { r.Org.ID = "o-1" },
+		"role":         func(r *policy.Request) { *r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: 9}) },
+		"verb":         func(r *policy.Request) { r.Credential.Grants[2].Verbs = 1 << 7 },
+		"package of an organization": func(r *policy.Request) {
+			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1"})
+			r.Package.ID = "p-1"
+		},
 		"grant on all": func(r *policy.Request) {
 			r.Credential.Grants[1].Package = policy.PackageName{Name: "all"}
 		},
@@ -130,4 +190,31 @@ func TestFormatKeepsTokensOut(t *testing.T) {
 		assert.NotContains(t, line, "secret")
 		assert.Equal(t, "npm_secret", r.Operation.Name)
 	}
+}
+
+// Whatever is read as a request is written as one line, which is read as the same.
+func FuzzParse(f *testing.F) {
+	text, err := os.ReadFile("../testdata/decisions.txt")
+	require.NoError(f, err)
+	for line := range strings.Lines(string(text)) {
+		f.Add(strings.TrimSpace(line))
+	}
+	line, err := policytest.Format(elsewhere())
+	require.NoError(f, err)
+	f.Add(line + " => allow")
+	f.Fuzz(func(t *testing.T, line string) {
+		row, err := policytest.Parse(line)
+		if err != nil {
+			return
+		}
+		written, err := policytest.Format(row.Request)
+		require.NoError(t, err, line)
+		again, err := policytest.Parse(written + " => allow")
+		require.NoError(t, err, written)
+		p := policy.NPM()
+		require.Equal(t, p.Decide(row.Request), p.Decide(again.Request), written)
+		twice, err := policytest.Format(again.Request)
+		require.NoError(t, err, written)
+		require.Equal(t, written, twice)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/npmauth/npmauth/policy"
@@ -12,21 +13,28 @@ import (
 // A Box is every combination of its words, which are those of a table's lines. One that
 // is not a word of the grammar makes the functions that take the box panic.
 //
-// Accounts are not combined with anonymous, nor Packages with the actions that are
-// about none. An empty list of them, and of Proofs, is one of a hyphen.
+// Accounts are not combined with anonymous, Packages only with the actions about one,
+// and Orgs only with those about an organization: the words with a plus, which name a
+// package too, with grant-team, the others with the rest. An empty list of them, and of
+// Proofs, is one of a hyphen.
 type Box struct {
-	Actions     []string // empty: all, create-token also with /write and /bypass
+	Actions     []string // empty: all, without those about an organization if there are no Orgs, some also with what follows a slash
 	Credentials []string // required
 	Accounts    []string
 	Packages    []string
+	Orgs        []string
 	Proofs      []string
 	Settings    []string // now=… and from=…; empty: what a table begins with
 }
 
 // Boxes returns the matrix of decisions: all actions, first by live credentials of each
-// kind, second-factor mode and proof, on a package in each state; then what ends
-// them.
+// kind, second-factor mode and proof, on a package in each state and in an organization in
+// each role; then what narrows a grant, what ends a credential, and what is said of accounts.
 func Boxes() []Box {
+	some := []string{
+		"unknown", "ping", "login", "whoami", "logout", "list-tokens", "create-token/write", "revoke-token", "read-service",
+		"read-packument", "star", "publish", "set-dist-tag", "write-owners",
+	}
 	return []Box{{
 		Credentials: []string{
 			"anonymous", "session",
@@ -37,20 +45,80 @@ func Boxes() []Box {
 		},
 		Accounts: []string{"off", "auth-only", "auth-and-writes"},
 		Packages: inWidget(
-			"absent", "absent:create", "public", "public:r", "public:rw", "public:rw:mfa",
-			"private", "private:r", "private:w", "private:rw", "private:rw:mfa",
+			"absent", "absent:create", "public", "public:r", "public:rw", "public:rwa", "public:rwa:mfa", "public:rwa:none",
+			"private", "private:r", "private:wa", "private:rwa", "private:rwa:mfa",
 		),
 		Proofs: []string{"-", "totp", "recovery", "web"},
 	}, {
+		Actions: []string{
+			"read-org", "list-teams", "list-org-packages", "read-team", "list-team-packages", "write-org", "write-team", "write-team-member", "grant-team",
+		},
+		Credentials: []string{
+			"anonymous", "session", "token(ro:org=acme)", "token(rw:org=acme)", "token(rw:org=acme)+bypass", "token(rw:all,rw:org=other)",
+			"publisher(rw:@acme/widget)", "foreign(rw:all)",
+		},
+		Accounts: []string{"off", "auth-only"},
+		Orgs: []string{
+			"org=acme:absent", "org=acme:none", "org=acme:member", "org=acme:admin", "org=acme:owner",
+			"org=acme:absent+@acme/widget=public:rwa", "org=acme:member+@acme/widget=public:rwa",
+			"org=acme:admin+@acme/widget=absent", "org=acme:admin+@acme/widget=private", "org=acme:admin+@acme/widget=public:rw",
+			"org=acme:admin+@acme/widget=private:rwa", "org=acme:owner+@acme/widget=public:rwa:mfa",
+		},
+		Proofs: []string{"-", "totp", "recovery", "web"},
+	}, {
+		Actions: []string{
+			"star", "publish", "set-dist-tag", "deprecate", "unpublish", "unpublish-all", "write-owners", "set-access",
+		},
+		Credentials: []string{
+			"token(rw[publish]:@acme)+bypass", "token(rw[publish+create]:@acme)", "token(rw[create]:all)+bypass",
+			"token(rw[dist-tag+deprecate]:@acme/widget)+bypass", "token(rw[unpublish]:@acme,rw[dist-tag]:@acme/widget)+bypass",
+			"token(rw[stage]:@acme)+bypass",
+		},
+		Accounts: []string{"auth-and-writes"},
+		Packages: inWidget("absent:create", "public:rwa", "private"),
+	}, {
+		Actions: slices.Concat(some, []string{"read-org", "grant-team"}),
 		Credentials: []string{
 			"unknown", "session+expired", "token(rw:all)+bypass+expired", "token(rw:all)+bypass+cidr=198.51.100.0/24", "foreign(ro:all)+expires=none",
 		},
 		Accounts: []string{"auth-only"},
 		Packages: inWidget("absent:create", "public:rw", "private"),
+		Orgs:     []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
 	}, {
+		Actions:     some,
 		Credentials: []string{"session", "token(rw:all)+bypass"},
-		Accounts:    []string{"unknown", "auth-only,disabled", "auth-only,older", "auth-only,other"},
+		Accounts:    []string{"unknown", "auth-only,disabled", "auth-only,older", "auth-only,other", "auth-only,cidr=198.51.100.0/24"},
 		Packages:    inWidget("public:rw"),
+	}, {
+		Actions: []string{
+			"whoami", "create-token", "revoke-token", "set-two-factor", "set-two-factor/off", "manage-service/admin",
+			"read-packument", "star", "publish", "set-dist-tag", "write-owners", "read-org", "write-org", "grant-team",
+		},
+		Credentials: []string{"session", "token(rw:@acme,rw:org=acme)", "token(rw:@acme,rw:org=acme)+bypass"},
+		Accounts: []string{
+			"off,service", "auth-only,factor-required", "auth-only,high-impact", "auth-only,recovered",
+			"auth-only,high-impact,recovered", "auth-only,high-impact,recovered=2026-03-01T12:00:00Z", // to the second long enough ago
+		},
+		Packages: inWidget("public:rwa"),
+		Orgs:     []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
+	}, {
+		Actions:     []string{"read-packument", "star", "publish", "write-owners", "read-org", "grant-team"},
+		Credentials: []string{"session", "token(rw:@acme,rw:org=acme)", "token(rw:@acme,rw:org=acme)+bypass"},
+		Accounts:    []string{"off", "off,service", "auth-only"},
+		Packages: inWidget(
+			"absent:create:requires-factor", "public:r:requires-factor", "public:rwa:requires-factor", "private:requires-factor", "private:rwa:requires-factor",
+		),
+		Orgs: []string{
+			"org=acme:none:requires-factor", "org=acme:owner:requires-factor",
+			"org=acme:owner:requires-factor+@acme/widget=public:rwa", "org=acme:owner+@acme/widget=private:rwa:requires-factor",
+			"org=acme:owner+@acme/widget=private:requires-factor",
+		},
+	}, {
+		Actions:     []string{"set-access/mfa=publish", "set-access/mfa=none"},
+		Credentials: []string{"anonymous", "session", "token(rw:all)", "token(rw:all)+bypass"},
+		Accounts:    []string{"off", "auth-and-writes"},
+		Packages:    inWidget("absent", "public:rw", "public:rwa", "public:rwa:none"),
+		Proofs:      []string{"-", "totp"},
 	}, {
 		Actions:     []string{"read-packument", "publish"},
 		Credentials: []string{"session"},
@@ -72,24 +140,30 @@ func (b Box) actions() []string {
 	}
 	words := []string{"unknown"}
 	for _, a := range policy.Actions() {
-		words = append(words, a.String())
-		if a == policy.CreateToken {
-			words = append(words, "create-token/write", "create-token/bypass")
+		if a.OfOrg() && len(b.Orgs) == 0 {
+			continue
 		}
+		words = append(words, a.String())
+		words = append(words, variants[a]...)
 	}
 	return words
+}
+
+// variants are the words of actions that a decision tells apart by more than their name.
+var variants = map[policy.Action][]string{
+	policy.CreateToken:   {"create-token/write", "create-token/bypass"},
+	policy.SetTwoFactor:  {"set-two-factor/off"},
+	policy.ReadService:   {"read-service/admin"},
+	policy.ManageService: {"manage-service/admin"},
 }
 
 // dims are the words of a box from the outermost to the innermost.
 type dims [5][]string
 
-func (b Box) dims(ofPackage bool) dims {
-	d := dims{b.Credentials, b.Accounts, b.Packages, b.Proofs, b.Settings}
+func (b Box) dims(a policy.Action) dims {
+	d := dims{b.Credentials, b.Accounts, b.about(a), b.Proofs, b.Settings}
 	if len(b.Credentials) == 0 {
 		must(errors.New("no credentials"))
-	}
-	if !ofPackage {
-		d[2] = nil
 	}
 	for i := 1; i < 4; i++ {
 		if len(d[i]) == 0 {
@@ -100,6 +174,16 @@ func (b Box) dims(ofPackage bool) dims {
 		d[4] = []string{""}
 	}
 	return d
+}
+
+// about returns what the action is combined with.
+func (b Box) about(a policy.Action) []string {
+	if a.OfPackage() {
+		return b.Packages
+	}
+	return slices.DeleteFunc(slices.Clone(b.Orgs), func(word string) bool {
+		return !a.OfOrg() || strings.Contains(word, "+") != (a == policy.GrantTeam)
+	})
 }
 
 // all yields the requests of the combinations, in the order of an odometer, for an
@@ -116,9 +200,9 @@ func (d dims) all(action policy.Request) iter.Seq[policy.Request] {
 					words := append([]string{credential, account, action.Operation.Action.String(), "-", "-"}, strings.Fields(settings)...)
 					who, err := newReader().request(words)
 					must(err)
-					who.Operation, who.NewToken = action.Operation, action.NewToken
 					for _, pkg := range d[2] {
-						r := who
+						r := action
+						r.Credential, r.Account, r.Now, r.Addr = who.Credential, who.Account, who.Now, who.Addr
 						must(readPackage(&r, pkg))
 						for _, proof := range d[3] {
 							r.Proof = policy.NoProof
@@ -140,11 +224,11 @@ func must(err error) {
 	}
 }
 
-// action returns the request of an action's word, and whether it is about a package.
-func action(word string) (policy.Request, bool) {
+// action returns the request of an action's word.
+func action(word string) policy.Request {
 	var r policy.Request
 	must(readOperation(&r, word))
-	return r, r.Operation.Action.OfPackage()
+	return r
 }
 
 // requests yields all requests of the boxes.
@@ -152,8 +236,8 @@ func requests(boxes []Box) iter.Seq[policy.Request] {
 	return func(yield func(policy.Request) bool) {
 		for _, b := range boxes {
 			for _, word := range b.actions() {
-				r, ofPackage := action(word)
-				for r := range b.dims(ofPackage).all(r) {
+				r := action(word)
+				for r := range b.dims(r.Operation.Action).all(r) {
 					if !yield(r) {
 						return
 					}

@@ -145,6 +145,53 @@ func TestMistakes(t *testing.T) {
 		{"session+id=a:b auth-only whoami - - => allow", "percent"},
 		{"session+id=%2 auth-only whoami - - => allow", "percent"},
 
+		{"token(rw[]:all) auth-only whoami - - => allow", "no verb"},
+		{"token(rw[all]:all) auth-only whoami - - => allow", "verbs in brackets"},
+		{"token(rw[publish:all) auth-only whoami - - => allow", "verbs in brackets"},
+		{"token(rw[publish]x:all) auth-only whoami - - => allow", "verbs in brackets"},
+		{"token(rw[write]:all) auth-only whoami - - => allow", "no verb"},
+		{"token(rw[publish+publish]:all) auth-only whoami - - => allow", "twice"},
+		{"token(ro[publish]:all) auth-only whoami - - => allow", "verbs narrow"},
+		{"token(rw[publish]:org=acme) auth-only whoami - - => allow", "verbs narrow"},
+		{"token(rw[create]:plain) auth-only whoami - - => allow", "creates none"},
+		{"token(rw:all)bypass auth-only whoami - - => allow", "unknown"},
+
+		{"session auth-only,recover whoami - - => allow", ",recover"},
+		{"session auth-only,recovered=soon whoami - - => allow", "no time"},
+		{"session auth-only,recovered,recovered=none whoami - - => allow", "twice"},
+		{"session auth-only,service,service whoami - - => allow", "twice"},
+		{"session auth-only,service=1 whoami - - => allow", ",service=1"},
+		{"session auth-only,cidr=192.0.2.7 whoami - - => allow", "prefix"},
+		{"session auth-only,cidr whoami - - => allow", ",cidr"},
+
+		{"session auth-only whoami/admin - - => allow", "/admin"},
+		{"session auth-only read-service/write - - => allow", "/write"},
+		{"session auth-only set-password/off - - => allow", "/off"},
+		{"session auth-only set-access/mfa=automation plain=public - => allow", "/mfa=automation"},
+		{"session auth-only publish/mfa=none plain=public - => allow", "/mfa=none"},
+		{"session auth-only read-team/name=acme - - => allow", "/name=acme"},
+		{"session auth-only read-team/team - - => allow", "/team"},
+		{"session auth-only whoami/team=x - - => allow", "/team=x"},
+
+		{"session auth-only read-org acme=owner - => allow", "want org="},
+		{"session auth-only read-org org=acme - => allow", "no role"},
+		{"session auth-only read-org org=:owner - => allow", "no name"},
+		{"session auth-only read-org org=acme:boss - => allow", "no role"},
+		{"session auth-only read-org org=acme:owner:owner - => allow", "twice"},
+		{"session auth-only read-org org=acme:owner:admin - => allow", ":admin"},
+		{"session auth-only read-org org=acme:absent:none - => allow", ":none"},
+		{"session auth-only read-org org=acme:absent:id=o - => allow", ":id=o"},
+		{"session auth-only read-org org=acme:requires-factor:owner - => allow", "no role"},
+		{"session auth-only read-org org=acme:owner:id= - => allow", ":id="},
+		{"session auth-only read-org org=a/b:owner - => allow", "percent"},
+		{"session auth-only read-org org=acme:owner+plain=public - => allow", "no role"},
+		{"session auth-only whoami org=acme:owner - => allow", "about no package"},
+		{"session auth-only grant-team plain=public - => allow", "want org="},
+		{"session auth-only grant-team org=acme:owner+ - => allow", "no facts"},
+		{"session auth-only grant-team org=acme:owner+plain - => allow", "no facts"},
+		{"session auth-only publish plain=public:mfa:none - => allow", "twice"},
+		{"session auth-only publish plain=public:factor - => allow", ":factor"},
+
 		{"session - whoami - - => allow", "only the anonymous"},
 		{"session on whoami - - => allow", "mode"},
 		{"session auth-only,disable whoami - - => allow", ",disable"},
@@ -444,6 +491,7 @@ func TestBoxMistakes(t *testing.T) {
 		"a proof":             {Credentials: []string{"anonymous"}, Proofs: []string{"otp"}},
 		"an action":           {Credentials: []string{"anonymous"}, Actions: []string{"pong"}},
 		"a setting":           {Credentials: []string{"anonymous"}, Settings: []string{"at=none"}},
+		"an organization":     {Credentials: []string{"anonymous"}, Orgs: []string{"acme"}},
 		"an action's setting": {Credentials: []string{"anonymous"}, Actions: []string{"ping/write"}},
 	} {
 		assert.Panics(t, func() { policytest.Matrix(p, box) }, name)
@@ -463,8 +511,56 @@ func TestSnapshotOfNPM(t *testing.T) {
 	assert.Contains(t, r.failures[0], `
 @read-packument read-tarball read-attestations read-dist-tags read-access read-visibility
 @  anonymous|token(rw:other)+bypass|token(rw:org=acme)+bypass|token()+bypass
--    *                !public|public:r|public:rw|public:rw:mfa    *         =>  deny/absent hidden-package
-+    *                !public|public:r|public:rw|public:rw:mfa    *         =>  deny not-permitted
+-    *                !public|public:r|public:rw|public:rwa|public:rwa:mfa|public:rwa:none  *         =>  deny/absent hidden-package
++    *                !public|public:r|public:rw|public:rwa|public:rwa:mfa|public:rwa:none  *         =>  deny not-permitted
 `)
 	assert.Contains(t, r.failures[0], " lines more", "a great change is cut short")
+}
+
+// What an action is about is what the box has of it: organizations, one with a package
+// where a team gets it, and nothing at all.
+func TestBoxOrgs(t *testing.T) {
+	p := policy.New(policy.Rule{ID: "all", Sentence: "Yes.", Judge: func(r *policy.Request) policy.Verdict {
+		if r.Org.Role == policy.OrgOwner || r.Package.ID != "" {
+			return policy.Permit
+		}
+		return policy.Silent
+	}})
+	box := policytest.Box{
+		Actions:     []string{"ping", "read-org", "grant-team/team=devs", "star"},
+		Credentials: []string{"anonymous"},
+		Packages:    []string{"plain=public"},
+		Orgs:        []string{"org=acme:owner", "org=acme:member", "org=acme:owner+plain=absent", "org=acme:member+plain=public", "org=acme:member+plain=absent"},
+	}
+	assert.Equal(t, `# What the policy decides. Written by policytest.Snapshot and not by hand.
+
+# Credentials: anonymous
+# Accounts: -
+# Packages: plain=public
+# Organizations: org=acme:owner org=acme:member org=acme:owner+plain=absent org=acme:member+plain=public org=acme:member+plain=absent
+# Proofs: -
+
+ping
+  anonymous
+    -                -                                           -         =>  deny not-permitted
+
+read-org
+  anonymous
+    -                acme:owner                                  -         =>  allow
+    -                acme:member                                 -         =>  deny not-permitted
+
+grant-team/team=devs
+  anonymous
+    -                !acme:member+plain=absent                   -         =>  allow
+    -                acme:member+plain=absent                    -         =>  deny not-permitted
+
+star
+  anonymous
+    -                public                                      -         =>  allow
+`, policytest.Matrix(p, box))
+
+	box.Actions = nil
+	assert.Contains(t, policytest.Matrix(p, box), "grant-team")
+	box.Orgs = nil
+	assert.NotContains(t, policytest.Matrix(p, box), "grant-team", "there is nothing to combine it with")
 }

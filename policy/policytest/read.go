@@ -190,14 +190,24 @@ func base(now time.Time) time.Time {
 
 // readCredential reports whether the word names a user of its own.
 func readCredential(c *policy.Credential, now time.Time, word string) (ownUser bool, err error) {
-	parts := strings.Split(word, "+")
-	kind, grants, bracket := strings.Cut(parts[0], "(")
+	kind, grants, bracket := strings.Cut(word, "(")
+	var rest string
+	if bracket {
+		end := strings.LastIndexByte(grants, ')') // verbs have plus signs, so the brackets come first
+		if end < 0 {
+			return false, errors.New("no closing bracket")
+		}
+		grants, rest = grants[:end], grants[end+1:]
+		if rest != "" && rest[0] != '+' {
+			return false, fmt.Errorf("unknown %q", rest)
+		}
+	} else if at := strings.IndexByte(word, '+'); at >= 0 {
+		kind, rest = word[:at], word[at:]
+	}
 	if err := c.Kind.UnmarshalText([]byte(kind)); err != nil {
 		return false, err
 	}
-	switch grants, closed := strings.CutSuffix(grants, ")"); {
-	case bracket && !closed:
-		return false, errors.New("no closing bracket")
+	switch {
 	case !bracket && c.Kind != policy.KindSession && c.Kind != policy.KindUnknown:
 		return false, fmt.Errorf("no grants: write %v() if it has none", c.Kind)
 	case grants != "":
@@ -210,7 +220,7 @@ func readCredential(c *policy.Credential, now time.Time, word string) (ownUser b
 		}
 	}
 	var once seen
-	for _, part := range parts[1:] {
+	for _, part := range strings.Split(rest, "+")[1:] {
 		key, value, valued := strings.Cut(part, "=")
 		if key != "cidr" {
 			if err := once.add(key); err != nil {
@@ -235,11 +245,7 @@ func readCredential(c *policy.Credential, now time.Time, word string) (ownUser b
 			user, err = unescape(value)
 			c.User = policy.UserID(user)
 		case key == "cidr" && valued:
-			var p netip.Prefix
-			if p, err = netip.ParsePrefix(value); err != nil {
-				err = fmt.Errorf("%q is no prefix", value)
-			}
-			c.CIDRs = append(c.CIDRs, p)
+			c.CIDRs, err = appendPrefix(c.CIDRs, value)
 		default:
 			err = fmt.Errorf("unknown %q", "+"+part)
 		}
@@ -250,17 +256,35 @@ func readCredential(c *policy.Credential, now time.Time, word string) (ownUser b
 	return ownUser, nil
 }
 
+func appendPrefix(to []netip.Prefix, word string) ([]netip.Prefix, error) {
+	p, err := netip.ParsePrefix(word)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no prefix", word)
+	}
+	return append(to, p), nil
+}
+
 var permissions = map[string]policy.Permission{
 	"none": policy.NoAccess, "ro": policy.ReadOnly, "rw": policy.ReadWrite, "stage": policy.StageOnly,
 }
 
 func readGrant(word string) (policy.Grant, error) {
 	permission, target, _ := strings.Cut(word, ":")
+	permission, verbs, narrowed := strings.Cut(permission, "[")
 	p, ok := permissions[permission]
 	if !ok {
 		return policy.Grant{}, fmt.Errorf("grant %q: no permission %q", word, permission)
 	}
 	g := policy.Grant{Permission: p}
+	if narrowed {
+		verbs, closed := strings.CutSuffix(verbs, "]")
+		if !closed || verbs == "all" { // which is what is written without brackets
+			return policy.Grant{}, fmt.Errorf("grant %q: %q are no verbs in brackets", word, verbs)
+		}
+		if err := g.Verbs.UnmarshalText([]byte(verbs)); err != nil {
+			return policy.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+		}
+	}
 	switch org, isOrg := strings.CutPrefix(target, "org="); {
 	case target == "all":
 		g.Target = policy.AllPackages
@@ -300,13 +324,27 @@ func readAccount(r *policy.Request, word string, ownUser bool) error {
 	var once seen
 	for _, f := range flags[1:] {
 		key, value, valued := strings.Cut(f, "=")
-		if err := once.add(key); err != nil {
-			return err
+		if key != "cidr" {
+			if err := once.add(key); err != nil {
+				return err
+			}
 		}
 		var err error
 		switch {
 		case f == "disabled":
 			r.Account.Disabled = true
+		case f == "service":
+			r.Account.Service = true
+		case f == "factor-required":
+			r.Account.FactorRequired = true
+		case f == "high-impact":
+			r.Account.HighImpact = true
+		case f == "recovered":
+			r.Account.Recovered = base(r.Now).Add(-time.Hour)
+		case key == "recovered" && valued:
+			r.Account.Recovered, err = parseTime(value)
+		case key == "cidr" && valued:
+			r.Account.CIDRs, err = appendPrefix(r.Account.CIDRs, value)
 		case f == "other":
 			other = true
 		case f == "older":
@@ -351,14 +389,26 @@ func readOperation(r *policy.Request, word string) error {
 		if err := once.add(key); err != nil {
 			return fmt.Errorf("action %q: %w", word, err)
 		}
-		creates := r.Operation.Action == policy.CreateToken
+		a := r.Operation.Action
+		creates := a == policy.CreateToken || a == policy.ManageService
 		var err error
 		switch {
 		case p == "write" && creates:
 			r.NewToken.Write = true
 		case p == "bypass" && creates:
 			r.NewToken.Bypass = true
-		case key == "name" && valued:
+		case p == "admin" && (a == policy.ReadService || a == policy.ManageService):
+			r.Administers = true
+		case p == "off" && a == policy.SetTwoFactor:
+			r.RemovesFactor = true
+		case p == "mfa=publish" && a == policy.SetAccess:
+			r.NewSettings.Publish = policy.FactorOnly
+		case p == "mfa=none" && a == policy.SetAccess:
+			r.NewSettings.Publish = policy.NoFactor
+		case key == "team" && valued && a.OfOrg(): // readOrg puts the organization before it
+			r.Operation.Name, err = unescape(value)
+			r.Operation.Name = ":" + r.Operation.Name
+		case key == "name" && valued && !a.OfOrg():
 			r.Operation.Name, err = unescape(value)
 		default:
 			err = fmt.Errorf("unknown %q", "/"+p)
@@ -370,15 +420,77 @@ func readOperation(r *policy.Request, word string) error {
 	return nil
 }
 
+// readPackage reads what the action is about: a package, or an organization.
 func readPackage(r *policy.Request, word string) error {
 	if word == "-" {
 		return nil
 	}
-	err := readFacts(r, word)
-	if err != nil {
-		err = fmt.Errorf("package %q: %w", word, err)
+	if r.Operation.Action.OfOrg() {
+		org, pkg, granted := word, "", false
+		if r.Operation.Action == policy.GrantTeam {
+			org, pkg, granted = strings.Cut(word, "+")
+		}
+		if err := readOrg(r, org); err != nil {
+			return fmt.Errorf("organization %q: %w", org, err)
+		}
+		if !granted {
+			return nil
+		}
+		word = pkg
 	}
-	return err
+	if err := readFacts(r, word); err != nil {
+		return fmt.Errorf("package %q: %w", word, err)
+	}
+	return nil
+}
+
+func readOrg(r *policy.Request, word string) error {
+	word, ok := strings.CutPrefix(word, "org=")
+	if !ok {
+		return errors.New("want org=name:role or org=name:absent")
+	}
+	flags := strings.Split(word, ":")
+	if flags[0] != "-" {
+		name, err := unescape(flags[0])
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			return errors.New("no name: write - if it has none")
+		}
+		r.Operation.Name = name + r.Operation.Name
+	}
+	flags = flags[1:]
+	r.Org.ID = "o-1"
+	if len(flags) > 0 && flags[0] == "absent" {
+		r.Org.ID, flags = "", flags[1:]
+	} else if len(flags) == 0 {
+		return errors.New("no role: want none, member, admin, owner or absent")
+	}
+	var once seen
+	for i, f := range flags {
+		key, value, _ := strings.Cut(f, "=")
+		if err := once.add(key); err != nil {
+			return err
+		}
+		var err error
+		switch {
+		case f == "requires-factor" && (i > 0 || r.Org.ID == ""):
+			r.Org.RequireFactor = true
+		case i == 0 && (r.Org.ID != "" || f != "none"): // absent has no need to say none
+			err = r.Org.Role.UnmarshalText([]byte(f))
+		case key == "id" && r.Org.ID != "" && value != "":
+			var id string
+			id, err = unescape(value)
+			r.Org.ID = policy.OrgID(id)
+		default:
+			err = fmt.Errorf("unknown %q", ":"+f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readFacts(r *policy.Request, word string) error {
@@ -387,7 +499,7 @@ func readFacts(r *policy.Request, word string) error {
 		return errors.New("no facts: want name=absent, name=public or name=private")
 	}
 	if name != "-" {
-		if !r.Operation.Action.OfPackage() && r.Operation.Action != policy.Unknown {
+		if a := r.Operation.Action; !a.OfPackage() && a != policy.GrantTeam && a != policy.Unknown {
 			return fmt.Errorf("%v is about no package", r.Operation.Action)
 		}
 		var err error
@@ -411,8 +523,11 @@ func readFacts(r *policy.Request, word string) error {
 	for _, f := range flags[1:] {
 		key, value, _ := strings.Cut(f, "=")
 		rights, isRights := parseRights(f)
-		if isRights {
+		switch {
+		case isRights:
 			key = "rights"
+		case f == "none":
+			key = "mfa"
 		}
 		if err := once.add(key); err != nil {
 			return err
@@ -425,6 +540,10 @@ func readFacts(r *policy.Request, word string) error {
 			r.Package.MayCreate = true
 		case f == "mfa":
 			r.Settings.Publish = policy.FactorOnly
+		case f == "none":
+			r.Settings.Publish = policy.NoFactor
+		case f == "requires-factor":
+			r.Package.RequireFactor = true
 		case f == "private" && !exists:
 			r.Package.Private = true
 		case key == "id" && exists && value != "":
@@ -475,7 +594,10 @@ func parseTime(word string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%q is no time", word)
 	}
-	return t.UTC(), nil
+	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 { // which cannot be written
+		return time.Time{}, fmt.Errorf("%q is no time", word)
+	}
+	return t, nil
 }
 
 func parseAddr(word string) (netip.Addr, error) {

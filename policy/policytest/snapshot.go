@@ -83,8 +83,8 @@ func (b Box) write(out *strings.Builder, p *policy.Policy) {
 	}
 	var groups []*group
 	for _, word := range b.actions() {
-		r, ofPackage := action(word)
-		d := b.dims(ofPackage)
+		r := action(word)
+		d := b.dims(r.Operation.Action)
 		s := sheet{dims: d, ids: map[string]int{}, prefix: commonName(d[2])}
 		for r := range d.all(r) {
 			s.leaves = append(s.leaves, s.id(answer(p.Decide(r))))
@@ -97,11 +97,21 @@ func (b Box) write(out *strings.Builder, p *policy.Policy) {
 		}
 		groups[i].actions = append(groups[i].actions, word)
 	}
-	all := b.dims(true)
-	fmt.Fprintf(out, "\n# Credentials: %s\n# Accounts: %s\n# Packages: %s\n# Proofs: %s\n",
-		strings.Join(all[0], " "), strings.Join(all[1], " "), strings.Join(all[2], " "), strings.Join(all[3], " "))
-	if len(b.Settings) > 0 {
-		fmt.Fprintf(out, "# Settings: %s\n", strings.Join(all[4], " "))
+	out.WriteByte('\n')
+	for _, list := range []struct {
+		name  string
+		words []string
+		shown bool
+	}{
+		{"Credentials", b.Credentials, true}, {"Accounts", b.Accounts, true}, {"Packages", b.Packages, true},
+		{"Organizations", b.Orgs, len(b.Orgs) > 0}, {"Proofs", b.Proofs, true}, {"Settings", b.Settings, len(b.Settings) > 0},
+	} {
+		if words := list.words; list.shown {
+			if len(words) == 0 {
+				words = []string{"-"}
+			}
+			fmt.Fprintf(out, "# %s: %s\n", list.name, strings.Join(words, " "))
+		}
 	}
 	for _, g := range groups {
 		fmt.Fprintf(out, "\n%s\n%s", wrap(g.actions), g.lines)

@@ -1,0 +1,303 @@
+package npmauth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/npmauth/npmauth/internal/packument"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// maxDocument is how many bytes of a package document are read before it is clear what
+// they change: a document without attachments, or what comes before those of a publish.
+const maxDocument = 16 << 20
+
+// maxStar is how many bytes are read of those who could do nothing but star the package,
+// which is everybody who is signed in.
+const maxStar = 1 << 20
+
+// Errors of package documents that are sent back.
+var (
+	errDocumentSize = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The package document is larger than this registry takes."}
+	errNoDocuments  = &Error{http.StatusForbidden, "not-offered", "This registry does not offer to change a package's document: it takes new versions only."}
+	errStale        = &Error{http.StatusConflict, "conflict", "The package has changed since you read it. Try again."}
+	errTwoRevisions = badDocument("names two revisions")
+	errTwoChanges   = badDocument("changes more than one thing at once")
+	errAddsVersion  = badDocument("has a version that is not published: a new one comes with its tarball")
+	errMovesTags    = badDocument("moves dist-tags: use npm dist-tag")
+	errNobody       = badDocument("would leave the package to nobody")
+	errNothingLeft  = badDocument("has no versions: unpublish the package as a whole")
+)
+
+func badDocument(problem string) *Error {
+	return &Error{http.StatusBadRequest, "bad-document", "The package document " + problem + "."}
+}
+
+// documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
+var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.WriteOwners, policy.Star}
+
+// guardDocument judges PUT /<pkg>[/-rev/<rev>], which six of npm's operations share.
+// Nothing of the body is read for those to whom none of them could be allowed; then as
+// much as tells which it is. A publish is judged as soon as it is known to be one, and
+// its tarball passes by; every other document is read whole and compared with what the
+// host has.
+func (a *Auth) guardDocument(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+	p, err := a.admitDocument(r, op)
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case p.operation.Action == policy.Publish:
+		a.passPublish(w, r, p, next)
+	default:
+		a.pass(w, r, p, next)
+	}
+}
+
+// admitDocument decides about a package document. Of a publish it has read the
+// beginning, which the body of r gives again.
+func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err error) {
+	defer a.rescue(r, func(refused error) { p, err = nil, refused })
+	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
+	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
+		return nil, err
+	}
+	bound, err := a.hopeful(r, j)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := readDocument(r, bound, op.Package, j.act.identity().Name)
+	if err != nil {
+		return nil, err
+	}
+	if doc == nil {
+		if op.Name != "" { // no client publishes to a revision
+			return nil, badDocument("has attachments, which a publish has and no change of a document")
+		}
+		j.req.Operation.Action = policy.Publish
+		return a.admitJudged(r, j, nil)
+	}
+	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
+		j.req.Operation.Action = policy.Deprecate
+		return a.admitJudged(r, j, &Changes{})
+	}
+	changes, err := a.difference(r.Context(), &j.req, doc)
+	if err != nil {
+		return nil, err
+	}
+	j.target = changes.target()
+	return a.admitJudged(r, j, &changes)
+}
+
+// hopeful returns how many bytes of the body are worth reading, or the refusal of a
+// request that could not be allowed whatever its body says. What npm says that it is
+// doing decides between the sentences of the refusal, and nothing else.
+func (a *Auth) hopeful(r *http.Request, j judgement) (bound int, err error) {
+	likely := policy.Publish
+	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
+	case "deprecate", "undeprecate":
+		likely = policy.Deprecate
+	case "unpublish":
+		likely = policy.Unpublish
+	case "owner":
+		likely = policy.WriteOwners
+	case "star", "unstar":
+		likely = policy.Star
+	}
+	var refused policy.Decision
+	for _, action := range documentChanges {
+		if action == policy.Publish && j.req.Operation.Name != "" {
+			continue
+		}
+		j.req.Operation.Action = action
+		d := a.policy.Decide(j.req)
+		switch {
+		case d.Effect == policy.Allow || d.Effect == policy.Challenge:
+			if action == policy.Star {
+				return maxStar, nil
+			}
+			return maxDocument, nil
+		case action == likely || refused.Reasons == nil:
+			refused = d
+		}
+	}
+	j.req.Operation.Action = likely
+	return 0, a.denied(r.Context(), j, refused)
+}
+
+// readDocument reads the body of r as far as it takes to know what it is, and no further
+// than about bound bytes: nil is a publish. What was read is put back in front of the
+// rest.
+func readDocument(r *http.Request, bound int, pkg policy.PackageName, by string) (*packument.Document, error) {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, errEncoding
+	}
+	scan := packument.New(pkg, by)
+	var read bytes.Buffer
+	for !scan.Publish() {
+		if read.Len() >= bound {
+			return nil, errDocumentSize
+		}
+		read.Grow(bytes.MinRead)
+		piece := read.AvailableBuffer()
+		n, err := r.Body.Read(piece[:cap(piece)])
+		piece = piece[:n]
+		read.Write(piece)
+		if _, bad := scan.Write(piece); bad != nil {
+			return nil, bad
+		}
+		if errors.Is(err, io.EOF) {
+			doc, err := scan.Close()
+			if err != nil && !scan.Publish() {
+				return nil, err
+			}
+			r.Body = body{&read, r.Body}
+			if scan.Publish() { // and malformed, perhaps: the one who reads on will say so
+				return nil, nil
+			}
+			return &doc, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.Body = body{io.MultiReader(&read, r.Body), r.Body}
+	return nil, nil
+}
+
+// A body reads from one and closes another.
+type body struct {
+	io.Reader
+	io.Closer
+}
+
+// difference says what doc would change, and names the operation of req after it.
+func (a *Auth) difference(ctx context.Context, req *policy.Request, doc *packument.Document) (c Changes, err error) {
+	op := &req.Operation
+	c.Revision = doc.Revision
+	if rev := op.Name; rev != "" && rev != "undefined" { // which npm writes where a document has none
+		if c.Revision != "" && c.Revision != rev {
+			return Changes{}, errTwoRevisions
+		}
+		c.Revision = rev
+	}
+	if doc.Partial && doc.Users {
+		op.Action, c.Starred = policy.Star, doc.Starred
+		return c, nil
+	}
+	if !doc.Partial && a.documents == nil {
+		return Changes{}, errNoDocuments
+	}
+	now := Document{ID: req.Package.ID}
+	if a.documents != nil {
+		if now, err = a.documents.Document(ctx, op.Package); err != nil {
+			return Changes{}, err
+		}
+	}
+	if now.ID != req.Package.ID || now.Revision != "" && c.Revision != "" && c.Revision != now.Revision {
+		return Changes{}, errStale
+	}
+	if doc.Partial {
+		op.Action, c.Maintainers = policy.WriteOwners, doc.Maintainers
+		if len(c.Maintainers) == 0 {
+			return Changes{}, errNobody
+		}
+		return c, nil
+	}
+	return c, compare(op, &c, now, doc)
+}
+
+// compare finds the one thing in which a whole document differs from what there is now.
+// A document that changes nothing is what npm deprecate sends for a message that is
+// there already.
+func compare(op *policy.Operation, c *Changes, now Document, doc *packument.Document) (err error) {
+	if doc.Versions == nil {
+		return badDocument("has neither versions nor maintainers nor users alone")
+	}
+	for v, message := range doc.Versions {
+		was, exists := now.Versions[v]
+		if !exists {
+			return errAddsVersion
+		}
+		if message != was {
+			if c.Deprecated == nil {
+				c.Deprecated = map[string]string{}
+			}
+			c.Deprecated[v] = message
+		}
+	}
+	for v := range now.Versions {
+		if _, stays := doc.Versions[v]; !stays {
+			c.Removed = append(c.Removed, v)
+		}
+	}
+	slices.Sort(c.Removed)
+	if doc.Maintainers != nil && !sameNames(doc.Maintainers, now.Maintainers) {
+		c.Maintainers = doc.Maintainers
+	}
+	if c.Tags, err = moved(c.Removed, now, doc); err != nil {
+		return err
+	}
+	changed := 0
+	op.Action = policy.Deprecate
+	for _, is := range []struct {
+		action policy.Action
+		so     bool
+	}{
+		{policy.Deprecate, c.Deprecated != nil}, {policy.Unpublish, c.Removed != nil}, {policy.WriteOwners, c.Maintainers != nil},
+	} {
+		if is.so {
+			changed++
+			op.Action = is.action
+		}
+	}
+	switch {
+	case changed > 1:
+		return errTwoChanges
+	case c.Removed != nil && len(doc.Versions) == 0:
+		return errNothingLeft
+	case c.Maintainers != nil && len(c.Maintainers) == 0:
+		return errNobody
+	}
+	return nil
+}
+
+// moved returns the dist-tags that move because the versions they name go, and refuses
+// all other moves. Where the document has no tags, those go with their versions.
+func moved(removed []string, now Document, doc *packument.Document) (map[string]string, error) {
+	tags := map[string]string{}
+	for tag, was := range now.Tags {
+		goes := slices.Contains(removed, was)
+		to, stays := doc.Tags[tag]
+		_, left := doc.Versions[to]
+		switch {
+		case !goes && (doc.Tags == nil || stays && to == was):
+		case !goes, stays && !left:
+			return nil, errMovesTags
+		default:
+			tags[tag] = to // "" where it goes, too
+		}
+	}
+	for tag, to := range doc.Tags {
+		if _, was := now.Tags[tag]; was {
+			continue
+		}
+		// npm names a latest when it takes a version away and there is none.
+		if _, left := doc.Versions[to]; tag != "latest" || !left || removed == nil {
+			return nil, errMovesTags
+		}
+		tags[tag] = to
+	}
+	if len(tags) == 0 {
+		return nil, nil
+	}
+	return tags, nil
+}
+
+func sameNames(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}

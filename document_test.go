@@ -1,0 +1,304 @@
+package npmauth_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// documented is a world with a package of two versions, which alice and bob maintain,
+// and a token of alice's that needs no second factor.
+func documented(t *testing.T, change ...func(*npmauth.Config)) (w *world, bypass string) {
+	w = newWorld(t, change...)
+	alice := w.person("alice")
+	w.person("bob")
+	w.host.add("plain", false, alice)
+	p := w.host.packages[policy.PackageName{Name: "plain"}]
+	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
+	p.deprecated = map[string]string{}
+	w.host.revision = "7-a"
+	bypass, _ = w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	return w, bypass
+}
+
+// whole is the document of that package as npm would send it back, each %s replaced.
+const whole = `{"_id":"plain","_rev":"7-a","name":"plain","readme":"x","time":{"modified":"now"},"users":{"bob":true},
+	"dist-tags":{%s},"maintainers":[%s],"versions":{%s}}`
+
+const (
+	tagsAsTheyAre = `"latest":"2.0.0","old":"1.0.0"`
+	bothMaintain  = `{"name":"bob","email":"b@acme.test"},{"name":"alice"}`
+	one           = `"1.0.0":{"name":"plain","version":"1.0.0","_id":"plain@1.0.0","dist":{"integrity":"forged"}}`
+	two           = `"2.0.0":{"name":"plain","version":"2.0.0"}`
+)
+
+// One request is six operations, and only the difference from what there is tells which.
+func TestDocumentsThatAreSentBack(t *testing.T) {
+	for name, tt := range map[string]struct {
+		path, body string
+		write      string // what reaches the host
+		code       int
+		says       string
+	}{
+		"deprecate": {
+			body:  fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"version":"2.0.0","deprecated":"no"}`),
+			write: `deprecate plain  {"Deprecated":{"2.0.0":"no"},"Revision":"7-a"}`,
+		},
+		"nothing changes": { // npm deprecate with the message that is there
+			body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), write: `deprecate plain  {"Revision":"7-a"}`,
+		},
+		"deprecated false": {
+			body:  fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":false}`),
+			write: `deprecate plain  {"Revision":"7-a"}`,
+		},
+		"unpublish a version that tags name": {
+			path: "/plain/-rev/7-a", body: fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one),
+			write: `unpublish plain 7-a {"Removed":["2.0.0"],"Revision":"7-a","Tags":{"latest":"1.0.0"}}`,
+		},
+		"unpublish with its tag": {
+			path: "/plain/-rev/7-a", body: fmt.Sprintf(whole, `"latest":"2.0.0"`, bothMaintain, two),
+			write: `unpublish plain 7-a {"Removed":["1.0.0"],"Revision":"7-a","Tags":{"old":""}}`,
+		},
+		"unpublish without a word on tags": {
+			body:  `{"_id":"plain","versions":{` + one + `}}`,
+			write: `unpublish plain  {"Removed":["2.0.0"],"Tags":{"latest":""}}`,
+		},
+		"owner": {
+			path: "/plain/-rev/7-a", body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"carol","email":"c@acme.test"}]}`,
+			code: 403, says: "may not manage access",
+		},
+		"star":                   {body: `{"_id":"plain","_rev":"7-a","users":{"bob":true,"alice":true}}`, write: `star plain  {"Revision":"7-a","Starred":true}`},
+		"unstar":                 {body: `{"_id":"plain","_rev":"7-a","users":{"bob":true}}`, write: `star plain  {"Revision":"7-a"}`},
+		"another's star is none": {body: `{"_id":"plain","users":{"Alice":true,"alice ":true}}`, write: `star plain  {}`},
+
+		"an owner hidden in a deprecate": {
+			body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain+`,{"name":"mallory"}`, one+`,"2.0.0":{"deprecated":"no"}`),
+			code: 400, says: "more than one thing",
+		},
+		"a deprecate hidden in an unpublish": {
+			body: fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, `"1.0.0":{"deprecated":"no"}`), code: 400, says: "more than one thing",
+		},
+		"a new version without its tarball": {
+			body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two+`,"3.0.0":{}`), code: 400, says: "not published",
+		},
+		"a version renamed":               {body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.1":{}`), code: 400, says: "not published"},
+		"a tag moved":                     {body: fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one+","+two), code: 400, says: "dist-tag"},
+		"a tag moved beside an unpublish": {body: fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0","x":"1.0.0"`, bothMaintain, one), code: 400, says: "dist-tag"},
+		"a tag to what goes":              {body: fmt.Sprintf(whole, `"latest":"2.0.0","old":"1.0.0"`, bothMaintain, one), code: 400, says: "dist-tag"},
+		"a tag that stays with what goes": {body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one), code: 400, says: "dist-tag"},
+		"all versions":                    {body: fmt.Sprintf(whole, ``, bothMaintain, ``), code: 400, says: "as a whole"},
+		"nobody":                          {body: `{"_id":"plain","maintainers":[]}`, code: 400, says: "nobody"},
+		"nobody, whole":                   {body: fmt.Sprintf(whole, tagsAsTheyAre, ``, one+","+two), code: 400, says: "nobody"},
+		"owners and stars":                {body: `{"_id":"plain","maintainers":[{"name":"alice"}],"users":{}}`, code: 400, says: "neither"},
+		"neither":                         {body: `{"_id":"plain","_rev":"7-a"}`, code: 400, says: "neither"},
+		"tags alone":                      {body: `{"_id":"plain","dist-tags":{"latest":"1.0.0"}}`, code: 400, says: "neither"},
+		"of another revision":             {body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), "7-a", "6-a", 1), code: 409, says: "changed since"},
+		"two revisions":                   {path: "/plain/-rev/6-a", body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), code: 400, says: "two revisions"},
+		"of another package":              {body: `{"_id":"other","users":{}}`, code: 400, says: "another package"},
+		"with another's manifest":         {body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"name":"other"}`), code: 400, says: "another package"},
+		"twice":                           {body: `{"_id":"plain","users":{},"users":{"alice":true}}`, code: 400},
+		"compressed":                      {body: "\x1f\x8b", code: 400},
+		"a publish to a revision":         {path: "/plain/-rev/7-a", body: string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")), code: 400, says: "attachments"},
+		"attachments of none":             {body: `{"_id":"plain","users":{},"_attachments":{}}`, code: 400, says: "neither"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, bypass := documented(t)
+			path := tt.path
+			if path == "" {
+				path = "/plain"
+			}
+			a := w.do(call{method: "PUT", path: path, bearer: bypass, body: tt.body})
+			if tt.write != "" {
+				require.Equal(t, 200, a.Code, "%s", a.Body)
+				assert.Equal(t, []string{tt.write}, w.host.written())
+				return
+			}
+			assert.Equal(t, tt.code, a.Code, "%s", a.Body)
+			assert.Contains(t, a.text("error"), tt.says)
+			assert.Empty(t, w.host.written())
+		})
+	}
+}
+
+// A page that was approved for these owners is not shown for others.
+func TestOwnersTakeAFactorForTheseOwners(t *testing.T) {
+	w, _ := documented(t)
+	w.enrol("alice", policy.AuthOnly)
+	s := w.login("alice")
+	put := func(who, proof string) answer {
+		return w.do(call{method: "PUT", path: "/plain/-rev/7-a", bearer: s, otp: proof, body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"` + who + `"}]}`})
+	}
+	proof := w.approve(put("carol", ""), "alice", "alice carol")
+	isChallenge(t, put("mallory", proof))
+	require.Equal(t, 200, put("carol", proof).Code)
+	assert.Equal(t, 200, put("carol", proof).Code, "npm sends it again where the answer was lost")
+	isChallenge(t, put("mallory", proof))
+	w.host.revision = "8-a"
+	assert.Equal(t, 409, put("carol", proof).Code)
+	write := `write-owners plain 7-a {"Maintainers":["alice","carol"],"Revision":"7-a"}`
+	assert.Equal(t, []string{write, write}, w.host.written())
+}
+
+// approve answers a challenge on its page, which shows what it is for, and returns what
+// the client collects.
+func (w *world) approve(a answer, name string, shows ...string) (proof string) {
+	w.t.Helper()
+	isChallenge(w.t, a)
+	_, _, page := w.open(a.text("authUrl"))
+	for _, text := range shows {
+		require.Contains(w.t, page.Body.String(), text)
+	}
+	ok := w.submit(a.text("authUrl"), map[string]string{"password": password, "code": w.code(name)})
+	require.Contains(w.t, []int{200, 303}, ok.Code, ok.Body.String())
+	return w.poll(a.text("doneUrl"), "GET").text("token")
+}
+
+// A registry that does not say what there is takes new versions, owners and stars.
+func TestDocumentsOfAHostWithoutCurrent(t *testing.T) {
+	w, bypass := documented(t, func(cfg *npmauth.Config) { cfg.Documents = nil })
+	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two)})
+	assert.Equal(t, 403, a.Code)
+	assert.Contains(t, a.text("error"), "does not offer")
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: `{"_id":"plain","users":{"alice":true}}`}).Code)
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")}).Code)
+	assert.Equal(t, []string{`star plain  {"Starred":true}`, "publish plain@3.0.0"}, w.host.written())
+}
+
+// The package that the document belongs to is the one whose rights were asked for.
+func TestDocumentOfAReplacedPackage(t *testing.T) {
+	w, bypass := documented(t, func(cfg *npmauth.Config) {
+		host := cfg.Documents.(*host)
+		cfg.Documents = replaced{host}
+	})
+	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two)})
+	assert.Equal(t, 409, a.Code)
+	assert.Empty(t, w.host.written())
+}
+
+// A replaced host says what there is of another package than its facts did.
+type replaced struct{ *host }
+
+func (h replaced) Document(ctx context.Context, pkg policy.PackageName) (npmauth.Document, error) {
+	d, err := h.host.Document(ctx, pkg)
+	d.ID = "another"
+	return d, err
+}
+
+// unread is a body that nobody reads.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// Of those who may change nothing of a package nothing of the body is read.
+func TestBodiesOfStrangersAreNotRead(t *testing.T) {
+	w, _ := documented(t)
+	reader, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	for who, bearer := range map[string]string{"nobody": "", "a reader": reader, "somebody": "npm_garbage"} {
+		for _, path := range []string{"/plain", "/plain/-rev/7-a"} {
+			r := httptest.NewRequestWithContext(t.Context(), "PUT", path, unread{t})
+			if bearer != "" {
+				r.Header.Set("Authorization", "Bearer "+bearer)
+			}
+			rec := httptest.NewRecorder()
+			w.handler.ServeHTTP(rec, r)
+			assert.Contains(t, []int{401, 403}, rec.Code, "%s at %s", who, path)
+		}
+	}
+	assert.Empty(t, w.host.written())
+}
+
+// Of those who could do no more than star a package no more is read than that takes.
+func TestBodiesOfReadersAreBounded(t *testing.T) {
+	w, bypass := documented(t)
+	w.enrol("bob", policy.AuthOnly)
+	bob := w.login("bob")
+	of := func(size int) string {
+		return `{"_id":"plain","readme":"` + strings.Repeat("x", size) + `","users":{}}`
+	}
+	assert.Equal(t, 413, w.do(call{method: "PUT", path: "/plain", bearer: bob, body: of(2 << 20)}).Code)
+	assert.Equal(t, 400, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: of(2 << 20)}).Code)
+	assert.Equal(t, 413, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: of(17 << 20)}).Code)
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bob, body: `{"_id":"plain","users":{"bob":true}}`}).Code)
+	assert.Equal(t, []string{`star plain  {"Starred":true}`}, w.host.written())
+}
+
+// A publish may name its attachments first or last, and is one in either case.
+func TestPublishWhereverItsAttachmentsAre(t *testing.T) {
+	w, bypass := documented(t)
+	last := string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))
+	require.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: last}).Code)
+	var doc map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(last, "3.0.0", "4.0.0")), &doc))
+	attachments, err := json.Marshal(doc["_attachments"])
+	require.NoError(t, err)
+	delete(doc, "_attachments")
+	rest, err := json.Marshal(doc)
+	require.NoError(t, err)
+	first := `{"_attachments":` + string(attachments) + `,"readme":"` + strings.Repeat("x", 1<<20) + `",` + string(rest[1:])
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: first}).Code)
+	assert.Equal(t, []string{"publish plain@3.0.0", "publish plain@4.0.0"}, w.host.written())
+}
+
+// What a body does takes the right to do it, whatever it is sent to: a token that may do
+// one thing cannot send another as if it were that.
+//
+// PC-22, PC-26, PC-27, PC-28, N-05, N-06.
+func TestDocumentsTakeTheRightToWhatTheyDo(t *testing.T) {
+	bodies := map[policy.Action][2]string{
+		policy.Publish:     {"/plain", string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))},
+		policy.Deprecate:   {"/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":"no"}`)},
+		policy.Unpublish:   {"/plain/-rev/7-a", fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one)},
+		policy.WriteOwners: {"/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"mallory"}]}`},
+		policy.Star:        {"/plain", `{"_id":"plain","_rev":"7-a","users":{"alice":true}}`},
+	}
+	plain := policy.Grant{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}
+	narrow := func(v policy.Verbs) []policy.Grant {
+		g := plain
+		g.Verbs = v
+		return []policy.Grant{g}
+	}
+	for name, tt := range map[string]struct {
+		grants []policy.Grant
+		may    []policy.Action
+	}{
+		"read-only":      {grants: grantAll(policy.ReadOnly)},
+		"stage-only":     {grants: grantAll(policy.StageOnly)},
+		"read-write":     {grants: []policy.Grant{plain}, may: []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.Star}},
+		"publish only":   {grants: narrow(policy.VerbPublish), may: []policy.Action{policy.Publish, policy.Star}},
+		"deprecate only": {grants: narrow(policy.VerbDeprecate), may: []policy.Action{policy.Deprecate, policy.Star}},
+		"unpublish only": {grants: narrow(policy.VerbUnpublish), may: []policy.Action{policy.Unpublish, policy.Star}},
+		"dist-tag only":  {grants: narrow(policy.VerbDistTag), may: []policy.Action{policy.Star}},
+	} {
+		for action, sent := range bodies {
+			t.Run(name+" "+action.String(), func(t *testing.T) {
+				w, _ := documented(t)
+				bearer, _ := w.token("alice", token.Spec{Grants: tt.grants, Bypass: !slices.ContainsFunc(tt.grants, func(g policy.Grant) bool { return g.Permission == policy.ReadOnly })})
+				a := w.do(call{method: "PUT", path: sent[0], bearer: bearer, body: sent[1]})
+				if slices.Contains(tt.may, action) {
+					assert.Equal(t, 200, a.Code, "%s", a.Body)
+					assert.Len(t, w.host.written(), 1)
+					assert.True(t, strings.HasPrefix(w.host.written()[0], action.String()))
+					return
+				}
+				assert.Equal(t, 403, a.Code, "%s", a.Body)
+				assert.Empty(t, w.host.written())
+			})
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+func TestOperationOrg(t *testing.T) {
+	for want, op := range map[string]policy.Operation{
+		"acme":      {Action: policy.ReadOrg, Name: "acme"},
+		"acme-evil": {Action: policy.WriteTeamMember, Name: "acme-evil:devs"},
+		"a":         {Action: policy.GrantTeam, Name: "a:b:c"},
+	} {
+		assert.Equal(t, want, op.Org())
+	}
+	for _, op := range []policy.Operation{
+		{}, {Action: policy.ReadTeam}, {Action: policy.ReadTeam, Name: ":devs"},
+		{Action: policy.ManageService, Name: "acme:t1"}, {Action: policy.ListPackages, Name: "acme"}, {Action: 200, Name: "acme"},
+	} {
+		assert.Empty(t, op.Org(), "%v", op)
+	}
+}
+
+// A grant on an organization is for its whole name and no other, and says nothing beyond
+// its target.
+func TestOrgGrants(t *testing.T) {
+	p := policy.NPM()
+	decide := func(a policy.Action, kind policy.Kind, g policy.Grant) policy.Decision {
+		r := request(a, &policy.Credential{Kind: kind, Grants: []policy.Grant{g}})
+		r.Org = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+		return p.Decide(r)
+	}
+	read := policy.Grant{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly}
+	write := policy.Grant{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}
+	assert.Equal(t, policy.Allow, decide(policy.ReadOrg, policy.KindToken, read).Effect)
+	assert.Equal(t, policy.Allow, decide(policy.ReadOrg, policy.KindToken, write).Effect)
+	assert.Equal(t, []string{"read-only-org-token"}, codes(decide(policy.WriteOrg, policy.KindToken, read)))
+	assert.Equal(t, policy.Challenge, decide(policy.WriteOrg, policy.KindToken, write).Effect)
+	for name, change := range map[string]func(g *policy.Grant){
+		"no permission":          func(g *policy.Grant) { g.Permission = policy.NoAccess },
+		"stage-only":             func(g *policy.Grant) { g.Permission = policy.StageOnly },
+		"another":                func(g *policy.Grant) { g.Scope = "acme-evil" },
+		"another case":           func(g *policy.Grant) { g.Scope = "Acme" },
+		"no name":                func(g *policy.Grant) { g.Scope = "" },
+		"the scope of that name": func(g *policy.Grant) { g.Target = policy.OneScope },
+		"a package as well":      func(g *policy.Grant) { g.Package = widget },
+		"verbs":                  func(g *policy.Grant) { g.Verbs = policy.VerbPublish },
+	} {
+		g := write
+		change(&g)
+		for _, a := range []policy.Action{policy.ReadOrg, policy.WriteOrg} {
+			d := decide(a, policy.KindToken, g)
+			assert.Equal(t, policy.Deny, d.Effect, "%s: %v", name, a)
+			assert.True(t, d.Has("no-org-grant"), "%s: %v", name, a)
+			hidden := request(a, &policy.Credential{Kind: policy.KindToken, Grants: []policy.Grant{g}})
+			assert.Equal(t, p.Decide(hidden), d, "%s: %v: as if there were none", name, a)
+		}
+	}
+	for _, kind := range []policy.Kind{policy.KindPublisher, policy.KindForeign} {
+		assert.Equal(t, policy.Deny, decide(policy.ReadOrg, kind, write).Effect, "%v", kind)
+	}
+}
+
+// A rule of the host's that knows about an organization does not tell of one that is hidden.
+func TestConcealedOrg(t *testing.T) {
+	frozen := policy.Rule{ID: "frozen-org", Sentence: "Frozen.", Actions: []policy.Action{policy.ReadOrg, policy.GrantTeam}, Judge: func(r *policy.Request) policy.Verdict {
+		if r.Org.ID != "" || r.Org.RequireFactor || r.Package.ID != "" {
+			return policy.Forbid
+		}
+		return policy.Silent
+	}}
+	p := policy.NPM().With(frozen)
+	for _, a := range frozen.Actions {
+		hidden := request(a, &policy.Credential{Kind: policy.KindSession})
+		hidden.Org = policy.OrgFacts{ID: "o-1", RequireFactor: true}
+		hidden.Account.TwoFactor = policy.TwoFactorOff
+		absent := hidden
+		absent.Org = policy.OrgFacts{}
+		d := p.Decide(hidden)
+		assert.True(t, d.Conceals(), "%v", a)
+		assert.False(t, d.Has("frozen-org"), "%v", a)
+		assert.Equal(t, p.Decide(absent), d, "%v", a)
+
+		hidden.Org.Role = policy.OrgMember
+		assert.True(t, p.Decide(hidden).Has("frozen-org"), "%v", a)
+	}
+}

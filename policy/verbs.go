@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Verbs narrow a [Grant] to some of what read-write means. The zero value narrows
+// nothing: it is npm's read-write, whole. npmjs.com knows no verbs; they are what its
+// users ask for.
+//
+// A grant with verbs changes neither maintainers nor settings.
+type Verbs uint8
+
+// The verbs.
+const (
+	VerbPublish   Verbs = 1 << iota // new versions of packages that exist
+	VerbStage                       // versions that a person approves
+	VerbDistTag                     // dist-tags beside those of a publish
+	VerbDeprecate                   // deprecation messages
+	VerbUnpublish                   // taking away versions and packages
+	VerbCreate                      // the first version of a package; not with OnePackage
+)
+
+var verbWords = []string{"publish", "stage", "dist-tag", "deprecate", "unpublish", "create"}
+
+// verbsOf says which verb an action takes; the first version takes VerbCreate.
+var verbsOf = [actions]Verbs{
+	Publish: VerbPublish, Stage: VerbStage, SetDistTag: VerbDistTag, RemoveDistTag: VerbDistTag,
+	Deprecate: VerbDeprecate, Unpublish: VerbUnpublish, UnpublishAll: VerbUnpublish,
+}
+
+// String returns the verbs with plus signs between them, "publish+dist-tag", or "all".
+func (v Verbs) String() string {
+	if v == 0 {
+		return "all"
+	}
+	if v >= 1<<len(verbWords) {
+		return fmt.Sprintf("Verbs(%d)", uint8(v))
+	}
+	var has []string
+	for i, w := range verbWords {
+		if v&(1<<i) != 0 {
+			has = append(has, w)
+		}
+	}
+	return strings.Join(has, "+")
+}
+
+// MarshalText returns String, or an error for bits that are no verb.
+func (v Verbs) MarshalText() ([]byte, error) {
+	if v >= 1<<len(verbWords) {
+		return nil, fmt.Errorf("policy: Verbs(%d) has no name", uint8(v))
+	}
+	return []byte(v.String()), nil
+}
+
+// UnmarshalText reads what String writes. An unknown or repeated word is an error, and
+// so is no word: what narrows must not be lost.
+func (v *Verbs) UnmarshalText(text []byte) error {
+	*v = 0
+	if string(text) == "all" {
+		return nil
+	}
+	var got Verbs
+	for word := range strings.SplitSeq(string(text), "+") {
+		i, err := words(verbWords).parse([]byte(word), "verb")
+		if err != nil {
+			return err
+		}
+		if got&(1<<i) != 0 {
+			return fmt.Errorf("policy: verb %q twice", word)
+		}
+		got |= 1 << i
+	}
+	*v = got
+	return nil
+}
