@@ -2,11 +2,15 @@ package npmauthtest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/policy"
@@ -29,4 +33,122 @@ func TestRaceWithoutASecondCreator(t *testing.T) {
 	status, reached := x.race(t.Context())
 	assert.Equal(t, [2]int{200, 403}, status)
 	assert.Equal(t, [2]bool{true, false}, reached)
+}
+
+// open returns a shop as a registry under test.
+func open(t *testing.T, careless string, without ...policy.Action) Registry {
+	s := newShop(careless)
+	reg := Registry{
+		Handler: s, Packages: s, Documents: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
+		Users: twoUsers{}, Creators: [2]policy.UserID{"u-1", "u-2"},
+	}
+	s.names = func(id policy.UserID) string {
+		u, err := reg.Users.User(t.Context(), id)
+		require.NoError(t, err)
+		return u.Name
+	}
+	return reg
+}
+
+func TestHostThatKeepsItsSide(t *testing.T) {
+	Host(t, func(t *testing.T) Registry { return open(t, "") })
+}
+
+// A host that serves less says so, and Host believes it only after asking.
+func TestHostThatServesLess(t *testing.T) {
+	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages}
+	Host(t, func(t *testing.T) Registry {
+		reg := open(t, "", less...)
+		s := reg.Handler.(*shop)
+		reg.Documents = nil
+		reg.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if op, _ := npmauth.OperationFrom(r.Context()); reg.serves(op.Action) {
+				s.ServeHTTP(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusNotFound)
+		})
+		reg.Remove = func(_ context.Context, pkg policy.PackageName) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.goods, pkg)
+			return nil
+		}
+		return reg
+	})
+	failures := failuresOf(t, "what is not served is refused", func() Registry { return open(t, "", policy.Star) })
+	assert.Contains(t, failures, "star is said not to be served")
+}
+
+// recorder is a tb that keeps a failure to itself.
+type recorder struct {
+	tb
+	mu       sync.Mutex
+	failures string // guarded by mu
+}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures += fmt.Sprintf(format, args...) + "\n"
+}
+
+func (r *recorder) FailNow() { runtime.Goexit() } // always after Errorf
+
+// failuresOf runs the case of this name on what open returns, and returns what it
+// complained of.
+func failuresOf(t *testing.T, name string, open func() Registry) string {
+	t.Helper()
+	for _, c := range cases {
+		if c.name != name {
+			continue
+		}
+		reg := open()
+		require.Empty(t, c.lacks(reg))
+		r := &recorder{tb: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.run(r, newRig(r, reg))
+		}()
+		<-done
+		return r.failures
+	}
+	t.Fatalf("no case %q", name)
+	return ""
+}
+
+// Every case rejects a host that is careless in what it is about, and no other
+// carelessness goes unnoticed.
+func TestCarelessHosts(t *testing.T) {
+	rejects := map[string][]string{
+		"ignores PackageID": {
+			"two creators race for one name", "a creation is not overtaken", "a version belongs to the package that was judged",
+			"a tag belongs to the package that was judged", "a tag is taken from the package that was judged", "a deprecation belongs to the package that was judged",
+			"a version is taken from the package that was judged", "a package is taken away that was judged", "owners are of the package that was judged",
+		},
+		"stores the body": {
+			"a deprecation changes nothing else", "an unpublish changes nothing else", "a star changes nothing else",
+			"what was published meanwhile stays", "who was added meanwhile stays",
+		},
+		"reads no end":        {"a publish waits for the end of its body"},
+		"believes addresses":  {"a publisher does not say where tarballs are"},
+		"publishes over":      {"a version is published once"},
+		"keeps tarballs":      {"an unpublish changes nothing else"},
+		"takes others' stars": {"a star changes nothing else"},
+		"remembers owners":    {"who was removed writes no more"},
+		"lists all":           {"private packages are hidden"},
+	}
+	named := map[string]bool{"what is not served is refused": true} // see TestHostThatServesLess
+	for careless, names := range rejects {
+		t.Run(careless, func(t *testing.T) {
+			for _, name := range names {
+				named[name] = true
+				assert.NotEmpty(t, failuresOf(t, name, func() Registry { return open(t, careless) }), "%q lets a host pass that %s", name, careless)
+			}
+		})
+	}
+	for _, c := range cases {
+		assert.True(t, named[c.name], "no host fails in %q", c.name)
+	}
 }

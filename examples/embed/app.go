@@ -36,7 +36,7 @@ type person struct {
 type shelved struct {
 	id       int
 	owner    int
-	versions map[string]json.RawMessage // manifest and tarball, as they were published
+	versions map[string]map[string]any // manifest and tarball, as they were published
 	tags     map[string]string
 }
 
@@ -116,9 +116,13 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operati
 	if err != nil {
 		return nil, err
 	}
-	var doc struct{ Versions map[string]json.RawMessage }
+	var doc struct{ Versions map[string]map[string]any }
 	if json.Unmarshal(body, &doc) != nil || doc.Versions[allowed.Version] == nil {
 		return nil, errBody
+	}
+	manifest := doc.Versions[allowed.Version]
+	if dist, ok := manifest["dist"].(map[string]any); ok {
+		delete(dist, "tarball") // where it is, is not for the publisher to say
 	}
 	who, _ := npmauth.IdentityFrom(r.Context())
 	owner, err := personNumber(who.User)
@@ -136,13 +140,13 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operati
 	}
 	if p == nil {
 		a.serial++
-		p = &shelved{id: a.serial, owner: owner, versions: map[string]json.RawMessage{}, tags: map[string]string{}}
+		p = &shelved{id: a.serial, owner: owner, versions: map[string]map[string]any{}, tags: map[string]string{}}
 		a.packages[op.Package.String()] = p
 	}
 	if p.versions[allowed.Version] != nil {
 		return nil, errExists
 	}
-	p.versions[allowed.Version] = doc.Versions[allowed.Version]
+	p.versions[allowed.Version] = manifest
 	maps.Copy(p.tags, allowed.Tags)
 	return map[string]bool{"ok": true}, nil
 }

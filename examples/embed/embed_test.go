@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -66,6 +67,17 @@ func TestHost(t *testing.T) {
 		return npmauthtest.Registry{
 			Handler: s.app, Packages: packages{s.app}, Users: users{app: s.app},
 			Creators: [2]policy.UserID{personID(1), personID(2)},
+			// A shelf takes versions and shows them, and no more.
+			Without: []policy.Action{
+				policy.ReadTarball, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll,
+				policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages,
+			},
+			Remove: func(_ context.Context, pkg policy.PackageName) error {
+				s.app.mu.Lock()
+				defer s.app.mu.Unlock()
+				delete(s.app.packages, pkg.String())
+				return nil
+			},
 		}
 	})
 }

@@ -1,0 +1,203 @@
+package npmauthtest
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// forge puts into a document that is sent back what nobody was allowed to change.
+func forge(d document) document {
+	d = d.copy()
+	d["readme"], d["users"] = "forged", map[string]any{"forged": true}
+	d["time"] = map[string]any{"created": "1999-01-01T00:00:00.000Z"}
+	d["_forged"] = map[string]any{"forged": true}
+	for _, m := range d.versions() {
+		m := m.(map[string]any)
+		m["scripts"] = map[string]any{"install": "forged"}
+		m["_npmUser"] = map[string]any{"name": "forged"}
+		m["dist"] = map[string]any{"integrity": "sha512-forged", "tarball": "http://forged.example/x.tgz"}
+	}
+	return d
+}
+
+// deprecateAlone deprecates a version in a document that lies about all else.
+func deprecateAlone(t tb, x *rig) {
+	x.published(t, first, "1.0.0", "2.0.0")
+	before := x.read(t, first)
+	d := forge(before)
+	d.manifest("1.0.0")["deprecated"] = "do not use"
+	status := x.sendBack(t.Context(), first, d)
+	require.True(t, success(status), "a deprecation was answered %d", status)
+	want := before.state()
+	want.manifest("1.0.0")["deprecated"] = "do not use"
+	assert.Equal(t, want, x.read(t, first).state(), "a deprecation changes the messages and nothing else")
+
+	d = x.read(t, first)
+	d.manifest("1.0.0")["deprecated"] = ""
+	status = x.sendBack(t.Context(), first, d)
+	require.True(t, success(status), "taking a deprecation away was answered %d", status)
+	after := x.read(t, first).state()
+	if m, _ := after.manifest("1.0.0")["deprecated"].(string); m == "" {
+		delete(after.manifest("1.0.0"), "deprecated")
+	}
+	assert.Equal(t, before.state(), after, "an empty message takes a deprecation away")
+}
+
+// unpublishAlone takes a version away in a document that lies about all else.
+func unpublishAlone(t tb, x *rig) {
+	x.published(t, first, "1.0.0", "2.0.0")
+	before := x.read(t, first)
+	require.Equal(t, "2.0.0", before.tags()["latest"])
+	d := without(before, "2.0.0", "1.0.0")
+	status := x.sendBack(t.Context(), first, forge(d))
+	require.True(t, success(status), "an unpublish was answered %d", status)
+	assert.Equal(t, d.state(), x.read(t, first).state(), "an unpublish takes versions away, moves their tags, and changes nothing else")
+
+	// The second of the two requests of npm unpublish, after the version has gone.
+	name := x.Package.Name + "-2.0.0.tgz"
+	w := x.send(t.Context(), first, http.MethodDelete, "/"+x.Package.String()+"/-/"+name+"/-rev/undefined")
+	assert.True(t, success(w.Code), "DELETE of the tarball was answered %d: %s", w.Code, w.Body)
+	assert.Equal(t, d.state(), x.read(t, first).state())
+	w = x.send(t.Context(), first, http.MethodGet, "/"+x.Package.String()+"/-/"+name) // also where tarballs are elsewhere
+	assert.Equal(t, http.StatusNotFound, w.Code, "the tarball is still there")
+}
+
+// starAlone stars a package in a document that speaks for others, too.
+func starAlone(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	stars := func() map[string]any { users, _ := x.read(t, first)["users"].(map[string]any); return users }
+	send := func(users map[string]any) {
+		status := x.sendBack(t.Context(), second, document{"_id": x.Package.String(), "users": users})
+		require.True(t, success(status), "a star was answered %d", status)
+	}
+	send(map[string]any{x.names[second]: true, x.names[first]: true, "forged": true})
+	assert.Equal(t, map[string]any{x.names[second]: true}, stars(), "a star is the sender's own and nobody else's")
+	send(map[string]any{})
+	assert.Empty(t, stars(), "who is not among the users has taken the star back")
+}
+
+// publishedMeanwhile publishes a version between the judgement of a document and the
+// host's write.
+func publishedMeanwhile(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	d := x.read(t, first)
+	d.manifest("1.0.0")["deprecated"] = "do not use"
+	x.once(func() { x.published(t, first, "2.0.0") })
+	x.sendBack(t.Context(), first, d) // it may succeed, or be a conflict
+	after := x.read(t, first)
+	assert.Contains(t, after.versions(), "2.0.0", "a version is gone that was published meanwhile")
+	assert.Equal(t, "2.0.0", after.tags()["latest"], "a tag has moved back")
+}
+
+// ownerMeanwhile adds an owner between the judgement of a document and the host's write.
+func ownerMeanwhile(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	d := x.read(t, first)
+	d.manifest("1.0.0")["deprecated"] = "do not use"
+	x.once(func() {
+		status := x.owners(t, first, x.names[first], x.names[second])
+		require.True(t, success(status), "adding an owner was answered %d", status)
+	})
+	x.sendBack(t.Context(), first, d)
+	facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[second])
+	require.NoError(t, err)
+	assert.NotZero(t, facts.Rights&policy.RightWrite, "an owner is gone who was added meanwhile")
+}
+
+// ownerRemoved removes an owner, who holds a token, and asks at once.
+func ownerRemoved(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	x.settled(t, first)
+	status := x.publish(t.Context(), second, "1.1.0")
+	assert.False(t, success(status), "who is no owner published, the status is %d", status)
+	status = x.owners(t, first, x.names[first], x.names[second])
+	require.True(t, success(status), "adding an owner was answered %d", status)
+	x.published(t, second, "1.1.0")
+	status = x.owners(t, first, x.names[first])
+	require.True(t, success(status), "removing an owner was answered %d", status)
+	status = x.publish(t.Context(), second, "1.2.0")
+	assert.False(t, success(status), "who is no owner any more published, the status is %d", status)
+	x.settled(t, first)
+	assert.NotContains(t, x.read(t, first).versions(), "1.2.0")
+}
+
+// hidden publishes a package that none but the first may read, and looks for it as the
+// second and as nobody.
+func hidden(t tb, x *rig) {
+	if x.Private.IsZero() {
+		x.published(t, first, "1.0.0")
+		facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[second])
+		require.NoError(t, err)
+		assert.True(t, !facts.Private || facts.Rights.Has(policy.RightRead), "a registry with private packages names one in Registry.Private")
+		return
+	}
+	x.Package = x.Private
+	body := strings.Replace(string(PublishBody(x.Package, "1.0.0")), `"access":null`, `"access":"restricted"`, 1)
+	w := x.send(t.Context(), first, http.MethodPut, x.path(), body)
+	require.True(t, success(w.Code), "a publish of the private package was answered %d: %s", w.Code, w.Body)
+	x.read(t, first)
+	listings := []string{"/-/package/" + url.PathEscape(x.Package.String()) + "/collaborators", x.path()}
+	if x.serves(policy.Search) {
+		listings = append(listings, "/-/v1/search?text="+url.QueryEscape(x.Package.Name), "/-/all")
+	}
+	if x.serves(policy.ListPackages) {
+		listings = append(listings, "/-/user/"+x.names[first]+"/package")
+	}
+	for _, path := range listings {
+		for _, who := range []int{nobody, second} {
+			w := x.send(t.Context(), who, http.MethodGet, path)
+			if success(w.Code) {
+				assert.NotContains(t, w.Body.String(), x.Package.String(), "GET %s tells of a private package", path)
+			}
+		}
+	}
+	for _, who := range []int{nobody, second} {
+		assert.False(t, success(x.send(t.Context(), who, http.MethodGet, x.path()).Code), "a private package was read")
+	}
+}
+
+// notServed asks for what the registry says that it does not serve.
+func notServed(t tb, x *rig) {
+	x.published(t, first, "1.0.0", "2.0.0")
+	before := x.read(t, first)
+	path := url.PathEscape(x.Package.String())
+	d := before.copy()
+	d.manifest("1.0.0")["deprecated"] = "do not use"
+	for action, send := range map[policy.Action]func() int{
+		policy.ReadTarball: func() int {
+			return x.send(t.Context(), first, http.MethodGet, "/"+x.Package.String()+"/-/"+x.Package.Name+"-1.0.0.tgz").Code
+		},
+		policy.SetDistTag: func() int {
+			return x.send(t.Context(), first, http.MethodPut, "/-/package/"+path+"/dist-tags/next", `"1.0.0"`).Code
+		},
+		policy.RemoveDistTag: func() int {
+			return x.send(t.Context(), first, http.MethodDelete, "/-/package/"+path+"/dist-tags/next").Code
+		},
+		policy.Deprecate:    func() int { return x.sendBack(t.Context(), first, d) },
+		policy.Unpublish:    func() int { return x.sendBack(t.Context(), first, without(before, "2.0.0", "1.0.0")) },
+		policy.UnpublishAll: func() int { return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code },
+		policy.WriteOwners:  func() int { return x.owners(t, first, x.names[first], x.names[second]) },
+		policy.Star: func() int {
+			return x.sendBack(t.Context(), first, document{"_id": x.Package.String(), "users": map[string]any{x.names[first]: true}})
+		},
+		policy.Search: func() int {
+			return x.send(t.Context(), first, http.MethodGet, "/-/v1/search?text="+x.Package.Name).Code
+		},
+		policy.ListPackages: func() int {
+			return x.send(t.Context(), first, http.MethodGet, "/-/user/"+x.names[first]+"/package").Code
+		},
+	} {
+		if x.serves(action) {
+			continue
+		}
+		status := send()
+		assert.False(t, success(status), "%v is said not to be served and was answered %d", action, status)
+		assert.Equal(t, before.state(), x.read(t, first).state(), "%v is said not to be served", action)
+	}
+}

@@ -1,0 +1,135 @@
+package npmauthtest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// tarballElsewhere publishes a version that says where its tarball is. Clients would
+// fetch it there.
+func tarballElsewhere(t tb, x *rig) {
+	body := string(PublishBody(x.Package, "1.0.0"))
+	forged := strings.ReplaceAll(body, "http://registry.example/", "http://elsewhere.example/")
+	require.NotEqual(t, body, forged)
+	w := x.send(t.Context(), first, http.MethodPut, x.path(), forged)
+	require.True(t, success(w.Code), "Yarn 1 publishes with another registry's address: %d %s", w.Code, w.Body)
+	assert.NotContains(t, x.read(t, first).text(), "elsewhere.example", "the publisher's address of the tarball is served to others")
+}
+
+// publishedTwice publishes a version again with another tarball.
+func publishedTwice(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	before := x.read(t, first)
+	tarball := func() string { return "" }
+	if x.serves(policy.ReadTarball) {
+		dist, _ := before.manifest("1.0.0")["dist"].(map[string]any)
+		address, _ := dist["tarball"].(string)
+		u, err := url.Parse(address)
+		require.NoError(t, err)
+		require.NotEmpty(t, u.Path, "a version has no dist.tarball")
+		tarball = func() string {
+			w := x.send(t.Context(), first, http.MethodGet, u.EscapedPath())
+			require.Equal(t, http.StatusOK, w.Code, "GET %s", u.Path)
+			return w.Body.String()
+		}
+	}
+	was := tarball()
+	other := strings.Replace(string(PublishBody(x.Package, "1.0.0")), `"a fixture"`, `"another"`, 1)
+	other = strings.Replace(other, `"readme":"# fixture`, `"scripts":{"install":"evil"},"readme":"# fixture`, 1)
+	w := x.send(t.Context(), first, http.MethodPut, x.path(), other)
+	assert.False(t, success(w.Code), "a version was published over, the status is %d", w.Code)
+	assert.Equal(t, was, tarball())
+	assert.Equal(t, before.state(), x.read(t, first).state())
+}
+
+// replacedUnder returns the case in which the package that was judged is gone when the
+// host writes, and the second has a new one under its name.
+func replacedUnder(action policy.Action) func(t tb, x *rig) {
+	return func(t tb, x *rig) {
+		low, high, round := "", "", 0
+		// stock publishes two versions. A registry need not let one be published again that
+		// was taken away; where it does, they are those that the request is about.
+		stock := func(who int) {
+			if low == "" || !success(x.publish(t.Context(), who, low)) || !success(x.publish(t.Context(), who, high)) {
+				low, high = fmt.Sprintf("1.%d.0", round), fmt.Sprintf("2.%d.0", round)
+				round++
+				x.published(t, who, low, high)
+			}
+			if action == policy.RemoveDistTag {
+				w := x.send(t.Context(), who, http.MethodPut, x.tagPath(), `"`+low+`"`)
+				require.True(t, success(w.Code), "the registry serves remove-dist-tag and no set-dist-tag: %d", w.Code)
+			}
+		}
+		write := func() int {
+			switch action {
+			case policy.Publish:
+				return x.publish(t.Context(), first, fmt.Sprintf("3.%d.0", round))
+			case policy.SetDistTag:
+				return x.send(t.Context(), first, http.MethodPut, x.tagPath(), `"`+low+`"`).Code
+			case policy.RemoveDistTag:
+				return x.send(t.Context(), first, http.MethodDelete, x.tagPath()).Code
+			case policy.Deprecate:
+				d := x.read(t, first)
+				d.manifest(low)["deprecated"] = "do not use"
+				return x.sendBack(t.Context(), first, d)
+			case policy.Unpublish:
+				return x.sendBack(t.Context(), first, without(x.read(t, first), high, low))
+			case policy.UnpublishAll:
+				return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code
+			case policy.WriteOwners:
+				return x.owners(t, first, x.names[first])
+			}
+			panic(fmt.Sprintf("npmauthtest: %v is not written here", action))
+		}
+		stock(first)
+		status := write()
+		require.True(t, success(status), "%v, undisturbed, was answered %d", action, status)
+		x.takeAway(t)
+		stock(first)
+		var theirs document
+		x.once(func() {
+			x.takeAway(t)
+			stock(second)
+			theirs = x.read(t, second)
+		})
+		status = write()
+		require.NotNil(t, theirs, "%v did not reach the host, the status is %d", action, status)
+		assert.False(t, success(status), "%v on a package that is gone was answered %d", action, status)
+		assert.Equal(t, theirs.state(), x.read(t, second).state(), "%v changed another package of the name", action)
+		x.settled(t, second)
+	}
+}
+
+// tagPath returns the address of a dist-tag.
+func (x *rig) tagPath() string {
+	return "/-/package/" + url.PathEscape(x.Package.String()) + "/dist-tags/next"
+}
+
+// takeAway removes Package if it is there: first owns it.
+func (x *rig) takeAway(t tb) {
+	t.Helper()
+	facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[first])
+	require.NoError(t, err)
+	if facts.ID != "" {
+		x.remove(t, first)
+	}
+}
+
+// without returns d without a version, its tags on another.
+func without(d document, version, to string) document {
+	d = d.copy()
+	delete(d.versions(), version)
+	for tag, v := range d.tags() {
+		if v == version {
+			d.tags()[tag] = to
+		}
+	}
+	return d
+}

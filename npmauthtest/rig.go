@@ -1,0 +1,228 @@
+package npmauthtest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+)
+
+// The two people of a rig, by number.
+const (
+	first = iota
+	second
+)
+
+// A rig is a registry behind npmauth, with two people who may publish.
+type rig struct {
+	Registry
+	auth   *npmauth.Auth
+	names  [2]string
+	tokens [2]string // of each, for everything and without a second factor
+	// between runs in each request that writes, after npmauth let it through.
+	between func(who int)
+	handler http.Handler
+}
+
+// freely permits the two what NPM reserves to sessions and their factors: the host's side
+// is what is tested, and not the policy.
+func freely() *policy.Policy { return policy.NPM().Without("bypass-manages-nothing") }
+
+func newRig(t tb, reg Registry) *rig {
+	t.Helper()
+	require.NotNil(t, reg.Handler, "Registry.Handler is required")
+	require.NotNil(t, reg.Packages, "Registry.Packages is required")
+	if reg.Package.IsZero() {
+		reg.Package = policy.PackageName{Name: "npmauth-host-test"}
+	}
+	auth, err := npmauth.New(npmauth.Config{
+		BaseURL: "http://registry.example/", Store: store.NewMemory(), Policy: freely(),
+		Packages: reg.Packages, Documents: reg.Documents, Users: reg.Users,
+	})
+	require.NoError(t, err)
+	x := &rig{Registry: reg, auth: auth, names: [2]string{"npmauth-first", "npmauth-second"}, between: func(int) {}}
+	for i := range x.names {
+		if reg.Users == nil {
+			u, err := auth.People().Create(t.Context(), account.NewUser{Name: x.names[i], Password: credential.NewSecret("correct horse battery"), AnyPassword: true})
+			require.NoError(t, err)
+			x.Creators[i] = u.ID
+			continue
+		}
+		require.NotEmpty(t, x.Creators[i], "Registry.Creators is needed where Users is set")
+		u, err := reg.Users.User(t.Context(), x.Creators[i])
+		require.NoError(t, err)
+		x.names[i] = u.Name
+	}
+	for i, id := range x.Creators {
+		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
+			User: id, Name: "host test", Bypass: true,
+			Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+		}, nil)
+		require.NoError(t, err)
+		x.tokens[i] = secret.Reveal()
+	}
+	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := npmauth.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
+			if i := slices.Index(x.Creators[:], id.User); i >= 0 {
+				x.between(i)
+			}
+		}
+		reg.Handler.ServeHTTP(w, r)
+	}))
+	return x
+}
+
+// once lets fn run in the next request that writes, and not in those that fn makes.
+func (x *rig) once(fn func()) {
+	var done sync.Once
+	x.between = func(int) { done.Do(func() { x.between = func(int) {}; fn() }) }
+}
+
+const nobody = -1
+
+// send sends a request as one of the two, or as nobody. The pieces of its body arrive
+// one after the other.
+func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...string) *httptest.ResponseRecorder {
+	var body []io.Reader
+	for _, p := range pieces {
+		body = append(body, strings.NewReader(p))
+	}
+	r := io.MultiReader(body...)
+	req := httptest.NewRequestWithContext(ctx, method, path, r)
+	if who != nobody {
+		req.Header.Set("Authorization", "Bearer "+x.tokens[who])
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	x.handler.ServeHTTP(w, req)
+	return w
+}
+
+func success(status int) bool { return status >= 200 && status < 300 }
+
+// path returns the address of Package's document.
+func (x *rig) path() string { return "/" + url.PathEscape(x.Package.String()) }
+
+// publish sends the publish of one of the two and returns its status.
+func (x *rig) publish(ctx context.Context, who int, version string) int {
+	return x.send(ctx, who, http.MethodPut, x.path(), string(PublishBody(x.Package, version))).Code
+}
+
+// published publishes as one of the two, undisturbed.
+func (x *rig) published(t tb, who int, versions ...string) {
+	t.Helper()
+	for _, v := range versions {
+		status := x.publish(t.Context(), who, v)
+		require.True(t, success(status), "a publish of %s, undisturbed, was answered %d", v, status)
+	}
+}
+
+// A document is a package's document, as it is served.
+type document map[string]any
+
+// read returns Package's document as one of the two has it from the registry.
+func (x *rig) read(t tb, who int) document {
+	t.Helper()
+	w := x.send(t.Context(), who, http.MethodGet, x.path()+"?write=true")
+	require.Equal(t, http.StatusOK, w.Code, "GET %s: %s", x.path(), w.Body)
+	var d document
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &d))
+	return d
+}
+
+// state is what a document says, without what each write or read changes.
+func (d document) state() document {
+	copied := d.copy()
+	for _, field := range []string{"_rev", "time", "_etag", "_cached"} {
+		delete(copied, field)
+	}
+	return copied
+}
+
+func (d document) copy() document {
+	var c document
+	if err := json.Unmarshal([]byte(d.text()), &c); err != nil {
+		panic("npmauthtest: " + err.Error()) // it was JSON before
+	}
+	return c
+}
+
+func (d document) text() string {
+	data, err := json.Marshal(d)
+	if err != nil {
+		panic("npmauthtest: " + err.Error())
+	}
+	return string(data)
+}
+
+func (d document) versions() map[string]any { v, _ := d["versions"].(map[string]any); return v }
+func (d document) tags() map[string]any     { v, _ := d["dist-tags"].(map[string]any); return v }
+
+func (d document) manifest(version string) map[string]any {
+	m, _ := d.versions()[version].(map[string]any)
+	return m
+}
+
+// sendBack sends a document back, as npm does, and returns the status.
+func (x *rig) sendBack(ctx context.Context, who int, d document) int {
+	path := x.path()
+	if rev, ok := d["_rev"].(string); ok && len(d) < 4 { // npm owner names the revision in the path
+		path += "/-rev/" + url.PathEscape(rev)
+	}
+	return x.send(ctx, who, http.MethodPut, path, d.text()).Code
+}
+
+// owners sends the list of those who are to maintain Package.
+func (x *rig) owners(t tb, who int, names ...string) int {
+	t.Helper()
+	var all []any
+	for _, n := range names {
+		all = append(all, map[string]any{"name": n, "email": n + "@registry.example"})
+	}
+	d := document{"_id": x.Package.String(), "maintainers": all}
+	if rev, ok := x.read(t, who)["_rev"]; ok {
+		d["_rev"] = rev
+	}
+	return x.sendBack(t.Context(), who, d)
+}
+
+// remove takes Package away, on behalf of its owner.
+func (x *rig) remove(t tb, who int) {
+	t.Helper()
+	if x.serves(policy.UnpublishAll) {
+		w := x.send(t.Context(), who, http.MethodDelete, x.path()+"/-rev/undefined")
+		require.True(t, success(w.Code), "DELETE %s was answered %d: %s", x.path(), w.Code, w.Body)
+		return
+	}
+	require.NotNil(t, x.Remove, "Registry.Remove is needed where UnpublishAll is not served")
+	require.NoError(t, x.Remove(t.Context(), x.Package))
+}
+
+// settled checks that one creator owns the package and the other has no part in it.
+func (x *rig) settled(t tb, winner int) {
+	t.Helper()
+	won, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[winner])
+	require.NoError(t, err)
+	lost, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[1-winner])
+	require.NoError(t, err)
+	assert.NotEmpty(t, won.ID, "the package exists")
+	assert.NotZero(t, won.Rights&policy.RightWrite, "its creator may write it")
+	assert.Zero(t, lost.Rights&(policy.RightWrite|policy.RightAdmin), "the other has no part in it")
+}

@@ -1,0 +1,319 @@
+package npmauthtest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A shop is a registry in memory that keeps its side of the contract, but for one
+// carelessness.
+type shop struct {
+	careless string
+
+	mu    sync.Mutex
+	ids   int
+	goods map[policy.PackageName]*good
+	stale map[policy.PackageName]*good // what facts were asked for first, of a host that remembers
+	names func(policy.UserID) string
+}
+
+type good struct {
+	id      policy.PackageID
+	rev     int
+	owners  []string
+	private bool
+	docs    map[string]json.RawMessage // manifests by version
+	files   map[string][]byte
+	tags    map[string]string
+	why     map[string]string // deprecated
+	stars   map[string]bool
+	stored  map[string]json.RawMessage // fields of a document that was stored as it came
+}
+
+func newShop(careless string) *shop {
+	return &shop{careless: careless, goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
+}
+
+func (s *shop) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.goods[pkg]
+	if s.careless == "remembers owners" && g != nil {
+		if was := s.stale[pkg]; was != nil && was.id == g.id && len(was.owners) > len(g.owners) {
+			g = was
+		} else {
+			copied := *g
+			s.stale[pkg] = &copied
+		}
+	}
+	if g == nil {
+		return policy.Facts{MayCreate: user != ""}, nil
+	}
+	f := policy.Facts{ID: g.id, Private: g.private}
+	switch {
+	case user != "" && slices.Contains(g.owners, s.names(user)):
+		f.Rights = policy.RightRead | policy.RightWrite | policy.RightAdmin
+	case !g.private:
+		f.Rights = policy.RightRead
+	}
+	return f, nil
+}
+
+func (s *shop) Document(_ context.Context, pkg policy.PackageName) (npmauth.Document, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.goods[pkg]
+	if g == nil {
+		return npmauth.Document{}, nil
+	}
+	d := npmauth.Document{ID: g.id, Revision: strconv.Itoa(g.rev), Versions: map[string]string{}, Tags: maps.Clone(g.tags), Maintainers: slices.Clone(g.owners)}
+	for v := range g.docs {
+		d.Versions[v] = g.why[v]
+	}
+	return d, nil
+}
+
+var (
+	errGone     = errors.New("gone")
+	errConflict = errors.New("conflict")
+)
+
+func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op, _ := npmauth.OperationFrom(r.Context())
+	who, _ := npmauth.IdentityFrom(r.Context())
+	body, err := s.serve(r, op, who.Name)
+	switch {
+	case err == nil:
+		_, _ = w.Write(body)
+	case errors.Is(err, errGone):
+		w.WriteHeader(http.StatusNotFound)
+	default:
+		w.WriteHeader(http.StatusConflict)
+	}
+}
+
+func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte, error) {
+	if op.Action == policy.Publish {
+		return s.publish(r, op, who)
+	}
+	sent, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.goods[op.Package]
+	if op.Action == policy.Search || op.Action == policy.ListPackages {
+		return s.list(who), nil
+	}
+	if g == nil || g.id != op.PackageID && s.careless != "ignores PackageID" {
+		return nil, errConflict
+	}
+	c, _ := op.Changes()
+	if c.Revision != "" && c.Revision != strconv.Itoa(g.rev) && s.careless != "stores the body" {
+		return nil, errConflict
+	}
+	if op.Action.Write() {
+		g.rev++
+	}
+	if s.careless == "stores the body" && op.Action.Write() && sent != nil && op.Action != policy.SetDistTag {
+		return nil, g.store(sent)
+	}
+	switch op.Action {
+	case policy.ReadPackument:
+		return s.render(op.Package, g), nil
+	case policy.ReadTarball:
+		if data, ok := g.files[strings.TrimSuffix(strings.TrimPrefix(op.Name, op.Package.Name+"-"), ".tgz")]; ok {
+			return data, nil
+		}
+		return nil, errGone
+	case policy.SetDistTag:
+		var v string
+		if json.Unmarshal(sent, &v) != nil || g.docs[v] == nil {
+			return nil, errConflict
+		}
+		g.tags[op.Name] = v
+	case policy.RemoveDistTag:
+		if g.tags[op.Name] == "" {
+			return nil, errGone
+		}
+		delete(g.tags, op.Name)
+	case policy.Deprecate:
+		for v, why := range c.Deprecated {
+			if g.docs[v] == nil {
+				return nil, errConflict
+			}
+			g.why[v] = why
+		}
+	case policy.Unpublish:
+		for _, v := range c.Removed {
+			if g.docs[v] == nil {
+				return nil, errConflict
+			}
+			delete(g.docs, v)
+			if s.careless != "keeps tarballs" {
+				delete(g.files, v)
+			}
+		}
+		for tag, v := range c.Tags {
+			g.tags[tag] = v
+			if v == "" {
+				delete(g.tags, tag)
+			}
+		}
+	case policy.UnpublishAll:
+		delete(s.goods, op.Package)
+	case policy.WriteOwners:
+		g.owners = c.Maintainers
+	case policy.Star:
+		delete(g.stars, who)
+		if c.Starred {
+			g.stars[who] = true
+		}
+		if s.careless == "takes others' stars" {
+			var d struct{ Users map[string]bool }
+			_ = json.Unmarshal(sent, &d)
+			g.stars = d.Users
+		}
+	default:
+		return nil, errGone
+	}
+	return []byte("{}"), nil
+}
+
+// store is what a careless host does with a document.
+func (g *good) store(sent []byte) error {
+	var d struct {
+		Versions    map[string]json.RawMessage
+		Maintainers []struct{ Name string }
+		Tags        map[string]string `json:"dist-tags"`
+		Users       map[string]bool
+	}
+	if err := json.Unmarshal(sent, &d); err != nil {
+		return err
+	}
+	_ = json.Unmarshal(sent, &g.stored)
+	if d.Versions != nil {
+		g.docs, g.tags = d.Versions, d.Tags
+	}
+	if d.Maintainers != nil {
+		g.owners = nil
+		for _, m := range d.Maintainers {
+			g.owners = append(g.owners, m.Name)
+		}
+	}
+	if d.Users != nil {
+		g.stars = d.Users
+	}
+	return nil
+}
+
+func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byte, error) {
+	var d struct {
+		Versions    map[string]map[string]any
+		Attachments map[string]struct{ Data string } `json:"_attachments"`
+		Access      string
+	}
+	dec := json.NewDecoder(r.Body)
+	err := dec.Decode(&d)
+	if s.careless != "reads no end" {
+		if err == nil {
+			_, err = io.Copy(io.Discard, io.MultiReader(dec.Buffered(), r.Body))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := op.Changes()
+	if err != nil && s.careless != "reads no end" {
+		return nil, err
+	}
+	if err != nil { // what it would have taken from the body
+		for v := range d.Versions {
+			c.Version = v
+		}
+		c.Tags = map[string]string{"latest": c.Version}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.goods[op.Package]
+	switch {
+	case g == nil && (op.PackageID == "" || s.careless == "ignores PackageID"):
+		s.ids++
+		g = &good{
+			id: policy.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted",
+			docs: map[string]json.RawMessage{}, files: map[string][]byte{}, tags: map[string]string{}, why: map[string]string{}, stars: map[string]bool{},
+		}
+		s.goods[op.Package] = g
+	case g == nil || g.id != op.PackageID && s.careless != "ignores PackageID":
+		return nil, errConflict
+	case g.docs[c.Version] != nil && s.careless != "publishes over":
+		return nil, errConflict
+	}
+	for _, a := range d.Attachments {
+		if g.files[c.Version], err = base64.StdEncoding.DecodeString(a.Data); err != nil {
+			return nil, err
+		}
+	}
+	m := d.Versions[c.Version]
+	if s.careless != "believes addresses" {
+		dist, _ := m["dist"].(map[string]any)
+		dist["tarball"] = "http://registry.example/" + op.Package.String() + "/-/" + op.Package.Name + "-" + c.Version + ".tgz"
+	}
+	if g.docs[c.Version], err = json.Marshal(m); err != nil {
+		return nil, err
+	}
+	maps.Copy(g.tags, c.Tags)
+	g.rev++
+	return []byte("{}"), nil
+}
+
+func (s *shop) render(pkg policy.PackageName, g *good) []byte {
+	d := map[string]any{"_id": pkg.String(), "name": pkg.String(), "_rev": strconv.Itoa(g.rev), "dist-tags": g.tags, "users": g.stars}
+	for k, v := range g.stored {
+		if k != "_rev" {
+			d[k] = v
+		}
+	}
+	versions, owners := map[string]any{}, []any{}
+	for v, raw := range g.docs {
+		var m map[string]any
+		_ = json.Unmarshal(raw, &m)
+		if why := g.why[v]; why != "" {
+			m["deprecated"] = why
+		}
+		versions[v] = m
+	}
+	for _, o := range g.owners {
+		owners = append(owners, map[string]any{"name": o})
+	}
+	d["versions"], d["maintainers"] = versions, owners
+	out, err := json.Marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func (s *shop) list(who string) []byte {
+	var all []string
+	for pkg, g := range s.goods {
+		if !g.private || slices.Contains(g.owners, who) || s.careless == "lists all" {
+			all = append(all, pkg.String())
+		}
+	}
+	return []byte(path.Join(append([]string{"/"}, all...)...))
+}
