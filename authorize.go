@@ -143,7 +143,15 @@ func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewTo
 	if err != nil {
 		return judgement{}, d, err
 	}
+	a.touch(j)
 	return j, d, nil
+}
+
+// touch remembers that a token was used.
+func (a *Auth) touch(j judgement) {
+	if j.act.cred != nil && j.act.cred.Kind == policy.KindToken {
+		a.tokens.Touch(j.act.cred, j.req.Now)
+	}
 }
 
 // decide asks the policy. Only a Deny is an error.

@@ -106,8 +106,10 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 	a.pass(w, r, p, next)
 }
 
-// pass hands a request on that was allowed.
+// pass hands a request on that was allowed. What comes back depends on who asked, which
+// a cache must know where the host forgets to say so: RFC 9110, section 12.5.5.
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+	w.Header().Add("Vary", "Authorization")
 	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
 }
 
@@ -159,9 +161,7 @@ func (a *Auth) isPublic(r *http.Request, op policy.Operation) bool {
 // passed tells of an allowed write and remembers that the token was used.
 func (a *Auth) passed(ctx context.Context, j judgement) {
 	op := j.req.Operation
-	if j.act.cred != nil && j.act.cred.Kind == policy.KindToken {
-		a.tokens.Touch(j.act.cred, j.req.Now)
-	}
+	a.touch(j)
 	if !op.Action.Write() {
 		return
 	}

@@ -93,3 +93,13 @@ func TestAnonymousHearWhatIsNotOffered(t *testing.T) {
 	assert.Contains(t, a.text("error"), "does not offer")
 	assert.Equal(t, 401, w.do(call{method: "PUT", path: "/plain", body: "{}"}).Code)
 }
+
+// P-08: a cache in front must not answer one person with what another may read, whether
+// the host thinks of that or not.
+func TestAnswersVaryByCredential(t *testing.T) {
+	w := newWorld(t)
+	w.host.add("@acme/private", true, w.person("alice"))
+	a := w.do(call{method: "GET", path: "/@acme%2fprivate", bearer: w.login("alice")})
+	assert.Equal(t, 200, a.Code)
+	assert.Equal(t, []string{"Authorization"}, a.Header()["Vary"])
+}

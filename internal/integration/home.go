@@ -20,7 +20,8 @@ type Home struct {
 	Dir      string
 	Registry string
 
-	t testing.TB
+	t   testing.TB
+	bin string // in front of the PATH; "" if there is nothing
 }
 
 // NewHome makes a home whose only registry is at registryURL. Nobody is logged in.
@@ -97,8 +98,12 @@ func (h *Home) Package(name, version string) string {
 // programs: the variables of a CI system would change what clients do.
 func (h *Home) environment() []string {
 	in := func(name string) string { return filepath.Join(h.Dir, name) }
+	path := os.Getenv("PATH")
+	if h.bin != "" {
+		path = h.bin + string(os.PathListSeparator) + path
+	}
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + h.Dir, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "BROWSER=/bin/true",
+		"PATH=" + path, "HOME=" + h.Dir, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "BROWSER=/bin/true",
 		"XDG_CONFIG_HOME=" + in(".config"), "XDG_CACHE_HOME=" + in(".xcache"), "XDG_DATA_HOME=" + in(".xdata"),
 		"npm_config_cache=" + in(".cache"), "npm_config_globalconfig=" + in("global-npmrc"),
 		"npm_config_update_notifier=false", "npm_config_audit=false", "npm_config_fund=false",

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -93,7 +94,11 @@ func (h *Home) Terminal(dir, name string, args ...string) *Process {
 }
 
 func (h *Home) process(dir, name string, args []string) *Process {
-	cmd := exec.Command(name, args...)
+	program := name
+	if h.bin != "" && name == "npm" { // a program is looked for in the PATH of the tests
+		program = filepath.Join(h.bin, name)
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = dir, h.environment()
 	if dir == "" {
 		cmd.Dir = h.Dir
