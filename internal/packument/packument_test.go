@@ -1,0 +1,210 @@
+package packument_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/packument"
+	"github.com/npmauth/npmauth/policy"
+)
+
+var widget = policy.PackageName{Scope: "acme", Name: "widget"}
+
+// read scans a body in pieces of n bytes; publish is what it was taken for at the end.
+func read(body string, n int) (doc packument.Document, publish bool, err error) {
+	s := packument.New(widget, "alice")
+	for rest := body; rest != ""; {
+		piece := rest[:min(n, len(rest))]
+		rest = rest[len(piece):]
+		if _, err := s.Write([]byte(piece)); err != nil {
+			return packument.Document{}, s.Publish(), err
+		}
+	}
+	doc, err = s.Close()
+	return doc, s.Publish(), err
+}
+
+func Example() {
+	s := packument.New(policy.PackageName{Name: "widget"}, "alice")
+	if _, err := s.Write([]byte(`{"_id":"widget","_rev":"3-a","maintainers":[{"name":"alice"},{"name":"bob"}]}`)); err != nil {
+		fmt.Println(err)
+	}
+	doc, err := s.Close()
+	fmt.Println(doc.Revision, doc.Maintainers, doc.Partial, err)
+	// Output: 3-a [alice bob] true <nil>
+}
+
+func TestDocuments(t *testing.T) {
+	for body, want := range map[string]packument.Document{
+		`{}`:                        {},
+		`{"name":"@acme/widget"}`:   {},
+		`{"_rev":"1-x","users":{}}`: {Revision: "1-x", Users: true, Partial: true},
+		`{"users":{"alice":true}}`:  {Users: true, Starred: true, Partial: true},
+		`{"users":{"alice":false}}`: {Users: true, Partial: true},
+		`{"users":{"bob":true}}`:    {Users: true, Partial: true},
+		`{"users":{},"readme":"x"}`: {Users: true},
+		`{"maintainers":[]}`:        {Maintainers: []string{}, Partial: true},
+		`{"maintainers":[{"name":"bob","email":"x"},{"email":"y","name":"alice"}]}`: {Maintainers: []string{"bob", "alice"}, Partial: true},
+		`{"maintainers":[{"name":"bob"}],"users":{}}`:                               {Maintainers: []string{"bob"}, Users: true},
+		`{"maintainers":[{"name":"bob"}],"versions":{}}`:                            {Maintainers: []string{"bob"}, Versions: map[string]string{}},
+		`{"dist-tags":{"latest":"1.0.0"}}`:                                          {Tags: map[string]string{"latest": "1.0.0"}},
+		`{"versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","_id":"@acme/widget@1.0.0","deprecated":"no"},"2.0.0":{"deprecated":""},"3.0.0":{"deprecated":false},"4.0.0":{"deprecated":null},"5.0.0":{"deep":{"deprecated":"x","name":"y"}}}}`: {
+			Versions: map[string]string{"1.0.0": "no", "2.0.0": "", "3.0.0": "", "4.0.0": "", "5.0.0": ""},
+		},
+		`{"_attachments":{}}`: {},
+	} {
+		for _, n := range []int{1, 7, 1 << 20} {
+			doc, publish, err := read(body, n)
+			require.NoError(t, err, body)
+			assert.False(t, publish, body)
+			assert.Equal(t, want, doc, body)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, body := range []string{
+		``, `[]`, `null`, `{`, `{} {}`, `{"a":1,"a":1}`, "\ufeff{}",
+		`{"_id":"widget"}`, `{"name":"@acme/other"}`, `{"name":1}`, `{"name":"@ACME/widget"}`,
+		`{"_rev":1}`, `{"_rev":"` + strings.Repeat("x", packument.MaxMessage+1) + `"}`,
+		`{"versions":[]}`, `{"versions":{"1.0.0":1}}`, `{"versions":{"1.0.0":{"name":"other"}}}`, `{"versions":{"1.0.0":{"version":"1.0.1"}}}`,
+		`{"versions":{"1.0.0":{"_id":"@acme/widget@1.0.1"}}}`, `{"versions":{"1.0.0":{"deprecated":true}}}`, `{"versions":{"1.0.0":{"deprecated":{}}}}`,
+		`{"versions":{"1.0.0":{"deprecated":"` + strings.Repeat("x", packument.MaxMessage+1) + `"}}}`, `{"versions":{"1.0.0":{},"1.0.0":{}}}`,
+		`{"dist-tags":[]}`, `{"dist-tags":{"a":""}}`, `{"dist-tags":{"a":1}}`, `{"dist-tags":{"a":null}}`,
+		`{"maintainers":{}}`, `{"maintainers":["bob"]}`, `{"maintainers":[{}]}`, `{"maintainers":[{"Name":"bob"}]}`, `{"maintainers":[{"name":""}]}`,
+		`{"maintainers":[{"name":"bob"},{"email":"x"}]}`, `{"maintainers":[{"name":"bob"},{"name":"bob"}]}`, `{"maintainers":[{"name":["bob"]}]}`,
+		`{"users":[]}`, `{"users":{"alice":1}}`, `{"users":{"alice":"true"}}`, `{"users":{"alice":{}}}`,
+		`{"maintainers":[` + strings.TrimSuffix(numbered(`{"name":"u%d"},`, 1001), ",") + `]}`,
+		`{"dist-tags":{` + strings.TrimSuffix(numbered(`"t%d":"1.0.0",`, 10001), ",") + `}}`,
+	} {
+		for _, n := range []int{1, 1 << 20} {
+			_, publish, err := read(body, n)
+			var bad *packument.Error
+			require.ErrorAs(t, err, &bad, "%.100s", body)
+			assert.NotEmpty(t, bad.Problem)
+			assert.False(t, publish)
+		}
+	}
+}
+
+func numbered(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// An attachment makes a publish, and is seen as soon as its name was read.
+func TestPublish(t *testing.T) {
+	s := packument.New(widget, "alice")
+	_, err := s.Write([]byte(`{"_id":"@acme/widget","_attachments":{"@acme/widget-1.0.0.tgz"`))
+	require.NoError(t, err)
+	assert.False(t, s.Publish(), "its value has not begun")
+	_, err = s.Write([]byte(`:{`))
+	require.NoError(t, err)
+	assert.True(t, s.Publish())
+
+	_, err = s.Write([]byte(`]`))
+	assert.Error(t, err)
+	_, again := s.Write([]byte(`}`))
+	assert.Equal(t, err, again)
+	_, closed := s.Close()
+	assert.Equal(t, err, closed)
+}
+
+// FuzzDocument holds what a scanner says of a body that it accepts to what encoding/json
+// says, and to itself wherever the pieces are cut.
+func FuzzDocument(f *testing.F) {
+	for _, seed := range []string{
+		`{"_id":"@acme/widget","_rev":"1-a","maintainers":[{"name":"alice"}]}`, `{"users":{"alice":true}}`,
+		`{"versions":{"1.0.0":{"name":"@acme/widget","deprecated":"no"}},"dist-tags":{"latest":"1.0.0"}}`,
+		`{"_attachments":{"x":{}}}`, `{"versions":{"1.0.0":{"deprecated":false}}}`, `{"_attachments":1}`,
+	} {
+		f.Add(seed, 3)
+	}
+	f.Fuzz(func(t *testing.T, body string, n int) {
+		doc, publish, err := read(body, 1<<30)
+		pieces, publishPieces, errPieces := read(body, max(1, n%64))
+		if (err == nil) != (errPieces == nil) || fmt.Sprint(doc) != fmt.Sprint(pieces) || err == nil && publish != publishPieces {
+			t.Fatalf("the pieces matter: %v %v %v, %v %v %v", doc, publish, err, pieces, publishPieces, errPieces)
+		}
+		if err != nil {
+			return
+		}
+		var top map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(body), &top); err != nil || top == nil {
+			t.Fatalf("accepted: %v", err)
+		}
+		for _, key := range []string{"_id", "name"} {
+			if raw, ok := top[key]; ok {
+				var s string
+				if json.Unmarshal(raw, &s) != nil || s != widget.String() {
+					t.Fatalf("%s is %s", key, raw)
+				}
+			}
+		}
+		var versions map[string]map[string]json.RawMessage
+		if raw, ok := top["versions"]; ok {
+			if err := json.Unmarshal(raw, &versions); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(versions) != len(doc.Versions) {
+			t.Fatalf("%d versions and not %d", len(versions), len(doc.Versions))
+		}
+		for v, m := range versions {
+			var s string
+			if raw, ok := m["deprecated"]; ok && string(raw) != "false" {
+				if err := json.Unmarshal(raw, &s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, ok := doc.Versions[v]; !ok || got != s {
+				t.Fatalf("version %q: %q and not %q", v, got, s)
+			}
+		}
+		var tags map[string]string
+		var maintainers []struct {
+			Name string `json:"name"`
+		}
+		var users map[string]bool
+		for key, v := range map[string]any{"dist-tags": &tags, "maintainers": &maintainers, "users": &users} {
+			if raw, ok := top[key]; ok {
+				if err := json.Unmarshal(raw, v); err != nil {
+					t.Fatalf("%s: %v", key, err)
+				}
+			}
+		}
+		if len(tags) != len(doc.Tags) || len(maintainers) != len(doc.Maintainers) || users["alice"] != doc.Starred {
+			t.Fatalf("%v and not %v, %v, %v", doc, tags, maintainers, users)
+		}
+		for tag, to := range tags {
+			if doc.Tags[tag] != to {
+				t.Fatalf("tag %q", tag)
+			}
+		}
+		var attachments map[string]json.RawMessage
+		_ = json.Unmarshal(top["_attachments"], &attachments)
+		if publish && len(attachments) == 0 && !strings.HasPrefix(string(top["_attachments"]), "[") {
+			t.Fatal("taken for a publish")
+		}
+		if !publish && len(attachments) > 0 {
+			t.Fatal("not taken for a publish")
+		}
+		if doc.Partial {
+			for key := range top {
+				switch key {
+				case "_id", "name", "_rev", "users", "maintainers":
+				default:
+					t.Fatalf("partial with %q", key)
+				}
+			}
+		}
+	})
+}
