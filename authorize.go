@@ -20,6 +20,10 @@ import (
 // is and allows nothing. Whoever has no credential is judged as the anonymous
 // and has the zero Identity. An error is [ErrInvalidToken] or an outage, and
 // comes with a decision that denies.
+//
+// PUT /<pkg> is classified as [policy.WritePackument], which every policy of npm's
+// denies: whoever has read its body names the action that it is. So does op.Package with
+// [policy.GrantTeam].
 func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (Identity, policy.Decision, error) {
 	req := requests.Get().(*policy.Request)
 	defer release(req)

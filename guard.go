@@ -44,7 +44,8 @@ func (a *Auth) Handler() http.Handler {
 }
 
 // Guard returns next behind the policy. npmauth's own endpoints are not served:
-// it answers 404 to them, and they never reach next.
+// it answers 404 to them, and they never reach next. What it answers itself is npm's
+// second-factor setting of a package and GET /-/package/<pkg>/access.
 func (a *Auth) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, err := a.classify(r)
