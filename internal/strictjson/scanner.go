@@ -34,8 +34,8 @@ type Event struct {
 	Kind Kind
 	// Text is a string after unescaping, a number or boolean as it was written.
 	Text string
-	// Long means that a string or number was longer than Limits.Text. It was
-	// validated and left out: Text is empty.
+	// Long means that a string or number was longer than Limits.Text, or that
+	// Limits.Stream took it. It was validated and left out: Text is empty.
 	Long bool
 }
 
@@ -50,6 +50,16 @@ type Limits struct {
 	// Fold makes keys that differ only in case duplicates of each other, with
 	// the folding of encoding/json: K, k and the Kelvin sign are one.
 	Fold bool
+
+	// Stream is asked at the first byte of each string that is a value, with the
+	// way that leads to it, which is only valid during the call. A function that it
+	// returns receives the string after unescaping, in pieces of any length that are
+	// only valid during its call, and nothing of it is remembered: the [Event] at
+	// the string's end has Long set. An error of that function ends the scan and is
+	// returned as it is. Where the pieces are cut depends on the calls of Write. A
+	// piece was validated, what follows it in the string was not: only the event
+	// says that the string was whole. Nil: no string is asked about.
+	Stream func(path []Step) func(piece []byte) error
 }
 
 // A Scanner checks a JSON document that is written to it piece by piece, and
@@ -71,7 +81,9 @@ type Scanner struct {
 
 	text   []byte // the string or number being read, as far as it fits
 	long   bool
-	folded []byte // scratch
+	stream func([]byte) error // who takes the string instead; nil: text
+	piece  [utf8.UTFMax]byte  // scratch for what stream is given of an escape
+	folded []byte             // scratch
 
 	inKey   bool
 	num     numState
@@ -275,7 +287,26 @@ func (s *Scanner) beginLiteral(l string) {
 
 func (s *Scanner) beginString(key bool) {
 	s.state, s.inKey = inString, key
-	s.text, s.long = s.text[:0], false
+	s.text, s.long, s.stream = s.text[:0], false, nil
+	if !key && s.limits.Stream != nil {
+		s.stream = s.limits.Stream(s.path)
+		s.long = s.stream != nil
+	}
+}
+
+// take passes on bytes of the current string, which lie in p or in s.piece.
+func (s *Scanner) take(p []byte) error {
+	if s.stream != nil {
+		return s.stream(p)
+	}
+	s.keep(p...)
+	return nil
+}
+
+// takeByte is take for one byte.
+func (s *Scanner) takeByte(c byte) error {
+	s.piece[0] = c
+	return s.take(s.piece[:1])
 }
 
 // keep remembers bytes of the current text, as long as they fit.
@@ -303,15 +334,13 @@ func (s *Scanner) str(p []byte) (n int, problem string, err error) {
 		}
 		s.need--
 		s.lower, s.upper = 0x80, 0xBF
-		s.keep(c)
-		return 1, "", nil
+		return 1, "", s.takeByte(c)
 	}
 	for n < len(p) && plain[p[n]] {
 		n++
 	}
 	if n > 0 {
-		s.keep(p[:n]...)
-		return n, "", nil
+		return n, "", s.take(p[:n])
 	}
 	switch c := p[0]; {
 	case c == '"':
@@ -334,7 +363,7 @@ func (s *Scanner) str(p []byte) (n int, problem string, err error) {
 		if s.need, s.lower, s.upper = utf8Lead(c); s.need == 0 {
 			return 0, problemUTF8, nil
 		}
-		s.keep(c)
+		return 1, "", s.takeByte(c)
 	}
 	return 1, "", nil
 }
@@ -384,8 +413,7 @@ func (s *Scanner) escape(c byte) (n int, problem string, err error) {
 			return 0, problemEscape, nil
 		}
 		s.esc = escNone
-		s.keep(b)
-		return 1, "", nil
+		return 1, "", s.takeByte(b)
 	case escPair:
 		if c != '\\' {
 			return 0, problemSurrogate, nil
@@ -421,9 +449,7 @@ func (s *Scanner) escape(c byte) (n int, problem string, err error) {
 		s.high, s.esc = r, escPair
 		return 1, "", nil
 	}
-	var buf [utf8.UTFMax]byte
-	s.keep(buf[:utf8.EncodeRune(buf[:], r)]...)
-	return 1, "", nil
+	return 1, "", s.take(s.piece[:utf8.EncodeRune(s.piece[:], r)])
 }
 
 func hexDigit(c byte) rune {

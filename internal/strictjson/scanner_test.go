@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -183,21 +184,75 @@ func TestScannerOffsets(t *testing.T) {
 // JB-08, JB-15: a body of any size is scanned in the same memory.
 func TestScannerConstantMemory(t *testing.T) {
 	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA"), 1<<12) // 96 KiB
-	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
-	write := func(p []byte) {
-		_, err := s.Write(p)
-		require.NoError(t, err)
+	for _, stream := range []func([]strictjson.Step) func([]byte) error{
+		nil, func([]strictjson.Step) func([]byte) error { return func([]byte) error { return nil } },
+	} {
+		s := strictjson.NewScanner(strictjson.Limits{Stream: stream}, func(strictjson.Event) error { return nil })
+		write := func(p []byte) {
+			_, err := s.Write(p)
+			require.NoError(t, err)
+		}
+		write([]byte(`{"data":"`))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 400 { // 38 MiB
+			write(piece)
+		}
+		for range 4000 { // what is not plain comes byte by byte
+			write([]byte(`\/\u00e9é`))
+		}
+		runtime.ReadMemStats(&after)
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+		write([]byte(`"}`))
+		require.NoError(t, s.Close())
 	}
-	write([]byte(`{"data":"`))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range 400 { // 38 MiB
-		write(piece)
+}
+
+// What is streamed is what the event would have said, however the input is cut.
+func TestScannerStream(t *testing.T) {
+	const doc = `{"a":"plain","b":["\u00e9\ud83d\ude00é\/\n",1,"",{"data":"` + "\u20ac" + `x"}],"data":"kept","c":null}`
+	want := map[string]string{"[{a -1}]": "plain", "[{b -1} { 0}]": "é\U0001f600é/\n", "[{b -1} { 2}]": "", "[{b -1} { 3} {data -1}]": "€x"}
+	for size := 1; size <= len(doc); size++ {
+		got, ends := map[string]string{}, map[string]bool{}
+		s := strictjson.NewScanner(strictjson.Limits{Stream: func(path []strictjson.Step) func([]byte) error {
+			at := fmt.Sprint(path)
+			if at == "[{data -1}]" {
+				return nil
+			}
+			got[at] = ""
+			return func(p []byte) error { got[at] += string(p); return nil }
+		}}, func(e strictjson.Event) error {
+			if e.Kind == strictjson.String {
+				at := fmt.Sprint(e.Path)
+				_, streamed := want[at]
+				assert.Equal(t, streamed, e.Long, at)
+				assert.Equal(t, map[bool]string{false: "kept"}[streamed], e.Text, at)
+				ends[at] = true
+			}
+			return nil
+		})
+		for piece := range chunks([]byte(doc), size) {
+			_, err := s.Write(piece)
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Close())
+		require.Equal(t, want, got, "in pieces of %d", size)
+		assert.Len(t, ends, len(want)+1)
 	}
-	runtime.ReadMemStats(&after)
-	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
-	write([]byte(`"}`))
-	require.NoError(t, s.Close())
+}
+
+func TestScannerStreamStopsIt(t *testing.T) {
+	full := errors.New("full")
+	for _, in := range []string{`["x`, `["é`, `["\n`, `["\u0041`} {
+		s := strictjson.NewScanner(strictjson.Limits{Stream: func([]strictjson.Step) func([]byte) error {
+			return func([]byte) error { return full }
+		}}, func(strictjson.Event) error { return nil })
+		_, err := s.Write([]byte(in))
+		require.ErrorIs(t, err, full, in)
+		_, err = s.Write([]byte(`"]`))
+		require.ErrorIs(t, err, full, in)
+		require.ErrorIs(t, s.Close(), full)
+	}
 }
 
 // FuzzScanner compares with encoding/json: whatever the Scanner accepts is valid
@@ -336,17 +391,34 @@ func TestOracleKnowsEachRefusal(t *testing.T) {
 	assert.Empty(t, oracle([]byte(`{"a":"\ud83d\ude00","b":[{"a":[]},{"a":1}]}`)))
 }
 
+// BenchmarkScannerTarball is a document with 64 MiB of data, forgotten and streamed.
 func BenchmarkScannerTarball(b *testing.B) {
-	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA"), 1<<11)
-	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
-	if _, err := s.Write([]byte(`"`)); err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(int64(len(piece)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Write(piece); err != nil {
-			b.Fatal(err)
-		}
+	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA0123456"), 1<<10) // 32 KiB
+	const pieces = 2 << 10
+	var streamed int64
+	count := func(p []byte) error { streamed += int64(len(p)); return nil }
+	for _, tt := range []struct {
+		name   string
+		stream func([]strictjson.Step) func([]byte) error
+	}{{"forgotten", nil}, {"streamed", func([]strictjson.Step) func([]byte) error { return count }}} {
+		b.Run(tt.name, func(b *testing.B) {
+			b.SetBytes(int64(len(piece) * pieces))
+			b.ReportAllocs()
+			for b.Loop() {
+				s := strictjson.NewScanner(strictjson.Limits{Stream: tt.stream}, func(strictjson.Event) error { return nil })
+				_, err := s.Write([]byte(`{"data":"`))
+				for range pieces {
+					if err == nil {
+						_, err = s.Write(piece)
+					}
+				}
+				if err == nil {
+					_, err = s.Write([]byte(`"}`))
+				}
+				if err = cmp.Or(err, s.Close()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
