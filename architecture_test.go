@@ -38,7 +38,8 @@ var mayImport = map[string][]string{
 	"internal/nfc":         {},
 	"internal/strictjson":  {},
 	"internal/packument":   {"internal/strictjson", "policy"},
-	"internal/publishbody": {"internal/strictjson", "policy"},
+	"internal/tarball":     {"internal/strictjson"},
+	"internal/publishbody": {"internal/strictjson", "internal/tarball", "policy"},
 	"internal/clientip":    {},
 
 	"store/storetest":   {"store"},

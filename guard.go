@@ -116,7 +116,8 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.H
 
 // passPublish hands on a publish, whose body is checked while the host reads it.
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
-	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name)
+	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball)
+	defer body.abort()
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body

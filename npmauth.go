@@ -145,6 +145,15 @@ type Config struct {
 	// accepted there.
 	AllowBasicToken bool
 
+	// CheckTarball unpacks the tarball of a publish while it passes by, and refuses the
+	// publish unless the package.json in it, of which every reader must find the same,
+	// is of the package and the version that the publish names: npm installs by that
+	// file, other tools go by the registry's document. Refused are also what two readers
+	// could take differently (links, paths with .., repeated keys in package.json, data
+	// behind the end) and what unpacks to more than 2 GiB or 262144 entries.
+	// COST
+	CheckTarball bool
+
 	// TrustedProxies are the hops whose X-Forwarded-For is believed. Nil: none,
 	// and a client's address is that of its connection.
 	TrustedProxies []netip.Prefix
@@ -192,24 +201,25 @@ type Legacy struct {
 // Auth is the authentication and authorization of one registry. Its methods are
 // safe for concurrent use. Make one with [New].
 type Auth struct {
-	base       *url.URL
-	prefix     string // of base's path, without the trailing slash
-	name       string
-	store      store.Store
-	users      Users
-	packages   Packages
-	documents  Documents
-	orgs       Orgs
-	services   Services
-	policy     *policy.Policy
-	public     func(*http.Request) bool
-	foreign    func(context.Context, credential.Secret) (ForeignToken, error)
-	leakKeys   leak.Keys
-	basicToken bool
-	proxies    []netip.Prefix
-	sink       audit.Sink
-	log        *slog.Logger
-	now        func() time.Time
+	base         *url.URL
+	prefix       string // of base's path, without the trailing slash
+	name         string
+	store        store.Store
+	users        Users
+	packages     Packages
+	documents    Documents
+	orgs         Orgs
+	services     Services
+	policy       *policy.Policy
+	public       func(*http.Request) bool
+	foreign      func(context.Context, credential.Secret) (ForeignToken, error)
+	leakKeys     leak.Keys
+	basicToken   bool
+	checkTarball bool
+	proxies      []netip.Prefix
+	sink         audit.Sink
+	log          *slog.Logger
+	now          func() time.Time
 
 	fresh     time.Duration
 	caches    *caches
@@ -229,7 +239,7 @@ func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
 		documents: cfg.Documents, orgs: cfg.Orgs, services: cfg.Services,
-		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken,
+		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken, checkTarball: cfg.CheckTarball,
 		proxies: slices.Clone(cfg.TrustedProxies), sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
 	}
 	if err := a.setBase(cfg.BaseURL); err != nil {

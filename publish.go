@@ -17,7 +17,9 @@ import (
 // names another package, and nothing has to be buffered.
 type publishReader struct {
 	src     io.ReadCloser
-	scan    *publishbody.Scanner
+	mu      sync.Mutex           // held while scan works: abort may come from another goroutine
+	scan    *publishbody.Scanner // guarded by mu
+	aborted bool                 // guarded by mu
 	held    byte // the last byte read, while has
 	has     bool
 	agreed  bool  // the whole body was checked: held may go
@@ -45,8 +47,14 @@ func (r *refusal) get() error {
 	return r.err
 }
 
-func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string) *publishReader {
-	return &publishReader{src: src, scan: publishbody.New(pkg, who)}
+// newPublishReader returns a reader of src. With unpack it also reads what is in the
+// tarball; then abort must be called once nobody is to read on.
+func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string, unpack bool) *publishReader {
+	scanner := publishbody.New
+	if unpack {
+		scanner = publishbody.NewUnpacking
+	}
+	return &publishReader{src: src, scan: scanner(pkg, who)}
 }
 
 // Read returns the body one byte late. It ends in io.EOF only if the whole body
@@ -61,18 +69,17 @@ func (b *publishReader) Read(p []byte) (int, error) {
 			return 0, b.err
 		}
 		n, err := b.src.Read(p)
-		if _, e := b.scan.Write(p[:n]); e != nil {
+		if e := b.check(p[:n]); e != nil {
 			b.err = e
-			b.refused.set(e)
+			b.refuse(e)
 			return 0, e
 		}
 		n = b.hold(p[:n])
 		if errors.Is(err, io.EOF) {
-			var bad error
-			b.res, bad = b.scan.Close()
+			bad := b.complete()
 			if b.agreed = bad == nil; !b.agreed {
 				err = bad
-				b.refused.set(bad)
+				b.refuse(bad)
 			}
 		}
 		if err != nil {
@@ -83,6 +90,43 @@ func (b *publishReader) Read(p []byte) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// check has p scanned.
+func (b *publishReader) check(p []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aborted {
+		return http.ErrBodyReadAfterClose
+	}
+	_, err := b.scan.Write(p)
+	return err
+}
+
+// complete ends the scan.
+func (b *publishReader) complete() (err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aborted {
+		return http.ErrBodyReadAfterClose
+	}
+	b.res, err = b.scan.Close()
+	return err
+}
+
+// refuse has err answered, unless it says nothing of the body.
+func (b *publishReader) refuse(err error) {
+	if !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.refused.set(err)
+	}
+}
+
+// abort ends a scan that is under way. Who still reads gets an error.
+func (b *publishReader) abort() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.aborted = true
+	b.scan.Abort()
 }
 
 // hold keeps the last byte of p back and puts the one it kept before first. It
@@ -105,7 +149,10 @@ func (b *publishReader) hold(p []byte) int {
 }
 
 // Close closes the source.
-func (b *publishReader) Close() error { return b.src.Close() }
+func (b *publishReader) Close() error {
+	b.abort()
+	return b.src.Close()
+}
 
 func (b *publishReader) changes() (Changes, error) {
 	switch bad := b.refused.get(); {

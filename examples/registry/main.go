@@ -124,6 +124,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		OpenSignUp: o.signUp,
 		Legacy:     npmauth.Legacy{Off: o.legacy.off, Sunset: o.legacy.sunset},
 
+		CheckTarball:   true,
 		TrustedProxies: o.proxies,
 
 		Audit:  audit.NewSlog(log),

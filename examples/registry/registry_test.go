@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -48,6 +49,7 @@ func newWorld(t *testing.T) *world {
 			user, err := auth.People().ByID(ctx, id)
 			return user.Name, err
 		}},
+		CheckTarball: true,
 	})
 	require.NoError(t, err)
 	w.handler = auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -229,8 +231,12 @@ func TestPublishRefused(t *testing.T) {
 		status       int
 		says         string
 	}{
-		"over a version":     {"widget", "1.0.0", func(_, m object) { m["description"] = "other" }, 403, "previously published"},
-		"another tarball":    {"widget", "1.0.1", func(_, m object) { m["dist"].(object)["integrity"] = "sha512-AAAA" }, 400, "dist.integrity"},
+		"over a version":  {"widget", "1.0.0", func(_, m object) { m["description"] = "other" }, 403, "previously published"},
+		"another tarball": {"widget", "1.0.1", func(_, m object) { m["dist"].(object)["integrity"] = "sha512-AAAA" }, 400, "dist.integrity"},
+		"tarball of another": {"widget", "1.0.1", func(top, m object) {
+			other := npmauthtest.Tarball(policy.PackageName{Name: "gadget"}, "1.0.1")
+			top["_attachments"].(object)["widget-1.0.1.tgz"].(object)["data"] = base64.StdEncoding.EncodeToString(other)
+		}, 400, "another package"},
 		"no version":         {"widget", "1.0", nil, 400, ""},
 		"tag like a range":   {"widget", "1.0.1", with("dist-tags", object{"1.x": "1.0.1"}), 400, ""},
 		"made restricted":    {"widget", "1.0.1", with("access", "restricted"), 403, "--access=public"},

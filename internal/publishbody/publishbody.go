@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/internal/tarball"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -58,6 +59,11 @@ type Scanner struct {
 	manifestName, manifestVers   bool // seen in the manifest
 	data                         bool // seen in the attachment being read
 	maintainer                   bool // the one being read is who publishes
+
+	tarball  *tarball.Checker // of the first attachment that is one; nil before
+	packed   tarball.Manifest // what it says, once inside
+	inside   bool             // it was read to its end
+	checking bool             // the tarball is to be read
 }
 
 // New returns a Scanner for a publish of pkg by the user of that name, whom alone
@@ -65,6 +71,16 @@ type Scanner struct {
 func New(pkg policy.PackageName, by string) *Scanner {
 	s := &Scanner{pkg: pkg, name: pkg.String(), by: by, result: Result{Tags: map[string]string{}}}
 	s.scanner = strictjson.NewScanner(strictjson.Limits{}, s.event)
+	return s
+}
+
+// NewUnpacking is New for a Scanner that unpacks the tarball, too: the package.json
+// in it must be of the same package and version, as package tarball has it. It must
+// be read to its end, or to an error, or ended with [Scanner.Abort].
+func NewUnpacking(pkg policy.PackageName, by string) *Scanner {
+	s := New(pkg, by)
+	s.scanner = strictjson.NewScanner(strictjson.Limits{Stream: s.stream}, s.event)
+	s.checking = true
 	return s
 }
 
@@ -86,8 +102,18 @@ func (s *Scanner) Close() (Result, error) {
 	return s.result, nil
 }
 
-// failed makes every error an *Error and keeps the first.
+// Abort ends the scan of a body that is not read to its end: from here on it is no
+// publish, if Close did not say so before.
+func (s *Scanner) Abort() { _ = s.failed(errAborted) }
+
+var errAborted = refuse("the body was not read to its end")
+
+// failed makes every error an *Error and keeps the first. Nothing of the Scanner runs
+// on after it.
 func (s *Scanner) failed(err error) error {
+	if err != nil && s.tarball != nil {
+		s.tarball.Abort()
+	}
 	if err != nil && s.err == nil {
 		s.err = err
 		if _, ours := errors.AsType[*Error](err); !ours {
@@ -123,6 +149,33 @@ func (s *Scanner) event(e strictjson.Event) error {
 		return s.third(e, e.Path[0].Key, e.Path[2].Key)
 	}
 	return nil
+}
+
+// stream has the data of the first attachment that is called a tarball unpacked. If
+// the body turns out to have another one, it is refused for having two.
+func (s *Scanner) stream(path []strictjson.Step) func([]byte) error {
+	if s.tarball != nil || !isTarballData(path) {
+		return nil
+	}
+	s.tarball = tarball.New()
+	return func(piece []byte) error {
+		_, err := s.tarball.Write(piece)
+		return err
+	}
+}
+
+func isTarballData(path []strictjson.Step) bool {
+	return len(path) == 3 && path[0].Key == "_attachments" && strings.HasSuffix(path[1].Key, ".tgz") && path[2].Key == "data"
+}
+
+// unpacked is called at the end of an attachment's data.
+func (s *Scanner) unpacked(path []strictjson.Step) (err error) {
+	if s.tarball == nil || s.inside || !isTarballData(path) {
+		return nil
+	}
+	s.packed, err = s.tarball.Close()
+	s.inside = err == nil
+	return err
 }
 
 // top judges the fields of the document. The list is closed: what a packument can
@@ -208,7 +261,10 @@ func (s *Scanner) third(e strictjson.Event, in, key string) error {
 		switch key {
 		case "data":
 			s.data = true
-			return mustBe(e, strictjson.String, "the data of an attachment must be a string")
+			if err := mustBe(e, strictjson.String, "the data of an attachment must be a string"); err != nil {
+				return err
+			}
+			return s.unpacked(e.Path)
 		case "content_type":
 			return mustBe(e, strictjson.String, "the content_type of an attachment must be a string")
 		case "length":
@@ -312,6 +368,14 @@ func (s *Scanner) complete() error {
 	}
 	if len(tarballs) != 1 {
 		return refuse("the body must have one tarball")
+	}
+	if s.checking {
+		if !s.inside {
+			return refuse("the body has a tarball that was not read")
+		}
+		if err := s.packed.Check(s.name, v); err != nil {
+			return err
+		}
 	}
 	s.result.Attachments = append(tarballs, bundles...)
 	return nil

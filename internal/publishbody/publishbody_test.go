@@ -1,8 +1,6 @@
 package publishbody_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -261,55 +259,6 @@ func TestVersions(t *testing.T) {
 			assert.ErrorContains(t, err, "not a semantic version", v)
 		}
 	}
-}
-
-// FuzzScanner: what is accepted says the same to a reader that takes the last of
-// several keys and ignores their case, as encoding/json does.
-func FuzzScanner(f *testing.F) {
-	f.Add([]byte(plain))
-	f.Add([]byte(strings.Replace(plain, `"access":null`, `"maintainers":[{"name":"carol"}]`, 1)))
-	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := scan(widget, data, len(data)+1)
-		cut, cutErr := scan(widget, data, 1)
-		require.Equal(t, got, cut)
-		require.Equal(t, err, cutErr)
-		if err != nil {
-			return
-		}
-		var doc struct {
-			ID       *string           `json:"_id"`
-			Name     string            `json:"name"`
-			Tags     map[string]string `json:"dist-tags"`
-			Versions map[string]struct {
-				ID      *string `json:"_id"`
-				Name    string  `json:"name"`
-				Version string  `json:"version"`
-			} `json:"versions"`
-			Attachments map[string]struct {
-				Data *string `json:"data"`
-			} `json:"_attachments"`
-			Access string `json:"access"`
-		}
-		require.NoError(t, json.NewDecoder(bytes.NewReader(data)).Decode(&doc))
-		require.Equal(t, "@acme/widget", doc.Name)
-		require.True(t, doc.ID == nil || *doc.ID == doc.Name)
-		require.Len(t, doc.Versions, 1)
-		m := doc.Versions[got.Version]
-		require.Equal(t, doc.Name, m.Name)
-		require.Equal(t, got.Version, m.Version)
-		require.True(t, m.ID == nil || *m.ID == doc.Name+"@"+got.Version)
-		require.Len(t, doc.Tags, len(got.Tags))
-		for tag, v := range doc.Tags {
-			require.Equal(t, got.Version, v)
-			require.Equal(t, v, got.Tags[tag])
-		}
-		require.Len(t, doc.Attachments, len(got.Attachments))
-		for _, name := range got.Attachments {
-			require.NotNil(t, doc.Attachments[name].Data)
-		}
-		require.Equal(t, doc.Access, got.Access)
-	})
 }
 
 func ExampleScanner() {

@@ -1,0 +1,217 @@
+package publishbody_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/publishbody"
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// FuzzPublishBody: a Scanner and a reader of the whole document agree on which bodies
+// are a publish of @acme/widget, and on what they ask for, wherever the body is cut.
+// $tgz in a body stands for a tarball; it is read if unpacking is set.
+func FuzzPublishBody(f *testing.F) {
+	tarballs := []string{"", packed(widget, "1.0.0"), packed(widget, "1.0.1"), packed(policy.PackageName{Name: "plain"}, "1.0.0")}
+	for i := range tarballs {
+		for _, unpacking := range []bool{false, true} {
+			f.Add([]byte(holding("$tgz")), byte(i), unpacking)
+			f.Add([]byte(strings.Replace(holding("$tgz"), `"access":null`, `"maintainers":[{"name":"carol"}]`, 1)), byte(i), unpacking)
+		}
+	}
+	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)), byte(0), false)
+	f.Add([]byte(strings.Replace(holding("$tgz"), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)), byte(1), true)
+	f.Add([]byte(strings.Replace(plain, `"latest":"1.0.0"`, `"latest":"1.0.0","v1.0.0-rc":"1.0.0"`, 1)), byte(0), false)
+	f.Add([]byte(strings.ReplaceAll(plain, "1.0.0", "1.0.0-rc.1+b.01")), byte(0), false)
+	files, err := filepath.Glob("testdata/*.json")
+	require.NoError(f, err)
+	require.NotEmpty(f, files)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(f, err)
+		f.Add(data, byte(0), false)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, which byte, unpacking bool) {
+		data = bytes.ReplaceAll(data, []byte("$tgz"), []byte(tarballs[int(which)%len(tarballs)]))
+		scan := func(size int) (publishbody.Result, error) {
+			if unpacking {
+				return unpack(string(data), size)
+			}
+			return scan(widget, data, size)
+		}
+		got, err := scan(len(data) + 1)
+		for _, size := range []int{1, 13} {
+			cut, cutErr := scan(size)
+			require.Equal(t, got, cut)
+			require.Equal(t, err, cutErr)
+		}
+		want, problem := naive(data, unpacking)
+		require.Equal(t, problem == nil, err == nil, "scanner: %v, oracle: %v", err, problem)
+		require.Equal(t, want, got)
+	})
+}
+
+type object = map[string]any
+
+// must stops naive, which has read the whole.
+func must(ok bool, what string) {
+	if !ok {
+		panic(problem(what))
+	}
+}
+
+type problem string
+
+func (p problem) Error() string { return string(p) }
+
+const semver = `(?:0|[1-9][0-9]{0,15})\.(?:0|[1-9][0-9]{0,15})\.(?:0|[1-9][0-9]{0,15})` +
+	`(?:-(?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?`
+
+var (
+	version = regexp.MustCompile(`^` + semver + `$`)
+	tagName = regexp.MustCompile(`^[A-Za-z0-9\-_.!~*'()]{1,128}$`)
+)
+
+// naive judges a publish of @acme/widget by carol with the whole of it decoded.
+func naive(data []byte, unpacking bool) (res publishbody.Result, err error) {
+	defer func() {
+		if p, ok := recover().(problem); ok {
+			res, err = publishbody.Result{}, p
+		}
+	}()
+	strict := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
+	_, err = strict.Write(data)
+	must(err == nil && strict.Close() == nil, "JSON")
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var whole any
+	must(d.Decode(&whole) == nil, "JSON")
+	top, ok := whole.(object)
+	must(ok, "top")
+	for key := range top {
+		must(slices.Contains([]string{
+			"_id", "name", "versions", "dist-tags", "_attachments", "maintainers", "access", "description", "readme", "readmeFilename",
+			"keywords", "homepage", "repository", "bugs", "license", "author", "contributors",
+		}, key), "field")
+	}
+	const name = "@acme/widget"
+	must(top["name"] == name, "name")
+	if id, has := top["_id"]; has {
+		must(id == name, "_id")
+	}
+
+	versions, _ := top["versions"].(object)
+	must(len(versions) == 1, "versions")
+	for v := range versions {
+		must(version.MatchString(v) && len(v) <= 256, "version")
+		res.Version = v
+	}
+	manifest, ok := versions[res.Version].(object)
+	must(ok, "manifest")
+	must(manifest["name"] == name && manifest["version"] == res.Version, "manifest")
+	for key, value := range manifest {
+		switch strings.ToLower(strings.ReplaceAll(key, "\u017f", "s")) {
+		case "name", "version":
+			must(key == strings.ToLower(key) && !strings.Contains(key, "\u017f"), "case")
+		case "_id":
+			must(key == "_id" && value == name+"@"+res.Version, "_id")
+		case "dist":
+			must(key == "dist", "case")
+			_, ok := value.(object)
+			must(ok, "dist")
+		}
+	}
+
+	res.Tags = map[string]string{}
+	if value, has := top["dist-tags"]; has {
+		tags, ok := value.(object)
+		must(ok && len(tags) <= 32, "tags")
+		for tag, to := range tags {
+			must(to == res.Version, "tag")
+			bare := strings.TrimPrefix(tag, "v")
+			must(tagName.MatchString(tag) && tag != "." && tag != ".." && (!version.MatchString(bare) || len(bare) > 256), "tag")
+			res.Tags[tag] = res.Version
+		}
+	}
+
+	switch access := top["access"]; access {
+	case nil:
+	case "public", "restricted":
+		res.Access = access.(string)
+	default:
+		must(false, "access")
+	}
+
+	if value, has := top["maintainers"]; has {
+		list, _ := value.([]any)
+		must(len(list) > 0, "maintainers")
+		for _, one := range list {
+			who, _ := one.(object)
+			must(who["name"] == "carol", "maintainer")
+			for key := range who {
+				must(key == "name" || !strings.EqualFold(key, "name"), "case")
+			}
+		}
+	}
+
+	attachments, _ := top["_attachments"].(object)
+	for _, ext := range []string{".tgz", ".sigstore"} {
+		for _, short := range []string{name, "widget"} {
+			if file := fmt.Sprintf("%s-%s%s", short, res.Version, ext); attachments[file] != nil {
+				res.Attachments = append(res.Attachments, file)
+			}
+		}
+	}
+	must(len(res.Attachments) == len(attachments) && len(attachments) > 0 && len(attachments) < 3, "attachments")
+	must(strings.HasSuffix(res.Attachments[0], ".tgz") && !strings.HasSuffix(res.Attachments[len(attachments)-1], ".tgz") == (len(attachments) == 2), "one tarball")
+	for _, value := range attachments {
+		file, ok := value.(object)
+		must(ok, "attachment")
+		for _, key := range slices.Collect(maps.Keys(file)) {
+			switch file[key].(type) {
+			case string:
+				must(key == "data" || key == "content_type", "attachment")
+			case json.Number:
+				must(key == "length", "attachment")
+			default:
+				must(false, "attachment")
+			}
+		}
+		must(file["data"] != nil, "data")
+	}
+	if unpacking {
+		packedIs(attachments[res.Attachments[0]].(object)["data"].(string), name, res.Version)
+	}
+	return res, nil
+}
+
+// packedIs looks at the only entry of a tarball; package tarball has an oracle for more.
+func packedIs(text, name, version string) {
+	data, err := base64.StdEncoding.DecodeString(text)
+	must(err == nil && !strings.ContainsAny(text, "\r\n"), "base64")
+	zip, err := gzip.NewReader(bytes.NewReader(data))
+	must(err == nil, "gzip")
+	files := tar.NewReader(zip)
+	_, err = files.Next()
+	must(err == nil, "tar")
+	body, err := io.ReadAll(files)
+	must(err == nil, "tar")
+	var m struct{ Name, Version string }
+	must(json.Unmarshal(body, &m) == nil && m.Name == name, "package.json")
+	must(m.Version == version, "package.json")
+}

@@ -1,0 +1,228 @@
+package tarball
+
+import (
+	"compress/flate"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"io"
+)
+
+// The reasons that have no better place.
+var (
+	errGzip    = refuse("the tarball is not valid gzip")
+	errBehind  = refuse("the tarball has data after its end")
+	errSize    = refuse("the tarball is too big unpacked")
+	errEntries = refuse("the tarball has too many entries")
+	errNone    = refuse("the tarball has no package.json")
+	errSeveral = refuse("the tarball has several package.json that differ")
+	errBig     = refuse("the tarball's package.json is too big")
+)
+
+// read reads the tarball in src to its end.
+func read(src *feed) (Manifest, error) {
+	zip, err := gzip.NewReader(src)
+	if err != nil {
+		return Manifest{}, unpacked(err)
+	}
+	zip.Multistream(false)
+	a := &archive{src: zip}
+	if err := a.read(); err != nil {
+		return Manifest{}, unpacked(err)
+	}
+	switch _, err := src.ReadByte(); {
+	case err == nil:
+		return Manifest{}, errBehind
+	case !errors.Is(err, io.EOF):
+		return Manifest{}, err
+	case !a.found:
+		return Manifest{}, errNone
+	}
+	return a.manifest, nil
+}
+
+// unpacked puts an error of gzip or tar into words.
+func unpacked(err error) error {
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errCut
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
+		return errGzip
+	}
+	return err
+}
+
+// An archive reads a tar file.
+type archive struct {
+	src   io.Reader
+	size  int64 // bytes read
+	block block
+	buf   [32 << 10]byte
+
+	found    bool
+	sum      [sha256.Size]byte // of the first package.json
+	manifest Manifest
+}
+
+// read reads all entries, and the end.
+func (a *archive) read() error {
+	for entries := 0; ; entries++ {
+		if err := a.next(); err != nil {
+			return err
+		}
+		if a.block == (block{}) {
+			return a.end()
+		}
+		if entries == maxEntries {
+			return errEntries
+		}
+		if err := a.entry(); err != nil {
+			return err
+		}
+	}
+}
+
+// next reads one block.
+func (a *archive) next() error { return a.fill(a.block[:]) }
+
+// fill reads len(p) bytes.
+func (a *archive) fill(p []byte) error {
+	if a.size += int64(len(p)); a.size > maxSize {
+		return errSize
+	}
+	_, err := io.ReadFull(a.src, p)
+	return err
+}
+
+// end reads what follows the first block of zeros: another one, and zeros up to the
+// size of a tape's record.
+func (a *archive) end() error {
+	if err := a.next(); err != nil {
+		return err
+	}
+	if a.block != (block{}) {
+		return errHeader
+	}
+	for {
+		n, err := a.src.Read(a.buf[:])
+		a.size += int64(n)
+		switch {
+		case !zero(a.buf[:n]):
+			return errBehind
+		case a.size > maxSize:
+			return errSize
+		case errors.Is(err, io.EOF) && a.size%blockSize == 0:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// entry reads the entry whose first header is in a.block.
+func (a *archive) entry() error {
+	h, err := a.block.header()
+	if err != nil {
+		return err
+	}
+	var long *string // the name that replaces the header's
+	switch h.kind {
+	case kindGlobal:
+		_, err := a.attributes(h, true)
+		return err
+	case kindPAX, kindLongName:
+		var x pax
+		if h.kind == kindPAX {
+			x, err = a.attributes(h, false)
+		} else {
+			x.path, err = a.longName(h)
+		}
+		if err == nil {
+			err = a.next()
+		}
+		if err != nil {
+			return err
+		}
+		if h, err = a.block.header(); err != nil {
+			return err
+		}
+		if h.kind != kindFile && h.kind != kindDir || x.size != nil && *x.size != h.size {
+			return errHeader
+		}
+		long = x.path
+	}
+	name := h.name
+	exact, err := place(name, h.kind == kindFile)
+	if err == nil && long != nil && *long != name {
+		var also bool
+		if also, err = place(*long, h.kind == kindFile); err == nil && (exact || also) {
+			err = errPlace // who knows the long name and who does not would disagree
+		}
+		name = *long
+	}
+	if err != nil {
+		return err
+	}
+	if h.kind == kindFile && (name == "" || name[len(name)-1] == '/') {
+		return errHeader // a directory to some, which has no content
+	}
+	if exact {
+		return a.packageJSON(h.size)
+	}
+	return a.content(h.size, func([]byte) error { return nil })
+}
+
+// content reads what an entry holds, and what fills its last block.
+func (a *archive) content(size int64, to func([]byte) error) error {
+	for rest := size; rest > 0; {
+		p := a.buf[:min(rest, int64(len(a.buf)))]
+		if err := a.fill(p); err != nil {
+			return err
+		}
+		if err := to(p); err != nil {
+			return err
+		}
+		rest -= int64(len(p))
+	}
+	if pad := size % blockSize; pad > 0 {
+		return a.fill(a.block[pad:])
+	}
+	return nil
+}
+
+// meta reads what an entry holds that is about another one.
+func (a *archive) meta(h entryHeader) ([]byte, error) {
+	if h.size > maxMeta {
+		return nil, errHeader
+	}
+	data := make([]byte, 0, h.size)
+	err := a.content(h.size, func(p []byte) error { data = append(data, p...); return nil })
+	return data, err
+}
+
+// packageJSON reads a package.json.
+func (a *archive) packageJSON(size int64) error {
+	if size > maxManifest {
+		return errBig
+	}
+	sum := sha256.New()
+	scan := newScanner()
+	err := a.content(size, func(p []byte) error {
+		sum.Write(p)
+		return scan.write(p)
+	})
+	if err != nil {
+		return err
+	}
+	m, err := scan.close()
+	if err != nil {
+		return err
+	}
+	this := [sha256.Size]byte(sum.Sum(nil))
+	if a.found && this != a.sum {
+		return errSeveral
+	}
+	a.found, a.sum, a.manifest = true, this, m
+	return nil
+}

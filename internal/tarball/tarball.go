@@ -1,0 +1,168 @@
+// Package tarball checks, while it passes by, that the tarball of an npm publish
+// holds a package.json which every reader finds at the same place and reads the
+// same. npm installs by that file, other tools go by what the registry says of the
+// package: a tarball that says another thing than its publish is how a harmless
+// looking package hides what it is.
+//
+// What is refused is what two readers could take differently, so the check knows
+// less of gzip, tar and JSON than any of them: see [Checker].
+package tarball
+
+import "errors"
+
+// Bounds of a tarball. A publish has at most 200 MiB of base64, so 150 MiB of gzip.
+const (
+	// maxSize is how many bytes it may have unpacked: 2 GiB, 14 times the largest
+	// tarball. JavaScript packs 3 to 6 times; a gzip bomb packs 1000 times.
+	maxSize = 2 << 30
+	// maxEntries is how many files and directories it may have. Packages that are
+	// one file per icon have some ten thousands.
+	maxEntries = 1 << 18
+	// maxManifest is how many bytes package.json may have: 1 MiB.
+	maxManifest = 1 << 20
+	// maxMeta is how many bytes the name of an entry and its other attributes may
+	// have, where they do not fit its header: 64 KiB.
+	maxMeta = 64 << 10
+)
+
+// An Error says why a tarball was refused, in a sentence for its sender that
+// repeats nothing of the tarball.
+type Error struct{ Problem string }
+
+// Error returns the sentence.
+func (e *Error) Error() string { return e.Problem }
+
+func refuse(problem string) error { return &Error{problem} }
+
+var (
+	errAborted = errors.New("tarball: the check was aborted")
+	errCut     = refuse("the tarball is cut short")
+)
+
+// A Manifest is what the tarball's package.json says.
+type Manifest struct {
+	Name    string
+	Version string // as it is written
+}
+
+// Check reports whether m is of that version of the package. npm's publish strips
+// from a version, as node-semver's clean does, the space around it, any = and v
+// before it and the build metadata behind it, and packs package.json as it is: all
+// that is therefore the same version here. Nothing may differ in the name.
+func (m Manifest) Check(name, version string) error {
+	switch {
+	case m.Name != name:
+		return refuse("the tarball's package.json is about another package than the address")
+	case m.Version != version && clean(m.Version) != version:
+		return refuse("the tarball's package.json is about another version")
+	}
+	return nil
+}
+
+// A Checker reads one tarball, which is written to it as base64, piece by piece.
+// Where the pieces are cut never matters. It accepts:
+//
+//   - base64 of the standard alphabet, padded, with nothing in between;
+//   - one gzip member that ends where the data ends;
+//   - a tar of files and directories alone, ustar, pax or GNU, that ends in two
+//     blocks of zeros and nothing else. Links are refused, though npm leaves them
+//     out at install, because other clients do not;
+//   - at least one regular file that is package.json once the first part of its
+//     path, whatever that is called, is stripped as npm does. If there are several
+//     (one replaces another when they are unpacked) they are the same bytes;
+//   - no entry that a client or a file system could take for that file, or for a
+//     way to it, by case, by dots, by links or by a long name;
+//   - a package.json of one meaning, as package strictjson knows it, with a name and
+//     a version at the top and no key that differs from those only in case. Keys
+//     further down may differ only in case, as those of exports and dependencies do.
+//
+// Bounds are 2 GiB and 262144 entries unpacked, 1 MiB of package.json.
+//
+// A goroutine unpacks what is written. It lives from the first Write until an error,
+// Close or Abort, one of which must come; none returns before it has ended. The memory
+// is the same for every tarball: see BenchmarkChecker. A Checker is not safe for
+// concurrent use.
+type Checker struct {
+	text     decoder
+	at       int   // bytes decoded, up to the flags of gzip
+	feed     *feed // nil before there is something to unpack
+	manifest Manifest
+	err      error // sticky
+	closed   bool
+}
+
+// New returns a Checker.
+func New() *Checker { return &Checker{} }
+
+// Write checks the next piece of the base64 text. After an error, which is an
+// [*Error], every call returns that error.
+func (c *Checker) Write(p []byte) (int, error) {
+	if c.err == nil && c.closed {
+		c.err = errAborted
+	}
+	if c.err != nil {
+		return 0, c.err
+	}
+	if err := c.text.write(p, c.unpack); err != nil {
+		c.fail(err)
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// The flags of a gzip header, of which RFC 1952 (section 2.3.1.2) wants some zero:
+// zlib refuses them, compress/gzip does not look.
+const (
+	flagsAt  = 3
+	reserved = 0xE0
+)
+
+// unpack hands a piece of the tarball to the goroutine, and waits until it was read.
+func (c *Checker) unpack(p []byte) error {
+	if i := flagsAt - c.at; i >= 0 {
+		if i < len(p) && p[i]&reserved != 0 {
+			return errGzip
+		}
+		c.at += len(p)
+	}
+	if c.feed == nil {
+		c.feed = newFeed(func(f *feed) (err error) {
+			c.manifest, err = read(f)
+			return err
+		})
+	}
+	return c.feed.push(p)
+}
+
+// Close ends the tarball and returns what its package.json says. Only a nil error
+// means that it is a tarball as this package knows it.
+func (c *Checker) Close() (Manifest, error) {
+	if c.closed || c.err != nil {
+		return c.manifest, c.err
+	}
+	c.closed = true
+	if err := c.text.close(); err != nil {
+		c.fail(err)
+	} else if c.feed == nil {
+		c.err = errCut
+	} else if err := c.feed.end(nil); err != nil {
+		c.fail(err)
+	}
+	return c.manifest, c.err
+}
+
+// Abort ends the check of a tarball that will not be written to its end. It does
+// nothing to a Checker that was closed.
+func (c *Checker) Abort() {
+	if !c.closed && c.err == nil {
+		c.fail(errAborted)
+	}
+}
+
+func (c *Checker) fail(err error) {
+	c.err, c.closed = err, true
+	if c.feed != nil {
+		_ = c.feed.end(err)
+	}
+	c.manifest = Manifest{}
+}
