@@ -20,7 +20,7 @@ type publishReader struct {
 	mu      sync.Mutex           // held while scan works: abort may come from another goroutine
 	scan    *publishbody.Scanner // guarded by mu
 	aborted bool                 // guarded by mu
-	held    byte // the last byte read, while has
+	held    byte                 // the last byte read, while has
 	has     bool
 	agreed  bool  // the whole body was checked: held may go
 	err     error // what ended reading

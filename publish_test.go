@@ -1,13 +1,19 @@
 package npmauth_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -31,4 +37,101 @@ func TestPublishAnsweredWhileItIsRead(t *testing.T) {
 	}))
 	a := w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: `{"name":"` + strings.Repeat("x", 1<<16) + `"}`})
 	assert.Contains(t, []int{http.StatusConflict, http.StatusBadRequest}, a.Code, "whoever was first")
+}
+
+// tarballOf returns the publish of plain 1.0.0 with another tarball in it.
+func tarballOf(pkg, version string) []byte {
+	plain := policy.PackageName{Name: "plain"}
+	text := func(pkg policy.PackageName, version string) []byte {
+		return []byte(base64.StdEncoding.EncodeToString(npmauthtest.Tarball(pkg, version)))
+	}
+	return bytes.Replace(npmauthtest.PublishBody(plain, "1.0.0"), text(plain, "1.0.0"), text(policy.PackageName{Name: pkg}, version), 1)
+}
+
+// What package.json in the tarball says is held against the publish where the host asks.
+func TestCheckTarball(t *testing.T) {
+	for _, check := range []bool{false, true} {
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
+		alice := w.person("alice")
+		w.host.add("plain", false, alice)
+		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+		for _, tt := range []struct{ pkg, version, says string }{
+			{"other", "1.0.0", "The registry refused the package: the tarball's package.json is about another package than the address."},
+			{"plain", "2.0.0", "The registry refused the package: the tarball's package.json is about another version."},
+			{"plain", "1.0.0", ""},
+		} {
+			body := tarballOf(tt.pkg, tt.version)
+			for _, size := range []int{1, 100, 1 << 20} {
+				var got []byte
+				var end error
+				a := w.send(w.auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					buf := make([]byte, size)
+					for end == nil {
+						var n int
+						n, end = r.Body.Read(buf)
+						got = append(got, buf[:n]...)
+					}
+				})), call{method: "PUT", path: "/plain", bearer: bypass, body: body})
+				if !check || tt.says == "" {
+					assert.Equal(t, 200, a.Code, a.Body.String())
+					assert.Equal(t, io.EOF, end)
+					assert.Equal(t, string(body), string(got))
+					continue
+				}
+				assert.Equal(t, 400, a.Code)
+				assert.Equal(t, tt.says, a.text("error"))
+				assert.NotErrorIs(t, end, io.EOF)
+				assert.Less(t, len(got), len(body))
+			}
+		}
+	}
+}
+
+// A host may stop reading anywhere; nothing of the check is left then, and the answer
+// is the host's.
+func TestCheckTarballAbandoned(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = true })
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	half := bytes.Index(body, []byte(`"data"`)) + 60
+	unpacking := func() bool {
+		stacks := make([]byte, 1<<20)
+		return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "internal/tarball")
+	}
+	for name, leave := range map[string]func(rw http.ResponseWriter, r *http.Request){
+		"answered": func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusConflict) },
+		"closed": func(rw http.ResponseWriter, r *http.Request) {
+			assert.NoError(t, r.Body.Close())
+			assert.False(t, unpacking())
+			_, err := r.Body.Read(make([]byte, 100))
+			assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+			rw.WriteHeader(http.StatusConflict)
+		},
+		"panicked": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var kept io.Reader
+			h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				_, err := io.ReadFull(r.Body, make([]byte, half))
+				assert.NoError(t, err)
+				assert.True(t, unpacking())
+				kept = r.Body
+				leave(rw, r)
+			}))
+			send := func() answer {
+				return w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: body})
+			}
+			if name == "panicked" {
+				require.Panics(t, func() { send() })
+			} else {
+				assert.Equal(t, http.StatusConflict, send().Code)
+			}
+			assert.False(t, unpacking(), "a goroutine is left")
+			_, err := io.Copy(io.Discard, kept)
+			assert.Error(t, err, "nobody reads on")
+			assert.False(t, unpacking())
+		})
+	}
 }

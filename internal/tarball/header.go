@@ -52,7 +52,10 @@ func (b *block) header() (entryHeader, error) {
 	ok3 := false
 	switch string(b[257:265]) {
 	case "ustar\x0000":
-		prefix, ok3 = text(b[345:500])
+		if prefix, ok3 = text(b[345:500]); b[475] == 0 { // node-tar writes times behind a prefix that leaves them room
+			prefix, ok3 = text(b[345:476])
+			ok3 = ok3 && number(b[476:488]) && number(b[488:500])
+		}
 	case "ustar  \x00":
 		// Readers that take GNU's for ustar would find a prefix here.
 		ok3 = zero(b[345:500])

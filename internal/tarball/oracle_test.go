@@ -127,8 +127,14 @@ var (
 	base64Text = regexp.MustCompile(`^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$`)
 	number     = regexp.MustCompile(`^ *([0-7]+)[ \x00]*$`)
 	anyNumber  = regexp.MustCompile(`^ *([0-7]*)[ \x00]*$`)
+	gnuNumber  = regexp.MustCompile(`^80(0{8})?[01].{13}$`)
 	paxRecord  = regexp.MustCompile(`^([1-9][0-9]*) ([^=\n]+)=([^\n]*)\n`)
 )
+
+// isNumber knows octal, nothing, and GNU's other form.
+func isNumber(field string) bool {
+	return anyNumber.MatchString(field) || gnuNumber.MatchString(hex.EncodeToString([]byte(field)))
+}
 
 // files returns the entries of a tarball that is plain from its base64 to its end.
 func files(in []byte) (list []file, err error) {
@@ -186,7 +192,7 @@ func files(in []byte) (list []file, err error) {
 		}
 		length, _ := strconv.ParseInt(sizes[1], 8, 64)
 		for _, f := range []string{h[100:108], h[108:116], h[116:124], h[136:148], h[329:337], h[337:345]} {
-			if !anyNumber.MatchString(f) && !regexp.MustCompile(`^80(0{8})?[01].{13}$`).MatchString(hex.EncodeToString([]byte(f))) {
+			if !isNumber(f) {
 				return nil, errors.New("number")
 			}
 		}
@@ -194,6 +200,14 @@ func files(in []byte) (list []file, err error) {
 			return nil, errors.New("star")
 		}
 		name, prefix := strings.TrimRight(h[:100], "\x00"), strings.TrimRight(h[345:500], "\x00")
+		if h[475] == 0 && h[262] == 0 {
+			prefix = strings.TrimRight(h[345:475], "\x00")
+			for _, f := range []string{h[476:488], h[488:500]} {
+				if !isNumber(f) {
+					return nil, errors.New("time")
+				}
+			}
+		}
 		if strings.Contains(name+prefix, "\x00") || strings.Trim(h[157:257], "\x00") != "" {
 			return nil, errors.New("name")
 		}

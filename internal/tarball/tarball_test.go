@@ -44,11 +44,13 @@ func accepted(tb testing.TB) map[string][]byte {
 			copy(h[108:], "\x80\x1f\xff\xff\xff\xff\xff\xff")
 			copy(h[136:], "\x80\x00\x00\x00\x00\x1f")
 		}}),
-		"no numbers": tape(entry{name: pkg.name, body: manifest, edit: func(h []byte) { clear(h[100:124]); copy(h[136:148], "            ") }}),
-		"v":          tape(entry{name: pkg.name, body: strings.Replace(manifest, "1.0.0", "v1.0.0", 1)}),
-		"=":          tape(entry{name: pkg.name, body: strings.Replace(manifest, "1.0.0", " =v1.0.0 ", 1)}),
-		"build":      tape(entry{name: pkg.name, body: strings.Replace(manifest, "1.0.0", "1.0.0+7", 1)}),
-		"1 MiB":      tape(entry{name: pkg.name, body: manifest + strings.Repeat(" ", 1<<20-len(manifest))}),
+		"times of node-tar": tape(entry{name: "package.json", prefix: "package", body: manifest, edit: func(h []byte) { copy(h[476:], "15270440050\x0015270440050\x00") }}),
+		"prefix of 131":     tape(pkg, entry{name: "x", prefix: "package/" + long[:122] + "x"}),
+		"no numbers":        tape(entry{name: pkg.name, body: manifest, edit: func(h []byte) { clear(h[100:124]); copy(h[136:148], "            ") }}),
+		"v":                 tape(entry{name: pkg.name, body: strings.Replace(manifest, "1.0.0", "v1.0.0", 1)}),
+		"=":                 tape(entry{name: pkg.name, body: strings.Replace(manifest, "1.0.0", " =v1.0.0 ", 1)}),
+		"build":             tape(entry{name: pkg.name, body: strings.Replace(manifest, "1.0.0", "1.0.0+7", 1)}),
+		"1 MiB":             tape(entry{name: pkg.name, body: manifest + strings.Repeat(" ", 1<<20-len(manifest))}),
 	}
 }
 
@@ -158,6 +160,8 @@ func refused() map[string]struct {
 		"user of 54 bits":        {header(func(h []byte) { copy(h[108:], "\x80\x20\x00\x00\x00\x00\x00\x00") }), notPlain},
 		"time of 54 bits":        {header(func(h []byte) { copy(h[136:], "\x80\x00\x00\x00\x00\x20") }), notPlain},
 		"time before all":        {header(func(h []byte) { copy(h[136:], strings.Repeat("\xff", 12)) }), notPlain},
+		"prefix behind a NUL":    {header(func(h []byte) { copy(h[345:], "x\x00/x") }), notPlain},
+		"time of node-tar":       {header(func(h []byte) { copy(h[476:], "package") }), notPlain},
 		"device of no number":    {header(func(h []byte) { h[329] = 'x' }), notPlain},
 		"magic of star":          {header(func(h []byte) { copy(h[508:], "tar\x00") }), notPlain},
 		"pax time of no number":  {x(record("mtime", "now")), notPlain},
