@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -97,6 +98,7 @@ func TestCheckTarballAbandoned(t *testing.T) {
 	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 	half := bytes.Index(body, []byte(`"data"`)) + 60
 	unpacking := func() bool {
+		synctest.Wait()
 		stacks := make([]byte, 1<<20)
 		return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "internal/tarball")
 	}
@@ -112,26 +114,28 @@ func TestCheckTarballAbandoned(t *testing.T) {
 		"panicked": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var kept io.Reader
-			h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				_, err := io.ReadFull(r.Body, make([]byte, half))
-				assert.NoError(t, err)
-				assert.True(t, unpacking())
-				kept = r.Body
-				leave(rw, r)
-			}))
-			send := func() answer {
-				return w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: body})
-			}
-			if name == "panicked" {
-				require.Panics(t, func() { send() })
-			} else {
-				assert.Equal(t, http.StatusConflict, send().Code)
-			}
-			assert.False(t, unpacking(), "a goroutine is left")
-			_, err := io.Copy(io.Discard, kept)
-			assert.Error(t, err, "nobody reads on")
-			assert.False(t, unpacking())
+			synctest.Test(t, func(t *testing.T) {
+				var kept io.Reader
+				h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					_, err := io.ReadFull(r.Body, make([]byte, half))
+					assert.NoError(t, err)
+					assert.True(t, unpacking())
+					kept = r.Body
+					leave(rw, r)
+				}))
+				send := func() answer {
+					return w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: body})
+				}
+				if name == "panicked" {
+					require.Panics(t, func() { send() })
+				} else {
+					assert.Equal(t, http.StatusConflict, send().Code)
+				}
+				assert.False(t, unpacking(), "a goroutine is left")
+				_, err := io.Copy(io.Discard, kept)
+				assert.Error(t, err, "nobody reads on")
+				assert.False(t, unpacking())
+			})
 		})
 	}
 }

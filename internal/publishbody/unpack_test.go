@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -117,9 +118,12 @@ func TestAbort(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			use(publishbody.NewUnpacking(widget, "carol"))
-			stacks := make([]byte, 1<<20)
-			assert.NotContains(t, string(stacks[:runtime.Stack(stacks, true)]), "internal/tarball", "a goroutine is left")
+			synctest.Test(t, func(t *testing.T) {
+				use(publishbody.NewUnpacking(widget, "carol"))
+				synctest.Wait()
+				stacks := make([]byte, 1<<20)
+				assert.NotContains(t, string(stacks[:runtime.Stack(stacks, true)]), "internal/tarball", "a goroutine is left")
+			})
 		})
 	}
 }

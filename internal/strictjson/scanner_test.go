@@ -273,6 +273,9 @@ func FuzzScanner(f *testing.F) {
 			cut, cutErr := scan(data, strictjson.Limits{}, n)
 			require.Equal(t, events, cut, "pieces of %d", n)
 			require.Equal(t, err, cutErr, "pieces of %d", n)
+			cut, cutErr = streamed(data, n)
+			require.Equal(t, events, cut, "streamed in pieces of %d", n)
+			require.Equal(t, err, cutErr, "streamed in pieces of %d", n)
 		}
 		if err == nil {
 			require.True(t, json.Valid(data), "accepted, but not valid")
@@ -287,6 +290,32 @@ func FuzzScanner(f *testing.F) {
 		}
 		require.Contains(t, oracle(data), wrong.Problem, "refused, but nothing is wrong with it")
 	})
+}
+
+// streamed is scan with every string streamed, and told of as if it were not.
+func streamed(data []byte, size int) (events []string, err error) {
+	var text []byte
+	s := strictjson.NewScanner(strictjson.Limits{Stream: func([]strictjson.Step) func([]byte) error {
+		text = text[:0]
+		return func(p []byte) error { text = append(text, p...); return nil }
+	}}, func(e strictjson.Event) error {
+		if e.Kind == strictjson.String {
+			if e.Long = len(text) > 1024; !e.Long {
+				e.Text = string(text)
+			}
+		}
+		events = append(events, fmt.Sprintf("%v %d %q %v", e.Path, e.Kind, e.Text, e.Long))
+		return nil
+	})
+	for piece := range chunks(data, size) {
+		if _, err = s.Write(piece); err != nil {
+			break
+		}
+	}
+	if closed := s.Close(); err == nil {
+		err = closed
+	}
+	return events, err
 }
 
 // oracle returns what a Scanner may say of valid JSON in valid UTF-8.

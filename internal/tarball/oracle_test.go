@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -90,12 +89,6 @@ var (
 func lands(name string, dir bool) bool {
 	for _, view := range []string{name, regexp.MustCompile(`(?s)^.:`).ReplaceAllString(strings.ReplaceAll(name, `\`, "/"), "")} {
 		tidy := "/" + view + "/"
-		for range 3 {
-			tidy = nothing.ReplaceAllString(nothing.ReplaceAllString(tidy, "/"), "/")
-			for strings.Contains(tidy, "//") {
-				tidy = strings.ReplaceAll(tidy, "//", "/")
-			}
-		}
 		for nothing.MatchString(tidy) {
 			tidy = nothing.ReplaceAllString(tidy, "/")
 		}
@@ -104,8 +97,7 @@ func lands(name string, dir bool) bool {
 		if isAlike(then) {
 			return true
 		}
-		plain := path.Clean(name) == strings.Trim(tidy, "/") && !strings.Contains(strings.TrimSuffix(name, "/"), "//") &&
-			strings.TrimSuffix(name, "/") == strings.Trim(tidy, "/")
+		plain := strings.TrimSuffix(name, "/") == strings.Trim(tidy, "/")
 		if isAlike(first) && (!plain || rest == "" && !dir) {
 			return true
 		}
