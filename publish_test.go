@@ -50,6 +50,8 @@ func tarballOf(pkg, version string) []byte {
 }
 
 // What package.json in the tarball says is held against the publish where the host asks.
+//
+// N-01, with TestPublishBodyNames.
 func TestCheckTarball(t *testing.T) {
 	for _, check := range []bool{false, true} {
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
