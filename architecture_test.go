@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/tarball":     {"internal/strictjson"},
 	"internal/publishbody": {"internal/strictjson", "internal/tarball", "policy"},
 	"internal/clientip":    {},
+	"internal/cidr":        {},
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy"},

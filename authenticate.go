@@ -315,7 +315,9 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		read: a.caches.people.Moment(now),
 		account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
-			TwoFactor: sub.TwoFactor, NotBefore: sub.NotBefore,
+			TwoFactor: sub.TwoFactor, NotBefore: sub.NotBefore, CIDRs: sub.CIDRs,
+			Service: user.Service, FactorRequired: user.FactorRequired,
+			HighImpact: user.HighImpact, Recovered: sub.Recovered,
 		},
 		sessionsNotBefore: sub.SessionsNotBefore,
 		user:              user,

@@ -138,11 +138,18 @@ type judgement struct {
 // judge authenticates r, consults and decides for the first time, without a
 // proof. Only a Deny is an error yet.
 func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewToken) (judgement, policy.Decision, error) {
-	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r), NewToken: newToken}}
+	return a.judgeWith(r, op, func(req *policy.Request) { req.NewToken = newToken })
+}
+
+// judgeWith is judge for a request of which more is to be said: fill says it, when the
+// rest is known.
+func (a *Auth) judgeWith(r *http.Request, op policy.Operation, fill func(*policy.Request)) (judgement, policy.Decision, error) {
+	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
 	var err error
 	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
 		return judgement{}, policy.Decision{}, err
 	}
+	fill(&j.req)
 	d, err := a.decide(r.Context(), j)
 	if err != nil {
 		return judgement{}, d, err

@@ -37,7 +37,9 @@ type User struct {
 	FactorRequired bool
 	// HighImpact is true of an account that many depend on. After a recovery code was
 	// used it can do nothing lasting for [policy.Limits].HighImpactHold. npm counts a
-	// million downloads a week or five hundred dependents.
+	// million downloads a week or five hundred dependents. The same holds after the
+	// account's e-mail address changed, of which a host that keeps it tells with
+	// [account.Subjects.Recovered].
 	HighImpact bool
 }
 

@@ -308,7 +308,7 @@ func (a *Auth) build(cfg Config) (err error) {
 		return fail("account", err)
 	}
 	a.factors, err = twofactor.New(twofactor.Config{
-		Store: a.store, Now: a.now, Issuer: a.name, SetMode: a.subjects.SetTwoFactor, Record: a.record,
+		Store: a.store, Now: a.now, Issuer: a.name, SetMode: a.subjects.SetTwoFactor, Recovered: a.subjects.Recovered, Record: a.record,
 	})
 	if err != nil {
 		return fail("twofactor", err)

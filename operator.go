@@ -53,6 +53,9 @@ func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Setting
 // and ends its sessions. The account's tokens stay. After an error it can be called
 // again; [twofactor.ErrNoFactor] means that there was no factor and that the
 // sessions are ended.
+//
+// It does not hold an account that many depend on: call [account.Subjects.Recovered] as
+// well where the operator only believed the owner.
 func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.factors.Disable(ctx, tx, id) })
 	if err != nil && !errors.Is(err, twofactor.ErrNoFactor) {

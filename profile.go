@@ -95,7 +95,10 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 		}
 	}
 	op.Name = change.Mode // a page shows it, and a proof for one mode is none for another
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judgeWith(r, op, func(req *policy.Request) {
+		// Forgetting an enrolment that was never confirmed takes nothing off.
+		req.RemovesFactor = mode == policy.TwoFactorOff && req.Account.TwoFactor != policy.TwoFactorOff
+	})
 	if err != nil {
 		return reply{}, err
 	}

@@ -34,6 +34,9 @@ var (
 	ErrName = errors.New("account: invalid user name")
 	// ErrNameTaken means that a user has this name already.
 	ErrNameTaken = errors.New("account: user name taken")
+	// ErrCIDR means that address ranges are none that an account can have. The reason
+	// is part of the text and may be shown.
+	ErrCIDR = errors.New("account: invalid address ranges")
 	// ErrEmail means that the text is not an e-mail address.
 	ErrEmail = errors.New("account: invalid e-mail address")
 	// ErrProfile means that a field of a profile is too long or holds control

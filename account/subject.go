@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/npmauth/npmauth/internal/cidr"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -22,15 +25,25 @@ type Subject struct {
 	NotBefore         time.Time
 	SessionsNotBefore time.Time
 	TwoFactor         policy.TwoFactorMode // never unknown
+	// CIDRs are the ranges that every credential of the account may be used from, each
+	// in its own ranges as well. Empty: from anywhere.
+	CIDRs []netip.Prefix
+	// Recovered is when a recovery code was last used or the address last changed.
+	// Zero: never.
+	Recovered time.Time
 }
 
-// subject is a Subject as it is stored.
+// subject is a Subject as it is stored. A program refuses a record with a field that it
+// does not know, so that a new one needs no other schema: an older node fails those whom
+// it restricts, and reads all others as before.
 type subject struct {
-	ID                string    `json:"id"`
-	Disabled          bool      `json:"disabled,omitempty"`
-	NotBefore         time.Time `json:"not_before,omitzero"`
-	SessionsNotBefore time.Time `json:"sessions_not_before,omitzero"`
-	TwoFactor         string    `json:"tfa,omitempty"` // "": off
+	ID                string         `json:"id"`
+	Disabled          bool           `json:"disabled,omitempty"`
+	NotBefore         time.Time      `json:"not_before,omitzero"`
+	SessionsNotBefore time.Time      `json:"sessions_not_before,omitzero"`
+	TwoFactor         string         `json:"tfa,omitempty"` // "": off
+	CIDRs             []netip.Prefix `json:"cidrs,omitempty"`
+	Recovered         time.Time      `json:"recovered,omitzero"`
 }
 
 var subjects = store.NewTable("subject", 1, func(s *subject) string { return s.ID })
@@ -83,12 +96,17 @@ func (s *subject) open() (Subject, error) {
 	if err != nil {
 		return Subject{}, err
 	}
+	if slices.ContainsFunc(s.CIDRs, func(p netip.Prefix) bool { return !p.IsValid() }) {
+		return Subject{}, errors.New("account: a subject has a range that is no CIDR")
+	}
 	return Subject{
 		ID:                policy.UserID(s.ID),
 		Disabled:          s.Disabled,
 		NotBefore:         s.NotBefore,
 		SessionsNotBefore: s.SessionsNotBefore,
 		TwoFactor:         mode,
+		CIDRs:             s.CIDRs,
+		Recovered:         s.Recovered,
 	}, nil
 }
 
@@ -213,6 +231,33 @@ func (s *Subjects) SetTwoFactor(ctx context.Context, tx *store.Tx, id policy.Use
 		return err
 	}
 	return upsert(ctx, tx, id, func(rec *subject) { rec.TwoFactor = text })
+}
+
+// SetCIDRs says from where every credential of the account may be used, in place of
+// what held before; none means from anywhere. A range is written with its first address,
+// and an IPv4 one never as IPv6; there are at most 50. [ErrCIDR] says which rule is
+// broken.
+func (s *Subjects) SetCIDRs(ctx context.Context, id policy.UserID, ranges []netip.Prefix) error {
+	if problem := cidr.Problem(ranges); problem != "" {
+		return fmt.Errorf("%w: the list %s", ErrCIDR, problem)
+	}
+	ranges = slices.Clone(ranges)
+	return s.change(ctx, id, func(rec *subject) { rec.CIDRs = ranges })
+}
+
+// Recovered notes that the account was taken up again other than by its ordinary
+// factors: by a recovery code, or by an address that was changed. An account that many
+// depend on is then held for a while, see [policy.Limits].HighImpactHold. It is noted in
+// tx; a nil one makes a commit of its own.
+//
+// A host that keeps e-mail addresses itself calls it when one changes.
+func (s *Subjects) Recovered(ctx context.Context, tx *store.Tx, id policy.UserID) error {
+	at := s.now().UTC().Truncate(time.Microsecond)
+	note := func(rec *subject) { rec.Recovered = later(rec.Recovered, at) }
+	if tx == nil {
+		return s.change(ctx, id, note)
+	}
+	return upsert(ctx, tx, id, note)
 }
 
 func (s *Subjects) change(ctx context.Context, id policy.UserID, fn func(*subject)) error {

@@ -1,6 +1,9 @@
 package account_test
 
 import (
+	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -195,4 +198,77 @@ func TestSubjectKey(t *testing.T) {
 	}
 	_, err = account.DecodeSubject("", items)
 	assert.ErrorIs(t, err, account.ErrNoUser)
+}
+
+func TestSubjectCIDRs(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	s := newSubjects(t, st)
+	ranges := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	require.NoError(t, s.SetCIDRs(ctx, "u1", ranges))
+	want := slices.Clone(ranges)
+	ranges[0] = netip.MustParsePrefix("0.0.0.0/0")
+	got, err := s.Get(ctx, nil, "u1")
+	require.NoError(t, err)
+	assert.Equal(t, want, got.CIDRs)
+
+	for _, bad := range [][]netip.Prefix{
+		{{}}, {netip.MustParsePrefix("10.0.0.1/8")}, {netip.MustParsePrefix("::ffff:10.0.0.0/104")},
+		slices.Repeat(want[:1], 51),
+	} {
+		assert.ErrorIs(t, s.SetCIDRs(ctx, "u1", bad), account.ErrCIDR)
+	}
+	assert.ErrorIs(t, s.SetCIDRs(ctx, "", want), account.ErrNoUser)
+	got, err = s.Get(ctx, nil, "u1")
+	require.NoError(t, err)
+	assert.Equal(t, want, got.CIDRs, "what was refused changed nothing")
+	require.NoError(t, s.SetCIDRs(ctx, "u1", nil))
+	got, err = s.Get(ctx, nil, "u1")
+	require.NoError(t, err)
+	assert.Empty(t, got.CIDRs)
+}
+
+func TestSubjectRecovered(t *testing.T) {
+	ctx, st, now := t.Context(), store.NewMemory(), time.Date(2026, 3, 1, 0, 0, 0, 999, time.UTC)
+	s, err := account.NewSubjects(account.SubjectsConfig{Store: st, Now: func() time.Time { return now }})
+	require.NoError(t, err)
+	recovered := func() time.Time {
+		got, err := s.Get(ctx, nil, "u1")
+		require.NoError(t, err)
+		return got.Recovered
+	}
+	require.NoError(t, s.Recovered(ctx, nil, "u1"))
+	first := now.Truncate(time.Microsecond)
+	assert.Equal(t, first, recovered())
+	now = now.Add(-time.Hour)
+	require.NoError(t, s.Recovered(ctx, nil, "u1"))
+	assert.Equal(t, first, recovered(), "a clock that was set back shortens no hold")
+
+	now = now.Add(2 * time.Hour)
+	boom := errors.New("boom")
+	assert.ErrorIs(t, store.Transact(ctx, st, func(tx *store.Tx) error {
+		require.NoError(t, s.Recovered(ctx, tx, "u1"))
+		return boom
+	}), boom)
+	assert.Equal(t, first, recovered(), "it stands or falls with its commit")
+	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return s.Recovered(ctx, tx, "u1") }))
+	assert.Equal(t, now.Truncate(time.Microsecond), recovered())
+	assert.ErrorIs(t, s.Recovered(ctx, nil, ""), account.ErrNoUser)
+}
+
+// An older node refuses whom a field that it does not know may restrict, and only those.
+func TestSubjectFieldsOfAnotherVersion(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	s := newSubjects(t, st)
+	put(t, st, account.SubjectKey("u1"), `{"v":1,"d":{"id":"u1","restriction":true}}`)
+	_, err := s.Get(ctx, nil, "u1")
+	assert.ErrorIs(t, err, store.ErrSchema)
+	assert.ErrorIs(t, s.Enable(ctx, "u1"), store.ErrSchema, "nor does it overwrite it")
+	put(t, st, account.SubjectKey("u2"), `{"v":1,"d":{"id":"u2","cidrs":[""]}}`)
+	_, err = s.Get(ctx, nil, "u2")
+	assert.Error(t, err, "a range that is none restricts nobody knows how")
+
+	require.NoError(t, s.Disable(ctx, "u3"))
+	items, err := st.Get(ctx, account.SubjectKey("u3"))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"v":1,"d":{"id":"u3","disabled":true}}`, string(items[0].Value))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/npmauth/npmauth/internal/cidr"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -17,7 +18,7 @@ const (
 	// since a forgotten one should not outlive everyone who knew of it.
 	MaxLife = 3650 * Day
 	// MaxCIDRs is how many ranges a token may have.
-	MaxCIDRs = 50
+	MaxCIDRs = cidr.Max
 	// MaxName and MaxDescription are the longest name and description, in code
 	// points.
 	MaxName        = 64

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/npmauth/npmauth/internal/cidr"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -153,19 +154,8 @@ func writes(g policy.Grant) bool {
 func writesPackages(g policy.Grant) bool { return writes(g) && g.Target != policy.OneOrg }
 
 func checkCIDRs(cidrs []netip.Prefix) error {
-	if len(cidrs) > MaxCIDRs {
-		return wrong("cidr_whitelist", "has more than %d ranges", MaxCIDRs)
-	}
-	for _, p := range cidrs {
-		switch {
-		case !p.IsValid():
-			return wrong("cidr_whitelist", "has a range that is no CIDR")
-		case p.Addr().Is4In6():
-			// Clients' addresses are compared unmapped: it would never match.
-			return wrong("cidr_whitelist", "has an IPv4 range written as IPv6")
-		case p != p.Masked():
-			return wrong("cidr_whitelist", "has a range that does not begin with its first address; %v would", p.Masked())
-		}
+	if problem := cidr.Problem(cidrs); problem != "" {
+		return wrong("cidr_whitelist", "%s", problem)
 	}
 	return nil
 }

@@ -136,7 +136,9 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
 			})
 		}
 	case FormRecovery:
-		err = spendRecovery(ctx, tx, f, a.value)
+		if err = spendRecovery(ctx, tx, f, a.value); err == nil {
+			err = a.m.recovered(ctx, tx, a.user)
+		}
 	case FormTyped, FormWeb:
 		err = a.spendChallenge(ctx, tx, f)
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -476,5 +477,34 @@ func TestBrokenStoreRefuses(t *testing.T) {
 		require.Error(t, err)
 		assert.NotErrorIs(t, err, twofactor.ErrWrong)
 		assert.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// What is noted of a recovery is noted in the commit that spends the code, and of no
+// other proof.
+func TestRecoveredStandsWithTheCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var noted []policy.UserID
+		var fail error
+		k := newKit(t, func(c *twofactor.Config) {
+			c.Recovered = func(_ context.Context, tx *store.Tx, u policy.UserID) error {
+				tx.Put("recovered/"+string(u), []byte("x"), time.Time{})
+				noted = append(noted, u)
+				return fail
+			}
+		})
+		a := k.enrol(alice)
+		time.Sleep(time.Minute)
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s1", a.code()))
+		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s2", secretOf(strings.Repeat("0", 64))), twofactor.ErrWrong)
+		assert.Empty(t, noted)
+
+		fail = errors.New("boom")
+		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s3", a.recovery[0]), fail)
+		assert.NotContains(t, k.dump(), "recovered/")
+		fail = nil
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s4", a.recovery[0]), "the code was not spent")
+		assert.Contains(t, k.dump(), "recovered/u1")
+		assert.Equal(t, []policy.UserID{alice, alice}, noted)
 	})
 }

@@ -132,6 +132,11 @@ type Config struct {
 	// tx. Required.
 	SetMode func(ctx context.Context, tx *store.Tx, user policy.UserID, mode policy.TwoFactorMode) error
 
+	// Recovered notes that a recovery code of the user's is being spent. It is called
+	// inside the commit that spends it and must write only through tx; after its error
+	// the code is not spent. Nil: nothing is noted.
+	Recovered func(ctx context.Context, tx *store.Tx, user policy.UserID) error
+
 	// Record receives events, after what they tell of is durable. Nil discards them.
 	Record func(ctx context.Context, e audit.Event)
 }
@@ -139,22 +144,24 @@ type Config struct {
 // A Manager keeps second factors. It is safe for concurrent use, by several
 // processes on one store too.
 type Manager struct {
-	store   store.Store
-	clock   func() time.Time
-	issuer  string
-	strict  bool
-	soft    int
-	hard    int
-	setMode func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error
-	record  func(context.Context, audit.Event)
-	lanes   lanes
+	store     store.Store
+	clock     func() time.Time
+	issuer    string
+	strict    bool
+	soft      int
+	hard      int
+	setMode   func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error
+	recovered func(context.Context, *store.Tx, policy.UserID) error
+	record    func(context.Context, audit.Event)
+	lanes     lanes
 }
 
 // New returns a Manager, or an error naming the field of cfg that is wrong.
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, strict: cfg.Strict,
-		soft: cfg.SoftLimit, hard: cfg.HardLimit, setMode: cfg.SetMode, record: cfg.Record,
+		soft: cfg.SoftLimit, hard: cfg.HardLimit, setMode: cfg.SetMode,
+		recovered: cfg.Recovered, record: cfg.Record,
 	}
 	if m.clock == nil {
 		m.clock = time.Now
@@ -167,6 +174,9 @@ func New(cfg Config) (*Manager, error) {
 	}
 	if m.hard == 0 {
 		m.hard = maxHardLimit
+	}
+	if m.recovered == nil {
+		m.recovered = func(context.Context, *store.Tx, policy.UserID) error { return nil }
 	}
 	if m.record == nil {
 		m.record = func(context.Context, audit.Event) {}
