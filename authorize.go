@@ -68,6 +68,11 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
 			return err
 		}
 	}
+	if op.Action == policy.ReadService || op.Action == policy.ManageService {
+		if err := a.consultService(ctx, req); err != nil {
+			return err
+		}
+	}
 	if op.Package.IsZero() {
 		return nil
 	}

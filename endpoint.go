@@ -19,6 +19,7 @@ func (a *Auth) serves(action policy.Action) bool {
 	case policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.ReadUser, policy.Logout, policy.Whoami,
 		policy.ListTokens, policy.CreateToken, policy.RevokeToken,
 		policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword,
+		policy.ReadService, policy.ManageService,
 		policy.ReadSelf, policy.ReportLeak, policy.AuthPage:
 		return true
 	}
@@ -59,6 +60,14 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 		}
 	case policy.RevokeToken:
 		a.endpoint(w, r, op, a.revokeToken)
+	case policy.ReadService:
+		a.endpoint(w, r, op, a.listServiceTokens)
+	case policy.ManageService:
+		if r.Method == http.MethodDelete {
+			a.endpoint(w, r, op, a.revokeServiceToken)
+		} else {
+			a.endpoint(w, r, op, a.createServiceToken)
+		}
 	case policy.ReadProfile:
 		a.endpoint(w, r, op, a.readProfile)
 	case policy.WriteProfile:

@@ -101,7 +101,10 @@ type Orgs interface {
 	OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error)
 }
 
-// Services says who administers a service account.
+// Services says who administers a service account: who, in a session and with a second
+// factor, makes tokens for it, lists and revokes them. It is asked at each of these, and
+// nothing it says is kept. Tokens that were made by somebody who is no administrator any
+// more go on until they end or are revoked: they belong to the account.
 type Services interface {
 	// Administers reports whether admin administers the service account called service,
 	// and returns that account's user. [ErrNoUser] means that there is none; a user who is no
@@ -135,6 +138,12 @@ func (u directory) CheckPassword(ctx context.Context, id policy.UserID, pw crede
 	return u.d.CheckPassword(ctx, id, pw)
 }
 
+func (u directory) Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error) {
+	p, administers, err := u.d.Administers(ctx, admin, service)
+	user, err := u.user(p, err)
+	return user, administers, err
+}
+
 func (u directory) user(p account.User, err error) (User, error) {
 	if errors.Is(err, account.ErrNoUser) {
 		return User{}, ErrNoUser
@@ -142,5 +151,5 @@ func (u directory) user(p account.User, err error) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return User{ID: p.ID, Name: p.Name, Email: p.Email, Created: p.Created}, nil
+	return User{ID: p.ID, Name: p.Name, Email: p.Email, Created: p.Created, Service: p.Service}, nil
 }

@@ -199,7 +199,7 @@ func (a *Auth) endSecret(r *http.Request, owner policy.UserID, d credential.Dige
 }
 
 // checkPassword is the first factor of every login path. Who does not exist, is
-// disabled, or has another password hears the same, after the same time.
+// disabled, is no person, or has another password hears the same, after the same time.
 func (a *Auth) checkPassword(ctx context.Context, name string, pw credential.Secret) (session.User, error) {
 	user, err := a.users.Lookup(ctx, name)
 	known := err == nil
@@ -210,7 +210,7 @@ func (a *Auth) checkPassword(ctx context.Context, name string, pw credential.Sec
 	if err != nil {
 		return session.User{}, err
 	}
-	if !known || !right || user.ID == "" {
+	if !known || !right || user.ID == "" || user.Service {
 		return session.User{}, session.ErrDenied
 	}
 	if err := a.stillAlive(ctx, user.ID, a.now()); err != nil {
@@ -219,7 +219,7 @@ func (a *Auth) checkPassword(ctx context.Context, name string, pw credential.Sec
 	return session.User{ID: user.ID, Name: user.Name}, nil
 }
 
-// stillAlive refuses who was disabled or is gone, and a login that was approved
+// stillAlive refuses who was disabled, is gone or is no person, and a login that was approved
 // before all of the user's were ended.
 func (a *Auth) stillAlive(ctx context.Context, id policy.UserID, since time.Time) error {
 	user, err := a.users.User(ctx, id)
@@ -233,7 +233,7 @@ func (a *Auth) stillAlive(ctx context.Context, id policy.UserID, since time.Time
 	if err != nil {
 		return err
 	}
-	if user.Disabled || sub.Disabled || user.ID != id || ended(sub.NotBefore, since) || ended(sub.SessionsNotBefore, since) {
+	if user.Disabled || user.Service || sub.Disabled || user.ID != id || ended(sub.NotBefore, since) || ended(sub.SessionsNotBefore, since) {
 		return session.ErrDenied
 	}
 	return nil

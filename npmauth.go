@@ -303,6 +303,9 @@ func (a *Auth) build(cfg Config) (err error) {
 			return fail("account", err)
 		}
 		a.users = directory{a.directory}
+		if a.services == nil {
+			a.services = directory{a.directory}
+		}
 	}
 	if a.subjects, err = account.NewSubjects(account.SubjectsConfig{Store: a.store, Now: a.now}); err != nil {
 		return fail("account", err)

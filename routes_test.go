@@ -47,6 +47,8 @@ var routes = []route{
 	{"GET", "/-/user/org.couchdb.user:alice", ""}, {"DELETE", "/-/user/token/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", ""},
 	{"GET", "/-/npm/v1/tokens", ""},
 	{"POST", "/-/auth/v1/tokens/TOKENID/rotate", `{"password":"correct horse battery staple"}`},
+	{"GET", "/-/auth/v1/services/ci/tokens", ""}, {"DELETE", "/-/auth/v1/services/ci/tokens/CIKEY", ""},
+	{"POST", "/-/auth/v1/services/ci/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
 	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true,"packages_and_scopes_permission":"read-write"}`},
 	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
 	{"DELETE", "/-/npm/v1/tokens/token/TOKENID", ""}, {"GET", "/-/npm/v1/user", ""},
@@ -169,6 +171,9 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	}
 	rw := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}
 	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	w.service("ci", alice)
+	build, ofService := w.token("ci", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	ids := strings.NewReplacer("TOKENID", spare.ID, "CIKEY", ofService.ID)
 	creds := map[string]string{
 		"nothing":         "",
 		"garbage":         "npm_garbage",
@@ -188,6 +193,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 		"stage only":      write("alice", false, policy.Grant{Target: policy.AllPackages, Permission: policy.StageOnly}),
 		"foreign":         foreign,
 		"other's bypass":  write("mallory", true, rw),
+		"service":         build,
 	}
 	gone := write("mallory", true, rw)
 	d, _ := credential.Parse(gone)
@@ -198,7 +204,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	allowed := map[string]int{}
 	for _, rt := range routes {
 		path, _, _ := strings.Cut(rt.path, "?")
-		op, err := policy.Classify(rt.method, strings.Replace(path, "TOKENID", spare.ID, 1))
+		op, err := policy.Classify(rt.method, ids.Replace(path))
 		require.NoError(t, err, rt.path)
 		seen[op.Action] = true
 		if a, told := ofBody[rt.body]; told {
@@ -211,7 +217,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 					continue
 				}
 				name := fmt.Sprintf("%s %s as %s by %s", rt.method, rt.path, kind, carrier)
-				c := call{method: rt.method, path: strings.Replace(rt.path, "TOKENID", spare.ID, 1), header: map[string]string{}}
+				c := call{method: rt.method, path: ids.Replace(rt.path), header: map[string]string{}}
 				if rt.body != "" {
 					c.body = body(t, rt.body)
 				}

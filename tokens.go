@@ -199,8 +199,7 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	asked := policy.NewToken{Write: slices.ContainsFunc(spec.Grants, writes), Bypass: spec.Bypass}
-	j, d, err := a.judge(r, op, asked)
+	j, d, err := a.judge(r, op, asked(spec))
 	if err != nil {
 		return reply{}, err
 	}
@@ -211,6 +210,11 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
 		return a.tokens.Create(r.Context(), spec, spend)
 	})
+}
+
+// asked is what policy is told of a token that is asked for.
+func asked(spec token.Spec) policy.NewToken {
+	return policy.NewToken{Write: slices.ContainsFunc(spec.Grants, writes), Bypass: spec.Bypass}
 }
 
 // spending is what a commit that makes a token does with the second factor.
@@ -236,10 +240,14 @@ func (a *Auth) mint(r *http.Request, j judgement, d policy.Decision, password st
 	if err != nil {
 		return reply{}, a.unproven(r, j, err)
 	}
-	a.record(r.Context(), audit.Event{
+	e := audit.Event{
 		Type: audit.TokenCreated, Outcome: audit.Done, User: tok.User, Credential: tok.ID, Addr: j.req.Addr,
 		Detail: map[string]string{"by": j.act.cred.ID},
-	})
+	}
+	if tok.User != j.act.cred.User {
+		e.Detail["administrator"] = string(j.act.cred.User)
+	}
+	a.record(r.Context(), e)
 	shown := shownToken(tok)
 	shown["token"] = secret.Reveal()
 	return reply{status: http.StatusCreated, body: shown}, nil
@@ -315,9 +323,15 @@ func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	return a.tokenPage(r, j.act.cred.User, "-/npm/v1/tokens")
+}
+
+// tokenPage answers with the page of user's tokens that the query asks for; path is what
+// was asked.
+func (a *Auth) tokenPage(r *http.Request, user policy.UserID, path string) (reply, error) {
 	query := r.URL.Query()
 	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
-	tokens, total, err := a.tokens.List(r.Context(), j.act.cred.User, page*per, per)
+	tokens, total, err := a.tokens.List(r.Context(), user, page*per, per)
 	if err != nil {
 		return reply{}, err
 	}
@@ -340,7 +354,7 @@ func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
 	}
 	urls := map[string]string{} // always there: npm reads urls.next
 	if (page+1)*per < total {
-		urls["next"] = a.url("-/npm/v1/tokens?page=" + strconv.Itoa(page+1) + "&perPage=" + strconv.Itoa(per))
+		urls["next"] = a.url(path + "?page=" + strconv.Itoa(page+1) + "&perPage=" + strconv.Itoa(per))
 	}
 	return ok(map[string]any{"objects": objects, "total": total, "urls": urls}), nil
 }

@@ -16,6 +16,11 @@
 // few run at once and everyone else wait in a queue that is fair between
 // networks; see there for what a full queue answers.
 //
+// # Service accounts
+//
+// A service account is a user of a [Directory] who is no person: it has no password, and
+// a sign-in as one is refused like a wrong password. Its administrators make its tokens.
+//
 // # Unknown users
 //
 // An unknown user costs the same as a known one, as long as its password was
@@ -34,6 +39,12 @@ var (
 	ErrName = errors.New("account: invalid user name")
 	// ErrNameTaken means that a user has this name already.
 	ErrNameTaken = errors.New("account: user name taken")
+	// ErrService means that a service account was asked for what only a person has, or a
+	// person for what only a service account has.
+	ErrService = errors.New("account: not for this kind of account")
+	// ErrAdministrators means that a service account cannot have these administrators.
+	// The reason is part of the text and may be shown.
+	ErrAdministrators = errors.New("account: invalid administrators")
 	// ErrCIDR means that address ranges are none that an account can have. The reason
 	// is part of the text and may be shown.
 	ErrCIDR = errors.New("account: invalid address ranges")

@@ -15,7 +15,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A User is a person in a [Directory].
+// A User is a person in a [Directory], or a service account.
 type User struct {
 	ID      policy.UserID
 	Name    string // never changes, and is never given to another ID
@@ -23,6 +23,10 @@ type User struct {
 	Created time.Time
 	Updated time.Time
 	Profile Profile
+	// Service is an account that is no person, which it always was and will be.
+	// Administrators are the people who make its tokens.
+	Service        bool
+	Administrators []policy.UserID
 }
 
 // A Profile is what a user says about themselves with npm profile set. Each
@@ -40,6 +44,9 @@ const (
 	maxEmail        = 254 // bytes, as RFC 5321 allows between < and >
 )
 
+// MaxAdministrators is how many administrators a service account may have.
+const MaxAdministrators = 50
+
 func (p Profile) valid() error {
 	for _, f := range []string{p.FullName, p.Homepage, p.Freenode, p.Twitter, p.GitHub} {
 		if !utf8.ValidString(f) || utf8.RuneCountInString(f) > maxProfileField {
@@ -54,22 +61,28 @@ func (p Profile) valid() error {
 	return nil
 }
 
-// person is a User as it is stored.
+// person is a User as it is stored. An older program refuses the record of a service
+// account, whose field it does not know, and reads that of a person.
 type person struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Email   string    `json:"email,omitempty"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-	Profile Profile   `json:"profile,omitzero"`
+	ID             string          `json:"id"`
+	Name           string          `json:"name"`
+	Email          string          `json:"email,omitempty"`
+	Created        time.Time       `json:"created"`
+	Updated        time.Time       `json:"updated"`
+	Profile        Profile         `json:"profile,omitzero"`
+	Service        bool            `json:"service,omitempty"`
+	Administrators []policy.UserID `json:"administrators,omitempty"`
 }
 
 func (p *person) user() User {
-	return User{policy.UserID(p.ID), p.Name, p.Email, p.Created, p.Updated, p.Profile}
+	return User{
+		ID: policy.UserID(p.ID), Name: p.Name, Email: p.Email, Created: p.Created, Updated: p.Updated, Profile: p.Profile,
+		Service: p.Service, Administrators: slices.Clone(p.Administrators),
+	}
 }
 
 // A secret row holds a user's password hash, apart from what lists and pages
-// show of the user.
+// show of the user. A service account has none.
 type secretRow struct {
 	ID      string    `json:"id"`
 	Hash    string    `json:"hash"`
@@ -174,12 +187,17 @@ type NewUser struct {
 	// Hash imports a password that is known by its hash only: argon2id in PHC
 	// string format, or bcrypt as in an htpasswd file.
 	Hash string
+
+	// Service makes an account that is no person: without a password, and with
+	// Administrators, who make its tokens. See [Directory.SetAdministrators].
+	Service        bool
+	Administrators []policy.UserID
 }
 
 // Create adds a user with an ID of their own. Of several that ask for one name,
 // however close together, one gets it and the others get [ErrNameTaken]. The
-// other errors are [ErrName], [ErrEmail], [ErrPassword], [ErrHash], [ErrBusy]
-// and the store's.
+// other errors are [ErrName], [ErrEmail], [ErrPassword], [ErrHash], [ErrBusy],
+// [ErrService], [ErrAdministrators] and the store's.
 func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
 	if err := ValidName(nu.Name); err != nil {
 		return User{}, err
@@ -193,7 +211,17 @@ func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
 			return User{}, ErrEmail
 		}
 	}
-	if nu.Hash == "" && !nu.AnyPassword {
+	if nu.Service {
+		if !nu.Password.IsZero() || nu.Hash != "" || nu.AnyPassword {
+			return User{}, fmt.Errorf("%w: a service account has no password", ErrService)
+		}
+		if err := d.checkAdministrators(ctx, nu.Administrators); err != nil {
+			return User{}, err
+		}
+	} else if nu.Administrators != nil {
+		return User{}, fmt.Errorf("%w: a person has no administrators", ErrService)
+	}
+	if !nu.Service && nu.Hash == "" && !nu.AnyPassword {
 		if err := d.strength(nu.Password, nu.Name, nu.Email); err != nil {
 			return User{}, err
 		}
@@ -205,15 +233,21 @@ func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
 	case !errors.Is(err, ErrNoUser):
 		return User{}, err
 	}
-	phc, err := d.firstHash(ctx, nu)
-	if err != nil {
-		return User{}, err
+	var phc string
+	if !nu.Service {
+		var err error
+		if phc, err = d.firstHash(ctx, nu); err != nil {
+			return User{}, err
+		}
 	}
 
 	now := d.instant()
-	p := person{ID: credential.NewID(), Name: nu.Name, Email: nu.Email, Created: now, Updated: now}
-	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
-		if err := people.Insert(ctx, tx, &p); err != nil {
+	p := person{
+		ID: credential.NewID(), Name: nu.Name, Email: nu.Email, Created: now, Updated: now,
+		Service: nu.Service, Administrators: slices.Clone(nu.Administrators),
+	}
+	err := store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		if err := people.Insert(ctx, tx, &p); err != nil || p.Service {
 			return err
 		}
 		return passwords.Insert(ctx, tx, &secretRow{ID: p.ID, Hash: phc, Changed: now})
@@ -290,8 +324,8 @@ func (d *Directory) SetProfile(ctx context.Context, id policy.UserID, profile Pr
 	return found(p, err)
 }
 
-// CheckPassword reports whether the password is that of the user. With "" or
-// an ID that is nobody's it takes as long and reports false. A hash of older
+// CheckPassword reports whether the password is that of the user. With "", an ID
+// that is nobody's and a service account it takes as long and reports false. A hash of older
 // costs, or of bcrypt, is replaced on the way. Whether the account is disabled
 // is not asked here.
 func (d *Directory) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
@@ -367,7 +401,7 @@ func (d *Directory) SetPassword(ctx context.Context, id policy.UserID, old, new 
 
 // ResetPassword gives the user a new password whatever the old one was: for an
 // operator, or after the user proved who they are by other means. It sets aside
-// no second factor.
+// no second factor. A service account gets none: [ErrService].
 func (d *Directory) ResetPassword(ctx context.Context, id policy.UserID, new credential.Secret) error {
 	phc, err := d.newHash(ctx, id, new)
 	if err != nil {
@@ -391,6 +425,9 @@ func (d *Directory) newHash(ctx context.Context, id policy.UserID, pw credential
 	user, err := d.ByID(ctx, id)
 	if err != nil {
 		return "", err
+	}
+	if user.Service {
+		return "", fmt.Errorf("%w: a service account has no password", ErrService)
 	}
 	if err := d.strength(pw, user.Name, user.Email); err != nil {
 		return "", err

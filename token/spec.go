@@ -45,6 +45,10 @@ type Spec struct {
 
 	// CreatedBy is the public ID of the credential that asked for the token.
 	CreatedBy string
+
+	// Service says that User is a service account: then a token that only reads lives no
+	// longer than one that writes may. Nobody logs in as one and notices an old token.
+	Service bool
 }
 
 // A SpecError says which part of a [Spec] is not allowed, and why. Its text is for
@@ -181,6 +185,10 @@ func (m *Manager) until(s Spec, now time.Time) (time.Time, error) {
 	what, longest, life := "only reads", MaxLife, m.limits.ReadTokenTTL
 	if slices.ContainsFunc(s.Grants, writes) {
 		what, longest, life = "may write", m.limits.MaxWriteTokenTTL, m.limits.WriteTokenTTL
+	}
+	if s.Service && longest > m.limits.MaxWriteTokenTTL {
+		what, longest = "is a service account's", m.limits.MaxWriteTokenTTL
+		life = min(life, longest)
 	}
 	until := now.Add(life)
 	switch {

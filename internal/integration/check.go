@@ -209,9 +209,9 @@ func (c *checker) record(name, key string, r rec) {
 	}
 }
 
-func (c *checker) user(id string, _ rec) {
-	if c.records["password"][escaped(id)] == nil {
-		c.problem("user/%s: has no password row", id)
+func (c *checker) user(id string, r rec) {
+	if service, _ := r["service"].(bool); service == (c.records["password"][escaped(id)] != nil) {
+		c.problem("user/%s: has no password row, or is a service account that has one", id)
 	}
 }
 

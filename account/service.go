@@ -1,0 +1,72 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// SetAdministrators says who administers a service account, in place of those who did:
+// people of this Directory, at most [MaxAdministrators], each once; none is allowed, and
+// then nobody makes it tokens. Tokens that somebody made who is no administrator any more
+// go on: they are the account's. A person's ID is [ErrService], and nobody's [ErrNoUser].
+func (d *Directory) SetAdministrators(ctx context.Context, service policy.UserID, admins []policy.UserID) (User, error) {
+	if err := d.checkAdministrators(ctx, admins); err != nil {
+		return User{}, err
+	}
+	now := d.instant()
+	var p *person
+	err := store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
+		p, err = people.Update(ctx, tx, string(service), func(p *person) error {
+			if !p.Service {
+				return fmt.Errorf("%w: a person has no administrators", ErrService)
+			}
+			p.Administrators, p.Updated = slices.Clone(admins), now
+			return nil
+		})
+		return err
+	})
+	if errors.Is(err, ErrService) {
+		return User{}, err
+	}
+	return found(p, err)
+}
+
+// checkAdministrators looks each up. Users are never deleted and never become another
+// kind, so that this holds from then on.
+func (d *Directory) checkAdministrators(ctx context.Context, admins []policy.UserID) error {
+	if len(admins) > MaxAdministrators {
+		return fmt.Errorf("%w: there are more than %d", ErrAdministrators, MaxAdministrators)
+	}
+	for i, id := range admins {
+		if slices.Contains(admins[:i], id) {
+			return fmt.Errorf("%w: one is named twice", ErrAdministrators)
+		}
+		switch user, err := d.ByID(ctx, id); {
+		case errors.Is(err, ErrNoUser):
+			return fmt.Errorf("%w: one is nobody", ErrAdministrators)
+		case err != nil:
+			return err
+		case user.Service:
+			return fmt.Errorf("%w: one is a service account", ErrAdministrators)
+		}
+	}
+	return nil
+}
+
+// Administers reports whether admin administers the service account of this name, and
+// returns that account. The name of nobody and of a person is [ErrNoUser].
+func (d *Directory) Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error) {
+	user, err := d.Lookup(ctx, service)
+	if err != nil {
+		return User{}, false, err
+	}
+	if !user.Service {
+		return User{}, false, ErrNoUser
+	}
+	return user, admin != "" && slices.Contains(user.Administrators, admin), nil
+}

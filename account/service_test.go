@@ -1,0 +1,118 @@
+package account_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+func TestServiceAccount(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	require.NoError(t, err)
+	joe, err := d.Create(ctx, account.NewUser{Name: "joe", Password: secret(good)})
+	require.NoError(t, err)
+	admins := []policy.UserID{jane.ID}
+	ci, err := d.Create(ctx, account.NewUser{Name: "ci", Service: true, Administrators: admins})
+	require.NoError(t, err)
+	admins[0] = joe.ID
+	assert.True(t, ci.Service)
+	assert.False(t, jane.Service)
+	got, err := d.ByID(ctx, ci.ID)
+	require.NoError(t, err)
+	assert.Equal(t, ci, got)
+	assert.Equal(t, []policy.UserID{jane.ID}, got.Administrators)
+
+	administers := func(admin policy.UserID, name string) bool {
+		_, yes, err := d.Administers(ctx, admin, name)
+		require.NoError(t, err)
+		return yes
+	}
+	user, yes, err := d.Administers(ctx, jane.ID, "ci")
+	require.NoError(t, err)
+	assert.True(t, yes)
+	assert.Equal(t, ci, user)
+	assert.False(t, administers(joe.ID, "ci"))
+	assert.False(t, administers("", "ci"))
+	assert.False(t, administers(ci.ID, "ci"))
+	for _, name := range []string{"joe", "nobody", "", "ci:x"} {
+		_, yes, err := d.Administers(ctx, jane.ID, name)
+		assert.ErrorIs(t, err, account.ErrNoUser, name)
+		assert.False(t, yes)
+	}
+
+	_, err = d.SetAdministrators(ctx, ci.ID, []policy.UserID{joe.ID})
+	require.NoError(t, err)
+	assert.True(t, administers(joe.ID, "ci"))
+	assert.False(t, administers(jane.ID, "ci"))
+	_, err = d.SetProfile(ctx, ci.ID, account.Profile{FullName: "CI"})
+	require.NoError(t, err)
+	assert.True(t, administers(joe.ID, "ci"), "another change keeps them")
+	_, err = d.SetAdministrators(ctx, ci.ID, nil)
+	require.NoError(t, err)
+	assert.False(t, administers(joe.ID, "ci"))
+}
+
+func TestServiceAccountRefuses(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	require.NoError(t, err)
+	ci, err := d.Create(ctx, account.NewUser{Name: "ci", Service: true})
+	require.NoError(t, err)
+
+	for name, nu := range map[string]account.NewUser{
+		"with a password":                {Name: "x", Service: true, Password: secret(good)},
+		"with a hash":                    {Name: "x", Service: true, Hash: "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"},
+		"with any password":              {Name: "x", Service: true, AnyPassword: true},
+		"a person with administrators":   {Name: "x", Password: secret(good), Administrators: []policy.UserID{jane.ID}},
+		"a person with no administrator": {Name: "x", Password: secret(good), Administrators: []policy.UserID{}},
+	} {
+		_, err := d.Create(ctx, nu)
+		assert.ErrorIs(t, err, account.ErrService, name)
+	}
+	many := make([]policy.UserID, account.MaxAdministrators+1)
+	for name, admins := range map[string][]policy.UserID{
+		"twice": {jane.ID, jane.ID}, "nobody": {"nobody"}, "no ID": {""}, "a service account": {ci.ID}, "too many": many,
+	} {
+		_, err := d.Create(ctx, account.NewUser{Name: "x", Service: true, Administrators: admins})
+		assert.ErrorIs(t, err, account.ErrAdministrators, name)
+		_, err = d.SetAdministrators(ctx, ci.ID, admins)
+		assert.ErrorIs(t, err, account.ErrAdministrators, name)
+	}
+	_, err = d.SetAdministrators(ctx, jane.ID, nil)
+	assert.ErrorIs(t, err, account.ErrService)
+	_, err = d.SetAdministrators(ctx, "nobody", nil)
+	assert.ErrorIs(t, err, account.ErrNoUser)
+	_, err = d.Create(ctx, account.NewUser{Name: "ci", Password: secret(good)})
+	assert.ErrorIs(t, err, account.ErrNameTaken)
+
+	// No password is its, and none can become its.
+	for _, pw := range []string{"", good} {
+		right, err := d.CheckPassword(ctx, ci.ID, secret(pw))
+		require.NoError(t, err)
+		assert.False(t, right)
+	}
+	assert.ErrorIs(t, d.ResetPassword(ctx, ci.ID, secret(good)), account.ErrService)
+	assert.ErrorIs(t, d.SetPassword(ctx, ci.ID, secret(""), secret(good)), account.ErrWrongPassword)
+	right, err := d.CheckPassword(ctx, ci.ID, secret(good))
+	require.NoError(t, err)
+	assert.False(t, right)
+
+	// Who does not know of service accounts does not take one for a person.
+	items, err := st.List(ctx, "user/", "", 10)
+	require.NoError(t, err)
+	for _, it := range items {
+		if it.Key == "user/"+string(jane.ID) {
+			assert.NotContains(t, string(it.Value), "service")
+		} else {
+			assert.Contains(t, string(it.Value), `"service":true`)
+		}
+	}
+}
