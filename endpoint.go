@@ -59,7 +59,11 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 			a.endpoint(w, r, op, a.createToken)
 		}
 	case policy.RevokeToken:
-		a.endpoint(w, r, op, a.revokeToken)
+		if op.Name != "" {
+			a.endpoint(w, r, op, a.revokeToken)
+		} else {
+			a.endpoint(w, r, op, a.revokeTokens)
+		}
 	case policy.ReadService:
 		a.endpoint(w, r, op, a.listServiceTokens)
 	case policy.ManageService:

@@ -85,6 +85,7 @@ var routes = []route{
 	{"GET", "/-/package/plain/trust", ""}, {"POST", "/-/package/plain/trust", "[]"}, {"DELETE", "/-/package/plain/trust/x", ""},
 	{"POST", "/-/npm/v1/oidc/token/exchange/package/plain", ""},
 	{"PUT", "/-/whatever/new", "{}"}, {"POST", "/plain", "{}"}, {"PATCH", "/plain", "{}"}, {"DELETE", "/plain", ""}, {"GET", "/-/nothing", ""},
+	{"DELETE", "/-/auth/v1/tokens", ""}, // last, since it ends some of the test's own
 }
 
 // carriers are ways to show a credential, of which one is a way.

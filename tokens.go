@@ -438,3 +438,32 @@ func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) 
 	})
 	return reply{}, nil
 }
+
+// revokeTime bounds the revocation of all of a user's tokens, which goes on when the
+// client does not wait for it.
+const revokeTime = time.Minute
+
+// revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
+// of their sessions. After an error it can be sent again.
+func (a *Auth) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
+	}
+	j.req.Operation.Name = "all tokens" // as the page of a challenge says it, and no token's key
+	if d.Effect == policy.Challenge {
+		if err := a.prove(r, j); err != nil {
+			return reply{}, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeTime)
+	defer cancel()
+	ended, err := a.tokens.RevokeAll(ctx, j.act.cred.User)
+	for _, id := range ended {
+		a.record(ctx, audit.Event{
+			Type: audit.TokenRevoked, Outcome: audit.Done, User: j.act.cred.User, Credential: id, Addr: j.req.Addr, Reason: "all",
+			Detail: map[string]string{"by": j.act.cred.ID},
+		})
+	}
+	return reply{}, err
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -367,4 +368,56 @@ func TestTokenRotation(t *testing.T) {
 	isChallenge(t, w.create(s, proof, map[string]any{"packages_all": true, "packages_and_scopes_permission": "read-write"}))
 	assert.Equal(t, 201, rotate(s, proof, key, map[string]any{"grace": 0}).Code)
 	assert.Equal(t, 401, whoami(w, fresh))
+}
+
+func TestRevokeAllTokens(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.person("bob")
+	w.enrol("alice", policy.AuthOnly)
+	s := w.login("alice")
+	var secrets []string
+	for range 20 {
+		secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		secrets = append(secrets, secret)
+		require.Equal(t, 200, whoami(w, secret))
+	}
+	bobs, _ := w.token("bob", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	revoke := func(bearer, otp string) answer {
+		return w.do(call{method: "DELETE", path: "/-/auth/v1/tokens", bearer: bearer, otp: otp})
+	}
+	assert.Equal(t, 401, revoke("", "").Code)
+	assert.Equal(t, "session-only", revoke(secrets[0], "").text("code"))
+	isChallenge(t, revoke(s, ""))
+	assert.Equal(t, 400, w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/", bearer: s, otp: w.code("alice")}).Code, "no token is not all of them")
+	require.Equal(t, 200, whoami(w, secrets[0]))
+
+	// A proof that a page gave for this is none for one token, nor the other way round.
+	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	a := revoke(s, "")
+	_, _, page := w.open(a.text("authUrl"))
+	assert.Contains(t, page.Body.String(), "all tokens")
+	require.Less(t, w.submit(a.text("authUrl"), map[string]string{"password": password, "code": w.code("alice")}).Code, 400)
+	proof := w.poll(a.text("doneUrl"), "GET").text("token")
+	isChallenge(t, w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + spare.ID, bearer: s, otp: proof}))
+
+	require.Equal(t, 204, revoke(s, proof).Code)
+	for _, secret := range secrets {
+		assert.Equal(t, 401, whoami(w, secret))
+	}
+	assert.Equal(t, 200, whoami(w, s), "sessions go on")
+	assert.Equal(t, 200, whoami(w, bobs))
+	list := w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: s})
+	assert.EqualValues(t, 0, list.json["total"])
+	revoked := 0
+	for _, e := range w.events.all {
+		if e.Type == audit.TokenRevoked && e.User == w.ids["alice"] {
+			revoked++
+			assert.Equal(t, "all", e.Reason)
+		}
+	}
+	assert.Equal(t, 21, revoked)
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	assert.Equal(t, 200, whoami(w, secret), "made in the same instant")
+	assert.Equal(t, 204, revoke(w.login("bob"), "").Code, "who has no factor shows none")
 }

@@ -1,6 +1,8 @@
 package token_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -156,3 +159,95 @@ func TestList(t *testing.T) {
 
 // exists drops what was looked up.
 func exists(_ token.Token, err error) error { return err }
+
+func TestRevokeAll(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	m := manager(t, s)
+	_, kept := create(t, m, token.Spec{User: "mallory"})
+	before := dump(t, s)
+	ids := map[string]bool{}
+	for range 250 { // more than a page, and than a commit
+		_, tok := create(t, m, token.Spec{})
+		ids[tok.ID] = true
+		m.Touch(&policy.Credential{ID: tok.ID, Expires: tok.Expires}, time.Now())
+	}
+	require.NoError(t, m.Flush(ctx))
+	ended, err := m.RevokeAll(ctx, "alice")
+	require.NoError(t, err)
+	assert.Len(t, ended, len(ids))
+	for _, id := range ended {
+		assert.True(t, ids[id])
+		delete(ids, id)
+	}
+	assert.Empty(t, ids, "each once")
+	assert.Equal(t, before, dump(t, s), "nothing is left, and nobody else's is touched")
+	require.NoError(t, exists(m.Get(ctx, "mallory", kept.ID)))
+	ended, err = m.RevokeAll(ctx, "alice")
+	assert.Empty(t, ended)
+	assert.NoError(t, err)
+	ended, err = m.RevokeAll(ctx, "")
+	assert.Empty(t, ended)
+	assert.NoError(t, err)
+}
+
+// What an outage left is ended by the next call, and nothing of it is half there.
+func TestRevokeAllGoesOn(t *testing.T) {
+	ctx, s := t.Context(), storetest.NewFaulty(store.NewMemory())
+	m := manager(t, s)
+	for range 40 {
+		create(t, m, token.Spec{})
+	}
+	s.Inject(storetest.Fault{On: storetest.Commits, Nth: 3, Err: context.DeadlineExceeded})
+	first, err := m.RevokeAll(ctx, "alice")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.NotEmpty(t, first)
+	left, total, err := m.List(ctx, "alice", 0, 0)
+	require.NoError(t, err)
+	assert.Equal(t, 40-len(first), total)
+	for _, tok := range left {
+		assert.NotContains(t, first, tok.ID)
+	}
+	second, err := m.RevokeAll(ctx, "alice")
+	require.NoError(t, err)
+	assert.Len(t, second, total)
+	assert.Empty(t, dump(t, s))
+}
+
+// Tokens made while all are revoked are whole or gone, and counted as such.
+func TestRevokeAllAndCreate(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	m, other := manager(t, s), manager(t, s)
+	for range 60 {
+		create(t, m, token.Spec{})
+	}
+	made := make([]token.Token, 30)
+	var group sync.WaitGroup
+	group.Go(func() {
+		for i := range made {
+			var err error
+			_, made[i], err = other.Create(ctx, token.Spec{User: "alice", Grants: readAll}, nil)
+			assert.NoError(t, err)
+		}
+	})
+	var ended []string
+	group.Go(func() {
+		var err error
+		ended, err = m.RevokeAll(ctx, "alice")
+		assert.NoError(t, err)
+	})
+	group.Wait()
+	list, total, err := m.List(ctx, "alice", 0, 0)
+	require.NoError(t, err)
+	assert.Equal(t, 90, total+len(ended))
+	for _, tok := range made {
+		listed := slices.ContainsFunc(list, func(t token.Token) bool { return t.ID == tok.ID })
+		assert.Equal(t, listed, item(t, s, token.Key(tok.Digest)).Exists())
+		assert.NotEqual(t, listed, slices.Contains(ended, tok.ID))
+	}
+	for range total { // the count agrees: all of it can be given back
+		all, _, err := m.List(ctx, "alice", 0, 1)
+		require.NoError(t, err)
+		require.NoError(t, m.Revoke(ctx, "alice", all[0].ID))
+	}
+	assert.Empty(t, dump(t, s))
+}
