@@ -34,6 +34,7 @@ type tokenRequest struct {
 	Orgs              []string        `json:"orgs"`
 	PackagePermission *string         `json:"packages_and_scopes_permission"`
 	OrgPermission     *string         `json:"orgs_permission"`
+	Verbs             []string        `json:"verbs"` // ours: which of read-write on packages and scopes
 	Expires           json.RawMessage `json:"expires"`
 	Expiry            json.RawMessage `json:"expiry"`
 	CIDRWhitelist     []string        `json:"cidr_whitelist"`
@@ -122,20 +123,30 @@ func (q tokenRequest) grants() ([]policy.Grant, error) {
 		return bad("Give packages_all or a list of packages and scopes but not both.")
 	}
 
+	verbs, err := q.verbs()
+	switch {
+	case err != nil:
+		return nil, err
+	case verbs != 0 && (!named || permission != policy.ReadWrite):
+		return bad("verbs need packages, scopes or packages_all with packages_and_scopes_permission=read-write.")
+	case verbs&policy.VerbCreate != 0 && len(packages) > 0:
+		return bad("The verb create needs scopes or packages_all: a named package must exist before a token can name it.")
+	}
+
 	var grants []policy.Grant
 	if named && permission != policy.NoAccess {
 		if all {
-			grants = append(grants, policy.Grant{Target: policy.AllPackages, Permission: permission})
+			grants = append(grants, policy.Grant{Target: policy.AllPackages, Permission: permission, Verbs: verbs})
 		}
 		for _, text := range packages {
 			name, err := policy.ParsePackageName(text)
 			if err != nil {
 				return bad("packages holds something that is not a package name: for everything use packages_all.")
 			}
-			grants = append(grants, policy.Grant{Target: policy.OnePackage, Package: name, Permission: permission})
+			grants = append(grants, policy.Grant{Target: policy.OnePackage, Package: name, Permission: permission, Verbs: verbs})
 		}
 		for _, text := range scopes {
-			grants = append(grants, policy.Grant{Target: policy.OneScope, Scope: strings.TrimPrefix(text, "@"), Permission: permission})
+			grants = append(grants, policy.Grant{Target: policy.OneScope, Scope: strings.TrimPrefix(text, "@"), Permission: permission, Verbs: verbs})
 		}
 	}
 	org := policy.ReadOnly
@@ -159,6 +170,39 @@ func (q tokenRequest) grants() ([]policy.Grant, error) {
 		return bad("A token cannot be readonly and have a permission to write.")
 	}
 	return grants, nil
+}
+
+// verbs reads what read-write is narrowed to; zero is nothing. A list of none is refused:
+// it says neither that nothing nor that all may be done.
+func (q tokenRequest) verbs() (verbs policy.Verbs, err error) {
+	if q.Verbs == nil {
+		return 0, nil
+	}
+	words := strings.Join(q.Verbs, ",")
+	err = verbs.UnmarshalText([]byte(strings.Join(split([]string{words}), "+")))
+	if err != nil || verbs == 0 || strings.Contains(words, "+") {
+		return 0, &Error{http.StatusBadRequest, "bad-token-request", "verbs must be some of publish, stage, dist-tag, deprecate, unpublish and create, each once."}
+	}
+	return verbs, nil
+}
+
+// shownVerbs is what a list says of the verbs of a token: those that its grants on
+// packages have, or null where one of them may do all that its permission says.
+func shownVerbs(grants []policy.Grant) any {
+	var all policy.Verbs
+	for _, g := range grants {
+		if g.Permission != policy.ReadWrite || g.Target == policy.OneOrg {
+			continue
+		}
+		if g.Verbs == 0 {
+			return nil
+		}
+		all |= g.Verbs
+	}
+	if all == 0 {
+		return nil
+	}
+	return strings.Split(all.String(), "+")
 }
 
 func writes(g policy.Grant) bool { return g.Permission != policy.ReadOnly }
@@ -403,6 +447,7 @@ func shownToken(t token.Token) map[string]any {
 			{"name": "package", "action": packages.String()}, {"name": "org", "action": orgs.String()},
 		},
 		"scopes": scopes,
+		"verbs":  shownVerbs(t.Grants),
 	}
 }
 

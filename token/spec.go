@@ -23,7 +23,7 @@ type Spec struct {
 	Name, Description string
 
 	// Grants say what the token reaches: at least one, each with a permission
-	// other than none, and no target twice.
+	// other than none, and no target twice, not even with other verbs.
 	Grants []policy.Grant
 
 	// Bypass lets the token stand in for a second factor where a package allows
@@ -128,7 +128,8 @@ func (m *Manager) checkGrants(grants []policy.Grant) error {
 		if g.Permission == policy.NoAccess {
 			return wrong("permissions", "must be at least read-only")
 		}
-		g.Permission = policy.NoAccess
+		// Neither narrows the other: of two grants on one target the wider one counts.
+		g.Permission, g.Verbs = policy.NoAccess, 0
 		if seen[g] {
 			return wrong("permissions", "name a target twice")
 		}
