@@ -73,6 +73,7 @@ func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Ope
 	case err != nil:
 		a.fail(w, r, err)
 	case done:
+		p.notify(w)
 		writeJSON(w, http.StatusOK, struct{}{})
 	default:
 		a.pass(w, r, p, next)
@@ -110,7 +111,7 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 	}
 	if set {
 		j.target = "mfa=" + j.req.NewSettings.Publish.String()
-		return nil, true, a.setPublishMode(r, j)
+		return &pass{notice: a.expiryNotice(r.Context(), j.act, j.req.Now)}, true, a.setPublishMode(r, j)
 	}
 	j.target = c.target()
 	p, err = a.admitJudged(r, j, c)

@@ -113,6 +113,13 @@ type reply struct {
 	body   any
 }
 
+// notice makes npm print text, unless it is "".
+func (rep *reply) notice(text string) {
+	if text != "" {
+		rep.header = http.Header{"Npm-Notice": {text}}
+	}
+}
+
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // refuse lets the policy say why an operation is not to be had; should a policy

@@ -111,11 +111,13 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 // a cache must know where the host forgets to say so: RFC 9110, section 12.5.5.
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
 	w.Header().Add("Vary", "Authorization")
+	p.notify(w)
 	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
 }
 
 // passPublish hands on a publish, whose body is checked while the host reads it.
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+	p.notify(w)
 	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball)
 	defer body.abort()
 	p.operation.body = body
@@ -145,8 +147,12 @@ func (a *Auth) admitJudged(r *http.Request, j judgement, changes *Changes) (*pas
 	if err != nil {
 		return nil, err
 	}
+	notice := ""
+	if j.req.Operation.Action.Write() {
+		notice = a.expiryNotice(r.Context(), j.act, j.req.Now)
+	}
 	a.passed(r.Context(), j)
-	return &pass{identity: j.act.identity(), operation: Operation{
+	return &pass{identity: j.act.identity(), notice: notice, operation: Operation{
 		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, changes: changes,
 	}}, nil
 }

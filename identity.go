@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/npmauth/npmauth/policy"
 )
@@ -83,6 +84,7 @@ type passKey struct{}
 type pass struct {
 	identity  Identity
 	operation Operation
+	notice    string // for npm to print, "" mostly
 }
 
 // IdentityFrom returns who the guarded request of ctx comes from; false for the
@@ -103,4 +105,11 @@ func OperationFrom(ctx context.Context) (Operation, bool) {
 		return Operation{}, false
 	}
 	return p.operation, true
+}
+
+// notify makes npm print what there is to say, whatever the host answers.
+func (p *pass) notify(w http.ResponseWriter) {
+	if p.notice != "" {
+		w.Header().Set("npm-notice", p.notice)
+	}
 }

@@ -123,7 +123,9 @@ func (a *Auth) whoami(r *http.Request, op policy.Operation) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return ok(map[string]string{"username": j.act.who.account.Name}), nil
+	rep := ok(map[string]string{"username": j.act.who.account.Name})
+	rep.notice(a.expiryNotice(r.Context(), j.act, j.req.Now))
+	return rep, nil
 }
 
 // logout ends the credential in the path of DELETE /-/user/token/<token>. Who

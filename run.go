@@ -14,10 +14,13 @@ const (
 	sweepBatch = 500              // rows at a time
 
 	forgetEvery = 30 * time.Second // how often the salts of collected logins are erased
+
+	warnEvery = 24 * time.Hour   // how often a node looks for tokens that end soon
+	warnLook  = 10 * time.Minute // how often it looks whether that is due, so soon after a start and after an error
 )
 
 // Run does what can wait: it writes down when tokens were last used, deletes what
-// expired long ago, and listens to what other nodes change, so that what they did
+// expired long ago, tells of tokens that end soon, and listens to what other nodes change, so that what they did
 // not change need not be read again. It returns when ctx is done, with the error of
 // a last write if that failed. Nothing that npmauth decides depends on it.
 func (a *Auth) Run(ctx context.Context) error {
@@ -27,11 +30,15 @@ func (a *Auth) Run(ctx context.Context) error {
 
 	used, sweep := time.NewTicker(usedEvery), time.NewTicker(sweepEvery)
 	forget := time.NewTicker(forgetEvery)
+	warn := time.NewTicker(warnLook)
 	defer used.Stop()
+	defer warn.Stop()
 	defer sweep.Stop()
 	defer forget.Stop()
-	clock := steadiness{}
+	clock, warnClock := steadiness{}, steadiness{}
 	clock.steady(a.now(), time.Now())
+	warnClock.steady(a.now(), time.Now())
+	var warned time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,6 +53,19 @@ func (a *Auth) Run(ctx context.Context) error {
 			if err := a.sessions.Forget(ctx); err != nil {
 				a.log.WarnContext(ctx, "npmauth: collected logins not forgotten", "error", err)
 			}
+		case <-warn.C:
+			if !warned.IsZero() && time.Since(warned) < warnEvery {
+				continue
+			}
+			if off, ok := warnClock.steady(a.now(), time.Now()); !ok {
+				a.log.WarnContext(ctx, "npmauth: the clock was set, nobody is told that a token ends", "by", off)
+				continue
+			}
+			if err := a.warn(ctx); err != nil {
+				a.log.WarnContext(ctx, "npmauth: not everybody was told that a token ends", "error", err)
+				continue
+			}
+			warned = time.Now()
 		case <-sweep.C:
 			if off, ok := clock.steady(a.now(), time.Now()); !ok {
 				a.log.WarnContext(ctx, "npmauth: the clock was set, nothing is swept", "by", off)

@@ -71,7 +71,9 @@ func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
 			return reply{}, err
 		}
 	}
-	return ok(answer), nil
+	rep := ok(answer)
+	rep.notice(a.expiryNotice(r.Context(), j.act, j.req.Now))
+	return rep, nil
 }
 
 func (a *Auth) selfPackage(r *http.Request, j judgement) (*selfPackage, error) {

@@ -52,6 +52,7 @@ const (
 	Profile        Type = "account.profile"       // a profile was changed
 	TokenCreated   Type = "token.created"         // a granular token was made, or refused
 	TokenRevoked   Type = "token.revoked"         // a granular token was ended
+	TokenExpiring  Type = "token.expiring"        // a granular token ends within days; once for each
 	FactorPending  Type = "factor.pending"        // enrolment of a second factor began
 	FactorEnrolled Type = "factor.enrolled"       // a second factor was confirmed
 	FactorMode     Type = "factor.mode"           // for what the factor is asked was changed

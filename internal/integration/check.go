@@ -50,6 +50,7 @@ var tables = map[string]table{
 	}}},
 	"token":               {id: "digest", unique: indexes("id"), index: indexes("user")},
 	"token-count":         {id: "user"},
+	"token-expiring":      {id: "id"},
 	"twofactor":           {id: "user", also: (*checker).factor},
 	"twofactor-enrolment": {id: "user"},
 	"twofactor-failures":  {id: "user"},

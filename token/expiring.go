@@ -1,0 +1,102 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// WarnBefore is how long before its end a token is expiring: who has it should hear of it.
+// One that lives for less than two of it is expiring for the second half of its life.
+const WarnBefore = 7 * Day
+
+// Expiring reports whether a token is in its last days at a time, and not over yet.
+func Expiring(c *policy.Credential, at time.Time) bool { return expiring(c.Created, c.Expires, at) }
+
+func expiring(created, expires, at time.Time) bool {
+	before := min(WarnBefore, expires.Sub(created)/2)
+	return at.Before(expires) && !at.Before(expires.Add(-before))
+}
+
+// A warning marks a token of whose end was told.
+type warning struct {
+	ID      string    `json:"id"` // the token's
+	Expires time.Time `json:"expires"`
+}
+
+var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { return w.ID }).
+	Expiring(func(w *warning) time.Time { return w.Expires })
+
+// Warn calls fn for every token that is expiring, once in the token's life, however many
+// processes call Warn and however often. What fn is to tell is lost if the process dies
+// before it did, or the store does not say whether the mark was written.
+//
+// It reads all tokens, a page at a time: once a day is often enough. An index by the day
+// on which they end would spare that, and would cost every creation a row and every
+// store that has tokens already a [store.Table.Reindex]. After an error it can be called
+// again, and goes on.
+func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
+	for after := ""; ; {
+		page, err := tokens.List(ctx, m.store, after, store.MaxLimit)
+		if err != nil {
+			return fmt.Errorf("token: warn: %w", err)
+		}
+		if err := m.warnOf(ctx, page, fn); err != nil {
+			return fmt.Errorf("token: warn: %w", err)
+		}
+		if len(page) < store.MaxLimit {
+			return nil
+		}
+		after = page[len(page)-1].Digest.String()
+	}
+}
+
+// warnOf does it for a page.
+func (m *Manager) warnOf(ctx context.Context, page []*record, fn func(Token)) error {
+	var due []*record
+	var keys []string
+	now := m.now()
+	for _, r := range page {
+		if expiring(r.Created, r.Expires, now) {
+			due, keys = append(due, r), append(keys, warnings.Key(r.ID))
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	marks, err := m.store.Get(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	for i, r := range due {
+		if marks[i].Exists() {
+			continue
+		}
+		switch t, err := m.mark(ctx, r.Digest.String()); {
+		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound):
+			// Another process was faster, or it was revoked.
+		case err != nil:
+			return err
+		default:
+			fn(t)
+		}
+	}
+	return nil
+}
+
+// mark marks the token of a digest, unless it is gone or marked.
+func (m *Manager) mark(ctx context.Context, digest string) (t Token, err error) {
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		r, err := tokens.Get(ctx, tx, digest)
+		if err != nil {
+			return err
+		}
+		t = Token(*r)
+		return warnings.Insert(ctx, tx, &warning{ID: r.ID, Expires: r.Expires})
+	})
+	return t, err
+}
