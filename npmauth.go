@@ -307,7 +307,7 @@ func (a *Auth) build(cfg Config) (err error) {
 			a.services = directory{a.directory}
 		}
 	}
-	if a.subjects, err = account.NewSubjects(account.SubjectsConfig{Store: a.store, Now: a.now}); err != nil {
+	if a.subjects, err = account.NewSubjects(account.SubjectsConfig{Store: a.store, Now: a.now, Record: a.record}); err != nil {
 		return fail("account", err)
 	}
 	a.factors, err = twofactor.New(twofactor.Config{

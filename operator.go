@@ -3,6 +3,8 @@ package npmauth
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
@@ -38,7 +40,15 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 	if id == "" {
 		return ErrNoPackage
 	}
-	return store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.settings.Set(ctx, tx, id, s) })
+	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.settings.Set(ctx, tx, id, s) })
+	if err != nil {
+		return err
+	}
+	a.record(ctx, audit.Event{
+		Type: audit.PackageRules, Outcome: audit.Done, Reason: "operator",
+		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
+	})
+	return nil
 }
 
 // Package returns the settings of a package, by its ID.
@@ -83,9 +93,84 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 // backup, and recovery codes that were used can be used once more. A code of an
 // authenticator app that was used can be again for the minute that it is valid at all.
 func (a *Auth) Restored(ctx context.Context) error {
-	if err := a.subjects.RevokeEveryone(ctx); err != nil {
-		return err
+	return a.subjects.RevokeEveryone(ctx)
+}
+
+// errNoRight is returned for a question about no right.
+var errNoRight = errors.New("npmauth: TokensReaching needs a right to look for")
+
+// TokensReaching yields every live token that reaches pkg now with the rights wanted: by
+// its grants, and by what its user may do there at the moment. A grant with verbs reaches
+// with [policy.RightWrite] if it has one that changes the package. It is for finding out
+// what a leak or an intruder could have touched, so that neither the policy is asked nor
+// the addresses that a token is bound to. Everybody reads a package that is not private,
+// and so does every token; nothing reaches a package that does not exist.
+//
+// It reads all tokens, and asks [Packages] once for each user who has one that names the
+// package. A token made or ended meanwhile may be missing or not. After an error there is
+// nothing more.
+func (a *Auth) TokensReaching(ctx context.Context, pkg policy.PackageName, want policy.Rights) iter.Seq2[token.Token, error] {
+	return func(yield func(token.Token, error) bool) {
+		if want == 0 {
+			yield(token.Token{}, errNoRight)
+			return
+		}
+		users := map[policy.UserID]*userFacts{}
+		for tok, err := range a.tokens.All(ctx) {
+			reaches := false
+			if err == nil {
+				reaches, err = a.reaches(ctx, tok, pkg, want, users)
+			}
+			if err != nil {
+				yield(token.Token{}, err)
+				return
+			}
+			if reaches && !yield(tok, nil) {
+				return
+			}
+		}
 	}
-	a.record(ctx, audit.Event{Type: audit.AllRevoked, Outcome: audit.Done, Reason: "restored"})
-	return nil
+}
+
+// userFacts are what TokensReaching learned of a user.
+type userFacts struct {
+	who   *person // nil: nobody
+	facts policy.Facts
+}
+
+// reaches reports whether a token has the rights on pkg. What it learns of a user it
+// keeps in users.
+func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageName, want policy.Rights, users map[policy.UserID]*userFacts) (bool, error) {
+	cred := tok.Credential()
+	covers := slices.ContainsFunc(cred.Grants, func(g policy.Grant) bool { return g.Covers(pkg) })
+	if !covers && want != policy.RightRead { // what is public, everybody reads
+		return false, nil
+	}
+	u := users[tok.User]
+	if u == nil {
+		u = &userFacts{}
+		var err error
+		if u.who, err = a.person(ctx, tok.User, a.now()); err != nil && !errors.Is(err, ErrInvalidToken) {
+			return false, err
+		}
+		if u.who != nil {
+			if u.facts, err = a.packages.Facts(ctx, pkg, tok.User); err != nil {
+				return false, err
+			}
+		}
+		users[tok.User] = u
+	}
+	now := a.now()
+	if u.who == nil || alive(cred, u.who, now) != nil {
+		return false, nil
+	}
+	var has policy.Rights
+	for _, action := range []policy.Action{policy.Publish, policy.SetDistTag, policy.Deprecate, policy.Unpublish} { // a verb each
+		req := policy.Request{
+			Operation:  policy.Operation{Action: action, Package: pkg},
+			Credential: cred, Account: u.who.account, Package: u.facts, Now: now,
+		}
+		has |= req.Rights()
+	}
+	return has.Has(want), nil
 }

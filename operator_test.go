@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -56,4 +57,121 @@ func TestRestored(t *testing.T) {
 	assert.True(t, w.events.has(audit.AllRevoked))
 	w.clock.Add(time.Second)
 	assert.Equal(t, 200, whoami(w, w.login("alice")))
+}
+
+// What an operator does to an account or a package is on record.
+func TestOperatorIsOnRecord(t *testing.T) {
+	ctx, w := t.Context(), newWorld(t)
+	alice := w.person("alice")
+	subjects := w.auth.Subjects()
+	for want, do := range map[audit.Type]func() error{
+		audit.AccountOff:     func() error { return subjects.Disable(ctx, alice) },
+		audit.AccountOn:      func() error { return subjects.Enable(ctx, alice) },
+		audit.AccountRevoked: func() error { return subjects.RevokeAll(ctx, alice) },
+		audit.SessionEnded:   func() error { return subjects.EndSessions(ctx, alice) },
+		audit.AccountRanges: func() error {
+			return subjects.SetCIDRs(ctx, alice, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
+		},
+		audit.AllRevoked:   func() error { return w.auth.Restored(ctx) },
+		audit.PackageRules: func() error { return w.auth.SetPackage(ctx, "p1", policy.Settings{Publish: policy.FactorOnly}) },
+	} {
+		w.events.all = nil
+		require.NoError(t, do())
+		require.Len(t, w.events.all, 1, want)
+		e := w.events.all[0]
+		assert.Equal(t, want, e.Type)
+		assert.Equal(t, audit.Done, e.Outcome)
+		assert.Equal(t, w.clock.Now(), e.Time, want)
+		switch want {
+		case audit.PackageRules:
+			assert.Equal(t, map[string]string{"package_id": "p1", "publish": "publish"}, e.Detail)
+		case audit.AllRevoked:
+			assert.Empty(t, e.User)
+		default:
+			assert.Equal(t, alice, e.User)
+		}
+		if want == audit.AccountRanges {
+			assert.Equal(t, "192.0.2.0/24", e.Detail["cidr"])
+		}
+	}
+	w.events.all = nil
+	assert.Error(t, subjects.Disable(ctx, ""))
+	assert.Error(t, subjects.SetCIDRs(ctx, alice, make([]netip.Prefix, 1)))
+	assert.Error(t, w.auth.SetPackage(ctx, "", policy.Settings{}))
+	assert.Error(t, w.auth.SetPackage(ctx, "p1", policy.Settings{Publish: 9}))
+	assert.Empty(t, w.events.all, "what did not happen is on no record")
+}
+
+func TestTokensReaching(t *testing.T) {
+	ctx, w := t.Context(), newWorld(t)
+	alice, bob, mallory := w.person("alice"), w.person("bob"), w.person("mallory")
+	ci := w.service("ci", alice)
+	plain, hidden := policy.PackageName{Name: "plain"}, policy.PackageName{Scope: "acme", Name: "private"}
+	w.host.add("plain", false, alice)
+	w.host.add("@acme/private", true, alice)
+	w.host.packages[hidden].rights[bob] = policy.RightRead
+	w.host.packages[hidden].rights[ci] = policy.RightRead | policy.RightWrite
+	w.host.packages[hidden].rights[mallory] = allRights
+	one := func(name policy.PackageName, p policy.Permission, v policy.Verbs) []policy.Grant {
+		return []policy.Grant{{Target: policy.OnePackage, Package: name, Permission: p, Verbs: v}}
+	}
+	names := map[string]string{}
+	add := func(label, user string, spec token.Spec) token.Token {
+		_, tok := w.token(user, spec)
+		names[tok.ID] = label
+		return tok
+	}
+	add("all, reads", "alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	add("all, writes", "alice", token.Spec{Grants: grantAll(policy.ReadWrite), CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	add("scope, stages", "alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.StageOnly}}})
+	add("tags", "alice", token.Spec{Grants: one(hidden, policy.ReadWrite, policy.VerbDistTag)})
+	add("stages", "alice", token.Spec{Grants: one(hidden, policy.ReadWrite, policy.VerbStage)})
+	add("other package", "alice", token.Spec{Grants: one(plain, policy.ReadWrite, 0)})
+	add("org", "alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}}})
+	add("of a reader", "bob", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	add("of a service", "ci", token.Spec{Grants: one(hidden, policy.ReadWrite, 0)})
+	add("of one who is disabled", "mallory", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	require.NoError(t, w.auth.Subjects().Disable(ctx, mallory))
+	gone := add("revoked", "alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	require.NoError(t, w.auth.Tokens().Revoke(ctx, alice, gone.ID))
+	add("expired", "alice", token.Spec{Grants: grantAll(policy.ReadWrite), Until: w.clock.Now().Add(time.Hour)})
+	w.clock.Add(time.Hour)
+
+	reaching := func(pkg policy.PackageName, want policy.Rights) (labels []string) {
+		for tok, err := range w.auth.TokensReaching(ctx, pkg, want) {
+			require.NoError(t, err)
+			labels = append(labels, names[tok.ID])
+		}
+		return labels
+	}
+	assert.ElementsMatch(t, []string{"all, reads", "all, writes", "scope, stages", "tags", "stages", "of a reader", "of a service"}, reaching(hidden, policy.RightRead))
+	facts := w.host.facts
+	assert.ElementsMatch(t, []string{"all, writes", "tags", "of a service"}, reaching(hidden, policy.RightWrite))
+	assert.Equal(t, 4, w.host.facts-facts, "each user once: alice, bob, ci, mallory")
+	assert.ElementsMatch(t, []string{"all, writes"}, reaching(hidden, policy.RightAdmin|policy.RightRead))
+	assert.ElementsMatch(t, []string{"all, writes", "other package"}, reaching(plain, policy.RightWrite))
+	assert.Len(t, reaching(plain, policy.RightRead), 9, "as everybody")
+	assert.Empty(t, reaching(policy.PackageName{Name: "absent"}, policy.RightRead))
+
+	for range w.auth.TokensReaching(ctx, hidden, policy.RightRead) {
+		break // the caller may have enough
+	}
+	fails := func(pkg policy.PackageName, want policy.Rights) (err error) {
+		for tok, e := range w.auth.TokensReaching(ctx, pkg, want) {
+			assert.NoError(t, err, "nothing comes after an error")
+			if err = e; err != nil {
+				assert.Zero(t, tok)
+			}
+		}
+		return err
+	}
+	assert.Error(t, fails(hidden, 0))
+	w.host.fail = context.DeadlineExceeded
+	assert.ErrorIs(t, fails(hidden, policy.RightRead), context.DeadlineExceeded)
+	w.host.fail = nil
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, err := range w.auth.TokensReaching(ended, hidden, policy.RightRead) {
+		assert.ErrorIs(t, err, context.Canceled)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -51,5 +52,6 @@ func (s *Subjects) RevokeEveryone(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("account: epoch: %w", err)
 	}
+	s.record(ctx, audit.Event{Time: s.now(), Type: audit.AllRevoked, Outcome: audit.Done})
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/internal/cidr"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -143,13 +145,19 @@ type SubjectsConfig struct {
 
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
+
+	// Record receives events, after what they tell of is durable: that an account was
+	// disabled, enabled, restricted to addresses, or that what it has was ended. Nil
+	// discards them.
+	Record func(ctx context.Context, e audit.Event)
 }
 
 // Subjects changes what is recorded of accounts. The IDs are the host's and
 // are not checked for existence. It is safe for concurrent use.
 type Subjects struct {
-	store store.Store
-	now   func() time.Time
+	store  store.Store
+	now    func() time.Time
+	record func(context.Context, audit.Event)
 }
 
 // NewSubjects returns Subjects, or an error naming the field of cfg that is
@@ -161,7 +169,10 @@ func NewSubjects(cfg SubjectsConfig) (*Subjects, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Subjects{store: cfg.Store, now: cfg.Now}, nil
+	if cfg.Record == nil {
+		cfg.Record = func(context.Context, audit.Event) {}
+	}
+	return &Subjects{store: cfg.Store, now: cfg.Now, record: cfg.Record}, nil
 }
 
 // Get returns the subject of id as r has it; nil reads from the store. "" is
@@ -184,12 +195,12 @@ func (s *Subjects) Get(ctx context.Context, r store.Reader, id policy.UserID) (S
 // credentials are not revoked: those that have not expired work again after
 // Enable, unless RevokeAll was called as well.
 func (s *Subjects) Disable(ctx context.Context, id policy.UserID) error {
-	return s.change(ctx, id, func(rec *subject) { rec.Disabled = true })
+	return s.changed(ctx, id, audit.Event{Type: audit.AccountOff}, func(rec *subject) { rec.Disabled = true })
 }
 
 // Enable undoes Disable.
 func (s *Subjects) Enable(ctx context.Context, id policy.UserID) error {
-	return s.change(ctx, id, func(rec *subject) { rec.Disabled = false })
+	return s.changed(ctx, id, audit.Event{Type: audit.AccountOn}, func(rec *subject) { rec.Disabled = false })
 }
 
 // RevokeAll ends every credential of the account that was created until now:
@@ -198,14 +209,16 @@ func (s *Subjects) Enable(ctx context.Context, id policy.UserID) error {
 // much as it is.
 func (s *Subjects) RevokeAll(ctx context.Context, id policy.UserID) error {
 	at := s.until()
-	return s.change(ctx, id, func(rec *subject) { rec.NotBefore = later(rec.NotBefore, at) })
+	return s.changed(ctx, id, audit.Event{Type: audit.AccountRevoked}, func(rec *subject) { rec.NotBefore = later(rec.NotBefore, at) })
 }
 
 // EndSessions ends every session of the account that was created until now,
 // and no token.
 func (s *Subjects) EndSessions(ctx context.Context, id policy.UserID) error {
 	at := s.until()
-	return s.change(ctx, id, func(rec *subject) { rec.SessionsNotBefore = later(rec.SessionsNotBefore, at) })
+	return s.changed(ctx, id, audit.Event{Type: audit.SessionEnded, Reason: "all"}, func(rec *subject) {
+		rec.SessionsNotBefore = later(rec.SessionsNotBefore, at)
+	})
 }
 
 // until returns the first instant that a store can tell from now. Creation
@@ -242,7 +255,12 @@ func (s *Subjects) SetCIDRs(ctx context.Context, id policy.UserID, ranges []neti
 		return fmt.Errorf("%w: the list %s", ErrCIDR, problem)
 	}
 	ranges = slices.Clone(ranges)
-	return s.change(ctx, id, func(rec *subject) { rec.CIDRs = ranges })
+	texts := make([]string, len(ranges))
+	for i, p := range ranges {
+		texts[i] = p.String()
+	}
+	e := audit.Event{Type: audit.AccountRanges, Detail: map[string]string{"cidr": strings.Join(texts, " ")}}
+	return s.changed(ctx, id, e, func(rec *subject) { rec.CIDRs = ranges })
 }
 
 // Recovered notes that the account was taken up again other than by its ordinary
@@ -258,6 +276,16 @@ func (s *Subjects) Recovered(ctx context.Context, tx *store.Tx, id policy.UserID
 		return s.change(ctx, id, note)
 	}
 	return upsert(ctx, tx, id, note)
+}
+
+// changed makes a change and tells of it.
+func (s *Subjects) changed(ctx context.Context, id policy.UserID, e audit.Event, fn func(*subject)) error {
+	if err := s.change(ctx, id, fn); err != nil {
+		return err
+	}
+	e.Time, e.Outcome, e.User = s.now(), audit.Done, id
+	s.record(ctx, e)
+	return nil
 }
 
 func (s *Subjects) change(ctx context.Context, id policy.UserID, fn func(*subject)) error {

@@ -47,6 +47,7 @@ const (
 	AccountOff     Type = "account.disabled"      // an account was disabled
 	AccountOn      Type = "account.enabled"       // an account was enabled again
 	AccountRevoked Type = "account.revoked"       // every credential of an account was ended
+	AccountRanges  Type = "account.ranges"        // from which addresses an account may be used was changed
 	AllRevoked     Type = "all.revoked"           // every credential of every account was ended
 	Password       Type = "account.password"      // a password was changed, or the attempt failed
 	Profile        Type = "account.profile"       // a profile was changed
@@ -61,6 +62,7 @@ const (
 	FactorReplayed Type = "factor.replayed"       // a proof was presented again where that is not allowed
 	FactorLocked   Type = "factor.locked"         // too many wrong codes: a credential ended, or a factor was locked
 	RecoveryUsed   Type = "recovery.used"         // a recovery code was spent
+	PackageRules   Type = "package.settings"      // the operator changed a package's settings, by the ID in Event.Detail
 	Challenge      Type = "challenge.opened"      // a client was asked for a second factor and given a page
 	ChallengeYes   Type = "challenge.approved"    // a person approved a challenge on its page
 	ChallengeNo    Type = "challenge.denied"      // a person pressed deny on the page of a challenge

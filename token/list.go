@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/npmauth/npmauth/policy"
@@ -44,4 +45,29 @@ func (m *Manager) List(ctx context.Context, user policy.UserID, offset, limit in
 	})
 	from := min(max(offset, 0), len(all))
 	return all[from:min(from+limit, len(all))], len(all), nil
+}
+
+// All yields every live token of everybody, in no order that means something. It reads
+// them a page at a time: one made or ended meanwhile may be missing or not. After an error
+// there is nothing more.
+func (m *Manager) All(ctx context.Context) iter.Seq2[Token, error] {
+	return func(yield func(Token, error) bool) {
+		for after := ""; ; {
+			page, err := tokens.List(ctx, m.store, after, store.MaxLimit)
+			if err != nil {
+				yield(Token{}, fmt.Errorf("token: list all: %w", err))
+				return
+			}
+			now := m.now()
+			for _, r := range page {
+				if now.Before(r.Expires) && !yield(Token(*r), nil) {
+					return
+				}
+			}
+			if len(page) < store.MaxLimit {
+				return
+			}
+			after = page[len(page)-1].Digest.String()
+		}
+	}
 }

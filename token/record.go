@@ -34,6 +34,20 @@ const hintSize = 8
 // ReadOnly reports whether no grant of t can do more than read.
 func (t Token) ReadOnly() bool { return !slices.ContainsFunc(t.Grants, writes) }
 
+// Credential returns what policy is told of t. It shares the grants and ranges.
+func (t Token) Credential() *policy.Credential {
+	return &policy.Credential{
+		ID:      t.ID,
+		Kind:    policy.KindToken,
+		User:    t.User,
+		Grants:  t.Grants,
+		Bypass:  t.Bypass,
+		CIDRs:   t.CIDRs,
+		Created: t.Created,
+		Expires: t.Expires,
+	}
+}
+
 func (t Token) clone() Token {
 	t.Grants, t.CIDRs = slices.Clone(t.Grants), slices.Clone(t.CIDRs)
 	return t
@@ -92,14 +106,5 @@ func Open(it store.Item) (*policy.Credential, error) {
 	case slices.ContainsFunc(r.CIDRs, func(p netip.Prefix) bool { return !p.IsValid() }):
 		return nil, fmt.Errorf("token: a record has a range that is no CIDR")
 	}
-	return &policy.Credential{
-		ID:      r.ID,
-		Kind:    policy.KindToken,
-		User:    r.User,
-		Grants:  r.Grants,
-		Bypass:  r.Bypass,
-		CIDRs:   r.CIDRs,
-		Created: r.Created,
-		Expires: r.Expires,
-	}, nil
+	return Token(*r).Credential(), nil
 }
