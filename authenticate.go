@@ -40,6 +40,7 @@ type person struct {
 	read              credential.Moment // before any of it was read
 	account           policy.Account
 	sessionsNotBefore time.Time
+	sessionKept       string
 	user              User
 	generation        atomic.Uint64 // of the user, before this was last found in the table or read
 }
@@ -225,7 +226,7 @@ func alive(cred *policy.Credential, who *person, now time.Time) error {
 		return ErrInvalidToken
 	case ended(who.account.NotBefore, cred.Created):
 		return ErrInvalidToken
-	case cred.Kind == policy.KindSession && ended(who.sessionsNotBefore, cred.Created):
+	case cred.Kind == policy.KindSession && cred.ID != who.sessionKept && ended(who.sessionsNotBefore, cred.Created):
 		return ErrInvalidToken
 	}
 	return nil
@@ -320,6 +321,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 			HighImpact: user.HighImpact, Recovered: sub.Recovered,
 		},
 		sessionsNotBefore: sub.SessionsNotBefore,
+		sessionKept:       sub.SessionKept,
 		user:              user,
 	}
 	a.caches.people.Put(id, who, now, fill)

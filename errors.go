@@ -80,6 +80,7 @@ var (
 	errWrongPassword = &Error{http.StatusUnauthorized, "wrong-password", "The password is wrong."}
 	errWrongCode     = &Error{http.StatusUnauthorized, "wrong-code", "The one-time password is wrong or was used before."}
 	errSignIn        = &Error{http.StatusUnauthorized, "wrong-login", "The user name or the password is wrong."}
+	errNotOffered    = &Error{http.StatusForbidden, "not-offered", "This registry does not offer this operation."}
 	errBusy          = &Error{http.StatusServiceUnavailable, "busy", "The registry is checking too many passwords at the moment. Try again shortly."}
 	errUnavailable   = &Error{http.StatusServiceUnavailable, "unavailable", "The registry cannot decide this at the moment. Try again shortly."}
 )
@@ -112,6 +113,12 @@ func answer(err error) *Error {
 		return &Error{http.StatusUnauthorized, "too-many-codes", "Too many wrong one-time passwords: this login was ended. Log in again."}
 	case errors.Is(err, account.ErrName):
 		return &Error{http.StatusBadRequest, "bad-name", "A user name is 1 to 214 lower-case letters, digits, dots, dashes and underscores, begins with a letter or digit, and is not a reserved word."}
+	case errors.Is(err, account.ErrEmail):
+		return &Error{http.StatusBadRequest, "bad-email", "This is not an e-mail address."}
+	case errors.Is(err, account.ErrProfile):
+		return &Error{http.StatusBadRequest, "bad-profile", "A field of a profile has at most 256 characters and none of them a control character."}
+	case errors.Is(err, account.ErrWrongPassword):
+		return errWrongPassword
 	case errors.Is(err, account.ErrNameTaken):
 		return &Error{http.StatusConflict, "name-taken", "That user name is taken."}
 	case errors.Is(err, token.ErrNotFound):

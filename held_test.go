@@ -132,3 +132,12 @@ func TestAccountCIDRs(t *testing.T) {
 	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", nil))
 	assert.Equal(t, 200, ask(other, "198.51.100.7"))
 }
+
+// npm profile get shows the ranges of the account, as npm's own field for them.
+func TestProfileShowsCIDRs(t *testing.T) {
+	w, _, _ := hostWorld(t)
+	s := w.login("alice")
+	assert.Contains(t, w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}).Body.String(), `"cidr_whitelist":null`)
+	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	assert.Contains(t, w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}).Body.String(), `"cidr_whitelist":["192.0.2.0/24"]`)
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
@@ -36,14 +37,30 @@ func (a *Auth) readProfile(r *http.Request, op policy.Operation) (reply, error) 
 		tfa = map[string]any{"mode": status.PendingMode.String(), "pending": true}
 	}
 	user := j.act.who.user
-	body := map[string]any{
-		"name": user.Name, "email": user.Email, "email_verified": false, "tfa": tfa,
-		"fullname": "", "homepage": "", "freenode": "", "twitter": "", "github": "", "cidr_whitelist": nil,
+	var said account.Profile
+	updated := user.Created
+	if a.directory != nil {
+		own, err := a.directory.ByID(r.Context(), user.ID)
+		if err != nil {
+			return reply{}, err
+		}
+		user.Email, said, updated = own.Email, own.Profile, own.Updated
+	}
+	body := shownProfile(said)
+	body["name"], body["email"], body["email_verified"], body["tfa"] = user.Name, user.Email, false, tfa
+	body["cidr_whitelist"] = nil // as npm knows it: from anywhere
+	if len(j.act.who.account.CIDRs) > 0 {
+		body["cidr_whitelist"] = j.act.who.account.CIDRs
 	}
 	if !user.Created.IsZero() {
-		body["created"], body["updated"] = user.Created, user.Created
+		body["created"], body["updated"] = user.Created, updated
 	}
 	return ok(body), nil
+}
+
+// shownProfile is what somebody says about themselves, as npm reads it.
+func shownProfile(p account.Profile) map[string]any {
+	return map[string]any{"fullname": p.FullName, "homepage": p.Homepage, "freenode": p.Freenode, "twitter": p.Twitter, "github": p.GitHub}
 }
 
 // A profileRequest is the body of POST /-/npm/v1/user. npm sends back every
@@ -61,7 +78,7 @@ type profileRequest struct {
 	CIDR     json.RawMessage `json:"cidr_whitelist"`
 }
 
-// writeProfile answers POST /-/npm/v1/user, of which second factors are served.
+// writeProfile answers POST /-/npm/v1/user, behind which there are three operations.
 func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error) {
 	var body profileRequest
 	if err := decode(r, &body); err != nil {
@@ -70,9 +87,9 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 	switch {
 	case isNull(body.TFA) && !isNull(body.Password):
 		op.Action = policy.SetPassword
-		return a.refuse(r, op)
+		return a.setPassword(r, op, body)
 	case isNull(body.TFA):
-		return a.refuse(r, op)
+		return a.setProfile(r, op, body)
 	case !isNull(body.Password) || !isNull(body.Email) || !isNull(body.FullName) || !isNull(body.Homepage) ||
 		!isNull(body.Freenode) || !isNull(body.Twitter) || !isNull(body.GitHub) || !isNull(body.CIDR):
 		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Change two-factor authentication by itself."}

@@ -47,6 +47,14 @@ const (
 // MaxAdministrators is how many administrators a service account may have.
 const MaxAdministrators = 50
 
+func validEmail(text string) error {
+	addr, err := mail.ParseAddress(text)
+	if err != nil || addr.Address != text || len(text) > maxEmail {
+		return ErrEmail
+	}
+	return nil
+}
+
 func (p Profile) valid() error {
 	for _, f := range []string{p.FullName, p.Homepage, p.Freenode, p.Twitter, p.GitHub} {
 		if !utf8.ValidString(f) || utf8.RuneCountInString(f) > maxProfileField {
@@ -206,9 +214,8 @@ func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
 		return User{}, fmt.Errorf("%w: %q is reserved", ErrName, nu.Name)
 	}
 	if nu.Email != "" {
-		addr, err := mail.ParseAddress(nu.Email)
-		if err != nil || addr.Address != nu.Email || len(nu.Email) > maxEmail {
-			return User{}, ErrEmail
+		if err := validEmail(nu.Email); err != nil {
+			return User{}, err
 		}
 	}
 	if nu.Service {
@@ -324,6 +331,43 @@ func (d *Directory) SetProfile(ctx context.Context, id policy.UserID, profile Pr
 	return found(p, err)
 }
 
+// Edit lets fn change the address and the profile of a user, which are given as they are,
+// in the caller's commit, and returns the user before and after. fn may run more than
+// once; its error is returned as it is. An address that fn changes must be one, so that
+// none is taken away: [ErrEmail]. The other errors are [ErrProfile], [ErrNoUser] and the
+// store's. Where the address changes, [Subjects.Recovered] belongs into the same commit.
+func (d *Directory) Edit(ctx context.Context, tx *store.Tx, id policy.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
+	now := d.instant()
+	p, err := people.Update(ctx, tx, string(id), func(p *person) error {
+		before = p.user()
+		if err := fn(&p.Email, &p.Profile); err != nil {
+			return editError{err}
+		}
+		if p.Email != before.Email {
+			if err := validEmail(p.Email); err != nil {
+				return editError{err}
+			}
+		}
+		if err := p.Profile.valid(); err != nil {
+			return editError{err}
+		}
+		if p.Email != before.Email || p.Profile != before.Profile {
+			p.Updated = now
+		}
+		return nil
+	})
+	if refused, ok := errors.AsType[editError](err); ok {
+		return User{}, User{}, refused.error
+	}
+	if after, err = found(p, err); err != nil {
+		return User{}, User{}, err
+	}
+	return before, after, nil
+}
+
+// editError carries an error of Edit's fn out of the update unchanged.
+type editError struct{ error }
+
 // CheckPassword reports whether the password is that of the user. With "", an ID
 // that is nobody's and a service account it takes as long and reports false. A hash of older
 // costs, or of bcrypt, is replaced on the way. Whether the account is disabled
@@ -361,17 +405,35 @@ func (d *Directory) check(ctx context.Context, id policy.UserID, pw credential.S
 // replace stores another hash in place of the one in row, if that is still the
 // one stored; otherwise it returns ErrWrongPassword.
 func (d *Directory) replace(ctx context.Context, row secretRow, phc string) error {
-	now := d.instant()
-	err := store.Transact(ctx, d.store, func(tx *store.Tx) error {
-		_, err := passwords.Update(ctx, tx, row.ID, func(r *secretRow) error {
-			if r.Hash != row.Hash {
-				return ErrWrongPassword
-			}
-			r.Hash, r.Changed = phc, now
-			return nil
-		})
-		return err
+	return (&PasswordChange{d, row, phc}).commit(ctx)
+}
+
+// A PasswordChange is a new password of a user who has shown the old one. It is made by
+// [Directory.ChangePassword], which does what takes long, and happens in the commit of
+// [PasswordChange.Apply].
+type PasswordChange struct {
+	d   *Directory
+	row secretRow
+	phc string
+}
+
+// Apply changes the password in the caller's commit. If the old one is not the password
+// any more, it returns [ErrWrongPassword].
+func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx) error {
+	now := c.d.instant()
+	_, err := passwords.Update(ctx, tx, c.row.ID, func(r *secretRow) error {
+		if r.Hash != c.row.Hash {
+			return ErrWrongPassword
+		}
+		r.Hash, r.Changed = c.phc, now
+		return nil
 	})
+	return err
+}
+
+// commit is Apply in a commit of its own.
+func (c *PasswordChange) commit(ctx context.Context) error {
+	err := store.Transact(ctx, c.d.store, func(tx *store.Tx) error { return c.Apply(ctx, tx) })
 	if err == nil || errors.Is(err, ErrWrongPassword) {
 		return err
 	}
@@ -384,19 +446,29 @@ func (d *Directory) replace(ctx context.Context, row secretRow, phc string) erro
 // tokens live on; end them with [Subjects.EndSessions] or
 // [Subjects.RevokeAll].
 func (d *Directory) SetPassword(ctx context.Context, id policy.UserID, old, new credential.Secret) error {
+	c, err := d.ChangePassword(ctx, id, old, new)
+	if err != nil {
+		return err
+	}
+	return c.commit(ctx)
+}
+
+// ChangePassword is [Directory.SetPassword] up to the change itself, for a caller who
+// changes more in the same commit. Nothing has changed when it returns.
+func (d *Directory) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (*PasswordChange, error) {
 	// Whether the new one will do is said only to who knows the old one.
 	row, v, err := d.check(ctx, id, old, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !v.ok {
-		return ErrWrongPassword
+		return nil, ErrWrongPassword
 	}
 	phc, err := d.newHash(ctx, id, new)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return d.replace(ctx, row, phc)
+	return &PasswordChange{d, row, phc}, nil
 }
 
 // ResetPassword gives the user a new password whatever the old one was: for an

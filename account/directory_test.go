@@ -450,3 +450,87 @@ func TestSetProfile(t *testing.T) {
 		assert.ErrorIs(t, err, account.ErrNoUser)
 	}
 }
+
+func TestEdit(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
+	require.NoError(t, err)
+	edit := func(id policy.UserID, fn func(*string, *account.Profile) error) (before, after account.User, err error) {
+		err = store.Transact(ctx, st, func(tx *store.Tx) error {
+			before, after, err = d.Edit(ctx, tx, id, fn)
+			return err
+		})
+		return before, after, err
+	}
+	before, after, err := edit(jane.ID, func(email *string, p *account.Profile) error {
+		*email, p.GitHub = "j@new.test", "jane"
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, jane, before)
+	assert.Equal(t, "j@new.test", after.Email)
+	assert.Equal(t, account.Profile{GitHub: "jane"}, after.Profile)
+	assert.True(t, after.Updated.After(jane.Updated))
+	got, err := d.ByID(ctx, jane.ID)
+	require.NoError(t, err)
+	assert.Equal(t, after, got)
+
+	same, again, err := edit(jane.ID, func(*string, *account.Profile) error { return nil })
+	require.NoError(t, err)
+	assert.Equal(t, same, again, "nothing changed, not even the time")
+	boom := errors.New("boom")
+	for name, tt := range map[string]struct {
+		id   policy.UserID
+		fn   func(*string, *account.Profile) error
+		want error
+	}{
+		"fn's own":  {jane.ID, func(email *string, _ *account.Profile) error { *email = "x@y.test"; return boom }, boom},
+		"address":   {jane.ID, func(email *string, _ *account.Profile) error { *email = "nobody"; return nil }, account.ErrEmail},
+		"none":      {jane.ID, func(email *string, _ *account.Profile) error { *email = ""; return nil }, account.ErrEmail},
+		"profile":   {jane.ID, func(_ *string, p *account.Profile) error { p.FullName = "a\nb"; return nil }, account.ErrProfile},
+		"not there": {"nobody", func(*string, *account.Profile) error { return nil }, account.ErrNoUser},
+	} {
+		_, _, err := edit(tt.id, tt.fn)
+		assert.ErrorIs(t, err, tt.want, name)
+	}
+	got, err = d.ByID(ctx, jane.ID)
+	require.NoError(t, err)
+	assert.Equal(t, after, got)
+}
+
+// A change that was prepared happens once, with what else its commit does, and not after
+// another one.
+func TestChangePassword(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	require.NoError(t, err)
+	is := func(pw string) bool {
+		right, err := d.CheckPassword(ctx, jane.ID, secret(pw))
+		require.NoError(t, err)
+		return right
+	}
+	_, err = d.ChangePassword(ctx, jane.ID, secret("wrong"), secret(good+" 1"))
+	assert.ErrorIs(t, err, account.ErrWrongPassword)
+	_, err = d.ChangePassword(ctx, jane.ID, secret(good), secret("short"))
+	assert.ErrorIs(t, err, account.ErrPassword)
+	first, err := d.ChangePassword(ctx, jane.ID, secret(good), secret(good+" 1"))
+	require.NoError(t, err)
+	second, err := d.ChangePassword(ctx, jane.ID, secret(good), secret(good+" 2"))
+	require.NoError(t, err)
+	assert.True(t, is(good), "nothing has changed yet")
+
+	boom := errors.New("boom")
+	assert.ErrorIs(t, store.Transact(ctx, st, func(tx *store.Tx) error {
+		require.NoError(t, first.Apply(ctx, tx))
+		return boom
+	}), boom)
+	assert.True(t, is(good), "nor with a commit that did not happen")
+	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return first.Apply(ctx, tx) }))
+	assert.True(t, is(good+" 1"))
+	for _, c := range []*account.PasswordChange{first, second} {
+		assert.ErrorIs(t, store.Transact(ctx, st, func(tx *store.Tx) error { return c.Apply(ctx, tx) }), account.ErrWrongPassword)
+	}
+	assert.True(t, is(good+" 1"))
+}

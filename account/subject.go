@@ -26,7 +26,10 @@ type Subject struct {
 	// for sessions alone. Zero: none are.
 	NotBefore         time.Time
 	SessionsNotBefore time.Time
-	TwoFactor         policy.TwoFactorMode // never unknown
+	// SessionKept is the public ID of the one session that SessionsNotBefore does not
+	// end: the one in which the password was changed. "": none.
+	SessionKept string
+	TwoFactor   policy.TwoFactorMode // never unknown
 	// CIDRs are the ranges that every credential of the account may be used from, each
 	// in its own ranges as well. Empty: from anywhere.
 	CIDRs []netip.Prefix
@@ -43,6 +46,7 @@ type subject struct {
 	Disabled          bool           `json:"disabled,omitempty"`
 	NotBefore         time.Time      `json:"not_before,omitzero"`
 	SessionsNotBefore time.Time      `json:"sessions_not_before,omitzero"`
+	SessionKept       string         `json:"session_kept,omitempty"`
 	TwoFactor         string         `json:"tfa,omitempty"` // "": off
 	CIDRs             []netip.Prefix `json:"cidrs,omitempty"`
 	Recovered         time.Time      `json:"recovered,omitzero"`
@@ -106,6 +110,7 @@ func (s *subject) open() (Subject, error) {
 		Disabled:          s.Disabled,
 		NotBefore:         s.NotBefore,
 		SessionsNotBefore: s.SessionsNotBefore,
+		SessionKept:       s.SessionKept,
 		TwoFactor:         mode,
 		CIDRs:             s.CIDRs,
 		Recovered:         s.Recovered,
@@ -217,7 +222,16 @@ func (s *Subjects) RevokeAll(ctx context.Context, id policy.UserID) error {
 func (s *Subjects) EndSessions(ctx context.Context, id policy.UserID) error {
 	at := s.until()
 	return s.changed(ctx, id, audit.Event{Type: audit.SessionEnded, Reason: "all"}, func(rec *subject) {
-		rec.SessionsNotBefore = later(rec.SessionsNotBefore, at)
+		rec.SessionsNotBefore, rec.SessionKept = later(rec.SessionsNotBefore, at), ""
+	})
+}
+
+// EndOtherSessions is EndSessions in the caller's commit, and without an event of its own,
+// for all sessions but the one with the public ID kept.
+func (s *Subjects) EndOtherSessions(ctx context.Context, tx *store.Tx, id policy.UserID, kept string) error {
+	at := s.until()
+	return upsert(ctx, tx, id, func(rec *subject) {
+		rec.SessionsNotBefore, rec.SessionKept = later(rec.SessionsNotBefore, at), kept
 	})
 }
 

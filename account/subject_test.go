@@ -272,3 +272,19 @@ func TestSubjectFieldsOfAnotherVersion(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"v":1,"d":{"id":"u3","disabled":true}}`, string(items[0].Value))
 }
+
+func TestSubjectEndOtherSessions(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	s := newSubjects(t, st)
+	before := time.Now()
+	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return s.EndOtherSessions(ctx, tx, "u1", "s1") }))
+	got, err := s.Get(ctx, nil, "u1")
+	require.NoError(t, err)
+	assert.True(t, got.SessionsNotBefore.After(before))
+	assert.Equal(t, "s1", got.SessionKept)
+	assert.Zero(t, got.NotBefore)
+	require.NoError(t, s.EndSessions(ctx, "u1"))
+	got, err = s.Get(ctx, nil, "u1")
+	require.NoError(t, err)
+	assert.Empty(t, got.SessionKept, "all means all")
+}
