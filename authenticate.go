@@ -226,7 +226,7 @@ func alive(cred *policy.Credential, who *person, now time.Time) error {
 		return ErrInvalidToken
 	case ended(who.account.NotBefore, cred.Created):
 		return ErrInvalidToken
-	case cred.Kind == policy.KindSession && cred.ID != who.sessionKept && ended(who.sessionsNotBefore, cred.Created):
+	case cred.Kind == policy.KindSession && ended(who.sessionsNotBefore, cred.Created) && cred.ID != who.sessionKept:
 		return ErrInvalidToken
 	}
 	return nil

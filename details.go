@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/npmauth/npmauth/account"
@@ -69,7 +70,7 @@ func (d details) apply(email *string, p *account.Profile) (changed []string, err
 			changed = append(changed, f.name)
 		}
 	}
-	if len(changed) > 0 && changed[0] == "email" && *email == "" {
+	if slices.Contains(changed, "email") && *email == "" {
 		return nil, errNoEmail
 	}
 	return changed, nil
@@ -113,7 +114,7 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 	if err := a.rehearse(ctx, func(tx *store.Tx) error { _, err := edit(ctx, tx); return err }); err != nil {
 		return reply{}, err
 	}
-	if len(changed) > 0 && changed[0] == "email" {
+	if slices.Contains(changed, "email") {
 		j.req.Operation.Name = "email"
 	}
 	var after account.User

@@ -220,3 +220,13 @@ func TestProfileOfAHostIsNotOffered(t *testing.T) {
 	}
 	assert.Equal(t, 401, w.setUser("", "", `{"fullname":"x"}`).Code)
 }
+
+// An address that is none is the newcomer's mistake, and no outage.
+func TestSignUpWithBadAddress(t *testing.T) {
+	w := newWorld(t)
+	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: map[string]any{
+		"_id": "org.couchdb.user:alice", "name": "alice", "password": password, "email": "nobody", "type": "user", "roles": []string{}, "date": "2026-01-01T00:00:00.000Z",
+	}})
+	assert.Equal(t, 400, a.Code)
+	assert.Equal(t, "bad-email", a.text("code"))
+}

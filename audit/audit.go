@@ -42,7 +42,7 @@ const (
 	LoginDenied    Type = "login.denied"          // a person pressed deny on the page of a web login
 	LoginRepeated  Type = "login.repeated"        // a web login was collected again from another address, and its session ended
 	Logout         Type = "logout"                // a credential ended itself
-	SessionEnded   Type = "session.ended"         // a session was ended other than by its own logout
+	SessionEnded   Type = "session.ended"         // a session was ended other than by its own logout; without Event.Credential, all of a user's but the one in Event.Detail
 	SignUp         Type = "account.created"       // an account came to be
 	AccountOff     Type = "account.disabled"      // an account was disabled
 	AccountOn      Type = "account.enabled"       // an account was enabled again
