@@ -140,4 +140,6 @@ func TestProfileShowsCIDRs(t *testing.T) {
 	assert.Contains(t, w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}).Body.String(), `"cidr_whitelist":null`)
 	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
 	assert.Contains(t, w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}).Body.String(), `"cidr_whitelist":["192.0.2.0/24"]`)
+	self := w.do(call{method: "GET", path: "/-/auth/v1/self", bearer: s})
+	assert.Equal(t, []any{"192.0.2.0/24"}, self.json["cidr"])
 }

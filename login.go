@@ -221,8 +221,8 @@ func (a *Auth) checkPassword(ctx context.Context, name string, pw credential.Sec
 	return session.User{ID: user.ID, Name: user.Name}, nil
 }
 
-// stillAlive refuses who was disabled, is gone or is no person, and a login that was approved
-// before all of the user's were ended.
+// stillAlive refuses who was disabled, is gone or is no person, and a login that was
+// approved before all of the user's were ended.
 func (a *Auth) stillAlive(ctx context.Context, id policy.UserID, since time.Time) error {
 	user, err := a.users.User(ctx, id)
 	if errors.Is(err, ErrNoUser) {

@@ -20,9 +20,10 @@ const (
 )
 
 // Run does what can wait: it writes down when tokens were last used, deletes what
-// expired long ago, tells of tokens that end soon, and listens to what other nodes change, so that what they did
-// not change need not be read again. It returns when ctx is done, with the error of
-// a last write if that failed. Nothing that npmauth decides depends on it.
+// expired long ago, tells of tokens that end soon, and listens to what other nodes
+// change, so that what they did not change need not be read again. It returns when ctx
+// is done, with the error of a last write if that failed. Nothing that npmauth decides
+// depends on it.
 func (a *Auth) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()

@@ -12,6 +12,7 @@ import (
 type selfAnswer struct {
 	Username   string         `json:"username"`
 	TwoFactor  string         `json:"two_factor"`
+	CIDR       []netip.Prefix `json:"cidr"` // of the account, beside the credential's own; empty: from anywhere
 	Credential selfCredential `json:"credential"`
 	Package    *selfPackage   `json:"package,omitempty"`
 }
@@ -56,6 +57,7 @@ func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
 	cred := j.act.cred
 	answer := selfAnswer{
 		Username: j.req.Account.Name, TwoFactor: j.req.Account.TwoFactor.String(),
+		CIDR: append([]netip.Prefix{}, j.req.Account.CIDRs...),
 		Credential: selfCredential{
 			ID: cred.ID, Kind: cred.Kind, Created: cred.Created, CIDR: append([]netip.Prefix{}, cred.CIDRs...), Bypass: cred.Bypass,
 		},
