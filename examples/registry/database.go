@@ -11,6 +11,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
@@ -25,6 +26,10 @@ var (
 	errNoVersion = errors.New("no such version")
 	errNoTag     = errors.New("no such dist-tag")
 	errPublished = errors.New("version is already published")
+	// errUnpublished means that the version was there once and is gone.
+	errUnpublished = errors.New("version was unpublished")
+	// errStale means that the package has changed since the caller read it.
+	errStale = errors.New("package has changed")
 	// errMoved means that the package is no longer the one that the caller was
 	// allowed to write: someone created, or deleted and created, it meanwhile.
 	errMoved = errors.New("package has changed hands")
@@ -38,22 +43,25 @@ type database struct {
 
 // A pkg is one package.
 type pkg struct {
-	ID        policy.PackageID
-	Name      string
-	Owner     policy.UserID // who created it: the only one who may write it
-	OwnerName string        // as it was then, to be shown
-	Private   bool
-	Revision  int64 // number of writes so far
-	Created   time.Time
-	Modified  time.Time
+	ID       policy.PackageID
+	Name     string
+	Private  bool
+	Revision int64 // number of changes so far
+	Created  time.Time
+	Modified time.Time
 }
+
+// rev returns what npm calls the package's _rev: a new one with every change, and never
+// one of another package, not even of one that had the name before.
+func (p pkg) rev() string { return fmt.Sprintf("%d-%s", p.Revision, p.ID) }
 
 // A release is one published version.
 type release struct {
-	Version   string
-	Manifest  []byte // JSON, without a tarball URL
-	Tarball   digest
-	Published time.Time
+	Version    string
+	Manifest   []byte // JSON, without a tarball URL
+	Tarball    digest
+	Published  time.Time
+	Deprecated string // why it should not be used any more; "" for nothing
 }
 
 // A publication is one publish: a release, and how it changes its package.
@@ -61,41 +69,12 @@ type publication struct {
 	Name string
 	// At is the package that the publisher may write. "" means that no package
 	// has the name yet; this publication creates it, for Owner.
-	At        policy.PackageID
-	Owner     policy.UserID
-	OwnerName string
-	Private   bool // of a new package
-	Release   release
-	Tags      map[string]string
+	At      policy.PackageID
+	Owner   policy.UserID
+	Private bool // of a new package
+	Release release
+	Tags    map[string]string
 }
-
-const schema = `
-CREATE TABLE IF NOT EXISTS package (
-	id         TEXT PRIMARY KEY,
-	name       TEXT NOT NULL UNIQUE,
-	owner      TEXT NOT NULL,
-	owner_name TEXT NOT NULL,
-	private    INTEGER NOT NULL,
-	revision   INTEGER NOT NULL,
-	created    INTEGER NOT NULL,
-	modified   INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS release (
-	package   TEXT NOT NULL REFERENCES package (id),
-	version   TEXT NOT NULL,
-	manifest  BLOB NOT NULL,
-	tarball   TEXT NOT NULL,
-	published INTEGER NOT NULL,
-	PRIMARY KEY (package, version)
-) STRICT;
-CREATE TABLE IF NOT EXISTS tag (
-	package TEXT NOT NULL,
-	name    TEXT NOT NULL,
-	version TEXT NOT NULL,
-	PRIMARY KEY (package, name),
-	FOREIGN KEY (package, version) REFERENCES release (package, version)
-) STRICT;
-`
 
 // maxOpens is how often a file is tried that others open at the same moment.
 const maxOpens = 50
@@ -136,20 +115,6 @@ func openDatabase(ctx context.Context, path string) (d *database, made bool, err
 	return d, made, nil
 }
 
-// makeTables makes the tables that a new file lacks.
-func (d *database) makeTables(ctx context.Context) (made bool, err error) {
-	err = d.write(ctx, func(tx *sql.Tx) error { // of several processes one finds nothing
-		var tables int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
-			return err
-		}
-		made = tables == 0
-		_, err := tx.ExecContext(ctx, schema)
-		return err
-	})
-	return made, err
-}
-
 func (d *database) close() error { return d.db.Close() }
 
 func (d *database) ping(ctx context.Context) error { return d.db.PingContext(ctx) }
@@ -169,8 +134,8 @@ func find(ctx context.Context, q querier, name string) (pkg, error) {
 	p := pkg{Name: name}
 	var created, modified int64
 	err := q.QueryRowContext(ctx,
-		`SELECT id, owner, owner_name, private, revision, created, modified FROM package WHERE name = ?`, name).
-		Scan(&p.ID, &p.Owner, &p.OwnerName, &p.Private, &p.Revision, &created, &modified)
+		`SELECT id, private, revision, created, modified FROM package WHERE name = ?`, name).
+		Scan(&p.ID, &p.Private, &p.Revision, &created, &modified)
 	if errors.Is(err, sql.ErrNoRows) {
 		return pkg{}, errNoPackage
 	}
@@ -181,32 +146,50 @@ func find(ctx context.Context, q querier, name string) (pkg, error) {
 	return p, nil
 }
 
-// read returns a package with all its releases, oldest first, and its tags, as
-// of one moment. It returns errMoved if the package called name is not id.
-func (d *database) read(ctx context.Context, name string, id policy.PackageID) (p pkg, rs []release, tags map[string]string, err error) {
+// A picture is all that there is of a package, as of one moment.
+type picture struct {
+	pkg
+	releases []release // oldest first
+	tags     map[string]string
+	owners   []policy.UserID
+}
+
+// read returns the picture of the package called name. It returns errMoved if that is
+// not id.
+func (d *database) read(ctx context.Context, name string, id policy.PackageID) (picture, error) {
+	was, err := d.look(ctx, name)
+	if err == nil && was.ID != id {
+		return picture{}, errMoved
+	}
+	return was, err
+}
+
+// look is read of whichever package has the name.
+func (d *database) look(ctx context.Context, name string) (picture, error) {
 	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return pkg{}, nil, nil, fmt.Errorf("read package: %w", err)
+		return picture{}, fmt.Errorf("read package: %w", err)
 	}
 	defer tx.Rollback()
-	if p, err = find(ctx, tx, name); err != nil {
-		return pkg{}, nil, nil, err
+	var is picture
+	if is.pkg, err = find(ctx, tx, name); err != nil {
+		return picture{}, err
 	}
-	if p.ID != id {
-		return pkg{}, nil, nil, errMoved
+	if is.releases, err = releases(ctx, tx, is.ID); err != nil {
+		return picture{}, err
 	}
-	if rs, err = releases(ctx, tx, id); err != nil {
-		return pkg{}, nil, nil, err
+	if is.tags, err = tagsOf(ctx, tx, is.ID); err != nil {
+		return picture{}, err
 	}
-	if tags, err = tagsOf(ctx, tx, id); err != nil {
-		return pkg{}, nil, nil, err
+	if is.owners, err = owners(ctx, tx, is.ID); err != nil {
+		return picture{}, err
 	}
-	return p, rs, tags, nil
+	return is, nil
 }
 
 func releases(ctx context.Context, q querier, id policy.PackageID) ([]release, error) {
 	rows, err := q.QueryContext(ctx,
-		`SELECT version, manifest, tarball, published FROM release WHERE package = ? ORDER BY published, rowid`, id)
+		`SELECT version, manifest, tarball, published, deprecated FROM release WHERE package = ? ORDER BY published, rowid`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read releases: %w", err)
 	}
@@ -215,7 +198,7 @@ func releases(ctx context.Context, q querier, id policy.PackageID) ([]release, e
 	for rows.Next() {
 		var r release
 		var published int64
-		if err := rows.Scan(&r.Version, &r.Manifest, &r.Tarball, &published); err != nil {
+		if err := rows.Scan(&r.Version, &r.Manifest, &r.Tarball, &published, &r.Deprecated); err != nil {
 			return nil, fmt.Errorf("read releases: %w", err)
 		}
 		r.Published = time.UnixMilli(published)
@@ -233,10 +216,10 @@ func (d *database) release(ctx context.Context, id policy.PackageID, name string
 	var r release
 	var published int64
 	err := d.db.QueryRowContext(ctx, `
-		SELECT version, manifest, tarball, published FROM release
+		SELECT version, manifest, tarball, published, deprecated FROM release
 		WHERE package = ?1 AND version IN (?2, (SELECT version FROM tag WHERE package = ?1 AND name = ?2))
 		ORDER BY version = ?2 DESC LIMIT 1`, id, name).
-		Scan(&r.Version, &r.Manifest, &r.Tarball, &published)
+		Scan(&r.Version, &r.Manifest, &r.Tarball, &published, &r.Deprecated)
 	if errors.Is(err, sql.ErrNoRows) {
 		return release{}, errNoVersion
 	}
@@ -274,8 +257,8 @@ func tagsOf(ctx context.Context, q querier, id policy.PackageID) (map[string]str
 
 // publish adds a release to a package, or creates the package with it. What the
 // publisher was allowed is a condition of the write: it returns errMoved if the
-// name now means another package than p.At, and errPublished if the version is
-// there already. The same release once more, soon after, changes nothing and is
+// name now means another package than p.At, errPublished if the version is there
+// already and errUnpublished if it was. The same release once more, soon after, changes nothing and is
 // no error: npm sends a publish again when the answer to it was lost.
 func (d *database) publish(ctx context.Context, p publication) error {
 	err := d.write(ctx, func(tx *sql.Tx) error {
@@ -287,17 +270,25 @@ func (d *database) publish(ctx context.Context, p publication) error {
 		case old.ID != p.At: // old.ID is "" if there is none
 			return errMoved
 		case old.ID == "":
-			old.ID = policy.PackageID(rand.Text())
-			_, err = tx.ExecContext(ctx, `INSERT INTO package VALUES (?, ?, ?, ?, ?, 1, ?, ?)`,
-				old.ID, p.Name, p.Owner, p.OwnerName, p.Private, now, now)
+			old.ID, err = create(ctx, tx, p, now)
 		default:
 			err = touch(ctx, tx, old.ID, now)
 		}
 		if err != nil {
 			return fmt.Errorf("write package: %w", err)
 		}
-		added, err := tx.ExecContext(ctx, `INSERT INTO release VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			old.ID, p.Release.Version, p.Release.Manifest, p.Release.Tarball, now)
+		var gone bool
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM tombstone WHERE package = ? AND version = ?)`,
+			p.Name, p.Release.Version).Scan(&gone); err != nil {
+			return fmt.Errorf("read tombstones: %w", err)
+		}
+		if gone {
+			return errUnpublished
+		}
+		added, err := tx.ExecContext(ctx, `
+			INSERT INTO release (package, version, manifest, tarball, published, deprecated)
+			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			old.ID, p.Release.Version, p.Release.Manifest, p.Release.Tarball, now, p.Release.Deprecated)
 		if err != nil {
 			return fmt.Errorf("write release: %w", err)
 		}
@@ -321,6 +312,52 @@ func (d *database) publish(ctx context.Context, p publication) error {
 		return nil
 	}
 	return err
+}
+
+// create makes the package of its first publication. What is new in an organization's
+// scope is for its team of developers, as on npm.
+func create(ctx context.Context, tx *sql.Tx, p publication, now int64) (policy.PackageID, error) {
+	switch may, err := mayTake(ctx, tx, p.Name, p.Owner); {
+	case err != nil:
+		return "", err
+	case !may: // it was there in between, and is gone again
+		return "", errMoved
+	}
+	id, scope := policy.PackageID(rand.Text()), scopeOf(p.Name)
+	for _, write := range []struct {
+		query string
+		args  []any
+	}{
+		{`INSERT INTO package (id, name, scope, private, revision, created, modified) VALUES (?, ?, ?, ?, 1, ?, ?)`,
+			[]any{id, p.Name, scope, p.Private, now, now}},
+		{`INSERT INTO owner VALUES (?, ?)`, []any{id, p.Owner}},
+		{`DELETE FROM former WHERE package = ?`, []any{p.Name}},
+		{`INSERT INTO team_grant SELECT team.id, ?, 1 FROM team JOIN org ON org.id = team.org WHERE org.name = ? AND team.name = ?`,
+			[]any{id, scope, developers}},
+	} {
+		if _, err := tx.ExecContext(ctx, write.query, write.args...); err != nil {
+			return "", err
+		}
+	}
+	return id, nil
+}
+
+// mayTake reports whether user may have a name that no package has: one that was
+// unpublished stays with those who maintained it.
+func mayTake(ctx context.Context, q querier, name string, user policy.UserID) (may bool, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT NOT EXISTS (SELECT 1 FROM former WHERE package = ?1) OR EXISTS (SELECT 1 FROM former WHERE package = ?1 AND user = ?2)`,
+		name, user).Scan(&may)
+	return may, err
+}
+
+// scopeOf returns the scope of a package's name, "" where it has none.
+func scopeOf(name string) string {
+	scope, _, scoped := strings.Cut(name, "/")
+	if !scoped {
+		return ""
+	}
+	return strings.TrimPrefix(scope, "@")
 }
 
 // retries is how long a client may go on sending the same publish: npm waits ten
@@ -347,14 +384,14 @@ func published(ctx context.Context, tx *sql.Tx, id policy.PackageID, r release) 
 
 // setTag lets a tag of the package id, called name, mean a version of it.
 func (d *database) setTag(ctx context.Context, name string, id policy.PackageID, tag, version string) error {
-	return d.change(ctx, name, id, func(tx *sql.Tx) error {
+	return d.change(ctx, target{Name: name, ID: id}, func(tx *sql.Tx) error {
 		return putTag(ctx, tx, id, tag, version)
 	})
 }
 
 // removeTag removes a tag of the package id, called name.
 func (d *database) removeTag(ctx context.Context, name string, id policy.PackageID, tag string) error {
-	return d.change(ctx, name, id, func(tx *sql.Tx) error {
+	return d.change(ctx, target{Name: name, ID: id}, func(tx *sql.Tx) error {
 		gone, err := tx.ExecContext(ctx, `DELETE FROM tag WHERE package = ? AND name = ?`, id, tag)
 		if err != nil {
 			return fmt.Errorf("remove dist-tag: %w", err)
@@ -384,17 +421,36 @@ func touch(ctx context.Context, tx *sql.Tx, id policy.PackageID, now int64) erro
 	return err
 }
 
-// change runs fn in a transaction in which the package called name is id.
-func (d *database) change(ctx context.Context, name string, id policy.PackageID, fn func(tx *sql.Tx) error) error {
+// A target is the package that a caller was allowed to write.
+type target struct {
+	Name     string
+	ID       policy.PackageID
+	Revision string // the one that the caller has read; "" for any
+}
+
+// aim returns the package that t is, or errMoved or errStale.
+func aim(ctx context.Context, q querier, t target) (pkg, error) {
+	p, err := find(ctx, q, t.Name)
+	switch {
+	case err != nil:
+		return pkg{}, err
+	case p.ID != t.ID:
+		return pkg{}, errMoved
+	case t.Revision != "" && t.Revision != p.rev():
+		return pkg{}, errStale
+	}
+	return p, nil
+}
+
+// change runs fn in a transaction in which the package is t, and has another revision
+// afterwards.
+func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) error) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
-		p, err := find(ctx, tx, name)
+		p, err := aim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if p.ID != id {
-			return errMoved
-		}
-		if err := touch(ctx, tx, id, time.Now().UnixMilli()); err != nil {
+		if err := touch(ctx, tx, p.ID, time.Now().UnixMilli()); err != nil {
 			return fmt.Errorf("write package: %w", err)
 		}
 		return fn(tx)

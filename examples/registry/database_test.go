@@ -24,7 +24,7 @@ func newDatabase(t *testing.T) *database {
 // publication returns a first release of name by alice.
 func publicationOf(name, version string) publication {
 	return publication{
-		Name: name, Owner: "u-alice", OwnerName: "alice",
+		Name: name, Owner: "u-alice",
 		Release: release{Version: version, Manifest: []byte(`{"name":"` + name + `"}`), Tarball: "ab12", Published: time.UnixMilli(1000)},
 	}
 }
@@ -41,15 +41,17 @@ func TestPublishCreates(t *testing.T) {
 	p, err := db.find(t.Context(), "widget")
 	require.NoError(t, err)
 	assert.Equal(t, pkg{
-		ID: p.ID, Name: "widget", Owner: "u-alice", OwnerName: "alice", Revision: 1,
+		ID: p.ID, Name: "widget", Revision: 1,
 		Created: time.UnixMilli(1000), Modified: time.UnixMilli(1000),
 	}, p)
 	assert.NotEmpty(t, p.ID)
 
-	_, rs, tags, err := db.read(t.Context(), "widget", p.ID)
+	is, err := db.read(t.Context(), "widget", p.ID)
 	require.NoError(t, err)
-	assert.Equal(t, []release{first.Release}, rs)
-	assert.Equal(t, map[string]string{"beta": "1.0.0", "latest": "1.0.0"}, tags, "the first release is latest, too")
+	assert.Equal(t, p, is.pkg)
+	assert.Equal(t, []release{first.Release}, is.releases)
+	assert.Equal(t, []policy.UserID{"u-alice"}, is.owners)
+	assert.Equal(t, map[string]string{"beta": "1.0.0", "latest": "1.0.0"}, is.tags, "the first release is latest, too")
 }
 
 func TestPublishAgain(t *testing.T) {
@@ -66,10 +68,10 @@ func TestPublishAgain(t *testing.T) {
 	other.Release.Manifest = []byte(`{"name":"widget","other":true}`)
 	assert.ErrorIs(t, db.publish(t.Context(), other), errPublished)
 
-	after, rs, tags, err := db.read(t.Context(), "widget", p.ID)
+	after, err := db.read(t.Context(), "widget", p.ID)
 	require.NoError(t, err)
-	assert.Equal(t, []release{publicationOf("widget", "1.0.0").Release, next.Release}, rs, "oldest first")
-	assert.Equal(t, map[string]string{"latest": "1.0.0", "next": "1.1.0-rc.1"}, tags)
+	assert.Equal(t, []release{publicationOf("widget", "1.0.0").Release, next.Release}, after.releases, "oldest first")
+	assert.Equal(t, map[string]string{"latest": "1.0.0", "next": "1.1.0-rc.1"}, after.tags)
 	assert.Equal(t, int64(2), after.Revision, "the refused publish left nothing behind")
 	assert.Equal(t, time.UnixMilli(2000), after.Modified)
 }
@@ -90,10 +92,10 @@ func TestPublishRetry(t *testing.T) {
 	again.At, again.Tags = p.ID, map[string]string{"latest": "1.0.0"}
 	again.Release.Published = first.Release.Published.Add(retries)
 	require.NoError(t, db.publish(t.Context(), again))
-	after, rs, tags, err := db.read(t.Context(), "widget", p.ID)
+	after, err := db.read(t.Context(), "widget", p.ID)
 	require.NoError(t, err)
-	assert.Len(t, rs, 2)
-	assert.Equal(t, "1.1.0", tags["latest"])
+	assert.Len(t, after.releases, 2)
+	assert.Equal(t, "1.1.0", after.tags["latest"])
 	assert.Equal(t, int64(2), after.Revision)
 
 	again.Release.Published = again.Release.Published.Add(time.Millisecond)

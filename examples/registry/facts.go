@@ -9,34 +9,55 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// Facts answers npmauth's one question about packages: what is true of this one
-// for that user, now. Whoever created a package owns it; anyone signed in may
-// take an unscoped name that is free, and @name belongs to the user name.
+// Facts answers npmauth's questions about packages and organizations: what is true of
+// this one for that user, now. Those who maintain a package administer it, and so do the
+// owners and admins of the organization that its scope is called like; teams have the
+// rights that they were granted. Anyone signed in may take an unscoped name that is free.
+// @name belongs to the organization of that name, or to the user if there is none.
 type facts struct {
-	db *database
-	// nameOf returns the name of a user.
-	nameOf func(context.Context, policy.UserID) (string, error)
+	db     *database
+	people *people
 }
 
 // Facts implements [npmauth.Packages].
 func (f facts) Facts(ctx context.Context, name policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	about, err := f.ofScope(ctx, name.Scope)
+	if err != nil {
+		return policy.Facts{}, err
+	}
 	p, err := f.db.find(ctx, name.String())
 	switch {
 	case errors.Is(err, errNoPackage):
-		may, err := f.mayCreate(ctx, name, user)
-		return policy.Facts{MayCreate: may}, err
+		about.MayCreate, err = f.mayCreate(ctx, name, user)
+		return about, err
 	case err != nil:
 		return policy.Facts{}, err
 	}
-	about := policy.Facts{ID: p.ID, Private: p.Private}
-	switch {
-	case user == "":
-	case user == p.Owner:
-		about.Rights = policy.RightRead | policy.RightWrite | policy.RightAdmin
-	case !p.Private:
-		about.Rights = policy.RightRead
+	about.ID, about.Private = p.ID, p.Private
+	if user == "" {
+		return about, nil
+	}
+	g, err := f.db.grade(ctx, p.ID, user)
+	if err != nil {
+		return policy.Facts{}, err
+	}
+	about.Rights = g.rights()
+	if !p.Private {
+		about.Rights |= policy.RightRead
 	}
 	return about, nil
+}
+
+// ofScope returns what the organization of a scope says about all that is in it.
+func (f facts) ofScope(ctx context.Context, scope string) (policy.Facts, error) {
+	if scope == "" {
+		return policy.Facts{}, nil
+	}
+	o, err := f.db.findOrg(ctx, scope)
+	if err != nil && !errors.Is(err, errNoOrg) {
+		return policy.Facts{}, err
+	}
+	return policy.Facts{RequireFactor: o.Factor}, nil
 }
 
 func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user policy.UserID) (bool, error) {
@@ -45,13 +66,49 @@ func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user poli
 		return false, nil
 	}
 	if name.Scope == "" {
-		return true, nil
+		return mayTake(ctx, f.db.db, name.Name, user)
 	}
-	own, err := f.nameOf(ctx, user)
-	if err != nil {
+	o, err := f.db.findOrg(ctx, name.Scope)
+	switch {
+	case err == nil: // whoever is called like it
+		role, err := f.db.role(ctx, o.ID, user)
+		return role != policy.NoRole, err
+	case !errors.Is(err, errNoOrg):
 		return false, err
 	}
-	return name.Scope == own, nil
+	own, err := f.people.name(ctx, user)
+	return name.Scope == own, err
 }
 
-var _ npmauth.Packages = facts{}
+// Document implements [npmauth.Documents].
+func (f facts) Document(ctx context.Context, name policy.PackageName) (npmauth.Document, error) {
+	is, err := f.db.look(ctx, name.String())
+	if err != nil {
+		return npmauth.Document{}, err
+	}
+	doc := npmauth.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: make(map[string]string)}
+	for _, r := range is.releases {
+		doc.Versions[r.Version] = r.Deprecated
+	}
+	doc.Maintainers, err = f.people.list(ctx, is.owners)
+	return doc, err
+}
+
+// OrgFacts implements [npmauth.Orgs].
+func (f facts) OrgFacts(ctx context.Context, name string, user policy.UserID) (policy.OrgFacts, error) {
+	o, err := f.db.findOrg(ctx, name)
+	if errors.Is(err, errNoOrg) {
+		return policy.OrgFacts{}, nil
+	}
+	if err != nil {
+		return policy.OrgFacts{}, err
+	}
+	role, err := f.db.role(ctx, o.ID, user)
+	return policy.OrgFacts{ID: o.ID, Role: role, RequireFactor: o.Factor}, err
+}
+
+var (
+	_ npmauth.Packages  = facts{}
+	_ npmauth.Documents = facts{}
+	_ npmauth.Orgs      = facts{}
+)

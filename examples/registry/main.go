@@ -1,6 +1,7 @@
-// Registry is a small npm registry with npmauth in front: publish, install,
-// dist-tags, private scoped packages, and everything of npm login, npm token and
-// npm profile that npmauth brings.
+// Registry is a small npm registry with npmauth in front: publish, install, deprecate
+// and unpublish, dist-tags, owners, private scoped packages, organizations with teams,
+// stars and search, and everything of npm login, npm token and npm profile that npmauth
+// brings.
 //
 //	go run ./examples/registry
 //
@@ -42,6 +43,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -113,14 +115,14 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		defer stop()
 	}
 
-	var auth *npmauth.Auth
-	auth, err = npmauth.New(npmauth.Config{
-		BaseURL: base,
-		Store:   st,
-		Packages: facts{db: db, nameOf: func(ctx context.Context, id policy.UserID) (string, error) {
-			user, err := auth.People().ByID(ctx, id)
-			return user.Name, err
-		}},
+	who := new(people)
+	known := facts{db: db, people: who}
+	auth, err := npmauth.New(npmauth.Config{
+		BaseURL:    base,
+		Store:      st,
+		Packages:   known,
+		Documents:  known,
+		Orgs:       known,
 		OpenSignUp: o.signUp,
 		Legacy:     npmauth.Legacy{Off: o.legacy.off, Sunset: o.legacy.sunset},
 
@@ -133,7 +135,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := plant(ctx, auth.People(), o.seeds); err != nil {
+	who.directory = auth.People()
+	if err := plant(ctx, who.directory, o.seeds); err != nil {
+		return err
+	}
+	if err := found(ctx, db, who, o.orgs); err != nil {
 		return err
 	}
 	at, err := url.Parse(base)
@@ -148,18 +154,34 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if _, err := io.WriteString(stdout, said); err != nil {
 		return err
 	}
-	return serve(ctx, listener, auth, &registry{db: db, tarballs: files, view: view{base: at}, log: log})
+	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, reads: readsWith(auth)}
+	return serve(ctx, listener, auth, host.reserve(auth.Wrap(host)))
+}
+
+// readsWith returns what decides for lists who may read a package that is private. The
+// address is that of the connection: behind a proxy, lists leave out for a token that is
+// bound to addresses what it could read.
+func readsWith(auth *npmauth.Auth) func(*http.Request, policy.PackageName) bool {
+	return func(r *http.Request, name policy.PackageName) bool {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			return false
+		}
+		op := policy.Operation{Action: policy.ReadPackument, Package: name}
+		_, d, err := auth.Authorize(r.Context(), op, r.Header, from.Addr().Unmap())
+		return err == nil && d.Effect == policy.Allow
+	}
 }
 
 // serve answers requests until ctx is done, and then those under way.
-func serve(ctx context.Context, listener net.Listener, auth *npmauth.Auth, host http.Handler) error {
+func serve(ctx context.Context, listener net.Listener, auth *npmauth.Auth, handler http.Handler) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	flushed := make(chan error, 1)
 	go func() { flushed <- auth.Run(background) }()
 
 	server := &http.Server{
-		Handler:           auth.Wrap(host),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second, // bodies may be slow: tarballs are big
 		IdleTimeout:       2 * time.Minute,
 	}
@@ -202,6 +224,28 @@ func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
 		}
 		if err != nil && !errors.Is(err, account.ErrNameTaken) {
 			return fmt.Errorf("-seed %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// found makes the organizations that do not exist yet. Their names are scopes, as those
+// of users are, so that none may be both.
+func found(ctx context.Context, db *database, who *people, orgs []orgChoice) error {
+	for _, o := range orgs {
+		_, err := who.id(ctx, o.name)
+		if err == nil {
+			return fmt.Errorf("-org %s: a user is called that", o.name)
+		}
+		if !errors.Is(err, errNoUser) {
+			return err
+		}
+		owner, err := who.id(ctx, o.owner)
+		if err != nil {
+			return fmt.Errorf("-org %s: its owner %s: %w", o.name, o.owner, err)
+		}
+		if err := db.putOrg(ctx, o.name, owner, o.factor); err != nil {
+			return fmt.Errorf("-org %s: %w", o.name, err)
 		}
 	}
 	return nil

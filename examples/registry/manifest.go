@@ -108,28 +108,29 @@ func validTag(tag string) bool {
 type manifest map[string]json.RawMessage
 
 // manifest checks what a publish says of one version against its tarball, and
-// returns what to keep of it.
-func (doc document) manifest(name, version string, by person, tgz *draft) ([]byte, error) {
+// returns what to keep of it. A message that it is deprecated from the beginning, which
+// can change, is returned apart.
+func (doc document) manifest(name, version string, by person, tgz *draft) (kept []byte, deprecated string, err error) {
 	var m, dist manifest
 	if err := errors.Join(unmarshal(doc.Versions[version], &m), unmarshal(m["dist"], &dist)); err != nil || m == nil {
-		return nil, refuse(400, "The body has no well-formed manifest of version %s.", version)
+		return nil, "", refuse(400, "The body has no well-formed manifest of version %s.", version)
 	}
 	if m.text("name") != name || m.text("version") != version {
-		return nil, refuse(400, "The manifest of %s@%s names another package or version.", name, version)
+		return nil, "", refuse(400, "The manifest of %s@%s names another package or version.", name, version)
 	}
 	if !validVersion(version) {
-		return nil, refuse(400, "%q is not a semantic version.", version)
+		return nil, "", refuse(400, "%q is not a semantic version.", version)
 	}
 	for file, a := range doc.Attachments {
 		if a.Length != nil && *a.Length != tgz.size {
-			return nil, refuse(400, "The attachment %q says that it has %d bytes and has %d.", file, *a.Length, tgz.size)
+			return nil, "", refuse(400, "The attachment %q says that it has %d bytes and has %d.", file, *a.Length, tgz.size)
 		}
 	}
 	if said, ok := dist["integrity"]; ok && !tgz.promises(dist.text("integrity")) {
-		return nil, refuse(400, "dist.integrity is %s, but the tarball has %s.", said, tgz.integrity())
+		return nil, "", refuse(400, "dist.integrity is %s, but the tarball has %s.", said, tgz.integrity())
 	}
 	if said, ok := dist["shasum"]; ok && dist.text("shasum") != tgz.shasum() {
-		return nil, refuse(400, "dist.shasum is %s, but the tarball has %s.", said, tgz.shasum())
+		return nil, "", refuse(400, "dist.shasum is %s, but the tarball has %s.", said, tgz.shasum())
 	}
 	if dist == nil {
 		dist = make(manifest)
@@ -142,7 +143,10 @@ func (doc document) manifest(name, version string, by person, tgz *draft) ([]byt
 	m.set("dist", dist)
 	m.set("_id", name+"@"+version)
 	m.set("_npmUser", by) // who published is not for the publisher to claim
-	return encode(m)
+	deprecated = m.text("deprecated")
+	delete(m, "deprecated")
+	kept, err = encode(m)
+	return kept, deprecated, err
 }
 
 // A person is how npm's documents name a user. The address is kept to
@@ -159,6 +163,15 @@ func (m manifest) text(member string) string {
 		return ""
 	}
 	return s
+}
+
+// texts returns a member that is an array of strings, nothing if it is not one.
+func (m manifest) texts(member string) []string {
+	all := []string{}
+	if unmarshal(m[member], &all) != nil || all == nil {
+		return []string{}
+	}
+	return all
 }
 
 func (m manifest) set(member string, v any) {

@@ -44,7 +44,7 @@ func keep(t *testing.T, body string) (manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := doc.manifest("widget", "1.0.0", person{Name: "alice"}, tgz)
+	raw, _, err := doc.manifest("widget", "1.0.0", person{Name: "alice"}, tgz)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/npmauth/npmauth/account"
 )
 
 // Options are the flags, checked.
@@ -21,6 +23,7 @@ type options struct {
 	store  storeChoice
 	signUp bool
 	seeds  []seed
+	orgs   []orgChoice
 	legacy legacyChoice
 
 	proxies []netip.Prefix // whose X-Forwarded-For is believed
@@ -37,6 +40,12 @@ type storeChoice struct {
 
 // A seed is an account that must exist at start.
 type seed struct{ name, password string }
+
+// An orgChoice is an organization that must exist at start.
+type orgChoice struct {
+	name, owner string
+	factor      bool // its members must have a second factor
+}
 
 // A legacyChoice says whether and until when the CouchDB login is served.
 type legacyChoice struct {
@@ -67,6 +76,11 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		}
 		o.seeds = append(o.seeds, seed{name, password})
 		return nil
+	})
+	flags.Func("org", "create the organization `name=owner` unless it exists; name=owner,2fa demands a second factor of its members (repeatable)", func(s string) error {
+		org, err := parseOrg(s)
+		o.orgs = append(o.orgs, org)
+		return err
 	})
 	flags.Func("trust-proxy", "believe the X-Forwarded-For of a proxy at this `address` or CIDR range (repeatable)", func(s string) error {
 		proxy, err := parseProxy(s)
@@ -112,6 +126,16 @@ func (o *options) checkAddr(rest []string) error {
 		o.base += "/"
 	}
 	return nil
+}
+
+// parseOrg reads name=owner or name=owner,2fa.
+func parseOrg(s string) (orgChoice, error) {
+	name, rest, ok := strings.Cut(s, "=")
+	owner, rule, ruled := strings.Cut(rest, ",")
+	if !ok || account.ValidName(name) != nil || account.ValidName(owner) != nil || ruled && rule != "2fa" {
+		return orgChoice{}, errors.New("must be name=owner or name=owner,2fa, both in lower case")
+	}
+	return orgChoice{name, owner, ruled}, nil
 }
 
 // parseProxy reads an address, or a range that is written with its first address.

@@ -42,6 +42,9 @@ func TestOptions(t *testing.T) {
 			}
 		})},
 		"seeds": {[]string{"-seed", "alice:a:b", "-seed", "bob:c"}, ours(func(o *options) { o.seeds = []seed{{"alice", "a:b"}, {"bob", "c"}} })},
+		"orgs": {[]string{"-org", "acme=alice", "-org", "evil.corp=bob,2fa"}, ours(func(o *options) {
+			o.orgs = []orgChoice{{"acme", "alice", false}, {"evil.corp", "bob", true}}
+		})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -65,6 +68,11 @@ func TestOptionsRefused(t *testing.T) {
 		"-legacy off turns off":                    {"-legacy", "off", "-signup", "open"},
 		`-signup "ajar": must be`:                  {"-signup", "ajar"},
 		"must be name:password":                    {"-seed", "alice"},
+		`"acme" for flag -org: must be name=owner`: {"-org", "acme"},
+		`"Acme=alice" for flag -org: must be`:      {"-org", "Acme=alice"},
+		`"acme=alice,3fa" for flag -org: must`:     {"-org", "acme=alice,3fa"},
+		`"acme=alice," for flag -org: must`:        {"-org", "acme=alice,"},
+		`"acme=" for flag -org: must`:              {"-org", "acme="},
 		`"10.0.0.1/8" for flag -trust-proxy: must`: {"-trust-proxy", "10.0.0.1/8"},
 		`"proxy" for flag -trust-proxy: must`:      {"-trust-proxy", "proxy"},
 		`"fe80::1%lo" for flag -trust-proxy: must`: {"-trust-proxy", "fe80::1%lo"},

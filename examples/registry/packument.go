@@ -27,29 +27,33 @@ type view struct {
 	base *url.URL // where clients reach the registry
 }
 
-// packument renders a package whole.
-func (v view) packument(p pkg, rs []release, tags map[string]string) ([]byte, error) {
+// packument renders a package whole. maintainers are names.
+func (v view) packument(p picture, maintainers []string) ([]byte, error) {
 	versions := make(map[string]manifest)
 	times := map[string]string{"created": stamp(p.Created), "modified": stamp(p.Modified)}
 	var latest manifest
-	for _, r := range rs {
-		m, err := v.manifest(p, r)
+	for _, r := range p.releases {
+		m, err := v.manifest(p.pkg, r)
 		if err != nil {
 			return nil, err
 		}
 		versions[r.Version], times[r.Version] = m, stamp(r.Published)
-		if tags["latest"] == r.Version {
+		if p.tags["latest"] == r.Version {
 			latest = m
 		}
 	}
+	persons := make([]person, len(maintainers))
+	for i, name := range maintainers {
+		persons[i] = person{Name: name}
+	}
 	doc := map[string]any{
 		"_id":         p.Name,
-		"_rev":        fmt.Sprintf("%d-%s", p.Revision, p.ID),
+		"_rev":        p.rev(),
 		"name":        p.Name,
-		"dist-tags":   tags,
+		"dist-tags":   p.tags,
 		"versions":    versions,
 		"time":        times,
-		"maintainers": []person{{Name: p.OwnerName}},
+		"maintainers": persons,
 	}
 	for _, member := range []string{"description", "homepage", "keywords", "repository", "author", "bugs", "license", "readme"} {
 		if value, ok := latest[member]; ok {
@@ -60,10 +64,10 @@ func (v view) packument(p pkg, rs []release, tags map[string]string) ([]byte, er
 }
 
 // abbreviated renders what an install needs of a package.
-func (v view) abbreviated(p pkg, rs []release, tags map[string]string) ([]byte, error) {
+func (v view) abbreviated(p picture) ([]byte, error) {
 	versions := make(map[string]manifest)
-	for _, r := range rs {
-		m, err := v.manifest(p, r)
+	for _, r := range p.releases {
+		m, err := v.manifest(p.pkg, r)
 		if err != nil {
 			return nil, err
 		}
@@ -78,13 +82,13 @@ func (v view) abbreviated(p pkg, rs []release, tags map[string]string) ([]byte, 
 	return encode(map[string]any{
 		"name":      p.Name,
 		"modified":  stamp(p.Modified),
-		"dist-tags": tags,
+		"dist-tags": p.tags,
 		"versions":  versions,
 	})
 }
 
-// manifest returns a version as clients see it: with the URL of its tarball, and
-// with a word on install scripts, which npm's lockfile keeps.
+// manifest returns a version as clients see it: with the URL of its tarball, why it
+// should not be used, and a word on install scripts, which npm's lockfile keeps.
 func (v view) manifest(p pkg, r release) (manifest, error) {
 	var m, dist manifest
 	var scripts map[string]json.RawMessage
@@ -96,6 +100,9 @@ func (v view) manifest(p pkg, r release) (manifest, error) {
 	}
 	dist.set("tarball", v.tarball(p.Name, r.Version))
 	m.set("dist", dist)
+	if delete(m, "deprecated"); r.Deprecated != "" {
+		m.set("deprecated", r.Deprecated)
+	}
 	if unmarshal(m["scripts"], &scripts) == nil {
 		for _, hook := range []string{"preinstall", "install", "postinstall"} {
 			if _, ok := scripts[hook]; ok {

@@ -30,10 +30,10 @@ func TestPackument(t *testing.T) {
 	next.Release.Manifest = []byte(`{"name":"@acme/widget","version":"1.1.0","description":"new","scripts":{"test":"x"},"readme":"# R","dist":{"shasum":"t"}}`)
 	next.Release.Published = first.Release.Published.Add(1500 * time.Millisecond)
 	require.NoError(t, db.publish(t.Context(), next))
-	p, rs, tags, err := db.read(t.Context(), "@acme/widget", p.ID)
+	is, err := db.read(t.Context(), "@acme/widget", p.ID)
 	require.NoError(t, err)
 
-	full, err := v.packument(p, rs, tags)
+	full, err := v.packument(is, []string{"alice"})
 	require.NoError(t, err)
 	assert.JSONEq(t, fmt.Sprintf(`{
 		"_id": "@acme/widget", "_rev": "2-%s", "name": "@acme/widget", "description": "new", "readme": "# R",
@@ -48,7 +48,7 @@ func TestPackument(t *testing.T) {
 		}
 	}`, p.ID), string(full))
 
-	short, err := v.abbreviated(p, rs, tags)
+	short, err := v.abbreviated(is)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{
 		"name": "@acme/widget", "modified": "1970-01-01T00:00:02.500Z", "dist-tags": {"latest": "1.1.0"},

@@ -24,14 +24,18 @@ const (
 	maxSmall   = 64 << 10
 )
 
-// A registry is the registry itself: packages, tarballs and dist-tags, without a
-// word on who may do what. It is what a host hands to npmauth's Wrap, and serves
-// only what Wrap lets through.
+// A registry is the registry itself: packages, tarballs and dist-tags, owners,
+// organizations and teams, without a word on who may do what. It is what a host hands to
+// npmauth's Wrap, and serves only what Wrap lets through.
 type registry struct {
 	db       *database
 	tarballs *tarballs
+	people   *people
 	view     view
 	log      *slog.Logger
+	// reads reports whether whoever sent r may read a package, which npmauth decides.
+	// Lists ask it about what is private.
+	reads func(r *http.Request, name policy.PackageName) bool
 }
 
 // ServeHTTP serves one request that npmauth has allowed. What it asks for is in
@@ -61,8 +65,46 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = s.setDistTag(w, r, op)
 	case policy.RemoveDistTag:
 		err = s.removeDistTag(w, r, op)
-	case policy.Publish, policy.WritePackument:
+	case policy.Publish:
 		err = s.publish(w, r, op)
+	case policy.Deprecate:
+		err = s.deprecate(w, r, op)
+	case policy.Unpublish:
+		err = s.unpublish(w, r, op)
+	case policy.UnpublishAll:
+		err = s.unpublishAll(w, r, op)
+	case policy.WriteOwners:
+		err = s.writeOwners(w, r, op)
+	case policy.SetAccess:
+		err = s.setAccess(w, r, op)
+	case policy.ReadCollaborators:
+		err = s.collaborators(w, r, op)
+	case policy.ListPackages:
+		err = s.listPackages(w, r, op)
+	case policy.Search:
+		err = s.search(w, r, op)
+	case policy.Star:
+		err = s.star(w, r, op)
+	case policy.ListStars:
+		err = s.stars(w, r, op)
+	case policy.ReadOrg:
+		err = s.members(w, r, op)
+	case policy.ListOrgPackages:
+		err = s.orgPackages(w, r, op)
+	case policy.WriteOrg:
+		err = s.writeOrg(w, r, op)
+	case policy.ListTeams:
+		err = s.teams(w, r, op)
+	case policy.ReadTeam:
+		err = s.team(w, r, op)
+	case policy.ListTeamPackages:
+		err = s.teamPackages(w, r, op)
+	case policy.WriteTeam:
+		err = s.writeTeam(w, r, op)
+	case policy.WriteTeamMember:
+		err = s.writeTeamMember(w, r, op)
+	case policy.GrantTeam:
+		err = s.grantTeam(w, r, op)
 	default:
 		err = refuse(http.StatusNotFound, "This registry does not serve that.")
 	}
@@ -90,21 +132,27 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op npmauth.
 	if op.Name != "" {
 		return s.version(w, r, op)
 	}
-	p, rs, tags, err := s.db.read(r.Context(), op.Package.String(), op.PackageID)
+	is, err := s.db.read(r.Context(), op.Package.String(), op.PackageID)
 	if err != nil {
 		return err
 	}
-	render, kind := s.view.packument, "application/json"
+	var body []byte
+	kind := "application/json"
 	if strings.Contains(r.Header.Get("Accept"), abbreviatedType) {
-		render, kind = s.view.abbreviated, abbreviatedType
+		kind = abbreviatedType
+		body, err = s.view.abbreviated(is)
+	} else {
+		var maintainers []string
+		if maintainers, err = s.people.list(r.Context(), is.owners); err == nil {
+			body, err = s.view.packument(is, maintainers)
+		}
 	}
-	body, err := render(p, rs, tags)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Vary", "Accept, Authorization")
-	s.metadata(w, r, p, body)
+	s.metadata(w, r, is.pkg, body)
 	return nil
 }
 
@@ -185,15 +233,6 @@ func (s *registry) target(ctx context.Context, op npmauth.Operation) (pkg, error
 	return p, err
 }
 
-func (s *registry) visibility(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	p, err := s.target(r.Context(), op)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	return reply(w, http.StatusOK, map[string]bool{"public": !p.Private})
-}
-
 func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
 	p, err := s.target(r.Context(), op)
 	if err != nil {
@@ -241,7 +280,7 @@ func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op npma
 func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
 	who, ok := npmauth.IdentityFrom(r.Context())
 	if !ok {
-		return errors.New("a publish without an identity was let through")
+		return errAnonymous
 	}
 	tgz, err := s.tarballs.draft()
 	if err != nil {
@@ -257,7 +296,7 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Op
 		return err
 	}
 	name := op.Package.String()
-	m, err := doc.manifest(name, allowed.Version, person{Name: who.Name}, tgz)
+	m, deprecated, err := doc.manifest(name, allowed.Version, person{Name: who.Name}, tgz)
 	if err != nil {
 		return err
 	}
@@ -275,8 +314,8 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Op
 		return err
 	}
 	err = s.db.publish(r.Context(), publication{
-		Name: name, At: op.PackageID, Owner: who.User, OwnerName: who.Name, Private: private,
-		Release: release{Version: allowed.Version, Manifest: m, Tarball: kept, Published: time.Now()},
+		Name: name, At: op.PackageID, Owner: who.User, Private: private,
+		Release: release{Version: allowed.Version, Manifest: m, Tarball: kept, Published: time.Now(), Deprecated: deprecated},
 		Tags:    allowed.Tags,
 	})
 	if err != nil {
@@ -291,7 +330,7 @@ func (s *registry) access(ctx context.Context, op npmauth.Operation, asked strin
 	switch asked {
 	case "", "public", "restricted":
 	default:
-		return false, refuse(http.StatusBadRequest, "access must be public or restricted.")
+		return false, errAccess
 	}
 	if op.PackageID != "" {
 		p, err := s.target(ctx, op)
@@ -306,7 +345,7 @@ func (s *registry) access(ctx context.Context, op npmauth.Operation, asked strin
 	}
 	if op.Package.Scope == "" {
 		if asked == "restricted" {
-			return false, refuse(http.StatusBadRequest, "Only a scoped package can be restricted.")
+			return false, errUnscoped
 		}
 		return false, nil
 	}
@@ -372,6 +411,26 @@ func (s *registry) translate(r *http.Request, err error) *refusal {
 		return &refusal{http.StatusNotFound, "The package has no such dist-tag."}
 	case errors.Is(err, errPublished):
 		return &refusal{http.StatusForbidden, "You cannot publish over the previously published versions."}
+	case errors.Is(err, errUnpublished):
+		return &refusal{http.StatusForbidden, "This version was unpublished, and no version can be published twice. Choose another."}
+	case errors.Is(err, errStale):
+		return &refusal{http.StatusConflict, "The package has changed since it was read. Try again."}
+	case errors.Is(err, errLastOwner):
+		return &refusal{http.StatusForbidden, "The last maintainer of a package cannot be removed. Add another one first."}
+	case errors.Is(err, errNoOrg), errors.Is(err, errOrgMoved):
+		return &refusal{http.StatusConflict, "The organization has been removed or replaced meanwhile. Try again."}
+	case errors.Is(err, errNoTeam):
+		return &refusal{http.StatusNotFound, "The organization has no such team."}
+	case errors.Is(err, errTeamTaken):
+		return &refusal{http.StatusConflict, "The organization has a team of that name already."}
+	case errors.Is(err, errDevelopers):
+		return &refusal{http.StatusForbidden, "All members of the organization are in its team of developers. It cannot be changed."}
+	case errors.Is(err, errNoMember):
+		return &refusal{http.StatusNotFound, "That user is not in it."}
+	case errors.Is(err, errLastBoss):
+		return &refusal{http.StatusForbidden, "The last owner of an organization stays its owner. Make another one first."}
+	case errors.Is(err, errNotInside):
+		return &refusal{http.StatusForbidden, "A team gets packages of its organization's scope only."}
 	case errors.Is(err, errMoved):
 		return &refusal{http.StatusConflict, "Someone else has created or removed this package meanwhile. Try again."}
 	case errors.Is(err, errAttachments), errors.Is(err, errBase64):

@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -29,33 +29,41 @@ import (
 type world struct {
 	*registry
 	t              *testing.T
+	auth           *npmauth.Auth
 	handler        http.Handler
 	alice, mallory string // tokens that may do all that their user may, without a code
 	between        func() // runs in each request after npmauth let it through
 }
 
 func newRegistry(t *testing.T) *registry {
-	return &registry{db: newDatabase(t), tarballs: newTarballs(t), view: viewAt(t, "http://registry.example/"), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return &registry{
+		db: newDatabase(t), tarballs: newTarballs(t), people: new(people), view: viewAt(t, "http://registry.example/"),
+		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, nil) }
+
+// newOpenWorld is one in which sessions manage without a second factor, which is not
+// what is tested there.
+func newOpenWorld(t *testing.T) *world {
+	return newWorldWith(t, policy.NPM().Without("no-second-factor", "manage-needs-factor"))
+}
+
+func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 	t.Helper()
 	w := &world{registry: newRegistry(t), t: t, between: func() {}}
-	var auth *npmauth.Auth
+	known := facts{db: w.db, people: w.people}
 	auth, err := npmauth.New(npmauth.Config{
-		BaseURL: "http://registry.example/",
-		Store:   store.NewMemory(),
-		Packages: facts{db: w.db, nameOf: func(ctx context.Context, id policy.UserID) (string, error) {
-			user, err := auth.People().ByID(ctx, id)
-			return user.Name, err
-		}},
-		CheckTarball: true,
+		BaseURL: "http://registry.example/", Store: store.NewMemory(), Packages: known, Documents: known, Orgs: known,
+		OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true,
 	})
 	require.NoError(t, err)
-	w.handler = auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.auth, w.people.directory, w.reads = auth, auth.People(), readsWith(auth)
+	w.handler = w.reserve(auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.between()
 		w.registry.ServeHTTP(rw, r)
-	}))
+	})))
 	for name, to := range map[string]*string{"alice": &w.alice, "mallory": &w.mallory} {
 		user, err := auth.People().Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 		require.NoError(t, err)
@@ -84,6 +92,78 @@ func (w *world) do(method, path, bearer string, body []byte, header ...string) *
 	w.handler.ServeHTTP(rec, r)
 	return rec.Result()
 }
+
+// session logs a person in, who gets an account first unless there is one.
+func (w *world) session(name string) string {
+	w.t.Helper()
+	_, err := w.auth.People().Create(w.t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
+	if !errors.Is(err, account.ErrNameTaken) {
+		require.NoError(w.t, err)
+	}
+	res := w.login(name, "pw")
+	var answer struct{ Token string }
+	require.NoError(w.t, json.NewDecoder(res.Body).Decode(&answer))
+	require.Equal(w.t, http.StatusCreated, res.StatusCode)
+	return answer.Token
+}
+
+func (w *world) login(name, password string) *http.Response {
+	w.t.Helper()
+	body, err := json.Marshal(map[string]any{"_id": "org.couchdb.user:" + name, "name": name, "password": password, "type": "user", "roles": []string{}})
+	require.NoError(w.t, err)
+	return w.do("PUT", "/-/user/org.couchdb.user:"+name, "", body)
+}
+
+// user returns the ID of somebody who has an account.
+func (w *world) user(name string) policy.UserID {
+	w.t.Helper()
+	id, err := w.people.id(w.t.Context(), name)
+	require.NoError(w.t, err)
+	return id
+}
+
+// send sends v as JSON, and returns the status and the body of the answer.
+func (w *world) send(method, path, bearer string, v any) (int, string) {
+	w.t.Helper()
+	var body []byte
+	if v != nil {
+		var err error
+		body, err = json.Marshal(v)
+		require.NoError(w.t, err)
+	}
+	res := w.do(method, path, bearer, body)
+	return res.StatusCode, text(w.t, res)
+}
+
+// ok is send of what must succeed.
+func (w *world) ok(method, path, bearer string, v any) string {
+	w.t.Helper()
+	status, body := w.send(method, path, bearer, v)
+	require.Contains(w.t, []int{http.StatusOK, http.StatusCreated}, status, "%s %s: %s", method, path, body)
+	return body
+}
+
+// refused is send of what must not, and returns what npm prints of it.
+func (w *world) refused(status int, method, path, bearer string, v any) string {
+	w.t.Helper()
+	got, body := w.send(method, path, bearer, v)
+	assert.Equal(w.t, status, got, "%s %s: %s", method, path, body)
+	var refusal struct{ Error, Message string }
+	require.NoError(w.t, json.Unmarshal([]byte(body), &refusal), body)
+	assert.NotEmpty(w.t, refusal.Error)
+	return refusal.Error
+}
+
+// doc is the packument of a package as alice gets it, to be sent back changed.
+func (w *world) doc(name string) map[string]any {
+	w.t.Helper()
+	var doc map[string]any
+	require.NoError(w.t, json.Unmarshal([]byte(w.ok("GET", "/"+escape(name)+"?write=true", w.alice, nil)), &doc))
+	return doc
+}
+
+// escape returns a package's name as npm puts it into a path.
+func escape(name string) string { return strings.ReplaceAll(name, "/", "%2f") }
 
 func text(t *testing.T, res *http.Response) string {
 	t.Helper()
@@ -117,7 +197,7 @@ func (w *world) publish(name, version string, edit func(top, manifest map[string
 		body, err = json.Marshal(top)
 		require.NoError(w.t, err)
 	}
-	return w.do("PUT", "/"+strings.ReplaceAll(name, "/", "%2f"), w.alice, body)
+	return w.do("PUT", "/"+escape(name), w.alice, body)
 }
 
 func (w *world) mustPublish(name, version string, edit func(top, manifest map[string]any)) {
@@ -134,7 +214,7 @@ func with(member string, value any) func(top, manifest map[string]any) {
 func TestHost(t *testing.T) {
 	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
 		r := newRegistry(t)
-		return npmauthtest.Registry{Handler: r, Packages: facts{db: r.db}}
+		return npmauthtest.Registry{Handler: r, Packages: facts{db: r.db, people: r.people}}
 	})
 }
 
@@ -251,10 +331,10 @@ func TestPublishRefused(t *testing.T) {
 			assert.Equal(t, "no-store", res.Header.Get("Cache-Control"))
 		})
 	}
-	_, rs, tags, err := w.db.read(t.Context(), "widget", w.id("widget"))
+	is, err := w.db.read(t.Context(), "widget", w.id("widget"))
 	require.NoError(t, err)
-	assert.Len(t, rs, 1)
-	assert.Equal(t, map[string]string{"latest": "1.0.0"}, tags)
+	assert.Len(t, is.releases, 1)
+	assert.Equal(t, map[string]string{"latest": "1.0.0"}, is.tags)
 	_, err = w.db.find(t.Context(), "gadget")
 	assert.ErrorIs(t, err, errNoPackage)
 	assert.Zero(t, drafts(t, w.tarballs))
@@ -336,7 +416,7 @@ func TestSmallAnswers(t *testing.T) {
 	audit := w.do("POST", "/-/npm/v1/security/advisories/bulk", "", []byte(`{"widget":["1.0.0"]}`))
 	assert.Equal(t, http.StatusOK, audit.StatusCode)
 	assert.JSONEq(t, `{}`, text(t, audit))
-	for _, path := range []string{"/-/v1/search?text=x", "/absent", "/absent/1.0.0", "/-/package/absent/dist-tags"} {
+	for _, path := range []string{"/-/npm/v1/hooks", "/absent", "/absent/1.0.0", "/-/package/absent/dist-tags"} {
 		res := w.do("GET", path, w.alice, nil)
 		assert.GreaterOrEqual(t, res.StatusCode, 400, path)
 		sentence(t, res)

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Errors of organizations.
+var (
+	errNoOrg = errors.New("no such organization")
+	// errOrgMoved means that an organization is no longer the one that the caller was
+	// allowed to change.
+	errOrgMoved  = errors.New("organization has changed hands")
+	errNoMember  = errors.New("no such member")
+	errLastBoss  = errors.New("the last owner of an organization stays")
+	errNotInside = errors.New("package is not in the organization's scope")
+)
+
+// An org is one organization. The packages of the scope that is called like it are its
+// own.
+type org struct {
+	ID   policy.OrgID
+	Name string
+	// Factor is its rule that its members have a second factor.
+	Factor bool
+}
+
+// roleWord returns what npm calls a role: a member is a developer to it.
+func roleWord(r policy.OrgRole) string {
+	if r == policy.OrgMember {
+		return "developer"
+	}
+	return r.String()
+}
+
+// members serves npm org ls.
+func (s *registry) members(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	all, err := s.db.members(r.Context(), op.OrgID)
+	if err != nil {
+		return err
+	}
+	words := make(map[string]string)
+	for id, role := range all {
+		name, err := s.people.name(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			words[name] = roleWord(role)
+		}
+	}
+	return list(w, words)
+}
+
+// orgPackages serves npm access list packages <org>: those in its scope that may be
+// read, and what the asking one may do with them.
+func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	who, ok := npmauth.IdentityFrom(r.Context())
+	if !ok {
+		return errAnonymous
+	}
+	all, err := shares(r.Context(), s.db.db, `
+		SELECT name, private, coalesce((SELECT max(grade) FROM part WHERE part.package = package.id AND user = ?), 1)
+		FROM package WHERE scope = ? ORDER BY name`, who.User, op.Org())
+	if err != nil {
+		return err
+	}
+	return s.listShares(w, r, all)
+}
+
+// writeOrg serves npm org set and npm org rm.
+func (s *registry) writeOrg(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	change, err := op.Changes()
+	if err != nil {
+		return err
+	}
+	id, err := s.people.id(r.Context(), change.Member)
+	if err != nil {
+		return noUser(err, change.Member)
+	}
+	if r.Method == http.MethodDelete {
+		if err := s.db.removeMember(r.Context(), op.Org(), op.OrgID, id); err != nil {
+			return err
+		}
+		return reply(w, http.StatusOK, struct{}{})
+	}
+	size, err := s.db.setMember(r.Context(), op.Org(), op.OrgID, id, change.Role)
+	if err != nil {
+		return err
+	}
+	type about struct {
+		Name string `json:"name"`
+		Size int    `json:"size"`
+	}
+	return reply(w, http.StatusOK, struct {
+		Org  about  `json:"org"`
+		User string `json:"user"`
+		Role string `json:"role"`
+	}{about{op.Org(), size}, change.Member, roleWord(change.Role)})
+}
+
+// findOrg returns the organization of that name, or errNoOrg.
+func (d *database) findOrg(ctx context.Context, name string) (org, error) {
+	return findOrg(ctx, d.db, name)
+}
+
+func findOrg(ctx context.Context, q querier, name string) (org, error) {
+	o := org{Name: name}
+	err := q.QueryRowContext(ctx, `SELECT id, factor FROM org WHERE name = ?`, name).Scan(&o.ID, &o.Factor)
+	if errors.Is(err, sql.ErrNoRows) {
+		return org{}, errNoOrg
+	}
+	if err != nil {
+		return org{}, fmt.Errorf("find organization: %w", err)
+	}
+	return o, nil
+}
+
+// putOrg makes an organization with one owner and its team of developers. One that is
+// there keeps its members, and gets the rule on factors.
+func (d *database) putOrg(ctx context.Context, name string, owner policy.UserID, factor bool) error {
+	return d.write(ctx, func(tx *sql.Tx) error {
+		o, err := findOrg(ctx, tx, name)
+		switch {
+		case err == nil:
+			_, err = tx.ExecContext(ctx, `UPDATE org SET factor = ? WHERE id = ?`, factor, o.ID)
+		case errors.Is(err, errNoOrg):
+			o.ID = policy.OrgID(rand.Text())
+			if _, err = tx.ExecContext(ctx, `INSERT INTO org VALUES (?, ?, ?)`, o.ID, name, factor); err != nil {
+				break
+			}
+			if _, err = tx.ExecContext(ctx, `INSERT INTO team (org, name) VALUES (?, ?)`, o.ID, developers); err != nil {
+				break
+			}
+			err = putMember(ctx, tx, o.ID, owner, policy.OrgOwner)
+		}
+		if err != nil {
+			return fmt.Errorf("make organization: %w", err)
+		}
+		return nil
+	})
+}
+
+// role returns the part of user in an organization.
+func (d *database) role(ctx context.Context, id policy.OrgID, user policy.UserID) (policy.OrgRole, error) {
+	return roleOf(ctx, d.db, id, user)
+}
+
+func roleOf(ctx context.Context, q querier, id policy.OrgID, user policy.UserID) (role policy.OrgRole, err error) {
+	err = q.QueryRowContext(ctx, `SELECT role FROM member WHERE org = ? AND user = ?`, id, user).Scan(&role)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return policy.NoRole, fmt.Errorf("read role: %w", err)
+	}
+	return role, nil
+}
+
+// members returns who is in an organization, and as what.
+func (d *database) members(ctx context.Context, id policy.OrgID) (map[policy.UserID]policy.OrgRole, error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT user, role FROM member WHERE org = ?`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read members: %w", err)
+	}
+	defer rows.Close()
+	all := make(map[policy.UserID]policy.OrgRole)
+	for rows.Next() {
+		var user policy.UserID
+		var role policy.OrgRole
+		if err := rows.Scan(&user, &role); err != nil {
+			return nil, fmt.Errorf("read members: %w", err)
+		}
+		all[user] = role
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read members: %w", err)
+	}
+	return all, nil
+}
+
+// reform runs fn in a transaction in which the organization called name is id.
+func (d *database) reform(ctx context.Context, name string, id policy.OrgID, fn func(tx *sql.Tx) error) error {
+	return d.write(ctx, func(tx *sql.Tx) error {
+		o, err := findOrg(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if o.ID != id {
+			return errOrgMoved
+		}
+		return fn(tx)
+	})
+}
+
+// setMember takes a user into an organization, or gives a member another role, and
+// returns how many it has.
+func (d *database) setMember(ctx context.Context, name string, id policy.OrgID, user policy.UserID, role policy.OrgRole) (size int, err error) {
+	if role == policy.NoRole {
+		return 0, errors.New("a member without a role was let through")
+	}
+	err = d.reform(ctx, name, id, func(tx *sql.Tx) error {
+		if role != policy.OrgOwner {
+			if err := notLast(ctx, tx, id, user); err != nil {
+				return err
+			}
+		}
+		if err := putMember(ctx, tx, id, user, role); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, `SELECT count(*) FROM member WHERE org = ?`, id).Scan(&size)
+	})
+	return size, err
+}
+
+// putMember writes a member, who is a developer with it.
+func putMember(ctx context.Context, tx *sql.Tx, id policy.OrgID, user policy.UserID, role policy.OrgRole) error {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO member VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role`, id, user, role); err != nil {
+		return fmt.Errorf("write member: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO team_member SELECT id, ? FROM team WHERE org = ? AND name = ? ON CONFLICT DO NOTHING`, user, id, developers); err != nil {
+		return fmt.Errorf("write member: %w", err)
+	}
+	return nil
+}
+
+// notLast returns errLastBoss if user is the only owner of an organization.
+func notLast(ctx context.Context, tx *sql.Tx, id policy.OrgID, user policy.UserID) error {
+	bosses, err := users(ctx, tx, `SELECT user FROM member WHERE org = ? AND role = ?`, id, policy.OrgOwner)
+	if err != nil {
+		return err
+	}
+	if len(bosses) == 1 && bosses[0] == user {
+		return errLastBoss
+	}
+	return nil
+}
+
+// removeMember takes a user out of an organization, out of its teams, and from the
+// maintainers of the packages in its scope. Packages that would be left to nobody are the
+// owners' then.
+func (d *database) removeMember(ctx context.Context, name string, id policy.OrgID, user policy.UserID) error {
+	return d.reform(ctx, name, id, func(tx *sql.Tx) error {
+		role, err := roleOf(ctx, tx, id, user)
+		if err != nil {
+			return err
+		}
+		if role == policy.NoRole {
+			return errNoMember
+		}
+		if err := notLast(ctx, tx, id, user); err != nil {
+			return err
+		}
+		for _, write := range []struct {
+			query string
+			args  []any
+		}{
+			{`DELETE FROM member WHERE org = ? AND user = ?`, []any{id, user}},
+			{`DELETE FROM team_member WHERE user = ? AND team IN (SELECT id FROM team WHERE org = ?)`, []any{user, id}},
+			// Those that lose a maintainer have another revision.
+			{`UPDATE package SET revision = revision + 1 WHERE scope = ? AND id IN (SELECT package FROM owner WHERE user = ?)`, []any{name, user}},
+			{`DELETE FROM owner WHERE user = ? AND package IN (SELECT id FROM package WHERE scope = ?)`, []any{user, name}},
+			{`INSERT INTO owner SELECT package.id, member.user FROM package JOIN member ON member.org = ? AND member.role = ?
+				WHERE package.scope = ? AND NOT EXISTS (SELECT 1 FROM owner WHERE owner.package = package.id)`, []any{id, policy.OrgOwner, name}},
+		} {
+			if _, err := tx.ExecContext(ctx, write.query, write.args...); err != nil {
+				return fmt.Errorf("remove member: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// splitTeam returns the two names of "org:team".
+func splitTeam(name string) (org, team string) {
+	org, team, _ = strings.Cut(name, ":")
+	return org, team
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// newOrgWorld is an open world with the organization acme, which alice owns.
+func newOrgWorld(t *testing.T) *world {
+	t.Helper()
+	w := newOpenWorld(t)
+	require.NoError(t, found(t.Context(), w.db, w.people, []orgChoice{{"acme", "alice", false}}))
+	return w
+}
+
+// publishAs publishes a version with a session of somebody.
+func (w *world) publishAs(bearer, name, version string) int {
+	w.t.Helper()
+	pkg, err := policy.ParsePackageName(name)
+	require.NoError(w.t, err)
+	return w.do("PUT", "/"+escape(name), bearer, npmauthtest.PublishBody(pkg, version)).StatusCode
+}
+
+func TestOrgMembers(t *testing.T) {
+	w := newOrgWorld(t)
+	alice, bob, mallory := w.session("alice"), w.session("bob"), w.session("mallory")
+	const path = "/-/org/acme/user"
+	set := func(user, role string) map[string]string { return map[string]string{"user": user, "role": role} }
+	assert.JSONEq(t, `{"alice":"owner"}`, w.ok("GET", path, alice, nil))
+	w.refused(404, "GET", path, mallory, nil)
+	w.refused(404, "GET", "/-/org/absent/user", mallory, nil)
+	w.refused(404, "PUT", path, mallory, set("mallory", "owner"))
+
+	assert.JSONEq(t, `{"org":{"name":"acme","size":2},"user":"bob","role":"developer"}`, w.ok("PUT", path, alice, set("bob", "developer")))
+	assert.JSONEq(t, `{"alice":"owner","bob":"developer"}`, w.ok("GET", path, bob, nil))
+	w.refused(403, "PUT", path, bob, set("bob", "owner"))
+	assert.Contains(t, w.refused(404, "PUT", path, alice, set("nobody", "admin")), `There is no user called "nobody".`)
+	assert.JSONEq(t, `["alice","bob"]`, w.ok("GET", "/-/team/acme/developers/user?format=cli", alice, nil))
+
+	t.Run("the last owner", func(t *testing.T) {
+		assert.Contains(t, w.refused(403, "PUT", path, alice, set("alice", "admin")), "last owner")
+		assert.Contains(t, w.refused(403, "DELETE", path, alice, set("alice", "")), "last owner")
+		w.ok("PUT", path, alice, set("bob", "owner"))
+		w.ok("PUT", path, bob, set("alice", "admin"))
+		w.refused(403, "PUT", path, alice, set("alice", "owner"))
+		w.ok("PUT", path, bob, set("alice", "owner"))
+	})
+	t.Run("out", func(t *testing.T) {
+		assert.Equal(t, "{}", w.ok("DELETE", path, alice, set("bob", "")))
+		w.refused(404, "GET", path, bob, nil)
+		assert.Contains(t, w.refused(404, "DELETE", path, alice, set("bob", "")), "not in it")
+		assert.JSONEq(t, `["alice"]`, w.ok("GET", "/-/team/acme/developers/user?format=cli", alice, nil))
+	})
+}
+
+// What an organization's members may do with the packages of its scope.
+func TestOrgPackages(t *testing.T) {
+	w := newOrgWorld(t)
+	alice, bob, carol, mallory := w.session("alice"), w.session("bob"), w.session("carol"), w.session("mallory")
+	member := func(method, user, role string) {
+		w.ok(method, "/-/org/acme/user", alice, map[string]string{"user": user, "role": role})
+	}
+	member("PUT", "bob", "developer")
+	member("PUT", "carol", "developer")
+	assert.Equal(t, http.StatusForbidden, w.publishAs(mallory, "@acme/mine", "1.0.0"))
+	require.Equal(t, http.StatusCreated, w.publishAs(bob, "@acme/widget", "1.0.0"))
+	w.refused(404, "GET", "/@acme%2fwidget", mallory, nil)
+
+	// What is new is the developers'; bob made it and alice owns the organization.
+	assert.Equal(t, http.StatusCreated, w.publishAs(carol, "@acme/widget", "1.0.1"))
+	assert.Equal(t, http.StatusCreated, w.publishAs(alice, "@acme/widget", "1.0.2"))
+	assert.JSONEq(t, `{"alice":"write","bob":"write","carol":"write"}`, w.ok("GET", "/-/package/@acme%2fwidget/collaborators", carol, nil))
+	w.refused(403, "POST", "/-/package/@acme%2fwidget/access", carol, map[string]string{"access": "public"})
+	assert.JSONEq(t, `{"@acme/widget":"write"}`, w.ok("GET", "/-/org/acme/package", carol, nil))
+	w.refused(404, "GET", "/-/org/acme/package", mallory, nil)
+
+	const grant = "/-/team/acme/developers/package"
+	w.ok("PUT", grant, alice, map[string]string{"package": "@acme/widget", "permissions": "read-only"})
+	assert.Equal(t, http.StatusForbidden, w.publishAs(carol, "@acme/widget", "1.0.3"))
+	assert.JSONEq(t, `{"@acme/widget":"read"}`, w.ok("GET", "/-/org/acme/package", carol, nil))
+	w.refused(403, "PUT", grant, carol, map[string]string{"package": "@acme/widget", "permissions": "read-write"})
+	w.ok("DELETE", grant, alice, map[string]string{"package": "@acme/widget"})
+	assert.JSONEq(t, `{}`, w.ok("GET", grant, carol, nil))
+	assert.JSONEq(t, `{}`, w.ok("GET", "/-/org/acme/package", carol, nil), "it is private")
+
+	// Whoever leaves maintains nothing of it any more.
+	before := w.doc("@acme/widget")["_rev"]
+	member("DELETE", "bob", "")
+	w.refused(404, "GET", "/@acme%2fwidget", bob, nil)
+	assert.Equal(t, []string{"alice"}, w.owners("@acme/widget"), "and what would be nobody's is the owners'")
+	assert.NotEqual(t, before, w.doc("@acme/widget")["_rev"])
+}
+
+// An organization's name is no user's, and a scope of an organization no user's either.
+func TestScopeSquatting(t *testing.T) {
+	w := newOrgWorld(t)
+	for _, path := range []string{"org.couchdb.user:acme", "org.couchdb.user%3Aacme", "org.couchdb.user:%61cme"} {
+		res := w.do("PUT", "/-/user/"+path, "", []byte(`{"name":"acme","password":"correct horse battery","type":"user"}`))
+		assert.Equal(t, http.StatusForbidden, res.StatusCode, path)
+		assert.Equal(t, "An organization has this name.", sentence(t, res))
+	}
+	res := w.login("acmecorp", "correct horse battery")
+	assert.Equal(t, http.StatusCreated, res.StatusCode, text(t, res))
+
+	// One who has the name all the same, from another node, say, has no part in it.
+	user, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
+	require.NoError(t, err)
+	about, err := facts{db: w.db, people: w.people}.Facts(t.Context(), policy.PackageName{Scope: "acme", Name: "widget"}, user.ID)
+	require.NoError(t, err)
+	assert.False(t, about.MayCreate)
+
+	for want, o := range map[string]orgChoice{
+		"a user is called that":                {"mallory", "alice", false},
+		"its owner nobody: no such user":       {"other", "nobody", false},
+		"-org acmecorp: a user is called that": {"acmecorp", "alice", true},
+	} {
+		assert.ErrorContains(t, found(t.Context(), w.db, w.people, []orgChoice{o}), want)
+	}
+}
+
+// An organization that exists keeps its members, and gets the rule that it is given.
+func TestFoundAgain(t *testing.T) {
+	w := newOrgWorld(t)
+	was, err := w.db.findOrg(t.Context(), "acme")
+	require.NoError(t, err)
+	require.NoError(t, found(t.Context(), w.db, w.people, []orgChoice{{"acme", "mallory", true}}))
+	is, err := w.db.findOrg(t.Context(), "acme")
+	require.NoError(t, err)
+	assert.Equal(t, org{was.ID, "acme", true}, is)
+	all, err := w.db.members(t.Context(), is.ID)
+	require.NoError(t, err)
+	assert.Equal(t, map[policy.UserID]policy.OrgRole{w.user("alice"): policy.OrgOwner}, all)
+
+	alice := w.session("alice")
+	assert.Contains(t, w.refused(403, "GET", "/-/org/acme/user", alice, nil), "requires a second factor")
+	assert.Equal(t, http.StatusForbidden, w.publishAs(alice, "@acme/widget", "1.0.0"))
+}
+
+// A change of an organization is one of the organization that was judged.
+func TestOrgConditions(t *testing.T) {
+	w := newOrgWorld(t)
+	alice := w.session("alice")
+	require.Equal(t, http.StatusCreated, w.publishAs(alice, "@acme/widget", "1.0.0"))
+	w.ok("PUT", "/-/org/acme/team", alice, map[string]string{"name": "devs"})
+	for path, body := range map[string]map[string]string{
+		"/-/org/acme/user": {"user": "mallory", "role": "owner"}, "/-/org/acme/team": {"name": "other"},
+		"/-/team/acme/devs/user": {"user": "alice"}, "/-/team/acme/devs/package": {"package": "@acme/widget", "permissions": "read-only"},
+	} {
+		t.Run(path, func(t *testing.T) {
+			w.between = func() {
+				_, err := w.db.db.Exec(`UPDATE org SET name = 'old' WHERE name = 'acme'`)
+				require.NoError(t, err)
+				require.NoError(t, w.db.putOrg(t.Context(), "acme", w.user("mallory"), false))
+			}
+			defer func() {
+				w.between = func() {}
+				for _, query := range []string{
+					`DELETE FROM team_member WHERE team IN (SELECT team.id FROM team JOIN org ON org.id = org WHERE org.name = 'acme')`,
+					`DELETE FROM team WHERE org = (SELECT id FROM org WHERE name = 'acme')`,
+					`DELETE FROM member WHERE org = (SELECT id FROM org WHERE name = 'acme')`,
+					`DELETE FROM org WHERE name = 'acme'`, `UPDATE org SET name = 'acme' WHERE name = 'old'`,
+				} {
+					_, err := w.db.db.Exec(query)
+					require.NoError(t, err)
+				}
+			}()
+			assert.Contains(t, w.refused(409, "PUT", path, alice, body), "removed or replaced")
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// errLastOwner means that a package would be left to nobody.
+var errLastOwner = errors.New("the last maintainer stays")
+
+// writeOwners serves npm owner, which sends the names of all who maintain the package
+// from now on, and pnpm owner, which sends the one who comes or goes.
+func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+	change, err := op.Changes()
+	if err != nil {
+		return err
+	}
+	named := change.Maintainers
+	if change.Member != "" {
+		named = []string{change.Member}
+	}
+	ids := make([]policy.UserID, len(named))
+	for i, name := range named {
+		if ids[i], err = s.people.id(r.Context(), name); err != nil {
+			return noUser(err, name)
+		}
+	}
+	t := targetOf(op, change.Revision)
+	switch {
+	case change.Member == "":
+		err = s.db.setOwners(r.Context(), t, func([]policy.UserID) []policy.UserID { return ids })
+	case r.Method == http.MethodDelete:
+		err = s.db.setOwners(r.Context(), t, func(was []policy.UserID) []policy.UserID {
+			return slices.DeleteFunc(was, func(id policy.UserID) bool { return id == ids[0] })
+		})
+	default:
+		err = s.db.setOwners(r.Context(), t, func(was []policy.UserID) []policy.UserID { return append(was, ids[0]) })
+	}
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, okay)
+}
+
+// noUser puts the name of somebody who does not exist into the answer.
+func noUser(err error, name string) error {
+	if errors.Is(err, errNoUser) {
+		return refuse(http.StatusNotFound, "There is no user called %s.", quote(name))
+	}
+	return err
+}
+
+// quote quotes what a client has sent for a sentence that goes to a terminal.
+func quote(s string) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "that"
+	}
+	return string(text)
+}
+
+// owners returns who maintains a package, in the order in which they came.
+func owners(ctx context.Context, q querier, id policy.PackageID) ([]policy.UserID, error) {
+	return users(ctx, q, `SELECT user FROM owner WHERE package = ? ORDER BY rowid`, id)
+}
+
+// users returns the one column of a query, which are users.
+func users(ctx context.Context, q querier, query string, args ...any) ([]policy.UserID, error) {
+	return column[policy.UserID](ctx, q, query, args...)
+}
+
+// column returns the one column of a query.
+func column[T any](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		var one T
+		if err := rows.Scan(&one); err != nil {
+			return nil, fmt.Errorf("read: %w", err)
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	return all, nil
+}
+
+// setOwners replaces who maintains a package by what edit makes of it, which must be
+// somebody.
+func (d *database) setOwners(ctx context.Context, t target, edit func([]policy.UserID) []policy.UserID) error {
+	return d.change(ctx, t, func(tx *sql.Tx) error {
+		was, err := owners(ctx, tx, t.ID)
+		if err != nil {
+			return err
+		}
+		is := edit(slices.Clone(was))
+		if len(is) == 0 {
+			return errLastOwner
+		}
+		for _, user := range was {
+			if slices.Contains(is, user) {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM owner WHERE package = ? AND user = ?`, t.ID, user); err != nil {
+				return fmt.Errorf("write owners: %w", err)
+			}
+		}
+		for _, user := range is {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO owner VALUES (?, ?) ON CONFLICT DO NOTHING`, t.ID, user); err != nil {
+				return fmt.Errorf("write owners: %w", err)
+			}
+		}
+		return nil
+	})
+}

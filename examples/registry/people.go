@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// People are the users, whom npmauth keeps for this registry. Its own tables have
+// their IDs; names are for people.
+type people struct {
+	directory *account.Directory
+	names     sync.Map // of those who were asked for, by ID: a name never changes
+}
+
+// errNoUser means that nobody has the name.
+var errNoUser = errors.New("no such user")
+
+// id returns the user of that name, or errNoUser.
+func (p *people) id(ctx context.Context, name string) (policy.UserID, error) {
+	user, err := p.directory.Lookup(ctx, name)
+	if errors.Is(err, account.ErrNoUser) {
+		return "", errNoUser
+	}
+	return user.ID, err
+}
+
+// name returns the name of a user, "" of one whom nobody knows any more.
+func (p *people) name(ctx context.Context, id policy.UserID) (string, error) {
+	if name, ok := p.names.Load(id); ok {
+		return name.(string), nil
+	}
+	user, err := p.directory.ByID(ctx, id)
+	if errors.Is(err, account.ErrNoUser) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	p.names.Store(id, user.Name)
+	return user.Name, nil
+}
+
+// list returns the names of users in their order, without those whom nobody knows.
+func (p *people) list(ctx context.Context, ids []policy.UserID) ([]string, error) {
+	names := make([]string, 0, len(ids))
+	for _, id := range ids {
+		name, err := p.name(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}

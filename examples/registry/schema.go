@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Steps are how the tables came to be. A file says in its user_version how many of
+// them it has been through; one of the first registry, which kept no count, says none,
+// so the first step leaves alone what is there.
+var steps = []string{`
+CREATE TABLE IF NOT EXISTS package (
+	id         TEXT PRIMARY KEY,
+	name       TEXT NOT NULL UNIQUE,
+	owner      TEXT NOT NULL,
+	owner_name TEXT NOT NULL,
+	private    INTEGER NOT NULL,
+	revision   INTEGER NOT NULL,
+	created    INTEGER NOT NULL,
+	modified   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS release (
+	package   TEXT NOT NULL REFERENCES package (id),
+	version   TEXT NOT NULL,
+	manifest  BLOB NOT NULL,
+	tarball   TEXT NOT NULL,
+	published INTEGER NOT NULL,
+	PRIMARY KEY (package, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS tag (
+	package TEXT NOT NULL,
+	name    TEXT NOT NULL,
+	version TEXT NOT NULL,
+	PRIMARY KEY (package, name),
+	FOREIGN KEY (package, version) REFERENCES release (package, version)
+) STRICT;
+`, `
+CREATE TABLE owner (
+	package TEXT NOT NULL REFERENCES package (id),
+	user    TEXT NOT NULL,
+	PRIMARY KEY (package, user)
+) STRICT;
+CREATE INDEX owner_user ON owner (user);
+INSERT INTO owner SELECT id, owner FROM package;
+ALTER TABLE package DROP COLUMN owner;
+ALTER TABLE package DROP COLUMN owner_name;
+ALTER TABLE package ADD COLUMN scope TEXT NOT NULL DEFAULT '';
+UPDATE package SET scope = substr(name, 2, instr(name, '/') - 2) WHERE name LIKE '@%';
+CREATE INDEX package_scope ON package (scope);
+ALTER TABLE release ADD COLUMN deprecated TEXT NOT NULL DEFAULT '';
+UPDATE release SET deprecated = json_extract(CAST(manifest AS TEXT), '$.deprecated')
+	WHERE json_type(CAST(manifest AS TEXT), '$.deprecated') = 'text';
+-- What was unpublished. A lockfile that names a version gets it or nothing, so no
+-- version is published twice, by anyone.
+CREATE TABLE tombstone (
+	package TEXT NOT NULL, -- the name: the package may be gone
+	version TEXT NOT NULL,
+	PRIMARY KEY (package, version)
+) STRICT;
+-- Who maintained an unscoped package that is gone. Its name is kept for them: others
+-- may still depend on it.
+CREATE TABLE former (
+	package TEXT NOT NULL, -- the name
+	user    TEXT NOT NULL,
+	PRIMARY KEY (package, user)
+) STRICT;
+CREATE TABLE star (
+	user    TEXT NOT NULL,
+	package TEXT NOT NULL REFERENCES package (id),
+	PRIMARY KEY (user, package)
+) STRICT;
+CREATE INDEX star_package ON star (package);
+CREATE TABLE org (
+	id     TEXT PRIMARY KEY,
+	name   TEXT NOT NULL UNIQUE,
+	factor INTEGER NOT NULL -- its members need a second factor
+) STRICT;
+CREATE TABLE member (
+	org  TEXT NOT NULL REFERENCES org (id),
+	user TEXT NOT NULL,
+	role INTEGER NOT NULL, -- policy.OrgRole
+	PRIMARY KEY (org, user)
+) STRICT;
+CREATE TABLE team (
+	id   INTEGER PRIMARY KEY,
+	org  TEXT NOT NULL REFERENCES org (id),
+	name TEXT NOT NULL,
+	UNIQUE (org, name)
+) STRICT;
+CREATE TABLE team_member (
+	team INTEGER NOT NULL REFERENCES team (id),
+	user TEXT NOT NULL,
+	PRIMARY KEY (team, user)
+) STRICT;
+CREATE INDEX team_member_user ON team_member (user);
+CREATE TABLE team_grant (
+	team    INTEGER NOT NULL REFERENCES team (id),
+	package TEXT NOT NULL REFERENCES package (id),
+	write   INTEGER NOT NULL,
+	PRIMARY KEY (team, package)
+) STRICT;
+CREATE INDEX team_grant_package ON team_grant (package);
+-- Why a user has a right on a package, each reason a row: 1 to read it, 2 to write it
+-- as well, 3 to administer it. Owners and admins of an organization administer what is
+-- in its scope.
+CREATE VIEW part AS
+	SELECT package, user, 3 AS grade FROM owner
+	UNION ALL
+	SELECT package.id, member.user, 3 FROM package
+		JOIN org ON org.name = package.scope
+		JOIN member ON member.org = org.id AND member.role >= 2
+	UNION ALL
+	SELECT team_grant.package, team_member.user, 1 + team_grant.write FROM team_grant
+		JOIN team_member ON team_member.team = team_grant.team;
+`}
+
+// makeTables takes a file through the steps that it lacks; made says that it was new.
+func (d *database) makeTables(ctx context.Context) (made bool, err error) {
+	err = d.write(ctx, func(tx *sql.Tx) error { // of several processes one finds nothing
+		var tables, done int
+		if err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sqlite_schema), user_version FROM pragma_user_version`).Scan(&tables, &done); err != nil {
+			return err
+		}
+		made = tables == 0
+		if done > len(steps) {
+			return fmt.Errorf("its tables are of a later registry than this one (%d, here %d)", done, len(steps))
+		}
+		for _, step := range steps[done:] {
+			if _, err := tx.ExecContext(ctx, step); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, len(steps)))
+		return err
+	})
+	return made, err
+}

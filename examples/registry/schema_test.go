@@ -1,0 +1,63 @@
+package main
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// What the first registry wrote, which counted no steps, is there after the later ones.
+func TestMigrate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "registry.db")
+	was, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	for _, query := range []string{
+		steps[0],
+		`INSERT INTO package VALUES ('p1', '@acme/widget', 'u-alice', 'alice', 1, 7, 1000, 2000), ('p2', 'gadget', 'u-bob', 'bob', 0, 1, 1000, 1000)`,
+		`INSERT INTO release VALUES
+			('p1', '1.0.0', CAST('{"name":"@acme/widget","deprecated":"use 2"}' AS BLOB), 'ab', 1000),
+			('p1', '2.0.0', CAST('{"name":"@acme/widget","deprecated":false}' AS BLOB), 'cd', 2000),
+			('p2', '1.0.0', CAST('{}' AS BLOB), 'ab', 1000)`,
+		`INSERT INTO tag VALUES ('p1', 'latest', '2.0.0'), ('p2', 'latest', '1.0.0')`,
+	} {
+		_, err := was.Exec(query)
+		require.NoError(t, err)
+	}
+	require.NoError(t, was.Close())
+
+	for range 2 { // and once more, when there is nothing to do
+		db, made, err := openDatabase(t.Context(), path)
+		require.NoError(t, err)
+		assert.False(t, made)
+		is, err := db.read(t.Context(), "@acme/widget", "p1")
+		require.NoError(t, err)
+		assert.Equal(t, []policy.UserID{"u-alice"}, is.owners)
+		assert.Equal(t, int64(7), is.Revision)
+		assert.True(t, is.Private)
+		assert.Equal(t, "use 2", is.releases[0].Deprecated)
+		assert.Empty(t, is.releases[1].Deprecated)
+		assert.Equal(t, map[string]string{"latest": "2.0.0"}, is.tags)
+		scopes, err := column[string](t.Context(), db.db, `SELECT scope FROM package ORDER BY id`)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"acme", ""}, scopes)
+		require.NoError(t, db.close())
+	}
+}
+
+// A file of a later registry is left alone.
+func TestLaterSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "registry.db")
+	db, made, err := openDatabase(t.Context(), path)
+	require.NoError(t, err)
+	assert.True(t, made)
+	_, err = db.db.Exec(`PRAGMA user_version = 99`)
+	require.NoError(t, err)
+	require.NoError(t, db.close())
+	_, _, err = openDatabase(t.Context(), path)
+	assert.ErrorContains(t, err, "later registry")
+}

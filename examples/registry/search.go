@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Bounds of a search.
+const (
+	searchPage  = 20  // results of which nobody said how many
+	searchMost  = 250 // results at once
+	searchWords = 16  // looked for
+)
+
+// search serves npm search, at the address of npm 7 and later, and at the older one that
+// lists all there is. Each shows what the asking one may read.
+func (s *registry) search(w http.ResponseWriter, r *http.Request, _ npmauth.Operation) error {
+	var user policy.UserID
+	if who, ok := npmauth.IdentityFrom(r.Context()); ok {
+		user = who.User
+	}
+	if !strings.HasSuffix(r.URL.Path, "/-/v1/search") {
+		return s.everything(w, r, user)
+	}
+	query := r.URL.Query()
+	size, err := number(query.Get("size"), searchPage)
+	if err != nil {
+		return err
+	}
+	from, err := number(query.Get("from"), 0)
+	if err != nil {
+		return err
+	}
+	words := strings.Fields(strings.ToLower(query.Get("text")))
+	if len(words) > searchWords {
+		return refuse(http.StatusBadRequest, "A search has at most %d words.", searchWords)
+	}
+	all, err := s.db.search(r.Context(), user, words)
+	if err != nil {
+		return err
+	}
+	all = s.readable(r, all)
+	total := len(all)
+	all = all[min(from, total):min(from+min(size, searchMost), total)]
+	found := make([]finding, 0, len(all))
+	for i, one := range all {
+		f, err := s.finding(r.Context(), one.Name, float64(total-from-i)/float64(total))
+		if errors.Is(err, errNoPackage) || errors.Is(err, errNoVersion) { // since it was found
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		found = append(found, f)
+	}
+	return list(w, struct {
+		Objects []finding `json:"objects"`
+		Total   int       `json:"total"`
+	}{found, total})
+}
+
+// number reads a parameter that counts something.
+func number(text string, none int) (int, error) {
+	if text == "" {
+		return none, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 1<<30 {
+		return 0, refuse(http.StatusBadRequest, "size and from must be numbers.")
+	}
+	return n, nil
+}
+
+// everything answers GET /-/all. What npm 6 takes for the time of its copy is always the
+// beginning, so that it asks for all of it again.
+func (s *registry) everything(w http.ResponseWriter, r *http.Request, user policy.UserID) error {
+	all, err := s.db.search(r.Context(), user, nil)
+	if err != nil {
+		return err
+	}
+	answer := map[string]any{"_updated": 0}
+	for _, one := range s.readable(r, all) {
+		f, err := s.finding(r.Context(), one.Name, 1)
+		if errors.Is(err, errNoPackage) || errors.Is(err, errNoVersion) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		answer[one.Name] = map[string]any{
+			"name": f.Package.Name, "description": f.Package.Description, "keywords": f.Package.Keywords,
+			"maintainers": f.Package.Maintainers, "dist-tags": map[string]string{"latest": f.Package.Version},
+			"time": map[string]string{"modified": f.Package.Date},
+		}
+	}
+	return list(w, answer)
+}
+
+// A finding is one result of a search, as npm's registry writes it. Nothing is known
+// here of how good a package is: what matches better comes first, and the score says so.
+type finding struct {
+	Package struct {
+		Name        string            `json:"name"`
+		Scope       string            `json:"scope"`
+		Version     string            `json:"version"`
+		Description string            `json:"description"`
+		Keywords    []string          `json:"keywords"`
+		Date        string            `json:"date"`
+		Links       map[string]string `json:"links"`
+		Publisher   username          `json:"publisher"`
+		Maintainers []username        `json:"maintainers"`
+	} `json:"package"`
+	Score struct {
+		Final  float64            `json:"final"`
+		Detail map[string]float64 `json:"detail"`
+	} `json:"score"`
+	SearchScore float64 `json:"searchScore"`
+}
+
+// username is how a search names a user.
+type username struct {
+	Username string `json:"username"`
+	Email    string `json:"email"`
+}
+
+// finding describes the latest version of a package.
+func (s *registry) finding(ctx context.Context, name string, score float64) (finding, error) {
+	p, err := s.db.find(ctx, name)
+	if err != nil {
+		return finding{}, err
+	}
+	latest, err := s.db.release(ctx, p.ID, "latest")
+	if err != nil {
+		return finding{}, err
+	}
+	m, err := s.view.manifest(p, latest)
+	if err != nil {
+		return finding{}, err
+	}
+	ids, err := owners(ctx, s.db.db, p.ID)
+	if err != nil {
+		return finding{}, err
+	}
+	names, err := s.people.list(ctx, ids)
+	if err != nil {
+		return finding{}, err
+	}
+	var f finding
+	f.Package.Name, f.Package.Version, f.Package.Date = p.Name, latest.Version, stamp(latest.Published)
+	f.Package.Scope = "unscoped" // npm's word
+	if scope := scopeOf(p.Name); scope != "" {
+		f.Package.Scope = scope
+	}
+	f.Package.Description, f.Package.Keywords = m.text("description"), m.texts("keywords")
+	f.Package.Links = map[string]string{"npm": s.view.base.JoinPath(p.Name).String()}
+	var by person
+	if unmarshal(m["_npmUser"], &by) == nil {
+		f.Package.Publisher = username{Username: by.Name}
+	}
+	f.Package.Maintainers = make([]username, len(names))
+	for i, name := range names {
+		f.Package.Maintainers[i] = username{Username: name}
+	}
+	f.Score.Final, f.SearchScore = score, score
+	f.Score.Detail = map[string]float64{"quality": score, "popularity": score, "maintenance": score}
+	return f, nil
+}
+
+// search returns the packages that user may read and whose name, description or keywords
+// have all the words, those first that are called like one.
+func (d *database) search(ctx context.Context, user policy.UserID, words []string) ([]share, error) {
+	var where, order strings.Builder
+	args := []any{sql.Named("user", user)}
+	for i, word := range words {
+		fmt.Fprintf(&where, ` AND instr(haystack, :w%d) > 0`, i)
+		fmt.Fprintf(&order, `instr(lower(name), :w%d) = 0, `, i)
+		args = append(args, sql.Named(fmt.Sprintf("w%d", i), word))
+	}
+	if len(words) > 0 {
+		args = append(args, sql.Named("all", strings.Join(words, " ")))
+		order.WriteString(`lower(name) <> :all, `)
+	}
+	return shares(ctx, d.db, `
+		SELECT name, private, 1 FROM (
+			SELECT package.name, package.private,
+				lower(package.name || ' ' || coalesce(json_extract(CAST(manifest AS TEXT), '$.description'), '') || ' ' ||
+					coalesce(json_extract(CAST(manifest AS TEXT), '$.keywords'), '')) AS haystack
+			FROM package
+			JOIN tag ON tag.package = package.id AND tag.name = 'latest'
+			JOIN release ON release.package = package.id AND release.version = tag.version
+			WHERE NOT package.private OR EXISTS (SELECT 1 FROM part WHERE part.package = package.id AND part.user = :user)
+		) WHERE true`+where.String()+` ORDER BY `+order.String()+`name`, args...)
+}
