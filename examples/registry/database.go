@@ -152,6 +152,7 @@ type picture struct {
 	releases []release // oldest first
 	tags     map[string]string
 	owners   []policy.UserID
+	fans     []policy.UserID // who has starred it
 }
 
 // read returns the picture of the package called name. It returns errMoved if that is
@@ -182,6 +183,9 @@ func (d *database) look(ctx context.Context, name string) (picture, error) {
 		return picture{}, err
 	}
 	if is.owners, err = owners(ctx, tx, is.ID); err != nil {
+		return picture{}, err
+	}
+	if is.fans, err = users(ctx, tx, `SELECT user FROM star WHERE package = ?`, is.ID); err != nil {
 		return picture{}, err
 	}
 	return is, nil

@@ -83,6 +83,9 @@ func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user poli
 // Document implements [npmauth.Documents].
 func (f facts) Document(ctx context.Context, name policy.PackageName) (npmauth.Document, error) {
 	is, err := f.db.look(ctx, name.String())
+	if errors.Is(err, errNoPackage) { // it was there a moment ago
+		return npmauth.Document{}, nil
+	}
 	if err != nil {
 		return npmauth.Document{}, err
 	}

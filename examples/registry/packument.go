@@ -27,8 +27,8 @@ type view struct {
 	base *url.URL // where clients reach the registry
 }
 
-// packument renders a package whole. maintainers are names.
-func (v view) packument(p picture, maintainers []string) ([]byte, error) {
+// packument renders a package whole. maintainers and fans are names.
+func (v view) packument(p picture, maintainers, fans []string) ([]byte, error) {
 	versions := make(map[string]manifest)
 	times := map[string]string{"created": stamp(p.Created), "modified": stamp(p.Modified)}
 	var latest manifest
@@ -54,6 +54,13 @@ func (v view) packument(p picture, maintainers []string) ([]byte, error) {
 		"versions":    versions,
 		"time":        times,
 		"maintainers": persons,
+	}
+	if len(fans) > 0 {
+		users := make(map[string]bool)
+		for _, name := range fans {
+			users[name] = true
+		}
+		doc["users"] = users
 	}
 	for _, member := range []string{"description", "homepage", "keywords", "repository", "author", "bugs", "license", "readme"} {
 		if value, ok := latest[member]; ok {

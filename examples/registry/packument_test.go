@@ -33,12 +33,12 @@ func TestPackument(t *testing.T) {
 	is, err := db.read(t.Context(), "@acme/widget", p.ID)
 	require.NoError(t, err)
 
-	full, err := v.packument(is, []string{"alice"})
+	full, err := v.packument(is, []string{"alice"}, []string{"bob"})
 	require.NoError(t, err)
 	assert.JSONEq(t, fmt.Sprintf(`{
 		"_id": "@acme/widget", "_rev": "2-%s", "name": "@acme/widget", "description": "new", "readme": "# R",
 		"dist-tags": {"latest": "1.1.0"},
-		"maintainers": [{"name": "alice", "email": ""}],
+		"maintainers": [{"name": "alice", "email": ""}], "users": {"bob": true},
 		"time": {"created": "1970-01-01T00:00:01.000Z", "modified": "1970-01-01T00:00:02.500Z", "1.0.0": "1970-01-01T00:00:01.000Z", "1.1.0": "1970-01-01T00:00:02.500Z"},
 		"versions": {
 			"1.0.0": {"name": "@acme/widget", "version": "1.0.0", "description": "old", "scripts": {"postinstall": "x"}, "dependencies": {"a": "1"}, "hasInstallScript": true,

@@ -13,7 +13,7 @@ import (
 // their IDs; names are for people.
 type people struct {
 	directory *account.Directory
-	names     sync.Map // of those who were asked for, by ID: a name never changes
+	names     sync.Map // of those who were asked for, by ID: none ever changes
 }
 
 // errNoUser means that nobody has the name.

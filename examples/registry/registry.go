@@ -142,10 +142,7 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op npmauth.
 		kind = abbreviatedType
 		body, err = s.view.abbreviated(is)
 	} else {
-		var maintainers []string
-		if maintainers, err = s.people.list(r.Context(), is.owners); err == nil {
-			body, err = s.view.packument(is, maintainers)
-		}
+		body, err = s.whole(r.Context(), is)
 	}
 	if err != nil {
 		return err
@@ -154,6 +151,19 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op npmauth.
 	w.Header().Set("Vary", "Accept, Authorization")
 	s.metadata(w, r, is.pkg, body)
 	return nil
+}
+
+// whole renders a packument with the names of people.
+func (s *registry) whole(ctx context.Context, is picture) ([]byte, error) {
+	maintainers, err := s.people.list(ctx, is.owners)
+	if err != nil {
+		return nil, err
+	}
+	fans, err := s.people.list(ctx, is.fans)
+	if err != nil {
+		return nil, err
+	}
+	return s.view.packument(is, maintainers, fans)
 }
 
 func (s *registry) version(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {

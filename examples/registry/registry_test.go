@@ -210,14 +210,6 @@ func with(member string, value any) func(top, manifest map[string]any) {
 	return func(top, _ map[string]any) { top[member] = value }
 }
 
-// The registry keeps the host's side of the contract.
-func TestHost(t *testing.T) {
-	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
-		r := newRegistry(t)
-		return npmauthtest.Registry{Handler: r, Packages: facts{db: r.db, people: r.people}}
-	})
-}
-
 func TestPublishAndRead(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish("@alice/widget", "1.0.0", with("access", "public"))

@@ -47,7 +47,11 @@ func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op n
 
 // unpublishAll takes the package away, if it is the revision that was read.
 func (s *registry) unpublishAll(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	if err := s.db.remove(r.Context(), targetOf(op, op.Name)); err != nil {
+	revision := op.Name
+	if revision == "undefined" { // which clients write that have read none
+		revision = ""
+	}
+	if err := s.db.remove(r.Context(), targetOf(op, revision)); err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// Those are the people of a host test.
+type those struct{ *account.Directory }
+
+func (u those) Lookup(ctx context.Context, name string) (npmauth.User, error) {
+	return u.user(u.Directory.Lookup(ctx, name))
+}
+
+func (u those) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+	return u.user(u.ByID(ctx, id))
+}
+
+func (u those) user(p account.User, err error) (npmauth.User, error) {
+	if errors.Is(err, account.ErrNoUser) {
+		err = npmauth.ErrNoUser
+	}
+	return npmauth.User{ID: p.ID, Name: p.Name}, err
+}
+
+// The registry keeps the host's side of the contract.
+func TestHost(t *testing.T) {
+	hasher, err := account.NewHasher(account.HasherConfig{})
+	require.NoError(t, err)
+	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
+		r := newRegistry(t)
+		r.people.directory, err = account.NewDirectory(account.DirectoryConfig{Store: store.NewMemory(), Hasher: hasher})
+		require.NoError(t, err)
+		var ids [2]policy.UserID
+		for i, name := range []string{"ada", "bob"} {
+			user, err := r.people.directory.Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
+			require.NoError(t, err)
+			ids[i] = user.ID
+		}
+		known := facts{db: r.db, people: r.people}
+		r.reads = func(r *http.Request, name policy.PackageName) bool {
+			who, _ := npmauth.IdentityFrom(r.Context())
+			about, err := known.Facts(r.Context(), name, who.User)
+			return err == nil && about.Rights.Has(policy.RightRead)
+		}
+		return npmauthtest.Registry{
+			// A name that is free again is for another in these tests, and not here.
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				r.ServeHTTP(w, req)
+				_, err := r.db.db.Exec(`DELETE FROM former`)
+				assert.NoError(t, err)
+			}),
+			Packages: known, Documents: known, Users: those{r.people.directory}, Creators: ids,
+			Private: policy.PackageName{Scope: "ada", Name: "npmauth-host-test"},
+		}
+	})
+}
