@@ -95,6 +95,10 @@ func start(t testing.TB, n int, program string, args []string) []*Registry {
 	return nodes
 }
 
+// For returns the registry for a test that shares it with the one that started it: what
+// fails through it fails t. It cannot be stopped.
+func (r *Registry) For(t testing.TB) *Registry { return &Registry{URL: r.URL, Data: r.Data, t: t} }
+
 // FreeAddr returns a loopback address that nobody listens at, for a registry that
 // must know its address before it starts.
 func FreeAddr(t testing.TB) string {
