@@ -15,6 +15,17 @@
 // Read [registry.ServeHTTP] for what a host does, [facts] for what it tells
 // npmauth, and run in this file for how they come together.
 //
+// # Packages and organizations
+//
+// A scope is a user's, who is called like it, or an organization's, which -org makes. All
+// members of an organization may publish what is new in its scope; that is then for its
+// team of developers to write, in which they all are, and for its owners and admins to
+// administer. Teams get packages of their own scope only.
+//
+// What is unpublished is gone at once, with the package if it was the last version. No
+// version of that name is ever published again, by anyone, and an unscoped name stays with
+// those who maintained it.
+//
 // # The sealing key
 //
 // What npmauth keeps is sealed with the key in auth.key, in the folder of -data. It is

@@ -24,7 +24,7 @@ const (
 	saysStage    = "This token can stage versions of this package but not publish them."
 	saysBypass   = "A token that bypasses the second factor may not manage access."
 	saysTokens   = "This package does not allow writing with tokens."
-	saysNoOrg    = "There is no such organization or you are not in it."
+	saysNoOrg    = "404 Not Found"
 	saysRole     = "Your role in this organization does not allow this."
 	saysOrgRead  = "This token can only read this organization."
 	saysOrgOther = "This token is not for this organization."
@@ -32,41 +32,41 @@ const (
 )
 
 // The commands that change what is published and who may do what, each by those who may
-// and by those who may not, with the npm that is installed and with the one that is
-// installed as npm12. All share one registry, in which each has people of its own.
+// and by those who may not. All share one registry, in which each has people of its own.
 func TestProtocol(t *testing.T) {
-	integration.Require(t, "npm")
 	t.Parallel()
-	clients := []string{"npm", "npm12"}
 	scenes := map[string]func(*scene){
 		"documents": (*scene).documents, "staging": (*scene).staging, "owners": (*scene).owners, "access": (*scene).access,
 		"org": (*scene).org, "stars": (*scene).stars, "search": (*scene).search,
 	}
 	var flags []string
-	for _, client := range clients {
+	for _, npm := range integration.NPMs {
 		for name := range scenes {
-			flags = append(flags, seed(name+"-"+client)...)
-			flags = append(flags, seed(name+"-"+client+"-other")...)
+			flags = append(flags, seed(name+"-"+npm)...)
+			flags = append(flags, seed(name+"-"+npm+"-other")...)
 		}
-		flags = append(flags, "-org", "acme-"+client+"=org-"+client)
+		flags = append(flags, "-org", "acme-"+npm+"=org-"+npm)
 	}
 	registry := integration.Start(t, flags...)
-	for _, client := range clients {
+	for _, npm := range integration.NPMs {
 		for name, play := range scenes {
-			t.Run(client+"/"+name, func(t *testing.T) {
-				integration.Require(t, client)
+			if npm == "npm12" && name == "stars" { // which it has no commands for
+				continue
+			}
+			t.Run(npm+"/"+name, func(t *testing.T) {
+				integration.RequireNPM(t, npm)
 				t.Parallel()
-				play(&scene{t: t, registry: registry.For(t), client: client, name: name + "-" + client})
+				play(&scene{t: t, registry: registry.For(t), npm: npm, name: name + "-" + npm})
 			})
 		}
 	}
 }
 
-// A scene is a part of the protocol with one client, whose people have its name.
+// A scene is a part of the protocol with one release of npm. Its people have its name.
 type scene struct {
 	t        *testing.T
 	registry *integration.Registry
-	client   string
+	npm      string
 	name     string
 }
 
@@ -99,6 +99,7 @@ func (s *scene) newcomer(name string) *actor {
 func (s *scene) machine(token string) *actor {
 	s.t.Helper()
 	home := integration.NewHome(s.t, s.registry.URL)
+	home.UseNPM(s.npm)
 	home.SetToken(token)
 	return &actor{scene: s, home: home}
 }
@@ -136,29 +137,29 @@ func (s *scene) bypass() map[string]any {
 func (a *actor) does(args ...string) string {
 	a.t.Helper()
 	if a.app == nil {
-		return a.home.OK("", a.client, args...).Output()
+		return a.home.OK("", "npm", args...).Output()
 	}
 	if a.code != "" {
-		r := a.home.Run("", a.client, append(args, "--otp="+a.code)...)
+		r := a.home.Run("", "npm", append(args, "--otp="+a.code)...)
 		if r.Code == 0 {
 			return r.Output()
 		}
 		require.Contains(a.t, r.Output(), saysOTP, "%s", strings.Join(args, " "))
 	}
-	a.code = a.app.Fresh()
-	return a.home.OK("", a.client, append(args, "--otp="+a.code)...).Output()
+	a.code = a.app.Lasting()
+	return a.home.OK("", "npm", append(args, "--otp="+a.code)...).Output()
 }
 
 // asks runs a command that must succeed without a code.
 func (a *actor) asks(args ...string) string {
 	a.t.Helper()
-	return a.home.OK("", a.client, args...).Stdout
+	return a.home.OK("", "npm", args...).Stdout
 }
 
 // fails runs a command, without a code, that must end in words.
 func (a *actor) fails(words string, args ...string) {
 	a.t.Helper()
-	r := a.home.Run("", a.client, args...)
+	r := a.home.Run("", "npm", args...)
 	assert.NotZero(a.t, r.Code, strings.Join(args, " "))
 	assert.Contains(a.t, r.Output(), words, strings.Join(args, " "))
 }
@@ -236,7 +237,8 @@ func (s *scene) documents() {
 	assert.Contains(s.t, again.Body, "was unpublished")
 
 	eve.fails(saysWrite, "unpublish", pkg, "--force")
-	assert.Contains(s.t, alice.does("unpublish", pkg, "--force"), "- "+pkg)
+	alice.fails(saysOTP, "unpublish", pkg, "--force")
+	assert.Contains(s.t, ci.does("unpublish", pkg, "--force"), "- "+pkg)
 	status, _ := alice.doc(pkg)
 	assert.Equal(s.t, http.StatusNotFound, status)
 	ci.publish(pkg, "public", "2.0.0")
@@ -309,12 +311,11 @@ func (s *scene) access() {
 	answer := ci.tryPublish(pkg, "public", "1.0.1")
 	assert.Equal(s.t, http.StatusForbidden, answer.Status)
 	assert.Contains(s.t, answer.Body, saysTokens)
-	alice.does("access", "set", "mfa=automation", pkg)
-	ci.publish(pkg, "public", "1.0.1")
+	ci.fails(saysBypass, "access", "set", "mfa=automation", pkg)
 }
 
 func (s *scene) org() {
-	acme := "acme-" + s.client
+	acme := "acme-" + s.npm
 	pkg, devs := "@"+acme+"/widget", acme+":devs"
 	alice, bob := s.newcomer(s.name), s.person(s.name+"-other")
 	reader := alice.token(map[string]any{"orgs": []string{acme}, "orgs_permission": "read-only"})
@@ -373,12 +374,8 @@ func (s *scene) org() {
 	bob.fails("E404", "access", "get", "status", pkg)
 }
 
-// Npm 12 has no stars any more.
 func (s *scene) stars() {
 	alice, eve := s.newcomer(s.name), s.newcomer(s.name+"-other")
-	if strings.HasPrefix(alice.asks("-v"), "12.") {
-		s.t.Skip("npm 12 has no stars")
-	}
 	reader := alice.token(may("read-only"))
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
 	ci := alice.token(s.bypass())
