@@ -50,7 +50,7 @@ UPDATE package SET scope = substr(name, 2, instr(name, '/') - 2) WHERE name LIKE
 CREATE INDEX package_scope ON package (scope);
 ALTER TABLE release ADD COLUMN deprecated TEXT NOT NULL DEFAULT '';
 UPDATE release SET deprecated = json_extract(CAST(manifest AS TEXT), '$.deprecated')
-	WHERE json_type(CAST(manifest AS TEXT), '$.deprecated') = 'text';
+	WHERE CASE WHEN json_valid(CAST(manifest AS TEXT)) THEN json_type(CAST(manifest AS TEXT), '$.deprecated') = 'text' ELSE false END;
 -- What was unpublished. A lockfile that names a version gets it or nothing, so no
 -- version is published twice, by anyone.
 CREATE TABLE tombstone (

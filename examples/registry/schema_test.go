@@ -22,7 +22,7 @@ func TestMigrate(t *testing.T) {
 		`INSERT INTO release VALUES
 			('p1', '1.0.0', CAST('{"name":"@acme/widget","deprecated":"use 2"}' AS BLOB), 'ab', 1000),
 			('p1', '2.0.0', CAST('{"name":"@acme/widget","deprecated":false}' AS BLOB), 'cd', 2000),
-			('p2', '1.0.0', CAST('{}' AS BLOB), 'ab', 1000)`,
+			('p2', '1.0.0', CAST('{' AS BLOB), 'ab', 1000)`,
 		`INSERT INTO tag VALUES ('p1', 'latest', '2.0.0'), ('p2', 'latest', '1.0.0')`,
 	} {
 		_, err := was.Exec(query)

@@ -175,7 +175,8 @@ func (s *registry) finding(ctx context.Context, name string, score float64) (fin
 }
 
 // search returns the packages that user may read and whose name, description or keywords
-// have all the words, those first that are called like one.
+// have all the words, those first that are called like one. It looks at each: a registry
+// of many packages needs an index.
 func (d *database) search(ctx context.Context, user policy.UserID, words []string) ([]share, error) {
 	var where, order strings.Builder
 	args := []any{sql.Named("user", user)}
@@ -191,8 +192,9 @@ func (d *database) search(ctx context.Context, user policy.UserID, words []strin
 	return shares(ctx, d.db, `
 		SELECT name, private, 1 FROM (
 			SELECT package.name, package.private,
-				lower(package.name || ' ' || coalesce(json_extract(CAST(manifest AS TEXT), '$.description'), '') || ' ' ||
-					coalesce(json_extract(CAST(manifest AS TEXT), '$.keywords'), '')) AS haystack
+				lower(package.name || CASE WHEN json_valid(CAST(manifest AS TEXT)) THEN
+					' ' || coalesce(json_extract(CAST(manifest AS TEXT), '$.description'), '') ||
+					' ' || coalesce(json_extract(CAST(manifest AS TEXT), '$.keywords'), '') ELSE '' END) AS haystack
 			FROM package
 			JOIN tag ON tag.package = package.id AND tag.name = 'latest'
 			JOIN release ON release.package = package.id AND release.version = tag.version

@@ -216,7 +216,7 @@ func (s *scene) documents() {
 	_, d = alice.doc(pkg)
 	assert.Equal(s.t, "use 1.1.0", d.Versions["1.0.0"].Deprecated)
 	assert.Empty(s.t, d.Versions["1.1.0"].Deprecated)
-	alice.does("deprecate", pkg+"@1.0.0", "")
+	alice.does("undeprecate", pkg+"@1.0.0")
 	_, d = alice.doc(pkg)
 	assert.Empty(s.t, d.Versions["1.0.0"].Deprecated)
 
@@ -311,7 +311,7 @@ func (s *scene) access() {
 	answer := ci.tryPublish(pkg, "public", "1.0.1")
 	assert.Equal(s.t, http.StatusForbidden, answer.Status)
 	assert.Contains(s.t, answer.Body, saysTokens)
-	ci.fails(saysBypass, "access", "set", "mfa=automation", pkg)
+	ci.fails(saysTokens, "access", "set", "mfa=automation", pkg)
 }
 
 func (s *scene) org() {
