@@ -262,8 +262,9 @@ func tagsOf(ctx context.Context, q querier, id policy.PackageID) (map[string]str
 // publish adds a release to a package, or creates the package with it. What the
 // publisher was allowed is a condition of the write: it returns errMoved if the
 // name now means another package than p.At, errPublished if the version is there
-// already and errUnpublished if it was. The same release once more, soon after, changes nothing and is
-// no error: npm sends a publish again when the answer to it was lost.
+// already and errUnpublished if it was. The same release once more, soon after,
+// changes nothing and is no error: npm sends a publish again when the answer to it
+// was lost.
 func (d *database) publish(ctx context.Context, p publication) error {
 	err := d.write(ctx, func(tx *sql.Tx) error {
 		now := p.Release.Published.UnixMilli()

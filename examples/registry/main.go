@@ -147,6 +147,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	who.directory = auth.People()
+	if err := unclaimed(ctx, db, o.seeds); err != nil {
+		return err
+	}
 	if err := plant(ctx, who.directory, o.seeds); err != nil {
 		return err
 	}
@@ -235,6 +238,20 @@ func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
 		}
 		if err != nil && !errors.Is(err, account.ErrNameTaken) {
 			return fmt.Errorf("-seed %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// unclaimed returns an error if an account would be called like an organization.
+func unclaimed(ctx context.Context, db *database, seeds []seed) error {
+	for _, s := range seeds {
+		_, err := db.findOrg(ctx, s.name)
+		if err == nil {
+			return fmt.Errorf("-seed %s: an organization is called that", s.name)
+		}
+		if !errors.Is(err, errNoOrg) {
+			return err
 		}
 	}
 	return nil

@@ -110,6 +110,9 @@ func TestScopeSquatting(t *testing.T) {
 	res := w.login("acmecorp", "correct horse battery")
 	assert.Equal(t, http.StatusCreated, res.StatusCode, text(t, res))
 
+	assert.ErrorContains(t, unclaimed(t.Context(), w.db, []seed{{"bob", "pw"}, {"acme", "pw"}}), "-seed acme: an organization is called that")
+	assert.NoError(t, unclaimed(t.Context(), w.db, []seed{{"bob", "pw"}}))
+
 	// One who has the name all the same, from another node, say, has no part in it.
 	user, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
 	require.NoError(t, err)

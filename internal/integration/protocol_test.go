@@ -125,8 +125,8 @@ func may(permission string) map[string]any {
 	return map[string]any{"packages_all": true, "packages_and_scopes_permission": permission}
 }
 
-// bypass returns what is for all packages and organizations of the scene, without a code.
-func (s *scene) bypass() map[string]any {
+// bypass returns what a token is for that writes all packages without a code.
+func bypass() map[string]any {
 	fields := may("read-write")
 	fields["bypass_2fa"] = true
 	return fields
@@ -201,7 +201,7 @@ func (s *scene) documents() {
 	reader := alice.token(may("read-only"))
 	elsewhere := alice.token(map[string]any{"scopes": []string{"elsewhere"}})
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
-	ci := alice.token(s.bypass())
+	ci := alice.token(bypass())
 	pkg := "@" + s.name + "/widget"
 	ci.publish(pkg, "public", "1.0.0", "1.1.0", "1.2.0")
 
@@ -261,7 +261,7 @@ func (s *scene) owners() {
 	alice, bob := s.newcomer(s.name), s.person(s.name+"-other")
 	reader := alice.token(may("read-only"))
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
-	ci := alice.token(s.bypass())
+	ci := alice.token(bypass())
 	pkg := "@" + s.name + "/widget"
 	ci.publish(pkg, "public", "1.0.0")
 
@@ -284,7 +284,7 @@ func (s *scene) access() {
 	alice, eve := s.newcomer(s.name), s.person(s.name+"-other")
 	reader := alice.token(may("read-only"))
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
-	ci := alice.token(s.bypass())
+	ci := alice.token(bypass())
 	pkg := "@" + s.name + "/widget"
 	ci.publish(pkg, "restricted", "1.0.0")
 
@@ -321,7 +321,7 @@ func (s *scene) org() {
 	reader := alice.token(map[string]any{"orgs": []string{acme}, "orgs_permission": "read-only"})
 	packages := alice.token(may("read-only"))
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
-	all := s.bypass()
+	all := bypass()
 	all["orgs"], all["orgs_permission"] = []string{acme}, "read-write"
 	ci := alice.token(all)
 	ci.publish(pkg, "restricted", "1.0.0")
@@ -378,7 +378,7 @@ func (s *scene) stars() {
 	alice, eve := s.newcomer(s.name), s.newcomer(s.name+"-other")
 	reader := alice.token(may("read-only"))
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
-	ci := alice.token(s.bypass())
+	ci := alice.token(bypass())
 	secret, pkg := "@"+s.name+"/secret", "@"+s.name+"/widget"
 	ci.publish(secret, "restricted", "1.0.0")
 	ci.publish(pkg, "public", "1.0.0")
@@ -398,7 +398,7 @@ func (s *scene) stars() {
 
 func (s *scene) search() {
 	alice, eve := s.person(s.name), s.newcomer(s.name+"-other")
-	ci := alice.token(s.bypass())
+	ci := alice.token(bypass())
 	secret, pkg := "@"+s.name+"/secret", "@"+s.name+"/widget"
 	ci.publish(secret, "restricted", "1.0.0")
 	ci.publish(pkg, "public", "1.0.0")
