@@ -47,8 +47,6 @@ var routes = []route{
 	{"GET", "/-/user/org.couchdb.user:alice", ""}, {"DELETE", "/-/user/token/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", ""},
 	{"GET", "/-/npm/v1/tokens", ""},
 	{"POST", "/-/auth/v1/tokens/TOKENID/rotate", `{"password":"correct horse battery staple"}`},
-	{"GET", "/-/auth/v1/services/ci/tokens", ""}, {"DELETE", "/-/auth/v1/services/ci/tokens/CIKEY", ""},
-	{"POST", "/-/auth/v1/services/ci/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
 	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true,"packages_and_scopes_permission":"read-write"}`},
 	{"POST", "/-/npm/v1/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
 	{"DELETE", "/-/npm/v1/tokens/token/TOKENID", ""}, {"GET", "/-/npm/v1/user", ""},
