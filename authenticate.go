@@ -317,8 +317,8 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
 			TwoFactor: sub.TwoFactor, NotBefore: sub.NotBefore, CIDRs: sub.CIDRs,
-			Service: user.Service, FactorRequired: user.FactorRequired,
-			HighImpact: user.HighImpact, Recovered: sub.Recovered,
+			Service:    user.Service,
+			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered,
 		},
 		sessionsNotBefore: sub.SessionsNotBefore,
 		sessionKept:       sub.SessionKept,

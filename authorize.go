@@ -68,7 +68,8 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
 			return err
 		}
 	}
-	if op.Action == policy.ReadService || op.Action == policy.ManageService {
+	switch op.Action {
+	case policy.ReadService, policy.ManageService, policy.RevokeService:
 		if err := a.consultService(ctx, req); err != nil {
 			return err
 		}
@@ -143,18 +144,20 @@ type judgement struct {
 // judge authenticates r, consults and decides for the first time, without a
 // proof. Only a Deny is an error yet.
 func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewToken) (judgement, policy.Decision, error) {
-	return a.judgeWith(r, op, func(req *policy.Request) { req.NewToken = newToken })
+	return a.judgeWith(r, op, func(req *policy.Request) error { req.NewToken = newToken; return nil })
 }
 
 // judgeWith is judge for a request of which more is to be said: fill says it, when the
 // rest is known.
-func (a *Auth) judgeWith(r *http.Request, op policy.Operation, fill func(*policy.Request)) (judgement, policy.Decision, error) {
+func (a *Auth) judgeWith(r *http.Request, op policy.Operation, fill func(*policy.Request) error) (judgement, policy.Decision, error) {
 	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
 	var err error
 	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
 		return judgement{}, policy.Decision{}, err
 	}
-	fill(&j.req)
+	if err := fill(&j.req); err != nil {
+		return judgement{}, policy.Decision{}, err
+	}
 	d, err := a.decide(r.Context(), j)
 	if err != nil {
 		return judgement{}, d, err

@@ -19,7 +19,7 @@ func (a *Auth) serves(action policy.Action) bool {
 	case policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.ReadUser, policy.Logout, policy.Whoami,
 		policy.ListTokens, policy.CreateToken, policy.RevokeToken,
 		policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword,
-		policy.ReadService, policy.ManageService,
+		policy.ReadService, policy.ManageService, policy.RevokeService,
 		policy.ReadSelf, policy.ReportLeak, policy.AuthPage:
 		return true
 	}
@@ -67,11 +67,13 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	case policy.ReadService:
 		a.endpoint(w, r, op, a.listServiceTokens)
 	case policy.ManageService:
-		if r.Method == http.MethodDelete {
-			a.endpoint(w, r, op, a.revokeServiceToken)
+		if _, key := serviceOf(op); key != "" {
+			a.endpoint(w, r, op, a.rotateServiceToken)
 		} else {
 			a.endpoint(w, r, op, a.createServiceToken)
 		}
+	case policy.RevokeService:
+		a.endpoint(w, r, op, a.revokeServiceToken)
 	case policy.ReadProfile:
 		a.endpoint(w, r, op, a.readProfile)
 	case policy.WriteProfile:

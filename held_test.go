@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -70,6 +71,11 @@ func TestHighImpactAccountIsHeld(t *testing.T) {
 	assert.Equal(t, "account-held", w.publish("plain", "1.0.2", bypass, "").text("code"), "the host changed the address")
 	p.user.HighImpact = false
 	assert.Equal(t, 200, w.publish("plain", "1.0.2", bypass, "").Code)
+
+	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), "1", true))
+	assert.Equal(t, "account-held", w.publish("plain", "1.0.3", bypass, "").text("code"), "whoever counts the dependents")
+	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), "1", false))
+	assert.Equal(t, 200, w.publish("plain", "1.0.3", bypass, "").Code)
 }
 
 // A code that was not spent recovered nothing.
@@ -91,8 +97,8 @@ func TestUnspentRecoveryCodeHoldsNobody(t *testing.T) {
 
 // Who is in an organization that demands a factor may change it and not take it off.
 func TestRequiredFactorStays(t *testing.T) {
-	w, p, _ := hostWorld(t)
-	p.user.FactorRequired = true
+	w, _, _ := hostWorld(t)
+	w.host.demanded["1"] = true
 	s := w.login("alice")
 	set := func(mode string) answer {
 		return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, otp: w.code("alice"), body: `{"tfa":{"mode":"` + mode + `","password":"` + password + `"}}`})
@@ -101,12 +107,15 @@ func TestRequiredFactorStays(t *testing.T) {
 	assert.Equal(t, 403, a.Code)
 	assert.Equal(t, "factor-required", a.text("code"))
 	assert.Equal(t, 200, set("auth-only").Code)
-	p.user.FactorRequired = false
+	w.host.fail = errors.New("down")
+	assert.Equal(t, 503, set("disable").Code, "who cannot tell does not let it go")
+	w.host.fail = nil
+	w.host.demanded["1"] = false
 	assert.Equal(t, 200, set("disable").Code)
 
 	// An enrolment that was never confirmed is no factor, and npm drops it before it
 	// begins another.
-	p.user.FactorRequired = true
+	w.host.demanded["1"] = true
 	_, err := w.auth.Factors().Enrol(t.Context(), "1", "alice", policy.AuthOnly)
 	require.NoError(t, err)
 	assert.Equal(t, 200, set("disable").Code)

@@ -32,12 +32,10 @@ type User struct {
 	// CheckPassword says, and its tokens are made by those of whom
 	// [Config.Services] says that they administer it.
 	Service bool
-	// FactorRequired is true while an organization that the user is in demands a
-	// second factor: the user cannot take it off.
-	FactorRequired bool
 	// HighImpact is true of an account that many depend on. After a recovery code was
 	// used it can do nothing lasting for [policy.Limits].HighImpactHold. npm counts a
-	// million downloads a week or five hundred dependents. The same holds after the
+	// million downloads a week or five hundred dependents. What is not the host's to say
+	// can be set with [account.Subjects.SetHighImpact]. The same holds after the
 	// account's e-mail address changed, of which a host that keeps it tells with
 	// [account.Subjects.Recovered].
 	HighImpact bool
@@ -93,12 +91,16 @@ type Document struct {
 	Maintainers []string
 }
 
-// Orgs is the host's table of organizations.
+// Orgs is the host's table of organizations. As on npmjs.com they share their names with
+// users: where package account keeps the people, nobody signs up as an organization.
 type Orgs interface {
-	// OrgFacts says what is true of org now, and what part user has in it. One that
-	// does not exist is not an error: its facts have no ID. It is always asked, and
-	// nothing it says is kept.
+	// OrgFacts says what is true of org now, and what part user has in it; user is ""
+	// where it is only asked whether there is one. One that does not exist is not an
+	// error: its facts have no ID. It is always asked, and nothing it says is kept.
 	OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error)
+	// FactorRequired reports whether an organization that user is in demands a second
+	// factor of its members. It is asked before user takes it off.
+	FactorRequired(ctx context.Context, user policy.UserID) (bool, error)
 }
 
 // Services says who administers a service account: who, in a session and with a second

@@ -64,6 +64,7 @@ type host struct {
 	boom     bool                       // Facts panics
 	orgs     map[string]policy.OrgFacts // by "org user"
 	revision string                     // of every document; "" is none
+	demanded map[policy.UserID]bool     // who is in an org that requires a second factor
 }
 
 type hosted struct {
@@ -81,7 +82,7 @@ type hosted struct {
 const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
 
 func newHost() *host {
-	return &host{packages: map[policy.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}}
+	return &host{packages: map[policy.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}, demanded: map[policy.UserID]bool{}}
 }
 
 // Document tells the versions that were published or added, and what was set beside them.
@@ -105,7 +106,20 @@ func (h *host) Document(_ context.Context, pkg policy.PackageName) (npmauth.Docu
 func (h *host) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if user == "" { // is there one?
+		for of, facts := range h.orgs {
+			if name, _, _ := strings.Cut(of, " "); name == org {
+				return policy.OrgFacts{ID: facts.ID}, h.fail
+			}
+		}
+	}
 	return h.orgs[org+" "+string(user)], h.fail
+}
+
+func (h *host) FactorRequired(_ context.Context, user policy.UserID) (bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.demanded[user], h.fail
 }
 
 func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {

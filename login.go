@@ -300,11 +300,17 @@ func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Sec
 	case !errors.Is(err, account.ErrNoUser):
 		return err
 	}
-	u, err := a.directory.Create(ctx, account.NewUser{Name: name, Email: email, Password: pw})
-	if err == nil {
-		a.record(ctx, audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: u.ID})
-	}
+	_, err := a.directory.Create(ctx, account.NewUser{Name: name, Email: email, Password: pw})
 	return err
+}
+
+// namesOrg reports whether an organization has the name, so that no user gets it.
+func (a *Auth) namesOrg(ctx context.Context, name string) (bool, error) {
+	if a.orgs == nil {
+		return false, nil
+	}
+	org, err := a.orgs.OrgFacts(ctx, name, "")
+	return org.ID != "", err
 }
 
 // readUser answers who asks for a user's document, as npm owner add does.

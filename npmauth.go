@@ -298,7 +298,9 @@ func (a *Auth) build(cfg Config) (err error) {
 				return fail("Config.Hasher", err)
 			}
 		}
-		a.directory, err = account.NewDirectory(account.DirectoryConfig{Store: a.store, Hasher: hasher, Now: a.now})
+		a.directory, err = account.NewDirectory(account.DirectoryConfig{
+			Store: a.store, Hasher: hasher, Now: a.now, Taken: a.namesOrg, Record: a.record,
+		})
 		if err != nil {
 			return fail("account", err)
 		}
@@ -387,6 +389,10 @@ func (a *Auth) url(path string) string { return a.base.String() + strings.TrimPr
 func (a *Auth) client(r *http.Request) netip.Addr {
 	return clientip.From(r.RemoteAddr, r.Header, a.proxies)
 }
+
+// ClientAddr returns the address that r comes from, through [Config.TrustedProxies]: what
+// [Auth.Authorize] asks for. It is the zero Addr where that cannot be told.
+func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.client(r) }
 
 func (a *Auth) sessionClient(r *http.Request) session.Client {
 	return session.Client{Addr: a.client(r), UserAgent: r.UserAgent()}

@@ -112,9 +112,13 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 		}
 	}
 	op.Name = change.Mode // a page shows it, and a proof for one mode is none for another
-	j, d, err := a.judgeWith(r, op, func(req *policy.Request) {
+	j, d, err := a.judgeWith(r, op, func(req *policy.Request) (err error) {
 		// Forgetting an enrolment that was never confirmed takes nothing off.
 		req.RemovesFactor = mode == policy.TwoFactorOff && req.Account.TwoFactor != policy.TwoFactorOff
+		if req.RemovesFactor && a.orgs != nil && req.Account.ID != "" {
+			req.Account.FactorRequired, err = a.orgs.FactorRequired(r.Context(), req.Account.ID)
+		}
+		return err
 	})
 	if err != nil {
 		return reply{}, err

@@ -55,6 +55,7 @@ var routes = []route{
 	{"POST", "/-/npm/v1/user", `{"tfa":{"mode":"disable","password":"` + password + `"}}`},
 	{"POST", "/-/npm/v1/user", `{"tfa":["123456"]}`},
 	{"GET", "/-/auth/v1/services/ci/tokens", ""}, {"DELETE", "/-/auth/v1/services/ci/tokens/CIKEY", ""},
+	{"POST", "/-/auth/v1/services/ci/tokens/CIKEY/rotate", `{"password":"` + password + `"}`},
 	{"POST", "/-/auth/v1/services/ci/tokens", `{"name":"x","password":"` + password + `","packages_all":true}`},
 	{"POST", "/-/auth/v1/leaked", "[]"}, {"GET", "/-/auth/login/nothing", ""}, {"GET", "/-/auth/done/nothing", ""},
 	{"GET", "/-/_view/starredByUser?key=%22alice%22", ""}, {"PUT", "/-/user/v1/star", `{"name":"plain"}`},

@@ -51,10 +51,7 @@ func (a *Auth) consultService(ctx context.Context, req *policy.Request) (err err
 // judgement holds no host's answer: should the name be another account's by now, it must
 // be one of which the same is true.
 func (a *Auth) service(r *http.Request, j judgement) (User, error) {
-	name, key := serviceOf(j.req.Operation)
-	if (key != "") != (r.Method == http.MethodDelete) || key == "" && name != j.req.Operation.Name {
-		return User{}, errNoService // a name with a colon is no account's
-	}
+	name, _ := serviceOf(j.req.Operation)
 	user, administers, err := a.administered(r.Context(), j.act.cred.User, name)
 	if err == nil && (user.ID == "" || administers != j.req.Administers) {
 		err = errNoService
@@ -104,6 +101,40 @@ func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, 
 	}
 	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
 		return a.tokens.Create(r.Context(), spec, spend)
+	})
+}
+
+// rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
+// rotateToken.
+func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body rotateRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	_, key := serviceOf(op)
+	rotation, err := body.rotation(key)
+	if err != nil {
+		return reply{}, err
+	}
+	// Judged twice, as rotateToken does.
+	j, d, err := a.judge(r, op, policy.NewToken{})
+	if err != nil {
+		return reply{}, err
+	}
+	user, err := a.service(r, j)
+	if err != nil {
+		return reply{}, err
+	}
+	rotation.User, rotation.Service, rotation.CreatedBy = user.ID, true, j.act.cred.ID
+	old, err := a.tokens.Get(r.Context(), rotation.User, rotation.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	if j, d, err = a.judge(r, op, again(old)); err != nil {
+		return reply{}, err
+	}
+	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
+		return a.tokens.Rotate(r.Context(), rotation, spend)
 	})
 }
 

@@ -84,7 +84,7 @@ func TestServiceTokens(t *testing.T) {
 	m := w.login("mallory")
 	for _, c := range []call{
 		{method: "GET", path: ciTokens}, {method: "POST", path: ciTokens, body: specBody(write)},
-		{method: "DELETE", path: ciTokens + "/" + key}, {method: "DELETE", path: ciTokens + "/nothing"},
+		{method: "DELETE", path: ciTokens + "/" + key}, {method: "POST", path: ciTokens + "/" + key + "/rotate", body: `{"password":"` + password + `"}`}, {method: "DELETE", path: ciTokens + "/nothing"},
 	} {
 		c.bearer, c.otp = m, w.code("mallory")
 		there := w.do(c)
@@ -97,6 +97,18 @@ func TestServiceTokens(t *testing.T) {
 		assert.Equal(t, there.Body.String(), person.Body.String(), c.method)
 	}
 	assert.Equal(t, 200, whoami(w, secret))
+
+	// A new secret is made as the first was, and no longer lived.
+	rotate := func(otp, more string) answer {
+		return w.do(call{method: "POST", path: ciTokens + "/" + key + "/rotate", bearer: s, otp: otp, body: `{"password":"` + password + `"` + more + `}`})
+	}
+	isChallenge(t, rotate("", ""))
+	assert.Equal(t, 400, rotate(w.code("alice"), `,"expires":91`).Code)
+	next := rotate(w.code("alice"), `,"grace":1`)
+	require.Equal(t, 201, next.Code, next.Body.String())
+	assert.Equal(t, 200, w.publish("plain", "1.0.2", next.text("token"), "").Code)
+	assert.Equal(t, 200, whoami(w, secret), "for an hour yet")
+	assert.Equal(t, 404, w.do(call{method: "POST", path: ciTokens + "/nothing/rotate", bearer: s, otp: w.code("alice"), body: `{"password":"` + password + `"}`}).Code)
 
 	// Revoking takes the factor, and only that token.
 	isChallenge(t, w.do(call{method: "DELETE", path: ciTokens + "/" + key, bearer: s}))

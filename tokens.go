@@ -307,6 +307,25 @@ type rotateRequest struct {
 // maxGraceHours is more than any grace, and a number of hours that fits a duration.
 const maxGraceHours = 1 << 20
 
+// rotation is what the request asks for of the token of that key.
+func (q rotateRequest) rotation(key string) (token.Rotation, error) {
+	rotation := token.Rotation{ID: key, Grace: token.Day}
+	if q.Grace != nil {
+		rotation.Grace = time.Duration(min(max(*q.Grace, -1), maxGraceHours)) * time.Hour
+	}
+	if q.Expires != nil {
+		if rotation.Days = *q.Expires; rotation.Days < 1 {
+			return token.Rotation{}, &Error{http.StatusBadRequest, "bad-token-request", "expires must be a number of days."}
+		}
+	}
+	return rotation, nil
+}
+
+// again is what a token can do that is like old.
+func again(old token.Token) policy.NewToken {
+	return policy.NewToken{Write: slices.ContainsFunc(old.Grants, writes), Bypass: old.Bypass}
+}
+
 // rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
 // one call, while the old one goes on for a while. It takes what creating a token takes.
 func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
@@ -314,14 +333,9 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
-	rotation := token.Rotation{ID: op.Name, Grace: token.Day}
-	if body.Grace != nil {
-		rotation.Grace = time.Duration(min(max(*body.Grace, -1), maxGraceHours)) * time.Hour
-	}
-	if body.Expires != nil {
-		if rotation.Days = *body.Expires; rotation.Days < 1 {
-			return reply{}, &Error{http.StatusBadRequest, "bad-token-request", "expires must be a number of days."}
-		}
+	rotation, err := body.rotation(op.Name)
+	if err != nil {
+		return reply{}, err
 	}
 	// Judged twice: what is asked for is only known once it is known who asks.
 	j, d, err := a.judge(r, op, policy.NewToken{})
@@ -333,7 +347,7 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	if j, d, err = a.judge(r, op, policy.NewToken{Write: slices.ContainsFunc(old.Grants, writes), Bypass: old.Bypass}); err != nil {
+	if j, d, err = a.judge(r, op, again(old)); err != nil {
 		return reply{}, err
 	}
 	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -134,6 +135,14 @@ type DirectoryConfig struct {
 	// Reserved are names that Create refuses besides those [ValidName] refuses.
 	// Nil means [DefaultReserved]; an empty list, none.
 	Reserved []string
+
+	// Taken reports whether the host has given a name away to something else, such as
+	// an organization: Create then refuses it as [ErrNameTaken]. Nil: it has not.
+	Taken func(ctx context.Context, name string) (bool, error)
+
+	// Record receives what happened: an account that came to be, and who administers
+	// one. Nil: nothing is recorded.
+	Record func(context.Context, audit.Event)
 }
 
 // A Directory keeps people with their names and passwords, for a host that has
@@ -148,6 +157,8 @@ type Directory struct {
 	minPassword int
 	blocked     func(string) bool
 	reserved    []string
+	taken       func(context.Context, string) (bool, error)
+	record      func(context.Context, audit.Event)
 }
 
 // NewDirectory returns a Directory, or an error naming the field of cfg that is
@@ -161,6 +172,12 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Taken == nil {
+		cfg.Taken = func(context.Context, string) (bool, error) { return false, nil }
+	}
+	if cfg.Record == nil {
+		cfg.Record = func(context.Context, audit.Event) {}
 	}
 	switch {
 	case cfg.Store == nil:
@@ -177,6 +194,8 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 		minPassword: cfg.MinPassword,
 		blocked:     cfg.Blocked,
 		reserved:    slices.Clone(cfg.Reserved),
+		taken:       cfg.Taken,
+		record:      cfg.Record,
 	}, nil
 }
 
@@ -240,6 +259,11 @@ func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
 	case !errors.Is(err, ErrNoUser):
 		return User{}, err
 	}
+	if taken, err := d.taken(ctx, nu.Name); err != nil {
+		return User{}, fmt.Errorf("account: create: %w", err)
+	} else if taken {
+		return User{}, ErrNameTaken
+	}
 	var phc string
 	if !nu.Service {
 		var err error
@@ -265,6 +289,11 @@ func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("account: create: %w", err)
 	}
+	e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: policy.UserID(p.ID)}
+	if p.Service {
+		e.Detail = map[string]string{"service": "true"}
+	}
+	d.record(ctx, e)
 	return p.user(), nil
 }
 

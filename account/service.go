@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -33,7 +35,13 @@ func (d *Directory) SetAdministrators(ctx context.Context, service policy.UserID
 	if errors.Is(err, ErrService) {
 		return User{}, err
 	}
-	return found(p, err)
+	user, err := found(p, err)
+	if err == nil {
+		d.record(ctx, audit.Event{
+			Type: audit.Administrators, Outcome: audit.Done, User: service, Detail: map[string]string{"administrators": strconv.Itoa(len(admins))},
+		})
+	}
+	return user, err
 }
 
 // checkAdministrators looks each up. Users are never deleted and never become another

@@ -1,12 +1,16 @@
 package account_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -115,4 +119,48 @@ func TestServiceAccountRefuses(t *testing.T) {
 			assert.Contains(t, string(it.Value), `"service":true`)
 		}
 	}
+}
+
+// A name that the host has given away is taken, and what came to be is recorded.
+func TestTakenNamesAndEvents(t *testing.T) {
+	var events []audit.Event
+	broken := errors.New("down")
+	d := newDirectory(t, account.DirectoryConfig{
+		Store: store.NewMemory(),
+		Taken: func(_ context.Context, name string) (bool, error) {
+			if name == "unknown" {
+				return false, broken
+			}
+			return name == "acme", nil
+		},
+		Record: func(_ context.Context, e audit.Event) { events = append(events, e) },
+	})
+	create := func(name string, service bool) (account.User, error) {
+		nu := account.NewUser{Name: name, Service: service}
+		if !service {
+			nu.Password = secret(good)
+		}
+		return d.Create(t.Context(), nu)
+	}
+	_, err := create("acme", false)
+	assert.ErrorIs(t, err, account.ErrNameTaken)
+	_, err = create("acme", true)
+	assert.ErrorIs(t, err, account.ErrNameTaken)
+	_, err = create("unknown", false)
+	assert.ErrorIs(t, err, broken)
+	assert.Empty(t, events)
+
+	alice, err := create("alice", false)
+	require.NoError(t, err)
+	ci, err := create("ci", true)
+	require.NoError(t, err)
+	_, err = d.SetAdministrators(t.Context(), ci.ID, []policy.UserID{alice.ID})
+	require.NoError(t, err)
+	_, err = d.SetAdministrators(t.Context(), alice.ID, nil)
+	assert.Error(t, err)
+	var told []string
+	for _, e := range events {
+		told = append(told, fmt.Sprint(e.Type, " ", e.User == ci.ID, " ", e.Detail))
+	}
+	assert.Equal(t, []string{"account.created false map[]", "account.created true map[service:true]", "account.administrators true map[administrators:1]"}, told)
 }

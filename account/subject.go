@@ -36,6 +36,8 @@ type Subject struct {
 	// Recovered is when a recovery code was last used or the address last changed.
 	// Zero: never.
 	Recovered time.Time
+	// HighImpact is an account that many depend on, as [Subjects.SetHighImpact] said.
+	HighImpact bool
 }
 
 // subject is a Subject as it is stored. A program refuses a record with a field that it
@@ -50,6 +52,7 @@ type subject struct {
 	TwoFactor         string         `json:"tfa,omitempty"` // "": off
 	CIDRs             []netip.Prefix `json:"cidrs,omitempty"`
 	Recovered         time.Time      `json:"recovered,omitzero"`
+	HighImpact        bool           `json:"high_impact,omitempty"`
 }
 
 var subjects = store.NewTable("subject", 1, func(s *subject) string { return s.ID })
@@ -114,6 +117,7 @@ func (s *subject) open() (Subject, error) {
 		TwoFactor:         mode,
 		CIDRs:             s.CIDRs,
 		Recovered:         s.Recovered,
+		HighImpact:        s.HighImpact,
 	}, nil
 }
 
@@ -275,6 +279,13 @@ func (s *Subjects) SetCIDRs(ctx context.Context, id policy.UserID, ranges []neti
 	}
 	e := audit.Event{Type: audit.AccountRanges, Detail: map[string]string{"cidr": strings.Join(texts, " ")}}
 	return s.changed(ctx, id, e, func(rec *subject) { rec.CIDRs = ranges })
+}
+
+// SetHighImpact says whether many depend on the account, for whoever counts downloads or
+// dependents. After it was recovered such an account is held for a while, see
+// [Subjects.Recovered].
+func (s *Subjects) SetHighImpact(ctx context.Context, id policy.UserID, many bool) error {
+	return s.change(ctx, id, func(rec *subject) { rec.HighImpact = many })
 }
 
 // Recovered notes that the account was taken up again other than by its ordinary

@@ -38,7 +38,8 @@ const (
 	AuthPage         // anything below /-/auth/ that is a page or a poll of ours
 	ReportLeak       // POST /-/auth/v1/leaked
 	ReadService      // GET /-/auth/v1/services/<name>/tokens
-	ManageService    // POST the same, DELETE …/<key>: tokens of a service account
+	ManageService    // POST the same, POST …/<key>/rotate: a token of a service account
+	RevokeService    // DELETE /-/auth/v1/services/<name>/tokens/<key>
 	ListStars        // GET /-/_view/starredByUser, GET /-/user/v1/star
 	WriteStars       // PUT, DELETE /-/user/v1/star
 	ReadHooks        // GET /-/npm/v1/hooks…
@@ -109,6 +110,7 @@ var actionWords = [actions]string{
 	ReportLeak:        "report-leak",
 	ReadService:       "read-service",
 	ManageService:     "manage-service",
+	RevokeService:     "revoke-service",
 	ListStars:         "list-stars",
 	WriteStars:        "write-stars",
 	ReadHooks:         "read-hooks",

@@ -42,10 +42,10 @@ var classes = [actions]Class{
 	WriteOwners: ClassOwners,
 	SetAccess:   ClassAccess,
 	WriteOrg:    ClassTeam, WriteTeam: ClassTeam, WriteTeamMember: ClassTeam, GrantTeam: ClassTeam,
-	CreateToken: ClassTokenCreate,
-	RevokeToken: ClassTokenRevoke,
-	// Making and revoking alike: what is asked for is more than a person's own.
+	CreateToken:   ClassTokenCreate,
+	RevokeToken:   ClassTokenRevoke,
 	ManageService: ClassTokenCreate,
+	RevokeService: ClassTokenRevoke,
 	SetTwoFactor:  ClassTwoFactor,
 	WriteProfile:  ClassProfile, SetPassword: ClassProfile,
 	// npm trust list is the one read that npm's client answers a challenge for.

@@ -302,13 +302,13 @@ func (w *route) auth(v verb) (Operation, error) {
 		return Operation{Action: CreateToken, Name: name}.orError(err)
 	case v == remove && w.is(2, "v1", "tokens"):
 		return Operation{Action: RevokeToken}, nil
-	case w.n >= 6 && w.n <= 7 && w.word(2) == "v1" && w.word(3) == "services" && w.word(5) == "tokens":
+	case w.n >= 6 && w.n <= 8 && w.word(2) == "v1" && w.word(3) == "services" && w.word(5) == "tokens":
 		return w.service(v)
 	}
 	return Operation{Action: AuthPage}, nil
 }
 
-// service reads /-/auth/v1/services/<name>/tokens[/<key>]. The Name of the operation is
+// service reads /-/auth/v1/services/<name>/tokens[/<key>[/rotate]]. The Name of the operation is
 // name, or name:key.
 func (w *route) service(v verb) (Operation, error) {
 	name, err := w.name(4)
@@ -319,7 +319,14 @@ func (w *route) service(v verb) (Operation, error) {
 		return known(verbs{get: ReadService, post: ManageService}[v], PackageName{}, name)
 	}
 	key, err := w.name(6)
-	return Operation{Action: verbs{remove: ManageService}[v], Name: name + ":" + key}.orError(err)
+	op := Operation{Name: name + ":" + key}
+	switch {
+	case w.n == 7:
+		op.Action = verbs{remove: RevokeService}[v]
+	case w.word(7) == "rotate":
+		op.Action = verbs{post: ManageService}[v]
+	}
+	return op.orError(err)
 }
 
 // user reads /-/user/…

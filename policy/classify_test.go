@@ -250,10 +250,14 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 		return "/-/auth/page"
 	case policy.ReportLeak:
 		return "/-/auth/v1/leaked"
-	case policy.ReadService, policy.ManageService:
+	case policy.ReadService, policy.ManageService, policy.RevokeService:
 		name, key, one := strings.Cut(op.Name, ":")
 		if one {
-			return "/-/auth/v1/services/" + esc(name) + "/tokens/" + esc(key)
+			path := "/-/auth/v1/services/" + esc(name) + "/tokens/" + esc(key)
+			if op.Action == policy.ManageService {
+				path += "/rotate"
+			}
+			return path
 		}
 		return "/-/auth/v1/services/" + esc(name) + "/tokens"
 	case policy.ListStars, policy.WriteStars:

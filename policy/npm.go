@@ -18,7 +18,7 @@ var (
 	// accountWrites are those of them that change something.
 	accountWrites = []Action{CreateToken, RevokeToken, WriteProfile, SetTwoFactor, SetPassword}
 	// serviceActions are about the tokens of a service account, for those who administer it.
-	serviceActions = []Action{ReadService, ManageService}
+	serviceActions = []Action{ReadService, ManageService, RevokeService}
 	// packageReads are what a package shows to whoever may read it.
 	packageReads = []Action{ReadPackument, ReadTarball, ReadAttestations, ReadDistTags, ReadAccess, ReadVisibility}
 	// packageWrites need the right to write, and one rule serves them all.

@@ -55,7 +55,7 @@ func factorRules() []Rule {
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
 		Sentence: "Changing your account or its tokens needs a one-time password.",
 		Remedy:   remedy,
-		Actions:  join(accountWrites, []Action{ManageService}),
+		Actions:  join(accountWrites, []Action{ManageService, RevokeService}),
 		Judge:    func(r *Request) Verdict { return needProof(asked(r) && !r.Proven()) },
 	}, {
 		ID:       "recovery-code",

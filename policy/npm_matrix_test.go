@@ -29,7 +29,7 @@ var (
 	manageActions  = []policy.Action{policy.WriteOwners, policy.SetAccess}
 	selfActions    = []policy.Action{policy.Whoami, policy.ReadSelf, policy.ReadUser, policy.Logout, policy.ListPackages, policy.ListStars}
 	myActions      = []policy.Action{policy.ListTokens, policy.CreateToken, policy.RevokeToken, policy.ReadProfile, policy.SetTwoFactor}
-	serviceActions = []policy.Action{policy.ReadService, policy.ManageService}
+	serviceActions = []policy.Action{policy.ReadService, policy.ManageService, policy.RevokeService}
 	orgReads       = []policy.Action{policy.ReadOrg, policy.ListTeams, policy.ListOrgPackages, policy.ReadTeam, policy.ListTeamPackages}
 	orgWrites      = []policy.Action{policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam}
 

@@ -104,6 +104,15 @@ func npmSays(r policy.Request) policy.Effect {
 			return policy.Deny
 		}
 		return policy.Allow
+	case policy.RevokeService:
+		// Ending a token is never held up.
+		if c == nil || c.Kind != policy.KindSession || !r.Administers {
+			return policy.Deny
+		}
+		if r.Account.TwoFactor != policy.TwoFactorOff && r.Proof != policy.ProofTOTP && r.Proof != policy.ProofWeb && r.Proof != policy.ProofRecovery {
+			return policy.Challenge
+		}
+		return policy.Allow
 	case policy.ManageService:
 		if c == nil || c.Kind != policy.KindSession || !r.Administers || held || r.Account.TwoFactor == policy.TwoFactorOff {
 			return policy.Deny

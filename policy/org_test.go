@@ -18,7 +18,7 @@ func TestOperationOrg(t *testing.T) {
 	}
 	for _, op := range []policy.Operation{
 		{}, {Action: policy.ReadTeam}, {Action: policy.ReadTeam, Name: ":devs"},
-		{Action: policy.ManageService, Name: "acme:t1"}, {Action: policy.ListPackages, Name: "acme"}, {Action: 200, Name: "acme"},
+		{Action: policy.RevokeService, Name: "acme:t1"}, {Action: policy.ListPackages, Name: "acme"}, {Action: 200, Name: "acme"},
 	} {
 		assert.Empty(t, op.Org(), "%v", op)
 	}

@@ -55,7 +55,7 @@ type Request struct {
 	// RemovesFactor is true with a SetTwoFactor that takes the second factor off.
 	RemovesFactor bool
 	// Administers is the host's word that the account administers the service account
-	// which a ReadService or ManageService names.
+	// which a ReadService, ManageService or RevokeService names.
 	Administers bool
 	Proof       Proof
 	Addr        netip.Addr // the client's, from a hop that is trusted

@@ -29,6 +29,9 @@ type Rotation struct {
 	Days  int
 	Until time.Time
 
+	// Service says that User is a service account, as in [Spec].
+	Service bool
+
 	// CreatedBy is the public ID of the credential that asked for it.
 	CreatedBy string
 }
@@ -90,7 +93,7 @@ func (m *Manager) Rotate(ctx context.Context, r Rotation, spend func(ctx context
 func (m *Manager) successor(old Token, r Rotation, secret credential.Secret, id string, now time.Time) (Token, error) {
 	spec := Spec{
 		User: old.User, Name: old.Name, Description: old.Description, Grants: old.Grants, Bypass: old.Bypass, CIDRs: old.CIDRs,
-		Days: r.Days, Until: r.Until,
+		Days: r.Days, Until: r.Until, Service: r.Service,
 	}
 	if r.Days == 0 && r.Until.IsZero() {
 		spec.Until = now.Add(old.Expires.Sub(old.Created))

@@ -110,6 +110,11 @@ func (f facts) OrgFacts(ctx context.Context, name string, user policy.UserID) (p
 	return policy.OrgFacts{ID: o.ID, Role: role, RequireFactor: o.Factor}, err
 }
 
+// FactorRequired implements [npmauth.Orgs].
+func (f facts) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
+	return f.db.demanded(ctx, user)
+}
+
 var (
 	_ npmauth.Packages  = facts{}
 	_ npmauth.Documents = facts{}

@@ -54,7 +54,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -169,20 +168,14 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, reads: readsWith(auth)}
-	return serve(ctx, listener, auth, host.reserve(auth.Wrap(host)))
+	return serve(ctx, listener, auth, auth.Wrap(host))
 }
 
-// readsWith returns what decides for lists who may read a package that is private. The
-// address is that of the connection: behind a proxy, lists leave out for a token that is
-// bound to addresses what it could read.
+// readsWith returns what decides for lists who may read a package that is private.
 func readsWith(auth *npmauth.Auth) func(*http.Request, policy.PackageName) bool {
 	return func(r *http.Request, name policy.PackageName) bool {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil {
-			return false
-		}
 		op := policy.Operation{Action: policy.ReadPackument, Package: name}
-		_, d, err := auth.Authorize(r.Context(), op, r.Header, from.Addr().Unmap())
+		_, d, err := auth.Authorize(r.Context(), op, r.Header, auth.ClientAddr(r))
 		return err == nil && d.Effect == policy.Allow
 	}
 }

@@ -162,6 +162,15 @@ func roleOf(ctx context.Context, q querier, id policy.OrgID, user policy.UserID)
 	return role, nil
 }
 
+// demanded reports whether user is in an organization that requires a second factor.
+func (d *database) demanded(ctx context.Context, user policy.UserID) (demands bool, err error) {
+	err = d.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM member JOIN org ON org.id = member.org WHERE member.user = ? AND org.factor)`, user).Scan(&demands)
+	if err != nil {
+		return false, fmt.Errorf("read organizations: %w", err)
+	}
+	return demands, nil
+}
+
 // members returns who is in an organization, and as what.
 func (d *database) members(ctx context.Context, id policy.OrgID) (map[policy.UserID]policy.OrgRole, error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT user, role FROM member WHERE org = ?`, id)

@@ -104,8 +104,8 @@ func TestScopeSquatting(t *testing.T) {
 	w := newOrgWorld(t)
 	for _, path := range []string{"org.couchdb.user:acme", "org.couchdb.user%3Aacme", "org.couchdb.user:%61cme"} {
 		res := w.do("PUT", "/-/user/"+path, "", []byte(`{"name":"acme","password":"correct horse battery","type":"user"}`))
-		assert.Equal(t, http.StatusForbidden, res.StatusCode, path)
-		assert.Equal(t, "An organization has this name.", sentence(t, res))
+		assert.Equal(t, http.StatusUnauthorized, res.StatusCode, path)
+		assert.Equal(t, "The user name or the password is wrong.", sentence(t, res), "as of any name that is taken")
 	}
 	res := w.login("acmecorp", "correct horse battery")
 	assert.Equal(t, http.StatusCreated, res.StatusCode, text(t, res))
@@ -113,10 +113,14 @@ func TestScopeSquatting(t *testing.T) {
 	assert.ErrorContains(t, unclaimed(t.Context(), w.db, []seed{{"bob", "pw"}, {"acme", "pw"}}), "-seed acme: an organization is called that")
 	assert.NoError(t, unclaimed(t.Context(), w.db, []seed{{"bob", "pw"}}))
 
-	// One who has the name all the same, from another node, say, has no part in it.
-	user, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
+	_, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
+	assert.ErrorIs(t, err, account.ErrNameTaken)
+
+	// One who has the name all the same, since two nodes made both, has no part in it.
+	user, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "both", Password: credential.NewSecret("pw"), AnyPassword: true})
 	require.NoError(t, err)
-	about, err := facts{db: w.db, people: w.people}.Facts(t.Context(), policy.PackageName{Scope: "acme", Name: "widget"}, user.ID)
+	require.NoError(t, w.db.putOrg(t.Context(), "both", "u-other", false))
+	about, err := facts{db: w.db, people: w.people}.Facts(t.Context(), policy.PackageName{Scope: "both", Name: "widget"}, user.ID)
 	require.NoError(t, err)
 	assert.False(t, about.MayCreate)
 
@@ -178,4 +182,21 @@ func TestOrgConditions(t *testing.T) {
 			assert.Contains(t, w.refused(409, "PUT", path, alice, body), "removed or replaced")
 		})
 	}
+}
+
+// Whoever is in an organization that requires a second factor cannot take theirs off.
+func TestOrgRequiresFactor(t *testing.T) {
+	w := newOrgWorld(t)
+	f := facts{db: w.db, people: w.people}
+	require.NoError(t, w.db.putOrg(t.Context(), "strict", "u-1", true))
+	require.NoError(t, w.db.putOrg(t.Context(), "lax", "u-2", false))
+	for user, want := range map[policy.UserID]bool{"u-1": true, "u-2": false, "u-3": false, "": false} {
+		got, err := f.FactorRequired(t.Context(), user)
+		require.NoError(t, err)
+		assert.Equal(t, want, got, user)
+	}
+	o, err := f.OrgFacts(t.Context(), "strict", "")
+	require.NoError(t, err)
+	assert.NotEmpty(t, o.ID, "there is one, whoever asks")
+	assert.Equal(t, policy.NoRole, o.Role)
 }

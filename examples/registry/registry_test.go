@@ -60,10 +60,10 @@ func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 	})
 	require.NoError(t, err)
 	w.auth, w.people.directory, w.reads = auth, auth.People(), readsWith(auth)
-	w.handler = w.reserve(auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.handler = auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.between()
 		w.registry.ServeHTTP(rw, r)
-	})))
+	}))
 	for name, to := range map[string]*string{"alice": &w.alice, "mallory": &w.mallory} {
 		user, err := auth.People().Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 		require.NoError(t, err)

@@ -58,7 +58,7 @@
 // The action has its text, and after slashes what else is asked:
 //
 //	/write /bypass             what a new token could do; with create-token and manage-service
-//	/admin                     the user administers the account; with read-service and manage-service
+//	/admin                     the user administers the account; with the actions on service accounts
 //	/off                       the factor is taken off; with set-two-factor
 //	/mfa=publish /mfa=none     the setting that is asked for; with set-access
 //	/team=<name>               with the actions about an organization

@@ -155,6 +155,7 @@ var variants = map[policy.Action][]string{
 	policy.SetTwoFactor:  {"set-two-factor/off"},
 	policy.ReadService:   {"read-service/admin"},
 	policy.ManageService: {"manage-service/admin"},
+	policy.RevokeService: {"revoke-service/admin"},
 }
 
 // dims are the words of a box from the outermost to the innermost.

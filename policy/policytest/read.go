@@ -397,7 +397,7 @@ func readOperation(r *policy.Request, word string) error {
 			r.NewToken.Write = true
 		case p == "bypass" && creates:
 			r.NewToken.Bypass = true
-		case p == "admin" && (a == policy.ReadService || a == policy.ManageService):
+		case p == "admin" && (a == policy.ReadService || a == policy.ManageService || a == policy.RevokeService):
 			r.Administers = true
 		case p == "off" && a == policy.SetTwoFactor:
 			r.RemovesFactor = true
