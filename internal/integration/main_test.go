@@ -1,8 +1,10 @@
 package integration_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/npmauth/npmauth/internal/integration"
@@ -17,6 +19,15 @@ func run(m *testing.M) int {
 			return 1
 		}
 		return 0
+	}
+	flag.Parse()
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if !set { // most of a test is waiting, for a program to start or for the next code of an app
+		if err := flag.Set("test.parallel", fmt.Sprint(4*runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	dir, err := os.MkdirTemp("", "npmauth-integration-")
 	if err == nil {
