@@ -70,7 +70,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	if err != nil {
 		return nil, err
 	}
-	doc, err := readDocument(r, bound, op.Package, j.act.identity().Name)
+	doc, version, err := readDocument(r, bound, op.Package, j.act.identity().Name)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 		if op.Name != "" { // no client publishes to a revision
 			return nil, badDocument("has attachments, which a publish has and no change of a document")
 		}
-		j.req.Operation.Action = policy.Publish
+		j.req.Operation.Action, j.req.Operation.Name = policy.Publish, version
 		return a.admitJudged(r, j, nil)
 	}
 	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
@@ -130,17 +130,17 @@ func (a *Auth) hopeful(r *http.Request, j judgement) (bound int, err error) {
 }
 
 // readDocument reads the body of r as far as it takes to know what it is, and no further
-// than about bound bytes: nil is a publish. What was read is put back in front of the
-// rest.
-func readDocument(r *http.Request, bound int, pkg policy.PackageName, by string) (*packument.Document, error) {
+// than about bound bytes: a nil doc is a publish, of version if that is known. What was
+// read is put back in front of the rest.
+func readDocument(r *http.Request, bound int, pkg policy.PackageName, by string) (doc *packument.Document, version string, err error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, errEncoding
+		return nil, "", errEncoding
 	}
 	scan := packument.New(pkg, by)
 	var read bytes.Buffer
 	for !scan.Publish() {
 		if read.Len() >= bound {
-			return nil, errDocumentSize
+			return nil, "", errDocumentSize
 		}
 		read.Grow(bytes.MinRead)
 		piece := read.AvailableBuffer()
@@ -148,25 +148,25 @@ func readDocument(r *http.Request, bound int, pkg policy.PackageName, by string)
 		piece = piece[:n]
 		read.Write(piece)
 		if _, bad := scan.Write(piece); bad != nil {
-			return nil, bad
+			return nil, "", bad
 		}
 		if errors.Is(err, io.EOF) {
-			doc, err := scan.Close()
+			whole, err := scan.Close()
 			if err != nil && !scan.Publish() {
-				return nil, err
+				return nil, "", err
 			}
 			r.Body = body{&read, r.Body}
 			if scan.Publish() { // and malformed, perhaps: the one who reads on will say so
-				return nil, nil
+				return nil, scan.Version(), nil
 			}
-			return &doc, nil
+			return &whole, "", nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	r.Body = body{io.MultiReader(&read, r.Body), r.Body}
-	return nil, nil
+	return nil, scan.Version(), nil
 }
 
 // A body reads from one and closes another.

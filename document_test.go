@@ -238,6 +238,29 @@ func TestBodiesOfReadersAreBounded(t *testing.T) {
 	assert.Equal(t, []string{`star plain  {"Starred":true}`}, w.host.written())
 }
 
+// A policy may look at the version, which is known where the body names it first.
+func TestPolicyOfVersions(t *testing.T) {
+	w, bypass := documented(t, func(cfg *npmauth.Config) {
+		cfg.Policy = policy.NPM().With(policy.Rule{
+			ID: "no-majors", Sentence: "A major version is not published.", Actions: []policy.Action{policy.Publish},
+			Judge: func(r *policy.Request) policy.Verdict {
+				if v := r.Operation.Name; v == "" || strings.HasSuffix(v, ".0.0") {
+					return policy.Forbid
+				}
+				return policy.Silent
+			},
+		})
+	})
+	assert.Equal(t, 200, w.publish("plain", "2.1.0", bypass, "").Code)
+	assert.Equal(t, "no-majors", w.publish("plain", "3.0.0", bypass, "").text("code"))
+	var doc map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "2.2.0"), &doc))
+	first := `{"_attachments":` + string(doc["_attachments"]) + `,"_id":"plain","name":"plain","dist-tags":{"latest":"2.2.0"},"versions":` + string(doc["versions"]) + `}`
+	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: strings.Replace(first, `,"_id"`, `,"readme":"`+strings.Repeat("x", 1<<16)+`","_id"`, 1)})
+	assert.Equal(t, "no-majors", a.text("code"), "what is not known is not allowed")
+	assert.Equal(t, []string{"publish plain@2.1.0"}, w.host.written())
+}
+
 // A publish may name its attachments first or last, and is one in either case.
 func TestPublishWhereverItsAttachmentsAre(t *testing.T) {
 	w, bypass := documented(t)

@@ -15,7 +15,7 @@ import (
 // or a build does once: whoami, self and writes, and never with the reads of an
 // installation. That it cannot be read is no reason to refuse anything.
 func (a *Auth) expiryNotice(ctx context.Context, act actor, now time.Time) string {
-	if act.cred == nil || act.cred.Kind != policy.KindToken || !token.Expiring(act.cred, now) {
+	if act.cred == nil || act.cred.Kind != policy.KindToken || !a.tokens.Expiring(act.cred, now) {
 		return ""
 	}
 	tok, err := a.tokens.Get(ctx, act.cred.User, act.cred.ID)

@@ -401,16 +401,27 @@ func TestNewRefuses(t *testing.T) {
 		return npmauth.Config{BaseURL: "https://npm.acme.test/", Store: newWorld(t).store, Packages: newHost()}
 	}
 	for name, spoil := range map[string]func(*npmauth.Config){
-		"BaseURL":            func(c *npmauth.Config) { c.BaseURL = "" },
-		"BaseURL relative":   func(c *npmauth.Config) { c.BaseURL = "/npm/" },
-		"BaseURL query":      func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/?x=1" },
-		"BaseURL escaped":    func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/a%20b/" },
-		"Store":              func(c *npmauth.Config) { c.Store = nil },
-		"Packages":           func(c *npmauth.Config) { c.Packages = nil },
-		"SessionTTL":         func(c *npmauth.Config) { c.SessionTTL = 13 * time.Hour },
-		"SessionTTL negativ": func(c *npmauth.Config) { c.SessionTTL = -1 },
-		"Policy":             func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
-		"OpenSignUp":         func(c *npmauth.Config) { c.OpenSignUp, c.Legacy.Off = true, true },
+		"BaseURL":          func(c *npmauth.Config) { c.BaseURL = "" },
+		"BaseURL relative": func(c *npmauth.Config) { c.BaseURL = "/npm/" },
+		"BaseURL query":    func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/?x=1" },
+		"BaseURL escaped":  func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/a%20b/" },
+		"Store":            func(c *npmauth.Config) { c.Store = nil },
+		"Packages":         func(c *npmauth.Config) { c.Packages = nil },
+		"SessionTTL": func(c *npmauth.Config) {
+			c.Limits = policy.DefaultLimits()
+			c.Limits.SessionTTL = 13 * time.Hour
+		},
+		"Limits, more than there is": func(c *npmauth.Config) {
+			c.Limits = policy.DefaultLimits()
+			c.Limits.SessionTTL, c.Limits.MaxSessionTTL = 13*time.Hour, 24*time.Hour
+		},
+		"Limits, of the factors": func(c *npmauth.Config) {
+			c.Limits = policy.DefaultLimits()
+			c.Limits.RecoveryCodes = 21
+		},
+		"Limits":     func(c *npmauth.Config) { c.Limits.Tokens = 1 },
+		"Policy":     func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
+		"OpenSignUp": func(c *npmauth.Config) { c.OpenSignUp, c.Legacy.Off = true, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good()
@@ -418,7 +429,7 @@ func TestNewRefuses(t *testing.T) {
 			_, err := npmauth.New(cfg)
 			require.Error(t, err)
 			field, _, _ := strings.Cut(name, " ")
-			assert.Contains(t, err.Error(), field)
+			assert.Contains(t, err.Error(), strings.TrimSuffix(field, ","))
 		})
 	}
 	_, err := npmauth.New(good())
@@ -442,7 +453,7 @@ func TestNewRefusesWhatWouldNotWork(t *testing.T) {
 		assert.Contains(t, err.Error(), field)
 		assert.Nil(t, auth)
 	}
-	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost(), SessionTTL: -1})
+	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost(), Limits: policy.Limits{SessionTTL: -1}})
 	require.Error(t, err)
 	assert.Nil(t, auth, "no half-built one")
 }

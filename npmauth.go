@@ -107,16 +107,18 @@ type Config struct {
 	// --auth-type=legacy. Only where Users is nil, and only while Legacy is on.
 	OpenSignUp bool
 
-	// Policy decides. Nil means policy.NPM(), the rules of npmjs.com.
+	// Policy decides. Nil means policy.NPMWith(Limits), the rules of npmjs.com.
 	Policy *policy.Policy
 
 	// Name is the registry's name on pages and in authenticator apps. Empty means
 	// BaseURL's host.
 	Name string
 
-	// SessionTTL is how long a login lasts. Zero means two hours, as on npmjs.com;
-	// more than twelve is an error.
-	SessionTTL time.Duration
+	// Limits are the numbers and dates of the rules: lifetimes, how many tokens, for how
+	// long an account is held. The zero value means policy.DefaultLimits(), which are
+	// npmjs.com's. A Policy of your own that is made of npm's is made with
+	// [policy.NPMWith] and the same.
+	Limits policy.Limits
 
 	// Legacy configures the CouchDB login of older clients. The zero value
 	// serves it.
@@ -267,8 +269,14 @@ func New(cfg Config) (*Auth, error) {
 	if cfg.OpenSignUp && cfg.Legacy.Off {
 		return nil, errors.New("npmauth: Config.OpenSignUp needs the legacy login, which Config.Legacy turns off")
 	}
+	if cfg.Limits == (policy.Limits{}) {
+		cfg.Limits = policy.DefaultLimits()
+	}
+	if err := cfg.Limits.Validate(); err != nil {
+		return nil, fmt.Errorf("npmauth: Config.Limits: %w", err)
+	}
 	if a.policy == nil {
-		a.policy = policy.NPM()
+		a.policy = policy.NPMWith(cfg.Limits)
 	}
 	if err := a.policy.Err(); err != nil {
 		return nil, fmt.Errorf("npmauth: Config.Policy: %w", err)
@@ -314,22 +322,23 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	a.factors, err = twofactor.New(twofactor.Config{
 		Store: a.store, Now: a.now, Issuer: a.name, SetMode: a.subjects.SetTwoFactor, Recovered: a.subjects.Recovered, Record: a.record,
+		RecoveryCodes: cfg.Limits.RecoveryCodes,
 	})
 	if err != nil {
-		return fail("twofactor", err)
+		return fail("Config.Limits", err)
 	}
-	if a.tokens, err = token.New(token.Config{Store: a.store, Now: a.now}); err != nil {
-		return fail("token", err)
+	if a.tokens, err = token.New(token.Config{Store: a.store, Limits: cfg.Limits, Now: a.now}); err != nil {
+		return fail("Config.Limits", err)
 	}
 	if a.settings, err = access.New(access.Config{Store: a.store}); err != nil {
 		return fail("access", err)
 	}
 	a.sessions, err = session.New(session.Config{
-		Store: a.store, TTL: cfg.SessionTTL, Now: a.now,
+		Store: a.store, TTL: cfg.Limits.SessionTTL, Now: a.now,
 		CheckPassword: a.checkPassword, SecondFactor: a.secondFactor, Alive: a.stillAlive, Record: a.record,
 	})
 	if err != nil {
-		return fail("Config.SessionTTL", err)
+		return fail("Config.Limits", err)
 	}
 	a.pages, err = web.New(web.Config{
 		BaseURL: a.base, Name: a.name, Sessions: a.sessions, Factors: pageFactors{a.factors, a},

@@ -27,6 +27,10 @@ type Limits struct {
 	// MinTokenTTL is the shortest life that may be asked for: a day.
 	MinTokenTTL time.Duration
 
+	// TokenWarning is how long before its end whoever uses a token is warned of it: seven
+	// days, and for a short-lived one the second half of its life. npm has no such thing.
+	TokenWarning time.Duration
+
 	// Tokens is how many live tokens an account may have: 1000.
 	Tokens int
 	// Targets is how many packages and scopes together one token may name: 50.
@@ -49,7 +53,7 @@ type Limits struct {
 }
 
 // DefaultLimits returns npmjs.com's numbers, from its documentation of access tokens and
-// its announcements of September and December 2025.
+// its announcements from September 2025 to June 2026.
 func DefaultLimits() Limits {
 	const day = 24 * time.Hour
 	return Limits{
@@ -59,6 +63,7 @@ func DefaultLimits() Limits {
 		MaxWriteTokenTTL: 90 * day,
 		ReadTokenTTL:     30 * day,
 		MinTokenTTL:      day,
+		TokenWarning:     7 * day,
 		Tokens:           1000,
 		Targets:          50,
 		Orgs:             50,
@@ -80,7 +85,7 @@ func (l Limits) Validate() error {
 	}{
 		{"SessionTTL", int64(l.SessionTTL)}, {"MaxSessionTTL", int64(l.MaxSessionTTL)},
 		{"WriteTokenTTL", int64(l.WriteTokenTTL)}, {"MaxWriteTokenTTL", int64(l.MaxWriteTokenTTL)},
-		{"ReadTokenTTL", int64(l.ReadTokenTTL)}, {"MinTokenTTL", int64(l.MinTokenTTL)},
+		{"ReadTokenTTL", int64(l.ReadTokenTTL)}, {"MinTokenTTL", int64(l.MinTokenTTL)}, {"TokenWarning", int64(l.TokenWarning)},
 		{"Tokens", int64(l.Tokens)}, {"Targets", int64(l.Targets)}, {"Orgs", int64(l.Orgs)},
 		{"RecoveryCodes", int64(l.RecoveryCodes)}, {"HighImpactHold", int64(l.HighImpactHold)},
 	} {

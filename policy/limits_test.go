@@ -17,7 +17,8 @@ func TestDefaultLimits(t *testing.T) {
 	assert.Equal(t, policy.Limits{
 		SessionTTL: 2 * time.Hour, MaxSessionTTL: 12 * time.Hour,
 		WriteTokenTTL: 7 * day, MaxWriteTokenTTL: 90 * day, ReadTokenTTL: 30 * day, MinTokenTTL: day,
-		Tokens: 1000, Targets: 50, Orgs: 50, RecoveryCodes: 5, HighImpactHold: 3 * day,
+		TokenWarning: 7 * day,
+		Tokens:       1000, Targets: 50, Orgs: 50, RecoveryCodes: 5, HighImpactHold: 3 * day,
 	}, l)
 	assert.True(t, l.BypassPublishEnds.IsZero(), "npm has named no day")
 }
@@ -30,6 +31,7 @@ func TestLimitsValidate(t *testing.T) {
 		"MaxWriteTokenTTL": func(l *policy.Limits) { l.MaxWriteTokenTTL = 0 },
 		"ReadTokenTTL":     func(l *policy.Limits) { l.ReadTokenTTL = 0 },
 		"MinTokenTTL":      func(l *policy.Limits) { l.MinTokenTTL = 0 },
+		"TokenWarning":     func(l *policy.Limits) { l.TokenWarning = 0 },
 		"Tokens":           func(l *policy.Limits) { l.Tokens = 0 },
 		"Targets":          func(l *policy.Limits) { l.Targets = -5 },
 		"Orgs":             func(l *policy.Limits) { l.Orgs = 0 },

@@ -20,9 +20,10 @@ type Operation struct {
 	Package PackageName // the zero name where the action is not about a package
 	// Name is what else the path names, decoded once: a user, org, org:team,
 	// dist-tag, version, tarball file, token key, stage or trust id; a service account, or
-	// with the key of its token account:key. With
-	// WritePackument and UnpublishAll it is the revision after /-rev/: a PUT that has
-	// one is no publish by any client.
+	// with the key of its token account:key. With WritePackument and UnpublishAll it is
+	// the revision after /-rev/: a PUT that has one is no publish by any client. With
+	// Publish it is the version, where the body says it before its attachments, as all
+	// clients do, and "" where it is not known yet.
 	Name string
 }
 

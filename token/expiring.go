@@ -10,15 +10,15 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// WarnBefore is how long before its end a token is expiring: who has it should hear of it.
-// One that lives for less than two of it is expiring for the second half of its life.
-const WarnBefore = 7 * Day
+// Expiring reports whether a token is in its last days at a time, as Limits.TokenWarning
+// has it, and not over yet: who has it should hear of it. One that lives for less than two
+// of it is expiring for the second half of its life.
+func (m *Manager) Expiring(c *policy.Credential, at time.Time) bool {
+	return m.expiring(c.Created, c.Expires, at)
+}
 
-// Expiring reports whether a token is in its last days at a time, and not over yet.
-func Expiring(c *policy.Credential, at time.Time) bool { return expiring(c.Created, c.Expires, at) }
-
-func expiring(created, expires, at time.Time) bool {
-	before := min(WarnBefore, expires.Sub(created)/2)
+func (m *Manager) expiring(created, expires, at time.Time) bool {
+	before := min(m.limits.TokenWarning, expires.Sub(created)/2)
 	return at.Before(expires) && !at.Before(expires.Add(-before))
 }
 
@@ -61,7 +61,7 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, fn func(Token)) er
 	var keys []string
 	now := m.now()
 	for _, r := range page {
-		if expiring(r.Created, r.Expires, now) {
+		if m.expiring(r.Created, r.Expires, now) {
 			due, keys = append(due, r), append(keys, warnings.Key(r.ID))
 		}
 	}

@@ -19,6 +19,7 @@ import (
 func TestExpiring(t *testing.T) {
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	const day = token.Day
+	m := manager(t, store.NewMemory())
 	for name, tt := range map[string]struct{ life, first time.Duration }{
 		"ninety days":   {90 * day, 83 * day},
 		"fifteen days":  {15 * day, 8 * day},
@@ -27,11 +28,11 @@ func TestExpiring(t *testing.T) {
 		"a day":         {day, 12 * time.Hour},
 	} {
 		c := &policy.Credential{Created: start, Expires: start.Add(tt.life)}
-		assert.False(t, token.Expiring(c, start), name)
-		assert.False(t, token.Expiring(c, start.Add(tt.first-1)), name)
-		assert.True(t, token.Expiring(c, start.Add(tt.first)), name)
-		assert.True(t, token.Expiring(c, c.Expires.Add(-1)), name)
-		assert.False(t, token.Expiring(c, c.Expires), "%s: it is over", name)
+		assert.False(t, m.Expiring(c, start), name)
+		assert.False(t, m.Expiring(c, start.Add(tt.first-1)), name)
+		assert.True(t, m.Expiring(c, start.Add(tt.first)), name)
+		assert.True(t, m.Expiring(c, c.Expires.Add(-1)), name)
+		assert.False(t, m.Expiring(c, c.Expires), "%s: it is over", name)
 	}
 }
 

@@ -116,7 +116,7 @@ func (m *Manager) Confirm(ctx context.Context, user policy.UserID, code credenti
 		return nil, fmt.Errorf("twofactor: confirm: %w", err)
 	}
 
-	codes, digests := newRecoveryCodes()
+	codes, digests := newRecoveryCodes(m.codes)
 	id := rand.Text()
 	var mode policy.TwoFactorMode
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {

@@ -11,13 +11,11 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-const (
-	recoveryCodes = 5
-	recoverySize  = 32 // bytes, written in hex: npm's prompt takes 64 hex digits or a number
-)
+// recoverySize is in bytes, written in hex: npm's prompt takes 64 hex digits or a number.
+const recoverySize = 32
 
-func newRecoveryCodes() (codes []credential.Secret, digests []credential.Digest) {
-	for range recoveryCodes {
+func newRecoveryCodes(n int) (codes []credential.Secret, digests []credential.Digest) {
+	for range n {
 		var b [recoverySize]byte
 		rand.Read(b[:])
 		c := credential.NewSecret(hex.EncodeToString(b[:]))

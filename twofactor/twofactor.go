@@ -99,6 +99,7 @@ var (
 const (
 	defaultSoftLimit = 5
 	maxHardLimit     = 100
+	maxRecoveryCodes = 20
 )
 
 // Config configures a [Manager].
@@ -127,6 +128,10 @@ type Config struct {
 	// also the most: NIST SP 800-63B section 3.2.2.
 	HardLimit int
 
+	// RecoveryCodes is how many an enrolment hands out. Zero means five, as on npmjs.com;
+	// at most twenty.
+	RecoveryCodes int
+
 	// SetMode keeps for what the account's factor is asked. It is called inside
 	// the commit that activates or removes the factor and must write only through
 	// tx. Required.
@@ -150,6 +155,7 @@ type Manager struct {
 	strict    bool
 	soft      int
 	hard      int
+	codes     int
 	setMode   func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error
 	recovered func(context.Context, *store.Tx, policy.UserID) error
 	record    func(context.Context, audit.Event)
@@ -160,7 +166,7 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, strict: cfg.Strict,
-		soft: cfg.SoftLimit, hard: cfg.HardLimit, setMode: cfg.SetMode,
+		soft: cfg.SoftLimit, hard: cfg.HardLimit, codes: cfg.RecoveryCodes, setMode: cfg.SetMode,
 		recovered: cfg.Recovered, record: cfg.Record,
 	}
 	if m.clock == nil {
@@ -168,6 +174,9 @@ func New(cfg Config) (*Manager, error) {
 	}
 	if m.issuer == "" {
 		m.issuer = "npm"
+	}
+	if m.codes == 0 {
+		m.codes = policy.DefaultLimits().RecoveryCodes
 	}
 	if m.soft == 0 {
 		m.soft = defaultSoftLimit
@@ -188,6 +197,8 @@ func New(cfg Config) (*Manager, error) {
 		return nil, errors.New("twofactor: Config.SetMode is required")
 	case m.hard < 0 || m.hard > maxHardLimit:
 		return nil, fmt.Errorf("twofactor: Config.HardLimit %d is outside of 1 to %d", m.hard, maxHardLimit)
+	case m.codes < 0 || m.codes > maxRecoveryCodes:
+		return nil, fmt.Errorf("twofactor: Config.RecoveryCodes %d is outside of 1 to %d", m.codes, maxRecoveryCodes)
 	case m.soft < 0 || m.soft > m.hard:
 		return nil, fmt.Errorf("twofactor: Config.SoftLimit %d is outside of 1 to HardLimit, %d", m.soft, m.hard)
 	}

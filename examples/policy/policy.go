@@ -1,14 +1,10 @@
-// Package policy is the policy of a company: npm's rules and two of its own, tested as
+// Package policy is the policy of a company: npm's rules and three of its own, tested as
 // its people read them.
-//
-// A third rule, that two maintainers must agree to a major version, cannot be said.
-// A policy.Request does not have the version that is published, which is in a body that
-// nobody has read when it is decided on, nor the version before it, nor whether
-// somebody else has approved. A rule that guessed at them would refuse too little or too much.
 package policy
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
@@ -17,7 +13,7 @@ import (
 // Policy returns the company's policy. The machines of its CI have addresses in ci, and
 // its own packages the scope.
 func Policy(scope string, ci netip.Prefix) *policy.Policy {
-	return policy.NPM().With(freezeOnFridays(time.UTC), onlyCI(scope, ci))
+	return policy.NPM().With(freezeOnFridays(time.UTC), onlyCI(scope, ci), majorsAreStaged())
 }
 
 // publishes are what changes what others install.
@@ -60,6 +56,24 @@ func onlyCI(scope string, ci netip.Prefix) policy.Rule {
 			default:
 				return policy.Forbid
 			}
+		},
+	}
+}
+
+// majorsAreStaged refuses to one alone what takes two: whoever stages a major version
+// needs another maintainer, who approves it. A version that is not known is taken for one.
+func majorsAreStaged() policy.Rule {
+	return policy.Rule{
+		ID:       "majors-are-staged",
+		Doc:      "A major version takes two maintainers.",
+		Sentence: "A major version is not published by one alone.",
+		Remedy:   "Run npm stage publish and have another maintainer approve it.",
+		Actions:  []policy.Action{policy.Publish},
+		Judge: func(r *policy.Request) policy.Verdict {
+			if _, minor, _ := strings.Cut(r.Operation.Name, "."); minor != "" && !strings.HasPrefix(minor, "0.0") {
+				return policy.Silent
+			}
+			return policy.Forbid
 		},
 	}
 }

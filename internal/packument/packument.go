@@ -71,6 +71,15 @@ func New(pkg policy.PackageName, by string) *Scanner {
 // [publishbody]: https://pkg.go.dev/github.com/npmauth/npmauth/internal/publishbody
 func (s *Scanner) Publish() bool { return s.publish }
 
+// Version returns the version of a publish, where the body names it before its
+// attachments as clients do, and one alone; "" otherwise.
+func (s *Scanner) Version() string {
+	if len(s.doc.Versions) != 1 {
+		return ""
+	}
+	return s.version
+}
+
 // Write reads the next piece. After an [*Error] every call returns it again.
 func (s *Scanner) Write(p []byte) (int, error) {
 	n, err := s.scanner.Write(p)

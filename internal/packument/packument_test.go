@@ -109,6 +109,7 @@ func TestPublish(t *testing.T) {
 	_, err = s.Write([]byte(`:{`))
 	require.NoError(t, err)
 	assert.True(t, s.Publish())
+	assert.Empty(t, s.Version())
 
 	_, err = s.Write([]byte(`]`))
 	assert.Error(t, err)
@@ -116,6 +117,24 @@ func TestPublish(t *testing.T) {
 	assert.Equal(t, err, again)
 	_, closed := s.Close()
 	assert.Equal(t, err, closed)
+}
+
+// The version is known where it stands before the attachments, and is one.
+func TestVersion(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"versions":{"1.0.0":{"name":"@acme/widget"}},"_attachments":{"x":{`:          "1.0.0",
+		`{"versions":{"1.0.0":{},"2.0.0":{}},"_attachments":{"x":{`:                    "",
+		`{"versions":{},"_attachments":{"x":{`:                                         "",
+		`{"_attachments":{"x":{},"y":{}},"versions":{"1.0.0":{`:                        "1.0.0",
+		`{"readme":"{\"versions\":{\"9.0.0\":{}}}","_attachments":{"x":{`:              "",
+		`{"x":{"versions":{"9.0.0":{}}},"versions":{"1.0.0":{}},"_attachments":{"x":{`: "1.0.0",
+	} {
+		s := packument.New(widget, "alice")
+		_, err := s.Write([]byte(body))
+		require.NoError(t, err, body)
+		assert.True(t, s.Publish())
+		assert.Equal(t, want, s.Version(), body)
+	}
 }
 
 // FuzzDocument holds what a scanner says of a body that it accepts to what encoding/json
