@@ -26,6 +26,13 @@
 // packages stay in the host's own tables, behind [Users] and [Packages]; a host
 // without users of its own leaves Users nil and has package account.
 //
+// Six of npm's commands send PUT /<pkg>. Which of them it is, and what it would
+// change, is read from the body, judged as that, and handed over as
+// [Operation.Changes]: the host writes these and nothing else that the body says.
+// For npm deprecate and npm unpublish, which send the whole document back,
+// [Documents] says what there is. Who maintains a package and who is in an
+// organization, behind [Orgs], is handed over in the same way.
+//
 // # Parts
 //
 // [Auth.Wrap] is [Auth.Handler], which serves npm's endpoints and the pages below
