@@ -169,12 +169,15 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 			if err := next.Apply(ctx, tx); err != nil {
 				return err
 			}
-			return a.subjects.EndOtherSessions(ctx, tx, user, j.act.cred.ID)
+			return a.subjects.EndOtherSessions(ctx, tx, user, j.act.cred.ID, j.act.cred.Created)
 		})
 	}
-	if errors.Is(err, account.ErrWrongPassword) {
+	switch {
+	case errors.Is(err, account.ErrWrongPassword):
 		told.Reason = "wrong-password"
 		a.record(ctx, told)
+	case errors.Is(err, account.ErrSessionEnded): // by somebody else, while this was asked
+		err = ErrInvalidToken
 	}
 	if err != nil {
 		return reply{}, err
@@ -182,9 +185,9 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	// Once more, now that nobody can sign in with the old one: a login that began while
 	// the commit was made may have seen it.
 	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		return a.subjects.EndOtherSessions(ctx, tx, user, j.act.cred.ID)
+		return a.subjects.EndOtherSessions(ctx, tx, user, j.act.cred.ID, j.act.cred.Created)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, account.ErrSessionEnded) {
 		a.logOutage(r, err)
 	}
 	told.Outcome = audit.Done

@@ -59,6 +59,9 @@ var (
 	// ErrWrongPassword means that the present password is another, also because
 	// it was changed in the meantime.
 	ErrWrongPassword = errors.New("account: wrong password")
+	// ErrSessionEnded is returned by [Subjects.EndOtherSessions] where the session to keep
+	// was ended meanwhile.
+	ErrSessionEnded = errors.New("account: the session was ended")
 	// ErrHash means that a stored or imported password hash is of no kind that
 	// is accepted, or that its parameters pass the limits.
 	ErrHash = errors.New("account: unusable password hash")

@@ -231,12 +231,20 @@ func (s *Subjects) EndSessions(ctx context.Context, id policy.UserID) error {
 }
 
 // EndOtherSessions is EndSessions in the caller's commit, and without an event of its own,
-// for all sessions but the one with the public ID kept.
-func (s *Subjects) EndOtherSessions(ctx context.Context, tx *store.Tx, id policy.UserID, kept string) error {
-	at := s.until()
-	return upsert(ctx, tx, id, func(rec *subject) {
-		rec.SessionsNotBefore, rec.SessionKept = later(rec.SessionsNotBefore, at), kept
+// for all sessions but the one with the public ID kept, which was created at that time. It
+// brings none back: where that one was ended with others it is [ErrSessionEnded].
+func (s *Subjects) EndOtherSessions(ctx context.Context, tx *store.Tx, id policy.UserID, kept string, created time.Time) error {
+	at, over := s.until(), false
+	err := upsert(ctx, tx, id, func(rec *subject) {
+		over = rec.SessionKept != kept && !rec.SessionsNotBefore.IsZero() && !created.After(rec.SessionsNotBefore)
+		if !over {
+			rec.SessionsNotBefore, rec.SessionKept = later(rec.SessionsNotBefore, at), kept
+		}
 	})
+	if err == nil && over {
+		err = ErrSessionEnded
+	}
+	return err
 }
 
 // until returns the first instant that a store can tell from now. Creation

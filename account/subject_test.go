@@ -277,7 +277,12 @@ func TestSubjectEndOtherSessions(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	s := newSubjects(t, st)
 	before := time.Now()
-	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return s.EndOtherSessions(ctx, tx, "u1", "s1") }))
+	keep := func(kept string, created time.Time) error {
+		return store.Transact(ctx, st, func(tx *store.Tx) error { return s.EndOtherSessions(ctx, tx, "u1", kept, created) })
+	}
+	require.NoError(t, keep("s1", before))
+	require.NoError(t, keep("s1", before), "it is kept, whatever was ended around it")
+	assert.ErrorIs(t, keep("s2", before), account.ErrSessionEnded, "it was one of the others")
 	got, err := s.Get(ctx, nil, "u1")
 	require.NoError(t, err)
 	assert.True(t, got.SessionsNotBefore.After(before))
@@ -287,4 +292,12 @@ func TestSubjectEndOtherSessions(t *testing.T) {
 	got, err = s.Get(ctx, nil, "u1")
 	require.NoError(t, err)
 	assert.Empty(t, got.SessionKept, "all means all")
+
+	// What is over stays so: who changes a password in a session that somebody else has
+	// ended meanwhile does not have it back.
+	assert.ErrorIs(t, keep("s1", before), account.ErrSessionEnded)
+	again, err := s.Get(ctx, nil, "u1")
+	require.NoError(t, err)
+	assert.Equal(t, got, again)
+	require.NoError(t, keep("s3", time.Now().Add(time.Second)))
 }
