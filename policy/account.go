@@ -68,4 +68,4 @@ func (a *Account) HasFactor() bool { return a.TwoFactor == AuthOnly || a.TwoFact
 
 // From reports whether the account's credentials may be used from addr, as far as the
 // account itself is asked.
-func (a *Account) From(addr netip.Addr) bool { return within(a.CIDRs, addr) }
+func (a *Account) From(addr netip.Addr) bool { return len(a.CIDRs) == 0 || within(a.CIDRs, addr) }

@@ -60,13 +60,10 @@ func (c *Credential) Dead(now time.Time) bool {
 
 // From reports whether the credential may be used from addr. An IPv4 address
 // that arrives in IPv6 clothes (::ffff:192.0.2.1) is the IPv4 address.
-func (c *Credential) From(addr netip.Addr) bool { return within(c.CIDRs, addr) }
+func (c *Credential) From(addr netip.Addr) bool { return len(c.CIDRs) == 0 || within(c.CIDRs, addr) }
 
-// within reports whether addr is in one of the ranges, or there are none.
+// within reports whether addr is in one of the ranges.
 func within(cidrs []netip.Prefix, addr netip.Addr) bool {
-	if len(cidrs) == 0 {
-		return true
-	}
 	addr = addr.Unmap()
 	for _, p := range cidrs {
 		if p.Contains(addr) {

@@ -95,7 +95,7 @@ func (n PackageName) String() string {
 }
 
 // IsZero reports whether n names no package.
-func (n PackageName) IsZero() bool { return n == PackageName{} }
+func (n PackageName) IsZero() bool { return n.Scope == "" && n.Name == "" }
 
 // MarshalText returns String, "" for the zero name.
 func (n PackageName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }

@@ -82,10 +82,9 @@ func operationRules() []Rule {
 		ID:       "unknown-operation",
 		Doc:      "What Classify does not know is denied, and so is an action of one package or organization that names none.",
 		Sentence: "This is no operation of an npm registry.",
-		Judge: func(r *Request) Verdict {
-			a := r.action()
-			return forbid(a == Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org() == "")
-		},
+		Judge:    func(r *Request) Verdict { return forbid(r.isNoOperation()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       "not-offered",
 		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; the changes of profile and password have theirs.",
@@ -166,6 +165,8 @@ func permitRules() []Rule {
 		Sentence: "You may create this package.",
 		Actions:  []Action{Publish},
 		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
+
+		silentWithout: signNew,
 	}, {
 		ID:       "manage-package",
 		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package, with a session or a token that writes to it without verbs.",

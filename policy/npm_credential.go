@@ -10,52 +10,57 @@ func credentialRules() []Rule {
 		Doc:      "A credential of no known kind, or of nobody.",
 		Sentence: "This registry does not know this kind of credential.",
 		Remedy:   again,
-		Judge: func(r *Request) Verdict {
-			k := r.Credential.Kind
-			return forbid((k == KindUnknown || int(k) >= len(kindWords) || r.Credential.User == "") && !r.Anonymous())
-		},
+		Judge:    func(r *Request) Verdict { return forbid(r.hasUnknownCredential()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       "account-mismatch",
 		Doc:      "The account must be the credential's own, and the anonymous have none: a mix-up of two people must not be decided on.",
 		Sentence: "This credential belongs to another account.",
 		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(r.Account.ID != r.Credential.User) },
+		Judge:    func(r *Request) Verdict { return forbid(r.isOfAnotherAccount()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       "account-disabled",
 		Doc:      "A disabled account can do nothing, with whatever it holds.",
 		Sentence: "This account is disabled.",
 		Remedy:   "Ask the people who run this registry.",
-		Judge:    func(r *Request) Verdict { return forbid(r.Account.Disabled && !r.Anonymous()) },
+		Judge:    func(r *Request) Verdict { return forbid(r.isOfDisabledAccount()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       CodeExpired,
 		Doc:      "Expiry is half-open: the instant itself is too late. Without a clock everything is.",
 		Sentence: "This session or token has expired.",
 		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(r.Credential.Dead(r.Now) && !r.Anonymous()) },
+		Judge:    func(r *Request) Verdict { return forbid(r.hasExpired()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       CodeRevoked,
 		Doc:      "Revoke all, and restoring an old backup, end every credential created before an instant.",
 		Sentence: "This session or token was revoked.",
 		Remedy:   again,
-		Judge: func(r *Request) Verdict {
-			return forbid(!r.Account.NotBefore.IsZero() && !r.Anonymous() && r.Credential.Created.Before(r.Account.NotBefore))
-		},
+		Judge:    func(r *Request) Verdict { return forbid(r.wasRevoked()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       CodeCIDR,
 		Doc:      "Address ranges of the credential and of its account must both hold; an address that is not known is in none.",
 		Sentence: "This token or account may not be used from your address.",
 		Remedy:   "Use it from an address in its list or create another token.",
-		Judge: func(r *Request) Verdict {
-			return forbid((!r.Credential.From(r.Addr) || !r.Account.From(r.Addr)) && !r.Anonymous())
-		},
+		Judge:    func(r *Request) Verdict { return forbid(r.isFromElsewhere()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       "unknown-factor-mode",
 		Doc:      "Not knowing whether an account has a second factor is not the same as its having none.",
 		Sentence: "This registry cannot tell whether your account has a second factor.",
 		Remedy:   "Try again and then ask the people who run this registry.",
-		Judge: func(r *Request) Verdict {
-			return forbid(r.Account.TwoFactor != TwoFactorOff && !r.Account.HasFactor() && !r.Anonymous())
-		},
+		Judge:    func(r *Request) Verdict { return forbid(r.hasUnknownFactorMode()) },
+
+		silentWithout: signDoubt,
 	}, {
 		ID:       CodeLoginRequired,
 		Doc:      "The anonymous read what is public and sign in. npm 6 and pnpm do send a publish without a token.",
@@ -63,12 +68,16 @@ func credentialRules() []Rule {
 		Remedy:   "Run npm login and try again.",
 		Actions:  every(join(openReads, signIns, packageReads)...),
 		Judge:    func(r *Request) Verdict { return forbid(r.Anonymous()) },
+
+		silentWithout: signAnonymous,
 	}, {
 		ID:       "service-signs-in-never",
 		Doc:      "A service account is no person: a session of one is a mistake.",
 		Sentence: "A service account has no login.",
 		Remedy:   "Use a token that its administrators made for it.",
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service && r.Kind() == KindSession) },
+
+		silentWithout: signService,
 	}, {
 		ID:       "session-only",
 		Doc:      "Tokens make no tokens and change no account, those that bypass a second factor included.",
@@ -97,6 +106,8 @@ func credentialRules() []Rule {
 		Remedy:   "Run npm login or use a token.",
 		Actions:  every(join([]Action{Publish, ReadSelf, Logout}, openReads, signIns, packageReads)...),
 		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindPublisher) },
+
+		silentWithout: signPublisher,
 	}, {
 		ID:       "foreign-reads-only",
 		Doc:      "Older tokens of the host's own read and no more. A host that grants more leaves this rule out: then their grants decide, and a factor is asked of them.",
@@ -104,6 +115,8 @@ func credentialRules() []Rule {
 		Remedy:   "Run npm login or create a new token.",
 		Actions:  writesBut(join(signIns, []Action{Logout})),
 		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindForeign) },
+
+		silentWithout: signForeign,
 	}}
 }
 

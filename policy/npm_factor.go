@@ -29,6 +29,8 @@ func factorRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.TwoFactor == TwoFactorOff && r.personal() && lasting(r) && (demanded(r) || !slices.Contains(packageWrites, r.Operation.Action)))
 		},
+
+		silentWithout: signPerson,
 	}, {
 		ID:       "publish-needs-factor",
 		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only; a package with mfa=none has none, and auth-and-writes asks all the same.",
@@ -36,6 +38,8 @@ func factorRules() []Rule {
 		Remedy:   remedy,
 		Actions:  []Action{Publish},
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+
+		silentWithout: signPerson,
 	}, {
 		ID:       "manage-needs-factor",
 		Doc:      "Changing who may do what takes the factor in both modes: it outlasts a publish.",
@@ -43,6 +47,8 @@ func factorRules() []Rule {
 		Remedy:   remedy,
 		Actions:  management(),
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+
+		silentWithout: signPerson,
 	}, {
 		ID:       "write-needs-factor",
 		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone.",
@@ -50,6 +56,8 @@ func factorRules() []Rule {
 		Remedy:   remedy,
 		Actions:  tagLike,
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+
+		silentWithout: signPerson,
 	}, {
 		ID:       "account-needs-factor",
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
@@ -66,5 +74,7 @@ func factorRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return needProof(r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r))
 		},
+
+		silentWithout: signPerson,
 	}}
 }

@@ -60,6 +60,8 @@ func orgRules() []Rule {
 				return forbid(r.lost() != 0)
 			}
 		},
+
+		silentWithout: signFactorless,
 	}, {
 		ID:       "org-role",
 		Doc:      "Members are the owners' business, and teams that of admins as well.",
@@ -94,6 +96,8 @@ func guardRules(l Limits) []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.HighImpact && !r.Account.Recovered.IsZero() && r.Now.Before(r.Account.Recovered.Add(l.HighImpactHold)))
 		},
+
+		silentWithout: signHighImpact,
 	}, {
 		ID:       "mfa-none",
 		Doc:      "mfa=none was taken away in December 2025. A package that has it keeps it. A private registry may leave this rule out; a setting that is not known stays refused.",
@@ -115,6 +119,8 @@ func guardRules(l Limits) []Rule {
 		Remedy:   "Create one with bypass_2fa.",
 		Actions:  packageWrites,
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service && r.Kind() == KindToken && !r.Bypasses()) },
+
+		silentWithout: signService,
 	}, {
 		ID:       "not-administrator",
 		Doc:      "The tokens of a service account are seen by those who administer it, in a session. Another's and one that does not exist get the same answer.",

@@ -31,6 +31,8 @@ func packageRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(!r.Rights().Has(RightRead) && !r.lost().Has(RightRead) && !r.Creates() && (reading[r.Operation.Action] || !r.Anonymous()))
 		},
+
+		silentWithout: signUnread,
 	}, {
 		ID:       "no-grant",
 		Doc:      "No grant covers the package. An empty list covers none, a scope covers itself and not the scopes that begin like it, an org covers none of its packages.",
@@ -38,6 +40,8 @@ func packageRules() []Rule {
 		Remedy:   "Create a token that names this package or its scope.",
 		Actions:  writes,
 		Judge:    func(r *Request) Verdict { return forbid(r.reach()&reaches == 0 && granted(r)) },
+
+		silentWithout: signNarrow,
 	}, {
 		ID:       "read-only-token",
 		Doc:      "The grants that cover the package only read. A grant to write that covers another one adds nothing.",
@@ -47,6 +51,8 @@ func packageRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(r.reach()&(reaches|reachWrite|reachStage|reachOther|reachCreate) == reaches && granted(r))
 		},
+
+		silentWithout: signNarrow,
 	}, {
 		ID:       "stage-only-token",
 		Doc:      "A stage-only grant never publishes, with or without a second factor and even if it bypasses one.",
@@ -56,6 +62,8 @@ func packageRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(r.reach()&(reachWrite|reachStage|reachOther) == reachStage && granted(r))
 		},
+
+		silentWithout: signNarrow,
 	}, {
 		ID:       "verb-not-granted",
 		Doc:      "A grant may be narrowed to some of what read-write means; with verbs it manages nothing.",
@@ -75,6 +83,8 @@ func packageRules() []Rule {
 			}
 			return forbid(r.reach()&may == 0)
 		},
+
+		silentWithout: signNarrow,
 	}, {
 		ID:       "create-needs-scope",
 		Doc:      "A grant on one package does not create it: see [Request.MayCreate].",
@@ -84,6 +94,8 @@ func packageRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Creates() && granted(r) && r.reach()&(reachWrite|reachCreate|reachOther) == reachWrite)
 		},
+
+		silentWithout: signNew,
 	}, {
 		ID:       "may-not-manage",
 		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package.",
@@ -100,6 +112,8 @@ func packageRules() []Rule {
 		Remedy:   "Choose another name or ask the owner of the scope.",
 		Actions:  []Action{Publish},
 		Judge:    func(r *Request) Verdict { return forbid(r.Creates() && !r.Anonymous() && !r.Package.MayCreate) },
+
+		silentWithout: signNew,
 	}, {
 		ID:       "may-not-write",
 		Doc:      "Live rights: whoever was removed from a package writes no more with what they kept.",

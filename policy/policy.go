@@ -63,9 +63,16 @@ type Policy struct {
 	errs   []error
 	broken bool // there are errors: Decide must not ask the rules
 	// Only the rules that concern an action are asked. Their Judges stand apart from
-	// the rest of them, so that an Allow reads no more than it needs.
-	judges [actions][]func(*Request) Verdict
+	// the rest of them, so that an Allow reads no more than it needs, and together with
+	// those that are silent without the same signs.
+	judges [actions][]bench
 	asked  [actions][]*Rule
+}
+
+// A bench is the Judges that are silent about a request which shows none of the signs.
+type bench struct {
+	silentWithout sign
+	judges        []func(*Request) Verdict
 }
 
 // New returns the policy of these rules. What is wrong with them is told by Err.
@@ -144,6 +151,7 @@ func (p *Policy) Rules() []Rule {
 	rules := slices.Clone(p.rules)
 	for i := range rules {
 		rules[i] = rules[i].clone()
+		rules[i].silentWithout = 0
 	}
 	return rules
 }
@@ -172,11 +180,26 @@ func (p *Policy) seal() *Policy {
 	for a := range actions {
 		for i := range p.rules {
 			if r := &p.rules[i]; r.Concerns(a) {
-				p.judges[a], p.asked[a] = append(p.judges[a], r.Judge), append(p.asked[a], r)
+				p.judges[a], p.asked[a] = seat(p.judges[a], r), append(p.asked[a], r)
 			}
 		}
 	}
 	return p
+}
+
+// seat adds r's Judge to its bench.
+func seat(benches []bench, r *Rule) []bench {
+	signs := r.silentWithout
+	if signs == 0 {
+		signs = signAny
+	}
+	i := slices.IndexFunc(benches, func(b bench) bool { return b.silentWithout == signs })
+	if i < 0 {
+		i = len(benches)
+		benches = append(benches, bench{silentWithout: signs})
+	}
+	benches[i].judges = append(benches[i].judges, r.Judge)
+	return benches
 }
 
 // requests are the copies that rules get to see. A Judge is a func value, so its
@@ -229,19 +252,26 @@ const (
 	forbidden   = 1 << Forbid
 )
 
-// judge asks all rules that concern r and returns the set of their verdicts. If one
-// panics the rest are not asked: nothing they could say would allow.
+// judge asks all rules that concern r, but for those that its signs tell are silent, and
+// returns the set of their verdicts. If one panics the rest are not asked: nothing they
+// could say would allow.
 func (p *Policy) judge(r *Request) (said uint8) {
 	defer func() {
 		if recover() != nil {
 			said = forbidden
 		}
 	}()
-	for _, judge := range p.judges[r.action()] {
-		// Most rules are silent. A branch on that is foreseen, while adding each
-		// verdict would wait for the one before.
-		if v := judge(r); v != Silent {
-			said |= 1 << min(v, Forbid)
+	signs, benches := r.look(), p.judges[r.action()]
+	for i := range benches {
+		if benches[i].silentWithout&signs == 0 {
+			continue
+		}
+		for _, judge := range benches[i].judges {
+			// Most rules are silent. A branch on that is foreseen, while adding each
+			// verdict would wait for the one before.
+			if v := judge(r); v != Silent {
+				said |= 1 << min(v, Forbid)
+			}
 		}
 	}
 	return said

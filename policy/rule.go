@@ -69,6 +69,11 @@ type Rule struct {
 	// a pure function, must not change or keep the Request, and may be called more
 	// than once for a decision. If it panics, that counts as Forbid. Required.
 	Judge func(*Request) Verdict
+
+	// silentWithout are signs without any of which Judge is known to say Silent. Zero:
+	// none are known. Rules does not hand it out, since whoever changes Judge would not
+	// know to change it.
+	silentWithout sign
 }
 
 // Concerns reports whether the rule is asked about requests with action a.
