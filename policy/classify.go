@@ -34,6 +34,9 @@ var ErrPath = errors.New("policy: malformed path")
 // allocates nothing then, nor for a package whose slash or @ was.
 func Classify(method, escapedPath string) (Operation, error) {
 	v := verbOf(method)
+	if as := ofPlainPath(escapedPath); as != nil {
+		return Operation{Action: as[v]}, nil
+	}
 	if n, ok := plain(escapedPath); ok {
 		if a := ofDocument[v]; a != Unknown {
 			return Operation{Action: a, Package: n}, nil
@@ -41,6 +44,22 @@ func Classify(method, escapedPath string) (Operation, error) {
 		return Operation{}, nil
 	}
 	return classify(v, escapedPath)
+}
+
+// ofPlainPath returns the actions of the paths without a name that npm asks for most, where
+// they are spelled as npm does; nil says nothing about the path.
+func ofPlainPath(path string) *verbs {
+	switch path {
+	case "/-/whoami":
+		return &ofWhoami
+	case "/-/ping":
+		return &ofPing
+	case "/-/npm/v1/user":
+		return &ofProfile
+	case "/-/npm/v1/tokens":
+		return &ofTokens
+	}
+	return nil
 }
 
 // plain reads the path of a package's document, which most requests ask for, where
@@ -116,6 +135,13 @@ type verbs [remove + 1]Action
 
 // ofDocument are the actions on a package's document.
 var ofDocument = verbs{get: ReadPackument, put: WritePackument}
+
+var (
+	ofPing    = verbs{get: Ping}
+	ofWhoami  = verbs{get: Whoami}
+	ofProfile = verbs{get: ReadProfile, post: WriteProfile}
+	ofTokens  = verbs{get: ListTokens, post: CreateToken}
+)
 
 // registry reads what stands outside /-/: packages.
 func (w *route) registry(v verb) (Operation, error) {
@@ -226,9 +252,9 @@ func (w *route) api(v verb) (Operation, error) {
 	}
 	switch w.word(1) {
 	case "ping":
-		return w.one(2, verbs{get: Ping}[v])
+		return w.one(2, ofPing[v])
 	case "whoami":
-		return w.one(2, verbs{get: Whoami}[v])
+		return w.one(2, ofWhoami[v])
 	case "all":
 		if w.is(2) || w.is(2, "since") {
 			return Operation{Action: verbs{get: Search}[v]}, nil
@@ -482,9 +508,9 @@ func (w *route) npm(v verb) (Operation, error) {
 	case "keys":
 		return w.one(4, verbs{get: ReadKeys}[v])
 	case "user":
-		return w.one(4, verbs{get: ReadProfile, post: WriteProfile}[v])
+		return w.one(4, ofProfile[v])
 	case "tokens":
-		return w.one(4, verbs{get: ListTokens, post: CreateToken}[v])
+		return w.one(4, ofTokens[v])
 	case "security":
 		if w.n > 4 {
 			return Operation{Action: verbs{get: Audit, post: Audit}[v]}, nil

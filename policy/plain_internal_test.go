@@ -26,6 +26,25 @@ func FuzzCut(f *testing.F) {
 	})
 }
 
+// What the shortest way knows is what the long way says.
+func TestPlainPaths(t *testing.T) {
+	for path, read := range map[string]Action{
+		"/-/whoami": Whoami, "/-/ping": Ping, "/-/npm/v1/user": ReadProfile, "/-/npm/v1/tokens": ListTokens,
+	} {
+		as := ofPlainPath(path)
+		require.NotNil(t, as, path)
+		require.Equal(t, read, as[get], path)
+		for _, v := range []verb{0, get, put, post, remove} {
+			long, err := classify(v, path)
+			require.NoError(t, err, path)
+			require.Equal(t, long, Operation{Action: as[v]}, path)
+		}
+	}
+	for _, path := range []string{"", "/", "/-/whoami/", "/-/whoami%20", "/-/Whoami", "/-/%77hoami", "/-/npm/v1", "-/ping", "//-/ping"} {
+		require.Nil(t, ofPlainPath(path), path)
+	}
+}
+
 // What the short way knows is what the long way says.
 func FuzzPlain(f *testing.F) {
 	for path, want := range map[string]bool{
