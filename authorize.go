@@ -62,7 +62,7 @@ func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Requ
 
 // consult fills in what the host and the package's settings say.
 func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
-	op := req.Operation
+	op := &req.Operation
 	if op.Action.OfOrg() {
 		if err := a.consultOrg(ctx, req); err != nil {
 			return err
@@ -78,7 +78,7 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
 		return nil
 	}
 	write := op.Action.Write()
-	if req.Package, err = a.facts(ctx, op.Package, req.Account.ID, write, req.Now); err != nil {
+	if err = a.facts(ctx, req, write); err != nil {
 		return err
 	}
 	// Without a right there is nothing to set a rule for.
@@ -97,29 +97,30 @@ func (a *Auth) consultOrg(ctx context.Context, req *policy.Request) (err error) 
 	return err
 }
 
-// facts asks the host. Only what exists is remembered, and only for reads: a
+// facts asks the host about req's package. Only what exists is remembered, and only for reads: a
 // package that was just made must be there at once. What may not be seen is not
 // remembered either, or the time of a second request told it from what is absent.
 // A write forgets, so that whoever wrote reads what the host says afterwards; a read
 // of theirs while the host still writes may bring back what was, for HostFresh.
-func (a *Auth) facts(ctx context.Context, pkg policy.PackageName, user policy.UserID, write bool, now time.Time) (policy.Facts, error) {
+func (a *Auth) facts(ctx context.Context, req *policy.Request, write bool) (err error) {
 	if a.caches.hostFresh <= 0 {
-		return a.packages.Facts(ctx, pkg, user)
+		req.Package, err = a.packages.Facts(ctx, req.Operation.Package, req.Account.ID)
+		return err
 	}
-	key := factsKey{pkg, user}
+	key := factsKey{req.Operation.Package, req.Account.ID}
 	if write {
 		a.caches.facts.Drop(key)
-		return a.packages.Facts(ctx, pkg, user)
-	}
-	if f, ok := a.caches.facts.Get(key, now); ok {
-		return f, nil
+	} else if f, ok := a.caches.facts.Get(key, req.Now); ok {
+		req.Package = f
+		return nil
 	}
 	fill := a.caches.facts.Begin(key)
-	f, err := a.packages.Facts(ctx, pkg, user)
-	if err == nil && f.ID != "" && (!f.Private || f.Rights.Has(policy.RightRead)) {
-		a.caches.facts.Put(key, f, now, fill)
+	req.Package, err = a.packages.Facts(ctx, key.pkg, key.user)
+	f := &req.Package
+	if err == nil && !write && f.ID != "" && (!f.Private || f.Rights.Has(policy.RightRead)) {
+		a.caches.facts.Put(key, *f, req.Now, fill)
 	}
-	return f, err
+	return err
 }
 
 func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now time.Time) (policy.Settings, error) {
