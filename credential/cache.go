@@ -128,9 +128,16 @@ func find[K comparable, V any](table []bucket[K, V], h uint64, k K) (*slot[K, V]
 // Get returns the value of k if it was read, or has been vouched for by Seen, less
 // than the freshness before now.
 func (c *Cache[K, V]) Get(k K, now time.Time) (V, bool) {
-	s, h := c.of(k)
-	if _, e := find(*s.table.Load(), h, k); e != nil && c.current(e.at, now) {
-		return e.value, true
+	h := c.shard(k)
+	table := *c.shards[h&uint64(len(c.shards)-1)].table.Load()
+	b := &table[index(h, len(table))] // as find does, without two more copies of k
+	for i := range b {
+		if b[i].tag.Load() != tag(h) {
+			continue
+		}
+		if e := b[i].entry.Load(); e != nil && e.key == k && c.current(e.at, now) {
+			return e.value, true
+		}
 	}
 	var none V
 	return none, false

@@ -140,7 +140,7 @@ func Parse(text string) (d Digest, ok bool) {
 	if seen&foreign != 0 || check != uint64(crc) {
 		return Digest{}, false
 	}
-	return sum(text), true
+	return sumToken(text), true
 }
 
 // A Digest is the SHA-256 of a secret: what is stored of it, and what it is
@@ -155,7 +155,7 @@ func Peek(text string) (d Digest, ok bool) {
 	if _, ok := cutPrefix(text); !ok {
 		return Digest{}, false
 	}
-	return sum(text), true
+	return sumToken(text), true
 }
 
 // cutPrefix returns what follows the prefix of a text of a token's length.
@@ -182,12 +182,20 @@ func Sum(s Secret) Digest {
 }
 
 func sum(text string) Digest {
-	// Every token fits the array, which keeps the copy off the heap.
-	var buf [64]byte
-	if len(text) <= len(buf) {
-		return sha256.Sum256(buf[:copy(buf[:], text)])
+	if len(text) <= maxToken {
+		return sumToken(text)
 	}
 	return sha256.Sum256([]byte(text))
+}
+
+// maxToken is the length of the longest token: bytes.
+const maxToken = len(PrefixSession) + tailSize
+
+// sumToken is sum for a text that is no longer than a token. The array keeps the copy off
+// the heap. It is small enough to be inlined: each function that hands the digest on copies it.
+func sumToken(text string) Digest {
+	var buf [maxToken]byte
+	return sha256.Sum256(buf[:copy(buf[:], text)])
 }
 
 // ParseDigest reads what [Digest.String] writes: 64 lower-case hex digits. Any
