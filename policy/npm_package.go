@@ -123,6 +123,8 @@ func packageRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(!r.Package.Rights.Has(RightWrite) && r.Package.ID != "" && !r.Anonymous())
 		},
+
+		silentWithout: signUnwritten,
 	}, {
 		ID:       "package-disallows-tokens",
 		Doc:      "mfa=publish: a second factor and no tokens, for every write to the package and for who may write to it. Trusted publishers are not tokens. A setting that is not known counts as this one.",
@@ -130,10 +132,11 @@ func packageRules() []Rule {
 		Remedy:   "Run npm login and publish with your second factor or set up a trusted publisher.",
 		Actions:  join(packageWrites, packageManagement, []Action{GrantTeam}),
 		Judge: func(r *Request) Verdict {
-			strict := r.Settings.Publish != FactorOrBypass && r.Settings.Publish != NoFactor
 			// Of a package that is not theirs to grant nobody hears the setting.
 			told := r.Operation.Action != GrantTeam || r.live().Has(RightRead|RightAdmin) && r.orgReach()&reachRead != 0
-			return forbid(strict && told && (r.Kind() == KindToken || r.Kind() == KindForeign))
+			return forbid(r.disallowsTokens() && told && (r.Kind() == KindToken || r.Kind() == KindForeign))
 		},
+
+		silentWithout: signNoTokens,
 	}}
 }

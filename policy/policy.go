@@ -63,10 +63,16 @@ type Policy struct {
 	errs   []error
 	broken bool // there are errors: Decide must not ask the rules
 	// Only the rules that concern an action are asked. Their Judges stand apart from
-	// the rest of them, so that an Allow reads no more than it needs, and together with
-	// those that are silent without the same signs.
-	judges [actions][]bench
+	// the rest of them, so that an Allow reads no more than it needs.
+	courts [actions]court
 	asked  [actions][]*Rule
+}
+
+// A court is the Judges that concern one action.
+type court struct {
+	always  []func(*Request) Verdict
+	benches []bench
+	signs   sign // all that bring one of the benches together
 }
 
 // A bench is the Judges that are silent about a request which shows none of the signs.
@@ -180,26 +186,27 @@ func (p *Policy) seal() *Policy {
 	for a := range actions {
 		for i := range p.rules {
 			if r := &p.rules[i]; r.Concerns(a) {
-				p.judges[a], p.asked[a] = seat(p.judges[a], r), append(p.asked[a], r)
+				p.courts[a].seat(r)
+				p.asked[a] = append(p.asked[a], r)
 			}
 		}
 	}
 	return p
 }
 
-// seat adds r's Judge to its bench.
-func seat(benches []bench, r *Rule) []bench {
-	signs := r.silentWithout
-	if signs == 0 {
-		signs = signAny
+// seat adds r's Judge.
+func (c *court) seat(r *Rule) {
+	if r.silentWithout == 0 {
+		c.always = append(c.always, r.Judge)
+		return
 	}
-	i := slices.IndexFunc(benches, func(b bench) bool { return b.silentWithout == signs })
+	i := slices.IndexFunc(c.benches, func(b bench) bool { return b.silentWithout == r.silentWithout })
 	if i < 0 {
-		i = len(benches)
-		benches = append(benches, bench{silentWithout: signs})
+		i = len(c.benches)
+		c.benches = append(c.benches, bench{silentWithout: r.silentWithout})
 	}
-	benches[i].judges = append(benches[i].judges, r.Judge)
-	return benches
+	c.benches[i].judges = append(c.benches[i].judges, r.Judge)
+	c.signs |= r.silentWithout
 }
 
 // requests are the copies that rules get to see. A Judge is a func value, so its
@@ -261,17 +268,24 @@ func (p *Policy) judge(r *Request) (said uint8) {
 			said = forbidden
 		}
 	}()
-	signs, benches := r.look(), p.judges[r.action()]
-	for i := range benches {
-		if benches[i].silentWithout&signs == 0 {
-			continue
-		}
-		for _, judge := range benches[i].judges {
-			// Most rules are silent. A branch on that is foreseen, while adding each
-			// verdict would wait for the one before.
-			if v := judge(r); v != Silent {
-				said |= 1 << min(v, Forbid)
+	c := &p.courts[r.action()]
+	if signs := r.look() & c.signs; signs != 0 {
+		for i := range c.benches {
+			if c.benches[i].silentWithout&signs != 0 {
+				said |= hear(c.benches[i].judges, r)
 			}
+		}
+	}
+	return said | hear(c.always, r)
+}
+
+// hear returns the set of what judges say of r.
+func hear(judges []func(*Request) Verdict, r *Request) (said uint8) {
+	for _, judge := range judges {
+		// Most rules are silent. A branch on that is foreseen, while adding each
+		// verdict would wait for the one before.
+		if v := judge(r); v != Silent {
+			said |= 1 << min(v, Forbid)
 		}
 	}
 	return said

@@ -18,6 +18,8 @@ const (
 	signPerson     // there is a person to ask for a factor
 	signFactorless // an organization demands a factor that the account does not have
 	signUnread     // no right to read the package
+	signUnwritten  // its user has no right to write the package
+	signNoTokens   // its settings say that tokens do not write it
 	signNarrow     // no grant says write, or one with verbs says less than all
 	signNew        // the package would be new
 
@@ -30,7 +32,7 @@ func (r *Request) look() sign {
 	if r.doubtful() { // a kind that is not known among it
 		return everySign
 	}
-	s := signAny
+	var s sign
 	if r.Anonymous() {
 		s |= signAnonymous
 	}
@@ -55,6 +57,12 @@ func (r *Request) look() sign {
 	if r.rights&RightRead == 0 {
 		s |= signUnread
 	}
+	if r.Package.Rights&RightWrite == 0 {
+		s |= signUnwritten
+	}
+	if r.disallowsTokens() {
+		s |= signNoTokens
+	}
 	if r.grants&(reachWrite|reachOther) != reachWrite {
 		s |= signNarrow
 	}
@@ -69,6 +77,11 @@ func (r *Request) look() sign {
 func (r *Request) doubtful() bool {
 	return r.isNoOperation() || r.hasUnknownCredential() || r.isOfAnotherAccount() || r.isOfDisabledAccount() ||
 		r.hasExpired() || r.wasRevoked() || r.isFromElsewhere() || r.hasUnknownFactorMode()
+}
+
+// disallowsTokens reports whether the package's setting is mfa=publish, or not known.
+func (r *Request) disallowsTokens() bool {
+	return r.Settings.Publish != FactorOrBypass && r.Settings.Publish != NoFactor
 }
 
 // isNoOperation reports whether the action is none, or names nothing to act on.
