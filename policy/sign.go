@@ -8,8 +8,7 @@ package policy
 type sign uint16
 
 const (
-	signAny       sign = 1 << iota // every request shows it
-	signDoubt                      // see doubtful
+	signDoubt     sign = 1 << iota // see doubtful
 	signAnonymous                  // no credential
 	signPublisher                  // the credential's kind
 	signForeign
