@@ -137,7 +137,7 @@ func (s *Scanner) event(e strictjson.Event) error {
 func (s *Scanner) top(e strictjson.Event, key string) error {
 	switch key {
 	case "_id", "name":
-		if !isText(e, s.name) {
+		if !e.IsText(s.name) {
 			return errOther
 		}
 	case "_rev":
@@ -203,15 +203,15 @@ func (s *Scanner) third(e strictjson.Event, in, key string) error {
 	case "versions":
 		switch key {
 		case "name":
-			if !isText(e, s.name) {
+			if !e.IsText(s.name) {
 				return refuse("a version's manifest is about another package than the address")
 			}
 		case "version":
-			if !isText(e, s.version) {
+			if !e.IsText(s.version) {
 				return refuse("a version's manifest is about another version")
 			}
 		case "_id":
-			if !isText(e, s.name+"@"+s.version) {
+			if !e.IsText(s.name + "@" + s.version) {
 				return refuse("a version's manifest has the _id of another version")
 			}
 		case "deprecated":
@@ -256,10 +256,6 @@ func (s *Scanner) endSecond(in string) error {
 		return refuse("a maintainer must have a name")
 	}
 	return nil
-}
-
-func isText(e strictjson.Event, want string) bool {
-	return e.Kind == strictjson.String && !e.Long && e.Text == want
 }
 
 func mustBe(e strictjson.Event, k strictjson.Kind, problem string) error {

@@ -183,7 +183,7 @@ func (s *Scanner) unpacked(path []strictjson.Step) (err error) {
 func (s *Scanner) top(e strictjson.Event, key string) error {
 	switch key {
 	case "_id", "name":
-		if !isText(e, s.name) {
+		if !e.IsText(s.name) {
 			return refuse("the body is about another package than the address")
 		}
 		s.named = s.named || key == "name"
@@ -201,7 +201,7 @@ func (s *Scanner) top(e strictjson.Event, key string) error {
 	case "access":
 		switch {
 		case e.Kind == strictjson.Null:
-		case isText(e, "public"), isText(e, "restricted"):
+		case e.IsText("public"), e.IsText("restricted"):
 			s.result.Access = e.Text
 		default:
 			return refuse("access must be public or restricted")
@@ -274,7 +274,7 @@ func (s *Scanner) third(e strictjson.Event, in, key string) error {
 	case "maintainers":
 		switch {
 		case key == "name":
-			s.maintainer = s.by != "" && isText(e, s.by)
+			s.maintainer = s.by != "" && e.IsText(s.by)
 		case strings.EqualFold(key, "name"):
 			return errMaintainers
 		}
@@ -291,16 +291,16 @@ func (s *Scanner) manifest(e strictjson.Event, key string) error {
 	switch key {
 	case "name":
 		s.manifestName = true
-		if !isText(e, s.name) {
+		if !e.IsText(s.name) {
 			return refuse("the version's manifest is about another package than the address")
 		}
 	case "version":
 		s.manifestVers = true
-		if !isText(e, v) {
+		if !e.IsText(v) {
 			return refuse("the version's manifest is about another version")
 		}
 	case "_id":
-		if !isText(e, s.name+"@"+v) {
+		if !e.IsText(s.name + "@" + v) {
 			return refuse("the version's manifest has the _id of another version")
 		}
 	case "dist":
@@ -391,10 +391,6 @@ func (s *Scanner) files(ext string) (names []string) {
 		}
 	}
 	return names
-}
-
-func isText(e strictjson.Event, want string) bool {
-	return e.Kind == strictjson.String && !e.Long && e.Text == want
 }
 
 func mustBe(e strictjson.Event, k strictjson.Kind, problem string) error {

@@ -39,6 +39,9 @@ type Event struct {
 	Long bool
 }
 
+// IsText reports whether the value is the string want, whole.
+func (e Event) IsText(want string) bool { return e.Kind == String && !e.Long && e.Text == want }
+
 // Limits bound what a [Scanner] accepts and how much it remembers, so that its
 // memory does not grow with the document.
 type Limits struct {
