@@ -37,7 +37,7 @@ func TestProtocol(t *testing.T) {
 	t.Parallel()
 	scenes := map[string]func(*scene){
 		"documents": (*scene).documents, "staging": (*scene).staging, "owners": (*scene).owners, "access": (*scene).access,
-		"org": (*scene).org, "stars": (*scene).stars, "search": (*scene).search,
+		"org": (*scene).org, "stars": (*scene).stars, "search": (*scene).search, "restrictions": (*scene).restrictions,
 	}
 	var flags []string
 	for _, npm := range integration.NPMs {
@@ -242,6 +242,49 @@ func (s *scene) documents() {
 	status, _ := alice.doc(pkg)
 	assert.Equal(s.t, http.StatusNotFound, status)
 	ci.publish(pkg, "public", "2.0.0")
+}
+
+// What narrows a token, tried on what every token is for.
+func (s *scene) restrictions() {
+	alice := s.newcomer(s.name)
+	scope := "@" + s.name
+	pkg := scope + "/secret" // which is private
+	reader := alice.token(map[string]any{"packages": []string{pkg}})
+	other := alice.token(map[string]any{"packages": []string{scope + "/other"}})
+	away := alice.token(map[string]any{"packages_all": true, "cidr_whitelist": []string{"192.0.2.0/24"}})
+	alice.app, _ = s.registry.Enrol(alice.home.Token())
+	writer := alice.token(map[string]any{"scopes": []string{scope}, "packages_and_scopes_permission": "read-write"})
+	ci := alice.token(bypass())
+	publish := func(a *actor, version string, flags ...string) integration.Result {
+		return a.home.Run(a.home.Package(pkg, version), "npm", append([]string{"publish"}, flags...)...)
+	}
+	install := func(a *actor) integration.Result {
+		project := a.home.Project("app", map[string]string{"package.json": `{"name":"app","version":"1.0.0"}`})
+		return a.home.Run(project, "npm", "install", pkg)
+	}
+	tag := func(a *actor, flags ...string) integration.Result {
+		return a.home.Run("", "npm", append([]string{"dist-tag", "add", pkg + "@1.0.0", "next"}, flags...)...)
+	}
+	ends := func(r integration.Result, words string) {
+		s.t.Helper()
+		assert.Equal(s.t, words != "", r.Code != 0, r.Output())
+		assert.Contains(s.t, r.Output(), words)
+	}
+	ends(publish(ci, "1.0.0"), "")
+	for words, refused := range map[string]*actor{saysReadOnly: reader, "EAUTHIP": away, "EOTP": writer} {
+		ends(publish(refused, "1.0.1"), words)
+		ends(tag(refused), words)
+	}
+	ends(publish(other, "1.0.1"), saysOther) // as under a name that is free
+	ends(tag(other), "E404")
+	assert.Equal(s.t, http.StatusNotFound, s.registry.As(alice.home.Token()).Do("GET", url.PathEscape(pkg)+"/1.0.1", nil).Status)
+	code := alice.app.Fresh()
+	ends(publish(writer, "1.0.1", "--otp="+code), "")
+	ends(tag(ci), "")
+	ends(install(reader), "")
+	ends(install(writer), "")
+	ends(install(other), "E404")
+	ends(install(away), "EAUTHIP")
 }
 
 // A token that stages does nothing else.
