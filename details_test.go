@@ -1,7 +1,6 @@
 package npmauth_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,20 +19,6 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// offering is npm's policy with the profile and the password served.
-func offering(t *testing.T) *policy.Policy {
-	t.Helper()
-	p := policy.NPM()
-	for _, r := range p.Rules() {
-		if r.ID == "not-offered" {
-			r.Actions = slices.DeleteFunc(slices.Clone(r.Actions), func(a policy.Action) bool { return a == policy.WriteProfile || a == policy.SetPassword })
-			p = p.Replace(r)
-		}
-	}
-	require.NoError(t, p.Err())
-	return p
-}
-
 func (w *world) setUser(bearer, otp, body string) answer {
 	w.t.Helper()
 	return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: bearer, otp: otp, body: body})
@@ -41,7 +26,7 @@ func (w *world) setUser(bearer, otp, body string) answer {
 
 // npm profile set sends all fields, and null for those that are empty.
 func TestSetProfile(t *testing.T) {
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = offering(t) })
+	w := newWorld(t)
 	alice := w.person("alice")
 	s := w.login("alice")
 	a := w.setUser(s, "", `{"email":"alice@acme.test","fullname":"Alice A.","homepage":null,"freenode":null,"twitter":null,"github":null}`)
@@ -103,7 +88,7 @@ func TestSetProfile(t *testing.T) {
 
 // Whoever has no address yet sends none along.
 func TestSetProfileWithoutAddress(t *testing.T) {
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = offering(t) })
+	w := newWorld(t)
 	u, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "alice", Password: credential.NewSecret(password)})
 	require.NoError(t, err)
 	w.ids["alice"] = u.ID
@@ -114,7 +99,7 @@ func TestSetProfileWithoutAddress(t *testing.T) {
 
 // With a factor it is spent in the commit that changes the profile, and on nothing else.
 func TestSetProfileTakesTheFactor(t *testing.T) {
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = offering(t) })
+	w := newWorld(t)
 	w.person("alice")
 	w.enrol("alice", policy.AuthOnly)
 	s := w.login("alice")
@@ -132,8 +117,9 @@ func TestSetProfileTakesTheFactor(t *testing.T) {
 	assert.Equal(t, 200, w.setUser(s, w.code("alice"), `{"fullname":"Alice"}`).Code)
 }
 
+// TK-18
 func TestSetPassword(t *testing.T) {
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = offering(t) })
+	w := newWorld(t)
 	alice, _ := w.person("alice"), w.person("bob")
 	w.enrol("alice", policy.AuthAndWrites)
 	s, other, bobs := w.login("alice"), w.login("alice"), w.login("bob")
@@ -189,7 +175,7 @@ func TestSetPassword(t *testing.T) {
 // nothing.
 func TestSetPasswordIsOneCommit(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy, cfg.Store, cfg.Fresh = offering(t), st, -1 })
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
 	w.person("alice")
 	w.enrol("alice", policy.AuthOnly)
 	s, other := w.login("alice"), w.login("alice")
@@ -210,7 +196,7 @@ func TestSetPasswordIsOneCommit(t *testing.T) {
 // A host keeps its people's passwords and names itself, whatever its policy says.
 func TestProfileOfAHostIsNotOffered(t *testing.T) {
 	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Policy = p, offering(t) })
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
 	w.ids["alice"] = "1"
 	s := w.login("alice")
 	for _, body := range []string{`{"fullname":"x"}`, `{"password":{"old":"` + password + `","new":"another password of mine"}}`} {

@@ -38,8 +38,6 @@ func TestEnrol(t *testing.T) {
 	assert.Equal(t, 401, post(`{"tfa":{"mode":"auth-only","password":"wrong"}}`, "", "").Code)
 	assert.Equal(t, 400, post(change("everything"), "", "").Code)
 	assert.Equal(t, 400, post(`{"tfa":{"mode":"auth-only","password":"`+password+`"},"fullname":"A"}`, "", "").Code)
-	assert.Equal(t, 403, post(`{"fullname":"A"}`, "", "").Code, "not served, and said so")
-	assert.Equal(t, 403, post(`{"password":{"old":"a","new":"b"}}`, "", "").Code)
 	a = post(change("auth-and-writes"), "", "")
 	require.Equal(t, 200, a.Code, a.Body.String())
 	assert.True(t, strings.HasPrefix(a.text("tfa"), "otpauth://totp/"), a.text("tfa"))

@@ -95,7 +95,7 @@ func TestUnspentRecoveryCodeHoldsNobody(t *testing.T) {
 	assert.Equal(t, w.clock.Now(), sub.Recovered)
 }
 
-// Who is in an organization that demands a factor may change it and not take it off.
+// Who is in an organization that demands a factor may change it and not take it off. PR-27
 func TestRequiredFactorStays(t *testing.T) {
 	w, _, _ := hostWorld(t)
 	w.host.demanded["1"] = true

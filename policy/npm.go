@@ -32,7 +32,7 @@ var (
 	orgManagement = []Action{WriteOrg, WriteTeam, WriteTeamMember, GrantTeam}
 	// notOffered are npm's operations that nothing here serves.
 	notOffered = []Action{
-		WriteProfile, SetPassword, WriteStars, ReadHooks, WriteHooks,
+		WriteStars, ReadHooks, WriteHooks,
 		ListStaged, ReadStaged, ApproveStaged, RejectStaged, Stage, ReadTrust, WriteTrust, ExchangeToken,
 	}
 )
@@ -87,7 +87,7 @@ func operationRules() []Rule {
 		silentWithout: signDoubt,
 	}, {
 		ID:       "not-offered",
-		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it; the changes of profile and password have theirs.",
+		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it.",
 		Sentence: "This registry does not offer this operation.",
 		Actions:  notOffered,
 		Judge:    func(*Request) Verdict { return Forbid },

@@ -28,7 +28,7 @@ var (
 	writeActions   = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll}
 	manageActions  = []policy.Action{policy.WriteOwners, policy.SetAccess}
 	selfActions    = []policy.Action{policy.Whoami, policy.ReadSelf, policy.ReadUser, policy.Logout, policy.ListPackages, policy.ListStars}
-	myActions      = []policy.Action{policy.ListTokens, policy.CreateToken, policy.RevokeToken, policy.ReadProfile, policy.SetTwoFactor}
+	myActions      = []policy.Action{policy.ListTokens, policy.CreateToken, policy.RevokeToken, policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword}
 	serviceActions = []policy.Action{policy.ReadService, policy.ManageService, policy.RevokeService}
 	orgReads       = []policy.Action{policy.ReadOrg, policy.ListTeams, policy.ListOrgPackages, policy.ReadTeam, policy.ListTeamPackages}
 	orgWrites      = []policy.Action{policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam}

@@ -59,7 +59,7 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 		return policy.Allow
 	// Both modes ask for a change of the mode, for revoking and for creating tokens.
-	case policy.RevokeToken, policy.SetTwoFactor:
+	case policy.RevokeToken, policy.SetTwoFactor, policy.WriteProfile, policy.SetPassword:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
@@ -467,7 +467,7 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"unknown-operation", "not-offered", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
+		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
 		"unknown-factor-mode", "service-signs-in-never", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
 		"foreign-reads-only", "package-disallows-tokens", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
 		"no-second-factor", "publish-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",

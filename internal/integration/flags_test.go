@@ -120,3 +120,27 @@ func many(n int) (names []string) {
 	}
 	return names
 }
+
+// People change what they say of themselves, and their password, which ends their other
+// sessions and no token.
+func TestProfileSet(t *testing.T) {
+	eachNPM(t, func(t *testing.T, registry *integration.Registry, home *integration.Home, app *integration.Authenticator) {
+		reader := machine(t, registry, createToken(t, home, "--name=reader", "--packages-all", "--otp="+app.Fresh()))
+		refused := home.Run("", "npm", "profile", "set", "fullname", "Alice A")
+		assert.Contains(t, refused.Output(), "EOTP")
+		home.OK("", "npm", "profile", "set", "fullname", "Alice A", "--otp="+app.Fresh())
+		assert.Equal(t, "Alice A", strings.TrimSpace(home.OK("", "npm", "profile", "get", "fullname").Stdout))
+		other := registry.SignIn("alice", app.Fresh())
+
+		const fresh = "a better horse battery"
+		change := home.Terminal("", "npm", "profile", "set", "password", "--otp="+app.Fresh())
+		for _, said := range [][2]string{{`[Cc]urrent password:`, integration.Password}, {`[Nn]ew password:`, fresh}, {`[Aa]gain:`, fresh}} {
+			change.Expect(said[0])
+			change.Type(said[1])
+		}
+		change.OK()
+		assert.Equal(t, http.StatusUnauthorized, registry.As(other).Do("GET", "-/whoami", nil).Status)
+		assert.Equal(t, "alice", strings.TrimSpace(home.OK("", "npm", "whoami").Stdout), "but not the one that asked")
+		assert.Equal(t, "alice", strings.TrimSpace(reader.OK("", "npm", "whoami").Stdout))
+	})
+}
