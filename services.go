@@ -117,7 +117,7 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 		return reply{}, err
 	}
 	// Judged twice, as rotateToken does.
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, _, err := a.judge(r, op, policy.NewToken{})
 	if err != nil {
 		return reply{}, err
 	}
@@ -130,7 +130,8 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 	if err != nil {
 		return reply{}, err
 	}
-	if j, d, err = a.judge(r, op, again(old)); err != nil {
+	j, d, err := a.judge(r, op, again(old))
+	if err != nil {
 		return reply{}, err
 	}
 	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {

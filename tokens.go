@@ -338,7 +338,7 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 		return reply{}, err
 	}
 	// Judged twice: what is asked for is only known once it is known who asks.
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, _, err := a.judge(r, op, policy.NewToken{})
 	if err != nil {
 		return reply{}, err
 	}
@@ -347,7 +347,8 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	if j, d, err = a.judge(r, op, again(old)); err != nil {
+	j, d, err := a.judge(r, op, again(old))
+	if err != nil {
 		return reply{}, err
 	}
 	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
