@@ -14,8 +14,8 @@ func greeting(base string, o options) string {
 	}
 	switch {
 	case o.signUp:
-		line("sign up, with a name, a password of more than ten characters, and an address",
-			"npm adduser --auth-type=legacy --registry=%s", base)
+		line("sign up, with a name that is free and a password of more than ten characters",
+			"npm login --auth-type=legacy --registry=%s", base) // npm 12 has no adduser
 	case len(o.seeds) == 0:
 		line("nobody can sign up here: stop, and start again with an account",
 			"go run ./examples/registry -data %s -seed alice:a-long-password", o.data)
