@@ -14,6 +14,15 @@ import (
 // What .ci/run installs in the folder NPMAUTH_CLIENTS must have their names.
 var NPMs = []string{"npm11", "npm12"}
 
+// Releases are the NPMs that a test with npm goes through: with -short the newest of them,
+// which is how they are driven once more under the race detector.
+func Releases() []string {
+	if testing.Short() {
+		return NPMs[len(NPMs)-1:]
+	}
+	return NPMs
+}
+
 // RequireNPM skips the test where one of NPMs is not installed, or fails it, as Require
 // does.
 func RequireNPM(t testing.TB, name string) {

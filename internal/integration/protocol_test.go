@@ -40,7 +40,7 @@ func TestProtocol(t *testing.T) {
 		"org": (*scene).org, "stars": (*scene).stars, "search": (*scene).search, "restrictions": (*scene).restrictions,
 	}
 	var flags []string
-	for _, npm := range integration.NPMs {
+	for _, npm := range integration.Releases() {
 		for name := range scenes {
 			flags = append(flags, seed(name+"-"+npm)...)
 			flags = append(flags, seed(name+"-"+npm+"-other")...)
@@ -48,7 +48,7 @@ func TestProtocol(t *testing.T) {
 		flags = append(flags, "-org", "acme-"+npm+"=org-"+npm)
 	}
 	registry := integration.Start(t, flags...)
-	for _, npm := range integration.NPMs {
+	for _, npm := range integration.Releases() {
 		for name, play := range scenes {
 			if npm == "npm12" && name == "stars" { // which it has no commands for
 				continue

@@ -28,7 +28,7 @@ func TestGreeting(t *testing.T) {
 		t.Parallel()
 		greeting(t, "")
 	})
-	for _, npm := range integration.NPMs {
+	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
 			integration.RequireNPM(t, npm)
 			t.Parallel()
