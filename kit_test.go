@@ -232,14 +232,18 @@ func told(c npmauth.Changes) string {
 
 // events collects what was recorded.
 type events struct {
-	mu  sync.Mutex
-	all []audit.Event
+	mu   sync.Mutex
+	all  []audit.Event
+	tell func(audit.Event) // if not nil, what else hears of each
 }
 
 func (e *events) Record(_ context.Context, ev audit.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.all = append(e.all, ev)
+	if e.tell != nil {
+		e.tell(ev)
+	}
 }
 
 func (e *events) has(t audit.Type) bool {
@@ -474,10 +478,15 @@ func (w *world) submit(pageURL string, fields map[string]string) answer {
 // fill sends the form of a page that was opened back, with more fields.
 func (w *world) fill(pageURL string, form url.Values, cookie string, fields map[string]string) answer {
 	w.t.Helper()
+	return w.do(w.filled(pageURL, form, cookie, fields))
+}
+
+// filled returns the request that sends a form back.
+func (w *world) filled(pageURL string, form url.Values, cookie string, fields map[string]string) call {
 	for k, v := range fields {
 		form.Set(k, v)
 	}
-	return w.do(call{method: "POST", path: strings.TrimPrefix(pageURL, "https://npm.acme.test"), body: form.Encode(), header: map[string]string{
+	return call{method: "POST", path: strings.TrimPrefix(pageURL, "https://npm.acme.test"), body: form.Encode(), header: map[string]string{
 		"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie, "Origin": "https://npm.acme.test", "Sec-Fetch-Site": "same-origin",
-	}})
+	}}
 }

@@ -46,12 +46,20 @@ func (s scanner) report(w *world, finds any) answer {
 // send signs a body and sends it, with more headers.
 func (s scanner) send(w *world, body []byte, header map[string]string) answer {
 	w.t.Helper()
+	c := s.signed(w.t, body)
+	maps.Copy(c.header, header)
+	return w.do(c)
+}
+
+// signed returns a report with its signature.
+func (s scanner) signed(t *testing.T, body []byte) call {
+	t.Helper()
 	digest := sha256.Sum256(body)
 	signature, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])
-	require.NoError(w.t, err)
-	headers := map[string]string{leak.KeyHeader: "scanner", leak.SignatureHeader: base64.StdEncoding.EncodeToString(signature)}
-	maps.Copy(headers, header)
-	return w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: body, header: headers})
+	require.NoError(t, err)
+	return call{method: "POST", path: "/-/auth/v1/leaked", body: body, header: map[string]string{
+		leak.KeyHeader: "scanner", leak.SignatureHeader: base64.StdEncoding.EncodeToString(signature),
+	}}
 }
 
 type find struct {

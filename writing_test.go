@@ -1,0 +1,694 @@
+package npmauth_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// A writing is one form of an action that changes something: a request that succeeds, and
+// how to tell that it did.
+type writing struct {
+	name   string
+	action policy.Action // what the policy calls it once its body is read
+
+	// own reports that npmauth does it itself. What it does not is handed over to the
+	// host, which writes it down.
+	own bool
+
+	// open reports that the request shows no credential in its Authorization header.
+	open bool
+
+	// refused is why nobody can do it. Then the request is one that is always refused.
+	refused string
+
+	// prepare does what comes before the request, in a world of its own, and returns it.
+	prepare func(w *world) prepared
+}
+
+// A prepared is a request about to be sent, which succeeds in the world it was made for.
+type prepared struct {
+	call call          // with its code or proof as otp, if it takes one there
+	user policy.UserID // whose credential, password or factor it shows; "" is nobody's
+	done func() bool   // whether its effect is there; it changes nothing
+}
+
+// world returns a world for one run of u. What change says counts last.
+func (u writing) world(t *testing.T, change ...func(*npmauth.Config)) *world {
+	t.Helper()
+	return newWorld(t, append([]func(*npmauth.Config){leakScanner().keys}, change...)...)
+}
+
+// anonymous returns the request without what it shows of somebody.
+func (p prepared) anonymous() call {
+	c := p.call
+	c.bearer, c.otp = "", ""
+	return c
+}
+
+// withoutCode returns the request without its second factor.
+func (p prepared) withoutCode() call {
+	c := p.call
+	c.otp = ""
+	return c
+}
+
+// leakScanner reports leaks in every world of a writing.
+var leakScanner = sync.OnceValue(func() scanner {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return scanner{key}
+})
+
+// passwordHash is the hash of password, so that an account costs no time.
+var passwordHash = sync.OnceValues(func() (string, error) {
+	h, err := hasherOnce()
+	if err != nil {
+		return "", err
+	}
+	return h.Hash(context.Background(), credential.NewSecret(password))
+})
+
+// alice makes an account, what the writings are about, and a session of it: the package
+// plain with two versions, the organization acme, and the second factor if mode is one.
+func (w *world) alice(mode policy.TwoFactorMode) (bearer string) {
+	w.t.Helper()
+	hash, err := passwordHash()
+	require.NoError(w.t, err)
+	u, err := w.auth.People().Create(w.t.Context(), account.NewUser{Name: "alice", Email: "alice@acme.test", Hash: hash})
+	require.NoError(w.t, err)
+	w.ids["alice"] = u.ID
+	w.host.add("plain", false, u.ID)
+	p := w.host.packages[policy.PackageName{Name: "plain"}]
+	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
+	w.host.revision = "7-a"
+	w.host.orgs["acme "+string(u.ID)] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+	if mode != policy.TwoFactorOff {
+		w.enrol("alice", mode)
+	}
+	return w.login("alice")
+}
+
+// hostWrote reports whether anything was handed over to the host.
+func (w *world) hostWrote() bool { return len(w.host.written()) > 0 }
+
+// subject returns what is known of name's account.
+func (w *world) subject(name string) account.Subject {
+	w.t.Helper()
+	sub, err := w.auth.Subjects().Get(w.t.Context(), nil, w.ids[name])
+	require.NoError(w.t, err)
+	return sub
+}
+
+// sessions returns how many live sessions name has.
+func (w *world) sessions(name string) int {
+	w.t.Helper()
+	list, _, err := w.auth.Sessions().List(w.t.Context(), w.ids[name], "", 100)
+	require.NoError(w.t, err)
+	return len(list)
+}
+
+// tokens returns how many tokens name has.
+func (w *world) tokens(name string) int {
+	w.t.Helper()
+	_, total, err := w.auth.Tokens().List(w.t.Context(), w.ids[name], 0, 1)
+	require.NoError(w.t, err)
+	return total
+}
+
+// noToken reports whether name has no token with this ID.
+func (w *world) noToken(name, id string) bool {
+	w.t.Helper()
+	_, err := w.auth.Tokens().Get(w.t.Context(), w.ids[name], id)
+	if err != nil {
+		require.ErrorIs(w.t, err, token.ErrNotFound)
+	}
+	return err != nil
+}
+
+// did reports whether an event tells that something was done.
+func (e *events) did(t audit.Type) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.all {
+		if ev.Type == t && ev.Outcome == audit.Done {
+			return true
+		}
+	}
+	return false
+}
+
+// more returns whether count is more than it was when more was called.
+func more(count func() int) func() bool {
+	before := count()
+	return func() bool { return count() > before }
+}
+
+// withCode prepares c for a session of alice's and a code of her second factor.
+func withCode(c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(policy.AuthAndWrites)
+		c.otp = w.code("alice")
+		return prepared{c, w.ids["alice"], w.hostWrote}
+	}
+}
+
+// withSession prepares c for a session of alice's, whose account has that mode, and no code.
+func withSession(mode policy.TwoFactorMode, c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(mode)
+		return prepared{c, w.ids["alice"], w.hostWrote}
+	}
+}
+
+// withBypass prepares c for a token of alice's that needs no second factor.
+func withBypass(c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		w.alice(policy.AuthAndWrites)
+		c.bearer, _ = w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		return prepared{c, w.ids["alice"], w.hostWrote}
+	}
+}
+
+// withOrgToken prepares c for a token of alice's for the organization acme, and a code.
+func withOrgToken(c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		w.alice(policy.AuthAndWrites)
+		c.bearer, _ = w.token("alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}}})
+		c.otp = w.code("alice")
+		return prepared{c, w.ids["alice"], w.hostWrote}
+	}
+}
+
+// withProof prepares c for a session of alice's and the proof of a page that she approved
+// for it.
+func withProof(c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(policy.AuthAndWrites)
+		c.otp = w.approve(w.do(c), "alice")
+		return prepared{c, w.ids["alice"], w.hostWrote}
+	}
+}
+
+// until replaces done.
+func until(prepare func(*world) prepared, done func(w *world) func() bool) func(*world) prepared {
+	return func(w *world) prepared {
+		p := prepare(w)
+		p.done = done(w)
+		return p
+	}
+}
+
+// signingUp is the body of a login that makes an account.
+func signingUp(name string) map[string]any {
+	body := couchUser(name)
+	body["email"] = name + "@acme.test"
+	return body
+}
+
+func putDocument(path, body string) call { return call{method: "PUT", path: path, body: body} }
+
+func publishOf(name, version string) call {
+	return call{method: "PUT", path: "/" + name, body: npmauthtest.PublishBody(policy.PackageName{Name: name}, version)}
+}
+
+func setUser(body string) call { return call{method: "POST", path: "/-/npm/v1/user", body: body} }
+
+// newPassword is what a password is changed to.
+const newPassword = "another password of mine"
+
+func tfa(mode string) string { return `{"tfa":{"mode":"` + mode + `","password":"` + password + `"}}` }
+
+// createCall asks for a token.
+func createCall(more string) call {
+	return call{method: "POST", path: "/-/npm/v1/tokens", body: specBody(more)}
+}
+
+const readWrite = `,"packages_and_scopes_permission":"read-write","bypass_2fa":true`
+
+func moreTokens(name string) func(*world) func() bool {
+	return func(w *world) func() bool { return more(func() int { return w.tokens(name) }) }
+}
+
+// aboutToken prepares a request about a token of alice's, whose key replaces KEY and whose
+// text replaces SECRET in its path.
+func aboutToken(mode policy.TwoFactorMode, c call, done func(w *world, id string) func() bool) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(mode)
+		secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+		c.path = strings.NewReplacer("KEY", tok.ID, "SECRET", secret).Replace(c.path)
+		if mode != policy.TwoFactorOff {
+			c.otp = w.code("alice")
+		}
+		return prepared{c, w.ids["alice"], done(w, tok.ID)}
+	}
+}
+
+func gone(w *world, id string) func() bool { return func() bool { return w.noToken("alice", id) } }
+
+// aboutService prepares a request of alice's about the tokens of the service account ci
+// that she administers, the key of one of which replaces KEY in its path.
+func aboutService(c call, done func(w *world, id string) func() bool) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(policy.AuthAndWrites)
+		w.service("ci", w.ids["alice"])
+		_, tok := w.token("ci", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+		c.path = strings.Replace(c.path, "KEY", tok.ID, 1)
+		c.otp = w.code("alice")
+		return prepared{c, w.ids["alice"], done(w, tok.ID)}
+	}
+}
+
+// twoFactor says whether alice's account has that mode.
+func twoFactor(mode policy.TwoFactorMode) func(*world) func() bool {
+	return func(w *world) func() bool {
+		return func() bool { return w.subject("alice").TwoFactor == mode }
+	}
+}
+
+// pendingFactor says whether alice's account has a factor that is not confirmed, or no more.
+func pendingFactor(want bool) func(*world) func() bool {
+	return func(w *world) func() bool {
+		return func() bool {
+			status, err := w.auth.Factors().Status(w.t.Context(), w.store, w.ids["alice"])
+			require.NoError(w.t, err)
+			return status.Pending == want
+		}
+	}
+}
+
+// enrolling prepares c for a session of alice's while her factor is not confirmed yet.
+func enrolling(c func(w *world) call) func(*world) prepared {
+	return func(w *world) prepared {
+		s := w.alice(policy.TwoFactorOff)
+		link, err := w.auth.Factors().Enrol(w.t.Context(), w.ids["alice"], "alice", policy.AuthAndWrites)
+		require.NoError(w.t, err)
+		u, err := url.Parse(link.Reveal())
+		require.NoError(w.t, err)
+		w.secrets["alice"] = u.Query().Get("secret")
+		c := c(w)
+		c.bearer = s
+		return prepared{call: c, user: w.ids["alice"]}
+	}
+}
+
+// hasPassword says whether alice's password is the new one.
+func hasPassword(w *world) func() bool {
+	return func() bool {
+		right, err := w.auth.People().CheckPassword(w.t.Context(), w.ids["alice"], credential.NewSecret(newPassword))
+		require.NoError(w.t, err)
+		return right
+	}
+}
+
+// says says whether what alice says of herself, or her address, is so.
+func says(want func(account.User) bool) func(*world) func() bool {
+	return func(w *world) func() bool {
+		return func() bool {
+			u, err := w.auth.People().ByID(w.t.Context(), w.ids["alice"])
+			require.NoError(w.t, err)
+			return want(u)
+		}
+	}
+}
+
+var (
+	hasFullName = says(func(u account.User) bool { return u.Profile.FullName == "Alice A." })
+	hasEmail    = says(func(u account.User) bool { return u.Email == "alice@new.test" })
+)
+
+func moreSessions(w *world) func() bool { return more(func() int { return w.sessions("alice") }) }
+
+// onLoginPage opens the page of a login and returns what alice would send.
+func onLoginPage(w *world) (approve call, doneURL string) {
+	w.t.Helper()
+	w.alice(policy.AuthAndWrites)
+	loginURL, doneURL, _ := w.start("")
+	form, cookie, a := w.open(loginURL)
+	require.Equal(w.t, 200, a.Code)
+	return w.filled(loginURL, form, cookie, map[string]string{"name": "alice", "password": password, "code": w.code("alice")}), doneURL
+}
+
+// onChallengePage opens the page of a challenge and returns what alice would send.
+func onChallengePage(w *world) (approve call, doneURL string) {
+	w.t.Helper()
+	c := publishOf("plain", "3.0.0")
+	c.bearer = w.alice(policy.AuthAndWrites)
+	a := w.do(c)
+	isChallenge(w.t, a)
+	form, cookie, page := w.open(a.text("authUrl"))
+	require.Equal(w.t, 200, page.Code)
+	return w.filled(a.text("authUrl"), form, cookie, map[string]string{"password": password, "code": w.code("alice")}), a.text("doneUrl")
+}
+
+const (
+	notOffered = "nothing here serves it: policy.NPM says not-offered"
+	uuid       = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+)
+
+// writings hold every writing action of [policy.Actions] in each of its forms, and what the
+// pages below /-/auth/ change.
+var writings = []writing{
+	// Signing in and out.
+	{
+		name: "start a login", action: policy.Login, own: true, open: true,
+		prepare: func(w *world) prepared {
+			return prepared{call: call{method: "POST", path: "/-/v1/login", body: "{}"}, done: func() bool { return w.events.did(audit.LoginStarted) }}
+		},
+	},
+	{
+		name: "approve a login", action: policy.AuthPage, own: true, open: true,
+		prepare: func(w *world) prepared {
+			approve, _ := onLoginPage(w)
+			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.LoginApproved) }}
+		},
+	},
+	{
+		name: "collect a login", action: policy.AuthPage, own: true, open: true,
+		prepare: func(w *world) prepared {
+			approve, doneURL := onLoginPage(w)
+			require.Less(w.t, w.do(approve).Code, 400)
+			return prepared{call{method: "GET", path: strings.TrimPrefix(doneURL, base)}, w.ids["alice"], moreSessions(w)}
+		},
+	},
+	{
+		name: "approve a challenge", action: policy.AuthPage, own: true, open: true,
+		prepare: func(w *world) prepared {
+			approve, _ := onChallengePage(w)
+			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.ChallengeYes) }}
+		},
+	},
+	{
+		name: "collect a challenge", action: policy.AuthPage, own: true, open: true,
+		prepare: func(w *world) prepared {
+			approve, doneURL := onChallengePage(w)
+			require.Less(w.t, w.do(approve).Code, 400)
+			return prepared{call{method: "GET", path: strings.TrimPrefix(doneURL, base)}, w.ids["alice"], func() bool { return w.events.did(audit.Collected) }}
+		},
+	},
+	{
+		name: "log in as older clients do", action: policy.LegacyLogin, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(policy.AuthOnly)
+			c := call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice"), otp: w.code("alice")}
+			return prepared{c, w.ids["alice"], moreSessions(w)}
+		},
+	},
+	{
+		name: "log in as older clients do without a factor", action: policy.LegacyLogin, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(policy.TwoFactorOff)
+			return prepared{call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice")}, w.ids["alice"], moreSessions(w)}
+		},
+	},
+	{
+		name: "sign up", action: policy.LegacyLogin, own: true, open: true,
+		prepare: func(w *world) prepared {
+			return prepared{call: call{method: "PUT", path: "/-/user/org.couchdb.user:carol", body: signingUp("carol")}, done: func() bool {
+				_, err := w.auth.People().Lookup(w.t.Context(), "carol")
+				return err == nil
+			}}
+		},
+	},
+	{
+		name: "change a user document", action: policy.LegacyUpdate, own: true, open: true,
+		refused: "the CouchDB login changes no account: legacy.ErrUpdate",
+		prepare: withSession(policy.TwoFactorOff, call{method: "PUT", path: "/-/user/org.couchdb.user:alice/-rev/1-0", body: `{"name":"alice","password":"` + newPassword + `"}`}),
+	},
+	{
+		name: "log out", action: policy.Logout, own: true,
+		prepare: func(w *world) prepared {
+			s := w.alice(policy.AuthAndWrites)
+			before := w.sessions("alice")
+			return prepared{call{method: "DELETE", path: "/-/user/token/" + s, bearer: s}, w.ids["alice"], func() bool { return w.sessions("alice") < before }}
+		},
+	},
+	{
+		name: "log out by another session", action: policy.Logout, own: true,
+		prepare: func(w *world) prepared {
+			s := w.alice(policy.AuthAndWrites)
+			other := w.login("alice")
+			before := w.sessions("alice")
+			return prepared{call{method: "DELETE", path: "/-/user/token/" + other, bearer: s}, w.ids["alice"], func() bool { return w.sessions("alice") < before }}
+		},
+	},
+	{
+		name: "log out a token", action: policy.Logout, own: true,
+		prepare: func(w *world) prepared {
+			w.alice(policy.AuthAndWrites)
+			secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			return prepared{call{method: "DELETE", path: "/-/user/token/" + secret, bearer: secret}, w.ids["alice"], gone(w, tok.ID)}
+		},
+	},
+	{
+		name: "report a leak", action: policy.ReportLeak, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(policy.AuthAndWrites)
+			secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			body, err := json.Marshal([]find{{secret, "npm_token", "https://git.example/blob/1", "commit"}})
+			require.NoError(w.t, err)
+			return prepared{leakScanner().signed(w.t, body), w.ids["alice"], gone(w, tok.ID)}
+		},
+	},
+
+	// Tokens.
+	{
+		name: "create a token", action: policy.CreateToken, own: true,
+		prepare: until(withCode(createCall(readWrite)), moreTokens("alice")),
+	},
+	{
+		name: "create a token with a proof", action: policy.CreateToken, own: true,
+		prepare: until(withProof(createCall(readWrite)), moreTokens("alice")),
+	},
+	{
+		name: "create a token without a factor", action: policy.CreateToken, own: true,
+		prepare: until(withSession(policy.TwoFactorOff, createCall("")), moreTokens("alice")),
+	},
+	{
+		name: "rotate a token", action: policy.CreateToken, own: true,
+		prepare: aboutToken(policy.AuthAndWrites, call{method: "POST", path: "/-/auth/v1/tokens/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
+			func(w *world, _ string) func() bool { return moreTokens("alice")(w) }),
+	},
+	{
+		name: "revoke a token", action: policy.RevokeToken, own: true,
+		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
+	},
+	{
+		name: "revoke a token by its text", action: policy.RevokeToken, own: true,
+		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/SECRET"}, gone),
+	},
+	{
+		name: "revoke a token without a factor", action: policy.RevokeToken, own: true,
+		prepare: aboutToken(policy.TwoFactorOff, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
+	},
+	{
+		name: "revoke all tokens", action: policy.RevokeToken, own: true,
+		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
+	},
+	{
+		name: "create a token of a service account", action: policy.ManageService, own: true,
+		prepare: aboutService(call{method: "POST", path: ciTokens, body: specBody(readWrite)},
+			func(w *world, _ string) func() bool { return moreTokens("ci")(w) }),
+	},
+	{
+		name: "rotate a token of a service account", action: policy.ManageService, own: true,
+		prepare: aboutService(call{method: "POST", path: ciTokens + "/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
+			func(w *world, _ string) func() bool { return moreTokens("ci")(w) }),
+	},
+	{
+		name: "revoke a token of a service account", action: policy.RevokeService, own: true,
+		prepare: aboutService(call{method: "DELETE", path: ciTokens + "/KEY"},
+			func(w *world, id string) func() bool { return func() bool { return w.noToken("ci", id) } }),
+	},
+
+	// The account.
+	{
+		name: "set the full name", action: policy.WriteProfile, own: true,
+		prepare: until(withCode(setUser(`{"fullname":"Alice A."}`)), hasFullName),
+	},
+	{
+		name: "set the full name without a factor", action: policy.WriteProfile, own: true,
+		prepare: until(withSession(policy.TwoFactorOff, setUser(`{"fullname":"Alice A."}`)), hasFullName),
+	},
+	{
+		name: "set the e-mail address", action: policy.WriteProfile, own: true,
+		prepare: until(withCode(setUser(`{"email":"alice@new.test"}`)), hasEmail),
+	},
+	{
+		name: "set the password", action: policy.SetPassword, own: true,
+		prepare: until(withCode(setUser(`{"password":{"old":"`+password+`","new":"`+newPassword+`"}}`)), hasPassword),
+	},
+	{
+		name: "set the password without a factor", action: policy.SetPassword, own: true,
+		prepare: until(withSession(policy.TwoFactorOff, setUser(`{"password":{"old":"`+password+`","new":"`+newPassword+`"}}`)), hasPassword),
+	},
+	{
+		name: "begin to enrol a factor", action: policy.SetTwoFactor, own: true,
+		prepare: until(withSession(policy.TwoFactorOff, setUser(tfa("auth-and-writes"))), pendingFactor(true)),
+	},
+	{
+		name: "confirm a factor", action: policy.SetTwoFactor, own: true,
+		prepare: until(enrolling(func(w *world) call { return setUser(`{"tfa":["` + w.codeNow("alice") + `"]}`) }), twoFactor(policy.AuthAndWrites)),
+	},
+	{
+		name: "forget a factor that was not confirmed", action: policy.SetTwoFactor, own: true,
+		prepare: until(enrolling(func(*world) call { return setUser(tfa("disable")) }), pendingFactor(false)),
+	},
+	{
+		name: "switch the mode of the factor", action: policy.SetTwoFactor, own: true,
+		prepare: until(withCode(setUser(tfa("auth-only"))), twoFactor(policy.AuthOnly)),
+	},
+	{
+		name: "disable the factor", action: policy.SetTwoFactor, own: true,
+		prepare: until(withCode(setUser(tfa("disable"))), twoFactor(policy.TwoFactorOff)),
+	},
+	{
+		name: "disable the factor with a recovery code", action: policy.SetTwoFactor, own: true,
+		prepare: until(func(w *world) prepared {
+			c := setUser(tfa("disable"))
+			w.alice(policy.TwoFactorOff)
+			codes := w.enrol("alice", policy.AuthAndWrites)
+			c.bearer, c.otp = w.login("alice"), codes[0]
+			return prepared{call: c, user: w.ids["alice"]}
+		}, twoFactor(policy.TwoFactorOff)),
+	},
+
+	// Packages.
+	{name: "publish", action: policy.Publish, prepare: withCode(publishOf("plain", "3.0.0"))},
+	{name: "publish with a token", action: policy.Publish, prepare: withBypass(publishOf("plain", "3.0.0"))},
+	{name: "publish with a proof", action: policy.Publish, prepare: withProof(publishOf("plain", "3.0.0"))},
+	{name: "publish a new package", action: policy.Publish, prepare: withCode(publishOf("brand-new", "1.0.0"))},
+	{
+		name: "put a document that says nothing", action: policy.WritePackument,
+		refused: "a document is one of the other actions once its body is read",
+		prepare: withBypass(putDocument("/plain", `{"_id":"plain","_rev":"7-a"}`)),
+	},
+	{
+		name: "deprecate", action: policy.Deprecate,
+		prepare: withCode(putDocument("/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"version":"2.0.0","deprecated":"no"}`))),
+	},
+	{
+		name: "deprecate with a token", action: policy.Deprecate,
+		prepare: withBypass(putDocument("/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"version":"2.0.0","deprecated":"no"}`))),
+	},
+	{
+		name: "unpublish a version", action: policy.Unpublish,
+		prepare: withCode(putDocument("/plain/-rev/7-a", fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one))),
+	},
+	{name: "delete a tarball", action: policy.Unpublish, prepare: withCode(call{method: "DELETE", path: "/plain/-/plain-2.0.0.tgz/-rev/7-a"})},
+	{name: "unpublish a package", action: policy.UnpublishAll, prepare: withCode(call{method: "DELETE", path: "/plain/-rev/7-a"})},
+	{name: "unpublish a package with a token", action: policy.UnpublishAll, prepare: withBypass(call{method: "DELETE", path: "/plain/-rev/7-a"})},
+	{
+		name: "star a package", action: policy.Star,
+		prepare: withSession(policy.AuthAndWrites, putDocument("/plain", `{"_id":"plain","_rev":"7-a","users":{"bob":true,"alice":true}}`)),
+	},
+	{
+		name: "unstar a package", action: policy.Star,
+		prepare: withSession(policy.AuthAndWrites, putDocument("/plain", `{"_id":"plain","_rev":"7-a","users":{"bob":true}}`)),
+	},
+	{name: "set a dist-tag", action: policy.SetDistTag, prepare: withCode(call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
+	{name: "set a dist-tag with POST", action: policy.SetDistTag, prepare: withCode(call{method: "POST", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
+	{name: "set a dist-tag by the older path", action: policy.SetDistTag, prepare: withCode(call{method: "PUT", path: "/plain/next", body: `"1.0.0"`})},
+	{name: "set a dist-tag with a token", action: policy.SetDistTag, prepare: withBypass(call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
+	{name: "remove a dist-tag", action: policy.RemoveDistTag, prepare: withCode(call{method: "DELETE", path: "/-/package/plain/dist-tags/old"})},
+	{name: "write owners into the document", action: policy.WriteOwners, prepare: withCode(putDocument("/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"carol"}]}`))},
+	{name: "add an owner", action: policy.WriteOwners, prepare: withCode(call{method: "PUT", path: "/-/package/plain/owners", body: `{"user":"carol"}`})},
+	{name: "remove an owner", action: policy.WriteOwners, prepare: withCode(call{method: "DELETE", path: "/-/package/plain/owners/bob"})},
+	{name: "set the visibility", action: policy.SetAccess, prepare: withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"access":"restricted"}`})},
+	{
+		name: "set whether publishing requires a factor", action: policy.SetAccess, own: true,
+		prepare: until(withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"publish_requires_tfa":true,"automation_token_overrides_tfa":false}`}), func(w *world) func() bool {
+			return func() bool {
+				s, err := w.auth.Package(w.t.Context(), "id-plain")
+				require.NoError(w.t, err)
+				return s == policy.Settings{Publish: policy.FactorOnly}
+			}
+		}),
+	},
+
+	// Organizations and teams.
+	{name: "set a member of an organization", action: policy.WriteOrg, prepare: withCode(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
+	{name: "set a member of an organization with a token", action: policy.WriteOrg, prepare: withOrgToken(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
+	{name: "remove a member of an organization", action: policy.WriteOrg, prepare: withCode(call{method: "DELETE", path: "/-/org/acme/user", body: `{"user":"bob"}`})},
+	{name: "create a team", action: policy.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
+	{name: "destroy a team", action: policy.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
+	{name: "add a member of a team", action: policy.WriteTeamMember, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
+	{name: "remove a member of a team", action: policy.WriteTeamMember, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
+	{name: "grant a team a package", action: policy.GrantTeam, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/package", body: `{"package":"plain","permissions":"read-write"}`})},
+	{name: "take a package from a team", action: policy.GrantTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/package", body: `{"package":"plain"}`})},
+
+	// What is npm's and not served.
+	{name: "star by the newer path", action: policy.WriteStars, refused: notOffered, prepare: withCode(call{method: "PUT", path: "/-/user/v1/star", body: `{"name":"plain"}`})},
+	{name: "create a hook", action: policy.WriteHooks, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/hooks/hook", body: "{}"})},
+	{name: "stage", action: policy.Stage, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/package/plain", body: "{}"})},
+	{name: "approve what is staged", action: policy.ApproveStaged, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/" + uuid + "/approve"})},
+	{name: "reject what is staged", action: policy.RejectStaged, refused: notOffered, prepare: withCode(call{method: "DELETE", path: "/-/stage/" + uuid})},
+	{name: "trust a publisher", action: policy.WriteTrust, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/package/plain/trust", body: "[]"})},
+	{name: "exchange an ID token", action: policy.ExchangeToken, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/oidc/token/exchange/package/plain"})},
+}
+
+// Every action that writes is in the table, under names that tell its forms apart.
+func TestWritingsAreAll(t *testing.T) {
+	names, actions := map[string]bool{}, map[policy.Action]bool{}
+	for _, u := range writings {
+		assert.False(t, names[u.name], "two are called %q", u.name)
+		names[u.name], actions[u.action] = true, true
+	}
+	for _, a := range policy.Actions() {
+		assert.True(t, !a.Write() || actions[a], "%s writes and is not in the table", a)
+	}
+}
+
+// What the table says of a request is true: it changes what it says, at the host as the
+// action that it is, or here. That it changes nothing without its credential or its code is
+// TestGolden's to see.
+func TestWritings(t *testing.T) {
+	for _, u := range writings {
+		t.Run(u.name, func(t *testing.T) {
+			w := u.world(t)
+			p := u.prepare(w)
+			require.False(t, p.done(), "done before it is sent")
+			before := dump(t, w.store)
+			a := w.do(p.call)
+			if u.refused != "" {
+				require.GreaterOrEqual(t, a.Code, 400)
+				require.False(t, p.done())
+				require.Empty(t, changes(before, dump(t, w.store)))
+				return
+			}
+			require.Less(t, a.Code, 400, "%s", a.Body)
+			require.True(t, p.done(), "%s", a.Body)
+			require.Equal(t, !u.own, w.hostWrote(), "whose it is")
+			if !u.own {
+				require.Equal(t, u.action.String(), strings.Fields(w.host.written()[0])[0])
+			}
+		})
+	}
+}
