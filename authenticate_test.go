@@ -3,6 +3,7 @@ package npmauth_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -106,4 +108,90 @@ func TestChangeOfAPersonRace(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
+}
+
+// renamed is a host that answers for one account with another's record.
+type renamed struct{ *people }
+
+func (r renamed) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+	u, err := r.people.User(ctx, id)
+	u.ID = "2"
+	return u, err
+}
+
+// blank is a host that has a record of nobody.
+type blank struct{ *people }
+
+func (b blank) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+	if id == "" {
+		return npmauth.User{}, nil
+	}
+	return b.people.User(ctx, id)
+}
+
+// Where no policy decides after authentication, it alone refuses who is nobody: what a host
+// asks for with Authenticate, and a logout of another credential.
+func TestNobodyIsAuthenticated(t *testing.T) {
+	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	nobody := map[string]npmauth.ForeignToken{
+		"without-a-user":    {ID: "old"},
+		"without-an-ID":     {User: "1"},
+		"without-either":    {},
+		"of-an-absent-user": {ID: "old", User: "3"},
+	}
+	foreign := func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+		if f, ok := nobody[bearer.Reveal()]; ok {
+			return f, nil
+		}
+		return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+	}
+	refused := func(name string, w *world, authorization, theirs string) {
+		t.Helper()
+		r := httptest.NewRequestWithContext(t.Context(), "DELETE", "/-/user/token/"+theirs, nil)
+		r.Header.Set("Authorization", authorization)
+		id, err := w.auth.Authenticate(r)
+		assert.ErrorIs(t, err, npmauth.ErrInvalidToken, name)
+		assert.Zero(t, id, name)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		assert.Equal(t, 401, rec.Code, "%s: %s", name, rec.Body)
+	}
+
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Foreign = blank{p}, foreign })
+	w.ids["alice"] = "1"
+	theirs := w.login("alice")
+	for name := range nobody {
+		refused(name, w, "Bearer "+name, theirs)
+	}
+	require.Equal(t, 200, whoami(w, theirs))
+	nobody["somebody"] = npmauth.ForeignToken{ID: "old", User: "1"}
+	require.Equal(t, 200, whoami(w, "somebody"))
+
+	// The record that the host gives is another's.
+	st := w.store
+	other := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users = st, renamed{p} })
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	refused("another's record", other, "Bearer "+secret, theirs)
+
+	// What was made in the very instant in which all were ended is one of them.
+	for name, end := range map[string]func(w *world) error{
+		"sessions":   func(w *world) error { return w.auth.Subjects().EndSessions(t.Context(), "1") },
+		"everything": func(w *world) error { return w.auth.Subjects().RevokeAll(t.Context(), "1") },
+	} {
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
+		w.ids["alice"] = "1"
+		s := w.login("alice")
+		tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		w.clock.Add(-time.Microsecond) // what ends, ends until the next one
+		require.NoError(t, end(w))
+		w.clock.Add(time.Microsecond)
+		refused(name+" ended, session", w, "Bearer "+s, s+"x")
+		if name == "everything" {
+			refused(name+" ended, token", w, "Bearer "+tok, s+"x")
+		} else {
+			assert.Equal(t, 200, whoami(w, tok), "tokens go on")
+		}
+		w.clock.Add(time.Microsecond)
+		assert.Equal(t, 200, whoami(w, w.login("alice")), "and a moment later it is not")
+	}
 }

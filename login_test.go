@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -308,4 +309,60 @@ func TestLogoutOfAForeignToken(t *testing.T) {
 	assert.Equal(t, 403, logout("old-token"))
 	assert.Equal(t, 503, logout("outage"))
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: "old-token"}).Code)
+}
+
+// countedPeople says whose passwords were checked.
+type countedPeople struct {
+	*people
+	checked []policy.UserID
+}
+
+func (p *countedPeople) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	p.checked = append(p.checked, id)
+	return p.people.CheckPassword(ctx, id, pw)
+}
+
+// EN-01: whoever signs in under a name that nobody has waits for a hash as everybody does,
+// so that the time tells no names.
+func TestUnknownNameCostsAHash(t *testing.T) {
+	p := &countedPeople{people: &people{user: npmauth.User{ID: "1", Name: "alice"}}}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
+	for name, signIn := range map[string]func(name string) int{
+		"as older clients do": func(name string) int {
+			return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(name, "wrong")}).Code
+		},
+		"on the page": func(name string) int {
+			loginURL, _, _ := w.start("")
+			return w.submit(loginURL, map[string]string{"name": name, "password": "wrong"}).Code
+		},
+	} {
+		p.checked = nil
+		assert.GreaterOrEqual(t, signIn("alice"), 400, name)
+		assert.Equal(t, []policy.UserID{"1"}, p.checked, name)
+		p.checked = nil
+		assert.GreaterOrEqual(t, signIn("nobody"), 400, name)
+		assert.Equal(t, []policy.UserID{""}, p.checked, name)
+	}
+}
+
+// Too many codes at a login are answered like one that is wrong: npm asks for another, and
+// nobody learns how many there may be.
+func TestTooManyCodesAtALogin(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = aliceAlone{} })
+	w.ids["alice"] = "alice"
+	w.enrol("alice", policy.AuthOnly)
+	w.clock.Add(time.Minute)
+	locked := 0
+	for i := range 12 {
+		w.events.all = nil
+		isChallenge(t, w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: fmt.Sprintf("%06d", i)}))
+		if w.events.has(audit.FactorLocked) {
+			locked++
+		}
+		last := w.events.all[len(w.events.all)-1]
+		assert.Equal(t, audit.Login, last.Type)
+		assert.Equal(t, audit.Denied, last.Outcome, "code %d", i)
+		assert.Equal(t, "factor", last.Reason)
+	}
+	assert.Positive(t, locked, "there were too many")
 }

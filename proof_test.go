@@ -1,0 +1,53 @@
+package npmauth_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
+)
+
+// Whoever guesses codes on the page of a challenge guesses for the credential that was
+// challenged: too many end it, a token like a session, and no other of the same user.
+func TestGuessingOnAPageEndsTheCredential(t *testing.T) {
+	for name, of := range map[string]struct {
+		bearer func(w *world) string
+		ended  audit.Type
+	}{
+		"session": {func(w *world) string { return w.login("alice") }, audit.SessionEnded},
+		"token": {func(w *world) string {
+			secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+			return secret
+		}, audit.TokenRevoked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			spare := w.alice(policy.AuthAndWrites)
+			guesser := of.bearer(w)
+			id := w.sessionID(guesser)
+			a := w.publish("plain", "3.0.0", guesser, "")
+			isChallenge(t, a)
+			guesses := 0
+			for ; guesses < 20 && whoami(w, guesser) == 200; guesses++ {
+				assert.GreaterOrEqual(t, w.submit(a.text("authUrl"), map[string]string{"password": password, "code": fmt.Sprintf("%06d", guesses)}).Code, 400)
+			}
+			assert.Equal(t, 401, whoami(w, guesser), "after %d guesses", guesses)
+			assert.Greater(t, guesses, 2, "a slip of the finger ends nothing")
+			assert.Equal(t, 200, whoami(w, spare))
+			var told []audit.Event
+			for _, e := range w.events.all {
+				if e.Type == of.ended {
+					told = append(told, e)
+				}
+			}
+			require.Len(t, told, 1)
+			assert.Equal(t, id, told[0].Credential)
+			assert.Equal(t, w.ids["alice"], told[0].User)
+		})
+	}
+}
