@@ -216,3 +216,22 @@ func TestSignUpWithBadAddress(t *testing.T) {
 	assert.Equal(t, 400, a.Code)
 	assert.Equal(t, "bad-email", a.text("code"))
 }
+
+// A login that was let in with the old password while the commit of the new one was on its
+// way is ended, too, although it began after the sessions were ended.
+func TestSetPasswordEndsWhoSignsInMeanwhile(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
+	s := w.alice(policy.TwoFactorOff)
+	other := ""
+	st.Inject(storetest.Fault{On: storetest.Commits, Do: func() {
+		w.clock.Add(time.Second)
+		other = w.login("alice")
+		require.Equal(t, 200, whoami(w, other))
+	}})
+	a := w.setUser(s, "", `{"password":{"old":"`+password+`","new":"`+newPassword+`"}}`)
+	require.Equal(t, 200, a.Code, a.Body.String())
+	require.NotEmpty(t, other)
+	assert.Equal(t, 401, whoami(w, other))
+	assert.Equal(t, 200, whoami(w, s))
+}

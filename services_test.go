@@ -231,3 +231,79 @@ func TestServiceAccountSignsInNowhere(t *testing.T) {
 	w.clock.Add(24 * time.Hour)
 	assert.Equal(t, 200, whoami(w, secret))
 }
+
+// A service account's token is rotated as it is made: for no longer than those may live,
+// which is less than a person's that only reads.
+func TestRotatedServiceTokenLivesNoLonger(t *testing.T) {
+	w := newWorld(t)
+	s := w.alice(policy.AuthOnly)
+	ci := w.service("ci", w.ids["alice"])
+	_, tok, err := w.auth.Tokens().Create(t.Context(), token.Spec{User: ci, Service: true, Name: "reads", Grants: grantAll(policy.ReadOnly)}, nil)
+	require.NoError(t, err)
+	rotate := func(days string) answer {
+		return w.do(call{method: "POST", path: ciTokens + "/" + tok.ID + "/rotate", bearer: s, otp: w.code("alice"), body: `{"password":"` + password + `","expires":` + days + `}`})
+	}
+	a := rotate("91")
+	assert.Equal(t, 400, a.Code, a.Body.String())
+	assert.Equal(t, 1, w.tokens("ci"))
+	a = rotate("90")
+	assert.Equal(t, 201, a.Code, a.Body.String())
+}
+
+// A secondThought is a host that says something else when it is asked about a service
+// account again within one request.
+type secondThought struct {
+	*hostServices
+	calls int
+	after int // how many calls are answered as before
+	then  func(npmauth.User) (npmauth.User, bool)
+}
+
+func (s *secondThought) Administers(ctx context.Context, admin policy.UserID, name string) (npmauth.User, bool, error) {
+	user, administers, err := s.hostServices.Administers(ctx, admin, name)
+	if s.calls++; s.calls > s.after {
+		user, administers = s.then(user)
+	}
+	return user, administers, err
+}
+
+// The host is asked for the account again after it was judged whether one administers it.
+// Should the name have gone to an account of which that is not true, nothing happens to it.
+func TestServiceIsTheOneThatWasJudged(t *testing.T) {
+	for name, c := range map[string]call{
+		"list":   {method: "GET", path: ciTokens},
+		"create": {method: "POST", path: ciTokens, body: specBody("")},
+		"rotate": {method: "POST", path: ciTokens + "/KEY/rotate", body: `{"password":"` + password + `"}`},
+		"revoke": {method: "DELETE", path: ciTokens + "/KEY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+			h := &secondThought{
+				hostServices: &hostServices{people: p, name: "ci", admin: "1", user: npmauth.User{ID: "2", Name: "ci", Service: true}},
+				after:        1, then: func(u npmauth.User) (npmauth.User, bool) { return u, false },
+			}
+			w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Services = p, h })
+			w.ids["alice"], w.ids["ci"] = "1", "2"
+			w.enrol("alice", policy.AuthOnly)
+			_, tok := w.token("ci", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			c.path = strings.Replace(c.path, "KEY", tok.ID, 1)
+			c.bearer = w.login("alice")
+			if name != "list" {
+				c.otp = w.code("alice")
+			}
+			a := w.do(c)
+			assert.Equal(t, 404, a.Code, a.Body.String())
+			assert.Equal(t, "no-such-service", a.text("code"))
+			assert.Equal(t, 2, h.calls)
+			assert.Equal(t, 1, w.tokens("ci"))
+			assert.False(t, w.noToken("ci", tok.ID))
+
+			h.after = 100
+			c.otp = ""
+			if name != "list" {
+				c.otp = w.code("alice")
+			}
+			assert.Less(t, w.do(c).Code, 300, "as long as it stays so")
+		})
+	}
+}

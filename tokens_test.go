@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
@@ -11,8 +12,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -420,4 +424,58 @@ func TestRevokeAllTokens(t *testing.T) {
 	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 	assert.Equal(t, 200, whoami(w, secret), "made in the same instant")
 	assert.Equal(t, 204, revoke(w.login("bob"), "").Code, "who has no factor shows none")
+}
+
+// A page that is full and the last has none after it.
+func TestTokenPagesEnd(t *testing.T) {
+	w := newWorld(t)
+	s := w.alice(policy.TwoFactorOff)
+	for range 4 {
+		w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	}
+	for query, next := range map[string]string{
+		"?perPage=3":        "?page=1&perPage=3",
+		"?perPage=4":        "",
+		"?perPage=5":        "",
+		"?page=0&perPage=2": "?page=1&perPage=2",
+		"?page=1&perPage=2": "",
+		"?page=2&perPage=2": "",
+	} {
+		a := w.do(call{method: "GET", path: "/-/npm/v1/tokens" + query, bearer: s})
+		require.Equal(t, 200, a.Code)
+		if next != "" {
+			next = base + "/-/npm/v1/tokens" + next
+		}
+		got, _ := a.json["urls"].(map[string]any)["next"].(string)
+		assert.Equal(t, next, got, query)
+	}
+}
+
+// To revoke all tokens takes several commits, and goes on when the client hangs up after the
+// first of them: somebody whose tokens were stolen may press Ctrl-C and believe them dead.
+func TestRevokeAllTokensGoesOn(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
+	s := w.alice(policy.TwoFactorOff)
+	const n = 60 // more than one commit ends
+	for range n {
+		w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	left := 0
+	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 2, Do: func() { left = w.tokens("alice"); cancel() }})
+	r := httptest.NewRequestWithContext(ctx, "DELETE", "/-/auth/v1/tokens", nil)
+	r.Header.Set("Authorization", "Bearer "+s)
+	w.handler.ServeHTTP(httptest.NewRecorder(), r)
+	require.Error(t, ctx.Err())
+	require.Less(t, left, n, "after the first commit")
+	require.Positive(t, left, "before the last")
+	assert.Zero(t, w.tokens("alice"))
+	revoked := 0
+	for _, e := range w.events.all {
+		if e.Type == audit.TokenRevoked {
+			revoked++
+		}
+	}
+	assert.Equal(t, n, revoked)
 }
