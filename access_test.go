@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -212,4 +213,22 @@ func TestOrgRequiresFactor(t *testing.T) {
 	w.enrol("alice", policy.AuthOnly)
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/org/acme/user", bearer: s}).Code)
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", bypass, "").Code)
+}
+
+// Of the anonymous nothing is read, whatever they want to change.
+func TestAccessBodiesOfTheAnonymousAreNotRead(t *testing.T) {
+	w := newWorld(t)
+	w.alice(policy.AuthOnly)
+	for _, c := range []call{
+		{method: "POST", path: "/-/package/plain/access"}, {method: "PUT", path: "/-/package/plain/owners"},
+		{method: "PUT", path: "/-/org/acme/user"}, {method: "DELETE", path: "/-/org/acme/user"}, {method: "PUT", path: "/-/org/acme/team"},
+		{method: "PUT", path: "/-/team/acme/devs/user"}, {method: "PUT", path: "/-/team/acme/devs/package"}, {method: "DELETE", path: "/-/team/acme/devs/package"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, unread{t})
+		r.Header.Set("Content-Type", "application/json")
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		assert.Equal(t, 401, rec.Code, "%s %s: %s", c.method, c.path, rec.Body)
+	}
+	assert.Empty(t, w.host.written())
 }

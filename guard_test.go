@@ -2,12 +2,15 @@ package npmauth_test
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
@@ -55,26 +58,6 @@ func TestRedactPathDecodes(t *testing.T) {
 	assert.Equal(t, "/%zz", npmauth.RedactPath("/%zz"))
 }
 
-// A refused publish takes back what the host said, and no header of anyone before.
-func TestRefusedPublishKeepsOuterHeaders(t *testing.T) {
-	w := newWorld(t)
-	alice := w.person("alice")
-	w.host.add("plain", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	inner := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Etag", `"the host's"`)
-		rw.Header().Set("Strict-Transport-Security", "max-age=0")
-		w.host.ServeHTTP(rw, r)
-	}))
-	a := w.send(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Strict-Transport-Security", "max-age=63072000")
-		inner.ServeHTTP(rw, r)
-	}), call{method: "PUT", path: "/plain", bearer: bypass, body: `{"name":"other"}`})
-	assert.Equal(t, 400, a.Code)
-	assert.Equal(t, "max-age=63072000", a.Header().Get("Strict-Transport-Security"))
-	assert.Empty(t, a.Header().Get("Etag"))
-}
-
 // What is for programs below /-/auth/ has no page in its place.
 func TestAuthAPIHasNoPages(t *testing.T) {
 	w := newWorld(t)
@@ -102,4 +85,18 @@ func TestAnswersVaryByCredential(t *testing.T) {
 	a := w.do(call{method: "GET", path: "/@acme%2fprivate", bearer: w.login("alice")})
 	assert.Equal(t, 200, a.Code)
 	assert.Equal(t, []string{"Authorization"}, a.Header()["Vary"])
+}
+
+// The event of a write that was allowed names who did it, and with which credential.
+func TestAllowedWritesAreRecorded(t *testing.T) {
+	w := newWorld(t)
+	w.alice(policy.AuthAndWrites)
+	secret, tok := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	w.events.all = nil
+	require.Equal(t, 200, w.publish("plain", "3.0.0", secret, "").Code)
+	require.Len(t, w.events.all, 1)
+	assert.Equal(t, audit.Event{
+		Time: w.clock.Now(), Type: audit.Access, Outcome: audit.Done, User: w.ids["alice"], Credential: tok.ID,
+		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"},
+	}, w.events.all[0])
 }

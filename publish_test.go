@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,5 +140,43 @@ func TestCheckTarballAbandoned(t *testing.T) {
 				assert.False(t, unpacking())
 			})
 		})
+	}
+}
+
+// What a host said about its own answer is not true of the refusal in its place: a client
+// would unpack it, keep it, or be somebody else.
+func TestRefusedPublishDropsTheHostsHeaders(t *testing.T) {
+	w := newWorld(t)
+	w.alice(policy.AuthAndWrites)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"with a status":    func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusCreated) },
+		"without a status": func(rw http.ResponseWriter) { io.WriteString(rw, "the host's own words") },
+		"without a word":   func(http.ResponseWriter) {},
+	} {
+		read := false
+		inner := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			assert.Error(t, err)
+			read = true
+			h := rw.Header()
+			for _, field := range []string{"Content-Encoding", "Etag", "Set-Cookie", "Location", "Last-Modified", "Content-Length", "Transfer-Encoding"} {
+				h.Set(field, "7")
+			}
+			h.Set("Vary", "Accept-Encoding")
+			answer(rw)
+		}))
+		a := w.send(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Vary", "Origin")
+			inner.ServeHTTP(rw, r)
+		}), call{method: "PUT", path: "/plain", bearer: bypass, body: body[:len(body)-1]})
+		require.True(t, read, "the host read the body up to where it is wrong")
+		assert.Equal(t, 400, a.Code, name)
+		assert.NotContains(t, a.Body.String(), "own words", name)
+		assert.Equal(t, http.Header{
+			"Cache-Control": {"no-store"}, "Content-Type": {"application/json"}, "X-Content-Type-Options": {"nosniff"},
+			"Content-Length": {strconv.Itoa(a.Body.Len())}, "Vary": {"Origin"},
+		}, a.Result().Header, name)
 	}
 }
