@@ -39,6 +39,7 @@ func (a actor) identity() Identity {
 type person struct {
 	read              credential.Moment // before any of it was read
 	account           policy.Account
+	notBefore         time.Time
 	sessionsNotBefore time.Time
 	sessionKept       string
 	user              User
@@ -224,7 +225,7 @@ func alive(cred *policy.Credential, who *person, now time.Time) error {
 		return ErrInvalidToken
 	case who.account.Disabled || who.account.ID != cred.User:
 		return ErrInvalidToken
-	case ended(who.account.NotBefore, cred.Created):
+	case ended(who.notBefore, cred.Created):
 		return ErrInvalidToken
 	case cred.Kind == policy.KindSession && ended(who.sessionsNotBefore, cred.Created) && cred.ID != who.sessionKept:
 		return ErrInvalidToken
@@ -316,10 +317,11 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		read: a.caches.people.Moment(now),
 		account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
-			TwoFactor: sub.TwoFactor, NotBefore: sub.NotBefore, CIDRs: sub.CIDRs,
+			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs,
 			Service:    user.Service,
 			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered,
 		},
+		notBefore:         sub.NotBefore,
 		sessionsNotBefore: sub.SessionsNotBefore,
 		sessionKept:       sub.SessionKept,
 		user:              user,

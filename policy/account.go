@@ -46,7 +46,6 @@ type Account struct {
 	Name      string
 	Disabled  bool
 	TwoFactor TwoFactorMode
-	NotBefore time.Time // credentials created before this instant are dead; zero: none are
 	// CIDRs are the ranges that all of the account's credentials may be used from, each
 	// in its own ranges as well. Empty: from anywhere.
 	CIDRs []netip.Prefix

@@ -33,7 +33,9 @@ func (k *Kind) UnmarshalText(text []byte) error {
 }
 
 // A Credential is what the record of a presented credential says. It is built
-// once, when the record is decoded, and must not be changed afterwards.
+// once, when the record is decoded, and must not be changed afterwards. No rule
+// asks whether it was revoked: authentication refuses a revoked credential before
+// it asks a policy.
 type Credential struct {
 	ID      string // public accessor: safe in logs and lists
 	Kind    Kind

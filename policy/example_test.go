@@ -147,6 +147,6 @@ func ExamplePolicy_Explain() {
 	// challenge: publish @acme/widget by session 5d1e of alice
 	//   need-proof  publish-needs-factor  Publishing needs a one-time password.
 	//   permit      write-package         You may write to this package.
-	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired revoked cidr unknown-factor-mode login-required service-signs-in-never foreign-reads-only hidden-package no-grant read-only-token stage-only-token verb-not-granted create-needs-scope may-not-create may-not-write package-disallows-tokens org-requires-factor account-held service-needs-bypass no-second-factor recovery-code create-package
+	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired cidr unknown-factor-mode login-required service-signs-in-never foreign-reads-only hidden-package no-grant read-only-token stage-only-token verb-not-granted create-needs-scope may-not-create may-not-write package-disallows-tokens org-requires-factor account-held service-needs-bypass no-second-factor recovery-code create-package
 	//   answer      publish-needs-factor
 }

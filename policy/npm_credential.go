@@ -38,14 +38,6 @@ func credentialRules() []Rule {
 
 		silentWithout: signDoubt,
 	}, {
-		ID:       CodeRevoked,
-		Doc:      "Revoke all, and restoring an old backup, end every credential created before an instant.",
-		Sentence: "This session or token was revoked.",
-		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(r.wasRevoked()) },
-
-		silentWithout: signDoubt,
-	}, {
 		ID:       CodeCIDR,
 		Doc:      "Address ranges of the credential and of its account must both hold; an address that is not known is in none.",
 		Sentence: "This token or account may not be used from your address.",

@@ -113,7 +113,6 @@ func accounts(c *policy.Credential) (whole, dead []policy.Account) {
 		{ID: c.User},
 		{ID: c.User, TwoFactor: policy.AuthAndWrites + 1},
 		{ID: c.User, TwoFactor: policy.AuthOnly, Disabled: true},
-		{ID: c.User, TwoFactor: policy.AuthOnly, NotBefore: now},
 		{ID: "u-bob", TwoFactor: policy.AuthOnly},
 		{ID: c.User, TwoFactor: policy.AuthOnly, CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
 	}
@@ -269,7 +268,7 @@ func TestNPMInvariants(t *testing.T) {
 			switch {
 			case c.Kind == policy.KindUnknown || c.Kind > policy.KindForeign:
 				fail("kind")
-			case r.Account.ID != c.User || r.Account.Disabled || c.Created.Before(r.Account.NotBefore) || !now.Before(c.Expires) || !c.From(here) || !(&r.Account).From(here):
+			case r.Account.ID != c.User || r.Account.Disabled || !now.Before(c.Expires) || !c.From(here) || !(&r.Account).From(here):
 				fail("dead")
 			case r.Account.TwoFactor < policy.TwoFactorOff || r.Account.TwoFactor > policy.AuthAndWrites:
 				fail("mode")

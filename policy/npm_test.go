@@ -96,7 +96,7 @@ func TestNPMLoadBearingRules(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
+		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "cidr",
 		"unknown-factor-mode", "service-signs-in-never", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
 		"foreign-reads-only", "package-disallows-tokens", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
 		"no-second-factor", "publish-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",

@@ -274,9 +274,6 @@ func npmKnows(r policy.Request) bool {
 	if r.Account.Service && c.Kind == policy.KindSession {
 		return false
 	}
-	if !r.Account.NotBefore.IsZero() && c.Created.Compare(r.Account.NotBefore) < 0 {
-		return false
-	}
 	if r.Account.TwoFactor != policy.TwoFactorOff && r.Account.TwoFactor != policy.AuthOnly && r.Account.TwoFactor != policy.AuthAndWrites {
 		return false
 	}
@@ -467,7 +464,7 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "revoked", "cidr",
+		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "cidr",
 		"unknown-factor-mode", "service-signs-in-never", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
 		"foreign-reads-only", "package-disallows-tokens", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
 		"no-second-factor", "publish-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
@@ -625,8 +622,6 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	switch {
 	case one(40):
 		r.Account.TwoFactor = policy.TwoFactorMode(rnd.IntN(6))
-	case one(40):
-		r.Account.NotBefore = append(instants, created, created.Add(1))[rnd.IntN(len(instants)+2)]
 	case one(40):
 		r.Account.ID = []policy.UserID{"", "u-bob", "u-Alice"}[rnd.IntN(3)]
 	case one(80):

@@ -98,7 +98,6 @@ const (
 	CodeBrokenPolicy  = "broken-policy"  // the policy has an error: see [Policy.Err]
 	CodeLoginRequired = "login-required" // the anonymous may not: 401
 	CodeExpired       = "expired"        // the credential's time is over: 401
-	CodeRevoked       = "revoked"        // the credential is older than its account allows: 401
 	CodeCIDR          = "cidr"           // the credential may not be used from there: 401 with npm's ipaddress
 )
 

@@ -75,7 +75,7 @@ func (r *Request) look() sign {
 // request, whatever it asks for: those whose silentWithout is signDoubt, and no others.
 func (r *Request) doubtful() bool {
 	return r.isNoOperation() || r.hasUnknownCredential() || r.isOfAnotherAccount() || r.isOfDisabledAccount() ||
-		r.hasExpired() || r.wasRevoked() || r.isFromElsewhere() || r.hasUnknownFactorMode()
+		r.hasExpired() || r.isFromElsewhere() || r.hasUnknownFactorMode()
 }
 
 // disallowsTokens reports whether the package's setting is mfa=publish, or not known.
@@ -99,10 +99,6 @@ func (r *Request) isOfAnotherAccount() bool { return r.Account.ID != r.Credentia
 func (r *Request) isOfDisabledAccount() bool { return r.Account.Disabled && !r.Anonymous() }
 
 func (r *Request) hasExpired() bool { return r.Credential.Dead(r.Now) && !r.Anonymous() }
-
-func (r *Request) wasRevoked() bool {
-	return !r.Account.NotBefore.IsZero() && !r.Anonymous() && r.Credential.Created.Before(r.Account.NotBefore)
-}
 
 func (r *Request) isFromElsewhere() bool {
 	return (!r.Credential.From(r.Addr) || !r.Account.From(r.Addr)) && !r.Anonymous()

@@ -44,8 +44,6 @@
 // u-name. There may follow:
 //
 //	,disabled
-//	,older              credentials created until a microsecond after this one are dead
-//	,not-before=<time>  credentials created before are dead
 //	,other              the account is not the credential's
 //	,id=<id>
 //	,service            it is no person's

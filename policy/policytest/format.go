@@ -65,7 +65,7 @@ func normal(r policy.Request) policy.Request {
 	if a := r.Operation.Action; r.Operation.Name != "" && (a == policy.Logout || a == policy.RevokeToken) {
 		r.Operation.Name = "redacted"
 	}
-	r.Now, r.Account.NotBefore, r.Account.Recovered = instant(r.Now), instant(r.Account.NotBefore), instant(r.Account.Recovered)
+	r.Now, r.Account.Recovered = instant(r.Now), instant(r.Account.Recovered)
 	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
 	if r.Credential != nil {
 		c := *r.Credential
@@ -171,13 +171,6 @@ func (w *writer) account(r *policy.Request) string {
 	}
 	if a.Disabled {
 		s += ",disabled"
-	}
-	switch {
-	case a.NotBefore.IsZero():
-	case r.Credential != nil && a.NotBefore.Equal(r.Credential.Created.Add(time.Microsecond)):
-		s += ",older"
-	default:
-		s += ",not-before=" + formatTime(a.NotBefore)
 	}
 	for _, flag := range []struct {
 		word string

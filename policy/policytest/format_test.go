@@ -48,7 +48,7 @@ func elsewhere() policy.Request {
 			CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.0/24")},
 		},
 		Account: policy.Account{
-			ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: policy.AuthAndWrites, NotBefore: at,
+			ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: policy.AuthAndWrites,
 			CIDRs:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 			Service: true, FactorRequired: true, HighImpact: true, Recovered: at.Add(-time.Minute),
 		},
@@ -69,7 +69,7 @@ func TestFormat(t *testing.T) {
 	line, err := policytest.Format(r)
 	require.NoError(t, err)
 	assert.Equal(t, "token(ro:org=acme,none:Plain_.x,rw[publish+create]:@acme)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+user=17"+
-		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,not-before=2027-01-02T02:04:05.000000006Z,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32"+
+		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32"+
 		"  set-dist-tag/name=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor"+
 		"  recovery  now=2027-01-02T02:04:05.000000006Z  from=2001:db8::7", line)
 	row, err := policytest.Parse(line + "  =>  " + policytest.Answer(policy.NPM().Decide(r)))

@@ -87,7 +87,7 @@ func Boxes() []Box {
 	}, {
 		Actions:     some,
 		Credentials: []string{"session", "token(rw:all)+bypass"},
-		Accounts:    []string{"unknown", "auth-only,disabled", "auth-only,older", "auth-only,other", "auth-only,cidr=198.51.100.0/24"},
+		Accounts:    []string{"unknown", "auth-only,disabled", "auth-only,other", "auth-only,cidr=198.51.100.0/24"},
 		Packages:    inWidget("public:rw"),
 	}, {
 		Actions: []string{

@@ -347,14 +347,6 @@ func readAccount(r *policy.Request, word string, ownUser bool) error {
 			r.Account.CIDRs, err = appendPrefix(r.Account.CIDRs, value)
 		case f == "other":
 			other = true
-		case f == "older":
-			if r.Credential == nil {
-				return errors.New("older than no credential")
-			}
-			r.Account.NotBefore = r.Credential.Created.Add(time.Microsecond)
-			err = once.add("not-before")
-		case key == "not-before" && valued:
-			r.Account.NotBefore, err = parseTime(value)
 		case key == "id" && valued:
 			var id string
 			id, err = unescape(value)
