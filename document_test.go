@@ -103,6 +103,7 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		"nobody":                          {body: `{"_id":"plain","maintainers":[]}`, code: 400, says: "nobody"},
 		"nobody, whole":                   {body: fmt.Sprintf(whole, tagsAsTheyAre, ``, one+","+two), code: 400, says: "nobody"},
 		"owners and stars":                {body: `{"_id":"plain","maintainers":[{"name":"alice"}],"users":{}}`, code: 400, says: "neither"},
+		"owners and tags":                 {body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"}],"dist-tags":{"latest":"1.0.0"}}`, code: 400, says: "neither"},
 		"neither":                         {body: `{"_id":"plain","_rev":"7-a"}`, code: 400, says: "neither"},
 		"tags alone":                      {body: `{"_id":"plain","dist-tags":{"latest":"1.0.0"}}`, code: 400, says: "neither"},
 		"of another revision":             {body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), "7-a", "6-a", 1), code: 409, says: "changed since"},

@@ -68,6 +68,27 @@ func TestSealHidesAndBindsValues(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrSeal, "another key")
 }
 
+// swapping answers a Get of two keys with each other's items, names and all.
+type swapping struct{ store.Store }
+
+func (s swapping) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+	items, err := s.Store.Get(ctx, keys...)
+	if err == nil && len(items) == 2 {
+		items[0], items[1] = items[1], items[0]
+	}
+	return items, err
+}
+
+// A value is bound to the key that was asked for and not to the one that the backend says.
+func TestSealRefusesSwappedItems(t *testing.T) {
+	m := store.NewMemory()
+	put(t, store.Seal(m, key1), "a", "of a")
+	put(t, store.Seal(m, key1), "b", "of b")
+	items, err := store.Seal(swapping{m}, key1).Get(t.Context(), "a", "b")
+	assert.ErrorIs(t, err, store.ErrSeal)
+	assert.Empty(t, items)
+}
+
 func TestSealRotation(t *testing.T) {
 	ctx, m := t.Context(), store.NewMemory()
 	old := store.Seal(m, key1)

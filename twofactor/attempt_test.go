@@ -364,6 +364,27 @@ func TestAttemptExpires(t *testing.T) {
 	})
 }
 
+// A clock that is set back between begin and spend does not make an attempt wait longer.
+func TestAttemptDoesNotOutliveAClockSetBack(t *testing.T) {
+	for back, want := range map[time.Duration]error{time.Minute: nil, time.Minute + time.Microsecond: twofactor.ErrWrong, time.Hour: twofactor.ErrWrong} {
+		t.Run(back.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var set time.Duration
+				k := newKit(t, func(c *twofactor.Config) { c.Now = func() time.Time { return time.Now().Add(-set) } })
+				att, err := k.Begin(t.Context(), alice, login, k.enrol(alice).code())
+				require.NoError(t, err)
+				set = back
+				err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "s") })
+				if want == nil {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, want)
+				}
+			})
+		})
+	}
+}
+
 func TestAttemptsOnlyComeFromBegin(t *testing.T) {
 	k := newKit(t)
 	for name, att := range map[string]*twofactor.Attempt{"nil": nil, "zero": {}} {

@@ -52,6 +52,8 @@ func TestDocuments(t *testing.T) {
 		`{"maintainers":[{"name":"bob","email":"x"},{"email":"y","name":"alice"}]}`: {Maintainers: []string{"bob", "alice"}, Partial: true},
 		`{"maintainers":[{"name":"bob"}],"users":{}}`:                               {Maintainers: []string{"bob"}, Users: true},
 		`{"maintainers":[{"name":"bob"}],"versions":{}}`:                            {Maintainers: []string{"bob"}, Versions: map[string]string{}},
+		`{"maintainers":[{"name":"bob"}],"dist-tags":{}}`:                           {Maintainers: []string{"bob"}, Tags: map[string]string{}},
+		`{"users":{},"dist-tags":{"latest":"1.0.0"}}`:                               {Users: true, Tags: map[string]string{"latest": "1.0.0"}},
 		`{"dist-tags":{"latest":"1.0.0"}}`:                                          {Tags: map[string]string{"latest": "1.0.0"}},
 		`{"versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","_id":"@acme/widget@1.0.0","deprecated":"no"},"2.0.0":{"deprecated":""},"3.0.0":{"deprecated":false},"4.0.0":{"deprecated":null},"5.0.0":{"deep":{"deprecated":"x","name":"y"}}}}`: {
 			Versions: map[string]string{"1.0.0": "no", "2.0.0": "", "3.0.0": "", "4.0.0": "", "5.0.0": ""},
