@@ -86,7 +86,7 @@ func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 			return maphash.String(hashSeed, string(id))
 		}),
 		facts: credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh, func(k factsKey) uint64 {
-			return maphash.String(hashSeed, k.pkg.Name) ^ maphash.String(hashSeed, string(k.user))
+			return maphash.Comparable(hashSeed, k) // all of it: every scope may have a package of one name
 		}),
 	}
 }

@@ -2,8 +2,10 @@ package npmauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -194,4 +196,32 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 		w.clock.Add(time.Microsecond)
 		assert.Equal(t, 200, whoami(w, w.login("alice")), "and a moment later it is not")
 	}
+}
+
+// What the host said of a package is found again, whatever other scopes have one of that
+// name, and whatever it shares its name with.
+func TestFactsOfOneNameInManyScopes(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.HostFresh = time.Minute })
+	const n = 400
+	read := func() (asked int) {
+		w.host.mu.Lock()
+		before := w.host.facts
+		w.host.mu.Unlock()
+		for i := range n {
+			op := policy.Operation{Action: policy.ReadPackument, Package: policy.PackageName{Scope: fmt.Sprint("s", i), Name: "core"}}
+			_, d, err := w.auth.Authorize(t.Context(), op, http.Header{}, netip.Addr{})
+			require.NoError(t, err)
+			require.Equal(t, policy.Allow, d.Effect)
+		}
+		w.host.mu.Lock()
+		defer w.host.mu.Unlock()
+		return w.host.facts - before
+	}
+	for i := range n {
+		w.host.add(fmt.Sprintf("@s%d/core", i), false, "1")
+	}
+	assert.Equal(t, n, read())
+	assert.Zero(t, read(), "asked again")
+	w.clock.Add(time.Minute)
+	assert.Equal(t, n, read(), "after HostFresh")
 }
