@@ -62,10 +62,14 @@ func PackageOf(key string) (policy.PackageID, bool) {
 	return policy.PackageID(id), ok
 }
 
-// Get returns the settings of a package, the default where nobody has decided.
+// Get returns the settings of a package as r has them, the default where nobody has
+// decided; nil reads from the store.
 func (m *Manager) Get(ctx context.Context, r store.Reader, id policy.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, errNoID
+	}
+	if r == nil {
+		r = m.store
 	}
 	rec, err := settings.Get(ctx, r, string(id))
 	if errors.Is(err, store.ErrNotFound) {

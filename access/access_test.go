@@ -56,6 +56,28 @@ func TestSettings(t *testing.T) {
 	assert.False(t, ok)
 }
 
+// Settings are read as the reader has them: a commit on its way, or the store for nil.
+func TestSettingsOfAReader(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	m, err := access.New(access.Config{Store: st})
+	require.NoError(t, err)
+	require.NoError(t, set(ctx, st, m, "1", policy.Settings{Publish: policy.FactorOnly}))
+	s, err := m.Get(ctx, nil, "1")
+	require.NoError(t, err)
+	assert.Equal(t, policy.FactorOnly, s.Publish)
+	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error {
+		if err := m.Set(ctx, tx, "1", policy.Settings{}); err != nil {
+			return err
+		}
+		for r, want := range map[store.Reader]policy.PublishMode{tx: policy.FactorOrBypass, nil: policy.FactorOnly} {
+			s, err := m.Get(ctx, r, "1")
+			require.NoError(t, err)
+			assert.Equal(t, want, s.Publish)
+		}
+		return nil
+	}))
+}
+
 // What cannot be read is an error and not the default.
 func TestUnreadableSettings(t *testing.T) {
 	st := store.NewMemory()

@@ -57,10 +57,13 @@ type Status struct {
 	RecoveryLeft int                  // recovery codes that were not used
 }
 
-// Status returns the state of user's second factor; for an account without one,
-// the zero Status. The mode of an active factor is not kept here, see
-// [Config.SetMode].
+// Status returns the state of user's second factor as r has it; nil reads from the
+// store. For an account without one it is the zero Status. The mode of an active
+// factor is not kept here, see [Config.SetMode].
 func (m *Manager) Status(ctx context.Context, r store.Reader, user policy.UserID) (Status, error) {
+	if r == nil {
+		r = m.store
+	}
 	items, err := r.Get(ctx, factors.Key(string(user)), enrolments.Key(string(user)), failed.Key(string(user)))
 	if err != nil {
 		return Status{}, fmt.Errorf("twofactor: status: %w", err)
