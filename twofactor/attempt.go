@@ -26,6 +26,7 @@ type Attempt struct {
 	form  Form
 	value credential.Secret // in its canonical spelling
 	at    time.Time
+	keys  keys
 }
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
@@ -39,7 +40,7 @@ var errAttempt = errors.New("twofactor: not an attempt of Begin")
 // The caller must have verified the primary credential, and know that the policy
 // accepts what value can prove, see [FormOf].
 func (m *Manager) Begin(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (*Attempt, error) {
-	a, err := m.attempt(user, use, value)
+	a, err := m.attempt(ctx, user, use, value)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +55,9 @@ func (m *Manager) Begin(ctx context.Context, user policy.UserID, use Use, value 
 	return a, nil
 }
 
-// attempt checks what can be checked without the store.
-func (m *Manager) attempt(user policy.UserID, use Use, value credential.Secret) (*Attempt, error) {
+// attempt checks what can be checked of a value before it is counted: what has no form
+// is refused before anything is read.
+func (m *Manager) attempt(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (*Attempt, error) {
 	if err := use.check(); err != nil {
 		return nil, err
 	}
@@ -66,7 +68,11 @@ func (m *Manager) attempt(user policy.UserID, use Use, value credential.Secret) 
 	if form.Proof() == policy.NoProof {
 		return nil, wrong(reasonForm)
 	}
-	return &Attempt{m: m, user: user, use: use, form: form, value: credential.NewSecret(text), at: m.now()}, nil
+	k, err := m.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Attempt{m: m, user: user, use: use, form: form, value: credential.NewSecret(text), at: m.now(), keys: k}, nil
 }
 
 // begin reserves the attempt and records a refusal.
@@ -189,7 +195,7 @@ func (a *Attempt) Report(ctx context.Context, err error) {
 // is spent in a commit of its own. Not for a sign-in, which owns its commit. The
 // errors are those of [Manager.Begin] and [Attempt.Spend].
 func (m *Manager) Prove(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (policy.Proof, error) {
-	a, err := m.attempt(user, use, value)
+	a, err := m.attempt(ctx, user, use, value)
 	if err != nil {
 		return policy.NoProof, err
 	}

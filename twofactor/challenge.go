@@ -71,12 +71,12 @@ const (
 	used     = "used"
 )
 
-// A challenge is found by the digests of its page ID, poll ID, typed code and
-// proof; none of the four is stored.
+// A challenge is found by the digests of its page ID, poll ID and proof, and by a MAC
+// of its typed code, which is short; none of the four is stored.
 type challenge struct {
 	ID        string            `json:"id"` // of the page ID
 	Poll      credential.Digest `json:"poll"`
-	Typed     credential.Digest `json:"typed"` // zero until approved
+	Typed     credential.Digest `json:"typed"` // a MAC; zero until approved
 	Proof     credential.Digest `json:"proof"` // zero until collected
 	State     string            `json:"state"`
 	Enrolment string            `json:"enrolment"`
@@ -247,7 +247,7 @@ func (m *Manager) Approve(ctx context.Context, pageID string, user policy.UserID
 	if err != nil {
 		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
 	}
-	a, err := m.attempt(user, c.use(), value)
+	a, err := m.attempt(ctx, user, c.use(), value)
 	if err != nil {
 		return credential.Secret{}, err
 	}
@@ -281,7 +281,7 @@ func (m *Manager) Approve(ctx context.Context, pageID string, user policy.UserID
 			return ErrNoChallenge
 		}
 		_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
-			c.State, c.Typed, c.Expires = approved, credential.Sum(typed), a.at.Add(challengeTTL)
+			c.State, c.Typed, c.Expires = approved, mac(a.keys.typed, typed.Reveal()), a.at.Add(challengeTTL)
 			return nil
 		})
 		return err
@@ -315,11 +315,11 @@ func (m *Manager) Deny(ctx context.Context, pageID string) error {
 // spendChallenge uses up the challenge that the value is a proof of, if it is one
 // of exactly this use.
 func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor) error {
-	by := byTyped
+	by, id := byTyped, mac(a.keys.typed, a.value.Reveal())
 	if a.form == FormWeb {
-		by = byProof
+		by, id = byProof, credential.Sum(a.value)
 	}
-	c, err := found(by.Get(ctx, tx, credential.Sum(a.value).String()))
+	c, err := found(by.Get(ctx, tx, id.String()))
 	switch {
 	case err != nil:
 		return fmt.Errorf("twofactor: challenge: %w", err)

@@ -15,9 +15,9 @@ const (
 	wideUses  = 64
 )
 
-// A grant lets one credential present a spent value again. It is found by a
-// digest of user, credential and value together, so presenting the value is the
-// only way to use it.
+// A grant lets one credential present a spent value again. It is found by a MAC of
+// user, credential and value together, so presenting the value is the only way to
+// use it, and its key does not tell a code of six digits.
 type grant struct {
 	ID         string             `json:"id"`
 	User       policy.UserID      `json:"user"`
@@ -46,7 +46,7 @@ var grants = store.NewTable("twofactor-grant", 1, func(g *grant) string { return
 	Expiring(func(g *grant) time.Time { return g.Until })
 
 func (a *Attempt) grantID(credentialID string) string {
-	return joined(string(a.user), credentialID, a.value.Reveal())
+	return mac(a.keys.grant, string(a.user), credentialID, a.value.Reveal()).String()
 }
 
 func (g *grant) use() Use {

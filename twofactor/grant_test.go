@@ -323,14 +323,17 @@ func TestOneCodeForParallelPublishes(t *testing.T) {
 func TestOneCodeOnTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
-		code := k.enrol(alice).code()
+		a := k.enrol(alice)
+		code := a.code()
+		_, err := k.Begin(t.Context(), alice, login, a.wrong(1)) // makes the server's key, which is a commit as well
+		require.NoError(t, err)
 		between := storetest.NewFaulty(k.store)
 		slow := k.node(func(c *twofactor.Config) { c.Store = between })
 		between.Inject(storetest.Fault{On: storetest.Commits, After: true, Do: func() {
 			_, err := k.Prove(t.Context(), alice, publish(widget), code)
 			assert.NoError(t, err)
 		}})
-		_, err := slow.Prove(t.Context(), alice, publish(plain), code)
+		_, err = slow.Prove(t.Context(), alice, publish(plain), code)
 		assert.NoError(t, err)
 		assert.True(t, between.Struck(), "it did come between")
 	})

@@ -51,7 +51,9 @@
 //
 // Of recovery codes, page and poll IDs and proofs only SHA-256 digests are
 // stored. A TOTP key cannot be stored so: it stands in its record, and the store
-// should be sealed (see [store.Seal]).
+// should be sealed (see [store.Seal]). A seal leaves keys as they are, so what is short
+// enough to be found by trying, a code and the digits of a page, is in them only under
+// HMAC-SHA256 with a key that all nodes share (see [credential.ServerKey]).
 //
 // A clock that runs ahead accepts steps of the future; when it is set right again
 // the codes in between are refused until the clock catches up. Disabling the
@@ -65,9 +67,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -160,6 +164,7 @@ type Manager struct {
 	recovered func(context.Context, *store.Tx, policy.UserID) error
 	record    func(context.Context, audit.Event)
 	lanes     lanes
+	serverKey *credential.ServerKey
 }
 
 // New returns a Manager, or an error naming the field of cfg that is wrong.
@@ -202,6 +207,7 @@ func New(cfg Config) (*Manager, error) {
 	case m.soft < 0 || m.soft > m.hard:
 		return nil, fmt.Errorf("twofactor: Config.SoftLimit %d is outside of 1 to HardLimit, %d", m.soft, m.hard)
 	}
+	m.serverKey = credential.NewServerKey(m.store, "twofactor")
 	return m, nil
 }
 
@@ -272,16 +278,23 @@ const (
 	reasonForeign  = "foreign"
 )
 
-// joined returns a name for parts in hex that no other list of parts has.
+// joined returns a name for parts in hex that no other list of parts has. Whoever
+// knows the other parts of it can try the short ones: a key of the store is made of
+// none that is secret, see mac.
 func joined(parts ...string) string {
 	h := sha256.New()
+	write(h, parts)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// write hashes parts as no other list of parts is hashed.
+func write(h hash.Hash, parts []string) {
 	var size [8]byte
 	for _, p := range parts {
 		binary.BigEndian.PutUint64(size[:], uint64(len(p)))
 		h.Write(size[:])
 		h.Write([]byte(p))
 	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // found tells an absent record from a failed read: it returns nil for the first.
