@@ -16,6 +16,11 @@
 // finds them; a limit on how many there are of something is a row of its own,
 // because no List is protected against what appears after it.
 //
+// Whoever decides on rows first and writes later, perhaps much later, keeps their
+// [Evidence] and hands it to [Tx.Expect]: the Commit then happens only if the rows
+// are still what was decided on. Events and mail belong into [Tx.After], which learns
+// how it ended, once.
+//
 // # For backends
 //
 // [Store] has three methods and its comment is the whole contract. Package

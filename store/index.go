@@ -159,7 +159,7 @@ func hasRow(rows []row, key string) bool {
 // absent, unless the Tx knows better; the next looks, and takes over a row which
 // no record stands behind: one that expired may be swept before its rows.
 func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, expires time.Time) error {
-	if !tx.rerun && !tx.knows(key) {
+	if !tx.rerun && !tx.knows(key) && !tx.expectsPresent(key) {
 		tx.Create(key, id, expires)
 		return nil
 	}

@@ -17,22 +17,26 @@ const (
 	backoffMax = 128 * time.Millisecond
 )
 
-// A Tx is one run of the function given to [Transact]: what it reads becomes a
-// precondition of the Commit, what it writes waits for the Commit. It is a
-// [Reader], so what reads from a [Store] can read from a Tx.
+// A Tx is one run of the function given to [Transact]: what it reads or expects
+// becomes a precondition of the Commit, what it writes waits for the Commit. It is
+// a [Reader], so what reads from a [Store] can read from a Tx.
 //
 // A Tx belongs to one goroutine and to one run of its function. A write
 // through a Tx whose function has returned would be lost and panics.
 type Tx struct {
-	s      Store
-	rerun  bool            // an earlier run ended in a conflict
-	seen   map[string]Item // by Get
-	listed map[string]Revision
-	writes []Op // one per key; Create is At Absent
-	moment int  // how many times the store was read
-	torn   bool // two reads contradict each other: run again
-	err    error
-	over   bool
+	s        Store
+	rerun    bool            // an earlier run ended in a conflict
+	seen     map[string]Item // by Get, and in a rerun by verify
+	listed   map[string]Revision
+	expected []Evidence // also that of earlier runs
+	writes   []Op       // one per key; Create is At Absent
+	moment   int        // how many times the store was read
+	torn     bool       // two reads contradict each other: run again
+	stale    bool       // evidence contradicts what else the Tx knows: run again
+	err      error
+	over     bool
+	after    []func(Outcome)
+	result   Result // so far; Unknown while the Commit is on its way
 }
 
 // Transact runs fn and then makes one Commit of all that fn read and wrote
@@ -41,8 +45,12 @@ type Tx struct {
 // that reads anew, a bounded number of times with random waits in between; after
 // the last one the error wraps [ErrConflict].
 //
+// What was read before Transact, and decided on, is held to the same with
+// [Tx.Expect]. If that has changed, fn is not run again: Transact returns a
+// [*ChangedError], because whoever decided must decide anew.
+//
 // So fn may run several times and must have no effect except through its Tx:
-// events and mail come after Transact returned nil. What must stand even when
+// events and mail come after the end, with [Tx.After]. What must stand even when
 // fn fails, such as the count of an attempt, is a Commit of its own before.
 //
 // If fn returns an error, nothing is committed and Transact returns that error
@@ -51,21 +59,33 @@ type Tx struct {
 // [ErrUnknown] means that the Commit may have happened; it is not run again,
 // since it could then happen twice.
 //
-// Reads and writes together are at most [MaxOps] keys. A function that only
-// read, and asked the store once, needs no Commit and makes none.
+// What is read, expected and written is at most [MaxOps] keys together. A function
+// that only read, and asked the store once, needs no Commit and makes none.
 func Transact(ctx context.Context, s Store, fn func(tx *Tx) error) error {
-	var tx *Tx
+	last := new(Tx) // the last run of fn
+	err := errNoReturn
+	defer func() { last.tell(err) }() // in a panic, too
+	err = transact(ctx, s, fn, &last)
+	return err
+}
+
+func transact(ctx context.Context, s Store, fn func(tx *Tx) error, last **Tx) error {
+	var expected []Evidence
 	for run := range maxRuns {
 		if run > 0 {
 			if err := pause(ctx, run); err != nil {
 				return fmt.Errorf("store: between two runs after a conflict: %w", err)
 			}
 		}
-		tx = &Tx{s: s, rerun: run > 0}
-		err := tx.run(ctx, fn)
-		if err == nil || !errors.Is(err, errAgain) {
+		tx := &Tx{s: s, rerun: run > 0, expected: expected}
+		if err := tx.verify(ctx); err != nil {
 			return err
 		}
+		*last = tx
+		if err := tx.run(ctx, fn); !errors.Is(err, errAgain) {
+			return err
+		}
+		expected = tx.expected
 	}
 	return fmt.Errorf("%w: still after %d runs", ErrConflict, maxRuns)
 }
@@ -78,23 +98,28 @@ func (tx *Tx) run(ctx context.Context, fn func(tx *Tx) error) error {
 		defer func() { tx.over = true }()
 		return fn(tx)
 	}()
-	if tx.torn {
+	switch {
+	case tx.torn:
 		return errAgain
-	}
-	if err == nil {
-		err = tx.err
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case tx.stale:
+		return errAgain
+	case tx.err != nil:
+		return tx.err
 	}
 	if err := tx.lookAtCreates(ctx); err != nil {
 		return err
 	}
 	ops := tx.ops()
-	if len(ops) == 0 || len(tx.writes) == 0 && tx.moment == 1 {
+	// What is expected was read at another moment, and only a Commit brings the two together.
+	if len(ops) == 0 || len(tx.writes) == 0 && len(tx.expected) == 0 && tx.moment == 1 {
+		tx.result = Committed
 		return nil
 	}
+	tx.result = Unknown // if Commit panics
 	_, err = tx.s.Commit(ctx, ops...)
+	tx.result = resultOf(err)
 	if conflict(err) {
 		return errAgain
 	}
@@ -103,7 +128,7 @@ func (tx *Tx) run(ctx context.Context, fn func(tx *Tx) error) error {
 
 // lookAtCreates tells a key that exists from a conflict elsewhere. Commit does
 // not say which, and to look before the first Commit would cost every creation
-// a read.
+// a read. A key that is expected to be absent is left to the Commit: it changed.
 func (tx *Tx) lookAtCreates(ctx context.Context) error {
 	if !tx.rerun {
 		return nil
@@ -111,7 +136,8 @@ func (tx *Tx) lookAtCreates(ctx context.Context) error {
 	var keys []string
 	for i := range tx.writes {
 		if op := &tx.writes[i]; op.Action == Put && op.At == Absent {
-			if _, ok := tx.seen[op.Key]; !ok {
+			_, seen := tx.seen[op.Key]
+			if _, expected := tx.expects(op.Key); !seen && !expected {
 				keys = append(keys, op.Key)
 			}
 		}
@@ -131,12 +157,17 @@ func (tx *Tx) lookAtCreates(ctx context.Context) error {
 	return nil
 }
 
-// ops returns the writes, and a check of every key that was only read.
+// ops returns the writes, and a check of every key that was only read or expected.
 func (tx *Tx) ops() []Op {
 	ops := slices.Clone(tx.writes)
 	for k, it := range tx.seen {
 		if tx.write(k) == nil {
 			ops = append(ops, Op{Key: k, At: it.Revision})
+		}
+	}
+	for _, e := range tx.expected {
+		if !tx.knows(e.Key) {
+			ops = append(ops, Op{Key: e.Key, At: e.Revision})
 		}
 	}
 	return ops
@@ -157,19 +188,8 @@ func (tx *Tx) Get(ctx context.Context, keys ...string) ([]Item, error) {
 		}
 	}
 	if len(ask) > 0 {
-		items, err := tx.s.Get(ctx, ask...)
-		if err != nil {
+		if err := tx.read(ctx, ask); err != nil {
 			return nil, err
-		}
-		if len(items) != len(ask) {
-			return nil, fmt.Errorf("store: a get of %d keys returned %d items", len(ask), len(items))
-		}
-		tx.moment++
-		if tx.seen == nil {
-			tx.seen = make(map[string]Item, len(items))
-		}
-		for _, it := range items {
-			tx.seen[it.Key] = it
 		}
 	}
 	items := make([]Item, len(keys))
@@ -188,11 +208,33 @@ func (tx *Tx) Get(ctx context.Context, keys ...string) ([]Item, error) {
 	return items, nil
 }
 
+// read asks the store for keys that the Tx has not seen.
+func (tx *Tx) read(ctx context.Context, keys []string) error {
+	items, err := tx.s.Get(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	if len(items) != len(keys) {
+		return fmt.Errorf("store: a get of %d keys returned %d items", len(keys), len(items))
+	}
+	tx.moment++
+	if tx.seen == nil {
+		tx.seen = make(map[string]Item, len(items))
+	}
+	for _, it := range items {
+		tx.seen[it.Key] = it
+		if at, ok := tx.expects(it.Key); ok && at != it.Revision {
+			tx.stale = true
+		}
+	}
+	return nil
+}
+
 // List implements [Reader]. It reads what is committed, not what this Tx has
 // written, and nothing of it becomes a precondition: keys may appear and vanish
 // before the Commit. A limit on how many there are is therefore kept in a row
 // of its own, and an item that matters is read with Get. An item that was
-// listed and then written without Get is written at the revision listed.
+// listed and then written without Get or Expect is written at the revision listed.
 func (tx *Tx) List(ctx context.Context, prefix, after string, limit int) ([]Item, error) {
 	tx.mustRun()
 	items, err := tx.s.List(ctx, prefix, after, limit)
@@ -209,16 +251,16 @@ func (tx *Tx) List(ctx context.Context, prefix, after string, limit int) ([]Item
 	return items, nil
 }
 
-// Put sets key to value, at the revision that this Tx read, or at any if it
-// read none. A nil value is a present, empty one. The Tx keeps value until the
+// Put sets key to value, at the revision that this Tx read or expects, or at any if
+// there is none. A nil value is a present, empty one. The Tx keeps value until the
 // Commit: it must not be changed. For expires see [Item].
 func (tx *Tx) Put(key string, value []byte, expires time.Time) {
 	tx.set(Op{Key: key, At: tx.at(key), Action: Put, Value: value, Expires: expires})
 }
 
 // Create sets key to value if the key is absent, without reading it first. If
-// the key turns out to be present, or this Tx has read or written it as
-// present, Transact returns an error that wraps [ErrExists].
+// the key turns out to be present, or this Tx has read or written it as present or
+// expects it to be, Transact returns an error that wraps [ErrExists].
 func (tx *Tx) Create(key string, value []byte, expires time.Time) {
 	at := Absent
 	if op := tx.write(key); op != nil {
@@ -227,15 +269,15 @@ func (tx *Tx) Create(key string, value []byte, expires time.Time) {
 			return
 		}
 		at = op.At // deleted before in this Tx: together they replace
-	} else if tx.seen[key].Exists() {
+	} else if tx.seen[key].Exists() || tx.expectsPresent(key) {
 		tx.fail(ErrExists)
 		return
 	}
 	tx.set(Op{Key: key, At: at, Action: Put, Value: value, Expires: expires})
 }
 
-// Delete removes key, at the revision that this Tx read, or at any if it read
-// none. To delete an absent key is not an error.
+// Delete removes key, at the revision that this Tx read or expects, or at any if
+// there is none. To delete an absent key is not an error.
 func (tx *Tx) Delete(key string) {
 	tx.set(Op{Key: key, At: tx.at(key), Action: Delete})
 }
@@ -246,6 +288,9 @@ func (tx *Tx) at(key string) Revision {
 	}
 	if it, ok := tx.seen[key]; ok {
 		return it.Revision
+	}
+	if rev, ok := tx.expects(key); ok {
+		return rev
 	}
 	if rev, ok := tx.listed[key]; ok {
 		return rev
