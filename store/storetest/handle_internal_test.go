@@ -93,7 +93,7 @@ func (c *counted) Commit(_ context.Context, ops ...store.Op) (store.Revision, er
 var handleFlaws = []flaw{
 	{"the lock is the handle's own", []string{
 		"second handle, one winner", "second handle, write skew", "second handle, write skew on present keys",
-		"second handle, no lost update", "second handle, mixed load",
+		"second handle, no lost update", "second handle, mixed load", "second handle, what is expected holds",
 	}, func() store.Store {
 		return newHandle(handle{commit: func(h *handle, ctx context.Context, ops ...store.Op) (store.Revision, error) {
 			return blindly(h.Memory, ctx, ops)

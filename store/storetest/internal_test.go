@@ -193,7 +193,7 @@ var flaws = []flaw{
 	{"it can neither sweep nor watch", []string{"abilities are as told"}, func() store.Store {
 		return &perKey{items: map[string]store.Item{}}
 	}},
-	{"checks of absent keys are lost", []string{"preconditions", "all or nothing", "check-only commits", "write skew on absent keys", "second handle, write skew"}, func() store.Store {
+	{"checks of absent keys are lost", []string{"preconditions", "all or nothing", "check-only commits", "write skew on absent keys", "second handle, write skew", "what is expected holds"}, func() store.Store {
 		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
 			return without(m, ctx, ops, func(op store.Op) bool {
 				it, _ := m.Get(ctx, op.Key)
@@ -201,7 +201,7 @@ var flaws = []flaw{
 			})
 		}}
 	}},
-	{"checks are made before the lock is taken", []string{"write skew on absent keys", "write skew on present keys", "checks hold against deletion"}, func() store.Store {
+	{"checks are made before the lock is taken", []string{"write skew on absent keys", "write skew on present keys", "checks hold against deletion", "what is expected holds"}, func() store.Store {
 		return &bent{Memory: memory(), commit: func(m *store.Memory, ctx context.Context, ops ...store.Op) (store.Revision, error) {
 			for _, op := range ops {
 				if !isCheck(op) {
