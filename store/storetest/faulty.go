@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,12 +31,24 @@ const (
 // Always is the Times of a [Fault] that does not end.
 const Always = -1
 
+// A Call is one call of a store, with what it was given. It must not be changed.
+type Call struct {
+	Kind Calls
+	Keys []string   // of a Get or a Commit, or the prefix of a List
+	Ops  []store.Op // of a Commit
+}
+
 // A Fault befalls one call or a few. A call that it strikes first waits, if Delay or
 // Until say so, then calls Do, and then ends with Err: as one that was never sent,
 // or with After as one whose answer was lost.
 type Fault struct {
 	// On says which calls are counted and struck. Zero means all.
 	On Calls
+
+	// If picks some of the calls that On names: those for which it returns false are
+	// neither counted nor struck. Nil means all. It may be called at the same time by
+	// several goroutines, and must not use the store.
+	If func(Call) bool
 
 	// Nth is the first call that is struck, 1 being the next. Zero means 1.
 	Nth int
@@ -54,8 +67,10 @@ type Fault struct {
 	Delay time.Duration
 	Until <-chan struct{}
 
-	// Do is called in the goroutine of the call, which it may let panic. It may use
-	// the store below, and the Faulty too if no Fault strikes that.
+	// Do is called in the goroutine of the call, which it may let panic. It is the
+	// place for what others do just before the call, or with After just after it. It
+	// may use the store below, and the Faulty too: while it runs, its Fault neither
+	// counts nor strikes any call, so that what it does itself does not call it again.
 	Do func()
 
 	// Err is what the call returns. If it and all of Delay, Until and Do are zero, it
@@ -76,7 +91,8 @@ type Faulty struct {
 
 type activeFault struct {
 	Fault
-	calls int // so far, of those that it counts
+	calls int // so far, of those that it counts; guarded by Faulty.mu
+	doing int // how many Do run; guarded by Faulty.mu
 }
 
 // NewFaulty returns a Faulty over s with these faults. Without any it only counts.
@@ -164,7 +180,7 @@ func (f *Faulty) Unwrap() store.Store { return f.s }
 
 // Get implements [store.Reader].
 func (f *Faulty) Get(ctx context.Context, keys ...string) (items []store.Item, err error) {
-	err = f.call(ctx, Gets, func() (err error) {
+	err = f.call(ctx, Call{Kind: Gets, Keys: keys}, func() (err error) {
 		items, err = f.s.Get(ctx, keys...)
 		return err
 	})
@@ -176,7 +192,7 @@ func (f *Faulty) Get(ctx context.Context, keys ...string) (items []store.Item, e
 
 // List implements [store.Reader].
 func (f *Faulty) List(ctx context.Context, prefix, after string, limit int) (items []store.Item, err error) {
-	err = f.call(ctx, Lists, func() (err error) {
+	err = f.call(ctx, Call{Kind: Lists, Keys: []string{prefix}}, func() (err error) {
 		items, err = f.s.List(ctx, prefix, after, limit)
 		return err
 	})
@@ -188,7 +204,11 @@ func (f *Faulty) List(ctx context.Context, prefix, after string, limit int) (ite
 
 // Commit implements [store.Store].
 func (f *Faulty) Commit(ctx context.Context, ops ...store.Op) (rev store.Revision, err error) {
-	err = f.call(ctx, Commits, func() (err error) {
+	call := Call{Kind: Commits, Ops: ops}
+	for _, op := range ops {
+		call.Keys = append(call.Keys, op.Key)
+	}
+	err = f.call(ctx, call, func() (err error) {
 		rev, err = f.s.Commit(ctx, ops...)
 		return err
 	})
@@ -199,16 +219,16 @@ func (f *Faulty) Commit(ctx context.Context, ops ...store.Op) (rev store.Revisio
 }
 
 // call makes one call with what befalls it.
-func (f *Faulty) call(ctx context.Context, kind Calls, do func() error) error {
-	before, after := f.strike(kind)
+func (f *Faulty) call(ctx context.Context, call Call, do func() error) error {
+	before, after := f.strike(call)
 	for _, fault := range before {
-		if err := fault.befall(ctx, kind); err != nil {
+		if err := f.befall(ctx, call.Kind, fault); err != nil {
 			return err
 		}
 	}
 	err := do()
 	for _, fault := range after {
-		if lost := fault.befall(ctx, kind); lost != nil {
+		if lost := f.befall(ctx, call.Kind, fault); lost != nil {
 			err = lost
 		}
 	}
@@ -216,12 +236,19 @@ func (f *Faulty) call(ctx context.Context, kind Calls, do func() error) error {
 }
 
 // strike counts a call and returns the faults that strike it.
-func (f *Faulty) strike(kind Calls) (before, after []Fault) {
+func (f *Faulty) strike(call Call) (before, after []*activeFault) {
+	f.mu.Lock()
+	f.counts[call.Kind]++
+	faults := slices.Clone(f.faults)
+	f.mu.Unlock()
+	faults = slices.DeleteFunc(faults, func(fault *activeFault) bool {
+		return fault.On&call.Kind == 0 || fault.If != nil && !fault.If(call)
+	})
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.counts[kind]++
-	for _, fault := range f.faults {
-		if fault.On&kind == 0 {
+	for _, fault := range faults {
+		if fault.doing > 0 {
 			continue
 		}
 		fault.calls++
@@ -231,32 +258,44 @@ func (f *Faulty) strike(kind Calls) (before, after []Fault) {
 		}
 		f.struck++
 		if fault.After {
-			after = append(after, fault.Fault)
+			after = append(after, fault)
 		} else {
-			before = append(before, fault.Fault)
+			before = append(before, fault)
 		}
 	}
 	return before, after
 }
 
 // befall returns what the call ends with, or nil if it goes on.
-func (f *Fault) befall(ctx context.Context, kind Calls) error {
-	if err := f.wait(ctx); err != nil {
-		if f.After && kind == Commits {
+func (f *Faulty) befall(ctx context.Context, kind Calls, fault *activeFault) error {
+	if err := fault.wait(ctx); err != nil {
+		if fault.After && kind == Commits {
 			return fmt.Errorf("storetest: %w: %w", store.ErrUnknown, err)
 		}
 		return err
 	}
-	if f.Do != nil {
-		f.Do()
+	if fault.Do != nil {
+		f.do(fault)
 	}
 	switch {
-	case f.Err != nil || f.Do != nil || f.Delay > 0 || f.Until != nil:
-		return f.Err
-	case f.After && kind == Commits:
+	case fault.Err != nil || fault.Do != nil || fault.Delay > 0 || fault.Until != nil:
+		return fault.Err
+	case fault.After && kind == Commits:
 		return fmt.Errorf("storetest: %w", store.ErrUnknown)
 	}
 	return ErrFault
+}
+
+// do calls Do, during which the fault does not strike.
+func (f *Faulty) do(fault *activeFault) {
+	add := func(n int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		fault.doing += n
+	}
+	add(1)
+	defer add(-1)
+	fault.Do()
 }
 
 // wait returns the context's error if it ends before the time to go on.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -100,6 +102,66 @@ func TestFaultDo(t *testing.T) {
 
 	f.Inject(storetest.Fault{On: storetest.Commits, After: true, Do: func() {}})
 	assert.ErrorIs(t, commit(t.Context(), f), store.ErrConflict, "nothing is lost without an Err")
+}
+
+// Do may use the Faulty whose call it is about, also if that is struck for ever.
+func TestFaultDoUsesTheFaulty(t *testing.T) {
+	f := storetest.NewFaulty(store.NewMemory())
+	rewritten := 0
+	f.Inject(storetest.Fault{On: storetest.Commits, Times: storetest.Always, Do: func() {
+		rewritten++
+		_, err := f.Commit(t.Context(), store.Op{Key: "guard", At: store.Any, Action: store.Put})
+		assert.NoError(t, err)
+	}})
+	for i := range 3 {
+		items, err := f.Get(t.Context(), "guard")
+		require.NoError(t, err)
+		_, err = f.Commit(t.Context(), store.Op{Key: "guard", At: items[0].Revision}, create("k"))
+		assert.ErrorIs(t, err, store.ErrConflict, "it changed just before")
+		assert.Equal(t, i+1, rewritten, "once for each call, and not for its own")
+	}
+	assert.Equal(t, 6, f.Count(storetest.Commits), "its own count")
+
+	// What strikes while another's Do runs does not begin it anew.
+	both := storetest.NewFaulty(store.NewMemory())
+	var order []string
+	for _, name := range []string{"first", "second"} {
+		both.Inject(storetest.Fault{On: storetest.Gets, Times: storetest.Always, Do: func() {
+			order = append(order, name)
+			assert.NoError(t, get(t.Context(), both))
+		}})
+	}
+	assert.NoError(t, get(t.Context(), both))
+	assert.Equal(t, []string{"first", "second", "second", "first"}, order)
+
+	// A panic ends it, too.
+	f.Mend()
+	f.Inject(storetest.Fault{On: storetest.Gets, Times: 2, Do: func() { panic("boom") }})
+	for range 2 {
+		assert.Panics(t, func() { _ = get(t.Context(), f) })
+	}
+	assert.NoError(t, get(t.Context(), f))
+}
+
+func TestFaultIf(t *testing.T) {
+	var calls []storetest.Call
+	m := store.NewMemory()
+	f := storetest.NewFaulty(m,
+		storetest.Fault{Nth: 100, If: func(c storetest.Call) bool { calls = append(calls, c); return true }},
+		storetest.Fault{Nth: 2, If: func(c storetest.Call) bool { return slices.Contains(c.Keys, "l") }},
+	)
+	require.NoError(t, get(t.Context(), f))
+	_, err := f.Commit(t.Context(), create("l"), create("m"))
+	require.NoError(t, err, "the first that names l")
+	require.NoError(t, list(t.Context(), f))
+	_, err = f.Get(t.Context(), "m", "l")
+	assert.ErrorIs(t, err, storetest.ErrFault, "the second")
+	assert.Equal(t, []storetest.Call{
+		{Kind: storetest.Gets, Keys: []string{"k"}},
+		{Kind: storetest.Commits, Keys: []string{"l", "m"}, Ops: []store.Op{create("l"), create("m")}},
+		{Kind: storetest.Lists, Keys: []string{""}},
+		{Kind: storetest.Gets, Keys: []string{"m", "l"}},
+	}, calls)
 }
 
 // What is injected counts from there on, and stands beside what is there.
@@ -215,6 +277,52 @@ func ExampleFailNth() {
 	// call 1: storetest: fault, 0 items
 	// call 2: storetest: fault, 0 items
 	// call 3: <nil>, 2 items
+}
+
+// A request is allowed, and then the user is disabled, just before what it allowed is
+// written. Nothing may be written then.
+func ExampleFault_do() {
+	ctx := context.Background()
+	f := storetest.NewFaulty(store.NewMemory())
+	disable := func(user string) error {
+		return store.Transact(ctx, f, func(tx *store.Tx) error {
+			tx.Put("user/"+user, []byte("disabled"), time.Time{})
+			return nil
+		})
+	}
+
+	// What is tested: it looks at the user first, and writes a token later.
+	issue := func(user string) error {
+		items, err := f.Get(ctx, "user/"+user)
+		if err != nil {
+			return err
+		}
+		if string(items[0].Value) == "disabled" {
+			return fmt.Errorf("%s is disabled", user)
+		}
+		return store.Transact(ctx, f, func(tx *store.Tx) error {
+			tx.Expect(items[0].Evidence())
+			tx.Create("token/of-"+user, nil, time.Time{})
+			return nil
+		})
+	}
+
+	f.Inject(storetest.Fault{
+		On: storetest.Commits,
+		If: func(c storetest.Call) bool {
+			return slices.ContainsFunc(c.Keys, func(key string) bool { return strings.HasPrefix(key, "token/") })
+		},
+		Do: func() { fmt.Println("disable:", disable("ada")) },
+	})
+	fmt.Println(issue("ada"))
+	fmt.Println(issue("ada"))
+	left, _ := f.List(ctx, "token/", "", 10)
+	fmt.Println(len(left), "tokens")
+	// Output:
+	// disable: <nil>
+	// store: conflict: an expected row has changed
+	// ada is disabled
+	// 0 tokens
 }
 
 func ExampleLoseNth() {
