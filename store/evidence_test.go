@@ -340,13 +340,33 @@ func TestExpectInvalid(t *testing.T) {
 	}), store.ErrInvalid, "more than a Commit has room for")
 }
 
+// What only a rerun expects to be absent, and writes, has changed if it is there: it
+// was not to be created.
+func TestExpectAbsentInARerun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := store.NewMemory()
+		put(t, m, "k", "")
+		c := onFirstCommit(m, func() { put(t, m, "count", "") })
+		changed(t, store.Transact(t.Context(), c, func(tx *store.Tx) error {
+			get(t, tx, "count")
+			if c.commits > 0 {
+				tx.Expect(evidence("k", 0))
+				tx.Put("k", []byte("new"), never)
+			}
+			tx.Put("count", nil, never)
+			return nil
+		}), "k")
+		assert.Empty(t, get(t, m, "k").Value)
+	})
+}
+
 // The Get of the rerun is a call like others: it may fail.
 func TestExpectRereadFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
 		ctx, cancel := context.WithCancel(t.Context())
 		c := onFirstCommit(m, func() { put(t, m, "k", "") })
-		err := store.Transact(ctx, &betweenCommits{c, cancel}, func(tx *store.Tx) error {
+		err := store.Transact(ctx, &cancelsGets{c, cancel}, func(tx *store.Tx) error {
 			tx.Expect(evidence("k", 0))
 			return nil
 		})
@@ -354,13 +374,13 @@ func TestExpectRereadFails(t *testing.T) {
 	})
 }
 
-// betweenCommits cancels when a Get begins.
-type betweenCommits struct {
+// cancelsGets ends the context when a Get begins.
+type cancelsGets struct {
 	store.Store
 	cancel func()
 }
 
-func (b *betweenCommits) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
+func (b *cancelsGets) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
 	b.cancel()
 	return b.Store.Get(ctx, keys...)
 }
