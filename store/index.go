@@ -167,7 +167,8 @@ func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, exp
 	if err != nil {
 		return err
 	}
-	if it.Exists() {
+	// A row that names this record was left by one with the same id that is gone.
+	if it.Exists() && string(it.Value) != string(id) {
 		owner, err := t.Get(ctx, tx, string(it.Value))
 		if err == nil && hasRow(t.rows(owner), key) {
 			return ErrExists
@@ -278,10 +279,10 @@ func (x *Index[T]) List(ctx context.Context, r Reader, value, after string, limi
 	}
 	vs = make([]*T, 0, len(items))
 	for _, it := range items {
-		if !it.Exists() {
+		v, err := x.t.Decode(it)
+		if errors.Is(err, ErrNotFound) {
 			continue
 		}
-		v, err := x.t.Decode(it)
 		if err != nil {
 			return nil, "", err
 		}

@@ -55,10 +55,13 @@ func each(ctx context.Context, s Store, prefix string, fn func(Item) error) erro
 // addRows writes the rows that the record id lacks.
 func (t *Table[T]) addRows(ctx context.Context, tx *Tx, id string) error {
 	it, err := t.item(ctx, tx, id)
-	if err != nil || !it.Exists() {
-		return err // deleted since it was listed
+	if err != nil {
+		return err
 	}
 	v, err := t.Decode(it)
+	if errors.Is(err, ErrNotFound) {
+		return nil // deleted since it was listed, or of an edition before Since
+	}
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -43,6 +44,7 @@ var (
 type Table[T any] struct {
 	name    string
 	schema  int
+	since   int    // records of an older schema are as if absent
 	head    string // how a value of this schema begins
 	id      func(*T) string
 	expires func(*T) time.Time
@@ -71,6 +73,23 @@ func (t *Table[T]) Expiring(of func(*T) time.Time) *Table[T] {
 	return t
 }
 
+// Since makes records that were stored under a schema older than this one as if they
+// were absent, whatever is in them: reading one is [ErrNotFound], lists leave it out,
+// and Insert and Upsert put theirs in its place, at its revision. It is for records
+// that must not be carried over to what they have become, such as credentials that
+// lack what now ends them. It returns t, so that it can follow NewTable, and panics if
+// schema is not one that t reads.
+//
+// Nothing deletes such a record but its expiry. Its index rows stay as long, and lead
+// to nothing.
+func (t *Table[T]) Since(schema int) *Table[T] {
+	if schema < 1 || schema > t.schema {
+		panic(fmt.Sprintf("store: table %s: since schema %d of %d", t.name, schema, t.schema))
+	}
+	t.since = schema
+	return t
+}
+
 // Key returns the key of the record with this id. Different ids have different
 // keys. An id that is empty, or so long that the key passes [MaxKey], makes a
 // key that no store accepts.
@@ -91,7 +110,8 @@ func (t *Table[T]) ID(key string) (id string, ok bool) {
 	return unescape(rest)
 }
 
-// Decode returns the record in it. An absent item is [ErrNotFound].
+// Decode returns the record in it. An absent item is [ErrNotFound], and so is one of an
+// edition that [Table.Since] leaves behind.
 func (t *Table[T]) Decode(it Item) (*T, error) {
 	if !it.Exists() {
 		return nil, ErrNotFound
@@ -101,18 +121,44 @@ func (t *Table[T]) Decode(it Item) (*T, error) {
 		return nil, err
 	}
 	v := new(T)
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return nil, fmt.Errorf("%w: table %s: %s", ErrSchema, t.name, jsonCause(err))
-	}
-	if dec.InputOffset() != int64(len(data)) {
-		return nil, fmt.Errorf("%w: table %s: trailing data", ErrSchema, t.name)
+	if err := t.decode(data, v); err != nil {
+		return nil, err
 	}
 	if !t.isKey(it.Key, t.id(v)) {
 		return nil, fmt.Errorf("%w: table %s: the record is not the one that its key names", ErrSchema, t.name)
 	}
 	return v, nil
+}
+
+// A decoder reads strictly, and is kept for the next value: to make one costs more than
+// to read a small record with it.
+type decoder struct {
+	data bytes.Reader
+	json *json.Decoder
+}
+
+var decoders = sync.Pool{New: func() any {
+	d := new(decoder)
+	d.json = json.NewDecoder(&d.data)
+	d.json.DisallowUnknownFields()
+	return d
+}}
+
+// decode reads data, all of which must be the JSON of v.
+func (t *Table[T]) decode(data []byte, v any) error {
+	d := decoders.Get().(*decoder)
+	d.data.Reset(data)
+	begin := d.json.InputOffset()
+	// After an error the decoder is dropped: it may hold a part of what it read.
+	if err := d.json.Decode(v); err != nil {
+		return fmt.Errorf("%w: table %s: %s", ErrSchema, t.name, jsonCause(err))
+	}
+	if d.json.InputOffset()-begin != int64(len(data)) {
+		return fmt.Errorf("%w: table %s: trailing data", ErrSchema, t.name)
+	}
+	d.data.Reset(nil)
+	decoders.Put(d)
+	return nil
 }
 
 // jsonCause says what is wrong without quoting a value: a record may hold what
@@ -144,6 +190,9 @@ func (t *Table[T]) open(value []byte) ([]byte, error) {
 	}
 	if env.Schema < 1 || env.Schema > t.schema || env.Data == nil {
 		return nil, fmt.Errorf("%w: table %s: schema %d, this program knows up to %d", ErrSchema, t.name, env.Schema, t.schema)
+	}
+	if env.Schema < t.since {
+		return nil, ErrNotFound
 	}
 	return env.Data, nil
 }
@@ -196,19 +245,32 @@ func getOne(ctx context.Context, r Reader, key string) (Item, error) {
 
 // List returns up to limit records (1 to [MaxLimit]) whose key comes after that
 // of the id after, in the order of their keys; after "" begins with the first.
-// For ids without bytes that a key must escape that is their byte order.
+// For ids without bytes that a key must escape that is their byte order. Fewer than limit
+// are the last ones.
 func (t *Table[T]) List(ctx context.Context, r Reader, after string, limit int) ([]*T, error) {
-	items, err := r.List(ctx, t.name+"/", t.Key(after), limit)
-	if err != nil {
-		return nil, err
-	}
-	vs := make([]*T, len(items))
-	for i, it := range items {
-		if vs[i], err = t.Decode(it); err != nil {
+	var vs []*T
+	for from := t.Key(after); ; {
+		items, err := r.List(ctx, t.name+"/", from, limit)
+		if err != nil {
 			return nil, err
 		}
+		for _, it := range items {
+			v, err := t.Decode(it)
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if vs = append(vs, v); len(vs) == limit {
+				return vs, nil
+			}
+		}
+		if len(items) < limit {
+			return vs, nil
+		}
+		from = items[len(items)-1].Key // some were of an older edition
 	}
-	return vs, nil
 }
 
 // Insert adds v. If there is a record with its id, or with one of its [Unique]
@@ -219,17 +281,22 @@ func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 		return err
 	}
 	key := t.Key(t.id(v))
-	if tx.rerun || tx.knows(key) {
+	put := tx.Create
+	if tx.rerun || tx.knows(key) || tx.expectsPresent(key) {
 		// Something was in the way. Only now is it worth a read to learn what.
 		it, err := getOne(ctx, tx, key)
 		if err != nil {
 			return err
 		}
-		if it.Exists() {
+		switch _, err := t.open(it.Value); {
+		case !it.Exists():
+		case errors.Is(err, ErrNotFound):
+			put = tx.Put // in the place of what Since leaves behind
+		default:
 			return ErrExists
 		}
 	}
-	tx.Create(key, value, expires)
+	put(key, value, expires)
 	return t.move(ctx, tx, nil, t.rows(v), t.id(v), expires, false)
 }
 
@@ -248,7 +315,7 @@ func (t *Table[T]) Update(ctx context.Context, tx *Tx, id string, fn func(*T) er
 	if err != nil {
 		return nil, err
 	}
-	return t.change(ctx, tx, it, v, fn)
+	return t.change(ctx, tx, it, v, true, fn)
 }
 
 // Upsert is Update for a record that need not be there: fn gets it, or a zero
@@ -262,20 +329,22 @@ func (t *Table[T]) Upsert(ctx context.Context, tx *Tx, id string, fn func(v *T, 
 	if err != nil {
 		return nil, err
 	}
-	if !it.Exists() {
-		return t.change(ctx, tx, it, new(T), func(v *T) error { return fn(v, false) })
-	}
 	v, err := t.Decode(it)
+	found := !errors.Is(err, ErrNotFound)
+	if !found {
+		v, err = new(T), nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	return t.change(ctx, tx, it, v, func(v *T) error { return fn(v, true) })
+	return t.change(ctx, tx, it, v, found, func(v *T) error { return fn(v, found) })
 }
 
-// change runs fn on v, which was read as it, and writes what came of it.
-func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, fn func(*T) error) (*T, error) {
+// change runs fn on v, which was found in it or is to take its place, and writes what
+// came of it.
+func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, found bool, fn func(*T) error) (*T, error) {
 	var old []row
-	if it.Exists() {
+	if found {
 		old = t.rows(v)
 	}
 	if err := fn(v); err != nil {
@@ -289,7 +358,7 @@ func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, fn func(*T
 		return nil, fmt.Errorf("%w: table %s: a record keeps the id it has", ErrInvalid, t.name)
 	}
 	moved := !sameHint(it.Expires, expires)
-	if it.Exists() && !moved && bytes.Equal(it.Value, value) {
+	if found && !moved && bytes.Equal(it.Value, value) {
 		return v, nil
 	}
 	tx.Put(it.Key, value, expires)

@@ -229,6 +229,21 @@ func TestTableDecodeIsStrict(t *testing.T) {
 	})
 }
 
+// A decoder that is used again carries nothing over, not from an error either.
+func TestTableDecodesOneAfterTheOther(t *testing.T) {
+	for range 3 {
+		for _, value := range []string{`{"v":2,"d":{"id":"1","name":"jane"}}`, `{"v":2,"d":{"id":"1"}}`} {
+			for _, bad := range []string{`{"v":2,"d":{"id":"1","x":1}}`, `{"v":2,"d":{"id":"1"}{}}`, `{"v":2,"d":{"id":"1"}`, `{"v":2,"d":{"id":"1",}}`, `{"v":2,"d":}`} {
+				_, err := people.Decode(store.Item{Key: "person/1", Value: []byte(bad), Revision: 1})
+				require.ErrorIs(t, err, store.ErrSchema, bad)
+				p, err := people.Decode(store.Item{Key: "person/1", Value: []byte(value), Revision: 1})
+				require.NoError(t, err)
+				assert.Equal(t, value == `{"v":2,"d":{"id":"1"}}`, p.Name == "")
+			}
+		}
+	}
+}
+
 func TestTableKeys(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{
@@ -380,4 +395,17 @@ func twoJanes(t *testing.T) *store.Memory {
 	require.NoError(t, err)
 	require.NoError(t, insert(t, m, person{ID: "2", Name: "jane"}))
 	return m
+}
+
+// A row may outlive its record. It is no obstacle to a new one with the same id.
+func TestTableRowOfItsOwn(t *testing.T) {
+	ctx, m := t.Context(), store.NewMemory()
+	jane := person{ID: "1", Name: "jane", Expires: time.Unix(1, 0)}
+	require.NoError(t, insert(t, m, jane))
+	_, err := m.Commit(ctx, store.Op{Key: "person/1", At: store.Any, Action: store.Delete})
+	require.NoError(t, err)
+	require.NoError(t, insert(t, m, jane))
+	got, err := byName.Get(ctx, m, "jane")
+	require.NoError(t, err)
+	assert.Equal(t, "1", got.ID)
 }
