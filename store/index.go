@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 //
 //	<table>.<index>/<value>          of a Unique, whose value is the id
 //	<table>.<index>/<value>/<id>     of an Index, whose value is empty
+//
+// Those of a Listing have one part more.
 
 // index is what Unique and Index have in common.
 type index[T any] struct {
@@ -49,17 +52,31 @@ func (t *Table[T]) Index(name string, of func(*T) string) *Index[T] {
 }
 
 func (t *Table[T]) index(name string, of func(*T) string, unique bool) *index[T] {
-	if !validName(name) || of == nil {
+	if of == nil {
 		panic(fmt.Sprintf("store: table %s: index %q", t.name, name))
 	}
-	for _, ix := range t.indexes {
-		if ix.name == name {
-			panic(fmt.Sprintf("store: table %s: two indexes %q", t.name, name))
-		}
-	}
+	t.claimName(name)
 	ix := &index[T]{name, of, unique}
 	t.indexes = append(t.indexes, ix)
 	return ix
+}
+
+// claimName panics unless name can be that of one more index or listing.
+func (t *Table[T]) claimName(name string) {
+	if !validName(name) {
+		panic(fmt.Sprintf("store: table %s: index %q", t.name, name))
+	}
+	taken := func(other string) {
+		if other == name {
+			panic(fmt.Sprintf("store: table %s: two indexes %q", t.name, name))
+		}
+	}
+	for _, ix := range t.indexes {
+		taken(ix.name)
+	}
+	for _, ls := range t.listings {
+		taken(ls.name)
+	}
 }
 
 // prefix is how the keys of the rows for value begin; a Unique's row ends there.
@@ -71,65 +88,88 @@ func (t *Table[T]) prefix(ix *index[T], value string) string {
 	return p
 }
 
-// A row is one index entry of a record.
+// A row is one entry of a record in an index or a listing.
 type row struct {
 	key    string
+	value  []byte
 	unique bool
 }
 
-// rows returns the index entries that v must have.
-func (t *Table[T]) rows(v *T) []row {
+// rows returns the entries that v must have.
+func (t *Table[T]) rows(v *T) ([]row, error) {
 	var rows []row
 	for _, ix := range t.indexes {
 		value := ix.of(v)
 		if value == "" {
 			continue
 		}
-		key := t.prefix(ix, value)
-		if !ix.unique {
-			key += escape(t.id(v))
+		r := row{key: t.prefix(ix, value), unique: ix.unique}
+		if ix.unique {
+			r.value = []byte(t.id(v))
+		} else {
+			r.key += escape(t.id(v))
 		}
-		rows = append(rows, row{key, ix.unique})
+		rows = append(rows, r)
 	}
-	return rows
-}
-
-// move turns the entries old of the record id into now. Entries that stay are
-// written again only if their expiry changed.
-func (t *Table[T]) move(ctx context.Context, tx *Tx, old, now []row, id string, expires time.Time, rewrite bool) error {
-	for _, r := range old {
-		if hasRow(now, r.key) {
+	for _, ls := range t.listings {
+		group, order := ls.place(v)
+		if group == "" {
 			continue
 		}
-		if ours, err := t.isRowOf(ctx, tx, r, id); err != nil {
-			return err
-		} else if ours {
-			tx.Delete(r.key)
+		value, err := ls.value(v)
+		if err != nil {
+			return nil, err
 		}
+		rows = append(rows, row{key: t.listingPrefix(ls, group) + escape(order) + "/" + escape(t.id(v)), value: value})
+	}
+	return rows, nil
+}
+
+// move turns the entries old into those of v. Entries that stay are written again only
+// if what they hold or their expiry changed.
+func (t *Table[T]) move(ctx context.Context, tx *Tx, old []row, v *T, expires time.Time, rewrite bool) error {
+	now, err := t.rows(v)
+	if err != nil {
+		return err
+	}
+	id := t.id(v)
+	if err := t.dropRows(ctx, tx, old, now, id); err != nil {
+		return err
 	}
 	for _, r := range now {
-		var value []byte
-		if r.unique {
-			value = []byte(id)
-		}
-		stays := hasRow(old, r.key)
+		was := findRow(old, r.key)
+		stays := was != nil
 		if stays && rewrite {
-			var err error
 			if stays, err = t.isRowOf(ctx, tx, r, id); err != nil {
 				return err
 			}
 		}
 		switch {
 		case stays:
-			if rewrite {
-				tx.Put(r.key, value, expires)
+			if rewrite || !bytes.Equal(was.value, r.value) {
+				tx.Put(r.key, r.value, expires)
 			}
 		case r.unique:
-			if err := t.claim(ctx, tx, r.key, value, expires); err != nil {
+			if err := t.claim(ctx, tx, r.key, r.value, expires); err != nil {
 				return err
 			}
 		default:
-			tx.Put(r.key, value, expires)
+			tx.Put(r.key, r.value, expires)
+		}
+	}
+	return nil
+}
+
+// dropRows deletes the entries old of the record id that are not among now.
+func (t *Table[T]) dropRows(ctx context.Context, tx *Tx, old, now []row, id string) error {
+	for _, r := range old {
+		if findRow(now, r.key) != nil {
+			continue
+		}
+		if ours, err := t.isRowOf(ctx, tx, r, id); err != nil {
+			return err
+		} else if ours {
+			tx.Delete(r.key)
 		}
 	}
 	return nil
@@ -146,13 +186,19 @@ func (t *Table[T]) isRowOf(ctx context.Context, tx *Tx, r row, id string) (bool,
 	return err == nil && it.Exists() && string(it.Value) == id, err
 }
 
-func hasRow(rows []row, key string) bool {
+func findRow(rows []row, key string) *row {
 	for i := range rows {
 		if rows[i].key == key {
-			return true
+			return &rows[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// hasRow reports whether v must have an entry under key.
+func (t *Table[T]) hasRow(v *T, key string) (bool, error) {
+	rows, err := t.rows(v)
+	return findRow(rows, key) != nil, err
 }
 
 // claim writes the row of a Unique. The first run only asserts that the row is
@@ -170,7 +216,11 @@ func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, exp
 	// A row that names this record was left by one with the same id that is gone.
 	if it.Exists() && string(it.Value) != string(id) {
 		owner, err := t.Get(ctx, tx, string(it.Value))
-		if err == nil && hasRow(t.rows(owner), key) {
+		taken := false
+		if err == nil {
+			taken, err = t.hasRow(owner, key)
+		}
+		if taken {
 			return ErrExists
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {

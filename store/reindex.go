@@ -1,15 +1,16 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// Reindex makes the index rows of t in s what its records say they should be:
-// it is run once after an index was added to a table that has records, or
-// removed from one. Each record is a Commit of its own, so Reindex may be
+// Reindex makes the rows of t's indexes and listings in s what its records say they
+// should be: it is run once after one was added to a table that has records, or
+// removed from it, or shows something else. Each record is a Commit of its own, so Reindex may be
 // interrupted and repeated, and records may be written meanwhile, but only by
 // programs that know the same indexes. If two records share the value of a
 // [Unique], it stops with an error that wraps [ErrExists].
@@ -65,19 +66,23 @@ func (t *Table[T]) addRows(ctx context.Context, tx *Tx, id string) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range t.rows(v) {
+	rows, err := t.rows(v)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
 		have, err := getOne(ctx, tx, r.key)
 		if err != nil {
 			return err
 		}
-		if have.Exists() && (!r.unique || string(have.Value) == id) {
+		if have.Exists() && bytes.Equal(have.Value, r.value) {
 			continue
 		}
 		if !r.unique {
-			tx.Put(r.key, nil, it.Expires)
+			tx.Put(r.key, r.value, it.Expires)
 			continue
 		}
-		if err := t.claim(ctx, tx, r.key, []byte(id), it.Expires); err != nil {
+		if err := t.claim(ctx, tx, r.key, r.value, it.Expires); err != nil {
 			return fmt.Errorf("table %s: two records with one unique value: %w", t.name, err)
 		}
 	}
@@ -92,7 +97,11 @@ func (t *Table[T]) dropRow(ctx context.Context, tx *Tx, key string) error {
 	}
 	if id, ok := t.owner(row); ok {
 		v, err := t.Get(ctx, tx, id)
-		if err == nil && hasRow(t.rows(v), key) {
+		needed := false
+		if err == nil {
+			needed, err = t.hasRow(v, key)
+		}
+		if needed {
 			return nil
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -103,7 +112,7 @@ func (t *Table[T]) dropRow(ctx context.Context, tx *Tx, key string) error {
 	return nil
 }
 
-// owner returns the id of the record that an index row points to.
+// owner returns the id of the record that a row of an index or a listing points to.
 func (t *Table[T]) owner(row Item) (string, bool) {
 	for _, ix := range t.indexes {
 		rest, ok := strings.CutPrefix(row.Key, t.name+"."+ix.name+"/")
@@ -115,6 +124,16 @@ func (t *Table[T]) owner(row Item) (string, bool) {
 		}
 		if i := strings.IndexByte(rest, '/'); i > 0 {
 			return unescape(rest[i+1:])
+		}
+	}
+	for _, ls := range t.listings {
+		rest, ok := strings.CutPrefix(row.Key, t.name+"."+ls.name+"/")
+		if !ok {
+			continue
+		}
+		if _, place, ok := strings.Cut(rest, "/"); ok {
+			_, id, ok := splitPlace(place)
+			return id, ok
 		}
 	}
 	return "", false

@@ -37,7 +37,8 @@ var (
 //
 // Reading takes any [Reader], writing a [Tx], so that packages which do not
 // know each other can change their records in one Commit. A write of a record
-// costs one op for itself and one for each of its index values that changes.
+// costs one op for itself and one for each of its index values that changes, and for
+// each [Listing] of which it changes something.
 //
 // A record that Expiring says has expired stays readable until the store
 // deletes it: who reads it compares the time.
@@ -49,6 +50,8 @@ type Table[T any] struct {
 	id      func(*T) string
 	expires func(*T) time.Time
 	indexes []*index[T]
+
+	listings []*listing[T]
 }
 
 // NewTable returns a Table. The name (lower-case letters, digits and hyphens)
@@ -201,17 +204,25 @@ func (t *Table[T]) encode(v *T) ([]byte, time.Time, error) {
 	if t.id(v) == "" {
 		return nil, time.Time{}, fmt.Errorf("%w: table %s: record without an id", ErrInvalid, t.name)
 	}
-	data, err := json.Marshal(v)
+	value, err := t.wrap(v)
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("store: table %s: %w", t.name, err)
+		return nil, time.Time{}, err
 	}
-	value := make([]byte, 0, len(t.head)+len(data)+1)
-	value = append(append(append(value, t.head...), data...), '}')
 	var expires time.Time
 	if t.expires != nil {
 		expires = t.expires(v)
 	}
 	return value, expires, nil
+}
+
+// wrap returns v in the envelope that open opens.
+func (t *Table[T]) wrap(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("store: table %s: %w", t.name, err)
+	}
+	value := make([]byte, 0, len(t.head)+len(data)+1)
+	return append(append(append(value, t.head...), data...), '}'), nil
 }
 
 // Get returns the record with this id, or [ErrNotFound].
@@ -297,7 +308,7 @@ func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 		}
 	}
 	put(key, value, expires)
-	return t.move(ctx, tx, nil, t.rows(v), t.id(v), expires, false)
+	return t.move(ctx, tx, nil, v, expires, false)
 }
 
 // Update reads the record with this id, lets fn change it and writes it with
@@ -345,7 +356,10 @@ func (t *Table[T]) Upsert(ctx context.Context, tx *Tx, id string, fn func(v *T, 
 func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, found bool, fn func(*T) error) (*T, error) {
 	var old []row
 	if found {
-		old = t.rows(v)
+		var err error
+		if old, err = t.rows(v); err != nil {
+			return nil, err
+		}
 	}
 	if err := fn(v); err != nil {
 		return nil, err
@@ -362,7 +376,7 @@ func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, found bool
 		return v, nil
 	}
 	tx.Put(it.Key, value, expires)
-	return v, t.move(ctx, tx, old, t.rows(v), t.id(v), expires, moved)
+	return v, t.move(ctx, tx, old, v, expires, moved)
 }
 
 // sameHint compares to the precision at which a store keeps a hint.
@@ -381,8 +395,12 @@ func (t *Table[T]) Delete(ctx context.Context, tx *Tx, id string) error {
 	if err != nil {
 		return err
 	}
+	old, err := t.rows(v)
+	if err != nil {
+		return err
+	}
 	tx.Delete(it.Key)
-	return t.move(ctx, tx, t.rows(v), nil, t.id(v), time.Time{}, false)
+	return t.dropRows(ctx, tx, old, nil, id)
 }
 
 // isKey reports whether key is the one that a record with this id has. It

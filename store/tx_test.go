@@ -36,6 +36,7 @@ func get(t *testing.T, r store.Reader, key string) store.Item {
 type counter struct {
 	store.Store
 	gets, lists, commits int
+	rows                 int // that lists returned
 	before               func(ops []store.Op)
 	err                  error // instead of a Commit
 }
@@ -47,7 +48,9 @@ func (c *counter) Get(ctx context.Context, keys ...string) ([]store.Item, error)
 
 func (c *counter) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
 	c.lists++
-	return c.Store.List(ctx, prefix, after, limit)
+	items, err := c.Store.List(ctx, prefix, after, limit)
+	c.rows += len(items)
+	return items, err
 }
 
 func (c *counter) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
