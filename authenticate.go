@@ -334,9 +334,9 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 // ID where there is one. An ID token shown as a bearer is told apart: people
 // do put it where the token belongs that it can be exchanged for.
 func (a *Auth) recordInvalid(ctx context.Context, text string, v *verified, addr netip.Addr) {
-	e := audit.Event{Type: audit.BadCredential, Outcome: audit.Denied, Addr: addr, Reason: "invalid-token"}
+	e := audit.Event{Type: audit.BadCredential, Outcome: audit.Denied, Addr: addr, Reasons: []string{"invalid-token"}}
 	if strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 {
-		e.Type, e.Reason = audit.JWTAsBearer, "jwt-as-bearer"
+		e.Type, e.Reasons = audit.JWTAsBearer, []string{"jwt-as-bearer"}
 	}
 	if v != nil {
 		e.User, e.Credential = v.cred.User, v.cred.ID

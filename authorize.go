@@ -185,9 +185,12 @@ func (a *Auth) decide(ctx context.Context, j judgement) (policy.Decision, error)
 
 // denied records a refusal and returns it as an error.
 func (a *Auth) denied(ctx context.Context, j judgement, d policy.Decision) error {
-	e := audit.Event{Type: audit.Access, Outcome: audit.Denied, Addr: j.req.Addr, Action: j.req.Operation.Action, Package: j.req.Operation.Package, Reason: "denied"}
-	if len(d.Reasons) > 0 {
-		e.Reason = d.Reasons[0].Code
+	e := audit.Event{Type: audit.Access, Outcome: audit.Denied, Addr: j.req.Addr, Action: j.req.Operation.Action, Package: j.req.Operation.Package}
+	for _, reason := range d.Reasons {
+		e.Reasons = append(e.Reasons, reason.Code)
+	}
+	if len(e.Reasons) == 0 {
+		e.Reasons = []string{"denied"}
 	}
 	if j.act.cred != nil {
 		e.User, e.Credential = j.act.cred.User, j.act.cred.ID

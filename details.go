@@ -174,7 +174,7 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	}
 	switch {
 	case errors.Is(err, account.ErrWrongPassword):
-		told.Reason = "wrong-password"
+		told.Reasons = []string{"wrong-password"}
 		a.record(ctx, told)
 	case errors.Is(err, account.ErrSessionEnded): // by somebody else, while this was asked
 		err = ErrInvalidToken
@@ -192,7 +192,7 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	}
 	told.Outcome = audit.Done
 	a.record(ctx, told)
-	a.record(ctx, audit.Event{Type: audit.SessionEnded, Outcome: audit.Done, User: user, Addr: j.req.Addr, Reason: "password", Detail: map[string]string{"kept": j.act.cred.ID}})
+	a.record(ctx, audit.Event{Type: audit.SessionEnded, Outcome: audit.Done, User: user, Addr: j.req.Addr, Reasons: []string{"password"}, Detail: map[string]string{"kept": j.act.cred.ID}})
 	shown := shownProfile(now.Profile)
 	shown["name"], shown["email"], shown["email_verified"] = now.Name, now.Email, false
 	return ok(shown), nil

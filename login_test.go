@@ -277,7 +277,7 @@ func TestNoSecretInAnswersOrEvents(t *testing.T) {
 		assert.NotContains(t, a.Body.String(), s)
 	}
 	for _, e := range w.events.all {
-		text := e.Reason + e.Credential + string(e.User)
+		text := e.Reason() + e.Credential + string(e.User)
 		for k, v := range e.Detail {
 			text += k + v
 		}

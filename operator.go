@@ -45,7 +45,7 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 		return err
 	}
 	a.record(ctx, audit.Event{
-		Type: audit.PackageRules, Outcome: audit.Done, Reason: "operator",
+		Type: audit.PackageRules, Outcome: audit.Done, Reasons: []string{"operator"},
 		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
 	})
 	return nil
@@ -78,7 +78,7 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 	if err != nil {
 		return err
 	}
-	a.record(ctx, audit.Event{Type: audit.FactorDisabled, Outcome: audit.Done, User: id, Reason: "operator"})
+	a.record(ctx, audit.Event{Type: audit.FactorDisabled, Outcome: audit.Done, User: id, Reasons: []string{"operator"}})
 	return nil
 }
 

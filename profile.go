@@ -210,7 +210,7 @@ func (a *Auth) changeFactor(r *http.Request, j judgement, d policy.Decision, mod
 	if err != nil {
 		return reply{}, a.unproven(r, j, err)
 	}
-	e := audit.Event{Type: audit.FactorMode, Outcome: audit.Done, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr, Reason: mode.String()}
+	e := audit.Event{Type: audit.FactorMode, Outcome: audit.Done, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{mode.String()}}
 	if mode == policy.TwoFactorOff {
 		e.Type = audit.FactorDisabled
 	}

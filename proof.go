@@ -63,7 +63,7 @@ func (a *Auth) endCredential(ctx context.Context, cred *policy.Credential, reaso
 		err = a.sessions.End(ctx, cred.User, cred.ID)
 	case policy.KindToken:
 		if err = a.tokens.End(ctx, cred.ID); err == nil {
-			a.record(ctx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Reason: reason})
+			a.record(ctx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Reasons: []string{reason}})
 		}
 	}
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {

@@ -365,7 +365,7 @@ func (a *Auth) password(r *http.Request, j judgement, text string) error {
 	}
 	if !right {
 		a.record(r.Context(), audit.Event{
-			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reason: "wrong-password",
+			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
 		})
 		return errWrongPassword
 	}
@@ -521,7 +521,7 @@ func (a *Auth) revokeTokens(r *http.Request, op policy.Operation) (reply, error)
 	ended, err := a.tokens.RevokeAll(ctx, j.act.cred.User)
 	for _, id := range ended {
 		a.record(ctx, audit.Event{
-			Type: audit.TokenRevoked, Outcome: audit.Done, User: j.act.cred.User, Credential: id, Addr: j.req.Addr, Reason: "all",
+			Type: audit.TokenRevoked, Outcome: audit.Done, User: j.act.cred.User, Credential: id, Addr: j.req.Addr, Reasons: []string{"all"},
 			Detail: map[string]string{"by": j.act.cred.ID},
 		})
 	}

@@ -417,7 +417,7 @@ func TestRevokeAllTokens(t *testing.T) {
 	for _, e := range w.events.all {
 		if e.Type == audit.TokenRevoked && e.User == w.ids["alice"] {
 			revoked++
-			assert.Equal(t, "all", e.Reason)
+			assert.Equal(t, "all", e.Reason())
 		}
 	}
 	assert.Equal(t, 21, revoked)

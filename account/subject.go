@@ -225,7 +225,7 @@ func (s *Subjects) RevokeAll(ctx context.Context, id policy.UserID) error {
 // and no token.
 func (s *Subjects) EndSessions(ctx context.Context, id policy.UserID) error {
 	at := s.until()
-	return s.changed(ctx, id, audit.Event{Type: audit.SessionEnded, Reason: "all"}, func(rec *subject) {
+	return s.changed(ctx, id, audit.Event{Type: audit.SessionEnded, Reasons: []string{"all"}}, func(rec *subject) {
 		rec.SessionsNotBefore, rec.SessionKept = later(rec.SessionsNotBefore, at), ""
 	})
 }

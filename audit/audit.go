@@ -80,7 +80,7 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Denied     Outcome = iota // refused: Event.Reason says why
+	Denied     Outcome = iota // refused: Event.Reasons say why
 	Challenged                // refused until a second factor is shown
 	Failed                    // refused since something of ours or of the host's broke
 	Done                      // allowed, or carried out
@@ -113,8 +113,17 @@ type Event struct {
 	Addr       netip.Addr         // the client's
 	Action     policy.Action      // what was asked for, with Access
 	Package    policy.PackageName // of which package
-	Reason     string             // code of the rule or error that refused: one word of ours, never a client's
+	Reasons    []string           // codes of the rules or errors that refused, or of why it was done: words of ours, never a client's
 	Detail     map[string]string  // anything else worth knowing; a sink must not change it
+}
+
+// Reason returns the first of e.Reasons, which is the one that a person is told,
+// or "".
+func (e Event) Reason() string {
+	if len(e.Reasons) == 0 {
+		return ""
+	}
+	return e.Reasons[0]
 }
 
 // A Sink keeps events, or passes them on. It must be safe for concurrent use and

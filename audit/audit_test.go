@@ -22,6 +22,11 @@ func TestMultiRecordsInEachInOrder(t *testing.T) {
 	assert.Equal(t, []string{"a:login", "b:login", "a:logout", "b:logout"}, got)
 }
 
+func TestReasonIsTheFirst(t *testing.T) {
+	assert.Empty(t, audit.Event{}.Reason())
+	assert.Equal(t, "a", audit.Event{Reasons: []string{"a", "b"}}.Reason())
+}
+
 func TestMultiOfNothingDiscards(t *testing.T) {
 	assert.NotPanics(t, func() {
 		audit.Multi().Record(t.Context(), audit.Event{})

@@ -15,8 +15,8 @@ func Example() {
 		Time:    time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		Type:    audit.Login,
 		Outcome: audit.Denied,
-		Reason:  "wrong-password",
+		Reasons: []string{"wrong-password"},
 	})
 	// Output:
-	// time=2026-03-01T12:00:00.000Z level=WARN msg=audit type=login outcome=denied reason=wrong-password
+	// time=2026-03-01T12:00:00.000Z level=WARN msg=audit type=login outcome=denied reasons=[wrong-password]
 }

@@ -53,7 +53,9 @@ func (s *slogSink) Record(ctx context.Context, e Event) {
 		r.AddAttrs(slog.Any("action", e.Action))
 	}
 	text("package", e.Package.String())
-	text("reason", e.Reason)
+	if len(e.Reasons) > 0 {
+		r.AddAttrs(slog.Any("reasons", e.Reasons))
+	}
 	if len(e.Detail) > 0 {
 		detail := make([]slog.Attr, 0, len(e.Detail))
 		for _, key := range slices.Sorted(maps.Keys(e.Detail)) {

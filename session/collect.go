@@ -156,7 +156,7 @@ func (m *Manager) bury(ctx context.Context, f *flow, c Client) error {
 		return err
 	}
 	m.record(ctx, audit.Event{
-		Time: m.now(), Type: audit.Login, Outcome: audit.Denied, Reason: "account", User: f.User, Credential: f.Session, Addr: c.Addr,
+		Time: m.now(), Type: audit.Login, Outcome: audit.Denied, Reasons: []string{"account"}, User: f.User, Credential: f.Session, Addr: c.Addr,
 		Detail: detail("via", f.Via, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
 	})
 	return nil
@@ -171,7 +171,7 @@ func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c
 			return Poll{}, err
 		}
 		m.record(ctx, audit.Event{
-			Time: m.now(), Type: audit.LoginRepeated, Outcome: audit.Denied, Reason: "address", User: f.User, Credential: f.Session, Addr: c.Addr,
+			Time: m.now(), Type: audit.LoginRepeated, Outcome: audit.Denied, Reasons: []string{"address"}, User: f.User, Credential: f.Session, Addr: c.Addr,
 			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Asked)),
 		})
 		return Poll{}, nil

@@ -310,7 +310,7 @@ func TestCollectAsksWhoIsAlive(t *testing.T) {
 		d.set(func() { d.dead["u-jane"] = time.Now() })
 		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 		assert.Equal(t, "login denied", d.kinds()[2])
-		assert.Equal(t, "account", d.last(t).Reason)
+		assert.Equal(t, "account", d.last(t).Reason())
 
 		d.set(func() { delete(d.dead, "u-jane") })
 		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)

@@ -90,19 +90,19 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (proven, error) {
 // told.
 func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) error {
 	e := audit.Event{
-		Time: m.now(), Type: audit.Login, Outcome: audit.Failed, Reason: "error", User: u.ID,
+		Time: m.now(), Type: audit.Login, Outcome: audit.Failed, Reasons: []string{"error"}, User: u.ID,
 		Addr: in.Client.clean().Addr, Detail: detail("via", in.Via),
 	}
 	switch {
 	case errors.Is(err, ErrDenied):
 		// Without the name that was typed: it may be the password.
-		e.Outcome, e.Reason = audit.Denied, "password"
+		e.Outcome, e.Reasons = audit.Denied, []string{"password"}
 	case errors.Is(err, ErrFactorRequired) && in.OTP.IsZero():
-		e.Outcome, e.Reason = audit.Challenged, "factor"
+		e.Outcome, e.Reasons = audit.Challenged, []string{"factor"}
 	case errors.Is(err, ErrFactorRequired):
-		e.Outcome, e.Reason = audit.Denied, "factor"
+		e.Outcome, e.Reasons = audit.Denied, []string{"factor"}
 	case errors.Is(err, ErrDecided) || errors.Is(err, ErrNoFlow):
-		e.Outcome, e.Reason = audit.Denied, "flow"
+		e.Outcome, e.Reasons = audit.Denied, []string{"flow"}
 	}
 	m.record(ctx, e)
 	return fmt.Errorf("session: sign in: %w", err)

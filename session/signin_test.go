@@ -93,7 +93,7 @@ func TestSignInRefused(t *testing.T) {
 			assert.Equal(t, tt.factors, d.factors)
 			assert.Empty(t, keys(t, d.store, ""))
 			assert.Equal(t, []string{tt.event}, d.kinds())
-			assert.Equal(t, tt.reason, d.last(t).Reason)
+			assert.Equal(t, tt.reason, d.last(t).Reason())
 			assert.NotContains(t, d.last(t).Detail, "name", "a password typed in the wrong place")
 
 			// The same sentence for everybody who is refused before the factor.

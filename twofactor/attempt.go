@@ -169,7 +169,7 @@ func (a *Attempt) Report(ctx context.Context, err error) {
 		Detail: map[string]string{"form": a.form.String(), "class": a.use.Class.String()},
 	}
 	if r, ok := errors.AsType[*refusal](err); ok {
-		e.Outcome, e.Reason = audit.Denied, r.reason
+		e.Outcome, e.Reasons = audit.Denied, []string{r.reason}
 		if r.reason == reasonReplayed {
 			e.Type = audit.FactorReplayed
 		}
@@ -177,13 +177,13 @@ func (a *Attempt) Report(ctx context.Context, err error) {
 			e.Detail["owner"] = string(r.owner)
 		}
 	} else if errors.Is(err, ErrLocked) {
-		e.Type, e.Outcome, e.Reason = audit.FactorLocked, audit.Denied, "locked"
+		e.Type, e.Outcome, e.Reasons = audit.FactorLocked, audit.Denied, []string{"locked"}
 	} else if errors.Is(err, ErrTooMany) {
-		e.Type, e.Outcome, e.Reason = audit.FactorLocked, audit.Denied, "too-many"
+		e.Type, e.Outcome, e.Reasons = audit.FactorLocked, audit.Denied, []string{"too-many"}
 	} else if errors.Is(err, ErrNoFactor) {
-		e.Outcome, e.Reason = audit.Denied, "no-factor"
+		e.Outcome, e.Reasons = audit.Denied, []string{"no-factor"}
 	} else if err != nil {
-		e.Outcome, e.Reason = audit.Failed, "failed"
+		e.Outcome, e.Reasons = audit.Failed, []string{"failed"}
 	} else if a.form == FormRecovery {
 		e.Type = audit.RecoveryUsed
 	}

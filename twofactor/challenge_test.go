@@ -131,7 +131,7 @@ func TestProofIsBound(t *testing.T) {
 					change(&use)
 					_, err := k.Prove(ctx, alice, use, value)
 					assert.ErrorIs(t, err, twofactor.ErrWrong, name)
-					assert.Equal(t, "foreign", k.last().Reason, name)
+					assert.Equal(t, "foreign", k.last().Reason(), name)
 				}
 				_, err := k.Prove(ctx, mallory, publish(widget), value)
 				assert.ErrorIs(t, err, twofactor.ErrWrong)
@@ -206,7 +206,7 @@ func TestApproverMustBeTheUser(t *testing.T) {
 		code := m.code()
 		_, err := k.Approve(t.Context(), c.PageID, mallory, code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong)
-		assert.Equal(t, "foreign", k.last().Reason)
+		assert.Equal(t, "foreign", k.last().Reason())
 		p, err := k.Collect(t.Context(), c.PollID)
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Pending, p.State)
