@@ -23,6 +23,7 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -52,7 +53,7 @@ const (
 	AllRevoked     Type = "all.revoked"            // every credential of every account was ended
 	Password       Type = "account.password"       // a password was changed, or the attempt failed
 	Profile        Type = "account.profile"        // a profile was changed
-	TokenCreated   Type = "token.created"          // a granular token was made, or refused
+	TokenCreated   Type = "token.created"          // a granular token was made, which reaches Event.Grants, or refused
 	TokenRevoked   Type = "token.revoked"          // a granular token was ended
 	TokenExpiring  Type = "token.expiring"         // a granular token ends within days; once for each
 	FactorPending  Type = "factor.pending"         // enrolment of a second factor began
@@ -103,18 +104,65 @@ func (o Outcome) String() string {
 // MarshalText returns the word of [Outcome.String].
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-// An Event is one thing that happened. Fields that do not apply are zero.
+// UnmarshalText reads a word of [Outcome.String]. Any other is an error.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for v := Denied; v <= Done; v++ {
+		if v.String() == string(text) {
+			*o = v
+			return nil
+		}
+	}
+	return fmt.Errorf("audit: unknown outcome %q", text)
+}
+
+// An Event is one thing that happened. Fields that do not apply are zero, and are
+// left out of its JSON.
+//
+// User says whom an event concerns, By who did it: when an administrator makes a token
+// for a service account, User is the service account and By the administrator. When
+// the operator does it, By is empty. [Event.From] sets what says who did it.
 type Event struct {
-	Time       time.Time          // when; the zero time stands for the moment of recording
-	Type       Type               // what
-	Outcome    Outcome            // how it ended
-	User       policy.UserID      // whom it concerns; "" if unknown or anonymous
-	Credential string             // public accessor of the credential used or changed
-	Addr       netip.Addr         // the client's
-	Action     policy.Action      // what was asked for, with Access
-	Package    policy.PackageName // of which package
-	Reasons    []string           // codes of the rules or errors that refused, or of why it was done: words of ours, never a client's
-	Detail     map[string]string  // anything else worth knowing; a sink must not change it
+	// Time is when it happened. The zero time stands for the moment of recording.
+	Time time.Time `json:"time,omitzero"`
+
+	Type    Type    `json:"type"`
+	Outcome Outcome `json:"outcome"`
+
+	// User is the account that it concerns: whose credential, factor or profile it
+	// is, or who asked for it. "" if nobody's, or unknown.
+	User policy.UserID `json:"user,omitempty"`
+
+	// By is the account that did it, most often User itself: the one that the acting
+	// credential, or the password shown, belongs to. "" with [Done] means the operator,
+	// a process of ours, or somebody who needs no account; else somebody unproven.
+	By policy.UserID `json:"by,omitempty"`
+
+	// Credential is the accessor of the credential that it is about: the one that was
+	// made, changed or ended, else the one that was used.
+	Credential string `json:"credential,omitempty"`
+
+	// ByCredential is the accessor of the credential that By acted with. "" if there
+	// was none yet, as at a sign-in.
+	ByCredential string `json:"by_credential,omitempty"`
+
+	// Addr is the client's address, as far as it can be told: By's, or that of whoever
+	// was refused.
+	Addr netip.Addr `json:"addr,omitzero"`
+
+	Action  policy.Action      `json:"action,omitzero"`   // what was asked for, with Access
+	Package policy.PackageName `json:"package,omitzero"`  // of which package
+	Version string             `json:"version,omitempty"` // of a publish: which version, as the client wrote it
+
+	// Grants are what a credential that was made reaches. They are valid: JSON has no
+	// words for others.
+	Grants []policy.Grant `json:"grants,omitempty"`
+
+	// Reasons are the codes of all rules or errors that refused, in the order of the
+	// decision, or of why it was done: words of ours, never a client's.
+	Reasons []string `json:"reasons,omitempty"`
+
+	// Detail is anything else worth knowing. A sink must not change it.
+	Detail map[string]string `json:"detail,omitempty"`
 }
 
 // Reason returns the first of e.Reasons, which is the one that a person is told,
@@ -124,6 +172,25 @@ func (e Event) Reason() string {
 		return ""
 	}
 	return e.Reasons[0]
+}
+
+// An Actor is who does something: an account, the accessor of the credential that it
+// acts with, and the address of its client. The zero Actor is the operator.
+type Actor struct {
+	User       policy.UserID
+	Credential string
+	Addr       netip.Addr
+}
+
+// From returns e as done by a: its By, ByCredential and Addr are a's.
+func (e Event) From(a Actor) Event {
+	e.By, e.ByCredential, e.Addr = a.User, a.Credential, a.Addr
+	return e
+}
+
+// Actor returns who did e.
+func (e Event) Actor() Actor {
+	return Actor{User: e.By, Credential: e.ByCredential, Addr: e.Addr}
 }
 
 // A Sink keeps events, or passes them on. It must be safe for concurrent use and

@@ -3,12 +3,16 @@ package audit_test
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 )
 
 func TestMultiRecordsInEachInOrder(t *testing.T) {
@@ -20,6 +24,67 @@ func TestMultiRecordsInEachInOrder(t *testing.T) {
 	s.Record(t.Context(), audit.Event{Type: audit.Login})
 	s.Record(t.Context(), audit.Event{Type: audit.Logout})
 	assert.Equal(t, []string{"a:login", "b:login", "a:logout", "b:logout"}, got)
+}
+
+// full is an event with every field.
+func full() audit.Event {
+	return audit.Event{
+		Time:         time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC),
+		Type:         audit.TokenCreated,
+		Outcome:      audit.Challenged,
+		User:         "u1",
+		By:           "u2",
+		Credential:   "c1",
+		ByCredential: "c2",
+		Addr:         netip.MustParseAddr("2001:db8::1"),
+		Action:       policy.Publish,
+		Package:      policy.PackageName{Scope: "acme", Name: "widget"},
+		Version:      "1.0.0",
+		Grants: []policy.Grant{
+			{Target: policy.OnePackage, Package: policy.PackageName{Name: "left"}, Permission: policy.ReadWrite, Verbs: policy.VerbPublish},
+			{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
+		},
+		Reasons: []string{"a", "b"},
+		Detail:  map[string]string{"via": "web"},
+	}
+}
+
+func TestEventJSON(t *testing.T) { // AU-45
+	text, err := json.Marshal(full())
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"time":"2026-03-01T12:00:00.123456789Z","type":"token.created","outcome":"challenged",
+		"user":"u1","by":"u2","credential":"c1","by_credential":"c2","addr":"2001:db8::1",
+		"action":"publish","package":"@acme/widget","version":"1.0.0",
+		"grants":[{"target":"package","package":"left","permission":"read-write","verbs":"publish"},{"target":"org","scope":"acme","permission":"read-only"}],
+		"reasons":["a","b"],"detail":{"via":"web"}}`, string(text))
+	var got audit.Event
+	require.NoError(t, json.Unmarshal(text, &got))
+	assert.Equal(t, full(), got)
+
+	v := reflect.ValueOf(full())
+	for i := range v.NumField() {
+		assert.False(t, v.Field(i).IsZero(), "the field %s is not in this test", v.Type().Field(i).Name)
+	}
+}
+
+func TestEventJSONLeavesOutWhatIsZero(t *testing.T) {
+	text, err := json.Marshal(audit.Event{})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"type":"","outcome":"denied"}`, string(text))
+	var got audit.Event
+	require.NoError(t, json.Unmarshal(text, &got))
+	assert.Equal(t, audit.Event{}, got)
+	require.Error(t, json.Unmarshal([]byte(`{"outcome":"fine"}`), &got))
+}
+
+func TestFromSaysWhoDidIt(t *testing.T) {
+	admin := audit.Actor{User: "u2", Credential: "c2", Addr: netip.MustParseAddr("192.0.2.1")}
+	e := audit.Event{Type: audit.TokenCreated, User: "service", Credential: "c1"}.From(admin)
+	assert.Equal(t, audit.Event{
+		Type: audit.TokenCreated, User: "service", By: "u2", Credential: "c1", ByCredential: "c2", Addr: netip.MustParseAddr("192.0.2.1"),
+	}, e)
+	assert.Equal(t, admin, e.Actor())
+	assert.Zero(t, e.From(audit.Actor{}).Actor(), "the operator")
 }
 
 func TestReasonIsTheFirst(t *testing.T) {

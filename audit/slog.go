@@ -10,8 +10,9 @@ import (
 
 // NewSlog returns a Sink that writes each event to l as one record with the
 // message "audit": at level Info if it was done or challenged, Warn if denied and
-// Error if failed. The record has the event's time. Empty fields are left out,
-// and Detail is the group "detail" with its keys sorted. Records below the level
+// Error if failed. The record has the event's time. Its attributes have the names
+// of the event's JSON: empty ones are left out, and Detail is the group "detail" with
+// its keys sorted. Records below the level
 // of l are dropped, so that a logger set to Error loses the audit trail. A nil l
 // discards.
 func NewSlog(l *slog.Logger) Sink {
@@ -45,7 +46,9 @@ func (s *slogSink) Record(ctx context.Context, e Event) {
 		}
 	}
 	text("user", string(e.User))
+	text("by", string(e.By))
 	text("credential", e.Credential)
+	text("by_credential", e.ByCredential)
 	if e.Addr.IsValid() {
 		text("addr", e.Addr.String())
 	}
@@ -53,6 +56,10 @@ func (s *slogSink) Record(ctx context.Context, e Event) {
 		r.AddAttrs(slog.Any("action", e.Action))
 	}
 	text("package", e.Package.String())
+	text("version", e.Version)
+	if len(e.Grants) > 0 {
+		r.AddAttrs(slog.Any("grants", e.Grants))
+	}
 	if len(e.Reasons) > 0 {
 		r.AddAttrs(slog.Any("reasons", e.Reasons))
 	}

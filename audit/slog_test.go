@@ -23,18 +23,22 @@ func TestSlogWritesWhatIsSet(t *testing.T) {
 		Type:       audit.TokenCreated,
 		Outcome:    audit.Done,
 		User:       "u1",
-		Credential: "c1",
-		Addr:       netip.MustParseAddr("192.0.2.1"),
-		Package:    policy.PackageName{Scope: "acme", Name: "widget"},
-		Reasons:    []string{"why", "and-why"},
-		Detail:     map[string]string{"b": "2", "a": "1\nlevel=forged"}, // LOG-03
+		By:         "u2",
+		Credential: "c1", ByCredential: "c2",
+		Addr:    netip.MustParseAddr("192.0.2.1"),
+		Package: policy.PackageName{Scope: "acme", Name: "widget"},
+		Version: "1.0.0",
+		Grants:  []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+		Reasons: []string{"why", "and-why"},
+		Detail:  map[string]string{"b": "2", "a": "1\nlevel=forged"}, // LOG-03
 	})
 	s.Record(t.Context(), audit.Event{Type: audit.Login, Outcome: audit.Failed})
 
 	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
 	require.Len(t, lines, 2)
 	assert.JSONEq(t, `{"time":"2026-03-01T12:00:00Z","level":"INFO","msg":"audit","type":"token.created","outcome":"done",
-		"user":"u1","credential":"c1","addr":"192.0.2.1","package":"@acme/widget","reasons":["why","and-why"],
+		"user":"u1","by":"u2","credential":"c1","by_credential":"c2","addr":"192.0.2.1","package":"@acme/widget","version":"1.0.0",
+		"grants":[{"target":"scope","scope":"acme","permission":"read-write"}],"reasons":["why","and-why"],
 		"detail":{"a":"1\nlevel=forged","b":"2"}}`, string(lines[0]))
 	var second map[string]any
 	require.NoError(t, json.Unmarshal(lines[1], &second))
