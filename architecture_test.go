@@ -23,7 +23,7 @@ const module = "github.com/npmauth/npmauth"
 var mayImport = map[string][]string{
 	"policy":     {},
 	"store":      {},
-	"audit":      {"policy"},
+	"audit":      {"policy", "store"},
 	"credential": {"store"},
 	"account":    {"ground"},
 	"access":     {"ground"},

@@ -1,0 +1,127 @@
+package audit
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// What a row has room for. A byte of text becomes up to six in JSON, so the fixed
+// fields are 20 KiB there at most, and all of it stays below store.MaxValue.
+const (
+	fitID      = 512      // bytes of a user's ID: no account has a longer one that is a key
+	fitWord    = 128      // bytes of a type, an accessor, a zone, a detail's name
+	fitVersion = 256      // bytes: npm's bound
+	fitReasons = 16       // of them
+	fitReason  = 64       // bytes
+	fitText    = 1 << 10  // bytes of a detail
+	fitDetail  = 12 << 10 // bytes of JSON, of all details
+	fitGrants  = 24 << 10 // bytes of JSON, of all grants
+)
+
+// The times that have an order in the ids of a Log.
+var (
+	fitFirst = time.Unix(0, 0)
+	fitLast  = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+)
+
+// fit returns e as a row can hold it and read it back. It changes nothing that e
+// refers to.
+func fit(e Event) Event {
+	switch e.Time = e.Time.UTC(); {
+	case e.Time.Before(fitFirst):
+		e.Time = fitFirst.UTC()
+	case e.Time.After(fitLast):
+		e.Time = fitLast
+	}
+	e.Type = Type(clip(string(e.Type), fitWord))
+	if e.Outcome > Done {
+		e.Outcome = Denied // as String says
+	}
+	e.User, e.By = policy.UserID(clip(string(e.User), fitID)), policy.UserID(clip(string(e.By), fitID))
+	e.Credential, e.ByCredential = clip(e.Credential, fitWord), clip(e.ByCredential, fitWord)
+	if len(e.Addr.Zone()) > fitWord || !utf8.ValidString(e.Addr.Zone()) {
+		e.Addr = e.Addr.WithZone("")
+	}
+	if _, err := e.Action.MarshalText(); err != nil {
+		e.Action = policy.Unknown
+	}
+	if e.Package.Validate() != nil {
+		e.Package = policy.PackageName{}
+	}
+	e.Version = clip(e.Version, fitVersion)
+	e.Reasons = slices.Clone(e.Reasons[:min(len(e.Reasons), fitReasons)])
+	for i := range e.Reasons {
+		e.Reasons[i] = clip(e.Reasons[i], fitReason)
+	}
+	var grants, details int
+	e.Grants, grants = fittingGrants(e.Grants)
+	e.Detail, details = fittingDetail(e.Detail)
+	if omitted := grants + details; omitted > 0 {
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
+		}
+		e.Detail["omitted"] = strconv.Itoa(omitted)
+	}
+	return e
+}
+
+// fittingGrants returns the valid ones of grants, as many as fit, and how many are
+// missing.
+func fittingGrants(grants []policy.Grant) (fitting []policy.Grant, omitted int) {
+	left := fitGrants
+	for _, g := range grants {
+		text, err := g.MarshalJSON()
+		if err != nil || len(text)+1 > left {
+			omitted++
+			continue
+		}
+		left -= len(text) + 1
+		fitting = append(fitting, g)
+	}
+	return fitting, omitted
+}
+
+// fittingDetail returns as much of detail as fits, and how many are missing.
+func fittingDetail(detail map[string]string) (fitting map[string]string, omitted int) {
+	left := fitDetail
+	for _, name := range slices.Sorted(maps.Keys(detail)) {
+		key, value := clip(name, fitWord), clip(detail[name], fitText)
+		size := jsonLen(key) + jsonLen(value) + 2
+		if _, twice := fitting[key]; twice || size > left {
+			omitted++
+			continue
+		}
+		left -= size
+		if fitting == nil {
+			fitting = make(map[string]string, len(detail))
+		}
+		fitting[key] = value
+	}
+	return fitting, omitted
+}
+
+func jsonLen(s string) int {
+	text, _ := json.Marshal(s)
+	return len(text)
+}
+
+// clip returns s as valid UTF-8 of at most n bytes, ending in … if that cut it.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	const end = "…"
+	n -= len(end)
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + end
+}

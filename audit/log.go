@@ -1,0 +1,156 @@
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+const keepDefault = 90 * 24 * time.Hour
+
+// A record is an event as it is stored.
+type record struct {
+	ID      string    `json:"id"`
+	Expires time.Time `json:"expires"`
+	Event   Event     `json:"event"`
+}
+
+var (
+	records = store.NewTable("audit", 1, func(r *record) string { return r.ID }).
+		Expiring(func(r *record) time.Time { return r.Expires })
+	byUser = records.Index("user", func(r *record) string { return userValue(r.Event.User) })
+)
+
+// userValue returns what the events of an account are found by. A key has a bound and
+// a host's IDs have none of ours, so long ones are found by their digest.
+func userValue(user policy.UserID) string {
+	if len(user) <= 128 {
+		return string(user)
+	}
+	sum := sha256.Sum256([]byte(user))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// LogConfig configures a [Log].
+type LogConfig struct {
+	// Store keeps the events, and is the one whose transactions write them. Required.
+	Store store.Store
+
+	// Keep is how long an event is kept. Zero means 90 days; negative is an error. A
+	// change is for events that are written from then on.
+	Keep time.Duration
+
+	// Now returns the current time. Nil means time.Now.
+	Now func() time.Time
+}
+
+// A Log keeps events as rows of a store, each written in the commit that it tells of:
+// where the commit happened the event is there, and where it did not it is not. Make
+// one with [NewLog].
+//
+// Events are listed newest first, by their own time. The clocks of several nodes
+// disagree, so an event of one that is late is listed among older ones, perhaps on a
+// page that was read before. Who needs every event takes them from a [Sink], or reads
+// again what is younger than the clocks may differ.
+type Log struct {
+	store store.Store
+	keep  time.Duration
+	now   func() time.Time
+	seq   atomic.Uint32 // orders events of this process that have the same time
+}
+
+// NewLog returns a Log, or an error naming the field of cfg that is wrong.
+func NewLog(cfg LogConfig) (*Log, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("audit: LogConfig.Store is missing")
+	}
+	if cfg.Keep < 0 {
+		return nil, fmt.Errorf("audit: LogConfig.Keep is negative: %v", cfg.Keep)
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = keepDefault
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Log{store: cfg.Store, keep: cfg.Keep, now: cfg.Now}, nil
+}
+
+// Write adds e to what tx commits: one op, and one more if e has a User. Write for
+// what was done and not for what was refused: else everybody who can send requests
+// fills the store.
+//
+// No event is too large or too odd to be written, since a revocation must not fail for
+// its event: what is longer than a row has room for is cut, and values that could not
+// be read back are dropped. The event then has the detail "omitted", which counts the
+// grants and details that are missing.
+func (l *Log) Write(ctx context.Context, tx *store.Tx, e Event) error {
+	now := l.now()
+	if e.Time.IsZero() {
+		e.Time = now
+	}
+	e = fit(e)
+	r := &record{ID: l.newID(e.Time), Expires: now.Add(l.keep).UTC(), Event: e}
+	if err := records.Insert(ctx, tx, r); err != nil {
+		return fmt.Errorf("audit: write: %w", err)
+	}
+	return nil
+}
+
+// newID returns a new id whose byte order is newest first: the time, inverted, then
+// how many events this process has written, inverted, then what no other process has.
+func (l *Log) newID(t time.Time) string {
+	return fmt.Sprintf("%016x-%08x-%s", math.MaxInt64-t.UnixMicro(), ^l.seq.Add(1), rand.Text()[:16])
+}
+
+// An Entry is an event in a [Log].
+type Entry struct {
+	ID string `json:"id"` // unique in its Log, and a place to go on listing after
+	Event
+}
+
+// List returns events, newest first, that come after the entry with the ID after; ""
+// begins with the newest. It reads up to limit rows, 1 to [store.MaxLimit]. A page may
+// have fewer, since what has expired is not shown: next is where to go on, and "" at
+// the end.
+func (l *Log) List(ctx context.Context, after string, limit int) (page []Entry, next string, err error) {
+	rows, err := records.List(ctx, l.store, after, limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("audit: list: %w", err)
+	}
+	if len(rows) == limit {
+		next = rows[len(rows)-1].ID
+	}
+	return l.entries(rows, func(*record) bool { return true }), next, nil
+}
+
+// ListUser is List for the events that have user as their User. Those that user only
+// did, as an administrator does, are among those of whom they concern.
+func (l *Log) ListUser(ctx context.Context, user policy.UserID, after string, limit int) (page []Entry, next string, err error) {
+	rows, next, err := byUser.List(ctx, l.store, userValue(user), after, limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("audit: list of a user: %w", err)
+	}
+	return l.entries(rows, func(r *record) bool { return r.Event.User == user }), next, nil
+}
+
+// entries returns those of rows that have not expired and are wanted.
+func (l *Log) entries(rows []*record, want func(*record) bool) []Entry {
+	now := l.now()
+	page := make([]Entry, 0, len(rows))
+	for _, r := range rows {
+		if now.Before(r.Expires) && want(r) {
+			page = append(page, Entry{ID: r.ID, Event: r.Event})
+		}
+	}
+	return page
+}
