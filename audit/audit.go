@@ -74,6 +74,7 @@ const (
 	JWTAsBearer    Type = "credential.jwt_bearer"  // an ID token was presented where the token it can be exchanged for belongs
 	Leaked         Type = "credential.leaked"      // a credential was reported as leaked, by where Event.Detail says, and ended
 	AddressRefused Type = "credential.address"     // a credential was used from outside of its CIDR ranges
+	EventsLost     Type = "audit.lost"             // a Queue could not keep as many events as Event.Detail says
 )
 
 // An Outcome says how it ended. The zero value is [Denied].
