@@ -1,0 +1,130 @@
+package audit
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/npmauth/npmauth/store"
+)
+
+// RecorderConfig configures a [Recorder].
+type RecorderConfig struct {
+	// Sink hears of every event. Nil: none does.
+	Sink Sink
+
+	// Log keeps the events of commits, and must be on the store that is committed to.
+	// Nil: none are kept.
+	Log *Log
+
+	// Logger hears of panics of the Sink. Nil discards.
+	Logger *slog.Logger
+
+	// Now returns the current time, for events without one. Nil means time.Now.
+	Now func() time.Time
+}
+
+// A Recorder is how a part of npmauth reports events: what was done where it is
+// committed, with Commit; what else a commit tells when it has ended, with Outcome; and
+// what no commit is behind, with Record. So there is nothing to report afterwards and
+// nothing to forget.
+//
+//	err := store.Transact(ctx, s, func(tx *store.Tx) error {
+//		…
+//		return events.Commit(ctx, tx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: user, Credential: id}.From(by))
+//	})
+//
+// A nil Recorder discards. A Sink that panics is recovered: what it was told of is done
+// and can no longer be refused. A Recorder is itself a Sink, and safe for concurrent
+// use if its Sink is.
+type Recorder struct {
+	sink Sink
+	log  *Log
+	errs *slog.Logger
+	now  func() time.Time
+}
+
+// NewRecorder returns a Recorder.
+func NewRecorder(cfg RecorderConfig) *Recorder {
+	r := &Recorder{sink: cfg.Sink, log: cfg.Log, errs: cfg.Logger, now: cfg.Now}
+	if r.sink == nil {
+		r.sink = Multi()
+	}
+	if r.errs == nil {
+		r.errs = slog.New(slog.DiscardHandler)
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	return r
+}
+
+// Commit makes e part of what tx commits: it writes e to the Log, which takes at most
+// two of the ops of a Commit, and hands e to the Sink when the Commit has happened. A
+// Commit that did not happen has no such event. If nobody knows whether it did, the
+// Sink gets e as [Failed] with "unknown" as its first reason; the Log has e if it did.
+//
+// Call it in each run of the function of [store.Transact]: only the last one counts.
+// An error is for that function to return.
+func (r *Recorder) Commit(ctx context.Context, tx *store.Tx, e Event) error {
+	if r == nil {
+		return nil
+	}
+	e = r.timed(clone(e))
+	if r.log != nil {
+		if err := r.log.Write(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	tx.After(func(o store.Outcome) {
+		switch o.Result {
+		case store.Committed:
+			r.Record(ctx, e)
+		case store.Unknown:
+			e.Outcome, e.Reasons = Failed, append([]string{"unknown"}, e.Reasons...)
+			r.Record(ctx, e)
+		}
+	})
+	return nil
+}
+
+// Outcome hands the Sink the event that fn returns, unless it returns false, when tx
+// has ended: for what depends on how it did, such as a code that was refused. The event
+// is not in the Log, so what was done belongs to Commit:
+//
+//	events.Outcome(ctx, tx, func(o store.Outcome) (audit.Event, bool) {
+//		refused := audit.Event{Type: audit.FactorUsed, User: user, Reasons: []string{reason(o.Err)}}
+//		return refused, o.Result == store.Refused
+//	})
+//
+// Call it before anything that may fail: what was not registered is not called.
+func (r *Recorder) Outcome(ctx context.Context, tx *store.Tx, fn func(store.Outcome) (Event, bool)) {
+	if r == nil {
+		return
+	}
+	tx.After(func(o store.Outcome) {
+		if e, ok := fn(o); ok {
+			r.Record(ctx, e)
+		}
+	})
+}
+
+// Record hands e to the Sink at once, for what is part of no commit: a refusal, or an
+// operation that is handed over to the host. The Log does not get it: strangers are
+// refused as often as they like, and would write rows. The Sink's context is not
+// cancelled when ctx is. It is [Sink].Record.
+func (r *Recorder) Record(ctx context.Context, e Event) {
+	if r == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	defer recoverSink(ctx, r.errs, e)
+	r.sink.Record(ctx, r.timed(e))
+}
+
+func (r *Recorder) timed(e Event) Event {
+	if e.Time.IsZero() {
+		e.Time = r.now()
+	}
+	return e
+}
