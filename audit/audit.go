@@ -6,19 +6,35 @@
 //
 //	sink := audit.NewSlog(slog.Default())
 //
-// Several sinks become one with [Multi], and a function becomes one as a [Func].
+// Several sinks become one with [Multi], and a function becomes one as a [Func]. One
+// that sends events over a network goes behind a [Queue], so that no request waits
+// for it.
+//
+// A [Log] keeps what was done in the store of npmauth itself, in the same commit, and
+// lists it newest first, for everybody or for one account.
 //
 // # What an event holds
 //
 // Public identifiers only: a user's ID, a credential's accessor, a package, an
 // address. No event holds a token, a password, a code or a digest of one. Text
-// that a client chose (names, user agents) appears in Event.Detail as it was sent,
-// within the bounds of the request it came with, so a sink must quote it.
+// that a client chose (names, versions, user agents) appears in an event as it was
+// sent, within the bounds of the request it came with, so a sink must quote it.
 //
 // # When an event is recorded
 //
-// After the change it tells of is durable, and outside of any transaction. A
-// process that dies between the two loses the event, never the change.
+// What was done is recorded by a [Recorder], which is called where the change is
+// committed. The Log has the event if and only if the change is there. The sink hears
+// of it after the change is durable, outside of any transaction: a process that dies
+// between the two loses the event for the sink, never the change.
+//
+// What was refused has no commit and goes to the sink alone, since rows that strangers
+// can cause would fill the store. So do operations that a host carries out, once they
+// are handed over.
+//
+// # Concurrency
+//
+// A [Log], a [Queue], a [Recorder] and the sink of [NewSlog] are safe for concurrent
+// use.
 package audit
 
 import (
