@@ -55,6 +55,9 @@ func FuzzPublishBody(f *testing.F) {
 			return scan(widget, data, size)
 		}
 		got, err := scan(len(data) + 1)
+		if err == nil {
+			bracedAt(t, data)
+		}
 		for _, size := range []int{1, 13} {
 			cut, cutErr := scan(size)
 			require.Equal(t, got, cut)
@@ -64,6 +67,22 @@ func FuzzPublishBody(f *testing.F) {
 		require.Equal(t, problem == nil, err == nil, "scanner: %v, oracle: %v", err, problem)
 		require.Equal(t, want, got)
 	})
+}
+
+// bracedAt checks that a Scanner says of the brace where it is as soon as it was written.
+func bracedAt(t *testing.T, data []byte) {
+	brace := len(bytes.TrimRight(data, " \t\r\n")) - 1
+	for _, cut := range []int{0, brace, brace + 1, len(data)} {
+		s := publishbody.New(widget, "carol")
+		_, err := s.Write(data[:cut])
+		require.NoError(t, err)
+		if cut <= brace {
+			require.EqualValues(t, -1, s.Brace())
+			_, err = s.Write(data[cut:])
+			require.NoError(t, err)
+		}
+		require.EqualValues(t, brace, s.Brace())
+	}
 }
 
 type object = map[string]any
@@ -97,6 +116,7 @@ func naive(data []byte, unpacking bool) (res publishbody.Result, err error) {
 	strict := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
 	_, err = strict.Write(data)
 	must(err == nil && strict.Close() == nil, "JSON")
+	must(len(data)-len(bytes.TrimRight(data, " \t\r\n")) <= 4096, "trailing whitespace")
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var whole any

@@ -46,6 +46,9 @@ type Result struct {
 // maxTags is how many dist-tags a publish may have; clients send one.
 const maxTags = 32
 
+// maxTrailing is how many bytes of whitespace may follow the document; no client sends any.
+const maxTrailing = 4 << 10
+
 // A Scanner checks one body, which is written to it piece by piece.
 type Scanner struct {
 	scanner *strictjson.Scanner
@@ -70,7 +73,7 @@ type Scanner struct {
 // the body may call a maintainer: npm 6 does, when its configuration names a user.
 func New(pkg policy.PackageName, by string) *Scanner {
 	s := &Scanner{pkg: pkg, name: pkg.String(), by: by, result: Result{Tags: map[string]string{}}}
-	s.scanner = strictjson.NewScanner(strictjson.Limits{}, s.event)
+	s.scanner = strictjson.NewScanner(strictjson.Limits{Trailing: maxTrailing}, s.event)
 	return s
 }
 
@@ -79,7 +82,7 @@ func New(pkg policy.PackageName, by string) *Scanner {
 // be read to its end, or to an error, or ended with [Scanner.Abort].
 func NewUnpacking(pkg policy.PackageName, by string) *Scanner {
 	s := New(pkg, by)
-	s.scanner = strictjson.NewScanner(strictjson.Limits{Stream: s.stream}, s.event)
+	s.scanner = strictjson.NewScanner(strictjson.Limits{Trailing: maxTrailing, Stream: s.stream}, s.event)
 	s.checking = true
 	return s
 }
@@ -88,6 +91,15 @@ func NewUnpacking(pkg policy.PackageName, by string) *Scanner {
 func (s *Scanner) Write(p []byte) (int, error) {
 	n, err := s.scanner.Write(p)
 	return n, s.failed(err)
+}
+
+// Brace returns how many bytes of the body come before the document's closing brace, or
+// -1 while that was not written.
+func (s *Scanner) Brace() int64 {
+	if end := s.scanner.End(); end > 0 {
+		return end - 1
+	}
+	return -1
 }
 
 // Close ends the body. Only a nil error means that it is a publish of the package.

@@ -217,6 +217,36 @@ func TestJudgedByTheLastBrace(t *testing.T) {
 	assert.ErrorContains(t, err, "data after the end")
 }
 
+// Where the document ends is known as soon as its last brace was written, and little may
+// follow.
+func TestBrace(t *testing.T) {
+	for _, lead := range []string{"", "\r\n "} {
+		in := lead + plain
+		for _, tail := range []string{"", "\n", " \t\r\n", strings.Repeat(" ", 4096)} {
+			for _, size := range []int{1, 2, 7, 1 << 20} {
+				s := publishbody.New(widget, "carol")
+				for rest := in + tail; rest != ""; {
+					n := min(size, len(rest))
+					_, err := s.Write([]byte(rest[:n]))
+					require.NoError(t, err)
+					rest = rest[n:]
+					want := -1
+					if len(rest) <= len(tail) {
+						want = len(in) - 1
+					}
+					require.EqualValues(t, want, s.Brace())
+				}
+				_, err := s.Close()
+				require.NoError(t, err)
+			}
+		}
+	}
+	for _, size := range []int{1, 100, 1 << 20} {
+		_, err := scan(widget, []byte(plain+strings.Repeat("\n", 4097)), size)
+		assert.ErrorContains(t, err, fmt.Sprintf("data after the end at byte %d", len(plain)+4096))
+	}
+}
+
 // Who has no name cannot be called a maintainer either.
 func TestMaintainerWithoutPublisher(t *testing.T) {
 	in := strings.Replace(plain, `"access":null`, `"maintainers":[{"name":""}]`, 1)

@@ -50,6 +50,10 @@ type Limits struct {
 	Key   int // bytes of the longest key, a longer one is refused; 0 means 4096
 	Keys  int // keys of all objects that are open at one moment; 0 means 131072
 
+	// Trailing is how many bytes of whitespace may follow the document, for a reader that
+	// withholds them until all of it was checked. Zero: any number.
+	Trailing int
+
 	// Fold makes keys that differ only in case duplicates of each other, with
 	// the folding of encoding/json: K, k and the Kelvin sign are one.
 	Fold bool
@@ -76,6 +80,8 @@ type Scanner struct {
 
 	err    error // sticky
 	offset int64 // of the current Write's first byte
+	end    int64 // of the top value, as End returns it
+	after  int   // bytes of whitespace after it
 
 	state  state
 	frames []frame
@@ -146,7 +152,7 @@ func NewScanner(limits Limits, handle func(Event) error) *Scanner {
 			*d.p = d.v
 		}
 	}
-	return &Scanner{handle: handle, limits: limits, seed: maphash.MakeSeed()}
+	return &Scanner{handle: handle, limits: limits, seed: maphash.MakeSeed(), end: -1}
 }
 
 // Write scans the next piece. After an error, which is an [*Error] or one of
@@ -165,10 +171,17 @@ func (s *Scanner) Write(p []byte) (int, error) {
 			return i, err
 		}
 		i += n
+		if s.end < 0 && s.state == atEnd {
+			s.end = s.offset + int64(i)
+		}
 	}
 	s.offset += int64(len(p))
 	return len(p), nil
 }
+
+// End returns how many bytes there are up to the end of the document, or -1 while that
+// was not written. A number at the top ends where something follows it, or with Close.
+func (s *Scanner) End() int64 { return s.end }
 
 // Close ends the document and reports whether it was one complete value.
 func (s *Scanner) Close() error {
@@ -176,7 +189,7 @@ func (s *Scanner) Close() error {
 		return s.err
 	}
 	if s.state == inNumber && s.num.complete() {
-		s.err = s.endNumber()
+		s.err, s.end = s.endNumber(), s.offset
 	}
 	if s.err == nil && s.state != atEnd {
 		s.err = &Error{Problem: problemEOF, Offset: s.offset}
@@ -209,6 +222,12 @@ func (s *Scanner) step(p []byte) (n int, problem string, err error) {
 	c := p[0]
 	switch c {
 	case ' ', '\t', '\r', '\n':
+		if s.state == atEnd && s.limits.Trailing > 0 {
+			if s.after == s.limits.Trailing {
+				return 0, problemTrailing, nil
+			}
+			s.after++
+		}
 		return 1, "", nil
 	}
 	switch s.state {

@@ -182,6 +182,38 @@ func TestScannerOffsets(t *testing.T) {
 }
 
 // JB-08, JB-15: a body of any size is scanned in the same memory.
+func TestScannerEnd(t *testing.T) {
+	for _, doc := range []string{`{"a":[{}]}`, `[1]`, `"x}"`, `12`, `true`} {
+		for _, tail := range []string{"", " ", "\r\n\t"} {
+			for _, size := range []int{1, 2, 100} {
+				s := strictjson.NewScanner(strictjson.Limits{Trailing: 3}, func(strictjson.Event) error { return nil })
+				assert.EqualValues(t, -1, s.End())
+				for piece := range chunks([]byte(" "+doc+tail), size) {
+					_, err := s.Write(piece)
+					require.NoError(t, err)
+				}
+				require.NoError(t, s.Close())
+				assert.EqualValues(t, 1+len(doc), s.End(), "%q", doc+tail)
+			}
+		}
+	}
+	s := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
+	_, err := s.Write([]byte(`{"a":{}`))
+	require.NoError(t, err)
+	assert.EqualValues(t, -1, s.End())
+}
+
+func TestScannerTrailing(t *testing.T) {
+	for _, size := range []int{1, 2, 100} {
+		_, err := scan([]byte(" [ ] \n\t"), strictjson.Limits{Trailing: 3}, size)
+		assert.NoError(t, err)
+		_, err = scan([]byte(" [ ] \n\t\r"), strictjson.Limits{Trailing: 3}, size)
+		assert.ErrorContains(t, err, "data after the end at byte 7")
+	}
+	_, err := scan([]byte("[]"+strings.Repeat(" ", 10000)), strictjson.Limits{}, 100)
+	assert.NoError(t, err)
+}
+
 func TestScannerConstantMemory(t *testing.T) {
 	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA"), 1<<12) // 96 KiB
 	for _, stream := range []func([]strictjson.Step) func([]byte) error{
