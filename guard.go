@@ -118,7 +118,7 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.H
 // passPublish hands on a publish, whose body is checked while the host reads it.
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
 	p.notify(w)
-	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball)
+	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball, nil)
 	defer body.abort()
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))

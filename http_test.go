@@ -231,7 +231,7 @@ func TestPublishBodyNames(t *testing.T) {
 }
 
 // TestPublishReaderWithholds reads a body one byte and one buffer at a time: the
-// last byte comes only after the whole agreed. JB-15: nothing else is kept of it.
+// end of the document comes only after the whole agreed. JB-15: nothing else is kept of it.
 func TestPublishReaderWithholds(t *testing.T) {
 	good := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 	bad := []byte(strings.Replace(string(good), `{"plain-1.0.0.tgz":`, `{"other-1.0.0.tgz":`, 1)) // past where it is known to be a publish

@@ -66,7 +66,7 @@ type Changes struct {
 }
 
 // Changes returns what the request was allowed to change. With a publish it is known
-// when the body has been read to its end without an error, and is an error before. It is
+// when the document has been read to its end without an error, and is an error before. It is
 // an error for an action whose body says nothing.
 func (o Operation) Changes() (Changes, error) {
 	switch {

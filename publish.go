@@ -2,30 +2,36 @@ package npmauth
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"runtime/debug"
 	"sync"
 
 	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/policy"
 )
 
-// A publishReader lets a host read the body of a publish while it is checked.
-// The last byte that was read is withheld until the check of the whole agrees,
-// so that a host which commits at the end of the body cannot commit one that
-// names another package, and nothing has to be buffered.
+// A publishReader lets a host read the body of a publish while it is checked. What
+// comes before the document's closing brace passes by at once. The brace and all that
+// follows are withheld until the whole body was read, the check of it agrees and judge
+// does: a host that commits at the end of the body, or of the JSON value, cannot commit a
+// publish of another package or one that is not allowed any more, and nothing else has to
+// be buffered.
 type publishReader struct {
-	src     io.ReadCloser
-	mu      sync.Mutex           // held while scan works: abort may come from another goroutine
-	scan    *publishbody.Scanner // guarded by mu
-	aborted bool                 // guarded by mu
-	held    byte                 // the last byte read, while has
-	has     bool
-	agreed  bool  // the whole body was checked: held may go
-	err     error // what ended reading
-	res     publishbody.Result
-	refused refusal // the body is not what was allowed
+	src      io.ReadCloser
+	judge    func() error         // called once, after the last byte; nil agrees
+	mu       sync.Mutex           // held while scan works: abort may come from another goroutine
+	scan     *publishbody.Scanner // guarded by mu
+	aborted  bool                 // guarded by mu
+	read     int64                // bytes of src
+	withheld []byte               // from the brace on; the scan bounds it
+	agreed   bool                 // scan and judge did: withheld may go
+	released bool                 // the brace went
+	err      error                // what ended reading
+	res      publishbody.Result
+	refused  refusal // the body is not what was allowed
 }
 
 // A refusal is an error that one goroutine may find while another asks for it: a
@@ -48,63 +54,77 @@ func (r *refusal) get() error {
 }
 
 // newPublishReader returns a reader of src. With unpack it also reads what is in the
-// tarball; then abort must be called once nobody is to read on.
-func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string, unpack bool) *publishReader {
+// tarball; then abort must be called once nobody is to read on. judge has the last word
+// before the end of the document is released, on the goroutine that reads, which may be
+// one of the host's; nil agrees.
+func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string, unpack bool, judge func() error) *publishReader {
 	scanner := publishbody.New
 	if unpack {
 		scanner = publishbody.NewUnpacking
 	}
-	return &publishReader{src: src, scan: scanner(pkg, who)}
+	return &publishReader{src: src, scan: scanner(pkg, who), judge: judge}
 }
 
-// Read returns the body one byte late. It ends in io.EOF only if the whole body
-// was a publish of the package that was judged.
+// Read returns the body, and io.EOF only if the whole of it was a publish of the package
+// that was judged, and still is allowed.
 func (b *publishReader) Read(p []byte) (int, error) {
 	for len(p) > 0 {
-		if b.agreed && b.has {
-			p[0], b.has, b.err = b.held, false, io.EOF
-			return 1, nil
+		if b.agreed && len(b.withheld) > 0 {
+			n := copy(p, b.withheld)
+			b.withheld, b.released = b.withheld[n:], true
+			return n, nil
 		}
 		if b.err != nil {
 			return 0, b.err
 		}
 		n, err := b.src.Read(p)
-		if e := b.check(p[:n]); e != nil {
-			b.err = e
-			b.refuse(e)
-			return 0, e
+		passes, bad := b.check(p[:n])
+		if bad != nil {
+			return 0, b.refuse(bad)
 		}
-		n = b.hold(p[:n])
+		b.withheld = append(b.withheld, p[passes:n]...)
 		if errors.Is(err, io.EOF) {
-			bad := b.complete()
-			if b.agreed = bad == nil; !b.agreed {
-				err = bad
-				b.refuse(bad)
+			if bad := b.complete(); bad != nil {
+				err = b.refuse(bad)
+			} else {
+				b.agreed = true
 			}
 		}
-		if err != nil {
-			b.err = err
-		}
-		if n > 0 {
-			return n, nil
+		b.err = err
+		if passes > 0 {
+			return passes, nil
 		}
 	}
 	return 0, nil
 }
 
-// check has p scanned.
-func (b *publishReader) check(p []byte) error {
+// check has p scanned and returns how many bytes of it come before the brace.
+func (b *publishReader) check(p []byte) (passes int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.aborted {
-		return http.ErrBodyReadAfterClose
+		return 0, http.ErrBodyReadAfterClose
 	}
-	_, err := b.scan.Write(p)
-	return err
+	if _, err := b.scan.Write(p); err != nil {
+		return 0, err
+	}
+	passes = len(p)
+	if brace := b.scan.Brace(); brace >= 0 {
+		passes = int(min(int64(len(p)), max(0, brace-b.read)))
+	}
+	b.read += int64(len(p))
+	return passes, nil
 }
 
-// complete ends the scan.
-func (b *publishReader) complete() (err error) {
+// complete ends the scan and asks judge.
+func (b *publishReader) complete() error {
+	if err := b.endScan(); err != nil || b.judge == nil {
+		return err
+	}
+	return b.judged()
+}
+
+func (b *publishReader) endScan() (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.aborted {
@@ -114,11 +134,24 @@ func (b *publishReader) complete() (err error) {
 	return err
 }
 
-// refuse has err answered, unless it says nothing of the body.
-func (b *publishReader) refuse(err error) {
+// judged returns what judge says. A panic of it is an outage, and goes no further: a
+// gateway reads the body on a goroutine of its transport, where nobody would recover it.
+func (b *publishReader) judged() (err error) {
+	defer func() {
+		if recover() != nil { // not what it panicked with, which may quote what was looked up
+			err = fmt.Errorf("panic while deciding: %w\n%s", errUnavailable, debug.Stack())
+		}
+	}()
+	return b.judge()
+}
+
+// refuse ends reading with err, and has it answered unless it says nothing of the body.
+func (b *publishReader) refuse(err error) error {
+	b.err = err
 	if !errors.Is(err, http.ErrBodyReadAfterClose) {
 		b.refused.set(err)
 	}
+	return err
 }
 
 // abort ends a scan that is under way. Who still reads gets an error.
@@ -127,25 +160,6 @@ func (b *publishReader) abort() {
 	defer b.mu.Unlock()
 	b.aborted = true
 	b.scan.Abort()
-}
-
-// hold keeps the last byte of p back and puts the one it kept before first. It
-// returns how many bytes of p may go.
-func (b *publishReader) hold(p []byte) int {
-	if len(p) == 0 {
-		return 0
-	}
-	last := p[len(p)-1]
-	copy(p[1:], p[:len(p)-1])
-	n := len(p)
-	if b.has {
-		p[0] = b.held
-	} else {
-		copy(p, p[1:])
-		n--
-	}
-	b.held, b.has = last, true
-	return n
 }
 
 // Close closes the source.
@@ -158,7 +172,7 @@ func (b *publishReader) changes() (Changes, error) {
 	switch bad := b.refused.get(); {
 	case bad != nil:
 		return Changes{}, bad
-	case !b.agreed || b.has:
+	case !b.released:
 		return Changes{}, errNoChanges
 	}
 	return Changes{Version: b.res.Version, Tags: b.res.Tags, Access: b.res.Access, Attachments: b.res.Attachments}, nil
