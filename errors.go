@@ -74,6 +74,7 @@ var (
 	errTwoCodes      = &Error{http.StatusBadRequest, "ambiguous-otp", "The request carries more than one npm-otp header."}
 	errLongCode      = &Error{http.StatusBadRequest, "bad-otp", "The one-time password is far too long."}
 	errTooLarge      = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The request body is larger than this address takes."}
+	errBodyTimeout   = &Error{http.StatusRequestTimeout, "body-timeout", "The upload stalled. Run the command again."}
 	errEncoding      = &Error{http.StatusUnsupportedMediaType, "bad-encoding", "This address takes no compressed bodies."}
 	errMediaType     = &Error{http.StatusUnsupportedMediaType, "bad-content-type", "This address takes a JSON body."}
 	errForeignLogout = &Error{http.StatusForbidden, "foreign-token", "This older kind of token cannot be ended here. End it where it was made."}

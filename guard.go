@@ -14,7 +14,7 @@ import (
 // endpoints and the pages below /-/auth/ are served, and every other request
 // reaches next only if it is allowed.
 func (a *Auth) Wrap(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.withDeadline(func(w http.ResponseWriter, r *http.Request) {
 		op, err := a.classify(r)
 		switch {
 		case err != nil:
@@ -30,7 +30,7 @@ func (a *Auth) Wrap(next http.Handler) http.Handler {
 // Handler serves npmauth's own endpoints and answers 404 to everything else. It
 // is for hosts with a mux of their own: [Auth.Wrap] is this and [Auth.Guard].
 func (a *Auth) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.withDeadline(func(w http.ResponseWriter, r *http.Request) {
 		op, err := a.classify(r)
 		if err == nil && !a.serves(op.Action) {
 			err = errNotFound
@@ -47,7 +47,7 @@ func (a *Auth) Handler() http.Handler {
 // it answers 404 to them, and they never reach next. What it answers itself is npm's
 // second-factor setting of a package and GET /-/package/<pkg>/access.
 func (a *Auth) Guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.withDeadline(func(w http.ResponseWriter, r *http.Request) {
 		op, err := a.classify(r)
 		if err == nil && a.serves(op.Action) {
 			err = errNotFound
@@ -123,7 +123,7 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
-	out := &publishWriter{ResponseWriter: w, body: body, before: w.Header().Clone(), refuse: func() { a.fail(w, r, body.refused.get()) }}
+	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.refused.get, refuse: func(err error) { a.fail(w, r, err) }}
 	next.ServeHTTP(out, r)
 	out.finish()
 }

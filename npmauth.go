@@ -51,6 +51,11 @@
 // as from X-HTTP-Method-Override or a field _method. Two requests of npm's carry
 // a token in the path (DELETE /-/user/token/… and DELETE
 // /-/npm/v1/tokens/token/…), so that path must not be logged; [RedactPath] hides it.
+//
+// A body that stands still for 30 seconds is answered 408, also where a host reads it. How
+// long a body takes as a whole is bounded by ReadTimeout of the [http.Server], or by a host
+// that sets a read deadline of its own with [http.ResponseController]. Headers are read
+// before npmauth sees a request: set ReadHeaderTimeout.
 package npmauth
 
 import (
@@ -230,6 +235,7 @@ type Auth struct {
 	leakKeys     leak.Keys
 	basicToken   bool
 	checkTarball bool
+	bodyTimeout  time.Duration
 	proxies      []netip.Prefix
 	sink         audit.Sink
 	log          *slog.Logger
@@ -253,7 +259,7 @@ func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
 		documents: cfg.Documents, orgs: cfg.Orgs, services: cfg.Services,
-		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken, checkTarball: cfg.CheckTarball,
+		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken, checkTarball: cfg.CheckTarball, bodyTimeout: bodyTimeout,
 		proxies: slices.Clone(cfg.TrustedProxies), sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
 	}
 	if err := a.setBase(cfg.BaseURL); err != nil {

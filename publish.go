@@ -182,12 +182,15 @@ func (b *publishReader) changes() (Changes, error) {
 // after its read of the body was refused: the host cannot know why it was.
 type publishWriter struct {
 	http.ResponseWriter
-	body   *publishReader
-	before http.Header // what was set around the guard, and is not the host's
-	refuse func()
-	wrote  bool // an answer has begun
-	taken  bool // and it is ours
+	before  http.Header  // what was set around the guard, and is not the host's
+	refused func() error // why the read was; nil if it was not
+	refuse  func(error)
+	wrote   bool // an answer has begun
+	taken   bool // and it is ours
 }
+
+// Unwrap lets [http.ResponseController] find what the writer below can do.
+func (w *publishWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *publishWriter) WriteHeader(status int) {
 	if w.taken {
@@ -195,8 +198,8 @@ func (w *publishWriter) WriteHeader(status int) {
 	}
 	if status >= 200 && !w.wrote {
 		w.wrote = true
-		if w.body.refused.get() != nil {
-			w.take()
+		if err := w.refused(); err != nil {
+			w.take(err)
 			return
 		}
 	}
@@ -224,17 +227,17 @@ func (w *publishWriter) Flush() {
 }
 
 // take answers in the host's place.
-func (w *publishWriter) take() {
+func (w *publishWriter) take(err error) {
 	w.wrote, w.taken = true, true
 	h := w.ResponseWriter.Header()
 	clear(h)
 	maps.Copy(h, w.before)
-	w.refuse()
+	w.refuse(err)
 }
 
 // finish answers for a host that said nothing after a refused body.
 func (w *publishWriter) finish() {
-	if w.body.refused.get() != nil && !w.wrote {
-		w.take()
+	if err := w.refused(); err != nil && !w.wrote {
+		w.take(err)
 	}
 }
