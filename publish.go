@@ -196,20 +196,28 @@ func (w *publishWriter) WriteHeader(status int) {
 	if w.taken {
 		return
 	}
-	if status >= 200 && !w.wrote {
-		w.wrote = true
-		if err := w.refused(); err != nil {
-			w.take(err)
-			return
-		}
+	if status >= 200 {
+		w.begin()
 	}
-	w.ResponseWriter.WriteHeader(status)
+	if !w.taken {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// begin answers in the host's place if its read was refused, before the first of what it
+// answers goes out.
+func (w *publishWriter) begin() {
+	if w.wrote {
+		return
+	}
+	w.wrote = true
+	if err := w.refused(); err != nil {
+		w.take(err)
+	}
 }
 
 func (w *publishWriter) Write(p []byte) (int, error) {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
+	w.begin()
 	if w.taken {
 		return len(p), nil
 	}
@@ -218,9 +226,7 @@ func (w *publishWriter) Write(p []byte) (int, error) {
 
 // Flush sends what was written so far, as http.Flusher.
 func (w *publishWriter) Flush() {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
+	w.begin()
 	if !w.taken {
 		_ = http.NewResponseController(w.ResponseWriter).Flush()
 	}
