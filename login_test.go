@@ -362,7 +362,7 @@ func TestTooManyCodesAtALogin(t *testing.T) {
 		last := w.events.all[len(w.events.all)-1]
 		assert.Equal(t, audit.Login, last.Type)
 		assert.Equal(t, audit.Denied, last.Outcome, "code %d", i)
-		assert.Equal(t, "factor", last.Reason)
+		assert.Equal(t, "factor", last.Reason())
 	}
 	assert.Positive(t, locked, "there were too many")
 }
