@@ -2,9 +2,11 @@ package npmauth
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"unicode"
@@ -12,7 +14,6 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/twofactor"
 )
 
 func badAccess(sentence string) *Error {
@@ -83,14 +84,40 @@ func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Ope
 // admitAccess decides about a change of access. done means that it was made here.
 func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done bool, err error) {
 	defer a.rescue(r, func(refused error) { p, done, err = nil, false, refused })
-	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
-	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
+	j := a.newJudgement(r, op)
+	j.handedOver = true
+	c, set, err := a.readAccessBody(r, j)
+	if err != nil {
+		return nil, false, a.conclude(r.Context(), j, err)
+	}
+	d, err := a.decide(j)
+	if err != nil {
+		return nil, false, a.conclude(r.Context(), j, err)
+	}
+	if !set {
+		p, err = a.admitJudged(r, j, d, true, c)
+		return p, false, err
+	}
+	// A second-factor setting is kept here.
+	err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
+		return a.settings.Set(ctx, tx, j.req.Package.ID, j.req.NewSettings)
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return a.newPass(r.Context(), j, nil), true, nil
+}
+
+// readAccessBody reads what a request would change. set is true of a second-factor setting.
+func (a *Auth) readAccessBody(r *http.Request, j *judgement) (c *Changes, set bool, err error) {
+	if err := a.find(r, j); err != nil {
 		return nil, false, err
 	}
 	// Before the body, as far as it does not depend on it: what is wrong with a body is
 	// no news for those who may not send one.
-	if op.Action != policy.GrantTeam || j.act.cred == nil {
-		if _, err := a.decide(r.Context(), j); err != nil {
+	team := j.req.Operation.Action == policy.GrantTeam
+	if !team || j.act.cred == nil {
+		if _, err := a.decide(j); err != nil {
 			return nil, false, err
 		}
 	}
@@ -99,52 +126,40 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 		return nil, false, err
 	}
 	r.Body = body{bytes.NewReader(data), r.Body}
-	c := new(Changes)
-	set, err := readAccessChange(r.Method, data, &j.req, c)
-	if err != nil {
+	c = new(Changes)
+	if set, err = readAccessChange(r.Method, data, &j.req, c); err != nil {
 		return nil, false, err
 	}
-	if op.Action == policy.GrantTeam { // only now is its package known
-		if err := a.consult(r.Context(), &j.req); err != nil {
+	if team { // only now is its package known
+		if _, err := a.consult(r.Context(), &j.req); err != nil {
 			return nil, false, err
 		}
 	}
+	j.target = c.target()
 	if set {
 		j.target = "mfa=" + j.req.NewSettings.Publish.String()
-		return &pass{notice: a.expiryNotice(r.Context(), j.act, j.req.Now)}, true, a.setPublishMode(r, j)
 	}
-	j.target = c.target()
-	p, err = a.admitJudged(r, j, c)
-	return p, false, err
+	return c, set, nil
 }
 
-// setPublishMode changes a package's second-factor setting, in the commit that spends
-// the second factor.
-func (a *Auth) setPublishMode(r *http.Request, j judgement) error {
-	d, err := a.decide(r.Context(), j)
+// readWhole reads a body that is the host's to understand, and gives it back to r.
+func readWhole(r *http.Request) ([]byte, error) {
+	data, err := io.ReadAll(r.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var attempt *twofactor.Attempt
-	if d.Effect == policy.Challenge {
-		if attempt, err = a.reserve(r, j); err != nil {
-			return err
-		}
+	r.Body = body{bytes.NewReader(data), r.Body}
+	return data, nil
+}
+
+// readDistTag reads the body of PUT /-/package/<pkg>/dist-tags/<tag>, a version as a JSON
+// string.
+func readDistTag(data []byte, op policy.Operation) (*Changes, error) {
+	var version string
+	if err := strictjson.Unmarshal(data, &version); err != nil {
+		return nil, err
 	}
-	err = store.Transact(r.Context(), a.store, func(tx *store.Tx) error {
-		if attempt != nil {
-			if err := attempt.Spend(r.Context(), tx, j.act.cred.ID); err != nil {
-				return err
-			}
-		}
-		return a.settings.Set(r.Context(), tx, j.req.Package.ID, j.req.NewSettings)
-	})
-	attempt.Report(r.Context(), err)
-	if err != nil {
-		return a.unproven(r, j, err)
-	}
-	a.passed(r.Context(), j)
-	return nil
+	return &Changes{Version: version, Tags: map[string]string{op.Name: version}}, nil
 }
 
 // readAccessChange reads what a request would change into req and c. set is true of a
@@ -316,10 +331,7 @@ func names(all []string) string {
 // readAccess answers GET /-/package/<pkg>/access: who may read the package, and for those
 // who may write it what publishing takes. npm has no address for the second.
 func (a *Auth) readAccess(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d)
-	}
+	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}

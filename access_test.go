@@ -211,7 +211,7 @@ func TestOrgRequiresFactor(t *testing.T) {
 	assert.Equal(t, 403, a.Code, "not even by a token made before")
 	assert.Contains(t, a.text("error"), "requires a second factor")
 	w.enrol("alice", policy.AuthOnly)
-	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/org/acme/user", bearer: s}).Code)
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/org/acme/user", bearer: w.login("alice")}).Code)
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", bypass, "").Code)
 }
 

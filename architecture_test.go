@@ -18,13 +18,14 @@ import (
 const module = "github.com/npmauth/npmauth"
 
 // mayImport says which packages of ours each package of the root module may
-// import, tests aside. "ground" stands for policy, credential, store, audit and
-// what is internal.
+// import, tests aside. "ground" stands for policy, credential, store, audit, subject
+// and what is internal.
 var mayImport = map[string][]string{
 	"policy":     {},
 	"store":      {},
 	"audit":      {"policy", "store"},
 	"credential": {"store"},
+	"subject":    {"policy", "store", "audit", "internal/cidr"},
 	"account":    {"ground"},
 	"access":     {"ground"},
 	"session":    {"ground"},
@@ -48,7 +49,7 @@ var mayImport = map[string][]string{
 	"npmauthtest":       {"ground", "", "account", "token"},
 }
 
-var ground = []string{"policy", "credential", "store", "audit"}
+var ground = []string{"policy", "credential", "store", "audit", "subject"}
 
 // jitter are the files that draw numbers which may be guessed, to wait for a while.
 var jitter = []string{"watch.go", "store/tx.go", "store/storetest/load.go", "store/storetest/concurrent.go", "store/storetest/watch.go"}

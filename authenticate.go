@@ -17,6 +17,8 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -26,6 +28,23 @@ import (
 type actor struct {
 	cred *policy.Credential
 	who  *person
+	v    *verified // of which cred is a part
+}
+
+// did is the actor as events have it.
+func (a actor) did(addr netip.Addr) audit.Actor {
+	if a.cred == nil {
+		return audit.Actor{Addr: addr}
+	}
+	return audit.Actor{User: a.cred.User, Credential: a.cred.ID, Addr: addr}
+}
+
+// session is the public ID of the actor's session, "" if it acts otherwise.
+func (a actor) session() string {
+	if a.cred == nil || a.cred.Kind != policy.KindSession {
+		return ""
+	}
+	return a.cred.ID
 }
 
 func (a actor) identity() Identity {
@@ -37,13 +56,11 @@ func (a actor) identity() Identity {
 
 // A person is what is known of a user, from the host and from the subject row.
 type person struct {
-	read              credential.Moment // before any of it was read
-	account           policy.Account
-	notBefore         time.Time
-	sessionsNotBefore time.Time
-	sessionKept       string
-	user              User
-	generation        atomic.Uint64 // of the user, before this was last found in the table or read
+	read       credential.Moment // before any of it was read
+	account    policy.Account
+	sub        subject.Subject
+	user       User
+	generation atomic.Uint64 // of the user, before this was last found in the table or read
 }
 
 // caches hold what a warm request needs. Their entries are never older than
@@ -52,7 +69,7 @@ type person struct {
 type caches struct {
 	hostFresh   time.Duration
 	ownPeople   bool // people are in the store, and so watched; a host's are not
-	credentials *credential.Cache[credential.Digest, *verified]
+	credentials *credential.Cache[credential.Prefix, *verified]
 	people      *credential.Cache[policy.UserID, *person]
 	generations [1 << 10]atomic.Uint64 // of people, by hash: a change of one ends the shortcuts to all of its own
 	settings    *credential.Cache[policy.PackageID, policy.Settings]
@@ -64,6 +81,9 @@ type caches struct {
 // holds while nothing about that person has changed.
 type verified struct {
 	cred       policy.Credential // by value: each pointer to follow is a wait for memory
+	digest     credential.Digest // of the secret; zero for the host's own bearers
+	foreign    credential.Secret // such a bearer
+	numbers    subject.Numbers   // that it was created under
 	generation *atomic.Uint64    // of the user
 	who        atomic.Pointer[person]
 }
@@ -78,7 +98,7 @@ var hashSeed = maphash.MakeSeed()
 func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 	return &caches{
 		hostFresh: hostFresh, ownPeople: ownPeople,
-		credentials: credential.NewCache[credential.Digest, *verified](1<<20, fresh, credential.Digest.Shard),
+		credentials: credential.NewCache[credential.Prefix, *verified](1<<20, fresh, credential.Prefix.Shard),
 		people: credential.NewCache[policy.UserID, *person](1<<17, fresh, func(id policy.UserID) uint64 {
 			return maphash.String(hashSeed, string(id))
 		}),
@@ -96,14 +116,14 @@ func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 func (c *caches) changed(keys []string) {
 	for _, key := range keys {
 		if d, ok := session.DigestOf(key); ok {
-			c.credentials.Drop(d)
-		} else if d, ok := token.DigestOf(key); ok {
-			c.credentials.Drop(d)
-		} else if id, ok := account.SubjectOf(key); ok {
+			c.credentials.Drop(d.Prefix())
+		} else if p, ok := token.PrefixFromKey(key); ok {
+			c.credentials.Drop(p)
+		} else if id, ok := subject.Of(key); ok {
 			c.dropPerson(id)
 		} else if id, ok := account.PersonOf(key); ok {
 			c.dropPerson(id)
-		} else if account.IsEpoch(key) {
+		} else if subject.IsEveryone(key) {
 			c.dropPeople()
 		} else if id, ok := access.PackageOf(key); ok {
 			c.settings.Drop(id)
@@ -189,11 +209,19 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 		return actor{}, err
 	}
 	v, err := a.verify(ctx, text, now)
+	if err == nil && v.cred.Dead(now) {
+		err = ErrInvalidToken
+	}
 	if err == nil {
 		var who *person
 		if who, err = a.owner(ctx, v, now); err == nil {
-			if err = alive(&v.cred, who, now); err == nil {
-				return actor{&v.cred, who}, nil
+			if v.alive(who, now) {
+				return actor{&v.cred, who, v}, nil
+			}
+			// The two were read at two moments, and may disagree while both are right.
+			var act actor
+			if act, err = a.readAnew(ctx, v, now); err == nil {
+				return act, nil
 			}
 		}
 	}
@@ -218,68 +246,63 @@ func (a *Auth) owner(ctx context.Context, v *verified, now time.Time) (*person, 
 	return who, nil
 }
 
-// alive says whether cred, whose record was found, still holds for its user.
-func alive(cred *policy.Credential, who *person, now time.Time) error {
+// alive reports whether the credential, whose record was found, still holds for its user.
+func (v *verified) alive(who *person, now time.Time) bool {
+	cred := &v.cred
 	switch {
-	case !now.Before(cred.Expires) && !(cred.Expires.IsZero() && cred.Kind == policy.KindForeign):
-		return ErrInvalidToken
-	case who.account.Disabled || who.account.ID != cred.User:
-		return ErrInvalidToken
-	case ended(who.notBefore, cred.Created):
-		return ErrInvalidToken
-	case cred.Kind == policy.KindSession && ended(who.sessionsNotBefore, cred.Created) && cred.ID != who.sessionKept:
-		return ErrInvalidToken
+	case cred.Dead(now), who.account.Disabled, who.account.ID != cred.User:
+		return false
+	case cred.Kind == policy.KindForeign:
+		return who.sub.AliveSince(cred.Created)
 	}
-	return nil
-}
-
-// ended reports whether what was created is dead by a not-before instant. What
-// was created in that very instant is.
-func ended(notBefore, created time.Time) bool {
-	return !notBefore.IsZero() && !created.After(notBefore)
+	return who.sub.Alive(cred.Kind, v.numbers)
 }
 
 // verify finds the record of a presented secret.
 func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verified, error) {
 	if d, ok := credential.Peek(text); ok {
-		if v, ok := a.caches.credentials.Get(d, now); ok {
+		if v, ok := a.caches.credentials.Get(d.Prefix(), now); ok && v.digest == d {
 			return v, nil
 		}
 	}
 	d, ok := credential.Parse(text)
 	if !ok {
-		return a.verifyForeign(ctx, text)
+		return a.verifyForeign(ctx, credential.NewSecret(text))
 	}
-	fill := a.caches.credentials.Begin(d)
-	cred, err := a.stored(ctx, d)
+	fill := a.caches.credentials.Begin(d.Prefix())
+	v, err := a.stored(ctx, a.store, d)
 	if err != nil {
 		return nil, err
 	}
-	v := &verified{cred: *cred, generation: a.caches.generation(cred.User)}
-	a.caches.credentials.Put(d, v, now, fill)
+	a.caches.credentials.Put(d.Prefix(), v, now, fill)
 	return v, nil
 }
 
 // stored returns the credential of a digest, as its record says. All kinds are
 // looked up in one request, so that nothing about a token's form decides what it is.
-func (a *Auth) stored(ctx context.Context, d credential.Digest) (*policy.Credential, error) {
-	items, err := a.store.Get(ctx, session.Key(d), token.Key(d))
+func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) (*verified, error) {
+	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d))
+	if err != nil {
+		return nil, err
+	}
+	cred, numbers, err := session.Open(items[0])
+	if errors.Is(err, session.ErrNoSession) {
+		cred, numbers, err = token.Open(items[1], d)
+	}
 	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, ErrInvalidToken
 	case err != nil:
 		return nil, err
-	case items[0].Exists():
-		return session.Open(items[0])
-	case items[1].Exists():
-		return token.Open(items[1])
 	}
-	return nil, ErrInvalidToken
+	return &verified{cred: *cred, digest: d, numbers: numbers, generation: a.caches.generation(cred.User)}, nil
 }
 
-func (a *Auth) verifyForeign(ctx context.Context, text string) (*verified, error) {
-	if a.foreign == nil || strings.ContainsAny(text, " ,\t") {
+func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*verified, error) {
+	if a.foreign == nil || strings.ContainsAny(bearer.Reveal(), " ,\t") {
 		return nil, ErrInvalidToken
 	}
-	f, err := a.foreign(ctx, credential.NewSecret(text))
+	f, err := a.foreign(ctx, bearer)
 	if err != nil {
 		return nil, err
 	}
@@ -291,6 +314,7 @@ func (a *Auth) verifyForeign(ctx context.Context, text string) (*verified, error
 			ID: f.ID, Kind: policy.KindForeign, User: f.User, Grants: f.Grants,
 			CIDRs: f.CIDRs, Created: f.Created, Expires: f.Expires,
 		},
+		foreign:    bearer,
 		generation: a.caches.generation(f.User),
 	}, nil
 }
@@ -302,32 +326,105 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		return who, nil
 	}
 	fill := a.caches.people.Begin(id)
-	user, err := a.users.User(ctx, id)
+	who, err := a.readPerson(ctx, a.store, id, now)
+	if err == nil {
+		a.caches.people.Put(id, who, now, fill)
+	}
+	return who, err
+}
+
+// readPerson is person without a cache, as r has it.
+func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID, now time.Time) (*person, error) {
+	sub, err := subject.Get(ctx, r, id)
+	if err != nil {
+		return nil, err
+	}
+	user, err := a.hostUser(ctx, r, id)
 	if errors.Is(err, ErrNoUser) {
 		return nil, ErrInvalidToken
 	}
 	if err != nil {
 		return nil, err
 	}
-	sub, err := a.subjects.Get(ctx, a.store, id)
-	if err != nil {
-		return nil, err
-	}
-	who := &person{
+	return &person{
 		read: a.caches.people.Moment(now),
 		account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
-			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs,
-			Service:    user.Service,
+			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs, Service: user.Service,
 			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered,
 		},
-		notBefore:         sub.NotBefore,
-		sessionsNotBefore: sub.SessionsNotBefore,
-		sessionKept:       sub.SessionKept,
-		user:              user,
+		sub:  sub,
+		user: user,
+	}, nil
+}
+
+// hostUser asks who a user is: the host, or package account's own rows as r has them.
+func (a *Auth) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (User, error) {
+	if a.directory == nil {
+		return a.users.User(ctx, id)
 	}
-	a.caches.people.Put(id, who, now, fill)
-	return who, nil
+	return directory{a.directory}.user(a.directory.ByIDFrom(ctx, r, id))
+}
+
+// actorKeys are the keys of all rows that say whether the credential holds: to be read in
+// one Get.
+func (a *Auth) actorKeys(v *verified) []string {
+	keys := subject.Keys(v.cred.User)
+	if v.foreign.IsZero() {
+		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest))
+	}
+	if a.directory != nil {
+		keys = append(keys, account.PersonKey(v.cred.User))
+	}
+	return keys
+}
+
+// present says whether what v was found to be holds in tx: its rows are read there and
+// become preconditions, and the host is asked. The caller has read actorKeys.
+func (a *Auth) present(ctx context.Context, tx *store.Tx, v *verified, now time.Time) (act actor, err error) {
+	user := v.cred.User
+	if v.foreign.IsZero() {
+		v, err = a.stored(ctx, tx, v.digest)
+	} else {
+		v, err = a.verifyForeign(ctx, v.foreign)
+	}
+	if err != nil {
+		return actor{}, err
+	}
+	who, err := a.readPerson(ctx, tx, user, now)
+	if err != nil {
+		return actor{}, err
+	}
+	if !v.alive(who, now) {
+		return actor{}, ErrInvalidToken
+	}
+	return actor{&v.cred, who, v}, nil
+}
+
+// readAnew reads in one Get whether a credential holds, past the caches, and puts what it
+// found there.
+func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act actor, err error) {
+	user := v.cred.User
+	fillUser := a.caches.people.Begin(user)
+	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
+	generation := v.generation.Load()
+	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		if _, err := tx.Get(ctx, a.actorKeys(v)...); err != nil {
+			return err
+		}
+		act, err = a.present(ctx, tx, v, now)
+		return err
+	})
+	if err != nil {
+		return actor{}, err
+	}
+	a.caches.people.Put(user, act.who, now, fillUser)
+	act.who.generation.Store(generation)
+	act.v.who.Store(act.who)
+	if v.foreign.IsZero() {
+		a.caches.credentials.Put(v.digest.Prefix(), act.v, now, fillCredential)
+	}
+	return act, nil
 }
 
 // recordInvalid tells of a credential that did not authenticate, by its public
@@ -341,7 +438,7 @@ func (a *Auth) recordInvalid(ctx context.Context, text string, v *verified, addr
 	if v != nil {
 		e.User, e.Credential = v.cred.User, v.cred.ID
 	}
-	a.record(ctx, e)
+	a.events.Record(ctx, e)
 }
 
 // Authenticate returns who r comes from. A request without a credential is

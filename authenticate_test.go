@@ -15,10 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -40,7 +41,7 @@ func (s *slowStore) Get(ctx context.Context, keys ...string) ([]store.Item, erro
 
 // warmWorld is a node that remembers for a day, and asks who two tokens of alice are.
 func warmWorld(t *testing.T) (w *world, slow *slowStore, whoami func(bearer string) int, one, two string) {
-	slow = &slowStore{key: account.SubjectKey("alice")}
+	slow = &slowStore{key: subject.Key("alice")}
 	w = newWorld(t, func(cfg *npmauth.Config) {
 		slow.Store = cfg.Store
 		cfg.Store, cfg.Users, cfg.Fresh = slow, oneUser{}, 24*time.Hour
@@ -60,12 +61,12 @@ func TestChangeOfAPersonIsExact(t *testing.T) {
 	w, _, whoami, one, two := warmWorld(t)
 	for range 2 {
 		require.Equal(t, []int{200, 200}, []int{whoami(one), whoami(two)})
-		require.NoError(t, w.auth.Subjects().Disable(t.Context(), "alice"))
+		require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, "alice"))
 		require.Equal(t, []int{401, 401}, []int{whoami(one), whoami(two)})
-		require.NoError(t, w.auth.Subjects().Enable(t.Context(), "alice"))
+		require.NoError(t, w.auth.Subjects().Enable(t.Context(), audit.Actor{}, "alice"))
 	}
 	require.Equal(t, 200, whoami(one))
-	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), "alice"))
+	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, "alice"))
 	require.Equal(t, []int{401, 401}, []int{whoami(one), whoami(two)})
 }
 
@@ -74,7 +75,7 @@ func TestChangeOvertakesAFill(t *testing.T) {
 	w, slow, whoami, one, two := warmWorld(t)
 	slow.after = func() {
 		require.Equal(t, 200, whoami(two), "another reader is done before")
-		require.NoError(t, w.auth.Subjects().Disable(t.Context(), "alice"))
+		require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, "alice"))
 	}
 	require.Equal(t, 200, whoami(one), "read before the change")
 	assert.Equal(t, []int{401, 401}, []int{whoami(one), whoami(two)})
@@ -103,13 +104,41 @@ func TestChangeOfAPersonRace(t *testing.T) {
 		})
 	}
 	for range 200 {
-		require.NoError(t, w.auth.Subjects().Disable(t.Context(), "alice"))
+		require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, "alice"))
 		assert.False(t, live())
-		require.NoError(t, w.auth.Subjects().Enable(t.Context(), "alice"))
+		require.NoError(t, w.auth.Subjects().Enable(t.Context(), audit.Actor{}, "alice"))
 		assert.True(t, live())
 	}
 	close(done)
 	readers.Wait()
+}
+
+// What the host said of a package is found again, whatever other scopes have one of that
+// name, and whatever it shares its name with.
+func TestFactsOfOneNameInManyScopes(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.HostFresh = time.Minute })
+	const n = 400
+	read := func() (asked int) {
+		w.host.mu.Lock()
+		before := w.host.facts
+		w.host.mu.Unlock()
+		for i := range n {
+			op := policy.Operation{Action: policy.ReadPackument, Package: policy.PackageName{Scope: fmt.Sprint("s", i), Name: "core"}}
+			_, d, err := w.auth.Authorize(t.Context(), op, http.Header{}, netip.Addr{})
+			require.NoError(t, err)
+			require.Equal(t, policy.Allow, d.Effect)
+		}
+		w.host.mu.Lock()
+		defer w.host.mu.Unlock()
+		return w.host.facts - before
+	}
+	for i := range n {
+		w.host.add(fmt.Sprintf("@s%d/core", i), false, "1")
+	}
+	assert.Equal(t, n, read())
+	assert.Zero(t, read(), "asked again")
+	w.clock.Add(time.Minute)
+	assert.Equal(t, n, read(), "after HostFresh")
 }
 
 // renamed is a host that answers for one account with another's record.
@@ -177,8 +206,8 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 
 	// What was made in the very instant in which all were ended is one of them.
 	for name, end := range map[string]func(w *world) error{
-		"sessions":   func(w *world) error { return w.auth.Subjects().EndSessions(t.Context(), "1") },
-		"everything": func(w *world) error { return w.auth.Subjects().RevokeAll(t.Context(), "1") },
+		"sessions":   func(w *world) error { return w.auth.Subjects().EndSessions(t.Context(), audit.Actor{}, "1") },
+		"everything": func(w *world) error { return w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, "1") },
 	} {
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
 		w.ids["alice"] = "1"
@@ -196,32 +225,4 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 		w.clock.Add(time.Microsecond)
 		assert.Equal(t, 200, whoami(w, w.login("alice")), "and a moment later it is not")
 	}
-}
-
-// What the host said of a package is found again, whatever other scopes have one of that
-// name, and whatever it shares its name with.
-func TestFactsOfOneNameInManyScopes(t *testing.T) {
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.HostFresh = time.Minute })
-	const n = 400
-	read := func() (asked int) {
-		w.host.mu.Lock()
-		before := w.host.facts
-		w.host.mu.Unlock()
-		for i := range n {
-			op := policy.Operation{Action: policy.ReadPackument, Package: policy.PackageName{Scope: fmt.Sprint("s", i), Name: "core"}}
-			_, d, err := w.auth.Authorize(t.Context(), op, http.Header{}, netip.Addr{})
-			require.NoError(t, err)
-			require.Equal(t, policy.Allow, d.Effect)
-		}
-		w.host.mu.Lock()
-		defer w.host.mu.Unlock()
-		return w.host.facts - before
-	}
-	for i := range n {
-		w.host.add(fmt.Sprintf("@s%d/core", i), false, "1")
-	}
-	assert.Equal(t, n, read())
-	assert.Zero(t, read(), "asked again")
-	w.clock.Add(time.Minute)
-	assert.Equal(t, n, read(), "after HostFresh")
 }

@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -28,7 +31,7 @@ func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.H
 	req := requests.Get().(*policy.Request)
 	defer release(req)
 	req.Operation, req.Addr = op, addr
-	act, err := a.prepare(ctx, header, req)
+	act, _, err := a.prepare(ctx, header, req)
 	if err != nil {
 		return Identity{}, policy.Decision{}, err
 	}
@@ -46,55 +49,84 @@ func release(req *policy.Request) {
 }
 
 // prepare authenticates the sender of header and fills req, whose operation and
-// address are there, with what there is to know for a decision.
-func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Request) (actor, error) {
+// address are there, with what there is to know for a decision. It returns the service
+// account that the operation names, too.
+func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Request) (act actor, service User, err error) {
 	req.Now = a.now()
-	act, err := a.authenticate(ctx, header, req.Addr, req.Now)
-	if err != nil {
-		return actor{}, err
+	if act, err = a.authenticate(ctx, header, req.Addr, req.Now); err != nil {
+		return actor{}, User{}, err
 	}
 	req.Credential = act.cred
 	if act.who != nil {
 		req.Account = act.who.account
 	}
-	return act, a.consult(ctx, req)
+	service, err = a.consult(ctx, req)
+	return act, service, err
 }
 
-// consult fills in what the host and the package's settings say.
-func (a *Auth) consult(ctx context.Context, req *policy.Request) (err error) {
+// consult fills in what the host and the package's settings say, as far as it need not be
+// newer than the caches.
+func (a *Auth) consult(ctx context.Context, req *policy.Request) (service User, err error) {
 	op := &req.Operation
-	if op.Action.OfOrg() {
-		if err := a.consultOrg(ctx, req); err != nil {
-			return err
-		}
-	}
-	switch op.Action {
-	case policy.ReadService, policy.ManageService, policy.RevokeService:
-		if err := a.consultService(ctx, req); err != nil {
-			return err
-		}
+	if service, err = a.consultOthers(ctx, req); err != nil {
+		return User{}, err
 	}
 	if op.Package.IsZero() {
-		return nil
+		return service, nil
 	}
 	write := op.Action.Write()
 	if err = a.facts(ctx, req, write); err != nil {
-		return err
+		return User{}, err
 	}
 	// Without a right there is nothing to set a rule for.
 	if write && req.Package.ID != "" && req.Package.Rights&(policy.RightWrite|policy.RightAdmin) != 0 {
 		req.Settings, err = a.packageSettings(ctx, req.Package.ID, req.Now)
 	}
-	return err
+	return service, err
 }
 
-// consultOrg asks the host about the organization of req, and nothing on behalf of the
-// anonymous, who have no part in any.
-func (a *Auth) consultOrg(ctx context.Context, req *policy.Request) (err error) {
-	if a.orgs != nil && req.Account.ID != "" {
-		req.Org, err = a.orgs.OrgFacts(ctx, req.Operation.Org(), req.Account.ID)
+// consultOthers asks the host about what is no package: the organization of req, on whose
+// behalf nothing is asked for the anonymous, who have no part in any, and its service
+// account, which it returns.
+func (a *Auth) consultOthers(ctx context.Context, req *policy.Request) (service User, err error) {
+	op := &req.Operation
+	if op.Action.OfOrg() && a.orgs != nil && req.Account.ID != "" {
+		if req.Org, err = a.orgs.OrgFacts(ctx, op.Org(), req.Account.ID); err != nil {
+			return User{}, err
+		}
 	}
-	return err
+	if ofService(op.Action) {
+		name, _ := serviceOf(*op)
+		service, req.Administers, err = a.administered(ctx, req.Account.ID, name)
+	}
+	return service, err
+}
+
+// consultIn is consult for the judgement that counts: the settings are read in tx, and the
+// host is asked now, last of all.
+func (a *Auth) consultIn(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+	req := &j.req
+	before := req.Package.ID
+	if before != "" {
+		if req.Settings, err = a.settings.Get(ctx, tx, before); err != nil {
+			return err
+		}
+	}
+	if j.service, err = a.consultOthers(ctx, req); err != nil {
+		return err
+	}
+	if !req.Operation.Package.IsZero() {
+		if err := a.facts(ctx, req, true); err != nil {
+			return err
+		}
+		if req.Package.ID != before {
+			req.Settings = policy.Settings{} // those of another package
+		}
+	}
+	if j.fill != nil {
+		return j.fill(req)
+	}
+	return nil
 }
 
 // facts asks the host about req's package. Only what exists is remembered, and only for reads: a
@@ -137,65 +169,100 @@ func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now tim
 
 // A judgement is a request on its way to a decision.
 type judgement struct {
-	act    actor
-	req    policy.Request
-	target string // what a proof is for besides the operation's name
+	act     actor
+	req     policy.Request
+	service User                        // that the operation names
+	fill    func(*policy.Request) error // says what else is to be known, at each judgement
+
+	target  string // what a proof is for besides the operation's name
+	version string // of a publish, for its event
+	agent   string // what the client calls itself
+
+	began   time.Time // by the real clock, for metrics
+	arrived time.Time // when the header came: second factors are dated by it
+
+	password    *credential.Secret // that the commit needs; nil for most
+	passwordFor subject.Numbers    // of sessions, read before the password was right
+	attempt     *twofactor.Attempt // at the second factor; nil until one is needed
+	proven      policy.Proof       // by an attempt that was spent
+
+	handedOver bool // what is allowed the host does
+}
+
+// newJudgement is the beginning of one, when the header of r has arrived.
+func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
+	return &judgement{
+		req: policy.Request{Operation: op, Addr: a.client(r)}, agent: r.UserAgent(), began: time.Now(), arrived: a.now(),
+	}
 }
 
 // judge authenticates r, consults and decides for the first time, without a
 // proof. Only a Deny is an error yet.
-func (a *Auth) judge(r *http.Request, op policy.Operation, newToken policy.NewToken) (judgement, policy.Decision, error) {
-	return a.judgeWith(r, op, func(req *policy.Request) error { req.NewToken = newToken; return nil })
+func (a *Auth) judge(r *http.Request, op policy.Operation) (*judgement, policy.Decision, error) {
+	return a.judgeWith(r, op, nil)
 }
 
 // judgeWith is judge for a request of which more is to be said: fill says it, when the
-// rest is known.
-func (a *Auth) judgeWith(r *http.Request, op policy.Operation, fill func(*policy.Request) error) (judgement, policy.Decision, error) {
-	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
-	var err error
-	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
-		return judgement{}, policy.Decision{}, err
+// rest is known, at each judgement.
+func (a *Auth) judgeWith(r *http.Request, op policy.Operation, fill func(*policy.Request) error) (*judgement, policy.Decision, error) {
+	j := a.newJudgement(r, op)
+	j.fill = fill
+	d, err := a.filter(r, j)
+	return j, d, err
+}
+
+// filter makes the first judgement of j.
+func (a *Auth) filter(r *http.Request, j *judgement) (d policy.Decision, err error) {
+	if err = a.find(r, j); err == nil {
+		d, err = a.decide(j)
 	}
-	if err := fill(&j.req); err != nil {
-		return judgement{}, policy.Decision{}, err
-	}
-	d, err := a.decide(r.Context(), j)
 	if err != nil {
-		return judgement{}, d, err
+		return d, a.conclude(r.Context(), j, err)
 	}
-	a.touch(j)
-	return j, d, nil
+	return d, nil
+}
+
+// find finds out all that a first judgement of j needs to know.
+func (a *Auth) find(r *http.Request, j *judgement) (err error) {
+	if j.act, j.service, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
+		return err
+	}
+	if j.fill != nil {
+		return j.fill(&j.req)
+	}
+	return nil
+}
+
+// judgeRead judges a request that changes nothing, for which there is no second factor.
+func (a *Auth) judgeRead(r *http.Request, op policy.Operation) (*judgement, error) {
+	j, d, err := a.judge(r, op)
+	if err != nil {
+		return nil, err
+	}
+	if d.Effect != policy.Allow {
+		err = denied(j, d)
+	}
+	return j, a.conclude(r.Context(), j, err)
 }
 
 // touch remembers that a token was used.
-func (a *Auth) touch(j judgement) {
+func (a *Auth) touch(j *judgement) {
 	if j.act.cred != nil && j.act.cred.Kind == policy.KindToken {
 		a.tokens.Touch(j.act.cred, j.req.Now)
 	}
 }
 
 // decide asks the policy. Only a Deny is an error.
-func (a *Auth) decide(ctx context.Context, j judgement) (policy.Decision, error) {
+func (a *Auth) decide(j *judgement) (policy.Decision, error) {
 	d := a.policy.Decide(j.req)
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
-		return d, a.denied(ctx, j, d)
+		return d, denied(j, d)
 	}
 	return d, nil
 }
 
-// denied records a refusal and returns it as an error.
-func (a *Auth) denied(ctx context.Context, j judgement, d policy.Decision) error {
-	e := audit.Event{Type: audit.Access, Outcome: audit.Denied, Addr: j.req.Addr, Action: j.req.Operation.Action, Package: j.req.Operation.Package}
-	for _, reason := range d.Reasons {
-		e.Reasons = append(e.Reasons, reason.Code)
-	}
-	if len(e.Reasons) == 0 {
-		e.Reasons = []string{"denied"}
-	}
-	if j.act.cred != nil {
-		e.User, e.Credential = j.act.cred.User, j.act.cred.ID
-	}
-	a.record(ctx, e)
+// denied is a refusal as an error.
+func denied(j *judgement, d policy.Decision) error {
 	return &DeniedError{Operation: j.req.Operation, Decision: d, anonymous: j.act.cred == nil}
 }
 
@@ -215,9 +282,11 @@ func proofHeader(h http.Header) (credential.Secret, error) {
 }
 
 // use says what a proof for this judgement would be spent on.
-func (j judgement) use() twofactor.Use {
+func (j *judgement) use() twofactor.Use {
 	op := j.req.Operation
-	u := twofactor.Use{Credential: j.act.cred.ID, Class: op.Action.Class(), Package: op.Package, Target: op.Name}
+	u := twofactor.Use{
+		Credential: j.act.cred.ID, Class: op.Action.Class(), Package: op.Package, Target: op.Name, At: j.arrived, Addr: j.req.Addr,
+	}
 	switch op.Action {
 	case policy.Publish, policy.Unpublish: // requests that one proof serves name different things
 		u.Target = ""
@@ -233,50 +302,46 @@ func (j judgement) use() twofactor.Use {
 // acceptable reports whether value, if it proves right, would lead to an Allow.
 // It is asked before anything is spent, so that nobody loses a recovery code
 // over what it cannot do.
-func (a *Auth) acceptable(j judgement, value credential.Secret) bool {
+func (a *Auth) acceptable(j *judgement, value credential.Secret) bool {
 	req := j.req
 	req.Proof = twofactor.FormOf(value.Reveal()).Proof()
 	return req.Proof != policy.NoProof && a.policy.Decide(req).Effect == policy.Allow
 }
 
-// prove answers a challenge of the guard with the proof that came along, in a
-// commit of its own.
-func (a *Auth) prove(r *http.Request, j judgement) error {
-	value, err := proofHeader(r.Header)
+// beginFactor answers a challenge with the proof that came along: an attempt is counted,
+// which the commit spends. Without one that would do it is the challenge.
+func (a *Auth) beginFactor(ctx context.Context, h http.Header, j *judgement) error {
+	if j.act.cred == nil { // nobody who could have a factor
+		return denied(j, a.policy.Decide(j.req))
+	}
+	value, err := proofHeader(h)
 	if err != nil {
 		return err
 	}
 	if value.IsZero() || !a.acceptable(j, value) {
-		return a.challenge(r, j, !value.IsZero())
+		return a.challenge(ctx, j, !value.IsZero())
 	}
-	proof, err := a.factors.Prove(r.Context(), j.act.cred.User, j.use(), value)
-	if err != nil {
-		return a.unproven(r, j, err)
+	j.attempt, err = a.factors.Begin(ctx, j.act.cred.User, j.use(), value)
+	if errors.Is(err, twofactor.ErrWrong) {
+		return a.challenge(ctx, j, true)
 	}
-	j.req.Proof = proof
-	if d := a.policy.Decide(j.req); d.Effect != policy.Allow {
-		return a.denied(r.Context(), j, d)
-	}
-	return nil
+	return err
 }
 
-// reserve answers a challenge of an endpoint of ours: the caller spends the
-// attempt inside the commit that does what was asked, and reports how that ended.
-func (a *Auth) reserve(r *http.Request, j judgement) (*twofactor.Attempt, error) {
-	value, err := proofHeader(r.Header)
+// checkOwnPassword checks the password that npm asks for again before an account is
+// changed, and remembers for which numbers it was right.
+func (a *Auth) checkOwnPassword(ctx context.Context, j *judgement) error {
+	numbers := j.act.who.sub.Numbers(policy.KindSession)
+	right, err := a.users.CheckPassword(ctx, j.act.cred.User, *j.password)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if value.IsZero() || !a.acceptable(j, value) {
-		return nil, a.challenge(r, j, !value.IsZero())
+	if !right {
+		a.events.Record(ctx, audit.Event{
+			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
+		})
+		return errWrongPassword
 	}
-	attempt, err := a.factors.Begin(r.Context(), j.act.cred.User, j.use(), value)
-	if err != nil {
-		return nil, a.unproven(r, j, err)
-	}
-	j.req.Proof = attempt.Proof()
-	if d := a.policy.Decide(j.req); d.Effect != policy.Allow {
-		return nil, a.denied(r.Context(), j, d)
-	}
-	return attempt, nil
+	j.passwordFor = numbers
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -46,10 +47,10 @@ func warm(tb testing.TB, n, hot int, hostFresh time.Duration) (*npmauth.Auth, []
 	require.NoError(tb, err)
 	headers := make([]http.Header, 0, hot)
 	for i := range n {
-		secret, _, err := auth.Tokens().Create(context.Background(), token.Spec{
+		secret, _, err := auth.Tokens().Create(context.Background(), audit.Actor{}, token.Spec{
 			User: policy.UserID(fmt.Sprint("user-", i/500)), Name: "bench", Bypass: true,
 			Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
-		}, nil)
+		})
 		require.NoError(tb, err)
 		h := http.Header{"Authorization": {"Bearer " + secret.Reveal()}}
 		if len(headers) < hot {

@@ -136,7 +136,7 @@ var cases = map[string]proof{
 	"TK-16": by(".", "TestAccountEnds"),
 	"TK-17": by(".", "TestNamesThatChangeHands"),
 	"TK-18": by(".", "TestSetPassword"),
-	"TK-19": by(".", "TestFactorBitesOldSessions"),
+	"TK-19": by(".", "TestFactorEndsOldSessions"),
 	"TK-20": by(".", "TestTokenLifecycle"),
 	"TK-21": by(".", "TestWatchKeepsAndDrops"),
 	"TK-22": by(".", "TestWatchKeepsAndDrops"),

@@ -2,28 +2,257 @@ package npmauth
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/npmauth/npmauth/access"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
-// commitTime bounds a commit whose client does not wait for it any more.
-const commitTime = 10 * time.Second
+// judgements is how often a request is judged anew because what it rests on changed while
+// it was on its way.
+const judgements = 3
 
-// A finisher does not let go of a commit because the client went away. The outcome
-// would be unknown, and a revocation that lands after its caches were dropped could
-// be overtaken by a read of what was there before.
-type finisher struct{ store.Store }
+// What a judgement in a commit finds that takes more than another run of it. Neither
+// leaves commit.
+var (
+	errNeedsFactor   = errors.New("npmauth: a second factor is needed that was not begun")
+	errNeedsPassword = errors.New("npmauth: the password was checked for other numbers")
+)
 
-// Commit carries on when ctx ends, for a while.
-func (f finisher) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
-	defer cancel()
-	return f.Store.Commit(ctx, ops...)
+// committing is what a request writes, in the commit that it was judged in.
+type committing func(ctx context.Context, tx *store.Tx, j *judgement) error
+
+// commit is the one place that commits what a request was judged for, and that makes the
+// judgement that counts: after the last byte of the body and after whatever else took its
+// time, on rows that are read from the store in one Get and become preconditions of the
+// commit, and on what the host says then. What was decided earlier is a filter.
+//
+// j is what that filter decided about, and d what it decided. Password and second factor
+// are asked for before anything is read; the factor is spent, and fn writes, in the commit.
+// fn may run several times. It is given what was judged, as j is afterwards; keys are what
+// it will read, so that the Get has them too. A nil fn is for what the host writes: without a second factor
+// there is nothing to commit then, and nothing is.
+func (a *Auth) commit(r *http.Request, j *judgement, d policy.Decision, keys []string, fn committing) error {
+	err := a.tryCommit(r, j, d, keys, fn)
+	return a.conclude(r.Context(), j, a.unproven(r.Context(), j, err))
 }
 
-// Unwrap returns the store below, for [store.As].
-func (f finisher) Unwrap() store.Store { return f.Store }
+// unproven turns the refusal of a second factor into what the client hears: the
+// next challenge, or the end of a credential that guessed too often.
+func (a *Auth) unproven(ctx context.Context, j *judgement, err error) error {
+	switch {
+	case errors.Is(err, twofactor.ErrTooMany):
+		if end := a.endCredential(ctx, j.act.did(j.req.Addr), j.act.cred, tooManyCodes); end != nil {
+			return end
+		}
+	case errors.Is(err, twofactor.ErrWrong) && j.attempt != nil:
+		return a.challenge(ctx, j, true)
+	}
+	return err
+}
+
+func (a *Auth) tryCommit(r *http.Request, j *judgement, d policy.Decision, keys []string, fn committing) error {
+	ctx := r.Context()
+	err := error(nil)
+	if d.Effect == policy.Challenge {
+		err = errNeedsFactor
+	}
+	if j.password != nil {
+		err = errNeedsPassword
+	}
+	for range 2 * judgements { // a password and a factor may each be asked for anew
+		switch {
+		case errors.Is(err, errNeedsPassword):
+			if err := a.checkOwnPassword(ctx, j); err != nil {
+				return err
+			}
+			if d.Effect == policy.Challenge && j.attempt == nil {
+				err = errNeedsFactor
+				continue
+			}
+		case errors.Is(err, errNeedsFactor):
+			if err := a.beginFactor(r.Context(), r.Header, j); err != nil {
+				return err
+			}
+		}
+		err = a.commitOnce(ctx, j, keys, fn)
+		if !errors.Is(err, errNeedsPassword) && !errors.Is(err, errNeedsFactor) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the account changes all the time", store.ErrConflict)
+}
+
+// commitOnce judges and commits.
+func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn committing) error {
+	if j.attempt != nil {
+		leave, err := j.attempt.Wait(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	var committed judgement
+	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		next, d, err := a.judgeIn(ctx, tx, j, keys)
+		if err != nil {
+			return err
+		}
+		if d.Effect != policy.Allow && d.Effect != policy.Challenge {
+			return denied(&next, d)
+		}
+		if next.password != nil && next.passwordFor != next.act.who.sub.Numbers(policy.KindSession) {
+			j.act = next.act
+			return errNeedsPassword
+		}
+		if d.Effect == policy.Challenge {
+			if next.attempt == nil {
+				j.act, j.req = next.act, next.req // what the page is about
+				return errNeedsFactor
+			}
+			next.req.Proof = next.attempt.Proof()
+			if d := a.policy.Decide(next.req); d.Effect != policy.Allow {
+				return denied(&next, d)
+			}
+			if err := next.attempt.Spend(ctx, tx, next.act.cred.ID); err != nil {
+				return err
+			}
+			next.proven = next.req.Proof
+		}
+		committed = next
+		if fn == nil {
+			return nil
+		}
+		return fn(ctx, tx, &committed)
+	})
+	if err == nil {
+		*j = committed
+	}
+	return err
+}
+
+// judgeIn makes the judgement that counts: j once more, on the rows of tx and on what the
+// host says now. It leaves j as it is.
+func (a *Auth) judgeIn(ctx context.Context, tx *store.Tx, j *judgement, keys []string) (judgement, policy.Decision, error) {
+	next := *j
+	next.req.Now = a.now()
+	next.req.Proof = j.proven
+	if v := j.act.v; v != nil {
+		keys = append(a.actorKeys(v), keys...)
+	}
+	if id := j.req.Package.ID; id != "" {
+		keys = append(keys, access.SettingsKey(id))
+	}
+	if len(keys) > 0 {
+		if _, err := tx.Get(ctx, keys...); err != nil {
+			return judgement{}, policy.Decision{}, err
+		}
+	}
+	if v := j.act.v; v != nil {
+		var err error
+		if next.act, err = a.present(ctx, tx, v, next.req.Now); err != nil {
+			return judgement{}, policy.Decision{}, err
+		}
+		next.req.Credential, next.req.Account = next.act.cred, next.act.who.account
+	}
+	if err := a.consultIn(ctx, tx, &next); err != nil {
+		return judgement{}, policy.Decision{}, err
+	}
+	// What was said of the body rests on these, and so does what the host was told.
+	if next.req.Package.ID != j.req.Package.ID || next.req.Org.ID != j.req.Org.ID || next.service.ID != j.service.ID {
+		if d := a.policy.Decide(next.req); d.Effect == policy.Deny {
+			return next, d, nil // its sentence: a package that was made private is not told of
+		}
+		if next.service.ID != j.service.ID {
+			return judgement{}, policy.Decision{}, errNoService
+		}
+		return judgement{}, policy.Decision{}, errStale
+	}
+	return next, a.policy.Decide(next.req), nil
+}
+
+// confirm makes the judgement that counts once more, for an operation that was allowed.
+func (a *Auth) confirm(ctx context.Context, j *judgement) error {
+	next := *j
+	next.attempt = nil
+	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		now, d, err := a.judgeIn(ctx, tx, j, nil)
+		if err == nil && d.Effect != policy.Allow {
+			next = now
+			err = denied(&now, d)
+			if d.Effect == policy.Challenge {
+				err = errNeedsFactor
+			}
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNeedsFactor):
+		err = a.challenge(ctx, &next, false)
+	}
+	return a.conclude(ctx, &next, err)
+}
+
+// An Observation is what [Metrics] are told of one request.
+type Observation struct {
+	Action   policy.Action
+	Outcome  audit.Outcome
+	Rule     string        // the code of the rule that refused, as in an event's reasons; "" if none did
+	Duration time.Duration // from the first judgement on, waiting for the body and the host included
+}
+
+// Metrics count what was decided. Observe is called once for each request that was judged,
+// before it is answered or handed over, from many goroutines; it must not block.
+type Metrics interface{ Observe(Observation) }
+
+// conclude tells of what became of a judgement, in the one place where that is done, and
+// returns err.
+func (a *Auth) conclude(ctx context.Context, j *judgement, err error) error {
+	o := Observation{Action: j.req.Operation.Action, Outcome: audit.Done}
+	e := audit.Event{
+		Type: audit.Access, Outcome: audit.Done, Action: o.Action, Package: j.req.Operation.Package, Version: j.version,
+	}.From(j.act.did(j.req.Addr))
+	e.User, e.Credential = e.By, e.ByCredential
+	var refused *DeniedError
+	var ask *challengeError
+	switch {
+	case err == nil:
+		a.touch(j)
+		if j.handedOver && o.Action.Write() {
+			a.events.Record(ctx, e)
+		}
+	case errors.As(err, &refused):
+		e.Outcome, e.Reasons = audit.Denied, []string{"denied"}
+		if len(refused.Decision.Reasons) > 0 {
+			e.Reasons = nil
+			for _, why := range refused.Decision.Reasons {
+				e.Reasons = append(e.Reasons, why.Code)
+			}
+		}
+		o.Outcome, o.Rule = audit.Denied, e.Reason()
+		a.events.Record(ctx, e)
+	case errors.Is(err, ErrInvalidToken) && j.act.cred != nil: // ended while the request was on its way
+		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
+		o.Outcome, o.Rule = audit.Denied, e.Reason()
+		a.events.Record(ctx, e)
+	case errors.As(err, &ask):
+		o.Outcome = audit.Challenged
+	case outage(err):
+		o.Outcome = audit.Failed
+	default:
+		o.Outcome = audit.Denied
+	}
+	if a.metrics != nil {
+		o.Duration = time.Since(j.began)
+		a.metrics.Observe(o)
+	}
+	return err
+}

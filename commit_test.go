@@ -1,50 +1,476 @@
 package npmauth_test
 
 import (
-	"context"
-	"net/http/httptest"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/token"
 )
 
-// leaving is a store whose client goes away while a commit is on its way.
-type leaving struct {
-	store.Store
-	leave func() // nil: nobody does
+// A turn is something that happens while a request is on its way, after which what the
+// request asks for must not happen any more.
+type turn struct {
+	name string
+	// of says whether it concerns the request.
+	of func(u writing, p prepared) bool
+	// on makes it happen, on the node auth.
+	on func(w *world, auth *npmauth.Auth, p prepared)
+	// hosts says that it is the host who changes something.
+	hosts bool
+	// late says that it does no harm before the host was asked for the first time.
+	late bool
 }
 
-func (l *leaving) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	if l.leave != nil {
-		l.leave()
-		if err := ctx.Err(); err != nil {
-			return 0, store.ErrUnknown
+func bySession(p prepared) bool { return strings.HasPrefix(p.call.bearer, "npms_") }
+func byToken(p prepared) bool   { return strings.HasPrefix(p.call.bearer, "npm_") }
+
+// signsIn reports whether the request opens a session.
+func signsIn(u writing) bool {
+	return u.open && (u.action == policy.LegacyLogin || u.name == "approve a login" || u.name == "collect a login") && u.name != "sign up"
+}
+
+// ofPackage reports whether the request is about the package plain.
+func ofPackage(u writing) bool {
+	return (u.action.OfPackage() || u.action == policy.GrantTeam) && u.name != "publish a new package"
+}
+
+var turns = []turn{
+	{
+		name: "the credential is revoked",
+		of:   func(_ writing, p prepared) bool { return p.call.bearer != "" },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			id := w.sessionID(p.call.bearer)
+			if byToken(p) {
+				require.NoError(w.t, auth.Tokens().Revoke(w.t.Context(), audit.Actor{}, p.user, id, ""))
+				return
+			}
+			require.NoError(w.t, auth.Sessions().End(w.t.Context(), audit.Actor{}, p.user, id))
+		},
+	},
+	{
+		name: "the sessions are ended",
+		of:   func(u writing, p prepared) bool { return bySession(p) || signsIn(u) },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Subjects().EndSessions(w.t.Context(), audit.Actor{}, p.user))
+		},
+	},
+	{
+		name: "all tokens are revoked",
+		of:   func(_ writing, p prepared) bool { return byToken(p) },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Tokens().RevokeAll(w.t.Context(), audit.Actor{}, p.user))
+		},
+	},
+	{
+		name: "everything is revoked",
+		of: func(u writing, p prepared) bool {
+			return p.call.bearer != "" || signsIn(u)
+		},
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Subjects().RevokeAll(w.t.Context(), audit.Actor{}, p.user))
+		},
+	},
+	{
+		name: "everybody's is revoked",
+		of:   func(u writing, p prepared) bool { return p.call.bearer != "" || signsIn(u) },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.Restored(w.t.Context()))
+		},
+	},
+	{
+		name: "the account is disabled",
+		of: func(u writing, p prepared) bool {
+			return p.call.bearer != "" || signsIn(u) || u.name == "approve a challenge"
+		},
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Subjects().Disable(w.t.Context(), audit.Actor{}, p.user))
+		},
+	},
+	{
+		name: "the password is changed",
+		of:   func(u writing, p prepared) bool { return bySession(p) || signsIn(u) },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.PasswordChanged(w.t.Context(), p.user))
+		},
+	},
+	{
+		name: "the factor is turned on",
+		of: func(u writing, p prepared) bool {
+			return (bySession(p) || signsIn(u)) && strings.HasSuffix(u.name, "without a factor")
+		},
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			had := w.auth
+			w.auth = auth
+			w.enrol("alice", policy.AuthAndWrites)
+			w.auth = had
+		},
+	},
+	{
+		name: "the package takes no tokens any more",
+		of: func(u writing, p prepared) bool {
+			return byToken(p) && (u.action == policy.Publish || u.action == policy.SetDistTag)
+		},
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: policy.FactorOnly}))
+		},
+	},
+	{
+		name: "the right is taken away", hosts: true,
+		of: func(u writing, _ prepared) bool {
+			return ofPackage(u) && u.action != policy.Star && u.action != policy.GrantTeam
+		},
+		on: func(w *world, _ *npmauth.Auth, p prepared) {
+			w.host.change(func(h *hosted) { h.rights[p.user] = policy.RightRead })
+		},
+	},
+	{
+		name: "the package is made private", hosts: true,
+		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != policy.GrantTeam },
+		on: func(w *world, _ *npmauth.Auth, _ prepared) {
+			w.host.change(func(h *hosted) { h.private, h.rights = true, nil })
+		},
+	},
+	{
+		name: "the package is another", hosts: true, late: true,
+		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != policy.GrantTeam }, // which names it in its body
+		on: func(w *world, _ *npmauth.Auth, _ prepared) { w.host.change(func(h *hosted) { h.id = "id-another" }) },
+	},
+	{
+		name: "the name is taken by another", hosts: true,
+		of: func(u writing, _ prepared) bool { return u.name == "publish a new package" },
+		on: func(w *world, _ *npmauth.Auth, _ prepared) { w.host.add("brand-new", false, "mallory") },
+	},
+	{
+		name: "the role in the organization ends", hosts: true,
+		of: func(u writing, _ prepared) bool { return u.action.OfOrg() },
+		on: func(w *world, _ *npmauth.Auth, p prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			w.host.orgs["acme "+string(p.user)] = policy.OrgFacts{ID: "o-1", Role: policy.OrgMember}
+		},
+	},
+	{
+		name: "the administrator is one no more", hosts: true,
+		of: func(u writing, _ prepared) bool {
+			return u.action == policy.ManageService || u.action == policy.RevokeService
+		},
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			_, err := auth.People().SetAdministrators(w.t.Context(), audit.Actor{}, w.ids["ci"], nil)
+			require.NoError(w.t, err)
+		},
+	},
+}
+
+// change changes the package plain.
+func (h *host) change(fn func(*hosted)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fn(h.packages[policy.PackageName{Name: "plain"}])
+}
+
+// harmless are requests that a turn does not refuse, and why.
+var harmless = map[string]string{
+	"start a login":                    "it stores nothing and knows of nobody",
+	"sign up":                          "it makes an account of its own",
+	"change a user document":           "it is always refused",
+	"report a leak":                    "it is signed by a scanner",
+	"collect a challenge":              "its proof is good for the credential alone, which is judged when it is shown",
+	"log out":                          "it ends what the turn ends",
+	"log out a token":                  "it ends what the turn ends",
+	"put a document that says nothing": "it changes nothing",
+}
+
+// A moment is when a turn comes.
+type moment struct {
+	name      string
+	call      int  // before this call of the store; 0 is none
+	body      bool // before the last byte of the body
+	early     bool // before the last read
+	answered  bool // after the host's last answer, whose change is the next request's business
+	elsewhere bool // the turn comes on another node
+}
+
+// await returns a world in which u is about to be sent, and the node that a turn comes on: the
+// one that answers, which remembers nothing, or another, of which the one that answers hears
+// nothing and remembers what it can.
+func (u writing) await(t *testing.T, elsewhere bool) (w *world, st *storetest.Faulty, p prepared, auth *npmauth.Auth) {
+	st = storetest.NewFaulty(store.NewMemory())
+	w = u.world(t, func(cfg *npmauth.Config) {
+		cfg.Store = st
+		if !elsewhere {
+			cfg.Fresh = -1
+		}
+	})
+	p = u.prepare(w)
+	if !elsewhere {
+		return w, st, p, w.auth
+	}
+	other := u.world(t, func(cfg *npmauth.Config) {
+		cfg.Store, cfg.Packages, cfg.Documents, cfg.Orgs, cfg.Now = st, w.host, w.host, w.host, w.clock.Now
+	})
+	w.do(call{method: "GET", path: "/-/whoami", bearer: p.call.bearer})
+	return w, st, p, other.auth
+}
+
+// moments returns when a turn must be noticed: before each call of the store up to the one
+// that decides, which is the commit, or where there is none the last read before the host
+// is given the end of the request.
+func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
+	w, st, p, _ := u.await(t, elsewhere)
+	var calls []storetest.Calls
+	asked := 0 // how many calls were made before the host's last answer
+	w.host.asked = func() { asked = len(calls) }
+	st.Inject(storetest.Fault{If: func(c storetest.Call) bool {
+		calls = append(calls, c.Kind)
+		if slices.ContainsFunc(c.Keys, func(key string) bool { return strings.HasPrefix(key, "user.name/") }) {
+			w.host.asked() // package account stands for the host
+		}
+		return false
+	}})
+	a := w.do(p.call)
+	require.Less(t, a.Code, 400, a.Body.String())
+	st.Mend()
+	w.host.asked = nil
+	require.True(t, p.done())
+	decides := 0
+	for i, kind := range calls {
+		if kind == storetest.Commits {
+			decides = i + 1
 		}
 	}
-	return l.Store.Commit(ctx, ops...)
+	commits := decides > 0
+	if !commits {
+		decides = len(calls)
+	}
+	read := 0
+	for i, kind := range calls[:decides] {
+		if kind == storetest.Gets {
+			read = i + 1
+		}
+	}
+	if p.call.body != nil && !u.open {
+		ms = append(ms, moment{name: "before the last byte of the body", body: true})
+	}
+	if commits {
+		ms = append(ms, moment{name: "between judgement and commit", call: decides})
+	} else if p.call.body == nil {
+		return nil // judged when the header came, and nothing waited
+	}
+	if !u.open { // to sign in after a turn is another matter
+		ms = append(ms, moment{name: "before the last read", call: read})
+		for i := 1; i < read && !testing.Short(); i++ {
+			ms = append(ms, moment{name: fmt.Sprint("before call ", i), call: i, early: true})
+		}
+	}
+	for i := range ms {
+		ms[i].elsewhere, ms[i].answered = elsewhere, ms[i].call > asked
+		if elsewhere {
+			ms[i].name += ", on another node"
+		}
+	}
+	return ms
 }
 
-// A revocation is carried out although the client hangs up on it.
-func TestClientGoesAway(t *testing.T) {
-	var st *leaving
-	w := newWorld(t, func(cfg *npmauth.Config) {
-		st = &leaving{Store: cfg.Store}
-		cfg.Store = st
-	})
-	w.person("alice")
-	s := w.login("alice")
-	require.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
+// A held body gives its last byte only after fn.
+type held struct {
+	rest []byte
+	fn   func()
+}
 
-	ctx, cancel := context.WithCancel(t.Context())
-	st.leave = cancel
-	r := httptest.NewRequestWithContext(ctx, "DELETE", "/-/user/token/"+s, nil)
-	r.Header.Set("Authorization", "Bearer "+s)
-	w.handler.ServeHTTP(httptest.NewRecorder(), r)
-	require.Error(t, ctx.Err(), "the client left during the commit")
-	st.leave = nil
-	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
+func (b *held) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		return 0, io.EOF
+	}
+	if len(b.rest) == 1 {
+		b.fn()
+	}
+	n := copy(p, b.rest[:max(1, min(len(b.rest)-1, len(p)))])
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// meet sends the request of u in a world of its own and lets the turn come at m.
+func (u writing) meet(t *testing.T, tn turn, m moment) (w *world, p prepared, a answer) {
+	w, st, p, auth := u.await(t, m.elsewhere)
+	c := p.call
+	if m.body {
+		c.body = &held{rest: w.bytes(c.body), fn: func() { tn.on(w, auth, p) }}
+		return w, p, w.do(c)
+	}
+	st.Inject(storetest.Fault{Nth: m.call, Do: func() { tn.on(w, auth, p) }})
+	a = w.do(c)
+	require.True(t, st.Struck(), "there is no such call")
+	return w, p, a
+}
+
+// Whatever is taken from somebody while their request is on its way, up to the commit, or to
+// the last byte of a body that is handed over, is taken from the request as well: nothing
+// happens of what it asks for. No request of npm's that changes something is left out.
+//
+// AU-01, AU-02, AU-04.
+func TestTurns(t *testing.T) {
+	for i, u := range writings {
+		if u.refused != "" || harmless[u.name] != "" {
+			continue
+		}
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			ms := append(u.moments(t, false), u.moments(t, true)...)
+			probe := u.prepare(u.world(t))
+			met := 0
+			for j, tn := range turns {
+				if !tn.of(u, probe) {
+					continue
+				}
+				met++
+				w := u.world(t)
+				alone := u.prepare(w)
+				tn.on(w, w.auth, alone)
+				same := alone.done() // what the turn does is what the request would have done
+				for k, m := range ms {
+					// Under -short every turn comes at one moment, another for each request.
+					if testing.Short() && k != (i+j)%len(ms) || m.early && (i+j+k)%3 != 0 || tn.hosts && (m.elsewhere || m.answered) || tn.late && m.early {
+						continue
+					}
+					t.Run(tn.name+" "+m.name, func(t *testing.T) {
+						w, p, a := u.meet(t, tn, m)
+						if u.name != "collect a login" || a.text("token") != "" { // whose refusal is a 200 without one
+							assert.GreaterOrEqual(t, a.Code, 300, a.Body.String())
+						}
+						if !same {
+							assert.False(t, p.done(), "it was done: %d %s", a.Code, a.Body)
+						}
+						if !u.own {
+							assert.Empty(t, w.host.written())
+						}
+					})
+				}
+			}
+			assert.Positive(t, met, "no turn concerns it")
+		})
+	}
+}
+
+// Every kind of turn meets every kind of credential that it could concern.
+func TestTurnsAreMet(t *testing.T) {
+	for name := range harmless {
+		assert.True(t, slices.ContainsFunc(writings, func(u writing) bool { return u.name == name }), name)
+	}
+	for _, tn := range turns {
+		met := slices.ContainsFunc(writings, func(u writing) bool {
+			return u.refused == "" && harmless[u.name] == "" && tn.of(u, u.prepare(u.world(t)))
+		})
+		assert.True(t, met, tn.name)
+	}
+}
+
+// A host that prepares after the body asks once more before it writes.
+func TestConfirm(t *testing.T) {
+	for _, u := range writings {
+		if u.own || u.refused != "" || harmless[u.name] != "" {
+			continue
+		}
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			probe := u.prepare(u.world(t))
+			for _, tn := range append([]turn{{name: "nothing happens"}}, turns...) {
+				if tn.of != nil && !tn.of(u, probe) {
+					continue
+				}
+				t.Run(tn.name, func(t *testing.T) {
+					w := u.world(t)
+					p := u.prepare(w)
+					var before, after error
+					h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+						_, err := io.Copy(io.Discard, r.Body)
+						assert.NoError(t, err)
+						op, _ := npmauth.OperationFrom(r.Context())
+						before = op.Confirm(r.Context())
+						if tn.on != nil {
+							tn.on(w, w.auth, p)
+						}
+						if after = op.Confirm(r.Context()); after != nil {
+							npmauth.WriteError(rw, r, after)
+						}
+					}))
+					a := w.send(h, p.call)
+					assert.NoError(t, before, "and no code is asked for twice")
+					if tn.on == nil {
+						assert.NoError(t, after)
+						return
+					}
+					assert.Error(t, after)
+					assert.GreaterOrEqual(t, a.Code, 400)
+					assert.Less(t, a.Code, 500, a.Body.String())
+				})
+			}
+		})
+	}
+	var op npmauth.Operation
+	assert.Error(t, op.Confirm(t.Context()), "nobody allowed it")
+}
+
+// A request is judged anew where its rows changed, and a store that says so for ever is an
+// outage.
+func TestCommitGivesUp(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
+	s := w.alice(policy.TwoFactorOff)
+	st.Inject(storetest.Fault{On: storetest.Commits, Times: storetest.Always, Err: store.ErrConflict})
+	a := w.create(s, "", map[string]any{"packages_all": true})
+	assert.Equal(t, 503, a.Code, a.Body.String())
+	st.Mend()
+	assert.Zero(t, w.tokens("alice"))
+}
+
+// The rows of a request are read in as few requests as can be, and what waits for nothing
+// costs none.
+func TestRoundTrips(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users = st, p })
+	w.ids["alice"] = "1"
+	w.host.add("plain", false, "1")
+	count := func(what string, want int, fn func() int) {
+		t.Helper()
+		before := st.Count(storetest.All)
+		require.Less(t, fn(), 300, what)
+		assert.Equal(t, want, st.Count(storetest.All)-before, what)
+	}
+	s := w.login("alice")
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	second, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	w.clock.Add(2 * time.Second) // older than Config.Fresh
+	count("cold: the credential and its user", 2, func() int { return whoami(w, bearer) })
+	count("warm", 0, func() int { return whoami(w, bearer) })
+	count("another credential of a user who is warm", 1, func() int { return whoami(w, second) })
+	count("a session of that user", 1, func() int { return whoami(w, s) })
+	count("a token without a proof", 2, func() int {
+		return w.create(s, "", map[string]any{"packages_all": true}).Code
+	})
+	count("revoke", 2, func() int {
+		return w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + tok.ID, bearer: s}).Code
+	})
+	count("revoke all", 2, func() int { return w.do(call{method: "DELETE", path: "/-/auth/v1/tokens", bearer: s}).Code })
+	third, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	require.Equal(t, 200, whoami(w, third))
+	tag := func(version string) int {
+		return w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: third, body: `"` + version + `"`}).Code
+	}
+	require.Equal(t, 200, tag("1.0.0")) // and the package's settings are known
+	count("a dist-tag, whose body was waited for", 1, func() int { return tag("2.0.0") })
+	count("the last byte of a publish", 1, func() int { return w.publish("plain", "3.0.0", third, "").Code })
 }

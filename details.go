@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
@@ -14,7 +12,6 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/twofactor"
 )
 
 var (
@@ -55,30 +52,26 @@ func (q profileRequest) details() (d details, err error) {
 	return d, nil
 }
 
-// apply changes an address and a profile, and names the fields that it changes.
-func (d details) apply(email *string, p *account.Profile) (changed []string, err error) {
-	for _, f := range []struct {
-		name string
-		want *string
-		is   *string
-	}{
-		{"email", d.email, email}, {"fullname", d.fullName, &p.FullName}, {"homepage", d.homepage, &p.Homepage},
-		{"freenode", d.freenode, &p.Freenode}, {"twitter", d.twitter, &p.Twitter}, {"github", d.github, &p.GitHub},
+// apply changes an address and a profile.
+func (d details) apply(email *string, p *account.Profile) error {
+	had := *email
+	for _, f := range []struct{ want, is *string }{
+		{d.email, email}, {d.fullName, &p.FullName}, {d.homepage, &p.Homepage},
+		{d.freenode, &p.Freenode}, {d.twitter, &p.Twitter}, {d.github, &p.GitHub},
 	} {
-		if f.want != nil && *f.want != *f.is {
+		if f.want != nil {
 			*f.is = *f.want
-			changed = append(changed, f.name)
 		}
 	}
-	if slices.Contains(changed, "email") && *email == "" {
-		return nil, errNoEmail
+	if had != "" && *email == "" {
+		return errNoEmail
 	}
-	return changed, nil
+	return nil
 }
 
 // notOffered lets the policy refuse what only a host without people of its own has.
 func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
-	if _, _, err := a.judge(r, op, policy.NewToken{}); err != nil {
+	if _, _, err := a.judge(r, op); err != nil {
 		return reply{}, err
 	}
 	return reply{}, errNotOffered
@@ -94,38 +87,24 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 		return reply{}, err
 	}
 	op.Name = "profile" // a page shows it, and a proof for it is none for the password
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	ctx, user := r.Context(), j.act.cred.User
-	var changed []string
-	edit := func(ctx context.Context, tx *store.Tx) (after account.User, err error) {
-		before, after, err := a.directory.Edit(ctx, tx, user, func(email *string, p *account.Profile) (err error) {
-			changed, err = want.apply(email, p)
-			return err
-		})
-		if err == nil && before.Email != after.Email {
-			err = a.subjects.Recovered(ctx, tx, user)
-		}
-		return after, err
+	var before, after account.User
+	edit := func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+		before, after, err = a.directory.Edit(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User, want.apply)
+		return err
 	}
 	// Tried before a factor is spent, and for what the page should say.
-	if err := a.rehearse(ctx, func(tx *store.Tx) error { _, err := edit(ctx, tx); return err }); err != nil {
+	if err := a.rehearse(r.Context(), func(tx *store.Tx) error { return edit(r.Context(), tx, j) }); err != nil {
 		return reply{}, err
 	}
-	if slices.Contains(changed, "email") {
+	if before.Email != after.Email {
 		j.req.Operation.Name = "email"
 	}
-	var after account.User
-	if err := a.commitProven(r, j, d, func(tx *store.Tx) (err error) { after, err = edit(ctx, tx); return err }); err != nil {
+	if err := a.commit(r, j, d, nil, edit); err != nil {
 		return reply{}, err
-	}
-	if len(changed) > 0 { // by name: no event holds what a person says, nor an address
-		a.record(ctx, audit.Event{
-			Type: audit.Profile, Outcome: audit.Done, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr,
-			Detail: map[string]string{"changed": strings.Join(changed, " ")},
-		})
 	}
 	shown := shownProfile(after.Profile)
 	shown["name"], shown["email"], shown["email_verified"] = after.Name, after.Email, false
@@ -150,7 +129,7 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 		return reply{}, err
 	}
 	op.Name = "password"
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
@@ -159,40 +138,28 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	if err != nil {
 		return reply{}, err
 	}
-	if changed, err := want.apply(&now.Email, &now.Profile); err != nil || len(changed) > 0 {
+	other := now
+	if err := want.apply(&other.Email, &other.Profile); err != nil || other.Email != now.Email || other.Profile != now.Profile {
 		return reply{}, errPasswordAlone
 	}
-	told := audit.Event{Type: audit.Password, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr}
 	next, err := a.directory.ChangePassword(ctx, user, credential.NewSecret(change.Old), credential.NewSecret(change.New))
 	if err == nil {
-		err = a.commitProven(r, j, d, func(tx *store.Tx) error {
-			if err := next.Apply(ctx, tx); err != nil {
+		err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
+			by := j.act.did(j.req.Addr)
+			if err := next.Apply(ctx, tx, by); err != nil {
 				return err
 			}
-			return a.subjects.EndOtherSessions(ctx, tx, user, j.act.cred.ID, j.act.cred.Created)
+			return a.sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "password")
 		})
 	}
-	switch {
-	case errors.Is(err, account.ErrWrongPassword):
-		told.Reasons = []string{"wrong-password"}
-		a.record(ctx, told)
-	case errors.Is(err, account.ErrSessionEnded): // by somebody else, while this was asked
-		err = ErrInvalidToken
+	if errors.Is(err, account.ErrWrongPassword) {
+		a.events.Record(ctx, audit.Event{
+			Type: audit.Password, Outcome: audit.Denied, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
+		})
 	}
 	if err != nil {
 		return reply{}, err
 	}
-	// Once more, now that nobody can sign in with the old one: a login that began while
-	// the commit was made may have seen it.
-	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		return a.subjects.EndOtherSessions(ctx, tx, user, j.act.cred.ID, j.act.cred.Created)
-	})
-	if err != nil && !errors.Is(err, account.ErrSessionEnded) {
-		a.logOutage(r, err)
-	}
-	told.Outcome = audit.Done
-	a.record(ctx, told)
-	a.record(ctx, audit.Event{Type: audit.SessionEnded, Outcome: audit.Done, User: user, Addr: j.req.Addr, Reasons: []string{"password"}, Detail: map[string]string{"kept": j.act.cred.ID}})
 	shown := shownProfile(now.Profile)
 	shown["name"], shown["email"], shown["email_verified"] = now.Name, now.Email, false
 	return ok(shown), nil
@@ -213,30 +180,4 @@ func (a *Auth) rehearse(ctx context.Context, fn func(*store.Tx) error) error {
 		return nil
 	}
 	return err
-}
-
-// commitProven does what fn writes for a judgement that does not deny it, with the second
-// factor spent in the same commit if that is what is missing.
-func (a *Auth) commitProven(r *http.Request, j judgement, d policy.Decision, fn func(*store.Tx) error) error {
-	var attempt *twofactor.Attempt
-	if d.Effect == policy.Challenge {
-		var err error
-		if attempt, err = a.reserve(r, j); err != nil {
-			return err
-		}
-	}
-	ctx := r.Context()
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		if attempt != nil {
-			if err := attempt.Spend(ctx, tx, j.act.cred.ID); err != nil {
-				return err
-			}
-		}
-		return fn(tx)
-	})
-	attempt.Report(ctx, err)
-	if err != nil {
-		return a.unproven(r, j, err)
-	}
-	return nil
 }

@@ -40,7 +40,7 @@ func TestSetProfile(t *testing.T) {
 	} {
 		assert.Equal(t, want, shown.text(field), field)
 	}
-	sub, err := w.auth.Subjects().Get(t.Context(), nil, alice)
+	sub, err := w.auth.Subjects().Get(t.Context(), alice)
 	require.NoError(t, err)
 	assert.Zero(t, sub.Recovered, "the address is as it was")
 
@@ -51,7 +51,7 @@ func TestSetProfile(t *testing.T) {
 	a = w.setUser(s, "", `{"email":"a@new.test","github":"alice"}`)
 	require.Equal(t, 200, a.Code, a.Body.String())
 	assert.Equal(t, "a@new.test", a.text("email"))
-	sub, err = w.auth.Subjects().Get(t.Context(), nil, alice)
+	sub, err = w.auth.Subjects().Get(t.Context(), alice)
 	require.NoError(t, err)
 	assert.Equal(t, w.clock.Now(), sub.Recovered)
 	require.Len(t, w.events.all, 1)
@@ -89,7 +89,7 @@ func TestSetProfile(t *testing.T) {
 // Whoever has no address yet sends none along.
 func TestSetProfileWithoutAddress(t *testing.T) {
 	w := newWorld(t)
-	u, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "alice", Password: credential.NewSecret(password)})
+	u, err := w.auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: "alice", Password: credential.NewSecret(password)})
 	require.NoError(t, err)
 	w.ids["alice"] = u.ID
 	s := w.login("alice")
@@ -167,7 +167,7 @@ func TestSetPassword(t *testing.T) {
 	assert.NoError(t, signIn(next))
 
 	// The session that was kept is not kept for ever.
-	require.NoError(t, w.auth.Subjects().EndSessions(t.Context(), alice))
+	require.NoError(t, w.auth.Subjects().EndSessions(t.Context(), audit.Actor{}, alice))
 	assert.Equal(t, 401, whoami(w, s))
 }
 

@@ -62,41 +62,69 @@ func (a *Auth) guardDocument(w http.ResponseWriter, r *http.Request, op policy.O
 // beginning, which the body of r gives again.
 func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err error) {
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
-	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
-	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
-		return nil, err
+	j := a.newJudgement(r, op)
+	j.handedOver = true
+	changes, publish, err := a.readChange(r, j)
+	if err != nil {
+		return nil, a.conclude(r.Context(), j, err)
+	}
+	d, err := a.decide(j)
+	if err != nil {
+		return nil, a.conclude(r.Context(), j, err)
+	}
+	if !publish {
+		return a.admitJudged(r, j, d, true, changes)
+	}
+	// The rest of the body goes by, and then it is judged again: what comes along as a
+	// second factor is counted now, and spent then.
+	if d.Effect == policy.Challenge {
+		if err := a.beginFactor(r.Context(), r.Header, j); err != nil {
+			return nil, a.conclude(r.Context(), j, a.unproven(r.Context(), j, err))
+		}
+	}
+	return a.newPass(r.Context(), j, nil), nil
+}
+
+// readChange reads of a package document what it would change, and names the operation
+// of j after it.
+func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, publish bool, err error) {
+	op := j.req.Operation
+	if err := a.find(r, j); err != nil {
+		return nil, false, err
 	}
 	bound, err := a.hopeful(r, j)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	j.req.Operation = op
 	doc, version, err := readDocument(r, bound, op.Package, j.act.identity().Name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if doc == nil {
 		if op.Name != "" { // no client publishes to a revision
-			return nil, badDocument("has attachments, which a publish has and no change of a document")
+			return nil, false, badDocument("has attachments, which a publish has and no change of a document")
 		}
 		j.req.Operation.Action, j.req.Operation.Name = policy.Publish, version
-		return a.admitJudged(r, j, nil)
+		j.version = version
+		return nil, true, nil
 	}
 	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
 		j.req.Operation.Action = policy.Deprecate
-		return a.admitJudged(r, j, &Changes{})
+		return &Changes{}, false, nil
 	}
-	changes, err := a.difference(r.Context(), &j.req, doc)
+	c, err := a.difference(r.Context(), &j.req, doc)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	j.target = changes.target()
-	return a.admitJudged(r, j, &changes)
+	j.target = c.target()
+	return &c, false, nil
 }
 
 // hopeful returns how many bytes of the body are worth reading, or the refusal of a
 // request that could not be allowed whatever its body says. What npm says that it is
 // doing decides between the sentences of the refusal, and nothing else.
-func (a *Auth) hopeful(r *http.Request, j judgement) (bound int, err error) {
+func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 	likely := policy.Publish
 	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
 	case "deprecate", "undeprecate":
@@ -126,7 +154,7 @@ func (a *Auth) hopeful(r *http.Request, j judgement) (bound int, err error) {
 		}
 	}
 	j.req.Operation.Action = likely
-	return 0, a.denied(r.Context(), j, refused)
+	return 0, denied(j, refused)
 }
 
 // readDocument reads the body of r as far as it takes to know what it is, and no further

@@ -1,6 +1,7 @@
 package npmauth
 
 import (
+	"context"
 	"io"
 	"mime"
 	"net/http"
@@ -36,7 +37,9 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 		bound = maxReport
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, bound)
-	r = r.WithContext(account.WithClient(r.Context(), a.client(r))) // whom the password queue is fair to
+	client := a.sessionClient(r)
+	ctx := account.WithClient(r.Context(), client.Addr) // whom the password queue is fair to
+	r = r.WithContext(context.WithValue(ctx, clientKey{}, client))
 	switch op.Action {
 	case policy.Login:
 		a.endpoint(w, r, op, a.login)
@@ -89,6 +92,10 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	}
 }
 
+// clientKey is under what the context of a request to an endpoint of ours has its
+// [session.Client].
+type clientKey struct{}
+
 // endpoint answers with what fn returns, or with its error: the one place where
 // an endpoint's error becomes an answer. A reply with a nil body is 204.
 func (a *Auth) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operation, fn func(*http.Request, policy.Operation) (reply, error)) {
@@ -127,7 +134,7 @@ func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 // refuse lets the policy say why an operation is not to be had; should a policy
 // of the host's allow it, there is still nothing here that does it.
 func (a *Auth) refuse(r *http.Request, op policy.Operation) (reply, error) {
-	if _, _, err := a.judge(r, op, policy.NewToken{}); err != nil {
+	if _, _, err := a.judge(r, op); err != nil {
 		return reply{}, err
 	}
 	return reply{}, errNotFound

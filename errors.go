@@ -67,6 +67,7 @@ func (e *challengeError) Error() string { return "npmauth: a second factor is ne
 // Errors of the endpoints.
 var (
 	errNoChanges     = errors.New("npmauth: the changes are known only when the whole body was read")
+	errNotGuarded    = errors.New("npmauth: an operation that no guard allowed cannot be confirmed")
 	errBadPath       = &Error{http.StatusBadRequest, "bad-path", "This is not a path of the npm registry protocol."}
 	errNotFound      = &Error{http.StatusNotFound, "not-found", "There is nothing here."}
 	errMethod        = &Error{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take that method."}
@@ -122,6 +123,10 @@ func answer(err error) *Error {
 		return errWrongPassword
 	case errors.Is(err, account.ErrNameTaken):
 		return &Error{http.StatusConflict, "name-taken", "That user name is taken."}
+	case errors.Is(err, token.ErrCursor):
+		return &Error{http.StatusBadRequest, "bad-cursor", "after is not where a page of this list ended."}
+	case errors.Is(err, token.ErrDisabled):
+		return &Error{http.StatusForbidden, "account-disabled", "The account is disabled."}
 	case errors.Is(err, token.ErrNotFound):
 		return &Error{http.StatusNotFound, "no-such-token", "There is no such token."}
 	}

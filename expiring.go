@@ -47,7 +47,7 @@ func headerText(text string) string {
 // warn tells, once for each, of the tokens that end soon.
 func (a *Auth) warn(ctx context.Context) error {
 	return a.tokens.Warn(ctx, func(t token.Token) {
-		a.record(ctx, audit.Event{
+		a.events.Record(ctx, audit.Event{
 			Type: audit.TokenExpiring, Outcome: audit.Done, User: t.User, Credential: t.ID,
 			Detail: map[string]string{"name": t.Name, "expires": t.Expires.UTC().Format(time.RFC3339)},
 		})

@@ -50,7 +50,7 @@ func TestExpiryNotice(t *testing.T) {
 	assert.Contains(t, notice("GET", "/-/whoami", service), "those who administer")
 	assert.Empty(t, notice("GET", "/-/whoami", w.login("alice")), "a session")
 
-	nameless, namelessTok, err := w.auth.Tokens().Create(t.Context(), token.Spec{User: alice, Grants: grantAll(policy.ReadOnly), Days: 1}, nil)
+	nameless, namelessTok, err := w.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: alice, Grants: grantAll(policy.ReadOnly), Days: 1})
 	require.NoError(t, err)
 	w.clock.Add(token.Day / 2)
 	assert.Contains(t, notice("GET", "/-/whoami", nameless.Reveal()), "Your token "+namelessTok.ID+" expires")

@@ -233,7 +233,7 @@ var random = regexp.MustCompile(strings.Join([]string{
 	`(?P<secret>npm[a-z]?_[0-9A-Za-z]{30,})`,
 	`(?P<hint>npm_[0-9A-Za-z]{4}\b)`,
 	`(?P<key>[0-9a-f]{64})`,
-	`(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`,
+	`\b(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[a-z2-7]{26})\b`,
 	`(?P<page>[0-9A-Za-z_-]{43,})`,
 	`\b(?P<text>[A-Z2-7]{26,42})\b`,
 	`\b(?P<check>[0-9A-Z]{4}-[0-9A-Z]{4})\b`,

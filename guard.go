@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -99,7 +99,7 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 		a.guardAccess(w, r, op, next)
 		return
 	}
-	p, err := a.admit(r, op)
+	p, err := a.admit(w, r, op)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -115,10 +115,18 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.H
 	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
 }
 
-// passPublish hands on a publish, whose body is checked while the host reads it.
+// passPublish hands on a publish, whose body is checked while the host reads it, and which
+// is judged once more before the end of its document is let go.
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
 	p.notify(w)
-	body := newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball, nil)
+	j := p.judgement
+	var body *publishReader
+	body = newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball, func() error {
+		j.version = body.res.Version
+		ctx, cancel := context.WithTimeout(r.Context(), hostTime)
+		defer cancel()
+		return a.commit(r.WithContext(ctx), j, policy.Decision{Effect: policy.Allow}, nil, nil)
+	})
 	defer body.abort()
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
@@ -128,33 +136,67 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	out.finish()
 }
 
-// admit decides about one request: whoever it lets through has a pass.
-func (a *Auth) admit(r *http.Request, op policy.Operation) (p *pass, err error) {
-	defer a.rescue(r, func(refused error) { p, err = nil, refused })
-	j := judgement{req: policy.Request{Operation: op, Addr: a.client(r)}}
-	if j.act, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
-		return nil, err
-	}
-	return a.admitJudged(r, j, nil)
-}
+// hostTime bounds the judgement that is made while a host reads a body: the host may hold
+// something that its own answer waits for.
+const hostTime = 5 * time.Second
 
-// admitJudged decides about a request of which everything is known but the proof.
-func (a *Auth) admitJudged(r *http.Request, j judgement, changes *Changes) (*pass, error) {
-	d, err := a.decide(r.Context(), j)
-	if err == nil && d.Effect == policy.Challenge {
-		err = a.prove(r, j)
-	}
+// admit decides about one request: whoever it lets through has a pass. Its body, if it has
+// one, has been read by then, and the host is given it anew.
+func (a *Auth) admit(w http.ResponseWriter, r *http.Request, op policy.Operation) (p *pass, err error) {
+	defer a.rescue(r, func(refused error) { p, err = nil, refused })
+	j := a.newJudgement(r, op)
+	j.handedOver = true
+	d, err := a.filter(r, j)
 	if err != nil {
 		return nil, err
 	}
-	notice := ""
-	if j.req.Operation.Action.Write() {
-		notice = a.expiryNotice(r.Context(), j.act, j.req.Now)
+	if !op.Action.Write() || !hasBody(r) {
+		return a.admitJudged(r, j, d, false, nil)
 	}
-	a.passed(r.Context(), j)
-	return &pass{identity: j.act.identity(), notice: notice, operation: Operation{
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	data, err := readWhole(r)
+	if err != nil {
+		return nil, a.conclude(r.Context(), j, err)
+	}
+	var changes *Changes
+	if op.Action == policy.SetDistTag {
+		if changes, err = readDistTag(data, op); err != nil {
+			return nil, a.conclude(r.Context(), j, err)
+		}
+		j.target = changes.Version
+	}
+	return a.admitJudged(r, j, d, true, changes)
+}
+
+// hasBody reports whether the body of r is worth reading.
+func hasBody(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
+}
+
+// admitJudged decides about a request of which everything is known, after a first
+// judgement that came to d. Where something took its time since, such as the body, or where
+// a second factor is spent, it is judged once more.
+func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, waited bool, changes *Changes) (*pass, error) {
+	if waited || d.Effect == policy.Challenge {
+		if err := a.commit(r, j, d, nil, nil); err != nil {
+			return nil, err
+		}
+	} else if err := a.conclude(r.Context(), j, nil); err != nil {
+		return nil, err
+	}
+	return a.newPass(r.Context(), j, changes), nil
+}
+
+// newPass is what a request that was allowed travels with.
+func (a *Auth) newPass(ctx context.Context, j *judgement, changes *Changes) *pass {
+	p := &pass{identity: j.act.identity(), judgement: j, operation: Operation{
 		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, changes: changes,
-	}}, nil
+		confirm: func(ctx context.Context) error { return a.confirm(ctx, j) },
+	}}
+	if j.req.Operation.Action.Write() {
+		p.notice = a.expiryNotice(ctx, j.act, j.req.Now)
+	}
+	return p
 }
 
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a
@@ -163,21 +205,14 @@ func (a *Auth) isPublic(r *http.Request, op policy.Operation) bool {
 	if op.Action != policy.Unknown && op.Action != policy.ReadPackument {
 		return false
 	}
-	return a.public != nil && !strings.HasPrefix(r.URL.Path, a.prefix+"/-/") && a.public(r)
-}
-
-// passed tells of an allowed write and remembers that the token was used.
-func (a *Auth) passed(ctx context.Context, j judgement) {
-	op := j.req.Operation
-	a.touch(j)
-	if !op.Action.Write() {
-		return
+	if a.public == nil || strings.HasPrefix(r.URL.Path, a.prefix+"/-/") {
+		return false
 	}
-	e := audit.Event{Type: audit.Access, Outcome: audit.Done, Addr: j.req.Addr, Action: op.Action, Package: op.Package}
-	if j.act.cred != nil {
-		e.User, e.Credential = j.act.cred.User, j.act.cred.ID
+	public, err := guarded(func() (bool, error) { return a.public(r), nil })
+	if err != nil {
+		a.logOutage(r, err)
 	}
-	a.record(ctx, e)
+	return public
 }
 
 // withoutCredential returns r as the anonymous would send it.

@@ -96,7 +96,7 @@ func TestAllowedWritesAreRecorded(t *testing.T) {
 	require.Equal(t, 200, w.publish("plain", "3.0.0", secret, "").Code)
 	require.Len(t, w.events.all, 1)
 	assert.Equal(t, audit.Event{
-		Time: w.clock.Now(), Type: audit.Access, Outcome: audit.Done, User: w.ids["alice"], Credential: tok.ID,
-		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"},
+		Time: w.clock.Now(), Type: audit.Access, Outcome: audit.Done, User: w.ids["alice"], By: w.ids["alice"], Credential: tok.ID, ByCredential: tok.ID,
+		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"}, Version: "3.0.0",
 	}, w.events.all[0])
 }

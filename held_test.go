@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -67,14 +68,14 @@ func TestHighImpactAccountIsHeld(t *testing.T) {
 	w.clock.Add(time.Microsecond)
 	assert.Equal(t, 200, w.publish("plain", "1.0.1", bypass, "").Code, tok.Expires)
 
-	require.NoError(t, w.auth.Subjects().Recovered(t.Context(), nil, "1"))
+	require.NoError(t, w.auth.Subjects().Recovered(t.Context(), audit.Actor{}, "1"))
 	assert.Equal(t, "account-held", w.publish("plain", "1.0.2", bypass, "").text("code"), "the host changed the address")
 	p.user.HighImpact = false
 	assert.Equal(t, 200, w.publish("plain", "1.0.2", bypass, "").Code)
 
-	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), "1", true))
+	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), audit.Actor{}, "1", true))
 	assert.Equal(t, "account-held", w.publish("plain", "1.0.3", bypass, "").text("code"), "whoever counts the dependents")
-	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), "1", false))
+	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), audit.Actor{}, "1", false))
 	assert.Equal(t, 200, w.publish("plain", "1.0.3", bypass, "").Code)
 }
 
@@ -86,11 +87,11 @@ func TestUnspentRecoveryCodeHoldsNobody(t *testing.T) {
 	})
 	require.ErrorIs(t, err, session.ErrDenied)
 	w.login("alice")
-	sub, err := w.auth.Subjects().Get(t.Context(), nil, "1")
+	sub, err := w.auth.Subjects().Get(t.Context(), "1")
 	require.NoError(t, err)
 	assert.Zero(t, sub.Recovered)
 	w.recover(codes[0])
-	sub, err = w.auth.Subjects().Get(t.Context(), nil, "1")
+	sub, err = w.auth.Subjects().Get(t.Context(), "1")
 	require.NoError(t, err)
 	assert.Equal(t, w.clock.Now(), sub.Recovered)
 }
@@ -116,7 +117,7 @@ func TestRequiredFactorStays(t *testing.T) {
 	// An enrolment that was never confirmed is no factor, and npm drops it before it
 	// begins another.
 	w.host.demanded["1"] = true
-	_, err := w.auth.Factors().Enrol(t.Context(), "1", "alice", policy.AuthOnly)
+	_, err := w.auth.Factors().Enrol(t.Context(), audit.Actor{}, "1", "alice", policy.AuthOnly)
 	require.NoError(t, err)
 	assert.Equal(t, 200, set("disable").Code)
 }
@@ -127,8 +128,8 @@ func TestAccountCIDRs(t *testing.T) {
 	s := w.login("alice")
 	wide, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 	other, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
-	require.ErrorIs(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}), account.ErrCIDR)
-	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	require.ErrorIs(t, w.auth.Subjects().SetCIDRs(t.Context(), audit.Actor{}, "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}), subject.ErrCIDR)
+	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), audit.Actor{}, "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
 	ask := func(bearer, addr string) int {
 		return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer, addr: addr + ":1234"}).Code
 	}
@@ -138,7 +139,7 @@ func TestAccountCIDRs(t *testing.T) {
 	}
 	assert.Equal(t, 401, ask(other, "192.0.2.7"), "not in the token's own")
 	assert.Equal(t, 401, ask(other, "198.51.100.7"), "not in the account's")
-	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", nil))
+	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), audit.Actor{}, "1", nil))
 	assert.Equal(t, 200, ask(other, "198.51.100.7"))
 }
 
@@ -147,7 +148,7 @@ func TestProfileShowsCIDRs(t *testing.T) {
 	w, _, _ := hostWorld(t)
 	s := w.login("alice")
 	assert.Contains(t, w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}).Body.String(), `"cidr_whitelist":null`)
-	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), audit.Actor{}, "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
 	assert.Contains(t, w.do(call{method: "GET", path: "/-/npm/v1/user", bearer: s}).Body.String(), `"cidr_whitelist":["192.0.2.0/24"]`)
 	self := w.do(call{method: "GET", path: "/-/auth/v1/self", bearer: s})
 	assert.Equal(t, []any{"192.0.2.0/24"}, self.json["cidr"])

@@ -34,6 +34,22 @@ type Operation struct {
 
 	body    *publishReader // of a publish
 	changes *Changes       // of what was read before it was judged
+	confirm func(context.Context) error
+}
+
+// Confirm judges the operation once more, on what is true now: that the credential still
+// holds, that its user still may, that PackageID and OrgID are still those of the package
+// and the organization. It is for a host that takes its time between the end of the
+// request's body and its own write, and calls this right before it. A factor that was shown
+// once is not asked for again. An error is for [WriteError], and nothing may be written.
+//
+// The host is asked for its facts in the meantime, so it must hold no lock or transaction
+// that they wait for. For a publish it is to be called when the whole body has been read.
+func (o Operation) Confirm(ctx context.Context) error {
+	if o.confirm == nil {
+		return errNotGuarded
+	}
+	return o.confirm(ctx)
 }
 
 // Changes is what a request body was allowed to change. A host applies these
@@ -45,7 +61,7 @@ type Changes struct {
 	Version     string            // the one new version
 	Attachments []string          // names below _attachments, as the body writes them
 	Access      string            // "public", "restricted", or "" where the body is silent; with SetAccess too
-	Tags        map[string]string // dist-tags, all naming Version; with Unpublish: those that move, "" removes one
+	Tags        map[string]string // dist-tags, all naming Version; with Unpublish: those that move, "" removes one; with SetDistTag: the one
 
 	// With a package document sent back.
 
@@ -84,6 +100,7 @@ type passKey struct{}
 type pass struct {
 	identity  Identity
 	operation Operation
+	judgement *judgement
 	notice    string // for npm to print, "" mostly
 }
 

@@ -60,6 +60,7 @@ type host struct {
 	writes   []string // every request that changed something, or would have
 	reads    []string
 	facts    int                        // how often it was asked
+	asked    func()                     // called at each question; nil is nobody
 	fail     error                      // what Facts answers instead
 	boom     bool                       // Facts panics
 	orgs     map[string]policy.OrgFacts // by "org user"
@@ -106,6 +107,9 @@ func (h *host) Document(_ context.Context, pkg policy.PackageName) (npmauth.Docu
 func (h *host) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.asked != nil {
+		h.asked()
+	}
 	if user == "" { // is there one?
 		for of, facts := range h.orgs {
 			if name, _, _ := strings.Cut(of, " "); name == org {
@@ -126,6 +130,9 @@ func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.User
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.facts++
+	if h.asked != nil {
+		h.asked()
+	}
 	if h.boom {
 		panic("boom")
 	}
@@ -306,7 +313,7 @@ func quickHasher(t *testing.T) *account.Hasher {
 // person makes an account.
 func (w *world) person(name string) policy.UserID {
 	w.t.Helper()
-	u, err := w.auth.People().Create(w.t.Context(), account.NewUser{Name: name, Email: name + "@acme.test", Password: credential.NewSecret(password)})
+	u, err := w.auth.People().Create(w.t.Context(), audit.Actor{}, account.NewUser{Name: name, Email: name + "@acme.test", Password: credential.NewSecret(password)})
 	require.NoError(w.t, err)
 	w.ids[name] = u.ID
 	return u.ID
@@ -327,13 +334,13 @@ func (w *world) login(name string) string {
 // enrol turns on a second factor, in a mode, and returns its recovery codes.
 func (w *world) enrol(name string, mode policy.TwoFactorMode) []string {
 	w.t.Helper()
-	link, err := w.auth.Factors().Enrol(w.t.Context(), w.ids[name], name, mode)
+	link, err := w.auth.Factors().Enrol(w.t.Context(), audit.Actor{}, w.ids[name], name, mode)
 	require.NoError(w.t, err)
 	u, err := url.Parse(link.Reveal())
 	require.NoError(w.t, err)
 	w.secrets[name] = u.Query().Get("secret")
 	require.NotEmpty(w.t, w.secrets[name])
-	codes, err := w.auth.Factors().Confirm(w.t.Context(), w.ids[name], credential.NewSecret(w.codeNow(name)))
+	codes, err := w.auth.Factors().Confirm(w.t.Context(), audit.Actor{}, w.ids[name], credential.NewSecret(w.codeNow(name)))
 	require.NoError(w.t, err)
 	var out []string
 	for _, c := range codes {
@@ -364,7 +371,7 @@ func (w *world) token(name string, spec token.Spec) (string, token.Token) {
 	if spec.Name == "" {
 		spec.Name = "test"
 	}
-	secret, tok, err := w.auth.Tokens().Create(w.t.Context(), spec, nil)
+	secret, tok, err := w.auth.Tokens().Create(w.t.Context(), audit.Actor{}, spec)
 	require.NoError(w.t, err)
 	return secret.Reveal(), tok
 }
@@ -384,7 +391,7 @@ func (a answer) text(field string) string { s, _ := a.json[field].(string); retu
 // A call is a request in the making.
 type call struct {
 	method, path string
-	body         any // string, []byte, or a value for JSON
+	body         any // string, []byte, a Reader, or a value for JSON
 	bearer       string
 	otp          string
 	header       map[string]string
@@ -396,19 +403,31 @@ func (w *world) do(c call) answer {
 	return w.send(w.handler, c)
 }
 
+// bytes is a body as it is sent.
+func (w *world) bytes(body any) []byte {
+	w.t.Helper()
+	switch b := body.(type) {
+	case nil:
+		return nil
+	case string:
+		return []byte(b)
+	case []byte:
+		return b
+	}
+	data, err := json.Marshal(body)
+	require.NoError(w.t, err)
+	return data
+}
+
 func (w *world) send(h http.Handler, c call) answer {
 	w.t.Helper()
 	var body io.Reader = http.NoBody
 	switch b := c.body.(type) {
 	case nil:
-	case string:
-		body = strings.NewReader(b)
-	case []byte:
-		body = bytes.NewReader(b)
+	case io.Reader:
+		body = b
 	default:
-		data, err := json.Marshal(b)
-		require.NoError(w.t, err)
-		body = bytes.NewReader(data)
+		body = bytes.NewReader(w.bytes(b))
 	}
 	r := httptest.NewRequestWithContext(w.t.Context(), c.method, c.path, body)
 	if c.body != nil {

@@ -63,39 +63,33 @@ func (a *Auth) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
 // endLeaked ends what some reports name, and appends what to say of them.
 func (a *Auth) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict) ([]verdict, error) {
 	var keys []string
-	digests := make([]credential.Digest, len(some))
-	for i, rep := range some {
+	for _, rep := range some {
 		if d, ok := credential.Parse(rep.Token.Reveal()); ok {
-			digests[i] = d
-			keys = append(keys, session.Key(d), token.Key(d))
+			keys = append(keys, session.Key(d), token.KeyOf(d))
 		}
 	}
-	found := map[string]store.Item{}
+	there := map[string]bool{}
 	if len(keys) > 0 {
 		items, err := a.store.Get(r.Context(), keys...)
 		if err != nil {
 			return nil, err
 		}
 		for _, it := range items {
-			found[it.Key] = it
+			there[it.Key] = it.Exists()
 		}
 	}
-	for i, rep := range some {
+	for _, rep := range some {
 		if rep.Token.IsZero() {
 			continue // a find without a token: nothing can be said of it
 		}
 		v := verdict{Token: rep.Token.Reveal(), Type: rep.Type, Label: "false_positive"}
-		if d := digests[i]; d != (credential.Digest{}) {
-			ended, err := a.endFound(r.Context(), found[session.Key(d)], found[token.Key(d)])
+		if d, ok := credential.Parse(rep.Token.Reveal()); ok && (there[session.Key(d)] || there[token.KeyOf(d)]) {
+			ended, err := a.endLeak(r.Context(), d, audit.Actor{Addr: a.client(r)}, rep)
 			if err != nil {
 				return nil, err
 			}
-			if ended != nil {
+			if ended {
 				v.Label = "true_positive"
-				a.record(r.Context(), audit.Event{
-					Type: audit.Leaked, Outcome: audit.Done, User: ended.User, Credential: ended.ID, Addr: a.client(r),
-					Detail: map[string]string{"url": rep.URL, "source": rep.Source, "type": rep.Type},
-				})
 			}
 		}
 		verdicts = append(verdicts, v)
@@ -103,23 +97,30 @@ func (a *Auth) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict
 	return verdicts, nil
 }
 
-// endFound ends the credential of which a record was found, and returns it, or nil if
-// there is none, or none any more. A record that cannot be understood is an error: it is
-// not known whose it is.
-func (a *Auth) endFound(ctx context.Context, asSession, asToken store.Item) (cred *policy.Credential, err error) {
-	switch {
-	case asSession.Exists():
-		cred, err = session.Open(asSession)
-	case asToken.Exists():
-		cred, err = token.Open(asToken)
-	default:
-		return nil, nil
-	}
-	if err == nil {
-		err = a.endCredential(ctx, cred, "leaked")
-	}
+// endLeak ends the credential of a digest, and reports whether there was one that had not
+// been ended before. A record that cannot be understood is an error: it is not known
+// whose it is.
+func (a *Auth) endLeak(ctx context.Context, d credential.Digest, by audit.Actor, rep leak.Report) (ended bool, err error) {
+	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		ended = false
+		v, err := a.stored(ctx, tx, d)
+		if errors.Is(err, ErrInvalidToken) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.endCredentialTx(ctx, tx, by, &v.cred, "leaked"); err != nil {
+			return err
+		}
+		ended = true
+		return a.events.Commit(ctx, tx, audit.Event{
+			Type: audit.Leaked, Outcome: audit.Done, User: v.cred.User, Credential: v.cred.ID,
+			Detail: map[string]string{"url": rep.URL, "source": rep.Source, "type": rep.Type},
+		}.From(by))
+	})
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
-		return nil, nil
+		return false, nil
 	}
-	return cred, err
+	return ended, err
 }

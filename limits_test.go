@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -53,8 +54,8 @@ func TestLimits(t *testing.T) {
 	assert.Contains(t, whoami().Header().Get("npm-notice"), "expires")
 	assert.Equal(t, "bypass-publishes-no-more", w.publish("plain", "2.0.0", bearer, "").text("code"))
 
-	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), alice, true))
-	require.NoError(t, w.auth.Subjects().Recovered(t.Context(), nil, alice))
+	require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), audit.Actor{}, alice, true))
+	require.NoError(t, w.auth.Subjects().Recovered(t.Context(), audit.Actor{}, alice))
 	tag := func() int {
 		return w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: bearer, body: `"1.0.0"`}).Code
 	}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
@@ -16,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -94,7 +94,7 @@ func (a *Auth) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 
 // pollProof answers the poll of a challenge. Here a 404 ends a command cleanly.
 func (a *Auth) pollProof(w http.ResponseWriter, r *http.Request, id string) {
-	p, err := a.factors.Collect(r.Context(), id)
+	p, err := a.factors.Collect(r.Context(), id, a.client(r))
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
@@ -116,10 +116,7 @@ func pending(w http.ResponseWriter, after int) {
 
 // whoami answers GET /-/whoami.
 func (a *Auth) whoami(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d) // there is no second factor for a read
-	}
+	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
@@ -146,7 +143,7 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 		if !shaped {
 			return done, a.logoutForeign(r, text)
 		}
-		_, err := a.endSecret(r, "", d)
+		_, err := a.endSecret(r, nil, d)
 		return done, err
 	}
 	act, err := a.authenticate(ctx, r.Header, a.client(r), a.now())
@@ -154,7 +151,7 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 		return reply{}, err
 	}
 	if shaped {
-		found, err := a.endSecret(r, act.cred.User, d)
+		found, err := a.endSecret(r, act.v, d)
 		if found || err != nil {
 			return done, err
 		}
@@ -178,78 +175,79 @@ func (a *Auth) logoutForeign(r *http.Request, text string) error {
 	}
 }
 
-// endSecret ends the session or token of a digest, if it is owner's, or whoever's
-// where owner is "". It reports whether there was one.
-func (a *Auth) endSecret(r *http.Request, owner policy.UserID, d credential.Digest) (found bool, err error) {
+// endSecret ends the session or token of a digest: whoever's, where by is nil and the
+// holder asks, or else one of the user of by, which must hold in the same commit. It
+// reports whether there was one.
+func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (found bool, err error) {
 	ctx := r.Context()
-	cred, err := a.stored(ctx, d)
-	if errors.Is(err, ErrInvalidToken) {
-		return false, nil
-	}
-	if err != nil || owner != "" && cred.User != owner {
-		return false, err
-	}
-	if cred.Kind == policy.KindSession {
-		_, err = a.sessions.EndDigest(ctx, d) // tells of it itself
-	} else if err = a.tokens.Revoke(ctx, cred.User, cred.ID); err == nil {
-		a.record(ctx, audit.Event{Type: audit.Logout, Outcome: audit.Done, User: cred.User, Credential: cred.ID, Addr: a.client(r)})
-	}
+	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		found = false
+		var asking actor
+		if by != nil {
+			if _, err := tx.Get(ctx, append(a.actorKeys(by), session.Key(d), token.KeyOf(d))...); err != nil {
+				return err
+			}
+			var err error
+			if asking, err = a.present(ctx, tx, by, a.now()); err != nil {
+				return err
+			}
+		}
+		v, err := a.stored(ctx, tx, d)
+		if errors.Is(err, ErrInvalidToken) {
+			return nil
+		}
+		if err != nil || by != nil && v.cred.User != asking.cred.User {
+			return err
+		}
+		found = true
+		if by == nil {
+			asking = actor{cred: &v.cred}
+		}
+		if v.cred.Kind == policy.KindSession {
+			_, err = a.sessions.LogoutTx(ctx, tx, asking.did(a.client(r)), d)
+			return err
+		}
+		return a.tokens.RevokeTx(ctx, tx, asking.did(a.client(r)), v.cred.User, v.cred.ID, "logout")
+	})
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
 		err = nil // another logout was faster
 	}
-	return true, err
+	return found, err
 }
 
-// checkPassword is the first factor of every login path. Who does not exist, is
-// disabled, is no person, or has another password hears the same, after the same time.
-func (a *Auth) checkPassword(ctx context.Context, name string, pw credential.Secret) (session.User, error) {
+// lookup finds who may sign in under a name. Who does not exist, is disabled or is no
+// person is nobody.
+func (a *Auth) lookup(ctx context.Context, name string) (session.User, error) {
 	user, err := a.users.Lookup(ctx, name)
-	known := err == nil
-	if err != nil && !errors.Is(err, ErrNoUser) {
-		return session.User{}, err
-	}
-	right, err := a.users.CheckPassword(ctx, user.ID, pw)
-	if err != nil {
-		return session.User{}, err
-	}
-	if !known || !right || user.ID == "" || user.Service {
+	switch {
+	case errors.Is(err, ErrNoUser):
 		return session.User{}, session.ErrDenied
-	}
-	if err := a.stillAlive(ctx, user.ID, a.now()); err != nil {
+	case err != nil:
 		return session.User{}, err
+	case user.ID == "" || user.Service || user.Disabled:
+		return session.User{}, session.ErrDenied
 	}
 	return session.User{ID: user.ID, Name: user.Name}, nil
 }
 
-// stillAlive refuses who was disabled, is gone or is no person, and a login that was
-// approved before all of the user's were ended.
-func (a *Auth) stillAlive(ctx context.Context, id policy.UserID, since time.Time) error {
+// maySignIn refuses who was disabled by the host, is gone or is no person.
+func (a *Auth) maySignIn(ctx context.Context, id policy.UserID) error {
 	user, err := a.users.User(ctx, id)
-	if errors.Is(err, ErrNoUser) {
+	switch {
+	case errors.Is(err, ErrNoUser):
 		return session.ErrDenied
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	sub, err := a.subjects.Get(ctx, a.store, id)
-	if err != nil {
-		return err
-	}
-	if user.Disabled || user.Service || sub.Disabled || user.ID != id || ended(sub.NotBefore, since) || ended(sub.SessionsNotBefore, since) {
+	case user.Disabled || user.Service || user.ID != id:
 		return session.ErrDenied
 	}
 	return nil
 }
 
-type carryKey struct{}
-
 // secondFactor is the second factor of every login path. It is asked only after
-// the password was right.
-func (a *Auth) secondFactor(ctx context.Context, user session.User, otp credential.Secret) (session.Spend, error) {
-	sub, err := a.subjects.Get(ctx, a.store, user.ID)
-	if err != nil {
-		return nil, err
-	}
+// the password was right. The code typed into the CouchDB login may be presented once
+// more by the session it opens, as Yarn 1 does.
+func (a *Auth) secondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
 	switch sub.TwoFactor {
 	case policy.TwoFactorOff:
 		return nil, nil
@@ -257,20 +255,16 @@ func (a *Auth) secondFactor(ctx context.Context, user session.User, otp credenti
 	default:
 		return nil, session.ErrDenied
 	}
-	if otp.IsZero() {
+	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	carry, _ := ctx.Value(carryKey{}).(bool)
-	attempt, err := a.factors.Begin(ctx, user.ID, twofactor.Use{Class: policy.ClassLogin, Carry: carry}, otp)
+	use := twofactor.Use{Class: policy.ClassLogin, Carry: in.Via == legacy.Via, At: in.Client.At, Addr: in.Client.Addr}
+	attempt, err := a.factors.Begin(ctx, user.ID, use, in.OTP)
 	if err != nil {
 		return nil, loginFactor(err)
 	}
 	return func(ctx context.Context, tx *store.Tx, id string) error {
-		err := attempt.Spend(ctx, tx, id)
-		if err != nil { // the commit will not happen: nothing is undone by telling of it
-			attempt.Report(ctx, err)
-		}
-		return loginFactor(err)
+		return loginFactor(attempt.Spend(ctx, tx, id))
 	}, nil
 }
 
@@ -282,10 +276,9 @@ func loginFactor(err error) error {
 	return err
 }
 
-// legacySignIn is the sign-in of the CouchDB login. The code typed into it may be
-// presented once more by the session it opens, as Yarn 1 does.
+// legacySignIn is the sign-in of the CouchDB login.
 func (a *Auth) legacySignIn(ctx context.Context, in session.SignIn) (credential.Secret, error) {
-	secret, _, err := a.sessions.SignIn(context.WithValue(ctx, carryKey{}, true), in)
+	secret, _, err := a.sessions.SignIn(ctx, in)
 	return secret, err
 }
 
@@ -300,7 +293,8 @@ func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Sec
 	case !errors.Is(err, account.ErrNoUser):
 		return err
 	}
-	_, err := a.directory.Create(ctx, account.NewUser{Name: name, Email: email, Password: pw})
+	client, _ := ctx.Value(clientKey{}).(session.Client)
+	_, err := a.directory.Create(ctx, audit.Actor{Addr: client.Addr}, account.NewUser{Name: name, Email: email, Password: pw})
 	return err
 }
 
@@ -315,11 +309,7 @@ func (a *Auth) namesOrg(ctx context.Context, name string) (bool, error) {
 
 // readUser answers who asks for a user's document, as npm owner add does.
 func (a *Auth) readUser(r *http.Request, name string) (legacy.User, error) {
-	j, d, err := a.judge(r, policy.Operation{Action: policy.ReadUser, Name: name}, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d)
-	}
-	if err != nil {
+	if _, err := a.judgeRead(r, policy.Operation{Action: policy.ReadUser, Name: name}); err != nil {
 		return legacy.User{}, err
 	}
 	u, err := a.users.Lookup(r.Context(), name)

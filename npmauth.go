@@ -80,6 +80,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
@@ -193,8 +194,17 @@ type Config struct {
 	// of [account.HasherConfig].
 	Hasher *account.Hasher
 
-	// Audit receives what happened. Nil: nothing is recorded.
+	// Audit receives what happened, after it is durable. Nil: nobody does. A receiver that
+	// may be slow stands behind an [audit.Queue].
 	Audit audit.Sink
+
+	// AuditLog keeps what happened as rows of Store, in the commit that it tells of, so that
+	// nothing is done of which there is no record. Nil: none are kept. It must be made on the
+	// same Store. What is refused, or is the host's to write, is told to Audit alone.
+	AuditLog *audit.Log
+
+	// Metrics are told of each request that was judged. Nil: nobody is.
+	Metrics Metrics
 
 	// Logger receives outages. Nil: none are logged.
 	Logger *slog.Logger
@@ -237,14 +247,15 @@ type Auth struct {
 	checkTarball bool
 	bodyTimeout  time.Duration
 	proxies      []netip.Prefix
-	sink         audit.Sink
+	events       *audit.Recorder
+	metrics      Metrics
 	log          *slog.Logger
 	now          func() time.Time
 
 	fresh     time.Duration
 	caches    *caches
 	directory *account.Directory // nil where the host has users
-	subjects  *account.Subjects
+	subjects  *subject.Manager
 	sessions  *session.Manager
 	tokens    *token.Manager
 	factors   *twofactor.Manager
@@ -257,10 +268,9 @@ type Auth struct {
 // It starts no goroutine and does not touch the store.
 func New(cfg Config) (*Auth, error) {
 	a := &Auth{
-		name: cfg.Name, users: cfg.Users, packages: cfg.Packages, policy: cfg.Policy,
-		documents: cfg.Documents, orgs: cfg.Orgs, services: cfg.Services,
-		public: cfg.Public, foreign: cfg.Foreign, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken, checkTarball: cfg.CheckTarball, bodyTimeout: bodyTimeout,
-		proxies: slices.Clone(cfg.TrustedProxies), sink: cfg.Audit, log: cfg.Logger, now: cfg.Now,
+		name: cfg.Name, policy: cfg.Policy, metrics: cfg.Metrics,
+		public: cfg.Public, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken, checkTarball: cfg.CheckTarball, bodyTimeout: bodyTimeout,
+		proxies: slices.Clone(cfg.TrustedProxies), log: cfg.Logger, now: cfg.Now,
 	}
 	if err := a.setBase(cfg.BaseURL); err != nil {
 		return nil, err
@@ -302,11 +312,33 @@ func New(cfg Config) (*Auth, error) {
 	}
 	a.fresh = orDefault(cfg.Fresh, time.Second)
 	a.caches = newCaches(a.fresh, orDefault(cfg.HostFresh, 5*time.Second), cfg.Users == nil)
-	a.store = store.Observe(finisher{cfg.Store}, a.caches.changed)
+	a.store = store.Observe(detachedStore{cfg.Store}, a.caches.changed)
+	a.events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: a.log, Now: a.now})
+	a.plug(cfg)
 	if err := a.build(cfg); err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+// plug takes the host's tables in, those that there are.
+func (a *Auth) plug(cfg Config) {
+	a.packages = guardedPackages{cfg.Packages}
+	if cfg.Users != nil {
+		a.users = guardedUsers{cfg.Users}
+	}
+	if cfg.Documents != nil {
+		a.documents = guardedDocuments{cfg.Documents}
+	}
+	if cfg.Orgs != nil {
+		a.orgs = guardedOrgs{cfg.Orgs}
+	}
+	if cfg.Services != nil {
+		a.services = guardedServices{cfg.Services}
+	}
+	if cfg.Foreign != nil {
+		a.foreign = guardedForeign(cfg.Foreign)
+	}
 }
 
 // build makes the parts and plugs each into those that need it.
@@ -320,7 +352,7 @@ func (a *Auth) build(cfg Config) (err error) {
 			}
 		}
 		a.directory, err = account.NewDirectory(account.DirectoryConfig{
-			Store: a.store, Hasher: hasher, Now: a.now, Taken: a.namesOrg, Record: a.record,
+			Store: a.store, Hasher: hasher, Now: a.now, Taken: a.namesOrg, Events: a.events,
 		})
 		if err != nil {
 			return fail("account", err)
@@ -330,17 +362,16 @@ func (a *Auth) build(cfg Config) (err error) {
 			a.services = directory{a.directory}
 		}
 	}
-	if a.subjects, err = account.NewSubjects(account.SubjectsConfig{Store: a.store, Now: a.now, Record: a.record}); err != nil {
-		return fail("account", err)
+	if a.subjects, err = subject.New(subject.Config{Store: a.store, Now: a.now, Events: a.events}); err != nil {
+		return fail("subject", err)
 	}
 	a.factors, err = twofactor.New(twofactor.Config{
-		Store: a.store, Now: a.now, Issuer: a.name, SetMode: a.subjects.SetTwoFactor, Recovered: a.subjects.Recovered, Record: a.record,
-		RecoveryCodes: cfg.Limits.RecoveryCodes,
+		Store: a.store, Now: a.now, Issuer: a.name, RecoveryCodes: cfg.Limits.RecoveryCodes, Events: a.events,
 	})
 	if err != nil {
 		return fail("Config.Limits", err)
 	}
-	if a.tokens, err = token.New(token.Config{Store: a.store, Limits: cfg.Limits, Now: a.now}); err != nil {
+	if a.tokens, err = token.New(token.Config{Store: a.store, Limits: cfg.Limits, Now: a.now, Events: a.events}); err != nil {
 		return fail("Config.Limits", err)
 	}
 	if a.settings, err = access.New(access.Config{Store: a.store}); err != nil {
@@ -348,7 +379,7 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	a.sessions, err = session.New(session.Config{
 		Store: a.store, TTL: cfg.Limits.SessionTTL, Now: a.now,
-		CheckPassword: a.checkPassword, SecondFactor: a.secondFactor, Alive: a.stillAlive, Record: a.record,
+		Lookup: a.lookup, CheckPassword: a.users.CheckPassword, SecondFactor: a.secondFactor, Alive: a.maySignIn, Events: a.events,
 	})
 	if err != nil {
 		return fail("Config.Limits", err)
@@ -356,7 +387,7 @@ func (a *Auth) build(cfg Config) (err error) {
 	a.pages, err = web.New(web.Config{
 		BaseURL: a.base, Name: a.name, Sessions: a.sessions, Factors: pageFactors{a.factors, a},
 		Keys:          credential.NewServerKey(a.store, "pages"),
-		CheckPassword: a.checkPassword, Client: a.sessionClient, Report: a.logOutage,
+		CheckPassword: a.sessions.CheckPassword, Client: a.sessionClient, Report: a.logOutage,
 	})
 	if err != nil {
 		return fail("web", err)
@@ -417,17 +448,10 @@ func (a *Auth) client(r *http.Request) netip.Addr {
 func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.client(r) }
 
 func (a *Auth) sessionClient(r *http.Request) session.Client {
-	return session.Client{Addr: a.client(r), UserAgent: r.UserAgent()}
-}
-
-func (a *Auth) record(ctx context.Context, e audit.Event) {
-	if a.sink == nil {
-		return
+	if c, ok := r.Context().Value(clientKey{}).(session.Client); ok {
+		return c
 	}
-	if e.Time.IsZero() {
-		e.Time = a.now()
-	}
-	a.sink.Record(ctx, e)
+	return session.Client{Addr: a.client(r), UserAgent: r.UserAgent(), At: a.now()}
 }
 
 // fail answers r with err, and logs what is an outage: the client only hears
@@ -443,5 +467,9 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (a *Auth) logOutage(r *http.Request, err error) {
-	a.log.ErrorContext(r.Context(), "npmauth: request refused by an outage", "method", r.Method, "path", RedactPath(r.URL.EscapedPath()), "error", err)
+	attrs := []any{"method", r.Method, "path", RedactPath(r.URL.EscapedPath()), "error", err}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	a.log.ErrorContext(r.Context(), "npmauth: request refused by an outage", attrs...)
 }

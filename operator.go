@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -25,8 +26,8 @@ func (a *Auth) Tokens() *token.Manager { return a.tokens }
 // Factors returns the part that keeps second factors.
 func (a *Auth) Factors() *twofactor.Manager { return a.factors }
 
-// Subjects returns the part that disables accounts and ends all that they have.
-func (a *Auth) Subjects() *account.Subjects { return a.subjects }
+// Subjects returns the part that disables accounts and revokes all that they have.
+func (a *Auth) Subjects() *subject.Manager { return a.subjects }
 
 // People returns the accounts that npmauth keeps itself, or nil where
 // [Config.Users] is set.
@@ -40,15 +41,15 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 	if id == "" {
 		return ErrNoPackage
 	}
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.settings.Set(ctx, tx, id, s) })
-	if err != nil {
-		return err
-	}
-	a.record(ctx, audit.Event{
-		Type: audit.PackageRules, Outcome: audit.Done, Reasons: []string{"operator"},
-		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
+	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		if err := a.settings.Set(ctx, tx, id, s); err != nil {
+			return err
+		}
+		return a.events.Commit(ctx, tx, audit.Event{
+			Type: audit.PackageRules, Outcome: audit.Done, Reasons: []string{"operator"},
+			Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
+		})
 	})
-	return nil
 }
 
 // Package returns the settings of a package, by its ID.
@@ -60,26 +61,41 @@ func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Setting
 }
 
 // ResetTwoFactor takes the second factor off an account whose owner has lost it,
-// and ends its sessions. The account's tokens stay. After an error it can be called
-// again; [twofactor.ErrNoFactor] means that there was no factor and that the
-// sessions are ended.
+// and ends its sessions, in one commit. The account's tokens stay.
+// [twofactor.ErrNoFactor] means that there was no factor, and that nothing has happened.
 //
-// It does not hold an account that many depend on: call [account.Subjects.Recovered] as
+// It does not hold an account that many depend on: call [subject.Manager.Recovered] as
 // well where the operator only believed the owner.
 func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.factors.Disable(ctx, tx, id) })
-	if err != nil && !errors.Is(err, twofactor.ErrNoFactor) {
-		return err
-	}
-	// Also where there is no factor any more: the call before may have ended here.
-	if end := a.subjects.EndSessions(ctx, id); end != nil {
-		return end
-	}
+	by := audit.Actor{}
+	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		if err := a.factors.DisableTx(ctx, tx, by, id); err != nil {
+			return err
+		}
+		return a.endSessionsTx(ctx, tx, by, id, "operator")
+	})
+}
+
+// PasswordChanged must be called by a host with people of its own whenever somebody's
+// password has changed, after the change is durable: it ends the sessions that were opened
+// with the old one and the logins under way with it. A login that the host answered for
+// with the old password, and that is not finished by then, is refused. Tokens go on; end
+// them with [token.Manager.RevokeAll]. After an error it must be called again.
+//
+// Where [Config.Users] is nil, package account does this itself.
+func (a *Auth) PasswordChanged(ctx context.Context, id policy.UserID) error {
+	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		return a.endSessionsTx(ctx, tx, audit.Actor{}, id, "password")
+	})
+}
+
+// endSessionsTx ends all sessions of a user in the caller's commit.
+func (a *Auth) endSessionsTx(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, reason string) error {
+	sub, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.now())
 	if err != nil {
 		return err
 	}
-	a.record(ctx, audit.Event{Type: audit.FactorDisabled, Outcome: audit.Done, User: id, Reasons: []string{"operator"}})
-	return nil
+	return a.sessions.KeepTx(ctx, tx, by, sub, "", reason)
 }
 
 // Restored must be called once after Store was put back to an earlier state, from a
@@ -93,7 +109,7 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 // backup, and recovery codes that were used can be used once more. A code of an
 // authenticator app that was used can be again for the minute that it is valid at all.
 func (a *Auth) Restored(ctx context.Context) error {
-	return a.subjects.RevokeEveryone(ctx)
+	return a.subjects.RevokeEveryone(ctx, audit.Actor{})
 }
 
 // errNoRight is returned for a question about no right.
@@ -161,7 +177,7 @@ func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageN
 		users[tok.User] = u
 	}
 	now := a.now()
-	if u.who == nil || alive(cred, u.who, now) != nil {
+	if u.who == nil || u.who.account.Disabled || cred.Dead(now) {
 		return false, nil
 	}
 	var has policy.Rights

@@ -116,7 +116,7 @@ func TestTagsByEitherPath(t *testing.T) {
 		require.Empty(t, c.host.written(), path)
 		assert.Equal(t, 200, tag(c.session, c.code("alice")).Code, path)
 		assert.Equal(t, 200, tag(c.ofAcme, "").Code, path)
-		write := "set-dist-tag @acme/widget latest"
+		write := `set-dist-tag @acme/widget latest {"Tags":{"latest":"1.0.0"},"Version":"1.0.0"}`
 		assert.Equal(t, []string{write, write}, c.host.written(), path)
 	}
 }

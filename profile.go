@@ -1,6 +1,7 @@
 package npmauth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -8,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/account"
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
@@ -18,10 +18,7 @@ import (
 
 // readProfile answers GET /-/npm/v1/user.
 func (a *Auth) readProfile(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d)
-	}
+	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
@@ -123,26 +120,43 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.password(r, j, change.Password); err != nil {
+	return a.setFactor(r, j, d, mode, change.Password)
+}
+
+// setFactor begins to enrol a factor, switches its mode or turns it off, with the password
+// and, where there is one, the factor.
+func (a *Auth) setFactor(r *http.Request, j *judgement, d policy.Decision, mode policy.TwoFactorMode, password string) (reply, error) {
+	var answer any // null
+	err := a.commitWithPassword(r, j, d, password, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
+		by, user := j.act.did(j.req.Addr), j.act.cred.User
+		enrolled := j.req.Account.TwoFactor != policy.TwoFactorOff
+		switch {
+		case enrolled && j.req.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
+			return denied(j, a.policy.Decide(j.req))
+		case !enrolled && mode != policy.TwoFactorOff:
+			uri, err := a.factors.EnrolTx(ctx, tx, by, user, j.act.who.account.Name, mode)
+			answer = uri.Reveal()
+			return err
+		case mode == policy.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
+			return a.factors.DisableTx(ctx, tx, by, user)
+		}
+		if !oldNPM(r.UserAgent()) {
+			answer = map[string]any{"mode": mode.String(), "pending": false}
+		}
+		return a.factors.SetModeTx(ctx, tx, by, user, mode)
+	})
+	if errors.Is(err, twofactor.ErrNoFactor) && j.attempt == nil {
+		err = &Error{http.StatusBadRequest, "no-factor", "Two-factor authentication is not on."}
+	}
+	if err != nil {
 		return reply{}, err
 	}
-	enrolled := j.req.Account.TwoFactor != policy.TwoFactorOff
-	switch {
-	case !enrolled && mode == policy.TwoFactorOff:
-		return a.forgetFactor(r, j)
-	case !enrolled:
-		url, err := a.factors.Enrol(r.Context(), j.act.cred.User, j.act.who.account.Name, mode)
-		if err != nil {
-			return reply{}, err
-		}
-		return ok(map[string]string{"tfa": url.Reveal()}), nil
-	default:
-		return a.changeFactor(r, j, d, mode)
-	}
+	return ok(map[string]any{"tfa": answer}), nil
 }
 
 // confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
-// only time that recovery codes are seen.
+// only time that recovery codes are seen. The sessions that were opened without it end,
+// but for the one that asks.
 func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawMessage) (reply, error) {
 	var codes []string
 	if err := strictjson.Unmarshal(raw, &codes); err != nil {
@@ -151,11 +165,22 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 	if len(codes) != 1 {
 		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Send one code of your authenticator app."}
 	}
-	j, _, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	recovery, err := a.factors.Confirm(r.Context(), j.act.cred.User, credential.NewSecret(codes[0]))
+	confirmation, err := a.factors.BeginConfirm(r.Context(), j.act.cred.User, credential.NewSecret(codes[0]), j.arrived)
+	if err != nil {
+		return reply{}, err
+	}
+	var recovery []credential.Secret
+	err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+		by := j.act.did(j.req.Addr)
+		if recovery, err = confirmation.Apply(ctx, tx, by); err != nil {
+			return err
+		}
+		return a.sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "two-factor")
+	})
 	if err != nil {
 		return reply{}, err
 	}
@@ -164,63 +189,6 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 		shown[i] = code.Reveal()
 	}
 	return ok(map[string]any{"tfa": shown}), nil
-}
-
-// forgetFactor drops an enrolment that was begun and not confirmed, as npm does
-// before it begins another. No factor was shown for it, so one that was confirmed
-// since j was judged must stay.
-func (a *Auth) forgetFactor(r *http.Request, j judgement) (reply, error) {
-	ctx, user := r.Context(), j.act.cred.User
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		switch sub, err := a.subjects.Get(ctx, tx, user); {
-		case err != nil:
-			return err
-		case sub.TwoFactor != policy.TwoFactorOff:
-			return twofactor.ErrEnrolled
-		}
-		return a.factors.Disable(ctx, tx, user)
-	})
-	if errors.Is(err, twofactor.ErrNoFactor) {
-		err = &Error{http.StatusBadRequest, "no-factor", "Two-factor authentication is not on."}
-	}
-	return ok(map[string]any{"tfa": nil}), err
-}
-
-// changeFactor switches the mode of an enrolled account or turns its factor off.
-// The factor is spent in the commit that does so.
-func (a *Auth) changeFactor(r *http.Request, j judgement, d policy.Decision, mode policy.TwoFactorMode) (reply, error) {
-	if d.Effect != policy.Challenge { // a policy of the host's may not ask; then there is nothing to prove it by
-		return reply{}, a.denied(r.Context(), j, d)
-	}
-	attempt, err := a.reserve(r, j)
-	if err != nil {
-		return reply{}, err
-	}
-	ctx, user := r.Context(), j.act.cred.User
-	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		if err := attempt.Spend(ctx, tx, j.act.cred.ID); err != nil {
-			return err
-		}
-		if mode == policy.TwoFactorOff {
-			return a.factors.Disable(ctx, tx, user)
-		}
-		return a.subjects.SetTwoFactor(ctx, tx, user, mode)
-	})
-	attempt.Report(ctx, err)
-	if err != nil {
-		return reply{}, a.unproven(r, j, err)
-	}
-	e := audit.Event{Type: audit.FactorMode, Outcome: audit.Done, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{mode.String()}}
-	if mode == policy.TwoFactorOff {
-		e.Type = audit.FactorDisabled
-	}
-	a.record(ctx, e)
-	switch {
-	case mode == policy.TwoFactorOff, oldNPM(r.UserAgent()):
-		return ok(map[string]any{"tfa": nil}), nil
-	default:
-		return ok(map[string]any{"tfa": map[string]any{"mode": mode.String(), "pending": false}}), nil
-	}
 }
 
 // oldNPM reports whether the client is npm 10 or older, which take a switched

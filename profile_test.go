@@ -56,6 +56,8 @@ func TestForgettingAnEnrolmentIsNotDisabling(t *testing.T) {
 	status, err := w.auth.Factors().Status(t.Context(), w.store, "1")
 	require.NoError(t, err)
 	assert.True(t, status.Enabled, "nobody showed it")
+	assert.Equal(t, 401, disable().Code, "the session was opened without it")
+	s = w.login("alice")
 	isChallenge(t, disable())
 }
 

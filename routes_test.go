@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -197,7 +198,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	}
 	gone := write("mallory", true, rw)
 	d, _ := credential.Parse(gone)
-	require.NoError(t, w.auth.Tokens().RevokeDigest(t.Context(), mallory, d))
+	require.NoError(t, w.auth.Tokens().Revoke(t.Context(), audit.Actor{}, mallory, token.IDOf(d), ""))
 	creds["revoked"] = gone
 
 	seen := map[policy.Action]bool{}

@@ -66,6 +66,10 @@ func (a *Auth) Run(ctx context.Context) error {
 				a.log.WarnContext(ctx, "npmauth: not everybody was told that a token ends", "error", err)
 				continue
 			}
+			if _, err := a.tokens.Sweep(ctx); err != nil {
+				a.log.WarnContext(ctx, "npmauth: not all revoked tokens were swept", "error", err)
+				continue
+			}
 			warned = time.Now()
 		case <-sweep.C:
 			if off, ok := clock.steady(a.now(), time.Now()); !ok {

@@ -63,7 +63,7 @@ func TestRunWritesLastUses(t *testing.T) {
 			require.Equal(t, 200, whoami(w, late))
 		})
 		require.NoError(t, err)
-		tokens, _, err := w.auth.Tokens().List(t.Context(), "alice", 0, 10)
+		tokens, _, _, err := w.auth.Tokens().List(t.Context(), "alice", token.ListOptions{})
 		require.NoError(t, err)
 		require.Len(t, tokens, 2)
 		for _, tok := range tokens {

@@ -47,10 +47,7 @@ type selfReason struct {
 // ?package=<name> it also says what would become of every operation on that package,
 // if it were tried now, and why.
 func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d)
-	}
+	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
@@ -78,7 +75,7 @@ func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
 	return rep, nil
 }
 
-func (a *Auth) selfPackage(r *http.Request, j judgement) (*selfPackage, error) {
+func (a *Auth) selfPackage(r *http.Request, j *judgement) (*selfPackage, error) {
 	name, err := policy.ParsePackageName(r.URL.Query().Get("package"))
 	if err != nil {
 		return nil, &Error{http.StatusBadRequest, "bad-package", "package must be the name of a package."}
@@ -86,7 +83,7 @@ func (a *Auth) selfPackage(r *http.Request, j judgement) (*selfPackage, error) {
 	// As for a write: what is read here decides what somebody tries next.
 	req := j.req
 	req.Operation = policy.Operation{Action: policy.Publish, Package: name}
-	if err := a.consult(r.Context(), &req); err != nil {
+	if _, err := a.consult(r.Context(), &req); err != nil {
 		return nil, err
 	}
 	p := &selfPackage{Name: name.String(), Actions: map[string]selfVerdict{}}

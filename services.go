@@ -7,10 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
-	"github.com/npmauth/npmauth/token"
 )
 
 var errNoService = &Error{http.StatusNotFound, "no-such-service", "There is no such service account or you do not administer it."}
@@ -40,39 +37,25 @@ func (a *Auth) administered(ctx context.Context, admin policy.UserID, name strin
 	return user, administers, nil
 }
 
-// consultService asks the host about the service account of req.
-func (a *Auth) consultService(ctx context.Context, req *policy.Request) (err error) {
-	name, _ := serviceOf(req.Operation)
-	_, req.Administers, err = a.administered(ctx, req.Account.ID, name)
-	return err
-}
-
-// service returns the service account that a judgement is about. It asks again, since a
-// judgement holds no host's answer: should the name be another account's by now, it must
-// be one of which the same is true.
-func (a *Auth) service(r *http.Request, j judgement) (User, error) {
-	name, _ := serviceOf(j.req.Operation)
-	user, administers, err := a.administered(r.Context(), j.act.cred.User, name)
-	if err == nil && (user.ID == "" || administers != j.req.Administers) {
-		err = errNoService
+// ofService reports whether an action is about the service account that it names.
+func ofService(action policy.Action) bool {
+	switch action {
+	case policy.ReadService, policy.ManageService, policy.RevokeService:
+		return true
 	}
-	return user, err
+	return false
 }
 
 // listServiceTokens answers GET /-/auth/v1/services/<name>/tokens, as listTokens.
 func (a *Auth) listServiceTokens(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d)
-	}
+	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	user, err := a.service(r, j)
-	if err != nil {
-		return reply{}, err
+	if j.service.ID == "" {
+		return reply{}, errNoService
 	}
-	return a.tokenPage(r, user.ID, "-/auth/v1/services/"+url.PathEscape(op.Name)+"/tokens")
+	return a.tokenPage(r, j.service.ID, "-/auth/v1/services/"+url.PathEscape(op.Name)+"/tokens")
 }
 
 // createServiceToken answers POST /-/auth/v1/services/<name>/tokens, whose body is that of
@@ -87,21 +70,15 @@ func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, 
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op, asked(spec))
+	j, d, err := a.judgeWith(r, op, asksFor(spec.Grants, spec.Bypass))
 	if err != nil {
 		return reply{}, err
 	}
-	user, err := a.service(r, j)
-	if err != nil {
-		return reply{}, err
+	if j.service.ID == "" {
+		return reply{}, errNoService
 	}
-	spec.User, spec.Service, spec.CreatedBy = user.ID, true, j.act.cred.ID
-	if err := a.tokens.Validate(spec); err != nil {
-		return reply{}, err
-	}
-	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
-		return a.tokens.Create(r.Context(), spec, spend)
-	})
+	spec.User, spec.Service = j.service.ID, true
+	return a.makeToken(r, j, d, body.Password, spec)
 }
 
 // rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
@@ -117,53 +94,26 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 		return reply{}, err
 	}
 	// Judged twice, as rotateToken does.
-	j, _, err := a.judge(r, op, policy.NewToken{})
+	j, _, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	user, err := a.service(r, j)
-	if err != nil {
-		return reply{}, err
+	if j.service.ID == "" {
+		return reply{}, errNoService
 	}
-	rotation.User, rotation.Service, rotation.CreatedBy = user.ID, true, j.act.cred.ID
-	old, err := a.tokens.Get(r.Context(), rotation.User, rotation.ID)
-	if err != nil {
-		return reply{}, err
-	}
-	j, d, err := a.judge(r, op, again(old))
-	if err != nil {
-		return reply{}, err
-	}
-	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
-		return a.tokens.Rotate(r.Context(), rotation, spend)
-	})
+	rotation.User, rotation.Service = j.service.ID, true
+	return a.rotate(r, op, body.Password, rotation)
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
 func (a *Auth) revokeServiceToken(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	user, err := a.service(r, j)
-	if err != nil {
-		return reply{}, err
+	if j.service.ID == "" {
+		return reply{}, errNoService
 	}
 	_, key := serviceOf(op)
-	if _, err := a.tokens.Get(r.Context(), user.ID, key); err != nil {
-		return reply{}, err
-	}
-	if d.Effect == policy.Challenge {
-		if err := a.prove(r, j); err != nil {
-			return reply{}, err
-		}
-	}
-	if err := a.tokens.Revoke(r.Context(), user.ID, key); err != nil {
-		return reply{}, err
-	}
-	a.record(r.Context(), audit.Event{
-		Type: audit.TokenRevoked, Outcome: audit.Done, User: user.ID, Credential: key, Addr: j.req.Addr,
-		Detail: map[string]string{"by": j.act.cred.ID, "administrator": string(j.act.cred.User)},
-	})
-	return reply{}, nil
+	return a.revoke(r, j, d, j.service.ID, key)
 }

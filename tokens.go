@@ -11,12 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
-	"github.com/npmauth/npmauth/twofactor"
 )
 
 // A tokenRequest is the body of POST /-/npm/v1/tokens, in the spelling of the
@@ -243,58 +241,45 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op, asked(spec))
+	j, d, err := a.judgeWith(r, op, asksFor(spec.Grants, spec.Bypass))
 	if err != nil {
 		return reply{}, err
 	}
-	spec.User, spec.CreatedBy = j.act.cred.User, j.act.cred.ID
+	spec.User = j.act.cred.User
+	return a.makeToken(r, j, d, body.Password, spec)
+}
+
+// asksFor tells policy of a token that is asked for.
+func asksFor(grants []policy.Grant, bypass bool) func(*policy.Request) error {
+	return func(req *policy.Request) error {
+		req.NewToken = policy.NewToken{Write: slices.ContainsFunc(grants, writes), Bypass: bypass}
+		return nil
+	}
+}
+
+// makeToken makes the token of spec for a judgement that does not deny it: with the
+// password, and the second factor if that is what is missing.
+func (a *Auth) makeToken(r *http.Request, j *judgement, d policy.Decision, password string, spec token.Spec) (reply, error) {
 	if err := a.tokens.Validate(spec); err != nil {
 		return reply{}, err
 	}
-	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
-		return a.tokens.Create(r.Context(), spec, spend)
+	var secret credential.Secret
+	var tok token.Token
+	err := a.commitWithPassword(r, j, d, password, token.ReadsOf(spec.User, ""), func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+		secret, tok, err = a.tokens.CreateTx(ctx, tx, j.act.did(j.req.Addr), spec)
+		return err
 	})
-}
-
-// asked is what policy is told of a token that is asked for.
-func asked(spec token.Spec) policy.NewToken {
-	return policy.NewToken{Write: slices.ContainsFunc(spec.Grants, writes), Bypass: spec.Bypass}
-}
-
-// spending is what a commit that makes a token does with the second factor.
-type spending = func(ctx context.Context, tx *store.Tx, id string) error
-
-// mint makes a token for a judgement that does not deny it: with the password, and the
-// second factor if that is what is missing, both looked at before anything is made.
-func (a *Auth) mint(r *http.Request, j judgement, d policy.Decision, password string, create func(spending) (credential.Secret, token.Token, error)) (reply, error) {
-	if err := a.password(r, j, password); err != nil {
+	if err != nil {
 		return reply{}, err
 	}
-	var spend spending
-	var attempt *twofactor.Attempt
-	if d.Effect == policy.Challenge {
-		var err error
-		if attempt, err = a.reserve(r, j); err != nil {
-			return reply{}, err
-		}
-		spend = func(ctx context.Context, tx *store.Tx, _ string) error { return attempt.Spend(ctx, tx, j.act.cred.ID) }
-	}
-	secret, tok, err := create(spend)
-	attempt.Report(r.Context(), err)
-	if err != nil {
-		return reply{}, a.unproven(r, j, err)
-	}
-	e := audit.Event{
-		Type: audit.TokenCreated, Outcome: audit.Done, User: tok.User, Credential: tok.ID, Addr: j.req.Addr,
-		Detail: map[string]string{"by": j.act.cred.ID},
-	}
-	if tok.User != j.act.cred.User {
-		e.Detail["administrator"] = string(j.act.cred.User)
-	}
-	a.record(r.Context(), e)
+	return made(secret, tok), nil
+}
+
+// made answers with a new token, whose secret is seen this once.
+func made(secret credential.Secret, tok token.Token) reply {
 	shown := shownToken(tok)
 	shown["token"] = secret.Reveal()
-	return reply{status: http.StatusCreated, body: shown}, nil
+	return reply{status: http.StatusCreated, body: shown}
 }
 
 // A rotateRequest is the body of POST /-/auth/v1/tokens/<key>/rotate.
@@ -321,11 +306,6 @@ func (q rotateRequest) rotation(key string) (token.Rotation, error) {
 	return rotation, nil
 }
 
-// again is what a token can do that is like old.
-func again(old token.Token) policy.NewToken {
-	return policy.NewToken{Write: slices.ContainsFunc(old.Grants, writes), Bypass: old.Bypass}
-}
-
 // rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
 // one call, while the old one goes on for a while. It takes what creating a token takes.
 func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
@@ -338,47 +318,47 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 		return reply{}, err
 	}
 	// Judged twice: what is asked for is only known once it is known who asks.
-	j, _, err := a.judge(r, op, policy.NewToken{})
+	j, _, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	rotation.User, rotation.CreatedBy = j.act.cred.User, j.act.cred.ID
+	rotation.User = j.act.cred.User
+	return a.rotate(r, op, body.Password, rotation)
+}
+
+// rotate makes a token in the place of the one that rotation names.
+func (a *Auth) rotate(r *http.Request, op policy.Operation, password string, rotation token.Rotation) (reply, error) {
 	old, err := a.tokens.Get(r.Context(), rotation.User, rotation.ID)
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op, again(old))
+	j, d, err := a.judgeWith(r, op, asksFor(old.Grants, old.Bypass))
 	if err != nil {
 		return reply{}, err
 	}
-	return a.mint(r, j, d, body.Password, func(spend spending) (credential.Secret, token.Token, error) {
-		return a.tokens.Rotate(r.Context(), rotation, spend)
+	var secret credential.Secret
+	var tok token.Token
+	err = a.commitWithPassword(r, j, d, password, token.ReadsOf(rotation.User, rotation.ID), func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+		secret, tok, err = a.tokens.RotateTx(ctx, tx, j.act.did(j.req.Addr), rotation)
+		return err
 	})
+	if err != nil {
+		return reply{}, err
+	}
+	return made(secret, tok), nil
 }
 
-// password checks the password that npm asks for again before an account is
-// changed.
-func (a *Auth) password(r *http.Request, j judgement, text string) error {
-	right, err := a.users.CheckPassword(r.Context(), j.act.cred.User, credential.NewSecret(text))
-	if err != nil {
-		return err
-	}
-	if !right {
-		a.record(r.Context(), audit.Event{
-			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
-		})
-		return errWrongPassword
-	}
-	return nil
+// commitWithPassword is commit for what takes the password as well.
+func (a *Auth) commitWithPassword(r *http.Request, j *judgement, d policy.Decision, password string, keys []string, fn committing) error {
+	secret := credential.NewSecret(password)
+	j.password = &secret
+	return a.commit(r, j, d, keys, fn)
 }
 
 // listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
 // them.
 func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
-	if err == nil && d.Effect != policy.Allow {
-		err = a.denied(r.Context(), j, d)
-	}
+	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
@@ -390,20 +370,24 @@ func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
 func (a *Auth) tokenPage(r *http.Request, user policy.UserID, path string) (reply, error) {
 	query := r.URL.Query()
 	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
-	tokens, total, err := a.tokens.List(r.Context(), user, page*per, per)
+	opt := token.ListOptions{After: query.Get("after"), Limit: per}
+	if opt.After == "" {
+		opt.Offset = page * per
+	}
+	list, next, total, err := a.tokens.List(r.Context(), user, opt)
 	if err != nil {
 		return reply{}, err
 	}
-	ids := make([]string, len(tokens))
-	for i, t := range tokens {
+	ids := make([]string, len(list))
+	for i, t := range list {
 		ids[i] = t.ID
 	}
 	used, err := a.tokens.Used(r.Context(), ids...)
 	if err != nil {
 		return reply{}, err
 	}
-	objects := make([]map[string]any, 0, len(tokens))
-	for _, t := range tokens {
+	objects := make([]map[string]any, 0, len(list))
+	for _, t := range list {
 		shown := shownToken(t)
 		shown["accessed"] = nil
 		if at, ok := used[t.ID]; ok {
@@ -412,8 +396,10 @@ func (a *Auth) tokenPage(r *http.Request, user policy.UserID, path string) (repl
 		objects = append(objects, shown)
 	}
 	urls := map[string]string{} // always there: npm reads urls.next
-	if (page+1)*per < total {
-		urls["next"] = a.url(path + "?page=" + strconv.Itoa(page+1) + "&perPage=" + strconv.Itoa(per))
+	if next != "" && (page+1)*per < total {
+		urls["next"] = a.url(path + "?" + url.Values{
+			"page": {strconv.Itoa(page + 1)}, "perPage": {strconv.Itoa(per)}, "after": {next},
+		}.Encode())
 	}
 	return ok(map[string]any{"objects": objects, "total": total, "urls": urls}), nil
 }
@@ -469,61 +455,41 @@ func shownToken(t token.Token) map[string]any {
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
 // the asking user's answers as what does not exist.
 func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	user, id := j.act.cred.User, op.Name
+	id := op.Name
 	if d, shaped := credential.Parse(op.Name); shaped {
-		if id, err = a.tokens.Find(r.Context(), user, d); err != nil {
-			return reply{}, err
-		}
-	} else if _, err := a.tokens.Get(r.Context(), user, id); err != nil {
-		return reply{}, err
+		id = token.IDOf(d)
 	}
 	// The path may hold the token itself, and what a challenge is about is stored
 	// and shown on its page.
 	j.req.Operation.Name = id
-	if d.Effect == policy.Challenge {
-		if err := a.prove(r, j); err != nil {
+	return a.revoke(r, j, d, j.act.cred.User, id)
+}
+
+// revoke ends a token of user for a judgement that does not deny it.
+func (a *Auth) revoke(r *http.Request, j *judgement, d policy.Decision, user policy.UserID, id string) (reply, error) {
+	if d.Effect == policy.Challenge { // nobody spends a factor on what is not there
+		if _, err := a.tokens.Get(r.Context(), user, id); err != nil {
 			return reply{}, err
 		}
 	}
-	if err := a.tokens.Revoke(r.Context(), user, id); err != nil {
-		return reply{}, err
-	}
-	a.record(r.Context(), audit.Event{
-		Type: audit.TokenRevoked, Outcome: audit.Done, User: user, Credential: id, Addr: j.req.Addr,
-		Detail: map[string]string{"by": j.act.cred.ID},
+	return reply{}, a.commit(r, j, d, token.ReadsOf(user, id), func(ctx context.Context, tx *store.Tx, j *judgement) error {
+		return a.tokens.RevokeTx(ctx, tx, j.act.did(j.req.Addr), user, id, "")
 	})
-	return reply{}, nil
 }
-
-// revokeTime bounds the revocation of all of a user's tokens, which goes on when the
-// client does not wait for it.
-const revokeTime = time.Minute
 
 // revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
 // of their sessions. After an error it can be sent again.
 func (a *Auth) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op, policy.NewToken{})
+	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
 	j.req.Operation.Name = "all tokens" // as the page of a challenge says it, and no token's key
-	if d.Effect == policy.Challenge {
-		if err := a.prove(r, j); err != nil {
-			return reply{}, err
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeTime)
-	defer cancel()
-	ended, err := a.tokens.RevokeAll(ctx, j.act.cred.User)
-	for _, id := range ended {
-		a.record(ctx, audit.Event{
-			Type: audit.TokenRevoked, Outcome: audit.Done, User: j.act.cred.User, Credential: id, Addr: j.req.Addr, Reasons: []string{"all"},
-			Detail: map[string]string{"by": j.act.cred.ID},
-		})
-	}
-	return reply{}, err
+	return reply{}, a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
+		return a.tokens.RevokeAllTx(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User)
+	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -86,7 +87,7 @@ func FuzzTokenRequest(f *testing.F) {
 		spec.User = "alice"
 		m, err := token.New(token.Config{Store: store.NewMemory(), Now: func() time.Time { return now }})
 		require.NoError(t, err)
-		_, tok, err := m.Create(t.Context(), spec, nil)
+		_, tok, err := m.Create(t.Context(), audit.Actor{}, spec)
 		return tok, err
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

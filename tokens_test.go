@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -132,7 +133,7 @@ func TestTokenPaging(t *testing.T) {
 	r.Header.Set("X-Forwarded-Host", "evil.test")
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
-	assert.Contains(t, rec.Body.String(), `"next":"`+base+`/-/npm/v1/tokens?page=1`, "TK-28: on the base URL")
+	assert.Contains(t, rec.Body.String(), `"next":"`+base+`/-/npm/v1/tokens?`, "TK-28: on the base URL")
 	assert.NotContains(t, rec.Body.String(), "evil.test")
 }
 
@@ -420,11 +421,14 @@ func TestRevokeAllTokens(t *testing.T) {
 			assert.Equal(t, "all", e.Reason())
 		}
 	}
-	assert.Equal(t, 21, revoked)
+	assert.Equal(t, 1, revoked, "one write, of which one event tells")
 	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 	assert.Equal(t, 200, whoami(w, secret), "made in the same instant")
 	assert.Equal(t, 204, revoke(w.login("bob"), "").Code, "who has no factor shows none")
 }
+
+// afterParam is where in the order of the tokens a page begins.
+var afterParam = regexp.MustCompile(`after=[^&]+&`)
 
 // A page that is full and the last has none after it.
 func TestTokenPagesEnd(t *testing.T) {
@@ -447,35 +451,28 @@ func TestTokenPagesEnd(t *testing.T) {
 			next = base + "/-/npm/v1/tokens" + next
 		}
 		got, _ := a.json["urls"].(map[string]any)["next"].(string)
-		assert.Equal(t, next, got, query)
+		assert.Equal(t, next, afterParam.ReplaceAllString(got, ""), query)
 	}
 }
 
-// To revoke all tokens takes several commits, and goes on when the client hangs up after the
-// first of them: somebody whose tokens were stolen may press Ctrl-C and believe them dead.
+// To revoke all tokens is one commit, which happens although the client hangs up: somebody
+// whose tokens were stolen may press Ctrl-C and believe them dead.
 func TestRevokeAllTokensGoesOn(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
 	s := w.alice(policy.TwoFactorOff)
-	const n = 60 // more than one commit ends
+	const n = 60
 	for range n {
 		w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	left := 0
-	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 2, Do: func() { left = w.tokens("alice"); cancel() }})
+	before := st.Count(storetest.Commits)
+	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 1, Do: cancel})
 	r := httptest.NewRequestWithContext(ctx, "DELETE", "/-/auth/v1/tokens", nil)
 	r.Header.Set("Authorization", "Bearer "+s)
 	w.handler.ServeHTTP(httptest.NewRecorder(), r)
 	require.Error(t, ctx.Err())
-	require.Less(t, left, n, "after the first commit")
-	require.Positive(t, left, "before the last")
+	assert.Equal(t, 1, st.Count(storetest.Commits)-before)
 	assert.Zero(t, w.tokens("alice"))
-	revoked := 0
-	for _, e := range w.events.all {
-		if e.Type == audit.TokenRevoked {
-			revoked++
-		}
-	}
-	assert.Equal(t, n, revoked)
+	assert.True(t, w.events.has(audit.TokenRevoked))
 }

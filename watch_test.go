@@ -12,6 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -86,12 +87,12 @@ func TestWatchKeepsAndDrops(t *testing.T) {
 			require.Equal(t, before, reads.gets.Load(), "nothing changed, nothing is read again")
 		}
 
-		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), alice, tok.ID))
+		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, tok.ID, ""))
 		synctest.Wait()
 		assert.Equal(t, 401, whoami(second, one))
 		assert.Equal(t, 200, whoami(second, two))
 
-		require.NoError(t, first.auth.Subjects().Disable(t.Context(), alice))
+		require.NoError(t, first.auth.Subjects().Disable(t.Context(), audit.Actor{}, alice))
 		synctest.Wait()
 		assert.Equal(t, 401, whoami(second, two), "the user's facts go, too")
 	})
@@ -103,7 +104,7 @@ func TestFreshWithoutRun(t *testing.T) {
 		alice := first.person("alice")
 		one, tok := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 		require.Equal(t, 200, whoami(second, one))
-		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), alice, tok.ID))
+		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, tok.ID, ""))
 		time.Sleep(time.Second - time.Nanosecond)
 		assert.Equal(t, 200, whoami(second, one))
 		time.Sleep(time.Nanosecond)
@@ -138,7 +139,7 @@ func TestWatchFallsSilent(t *testing.T) {
 		run(t, second)
 		require.Equal(t, 200, whoami(second, one))
 		time.Sleep(time.Second) // the last report was 250 ms ago
-		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), alice, tok.ID))
+		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, tok.ID, ""))
 		assert.Equal(t, 200, whoami(second, one))
 		time.Sleep(750*time.Millisecond - time.Nanosecond)
 		assert.Equal(t, 200, whoami(second, one), "the last instant")
@@ -171,7 +172,7 @@ func TestWatchBeginsAnew(t *testing.T) {
 		run(t, second)
 		require.Equal(t, 200, whoami(second, one))
 		behind.Store(true)
-		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), alice, tok.ID))
+		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, tok.ID, ""))
 		time.Sleep(500 * time.Millisecond)
 		require.EqualValues(t, 2, watches.Load())
 		assert.Equal(t, 401, whoami(second, one))
@@ -218,7 +219,7 @@ func TestWatchDropsPeople(t *testing.T) {
 		reads.gets.Store(0)
 		require.Equal(t, 200, whoami(second, one))
 		require.Zero(t, reads.gets.Load())
-		_, err := first.auth.People().SetProfile(t.Context(), alice, account.Profile{FullName: "Alice"})
+		_, err := first.auth.People().SetProfile(t.Context(), audit.Actor{}, alice, account.Profile{FullName: "Alice"})
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, 200, whoami(second, one))

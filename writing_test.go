@@ -1,7 +1,6 @@
 package npmauth_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,6 +21,8 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -80,42 +82,66 @@ var leakScanner = sync.OnceValue(func() scanner {
 	return scanner{key}
 })
 
-// passwordHash is the hash of password, so that an account costs no time.
-var passwordHash = sync.OnceValues(func() (string, error) {
-	h, err := hasherOnce()
-	if err != nil {
-		return "", err
-	}
-	return h.Hash(context.Background(), credential.NewSecret(password))
-})
+// An account is what alice leaves in a store when she has signed up, enrolled and logged in,
+// so that a world which begins there waits for no password.
+type anAccount struct {
+	rows   []store.Item
+	id     policy.UserID
+	totp   string
+	bearer string
+	clock  time.Time
+}
+
+var accounts sync.Map // of [policy.TwoFactorMode] to func() *anAccount
+
+// accountOf returns the account of alice in that mode, which is made once.
+func accountOf(t *testing.T, mode policy.TwoFactorMode) *anAccount {
+	t.Helper()
+	make, _ := accounts.LoadOrStore(mode, sync.OnceValue(func() *anAccount {
+		w := newWorld(t)
+		w.person("alice")
+		if mode != policy.TwoFactorOff {
+			w.enrol("alice", mode)
+		}
+		s := w.login("alice")
+		rows, err := w.store.List(t.Context(), "", "", store.MaxLimit)
+		require.NoError(t, err)
+		require.Less(t, len(rows), store.MaxLimit)
+		return &anAccount{rows: rows, id: w.ids["alice"], totp: w.secrets["alice"], bearer: s, clock: w.clock.Now()}
+	}))
+	return make.(func() *anAccount)()
+}
 
 // alice makes an account, what the writings are about, and a session of it: the package
 // plain with two versions, the organization acme, and the second factor if mode is one.
 func (w *world) alice(mode policy.TwoFactorMode) (bearer string) {
 	w.t.Helper()
-	hash, err := passwordHash()
-	require.NoError(w.t, err)
-	u, err := w.auth.People().Create(w.t.Context(), account.NewUser{Name: "alice", Email: "alice@acme.test", Hash: hash})
-	require.NoError(w.t, err)
-	w.ids["alice"] = u.ID
-	w.host.add("plain", false, u.ID)
+	a := accountOf(w.t, mode)
+	require.NotNil(w.t, a)
+	for _, it := range a.rows {
+		_, err := w.store.Commit(w.t.Context(), store.Op{Key: it.Key, At: store.Any, Action: store.Put, Value: it.Value, Expires: it.Expires})
+		require.NoError(w.t, err)
+	}
+	w.ids["alice"] = a.id
+	if a.totp != "" {
+		w.secrets["alice"] = a.totp
+	}
+	w.clock.Add(a.clock.Sub(w.clock.Now()))
+	w.host.add("plain", false, a.id)
 	p := w.host.packages[policy.PackageName{Name: "plain"}]
 	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
 	w.host.revision = "7-a"
-	w.host.orgs["acme "+string(u.ID)] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
-	if mode != policy.TwoFactorOff {
-		w.enrol("alice", mode)
-	}
-	return w.login("alice")
+	w.host.orgs["acme "+string(a.id)] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+	return a.bearer
 }
 
 // hostWrote reports whether anything was handed over to the host.
 func (w *world) hostWrote() bool { return len(w.host.written()) > 0 }
 
 // subject returns what is known of name's account.
-func (w *world) subject(name string) account.Subject {
+func (w *world) subject(name string) subject.Subject {
 	w.t.Helper()
-	sub, err := w.auth.Subjects().Get(w.t.Context(), nil, w.ids[name])
+	sub, err := w.auth.Subjects().Get(w.t.Context(), w.ids[name])
 	require.NoError(w.t, err)
 	return sub
 }
@@ -131,7 +157,7 @@ func (w *world) sessions(name string) int {
 // tokens returns how many tokens name has.
 func (w *world) tokens(name string) int {
 	w.t.Helper()
-	_, total, err := w.auth.Tokens().List(w.t.Context(), w.ids[name], 0, 1)
+	_, _, total, err := w.auth.Tokens().List(w.t.Context(), w.ids[name], token.ListOptions{Limit: 1})
 	require.NoError(w.t, err)
 	return total
 }
@@ -308,7 +334,7 @@ func pendingFactor(want bool) func(*world) func() bool {
 func enrolling(c func(w *world) call) func(*world) prepared {
 	return func(w *world) prepared {
 		s := w.alice(policy.TwoFactorOff)
-		link, err := w.auth.Factors().Enrol(w.t.Context(), w.ids["alice"], "alice", policy.AuthAndWrites)
+		link, err := w.auth.Factors().Enrol(w.t.Context(), audit.Actor{}, w.ids["alice"], "alice", policy.AuthAndWrites)
 		require.NoError(w.t, err)
 		u, err := url.Parse(link.Reveal())
 		require.NoError(w.t, err)

@@ -1,11 +1,10 @@
-// Package account keeps what npmauth knows of people: whether an account is
-// disabled, since when its credentials count and for what its second factor is
-// asked ([Subjects], for every host), and names and passwords for hosts that
-// have no user table of their own ([Directory]).
+// Package account keeps people with their names and passwords, for hosts that have no
+// user table of their own. What is true of an account whoever keeps it, such as whether
+// it is disabled, package subject keeps.
 //
 //	hasher, err := account.NewHasher(account.HasherConfig{})
 //	people, err := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: hasher})
-//	user, err := people.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: pw})
+//	user, err := people.Create(ctx, audit.Actor{}, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: pw})
 //	ok, err := people.CheckPassword(ctx, user.ID, presented)
 //
 // # Passwords
@@ -16,6 +15,16 @@
 // few run at once and everyone else wait in a queue that is fair between
 // networks; see there for what a full queue answers.
 //
+// A change of the password ends, in the same commit, the sessions of the account and the
+// logins under way with the old one. Tokens live on: they do not depend on the password.
+//
+// # Signing in
+//
+// A password check takes its time, in which the password can change. Read the account with
+// [subject.Get] before [Directory.CheckPassword], and pass its Evidence to
+// [store.Tx.Expect] in the commit that creates a session: so a password that was right
+// opens no session after it was changed. Package session does this.
+//
 // # Service accounts
 //
 // A service account is a user of a [Directory] who is no person: it has no password, and
@@ -24,7 +33,7 @@
 // # Unknown users
 //
 // An unknown user costs the same as a known one, as long as its password was
-// hashed with the parameters in use. A sign-in should ask CheckPassword with
+// hashed with the parameters in use. A sign-in should call CheckPassword with
 // the empty ID where [Directory.Lookup] found nobody.
 package account
 
@@ -45,9 +54,6 @@ var (
 	// ErrAdministrators means that a service account cannot have these administrators.
 	// The reason is part of the text and may be shown.
 	ErrAdministrators = errors.New("account: invalid administrators")
-	// ErrCIDR means that address ranges are none that an account can have. The reason
-	// is part of the text and may be shown.
-	ErrCIDR = errors.New("account: invalid address ranges")
 	// ErrEmail means that the text is not an e-mail address.
 	ErrEmail = errors.New("account: invalid e-mail address")
 	// ErrProfile means that a field of a profile is too long or holds control
@@ -59,13 +65,10 @@ var (
 	// ErrWrongPassword means that the present password is another, also because
 	// it was changed in the meantime.
 	ErrWrongPassword = errors.New("account: wrong password")
-	// ErrSessionEnded is returned by [Subjects.EndOtherSessions] where the session to keep
-	// was ended meanwhile.
-	ErrSessionEnded = errors.New("account: the session was ended")
 	// ErrHash means that a stored or imported password hash is of no kind that
 	// is accepted, or that its parameters pass the limits.
 	ErrHash = errors.New("account: unusable password hash")
-	// ErrBusy means that too many passwords are being checked. The caller was
-	// held for [HasherConfig].Wait already; HTTP should answer 503.
+	// ErrBusy means that too many passwords are being checked. The caller has
+	// waited for [HasherConfig].Wait already; HTTP should answer 503.
 	ErrBusy = errors.New("account: too many passwords at once")
 )

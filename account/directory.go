@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/mail"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A User is a person in a [Directory], or a service account.
@@ -104,6 +106,10 @@ var (
 	passwords    = store.NewTable("password", 1, func(s *secretRow) string { return s.ID })
 )
 
+// PersonKey returns the key of the record of this user, for a caller who reads it together
+// with other rows.
+func PersonKey(id policy.UserID) string { return people.Key(string(id)) }
+
 // PersonOf returns whose record in a [Directory] lies under key. ok is false for
 // keys of anything else.
 func PersonOf(key string) (id policy.UserID, ok bool) {
@@ -140,16 +146,18 @@ type DirectoryConfig struct {
 	// an organization: Create then refuses it as [ErrNameTaken]. Nil: it has not.
 	Taken func(ctx context.Context, name string) (bool, error)
 
-	// Record receives what happened: an account that came to be, and who administers
-	// one. Nil: nothing is recorded.
-	Record func(context.Context, audit.Event)
+	// Events records each account that is created, and each change of a password, of a
+	// profile and of administrators, in the commit that makes it. Nil records nothing.
+	Events *audit.Recorder
 }
 
 // A Directory keeps people with their names and passwords, for a host that has
 // no user table. It has no way to delete a user: a name stays with the ID that
 // had it first, so nobody inherits another's packages or tokens with the name.
-// Disable the account instead, with [Subjects.Disable]. It is safe for
+// Disable the account instead, with [subject.Manager.Disable]. It is safe for
 // concurrent use.
+//
+// Methods that change something take who does it: the zero [audit.Actor] is the operator.
 type Directory struct {
 	store       store.Store
 	hasher      *Hasher
@@ -158,7 +166,7 @@ type Directory struct {
 	blocked     func(string) bool
 	reserved    []string
 	taken       func(context.Context, string) (bool, error)
-	record      func(context.Context, audit.Event)
+	events      *audit.Recorder
 }
 
 // NewDirectory returns a Directory, or an error naming the field of cfg that is
@@ -176,9 +184,6 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	if cfg.Taken == nil {
 		cfg.Taken = func(context.Context, string) (bool, error) { return false, nil }
 	}
-	if cfg.Record == nil {
-		cfg.Record = func(context.Context, audit.Event) {}
-	}
 	switch {
 	case cfg.Store == nil:
 		return nil, errors.New("account: DirectoryConfig.Store is required")
@@ -195,11 +200,11 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 		blocked:     cfg.Blocked,
 		reserved:    slices.Clone(cfg.Reserved),
 		taken:       cfg.Taken,
-		record:      cfg.Record,
+		events:      cfg.Events,
 	}, nil
 }
 
-// NewUser is what [Directory.Create] makes a user of.
+// NewUser is what [Directory.Create] creates a user from.
 type NewUser struct {
 	Name  string // see [ValidName]
 	Email string // may be empty; whether it is theirs is not checked
@@ -225,76 +230,107 @@ type NewUser struct {
 // however close together, one gets it and the others get [ErrNameTaken]. The
 // other errors are [ErrName], [ErrEmail], [ErrPassword], [ErrHash], [ErrBusy],
 // [ErrService], [ErrAdministrators] and the store's.
-func (d *Directory) Create(ctx context.Context, nu NewUser) (User, error) {
-	if err := ValidName(nu.Name); err != nil {
+func (d *Directory) Create(ctx context.Context, by audit.Actor, nu NewUser) (User, error) {
+	c, err := d.PrepareCreate(ctx, nu)
+	if err != nil {
 		return User{}, err
 	}
+	var user User
+	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		user, err = c.Apply(ctx, tx, by)
+		return err
+	})
+	if errors.Is(err, ErrNameTaken) {
+		return User{}, ErrNameTaken
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("account: create: %w", err)
+	}
+	return user, nil
+}
+
+// A Creation is a user who can be added. It is made by [Directory.PrepareCreate], which
+// does what takes long, and happens in the commit of [Creation.Apply].
+type Creation struct {
+	d   *Directory
+	p   person
+	phc string
+}
+
+// PrepareCreate is [Directory.Create] up to the change itself, for a caller who changes
+// more in the same commit. Nothing has changed when it returns.
+func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, error) {
+	if err := ValidName(nu.Name); err != nil {
+		return nil, err
+	}
 	if slices.Contains(d.reserved, nu.Name) {
-		return User{}, fmt.Errorf("%w: %q is reserved", ErrName, nu.Name)
+		return nil, fmt.Errorf("%w: %q is reserved", ErrName, nu.Name)
 	}
 	if nu.Email != "" {
 		if err := validEmail(nu.Email); err != nil {
-			return User{}, err
+			return nil, err
 		}
 	}
 	if nu.Service {
 		if !nu.Password.IsZero() || nu.Hash != "" || nu.AnyPassword {
-			return User{}, fmt.Errorf("%w: a service account has no password", ErrService)
+			return nil, fmt.Errorf("%w: a service account has no password", ErrService)
 		}
 		if err := d.checkAdministrators(ctx, nu.Administrators); err != nil {
-			return User{}, err
+			return nil, err
 		}
 	} else if nu.Administrators != nil {
-		return User{}, fmt.Errorf("%w: a person has no administrators", ErrService)
+		return nil, fmt.Errorf("%w: a person has no administrators", ErrService)
 	}
 	if !nu.Service && nu.Hash == "" && !nu.AnyPassword {
 		if err := d.strength(nu.Password, nu.Name, nu.Email); err != nil {
-			return User{}, err
+			return nil, err
 		}
 	}
 	// Nobody needs to wait for a hash only to learn that the name is taken.
 	switch _, err := d.Lookup(ctx, nu.Name); {
 	case err == nil:
-		return User{}, ErrNameTaken
+		return nil, ErrNameTaken
 	case !errors.Is(err, ErrNoUser):
-		return User{}, err
+		return nil, err
 	}
 	if taken, err := d.taken(ctx, nu.Name); err != nil {
-		return User{}, fmt.Errorf("account: create: %w", err)
+		return nil, fmt.Errorf("account: create: %w", err)
 	} else if taken {
-		return User{}, ErrNameTaken
+		return nil, ErrNameTaken
 	}
 	var phc string
 	if !nu.Service {
 		var err error
 		if phc, err = d.firstHash(ctx, nu); err != nil {
-			return User{}, err
+			return nil, err
 		}
 	}
 
 	now := d.instant()
-	p := person{
+	return &Creation{d: d, phc: phc, p: person{
 		ID: credential.NewID(), Name: nu.Name, Email: nu.Email, Created: now, Updated: now,
 		Service: nu.Service, Administrators: slices.Clone(nu.Administrators),
-	}
-	err := store.Transact(ctx, d.store, func(tx *store.Tx) error {
-		if err := people.Insert(ctx, tx, &p); err != nil || p.Service {
-			return err
-		}
-		return passwords.Insert(ctx, tx, &secretRow{ID: p.ID, Hash: phc, Changed: now})
-	})
-	if errors.Is(err, store.ErrExists) {
-		return User{}, ErrNameTaken // the ID is new, so it is the name
-	}
-	if err != nil {
-		return User{}, fmt.Errorf("account: create: %w", err)
-	}
-	e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: policy.UserID(p.ID)}
+	}}, nil
+}
+
+// Apply adds the user in the caller's commit. If the name was given away since, it returns
+// [ErrNameTaken], for the function of [store.Transact] to return.
+func (c *Creation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) (User, error) {
+	p := c.p
+	err := people.Insert(ctx, tx, &p)
+	e := audit.Event{Time: p.Created, Type: audit.SignUp, Outcome: audit.Done, User: policy.UserID(p.ID)}
 	if p.Service {
 		e.Detail = map[string]string{"service": "true"}
+	} else if err == nil {
+		err = passwords.Insert(ctx, tx, &secretRow{ID: p.ID, Hash: c.phc, Changed: p.Created})
 	}
-	d.record(ctx, e)
-	return p.user(), nil
+	switch {
+	case errors.Is(err, store.ErrExists):
+		return User{}, ErrNameTaken // the ID is new, so it is the name
+	case err != nil:
+		return User{}, err
+	}
+	return p.user(), c.d.events.Commit(ctx, tx, e.From(by))
 }
 
 func (d *Directory) firstHash(ctx context.Context, nu NewUser) (string, error) {
@@ -326,10 +362,15 @@ func (d *Directory) Lookup(ctx context.Context, name string) (User, error) {
 
 // ByID returns the user with this ID, or [ErrNoUser].
 func (d *Directory) ByID(ctx context.Context, id policy.UserID) (User, error) {
+	return d.ByIDFrom(ctx, d.store, id)
+}
+
+// ByIDFrom is ByID as r has it.
+func (d *Directory) ByIDFrom(ctx context.Context, r store.Reader, id policy.UserID) (User, error) {
 	if id == "" {
 		return User{}, ErrNoUser
 	}
-	p, err := people.Get(ctx, d.store, string(id))
+	p, err := people.Get(ctx, r, string(id))
 	return found(p, err)
 }
 
@@ -344,28 +385,24 @@ func found(p *person, err error) (User, error) {
 }
 
 // SetProfile replaces what the user says about themselves.
-func (d *Directory) SetProfile(ctx context.Context, id policy.UserID, profile Profile) (User, error) {
-	if err := profile.valid(); err != nil {
-		return User{}, err
-	}
-	now := d.instant()
-	var p *person
+func (d *Directory) SetProfile(ctx context.Context, by audit.Actor, id policy.UserID, profile Profile) (User, error) {
+	var after User
 	err := store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
-		p, err = people.Update(ctx, tx, string(id), func(p *person) error {
-			p.Profile, p.Updated = profile, now
+		_, after, err = d.Edit(ctx, tx, by, id, func(_ *string, p *Profile) error {
+			*p = profile
 			return nil
 		})
 		return err
 	})
-	return found(p, err)
+	return after, err
 }
 
 // Edit lets fn change the address and the profile of a user, which are given as they are,
 // in the caller's commit, and returns the user before and after. fn may run more than
 // once; its error is returned as it is. An address that fn changes must be one, so that
 // none is taken away: [ErrEmail]. The other errors are [ErrProfile], [ErrNoUser] and the
-// store's. Where the address changes, [Subjects.Recovered] belongs into the same commit.
-func (d *Directory) Edit(ctx context.Context, tx *store.Tx, id policy.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
+// store's. Where the address changes, [subject.Recover] is part of the same commit.
+func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
 	now := d.instant()
 	p, err := people.Update(ctx, tx, string(id), func(p *person) error {
 		before = p.user()
@@ -391,7 +428,32 @@ func (d *Directory) Edit(ctx context.Context, tx *store.Tx, id policy.UserID, fn
 	if after, err = found(p, err); err != nil {
 		return User{}, User{}, err
 	}
-	return before, after, nil
+	changed := before.changes(after)
+	if len(changed) == 0 {
+		return before, after, nil
+	}
+	if before.Email != after.Email {
+		if err := subject.Recover(ctx, tx, id, now); err != nil {
+			return User{}, User{}, err
+		}
+	}
+	// By name: no event holds what a person says, nor an address.
+	return before, after, d.events.Commit(ctx, tx, audit.Event{
+		Time: now, Type: audit.Profile, Outcome: audit.Done, User: id, Detail: map[string]string{"changed": strings.Join(changed, " ")},
+	}.From(by))
+}
+
+// changes returns the names of the fields that an edit changed, as npm profile has them.
+func (u User) changes(v User) (names []string) {
+	for _, f := range []struct{ name, was, is string }{
+		{"email", u.Email, v.Email}, {"fullname", u.Profile.FullName, v.Profile.FullName}, {"homepage", u.Profile.Homepage, v.Profile.Homepage},
+		{"freenode", u.Profile.Freenode, v.Profile.Freenode}, {"twitter", u.Profile.Twitter, v.Profile.Twitter}, {"github", u.Profile.GitHub, v.Profile.GitHub},
+	} {
+		if f.was != f.is {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // editError carries an error of Edit's fn out of the update unchanged.
@@ -399,8 +461,8 @@ type editError struct{ error }
 
 // CheckPassword reports whether the password is that of the user. With "", an ID
 // that is nobody's and a service account it takes as long and reports false. A hash of older
-// costs, or of bcrypt, is replaced on the way. Whether the account is disabled
-// is not asked here.
+// costs, or of bcrypt, is replaced on the way. It does not check whether the account is
+// disabled. The password may have changed by the time it returns: see "Signing in".
 func (d *Directory) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
 	_, v, err := d.check(ctx, id, pw, true)
 	return v.ok, err
@@ -431,38 +493,55 @@ func (d *Directory) check(ctx context.Context, id policy.UserID, pw credential.S
 	return row, v, nil
 }
 
-// replace stores another hash in place of the one in row, if that is still the
-// one stored; otherwise it returns ErrWrongPassword.
+// replace stores another hash of the same password in place of the one in row, if that is
+// still the one stored. It is no change of the password, so that no session ends.
 func (d *Directory) replace(ctx context.Context, row secretRow, phc string) error {
-	return (&PasswordChange{d, row, phc}).commit(ctx)
+	return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		_, err := passwords.Update(ctx, tx, row.ID, func(r *secretRow) error {
+			if r.Hash != row.Hash {
+				return ErrWrongPassword
+			}
+			r.Hash, r.Changed = phc, d.instant()
+			return nil
+		})
+		return err
+	})
 }
 
-// A PasswordChange is a new password of a user who has shown the old one. It is made by
-// [Directory.ChangePassword], which does what takes long, and happens in the commit of
+// A PasswordChange is a new password of a user. It is made by [Directory.ChangePassword]
+// or [Directory.PrepareReset], which do what takes long, and happens in the commit of
 // [PasswordChange.Apply].
 type PasswordChange struct {
 	d   *Directory
-	row secretRow
+	row secretRow // the old one
+	any bool      // whatever the old one is
 	phc string
 }
 
-// Apply changes the password in the caller's commit. If the old one is not the password
-// any more, it returns [ErrWrongPassword].
-func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx) error {
-	now := c.d.instant()
-	_, err := passwords.Update(ctx, tx, c.row.ID, func(r *secretRow) error {
-		if r.Hash != c.row.Hash {
+// Apply changes the password in the caller's commit, and ends all sessions of the user:
+// one that is to go on is rewritten in the same commit, see [subject.Revoke]. If the old
+// password is not the one that was checked any more, it returns [ErrWrongPassword].
+func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) error {
+	now, id := c.d.instant(), policy.UserID(c.row.ID)
+	_, err := passwords.Upsert(ctx, tx, c.row.ID, func(r *secretRow, _ bool) error {
+		if !c.any && r.Hash != c.row.Hash {
 			return ErrWrongPassword
 		}
-		r.Hash, r.Changed = c.phc, now
+		*r = secretRow{ID: c.row.ID, Hash: c.phc, Changed: now}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if _, err := subject.Revoke(ctx, tx, id, subject.Sessions, now); err != nil {
+		return err
+	}
+	return c.d.events.Commit(ctx, tx, audit.Event{Time: now, Type: audit.Password, Outcome: audit.Done, User: id}.From(by))
 }
 
 // commit is Apply in a commit of its own.
-func (c *PasswordChange) commit(ctx context.Context) error {
-	err := store.Transact(ctx, c.d.store, func(tx *store.Tx) error { return c.Apply(ctx, tx) })
+func (c *PasswordChange) commit(ctx context.Context, by audit.Actor) error {
+	err := store.Transact(ctx, c.d.store, func(tx *store.Tx) error { return c.Apply(ctx, tx, by) })
 	if err == nil || errors.Is(err, ErrWrongPassword) {
 		return err
 	}
@@ -471,15 +550,16 @@ func (c *PasswordChange) commit(ctx context.Context) error {
 
 // SetPassword changes the user's password from old to a new one. If old is not
 // the password, or no longer when the change is made, it returns
-// [ErrWrongPassword]: of two changes of one password, one happens. Sessions and
-// tokens live on; end them with [Subjects.EndSessions] or
-// [Subjects.RevokeAll].
-func (d *Directory) SetPassword(ctx context.Context, id policy.UserID, old, new credential.Secret) error {
+// [ErrWrongPassword]: of two changes of one password, one happens. It ends the
+// sessions of the user. Tokens live on; end them with [subject.Manager.RevokeTokens].
+//
+// After an error that wraps [store.ErrUnknown] either of the two may be the password.
+func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id policy.UserID, old, new credential.Secret) error {
 	c, err := d.ChangePassword(ctx, id, old, new)
 	if err != nil {
 		return err
 	}
-	return c.commit(ctx)
+	return c.commit(ctx, by)
 }
 
 // ChangePassword is [Directory.SetPassword] up to the change itself, for a caller who
@@ -497,29 +577,27 @@ func (d *Directory) ChangePassword(ctx context.Context, id policy.UserID, old, n
 	if err != nil {
 		return nil, err
 	}
-	return &PasswordChange{d, row, phc}, nil
+	return &PasswordChange{d: d, row: row, phc: phc}, nil
 }
 
-// ResetPassword gives the user a new password whatever the old one was: for an
-// operator, or after the user proved who they are by other means. It sets aside
-// no second factor. A service account gets none: [ErrService].
-func (d *Directory) ResetPassword(ctx context.Context, id policy.UserID, new credential.Secret) error {
+// ResetPassword gives the user a new password whatever the old one was, and ends their
+// sessions: for an operator, or after the user proved who they are by other means. It
+// sets aside no second factor. A service account gets none: [ErrService].
+func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id policy.UserID, new credential.Secret) error {
+	c, err := d.PrepareReset(ctx, id, new)
+	if err != nil {
+		return err
+	}
+	return c.commit(ctx, by)
+}
+
+// PrepareReset is [Directory.ResetPassword] up to the change itself.
+func (d *Directory) PrepareReset(ctx context.Context, id policy.UserID, new credential.Secret) (*PasswordChange, error) {
 	phc, err := d.newHash(ctx, id, new)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	now := d.instant()
-	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
-		_, err := passwords.Upsert(ctx, tx, string(id), func(r *secretRow, _ bool) error {
-			*r = secretRow{ID: string(id), Hash: phc, Changed: now}
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("account: password: %w", err)
-	}
-	return nil
+	return &PasswordChange{d: d, row: secretRow{ID: string(id)}, any: true, phc: phc}, nil
 }
 
 func (d *Directory) newHash(ctx context.Context, id policy.UserID, pw credential.Secret) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -15,9 +16,12 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/subject"
 )
 
 func Example() {
@@ -30,7 +34,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = people.Create(ctx, account.NewUser{
+	_, err = people.Create(ctx, audit.Actor{}, account.NewUser{
 		Name:     "jane",
 		Email:    "jane@acme.test",
 		Password: credential.NewSecret("correct horse battery"),
@@ -49,6 +53,90 @@ func Example() {
 }
 
 const good = "correct horse battery"
+
+// operator is who does what a test does not attribute to anybody, jane a person.
+var (
+	operator audit.Actor
+	jane     = audit.Actor{User: "jane", Credential: "c1", Addr: netip.MustParseAddr("192.0.2.1")}
+)
+
+func put(t *testing.T, st store.Store, key, value string) {
+	t.Helper()
+	_, err := st.Commit(t.Context(), store.Op{Key: key, At: store.Any, Action: store.Put, Value: []byte(value)})
+	require.NoError(t, err)
+}
+
+// recorded is a Directory with what it recorded, and a person and a service account in it.
+type recorded struct {
+	*account.Directory
+	store       *storetest.Faulty
+	log         *audit.Log
+	sink        []audit.Event
+	person, bot account.User
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newRecorded(t *testing.T) *recorded {
+	t.Helper()
+	r := &recorded{store: storetest.NewFaulty(store.NewMemory())}
+	now := func() time.Time { return noon }
+	var err error
+	r.log, err = audit.NewLog(audit.LogConfig{Store: r.store, Now: now})
+	require.NoError(t, err)
+	cfg := account.DirectoryConfig{Store: r.store, Hasher: newHasher(t, account.HasherConfig{}), Now: now}
+	before := newDirectory(t, cfg)
+	r.person, err = before.Create(t.Context(), operator, account.NewUser{Name: "person", Email: "person@acme.test", Hash: quick(t, good)})
+	require.NoError(t, err)
+	r.bot, err = before.Create(t.Context(), operator, account.NewUser{Name: "bot", Service: true})
+	require.NoError(t, err)
+
+	cfg.Events = audit.NewRecorder(audit.RecorderConfig{
+		Sink: audit.Func(func(_ context.Context, e audit.Event) { r.sink = append(r.sink, e) }), Log: r.log, Now: now,
+	})
+	r.Directory = newDirectory(t, cfg)
+	return r
+}
+
+func (r *recorded) logged(t *testing.T) (events []audit.Event) {
+	t.Helper()
+	r.store.Mend()
+	page, _, err := r.log.List(t.Context(), "", 100)
+	require.NoError(t, err)
+	for _, e := range page {
+		events = append(events, e.Event)
+	}
+	return events
+}
+
+func (r *recorded) transact(t *testing.T, fn func(tx *store.Tx) error) error {
+	t.Helper()
+	return store.Transact(t.Context(), r.store, fn)
+}
+
+func subjectOf(t *testing.T, st store.Store, id policy.UserID) subject.Subject {
+	t.Helper()
+	s, err := subject.Get(t.Context(), st, id)
+	require.NoError(t, err)
+	return s
+}
+
+// moved returns the names of the revocation numbers that differ.
+func moved(before, after subject.Subject) (names []string) {
+	was, is := before.Numbers(policy.KindSession), after.Numbers(policy.KindSession)
+	for _, n := range []struct {
+		name    string
+		was, is uint64
+	}{
+		{"everyone", was.Everyone, is.Everyone}, {"all", was.All, is.All}, {"sessions", was.Kind, is.Kind},
+		{"tokens", before.Numbers(policy.KindToken).Kind, after.Numbers(policy.KindToken).Kind},
+	} {
+		if n.was != n.is {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
 
 // quick is an imported hash that costs next to nothing to verify.
 func quick(t testing.TB, pw string) string {
@@ -88,7 +176,7 @@ func TestCreate(t *testing.T) {
 	ctx := t.Context()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6789, time.FixedZone("", 3600))
 	d := newDirectory(t, account.DirectoryConfig{Now: func() time.Time { return now }})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
 	require.NoError(t, err)
 	at := time.Date(2026, 1, 2, 2, 4, 5, 6000, time.UTC)
 	assert.Equal(t, account.User{ID: jane.ID, Name: "jane", Email: "jane@acme.test", Created: at, Updated: at}, jane)
@@ -116,7 +204,7 @@ func TestCreate(t *testing.T) {
 func TestCreateRefuses(t *testing.T) {
 	ctx := t.Context()
 	d := newDirectory(t, account.DirectoryConfig{Blocked: func(pw string) bool { return pw == "caf\u00e9 password" }})
-	_, err := d.Create(ctx, account.NewUser{Name: "taken", Hash: quick(t, good)})
+	_, err := d.Create(ctx, operator, account.NewUser{Name: "taken", Hash: quick(t, good)})
 	require.NoError(t, err)
 	ok := account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)}
 	for name, tt := range map[string]struct {
@@ -151,7 +239,7 @@ func TestCreateRefuses(t *testing.T) {
 			tt.change(&nu)
 			var user account.User
 			var err error
-			assert.Less(t, allocated(func() { user, err = d.Create(ctx, nu) }), uint64(noHash))
+			assert.Less(t, allocated(func() { user, err = d.Create(ctx, operator, nu) }), uint64(noHash))
 			require.ErrorIs(t, err, tt.want)
 			assert.Zero(t, user)
 			assert.NotContains(t, err.Error(), nu.Password.Reveal()+"\x00")
@@ -183,7 +271,7 @@ func TestCreateAllows(t *testing.T) {
 		"imported":                 {Name: "a6", Hash: quick(t, good)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			user, err := d.Create(ctx, nu)
+			user, err := d.Create(ctx, operator, nu)
 			require.NoError(t, err)
 			pw := nu.Password
 			if pw.IsZero() {
@@ -194,7 +282,7 @@ func TestCreateAllows(t *testing.T) {
 			assert.True(t, ok)
 		})
 	}
-	_, err := d.Create(ctx, account.NewUser{Name: "acme", Password: secret(good)})
+	_, err := d.Create(ctx, operator, account.NewUser{Name: "acme", Password: secret(good)})
 	assert.ErrorIs(t, err, account.ErrName)
 }
 
@@ -216,7 +304,7 @@ func TestCreateRace(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range results {
 		wg.Go(func() {
-			user, err := d.Create(ctx, account.NewUser{Name: "jane", Hash: hashes[i]})
+			user, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Hash: hashes[i]})
 			results[i] = result{user, err}
 		})
 	}
@@ -249,7 +337,7 @@ func TestCreateRace(t *testing.T) {
 func TestCheckPassword(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	require.NoError(t, err)
 	for _, tt := range []struct {
 		id   policy.UserID
@@ -296,10 +384,10 @@ func TestStoreFails(t *testing.T) {
 	_, err = d.Lookup(ctx, "jane")
 	assert.ErrorIs(t, err, errBroken)
 	assert.NotErrorIs(t, err, account.ErrNoUser)
-	_, err = d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	_, err = d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	assert.ErrorIs(t, err, errBroken)
-	assert.ErrorIs(t, d.SetPassword(ctx, "u1", secret(good), secret(good)), errBroken)
-	assert.ErrorIs(t, d.ResetPassword(ctx, "u1", secret(good)), errBroken)
+	assert.ErrorIs(t, d.SetPassword(ctx, operator, "u1", secret(good), secret(good)), errBroken)
+	assert.ErrorIs(t, d.ResetPassword(ctx, operator, "u1", secret(good)), errBroken)
 }
 
 var errBroken = errors.New("broken")
@@ -328,9 +416,9 @@ func TestRehash(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	weak := newDirectory(t, account.DirectoryConfig{Store: st,
 		Hasher: newHasher(t, account.HasherConfig{Params: account.Params{Memory: 12288, Time: 3, Threads: 1}})})
-	older, err := weak.Create(ctx, account.NewUser{Name: "older", Password: secret(good)})
+	older, err := weak.Create(ctx, operator, account.NewUser{Name: "older", Password: secret(good)})
 	require.NoError(t, err)
-	imported, err := weak.Create(ctx, account.NewUser{Name: "imported", Hash: quick(t, good)})
+	imported, err := weak.Create(ctx, operator, account.NewUser{Name: "imported", Hash: quick(t, good)})
 	require.NoError(t, err)
 
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
@@ -356,10 +444,28 @@ func TestRehash(t *testing.T) {
 	}
 }
 
+// PW-07: the new hash of a password that was changed while it was computed is dropped, and
+// does not bring the old password back.
+func TestRehashAfterAChange(t *testing.T) {
+	ctx, r := t.Context(), newRecorded(t)
+	r.store.Inject(storetest.Fault{On: storetest.Commits, Do: func() {
+		assert.NoError(t, r.ResetPassword(ctx, operator, r.person.ID, secret(better)))
+	}})
+	ok, err := r.CheckPassword(ctx, r.person.ID, secret(good))
+	require.NoError(t, err)
+	assert.True(t, ok, "it was when the check began")
+	require.True(t, r.store.Struck())
+	for pw, want := range map[string]bool{good: false, better: true} {
+		ok, err := r.CheckPassword(ctx, r.person.ID, secret(pw))
+		require.NoError(t, err)
+		assert.Equal(t, want, ok, pw)
+	}
+}
+
 func TestSetPassword(t *testing.T) {
 	ctx := t.Context()
 	d := newDirectory(t, account.DirectoryConfig{})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
 	require.NoError(t, err)
 	const next = "battery staple horse"
 
@@ -376,34 +482,34 @@ func TestSetPassword(t *testing.T) {
 		"none":              {jane.ID, good, "", account.ErrPassword},
 		"the e-mail, PW-09": {jane.ID, good, "JANE@acme.test", account.ErrPassword},
 	} {
-		assert.ErrorIs(t, d.SetPassword(ctx, tt.id, secret(tt.old), secret(tt.new)), tt.want, name)
+		assert.ErrorIs(t, d.SetPassword(ctx, operator, tt.id, secret(tt.old), secret(tt.new)), tt.want, name)
 	}
-	require.NoError(t, d.SetPassword(ctx, jane.ID, secret(good), secret(next)))
+	require.NoError(t, d.SetPassword(ctx, operator, jane.ID, secret(good), secret(next)))
 	for pw, want := range map[string]bool{good: false, next: true} {
 		ok, err := d.CheckPassword(ctx, jane.ID, secret(pw))
 		require.NoError(t, err)
 		assert.Equal(t, want, ok)
 	}
 
-	require.NoError(t, d.ResetPassword(ctx, jane.ID, secret(good)))
+	require.NoError(t, d.ResetPassword(ctx, operator, jane.ID, secret(good)))
 	ok, err := d.CheckPassword(ctx, jane.ID, secret(good))
 	require.NoError(t, err)
 	assert.True(t, ok)
-	assert.ErrorIs(t, d.ResetPassword(ctx, "nobody", secret(good)), account.ErrNoUser)
-	assert.ErrorIs(t, d.ResetPassword(ctx, jane.ID, secret("weak")), account.ErrPassword)
+	assert.ErrorIs(t, d.ResetPassword(ctx, operator, "nobody", secret(good)), account.ErrNoUser)
+	assert.ErrorIs(t, d.ResetPassword(ctx, operator, jane.ID, secret("weak")), account.ErrPassword)
 }
 
 // PW-10: of two changes of one password one happens.
 func TestSetPasswordRace(t *testing.T) {
 	ctx := t.Context()
 	d := newDirectory(t, account.DirectoryConfig{})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	require.NoError(t, err)
 	errs := make([]error, 4)
 	next := func(i int) credential.Secret { return secret(fmt.Sprint("another password ", i)) }
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { errs[i] = d.SetPassword(ctx, jane.ID, secret(good), next(i)) })
+		wg.Go(func() { errs[i] = d.SetPassword(ctx, operator, jane.ID, secret(good), next(i)) })
 	}
 	wg.Wait()
 	changed := 0
@@ -424,7 +530,7 @@ func TestSetProfile(t *testing.T) {
 	ctx := t.Context()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	d := newDirectory(t, account.DirectoryConfig{Now: func() time.Time { return now }})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Hash: quick(t, good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Hash: quick(t, good)})
 	require.NoError(t, err)
 	now = now.Add(time.Hour)
 	want := jane
@@ -432,13 +538,13 @@ func TestSetProfile(t *testing.T) {
 		FullName: "Jane D\u00f6e", Homepage: "https://jane.acme.test/", Freenode: "jane", Twitter: "@jane", GitHub: strings.Repeat("\u00e9", 256),
 	}
 	want.Updated = now
-	got, err := d.SetProfile(ctx, jane.ID, want.Profile)
+	got, err := d.SetProfile(ctx, operator, jane.ID, want.Profile)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 
 	for _, bad := range []string{strings.Repeat("x", 257), "a\nb", "\x1b[31m", "\xff", "\u0085"} {
 		for _, p := range []account.Profile{{FullName: bad}, {Homepage: bad}, {Freenode: bad}, {Twitter: bad}, {GitHub: bad}} {
-			_, err := d.SetProfile(ctx, jane.ID, p)
+			_, err := d.SetProfile(ctx, operator, jane.ID, p)
 			assert.ErrorIs(t, err, account.ErrProfile, "%q", bad)
 		}
 	}
@@ -446,7 +552,7 @@ func TestSetProfile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 	for _, id := range []policy.UserID{"", "nobody"} {
-		_, err = d.SetProfile(ctx, id, account.Profile{})
+		_, err = d.SetProfile(ctx, operator, id, account.Profile{})
 		assert.ErrorIs(t, err, account.ErrNoUser)
 	}
 }
@@ -454,11 +560,11 @@ func TestSetProfile(t *testing.T) {
 func TestEdit(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
 	require.NoError(t, err)
 	edit := func(id policy.UserID, fn func(*string, *account.Profile) error) (before, after account.User, err error) {
 		err = store.Transact(ctx, st, func(tx *store.Tx) error {
-			before, after, err = d.Edit(ctx, tx, id, fn)
+			before, after, err = d.Edit(ctx, tx, operator, id, fn)
 			return err
 		})
 		return before, after, err
@@ -504,7 +610,7 @@ func TestEdit(t *testing.T) {
 func TestChangePassword(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	require.NoError(t, err)
 	is := func(pw string) bool {
 		right, err := d.CheckPassword(ctx, jane.ID, secret(pw))
@@ -523,14 +629,367 @@ func TestChangePassword(t *testing.T) {
 
 	boom := errors.New("boom")
 	assert.ErrorIs(t, store.Transact(ctx, st, func(tx *store.Tx) error {
-		require.NoError(t, first.Apply(ctx, tx))
+		require.NoError(t, first.Apply(ctx, tx, operator))
 		return boom
 	}), boom)
 	assert.True(t, is(good), "nor with a commit that did not happen")
-	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return first.Apply(ctx, tx) }))
+	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return first.Apply(ctx, tx, operator) }))
 	assert.True(t, is(good+" 1"))
 	for _, c := range []*account.PasswordChange{first, second} {
-		assert.ErrorIs(t, store.Transact(ctx, st, func(tx *store.Tx) error { return c.Apply(ctx, tx) }), account.ErrWrongPassword)
+		assert.ErrorIs(t, store.Transact(ctx, st, func(tx *store.Tx) error { return c.Apply(ctx, tx, operator) }), account.ErrWrongPassword)
 	}
 	assert.True(t, is(good+" 1"))
+}
+
+const better = "battery staple horse"
+
+// passwordChanges are all ways to change the password of a person.
+var passwordChanges = map[string]func(t *testing.T, r *recorded, by audit.Actor) error{
+	"SetPassword": func(t *testing.T, r *recorded, by audit.Actor) error {
+		return r.SetPassword(t.Context(), by, r.person.ID, secret(good), secret(better))
+	},
+	"ResetPassword": func(t *testing.T, r *recorded, by audit.Actor) error {
+		return r.ResetPassword(t.Context(), by, r.person.ID, secret(better))
+	},
+	"ChangePassword": func(t *testing.T, r *recorded, by audit.Actor) error {
+		c, err := r.ChangePassword(t.Context(), r.person.ID, secret(good), secret(better))
+		require.NoError(t, err)
+		return r.transact(t, func(tx *store.Tx) error { return c.Apply(t.Context(), tx, by) })
+	},
+	"PrepareReset": func(t *testing.T, r *recorded, by audit.Actor) error {
+		c, err := r.PrepareReset(t.Context(), r.person.ID, secret(better))
+		require.NoError(t, err)
+		return r.transact(t, func(tx *store.Tx) error { return c.Apply(t.Context(), tx, by) })
+	},
+}
+
+// The session number stands for the password: each change of it ends the sessions, in the
+// same commit, and no token.
+func TestPasswordChangeEndsSessions(t *testing.T) {
+	for name, change := range passwordChanges {
+		t.Run(name, func(t *testing.T) {
+			r := newRecorded(t)
+			before, bot := subjectOf(t, r.store, r.person.ID), subjectOf(t, r.store, r.bot.ID)
+			require.NoError(t, change(t, r, operator))
+			after := subjectOf(t, r.store, r.person.ID)
+			assert.Equal(t, []string{"sessions"}, moved(before, after))
+			assert.False(t, after.Alive(policy.KindSession, before.Numbers(policy.KindSession)))
+			assert.True(t, after.Alive(policy.KindToken, before.Numbers(policy.KindToken)))
+			assert.Zero(t, after.Revoked, "nor a bearer of the host")
+			assert.Equal(t, bot, subjectOf(t, r.store, r.bot.ID))
+			ok, err := r.CheckPassword(t.Context(), r.person.ID, secret(better))
+			require.NoError(t, err)
+			assert.True(t, ok)
+		})
+	}
+}
+
+// AU-01: what was decided before the password changed is not committed after.
+func TestPasswordChangeStopsWhatWasDecidedBefore(t *testing.T) {
+	r := newRecorded(t)
+	before := subjectOf(t, r.store, r.person.ID)
+	ok, err := r.CheckPassword(t.Context(), r.person.ID, secret(good))
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NoError(t, r.ResetPassword(t.Context(), operator, r.person.ID, secret(better)))
+	err = r.transact(t, func(tx *store.Tx) error {
+		tx.Expect(before.Evidence...)
+		tx.Create("session/s1", nil, time.Time{})
+		return nil
+	})
+	changed, ok := errors.AsType[*store.ChangedError](err)
+	require.True(t, ok, err)
+	assert.Equal(t, subject.Key(r.person.ID), changed.Key)
+}
+
+// A password that did not change ends nothing, whatever became of its hash.
+func TestUnchangedPasswordEndsNothing(t *testing.T) {
+	ctx, r := t.Context(), newRecorded(t)
+	before := subjectOf(t, r.store, r.person.ID)
+	was := storedHash(t, r.store, r.person.ID)
+	ok, err := r.CheckPassword(ctx, r.person.ID, secret(good))
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NotEqual(t, was, storedHash(t, r.store, r.person.ID), "bcrypt was replaced")
+
+	assert.ErrorIs(t, r.SetPassword(ctx, operator, r.person.ID, secret("wrong"), secret(better)), account.ErrWrongPassword)
+	assert.ErrorIs(t, r.ResetPassword(ctx, operator, r.person.ID, secret("weak")), account.ErrPassword)
+	assert.ErrorIs(t, r.ResetPassword(ctx, operator, r.bot.ID, secret(better)), account.ErrService)
+	assert.Equal(t, before, subjectOf(t, r.store, r.person.ID))
+	assert.Empty(t, r.sink)
+	assert.Empty(t, r.logged(t))
+}
+
+// PW-10: a change that was prepared with a password that has changed since changes
+// nothing, nor does anything else of its commit happen.
+func TestApplyAfterAnotherChange(t *testing.T) {
+	for name, other := range passwordChanges {
+		t.Run(name, func(t *testing.T) {
+			ctx, r := t.Context(), newRecorded(t)
+			c, err := r.ChangePassword(ctx, r.person.ID, secret(good), secret(good+" 1"))
+			require.NoError(t, err)
+			require.NoError(t, other(t, r, operator))
+			between := subjectOf(t, r.store, r.person.ID)
+			r.sink = nil
+			assert.ErrorIs(t, r.transact(t, func(tx *store.Tx) error {
+				tx.Put("k", nil, time.Time{})
+				return c.Apply(ctx, tx, jane)
+			}), account.ErrWrongPassword)
+			assert.Equal(t, between, subjectOf(t, r.store, r.person.ID))
+			assert.Empty(t, r.sink)
+			items, err := r.store.Get(ctx, "k")
+			require.NoError(t, err)
+			assert.False(t, items[0].Exists())
+			ok, err := r.CheckPassword(ctx, r.person.ID, secret(better))
+			require.NoError(t, err)
+			assert.True(t, ok)
+		})
+	}
+}
+
+// A reset does not depend on the old password, nor on when that was changed.
+func TestResetAfterAnotherChange(t *testing.T) {
+	ctx, r := t.Context(), newRecorded(t)
+	c, err := r.PrepareReset(ctx, r.person.ID, secret(good+" 1"))
+	require.NoError(t, err)
+	require.NoError(t, r.SetPassword(ctx, operator, r.person.ID, secret(good), secret(better)))
+	require.NoError(t, r.transact(t, func(tx *store.Tx) error { return c.Apply(ctx, tx, operator) }))
+	ok, err := r.CheckPassword(ctx, r.person.ID, secret(good+" 1"))
+	require.NoError(t, err)
+	assert.True(t, ok)
+}
+
+// A creation that was prepared happens with what else its commit does, or not at all.
+func TestCreation(t *testing.T) {
+	ctx, r := t.Context(), newRecorded(t)
+	c, err := r.PrepareCreate(ctx, account.NewUser{Name: "new", Email: "new@acme.test", Hash: quick(t, good)})
+	require.NoError(t, err)
+	late, err := r.PrepareCreate(ctx, account.NewUser{Name: "new", Hash: quick(t, good)})
+	require.NoError(t, err, "the name is free yet")
+	_, err = r.Lookup(ctx, "new")
+	assert.ErrorIs(t, err, account.ErrNoUser)
+
+	boom := errors.New("boom")
+	apply := func(c *account.Creation, key string, after error) (user account.User, err error) {
+		err = r.transact(t, func(tx *store.Tx) error {
+			tx.Put(key, nil, time.Time{})
+			if user, err = c.Apply(ctx, tx, jane); err != nil {
+				return err
+			}
+			return after
+		})
+		return user, err
+	}
+	exists := func(key string) bool {
+		items, err := r.store.Get(ctx, key)
+		require.NoError(t, err)
+		return items[0].Exists()
+	}
+	_, err = apply(c, "k1", boom)
+	assert.ErrorIs(t, err, boom)
+	_, err = r.Lookup(ctx, "new")
+	assert.ErrorIs(t, err, account.ErrNoUser)
+	assert.Empty(t, r.sink)
+
+	user, err := apply(c, "k2", nil)
+	require.NoError(t, err)
+	got, err := r.Lookup(ctx, "new")
+	require.NoError(t, err)
+	assert.Equal(t, user, got)
+	ok, err := r.CheckPassword(ctx, user.ID, secret(good))
+	require.NoError(t, err)
+	assert.True(t, ok)
+
+	for _, c := range []*account.Creation{late, c} {
+		_, err = apply(c, "k3", nil)
+		assert.ErrorIs(t, err, account.ErrNameTaken)
+	}
+	assert.Equal(t, []bool{false, true, false}, []bool{exists("k1"), exists("k2"), exists("k3")})
+	want := audit.Event{Time: noon, Type: audit.SignUp, Outcome: audit.Done, User: user.ID}.From(jane)
+	assert.Equal(t, []audit.Event{want}, r.sink)
+	assert.Equal(t, []audit.Event{want}, r.logged(t))
+}
+
+// AU-05: each change records one event, with who did it, in its commit; and none where
+// nothing has changed or nothing was committed.
+func TestEvents(t *testing.T) {
+	type test struct {
+		call func(t *testing.T, r *recorded, by audit.Actor) error
+		want func(r *recorded) audit.Event
+	}
+	tests := map[string]test{
+		"Create": {
+			func(t *testing.T, r *recorded, by audit.Actor) error {
+				_, err := r.Create(t.Context(), by, account.NewUser{Name: "new", Hash: quick(t, good)})
+				return err
+			},
+			func(r *recorded) audit.Event {
+				user, _ := r.Lookup(context.Background(), "new")
+				return audit.Event{Type: audit.SignUp, User: user.ID}
+			},
+		},
+		"Create service account": {
+			func(t *testing.T, r *recorded, by audit.Actor) error {
+				_, err := r.Create(t.Context(), by, account.NewUser{Name: "new", Service: true})
+				return err
+			},
+			func(r *recorded) audit.Event {
+				user, _ := r.Lookup(context.Background(), "new")
+				return audit.Event{Type: audit.SignUp, User: user.ID, Detail: map[string]string{"service": "true"}}
+			},
+		},
+		"SetProfile": {
+			func(t *testing.T, r *recorded, by audit.Actor) error {
+				_, err := r.SetProfile(t.Context(), by, r.person.ID, account.Profile{FullName: "Secret", GitHub: "secret"})
+				return err
+			},
+			func(r *recorded) audit.Event {
+				return audit.Event{Type: audit.Profile, User: r.person.ID, Detail: map[string]string{"changed": "fullname github"}}
+			},
+		},
+		"SetAdministrators": {
+			func(t *testing.T, r *recorded, by audit.Actor) error {
+				_, err := r.SetAdministrators(t.Context(), by, r.bot.ID, []policy.UserID{r.person.ID})
+				return err
+			},
+			func(r *recorded) audit.Event {
+				return audit.Event{Type: audit.Administrators, User: r.bot.ID, Detail: map[string]string{"administrators": "1"}}
+			},
+		},
+	}
+	for name, change := range passwordChanges {
+		tests[name] = test{change, func(r *recorded) audit.Event { return audit.Event{Type: audit.Password, User: r.person.ID} }}
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, by := range []audit.Actor{operator, jane} {
+				r := newRecorded(t)
+				require.NoError(t, tt.call(t, r, by))
+				want := tt.want(r)
+				want.Time, want.Outcome = noon, audit.Done
+				want = want.From(by)
+				assert.Equal(t, []audit.Event{want}, r.sink)
+				assert.Equal(t, []audit.Event{want}, r.logged(t))
+			}
+
+			r := newRecorded(t)
+			r.store.Inject(storetest.Fault{On: storetest.Commits})
+			assert.ErrorIs(t, tt.call(t, r, jane), storetest.ErrFault)
+			assert.Empty(t, r.sink)
+			assert.Empty(t, r.logged(t))
+
+			r = newRecorded(t)
+			r.store.Inject(storetest.Fault{On: storetest.Commits, Err: store.ErrConflict})
+			require.NoError(t, tt.call(t, r, jane))
+			assert.Len(t, r.sink, 1, "once, however often it ran")
+			assert.Len(t, r.logged(t), 1)
+
+			r = newRecorded(t)
+			r.store.Inject(storetest.Fault{On: storetest.Commits, After: true})
+			assert.ErrorIs(t, tt.call(t, r, jane), store.ErrUnknown)
+			require.Len(t, r.sink, 1)
+			assert.Equal(t, audit.Failed, r.sink[0].Outcome)
+			assert.Equal(t, "unknown", r.sink[0].Reason())
+			assert.Len(t, r.logged(t), 1)
+		})
+	}
+}
+
+// An edit records which fields it changed, by npm's names and without what they hold, and
+// recovers the account where the e-mail address is among them.
+func TestEditRecords(t *testing.T) {
+	for name, tt := range map[string]struct {
+		edit      func(email *string, p *account.Profile)
+		changed   string
+		recovered bool
+	}{
+		"nothing":     {func(*string, *account.Profile) {}, "", false},
+		"the same":    {func(email *string, _ *account.Profile) { *email = "person@acme.test" }, "", false},
+		"the e-mail":  {func(email *string, _ *account.Profile) { *email = "other@acme.test" }, "email", true},
+		"its case":    {func(email *string, _ *account.Profile) { *email = "Person@acme.test" }, "email", true},
+		"one field":   {func(_ *string, p *account.Profile) { p.Homepage = "https://acme.test" }, "homepage", false},
+		"every field": {func(_ *string, p *account.Profile) { *p = account.Profile{"1", "2", "3", "4", "5"} }, "fullname homepage freenode twitter github", false},
+		"all of them": {func(email *string, p *account.Profile) {
+			*email, *p = "a@b.test", account.Profile{"1", "2", "3", "4", "5"}
+		}, "email fullname homepage freenode twitter github", true},
+		"e-mail, name": {func(email *string, p *account.Profile) { *email, p.FullName = "a@b.test", "A" }, "email fullname", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, r := t.Context(), newRecorded(t)
+			before := subjectOf(t, r.store, r.person.ID)
+			require.NoError(t, r.transact(t, func(tx *store.Tx) error {
+				_, _, err := r.Edit(ctx, tx, jane, r.person.ID, func(email *string, p *account.Profile) error {
+					tt.edit(email, p)
+					return nil
+				})
+				return err
+			}))
+			after := subjectOf(t, r.store, r.person.ID)
+			assert.Empty(t, moved(before, after))
+			assert.Equal(t, tt.recovered, after.Recovered.Equal(noon))
+			assert.Equal(t, tt.recovered, !after.Recovered.IsZero())
+			if tt.changed == "" {
+				assert.Empty(t, r.sink)
+				assert.Empty(t, r.logged(t))
+				return
+			}
+			want := audit.Event{
+				Time: noon, Type: audit.Profile, Outcome: audit.Done, User: r.person.ID, Detail: map[string]string{"changed": tt.changed},
+			}.From(jane)
+			assert.Equal(t, []audit.Event{want}, r.sink)
+			assert.Equal(t, []audit.Event{want}, r.logged(t))
+		})
+	}
+
+	// Neither stands if the caller's commit does not.
+	ctx, r := t.Context(), newRecorded(t)
+	boom := errors.New("boom")
+	assert.ErrorIs(t, r.transact(t, func(tx *store.Tx) error {
+		_, _, err := r.Edit(ctx, tx, jane, r.person.ID, func(email *string, _ *account.Profile) error {
+			*email = "other@acme.test"
+			return nil
+		})
+		require.NoError(t, err)
+		return boom
+	}), boom)
+	assert.Zero(t, subjectOf(t, r.store, r.person.ID).Recovered)
+	assert.Empty(t, r.sink)
+}
+
+func TestByIDFrom(t *testing.T) {
+	ctx, r := t.Context(), newRecorded(t)
+	require.NoError(t, r.transact(t, func(tx *store.Tx) error {
+		got, err := r.ByIDFrom(ctx, tx, r.person.ID)
+		require.NoError(t, err)
+		assert.Equal(t, r.person, got)
+		_, after, err := r.Edit(ctx, tx, operator, r.person.ID, func(email *string, _ *account.Profile) error {
+			*email = "other@acme.test"
+			return nil
+		})
+		require.NoError(t, err)
+		got, err = r.ByIDFrom(ctx, tx, r.person.ID)
+		require.NoError(t, err)
+		assert.Equal(t, after, got, "as the Tx has written it")
+		_, err = r.ByIDFrom(ctx, tx, "")
+		assert.ErrorIs(t, err, account.ErrNoUser)
+		_, err = r.ByIDFrom(ctx, tx, "nobody")
+		assert.ErrorIs(t, err, account.ErrNoUser)
+		return nil
+	}))
+}
+
+func TestPersonKey(t *testing.T) {
+	for _, id := range []policy.UserID{"u1", "42", "a/b", "\u00e9", "user@acme.test"} {
+		got, ok := account.PersonOf(account.PersonKey(id))
+		assert.True(t, ok)
+		assert.Equal(t, id, got)
+	}
+	for _, key := range []string{"", "user", "user/", "user.name/u1", "subject/u1"} {
+		_, ok := account.PersonOf(key)
+		assert.False(t, ok, key)
+	}
+	r := newRecorded(t)
+	items, err := r.store.Get(t.Context(), account.PersonKey(r.person.ID))
+	require.NoError(t, err)
+	assert.True(t, items[0].Exists())
 }

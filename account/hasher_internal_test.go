@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -29,7 +29,7 @@ func TestEveryCheckWaitsInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, d := busy(t)
 		right := credential.NewSecret("correct horse battery")
-		jane, err := d.Create(t.Context(), NewUser{Name: "jane", Password: right})
+		jane, err := d.Create(t.Context(), audit.Actor{}, NewUser{Name: "jane", Password: right})
 		require.NoError(t, err)
 
 		require.NoError(t, h.queue.acquire(t.Context())) // nobody else gets a worker
@@ -88,24 +88,4 @@ func TestNobody(t *testing.T) {
 	ok, _, err := h.Verify(t.Context(), "", pw)
 	require.NoError(t, err)
 	assert.False(t, ok)
-}
-
-// An unknown mode must not pass for none, nor a stored word for another.
-func TestModeWords(t *testing.T) {
-	for mode := range policy.TwoFactorMode(10) {
-		text, err := formatMode(mode)
-		if mode == policy.TwoFactorUnknown || mode > policy.AuthAndWrites {
-			assert.Error(t, err)
-			continue
-		}
-		require.NoError(t, err)
-		back, err := parseMode(text)
-		require.NoError(t, err)
-		assert.Equal(t, mode, back)
-	}
-	for _, bad := range []string{"off", "disable", "AUTH-ONLY", " ", "auth_only"} {
-		mode, err := parseMode(bad)
-		assert.Error(t, err)
-		assert.Equal(t, policy.TwoFactorUnknown, mode)
-	}
 }

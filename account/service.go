@@ -16,32 +16,37 @@ import (
 // people of this Directory, at most [MaxAdministrators], each once; none is allowed, and
 // then nobody makes it tokens. Tokens that somebody made who is no administrator any more
 // go on: they are the account's. A person's ID is [ErrService], and nobody's [ErrNoUser].
-func (d *Directory) SetAdministrators(ctx context.Context, service policy.UserID, admins []policy.UserID) (User, error) {
+func (d *Directory) SetAdministrators(ctx context.Context, by audit.Actor, service policy.UserID, admins []policy.UserID) (User, error) {
 	if err := d.checkAdministrators(ctx, admins); err != nil {
 		return User{}, err
 	}
-	now := d.instant()
-	var p *person
+	var user User
 	err := store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
-		p, err = people.Update(ctx, tx, string(service), func(p *person) error {
-			if !p.Service {
-				return fmt.Errorf("%w: a person has no administrators", ErrService)
-			}
-			p.Administrators, p.Updated = slices.Clone(admins), now
-			return nil
-		})
+		user, err = d.setAdministrators(ctx, tx, by, service, admins)
 		return err
+	})
+	return user, err
+}
+
+func (d *Directory) setAdministrators(ctx context.Context, tx *store.Tx, by audit.Actor, service policy.UserID, admins []policy.UserID) (User, error) {
+	now := d.instant()
+	p, err := people.Update(ctx, tx, string(service), func(p *person) error {
+		if !p.Service {
+			return fmt.Errorf("%w: a person has no administrators", ErrService)
+		}
+		p.Administrators, p.Updated = slices.Clone(admins), now
+		return nil
 	})
 	if errors.Is(err, ErrService) {
 		return User{}, err
 	}
 	user, err := found(p, err)
-	if err == nil {
-		d.record(ctx, audit.Event{
-			Type: audit.Administrators, Outcome: audit.Done, User: service, Detail: map[string]string{"administrators": strconv.Itoa(len(admins))},
-		})
+	if err != nil {
+		return User{}, err
 	}
-	return user, err
+	return user, d.events.Commit(ctx, tx, audit.Event{
+		Time: now, Type: audit.Administrators, Outcome: audit.Done, User: service, Detail: map[string]string{"administrators": strconv.Itoa(len(admins))},
+	}.From(by))
 }
 
 // checkAdministrators looks each up. Users are never deleted and never become another

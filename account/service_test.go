@@ -18,12 +18,12 @@ import (
 func TestServiceAccount(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	require.NoError(t, err)
-	joe, err := d.Create(ctx, account.NewUser{Name: "joe", Password: secret(good)})
+	joe, err := d.Create(ctx, operator, account.NewUser{Name: "joe", Password: secret(good)})
 	require.NoError(t, err)
 	admins := []policy.UserID{jane.ID}
-	ci, err := d.Create(ctx, account.NewUser{Name: "ci", Service: true, Administrators: admins})
+	ci, err := d.Create(ctx, operator, account.NewUser{Name: "ci", Service: true, Administrators: admins})
 	require.NoError(t, err)
 	admins[0] = joe.ID
 	assert.True(t, ci.Service)
@@ -51,14 +51,14 @@ func TestServiceAccount(t *testing.T) {
 		assert.False(t, yes)
 	}
 
-	_, err = d.SetAdministrators(ctx, ci.ID, []policy.UserID{joe.ID})
+	_, err = d.SetAdministrators(ctx, operator, ci.ID, []policy.UserID{joe.ID})
 	require.NoError(t, err)
 	assert.True(t, administers(joe.ID, "ci"))
 	assert.False(t, administers(jane.ID, "ci"))
-	_, err = d.SetProfile(ctx, ci.ID, account.Profile{FullName: "CI"})
+	_, err = d.SetProfile(ctx, operator, ci.ID, account.Profile{FullName: "CI"})
 	require.NoError(t, err)
 	assert.True(t, administers(joe.ID, "ci"), "another change keeps them")
-	_, err = d.SetAdministrators(ctx, ci.ID, nil)
+	_, err = d.SetAdministrators(ctx, operator, ci.ID, nil)
 	require.NoError(t, err)
 	assert.False(t, administers(joe.ID, "ci"))
 }
@@ -66,9 +66,9 @@ func TestServiceAccount(t *testing.T) {
 func TestServiceAccountRefuses(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
-	jane, err := d.Create(ctx, account.NewUser{Name: "jane", Password: secret(good)})
+	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	require.NoError(t, err)
-	ci, err := d.Create(ctx, account.NewUser{Name: "ci", Service: true})
+	ci, err := d.Create(ctx, operator, account.NewUser{Name: "ci", Service: true})
 	require.NoError(t, err)
 
 	for name, nu := range map[string]account.NewUser{
@@ -78,23 +78,23 @@ func TestServiceAccountRefuses(t *testing.T) {
 		"a person with administrators":   {Name: "x", Password: secret(good), Administrators: []policy.UserID{jane.ID}},
 		"a person with no administrator": {Name: "x", Password: secret(good), Administrators: []policy.UserID{}},
 	} {
-		_, err := d.Create(ctx, nu)
+		_, err := d.Create(ctx, operator, nu)
 		assert.ErrorIs(t, err, account.ErrService, name)
 	}
 	many := make([]policy.UserID, account.MaxAdministrators+1)
 	for name, admins := range map[string][]policy.UserID{
 		"twice": {jane.ID, jane.ID}, "nobody": {"nobody"}, "no ID": {""}, "a service account": {ci.ID}, "too many": many,
 	} {
-		_, err := d.Create(ctx, account.NewUser{Name: "x", Service: true, Administrators: admins})
+		_, err := d.Create(ctx, operator, account.NewUser{Name: "x", Service: true, Administrators: admins})
 		assert.ErrorIs(t, err, account.ErrAdministrators, name)
-		_, err = d.SetAdministrators(ctx, ci.ID, admins)
+		_, err = d.SetAdministrators(ctx, operator, ci.ID, admins)
 		assert.ErrorIs(t, err, account.ErrAdministrators, name)
 	}
-	_, err = d.SetAdministrators(ctx, jane.ID, nil)
+	_, err = d.SetAdministrators(ctx, operator, jane.ID, nil)
 	assert.ErrorIs(t, err, account.ErrService)
-	_, err = d.SetAdministrators(ctx, "nobody", nil)
+	_, err = d.SetAdministrators(ctx, operator, "nobody", nil)
 	assert.ErrorIs(t, err, account.ErrNoUser)
-	_, err = d.Create(ctx, account.NewUser{Name: "ci", Password: secret(good)})
+	_, err = d.Create(ctx, operator, account.NewUser{Name: "ci", Password: secret(good)})
 	assert.ErrorIs(t, err, account.ErrNameTaken)
 
 	// No password is its, and none can become its.
@@ -103,8 +103,8 @@ func TestServiceAccountRefuses(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, right)
 	}
-	assert.ErrorIs(t, d.ResetPassword(ctx, ci.ID, secret(good)), account.ErrService)
-	assert.ErrorIs(t, d.SetPassword(ctx, ci.ID, secret(""), secret(good)), account.ErrWrongPassword)
+	assert.ErrorIs(t, d.ResetPassword(ctx, operator, ci.ID, secret(good)), account.ErrService)
+	assert.ErrorIs(t, d.SetPassword(ctx, operator, ci.ID, secret(""), secret(good)), account.ErrWrongPassword)
 	right, err := d.CheckPassword(ctx, ci.ID, secret(good))
 	require.NoError(t, err)
 	assert.False(t, right)
@@ -133,14 +133,14 @@ func TestTakenNamesAndEvents(t *testing.T) {
 			}
 			return name == "acme", nil
 		},
-		Record: func(_ context.Context, e audit.Event) { events = append(events, e) },
+		Events: audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) { events = append(events, e) })}),
 	})
 	create := func(name string, service bool) (account.User, error) {
 		nu := account.NewUser{Name: name, Service: service}
 		if !service {
 			nu.Password = secret(good)
 		}
-		return d.Create(t.Context(), nu)
+		return d.Create(t.Context(), operator, nu)
 	}
 	_, err := create("acme", false)
 	assert.ErrorIs(t, err, account.ErrNameTaken)
@@ -154,9 +154,9 @@ func TestTakenNamesAndEvents(t *testing.T) {
 	require.NoError(t, err)
 	ci, err := create("ci", true)
 	require.NoError(t, err)
-	_, err = d.SetAdministrators(t.Context(), ci.ID, []policy.UserID{alice.ID})
+	_, err = d.SetAdministrators(t.Context(), operator, ci.ID, []policy.UserID{alice.ID})
 	require.NoError(t, err)
-	_, err = d.SetAdministrators(t.Context(), alice.ID, nil)
+	_, err = d.SetAdministrators(t.Context(), operator, alice.ID, nil)
 	assert.Error(t, err)
 	var told []string
 	for _, e := range events {

@@ -22,6 +22,7 @@ package credential
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -197,6 +198,18 @@ func sumToken(text string) Digest {
 	var buf [maxToken]byte
 	return sha256.Sum256(buf[:copy(buf[:], text)])
 }
+
+// A Prefix is the first half of a [Digest]: what names a credential where its digest as a
+// whole is compared afterwards. 128 bits of SHA-256 of a random secret say nothing of it,
+// and no two secrets share them.
+type Prefix [16]byte
+
+// Prefix returns the first half of d.
+func (d Digest) Prefix() Prefix { return Prefix(d[:16]) }
+
+// Shard is the shard function of a [Cache] with prefixes as keys, which are uniform
+// already.
+func (p Prefix) Shard() uint64 { return binary.LittleEndian.Uint64(p[:8]) }
 
 // ParseDigest reads what [Digest.String] writes: 64 lower-case hex digits. Any
 // other text is [ErrDigest], so that a digest has one spelling.

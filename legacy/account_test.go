@@ -8,17 +8,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A registry has real accounts and real sessions, put together as a program does.
@@ -35,19 +36,18 @@ func newRegistry(t *testing.T) registry {
 	require.NoError(t, err)
 	sessions, err := session.New(session.Config{
 		Store: st,
-		CheckPassword: func(ctx context.Context, name string, pw credential.Secret) (session.User, error) {
+		Lookup: func(ctx context.Context, name string) (session.User, error) {
 			u, err := users.Lookup(ctx, name)
-			if err != nil && !errors.Is(err, account.ErrNoUser) {
-				return session.User{}, err
-			}
-			right, err := users.CheckPassword(ctx, u.ID, pw) // burns the same time for ""
-			if err == nil && !right {
+			if errors.Is(err, account.ErrNoUser) {
 				err = session.ErrDenied
 			}
 			return session.User{ID: u.ID, Name: u.Name}, err
 		},
-		SecondFactor: func(context.Context, session.User, credential.Secret) (session.Spend, error) { return nil, nil },
-		Alive:        func(context.Context, policy.UserID, time.Time) error { return nil },
+		CheckPassword: users.CheckPassword, // which takes the same time for ""
+		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
+			return nil, nil
+		},
+		Alive: func(context.Context, policy.UserID) error { return nil },
 	})
 	require.NoError(t, err)
 	return registry{users, sessions}
@@ -72,7 +72,7 @@ func (g registry) handler(t *testing.T, open bool) *legacy.Handler {
 			if !errors.Is(err, account.ErrNoUser) {
 				return err
 			}
-			_, err = g.users.Create(ctx, account.NewUser{Name: name, Email: email, Password: pw})
+			_, err = g.users.Create(ctx, audit.Actor{}, account.NewUser{Name: name, Email: email, Password: pw})
 			return err
 		}
 	}
@@ -92,7 +92,7 @@ func TestExistingAccount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newRegistry(t)
 			h := g.handler(t, open)
-			_, err := g.users.Create(t.Context(), account.NewUser{Name: "jane", Email: "jane@acme.test", Password: credential.NewSecret(pass)})
+			_, err := g.users.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: credential.NewSecret(pass)})
 			require.NoError(t, err)
 
 			denied := serve(h, put("jane", document("jane", other, "mallory@acme.test")))

@@ -17,11 +17,12 @@ import (
 // path.
 func (h *Handler) Put(w http.ResponseWriter, r *http.Request, name string) {
 	h.put(w, r, func() error {
+		client := h.cfg.Client(r)
 		l, err := read(w, r, name)
 		if err != nil {
 			return err
 		}
-		secret, err := h.signIn(r.Context(), l, h.cfg.Client(r))
+		secret, err := h.signIn(r.Context(), l, client)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package legacy_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -68,6 +69,30 @@ func TestWhatSignInGets(t *testing.T) {
 	assert.Equal(t, "192.0.2.1", got.Client.Addr.String())
 	assert.Equal(t, "npm/11.19.1", got.Client.UserAgent)
 	assert.Equal(t, legacy.Via, got.Via)
+}
+
+// AU-35: when a request came is known before its body is there.
+func TestClientIsKnownBeforeTheBody(t *testing.T) {
+	r := put("alice", aliceLogin)
+	body := &countingReader{ReadCloser: r.Body}
+	r.Body = body
+	cfg := newPeople().config()
+	cfg.Client = func(*http.Request) session.Client {
+		assert.Zero(t, body.reads)
+		return session.Client{}
+	}
+	require.Equal(t, http.StatusCreated, serve(newHandler(t, cfg), r).Code)
+	assert.Positive(t, body.reads)
+}
+
+type countingReader struct {
+	io.ReadCloser
+	reads int
+}
+
+func (r *countingReader) Read(b []byte) (int, error) {
+	r.reads++
+	return r.ReadCloser.Read(b)
 }
 
 // An account is created only where nobody was found, never because something

@@ -115,7 +115,8 @@ type Config struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// Client says where a request came from. Required.
+	// Client says where a request came from, and when. Required. It is called before the
+	// body is read, so its At may be the present time; second factors are dated by it.
 	Client func(*http.Request) session.Client
 
 	// Fail answers a request with an error. Required. It gets an [*Error] for what

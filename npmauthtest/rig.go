@@ -16,6 +16,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -58,7 +59,7 @@ func newRig(t tb, reg Registry) *rig {
 	x := &rig{Registry: reg, auth: auth, names: [2]string{"npmauth-first", "npmauth-second"}, between: func(int) {}}
 	for i := range x.names {
 		if reg.Users == nil {
-			u, err := auth.People().Create(t.Context(), account.NewUser{Name: x.names[i], Password: credential.NewSecret("correct horse battery"), AnyPassword: true})
+			u, err := auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: x.names[i], Password: credential.NewSecret("correct horse battery"), AnyPassword: true})
 			require.NoError(t, err)
 			x.Creators[i] = u.ID
 			continue
@@ -69,10 +70,10 @@ func newRig(t tb, reg Registry) *rig {
 		x.names[i] = u.Name
 	}
 	for i, id := range x.Creators {
-		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
+		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
 			User: id, Name: "host test", Bypass: true,
 			Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
-		}, nil)
+		})
 		require.NoError(t, err)
 		x.tokens[i] = secret.Reveal()
 	}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A Poll is the answer to a client that waits for its web login. The zero value
@@ -69,10 +71,10 @@ func (m *Manager) Collect(ctx context.Context, pollID string, c Client) (Poll, e
 
 func (m *Manager) collect(ctx context.Context, poll credential.Secret, started time.Time, c Client) (Poll, error) {
 	now, expires := m.now(), started.Add(m.flowTTL)
-	if !now.Before(expires.Add(linger)) {
+	if !now.Before(expires.Add(keptAfter)) {
 		return Poll{}, nil
 	}
-	f, err := flows.Get(ctx, m.store, credential.Sum(poll).String())
+	f, err := flowOf(ctx, m.store, credential.Sum(poll))
 	switch {
 	case errors.Is(err, store.ErrNotFound) && now.Before(expires):
 		return Poll{State: Pending, RetryAfter: retryAfter(now.Sub(started))}, nil
@@ -85,7 +87,7 @@ func (m *Manager) collect(ctx context.Context, poll credential.Secret, started t
 			expires = dead // a session that is over before it began
 		}
 		if now.Before(expires) {
-			return m.mint(ctx, poll, expires, f, c)
+			return m.create(ctx, poll, expires, f, c)
 		}
 	case f.Fate == collected:
 		return m.repeat(ctx, poll, f, c)
@@ -106,12 +108,15 @@ func retryAfter(age time.Duration) int {
 	}
 }
 
-// mint creates the session of an approved flow.
-func (m *Manager) mint(ctx context.Context, poll credential.Secret, expires time.Time, f *flow, c Client) (Poll, error) {
-	if err := m.alive(ctx, f.User, f.Since); err != nil {
-		if errors.Is(err, ErrDenied) {
-			err = m.bury(ctx, f, c)
-		}
+// create creates the session of an approved flow, if the numbers that the person proved
+// themselves for are still the account's; else it ends the flow, so that an account that
+// comes back does not bring the login with it.
+func (m *Manager) create(ctx context.Context, poll credential.Secret, expires time.Time, f *flow, c Client) (Poll, error) {
+	sub, err := m.standing(ctx, f)
+	if errors.Is(err, ErrDenied) {
+		return Poll{}, m.endApproved(ctx, f, c)
+	}
+	if err != nil {
 		return Poll{}, err
 	}
 	salt := make([]byte, sha256.Size)
@@ -120,8 +125,10 @@ func (m *Manager) mint(ctx context.Context, poll credential.Secret, expires time
 	if err != nil {
 		return Poll{}, err
 	}
-	r := m.newRecord(f.Session, secret, User{ID: f.User, Name: f.Name}, f.Since, c, f.Via)
+	r := m.newRecord(f.Session, secret, User{ID: f.User, Name: f.Name}, f.Numbers, f.Since, c, f.Via)
+	s := r.session()
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		tx.Expect(sub.Evidence...)
 		now := m.now()
 		if !now.Before(expires) {
 			return errMoved
@@ -136,30 +143,43 @@ func (m *Manager) mint(ctx context.Context, poll credential.Secret, expires time
 		if err != nil {
 			return err
 		}
-		return sessions.Insert(ctx, tx, r)
+		if err := sessions.Insert(ctx, tx, r); err != nil {
+			return err
+		}
+		return m.events.Commit(ctx, tx, audit.Event{
+			Time: now, Type: audit.Login, Outcome: audit.Done, User: s.User, By: s.User, Credential: s.ID, Addr: s.Addr,
+			Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+		})
 	})
+	if _, changed := errors.AsType[*store.ChangedError](err); changed {
+		return Poll{}, errMoved // and is judged anew
+	}
 	if err != nil {
 		return Poll{}, err
 	}
-	s := Session(*r)
-	m.record(ctx, audit.Event{
-		Time: m.now(), Type: audit.Login, Outcome: audit.Done, User: s.User, Credential: s.ID, Addr: s.Addr,
-		Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
-	})
 	return Poll{State: Done, Secret: secret, Session: s}, nil
 }
 
-// bury ends an approved flow whose account may have no session any more, so that
-// an account that comes back does not bring the login with it.
-func (m *Manager) bury(ctx context.Context, f *flow, c Client) error {
-	if err := m.end(ctx, f, approved); err != nil {
-		return err
+// standing returns the subject of a flow's account, or ErrDenied if the flow's approval
+// holds no longer: what it was proven for was revoked, or the account may have no session.
+// The host is asked last.
+func (m *Manager) standing(ctx context.Context, f *flow) (subject.Subject, error) {
+	sub, err := subject.Get(ctx, m.store, f.User)
+	if err != nil {
+		return subject.Subject{}, err
 	}
-	m.record(ctx, audit.Event{
-		Time: m.now(), Type: audit.Login, Outcome: audit.Denied, Reasons: []string{"account"}, User: f.User, Credential: f.Session, Addr: c.Addr,
+	if !sub.Alive(policy.KindSession, f.Numbers) {
+		return subject.Subject{}, ErrDenied
+	}
+	return sub, m.alive(ctx, f.User)
+}
+
+// endApproved ends an approved flow whose account may have no session any more.
+func (m *Manager) endApproved(ctx context.Context, f *flow, c Client) error {
+	return m.end(ctx, f, approved, audit.Event{
+		Type: audit.Login, Reasons: []string{"account"}, User: f.User, Credential: f.Session, Addr: c.Addr,
 		Detail: detail("via", f.Via, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
 	})
-	return nil
 }
 
 // repeat answers a poll of a flow that was collected before.
@@ -167,14 +187,10 @@ func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c
 	if !c.Addr.IsValid() || c.Addr != f.Collector {
 		// Two hold what one may know. Which of them is the thief cannot be
 		// told, so neither keeps the session.
-		if err := m.end(ctx, f, collected); err != nil {
-			return Poll{}, err
-		}
-		m.record(ctx, audit.Event{
-			Time: m.now(), Type: audit.LoginRepeated, Outcome: audit.Denied, Reasons: []string{"address"}, User: f.User, Credential: f.Session, Addr: c.Addr,
+		return Poll{}, m.end(ctx, f, collected, audit.Event{
+			Type: audit.LoginRepeated, Reasons: []string{"address"}, User: f.User, Credential: f.Session, Addr: c.Addr,
 			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Asked)),
 		})
-		return Poll{}, nil
 	}
 	now := m.now()
 	// Either way, so that a clock that was set back opens nothing again.
@@ -192,22 +208,23 @@ func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c
 	if err != nil {
 		return Poll{}, err
 	}
-	s := Session(*r)
-	if credential.Sum(secret) != s.Digest || s.ID != f.Session || !s.Live(now) {
+	sub, err := m.standing(ctx, f)
+	if errors.Is(err, ErrDenied) {
 		return Poll{}, nil
 	}
-	if err := m.alive(ctx, f.User, f.Since); err != nil {
-		if errors.Is(err, ErrDenied) {
-			err = nil
-		}
+	if err != nil {
 		return Poll{}, err
+	}
+	s := r.session()
+	if credential.Sum(secret) != s.Digest || s.ID != f.Session || !r.alive(sub, now) {
+		return Poll{}, nil
 	}
 	return Poll{State: Done, Secret: secret, Session: s}, nil
 }
 
-// end moves a flow from a fate to ended, and its session, if it has one, to
-// nowhere.
-func (m *Manager) end(ctx context.Context, f *flow, from fate) error {
+// end moves a flow from a fate to ended, deletes its session, if it has one, and tells of
+// the refusal e.
+func (m *Manager) end(ctx context.Context, f *flow, from fate, e audit.Event) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		g, err := flows.Update(ctx, tx, f.Digest.String(), func(g *flow) error {
 			if g.Fate != from {
@@ -219,14 +236,13 @@ func (m *Manager) end(ctx context.Context, f *flow, from fate) error {
 		if err != nil {
 			return err
 		}
-		if g.Secret.IsZero() {
-			return nil
+		if !g.Secret.IsZero() {
+			if err := sessions.Delete(ctx, tx, g.Secret.String()); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
 		}
-		err = sessions.Delete(ctx, tx, g.Secret.String())
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		return err
+		e.Time, e.Outcome = m.now(), audit.Denied
+		return m.events.Commit(ctx, tx, e)
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 )
 
 // approve starts and approves a flow.
@@ -262,7 +263,7 @@ func TestCollectOvertaken(t *testing.T) {
 		d := open(t)
 		f := approve(t, d, "111111")
 		var first session.Poll
-		d.during = func() { first = collect(t, d, f, terminal) }
+		d.inAlive = func() { first = collect(t, d, f, terminal) }
 		second := collect(t, d, f, terminal)
 		require.Equal(t, session.Done, first.State)
 		require.Equal(t, session.Done, second.State)
@@ -273,7 +274,7 @@ func TestCollectOvertaken(t *testing.T) {
 		d := open(t)
 		f := approve(t, d, "111111")
 		var first session.Poll
-		d.during = func() { first = collect(t, d, f, stranger) }
+		d.inAlive = func() { first = collect(t, d, f, stranger) }
 		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 		require.Equal(t, session.Done, first.State)
 		_, err := get(t, d, first.Secret)
@@ -282,9 +283,9 @@ func TestCollectOvertaken(t *testing.T) {
 	t.Run("by the end of the account", func(t *testing.T) {
 		d := open(t)
 		f := approve(t, d, "111111")
-		d.dead["u-jane"] = time.Now().Add(time.Hour)
-		// Alive is asked for the outer poll while the inner one buries the flow.
-		d.during = func() { assert.Equal(t, session.Over, collect(t, d, f, terminal).State) }
+		d.gone["u-jane"] = true
+		// Alive is called for the outer poll while the inner one ends the flow.
+		d.inAlive = func() { assert.Equal(t, session.Over, collect(t, d, f, terminal).State) }
 		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 		assert.Equal(t, []string{"login.started done", "login.approved done", "login denied"}, d.kinds(), "told of once")
 	})
@@ -293,46 +294,112 @@ func TestCollectOvertaken(t *testing.T) {
 			d := open(t)
 			f := approve(t, d, "111111")
 			time.Sleep(time.Until(f.Expires) - time.Second)
-			d.during = func() { time.Sleep(time.Second) }
+			d.inAlive = func() { time.Sleep(time.Second) }
 			assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 			assert.Empty(t, keys(t, d.store, "session"))
 		})
 	})
 }
 
-// DU-12, DU-13: an account that was disabled, or whose password changed, between
-// approval and collection gets no session, and not when it is enabled again.
+// DU-12: an account that the host does not let in any more, between approval and collection,
+// gets no session, and not when it is let in again.
 func TestCollectAsksWhoIsAlive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := open(t)
-		f := approve(t, d, "111111")
-		time.Sleep(time.Second)
-		d.set(func() { d.dead["u-jane"] = time.Now() })
-		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
-		assert.Equal(t, "login denied", d.kinds()[2])
-		assert.Equal(t, "account", d.last(t).Reason())
+	d := open(t)
+	f := approve(t, d, "111111")
+	d.set(func() { d.gone["u-jane"] = true })
+	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+	assert.Equal(t, "login denied", d.kinds()[2])
+	assert.Equal(t, "account", d.last(t).Reason())
 
-		d.set(func() { delete(d.dead, "u-jane") })
-		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
-		assert.Empty(t, keys(t, d.store, "session"))
+	d.set(func() { delete(d.gone, "u-jane") })
+	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+	assert.Empty(t, keys(t, d.store, "session/"))
 
-		// Nor is an answer given again.
-		f = approve(t, d, "122222")
-		require.Equal(t, session.Done, collect(t, d, f, terminal).State)
-		d.set(func() { d.dead["u-jane"] = time.Now().Add(time.Second) })
-		assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
-	})
+	// Nor is an answer given again.
+	f = approve(t, d, "122222")
+	require.Equal(t, session.Done, collect(t, d, f, terminal).State)
+	d.set(func() { d.gone["u-jane"] = true })
+	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 }
 
-// DU-13: what ended the account's sessions before the approval is past.
-func TestCollectAsksSinceWhen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := open(t)
-		d.set(func() { d.dead["u-jane"] = time.Now() })
-		time.Sleep(time.Second)
-		f := approve(t, d, "111111")
-		assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
-	})
+// DU-12, DU-13, AU-01: what ends the account's sessions between approval and collection, or
+// while it is collected, ends the login too, also if the account comes back.
+func TestCollectAfterARevocation(t *testing.T) {
+	for moment, at := range map[string]func(d *desk, f *storetest.Faulty, fn func()){
+		"before it is collected":  func(_ *desk, _ *storetest.Faulty, fn func()) { fn() },
+		"after what was judged":   func(d *desk, _ *storetest.Faulty, fn func()) { d.inAlive = fn },
+		"before the commit of it": func(_ *desk, f *storetest.Faulty, fn func()) { f.Inject(commitOf(fn)) },
+	} {
+		for name, revoke := range revocations {
+			t.Run(moment+": "+name, func(t *testing.T) {
+				d, faulty := openFaulty(t)
+				f := approve(t, d, "111111")
+				at(d, faulty, func() { require.NoError(t, revoke(t.Context(), d, "u-jane")) })
+				d.reset()
+				assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+				assert.Empty(t, keys(t, d.store, "session"))
+				assert.Equal(t, []string{"login denied"}, d.kinds())
+				e := d.last(t)
+				assert.Equal(t, "account", e.Reason())
+				assert.Equal(t, terminal.Addr, e.Addr)
+				assert.Equal(t, browser.Addr.String(), e.Detail["approved_from"])
+
+				require.NoError(t, d.subjects.Enable(t.Context(), operator, "u-jane"))
+				assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+				page, err := d.Page(t.Context(), f.PageID)
+				require.NoError(t, err)
+				assert.Equal(t, session.Over, page.State)
+				assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("122222")), session.ErrDecided)
+				assert.Empty(t, keys(t, d.store, "session"))
+				assert.Equal(t, []string{"login denied"}, d.kinds(), "told of once")
+			})
+		}
+	}
+}
+
+// Nor is the answer given again, though the session's row is still there.
+func TestCollectAgainAfterARevocation(t *testing.T) {
+	for name, revoke := range revocations {
+		t.Run(name, func(t *testing.T) {
+			d := open(t)
+			f := approve(t, d, "111111")
+			p := collect(t, d, f, terminal)
+			require.Equal(t, session.Done, p.State)
+			require.NoError(t, revoke(t.Context(), d, "u-jane"))
+			assert.Len(t, keys(t, d.store, "session/"), 1)
+			assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+			assert.False(t, alive(t, d, p.Secret))
+		})
+	}
+	// Not even of a session that was kept: its owner has it.
+	d := open(t)
+	f := approve(t, d, "111111")
+	p := collect(t, d, f, terminal)
+	require.NoError(t, changePassword(t, d, operator, p.Session.ID))
+	require.True(t, alive(t, d, p.Secret))
+	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
+	assert.True(t, alive(t, d, p.Secret), "and it goes on")
+}
+
+// Any other change of the account is none of the login's business.
+func TestCollectAfterABenignChange(t *testing.T) {
+	for name, change := range benign {
+		t.Run(name, func(t *testing.T) {
+			d, faulty := openFaulty(t)
+			f := approve(t, d, "111111")
+			require.NoError(t, change(t.Context(), d, "u-jane"))
+			faulty.Inject(commitOf(func() {
+				require.NoError(t, d.subjects.SetHighImpact(t.Context(), operator, "u-jane", name != "many depend on it"))
+			}))
+			p := collect(t, d, f, terminal)
+			require.Equal(t, session.Done, p.State)
+			assert.True(t, faulty.Struck())
+			assert.True(t, alive(t, d, p.Secret))
+			again := collect(t, d, f, terminal)
+			require.Equal(t, session.Done, again.State)
+			assert.True(t, p.Secret.Equal(again.Secret))
+		})
+	}
 }
 
 // Where nobody knows whether the account lives there is no session, and a later
@@ -379,7 +446,7 @@ func TestCollectAgainAfterLogout(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
 	p := collect(t, d, f, terminal)
-	require.NoError(t, d.End(t.Context(), "u-jane", p.Session.ID))
+	require.NoError(t, d.End(t.Context(), operator, "u-jane", p.Session.ID))
 	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 	assert.Equal(t, session.Over, collect(t, d, f, stranger).State)
 	assert.Equal(t, "login.repeated denied", d.kinds()[4], "told of all the same")
@@ -450,9 +517,7 @@ func TestCollectAgainClockSetBack(t *testing.T) {
 
 func FuzzCollect(f *testing.F) {
 	d := &desk{}
-	m, err := session.New(session.Config{
-		Store: store.NewMemory(), CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
-	})
+	m, err := session.New(d.config(store.NewMemory()))
 	require.NoError(f, err)
 	flow, err := m.Start(f.Context(), terminal)
 	require.NoError(f, err)

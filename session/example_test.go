@@ -9,23 +9,32 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
-func Example() {
-	ctx, st := context.Background(), store.NewMemory()
-	sessions, err := session.New(session.Config{
+// config has one person, jane, who has no second factor.
+func config(st store.Store) session.Config {
+	return session.Config{
 		Store: st,
-		CheckPassword: func(_ context.Context, name string, pw credential.Secret) (session.User, error) {
-			if name != "jane" || !pw.Equal(credential.NewSecret("correct horse")) {
+		Lookup: func(_ context.Context, name string) (session.User, error) {
+			if name != "jane" {
 				return session.User{}, session.ErrDenied
 			}
 			return session.User{ID: "17", Name: "jane"}, nil
 		},
-		SecondFactor: func(context.Context, session.User, credential.Secret) (session.Spend, error) {
+		CheckPassword: func(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+			return id == "17" && pw.Equal(credential.NewSecret("correct horse")), nil
+		},
+		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
 			return nil, nil // nobody has one
 		},
-		Alive: func(context.Context, policy.UserID, time.Time) error { return nil },
-	})
+		Alive: func(context.Context, policy.UserID) error { return nil },
+	}
+}
+
+func Example() {
+	ctx, st := context.Background(), store.NewMemory()
+	sessions, err := session.New(config(st))
 	if err != nil {
 		panic(err)
 	}
@@ -38,18 +47,25 @@ func Example() {
 	fmt.Println(s.Name, "for", s.Expires.Sub(s.Created))
 
 	// Its secret, as a client presents it.
-	digest, _ := credential.Parse(secret.Reveal())
-	items, err := st.Get(ctx, session.Key(digest))
+	s, err = sessions.Verify(ctx, secret)
+	fmt.Println("user", s.User, err)
+
+	_, _, err = sessions.SignIn(ctx, session.SignIn{Name: "jane", Password: credential.NewSecret("guess")})
+	fmt.Println(err)
+
+	// A change of the password ends all sessions in one write.
+	err = store.Transact(ctx, st, func(tx *store.Tx) error {
+		_, err := subject.Revoke(ctx, tx, "17", subject.Sessions, time.Now())
+		return err
+	})
 	if err != nil {
 		panic(err)
 	}
-	cred, err := session.Open(items[0])
-	fmt.Println("user", cred.User, err)
-
-	_, _, err = sessions.SignIn(ctx, session.SignIn{Name: "jane", Password: credential.NewSecret("guess")})
+	_, err = sessions.Verify(ctx, secret)
 	fmt.Println(err)
 	// Output:
 	// jane for 2h0m0s
 	// user 17 <nil>
 	// session: sign in: session: wrong user name or password
+	// session: no such session
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A State says how far a web login has come. The zero value is Over.
@@ -81,7 +82,8 @@ type flow struct {
 	Name      string            `json:"name"`
 	Session   string            `json:"session"` // ID of the session to be
 	Via       string            `json:"via"`
-	Since     time.Time         `json:"since"` // when the person began to prove who they are
+	Since     time.Time         `json:"since"`   // when the person began to prove who they are
+	Numbers   subject.Numbers   `json:"numbers"` // read before the person proved who they are
 	Approver  netip.Addr        `json:"approver"`
 	Collected time.Time         `json:"collected"` // from here on: of a collected one
 	Collector netip.Addr        `json:"collector"`
@@ -90,7 +92,8 @@ type flow struct {
 }
 
 var (
-	flows = store.NewTable("login", 1, func(f *flow) string { return f.Digest.String() }).
+	// Those of schema 1 carry no numbers, and are over: see flowOf.
+	flows = store.NewTable("login", 2, func(f *flow) string { return f.Digest.String() }).Since(2).
 		Expiring(func(f *flow) time.Time { return f.Until })
 	salted = flows.Index("salted", func(f *flow) string {
 		if len(f.Salt) == 0 {
@@ -100,11 +103,26 @@ var (
 	})
 )
 
-// linger is how long after its expiry a flow is still looked up: a login collected
+// keptAfter is how long after its expiry a flow is still looked up: a login collected
 // in its last second may be asked for again by a client that lost the answer, and
 // by a thief. It is the time in which npm repeats a request, 10 and 60 seconds
 // after the first.
-const linger = 2 * time.Minute
+const keptAfter = 2 * time.Minute
+
+// flowOf returns the decided flow with that digest of its poll ID. It returns
+// store.ErrNotFound if nobody has decided it. One of schema 1 was decided, and is over:
+// taken for undecided it could be approved after it was denied or collected.
+func flowOf(ctx context.Context, r store.Reader, d credential.Digest) (*flow, error) {
+	items, err := r.Get(ctx, flows.Key(d.String()))
+	if err != nil {
+		return nil, err
+	}
+	f, err := flows.Decode(items[0])
+	if errors.Is(err, store.ErrNotFound) && items[0].Exists() {
+		return &flow{Digest: d, Fate: ended}, nil
+	}
+	return f, err
+}
 
 // Start begins a web login for a client and stores nothing. It fails only if the
 // key that all nodes share cannot be read.
@@ -114,7 +132,7 @@ func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
 		return Flow{}, err
 	}
 	now := m.now()
-	a := asked{started: now.Truncate(time.Second), client: c.clean()}
+	a := pageContent{started: now.Truncate(time.Second), client: c.clean()}
 	poll := k.newPollID(a.started)
 	a.flow = credential.Sum(poll)
 	f := Flow{
@@ -123,7 +141,7 @@ func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
 		CheckCode: k.checkCode(a.flow),
 		Expires:   a.started.Add(m.flowTTL),
 	}
-	m.record(ctx, audit.Event{
+	m.events.Record(ctx, audit.Event{
 		Time: now, Type: audit.LoginStarted, Outcome: audit.Done, Addr: a.client.Addr,
 		Detail: detail("via", "web", "agent", a.client.UserAgent),
 	})
@@ -132,14 +150,14 @@ func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
 
 // open returns the flow that a page ID decides, or ErrNoFlow if it can no longer
 // be decided.
-func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, asked, error) {
+func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, pageContent, error) {
 	k, err := m.flowKeys(ctx)
 	if err != nil {
-		return flowKeys{}, asked{}, err
+		return flowKeys{}, pageContent{}, err
 	}
 	a, ok := k.openPage(pageID)
 	if !ok || !m.now().Before(a.started.Add(m.flowTTL)) {
-		return flowKeys{}, asked{}, ErrNoFlow
+		return flowKeys{}, pageContent{}, ErrNoFlow
 	}
 	return k, a, nil
 }
@@ -157,7 +175,7 @@ func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
 		CheckCode: k.checkCode(a.flow),
 		Expires:   a.started.Add(m.flowTTL),
 	}
-	f, err := flows.Get(ctx, m.store, a.flow.String())
+	f, err := flowOf(ctx, m.store, a.flow)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		r.State = Pending
@@ -172,7 +190,7 @@ func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
 // Approve lets the client that began a web login have a session of the person who
 // signs in here. The factor is spent, for the session to be, in the commit that
 // writes the approval. The session itself comes to be when the client collects
-// it, and counts from now.
+// it, if nothing of the account's was revoked until then, and counts from now.
 //
 // Errors are those of [Manager.SignIn], ErrNoFlow and, if the login was decided
 // before, ErrDecided.
@@ -186,7 +204,7 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 	}
 	// Looked at before the password, so that nobody spends a factor, or a
 	// hash of ours, on what is decided. The commit below proves it again.
-	switch _, err := flows.Get(ctx, m.store, a.flow.String()); {
+	switch _, err := flowOf(ctx, m.store, a.flow); {
 	case err == nil:
 		return ErrDecided
 	case !errors.Is(err, store.ErrNotFound):
@@ -197,61 +215,70 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 		return err
 	}
 	in.Client = in.Client.clean()
-	f := m.newFlow(a, approved)
-	f.User, f.Name, f.Session, f.Via, f.Since = p.user.ID, p.user.Name, p.id, in.Via, p.since
-	f.Approver = in.Client.Addr
-	err = m.decide(ctx, f, func(tx *store.Tx) error { return p.spend(ctx, tx, p.id) })
-	if err != nil {
-		return m.refuse(ctx, in, p.user, err)
-	}
-	m.record(ctx, audit.Event{
-		Time: m.now(), Type: audit.LoginApproved, Outcome: audit.Done, User: f.User, Credential: f.Session, Addr: f.Approver,
-		Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+	return m.commit(ctx, in, p, func(tx *store.Tx) error {
+		if err := p.spend(ctx, tx, p.id); err != nil {
+			return err
+		}
+		f := m.newFlow(a, approved)
+		f.User, f.Name, f.Session, f.Via, f.Since = p.ID, p.Name, p.id, in.Via, p.since
+		f.Numbers, f.Approver = p.Subject.Numbers(policy.KindSession), in.Client.Addr
+		if err := m.decide(ctx, tx, f); err != nil {
+			return err
+		}
+		return m.events.Commit(ctx, tx, audit.Event{
+			Time: m.now(), Type: audit.LoginApproved, Outcome: audit.Done,
+			User: f.User, By: f.User, Credential: f.Session, Addr: f.Approver,
+			Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+		})
 	})
-	return nil
 }
 
-// Deny ends a web login that nobody has decided. It asks for no password: whoever
-// has the page may refuse. Errors are ErrNoFlow and ErrDecided.
-func (m *Manager) Deny(ctx context.Context, pageID string) error {
+// Deny ends a web login that nobody has decided, for whom c says. It asks for no password:
+// whoever has the page may refuse. Errors are ErrNoFlow and ErrDecided.
+func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 	_, a, err := m.open(ctx, pageID)
 	if err != nil {
 		return err
 	}
 	f := m.newFlow(a, denied)
-	if err := m.decide(ctx, f, func(*store.Tx) error { return nil }); err != nil {
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		e := audit.Event{
+			Time: m.now(), Type: audit.LoginDenied, Outcome: audit.Done, Addr: c.clean().Addr,
+			Detail: detail("via", "web", "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+		}
+		// For the sink alone: whoever starts logins can deny them, and the log would keep
+		// a row of each.
+		m.events.Outcome(ctx, tx, func(o store.Outcome) (audit.Event, bool) {
+			if o.Result == store.Unknown {
+				e.Outcome, e.Reasons = audit.Failed, []string{"unknown"}
+			}
+			return e, o.Result != store.Refused
+		})
+		return m.decide(ctx, tx, f)
+	})
+	if err != nil {
 		return fmt.Errorf("session: deny: %w", err)
 	}
-	m.record(ctx, audit.Event{
-		Time: m.now(), Type: audit.LoginDenied, Outcome: audit.Done,
-		Detail: detail("via", "web", "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
-	})
 	return nil
 }
 
-func (m *Manager) newFlow(a asked, to fate) *flow {
-	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + linger), Asked: a.client.Addr}
+func (m *Manager) newFlow(a pageContent, to fate) *flow {
+	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + keptAfter), Asked: a.client.Addr}
 }
 
-// decide writes a flow that must not have been decided before, together with what
-// spend writes.
-func (m *Manager) decide(ctx context.Context, f *flow, spend func(tx *store.Tx) error) error {
-	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		// Asked again: to check a password takes a while.
-		if !m.now().Before(f.Until.Add(-linger)) {
-			return ErrNoFlow
-		}
-		switch _, err := flows.Get(ctx, tx, f.Digest.String()); {
-		case err == nil:
-			return ErrDecided
-		case !errors.Is(err, store.ErrNotFound):
-			return err
-		}
-		if err := spend(tx); err != nil {
-			return err
-		}
-		return flows.Insert(ctx, tx, f)
-	})
+// decide writes a flow that must not have been decided before.
+func (m *Manager) decide(ctx context.Context, tx *store.Tx, f *flow) error {
+	// Asked here too: to check a password takes a while.
+	if !m.now().Before(f.Until.Add(-keptAfter)) {
+		return ErrNoFlow
+	}
+	switch _, err := flowOf(ctx, tx, f.Digest); {
+	case err == nil:
+		return ErrDecided
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return flows.Insert(ctx, tx, f)
 }
 
 // text returns an address for an event, "" if it is unknown.

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -153,7 +155,7 @@ func TestFlowsDoNotMix(t *testing.T) {
 	require.NoError(t, d.Approve(t.Context(), a.PageID, jane("111111")))
 	assert.Equal(t, session.Pending, collect(t, d, b, terminal).State)
 	assert.Equal(t, session.Done, collect(t, d, a, terminal).State)
-	require.NoError(t, d.Deny(t.Context(), b.PageID))
+	require.NoError(t, d.Deny(t.Context(), b.PageID, browser))
 	assert.Equal(t, session.Over, collect(t, d, b, terminal).State)
 
 	// An ID of one kind is none of the other.
@@ -210,9 +212,9 @@ func TestForgedPageID(t *testing.T) {
 		_, err := d.Page(t.Context(), id)
 		assert.ErrorIs(t, err, session.ErrNoFlow, "%q", id)
 		assert.ErrorIs(t, d.Approve(t.Context(), id, jane("111111")), session.ErrNoFlow)
-		assert.ErrorIs(t, d.Deny(t.Context(), id), session.ErrNoFlow)
+		assert.ErrorIs(t, d.Deny(t.Context(), id, browser), session.ErrNoFlow)
 	}
-	assert.Empty(t, d.asked, "no password is hashed for a forged page")
+	assert.Empty(t, d.checked, "no password is hashed for a forged page")
 }
 
 func TestApproveRefused(t *testing.T) {
@@ -244,18 +246,18 @@ func TestDecidedOnce(t *testing.T) {
 	d := open(t)
 	f := start(t, d)
 	require.NoError(t, d.Approve(t.Context(), f.PageID, jane("111111")))
-	asked := len(d.asked)
+	checked := len(d.checked)
 	assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("122222")), session.ErrDecided, "approve twice")
-	assert.Len(t, d.asked, asked, "no password is hashed for a decided flow")
-	assert.ErrorIs(t, d.Deny(t.Context(), f.PageID), session.ErrDecided, "deny after approve")
+	assert.Len(t, d.checked, checked, "no password is hashed for a decided flow")
+	assert.ErrorIs(t, d.Deny(t.Context(), f.PageID, browser), session.ErrDecided, "deny after approve")
 	assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
-	assert.ErrorIs(t, d.Deny(t.Context(), f.PageID), session.ErrDecided, "deny after collect")
+	assert.ErrorIs(t, d.Deny(t.Context(), f.PageID, browser), session.ErrDecided, "deny after collect")
 	assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("122222")), session.ErrDecided, "approve after collect")
 
 	f = start(t, d)
-	require.NoError(t, d.Deny(t.Context(), f.PageID))
+	require.NoError(t, d.Deny(t.Context(), f.PageID, browser))
 	assert.Equal(t, "login.denied done", d.kinds()[len(d.kinds())-1])
-	assert.ErrorIs(t, d.Deny(t.Context(), f.PageID), session.ErrDecided)
+	assert.ErrorIs(t, d.Deny(t.Context(), f.PageID, browser), session.ErrDecided)
 	assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("122222")), session.ErrDecided, "approve after deny")
 	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 	page, err := d.Page(t.Context(), f.PageID)
@@ -277,7 +279,7 @@ func TestDecidedOnceConcurrently(t *testing.T) {
 		wg.Go(func() {
 			var err error
 			if i%2 == 0 {
-				err = d.Deny(t.Context(), f.PageID)
+				err = d.Deny(t.Context(), f.PageID, browser)
 			} else if err = d.Approve(t.Context(), f.PageID, jane("1"+strings.Repeat("2", i))); err == nil {
 				approvals.Add(1)
 			}
@@ -328,7 +330,7 @@ func TestDecideAtExpiry(t *testing.T) {
 		require.NoError(t, d.Approve(t.Context(), a.PageID, jane("111111")), "last instant")
 		time.Sleep(time.Microsecond)
 		assert.ErrorIs(t, d.Approve(t.Context(), b.PageID, jane("122222")), session.ErrNoFlow)
-		assert.ErrorIs(t, d.Deny(t.Context(), c.PageID), session.ErrNoFlow)
+		assert.ErrorIs(t, d.Deny(t.Context(), c.PageID, browser), session.ErrNoFlow)
 		_, err := d.Page(t.Context(), b.PageID)
 		assert.ErrorIs(t, err, session.ErrNoFlow)
 		for _, f := range []session.Flow{a, b, c} {
@@ -368,7 +370,7 @@ func TestFlowRowsExpire(t *testing.T) {
 	d := open(t)
 	f, g := start(t, d), start(t, d)
 	require.NoError(t, d.Approve(t.Context(), f.PageID, jane("111111")))
-	require.NoError(t, d.Deny(t.Context(), g.PageID))
+	require.NoError(t, d.Deny(t.Context(), g.PageID, browser))
 	collect(t, d, f, terminal)
 	rows := keys(t, d.store, "login")
 	require.Len(t, rows, 3, "two flows, and one in the index of those with a salt")
@@ -377,6 +379,52 @@ func TestFlowRowsExpire(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, f.Expires.Add(2*time.Minute), items[0].Expires.UTC(), key)
 	}
+}
+
+// A flow that was decided under the first edition's schema is over, whatever came of it, and
+// cannot be decided once more.
+func TestFlowsOfTheFirstEdition(t *testing.T) {
+	d := open(t)
+	for _, fate := range []string{"approved", "denied", "collected"} {
+		f := start(t, d)
+		digest := credential.Sum(f.PollID).String()
+		_, err := d.store.Commit(t.Context(), store.Op{
+			Key: "login/" + digest, Action: store.Put, Expires: f.Expires,
+			Value: fmt.Appendf(nil, `{"v":1,"d":{"digest":%q,"fate":%q,"user":"u-jane","session":"x","since":%q}}`, digest, fate, time.Now().Format(time.RFC3339)),
+		})
+		require.NoError(t, err)
+		page, err := d.Page(t.Context(), f.PageID)
+		require.NoError(t, err)
+		assert.Equal(t, session.Over, page.State, fate)
+		assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("111111")), session.ErrDecided, fate)
+		assert.ErrorIs(t, d.Deny(t.Context(), f.PageID, browser), session.ErrDecided, fate)
+		assert.Equal(t, session.Over, collect(t, d, f, terminal).State, fate)
+	}
+	assert.Empty(t, keys(t, d.store, "session/"))
+	assert.Empty(t, keys(t, d.store, "test-code/"))
+}
+
+// Strangers can start logins and deny them as often as they like: no row is kept of that but
+// the flow's own, which expires. What a person proved is.
+func TestDenialsAreNotInTheLog(t *testing.T) {
+	d := open(t)
+	log, err := audit.NewLog(audit.LogConfig{Store: d.store})
+	require.NoError(t, err)
+	logged := openOn(t, d.store, func(c *session.Config) {
+		c.Events = audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(d.record), Log: log})
+	})
+	require.NoError(t, logged.Deny(t.Context(), start(t, logged).PageID, browser))
+	assert.Empty(t, keys(t, d.store, "audit"))
+	assert.Equal(t, []string{"login.started done", "login.denied done"}, d.kinds())
+	require.NoError(t, logged.Approve(t.Context(), start(t, logged).PageID, jane("111111")))
+	assert.Len(t, keys(t, d.store, "audit/"), 1)
+
+	f := start(t, logged)
+	d.reset()
+	d.store.after = store.ErrUnknown
+	assert.ErrorIs(t, logged.Deny(t.Context(), f.PageID, browser), store.ErrUnknown)
+	assert.ErrorIs(t, logged.Deny(t.Context(), f.PageID, browser), session.ErrDecided)
+	assert.Equal(t, []string{"login.denied failed"}, d.kinds())
 }
 
 func TestFlowStoreFails(t *testing.T) {
@@ -389,7 +437,7 @@ func TestFlowStoreFails(t *testing.T) {
 		d.store.before = lost
 		assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("111111")), lost)
 		d.store.before = lost
-		assert.ErrorIs(t, d.Deny(t.Context(), f.PageID), lost)
+		assert.ErrorIs(t, d.Deny(t.Context(), f.PageID, browser), lost)
 	}
 	assert.Equal(t, session.Pending, collect(t, d, f, terminal).State)
 
@@ -407,9 +455,7 @@ func TestStateString(t *testing.T) {
 
 func FuzzPage(f *testing.F) {
 	d := &desk{}
-	m, err := session.New(session.Config{
-		Store: store.NewMemory(), CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
-	})
+	m, err := session.New(d.config(store.NewMemory()))
 	require.NoError(f, err)
 	flow, err := m.Start(f.Context(), terminal)
 	require.NoError(f, err)

@@ -13,8 +13,8 @@ import (
 	"github.com/npmauth/npmauth/credential"
 )
 
-// asked is what a page ID says: which flow it decides, and who asked for it.
-type asked struct {
+// A pageContent is what a page ID says: which flow it decides, and who asked for it.
+type pageContent struct {
 	flow    credential.Digest // of the poll ID
 	started time.Time         // in whole seconds
 	client  Client
@@ -27,7 +27,7 @@ const maxPageID = 512
 // seen by more than its reader, and authenticated, since it is all there is of a
 // flow until somebody decides. Its characters are those of base64url: npm passes
 // URLs through encodeURI on their way to the browser.
-func (k *flowKeys) sealPage(a asked) string {
+func (k *flowKeys) sealPage(a pageContent) string {
 	addr := a.client.Addr.AsSlice() // nothing, 4 or 16 bytes
 	b := make([]byte, 0, len(a.flow)+4+1+len(addr)+len(a.client.UserAgent))
 	b = append(b, a.flow[:]...)
@@ -46,13 +46,13 @@ func (k *flowKeys) sealPage(a asked) string {
 }
 
 // openPage returns what a page ID says, and false for one that no node made.
-func (k *flowKeys) openPage(id string) (a asked, ok bool) {
+func (k *flowKeys) openPage(id string) (a pageContent, ok bool) {
 	if len(id) > maxPageID || strings.ContainsAny(id, "\r\n") { // which base64 skips
-		return asked{}, false
+		return pageContent{}, false
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil || len(sealed) < chacha20poly1305.NonceSizeX {
-		return asked{}, false
+		return pageContent{}, false
 	}
 	aead, err := chacha20poly1305.NewX(k.page[:])
 	if err != nil {
@@ -61,17 +61,17 @@ func (k *flowKeys) openPage(id string) (a asked, ok bool) {
 	nonce, sealed := sealed[:aead.NonceSize()], sealed[aead.NonceSize():]
 	b, err := aead.Open(nil, nonce, sealed, nil)
 	if err != nil || len(b) < len(a.flow)+4+1 {
-		return asked{}, false
+		return pageContent{}, false
 	}
 	b = b[copy(a.flow[:], b):]
 	a.started = time.Unix(int64(binary.BigEndian.Uint32(b)), 0).UTC()
 	n := int(b[4])
 	if b = b[5:]; len(b) < n {
-		return asked{}, false
+		return pageContent{}, false
 	}
 	if n > 0 {
 		if a.client.Addr, ok = netip.AddrFromSlice(b[:n]); !ok {
-			return asked{}, false
+			return pageContent{}, false
 		}
 	}
 	a.client.UserAgent = string(b[n:])

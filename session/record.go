@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A Session is one login of one person. It carries all rights of its user.
@@ -36,6 +37,7 @@ type record struct {
 	Digest    credential.Digest `json:"digest"`
 	User      policy.UserID     `json:"user"`
 	Name      string            `json:"name"`
+	Numbers   subject.Numbers   `json:"numbers"` // that it was opened under
 	Created   time.Time         `json:"created"`
 	Expires   time.Time         `json:"expires"`
 	Addr      netip.Addr        `json:"addr"`
@@ -43,28 +45,43 @@ type record struct {
 	Via       string            `json:"via"`
 }
 
+// Sessions of schema 1 carry no numbers, and are dead.
 var (
-	sessions = store.NewTable("session", 1, func(r *record) string { return r.Digest.String() }).
+	sessions = store.NewTable("session", 2, func(r *record) string { return r.Digest.String() }).Since(2).
 			Expiring(func(r *record) time.Time { return r.Expires })
 	byID   = sessions.Unique("id", func(r *record) string { return r.ID })
 	byUser = sessions.Index("user", func(r *record) string { return string(r.User) })
 )
 
 // newRecord returns the session that a person gets who proved who they are at
-// since.
-func (m *Manager) newRecord(id string, secret credential.Secret, u User, since time.Time, c Client, via string) *record {
+// since, under the numbers that they proved it for.
+func (m *Manager) newRecord(id string, secret credential.Secret, u User, n subject.Numbers, since time.Time, c Client, via string) *record {
 	c = c.clean()
 	return &record{
 		ID:        id,
 		Digest:    credential.Sum(secret),
 		User:      u.ID,
 		Name:      u.Name,
+		Numbers:   n,
 		Created:   since,
 		Expires:   since.Add(m.ttl).Truncate(time.Microsecond),
 		Addr:      c.Addr,
 		UserAgent: c.UserAgent,
 		Via:       via,
 	}
+}
+
+func (r *record) session() Session {
+	return Session{
+		ID: r.ID, Digest: r.Digest, User: r.User, Name: r.Name, Created: r.Created, Expires: r.Expires,
+		Addr: r.Addr, UserAgent: r.UserAgent, Via: r.Via,
+	}
+}
+
+// alive reports whether the session has not expired, nor been ended with others by what
+// sub says.
+func (r *record) alive(sub subject.Subject, now time.Time) bool {
+	return now.Before(r.Expires) && r.User == sub.ID && sub.Alive(policy.KindSession, r.Numbers)
 }
 
 // Key returns the store's key of the session whose secret has that digest.
@@ -82,20 +99,21 @@ func DigestOf(key string) (credential.Digest, bool) {
 }
 
 // Open returns what the store holds under a [Key], in the words that a policy
-// decides on. An absent item is ErrNoSession; one that cannot be read, or that
-// lies under another session's key, is another error. Open does not look at the
-// clock: what it returns may be kept for a moment, and is dead from its Expires
-// on.
-func Open(it store.Item) (*policy.Credential, error) {
+// decides on, and the numbers under which the session was opened. An absent item is
+// ErrNoSession, and so is a session of the first edition; one that cannot be read, or that
+// lies under another session's key, is another error. Open looks neither at the clock nor
+// at the account: what it returns may be kept for a moment, is dead from its Expires on,
+// and is alive only while [subject.Subject.Alive] of its numbers.
+func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 	r, err := sessions.Decode(it) // which compares the digest with the key
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrNoSession
+		return nil, subject.Numbers{}, ErrNoSession
 	}
 	if err != nil {
-		return nil, fmt.Errorf("session: open: %w", err)
+		return nil, subject.Numbers{}, fmt.Errorf("session: open: %w", err)
 	}
 	if r.ID == "" || r.User == "" || r.Expires.IsZero() {
-		return nil, errors.New("session: open: the record lacks its ID, its user or its expiry")
+		return nil, subject.Numbers{}, errors.New("session: open: the record lacks its ID, its user or its expiry")
 	}
 	return &policy.Credential{
 		ID:      r.ID,
@@ -103,70 +121,120 @@ func Open(it store.Item) (*policy.Credential, error) {
 		User:    r.User,
 		Created: r.Created,
 		Expires: r.Expires,
-	}, nil
+	}, r.Numbers, nil
 }
 
 // List returns the live sessions of a user, at most limit (1 to 100), and where
 // to go on: an opaque text that is no secret; "" is both the start and the end. A
-// page may be short of limit. A session that was opened before the account's
-// sessions were last ended is listed still; its Created tells.
+// page may be short of limit. None are listed of an account that is disabled.
 func (m *Manager) List(ctx context.Context, user policy.UserID, after string, limit int) (list []Session, next string, err error) {
+	var sub subject.Subject // of nobody, who has no session
+	if user != "" {
+		if sub, err = subject.Get(ctx, m.store, user); err != nil {
+			return nil, "", fmt.Errorf("session: list: %w", err)
+		}
+	}
 	rs, next, err := byUser.List(ctx, m.store, string(user), after, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("session: list: %w", err)
 	}
 	now := m.now()
 	for _, r := range rs {
-		// The index is asked by the user's ID, but it is the record that counts.
-		if s := Session(*r); s.Live(now) && s.User == user {
-			list = append(list, s)
+		if r.alive(sub, now) {
+			list = append(list, r.session())
 		}
 	}
 	return list, next, nil
 }
 
-// End ends a session of the user. A session that does not exist, or is another
-// user's, is ErrNoSession.
-func (m *Manager) End(ctx context.Context, user policy.UserID, id string) error {
-	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		r, err := byID.Get(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if user == "" || r.User != user {
-			return ErrNoSession
-		}
-		return sessions.Delete(ctx, tx, r.Digest.String())
-	})
+// End is [Manager.EndTx] in a commit of its own.
+func (m *Manager) End(ctx context.Context, by audit.Actor, user policy.UserID, id string, reasons ...string) error {
+	return endError(store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.EndTx(ctx, tx, by, user, id, reasons...) }))
+}
+
+// EndTx ends a session of the user in the caller's commit. A session that does not exist,
+// or is another user's, is ErrNoSession. The reasons are for the event.
+func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, id string, reasons ...string) error {
+	r, err := byID.Get(ctx, tx, id)
 	if err != nil {
 		return endError(err)
 	}
-	m.record(ctx, audit.Event{Time: m.now(), Type: audit.SessionEnded, Outcome: audit.Done, User: user, Credential: id})
-	return nil
+	if user == "" || r.User != user {
+		return ErrNoSession
+	}
+	if err := sessions.Delete(ctx, tx, r.Digest.String()); err != nil {
+		return endError(err)
+	}
+	return m.events.Commit(ctx, tx, audit.Event{
+		Time: m.now(), Type: audit.SessionEnded, Outcome: audit.Done, User: user, Credential: id, Reasons: reasons,
+	}.From(by))
 }
 
-// EndDigest ends the session whose secret has that digest, as a logout does, and
-// returns what it was. One that does not exist is ErrNoSession.
-func (m *Manager) EndDigest(ctx context.Context, d credential.Digest) (Session, error) {
-	var s Session
-	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		r, err := sessions.Get(ctx, tx, d.String())
+// KeepTx lets one session outlive, in the caller's commit, a revocation of all sessions of
+// its user that this commit makes, such as a change of the password, and tells of those
+// that end. kept is its public ID; "" keeps none. before is the account's subject as the
+// caller read it before the revocation, which this commit expects: a session that was not
+// alive then is ErrNoSession, and if the account changed since, Transact returns a
+// [*store.ChangedError], so that none comes back which somebody else has ended.
+func (m *Manager) KeepTx(ctx context.Context, tx *store.Tx, by audit.Actor, before subject.Subject, kept string, reasons ...string) error {
+	e := audit.Event{Time: m.now(), Type: audit.SessionEnded, Outcome: audit.Done, User: before.ID, Reasons: reasons}
+	if kept != "" {
+		tx.Expect(before.Evidence...)
+		after, err := subject.Get(ctx, tx, before.ID)
 		if err != nil {
-			return err
+			return endError(err)
 		}
-		s = Session(*r)
-		return sessions.Delete(ctx, tx, d.String())
+		r, err := byID.Get(ctx, tx, kept)
+		if err != nil {
+			return endError(err)
+		}
+		if !r.alive(before, m.now()) {
+			return ErrNoSession
+		}
+		_, err = sessions.Update(ctx, tx, r.Digest.String(), func(r *record) error {
+			r.Numbers = after.Numbers(policy.KindSession)
+			return nil
+		})
+		if err != nil {
+			return endError(err)
+		}
+		e.Detail = map[string]string{"kept": kept}
+	}
+	return m.events.Commit(ctx, tx, e.From(by))
+}
+
+// Logout ends the session whose secret has that digest, in a commit of its own, and returns
+// what it was. One that does not exist is ErrNoSession.
+func (m *Manager) Logout(ctx context.Context, by audit.Actor, d credential.Digest) (Session, error) {
+	var s Session
+	err := store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
+		s, err = m.LogoutTx(ctx, tx, by, d)
+		return err
 	})
+	return s, endError(err)
+}
+
+// LogoutTx is [Manager.Logout] in the caller's commit.
+func (m *Manager) LogoutTx(ctx context.Context, tx *store.Tx, by audit.Actor, d credential.Digest) (Session, error) {
+	r, err := sessions.Get(ctx, tx, d.String())
 	if err != nil {
 		return Session{}, endError(err)
 	}
-	m.record(ctx, audit.Event{Time: m.now(), Type: audit.Logout, Outcome: audit.Done, User: s.User, Credential: s.ID})
-	return s, nil
+	if err := sessions.Delete(ctx, tx, d.String()); err != nil {
+		return Session{}, endError(err)
+	}
+	s := r.session()
+	return s, m.events.Commit(ctx, tx, audit.Event{
+		Time: m.now(), Type: audit.Logout, Outcome: audit.Done, User: s.User, Credential: s.ID,
+	}.From(by))
 }
 
 // endError is what a caller is told when a session could not be ended.
 func endError(err error) error {
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, ErrNoSession) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrNoSession):
 		return ErrNoSession
 	}
 	return fmt.Errorf("session: end: %w", err)

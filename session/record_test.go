@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,10 +11,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // get opens what the store holds for a secret.
@@ -21,7 +25,18 @@ func get(t *testing.T, d *desk, secret credential.Secret) (*policy.Credential, e
 	t.Helper()
 	items, err := d.store.Get(t.Context(), session.Key(credential.Sum(secret)))
 	require.NoError(t, err)
-	return session.Open(items[0])
+	c, _, err := session.Open(items[0])
+	return c, err
+}
+
+// alive reports whether a session's secret is good for anything now.
+func alive(t *testing.T, d *desk, secret credential.Secret) bool {
+	t.Helper()
+	_, err := d.Verify(t.Context(), secret)
+	if err != nil {
+		require.ErrorIs(t, err, session.ErrNoSession)
+	}
+	return err == nil
 }
 
 // TK-08, TK-09, TK-30: dead at the instant of expiry, which storing moves no later
@@ -99,7 +114,7 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, err)
 	good := items[0]
 
-	_, err = session.Open(store.Item{Key: good.Key})
+	_, _, err = session.Open(store.Item{Key: good.Key})
 	assert.ErrorIs(t, err, session.ErrNoSession, "absent")
 
 	// change returns the record with one field replaced.
@@ -117,7 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	same := good
 	same.Value = change("id", s.ID)
-	_, err = session.Open(same)
+	_, _, err = session.Open(same)
 	require.NoError(t, err, "the change itself breaks nothing")
 
 	for name, it := range map[string]store.Item{
@@ -128,10 +143,11 @@ func TestOpenRefuses(t *testing.T) {
 		"no user":       {Key: good.Key, Revision: 1, Value: change("user", "")},
 		"no expiry":     {Key: good.Key, Revision: 1, Value: change("expires", time.Time{})},
 	} {
-		c, err := session.Open(it)
+		c, n, err := session.Open(it)
 		assert.Error(t, err, name)
 		assert.NotErrorIs(t, err, session.ErrNoSession, name)
 		assert.Nil(t, c, name)
+		assert.Zero(t, n, name)
 	}
 }
 
@@ -141,40 +157,40 @@ func TestEnd(t *testing.T) {
 	require.NoError(t, err)
 
 	// TK-24: another user's session is one that does not exist.
-	assert.ErrorIs(t, d.End(t.Context(), "u-joe", s.ID), session.ErrNoSession)
-	assert.ErrorIs(t, d.End(t.Context(), "", s.ID), session.ErrNoSession)
+	assert.ErrorIs(t, d.End(t.Context(), operator, "u-joe", s.ID), session.ErrNoSession)
+	assert.ErrorIs(t, d.End(t.Context(), operator, "", s.ID), session.ErrNoSession)
 	// TK-25: the whole ID and nothing less.
 	for _, id := range []string{"", s.ID[:8], "%", "*", s.Digest.String(), strings.ToUpper(s.ID) + "x"} {
-		assert.ErrorIs(t, d.End(t.Context(), "u-jane", id), session.ErrNoSession, id)
+		assert.ErrorIs(t, d.End(t.Context(), operator, "u-jane", id), session.ErrNoSession, id)
 	}
 	_, err = get(t, d, secret)
 	require.NoError(t, err)
 
-	require.NoError(t, d.End(t.Context(), "u-jane", s.ID)) // TK-20
+	require.NoError(t, d.End(t.Context(), operator, "u-jane", s.ID)) // TK-20
 	_, err = get(t, d, secret)
 	assert.ErrorIs(t, err, session.ErrNoSession)
 	assert.Empty(t, keys(t, d.store, "session"), "the indexes, too")
 	assert.Equal(t, "session.ended done", d.kinds()[1])
-	assert.ErrorIs(t, d.End(t.Context(), "u-jane", s.ID), session.ErrNoSession)
+	assert.ErrorIs(t, d.End(t.Context(), operator, "u-jane", s.ID), session.ErrNoSession)
 
 	_, s, err = d.SignIn(t.Context(), jane("122222"))
 	require.NoError(t, err)
 	d.store.before = assert.AnError
-	assert.ErrorIs(t, d.End(t.Context(), "u-jane", s.ID), assert.AnError)
+	assert.ErrorIs(t, d.End(t.Context(), operator, "u-jane", s.ID), assert.AnError)
 }
 
-func TestEndDigest(t *testing.T) {
+func TestLogout(t *testing.T) {
 	d := open(t)
 	secret, s, err := d.SignIn(t.Context(), jane("111111"))
 	require.NoError(t, err)
 
-	_, err = d.EndDigest(t.Context(), credential.Digest{})
+	_, err = d.Logout(t.Context(), operator, credential.Digest{})
 	assert.ErrorIs(t, err, session.ErrNoSession)
-	was, err := d.EndDigest(t.Context(), credential.Sum(secret))
+	was, err := d.Logout(t.Context(), operator, credential.Sum(secret))
 	require.NoError(t, err)
 	assert.Equal(t, s, was)
 	assert.Equal(t, "logout done", d.kinds()[1])
-	_, err = d.EndDigest(t.Context(), credential.Sum(secret))
+	_, err = d.Logout(t.Context(), operator, credential.Sum(secret))
 	assert.ErrorIs(t, err, session.ErrNoSession)
 }
 
@@ -214,4 +230,255 @@ func TestList(t *testing.T) {
 	assert.Empty(t, list)
 	_, _, err = d.List(t.Context(), "u-jane", "", 101)
 	assert.ErrorIs(t, err, store.ErrInvalid)
+}
+
+// changePassword ends all of jane's sessions but one, as a change of her password does.
+func changePassword(t *testing.T, d *desk, by audit.Actor, kept string) error {
+	t.Helper()
+	ctx := t.Context()
+	return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		before, err := subject.Get(ctx, tx, "u-jane")
+		if err != nil {
+			return err
+		}
+		if _, err := subject.Revoke(ctx, tx, "u-jane", subject.Sessions, time.Now()); err != nil {
+			return err
+		}
+		return d.KeepTx(ctx, tx, by, before, kept, "password")
+	})
+}
+
+// signIn returns a new session of jane's.
+func signIn(t *testing.T, d *desk, code string) (credential.Secret, session.Session) {
+	t.Helper()
+	secret, s, err := d.SignIn(t.Context(), jane(code))
+	require.NoError(t, err)
+	return secret, s
+}
+
+func TestKeep(t *testing.T) {
+	d := open(t)
+	first, one := signIn(t, d, "111111")
+	second, two := signIn(t, d, "122222")
+	by := audit.Actor{User: "u-jane", Credential: one.ID, Addr: terminal.Addr}
+	d.reset()
+	require.NoError(t, changePassword(t, d, by, one.ID))
+	assert.True(t, alive(t, d, first))
+	assert.False(t, alive(t, d, second))
+	list, _, err := d.List(t.Context(), "u-jane", "", 10)
+	require.NoError(t, err)
+	assert.Equal(t, []session.Session{one}, list, "the dead are not listed, and it has not changed")
+	assert.Equal(t, []string{"session.ended done"}, d.kinds())
+	e := d.last(t)
+	assert.Empty(t, e.Credential)
+	assert.Equal(t, map[string]string{"kept": one.ID}, e.Detail)
+	assert.Equal(t, []string{"password"}, e.Reasons)
+	assert.Equal(t, by, e.Actor())
+
+	// One that is dead does not come back, nor one of somebody else, nor one that never was.
+	_, other, err := d.SignIn(t.Context(), joe)
+	require.NoError(t, err)
+	for name, id := range map[string]string{"dead": two.ID, "another's": other.ID, "unknown": "x", "by digest": one.Digest.String()} {
+		assert.ErrorIs(t, changePassword(t, d, by, id), session.ErrNoSession, name)
+	}
+	assert.True(t, alive(t, d, first), "none of which changed anything")
+	assert.False(t, alive(t, d, second))
+
+	require.NoError(t, changePassword(t, d, operator, ""))
+	assert.False(t, alive(t, d, first))
+	assert.Empty(t, d.last(t).Detail)
+	assert.ErrorIs(t, changePassword(t, d, by, one.ID), session.ErrNoSession)
+	assert.False(t, alive(t, d, first))
+}
+
+// A session that expired or whose account is disabled is not kept.
+func TestKeepNeedsALiveSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		_, s := signIn(t, d, "111111")
+		require.NoError(t, d.subjects.Disable(t.Context(), operator, "u-jane"))
+		assert.ErrorIs(t, changePassword(t, d, operator, s.ID), session.ErrNoSession)
+		require.NoError(t, d.subjects.Enable(t.Context(), operator, "u-jane"))
+		time.Sleep(time.Until(s.Expires))
+		assert.ErrorIs(t, changePassword(t, d, operator, s.ID), session.ErrNoSession)
+	})
+}
+
+// What is kept is kept against the revocation of its own commit and no other, also if the
+// caller read the account long before.
+func TestKeepExpectsWhatTheCallerRead(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	secret, s := signIn(t, d, "111111")
+	before, err := subject.Get(ctx, d.store, "u-jane")
+	require.NoError(t, err)
+	require.NoError(t, d.subjects.EndSessions(ctx, operator, "u-jane"))
+	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		if _, err := subject.Revoke(ctx, tx, "u-jane", subject.Sessions, time.Now()); err != nil {
+			return err
+		}
+		return d.KeepTx(ctx, tx, operator, before, s.ID)
+	})
+	var changed *store.ChangedError
+	assert.ErrorAs(t, err, &changed)
+	assert.False(t, alive(t, d, secret))
+
+	// Nor does what was read after the revocation say what was alive before it.
+	secret, s = signIn(t, d, "122222")
+	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
+		after, err := subject.Revoke(ctx, tx, "u-jane", subject.Sessions, time.Now())
+		if err != nil {
+			return err
+		}
+		return d.KeepTx(ctx, tx, operator, after, s.ID)
+	})
+	assert.ErrorIs(t, err, session.ErrNoSession)
+	assert.True(t, alive(t, d, secret), "nothing was committed")
+}
+
+// A commit in which a session is kept runs again with the rest, and is told of once.
+func TestKeepAfterAConflict(t *testing.T) {
+	faulty := storetest.NewFaulty(store.NewMemory())
+	d := openOn(t, &counting{Store: faulty})
+	first, s := signIn(t, d, "111111")
+	second, _ := signIn(t, d, "122222")
+	d.reset()
+	faulty.Inject(storetest.Fault{On: storetest.Commits, Times: 2, Err: store.ErrConflict}) // of other rows
+	require.NoError(t, changePassword(t, d, operator, s.ID))
+	assert.True(t, faulty.Struck())
+	assert.True(t, alive(t, d, first))
+	assert.False(t, alive(t, d, second))
+	assert.Equal(t, []string{"session.ended done"}, d.kinds())
+
+	// Where the account changes meanwhile, it is judged anew by whoever did.
+	faulty.Inject(storetest.Fault{On: storetest.Commits, Do: func() {
+		require.NoError(t, d.subjects.RevokeAll(t.Context(), operator, "u-jane"))
+	}})
+	var changed *store.ChangedError
+	require.ErrorAs(t, changePassword(t, d, operator, s.ID), &changed)
+	assert.ErrorIs(t, changePassword(t, d, operator, s.ID), session.ErrNoSession)
+	assert.False(t, alive(t, d, first))
+}
+
+// Sessions of the first edition carry no numbers. They are dead, and no error.
+func TestSessionsOfTheFirstEdition(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	secret, s := signIn(t, d, "111111")
+	key := session.Key(s.Digest)
+	items, err := d.store.Get(ctx, key)
+	require.NoError(t, err)
+	var env struct {
+		V int            `json:"v"`
+		D map[string]any `json:"d"`
+	}
+	require.NoError(t, json.Unmarshal(items[0].Value, &env))
+	env.V = 1
+	delete(env.D, "numbers")
+	old, err := json.Marshal(env)
+	require.NoError(t, err)
+	_, err = d.store.Commit(ctx, store.Op{Key: key, At: items[0].Revision, Action: store.Put, Value: old, Expires: s.Expires})
+	require.NoError(t, err)
+
+	_, err = get(t, d, secret)
+	assert.ErrorIs(t, err, session.ErrNoSession)
+	assert.False(t, alive(t, d, secret))
+	list, next, err := d.List(ctx, "u-jane", "", 10)
+	require.NoError(t, err)
+	assert.Empty(t, list)
+	assert.Empty(t, next)
+	assert.ErrorIs(t, d.End(ctx, operator, "u-jane", s.ID), session.ErrNoSession)
+	_, err = d.Logout(ctx, operator, s.Digest)
+	assert.ErrorIs(t, err, session.ErrNoSession)
+	assert.ErrorIs(t, changePassword(t, d, operator, s.ID), session.ErrNoSession)
+}
+
+// The numbers that Open returns are those that the account had when its owner signed in.
+func TestOpenReturnsNumbers(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	require.NoError(t, d.subjects.RevokeAll(ctx, operator, "u-jane"))
+	require.NoError(t, d.subjects.EndSessions(ctx, operator, "u-jane"))
+	require.NoError(t, d.subjects.RevokeEveryone(ctx, operator))
+	sub, err := subject.Get(ctx, d.store, "u-jane")
+	require.NoError(t, err)
+	_, s := signIn(t, d, "111111")
+	items, err := d.store.Get(ctx, session.Key(s.Digest))
+	require.NoError(t, err)
+	_, n, err := session.Open(items[0])
+	require.NoError(t, err)
+	assert.Equal(t, sub.Numbers(policy.KindSession), n)
+	assert.NotContains(t, []uint64{n.Everyone, n.All, n.Kind}, uint64(0))
+	assert.True(t, sub.Alive(policy.KindSession, n))
+}
+
+// What is told of the end of a session says who ended it, and from where.
+func TestEndsHaveAnActor(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	_, s := signIn(t, d, "111111")
+	_, other := signIn(t, d, "122222")
+	by := audit.Actor{User: "u-admin", Credential: "c-1", Addr: stranger.Addr}
+	require.NoError(t, d.End(ctx, by, "u-jane", s.ID, "leaked", "reported"))
+	e := d.last(t)
+	assert.Equal(t, by, e.Actor())
+	assert.Equal(t, []any{policy.UserID("u-jane"), s.ID, []string{"leaked", "reported"}}, []any{e.User, e.Credential, e.Reasons})
+
+	by = audit.Actor{User: "u-jane", Credential: other.ID, Addr: terminal.Addr}
+	_, err := d.Logout(ctx, by, other.Digest)
+	require.NoError(t, err)
+	e = d.last(t)
+	assert.Equal(t, audit.Logout, e.Type)
+	assert.Equal(t, by, e.Actor())
+	assert.Equal(t, other.ID, e.Credential)
+}
+
+// In a commit that fails nothing ends and nothing is told.
+func TestEndInACommitThatFails(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	secret, s := signIn(t, d, "111111")
+	d.reset()
+	for name, end := range map[string]func(tx *store.Tx) error{
+		"end":    func(tx *store.Tx) error { return d.EndTx(ctx, tx, operator, "u-jane", s.ID) },
+		"logout": func(tx *store.Tx) error { _, err := d.LogoutTx(ctx, tx, operator, s.Digest); return err },
+	} {
+		err := store.Transact(ctx, d.store, func(tx *store.Tx) error {
+			require.NoError(t, end(tx))
+			return assert.AnError
+		})
+		assert.ErrorIs(t, err, assert.AnError, name)
+	}
+	assert.True(t, alive(t, d, secret))
+	assert.Empty(t, d.kinds())
+}
+
+// List leaves out what was revoked, and all of an account that is disabled.
+func TestListLeavesOutTheDead(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	list := func() int {
+		t.Helper()
+		all, _, err := d.List(ctx, "u-jane", "", 10)
+		require.NoError(t, err)
+		return len(all)
+	}
+	signIn(t, d, "111111")
+	require.Equal(t, 1, list())
+	for i, revoke := range []func() error{
+		func() error { return d.subjects.EndSessions(ctx, operator, "u-jane") },
+		func() error { return d.subjects.RevokeAll(ctx, operator, "u-jane") },
+		func() error { return d.subjects.RevokeEveryone(ctx, operator) },
+	} {
+		require.NoError(t, revoke())
+		assert.Zero(t, list(), i)
+		signIn(t, d, fmt.Sprint("19", i))
+		assert.Equal(t, 1, list(), i)
+	}
+	require.NoError(t, d.subjects.RevokeTokens(ctx, operator, "u-jane"))
+	assert.Equal(t, 1, list(), "tokens are not sessions")
+	require.NoError(t, d.subjects.Disable(ctx, operator, "u-jane"))
+	assert.Zero(t, list())
+	require.NoError(t, d.subjects.Enable(ctx, operator, "u-jane"))
+	assert.Equal(t, 1, list())
 }

@@ -8,9 +8,12 @@
 //		Name: name, Password: password, OTP: otp, Client: client, Via: "couch",
 //	})
 //
-// The password is asked first, and the second factor only after a right one. The
+// The password is checked first, and the second factor only after a right one. The
 // factor is spent in the very commit that creates the session, so that one code
-// opens one session and a failed login leaves the code unspent.
+// opens one session and a failed login leaves the code unspent. The account's
+// revocation numbers are read before the password is checked, and the commit expects
+// them: a right password is good for those and no others, so that a change of the
+// password while it was checked refuses the login (see package subject).
 //
 // # Sessions
 //
@@ -18,9 +21,16 @@
 // are (the lifetime of npm's own sessions since December 2025), and nothing
 // prolongs it. It is dead at the instant Session.Expires. Its secret is
 // returned once; stored is the SHA-256 of it, which is also the key of the
-// record, so that checking a presented secret is one Get of [Key]. What the record
-// says is for [Open]; whether the account behind it still stands is asked
-// elsewhere, at each request.
+// record. [Manager.Verify] checks a presented secret. A program that keeps what it read
+// for a moment gets a session's record with one Get of [Key], what it says from [Open],
+// and whether it was revoked from package subject.
+//
+// # Ending sessions
+//
+// [Manager.End] and [Manager.Logout] end one. All sessions of an account, and its web logins
+// under way, end when package subject revokes them, in one write: by the account's owner,
+// with a change of the password, or when a second factor is turned on. The session that asked
+// for it goes on if [Manager.KeepTx] is called in that commit.
 //
 // # Web login
 //
@@ -54,6 +64,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // Errors that callers tell apart.
@@ -82,16 +93,28 @@ const (
 	maxFlowTTL     = 15 * time.Minute
 )
 
-// A User is the account that a name and a password belong to.
+// A User is the account that a name belongs to.
 type User struct {
 	ID   policy.UserID // never "", and valid UTF-8
 	Name string        // as npm whoami prints it
+}
+
+// A Person is a User who showed the right password, see [Manager.CheckPassword].
+type Person struct {
+	User
+	// Subject was read before the password was checked. What is done because the
+	// password was right is committed on condition that it still holds: its Evidence is
+	// for [store.Tx.Expect].
+	Subject subject.Subject
 }
 
 // A Client is who sends a request.
 type Client struct {
 	Addr      netip.Addr // from a hop that is trusted; the zero Addr is unknown
 	UserAgent string     // as sent: whoever calls chose it
+	// At is when the request's header arrived, by which its second factor is dated. Zero
+	// means now.
+	At time.Time
 }
 
 // maxUserAgent is how much of a user agent is kept, in bytes.
@@ -137,32 +160,33 @@ type Config struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// CheckPassword returns the user of that name if the password is theirs.
-	// Required. An unknown user, a wrong password and a disabled account are
-	// all ErrDenied and must take the same time. Any other error means that
-	// nobody can tell, and refuses as well. It is called with what the client
-	// sent, which may be empty.
-	CheckPassword func(ctx context.Context, name string, password credential.Secret) (User, error)
+	// Lookup returns the user of that name. Required. ErrDenied means that the name is
+	// nobody's who may sign in. Any other error means that nobody can tell, and refuses
+	// as well. It is called with what the client sent, which may be empty.
+	Lookup func(ctx context.Context, name string) (User, error)
 
-	// SecondFactor begins the check of a second factor for the user, whose
-	// password was right; the zero otp is none. Required. It reserves an
-	// attempt in a commit of its own and returns the Spend that runs inside the
-	// commit that creates or approves the session. A nil Spend means that the
-	// user needs no factor. An error wraps ErrFactorRequired when one is needed
-	// and otp is not it; so does an error of the Spend.
-	SecondFactor func(ctx context.Context, user User, otp credential.Secret) (Spend, error)
+	// CheckPassword reports whether the password is that of the user. Required. It is
+	// called with the ID "" for a name that is nobody's, and must then report false
+	// after the same time.
+	CheckPassword func(ctx context.Context, user policy.UserID, password credential.Secret) (bool, error)
 
-	// Alive returns nil if the user may have a session for having proved who
-	// they are at the time since, and ErrDenied if not: the account was
-	// disabled or removed, or its password changed or its sessions were ended
-	// after that. Required. It is asked when a web login is collected, minutes
-	// after its approval. Any other error means that nobody can tell, and the
-	// client may try again.
-	Alive func(ctx context.Context, user policy.UserID, since time.Time) error
+	// SecondFactor begins the check of the second factor in in.OTP for the user, whose
+	// password was right; the zero OTP is none. Required. sub says for what the account's
+	// factor is asked. It reserves an attempt in a commit of its own and returns the
+	// Spend that runs inside the commit that creates or approves the session. A nil
+	// Spend means that the user needs no factor. An error wraps ErrFactorRequired when
+	// one is needed and in.OTP is not it; so does an error of the Spend.
+	SecondFactor func(ctx context.Context, user User, sub subject.Subject, in SignIn) (Spend, error)
 
-	// Record keeps what happened. It is called after the fact is stored. Nil
-	// discards.
-	Record func(ctx context.Context, e audit.Event)
+	// Alive returns nil if the user may have a session as far as the host can tell, and
+	// ErrDenied if not: the account was disabled or removed. Required. It is called last
+	// of all before a session or an approval is written, and again when a web login is
+	// collected. Any other error means that nobody can tell, and the client may try
+	// again. What npmauth knows of the account itself, package subject says.
+	Alive func(ctx context.Context, user policy.UserID) error
+
+	// Events are told what happened. Nil: nobody is.
+	Events *audit.Recorder
 }
 
 // A Manager signs people in and keeps their sessions. It is safe for concurrent
@@ -172,10 +196,11 @@ type Manager struct {
 	serverKey     *credential.ServerKey
 	ttl, flowTTL  time.Duration
 	clock         func() time.Time
-	checkPassword func(context.Context, string, credential.Secret) (User, error)
-	secondFactor  func(context.Context, User, credential.Secret) (Spend, error)
-	alive         func(context.Context, policy.UserID, time.Time) error
-	record        func(context.Context, audit.Event)
+	lookup        func(context.Context, string) (User, error)
+	checkPassword func(context.Context, policy.UserID, credential.Secret) (bool, error)
+	secondFactor  func(context.Context, User, subject.Subject, SignIn) (Spend, error)
+	alive         func(context.Context, policy.UserID) error
+	events        *audit.Recorder
 }
 
 // New returns a Manager, or an error naming the field of cfg that is wrong.
@@ -183,6 +208,8 @@ func New(cfg Config) (*Manager, error) {
 	switch {
 	case cfg.Store == nil:
 		return nil, errors.New("session: Config.Store is nil")
+	case cfg.Lookup == nil:
+		return nil, errors.New("session: Config.Lookup is nil")
 	case cfg.CheckPassword == nil:
 		return nil, errors.New("session: Config.CheckPassword is nil")
 	case cfg.SecondFactor == nil:
@@ -200,10 +227,11 @@ func New(cfg Config) (*Manager, error) {
 		ttl:           cfg.TTL,
 		flowTTL:       cfg.FlowTTL,
 		clock:         cfg.Now,
+		lookup:        cfg.Lookup,
 		checkPassword: cfg.CheckPassword,
 		secondFactor:  cfg.SecondFactor,
 		alive:         cfg.Alive,
-		record:        cfg.Record,
+		events:        cfg.Events,
 	}
 	if m.ttl == 0 {
 		m.ttl = defaultTTL
@@ -213,9 +241,6 @@ func New(cfg Config) (*Manager, error) {
 	}
 	if m.clock == nil {
 		m.clock = time.Now
-	}
-	if m.record == nil {
-		m.record = func(context.Context, audit.Event) {}
 	}
 	return m, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 var (
@@ -25,20 +26,25 @@ var (
 	stranger = session.Client{Addr: netip.MustParseAddr("203.0.113.66"), UserAgent: "curl/8"}
 )
 
-// A desk is a Manager with all that it asks: two people, jane with a second
+// A desk is a Manager with all that it needs: two people, jane with a second
 // factor and joe without, and a store that counts.
 type desk struct {
 	*session.Manager
-	store *counting
+	store    *counting
+	subjects *subject.Manager
 
 	mu      sync.Mutex
 	events  []audit.Event
-	asked   []string                    // names that CheckPassword was asked for
-	factors int                         // how often SecondFactor was called
-	dead    map[policy.UserID]time.Time // sessions before this are dead
-	broken  error                       // what Alive returns, if set
-	slow    time.Duration               // how long a password check takes
-	during  func()                      // runs once inside Alive: after a look at the flow, before the commit
+	checked []policy.UserID        // whose password was checked
+	factors int                    // how often SecondFactor was called
+	gone    map[policy.UserID]bool // whom the host does not let in
+	broken  error                  // what Alive returns, if set
+	slow    time.Duration          // how long a password check takes
+
+	// What happens meanwhile: each runs once.
+	inPassword func() // while a password is checked
+	inFactor   func() // while a factor is begun
+	inAlive    func() // inside Alive: after what was judged, before the commit
 }
 
 func open(t *testing.T, change ...func(*session.Config)) *desk {
@@ -49,62 +55,75 @@ func open(t *testing.T, change ...func(*session.Config)) *desk {
 // openOn returns one more desk on a store, as another node would be.
 func openOn(t *testing.T, s *counting, change ...func(*session.Config)) *desk {
 	t.Helper()
-	d := &desk{store: s, dead: map[policy.UserID]time.Time{}}
-	cfg := session.Config{
-		Store:         s,
-		CheckPassword: d.checkPassword,
-		SecondFactor:  d.secondFactor,
-		Alive:         d.alive,
-		Record: func(_ context.Context, e audit.Event) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.events = append(d.events, e)
-		},
-	}
+	d := &desk{store: s, gone: map[policy.UserID]bool{}}
+	events := audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(d.record)})
+	cfg := d.config(s)
+	cfg.Events = events
 	for _, c := range change {
 		c(&cfg)
 	}
 	var err error
 	d.Manager, err = session.New(cfg)
 	require.NoError(t, err)
+	d.subjects, err = subject.New(subject.Config{Store: s, Now: cfg.Now})
+	require.NoError(t, err)
 	return d
 }
 
-func (d *desk) checkPassword(_ context.Context, name string, pw credential.Secret) (session.User, error) {
+func (d *desk) config(s store.Store) session.Config {
+	return session.Config{
+		Store: s, Lookup: lookup, CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
+	}
+}
+
+func (d *desk) record(_ context.Context, e audit.Event) {
 	d.mu.Lock()
-	d.asked = append(d.asked, name)
-	slow := d.slow
-	d.mu.Unlock()
-	time.Sleep(slow)
-	switch {
-	case name == "jane" && pw.Reveal() == "correct horse":
-		return session.User{ID: "u-jane", Name: "jane"}, nil
-	case name == "joe" && pw.Reveal() == "correct horse":
-		return session.User{ID: "u-joe", Name: "joe"}, nil
-	case name == "broken":
+	defer d.mu.Unlock()
+	d.events = append(d.events, e)
+}
+
+func lookup(_ context.Context, name string) (session.User, error) {
+	switch name {
+	case "jane", "joe":
+		return session.User{ID: policy.UserID("u-" + name), Name: name}, nil
+	case "broken":
 		return session.User{}, errors.New("user table is down")
-	case name == "nobody":
+	case "nobody":
 		return session.User{}, nil // a host that gets it wrong
-	case name == "mangled":
+	case "mangled":
 		return session.User{ID: "u-\xff"}, nil
 	}
 	return session.User{}, session.ErrDenied
 }
 
+func (d *desk) checkPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	d.mu.Lock()
+	d.checked = append(d.checked, id)
+	slow := d.slow
+	d.mu.Unlock()
+	// What is in the user table is read first, and the hash takes its time.
+	right := id != "" && pw.Reveal() == "correct horse"
+	time.Sleep(slow)
+	d.run(&d.inPassword)
+	return right, nil
+}
+
 // secondFactor lets each code that begins with 1 be used once, by a row that must
-// be absent.
-func (d *desk) secondFactor(_ context.Context, u session.User, otp credential.Secret) (session.Spend, error) {
+// be absent. One that begins with 1r is a recovery code.
+func (d *desk) secondFactor(_ context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
 	d.mu.Lock()
 	d.factors++
 	d.mu.Unlock()
-	if u.ID == "u-joe" {
+	d.run(&d.inFactor)
+	if u.ID == "u-joe" && sub.TwoFactor == policy.TwoFactorOff {
 		return nil, nil
 	}
-	if !strings.HasPrefix(otp.Reveal(), "1") {
+	code := in.OTP.Reveal()
+	if !strings.HasPrefix(code, "1") {
 		return nil, session.ErrFactorRequired
 	}
 	return func(ctx context.Context, tx *store.Tx, id string) error {
-		key := "test-code/" + otp.Reveal()
+		key := "test-code/" + code
 		items, err := tx.Get(ctx, key)
 		if err != nil {
 			return err
@@ -113,27 +132,35 @@ func (d *desk) secondFactor(_ context.Context, u session.User, otp credential.Se
 			return session.ErrFactorRequired
 		}
 		tx.Create(key, []byte(id), time.Time{})
+		if strings.HasPrefix(code, "1r") {
+			return subject.Recover(ctx, tx, u.ID, time.Now())
+		}
 		return nil
 	}, nil
 }
 
-func (d *desk) alive(_ context.Context, user policy.UserID, since time.Time) error {
-	d.mu.Lock()
-	during := d.during
-	d.during = nil
-	d.mu.Unlock()
-	if during != nil {
-		during()
-	}
+func (d *desk) alive(_ context.Context, user policy.UserID) error {
+	d.run(&d.inAlive)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.broken != nil {
 		return d.broken
 	}
-	if since.Before(d.dead[user]) {
+	if d.gone[user] {
 		return session.ErrDenied
 	}
 	return nil
+}
+
+// run calls what hook holds, once.
+func (d *desk) run(hook *func()) {
+	d.mu.Lock()
+	fn := *hook
+	*hook = nil
+	d.mu.Unlock()
+	if fn != nil {
+		fn()
+	}
 }
 
 // set changes what the desk's people answer.
@@ -162,12 +189,21 @@ func (d *desk) last(t *testing.T) audit.Event {
 	return d.events[len(d.events)-1]
 }
 
+// reset forgets the events so far.
+func (d *desk) reset() { d.set(func() { d.events = nil }) }
+
 // jane is a sign-in that succeeds once for each code.
 func jane(code string) session.SignIn {
 	return session.SignIn{
 		Name: "jane", Password: credential.NewSecret("correct horse"), OTP: credential.NewSecret(code), Client: browser,
 	}
 }
+
+// joe is a sign-in without a second factor.
+var joe = session.SignIn{Name: "joe", Password: credential.NewSecret("correct horse"), Client: browser}
+
+// operator is who does something that no account does.
+var operator = audit.Actor{}
 
 // keys are the keys in the store that begin with prefix.
 func keys(t *testing.T, s store.Store, prefix string) []string {
@@ -244,13 +280,12 @@ func (c *counting) counts() (reads, commits int) {
 
 func TestNewNamesTheWrongField(t *testing.T) {
 	d := &desk{}
-	good := session.Config{
-		Store: store.NewMemory(), CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
-	}
+	good := d.config(store.NewMemory())
 	_, err := session.New(good)
 	require.NoError(t, err)
 	for field, spoil := range map[string]func(*session.Config){
 		"Store":         func(c *session.Config) { c.Store = nil },
+		"Lookup":        func(c *session.Config) { c.Lookup = nil },
 		"CheckPassword": func(c *session.Config) { c.CheckPassword = nil },
 		"SecondFactor":  func(c *session.Config) { c.SecondFactor = nil },
 		"Alive":         func(c *session.Config) { c.Alive = nil },

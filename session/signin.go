@@ -9,7 +9,9 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A SignIn is what a person shows to prove who they are.
@@ -21,6 +23,35 @@ type SignIn struct {
 	// Via says by which path, for lists and events: one short word of the
 	// caller's, such as "couch". "" is "web" in Approve and stays "" elsewhere.
 	Via string
+}
+
+// CheckPassword returns who is called name if the password is theirs. An unknown name, a
+// wrong password and a disabled account are all ErrDenied.
+func (m *Manager) CheckPassword(ctx context.Context, name string, password credential.Secret) (Person, error) {
+	user, err := m.lookup(ctx, name)
+	known := err == nil
+	if err != nil && !errors.Is(err, ErrDenied) {
+		return Person{}, err
+	}
+	p := Person{User: user}
+	if known {
+		// An ID that JSON would change on its way into the record might come out as
+		// somebody else's.
+		if user.ID == "" || !utf8.ValidString(string(user.ID)) {
+			return Person{}, errors.New("session: the user has no valid ID")
+		}
+		if p.Subject, err = subject.Get(ctx, m.store, user.ID); err != nil {
+			return Person{}, fmt.Errorf("session: %w", err)
+		}
+	}
+	right, err := m.checkPassword(ctx, user.ID, password)
+	if err != nil {
+		return Person{}, err
+	}
+	if !known || !right || p.Subject.Disabled {
+		return Person{}, ErrDenied
+	}
+	return p, nil
 }
 
 // SignIn checks the password, then the second factor, and creates a session in
@@ -36,54 +67,96 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 		return credential.Secret{}, Session{}, err
 	}
 	secret := credential.New(credential.PrefixSession)
-	r := m.newRecord(p.id, secret, p.user, p.since, in.Client, in.Via)
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+	var s Session
+	err = m.commit(ctx, in, p, func(tx *store.Tx) error {
 		if err := p.spend(ctx, tx, p.id); err != nil {
 			return err
 		}
-		return sessions.Insert(ctx, tx, r)
+		r := m.newRecord(p.id, secret, p.User, p.Subject.Numbers(policy.KindSession), p.since, in.Client, in.Via)
+		s = r.session()
+		if err := sessions.Insert(ctx, tx, r); err != nil {
+			return err
+		}
+		return m.events.Commit(ctx, tx, audit.Event{
+			Time: m.now(), Type: audit.Login, Outcome: audit.Done, User: s.User, By: s.User, Credential: s.ID, Addr: s.Addr,
+			Detail: detail("via", s.Via, "agent", s.UserAgent),
+		})
 	})
 	if err != nil {
-		return credential.Secret{}, Session{}, m.refuse(ctx, in, p.user, err)
+		return credential.Secret{}, Session{}, err
 	}
-	s := Session(*r)
-	m.record(ctx, audit.Event{
-		Time: m.now(), Type: audit.Login, Outcome: audit.Done, User: s.User, Credential: s.ID, Addr: s.Addr,
-		Detail: detail("via", s.Via, "agent", s.UserAgent),
-	})
 	return secret, s, nil
 }
 
-// proven is a person who showed a right password and began to spend a factor.
+// proven is a person who began to spend a factor.
 type proven struct {
-	user  User
+	Person
 	spend Spend     // never nil
 	id    string    // of the session to be
 	since time.Time // before anything was checked
 }
 
 // prove is how every login path finds out who is there.
-func (m *Manager) prove(ctx context.Context, in SignIn) (proven, error) {
-	// The session counts from here and not from the end of the checks: what
-	// ends all sessions of an account while they run must end this one too.
-	p := proven{id: credential.NewID(), since: m.now()}
+func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
+	p := &proven{id: credential.NewID(), since: m.now()}
 	in.Client = in.Client.clean()
 	var err error
-	if p.user, err = m.checkPassword(ctx, in.Name, in.Password); err != nil {
-		return proven{}, m.refuse(ctx, in, User{}, err)
+	if p.Person, err = m.CheckPassword(ctx, in.Name, in.Password); err != nil {
+		return nil, m.refuse(ctx, in, User{}, err)
 	}
-	// An ID that JSON would change on its way into the record might come out as
-	// somebody else's.
-	if p.user.ID == "" || !utf8.ValidString(string(p.user.ID)) {
-		return proven{}, m.refuse(ctx, in, User{}, errors.New("the user has no valid ID"))
-	}
-	if p.spend, err = m.secondFactor(ctx, p.user, in.OTP); err != nil {
-		return proven{}, m.refuse(ctx, in, p.user, err)
+	if p.spend, err = m.secondFactor(ctx, p.User, p.Subject, in); err != nil {
+		return nil, m.refuse(ctx, in, p.User, err)
 	}
 	if p.spend == nil {
 		p.spend = func(context.Context, *store.Tx, string) error { return nil }
 	}
 	return p, nil
+}
+
+// judgements is how often a commit is judged anew because a row that it rests on changed.
+const judgements = 3
+
+// commit runs fn, which tells of what it does, in a commit on condition that what p rests
+// on still holds. A refusal is recorded here.
+func (m *Manager) commit(ctx context.Context, in SignIn, p *proven, fn func(tx *store.Tx) error) error {
+	err := m.commitProven(ctx, p, fn)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrUnknown):
+		return fmt.Errorf("session: sign in: %w", err) // the commit itself told of it
+	}
+	return m.refuse(ctx, in, p.User, err)
+}
+
+// commitProven expects the account's row to be as it was before the password was checked,
+// and asks the host last. A change of that row that is about neither the password nor the
+// factor does no harm: p is given the new one and judged anew.
+func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store.Tx) error) error {
+	for range judgements {
+		if err := m.alive(ctx, p.ID); err != nil {
+			return err
+		}
+		err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
+			tx.Expect(p.Subject.Evidence...)
+			return fn(tx)
+		})
+		if _, changed := errors.AsType[*store.ChangedError](err); !changed {
+			return err
+		}
+		now, err := subject.Get(ctx, m.store, p.ID)
+		if err != nil {
+			return err
+		}
+		if now.Disabled || now.Numbers(policy.KindSession) != p.Subject.Numbers(policy.KindSession) {
+			return ErrDenied // the password is another by now, or was proven for what is revoked
+		}
+		if (now.TwoFactor == policy.TwoFactorOff) != (p.Subject.TwoFactor == policy.TwoFactorOff) {
+			return ErrFactorRequired
+		}
+		p.Subject = now
+	}
+	return fmt.Errorf("%w: the account changes all the time", store.ErrConflict)
 }
 
 // refuse records a sign-in that ended with err and returns what the caller is
@@ -104,7 +177,7 @@ func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) erro
 	case errors.Is(err, ErrDecided) || errors.Is(err, ErrNoFlow):
 		e.Outcome, e.Reasons = audit.Denied, []string{"flow"}
 	}
-	m.record(ctx, e)
+	m.events.Record(ctx, e)
 	return fmt.Errorf("session: sign in: %w", err)
 }
 

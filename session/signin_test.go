@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,8 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/subject"
 )
 
 func TestSignIn(t *testing.T) {
@@ -146,10 +149,18 @@ func TestSignInCommitFails(t *testing.T) {
 	assert.NoError(t, err)
 
 	// Where nobody knows what became of it, the secret is lost with the answer.
+	d.reset()
 	d.store.after = store.ErrUnknown
 	secret, _, err = d.SignIn(t.Context(), jane("122222"))
 	assert.ErrorIs(t, err, store.ErrUnknown)
 	assert.True(t, secret.IsZero())
+	assert.Equal(t, []string{"login failed"}, d.kinds(), "told of once")
+	assert.Equal(t, []string{"unknown"}, d.last(t).Reasons)
+	f := start(t, d)
+	d.reset()
+	d.store.after = store.ErrUnknown
+	assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("133333")), store.ErrUnknown)
+	assert.Equal(t, []string{"login.approved failed"}, d.kinds())
 }
 
 // A session counts from before its owner was checked: whatever ends all sessions
@@ -168,8 +179,8 @@ func TestSignInCountsFromItsBeginning(t *testing.T) {
 
 func TestSignInCancelled(t *testing.T) {
 	d := open(t, func(c *session.Config) {
-		c.CheckPassword = func(ctx context.Context, _ string, _ credential.Secret) (session.User, error) {
-			return session.User{}, ctx.Err()
+		c.CheckPassword = func(ctx context.Context, _ policy.UserID, _ credential.Secret) (bool, error) {
+			return true, ctx.Err()
 		}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -177,4 +188,277 @@ func TestSignInCancelled(t *testing.T) {
 	_, _, err := d.SignIn(ctx, jane("111111"))
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, audit.Failed, d.last(t).Outcome)
+}
+
+// revocations end the sessions of a user, each in its own way.
+var revocations = map[string]func(ctx context.Context, d *desk, user policy.UserID) error{
+	"everything of the account": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.RevokeAll(ctx, operator, user)
+	},
+	"all sessions": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.EndSessions(ctx, operator, user)
+	},
+	"everything of everybody": func(ctx context.Context, d *desk, _ policy.UserID) error {
+		return d.subjects.RevokeEveryone(ctx, operator)
+	},
+	"the account is disabled": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.Disable(ctx, operator, user)
+	},
+	"another password": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+			_, err := subject.Revoke(ctx, tx, user, subject.Sessions, time.Now())
+			return err
+		})
+	},
+	"a factor is turned on": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+			if err := subject.SetTwoFactor(ctx, tx, user, policy.AuthOnly); err != nil {
+				return err
+			}
+			_, err := subject.Revoke(ctx, tx, user, subject.Sessions, time.Now())
+			return err
+		})
+	},
+}
+
+// benign are changes of an account that are about neither its sessions nor its password.
+var benign = map[string]func(ctx context.Context, d *desk, user policy.UserID) error{
+	"ranges": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.SetCIDRs(ctx, operator, user, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
+	},
+	"many depend on it": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.SetHighImpact(ctx, operator, user, true)
+	},
+	"all tokens": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.RevokeTokens(ctx, operator, user)
+	},
+	"recovered": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return d.subjects.Recovered(ctx, operator, user)
+	},
+	"the factor is for writes, too": func(ctx context.Context, d *desk, user policy.UserID) error {
+		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+			return subject.SetTwoFactor(ctx, tx, user, policy.AuthAndWrites)
+		})
+	},
+	"disabled for a moment": func(ctx context.Context, d *desk, user policy.UserID) error {
+		if err := d.subjects.Disable(ctx, operator, user); err != nil {
+			return err
+		}
+		return d.subjects.Enable(ctx, operator, user)
+	},
+}
+
+// moments are where a sign-in or an approval can be held up: each makes fn run there once.
+var moments = map[string]func(d *desk, f *storetest.Faulty, fn func()){
+	"while the password is checked": func(d *desk, _ *storetest.Faulty, fn func()) { d.inPassword = fn },
+	"while the factor is begun":     func(d *desk, _ *storetest.Faulty, fn func()) { d.inFactor = fn },
+	"after what was judged":         func(d *desk, _ *storetest.Faulty, fn func()) { d.inAlive = fn },
+	"before the commit":             func(_ *desk, f *storetest.Faulty, fn func()) { f.Inject(commitOf(fn)) },
+}
+
+// commitOf makes fn run just before the commit that opens a session or decides a flow.
+func commitOf(fn func()) storetest.Fault {
+	return storetest.Fault{On: storetest.Commits, Do: fn, If: func(c storetest.Call) bool {
+		return slices.ContainsFunc(c.Ops, func(op store.Op) bool {
+			return op.Action == store.Put && (strings.HasPrefix(op.Key, "session/") || strings.HasPrefix(op.Key, "login/"))
+		})
+	}}
+}
+
+// openFaulty returns a desk on a store that can be made to fail.
+func openFaulty(t *testing.T) (*desk, *storetest.Faulty) {
+	t.Helper()
+	f := storetest.NewFaulty(store.NewMemory())
+	return openOn(t, &counting{Store: f}), f
+}
+
+// logins are both ways to prove who one is, for a session at once and for one to be.
+var logins = map[string]func(t *testing.T, d *desk, in session.SignIn) error{
+	"sign-in": func(t *testing.T, d *desk, in session.SignIn) error {
+		_, _, err := d.SignIn(t.Context(), in)
+		return err
+	},
+	"approval": func(t *testing.T, d *desk, in session.SignIn) error {
+		f := start(t, d)
+		d.reset()
+		if err := d.Approve(t.Context(), f.PageID, in); err != nil {
+			return err
+		}
+		if collect(t, d, f, terminal).State != session.Done {
+			return errors.New("approved, and not collected")
+		}
+		return nil
+	},
+}
+
+// AU-01, AU-03, AU-04: whatever ends the sessions of an account ends those that are being
+// opened, at whatever moment it comes, and their factor is not spent.
+func TestSignInIsOvertaken(t *testing.T) {
+	for way, login := range logins {
+		for moment, at := range moments {
+			for name, revoke := range revocations {
+				for _, in := range []session.SignIn{joe, jane("111111"), jane("1r")} {
+					t.Run(strings.Join([]string{way, moment, name, in.Name, in.OTP.Reveal()}, ": "), func(t *testing.T) {
+						d, faulty := openFaulty(t)
+						user := policy.UserID("u-" + in.Name)
+						came := false
+						at(d, faulty, func() {
+							came = true
+							require.NoError(t, revoke(t.Context(), d, user))
+						})
+						err := login(t, d, in)
+						require.True(t, came)
+						assert.ErrorIs(t, err, session.ErrDenied)
+						assert.Equal(t, []string{"login denied"}, d.kinds())
+						assert.Empty(t, keys(t, d.store, "session/"))
+						assert.Empty(t, keys(t, d.store, "login/"))
+						assert.Empty(t, keys(t, d.store, "test-code/"))
+						sub, err := subject.Get(t.Context(), d.store, user)
+						require.NoError(t, err)
+						assert.Zero(t, sub.Recovered)
+					})
+				}
+			}
+		}
+	}
+}
+
+// Any other change of the account costs who signs in nothing.
+func TestSignInGoesOnAfterABenignChange(t *testing.T) {
+	for way, login := range logins {
+		for moment, at := range moments {
+			for name, change := range benign {
+				t.Run(strings.Join([]string{way, moment, name}, ": "), func(t *testing.T) {
+					d, faulty := openFaulty(t)
+					require.NoError(t, store.Transact(t.Context(), d.store, func(tx *store.Tx) error {
+						return subject.SetTwoFactor(t.Context(), tx, "u-jane", policy.AuthOnly)
+					}))
+					at(d, faulty, func() { require.NoError(t, change(t.Context(), d, "u-jane")) })
+					require.NoError(t, login(t, d, jane("1r"))) // which writes the row, too
+					list, _, err := d.List(t.Context(), "u-jane", "", 10)
+					require.NoError(t, err)
+					assert.Len(t, list, 1)
+					assert.Len(t, keys(t, d.store, "test-code/"), 1)
+					assert.Equal(t, "login done", d.kinds()[len(d.kinds())-1])
+					sub, err := subject.Get(t.Context(), d.store, "u-jane")
+					require.NoError(t, err)
+					assert.NotZero(t, sub.Recovered)
+				})
+			}
+		}
+	}
+}
+
+// AU-04: a factor that is turned on or off meanwhile was not what was judged, even if no
+// session ends by it.
+func TestSignInWhileAFactorComesOrGoes(t *testing.T) {
+	for moment, at := range moments {
+		for _, mode := range []policy.TwoFactorMode{policy.AuthOnly, policy.TwoFactorOff} {
+			t.Run(moment+": "+mode.String(), func(t *testing.T) {
+				d, faulty := openFaulty(t)
+				set := func(mode policy.TwoFactorMode) {
+					require.NoError(t, store.Transact(t.Context(), d.store, func(tx *store.Tx) error {
+						return subject.SetTwoFactor(t.Context(), tx, "u-joe", mode)
+					}))
+				}
+				in := joe
+				if mode == policy.TwoFactorOff {
+					set(policy.AuthOnly)
+					in.OTP = credential.NewSecret("111111")
+				}
+				at(d, faulty, func() { set(mode) })
+				_, _, err := d.SignIn(t.Context(), in)
+				assert.ErrorIs(t, err, session.ErrFactorRequired)
+				assert.Empty(t, keys(t, d.store, "session/"))
+				assert.Empty(t, keys(t, d.store, "test-code/"))
+			})
+		}
+	}
+}
+
+// An account that changes whenever it is judged is not judged for ever.
+func TestSignInIsJudgedThreeTimes(t *testing.T) {
+	d, faulty := openFaulty(t)
+	changes := 0
+	fault := commitOf(func() {
+		changes++
+		require.NoError(t, d.subjects.SetHighImpact(t.Context(), operator, "u-jane", changes%2 == 1))
+	})
+	fault.Times = storetest.Always
+	faulty.Inject(fault)
+	_, _, err := d.SignIn(t.Context(), jane("111111"))
+	assert.ErrorIs(t, err, store.ErrConflict)
+	assert.NotErrorIs(t, err, session.ErrDenied)
+	assert.Equal(t, 3, changes)
+	assert.Empty(t, keys(t, d.store, "session/"))
+	assert.Equal(t, []string{"login failed"}, d.kinds())
+	faulty.Mend()
+	_, _, err = d.SignIn(t.Context(), jane("111111"))
+	assert.NoError(t, err)
+
+	// Twice is not too often.
+	fault.Times = 2
+	faulty.Inject(fault)
+	_, _, err = d.SignIn(t.Context(), jane("122222"))
+	assert.NoError(t, err)
+}
+
+// The host has the last word before each commit.
+func TestSignInAsksTheHostLast(t *testing.T) {
+	d, faulty := openFaulty(t)
+	faulty.Inject(commitOf(func() {
+		d.set(func() { d.gone["u-jane"] = true })
+		require.NoError(t, d.subjects.SetHighImpact(t.Context(), operator, "u-jane", true))
+	}))
+	_, _, err := d.SignIn(t.Context(), jane("111111"))
+	assert.ErrorIs(t, err, session.ErrDenied)
+	assert.Empty(t, keys(t, d.store, "session/"))
+}
+
+// What is judged is what CheckPassword returns, for others who commit by it.
+func TestCheckPassword(t *testing.T) {
+	d := open(t)
+	require.NoError(t, d.subjects.EndSessions(t.Context(), operator, "u-jane"))
+	sub, err := subject.Get(t.Context(), d.store, "u-jane")
+	require.NoError(t, err)
+	d.inPassword = func() { require.NoError(t, d.subjects.EndSessions(t.Context(), operator, "u-jane")) }
+	p, err := d.CheckPassword(t.Context(), "jane", credential.NewSecret("correct horse"))
+	require.NoError(t, err)
+	assert.Equal(t, session.Person{User: session.User{ID: "u-jane", Name: "jane"}, Subject: sub}, p, "as it was before")
+
+	for _, name := range []string{"jane", "eve", ""} {
+		_, err := d.CheckPassword(t.Context(), name, credential.NewSecret("x"))
+		assert.ErrorIs(t, err, session.ErrDenied)
+	}
+	assert.Equal(t, []policy.UserID{"u-jane", "u-jane", "", ""}, d.checked, "each costs a hash")
+	require.NoError(t, d.subjects.Disable(t.Context(), operator, "u-jane"))
+	_, err = d.CheckPassword(t.Context(), "jane", credential.NewSecret("correct horse"))
+	assert.ErrorIs(t, err, session.ErrDenied)
+	assert.Len(t, d.checked, 5, "so does one that is disabled")
+}
+
+// What is told of a login says from where.
+func TestLoginsHaveAnAddress(t *testing.T) {
+	d := open(t)
+	in := jane("111111")
+	_, s, err := d.SignIn(t.Context(), in)
+	require.NoError(t, err)
+	e := d.last(t)
+	assert.Equal(t, browser.Addr, e.Addr)
+	assert.Equal(t, []any{policy.UserID("u-jane"), policy.UserID("u-jane"), s.ID, ""}, []any{e.User, e.By, e.Credential, e.ByCredential})
+
+	in.Password = credential.NewSecret("x")
+	_, _, err = d.SignIn(t.Context(), in)
+	require.ErrorIs(t, err, session.ErrDenied)
+	assert.Equal(t, browser.Addr, d.last(t).Addr)
+
+	f := start(t, d)
+	assert.Equal(t, terminal.Addr, d.last(t).Addr)
+	require.NoError(t, d.Deny(t.Context(), f.PageID, session.Client{Addr: netip.MustParseAddr("::ffff:192.0.2.8")}))
+	e = d.last(t)
+	assert.Equal(t, browser.Addr, e.Addr)
+	assert.Equal(t, terminal.Addr.String(), e.Detail["asked_from"])
+	f = start(t, d)
+	require.NoError(t, d.Approve(t.Context(), f.PageID, jane("122222")))
+	assert.Equal(t, browser.Addr, d.last(t).Addr)
 }

@@ -8,57 +8,70 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
-// ends is the row that holds a user to Limits.Tokens. Lists in a transaction
-// cannot: a token may appear behind them. It keeps when each token of the user
-// ends, so that expired ones cease to count without anyone writing it.
-type ends struct {
-	User policy.UserID `json:"user"`
-	Ends []int64       `json:"ends"` // microseconds since 1970
+// count is the row that holds a user to Limits.Tokens, and says how many there are
+// without reading them. Lists in a transaction cannot: a token may appear behind them.
+// It keeps when each token of the user ends, so that expired ones cease to count without
+// anyone writing it, and under which numbers they live: under others, none does.
+type count struct {
+	User    policy.UserID   `json:"user"`
+	Numbers subject.Numbers `json:"numbers,omitzero"`
+	Ends    []int64         `json:"ends"` // microseconds since 1970
 }
 
-var counts = store.NewTable("token-count", 1, func(e *ends) string { return string(e.User) }).
-	Expiring(func(e *ends) time.Time {
-		if len(e.Ends) == 0 {
+// Counts of schema 1, the first edition's, are of tokens that are dead.
+var counts = store.NewTable("token-count", 2, func(c *count) string { return string(c.User) }).Since(2).
+	Expiring(func(c *count) time.Time {
+		if len(c.Ends) == 0 {
 			return time.Time{}
 		}
-		return time.UnixMicro(slices.Max(e.Ends))
+		return timeOf(slices.Max(c.Ends))
 	})
 
-// count makes room for a token that ends at expires, or returns [ErrTooMany].
-func (m *Manager) count(ctx context.Context, tx *store.Tx, user policy.UserID, now, expires time.Time) error {
-	_, err := counts.Upsert(ctx, tx, string(user), func(e *ends, _ bool) error {
-		e.User = user
-		e.Ends = slices.DeleteFunc(e.Ends, func(end int64) bool { return end <= now.UnixMicro() })
-		if len(e.Ends) >= m.limits.Tokens {
-			return ErrTooMany
-		}
-		e.Ends = append(e.Ends, expires.UnixMicro())
-		return nil
-	})
-	return err
+// live takes out what does not count any more.
+func (c *count) live(n subject.Numbers, now time.Time) {
+	if c.Numbers != n {
+		c.Numbers, c.Ends = n, nil
+	}
+	c.Ends = slices.DeleteFunc(c.Ends, func(end int64) bool { return end <= now.UnixMicro() })
 }
 
-// uncount gives back the room of a token that ended at expires.
-func uncount(ctx context.Context, tx *store.Tx, user policy.UserID, expires time.Time) error {
-	e, err := counts.Get(ctx, tx, string(user))
+// total returns how many live tokens the count in it tells of.
+func total(it store.Item, n subject.Numbers, now time.Time) (int, error) {
+	c, err := counts.Decode(it)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	i := slices.Index(e.Ends, expires.UnixMicro())
-	if i < 0 {
-		return nil // expired, and no longer counted
-	}
-	if len(e.Ends) == 1 {
-		return counts.Delete(ctx, tx, string(user))
-	}
-	_, err = counts.Update(ctx, tx, string(user), func(e *ends) error {
-		e.Ends = slices.Delete(e.Ends, i, i+1)
+	c.live(n, now)
+	return len(c.Ends), nil
+}
+
+// recount gives back the room of tokens that end at the instants ended, and makes room
+// for those that end at made, or returns [ErrTooMany].
+func (m *Manager) recount(ctx context.Context, tx *store.Tx, sub subject.Subject, now time.Time, ended, made []int64) error {
+	none := false
+	_, err := counts.Upsert(ctx, tx, string(sub.ID), func(c *count, _ bool) error {
+		c.User = sub.ID
+		c.live(sub.Numbers(policy.KindToken), now)
+		for _, end := range ended {
+			if i := slices.Index(c.Ends, end); i >= 0 {
+				c.Ends = slices.Delete(c.Ends, i, i+1)
+			}
+		}
+		c.Ends = append(c.Ends, made...)
+		if len(made) > 0 && len(c.Ends) > m.limits.Tokens {
+			return ErrTooMany
+		}
+		none = len(c.Ends) == 0
 		return nil
 	})
+	if err == nil && none {
+		tx.Delete(counts.Key(string(sub.ID)))
+	}
 	return err
 }

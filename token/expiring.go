@@ -8,6 +8,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // Expiring reports whether a token is in its last days at a time, as Limits.TokenWarning
@@ -32,7 +33,8 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 	Expiring(func(w *warning) time.Time { return w.Expires })
 
 // Warn calls fn for every token that is expiring, once in the token's life, however many
-// processes call Warn and however often. What fn is to tell is lost if the process dies
+// processes call Warn and however often. Tokens of an account that is disabled are left
+// out until it is enabled. What fn is to tell is lost if the process dies
 // before it did, or the store does not say whether the mark was written.
 //
 // It reads all tokens, a page at a time: once a day is often enough. An index by the day
@@ -40,29 +42,23 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 // store that has tokens already a [store.Table.Reindex]. After an error it can be called
 // again, and goes on.
 func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
-	for after := ""; ; {
-		page, err := tokens.List(ctx, m.store, after, store.MaxLimit)
-		if err != nil {
-			return fmt.Errorf("token: warn: %w", err)
-		}
-		if err := m.warnOf(ctx, page, fn); err != nil {
-			return fmt.Errorf("token: warn: %w", err)
-		}
-		if len(page) < store.MaxLimit {
-			return nil
-		}
-		after = page[len(page)-1].Digest.String()
+	err := m.pages(ctx, func(page []*record, of map[policy.UserID]subject.Subject) error {
+		return m.warnOf(ctx, page, of, fn)
+	})
+	if err != nil {
+		return fmt.Errorf("token: warn: %w", err)
 	}
+	return nil
 }
 
 // warnOf does it for a page.
-func (m *Manager) warnOf(ctx context.Context, page []*record, fn func(Token)) error {
+func (m *Manager) warnOf(ctx context.Context, page []*record, of map[policy.UserID]subject.Subject, fn func(Token)) error {
 	var due []*record
 	var keys []string
 	now := m.now()
 	for _, r := range page {
-		if m.expiring(r.Created, r.Expires, now) {
-			due, keys = append(due, r), append(keys, warnings.Key(r.ID))
+		if r.alive(of[r.User]) && m.expiring(timeOf(r.Created), timeOf(r.Expires), now) {
+			due, keys = append(due, r), append(keys, warnings.Key(r.id()))
 		}
 	}
 	if len(due) == 0 {
@@ -76,7 +72,7 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, fn func(Token)) er
 		if marks[i].Exists() {
 			continue
 		}
-		switch t, err := m.mark(ctx, r.Digest.String()); {
+		switch t, err := m.mark(ctx, r.User, r.id()); {
 		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound):
 			// Another process was faster, or it was revoked.
 		case err != nil:
@@ -88,15 +84,15 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, fn func(Token)) er
 	return nil
 }
 
-// mark marks the token of a digest, unless it is gone or marked.
-func (m *Manager) mark(ctx context.Context, digest string) (t Token, err error) {
+// mark marks the user's token with this ID, unless it is dead or marked.
+func (m *Manager) mark(ctx context.Context, user policy.UserID, id string) (t Token, err error) {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		r, err := tokens.Get(ctx, tx, digest)
+		r, err := m.get(ctx, tx, user, id)
 		if err != nil {
 			return err
 		}
-		t = Token(*r)
-		return warnings.Insert(ctx, tx, &warning{ID: r.ID, Expires: r.Expires})
+		t = r.token()
+		return warnings.Insert(ctx, tx, &warning{ID: id, Expires: t.Expires})
 	})
 	return t, err
 }

@@ -1,73 +1,135 @@
 package token
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
-	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // MaxList is how many tokens [Manager.List] returns at most.
-const MaxList = 100
+const MaxList = store.MaxLimit
 
-// List returns the user's live tokens, newest first, from the offset-th on, and
-// how many there are in all. A negative offset is 0, and a limit that is not 1 to
-// [MaxList] is MaxList. Tokens made or ended between two pages move the rest.
-func (m *Manager) List(ctx context.Context, user policy.UserID, offset, limit int) (page []Token, total int, err error) {
+// ErrCursor means that ListOptions.After is nothing that [Manager.List] has returned.
+var ErrCursor = errors.New("token: unknown cursor")
+
+// ListOptions say which tokens [Manager.List] returns. The zero value is the newest.
+type ListOptions struct {
+	// After is the next that an earlier page came with; "" begins with the newest.
+	After string
+	// Offset is how many are passed over first, for who counts pages. They are read: a
+	// page far behind costs a request for each [MaxList] before it. Negative is 0.
+	Offset int
+	// Limit is how many are returned at most. What is not 1 to MaxList is MaxList.
+	Limit int
+}
+
+// List returns the user's live tokens, newest first, how many there are in all, and where
+// to go on, "" at the end. A page is two requests of the store, and reads no more tokens
+// than it shows, but for those that have expired since the last [Manager.Sweep]. With
+// After, tokens that are made or ended meanwhile move nothing. The tokens of an account
+// that is disabled are listed: they work again when the account does.
+func (m *Manager) List(ctx context.Context, user policy.UserID, o ListOptions) (page []Token, next string, total int, err error) {
+	page, next, total, err = m.list(ctx, user, o)
+	switch {
+	case err == nil:
+		return page, next, total, nil
+	case errors.Is(err, ErrCursor):
+		return nil, "", 0, err
+	}
+	return nil, "", 0, fmt.Errorf("token: list: %w", err)
+}
+
+func (m *Manager) list(ctx context.Context, user policy.UserID, o ListOptions) (page []Token, next string, all int, err error) {
+	skip := max(o.Offset, 0)
+	limit := o.Limit
 	if limit < 1 || limit > MaxList {
 		limit = MaxList
 	}
-	now := m.now()
-	var all []Token
-	// The index is ordered by digest. All of a user's tokens, of which there are a
-	// bounded number, must be read for the total anyway.
-	for after := ""; ; {
-		records, next, err := byUser.List(ctx, m.store, string(user), after, store.MaxLimit)
+	if !isCursor(o.After) {
+		return nil, "", 0, ErrCursor
+	}
+	if !can(user) {
+		return nil, "", 0, nil
+	}
+	items, err := m.store.Get(ctx, ReadsOf(user, "")...)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	sub, err := subject.Decode(user, items[:2])
+	if err != nil {
+		return nil, "", 0, err
+	}
+	now, current := m.now(), sub.Numbers(policy.KindToken)
+	if all, err = total(items[2], current, now); err != nil || skip >= all {
+		return nil, "", all, err
+	}
+	next = o.After
+	for want := skip + limit; want > 0; {
+		var rows []*record
+		rows, next, err = listed.List(ctx, m.store, groupOf(user, current), next, min(want, store.MaxLimit))
 		if err != nil {
-			return nil, 0, fmt.Errorf("token: list: %w", err)
+			return nil, "", 0, err
 		}
-		for _, r := range records {
-			if now.Before(r.Expires) {
-				all = append(all, Token(*r))
+		for _, r := range rows {
+			switch {
+			case r.User != user || subject.Numbers(r.Numbers) != current:
+				return nil, "", 0, errors.New("a row of the list is under another's key")
+			case r.expired(now):
+				continue
+			case skip > 0:
+				skip--
+			default:
+				page = append(page, r.token())
 			}
+			want--
 		}
 		if next == "" {
 			break
 		}
-		after = next
 	}
-	slices.SortFunc(all, func(a, b Token) int {
-		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
-	})
-	from := min(max(offset, 0), len(all))
-	return all[from:min(from+limit, len(all))], len(all), nil
+	if o.After == "" && max(o.Offset, 0)+len(page) >= all {
+		next = "" // the last page was full
+	}
+	return page, next, all, nil
 }
 
-// All yields every live token of everybody, in no order that means something. It reads
-// them a page at a time: one made or ended meanwhile may be missing or not. After an error
-// there is nothing more.
+// isCursor reports whether text is what the next of a page looks like: the place of a
+// token, which need not be there any more.
+func isCursor(text string) bool {
+	if text == "" {
+		return true
+	}
+	order, id, ok := strings.Cut(text, "/")
+	_, err := strconv.ParseUint(order, 16, 63)
+	return ok && err == nil && len(order) == orderSize && isID(id)
+}
+
+// All yields every live token of everybody whose account is not disabled, in no order that
+// means something. It reads them a page at a time: one made or ended meanwhile may be
+// missing or not. After an error there is nothing more.
 func (m *Manager) All(ctx context.Context) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		for after := ""; ; {
-			page, err := tokens.List(ctx, m.store, after, store.MaxLimit)
-			if err != nil {
-				yield(Token{}, fmt.Errorf("token: list all: %w", err))
-				return
-			}
+		err := m.pages(ctx, func(page []*record, of map[policy.UserID]subject.Subject) error {
 			now := m.now()
 			for _, r := range page {
-				if now.Before(r.Expires) && !yield(Token(*r), nil) {
-					return
+				if r.alive(of[r.User]) && !r.expired(now) && !yield(r.token(), nil) {
+					return errStop
 				}
 			}
-			if len(page) < store.MaxLimit {
-				return
-			}
-			after = page[len(page)-1].Digest.String()
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(Token{}, fmt.Errorf("token: list all: %w", err))
 		}
 	}
 }
+
+// errStop ends pages when nobody wants more.
+var errStop = errors.New("stop")

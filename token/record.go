@@ -1,7 +1,11 @@
 package token
 
 import (
+	"crypto/subtle"
+	"encoding/base32"
+	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -9,11 +13,12 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A Token is what is known of a token. The secret is not.
 type Token struct {
-	ID          string            // public accessor
+	ID          string            // public accessor: IDOf the Digest
 	Digest      credential.Digest // of the secret; for lookups, never for people
 	Hint        string            // the secret's first 8 characters
 	User        policy.UserID
@@ -25,6 +30,10 @@ type Token struct {
 	Created     time.Time
 	Expires     time.Time // the first instant at which it is dead
 	CreatedBy   string    // public ID of the credential that asked for it
+	Replaces    string    // ID of the token that was rotated to make it
+	ReplacedBy  string    // ID of the token that it was rotated to
+	// Numbers are the revocation numbers that it was created under.
+	Numbers subject.Numbers
 }
 
 // hintSize is how many characters of a secret a list shows. npm's client takes the
@@ -53,58 +62,174 @@ func (t Token) clone() Token {
 	return t
 }
 
-// record is a Token as it is stored.
+// record is a Token as it is stored: flat and short, since every cold verification
+// decodes one. A program refuses a record with a field that it does not know, so that a
+// new restriction needs no other schema.
 type record struct {
-	ID          string            `json:"id"`
 	Digest      credential.Digest `json:"digest"`
-	Hint        string            `json:"hint"`
 	User        policy.UserID     `json:"user"`
-	Name        string            `json:"name"`
-	Description string            `json:"description"`
-	Grants      []policy.Grant    `json:"grants"`
-	Bypass      bool              `json:"bypass"`
-	CIDRs       []netip.Prefix    `json:"cidrs"`
-	Created     time.Time         `json:"created"`
-	Expires     time.Time         `json:"expires"`
-	CreatedBy   string            `json:"created_by"`
+	Numbers     numbers           `json:"numbers,omitzero"`
+	Hint        string            `json:"hint"`
+	Name        string            `json:"name,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Grants      grants            `json:"grants"`
+	Bypass      bool              `json:"bypass,omitempty"`
+	CIDRs       ranges            `json:"cidrs,omitempty"`
+	Created     int64             `json:"created"` // microseconds since 1970
+	Expires     int64             `json:"expires"` // the same
+	CreatedBy   string            `json:"by,omitempty"`
+	Replaces    string            `json:"replaces,omitempty"`
+	ReplacedBy  string            `json:"replaced_by,omitempty"`
 }
 
-// Records lie under the digest, so that a presented token is one Get away.
+// Tokens of schema 1, the first edition's, lay under their whole digest and had no
+// numbers: none of them is carried over.
 var (
-	tokens = store.NewTable("token", 1, func(r *record) string { return r.Digest.String() }).
-		Expiring(func(r *record) time.Time { return r.Expires })
-	byID   = tokens.Unique("id", func(r *record) string { return r.ID })
-	byUser = tokens.Index("user", func(r *record) string { return string(r.User) })
+	tokens = store.NewTable("token", 2, func(r *record) string { return r.id() }).Since(2).
+		Expiring(func(r *record) time.Time { return timeOf(r.Expires) })
+	// A list shows all of a token, newest first. Tokens that were revoked together are
+	// in a group that nobody asks for any more.
+	listed = store.NewListing(tokens, "list",
+		func(r *record) (group, order string) {
+			return groupOf(r.User, subject.Numbers(r.Numbers)), fmt.Sprintf("%0*x", orderSize, math.MaxInt64-r.Created)
+		},
+		func(r *record) *record { return r })
 )
 
-// Key returns the store's key of the token with this digest.
-func Key(d credential.Digest) string { return tokens.Key(d.String()) }
+// orderSize is how many hex digits say when a token was made, the newest the least.
+const orderSize = 16
 
-// DigestOf returns the digest of the token whose key this is; ok is false for
-// the key of anything else.
-func DigestOf(key string) (d credential.Digest, ok bool) {
-	id, ok := tokens.ID(key)
-	if !ok {
-		return credential.Digest{}, false
-	}
-	d, err := credential.ParseDigest(id)
-	return d, err == nil
+func groupOf(user policy.UserID, n subject.Numbers) string {
+	return string(numbers(n).append(append([]byte(user), '.')))
 }
 
-// Open returns what policy is told of the token stored in it. It does not compare
-// the time. An absent item is [store.ErrNotFound]; a record with a field, word or
-// range that this program does not know is an error, since it may be a
-// restriction. The result must not be changed.
-func Open(it store.Item) (*policy.Credential, error) {
+func recordOf(t Token) *record {
+	return &record{
+		Digest: t.Digest, User: t.User, Numbers: numbers(t.Numbers), Hint: t.Hint, Name: t.Name, Description: t.Description,
+		Grants: t.Grants, Bypass: t.Bypass, CIDRs: t.CIDRs, Created: t.Created.UnixMicro(), Expires: t.Expires.UnixMicro(),
+		CreatedBy: t.CreatedBy, Replaces: t.Replaces, ReplacedBy: t.ReplacedBy,
+	}
+}
+
+func (r *record) token() Token {
+	return Token{
+		ID: r.id(), Digest: r.Digest, User: r.User, Numbers: subject.Numbers(r.Numbers), Hint: r.Hint, Name: r.Name, Description: r.Description,
+		Grants: r.Grants, Bypass: r.Bypass, CIDRs: r.CIDRs, Created: timeOf(r.Created), Expires: timeOf(r.Expires),
+		CreatedBy: r.CreatedBy, Replaces: r.Replaces, ReplacedBy: r.ReplacedBy,
+	}
+}
+
+func (r *record) id() string { return IDOf(r.Digest) }
+
+// expired reports whether the token has ended by itself at a time.
+func (r *record) expired(at time.Time) bool { return at.UnixMicro() >= r.Expires }
+
+// revoked reports whether its user's tokens have been revoked since. It is not dead
+// because its account is disabled: it works again when that is enabled.
+func (r *record) revoked(sub subject.Subject) bool {
+	return subject.Numbers(r.Numbers) != sub.Numbers(policy.KindToken)
+}
+
+// alive reports whether it is neither revoked nor its account disabled.
+func (r *record) alive(sub subject.Subject) bool {
+	return sub.Alive(policy.KindToken, subject.Numbers(r.Numbers))
+}
+
+func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+// An ID is written as base32 and not as a UUID, which npm masks where it prints one, so
+// that what `npm token list --json` shows can be given to `npm token revoke`.
+var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+const (
+	idBytes = 16 // of the digest
+	idSize  = 26 // characters
+)
+
+// IDOf returns the public ID of the token whose secret has the digest d: its first 16
+// bytes in lower-case base32, 26 characters.
+//
+// So one read finds a token by its secret as well as by its ID, and lists, events and
+// logs show a part of the digest. It gives nothing away: to find a secret with these 128
+// bits takes 2^128 tries, and the secret that has all 256 is one of 2^178 random ones.
+// It proves nothing either: [Open] compares the whole digest. Two secrets with one ID are
+// not to be found by accident, and Create refuses the second.
+func IDOf(d credential.Digest) string {
+	var text [idSize]byte
+	encoding.Encode(text[:], d[:idBytes])
+	return string(text[:])
+}
+
+// isID reports whether text is what IDOf could have returned.
+func isID(text string) bool {
+	if len(text) != idSize {
+		return false
+	}
+	var d credential.Digest
+	n, err := encoding.Decode(d[:], []byte(text))
+	return err == nil && n == idBytes && IDOf(d) == text // the last character has bits to spare
+}
+
+// Key returns the store's key of the token with this ID, "" for what is no ID.
+func Key(id string) string {
+	if !isID(id) {
+		return ""
+	}
+	return tokens.Key(id)
+}
+
+// KeyOf returns the store's key of the token whose secret has the digest d.
+func KeyOf(d credential.Digest) string { return tokens.Key(IDOf(d)) }
+
+// IDFromKey returns the ID of the token whose key this is; ok is false for the key of
+// anything else.
+func IDFromKey(key string) (id string, ok bool) {
+	if id, ok = tokens.ID(key); ok && isID(id) {
+		return id, true
+	}
+	return "", false
+}
+
+// PrefixFromKey returns the half of a digest that the key of a token is made of; ok is
+// false for the key of anything else. It tells a cache which entry a changed key concerns.
+func PrefixFromKey(key string) (p credential.Prefix, ok bool) {
+	id, ok := IDFromKey(key)
+	if !ok {
+		return p, false
+	}
+	_, err := encoding.Decode(p[:], []byte(id))
+	return p, err == nil
+}
+
+// Open returns what policy is told of the token stored in it, which was read under
+// [KeyOf] d, and the numbers that the token was created under: it is alive while they are
+// those of its user, which [subject.Subject.Alive] compares, and until Expires, which the
+// caller compares with the time.
+//
+// An absent item is [store.ErrNotFound], and so is the token of a secret that does not
+// have the digest d, which is compared in constant time. A record with a field, word or
+// range that this program does not know is an error, since it may be a restriction. The
+// result must not be changed.
+func Open(it store.Item, d credential.Digest) (*policy.Credential, subject.Numbers, error) {
 	r, err := tokens.Decode(it)
 	if err != nil {
-		return nil, err
+		return nil, subject.Numbers{}, err
 	}
-	switch {
-	case r.ID == "", r.User == "", r.Created.IsZero(), r.Expires.IsZero():
-		return nil, fmt.Errorf("token: a record lacks its id, user or times")
-	case slices.ContainsFunc(r.CIDRs, func(p netip.Prefix) bool { return !p.IsValid() }):
-		return nil, fmt.Errorf("token: a record has a range that is no CIDR")
+	if d.IsZero() || subtle.ConstantTimeCompare(r.Digest[:], d[:]) != 1 {
+		return nil, subject.Numbers{}, store.ErrNotFound
 	}
-	return Token(*r).Credential(), nil
+	if r.User == "" || r.Created <= 0 || r.Expires <= 0 {
+		return nil, subject.Numbers{}, errors.New("token: a record lacks its user or times")
+	}
+	id, _ := tokens.ID(it.Key)
+	return &policy.Credential{
+		ID:      id,
+		Kind:    policy.KindToken,
+		User:    r.User,
+		Grants:  r.Grants,
+		Bypass:  r.Bypass,
+		CIDRs:   r.CIDRs,
+		Created: timeOf(r.Created),
+		Expires: timeOf(r.Expires),
+	}, subject.Numbers(r.Numbers), nil
 }

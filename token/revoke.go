@@ -2,155 +2,111 @@ package token
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 
-	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
-// Get returns the user's token with this ID, or [ErrNotFound].
-func (m *Manager) Get(ctx context.Context, user policy.UserID, id string) (Token, error) {
-	r, err := owned(user)(byID.Get(ctx, m.store, id))
+// Revoke is [Manager.RevokeTx] in a commit of its own.
+func (m *Manager) Revoke(ctx context.Context, by audit.Actor, user policy.UserID, id, reason string) error {
+	return outward("revoke", store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		return m.revoke(ctx, tx, by, user, id, reason)
+	}))
+}
+
+// RevokeTx ends, in the caller's commit, the user's token with this ID, all of it and
+// exactly it: a beginning of an ID is no ID. A token that is not the user's, or is dead,
+// is [ErrNotFound]. The reason is a word for the event, "" for none.
+func (m *Manager) RevokeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, id, reason string) error {
+	return outward("revoke", m.revoke(ctx, tx, by, user, id, reason))
+}
+
+func (m *Manager) revoke(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, id, reason string) error {
+	r, sub, err := m.open(ctx, tx, user, id)
 	if err != nil {
-		return Token{}, outward("look up", err)
-	}
-	return Token(*r), nil
-}
-
-// Find returns the ID of the user's token whose secret has this digest, or
-// [ErrNotFound].
-func (m *Manager) Find(ctx context.Context, user policy.UserID, d credential.Digest) (id string, err error) {
-	r, err := owned(user)(tokens.Get(ctx, m.store, d.String()))
-	if err != nil {
-		return "", outward("look up", err)
-	}
-	return r.ID, nil
-}
-
-// outward makes an absent record ErrNotFound, whatever the reason, and says what
-// was tried when something else failed.
-func outward(what string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, store.ErrNotFound):
-		return ErrNotFound
-	}
-	return fmt.Errorf("token: %s: %w", what, err)
-}
-
-// Revoke ends the user's token with this ID, all of it and exactly it: a
-// beginning of an ID is no ID. A token that is not the user's is [ErrNotFound].
-func (m *Manager) Revoke(ctx context.Context, user policy.UserID, id string) error {
-	return m.end(ctx, func(tx *store.Tx) (*record, error) { return owned(user)(byID.Get(ctx, tx, id)) })
-}
-
-// RevokeDigest ends the user's token whose secret has this digest. A token that is
-// not the user's is [ErrNotFound].
-func (m *Manager) RevokeDigest(ctx context.Context, user policy.UserID, d credential.Digest) error {
-	return m.end(ctx, func(tx *store.Tx) (*record, error) { return owned(user)(tokens.Get(ctx, tx, d.String())) })
-}
-
-// End ends the token with this ID, whoever has it: for an operator, and for a
-// token that has guessed too many codes.
-func (m *Manager) End(ctx context.Context, id string) error {
-	return m.end(ctx, func(tx *store.Tx) (*record, error) { return byID.Get(ctx, tx, id) })
-}
-
-// revokeBatch is how many tokens one Commit ends: each takes four ops, and their count
-// one.
-const revokeBatch = (store.MaxOps - 1) / 4
-
-// RevokeAll ends every token that the user had when it was called, and returns the IDs of
-// those that it ended, also together with an error. It is as many commits as it needs:
-// after an error some are left, and to call it again goes on with them. A token that is
-// made meanwhile is ended or not, and nothing in between. Without any it does nothing.
-func (m *Manager) RevokeAll(ctx context.Context, user policy.UserID) (ended []string, err error) {
-	for after := ""; ; {
-		records, next, err := byUser.List(ctx, m.store, string(user), after, store.MaxLimit)
-		if err != nil {
-			return ended, outward("revoke all", err)
-		}
-		for some := range slices.Chunk(records, revokeBatch) {
-			ids, err := m.endSome(ctx, user, some)
-			if err != nil {
-				return ended, outward("revoke all", err)
-			}
-			ended = append(ended, ids...)
-		}
-		if next == "" {
-			return ended, nil
-		}
-		after = next
-	}
-}
-
-// endSome ends those of some that are still there, all or none of them.
-func (m *Manager) endSome(ctx context.Context, user policy.UserID, some []*record) (ended []string, err error) {
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		ended = nil
-		for _, r := range some {
-			r, err := owned(user)(tokens.Get(ctx, tx, r.Digest.String()))
-			if errors.Is(err, store.ErrNotFound) {
-				continue // ended by somebody else
-			}
-			if err != nil {
-				return err
-			}
-			if err := remove(ctx, tx, r); err != nil {
-				return err
-			}
-			ended = append(ended, r.ID)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ended {
-		m.used.drop(id)
-	}
-	return ended, nil
-}
-
-// remove takes away a token, which tx has read, and all that belongs to it.
-func remove(ctx context.Context, tx *store.Tx, r *record) error {
-	tx.Delete(usedPrefix + r.ID)
-	if err := uncount(ctx, tx, r.User, r.Expires); err != nil {
 		return err
 	}
-	return tokens.Delete(ctx, tx, r.Digest.String())
-}
-
-// owned turns a token of somebody else into none.
-func owned(user policy.UserID) func(*record, error) (*record, error) {
-	return func(r *record, err error) (*record, error) {
-		if err != nil {
-			return nil, err
-		}
-		if user == "" || r.User != user {
-			return nil, store.ErrNotFound
-		}
-		return r, nil
+	if err := m.recount(ctx, tx, sub, m.now(), []int64{r.Expires}, nil); err != nil {
+		return err
 	}
+	if err := m.remove(ctx, tx, id); err != nil {
+		return err
+	}
+	return m.tell(ctx, tx, by, ended(r, reason))
 }
 
-func (m *Manager) end(ctx context.Context, find func(*store.Tx) (*record, error)) error {
-	var ended *record
-	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		r, err := find(tx)
-		if err != nil {
-			return err
-		}
-		ended = r
-		return remove(ctx, tx, r)
-	})
+// open reads, in one Get, what a change of the user's token with this ID rests on.
+func (m *Manager) open(ctx context.Context, tx *store.Tx, user policy.UserID, id string) (*record, subject.Subject, error) {
+	if !isID(id) || !can(user) {
+		return nil, subject.Subject{}, store.ErrNotFound
+	}
+	items, err := tx.Get(ctx, ReadsOf(user, id)...)
 	if err != nil {
-		return outward("revoke", err)
+		return nil, subject.Subject{}, err
 	}
-	m.used.drop(ended.ID)
-	return nil
+	sub, err := subject.Decode(user, items[:2])
+	if err != nil {
+		return nil, subject.Subject{}, err
+	}
+	r, err := m.owned(items[3], sub)
+	return r, sub, err
+}
+
+// remove takes away a token, which tx has read, and when it was used.
+func (m *Manager) remove(ctx context.Context, tx *store.Tx, id string) error {
+	tx.Delete(usedPrefix + id)
+	tx.After(func(o store.Outcome) {
+		if o.Result != store.Refused {
+			m.used.drop(id)
+		}
+	})
+	return tokens.Delete(ctx, tx, id)
+}
+
+// End is [Manager.EndTx] in a commit of its own.
+func (m *Manager) End(ctx context.Context, by audit.Actor, id, reason string) error {
+	return outward("end", store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		return m.end(ctx, tx, by, id, reason)
+	}))
+}
+
+// EndTx is [Manager.RevokeTx] for the token with this ID whoever has it: for an operator,
+// for a token that was reported as leaked, and for one that has guessed too many codes.
+func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, id, reason string) error {
+	return outward("end", m.end(ctx, tx, by, id, reason))
+}
+
+func (m *Manager) end(ctx context.Context, tx *store.Tx, by audit.Actor, id, reason string) error {
+	if !isID(id) {
+		return store.ErrNotFound
+	}
+	r, err := tokens.Get(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	return m.revoke(ctx, tx, by, r.User, id, reason)
+}
+
+// RevokeAll is [Manager.RevokeAllTx] in a commit of its own. An error that wraps
+// [store.ErrUnknown] means that it may have happened: call it again.
+func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, user policy.UserID) error {
+	return outward("revoke all", store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		return m.revokeAll(ctx, tx, by, user)
+	}))
+}
+
+// RevokeAllTx ends, in the caller's commit, all tokens of the user and no session. It is
+// one write of the user's subject, however many there are: one that is created at the same
+// time is either dead or was created after. [Manager.Sweep] deletes their records later.
+func (m *Manager) RevokeAllTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID) error {
+	return outward("revoke all", m.revokeAll(ctx, tx, by, user))
+}
+
+func (m *Manager) revokeAll(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID) error {
+	if _, err := subject.Revoke(ctx, tx, user, subject.Tokens, m.now()); err != nil {
+		return err
+	}
+	return m.tell(ctx, tx, by, audit.Event{Type: audit.TokenRevoked, User: user, Reasons: []string{"all"}})
 }

@@ -1,31 +1,37 @@
 package token_test
 
 import (
-	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
+
+var operator audit.Actor
 
 func TestRevoke(t *testing.T) {
 	s := store.NewMemory()
 	m := manager(t, s)
 	for name, revoke := range map[string]func(token.Token) error{
-		"by ID":           func(tok token.Token) error { return m.Revoke(t.Context(), "alice", tok.ID) },
-		"by digest":       func(tok token.Token) error { return m.RevokeDigest(t.Context(), "alice", tok.Digest) },
-		"by the operator": func(tok token.Token) error { return m.End(t.Context(), tok.ID) },
+		"by ID": func(tok token.Token) error { return m.Revoke(t.Context(), operator, "alice", tok.ID, "") },
+		"by digest": func(tok token.Token) error {
+			return m.Revoke(t.Context(), operator, "alice", token.IDOf(tok.Digest), "")
+		},
+		"by the operator": func(tok token.Token) error { return m.End(t.Context(), operator, tok.ID, "leaked") },
 	} {
 		_, tok := create(t, m, token.Spec{})
 		got, err := m.Get(t.Context(), "alice", tok.ID)
@@ -36,7 +42,7 @@ func TestRevoke(t *testing.T) {
 		assert.Equal(t, tok.ID, id)
 
 		require.NoError(t, revoke(tok), name)
-		assert.False(t, item(t, s, token.Key(tok.Digest)).Exists(), name) // TK-20
+		assert.False(t, item(t, s, token.Key(tok.ID)).Exists(), name) // TK-20
 		assert.ErrorIs(t, revoke(tok), token.ErrNotFound, "%s, again", name)
 		assert.ErrorIs(t, exists(m.Get(t.Context(), "alice", tok.ID)), token.ErrNotFound)
 		_, err = m.Find(t.Context(), "alice", tok.Digest)
@@ -52,10 +58,9 @@ func TestRevokeAnothers(t *testing.T) {
 	_, tok := create(t, m, token.Spec{})
 	before := dump(t, s)
 	for _, user := range []policy.UserID{"mallory", "", "Alice", "alice ", "alic"} {
-		unknown := m.Revoke(t.Context(), user, credential.NewID())
+		unknown := m.Revoke(t.Context(), operator, user, token.IDOf(credential.Digest{7}), "")
 		require.ErrorIs(t, unknown, token.ErrNotFound)
-		assert.Equal(t, unknown, m.Revoke(t.Context(), user, tok.ID))
-		assert.Equal(t, unknown, m.RevokeDigest(t.Context(), user, tok.Digest))
+		assert.Equal(t, unknown, m.Revoke(t.Context(), operator, user, tok.ID, ""))
 		assert.Equal(t, unknown, exists(m.Get(t.Context(), user, tok.ID)))
 		_, err := m.Find(t.Context(), user, tok.Digest)
 		assert.Equal(t, unknown, err)
@@ -70,15 +75,20 @@ func TestRevokeExactly(t *testing.T) {
 	secret, tok := create(t, m, token.Spec{})
 	before := dump(t, s)
 	for _, id := range []string{
-		"", tok.ID[:1], tok.ID[:35], tok.ID + "0", tok.ID + " ", strings.ToUpper(tok.ID) + "x", "%", "*", "a*", "/", "../token", tok.Hint,
+		"", tok.ID[:1], tok.ID[:25], tok.ID + "a", tok.ID + " ", strings.ToUpper(tok.ID), tok.ID[:25] + "b", tok.ID[:25] + "7", strings.ToUpper(tok.ID) + "x", "%", "*", "a*", "/", "../token", tok.Hint,
 		tok.Digest.String(), // TK-07
 		secret.Reveal(), "\x00", strings.Repeat("a", 4096), tok.ID[:8] + "%",
 	} {
-		assert.ErrorIs(t, m.Revoke(t.Context(), "alice", id), token.ErrNotFound, "%q", id)
-		assert.ErrorIs(t, m.End(t.Context(), id), token.ErrNotFound, "%q", id)
+		assert.ErrorIs(t, m.Revoke(t.Context(), operator, "alice", id, ""), token.ErrNotFound, "%q", id)
+		assert.ErrorIs(t, m.End(t.Context(), operator, id, ""), token.ErrNotFound, "%q", id)
 		assert.ErrorIs(t, exists(m.Get(t.Context(), "alice", id)), token.ErrNotFound, "%q", id)
 	}
-	assert.ErrorIs(t, m.RevokeDigest(t.Context(), "alice", credential.Digest{}), token.ErrNotFound)
+	other := tok.Digest
+	other[31]++ // the same ID
+	for _, d := range []credential.Digest{{}, other} {
+		_, err := m.Find(t.Context(), "alice", d)
+		assert.ErrorIs(t, err, token.ErrNotFound)
+	}
 	assert.Equal(t, before, dump(t, s))
 }
 
@@ -90,7 +100,7 @@ func TestRevokeConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 4)
 	for i := range errs {
-		wg.Go(func() { errs[i] = m.Revoke(t.Context(), "alice", tok.ID) })
+		wg.Go(func() { errs[i] = m.Revoke(t.Context(), operator, "alice", tok.ID, "") })
 	}
 	wg.Wait()
 	done := 0
@@ -102,59 +112,9 @@ func TestRevokeConcurrently(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, done)
-	_, total, err := m.List(t.Context(), "alice", 0, 10)
+	_, _, total, err := m.List(t.Context(), "alice", token.ListOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, 1, total)
-}
-
-func TestList(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := manager(t, store.NewMemory())
-		var want []string
-		for i := range 205 {
-			days := 10
-			if i%5 == 0 {
-				days = 1
-			}
-			_, tok := create(t, m, token.Spec{Days: days})
-			if days > 1 {
-				want = append([]string{tok.ID}, want...)
-			}
-			time.Sleep(time.Second)
-		}
-		create(t, m, token.Spec{User: "bob"})
-		time.Sleep(token.Day) // a fifth of them is dead
-
-		ids := func(offset, limit int) []string {
-			page, total, err := m.List(t.Context(), "alice", offset, limit)
-			require.NoError(t, err)
-			assert.Equal(t, len(want), total)
-			got := []string{}
-			for _, tok := range page {
-				assert.Equal(t, policy.UserID("alice"), tok.User)
-				got = append(got, tok.ID)
-			}
-			return got
-		}
-		assert.Equal(t, want[:10], ids(0, 10), "newest first")
-		assert.Equal(t, want[10:20], ids(10, 10))
-		assert.Equal(t, want[160:], ids(160, 10))
-		assert.Empty(t, ids(164, 10))
-		// TK-28
-		assert.Equal(t, want[:10], ids(-5, 10))
-		assert.Equal(t, want[:100], ids(0, 1e9))
-		assert.Equal(t, want[:100], ids(0, -1))
-		assert.Equal(t, want[:100], ids(0, 0))
-		assert.Empty(t, ids(1e9, 10))
-
-		none, total, err := m.List(t.Context(), "carol", 0, 10)
-		require.NoError(t, err)
-		assert.Zero(t, total)
-		assert.Empty(t, none)
-		none, _, err = m.List(t.Context(), "", 0, 10)
-		require.NoError(t, err)
-		assert.Empty(t, none)
-	})
 }
 
 // exists drops what was looked up.
@@ -164,90 +124,240 @@ func TestRevokeAll(t *testing.T) {
 	ctx, s := t.Context(), store.NewMemory()
 	m := manager(t, s)
 	_, kept := create(t, m, token.Spec{User: "mallory"})
-	before := dump(t, s)
-	ids := map[string]bool{}
-	for range 250 { // more than a page, and than a commit
+	var toks []token.Token
+	for range 1000 {
 		_, tok := create(t, m, token.Spec{})
-		ids[tok.ID] = true
-		m.Touch(&policy.Credential{ID: tok.ID, Expires: tok.Expires}, time.Now())
+		toks = append(toks, tok)
 	}
+	m.Touch(&policy.Credential{ID: toks[0].ID, Expires: toks[0].Expires}, time.Now())
 	require.NoError(t, m.Flush(ctx))
-	ended, err := m.RevokeAll(ctx, "alice")
-	require.NoError(t, err)
-	assert.Len(t, ended, len(ids))
-	for _, id := range ended {
-		assert.True(t, ids[id])
-		delete(ids, id)
-	}
-	assert.Empty(t, ids, "each once")
-	assert.Equal(t, before, dump(t, s), "nothing is left, and nobody else's is touched")
-	require.NoError(t, exists(m.Get(ctx, "mallory", kept.ID)))
-	ended, err = m.RevokeAll(ctx, "alice")
-	assert.Empty(t, ended)
-	assert.NoError(t, err)
-	ended, err = m.RevokeAll(ctx, "")
-	assert.Empty(t, ended)
-	assert.NoError(t, err)
-}
 
-// What an outage left is ended by the next call, and nothing of it is half there.
-func TestRevokeAllGoesOn(t *testing.T) {
-	ctx, s := t.Context(), storetest.NewFaulty(store.NewMemory())
-	m := manager(t, s)
-	for range 40 {
-		create(t, m, token.Spec{})
-	}
-	s.Inject(storetest.Fault{On: storetest.Commits, Nth: 3, Err: context.DeadlineExceeded})
-	first, err := m.RevokeAll(ctx, "alice")
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.NotEmpty(t, first)
-	left, total, err := m.List(ctx, "alice", 0, 0)
-	require.NoError(t, err)
-	assert.Equal(t, 40-len(first), total)
-	for _, tok := range left {
-		assert.NotContains(t, first, tok.ID)
-	}
-	second, err := m.RevokeAll(ctx, "alice")
-	require.NoError(t, err)
-	assert.Len(t, second, total)
-	assert.Empty(t, dump(t, s))
-}
+	f := storetest.NewFaulty(s)
+	before := dump(t, s)
+	require.NoError(t, manager(t, f).RevokeAll(ctx, operator, "alice"))
+	assert.Equal(t, 1, f.Count(storetest.Gets))
+	assert.Equal(t, 1, f.Count(storetest.Commits))
+	after := dump(t, s)
+	require.Len(t, after, len(before)+1)
+	assert.Equal(t, before, slices.DeleteFunc(after, func(it store.Item) bool { return it.Key == subject.Key("alice") }), "one row")
 
-// Tokens made while all are revoked are whole or gone, and counted as such.
-func TestRevokeAllAndCreate(t *testing.T) {
-	ctx, s := t.Context(), store.NewMemory()
-	m, other := manager(t, s), manager(t, s)
-	for range 60 {
-		create(t, m, token.Spec{})
-	}
-	made := make([]token.Token, 30)
-	var group sync.WaitGroup
-	group.Go(func() {
-		for i := range made {
-			var err error
-			_, made[i], err = other.Create(ctx, token.Spec{User: "alice", Grants: readAll}, nil)
-			assert.NoError(t, err)
-		}
-	})
-	var ended []string
-	group.Go(func() {
-		var err error
-		ended, err = m.RevokeAll(ctx, "alice")
-		assert.NoError(t, err)
-	})
-	group.Wait()
-	list, total, err := m.List(ctx, "alice", 0, 0)
+	sub, err := subject.Get(ctx, s, "alice")
 	require.NoError(t, err)
-	assert.Equal(t, 90, total+len(ended))
-	for _, tok := range made {
-		listed := slices.ContainsFunc(list, func(t token.Token) bool { return t.ID == tok.ID })
-		assert.Equal(t, listed, item(t, s, token.Key(tok.Digest)).Exists())
-		assert.NotEqual(t, listed, slices.Contains(ended, tok.ID))
-	}
-	for range total { // the count agrees: all of it can be given back
-		all, _, err := m.List(ctx, "alice", 0, 1)
+	page, _, total, err := m.List(ctx, "alice", token.ListOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, page)
+	assert.Zero(t, total)
+	for _, tok := range toks[:10] {
+		_, n, err := token.Open(item(t, s, token.Key(tok.ID)), tok.Digest)
 		require.NoError(t, err)
-		require.NoError(t, m.Revoke(ctx, "alice", all[0].ID))
+		assert.False(t, sub.Alive(policy.KindToken, n))
+		assert.ErrorIs(t, exists(m.Get(ctx, "alice", tok.ID)), token.ErrNotFound)
+		_, err = m.Find(ctx, "alice", tok.Digest)
+		assert.ErrorIs(t, err, token.ErrNotFound)
+		assert.ErrorIs(t, m.Revoke(ctx, operator, "alice", tok.ID, ""), token.ErrNotFound)
+		assert.ErrorIs(t, m.End(ctx, operator, tok.ID, ""), token.ErrNotFound)
+		_, _, err = rotate(m, token.Rotation{ID: tok.ID})
+		assert.ErrorIs(t, err, token.ErrNotFound)
 	}
-	assert.Empty(t, dump(t, s))
+	require.NoError(t, exists(m.Get(ctx, "mallory", kept.ID)))
+
+	_, fresh := create(t, m, token.Spec{})
+	page, next, total, err := m.List(ctx, "alice", token.ListOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, []token.Token{fresh}, page)
+	assert.Equal(t, 1, total, "the limit of 1000 begins anew")
+	assert.Empty(t, next)
+	assert.ErrorIs(t, m.RevokeAll(ctx, operator, ""), subject.ErrNoUser)
+}
+
+// A token that is made while all are revoked, whatever comes between what, was there
+// before and is dead, or came after and is alive and counted.
+func TestRevokeAllAndCreate(t *testing.T) {
+	ctx := t.Context()
+	for round := range 60 {
+		s := store.NewMemory()
+		create(t, manager(t, s), token.Spec{})
+		rng := rand.New(rand.NewPCG(uint64(round), 1))
+		nodes := make([]*storetest.Faulty, 4)
+		for i := range nodes {
+			nodes[i] = storetest.NewFaulty(s)
+			for n := range 4 {
+				wait := time.Duration(rng.IntN(200)) * time.Microsecond
+				nodes[i].Inject(storetest.Fault{Nth: n + 1, After: rng.IntN(2) == 0, Do: func() { time.Sleep(wait) }})
+			}
+		}
+		var revoked subject.Subject // as it was once all were revoked
+		var group sync.WaitGroup
+		group.Go(func() {
+			assert.NoError(t, manager(t, nodes[0]).RevokeAll(ctx, operator, "alice"))
+			var err error
+			revoked, err = subject.Get(ctx, s, "alice")
+			assert.NoError(t, err)
+		})
+		made := make([]token.Token, 3)
+		for i := range made {
+			group.Go(func() {
+				var err error
+				_, made[i], err = manager(t, nodes[1+i]).Create(ctx, operator, token.Spec{User: "alice", Grants: readAll})
+				assert.NoError(t, err)
+			})
+		}
+		group.Wait()
+		live := 0
+		m := manager(t, s)
+		page, _, total, err := m.List(ctx, "alice", token.ListOptions{})
+		require.NoError(t, err)
+		for _, tok := range made {
+			_, n, err := token.Open(item(t, s, token.Key(tok.ID)), tok.Digest)
+			require.NoError(t, err)
+			assert.Equal(t, tok.Numbers, n)
+			alive := revoked.Alive(policy.KindToken, n)
+			if alive {
+				live++
+			}
+			assert.Equal(t, alive, slices.ContainsFunc(page, func(t token.Token) bool { return t.ID == tok.ID }))
+			assert.Equal(t, alive, exists(m.Get(ctx, "alice", tok.ID)) == nil)
+		}
+		assert.Equal(t, live, total)
+		assert.Len(t, page, live)
+	}
+}
+
+// An interleaving at a time: all are revoked just before the n-th call of the store that
+// a creation makes.
+func TestRevokeAllBeforeEachCallOfCreate(t *testing.T) {
+	ctx := t.Context()
+	for n := 1; ; n++ {
+		s := store.NewMemory()
+		m := manager(t, s)
+		create(t, m, token.Spec{})
+		f := storetest.NewFaulty(s, storetest.Fault{Nth: n, Do: func() { assert.NoError(t, m.RevokeAll(ctx, operator, "alice")) }})
+		_, tok, err := manager(t, f).Create(ctx, operator, token.Spec{User: "alice", Grants: readAll})
+		require.NoError(t, err)
+		if !f.Struck() {
+			break
+		}
+		got, _, total, err := m.List(ctx, "alice", token.ListOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, []token.Token{tok}, got, "call %d: it came after", n)
+		assert.Equal(t, 1, total)
+	}
+}
+
+// What decides over one node's tokens is what the other wrote.
+func TestRevokeOnTwoNodes(t *testing.T) {
+	ctx := t.Context()
+	ops := map[string]func(m *token.Manager, id string) error{
+		"revoke":     func(m *token.Manager, id string) error { return m.Revoke(ctx, operator, "alice", id, "") },
+		"end":        func(m *token.Manager, id string) error { return m.End(ctx, operator, id, "") },
+		"revoke all": func(m *token.Manager, id string) error { return m.RevokeAll(ctx, operator, "alice") },
+		"rotate": func(m *token.Manager, id string) error {
+			_, _, err := rotate(m, token.Rotation{ID: id})
+			return err
+		},
+	}
+	for first, do := range ops {
+		for second, then := range ops {
+			for n := 1; ; n++ {
+				s := store.NewMemory()
+				other := manager(t, s)
+				_, tok := create(t, other, token.Spec{})
+				_, kept := create(t, other, token.Spec{})
+				f := storetest.NewFaulty(s, storetest.Fault{Nth: n, Do: func() { assert.NoError(t, do(other, tok.ID), first) }})
+				err := then(manager(t, f), tok.ID)
+				if !f.Struck() {
+					break
+				}
+				name := fmt.Sprintf("%s before call %d of %s", first, n, second)
+				if second == "revoke all" {
+					assert.NoError(t, err, name)
+				} else {
+					assert.ErrorIs(t, err, token.ErrNotFound, name)
+				}
+				assert.ErrorIs(t, exists(other.Get(ctx, "alice", tok.ID)), token.ErrNotFound, name)
+				page, _, total, err := other.List(ctx, "alice", token.ListOptions{})
+				require.NoError(t, err)
+				assert.Len(t, page, total, name)
+				want := 1
+				if first == "rotate" {
+					want = 2
+				}
+				if first == "revoke all" || second == "revoke all" {
+					want = 0
+				}
+				assert.Equal(t, want, total, "%s: %v", name, kept.ID)
+			}
+		}
+	}
+}
+
+// A creation and a revocation are one Get and one Commit each.
+func TestChangesCostOneGetAndOneCommit(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	_, tok := create(t, manager(t, s), token.Spec{})
+	for _, step := range []struct {
+		name string
+		do   func(m *token.Manager) error
+	}{
+		{"create", func(m *token.Manager) error {
+			_, _, err := m.Create(ctx, operator, token.Spec{User: "alice", Grants: readAll})
+			return err
+		}},
+		{"rotate", func(m *token.Manager) (err error) {
+			_, tok, err = rotate(m, token.Rotation{ID: tok.ID, Grace: time.Hour})
+			return err
+		}},
+		{"revoke", func(m *token.Manager) error { return m.Revoke(ctx, operator, "alice", tok.ID, "") }},
+		{"revoke all", func(m *token.Manager) error { return m.RevokeAll(ctx, operator, "alice") }},
+	} {
+		f := storetest.NewFaulty(s)
+		require.NoError(t, step.do(manager(t, f)), step.name)
+		assert.Equal(t, 1, f.Count(storetest.Gets), step.name)
+		assert.Equal(t, 1, f.Count(storetest.Commits), step.name)
+		assert.Equal(t, 2, f.Count(storetest.All), step.name)
+	}
+
+	// A caller that reads more reads it in the same Get.
+	_, tok = create(t, manager(t, s), token.Spec{})
+	f := storetest.NewFaulty(s)
+	m := manager(t, f)
+	require.NoError(t, store.Transact(ctx, f, func(tx *store.Tx) error {
+		if _, err := tx.Get(ctx, append(token.ReadsOf("alice", tok.ID), "mine")...); err != nil {
+			return err
+		}
+		if err := m.RevokeTx(ctx, tx, operator, "alice", tok.ID, ""); err != nil {
+			return err
+		}
+		_, _, err := m.CreateTx(ctx, tx, operator, token.Spec{User: "alice", Grants: readAll})
+		return err
+	}))
+	assert.Equal(t, 1, f.Count(storetest.Gets))
+	assert.Equal(t, 2, f.Count(storetest.All))
+}
+
+func TestDisabled(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	m := manager(t, s)
+	subjects, err := subject.New(subject.Config{Store: s})
+	require.NoError(t, err)
+	_, tok := create(t, m, token.Spec{})
+	require.NoError(t, subjects.Disable(ctx, operator, "alice"))
+	_, _, err = m.Create(ctx, operator, token.Spec{User: "alice", Grants: readAll})
+	assert.ErrorIs(t, err, token.ErrDisabled)
+	_, _, err = rotate(m, token.Rotation{ID: tok.ID})
+	assert.ErrorIs(t, err, token.ErrDisabled)
+	for range m.All(ctx) {
+		assert.Fail(t, "it reaches nothing")
+	}
+	n, err := m.Sweep(ctx)
+	require.NoError(t, err)
+	assert.Zero(t, n, "it is not dead")
+	page, _, total, err := m.List(ctx, "alice", token.ListOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, []token.Token{tok}, page)
+	assert.Equal(t, 1, total)
+
+	require.NoError(t, subjects.Enable(ctx, operator, "alice"))
+	require.NoError(t, exists(m.Get(ctx, "alice", tok.ID)))
+	require.NoError(t, m.Revoke(ctx, operator, "alice", tok.ID, ""))
 }

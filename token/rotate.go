@@ -2,10 +2,9 @@ package token
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -31,66 +30,73 @@ type Rotation struct {
 
 	// Service says that User is a service account, as in [Spec].
 	Service bool
-
-	// CreatedBy is the public ID of the credential that asked for it.
-	CreatedBy string
 }
 
-// Rotate makes a token like the one that r names, with a secret and an ID of its own,
-// and lets the old one end. All of it happens, or nothing. What the new one may do is
-// exactly what the old one may: nothing is asked for anew, so nothing can be added. A
-// token that is not the user's, or is dead, is [ErrNotFound].
-//
-// For spend and the errors see [Manager.Create].
-func (m *Manager) Rotate(ctx context.Context, r Rotation, spend func(ctx context.Context, tx *store.Tx, id string) error) (credential.Secret, Token, error) {
-	if r.Grace < 0 || r.Grace > MaxGrace {
-		return credential.Secret{}, Token{}, wrong("grace", "must be between nothing and %d days", days(MaxGrace))
-	}
-	now := m.now().UTC().Truncate(time.Microsecond)
-	secret, id := credential.New(credential.PrefixToken), credential.NewID()
-	var fresh Token
-	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		old, err := owned(r.User)(byID.Get(ctx, tx, r.ID))
-		if err != nil {
-			return err
-		}
-		if !now.Before(old.Expires) {
-			return store.ErrNotFound
-		}
-		if fresh, err = m.successor(Token(*old), r, secret, id, now); err != nil {
-			return err
-		}
-		if err := m.retire(ctx, tx, old, now.Add(r.Grace), now); err != nil {
-			return err
-		}
-		if err := m.count(ctx, tx, r.User, now, fresh.Expires); err != nil {
-			return err
-		}
-		if spend != nil {
-			if err := spend(ctx, tx, id); err != nil {
-				return spendError{err}
-			}
-		}
-		rec := record(fresh)
-		return tokens.Insert(ctx, tx, &rec)
+// Rotate is [Manager.RotateTx] in a commit of its own.
+func (m *Manager) Rotate(ctx context.Context, by audit.Actor, r Rotation) (secret credential.Secret, fresh Token, err error) {
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
+		secret, fresh, err = m.rotate(ctx, tx, by, r)
+		return err
 	})
-	if spent, ok := errors.AsType[spendError](err); ok {
-		return credential.Secret{}, Token{}, spent.error
+	return made("rotate", secret, fresh, err)
+}
+
+// RotateTx makes, in the caller's commit, a token like the one that r names, with a secret
+// and an ID of its own, and lets the old one end. What the new one may do is exactly what
+// the old one may: nothing is asked for anew, so nothing can be added. A token that is not
+// the user's, or is dead, is [ErrNotFound].
+//
+// For the secret and the errors see [Manager.CreateTx].
+func (m *Manager) RotateTx(ctx context.Context, tx *store.Tx, by audit.Actor, r Rotation) (credential.Secret, Token, error) {
+	secret, fresh, err := m.rotate(ctx, tx, by, r)
+	return made("rotate", secret, fresh, err)
+}
+
+func (m *Manager) rotate(ctx context.Context, tx *store.Tx, by audit.Actor, r Rotation) (credential.Secret, Token, error) {
+	fail := func(err error) (credential.Secret, Token, error) { return credential.Secret{}, Token{}, err }
+	if r.Grace < 0 || r.Grace > MaxGrace {
+		return fail(wrong("grace", "must be between nothing and %d days", days(MaxGrace)))
 	}
-	if errors.Is(err, store.ErrNotFound) {
-		return credential.Secret{}, Token{}, ErrNotFound
+	old, sub, err := m.open(ctx, tx, r.User, r.ID)
+	if err != nil {
+		return fail(err)
+	}
+	if sub.Disabled {
+		return fail(ErrDisabled)
+	}
+	now := m.instant()
+	secret := credential.New(credential.PrefixToken)
+	fresh, err := m.successor(old.token(), r, secret, now)
+	if err != nil {
+		return fail(err)
+	}
+	fresh.CreatedBy = by.Credential
+
+	ends := []int64{fresh.Expires.UnixMicro()}
+	until := min(old.Expires, now.Add(r.Grace).UnixMicro())
+	if until > now.UnixMicro() {
+		ends = append(ends, until)
+		_, err = tokens.Update(ctx, tx, r.ID, func(o *record) error {
+			o.Expires, o.ReplacedBy = until, fresh.ID
+			return nil
+		})
+	} else {
+		err = m.remove(ctx, tx, r.ID)
 	}
 	if err != nil {
-		return credential.Secret{}, Token{}, fmt.Errorf("token: rotate: %w", err)
+		return fail(err)
 	}
-	if r.Grace == 0 {
-		m.used.drop(r.ID)
+	if err := m.recount(ctx, tx, sub, now, []int64{old.Expires}, ends); err != nil {
+		return fail(err)
 	}
-	return secret, fresh.clone(), nil
+	if err := tokens.Insert(ctx, tx, recordOf(fresh)); err != nil {
+		return fail(err)
+	}
+	return secret, fresh, m.tell(ctx, tx, by, created(fresh))
 }
 
 // successor returns the token that takes the place of old.
-func (m *Manager) successor(old Token, r Rotation, secret credential.Secret, id string, now time.Time) (Token, error) {
+func (m *Manager) successor(old Token, r Rotation, secret credential.Secret, now time.Time) (Token, error) {
 	spec := Spec{
 		User: old.User, Name: old.Name, Description: old.Description, Grants: old.Grants, Bypass: old.Bypass, CIDRs: old.CIDRs,
 		Days: r.Days, Until: r.Until, Service: r.Service,
@@ -104,29 +110,7 @@ func (m *Manager) successor(old Token, r Rotation, secret credential.Secret, id 
 		return Token{}, err
 	}
 	next := old.clone()
-	next.ID, next.Digest, next.Hint = id, credential.Sum(secret), secret.Reveal()[:hintSize]
-	next.Created, next.Expires, next.CreatedBy = now, expires, r.CreatedBy
+	next.named(secret)
+	next.Created, next.Expires, next.Replaces, next.ReplacedBy = now, expires, old.ID, ""
 	return next, nil
-}
-
-// retire ends old at a time, or at once if that has come.
-func (m *Manager) retire(ctx context.Context, tx *store.Tx, old *record, at, now time.Time) error {
-	if !at.Before(old.Expires) {
-		return nil // it ends earlier by itself
-	}
-	if err := uncount(ctx, tx, old.User, old.Expires); err != nil {
-		return err
-	}
-	if !at.After(now) {
-		tx.Delete(usedPrefix + old.ID)
-		return tokens.Delete(ctx, tx, old.Digest.String())
-	}
-	if err := m.count(ctx, tx, old.User, now, at); err != nil {
-		return err
-	}
-	_, err := tokens.Update(ctx, tx, old.Digest.String(), func(r *record) error {
-		r.Expires = at
-		return nil
-	})
-	return err
 }

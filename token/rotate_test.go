@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -22,7 +23,7 @@ func rotate(m *token.Manager, r token.Rotation) (credential.Secret, token.Token,
 	if r.User == "" {
 		r.User = "alice"
 	}
-	return m.Rotate(context.Background(), r, nil)
+	return m.Rotate(context.Background(), audit.Actor{Credential: "s2"}, r)
 }
 
 func TestRotate(t *testing.T) {
@@ -31,16 +32,17 @@ func TestRotate(t *testing.T) {
 		m := manager(t, s)
 		oldSecret, old := create(t, m, token.Spec{
 			Name: "ci", Description: "releases", Grants: writeOne, Bypass: true, Days: 10,
-			CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, CreatedBy: "s1",
+			CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		})
 		time.Sleep(24 * time.Hour)
 		now := time.Now().UTC()
-		secret, tok, err := rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour, CreatedBy: "s2"})
+		secret, tok, err := rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
 		require.NoError(t, err)
 
 		want := old
 		want.ID, want.Digest, want.Hint = tok.ID, credential.Sum(secret), secret.Reveal()[:8]
 		want.Created, want.Expires, want.CreatedBy = now, now.Add(10*24*time.Hour), "s2"
+		want.Replaces = old.ID
 		assert.Equal(t, want, tok, "PR-04, PR-06: all that it may do and where from, and nothing else")
 		assert.NotEqual(t, old.ID, tok.ID)
 		assert.NotEqual(t, oldSecret.Reveal(), secret.Reveal())
@@ -49,10 +51,17 @@ func TestRotate(t *testing.T) {
 			got, err := m.Get(t.Context(), "alice", id)
 			require.NoError(t, err)
 			assert.Equal(t, ends, got.Expires)
-			cred, err := token.Open(item(t, s, token.Key(got.Digest)))
+			cred, _, err := token.Open(item(t, s, token.Key(id)), got.Digest)
 			require.NoError(t, err)
 			assert.Equal(t, ends, cred.Expires, "TK-09: what the decision sees")
 		}
+
+		replaced, err := m.Get(t.Context(), "alice", old.ID)
+		require.NoError(t, err)
+		assert.Equal(t, tok.ID, replaced.ReplacedBy)
+		page, _, _, err := m.List(t.Context(), "alice", token.ListOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, []token.Token{tok, replaced}, page)
 
 		time.Sleep(time.Hour)
 		_, _, err = rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
@@ -62,7 +71,7 @@ func TestRotate(t *testing.T) {
 		assert.Equal(t, 3*24*time.Hour, next.Expires.Sub(next.Created))
 		_, err = m.Get(t.Context(), "alice", tok.ID)
 		assert.ErrorIs(t, err, token.ErrNotFound, "without a grace the old one is gone at once")
-		assert.False(t, item(t, s, token.Key(tok.Digest)).Exists())
+		assert.False(t, item(t, s, token.Key(tok.ID)).Exists())
 	})
 }
 
@@ -83,7 +92,7 @@ func TestRotateRefused(t *testing.T) {
 	s := store.NewMemory()
 	m := manager(t, s)
 	_, old := create(t, m, token.Spec{Grants: writeOne})
-	before := item(t, s, token.Key(old.Digest))
+	before := item(t, s, token.Key(old.ID))
 	for name, r := range map[string]token.Rotation{
 		"another's":           {User: "mallory", ID: old.ID},
 		"nobody's":            {User: "-", ID: old.ID},
@@ -103,12 +112,16 @@ func TestRotateRefused(t *testing.T) {
 			assert.ErrorIs(t, err, token.ErrNotFound, name)
 		}
 	}
-	_, _, err := m.Rotate(t.Context(), token.Rotation{ID: old.ID}, nil)
+	_, _, err := m.Rotate(t.Context(), audit.Actor{}, token.Rotation{ID: old.ID})
 	assert.ErrorIs(t, err, token.ErrNotFound, "a rotation for nobody")
 	boom := errors.New("boom")
-	_, _, err = m.Rotate(t.Context(), token.Rotation{User: "alice", ID: old.ID}, func(context.Context, *store.Tx, string) error { return boom })
-	assert.Equal(t, boom, err, "the second factor's error is returned as it is")
-	assert.Equal(t, before, item(t, s, token.Key(old.Digest)), "nothing has changed")
+	assert.Equal(t, boom, store.Transact(t.Context(), s, func(tx *store.Tx) error {
+		if _, _, err := m.RotateTx(t.Context(), tx, audit.Actor{}, token.Rotation{User: "alice", ID: old.ID}); err != nil {
+			return err
+		}
+		return boom
+	}))
+	assert.Equal(t, before, item(t, s, token.Key(old.ID)), "nothing has changed")
 }
 
 // A rotation counts like any other token: the limit holds, and the room of what ended
@@ -127,7 +140,7 @@ func TestRotateCounts(t *testing.T) {
 	_, three, err := rotate(m, token.Rotation{ID: two.ID})
 	require.NoError(t, err, "one ends, one begins")
 	for _, id := range []string{one.ID, three.ID} {
-		require.NoError(t, m.Revoke(t.Context(), "alice", id))
+		require.NoError(t, m.Revoke(t.Context(), audit.Actor{}, "alice", id, ""))
 	}
 	assert.False(t, item(t, s, "token-count/alice").Exists(), "no token, no count")
 }

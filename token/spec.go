@@ -43,9 +43,6 @@ type Spec struct {
 	Days  int
 	Until time.Time
 
-	// CreatedBy is the public ID of the credential that asked for the token.
-	CreatedBy string
-
 	// Service says that User is a service account: then a token that only reads lives no
 	// longer than one that writes may. Nobody logs in as one and notices an old token.
 	Service bool

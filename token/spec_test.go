@@ -140,7 +140,7 @@ func TestSpecRefused(t *testing.T) {
 			if tt.spec.Grants == nil {
 				tt.spec.Grants = readAll
 			}
-			secret, _, err := m.Create(t.Context(), tt.spec, nil)
+			secret, _, err := m.Create(t.Context(), operator, tt.spec)
 			wrong, ok := errors.AsType[*token.SpecError](err)
 			require.True(t, ok, "%v", err)
 			assert.Equal(t, tt.field, wrong.Field)
@@ -155,7 +155,7 @@ func TestSpecRefused(t *testing.T) {
 }
 
 func TestSpecNeedsUser(t *testing.T) {
-	_, _, err := manager(t, store.NewMemory()).Create(t.Context(), token.Spec{Grants: readAll}, nil)
+	_, _, err := manager(t, store.NewMemory()).Create(t.Context(), operator, token.Spec{Grants: readAll})
 	require.Error(t, err)
 	_, ok := errors.AsType[*token.SpecError](err)
 	assert.False(t, ok, "a fault of the program")

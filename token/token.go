@@ -4,14 +4,15 @@
 //
 //	m, err := token.New(token.Config{Store: st})
 //	…
-//	secret, tok, err := m.Create(ctx, token.Spec{
+//	secret, tok, err := m.Create(ctx, audit.Actor{}, token.Spec{
 //		User:   user,
 //		Name:   "ci",
 //		Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}},
-//	}, nil)
+//	})
 //
 // The secret is shown to its user once. What is stored is its digest, so that
-// nobody can read it again.
+// nobody can read it again. The [audit.Actor] is whoever asked for it, the zero one the
+// operator, and goes into the event that is recorded with every change.
 //
 // # Who may
 //
@@ -23,9 +24,21 @@
 //
 // # Verifying
 //
-// A presented token is found by one Get of [Key] and decoded by Open. The caller
-// compares the time with Expires, which is the first instant at which the token
-// is dead.
+// A presented token is found by one Get of [KeyOf] and decoded by [Open], which compares
+// its digest. It is alive until Expires, the first instant at which it is dead, and while
+// its numbers are those of its user: [subject.Subject.Alive].
+//
+// # Revoking
+//
+// To revoke all tokens of a user is one write of another number, and so is what package
+// subject revokes. The records of what is dead by it remain until [Manager.Sweep], and
+// nothing here finds, counts or lists them.
+//
+// # Committing
+//
+// What changes tokens has a form with a [store.Tx], for a caller that commits more than
+// the token: the second factor that was spent on it, and what the decision rested on.
+// [ReadsOf] says what it reads.
 //
 // # Concurrency
 //
@@ -35,12 +48,13 @@ package token
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // Errors to branch on.
@@ -50,6 +64,8 @@ var (
 	ErrNotFound = errors.New("token: not found")
 	// ErrTooMany means that the user has as many tokens as Limits.Tokens allows.
 	ErrTooMany = errors.New("token: too many tokens")
+	// ErrDisabled means that the user's account is disabled: it gets no token.
+	ErrDisabled = errors.New("token: the account is disabled")
 )
 
 // Config configures a [Manager].
@@ -61,6 +77,9 @@ type Config struct {
 	// zero value means [policy.DefaultLimits], which are npm's.
 	Limits policy.Limits
 
+	// Events are told of every token that is made or ended. Nil: nobody is.
+	Events *audit.Recorder
+
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 }
@@ -69,6 +88,7 @@ type Config struct {
 type Manager struct {
 	store  store.Store
 	limits policy.Limits
+	events *audit.Recorder
 	now    func() time.Time
 	used   *usage
 }
@@ -87,31 +107,57 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Manager{cfg.Store, cfg.Limits, cfg.Now, newUsage()}, nil
+	return &Manager{cfg.Store, cfg.Limits, cfg.Events, cfg.Now, newUsage()}, nil
 }
 
-// Create makes the token that spec describes and returns its secret, which cannot
-// be had again. A spec that is not allowed is a [*SpecError], and ErrTooMany that
-// the user has no room for it.
+// instant returns the current time as a record keeps it.
+func (m *Manager) instant() time.Time { return m.now().UTC().Truncate(time.Microsecond) }
+
+// Create is [Manager.CreateTx] in a commit of its own. An error that wraps
+// [store.ErrUnknown] means that the token may exist, though nobody knows its secret.
+func (m *Manager) Create(ctx context.Context, by audit.Actor, spec Spec) (secret credential.Secret, t Token, err error) {
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
+		secret, t, err = m.create(ctx, tx, by, spec)
+		return err
+	})
+	return made("create", secret, t, err)
+}
+
+// CreateTx makes, in the caller's commit, the token that spec describes, under the numbers
+// that its user has then, and returns its secret, which cannot be had again. A spec that is
+// not allowed is a [*SpecError], [ErrTooMany] means that the user has no room for it, and
+// [ErrDisabled] that the account is disabled.
 //
-// Spend, unless nil, runs inside the commit that creates the token, so that a
-// second factor spent on it and the token stand or fall together. It may run more
-// than once and must write only through tx. It is given the ID of the new token.
-// Its error is returned as it is, and no token exists then.
-//
-// An error that wraps [store.ErrUnknown] means that the token may exist, though
-// nobody knows its secret.
-func (m *Manager) Create(ctx context.Context, spec Spec, spend func(ctx context.Context, tx *store.Tx, id string) error) (credential.Secret, Token, error) {
-	now := m.now().UTC().Truncate(time.Microsecond)
+// Each run of a transaction draws another secret: only what the last run returned is that
+// of the token, and only once the commit has happened.
+func (m *Manager) CreateTx(ctx context.Context, tx *store.Tx, by audit.Actor, spec Spec) (credential.Secret, Token, error) {
+	secret, t, err := m.create(ctx, tx, by, spec)
+	return made("create", secret, t, err)
+}
+
+func (m *Manager) create(ctx context.Context, tx *store.Tx, by audit.Actor, spec Spec) (credential.Secret, Token, error) {
+	fail := func(err error) (credential.Secret, Token, error) { return credential.Secret{}, Token{}, err }
+	now := m.instant()
 	expires, err := m.check(spec, now)
 	if err != nil {
-		return credential.Secret{}, Token{}, err
+		return fail(err)
+	}
+	items, err := tx.Get(ctx, ReadsOf(spec.User, "")...)
+	if err != nil {
+		return fail(err)
+	}
+	sub, err := subject.Decode(spec.User, items[:2])
+	if err != nil {
+		return fail(err)
+	}
+	if sub.Disabled {
+		return fail(ErrDisabled)
+	}
+	if err := m.recount(ctx, tx, sub, now, nil, []int64{expires.UnixMicro()}); err != nil {
+		return fail(err)
 	}
 	secret := credential.New(credential.PrefixToken)
 	t := Token{
-		ID:          credential.NewID(),
-		Digest:      credential.Sum(secret),
-		Hint:        secret.Reveal()[:hintSize],
 		User:        spec.User,
 		Name:        spec.Name,
 		Description: spec.Description,
@@ -120,30 +166,29 @@ func (m *Manager) Create(ctx context.Context, spec Spec, spend func(ctx context.
 		CIDRs:       spec.CIDRs,
 		Created:     now,
 		Expires:     expires,
-		CreatedBy:   spec.CreatedBy,
+		CreatedBy:   by.Credential,
+		Numbers:     sub.Numbers(policy.KindToken),
 	}.clone()
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		if err := m.count(ctx, tx, spec.User, now, expires); err != nil {
-			return err
-		}
-		if spend != nil {
-			if err := spend(ctx, tx, t.ID); err != nil {
-				return spendError{err}
-			}
-		}
-		rec := record(t)
-		return tokens.Insert(ctx, tx, &rec)
-	})
-	if spent, ok := errors.AsType[spendError](err); ok {
-		return credential.Secret{}, Token{}, spent.error
+	t.named(secret)
+	if err := tokens.Insert(ctx, tx, recordOf(t)); err != nil {
+		return fail(err)
+	}
+	return secret, t, m.tell(ctx, tx, by, created(t))
+}
+
+// named gives t what follows from its secret.
+func (t *Token) named(secret credential.Secret) {
+	t.Digest, t.Hint = credential.Sum(secret), secret.Reveal()[:hintSize]
+	t.ID = IDOf(t.Digest)
+}
+
+// made returns what was made, or nothing of it with an error.
+func made(what string, secret credential.Secret, t Token, err error) (credential.Secret, Token, error) {
+	if spec, ok := errors.AsType[*SpecError](err); ok {
+		return credential.Secret{}, Token{}, spec // its text is for the person who asked
 	}
 	if err != nil {
-		return credential.Secret{}, Token{}, fmt.Errorf("token: create: %w", err)
+		return credential.Secret{}, Token{}, outward(what, err)
 	}
 	return secret, t, nil
 }
-
-// spendError carries an error of Create's spend out of the transaction unchanged.
-type spendError struct{ error }
-
-func (e spendError) Unwrap() error { return e.error }

@@ -1,7 +1,6 @@
 package token_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -42,7 +42,7 @@ func create(t *testing.T, m *token.Manager, spec token.Spec) (credential.Secret,
 	if spec.Grants == nil {
 		spec.Grants = readAll
 	}
-	secret, tok, err := m.Create(t.Context(), spec, nil)
+	secret, tok, err := m.Create(t.Context(), audit.Actor{}, spec)
 	require.NoError(t, err)
 	return secret, tok
 }
@@ -65,9 +65,9 @@ func TestCreate(t *testing.T) {
 			Grants: append([]policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}}, writeOne...),
 			Bypass: true,
 			CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-			Days:   3, CreatedBy: "session-1",
+			Days:   3,
 		}
-		secret, tok, err := m.Create(t.Context(), spec, nil)
+		secret, tok, err := m.Create(t.Context(), audit.Actor{Credential: "session-1"}, spec)
 		require.NoError(t, err)
 		d, ok := credential.Parse(secret.Reveal())
 		require.True(t, ok)
@@ -79,8 +79,12 @@ func TestCreate(t *testing.T) {
 		assert.NotContains(t, secret.Reveal(), tok.ID)
 		assert.False(t, tok.ReadOnly())
 
-		got, err := token.Open(item(t, s, token.Key(d)))
+		assert.Equal(t, token.IDOf(d), tok.ID)
+		assert.Equal(t, token.Key(tok.ID), token.KeyOf(d))
+
+		got, numbers, err := token.Open(item(t, s, token.KeyOf(d)), d)
 		require.NoError(t, err)
+		assert.Zero(t, numbers, "nothing of the account was ever revoked")
 		assert.Equal(t, &policy.Credential{
 			ID: tok.ID, Kind: policy.KindToken, User: "alice", Grants: spec.Grants, Bypass: true, CIDRs: spec.CIDRs, Created: now, Expires: tok.Expires,
 		}, got, "every restriction comes back: TK-29")
@@ -116,39 +120,40 @@ func dump(t *testing.T, s store.Store) (all []store.Item) {
 	}
 }
 
-func TestSpend(t *testing.T) {
-	s := store.NewMemory()
+// What is written with a token in one commit stands or falls with it.
+func TestCreateTx(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
 	m := manager(t, s)
 	spec := token.Spec{User: "alice", Grants: readAll}
-
 	refused := errors.New("wrong code")
-	secret, tok, err := m.Create(t.Context(), spec, func(_ context.Context, tx *store.Tx, _ string) error {
+	err := store.Transact(ctx, s, func(tx *store.Tx) error {
+		if _, _, err := m.CreateTx(ctx, tx, audit.Actor{}, spec); err != nil {
+			return err
+		}
 		tx.Put("spent", nil, time.Time{})
 		return refused
 	})
-	assert.Same(t, refused, err, "as it is")
-	assert.True(t, secret.IsZero())
-	assert.Zero(t, tok)
+	assert.Same(t, refused, err)
 	assert.Empty(t, dump(t, s), "neither the token nor the factor")
 
-	_, _, err = m.Create(t.Context(), spec, func(context.Context, *store.Tx, string) error { return store.ErrNotFound })
-	assert.Same(t, store.ErrNotFound, err)
-
-	var id string
-	_, tok, err = m.Create(t.Context(), spec, func(_ context.Context, tx *store.Tx, newID string) error {
-		id = newID
+	// Whatever run is the last, what it returned is what there is.
+	f := storetest.ConflictNth(s, 1, 3)
+	var secret credential.Secret
+	var tok token.Token
+	runs := 0
+	require.NoError(t, store.Transact(ctx, f, func(tx *store.Tx) (err error) {
+		runs++
 		tx.Put("spent", nil, time.Time{})
-		return nil
-	})
-	require.NoError(t, err)
-	assert.Equal(t, tok.ID, id)
+		secret, tok, err = m.CreateTx(ctx, tx, audit.Actor{}, spec)
+		return err
+	}))
+	assert.Equal(t, 4, runs)
 	assert.True(t, item(t, s, "spent").Exists())
-
-	// A factor is not spent on a token that cannot be.
-	called := false
-	_, _, err = m.Create(t.Context(), token.Spec{User: "alice"}, func(context.Context, *store.Tx, string) error { called = true; return nil })
-	require.Error(t, err)
-	assert.False(t, called)
+	_, _, err = token.Open(item(t, s, token.Key(tok.ID)), credential.Sum(secret))
+	assert.NoError(t, err)
+	_, _, total, err := m.List(ctx, "alice", token.ListOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, 1, total, "and nothing of the others")
 }
 
 // ST-01, ST-03: what a store cannot do is no token, and an unknown outcome is told
@@ -156,19 +161,24 @@ func TestSpend(t *testing.T) {
 func TestCreateStoreErrors(t *testing.T) {
 	for _, broken := range []error{errors.New("down"), store.ErrUnknown} {
 		s := failing(store.NewMemory(), storetest.Commits, broken)
-		secret, tok, err := manager(t, s).Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+		secret, tok, err := manager(t, s).Create(t.Context(), audit.Actor{}, token.Spec{User: "alice", Grants: readAll})
 		assert.ErrorIs(t, err, broken)
 		assert.True(t, secret.IsZero())
 		assert.Zero(t, tok)
 	}
 	m := manager(t, failing(store.NewMemory(), storetest.Gets, errors.New("down")))
-	_, _, err := m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+	_, _, err := m.Create(t.Context(), audit.Actor{}, token.Spec{User: "alice", Grants: readAll})
 	assert.ErrorContains(t, err, "down")
+	id := token.IDOf(credential.Digest{1})
+	_, _, _, listed := m.List(t.Context(), "alice", token.ListOptions{})
+	_, swept := manager(t, failing(store.NewMemory(), storetest.Lists, errors.New("down"))).Sweep(t.Context())
 	for name, err := range map[string]error{
-		"Revoke":       m.Revoke(t.Context(), "alice", "x"),
-		"RevokeDigest": m.RevokeDigest(t.Context(), "alice", credential.Digest{1}),
-		"End":          m.End(t.Context(), "x"),
-		"Get":          exists(m.Get(t.Context(), "alice", "x")),
+		"Revoke":    m.Revoke(t.Context(), audit.Actor{}, "alice", id, ""),
+		"RevokeAll": m.RevokeAll(t.Context(), audit.Actor{}, "alice"),
+		"End":       m.End(t.Context(), audit.Actor{}, id, ""),
+		"Get":       exists(m.Get(t.Context(), "alice", id)),
+		"List":      listed,
+		"Sweep":     swept,
 	} {
 		assert.ErrorContains(t, err, "down", name)
 		assert.NotErrorIs(t, err, token.ErrNotFound, name)
@@ -195,13 +205,13 @@ func TestLimitPerUser(t *testing.T) {
 		create(t, m, token.Spec{Days: 1})
 		full := func() {
 			t.Helper()
-			secret, _, err := m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+			secret, _, err := m.Create(t.Context(), audit.Actor{}, token.Spec{User: "alice", Grants: readAll})
 			require.ErrorIs(t, err, token.ErrTooMany)
 			assert.True(t, secret.IsZero())
 		}
 		full()
 		create(t, m, token.Spec{User: "bob"}) // has room of his own
-		require.NoError(t, m.Revoke(t.Context(), "alice", first.ID))
+		require.NoError(t, m.Revoke(t.Context(), audit.Actor{}, "alice", first.ID, ""))
 		create(t, m, token.Spec{Days: 2})
 		full()
 		time.Sleep(token.Day) // two expire, and cease to count
@@ -221,7 +231,7 @@ func TestLimitPerUserConcurrently(t *testing.T) {
 	errs := make([]error, 12)
 	for i := range errs {
 		wg.Go(func() {
-			_, _, errs[i] = m.Create(t.Context(), token.Spec{User: "alice", Grants: readAll}, nil)
+			_, _, errs[i] = m.Create(t.Context(), audit.Actor{}, token.Spec{User: "alice", Grants: readAll})
 		})
 	}
 	wg.Wait()
@@ -233,7 +243,7 @@ func TestLimitPerUserConcurrently(t *testing.T) {
 			assert.ErrorIs(t, err, store.ErrConflict)
 		}
 	}
-	_, total, err := m.List(t.Context(), "alice", 0, 100)
+	_, _, total, err := m.List(t.Context(), "alice", token.ListOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, made, total)
 	assert.LessOrEqual(t, total, 4)
@@ -277,6 +287,6 @@ func TestLargestToken(t *testing.T) {
 	for i := range token.MaxCIDRs {
 		spec.CIDRs = append(spec.CIDRs, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, byte(i)}), 128))
 	}
-	_, _, err = m.Create(t.Context(), spec, nil)
+	_, _, err = m.Create(t.Context(), audit.Actor{}, spec)
 	require.NoError(t, err)
 }

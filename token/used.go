@@ -91,11 +91,15 @@ func (m *Manager) Touch(c *policy.Credential, at time.Time) {
 // since. It should run about every half minute, and once at the end. What it
 // could not write waits for the next Flush. A time is off by about a minute if a
 // process ended or crashed, or if another one uses the token too.
+//
+// What is noted of a token that is revoked by itself is forgotten here. Of tokens that are
+// revoked together, or by another process, it may be written once more: nobody lists them,
+// and it expires when they would have.
 func (m *Manager) Flush(ctx context.Context) error {
 	for due := m.used.due(m.now()); len(due) > 0; {
 		n := min(len(due), store.MaxOps)
 		if err := m.write(ctx, due[:n]); err != nil {
-			m.used.again(due)
+			m.used.unwritten(due)
 			return fmt.Errorf("token: write last uses: %w", err)
 		}
 		due = due[n:]
@@ -139,8 +143,8 @@ func (u *usage) due(now time.Time) (due []use) {
 	return due
 }
 
-// again marks uses that could not be written.
-func (u *usage) again(some []use) {
+// unwritten marks uses that could not be written.
+func (u *usage) unwritten(some []use) {
 	for _, one := range some {
 		s := &u.shards[u.shard(one.id)]
 		s.mu.Lock()

@@ -10,32 +10,35 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
-// attemptLife is how long an attempt may wait to be spent. It is judged by the
-// time at which it began, so one that waits would prolong its code.
-const attemptLife = time.Minute
+// defaultAttemptTTL is how long an attempt may wait to be spent. Its value is judged by
+// the time at which it arrived, so that a good code outlives a slow upload.
+const defaultAttemptTTL = time.Hour
 
 // An Attempt is the reserved right to verify one value once. Only
 // [Manager.Begin] makes one, so none is free. It holds no state of its own: what
 // makes it single is the commit in which it is spent.
 type Attempt struct {
-	m     *Manager
-	user  policy.UserID
-	use   Use
-	form  Form
-	value credential.Secret // in its canonical spelling
-	at    time.Time
-	keys  keys
+	m       *Manager
+	user    policy.UserID
+	use     Use
+	form    Form
+	value   credential.Secret // in its canonical spelling
+	at      time.Time
+	keys    keys
+	counted bool // false where a grant covered it when it began
 }
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
 
 // Begin counts an attempt of user to prove itself with value, in a commit of its
 // own, and returns what verifies it. Nothing is known about the value yet but its
-// form. Errors are ErrWrong for a value that has no form or one that is not issued
-// (which count as nothing, since nothing is compared), ErrNoFactor, ErrLocked and
-// ErrTooMany.
+// form, and whether the same was spent for the same a moment ago: what a grant covers
+// is no guess, and is not counted. Errors are ErrWrong for a value that has no form or
+// one that is not issued (which count as nothing, since nothing is compared),
+// ErrNoFactor, ErrLocked and ErrTooMany.
 //
 // The caller must have verified the primary credential, and know that the policy
 // accepts what value can prove, see [FormOf].
@@ -44,15 +47,25 @@ func (m *Manager) Begin(ctx context.Context, user policy.UserID, use Use, value 
 	if err != nil {
 		return nil, err
 	}
-	leave, err := m.lanes.enter(ctx, user)
+	leave, err := a.Wait(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("twofactor: begin: %w", err)
+		return nil, err
 	}
 	defer leave()
 	if err := a.begin(ctx); err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+// Wait waits until no other request of the attempt's user on this node is between Wait and
+// leave, which must be called once. It spares those who spend one code in many parallel
+// requests, as lerna does, the conflicts of their commits; nothing else depends on it.
+func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
+	if leave, err = a.m.locks.lock(ctx, a.user); err != nil {
+		return nil, fmt.Errorf("twofactor: wait: %w", err)
+	}
+	return leave, nil
 }
 
 // attempt checks what can be checked of a value before it is counted: what has no form
@@ -72,16 +85,33 @@ func (m *Manager) attempt(ctx context.Context, user policy.UserID, use Use, valu
 	if err != nil {
 		return nil, err
 	}
-	return &Attempt{m: m, user: user, use: use, form: form, value: credential.NewSecret(text), at: m.now(), keys: k}, nil
+	at := m.now()
+	if !use.At.IsZero() {
+		at = use.At.UTC().Truncate(time.Microsecond)
+	}
+	return &Attempt{m: m, user: user, use: use, form: form, value: credential.NewSecret(text), at: at, keys: k}, nil
 }
 
 // begin reserves the attempt and records a refusal.
 func (a *Attempt) begin(ctx context.Context) error {
-	err := a.reserve(ctx)
+	err := store.Transact(ctx, a.m.store, func(tx *store.Tx) error {
+		if err := a.read(ctx, tx); err != nil {
+			return err
+		}
+		a.counted = false
+		switch g, err := a.grant(ctx, tx); {
+		case err != nil:
+			return err
+		case g != nil:
+			return nil
+		}
+		a.counted = true
+		return a.reserve(ctx, tx)
+	})
 	if err == nil {
 		return nil
 	}
-	a.Report(ctx, err)
+	a.m.events.Record(ctx, a.event(err))
 	return fmt.Errorf("twofactor: begin: %w", err)
 }
 
@@ -97,8 +127,9 @@ func (a *Attempt) Proof() policy.Proof {
 // does not happen, the value stays unspent and the attempt counted. credentialID
 // is whom the grant is left for: the credential that presented the value or, with
 // ClassLogin, the session that the same commit opens. It may be called again when
-// the commit is retried, and must be called within a minute of Begin. A value that
-// proves nothing is ErrWrong.
+// the commit is retried, and must be called less than [Config].AttemptTTL after the
+// value arrived. A value that proves nothing is ErrWrong. What became of it is told of
+// when the commit is over.
 func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, credentialID string) error {
 	if a == nil || a.m == nil {
 		return errAttempt
@@ -106,12 +137,47 @@ func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, credentialID string) 
 	if a.use.Class != policy.ClassLogin && credentialID != a.use.Credential {
 		return errUse
 	}
+	err := a.spend(ctx, tx, credentialID)
+	if err != nil {
+		a.m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(err), true })
+	}
+	return err
+}
+
+func (a *Attempt) spend(ctx context.Context, tx *store.Tx, credentialID string) error {
+	if a.m.late(a.at) {
+		return wrong(reasonExpired)
+	}
+	if err := a.read(ctx, tx); err != nil {
+		return err
+	}
+	// Another node may have spent the same value for the same client since it began.
+	switch g, err := a.grant(ctx, tx); {
+	case err != nil:
+		return err
+	case g != nil:
+		if err := a.takeGrant(ctx, tx, g); err != nil {
+			return err
+		}
+		e := a.event(nil)
+		e.Detail["reused"] = "true"
+		return a.m.events.Commit(ctx, tx, e)
+	case !a.counted:
+		return wrong(reasonReplayed)
+	}
 	s, err := a.verify(ctx, tx)
 	if err != nil {
 		return err
 	}
-	return a.leaveGrant(ctx, tx, credentialID, s)
+	if err := a.leaveGrant(ctx, tx, credentialID, s); err != nil {
+		return err
+	}
+	return a.m.events.Commit(ctx, tx, a.event(nil))
 }
+
+// late reports whether what arrived at that time can no longer be spent. Either way, so
+// that a clock that was set back prolongs nothing.
+func (m *Manager) late(at time.Time) bool { return m.now().Sub(at).Abs() >= m.attemptTTL }
 
 // spent is what was learned by verifying.
 type spent struct {
@@ -121,12 +187,6 @@ type spent struct {
 
 // verify spends the value and leaves no grant.
 func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
-	if a.m.now().Sub(a.at).Abs() > attemptLife {
-		return spent{}, wrong(reasonExpired)
-	}
-	if err := a.read(ctx, tx); err != nil {
-		return spent{}, err
-	}
 	f, err := factorOf(ctx, tx, a.user)
 	if err != nil {
 		return spent{}, err
@@ -143,7 +203,7 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
 		}
 	case FormRecovery:
 		if err = spendRecovery(ctx, tx, f, a.value); err == nil {
-			err = a.m.recovered(ctx, tx, a.user)
+			err = subject.Recover(ctx, tx, a.user, a.m.now())
 		}
 	case FormTyped, FormWeb:
 		err = a.spendChallenge(ctx, tx, f)
@@ -156,16 +216,11 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
 	return s, a.succeeded(ctx, tx)
 }
 
-// Report records how the attempt ended: err is what the commit with Spend in it
-// returned. Prove reports by itself; a caller of Begin should call Report after
-// its commit.
-func (a *Attempt) Report(ctx context.Context, err error) {
-	if a == nil || a.m == nil {
-		return
-	}
+// event says how the attempt ended: err is why it was refused, nil if it was spent.
+func (a *Attempt) event(err error) audit.Event {
 	e := audit.Event{
-		Time: a.m.now(), Type: audit.FactorUsed, Outcome: audit.Done, User: a.user,
-		Credential: a.use.Credential, Package: a.use.Package,
+		Time: a.m.now(), Type: audit.FactorUsed, Outcome: audit.Done, User: a.user, By: a.user,
+		Credential: a.use.Credential, ByCredential: a.use.Credential, Addr: a.use.Addr, Package: a.use.Package,
 		Detail: map[string]string{"form": a.form.String(), "class": a.use.Class.String()},
 	}
 	if r, ok := errors.AsType[*refusal](err); ok {
@@ -187,50 +242,28 @@ func (a *Attempt) Report(ctx context.Context, err error) {
 	} else if a.form == FormRecovery {
 		e.Type = audit.RecoveryUsed
 	}
-	a.m.record(ctx, e)
+	return e
 }
 
-// Prove verifies value for a use that needs no other change: if the credential
-// presents it again and a grant covers that, the grant; otherwise an attempt that
-// is spent in a commit of its own. Not for a sign-in, which owns its commit. The
-// errors are those of [Manager.Begin] and [Attempt.Spend].
+// Prove verifies value for a use that needs no other change, in a commit of its own: it
+// is [Manager.Begin] and [Attempt.Spend]. Not for a sign-in, which owns its commit.
 func (m *Manager) Prove(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (policy.Proof, error) {
+	if use.Credential == "" {
+		return policy.NoProof, errUse
+	}
 	a, err := m.attempt(ctx, user, use, value)
 	if err != nil {
 		return policy.NoProof, err
 	}
-	if use.Credential == "" {
-		return policy.NoProof, errUse
-	}
-	leave, err := m.lanes.enter(ctx, user)
+	leave, err := a.Wait(ctx)
 	if err != nil {
-		return policy.NoProof, fmt.Errorf("twofactor: prove: %w", err)
+		return policy.NoProof, err
 	}
 	defer leave()
-
-	// Before an attempt is counted: what a grant covers is no guess.
-	var again bool
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
-		again, err = a.useGrant(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return policy.NoProof, fmt.Errorf("twofactor: prove: %w", err)
-	}
-	if again {
-		return a.Proof(), nil
-	}
 	if err := a.begin(ctx); err != nil {
 		return policy.NoProof, err
 	}
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		// Another node may have spent the same value for the same client since.
-		if again, err := a.useGrant(ctx, tx); again || err != nil {
-			return err
-		}
-		return a.Spend(ctx, tx, use.Credential)
-	})
-	a.Report(ctx, err)
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error { return a.Spend(ctx, tx, use.Credential) })
 	if err != nil {
 		return policy.NoProof, fmt.Errorf("twofactor: prove: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -255,6 +256,26 @@ func TestSoftLimitOfLoginsPasses(t *testing.T) {
 	})
 }
 
+// What is counted is counted by the present time: requests that were held back for an hour
+// make none of the others forgotten, and are none more than they are.
+func TestSoftLimitOfHeldBackRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		early := login
+		early.At = time.Now()
+		time.Sleep(50 * time.Minute)
+		for n := range 4 {
+			require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.wrong(n)), twofactor.ErrWrong)
+		}
+		require.ErrorIs(t, k.signIn(k.Manager, alice, early, "s", a.wrong(4)), twofactor.ErrWrong)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.code()), twofactor.ErrTooMany)
+		assert.ErrorIs(t, k.signIn(k.Manager, alice, early, "s", a.wrong(6)), twofactor.ErrTooMany)
+		time.Sleep(15 * time.Minute)
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s", a.code()))
+	})
+}
+
 // One value is one guess within a step, and a new one in the next.
 func TestOneValueCountsOnceInAStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -350,46 +371,104 @@ func TestEmptyStoredKeyDenies(t *testing.T) {
 	})
 }
 
-// An attempt is judged by the time at which it began.
-func TestAttemptExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t)
-		a := k.enrol(alice)
-		att, err := k.Begin(t.Context(), alice, login, a.code())
-		require.NoError(t, err)
-		assert.Equal(t, policy.ProofTOTP, att.Proof())
-		time.Sleep(time.Minute + time.Microsecond)
-		err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "s") })
-		assert.ErrorIs(t, err, twofactor.ErrWrong)
-	})
-}
-
-// A clock that is set back between begin and spend does not make an attempt wait longer.
-func TestAttemptDoesNotOutliveAClockSetBack(t *testing.T) {
-	for back, want := range map[time.Duration]error{time.Minute: nil, time.Minute + time.Microsecond: twofactor.ErrWrong, time.Hour: twofactor.ErrWrong} {
-		t.Run(back.String(), func(t *testing.T) {
+// A code is judged by the time at which it arrived, and may be spent for an hour from then.
+func TestAttemptTTL(t *testing.T) {
+	for _, tt := range []struct {
+		ttl  time.Duration // as configured
+		wait time.Duration
+		want error
+	}{
+		{0, 59 * time.Minute, nil},
+		{0, time.Hour - time.Microsecond, nil},
+		{0, time.Hour, twofactor.ErrWrong},
+		{0, 2 * time.Hour, twofactor.ErrWrong},
+		{time.Minute, time.Minute - time.Microsecond, nil},
+		{time.Minute, time.Minute, twofactor.ErrWrong},
+		// A clock that was set back does not make it wait longer.
+		{0, -59 * time.Minute, nil},
+		{0, -time.Hour, twofactor.ErrWrong},
+		{0, -24 * time.Hour, twofactor.ErrWrong},
+	} {
+		t.Run(fmt.Sprint(tt.ttl, tt.wait), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var set time.Duration
-				k := newKit(t, func(c *twofactor.Config) { c.Now = func() time.Time { return time.Now().Add(-set) } })
-				att, err := k.Begin(t.Context(), alice, login, k.enrol(alice).code())
+				k := newKit(t, func(c *twofactor.Config) {
+					c.AttemptTTL = tt.ttl
+					c.Now = func() time.Time { return time.Now().Add(set) }
+				})
+				a := k.enrol(alice)
+				att, err := k.Begin(t.Context(), alice, login, a.code())
 				require.NoError(t, err)
-				set = back
+				assert.Equal(t, policy.ProofTOTP, att.Proof())
+				set = tt.wait
 				err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "s") })
-				if want == nil {
+				if tt.want == nil {
+					assert.NoError(t, err)
+					return
+				}
+				assert.ErrorIs(t, err, tt.want)
+				assert.Equal(t, "expired", k.last().Reason())
+				set = 0
+				require.NoError(t, k.signIn(k.Manager, alice, login, "s", a.code()), "it was not spent")
+			})
+		})
+	}
+}
+
+// What was granted is judged by the arrival as well: a repeat whose body takes an hour is
+// one of the three minutes if its header came within them.
+func TestGrantOutlivesASlowBody(t *testing.T) {
+	for _, tt := range []struct {
+		arrives time.Duration // after the first
+		ok      bool
+	}{{3*time.Minute - time.Microsecond, true}, {3 * time.Minute, false}} {
+		t.Run(tt.arrives.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				code := k.enrol(alice).code()
+				_, err := k.Prove(t.Context(), alice, publish(widget), code)
+				require.NoError(t, err)
+				time.Sleep(tt.arrives)
+				use := publish(widget)
+				use.At = time.Now()
+				time.Sleep(30 * time.Minute)
+				_, err = k.Prove(t.Context(), alice, use, code)
+				if tt.ok {
 					assert.NoError(t, err)
 				} else {
-					assert.ErrorIs(t, err, want)
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
 				}
 			})
 		})
 	}
 }
 
+// AU-35: a code is dated by when its request arrived, and not by when Begin ran.
+func TestCodeIsDatedByItsArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		use, code := publish(widget), a.code()
+		use.At = time.Now()
+		time.Sleep(95 * time.Second)
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		require.ErrorIs(t, err, twofactor.ErrWrong, "without a date it is of now")
+		_, err = k.Prove(t.Context(), alice, use, code)
+		assert.NoError(t, err)
+
+		// Nor is a code of now good for a request that came earlier.
+		early := publish(plain)
+		early.At = time.Now()
+		time.Sleep(5 * time.Minute)
+		_, err = k.Prove(t.Context(), alice, early, a.code())
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
 func TestAttemptsOnlyComeFromBegin(t *testing.T) {
 	k := newKit(t)
 	for name, att := range map[string]*twofactor.Attempt{"nil": nil, "zero": {}} {
 		assert.Equal(t, policy.NoProof, att.Proof(), name)
-		att.Report(t.Context(), nil)
 		err := store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, session) })
 		assert.Error(t, err, name)
 	}
@@ -501,31 +580,134 @@ func TestBrokenStoreRefuses(t *testing.T) {
 	})
 }
 
-// What is noted of a recovery is noted in the commit that spends the code, and of no
-// other proof.
+// That an account was recovered stands in the commit that spends the code, and of no other proof.
 func TestRecoveredStandsWithTheCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var noted []policy.UserID
-		var fail error
-		k := newKit(t, func(c *twofactor.Config) {
-			c.Recovered = func(_ context.Context, tx *store.Tx, u policy.UserID) error {
-				tx.Put("recovered/"+string(u), []byte("x"), time.Time{})
-				noted = append(noted, u)
-				return fail
-			}
-		})
+		k := newKit(t)
+		ctx := t.Context()
 		a := k.enrol(alice)
 		time.Sleep(time.Minute)
 		require.NoError(t, k.signIn(k.Manager, alice, login, "s1", a.code()))
 		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s2", secretOf(strings.Repeat("0", 64))), twofactor.ErrWrong)
-		assert.Empty(t, noted)
+		assert.Zero(t, k.subject(alice).Recovered)
 
-		fail = errors.New("boom")
-		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s3", a.recovery[0]), fail)
-		assert.NotContains(t, k.dump(), "recovered/")
-		fail = nil
+		att, err := k.Begin(ctx, alice, login, a.recovery[0])
+		require.NoError(t, err)
+		fail := errors.New("boom")
+		require.ErrorIs(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {
+			if err := att.Spend(ctx, tx, "s3"); err != nil {
+				return err
+			}
+			return fail
+		}), fail)
+		assert.Zero(t, k.subject(alice).Recovered)
 		require.NoError(t, k.signIn(k.Manager, alice, login, "s4", a.recovery[0]), "the code was not spent")
-		assert.Contains(t, k.dump(), "recovered/u1")
-		assert.Equal(t, []policy.UserID{alice, alice}, noted)
+		assert.Equal(t, time.Now().UTC(), k.subject(alice).Recovered)
+	})
+}
+
+// AU-05: what was spent is told of by the commit that spent it, whoever the caller is: once
+// when it ran several times, and not at all when it did not happen.
+func TestSpendIsToldOf(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault   storetest.Fault
+		other   error // what another part of the commit returns
+		events  []audit.Outcome
+		reasons []string
+		spent   bool
+	}{
+		"done":          {storetest.Fault{On: storetest.Lists}, nil, []audit.Outcome{audit.Done}, nil, true},
+		"run again":     {storetest.Fault{On: storetest.Commits, Times: 5, Err: store.ErrConflict}, nil, []audit.Outcome{audit.Done}, nil, true},
+		"refused":       {storetest.Fault{On: storetest.Lists}, assert.AnError, nil, nil, false},
+		"not committed": {storetest.Fault{On: storetest.Commits}, storetest.ErrFault, nil, nil, false},
+		"unknown":       {storetest.Fault{On: storetest.Commits, After: true}, store.ErrUnknown, []audit.Outcome{audit.Failed}, []string{"unknown"}, true},
+	} {
+		for _, recovery := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, recovery), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					k := newKit(t)
+					ctx := t.Context()
+					a := k.enrol(alice)
+					value, want := a.code(), audit.FactorUsed
+					if recovery {
+						value, want = a.recovery[0], audit.RecoveryUsed
+					}
+					use := login
+					use.Addr = terminal
+					att, err := k.Begin(ctx, alice, use, value)
+					require.NoError(t, err)
+					k.events = nil
+					runs := 0
+					err = store.Transact(ctx, storetest.NewFaulty(k.store, tt.fault), func(tx *store.Tx) error {
+						runs++
+						if err := att.Spend(ctx, tx, "s"); err != nil {
+							return err
+						}
+						if tt.other == assert.AnError {
+							return tt.other
+						}
+						return nil
+					})
+					assert.ErrorIs(t, err, tt.other)
+					assert.Equal(t, 1+tt.fault.Times, runs)
+					var got []audit.Outcome
+					for _, e := range k.events {
+						got = append(got, e.Outcome)
+						assert.Equal(t, want, e.Type)
+						assert.Equal(t, tt.reasons, e.Reasons)
+						assert.Equal(t, terminal, e.Addr)
+						assert.Equal(t, alice, e.User)
+					}
+					assert.Equal(t, tt.events, got)
+					err = k.signIn(k.Manager, alice, login, "s2", value)
+					if tt.spent {
+						assert.ErrorIs(t, err, twofactor.ErrWrong)
+					} else {
+						assert.NoError(t, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A refusal is told of once, too, with the address it came from.
+func TestRefusalIsToldOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		use := publish(widget)
+		use.Addr = browser
+		for n := range 6 {
+			k.events = nil
+			_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
+			require.Error(t, err)
+			require.Len(t, k.events, 1)
+			e := k.last()
+			assert.Equal(t, audit.Denied, e.Outcome)
+			assert.Equal(t, audit.Actor{User: alice, Credential: session, Addr: browser}, e.Actor())
+			if n == 5 {
+				assert.Equal(t, audit.FactorLocked, e.Type)
+			}
+		}
+	})
+}
+
+// The log of the store has what was spent in the commit that spent it.
+func TestSpendIsInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		log, err := audit.NewLog(audit.LogConfig{Store: k.store})
+		require.NoError(t, err)
+		m := k.node(func(c *twofactor.Config) { c.Events = audit.NewRecorder(audit.RecorderConfig{Log: log}) })
+		require.ErrorIs(t, k.signIn(m, alice, login, "s", a.wrong(0)), twofactor.ErrWrong)
+		require.NoError(t, k.signIn(m, alice, login, "s", a.recovery[0]))
+		rows := keysOf(t, k.store, "audit/")
+		require.Len(t, rows, 1, "and not what was refused")
+		items, err := k.store.Get(ctx, rows[0])
+		require.NoError(t, err)
+		assert.Contains(t, string(items[0].Value), string(audit.RecoveryUsed))
 	})
 }

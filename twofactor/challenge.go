@@ -40,7 +40,7 @@ type NewChallenge struct {
 // A Challenge is where an operation can be approved. The two IDs are 130 random
 // bits each, in base32, and say nothing of each other: who sees the page cannot
 // collect the proof. npm prints both where it has no terminal, which is why the
-// proof is bound to the credential that asked, and why the IDs do not have the
+// proof is bound to the credential that was challenged, and why the IDs do not have the
 // shape of a token, which npm would mask.
 type Challenge struct {
 	PageID  string
@@ -130,7 +130,7 @@ type outstanding struct {
 	Expires time.Time `json:"expires"`
 }
 
-var asked = store.NewTable("twofactor-asked", 1, func(o *outstanding) string { return o.ID }).
+var outstandings = store.NewTable("twofactor-asked", 1, func(o *outstanding) string { return o.ID }).
 	Expiring(func(o *outstanding) time.Time { return o.Expires })
 
 // Challenge opens a challenge. A credential has at most ten that wait; one more
@@ -153,11 +153,11 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 		Addr: n.Addr, UserAgent: clip(n.UserAgent, maxAgent),
 		Started: now, Expires: now.Add(challengeTTL),
 	}
-	leave, err := m.lanes.enter(ctx, n.User)
+	unlock, err := m.locks.lock(ctx, n.User)
 	if err != nil {
 		return Challenge{}, fmt.Errorf("twofactor: challenge: %w", err)
 	}
-	defer leave()
+	defer unlock()
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		f, err := factorOf(ctx, tx, n.User)
 		if err != nil {
@@ -167,12 +167,14 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 		if err := challenges.Insert(ctx, tx, &c); err != nil {
 			return err
 		}
-		return queue(ctx, tx, &c)
+		if err := queue(ctx, tx, &c); err != nil {
+			return err
+		}
+		return m.events.Commit(ctx, tx, c.event(now, audit.Challenge, audit.Actor{User: c.User, Credential: c.Credential, Addr: c.Addr}))
 	})
 	if err != nil {
 		return Challenge{}, fmt.Errorf("twofactor: challenge: %w", err)
 	}
-	m.record(ctx, c.event(now, audit.Challenge))
 	return Challenge{PageID: page, PollID: poll, Expires: c.Expires, CheckCode: checkCode(page)}, nil
 }
 
@@ -181,7 +183,7 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 func queue(ctx context.Context, tx *store.Tx, c *challenge) error {
 	var oldest string
 	id := joined(string(c.User), c.Credential)
-	_, err := asked.Upsert(ctx, tx, id, func(o *outstanding, _ bool) error {
+	_, err := outstandings.Upsert(ctx, tx, id, func(o *outstanding, _ bool) error {
 		if !c.Started.Before(o.Expires) {
 			o.Pages = nil // all of them expired
 		}
@@ -232,8 +234,19 @@ func (m *Manager) waiting(ctx context.Context, r store.Reader, pageID string, no
 	return c, nil
 }
 
-// Approve approves a challenge with a TOTP code of its user, whose password the
-// caller has verified, and returns the sixteen digits for clients that take a
+// An Approval is what a person shows on the page of a challenge.
+type Approval struct {
+	PageID string
+	User   policy.UserID     // whose password the caller has verified
+	Value  credential.Secret // a TOTP code of that user
+	At     time.Time         // when it arrived; zero means now
+	Addr   netip.Addr        // of the browser
+	// Expect are the rows that the password was verified by: the approval is committed
+	// on condition that they still hold, see [store.Tx.Expect].
+	Expect []store.Evidence
+}
+
+// Approve approves a challenge and returns the sixteen digits for clients that take a
 // typed code only; they are as good as the proof that [Manager.Collect] returns,
 // and the first of the two that is used ends the other. Both can be used for five
 // minutes from now.
@@ -242,26 +255,28 @@ func (m *Manager) waiting(ctx context.Context, r store.Reader, pageID string, no
 // recovery code or a proof for something else must not become a proof for this.
 // The attempt counts for the credential that was challenged. The code leaves no
 // grant. ErrNoChallenge is as for Pending.
-func (m *Manager) Approve(ctx context.Context, pageID string, user policy.UserID, value credential.Secret) (credential.Secret, error) {
-	c, err := m.waiting(ctx, m.store, pageID, m.now())
+func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, error) {
+	c, err := m.waiting(ctx, m.store, in.PageID, m.now())
 	if err != nil {
 		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
 	}
-	a, err := m.attempt(ctx, user, c.use(), value)
+	use := c.use()
+	use.At, use.Addr = in.At, in.Addr
+	a, err := m.attempt(ctx, in.User, use, in.Value)
 	if err != nil {
 		return credential.Secret{}, err
 	}
-	if user != c.User {
+	if in.User != c.User {
 		err := &refusal{reason: reasonForeign, owner: c.User}
-		a.Report(ctx, err)
+		m.events.Record(ctx, a.event(err))
 		return credential.Secret{}, err
 	}
 	if a.form != FormTOTP {
 		return credential.Secret{}, wrong(reasonForm)
 	}
-	leave, err := m.lanes.enter(ctx, user)
+	leave, err := a.Wait(ctx)
 	if err != nil {
-		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
+		return credential.Secret{}, err
 	}
 	defer leave()
 	if err := a.begin(ctx); err != nil {
@@ -269,46 +284,62 @@ func (m *Manager) Approve(ctx context.Context, pageID string, user policy.UserID
 	}
 	typed := newTyped()
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		c, err := m.waiting(ctx, tx, pageID, a.at)
+		tx.Expect(in.Expect...)
+		err := m.approve(ctx, tx, a, in.PageID, typed)
 		if err != nil {
+			m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(err), true })
 			return err
 		}
-		s, err := a.verify(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if s.enrolment != c.Enrolment {
-			return ErrNoChallenge
-		}
-		_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
-			c.State, c.Typed, c.Expires = approved, mac(a.keys.typed, typed.Reveal()), a.at.Add(challengeTTL)
-			return nil
-		})
-		return err
+		return m.events.Commit(ctx, tx, c.event(m.now(), audit.ChallengeYes, audit.Actor{User: in.User, Addr: in.Addr}))
 	})
 	if err != nil {
-		a.Report(ctx, err)
 		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
 	}
-	m.record(ctx, c.event(a.at, audit.ChallengeYes))
 	return typed, nil
 }
 
-// Deny ends an open challenge: its poll is over. Who has the page may do so.
+func (m *Manager) approve(ctx context.Context, tx *store.Tx, a *Attempt, pageID string, typed credential.Secret) error {
+	if m.late(a.at) {
+		return wrong(reasonExpired)
+	}
+	c, err := m.waiting(ctx, tx, pageID, a.at)
+	if err != nil {
+		return err
+	}
+	if err := a.read(ctx, tx); err != nil {
+		return err
+	}
+	s, err := a.verify(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if s.enrolment != c.Enrolment {
+		return ErrNoChallenge
+	}
+	_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
+		c.State, c.Typed, c.Expires = approved, mac(a.keys.typed, typed.Reveal()), a.at.Add(challengeTTL)
+		return nil
+	})
+	return err
+}
+
+// Deny ends an open challenge, for whoever has the page, from addr: its poll is over.
 // ErrNoChallenge is as for Pending.
-func (m *Manager) Deny(ctx context.Context, pageID string) error {
+func (m *Manager) Deny(ctx context.Context, pageID string, addr netip.Addr) error {
 	now := m.now()
-	var c *challenge
-	err := store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
-		if c, err = m.waiting(ctx, tx, pageID, now); err != nil {
+	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		c, err := m.waiting(ctx, tx, pageID, now)
+		if err != nil {
 			return err
 		}
-		return challenges.Delete(ctx, tx, c.ID)
+		if err := challenges.Delete(ctx, tx, c.ID); err != nil {
+			return err
+		}
+		return m.events.Commit(ctx, tx, c.event(now, audit.ChallengeNo, audit.Actor{Addr: addr}))
 	})
 	if err != nil {
 		return fmt.Errorf("twofactor: deny: %w", err)
 	}
-	m.record(ctx, c.event(now, audit.ChallengeNo))
 	return nil
 }
 
@@ -339,11 +370,13 @@ func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor) e
 	return err
 }
 
-func (c *challenge) event(now time.Time, t audit.Type) audit.Event {
+// event tells of what somebody did with the challenge: its user, or whoever has the page or
+// the poll.
+func (c *challenge) event(now time.Time, t audit.Type, by audit.Actor) audit.Event {
 	return audit.Event{
 		Time: now, Type: t, Outcome: audit.Done, User: c.User, Credential: c.Credential,
-		Addr: c.Addr, Action: c.Action, Package: c.Package,
-	}
+		Action: c.Action, Package: c.Package,
+	}.From(by)
 }
 
 func digest(id string) credential.Digest { return credential.Sum(credential.NewSecret(id)) }

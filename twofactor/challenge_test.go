@@ -1,7 +1,9 @@
 package twofactor_test
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,10 +16,12 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-func asked(use twofactor.Use) twofactor.NewChallenge {
+func newChallenge(use twofactor.Use) twofactor.NewChallenge {
 	return twofactor.NewChallenge{
 		User: alice, Name: "alice", Use: use, Action: policy.Publish, CredentialName: "laptop",
 		Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm/11.0.0",
@@ -27,7 +31,7 @@ func asked(use twofactor.Use) twofactor.NewChallenge {
 // open makes a challenge of publishing widget in the session.
 func (k *kit) open() twofactor.Challenge {
 	k.t.Helper()
-	c, err := k.Challenge(k.t.Context(), asked(publish(widget)))
+	c, err := k.Challenge(k.t.Context(), newChallenge(publish(widget)))
 	require.NoError(k.t, err)
 	return c
 }
@@ -46,19 +50,19 @@ func TestChallengeByWeb(t *testing.T) {
 
 		req, err := k.Pending(ctx, c.PageID)
 		require.NoError(t, err)
-		assert.Equal(t, twofactor.Request{NewChallenge: asked(publish(widget)), Started: time.Now().UTC(), Expires: c.Expires, CheckCode: c.CheckCode}, req)
+		assert.Equal(t, twofactor.Request{NewChallenge: newChallenge(publish(widget)), Started: time.Now().UTC(), Expires: c.Expires, CheckCode: c.CheckCode}, req)
 		assert.Regexp(t, `^[B-Z]{4}-[B-Z]{4}$`, c.CheckCode)
 
-		p, err := k.Collect(ctx, c.PollID)
+		p, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Poll{State: twofactor.Pending, RetryAfter: 1}, p)
 
-		typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+		typed, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.FormTyped, twofactor.FormOf(typed.Reveal()))
 		assert.Equal(t, audit.ChallengeYes, k.last().Type)
 
-		p, err = k.Collect(ctx, c.PollID)
+		p, err = k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		require.Equal(t, twofactor.Done, p.State)
 		assert.Equal(t, twofactor.FormWeb, twofactor.FormOf(p.Proof.Reveal()))
@@ -85,9 +89,9 @@ func TestProofWorksOnce(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		c := k.open()
-		typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+		typed, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
-		p, err := k.Collect(ctx, c.PollID)
+		p, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		for range 1 + 8 {
 			_, err = k.Prove(ctx, alice, publish(widget), typed)
@@ -98,7 +102,7 @@ func TestProofWorksOnce(t *testing.T) {
 		assert.Equal(t, audit.FactorReplayed, k.last().Type)
 		_, err = k.Prove(ctx, alice, publish(widget), p.Proof)
 		assert.ErrorIs(t, err, twofactor.ErrWrong)
-		p, err = k.Collect(ctx, c.PollID)
+		p, err = k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Over, p.State, "and there is nothing left to collect")
 	})
@@ -114,9 +118,9 @@ func TestProofIsBound(t *testing.T) {
 		k.enrol(mallory)
 		time.Sleep(30 * time.Second)
 		c := k.open()
-		typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+		typed, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
-		p, err := k.Collect(ctx, c.PollID)
+		p, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		refused := func() {
 			t.Helper()
@@ -150,15 +154,15 @@ func TestProofIsBound(t *testing.T) {
 func TestChallengeNeedsACredential(t *testing.T) {
 	k := newKit(t)
 	for name, n := range map[string]twofactor.NewChallenge{
-		"no credential": asked(twofactor.Use{Class: policy.ClassPublish}),
-		"login":         asked(login),
-		"no class":      asked(twofactor.Use{Credential: session}),
+		"no credential": newChallenge(twofactor.Use{Class: policy.ClassPublish}),
+		"login":         newChallenge(login),
+		"no class":      newChallenge(twofactor.Use{Credential: session}),
 		"no user":       {Use: publish(widget)},
 	} {
 		_, err := k.Challenge(t.Context(), n)
 		assert.Error(t, err, name)
 	}
-	_, err := k.Challenge(t.Context(), asked(publish(widget)))
+	_, err := k.Challenge(t.Context(), newChallenge(publish(widget)))
 	assert.ErrorIs(t, err, twofactor.ErrNoFactor)
 	assert.Empty(t, k.dump())
 }
@@ -170,7 +174,7 @@ func TestOutstandingChallengesAreBounded(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		answered, first, second := k.open(), k.open(), k.open()
-		_, err := k.Approve(ctx, answered.PageID, alice, a.code())
+		_, err := k.approve(answered.PageID, alice, a.code())
 		require.NoError(t, err)
 		for range 7 {
 			k.open()
@@ -183,11 +187,11 @@ func TestOutstandingChallengesAreBounded(t *testing.T) {
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
 		_, err = k.Pending(ctx, second.PageID)
 		assert.NoError(t, err)
-		p, err := k.Collect(ctx, answered.PollID)
+		p, err := k.Collect(ctx, answered.PollID, terminal)
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Done, p.State)
 		for _, n := range parallel(32, func(int) error {
-			_, err := k.Challenge(ctx, asked(publish(widget)))
+			_, err := k.Challenge(ctx, newChallenge(publish(widget)))
 			return err
 		}) {
 			assert.NoError(t, n)
@@ -204,10 +208,10 @@ func TestApproverMustBeTheUser(t *testing.T) {
 		m := k.enrol(mallory)
 		c := k.open()
 		code := m.code()
-		_, err := k.Approve(t.Context(), c.PageID, mallory, code)
+		_, err := k.approve(c.PageID, mallory, code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong)
 		assert.Equal(t, "foreign", k.last().Reason())
-		p, err := k.Collect(t.Context(), c.PollID)
+		p, err := k.Collect(t.Context(), c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Pending, p.State)
 		assert.NoError(t, k.signIn(k.Manager, mallory, login, "s", code), "and the code was not tried")
@@ -222,18 +226,18 @@ func TestApproveTakesNoOtherProof(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		first, second := k.open(), k.open()
-		typed, err := k.Approve(ctx, first.PageID, alice, a.code())
+		typed, err := k.approve(first.PageID, alice, a.code())
 		require.NoError(t, err)
-		p, err := k.Collect(ctx, first.PollID)
+		p, err := k.Collect(ctx, first.PollID, terminal)
 		require.NoError(t, err)
 		for _, value := range []credential.Secret{a.recovery[0], typed, p.Proof, credential.NewSecret("12345678"), {}} {
-			_, err = k.Approve(ctx, second.PageID, alice, value)
+			_, err = k.approve(second.PageID, alice, value)
 			assert.ErrorIs(t, err, twofactor.ErrWrong)
 		}
 		s, err := k.Status(ctx, k.store, alice)
 		require.NoError(t, err)
 		assert.Equal(t, 5, s.RecoveryLeft)
-		_, err = k.Approve(ctx, second.PageID, alice, a.code())
+		_, err = k.approve(second.PageID, alice, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrWrong, "the code was spent on the first")
 	})
 }
@@ -244,7 +248,7 @@ func TestApprovalLeavesNoGrant(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		c := k.open()
-		_, err := k.Approve(t.Context(), c.PageID, alice, a.code())
+		_, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
 		for _, pkg := range []policy.PackageName{widget, plain} {
 			_, err = k.Prove(t.Context(), alice, publish(pkg), a.code())
@@ -259,10 +263,10 @@ func TestApproveIsCounted(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		for n := range 5 {
-			_, err := k.Approve(t.Context(), k.open().PageID, alice, a.wrong(n))
+			_, err := k.approve(k.open().PageID, alice, a.wrong(n))
 			require.ErrorIs(t, err, twofactor.ErrWrong)
 		}
-		_, err := k.Approve(t.Context(), k.open().PageID, alice, a.code())
+		_, err := k.approve(k.open().PageID, alice, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrTooMany)
 		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
 		assert.ErrorIs(t, err, twofactor.ErrTooMany)
@@ -280,7 +284,7 @@ func TestChallengeExpires(t *testing.T) {
 			pace  int
 		}{{10*time.Second - time.Microsecond, 1}, {10 * time.Second, 2}, {time.Minute, 5}, {5*time.Minute - time.Microsecond, 5}} {
 			time.Sleep(time.Until(c.Expires.Add(tt.until - 5*time.Minute)))
-			p, err := k.Collect(ctx, c.PollID)
+			p, err := k.Collect(ctx, c.PollID, terminal)
 			require.NoError(t, err)
 			assert.Equal(t, twofactor.Poll{State: twofactor.Pending, RetryAfter: tt.pace}, p, tt.until)
 		}
@@ -289,9 +293,9 @@ func TestChallengeExpires(t *testing.T) {
 		time.Sleep(time.Microsecond)
 		_, err = k.Pending(ctx, c.PageID)
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge, "at expiry")
-		_, err = k.Approve(ctx, c.PageID, alice, a.code())
+		_, err = k.approve(c.PageID, alice, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
-		p, err := k.Collect(ctx, c.PollID)
+		p, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Zero(t, p)
 	})
@@ -310,10 +314,10 @@ func TestApprovalExpires(t *testing.T) {
 				a := k.enrol(alice)
 				c := k.open()
 				time.Sleep(4 * time.Minute)
-				typed, err := k.Approve(ctx, c.PageID, alice, a.code())
+				typed, err := k.approve(c.PageID, alice, a.code())
 				require.NoError(t, err)
 				time.Sleep(tt.wait)
-				p, err := k.Collect(ctx, c.PollID)
+				p, err := k.Collect(ctx, c.PollID, terminal)
 				require.NoError(t, err)
 				_, err = k.Prove(ctx, alice, publish(widget), typed)
 				if tt.ok {
@@ -335,21 +339,21 @@ func TestCollectAgain(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		c := k.open()
-		_, err := k.Approve(ctx, c.PageID, alice, a.code())
+		_, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
-		first, err := k.Collect(ctx, c.PollID)
+		first, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		for _, m := range []*twofactor.Manager{k.Manager, k.node()} {
-			again, err := m.Collect(ctx, c.PollID)
+			again, err := m.Collect(ctx, c.PollID, terminal)
 			require.NoError(t, err)
 			assert.True(t, first.Proof.Equal(again.Proof))
 		}
 		time.Sleep(30*time.Second - time.Microsecond)
-		again, err := k.Collect(ctx, c.PollID)
+		again, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.True(t, first.Proof.Equal(again.Proof), "last instant")
 		time.Sleep(time.Microsecond)
-		again, err = k.Collect(ctx, c.PollID)
+		again, err = k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Zero(t, again)
 		_, err = k.Prove(ctx, alice, publish(widget), first.Proof)
@@ -364,14 +368,14 @@ func TestCollectAgainWithAnEarlierClock(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		c := k.open()
-		_, err := k.Approve(ctx, c.PageID, alice, a.code())
+		_, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
-		_, err = k.Collect(ctx, c.PollID)
+		_, err = k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		early := k.node(func(cfg *twofactor.Config) {
 			cfg.Now = func() time.Time { return time.Now().Add(-30 * time.Second) }
 		})
-		again, err := early.Collect(ctx, c.PollID)
+		again, err := early.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Zero(t, again)
 	})
@@ -382,11 +386,11 @@ func TestCollectInParallelGivesOneProof(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		c := k.open()
-		_, err := k.Approve(t.Context(), c.PageID, alice, a.code())
+		_, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
 		proofs := make([]credential.Secret, 16)
 		for _, err := range parallel(len(proofs), func(i int) error {
-			p, err := k.Collect(t.Context(), c.PollID)
+			p, err := k.Collect(t.Context(), c.PollID, terminal)
 			proofs[i] = p.Proof
 			return err
 		}) {
@@ -404,19 +408,19 @@ func TestDeny(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		c := k.open()
-		require.NoError(t, k.Deny(ctx, c.PageID))
+		require.NoError(t, k.Deny(ctx, c.PageID, browser))
 		assert.Equal(t, audit.ChallengeNo, k.last().Type)
-		assert.ErrorIs(t, k.Deny(ctx, c.PageID), twofactor.ErrNoChallenge)
-		_, err := k.Approve(ctx, c.PageID, alice, a.code())
+		assert.ErrorIs(t, k.Deny(ctx, c.PageID, browser), twofactor.ErrNoChallenge)
+		_, err := k.approve(c.PageID, alice, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
-		p, err := k.Collect(ctx, c.PollID)
+		p, err := k.Collect(ctx, c.PollID, terminal)
 		require.NoError(t, err)
 		assert.Zero(t, p)
 
 		c = k.open()
-		_, err = k.Approve(ctx, c.PageID, alice, a.code())
+		_, err = k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
-		assert.ErrorIs(t, k.Deny(ctx, c.PageID), twofactor.ErrNoChallenge, "too late")
+		assert.ErrorIs(t, k.Deny(ctx, c.PageID, browser), twofactor.ErrNoChallenge, "too late")
 	})
 }
 
@@ -425,10 +429,10 @@ func TestUnknownIDs(t *testing.T) {
 	for _, id := range []string{"", "x", strings.Repeat("A", 26), strings.Repeat("A", 4096), "../" + strings.Repeat("A", 23)} {
 		_, err := k.Pending(t.Context(), id)
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
-		_, err = k.Approve(t.Context(), id, alice, credential.NewSecret("123456"))
+		_, err = k.approve(id, alice, credential.NewSecret("123456"))
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
-		assert.ErrorIs(t, k.Deny(t.Context(), id), twofactor.ErrNoChallenge)
-		p, err := k.Collect(t.Context(), id)
+		assert.ErrorIs(t, k.Deny(t.Context(), id, browser), twofactor.ErrNoChallenge)
+		p, err := k.Collect(t.Context(), id, terminal)
 		assert.NoError(t, err)
 		assert.Zero(t, p)
 	}
@@ -440,7 +444,7 @@ func TestPageIsNotPoll(t *testing.T) {
 		k := newKit(t)
 		k.enrol(alice)
 		c := k.open()
-		p, err := k.Collect(t.Context(), c.PageID)
+		p, err := k.Collect(t.Context(), c.PageID, terminal)
 		require.NoError(t, err)
 		assert.Zero(t, p)
 		_, err = k.Pending(t.Context(), c.PollID)
@@ -454,13 +458,13 @@ func TestChallengeDiesWithTheEnrolment(t *testing.T) {
 		ctx := t.Context()
 		a := k.enrol(alice)
 		done, open := k.open(), k.open()
-		typed, err := k.Approve(ctx, done.PageID, alice, a.code())
+		typed, err := k.approve(done.PageID, alice, a.code())
 		require.NoError(t, err)
-		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error { return k.Disable(ctx, tx, alice) }))
+		require.NoError(t, k.Disable(ctx, operator, alice))
 		b := k.enrol(alice)
 		_, err = k.Prove(ctx, alice, publish(widget), typed)
 		assert.ErrorIs(t, err, twofactor.ErrWrong)
-		_, err = k.Approve(ctx, open.PageID, alice, b.code())
+		_, err = k.approve(open.PageID, alice, b.code())
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
 	})
 }
@@ -470,7 +474,7 @@ func TestChallengeTextIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		k.enrol(alice)
-		n := asked(publish(widget))
+		n := newChallenge(publish(widget))
 		n.UserAgent = strings.Repeat("a", 119) + "é" + strings.Repeat("b", 1000)
 		n.CredentialName = strings.Repeat("c", 1000)
 		c, err := k.Challenge(t.Context(), n)
@@ -480,4 +484,114 @@ func TestChallengeTextIsBounded(t *testing.T) {
 		assert.Equal(t, strings.Repeat("a", 119), req.UserAgent)
 		assert.Len(t, req.CredentialName, 256)
 	})
+}
+
+// What is told of a challenge says who did it, as far as it is known, and from where.
+func TestChallengesAreToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		last := func(want audit.Type, by audit.Actor) {
+			t.Helper()
+			e := k.last()
+			assert.Equal(t, want, e.Type)
+			assert.Equal(t, audit.Done, e.Outcome)
+			assert.Equal(t, by, e.Actor())
+			assert.Equal(t, []any{alice, session, widget, policy.Publish}, []any{e.User, e.Credential, e.Package, e.Action})
+		}
+		last(audit.Challenge, audit.Actor{User: alice, Credential: session, Addr: terminal})
+		_, err := k.approve(c.PageID, alice, a.code())
+		require.NoError(t, err)
+		last(audit.ChallengeYes, audit.Actor{User: alice, Addr: browser})
+		_, err = k.Collect(ctx, c.PollID, terminal)
+		require.NoError(t, err)
+		last(audit.Collected, audit.Actor{Addr: terminal})
+		require.NoError(t, k.Deny(ctx, k.open().PageID, browser))
+		last(audit.ChallengeNo, audit.Actor{Addr: browser})
+
+		// And a code that is wrong there.
+		_, err = k.approve(k.open().PageID, alice, a.wrong(0))
+		require.ErrorIs(t, err, twofactor.ErrWrong)
+		e := k.last()
+		assert.Equal(t, audit.FactorUsed, e.Type)
+		assert.Equal(t, audit.Denied, e.Outcome)
+		assert.Equal(t, browser, e.Addr)
+	})
+}
+
+// An approval is committed for the account that its password was checked for.
+func TestApproveExpectsTheAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		in := twofactor.Approval{PageID: c.PageID, User: alice, Value: a.code(), Addr: browser, Expect: k.subject(alice).Evidence}
+		require.NoError(t, k.subjects().EndSessions(ctx, operator, alice))
+		told := len(k.events)
+		typed, err := k.Approve(ctx, in)
+		var changed *store.ChangedError
+		require.ErrorAs(t, err, &changed)
+		assert.True(t, typed.IsZero())
+		assert.Len(t, k.events, told, "nothing was done, and nobody refused")
+		p, err := k.Collect(ctx, c.PollID, terminal)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Pending, p.State)
+
+		// The code is not spent, and the second try with it is no second guess.
+		in.Expect = k.subject(alice).Evidence
+		_, err = k.Approve(ctx, in)
+		assert.NoError(t, err)
+	})
+}
+
+// The account may change at the last moment.
+func TestApproveIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		c := k.open()
+		faulty := storetest.NewFaulty(k.store)
+		faulty.Inject(storetest.Fault{
+			On: storetest.Commits,
+			If: func(c storetest.Call) bool { return slices.Contains(c.Keys, subject.Key(alice)) },
+			Do: func() { require.NoError(t, k.subjects().Disable(ctx, operator, alice)) },
+		})
+		m := k.node(func(c *twofactor.Config) { c.Store = faulty })
+		_, err := m.Approve(ctx, twofactor.Approval{PageID: c.PageID, User: alice, Value: a.code(), Expect: k.subject(alice).Evidence})
+		var changed *store.ChangedError
+		assert.ErrorAs(t, err, &changed)
+		assert.True(t, faulty.Struck())
+		_, err = k.Pending(ctx, c.PageID)
+		assert.NoError(t, err)
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s", a.code()), "the code is not spent")
+	})
+}
+
+// A code on a page is dated by when the form arrived, up to an hour.
+func TestApprovalIsDatedByItsArrival(t *testing.T) {
+	for _, tt := range []struct {
+		ttl, wait time.Duration
+		ok        bool
+	}{{0, 95 * time.Second, true}, {time.Minute, time.Minute - time.Microsecond, true}, {time.Minute, time.Minute, false}} {
+		t.Run(fmt.Sprint(tt.ttl, tt.wait), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t, func(c *twofactor.Config) { c.AttemptTTL = tt.ttl })
+				a := k.enrol(alice)
+				c := k.open()
+				in := twofactor.Approval{PageID: c.PageID, User: alice, Value: a.code(), At: time.Now()}
+				time.Sleep(tt.wait)
+				_, err := k.Approve(t.Context(), in)
+				if tt.ok {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
+					assert.Equal(t, "expired", k.last().Reason())
+				}
+			})
+		})
+	}
 }

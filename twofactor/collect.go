@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
@@ -41,10 +42,10 @@ type Poll struct {
 	RetryAfter int
 }
 
-// Collect answers a poll. It needs no credential, since the proof is good for the
+// Collect answers a poll from addr. It needs no credential, since the proof is good for the
 // challenged one only. For thirty seconds the same poll gets the same proof,
 // which is derived from the poll ID and never stored.
-func (m *Manager) Collect(ctx context.Context, pollID string) (Poll, error) {
+func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (Poll, error) {
 	if len(pollID) != idSize {
 		return Poll{}, nil
 	}
@@ -62,9 +63,8 @@ func (m *Manager) Collect(ctx context.Context, pollID string) (Poll, error) {
 	id, salt := c.ID, make([]byte, sha256.Size)
 	rand.Read(salt)
 	var proof credential.Secret
-	var first bool
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
-		proof, first = credential.Secret{}, false
+		proof = credential.Secret{}
 		c, err = found(challenges.Get(ctx, tx, id))
 		if err != nil || c == nil || c.State != approved || !now.Before(c.Expires) {
 			return err
@@ -76,7 +76,6 @@ func (m *Manager) Collect(ctx context.Context, pollID string) (Poll, error) {
 			}
 			return err
 		}
-		first = true
 		if proof, err = proofOf(pollID, salt); err != nil {
 			return err
 		}
@@ -84,16 +83,16 @@ func (m *Manager) Collect(ctx context.Context, pollID string) (Poll, error) {
 			c.Salt, c.Collected, c.Proof = salt, now, credential.Sum(proof)
 			return nil
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return m.events.Commit(ctx, tx, c.event(now, audit.Collected, audit.Actor{Addr: addr}))
 	})
 	if err != nil {
 		return Poll{}, fmt.Errorf("twofactor: collect: %w", err)
 	}
 	if proof.IsZero() {
 		return Poll{}, nil
-	}
-	if first {
-		m.record(ctx, c.event(now, audit.Collected))
 	}
 	return Poll{State: Done, Proof: proof}, nil
 }

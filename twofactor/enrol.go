@@ -1,6 +1,7 @@
 package twofactor
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 const (
@@ -36,15 +38,27 @@ func (e *enrolment) open(now time.Time) bool {
 	return e != nil && e.Tries < enrolmentTries && now.Before(e.Expires)
 }
 
-// Enrol makes a TOTP key for user and returns the otpauth URI that shows it to an
-// authenticator app under label, the user's name. The key counts only after
-// [Manager.Confirm], for which there are ten minutes and ten tries; a second
-// enrolment replaces the first. mode is what the factor will be asked for. An
+// Enrol is [Manager.EnrolTx] in a commit of its own.
+func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user policy.UserID, label string, mode policy.TwoFactorMode) (uri credential.Secret, err error) {
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		uri, err = m.EnrolTx(ctx, tx, by, user, label, mode)
+		return err
+	})
+	if err != nil {
+		return credential.Secret{}, err
+	}
+	return uri, nil
+}
+
+// EnrolTx makes, in the caller's commit, a TOTP key for user and returns the otpauth URI
+// that shows it to an authenticator app under label, the user's name. The key counts only
+// after [Manager.Confirm], for which there are ten minutes and ten tries; a second
+// enrolment replaces the first. mode is what the factor will be needed for. An
 // account that has a factor gets ErrEnrolled: it must be disabled first, which
 // takes the factor.
-func (m *Manager) Enrol(ctx context.Context, user policy.UserID, label string, mode policy.TwoFactorMode) (credential.Secret, error) {
+func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, label string, mode policy.TwoFactorMode) (credential.Secret, error) {
 	if mode != policy.AuthOnly && mode != policy.AuthAndWrites {
-		return credential.Secret{}, errors.New("twofactor: enrol: mode is neither auth-only nor auth-and-writes")
+		return credential.Secret{}, errMode
 	}
 	if user == "" || label == "" || len(label) > maxLabel {
 		return credential.Secret{}, fmt.Errorf("twofactor: enrol: user must not be empty and label have 1 to %d bytes", maxLabel)
@@ -52,20 +66,20 @@ func (m *Manager) Enrol(ctx context.Context, user policy.UserID, label string, m
 	key := make([]byte, keySize)
 	rand.Read(key)
 	now := m.now()
-	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		if err := absent(ctx, tx, user); err != nil {
-			return err
-		}
-		_, err := enrolments.Upsert(ctx, tx, string(user), func(e *enrolment, _ bool) error {
+	err := absent(ctx, tx, user)
+	if err == nil {
+		_, err = enrolments.Upsert(ctx, tx, string(user), func(e *enrolment, _ bool) error {
 			*e = enrolment{User: user, Key: key, Mode: mode, Expires: now.Add(enrolmentTTL)}
 			return nil
 		})
-		return err
-	})
+	}
 	if err != nil {
 		return credential.Secret{}, fmt.Errorf("twofactor: enrol: %w", err)
 	}
-	m.record(ctx, audit.Event{Time: now, Type: audit.FactorPending, Outcome: audit.Done, User: user})
+	err = m.events.Commit(ctx, tx, audit.Event{Time: now, Type: audit.FactorPending, Outcome: audit.Done, User: user}.From(by))
+	if err != nil {
+		return credential.Secret{}, err
+	}
 	return credential.NewSecret(keyURI(m.issuer, label, key)), nil
 }
 
@@ -80,30 +94,64 @@ func absent(ctx context.Context, r store.Reader, user policy.UserID) error {
 	return ErrEnrolled
 }
 
-// Confirm activates the enrolment of user with its first code and returns five
-// recovery codes, which are shown this once. The code counts as used. A wrong one
-// is ErrWrong and the enrolment goes on; ErrNoFactor means that none waits or that
-// it was tried too often, and ErrEnrolled that the account has a factor already.
-func (m *Manager) Confirm(ctx context.Context, user policy.UserID, code credential.Secret) ([]credential.Secret, error) {
+// A Confirmation is a counted try to turn an enrolment into a factor. It is made by
+// [Manager.BeginConfirm], and happens in the commit of [Confirmation.Apply].
+type Confirmation struct {
+	m    *Manager
+	user policy.UserID
+	code string
+	at   time.Time
+
+	key       []byte // of the enrolment that the try was counted for
+	enrolment string // of the factor to be
+	codes     []credential.Secret
+	digests   []credential.Digest
+}
+
+// Confirm is [Manager.BeginConfirm] and [Confirmation.Apply], in commits of their own.
+func (m *Manager) Confirm(ctx context.Context, by audit.Actor, user policy.UserID, code credential.Secret) (codes []credential.Secret, err error) {
+	c, err := m.BeginConfirm(ctx, user, code, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		codes, err = c.Apply(ctx, tx, by)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return codes, nil
+}
+
+// BeginConfirm counts, in a commit of its own, a try of user to confirm the enrolment that
+// waits, with a code that arrived at a time; zero means now. Errors are ErrWrong for what
+// is no code, ErrNoFactor where none waits or it was tried too often, and ErrEnrolled
+// where the account has a factor already.
+func (m *Manager) BeginConfirm(ctx context.Context, user policy.UserID, code credential.Secret, at time.Time) (*Confirmation, error) {
 	form, text := parse(code.Reveal())
 	if user == "" || form != FormTOTP {
 		return nil, wrong(reasonForm)
 	}
-	leave, err := m.lanes.enter(ctx, user)
+	c := &Confirmation{m: m, user: user, code: text, at: m.now(), enrolment: rand.Text()}
+	if !at.IsZero() {
+		c.at = at.UTC().Truncate(time.Microsecond)
+	}
+	c.codes, c.digests = newRecoveryCodes(m.codes)
+	unlock, err := m.locks.lock(ctx, user)
 	if err != nil {
 		return nil, fmt.Errorf("twofactor: confirm: %w", err)
 	}
-	defer leave()
-
-	now := m.now()
+	defer unlock()
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		if err := absent(ctx, tx, user); err != nil {
 			return err
 		}
 		_, err := enrolments.Update(ctx, tx, string(user), func(e *enrolment) error {
-			if !e.open(now) {
+			if !e.open(c.at) {
 				return ErrNoFactor
 			}
+			c.key = e.Key
 			e.Tries++
 			return nil
 		})
@@ -115,42 +163,58 @@ func (m *Manager) Confirm(ctx context.Context, user policy.UserID, code credenti
 	if err != nil {
 		return nil, fmt.Errorf("twofactor: confirm: %w", err)
 	}
+	return c, nil
+}
 
-	codes, digests := newRecoveryCodes(m.codes)
-	id := rand.Text()
-	var mode policy.TwoFactorMode
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		if err := absent(ctx, tx, user); err != nil {
-			return err
-		}
-		e, err := found(enrolments.Get(ctx, tx, string(user)))
-		if err != nil {
-			return err
-		}
-		// The try was counted a moment ago, so it may be the last one.
-		if e == nil || e.Tries > enrolmentTries || !now.Before(e.Expires) {
-			return ErrNoFactor
-		}
-		step, err := accept(e.Key, text, now, 0)
-		if err != nil {
-			return err
-		}
-		f := &factor{User: user, Enrolment: id, Key: e.Key, Step: step, Recovery: digests, Since: now}
-		if err := factors.Insert(ctx, tx, f); err != nil {
-			return err
-		}
-		if err := enrolments.Delete(ctx, tx, string(user)); err != nil {
-			return err
-		}
-		mode = e.Mode
-		return m.setMode(ctx, tx, user, e.Mode)
-	})
+// Apply activates the enrolment in the caller's commit and returns the recovery codes,
+// which are shown this once. The code counts as used. All sessions of the user end, since
+// they were opened without the factor: one that is to go on is rewritten in the same
+// commit, see [subject.Revoke]. A wrong code is ErrWrong and the enrolment goes on;
+// ErrNoFactor and ErrEnrolled are as for BeginConfirm.
+func (c *Confirmation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) ([]credential.Secret, error) {
+	mode, err := c.apply(ctx, tx)
+	e := audit.Event{Time: c.m.now(), Type: audit.FactorEnrolled, Outcome: audit.Done, User: c.user}.From(by)
 	if err != nil {
+		c.m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) {
+			r, ok := errors.AsType[*refusal](err)
+			if ok {
+				e.Outcome, e.Reasons = audit.Denied, []string{r.reason}
+			}
+			return e, ok
+		})
 		return nil, fmt.Errorf("twofactor: confirm: %w", err)
 	}
-	m.record(ctx, audit.Event{
-		Time: now, Type: audit.FactorEnrolled, Outcome: audit.Done, User: user,
-		Detail: map[string]string{"mode": mode.String()},
-	})
-	return codes, nil
+	e.Detail = map[string]string{"mode": mode.String()}
+	return c.codes, c.m.events.Commit(ctx, tx, e)
+}
+
+func (c *Confirmation) apply(ctx context.Context, tx *store.Tx) (mode policy.TwoFactorMode, err error) {
+	if err := absent(ctx, tx, c.user); err != nil {
+		return mode, err
+	}
+	e, err := found(enrolments.Get(ctx, tx, string(c.user)))
+	if err != nil {
+		return mode, err
+	}
+	// The try was counted a moment ago, so it may be the last one. An enrolment that took
+	// the place of that one has counted nothing.
+	if e == nil || !bytes.Equal(e.Key, c.key) || e.Tries > enrolmentTries || !c.at.Before(e.Expires) || c.m.late(c.at) {
+		return mode, ErrNoFactor
+	}
+	step, err := accept(e.Key, c.code, c.at, 0)
+	if err != nil {
+		return mode, err
+	}
+	f := &factor{User: c.user, Enrolment: c.enrolment, Key: e.Key, Step: step, Recovery: c.digests, Since: c.m.now()}
+	if err := factors.Insert(ctx, tx, f); err != nil {
+		return mode, err
+	}
+	if err := enrolments.Delete(ctx, tx, string(c.user)); err != nil {
+		return mode, err
+	}
+	if err := subject.SetTwoFactor(ctx, tx, c.user, e.Mode); err != nil {
+		return mode, err
+	}
+	_, err = subject.Revoke(ctx, tx, c.user, subject.Sessions, c.m.now())
+	return e.Mode, err
 }

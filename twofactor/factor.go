@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A factor is the active second factor of a user.
@@ -58,8 +60,8 @@ type Status struct {
 }
 
 // Status returns the state of user's second factor as r has it; nil reads from the
-// store. For an account without one it is the zero Status. The mode of an active
-// factor is not kept here, see [Config.SetMode].
+// store. For an account without one it is the zero Status. For what an active factor is
+// needed package subject says.
 func (m *Manager) Status(ctx context.Context, r store.Reader, user policy.UserID) (Status, error) {
 	if r == nil {
 		r = m.store
@@ -91,11 +93,16 @@ func (m *Manager) Status(ctx context.Context, r store.Reader, user policy.UserID
 	return s, nil
 }
 
-// Disable removes the second factor of user, the recovery codes and a waiting
+// Disable is [Manager.DisableTx] in a commit of its own.
+func (m *Manager) Disable(ctx context.Context, by audit.Actor, user policy.UserID) error {
+	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.DisableTx(ctx, tx, by, user) })
+}
+
+// DisableTx removes the second factor of user, the recovery codes and a waiting
 // enrolment, and unlocks what was locked, as part of the caller's commit. Without
 // any of them it returns ErrNoFactor. What was granted or challenged before is
-// dead. The caller decides who may do this, and records it.
-func (m *Manager) Disable(ctx context.Context, tx *store.Tx, user policy.UserID) error {
+// dead. The caller decides who may do this.
+func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID) error {
 	active, err := removed(factors.Delete(ctx, tx, string(user)))
 	if err != nil {
 		return fmt.Errorf("twofactor: disable: %w", err)
@@ -113,11 +120,30 @@ func (m *Manager) Disable(ctx context.Context, tx *store.Tx, user policy.UserID)
 		}
 		return nil
 	}
-	if err := m.setMode(ctx, tx, user, policy.TwoFactorOff); err != nil {
+	if err := subject.SetTwoFactor(ctx, tx, user, policy.TwoFactorOff); err != nil {
 		return fmt.Errorf("twofactor: disable: %w", err)
 	}
-	return nil
+	return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorDisabled, Outcome: audit.Done, User: user}.From(by))
 }
+
+// SetModeTx changes what the factor of user is needed for, in the caller's commit. An
+// account without a factor is ErrNoFactor.
+func (m *Manager) SetModeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, mode policy.TwoFactorMode) error {
+	if mode != policy.AuthOnly && mode != policy.AuthAndWrites {
+		return errMode
+	}
+	if _, err := factorOf(ctx, tx, user); err != nil {
+		return err
+	}
+	if err := subject.SetTwoFactor(ctx, tx, user, mode); err != nil {
+		return fmt.Errorf("twofactor: set mode: %w", err)
+	}
+	return m.events.Commit(ctx, tx, audit.Event{
+		Time: m.now(), Type: audit.FactorMode, Outcome: audit.Done, User: user, Detail: map[string]string{"mode": mode.String()},
+	}.From(by))
+}
+
+var errMode = errors.New("twofactor: the mode is neither auth-only nor auth-and-writes")
 
 // removed tells whether a deletion found its record.
 func removed(err error) (bool, error) {

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -25,7 +27,7 @@ func TestStatusOfAReader(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, enrolled, s)
 		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {
-			if err := k.Disable(ctx, tx, alice); err != nil {
+			if err := k.DisableTx(ctx, tx, operator, alice); err != nil {
 				return err
 			}
 			for r, want := range map[store.Reader]twofactor.Status{tx: {}, nil: enrolled} {
@@ -35,5 +37,51 @@ func TestStatusOfAReader(t *testing.T) {
 			}
 			return nil
 		}))
+	})
+}
+
+// The mode is changed where there is a factor, in the caller's commit.
+func TestSetMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		by := audit.Actor{User: alice, Credential: session, Addr: terminal}
+		set := func(mode policy.TwoFactorMode, other error) error {
+			return store.Transact(ctx, k.store, func(tx *store.Tx) error {
+				if err := k.SetModeTx(ctx, tx, by, alice, mode); err != nil {
+					return err
+				}
+				return other
+			})
+		}
+		assert.ErrorIs(t, set(policy.AuthOnly, nil), twofactor.ErrNoFactor)
+		_, err := k.Enrol(ctx, by, alice, "alice", policy.AuthAndWrites)
+		require.NoError(t, err)
+		assert.Equal(t, by, k.last().Actor())
+		assert.ErrorIs(t, set(policy.AuthOnly, nil), twofactor.ErrNoFactor, "one that is not confirmed is none")
+		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+
+		k.enrol(alice)
+		told := len(k.events)
+		for _, mode := range []policy.TwoFactorMode{policy.TwoFactorOff, policy.TwoFactorUnknown, 77} {
+			assert.Error(t, set(mode, nil), "a factor is turned off by Disable")
+		}
+		assert.ErrorIs(t, set(policy.AuthOnly, assert.AnError), assert.AnError)
+		assert.Equal(t, policy.AuthAndWrites, k.mode(alice))
+		assert.Len(t, k.events, told)
+
+		numbers := k.subject(alice).Numbers(policy.KindSession)
+		require.NoError(t, set(policy.AuthOnly, nil))
+		assert.Equal(t, policy.AuthOnly, k.mode(alice))
+		assert.Equal(t, numbers, k.subject(alice).Numbers(policy.KindSession), "no session ends")
+		e := k.last()
+		assert.Equal(t, audit.FactorMode, e.Type)
+		assert.Equal(t, map[string]string{"mode": "auth-only"}, e.Detail)
+		assert.Equal(t, by, e.Actor())
+
+		require.NoError(t, k.Disable(ctx, by, alice))
+		assert.Equal(t, audit.FactorDisabled, k.last().Type)
+		assert.Equal(t, by, k.last().Actor())
+		assert.ErrorIs(t, set(policy.AuthOnly, nil), twofactor.ErrNoFactor)
 	})
 }

@@ -81,47 +81,50 @@ func (a *Attempt) leaveGrant(ctx context.Context, tx *store.Tx, credentialID str
 	return nil
 }
 
-// useGrant reports whether a grant covers the attempt, and takes one use of it.
-func (a *Attempt) useGrant(ctx context.Context, tx *store.Tx) (bool, error) {
-	id := a.grantID(a.use.Credential)
-	if _, err := tx.Get(ctx, grants.Key(id), factors.Key(string(a.user))); err != nil {
-		return false, fmt.Errorf("twofactor: grant: %w", err)
+// grant returns the grant that covers the attempt, nil if none does.
+func (a *Attempt) grant(ctx context.Context, tx *store.Tx) (*grant, error) {
+	if a.use.Credential == "" { // a sign-in
+		return nil, nil
 	}
-	g, err := found(grants.Get(ctx, tx, id))
+	g, err := found(grants.Get(ctx, tx, a.grantID(a.use.Credential)))
 	if err != nil {
-		return false, fmt.Errorf("twofactor: grant: %w", err)
+		return nil, fmt.Errorf("twofactor: grant: %w", err)
 	}
 	if g == nil || g.User != a.user || g.Credential != a.use.Credential || !a.at.Before(g.Until) {
-		return false, nil
+		return nil, nil
 	}
 	f, err := factorOf(ctx, tx, a.user)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if f.Enrolment != g.Enrolment {
-		return false, nil
+	if f.Enrolment != g.Enrolment || a.use.Class != g.Class {
+		return nil, nil
 	}
+	covers := g.Left > 0
 	switch {
 	case g.Carry:
-		if a.use.Class != g.Class {
-			return false, nil
-		}
+		covers = true
+	case !a.use.same(g.use()):
+		covers = a.at.Before(g.WideUntil) && g.WideLeft > 0 && f.Step == g.Step
+	}
+	if !covers {
+		return nil, nil
+	}
+	return g, nil
+}
+
+// takeGrant takes one use of a grant that covers the attempt.
+func (a *Attempt) takeGrant(ctx context.Context, tx *store.Tx, g *grant) error {
+	switch {
+	case g.Carry:
 		g.Carry, g.Package, g.Target = false, a.use.Package, a.use.Target
 	case a.use.same(g.use()):
-		if g.Left <= 0 {
-			return false, nil
-		}
 		g.Left--
-	case a.use.Class == g.Class:
-		if !a.at.Before(g.WideUntil) || g.WideLeft <= 0 || f.Step != g.Step {
-			return false, nil
-		}
-		g.WideLeft--
 	default:
-		return false, nil
+		g.WideLeft--
 	}
 	if err := put(ctx, tx, grants, g.ID, g); err != nil {
-		return false, fmt.Errorf("twofactor: grant: %w", err)
+		return fmt.Errorf("twofactor: grant: %w", err)
 	}
-	return true, nil
+	return nil
 }

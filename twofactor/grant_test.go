@@ -2,6 +2,7 @@ package twofactor_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -286,7 +289,7 @@ func TestGrantDiesWithTheEnrolment(t *testing.T) {
 		code := k.enrol(alice).code()
 		_, err := k.Prove(ctx, alice, publish(widget), code)
 		require.NoError(t, err)
-		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error { return k.Disable(ctx, tx, alice) }))
+		require.NoError(t, k.Disable(ctx, operator, alice))
 		_, err = k.Prove(ctx, alice, publish(widget), code)
 		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
 		k.enrol(alice)
@@ -357,4 +360,114 @@ func TestRepeatsAreCountedInParallel(t *testing.T) {
 	})
 	assert.Equal(t, 1+8, count(errs, nil))
 	assert.Equal(t, 32-9, count(errs, twofactor.ErrWrong), "%v", errs)
+}
+
+// counters are the rows that count attempts.
+func (k *kit) counters() string {
+	k.t.Helper()
+	var all []string
+	for line := range strings.Lines(k.dump()) {
+		if strings.HasPrefix(line, "twofactor-tries/") || strings.HasPrefix(line, "twofactor-failures/") {
+			all = append(all, line)
+		}
+	}
+	return strings.Join(all, "")
+}
+
+// What a grant covers is no guess: Begin counts nothing and writes nothing.
+func TestBeginCountsNothingThatWasGranted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		_, err := k.Prove(t.Context(), alice, publish(widget), code)
+		require.NoError(t, err)
+		before := k.dump()
+		for range 20 {
+			_, err := k.Begin(t.Context(), alice, publish(widget), code)
+			require.NoError(t, err)
+			_, err = k.Begin(t.Context(), alice, publish(plain), code)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, before, k.dump())
+
+		// What it does not cover is one.
+		counted := k.counters()
+		use := publish(widget)
+		use.Class = policy.ClassOwners
+		_, err = k.Begin(t.Context(), alice, use, code)
+		require.NoError(t, err)
+		assert.NotEqual(t, counted, k.counters())
+	})
+}
+
+// A grant that is used up, or gone, between Begin and Spend leaves an attempt that was not
+// counted: it verifies nothing, and is a replay.
+func TestGrantGoneBeforeSpend(t *testing.T) {
+	for name, tt := range map[string]struct {
+		take func(k *kit, code credential.Secret)
+		want string
+	}{
+		"used up": {func(k *kit, code credential.Secret) {
+			for range 8 {
+				_, err := k.Prove(k.t.Context(), alice, publish(widget), code)
+				require.NoError(k.t, err)
+			}
+		}, "replayed"},
+		"swept": {func(k *kit, _ credential.Secret) {
+			for _, key := range keysOf(k.t, k.store, "twofactor-grant/") {
+				_, err := k.store.Commit(k.t.Context(), store.Op{Key: key, At: store.Any, Action: store.Delete})
+				require.NoError(k.t, err)
+			}
+		}, "replayed"},
+		"with its factor": {func(k *kit, _ credential.Secret) {
+			require.NoError(k.t, k.Disable(k.t.Context(), operator, alice))
+			k.enrol(alice)
+		}, "replayed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				ctx := t.Context()
+				code := k.enrol(alice).code()
+				_, err := k.Prove(ctx, alice, publish(widget), code)
+				require.NoError(t, err)
+				att, err := k.Begin(ctx, alice, publish(widget), code)
+				require.NoError(t, err)
+				tt.take(k, code)
+				counted := k.counters()
+				err = store.Transact(ctx, k.store, func(tx *store.Tx) error { return att.Spend(ctx, tx, session) })
+				assert.ErrorIs(t, err, twofactor.ErrWrong)
+				assert.Equal(t, audit.FactorReplayed, k.last().Type)
+				assert.Equal(t, tt.want, k.last().Reason())
+				assert.Equal(t, counted, k.counters())
+			})
+		})
+	}
+}
+
+// AU-05: a grant that is used is told of, each time.
+func TestReuseIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		use := publish(widget)
+		use.Addr = terminal
+		_, err := k.Prove(t.Context(), alice, use, code)
+		require.NoError(t, err)
+		first := k.last()
+		assert.NotContains(t, first.Detail, "reused")
+		use.Package, use.Addr = plain, browser
+		told := len(k.events)
+		for range 2 {
+			_, err = k.Prove(t.Context(), alice, use, code)
+			require.NoError(t, err)
+		}
+		require.Len(t, k.events, told+2)
+		e := k.last()
+		assert.Equal(t, audit.FactorUsed, e.Type)
+		assert.Equal(t, audit.Done, e.Outcome)
+		assert.Equal(t, map[string]string{"form": "totp", "class": "publish", "reused": "true"}, e.Detail)
+		assert.Equal(t, plain, e.Package)
+		assert.Equal(t, browser, e.Addr)
+	})
 }

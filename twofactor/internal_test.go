@@ -124,26 +124,26 @@ func TestNewTypedHasSixteenDigits(t *testing.T) {
 	}
 }
 
-func TestLanesLetOneThroughAndForgetTheRest(t *testing.T) {
-	var l lanes
-	leave, err := l.enter(t.Context(), "u1")
+func TestUserLocksLetOneThroughAndForgetTheRest(t *testing.T) {
+	var l userLocks
+	unlock, err := l.lock(t.Context(), "u1")
 	require.NoError(t, err)
-	other, err := l.enter(t.Context(), "u2")
+	other, err := l.lock(t.Context(), "u2")
 	require.NoError(t, err, "another user does not wait")
 	other()
 
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := make(chan error)
 	go func() {
-		_, err := l.enter(ctx, "u1")
+		_, err := l.lock(ctx, "u1")
 		waits <- err
 	}()
 	cancel()
 	assert.ErrorIs(t, <-waits, context.Canceled)
-	leave()
-	leave, err = l.enter(t.Context(), "u1")
+	unlock()
+	unlock, err = l.lock(t.Context(), "u1")
 	require.NoError(t, err)
-	leave()
+	unlock()
 	assert.Empty(t, l.m)
 }
 

@@ -2,6 +2,7 @@ package twofactor_test
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -28,6 +30,11 @@ const (
 var (
 	widget = policy.PackageName{Scope: "acme", Name: "widget"}
 	plain  = policy.PackageName{Name: "plain"}
+
+	terminal = netip.MustParseAddr("192.0.2.1")
+	browser  = netip.MustParseAddr("192.0.2.2")
+
+	operator = audit.Actor{}
 )
 
 // A kit is a Manager and what it was plugged into.
@@ -39,8 +46,6 @@ type kit struct {
 	mu     sync.Mutex
 	events []audit.Event // guarded by mu
 }
-
-var modeKey = func(u policy.UserID) string { return "mode/" + string(u) }
 
 func newKit(t *testing.T, change ...func(*twofactor.Config)) *kit {
 	t.Helper()
@@ -54,15 +59,11 @@ func (k *kit) node(change ...func(*twofactor.Config)) *twofactor.Manager {
 	k.t.Helper()
 	cfg := twofactor.Config{
 		Store: k.store,
-		SetMode: func(_ context.Context, tx *store.Tx, u policy.UserID, m policy.TwoFactorMode) error {
-			tx.Put(modeKey(u), []byte{byte(m)}, time.Time{})
-			return nil
-		},
-		Record: func(_ context.Context, e audit.Event) {
+		Events: audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			k.events = append(k.events, e)
-		},
+		})}),
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -72,14 +73,31 @@ func (k *kit) node(change ...func(*twofactor.Config)) *twofactor.Manager {
 	return m
 }
 
+// mode returns for what the factor of u is asked, as package subject has it.
 func (k *kit) mode(u policy.UserID) policy.TwoFactorMode {
 	k.t.Helper()
-	items, err := k.store.Get(k.t.Context(), modeKey(u))
+	return k.subject(u).TwoFactor
+}
+
+func (k *kit) subject(u policy.UserID) subject.Subject {
+	k.t.Helper()
+	sub, err := subject.Get(k.t.Context(), k.store, u)
 	require.NoError(k.t, err)
-	if !items[0].Exists() {
-		return policy.TwoFactorUnknown
-	}
-	return policy.TwoFactorMode(items[0].Value[0])
+	return sub
+}
+
+// subjects changes what is recorded of accounts.
+func (k *kit) subjects() *subject.Manager {
+	k.t.Helper()
+	m, err := subject.New(subject.Config{Store: k.store})
+	require.NoError(k.t, err)
+	return m
+}
+
+// approve approves a challenge as somebody at the browser does.
+func (k *kit) approve(pageID string, user policy.UserID, value credential.Secret) (credential.Secret, error) {
+	k.t.Helper()
+	return k.Approve(k.t.Context(), twofactor.Approval{PageID: pageID, User: user, Value: value, Addr: browser})
 }
 
 // last returns the last event.
@@ -102,10 +120,10 @@ type app struct {
 // so time moves on to the next one.
 func (k *kit) enrol(user policy.UserID) *app {
 	k.t.Helper()
-	uri, err := k.Enrol(k.t.Context(), user, string(user), policy.AuthAndWrites)
+	uri, err := k.Enrol(k.t.Context(), operator, user, string(user), policy.AuthAndWrites)
 	require.NoError(k.t, err)
 	a := &app{t: k.t, secret: secretIn(k.t, uri)}
-	a.recovery, err = k.Confirm(k.t.Context(), user, a.code())
+	a.recovery, err = k.Confirm(k.t.Context(), operator, user, a.code())
 	require.NoError(k.t, err)
 	time.Sleep(30 * time.Second)
 	return a
@@ -164,15 +182,13 @@ func (k *kit) signIn(m *twofactor.Manager, user policy.UserID, use twofactor.Use
 	if err != nil {
 		return err
 	}
-	err = store.Transact(ctx, k.store, func(tx *store.Tx) error {
+	return store.Transact(ctx, k.store, func(tx *store.Tx) error {
 		if err := a.Spend(ctx, tx, id); err != nil {
 			return err
 		}
 		tx.Create("opened/"+id, nil, time.Time{})
 		return nil
 	})
-	a.Report(ctx, err)
-	return err
 }
 
 // dump returns everything the store holds.

@@ -88,7 +88,7 @@ func TestKeysDoNotTellTypedDigits(t *testing.T) {
 		a := k.enrol(alice)
 		c, err := k.Challenge(t.Context(), twofactor.NewChallenge{User: alice, Name: "alice", Use: publish(widget), Action: policy.Publish})
 		require.NoError(t, err)
-		typed, err := k.Approve(t.Context(), c.PageID, alice, a.code())
+		typed, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
 		_, err = k.node().Prove(t.Context(), alice, publish(widget), typed)
 		require.NoError(t, err)

@@ -68,61 +68,64 @@ func (a *Attempt) mark() mark {
 // read fetches in one request what an attempt reads record by record.
 func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
 	user := string(a.user)
-	if _, err := tx.Get(ctx, factors.Key(user), failed.Key(user), tried.Key(a.triesID())); err != nil {
+	keys := []string{factors.Key(user), failed.Key(user), tried.Key(a.triesID())}
+	if a.use.Credential != "" {
+		keys = append(keys, grants.Key(a.grantID(a.use.Credential)))
+	}
+	if _, err := tx.Get(ctx, keys...); err != nil {
 		return fmt.Errorf("twofactor: attempt: %w", err)
 	}
 	return nil
 }
 
-// reserve counts the attempt in a commit of its own, before anything is verified.
-// What is counted is taken back by a success only, and never by an error.
-func (a *Attempt) reserve(ctx context.Context) error {
+// reserve counts the attempt before anything is verified, in a commit that must stand
+// whatever comes of it. What is counted is taken back by a success only, and never by an
+// error.
+func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	id, mk := a.triesID(), a.mark()
-	return store.Transact(ctx, a.m.store, func(tx *store.Tx) error {
-		if err := a.read(ctx, tx); err != nil {
-			return err
-		}
-		if _, err := factorOf(ctx, tx, a.user); err != nil {
-			return err
-		}
-		f, err := found(failed.Get(ctx, tx, string(a.user)))
-		if err != nil {
-			return fmt.Errorf("twofactor: failures: %w", err)
-		}
-		if f == nil {
-			f = &failures{User: a.user}
-		}
-		n := f.of(a.form)
-		if n != nil && *n >= a.m.hard {
-			return ErrLocked
-		}
-		t, err := found(tried.Get(ctx, tx, id))
-		if err != nil {
-			return fmt.Errorf("twofactor: tries: %w", err)
-		}
-		if t == nil || !a.at.Before(t.Expires) {
-			t = &tries{ID: id}
-		}
-		if slices.Contains(t.Marks, mk) {
-			return nil // it says nothing that the first time did not
-		}
-		if len(t.Marks) >= a.m.soft {
-			return ErrTooMany
-		}
-		t.Marks = append(t.Marks, mk)
-		t.Expires = a.at.Add(triesKept)
-		if err := put(ctx, tx, tried, t.ID, t); err != nil {
-			return fmt.Errorf("twofactor: tries: %w", err)
-		}
-		if n == nil {
-			return nil
-		}
-		*n++
-		if err := put(ctx, tx, failed, string(a.user), f); err != nil {
-			return fmt.Errorf("twofactor: failures: %w", err)
-		}
+	if _, err := factorOf(ctx, tx, a.user); err != nil {
+		return err
+	}
+	f, err := found(failed.Get(ctx, tx, string(a.user)))
+	if err != nil {
+		return fmt.Errorf("twofactor: failures: %w", err)
+	}
+	if f == nil {
+		f = &failures{User: a.user}
+	}
+	n := f.of(a.form)
+	if n != nil && *n >= a.m.hard {
+		return ErrLocked
+	}
+	t, err := found(tried.Get(ctx, tx, id))
+	if err != nil {
+		return fmt.Errorf("twofactor: tries: %w", err)
+	}
+	// By the present time and not by when the value arrived: a request that was held back
+	// for an hour would let those of now be forgotten.
+	now := a.m.now()
+	if t == nil || !now.Before(t.Expires) {
+		t = &tries{ID: id}
+	}
+	if slices.Contains(t.Marks, mk) {
+		return nil // it says nothing that the first time did not
+	}
+	if len(t.Marks) >= a.m.soft {
+		return ErrTooMany
+	}
+	t.Marks = append(t.Marks, mk)
+	t.Expires = now.Add(triesKept)
+	if err := put(ctx, tx, tried, t.ID, t); err != nil {
+		return fmt.Errorf("twofactor: tries: %w", err)
+	}
+	if n == nil {
 		return nil
-	})
+	}
+	*n++
+	if err := put(ctx, tx, failed, string(a.user), f); err != nil {
+		return fmt.Errorf("twofactor: failures: %w", err)
+	}
+	return nil
 }
 
 // succeeded forgets the attempts at the factor that was used, and no other: who

@@ -10,13 +10,20 @@
 //
 // Where the proof and what it opens must stand or fall together (a sign-in, a
 // new token) the caller owns the commit: [Manager.Begin] reserves an attempt, and
-// [Attempt.Spend] takes part in the caller's [store.Transact].
+// [Attempt.Spend] takes part in the caller's [store.Transact]. What becomes of the value is
+// told to [Config].Events when that commit is over; nobody has to report it.
+//
+// What an account's factor is needed for stands in the account's row, see package subject.
+// Turning a factor on ends, in the same commit, the sessions that were opened without it.
 //
 // # What may be presented
 //
 // Every kind of proof arrives in one header and has a grammar of its own, see
 // [Form]. A value is tried as the one kind that it looks like and never as
 // another. One that looks like none is refused before anything is read.
+//
+// A value is dated by the arrival of its request, [Use].At, so that a good code outlives a
+// slow upload, for [Config].AttemptTTL at most. Attempts are counted by the present time.
 //
 // # Used once, presented again
 //
@@ -61,13 +68,13 @@
 package twofactor
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
+	"net/netip"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
@@ -136,43 +143,37 @@ type Config struct {
 	// at most twenty.
 	RecoveryCodes int
 
-	// SetMode keeps for what the account's factor is asked. It is called inside
-	// the commit that activates or removes the factor and must write only through
-	// tx. Required.
-	SetMode func(ctx context.Context, tx *store.Tx, user policy.UserID, mode policy.TwoFactorMode) error
+	// AttemptTTL is how long after its arrival a value may still be spent: the longest
+	// upload that a code outlives. Zero means an hour; negative is an error. More is for
+	// codes alone: what was granted or approved may be swept an hour after it expired.
+	AttemptTTL time.Duration
 
-	// Recovered notes that a recovery code of the user's is being spent. It is called
-	// inside the commit that spends it and must write only through tx; after its error
-	// the code is not spent. Nil: nothing is noted.
-	Recovered func(ctx context.Context, tx *store.Tx, user policy.UserID) error
-
-	// Record receives events, after what they tell of is durable. Nil discards them.
-	Record func(ctx context.Context, e audit.Event)
+	// Events are told what happened. Nil: nobody is.
+	Events *audit.Recorder
 }
 
 // A Manager keeps second factors. It is safe for concurrent use, by several
 // processes on one store too.
 type Manager struct {
-	store     store.Store
-	clock     func() time.Time
-	issuer    string
-	strict    bool
-	soft      int
-	hard      int
-	codes     int
-	setMode   func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error
-	recovered func(context.Context, *store.Tx, policy.UserID) error
-	record    func(context.Context, audit.Event)
-	lanes     lanes
-	serverKey *credential.ServerKey
+	store      store.Store
+	clock      func() time.Time
+	issuer     string
+	strict     bool
+	soft       int
+	hard       int
+	codes      int
+	attemptTTL time.Duration
+	events     *audit.Recorder
+	locks      userLocks
+	serverKey  *credential.ServerKey
 }
 
 // New returns a Manager, or an error naming the field of cfg that is wrong.
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, strict: cfg.Strict,
-		soft: cfg.SoftLimit, hard: cfg.HardLimit, codes: cfg.RecoveryCodes, setMode: cfg.SetMode,
-		recovered: cfg.Recovered, record: cfg.Record,
+		soft: cfg.SoftLimit, hard: cfg.HardLimit, codes: cfg.RecoveryCodes, attemptTTL: cfg.AttemptTTL,
+		events: cfg.Events,
 	}
 	if m.clock == nil {
 		m.clock = time.Now
@@ -189,17 +190,14 @@ func New(cfg Config) (*Manager, error) {
 	if m.hard == 0 {
 		m.hard = maxHardLimit
 	}
-	if m.recovered == nil {
-		m.recovered = func(context.Context, *store.Tx, policy.UserID) error { return nil }
-	}
-	if m.record == nil {
-		m.record = func(context.Context, audit.Event) {}
+	if m.attemptTTL == 0 {
+		m.attemptTTL = defaultAttemptTTL
 	}
 	switch {
 	case m.store == nil:
 		return nil, errors.New("twofactor: Config.Store is required")
-	case m.setMode == nil:
-		return nil, errors.New("twofactor: Config.SetMode is required")
+	case m.attemptTTL < 0:
+		return nil, fmt.Errorf("twofactor: Config.AttemptTTL is %v, less than zero", m.attemptTTL)
 	case m.hard < 0 || m.hard > maxHardLimit:
 		return nil, fmt.Errorf("twofactor: Config.HardLimit %d is outside of 1 to %d", m.hard, maxHardLimit)
 	case m.codes < 0 || m.codes > maxRecoveryCodes:
@@ -215,7 +213,8 @@ func New(cfg Config) (*Manager, error) {
 // can hold, so that an instant reads back as it was written.
 func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }
 
-// A Use is what a proof is to be used for. A proof is bound to all of it but Carry.
+// A Use is what a proof is to be used for. A proof is bound to all of it but Carry, At and
+// Addr.
 type Use struct {
 	// Credential is the public ID of the credential that presents the value.
 	// Empty for a sign-in, and only there.
@@ -237,6 +236,13 @@ type Use struct {
 	// login on the legacy endpoint. Only with ClassLogin, and never for a code
 	// typed into a page.
 	Carry bool
+
+	// At is when the request that presents the value arrived: its header, not the end of
+	// its body. The value is judged by this time. Zero means now.
+	At time.Time
+
+	// Addr is where the request came from, for the event.
+	Addr netip.Addr
 }
 
 // errUse is returned for a Use that no operation has: a mistake of the caller.
@@ -253,8 +259,7 @@ func (u Use) check() error {
 // same reports whether v is the same operation on the same thing by the same
 // credential.
 func (u Use) same(v Use) bool {
-	u.Carry, v.Carry = false, false
-	return u == v
+	return u.Credential == v.Credential && u.Class == v.Class && u.Package == v.Package && u.Target == v.Target
 }
 
 // A refusal is ErrWrong together with what was wrong about it, which goes into

@@ -1,27 +1,21 @@
 package twofactor_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
 func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
-	good := twofactor.Config{
-		Store:   store.NewMemory(),
-		SetMode: func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error { return nil },
-	}
+	good := twofactor.Config{Store: store.NewMemory()}
 	_, err := twofactor.New(good)
 	require.NoError(t, err)
 	for field, change := range map[string]func(*twofactor.Config){
 		"Config.Store":     func(c *twofactor.Config) { c.Store = nil },
-		"Config.SetMode":   func(c *twofactor.Config) { c.SetMode = nil },
 		"Config.HardLimit": func(c *twofactor.Config) { c.HardLimit = 101 },
 		"Config.SoftLimit": func(c *twofactor.Config) { c.SoftLimit, c.HardLimit = 11, 10 },
 	} {

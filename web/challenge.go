@@ -9,6 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -79,20 +80,37 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	if err != nil {
 		return nil, err
 	}
+	for range judgements {
+		var typed credential.Secret
+		if typed, err = c.prove(ctx, v, req, form); err == nil {
+			return c.carry(aead, v, typed.Reveal()), nil
+		}
+		// What was proven was proven for an account that is another by now.
+		if _, changed := errors.AsType[*store.ChangedError](err); !changed {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// judgements is how often a form is judged anew because the account changed meanwhile.
+const judgements = 3
+
+// prove approves the challenge if the form proves its user.
+func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, form url.Values) (credential.Secret, error) {
 	// The password first: an attempt at the factor counts against the account, so
 	// that whoever has no more than this address must not reach it.
-	user, err := c.cfg.CheckPassword(ctx, req.Name, credential.NewSecret(form.Get("password")))
+	person, err := c.cfg.CheckPassword(ctx, req.Name, credential.NewSecret(form.Get("password")))
 	if err != nil {
-		return nil, err
+		return credential.Secret{}, err
 	}
-	if user.ID != req.User {
-		return nil, session.ErrDenied // the name has become another account's
+	if person.ID != req.User {
+		return credential.Secret{}, session.ErrDenied // the name has become another account's
 	}
-	typed, err := c.cfg.Factors.Approve(ctx, v.id, user.ID, code(form))
-	if err != nil {
-		return nil, err
-	}
-	return c.carry(aead, v, typed.Reveal()), nil
+	return c.cfg.Factors.Approve(ctx, twofactor.Approval{
+		PageID: v.id, User: person.ID, Value: code(form),
+		At: v.client.At, Addr: v.client.Addr, Expect: person.Subject.Evidence,
+	})
 }
 
 func (c challenge) deny(ctx context.Context, v visit) (*http.Cookie, error) {
@@ -100,7 +118,7 @@ func (c challenge) deny(ctx context.Context, v visit) (*http.Cookie, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.cfg.Factors.Deny(ctx, v.id); err != nil {
+	if err := c.cfg.Factors.Deny(ctx, v.id, v.client.Addr); err != nil {
 		return nil, err
 	}
 	return c.carry(aead, v, refused), nil

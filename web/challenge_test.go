@@ -9,8 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -56,7 +58,7 @@ func TestChallengeIsRefused(t *testing.T) {
 	rec = b.get(challengePath(c))
 	assert.Equal(t, http.StatusOK, rec.Code)
 	assert.Contains(t, rec.Body.String(), "The operation does not go on.")
-	poll, err := w.factors.Collect(t.Context(), c.PollID)
+	poll, err := w.factors.Collect(t.Context(), c.PollID, npmClient.Addr)
 	require.NoError(t, err)
 	assert.Equal(t, twofactor.Over, poll.State)
 }
@@ -105,6 +107,82 @@ func TestChallengeIsForItsUserOnly(t *testing.T) {
 	assert.Zero(t, w.calls)
 }
 
+// AU-01: what was proven is judged anew where the account changed while it was, and
+// approved only if it still holds.
+func TestChallengeIsJudgedAnew(t *testing.T) {
+	operator := audit.Actor{}
+	for name, tt := range map[string]struct {
+		change func(w *world, m *subject.Manager) error
+		always bool
+		status int
+	}{
+		"high impact": {func(w *world, m *subject.Manager) error {
+			return m.SetHighImpact(w.Context(), operator, "u-alice", true)
+		}, false, http.StatusSeeOther},
+		"sessions ended": {func(w *world, m *subject.Manager) error { return m.EndSessions(w.Context(), operator, "u-alice") }, false, http.StatusSeeOther},
+		"everybody's":    {func(w *world, m *subject.Manager) error { return m.RevokeEveryone(w.Context(), operator) }, false, http.StatusSeeOther},
+		"disabled":       {func(w *world, m *subject.Manager) error { return m.Disable(w.Context(), operator, "u-alice") }, false, http.StatusForbidden},
+		"password": {func(w *world, m *subject.Manager) error {
+			w.passwords["u-alice"] = "another"
+			return m.EndSessions(w.Context(), operator, "u-alice")
+		}, false, http.StatusForbidden},
+		"all the time": {func(w *world, m *subject.Manager) error { return m.EndSessions(w.Context(), operator, "u-alice") }, true, http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, prefixed)
+			subjects, err := subject.New(subject.Config{Store: w.store})
+			require.NoError(t, err)
+			c := w.startChallenge()
+			w.during = func() {
+				if !tt.always {
+					w.during = nil
+				}
+				require.NoError(t, tt.change(w, subjects))
+			}
+			code := w.code()
+			rec := w.browser().submit(challengePath(c), "decision", "approve", "password", alicePassword, "code", code)
+			assert.Equal(t, tt.status, rec.Code, "%s", rec.Body)
+			if tt.status == http.StatusSeeOther {
+				return
+			}
+			_, err = w.factors.Pending(t.Context(), c.PageID)
+			require.NoError(t, err, "it still waits")
+			use := twofactor.Use{Credential: "s-2", Class: policy.ClassPublish}
+			_, err = w.factors.Prove(t.Context(), "u-alice", use, credential.NewSecret(code))
+			assert.NoError(t, err, "the code is not spent")
+		})
+	}
+}
+
+// AU-35: a code is dated by when the form arrived, however long its password waited.
+func TestChallengeIsDatedByItsArrival(t *testing.T) {
+	w := newWorld(t, prefixed)
+	c := w.startChallenge()
+	w.during = func() { w.now = w.now.Add(95 * time.Second) }
+	rec := w.browser().submit(challengePath(c), "decision", "approve", "password", alicePassword, "code", w.code())
+	assert.Equal(t, http.StatusSeeOther, rec.Code, "%s", rec.Body)
+}
+
+// What is told of a decision says from where it was made.
+func TestDecisionsHaveAnAddress(t *testing.T) {
+	w := newWorld(t, prefixed)
+	for _, tt := range []struct {
+		typ    audit.Type
+		path   string
+		fields []string
+	}{
+		{audit.ChallengeNo, challengePath(w.startChallenge()), []string{"decision", "deny"}},
+		{audit.ChallengeYes, challengePath(w.startChallenge()), []string{"decision", "approve", "password", alicePassword, "code", w.code()}},
+		{audit.LoginDenied, loginPath(w.startLogin()), []string{"decision", "deny"}},
+		{audit.LoginApproved, loginPath(w.startLogin()), []string{"decision", "approve", "name", "bob", "password", bobPassword}},
+	} {
+		require.Equal(t, http.StatusSeeOther, w.browser().submit(tt.path, tt.fields...).Code)
+		e := w.events[len(w.events)-1]
+		assert.Equal(t, tt.typ, e.Type)
+		assert.Equal(t, "192.0.2.7", e.Addr.String(), tt.typ)
+	}
+}
+
 func TestChallengeIsDecidedOnce(t *testing.T) {
 	w := newWorld(t, prefixed)
 	c := w.startChallenge()
@@ -141,7 +219,7 @@ func TestOutcomeIsBound(t *testing.T) {
 	assert.True(t, cookie.Secure && cookie.HttpOnly && cookie.SameSite == http.SameSiteStrictMode && cookie.Domain == "" && cookie.MaxAge == 300)
 
 	two := w.startChallenge()
-	require.NoError(t, w.factors.Deny(t.Context(), two.PageID))
+	require.NoError(t, w.factors.Deny(t.Context(), two.PageID, npmClient.Addr))
 	cookie.Path = challengePath(two)
 	assert.Equal(t, http.StatusNotFound, b.get(challengePath(two)).Code)
 

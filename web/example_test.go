@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
 )
@@ -20,29 +21,26 @@ import (
 // The registry of this example knows alice, who has no second factor.
 func Example() {
 	st := store.NewMemory()
-	checkPassword := func(_ context.Context, name string, pw credential.Secret) (session.User, error) {
-		if name != "alice" || !pw.Equal(credential.NewSecret("correct horse")) {
-			return session.User{}, session.ErrDenied
-		}
-		return session.User{ID: "u-1", Name: "alice"}, nil
-	}
 	sessions, err := session.New(session.Config{
-		Store:         st,
-		CheckPassword: checkPassword,
-		SecondFactor: func(context.Context, session.User, credential.Secret) (session.Spend, error) {
+		Store: st,
+		Lookup: func(_ context.Context, name string) (session.User, error) {
+			if name != "alice" {
+				return session.User{}, session.ErrDenied
+			}
+			return session.User{ID: "u-1", Name: "alice"}, nil
+		},
+		CheckPassword: func(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+			return id == "u-1" && pw.Equal(credential.NewSecret("correct horse")), nil
+		},
+		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
 			return nil, nil
 		},
-		Alive: func(context.Context, policy.UserID, time.Time) error { return nil },
+		Alive: func(context.Context, policy.UserID) error { return nil },
 	})
 	if err != nil {
 		panic(err)
 	}
-	factors, err := twofactor.New(twofactor.Config{
-		Store: st,
-		SetMode: func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error {
-			return nil
-		},
-	})
+	factors, err := twofactor.New(twofactor.Config{Store: st})
 	if err != nil {
 		panic(err)
 	}
@@ -51,8 +49,10 @@ func Example() {
 		Sessions:      sessions,
 		Factors:       factors,
 		Keys:          credential.NewServerKey(st, "web"),
-		CheckPassword: checkPassword,
-		Client:        func(r *http.Request) session.Client { return session.Client{UserAgent: r.UserAgent()} },
+		CheckPassword: sessions.CheckPassword,
+		Client: func(r *http.Request) session.Client {
+			return session.Client{UserAgent: r.UserAgent(), At: time.Now()}
+		},
 	})
 	if err != nil {
 		panic(err)

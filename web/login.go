@@ -49,5 +49,5 @@ func (l login) approve(ctx context.Context, v visit, form url.Values) (*http.Coo
 }
 
 func (l login) deny(ctx context.Context, v visit) (*http.Cookie, error) {
-	return nil, l.cfg.Sessions.Deny(ctx, v.id)
+	return nil, l.cfg.Sessions.Deny(ctx, v.id, v.client)
 }

@@ -9,7 +9,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/subject"
 )
+
+// A recovery code is noted in the account's row, which the approval rests on.
+func TestLoginWithARecoveryCode(t *testing.T) {
+	w := newWorld(t, prefixed)
+	f := w.startLogin()
+	form := []string{"decision", "approve", "name", "alice", "password", alicePassword, "code", w.recovery[0].Reveal()}
+	require.Equal(t, http.StatusSeeOther, w.browser().submit(loginPath(f), form...).Code)
+	sub, err := subject.Get(t.Context(), w.store, "u-alice")
+	require.NoError(t, err)
+	assert.Equal(t, w.now, sub.Recovered)
+	poll, err := w.sessions.Collect(t.Context(), f.PollID.Reveal(), npmClient)
+	require.NoError(t, err)
+	require.Equal(t, session.Done, poll.State)
+	_, err = w.sessions.Verify(t.Context(), poll.Secret)
+	assert.NoError(t, err)
+	assert.Equal(t, http.StatusForbidden, w.browser().submit(loginPath(w.startLogin()), form...).Code, "once")
+}
 
 func TestLoginIsApproved(t *testing.T) {
 	w := newWorld(t, prefixed)

@@ -6,7 +6,7 @@
 //		Sessions:      sessions, // *session.Manager
 //		Factors:       factors,  // *twofactor.Manager
 //		Keys:          credential.NewServerKey(st, "web"),
-//		CheckPassword: checkPassword,
+//		CheckPassword: sessions.CheckPassword,
 //		Client:        client,
 //	})
 //	mux.Handle("/-/auth/", pages)
@@ -62,11 +62,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -79,21 +79,22 @@ import (
 type Logins interface {
 	Page(ctx context.Context, pageID string) (session.Request, error)
 	Approve(ctx context.Context, pageID string, in session.SignIn) error
-	Deny(ctx context.Context, pageID string) error
+	Deny(ctx context.Context, pageID string, c session.Client) error
 }
 
 // Challenges are operations that wait for a second factor: a
 // [twofactor.Manager]. Errors wrap [twofactor.ErrNoChallenge] for an ID that is
 // unknown, expired or answered, and [twofactor.ErrWrong], [twofactor.ErrLocked],
 // [twofactor.ErrTooMany] or [twofactor.ErrNoFactor] for a value that proves
-// nothing. Any other means that nobody can tell.
+// nothing. A [*store.ChangedError] means that an account was changed after its password
+// was checked: the page checks it again. Any other means that nobody can tell.
 //
 // A page shows ErrTooMany as it shows ErrWrong. To end the credential that was
 // challenged is for whoever knows credentials: wrap Approve.
 type Challenges interface {
 	Pending(ctx context.Context, pageID string) (twofactor.Request, error)
-	Approve(ctx context.Context, pageID string, user policy.UserID, value credential.Secret) (credential.Secret, error)
-	Deny(ctx context.Context, pageID string) error
+	Approve(ctx context.Context, in twofactor.Approval) (credential.Secret, error)
+	Deny(ctx context.Context, pageID string, addr netip.Addr) error
 }
 
 // Config configures [Pages].
@@ -115,13 +116,15 @@ type Config struct {
 	// code to the result page. Required.
 	Keys *credential.ServerKey
 
-	// CheckPassword returns the user with that name if the password is theirs.
-	// Required. An unknown name, a wrong password and a disabled account are all
-	// [session.ErrDenied] and take the same time. It is asked for a challenge; for
-	// a login Sessions asks.
-	CheckPassword func(ctx context.Context, name string, password credential.Secret) (session.User, error)
+	// CheckPassword returns who has that name if the password is theirs, with their
+	// account as it was before it was checked: a [session.Manager.CheckPassword]. Required.
+	// An unknown name, a wrong password and a disabled account are all
+	// [session.ErrDenied] and take the same time. It is called for a challenge; for
+	// a login Sessions checks.
+	CheckPassword func(ctx context.Context, name string, password credential.Secret) (session.Person, error)
 
-	// Client says where a request came from. Required.
+	// Client says where a request came from, and when. Required. It is called before the
+	// body is read, so its At may be the present time; second factors are dated by it.
 	Client func(*http.Request) session.Client
 
 	// Report is told of every error that a visitor sees as 503 only. Nil: nobody is.

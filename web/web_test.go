@@ -146,7 +146,7 @@ func TestKeysAway(t *testing.T) {
 	require.NoError(t, err)
 	w.pages, err = web.New(web.Config{
 		BaseURL: base, Sessions: logins{w}, Factors: challenges{w}, Keys: credential.NewServerKey(away{w.store}, "web"),
-		CheckPassword: w.checkPassword, Client: func(*http.Request) session.Client { return npmClient },
+		CheckPassword: w.sessions.CheckPassword, Client: func(*http.Request) session.Client { return npmClient },
 	})
 	require.NoError(t, err)
 	b := w.browser()
@@ -188,7 +188,7 @@ func TestNewRefuses(t *testing.T) {
 	} {
 		cfg := web.Config{
 			Sessions: w.sessions, Factors: w.factors, Keys: credential.NewServerKey(w.store, "web"),
-			CheckPassword: w.checkPassword, Client: func(*http.Request) session.Client { return npmClient },
+			CheckPassword: w.sessions.CheckPassword, Client: func(*http.Request) session.Client { return npmClient },
 		}
 		at(prefixed)(&cfg)
 		_, err := web.New(cfg)

@@ -15,10 +15,12 @@ import (
 	"github.com/pquerna/otp/totp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
 )
@@ -27,17 +29,21 @@ import (
 // ones; what they answer can be replaced by an error.
 type world struct {
 	testing.TB
-	pages    *web.Pages
-	store    store.Store
-	sessions *session.Manager
-	factors  *twofactor.Manager
-	now      time.Time
-	seed     string // of alice's authenticator app
+	pages     *web.Pages
+	store     store.Store
+	sessions  *session.Manager
+	factors   *twofactor.Manager
+	now       time.Time
+	passwords map[policy.UserID]string
+	recovery  []credential.Secret // alice's
+	seed      string              // of alice's authenticator app
 
 	request  *twofactor.Request // what every challenge is, if not nil
 	broken   error              // what every call of the pages answers instead, if not nil
 	calls    int                // of what may change something
 	reported []error            // what the pages reported
+	events   []audit.Event      // what the managers told of
+	during   func()             // runs while a password is checked, if not nil
 }
 
 const (
@@ -50,28 +56,28 @@ var npmClient = session.Client{Addr: netip.MustParseAddr("192.0.2.7"), UserAgent
 
 // newWorld has alice, who has a second factor, and bob, who has none.
 func newWorld(t testing.TB, base string) *world {
-	w := &world{TB: t, store: store.NewMemory(), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	w := &world{TB: t, store: store.NewMemory(), passwords: map[policy.UserID]string{"u-alice": alicePassword, "u-bob": bobPassword}, now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return w.now }
 	var err error
 	w.factors, err = twofactor.New(twofactor.Config{
-		Store: w.store, Now: now,
-		SetMode: func(context.Context, *store.Tx, policy.UserID, policy.TwoFactorMode) error { return nil },
+		Store: w.store, Now: now, Events: w.recorder(),
 	})
 	require.NoError(t, err)
 	w.sessions, err = session.New(session.Config{
-		Store: w.store, Now: now,
+		Store: w.store, Now: now, Events: w.recorder(),
+		Lookup:        w.lookup,
 		CheckPassword: w.checkPassword,
 		SecondFactor:  w.secondFactor,
-		Alive:         func(context.Context, policy.UserID, time.Time) error { return nil },
+		Alive:         func(context.Context, policy.UserID) error { return nil },
 	})
 	require.NoError(t, err)
 
-	label, err := w.factors.Enrol(t.Context(), "u-alice", "alice", policy.AuthAndWrites)
+	label, err := w.factors.Enrol(t.Context(), audit.Actor{}, "u-alice", "alice", policy.AuthAndWrites)
 	require.NoError(t, err)
 	u, err := url.Parse(label.Reveal())
 	require.NoError(t, err)
 	w.seed = u.Query().Get("secret")
-	_, err = w.factors.Confirm(t.Context(), "u-alice", credential.NewSecret(w.code()))
+	w.recovery, err = w.factors.Confirm(t.Context(), audit.Actor{}, "u-alice", credential.NewSecret(w.code()))
 	require.NoError(t, err)
 	w.now = w.now.Add(time.Minute) // its step is used
 
@@ -79,10 +85,10 @@ func newWorld(t testing.TB, base string) *world {
 	require.NoError(t, err)
 	w.pages, err = web.New(web.Config{
 		BaseURL: u, Sessions: logins{w}, Factors: challenges{w}, Keys: credential.NewServerKey(w.store, "web"),
-		CheckPassword: w.checkPassword,
+		CheckPassword: w.sessions.CheckPassword,
 		Client: func(r *http.Request) session.Client {
 			addr, _ := netip.ParseAddrPort(r.RemoteAddr)
-			return session.Client{Addr: addr.Addr(), UserAgent: r.UserAgent()}
+			return session.Client{Addr: addr.Addr(), UserAgent: r.UserAgent(), At: w.now}
 		},
 		Report: func(_ *http.Request, err error) { w.reported = append(w.reported, err) },
 	})
@@ -96,22 +102,37 @@ func (w *world) code() string {
 	return code
 }
 
-func (w *world) checkPassword(_ context.Context, name string, pw credential.Secret) (session.User, error) {
-	passwords := map[string]string{"alice": alicePassword, "bob": bobPassword}
-	if want, ok := passwords[name]; !ok || want != pw.Reveal() {
+func (w *world) recorder() *audit.Recorder {
+	return audit.NewRecorder(audit.RecorderConfig{
+		Sink: audit.Func(func(_ context.Context, e audit.Event) { w.events = append(w.events, e) }),
+	})
+}
+
+func (w *world) lookup(_ context.Context, name string) (session.User, error) {
+	if name != "alice" && name != "bob" {
 		return session.User{}, session.ErrDenied
 	}
 	return session.User{ID: policy.UserID("u-" + name), Name: name}, nil
 }
 
-func (w *world) secondFactor(ctx context.Context, u session.User, otp credential.Secret) (session.Spend, error) {
-	if u.Name != "alice" {
+func (w *world) checkPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	want, ok := w.passwords[id]
+	right := ok && want == pw.Reveal()
+	if during := w.during; during != nil {
+		during()
+	}
+	return right, nil
+}
+
+func (w *world) secondFactor(ctx context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
+	if sub.TwoFactor == policy.TwoFactorOff {
 		return nil, nil
 	}
-	if otp.IsZero() {
+	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	a, err := w.factors.Begin(ctx, u.ID, twofactor.Use{Class: policy.ClassLogin}, otp)
+	use := twofactor.Use{Class: policy.ClassLogin, At: in.Client.At, Addr: in.Client.Addr}
+	a, err := w.factors.Begin(ctx, u.ID, use, in.OTP)
 	if err != nil {
 		return nil, err
 	}
@@ -160,9 +181,9 @@ func (l logins) Approve(ctx context.Context, id string, in session.SignIn) error
 	return l.w.sessions.Approve(ctx, id, in)
 }
 
-func (l logins) Deny(ctx context.Context, id string) error {
+func (l logins) Deny(ctx context.Context, id string, c session.Client) error {
 	l.w.calls++
-	return l.w.sessions.Deny(ctx, id)
+	return l.w.sessions.Deny(ctx, id, c)
 }
 
 type challenges struct{ w *world }
@@ -174,17 +195,17 @@ func (c challenges) Pending(ctx context.Context, id string) (twofactor.Request, 
 	return c.w.factors.Pending(ctx, id)
 }
 
-func (c challenges) Approve(ctx context.Context, id string, user policy.UserID, value credential.Secret) (credential.Secret, error) {
+func (c challenges) Approve(ctx context.Context, in twofactor.Approval) (credential.Secret, error) {
 	c.w.calls++
 	if c.w.broken != nil {
 		return credential.Secret{}, c.w.broken
 	}
-	return c.w.factors.Approve(ctx, id, user, value)
+	return c.w.factors.Approve(ctx, in)
 }
 
-func (c challenges) Deny(ctx context.Context, id string) error {
+func (c challenges) Deny(ctx context.Context, id string, addr netip.Addr) error {
 	c.w.calls++
-	return c.w.factors.Deny(ctx, id)
+	return c.w.factors.Deny(ctx, id, addr)
 }
 
 // A browser keeps cookies and says where its requests come from.

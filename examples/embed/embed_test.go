@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -32,9 +33,9 @@ func newShelf(t *testing.T) shelf {
 	require.NoError(t, err)
 	return shelf{a, auth.Wrap(a), func(t *testing.T, user policy.UserID) string {
 		t.Helper()
-		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
+		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
 			User: user, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
-		}, nil)
+		})
 		require.NoError(t, err)
 		return secret.Reveal()
 	}}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -45,7 +46,7 @@ func TestHost(t *testing.T) {
 		require.NoError(t, err)
 		var ids [2]policy.UserID
 		for i, name := range []string{"ada", "bob"} {
-			user, err := r.people.directory.Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
+			user, err := r.people.directory.Create(t.Context(), audit.Actor{}, account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 			require.NoError(t, err)
 			ids[i] = user.ID
 		}

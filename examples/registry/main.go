@@ -227,7 +227,7 @@ func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
 	for _, s := range seeds {
 		_, err := people.Lookup(ctx, s.name)
 		if errors.Is(err, account.ErrNoUser) {
-			_, err = people.Create(ctx, account.NewUser{Name: s.name, Password: credential.NewSecret(s.password), AnyPassword: true})
+			_, err = people.Create(ctx, audit.Actor{}, account.NewUser{Name: s.name, Password: credential.NewSecret(s.password), AnyPassword: true})
 		}
 		if err != nil && !errors.Is(err, account.ErrNameTaken) {
 			return fmt.Errorf("-seed %s: %w", s.name, err)

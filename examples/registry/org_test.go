@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -113,11 +114,11 @@ func TestScopeSquatting(t *testing.T) {
 	assert.ErrorContains(t, unclaimed(t.Context(), w.db, []seed{{"bob", "pw"}, {"acme", "pw"}}), "-seed acme: an organization is called that")
 	assert.NoError(t, unclaimed(t.Context(), w.db, []seed{{"bob", "pw"}}))
 
-	_, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
+	_, err := w.auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
 	assert.ErrorIs(t, err, account.ErrNameTaken)
 
 	// One who has the name all the same, since two nodes made both, has no part in it.
-	user, err := w.auth.People().Create(t.Context(), account.NewUser{Name: "both", Password: credential.NewSecret("pw"), AnyPassword: true})
+	user, err := w.auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: "both", Password: credential.NewSecret("pw"), AnyPassword: true})
 	require.NoError(t, err)
 	require.NoError(t, w.db.putOrg(t.Context(), "both", "u-other", false))
 	about, err := facts{db: w.db, people: w.people}.Facts(t.Context(), policy.PackageName{Scope: "both", Name: "widget"}, user.ID)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -65,11 +66,11 @@ func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 		w.registry.ServeHTTP(rw, r)
 	}))
 	for name, to := range map[string]*string{"alice": &w.alice, "mallory": &w.mallory} {
-		user, err := auth.People().Create(t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
+		user, err := auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 		require.NoError(t, err)
-		secret, _, err := auth.Tokens().Create(t.Context(), token.Spec{
+		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
 			User: user.ID, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
-		}, nil)
+		})
 		require.NoError(t, err)
 		*to = secret.Reveal()
 	}
@@ -96,7 +97,7 @@ func (w *world) do(method, path, bearer string, body []byte, header ...string) *
 // session logs a person in, who gets an account first unless there is one.
 func (w *world) session(name string) string {
 	w.t.Helper()
-	_, err := w.auth.People().Create(w.t.Context(), account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
+	_, err := w.auth.People().Create(w.t.Context(), audit.Actor{}, account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 	if !errors.Is(err, account.ErrNameTaken) {
 		require.NoError(w.t, err)
 	}

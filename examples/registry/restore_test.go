@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/store/sqlite"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A backup that is made while the registry runs brings back what was revoked since,
@@ -45,9 +46,9 @@ func TestRestoreABackup(t *testing.T) {
 	require.NoError(t, err)
 	st, _, closeStore, err := openStore(t.Context(), o)
 	require.NoError(t, err)
-	subjects, err := account.NewSubjects(account.SubjectsConfig{Store: st})
+	subjects, err := subject.New(subject.Config{Store: st})
 	require.NoError(t, err)
-	require.NoError(t, subjects.RevokeEveryone(t.Context())) // as npmauth.Auth.Restored does
+	require.NoError(t, subjects.RevokeEveryone(t.Context(), audit.Actor{})) // as npmauth.Auth.Restored does
 	require.NoError(t, closeStore())
 
 	p = start(t, dir)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -18,9 +19,9 @@ func (w *world) narrow(user, name string) string {
 	w.t.Helper()
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(w.t, err)
-	secret, _, err := w.auth.Tokens().Create(w.t.Context(), token.Spec{
+	secret, _, err := w.auth.Tokens().Create(w.t.Context(), audit.Actor{}, token.Spec{
 		User: w.user(user), Name: "narrow", Grants: []policy.Grant{{Target: policy.OnePackage, Package: pkg, Permission: policy.ReadOnly}},
-	}, nil)
+	})
 	require.NoError(w.t, err)
 	return secret.Reveal()
 }

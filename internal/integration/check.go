@@ -1,11 +1,16 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"encoding/base32"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,13 +21,15 @@ import (
 // them, so that the two cannot be wrong in the same way. A table that is not among
 // tables is one that [Check] knows nothing of, and a problem.
 type table struct {
-	id     string                             // the field that is the key
-	unique map[string]func(rec) string        // by the name of the index
-	index  map[string]func(rec) string        // ditto
-	also   func(c *checker, id string, r rec) // what else is to be said of a record
+	schema  int                                        // of each record and row; 0 means 1
+	id      func(rec) string                           // what the key is made of
+	unique  map[string]func(rec) string                // by the name of the index
+	index   map[string]func(rec) string                // ditto
+	listing map[string]func(rec) (group, order string) // ditto: the row is a copy of the record
+	also    func(c *checker, id string, r rec)         // what else is to be said of a record
 }
 
-// A rec is the JSON of a record.
+// A rec is the JSON of a record, with numbers as they stand there.
 type rec map[string]any
 
 func field(name string) func(rec) string {
@@ -36,33 +43,71 @@ func field(name string) func(rec) string {
 }
 
 var tables = map[string]table{
-	"access":   {id: "id"},
-	"subject":  {id: "id", also: (*checker).subject},
-	"epoch":    {id: "id"},
-	"user":     {id: "id", unique: indexes("name"), also: (*checker).user},
-	"password": {id: "id", also: (*checker).password},
-	"session":  {id: "digest", unique: indexes("id"), index: indexes("user")},
-	"login": {id: "digest", index: map[string]func(rec) string{"salted": func(r rec) string {
+	"access":   {id: field("id")},
+	"audit":    {id: field("id"), index: map[string]func(rec) string{"user": func(r rec) string { return field("User")(inner(r, "event")) }}},
+	"subject":  {id: field("id"), also: (*checker).subject},
+	"epoch":    {id: field("id")},
+	"user":     {id: field("id"), unique: indexes("name"), also: (*checker).user},
+	"password": {id: field("id"), also: (*checker).password},
+	"session":  {schema: 2, id: field("digest"), unique: indexes("id"), index: indexes("user")},
+	"login": {schema: 2, id: field("digest"), index: map[string]func(rec) string{"salted": func(r rec) string {
 		if field("salt")(r) == "" {
 			return ""
 		}
 		return "yes"
 	}}},
-	"token":               {id: "digest", unique: indexes("id"), index: indexes("user")},
-	"token-count":         {id: "user"},
-	"token-expiring":      {id: "id"},
-	"twofactor":           {id: "user", also: (*checker).factor},
-	"twofactor-enrolment": {id: "user"},
-	"twofactor-failures":  {id: "user"},
-	"twofactor-tries":     {id: "id"},
-	"twofactor-grant":     {id: "id"},
-	"twofactor-asked":     {id: "id"},
-	"twofactor-challenge": {id: "id", unique: indexes("poll", "typed", "proof"), also: (*checker).challenge},
+	"token":               {schema: 2, id: half, listing: map[string]func(rec) (string, string){"list": newest}},
+	"token-count":         {schema: 2, id: field("user")},
+	"token-expiring":      {id: field("id"), also: (*checker).warning},
+	"twofactor":           {id: field("user"), also: (*checker).factor},
+	"twofactor-enrolment": {id: field("user")},
+	"twofactor-failures":  {id: field("user")},
+	"twofactor-tries":     {id: field("id")},
+	"twofactor-grant":     {id: field("id")},
+	"twofactor-asked":     {id: field("id")},
+	"twofactor-challenge": {id: field("id"), unique: indexes("poll", "typed", "proof"), also: (*checker).challenge},
+}
+
+// half is the ID of a token: the first half of its digest in base32.
+func half(r rec) string {
+	digest, err := hex.DecodeString(field("digest")(r))
+	if err != nil || len(digest) != 32 {
+		return ""
+	}
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(digest[:16]))
+}
+
+// newest is where a token is listed: with those of its user that were made under the same
+// numbers, the newest first.
+func newest(r rec) (group, order string) {
+	return field("user")(r) + "." + numbersOf(r), fmt.Sprintf("%016x", math.MaxInt64-micros(r["created"]))
+}
+
+// numbersOf are the revocation numbers of a token, as its record has them.
+func numbersOf(r rec) string {
+	if text := field("numbers")(r); text != "" {
+		return text
+	}
+	return "0.0.0"
+}
+
+// micros is a time as a record has it that has microseconds, 0 if that is none.
+func micros(v any) int64 {
+	n, _ := v.(json.Number)
+	i, _ := n.Int64()
+	return i
+}
+
+// inner is a record in a record.
+func inner(r rec, name string) rec {
+	m, _ := r[name].(map[string]any)
+	return m
 }
 
 // plain are the keys that no table has, by their beginning, and what is wrong with
 // a value.
 var plain = map[string]func(value string) bool{
+	"npmauth":    func(v string) bool { return v != "npmauth" },
 	"serverkey":  func(v string) bool { return len(v) != 1+32 },
 	"token-used": func(v string) bool { return strings.Trim(v, "0123456789") != "" || v == "" },
 	"registry":   func(v string) bool { return v != "" },
@@ -85,7 +130,7 @@ func Check(ctx context.Context, s store.Store) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{records: make(map[string]map[string]rec), rows: make(map[string]string)}
+	c := &checker{records: make(map[string]map[string]rec), rows: make(map[string]string), values: make(map[string]string)}
 	for _, it := range items {
 		c.sort(it.Key, string(it.Value))
 	}
@@ -137,7 +182,8 @@ func everything(ctx context.Context, s store.Store) ([]store.Item, error) {
 
 type checker struct {
 	records  map[string]map[string]rec // by table and id
-	rows     map[string]string         // index rows that no record was found for yet, with their values
+	rows     map[string]string         // rows of indexes and listings that no record was found for yet, with their values
+	values   map[string]string         // of records that are listed, by key
 	problems []string
 }
 
@@ -167,7 +213,9 @@ func (c *checker) sort(key, value string) {
 		V int
 		D rec
 	}
-	if err := json.Unmarshal([]byte(value), &envelope); err != nil || envelope.V != 1 || envelope.D == nil {
+	d := json.NewDecoder(bytes.NewReader([]byte(value)))
+	d.UseNumber() // a float64 has not the digits of a revocation number
+	if err := d.Decode(&envelope); err != nil || envelope.V != max(1, tables[name].schema) || envelope.D == nil {
 		c.problem("%s: not a record", key)
 		return
 	}
@@ -175,12 +223,15 @@ func (c *checker) sort(key, value string) {
 		c.records[name] = make(map[string]rec)
 	}
 	c.records[name][rest] = envelope.D
+	if tables[name].listing != nil {
+		c.values[name+"/"+rest] = value
+	}
 }
 
 // record compares a record with its key and its rows, which it takes off the list.
 func (c *checker) record(name, key string, r rec) {
 	t := tables[name]
-	id := field(t.id)(r)
+	id := t.id(r)
 	if id == "" || escaped(id) != key {
 		c.problem("%s/%s: the record of %q", name, key, id)
 	}
@@ -191,7 +242,7 @@ func (c *checker) record(name, key string, r rec) {
 		case !ok:
 			c.problem("%s/%s: lacks its row %s", name, key, at)
 		case got != want:
-			c.problem("%s: is the row of %q", at, got)
+			c.problem("%s: is the row of %q and not of %q", at, got, want)
 		}
 		delete(c.rows, at)
 	}
@@ -204,6 +255,10 @@ func (c *checker) record(name, key string, r rec) {
 		if value := of(r); value != "" {
 			row(index, value, "/"+escaped(id), "")
 		}
+	}
+	for listing, of := range t.listing {
+		group, order := of(r)
+		row(listing, group, "/"+escaped(order)+"/"+escaped(id), c.values[name+"/"+key])
 	}
 	if t.also != nil {
 		t.also(c, id, r)
@@ -249,37 +304,66 @@ func (c *checker) challenge(id string, r rec) {
 	c.problem("twofactor-challenge/%s: waits and is not counted", id)
 }
 
+// warning: a token of whose end was told is there, or was revoked.
+func (c *checker) warning(id string, r rec) {
+	if t := c.records["token"][escaped(id)]; t != nil && field("expires")(r) == "" {
+		c.problem("token-expiring/%s: never ends", id)
+	}
+}
+
+// present returns the revocation numbers under which tokens of a user live, as a record
+// of a token has them: that of everybody, that of the user and that of the user's tokens.
+func (c *checker) present(user string) string {
+	of := inner(c.records["subject"][escaped(user)], "numbers")
+	return numbers(c.records["epoch"]["everyone"]["number"], of["all"], of["tokens"])
+}
+
+// numbers writes three numbers as a record of a token has them. One that is missing is 0.
+func numbers(three ...any) string {
+	var texts []string
+	for _, v := range three {
+		n, _ := v.(json.Number)
+		u, _ := strconv.ParseUint(n.String(), 10, 64)
+		texts = append(texts, strconv.FormatUint(u, 36))
+	}
+	return strings.Join(texts, ".")
+}
+
 // counts compares when tokens end with when they are counted to end. Those that are
-// over need not be counted, nor deleted yet.
+// over or revoked need not be counted, nor deleted yet: a count under other numbers than
+// the present ones is of such.
 func (c *checker) counts() {
 	now := time.Now().UnixMicro()
-	real := make(map[string][]int64)
+	real := make(map[string][]int64) // by user
 	for key, r := range c.records["token"] {
-		ends, err := time.Parse(time.RFC3339Nano, field("expires")(r))
-		if err != nil {
-			c.problem("token/%s: %v", key, err)
+		ends, user := micros(r["expires"]), field("user")(r)
+		if ends == 0 || user == "" || micros(r["created"]) == 0 {
+			c.problem("token/%s: lacks its user or times", key)
 		}
-		if user := escaped(field("user")(r)); ends.UnixMicro() > now {
-			real[user] = append(real[user], ends.UnixMicro())
+		if ends > now && numbersOf(r) == c.present(user) {
+			real[user] = append(real[user], ends)
 		}
 	}
-	for user, r := range c.records["token-count"] {
+	for key, r := range c.records["token-count"] {
 		var counted []int64
-		ends, _ := r["ends"].([]any)
-		for _, end := range ends {
-			if end, _ := end.(float64); int64(end) > now { // microseconds fit a float64
-				counted = append(counted, int64(end))
+		user := field("user")(r)
+		of := inner(r, "numbers")
+		if ends, _ := r["ends"].([]any); numbers(of["everyone"], of["all"], of["kind"]) == c.present(user) {
+			for _, end := range ends {
+				if micros(end) > now {
+					counted = append(counted, micros(end))
+				}
 			}
 		}
 		slices.Sort(counted)
 		slices.Sort(real[user])
 		if !slices.Equal(counted, real[user]) {
-			c.problem("token-count/%s: counts %d tokens where there are %d, or others", user, len(counted), len(real[user]))
+			c.problem("token-count/%s: counts %d tokens where there are %d, or others", key, len(counted), len(real[user]))
 		}
 		delete(real, user)
 	}
 	for user, tokens := range real {
-		c.problem("token-count/%s: is missing where there are %d tokens", user, len(tokens))
+		c.problem("token-count/%s: is missing where there are %d tokens", escaped(user), len(tokens))
 	}
 }
 

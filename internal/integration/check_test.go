@@ -42,7 +42,8 @@ func TestCheckFinds(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for name, tt := range map[string]struct{ prefix, want string }{
-		"a unique row is missing":    {"token.id/", "lacks its row token.id/"},
+		"a unique row is missing":    {"session.id/", "lacks its row session.id/"},
+		"a listed row is missing":    {"token.list/", "lacks its row token.list/"},
 		"a row of a list is missing": {"session.user/alice/", "lacks its row session.user/"},
 		"a record is missing":        {"session/", "no record has this row"},
 		"a counted token is missing": {"token/", "token-count/"},
@@ -63,7 +64,7 @@ func TestCheckFinds(t *testing.T) {
 		})
 	}
 	for name, tt := range map[string]struct{ key, value, want string }{
-		"a row without a record":     {"token.id/stray", "x", "no record has this row"},
+		"a row without a record":     {"session.id/stray", "x", "no record has this row"},
 		"a table that is new":        {"novelty/x", `{"v":1,"d":{}}`, "of no table that is known"},
 		"half a record":              {"session/x", `{"v":1,"d":{"id":`, "not a record"},
 		"a record of another":        {"subject/x", `{"v":1,"d":{"id":"y"}}`, `the record of "y"`},

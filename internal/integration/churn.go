@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -19,7 +20,7 @@ import (
 type Deed struct {
 	// Do is what it is:
 	//
-	//	enrol    User gets a second factor
+	//	enrol    User gets a second factor, which ends the sessions of before
 	//	spend    Shot is taken
 	//	collect  the login with the poll in Secret becomes the session ID
 	//	create   User gets a token
@@ -85,7 +86,7 @@ func (l life) live(ctx context.Context) {
 	for range 3 {
 		l.create(ctx)
 		if id := l.create(ctx); id != "" {
-			l.do(Deed{Do: "revoke", ID: id}, func(*Deed) error { return l.Tokens().Revoke(ctx, l.user, id) })
+			l.do(Deed{Do: "revoke", ID: id}, func(*Deed) error { return l.Tokens().Revoke(ctx, audit.Actor{}, l.user, id, "test") })
 		}
 	}
 	flow, err := l.Sessions().Start(ctx, here)
@@ -111,7 +112,7 @@ func (l life) live(ctx context.Context) {
 // create makes a token and returns its ID, "" if it failed.
 func (l life) create(ctx context.Context) (id string) {
 	l.do(Deed{Do: "create"}, func(d *Deed) error {
-		secret, t, err := l.Tokens().Create(ctx, ci(l.user), nil)
+		secret, t, err := l.Tokens().Create(ctx, audit.Actor{}, ci(l.user))
 		if err == nil {
 			d.ID, d.Secret, id = t.ID, secret.Reveal(), t.ID
 		}
@@ -163,6 +164,12 @@ func (l *Library) verify(ctx context.Context, user policy.UserID, deeds []Deed) 
 			revoked[d.ID] = d.Done
 		}
 	}
+	// A factor that was turned on has ended what was opened or approved before, and
+	// nothing else: a deed of which nobody knows the outcome has done both or neither.
+	st, err := l.Factors().Status(ctx, l.Store, user)
+	if err != nil {
+		problem("status: %v", err)
+	}
 	least, most := 0, 0 // sessions
 	var known []string
 	for _, d := range slices.Backward(deeds) { // what is unsettled comes last, and is tried before anything else
@@ -181,13 +188,14 @@ func (l *Library) verify(ctx context.Context, user policy.UserID, deeds []Deed) 
 				problem("token %s was revoked and is alive", d.ID)
 			}
 		case "enrol":
-			if st, err := l.Factors().Status(ctx, l.Store, user); err != nil || d.Done && !st.Enabled {
-				problem("the factor is gone: %v", err)
+			if d.Done && !st.Enabled {
+				problem("the factor is gone")
 			}
 		case "spend":
 			if d.Shot.Kind == "approval" {
 				r, err := l.Sessions().Page(ctx, d.Shot.Value)
-				if err != nil || d.Done && r.State != session.Done {
+				ended := st.Enabled && r.State == session.Over // it was collected too late
+				if err != nil || d.Done && r.State != session.Done && !ended {
 					problem("the approval is gone: %s, %v", r.State, err)
 				}
 				continue
@@ -207,6 +215,14 @@ func (l *Library) verify(ctx context.Context, user policy.UserID, deeds []Deed) 
 				least++
 			}
 		case "collect":
+			if st.Enabled {
+				if fresh && !d.Done {
+					if id, err := l.collect(ctx, d.Secret); err == nil {
+						problem("session %s was collected of a login that a factor has ended", id)
+					}
+				}
+				continue
+			}
 			if d.Done {
 				known = append(known, d.ID)
 			} else if fresh {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -130,7 +131,7 @@ type Factor struct {
 // Enrol gives user a second factor. The code of the step before the present one is
 // spent on it, so that the one of the present and the one after it are left.
 func (l *Library) Enrol(ctx context.Context, user policy.UserID) (*Factor, error) {
-	uri, err := l.Factors().Enrol(ctx, user, string(user), policy.AuthAndWrites)
+	uri, err := l.Factors().Enrol(ctx, audit.Actor{}, user, string(user), policy.AuthAndWrites)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (l *Library) Enrol(ctx context.Context, user policy.UserID) (*Factor, error
 		return nil, err
 	}
 	f := &Factor{User: user, Secret: u.Query().Get("secret"), Step: time.Now().Unix()/period - 2}
-	codes, err := l.Factors().Confirm(ctx, user, credential.NewSecret(f.Next()))
+	codes, err := l.Factors().Confirm(ctx, audit.Actor{}, user, credential.NewSecret(f.Next()))
 	for _, c := range codes {
 		f.Recovery = append(f.Recovery, c.Reveal())
 	}
@@ -195,11 +196,11 @@ func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
 	if err != nil {
 		return nil, err
 	}
-	typed, err := l.Factors().Approve(ctx, c.PageID, asked.User, credential.NewSecret(asked.Next()))
+	typed, err := l.Factors().Approve(ctx, twofactor.Approval{PageID: c.PageID, User: asked.User, Value: credential.NewSecret(asked.Next())})
 	if err != nil {
 		return nil, err
 	}
-	poll, err := l.Factors().Collect(ctx, c.PollID)
+	poll, err := l.Factors().Collect(ctx, c.PollID, here.Addr)
 	if err != nil {
 		return nil, err
 	}

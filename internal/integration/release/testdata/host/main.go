@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store/sqlite"
 	"github.com/npmauth/npmauth/token"
@@ -51,9 +52,9 @@ func run(path string) error {
 	if err != nil {
 		return err
 	}
-	secret, _, err := auth.Tokens().Create(context.Background(), token.Spec{
+	secret, _, err := auth.Tokens().Create(context.Background(), audit.Actor{}, token.Spec{
 		User: "u-1", Name: "host", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}},
-	}, nil)
+	})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,89 @@
+package npmauth
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A panicError is a panic of the host's tables or of the store: an outage, and so a
+// refusal, wherever they are asked. Its text leaves out what they panicked with, which may
+// quote what was being looked up.
+type panicError struct{ stack []byte }
+
+func (*panicError) Error() string { return "npmauth: panic in the host's tables or in the store" }
+
+func isPanic(err error) bool {
+	_, ok := errors.AsType[*panicError](err)
+	return ok
+}
+
+// guarded returns what fn does, and a [*panicError] where it panics.
+func guarded[T any](fn func() (T, error)) (v T, err error) {
+	defer func() {
+		if recover() != nil {
+			var none T
+			v, err = none, &panicError{debug.Stack()}
+		}
+	}()
+	return fn()
+}
+
+// The host's tables, as they are asked here.
+type (
+	guardedUsers     struct{ Users }
+	guardedPackages  struct{ Packages }
+	guardedDocuments struct{ Documents }
+	guardedOrgs      struct{ Orgs }
+	guardedServices  struct{ Services }
+)
+
+func (g guardedUsers) Lookup(ctx context.Context, name string) (User, error) {
+	return guarded(func() (User, error) { return g.Users.Lookup(ctx, name) })
+}
+
+func (g guardedUsers) User(ctx context.Context, id policy.UserID) (User, error) {
+	return guarded(func() (User, error) { return g.Users.User(ctx, id) })
+}
+
+func (g guardedUsers) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	return guarded(func() (bool, error) { return g.Users.CheckPassword(ctx, id, pw) })
+}
+
+func (g guardedPackages) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	return guarded(func() (policy.Facts, error) { return g.Packages.Facts(ctx, pkg, user) })
+}
+
+func (g guardedDocuments) Document(ctx context.Context, pkg policy.PackageName) (Document, error) {
+	return guarded(func() (Document, error) { return g.Documents.Document(ctx, pkg) })
+}
+
+func (g guardedOrgs) OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+	return guarded(func() (policy.OrgFacts, error) { return g.Orgs.OrgFacts(ctx, org, user) })
+}
+
+func (g guardedOrgs) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
+	return guarded(func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
+}
+
+func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error) {
+	type answer struct {
+		user        User
+		administers bool
+	}
+	a, err := guarded(func() (a answer, err error) {
+		a.user, a.administers, err = g.Services.Administers(ctx, admin, service)
+		return a, err
+	})
+	return a.user, a.administers, err
+}
+
+// guardedForeign is [Config.Foreign] as it is asked here.
+func guardedForeign(foreign func(context.Context, credential.Secret) (ForeignToken, error)) func(context.Context, credential.Secret) (ForeignToken, error) {
+	return func(ctx context.Context, bearer credential.Secret) (ForeignToken, error) {
+		return guarded(func() (ForeignToken, error) { return foreign(ctx, bearer) })
+	}
+}

@@ -1,0 +1,95 @@
+package session_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
+)
+
+func TestVerify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		secret, s := signIn(t, d, "111111")
+		time.Sleep(time.Until(s.Expires) - time.Microsecond)
+		got, err := d.Verify(t.Context(), secret)
+		require.NoError(t, err)
+		assert.Equal(t, s, got)
+		time.Sleep(time.Microsecond)
+		assert.False(t, alive(t, d, secret), "at expiry")
+	})
+}
+
+// TK-02: whatever is wrong with a secret, the answer is one.
+func TestVerifyRefuses(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	good, _ := signIn(t, d, "111111")
+	text := good.Reveal()
+	reads, _ := d.store.counts()
+	for _, secret := range []string{"", text[1:], text + "0", text[:len(text)-1], "npms_", "Bearer " + text} {
+		_, err := d.Verify(ctx, credential.NewSecret(secret))
+		assert.EqualError(t, err, "session: no such session", secret)
+	}
+	after, _ := d.store.counts()
+	assert.Equal(t, reads, after, "what has not the shape is not looked up")
+	_, err := d.Verify(ctx, credential.New(credential.PrefixSession))
+	assert.EqualError(t, err, "session: no such session")
+	require.True(t, alive(t, d, good))
+
+	d.gone["u-jane"] = true
+	_, err = d.Verify(ctx, good)
+	assert.EqualError(t, err, "session: no such session", "the host does not know her any more")
+	d.gone["u-jane"] = false
+	require.NoError(t, d.subjects.Disable(ctx, operator, "u-jane"))
+	_, err = d.Verify(ctx, good)
+	assert.EqualError(t, err, "session: no such session")
+	require.NoError(t, d.subjects.Enable(ctx, operator, "u-jane"))
+	require.True(t, alive(t, d, good))
+	require.NoError(t, d.subjects.EndSessions(ctx, operator, "u-jane"))
+	_, err = d.Verify(ctx, good)
+	assert.EqualError(t, err, "session: no such session")
+}
+
+// An outage is no answer, and never a session.
+func TestVerifyDuringOutage(t *testing.T) {
+	faulty := storetest.NewFaulty(store.NewMemory())
+	d := openOn(t, &counting{Store: faulty})
+	secret, _ := signIn(t, d, "111111")
+	for n := 1; n <= 2; n++ {
+		faulty.Inject(storetest.Fault{On: storetest.Gets, Nth: n})
+		s, err := d.Verify(t.Context(), secret)
+		assert.ErrorIs(t, err, storetest.ErrFault)
+		assert.NotErrorIs(t, err, session.ErrNoSession)
+		assert.Zero(t, s)
+		faulty.Mend()
+	}
+	d.broken = assert.AnError
+	_, err := d.Verify(t.Context(), secret)
+	assert.ErrorIs(t, err, assert.AnError)
+	assert.NotErrorIs(t, err, session.ErrNoSession)
+}
+
+// A session that is kept while it is verified is alive before and after, and in between.
+func TestVerifyWhileItIsKept(t *testing.T) {
+	faulty := storetest.NewFaulty(store.NewMemory())
+	d := openOn(t, &counting{Store: faulty})
+	secret, s := signIn(t, d, "111111")
+	faulty.Inject(storetest.Fault{On: storetest.Gets, After: true, Do: func() {
+		require.NoError(t, changePassword(t, d, operator, s.ID))
+	}})
+	assert.True(t, alive(t, d, secret))
+	assert.True(t, faulty.Struck())
+
+	faulty.Inject(storetest.Fault{On: storetest.Gets, After: true, Do: func() {
+		require.NoError(t, d.End(t.Context(), operator, "u-jane", s.ID))
+	}})
+	assert.False(t, alive(t, d, secret), "ended in between")
+}

@@ -1,0 +1,131 @@
+package subject
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A Scope is what of an account a revocation ends. The zero value is refused.
+type Scope uint8
+
+// The scopes.
+const (
+	noScope    Scope = iota
+	Everything       // sessions, tokens, and what the host issued itself
+	Sessions         // sessions and web logins under way
+	Tokens           // granular tokens
+)
+
+// Revoke ends, in the caller's commit, all credentials of the account in scope that exist
+// when the commit happens, and returns the subject after it: a credential that is to
+// outlive the revocation is rewritten under its [Subject.Numbers] in the same commit. A
+// credential that is created at the same time is dead, or was created after the commit.
+// With [Everything] now is stored as well, for a host's own bearers: see [Subject].Revoked.
+func Revoke(ctx context.Context, tx *store.Tx, id policy.UserID, scope Scope, now time.Time) (Subject, error) {
+	if scope < Everything || scope > Tokens {
+		return Subject{}, fmt.Errorf("subject: revoke: unknown scope %d", scope)
+	}
+	err := update(ctx, tx, id, func(r *record) {
+		switch scope {
+		case Everything:
+			r.Numbers.All, r.Revoked = draw(), later(r.Revoked, now)
+		case Sessions:
+			r.Numbers.Sessions = draw()
+		case Tokens:
+			r.Numbers.Tokens = draw()
+		}
+	})
+	if err != nil {
+		return Subject{}, err
+	}
+	return Get(ctx, tx, id)
+}
+
+// RevokeEveryone ends, in the caller's commit, every credential of every account.
+func RevokeEveryone(ctx context.Context, tx *store.Tx, now time.Time) error {
+	_, err := epochs.Upsert(ctx, tx, everyone, func(e *epoch, _ bool) error {
+		e.ID, e.Number, e.Revoked = everyone, draw(), later(e.Revoked, now)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("subject: row of all accounts: %w", err)
+	}
+	return nil
+}
+
+// SetTwoFactor records, in the caller's commit, what needs the account's second factor. The
+// caller enrols or removes the factor in the same commit.
+func SetTwoFactor(ctx context.Context, tx *store.Tx, id policy.UserID, mode policy.TwoFactorMode) error {
+	text, err := formatMode(mode)
+	if err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	return update(ctx, tx, id, func(r *record) { r.TwoFactor = text })
+}
+
+// Recover records, in the caller's commit, that the account was recovered, or may have
+// been: a recovery code was used, or the e-mail address changed. An account that many depend
+// on can only read for a while then, see [policy.Limits].HighImpactHold.
+func Recover(ctx context.Context, tx *store.Tx, id policy.UserID, now time.Time) error {
+	return update(ctx, tx, id, func(r *record) { r.Recovered = later(r.Recovered, now) })
+}
+
+// draw returns a number that no row has had: random, so that a store that was put back to
+// an earlier state does not count up to the same ones again.
+func draw() uint64 {
+	for {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+		if n := binary.BigEndian.Uint64(b[:]); n != 0 {
+			return n
+		}
+	}
+}
+
+// maxSkew is by how much the clocks of two nodes may differ, one in a wrong time zone
+// included. A stored instant that is further ahead was left there by a broken clock.
+const maxSkew = 24 * time.Hour
+
+// later returns the instant to store in place of was. The later of the two counts, so that
+// a node whose clock is behind brings nothing back that another has ended; but not one so
+// far ahead that it would hold for years: the next change corrects it.
+func later(was, now time.Time) time.Time {
+	now = cut(now)
+	if was.After(now) && was.Sub(now) <= maxSkew {
+		return was
+	}
+	return now
+}
+
+// cut returns t as a store keeps it.
+func cut(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func update(ctx context.Context, tx *store.Tx, id policy.UserID, fn func(*record)) error {
+	if id == "" {
+		return ErrNoUser
+	}
+	// Both rows in one request, since whoever changes a subject mostly asks for all of it.
+	if _, err := tx.Get(ctx, Keys(id)...); err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	_, err := subjects.Upsert(ctx, tx, string(id), func(r *record, _ bool) error {
+		r.ID = string(id)
+		// What cannot be understood must not be overwritten as if it were.
+		if _, err := r.open(); err != nil {
+			return err
+		}
+		r.SessionsNotBefore, r.SessionKept = time.Time{}, ""
+		fn(r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	return nil
+}
