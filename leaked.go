@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -108,6 +109,10 @@ func (a *Auth) endLeak(ctx context.Context, d credential.Digest, by audit.Actor,
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		sub, err := subject.Get(ctx, tx, v.cred.User)
+		if err != nil || sub.Numbers(v.cred.Kind) != v.numbers { // revoked with others
 			return err
 		}
 		if err := a.endCredentialTx(ctx, tx, by, &v.cred, "leaked"); err != nil {

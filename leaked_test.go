@@ -69,6 +69,20 @@ type find struct {
 	Source string `json:"source"`
 }
 
+// What was revoked with others was ended before, and is no find.
+func TestLeakOfWhatWasRevoked(t *testing.T) {
+	s := newScanner(t)
+	w := newWorld(t, s.keys)
+	alice := w.person("alice")
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	session := w.login("alice")
+	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, alice))
+	a := s.report(w, []find{{Token: bearer, Type: "npm_token"}, {Token: session, Type: "npm_session"}})
+	require.Equal(t, 200, a.Code, a.Body.String())
+	assert.NotContains(t, a.Body.String(), "true_positive")
+	assert.False(t, w.events.has(audit.Leaked))
+}
+
 // SS-07, SS-08, SS-09, P-07: only whole secrets count, of every kind, and only for who signs.
 func TestLeaked(t *testing.T) {
 	s := newScanner(t)
