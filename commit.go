@@ -97,6 +97,7 @@ func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn c
 			return err
 		}
 		defer leave()
+		keys = append(j.attempt.Keys(), keys...)
 	}
 	var committed judgement
 	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {

@@ -473,4 +473,13 @@ func TestRoundTrips(t *testing.T) {
 	require.Equal(t, 200, tag("1.0.0")) // and the package's settings are known
 	count("a dist-tag, whose body was waited for", 1, func() int { return tag("2.0.0") })
 	count("the last byte of a publish", 1, func() int { return w.publish("plain", "3.0.0", third, "").Code })
+
+	w.enrol("alice", policy.AuthAndWrites)
+	s = w.login("alice")
+	require.Equal(t, 201, w.create(s, w.code("alice"), map[string]any{"packages_all": true}).Code)
+	otp := w.code("alice")
+	require.Equal(t, 200, whoami(w, s))
+	count("a token with a code: its reservation, and itself", 2+2, func() int {
+		return w.create(s, otp, map[string]any{"packages_all": true}).Code
+	})
 }

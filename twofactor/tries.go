@@ -65,14 +65,20 @@ func (a *Attempt) mark() mark {
 	return mark{a.form, joined(parts...)}
 }
 
-// read fetches in one request what an attempt reads record by record.
-func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
+// Keys returns the keys of the rows that [Attempt.Spend] reads first: a caller whose own
+// first [store.Tx.Get] asks for them too spares it a request.
+func (a *Attempt) Keys() []string {
 	user := string(a.user)
 	keys := []string{factors.Key(user), failed.Key(user), tried.Key(a.triesID())}
 	if a.use.Credential != "" {
 		keys = append(keys, grants.Key(a.grantID(a.use.Credential)))
 	}
-	if _, err := tx.Get(ctx, keys...); err != nil {
+	return keys
+}
+
+// read fetches in one request what an attempt reads record by record.
+func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
+	if _, err := tx.Get(ctx, a.Keys()...); err != nil {
 		return fmt.Errorf("twofactor: attempt: %w", err)
 	}
 	return nil
