@@ -36,7 +36,6 @@ var mayImport = map[string][]string{
 	"leak":       {"ground"},
 	"":           {"ground", "account", "access", "session", "token", "twofactor", "legacy", "web", "leak"},
 
-	"internal/nfc":         {},
 	"internal/strictjson":  {},
 	"internal/packument":   {"internal/strictjson", "policy"},
 	"internal/tarball":     {"internal/strictjson"},

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/internal/nfc"
 )
 
 // MaxPassword is how many bytes of UTF-8 a password may have.
@@ -38,7 +39,7 @@ func normalise(s credential.Secret) (pw password, ok bool) {
 		return password{}, false
 	}
 	// Form C can be longer than what it was made of.
-	text := nfc.String(raw)
+	text := norm.NFC.String(raw)
 	return password{raw, text}, len(text) <= MaxPassword
 }
 
