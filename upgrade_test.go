@@ -2,24 +2,85 @@ package npmauth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
 )
+
+// What becomes of a row of the first edition.
+type becomes int
+
+const (
+	carried becomes = iota // it is read as before, and nothing deletes it
+	waiting                // it is read as before, for the minutes that it has left
+	left                   // nothing is decided by it any more, and it expires
+)
+
+// firstEditionRows says it of every kind of row that the first edition had.
+var firstEditionRows = map[string]becomes{
+	"access":    carried, // the settings of a package
+	"epoch":     carried, // its instant, for the host's own bearers
+	"password":  carried,
+	"serverkey": carried, // that of pages, and that of web logins under way
+	"subject":   carried, // all but what it says of sessions
+	"twofactor": carried, // the key of the app, the last step, the recovery codes that are left
+	"user":      carried,
+	"user.name": carried,
+
+	"twofactor-failures": carried, // wrong codes count on
+
+	"twofactor-enrolment":       waiting, // until its first code comes
+	"twofactor-tries":           waiting, // of a credential that is dead; those of sign-ins count on
+	"twofactor-asked":           waiting, // of a credential that is dead
+	"twofactor-challenge":       waiting, // can be answered; the proof is for a credential that is dead
+	"twofactor-challenge.poll":  waiting,
+	"twofactor-challenge.proof": waiting,
+
+	"twofactor-challenge.typed": left, // its key was a plain digest of the code
+	"twofactor-grant":           left, // so was that of a grant
+	"login":                     left, // a login that was decided is over
+	"login.salted":              left,
+	"session":                   left,
+	"session.id":                left,
+	"session.user":              left,
+	"token":                     left,
+	"token.id":                  left,
+	"token.user":                left,
+	"token-count":               left, // or replaced by the next token of the account
+	"token-expiring":            left,
+	"token-used":                left,
+}
+
+// newRows are the kinds of rows that the first edition did not have.
+var newRows = []string{"npmauth", "token.list"}
+
+// kindOf is what a key says of its row.
+func kindOf(key string) string {
+	kind, _, _ := strings.Cut(key, "/")
+	return kind
+}
 
 const (
 	dumpFile    = "testdata/first-edition.txt"
@@ -118,12 +179,17 @@ func ownerOf(name string) string {
 // dumpedPackages are those that the registry of the dump had, all of them Alice's.
 var dumpedPackages = []string{"plain", "strict", "lax", "other", "third", "fourth", "fifth"}
 
-// firstEdition is the registry of the dump, at the time at which it was made.
+// firstEdition is the registry of the dump, at the time at which it was made. Nothing
+// that is done in it may be an outage: a row that cannot be read any more is one.
 func firstEdition(t *testing.T, change ...func(*npmauth.Config)) (*world, secrets) {
 	t.Helper()
 	st, held := store.NewMemory(), loadSecrets(t)
 	loadDump(t, st)
-	w := newWorld(t, append([]func(*npmauth.Config){func(cfg *npmauth.Config) { cfg.Store = st }}, change...)...)
+	var outages bytes.Buffer
+	t.Cleanup(func() { assert.Empty(t, outages.String()) })
+	w := newWorld(t, append([]func(*npmauth.Config){func(cfg *npmauth.Config) {
+		cfg.Store, cfg.Logger = st, slog.New(slog.NewTextHandler(&outages, nil))
+	}}, change...)...)
 	w.clock.t = held.at(t)
 	for _, name := range held.under("user.") {
 		w.ids[strings.TrimPrefix(name, "user.")] = policy.UserID(held[name])
@@ -137,168 +203,420 @@ func firstEdition(t *testing.T, change ...func(*npmauth.Config)) (*world, secret
 	return w, held
 }
 
-// The dump holds of everything that the first edition keeps, and it is all good.
-func TestFirstEdition(t *testing.T) {
+// signIn signs a person of the dump in.
+func (w *world) signIn(held secrets, name, otp string) (string, error) {
+	w.t.Helper()
+	secret, _, err := w.auth.Sessions().SignIn(w.t.Context(), session.SignIn{
+		Name: name, Password: credential.NewSecret(held["password."+name]), OTP: credential.NewSecret(otp), Via: "test",
+	})
+	return secret.Reveal(), err
+}
+
+// signedIn is signIn, with a code if need be, which must succeed.
+func (w *world) signedIn(held secrets, name string) string {
+	w.t.Helper()
+	otp := ""
+	if name == "alice" {
+		otp = w.code(name)
+	}
+	secret, err := w.signIn(held, name, otp)
+	require.NoError(w.t, err, name)
+	return secret
+}
+
+// Of each kind of row it is said what becomes of it.
+func TestFirstEditionRows(t *testing.T) {
+	kinds, expiring := map[string]bool{}, map[string]bool{}
+	for _, line := range said(t, dumpFile) {
+		key, rest, _ := strings.Cut(line, " ")
+		kinds[kindOf(key)] = true
+		expiring[kindOf(key)] = !strings.HasPrefix(rest, "- ")
+	}
+	assert.Equal(t, slices.Sorted(maps.Keys(firstEditionRows)), slices.Sorted(maps.Keys(kinds)))
+	for kind, b := range firstEditionRows {
+		assert.Equal(t, b != carried, expiring[kind], "%s: what is carried does not expire, and all else does", kind)
+	}
+}
+
+// No credential is carried over, whatever is asked with it and whatever is done to its
+// account; and none is an outage.
+func TestFirstEditionCredentials(t *testing.T) {
 	ctx := t.Context()
 	w, held := firstEdition(t)
-
-	kinds := map[string]bool{}
-	for _, line := range said(t, dumpFile) {
-		kind, _, _ := strings.Cut(line, "/")
-		kinds[kind] = true
-	}
-	assert.Equal(t, []string{
-		"access", "epoch", "login", "login.salted", "password", "serverkey", "session", "session.id", "session.user", "subject",
-		"token", "token-count", "token-expiring", "token-used", "token.id", "token.user", "twofactor", "twofactor-asked",
-		"twofactor-challenge", "twofactor-challenge.poll", "twofactor-challenge.proof", "twofactor-challenge.typed",
-		"twofactor-enrolment", "twofactor-failures", "twofactor-grant", "twofactor-tries", "user", "user.name",
-	}, slices.Sorted(maps.Keys(kinds)))
-
-	// Credentials.
-	who := func(name, addr string) answer {
-		return w.do(call{method: "GET", path: "/-/whoami", bearer: held[name], addr: addr})
-	}
-	for _, name := range held.under("session.", "token.") {
-		addr := ""
-		if name == "token.alice.cidr" {
-			assert.NotEqual(t, 200, who(name, "").Code, name)
-			addr = "10.1.2.3:4711"
-		}
-		a := who(name, addr)
-		assert.Equal(t, 200, a.Code, "%s: %s", name, a.Body)
-		assert.Equal(t, ownerOf(name), a.text("username"), name)
-		if addr == "" {
-			assert.Equal(t, held["id."+name], w.sessionID(held[name]), name)
+	pkg := policy.PackageName{Name: "plain"}
+	all := held.under("session.", "token.", "dead.session.", "dead.token.")
+	require.Len(t, all, 37)
+	dead := func(when string) {
+		t.Helper()
+		for _, name := range all {
+			for _, addr := range []string{"", "10.1.2.3:4711"} {
+				a := w.do(call{method: "GET", path: "/-/whoami", bearer: held[name], addr: addr})
+				assert.Equal(t, 401, a.Code, "%s, %s: %s", when, name, a.Body)
+			}
 		}
 	}
-	for _, name := range held.under("dead.") {
-		assert.NotEqual(t, 200, who(name, "").Code, name)
-	}
-	for _, name := range held.under("session.erin.", "token.erin.") {
-		assert.NotEqual(t, 200, who(name, "198.51.100.1:4711").Code, name)
-	}
-	ids := func(prefix string) (want []string) {
-		for _, name := range held.under(prefix) {
-			want = append(want, held["id."+name])
+	dead("at first")
+	for _, name := range all {
+		for _, c := range []call{
+			{method: "GET", path: "/plain"}, {method: "GET", path: "/-/npm/v1/user"}, {method: "GET", path: "/-/npm/v1/tokens"},
+			{method: "GET", path: "/-/auth/v1/self"}, {method: "DELETE", path: "/-/user/token/" + held[name]},
+			{method: "DELETE", path: "/-/npm/v1/tokens/token/" + held["id."+name]},
+			{method: "PUT", path: "/plain", body: npmauthtest.PublishBody(pkg, "1.0.0"), otp: w.codeNow("alice")},
+		} {
+			c.bearer = held[name]
+			a := w.do(c)
+			if strings.HasPrefix(c.path, "/-/user/token/") { // what is dead is logged out
+				assert.Equal(t, 200, a.Code, a.Body.String())
+				continue
+			}
+			assert.Equal(t, 401, a.Code, "%s %s with %s: %s", c.method, c.path, name, a.Body)
+			assert.NotContains(t, a.Body.String(), "one-time pass", "nobody is challenged for it")
 		}
-		return want
 	}
-	var listed []string
-	tokens, _, err := w.auth.Tokens().List(ctx, w.ids["alice"], 0, 100)
-	require.NoError(t, err)
-	for _, tok := range tokens {
-		listed = append(listed, tok.ID)
-	}
-	assert.ElementsMatch(t, ids("token.alice."), listed)
-	used, err := w.auth.Tokens().Used(ctx, ids("token.")...)
-	require.NoError(t, err)
-	assert.Len(t, used, len(held.under("token.")))
+	assert.False(t, w.hostWrote())
 
-	// Accounts.
-	sub := func(name string) (s struct {
-		NotBefore, SessionsNotBefore, Recovered, Kept, Disabled, HighImpact bool
-		TwoFactor                                                           policy.TwoFactorMode
-		CIDRs                                                               []netip.Prefix
-	}) {
-		got, err := w.auth.Subjects().Get(ctx, nil, w.ids[name])
+	for name, id := range w.ids {
+		assert.Zero(t, w.tokens(name), name)
+		assert.Zero(t, w.sessions(name), name)
+		for range w.auth.Tokens().All(ctx) {
+			assert.Fail(t, "there is no token")
+		}
+		require.NoError(t, w.auth.Subjects().Enable(ctx, audit.Actor{}, id))
+	}
+	dead("with all accounts enabled")
+	for _, name := range all {
+		if strings.Contains(name, "session.") {
+			assert.ErrorIs(t, w.auth.Sessions().End(ctx, audit.Actor{}, w.ids[ownerOf(name)], held["id."+name]), session.ErrNoSession, name)
+		} else {
+			assert.ErrorIs(t, w.auth.Tokens().End(ctx, audit.Actor{}, held["id."+name], ""), token.ErrNotFound, name)
+		}
+	}
+	for name := range w.ids {
+		require.NoError(t, w.auth.Subjects().RevokeAll(ctx, audit.Actor{}, w.ids[name]))
+	}
+	require.NoError(t, w.auth.Restored(ctx))
+	dead("after everything was revoked")
+}
+
+// Whoever had an account has it still, and can log in and make tokens.
+func TestFirstEditionAccounts(t *testing.T) {
+	ctx := t.Context()
+	const limit = 3
+	w, held := firstEdition(t, func(cfg *npmauth.Config) {
+		cfg.Limits = policy.DefaultLimits()
+		cfg.Limits.Tokens = limit
+	})
+	require.NoError(t, w.auth.Ready(ctx))
+
+	at := func(text string) time.Time {
+		at, err := time.Parse(time.RFC3339Nano, text)
 		require.NoError(t, err)
-		epoch := time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC)
-		s.NotBefore, s.SessionsNotBefore = got.NotBefore.After(epoch), !got.SessionsNotBefore.IsZero()
-		s.Recovered, s.Kept = !got.Recovered.IsZero(), got.SessionKept == held["id.session.bob.kept"]
-		s.Disabled, s.HighImpact, s.TwoFactor, s.CIDRs = got.Disabled, got.HighImpact, got.TwoFactor, got.CIDRs
-		return s
+		return at
 	}
-	want := sub("frank")
-	assert.Equal(t, policy.TwoFactorOff, want.TwoFactor)
-	plain := want
-	want.TwoFactor, want.Recovered = policy.AuthAndWrites, true
-	assert.Equal(t, want, sub("alice"))
-	want = plain
-	want.SessionsNotBefore, want.Kept = true, true
-	assert.Equal(t, want, sub("bob"))
-	want = plain
-	want.Disabled = true
-	assert.Equal(t, want, sub("carol"))
-	want = plain
-	want.NotBefore, want.SessionsNotBefore = true, true
-	assert.Equal(t, want, sub("dave"))
-	want = plain
-	want.HighImpact, want.Recovered = true, true
-	want.CIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
-	assert.Equal(t, want, sub("erin"))
-	robot, err := w.auth.People().Lookup(ctx, "robot")
-	require.NoError(t, err)
-	assert.Equal(t, w.ids["robot"], robot.ID)
-	assert.True(t, robot.Service)
-	assert.Equal(t, []policy.UserID{w.ids["alice"]}, robot.Administrators)
+	for name, want := range map[string]subject.Subject{
+		"alice": {TwoFactor: policy.AuthAndWrites, Recovered: at("2026-03-01T15:14:31Z")},
+		"bob":   {},
+		"carol": {Disabled: true},
+		"dave":  {Revoked: at("2026-03-01T15:14:34.000001Z")},
+		"erin": {
+			HighImpact: true, Recovered: at("2026-03-01T15:14:37Z"),
+			CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+		},
+		"frank": {},
+		"robot": {},
+	} {
+		want.ID = w.ids[name]
+		if want.TwoFactor == policy.TwoFactorUnknown {
+			want.TwoFactor = policy.TwoFactorOff
+		}
+		if want.Revoked.IsZero() {
+			want.Revoked = at("2026-03-01T12:00:00.000001Z") // of all accounts
+		}
+		got := w.subject(name)
+		got.Evidence = nil
+		assert.Equal(t, want, got)
+	}
 	alice, err := w.auth.People().Lookup(ctx, "alice")
 	require.NoError(t, err)
+	assert.Equal(t, "alice@acme.test", alice.Email)
 	assert.Equal(t, "Alice Ångström", alice.Profile.FullName)
-	for _, name := range held.under("password.") {
-		right, err := w.auth.People().CheckPassword(ctx, w.ids[strings.TrimPrefix(name, "password.")], credential.NewSecret(held[name]))
-		require.NoError(t, err)
-		assert.True(t, right, name)
-	}
+	robot, err := w.auth.People().Lookup(ctx, "robot")
+	require.NoError(t, err)
+	assert.True(t, robot.Service)
+	assert.Equal(t, []policy.UserID{w.ids["alice"]}, robot.Administrators)
 	for _, name := range held.under("settings.") {
 		s, err := w.auth.Package(ctx, policy.PackageID(strings.TrimPrefix(name, "settings.")))
 		require.NoError(t, err)
 		assert.Equal(t, held[name], s.Publish.String(), name)
 	}
 
-	// Codes that were used may be presented again by whom they have a grant for.
-	isChallenge(t, w.publish("plain", "1.0.1", held["session.alice.second"], held["code.alice.spent"]))
-	assert.Equal(t, 200, w.publish("plain", "1.0.0", held["session.alice.main"], held["code.alice.spent"]).Code)
-	assert.Equal(t, 200, w.publish("plain", "1.0.1", held["session.alice.couch"], held["code.alice.carried"]).Code)
+	_, err = w.signIn(held, "carol", "")
+	assert.ErrorIs(t, err, session.ErrDenied, "her account is disabled")
+	require.NoError(t, w.auth.Subjects().Enable(ctx, audit.Actor{}, w.ids["carol"]))
 
-	// Challenges. The collected one was collected more than half a minute ago.
-	for name, code := range map[string]int{"open": 202, "approved": 200, "collected": 404, "used": 404} {
-		a := w.poll(base+"/-/auth/proof/"+held["challenge."+name+".poll"], "GET")
-		assert.Equal(t, code, a.Code, name)
-		if name == "approved" {
-			assert.True(t, strings.HasPrefix(a.text("token"), "npmo_"))
+	whoami := func(bearer, addr string) answer {
+		return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer, addr: addr})
+	}
+	for _, name := range held.under("password.") {
+		name = strings.TrimPrefix(name, "password.")
+		_, err := w.auth.Sessions().CheckPassword(ctx, name, credential.NewSecret("not "+held["password."+name]))
+		assert.ErrorIs(t, err, session.ErrDenied, name)
+		s := w.signedIn(held, name)
+		assert.Equal(t, name, whoami(s, "").text("username"), name)
+		assert.Equal(t, 1, w.sessions(name), name)
+		for i := range limit { // however many there were
+			tok, _ := w.token(name, token.Spec{Name: "new " + string(rune('a'+i)), Grants: grantAll(policy.ReadOnly)})
+			assert.Equal(t, name, whoami(tok, "").text("username"), name)
+		}
+		_, _, err = w.auth.Tokens().Create(ctx, audit.Actor{}, token.Spec{User: w.ids[name], Name: "one more", Grants: grantAll(policy.ReadOnly)})
+		assert.ErrorIs(t, err, token.ErrTooMany, name)
+		assert.Equal(t, limit, w.tokens(name), name)
+		if name == "erin" {
+			assert.Equal(t, "cidr", whoami(s, "198.51.100.1:4711").text("code"), "her address ranges")
 		}
 	}
-	publish := func(challenge, proof string) answer {
-		return w.publish(held["challenge."+challenge+".package"], "1.0.0", held["session.alice.main"], proof)
-	}
-	assert.Equal(t, 200, publish("approved", held["challenge.approved.typed"]).Code)
-	assert.Equal(t, 200, publish("collected", held["challenge.collected.proof"]).Code)
-	page := base + "/-/auth/challenge/" + held["challenge.open.page"]
-	require.Less(t, w.submit(page, map[string]string{"password": held["password.alice"], "code": w.code("alice")}).Code, 400)
-	proof := w.poll(base+"/-/auth/proof/"+held["challenge.open.poll"], "GET").text("token")
-	assert.Equal(t, 200, publish("open", proof).Code)
 
-	// Factors.
+	// What those hold for a while who depend on it, and for how long.
+	s := w.signedIn(held, "erin")
+	w.host.add("hers", false, w.ids["erin"])
+	assert.Equal(t, 403, w.publish("hers", "1.0.0", s, "").Code, "her address changed")
+	w.clock.Add(72 * time.Hour)
+	a := w.publish("hers", "1.0.0", w.signedIn(held, "erin"), "")
+	assert.NotContains(t, a.Body.String(), "recover", "%s", a.Body)
+
+	// Service accounts, by whom they are administered.
+	s = w.signedIn(held, "alice")
+	body := strings.Replace(specBody(""), password, held["password.alice"], 1)
+	a = w.do(call{method: "POST", path: "/-/auth/v1/services/robot/tokens", bearer: s, otp: w.code("alice"), body: body})
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, "robot", whoami(a.text("token"), "").text("username"))
+	a = w.do(call{method: "POST", path: "/-/auth/v1/services/robot/tokens", bearer: w.signedIn(held, "bob"), body: strings.Replace(specBody(""), password, held["password.bob"], 1)})
+	assert.Equal(t, 404, a.Code, a.Body.String())
+
+	for _, key := range w.keys("/") {
+		if _, known := firstEditionRows[kindOf(key)]; !known {
+			assert.Contains(t, newRows, kindOf(key), "say what becomes of it")
+		}
+	}
+}
+
+// Of a subject's row what it said of sessions is dropped when it is written next. The rest
+// stays.
+func TestFirstEditionSubjectsAreWrittenAnew(t *testing.T) {
+	ctx := t.Context()
+	w, _ := firstEdition(t)
+	row := func(name string) string {
+		items, err := w.store.Get(ctx, subject.Key(w.ids[name]))
+		require.NoError(t, err)
+		return string(items[0].Value)
+	}
+	for _, name := range []string{"bob", "dave"} {
+		require.Contains(t, row(name), "sessions_not_before")
+		before := w.subject(name)
+		require.NoError(t, w.auth.Subjects().SetHighImpact(ctx, audit.Actor{}, w.ids[name], false))
+		assert.NotContains(t, row(name), "sessions_not_before", name)
+		assert.NotContains(t, row(name), "session_kept", name)
+		after := w.subject(name)
+		before.Evidence, after.Evidence = nil, nil
+		assert.Equal(t, before, after)
+	}
+	assert.Contains(t, row("dave"), `"not_before":"2026-03-01T15:14:34.000001Z"`)
+}
+
+// Second factors are what they were: the app, the codes that are left, those that are used.
+func TestFirstEditionFactors(t *testing.T) {
+	ctx := t.Context()
+	w, held := firstEdition(t)
 	status, err := w.auth.Factors().Status(ctx, w.store, w.ids["alice"])
 	require.NoError(t, err)
 	assert.Equal(t, len(held.under("recovery.alice.")), status.RecoveryLeft)
-	signIn := func(otp string) error {
-		_, _, err := w.auth.Sessions().SignIn(ctx, session.SignIn{
-			Name: "alice", Password: credential.NewSecret(held["password.alice"]), OTP: credential.NewSecret(otp),
-		})
-		return err
+
+	for name, otp := range map[string]string{
+		"none": "", "used recovery code": held["used.recovery.alice.1"], "used code": held["code.alice.spent"], "carried code": held["code.alice.carried"],
+	} {
+		_, err = w.signIn(held, "alice", otp)
+		assert.ErrorIs(t, err, session.ErrFactorRequired, name)
 	}
-	require.NoError(t, signIn(w.code("alice")))
-	require.ErrorIs(t, signIn(held["used.recovery.alice.1"]), session.ErrFactorRequired)
+	s := w.signedIn(held, "alice")
+	isChallenge(t, w.publish("plain", "1.0.0", s, ""))
+	assert.Equal(t, 200, w.publish("plain", "1.0.0", s, w.code("alice")).Code)
+	isChallenge(t, w.publish("other", "1.0.0", s, held["code.alice.spent"]))
+	isChallenge(t, w.publish("other", "1.0.0", s, held["code.alice.carried"]))
 	for _, name := range held.under("recovery.alice.") {
-		require.NoError(t, signIn(held[name]), name)
+		_, err = w.signIn(held, "alice", held[name])
+		require.NoError(t, err, name)
+		_, err = w.signIn(held, "alice", held[name])
+		require.ErrorIs(t, err, session.ErrFactorRequired, name)
 	}
-	frank, err := w.auth.Factors().Confirm(ctx, w.ids["frank"], credential.NewSecret(w.codeNow("frank")))
-	require.NoError(t, err)
-	assert.Len(t, frank, 5)
 }
 
-// The web logins of the dump go on where they were.
+// An enrolment that waits is finished where it was, and ends the sessions that were opened
+// without it.
+func TestFirstEditionEnrolment(t *testing.T) {
+	w, held := firstEdition(t)
+	s := w.signedIn(held, "frank")
+	codes, err := w.auth.Factors().Confirm(t.Context(), audit.Actor{}, w.ids["frank"], credential.NewSecret(w.codeNow("frank")))
+	require.NoError(t, err)
+	assert.Len(t, codes, 5)
+	assert.Equal(t, policy.AuthOnly, w.subject("frank").TwoFactor)
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
+	_, err = w.signIn(held, "frank", "")
+	assert.ErrorIs(t, err, session.ErrFactorRequired)
+	_, err = w.signIn(held, "frank", w.code("frank"))
+	assert.NoError(t, err)
+}
+
+// A web login that was decided is over, and cannot be decided again. Of one that nobody has
+// decided nothing was stored: it goes on.
 func TestFirstEditionLogins(t *testing.T) {
 	w, held := firstEdition(t)
 	poll := func(name string) answer { return w.poll(base+"/-/auth/done/"+held["login."+name+".poll"], "GET") }
-	assert.Equal(t, held["session.bob.web"], poll("collected").text("token"), "for half a minute")
-	assert.Empty(t, poll("denied").text("token"))
-	a := w.do(call{method: "GET", path: "/-/whoami", bearer: poll("approved").text("token")})
-	assert.Equal(t, "bob", a.text("username"), a.Body.String())
-	assert.Equal(t, 202, poll("open").Code)
+	for _, name := range []string{"approved", "collected", "denied"} {
+		for range 2 {
+			a := poll(name)
+			assert.Equal(t, 200, a.Code, name)
+			assert.JSONEq(t, "{}", a.Body.String(), name)
+			page, err := w.auth.Sessions().Page(t.Context(), held["login."+name+".page"])
+			require.NoError(t, err)
+			assert.Equal(t, session.Over, page.State, name)
+			form, _, a := w.open(base + "/-/auth/login/" + held["login."+name+".page"])
+			assert.Equal(t, 200, a.Code, name)
+			assert.Empty(t, form, "there is nothing to send")
+			ctx, in := t.Context(), session.SignIn{Name: "bob", Password: credential.NewSecret(held["password.bob"])}
+			assert.ErrorIs(t, w.auth.Sessions().Approve(ctx, held["login."+name+".page"], in), session.ErrDecided, name)
+			assert.ErrorIs(t, w.auth.Sessions().Deny(ctx, held["login."+name+".page"], session.Client{}), session.ErrDecided, name)
+		}
+	}
+	assert.Zero(t, w.sessions("bob"))
+	require.Equal(t, 202, poll("open").Code)
 	page := base + "/-/auth/login/" + held["login.open.page"]
 	require.Less(t, w.submit(page, map[string]string{"name": "bob", "password": held["password.bob"]}).Code, 400)
-	a = w.do(call{method: "GET", path: "/-/whoami", bearer: poll("open").text("token")})
+	a := w.do(call{method: "GET", path: "/-/whoami", bearer: poll("open").text("token")})
 	assert.Equal(t, "bob", a.text("username"), a.Body.String())
+}
+
+// A challenge belongs to a credential that is dead. It can be answered, and allows nothing:
+// neither that credential nor another one gets anything for its proof.
+func TestFirstEditionChallenges(t *testing.T) {
+	ctx := t.Context()
+	w, held := firstEdition(t)
+	proofs := map[string][]string{}
+	page := base + "/-/auth/challenge/" + held["challenge.open.page"]
+	a := w.submit(page, map[string]string{"password": held["password.alice"], "code": w.code("alice")})
+	assert.Less(t, a.Code, 400, a.Body.String())
+	for name, code := range map[string]int{"open": 200, "approved": 200, "collected": 404, "used": 404} {
+		a := w.poll(base+"/-/auth/proof/"+held["challenge."+name+".poll"], "GET")
+		assert.Equal(t, code, a.Code, "%s: %s", name, a.Body)
+		for _, proof := range []string{a.text("token"), held["challenge."+name+".proof"], held["challenge."+name+".typed"]} {
+			if proof != "" {
+				proofs[name] = append(proofs[name], proof)
+			}
+		}
+		_, err := w.auth.Factors().Pending(ctx, held["challenge."+name+".page"])
+		assert.ErrorIs(t, err, twofactor.ErrNoChallenge, "%s: it was answered", name)
+	}
+	require.Len(t, proofs, 4)
+	for name, all := range proofs {
+		s := w.signedIn(held, "alice")
+		for _, proof := range all {
+			pkg := held["challenge."+name+".package"]
+			assert.Equal(t, 401, w.publish(pkg, "1.0.0", held["session.alice.main"], proof).Code, name)
+			isChallenge(t, w.publish(pkg, "1.0.0", s, proof))
+		}
+		assert.Equal(t, 200, w.publish("plain", "1.0.0", s, w.code("alice")).Code, "and the account works on")
+	}
+	assert.Len(t, w.host.written(), len(proofs))
+}
+
+// The host's own bearers, which carry no numbers, are as dead as the first edition left them.
+func TestFirstEditionForeignBearers(t *testing.T) {
+	bearers := map[string]npmauth.ForeignToken{}
+	w, _ := firstEdition(t, func(cfg *npmauth.Config) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+			if f, ok := bearers[bearer.Reveal()]; ok {
+				return f, nil
+			}
+			return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		}
+	})
+	for _, tt := range []struct {
+		user, created string
+		want          int
+	}{
+		{"bob", "2026-03-01T12:00:00.000001Z", 401}, // Restored
+		{"bob", "2026-03-01T12:00:00.000002Z", 200}, // a changed password ends sessions alone
+		{"carol", "2026-03-01T15:17:00Z", 401},      // disabled
+		{"dave", "2026-03-01T12:00:00.000002Z", 401},
+		{"dave", "2026-03-01T15:14:34.000001Z", 401}, // RevokeAll
+		{"dave", "2026-03-01T15:14:34.000002Z", 200},
+	} {
+		created, err := time.Parse(time.RFC3339Nano, tt.created)
+		require.NoError(t, err)
+		name := tt.user + tt.created
+		bearers[name] = npmauth.ForeignToken{ID: name, User: w.ids[tt.user], Grants: grantAll(policy.ReadWrite), Created: created}
+		assert.Equal(t, tt.want, w.do(call{method: "GET", path: "/-/whoami", bearer: name}).Code, name)
+	}
+}
+
+// Whoever has the wrong key of a sealed store hears so before anything is served.
+func TestFirstEditionSealed(t *testing.T) {
+	ctx, mem := t.Context(), store.NewMemory()
+	right, wrong := store.Key{1}, store.Key{2}
+	loadDump(t, store.Seal(mem, right))
+	ready := func(key store.Key) error {
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = store.Seal(mem, key) })
+		return w.auth.Ready(ctx)
+	}
+	assert.ErrorIs(t, ready(wrong), store.ErrSeal)
+	assert.NoError(t, ready(right))
+	assert.ErrorIs(t, ready(wrong), store.ErrSeal)
+}
+
+// What is left of the first edition expires, and is deleted then; what is carried over is not.
+func TestFirstEditionIsSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, held := store.NewMemory(), loadSecrets(t)
+		loadDump(t, st)
+		var logged bytes.Buffer
+		w := newWorld(t, func(cfg *npmauth.Config) {
+			cfg.Store, cfg.Users, cfg.Now = st, aliceAlone{}, time.Now
+			cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+		})
+		kinds := func() (now map[string]bool) {
+			now = map[string]bool{}
+			for _, key := range w.keys("/") {
+				now[kindOf(key)] = true
+			}
+			return now
+		}
+		before := kinds()
+		time.Sleep(time.Until(held.at(t)))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.auth.Run(ctx) }()
+		time.Sleep(2*time.Hour + store.SweepGrace + 20*time.Minute + time.Second)
+		cancel()
+		require.NoError(t, <-done)
+		assert.Empty(t, logged.String())
+		assert.Empty(t, w.events.all, "nobody is told of a token that ends, or of a login")
+		now := kinds()
+		for kind, b := range firstEditionRows {
+			stays := b == carried || strings.HasPrefix(kind, "token") // of a token as long as it would have lived
+			assert.Equal(t, stays, now[kind], kind)
+		}
+		// After a year, for the longest token.
+		time.Sleep(366 * 24 * time.Hour)
+		for {
+			n, err := st.Sweep(t.Context(), time.Now(), 100)
+			require.NoError(t, err)
+			if n == 0 {
+				break
+			}
+		}
+		now = kinds()
+		for kind, b := range firstEditionRows {
+			require.True(t, before[kind], kind)
+			assert.Equal(t, b == carried, now[kind], kind)
+		}
+	})
 }
