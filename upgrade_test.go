@@ -558,6 +558,54 @@ func TestFirstEditionForeignBearers(t *testing.T) {
 	}
 }
 
+// Nodes of both editions on one store: the first edition refuses rows of a newer schema and
+// rows with a field that it does not know, and looks for a token under its whole digest. What
+// it revokes itself it writes as an instant, which ends nothing of this edition: Restored,
+// called first, keeps it from serving anybody. To disable an account means the same in both.
+func TestFirstEditionNodes(t *testing.T) {
+	ctx := t.Context()
+	w, held := firstEdition(t)
+	bob := w.ids["bob"]
+	row := func(key string) string {
+		items, err := w.store.Get(ctx, key)
+		require.NoError(t, err)
+		return string(items[0].Value)
+	}
+	put := func(key, value string) {
+		_, err := w.store.Commit(ctx, store.Op{Key: key, At: store.Any, Action: store.Put, Value: []byte(value)})
+		require.NoError(t, err)
+	}
+	whoami := func(bearer string) int {
+		return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer}).Code
+	}
+	epoch := subject.Keys(bob)[1]
+	require.NotContains(t, row(epoch), `"number"`)
+	require.NoError(t, w.auth.Restored(ctx))
+	assert.Contains(t, row(epoch), `"number"`)
+	assert.Contains(t, row(epoch), `"not_before"`, "for the host's own bearers")
+
+	s := w.signedIn(held, "bob")
+	d, ok := credential.Parse(s)
+	require.True(t, ok)
+	assert.True(t, strings.HasPrefix(row(session.Key(d)), `{"v":2,`), row(session.Key(d)))
+	tok, _ := w.token("bob", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	d, ok = credential.Parse(tok)
+	require.True(t, ok)
+	assert.NotContains(t, w.keys("token/"), "token/"+d.String())
+
+	old := `{"v":1,"d":{"id":"` + string(bob) + `","not_before":"2026-03-02T00:00:00Z","sessions_not_before":"2026-03-02T00:00:00Z"}}`
+	put(subject.Key(bob), old)
+	assert.Equal(t, 200, whoami(s))
+	assert.Equal(t, 200, whoami(tok))
+	put(subject.Key(bob), strings.Replace(old, `"not_before"`, `"disabled":true,"not_before"`, 1))
+	w.clock.Add(2 * time.Second)
+	assert.Equal(t, 401, whoami(s))
+	assert.Equal(t, 401, whoami(tok))
+
+	require.NoError(t, w.auth.Subjects().RevokeAll(ctx, audit.Actor{}, bob))
+	assert.Contains(t, row(subject.Key(bob)), `"numbers"`)
+}
+
 // Whoever has the wrong key of a sealed store hears so before anything is served.
 func TestFirstEditionSealed(t *testing.T) {
 	ctx, mem := t.Context(), store.NewMemory()
