@@ -145,6 +145,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := auth.Ready(ctx); err != nil {
+		return err
+	}
 	who.directory = auth.People()
 	if err := unclaimed(ctx, db, o.seeds); err != nil {
 		return err
