@@ -21,10 +21,18 @@
 // The registry's handler receives only requests that were allowed.
 // [IdentityFrom] says who asks, [OperationFrom] what was allowed, with the
 // preconditions that the host's write must be made conditional on: package
-// npmauthtest has a test that a host keeps to them. A decision is made when a
-// request begins and holds until it ends, however long its body takes. People and
+// npmauthtest has a test that a host keeps to them. People and
 // packages stay in the host's own tables, behind [Users] and [Packages]; a host
 // without users of its own leaves Users nil and has package account.
+//
+// A request is judged when its header has arrived, to refuse early, and one with a
+// body again when all of it was read: on the credential, the account and the settings as
+// they are in Store then, and on what the host's tables say then. That judgement counts,
+// so that what was revoked while a body was on its way is not done. Of a publish it is
+// made inside the host's read of the body, before the document's closing brace is
+// released: the host's answer must come within 5 seconds, and the host must hold no lock
+// or transaction that it waits for. What changes after that is the next request's; a host
+// that takes long between the body and its own write calls [Operation.Confirm] before it.
 //
 // Six of npm's commands send PUT /<pkg>. Which of them it is, and what it would
 // change, is read from the body, judged as that, and handed over as
@@ -32,6 +40,13 @@
 // For npm deprecate and npm unpublish, which send the whole document back,
 // [Documents] says what there is. Who maintains a package and who is in an
 // organization, behind [Orgs], is handed over in the same way.
+//
+// # Before the first request
+//
+// [Auth.Ready] says whether Store can be read and written, and unsealed with the key that
+// it was sealed with: a node that has another key must not begin. [Auth.Run] does what can
+// wait. A host with people of its own calls [Auth.PasswordChanged] after each change of a
+// password.
 //
 // # Parts
 //
@@ -94,7 +109,8 @@ type Config struct {
 	BaseURL string
 
 	// Store keeps what npmauth owns. Required. Wrap it in [store.Seal], or who
-	// reads a backup reads the secrets of people's authenticator apps.
+	// reads a backup reads the secrets of people's authenticator apps. [Auth.Ready] says
+	// whether the key is right.
 	Store store.Store
 
 	// Packages is the host's table of packages. Required.
@@ -194,16 +210,19 @@ type Config struct {
 	// of [account.HasherConfig].
 	Hasher *account.Hasher
 
-	// Audit receives what happened, after it is durable. Nil: nobody does. A receiver that
+	// Audit receives what happened, after it is durable, while the request waits. Nil:
+	// nobody does. It loses what happened just before the process ended. A receiver that
 	// may be slow stands behind an [audit.Queue].
 	Audit audit.Sink
 
 	// AuditLog keeps what happened as rows of Store, in the commit that it tells of, so that
 	// nothing is done of which there is no record. Nil: none are kept. It must be made on the
-	// same Store. What is refused, or is the host's to write, is told to Audit alone.
+	// same Store. What is refused, or is the host's to write, is told to Audit alone: a
+	// publish is no commit of npmauth's.
 	AuditLog *audit.Log
 
-	// Metrics are told of each request that was judged. Nil: nobody is.
+	// Metrics are told of each request that was judged, when the judgement that counts was
+	// made. Nil: nobody is.
 	Metrics Metrics
 
 	// Logger receives outages. Nil: none are logged.
