@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -179,4 +181,50 @@ func TestRefusedPublishDropsTheHostsHeaders(t *testing.T) {
 			"Content-Length": {strconv.Itoa(a.Body.Len())}, "Vary": {"Origin"},
 		}, a.Result().Header, name)
 	}
+}
+
+// A queue is a table of packages with one connection, which it waits for.
+type queue struct {
+	*host
+	connection chan struct{}
+}
+
+func (q queue) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	select {
+	case q.connection <- struct{}{}:
+		defer func() { <-q.connection }()
+		return q.host.Facts(ctx, pkg, user)
+	case <-ctx.Done():
+		return policy.Facts{}, ctx.Err()
+	}
+}
+
+// A host that holds, while it reads a body, what its own answer waits for is refused after
+// five seconds, and not left to hang.
+func TestPublishOfAHostThatWaitsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := queue{newHost(), make(chan struct{}, 1)}
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Packages, cfg.Now = aliceAlone{}, q, time.Now })
+		w.ids["alice"] = "alice"
+		q.add("plain", false, "alice")
+		tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		publish := func(begins func()) (answer, error) {
+			var read error
+			w.handler = w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				begins()
+				_, read = io.ReadAll(r.Body)
+			}))
+			return w.publish("plain", "1.0.0", tok, ""), read
+		}
+		a, err := publish(func() {})
+		require.NoError(t, err)
+		require.Equal(t, 200, a.Code, a.Body.String())
+
+		began := time.Now()
+		a, err = publish(func() { q.connection <- struct{}{} })
+		assert.Error(t, err)
+		assert.Equal(t, 503, a.Code, a.Body.String())
+		assert.Equal(t, 5*time.Second, time.Since(began))
+		<-q.connection
+	})
 }
