@@ -117,10 +117,12 @@ type Services interface {
 // A ForeignToken is an older token of the host's own, presented as a bearer.
 // It may do no more than its Grants say, and the policy of npm lets it read.
 type ForeignToken struct {
-	ID      string // public: appears in events
-	User    policy.UserID
-	Grants  []policy.Grant
-	CIDRs   []netip.Prefix
+	ID     string // public: appears in events
+	User   policy.UserID
+	Grants []policy.Grant
+	CIDRs  []netip.Prefix
+	// Created is what a revocation of everything that the user has is compared with: a
+	// bearer that was created before it is dead.
 	Created time.Time
 	Expires time.Time // zero: never
 }

@@ -68,9 +68,10 @@
 // /-/npm/v1/tokens/token/…), so that path must not be logged; [RedactPath] hides it.
 //
 // A body that stands still for 30 seconds is answered 408, also where a host reads it. How
-// long a body takes as a whole is bounded by ReadTimeout of the [http.Server], or by a host
-// that sets a read deadline of its own with [http.ResponseController]. Headers are read
-// before npmauth sees a request: set ReadHeaderTimeout.
+// long a body takes as a whole is bounded by ReadTimeout of the [http.Server], or, of a
+// publish, by a host that sets a read deadline of its own with [http.ResponseController]:
+// other bodies are read before the host is called. Headers are read before npmauth sees a
+// request: set ReadHeaderTimeout.
 package npmauth
 
 import (
