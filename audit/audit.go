@@ -75,6 +75,7 @@ const (
 	TokenRevoked     Type = "token.revoked"          // a granular token was ended
 	TokenExpiring    Type = "token.expiring"         // a granular token ends within days; once for each
 	FactorPending    Type = "factor.pending"         // enrolment of a second factor began
+	FactorForgotten  Type = "factor.forgotten"       // an enrolment that was never confirmed was given up
 	FactorEnrolled   Type = "factor.enrolled"        // a second factor was confirmed
 	FactorMode       Type = "factor.mode"            // for what the factor is asked was changed
 	FactorDisabled   Type = "factor.disabled"        // the second factor was removed

@@ -118,7 +118,7 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 		if !waiting {
 			return ErrNoFactor
 		}
-		return nil
+		return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorForgotten, Outcome: audit.Done, User: user}.From(by))
 	}
 	if err := subject.SetTwoFactor(ctx, tx, user, policy.TwoFactorOff); err != nil {
 		return fmt.Errorf("twofactor: disable: %w", err)
