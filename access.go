@@ -100,7 +100,13 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 	}
 	// A second-factor setting is kept here.
 	err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
-		return a.settings.Set(ctx, tx, j.req.Package.ID, j.req.NewSettings)
+		if err := a.settings.Set(ctx, tx, j.req.Package.ID, j.req.NewSettings); err != nil {
+			return err
+		}
+		by := j.act.did(j.req.Addr)
+		e := packageRules(j.req.Package.ID, j.req.NewSettings).From(by)
+		e.User, e.Credential, e.Package = by.User, by.Credential, op.Package
+		return a.events.Commit(ctx, tx, e)
 	})
 	if err != nil {
 		return nil, false, err

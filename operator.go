@@ -45,11 +45,18 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 		if err := a.settings.Set(ctx, tx, id, s); err != nil {
 			return err
 		}
-		return a.events.Commit(ctx, tx, audit.Event{
-			Type: audit.PackageRules, Outcome: audit.Done, Reasons: []string{"operator"},
-			Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
-		})
+		e := packageRules(id, s)
+		e.Reasons = []string{"operator"}
+		return a.events.Commit(ctx, tx, e)
 	})
+}
+
+// packageRules is the event of a change of a package's settings.
+func packageRules(id policy.PackageID, s policy.Settings) audit.Event {
+	return audit.Event{
+		Type: audit.PackageRules, Outcome: audit.Done,
+		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
+	}
 }
 
 // Package returns the settings of a package, by its ID.

@@ -83,7 +83,7 @@ const (
 	FactorReplayed   Type = "factor.replayed"        // a proof was presented again where that is not allowed
 	FactorLocked     Type = "factor.locked"          // too many wrong codes: a credential ended, or a factor was locked
 	RecoveryUsed     Type = "recovery.used"          // a recovery code was spent
-	PackageRules     Type = "package.settings"       // the operator changed a package's settings, by the ID in Event.Detail
+	PackageRules     Type = "package.settings"       // a package's settings were changed to what Event.Detail says, with the package's ID
 	Challenge        Type = "challenge.opened"       // a client was asked for a second factor and given a page
 	ChallengeYes     Type = "challenge.approved"     // a person approved a challenge on its page
 	ChallengeNo      Type = "challenge.denied"       // a person pressed deny on the page of a challenge
