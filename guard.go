@@ -118,6 +118,7 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.H
 // passPublish hands on a publish, whose body is checked while the host reads it, and which
 // is judged once more before the end of its document is let go.
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+	w.Header().Add("Vary", "Authorization")
 	p.notify(w)
 	j := p.judgement
 	var body *publishReader
