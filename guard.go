@@ -82,7 +82,11 @@ func (a *Auth) classify(r *http.Request) (policy.Operation, error) {
 
 // guard judges one request and hands it on if it is allowed.
 func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
-	if a.isPublic(r, op) {
+	switch public, err := a.isPublic(r, op); {
+	case err != nil:
+		a.fail(w, r, err)
+		return
+	case public:
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -202,18 +206,14 @@ func (a *Auth) newPass(ctx context.Context, j *judgement, changes *Changes) *pas
 
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a
 // write to a package.
-func (a *Auth) isPublic(r *http.Request, op policy.Operation) bool {
+func (a *Auth) isPublic(r *http.Request, op policy.Operation) (bool, error) {
 	if op.Action != policy.Unknown && op.Action != policy.ReadPackument {
-		return false
+		return false, nil
 	}
 	if a.public == nil || strings.HasPrefix(r.URL.Path, a.prefix+"/-/") {
-		return false
+		return false, nil
 	}
-	public, err := guarded(func() (bool, error) { return a.public(r), nil })
-	if err != nil {
-		a.logOutage(r, err)
-	}
-	return public
+	return guarded(func() (bool, error) { return a.public(r), nil })
 }
 
 // withoutCredential returns r as the anonymous would send it.
