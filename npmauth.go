@@ -487,9 +487,20 @@ func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (a *Auth) logOutage(r *http.Request, err error) {
-	attrs := []any{"method", r.Method, "path", RedactPath(r.URL.EscapedPath()), "error", err}
+	attrs := []any{"method", r.Method, "path", RedactPath(r.URL.EscapedPath())}
+	a.log.ErrorContext(r.Context(), "npmauth: request refused by an outage", append(attrs, errorAttrs(err)...)...)
+}
+
+// logLater logs what went wrong in the background.
+func (a *Auth) logLater(ctx context.Context, what string, err error) {
+	a.log.WarnContext(ctx, what, errorAttrs(err)...)
+}
+
+// errorAttrs are what a log says of err.
+func errorAttrs(err error) []any {
+	attrs := []any{"error", err}
 	if p, ok := errors.AsType[*panicError](err); ok {
 		attrs = append(attrs, "stack", string(p.stack))
 	}
-	a.log.ErrorContext(r.Context(), "npmauth: request refused by an outage", attrs...)
+	return attrs
 }

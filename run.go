@@ -48,11 +48,11 @@ func (a *Auth) Run(ctx context.Context) error {
 			return a.tokens.Flush(last)
 		case <-used.C:
 			if err := a.tokens.Flush(ctx); err != nil {
-				a.log.WarnContext(ctx, "npmauth: last-used times not written", "error", err)
+				a.logLater(ctx, "npmauth: last-used times not written", err)
 			}
 		case <-forget.C:
 			if err := a.sessions.Forget(ctx); err != nil {
-				a.log.WarnContext(ctx, "npmauth: collected logins not forgotten", "error", err)
+				a.logLater(ctx, "npmauth: collected logins not forgotten", err)
 			}
 		case <-warn.C:
 			if !warned.IsZero() && time.Since(warned) < warnEvery {
@@ -63,11 +63,11 @@ func (a *Auth) Run(ctx context.Context) error {
 				continue
 			}
 			if err := a.warn(ctx); err != nil {
-				a.log.WarnContext(ctx, "npmauth: not everybody was told that a token ends", "error", err)
+				a.logLater(ctx, "npmauth: not everybody was told that a token ends", err)
 				continue
 			}
 			if _, err := a.tokens.Sweep(ctx); err != nil {
-				a.log.WarnContext(ctx, "npmauth: not all revoked tokens were swept", "error", err)
+				a.logLater(ctx, "npmauth: not all revoked tokens were swept", err)
 				continue
 			}
 			warned = time.Now()
@@ -77,7 +77,7 @@ func (a *Auth) Run(ctx context.Context) error {
 				continue
 			}
 			if err := a.sweep(ctx); err != nil {
-				a.log.WarnContext(ctx, "npmauth: sweep not finished", "error", err)
+				a.logLater(ctx, "npmauth: sweep not finished", err)
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func (a *Auth) sweep(ctx context.Context) error {
 		return nil
 	}
 	for {
-		n, err := s.Sweep(ctx, a.now(), sweepBatch)
+		n, err := guarded(func() (int, error) { return s.Sweep(ctx, a.now(), sweepBatch) })
 		if err != nil || n < sweepBatch {
 			return err
 		}

@@ -27,18 +27,20 @@ func (a *Auth) watch(ctx context.Context) {
 	every := max(a.fresh/4, minWatch)
 	for pause := watchPauseMin; ; pause = min(2*pause, watchPauseMax) {
 		began := false
-		err := store.Watch(ctx, a.store, every, func(c store.Change) {
-			if !began {
-				began, pause = true, watchPauseMin
-				a.caches.forget() // what is older than the first report may have changed unnoticed
-			}
-			a.caches.changed(c.Keys)
-			a.caches.seen(c.Seen)
+		_, err := guarded(func() (struct{}, error) {
+			return struct{}{}, store.Watch(ctx, a.store, every, func(c store.Change) {
+				if !began {
+					began, pause = true, watchPauseMin
+					a.caches.forget() // what is older than the first report may have changed unnoticed
+				}
+				a.caches.changed(c.Keys)
+				a.caches.seen(c.Seen)
+			})
 		})
 		if ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
 			return
 		}
-		a.log.WarnContext(ctx, "npmauth: the store's changes are not heard, each credential is read again", "error", err)
+		a.logLater(ctx, "npmauth: the store's changes are not heard, each credential is read again", err)
 		select {
 		case <-ctx.Done():
 			return
