@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/npmauth/npmauth/access"
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
@@ -199,61 +197,6 @@ func (a *Auth) confirm(ctx context.Context, j *judgement) error {
 	case errors.Is(err, errNeedsFactor):
 		err = a.challenge(ctx, &next, false)
 	}
-	return a.conclude(ctx, &next, err)
-}
-
-// An Observation is what [Metrics] are told of one request.
-type Observation struct {
-	Action   policy.Action
-	Outcome  audit.Outcome
-	Rule     string        // the code of the rule that refused, as in an event's reasons; "" if none did
-	Duration time.Duration // from the first judgement on, waiting for the body and the host included
-}
-
-// Metrics count what was decided. Observe is called once for each request that was judged,
-// before it is answered or handed over, from many goroutines; it must not block.
-type Metrics interface{ Observe(Observation) }
-
-// conclude tells of what became of a judgement, in the one place where that is done, and
-// returns err.
-func (a *Auth) conclude(ctx context.Context, j *judgement, err error) error {
-	o := Observation{Action: j.req.Operation.Action, Outcome: audit.Done}
-	e := audit.Event{
-		Type: audit.Access, Outcome: audit.Done, Action: o.Action, Package: j.req.Operation.Package, Version: j.version,
-	}.From(j.act.did(j.req.Addr))
-	e.User, e.Credential = e.By, e.ByCredential
-	var refused *DeniedError
-	var ask *challengeError
-	switch {
-	case err == nil:
-		a.touch(j)
-		if j.handedOver && o.Action.Write() {
-			a.events.Record(ctx, e)
-		}
-	case errors.As(err, &refused):
-		e.Outcome, e.Reasons = audit.Denied, []string{"denied"}
-		if len(refused.Decision.Reasons) > 0 {
-			e.Reasons = nil
-			for _, why := range refused.Decision.Reasons {
-				e.Reasons = append(e.Reasons, why.Code)
-			}
-		}
-		o.Outcome, o.Rule = audit.Denied, e.Reason()
-		a.events.Record(ctx, e)
-	case errors.Is(err, ErrInvalidToken) && j.act.cred != nil: // ended while the request was on its way
-		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
-		o.Outcome, o.Rule = audit.Denied, e.Reason()
-		a.events.Record(ctx, e)
-	case errors.As(err, &ask):
-		o.Outcome = audit.Challenged
-	case outage(err):
-		o.Outcome = audit.Failed
-	default:
-		o.Outcome = audit.Denied
-	}
-	if a.metrics != nil {
-		o.Duration = time.Since(j.began)
-		a.metrics.Observe(o)
-	}
+	a.record(ctx, &next, err) // and no second observation of one request
 	return err
 }

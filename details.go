@@ -71,10 +71,11 @@ func (d details) apply(email *string, p *account.Profile) error {
 
 // notOffered lets the policy refuse what only a host without people of its own has.
 func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
-	if _, _, err := a.judge(r, op); err != nil {
+	j, _, err := a.judge(r, op)
+	if err != nil {
 		return reply{}, err
 	}
-	return reply{}, errNotOffered
+	return reply{}, a.conclude(r.Context(), j, errNotOffered)
 }
 
 // setProfile changes what somebody says about themselves, and their address.
@@ -98,7 +99,7 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 	}
 	// Tried before a factor is spent, and for what the page should say.
 	if err := a.rehearse(r.Context(), func(tx *store.Tx) error { return edit(r.Context(), tx, j) }); err != nil {
-		return reply{}, err
+		return reply{}, a.conclude(r.Context(), j, err)
 	}
 	if before.Email != after.Email {
 		j.req.Operation.Name = "email"
@@ -136,14 +137,16 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	ctx, user := r.Context(), j.act.cred.User
 	now, err := a.directory.ByID(ctx, user)
 	if err != nil {
-		return reply{}, err
+		return reply{}, a.conclude(ctx, j, err)
 	}
 	other := now
 	if err := want.apply(&other.Email, &other.Profile); err != nil || other.Email != now.Email || other.Profile != now.Profile {
-		return reply{}, errPasswordAlone
+		return reply{}, a.conclude(ctx, j, errPasswordAlone)
 	}
 	next, err := a.directory.ChangePassword(ctx, user, credential.NewSecret(change.Old), credential.NewSecret(change.New))
-	if err == nil {
+	if err != nil {
+		err = a.conclude(ctx, j, err)
+	} else {
 		err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
 			by := j.act.did(j.req.Addr)
 			if err := next.Apply(ctx, tx, by); err != nil {

@@ -134,10 +134,11 @@ func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 // refuse lets the policy say why an operation is not to be had; should a policy
 // of the host's allow it, there is still nothing here that does it.
 func (a *Auth) refuse(r *http.Request, op policy.Operation) (reply, error) {
-	if _, _, err := a.judge(r, op); err != nil {
+	j, _, err := a.judge(r, op)
+	if err != nil {
 		return reply{}, err
 	}
-	return reply{}, errNotFound
+	return reply{}, a.conclude(r.Context(), j, errNotFound)
 }
 
 // decode reads the body of r into v, strictly.

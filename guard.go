@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -132,6 +133,7 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 		defer cancel()
 		return a.commit(r.WithContext(ctx), j, policy.Decision{Effect: policy.Allow}, nil, nil)
 	})
+	body.conclude = func(err error) { _ = a.conclude(r.Context(), j, err) }
 	defer body.abort()
 	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
@@ -139,7 +141,12 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.refused.get, refuse: func(err error) { a.fail(w, r, err) }}
 	next.ServeHTTP(out, r)
 	out.finish()
+	body.tell(errUnread)
 }
+
+// errUnread tells of a publish that the host answered before it had read its body, so that
+// the judgement which counts was never made.
+var errUnread = fmt.Errorf("npmauth: the host did not read the body to its end: %w", context.Canceled)
 
 // hostTime bounds the judgement that is made while a host reads a body: the host may hold
 // something that its own answer waits for.

@@ -171,7 +171,7 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 	}
 	confirmation, err := a.factors.BeginConfirm(r.Context(), j.act.cred.User, credential.NewSecret(codes[0]), j.arrived)
 	if err != nil {
-		return reply{}, err
+		return reply{}, a.conclude(r.Context(), j, err)
 	}
 	var recovery []credential.Secret
 	err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {

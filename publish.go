@@ -22,9 +22,11 @@ import (
 type publishReader struct {
 	src      io.ReadCloser
 	judge    func() error         // called once, after the last byte; nil agrees
+	conclude func(error)          // called once if judge was not: what is wrong with the body; nil hears nothing
 	mu       sync.Mutex           // held while scan works: abort may come from another goroutine
 	scan     *publishbody.Scanner // guarded by mu
 	aborted  bool                 // guarded by mu
+	decided  bool                 // judge or conclude was called; guarded by mu
 	read     int64                // bytes of src
 	withheld []byte               // from the brace on; the scan bounds it
 	agreed   bool                 // scan and judge did: withheld may go
@@ -121,7 +123,26 @@ func (b *publishReader) complete() error {
 	if err := b.endScan(); err != nil || b.judge == nil {
 		return err
 	}
+	if !b.decide() {
+		return http.ErrBodyReadAfterClose
+	}
 	return b.judged()
+}
+
+// decide reports whether nobody has decided about the body yet.
+func (b *publishReader) decide() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.decided
+	b.decided = true
+	return !was
+}
+
+// tell tells of a body that was refused, or not read, unless it was judged.
+func (b *publishReader) tell(err error) {
+	if b.conclude != nil && b.decide() {
+		b.conclude(err)
+	}
 }
 
 func (b *publishReader) endScan() (err error) {
@@ -150,6 +171,7 @@ func (b *publishReader) refuse(err error) error {
 	b.err = err
 	if !errors.Is(err, http.ErrBodyReadAfterClose) {
 		b.refused.set(err)
+		b.tell(err)
 	}
 	return err
 }

@@ -75,7 +75,7 @@ func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, 
 		return reply{}, err
 	}
 	if j.service.ID == "" {
-		return reply{}, errNoService
+		return reply{}, a.conclude(r.Context(), j, errNoService)
 	}
 	spec.User, spec.Service = j.service.ID, true
 	return a.makeToken(r, j, d, body.Password, spec)
@@ -99,10 +99,10 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 		return reply{}, err
 	}
 	if j.service.ID == "" {
-		return reply{}, errNoService
+		return reply{}, a.conclude(r.Context(), j, errNoService)
 	}
 	rotation.User, rotation.Service = j.service.ID, true
-	return a.rotate(r, op, body.Password, rotation)
+	return a.rotate(r, j, body.Password, rotation)
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
@@ -112,7 +112,7 @@ func (a *Auth) revokeServiceToken(r *http.Request, op policy.Operation) (reply, 
 		return reply{}, err
 	}
 	if j.service.ID == "" {
-		return reply{}, errNoService
+		return reply{}, a.conclude(r.Context(), j, errNoService)
 	}
 	_, key := serviceOf(op)
 	return a.revoke(r, j, d, j.service.ID, key)

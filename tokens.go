@@ -261,7 +261,7 @@ func asksFor(grants []policy.Grant, bypass bool) func(*policy.Request) error {
 // password, and the second factor if that is what is missing.
 func (a *Auth) makeToken(r *http.Request, j *judgement, d policy.Decision, password string, spec token.Spec) (reply, error) {
 	if err := a.tokens.Validate(spec); err != nil {
-		return reply{}, err
+		return reply{}, a.conclude(r.Context(), j, err)
 	}
 	var secret credential.Secret
 	var tok token.Token
@@ -323,16 +323,17 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 		return reply{}, err
 	}
 	rotation.User = j.act.cred.User
-	return a.rotate(r, op, body.Password, rotation)
+	return a.rotate(r, j, body.Password, rotation)
 }
 
-// rotate makes a token in the place of the one that rotation names.
-func (a *Auth) rotate(r *http.Request, op policy.Operation, password string, rotation token.Rotation) (reply, error) {
+// rotate makes a token in the place of the one that rotation names, for a judgement that
+// does not deny it, which knows nothing of that token.
+func (a *Auth) rotate(r *http.Request, j *judgement, password string, rotation token.Rotation) (reply, error) {
 	old, err := a.tokens.Get(r.Context(), rotation.User, rotation.ID)
 	if err != nil {
-		return reply{}, err
+		return reply{}, a.conclude(r.Context(), j, err)
 	}
-	j, d, err := a.judgeWith(r, op, asksFor(old.Grants, old.Bypass))
+	j, d, err := a.judgeWith(r, j.req.Operation, asksFor(old.Grants, old.Bypass))
 	if err != nil {
 		return reply{}, err
 	}
@@ -473,7 +474,7 @@ func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) 
 func (a *Auth) revoke(r *http.Request, j *judgement, d policy.Decision, user policy.UserID, id string) (reply, error) {
 	if d.Effect == policy.Challenge { // nobody spends a factor on what is not there
 		if _, err := a.tokens.Get(r.Context(), user, id); err != nil {
-			return reply{}, err
+			return reply{}, a.conclude(r.Context(), j, err)
 		}
 	}
 	return reply{}, a.commit(r, j, d, token.ReadsOf(user, id), func(ctx context.Context, tx *store.Tx, j *judgement) error {
