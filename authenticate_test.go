@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -224,5 +225,283 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 		}
 		w.clock.Add(time.Microsecond)
 		assert.Equal(t, 200, whoami(w, w.login("alice")), "and a moment later it is not")
+	}
+}
+
+// A revocation is one way to end credentials of alice's, and which it ends.
+type revocation struct {
+	name                 string
+	on                   func(ctx context.Context, r *revoked) error
+	all, session, tokens bool // ends everything that is there, the acting session, or tokens
+	one                  bool // ends the one token that is there
+	off                  bool // as long as it lasts
+}
+
+// A revoked is what a revocation ends, on the node where it comes.
+type revoked struct {
+	w         *world
+	bearer    string // a session
+	sessionID string
+	tokenID   string
+}
+
+var revocations = []revocation{
+	{name: "the session is ended", session: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Sessions().End(ctx, audit.Actor{}, "alice", r.sessionID)
+	}},
+	{name: "the token is revoked", one: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Tokens().Revoke(ctx, audit.Actor{}, "alice", r.tokenID, "")
+	}},
+	{name: "sessions are ended", session: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Subjects().EndSessions(ctx, audit.Actor{}, "alice")
+	}},
+	{name: "the password is changed", session: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.PasswordChanged(ctx, "alice")
+	}},
+	{name: "tokens are revoked", tokens: true, one: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Tokens().RevokeAll(ctx, audit.Actor{}, "alice")
+	}},
+	{name: "everything is revoked", all: true, session: true, tokens: true, one: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Subjects().RevokeAll(ctx, audit.Actor{}, "alice")
+	}},
+	{name: "everybody's is revoked", all: true, session: true, tokens: true, one: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Restored(ctx)
+	}},
+	{name: "the account is disabled", off: true, session: true, tokens: true, one: true, on: func(ctx context.Context, r *revoked) error {
+		return r.w.auth.Subjects().Disable(ctx, audit.Actor{}, "alice")
+	}},
+}
+
+// twoNodes are two nodes on one store whose calls can be interleaved. What alice has was made
+// on the second. fresh is the first's.
+func twoNodes(t *testing.T, fresh time.Duration) (a, b *world, in *steppedStore) {
+	t.Helper()
+	in = &steppedStore{Store: store.NewMemory()}
+	pair := [2]*world{}
+	for i, f := range []time.Duration{fresh, 0} {
+		pair[i] = newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = in, aliceAlone{}, f })
+		pair[i].ids["alice"] = "alice"
+	}
+	return pair[0], pair[1], in
+}
+
+// prepareRevoked gives alice a session and a token.
+func prepareRevoked(b *world) (r *revoked, bearer string) {
+	r = &revoked{w: b, bearer: b.login("alice")}
+	r.sessionID = b.sessionID(r.bearer)
+	bearer, tok := b.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	r.tokenID = tok.ID
+	return r, bearer
+}
+
+// In whatever order the calls of a verification and of a revocation reach the store, on one
+// node or two and with whatever the caches hold: no live credential is refused, and none is
+// accepted once the revocation has returned, on the node that revokes and on one that reads
+// the store. Nor is what the revocation leaves.
+func TestRevocationIsExact(t *testing.T) {
+	warmings := map[string]func(a *world, r *revoked, bearer string){
+		"cold":                              func(*world, *revoked, string) {},
+		"warm":                              func(a *world, _ *revoked, bearer string) { whoami(a, bearer) },
+		"a warm credential of a cold user":  func(a *world, _ *revoked, bearer string) { whoami(a, bearer); a.coolUser() },
+		"a cold credential of a warm user":  func(a *world, r *revoked, _ string) { a.warmUser() },
+		"a cold credential, a user shortly": func(a *world, r *revoked, bearer string) { a.warmUser(); whoami(a, bearer); a.coolUser() },
+	}
+	orders, combination := 0, 0
+	for _, rev := range revocations {
+		for _, kind := range []string{"session", "token"} {
+			for how, warm := range warmings {
+				for _, where := range []struct {
+					name  string
+					fresh time.Duration // of the node that verifies
+					same  bool          // it is the one that revokes
+				}{{"on the same node", 0, true}, {"on a node that reads the store", -1, false}, {"on a node that remembers", 0, false}} {
+					if combination++; testing.Short() && combination%3 != 0 {
+						continue
+					}
+					t.Run(rev.name+"/"+kind+"/"+how+"/"+where.name, func(t *testing.T) {
+						dies := rev.session && kind == "session" || rev.one && kind == "token"
+						orders += interleave(t, func(in *interleaving) {
+							a, b, st := twoNodes(t, where.fresh)
+							if where.same {
+								a = b
+							}
+							r, bearer := prepareRevoked(b)
+							if kind == "session" {
+								bearer = r.bearer
+							}
+							warm(a, r, bearer)
+							st.in = in
+							var code int
+							var err error
+							in.run(t.Context(), [2]func(context.Context){
+								func(ctx context.Context) {
+									code = a.sendIn(ctx, call{method: "GET", path: "/-/whoami", bearer: bearer}).Code
+								},
+								func(ctx context.Context) { err = rev.on(ctx, r) },
+							})
+							st.in = nil
+							require.NoError(t, err)
+							switch {
+							case !dies || in.ended(0) < in.committed(1):
+								assert.Equal(t, 200, code, "refused while it lives: %+v", in.steps)
+							case in.began(0) > in.ended(1) && (where.same || where.fresh < 0):
+								assert.Equal(t, 401, code, "accepted when it was dead: %+v", in.steps)
+							default:
+								assert.Contains(t, []int{200, 401}, code)
+							}
+							want := 200
+							if dies {
+								want = 401
+							}
+							assert.Equal(t, want, whoami(b, bearer), "on the node that revoked: %+v", in.steps)
+							if where.fresh < 0 {
+								assert.Equal(t, want, whoami(a, bearer), "on another: %+v", in.steps)
+							}
+							a.clock.Add(time.Second)
+							assert.Equal(t, want, whoami(a, bearer), "a second later: %+v", in.steps)
+							if rev.off {
+								require.NoError(t, b.auth.Subjects().Enable(t.Context(), audit.Actor{}, "alice"))
+								assert.Equal(t, 200, whoami(b, bearer), "disabled is not revoked")
+								a.clock.Add(time.Second)
+								assert.Equal(t, 200, whoami(a, bearer), "on another")
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+	t.Log("orders:", orders)
+}
+
+// warmUser lets w remember alice by a token that is used for nothing else.
+func (w *world) warmUser() {
+	w.t.Helper()
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	require.Equal(w.t, 200, whoami(w, bearer))
+}
+
+// coolUser lets w forget alice, and none of her credentials.
+func (w *world) coolUser() {
+	w.t.Helper()
+	require.NoError(w.t, w.auth.Subjects().SetCIDRs(w.t.Context(), audit.Actor{}, "alice", nil))
+}
+
+// In whatever order the calls of a request that makes a credential and of a revocation reach
+// the store: what was made before the revocation is dead where that ends its kind, and what is
+// made after it lives. What the revocation does not concern is not refused.
+func TestRevocationOfWhatIsBeingMade(t *testing.T) {
+	for _, made := range []struct {
+		name    string
+		session bool // is what is made; and not what acts
+		ask     func(ctx context.Context, a *world, r *revoked) answer
+	}{
+		{"a token", false, func(ctx context.Context, a *world, r *revoked) answer {
+			return a.sendIn(ctx, call{method: "POST", path: "/-/npm/v1/tokens", bearer: r.bearer, body: specBody("")})
+		}},
+		{"a rotation", false, func(ctx context.Context, a *world, r *revoked) answer {
+			return a.sendIn(ctx, call{method: "POST", path: "/-/auth/v1/tokens/" + r.tokenID + "/rotate", bearer: r.bearer, body: `{"password":"` + password + `"}`})
+		}},
+		{"a session", true, func(ctx context.Context, a *world, _ *revoked) answer {
+			return a.sendIn(ctx, call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice")})
+		}},
+	} {
+		for _, rev := range revocations {
+			for _, same := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/same node %t", made.name, rev.name, same), func(t *testing.T) {
+					t.Parallel()
+					orders := interleave(t, func(in *interleaving) {
+						a, b, st := twoNodes(t, 0)
+						if same {
+							a = b
+						}
+						r, _ := prepareRevoked(b)
+						whoami(a, r.bearer)
+						st.in = in
+						var got answer
+						var err error
+						in.run(t.Context(), [2]func(context.Context){
+							func(ctx context.Context) { got = made.ask(ctx, a, r) },
+							func(ctx context.Context) { err = rev.on(ctx, r) },
+						})
+						st.in = nil
+						require.NoError(t, err)
+						secret := got.text("token")
+						first := in.committed(0) >= 0 && in.committed(0) < in.committed(1)
+						actingDies := rev.session && !made.session || rev.off || made.session && (rev.all || rev.session && rev.name != "the session is ended")
+						if made.name == "a rotation" {
+							actingDies = actingDies || rev.one // there is nothing to rotate any more
+						}
+						if secret == "" {
+							assert.True(t, actingDies && !first, "refused and need not be: %d %s %+v", got.Code, got.Body, in.steps)
+							assert.Less(t, got.Code, 500, "%s", got.Body)
+							return
+						}
+						madeDies := made.session && rev.session && rev.name != "the session is ended" || !made.session && rev.tokens
+						if first {
+							want := 200
+							if madeDies {
+								want = 401
+							}
+							assert.Equal(t, want, whoami(b, secret), "made before: %+v", in.steps)
+							a.clock.Add(time.Second)
+							assert.Equal(t, want, whoami(a, secret), "made before, on another: %+v", in.steps)
+							return
+						}
+						assert.True(t, !actingDies || made.session && !rev.off && in.read(0) > in.committed(1), "made by what was dead: %+v", in.steps)
+						assert.Equal(t, 200, whoami(a, secret), "made after, and dead: %+v", in.steps)
+						assert.Equal(t, 200, whoami(b, secret), "made after, and dead on another: %+v", in.steps)
+					})
+					t.Log("orders:", orders)
+				})
+			}
+		}
+	}
+}
+
+// The session that turns a factor on outlives that its sessions end: it is refused at no
+// moment, on no node and with nothing that a cache holds.
+func TestKeptSessionIsNeverRefused(t *testing.T) {
+	for _, fresh := range []time.Duration{-1, 0} {
+		for how, warm := range map[string]func(a *world, bearer string){
+			"cold":            func(*world, string) {},
+			"warm":            func(a *world, bearer string) { whoami(a, bearer) },
+			"warm user":       func(a *world, bearer string) { a.warmUser() },
+			"warm credential": func(a *world, bearer string) { whoami(a, bearer); a.coolUser() },
+		} {
+			t.Run(fmt.Sprint(how, fresh), func(t *testing.T) {
+				orders := interleave(t, func(in *interleaving) {
+					a, b, st := twoNodes(t, fresh)
+					kept, other := b.login("alice"), b.login("alice")
+					link, err := b.auth.Factors().Enrol(t.Context(), audit.Actor{}, "alice", "alice", policy.AuthAndWrites)
+					require.NoError(t, err)
+					u, err := url.Parse(link.Reveal())
+					require.NoError(t, err)
+					b.secrets["alice"] = u.Query().Get("secret")
+					warm(a, kept)
+					st.in = in
+					var code int
+					var on answer
+					in.run(t.Context(), [2]func(context.Context){
+						func(ctx context.Context) {
+							code = a.sendIn(ctx, call{method: "GET", path: "/-/whoami", bearer: kept}).Code
+						},
+						func(ctx context.Context) {
+							on = b.sendIn(ctx, call{method: "POST", path: "/-/npm/v1/user", bearer: kept, body: `{"tfa":["` + b.codeNow("alice") + `"]}`})
+						},
+					})
+					st.in = nil
+					require.Equal(t, 200, on.Code, "%s", on.Body)
+					assert.Equal(t, 200, code, "%+v", in.steps)
+					assert.Equal(t, 200, whoami(a, kept))
+					assert.Equal(t, 200, whoami(b, kept))
+					assert.Equal(t, 401, whoami(b, other))
+					a.clock.Add(time.Second)
+					assert.Equal(t, 200, whoami(a, kept))
+					assert.Equal(t, 401, whoami(a, other))
+				})
+				t.Log("orders:", orders)
+			})
+		}
 	}
 }
