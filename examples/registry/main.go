@@ -117,13 +117,6 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	if older {
-		background, stop := context.WithCancel(ctx)
-		var resealing sync.WaitGroup
-		resealing.Go(func() { reseal(background, st, log) })
-		defer resealing.Wait()
-		defer stop()
-	}
 
 	who := new(people)
 	known := facts{db: db, people: who}
@@ -145,8 +138,15 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := auth.Ready(ctx); err != nil {
+	if err := ready(ctx, auth, o.data); err != nil {
 		return err
+	}
+	if older {
+		background, stop := context.WithCancel(ctx)
+		var resealing sync.WaitGroup
+		resealing.Go(func() { reseal(background, st, log) })
+		defer resealing.Wait()
+		defer stop()
 	}
 	who.directory = auth.People()
 	if err := unclaimed(ctx, db, o.seeds); err != nil {
@@ -170,7 +170,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if _, err := io.WriteString(stdout, said); err != nil {
 		return err
 	}
-	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, reads: readsWith(auth)}
+	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, reads: readsWith(auth), ready: auth.Ready}
 	return serve(ctx, listener, auth, auth.Wrap(host))
 }
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/store"
@@ -64,42 +66,63 @@ func TestOpenStore(t *testing.T) {
 	assert.ErrorContains(t, err, "auth.key is missing", "a new key would read nothing of it")
 }
 
+// node makes a node's npmauth on engine, with the key in the folder data, and asks
+// whether it is ready.
+func node(t *testing.T, engine store.Store, data string) error {
+	t.Helper()
+	st, _, err := sealed(t.Context(), engine, filepath.Join(data, keyFile))
+	if err != nil {
+		return err
+	}
+	auth, err := npmauth.New(npmauth.Config{BaseURL: "http://registry.example/", Store: st, Packages: facts{}})
+	require.NoError(t, err)
+	return ready(t.Context(), auth, data)
+}
+
 // Nodes that share a store must share its key. Of two that meet on a new store with
 // keys of their own, one is refused, in words.
 func TestSealedByAnother(t *testing.T) {
-	one, other := filepath.Join(t.TempDir(), "auth.key"), filepath.Join(t.TempDir(), "auth.key")
+	one, other := t.TempDir(), t.TempDir()
 	engine := store.NewMemory()
-	_, err := loadKeys(other, true) // it found the store empty, too
+	_, err := loadKeys(filepath.Join(other, keyFile), true) // it found the store empty, too
 	require.NoError(t, err)
-	_, _, err = sealed(t.Context(), engine, one)
-	require.NoError(t, err)
-	_, _, err = sealed(t.Context(), engine, other)
-	assert.ErrorContains(t, err, other+" has not the key")
-	_, _, err = sealed(t.Context(), engine, filepath.Join(t.TempDir(), "auth.key"))
-	assert.ErrorContains(t, err, "auth.key is missing")
-
-	again, _, err := sealed(t.Context(), engine, one)
-	require.NoError(t, err)
-	_, err = again.List(t.Context(), "", "", 100)
-	assert.NoError(t, err)
+	require.NoError(t, node(t, engine, one))
+	err = node(t, engine, other)
+	require.ErrorIs(t, err, store.ErrSeal)
+	assert.ErrorContains(t, err, filepath.Join(other, keyFile)+" has not the key that the auth store was sealed with: put the right one back")
+	assert.ErrorContains(t, node(t, engine, t.TempDir()), "auth.key is missing")
+	assert.NoError(t, node(t, engine, one), "once more")
 }
 
-// The same race once more, lost between the look and the mark.
+// The same race once more, lost between the look and the first row.
 func TestSealedMeanwhile(t *testing.T) {
 	engine := &lateStore{Memory: store.NewMemory()}
-	one, other := filepath.Join(t.TempDir(), "auth.key"), filepath.Join(t.TempDir(), "auth.key")
-	engine.meanwhile = func() {
-		_, _, err := sealed(t.Context(), engine.Memory, one)
-		assert.NoError(t, err)
-	}
-	_, _, err := sealed(t.Context(), engine, other)
-	assert.ErrorContains(t, err, other+" has not the key")
+	one, other := t.TempDir(), t.TempDir()
+	engine.meanwhile = func() { assert.NoError(t, node(t, engine.Memory, one)) }
+	assert.ErrorContains(t, node(t, engine, other), filepath.Join(other, keyFile)+" has not the key")
 }
 
-// A lateStore lets something happen after its first List.
+// A store that cannot be used ends the start with what to do about it.
+func TestStoreNotReady(t *testing.T) {
+	engine := &lateStore{Memory: store.NewMemory(), broken: errors.New("read-only file system")}
+	err := node(t, engine, t.TempDir())
+	assert.ErrorContains(t, err, "the auth store that -store names cannot be used; see that it can be reached and written")
+	assert.ErrorIs(t, err, engine.broken)
+}
+
+// A lateStore lets something happen after its first List, and fails to write if it is
+// broken.
 type lateStore struct {
 	*store.Memory
 	meanwhile func()
+	broken    error
+}
+
+func (s *lateStore) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
+	if s.broken != nil {
+		return 0, s.broken
+	}
+	return s.Memory.Commit(ctx, ops...)
 }
 
 func (s *lateStore) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {

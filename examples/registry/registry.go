@@ -5,10 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -18,11 +16,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// Bounds of request bodies, in bytes.
-const (
-	maxPublish = 256 << 20
-	maxSmall   = 64 << 10
-)
+const maxPublish = 256 << 20 // bytes of its body; npmauth bounds the others, which it reads itself
 
 // A registry is the registry itself: packages, tarballs and dist-tags, owners,
 // organizations and teams, without a word on who may do what. It is what a host hands to
@@ -36,6 +30,8 @@ type registry struct {
 	// reads reports whether whoever sent r may read a package, which npmauth decides.
 	// Lists ask it about what is private.
 	reads func(r *http.Request, name policy.PackageName) bool
+	// ready reports whether npmauth can decide, and is [npmauth.Auth.Ready].
+	ready func(context.Context) error
 }
 
 // ServeHTTP serves one request that npmauth has allowed. What it asks for is in
@@ -113,8 +109,10 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ping says whether the registry can do anything: whether its own tables and npmauth's
+// store answer.
 func (s *registry) ping(w http.ResponseWriter, r *http.Request) error {
-	if err := s.db.ping(r.Context()); err != nil {
+	if err := errors.Join(s.db.ping(r.Context()), s.ready(r.Context())); err != nil {
 		s.log.ErrorContext(r.Context(), "ping", "error", err)
 		return refuse(http.StatusServiceUnavailable, "The registry is not ready.")
 	}
@@ -258,18 +256,14 @@ func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op npmauth.O
 }
 
 func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	var version string
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSmall))
+	change, err := op.Changes()
 	if err != nil {
 		return err
-	}
-	if json.Unmarshal(body, &version) != nil {
-		return refuse(http.StatusBadRequest, "The body must be a version as a JSON string.")
 	}
 	if !validTag(op.Name) {
 		return refuse(http.StatusBadRequest, "%q cannot be a dist-tag: it reads as a version or is malformed.", op.Name)
 	}
-	if err := s.db.setTag(r.Context(), op.Package.String(), op.PackageID, op.Name, version); err != nil {
+	if err := s.db.setTag(r.Context(), op.Package.String(), op.PackageID, op.Name, change.Version); err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -60,7 +61,7 @@ func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 		OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true,
 	})
 	require.NoError(t, err)
-	w.auth, w.people.directory, w.reads = auth, auth.People(), readsWith(auth)
+	w.auth, w.people.directory, w.reads, w.ready = auth, auth.People(), readsWith(auth), auth.Ready
 	w.handler = auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.between()
 		w.registry.ServeHTTP(rw, r)
@@ -389,7 +390,7 @@ func TestDistTags(t *testing.T) {
 		"absent version":  {"PUT", "/beta", `"3.0.0"`, w.alice, 404},
 		"not a string":    {"PUT", "/beta", `{"version":"1.0.0"}`, w.alice, 400},
 		"like a version":  {"PUT", "/v3", `"1.0.0"`, w.alice, 400},
-		"endless":         {"PUT", "/beta", `"` + strings.Repeat("1", maxSmall) + `"`, w.alice, 413},
+		"endless":         {"PUT", "/beta", `"` + strings.Repeat("1", 64<<10) + `"`, w.alice, 413},
 		"another user's":  {"PUT", "/beta", `"1.0.0"`, w.mallory, 403},
 		"anonymous":       {"PUT", "/beta", `"1.0.0"`, "", 401},
 		"removed by them": {"DELETE", "/beta", "", w.mallory, 403},
@@ -418,6 +419,11 @@ func TestSmallAnswers(t *testing.T) {
 
 func TestNotReady(t *testing.T) {
 	w := newWorld(t)
+	ready := w.ready
+	w.ready = func(context.Context) error { return errors.New("the auth store is gone") }
+	assert.Equal(t, http.StatusServiceUnavailable, w.do("GET", "/-/ping", "", nil).StatusCode)
+	w.ready = ready
+	require.Equal(t, http.StatusOK, w.do("GET", "/-/ping", "", nil).StatusCode)
 	require.NoError(t, w.db.close())
 	res := w.do("GET", "/-/ping", "", nil)
 	assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)

@@ -8,11 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/etcd"
 	"github.com/npmauth/npmauth/store/postgres"
 	"github.com/npmauth/npmauth/store/sqlite"
 )
+
+// keyFile is in the folder of -data.
+const keyFile = "auth.key"
 
 // openStore opens the store that npmauth keeps its data in, sealed with the key
 // beside the registry's own data: a copy of the store alone gives nobody's
@@ -25,7 +29,7 @@ func openStore(ctx context.Context, o options) (st store.Store, older bool, clos
 	if err != nil {
 		return nil, false, nil, err
 	}
-	st, older, err = sealed(ctx, engine, filepath.Join(o.data, "auth.key"))
+	st, older, err = sealed(ctx, engine, filepath.Join(o.data, keyFile))
 	if err != nil {
 		return nil, false, nil, errors.Join(err, closeEngine())
 	}
@@ -66,13 +70,8 @@ func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, 
 	}
 }
 
-// sealMark is written into an empty store, so that of two nodes with different
-// keys, which share the store but not their data folder, only one starts.
-const sealMark = "registry/sealed"
-
 // sealed seals engine with the keys in the file at path, which is made for a store
-// that has nothing in it yet. It is an error if what the store has was sealed with
-// another key.
+// that has nothing in it yet. Whether they are the store's, ready tells.
 func sealed(ctx context.Context, engine store.Store, path string) (st store.Store, older bool, err error) {
 	some, err := engine.List(ctx, "", "", 1)
 	if err != nil {
@@ -82,16 +81,21 @@ func sealed(ctx context.Context, engine store.Store, path string) (st store.Stor
 	if err != nil {
 		return nil, false, err
 	}
-	st = store.Seal(engine, keys[0], keys[1:]...)
-	if len(some) == 0 {
-		_, err := st.Commit(ctx, store.Op{Key: sealMark, At: store.Absent, Action: store.Put})
-		if err != nil && !errors.Is(err, store.ErrConflict) { // a conflict: another node was first
-			return nil, false, err
-		}
+	return store.Seal(engine, keys[0], keys[1:]...), len(keys) > 1, nil
+}
+
+// ready returns an error that says what to do if auth cannot use its store. Of two nodes
+// with different keys, which share the store but not their data folder, only one is ready.
+func ready(ctx context.Context, auth *npmauth.Auth, data string) error {
+	ctx, cancel := context.WithTimeout(ctx, reach)
+	defer cancel()
+	err := auth.Ready(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrSeal):
+		return fmt.Errorf("%s has not the key that the auth store was sealed with: put the right one back, and let nodes that share a store share their -data folder: %w",
+			filepath.Join(data, keyFile), err)
 	}
-	_, err = st.List(ctx, "", "", 1)
-	if errors.Is(err, store.ErrSeal) {
-		return nil, false, fmt.Errorf("%s has not the key that the auth store was sealed with: nodes that share a store share their -data folder: %w", path, err)
-	}
-	return st, len(keys) > 1, err
+	return fmt.Errorf("the auth store that -store names cannot be used; see that it can be reached and written, and start again: %w", err)
 }
