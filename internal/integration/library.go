@@ -23,8 +23,8 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// openStore opens the store that -store would name so.
-func openStore(at string) (store.Store, func() error, error) {
+// OpenStore opens the store that -store would name so, and returns what closes it.
+func OpenStore(at string) (store.Store, func() error, error) {
 	kind, rest, _ := strings.Cut(at, ":")
 	switch kind {
 	case "sqlite":
@@ -68,7 +68,7 @@ var sealKey = store.Key{1: 'k', 2: 'e', 3: 'y'}
 
 // OpenLibrary opens a node on the store that -store would name so.
 func OpenLibrary(at string) (*Library, error) {
-	engine, closeEngine, err := openStore(at)
+	engine, closeEngine, err := OpenStore(at)
 	if err != nil {
 		return nil, err
 	}
