@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,10 +38,10 @@ func TestRaceWithoutASecondCreator(t *testing.T) {
 
 // open returns a shop as a registry under test.
 func open(t *testing.T, careless string, without ...policy.Action) Registry {
-	s := newShop(careless)
+	s, users := newShop(careless), new(twoUsers)
 	reg := Registry{
 		Handler: s, Packages: s, Documents: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
-		Users: twoUsers{}, Creators: [2]policy.UserID{"u-1", "u-2"},
+		Users: users, Creators: [2]policy.UserID{"u-1", "u-2"}, ChangePassword: users.change(careless),
 	}
 	s.names = func(id policy.UserID) string {
 		u, err := reg.Users.User(t.Context(), id)
@@ -60,7 +61,7 @@ func TestHostThatServesLess(t *testing.T) {
 	Host(t, func(t *testing.T) Registry {
 		reg := open(t, "", less...)
 		s := reg.Handler.(*shop)
-		reg.Documents = nil
+		reg.Documents, reg.ChangePassword = nil, nil
 		reg.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if op, _ := npmauth.OperationFrom(r.Context()); reg.serves(op.Action) {
 				s.ServeHTTP(w, r)
@@ -120,6 +121,28 @@ func failuresOf(t *testing.T, name string, open func() Registry) string {
 	return ""
 }
 
+// A host that waits for itself is told so, in one line, and holds up nobody for longer.
+func TestHostThatHoldsOn(t *testing.T) {
+	for careless, want := range map[string]string{
+		"reads in a transaction":      "Packages.Facts waits for is held",
+		"reads under a lock":          "Packages.Facts waits for is held",
+		"reads one publish at a time": "other publishes wait for is held",
+	} {
+		t.Run(careless, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s *shop
+				failures := failuresOf(t, "nothing that facts need is held while a body is read", func() Registry {
+					reg := open(t, careless)
+					s = reg.Handler.(*shop)
+					return reg
+				})
+				assert.Contains(t, failures, want)
+				s.leave()
+			})
+		})
+	}
+}
+
 // Every case rejects a host that is careless in what it is about, and no other
 // carelessness goes unnoticed.
 func TestCarelessHosts(t *testing.T) {
@@ -140,8 +163,12 @@ func TestCarelessHosts(t *testing.T) {
 		"takes others' stars": {"a star changes nothing else"},
 		"remembers owners":    {"who was removed writes no more"},
 		"lists all":           {"private packages are hidden"},
+		"keeps sessions":      {"another password ends sessions"},
 	}
-	named := map[string]bool{"what is not served is refused": true} // see TestHostThatServesLess
+	named := map[string]bool{
+		"what is not served is refused":                        true, // see TestHostThatServesLess
+		"nothing that facts need is held while a body is read": true, // see TestHostThatHoldsOn
+	}
 	for careless, names := range rejects {
 		t.Run(careless, func(t *testing.T) {
 			for _, name := range names {

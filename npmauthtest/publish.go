@@ -5,12 +5,46 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
 )
+
+// unhurried is how long a publish may take that nobody holds up. The judgement at the end
+// of its body gives the host 5 seconds, and an answer that comes no earlier came of that.
+const unhurried, judging = 8 * time.Second, 5 * time.Second
+
+// publishJudged publishes, for which the host is asked for its facts while it reads the
+// body, and publishes once more before the host has its end.
+func publishJudged(t tb, x *rig) {
+	const (
+		facts  = "a lock or a transaction that Packages.Facts waits for is held while the body of a publish is read: read it first"
+		others = "a lock that other publishes wait for is held while the body of a publish is read, whose sender may take their time: read it first"
+	)
+	read, answered, began := make(chan struct{}), make(chan int, 1), time.Now()
+	x.once(func() {
+		close(read)
+		x.publish(t.Context(), first, "1.0.1")
+	})
+	go func() { answered <- x.publish(t.Context(), first, "1.0.0") }()
+	timeout := time.After(unhurried)
+	select {
+	case <-read:
+	case status := <-answered:
+		require.Less(t, time.Since(began), judging, "%s (it was answered %d)", facts, status)
+		require.Fail(t, "a publish was not read to its end", "it was answered %d", status)
+	case <-timeout:
+		require.Fail(t, facts, "a publish is not answered after %s", unhurried)
+	}
+	select {
+	case <-answered: // the package was made meanwhile, so that it may be refused
+	case <-timeout:
+		require.Fail(t, others, "two publishes are not answered after %s", unhurried)
+	}
+}
 
 // tarballElsewhere publishes a version that says where its tarball is. Clients would
 // fetch it there.

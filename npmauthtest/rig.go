@@ -1,6 +1,7 @@
 package npmauthtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -35,7 +36,8 @@ type rig struct {
 	auth   *npmauth.Auth
 	names  [2]string
 	tokens [2]string // of each, for everything and without a second factor
-	// between runs in each request that writes, after npmauth let it through.
+	// between runs in each request that writes, after npmauth let it through: of a publish,
+	// when its body has been read to the end.
 	between func(who int)
 	handler http.Handler
 }
@@ -79,7 +81,11 @@ func newRig(t tb, reg Registry) *rig {
 	}
 	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := npmauth.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
-			if i := slices.Index(x.Creators[:], id.User); i >= 0 {
+			op, _ := npmauth.OperationFrom(r.Context())
+			switch i := slices.Index(x.Creators[:], id.User); {
+			case i >= 0 && op.Action == policy.Publish:
+				r.Body = &wholeBody{src: r.Body, read: func() { x.between(i) }}
+			case i >= 0:
 				x.between(i)
 			}
 		}
@@ -87,6 +93,34 @@ func newRig(t tb, reg Registry) *rig {
 	}))
 	return x
 }
+
+// A wholeBody reads all of src before it gives any of it, and calls read if that went well:
+// npmauth has judged then for the last time, and the host has not written.
+type wholeBody struct {
+	src  io.ReadCloser
+	read func()
+	once sync.Once
+	data bytes.Reader
+	err  error
+}
+
+func (b *wholeBody) Read(p []byte) (int, error) {
+	b.once.Do(func() {
+		var data []byte
+		data, b.err = io.ReadAll(b.src)
+		b.data.Reset(data)
+		if b.err == nil {
+			b.read()
+		}
+	})
+	n, err := b.data.Read(p)
+	if err == io.EOF && b.err != nil {
+		err = b.err
+	}
+	return n, err
+}
+
+func (b *wholeBody) Close() error { return b.src.Close() }
 
 // once lets fn run in the next request that writes, and not in those that fn makes.
 func (x *rig) once(fn func()) {

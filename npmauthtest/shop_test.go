@@ -22,6 +22,7 @@ import (
 // carelessness.
 type shop struct {
 	careless string
+	room     chan struct{} // what a careless host holds while it reads a body
 
 	mu    sync.Mutex
 	ids   int
@@ -44,10 +45,38 @@ type good struct {
 }
 
 func newShop(careless string) *shop {
-	return &shop{careless: careless, goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
+	return &shop{careless: careless, room: make(chan struct{}, 1), goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
 }
 
-func (s *shop) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+// enter waits until nobody holds what a careless host holds while it reads a body.
+func (s *shop) enter(ctx context.Context) error {
+	switch s.careless {
+	case "reads under a lock", "reads one publish at a time":
+		s.room <- struct{}{}
+	case "reads in a transaction":
+		select {
+		case s.room <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *shop) leave() {
+	select {
+	case <-s.room:
+	default:
+	}
+}
+
+func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	if s.careless != "reads one publish at a time" {
+		if err := s.enter(ctx); err != nil {
+			return policy.Facts{}, err
+		}
+		s.leave()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.goods[pkg]
@@ -227,7 +256,11 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 		Attachments map[string]struct{ Data string } `json:"_attachments"`
 		Access      string
 	}
+	if err := s.enter(r.Context()); err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(r.Body)
+	s.leave()
 	if err != nil && s.careless == "reads no end" { // as one that stores while it reads would
 		data, err = append(data, '}'), nil
 	}
