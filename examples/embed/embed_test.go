@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -63,11 +64,14 @@ func (s shelf) login(t *testing.T, name, pw string) *httptest.ResponseRecorder {
 
 // The shelf keeps the host's side of the contract.
 func TestHost(t *testing.T) {
+	hasher, err := account.NewHasher(account.HasherConfig{})
+	require.NoError(t, err)
 	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
 		s := newShelf(t)
+		people := users{s.app, hasher}
 		return npmauthtest.Registry{
-			Handler: s.app, Packages: packages{s.app}, Users: users{app: s.app},
-			Creators: [2]policy.UserID{personID(1), personID(2)},
+			Handler: s.app, Packages: packages{s.app}, Users: people,
+			Creators: [2]policy.UserID{personID(1), personID(2)}, ChangePassword: people.setPassword,
 			// A shelf takes versions and shows them, and no more.
 			Without: []policy.Action{
 				policy.ReadTarball, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll,
