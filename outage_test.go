@@ -320,7 +320,7 @@ var trespasses = []trespass{
 		return publishCall(s, code)
 	}},
 	{"publish with a recovery code", func(w *world) call { s, codes := w.enrolled(); return publishCall(s, codes[0]) }},
-	{"publish another's package", func(w *world) call {
+	{"publish to another package", func(w *world) call {
 		s, _ := w.enrolled()
 		w.host.add("plain", false, "bob")
 		return publishCall(s, w.code("alice"))
