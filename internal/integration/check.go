@@ -110,7 +110,6 @@ var plain = map[string]func(value string) bool{
 	"npmauth":    func(v string) bool { return v != "npmauth" },
 	"serverkey":  func(v string) bool { return len(v) != 1+32 },
 	"token-used": func(v string) bool { return strings.Trim(v, "0123456789") != "" || v == "" },
-	"registry":   func(v string) bool { return v != "" },
 }
 
 func indexes(names ...string) map[string]func(rec) string {

@@ -69,6 +69,7 @@ func TestCheckFinds(t *testing.T) {
 		"half a record":              {"session/x", `{"v":1,"d":{"id":`, "not a record"},
 		"a record of another":        {"subject/x", `{"v":1,"d":{"id":"y"}}`, `the record of "y"`},
 		"a key of another size":      {"serverkey/x", "short", "not the value of such a key"},
+		"a store of another's":       {"npmauth/ready", "theirs", "not the value of such a key"},
 		"a time that is none":        {"token-used/x", "yesterday", "not the value of such a key"},
 		"a user without a password":  {"user/x", `{"v":1,"d":{"id":"x","name":"x"}}`, "has no password row"},
 		"a password without a user":  {"password/x", `{"v":1,"d":{"id":"x"}}`, "has no user"},
