@@ -189,10 +189,12 @@ type judgement struct {
 	handedOver bool // what is allowed the host does
 }
 
-// newJudgement is the beginning of one, when the header of r has arrived.
+// newJudgement is the beginning of one. It is called when the header of r has arrived, or
+// later by an endpoint of ours.
 func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
+	client := a.sessionClient(r) // of an endpoint of ours as it was before the body was read
 	return &judgement{
-		req: policy.Request{Operation: op, Addr: a.client(r)}, agent: r.UserAgent(), began: time.Now(), arrived: a.now(),
+		req: policy.Request{Operation: op, Addr: client.Addr}, agent: client.UserAgent, began: time.Now(), arrived: client.At,
 	}
 }
 

@@ -3,6 +3,7 @@ package npmauth_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,4 +51,37 @@ func TestGuessingOnAPageEndsTheCredential(t *testing.T) {
 			assert.Equal(t, w.ids["alice"], told[0].User)
 		})
 	}
+}
+
+// A second factor that was good when the header of its request came is good when the last byte
+// of a slow body does, for an hour. Then it is asked for anew, and nothing has happened.
+//
+// AU-35.
+func TestSlowBodyOutlivesItsCode(t *testing.T) {
+	met := 0
+	for _, u := range writings {
+		probe := u.prepare(u.world(t))
+		if u.open || u.refused != "" || probe.call.otp == "" || probe.call.body == nil {
+			continue
+		}
+		met++
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			for _, takes := range []time.Duration{95 * time.Second, time.Hour - time.Second, time.Hour + time.Second} {
+				w := u.world(t)
+				p := u.prepare(w)
+				c := p.call
+				c.body = &held{rest: w.bytes(c.body), fn: func() { w.clock.Add(takes) }}
+				a := w.do(c)
+				if takes < time.Hour {
+					require.Less(t, a.Code, 400, "%v: %s", takes, a.Body)
+					require.True(t, p.done(), takes)
+					continue
+				}
+				isChallenge(t, a)
+				require.False(t, p.done() || w.hostWrote(), takes)
+			}
+		})
+	}
+	assert.Greater(t, met, 20)
 }
