@@ -13,6 +13,7 @@ import (
 // An interleaving runs two activities one call of the store at a time, in an order that it is
 // told, so that all orders can be tried.
 type interleaving struct {
+	answers bool  // the first activity waits with what a Get of it has answered, too
 	choices []int // at each moment when both wait: which goes on
 	made    int   // how many of them were made
 	arrived chan int
@@ -48,7 +49,11 @@ func (s *steppedStore) wait(ctx context.Context) (of int) {
 
 func (s *steppedStore) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
 	s.wait(ctx)
-	return s.Store.Get(ctx, keys...)
+	items, err := s.Store.Get(ctx, keys...)
+	if s.in != nil && s.in.answers && ctx.Value(activityKey{}) == 0 {
+		s.wait(ctx)
+	}
+	return items, err
 }
 
 func (s *steppedStore) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {

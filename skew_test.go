@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -61,6 +63,102 @@ func TestClocksApart(t *testing.T) {
 	assert.Equal(t, 200, whoami(slow, bearer))
 	pass(time.Nanosecond)
 	assert.Equal(t, 401, whoami(slow, bearer), "no later than the clocks are apart")
+}
+
+// A revocation has no time: whatever the clocks of the node that revokes and of the others say,
+// nothing that was there outlives it, and what is made next lives on all of them at once. A
+// clock that was ten years ahead leaves nothing behind when it is set right.
+//
+// AU-03.
+func TestRevocationHasNoClock(t *testing.T) {
+	const decade = 10 * 365 * 24 * time.Hour
+	for _, ahead := range []time.Duration{-decade, -time.Hour, time.Hour, decade} {
+		for _, rev := range revocations {
+			for _, setRight := range []bool{false, true} {
+				if rev.name == "the token is revoked" && ahead == decade {
+					continue // where it has expired there is nothing to revoke
+				}
+				t.Run(fmt.Sprintf("%s/%v/set right %t", rev.name, ahead, setRight), func(t *testing.T) {
+					t.Parallel()
+					old := &foreignTokens{}
+					s := store.NewMemory()
+					node := func() *world {
+						w := newWorld(t, func(cfg *npmauth.Config) {
+							cfg.Store, cfg.Users, cfg.Fresh, cfg.Foreign = s, aliceAlone{}, -1, old.find
+						})
+						w.ids["alice"] = "alice"
+						return w
+					}
+					right, wrong := node(), node()
+					r, bearer := prepareRevoked(right)
+					r.w = wrong
+					had := map[string]bool{r.bearer: rev.session, bearer: rev.one} // whether it ends
+					if ahead.Abs() < time.Hour+time.Second {
+						wrong.clock.Add(ahead)
+						had[legacyLogin(wrong, "")] = rev.session && rev.name != "the session is ended"
+						other, _ := wrong.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 2})
+						had[other] = rev.tokens
+					} else {
+						wrong.clock.Add(ahead)
+					}
+					require.NoError(t, rev.on(t.Context(), r))
+					if setRight {
+						wrong.clock.Add(-ahead)
+					}
+					for bearer, ends := range had {
+						want := 200
+						if ends {
+							want = 401
+						}
+						assert.Equal(t, want, whoami(right, bearer))
+						if ends {
+							assert.Equal(t, 401, whoami(wrong, bearer))
+						}
+					}
+					if rev.off {
+						require.NoError(t, right.auth.Subjects().Enable(t.Context(), audit.Actor{}, "alice"))
+					}
+					for i, w := range []*world{right, wrong} {
+						if i == 1 && !setRight && ahead.Abs() > time.Hour {
+							continue // its credentials end, or began, at another time
+						}
+						s := legacyLogin(w, "")
+						require.NotEmpty(t, s, "nobody can log in on node %d", i)
+						made, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 2})
+						for j, on := range []*world{right, wrong} {
+							if j == 1 && !setRight && ahead.Abs() > time.Hour {
+								continue
+							}
+							assert.Equal(t, 200, whoami(on, s), "a session of node %d on node %d", i, j)
+							assert.Equal(t, 200, whoami(on, made), "a token of node %d on node %d", i, j)
+						}
+					}
+
+					// The host's own older bearers have nothing but a time. The next revocation by a
+					// right clock puts right what a wrong one has left.
+					if !rev.all || !setRight {
+						return
+					}
+					r.w = right
+					require.NoError(t, rev.on(t.Context(), r))
+					old.created = right.clock.Now()
+					assert.Equal(t, 401, whoami(right, "an-older-token"))
+					old.created = right.clock.Now().Add(ahead.Abs() % decade).Add(time.Second)
+					assert.Equal(t, 200, whoami(right, "an-older-token"))
+				})
+			}
+		}
+	}
+}
+
+// foreignTokens are a host's own, of which there is one.
+type foreignTokens struct{ created time.Time }
+
+func (f *foreignTokens) find(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+	if bearer.Reveal() != "an-older-token" {
+		return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+	}
+	return npmauth.ForeignToken{ID: "old-1", User: "alice", Created: f.created}, nil
 }
 
 // A busyStore knows whether somebody waits for it.
