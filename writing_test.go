@@ -300,14 +300,16 @@ func gone(w *world, id string) func() bool { return func() bool { return w.noTok
 
 // aboutService prepares a request of alice's about the tokens of the service account ci
 // that she administers, the key of one of which replaces KEY in its path.
-func aboutService(c call, done func(w *world, id string) func() bool) func(*world) prepared {
+func aboutService(mode policy.TwoFactorMode, c call, done func(w *world, id string) func() bool) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
-		c.bearer = w.alice(policy.AuthAndWrites)
+		c.bearer = w.alice(mode)
 		w.service("ci", w.ids["alice"])
 		_, tok := w.token("ci", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
 		c.path = strings.Replace(c.path, "KEY", tok.ID, 1)
-		c.otp = w.code("alice")
+		if mode != policy.TwoFactorOff {
+			c.otp = w.code("alice")
+		}
 		return prepared{c, w.ids["alice"], done(w, tok.ID)}
 	}
 }
@@ -523,6 +525,15 @@ var writings = []writing{
 			func(w *world, _ string) func() bool { return moreTokens("alice")(w) }),
 	},
 	{
+		name: "rotate a token without a factor", action: policy.CreateToken, own: true,
+		prepare: func(w *world) prepared { // one that needs none
+			c := call{method: "POST", bearer: w.alice(policy.TwoFactorOff), body: `{"password":"` + password + `","grace":1}`}
+			_, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 5})
+			c.path = "/-/auth/v1/tokens/" + tok.ID + "/rotate"
+			return prepared{c, w.ids["alice"], moreTokens("alice")(w)}
+		},
+	},
+	{
 		name: "revoke a token", action: policy.RevokeToken, own: true,
 		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
 	},
@@ -539,18 +550,27 @@ var writings = []writing{
 		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
 	},
 	{
+		name: "revoke all tokens without a factor", action: policy.RevokeToken, own: true,
+		prepare: aboutToken(policy.TwoFactorOff, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
+	},
+	{
 		name: "create a token of a service account", action: policy.ManageService, own: true,
-		prepare: aboutService(call{method: "POST", path: ciTokens, body: specBody(readWrite)},
+		prepare: aboutService(policy.AuthAndWrites, call{method: "POST", path: ciTokens, body: specBody(readWrite)},
 			func(w *world, _ string) func() bool { return moreTokens("ci")(w) }),
 	},
 	{
 		name: "rotate a token of a service account", action: policy.ManageService, own: true,
-		prepare: aboutService(call{method: "POST", path: ciTokens + "/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
+		prepare: aboutService(policy.AuthAndWrites, call{method: "POST", path: ciTokens + "/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
 			func(w *world, _ string) func() bool { return moreTokens("ci")(w) }),
 	},
 	{
 		name: "revoke a token of a service account", action: policy.RevokeService, own: true,
-		prepare: aboutService(call{method: "DELETE", path: ciTokens + "/KEY"},
+		prepare: aboutService(policy.AuthAndWrites, call{method: "DELETE", path: ciTokens + "/KEY"},
+			func(w *world, id string) func() bool { return func() bool { return w.noToken("ci", id) } }),
+	},
+	{
+		name: "revoke a token of a service account without a factor", action: policy.RevokeService, own: true,
+		prepare: aboutService(policy.TwoFactorOff, call{method: "DELETE", path: ciTokens + "/KEY"},
 			func(w *world, id string) func() bool { return func() bool { return w.noToken("ci", id) } }),
 	},
 
@@ -566,6 +586,10 @@ var writings = []writing{
 	{
 		name: "set the e-mail address", action: policy.WriteProfile, own: true,
 		prepare: until(withCode(setUser(`{"email":"alice@new.test"}`)), hasEmail),
+	},
+	{
+		name: "set the e-mail address without a factor", action: policy.WriteProfile, own: true,
+		prepare: until(withSession(policy.TwoFactorOff, setUser(`{"email":"alice@new.test"}`)), hasEmail),
 	},
 	{
 		name: "set the password", action: policy.SetPassword, own: true,
