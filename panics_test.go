@@ -240,8 +240,8 @@ func TestPanicsOfTheHost(t *testing.T) {
 		methods map[string]bool
 	}{methods: map[string]bool{}}
 	t.Run("requests", func(t *testing.T) {
-		for _, u := range append(append([]writing{}, writings...), readings...) {
-			if ofOwnPeople(u) || u.refused != "" {
+		for i, u := range append(append([]writing{}, writings...), readings...) {
+			if ofOwnPeople(u) || u.refused != "" || testing.Short() && i%3 != 0 && u.action != policy.ReportLeak {
 				continue
 			}
 			t.Run(u.name, func(t *testing.T) {
@@ -275,6 +275,9 @@ func TestPanicsOfTheHost(t *testing.T) {
 			})
 		}
 	})
+	if testing.Short() {
+		return // of which some are met
+	}
 	for _, method := range []string{
 		"Users.Lookup", "Users.User", "Users.CheckPassword", "Packages.Facts", "Documents.Document", "Orgs.OrgFacts",
 		"Orgs.FactorRequired", "Services.Administers", "Config.Foreign", "Config.Public", "LeakKeys.Key",
