@@ -20,9 +20,9 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// A turn is something that happens while a request is on its way, after which what the
+// An intervention is something that happens while a request is on its way, after which what the
 // request asks for must not happen any more.
-type turn struct {
+type intervention struct {
 	name string
 	// of says whether it concerns the request.
 	of func(u writing, p prepared) bool
@@ -53,7 +53,7 @@ func withoutFactor(u writing) bool {
 	return strings.HasSuffix(u.name, "without a factor") || u.name == "begin to enrol a factor"
 }
 
-var turns = []turn{
+var interventions = []intervention{
 	{
 		name: "the credential is revoked",
 		of:   func(_ writing, p prepared) bool { return p.call.bearer != "" },
@@ -187,29 +187,29 @@ func (h *host) change(fn func(*hosted)) {
 	fn(h.packages[policy.PackageName{Name: "plain"}])
 }
 
-// harmless are requests that a turn does not refuse, and why.
+// harmless are requests that an intervention does not refuse, and why.
 var harmless = map[string]string{
 	"start a login":                    "it stores nothing and knows of nobody",
 	"sign up":                          "it makes an account of its own",
 	"change a user document":           "it is always refused",
 	"report a leak":                    "it is signed by a scanner",
 	"collect a challenge":              "its proof is good for the credential alone, which is judged when it is shown",
-	"log out":                          "it ends what the turn ends",
-	"log out a token":                  "it ends what the turn ends",
+	"log out":                          "it ends what the intervention ends",
+	"log out a token":                  "it ends what the intervention ends",
 	"put a document that says nothing": "it changes nothing",
 }
 
-// A moment is when a turn comes.
+// A moment is when an intervention comes.
 type moment struct {
 	name      string
 	call      int  // before this call of the store; 0 is none
 	body      bool // before the last byte of the body
 	early     bool // before the last read
 	answered  bool // after the host's last answer, whose change is the next request's business
-	elsewhere bool // the turn comes on another node
+	elsewhere bool // the intervention comes on another node
 }
 
-// await returns a world in which u is about to be sent, and the node that a turn comes on: the
+// await returns a world in which u is about to be sent, and the node that an intervention comes on: the
 // one that answers, which remembers nothing, or another, of which the one that answers hears
 // nothing and remembers what it can.
 func (u writing) await(t *testing.T, elsewhere bool) (w *world, st *storetest.Faulty, p prepared, auth *npmauth.Auth) {
@@ -231,7 +231,7 @@ func (u writing) await(t *testing.T, elsewhere bool) (w *world, st *storetest.Fa
 	return w, st, p, other.auth
 }
 
-// moments returns when a turn must be noticed: before each call of the store up to the one
+// moments returns when an intervention must be noticed: before each call of the store up to the one
 // that decides, which is the commit, or where there is none the last read before the host
 // is given the end of the request.
 func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
@@ -275,7 +275,7 @@ func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
 	} else if p.call.body == nil {
 		return nil // judged when the header came, and nothing waited
 	}
-	if !u.open { // to sign in after a turn is another matter
+	if !u.open { // to sign in after an intervention is another matter
 		ms = append(ms, moment{name: "before the last read", call: read})
 		for i := 1; i < read && !testing.Short(); i++ {
 			ms = append(ms, moment{name: fmt.Sprint("before call ", i), call: i, early: true})
@@ -290,13 +290,13 @@ func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
 	return ms
 }
 
-// A held body gives its last byte only after fn.
-type held struct {
+// A pausedBody gives its last byte only after fn.
+type pausedBody struct {
 	rest []byte
 	fn   func()
 }
 
-func (b *held) Read(p []byte) (int, error) {
+func (b *pausedBody) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
 		return 0, io.EOF
 	}
@@ -308,15 +308,15 @@ func (b *held) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// meet sends the request of u in a world of its own and lets the turn come at m.
-func (u writing) meet(t *testing.T, tn turn, m moment) (w *world, p prepared, a answer) {
+// intervene sends the request of u in a world of its own and lets the intervention come at m.
+func (u writing) intervene(t *testing.T, iv intervention, m moment) (w *world, p prepared, a answer) {
 	w, st, p, auth := u.await(t, m.elsewhere)
 	c := p.call
 	if m.body {
-		c.body = &held{rest: w.bytes(c.body), fn: func() { tn.on(w, auth, p) }}
+		c.body = &pausedBody{rest: w.bytes(c.body), fn: func() { iv.on(w, auth, p) }}
 		return w, p, w.do(c)
 	}
-	st.Inject(storetest.Fault{Nth: m.call, Do: func() { tn.on(w, auth, p) }})
+	st.Inject(storetest.Fault{Nth: m.call, Do: func() { iv.on(w, auth, p) }})
 	a = w.do(c)
 	require.True(t, st.Struck(), "there is no such call")
 	return w, p, a
@@ -327,7 +327,7 @@ func (u writing) meet(t *testing.T, tn turn, m moment) (w *world, p prepared, a 
 // happens of what it asks for. No request of npm's that changes something is left out.
 //
 // AU-01, AU-02, AU-04.
-func TestTurns(t *testing.T) {
+func TestInterventions(t *testing.T) {
 	for i, u := range writings {
 		if u.refused != "" || harmless[u.name] != "" {
 			continue
@@ -336,23 +336,23 @@ func TestTurns(t *testing.T) {
 			t.Parallel()
 			ms := append(u.moments(t, false), u.moments(t, true)...)
 			probe := u.prepare(u.world(t))
-			met := 0
-			for j, tn := range turns {
-				if !tn.of(u, probe) {
+			concerned := 0
+			for j, iv := range interventions {
+				if !iv.of(u, probe) {
 					continue
 				}
-				met++
+				concerned++
 				w := u.world(t)
 				alone := u.prepare(w)
-				tn.on(w, w.auth, alone)
-				same := alone.done() // what the turn does is what the request would have done
+				iv.on(w, w.auth, alone)
+				same := alone.done() // what the intervention does is what the request would have done
 				for k, m := range ms {
-					// Under -short every turn comes at one moment, another for each request.
-					if testing.Short() && k != (i+j)%len(ms) || m.early && (i+j+k)%3 != 0 || tn.hosts && (m.elsewhere || m.answered) || tn.late && m.early {
+					// Under -short every intervention comes at one moment, another for each request.
+					if testing.Short() && k != (i+j)%len(ms) || m.early && (i+j+k)%3 != 0 || iv.hosts && (m.elsewhere || m.answered) || iv.late && m.early {
 						continue
 					}
-					t.Run(tn.name+" "+m.name, func(t *testing.T) {
-						w, p, a := u.meet(t, tn, m)
+					t.Run(iv.name+" "+m.name, func(t *testing.T) {
+						w, p, a := u.intervene(t, iv, m)
 						if u.name != "collect a login" || a.text("token") != "" { // whose refusal is a 200 without one
 							assert.GreaterOrEqual(t, a.Code, 300, a.Body.String())
 						}
@@ -365,21 +365,21 @@ func TestTurns(t *testing.T) {
 					})
 				}
 			}
-			assert.Positive(t, met, "no turn concerns it")
+			assert.Positive(t, concerned, "no intervention concerns it")
 		})
 	}
 }
 
-// Every kind of turn meets every kind of credential that it could concern.
-func TestTurnsAreMet(t *testing.T) {
+// Every intervention concerns some request.
+func TestInterventionsConcernSomething(t *testing.T) {
 	for name := range harmless {
 		assert.True(t, slices.ContainsFunc(writings, func(u writing) bool { return u.name == name }), name)
 	}
-	for _, tn := range turns {
+	for _, iv := range interventions {
 		met := slices.ContainsFunc(writings, func(u writing) bool {
-			return u.refused == "" && harmless[u.name] == "" && tn.of(u, u.prepare(u.world(t)))
+			return u.refused == "" && harmless[u.name] == "" && iv.of(u, u.prepare(u.world(t)))
 		})
-		assert.True(t, met, tn.name)
+		assert.True(t, met, iv.name)
 	}
 }
 
@@ -419,11 +419,11 @@ func TestConfirm(t *testing.T) {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
 			probe := u.prepare(u.world(t))
-			for _, tn := range append([]turn{{name: "nothing happens"}}, turns...) {
-				if tn.of != nil && !tn.of(u, probe) {
+			for _, iv := range append([]intervention{{name: "nothing happens"}}, interventions...) {
+				if iv.of != nil && !iv.of(u, probe) {
 					continue
 				}
-				t.Run(tn.name, func(t *testing.T) {
+				t.Run(iv.name, func(t *testing.T) {
 					w := u.world(t)
 					p := u.prepare(w)
 					var before, after error
@@ -432,8 +432,8 @@ func TestConfirm(t *testing.T) {
 						assert.NoError(t, err)
 						op, _ := npmauth.OperationFrom(r.Context())
 						before = op.Confirm(r.Context())
-						if tn.on != nil {
-							tn.on(w, w.auth, p)
+						if iv.on != nil {
+							iv.on(w, w.auth, p)
 						}
 						if after = op.Confirm(r.Context()); after != nil {
 							npmauth.WriteError(rw, r, after)
@@ -441,7 +441,7 @@ func TestConfirm(t *testing.T) {
 					}))
 					a := w.send(h, p.call)
 					assert.NoError(t, before, "and no code is asked for twice")
-					if tn.on == nil {
+					if iv.on == nil {
 						assert.NoError(t, after)
 						return
 					}
@@ -506,4 +506,13 @@ func TestRoundTrips(t *testing.T) {
 	require.Equal(t, 200, tag("1.0.0")) // and the package's settings are known
 	count("a dist-tag, whose body was waited for", 1, func() int { return tag("2.0.0") })
 	count("the last byte of a publish", 1, func() int { return w.publish("plain", "3.0.0", third, "").Code })
+
+	w.enrol("alice", policy.AuthAndWrites)
+	s = w.login("alice")
+	require.Equal(t, 201, w.create(s, w.code("alice"), map[string]any{"packages_all": true}).Code)
+	otp := w.code("alice")
+	require.Equal(t, 200, whoami(w, s))
+	count("a token with a code: its reservation, and itself", 2+2, func() int {
+		return w.create(s, otp, map[string]any{"packages_all": true}).Code
+	})
 }

@@ -71,7 +71,7 @@ func TestSlowBodyOutlivesItsCode(t *testing.T) {
 				w := u.world(t)
 				p := u.prepare(w)
 				c := p.call
-				c.body = &held{rest: w.bytes(c.body), fn: func() { w.clock.Add(takes) }}
+				c.body = &pausedBody{rest: w.bytes(c.body), fn: func() { w.clock.Add(takes) }}
 				a := w.do(c)
 				if takes < time.Hour {
 					require.Less(t, a.Code, 400, "%v: %s", takes, a.Body)
