@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"net/http"
 	"net/netip"
@@ -86,6 +87,7 @@ type verified struct {
 	numbers    subject.Numbers   // that it was created under
 	generation *atomic.Uint64    // of the user
 	who        atomic.Pointer[person]
+	deadWith   atomic.Pointer[person] // the user with whom it was read together, and found dead
 }
 
 type factsKey struct {
@@ -218,10 +220,14 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 			if v.alive(who, now) {
 				return actor{&v.cred, who, v}, nil
 			}
-			// The two were read at two moments, and may disagree while both are right.
-			var act actor
-			if act, err = a.readAnew(ctx, v, now); err == nil {
-				return act, nil
+			// The two were read at two moments, and may disagree while both are right, unless
+			// they are what was read together before.
+			err = ErrInvalidToken
+			if v.deadWith.Load() != who {
+				var act actor
+				if act, err = a.readAnew(ctx, v, now); err == nil {
+					return act, nil
+				}
 			}
 		}
 	}
@@ -395,11 +401,15 @@ func (a *Auth) present(ctx context.Context, tx *store.Tx, v *verified, now time.
 	if err != nil {
 		return actor{}, err
 	}
+	act = actor{&v.cred, who, v}
 	if !v.alive(who, now) {
-		return actor{}, ErrInvalidToken
+		return act, errDead
 	}
-	return actor{&v.cred, who, v}, nil
+	return act, nil
 }
+
+// errDead is [ErrInvalidToken] for a credential that was found, together with its user.
+var errDead = fmt.Errorf("%w: it is dead", ErrInvalidToken)
 
 // readAnew reads in one Get whether a credential holds, past the caches, and puts what it
 // found there.
@@ -415,14 +425,21 @@ func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act ac
 		act, err = a.present(ctx, tx, v, now)
 		return err
 	})
-	if err != nil {
+	dead := errors.Is(err, errDead)
+	if err != nil && !dead {
 		return actor{}, err
 	}
-	a.caches.people.Put(user, act.who, now, fillUser)
 	act.who.generation.Store(generation)
 	act.v.who.Store(act.who)
+	if dead {
+		act.v.deadWith.Store(act.who)
+	}
+	a.caches.people.Put(user, act.who, now, fillUser)
 	if v.foreign.IsZero() {
 		a.caches.credentials.Put(v.digest.Prefix(), act.v, now, fillCredential)
+	}
+	if dead {
+		return actor{}, err
 	}
 	return act, nil
 }

@@ -186,7 +186,8 @@ type judgement struct {
 	attempt     *twofactor.Attempt // at the second factor; nil until one is needed
 	proven      policy.Proof       // by an attempt that was spent
 
-	handedOver bool // what is allowed the host does
+	handedOver bool          // what is allowed the host does
+	limit      time.Duration // of the judgement that counts; 0 is none
 }
 
 // newJudgement is the beginning of one. It is called when the header of r has arrived, or

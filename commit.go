@@ -64,7 +64,7 @@ func (a *Auth) tryCommit(r *http.Request, j *judgement, d policy.Decision, keys 
 	if j.password != nil {
 		err = errNeedsPassword
 	}
-	for range 2 * judgements { // a password and a factor may each be asked for anew
+	for range 2 * judgements { // a password and a factor may each be asked for anew, and a row change
 		switch {
 		case errors.Is(err, errNeedsPassword):
 			if err := a.checkOwnPassword(ctx, j); err != nil {
@@ -80,7 +80,8 @@ func (a *Auth) tryCommit(r *http.Request, j *judgement, d policy.Decision, keys 
 			}
 		}
 		err = a.commitOnce(ctx, j, keys, fn)
-		if !errors.Is(err, errNeedsPassword) && !errors.Is(err, errNeedsFactor) {
+		_, changed := errors.AsType[*store.ChangedError](err) // what fn expects, which it may find to be harmless
+		if !changed && !errors.Is(err, errNeedsPassword) && !errors.Is(err, errNeedsFactor) {
 			return err
 		}
 	}
@@ -96,6 +97,11 @@ func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn c
 		}
 		defer leave()
 		keys = append(j.attempt.Keys(), keys...)
+	}
+	if j.limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, j.limit)
+		defer cancel()
+		ctx = limited
 	}
 	var committed judgement
 	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {

@@ -114,11 +114,15 @@ func (b *deadlineBody) begin() error {
 // else it goes: once net/http's own body was read to its end, by whoever it was, net/http
 // reads ahead to notice a client that leaves, and would take a deadline that passes for one.
 func (b *deadlineBody) end(err error) error {
-	if err == nil {
-		return nil
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err == nil {
+		// Over HTTP/2 a deadline that passes while nobody reads ends the body for good.
+		if !b.off && !b.done {
+			b.control.SetReadDeadline(b.latest)
+		}
+		return nil
+	}
 	b.over = b.over || errors.Is(err, io.EOF)
 	switch {
 	case b.off, b.done:

@@ -129,9 +129,8 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	var body *publishReader
 	body = newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball, func() error {
 		j.version = body.res.Version
-		ctx, cancel := context.WithTimeout(r.Context(), hostTime)
-		defer cancel()
-		return a.commit(r.WithContext(ctx), j, policy.Decision{Effect: policy.Allow}, nil, nil)
+		j.limit = hostTime
+		return a.commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
 	})
 	body.conclude = func(err error) { _ = a.conclude(r.Context(), j, err) }
 	defer body.abort()
@@ -149,7 +148,8 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 var errUnread = fmt.Errorf("npmauth: the host did not read the body to its end: %w", context.Canceled)
 
 // hostTime bounds the judgement that is made while a host reads a body: the host may hold
-// something that its own answer waits for.
+// something that its own answer waits for. To wait for other requests of the user is no part
+// of it.
 const hostTime = 5 * time.Second
 
 // admit decides about one request: whoever it lets through has a pass. Its body, if it has
@@ -162,7 +162,7 @@ func (a *Auth) admit(w http.ResponseWriter, r *http.Request, op policy.Operation
 	if err != nil {
 		return nil, err
 	}
-	if !op.Action.Write() || !hasBody(r) {
+	if !op.Action.Write() || !hasBody(r) || op.Action == policy.Stage { // a tarball, which passes by
 		return a.admitJudged(r, j, d, false, nil)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)

@@ -80,8 +80,8 @@ func (m *Manager) rotate(ctx context.Context, tx *store.Tx, by audit.Actor, r Ro
 			o.Expires, o.ReplacedBy = until, fresh.ID
 			return nil
 		})
-	} else {
-		err = m.remove(ctx, tx, r.ID)
+	} else if err = m.remove(ctx, tx, r.ID); err == nil {
+		err = m.tell(ctx, tx, by, ended(old, "rotated"))
 	}
 	if err != nil {
 		return fail(err)

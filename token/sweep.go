@@ -15,20 +15,19 @@ import (
 // record, its row in the list, its last use and the mark of its warning.
 const sweepBatch = store.MaxOps / 4
 
-// Sweep deletes the records of tokens that were revoked together with others, and of
-// those that expired [store.SweepGrace] ago, and returns how many, also together with an
-// error. Nothing depends on it: the dead are dead, and it only makes room. It reads all
-// tokens, a page at a time: once a day is often enough.
+// Sweep deletes the records of tokens that were revoked together with others, and returns
+// how many, also together with an error. Nothing depends on it: the dead are dead, and it
+// only makes room. It reads all tokens, a page at a time: once a day is often enough.
 //
-// Tokens of an account that is disabled live on, and those of the first edition are left
-// to expire.
+// Tokens of an account that is disabled live on. Those that expired, and those of the first
+// edition, are left to the store's own [store.Sweeper]: it goes by a clock that all nodes
+// share, and one node's may be wrong.
 func (m *Manager) Sweep(ctx context.Context) (int, error) {
 	swept := 0
 	err := m.pages(ctx, func(page []*record, of map[policy.UserID]subject.Subject) error {
-		cutoff := m.now().Add(-store.SweepGrace)
 		var dead []*record
 		for _, r := range page {
-			if r.revoked(of[r.User]) || r.expired(cutoff) {
+			if r.revoked(of[r.User]) {
 				dead = append(dead, r)
 			}
 		}

@@ -24,9 +24,8 @@ func newRecoveryCodes(n int) (codes []credential.Secret, digests []credential.Di
 	return codes, digests
 }
 
-// spendRecovery removes a recovery code from f: the commit that does so is the
-// only one in which the code works.
-func spendRecovery(ctx context.Context, tx *store.Tx, f *factor, code credential.Secret) error {
+// recoveryIndex returns which of the factor's recovery codes the code is, -1 if none.
+func recoveryIndex(f *factor, code credential.Secret) int {
 	d := credential.Sum(code)
 	at := -1
 	for i, r := range f.Recovery {
@@ -34,6 +33,13 @@ func spendRecovery(ctx context.Context, tx *store.Tx, f *factor, code credential
 			at = i
 		}
 	}
+	return at
+}
+
+// spendRecovery removes a recovery code from f: the commit that does so is the
+// only one in which the code works.
+func spendRecovery(ctx context.Context, tx *store.Tx, f *factor, code credential.Secret) error {
+	at := recoveryIndex(f, code)
 	if at < 0 {
 		// A spent code and one that never was look the same: nothing is kept of it.
 		return wrong(reasonWrong)

@@ -89,7 +89,8 @@ func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
 // error.
 func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	id, mk := a.triesID(), a.mark()
-	if _, err := factorOf(ctx, tx, a.user); err != nil {
+	active, err := factorOf(ctx, tx, a.user)
+	if err != nil {
 		return err
 	}
 	f, err := found(failed.Get(ctx, tx, string(a.user)))
@@ -119,6 +120,9 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	if len(t.Marks) >= a.m.soft {
 		return ErrTooMany
 	}
+	if a.isRight(active) {
+		return nil
+	}
 	t.Marks = append(t.Marks, mk)
 	t.Expires = now.Add(triesKept)
 	if err := put(ctx, tx, tried, t.ID, t); err != nil {
@@ -132,6 +136,21 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 		return fmt.Errorf("twofactor: failures: %w", err)
 	}
 	return nil
+}
+
+// isRight reports whether the value is one that the factor accepts now. It is no guess,
+// whatever becomes of the request that presents it: an upload that breaks off, or a host
+// that refuses, must not end the credential of somebody who knows the codes. It is not
+// used up by this.
+func (a *Attempt) isRight(f *factor) bool {
+	switch a.form {
+	case FormTOTP:
+		_, err := accept(f.Key, a.value.Reveal(), a.at, f.Step)
+		return err == nil
+	case FormRecovery:
+		return recoveryIndex(f, a.value) >= 0
+	}
+	return false
 }
 
 // succeeded forgets the attempts at the factor that was used, and no other: who
