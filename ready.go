@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // readyKey is the key of a row that says the same in every store: who reads it as it was
@@ -23,6 +25,9 @@ var errNotOurs = errors.New("npmauth: the store holds something else where npmau
 // otherwise goes unnoticed until another node reads what this one wrote. Call it before the
 // first request is served; an error that wraps [store.ErrSeal] means another key. It serves
 // health checks, too: once the store was found to be ready it costs one read.
+//
+// The first call on a store also draws the number that all credentials are created under
+// (see [subject.Begin]), and so ends those that were created before it.
 func (a *Auth) Ready(ctx context.Context) error {
 	items, err := a.store.Get(ctx, readyKey)
 	if err == nil && !items[0].Exists() {
@@ -36,15 +41,18 @@ func (a *Auth) Ready(ctx context.Context) error {
 	return nil
 }
 
-// makeReady writes the row. A store that holds anything must be one that can be read: a key
-// that came too late must not look like the first.
+// makeReady writes the row, and what else every store has. A store that holds anything must
+// be one that can be read: a key that came too late must not look like the first.
 func (a *Auth) makeReady(ctx context.Context) error {
 	if _, err := a.store.List(ctx, "", "", 1); err != nil {
 		return err
 	}
-	_, err := a.store.Commit(ctx, store.Op{Key: readyKey, At: store.Absent, Action: store.Put, Value: readyText})
-	if errors.Is(err, store.ErrConflict) { // another node was faster: with which key?
-		_, err = a.store.Get(ctx, readyKey)
-	}
-	return err
+	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		items, err := tx.Get(ctx, readyKey)
+		if err != nil || items[0].Exists() { // another node was faster, with a key that is ours or not
+			return err
+		}
+		tx.Create(readyKey, readyText, time.Time{})
+		return subject.Begin(ctx, tx)
+	})
 }

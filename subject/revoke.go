@@ -59,6 +59,24 @@ func RevokeEveryone(ctx context.Context, tx *store.Tx, now time.Time) error {
 	return nil
 }
 
+// Begin draws, in the caller's commit, the number of all accounts if none was drawn yet. It
+// belongs into the commit that first uses a store, since it ends every credential that there
+// is; the time of [Subject.Revoked] stays. A program of the first edition, which revokes
+// without numbers, refuses every credential from then on, so that nothing is thought to be
+// revoked that is not.
+func Begin(ctx context.Context, tx *store.Tx) error {
+	_, err := epochs.Upsert(ctx, tx, everyone, func(e *epoch, _ bool) error {
+		if e.ID = everyone; e.Number == 0 {
+			e.Number = draw()
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("subject: epoch: %w", err)
+	}
+	return nil
+}
+
 // SetTwoFactor records, in the caller's commit, what needs the account's second factor. The
 // caller enrols or removes the factor in the same commit.
 func SetTwoFactor(ctx context.Context, tx *store.Tx, id policy.UserID, mode policy.TwoFactorMode) error {

@@ -356,3 +356,24 @@ func TestRecover(t *testing.T) {
 	recovered(noon.AddDate(10, 0, 0))
 	assert.Equal(t, first, recovered(noon), "nor does one that was far ahead hold an account for years")
 }
+
+// What was created before a store began to be used is dead then, and nothing after it; a
+// host's own bearers are not asked.
+func TestBegin(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	begin := func() {
+		require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return subject.Begin(ctx, tx) }))
+	}
+	before, err := subject.Get(ctx, st, "1")
+	require.NoError(t, err)
+	begin()
+	after, err := subject.Get(ctx, st, "1")
+	require.NoError(t, err)
+	assert.False(t, after.Alive(policy.KindToken, before.Numbers(policy.KindToken)))
+	assert.NotZero(t, after.Numbers(policy.KindToken).Everyone)
+	assert.True(t, after.AliveSince(time.Time{}.Add(time.Hour)))
+	begin()
+	again, err := subject.Get(ctx, st, "1")
+	require.NoError(t, err)
+	assert.Equal(t, after.Numbers(policy.KindToken), again.Numbers(policy.KindToken), "once")
+}
