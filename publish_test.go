@@ -178,7 +178,7 @@ func TestRefusedPublishDropsTheHostsHeaders(t *testing.T) {
 		assert.NotContains(t, a.Body.String(), "own words", name)
 		assert.Equal(t, http.Header{
 			"Cache-Control": {"no-store"}, "Content-Type": {"application/json"}, "X-Content-Type-Options": {"nosniff"},
-			"Content-Length": {strconv.Itoa(a.Body.Len())}, "Vary": {"Origin"},
+			"Content-Length": {strconv.Itoa(a.Body.Len())}, "Vary": {"Origin", "Authorization"},
 		}, a.Result().Header, name)
 	}
 }
