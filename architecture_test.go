@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy"},
-	"npmauthtest":       {"ground", "", "account", "token"},
+	"npmauthtest":       {"ground", "", "account", "session", "token"},
 }
 
 var ground = []string{"policy", "credential", "store", "audit", "subject"}

@@ -30,6 +30,11 @@ type slowWorld struct {
 	publish string
 }
 
+// uploads lets POST /upload through to the host, with a body that only the host reads.
+func uploads(cfg *npmauth.Config) {
+	cfg.Public = func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Path == "/upload" }
+}
+
 func newSlowWorld(t *testing.T, timeout time.Duration, change ...func(*npmauth.Config)) slowWorld {
 	w := newWorld(t, change...)
 	alice := w.person("alice")
@@ -107,11 +112,9 @@ func isBodyTimeout(t *testing.T, a *http.Response, text string) {
 
 // Whoever sends half a body is answered, whoever reads it, and the connection ends.
 func TestStalledBody(t *testing.T) {
-	w := newSlowWorld(t, 200*time.Millisecond, func(cfg *npmauth.Config) {
-		cfg.Public = func(r *http.Request) bool { return r.URL.Path == "/upload" }
-	})
+	w := newSlowWorld(t, 200*time.Millisecond, uploads)
 	s := w.login("alice")
-	tag := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	failing := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
 		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		rw.Header().Set("X-Host", "words")
@@ -132,10 +135,10 @@ func TestStalledBody(t *testing.T) {
 		"publish, behind":       {w.auth.Guard(w.host), "PUT", "/plain", w.bypass, w.publish},
 		"publish, twice":        {w.auth.Wrap(w.handler), "PUT", "/plain", w.bypass, w.publish[:100]},
 		"document":              {w.handler, "PUT", "/plain", w.bypass, `{"_id":"plain",`},
-		"the host's":            {w.auth.Wrap(tag), "PUT", "/-/package/plain/dist-tags/next", w.bypass, `"1.0`},
-		"the host's, silent":    {w.auth.Guard(silent), "PUT", "/-/package/plain/dist-tags/next", w.bypass, `"1.0`},
-		"the host's, closing":   {w.auth.Guard(closing), "PUT", "/-/package/plain/dist-tags/next", w.bypass, `"1.0`},
-		"none of npm's":         {w.auth.Wrap(tag), "POST", "/upload", "", `x`},
+		"dist-tag":              {w.handler, "PUT", "/-/package/plain/dist-tags/next", w.bypass, `"1.0`},
+		"the host's":            {w.auth.Wrap(failing), "POST", "/upload", "", `x`},
+		"the host's, silent":    {w.auth.Guard(silent), "POST", "/upload", "", `x`},
+		"the host's, closing":   {w.auth.Guard(closing), "POST", "/upload", "", `x`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,7 +159,7 @@ func TestStalledBody(t *testing.T) {
 // What nobody reads is read by net/http before the answer goes out, and does not stall
 // there. A client that waits for 100 Continue is answered at once.
 func TestStalledBodyOfARefusal(t *testing.T) {
-	w := newSlowWorld(t, 300*time.Millisecond)
+	w := newSlowWorld(t, 300*time.Millisecond, uploads)
 	for name, more := range map[string]string{"": "", "chunked": "Transfer-Encoding: chunked\r\n"} {
 		t.Run("refused "+name, func(t *testing.T) {
 			c := dial(t, w.handler)
@@ -176,7 +179,7 @@ func TestStalledBodyOfARefusal(t *testing.T) {
 			rw.WriteHeader(http.StatusConflict)
 			assert.NoError(t, http.NewResponseController(rw).Flush())
 		})))
-		c.begin("PUT", "/-/package/plain/dist-tags/next", w.bypass, 10)
+		c.begin("POST", "/upload", "", 10)
 		a, _ := c.answer()
 		assert.Equal(t, http.StatusConflict, a.StatusCode)
 		c.closed()
@@ -265,10 +268,10 @@ func TestBodyReadInFront(t *testing.T) {
 // A client may send on after a handler that took long, and did not read.
 func TestBodyAfterALongHandler(t *testing.T) {
 	const timeout = 400 * time.Millisecond
-	w := newSlowWorld(t, timeout)
+	w := newSlowWorld(t, timeout, uploads)
 	c := dial(t, w.auth.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(timeout * 3 / 2) })))
 	for range 2 {
-		c.begin("PUT", "/-/package/plain/dist-tags/next", w.bypass, 7)
+		c.begin("POST", "/upload", "", 7)
 		time.Sleep(timeout * 2)
 		c.send(`"1.0.0"`)
 		a, text := c.answer()
@@ -281,11 +284,11 @@ func TestBodyAfterALongHandler(t *testing.T) {
 func TestReadDeadlineOfTheHost(t *testing.T) {
 	for name, tt := range map[string]struct{ method, path, body string }{
 		"publish": {"PUT", "/plain", ""},
-		"tag":     {"PUT", "/-/package/plain/dist-tags/next", `"1.0.0"`},
+		"upload":  {"POST", "/upload", "a tarball"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := func(t *testing.T, timeout time.Duration, deadline func() time.Time, want error) (*client, string) {
-				w := newSlowWorld(t, timeout)
+				w := newSlowWorld(t, timeout, uploads)
 				c := dial(t, w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					assert.NoError(t, http.NewResponseController(rw).SetReadDeadline(deadline()))
 					_, err := io.Copy(io.Discard, r.Body)
@@ -341,10 +344,10 @@ func TestReadTimeoutOfTheServer(t *testing.T) {
 
 // Who reads on after the request was answered does not set a deadline for the next one.
 func TestBodyAfterItsRequest(t *testing.T) {
-	w := newSlowWorld(t, 100*time.Millisecond)
+	w := newSlowWorld(t, 100*time.Millisecond, uploads)
 	var kept io.ReadCloser
 	c := dial(t, w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut {
+		if r.Method == http.MethodPost {
 			kept = r.Body
 			return
 		}
@@ -354,7 +357,7 @@ func TestBodyAfterItsRequest(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		assert.NoError(t, r.Context().Err())
 	})))
-	c.begin("PUT", "/-/package/plain/dist-tags/next", w.bypass, 7)
+	c.begin("POST", "/upload", "", 7)
 	c.send(`"1.0.0"`)
 	a, _ := c.answer()
 	require.Equal(t, 200, a.StatusCode)
