@@ -1,6 +1,7 @@
 package twofactor_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -518,6 +519,35 @@ func TestChallengesAreToldOf(t *testing.T) {
 		assert.Equal(t, audit.FactorUsed, e.Type)
 		assert.Equal(t, audit.Denied, e.Outcome)
 		assert.Equal(t, browser, e.Addr)
+	})
+}
+
+// Anybody with a credential can ask for any number of challenges, so that they leave no rows
+// in the log. Whoever listens is told of each.
+func TestChallengesAreNotInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		log, err := audit.NewLog(audit.LogConfig{Store: k.store})
+		require.NoError(t, err)
+		told := 0
+		m := k.node(func(c *twofactor.Config) {
+			c.Events = audit.NewRecorder(audit.RecorderConfig{Log: log, Sink: audit.Func(func(_ context.Context, e audit.Event) {
+				if e.Type == audit.Challenge {
+					told++
+				}
+			})})
+		})
+		var c twofactor.Challenge
+		for range 8 {
+			c, err = m.Challenge(t.Context(), newChallenge(publish(widget)))
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 8, told)
+		assert.Empty(t, keysOf(t, k.store, "audit/"))
+		_, err = m.Approve(t.Context(), twofactor.Approval{PageID: c.PageID, User: alice, Value: a.code(), Addr: browser})
+		require.NoError(t, err)
+		assert.Len(t, keysOf(t, k.store, "audit/"), 1, "what is approved is kept")
 	})
 }
 
