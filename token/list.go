@@ -32,7 +32,7 @@ type ListOptions struct {
 
 // List returns the user's live tokens, newest first, how many there are in all, and where
 // to go on, "" at the end. A page is two requests of the store, and reads no more tokens
-// than it shows, but for those that have expired since the last [Manager.Sweep]. With
+// than it shows, but for those that have expired since the store was last swept. With
 // After, tokens that are made or ended meanwhile move nothing. The tokens of an account
 // that is disabled are listed: they work again when the account does.
 func (m *Manager) List(ctx context.Context, user policy.UserID, o ListOptions) (page []Token, next string, total int, err error) {

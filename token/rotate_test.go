@@ -75,6 +75,30 @@ func TestRotate(t *testing.T) {
 	})
 }
 
+// Without a grace the old token ends in the rotation, and that is told of like any other end.
+func TestRotateWithoutGraceTellsOfTheEnd(t *testing.T) {
+	for name, grace := range map[string]time.Duration{"without": 0, "with": time.Hour} {
+		var told []audit.Event
+		m, err := token.New(token.Config{Store: store.NewMemory(), Events: audit.NewRecorder(audit.RecorderConfig{
+			Sink: audit.Func(func(_ context.Context, e audit.Event) { told = append(told, e) }),
+		})})
+		require.NoError(t, err)
+		_, old := create(t, m, token.Spec{})
+		told = nil
+		_, fresh, err := rotate(m, token.Rotation{ID: old.ID, Grace: grace})
+		require.NoError(t, err)
+		created := told[len(told)-1]
+		assert.Equal(t, []any{audit.TokenCreated, fresh.ID}, []any{created.Type, created.Credential}, name)
+		if grace > 0 {
+			assert.Len(t, told, 1, name)
+			continue
+		}
+		require.Len(t, told, 2, name)
+		assert.Equal(t, []any{audit.TokenRevoked, old.ID, policy.UserID("alice"), "s2", "rotated"},
+			[]any{told[0].Type, told[0].Credential, told[0].User, told[0].ByCredential, told[0].Reason()})
+	}
+}
+
 // A token that ends sooner than the grace does not live longer for it.
 func TestRotateNeverProlongs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
