@@ -20,6 +20,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
@@ -69,6 +70,38 @@ func TestChangeOfAPersonIsExact(t *testing.T) {
 	require.Equal(t, 200, whoami(one))
 	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, "alice"))
 	require.Equal(t, []int{401, 401}, []int{whoami(one), whoami(two)})
+}
+
+// A credential that is dead costs one read within Config.Fresh, and not one with each request.
+// What is remembered of it is of the account as it was: what changes about that is seen at once.
+func TestDeadCredentialIsReadOnce(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, oneUser{}, time.Minute })
+	w.ids["alice"] = "alice"
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	reads := func(want int) int {
+		t.Helper()
+		before := st.Count(storetest.Reads)
+		for range 50 {
+			require.Equal(t, want, whoami(w, bearer))
+		}
+		return st.Count(storetest.Reads) - before
+	}
+	reads(200)
+	for range 2 {
+		require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, "alice"))
+		assert.LessOrEqual(t, reads(401), 2, "its user, and both together")
+		assert.Zero(t, reads(401))
+		require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), audit.Actor{}, "alice", true))
+		reads(401)
+		require.NoError(t, w.auth.Subjects().Enable(t.Context(), audit.Actor{}, "alice"))
+		reads(200)
+	}
+	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, "alice"))
+	assert.LessOrEqual(t, reads(401), 2)
+	w.clock.Add(2 * time.Minute)
+	assert.LessOrEqual(t, reads(401), 3, "and once more when what is remembered is old")
+	assert.Zero(t, reads(401))
 }
 
 // A person who was read before a change is not remembered after it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -469,6 +470,59 @@ func TestCommitGivesUp(t *testing.T) {
 	assert.Zero(t, w.tokens("alice"))
 }
 
+// A change of the account that takes nothing from a request does not refuse it, also when it
+// comes at the moment of the commit.
+func TestHarmlessChangeAtTheCommit(t *testing.T) {
+	post := func(w *world, s string, body any) answer {
+		return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, body: body})
+	}
+	for name, tt := range map[string]struct {
+		writes string // the prefix of the row that it is about
+		do     func(w *world, s string, begins func()) answer
+	}{
+		"token": {"token/", func(w *world, s string, begins func()) answer {
+			begins()
+			return w.create(s, "", map[string]any{"packages_all": true})
+		}},
+		"password": {"password/", func(w *world, s string, begins func()) answer {
+			begins()
+			return post(w, s, map[string]any{"password": map[string]any{"old": password, "new": "another fine password here"}})
+		}},
+		"confirmation of a factor": {"twofactor/", func(w *world, s string, begins func()) answer {
+			a := post(w, s, map[string]any{"tfa": map[string]any{"mode": "auth-only", "password": password}})
+			require.Equal(t, 200, a.Code, a.Body.String())
+			link, err := url.Parse(a.text("tfa"))
+			require.NoError(t, err)
+			w.secrets["alice"] = link.Query().Get("secret")
+			begins()
+			return post(w, s, map[string]any{"tfa": []string{w.codeNow("alice")}})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := storetest.NewFaulty(store.NewMemory())
+			w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
+			alice := w.person("alice")
+			s := w.login("alice")
+			a := tt.do(w, s, func() {
+				st.Inject(storetest.Fault{
+					On: storetest.Commits,
+					If: func(c storetest.Call) bool {
+						return slices.ContainsFunc(c.Ops, func(op store.Op) bool {
+							return op.Action == store.Put && strings.HasPrefix(op.Key, tt.writes)
+						})
+					},
+					Do: func() {
+						require.NoError(t, w.auth.Subjects().SetHighImpact(t.Context(), audit.Actor{}, alice, true))
+					},
+				})
+			})
+			assert.Less(t, a.Code, 300, a.Body.String())
+			assert.True(t, st.Struck())
+			assert.Equal(t, 200, whoami(w, s))
+		})
+	}
+}
+
 // The rows of a request are read in as few requests as can be, and what waits for nothing
 // costs none.
 func TestRoundTrips(t *testing.T) {
@@ -512,7 +566,7 @@ func TestRoundTrips(t *testing.T) {
 	require.Equal(t, 201, w.create(s, w.code("alice"), map[string]any{"packages_all": true}).Code)
 	otp := w.code("alice")
 	require.Equal(t, 200, whoami(w, s))
-	count("a token with a code: its reservation, which counts no right one, and itself", 1+2, func() int {
+	count("a token with a code: its check, which writes nothing if it is right, and itself", 1+2, func() int {
 		return w.create(s, otp, map[string]any{"packages_all": true}).Code
 	})
 }

@@ -418,3 +418,34 @@ func TestStalledBodyOverHTTP2(t *testing.T) {
 	a, text = send(strings.NewReader(w.publish))
 	assert.Equal(t, 200, a.StatusCode, text)
 }
+
+// A host may take longer between two reads than the client may between two bytes: it is not
+// the upload that stalls. The body is larger than what is on its way while nobody reads.
+func TestPauseOfTheHost(t *testing.T) {
+	const timeout = 500 * time.Millisecond
+	size := 4 << 20
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("HTTP/2: ", http2), func(t *testing.T) {
+			t.Parallel()
+			w := newSlowWorld(t, timeout, uploads)
+			srv := httptest.NewUnstartedServer(w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				_, err := io.CopyN(io.Discard, r.Body, 1<<10)
+				assert.NoError(t, err)
+				time.Sleep(3 * timeout)
+				n, err := io.Copy(io.Discard, r.Body)
+				assert.NoError(t, err)
+				assert.EqualValues(t, size-1<<10, n)
+			})))
+			srv.EnableHTTP2 = http2
+			srv.StartTLS()
+			defer srv.Close()
+			r, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/upload", bytes.NewReader(make([]byte, size)))
+			require.NoError(t, err)
+			a, err := srv.Client().Do(r)
+			require.NoError(t, err)
+			defer a.Body.Close()
+			assert.Equal(t, http2, a.ProtoMajor == 2)
+			assert.Equal(t, 200, a.StatusCode)
+		})
+	}
+}

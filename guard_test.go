@@ -1,10 +1,12 @@
 package npmauth_test
 
 import (
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -99,4 +101,34 @@ func TestAllowedWritesAreRecorded(t *testing.T) {
 		Time: w.clock.Now(), Type: audit.Access, Outcome: audit.Done, User: w.ids["alice"], By: w.ids["alice"], Credential: tok.ID, ByCredential: tok.ID,
 		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"}, Version: "3.0.0",
 	}, w.events.all[0])
+}
+
+// What a host's policy lets somebody stage is a tarball, which passes by unread.
+func TestStagedBodyPassesUnread(t *testing.T) {
+	rules := policy.NPM().Without("not-offered").With(policy.Rule{
+		ID: "stage", Sentence: "You may stage.", Actions: []policy.Action{policy.Stage},
+		Judge: func(*policy.Request) policy.Verdict { return policy.Permit },
+	})
+	require.NoError(t, rules.Err())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = rules })
+	w.host.add("plain", false, w.person("alice"))
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	const size = 1 << 20
+	body, sent := io.Pipe()
+	begun, n := make(chan struct{}), int64(0)
+	go func() {
+		<-begun
+		sent.Write(make([]byte, size))
+		sent.Close()
+	}()
+	host := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(begun) // nobody can have read before
+		var err error
+		n, err = io.Copy(io.Discard, r.Body)
+		assert.NoError(t, err)
+	})
+	time.AfterFunc(20*time.Second, func() { sent.CloseWithError(io.ErrUnexpectedEOF) })
+	a := w.send(w.auth.Wrap(host), call{method: "POST", path: "/-/stage/package/plain", bearer: tok, body: body})
+	assert.Equal(t, 200, a.Code, a.Body.String())
+	assert.EqualValues(t, size, n)
 }

@@ -2,12 +2,14 @@ package npmauth_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
@@ -84,4 +86,43 @@ func TestSlowBodyOutlivesItsCode(t *testing.T) {
 		})
 	}
 	assert.Greater(t, met, 20)
+}
+
+// Codes that are right end no credential, whatever becomes of the requests that present them.
+func TestRightCodesEndNoCredential(t *testing.T) {
+	down := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		http.Error(rw, "the host's own words", http.StatusInternalServerError)
+	})
+	for name, tt := range map[string]struct {
+		present func(w *world, s string) answer
+		want    int
+	}{
+		"uploads that break off": {func(w *world, s string) answer {
+			whole := string(body(t, "PUBLISH plain"))
+			return w.do(call{method: "PUT", path: "/plain", bearer: s, otp: w.code("alice"), body: whole[:len(whole)-2]})
+		}, 400},
+		"a host that answers before it reads": {func(w *world, s string) answer {
+			return w.send(w.auth.Wrap(down), call{method: "PUT", path: "/plain", bearer: s, otp: w.code("alice"), body: body(t, "PUBLISH plain")})
+		}, 500},
+		"more tokens than there may be": {func(w *world, s string) answer {
+			return w.create(s, w.code("alice"), map[string]any{"packages_all": true})
+		}, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(cfg *npmauth.Config) {
+				cfg.Limits = policy.DefaultLimits()
+				cfg.Limits.Tokens = 1
+			})
+			w.host.add("plain", false, w.person("alice"))
+			w.enrol("alice", policy.AuthAndWrites)
+			w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			s := w.login("alice")
+			for n := range 8 {
+				a := tt.present(w, s)
+				require.Equal(t, tt.want, a.Code, "%d: %s", n, a.Body)
+			}
+			assert.Equal(t, 200, whoami(w, s))
+			assert.Equal(t, 200, w.publish("plain", "1.0.0", s, w.code("alice")).Code)
+		})
+	}
 }

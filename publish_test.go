@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,5 +228,47 @@ func TestPublishOfAHostThatWaitsForItself(t *testing.T) {
 		assert.Equal(t, 503, a.Code, a.Body.String())
 		assert.Equal(t, 5*time.Second, time.Since(began))
 		<-q.connection
+	})
+}
+
+// A slowHost takes its time to say what it knows.
+type slowHost struct {
+	*host
+	takes time.Duration
+}
+
+func (h slowHost) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	select {
+	case <-time.After(h.takes):
+		return h.host.Facts(ctx, pkg, user)
+	case <-ctx.Done():
+		return policy.Facts{}, ctx.Err()
+	}
+}
+
+// The time that a host has to answer while it reads is its own: publishes that share a code
+// take turns, and to wait for the others is no part of it.
+func TestPublishesWithOneCodeTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := slowHost{newHost(), time.Second}
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Packages, cfg.Now = aliceAlone{}, h, time.Now })
+		w.host, w.clock.t, w.ids["alice"] = h.host, time.Now(), "alice"
+		w.handler = w.auth.Wrap(w.host)
+		h.add("plain", false, "alice")
+		w.enrol("alice", policy.AuthAndWrites)
+		time.Sleep(30 * time.Second)
+		s := w.login("alice") // which moves the clock that codes are made by
+		time.Sleep(30 * time.Second)
+		code := w.code("alice")
+		began := time.Now()
+		var publishes sync.WaitGroup
+		for n := range 8 { // npm may send one nine times
+			publishes.Go(func() {
+				a := w.publish("plain", fmt.Sprint("1.0.", n), s, code)
+				assert.Equal(t, 200, a.Code, a.Body.String())
+			})
+		}
+		publishes.Wait()
+		assert.Greater(t, time.Since(began), 5*time.Second)
 	})
 }
