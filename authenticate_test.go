@@ -104,6 +104,31 @@ func TestDeadCredentialIsReadOnce(t *testing.T) {
 	assert.Zero(t, reads(401))
 }
 
+// What is remembered of a dead credential says nothing of a user who was read since: another
+// node may have changed both, and the session lives.
+func TestDeadCredentialComesAlive(t *testing.T) {
+	st := store.NewMemory()
+	on := func(fresh time.Duration) *world {
+		return newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, fresh })
+	}
+	here, there := on(time.Hour), on(0)
+	alice := here.person("alice")
+	s := here.login("alice")
+	require.Equal(t, 200, whoami(here, s))
+	require.NoError(t, here.auth.Subjects().Disable(t.Context(), audit.Actor{}, alice))
+	for range 2 {
+		require.Equal(t, 401, whoami(here, s))
+	}
+	// Of this the first node hears nothing: the session is kept, under new numbers.
+	require.NoError(t, there.auth.Subjects().Enable(t.Context(), audit.Actor{}, alice))
+	a := there.setUser(s, "", `{"password":{"old":"`+password+`","new":"another password of mine"}}`)
+	require.Equal(t, 200, a.Code, a.Body.String())
+	require.Equal(t, 401, whoami(here, s), "for as long as Config.Fresh says")
+
+	require.NoError(t, here.auth.Subjects().SetHighImpact(t.Context(), audit.Actor{}, alice, true))
+	assert.Equal(t, 200, whoami(here, s))
+}
+
 // A person who was read before a change is not remembered after it.
 func TestChangeOvertakesAFill(t *testing.T) {
 	w, slow, whoami, one, two := warmWorld(t)
