@@ -28,15 +28,15 @@ type Attempt struct {
 	value   credential.Secret // in its canonical spelling
 	at      time.Time
 	keys    keys
-	counted bool // false where a grant covered it when it began
+	counted bool // or found right; false where a grant covered it when it began
 }
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
 
 // Begin counts an attempt of user to prove itself with value, in a commit of its
-// own, and returns what verifies it. Nothing is known about the value yet but its
-// form, and whether the same was spent for the same a moment ago: what a grant covers
-// is no guess, and is not counted. Errors are ErrWrong for a value that has no form or
+// own, and returns what verifies it. What is no guess is not counted: a value that a
+// grant covers, and a code that the factor would accept now, which this does not use up.
+// Errors are ErrWrong for a value that has no form or
 // one that is not issued (which count as nothing, since nothing is compared),
 // ErrNoFactor, ErrLocked and ErrTooMany.
 //

@@ -84,7 +84,7 @@ func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
 	return nil
 }
 
-// reserve counts the attempt before anything is verified, in a commit that must stand
+// reserve counts the attempt, unless its value is right, in a commit that must stand
 // whatever comes of it. What is counted is taken back by a success only, and never by an
 // error.
 func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {

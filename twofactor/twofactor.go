@@ -45,7 +45,9 @@
 //
 // # Guessing
 //
-// An attempt is counted, in a commit of its own, before the value is looked at.
+// An attempt whose value the factor does not accept is counted, in a commit of its own,
+// before anybody is told. A code that is right is no guess, even if what it was shown for
+// does not come about: an upload breaks off, a host refuses.
 // [Config.SoftLimit] attempts of one credential without a success end that
 // credential ([ErrTooMany]), [Config.HardLimit] of one account and factor lock
 // the factor ([ErrLocked]), TOTP and recovery codes each for itself. One value
