@@ -41,7 +41,7 @@ func badDocument(problem string) *Error {
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
 var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.WriteOwners, policy.Star}
 
-// guardDocument judges PUT /<pkg>[/-rev/<rev>], which six of npm's operations share.
+// guardDocument judges PUT /<pkg>[/-rev/<rev>], which five of npm's operations share.
 // Nothing of the body is read for those to whom none of them could be allowed; then as
 // much as tells which it is. A publish is judged as soon as it is known to be one, and
 // its tarball passes by; every other document is read whole and compared with what the

@@ -35,9 +35,9 @@ type User struct {
 	// HighImpact is true of an account that many depend on. After a recovery code was
 	// used it can do nothing lasting for [policy.Limits].HighImpactHold. npm counts a
 	// million downloads a week or five hundred dependents. What is not the host's to say
-	// can be set with [account.Subjects.SetHighImpact]. The same holds after the
+	// can be set with [subject.Manager.SetHighImpact]. The same holds after the
 	// account's e-mail address changed, of which a host that keeps it tells with
-	// [account.Subjects.Recovered].
+	// [subject.Manager.Recovered].
 	HighImpact bool
 }
 

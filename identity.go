@@ -58,7 +58,7 @@ func (o Operation) Confirm(ctx context.Context) error {
 type Changes struct {
 	// With Publish.
 
-	Version     string            // the one new version
+	Version     string            // the one new version; with SetDistTag: the version that the tag names
 	Attachments []string          // names below _attachments, as the body writes them
 	Access      string            // "public", "restricted", or "" where the body is silent; with SetAccess too
 	Tags        map[string]string // dist-tags, all naming Version; with Unpublish: those that move, "" removes one; with SetDistTag: the one

@@ -34,7 +34,7 @@
 // or transaction that it waits for. What changes after that is the next request's; a host
 // that takes long between the body and its own write calls [Operation.Confirm] before it.
 //
-// Six of npm's commands send PUT /<pkg>. Which of them it is, and what it would
+// Five of npm's operations send PUT /<pkg> or PUT /<pkg>/-rev/<rev>. Which of them it is, and what it would
 // change, is read from the body, judged as that, and handed over as
 // [Operation.Changes]: the host writes these and nothing else that the body says.
 // For npm deprecate and npm unpublish, which send the whole document back,
@@ -218,7 +218,7 @@ type Config struct {
 
 	// AuditLog keeps what happened as rows of Store, in the commit that it tells of, so that
 	// nothing is done of which there is no record. Nil: none are kept. It must be made on the
-	// same Store. What is refused, or is the host's to write, is told to Audit alone: a
+	// same value as Store, sealed in the same way, which New does not check. What is refused, or is the host's to write, is told to Audit alone: a
 	// publish is no commit of npmauth's.
 	AuditLog *audit.Log
 

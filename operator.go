@@ -86,8 +86,9 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 // PasswordChanged must be called by a host with people of its own whenever somebody's
 // password has changed, after the change is durable: it ends the sessions that were opened
 // with the old one and the logins under way with it. A login that the host answered for
-// with the old password, and that is not finished by then, is refused. Tokens go on; end
-// them with [token.Manager.RevokeAll]. After an error it must be called again.
+// with the old password, and that is not finished by then, is refused. Tokens go on, and so do
+// the host's own bearers: [subject.Manager.RevokeAll] ends all of them. The ID is not checked
+// for existence; the empty one is [subject.ErrNoUser]. After an error it must be called again.
 //
 // Where [Config.Users] is nil, package account does this itself.
 func (a *Auth) PasswordChanged(ctx context.Context, id policy.UserID) error {

@@ -18,7 +18,7 @@ const readyKey = "npmauth/ready"
 var readyText = []byte("npmauth")
 
 // errNotOurs means that the row of readyKey does not say what it should.
-var errNotOurs = errors.New("npmauth: the store holds something else where npmauth keeps what every store of its has")
+var errNotOurs = errors.New("npmauth: the row npmauth/ready has an unexpected value: the store is another program's, or a newer version's")
 
 // Ready reports whether requests can be decided: whether Store can be read and written,
 // and whether it is sealed with the key that what is in it was sealed with, which

@@ -42,11 +42,13 @@ func userValue(user policy.UserID) string {
 
 // LogConfig configures a [Log].
 type LogConfig struct {
-	// Store keeps the events, and is the one whose transactions write them. Required.
+	// Store keeps the events, and is the one whose transactions write them: the sealed
+	// one, if it is sealed. Required.
 	Store store.Store
 
 	// Keep is how long an event is kept. Zero means 90 days; negative is an error. A
-	// change is for events that are written from then on.
+	// change is for events that are written from then on. What has expired is not listed;
+	// a [store.Sweeper] deletes it, and a store that nobody sweeps keeps it.
 	Keep time.Duration
 
 	// Now returns the current time. Nil means time.Now.

@@ -130,7 +130,8 @@ func (q *Queue) Lost() uint64 {
 // Run delivers events one at a time until ctx is done, then those that wait still, for
 // at most QueueConfig.Drain. It returns nil if all were delivered, else an error that
 // says how many were not. The receiver's context is done only when that time is over.
-// If it does not return then, Run does all the same. One Run at a time.
+// If it does not return then, Run does all the same. End ctx when the last request has
+// ended: what is recorded after Run is not delivered. One Run at a time.
 func (q *Queue) Run(ctx context.Context) error {
 	q.mu.Lock()
 	running := q.running

@@ -17,7 +17,7 @@ func packageRules() []Rule {
 	}
 	return []Rule{{
 		ID:       "unread-body",
-		Doc:      "PUT /<pkg> is six operations. Only the body tells which, so it must be told apart before anybody decides; what was not is denied.",
+		Doc:      "PUT /<pkg> is five operations. Only the body tells which, so it must be told apart before anybody decides; what was not is denied.",
 		Sentence: "This registry cannot tell what this would change.",
 		Actions:  []Action{WritePackument},
 		Judge:    func(*Request) Verdict { return Forbid },

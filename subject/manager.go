@@ -116,7 +116,10 @@ func (m *Manager) EndSessions(ctx context.Context, by audit.Actor, id policy.Use
 	return m.revoke(ctx, by, id, Sessions, audit.Event{Type: audit.SessionEnded, Reasons: []string{"all"}})
 }
 
-// RevokeTokens ends every granular token of the account and no session.
+// RevokeTokens ends every granular token of the account, and no session and no bearer of the
+// host's own. It is what [token.Manager.RevokeAll] does.
+//
+// [token.Manager.RevokeAll]: https://pkg.go.dev/github.com/npmauth/npmauth/token#Manager.RevokeAll
 func (m *Manager) RevokeTokens(ctx context.Context, by audit.Actor, id policy.UserID) error {
 	return m.revoke(ctx, by, id, Tokens, audit.Event{Type: audit.TokenRevoked, Reasons: []string{"all"}})
 }

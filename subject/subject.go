@@ -28,7 +28,9 @@
 // # Concurrency
 //
 // A Manager is safe for concurrent use, also by several processes on one store. Rows are
-// never deleted, and nothing that happens often writes them.
+// never deleted, and nothing that happens often writes them. A program that shares the store
+// of a registry opens it with the same seal and prefix; nodes that run see what it revokes
+// within their freshness bound.
 package subject
 
 import (
