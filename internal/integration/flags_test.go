@@ -121,8 +121,8 @@ func many(n int) (names []string) {
 	return names
 }
 
-// People change what they say of themselves, and their password, which ends their other
-// sessions and no token.
+// People change what they say of themselves, and their password. A password that changes ends
+// their other sessions, as a second factor that is turned on did, and no token.
 func TestProfileSet(t *testing.T) {
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
@@ -135,7 +135,9 @@ func TestProfileSet(t *testing.T) {
 			// Before there are codes, which take time.
 			other := registry.SignIn("alice", "")
 			reader := machine(t, registry, createToken(t, home, "--name=reader", "--packages-all"))
-			app, _ := registry.Enrol(home.Token())
+			app, recovery := registry.Enrol(home.Token())
+			require.Equal(t, http.StatusUnauthorized, registry.As(other).Do("GET", "-/whoami", nil).Status)
+			other = registry.SignIn("alice", recovery[0])
 
 			refused := home.Run("", "npm", "profile", "set", "fullname", "Alice A")
 			assert.Contains(t, refused.Output(), "EOTP")

@@ -171,7 +171,7 @@ func (s *stranger) acceptNested(parts []*part, p *part, version string) error {
 // module alone. Of all but the root itself, go.mod files are all that is fetched.
 var policyNeeds = []string{
 	"github.com/boombuler/barcode", rootPath, "github.com/pquerna/otp", "github.com/stretchr/testify",
-	"go.yaml.in/yaml/v3", "golang.org/x/crypto", "golang.org/x/sys", "stranger.example/host",
+	"go.yaml.in/yaml/v3", "golang.org/x/crypto", "golang.org/x/sys", "golang.org/x/text", "stranger.example/host",
 }
 
 // acceptPolicy is somebody who imports policy and nothing else.
