@@ -343,6 +343,31 @@ func twoNodes(t *testing.T, fresh time.Duration) (a, b *world, in *steppedStore)
 	return pair[0], pair[1], in
 }
 
+// What a node is told to do is true on it at once, also where another had done it already
+// and it remembers what was before.
+func TestSecondToSayItKnows(t *testing.T) {
+	a, b, _ := twoNodes(t, 0)
+	_, bearer := prepareRevoked(b)
+	ctx, by := t.Context(), audit.Actor{}
+	elsewhere := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+	for _, step := range []struct {
+		name   string
+		do     func(m *subject.Manager) error
+		before int
+		want   int
+	}{
+		{"disable", func(m *subject.Manager) error { return m.Disable(ctx, by, "alice") }, 200, 401},
+		{"enable", func(m *subject.Manager) error { return m.Enable(ctx, by, "alice") }, 401, 200},
+		{"ranges", func(m *subject.Manager) error { return m.SetCIDRs(ctx, by, "alice", elsewhere) }, 200, 401},
+		{"no ranges", func(m *subject.Manager) error { return m.SetCIDRs(ctx, by, "alice", nil) }, 401, 200},
+	} {
+		require.Equal(t, step.before, whoami(a, bearer), step.name)
+		require.NoError(t, step.do(b.auth.Subjects()), step.name)
+		require.NoError(t, step.do(a.auth.Subjects()), step.name)
+		assert.Equal(t, step.want, whoami(a, bearer), step.name)
+	}
+}
+
 // prepareRevoked gives alice a session and a token.
 func prepareRevoked(b *world) (r *revoked, bearer string) {
 	r = &revoked{w: b, bearer: b.login("alice")}

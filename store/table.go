@@ -371,12 +371,8 @@ func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, found bool
 	if !t.isKey(it.Key, t.id(v)) {
 		return nil, fmt.Errorf("%w: table %s: a record keeps the id it has", ErrInvalid, t.name)
 	}
-	moved := !sameHint(it.Expires, expires)
-	if found && !moved && bytes.Equal(it.Value, value) {
-		return v, nil
-	}
 	tx.Put(it.Key, value, expires)
-	return v, t.move(ctx, tx, old, v, expires, moved)
+	return v, t.move(ctx, tx, old, v, expires, !sameHint(it.Expires, expires))
 }
 
 // sameHint compares to the precision at which a store keeps a hint.

@@ -115,12 +115,28 @@ func TestTableExpiryMovesRows(t *testing.T) {
 	}
 }
 
-func TestTableUpdateWithoutChangeWritesNothing(t *testing.T) {
+// A cache of another node's change, made before, is dropped by who makes the same.
+func TestTableUpdateWithoutChangeIsObserved(t *testing.T) {
 	m := store.NewMemory()
-	require.NoError(t, insert(t, m, person{ID: "1", Expires: time.Unix(1e9, 123)}))
+	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane", Team: "core", Expires: time.Unix(1e9, 123)}))
+	var changed []string
+	s := store.Observe(m, func(keys []string) { changed = append(changed, keys...) })
 	before := get(t, m, people.Key("1")).Revision
-	require.NoError(t, update(t, m, "1", func(*person) error { return nil }))
-	assert.Equal(t, before, get(t, m, people.Key("1")).Revision)
+	require.NoError(t, store.Transact(t.Context(), s, func(tx *store.Tx) error {
+		_, err := people.Update(t.Context(), tx, "1", func(*person) error { return nil })
+		return err
+	}))
+	assert.Equal(t, []string{people.Key("1")}, changed, "and no index row")
+	assert.NotEqual(t, before, get(t, m, people.Key("1")).Revision)
+
+	require.NoError(t, store.Transact(t.Context(), s, func(tx *store.Tx) error {
+		_, err := people.Upsert(t.Context(), tx, "1", func(_ *person, found bool) error {
+			assert.True(t, found)
+			return nil
+		})
+		return err
+	}))
+	assert.Equal(t, []string{people.Key("1"), people.Key("1")}, changed)
 }
 
 func TestTableUpdateRefusals(t *testing.T) {

@@ -151,7 +151,7 @@ func (l *ledger) dead(b *bearer, use use) string {
 
 // excuse returns why a credential that was made, or is being made, during made may be
 // refused by a request whose credential was looked at during use, "" if there is no reason.
-func (l *ledger) excuse(kind policy.Kind, user policy.UserID, id string, made, use span) string {
+func (l *ledger) excuse(kind policy.Kind, user policy.UserID, id string, made span, use use) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.ends {
@@ -165,7 +165,7 @@ func (l *ledger) excuse(kind policy.Kind, user policy.UserID, id string, made, u
 		}
 		enabled := false
 		for _, e := range l.toggles {
-			enabled = enabled || e.user == user && e.on && e.begin > d.end && e.end < use.begin
+			enabled = enabled || e.user == user && e.on && e.begin > d.end && e.end < use.begin && l.knows(use, e.done)
 		}
 		if !enabled {
 			return "its account is disabled"
@@ -210,7 +210,35 @@ func TestLedger(t *testing.T) {
 				r.name = strings.ReplaceAll(name, " ", "-")
 			}
 			assert.Equal(t, tt.dead, l.dead(one, use{span: tt.use}) != "", "dead")
-			assert.Equal(t, tt.excused, l.excuse(one.kind, one.user, one.id, one.span, tt.use) != "", "excused")
+			assert.Equal(t, tt.excused, l.excuse(one.kind, one.user, one.id, one.span, use{span: tt.use}) != "", "excused")
+		})
+	}
+}
+
+// What another node did need not be known before its time, neither an end nor its undoing.
+func TestLedgerOfCaches(t *testing.T) {
+	at := time.Now()
+	one := &bearer{span: span{10, 20}, kind: policy.KindToken, user: "ada", id: "t-1"}
+	disabled := &toggle{span: span{21, 22}, done: done{node: 0, at: at}, user: "ada"}
+	enabled := &toggle{span: span{25, 28}, done: done{node: 1, at: at}, user: "ada", on: true}
+	for name, tt := range map[string]struct {
+		toggles       []*toggle
+		node          int
+		after         time.Duration
+		dead, excused bool
+	}{
+		"disabled elsewhere":             {toggles: []*toggle{disabled}, node: 1, excused: true},
+		"disabled elsewhere, a while on": {toggles: []*toggle{disabled}, node: 1, after: time.Second, dead: true, excused: true},
+		"disabled here":                  {toggles: []*toggle{disabled}, node: 0, dead: true, excused: true},
+		"enabled elsewhere":              {toggles: []*toggle{disabled, enabled}, node: 0, excused: true},
+		"enabled elsewhere, a while on":  {toggles: []*toggle{disabled, enabled}, node: 0, after: time.Second},
+		"enabled here":                   {toggles: []*toggle{disabled, enabled}, node: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &ledger{fresh: time.Second, toggles: tt.toggles}
+			u := use{span: span{30, 40}, node: tt.node, at: at.Add(tt.after)}
+			assert.Equal(t, tt.dead, l.dead(one, u) != "", "dead")
+			assert.Equal(t, tt.excused, l.excuse(one.kind, one.user, one.id, one.span, u) != "", "excused")
 		})
 	}
 }

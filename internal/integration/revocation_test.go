@@ -391,7 +391,7 @@ func (c *client) judged(what string, b *bearer, use use, w *httptest.ResponseRec
 		return true
 	case w.Code == http.StatusUnauthorized || w.Code == http.StatusForbidden:
 		c.count(&c.refused)
-		if c.excuse(b.kind, b.user, b.id, b.span, use.span) == "" {
+		if c.excuse(b.kind, b.user, b.id, b.span, use) == "" {
 			c.wrong("%s with %s (%v, made %v) was refused at %v: %d %s", what, b.id, b.kind, b.span, use.span, w.Code, w.Body)
 		}
 	default:
@@ -421,7 +421,8 @@ func (c *client) made(what string, b bearer, err error) {
 		c.count(&c.busy)
 	default:
 		over := span{b.begin, c.now()}
-		if c.excuse(b.kind, b.user, "", over, over) == "" {
+		stored := use{span: over, at: time.Now().Add(c.fresh)} // what is made rests on nothing older
+		if c.excuse(b.kind, b.user, "", over, stored) == "" {
 			c.wrong("%s of %s was refused: %v", what, b.user, err)
 		}
 	}
