@@ -196,8 +196,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	// Fresh bounds the age of cached credentials and user facts, and so how long
-	// a revocation on another node takes to be seen here; on the node that
-	// revokes it is exact. Where Store can tell what other nodes change (see
+	// a revocation on another node takes to be seen here, and an account that is
+	// enabled again; on the node that does it, it is exact. Where Store can tell what other nodes change (see
 	// [store.Watcher]) and [Auth.Run] runs, what did not change is kept for longer
 	// and what did is usually seen sooner, under the same bound. Zero means one
 	// second, negative none: every request reads the store.
