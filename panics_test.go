@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -447,49 +448,42 @@ func TestPanicOfACommitIsUnknown(t *testing.T) {
 	}
 }
 
-// A crumblingStore panics in the background.
+// A crumblingStore panics in the background, in the method that is named.
 type crumblingStore struct {
 	store.Store
-	watch, sweep, get, commit bool
+	in atomic.Value // the name, a string
+}
+
+func (c *crumblingStore) crumble(method string) {
+	if c.in.Load() == method {
+		panic(quoted)
+	}
 }
 
 func (c *crumblingStore) Watch(ctx context.Context, _ time.Duration, _ func(store.Change)) error {
-	if c.watch {
-		panic(quoted)
-	}
+	c.crumble("Watch")
 	<-ctx.Done()
 	return ctx.Err()
 }
 
 func (c *crumblingStore) Sweep(context.Context, time.Time, int) (int, error) {
-	if c.sweep {
-		panic(quoted)
-	}
+	c.crumble("Sweep")
 	return 0, nil
 }
 
 func (c *crumblingStore) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
-	if c.get {
-		panic(quoted)
-	}
+	c.crumble("List")
 	return c.Store.List(ctx, prefix, after, limit)
 }
 
 func (c *crumblingStore) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
-	if c.commit {
-		panic(quoted)
-	}
+	c.crumble("Commit")
 	return c.Store.Commit(ctx, ops...)
 }
 
 // Nothing that Run does in the background brings the program down.
 func TestPanicsInTheBackground(t *testing.T) {
-	for name, set := range map[string]func(*crumblingStore){
-		"Watch":  func(c *crumblingStore) { c.watch = true },
-		"Sweep":  func(c *crumblingStore) { c.sweep = true },
-		"List":   func(c *crumblingStore) { c.get = true },
-		"Commit": func(c *crumblingStore) { c.commit = true },
-	} {
+	for _, name := range []string{"Watch", "Sweep", "List", "Commit"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st, log := &crumblingStore{Store: store.NewMemory()}, &lockedBuffer{}
@@ -503,7 +497,7 @@ func TestPanicsInTheBackground(t *testing.T) {
 				done := make(chan error)
 				go func() { done <- w.auth.Run(ctx) }()
 				require.Equal(t, 200, whoami(w, bearer))
-				set(st)
+				st.in.Store(name)
 				if name == "Watch" { // which begins when Run does
 					stop()
 					<-done
@@ -512,7 +506,7 @@ func TestPanicsInTheBackground(t *testing.T) {
 				}
 				time.Sleep(time.Hour)
 				require.Equal(t, 200, whoami(w, bearer))
-				*st = crumblingStore{Store: st.Store}
+				st.in.Store("")
 				stop()
 				assert.NoError(t, <-done)
 				text := log.take()
