@@ -18,10 +18,11 @@ import (
 const module = "github.com/npmauth/npmauth"
 
 // mayImport says which packages of ours each package of the root module may
-// import, tests aside. "ground" stands for policy, credential, store, audit, subject
+// import, tests aside. "ground" stands for protocol, policy, credential, store, audit, subject
 // and what is internal.
 var mayImport = map[string][]string{
-	"policy":     {},
+	"protocol":   {"internal/words"},
+	"policy":     {"protocol", "internal/words"},
 	"store":      {},
 	"audit":      {"policy", "store"},
 	"credential": {"store"},
@@ -41,6 +42,7 @@ var mayImport = map[string][]string{
 	"internal/tarball":     {"internal/strictjson"},
 	"internal/publishbody": {"internal/strictjson", "internal/tarball", "policy"},
 	"internal/clientip":    {},
+	"internal/words":       {},
 	"internal/cidr":        {},
 
 	"store/storetest":   {"store"},
@@ -48,7 +50,7 @@ var mayImport = map[string][]string{
 	"npmauthtest":       {"ground", "", "account", "session", "token"},
 }
 
-var ground = []string{"policy", "credential", "store", "audit", "subject"}
+var ground = []string{"protocol", "policy", "credential", "store", "audit", "subject"}
 
 // jitter are the files that draw numbers which may be guessed, to wait for a while.
 var jitter = []string{"watch.go", "store/tx.go", "store/storetest/load.go", "store/storetest/concurrent.go", "store/storetest/watch.go"}

@@ -5,40 +5,6 @@ import (
 	"time"
 )
 
-// A UserID identifies an account for ever. It is never given to another account,
-// not even when the name is; rights hang on it and not on the name. A host whose
-// users have no such ID must make one (a row number, a UUID).
-type UserID string
-
-// A TwoFactorMode says for what an account's second factor is asked. The zero
-// value is unknown and denies.
-type TwoFactorMode uint8
-
-// The modes, with npm's names.
-const (
-	TwoFactorUnknown TwoFactorMode = iota
-	TwoFactorOff                   // the account has no second factor
-	AuthOnly                       // auth-only: login, profile, tokens; and publishing, whose rule is the package's
-	AuthAndWrites                  // auth-and-writes: every write
-)
-
-var modeWords = words{TwoFactorUnknown: "unknown", TwoFactorOff: "off", AuthOnly: "auth-only", AuthAndWrites: "auth-and-writes"}
-
-// String returns the mode's text: unknown, off, auth-only or auth-and-writes.
-func (m TwoFactorMode) String() string { return modeWords.text(uint8(m), "TwoFactorMode") }
-
-// MarshalText returns the mode's text, or an error for a number that is no mode.
-func (m TwoFactorMode) MarshalText() ([]byte, error) {
-	return modeWords.marshal(uint8(m), "TwoFactorMode")
-}
-
-// UnmarshalText reads a mode's text. Any other text is an error.
-func (m *TwoFactorMode) UnmarshalText(text []byte) error {
-	v, err := modeWords.parse(text, "second-factor mode")
-	*m = TwoFactorMode(v)
-	return err
-}
-
 // An Account is what is true of a user at the moment of the request. The zero
 // value goes with a request that has no credential.
 type Account struct {

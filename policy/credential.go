@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"time"
+
+	"github.com/npmauth/npmauth/internal/words"
 )
 
 // A Kind says how a credential came about. The zero value is denied.
@@ -17,17 +19,17 @@ const (
 	KindForeign        // an older token of the host's own, read-only unless the host grants more
 )
 
-var kindWords = words{KindUnknown: "unknown", KindSession: "session", KindToken: "token", KindPublisher: "publisher", KindForeign: "foreign"}
+var kindWords = words.List{KindUnknown: "unknown", KindSession: "session", KindToken: "token", KindPublisher: "publisher", KindForeign: "foreign"}
 
 // String returns the kind's text: unknown, session, token, publisher or foreign.
-func (k Kind) String() string { return kindWords.text(uint8(k), "Kind") }
+func (k Kind) String() string { return kindWords.Text(uint8(k), "Kind") }
 
 // MarshalText returns the kind's text, or an error for a number that is no kind.
-func (k Kind) MarshalText() ([]byte, error) { return kindWords.marshal(uint8(k), "Kind") }
+func (k Kind) MarshalText() ([]byte, error) { return kindWords.Marshal(uint8(k), "Kind") }
 
 // UnmarshalText reads a kind's text. Any other text is an error.
 func (k *Kind) UnmarshalText(text []byte) error {
-	v, err := kindWords.parse(text, "kind")
+	v, err := kindWords.Parse(text, "kind")
 	*k = Kind(v)
 	return err
 }
@@ -102,7 +104,7 @@ func (c *Credential) reach(n PackageName, verb Verbs) reach {
 	var r reach
 	for i := range c.Grants {
 		g := &c.Grants[i]
-		if !g.covers(n) {
+		if !g.Covers(n) {
 			continue
 		}
 		r |= reaches
@@ -112,14 +114,14 @@ func (c *Credential) reach(n PackageName, verb Verbs) reach {
 		case StageOnly:
 			r |= reachRead | reachStage
 		case ReadWrite:
-			r |= reachRead | g.writes(verb)
+			r |= reachRead | writing(g, verb)
 		}
 	}
 	return r
 }
 
-// writes returns what a read-write grant allows beyond reading.
-func (g *Grant) writes(verb Verbs) (r reach) {
+// writing returns what a read-write grant allows beyond reading.
+func writing(g *Grant, verb Verbs) (r reach) {
 	wide := g.Target != OnePackage
 	if g.Verbs == 0 {
 		r = reachWrite | reachStage | reachAdmin

@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/npmauth/npmauth/internal/words"
+
 // An Effect is what comes of a request. The zero value is Deny.
 type Effect uint8
 
@@ -10,17 +12,17 @@ const (
 	Allow
 )
 
-var effectWords = words{Deny: "deny", Challenge: "challenge", Allow: "allow"}
+var effectWords = words.List{Deny: "deny", Challenge: "challenge", Allow: "allow"}
 
 // String returns the effect's text.
-func (e Effect) String() string { return effectWords.text(uint8(e), "Effect") }
+func (e Effect) String() string { return effectWords.Text(uint8(e), "Effect") }
 
 // MarshalText returns the effect's text, or an error for a number that is no effect.
-func (e Effect) MarshalText() ([]byte, error) { return effectWords.marshal(uint8(e), "Effect") }
+func (e Effect) MarshalText() ([]byte, error) { return effectWords.Marshal(uint8(e), "Effect") }
 
 // UnmarshalText reads an effect's text. Any other text is an error.
 func (e *Effect) UnmarshalText(text []byte) error {
-	v, err := effectWords.parse(text, "effect")
+	v, err := effectWords.Parse(text, "effect")
 	*e = Effect(v)
 	return err
 }

@@ -8,25 +8,6 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-func ExampleClassify() {
-	for _, request := range [][2]string{
-		{"GET", "/@acme%2fwidget"},
-		{"PUT", "/@acme/widget/latest"},
-		{"DELETE", "/@acme/widget/-/widget-1.0.0.tgz/-rev/3-abc"},
-		{"PUT", "/@acme/../widget"},
-		{"POST", "/-/something/new"},
-	} {
-		op, err := policy.Classify(request[0], request[1])
-		fmt.Println(op, err)
-	}
-	// Output:
-	// read-packument @acme/widget <nil>
-	// set-dist-tag @acme/widget "latest" <nil>
-	// unpublish @acme/widget "widget-1.0.0.tgz" <nil>
-	// unknown policy: malformed path: dot segment
-	// unknown <nil>
-}
-
 // publishing returns the request of alice, who publishes a package of hers in a
 // session that she opened at nine.
 func publishing(at time.Time) policy.Request {

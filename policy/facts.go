@@ -3,12 +3,9 @@ package policy
 import (
 	"fmt"
 	"strings"
-)
 
-// A PackageID identifies a package for ever: a package that is deleted and
-// created again under its name has another one. "" is a package that does not
-// exist.
-type PackageID string
+	"github.com/npmauth/npmauth/internal/words"
+)
 
 // Rights are a user's live rights on a package: the host says them at each
 // request. The zero value grants nothing.
@@ -59,7 +56,7 @@ func (r *Rights) UnmarshalText(text []byte) error {
 	}
 	var got Rights
 	for word := range strings.SplitSeq(string(text), "+") {
-		i, err := words(rightWords).parse([]byte(word), "right")
+		i, err := words.List(rightWords).Parse([]byte(word), "right")
 		if err != nil {
 			return err
 		}
@@ -86,40 +83,6 @@ type Facts struct {
 	// second factor. The Rights and the MayCreate of a user who has none count for nothing
 	// while it holds. What is no person, a service account or a publisher, has none to have.
 	RequireFactor bool
-}
-
-// A PublishMode is a package's second-factor setting, npm's mfa. The zero value
-// is npm's default for new packages since December 2025.
-type PublishMode uint8
-
-// The modes.
-const (
-	FactorOrBypass PublishMode = iota // a second factor, or a token that bypasses it (mfa=automation)
-	FactorOnly                        // a second factor and no tokens (mfa=publish)
-	// NoFactor is mfa=none: the package asks for none, though accounts in mode
-	// auth-and-writes still do. npm took it away in December 2025 and lets packages
-	// keep it that had it; NPM does not let anyone choose it.
-	NoFactor
-)
-
-var publishWords = words{FactorOrBypass: "automation", FactorOnly: "publish", NoFactor: "none"}
-
-// String returns npm's word, as npm access set mfa= takes it: automation, publish or none.
-func (m PublishMode) String() string { return publishWords.text(uint8(m), "PublishMode") }
-
-// MarshalText returns npm's word, or an error for a number that is no mode.
-func (m PublishMode) MarshalText() ([]byte, error) {
-	return publishWords.marshal(uint8(m), "PublishMode")
-}
-
-// UnmarshalText reads npm's word. Any other text is an error.
-func (m *PublishMode) UnmarshalText(text []byte) error {
-	v, err := publishWords.parse(text, "publish mode")
-	*m = PublishMode(v)
-	if err != nil {
-		*m = FactorOnly // the zero mode is not the strictest
-	}
-	return err
 }
 
 // Settings is what a package's maintainers decided about it. It is kept by

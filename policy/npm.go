@@ -37,6 +37,11 @@ var (
 	}
 )
 
+// every returns all known actions but those given.
+func every(but ...Action) []Action {
+	return slices.DeleteFunc(Actions(), func(a Action) bool { return slices.Contains(but, a) })
+}
+
 // management changes who may do what, and lasts longer than what it was done with.
 func management() []Action { return join(packageManagement, orgManagement) }
 

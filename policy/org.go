@@ -1,35 +1,5 @@
 package policy
 
-// An OrgID identifies an organization for ever, whoever has its name later. "" is an
-// organization that does not exist.
-type OrgID string
-
-// An OrgRole is a user's part in an organization. The zero value is none.
-type OrgRole uint8
-
-// The roles, with npm's names, each more than the one before it.
-const (
-	NoRole    OrgRole = iota
-	OrgMember         // member: reads members, teams and packages
-	OrgAdmin          // admin: makes teams and grants them packages
-	OrgOwner          // owner: says who is in the organization
-)
-
-var roleWords = words{NoRole: "none", OrgMember: "member", OrgAdmin: "admin", OrgOwner: "owner"}
-
-// String returns the role's text: none, member, admin or owner.
-func (r OrgRole) String() string { return roleWords.text(uint8(r), "OrgRole") }
-
-// MarshalText returns the role's text, or an error for a number that is no role.
-func (r OrgRole) MarshalText() ([]byte, error) { return roleWords.marshal(uint8(r), "OrgRole") }
-
-// UnmarshalText reads a role's text. Any other text is an error.
-func (r *OrgRole) UnmarshalText(text []byte) error {
-	v, err := roleWords.parse(text, "role")
-	*r = OrgRole(v)
-	return err
-}
-
 // OrgFacts is what the host says of an organization and of the asking user's part in
 // it. The zero value is one that does not exist.
 type OrgFacts struct {

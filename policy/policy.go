@@ -53,6 +53,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Policy is a list of rules. It does not change: With, Replace and Without return
@@ -64,8 +66,8 @@ type Policy struct {
 	broken bool // there are errors: Decide must not ask the rules
 	// Only the rules that concern an action are asked. Their Judges stand apart from
 	// the rest of them, so that an Allow reads no more than it needs.
-	courts [actions]court
-	asked  [actions][]*Rule
+	courts [protocol.ActionCount]court
+	asked  [protocol.ActionCount][]*Rule
 }
 
 // A court is the Judges that concern one action.
@@ -183,7 +185,7 @@ func (p *Policy) seal() *Policy {
 	if p.broken {
 		return p
 	}
-	for a := range actions {
+	for a := range Action(protocol.ActionCount) {
 		for i := range p.rules {
 			if r := &p.rules[i]; r.Concerns(a) {
 				p.courts[a].seat(r)
@@ -293,7 +295,7 @@ func hear(judges []func(*Request) Verdict, r *Request) (said uint8) {
 
 // action returns r's action, Unknown for a number that is none.
 func (r *Request) action() Action {
-	if r.Operation.Action >= actions {
+	if r.Operation.Action >= protocol.ActionCount {
 		return Unknown
 	}
 	return r.Operation.Action

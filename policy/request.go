@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"time"
+
+	"github.com/npmauth/npmauth/internal/words"
 )
 
 // A Proof is the kind of second factor that was shown with a request, and was
@@ -17,17 +19,17 @@ const (
 	ProofWeb            // collected from an approved challenge page
 )
 
-var proofWords = words{NoProof: "none", ProofTOTP: "totp", ProofRecovery: "recovery", ProofWeb: "web"}
+var proofWords = words.List{NoProof: "none", ProofTOTP: "totp", ProofRecovery: "recovery", ProofWeb: "web"}
 
 // String returns the proof's text: none, totp, recovery or web.
-func (p Proof) String() string { return proofWords.text(uint8(p), "Proof") }
+func (p Proof) String() string { return proofWords.Text(uint8(p), "Proof") }
 
 // MarshalText returns the proof's text, or an error for a number that is no proof.
-func (p Proof) MarshalText() ([]byte, error) { return proofWords.marshal(uint8(p), "Proof") }
+func (p Proof) MarshalText() ([]byte, error) { return proofWords.Marshal(uint8(p), "Proof") }
 
 // UnmarshalText reads a proof's text. Any other text is an error.
 func (p *Proof) UnmarshalText(text []byte) error {
-	v, err := proofWords.parse(text, "proof")
+	v, err := proofWords.Parse(text, "proof")
 	*p = Proof(v)
 	return err
 }
@@ -75,7 +77,7 @@ func (r *Request) prepare() {
 	}
 	r.ready, r.grants, r.rights = false, 0, 0
 	if r.Operation.Action.OfPackage() || !r.Operation.Package.IsZero() {
-		r.grants = r.Credential.reach(r.Operation.Package, r.verb())
+		r.grants = r.Credential.reach(r.Operation.Package, r.Operation.Action.Verb())
 	}
 	r.rights = r.workOutRights(r.grants)
 	r.ready = true
@@ -96,16 +98,8 @@ func (r *Request) reach() reach {
 	case r.Credential == nil:
 		return 0
 	default:
-		return r.Credential.reach(r.Operation.Package, r.verb())
+		return r.Credential.reach(r.Operation.Package, r.Operation.Action.Verb())
 	}
-}
-
-// verb returns the verb that the action takes of a grant that has some.
-func (r *Request) verb() Verbs {
-	if a := r.Operation.Action; a < actions {
-		return verbsOf[a]
-	}
-	return 0
 }
 
 // Anonymous reports whether the request came without a credential.

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/npmauth/npmauth/internal/words"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Verdict is what one [Rule] says of a request. The zero value is nothing. A
@@ -20,17 +23,17 @@ const (
 	Forbid                   // never, whatever else is said
 )
 
-var verdictWords = words{Silent: "silent", Permit: "permit", NeedProof: "need-proof", Forbid: "forbid"}
+var verdictWords = words.List{Silent: "silent", Permit: "permit", NeedProof: "need-proof", Forbid: "forbid"}
 
 // String returns the verdict's text.
-func (v Verdict) String() string { return verdictWords.text(uint8(v), "Verdict") }
+func (v Verdict) String() string { return verdictWords.Text(uint8(v), "Verdict") }
 
 // MarshalText returns the verdict's text, or an error for a number that is no verdict.
-func (v Verdict) MarshalText() ([]byte, error) { return verdictWords.marshal(uint8(v), "Verdict") }
+func (v Verdict) MarshalText() ([]byte, error) { return verdictWords.Marshal(uint8(v), "Verdict") }
 
 // UnmarshalText reads a verdict's text. Any other text is an error.
 func (v *Verdict) UnmarshalText(text []byte) error {
-	n, err := verdictWords.parse(text, "verdict")
+	n, err := verdictWords.Parse(text, "verdict")
 	*v = Verdict(n)
 	if err != nil {
 		*v = Forbid
@@ -118,7 +121,7 @@ func (r Rule) validate() error {
 		return fmt.Errorf("%w: %s: no Judge", ErrRule, r.ID)
 	}
 	for _, a := range r.Actions {
-		if a >= actions {
+		if a >= protocol.ActionCount {
 			return fmt.Errorf("%w: %s: %v is no action", ErrRule, r.ID, a)
 		}
 	}

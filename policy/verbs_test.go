@@ -4,30 +4,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
 )
-
-func TestVerbsText(t *testing.T) {
-	for v := range policy.Verbs(1 << 6) {
-		text, err := v.MarshalText()
-		require.NoError(t, err)
-		got := policy.VerbCreate
-		require.NoError(t, got.UnmarshalText(text))
-		assert.Equal(t, v, got, "%s", text)
-	}
-	assert.Equal(t, "all", policy.Verbs(0).String())
-	assert.Equal(t, "publish+stage+dist-tag+deprecate+unpublish+create", policy.Verbs(1<<6-1).String())
-	_, err := policy.Verbs(1 << 6).MarshalText()
-	require.Error(t, err)
-	assert.Equal(t, "Verbs(64)", policy.Verbs(1<<6).String())
-	for _, bad := range []string{"", "none", "publish+", "+publish", "publish+publish", "Publish", "publish,stage", "all+publish", "publish+all", "write"} {
-		v := policy.VerbCreate
-		require.Error(t, v.UnmarshalText([]byte(bad)), bad)
-		assert.Zero(t, v, bad)
-	}
-}
 
 // Every grant with verbs allows what each of its verbs alone allows, and nothing that the
 // same grant without verbs does not.

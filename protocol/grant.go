@@ -1,4 +1,4 @@
-package policy
+package protocol
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/npmauth/npmauth/internal/words"
 )
 
 // A Permission says how much a [Grant] allows on its target. The zero value
@@ -20,19 +22,19 @@ const (
 	StageOnly                   // read-write-stage-only: read, and stage versions that a person approves
 )
 
-var permissionWords = words{NoAccess: "no-access", ReadOnly: "read-only", ReadWrite: "read-write", StageOnly: "read-write-stage-only"}
+var permissionWords = words.List{NoAccess: "no-access", ReadOnly: "read-only", ReadWrite: "read-write", StageOnly: "read-write-stage-only"}
 
 // String returns npm's word.
-func (p Permission) String() string { return permissionWords.text(uint8(p), "Permission") }
+func (p Permission) String() string { return permissionWords.Text(uint8(p), "Permission") }
 
 // MarshalText returns npm's word, or an error for a number that is no permission.
 func (p Permission) MarshalText() ([]byte, error) {
-	return permissionWords.marshal(uint8(p), "Permission")
+	return permissionWords.Marshal(uint8(p), "Permission")
 }
 
 // UnmarshalText reads npm's word exactly. Any other text is an error.
 func (p *Permission) UnmarshalText(text []byte) error {
-	v, err := permissionWords.parse(text, "permission")
+	v, err := permissionWords.Parse(text, "permission")
 	*p = Permission(v)
 	return err
 }
@@ -49,17 +51,17 @@ const (
 	OneOrg             // the org's settings, teams and members, named by Scope; never its packages
 )
 
-var targetWords = words{NoTarget: "none", AllPackages: "all", OnePackage: "package", OneScope: "scope", OneOrg: "org"}
+var targetWords = words.List{NoTarget: "none", AllPackages: "all", OnePackage: "package", OneScope: "scope", OneOrg: "org"}
 
 // String returns the target's text: none, all, package, scope or org.
-func (t Target) String() string { return targetWords.text(uint8(t), "Target") }
+func (t Target) String() string { return targetWords.Text(uint8(t), "Target") }
 
 // MarshalText returns the target's text, or an error for a number that is no target.
-func (t Target) MarshalText() ([]byte, error) { return targetWords.marshal(uint8(t), "Target") }
+func (t Target) MarshalText() ([]byte, error) { return targetWords.Marshal(uint8(t), "Target") }
 
 // UnmarshalText reads a target's text. Any other text is an error.
 func (t *Target) UnmarshalText(text []byte) error {
-	v, err := targetWords.parse(text, "target")
+	v, err := targetWords.Parse(text, "target")
 	*t = Target(v)
 	return err
 }
@@ -79,7 +81,7 @@ type Grant struct {
 }
 
 // ErrGrant is wrapped by every error of [Grant.Validate] and of a grant's JSON.
-var ErrGrant = errors.New("policy: invalid grant")
+var ErrGrant = errors.New("protocol: invalid grant")
 
 // Validate returns an error that wraps [ErrGrant] unless g has a known target, what
 // that target needs and nothing else, and a permission that npm knows for it.
@@ -125,10 +127,7 @@ func (g Grant) Validate() error {
 // Covers reports whether g is about the package n: by its whole name, its whole
 // scope, or as one of all. A grant on an org covers none of its packages, and a
 // grant that says more than its target covers nothing.
-func (g Grant) Covers(n PackageName) bool { return g.covers(n) }
-
-// covers is Covers without a copy of g.
-func (g *Grant) covers(n PackageName) bool {
+func (g *Grant) Covers(n PackageName) bool {
 	if n.Name == "" {
 		return false
 	}

@@ -1,4 +1,4 @@
-package policy_test
+package protocol_test
 
 import (
 	"bufio"
@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A requestRow is a line of testdata/requests.txt.
 type requestRow struct {
 	method, path string
-	want         policy.Operation
+	want         protocol.Operation
 	bad          bool
 }
 
@@ -46,7 +46,7 @@ func requestRows(t testing.TB) []requestRow {
 			require.NoError(t, row.want.Action.UnmarshalText([]byte(col[2])))
 		}
 		if col[3] != "-" {
-			row.want.Package, err = policy.ParsePackageName(col[3])
+			row.want.Package, err = protocol.ParsePackageName(col[3])
 			require.NoError(t, err)
 		}
 		if line != "-" {
@@ -63,9 +63,9 @@ func requestRows(t testing.TB) []requestRow {
 func TestClassify(t *testing.T) {
 	for _, row := range requestRows(t) {
 		t.Run(row.method+" "+row.path, func(t *testing.T) {
-			op, err := policy.Classify(row.method, row.path)
+			op, err := protocol.Classify(row.method, row.path)
 			if row.bad {
-				require.ErrorIs(t, err, policy.ErrPath)
+				require.ErrorIs(t, err, protocol.ErrPath)
 				assert.Zero(t, op)
 				return
 			}
@@ -80,12 +80,12 @@ func TestClassify(t *testing.T) {
 // Whoever adds an action must say how it is asked for. Those that only a body tells
 // are the exceptions.
 func TestClassifyFindsEveryAction(t *testing.T) {
-	body := []policy.Action{policy.Publish, policy.Deprecate, policy.Star, policy.SetTwoFactor, policy.SetPassword}
-	found := map[policy.Action]bool{}
+	body := []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Star, protocol.SetTwoFactor, protocol.SetPassword}
+	found := map[protocol.Action]bool{}
 	for _, row := range requestRows(t) {
 		found[row.want.Action] = true
 	}
-	for _, a := range policy.Actions() {
+	for _, a := range protocol.Actions() {
 		assert.Equal(t, !slices.Contains(body, a), found[a], "%v", a)
 	}
 }
@@ -93,19 +93,19 @@ func TestClassifyFindsEveryAction(t *testing.T) {
 // PC-10, PC-11, PC-12: what a line of the table cannot hold.
 func TestClassifyRawBytes(t *testing.T) {
 	for b := range 256 {
-		op, err := policy.Classify("PUT", "/pl"+string([]byte{byte(b)})+"ain")
+		op, err := protocol.Classify("PUT", "/pl"+string([]byte{byte(b)})+"ain")
 		switch {
 		case strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._", rune(b)):
 			require.NoError(t, err, "%q", b)
 		case b == '/': // PUT /pl/ain
-			assert.Equal(t, policy.SetDistTag, op.Action)
+			assert.Equal(t, protocol.SetDistTag, op.Action)
 		default:
-			require.ErrorIs(t, err, policy.ErrPath, "%q", b)
+			require.ErrorIs(t, err, protocol.ErrPath, "%q", b)
 		}
 	}
 	for _, path := range []string{"", "/＠acme∕widget", "/a b", "/plain/\xff", "/-/user/token/a b"} {
-		_, err := policy.Classify("GET", path)
-		assert.ErrorIs(t, err, policy.ErrPath, "%q", path)
+		_, err := protocol.Classify("GET", path)
+		assert.ErrorIs(t, err, protocol.ErrPath, "%q", path)
 	}
 }
 
@@ -117,14 +117,14 @@ func TestClassifyEscapedBytes(t *testing.T) {
 		inName := strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._", rune(b)) && b < 0x80
 		printable := b >= 0x20 && b < 0x7f && b != '\\'
 
-		_, err := policy.Classify("PUT", "/pl"+esc+"ain")
+		_, err := protocol.Classify("PUT", "/pl"+esc+"ain")
 		assert.Equal(t, inName, err == nil, "package with %s", esc)
-		op, err := policy.Classify("GET", "/plain/v"+esc)
+		op, err := protocol.Classify("GET", "/plain/v"+esc)
 		assert.Equal(t, printable && b != '/' && b != '%', err == nil, "version with %s", esc)
 		if err == nil {
 			assert.Equal(t, "v"+string(rune(b)), op.Name)
 		}
-		op, err = policy.Classify("DELETE", "/-/user/token/t"+esc+"x")
+		op, err = protocol.Classify("DELETE", "/-/user/token/t"+esc+"x")
 		assert.Equal(t, printable, err == nil, "token with %s", esc)
 		if err == nil {
 			assert.Equal(t, "t"+string(rune(b))+"x", op.Name)
@@ -133,8 +133,8 @@ func TestClassifyEscapedBytes(t *testing.T) {
 }
 
 func TestClassifyErrorsKeepThePathOut(t *testing.T) {
-	_, err := policy.Classify("DELETE", "/-/user/token/npm_secret%00")
-	require.ErrorIs(t, err, policy.ErrPath)
+	_, err := protocol.Classify("DELETE", "/-/user/token/npm_secret%00")
+	require.ErrorIs(t, err, protocol.ErrPath)
 	assert.NotContains(t, err.Error(), "npm_secret")
 }
 
@@ -147,13 +147,13 @@ func TestClassifyLongPaths(t *testing.T) {
 		"version":  "/plain/" + strings.Repeat("1", 2000),
 		"segments": strings.Repeat("/a", 10_000),
 	} {
-		_, err := policy.Classify("DELETE", path)
-		_, err2 := policy.Classify("GET", path)
-		assert.ErrorIs(t, errOr(err, err2), policy.ErrPath, name)
+		_, err := protocol.Classify("DELETE", path)
+		_, err2 := protocol.Classify("GET", path)
+		assert.ErrorIs(t, errOr(err, err2), protocol.ErrPath, name)
 	}
-	_, err := policy.Classify("PUT", "/"+strings.Repeat("a", 214))
+	_, err := protocol.Classify("PUT", "/"+strings.Repeat("a", 214))
 	require.NoError(t, err)
-	_, err = policy.Classify("PUT", "/@a%2f"+strings.Repeat("a", 211))
+	_, err = protocol.Classify("PUT", "/@a%2f"+strings.Repeat("a", 211))
 	require.NoError(t, err)
 }
 
@@ -186,7 +186,7 @@ var allocationFree = []struct{ method, path string }{
 func TestClassifyAllocatesNothing(t *testing.T) {
 	for _, q := range allocationFree {
 		n := testing.AllocsPerRun(100, func() {
-			if _, err := policy.Classify(q.method, q.path); err != nil {
+			if _, err := protocol.Classify(q.method, q.path); err != nil {
 				panic(err)
 			}
 		})
@@ -199,7 +199,7 @@ func BenchmarkClassify(b *testing.B) {
 		b.Run(strings.NewReplacer("/", "|", "%", "~").Replace(path), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := policy.Classify("GET", path); err != nil {
+				if _, err := protocol.Classify("GET", path); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -209,134 +209,134 @@ func BenchmarkClassify(b *testing.B) {
 
 // canonical returns the plainest path of op, in which everything that could be
 // escaped is. It is Classify backwards, written from the list of actions.
-func canonical(t testing.TB, method string, op policy.Operation) string {
+func canonical(t testing.TB, method string, op protocol.Operation) string {
 	esc := func(s string) string { return strings.ReplaceAll(url.PathEscape(s), "+", "%2B") }
 	pkg := esc(op.Package.String())
 	org, team, isTeam := strings.Cut(op.Name, ":")
 	switch op.Action {
-	case policy.Ping:
+	case protocol.Ping:
 		return "/-/ping"
-	case policy.Search:
+	case protocol.Search:
 		return "/-/v1/search"
-	case policy.Audit:
+	case protocol.Audit:
 		return "/-/npm/v1/security/audits"
-	case policy.ReadKeys:
+	case protocol.ReadKeys:
 		return "/-/npm/v1/keys"
-	case policy.Whoami:
+	case protocol.Whoami:
 		return "/-/whoami"
-	case policy.ReadSelf:
+	case protocol.ReadSelf:
 		return "/-/auth/v1/self"
-	case policy.Login:
+	case protocol.Login:
 		return "/-/v1/login"
-	case policy.LegacyLogin, policy.ReadUser:
+	case protocol.LegacyLogin, protocol.ReadUser:
 		return "/-/user/org.couchdb.user:" + esc(op.Name)
-	case policy.LegacyUpdate:
+	case protocol.LegacyUpdate:
 		return "/-/user/org.couchdb.user:" + esc(op.Name) + "/-rev/1-x"
-	case policy.Logout:
+	case protocol.Logout:
 		return "/-/user/token/" + esc(op.Name)
-	case policy.ListTokens, policy.CreateToken:
+	case protocol.ListTokens, protocol.CreateToken:
 		if op.Name != "" {
 			return "/-/auth/v1/tokens/" + esc(op.Name) + "/rotate"
 		}
 		return "/-/npm/v1/tokens"
-	case policy.RevokeToken:
+	case protocol.RevokeToken:
 		if op.Name == "" {
 			return "/-/auth/v1/tokens"
 		}
 		return "/-/npm/v1/tokens/token/" + esc(op.Name)
-	case policy.ReadProfile, policy.WriteProfile:
+	case protocol.ReadProfile, protocol.WriteProfile:
 		return "/-/npm/v1/user"
-	case policy.AuthPage:
+	case protocol.AuthPage:
 		return "/-/auth/page"
-	case policy.ReportLeak:
+	case protocol.ReportLeak:
 		return "/-/auth/v1/leaked"
-	case policy.ReadService, policy.ManageService, policy.RevokeService:
+	case protocol.ReadService, protocol.ManageService, protocol.RevokeService:
 		name, key, one := strings.Cut(op.Name, ":")
 		if one {
 			path := "/-/auth/v1/services/" + esc(name) + "/tokens/" + esc(key)
-			if op.Action == policy.ManageService {
+			if op.Action == protocol.ManageService {
 				path += "/rotate"
 			}
 			return path
 		}
 		return "/-/auth/v1/services/" + esc(name) + "/tokens"
-	case policy.ListStars, policy.WriteStars:
+	case protocol.ListStars, protocol.WriteStars:
 		return "/-/user/v1/star"
-	case policy.ReadHooks, policy.WriteHooks:
+	case protocol.ReadHooks, protocol.WriteHooks:
 		switch {
 		case op.Name != "":
 			return "/-/npm/v1/hooks/hook/" + esc(op.Name)
-		case op.Action == policy.WriteHooks:
+		case op.Action == protocol.WriteHooks:
 			return "/-/npm/v1/hooks/hook"
 		}
 		return "/-/npm/v1/hooks"
-	case policy.ReadOrg, policy.WriteOrg:
+	case protocol.ReadOrg, protocol.WriteOrg:
 		return "/-/org/" + esc(org) + "/user"
-	case policy.ListTeams:
+	case protocol.ListTeams:
 		return "/-/org/" + esc(org) + "/team"
-	case policy.ListOrgPackages:
+	case protocol.ListOrgPackages:
 		return "/-/org/" + esc(org) + "/package"
-	case policy.WriteTeam:
+	case protocol.WriteTeam:
 		if isTeam {
 			return "/team/@" + esc(org) + "/" + esc(team)
 		}
 		return "/team/@" + esc(org)
-	case policy.ReadTeam, policy.WriteTeamMember:
+	case protocol.ReadTeam, protocol.WriteTeamMember:
 		return "/-/team/" + esc(org) + "/" + esc(team) + "/user"
-	case policy.GrantTeam, policy.ListTeamPackages:
+	case protocol.GrantTeam, protocol.ListTeamPackages:
 		return "/-/team/" + esc(org) + "/" + esc(team) + "/package"
-	case policy.ListPackages:
+	case protocol.ListPackages:
 		if op.Name == "" {
 			return "/-/-/package"
 		}
 		return "/-/user/" + esc(op.Name) + "/package"
-	case policy.ListStaged:
+	case protocol.ListStaged:
 		return "/-/stage"
-	case policy.ReadStaged, policy.RejectStaged:
+	case protocol.ReadStaged, protocol.RejectStaged:
 		return "/-/stage/" + esc(op.Name)
-	case policy.ApproveStaged:
+	case protocol.ApproveStaged:
 		return "/-/stage/" + esc(op.Name) + "/approve"
-	case policy.ReadPackument:
+	case protocol.ReadPackument:
 		if op.Name != "" {
 			return "/" + pkg + "/" + esc(op.Name)
 		}
 		return "/" + pkg
-	case policy.WritePackument:
+	case protocol.WritePackument:
 		if op.Name != "" {
 			return "/" + pkg + "/-rev/" + esc(op.Name)
 		}
 		return "/" + pkg
-	case policy.ReadTarball:
+	case protocol.ReadTarball:
 		return "/" + pkg + "/-/" + esc(op.Name)
-	case policy.Unpublish:
+	case protocol.Unpublish:
 		return "/" + pkg + "/-/" + esc(op.Name) + "/-rev/1-x"
-	case policy.UnpublishAll:
+	case protocol.UnpublishAll:
 		return "/" + pkg + "/-rev/" + esc(op.Name)
-	case policy.ReadAttestations:
+	case protocol.ReadAttestations:
 		return "/-/npm/v1/attestations/" + pkg + "@" + esc(op.Name)
-	case policy.ReadDistTags:
+	case protocol.ReadDistTags:
 		return "/-/package/" + pkg + "/dist-tags"
-	case policy.SetDistTag, policy.RemoveDistTag:
+	case protocol.SetDistTag, protocol.RemoveDistTag:
 		return "/-/package/" + pkg + "/dist-tags/" + esc(op.Name)
-	case policy.WriteOwners:
+	case protocol.WriteOwners:
 		if op.Name != "" {
 			return "/-/package/" + pkg + "/owners/" + esc(op.Name)
 		}
 		return "/-/package/" + pkg + "/owners"
-	case policy.ReadAccess, policy.SetAccess:
+	case protocol.ReadAccess, protocol.SetAccess:
 		return "/-/package/" + pkg + "/access"
-	case policy.ReadVisibility:
+	case protocol.ReadVisibility:
 		return "/-/package/" + pkg + "/visibility"
-	case policy.ReadCollaborators:
+	case protocol.ReadCollaborators:
 		return "/-/package/" + pkg + "/collaborators"
-	case policy.Stage:
+	case protocol.Stage:
 		return "/-/stage/package/" + pkg
-	case policy.ReadTrust, policy.WriteTrust:
+	case protocol.ReadTrust, protocol.WriteTrust:
 		if op.Name != "" {
 			return "/-/package/" + pkg + "/trust/" + esc(op.Name)
 		}
 		return "/-/package/" + pkg + "/trust"
-	case policy.ExchangeToken:
+	case protocol.ExchangeToken:
 		return "/-/npm/v1/oidc/token/exchange/package/" + pkg
 	}
 	t.Fatalf("no path for %v", op.Action)
@@ -346,13 +346,13 @@ func canonical(t testing.TB, method string, op policy.Operation) string {
 // checkClassified states what holds of every classified request.
 func checkClassified(t testing.TB, method, path string) {
 	t.Helper()
-	op, err := policy.Classify(method, path)
+	op, err := protocol.Classify(method, path)
 	if err != nil {
-		require.ErrorIs(t, err, policy.ErrPath)
+		require.ErrorIs(t, err, protocol.ErrPath)
 		require.Zero(t, op, "an operation came with an error")
 		return
 	}
-	if op.Action == policy.Unknown {
+	if op.Action == protocol.Unknown {
 		require.Zero(t, op, "an unknown operation names something")
 		return
 	}
@@ -369,11 +369,11 @@ func checkClassified(t testing.TB, method, path string) {
 	}
 
 	again := canonical(t, method, op)
-	op2, err := policy.Classify(method, again)
+	op2, err := protocol.Classify(method, again)
 	require.NoError(t, err, "%s %s → %s", method, path, again)
 	require.Equal(t, op, op2, "%s %s → %s", method, path, again)
 	if method == "GET" {
-		head, err := policy.Classify("HEAD", path)
+		head, err := protocol.Classify("HEAD", path)
 		require.NoError(t, err)
 		require.Equal(t, op, head)
 	}
@@ -438,8 +438,8 @@ func (ref *reference) route(path string) string {
 func checkRouted(t testing.TB, ref *reference, method, path string) {
 	t.Helper()
 	pkg := ref.route(path)
-	op, err := policy.Classify(method, path)
-	if pkg == "" || err != nil || op.Action == policy.Unknown {
+	op, err := protocol.Classify(method, path)
+	if pkg == "" || err != nil || op.Action == protocol.Unknown {
 		return
 	}
 	if op.Action.OfOrg() { // of Yarn 1, below /team/@
@@ -494,7 +494,7 @@ func TestClassifyBehindADecodingProxy(t *testing.T) {
 	ats := strings.NewReplacer("%40", "@")
 	changed := 0
 	for _, row := range requestRows(t) {
-		op, err := policy.Classify(row.method, row.path)
+		op, err := protocol.Classify(row.method, row.path)
 		if err != nil || op.Package.IsZero() {
 			continue
 		}
@@ -504,7 +504,7 @@ func TestClassifyBehindADecodingProxy(t *testing.T) {
 			if path == row.path {
 				continue
 			}
-			behind, err := policy.Classify(row.method, path)
+			behind, err := protocol.Classify(row.method, path)
 			if err == nil && !behind.Package.IsZero() {
 				changed++
 				assert.Equal(t, op.Package, behind.Package, "%s became %s", row.path, path)
@@ -523,7 +523,7 @@ func TestClassifyEscapedPathOfURL(t *testing.T) {
 		if err != nil || u.Path == "" || u.Host != "" || u.RawQuery != "" || strings.Contains(row.path, "#") {
 			continue
 		}
-		op, err := policy.Classify(row.method, u.EscapedPath())
+		op, err := protocol.Classify(row.method, u.EscapedPath())
 		assert.Equal(t, row.bad, err != nil, "%s", row.path)
 		assert.Equal(t, row.want, op, "%s", row.path)
 	}

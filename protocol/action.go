@@ -1,6 +1,6 @@
-package policy
+package protocol
 
-import "slices"
+import "github.com/npmauth/npmauth/internal/words"
 
 // An Action is one operation of the npm registry protocol, named for what it
 // does and not for its path. The zero value is [Unknown], which every policy
@@ -83,7 +83,7 @@ const (
 	WriteTrust        // POST /-/package/<pkg>/trust, DELETE …/<id>
 	ExchangeToken     // POST /-/npm/v1/oidc/token/exchange/package/<pkg>
 
-	actions // how many there are
+	actions
 )
 
 var actionWords = [actions]string{
@@ -172,12 +172,12 @@ func (a Action) String() string {
 
 // MarshalText returns the action's text, or an error for a number that is no action.
 func (a Action) MarshalText() ([]byte, error) {
-	return words(actionWords[:]).marshal(uint8(a), "Action")
+	return words.List(actionWords[:]).Marshal(uint8(a), "Action")
 }
 
 // UnmarshalText sets a to the action of that text. A text that names none is an error.
 func (a *Action) UnmarshalText(text []byte) error {
-	v, err := words(actionWords[:]).parse(text, "action")
+	v, err := words.List(actionWords[:]).Parse(text, "action")
 	*a = Action(v)
 	return err
 }
@@ -209,7 +209,5 @@ var isRead = func() (is [actions]bool) {
 // known does: what nobody can name is treated as the worse of the two.
 func (a Action) Write() bool { return a >= actions || !isRead[a] }
 
-// every returns all known actions but those given.
-func every(but ...Action) []Action {
-	return slices.DeleteFunc(Actions(), func(a Action) bool { return slices.Contains(but, a) })
-}
+// ActionCount is how many actions there are, [Unknown] among them: every action is less.
+const ActionCount = actions

@@ -1,8 +1,10 @@
-package policy
+package protocol
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/npmauth/npmauth/internal/words"
 )
 
 // Verbs narrow a [Grant] to some of what read-write means. The zero value narrows
@@ -30,6 +32,15 @@ var verbsOf = [actions]Verbs{
 	Deprecate: VerbDeprecate, Unpublish: VerbUnpublish, UnpublishAll: VerbUnpublish,
 }
 
+// Verb returns the verb that the action takes of a grant that has some, zero for an action
+// that takes none. The first version of a package takes [VerbCreate] besides.
+func (a Action) Verb() Verbs {
+	if a >= actions {
+		return 0
+	}
+	return verbsOf[a]
+}
+
 // String returns the verbs with plus signs between them, "publish+dist-tag", or "all".
 func (v Verbs) String() string {
 	if v == 0 {
@@ -50,7 +61,7 @@ func (v Verbs) String() string {
 // MarshalText returns String, or an error for bits that are no verb.
 func (v Verbs) MarshalText() ([]byte, error) {
 	if v >= 1<<len(verbWords) {
-		return nil, fmt.Errorf("policy: Verbs(%d) has no name", uint8(v))
+		return nil, fmt.Errorf("protocol: Verbs(%d) has no name", uint8(v))
 	}
 	return []byte(v.String()), nil
 }
@@ -64,12 +75,12 @@ func (v *Verbs) UnmarshalText(text []byte) error {
 	}
 	var got Verbs
 	for word := range strings.SplitSeq(string(text), "+") {
-		i, err := words(verbWords).parse([]byte(word), "verb")
+		i, err := words.List(verbWords).Parse([]byte(word), "verb")
 		if err != nil {
 			return err
 		}
 		if got&(1<<i) != 0 {
-			return fmt.Errorf("policy: verb %q twice", word)
+			return fmt.Errorf("protocol: verb %q twice", word)
 		}
 		got |= 1 << i
 	}

@@ -1,4 +1,4 @@
-package policy
+package protocol
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ const (
 // may contain a token.
 type pathError string
 
-func (e pathError) Error() string { return "policy: malformed path: " + string(e) }
+func (e pathError) Error() string { return "protocol: malformed path: " + string(e) }
 
 func (e pathError) Is(target error) bool { return target == ErrPath }
 

@@ -1,4 +1,4 @@
-package policy
+package protocol
 
 import (
 	"encoding/json"

@@ -1,4 +1,6 @@
-package policy
+package protocol
+
+import "github.com/npmauth/npmauth/internal/words"
 
 // A Class groups the actions for which one second factor may be shown again: a
 // code that was spent on one publish serves the next publish of the same command,
@@ -24,7 +26,7 @@ const (
 	ClassStage
 )
 
-var classWords = words{
+var classWords = words.List{
 	ClassNone: "none", ClassLogin: "login", ClassPublish: "publish", ClassTag: "tag", ClassDeprecate: "deprecate",
 	ClassUnpublish: "unpublish", ClassOwners: "owners", ClassAccess: "access", ClassTeam: "team",
 	ClassTokenCreate: "token-create", ClassTokenRevoke: "token-revoke", ClassTwoFactor: "two-factor",
@@ -63,14 +65,14 @@ func (a Action) Class() Class {
 }
 
 // String returns the class's text.
-func (c Class) String() string { return classWords.text(uint8(c), "Class") }
+func (c Class) String() string { return classWords.Text(uint8(c), "Class") }
 
 // MarshalText returns the class's text, or an error for a number that is no class.
-func (c Class) MarshalText() ([]byte, error) { return classWords.marshal(uint8(c), "Class") }
+func (c Class) MarshalText() ([]byte, error) { return classWords.Marshal(uint8(c), "Class") }
 
 // UnmarshalText sets c to the class of that text. A text that names none is an error.
 func (c *Class) UnmarshalText(text []byte) error {
-	v, err := classWords.parse(text, "class")
+	v, err := classWords.Parse(text, "class")
 	*c = Class(v)
 	return err
 }

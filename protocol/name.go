@@ -1,4 +1,4 @@
-package policy
+package protocol
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 const MaxPackageName = 214
 
 // ErrPackageName is returned for a text that is no package name.
-var ErrPackageName = errors.New("policy: invalid package name")
+var ErrPackageName = errors.New("protocol: invalid package name")
 
 // A PackageName is a package's name in its two parts. Authorization compares
 // the parts and never a joined string, so that @acme does not cover @acme-evil.

@@ -1,4 +1,4 @@
-package policy
+package protocol
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 // ErrPath is matched by the error of [Classify] for a path that is malformed or
 // names what cannot be a name. The answer is 400, never a redirect to a path that
 // would have been right.
-var ErrPath = errors.New("policy: malformed path")
+var ErrPath = errors.New("protocol: malformed path")
 
 // Classify says which operation a request is. The path is the escaped one
 // ([net/url.URL.EscapedPath]) without the prefix that the registry is mounted at

@@ -1,4 +1,4 @@
-package policy_test
+package protocol_test
 
 import (
 	"encoding/json"
@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 func TestParsePackageName(t *testing.T) {
 	long := strings.Repeat("a", 214)
-	for text, want := range map[string]policy.PackageName{
+	for text, want := range map[string]protocol.PackageName{
 		"plain":                {Name: "plain"},
 		"JSONStream":           {Name: "JSONStream"},
 		"lodash.get":           {Name: "lodash.get"},
@@ -28,7 +28,7 @@ func TestParsePackageName(t *testing.T) {
 		"@acme.x/y":            {Scope: "acme.x", Name: "y"},
 		"node_modules.example": {Name: "node_modules.example"},
 	} {
-		n, err := policy.ParsePackageName(text)
+		n, err := protocol.ParsePackageName(text)
 		require.NoError(t, err, text)
 		assert.Equal(t, want, n, text)
 		assert.Equal(t, text, n.String(), "it prints as it was")
@@ -40,24 +40,24 @@ func TestParsePackageName(t *testing.T) {
 		"a%2fb", "%40acme/x", "x\x00", "x\n", "x\\y", "x;v=1", "x?y", "x#y", "x~y", "x!", "x'", "x(", "x)", "*", "@acme/*", "@*/x", "@acme*", "é", "ｘ", "\xff",
 		long + "a", "@a/" + long[:212],
 	} {
-		n, err := policy.ParsePackageName(text)
-		assert.ErrorIs(t, err, policy.ErrPackageName, "%q", text)
+		n, err := protocol.ParsePackageName(text)
+		assert.ErrorIs(t, err, protocol.ErrPackageName, "%q", text)
 		assert.Zero(t, n, "%q", text)
 	}
 }
 
 // A name built by hand is judged like one that was parsed.
 func TestPackageNameValidate(t *testing.T) {
-	for _, n := range []policy.PackageName{
+	for _, n := range []protocol.PackageName{
 		{}, {Scope: "acme"}, {Scope: "acme", Name: "a/b"}, {Scope: "a/b", Name: "c"}, {Scope: "@acme", Name: "x"}, {Name: "@acme/x"}, {Name: ".."},
 	} {
-		assert.ErrorIs(t, n.Validate(), policy.ErrPackageName, "%+v", n)
+		assert.ErrorIs(t, n.Validate(), protocol.ErrPackageName, "%+v", n)
 	}
 }
 
 func TestPackageNameText(t *testing.T) {
 	type record struct {
-		Package policy.PackageName `json:"package"`
+		Package protocol.PackageName `json:"package"`
 	}
 	for _, text := range []string{`{"package":"@acme/widget"}`, `{"package":"plain"}`, `{"package":""}`} {
 		var r record
@@ -66,10 +66,10 @@ func TestPackageNameText(t *testing.T) {
 		require.NoError(t, err)
 		assert.JSONEq(t, text, string(data))
 	}
-	r := record{Package: policy.PackageName{Name: "was"}}
-	require.ErrorIs(t, json.Unmarshal([]byte(`{"package":"@acme/../x"}`), &r), policy.ErrPackageName)
+	r := record{Package: protocol.PackageName{Name: "was"}}
+	require.ErrorIs(t, json.Unmarshal([]byte(`{"package":"@acme/../x"}`), &r), protocol.ErrPackageName)
 	assert.True(t, r.Package.IsZero(), "and nothing is left of what was there")
-	assert.True(t, policy.PackageName{}.IsZero())
+	assert.True(t, protocol.PackageName{}.IsZero())
 }
 
 // Whatever parses prints as it was, is valid and no path.
@@ -78,14 +78,14 @@ func FuzzParsePackageName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		n, err := policy.ParsePackageName(s)
+		n, err := protocol.ParsePackageName(s)
 		if err != nil {
-			require.ErrorIs(t, err, policy.ErrPackageName)
+			require.ErrorIs(t, err, protocol.ErrPackageName)
 			return
 		}
 		require.Equal(t, s, n.String())
 		require.NoError(t, n.Validate())
 		require.NotContains(t, n.Name, "/")
-		require.LessOrEqual(t, len(s), policy.MaxPackageName)
+		require.LessOrEqual(t, len(s), protocol.MaxPackageName)
 	})
 }
