@@ -13,6 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -165,7 +166,7 @@ func readDistTag(data []byte, op policy.Operation) (*Changes, error) {
 	if err := strictjson.Unmarshal(data, &version); err != nil {
 		return nil, err
 	}
-	return &Changes{Version: version, Tags: map[string]string{op.Name: version}}, nil
+	return &Changes{Version: version, Tags: map[string]string{op.Tag: version}}, nil
 }
 
 // readAccessChange reads what a request would change into req and c. set is true of a
@@ -178,7 +179,7 @@ func readAccessChange(method string, data []byte, req *policy.Request, c *Change
 		return readSetting(data, req, c)
 	case policy.WriteOwners:
 		if removes { // DELETE …/owners/<user>
-			c.Member = op.Name
+			c.Member = op.User
 			return false, nil
 		}
 		_, err = readMember(data, c)
@@ -273,7 +274,7 @@ func readTeam(data []byte, c *Changes) error {
 	if name != nil {
 		c.Team = *name
 	}
-	if op, err := policy.Classify(http.MethodDelete, "/-/team/org/"+c.Team); err != nil || op.Name != "org:"+c.Team {
+	if !protocol.ValidOrg(c.Team) {
 		return badAccess("name must be the name of a team.")
 	}
 	return nil

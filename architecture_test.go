@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"internal/strictjson":  {},
 	"internal/packument":   {"internal/strictjson", "policy"},
 	"internal/tarball":     {"internal/strictjson"},
-	"internal/publishbody": {"internal/strictjson", "internal/tarball", "policy"},
+	"internal/publishbody": {"internal/strictjson", "internal/tarball", "policy", "protocol"},
 	"internal/clientip":    {},
 	"internal/words":       {},
 	"internal/cidr":        {},

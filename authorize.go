@@ -91,13 +91,12 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (service User, 
 func (a *Auth) consultOthers(ctx context.Context, req *policy.Request) (service User, err error) {
 	op := &req.Operation
 	if op.Action.OfOrg() && a.orgs != nil && req.Account.ID != "" {
-		if req.Org, err = a.orgs.OrgFacts(ctx, op.Org(), req.Account.ID); err != nil {
+		if req.Org, err = a.orgs.OrgFacts(ctx, op.Org, req.Account.ID); err != nil {
 			return User{}, err
 		}
 	}
-	if ofService(op.Action) {
-		name, _ := serviceOf(*op)
-		service, req.Administers, err = a.administered(ctx, req.Account.ID, name)
+	if op.Action.OfService() {
+		service, req.Administers, err = a.administered(ctx, req.Account.ID, op.Service)
 	}
 	return service, err
 }
@@ -288,7 +287,7 @@ func proofHeader(h http.Header) (credential.Secret, error) {
 func (j *judgement) use() twofactor.Use {
 	op := j.req.Operation
 	u := twofactor.Use{
-		Credential: j.act.cred.ID, Class: op.Action.Class(), Package: op.Package, Target: op.Name, At: j.arrived, Addr: j.req.Addr,
+		Credential: j.act.cred.ID, Class: op.Action.Class(), Package: op.Package, Target: named(op), At: j.arrived, Addr: j.req.Addr,
 	}
 	switch op.Action {
 	case policy.Publish, policy.Unpublish: // requests that one proof serves name different things
@@ -300,6 +299,21 @@ func (j *judgement) use() twofactor.Use {
 		u.Target = strings.TrimSpace(u.Target + " " + j.target)
 	}
 	return u
+}
+
+// named returns what op names besides its package.
+func named(op policy.Operation) string {
+	text := op.Version + op.Tag + op.User + op.Org + op.Service + op.ID
+	if op.Team != "" {
+		text += ":" + op.Team
+	}
+	if op.Service != "" && op.Token != "" {
+		text += ":"
+	}
+	if op.Action == policy.UnpublishAll {
+		text += op.Revision
+	}
+	return text + op.Token
 }
 
 // acceptable reports whether value, if it proves right, would lead to an Allow.

@@ -398,7 +398,7 @@ func TestActionsWithoutAFactorAreMet(t *testing.T) {
 		}
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		d := rules.Decide(policy.Request{
-			Operation:  policy.Operation{Action: u.action, Package: policy.PackageName{Name: "plain"}, Name: "ci"},
+			Operation:  policy.Operation{Action: u.action, Package: policy.PackageName{Name: "plain"}, Service: "ci"},
 			Credential: &policy.Credential{ID: "s", Kind: policy.KindSession, User: "alice", Created: now, Expires: now.Add(time.Hour)},
 			Account:    policy.Account{ID: "alice", Name: "alice", TwoFactor: policy.TwoFactorOff},
 			Package:    policy.Facts{ID: "id-plain", Rights: allRights}, Administers: true, Now: now,

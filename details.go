@@ -87,11 +87,11 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 	if err != nil {
 		return reply{}, err
 	}
-	op.Name = "profile" // a page shows it, and a proof for it is none for the password
 	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
+	j.target = "profile" // a page shows it, and a proof for it is none for the password
 	var before, after account.User
 	edit := func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
 		before, after, err = a.directory.Edit(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User, want.apply)
@@ -102,7 +102,7 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
 	if before.Email != after.Email {
-		j.req.Operation.Name = "email"
+		j.target = "email"
 	}
 	if err := a.commit(r, j, d, nil, edit); err != nil {
 		return reply{}, err
@@ -129,11 +129,11 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	if err := strictjson.Unmarshal(body.Password, &change); err != nil {
 		return reply{}, err
 	}
-	op.Name = "password"
 	j, d, err := a.judge(r, op)
 	if err != nil {
 		return reply{}, err
 	}
+	j.target = "password"
 	ctx, user := r.Context(), j.act.cred.User
 	now, err := a.directory.ByID(ctx, user)
 	if err != nil {

@@ -102,10 +102,10 @@ func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, publ
 		return nil, false, err
 	}
 	if doc == nil {
-		if op.Name != "" { // no client publishes to a revision
+		if op.Revision != "" { // no client publishes to a revision
 			return nil, false, badDocument("has attachments, which a publish has and no change of a document")
 		}
-		j.req.Operation.Action, j.req.Operation.Name = policy.Publish, version
+		j.req.Operation.Action, j.req.Operation.Version = policy.Publish, version
 		j.version = version
 		return nil, true, nil
 	}
@@ -138,7 +138,7 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 	}
 	var refused policy.Decision
 	for _, action := range documentChanges {
-		if action == policy.Publish && j.req.Operation.Name != "" {
+		if action == policy.Publish && j.req.Operation.Revision != "" {
 			continue
 		}
 		j.req.Operation.Action = action
@@ -207,7 +207,7 @@ type body struct {
 func (a *Auth) difference(ctx context.Context, req *policy.Request, doc *packument.Document) (c Changes, err error) {
 	op := &req.Operation
 	c.Revision = doc.Revision
-	if rev := op.Name; rev != "" && rev != "undefined" { // which npm writes where a document has none
+	if rev := op.Revision; rev != "" && rev != "undefined" { // which npm writes where a document has none
 		if c.Revision != "" && c.Revision != rev {
 			return Changes{}, errTwoRevisions
 		}

@@ -245,7 +245,7 @@ func TestPolicyOfVersions(t *testing.T) {
 		cfg.Policy = policy.NPM().With(policy.Rule{
 			ID: "no-majors", Sentence: "A major version is not published.", Actions: []policy.Action{policy.Publish},
 			Judge: func(r *policy.Request) policy.Verdict {
-				if v := r.Operation.Name; v == "" || strings.HasSuffix(v, ".0.0") {
+				if v := r.Operation.Version; v == "" || strings.HasSuffix(v, ".0.0") {
 					return policy.Forbid
 				}
 				return policy.Silent

@@ -44,11 +44,11 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	case policy.Login:
 		a.endpoint(w, r, op, a.login)
 	case policy.LegacyLogin:
-		a.legacy.Put(w, r, op.Name)
+		a.legacy.Put(w, r, op.User)
 	case policy.LegacyUpdate:
 		a.legacy.PutRevision(w, r)
 	case policy.ReadUser:
-		a.legacy.Get(w, r, op.Name)
+		a.legacy.Get(w, r, op.User)
 	case policy.Logout:
 		a.endpoint(w, r, op, a.logout)
 	case policy.Whoami:
@@ -56,13 +56,13 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	case policy.ListTokens:
 		a.endpoint(w, r, op, a.listTokens)
 	case policy.CreateToken:
-		if op.Name != "" {
+		if op.Token != "" {
 			a.endpoint(w, r, op, a.rotateToken)
 		} else {
 			a.endpoint(w, r, op, a.createToken)
 		}
 	case policy.RevokeToken:
-		if op.Name != "" {
+		if op.Token != "" {
 			a.endpoint(w, r, op, a.revokeToken)
 		} else {
 			a.endpoint(w, r, op, a.revokeTokens)
@@ -70,7 +70,7 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	case policy.ReadService:
 		a.endpoint(w, r, op, a.listServiceTokens)
 	case policy.ManageService:
-		if _, key := serviceOf(op); key != "" {
+		if op.Token != "" {
 			a.endpoint(w, r, op, a.rotateServiceToken)
 		} else {
 			a.endpoint(w, r, op, a.createServiceToken)

@@ -213,12 +213,24 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	written := op.Action.String() + " " + op.Package.String() + " " + op.Name
+	written := op.Action.String() + " " + op.Package.String() + " " + named(op)
 	if c, err := op.Changes(); err == nil {
 		written += " " + told(c)
 	}
 	h.writes = append(h.writes, written)
 	fmt.Fprint(w, `{"ok":true}`)
+}
+
+// named is what op names besides its package.
+func named(op npmauth.Operation) string {
+	text := op.Version + op.Tag + op.User + op.Org + op.Service + op.ID + op.Token
+	if op.Team != "" {
+		text += ":" + op.Team
+	}
+	if op.Version == "" {
+		text += op.Revision
+	}
+	return text
 }
 
 // told is what of c says something, as JSON.

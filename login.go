@@ -138,8 +138,8 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 	if text == "" {
 		return reply{}, ErrNoCredential
 	}
-	d, shaped := credential.Parse(op.Name)
-	if text == op.Name {
+	d, shaped := credential.Parse(op.Token)
+	if text == op.Token {
 		if !shaped {
 			return done, a.logoutForeign(r, text)
 		}
@@ -309,7 +309,7 @@ func (a *Auth) namesOrg(ctx context.Context, name string) (bool, error) {
 
 // readUser answers who asks for a user's document, as npm owner add does.
 func (a *Auth) readUser(r *http.Request, name string) (legacy.User, error) {
-	if _, err := a.judgeRead(r, policy.Operation{Action: policy.ReadUser, Name: name}); err != nil {
+	if _, err := a.judgeRead(r, policy.Operation{Action: policy.ReadUser, User: name}); err != nil {
 		return legacy.User{}, err
 	}
 	u, err := a.users.Lookup(r.Context(), name)

@@ -108,7 +108,6 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 			return reply{}, &Error{http.StatusBadRequest, "bad-mode", "The mode must be auth-only, auth-and-writes or disable."}
 		}
 	}
-	op.Name = change.Mode // a page shows it, and a proof for one mode is none for another
 	j, d, err := a.judgeWith(r, op, func(req *policy.Request) (err error) {
 		// Forgetting an enrolment that was never confirmed takes nothing off.
 		req.RemovesFactor = mode == policy.TwoFactorOff && req.Account.TwoFactor != policy.TwoFactorOff
@@ -120,6 +119,7 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
+	j.target = change.Mode // a page shows it, and a proof for one mode is none for another
 	return a.setFactor(r, j, d, mode, change.Password)
 }
 

@@ -5,19 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/npmauth/npmauth/policy"
 )
 
 var errNoService = &Error{http.StatusNotFound, "no-such-service", "There is no such service account or you do not administer it."}
-
-// serviceOf returns the service account that an operation names, and the key of one of
-// its tokens, if it names one.
-func serviceOf(op policy.Operation) (name, key string) {
-	name, key, _ = strings.Cut(op.Name, ":")
-	return name, key
-}
 
 // administered asks the host who the service account called name is, and whether admin
 // administers it. Nobody and a person are the zero User.
@@ -37,15 +29,6 @@ func (a *Auth) administered(ctx context.Context, admin policy.UserID, name strin
 	return user, administers, nil
 }
 
-// ofService reports whether an action is about the service account that it names.
-func ofService(action policy.Action) bool {
-	switch action {
-	case policy.ReadService, policy.ManageService, policy.RevokeService:
-		return true
-	}
-	return false
-}
-
 // listServiceTokens answers GET /-/auth/v1/services/<name>/tokens, as listTokens.
 func (a *Auth) listServiceTokens(r *http.Request, op policy.Operation) (reply, error) {
 	j, err := a.judgeRead(r, op)
@@ -55,7 +38,7 @@ func (a *Auth) listServiceTokens(r *http.Request, op policy.Operation) (reply, e
 	if j.service.ID == "" {
 		return reply{}, errNoService
 	}
-	return a.tokenPage(r, j.service.ID, "-/auth/v1/services/"+url.PathEscape(op.Name)+"/tokens")
+	return a.tokenPage(r, j.service.ID, "-/auth/v1/services/"+url.PathEscape(op.Service)+"/tokens")
 }
 
 // createServiceToken answers POST /-/auth/v1/services/<name>/tokens, whose body is that of
@@ -88,8 +71,7 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
-	_, key := serviceOf(op)
-	rotation, err := body.rotation(key)
+	rotation, err := body.rotation(op.Token)
 	if err != nil {
 		return reply{}, err
 	}
@@ -114,6 +96,5 @@ func (a *Auth) revokeServiceToken(r *http.Request, op policy.Operation) (reply, 
 	if j.service.ID == "" {
 		return reply{}, a.conclude(r.Context(), j, errNoService)
 	}
-	_, key := serviceOf(op)
-	return a.revoke(r, j, d, j.service.ID, key)
+	return a.revoke(r, j, d, j.service.ID, op.Token)
 }

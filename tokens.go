@@ -313,7 +313,7 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
-	rotation, err := body.rotation(op.Name)
+	rotation, err := body.rotation(op.Token)
 	if err != nil {
 		return reply{}, err
 	}
@@ -460,13 +460,13 @@ func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	id := op.Name
-	if d, shaped := credential.Parse(op.Name); shaped {
+	id := op.Token
+	if d, shaped := credential.Parse(op.Token); shaped {
 		id = token.IDOf(d)
 	}
 	// The path may hold the token itself, and what a challenge is about is stored
 	// and shown on its page.
-	j.req.Operation.Name = id
+	j.req.Operation.Token = id
 	return a.revoke(r, j, d, j.act.cred.User, id)
 }
 
@@ -489,7 +489,7 @@ func (a *Auth) revokeTokens(r *http.Request, op policy.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	j.req.Operation.Name = "all tokens" // as the page of a challenge says it, and no token's key
+	j.target = "all tokens" // as the page of a challenge says it, and no token's key
 	return reply{}, a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
 		return a.tokens.RevokeAllTx(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User)
 	})

@@ -11,7 +11,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/npmauth/npmauth"
@@ -165,7 +164,7 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 	case policy.ReadPackument:
 		return s.render(op.Package, g), nil
 	case policy.ReadTarball:
-		if data, ok := g.files[strings.TrimSuffix(strings.TrimPrefix(op.Name, op.Package.Name+"-"), ".tgz")]; ok {
+		if data, ok := g.files[op.Version]; ok {
 			return data, nil
 		}
 		return nil, errGone
@@ -174,12 +173,12 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 		if json.Unmarshal(sent, &v) != nil || g.docs[v] == nil {
 			return nil, errConflict
 		}
-		g.tags[op.Name] = v
+		g.tags[op.Tag] = v
 	case policy.RemoveDistTag:
-		if g.tags[op.Name] == "" {
+		if g.tags[op.Tag] == "" {
 			return nil, errGone
 		}
-		delete(g.tags, op.Name)
+		delete(g.tags, op.Tag)
 	case policy.Deprecate:
 		for v, why := range c.Deprecated {
 			if g.docs[v] == nil {

@@ -61,7 +61,7 @@ func TestExplainHiddenPackage(t *testing.T) {
 func TestTraceKeepsTokensOut(t *testing.T) {
 	for _, a := range []policy.Action{policy.Logout, policy.RevokeToken} {
 		r := request(a, &policy.Credential{Kind: policy.KindSession})
-		r.Operation.Name = "npm_secret"
+		r.Operation.Token = "npm_secret"
 		trace := policy.NPM().Explain(r)
 		assert.NotContains(t, trace.String(), "npm_secret")
 		data, err := json.Marshal(trace)

@@ -291,7 +291,7 @@ func request(a policy.Action, c *policy.Credential) policy.Request {
 		r.Operation.Package = policy.PackageName{Scope: "acme", Name: "widget"}
 	}
 	if a.OfOrg() {
-		r.Operation.Name = "acme"
+		r.Operation.Org = "acme"
 	}
 	if c != nil {
 		if c.User == "" && c.Kind != policy.KindUnknown {

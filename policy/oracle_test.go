@@ -350,10 +350,9 @@ func npmIn(r policy.Request, roles ...policy.OrgRole) bool {
 	return r.Credential != nil && r.Org.ID != "" && slices.Contains(roles, r.Org.Role) && !npmShutsOut(r, r.Org.RequireFactor)
 }
 
-// npmOrgGrant reports whether the credential is good for the organization, which comes
-// before the colon.
+// npmOrgGrant reports whether the credential is good for the organization.
 func npmOrgGrant(r policy.Request, permissions ...policy.Permission) bool {
-	name := strings.Split(r.Operation.Name, ":")[0]
+	name := r.Operation.Org
 	switch {
 	case name == "":
 		return false
@@ -540,7 +539,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	r.RemovesFactor = a == policy.SetTwoFactor && one(2) || one(100)
 	r.Administers = slices.Contains(serviceActions, a) && !one(4) || one(100)
 	if a.OfOrg() && !one(50) {
-		r.Operation.Name = []string{"acme", "acme", "acme:devs", "acme-evil", ":devs", "acme:devs:x"}[rnd.IntN(6)]
+		r.Operation.Org = []string{"acme", "acme", "acme", "acme-evil", "", "acme"}[rnd.IntN(6)]
 	}
 	if a.OfOrg() || one(100) {
 		r.Org = policy.OrgFacts{ID: "o-1", Role: policy.OrgRole(rnd.IntN(4)), RequireFactor: one(4)}

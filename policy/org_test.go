@@ -8,22 +8,6 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-func TestOperationOrg(t *testing.T) {
-	for want, op := range map[string]policy.Operation{
-		"acme":      {Action: policy.ReadOrg, Name: "acme"},
-		"acme-evil": {Action: policy.WriteTeamMember, Name: "acme-evil:devs"},
-		"a":         {Action: policy.GrantTeam, Name: "a:b:c"},
-	} {
-		assert.Equal(t, want, op.Org())
-	}
-	for _, op := range []policy.Operation{
-		{}, {Action: policy.ReadTeam}, {Action: policy.ReadTeam, Name: ":devs"},
-		{Action: policy.RevokeService, Name: "acme:t1"}, {Action: policy.ListPackages, Name: "acme"}, {Action: 200, Name: "acme"},
-	} {
-		assert.Empty(t, op.Org(), "%v", op)
-	}
-}
-
 // A grant on an organization is for its whole name and no other, and says nothing beyond
 // its target.
 func TestOrgGrants(t *testing.T) {

@@ -195,7 +195,7 @@ func (r *Request) Role() OrgRole {
 
 // orgReach returns what the credential's grants allow on the organization that the
 // request is about.
-func (r *Request) orgReach() reach { return r.Credential.orgReach(r.Operation.Org()) }
+func (r *Request) orgReach() reach { return r.Credential.orgReach(r.Operation.Org) }
 
 // Creates reports whether the request would make a new package.
 func (r *Request) Creates() bool { return r.Operation.Action == Publish && r.Package.ID == "" }

@@ -174,7 +174,7 @@ func TestRequestRole(t *testing.T) {
 		"factor there":        {session, policy.Account{TwoFactor: policy.AuthOnly}, policy.OrgFacts{ID: "o", Role: policy.OrgAdmin, RequireFactor: true}, policy.OrgAdmin},
 		"no person's to have": {session, policy.Account{Service: true}, policy.OrgFacts{ID: "o", Role: policy.OrgMember, RequireFactor: true}, policy.OrgMember},
 	} {
-		req := policy.Request{Operation: policy.Operation{Action: policy.ReadOrg, Name: "acme"}, Credential: tt.cred, Account: tt.account, Org: tt.org}
+		req := policy.Request{Operation: policy.Operation{Action: policy.ReadOrg, Org: "acme"}, Credential: tt.cred, Account: tt.account, Org: tt.org}
 		assert.Equal(t, tt.want, req.Role(), name)
 	}
 }

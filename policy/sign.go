@@ -86,7 +86,7 @@ func (r *Request) disallowsTokens() bool {
 // isNoOperation reports whether the action is none, or names nothing to act on.
 func (r *Request) isNoOperation() bool {
 	a := r.action()
-	return a == Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org() == ""
+	return a == Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org == ""
 }
 
 func (r *Request) hasUnknownCredential() bool {

@@ -86,72 +86,6 @@ const (
 	actions
 )
 
-var actionWords = [actions]string{
-	Unknown:           "unknown",
-	Ping:              "ping",
-	Search:            "search",
-	Audit:             "audit",
-	ReadKeys:          "read-keys",
-	Whoami:            "whoami",
-	ReadSelf:          "read-self",
-	Login:             "login",
-	LegacyLogin:       "legacy-login",
-	LegacyUpdate:      "legacy-update",
-	ReadUser:          "read-user",
-	Logout:            "logout",
-	ListTokens:        "list-tokens",
-	CreateToken:       "create-token",
-	RevokeToken:       "revoke-token",
-	ReadProfile:       "read-profile",
-	WriteProfile:      "write-profile",
-	SetTwoFactor:      "set-two-factor",
-	SetPassword:       "set-password",
-	AuthPage:          "auth-page",
-	ReportLeak:        "report-leak",
-	ReadService:       "read-service",
-	ManageService:     "manage-service",
-	RevokeService:     "revoke-service",
-	ListStars:         "list-stars",
-	WriteStars:        "write-stars",
-	ReadHooks:         "read-hooks",
-	WriteHooks:        "write-hooks",
-	ReadOrg:           "read-org",
-	WriteOrg:          "write-org",
-	ReadTeam:          "read-team",
-	WriteTeam:         "write-team",
-	ListTeams:         "list-teams",
-	ListOrgPackages:   "list-org-packages",
-	ListTeamPackages:  "list-team-packages",
-	WriteTeamMember:   "write-team-member",
-	GrantTeam:         "grant-team",
-	ListPackages:      "list-packages",
-	ListStaged:        "list-staged",
-	ReadStaged:        "read-staged",
-	ApproveStaged:     "approve-staged",
-	RejectStaged:      "reject-staged",
-	ReadPackument:     "read-packument",
-	ReadTarball:       "read-tarball",
-	ReadAttestations:  "read-attestations",
-	ReadDistTags:      "read-dist-tags",
-	SetDistTag:        "set-dist-tag",
-	RemoveDistTag:     "remove-dist-tag",
-	WritePackument:    "write-packument",
-	Publish:           "publish",
-	Deprecate:         "deprecate",
-	Star:              "star",
-	Unpublish:         "unpublish",
-	UnpublishAll:      "unpublish-all",
-	WriteOwners:       "write-owners",
-	ReadAccess:        "read-access",
-	SetAccess:         "set-access",
-	ReadVisibility:    "read-visibility",
-	ReadCollaborators: "read-collaborators",
-	Stage:             "stage",
-	ReadTrust:         "read-trust",
-	WriteTrust:        "write-trust",
-	ExchangeToken:     "exchange-token",
-}
-
 // Actions returns every action that [Classify] can find, without [Unknown].
 func Actions() []Action {
 	as := make([]Action, 0, actions-1)
@@ -161,53 +95,46 @@ func Actions() []Action {
 	return as
 }
 
+// actionWords has the text of every action.
+var actionWords = func() words.List {
+	list := make(words.List, actions)
+	for a := range table {
+		list[a] = table[a].text
+	}
+	return list
+}()
+
 // String returns the action's text. A number that is no action is as unknown as
 // [Unknown], and is called so.
-func (a Action) String() string {
-	if a >= actions {
-		a = Unknown
-	}
-	return actionWords[a]
-}
+func (a Action) String() string { return a.row().text }
 
 // MarshalText returns the action's text, or an error for a number that is no action.
-func (a Action) MarshalText() ([]byte, error) {
-	return words.List(actionWords[:]).Marshal(uint8(a), "Action")
-}
+func (a Action) MarshalText() ([]byte, error) { return actionWords.Marshal(uint8(a), "Action") }
 
 // UnmarshalText sets a to the action of that text. A text that names none is an error.
 func (a *Action) UnmarshalText(text []byte) error {
-	v, err := words.List(actionWords[:]).Parse(text, "action")
+	v, err := actionWords.Parse(text, "action")
 	*a = Action(v)
 	return err
 }
 
-// OfPackage reports whether the action is about one package, so that its
-// [Operation] names the package and its [Request] needs [Facts].
-func (a Action) OfPackage() bool { return a >= ReadPackument && a < actions }
+// OfPackage reports whether the action is about one package, which [Operation.Package] names.
+func (a Action) OfPackage() bool { return a.row().of == ofPackage }
 
-// OfOrg reports whether the action is about one organization, which [Operation.Org]
-// names, so that its [Request] needs [OrgFacts].
-func (a Action) OfOrg() bool { return a >= ReadOrg && a <= GrantTeam }
+// OfOrg reports whether the action is about one organization, which [Operation.Org] names.
+func (a Action) OfOrg() bool { return a.row().of == ofOrg }
 
-// reads are the actions that change nothing. AuthPage is among them although a
-// page may be posted to: what a page changes is guarded by the page itself.
-var reads = []Action{
-	Ping, Search, Audit, ReadKeys, Whoami, ReadSelf, ReadUser, ListTokens, ReadProfile, AuthPage, ReadService, ListStars, ReadHooks,
-	ReadOrg, ListTeams, ListOrgPackages, ReadTeam, ListTeamPackages, ListPackages, ListStaged, ReadStaged,
-	ReadPackument, ReadTarball, ReadAttestations, ReadDistTags, ReadAccess, ReadVisibility, ReadCollaborators, ReadTrust,
-}
-
-var isRead = func() (is [actions]bool) {
-	for _, a := range reads {
-		is[a] = true
-	}
-	return is
-}()
+// OfService reports whether the action is about one service account, which
+// [Operation.Service] names.
+func (a Action) OfService() bool { return a.row().of == ofService }
 
 // Write reports whether the action changes something. An action that is not
 // known does: what nobody can name is treated as the worse of the two.
-func (a Action) Write() bool { return a >= actions || !isRead[a] }
+func (a Action) Write() bool { return !a.row().reads }
+
+// Verb returns the verb that the action takes of a grant that has some, zero for an action
+// that takes none. The first version of a package takes [VerbCreate] besides.
+func (a Action) Verb() Verbs { return a.row().verb }
 
 // ActionCount is how many actions there are, [Unknown] among them: every action is less.
 const ActionCount = actions

@@ -50,12 +50,32 @@ func requestRows(t testing.TB) []requestRow {
 			require.NoError(t, err)
 		}
 		if line != "-" {
-			row.want.Name = line
+			setNames(t, &row.want, line)
 		}
 		rows = append(rows, row)
 	}
 	require.NotEmpty(t, rows, "a table that is empty shows nothing")
 	return rows
+}
+
+// setNames reads the last column: key=value, one for each field, a space before each key but
+// the first.
+func setNames(t testing.TB, op *protocol.Operation, text string) {
+	t.Helper()
+	fields := map[string]*string{
+		"version": &op.Version, "tag": &op.Tag, "user": &op.User, "org": &op.Org, "team": &op.Team,
+		"service": &op.Service, "revision": &op.Revision, "id": &op.ID, "token": &op.Token,
+	}
+	var last *string
+	for word := range strings.SplitSeq(text, " ") {
+		key, value, ok := strings.Cut(word, "=")
+		if field := fields[key]; ok && field != nil {
+			*field, last = value, field
+			continue
+		}
+		require.NotNil(t, last, text)
+		*last += " " + word // a token has spaces
+	}
 }
 
 // The table holds every request that was recorded from npm's clients, and the cases
@@ -71,8 +91,7 @@ func TestClassify(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Equal(t, row.want.Action.String(), op.Action.String())
-			assert.Equal(t, row.want.Package, op.Package)
-			assert.Equal(t, row.want.Name, op.Name)
+			assert.True(t, row.want == op, "%v is %v, token %q", row.want, op, op.Token)
 		})
 	}
 }
@@ -122,12 +141,12 @@ func TestClassifyEscapedBytes(t *testing.T) {
 		op, err := protocol.Classify("GET", "/plain/v"+esc)
 		assert.Equal(t, printable && b != '/' && b != '%', err == nil, "version with %s", esc)
 		if err == nil {
-			assert.Equal(t, "v"+string(rune(b)), op.Name)
+			assert.Equal(t, "v"+string(rune(b)), op.Tag)
 		}
 		op, err = protocol.Classify("DELETE", "/-/user/token/t"+esc+"x")
 		assert.Equal(t, printable, err == nil, "token with %s", esc)
 		if err == nil {
-			assert.Equal(t, "t"+string(rune(b))+"x", op.Name)
+			assert.Equal(t, "t"+string(rune(b))+"x", op.Token)
 		}
 	}
 }
@@ -212,7 +231,7 @@ func BenchmarkClassify(b *testing.B) {
 func canonical(t testing.TB, method string, op protocol.Operation) string {
 	esc := func(s string) string { return strings.ReplaceAll(url.PathEscape(s), "+", "%2B") }
 	pkg := esc(op.Package.String())
-	org, team, isTeam := strings.Cut(op.Name, ":")
+	org, team, isTeam := op.Org, op.Team, op.Team != ""
 	switch op.Action {
 	case protocol.Ping:
 		return "/-/ping"
@@ -229,21 +248,21 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	case protocol.Login:
 		return "/-/v1/login"
 	case protocol.LegacyLogin, protocol.ReadUser:
-		return "/-/user/org.couchdb.user:" + esc(op.Name)
+		return "/-/user/org.couchdb.user:" + esc(op.User)
 	case protocol.LegacyUpdate:
-		return "/-/user/org.couchdb.user:" + esc(op.Name) + "/-rev/1-x"
+		return "/-/user/org.couchdb.user:" + esc(op.User) + "/-rev/" + esc(op.Revision)
 	case protocol.Logout:
-		return "/-/user/token/" + esc(op.Name)
+		return "/-/user/token/" + esc(op.Token)
 	case protocol.ListTokens, protocol.CreateToken:
-		if op.Name != "" {
-			return "/-/auth/v1/tokens/" + esc(op.Name) + "/rotate"
+		if op.Token != "" {
+			return "/-/auth/v1/tokens/" + esc(op.Token) + "/rotate"
 		}
 		return "/-/npm/v1/tokens"
 	case protocol.RevokeToken:
-		if op.Name == "" {
+		if op.Token == "" {
 			return "/-/auth/v1/tokens"
 		}
-		return "/-/npm/v1/tokens/token/" + esc(op.Name)
+		return "/-/npm/v1/tokens/token/" + esc(op.Token)
 	case protocol.ReadProfile, protocol.WriteProfile:
 		return "/-/npm/v1/user"
 	case protocol.AuthPage:
@@ -251,7 +270,7 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	case protocol.ReportLeak:
 		return "/-/auth/v1/leaked"
 	case protocol.ReadService, protocol.ManageService, protocol.RevokeService:
-		name, key, one := strings.Cut(op.Name, ":")
+		name, key, one := op.Service, op.Token, op.Token != ""
 		if one {
 			path := "/-/auth/v1/services/" + esc(name) + "/tokens/" + esc(key)
 			if op.Action == protocol.ManageService {
@@ -264,8 +283,8 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 		return "/-/user/v1/star"
 	case protocol.ReadHooks, protocol.WriteHooks:
 		switch {
-		case op.Name != "":
-			return "/-/npm/v1/hooks/hook/" + esc(op.Name)
+		case op.ID != "":
+			return "/-/npm/v1/hooks/hook/" + esc(op.ID)
 		case op.Action == protocol.WriteHooks:
 			return "/-/npm/v1/hooks/hook"
 		}
@@ -286,41 +305,41 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	case protocol.GrantTeam, protocol.ListTeamPackages:
 		return "/-/team/" + esc(org) + "/" + esc(team) + "/package"
 	case protocol.ListPackages:
-		if op.Name == "" {
+		if op.User == "" {
 			return "/-/-/package"
 		}
-		return "/-/user/" + esc(op.Name) + "/package"
+		return "/-/user/" + esc(op.User) + "/package"
 	case protocol.ListStaged:
 		return "/-/stage"
 	case protocol.ReadStaged, protocol.RejectStaged:
-		return "/-/stage/" + esc(op.Name)
+		return "/-/stage/" + esc(op.ID)
 	case protocol.ApproveStaged:
-		return "/-/stage/" + esc(op.Name) + "/approve"
+		return "/-/stage/" + esc(op.ID) + "/approve"
 	case protocol.ReadPackument:
-		if op.Name != "" {
-			return "/" + pkg + "/" + esc(op.Name)
+		if op.Version+op.Tag != "" {
+			return "/" + pkg + "/" + esc(op.Version+op.Tag)
 		}
 		return "/" + pkg
 	case protocol.WritePackument:
-		if op.Name != "" {
-			return "/" + pkg + "/-rev/" + esc(op.Name)
+		if op.Revision != "" {
+			return "/" + pkg + "/-rev/" + esc(op.Revision)
 		}
 		return "/" + pkg
 	case protocol.ReadTarball:
-		return "/" + pkg + "/-/" + esc(op.Name)
+		return "/" + pkg + "/-/" + esc(op.Package.Name+"-"+op.Version+".tgz")
 	case protocol.Unpublish:
-		return "/" + pkg + "/-/" + esc(op.Name) + "/-rev/1-x"
+		return "/" + pkg + "/-/" + esc(op.Package.Name+"-"+op.Version+".tgz") + "/-rev/" + esc(op.Revision)
 	case protocol.UnpublishAll:
-		return "/" + pkg + "/-rev/" + esc(op.Name)
+		return "/" + pkg + "/-rev/" + esc(op.Revision)
 	case protocol.ReadAttestations:
-		return "/-/npm/v1/attestations/" + pkg + "@" + esc(op.Name)
+		return "/-/npm/v1/attestations/" + pkg + "@" + esc(op.Version)
 	case protocol.ReadDistTags:
 		return "/-/package/" + pkg + "/dist-tags"
 	case protocol.SetDistTag, protocol.RemoveDistTag:
-		return "/-/package/" + pkg + "/dist-tags/" + esc(op.Name)
+		return "/-/package/" + pkg + "/dist-tags/" + esc(op.Tag)
 	case protocol.WriteOwners:
-		if op.Name != "" {
-			return "/-/package/" + pkg + "/owners/" + esc(op.Name)
+		if op.User != "" {
+			return "/-/package/" + pkg + "/owners/" + esc(op.User)
 		}
 		return "/-/package/" + pkg + "/owners"
 	case protocol.ReadAccess, protocol.SetAccess:
@@ -332,8 +351,8 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	case protocol.Stage:
 		return "/-/stage/package/" + pkg
 	case protocol.ReadTrust, protocol.WriteTrust:
-		if op.Name != "" {
-			return "/-/package/" + pkg + "/trust/" + esc(op.Name)
+		if op.ID != "" {
+			return "/-/package/" + pkg + "/trust/" + esc(op.ID)
 		}
 		return "/-/package/" + pkg + "/trust"
 	case protocol.ExchangeToken:
@@ -341,6 +360,11 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	}
 	t.Fatalf("no path for %v", op.Action)
 	return ""
+}
+
+// allNames returns all that op names beside its package.
+func allNames(op protocol.Operation) string {
+	return strings.Join([]string{op.Version, op.Tag, op.User, op.Org, op.Team, op.Service, op.Revision, op.ID, op.Token}, "|")
 }
 
 // checkClassified states what holds of every classified request.
@@ -360,10 +384,12 @@ func checkClassified(t testing.TB, method, path string) {
 	if !op.Package.IsZero() {
 		require.NoError(t, op.Package.Validate())
 	}
-	for part := range strings.SplitSeq(op.Name, "/") {
-		require.NotContains(t, []string{".", ".."}, part)
+	for name := range strings.SplitSeq(allNames(op), "|") {
+		for part := range strings.SplitSeq(name, "/") {
+			require.NotContains(t, []string{".", ".."}, part)
+		}
 	}
-	require.NotContains(t, op.Name, "\x00")
+	require.NotContains(t, allNames(op), "\x00")
 	if method == "GET" || method == "HEAD" {
 		require.False(t, op.Action.Write(), "%s is %v", method, op.Action)
 	}

@@ -20,7 +20,7 @@ func ExampleClassify() {
 	// Output:
 	// read-packument @acme/widget <nil>
 	// set-dist-tag @acme/widget "latest" <nil>
-	// unpublish @acme/widget "widget-1.0.0.tgz" <nil>
+	// unpublish @acme/widget "1.0.0" "3-abc" <nil>
 	// unknown protocol: malformed path: dot segment
 	// unknown <nil>
 }

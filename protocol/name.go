@@ -3,6 +3,8 @@ package protocol
 import (
 	"errors"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxPackageName is the length of the longest package name in bytes, scope, @ and
@@ -113,3 +115,18 @@ func (n *PackageName) UnmarshalText(text []byte) error {
 	*n = parsed
 	return nil
 }
+
+// ValidUser reports whether name can be a user's: 1 to [MaxPackageName] bytes of printable
+// characters, none of them a space or one of / \ : and %, and no @ at the beginning, which
+// npm puts before a scope. Whether it is a user's, the registry knows, which may allow less.
+// It is the rule for users, maintainers, members and service accounts, wherever a name comes.
+func ValidUser(name string) bool {
+	if name == "" || len(name) > MaxPackageName || name[0] == '@' || name == "." || name == ".." || !utf8.ValidString(name) {
+		return false
+	}
+	return strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(` /\:%`, r) }) < 0
+}
+
+// ValidOrg reports whether name can be an organization's or a team's, which have the form of
+// a package's scope. It is without npm's @.
+func ValidOrg(name string) bool { return len(name) <= MaxPackageName && validPart(name, false) }

@@ -6,55 +6,50 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"strings"
 )
 
 // An Operation is what a request asks for, as [Classify] reads it from method
 // and path. The zero value is [Unknown] and denied.
 //
-// With [RevokeToken] and [Logout] the Name may be a token in clear, since npm
-// puts it into the path. Printing, logging and encoding an Operation do not show it
-// then; printing Name itself does.
+// What the path names is in a field of its own, decoded once and of the form that its
+// kind has. A field that the path does not name is "".
 type Operation struct {
-	Action  Action
-	Package PackageName // the zero name where the action is not about a package
-	// Name is what else the path names, decoded once: a user, org, org:team,
-	// dist-tag, version, tarball file, token key, stage or trust id; a service account, or
-	// with the key of its token account:key. With WritePackument and UnpublishAll it is
-	// the revision after /-rev/: a PUT that has one is no publish by any client. With
-	// Publish it is the version, where the body says it before its attachments, as all
-	// clients do, and "" where it is not known yet.
-	Name string
-}
-
-// Org returns the organization that an action of one names, without the team: "" with
-// any other action.
-func (op Operation) Org() string {
-	if !op.Action.OfOrg() {
-		return ""
-	}
-	org, _, _ := strings.Cut(op.Name, ":")
-	return org
+	Action   Action
+	Package  PackageName // the zero name where the action is not about a package
+	Version  string      // a version: of a tarball, a manifest, attestations
+	Tag      string      // a dist-tag
+	User     string      // a user's name
+	Org      string      // an organization's name, without @; so is Team's
+	Team     string      // a team's name within Org
+	Service  string      // a service account's name
+	Revision string      // what follows /-rev/: a PUT that has one is no publish by any client
+	ID       string      // of a staged version, a trusted publisher or a hook
+	// Token is the key of a token. With [RevokeToken] and [Logout] it may be a token in
+	// clear, since npm puts it into the path. Printing, logging and encoding an Operation
+	// do not show it then; printing Token itself does.
+	Token string
 }
 
 const redacted = "[redacted]"
 
-// name returns what may be printed of Name.
-func (op Operation) name() string {
-	if op.Name != "" && (op.Action == RevokeToken || op.Action == Logout) {
+// token returns what may be printed of Token.
+func (op *Operation) token() string {
+	if op.Token != "" && (op.Action == RevokeToken || op.Action == Logout) {
 		return redacted
 	}
-	return op.Name
+	return op.Token
 }
 
-// String returns the action, the package and the name, without a secret.
+// String returns the action, the package and the other names, without a secret.
 func (op Operation) String() string {
 	s := op.Action.String()
 	if !op.Package.IsZero() {
 		s += " " + op.Package.String()
 	}
-	if name := op.name(); name != "" {
-		s += " " + strconv.Quote(name)
+	for _, name := range []string{op.Version, op.Tag, op.User, op.Org, op.Team, op.Service, op.Revision, op.ID, op.token()} {
+		if name != "" {
+			s += " " + strconv.Quote(name)
+		}
 	}
 	return s
 }
@@ -65,12 +60,20 @@ func (op Operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.St
 // LogValue returns String.
 func (op Operation) LogValue() slog.Value { return slog.StringValue(op.String()) }
 
-// MarshalJSON writes the three fields, a secret replaced by "[redacted]". It
+// MarshalJSON writes the fields that are set, a secret replaced by "[redacted]". It
 // cannot be read back.
 func (op Operation) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Action  Action      `json:"action"`
-		Package PackageName `json:"package,omitzero"`
-		Name    string      `json:"name,omitempty"`
-	}{op.Action, op.Package, op.name()})
+		Action   Action      `json:"action"`
+		Package  PackageName `json:"package,omitzero"`
+		Version  string      `json:"version,omitempty"`
+		Tag      string      `json:"tag,omitempty"`
+		User     string      `json:"user,omitempty"`
+		Org      string      `json:"org,omitempty"`
+		Team     string      `json:"team,omitempty"`
+		Service  string      `json:"service,omitempty"`
+		Revision string      `json:"revision,omitempty"`
+		ID       string      `json:"id,omitempty"`
+		Token    string      `json:"token,omitempty"`
+	}{op.Action, op.Package, op.Version, op.Tag, op.User, op.Org, op.Team, op.Service, op.Revision, op.ID, op.token()})
 }

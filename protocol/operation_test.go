@@ -19,9 +19,9 @@ func TestOperationString(t *testing.T) {
 		"unknown":                            {},
 		"ping":                               {Action: protocol.Ping},
 		"publish @acme/widget":               {Action: protocol.Publish, Package: pkg},
-		`set-dist-tag @acme/widget "latest"`: {Action: protocol.SetDistTag, Package: pkg, Name: "latest"},
-		`revoke-token "[redacted]"`:          {Action: protocol.RevokeToken, Name: "npm_secret"},
-		`logout "[redacted]"`:                {Action: protocol.Logout, Name: "npm_secret"},
+		`set-dist-tag @acme/widget "latest"`: {Action: protocol.SetDistTag, Package: pkg, Tag: "latest"},
+		`revoke-token "[redacted]"`:          {Action: protocol.RevokeToken, Token: "npm_secret"},
+		`logout "[redacted]"`:                {Action: protocol.Logout, Token: "npm_secret"},
 		"logout":                             {Action: protocol.Logout},
 	} {
 		assert.Equal(t, want, op.String())
@@ -29,7 +29,7 @@ func TestOperationString(t *testing.T) {
 }
 
 func TestOperationNeverPrintsAToken(t *testing.T) {
-	op := protocol.Operation{Action: protocol.RevokeToken, Name: "npm_secret"}
+	op := protocol.Operation{Action: protocol.RevokeToken, Token: "npm_secret"}
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		fmt.Fprintf(&out, verb, op)
@@ -44,7 +44,7 @@ func TestOperationNeverPrintsAToken(t *testing.T) {
 }
 
 func TestOperationJSON(t *testing.T) {
-	data, err := json.Marshal(protocol.Operation{Action: protocol.SetDistTag, Package: protocol.PackageName{Name: "plain"}, Name: "next"})
+	data, err := json.Marshal(protocol.Operation{Action: protocol.SetDistTag, Package: protocol.PackageName{Name: "plain"}, Tag: "next"})
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"action":"set-dist-tag","package":"plain","name":"next"}`, string(data))
+	assert.JSONEq(t, `{"action":"set-dist-tag","package":"plain","tag":"next"}`, string(data))
 }

@@ -32,26 +32,26 @@ const (
 	errTarball pathError = "tarball of another package"
 )
 
-// A route is an escaped path cut into its segments, which are still escaped: each is
+// A path is an escaped path cut into its segments, which are still escaped: each is
 // decoded once, by whoever knows what it is. Everything in it has been looked at:
 // no segment is a dot segment, and every escape is of printable UTF-8.
-type route struct {
-	path  string
+type path struct {
+	text  string
 	seg   [maxSegments]string
-	at    [maxSegments]uint16 // where each begins in path
+	at    [maxSegments]uint16 // where each begins in text
 	n     int                 // how many; maxSegments may stand for more
-	empty int                 // where the first empty segment begins; len(path)+1: nowhere
+	empty int                 // where the first empty segment begins; len(text)+1: nowhere
 }
 
 // cut reads path in one pass.
-func (w *route) cut(path string) error {
+func (p *path) cut(path string) error {
 	if path == "" || path[0] != '/' {
 		return errPath
 	}
 	if len(path) > maxPath {
 		return errLong
 	}
-	w.path, w.empty = path, len(path)+1
+	p.text, p.empty = path, len(path)+1
 	start, escaped := 1, false // escaped: there is more than a package name's slash
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
@@ -67,15 +67,15 @@ func (w *route) cut(path string) error {
 		s := path[start:i]
 		switch {
 		case s == "":
-			w.empty = min(w.empty, start)
+			p.empty = min(p.empty, start)
 		case escaped || s[0] == '.':
 			if err := checkEscapes(s); err != nil {
 				return err
 			}
 		}
-		if w.n < maxSegments {
-			w.seg[w.n], w.at[w.n] = s, uint16(start)
-			w.n++
+		if p.n < maxSegments {
+			p.seg[p.n], p.at[p.n] = s, uint16(start)
+			p.n++
 		}
 		start, escaped = i+1, false
 	}
@@ -186,111 +186,91 @@ func unhex(c byte) byte {
 }
 
 // word returns segment i decoded, "" where there is none. It may hold slashes.
-func (w *route) word(i int) string {
-	if i >= w.n {
+func (p *path) word(i int) string {
+	if i >= p.n {
 		return ""
 	}
-	s, _ := unescape(w.seg[i])
+	s, _ := unescape(p.seg[i])
 	return s
 }
 
-// is reports whether the segments from i on are these words, and no more.
-func (w *route) is(i int, words ...string) bool {
-	if w.n != i+len(words) {
-		return false
-	}
-	for k, want := range words {
-		if w.word(i+k) != want {
+// is reports whether segment i is literal once it is decoded.
+func (p *path) is(i int, literal string) bool {
+	s := p.seg[i]
+	for k := range len(literal) {
+		if s == "" {
 			return false
 		}
+		c, size := s[0], 1
+		if c == '%' {
+			c, _ = unescapeByte(s)
+			size = 3
+		}
+		if c != literal[k] {
+			return false
+		}
+		s = s[size:]
 	}
-	return true
+	return s == ""
 }
 
 // whole reports an empty segment, which a doubled or a trailing slash leaves.
-func (w *route) whole() error {
-	if w.empty <= len(w.path) {
+func (p *path) whole() error {
+	if p.empty <= len(p.text) {
 		return errEmpty
 	}
 	return nil
 }
 
-// name returns segment i as a name: decoded once, without a slash, and without a
+// validName reports whether s can be a name: decoded once, without a slash, and without a
 // percent sign, which would be one that was escaped twice.
-func (w *route) name(i int) (string, error) {
-	s := w.word(i)
-	if !validName(s) {
-		return "", errName
-	}
-	return s, nil
-}
-
 func validName(s string) bool {
 	return s != "" && s != "." && s != ".." && len(s) <= maxName && !strings.ContainsAny(s, "/%")
 }
 
-// tag returns segment i as a version or a dist-tag. What begins with - is
-// reserved, what begins with @ is a scope that lost its package.
-func (w *route) tag(i int) (string, error) {
-	s, err := w.name(i)
-	if err != nil || s[0] == '-' || s[0] == '@' {
-		return "", errName
-	}
-	return s, nil
-}
-
-// org returns segment i as an org or a team, with or without npm's @.
-func (w *route) org(i int) (string, error) {
-	s, err := w.name(i)
-	s = strings.TrimPrefix(s, "@")
-	if err != nil || len(s) > MaxPackageName || !validPart(s, false) {
-		return "", errName
-	}
-	return s, nil
-}
-
-// opaque returns segment i, whatever it holds.
-func (w *route) opaque(i int) (string, error) {
-	s := w.word(i)
-	if s == "" || len(s) > maxName {
-		return "", errName
-	}
-	return s, nil
-}
-
 // rest returns all that follows from segment i, slashes included and decoded once.
-func (w *route) rest(i int) (string, error) {
-	if i >= w.n {
+func (p *path) rest(i int) (string, error) {
+	if i >= p.n {
 		return "", errEmpty
 	}
-	start := int(w.at[i])
-	if start == len(w.path) || w.empty < start {
+	start := int(p.at[i])
+	if start == len(p.text) || p.empty < start {
 		return "", errEmpty
 	}
-	s, ok := unescape(w.path[start:])
+	s, ok := unescape(p.text[start:])
 	if !ok {
 		return "", errEscape
 	}
 	return s, nil
 }
 
+// plainRest refuses a slash within one of the segments from i on.
+func (p *path) plainRest(i int) error {
+	for ; i < p.n; i++ {
+		if strings.Contains(p.word(i), "/") {
+			return errName
+		}
+	}
+	return p.whole()
+}
+
 // pkg returns the package that segments i and perhaps i+1 name, and the segment
 // after it. The slash of a scoped name comes raw or as %2f, its @ raw or as %40;
 // of all four spellings the parts are the same substrings of the path.
-func (w *route) pkg(i int) (PackageName, int, error) {
-	if i >= w.n {
+func (p *path) pkg(i int) (PackageName, int, error) {
+	if i >= p.n {
 		return PackageName{}, 0, errPackage
 	}
-	s, next := w.seg[i], i+1
+	s, next := p.seg[i], i+1
 	n := PackageName{Name: s}
 	rest, scoped := cutAt(s)
 	if scoped {
 		var ok bool
 		if n.Scope, n.Name, ok = cutSlash(rest); !ok {
-			if next >= w.n {
+			if next >= p.n {
 				return PackageName{}, 0, errPackage
 			}
-			n.Name = w.seg[next]
+			n.Name = p.seg[next]
 			next++
 		}
 	}
@@ -325,13 +305,13 @@ func cutSlash(s string) (before, after string, ok bool) {
 
 // versioned returns the package and version of <pkg>@<version> from segment i to
 // the end.
-func (w *route) versioned(i int) (PackageName, string, error) {
-	if i >= w.n || w.n > i+2 {
+func (p *path) versioned(i int) (PackageName, string, error) {
+	if i >= p.n || p.n > i+2 {
 		return PackageName{}, "", errPackage
 	}
-	s := w.word(i)
-	if i+1 < w.n {
-		s += "/" + w.word(i+1)
+	s := p.word(i)
+	if i+1 < p.n {
+		s += "/" + p.word(i+1)
 	}
 	at := strings.LastIndexByte(s, '@')
 	if at <= 0 {
@@ -347,20 +327,20 @@ func (w *route) versioned(i int) (PackageName, string, error) {
 	return PackageName{}, "", errName
 }
 
-// tarball returns the file of n that segment i names and the segment after it.
+// tarball returns the version of n whose file segment i names, and the segment after it.
 // The file is <name>-<version>.tgz and nothing else, so that a host that keeps all
 // files in one place cannot be asked for another package's under this one's name.
 // Yarn 1 and Berry publish with the whole package name there, @s/n-1.0.0.tgz; the
 // scope must be the package's and is dropped.
-func (w *route) tarball(i int, n PackageName) (string, int, error) {
-	if i >= w.n {
+func (p *path) tarball(i int, n PackageName) (string, int, error) {
+	if i >= p.n {
 		return "", 0, errTarball
 	}
-	file, next := w.word(i), i+1
+	file, next := p.word(i), i+1
 	if scope, ok := strings.CutPrefix(file, "@"); ok && n.Scope != "" {
 		scope, name, one := strings.Cut(scope, "/")
 		if !one {
-			name = w.word(next)
+			name = p.word(next)
 			next++
 		}
 		if scope != n.Scope {
@@ -378,7 +358,7 @@ func (w *route) tarball(i int, n PackageName) (string, int, error) {
 	if !ok || len(file) > maxName || !versionLike(v) {
 		return "", 0, errTarball
 	}
-	return file, next, nil
+	return v, next, nil
 }
 
 // versionLike reports whether v begins with three numbers as every version does.

@@ -26,21 +26,6 @@ const (
 
 var verbWords = []string{"publish", "stage", "dist-tag", "deprecate", "unpublish", "create"}
 
-// verbsOf says which verb an action takes; the first version takes VerbCreate.
-var verbsOf = [actions]Verbs{
-	Publish: VerbPublish, Stage: VerbStage, SetDistTag: VerbDistTag, RemoveDistTag: VerbDistTag,
-	Deprecate: VerbDeprecate, Unpublish: VerbUnpublish, UnpublishAll: VerbUnpublish,
-}
-
-// Verb returns the verb that the action takes of a grant that has some, zero for an action
-// that takes none. The first version of a package takes [VerbCreate] besides.
-func (a Action) Verb() Verbs {
-	if a >= actions {
-		return 0
-	}
-	return verbsOf[a]
-}
-
 // String returns the verbs with plus signs between them, "publish+dist-tag", or "all".
 func (v Verbs) String() string {
 	if v == 0 {

@@ -70,7 +70,7 @@ func majorsAreStaged() policy.Rule {
 		Remedy:   "Run npm stage publish and have another maintainer approve it.",
 		Actions:  []policy.Action{policy.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
-			if _, minor, _ := strings.Cut(r.Operation.Name, "."); minor != "" && !strings.HasPrefix(minor, "0.0") {
+			if _, minor, _ := strings.Cut(r.Operation.Version, "."); minor != "" && !strings.HasPrefix(minor, "0.0") {
 				return policy.Silent
 			}
 			return policy.Forbid

@@ -14,9 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/npmauth/npmauth/policy"
 )
 
 // Errors of the package database. The caller turns each into the answer that

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
 )
 
 func newDatabase(t *testing.T) *database {

@@ -6,9 +6,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/npmauth/npmauth/store"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/store"
 )
 
 func TestLoadKeys(t *testing.T) {

@@ -89,10 +89,10 @@ func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op npmau
 		return errAnonymous
 	}
 	id := who.User
-	if op.Name != "" {
+	if op.User != "" {
 		var err error
-		if id, err = s.people.id(r.Context(), op.Name); err != nil {
-			return noUser(err, op.Name)
+		if id, err = s.people.id(r.Context(), op.User); err != nil {
+			return noUser(err, op.User)
 		}
 	}
 	all, err := s.db.packagesOf(r.Context(), id)

@@ -8,12 +8,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/store"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 func TestPlant(t *testing.T) {

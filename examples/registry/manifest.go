@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strings"
 )
 
 // maxDocument is how much metadata, in bytes, one publish may carry beside its
@@ -86,23 +84,6 @@ func unmarshal(data json.RawMessage, v any) error {
 	return json.Unmarshal(data, v)
 }
 
-// semver is the grammar of semver.org, version 2.0.0.
-var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
-	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
-	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
-
-// validVersion reports whether v may name a version. The bound is npm's own.
-func validVersion(v string) bool { return len(v) <= 256 && semver.MatchString(v) }
-
-// rangelike is what npm's clients would take for a version or a range of them,
-// so that a tag of that name could never be asked for.
-var rangelike = regexp.MustCompile(`^[\s<>=~^v]*(\d|[xX*]($|[.\s-]))`)
-
-// validTag reports whether tag may name a dist-tag.
-func validTag(tag string) bool {
-	return tag != "" && len(tag) <= 256 && !rangelike.MatchString(tag) && !strings.ContainsAny(tag, " \t\r\n|/\\%")
-}
-
 // A manifest is one version of a package.json. Members that we do not know are
 // kept as they came.
 type manifest map[string]json.RawMessage
@@ -117,9 +98,6 @@ func (doc document) manifest(name, version string, by person, tgz *draft) (kept 
 	}
 	if m.text("name") != name || m.text("version") != version {
 		return nil, "", refuse(400, "The manifest of %s@%s names another package or version.", name, version)
-	}
-	if !validVersion(version) {
-		return nil, "", refuse(400, "%q is not a semantic version.", version)
 	}
 	for file, a := range doc.Attachments {
 		if a.Length != nil && *a.Length != tgz.size {

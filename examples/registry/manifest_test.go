@@ -152,22 +152,3 @@ func (zeros) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-func TestNames(t *testing.T) {
-	for valid, values := range map[bool][]string{
-		true:  {"1.0.0", "0.0.0", "1.2.3-rc.1", "1.2.3-rc.1+build.5", "1.0.0-x-y", "10.20.30"},
-		false: {"", "1", "1.0", "01.0.0", "1.0.0-01", "v1.0.0", "1.0.0 ", "1.0.0/..", "1.0.0-", "1.0.0+", "1.0.0-" + strings.Repeat("a", 256)},
-	} {
-		for _, v := range values {
-			assert.Equal(t, valid, validVersion(v), "version %q", v)
-		}
-	}
-	for valid, values := range map[bool][]string{
-		true:  {"latest", "next", "beta-1", "vnext", "xyz", "stable.2"},
-		false: {"", "1", "1.0.0", "v1", "v2.x", "x", "*", "1.x", "^1", "~1.2", ">=3", "=1", "a b", "a/b", "a%2fb", strings.Repeat("a", 257)},
-	} {
-		for _, v := range values {
-			assert.Equal(t, valid, validTag(v), "tag %q", v)
-		}
-	}
-}

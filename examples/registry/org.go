@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/policy"
@@ -69,7 +68,7 @@ func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op npmaut
 	}
 	all, err := shares(r.Context(), s.db.db, `
 		SELECT name, private, coalesce((SELECT max(grade) FROM part WHERE part.package = package.id AND user = ?), 1)
-		FROM package WHERE scope = ? ORDER BY name`, who.User, op.Org())
+		FROM package WHERE scope = ? ORDER BY name`, who.User, op.Org)
 	if err != nil {
 		return err
 	}
@@ -87,12 +86,12 @@ func (s *registry) writeOrg(w http.ResponseWriter, r *http.Request, op npmauth.O
 		return noUser(err, change.Member)
 	}
 	if r.Method == http.MethodDelete {
-		if err := s.db.removeMember(r.Context(), op.Org(), op.OrgID, id); err != nil {
+		if err := s.db.removeMember(r.Context(), op.Org, op.OrgID, id); err != nil {
 			return err
 		}
 		return reply(w, http.StatusOK, struct{}{})
 	}
-	size, err := s.db.setMember(r.Context(), op.Org(), op.OrgID, id, change.Role)
+	size, err := s.db.setMember(r.Context(), op.Org, op.OrgID, id, change.Role)
 	if err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (s *registry) writeOrg(w http.ResponseWriter, r *http.Request, op npmauth.O
 		Org  about  `json:"org"`
 		User string `json:"user"`
 		Role string `json:"role"`
-	}{about{op.Org(), size}, change.Member, roleWord(change.Role)})
+	}{about{op.Org, size}, change.Member, roleWord(change.Role)})
 }
 
 // findOrg returns the organization of that name, or errNoOrg.
@@ -283,10 +282,4 @@ func (d *database) removeMember(ctx context.Context, name string, id policy.OrgI
 		}
 		return nil
 	})
-}
-
-// splitTeam returns the two names of "org:team".
-func splitTeam(name string) (org, team string) {
-	org, team, _ = strings.Cut(name, ":")
-	return org, team
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"strings"
 	"time"
 )
 
@@ -129,15 +128,6 @@ func (v view) tarball(name, version string) string {
 // the scope out.
 func tarballFile(name, version string) string {
 	return path.Base(name) + "-" + version + ".tgz"
-}
-
-// tarballVersion is the inverse of tarballFile.
-func tarballVersion(name, file string) (version string, ok bool) {
-	rest, ok := strings.CutPrefix(file, path.Base(name)+"-")
-	if !ok {
-		return "", false
-	}
-	return strings.CutSuffix(rest, ".tgz")
 }
 
 // stamp writes a time as JavaScript's toISOString does.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -127,7 +128,7 @@ func (s *registry) audit(w http.ResponseWriter, _ *http.Request) error {
 
 // packument serves a package's metadata, or one version's.
 func (s *registry) packument(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	if op.Name != "" {
+	if op.Version != "" || op.Tag != "" {
 		return s.version(w, r, op)
 	}
 	is, err := s.db.read(r.Context(), op.Package.String(), op.PackageID)
@@ -165,7 +166,7 @@ func (s *registry) whole(ctx context.Context, is picture) ([]byte, error) {
 }
 
 func (s *registry) version(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	p, rel, err := s.release(r, op, op.Name)
+	p, rel, err := s.release(r, op, cmp.Or(op.Version, op.Tag))
 	if err != nil {
 		return err
 	}
@@ -193,20 +194,16 @@ func (s *registry) metadata(w http.ResponseWriter, r *http.Request, p pkg, body 
 }
 
 func (s *registry) tarball(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	version, ok := tarballVersion(op.Package.String(), op.Name)
-	if !ok {
-		return errNoVersion
-	}
-	p, rel, err := s.release(r, op, version)
+	p, rel, err := s.release(r, op, op.Version)
 	if err != nil {
 		return err
 	}
-	if rel.Version != version { // a tag names no tarball: its bytes would change
+	if rel.Version != op.Version { // a tag names no tarball: its bytes would change
 		return errNoVersion
 	}
 	f, err := s.tarballs.open(rel.Tarball)
 	if err != nil {
-		return fmt.Errorf("tarball of %s@%s: %w", p.Name, version, err)
+		return fmt.Errorf("tarball of %s@%s: %w", p.Name, op.Version, err)
 	}
 	defer f.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -260,20 +257,17 @@ func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op npmauth
 	if err != nil {
 		return err
 	}
-	if !validTag(op.Name) {
-		return refuse(http.StatusBadRequest, "%q cannot be a dist-tag: it reads as a version or is malformed.", op.Name)
-	}
-	if err := s.db.setTag(r.Context(), op.Package.String(), op.PackageID, op.Name, change.Version); err != nil {
+	if err := s.db.setTag(r.Context(), op.Package.String(), op.PackageID, op.Tag, change.Version); err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)
 }
 
 func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	if op.Name == "latest" {
+	if op.Tag == "latest" {
 		return refuse(http.StatusBadRequest, "The dist-tag latest can be moved to another version, but not removed.")
 	}
-	if err := s.db.removeTag(r.Context(), op.Package.String(), op.PackageID, op.Name); err != nil {
+	if err := s.db.removeTag(r.Context(), op.Package.String(), op.PackageID, op.Tag); err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)
@@ -303,11 +297,6 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Op
 	m, deprecated, err := doc.manifest(name, allowed.Version, person{Name: who.Name}, tgz)
 	if err != nil {
 		return err
-	}
-	for tag := range allowed.Tags {
-		if !validTag(tag) {
-			return refuse(http.StatusBadRequest, "%q cannot be a dist-tag: it reads as a version or is malformed.", tag)
-		}
 	}
 	private, err := s.access(r.Context(), op, allowed.Access)
 	if err != nil {

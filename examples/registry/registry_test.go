@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
@@ -23,8 +26,6 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // A world is the registry behind npmauth, with two people.

@@ -50,15 +50,14 @@ func (s *registry) teams(w http.ResponseWriter, r *http.Request, op npmauth.Oper
 		return err
 	}
 	for i := range names {
-		names[i] = op.Org() + ":" + names[i]
+		names[i] = op.Org + ":" + names[i]
 	}
 	return listNames(w, r, names)
 }
 
 // team serves npm team ls <org:team>: who is in it.
 func (s *registry) team(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	_, name := splitTeam(op.Name)
-	id, err := findTeam(r.Context(), s.db.db, op.OrgID, name)
+	id, err := findTeam(r.Context(), s.db.db, op.OrgID, op.Team)
 	if err != nil {
 		return err
 	}
@@ -75,8 +74,7 @@ func (s *registry) team(w http.ResponseWriter, r *http.Request, op npmauth.Opera
 
 // teamPackages serves npm access list packages <org:team>.
 func (s *registry) teamPackages(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	_, name := splitTeam(op.Name)
-	id, err := findTeam(r.Context(), s.db.db, op.OrgID, name)
+	id, err := findTeam(r.Context(), s.db.db, op.OrgID, op.Team)
 	if err != nil {
 		return err
 	}
@@ -92,8 +90,7 @@ func (s *registry) teamPackages(w http.ResponseWriter, r *http.Request, op npmau
 // writeTeam serves npm team create and npm team destroy.
 func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
 	if r.Method == http.MethodDelete {
-		org, team := splitTeam(op.Name)
-		if err := s.db.removeTeam(r.Context(), org, op.OrgID, team); err != nil {
+		if err := s.db.removeTeam(r.Context(), op.Org, op.OrgID, op.Team); err != nil {
 			return err
 		}
 		return reply(w, http.StatusOK, struct{}{})
@@ -102,10 +99,10 @@ func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op npmauth.
 	if err != nil {
 		return err
 	}
-	if err := s.db.addTeam(r.Context(), op.Org(), op.OrgID, change.Team); err != nil {
+	if err := s.db.addTeam(r.Context(), op.Org, op.OrgID, change.Team); err != nil {
 		return err
 	}
-	return reply(w, http.StatusCreated, named{op.Org() + ":" + change.Team})
+	return reply(w, http.StatusCreated, named{op.Org + ":" + change.Team})
 }
 
 // writeTeamMember serves npm team add and npm team rm.
@@ -118,11 +115,10 @@ func (s *registry) writeTeamMember(w http.ResponseWriter, r *http.Request, op np
 	if err != nil {
 		return noUser(err, change.Member)
 	}
-	org, team := splitTeam(op.Name)
 	if r.Method == http.MethodDelete {
-		err = s.db.removeTeamMember(r.Context(), org, op.OrgID, team, id)
+		err = s.db.removeTeamMember(r.Context(), op.Org, op.OrgID, op.Team, id)
 	} else {
-		err = s.db.addTeamMember(r.Context(), org, op.OrgID, team, id)
+		err = s.db.addTeamMember(r.Context(), op.Org, op.OrgID, op.Team, id)
 	}
 	if err != nil {
 		return err
@@ -136,15 +132,14 @@ func (s *registry) grantTeam(w http.ResponseWriter, r *http.Request, op npmauth.
 	if err != nil {
 		return err
 	}
-	org, team := splitTeam(op.Name)
 	t := targetOf(op, "")
 	switch {
 	case r.Method == http.MethodDelete && change.Permission == policy.NoAccess:
-		err = s.db.revokeTeam(r.Context(), org, op.OrgID, team, t)
+		err = s.db.revokeTeam(r.Context(), op.Org, op.OrgID, op.Team, t)
 	case r.Method == http.MethodPut && change.Permission == policy.ReadOnly:
-		err = s.db.grantTeam(r.Context(), org, op.OrgID, team, t, false)
+		err = s.db.grantTeam(r.Context(), op.Org, op.OrgID, op.Team, t, false)
 	case r.Method == http.MethodPut && change.Permission == policy.ReadWrite:
-		err = s.db.grantTeam(r.Context(), org, op.OrgID, team, t, true)
+		err = s.db.grantTeam(r.Context(), op.Org, op.OrgID, op.Team, t, true)
 	default:
 		err = fmt.Errorf("a grant of %s by %s was let through", change.Permission, r.Method)
 	}

@@ -34,11 +34,7 @@ func (s *registry) unpublish(w http.ResponseWriter, r *http.Request, op npmauth.
 
 // unpublishTarball is what npm sends when the version is gone already.
 func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	version, ok := tarballVersion(op.Package.String(), op.Name)
-	if !ok {
-		return errNoVersion
-	}
-	err := s.db.unpublish(r.Context(), targetOf(op, ""), []string{version}, nil)
+	err := s.db.unpublish(r.Context(), targetOf(op, ""), []string{op.Version}, nil)
 	if err != nil && !errors.Is(err, errNoVersion) {
 		return err
 	}
@@ -47,7 +43,7 @@ func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op n
 
 // unpublishAll takes the package away, if it is the revision that was read.
 func (s *registry) unpublishAll(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	revision := op.Name
+	revision := op.Revision
 	if revision == "undefined" { // which clients write that have read none
 		revision = ""
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/internal/tarball"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // ErrNotPublish is what [errors.Is] finds in the error for a body that is another
@@ -234,13 +235,13 @@ func (s *Scanner) second(e strictjson.Event, in, key string) error {
 		if s.result.Version != "" {
 			return notPublish("the body has more than one version")
 		}
-		if !validVersion(key) {
+		if !protocol.ValidVersion(key) {
 			return refuse("the version is not a semantic version")
 		}
 		s.result.Version = key
 		return mustBe(e, strictjson.Object, "a version must be an object")
 	case "dist-tags":
-		if !validTag(key) {
+		if !protocol.ValidTag(key) {
 			return refuse("a dist-tag has a name that is not allowed")
 		}
 		if e.Kind != strictjson.String || e.Long || e.Text == "" {

@@ -59,8 +59,8 @@
 //	/admin                     the user administers the account; with the actions on service accounts
 //	/off                       the factor is taken off; with set-two-factor
 //	/mfa=publish /mfa=none     the setting that is asked for; with set-access
-//	/team=<name>               with the actions about an organization
-//	/name=<name>               what the operation names besides its package, with all others: set-dist-tag/name=latest
+//	/tag=<name> and /version, /user, /team, /service, /revision, /id, /token
+//	                           what the operation names besides its package and its organization: set-dist-tag/tag=latest
 //
 // The package is - or name=facts: absent, public or private, and then, with colons
 // between, the rights of the asking user in one word of the letters r, w and a

@@ -62,8 +62,8 @@ func codes(d policy.Decision) []string {
 // normal returns r with everything that decides and without what does not: the
 // location of a time, an empty slice for none, a name that could be a token.
 func normal(r policy.Request) policy.Request {
-	if a := r.Operation.Action; r.Operation.Name != "" && (a == policy.Logout || a == policy.RevokeToken) {
-		r.Operation.Name = "redacted"
+	if a := r.Operation.Action; r.Operation.Token != "" && (a == policy.Logout || a == policy.RevokeToken) {
+		r.Operation.Token = "redacted"
 	}
 	r.Now, r.Account.Recovered = instant(r.Now), instant(r.Account.Recovered)
 	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
@@ -210,11 +210,10 @@ func (w *writer) operation(r *policy.Request) string {
 	if r.NewSettings.Publish != policy.FactorOrBypass {
 		s += "/mfa=" + w.text(r.NewSettings.Publish)
 	}
-	switch _, team, has := strings.Cut(r.Operation.Name, ":"); {
-	case has && r.Operation.Action.OfOrg():
-		s += "/team=" + escape(team)
-	case r.Operation.Name != "" && !r.Operation.Action.OfOrg():
-		s += "/name=" + escape(r.Operation.Name)
+	for _, name := range names {
+		if field := nameField(&r.Operation, name); field != nil && *field != "" {
+			s += "/" + name + "=" + escape(*field)
+		}
 	}
 	return s
 }
@@ -236,7 +235,7 @@ func (w *writer) about(r *policy.Request) string {
 }
 
 func (w *writer) org(r *policy.Request) string {
-	name, o := r.Operation.Org(), &r.Org
+	name, o := r.Operation.Org, &r.Org
 	if name == "" && *o == (policy.OrgFacts{}) {
 		return "-"
 	}

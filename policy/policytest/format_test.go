@@ -37,7 +37,7 @@ func TestFormatReadsBack(t *testing.T) {
 func elsewhere() policy.Request {
 	at := time.Date(2027, 1, 2, 3, 4, 5, 6, time.FixedZone("here", 3600))
 	return policy.Request{
-		Operation: policy.Operation{Action: policy.SetDistTag, Package: policy.PackageName{Name: "Plain_.x"}, Name: "beta + 1/#=>"},
+		Operation: policy.Operation{Action: policy.SetDistTag, Package: policy.PackageName{Name: "Plain_.x"}, Tag: "beta + 1/#=>"},
 		Credential: &policy.Credential{
 			ID: "5d1e é", Kind: policy.KindToken, User: "17", Bypass: true, Created: at.Add(-time.Minute),
 			Grants: []policy.Grant{
@@ -60,8 +60,9 @@ func elsewhere() policy.Request {
 	}
 }
 
-func ofOrg(a policy.Action, name string, org policy.OrgFacts) policy.Request {
-	return policy.Request{Operation: policy.Operation{Action: a, Name: name}, Org: org}
+func ofOrg(a policy.Action, name string, facts policy.OrgFacts) policy.Request {
+	org, team, _ := strings.Cut(name, ":")
+	return policy.Request{Operation: policy.Operation{Action: a, Org: org, Team: team}, Org: facts}
 }
 
 func TestFormat(t *testing.T) {
@@ -70,7 +71,7 @@ func TestFormat(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "token(ro:org=acme,none:Plain_.x,rw[publish+create]:@acme)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+user=17"+
 		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32"+
-		"  set-dist-tag/name=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor"+
+		"  set-dist-tag/tag=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor"+
 		"  recovery  now=2027-01-02T02:04:05.000000006Z  from=2001:db8::7", line)
 	row, err := policytest.Parse(line + "  =>  " + policytest.Answer(policy.NPM().Decide(r)))
 	require.NoError(t, err)
@@ -98,7 +99,7 @@ func TestFormat(t *testing.T) {
 			*r = policy.Request{Operation: policy.Operation{Action: policy.SetTwoFactor}, RemovesFactor: true}
 		},
 		"a service account's token": func(r *policy.Request) {
-			*r = policy.Request{Operation: policy.Operation{Action: policy.ManageService, Name: "ci:t1"}, Administers: true, NewToken: policy.NewToken{Write: true}}
+			*r = policy.Request{Operation: policy.Operation{Action: policy.ManageService, Service: "ci", Token: "t1"}, Administers: true, NewToken: policy.NewToken{Write: true}}
 		},
 		"an organization": func(r *policy.Request) {
 			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner})
@@ -184,11 +185,11 @@ func TestFormatRefuses(t *testing.T) {
 // A table is no place for a token that npm put into a path.
 func TestFormatKeepsTokensOut(t *testing.T) {
 	for _, a := range []policy.Action{policy.Logout, policy.RevokeToken} {
-		r := policy.Request{Operation: policy.Operation{Action: a, Name: "npm_secret"}}
+		r := policy.Request{Operation: policy.Operation{Action: a, Token: "npm_secret"}}
 		line, err := policytest.Format(r)
 		require.NoError(t, err)
 		assert.NotContains(t, line, "secret")
-		assert.Equal(t, "npm_secret", r.Operation.Name)
+		assert.Equal(t, "npm_secret", r.Operation.Token)
 	}
 }
 

@@ -312,7 +312,7 @@ func TestSettings(t *testing.T) {
 		let bob = bob:off
 		$ci+expired  $bob,recovered  publish  $core:mfa  -  =>  allow
 		session      off,other   create-token/write  -  -  now=none  from=none  =>  allow
-		session      off         set-dist-tag/name=next%2F1  $core  -  =>  allow
+		session      off         set-dist-tag/tag=next%2F1  $core  -  =>  allow
 	`)
 	require.NoError(t, err)
 	require.Len(t, table.Rows, 4)
@@ -333,7 +333,7 @@ func TestSettings(t *testing.T) {
 	assert.False(t, third.Addr.IsValid())
 	assert.True(t, third.NewToken.Write)
 	assert.NotEqual(t, third.Account.ID, third.Credential.User)
-	assert.Equal(t, "next/1", table.Rows[3].Request.Operation.Name)
+	assert.Equal(t, "next/1", table.Rows[3].Request.Operation.Tag)
 }
 
 func TestCovers(t *testing.T) {

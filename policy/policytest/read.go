@@ -397,17 +397,43 @@ func readOperation(r *policy.Request, word string) error {
 			r.NewSettings.Publish = policy.FactorOnly
 		case p == "mfa=none" && a == policy.SetAccess:
 			r.NewSettings.Publish = policy.NoFactor
-		case key == "team" && valued && a.OfOrg(): // readOrg puts the organization before it
-			r.Operation.Name, err = unescape(value)
-			r.Operation.Name = ":" + r.Operation.Name
-		case key == "name" && valued && !a.OfOrg():
-			r.Operation.Name, err = unescape(value)
+		case valued && nameField(&r.Operation, key) != nil:
+			*nameField(&r.Operation, key), err = unescape(value)
 		default:
 			err = fmt.Errorf("unknown %q", "/"+p)
 		}
 		if err != nil {
 			return fmt.Errorf("action %q: %w", word, err)
 		}
+	}
+	return nil
+}
+
+// names are what an operation can name besides its package and its organization, by the
+// words that a line has for them.
+var names = []string{"version", "tag", "user", "team", "service", "revision", "id", "token"}
+
+// nameField returns the field of op for one of names, nil for any other word.
+func nameField(op *policy.Operation, name string) *string {
+	switch name {
+	case "version":
+		return &op.Version
+	case "tag":
+		return &op.Tag
+	case "user":
+		return &op.User
+	case "team":
+		if op.Action.OfOrg() {
+			return &op.Team
+		}
+	case "service":
+		return &op.Service
+	case "revision":
+		return &op.Revision
+	case "id":
+		return &op.ID
+	case "token":
+		return &op.Token
 	}
 	return nil
 }
@@ -450,7 +476,7 @@ func readOrg(r *policy.Request, word string) error {
 		if name == "" {
 			return errors.New("no name: write - if it has none")
 		}
-		r.Operation.Name = name + r.Operation.Name
+		r.Operation.Org = name
 	}
 	flags = flags[1:]
 	r.Org.ID = "o-1"

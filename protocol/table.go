@@ -1,0 +1,127 @@
+package protocol
+
+import "slices"
+
+// A target is what an action is about.
+type target uint8
+
+const (
+	ofNothing target = iota
+	ofPackage        // Operation.Package
+	ofOrg            // Operation.Org
+	ofService        // Operation.Service
+)
+
+// A row is all that there is to say of an action before anybody decides about it.
+type row struct {
+	text   string
+	of     target
+	reads  bool     // changes nothing
+	verb   Verbs    // that it takes of a grant that has some
+	routes []string // method and path, see parseRoute; none: only a body tells
+}
+
+// table has the row of each action. A new action is a constant and a row; what the rest of
+// the module says of it is found by its compile errors and tests.
+var table = [actions]row{
+	Unknown: {text: "unknown"},
+
+	Ping:   {text: "ping", reads: true, routes: []string{"GET /-/ping"}},
+	Search: {text: "search", reads: true, routes: []string{"GET /-/v1/search", "GET /-/all", "GET /-/all/since"}},
+	// A read, whatever its method.
+	Audit:    {text: "audit", reads: true, routes: []string{"GET /-/npm/v1/security/{any...}", "POST /-/npm/v1/security/{any...}"}},
+	ReadKeys: {text: "read-keys", reads: true, routes: []string{"GET /-/npm/v1/keys"}},
+	Whoami:   {text: "whoami", reads: true, routes: []string{"GET /-/whoami"}},
+	ReadSelf: {text: "read-self", reads: true, routes: []string{"GET /-/auth/v1/self"}},
+
+	Login:        {text: "login", routes: []string{"POST /-/v1/login"}},
+	LegacyLogin:  {text: "legacy-login", routes: []string{"PUT /-/user/org.couchdb.user:{user}"}},
+	LegacyUpdate: {text: "legacy-update", routes: []string{"PUT /-/user/org.couchdb.user:{user}/-rev/{revision}"}},
+	ReadUser:     {text: "read-user", reads: true, routes: []string{"GET /-/user/org.couchdb.user:{user or package}"}},
+	Logout:       {text: "logout", routes: []string{"DELETE /-/user/token/{token...}"}},
+
+	ListTokens:  {text: "list-tokens", reads: true, routes: []string{"GET /-/npm/v1/tokens"}},
+	CreateToken: {text: "create-token", routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
+	RevokeToken: {text: "revoke-token", routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
+
+	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
+	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},
+	SetTwoFactor: {text: "set-two-factor"},
+	SetPassword:  {text: "set-password"},
+
+	// A read although a page may be posted to: what a page changes is guarded by the page.
+	AuthPage:   {text: "auth-page", reads: true, routes: []string{"* /-/auth", "* /-/auth/{any...}"}},
+	ReportLeak: {text: "report-leak", routes: []string{"POST /-/auth/v1/leaked"}},
+
+	ReadService: {text: "read-service", of: ofService, reads: true, routes: []string{"GET /-/auth/v1/services/{service}/tokens"}},
+	ManageService: {text: "manage-service", of: ofService, routes: []string{
+		"POST /-/auth/v1/services/{service}/tokens", "POST /-/auth/v1/services/{service}/tokens/{key}/rotate"}},
+	RevokeService: {text: "revoke-service", of: ofService, routes: []string{"DELETE /-/auth/v1/services/{service}/tokens/{key}"}},
+
+	ListStars:  {text: "list-stars", reads: true, routes: []string{"GET /-/_view/starredByUser", "GET /-/user/v1/star"}},
+	WriteStars: {text: "write-stars", routes: []string{"PUT /-/user/v1/star", "DELETE /-/user/v1/star"}},
+	ReadHooks:  {text: "read-hooks", reads: true, routes: []string{"GET /-/npm/v1/hooks", "GET /-/npm/v1/hooks/hook/{id}"}},
+	WriteHooks: {text: "write-hooks", routes: []string{
+		"POST /-/npm/v1/hooks/hook", "PUT /-/npm/v1/hooks/hook/{id}", "DELETE /-/npm/v1/hooks/hook/{id}"}},
+
+	// Yarn 1 looks for teams below /team/@org.
+	ReadOrg:          {text: "read-org", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/user"}},
+	ListTeams:        {text: "list-teams", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/team", "GET /team/@{org}"}},
+	ListOrgPackages:  {text: "list-org-packages", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/package"}},
+	WriteOrg:         {text: "write-org", of: ofOrg, routes: []string{"PUT /-/org/{org}/user", "DELETE /-/org/{org}/user"}},
+	ReadTeam:         {text: "read-team", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/user", "GET /team/@{org}/{team}", "GET /team/@{org}/{team}/user"}},
+	ListTeamPackages: {text: "list-team-packages", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/package"}},
+	WriteTeam: {text: "write-team", of: ofOrg, routes: []string{
+		"PUT /-/org/{org}/team", "DELETE /-/team/{org}/{team}",
+		"PUT /team/@{org}", "DELETE /team/@{org}", "PUT /team/@{org}/{team}", "DELETE /team/@{org}/{team}"}},
+	WriteTeamMember: {text: "write-team-member", of: ofOrg, routes: []string{
+		"PUT /-/team/{org}/{team}/user", "DELETE /-/team/{org}/{team}/user", "PUT /team/@{org}/{team}/user", "DELETE /team/@{org}/{team}/user"}},
+	GrantTeam: {text: "grant-team", of: ofOrg, routes: []string{"PUT /-/team/{org}/{team}/package", "DELETE /-/team/{org}/{team}/package"}},
+
+	// pnpm 11 and 12 ask for the packages of nobody in particular below /-/-/.
+	ListPackages:  {text: "list-packages", reads: true, routes: []string{"GET /-/user/{user}/package", "GET /-/-/package"}},
+	ListStaged:    {text: "list-staged", reads: true, routes: []string{"GET /-/stage"}},
+	ReadStaged:    {text: "read-staged", reads: true, routes: []string{"GET /-/stage/{id}", "GET /-/stage/{id}/tarball"}},
+	ApproveStaged: {text: "approve-staged", routes: []string{"POST /-/stage/{id}/approve"}},
+	RejectStaged:  {text: "reject-staged", routes: []string{"DELETE /-/stage/{id}"}},
+
+	ReadPackument:    {text: "read-packument", of: ofPackage, reads: true, routes: []string{"GET /{package}", "GET /{package}/{version or tag}"}},
+	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, routes: []string{"GET /{package}/-/{tarball}"}},
+	ReadAttestations: {text: "read-attestations", of: ofPackage, reads: true, routes: []string{"GET /-/npm/v1/attestations/{package@version}"}},
+	ReadDistTags:     {text: "read-dist-tags", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/dist-tags"}},
+	SetDistTag: {text: "set-dist-tag", of: ofPackage, verb: VerbDistTag, routes: []string{
+		"PUT /-/package/{package}/dist-tags/{tag}", "POST /-/package/{package}/dist-tags/{tag}", "PUT /{package}/{tag}"}},
+	RemoveDistTag: {text: "remove-dist-tag", of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},
+
+	// What it is, its body tells: one of the five that follow.
+	WritePackument: {text: "write-packument", of: ofPackage, routes: []string{"PUT /{package}", "PUT /{package}/-rev/{revision}"}},
+	Publish:        {text: "publish", of: ofPackage, verb: VerbPublish},
+	Deprecate:      {text: "deprecate", of: ofPackage, verb: VerbDeprecate},
+	Star:           {text: "star", of: ofPackage},
+	Unpublish:      {text: "unpublish", of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-/{tarball}/-rev/{revision}"}},
+	WriteOwners: {text: "write-owners", of: ofPackage, routes: []string{
+		"PUT /-/package/{package}/owners", "DELETE /-/package/{package}/owners/{user}"}},
+	UnpublishAll: {text: "unpublish-all", of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-rev/{revision}"}},
+
+	ReadAccess:        {text: "read-access", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/access"}},
+	SetAccess:         {text: "set-access", of: ofPackage, routes: []string{"POST /-/package/{package}/access"}},
+	ReadVisibility:    {text: "read-visibility", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/visibility"}},
+	ReadCollaborators: {text: "read-collaborators", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/collaborators"}},
+	Stage:             {text: "stage", of: ofPackage, verb: VerbStage, routes: []string{"POST /-/stage/package/{package}"}},
+	ReadTrust:         {text: "read-trust", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/trust"}},
+	WriteTrust:        {text: "write-trust", of: ofPackage, routes: []string{"POST /-/package/{package}/trust", "DELETE /-/package/{package}/trust/{opaque id}"}},
+	ExchangeToken:     {text: "exchange-token", of: ofPackage, routes: []string{"POST /-/npm/v1/oidc/token/exchange/package/{package}"}},
+}
+
+// row returns the row of a, that of [Unknown] for a number that is no action.
+func (a Action) row() *row {
+	if a >= actions {
+		a = Unknown
+	}
+	return &table[a]
+}
+
+// Routes returns the requests that are this action, method and path, as "GET
+// /-/package/{package}/dist-tags". They are none where only a body tells. A method of * is
+// any; HEAD is GET.
+func (a Action) Routes() []string { return slices.Clone(a.row().routes) }
