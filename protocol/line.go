@@ -1,0 +1,280 @@
+package protocol
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// A Line is one thing that a page says of a Change: "Adds owner", "bob". The text is from
+// the request, one line of printable characters, and must be escaped as all such text.
+type Line struct {
+	Label string `json:"label"`
+	Text  string `json:"text"`
+}
+
+// MaxWords is how many bytes of labels and texts [Change.Words] returns at most.
+const MaxWords = 4 << 10
+
+// maxText is how many bytes of one text are shown.
+const maxText = 512
+
+// fingerprintSize is how many hex digits of a digest a person is shown: 64 bits, so that
+// nobody finds a second change with the same in the minutes that a page lives.
+const fingerprintSize = 16
+
+// Words says in lines what op would do, for the person who is to prove a second factor for
+// it: what is added apart from what is removed. What is too long to be read is cut, and the
+// lines end in a fingerprint of the whole then; so do those of a change that holds a secret.
+// Two changes with different digests have different lines. c may be nil.
+func (c *Change) Words(op Operation) []Line {
+	if c == nil {
+		c = &Change{}
+	}
+	w := &lines{}
+	w.operation(op, c)
+	w.document(op, c)
+	w.organization(c)
+	if c.Token != nil {
+		w.token(c.Token)
+	}
+	w.account(c)
+	if w.cut || c.Password != "" {
+		w.all = append(w.all, Line{"Fingerprint of all of it", c.Digest(op).String()[:fingerprintSize]})
+	}
+	return w.all
+}
+
+// lines collects lines up to the bounds.
+type lines struct {
+	all  []Line
+	size int
+	cut  bool
+}
+
+// fingerprintLine is how many bytes the last line takes.
+const fingerprintLine = len("Fingerprint of all of it") + fingerprintSize
+
+func (w *lines) say(label, text string) {
+	shown := printable(text)
+	if len(shown) > maxText {
+		end := maxText
+		for end > 0 && shown[end]&0xc0 == 0x80 {
+			end--
+		}
+		shown = shown[:end] + "…"
+	}
+	if shown != text {
+		w.cut = true
+	}
+	if w.size+len(label)+len(shown) > MaxWords-fingerprintLine {
+		w.cut = true
+		return
+	}
+	w.size += len(label) + len(shown)
+	w.all = append(w.all, Line{label, shown})
+}
+
+// unless says text unless it is "".
+func (w *lines) unless(label, text string) {
+	if text != "" {
+		w.say(label, text)
+	}
+}
+
+// each says the names of a list that is there, one a line, or that there are none.
+func (w *lines) each(label, none string, names []string) {
+	switch {
+	case names == nil:
+	case len(names) == 0:
+		w.say(none, "")
+	default:
+		for _, name := range slices.Sorted(slices.Values(names)) {
+			w.say(label, name)
+		}
+	}
+}
+
+// printable replaces what is no printable character.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != ' ' && !unicode.IsGraphic(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
+}
+
+// operation says what the path names beside the package.
+func (w *lines) operation(op Operation, c *Change) {
+	w.unless("Version", op.Version)
+	w.unless("Dist-tag", op.Tag)
+	w.unless("User", op.User)
+	w.unless("Organization", op.Org)
+	w.unless("Team", op.Team)
+	w.unless("Service account", op.Service)
+	w.unless("ID", op.ID)
+	switch {
+	case op.Action == RevokeToken && op.Token == "":
+		w.say("Revokes", "all your tokens")
+	case op.Action == UnpublishAll:
+		w.say("Removes", "the package with all its versions")
+	case op.Action == CreateToken || op.Action == ManageService:
+		w.unless("Rotates the token", op.Token)
+	default:
+		w.unless("Token", op.Token)
+	}
+}
+
+// document says what becomes of a package.
+func (w *lines) document(op Operation, c *Change) {
+	if c.Version != "" && op.Action != SetDistTag {
+		w.say("Publishes version", c.Version)
+		if c.Integrity == "" {
+			w.say("Integrity of the tarball", "none is stated")
+		}
+	} else {
+		w.unless("To version", c.Version)
+	}
+	w.unless("Integrity of the tarball:", c.Integrity)
+	if op.Action == SetAccess {
+		w.unless("Makes the package", c.Access)
+	} else {
+		w.unless("Access, if the package is new", c.Access)
+	}
+	if c.PublishMode != nil {
+		w.say("Publishing takes", publishTakes(*c.PublishMode))
+	}
+	if c.Tags != nil && len(c.Tags) == 0 {
+		w.say("Changes no dist-tag", "")
+	}
+	for _, tag := range slices.Sorted(maps.Keys(c.Tags)) {
+		if to := c.Tags[tag]; to == "" {
+			w.say("Removes the dist-tag", tag)
+		} else {
+			w.say("Sets a dist-tag", tag+" to "+to)
+		}
+	}
+	w.deprecated(c.Deprecated)
+	w.each("Removes version", "Removes no version", c.Removed)
+	w.each("Removes the tarball of version", "Removes no tarball", c.Tarballs)
+	w.each("Adds owner", "Adds no owner", c.AddedOwners)
+	w.each("Removes owner", "Removes no owner", c.RemovedOwners)
+	w.each("Owner from then on", "No owner from then on", c.Maintainers)
+	if c.Starred {
+		w.say("Stars the package", "")
+	}
+}
+
+// deprecated says which versions get which message.
+func (w *lines) deprecated(messages map[string]string) {
+	if messages != nil && len(messages) == 0 {
+		w.say("Deprecates nothing", "")
+	}
+	last := ""
+	for _, v := range slices.Sorted(maps.Keys(messages)) {
+		message := messages[v]
+		if message == "" {
+			w.say("Takes the deprecation away from version", v)
+			continue
+		}
+		w.say("Deprecates version", v)
+		if message == last {
+			w.say("with the same message", "")
+		} else {
+			w.say("with the message", message)
+		}
+		last = message
+	}
+}
+
+func publishTakes(m PublishMode) string {
+	switch m {
+	case FactorOrBypass:
+		return "a second factor, or a token that bypasses it (mfa=automation)"
+	case FactorOnly:
+		return "a second factor, and no token stands in for it (mfa=publish)"
+	case NoFactor:
+		return "no second factor (mfa=none)"
+	}
+	return m.String()
+}
+
+// organization says who is added to or removed from what.
+func (w *lines) organization(c *Change) {
+	switch {
+	case c.Member != "" && c.Removes:
+		w.say("Removes the user", c.Member)
+	case c.Member != "":
+		w.say("Adds the user", c.Member)
+	case c.Removes:
+		w.say("Removes it", "")
+	}
+	if c.Role != NoRole {
+		w.say("As", c.Role.String())
+	}
+	w.unless("Creates the team", c.Team)
+	if c.Permission != NoAccess {
+		w.say("Gives the permission", c.Permission.String())
+	}
+}
+
+// token says what a new token could do.
+func (w *lines) token(t *TokenSpec) {
+	w.say("Creates a token called", t.Name)
+	w.unless("Described as", t.Description)
+	grants := make([]string, len(t.Grants))
+	for i, g := range t.Grants {
+		grants[i] = g.String()
+	}
+	w.each("It may", "It may do nothing", grants)
+	if t.Bypass {
+		w.say("It bypasses the second factor", "")
+	}
+	ranges := make([]string, len(t.CIDRs))
+	for i, p := range t.CIDRs {
+		ranges[i] = p.String()
+	}
+	w.each("It can be used from", "It can be used from anywhere", ranges)
+	switch {
+	case t.Days != 0:
+		w.say("It ends", fmt.Sprintf("in %d days", t.Days))
+	case t.Until.IsZero():
+		w.say("It ends", "after the registry's default")
+	}
+	if !t.Until.IsZero() {
+		w.say("It ends", t.Until.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// account says what changes about a person.
+func (w *lines) account(c *Change) {
+	if c.Grace != nil {
+		w.say("The old token goes on for", c.Grace.String())
+	}
+	if c.Email != nil {
+		w.say("Sets the e-mail address to", *c.Email)
+	}
+	if c.Profile != nil && len(c.Profile) == 0 {
+		w.say("Changes nothing of the profile", "")
+	}
+	for _, field := range slices.Sorted(maps.Keys(c.Profile)) {
+		w.say("Sets "+field+" to", c.Profile[field])
+	}
+	if c.Password != "" {
+		w.say("Sets a new password", "")
+	}
+	switch c.TwoFactor {
+	case TwoFactorUnknown:
+	case TwoFactorOff:
+		w.say("Turns two-factor authentication off", "")
+	default:
+		w.say("Sets two-factor authentication to", c.TwoFactor.String())
+	}
+	if c.Confirms {
+		w.say("Turns two-factor authentication on", "")
+	}
+}
