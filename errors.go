@@ -68,6 +68,7 @@ func (e *challengeError) Error() string { return "npmauth: a second factor is ne
 var (
 	errNoChanges     = errors.New("npmauth: the changes are known only when the whole body was read")
 	errNotGuarded    = errors.New("npmauth: an operation that no guard allowed cannot be confirmed")
+	errNoReader      = errors.New("npmauth: Readable needs the context of a request that the guard handed over")
 	errBadPath       = &Error{http.StatusBadRequest, "bad-path", "This is not a path of the npm registry protocol."}
 	errNotFound      = &Error{http.StatusNotFound, "not-found", "There is nothing here."}
 	errMethod        = &Error{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take that method."}
