@@ -51,11 +51,6 @@ func TestHost(t *testing.T) {
 			ids[i] = user.ID
 		}
 		known := facts{db: r.db, people: r.people}
-		r.reads = func(r *http.Request, name policy.PackageName) bool {
-			who, _ := npmauth.IdentityFrom(r.Context())
-			about, err := known.Facts(r.Context(), name, who.User)
-			return err == nil && about.Rights.Has(policy.RightRead)
-		}
 		return npmauthtest.Registry{
 			// A name that is free again is for another in these tests, and not here.
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
