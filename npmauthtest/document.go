@@ -3,7 +3,6 @@ package npmauthtest
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -127,8 +126,9 @@ func ownerRemoved(t tb, x *rig) {
 	assert.NotContains(t, x.read(t, first).versions(), "1.2.0")
 }
 
-// hidden publishes a package that none but the first may read, and looks for it as the
-// second and as nobody.
+// hidden publishes a package that none but the first may read, and asks for it, and for the
+// lists that it could be in, as the second, as nobody, and with a token of the first that is
+// for another package.
 func hidden(t tb, x *rig) {
 	if x.Private.IsZero() {
 		x.published(t, first, "1.0.0")
@@ -137,28 +137,59 @@ func hidden(t tb, x *rig) {
 		assert.True(t, !facts.Private || facts.Rights.Has(policy.RightRead), "a registry with private packages names one in Registry.Private")
 		return
 	}
-	x.Package = x.Private
-	body := strings.Replace(string(PublishBody(x.Package, "1.0.0")), `"access":null`, `"access":"restricted"`, 1)
-	w := x.send(t.Context(), first, http.MethodPut, x.path(), body)
-	require.True(t, success(w.Code), "a publish of the private package was answered %d: %s", w.Code, w.Body)
-	x.read(t, first)
+	x.publishPrivate(t)
 	listings := []string{"/-/package/" + url.PathEscape(x.Package.String()) + "/collaborators", x.path()}
 	if x.serves(policy.Search) {
 		listings = append(listings, "/-/v1/search?text="+url.QueryEscape(x.Package.Name), "/-/all")
 	}
 	if x.serves(policy.ListPackages) {
-		listings = append(listings, "/-/user/"+x.names[first]+"/package")
+		listings = append(listings, "/-/user/"+x.names[first]+"/package", "/-/-/package")
 	}
 	for _, path := range listings {
-		for _, who := range []int{nobody, second} {
-			w := x.send(t.Context(), who, http.MethodGet, path)
-			if success(w.Code) {
-				assert.NotContains(t, w.Body.String(), x.Package.String(), "GET %s tells of a private package", path)
-			}
+		for _, who := range []int{nobody, second, narrow} {
+			x.notListed(t, who, path)
 		}
 	}
-	for _, who := range []int{nobody, second} {
+	for _, who := range []int{nobody, second, narrow} {
 		assert.False(t, success(x.send(t.Context(), who, http.MethodGet, x.path()).Code), "a private package was read")
+	}
+}
+
+// hiddenInOrg is hidden for the packages of an organization, which a token of the first
+// may list and not read.
+func hiddenInOrg(t tb, x *rig) {
+	org := x.Private.Scope
+	facts, err := x.Orgs.OrgFacts(t.Context(), org, x.Creators[first])
+	require.NoError(t, err)
+	require.True(t, facts.ID != "" && facts.Role != policy.NoRole,
+		"the first creator is in no organization %q: let Registry.Private be of the scope of one that they are in", org)
+	x.publishPrivate(t)
+	x.tokens[narrow] = x.token(t, first,
+		policy.Grant{Target: policy.OnePackage, Package: another, Permission: policy.ReadWrite},
+		policy.Grant{Target: policy.OneOrg, Scope: org, Permission: policy.ReadOnly})
+	path := "/-/org/" + org + "/package"
+	w := x.send(t.Context(), narrow, http.MethodGet, path)
+	require.True(t, success(w.Code), "GET %s was answered %d: %s", path, w.Code, w.Body)
+	x.notListed(t, narrow, path)
+	x.notListed(t, second, path)
+}
+
+// publishPrivate makes Package the private one, and publishes it as the first.
+func (x *rig) publishPrivate(t tb) {
+	t.Helper()
+	x.Package = x.Private
+	status := x.publishAs(t.Context(), first, "1.0.0", "restricted")
+	require.True(t, success(status), "a publish of the private package was answered %d", status)
+	x.read(t, first)
+}
+
+// notListed asks for a list in which Package must not be.
+func (x *rig) notListed(t tb, who int, path string) {
+	t.Helper()
+	w := x.send(t.Context(), who, http.MethodGet, path)
+	if success(w.Code) {
+		as := map[int]string{nobody: "the anonymous", second: "another user", narrow: "a token of its owner that is for another package: ask npmauth.Readable about each"}[who]
+		assert.NotContains(t, w.Body.String(), x.Package.String(), "GET %s shows a private package to %s", path, as)
 	}
 }
 
@@ -191,6 +222,9 @@ func notServed(t tb, x *rig) {
 		},
 		policy.ListPackages: func() int {
 			return x.send(t.Context(), first, http.MethodGet, "/-/user/"+x.names[first]+"/package").Code
+		},
+		policy.ListOrgPackages: func() int {
+			return x.send(t.Context(), first, http.MethodGet, "/-/org/"+x.Private.Scope+"/package").Code
 		},
 	} {
 		if x.serves(action) {

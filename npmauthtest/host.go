@@ -40,6 +40,9 @@ type Registry struct {
 	// Documents is its table of package documents; nil where documents are not sent back
 	// to it, and Deprecate and Unpublish are in Without.
 	Documents npmauth.Documents
+	// Orgs is its table of organizations; nil where there are none. The first of the
+	// Creators must be in the one that the scope of Private is called like.
+	Orgs npmauth.Orgs
 	// Users is its table of people; nil where it leaves them to npmauth.
 	Users npmauth.Users
 	// ChangePassword changes the password of a user as the registry does when its user
@@ -59,7 +62,7 @@ type Registry struct {
 	Remove func(ctx context.Context, pkg policy.PackageName) error
 	// Without are actions that the registry does not serve, of those that Host tests:
 	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll,
-	// WriteOwners, Star, Search, ListPackages. Host tests that it refuses them. An action that is neither
+	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Host tests that it refuses them. An action that is neither
 	// served nor named here fails.
 	Without []policy.Action
 }
@@ -74,7 +77,7 @@ func Host(t *testing.T, open func(t *testing.T) Registry) {
 	for _, c := range cases {
 		if c.missing != nil {
 			if field := c.missing(reg); field != "" {
-				t.Logf("not tested: %s: Registry.%s is nil", c.name, field)
+				t.Logf("not tested: %s: Registry.%s is not set", c.name, field)
 				continue
 			}
 		}
@@ -133,5 +136,14 @@ var cases = []testCase{
 	{name: "who was added meanwhile stays", needs: []policy.Action{policy.Deprecate, policy.WriteOwners}, run: ownerMeanwhile},
 	{name: "who was removed writes no more", needs: []policy.Action{policy.WriteOwners}, run: ownerRemoved},
 	{name: "private packages are hidden", run: hidden},
+	{name: "private packages are hidden in lists of an organization", needs: []policy.Action{policy.ListOrgPackages}, run: hiddenInOrg, missing: func(reg Registry) string {
+		switch {
+		case reg.Orgs == nil:
+			return "Orgs"
+		case reg.Private.IsZero():
+			return "Private"
+		}
+		return ""
+	}},
 	{name: "what is not served is refused", run: notServed},
 }

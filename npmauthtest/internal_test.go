@@ -40,7 +40,7 @@ func TestRaceWithoutASecondCreator(t *testing.T) {
 func open(t *testing.T, careless string, without ...policy.Action) Registry {
 	s, users := newShop(careless), new(twoUsers)
 	reg := Registry{
-		Handler: s, Packages: s, Documents: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
+		Handler: s, Packages: s, Documents: s, Orgs: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
 		Users: users, Creators: [2]policy.UserID{"u-1", "u-2"}, ChangePassword: users.change(careless),
 	}
 	s.names = func(id policy.UserID) string {
@@ -57,7 +57,7 @@ func TestHostThatKeepsItsSide(t *testing.T) {
 
 // A host that serves less says so, and Host believes it only after asking.
 func TestHostThatServesLess(t *testing.T) {
-	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages}
+	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages, policy.ListOrgPackages}
 	Host(t, func(t *testing.T) Registry {
 		reg := open(t, "", less...)
 		s := reg.Handler.(*shop)
@@ -156,14 +156,15 @@ func TestCarelessHosts(t *testing.T) {
 			"a deprecation changes nothing else", "an unpublish changes nothing else", "a star changes nothing else",
 			"what was published meanwhile stays", "who was added meanwhile stays",
 		},
-		"reads no end":        {"a publish waits for the end of its body"},
-		"believes addresses":  {"a publisher does not say where tarballs are"},
-		"publishes over":      {"a version is published once"},
-		"keeps tarballs":      {"an unpublish changes nothing else"},
-		"takes others' stars": {"a star changes nothing else"},
-		"remembers owners":    {"who was removed writes no more"},
-		"lists all":           {"private packages are hidden"},
-		"keeps sessions":      {"another password ends sessions"},
+		"reads no end":              {"a publish waits for the end of its body"},
+		"believes addresses":        {"a publisher does not say where tarballs are"},
+		"publishes over":            {"a version is published once"},
+		"keeps tarballs":            {"an unpublish changes nothing else"},
+		"takes others' stars":       {"a star changes nothing else"},
+		"remembers owners":          {"who was removed writes no more"},
+		"lists all":                 {"private packages are hidden"},
+		"lists what users may read": {"private packages are hidden", "private packages are hidden in lists of an organization"},
+		"keeps sessions":            {"another password ends sessions"},
 	}
 	named := map[string]bool{
 		"what is not served is refused":                        true, // see TestHostThatServesLess

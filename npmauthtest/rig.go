@@ -24,18 +24,24 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// The two people of a rig, by number.
+// Who sends the requests of a rig: its two people, each with a token for everything, by
+// number; the first of them with a token that is for another package alone; nobody.
 const (
 	first = iota
 	second
+	narrow
+	nobody = -1
 )
+
+// another is the package that the narrow token is for.
+var another = policy.PackageName{Name: "npmauth-host-test-another"}
 
 // A rig is a registry behind npmauth, with two people who may publish.
 type rig struct {
 	Registry
 	auth   *npmauth.Auth
 	names  [2]string
-	tokens [2]string // of each, for everything and without a second factor
+	tokens [3]string // without a second factor
 	// between runs in each request that writes, after npmauth let it through: of a publish,
 	// when its body has been read to the end.
 	between func(who int)
@@ -55,7 +61,7 @@ func newRig(t tb, reg Registry) *rig {
 	}
 	auth, err := npmauth.New(npmauth.Config{
 		BaseURL: "http://registry.example/", Store: store.NewMemory(), Policy: freely(),
-		Packages: reg.Packages, Documents: reg.Documents, Users: reg.Users,
+		Packages: reg.Packages, Documents: reg.Documents, Users: reg.Users, Orgs: reg.Orgs,
 	})
 	require.NoError(t, err)
 	x := &rig{Registry: reg, auth: auth, names: [2]string{"npmauth-first", "npmauth-second"}, between: func(int) {}}
@@ -71,14 +77,8 @@ func newRig(t tb, reg Registry) *rig {
 		require.NoError(t, err)
 		x.names[i] = u.Name
 	}
-	for i, id := range x.Creators {
-		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
-			User: id, Name: "host test", Bypass: true,
-			Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
-		})
-		require.NoError(t, err)
-		x.tokens[i] = secret.Reveal()
-	}
+	all, one := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}, policy.Grant{Target: policy.OnePackage, Package: another, Permission: policy.ReadWrite}
+	x.tokens = [3]string{x.token(t, first, all), x.token(t, second, all), x.token(t, first, one)}
 	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := npmauth.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
 			op, _ := npmauth.OperationFrom(r.Context())
@@ -92,6 +92,14 @@ func newRig(t tb, reg Registry) *rig {
 		reg.Handler.ServeHTTP(w, r)
 	}))
 	return x
+}
+
+// token makes a token of one of the two.
+func (x *rig) token(t tb, who int, grants ...policy.Grant) string {
+	t.Helper()
+	secret, _, err := x.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: x.Creators[who], Name: "host test", Bypass: true, Grants: grants})
+	require.NoError(t, err)
+	return secret.Reveal()
 }
 
 // A wholeBody reads all of src before it gives any of it, and calls read if that went well:
@@ -128,10 +136,8 @@ func (x *rig) once(fn func()) {
 	x.between = func(int) { done.Do(func() { x.between = func(int) {}; fn() }) }
 }
 
-const nobody = -1
-
-// send sends a request as one of the two, or as nobody. The pieces of its body arrive
-// one after the other.
+// send sends a request as somebody or nobody. The pieces of its body arrive one after the
+// other.
 func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...string) *httptest.ResponseRecorder {
 	var body []io.Reader
 	for _, p := range pieces {
@@ -158,6 +164,12 @@ func (x *rig) path() string { return "/" + url.PathEscape(x.Package.String()) }
 // publish sends the publish of one of the two and returns its status.
 func (x *rig) publish(ctx context.Context, who int, version string) int {
 	return x.send(ctx, who, http.MethodPut, x.path(), string(PublishBody(x.Package, version))).Code
+}
+
+// publishAs is publish with a visibility, public or restricted.
+func (x *rig) publishAs(ctx context.Context, who int, version, access string) int {
+	body := strings.Replace(string(PublishBody(x.Package, version)), `"access":null`, `"access":"`+access+`"`, 1)
+	return x.send(ctx, who, http.MethodPut, x.path(), body).Code
 }
 
 // published publishes as one of the two, undisturbed.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +122,13 @@ var (
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, _ := npmauth.OperationFrom(r.Context())
 	who, _ := npmauth.IdentityFrom(r.Context())
-	body, err := s.serve(r, op, who.Name)
+	var body []byte
+	var err error
+	if op.Action == policy.Search || op.Action == policy.ListPackages || op.Action == policy.ListOrgPackages {
+		body, err = s.list(r.Context(), who.Name)
+	} else {
+		body, err = s.serve(r, op, who.Name)
+	}
 	switch {
 	case err == nil:
 		_, _ = w.Write(body)
@@ -145,9 +150,6 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.goods[op.Package]
-	if op.Action == policy.Search || op.Action == policy.ListPackages {
-		return s.list(who), nil
-	}
 	if g == nil || g.id != op.PackageID && s.careless != "ignores PackageID" {
 		return nil, errConflict
 	}
@@ -341,12 +343,42 @@ func (s *shop) render(pkg policy.PackageName, g *good) []byte {
 	return out
 }
 
-func (s *shop) list(who string) []byte {
-	var all []string
-	for pkg, g := range s.goods {
-		if !g.private || slices.Contains(g.owners, who) || s.careless == "lists all" {
-			all = append(all, pkg.String())
+func (s *shop) list(ctx context.Context, who string) ([]byte, error) {
+	s.mu.Lock()
+	goods := maps.Clone(s.goods)
+	s.mu.Unlock()
+	all := "packages:"
+	for pkg, g := range goods {
+		var may bool
+		var err error
+		switch s.careless {
+		case "lists all":
+			may = true
+		case "lists what users may read":
+			may = !g.private || slices.Contains(g.owners, who)
+		default:
+			may, err = npmauth.Readable(ctx, pkg)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if may {
+			all += " " + pkg.String()
 		}
 	}
-	return []byte(path.Join(append([]string{"/"}, all...)...))
+	return []byte(all), nil
 }
+
+// OrgFacts says that ada owns acme, and that there is nothing else.
+func (s *shop) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+	switch {
+	case org != "acme":
+		return policy.OrgFacts{}, nil
+	case user == "u-1":
+		return policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}, nil
+	}
+	return policy.OrgFacts{ID: "o-1"}, nil
+}
+
+// FactorRequired says no.
+func (*shop) FactorRequired(context.Context, policy.UserID) (bool, error) { return false, nil }

@@ -50,6 +50,7 @@ func TestHost(t *testing.T) {
 			require.NoError(t, err)
 			ids[i] = user.ID
 		}
+		require.NoError(t, r.db.putOrg(t.Context(), "acme", ids[0], false))
 		known := facts{db: r.db, people: r.people}
 		return npmauthtest.Registry{
 			// A name that is free again is for another in these tests, and not here.
@@ -58,8 +59,8 @@ func TestHost(t *testing.T) {
 				_, err := r.db.db.Exec(`DELETE FROM former`)
 				assert.NoError(t, err)
 			}),
-			Packages: known, Documents: known, Users: those{r.people.directory}, Creators: ids,
-			Private: policy.PackageName{Scope: "ada", Name: "npmauth-host-test"},
+			Packages: known, Documents: known, Orgs: known, Users: those{r.people.directory}, Creators: ids,
+			Private: policy.PackageName{Scope: "acme", Name: "npmauth-host-test"},
 		}
 	})
 }
