@@ -122,6 +122,7 @@ var cases = []testCase{
 	{name: "a publish waits for the end of its body", run: publishCutShort},
 	{name: "a publisher does not say where tarballs are", run: tarballElsewhere},
 	{name: "a version is published once", run: publishedTwice},
+	{name: "a publish leaves the visibility of a package that is there", run: visibilityKept},
 	{name: "a version belongs to the package that was judged", run: replacedUnder(policy.Publish)},
 	{name: "a tag belongs to the package that was judged", needs: []policy.Action{policy.SetDistTag}, run: replacedUnder(policy.SetDistTag)},
 	{name: "a tag is taken from the package that was judged", needs: []policy.Action{policy.RemoveDistTag}, run: replacedUnder(policy.RemoveDistTag)},

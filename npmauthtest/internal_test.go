@@ -159,6 +159,7 @@ func TestCarelessHosts(t *testing.T) {
 		"reads no end":              {"a publish waits for the end of its body"},
 		"believes addresses":        {"a publisher does not say where tarballs are"},
 		"publishes over":            {"a version is published once"},
+		"applies access":            {"a publish leaves the visibility of a package that is there"},
 		"keeps tarballs":            {"an unpublish changes nothing else"},
 		"takes others' stars":       {"a star changes nothing else"},
 		"remembers owners":          {"who was removed writes no more"},

@@ -298,6 +298,9 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	case g.docs[c.Version] != nil && s.careless != "publishes over":
 		return nil, errConflict
 	}
+	if s.careless == "applies access" && d.Access != "" {
+		g.private = d.Access == "restricted"
+	}
 	for _, a := range d.Attachments {
 		if g.files[c.Version], err = base64.StdEncoding.DecodeString(a.Data); err != nil {
 			return nil, err
