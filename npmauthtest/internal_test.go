@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,8 @@ var _ npmauth.Packages = oneCreator{}
 func TestRaceWithoutASecondCreator(t *testing.T) {
 	var x *rig
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	x = newRig(t, Registry{Handler: handler, Packages: oneCreator{&x}})
+	x = new(rig)
+	x.setUp(t, Registry{Handler: handler, Packages: oneCreator{&x}})
 	status, reached := x.race(t.Context())
 	assert.Equal(t, [2]int{200, 403}, status)
 	assert.Equal(t, [2]bool{true, false}, reached)
@@ -104,15 +106,17 @@ func failuresOf(t *testing.T, name string, open func() Registry) string {
 		if c.name != name {
 			continue
 		}
-		reg := open()
-		for _, a := range c.needs {
-			require.True(t, reg.serves(a))
-		}
 		r := &recorder{tb: t}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.run(r, newRig(r, reg))
+			c.try(r, func() Registry {
+				reg := open()
+				for _, a := range c.needs {
+					assert.True(t, reg.serves(a))
+				}
+				return reg
+			})
 		}()
 		<-done
 		return r.failures
@@ -182,4 +186,67 @@ func TestCarelessHosts(t *testing.T) {
 	for _, c := range cases {
 		assert.True(t, named[c.name], "no host fails in %q", c.name)
 	}
+}
+
+// A panic of the registry fails the case that it comes in, says where it was, and leaves
+// the others to run.
+func TestHostThatPanics(t *testing.T) {
+	for careless, want := range map[string]string{
+		"panics":          "Handler, at PUT /npmauth-host-test, panicked: boom",
+		"panics in Facts": "Packages.Facts panicked: boom",
+	} {
+		for _, name := range []string{"two creators race for one name", "a creation is not overtaken", "a publish waits for the end of its body", "private packages are hidden"} {
+			failures := failuresOf(t, name, func() Registry {
+				reg := open(t, careless)
+				reg.Private = policy.PackageName{}
+				return reg
+			})
+			assert.Contains(t, failures, want)
+			assert.Contains(t, failures, "shop_test.go:", "the stack")
+		}
+	}
+	reg := open(t, "", policy.UnpublishAll)
+	failures := failuresOf(t, "a version belongs to the package that was judged", func() Registry {
+		reg.Remove = func(context.Context, policy.PackageName) error { panic("boom") }
+		return reg
+	})
+	assert.Contains(t, failures, "Remove or ChangePassword panicked: boom")
+	failures = failuresOf(t, "a version is published once", func() Registry { panic("boom") })
+	assert.Contains(t, failures, "panicked: boom")
+
+	// What net/http takes for the end of a request is no panic, and no success.
+	failures = failuresOf(t, "a version is published once", func() Registry { return open(t, "aborts") })
+	assert.Contains(t, failures, "was answered 502")
+	assert.NotContains(t, failures, "panicked")
+}
+
+// A registry may be served below a path, and say where its tarballs are.
+func TestHostBelowAPath(t *testing.T) {
+	below := func(t *testing.T) Registry {
+		reg := open(t, "")
+		reg.BaseURL = "https://registry.example:8443/npm/"
+		s := reg.Handler.(*shop)
+		s.base = reg.BaseURL
+		reg.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, "registry.example:8443", r.Host)
+			assert.NotNil(t, r.TLS)
+			assert.True(t, strings.HasPrefix(r.URL.Path, "/npm/"), r.URL.Path)
+			assert.Equal(t, r.URL.RequestURI(), r.RequestURI)
+			s.ServeHTTP(w, r)
+		})
+		return reg
+	}
+	Host(t, below)
+	failures := failuresOf(t, "a version is published once", func() Registry {
+		reg := open(t, "") // which says that its tarballs are elsewhere
+		reg.BaseURL = "https://registry.example:8443/npm/"
+		return reg
+	})
+	assert.Contains(t, failures, "dist.tarball http://registry.example/npmauth-host-test/-/npmauth-host-test-1.0.0.tgz is not below Registry.BaseURL https://registry.example:8443/npm/")
+	failures = failuresOf(t, "a version is published once", func() Registry {
+		reg := open(t, "")
+		reg.BaseURL = "registry.example"
+		return reg
+	})
+	assert.Contains(t, failures, "Config.BaseURL")
 }

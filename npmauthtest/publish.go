@@ -68,8 +68,10 @@ func publishedTwice(t tb, x *rig) {
 		u, err := url.Parse(address)
 		require.NoError(t, err)
 		require.NotEmpty(t, u.Path, "a version has no dist.tarball")
+		path, below := strings.CutPrefix(u.EscapedPath(), x.base.Path+"/")
+		require.True(t, below, "dist.tarball %s is not below Registry.BaseURL %s", address, x.BaseURL)
 		tarball = func() string {
-			w := x.send(t.Context(), first, http.MethodGet, u.EscapedPath())
+			w := x.send(t.Context(), first, http.MethodGet, "/"+path)
 			require.Equal(t, http.StatusOK, w.Code, "GET %s", u.Path)
 			return w.Body.String()
 		}

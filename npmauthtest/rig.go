@@ -46,25 +46,37 @@ type rig struct {
 	// when its body has been read to the end.
 	between func(who int)
 	handler http.Handler
+	base    *url.URL // without the trailing slash of its path
+
+	mu     sync.Mutex
+	panics []string // of the registry, guarded by mu
 }
 
 // freely permits the two what NPM reserves to sessions and their factors: the host's side
 // is what is tested, and not the policy.
 func freely() *policy.Policy { return policy.NPM().Without("bypass-manages-nothing") }
 
-func newRig(t tb, reg Registry) *rig {
+// setUp puts npmauth in front of a registry.
+func (x *rig) setUp(t tb, reg Registry) {
 	t.Helper()
 	require.NotNil(t, reg.Handler, "Registry.Handler is required")
 	require.NotNil(t, reg.Packages, "Registry.Packages is required")
 	if reg.Package.IsZero() {
 		reg.Package = policy.PackageName{Name: "npmauth-host-test"}
 	}
+	if reg.BaseURL == "" {
+		reg.BaseURL = "http://registry.example/"
+	}
+	base, err := url.Parse(reg.BaseURL)
+	require.NoError(t, err, "Registry.BaseURL")
+	base.Path = strings.TrimSuffix(base.Path, "/")
+	x.base, reg = base, x.watched(reg)
 	auth, err := npmauth.New(npmauth.Config{
-		BaseURL: "http://registry.example/", Store: store.NewMemory(), Policy: freely(),
+		BaseURL: reg.BaseURL, Store: store.NewMemory(), Policy: freely(),
 		Packages: reg.Packages, Documents: reg.Documents, Users: reg.Users, Orgs: reg.Orgs,
 	})
 	require.NoError(t, err)
-	x := &rig{Registry: reg, auth: auth, names: [2]string{"npmauth-first", "npmauth-second"}, between: func(int) {}}
+	x.Registry, x.auth, x.names, x.between = reg, auth, [2]string{"npmauth-first", "npmauth-second"}, func(int) {}
 	for i := range x.names {
 		if reg.Users == nil {
 			u, err := auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: x.names[i], Password: credential.NewSecret("correct horse battery"), AnyPassword: true})
@@ -89,9 +101,8 @@ func newRig(t tb, reg Registry) *rig {
 				x.between(i)
 			}
 		}
-		reg.Handler.ServeHTTP(w, r)
+		x.serve(w, r)
 	}))
-	return x
 }
 
 // token makes a token of one of the two.
@@ -143,8 +154,8 @@ func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...
 	for _, p := range pieces {
 		body = append(body, strings.NewReader(p))
 	}
-	r := io.MultiReader(body...)
-	req := httptest.NewRequestWithContext(ctx, method, path, r)
+	req := httptest.NewRequestWithContext(ctx, method, x.base.String()+path, io.MultiReader(body...))
+	req.RequestURI, req.URL.Scheme, req.URL.Host = req.URL.RequestURI(), "", "" // as a server gives it to a handler
 	if who != nobody {
 		req.Header.Set("Authorization", "Bearer "+x.tokens[who])
 	}
@@ -152,7 +163,9 @@ func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...
 		req.Header.Set("Content-Type", "application/json")
 	}
 	w := httptest.NewRecorder()
-	x.handler.ServeHTTP(w, req)
+	if x.aborts(func() { x.handler.ServeHTTP(w, req) }) {
+		w.Code = http.StatusBadGateway // what a proxy makes of it
+	}
 	return w
 }
 

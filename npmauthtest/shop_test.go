@@ -21,6 +21,7 @@ import (
 // carelessness.
 type shop struct {
 	careless string
+	base     string        // where it is served
 	room     chan struct{} // what a careless host holds while it reads a body
 
 	mu    sync.Mutex
@@ -44,7 +45,7 @@ type good struct {
 }
 
 func newShop(careless string) *shop {
-	return &shop{careless: careless, room: make(chan struct{}, 1), goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
+	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
 }
 
 // enter waits until nobody holds what a careless host holds while it reads a body.
@@ -78,6 +79,9 @@ func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.careless == "panics in Facts" {
+		panic("boom")
+	}
 	g := s.goods[pkg]
 	if s.careless == "remembers owners" && g != nil {
 		if was := s.stale[pkg]; was != nil && was.id == g.id && len(was.owners) > len(g.owners) {
@@ -121,6 +125,13 @@ var (
 
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, _ := npmauth.OperationFrom(r.Context())
+	switch {
+	case s.careless == "panics" && op.Action.Write():
+		panic("boom")
+	case s.careless == "aborts" && op.Action.Write():
+		w.WriteHeader(http.StatusOK)
+		panic(http.ErrAbortHandler)
+	}
 	who, _ := npmauth.IdentityFrom(r.Context())
 	var body []byte
 	var err error
@@ -309,7 +320,7 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	m := d.Versions[c.Version]
 	if s.careless != "believes addresses" {
 		dist, _ := m["dist"].(map[string]any)
-		dist["tarball"] = "http://registry.example/" + op.Package.String() + "/-/" + op.Package.Name + "-" + c.Version + ".tgz"
+		dist["tarball"] = s.base + op.Package.String() + "/-/" + op.Package.Name + "-" + c.Version + ".tgz"
 	}
 	if g.docs[c.Version], err = json.Marshal(m); err != nil {
 		return nil, err
