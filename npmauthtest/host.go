@@ -67,7 +67,7 @@ type Registry struct {
 	// Without are actions that the registry does not serve, of those that Host tests:
 	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll,
 	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Host tests that it refuses them. An action that is neither
-	// served nor named here fails.
+	// served nor named here fails, and is in no other case.
 	Without []policy.Action
 }
 
@@ -76,21 +76,30 @@ func (reg Registry) serves(a policy.Action) bool { return !slices.Contains(reg.W
 
 // Host tests the registry that open returns, a new one for each case.
 func Host(t *testing.T, open func(t *testing.T) Registry) {
-	reg := open(t)
-	without := reg.Without
+	tryAll(open(t), t.Logf, func(name string, fn func(tb, func() Registry)) bool {
+		return t.Run(name, func(t *testing.T) { fn(t, func() Registry { return open(t) }) })
+	})
+}
+
+// tryAll runs the cases that reg is to be tested by, each by means of run, which reports
+// whether it passed.
+func tryAll(reg Registry, logf func(format string, args ...any), run func(name string, fn func(t tb, open func() Registry)) bool) {
+	absent := slices.Clone(reg.Without) // there is a case that asks for them
 	for _, c := range cases {
 		if c.missing != nil {
 			if field := c.missing(reg); field != "" {
-				t.Logf("not tested: %s: Registry.%s is not set", c.name, field)
+				logf("not tested: %s: Registry.%s is not set", c.name, field)
 				continue
 			}
 		}
-		if slices.ContainsFunc(c.needs, func(a policy.Action) bool { return slices.Contains(without, a) }) {
-			continue // the last case asks for it
+		if slices.ContainsFunc(c.needs, func(a policy.Action) bool { return slices.Contains(absent, a) }) {
+			continue
 		}
-		if !t.Run(c.name, func(t *testing.T) { c.try(t, func() Registry { return open(t) }) }) && c.first {
-			return // the others would wait for ever
+		x := new(rig)
+		if !run(c.name, func(t tb, open func() Registry) { c.try(t, x, open) }) && c.first {
+			return
 		}
+		absent = append(absent, x.absent...)
 	}
 }
 
@@ -107,15 +116,14 @@ type testCase struct {
 	name  string
 	needs []policy.Action
 	run   func(t tb, x *rig)
-	// first is true of a promise without which no other case ends.
+	// first is true of a promise without which no other case passes, or ends.
 	first bool
 	// missing returns the optional field that the case needs and reg has not. Nil: none.
 	missing func(reg Registry) string
 }
 
 // try runs the case on what open returns.
-func (c testCase) try(t tb, open func() Registry) {
-	x := new(rig)
+func (c testCase) try(t tb, x *rig, open func() Registry) {
 	defer x.report(t)
 	defer x.caught("open, Remove or ChangePassword", nil)
 	x.setUp(t, open())
@@ -123,7 +131,9 @@ func (c testCase) try(t tb, open func() Registry) {
 }
 
 var cases = []testCase{
+	{name: "the creators may create", run: creatorsMayCreate, first: true},
 	{name: "nothing that facts need is held while a body is read", run: publishJudged, first: true},
+	{name: "what is not served is named", run: served},
 	{name: "another password ends sessions", run: passwordChanged, missing: func(reg Registry) string {
 		if reg.ChangePassword == nil {
 			return "ChangePassword"

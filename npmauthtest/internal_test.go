@@ -110,7 +110,7 @@ func failuresOf(t *testing.T, name string, open func() Registry) string {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.try(r, func() Registry {
+			c.try(r, new(rig), func() Registry {
 				reg := open()
 				for _, a := range c.needs {
 					assert.True(t, reg.serves(a))
@@ -167,6 +167,8 @@ func TestCarelessHosts(t *testing.T) {
 		"keeps tarballs":            {"an unpublish changes nothing else"},
 		"takes others' stars":       {"a star changes nothing else"},
 		"remembers owners":          {"who was removed writes no more"},
+		"lets nobody create":        {"the creators may create"},
+		"takes no stars":            {"what is not served is named"},
 		"lists all":                 {"private packages are hidden"},
 		"lists what users may read": {"private packages are hidden", "private packages are hidden in lists of an organization"},
 		"keeps sessions":            {"another password ends sessions"},
@@ -249,4 +251,105 @@ func TestHostBelowAPath(t *testing.T) {
 		return reg
 	})
 	assert.Contains(t, failures, "Config.BaseURL")
+}
+
+// What a Registry lacks is said in a line that can be put there.
+func TestWhatIsMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		open     func() Registry
+		line     string
+	}{
+		{"Handler", "the creators may create", func() Registry { return Registry{} }, "Handler: registry,"},
+		{"Packages", "the creators may create", func() Registry { return Registry{Handler: newShop("")} }, "Packages: packages,"},
+		{"Creators", "the creators may create", func() Registry {
+			reg := open(t, "")
+			reg.Creators = [2]policy.UserID{}
+			return reg
+		}, `Creators: [2]policy.UserID{"…", "…"},`},
+		{"Users", "the creators may create", func() Registry {
+			reg := open(t, "")
+			reg.Packages, reg.Users = knows{reg.Packages}, nil
+			return reg
+		}, `Users: users, Creators: [2]policy.UserID{"…", "…"},`},
+		{"Package", "the creators may create", func() Registry { return open(t, "lets nobody create") }, `Package: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"Private", "the creators may create", func() Registry {
+			reg := open(t, "")
+			reg.Packages = scopeless{reg.Packages}
+			return reg
+		}, `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"no Private", "private packages are hidden", func() Registry {
+			reg := open(t, "all is private")
+			reg.Private = policy.PackageName{}
+			return reg
+		}, `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"Without", "what is not served is named", func() Registry { return open(t, "takes no stars") }, "Without: []policy.Action{policy.Star},"},
+		{"more of Without", "what is not served is named", func() Registry { return open(t, "takes no stars", policy.ListPackages, policy.ReadTarball) },
+			"Without: []policy.Action{policy.ReadTarball, policy.Star, policy.ListPackages},"},
+		{"UnpublishAll and Remove", "what is not served is named", func() Registry { return open(t, "unpublishes nothing") },
+			"Without: []policy.Action{policy.UnpublishAll}, Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },"},
+		{"Remove", "a version belongs to the package that was judged", func() Registry { return open(t, "", policy.UnpublishAll) },
+			"Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },"},
+		{"Documents", "what is not served is named", func() Registry {
+			reg := open(t, "")
+			reg.Documents = nil
+			return reg
+		}, "Documents: documents,"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lines := strings.Split(failuresOf(t, tt.in, tt.open), "\n")
+			for i := range lines {
+				lines[i] = strings.TrimSpace(lines[i])
+			}
+			assert.Contains(t, lines, tt.line, "a line of its own")
+		})
+	}
+}
+
+// knows is a host that lets those create whom it knows.
+type knows struct{ npmauth.Packages }
+
+func (p knows) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	if !strings.HasPrefix(string(user), "u-") {
+		return policy.Facts{}, nil
+	}
+	return p.Packages.Facts(ctx, pkg, user)
+}
+
+// scopeless is a host in which nobody creates a package of a scope.
+type scopeless struct{ npmauth.Packages }
+
+func (p scopeless) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	if pkg.Scope != "" {
+		return policy.Facts{}, nil
+	}
+	return p.Packages.Facts(ctx, pkg, user)
+}
+
+// What is not served and not said so is complained of once, and is in no other case.
+func TestWhatIsNotServedFailsOnce(t *testing.T) {
+	var ran, failed []string
+	tryAll(open(t, "takes no stars"), t.Logf, func(name string, fn func(tb, func() Registry)) bool {
+		ran = append(ran, name)
+		r, done := &recorder{tb: t}, make(chan struct{})
+		go func() {
+			defer close(done)
+			fn(r, func() Registry { return open(t, "takes no stars") })
+		}()
+		<-done
+		if r.failures != "" {
+			failed = append(failed, name)
+		}
+		return r.failures == ""
+	})
+	assert.Equal(t, []string{"what is not served is named"}, failed)
+	assert.NotContains(t, ran, "a star changes nothing else")
+	assert.Len(t, ran, len(cases)-1)
+
+	ran = nil
+	tryAll(open(t, "lets nobody create"), t.Logf, func(name string, _ func(tb, func() Registry)) bool {
+		ran = append(ran, name)
+		return false
+	})
+	assert.Equal(t, []string{"the creators may create"}, ran, "no other case would pass")
 }

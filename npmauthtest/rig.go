@@ -25,11 +25,13 @@ import (
 )
 
 // Who sends the requests of a rig: its two people, each with a token for everything, by
-// number; the first of them with a token that is for another package alone; nobody.
+// number; the first of them with a token that is for another package alone, and with one
+// that is for that and for reading the organization of Private; nobody.
 const (
 	first = iota
 	second
 	narrow
+	inOrg
 	nobody = -1
 )
 
@@ -41,12 +43,13 @@ type rig struct {
 	Registry
 	auth   *npmauth.Auth
 	names  [2]string
-	tokens [3]string // without a second factor
+	tokens [4]string // without a second factor
 	// between runs in each request that writes, after npmauth let it through: of a publish,
 	// when its body has been read to the end.
 	between func(who int)
 	handler http.Handler
-	base    *url.URL // without the trailing slash of its path
+	base    *url.URL        // without the trailing slash of its path
+	absent  []policy.Action // what is not served, and not said so
 
 	mu     sync.Mutex
 	panics []string // of the registry, guarded by mu
@@ -59,8 +62,8 @@ func freely() *policy.Policy { return policy.NPM().Without("bypass-manages-nothi
 // setUp puts npmauth in front of a registry.
 func (x *rig) setUp(t tb, reg Registry) {
 	t.Helper()
-	require.NotNil(t, reg.Handler, "Registry.Handler is required")
-	require.NotNil(t, reg.Packages, "Registry.Packages is required")
+	require.NotNil(t, reg.Handler, "Registry.Handler is required; %s", add(lineHandler))
+	require.NotNil(t, reg.Packages, "Registry.Packages is required; %s", add(linePackages))
 	if reg.Package.IsZero() {
 		reg.Package = policy.PackageName{Name: "npmauth-host-test"}
 	}
@@ -84,13 +87,16 @@ func (x *rig) setUp(t tb, reg Registry) {
 			x.Creators[i] = u.ID
 			continue
 		}
-		require.NotEmpty(t, x.Creators[i], "Registry.Creators is needed where Users is set")
+		require.NotEmpty(t, x.Creators[i], "Registry.Creators is needed where Users is set; %s", add(lineCreators))
 		u, err := reg.Users.User(t.Context(), x.Creators[i])
-		require.NoError(t, err)
+		require.NoError(t, err, "Registry.Creators: Users.User(%q)", x.Creators[i])
 		x.names[i] = u.Name
 	}
 	all, one := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}, policy.Grant{Target: policy.OnePackage, Package: another, Permission: policy.ReadWrite}
-	x.tokens = [3]string{x.token(t, first, all), x.token(t, second, all), x.token(t, first, one)}
+	x.tokens = [4]string{x.token(t, first, all), x.token(t, second, all), x.token(t, first, one)}
+	if org := reg.Private.Scope; org != "" {
+		x.tokens[inOrg] = x.token(t, first, one, policy.Grant{Target: policy.OneOrg, Scope: org, Permission: policy.ReadOnly})
+	}
 	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := npmauth.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
 			op, _ := npmauth.OperationFrom(r.Context())
@@ -271,7 +277,7 @@ func (x *rig) remove(t tb, who int) {
 		require.True(t, success(w.Code), "DELETE %s was answered %d: %s", x.path(), w.Code, w.Body)
 		return
 	}
-	require.NotNil(t, x.Remove, "Registry.Remove is needed where UnpublishAll is not served")
+	require.NotNil(t, x.Remove, "Registry.Remove is needed where UnpublishAll is not served; %s", add(lineRemove))
 	require.NoError(t, x.Remove(t.Context(), x.Package))
 }
 

@@ -92,7 +92,7 @@ func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 		}
 	}
 	if g == nil {
-		return policy.Facts{MayCreate: user != ""}, nil
+		return policy.Facts{MayCreate: user != "" && s.careless != "lets nobody create"}, nil
 	}
 	f := policy.Facts{ID: g.id, Private: g.private}
 	switch {
@@ -217,10 +217,16 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 			}
 		}
 	case policy.UnpublishAll:
+		if s.careless == "unpublishes nothing" {
+			return nil, errGone
+		}
 		delete(s.goods, op.Package)
 	case policy.WriteOwners:
 		g.owners = c.Maintainers
 	case policy.Star:
+		if s.careless == "takes no stars" {
+			return nil, errGone
+		}
 		delete(g.stars, who)
 		if c.Starred {
 			g.stars[who] = true
@@ -300,7 +306,7 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	case g == nil && (op.PackageID == "" || s.careless == "ignores PackageID"):
 		s.ids++
 		g = &good{
-			id: policy.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted",
+			id: policy.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted" || s.careless == "all is private",
 			docs: map[string]json.RawMessage{}, files: map[string][]byte{}, tags: map[string]string{}, why: map[string]string{}, stars: map[string]bool{},
 		}
 		s.goods[op.Package] = g
