@@ -79,6 +79,7 @@ var (
 	errBodyTimeout   = &Error{http.StatusRequestTimeout, "body-timeout", "The upload stalled. Run the command again."}
 	errEncoding      = &Error{http.StatusUnsupportedMediaType, "bad-encoding", "This address takes no compressed bodies."}
 	errMediaType     = &Error{http.StatusUnsupportedMediaType, "bad-content-type", "This address takes a JSON body."}
+	errProfileMoved  = &Error{http.StatusConflict, "conflict", "The profile has changed since. Try again."}
 	errForeignLogout = &Error{http.StatusForbidden, "foreign-token", "This older kind of token cannot be ended here. End it where it was made."}
 	errWrongPassword = &Error{http.StatusUnauthorized, "wrong-password", "The password is wrong."}
 	errWrongCode     = &Error{http.StatusUnauthorized, "wrong-code", "The one-time password is wrong or was used before."}

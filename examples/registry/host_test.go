@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"testing"
 
@@ -17,24 +15,6 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
-
-// Those are the people of a host test.
-type those struct{ *account.Directory }
-
-func (u those) Lookup(ctx context.Context, name string) (npmauth.User, error) {
-	return u.user(u.Directory.Lookup(ctx, name))
-}
-
-func (u those) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
-	return u.user(u.ByID(ctx, id))
-}
-
-func (u those) user(p account.User, err error) (npmauth.User, error) {
-	if errors.Is(err, account.ErrNoUser) {
-		err = npmauth.ErrNoUser
-	}
-	return npmauth.User{ID: p.ID, Name: p.Name}, err
-}
 
 // The registry keeps the host's side of the contract.
 func TestHost(t *testing.T) {
@@ -59,7 +39,7 @@ func TestHost(t *testing.T) {
 				_, err := r.db.db.Exec(`DELETE FROM former`)
 				assert.NoError(t, err)
 			}),
-			Packages: known, Documents: known, Orgs: known, Users: those{r.people.directory}, Creators: ids,
+			Packages: known, Documents: known, Orgs: known, Users: npmauth.DirectoryUsers(r.people.directory), Creators: ids,
 			Private: policy.PackageName{Scope: "acme", Name: "npmauth-host-test"},
 		}
 	})
