@@ -46,7 +46,7 @@
 // [Auth.Ready] says whether Store can be read and written, and unsealed with the key that
 // it was sealed with: a node that has another key must not begin. [Auth.Run] does what can
 // wait. A host with people of its own calls [Auth.PasswordChanged] after each change of a
-// password.
+// password that did not come through [Passwords].
 //
 // # Parts
 //
