@@ -140,6 +140,21 @@ var cases = []testCase{
 		}
 		return ""
 	}},
+	{name: "a password is written onto the one that was checked", run: passwordPrepared, missing: func(reg Registry) string {
+		switch {
+		case passwordsOf(reg) == nil:
+			return "Users, as npmauth.Passwords,"
+		case reg.ChangePassword == nil:
+			return "ChangePassword"
+		}
+		return ""
+	}},
+	{name: "a profile is changed when it is written", run: profilePrepared, missing: func(reg Registry) string {
+		if profilesOf(reg) == nil {
+			return "Users, as npmauth.Profiles,"
+		}
+		return ""
+	}},
 	{name: "two creators race for one name", run: creatorsRace},
 	{name: "a creation is not overtaken", run: creatorOvertaken},
 	{name: "a publish waits for the end of its body", run: publishCutShort},

@@ -40,7 +40,7 @@ func TestRaceWithoutASecondCreator(t *testing.T) {
 
 // open returns a shop as a registry under test.
 func open(t *testing.T, careless string, without ...policy.Action) Registry {
-	s, users := newShop(careless), new(twoUsers)
+	s, users := newShop(careless), &twoUsers{careless: careless}
 	reg := Registry{
 		Handler: s, Packages: s, Documents: s, Orgs: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
 		Users: users, Creators: [2]policy.UserID{"u-1", "u-2"}, ChangePassword: users.change(careless),
@@ -160,18 +160,22 @@ func TestCarelessHosts(t *testing.T) {
 			"a deprecation changes nothing else", "an unpublish changes nothing else", "a star changes nothing else",
 			"what was published meanwhile stays", "who was added meanwhile stays",
 		},
-		"reads no end":              {"a publish waits for the end of its body"},
-		"believes addresses":        {"a publisher does not say where tarballs are"},
-		"publishes over":            {"a version is published once"},
-		"applies access":            {"a publish leaves the visibility of a package that is there"},
-		"keeps tarballs":            {"an unpublish changes nothing else"},
-		"takes others' stars":       {"a star changes nothing else"},
-		"remembers owners":          {"who was removed writes no more"},
-		"lets nobody create":        {"the creators may create"},
-		"takes no stars":            {"what is not served is named"},
-		"lists all":                 {"private packages are hidden"},
-		"lists what users may read": {"private packages are hidden", "private packages are hidden in lists of an organization"},
-		"keeps sessions":            {"another password ends sessions"},
+		"reads no end":                 {"a publish waits for the end of its body"},
+		"believes addresses":           {"a publisher does not say where tarballs are"},
+		"publishes over":               {"a version is published once"},
+		"applies access":               {"a publish leaves the visibility of a package that is there"},
+		"keeps tarballs":               {"an unpublish changes nothing else"},
+		"takes others' stars":          {"a star changes nothing else"},
+		"remembers owners":             {"who was removed writes no more"},
+		"lets nobody create":           {"the creators may create"},
+		"takes no stars":               {"what is not served is named"},
+		"writes over passwords":        {"a password is written onto the one that was checked"},
+		"writes at once":               {"a password is written onto the one that was checked", "a profile is changed when it is written"},
+		"believes addresses of people": {"a profile is changed when it is written"},
+		"forgets addresses":            {"a profile is changed when it is written"},
+		"lists all":                    {"private packages are hidden"},
+		"lists what users may read":    {"private packages are hidden", "private packages are hidden in lists of an organization"},
+		"keeps sessions":               {"another password ends sessions"},
 	}
 	named := map[string]bool{
 		"what is not served is refused":                        true, // see TestHostThatServesLess

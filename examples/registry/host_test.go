@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -40,6 +41,12 @@ func TestHost(t *testing.T) {
 				assert.NoError(t, err)
 			}),
 			Packages: known, Documents: known, Orgs: known, Users: npmauth.DirectoryUsers(r.people.directory), Creators: ids,
+			ChangePassword: func(ctx context.Context, auth *npmauth.Auth, id policy.UserID, pw credential.Secret) error {
+				if err := r.people.directory.ResetPassword(ctx, audit.Actor{}, id, pw); err != nil {
+					return err
+				}
+				return auth.PasswordChanged(ctx, id)
+			},
 			Private: policy.PackageName{Scope: "acme", Name: "npmauth-host-test"},
 		}
 	})
