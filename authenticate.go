@@ -364,12 +364,12 @@ func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID,
 	}, nil
 }
 
-// hostUser asks who a user is: the host, or package account's own rows as r has them.
+// hostUser asks who a user is: the host, or the rows of its people in the store, as r has them.
 func (a *Auth) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (User, error) {
-	if a.directory == nil {
+	if a.inStore == nil {
 		return a.users.User(ctx, id)
 	}
-	return directory{a.directory}.user(a.directory.ByIDFrom(ctx, r, id))
+	return a.inStore.userFrom(ctx, r, id)
 }
 
 // actorKeys are the keys of all rows that say whether the credential holds: to be read in
@@ -379,8 +379,8 @@ func (a *Auth) actorKeys(v *verified) []string {
 	if v.foreign.IsZero() {
 		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest))
 	}
-	if a.directory != nil {
-		keys = append(keys, account.PersonKey(v.cred.User))
+	if a.inStore != nil {
+		keys = append(keys, a.inStore.key(v.cred.User))
 	}
 	return keys
 }

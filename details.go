@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
@@ -52,24 +51,24 @@ func (q profileRequest) details() (d details, err error) {
 	return d, nil
 }
 
-// apply changes an address and a profile.
-func (d details) apply(email *string, p *account.Profile) error {
-	had := *email
+// apply changes a profile.
+func (d details) apply(p *Profile) error {
+	had := p.Email
 	for _, f := range []struct{ want, is *string }{
-		{d.email, email}, {d.fullName, &p.FullName}, {d.homepage, &p.Homepage},
+		{d.email, &p.Email}, {d.fullName, &p.FullName}, {d.homepage, &p.Homepage},
 		{d.freenode, &p.Freenode}, {d.twitter, &p.Twitter}, {d.github, &p.GitHub},
 	} {
 		if f.want != nil {
 			*f.is = *f.want
 		}
 	}
-	if had != "" && *email == "" {
+	if had != "" && p.Email == "" {
 		return errNoEmail
 	}
 	return nil
 }
 
-// notOffered lets the policy refuse what only a host without people of its own has.
+// notOffered lets the policy refuse what the host's people cannot do.
 func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
 	j, _, err := a.judge(r, op)
 	if err != nil {
@@ -80,7 +79,7 @@ func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
 
 // setProfile changes what somebody says about themselves, and their address.
 func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequest) (reply, error) {
-	if a.directory == nil {
+	if a.profiles == nil {
 		return a.notOffered(r, op)
 	}
 	want, err := body.details()
@@ -92,30 +91,26 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 		return reply{}, err
 	}
 	j.target = "profile" // a page shows it, and a proof for it is none for the password
-	var before, after account.User
-	edit := func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-		before, after, err = a.directory.Edit(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User, want.apply)
-		return err
-	}
-	// Tried before a factor is spent, and for what the page should say.
-	if err := a.rehearse(r.Context(), func(tx *store.Tx) error { return edit(r.Context(), tx, j) }); err != nil {
+	change, err := a.prepareProfile(r.Context(), j, want)
+	if err != nil {
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
-	if before.Email != after.Email {
+	if change.before.Email != change.after.Email {
 		j.target = "email"
 	}
-	if err := a.commit(r, j, d, nil, edit); err != nil {
+	if err := a.commit(r, j, d, nil, change.inCommit); err != nil {
 		return reply{}, err
 	}
-	shown := shownProfile(after.Profile)
-	shown["name"], shown["email"], shown["email_verified"] = after.Name, after.Email, false
-	return ok(shown), nil
+	if err := finish(r.Context(), change.write); err != nil {
+		return reply{}, err
+	}
+	return ok(shownProfile(j.act.who.user.Name, change.after)), nil
 }
 
 // setPassword changes the password, and ends all sessions but the one that asks. Tokens
 // go on: they are not made of the password.
 func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileRequest) (reply, error) {
-	if a.directory == nil {
+	if a.passwords == nil {
 		return a.notOffered(r, op)
 	}
 	want, err := body.details()
@@ -134,38 +129,39 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 		return reply{}, err
 	}
 	j.target = "password"
-	ctx, user := r.Context(), j.act.cred.User
-	now, err := a.directory.ByID(ctx, user)
+	ctx := r.Context()
+	now, err := a.profileOf(ctx, j.act.who.user)
 	if err != nil {
 		return reply{}, a.conclude(ctx, j, err)
 	}
 	other := now
-	if err := want.apply(&other.Email, &other.Profile); err != nil || other.Email != now.Email || other.Profile != now.Profile {
+	if err := want.apply(&other); err != nil || other != now {
 		return reply{}, a.conclude(ctx, j, errPasswordAlone)
 	}
-	next, err := a.directory.ChangePassword(ctx, user, credential.NewSecret(change.Old), credential.NewSecret(change.New))
+	next, err := a.preparePassword(ctx, j, credential.NewSecret(change.Old), credential.NewSecret(change.New))
 	if err != nil {
 		err = a.conclude(ctx, j, err)
 	} else {
 		err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
 			by := j.act.did(j.req.Addr)
-			if err := next.Apply(ctx, tx, by); err != nil {
+			if err := next.inCommit(ctx, tx, by); err != nil {
 				return err
 			}
 			return a.sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "password")
 		})
 	}
-	if errors.Is(err, account.ErrWrongPassword) {
+	if err == nil {
+		err = finish(ctx, next.write)
+	}
+	if errors.Is(err, ErrWrongPassword) {
 		a.events.Record(ctx, audit.Event{
-			Type: audit.Password, Outcome: audit.Denied, User: user, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
+			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
 		})
 	}
 	if err != nil {
 		return reply{}, err
 	}
-	shown := shownProfile(now.Profile)
-	shown["name"], shown["email"], shown["email_verified"] = now.Name, now.Email, false
-	return ok(shown), nil
+	return ok(shownProfile(j.act.who.user.Name, now)), nil
 }
 
 // errRehearsed ends a transaction that must not happen.

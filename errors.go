@@ -68,6 +68,7 @@ func (e *challengeError) Error() string { return "npmauth: a second factor is ne
 var (
 	errNoChanges     = errors.New("npmauth: the changes are known only when the whole body was read")
 	errNotGuarded    = errors.New("npmauth: an operation that no guard allowed cannot be confirmed")
+	errNoReader      = errors.New("npmauth: Readable needs the context of a request that the guard handed over")
 	errBadPath       = &Error{http.StatusBadRequest, "bad-path", "This is not a path of the npm registry protocol."}
 	errNotFound      = &Error{http.StatusNotFound, "not-found", "There is nothing here."}
 	errMethod        = &Error{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take that method."}
@@ -78,6 +79,7 @@ var (
 	errBodyTimeout   = &Error{http.StatusRequestTimeout, "body-timeout", "The upload stalled. Run the command again."}
 	errEncoding      = &Error{http.StatusUnsupportedMediaType, "bad-encoding", "This address takes no compressed bodies."}
 	errMediaType     = &Error{http.StatusUnsupportedMediaType, "bad-content-type", "This address takes a JSON body."}
+	errProfileMoved  = &Error{http.StatusConflict, "conflict", "The profile has changed since. Try again."}
 	errForeignLogout = &Error{http.StatusForbidden, "foreign-token", "This older kind of token cannot be ended here. End it where it was made."}
 	errWrongPassword = &Error{http.StatusUnauthorized, "wrong-password", "The password is wrong."}
 	errWrongCode     = &Error{http.StatusUnauthorized, "wrong-code", "The one-time password is wrong or was used before."}

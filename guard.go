@@ -201,7 +201,7 @@ func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, wai
 
 // newPass is what a request that was allowed travels with.
 func (a *Auth) newPass(ctx context.Context, j *judgement, changes *Changes) *pass {
-	p := &pass{identity: j.act.identity(), judgement: j, operation: Operation{
+	p := &pass{identity: j.act.identity(), judgement: j, reader: reader{a, j.act, j.req.Addr}, operation: Operation{
 		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, changes: changes,
 		confirm: func(ctx context.Context) error { return a.confirm(ctx, j) },
 	}}

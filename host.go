@@ -2,7 +2,6 @@ package npmauth
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -11,9 +10,19 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// ErrNoUser is what a [Users] returns for a name or an ID that nobody has. A
-// credential of such a user is dead; it is not an outage.
-var ErrNoUser = errors.New("npmauth: no such user")
+// Errors that a host's tables of people return. They are those of package account, whose
+// others ([account.ErrName], [account.ErrEmail], [account.ErrProfile], [account.ErrBusy] and
+// [*account.PasswordError]) a host may return as well, and an [*Error] to say it in its own words.
+var (
+	// ErrNoUser is what a [Users] returns for a name or an ID that nobody has. A
+	// credential of such a user is dead; it is not an outage.
+	ErrNoUser = account.ErrNoUser
+	// ErrNameTaken is what a [SignUp] returns for a name that somebody has.
+	ErrNameTaken = account.ErrNameTaken
+	// ErrWrongPassword is what a [Passwords] returns where the present password is another,
+	// also because it was changed in the meantime.
+	ErrWrongPassword = account.ErrWrongPassword
+)
 
 // A User is what a host says of one of its people.
 type User struct {
@@ -36,14 +45,24 @@ type User struct {
 	// used it can do nothing lasting for [policy.Limits].HighImpactHold. npm counts a
 	// million downloads a week or five hundred dependents. What is not the host's to say
 	// can be set with [subject.Manager.SetHighImpact]. The same holds after the
-	// account's e-mail address changed, of which a host that keeps it tells with
-	// [subject.Manager.Recovered].
+	// account's e-mail address changed: with [Profiles] npmauth knows, and of what a host
+	// changes otherwise it tells with [subject.Manager.Recovered].
 	HighImpact bool
 }
 
 // Users is the host's table of people. Its methods are called from many
 // goroutines. An error other than [ErrNoUser] is an outage: the request is
 // refused with 503.
+//
+// A Users may have more methods, which npmauth finds and then offers what they are for:
+//
+//   - [SignUp]: npm adduser, where [Config].OpenSignUp is
+//   - [Profiles]: npm profile set
+//   - [Passwords]: npm profile set password
+//   - [Services]: tokens of service accounts, where [Config].Services is nil
+//
+// Without them these are refused with 403. Whoever wraps a Users must have them, too.
+// [DirectoryUsers] has all of them.
 type Users interface {
 	// Lookup finds a user by the name typed at a login.
 	Lookup(ctx context.Context, name string) (User, error)
@@ -55,6 +74,71 @@ type Users interface {
 	// and report false, or the time tells who has an account.
 	CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error)
 }
+
+// SignUp is what a [Users] may also be: people create an account with npm adduser and with
+// npm login --auth-type=legacy.
+type SignUp interface {
+	// SignUp creates an account and returns its ID. It is called only where
+	// [Config].OpenSignUp is, after Lookup has found nobody of that name and [Orgs] no
+	// organization, and judged by no policy: anyone may ask. A name that somebody has in
+	// the meantime is [ErrNameTaken], which is answered like a wrong password.
+	SignUp(ctx context.Context, user NewUser) (policy.UserID, error)
+}
+
+// A NewUser is an account that somebody asks for. None of it was checked.
+type NewUser struct {
+	Name     string
+	Email    string // "" where the client sent none
+	Password credential.Secret
+}
+
+// A Profile is what npm profile shows of a user beside the name.
+type Profile struct {
+	Email string
+	// EmailVerified says whether the address is known to be the user's. False with every
+	// address that is new.
+	EmailVerified bool
+
+	FullName, Homepage, Freenode, Twitter, GitHub string
+
+	// Updated is when any of it changed last. The zero time means: never since the account
+	// was created.
+	Updated time.Time
+}
+
+// Profiles is what a [Users] may also be: npm profile get shows more than a name and an
+// address, and npm profile set changes it.
+type Profiles interface {
+	// Profile returns what a user says about themselves now.
+	Profile(ctx context.Context, id policy.UserID) (Profile, error)
+	// SetProfile prepares a change from what Profile returned to what it is to return then.
+	// Nothing has changed when it returns: an error refuses the change before a second factor
+	// is spent. An address that differs is one, as [account.ValidEmail] has it, and the other
+	// fields are as [account.Profile.Validate] wants them. A host that keeps only some of the
+	// fields refuses a change of the others with an [*Error].
+	SetProfile(ctx context.Context, id policy.UserID, was, is Profile) (Write, error)
+}
+
+// Passwords is what a [Users] may also be: people change their password with npm profile
+// set password. Where they change it otherwise, see [Auth.PasswordChanged].
+type Passwords interface {
+	// ChangePassword prepares a change of the password from old to new. It says
+	// [ErrWrongPassword] where old is not the password, then whether new will do, and does
+	// what takes long. Nothing has changed when it returns.
+	//
+	// The [Write] must write only if the password is still the one that was checked, and is
+	// ErrWrongPassword otherwise: of two changes of one password, one happens. The sessions
+	// of the user but the one that asks are ended by npmauth, before the Write and after it.
+	ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (Write, error)
+}
+
+// A Write makes a change that a host has prepared. It is called at most once, and only when
+// the request was judged for the last time and its second factor is spent, right before: what
+// was revoked while the change was prepared, it is not called for. Its ctx does not end when
+// the client goes away, but after ten seconds. An error that is neither an [*Error] nor one of
+// those that stand beside [ErrNoUser] is an outage, after which the change may have been made
+// or not.
+type Write func(ctx context.Context) error
 
 // Packages is the host's table of packages and of who may do what with them.
 type Packages interface {
@@ -125,35 +209,4 @@ type ForeignToken struct {
 	// bearer that was created before it is dead.
 	Created time.Time
 	Expires time.Time // zero: never
-}
-
-// directory makes an [account.Directory] a [Users].
-type directory struct{ d *account.Directory }
-
-func (u directory) Lookup(ctx context.Context, name string) (User, error) {
-	return u.user(u.d.Lookup(ctx, name))
-}
-
-func (u directory) User(ctx context.Context, id policy.UserID) (User, error) {
-	return u.user(u.d.ByID(ctx, id))
-}
-
-func (u directory) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
-	return u.d.CheckPassword(ctx, id, pw)
-}
-
-func (u directory) Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error) {
-	p, administers, err := u.d.Administers(ctx, admin, service)
-	user, err := u.user(p, err)
-	return user, administers, err
-}
-
-func (u directory) user(p account.User, err error) (User, error) {
-	if errors.Is(err, account.ErrNoUser) {
-		return User{}, ErrNoUser
-	}
-	if err != nil {
-		return User{}, err
-	}
-	return User{ID: p.ID, Name: p.Name, Email: p.Email, Created: p.Created, Service: p.Service}, nil
 }

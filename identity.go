@@ -101,6 +101,7 @@ type pass struct {
 	identity  Identity
 	operation Operation
 	judgement *judgement
+	reader    reader
 	notice    string // for npm to print, "" mostly
 }
 

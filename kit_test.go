@@ -303,7 +303,7 @@ func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	if cfg.Users != nil {
+	if _, ok := cfg.Users.(npmauth.SignUp); cfg.Users != nil && !ok {
 		cfg.OpenSignUp = false
 	}
 	auth, err := npmauth.New(cfg)

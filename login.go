@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/npmauth/npmauth/account"
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
@@ -280,22 +278,6 @@ func loginFactor(err error) error {
 func (a *Auth) legacySignIn(ctx context.Context, in session.SignIn) (credential.Secret, error) {
 	secret, _, err := a.sessions.SignIn(ctx, in)
 	return secret, err
-}
-
-// signUp creates an account, where that is open to anyone.
-//
-// A taken name is found before any fault of the password: a wrong one, typed for
-// an account that exists, must not be judged as a new one.
-func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
-	switch _, err := a.directory.Lookup(ctx, name); {
-	case err == nil:
-		return account.ErrNameTaken
-	case !errors.Is(err, account.ErrNoUser):
-		return err
-	}
-	client, _ := ctx.Value(clientKey{}).(session.Client)
-	_, err := a.directory.Create(ctx, audit.Actor{Addr: client.Addr}, account.NewUser{Name: name, Email: email, Password: pw})
-	return err
 }
 
 // namesOrg reports whether an organization has the name, so that no user gets it.

@@ -46,7 +46,7 @@
 // [Auth.Ready] says whether Store can be read and written, and unsealed with the key that
 // it was sealed with: a node that has another key must not begin. [Auth.Run] does what can
 // wait. A host with people of its own calls [Auth.PasswordChanged] after each change of a
-// password.
+// password that did not come through [Passwords].
 //
 // # Parts
 //
@@ -117,8 +117,10 @@ type Config struct {
 	// Packages is the host's table of packages. Required.
 	Packages Packages
 
-	// Users is the host's table of people. Nil: package account keeps people and
-	// passwords in Store.
+	// Users is the host's table of people. Nil means [DirectoryUsers] of a directory of
+	// package account in Store, with the defaults of [account.DirectoryConfig]. What it can do
+	// besides ([SignUp], [Profiles], [Passwords]) decides whether npm adduser, npm profile set
+	// and npm profile set password are offered.
 	Users Users
 
 	// Documents is the host's table of package documents. Nil: documents that are sent
@@ -130,11 +132,12 @@ type Config struct {
 	Orgs Orgs
 
 	// Services says who administers which service account. Nil: nobody does, unless
-	// Users is nil and package account knows.
+	// Users is a Services, too, as package account's is.
 	Services Services
 
 	// OpenSignUp lets anyone create an account, with npm adduser or npm login
-	// --auth-type=legacy. Only where Users is nil, and only while Legacy is on.
+	// --auth-type=legacy. Only where Users is a [SignUp], which it is where it is nil, and
+	// only while Legacy is on.
 	OpenSignUp bool
 
 	// Policy decides. Nil means policy.NPMWith(Limits), the rules of npmjs.com.
@@ -207,7 +210,7 @@ type Config struct {
 	// ask. Zero means five seconds, negative none.
 	HostFresh time.Duration
 
-	// Hasher checks passwords of package account. Nil means one with the defaults
+	// Hasher checks passwords where Users is nil. Nil means one with the defaults
 	// of [account.HasherConfig].
 	Hasher *account.Hasher
 
@@ -274,7 +277,10 @@ type Auth struct {
 
 	fresh     time.Duration
 	caches    *caches
-	directory *account.Directory // nil where the host has users
+	inStore   *inStore // nil where the people are not in store
+	signUps   SignUp
+	profiles  Profiles
+	passwords Passwords
 	subjects  *subject.Manager
 	sessions  *session.Manager
 	tokens    *token.Manager
@@ -306,8 +312,8 @@ func New(cfg Config) (*Auth, error) {
 			return nil, fmt.Errorf("npmauth: Config.TrustedProxies: %v is not an IPv4 or IPv6 prefix", p)
 		}
 	}
-	if cfg.OpenSignUp && cfg.Users != nil {
-		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to be nil: a host with users of its own signs them up itself")
+	if _, ok := cfg.Users.(SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
+		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to have the method of npmauth.SignUp")
 	}
 	if cfg.OpenSignUp && cfg.Legacy.Off {
 		return nil, errors.New("npmauth: Config.OpenSignUp needs the legacy login, which Config.Legacy turns off")
@@ -331,7 +337,7 @@ func New(cfg Config) (*Auth, error) {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	a.fresh = orDefault(cfg.Fresh, time.Second)
-	a.caches = newCaches(a.fresh, orDefault(cfg.HostFresh, 5*time.Second), cfg.Users == nil)
+	a.caches = newCaches(a.fresh, orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	a.store = store.Observe(detachedStore{cfg.Store}, a.caches.changed)
 	a.events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: a.log, Now: a.now})
 	a.plug(cfg)
@@ -344,17 +350,11 @@ func New(cfg Config) (*Auth, error) {
 // plug takes the host's tables in, those that there are.
 func (a *Auth) plug(cfg Config) {
 	a.packages = guardedPackages{cfg.Packages}
-	if cfg.Users != nil {
-		a.users = guardedUsers{cfg.Users}
-	}
 	if cfg.Documents != nil {
 		a.documents = guardedDocuments{cfg.Documents}
 	}
 	if cfg.Orgs != nil {
 		a.orgs = guardedOrgs{cfg.Orgs}
-	}
-	if cfg.Services != nil {
-		a.services = guardedServices{cfg.Services}
 	}
 	if cfg.Foreign != nil {
 		a.foreign = guardedForeign(cfg.Foreign)
@@ -364,24 +364,25 @@ func (a *Auth) plug(cfg Config) {
 // build makes the parts and plugs each into those that need it.
 func (a *Auth) build(cfg Config) (err error) {
 	fail := func(part string, err error) error { return fmt.Errorf("npmauth: %s: %w", part, err) }
-	if a.users == nil {
+	users := cfg.Users
+	if users == nil {
 		hasher := cfg.Hasher
 		if hasher == nil {
 			if hasher, err = account.NewHasher(account.HasherConfig{}); err != nil {
 				return fail("Config.Hasher", err)
 			}
 		}
-		a.directory, err = account.NewDirectory(account.DirectoryConfig{
-			Store: a.store, Hasher: hasher, Now: a.now, Taken: a.namesOrg, Events: a.events,
-		})
+		people, err := account.NewDirectory(account.DirectoryConfig{Store: cfg.Store, Hasher: hasher, Now: a.now})
 		if err != nil {
 			return fail("account", err)
 		}
-		a.users = directory{a.directory}
-		if a.services == nil {
-			a.services = directory{a.directory}
-		}
+		users = DirectoryUsers(people)
 	}
+	if keepsPeople(cfg) {
+		a.inStore = a.within(users.(directory))
+		users = *a.inStore
+	}
+	a.usePeople(users, cfg.Services)
 	if a.subjects, err = subject.New(subject.Config{Store: a.store, Now: a.now, Events: a.events}); err != nil {
 		return fail("subject", err)
 	}

@@ -29,9 +29,16 @@ func (a *Auth) Factors() *twofactor.Manager { return a.factors }
 // Subjects returns the part that disables accounts and revokes all that they have.
 func (a *Auth) Subjects() *subject.Manager { return a.subjects }
 
-// People returns the accounts that npmauth keeps itself, or nil where
-// [Config.Users] is set.
-func (a *Auth) People() *account.Directory { return a.directory }
+// People returns the accounts that are kept in Config.Store: where [Config.Users] is nil, or
+// the [DirectoryUsers] of a directory on that store. Elsewhere it is nil. What is changed
+// through it is seen on this node at once; through a directory of one's own on the same rows,
+// as late as what another node changes.
+func (a *Auth) People() *account.Directory {
+	if a.inStore == nil {
+		return nil
+	}
+	return a.inStore.d
+}
 
 // ErrNoPackage is returned for settings of a package that has no ID.
 var ErrNoPackage = errors.New("npmauth: a package that does not exist has no settings")
@@ -90,7 +97,8 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 // the host's own bearers: [subject.Manager.RevokeAll] ends all of them. The ID is not checked
 // for existence; the empty one is [subject.ErrNoUser]. After an error it must be called again.
 //
-// Where [Config.Users] is nil, package account does this itself.
+// Package account does this itself, and so does npm profile set password where the host has
+// [Passwords].
 func (a *Auth) PasswordChanged(ctx context.Context, id policy.UserID) error {
 	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
 		return a.endSessionsTx(ctx, tx, audit.Actor{}, id, "password")

@@ -39,6 +39,9 @@ type (
 	guardedDocuments struct{ Documents }
 	guardedOrgs      struct{ Orgs }
 	guardedServices  struct{ Services }
+	guardedSignUp    struct{ host SignUp }
+	guardedProfiles  struct{ Profiles }
+	guardedPasswords struct{ Passwords }
 )
 
 func (g guardedUsers) Lookup(ctx context.Context, name string) (User, error) {
@@ -79,6 +82,38 @@ func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, s
 		return a, err
 	})
 	return a.user, a.administers, err
+}
+
+func (g guardedSignUp) SignUp(ctx context.Context, n NewUser) (policy.UserID, error) {
+	return guarded(func() (policy.UserID, error) { return g.host.SignUp(ctx, n) })
+}
+
+func (g guardedProfiles) Profile(ctx context.Context, id policy.UserID) (Profile, error) {
+	return guarded(func() (Profile, error) { return g.Profiles.Profile(ctx, id) })
+}
+
+func (g guardedProfiles) SetProfile(ctx context.Context, id policy.UserID, was, is Profile) (Write, error) {
+	return guardedWrite(guarded(func() (Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
+}
+
+func (g guardedPasswords) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (Write, error) {
+	return guardedWrite(guarded(func() (Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
+}
+
+var errNoWrite = errors.New("npmauth: the host's people prepared no Write")
+
+// guardedWrite is what the host prepared, as it is called here.
+func guardedWrite(write Write, err error) (Write, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case write == nil:
+		return nil, errNoWrite
+	}
+	return func(ctx context.Context) error {
+		_, err := guarded(func() (struct{}, error) { return struct{}{}, write(ctx) })
+		return err
+	}, nil
 }
 
 // guardedForeign is [Config.Foreign] as it is asked here.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
@@ -34,30 +33,31 @@ func (a *Auth) readProfile(r *http.Request, op policy.Operation) (reply, error) 
 		tfa = map[string]any{"mode": status.PendingMode.String(), "pending": true}
 	}
 	user := j.act.who.user
-	var said account.Profile
-	updated := user.Created
-	if a.directory != nil {
-		own, err := a.directory.ByID(r.Context(), user.ID)
-		if err != nil {
-			return reply{}, err
-		}
-		user.Email, said, updated = own.Email, own.Profile, own.Updated
+	profile, err := a.profileOf(r.Context(), user)
+	if err != nil {
+		return reply{}, err
 	}
-	body := shownProfile(said)
-	body["name"], body["email"], body["email_verified"], body["tfa"] = user.Name, user.Email, false, tfa
+	body := shownProfile(user.Name, profile)
+	body["tfa"] = tfa
 	body["cidr_whitelist"] = nil // as npm knows it: from anywhere
 	if len(j.act.who.account.CIDRs) > 0 {
 		body["cidr_whitelist"] = j.act.who.account.CIDRs
 	}
 	if !user.Created.IsZero() {
-		body["created"], body["updated"] = user.Created, updated
+		body["created"], body["updated"] = user.Created, user.Created
+		if !profile.Updated.IsZero() {
+			body["updated"] = profile.Updated
+		}
 	}
 	return ok(body), nil
 }
 
 // shownProfile is what somebody says about themselves, as npm reads it.
-func shownProfile(p account.Profile) map[string]any {
-	return map[string]any{"fullname": p.FullName, "homepage": p.Homepage, "freenode": p.Freenode, "twitter": p.Twitter, "github": p.GitHub}
+func shownProfile(name string, p Profile) map[string]any {
+	return map[string]any{
+		"name": name, "email": p.Email, "email_verified": p.EmailVerified,
+		"fullname": p.FullName, "homepage": p.Homepage, "freenode": p.Freenode, "twitter": p.Twitter, "github": p.GitHub,
+	}
 }
 
 // A profileRequest is the body of POST /-/npm/v1/user. npm sends back every

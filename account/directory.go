@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +51,9 @@ const (
 // MaxAdministrators is how many administrators a service account may have.
 const MaxAdministrators = 50
 
-func validEmail(text string) error {
+// ValidEmail returns nil if text is an e-mail address and nothing else, of at most 254
+// bytes, or [ErrEmail].
+func ValidEmail(text string) error {
 	addr, err := mail.ParseAddress(text)
 	if err != nil || addr.Address != text || len(text) > maxEmail {
 		return ErrEmail
@@ -58,7 +61,9 @@ func validEmail(text string) error {
 	return nil
 }
 
-func (p Profile) valid() error {
+// Validate returns nil if a user can have the profile, or an error that wraps [ErrProfile]
+// and says why not.
+func (p Profile) Validate() error {
 	for _, f := range []string{p.FullName, p.Homepage, p.Freenode, p.Twitter, p.GitHub} {
 		if !utf8.ValidString(f) || utf8.RuneCountInString(f) > maxProfileField {
 			return fmt.Errorf("%w: a field has at most %d characters", ErrProfile, maxProfileField)
@@ -181,9 +186,6 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Taken == nil {
-		cfg.Taken = func(context.Context, string) (bool, error) { return false, nil }
-	}
 	switch {
 	case cfg.Store == nil:
 		return nil, errors.New("account: DirectoryConfig.Store is required")
@@ -202,6 +204,27 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 		taken:       cfg.Taken,
 		events:      cfg.Events,
 	}, nil
+}
+
+// Uses reports whether d keeps its users in s itself. A store that wraps the one of d is
+// another.
+func (d *Directory) Uses(s store.Store) bool {
+	return s != nil && reflect.ValueOf(s).Comparable() && reflect.ValueOf(d.store).Comparable() && d.store == s
+}
+
+// Within returns d as a program uses it that wraps the store of d: s takes the place of
+// that store, and must keep the same rows. What d was made without, of events and taken, is
+// as it is given here; see [DirectoryConfig]. d itself stays as it is.
+func (d *Directory) Within(s store.Store, events *audit.Recorder, taken func(ctx context.Context, name string) (bool, error)) *Directory {
+	inner := *d
+	inner.store = s
+	if inner.events == nil {
+		inner.events = events
+	}
+	if inner.taken == nil {
+		inner.taken = taken
+	}
+	return &inner
 }
 
 // NewUser is what [Directory.Create] creates a user from.
@@ -267,7 +290,7 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 		return nil, fmt.Errorf("%w: %q is reserved", ErrName, nu.Name)
 	}
 	if nu.Email != "" {
-		if err := validEmail(nu.Email); err != nil {
+		if err := ValidEmail(nu.Email); err != nil {
 			return nil, err
 		}
 	}
@@ -293,10 +316,13 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 	case !errors.Is(err, ErrNoUser):
 		return nil, err
 	}
-	if taken, err := d.taken(ctx, nu.Name); err != nil {
-		return nil, fmt.Errorf("account: create: %w", err)
-	} else if taken {
-		return nil, ErrNameTaken
+	if d.taken != nil {
+		switch taken, err := d.taken(ctx, nu.Name); {
+		case err != nil:
+			return nil, fmt.Errorf("account: create: %w", err)
+		case taken:
+			return nil, ErrNameTaken
+		}
 	}
 	var phc string
 	if !nu.Service {
@@ -386,15 +412,20 @@ func found(p *person, err error) (User, error) {
 
 // SetProfile replaces what the user says about themselves.
 func (d *Directory) SetProfile(ctx context.Context, by audit.Actor, id policy.UserID, profile Profile) (User, error) {
-	var after User
-	err := store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
-		_, after, err = d.Edit(ctx, tx, by, id, func(_ *string, p *Profile) error {
-			*p = profile
-			return nil
-		})
-		return err
+	_, after, err := d.Update(ctx, by, id, func(_ *string, p *Profile) error {
+		*p = profile
+		return nil
 	})
 	return after, err
+}
+
+// Update is [Directory.Edit] in a commit of its own.
+func (d *Directory) Update(ctx context.Context, by audit.Actor, id policy.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
+	err = store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
+		before, after, err = d.Edit(ctx, tx, by, id, fn)
+		return err
+	})
+	return before, after, err
 }
 
 // Edit lets fn change the address and the profile of a user, which are given as they are,
@@ -410,11 +441,11 @@ func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id p
 			return editError{err}
 		}
 		if p.Email != before.Email {
-			if err := validEmail(p.Email); err != nil {
+			if err := ValidEmail(p.Email); err != nil {
 				return editError{err}
 			}
 		}
-		if err := p.Profile.valid(); err != nil {
+		if err := p.Profile.Validate(); err != nil {
 			return editError{err}
 		}
 		if p.Email != before.Email || p.Profile != before.Profile {
@@ -539,8 +570,8 @@ func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor
 	return c.d.events.Commit(ctx, tx, audit.Event{Time: now, Type: audit.Password, Outcome: audit.Done, User: id}.From(by))
 }
 
-// commit is Apply in a commit of its own.
-func (c *PasswordChange) commit(ctx context.Context, by audit.Actor) error {
+// Commit is Apply in a commit of its own.
+func (c *PasswordChange) Commit(ctx context.Context, by audit.Actor) error {
 	err := store.Transact(ctx, c.d.store, func(tx *store.Tx) error { return c.Apply(ctx, tx, by) })
 	if err == nil || errors.Is(err, ErrWrongPassword) {
 		return err
@@ -559,7 +590,7 @@ func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id policy.U
 	if err != nil {
 		return err
 	}
-	return c.commit(ctx, by)
+	return c.Commit(ctx, by)
 }
 
 // ChangePassword is [Directory.SetPassword] up to the change itself, for a caller who
@@ -588,7 +619,7 @@ func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id policy
 	if err != nil {
 		return err
 	}
-	return c.commit(ctx, by)
+	return c.Commit(ctx, by)
 }
 
 // PrepareReset is [Directory.ResetPassword] up to the change itself.

@@ -993,3 +993,82 @@ func TestPersonKey(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, items[0].Exists())
 }
+
+// A wrapper of a store, of a type that cannot be compared.
+type wrapped struct {
+	store.Store
+	log []string
+}
+
+// A program that wraps a directory's store uses the directory within the wrapper.
+func TestWithin(t *testing.T) {
+	st := store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	assert.True(t, d.Uses(st))
+	assert.False(t, d.Uses(nil))
+	assert.False(t, d.Uses(store.NewMemory()), "another one")
+	assert.False(t, d.Uses(wrapped{Store: st}))
+	assert.False(t, newDirectory(t, account.DirectoryConfig{Store: wrapped{Store: st}}).Uses(wrapped{Store: st}))
+
+	var seen []string
+	outer := store.Observe(st, func(keys []string) { seen = append(seen, keys...) })
+	var told []audit.Event
+	events := audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) { told = append(told, e) })})
+	taken := func(_ context.Context, name string) (bool, error) { return name == "acme", nil }
+	in := d.Within(outer, events, taken)
+	assert.True(t, in.Uses(outer))
+	assert.True(t, d.Uses(st), "as it was")
+	u, err := in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "jane", Password: credential.NewSecret("pw"), AnyPassword: true})
+	require.NoError(t, err)
+	assert.Contains(t, seen, account.PersonKey(u.ID))
+	assert.Len(t, told, 1)
+	_, err = d.Lookup(t.Context(), "jane")
+	assert.NoError(t, err, "the rows are the same")
+	_, err = in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
+	assert.ErrorIs(t, err, account.ErrNameTaken)
+
+	// What it was made with stays.
+	own := newDirectory(t, account.DirectoryConfig{Store: st, Taken: func(_ context.Context, name string) (bool, error) { return name == "other", nil }})
+	in = own.Within(outer, nil, taken)
+	_, err = in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "other", Password: credential.NewSecret("pw"), AnyPassword: true})
+	assert.ErrorIs(t, err, account.ErrNameTaken)
+	_, err = in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
+	assert.NoError(t, err)
+}
+
+// Update changes both, and Commit the password, each in a commit of its own.
+func TestUpdateAndCommit(t *testing.T) {
+	d := newDirectory(t, account.DirectoryConfig{})
+	u, err := d.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: credential.NewSecret("pw"), AnyPassword: true})
+	require.NoError(t, err)
+	before, after, err := d.Update(t.Context(), audit.Actor{}, u.ID, func(email *string, p *account.Profile) error {
+		*email, p.GitHub = "j@acme.test", "jane"
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "jane@acme.test", before.Email)
+	assert.Equal(t, "j@acme.test", after.Email)
+	is, err := d.ByID(t.Context(), u.ID)
+	require.NoError(t, err)
+	assert.Equal(t, after, is)
+	_, _, err = d.Update(t.Context(), audit.Actor{}, u.ID, func(*string, *account.Profile) error { return assert.AnError })
+	assert.ErrorIs(t, err, assert.AnError)
+
+	const next = "another password of mine"
+	c, err := d.ChangePassword(t.Context(), u.ID, credential.NewSecret("pw"), credential.NewSecret(next))
+	require.NoError(t, err)
+	require.NoError(t, c.Commit(t.Context(), audit.Actor{}))
+	ok, err := d.CheckPassword(t.Context(), u.ID, credential.NewSecret(next))
+	require.NoError(t, err)
+	assert.True(t, ok)
+	assert.ErrorIs(t, c.Commit(t.Context(), audit.Actor{}), account.ErrWrongPassword, "that was the old one")
+}
+
+func TestValidEmail(t *testing.T) {
+	for text, ok := range map[string]bool{"a@acme.test": true, "": false, "nobody": false, "A <a@b.test>": false, strings.Repeat("a", 250) + "@b.test": false} {
+		assert.Equal(t, ok, account.ValidEmail(text) == nil, text)
+	}
+	assert.NoError(t, account.Profile{GitHub: strings.Repeat("ä", 256)}.Validate())
+	assert.ErrorIs(t, account.Profile{GitHub: strings.Repeat("ä", 257)}.Validate(), account.ErrProfile)
+	assert.ErrorIs(t, account.Profile{Twitter: "a\u0007"}.Validate(), account.ErrProfile)
+}

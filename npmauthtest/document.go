@@ -3,7 +3,6 @@ package npmauthtest
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -127,77 +126,72 @@ func ownerRemoved(t tb, x *rig) {
 	assert.NotContains(t, x.read(t, first).versions(), "1.2.0")
 }
 
-// hidden publishes a package that none but the first may read, and looks for it as the
-// second and as nobody.
+// hidden publishes a package that none but the first may read, and asks for it, and for the
+// lists that it could be in, as the second, as nobody, and with a token of the first that is
+// for another package.
 func hidden(t tb, x *rig) {
 	if x.Private.IsZero() {
 		x.published(t, first, "1.0.0")
 		facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[second])
 		require.NoError(t, err)
-		assert.True(t, !facts.Private || facts.Rights.Has(policy.RightRead), "a registry with private packages names one in Registry.Private")
+		assert.True(t, !facts.Private || facts.Rights.Has(policy.RightRead), "%s is private, and its owner alone reads it; %s", x.Package, add(linePrivate))
 		return
 	}
-	x.Package = x.Private
-	body := strings.Replace(string(PublishBody(x.Package, "1.0.0")), `"access":null`, `"access":"restricted"`, 1)
-	w := x.send(t.Context(), first, http.MethodPut, x.path(), body)
-	require.True(t, success(w.Code), "a publish of the private package was answered %d: %s", w.Code, w.Body)
-	x.read(t, first)
+	x.publishPrivate(t)
 	listings := []string{"/-/package/" + url.PathEscape(x.Package.String()) + "/collaborators", x.path()}
 	if x.serves(policy.Search) {
 		listings = append(listings, "/-/v1/search?text="+url.QueryEscape(x.Package.Name), "/-/all")
 	}
 	if x.serves(policy.ListPackages) {
-		listings = append(listings, "/-/user/"+x.names[first]+"/package")
+		listings = append(listings, "/-/user/"+x.names[first]+"/package", "/-/-/package")
 	}
 	for _, path := range listings {
-		for _, who := range []int{nobody, second} {
-			w := x.send(t.Context(), who, http.MethodGet, path)
-			if success(w.Code) {
-				assert.NotContains(t, w.Body.String(), x.Package.String(), "GET %s tells of a private package", path)
-			}
+		for _, who := range []int{nobody, second, narrow} {
+			x.notListed(t, who, path)
 		}
 	}
-	for _, who := range []int{nobody, second} {
+	for _, who := range []int{nobody, second, narrow} {
 		assert.False(t, success(x.send(t.Context(), who, http.MethodGet, x.path()).Code), "a private package was read")
 	}
 }
 
-// notServed asks for what the registry says that it does not serve.
-func notServed(t tb, x *rig) {
-	x.published(t, first, "1.0.0", "2.0.0")
-	before := x.read(t, first)
-	path := url.PathEscape(x.Package.String())
-	d := before.copy()
-	d.manifest("1.0.0")["deprecated"] = "do not use"
-	for action, send := range map[policy.Action]func() int{
-		policy.ReadTarball: func() int {
-			return x.send(t.Context(), first, http.MethodGet, "/"+x.Package.String()+"/-/"+x.Package.Name+"-1.0.0.tgz").Code
-		},
-		policy.SetDistTag: func() int {
-			return x.send(t.Context(), first, http.MethodPut, "/-/package/"+path+"/dist-tags/next", `"1.0.0"`).Code
-		},
-		policy.RemoveDistTag: func() int {
-			return x.send(t.Context(), first, http.MethodDelete, "/-/package/"+path+"/dist-tags/next").Code
-		},
-		policy.Deprecate:    func() int { return x.sendBack(t.Context(), first, d) },
-		policy.Unpublish:    func() int { return x.sendBack(t.Context(), first, without(before, "2.0.0", "1.0.0")) },
-		policy.UnpublishAll: func() int { return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code },
-		policy.WriteOwners:  func() int { return x.owners(t, first, x.names[first], x.names[second]) },
-		policy.Star: func() int {
-			return x.sendBack(t.Context(), first, document{"_id": x.Package.String(), "users": map[string]any{x.names[first]: true}})
-		},
-		policy.Search: func() int {
-			return x.send(t.Context(), first, http.MethodGet, "/-/v1/search?text="+x.Package.Name).Code
-		},
-		policy.ListPackages: func() int {
-			return x.send(t.Context(), first, http.MethodGet, "/-/user/"+x.names[first]+"/package").Code
-		},
-	} {
-		if x.serves(action) {
-			continue
+// hiddenInOrg is hidden for the packages of an organization, which a token of the first
+// may list and not read.
+func hiddenInOrg(t tb, x *rig) {
+	org := x.Private.Scope
+	facts, err := x.Orgs.OrgFacts(t.Context(), org, x.Creators[first])
+	require.NoError(t, err)
+	require.True(t, facts.ID != "" && facts.Role != policy.NoRole,
+		"the first creator is in no organization %q: let Registry.Private be of the scope of one that they are in", org)
+	x.publishPrivate(t)
+	path := "/-/org/" + org + "/package"
+	w := x.send(t.Context(), inOrg, http.MethodGet, path)
+	require.True(t, success(w.Code), "GET %s was answered %d: %s", path, w.Code, w.Body)
+	x.notListed(t, inOrg, path)
+	x.notListed(t, second, path)
+}
+
+// publishPrivate makes Package the private one, and publishes it as the first.
+func (x *rig) publishPrivate(t tb) {
+	t.Helper()
+	x.Package = x.Private
+	status := x.publishAs(t.Context(), first, "1.0.0", "restricted")
+	require.True(t, success(status), "a publish of the private package was answered %d", status)
+	x.read(t, first)
+}
+
+// notListed asks for a list in which Package must not be.
+func (x *rig) notListed(t tb, who int, path string) {
+	t.Helper()
+	w := x.send(t.Context(), who, http.MethodGet, path)
+	if success(w.Code) {
+		as := "a token of its owner that is for another package: ask npmauth.Readable about each"
+		switch who {
+		case nobody:
+			as = "the anonymous"
+		case second:
+			as = "another user"
 		}
-		status := send()
-		assert.False(t, success(status), "%v is said not to be served and was answered %d", action, status)
-		assert.Equal(t, before.state(), x.read(t, first).state(), "%v is said not to be served", action)
+		assert.NotContains(t, w.Body.String(), x.Package.String(), "GET %s shows a private package to %s", path, as)
 	}
 }

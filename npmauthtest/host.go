@@ -35,11 +35,18 @@ import (
 type Registry struct {
 	// Handler is the registry's, not wrapped by npmauth. Required.
 	Handler http.Handler
+	// BaseURL is where Handler believes that it is served: requests are sent to its host
+	// and below its path, and dist.tarball is below it. As in [npmauth.Config]; empty means
+	// http://registry.example/.
+	BaseURL string
 	// Packages is its table of packages. Required.
 	Packages npmauth.Packages
 	// Documents is its table of package documents; nil where documents are not sent back
 	// to it, and Deprecate and Unpublish are in Without.
 	Documents npmauth.Documents
+	// Orgs is its table of organizations; nil where there are none. The first of the
+	// Creators must be in the one that the scope of Private is called like.
+	Orgs npmauth.Orgs
 	// Users is its table of people; nil where it leaves them to npmauth.
 	Users npmauth.Users
 	// ChangePassword changes the password of a user as the registry does when its user
@@ -59,8 +66,8 @@ type Registry struct {
 	Remove func(ctx context.Context, pkg policy.PackageName) error
 	// Without are actions that the registry does not serve, of those that Host tests:
 	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll,
-	// WriteOwners, Star, Search, ListPackages. Host tests that it refuses them. An action that is neither
-	// served nor named here fails.
+	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Host tests that it refuses them. An action that is neither
+	// served nor named here fails, and is in no other case.
 	Without []policy.Action
 }
 
@@ -69,21 +76,30 @@ func (reg Registry) serves(a policy.Action) bool { return !slices.Contains(reg.W
 
 // Host tests the registry that open returns, a new one for each case.
 func Host(t *testing.T, open func(t *testing.T) Registry) {
-	reg := open(t)
-	without := reg.Without
+	tryAll(open(t), t.Logf, func(name string, fn func(tb, func() Registry)) bool {
+		return t.Run(name, func(t *testing.T) { fn(t, func() Registry { return open(t) }) })
+	})
+}
+
+// tryAll runs the cases that reg is to be tested by, each by means of run, which reports
+// whether it passed.
+func tryAll(reg Registry, logf func(format string, args ...any), run func(name string, fn func(t tb, open func() Registry)) bool) {
+	absent := slices.Clone(reg.Without) // there is a case that asks for them
 	for _, c := range cases {
 		if c.missing != nil {
 			if field := c.missing(reg); field != "" {
-				t.Logf("not tested: %s: Registry.%s is nil", c.name, field)
+				logf("not tested: %s: Registry.%s is not set", c.name, field)
 				continue
 			}
 		}
-		if slices.ContainsFunc(c.needs, func(a policy.Action) bool { return slices.Contains(without, a) }) {
-			continue // the last case asks for it
+		if slices.ContainsFunc(c.needs, func(a policy.Action) bool { return slices.Contains(absent, a) }) {
+			continue
 		}
-		if !t.Run(c.name, func(t *testing.T) { c.run(t, newRig(t, open(t))) }) && c.first {
-			return // the others would wait for ever
+		x := new(rig)
+		if !run(c.name, func(t tb, open func() Registry) { c.try(t, x, open) }) && c.first {
+			return
 		}
+		absent = append(absent, x.absent...)
 	}
 }
 
@@ -100,17 +116,42 @@ type testCase struct {
 	name  string
 	needs []policy.Action
 	run   func(t tb, x *rig)
-	// first is true of a promise without which no other case ends.
+	// first is true of a promise without which no other case passes, or ends.
 	first bool
 	// missing returns the optional field that the case needs and reg has not. Nil: none.
 	missing func(reg Registry) string
 }
 
+// try runs the case on what open returns.
+func (c testCase) try(t tb, x *rig, open func() Registry) {
+	defer x.report(t)
+	defer x.caught("open, Remove or ChangePassword", nil)
+	x.setUp(t, open())
+	c.run(t, x)
+}
+
 var cases = []testCase{
+	{name: "the creators may create", run: creatorsMayCreate, first: true},
 	{name: "nothing that facts need is held while a body is read", run: publishJudged, first: true},
+	{name: "what is not served is named", run: served},
 	{name: "another password ends sessions", run: passwordChanged, missing: func(reg Registry) string {
 		if reg.ChangePassword == nil {
 			return "ChangePassword"
+		}
+		return ""
+	}},
+	{name: "a password is written onto the one that was checked", run: passwordPrepared, missing: func(reg Registry) string {
+		switch {
+		case passwordsOf(reg) == nil:
+			return "Users, as npmauth.Passwords,"
+		case reg.ChangePassword == nil:
+			return "ChangePassword"
+		}
+		return ""
+	}},
+	{name: "a profile is changed when it is written", run: profilePrepared, missing: func(reg Registry) string {
+		if profilesOf(reg) == nil {
+			return "Users, as npmauth.Profiles,"
 		}
 		return ""
 	}},
@@ -119,6 +160,7 @@ var cases = []testCase{
 	{name: "a publish waits for the end of its body", run: publishCutShort},
 	{name: "a publisher does not say where tarballs are", run: tarballElsewhere},
 	{name: "a version is published once", run: publishedTwice},
+	{name: "a publish leaves the visibility of a package that is there", run: visibilityKept},
 	{name: "a version belongs to the package that was judged", run: replacedUnder(policy.Publish)},
 	{name: "a tag belongs to the package that was judged", needs: []policy.Action{policy.SetDistTag}, run: replacedUnder(policy.SetDistTag)},
 	{name: "a tag is taken from the package that was judged", needs: []policy.Action{policy.RemoveDistTag}, run: replacedUnder(policy.RemoveDistTag)},
@@ -133,5 +175,14 @@ var cases = []testCase{
 	{name: "who was added meanwhile stays", needs: []policy.Action{policy.Deprecate, policy.WriteOwners}, run: ownerMeanwhile},
 	{name: "who was removed writes no more", needs: []policy.Action{policy.WriteOwners}, run: ownerRemoved},
 	{name: "private packages are hidden", run: hidden},
+	{name: "private packages are hidden in lists of an organization", needs: []policy.Action{policy.ListOrgPackages}, run: hiddenInOrg, missing: func(reg Registry) string {
+		switch {
+		case reg.Orgs == nil:
+			return "Orgs"
+		case reg.Private.IsZero():
+			return "Private"
+		}
+		return ""
+	}},
 	{name: "what is not served is refused", run: notServed},
 }

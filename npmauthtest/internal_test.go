@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,8 @@ var _ npmauth.Packages = oneCreator{}
 func TestRaceWithoutASecondCreator(t *testing.T) {
 	var x *rig
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	x = newRig(t, Registry{Handler: handler, Packages: oneCreator{&x}})
+	x = new(rig)
+	x.setUp(t, Registry{Handler: handler, Packages: oneCreator{&x}})
 	status, reached := x.race(t.Context())
 	assert.Equal(t, [2]int{200, 403}, status)
 	assert.Equal(t, [2]bool{true, false}, reached)
@@ -38,9 +40,9 @@ func TestRaceWithoutASecondCreator(t *testing.T) {
 
 // open returns a shop as a registry under test.
 func open(t *testing.T, careless string, without ...policy.Action) Registry {
-	s, users := newShop(careless), new(twoUsers)
+	s, users := newShop(careless), &twoUsers{careless: careless}
 	reg := Registry{
-		Handler: s, Packages: s, Documents: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
+		Handler: s, Packages: s, Documents: s, Orgs: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
 		Users: users, Creators: [2]policy.UserID{"u-1", "u-2"}, ChangePassword: users.change(careless),
 	}
 	s.names = func(id policy.UserID) string {
@@ -57,7 +59,7 @@ func TestHostThatKeepsItsSide(t *testing.T) {
 
 // A host that serves less says so, and Host believes it only after asking.
 func TestHostThatServesLess(t *testing.T) {
-	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages}
+	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages, policy.ListOrgPackages}
 	Host(t, func(t *testing.T) Registry {
 		reg := open(t, "", less...)
 		s := reg.Handler.(*shop)
@@ -104,15 +106,17 @@ func failuresOf(t *testing.T, name string, open func() Registry) string {
 		if c.name != name {
 			continue
 		}
-		reg := open()
-		for _, a := range c.needs {
-			require.True(t, reg.serves(a))
-		}
 		r := &recorder{tb: t}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.run(r, newRig(r, reg))
+			c.try(r, new(rig), func() Registry {
+				reg := open()
+				for _, a := range c.needs {
+					assert.True(t, reg.serves(a))
+				}
+				return reg
+			})
 		}()
 		<-done
 		return r.failures
@@ -156,14 +160,22 @@ func TestCarelessHosts(t *testing.T) {
 			"a deprecation changes nothing else", "an unpublish changes nothing else", "a star changes nothing else",
 			"what was published meanwhile stays", "who was added meanwhile stays",
 		},
-		"reads no end":        {"a publish waits for the end of its body"},
-		"believes addresses":  {"a publisher does not say where tarballs are"},
-		"publishes over":      {"a version is published once"},
-		"keeps tarballs":      {"an unpublish changes nothing else"},
-		"takes others' stars": {"a star changes nothing else"},
-		"remembers owners":    {"who was removed writes no more"},
-		"lists all":           {"private packages are hidden"},
-		"keeps sessions":      {"another password ends sessions"},
+		"reads no end":                 {"a publish waits for the end of its body"},
+		"believes addresses":           {"a publisher does not say where tarballs are"},
+		"publishes over":               {"a version is published once"},
+		"applies access":               {"a publish leaves the visibility of a package that is there"},
+		"keeps tarballs":               {"an unpublish changes nothing else"},
+		"takes others' stars":          {"a star changes nothing else"},
+		"remembers owners":             {"who was removed writes no more"},
+		"lets nobody create":           {"the creators may create"},
+		"takes no stars":               {"what is not served is named"},
+		"writes over passwords":        {"a password is written onto the one that was checked"},
+		"writes at once":               {"a password is written onto the one that was checked", "a profile is changed when it is written"},
+		"believes addresses of people": {"a profile is changed when it is written"},
+		"forgets addresses":            {"a profile is changed when it is written"},
+		"lists all":                    {"private packages are hidden"},
+		"lists what users may read":    {"private packages are hidden", "private packages are hidden in lists of an organization"},
+		"keeps sessions":               {"another password ends sessions"},
 	}
 	named := map[string]bool{
 		"what is not served is refused":                        true, // see TestHostThatServesLess
@@ -180,4 +192,168 @@ func TestCarelessHosts(t *testing.T) {
 	for _, c := range cases {
 		assert.True(t, named[c.name], "no host fails in %q", c.name)
 	}
+}
+
+// A panic of the registry fails the case that it comes in, says where it was, and leaves
+// the others to run.
+func TestHostThatPanics(t *testing.T) {
+	for careless, want := range map[string]string{
+		"panics":          "Handler, at PUT /npmauth-host-test, panicked: boom",
+		"panics in Facts": "Packages.Facts panicked: boom",
+	} {
+		for _, name := range []string{"two creators race for one name", "a creation is not overtaken", "a publish waits for the end of its body", "private packages are hidden"} {
+			failures := failuresOf(t, name, func() Registry {
+				reg := open(t, careless)
+				reg.Private = policy.PackageName{}
+				return reg
+			})
+			assert.Contains(t, failures, want)
+			assert.Contains(t, failures, "shop_test.go:", "the stack")
+		}
+	}
+	reg := open(t, "", policy.UnpublishAll)
+	failures := failuresOf(t, "a version belongs to the package that was judged", func() Registry {
+		reg.Remove = func(context.Context, policy.PackageName) error { panic("boom") }
+		return reg
+	})
+	assert.Contains(t, failures, "Remove or ChangePassword panicked: boom")
+	failures = failuresOf(t, "a version is published once", func() Registry { panic("boom") })
+	assert.Contains(t, failures, "panicked: boom")
+
+	// What net/http takes for the end of a request is no panic, and no success.
+	failures = failuresOf(t, "a version is published once", func() Registry { return open(t, "aborts") })
+	assert.Contains(t, failures, "was answered 502")
+	assert.NotContains(t, failures, "panicked")
+}
+
+// A registry may be served below a path, and say where its tarballs are.
+func TestHostBelowAPath(t *testing.T) {
+	below := func(t *testing.T) Registry {
+		reg := open(t, "")
+		reg.BaseURL = "https://registry.example:8443/npm/"
+		s := reg.Handler.(*shop)
+		s.base = reg.BaseURL
+		reg.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, "registry.example:8443", r.Host)
+			assert.NotNil(t, r.TLS)
+			assert.True(t, strings.HasPrefix(r.URL.Path, "/npm/"), r.URL.Path)
+			assert.Equal(t, r.URL.RequestURI(), r.RequestURI)
+			s.ServeHTTP(w, r)
+		})
+		return reg
+	}
+	Host(t, below)
+	failures := failuresOf(t, "a version is published once", func() Registry {
+		reg := open(t, "") // which says that its tarballs are elsewhere
+		reg.BaseURL = "https://registry.example:8443/npm/"
+		return reg
+	})
+	assert.Contains(t, failures, "dist.tarball http://registry.example/npmauth-host-test/-/npmauth-host-test-1.0.0.tgz is not below Registry.BaseURL https://registry.example:8443/npm/")
+	failures = failuresOf(t, "a version is published once", func() Registry {
+		reg := open(t, "")
+		reg.BaseURL = "registry.example"
+		return reg
+	})
+	assert.Contains(t, failures, "Config.BaseURL")
+}
+
+// What a Registry lacks is said in a line that can be put there.
+func TestWhatIsMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		open     func() Registry
+		line     string
+	}{
+		{"Handler", "the creators may create", func() Registry { return Registry{} }, "Handler: registry,"},
+		{"Packages", "the creators may create", func() Registry { return Registry{Handler: newShop("")} }, "Packages: packages,"},
+		{"Creators", "the creators may create", func() Registry {
+			reg := open(t, "")
+			reg.Creators = [2]policy.UserID{}
+			return reg
+		}, `Creators: [2]policy.UserID{"…", "…"},`},
+		{"Users", "the creators may create", func() Registry {
+			reg := open(t, "")
+			reg.Packages, reg.Users = knows{reg.Packages}, nil
+			return reg
+		}, `Users: users, Creators: [2]policy.UserID{"…", "…"},`},
+		{"Package", "the creators may create", func() Registry { return open(t, "lets nobody create") }, `Package: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"Private", "the creators may create", func() Registry {
+			reg := open(t, "")
+			reg.Packages = scopeless{reg.Packages}
+			return reg
+		}, `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"no Private", "private packages are hidden", func() Registry {
+			reg := open(t, "all is private")
+			reg.Private = policy.PackageName{}
+			return reg
+		}, `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"Without", "what is not served is named", func() Registry { return open(t, "takes no stars") }, "Without: []policy.Action{policy.Star},"},
+		{"more of Without", "what is not served is named", func() Registry { return open(t, "takes no stars", policy.ListPackages, policy.ReadTarball) },
+			"Without: []policy.Action{policy.ReadTarball, policy.Star, policy.ListPackages},"},
+		{"UnpublishAll and Remove", "what is not served is named", func() Registry { return open(t, "unpublishes nothing") },
+			"Without: []policy.Action{policy.UnpublishAll}, Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },"},
+		{"Remove", "a version belongs to the package that was judged", func() Registry { return open(t, "", policy.UnpublishAll) },
+			"Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },"},
+		{"Documents", "what is not served is named", func() Registry {
+			reg := open(t, "")
+			reg.Documents = nil
+			return reg
+		}, "Documents: documents,"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lines := strings.Split(failuresOf(t, tt.in, tt.open), "\n")
+			for i := range lines {
+				lines[i] = strings.TrimSpace(lines[i])
+			}
+			assert.Contains(t, lines, tt.line, "a line of its own")
+		})
+	}
+}
+
+// knows is a host that lets those create whom it knows.
+type knows struct{ npmauth.Packages }
+
+func (p knows) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	if !strings.HasPrefix(string(user), "u-") {
+		return policy.Facts{}, nil
+	}
+	return p.Packages.Facts(ctx, pkg, user)
+}
+
+// scopeless is a host in which nobody creates a package of a scope.
+type scopeless struct{ npmauth.Packages }
+
+func (p scopeless) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	if pkg.Scope != "" {
+		return policy.Facts{}, nil
+	}
+	return p.Packages.Facts(ctx, pkg, user)
+}
+
+// What is not served and not said so is complained of once, and is in no other case.
+func TestWhatIsNotServedFailsOnce(t *testing.T) {
+	var ran, failed []string
+	tryAll(open(t, "takes no stars"), t.Logf, func(name string, fn func(tb, func() Registry)) bool {
+		ran = append(ran, name)
+		r, done := &recorder{tb: t}, make(chan struct{})
+		go func() {
+			defer close(done)
+			fn(r, func() Registry { return open(t, "takes no stars") })
+		}()
+		<-done
+		if r.failures != "" {
+			failed = append(failed, name)
+		}
+		return r.failures == ""
+	})
+	assert.Equal(t, []string{"what is not served is named"}, failed)
+	assert.NotContains(t, ran, "a star changes nothing else")
+	assert.Len(t, ran, len(cases)-1)
+
+	ran = nil
+	tryAll(open(t, "lets nobody create"), t.Logf, func(name string, _ func(tb, func() Registry)) bool {
+		ran = append(ran, name)
+		return false
+	})
+	assert.Equal(t, []string{"the creators may create"}, ran, "no other case would pass")
 }

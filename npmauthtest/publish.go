@@ -68,8 +68,10 @@ func publishedTwice(t tb, x *rig) {
 		u, err := url.Parse(address)
 		require.NoError(t, err)
 		require.NotEmpty(t, u.Path, "a version has no dist.tarball")
+		path, below := strings.CutPrefix(u.EscapedPath(), x.base.Path+"/")
+		require.True(t, below, "dist.tarball %s is not below Registry.BaseURL %s", address, x.BaseURL)
 		tarball = func() string {
-			w := x.send(t.Context(), first, http.MethodGet, u.EscapedPath())
+			w := x.send(t.Context(), first, http.MethodGet, "/"+path)
 			require.Equal(t, http.StatusOK, w.Code, "GET %s", u.Path)
 			return w.Body.String()
 		}
@@ -81,6 +83,30 @@ func publishedTwice(t tb, x *rig) {
 	assert.False(t, success(w.Code), "a version was published over, the status is %d", w.Code)
 	assert.Equal(t, was, tarball())
 	assert.Equal(t, before.state(), x.read(t, first).state())
+}
+
+// visibilityKept publishes further versions with a visibility, which is for a package that
+// is made: who may publish may not thereby show a private package to everybody, or hide one.
+func visibilityKept(t tb, x *rig) {
+	private := func() bool {
+		facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[first])
+		require.NoError(t, err)
+		require.NotEmpty(t, facts.ID)
+		return facts.Private
+	}
+	x.published(t, first, "1.0.0")
+	was := private()
+	x.publishAs(t.Context(), first, "1.1.0", "restricted") // it may be refused
+	assert.Equal(t, was, private(), "a publish with access restricted changed the visibility of a package that was there")
+	x.publishAs(t.Context(), first, "1.2.0", "public")
+	assert.Equal(t, was, private(), "a publish with access public changed the visibility of a package that was there")
+	if x.Private.IsZero() {
+		return
+	}
+	x.publishPrivate(t)
+	require.True(t, private(), "Registry.Private was published with access restricted, and Facts do not say that it is private")
+	x.publishAs(t.Context(), first, "1.1.0", "public")
+	assert.True(t, private(), "a publish with access public made a private package public")
 }
 
 // replacedUnder returns the case in which the package that was judged is gone when the

@@ -24,41 +24,62 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// The two people of a rig, by number.
+// Who sends the requests of a rig: its two people, each with a token for everything, by
+// number; the first of them with a token that is for another package alone, and with one
+// that is for that and for reading the organization of Private; nobody.
 const (
 	first = iota
 	second
+	narrow
+	inOrg
+	nobody = -1
 )
+
+// another is the package that the narrow token is for.
+var another = policy.PackageName{Name: "npmauth-host-test-another"}
 
 // A rig is a registry behind npmauth, with two people who may publish.
 type rig struct {
 	Registry
 	auth   *npmauth.Auth
 	names  [2]string
-	tokens [2]string // of each, for everything and without a second factor
+	tokens [4]string // without a second factor
 	// between runs in each request that writes, after npmauth let it through: of a publish,
 	// when its body has been read to the end.
 	between func(who int)
 	handler http.Handler
+	base    *url.URL        // without the trailing slash of its path
+	absent  []policy.Action // what is not served, and not said so
+
+	mu     sync.Mutex
+	panics []string // of the registry, guarded by mu
 }
 
 // freely permits the two what NPM reserves to sessions and their factors: the host's side
 // is what is tested, and not the policy.
 func freely() *policy.Policy { return policy.NPM().Without("bypass-manages-nothing") }
 
-func newRig(t tb, reg Registry) *rig {
+// setUp puts npmauth in front of a registry.
+func (x *rig) setUp(t tb, reg Registry) {
 	t.Helper()
-	require.NotNil(t, reg.Handler, "Registry.Handler is required")
-	require.NotNil(t, reg.Packages, "Registry.Packages is required")
+	require.NotNil(t, reg.Handler, "Registry.Handler is required; %s", add(lineHandler))
+	require.NotNil(t, reg.Packages, "Registry.Packages is required; %s", add(linePackages))
 	if reg.Package.IsZero() {
 		reg.Package = policy.PackageName{Name: "npmauth-host-test"}
 	}
+	if reg.BaseURL == "" {
+		reg.BaseURL = "http://registry.example/"
+	}
+	base, err := url.Parse(reg.BaseURL)
+	require.NoError(t, err, "Registry.BaseURL")
+	base.Path = strings.TrimSuffix(base.Path, "/")
+	x.base, reg = base, x.watched(reg)
 	auth, err := npmauth.New(npmauth.Config{
-		BaseURL: "http://registry.example/", Store: store.NewMemory(), Policy: freely(),
-		Packages: reg.Packages, Documents: reg.Documents, Users: reg.Users,
+		BaseURL: reg.BaseURL, Store: store.NewMemory(), Policy: freely(),
+		Packages: reg.Packages, Documents: reg.Documents, Users: reg.Users, Orgs: reg.Orgs,
 	})
 	require.NoError(t, err)
-	x := &rig{Registry: reg, auth: auth, names: [2]string{"npmauth-first", "npmauth-second"}, between: func(int) {}}
+	x.Registry, x.auth, x.names, x.between = reg, auth, [2]string{"npmauth-first", "npmauth-second"}, func(int) {}
 	for i := range x.names {
 		if reg.Users == nil {
 			u, err := auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: x.names[i], Password: credential.NewSecret("correct horse battery"), AnyPassword: true})
@@ -66,18 +87,15 @@ func newRig(t tb, reg Registry) *rig {
 			x.Creators[i] = u.ID
 			continue
 		}
-		require.NotEmpty(t, x.Creators[i], "Registry.Creators is needed where Users is set")
+		require.NotEmpty(t, x.Creators[i], "Registry.Creators is needed where Users is set; %s", add(lineCreators))
 		u, err := reg.Users.User(t.Context(), x.Creators[i])
-		require.NoError(t, err)
+		require.NoError(t, err, "Registry.Creators: Users.User(%q)", x.Creators[i])
 		x.names[i] = u.Name
 	}
-	for i, id := range x.Creators {
-		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
-			User: id, Name: "host test", Bypass: true,
-			Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
-		})
-		require.NoError(t, err)
-		x.tokens[i] = secret.Reveal()
+	all, one := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}, policy.Grant{Target: policy.OnePackage, Package: another, Permission: policy.ReadWrite}
+	x.tokens = [4]string{x.token(t, first, all), x.token(t, second, all), x.token(t, first, one)}
+	if org := reg.Private.Scope; org != "" {
+		x.tokens[inOrg] = x.token(t, first, one, policy.Grant{Target: policy.OneOrg, Scope: org, Permission: policy.ReadOnly})
 	}
 	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := npmauth.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
@@ -89,9 +107,16 @@ func newRig(t tb, reg Registry) *rig {
 				x.between(i)
 			}
 		}
-		reg.Handler.ServeHTTP(w, r)
+		x.serve(w, r)
 	}))
-	return x
+}
+
+// token makes a token of one of the two.
+func (x *rig) token(t tb, who int, grants ...policy.Grant) string {
+	t.Helper()
+	secret, _, err := x.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: x.Creators[who], Name: "host test", Bypass: true, Grants: grants})
+	require.NoError(t, err)
+	return secret.Reveal()
 }
 
 // A wholeBody reads all of src before it gives any of it, and calls read if that went well:
@@ -128,17 +153,15 @@ func (x *rig) once(fn func()) {
 	x.between = func(int) { done.Do(func() { x.between = func(int) {}; fn() }) }
 }
 
-const nobody = -1
-
-// send sends a request as one of the two, or as nobody. The pieces of its body arrive
-// one after the other.
+// send sends a request as somebody or nobody. The pieces of its body arrive one after the
+// other.
 func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...string) *httptest.ResponseRecorder {
 	var body []io.Reader
 	for _, p := range pieces {
 		body = append(body, strings.NewReader(p))
 	}
-	r := io.MultiReader(body...)
-	req := httptest.NewRequestWithContext(ctx, method, path, r)
+	req := httptest.NewRequestWithContext(ctx, method, x.base.String()+path, io.MultiReader(body...))
+	req.RequestURI, req.URL.Scheme, req.URL.Host = req.URL.RequestURI(), "", "" // as a server gives it to a handler
 	if who != nobody {
 		req.Header.Set("Authorization", "Bearer "+x.tokens[who])
 	}
@@ -146,7 +169,9 @@ func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...
 		req.Header.Set("Content-Type", "application/json")
 	}
 	w := httptest.NewRecorder()
-	x.handler.ServeHTTP(w, req)
+	if x.aborts(func() { x.handler.ServeHTTP(w, req) }) {
+		w.Code = http.StatusBadGateway // what a proxy makes of it
+	}
 	return w
 }
 
@@ -158,6 +183,12 @@ func (x *rig) path() string { return "/" + url.PathEscape(x.Package.String()) }
 // publish sends the publish of one of the two and returns its status.
 func (x *rig) publish(ctx context.Context, who int, version string) int {
 	return x.send(ctx, who, http.MethodPut, x.path(), string(PublishBody(x.Package, version))).Code
+}
+
+// publishAs is publish with a visibility, public or restricted.
+func (x *rig) publishAs(ctx context.Context, who int, version, access string) int {
+	body := strings.Replace(string(PublishBody(x.Package, version)), `"access":null`, `"access":"`+access+`"`, 1)
+	return x.send(ctx, who, http.MethodPut, x.path(), body).Code
 }
 
 // published publishes as one of the two, undisturbed.
@@ -246,7 +277,7 @@ func (x *rig) remove(t tb, who int) {
 		require.True(t, success(w.Code), "DELETE %s was answered %d: %s", x.path(), w.Code, w.Body)
 		return
 	}
-	require.NotNil(t, x.Remove, "Registry.Remove is needed where UnpublishAll is not served")
+	require.NotNil(t, x.Remove, "Registry.Remove is needed where UnpublishAll is not served; %s", add(lineRemove))
 	require.NoError(t, x.Remove(t.Context(), x.Package))
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"sync"
@@ -21,6 +20,7 @@ import (
 // carelessness.
 type shop struct {
 	careless string
+	base     string        // where it is served
 	room     chan struct{} // what a careless host holds while it reads a body
 
 	mu    sync.Mutex
@@ -44,7 +44,7 @@ type good struct {
 }
 
 func newShop(careless string) *shop {
-	return &shop{careless: careless, room: make(chan struct{}, 1), goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
+	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
 }
 
 // enter waits until nobody holds what a careless host holds while it reads a body.
@@ -78,6 +78,9 @@ func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.careless == "panics in Facts" {
+		panic("boom")
+	}
 	g := s.goods[pkg]
 	if s.careless == "remembers owners" && g != nil {
 		if was := s.stale[pkg]; was != nil && was.id == g.id && len(was.owners) > len(g.owners) {
@@ -88,7 +91,7 @@ func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 		}
 	}
 	if g == nil {
-		return policy.Facts{MayCreate: user != ""}, nil
+		return policy.Facts{MayCreate: user != "" && s.careless != "lets nobody create"}, nil
 	}
 	f := policy.Facts{ID: g.id, Private: g.private}
 	switch {
@@ -121,8 +124,21 @@ var (
 
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, _ := npmauth.OperationFrom(r.Context())
+	switch {
+	case s.careless == "panics" && op.Action.Write():
+		panic("boom")
+	case s.careless == "aborts" && op.Action.Write():
+		w.WriteHeader(http.StatusOK)
+		panic(http.ErrAbortHandler)
+	}
 	who, _ := npmauth.IdentityFrom(r.Context())
-	body, err := s.serve(r, op, who.Name)
+	var body []byte
+	var err error
+	if op.Action == policy.Search || op.Action == policy.ListPackages || op.Action == policy.ListOrgPackages {
+		body, err = s.list(r.Context(), who.Name)
+	} else {
+		body, err = s.serve(r, op, who.Name)
+	}
 	switch {
 	case err == nil:
 		_, _ = w.Write(body)
@@ -144,9 +160,6 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.goods[op.Package]
-	if op.Action == policy.Search || op.Action == policy.ListPackages {
-		return s.list(who), nil
-	}
 	if g == nil || g.id != op.PackageID && s.careless != "ignores PackageID" {
 		return nil, errConflict
 	}
@@ -203,10 +216,16 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 			}
 		}
 	case policy.UnpublishAll:
+		if s.careless == "unpublishes nothing" {
+			return nil, errGone
+		}
 		delete(s.goods, op.Package)
 	case policy.WriteOwners:
 		g.owners = c.Maintainers
 	case policy.Star:
+		if s.careless == "takes no stars" {
+			return nil, errGone
+		}
 		delete(g.stars, who)
 		if c.Starred {
 			g.stars[who] = true
@@ -286,7 +305,7 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	case g == nil && (op.PackageID == "" || s.careless == "ignores PackageID"):
 		s.ids++
 		g = &good{
-			id: policy.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted",
+			id: policy.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted" || s.careless == "all is private",
 			docs: map[string]json.RawMessage{}, files: map[string][]byte{}, tags: map[string]string{}, why: map[string]string{}, stars: map[string]bool{},
 		}
 		s.goods[op.Package] = g
@@ -294,6 +313,9 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 		return nil, errConflict
 	case g.docs[c.Version] != nil && s.careless != "publishes over":
 		return nil, errConflict
+	}
+	if s.careless == "applies access" && d.Access != "" {
+		g.private = d.Access == "restricted"
 	}
 	for _, a := range d.Attachments {
 		if g.files[c.Version], err = base64.StdEncoding.DecodeString(a.Data); err != nil {
@@ -303,7 +325,7 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	m := d.Versions[c.Version]
 	if s.careless != "believes addresses" {
 		dist, _ := m["dist"].(map[string]any)
-		dist["tarball"] = "http://registry.example/" + op.Package.String() + "/-/" + op.Package.Name + "-" + c.Version + ".tgz"
+		dist["tarball"] = s.base + op.Package.String() + "/-/" + op.Package.Name + "-" + c.Version + ".tgz"
 	}
 	if g.docs[c.Version], err = json.Marshal(m); err != nil {
 		return nil, err
@@ -340,12 +362,42 @@ func (s *shop) render(pkg policy.PackageName, g *good) []byte {
 	return out
 }
 
-func (s *shop) list(who string) []byte {
-	var all []string
-	for pkg, g := range s.goods {
-		if !g.private || slices.Contains(g.owners, who) || s.careless == "lists all" {
-			all = append(all, pkg.String())
+func (s *shop) list(ctx context.Context, who string) ([]byte, error) {
+	s.mu.Lock()
+	goods := maps.Clone(s.goods)
+	s.mu.Unlock()
+	all := "packages:"
+	for pkg, g := range goods {
+		var may bool
+		var err error
+		switch s.careless {
+		case "lists all":
+			may = true
+		case "lists what users may read":
+			may = !g.private || slices.Contains(g.owners, who)
+		default:
+			may, err = npmauth.Readable(ctx, pkg)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if may {
+			all += " " + pkg.String()
 		}
 	}
-	return []byte(path.Join(append([]string{"/"}, all...)...))
+	return []byte(all), nil
 }
+
+// OrgFacts says that ada owns acme, and that there is nothing else.
+func (s *shop) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+	switch {
+	case org != "acme":
+		return policy.OrgFacts{}, nil
+	case user == "u-1":
+		return policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}, nil
+	}
+	return policy.OrgFacts{ID: "o-1"}, nil
+}
+
+// FactorRequired says no.
+func (*shop) FactorRequired(context.Context, policy.UserID) (bool, error) { return false, nil }

@@ -13,6 +13,53 @@ import (
 type twoUsers struct {
 	mu        sync.Mutex
 	passwords map[policy.UserID]credential.Secret // guarded by mu
+	profiles  map[policy.UserID]npmauth.Profile   // guarded by mu
+	careless  string
+}
+
+// ChangePassword is careless where the shop is.
+func (t *twoUsers) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (npmauth.Write, error) {
+	if ok, err := t.CheckPassword(ctx, id, old); err != nil || !ok {
+		return nil, npmauth.ErrWrongPassword
+	}
+	write := func(context.Context) error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.passwords[id].Equal(old) && t.careless != "writes over passwords" {
+			return npmauth.ErrWrongPassword
+		}
+		t.passwords[id] = new
+		return nil
+	}
+	if t.careless == "writes at once" {
+		return func(context.Context) error { return nil }, write(ctx)
+	}
+	return write, nil
+}
+
+// Profile returns what was set.
+func (t *twoUsers) Profile(_ context.Context, id policy.UserID) (npmauth.Profile, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.profiles[id], nil
+}
+
+// SetProfile is careless where the shop is.
+func (t *twoUsers) SetProfile(ctx context.Context, id policy.UserID, _, is npmauth.Profile) (npmauth.Write, error) {
+	write := func(context.Context) error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.profiles == nil {
+			t.profiles = make(map[policy.UserID]npmauth.Profile)
+		}
+		is.EmailVerified = is.EmailVerified || t.careless == "believes addresses of people"
+		t.profiles[id] = is
+		return nil
+	}
+	if t.careless == "writes at once" {
+		return func(context.Context) error { return nil }, write(ctx)
+	}
+	return write, nil
 }
 
 var people = []npmauth.User{{ID: "u-1", Name: "ada"}, {ID: "u-2", Name: "bob"}}
@@ -26,9 +73,14 @@ func (*twoUsers) Lookup(_ context.Context, name string) (npmauth.User, error) {
 	return npmauth.User{}, npmauth.ErrNoUser
 }
 
-func (*twoUsers) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (t *twoUsers) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, u := range people {
 		if u.ID == id {
+			if t.careless != "forgets addresses" {
+				u.Email = t.profiles[id].Email
+			}
 			return u, nil
 		}
 	}

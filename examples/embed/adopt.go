@@ -20,11 +20,12 @@ func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 		return nil, err
 	}
 	return npmauth.New(npmauth.Config{
-		BaseURL:  baseURL,
-		Store:    st,
-		Users:    users{a, hasher},
-		Packages: packages{a},
-		Foreign:  a.foreign,
+		BaseURL:    baseURL,
+		Store:      st,
+		Users:      users{a, hasher},
+		Packages:   packages{a},
+		Foreign:    a.foreign,
+		OpenSignUp: true, // whoever reaches the shelf is in the company's network
 		Public: func(r *http.Request) bool { // what the app has besides packages
 			return r.URL.Path == "/" || r.URL.Path == "/healthz"
 		},
@@ -53,11 +54,20 @@ func (u users) Lookup(_ context.Context, name string) (npmauth.User, error) {
 func (u users) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if _, err := u.person(id); err != nil {
+		return npmauth.User{}, err
+	}
+	n, err := personNumber(id)
+	return u.user(n), err
+}
+
+// person returns the row of id. It is called with mu held.
+func (u users) person(id policy.UserID) (*person, error) {
 	n, err := personNumber(id)
 	if err != nil || n < 1 || n >= len(u.people) {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return nil, npmauth.ErrNoUser
 	}
-	return u.user(n), nil
+	return &u.people[n], nil
 }
 
 // user is called with mu held.
@@ -89,22 +99,120 @@ func (u users) setPassword(ctx context.Context, auth *npmauth.Auth, id policy.Us
 func (u users) storeHash(id policy.UserID, hash string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	n, err := personNumber(id)
-	if err != nil || n < 1 || n >= len(u.people) {
-		return npmauth.ErrNoUser
+	p, err := u.person(id)
+	if err != nil {
+		return err
 	}
-	u.people[n].hash = hash
+	p.hash = hash
 	return nil
 }
 
 func (u users) hashOf(id policy.UserID) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	n, err := personNumber(id)
-	if err != nil || n < 1 || n >= len(u.people) {
+	p, err := u.person(id)
+	if err != nil {
 		return ""
 	}
-	return u.people[n].hash
+	return p.hash
+}
+
+// SignUp implements [npmauth.SignUp], for npm adduser: what the app's own page does with its
+// form.
+func (u users) SignUp(ctx context.Context, n npmauth.NewUser) (policy.UserID, error) {
+	switch {
+	case n.Email == "": // npm login, not npm adduser: a name that was mistyped, and so a wrong login
+		return "", npmauth.ErrNameTaken
+	case account.ValidName(n.Name) != nil:
+		return "", account.ErrName
+	case account.ValidEmail(n.Email) != nil:
+		return "", account.ErrEmail
+	}
+	hash, err := u.newHash(ctx, n.Password)
+	if err != nil {
+		return "", err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, p := range u.people { // "nobody" among them
+		if p.name == n.Name {
+			return "", npmauth.ErrNameTaken
+		}
+	}
+	u.people = append(u.people, person{name: n.Name, email: n.Email, hash: hash})
+	return personID(len(u.people) - 1), nil
+}
+
+// Profile implements [npmauth.Profiles]. The app knows of people how they are called and
+// where mail reaches them.
+func (u users) Profile(_ context.Context, id policy.UserID) (npmauth.Profile, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p, err := u.person(id)
+	if err != nil {
+		return npmauth.Profile{}, err
+	}
+	return npmauth.Profile{Email: p.email, EmailVerified: p.verified, FullName: p.fullName}, nil
+}
+
+// SetProfile implements [npmauth.Profiles]. What the app has no column for, it refuses
+// before anybody is asked for a second factor.
+func (u users) SetProfile(_ context.Context, id policy.UserID, was, is npmauth.Profile) (npmauth.Write, error) {
+	kept := npmauth.Profile{Email: is.Email, EmailVerified: is.EmailVerified, FullName: is.FullName}
+	if kept != is {
+		return nil, errNoColumn
+	}
+	return func(context.Context) error {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		p, err := u.person(id)
+		if err != nil {
+			return err
+		}
+		if p.email != was.Email || p.fullName != was.FullName {
+			return errMoved
+		}
+		p.email, p.verified, p.fullName = is.Email, is.EmailVerified, is.FullName
+		return nil
+	}, nil
+}
+
+// ChangePassword implements [npmauth.Passwords]. The hashes are computed here, while it may
+// take its time; what is left for the write is to compare and to store. Of two changes of one
+// password the later finds another hash.
+func (u users) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (npmauth.Write, error) {
+	was := u.hashOf(id)
+	switch ok, _, err := u.hasher.Verify(ctx, was, old); {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, npmauth.ErrWrongPassword
+	}
+	hash, err := u.newHash(ctx, new)
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context) error {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		p, err := u.person(id)
+		if err != nil {
+			return err
+		}
+		if p.hash != was {
+			return npmauth.ErrWrongPassword
+		}
+		p.hash = hash
+		return nil
+	}, nil
+}
+
+// newHash is where the app says which passwords it takes.
+func (u users) newHash(ctx context.Context, pw credential.Secret) (string, error) {
+	if len(pw.Reveal()) < 12 {
+		return "", &account.PasswordError{Why: "it has fewer than 12 characters"}
+	}
+	return u.hasher.Hash(ctx, pw)
 }
 
 // Packages shows npmauth the app's table of packages: the company's own, which
@@ -147,7 +255,10 @@ func (a *app) foreign(_ context.Context, bearer credential.Secret) (npmauth.Fore
 }
 
 var (
-	_ npmauth.Users    = users{}
-	_ npmauth.Packages = packages{}
-	_ http.Handler     = (*app)(nil)
+	_ npmauth.Users     = users{}
+	_ npmauth.SignUp    = users{}
+	_ npmauth.Profiles  = users{}
+	_ npmauth.Passwords = users{}
+	_ npmauth.Packages  = packages{}
+	_ http.Handler      = (*app)(nil)
 )

@@ -28,7 +28,9 @@ type app struct {
 // A person is a row of the app's own table. Its number is the row's ID.
 type person struct {
 	name, email string
-	hash        string // bcrypt, as it has always been
+	fullName    string
+	verified    bool   // they have answered a letter to email
+	hash        string // bcrypt, as it has always been, and argon2id of those since
 	left        bool   // no longer with the company
 }
 
@@ -44,7 +46,7 @@ func newApp() *app {
 	return &app{
 		people: []person{
 			{name: "nobody", left: true}, // numbers begin at 1
-			{name: "ada", email: "ada@acme.test", hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."}, // correct horse battery
+			{name: "ada", email: "ada@acme.test", verified: true, hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."}, // correct horse battery
 			{name: "ben", email: "ben@acme.test", hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."},
 		},
 		tokens:   map[[32]byte]int{sha256.Sum256([]byte("acme-0123456789")): 2},
@@ -60,7 +62,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "ok\n")
 		return
 	case "/":
-		io.WriteString(w, "Acme's packages. Ask ada for an account.\n")
+		io.WriteString(w, "Acme's packages. Get an account with npm adduser.\n")
 		return
 	}
 	op, ok := npmauth.OperationFrom(r.Context())
@@ -92,6 +94,8 @@ var (
 	errAbsent    = &npmauth.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is no such package."}
 	errTaken     = &npmauth.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."}
 	errExists    = &npmauth.Error{Status: http.StatusForbidden, Code: "exists", Sentence: "That version is published already."}
+	errNoColumn  = &npmauth.Error{Status: http.StatusBadRequest, Code: "no-such-field", Sentence: "This shelf knows your name and your e-mail address, and nothing else of you."}
+	errMoved     = &npmauth.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since. Try again."}
 	errBody      = &npmauth.Error{Status: http.StatusBadRequest, Code: "bad-body", Sentence: "The body could not be read."}
 )
 

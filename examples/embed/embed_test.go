@@ -89,7 +89,7 @@ func TestHost(t *testing.T) {
 
 func TestPublicRoutes(t *testing.T) {
 	s := newShelf(t)
-	for path, want := range map[string]string{"/healthz": "ok\n", "/": "Acme's packages. Ask ada for an account.\n"} {
+	for path, want := range map[string]string{"/healthz": "ok\n", "/": "Acme's packages. Get an account with npm adduser.\n"} {
 		for _, bearer := range []string{"", "whatever"} {
 			w := s.do("GET", path, bearer, nil)
 			assert.Equal(t, http.StatusOK, w.Code, path)
@@ -118,6 +118,54 @@ func TestLogin(t *testing.T) {
 	s.people[1].left = true
 	s.mu.Unlock()
 	assert.Equal(t, http.StatusUnauthorized, s.login(t, "ada", password).Code, "who has left")
+}
+
+// What npm adduser, npm profile set and npm profile set password send reaches the app's own
+// table.
+func TestPeopleOfTheApp(t *testing.T) {
+	s := newShelf(t)
+	signUp := func(name, email, pw string) *httptest.ResponseRecorder {
+		body, err := json.Marshal(map[string]any{"_id": "org.couchdb.user:" + name, "name": name, "password": pw, "email": email, "type": "user", "roles": []string{}, "date": "2026-01-01T00:00:00Z"})
+		require.NoError(t, err)
+		return s.do("PUT", "/-/user/org.couchdb.user:"+name, "", body)
+	}
+	token := func(w *httptest.ResponseRecorder) string {
+		var out struct{ Token string }
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
+		return out.Token
+	}
+	assert.Equal(t, http.StatusBadRequest, signUp("cleo", "cleo@acme.test", "short").Code)
+	assert.Equal(t, http.StatusBadRequest, signUp("cleo", "nowhere", password).Code)
+	assert.Equal(t, http.StatusUnauthorized, signUp("nobody", "nobody@acme.test", password).Code, "a name that is taken")
+	w := signUp("cleo", "cleo@acme.test", password)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	cleo, other := token(w), token(s.login(t, "cleo", password))
+	assert.Equal(t, "cleo@acme.test", s.people[3].email)
+
+	post := func(bearer, body string) *httptest.ResponseRecorder {
+		return s.do("POST", "/-/npm/v1/user", bearer, []byte(body))
+	}
+	w = post(cleo, `{"email":"c@acme.test","fullname":"Cleo","homepage":null}`)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	assert.Equal(t, "Cleo", s.people[3].fullName)
+	assert.Contains(t, s.do("GET", "/-/npm/v1/user", cleo, nil).Body.String(), `"email":"c@acme.test","email_verified":false`)
+	ada := token(s.login(t, "ada", password))
+	assert.Contains(t, s.do("GET", "/-/npm/v1/user", ada, nil).Body.String(), `"email":"ada@acme.test","email_verified":true`)
+	w = post(cleo, `{"github":"cleo"}`)
+	assert.Equal(t, http.StatusBadRequest, w.Code)
+	assert.Contains(t, w.Body.String(), "nothing else of you")
+
+	const next = "staple of another kind"
+	change := func(old, new string) int {
+		return post(cleo, `{"email":"c@acme.test","fullname":"Cleo","password":{"old":"`+old+`","new":"`+new+`"}}`).Code
+	}
+	assert.Equal(t, http.StatusUnauthorized, change("something else", next))
+	assert.Equal(t, http.StatusBadRequest, change(password, "short"))
+	require.Equal(t, http.StatusOK, change(password, next))
+	assert.Equal(t, http.StatusOK, s.do("GET", "/-/whoami", cleo, nil).Code)
+	assert.Equal(t, http.StatusUnauthorized, s.do("GET", "/-/whoami", other, nil).Code, "the other sessions have ended")
+	assert.Equal(t, http.StatusUnauthorized, s.login(t, "cleo", password).Code)
+	assert.Equal(t, http.StatusCreated, s.login(t, "cleo", next).Code)
 }
 
 // Older API tokens go on reading and never write.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"testing"
 
@@ -18,24 +17,6 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Those are the people of a host test.
-type those struct{ *account.Directory }
-
-func (u those) Lookup(ctx context.Context, name string) (npmauth.User, error) {
-	return u.user(u.Directory.Lookup(ctx, name))
-}
-
-func (u those) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
-	return u.user(u.ByID(ctx, id))
-}
-
-func (u those) user(p account.User, err error) (npmauth.User, error) {
-	if errors.Is(err, account.ErrNoUser) {
-		err = npmauth.ErrNoUser
-	}
-	return npmauth.User{ID: p.ID, Name: p.Name}, err
-}
-
 // The registry keeps the host's side of the contract.
 func TestHost(t *testing.T) {
 	hasher, err := account.NewHasher(account.HasherConfig{})
@@ -50,12 +31,8 @@ func TestHost(t *testing.T) {
 			require.NoError(t, err)
 			ids[i] = user.ID
 		}
+		require.NoError(t, r.db.putOrg(t.Context(), "acme", ids[0], false))
 		known := facts{db: r.db, people: r.people}
-		r.reads = func(r *http.Request, name policy.PackageName) bool {
-			who, _ := npmauth.IdentityFrom(r.Context())
-			about, err := known.Facts(r.Context(), name, who.User)
-			return err == nil && about.Rights.Has(policy.RightRead)
-		}
 		return npmauthtest.Registry{
 			// A name that is free again is for another in these tests, and not here.
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -63,8 +40,14 @@ func TestHost(t *testing.T) {
 				_, err := r.db.db.Exec(`DELETE FROM former`)
 				assert.NoError(t, err)
 			}),
-			Packages: known, Documents: known, Users: those{r.people.directory}, Creators: ids,
-			Private: policy.PackageName{Scope: "ada", Name: "npmauth-host-test"},
+			Packages: known, Documents: known, Orgs: known, Users: npmauth.DirectoryUsers(r.people.directory), Creators: ids,
+			ChangePassword: func(ctx context.Context, auth *npmauth.Auth, id policy.UserID, pw credential.Secret) error {
+				if err := r.people.directory.ResetPassword(ctx, audit.Actor{}, id, pw); err != nil {
+					return err
+				}
+				return auth.PasswordChanged(ctx, id)
+			},
+			Private: policy.PackageName{Scope: "acme", Name: "npmauth-host-test"},
 		}
 	})
 }

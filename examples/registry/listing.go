@@ -67,18 +67,27 @@ func shares(ctx context.Context, q querier, query string, args ...any) ([]share,
 	return all, nil
 }
 
-// readable leaves out the packages that whoever sent r may not read. Everybody reads what
-// is public. On what is private it is npmauth that decides, as if each were asked for:
-// a token may be for less than its user. What cannot be decided is left out.
-func (s *registry) readable(r *http.Request, all []share) []share {
+// readable leaves out the packages that the request of ctx may not read. Everybody reads
+// what is public. On what is private it is npmauth that decides, as if each were asked for:
+// a token may be for less than its user.
+func readable(ctx context.Context, all []share) ([]share, error) {
 	var some []share
 	for _, one := range all {
-		name, err := policy.ParsePackageName(one.Name)
-		if err == nil && (!one.Private || s.reads(r, name)) {
+		may := !one.Private
+		if one.Private {
+			name, err := policy.ParsePackageName(one.Name)
+			if err != nil {
+				return nil, fmt.Errorf("list packages: %w", err)
+			}
+			if may, err = npmauth.Readable(ctx, name); err != nil {
+				return nil, fmt.Errorf("list packages: %w", err)
+			}
+		}
+		if may {
 			some = append(some, one)
 		}
 	}
-	return some
+	return some, nil
 }
 
 // listPackages serves npm access list packages <user>: where that user has a part, as
@@ -111,8 +120,12 @@ func (d *database) packagesOf(ctx context.Context, user policy.UserID) ([]share,
 
 // listShares answers with the packages of a list that may be read.
 func (s *registry) listShares(w http.ResponseWriter, r *http.Request, all []share) error {
+	all, err := readable(r.Context(), all)
+	if err != nil {
+		return err
+	}
 	words := make(map[string]string)
-	for _, one := range s.readable(r, all) {
+	for _, one := range all {
 		words[one.Name] = one.Grade.String()
 	}
 	return list(w, words)

@@ -66,7 +66,6 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 )
 
 // drain is how long requests that are under way have after a signal to stop.
@@ -170,17 +169,8 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if _, err := io.WriteString(stdout, said); err != nil {
 		return err
 	}
-	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, reads: readsWith(auth), ready: auth.Ready}
+	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, ready: auth.Ready}
 	return serve(ctx, listener, auth, auth.Wrap(host))
-}
-
-// readsWith returns what decides for lists who may read a package that is private.
-func readsWith(auth *npmauth.Auth) func(*http.Request, policy.PackageName) bool {
-	return func(r *http.Request, name policy.PackageName) bool {
-		op := policy.Operation{Action: policy.ReadPackument, Package: name}
-		_, d, err := auth.Authorize(r.Context(), op, r.Header, auth.ClientAddr(r))
-		return err == nil && d.Effect == policy.Allow
-	}
 }
 
 // serve answers requests until ctx is done, and then those under way.

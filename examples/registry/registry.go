@@ -28,9 +28,6 @@ type registry struct {
 	people   *people
 	view     view
 	log      *slog.Logger
-	// reads reports whether whoever sent r may read a package, which npmauth decides.
-	// Lists ask it about what is private.
-	reads func(r *http.Request, name policy.PackageName) bool
 	// ready reports whether npmauth can decide, and is [npmauth.Auth.Ready].
 	ready func(context.Context) error
 }

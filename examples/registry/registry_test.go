@@ -62,7 +62,7 @@ func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 		OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true,
 	})
 	require.NoError(t, err)
-	w.auth, w.people.directory, w.reads, w.ready = auth, auth.People(), readsWith(auth), auth.Ready
+	w.auth, w.people.directory, w.ready = auth, auth.People(), auth.Ready
 	w.handler = auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.between()
 		w.registry.ServeHTTP(rw, r)

@@ -47,7 +47,9 @@ func (s *registry) search(w http.ResponseWriter, r *http.Request, _ npmauth.Oper
 	if err != nil {
 		return err
 	}
-	all = s.readable(r, all)
+	if all, err = readable(r.Context(), all); err != nil {
+		return err
+	}
 	total := len(all)
 	all = all[min(from, total):min(from+min(size, searchMost), total)]
 	found := make([]finding, 0, len(all))
@@ -86,8 +88,11 @@ func (s *registry) everything(w http.ResponseWriter, r *http.Request, user polic
 	if err != nil {
 		return err
 	}
+	if all, err = readable(r.Context(), all); err != nil {
+		return err
+	}
 	answer := map[string]any{"_updated": 0}
-	for _, one := range s.readable(r, all) {
+	for _, one := range all {
 		f, err := s.finding(r.Context(), one.Name, 1)
 		if errors.Is(err, errNoPackage) || errors.Is(err, errNoVersion) {
 			continue

@@ -55,12 +55,15 @@ func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ npmauth.Opera
 	if err != nil {
 		return err
 	}
+	if all, err = readable(r.Context(), all); err != nil {
+		return err
+	}
 	names := make([]string, 0, len(all))
 	type row struct {
 		Value string `json:"value"`
 	}
 	rows := make([]row, 0, len(all))
-	for _, p := range s.readable(r, all) {
+	for _, p := range all {
 		names, rows = append(names, p.Name), append(rows, row{p.Name})
 	}
 	if own {

@@ -1,0 +1,134 @@
+package npmauthtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// errPanic is what a table of the registry returns that panicked.
+var errPanic = errors.New("npmauthtest: the registry panicked")
+
+// caught is deferred around what is the registry's: a panic fails the case, when it has
+// ended, and not the whole run. fail is called after one; nil is for nothing to be done.
+func (x *rig) caught(what string, fail func()) {
+	p := recover()
+	switch p {
+	case nil:
+		return
+	case http.ErrAbortHandler: // a handler's own way to end a request
+		panic(p)
+	}
+	x.mu.Lock()
+	x.panics = append(x.panics, fmt.Sprintf("%s panicked: %v\n%s", what, p, debug.Stack()))
+	x.mu.Unlock()
+	if fail != nil {
+		fail()
+	}
+}
+
+// report fails a case in which the registry panicked. What a request does that is still
+// under way is not told of.
+func (x *rig) report(t tb) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.panics {
+		assert.Fail(t, "the registry's "+p)
+	}
+}
+
+// serve hands a request to the registry.
+func (x *rig) serve(w http.ResponseWriter, r *http.Request) {
+	defer x.caught("Handler, at "+r.Method+" "+r.URL.EscapedPath()+",", func() { w.WriteHeader(http.StatusInternalServerError) })
+	x.Handler.ServeHTTP(w, r)
+}
+
+// aborts reports whether fn ends with [http.ErrAbortHandler].
+func (x *rig) aborts(fn func()) (aborted bool) {
+	defer func() {
+		if p := recover(); p == http.ErrAbortHandler {
+			aborted = true
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	fn()
+	return false
+}
+
+// watched is reg with tables whose panics are reported.
+func (x *rig) watched(reg Registry) Registry {
+	reg.Packages = watchedPackages{reg.Packages, x}
+	if reg.Documents != nil {
+		reg.Documents = watchedDocuments{reg.Documents, x}
+	}
+	if reg.Users != nil {
+		reg.Users = watchedUsers{reg.Users, x}
+	}
+	if reg.Orgs != nil {
+		reg.Orgs = watchedOrgs{reg.Orgs, x}
+	}
+	return reg
+}
+
+type (
+	watchedPackages struct {
+		npmauth.Packages
+		x *rig
+	}
+	watchedDocuments struct {
+		npmauth.Documents
+		x *rig
+	}
+	watchedUsers struct {
+		npmauth.Users
+		x *rig
+	}
+	watchedOrgs struct {
+		npmauth.Orgs
+		x *rig
+	}
+)
+
+func (p watchedPackages) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (f policy.Facts, err error) {
+	defer p.x.caught("Packages.Facts", func() { f, err = policy.Facts{}, errPanic })
+	return p.Packages.Facts(ctx, pkg, user)
+}
+
+func (d watchedDocuments) Document(ctx context.Context, pkg policy.PackageName) (doc npmauth.Document, err error) {
+	defer d.x.caught("Documents.Document", func() { doc, err = npmauth.Document{}, errPanic })
+	return d.Documents.Document(ctx, pkg)
+}
+
+func (u watchedUsers) Lookup(ctx context.Context, name string) (user npmauth.User, err error) {
+	defer u.x.caught("Users.Lookup", func() { user, err = npmauth.User{}, errPanic })
+	return u.Users.Lookup(ctx, name)
+}
+
+func (u watchedUsers) User(ctx context.Context, id policy.UserID) (user npmauth.User, err error) {
+	defer u.x.caught("Users.User", func() { user, err = npmauth.User{}, errPanic })
+	return u.Users.User(ctx, id)
+}
+
+func (u watchedUsers) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (ok bool, err error) {
+	defer u.x.caught("Users.CheckPassword", func() { ok, err = false, errPanic })
+	return u.Users.CheckPassword(ctx, id, pw)
+}
+
+func (o watchedOrgs) OrgFacts(ctx context.Context, org string, user policy.UserID) (f policy.OrgFacts, err error) {
+	defer o.x.caught("Orgs.OrgFacts", func() { f, err = policy.OrgFacts{}, errPanic })
+	return o.Orgs.OrgFacts(ctx, org, user)
+}
+
+func (o watchedOrgs) FactorRequired(ctx context.Context, user policy.UserID) (required bool, err error) {
+	defer o.x.caught("Orgs.FactorRequired", func() { required, err = false, errPanic })
+	return o.Orgs.FactorRequired(ctx, user)
+}

@@ -1,0 +1,232 @@
+package npmauth
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+)
+
+// usePeople plugs in who keeps the people, with all that they can do besides.
+func (a *Auth) usePeople(users Users, services Services) {
+	a.users = guardedUsers{users}
+	if s, ok := users.(SignUp); ok {
+		a.signUps = guardedSignUp{s}
+	}
+	if p, ok := users.(Profiles); ok {
+		a.profiles = guardedProfiles{p}
+	}
+	if p, ok := users.(Passwords); ok {
+		a.passwords = guardedPasswords{p}
+	}
+	if services == nil {
+		services, _ = users.(Services)
+	}
+	if services != nil {
+		a.services = guardedServices{services}
+	}
+}
+
+// signUp creates an account, where that is open to anyone.
+//
+// A taken name is found before any fault of the password: a wrong one, typed for
+// an account that exists, must not be judged as a new one.
+func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
+	switch _, err := a.users.Lookup(ctx, name); {
+	case err == nil:
+		return ErrNameTaken
+	case !errors.Is(err, ErrNoUser):
+		return err
+	}
+	if a.inStore == nil { // package account asks by itself, when it knows that it could be a name
+		switch taken, err := a.namesOrg(ctx, name); {
+		case err != nil:
+			return err
+		case taken:
+			return ErrNameTaken
+		}
+	}
+	id, err := a.signUps.SignUp(ctx, NewUser{Name: name, Email: email, Password: pw})
+	if err == nil && a.inStore == nil {
+		e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: id}
+		a.events.Record(ctx, e.From(by(ctx, "")))
+	}
+	return err
+}
+
+// profileOf returns the profile of a user: with the address that [Users] knows and nothing
+// else where the host has no [Profiles].
+func (a *Auth) profileOf(ctx context.Context, user User) (Profile, error) {
+	if a.profiles == nil {
+		return Profile{Email: user.Email}, nil
+	}
+	return a.profiles.Profile(ctx, user.ID)
+}
+
+// A profileChange is a change of a profile on its way.
+type profileChange struct {
+	before, after Profile
+	inCommit      committing // in the commit of the judgement
+	write         Write      // by the host, after it; nil where inCommit has made the change
+}
+
+// prepareProfile tries what would change, before a factor is spent, and for what the page
+// should say.
+func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (*profileChange, error) {
+	c, id := new(profileChange), j.act.cred.User
+	var err error
+	if a.inStore != nil {
+		c.inCommit = func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+			c.before, c.after, err = a.inStore.edit(ctx, tx, j.act.did(j.req.Addr), id, want)
+			return err
+		}
+		return c, a.rehearse(ctx, func(tx *store.Tx) error { return c.inCommit(ctx, tx, j) })
+	}
+	if c.before, err = a.profiles.Profile(ctx, id); err != nil {
+		return nil, err
+	}
+	c.after = c.before
+	if err := want.apply(&c.after); err != nil {
+		return nil, err
+	}
+	changed := c.changed()
+	if len(changed) == 0 { // npm says so of what is as it was
+		c.inCommit = func(context.Context, *store.Tx, *judgement) error { return nil }
+		return c, nil
+	}
+	moved := c.before.Email != c.after.Email
+	if moved {
+		if err := account.ValidEmail(c.after.Email); err != nil {
+			return nil, err
+		}
+		c.after.EmailVerified = false
+	}
+	if err := c.after.said().Validate(); err != nil {
+		return nil, err
+	}
+	write, err := a.profiles.SetProfile(ctx, id, c.before, c.after)
+	if err != nil {
+		return nil, err
+	}
+	c.inCommit = func(ctx context.Context, tx *store.Tx, j *judgement) error {
+		if !moved {
+			return nil
+		}
+		// Before the host's write: an account must not go without its hold because a process
+		// ended between the two.
+		return subject.Recover(ctx, tx, id, j.req.Now)
+	}
+	c.write = func(ctx context.Context) error {
+		if err := write(ctx); err != nil {
+			return err
+		}
+		a.caches.dropPerson(id)
+		// By name: no event holds what a person says, nor an address.
+		e := audit.Event{Type: audit.Profile, Outcome: audit.Done, User: id, Detail: map[string]string{"changed": strings.Join(changed, " ")}}
+		a.events.Record(ctx, e.From(j.act.did(j.req.Addr)))
+		return nil
+	}
+	return c, nil
+}
+
+// changed returns the names of the fields that change, as npm profile has them.
+func (c *profileChange) changed() (names []string) {
+	was, is := c.before, c.after
+	for _, f := range []struct{ name, was, is string }{
+		{"email", was.Email, is.Email}, {"fullname", was.FullName, is.FullName}, {"homepage", was.Homepage, is.Homepage},
+		{"freenode", was.Freenode, is.Freenode}, {"twitter", was.Twitter, is.Twitter}, {"github", was.GitHub, is.GitHub},
+	} {
+		if f.was != f.is {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// finish makes the host's write, if there is one, after the commit of the judgement. It does
+// not let go of it because the client went away.
+func finish(ctx context.Context, write Write) error {
+	if write == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	return write(ctx)
+}
+
+// A passwordChange is a change of a password on its way.
+type passwordChange struct {
+	// inCommit ends all sessions of the user, in the commit of the judgement.
+	inCommit func(ctx context.Context, tx *store.Tx, by audit.Actor) error
+	write    Write // by the host, after it; nil where inCommit has made the change
+}
+
+// preparePassword checks the old password and does what takes long.
+func (a *Auth) preparePassword(ctx context.Context, j *judgement, old, new credential.Secret) (passwordChange, error) {
+	id := j.act.cred.User
+	if a.inStore != nil {
+		c, err := a.inStore.d.ChangePassword(ctx, id, old, new)
+		if err != nil {
+			return passwordChange{}, err
+		}
+		return passwordChange{inCommit: c.Apply}, nil
+	}
+	write, err := a.passwords.ChangePassword(ctx, id, old, new)
+	if err != nil {
+		return passwordChange{}, err
+	}
+	// Once before the host's write, so that a process which ends between the two leaves no
+	// session that the old password opened, and once after it, for what it opened meanwhile.
+	return passwordChange{
+		inCommit: func(ctx context.Context, tx *store.Tx, _ audit.Actor) error {
+			_, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.now())
+			return err
+		},
+		write: func(ctx context.Context) error {
+			err := write(ctx)
+			if err != nil && answer(err).Status < 500 {
+				return err // nothing was changed
+			}
+			return errors.Join(err, a.passwordWritten(ctx, j, err == nil))
+		},
+	}, nil
+}
+
+// passwordWritten ends what the old password opened while the host wrote the new one, but
+// for the session that asks, if that lives still. However long the host took, it has time.
+func (a *Auth) passwordWritten(ctx context.Context, j *judgement, done bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	id, by := j.act.cred.User, j.act.did(j.req.Addr)
+	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+		if _, err := tx.Get(ctx, a.actorKeys(j.act.v)...); err != nil {
+			return err
+		}
+		asking, err := a.present(ctx, tx, j.act.v, a.now())
+		if err != nil && !errors.Is(err, ErrInvalidToken) {
+			return err
+		}
+		kept := ""
+		if err == nil {
+			kept = asking.session()
+		}
+		if done {
+			e := audit.Event{Type: audit.Password, Outcome: audit.Done, User: id}
+			if err := a.events.Commit(ctx, tx, e.From(by)); err != nil {
+				return err
+			}
+		}
+		if kept == "" {
+			return a.endSessionsTx(ctx, tx, by, id, "password")
+		}
+		if _, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.now()); err != nil {
+			return err
+		}
+		return a.sessions.KeepTx(ctx, tx, by, asking.who.sub, kept, "password")
+	})
+}
