@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/npmauth/npmauth/internal/packument"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -64,7 +64,12 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
-	changes, publish, err := a.readChange(r, j)
+	changes, body, err := a.readChange(r, j)
+	defer func() {
+		if p == nil && body != nil {
+			body.abort()
+		}
+	}()
 	if err != nil {
 		return nil, a.conclude(r.Context(), j, err)
 	}
@@ -72,7 +77,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	if err != nil {
 		return nil, a.conclude(r.Context(), j, err)
 	}
-	if !publish {
+	if body == nil {
 		return a.admitJudged(r, j, d, true, changes)
 	}
 	// The rest of the body goes by, and then it is judged again: what comes along as a
@@ -82,43 +87,53 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 			return nil, a.conclude(r.Context(), j, a.unproven(r.Context(), j, err))
 		}
 	}
-	return a.newPass(r.Context(), j, nil), nil
+	p = a.newPass(r.Context(), j, nil)
+	p.operation.body = body
+	return p, nil
 }
 
 // readChange reads of a package document what it would change, and names the operation
-// of j after it.
-func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, publish bool, err error) {
+// of j after it. Of a publish it returns the reader of its body and no changes.
+func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, body *publishReader, err error) {
 	op := j.req.Operation
 	if err := a.find(r, j); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	bound, err := a.hopeful(r, j)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	j.req.Operation = op
-	doc, version, err := readDocument(r, bound, op.Package, j.act.identity().Name)
-	if err != nil {
-		return nil, false, err
-	}
-	if doc == nil {
-		if op.Name != "" { // no client publishes to a revision
-			return nil, false, badDocument("has attachments, which a publish has and no change of a document")
+	scan := packument.New(packument.Config{Package: op.Package, By: j.act.identity().Name, CheckTarball: a.checkTarball})
+	defer func() {
+		if body == nil {
+			scan.Abort()
 		}
+	}()
+	head, err := readDocument(r, bound, scan)
+	if err != nil {
+		return nil, nil, err
+	}
+	if scan.Kind() == packument.KindPublish {
+		if op.Name != "" { // no client publishes to a revision
+			return nil, nil, badDocument("has attachments, which a publish has and no change of a document")
+		}
+		version := scan.Publish().Version
 		j.req.Operation.Action, j.req.Operation.Name = policy.Publish, version
 		j.version = version
-		return nil, true, nil
+		return nil, newPublishReader(r.Body, scan, head), nil
 	}
 	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
 		j.req.Operation.Action = policy.Deprecate
-		return &Changes{}, false, nil
+		return &Changes{}, nil, nil
 	}
-	c, err := a.difference(r.Context(), &j.req, doc)
+	doc := scan.Document()
+	c, err := a.difference(r.Context(), &j.req, &doc)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	j.target = c.target()
-	return &c, false, nil
+	return &c, nil, nil
 }
 
 // hopeful returns how many bytes of the body are worth reading, or the refusal of a
@@ -157,44 +172,50 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 	return 0, denied(j, refused)
 }
 
-// readDocument reads the body of r as far as it takes to know what it is, and no further
-// than about bound bytes: a nil doc is a publish, of version if that is known. What was
-// read is put back in front of the rest.
-func readDocument(r *http.Request, bound int, pkg policy.PackageName, by string) (doc *packument.Document, version string, err error) {
+// maxPiece is how many bytes of a package document are read at once: as much of a tarball, at
+// most, is unpacked before the request was judged.
+const maxPiece = 4 << 10
+
+// readDocument has the body of r scanned as far as it takes to know what it is, and no
+// further than about bound bytes. It returns what was scanned: of a publish the beginning, and
+// r.Body is the rest. What is wrong with a publish is for its reader to say, once the request
+// was judged. Any other document is read whole, and r.Body is all of it again.
+func readDocument(r *http.Request, bound int, scan *packument.Scanner) (head []byte, err error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, "", errEncoding
+		return nil, errEncoding
 	}
-	scan := packument.New(pkg, by)
 	var read bytes.Buffer
-	for !scan.Publish() {
+	for {
 		if read.Len() >= bound {
-			return nil, "", errDocumentSize
+			return nil, errDocumentSize
 		}
 		read.Grow(bytes.MinRead)
 		piece := read.AvailableBuffer()
-		n, err := r.Body.Read(piece[:cap(piece)])
+		n, err := r.Body.Read(piece[:min(cap(piece), maxPiece)])
 		piece = piece[:n]
 		read.Write(piece)
-		if _, bad := scan.Write(piece); bad != nil {
-			return nil, "", bad
+		_, bad := scan.Write(piece)
+		publish := scan.Kind() == packument.KindPublish
+		if bad != nil && !publish {
+			return nil, bad
 		}
-		if errors.Is(err, io.EOF) {
-			whole, err := scan.Close()
-			if err != nil && !scan.Publish() {
-				return nil, "", err
+		end := errors.Is(err, io.EOF)
+		switch {
+		case err != nil && !end:
+			return nil, err
+		case publish:
+			if end {
+				r.Body = body{http.NoBody, r.Body}
+			}
+			return read.Bytes(), nil
+		case end:
+			if err := scan.Close(); err != nil {
+				return nil, err
 			}
 			r.Body = body{&read, r.Body}
-			if scan.Publish() { // and malformed, perhaps: the one who reads on will say so
-				return nil, scan.Version(), nil
-			}
-			return &whole, "", nil
-		}
-		if err != nil {
-			return nil, "", err
+			return nil, nil
 		}
 	}
-	r.Body = body{io.MultiReader(&read, r.Body), r.Body}
-	return nil, scan.Version(), nil
 }
 
 // A body reads from one and closes another.

@@ -126,15 +126,14 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	w.Header().Add("Vary", "Authorization")
 	p.notify(w)
 	j := p.judgement
-	var body *publishReader
-	body = newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball, func() error {
+	body := p.operation.body
+	body.judge = func() error {
 		j.version = body.res.Version
 		j.limit = hostTime
 		return a.commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
-	})
+	}
 	body.conclude = func(err error) { _ = a.conclude(r.Context(), j, err) }
 	defer body.abort()
-	p.operation.body = body
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
 	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.refused.get, refuse: func(err error) { a.fail(w, r, err) }}

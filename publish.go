@@ -1,6 +1,7 @@
 package npmauth
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,8 +10,7 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"github.com/npmauth/npmauth/internal/publishbody"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/packument"
 )
 
 // A publishReader lets a host read the body of a publish while it is checked. What
@@ -21,18 +21,19 @@ import (
 // be buffered.
 type publishReader struct {
 	src      io.ReadCloser
-	judge    func() error         // called once, after the last byte; nil agrees
-	conclude func(error)          // called once if judge was not: what is wrong with the body; nil hears nothing
-	mu       sync.Mutex           // held while scan works: abort may come from another goroutine
-	scan     *publishbody.Scanner // guarded by mu
-	aborted  bool                 // guarded by mu
-	decided  bool                 // judge or conclude was called; guarded by mu
-	read     int64                // bytes of src
-	withheld []byte               // from the brace on; the scan bounds it
-	agreed   bool                 // scan and judge did: withheld may go
-	released bool                 // the brace went
-	err      error                // what ended reading
-	res      publishbody.Result
+	head     []byte             // what was scanned before, up to the brace
+	judge    func() error       // called once, after the last byte; nil agrees
+	conclude func(error)        // called once if judge was not: what is wrong with the body; nil hears nothing
+	mu       sync.Mutex         // held while scan works: abort may come from another goroutine
+	scan     *packument.Scanner // guarded by mu
+	aborted  bool               // guarded by mu
+	decided  bool               // judge or conclude was called; guarded by mu
+	read     int64              // bytes that were scanned
+	withheld []byte             // from the brace on; the scan bounds it
+	agreed   bool               // scan and judge did: withheld may go
+	released bool               // the brace went
+	err      error              // what ended reading
+	res      packument.Publish
 	refused  refusal // the body is not what was allowed
 }
 
@@ -55,16 +56,16 @@ func (r *refusal) get() error {
 	return r.err
 }
 
-// newPublishReader returns a reader of src. With unpack it also reads what is in the
-// tarball; then abort must be called once nobody is to read on. judge has the last word
-// before the end of the document is released, on the goroutine that reads, which may be
-// one of the host's; nil agrees.
-func newPublishReader(src io.ReadCloser, pkg policy.PackageName, who string, unpack bool, judge func() error) *publishReader {
-	scanner := publishbody.New
-	if unpack {
-		scanner = publishbody.NewUnpacking
+// newPublishReader returns a reader of a publish of which scan has seen head and src is the
+// rest. If scan reads what is in the tarball, abort must be called once nobody is to read on.
+// Before the first Read, judge may be set: it has the last word before the end of the document
+// is released, on the goroutine that reads, which may be one of the host's.
+func newPublishReader(src io.ReadCloser, scan *packument.Scanner, head []byte) *publishReader {
+	b := &publishReader{src: src, scan: scan, head: head, read: int64(len(head))}
+	if brace := scan.Brace(); brace >= 0 {
+		b.head, b.withheld = head[:brace], bytes.Clone(head[brace:])
 	}
-	return &publishReader{src: src, scan: scanner(pkg, who), judge: judge}
+	return b
 }
 
 // Read returns the body, and io.EOF only if the whole of it was a publish of the package
@@ -78,6 +79,16 @@ func (b *publishReader) Read(p []byte) (int, error) {
 		}
 		if b.err != nil {
 			return 0, b.err
+		}
+		if len(b.head) > 0 {
+			if _, bad := b.check(nil); bad != nil {
+				return 0, b.refuse(bad)
+			}
+			n := copy(p, b.head)
+			if b.head = b.head[n:]; len(b.head) == 0 {
+				b.head = nil // which may be a large part of the body
+			}
+			return n, nil
 		}
 		n, err := b.src.Read(p)
 		passes, bad := b.check(p[:n])
@@ -145,15 +156,24 @@ func (b *publishReader) tell(err error) {
 	}
 }
 
-func (b *publishReader) endScan() (err error) {
+func (b *publishReader) endScan() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.aborted {
 		return http.ErrBodyReadAfterClose
 	}
-	b.res, err = b.scan.Close()
-	return err
+	if err := b.scan.Close(); err != nil {
+		return err
+	}
+	if b.scan.Kind() != packument.KindPublish {
+		return errNoPublish
+	}
+	b.res = b.scan.Publish()
+	return nil
 }
+
+// errNoPublish is for a document without attachments, which no publishReader is made for.
+var errNoPublish = errors.New("npmauth: the body of a publish turned out to be none")
 
 // judged returns what judge says. A panic of it is an outage, and goes no further: a
 // gateway reads the body on a goroutine of its transport, where nobody would recover it.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -72,7 +73,13 @@ func cuts(tail string) map[string]func() io.Reader {
 
 var tails = map[string]string{"nothing": "", "a newline": "\n", "whitespace": " \t\r\n ", "4 KiB": strings.Repeat(" ", 4096)}
 
-var plainName = policy.PackageName{Name: "plain"}
+// scanning returns a publishReader of a body of which nothing was scanned before.
+func scanning(src io.ReadCloser, judge func() error) *publishReader {
+	scan := packument.New(packument.Config{Package: policy.PackageName{Name: "plain"}, By: "alice"})
+	b := newPublishReader(src, scan, nil)
+	b.judge = judge
+	return b
+}
 
 // A host that decodes the JSON value does not wait for what follows it, so whatever
 // follows it does not make it whole before everything was judged.
@@ -82,7 +89,7 @@ func TestPublishDecodedBeforeItsEnd(t *testing.T) {
 			t.Run(tailName+"/"+cut, func(t *testing.T) {
 				calls := 0
 				source := src()
-				b := newPublishReader(io.NopCloser(source), plainName, "alice", false, func() error {
+				b := scanning(io.NopCloser(source), func() error {
 					calls++
 					n, err := source.Read(make([]byte, 1))
 					assert.Equal(t, 0, n, "judged before the last byte was read")
@@ -102,7 +109,7 @@ func TestPublishDecodedBeforeItsEnd(t *testing.T) {
 
 				gone := errors.New("revoked meanwhile")
 				calls = 0
-				b = newPublishReader(io.NopCloser(src()), plainName, "alice", false, func() error { calls++; return gone })
+				b = scanning(io.NopCloser(src()), func() error { calls++; return gone })
 				assert.ErrorIs(t, json.NewDecoder(b).Decode(&doc), gone)
 				_, err = b.Read(make([]byte, 100))
 				assert.ErrorIs(t, err, gone, "and it stays so")
@@ -125,7 +132,7 @@ func TestPublishPassesBy(t *testing.T) {
 				for _, verdict := range []error{nil, io.ErrClosedPipe} {
 					t.Run(tailName+"/"+cut, func(t *testing.T) {
 						judged := false
-						b := newPublishReader(io.NopCloser(src()), plainName, "alice", false, func() error { judged = true; return verdict })
+						b := scanning(io.NopCloser(src()), func() error { judged = true; return verdict })
 						var got []byte
 						var end error
 						buf := make([]byte, size)
@@ -155,7 +162,7 @@ func TestPublishPassesBy(t *testing.T) {
 	}
 	// The source stalls before the brace: a host has all that came.
 	src, to := io.Pipe()
-	b := newPublishReader(src, plainName, "alice", false, nil)
+	b := scanning(src, nil)
 	go func() {
 		_, err := io.WriteString(to, plainPublish[:brace])
 		assert.NoError(t, err)
@@ -171,7 +178,7 @@ func TestPublishPassesBy(t *testing.T) {
 func TestPublishTrailingData(t *testing.T) {
 	for _, tail := range []string{"{}", "\n}", " \n,", "\x00", "\u00a0", strings.Repeat("\n", 4097)} {
 		for cut, src := range cuts(tail) {
-			b := newPublishReader(io.NopCloser(src()), plainName, "alice", false, func() error {
+			b := scanning(io.NopCloser(src()), func() error {
 				assert.Fail(t, "judged", cut)
 				return nil
 			})
@@ -189,20 +196,20 @@ func TestPublishNotJudged(t *testing.T) {
 	judge := func() error { assert.Fail(t, "judged"); return nil }
 	other := strings.Replace(plainPublish, `"_id":"plain"`, `"_id":"other"`, 1)
 	for name, in := range map[string]string{"another package": other, "cut short": plainPublish[:len(plainPublish)-1], "empty": ""} {
-		b := newPublishReader(io.NopCloser(strings.NewReader(in)), plainName, "alice", false, judge)
+		b := scanning(io.NopCloser(strings.NewReader(in)), judge)
 		_, err := io.Copy(io.Discard, b)
 		assert.Error(t, err, name)
 		assert.Error(t, b.refused.get(), name)
 	}
 	broken := errors.New("connection reset")
-	b := newPublishReader(io.NopCloser(io.MultiReader(strings.NewReader(plainPublish), iotest.ErrReader(broken))), plainName, "alice", false, judge)
+	b := scanning(io.NopCloser(io.MultiReader(strings.NewReader(plainPublish), iotest.ErrReader(broken))), judge)
 	got, err := io.ReadAll(b)
 	assert.Equal(t, broken, err)
 	assert.Len(t, got, len(plainPublish)-1)
 	_, err = b.changes()
 	assert.ErrorIs(t, err, errNoChanges)
 
-	b = newPublishReader(io.NopCloser(strings.NewReader(plainPublish)), plainName, "alice", false, judge)
+	b = scanning(io.NopCloser(strings.NewReader(plainPublish)), judge)
 	b.abort()
 	_, err = b.Read(make([]byte, 10))
 	assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
@@ -213,7 +220,7 @@ func TestPublishNotJudged(t *testing.T) {
 // server's.
 func TestPublishJudgePanics(t *testing.T) {
 	for _, x := range []any{"looking up plain", http.ErrAbortHandler} {
-		b := newPublishReader(io.NopCloser(strings.NewReader(plainPublish)), plainName, "alice", false, func() error { panic(x) })
+		b := scanning(io.NopCloser(strings.NewReader(plainPublish)), func() error { panic(x) })
 		var got bytes.Buffer
 		_, err := got.ReadFrom(b)
 		require.ErrorIs(t, err, errUnavailable)
