@@ -37,12 +37,10 @@ var mayImport = map[string][]string{
 	"packument":  {"policy", "internal/strictjson", "internal/tarball"},
 	"":           {"ground", "packument", "account", "access", "session", "token", "twofactor", "legacy", "web", "leak"},
 
-	"internal/strictjson":  {},
-	"internal/tarball":     {"internal/strictjson"},
-	"internal/packument":   {"internal/strictjson", "policy"},
-	"internal/publishbody": {"internal/strictjson", "internal/tarball", "policy"},
-	"internal/clientip":    {},
-	"internal/cidr":        {},
+	"internal/strictjson": {},
+	"internal/tarball":    {"internal/strictjson"},
+	"internal/clientip":   {},
+	"internal/cidr":       {},
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy"},

@@ -1,4 +1,4 @@
-package publishbody_test
+package packument_test
 
 import (
 	"encoding/base64"
@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -24,23 +24,12 @@ func holding(data string) string {
 	return strings.Replace(plain, `"data":""`, `"data":"`+data+`"`, 1)
 }
 
-func unpack(in string, size int) (publishbody.Result, error) {
-	s := publishbody.NewUnpacking(widget, "carol")
-	defer s.Abort()
-	for len(in) > 0 {
-		n := min(size, len(in))
-		if _, err := s.Write([]byte(in[:n])); err != nil {
-			break // Close returns it again
-		}
-		in = in[n:]
-	}
-	return s.Close()
-}
+// unpacking is ofWidget with the tarball read.
+var unpacking = packument.Config{Package: widget, By: "carol", CheckTarball: true}
 
 func TestUnpacks(t *testing.T) {
 	right := packed(widget, "1.0.0")
-	first := `{"_attachments":{"@acme/widget-1.0.0.tgz":{"data":"` + right + `"}},` +
-		strings.Replace(plain[1:], `,"_attachments":{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`, "", 1)
+	first := strings.Replace(first, `"data":""`, `"data":"`+right+`"`, 1)
 	bundle := strings.Replace(holding(right), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)
 	for name, tt := range map[string]struct{ in, says string }{
 		"right":                      {holding(right), ""},
@@ -63,15 +52,15 @@ func TestUnpacks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 100, len(tt.in)} {
-				got, err := unpack(tt.in, size)
+				got, err := scan(unpacking, []byte(tt.in), size)
 				if tt.says == "" {
 					require.NoError(t, err)
 					assert.Equal(t, "1.0.0", got.Version)
 					continue
 				}
 				require.ErrorContains(t, err, tt.says)
-				assert.IsType(t, &publishbody.Error{}, err)
-				assert.NotErrorIs(t, err, publishbody.ErrNotPublish)
+				assert.IsType(t, &packument.Error{}, err)
+				assert.NotErrorIs(t, err, packument.ErrNotPublish)
 				assert.Zero(t, got)
 			}
 		})
@@ -81,7 +70,7 @@ func TestUnpacks(t *testing.T) {
 // The fault is found by the Write of the document's last brace at the latest.
 func TestUnpacksBeforeTheEnd(t *testing.T) {
 	in := holding(packed(widget, "1.0.1"))
-	s := publishbody.NewUnpacking(widget, "carol")
+	s := packument.New(unpacking)
 	_, err := s.Write([]byte(in[:len(in)-1]))
 	require.NoError(t, err)
 	_, err = s.Write([]byte(in[len(in)-1:]))
@@ -91,27 +80,25 @@ func TestUnpacksBeforeTheEnd(t *testing.T) {
 func TestAbort(t *testing.T) {
 	in := holding(packed(widget, "1.0.0"))
 	half := strings.Index(in, `"data"`) + 60
-	for name, use := range map[string]func(s *publishbody.Scanner){
-		"half way": func(s *publishbody.Scanner) {
+	for name, use := range map[string]func(s *packument.Scanner){
+		"half way": func(s *packument.Scanner) {
 			_, err := s.Write([]byte(in[:half]))
 			require.NoError(t, err)
 			s.Abort()
 			_, err = s.Write([]byte(in[half:]))
 			require.ErrorContains(t, err, "not read to its end")
-			_, err = s.Close()
-			require.ErrorContains(t, err, "not read to its end")
+			require.ErrorContains(t, s.Close(), "not read to its end")
 		},
-		"refused": func(s *publishbody.Scanner) {
+		"refused": func(s *packument.Scanner) {
 			_, err := s.Write([]byte(in[:half] + "\x00"))
 			require.ErrorContains(t, err, "control character")
 		},
-		"cut": func(s *publishbody.Scanner) {
+		"cut": func(s *packument.Scanner) {
 			_, err := s.Write([]byte(in[:half]))
 			require.NoError(t, err)
-			_, err = s.Close()
-			require.ErrorContains(t, err, "unexpected end")
+			require.ErrorContains(t, s.Close(), "unexpected end")
 		},
-		"before": func(s *publishbody.Scanner) {
+		"before": func(s *packument.Scanner) {
 			s.Abort()
 			_, err := s.Write([]byte(in))
 			require.Error(t, err)
@@ -119,7 +106,7 @@ func TestAbort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				use(publishbody.NewUnpacking(widget, "carol"))
+				use(packument.New(unpacking))
 				synctest.Wait()
 				stacks := make([]byte, 1<<20)
 				assert.NotContains(t, string(stacks[:runtime.Stack(stacks, true)]), "internal/tarball", "a goroutine is left")

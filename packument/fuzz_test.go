@@ -1,4 +1,4 @@
-package publishbody_test
+package packument_test
 
 import (
 	"archive/tar"
@@ -18,8 +18,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -48,11 +48,8 @@ func FuzzPublishBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, which byte, unpacking bool) {
 		data = bytes.ReplaceAll(data, []byte("$tgz"), []byte(tarballs[int(which)%len(tarballs)]))
-		scan := func(size int) (publishbody.Result, error) {
-			if unpacking {
-				return unpack(string(data), size)
-			}
-			return scan(widget, data, size)
+		scan := func(size int) (packument.Publish, error) {
+			return scan(packument.Config{Package: widget, By: "carol", CheckTarball: unpacking}, data, size)
 		}
 		got, err := scan(len(data) + 1)
 		if err == nil {
@@ -73,7 +70,7 @@ func FuzzPublishBody(f *testing.F) {
 func bracedAt(t *testing.T, data []byte) {
 	brace := len(bytes.TrimRight(data, " \t\r\n")) - 1
 	for _, cut := range []int{0, brace, brace + 1, len(data)} {
-		s := publishbody.New(widget, "carol")
+		s := packument.New(ofWidget)
 		_, err := s.Write(data[:cut])
 		require.NoError(t, err)
 		if cut <= brace {
@@ -107,10 +104,10 @@ var (
 )
 
 // naive judges a publish of @acme/widget by carol with the whole of it decoded.
-func naive(data []byte, unpacking bool) (res publishbody.Result, err error) {
+func naive(data []byte, unpacking bool) (res packument.Publish, err error) {
 	defer func() {
 		if p, ok := recover().(problem); ok {
-			res, err = publishbody.Result{}, p
+			res, err = packument.Publish{}, p
 		}
 	}()
 	strict := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
