@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,6 +39,12 @@ func FuzzPublishBody(f *testing.F) {
 	f.Add([]byte(strings.Replace(holding("$tgz"), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)), byte(1), true)
 	f.Add([]byte(strings.Replace(plain, `"latest":"1.0.0"`, `"latest":"1.0.0","v1.0.0-rc":"1.0.0"`, 1)), byte(0), false)
 	f.Add([]byte(strings.ReplaceAll(plain, "1.0.0", "1.0.0-rc.1+b.01")), byte(0), false)
+	for _, dist := range []string{
+		`{"integrity":"` + integrityOf("x", "sha512") + `"}`, `{"shasum":"` + strings.Repeat("aF", 20) + `"}`, `{"integrity":"md5-x","shasum":"` + strings.Repeat("0", 40) + `"}`,
+		`{"integrity":" ` + integrityOf("x", "sha1") + `\n` + integrityOf("x", "sha256") + `?a b-c"}`, `{"integrity":"sha512-x"}`, `{"Shasum":1}`, `{"integrity":null}`,
+	} {
+		f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"dist":`+dist, 1)), byte(0), false)
+	}
 	files, err := filepath.Glob("testdata/*.json")
 	require.NoError(f, err)
 	require.NotEmpty(f, files)
@@ -149,8 +156,9 @@ func naive(data []byte, unpacking bool) (res packument.Publish, err error) {
 			must(key == "_id" && value == name+"@"+res.Version, "_id")
 		case "dist":
 			must(key == "dist", "case")
-			_, ok := value.(object)
+			dist, ok := value.(object)
 			must(ok, "dist")
+			res.Integrity = stated(dist)
 		}
 	}
 
@@ -215,6 +223,44 @@ func naive(data []byte, unpacking bool) (res packument.Publish, err error) {
 		packedIs(attachments[res.Attachments[0]].(object)["data"].(string), name, res.Version)
 	}
 	return res, nil
+}
+
+var (
+	sriToken = regexp.MustCompile(`^([a-z0-9]+)-([!->@-~]+)(\?[!-~]*)?$`)
+	hexSum   = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
+)
+
+// stated is what dist states of the tarball.
+func stated(dist object) (integrity string) {
+	for key := range dist {
+		for _, known := range []string{"integrity", "shasum"} {
+			must(key == known || !strings.EqualFold(key, known), "case")
+		}
+	}
+	if value, has := dist["shasum"]; has {
+		text, ok := value.(string)
+		must(ok && hexSum.MatchString(text), "shasum")
+		sum, err := hex.DecodeString(text)
+		must(err == nil, "shasum")
+		integrity = "sha1-" + base64.StdEncoding.EncodeToString(sum)
+	}
+	if value, has := dist["integrity"]; has {
+		text, ok := value.(string)
+		must(ok && len(text) <= 1024, "integrity")
+		tokens := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' && r != '\v' })
+		must(len(tokens) > 0, "integrity")
+		for _, token := range tokens {
+			parts := sriToken.FindStringSubmatch(token)
+			must(parts != nil, "integrity")
+			size := map[string]int{"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}[parts[1]]
+			if size > 0 {
+				sum, err := base64.StdEncoding.Strict().DecodeString(parts[2])
+				must(err == nil && len(sum) == size, "integrity")
+				integrity = text
+			}
+		}
+	}
+	return integrity
 }
 
 // packedIs looks at the only entry of a tarball; package tarball has an oracle for more.

@@ -19,6 +19,11 @@ type Publish struct {
 	// Attachments are the keys of _attachments: the tarball, then the provenance bundle if
 	// there is one.
 	Attachments []string
+
+	// Integrity is what the manifest's dist says that the tarball hashes to, as Subresource
+	// Integrity text of at most 1 KiB: its integrity as it was sent, if that has a hash of SHA-1
+	// or of SHA-2 with at least 256 bits, else its shasum, else "".
+	Integrity string
 }
 
 func (p Publish) clone() Publish {
@@ -45,13 +50,17 @@ type publishCheck struct {
 	manifestName, manifestVers   bool // seen in the manifest
 	data                         bool // seen in the attachment being read
 	maintainer                   bool // the maintainer being read is the publisher
+	stated                       statement
 
 	tarball *tarball.Checker // of the first attachment that is one; nil before
 	packed  tarball.Manifest // what it says, once inside
 	inside  bool             // it was read to its end
 }
 
-var errMaintainers = refuse("a publish cannot change who maintains the package")
+var (
+	errMaintainers = refuse("a publish cannot change who maintains the package")
+	errCase        = refuse("the version's manifest has a field in another case")
+)
 
 // begin is called when the body turns out to be a publish, with what was read of it as a
 // document: if something else than its version is wrong with the publish, that is known still.
@@ -89,6 +98,12 @@ func (c *publishCheck) event(e strictjson.Event) error {
 		return c.second(e, e.Path[0].Key, e.Path[1].Key)
 	case 3:
 		return c.third(e, e.Path[0].Key, e.Path[2].Key)
+	case 4:
+		if e.Path[0].Key == "versions" && e.Path[2].Key == "dist" {
+			err := c.stated.read(e, e.Path[3].Key)
+			c.result.Integrity = c.stated.String()
+			return err
+		}
 	}
 	return nil
 }
@@ -250,7 +265,7 @@ func (c *publishCheck) manifest(e strictjson.Event, key string) error {
 		return mustBe(e, strictjson.Object, "dist must be an object")
 	default:
 		if slices.ContainsFunc(checked, func(c string) bool { return strings.EqualFold(c, key) }) {
-			return refuse("the version's manifest has a field in another case")
+			return errCase
 		}
 	}
 	return nil

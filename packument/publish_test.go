@@ -57,7 +57,10 @@ func TestEveryClient(t *testing.T) {
 			if client == "npm12-unscoped" {
 				pkg, tarball = policy.PackageName{Name: "turnstile"}, "turnstile-2.3.4.tgz"
 			}
-			want := packument.Publish{Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball}}
+			want := packument.Publish{
+				Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball},
+				Integrity: "sha512-iAAvfhrmjrRVaR+ksS1TSbeSAWkF8B3n4ji/9yopXTiLZC2r/7wJRJRqfi8/+8zPcxJevmlsLY7r348iltPIqA==",
+			}
 			switch client {
 			case "npm11":
 				want.Access = "public"
