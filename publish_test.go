@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -91,6 +92,31 @@ func TestCheckTarball(t *testing.T) {
 				assert.NotErrorIs(t, end, io.EOF)
 				assert.Less(t, len(got), len(body))
 			}
+		}
+	}
+}
+
+// The bytes of a tarball are those that the publish states, where the host asks.
+func TestCheckTarballIntegrity(t *testing.T) {
+	for _, check := range []bool{false, true} {
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
+		alice := w.person("alice")
+		w.host.add("plain", false, alice)
+		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+		right := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+		for field, value := range map[string]string{
+			"integrity": "sha512-" + base64.StdEncoding.EncodeToString(make([]byte, 64)), "shasum": strings.Repeat("0", 40),
+		} {
+			body := regexp.MustCompile(`"`+field+`":"[^"]*"`).ReplaceAll(right, []byte(`"`+field+`":"`+value+`"`))
+			require.NotEqual(t, right, body)
+			a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: body})
+			if !check {
+				assert.Equal(t, 200, a.Code, a.Body.String())
+				continue
+			}
+			assert.Equal(t, 400, a.Code)
+			assert.Equal(t, "bad-publish", a.text("code"))
+			assert.Equal(t, "The registry refused the package: the tarball is not the one that the manifest's integrity states.", a.text("error"))
 		}
 	}
 }

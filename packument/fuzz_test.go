@@ -26,24 +26,36 @@ import (
 
 // FuzzPublishBody: a Scanner and a reader of the whole document agree on which bodies
 // are a publish of @acme/widget, and on what they ask for, wherever the body is cut.
-// $tgz in a body stands for a tarball; it is read if unpacking is set.
+// $tgz in a body stands for a tarball. It is unpacked if the first bit of checks is set, and
+// hashed if the second one is.
 func FuzzPublishBody(f *testing.F) {
 	tarballs := []string{"", packed(widget, "1.0.0"), packed(widget, "1.0.1"), packed(policy.PackageName{Name: "plain"}, "1.0.0")}
 	for i := range tarballs {
-		for _, unpacking := range []bool{false, true} {
-			f.Add([]byte(holding("$tgz")), byte(i), unpacking)
-			f.Add([]byte(strings.Replace(holding("$tgz"), `"access":null`, `"maintainers":[{"name":"carol"}]`, 1)), byte(i), unpacking)
+		for checks := range byte(4) {
+			f.Add([]byte(holding("$tgz")), byte(i), checks)
+			f.Add([]byte(strings.Replace(holding("$tgz"), `"access":null`, `"maintainers":[{"name":"carol"}]`, 1)), byte(i), checks)
+			raw, err := base64.StdEncoding.DecodeString(tarballs[1])
+			require.NoError(f, err)
+			for _, order := range []string{plain, first} {
+				for _, d := range []string{
+					dist(integrityOf(string(raw), "sha512"), shasumOf(string(raw))), dist(nil, shasumOf(string(raw))),
+					dist(integrityOf("x", "sha384")+" "+integrityOf(string(raw), "sha384"), nil), dist(integrityOf(string(raw), "sha256"), shasumOf("x")),
+				} {
+					in := strings.Replace(order, `"data":""`, `"data":"$tgz"`, 1)
+					f.Add([]byte(strings.Replace(in, `"dist":{}`, `"dist":`+d, 1)), byte(i), checks)
+				}
+			}
 		}
 	}
-	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)), byte(0), false)
-	f.Add([]byte(strings.Replace(holding("$tgz"), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)), byte(1), true)
-	f.Add([]byte(strings.Replace(plain, `"latest":"1.0.0"`, `"latest":"1.0.0","v1.0.0-rc":"1.0.0"`, 1)), byte(0), false)
-	f.Add([]byte(strings.ReplaceAll(plain, "1.0.0", "1.0.0-rc.1+b.01")), byte(0), false)
+	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)), byte(0), byte(0))
+	f.Add([]byte(strings.Replace(holding("$tgz"), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)), byte(1), byte(3))
+	f.Add([]byte(strings.Replace(plain, `"latest":"1.0.0"`, `"latest":"1.0.0","v1.0.0-rc":"1.0.0"`, 1)), byte(0), byte(0))
+	f.Add([]byte(strings.ReplaceAll(plain, "1.0.0", "1.0.0-rc.1+b.01")), byte(0), byte(0))
 	for _, dist := range []string{
 		`{"integrity":"` + integrityOf("x", "sha512") + `"}`, `{"shasum":"` + strings.Repeat("aF", 20) + `"}`, `{"integrity":"md5-x","shasum":"` + strings.Repeat("0", 40) + `"}`,
 		`{"integrity":" ` + integrityOf("x", "sha1") + `\n` + integrityOf("x", "sha256") + `?a b-c"}`, `{"integrity":"sha512-x"}`, `{"Shasum":1}`, `{"integrity":null}`,
 	} {
-		f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"dist":`+dist, 1)), byte(0), false)
+		f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"dist":`+dist, 1)), byte(0), byte(0))
 	}
 	files, err := filepath.Glob("testdata/*.json")
 	require.NoError(f, err)
@@ -51,12 +63,13 @@ func FuzzPublishBody(f *testing.F) {
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		require.NoError(f, err)
-		f.Add(data, byte(0), false)
+		f.Add(data, byte(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, data []byte, which byte, unpacking bool) {
+	f.Fuzz(func(t *testing.T, data []byte, which, checks byte) {
+		unpacking, hashing := checks&1 != 0, checks&2 != 0
 		data = bytes.ReplaceAll(data, []byte("$tgz"), []byte(tarballs[int(which)%len(tarballs)]))
 		scan := func(size int) (packument.Publish, error) {
-			return scan(packument.Config{Package: widget, By: "carol", CheckTarball: unpacking}, data, size)
+			return scan(packument.Config{Package: widget, By: "carol", CheckTarball: unpacking, HashTarball: hashing}, data, size)
 		}
 		got, err := scan(len(data) + 1)
 		if err == nil {
@@ -67,7 +80,7 @@ func FuzzPublishBody(f *testing.F) {
 			require.Equal(t, got, cut)
 			require.Equal(t, err, cutErr)
 		}
-		want, problem := naive(data, unpacking)
+		want, problem := naive(data, unpacking, hashing)
 		require.Equal(t, problem == nil, err == nil, "scanner: %v, oracle: %v", err, problem)
 		require.Equal(t, want, got)
 	})
@@ -111,7 +124,7 @@ var (
 )
 
 // naive judges a publish of @acme/widget by carol with the whole of it decoded.
-func naive(data []byte, unpacking bool) (res packument.Publish, err error) {
+func naive(data []byte, unpacking, hashing bool) (res packument.Publish, err error) {
 	defer func() {
 		if p, ok := recover().(problem); ok {
 			res, err = packument.Publish{}, p
@@ -219,8 +232,12 @@ func naive(data []byte, unpacking bool) (res packument.Publish, err error) {
 		}
 		must(file["data"] != nil, "data")
 	}
+	text := attachments[res.Attachments[0]].(object)["data"].(string)
 	if unpacking {
-		packedIs(attachments[res.Attachments[0]].(object)["data"].(string), name, res.Version)
+		packedIs(text, name, res.Version)
+	}
+	if dist, _ := manifest["dist"].(object); res.Integrity != "" && (unpacking || hashing) {
+		hashesTo(dist, res.Integrity, text)
 	}
 	return res, nil
 }
@@ -261,6 +278,26 @@ func stated(dist object) (integrity string) {
 		}
 	}
 	return integrity
+}
+
+// hashesTo compares the tarball with both statements.
+func hashesTo(dist object, integrity, text string) {
+	data, err := base64.StdEncoding.Strict().DecodeString(text)
+	must(err == nil && !strings.ContainsAny(text, "\r\n"), "base64")
+	for _, algorithm := range []string{"sha512", "sha384", "sha256", "sha1"} {
+		if strings.Contains(" "+strings.Join(strings.Fields(integrity), " "), " "+algorithm+"-") {
+			right := false
+			for _, token := range strings.Fields(integrity) {
+				expression, _, _ := strings.Cut(token, "?")
+				right = right || expression == integrityOf(string(data), algorithm)
+			}
+			must(right, "integrity")
+			break
+		}
+	}
+	if shasum, has := dist["shasum"].(string); has {
+		must(strings.EqualFold(shasum, shasumOf(string(data))), "shasum")
+	}
 }
 
 // packedIs looks at the only entry of a tarball; package tarball has an oracle for more.

@@ -23,9 +23,15 @@ type Config struct {
 	By string
 
 	// CheckTarball unpacks the tarball of a publish: the package.json in it must be of the
-	// same package and version. It takes a goroutine, which lives until the Scanner is closed,
-	// aborted or returns an error: one of these must happen.
+	// same package and version. It implies HashTarball. It takes a goroutine, which lives
+	// until the Scanner is closed, aborted or returns an error: one of these must happen.
 	CheckTarball bool
+
+	// HashTarball compares the tarball of a publish with the integrity and the shasum that its
+	// manifest states, and refuses another one. Of several hashes in the integrity one of
+	// the strongest algorithm must match. A publish that states none passes. It can be
+	// turned on later: see [Scanner.HashTarball].
+	HashTarball bool
 }
 
 // A Kind says what a body is.
@@ -67,6 +73,7 @@ var (
 	errOther   = refuse("the body is about another package than the address")
 	errTop     = refuse("the body must be an object")
 	errAborted = refuse("the body was not read to its end")
+	errLate    = errors.New("packument: HashTarball was called when the tarball had passed by")
 )
 
 // maxTrailing is how many bytes of whitespace may follow a publish; no client sends any.
@@ -95,9 +102,10 @@ type Scanner struct {
 func New(cfg Config) *Scanner {
 	name := cfg.Package.String()
 	s := &Scanner{
-		publish: publishCheck{pkg: cfg.Package, name: name, by: cfg.By, unpack: cfg.CheckTarball, result: Publish{Tags: map[string]string{}}},
+		publish: publishCheck{pkg: cfg.Package, name: name, by: cfg.By, result: Publish{Tags: map[string]string{}}},
 		doc:     documentCheck{name: name, by: cfg.By},
 	}
+	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
 	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: MaxMessage, Stream: s.publish.stream}, s.event)
 	if cfg.Package == (policy.PackageName{}) {
 		s.err = errOther
@@ -105,14 +113,33 @@ func New(cfg Config) *Scanner {
 	return s
 }
 
-// Write scans the next piece. After an error, which is an [*Error], every call returns that
-// error.
+// Write scans the next piece. After an error every call returns that error. It is an [*Error],
+// unless [Scanner.HashTarball] was called too late.
 func (s *Scanner) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
 	n, err := s.scanner.Write(p)
 	return n, s.failed(err)
+}
+
+// HashTarball turns Config.HashTarball on, for a caller that learns only from the beginning of
+// a publish whether its bytes matter. It must be called before more than 32 KiB of the base64
+// of the tarball were written, at the latest before the Scanner is closed. Later it is a fault
+// of the program, which Write and Close return as an error that is no [*Error]. If the whole
+// document was written, the tarball is compared at once, and Close returns what comes of it.
+func (s *Scanner) HashTarball() {
+	c := &s.publish.content
+	switch was := c.hash; {
+	case was || s.err != nil:
+	case s.closed || c.dropped:
+		s.err = errLate
+	default:
+		c.hash = true
+		if s.kind == KindPublish && s.Brace() >= 0 {
+			_ = s.failed(c.check(s.publish.name, s.publish.result.Version, &s.publish.stated))
+		}
+	}
 }
 
 // Kind returns what the body is, as far as it is known. It stays known after an error.
@@ -164,7 +191,7 @@ func (s *Scanner) Close() error {
 // or an error.
 func (s *Scanner) Abort() {
 	if !s.closed && s.err == nil {
-		s.publish.abort()
+		s.publish.content.abort()
 		s.err = errAborted
 	}
 }
@@ -175,7 +202,7 @@ func (s *Scanner) failed(err error) error {
 	if err == nil {
 		return s.err
 	}
-	s.publish.abort()
+	s.publish.content.abort()
 	if s.err != nil {
 		return s.err
 	}

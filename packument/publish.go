@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
-	"github.com/npmauth/npmauth/internal/tarball"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -43,7 +42,6 @@ type publishCheck struct {
 	pkg    policy.PackageName
 	name   string
 	by     string
-	unpack bool
 	result Publish
 
 	named, versions, attachments bool // seen at the top
@@ -51,10 +49,9 @@ type publishCheck struct {
 	data                         bool // seen in the attachment being read
 	maintainer                   bool // the maintainer being read is the publisher
 	stated                       statement
+	manifestRead                 bool // to its end
 
-	tarball *tarball.Checker // of the first attachment that is one; nil before
-	packed  tarball.Manifest // what it says, once inside
-	inside  bool             // it was read to its end
+	content content
 }
 
 var (
@@ -70,12 +67,6 @@ func (c *publishCheck) begin(doc *documentCheck) {
 		c.result.Version = ""
 	case len(versions) == 1 && ValidVersion(doc.version):
 		c.result.Version = doc.version
-	}
-}
-
-func (c *publishCheck) abort() {
-	if c.tarball != nil {
-		c.tarball.Abort()
 	}
 }
 
@@ -108,31 +99,9 @@ func (c *publishCheck) event(e strictjson.Event) error {
 	return nil
 }
 
-// stream has the data of the first attachment that is called a tarball unpacked. If
-// the body turns out to have another one, it is refused for having two.
+// stream returns what is to be called with the string that path leads to.
 func (c *publishCheck) stream(path []strictjson.Step) func([]byte) error {
-	if !c.unpack || c.tarball != nil || !isTarballData(path) {
-		return nil
-	}
-	c.tarball = tarball.New()
-	return func(piece []byte) error {
-		_, err := c.tarball.Write(piece)
-		return err
-	}
-}
-
-func isTarballData(path []strictjson.Step) bool {
-	return len(path) == 3 && path[0].Key == "_attachments" && strings.HasSuffix(path[1].Key, ".tgz") && path[2].Key == "data"
-}
-
-// unpacked is called at the end of an attachment's data.
-func (c *publishCheck) unpacked(path []strictjson.Step) (err error) {
-	if c.tarball == nil || c.inside || !isTarballData(path) {
-		return nil
-	}
-	c.packed, err = c.tarball.Close()
-	c.inside = err == nil
-	return err
+	return c.content.stream(path, &c.stated, c.manifestRead)
 }
 
 // top checks the fields of the document. The list is closed: what a packument can
@@ -222,7 +191,7 @@ func (c *publishCheck) third(e strictjson.Event, in, key string) error {
 			if err := mustBe(e, strictjson.String, "the data of an attachment must be a string"); err != nil {
 				return err
 			}
-			return c.unpacked(e.Path)
+			return c.content.end(e.Path)
 		case "content_type":
 			return mustBe(e, strictjson.String, "the content_type of an attachment must be a string")
 		case "length":
@@ -291,6 +260,7 @@ func (c *publishCheck) end(e strictjson.Event) error {
 		if !c.manifestName || !c.manifestVers {
 			return refuse("the version's manifest lacks name or version")
 		}
+		c.manifestRead = true
 	case "_attachments":
 		if !c.data {
 			return refuse("an attachment has no data")
@@ -327,13 +297,8 @@ func (c *publishCheck) complete() error {
 	if len(tarballs) != 1 {
 		return refuse("the body must have one tarball")
 	}
-	if c.unpack {
-		if !c.inside {
-			return refuse("the body has a tarball that was not read")
-		}
-		if err := c.packed.Check(c.name, v); err != nil {
-			return err
-		}
+	if err := c.content.check(c.name, v, &c.stated); err != nil {
+		return err
 	}
 	c.result.Attachments = append(tarballs, bundles...)
 	return nil

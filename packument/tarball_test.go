@@ -2,6 +2,7 @@ package packument_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -112,5 +113,171 @@ func TestAbort(t *testing.T) {
 				assert.NotContains(t, string(stacks[:runtime.Stack(stacks, true)]), "internal/tarball", "a goroutine is left")
 			})
 		})
+	}
+}
+
+// hashing is ofWidget with the tarball compared with what the manifest states.
+var hashing = packument.Config{Package: widget, By: "carol", HashTarball: true}
+
+// stating returns a publish with data as its tarball's base64 and a dist.
+func stating(order, data, dist string) string {
+	return strings.Replace(strings.Replace(order, `"data":""`, `"data":"`+data+`"`, 1), `"dist":{}`, `"dist":`+dist, 1)
+}
+
+func TestHashes(t *testing.T) {
+	const differs = "the tarball is not the one that the manifest's integrity states"
+	text := packed(widget, "1.0.0")
+	raw, err := base64.StdEncoding.DecodeString(text)
+	require.NoError(t, err)
+	data := string(raw)
+	of := func(algorithm string) string { return integrityOf(data, algorithm) }
+	for name, tt := range map[string]struct{ data, dist, says string }{
+		"none":                  {text, `{}`, ""},
+		"none, and no base64":   {"*", `{}`, ""},
+		"unknown":               {text, dist("md5-x", nil), ""},
+		"sha512":                {text, dist(of("sha512"), nil), ""},
+		"sha384":                {text, dist(of("sha384"), nil), ""},
+		"sha256":                {text, dist(of("sha256"), nil), ""},
+		"sha1":                  {text, dist(of("sha1"), nil), ""},
+		"shasum":                {text, dist(nil, shasumOf(data)), ""},
+		"both":                  {text, dist(of("sha512"), shasumOf(data)), ""},
+		"options":               {text, dist(of("sha512")+"?x", nil), ""},
+		"one of two":            {text, dist(integrityOf("x", "sha512")+" "+of("sha512"), nil), ""},
+		"the other of two":      {text, dist(of("sha512")+" "+integrityOf("x", "sha512"), nil), ""},
+		"the strongest counts":  {text, dist(integrityOf("x", "sha1")+" "+of("sha512")+" "+integrityOf("x", "sha384"), nil), ""},
+		"empty":                 {"", dist(integrityOf("", "sha512"), nil), ""},
+		"escaped":               {strings.ReplaceAll(text, "/", `\/`), dist(of("sha512"), nil), ""},
+		"only the weaker":       {text, dist(of("sha1")+" "+integrityOf("x", "sha512")+" "+of("sha384"), nil), differs},
+		"wrong sha512":          {text, dist(integrityOf("x", "sha512"), nil), differs},
+		"wrong sha384":          {text, dist(integrityOf("x", "sha384"), nil), differs},
+		"wrong sha256":          {text, dist(integrityOf("x", "sha256"), nil), differs},
+		"wrong sha1":            {text, dist(integrityOf("x", "sha1"), nil), differs},
+		"wrong shasum":          {text, dist(nil, shasumOf("x")), differs},
+		"wrong shasum of two":   {text, dist(of("sha512"), shasumOf("x")), differs},
+		"wrong sha512 of two":   {text, dist(integrityOf("x", "sha512"), shasumOf(data)), differs},
+		"unknown, wrong shasum": {text, dist("md5-x", shasumOf("x")), differs},
+		"nothing in it":         {"", dist(of("sha512"), nil), differs},
+		"no base64":             {"*" + text[1:], dist(of("sha512"), nil), "not valid base64"},
+		"cut":                   {text[:len(text)-1], dist(of("sha512"), nil), "not valid base64"},
+		"more behind it":        {text + "AAAA", dist(of("sha512"), nil), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "more behind it" {
+				tt.says = differs
+				if strings.HasSuffix(text, "=") {
+					tt.says = "not valid base64"
+				}
+			}
+			for _, order := range []string{plain, first} {
+				in := []byte(stating(order, tt.data, tt.dist))
+				_, err := scan(ofWidget, in, len(in))
+				require.NoError(t, err, "nothing of it matters")
+				for _, size := range []int{1, 13, len(in)} {
+					got, err := scan(hashing, in, size)
+					if tt.says == "" {
+						require.NoError(t, err)
+						assert.Equal(t, "1.0.0", got.Version)
+						continue
+					}
+					require.ErrorContains(t, err, tt.says)
+					assert.IsType(t, &packument.Error{}, err)
+					assert.NotErrorIs(t, err, packument.ErrNotPublish)
+				}
+				s := packument.New(hashing)
+				_, err = s.Write(in[:len(in)-1])
+				require.NoError(t, err)
+				_, err = s.Write(in[len(in)-1:])
+				assert.Equal(t, tt.says != "", err != nil, "it is found by the last brace")
+				if strings.HasPrefix(tt.says, differs) { // the tarball is right, and of that version
+					_, err = scan(unpacking, in, 1000)
+					assert.Error(t, err, "CheckTarball implies it")
+				}
+			}
+		})
+	}
+	for _, order := range []string{plain, first} {
+		_, err = scan(unpacking, []byte(stating(order, text, dist(of("sha512"), shasumOf(data)))), 100)
+		assert.NoError(t, err)
+		_, err = scan(unpacking, []byte(stating(order, text, dist(nil, shasumOf("x")))), 100)
+		assert.ErrorContains(t, err, differs)
+		_, err = scan(unpacking, []byte(stating(order, packed(widget, "1.0.1"), dist(nil, shasumOf("x")))), 100)
+		assert.ErrorContains(t, err, "package.json is about another version", "which says more")
+	}
+}
+
+// What the manifest states is about the tarball, wherever the other attachment stands.
+func TestHashesTheTarball(t *testing.T) {
+	text := packed(widget, "1.0.0")
+	raw, err := base64.StdEncoding.DecodeString(text)
+	require.NoError(t, err)
+	right := dist(integrityOf(string(raw), "sha512"), nil)
+	const bundle = `"@acme/widget-1.0.0.sigstore":{"data":"{}"}`
+	for _, order := range []string{plain, first} {
+		in := stating(order, text, right)
+		_, err := scan(hashing, []byte(strings.Replace(in, `"_attachments":{`, `"_attachments":{`+bundle+`,`, 1)), 9)
+		assert.NoError(t, err)
+		_, err = scan(hashing, []byte(strings.Replace(in, `"length":0}`, `"length":0},`+bundle, 1)), 9)
+		assert.NoError(t, err)
+		_, err = scan(hashing, []byte(strings.Replace(in, `"_attachments":{`, `"_attachments":{"widget-1.0.0.tgz":{"data":"AAAA"},`, 1)), 9)
+		assert.ErrorContains(t, err, "must have one tarball")
+	}
+}
+
+// Whether the bytes matter may be known only after the beginning.
+func TestHashTarballLater(t *testing.T) {
+	const window = 32 << 10
+	long := strings.Repeat("AAAA", window/4+1)
+	for _, order := range []string{plain, first} {
+		for name, tt := range map[string]struct {
+			data string
+			at   int // bytes of the data that were written when HashTarball is called; -1: all of the body
+			late bool
+		}{
+			"before the data": {long, 0, false},
+			"in the window":   {long, window, false},
+			"behind it":       {long, window + 1, true},
+			"small, whole":    {long[:window], -1, false},
+			"large, whole":    {long[:window+4], -1, true},
+		} {
+			for _, right := range []bool{true, false} {
+				raw, err := base64.StdEncoding.DecodeString(tt.data)
+				require.NoError(t, err)
+				sum := integrityOf(string(raw), "sha512")
+				if !right {
+					sum = integrityOf("x", "sha512")
+				}
+				in := stating(order, tt.data, dist(sum, nil))
+				s := packument.New(ofWidget)
+				cut := strings.Index(in, `"data":"`) + len(`"data":"`) + tt.at
+				if tt.at < 0 {
+					cut = len(in)
+				}
+				_, err = s.Write([]byte(in[:cut]))
+				require.NoError(t, err)
+				s.HashTarball()
+				s.HashTarball()
+				_, err = s.Write([]byte(in[cut:]))
+				closed := s.Close()
+				if err != nil {
+					assert.Equal(t, err, closed)
+				}
+				switch bad, _ := errors.AsType[*packument.Error](closed); {
+				case tt.late:
+					assert.ErrorContains(t, closed, "HashTarball was called", name)
+					assert.Nil(t, bad, "it is no fault of the sender's")
+				case right:
+					assert.NoError(t, closed, name)
+				default:
+					assert.ErrorContains(t, closed, "not the one that the manifest's integrity states", name)
+					assert.NotNil(t, bad)
+				}
+			}
+		}
+		s := packument.New(ofWidget)
+		_, err := s.Write([]byte(order))
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		s.HashTarball()
+		assert.ErrorContains(t, s.Close(), "HashTarball was called", "closed")
 	}
 }
