@@ -1,9 +1,7 @@
 package npmauth
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -67,7 +65,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	changes, body, err := a.readChange(r, j)
 	defer func() {
 		if p == nil && body != nil {
-			body.abort()
+			body.Abort(nil)
 		}
 	}()
 	if err != nil {
@@ -104,30 +102,25 @@ func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, body
 		return nil, nil, err
 	}
 	j.req.Operation = op
-	scan := packument.New(packument.Config{Package: op.Package, By: j.act.identity().Name, CheckTarball: a.checkTarball})
-	defer func() {
-		if body == nil {
-			scan.Abort()
-		}
-	}()
-	head, err := readDocument(r, bound, scan)
+	body, err = a.readBody(r, bound, op.Package, j.act.identity().Name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if scan.Kind() == packument.KindPublish {
+	if body.Kind() == packument.KindPublish {
 		if op.Name != "" { // no client publishes to a revision
+			body.Abort(nil)
 			return nil, nil, badDocument("has attachments, which a publish has and no change of a document")
 		}
-		version := scan.Publish().Version
+		version := body.Publish().Version
 		j.req.Operation.Action, j.req.Operation.Name = policy.Publish, version
 		j.version = version
-		return nil, newPublishReader(r.Body, scan, head), nil
+		return nil, body, nil
 	}
 	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
 		j.req.Operation.Action = policy.Deprecate
 		return &Changes{}, nil, nil
 	}
-	doc := scan.Document()
+	doc := body.Document()
 	c, err := a.difference(r.Context(), &j.req, &doc)
 	if err != nil {
 		return nil, nil, err
@@ -172,50 +165,20 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 	return 0, denied(j, refused)
 }
 
-// maxPiece is how many bytes of a package document are read at once: as much of a tarball, at
-// most, is unpacked before the request was judged.
-const maxPiece = 4 << 10
-
-// readDocument has the body of r scanned as far as it takes to know what it is, and no
-// further than about bound bytes. It returns what was scanned: of a publish the beginning, and
-// r.Body is the rest. What is wrong with a publish is for its reader to say, once the request
-// was judged. Any other document is read whole, and r.Body is all of it again.
-func readDocument(r *http.Request, bound int, scan *packument.Scanner) (head []byte, err error) {
+// readBody reads the body of r as far as it takes to know what it is, and no further than about
+// bound bytes. The body of r gives all of it again.
+func (a *Auth) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, errEncoding
 	}
-	var read bytes.Buffer
-	for {
-		if read.Len() >= bound {
-			return nil, errDocumentSize
-		}
-		read.Grow(bytes.MinRead)
-		piece := read.AvailableBuffer()
-		n, err := r.Body.Read(piece[:min(cap(piece), maxPiece)])
-		piece = piece[:n]
-		read.Write(piece)
-		_, bad := scan.Write(piece)
-		publish := scan.Kind() == packument.KindPublish
-		if bad != nil && !publish {
-			return nil, bad
-		}
-		end := errors.Is(err, io.EOF)
-		switch {
-		case err != nil && !end:
-			return nil, err
-		case publish:
-			if end {
-				r.Body = body{http.NoBody, r.Body}
-			}
-			return read.Bytes(), nil
-		case end:
-			if err := scan.Close(); err != nil {
-				return nil, err
-			}
-			r.Body = body{&read, r.Body}
-			return nil, nil
-		}
+	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.checkTarball})
+	body, err := packument.NewReader(r.Body, scan, bound)
+	if err != nil {
+		return nil, err
 	}
+	reader := &publishReader{Reader: body}
+	r.Body = reader
+	return reader, nil
 }
 
 // A body reads from one and closes another.

@@ -141,6 +141,8 @@ func answer(err error) *Error {
 		return &Error{http.StatusBadRequest, "bad-password", weak.Error()}
 	case errors.As(err, &bad):
 		return &Error{http.StatusBadRequest, "bad-json", bad.Error()}
+	case errors.Is(err, packument.ErrTooLarge):
+		return errDocumentSize
 	case errors.Is(err, packument.ErrNotPublish):
 		return &Error{http.StatusForbidden, "not-offered", "The registry refused the package document: " + err.Error() + "."}
 	case errors.As(err, &body):
