@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/npmauth/npmauth/packument"
@@ -23,18 +22,9 @@ const maxStar = 1 << 20
 var (
 	errDocumentSize = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The package document is larger than this registry takes."}
 	errNoDocuments  = &Error{http.StatusForbidden, "not-offered", "This registry does not offer to change a package's document: it takes new versions only."}
-	errStale        = &Error{http.StatusConflict, "conflict", "The package has changed since you read it. Try again."}
-	errTwoRevisions = badDocument("names two revisions")
-	errTwoChanges   = badDocument("changes more than one thing at once")
-	errAddsVersion  = badDocument("has a version that is not published: a new one comes with its tarball")
-	errMovesTags    = badDocument("moves dist-tags: use npm dist-tag")
-	errNobody       = badDocument("would leave the package to nobody")
-	errNothingLeft  = badDocument("has no versions: unpublish the package as a whole")
+	errStale        = &Error{http.StatusConflict, packument.ErrStale.Code, packument.ErrStale.Sentence}
+	errToRevision   = &Error{http.StatusBadRequest, packument.CodeDocument, "The package document has attachments, which a publish has and no change of a document."}
 )
-
-func badDocument(problem string) *Error {
-	return &Error{http.StatusBadRequest, "bad-document", "The package document " + problem + "."}
-}
 
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
 var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.WriteOwners, policy.Star}
@@ -109,7 +99,7 @@ func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, body
 	if body.Kind() == packument.KindPublish {
 		if op.Name != "" { // no client publishes to a revision
 			body.Abort(nil)
-			return nil, nil, badDocument("has attachments, which a publish has and no change of a document")
+			return nil, nil, errToRevision
 		}
 		version := body.Publish().Version
 		j.req.Operation.Action, j.req.Operation.Name = policy.Publish, version
@@ -120,8 +110,7 @@ func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, body
 		j.req.Operation.Action = policy.Deprecate
 		return &Changes{}, nil, nil
 	}
-	doc := body.Document()
-	c, err := a.difference(r.Context(), &j.req, &doc)
+	c, err := a.difference(r.Context(), &j.req, body.Document())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,128 +177,35 @@ type body struct {
 }
 
 // difference says what doc would change, and names the operation of req after it.
-func (a *Auth) difference(ctx context.Context, req *policy.Request, doc *packument.Document) (c Changes, err error) {
+func (a *Auth) difference(ctx context.Context, req *policy.Request, doc packument.Document) (Changes, error) {
 	op := &req.Operation
-	c.Revision = doc.Revision
-	if rev := op.Name; rev != "" && rev != "undefined" { // which npm writes where a document has none
-		if c.Revision != "" && c.Revision != rev {
-			return Changes{}, errTwoRevisions
+	if err := doc.SetRevision(op.Name); err != nil {
+		return Changes{}, err
+	}
+	var now packument.State
+	if !doc.Star() {
+		if !doc.Partial && a.documents == nil {
+			return Changes{}, errNoDocuments
 		}
-		c.Revision = rev
-	}
-	if doc.Partial && doc.Users {
-		op.Action, c.Starred = policy.Star, doc.Starred
-		return c, nil
-	}
-	if !doc.Partial && a.documents == nil {
-		return Changes{}, errNoDocuments
-	}
-	now := Document{ID: req.Package.ID}
-	if a.documents != nil {
-		if now, err = a.documents.Document(ctx, op.Package); err != nil {
-			return Changes{}, err
-		}
-	}
-	if now.ID != req.Package.ID || now.Revision != "" && c.Revision != "" && c.Revision != now.Revision {
-		return Changes{}, errStale
-	}
-	if doc.Partial {
-		op.Action, c.Maintainers = policy.WriteOwners, doc.Maintainers
-		if len(c.Maintainers) == 0 {
-			return Changes{}, errNobody
-		}
-		return c, nil
-	}
-	return c, compare(op, &c, now, doc)
-}
-
-// compare finds the one thing in which a whole document differs from what there is now.
-// A document that changes nothing is what npm deprecate sends for a message that is
-// there already.
-func compare(op *policy.Operation, c *Changes, now Document, doc *packument.Document) (err error) {
-	if doc.Versions == nil {
-		return badDocument("has neither versions nor maintainers nor users alone")
-	}
-	for v, message := range doc.Versions {
-		was, exists := now.Versions[v]
-		if !exists {
-			return errAddsVersion
-		}
-		if message != was {
-			if c.Deprecated == nil {
-				c.Deprecated = map[string]string{}
+		if a.documents != nil {
+			d, err := a.documents.Document(ctx, op.Package)
+			if err != nil {
+				return Changes{}, err
 			}
-			c.Deprecated[v] = message
+			if d.ID != req.Package.ID {
+				return Changes{}, errStale
+			}
+			now = packument.State{Revision: d.Revision, Versions: d.Versions, Tags: d.Tags, Maintainers: d.Maintainers}
 		}
 	}
-	for v := range now.Versions {
-		if _, stays := doc.Versions[v]; !stays {
-			c.Removed = append(c.Removed, v)
-		}
+	c, err := packument.Compare(now, doc)
+	if c.Action != policy.Unknown {
+		op.Action = c.Action
 	}
-	slices.Sort(c.Removed)
-	if doc.Maintainers != nil && !sameNames(doc.Maintainers, now.Maintainers) {
-		c.Maintainers = doc.Maintainers
+	if err != nil {
+		return Changes{}, err
 	}
-	if c.Tags, err = moved(c.Removed, now, doc); err != nil {
-		return err
-	}
-	changed := 0
-	op.Action = policy.Deprecate
-	for _, is := range []struct {
-		action policy.Action
-		so     bool
-	}{
-		{policy.Deprecate, c.Deprecated != nil}, {policy.Unpublish, c.Removed != nil}, {policy.WriteOwners, c.Maintainers != nil},
-	} {
-		if is.so {
-			changed++
-			op.Action = is.action
-		}
-	}
-	switch {
-	case changed > 1:
-		return errTwoChanges
-	case c.Removed != nil && len(doc.Versions) == 0:
-		return errNothingLeft
-	case c.Maintainers != nil && len(c.Maintainers) == 0:
-		return errNobody
-	}
-	return nil
-}
-
-// moved returns the dist-tags that move because the versions they name go, and refuses
-// all other moves. Where the document has no tags, those go with their versions.
-func moved(removed []string, now Document, doc *packument.Document) (map[string]string, error) {
-	tags := map[string]string{}
-	for tag, was := range now.Tags {
-		goes := slices.Contains(removed, was)
-		to, stays := doc.Tags[tag]
-		_, left := doc.Versions[to]
-		switch {
-		case !goes && (doc.Tags == nil || stays && to == was):
-		case !goes, stays && !left:
-			return nil, errMovesTags
-		default:
-			tags[tag] = to // "" where it goes, too
-		}
-	}
-	for tag, to := range doc.Tags {
-		if _, was := now.Tags[tag]; was {
-			continue
-		}
-		// npm names a latest when it takes a version away and there is none.
-		if _, left := doc.Versions[to]; tag != "latest" || !left || removed == nil {
-			return nil, errMovesTags
-		}
-		tags[tag] = to
-	}
-	if len(tags) == 0 {
-		return nil, nil
-	}
-	return tags, nil
-}
-
-func sameNames(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+	return Changes{
+		Revision: c.Revision, Deprecated: c.Deprecated, Removed: c.Removed, Tags: c.Tags, Maintainers: c.Maintainers, Starred: c.Starred,
+	}, nil
 }

@@ -133,6 +133,7 @@ func answer(err error) *Error {
 	var weak *account.PasswordError
 	var bad *strictjson.Error
 	var body *packument.Error
+	var change *packument.ChangeError
 	var size *http.MaxBytesError
 	switch {
 	case errors.As(err, &spec):
@@ -147,6 +148,12 @@ func answer(err error) *Error {
 		return &Error{http.StatusForbidden, "not-offered", "The registry refused the package document: " + err.Error() + "."}
 	case errors.As(err, &body):
 		return &Error{http.StatusBadRequest, "bad-publish", "The registry refused the package: " + body.Error() + "."}
+	case errors.As(err, &change):
+		status := http.StatusBadRequest
+		if change.Code == packument.CodeConflict {
+			status = http.StatusConflict
+		}
+		return &Error{status, change.Code, change.Sentence}
 	case errors.As(err, &size):
 		return errTooLarge
 	}

@@ -1,7 +1,9 @@
 // Package packument reads the body of PUT /<pkg>, which six operations of npm share: a
 // publish, npm deprecate, npm unpublish, npm owner, npm star and npm unstar. A [Scanner]
 // tells a publish from a package's document that is sent back, and says what either of
-// them states. It reads each byte once and keeps none of a tarball.
+// them states. It reads each byte once and keeps none of a tarball. A [Reader] lets a
+// registry read a publish meanwhile and withholds its end until it was authorized, and
+// [Compare] says what a document that is sent back changes.
 package packument
 
 import (
