@@ -1,15 +1,12 @@
 package npmauth
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
-	"github.com/npmauth/npmauth/internal/packument"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -25,18 +22,9 @@ const maxStar = 1 << 20
 var (
 	errDocumentSize = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The package document is larger than this registry takes."}
 	errNoDocuments  = &Error{http.StatusForbidden, "not-offered", "This registry does not offer to change a package's document: it takes new versions only."}
-	errStale        = &Error{http.StatusConflict, "conflict", "The package has changed since you read it. Try again."}
-	errTwoRevisions = badDocument("names two revisions")
-	errTwoChanges   = badDocument("changes more than one thing at once")
-	errAddsVersion  = badDocument("has a version that is not published: a new one comes with its tarball")
-	errMovesTags    = badDocument("moves dist-tags: use npm dist-tag")
-	errNobody       = badDocument("would leave the package to nobody")
-	errNothingLeft  = badDocument("has no versions: unpublish the package as a whole")
+	errStale        = &Error{http.StatusConflict, packument.ErrStale.Code, packument.ErrStale.Sentence}
+	errToRevision   = &Error{http.StatusBadRequest, packument.CodeDocument, "The package document has attachments, which a publish has and no change of a document."}
 )
-
-func badDocument(problem string) *Error {
-	return &Error{http.StatusBadRequest, "bad-document", "The package document " + problem + "."}
-}
 
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
 var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.WriteOwners, policy.Star}
@@ -64,7 +52,12 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
-	changes, publish, err := a.readChange(r, j)
+	changes, body, err := a.readChange(r, j)
+	defer func() {
+		if p == nil && body != nil {
+			body.Abort(nil)
+		}
+	}()
 	if err != nil {
 		return nil, a.conclude(r.Context(), j, err)
 	}
@@ -72,7 +65,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	if err != nil {
 		return nil, a.conclude(r.Context(), j, err)
 	}
-	if !publish {
+	if body == nil {
 		return a.admitJudged(r, j, d, true, changes)
 	}
 	// The rest of the body goes by, and then it is judged again: what comes along as a
@@ -82,43 +75,47 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 			return nil, a.conclude(r.Context(), j, a.unproven(r.Context(), j, err))
 		}
 	}
-	return a.newPass(r.Context(), j, nil), nil
+	p = a.newPass(r.Context(), j, nil)
+	p.operation.body = body
+	return p, nil
 }
 
 // readChange reads of a package document what it would change, and names the operation
-// of j after it.
-func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, publish bool, err error) {
+// of j after it. Of a publish it returns the reader of its body and no changes.
+func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, body *publishReader, err error) {
 	op := j.req.Operation
 	if err := a.find(r, j); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	bound, err := a.hopeful(r, j)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	j.req.Operation = op
-	doc, version, err := readDocument(r, bound, op.Package, j.act.identity().Name)
+	body, err = a.readBody(r, bound, op.Package, j.act.identity().Name)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	if doc == nil {
+	if body.Kind() == packument.KindPublish {
 		if op.Revision != "" { // no client publishes to a revision
-			return nil, false, badDocument("has attachments, which a publish has and no change of a document")
+			body.Abort(nil)
+			return nil, nil, errToRevision
 		}
+		version := body.Publish().Version
 		j.req.Operation.Action, j.req.Operation.Version = policy.Publish, version
 		j.version = version
-		return nil, true, nil
+		return nil, body, nil
 	}
 	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
 		j.req.Operation.Action = policy.Deprecate
-		return &Changes{}, false, nil
+		return &Changes{}, nil, nil
 	}
-	c, err := a.difference(r.Context(), &j.req, doc)
+	c, err := a.difference(r.Context(), &j.req, body.Document())
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	j.target = c.target()
-	return &c, false, nil
+	return &c, nil, nil
 }
 
 // hopeful returns how many bytes of the body are worth reading, or the refusal of a
@@ -157,44 +154,20 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 	return 0, denied(j, refused)
 }
 
-// readDocument reads the body of r as far as it takes to know what it is, and no further
-// than about bound bytes: a nil doc is a publish, of version if that is known. What was
-// read is put back in front of the rest.
-func readDocument(r *http.Request, bound int, pkg policy.PackageName, by string) (doc *packument.Document, version string, err error) {
+// readBody reads the body of r as far as it takes to know what it is, and no further than about
+// bound bytes. The body of r gives all of it again.
+func (a *Auth) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, "", errEncoding
+		return nil, errEncoding
 	}
-	scan := packument.New(pkg, by)
-	var read bytes.Buffer
-	for !scan.Publish() {
-		if read.Len() >= bound {
-			return nil, "", errDocumentSize
-		}
-		read.Grow(bytes.MinRead)
-		piece := read.AvailableBuffer()
-		n, err := r.Body.Read(piece[:cap(piece)])
-		piece = piece[:n]
-		read.Write(piece)
-		if _, bad := scan.Write(piece); bad != nil {
-			return nil, "", bad
-		}
-		if errors.Is(err, io.EOF) {
-			whole, err := scan.Close()
-			if err != nil && !scan.Publish() {
-				return nil, "", err
-			}
-			r.Body = body{&read, r.Body}
-			if scan.Publish() { // and malformed, perhaps: the one who reads on will say so
-				return nil, scan.Version(), nil
-			}
-			return &whole, "", nil
-		}
-		if err != nil {
-			return nil, "", err
-		}
+	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.checkTarball})
+	body, err := packument.NewReader(r.Body, scan, bound)
+	if err != nil {
+		return nil, err
 	}
-	r.Body = body{io.MultiReader(&read, r.Body), r.Body}
-	return nil, scan.Version(), nil
+	reader := &publishReader{Reader: body}
+	r.Body = reader
+	return reader, nil
 }
 
 // A body reads from one and closes another.
@@ -204,128 +177,35 @@ type body struct {
 }
 
 // difference says what doc would change, and names the operation of req after it.
-func (a *Auth) difference(ctx context.Context, req *policy.Request, doc *packument.Document) (c Changes, err error) {
+func (a *Auth) difference(ctx context.Context, req *policy.Request, doc packument.Document) (Changes, error) {
 	op := &req.Operation
-	c.Revision = doc.Revision
-	if rev := op.Revision; rev != "" && rev != "undefined" { // which npm writes where a document has none
-		if c.Revision != "" && c.Revision != rev {
-			return Changes{}, errTwoRevisions
+	if err := doc.SetRevision(op.Revision); err != nil {
+		return Changes{}, err
+	}
+	var now packument.State
+	if !doc.Star() {
+		if !doc.Partial && a.documents == nil {
+			return Changes{}, errNoDocuments
 		}
-		c.Revision = rev
-	}
-	if doc.Partial && doc.Users {
-		op.Action, c.Starred = policy.Star, doc.Starred
-		return c, nil
-	}
-	if !doc.Partial && a.documents == nil {
-		return Changes{}, errNoDocuments
-	}
-	now := Document{ID: req.Package.ID}
-	if a.documents != nil {
-		if now, err = a.documents.Document(ctx, op.Package); err != nil {
-			return Changes{}, err
-		}
-	}
-	if now.ID != req.Package.ID || now.Revision != "" && c.Revision != "" && c.Revision != now.Revision {
-		return Changes{}, errStale
-	}
-	if doc.Partial {
-		op.Action, c.Maintainers = policy.WriteOwners, doc.Maintainers
-		if len(c.Maintainers) == 0 {
-			return Changes{}, errNobody
-		}
-		return c, nil
-	}
-	return c, compare(op, &c, now, doc)
-}
-
-// compare finds the one thing in which a whole document differs from what there is now.
-// A document that changes nothing is what npm deprecate sends for a message that is
-// there already.
-func compare(op *policy.Operation, c *Changes, now Document, doc *packument.Document) (err error) {
-	if doc.Versions == nil {
-		return badDocument("has neither versions nor maintainers nor users alone")
-	}
-	for v, message := range doc.Versions {
-		was, exists := now.Versions[v]
-		if !exists {
-			return errAddsVersion
-		}
-		if message != was {
-			if c.Deprecated == nil {
-				c.Deprecated = map[string]string{}
+		if a.documents != nil {
+			d, err := a.documents.Document(ctx, op.Package)
+			if err != nil {
+				return Changes{}, err
 			}
-			c.Deprecated[v] = message
+			if d.ID != req.Package.ID {
+				return Changes{}, errStale
+			}
+			now = packument.State{Revision: d.Revision, Versions: d.Versions, Tags: d.Tags, Maintainers: d.Maintainers}
 		}
 	}
-	for v := range now.Versions {
-		if _, stays := doc.Versions[v]; !stays {
-			c.Removed = append(c.Removed, v)
-		}
+	c, err := packument.Compare(now, doc)
+	if c.Action != policy.Unknown {
+		op.Action = c.Action
 	}
-	slices.Sort(c.Removed)
-	if doc.Maintainers != nil && !sameNames(doc.Maintainers, now.Maintainers) {
-		c.Maintainers = doc.Maintainers
+	if err != nil {
+		return Changes{}, err
 	}
-	if c.Tags, err = moved(c.Removed, now, doc); err != nil {
-		return err
-	}
-	changed := 0
-	op.Action = policy.Deprecate
-	for _, is := range []struct {
-		action policy.Action
-		so     bool
-	}{
-		{policy.Deprecate, c.Deprecated != nil}, {policy.Unpublish, c.Removed != nil}, {policy.WriteOwners, c.Maintainers != nil},
-	} {
-		if is.so {
-			changed++
-			op.Action = is.action
-		}
-	}
-	switch {
-	case changed > 1:
-		return errTwoChanges
-	case c.Removed != nil && len(doc.Versions) == 0:
-		return errNothingLeft
-	case c.Maintainers != nil && len(c.Maintainers) == 0:
-		return errNobody
-	}
-	return nil
-}
-
-// moved returns the dist-tags that move because the versions they name go, and refuses
-// all other moves. Where the document has no tags, those go with their versions.
-func moved(removed []string, now Document, doc *packument.Document) (map[string]string, error) {
-	tags := map[string]string{}
-	for tag, was := range now.Tags {
-		goes := slices.Contains(removed, was)
-		to, stays := doc.Tags[tag]
-		_, left := doc.Versions[to]
-		switch {
-		case !goes && (doc.Tags == nil || stays && to == was):
-		case !goes, stays && !left:
-			return nil, errMovesTags
-		default:
-			tags[tag] = to // "" where it goes, too
-		}
-	}
-	for tag, to := range doc.Tags {
-		if _, was := now.Tags[tag]; was {
-			continue
-		}
-		// npm names a latest when it takes a version away and there is none.
-		if _, left := doc.Versions[to]; tag != "latest" || !left || removed == nil {
-			return nil, errMovesTags
-		}
-		tags[tag] = to
-	}
-	if len(tags) == 0 {
-		return nil, nil
-	}
-	return tags, nil
-}
-
-func sameNames(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+	return Changes{
+		Revision: c.Revision, Deprecated: c.Deprecated, Removed: c.Removed, Tags: c.Tags, Maintainers: c.Maintainers, Starred: c.Starred,
+	}, nil
 }

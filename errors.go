@@ -9,10 +9,9 @@ import (
 	"strconv"
 
 	"github.com/npmauth/npmauth/account"
-	"github.com/npmauth/npmauth/internal/packument"
-	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
@@ -135,8 +134,8 @@ func answer(err error) *Error {
 	var spec *token.SpecError
 	var weak *account.PasswordError
 	var bad *strictjson.Error
-	var body *publishbody.Error
-	var doc *packument.Error
+	var body *packument.Error
+	var change *packument.ChangeError
 	var size *http.MaxBytesError
 	switch {
 	case errors.As(err, &spec):
@@ -145,12 +144,18 @@ func answer(err error) *Error {
 		return &Error{http.StatusBadRequest, "bad-password", weak.Error()}
 	case errors.As(err, &bad):
 		return &Error{http.StatusBadRequest, "bad-json", bad.Error()}
-	case errors.Is(err, publishbody.ErrNotPublish):
+	case errors.Is(err, packument.ErrTooLarge):
+		return errDocumentSize
+	case errors.Is(err, packument.ErrNotPublish):
 		return &Error{http.StatusForbidden, "not-offered", "The registry refused the package document: " + err.Error() + "."}
 	case errors.As(err, &body):
 		return &Error{http.StatusBadRequest, "bad-publish", "The registry refused the package: " + body.Error() + "."}
-	case errors.As(err, &doc):
-		return &Error{http.StatusBadRequest, "bad-publish", "The registry refused the package: " + doc.Error() + "."}
+	case errors.As(err, &change):
+		status := http.StatusBadRequest
+		if change.Code == packument.CodeConflict {
+			status = http.StatusConflict
+		}
+		return &Error{status, change.Code, change.Sentence}
 	case errors.As(err, &size):
 		return errTooLarge
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -126,21 +127,20 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	w.Header().Add("Vary", "Authorization")
 	p.notify(w)
 	j := p.judgement
-	var body *publishReader
-	body = newPublishReader(r.Body, p.operation.Package, p.identity.Name, a.checkTarball, func() error {
-		j.version = body.res.Version
+	body := p.operation.body
+	body.Authorize = func(publish packument.Publish) error {
+		j.version = publish.Version
 		j.limit = hostTime
 		return a.commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
-	})
-	body.conclude = func(err error) { _ = a.conclude(r.Context(), j, err) }
-	defer body.abort()
-	p.operation.body = body
+	}
+	body.Refused = func(err error) { _ = a.conclude(r.Context(), j, err) }
+	defer body.Abort(nil)
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
-	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.refused.get, refuse: func(err error) { a.fail(w, r, err) }}
+	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.Err, refuse: func(err error) { a.fail(w, r, err) }}
 	next.ServeHTTP(out, r)
 	out.finish()
-	body.tell(errUnread)
+	body.Abort(errUnread)
 }
 
 // errUnread tells of a publish that the host answered before it had read its body, so that

@@ -186,8 +186,9 @@ type Config struct {
 	// document. Refused, too, is what two readers could take differently: several
 	// package.json that differ, keys of it that are repeated, links, paths with .., data
 	// behind the end (tarballs of 2012 can have some zeros there, no client of today's
-	// does), and what unpacks to more than 2 GiB or 262144 entries. False: what is in a
-	// tarball is the host's business.
+	// does), and what unpacks to more than 2 GiB or 262144 entries. So is a tarball that is
+	// not the one that the integrity and the shasum of the version's manifest state, as far
+	// as it states them. False: what is in a tarball is the host's business.
 	//
 	// It costs what gunzip costs, and a tenth more: measured, 14 ms for each MiB that
 	// JavaScript takes of a publish, where gzip alone takes 12 and the check of a publish

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -95,6 +96,31 @@ func TestCheckTarball(t *testing.T) {
 	}
 }
 
+// The bytes of a tarball are those that the publish states, where the host asks.
+func TestCheckTarballIntegrity(t *testing.T) {
+	for _, check := range []bool{false, true} {
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
+		alice := w.person("alice")
+		w.host.add("plain", false, alice)
+		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+		right := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+		for field, value := range map[string]string{
+			"integrity": "sha512-" + base64.StdEncoding.EncodeToString(make([]byte, 64)), "shasum": strings.Repeat("0", 40),
+		} {
+			body := regexp.MustCompile(`"`+field+`":"[^"]*"`).ReplaceAll(right, []byte(`"`+field+`":"`+value+`"`))
+			require.NotEqual(t, right, body)
+			a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: body})
+			if !check {
+				assert.Equal(t, 200, a.Code, a.Body.String())
+				continue
+			}
+			assert.Equal(t, 400, a.Code)
+			assert.Equal(t, "bad-publish", a.text("code"))
+			assert.Equal(t, "The registry refused the package: the tarball is not the one that the manifest's integrity states.", a.text("error"))
+		}
+	}
+}
+
 // A host may stop reading anywhere; nothing of the check is left then, and the answer
 // is the host's.
 func TestCheckTarballAbandoned(t *testing.T) {
@@ -104,6 +130,7 @@ func TestCheckTarballAbandoned(t *testing.T) {
 	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
 	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 	half := bytes.Index(body, []byte(`"data"`)) + 60
+	cut := func() io.Reader { return io.MultiReader(bytes.NewReader(body[:half]), bytes.NewReader(body[half:])) }
 	unpacking := func() bool {
 		synctest.Wait()
 		stacks := make([]byte, 1<<20)
@@ -131,7 +158,7 @@ func TestCheckTarballAbandoned(t *testing.T) {
 					leave(rw, r)
 				}))
 				send := func() answer {
-					return w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: body})
+					return w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: cut()})
 				}
 				if name == "panicked" {
 					require.Panics(t, func() { send() })
@@ -145,7 +172,25 @@ func TestCheckTarballAbandoned(t *testing.T) {
 			})
 		})
 	}
+	t.Run("refused after its beginning", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w.person("bob")
+			star, _ := w.token("bob", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+			began := false
+			a := w.do(call{method: "PUT", path: "/plain", bearer: star, body: io.MultiReader(bytes.NewReader(body[:half]), readerFunc(func([]byte) (int, error) {
+				began = true
+				return 0, io.ErrUnexpectedEOF
+			}))})
+			assert.Equal(t, 403, a.Code)
+			assert.False(t, began, "no more is read than it takes to know that it is a publish")
+			assert.False(t, unpacking(), "a goroutine is left")
+		})
+	})
 }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // What a host said about its own answer is not true of the refusal in its place: a client
 // would unpack it, keep it, or be somebody else.

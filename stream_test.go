@@ -4,13 +4,17 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"hash"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
 	"testing"
 
@@ -36,7 +40,8 @@ func writeBig(to io.Writer) error {
 		return err
 	}
 	text := base64.NewEncoder(base64.StdEncoding, to)
-	zip, err := gzip.NewWriterLevel(text, gzip.NoCompression)
+	long, short := sha512.New(), sha1.New()
+	zip, err := gzip.NewWriterLevel(io.MultiWriter(text, long, short), gzip.NoCompression)
 	if err != nil {
 		return err
 	}
@@ -63,6 +68,9 @@ func writeBig(to io.Writer) error {
 			return err
 		}
 	}
+	// The manifest states what the tarball hashes to, and comes behind it.
+	tail = regexp.MustCompile(`"sha512-[^"]*"`).ReplaceAll(tail, []byte(`"sha512-`+base64.StdEncoding.EncodeToString(long.Sum(nil))+`"`))
+	tail = regexp.MustCompile(`"shasum":"[^"]*"`).ReplaceAll(tail, []byte(`"shasum":"`+hex.EncodeToString(short.Sum(nil))+`"`))
 	_, err = to.Write(tail)
 	return err
 }

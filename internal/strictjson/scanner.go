@@ -179,6 +179,9 @@ func (s *Scanner) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// LimitTrailing replaces Limits.Trailing. It must be called before the end of the document.
+func (s *Scanner) LimitTrailing(n int) { s.limits.Trailing = n }
+
 // End returns how many bytes there are up to the end of the document, or -1 while that
 // was not written. A number at the top ends where something follows it, or with Close.
 func (s *Scanner) End() int64 { return s.end }

@@ -214,6 +214,21 @@ func TestScannerTrailing(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+// What may follow the document can be bounded once it is known what the document is.
+func TestScannerLimitTrailing(t *testing.T) {
+	var s *strictjson.Scanner
+	s = strictjson.NewScanner(strictjson.Limits{}, func(e strictjson.Event) error {
+		if e.Kind == strictjson.EndArray {
+			s.LimitTrailing(2)
+		}
+		return nil
+	})
+	_, err := s.Write([]byte("[] \n"))
+	require.NoError(t, err)
+	_, err = s.Write([]byte("\n"))
+	assert.ErrorContains(t, err, "data after the end at byte 4")
+}
+
 func TestScannerConstantMemory(t *testing.T) {
 	piece := bytes.Repeat([]byte("H4sIAAAAAAAAA+2VwWrDMAxA"), 1<<12) // 96 KiB
 	for _, stream := range []func([]strictjson.Step) func([]byte) error{

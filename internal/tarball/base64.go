@@ -7,8 +7,9 @@ import (
 
 var errBase64 = refuse("the tarball is not valid base64")
 
-// A decoder decodes base64 (RFC 4648, section 4) that is cut anywhere.
-type decoder struct {
+// A Decoder decodes the base64 of a tarball (RFC 4648, section 4: the standard alphabet,
+// padded, with nothing in between), whose text is cut anywhere.
+type Decoder struct {
 	quad   [4]byte // the group that is not complete yet
 	n      int     // bytes in it
 	padded bool    // the last group was padded: nothing may follow
@@ -18,9 +19,10 @@ type decoder struct {
 // pieceSize is how many bytes are decoded at once.
 const pieceSize = 24 << 10
 
-// write decodes p and calls emit with what comes of it. All that precedes an error
-// has been emitted, so that what is found first does not depend on the cuts.
-func (d *decoder) write(p []byte, emit func([]byte) error) error {
+// Decode decodes p and calls emit with what comes of it, which is only valid during the call.
+// All that precedes an error has been emitted, so that what is found first does not depend on
+// the cuts. An error is an [*Error] or emit's; after it the Decoder must not be used.
+func (d *Decoder) Decode(p []byte, emit func([]byte) error) error {
 	if d.n > 0 {
 		k := copy(d.quad[d.n:], p)
 		d.n += k
@@ -45,7 +47,7 @@ func (d *decoder) write(p []byte, emit func([]byte) error) error {
 }
 
 // groups decodes groups of four.
-func (d *decoder) groups(p []byte, emit func([]byte) error) error {
+func (d *Decoder) groups(p []byte, emit func([]byte) error) error {
 	if d.padded {
 		return errBase64
 	}
@@ -69,8 +71,8 @@ func (d *decoder) groups(p []byte, emit func([]byte) error) error {
 	return emit(d.out[:n])
 }
 
-// close reports whether the text ended at the end of a group.
-func (d *decoder) close() error {
+// Close returns an error unless the text ended at the end of a group.
+func (d *Decoder) Close() error {
 	if d.n > 0 {
 		return errBase64
 	}

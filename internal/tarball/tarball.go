@@ -85,8 +85,9 @@ func (m Manifest) Check(name, version string) error {
 // entry (64 KiB) and the keys of package.json (16384) take while they are read. A
 // Checker is not safe for concurrent use.
 type Checker struct {
-	text     decoder
-	at       int   // bytes decoded, up to the flags of gzip
+	text     Decoder
+	at       int // bytes decoded, up to the flags of gzip
+	also     func([]byte)
 	feed     *feed // nil before there is something to unpack
 	manifest Manifest
 	err      error // sticky
@@ -95,6 +96,10 @@ type Checker struct {
 
 // New returns a Checker.
 func New() *Checker { return &Checker{} }
+
+// Also has f called with each piece of the tarball that is decoded, before it is unpacked. The
+// piece is only valid during the call. Also must be called before the first Write.
+func (c *Checker) Also(f func(piece []byte)) { c.also = f }
 
 // Write checks the next piece of the base64 text. After an error, which is an
 // [*Error] unless the Checker was closed or aborted, every call returns that error.
@@ -105,7 +110,7 @@ func (c *Checker) Write(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if err := c.text.write(p, c.unpack); err != nil {
+	if err := c.text.Decode(p, c.unpack); err != nil {
 		c.fail(err)
 		return 0, err
 	}
@@ -121,6 +126,9 @@ const (
 
 // unpack hands a piece of the tarball to the goroutine, and waits until it was read.
 func (c *Checker) unpack(p []byte) error {
+	if c.also != nil {
+		c.also(p)
+	}
 	if i := flagsAt - c.at; i >= 0 {
 		if i < len(p) && p[i]&reserved != 0 {
 			return errGzip
@@ -143,7 +151,7 @@ func (c *Checker) Close() (Manifest, error) {
 		return c.manifest, c.err
 	}
 	c.closed = true
-	if err := c.text.close(); err != nil {
+	if err := c.text.Close(); err != nil {
 		c.fail(err)
 	} else if c.feed == nil {
 		c.err = errCut

@@ -1,10 +1,11 @@
-package publishbody_test
+package packument_test
 
 import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,41 +19,57 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/internal/publishbody"
 	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
 // FuzzPublishBody: a Scanner and a reader of the whole document agree on which bodies
 // are a publish of @acme/widget, and on what they ask for, wherever the body is cut.
-// $tgz in a body stands for a tarball; it is read if unpacking is set.
+// $tgz in a body stands for a tarball. It is unpacked if the first bit of checks is set, and
+// hashed if the second one is.
 func FuzzPublishBody(f *testing.F) {
 	tarballs := []string{"", packed(widget, "1.0.0"), packed(widget, "1.0.1"), packed(policy.PackageName{Name: "plain"}, "1.0.0")}
 	for i := range tarballs {
-		for _, unpacking := range []bool{false, true} {
-			f.Add([]byte(holding("$tgz")), byte(i), unpacking)
-			f.Add([]byte(strings.Replace(holding("$tgz"), `"access":null`, `"maintainers":[{"name":"carol"}]`, 1)), byte(i), unpacking)
+		for checks := range byte(4) {
+			f.Add([]byte(holding("$tgz")), byte(i), checks)
+			f.Add([]byte(strings.Replace(holding("$tgz"), `"access":null`, `"maintainers":[{"name":"carol"}]`, 1)), byte(i), checks)
+			raw, err := base64.StdEncoding.DecodeString(tarballs[1])
+			require.NoError(f, err)
+			for _, order := range []string{plain, first} {
+				for _, d := range []string{
+					dist(integrityOf(string(raw), "sha512"), shasumOf(string(raw))), dist(nil, shasumOf(string(raw))),
+					dist(integrityOf("x", "sha384")+" "+integrityOf(string(raw), "sha384"), nil), dist(integrityOf(string(raw), "sha256"), shasumOf("x")),
+				} {
+					in := strings.Replace(order, `"data":""`, `"data":"$tgz"`, 1)
+					f.Add([]byte(strings.Replace(in, `"dist":{}`, `"dist":`+d, 1)), byte(i), checks)
+				}
+			}
 		}
 	}
-	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)), byte(0), false)
-	f.Add([]byte(strings.Replace(holding("$tgz"), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)), byte(1), true)
-	f.Add([]byte(strings.Replace(plain, `"latest":"1.0.0"`, `"latest":"1.0.0","v1.0.0-rc":"1.0.0"`, 1)), byte(0), false)
-	f.Add([]byte(strings.ReplaceAll(plain, "1.0.0", "1.0.0-rc.1+b.01")), byte(0), false)
+	f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"DIST":{}`, 1)), byte(0), byte(0))
+	f.Add([]byte(strings.Replace(holding("$tgz"), `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{"data":"{}"},`, 1)), byte(1), byte(3))
+	f.Add([]byte(strings.Replace(plain, `"latest":"1.0.0"`, `"latest":"1.0.0","v1.0.0-rc":"1.0.0"`, 1)), byte(0), byte(0))
+	f.Add([]byte(strings.ReplaceAll(plain, "1.0.0", "1.0.0-rc.1+b.01")), byte(0), byte(0))
+	for _, dist := range []string{
+		`{"integrity":"` + integrityOf("x", "sha512") + `"}`, `{"shasum":"` + strings.Repeat("aF", 20) + `"}`, `{"integrity":"md5-x","shasum":"` + strings.Repeat("0", 40) + `"}`,
+		`{"integrity":" ` + integrityOf("x", "sha1") + `\n` + integrityOf("x", "sha256") + `?a b-c"}`, `{"integrity":"sha512-x"}`, `{"Shasum":1}`, `{"integrity":null}`,
+	} {
+		f.Add([]byte(strings.Replace(plain, `"dist":{}`, `"dist":`+dist, 1)), byte(0), byte(0))
+	}
 	files, err := filepath.Glob("testdata/*.json")
 	require.NoError(f, err)
 	require.NotEmpty(f, files)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		require.NoError(f, err)
-		f.Add(data, byte(0), false)
+		f.Add(data, byte(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, data []byte, which byte, unpacking bool) {
+	f.Fuzz(func(t *testing.T, data []byte, which, checks byte) {
+		unpacking, hashing := checks&1 != 0, checks&2 != 0
 		data = bytes.ReplaceAll(data, []byte("$tgz"), []byte(tarballs[int(which)%len(tarballs)]))
-		scan := func(size int) (publishbody.Result, error) {
-			if unpacking {
-				return unpack(string(data), size)
-			}
-			return scan(widget, data, size)
+		scan := func(size int) (packument.Publish, error) {
+			return scan(packument.Config{Package: widget, By: "carol", CheckTarball: unpacking, HashTarball: hashing}, data, size)
 		}
 		got, err := scan(len(data) + 1)
 		if err == nil {
@@ -63,7 +80,7 @@ func FuzzPublishBody(f *testing.F) {
 			require.Equal(t, got, cut)
 			require.Equal(t, err, cutErr)
 		}
-		want, problem := naive(data, unpacking)
+		want, problem := naive(data, unpacking, hashing)
 		require.Equal(t, problem == nil, err == nil, "scanner: %v, oracle: %v", err, problem)
 		require.Equal(t, want, got)
 	})
@@ -73,7 +90,7 @@ func FuzzPublishBody(f *testing.F) {
 func bracedAt(t *testing.T, data []byte) {
 	brace := len(bytes.TrimRight(data, " \t\r\n")) - 1
 	for _, cut := range []int{0, brace, brace + 1, len(data)} {
-		s := publishbody.New(widget, "carol")
+		s := packument.New(ofWidget)
 		_, err := s.Write(data[:cut])
 		require.NoError(t, err)
 		if cut <= brace {
@@ -107,10 +124,10 @@ var (
 )
 
 // naive judges a publish of @acme/widget by carol with the whole of it decoded.
-func naive(data []byte, unpacking bool) (res publishbody.Result, err error) {
+func naive(data []byte, unpacking, hashing bool) (res packument.Publish, err error) {
 	defer func() {
 		if p, ok := recover().(problem); ok {
-			res, err = publishbody.Result{}, p
+			res, err = packument.Publish{}, p
 		}
 	}()
 	strict := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })
@@ -152,8 +169,9 @@ func naive(data []byte, unpacking bool) (res publishbody.Result, err error) {
 			must(key == "_id" && value == name+"@"+res.Version, "_id")
 		case "dist":
 			must(key == "dist", "case")
-			_, ok := value.(object)
+			dist, ok := value.(object)
 			must(ok, "dist")
+			res.Integrity = stated(dist)
 		}
 	}
 
@@ -214,10 +232,72 @@ func naive(data []byte, unpacking bool) (res publishbody.Result, err error) {
 		}
 		must(file["data"] != nil, "data")
 	}
+	text := attachments[res.Attachments[0]].(object)["data"].(string)
 	if unpacking {
-		packedIs(attachments[res.Attachments[0]].(object)["data"].(string), name, res.Version)
+		packedIs(text, name, res.Version)
+	}
+	if dist, _ := manifest["dist"].(object); res.Integrity != "" && (unpacking || hashing) {
+		hashesTo(dist, res.Integrity, text)
 	}
 	return res, nil
+}
+
+var (
+	sriToken = regexp.MustCompile(`^([a-z0-9]+)-([!->@-~]+)(\?[!-~]*)?$`)
+	hexSum   = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
+)
+
+// stated is what dist states of the tarball.
+func stated(dist object) (integrity string) {
+	for key := range dist {
+		for _, known := range []string{"integrity", "shasum"} {
+			must(key == known || !strings.EqualFold(key, known), "case")
+		}
+	}
+	if value, has := dist["shasum"]; has {
+		text, ok := value.(string)
+		must(ok && hexSum.MatchString(text), "shasum")
+		sum, err := hex.DecodeString(text)
+		must(err == nil, "shasum")
+		integrity = "sha1-" + base64.StdEncoding.EncodeToString(sum)
+	}
+	if value, has := dist["integrity"]; has {
+		text, ok := value.(string)
+		must(ok && len(text) <= 1024, "integrity")
+		tokens := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' && r != '\v' })
+		must(len(tokens) > 0, "integrity")
+		for _, token := range tokens {
+			parts := sriToken.FindStringSubmatch(token)
+			must(parts != nil, "integrity")
+			size := map[string]int{"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}[parts[1]]
+			if size > 0 {
+				sum, err := base64.StdEncoding.Strict().DecodeString(parts[2])
+				must(err == nil && len(sum) == size, "integrity")
+				integrity = text
+			}
+		}
+	}
+	return integrity
+}
+
+// hashesTo compares the tarball with both statements.
+func hashesTo(dist object, integrity, text string) {
+	data, err := base64.StdEncoding.Strict().DecodeString(text)
+	must(err == nil && !strings.ContainsAny(text, "\r\n"), "base64")
+	for _, algorithm := range []string{"sha512", "sha384", "sha256", "sha1"} {
+		if strings.Contains(" "+strings.Join(strings.Fields(integrity), " "), " "+algorithm+"-") {
+			right := false
+			for _, token := range strings.Fields(integrity) {
+				expression, _, _ := strings.Cut(token, "?")
+				right = right || expression == integrityOf(string(data), algorithm)
+			}
+			must(right, "integrity")
+			break
+		}
+	}
+	if shasum, has := dist["shasum"].(string); has {
+		must(strings.EqualFold(shasum, shasumOf(string(data))), "shasum")
+	}
 }
 
 // packedIs looks at the only entry of a tarball; package tarball has an oracle for more.

@@ -1,4 +1,4 @@
-package publishbody_test
+package packument_test
 
 import (
 	"errors"
@@ -11,14 +11,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/internal/publishbody"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
 var widget = policy.PackageName{Scope: "acme", Name: "widget"}
 
-func scan(pkg policy.PackageName, data []byte, size int) (publishbody.Result, error) {
-	s := publishbody.New(pkg, "carol")
+// scan scans a publish of carol's in pieces of size bytes. A body that is none is an error.
+func scan(cfg packument.Config, data []byte, size int) (packument.Publish, error) {
+	s := packument.New(cfg)
+	defer s.Abort()
 	for len(data) > 0 {
 		n := min(size, len(data))
 		if _, err := s.Write(data[:n]); err != nil {
@@ -26,8 +28,19 @@ func scan(pkg policy.PackageName, data []byte, size int) (publishbody.Result, er
 		}
 		data = data[n:]
 	}
-	return s.Close()
+	if err := s.Close(); err != nil {
+		return packument.Publish{}, err
+	}
+	if s.Kind() != packument.KindPublish {
+		return packument.Publish{}, errDocument
+	}
+	return s.Publish(), nil
 }
+
+var errDocument = errors.New("taken for a document")
+
+// ofWidget is the Config of most tests.
+var ofWidget = packument.Config{Package: widget, By: "carol"}
 
 // The bodies have the shape that each client sends: fields, their order, and what
 // its manifests hold besides package.json.
@@ -44,7 +57,10 @@ func TestEveryClient(t *testing.T) {
 			if client == "npm12-unscoped" {
 				pkg, tarball = policy.PackageName{Name: "turnstile"}, "turnstile-2.3.4.tgz"
 			}
-			want := publishbody.Result{Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball}}
+			want := packument.Publish{
+				Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball},
+				Integrity: "sha512-iAAvfhrmjrRVaR+ksS1TSbeSAWkF8B3n4ji/9yopXTiLZC2r/7wJRJRqfi8/+8zPcxJevmlsLY7r348iltPIqA==",
+			}
 			switch client {
 			case "npm11":
 				want.Access = "public"
@@ -54,13 +70,13 @@ func TestEveryClient(t *testing.T) {
 				want.Access = "restricted"
 			}
 			for _, size := range []int{1, 7, len(data)} {
-				got, err := scan(pkg, data, size)
+				got, err := scan(packument.Config{Package: pkg, By: "carol"}, data, size)
 				require.NoError(t, err)
 				assert.Equal(t, want, got)
 			}
-			_, err = scan(policy.PackageName{Scope: "acme-evil", Name: "widget"}, data, 64)
+			_, err = scan(packument.Config{Package: policy.PackageName{Scope: "acme-evil", Name: "widget"}, By: "carol"}, data, 64)
 			assert.ErrorContains(t, err, "another package", "PC-29")
-			_, err = scan(pkg, data[:len(data)-2], 64)
+			_, err = scan(packument.Config{Package: pkg, By: "carol"}, data[:len(data)-2], 64)
 			assert.ErrorContains(t, err, "unexpected end")
 		})
 	}
@@ -70,9 +86,26 @@ const plain = `{"_id":"@acme/widget","name":"@acme/widget","dist-tags":{"latest"
 	`"versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","_id":"@acme/widget@1.0.0","dist":{}}},` +
 	`"access":null,"_attachments":{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}}`
 
+// attached is what plain has at its end, and first is plain with it at its beginning, as Yarn
+// 2 to 4 send it.
+const attached = `"_attachments":{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`
+
+var first = strings.Replace(strings.Replace(plain, ","+attached, "", 1), "{", "{"+attached+",", 1)
+
 func TestRefuses(t *testing.T) {
-	_, err := scan(widget, []byte(plain), 1)
-	require.NoError(t, err, "what the cases change is a publish")
+	for _, in := range []string{plain, first} {
+		_, err := scan(ofWidget, []byte(in), 1)
+		require.NoError(t, err, "what the cases change is a publish")
+	}
+	// What is refused as a publish and as a document before it is known which of them it is
+	// has the sentence for a document.
+	early := map[string]string{
+		"tag to nothing":          "a dist-tag must name a version",
+		"version":                 "about another version",
+		"version with a path":     "about another version",
+		"PC-28 nameless":          "a maintainer must have a name",
+		"PC-28 named by a number": "a maintainer must have a name",
+	}
 	const other = "only a plain publish"
 	for _, tt := range []struct{ name, old, new, says string }{
 		{"PC-29 name", `"name":"@acme/widget","dist`, `"name":"@acme/gadget","dist`, "another package than the address"},
@@ -105,7 +138,6 @@ func TestRefuses(t *testing.T) {
 		{"two tarballs", `"_attachments":{`, `"_attachments":{"widget-1.0.0.tgz":{"data":""},`, "must have one tarball"},
 		{"three attachments", `"_attachments":{`, `"_attachments":{"a":{"data":""},"b":{"data":""},`, "attachments besides"},
 		{"only provenance", `"@acme/widget-1.0.0.tgz"`, `"@acme/widget-1.0.0.sigstore"`, "must have one tarball"},
-		{"no attachment", `{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`, `{}`, "must have one tarball"},
 		{"attachment is a stub", `"data":"",`, `"stub":true,`, "does not have"},
 		{"attachment without data", `"data":"",`, ``, "has no data"},
 		{"second attachment without data", `"_attachments":{`, `"_attachments":{"@acme/widget-1.0.0.sigstore":{},`, "has no data"},
@@ -113,7 +145,7 @@ func TestRefuses(t *testing.T) {
 		{"attachment type", `"content_type":"x"`, `"content_type":1`, "must be a string"},
 		{"attachment length", `"length":0`, `"length":"0"`, "must be a number"},
 		{"attachment", `:{"content_type":"x","data":"","length":0}`, `:""`, "must be an object"},
-		{"attachments", `{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`, `[]`, "_attachments must be an object"},
+		{"attachments", `{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`, `[{"data":""}]`, "_attachments must be an object"},
 		{"tag to another version", `"latest":"1.0.0"`, `"latest":"1.0.0","next":"1.0.1"`, "must name the published version"},
 		{"tag to nothing", `"latest":"1.0.0"`, `"latest":null`, "must name the published version"},
 		{"tag name empty", `"latest":`, `"":`, "not allowed"},
@@ -150,22 +182,31 @@ func TestRefuses(t *testing.T) {
 		{"star", `"access":null`, `"users":{"mallory":true}`, other},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, 1, strings.Count(plain, tt.old), "the case changes one place")
-			in := []byte(strings.Replace(plain, tt.old, tt.new, 1))
-			var texts []string
-			for _, size := range []int{1, 5, len(in)} {
-				got, err := scan(widget, in, size)
-				require.Error(t, err)
-				assert.Zero(t, got)
-				_, ok := errors.AsType[*publishbody.Error](err)
-				assert.True(t, ok, "%T", err)
-				assert.ErrorContains(t, err, tt.says)
-				assert.Equal(t, tt.says == other, errors.Is(err, publishbody.ErrNotPublish))
-				texts = append(texts, err.Error())
+			for _, order := range []string{plain, first} {
+				if order == first && tt.name == "trailing data" {
+					continue // the case is about the end of plain
+				}
+				require.Equal(t, 1, strings.Count(order, tt.old), "the case changes one place")
+				in := []byte(strings.Replace(order, tt.old, tt.new, 1))
+				says := tt.says
+				if sentence, is := early[tt.name]; is && order == plain {
+					says = sentence
+				}
+				var texts []string
+				for _, size := range []int{1, 5, len(in)} {
+					got, err := scan(ofWidget, in, size)
+					require.Error(t, err)
+					assert.Zero(t, got)
+					_, ok := errors.AsType[*packument.Error](err)
+					assert.True(t, ok, "%T", err)
+					assert.ErrorContains(t, err, says)
+					assert.Equal(t, says == other, errors.Is(err, packument.ErrNotPublish))
+					texts = append(texts, err.Error())
+				}
+				assert.Equal(t, texts[0], texts[1])
+				assert.Equal(t, texts[0], texts[2])
+				assert.NotContains(t, texts[0], "mallory")
 			}
-			assert.Equal(t, texts[0], texts[1])
-			assert.Equal(t, texts[0], texts[2])
-			assert.NotContains(t, texts[0], "mallory")
 		})
 	}
 }
@@ -180,20 +221,25 @@ func tags(n int) string {
 
 // PC-28 and the others that share the request: none of them is taken for a publish.
 func TestOtherOperations(t *testing.T) {
+	const attachments = `{"@acme/widget-1.0.0.tgz":{"content_type":"x","data":"","length":0}}`
 	for name, in := range map[string]string{
 		"PC-28 owner":              `{"_id":"@acme/widget","_rev":"1","maintainers":[{"name":"mallory"}]}`,
 		"PC-28 owner without _rev": `{"_id":"@acme/widget","name":"@acme/widget","maintainers":[{"name":"carol"}]}`,
 		"star":                     `{"_id":"@acme/widget","_rev":"1","users":{"alice":true}}`,
 		"deprecate":                `{"name":"@acme/widget","versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","deprecated":"no"}}}`,
 		"nothing":                  `{}`,
+		"no attachment":            strings.Replace(plain, attachments, `{}`, 1),
+		"attachments of no kind":   strings.Replace(plain, attachments, `[]`, 1),
+		"attachments null":         strings.Replace(first, attachments, `null`, 1),
 	} {
-		_, err := scan(widget, []byte(in), 3)
-		assert.ErrorIs(t, err, publishbody.ErrNotPublish, name)
+		_, err := scan(ofWidget, []byte(in), 3)
+		assert.ErrorIs(t, err, errDocument, name)
 	}
 	for _, in := range []string{`[]`, `null`, `"x"`, ``, `x`} {
-		_, err := scan(widget, []byte(in), 3)
+		_, err := scan(ofWidget, []byte(in), 3)
 		assert.Error(t, err, in)
-		assert.NotErrorIs(t, err, publishbody.ErrNotPublish, in)
+		assert.IsType(t, &packument.Error{}, err, in)
+		assert.NotErrorIs(t, err, packument.ErrNotPublish, in)
 	}
 }
 
@@ -207,10 +253,10 @@ func TestJudgedByTheLastBrace(t *testing.T) {
 		{`"access":null`, `"maintainers":[{"name":"mallory"}]`},
 	} {
 		require.Equal(t, 1, strings.Count(plain, change[0]))
-		_, err := publishbody.New(widget, "carol").Write([]byte(strings.Replace(plain, change[0], change[1], 1)))
+		_, err := packument.New(ofWidget).Write([]byte(strings.Replace(plain, change[0], change[1], 1)))
 		assert.Error(t, err, change[1])
 	}
-	s := publishbody.New(widget, "carol")
+	s := packument.New(ofWidget)
 	_, err := s.Write([]byte(plain + " \n"))
 	require.NoError(t, err)
 	_, err = s.Write([]byte("x"))
@@ -224,7 +270,7 @@ func TestBrace(t *testing.T) {
 		in := lead + plain
 		for _, tail := range []string{"", "\n", " \t\r\n", strings.Repeat(" ", 4096)} {
 			for _, size := range []int{1, 2, 7, 1 << 20} {
-				s := publishbody.New(widget, "carol")
+				s := packument.New(ofWidget)
 				for rest := in + tail; rest != ""; {
 					n := min(size, len(rest))
 					_, err := s.Write([]byte(rest[:n]))
@@ -236,43 +282,45 @@ func TestBrace(t *testing.T) {
 					}
 					require.EqualValues(t, want, s.Brace())
 				}
-				_, err := s.Close()
-				require.NoError(t, err)
+				require.NoError(t, s.Close())
 			}
 		}
 	}
 	for _, size := range []int{1, 100, 1 << 20} {
-		_, err := scan(widget, []byte(plain+strings.Repeat("\n", 4097)), size)
+		_, err := scan(ofWidget, []byte(plain+strings.Repeat("\n", 4097)), size)
 		assert.ErrorContains(t, err, fmt.Sprintf("data after the end at byte %d", len(plain)+4096))
 	}
 }
 
-// Who has no name cannot be called a maintainer either.
+// A publish of nobody's can name no maintainer.
 func TestMaintainerWithoutPublisher(t *testing.T) {
-	in := strings.Replace(plain, `"access":null`, `"maintainers":[{"name":""}]`, 1)
-	_, err := publishbody.New(widget, "").Write([]byte(in))
-	assert.ErrorContains(t, err, "who maintains")
+	for _, order := range []string{plain, first} {
+		for who, says := range map[string]string{"carol": "who maintains", "": "maint"} {
+			in := strings.Replace(order, `"access":null`, `"maintainers":[{"name":"`+who+`"}]`, 1)
+			_, err := packument.New(packument.Config{Package: widget}).Write([]byte(in))
+			assert.ErrorContains(t, err, says)
+		}
+	}
 }
 
 func TestWriteStopsAtTheFirstFault(t *testing.T) {
-	s := publishbody.New(widget, "carol")
+	s := packument.New(ofWidget)
 	_, err := s.Write([]byte(`{"name":"plain"`))
 	require.ErrorContains(t, err, "another package")
 	_, again := s.Write([]byte(`}`))
 	assert.Equal(t, err, again)
-	_, again = s.Close()
-	assert.Equal(t, err, again)
+	assert.Equal(t, err, s.Close())
 }
 
 func TestCloseIsNeededAndFinal(t *testing.T) {
-	s := publishbody.New(widget, "carol")
+	s := packument.New(ofWidget)
 	_, err := s.Write([]byte(plain))
 	require.NoError(t, err)
-	first, err := s.Close()
-	require.NoError(t, err)
-	again, err := s.Close()
-	require.NoError(t, err)
-	assert.Equal(t, first, again)
+	require.NoError(t, s.Close())
+	first := s.Publish()
+	s.Abort()
+	require.NoError(t, s.Close())
+	assert.Equal(t, first, s.Publish())
 }
 
 func TestVersions(t *testing.T) {
@@ -282,7 +330,7 @@ func TestVersions(t *testing.T) {
 		"1.2.3.4": false, "v1.2.3": false, "1..3": false, "1.2.x": false, "1.2.3 ": false, "1.2.3-é": false, "99999999999999999.0.0": false,
 		"1.2.3-" + strings.Repeat("a", 250): true, "1.2.3-" + strings.Repeat("a", 251): false, "1.2.3+a+b": false, "-1.2.3": false,
 	} {
-		_, err := scan(widget, []byte(strings.ReplaceAll(plain, "1.0.0", v)), 100)
+		_, err := scan(ofWidget, []byte(strings.ReplaceAll(plain, "1.0.0", v)), 100)
 		if ok {
 			assert.NoError(t, err, v)
 		} else {
@@ -292,14 +340,15 @@ func TestVersions(t *testing.T) {
 }
 
 func ExampleScanner() {
-	s := publishbody.New(policy.PackageName{Scope: "acme", Name: "gadget"}, "carol")
+	s := packument.New(packument.Config{Package: policy.PackageName{Scope: "acme", Name: "gadget"}, By: "carol"})
 	_, err := s.Write([]byte(plain))
 	fmt.Println(err)
 
-	s = publishbody.New(widget, "carol")
+	s = packument.New(packument.Config{Package: widget, By: "carol"})
 	_, _ = s.Write([]byte(plain))
-	result, err := s.Close()
-	fmt.Println(result.Version, result.Tags, result.Attachments, err)
+	err = s.Close()
+	publish := s.Publish()
+	fmt.Println(publish.Version, publish.Tags, publish.Attachments, err)
 	// Output:
 	// the body is about another package than the address
 	// 1.0.0 map[latest:1.0.0] [@acme/widget-1.0.0.tgz] <nil>

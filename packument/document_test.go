@@ -9,32 +9,31 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/internal/packument"
+	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
-var widget = policy.PackageName{Scope: "acme", Name: "widget"}
-
-// read scans a body in pieces of n bytes; publish is what it was taken for at the end.
-func read(body string, n int) (doc packument.Document, publish bool, err error) {
-	s := packument.New(widget, "alice")
+// read scans a body of alice's in pieces of n bytes.
+func read(body string, n int) (packument.Document, packument.Kind, error) {
+	s := packument.New(packument.Config{Package: widget, By: "alice"})
 	for rest := body; rest != ""; {
 		piece := rest[:min(n, len(rest))]
 		rest = rest[len(piece):]
 		if _, err := s.Write([]byte(piece)); err != nil {
-			return packument.Document{}, s.Publish(), err
+			return s.Document(), s.Kind(), err
 		}
 	}
-	doc, err = s.Close()
-	return doc, s.Publish(), err
+	err := s.Close()
+	return s.Document(), s.Kind(), err
 }
 
-func Example() {
-	s := packument.New(policy.PackageName{Name: "widget"}, "alice")
+func ExampleScanner_Document() {
+	s := packument.New(packument.Config{Package: policy.PackageName{Name: "widget"}, By: "alice"})
 	if _, err := s.Write([]byte(`{"_id":"widget","_rev":"3-a","maintainers":[{"name":"alice"},{"name":"bob"}]}`)); err != nil {
 		fmt.Println(err)
 	}
-	doc, err := s.Close()
+	err := s.Close()
+	doc := s.Document()
 	fmt.Println(doc.Revision, doc.Maintainers, doc.Partial, err)
 	// Output: 3-a [alice bob] true <nil>
 }
@@ -61,9 +60,9 @@ func TestDocuments(t *testing.T) {
 		`{"_attachments":{}}`: {},
 	} {
 		for _, n := range []int{1, 7, 1 << 20} {
-			doc, publish, err := read(body, n)
+			doc, kind, err := read(body, n)
 			require.NoError(t, err, body)
-			assert.False(t, publish, body)
+			assert.Equal(t, packument.KindDocument, kind, body)
 			assert.Equal(t, want, doc, body)
 		}
 	}
@@ -85,11 +84,12 @@ func TestRefused(t *testing.T) {
 		`{"dist-tags":{` + strings.TrimSuffix(numbered(`"t%d":"1.0.0",`, 10001), ",") + `}}`,
 	} {
 		for _, n := range []int{1, 1 << 20} {
-			_, publish, err := read(body, n)
+			doc, kind, err := read(body, n)
 			var bad *packument.Error
 			require.ErrorAs(t, err, &bad, "%.100s", body)
 			assert.NotEmpty(t, bad.Problem)
-			assert.False(t, publish)
+			assert.NotEqual(t, packument.KindPublish, kind)
+			assert.Zero(t, doc)
 		}
 	}
 }
@@ -102,41 +102,95 @@ func numbered(format string, n int) string {
 	return b.String()
 }
 
-// An attachment makes a publish, and is seen as soon as its name was read.
-func TestPublish(t *testing.T) {
-	s := packument.New(widget, "alice")
+// An attachment makes a publish, and is seen as soon as its value begins.
+func TestKind(t *testing.T) {
+	s := packument.New(packument.Config{Package: widget, By: "alice"})
 	_, err := s.Write([]byte(`{"_id":"@acme/widget","_attachments":{"@acme/widget-1.0.0.tgz"`))
 	require.NoError(t, err)
-	assert.False(t, s.Publish(), "its value has not begun")
+	assert.Equal(t, packument.KindUnknown, s.Kind(), "its value has not begun")
 	_, err = s.Write([]byte(`:{`))
 	require.NoError(t, err)
-	assert.True(t, s.Publish())
-	assert.Empty(t, s.Version())
+	assert.Equal(t, packument.KindPublish, s.Kind())
+	assert.Empty(t, s.Publish().Version)
 
 	_, err = s.Write([]byte(`]`))
 	assert.Error(t, err)
 	_, again := s.Write([]byte(`}`))
 	assert.Equal(t, err, again)
-	_, closed := s.Close()
-	assert.Equal(t, err, closed)
+	assert.Equal(t, err, s.Close())
+	assert.Equal(t, packument.KindPublish, s.Kind())
+
+	s = packument.New(packument.Config{Package: widget, By: "alice"})
+	_, err = s.Write([]byte(`{"_attachments":{}`))
+	require.NoError(t, err)
+	assert.Equal(t, packument.KindUnknown, s.Kind())
+	_, err = s.Write([]byte(`}`))
+	require.NoError(t, err)
+	assert.Equal(t, packument.KindDocument, s.Kind())
 }
 
 // The version is known where it stands before the attachments, and is one.
-func TestVersion(t *testing.T) {
+func TestVersionBeforeTheEnd(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"versions":{"1.0.0":{"name":"@acme/widget"}},"_attachments":{"x":{`:          "1.0.0",
+		`{"_rev":"1-a","versions":{"1.0.0":{}},"_attachments":{"x":{`:                  "1.0.0",
 		`{"versions":{"1.0.0":{},"2.0.0":{}},"_attachments":{"x":{`:                    "",
+		`{"_attachments":{"x":{},"y":{}},"versions":{"1.0.0":{},"2.0.0":{`:             "",
 		`{"versions":{},"_attachments":{"x":{`:                                         "",
-		`{"_attachments":{"x":{},"y":{}},"versions":{"1.0.0":{`:                        "1.0.0",
+		`{"versions":{"../x":{}},"_attachments":{"x":{`:                                "",
+		`{"_attachments":{"x":{"data":""},"y":{"data":""}},"versions":{"1.0.0":{`:      "1.0.0",
 		`{"readme":"{\"versions\":{\"9.0.0\":{}}}","_attachments":{"x":{`:              "",
 		`{"x":{"versions":{"9.0.0":{}}},"versions":{"1.0.0":{}},"_attachments":{"x":{`: "1.0.0",
 	} {
-		s := packument.New(widget, "alice")
-		_, err := s.Write([]byte(body))
-		require.NoError(t, err, body)
-		assert.True(t, s.Publish())
-		assert.Equal(t, want, s.Version(), body)
+		s := packument.New(packument.Config{Package: widget, By: "alice"})
+		_, _ = s.Write([]byte(body)) // which is no good publish, some of them
+		assert.Equal(t, packument.KindPublish, s.Kind(), body)
+		assert.Equal(t, want, s.Publish().Version, body)
 	}
+}
+
+// Until it is known what a body is, only what could be neither is refused.
+func TestFaultsOfOneKind(t *testing.T) {
+	const attached = `,"_attachments":{"@acme/widget-1.0.0.tgz":{"data":""}}}`
+	manifest := `"name":"@acme/widget","versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","deprecated":true}}`
+	for body, want := range map[string]struct {
+		kind packument.Kind
+		says string
+	}{
+		`{` + manifest + attached:                                     {packument.KindPublish, ""},
+		`{` + manifest + `}`:                                          {packument.KindDocument, "deprecated must be a string"},
+		`{` + manifest + `,`:                                          {packument.KindUnknown, "deprecated must be a string"},
+		`{` + manifest + `,"readme":"x","time":{}` + attached:         {packument.KindUnknown, "deprecated must be a string"},
+		`{"_rev":"1-a",` + manifest:                                   {packument.KindUnknown, "deprecated must be a string"},
+		`{"_rev":"1-a","name":"@acme/widget"` + attached:              {packument.KindPublish, "only a plain publish"},
+		`{"_rev":"1-a","name":"@acme/widget"}`:                        {packument.KindDocument, ""},
+		`{"_rev":"1-a","name":"@acme/widget"`:                         {packument.KindUnknown, "unexpected end"},
+		`{"_rev":"1-a","name":"@acme/widget]`:                         {packument.KindUnknown, "unexpected end"},
+		`{"_rev":"1-a","name":"@acme/other"` + attached:               {packument.KindUnknown, "another package"},
+		`{"maintainers":[{"name":"alice"},{"name":"alice"}]}`:         {packument.KindDocument, "named twice"},
+		`{"maintainers":[{"name":"bob"}]` + attached:                  {packument.KindPublish, "who maintains"},
+		`{"maintainers":[{"name":"bob"}],"users":{"alice":1}`:         {packument.KindUnknown, "true or false"},
+		`{"_attachments":{"x":1`:                                      {packument.KindPublish, "an attachment must be an object"},
+		`{"maintainers":[{"name":"bob"}],"_attachments":[{"data":""}`: {packument.KindPublish, "who maintains"},
+	} {
+		for _, n := range []int{1, 3, 1 << 20} {
+			_, kind, err := read(body, n)
+			assert.Equal(t, want.kind, kind, body)
+			if want.says == "" {
+				assert.NoError(t, err, body)
+			} else {
+				assert.ErrorContains(t, err, want.says, body)
+			}
+		}
+	}
+}
+
+// A Scanner that was not told which package it is about refuses every body.
+func TestNoPackage(t *testing.T) {
+	s := packument.New(packument.Config{})
+	_, err := s.Write([]byte(`{"name":""`))
+	assert.ErrorContains(t, err, "another package")
+	assert.Equal(t, err, s.Close())
 }
 
 // FuzzDocument holds what a scanner says of a body that it accepts to what encoding/json
@@ -150,10 +204,10 @@ func FuzzDocument(f *testing.F) {
 		f.Add(seed, 3)
 	}
 	f.Fuzz(func(t *testing.T, body string, n int) {
-		doc, publish, err := read(body, 1<<30)
-		pieces, publishPieces, errPieces := read(body, max(1, n%64))
-		if (err == nil) != (errPieces == nil) || fmt.Sprint(doc) != fmt.Sprint(pieces) || err == nil && publish != publishPieces {
-			t.Fatalf("the pieces matter: %v %v %v, %v %v %v", doc, publish, err, pieces, publishPieces, errPieces)
+		doc, kind, err := read(body, 1<<30)
+		pieces, kindPieces, errPieces := read(body, max(1, n%64))
+		if fmt.Sprint(err) != fmt.Sprint(errPieces) || fmt.Sprint(doc) != fmt.Sprint(pieces) || kind != kindPieces {
+			t.Fatalf("the pieces matter: %v %v %v, %v %v %v", doc, kind, err, pieces, kindPieces, errPieces)
 		}
 		if err != nil {
 			return
@@ -169,6 +223,14 @@ func FuzzDocument(f *testing.F) {
 					t.Fatalf("%s is %s", key, raw)
 				}
 			}
+		}
+		var attachments map[string]json.RawMessage
+		_ = json.Unmarshal(top["_attachments"], &attachments)
+		if (kind == packument.KindPublish) != (len(attachments) > 0) {
+			t.Fatalf("taken for %v with %d attachments", kind, len(attachments))
+		}
+		if kind == packument.KindPublish { // FuzzPublishBody holds what it says of that
+			return
 		}
 		var versions map[string]map[string]json.RawMessage
 		if raw, ok := top["versions"]; ok {
@@ -209,14 +271,6 @@ func FuzzDocument(f *testing.F) {
 			if doc.Tags[tag] != to {
 				t.Fatalf("tag %q", tag)
 			}
-		}
-		var attachments map[string]json.RawMessage
-		_ = json.Unmarshal(top["_attachments"], &attachments)
-		if publish && len(attachments) == 0 && !strings.HasPrefix(string(top["_attachments"]), "[") {
-			t.Fatal("taken for a publish")
-		}
-		if !publish && len(attachments) > 0 {
-			t.Fatal("not taken for a publish")
 		}
 		if doc.Partial {
 			for key := range top {

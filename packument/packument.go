@@ -1,0 +1,263 @@
+// Package packument reads the body of PUT /<pkg>, which six operations of npm share: a
+// publish, npm deprecate, npm unpublish, npm owner, npm star and npm unstar. A [Scanner]
+// tells a publish from a package's document that is sent back, and says what either of
+// them states. It reads each byte once and keeps none of a tarball. A [Reader] lets a
+// registry read a publish meanwhile and withholds its end until it was authorized, and
+// [Compare] says what a document that is sent back changes.
+package packument
+
+import (
+	"errors"
+
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// Config configures a [Scanner].
+type Config struct {
+	// Package is the package that the request's path names. A body that is about another
+	// package is refused, and zero refuses every body.
+	Package policy.PackageName
+
+	// By is the name of the user who sent the body. It is the only maintainer that a publish
+	// may name, and the star of a document is this user's. Empty: a publish may name no
+	// maintainer, and no star is the sender's.
+	By string
+
+	// CheckTarball unpacks the tarball of a publish: the package.json in it must be of the
+	// same package and version. It implies HashTarball. It takes a goroutine, which lives
+	// until the Scanner is closed, aborted or returns an error: one of these must happen.
+	CheckTarball bool
+
+	// HashTarball compares the tarball of a publish with the integrity and the shasum that its
+	// manifest states, and refuses another one. Of several hashes in the integrity one of
+	// the strongest algorithm must match. A publish that states none passes. It can be
+	// turned on later: see [Scanner.HashTarball].
+	HashTarball bool
+}
+
+// A Kind says what a body is.
+type Kind uint8
+
+// The kinds. A body is a publish from the first attachment on, and another document if it
+// has none at its closing brace.
+const (
+	KindUnknown Kind = iota // not known yet
+	KindPublish
+	KindDocument
+)
+
+// ErrNotPublish is what [errors.Is] finds in the error for a body that has an attachment, but
+// changes more of the package's document than a publish may: what npm 9 and older send after
+// a 409.
+var ErrNotPublish = errors.New("packument: not a plain publish")
+
+// An Error says why a body was refused, in a sentence for its sender that repeats nothing of
+// the body.
+type Error struct {
+	Problem string
+	other   bool // another operation, not a wrong publish
+}
+
+// Error returns the sentence.
+func (e *Error) Error() string { return e.Problem }
+
+// Is makes errors.Is(e, ErrNotPublish) true for a body of another operation.
+func (e *Error) Is(target error) bool { return target == ErrNotPublish && e.other }
+
+func refuse(problem string) error { return &Error{Problem: problem} }
+
+func notPublish(problem string) error {
+	return &Error{Problem: problem + "; only a plain publish is accepted here", other: true}
+}
+
+var (
+	errOther   = refuse("the body is about another package than the address")
+	errTop     = refuse("the body must be an object")
+	errAborted = refuse("the body was not read to its end")
+	errLate    = errors.New("packument: HashTarball was called when the tarball had passed by")
+)
+
+// maxTrailing is how many bytes of whitespace may follow a publish; no client sends any.
+const maxTrailing = 4 << 10
+
+// A Scanner reads one body, which is written to it piece by piece. Where the pieces are cut
+// never matters. It accepts no JSON that two readers could take differently: no duplicate
+// keys, no invalid UTF-8, no unpaired surrogates.
+//
+// Until it is known what the body is, the Scanner checks it as a publish and as a document.
+// A fault of one of them is an error once the body is known to be that one; a body that can
+// be neither is refused at once. A Scanner is not safe for concurrent use.
+type Scanner struct {
+	scanner *strictjson.Scanner
+	err     error // the first, which every call returns
+	kind    Kind
+	closed  bool // Close has returned nil
+
+	publish      publishCheck
+	publishFault error
+	doc          documentCheck
+	docFault     error
+}
+
+// New returns a Scanner.
+func New(cfg Config) *Scanner {
+	name := cfg.Package.String()
+	s := &Scanner{
+		publish: publishCheck{pkg: cfg.Package, name: name, by: cfg.By, result: Publish{Tags: map[string]string{}}},
+		doc:     documentCheck{name: name, by: cfg.By},
+	}
+	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
+	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: MaxMessage, Stream: s.publish.stream}, s.event)
+	if cfg.Package == (policy.PackageName{}) {
+		s.err = errOther
+	}
+	return s
+}
+
+// Write scans the next piece. After an error every call returns that error. It is an [*Error],
+// unless [Scanner.HashTarball] was called too late.
+func (s *Scanner) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.scanner.Write(p)
+	return n, s.failed(err)
+}
+
+// HashTarball turns Config.HashTarball on, for a caller that learns only from the beginning of
+// a publish whether its bytes matter. It must be called before more than 32 KiB of the base64
+// of the tarball were written, at the latest before the Scanner is closed. Later it is a fault
+// of the program, which Write and Close return as an error that is no [*Error]. If the whole
+// document was written, the tarball is compared at once, and Close returns what comes of it.
+func (s *Scanner) HashTarball() {
+	c := &s.publish.content
+	switch was := c.hash; {
+	case was || s.err != nil:
+	case s.closed || c.dropped:
+		s.err = errLate
+	default:
+		c.hash = true
+		if s.kind == KindPublish && s.Brace() >= 0 {
+			_ = s.failed(c.check(s.publish.name, s.publish.result.Version, &s.publish.stated))
+		}
+	}
+}
+
+// Kind returns what the body is, as far as it is known. It stays known after an error.
+func (s *Scanner) Kind() Kind { return s.kind }
+
+// Publish returns what is known of a publish so far. Only when Close has returned nil it is
+// the whole, and checked.
+func (s *Scanner) Publish() Publish {
+	if s.kind != KindPublish {
+		return Publish{}
+	}
+	return s.publish.result.clone()
+}
+
+// Document returns the document, once Close has returned nil and unless the body is a publish.
+func (s *Scanner) Document() Document {
+	if s.kind != KindDocument || !s.closed {
+		return Document{}
+	}
+	return s.doc.result
+}
+
+// Brace returns how many bytes of the body come before the document's closing brace, or
+// -1 until that was written.
+func (s *Scanner) Brace() int64 {
+	if end := s.scanner.End(); end > 0 {
+		return end - 1
+	}
+	return -1
+}
+
+// Close ends the body. Only a nil error means that it is what Kind says.
+//
+// Everything but the whitespace behind the document is checked by the Write of its last
+// brace: a reader of the body may decode the document without waiting for its end, so it
+// must not be given that brace before Write has returned nil.
+func (s *Scanner) Close() error {
+	if s.err != nil {
+		return s.err
+	}
+	if err := s.failed(s.scanner.Close()); err != nil {
+		return err
+	}
+	s.closed = true
+	return nil
+}
+
+// Abort ends the scan of a body that is not read to its end. It changes nothing after Close
+// or an error.
+func (s *Scanner) Abort() {
+	if !s.closed && s.err == nil {
+		s.publish.content.abort()
+		s.err = errAborted
+	}
+}
+
+// failed makes every error an *Error and keeps the first. Nothing of the Scanner runs on
+// after it.
+func (s *Scanner) failed(err error) error {
+	if err == nil {
+		return s.err
+	}
+	s.publish.content.abort()
+	if s.err != nil {
+		return s.err
+	}
+	s.err = err
+	if s.kind == KindUnknown && s.docFault != nil {
+		s.err = s.docFault
+	}
+	if _, ours := errors.AsType[*Error](s.err); !ours {
+		s.err = &Error{Problem: s.err.Error()}
+	}
+	return s.err
+}
+
+// event checks one value by the path that leads to it.
+func (s *Scanner) event(e strictjson.Event) error {
+	if s.kind == KindUnknown && s.docFault == nil {
+		s.docFault = s.doc.event(e)
+	}
+	if s.publishFault == nil {
+		s.publishFault = s.publish.event(e)
+	}
+	if s.kind == KindUnknown {
+		s.tell(e)
+	}
+	switch {
+	case s.kind == KindPublish:
+		return s.publishFault
+	case s.kind == KindDocument || s.publishFault != nil:
+		return s.docFault
+	}
+	return nil
+}
+
+// tell finds out at e what the body is.
+func (s *Scanner) tell(e strictjson.Event) {
+	switch {
+	case len(e.Path) == 0 && ends(e):
+		s.kind = KindDocument
+	case len(e.Path) == 2 && e.Path[0].Key == "_attachments" && !ends(e):
+		s.kind = KindPublish
+		s.publish.begin(&s.doc)
+		s.doc = documentCheck{}
+		s.scanner.LimitTrailing(maxTrailing)
+	}
+}
+
+func ends(e strictjson.Event) bool {
+	return e.Kind == strictjson.EndObject || e.Kind == strictjson.EndArray
+}
+
+func mustBe(e strictjson.Event, k strictjson.Kind, problem string) error {
+	if e.Kind != k {
+		return refuse(problem)
+	}
+	return nil
+}
