@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"session":    {"ground"},
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
-	"legacy":     {"ground", "session", "account", "twofactor"},
+	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "account", "twofactor"},
 	"leak":       {"ground"},
 	"":           {"ground", "account", "access", "session", "token", "twofactor", "legacy", "web", "leak"},
