@@ -112,7 +112,7 @@ func failuresOf(t *testing.T, name string, open func() Registry) string {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.run(r, newRig(r, reg))
+			c.run(r, newRig(r, reg)) //nolint:testifylint // r ends the goroutine that it is called in
 		}()
 		<-done
 		return r.failures

@@ -35,9 +35,9 @@ func TestPlainPaths(t *testing.T) {
 		require.NotNil(t, as, path)
 		require.Equal(t, read, as[get], path)
 		for _, v := range []verb{0, get, put, post, remove} {
-			long, err := classify(v, path)
+			want, err := classify(v, path)
 			require.NoError(t, err, path)
-			require.Equal(t, long, Operation{Action: as[v]}, path)
+			require.Equal(t, want, Operation{Action: as[v]}, path)
 		}
 	}
 	for _, path := range []string{"", "/", "/-/whoami/", "/-/whoami%20", "/-/Whoami", "/-/%77hoami", "/-/npm/v1", "-/ping", "//-/ping"} {
