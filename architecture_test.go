@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -33,16 +34,17 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "policy", "internal/strictjson", "internal/tarball"},
-	"legacy":     {"ground", "session", "account", "twofactor"},
+	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "account", "twofactor"},
 	"leak":       {"ground"},
 	"":           {"ground", "packument", "account", "access", "session", "token", "twofactor", "legacy", "web", "leak"},
 
-	"internal/strictjson":  {},
-	"internal/tarball":     {"internal/strictjson"},
-	"internal/clientip":    {},
-	"internal/words":       {},
-	"internal/cidr":        {},
+	"internal/strictjson": {},
+	"internal/tarball":    {"internal/strictjson"},
+	"internal/clientip":   {},
+	"internal/words":      {},
+	"internal/kdf":        {},
+	"internal/cidr":       {},
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy"},
@@ -81,6 +83,11 @@ func TestImports(t *testing.T) {
 			return nil
 		}
 		seen[pkg] = true
+		if pkg != "internal/kdf" {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.NotContains(t, string(text), "kdf.Replace", "%s is no test", file)
+		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
 		require.NoError(t, err)
 		for _, spec := range parsed.Imports {
@@ -91,6 +98,9 @@ func TestImports(t *testing.T) {
 			}
 			if name == "net/http" {
 				assert.Contains(t, []string{"", "legacy", "web", "leak", "npmauthtest", "internal/clientip"}, pkg, "%s imports net/http", file)
+			}
+			if name == module+"/internal/kdf" { // which must stay argon2id outside of tests
+				assert.Equal(t, "account", pkg, "%s imports %q", file, name)
 			}
 			ours, ok := strings.CutPrefix(name, module)
 			if !ok {

@@ -88,7 +88,7 @@ func (b *deadlineBody) Close() error {
 	}
 	err := b.src.Close()
 	if err == nil {
-		b.end(io.EOF)
+		_ = b.end(io.EOF)
 		return nil
 	}
 	return b.end(err)
@@ -119,7 +119,7 @@ func (b *deadlineBody) end(err error) error {
 	if err == nil {
 		// Over HTTP/2 a deadline that passes while nobody reads ends the body for good.
 		if !b.off && !b.done {
-			b.control.SetReadDeadline(b.latest)
+			_ = b.control.SetReadDeadline(b.latest) // or the one of this read stays, which is sooner
 		}
 		return nil
 	}
@@ -130,7 +130,7 @@ func (b *deadlineBody) end(err error) error {
 		b.stalled = fmt.Errorf("%w: %w", errBodyTimeout, err)
 		return b.stalled
 	default:
-		b.control.SetReadDeadline(time.Time{})
+		_ = b.control.SetReadDeadline(time.Time{}) // or the connection ends sooner
 	}
 	return err
 }

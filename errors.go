@@ -102,7 +102,7 @@ func answer(err error) *Error {
 		return &Error{old.Status, old.Code, old.Sentence}
 	case errors.Is(err, token.ErrTooMany):
 		return &Error{http.StatusBadRequest, "too-many-tokens", "You have as many tokens as one user may have. Revoke some first."}
-	case errors.Is(err, session.ErrDenied):
+	case errors.Is(err, session.ErrDenied), errors.Is(err, legacy.ErrDenied):
 		return errSignIn
 	case errors.Is(err, account.ErrBusy):
 		return errBusy

@@ -2,13 +2,16 @@ package npmauth_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
 )
 
 // An error that a host did not fill in is still an error, for Yarn 1 too, which
@@ -21,6 +24,15 @@ func TestWriteErrorOfAHalfFilledError(t *testing.T) {
 		assert.Less(t, rec.Code, 600)
 		assert.NotContains(t, rec.Body.String(), `"error":""`)
 		assert.NotContains(t, rec.Body.String(), `"message":""`)
+	}
+}
+
+// A sign-in that is denied is not an outage, whichever package says so.
+func TestWriteErrorOfADeniedSignIn(t *testing.T) {
+	for _, err := range []error{session.ErrDenied, legacy.ErrDenied} {
+		rec := httptest.NewRecorder()
+		npmauth.WriteError(rec, httptest.NewRequest("PUT", "/-/user/org.couchdb.user:alice", nil), fmt.Errorf("sign in: %w", err))
+		assert.Equal(t, 401, rec.Code, "%v", err)
 	}
 }
 

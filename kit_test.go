@@ -3,6 +3,8 @@ package npmauth_test
 import (
 	"bytes"
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +27,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -311,6 +314,17 @@ func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 	w.store = cfg.Store
 	w.auth, w.handler = auth, auth.Wrap(w.host)
 	return w
+}
+
+// What is tested here is not argon2id, which would take three quarters of the time.
+func init() { kdf.Replace(quickKey) }
+
+func quickKey(password, salt []byte, time, memory uint32, threads uint8, size uint32) []byte {
+	key, err := hkdf.Key(sha256.New, password, salt, fmt.Sprint(time, memory, threads), int(size))
+	if err != nil {
+		panic(err)
+	}
+	return key
 }
 
 var hasherOnce = sync.OnceValues(func() (*account.Hasher, error) { return account.NewHasher(account.HasherConfig{}) })

@@ -3,6 +3,7 @@ package npmauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -256,7 +257,7 @@ func (a *Auth) secondFactor(ctx context.Context, user session.User, sub subject.
 	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	use := twofactor.Use{Class: policy.ClassLogin, Carry: in.Via == legacy.Via, At: in.Client.At, Addr: in.Client.Addr}
+	use := twofactor.Use{Class: policy.ClassLogin, Carry: in.Via == viaLegacy, At: in.Client.At, Addr: in.Client.Addr}
 	attempt, err := a.factors.Begin(ctx, user.ID, use, in.OTP)
 	if err != nil {
 		return nil, loginFactor(err)
@@ -274,10 +275,27 @@ func loginFactor(err error) error {
 	return err
 }
 
+// viaLegacy is what [session.SignIn.Via] says of a CouchDB login.
+const viaLegacy = "legacy"
+
 // legacySignIn is the sign-in of the CouchDB login.
-func (a *Auth) legacySignIn(ctx context.Context, in session.SignIn) (credential.Secret, error) {
-	secret, _, err := a.sessions.SignIn(ctx, in)
+func (a *Auth) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
+	secret, _, err := a.sessions.SignIn(ctx, session.SignIn{
+		Name: in.Name, Password: in.Password, OTP: in.OTP, Client: session.Client(in.Client), Via: viaLegacy,
+	})
+	if errors.Is(err, session.ErrDenied) {
+		err = fmt.Errorf("%w: %w", legacy.ErrDenied, err)
+	}
 	return secret, err
+}
+
+// legacySignUp is the sign-up of the CouchDB login.
+func (a *Auth) legacySignUp(ctx context.Context, name, email string, pw credential.Secret) error {
+	err := a.signUp(ctx, name, email, pw)
+	if errors.Is(err, ErrNameTaken) {
+		err = fmt.Errorf("%w: %w", legacy.ErrNameTaken, err)
+	}
+	return err
 }
 
 // namesOrg reports whether an organization has the name, so that no user gets it.

@@ -416,10 +416,11 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	old := legacy.Config{
 		SignIn: a.legacySignIn, ReadUser: a.readUser, Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated,
-		Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs, Now: a.now, Client: a.sessionClient, Fail: a.fail,
+		Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs, Now: a.now, Fail: a.fail,
+		Client: func(r *http.Request) legacy.Client { return legacy.Client(a.sessionClient(r)) },
 	}
 	if cfg.OpenSignUp {
-		old.SignUp = a.signUp
+		old.SignUp = a.legacySignUp
 	}
 	if a.legacy, err = legacy.New(old); err != nil {
 		return fail("Config.Legacy", err)

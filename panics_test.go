@@ -379,7 +379,7 @@ func TestPanicsOutsideOfRequests(t *testing.T) {
 	require.NotNil(t, confirm)
 	reaching := func() (err error) {
 		for tok, e := range w.auth.TokensReaching(ctx, op.Package, policy.RightRead) {
-			assert.Zero(t, tok.ID)
+			assert.Empty(t, tok.ID)
 			err = e
 		}
 		return err

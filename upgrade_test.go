@@ -17,10 +17,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/argon2"
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -109,6 +111,7 @@ func said(t *testing.T, file string) func(yield func(int, string) bool) {
 // file is told at its head.
 func loadDump(t *testing.T, s store.Store) {
 	t.Helper()
+	t.Cleanup(kdf.Replace(argon2.IDKey)) // as its passwords were hashed with
 	for n, line := range said(t, dumpFile) {
 		key, rest, _ := strings.Cut(line, " ")
 		until, rest, ok := strings.Cut(rest, " ")

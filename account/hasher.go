@@ -8,9 +8,8 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/crypto/argon2"
-
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/kdf"
 )
 
 // HasherConfig configures a [Hasher].
@@ -106,7 +105,7 @@ func (h *Hasher) Hash(ctx context.Context, secret credential.Secret) (phc string
 
 func (h *Hasher) hash(pw password) string {
 	made := hash{params: h.params, salt: random(saltSize)}
-	made.key = argon2.IDKey([]byte(pw.text), made.salt, h.params.Time, h.params.Memory, h.params.Threads, keySize)
+	made.key = kdf.Key([]byte(pw.text), made.salt, h.params.Time, h.params.Memory, h.params.Threads, keySize)
 	return made.String()
 }
 

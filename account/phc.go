@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/npmauth/npmauth/internal/kdf"
 )
 
 // Params are the costs of argon2id. The zero value means DefaultParams.
@@ -134,7 +136,7 @@ func (h hash) String() string {
 // matches computes the hash of the password and compares.
 func (h hash) matches(pw password) bool {
 	if h.bcrypt == nil {
-		key := argon2.IDKey([]byte(pw.text), h.salt, h.params.Time, h.params.Memory, h.params.Threads, uint32(len(h.key)))
+		key := kdf.Key([]byte(pw.text), h.salt, h.params.Time, h.params.Memory, h.params.Threads, uint32(len(h.key)))
 		return subtle.ConstantTimeCompare(key, h.key) == 1
 	}
 	// bcrypt repeats its input with a NUL in between, so with a NUL in it two

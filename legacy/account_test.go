@@ -55,11 +55,14 @@ func newRegistry(t *testing.T) registry {
 
 func (g registry) handler(t *testing.T, open bool) *legacy.Handler {
 	cfg := legacy.Config{
-		SignIn: func(ctx context.Context, in session.SignIn) (credential.Secret, error) {
-			secret, _, err := g.sessions.SignIn(ctx, in)
+		SignIn: func(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
+			secret, _, err := g.sessions.SignIn(ctx, session.SignIn{Name: in.Name, Password: in.Password, OTP: in.OTP})
+			if errors.Is(err, session.ErrDenied) {
+				err = legacy.ErrDenied
+			}
 			return secret, err
 		},
-		Client: func(*http.Request) session.Client { return session.Client{} },
+		Client: func(*http.Request) legacy.Client { return legacy.Client{} },
 		Fail:   fail,
 	}
 	if open {
@@ -67,12 +70,15 @@ func (g registry) handler(t *testing.T, open bool) *legacy.Handler {
 			// First of all, as SignUp must: Create judges the password before.
 			_, err := g.users.Lookup(ctx, name)
 			if err == nil {
-				return account.ErrNameTaken
+				return legacy.ErrNameTaken
 			}
 			if !errors.Is(err, account.ErrNoUser) {
 				return err
 			}
 			_, err = g.users.Create(ctx, audit.Actor{}, account.NewUser{Name: name, Email: email, Password: pw})
+			if errors.Is(err, account.ErrNameTaken) { // by who was faster
+				err = legacy.ErrNameTaken
+			}
 			return err
 		}
 	}

@@ -1,6 +1,19 @@
 package legacy
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+)
+
+// Errors that the functions of a [Config] return, and that this package branches on.
+var (
+	// ErrDenied is for [Config.SignIn]: there is no such user, the password is wrong, or the
+	// account is disabled. Where sign-up is open, [Config.SignUp] is called next.
+	ErrDenied = errors.New("legacy: wrong user name or password")
+	// ErrNameTaken is for [Config.SignUp]: there is an account of that name, and the login
+	// stays denied.
+	ErrNameTaken = errors.New("legacy: the user name is taken")
+)
 
 // An Error is a refusal of this package itself. It never depends on whether an
 // account exists.

@@ -2,44 +2,59 @@ package legacy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"time"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/legacy"
-	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
 )
 
+// A registry with accounts and passwords of its own hands out read-only tokens.
 func Example() {
+	tokens, err := token.New(token.Config{Store: store.NewMemory()})
+	if err != nil {
+		panic(err)
+	}
 	h, err := legacy.New(legacy.Config{
-		// A registry gives the function behind all its logins: session.Manager.SignIn.
-		SignIn: func(_ context.Context, in session.SignIn) (credential.Secret, error) {
+		SignIn: func(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
 			if in.Name != "alice" || !in.Password.Equal(credential.NewSecret("correct horse")) {
-				return credential.Secret{}, session.ErrDenied
+				return credential.Secret{}, legacy.ErrDenied
 			}
-			return credential.NewSecret("npms_0123"), nil
+			secret, _, err := tokens.Create(ctx, audit.Actor{User: "user-1"}, token.Spec{
+				User: "user-1", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}},
+			})
+			return secret, err
 		},
-		Client: func(r *http.Request) session.Client { return session.Client{UserAgent: r.UserAgent()} },
+		Client: func(r *http.Request) legacy.Client { return legacy.Client{At: time.Now()} },
 		Fail: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, err.Error(), http.StatusUnauthorized)
+			answer := &legacy.Error{Status: http.StatusServiceUnavailable, Sentence: "Try again later."}
+			if errors.Is(err, legacy.ErrDenied) {
+				answer = &legacy.Error{Status: http.StatusUnauthorized, Sentence: "Wrong user name or password."}
+			}
+			errors.As(err, &answer) // what the package itself refuses
+			http.Error(w, answer.Sentence, answer.Status)
 		},
-		Sunset: time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC),
 	})
 	if err != nil {
 		panic(err)
 	}
-
-	r := httptest.NewRequest(http.MethodPut, "/-/user/org.couchdb.user:alice",
-		strings.NewReader(`{"name":"alice","password":"correct horse"}`))
-	r.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	h.Put(w, r, "alice")
-	fmt.Println(w.Code, w.Body)
-	fmt.Println(w.Header().Get("Sunset"))
-	// Output:
-	// 201 {"ok":true,"id":"org.couchdb.user:alice","rev":"1-0","token":"npms_0123"}
-	// Tue, 01 Jan 2999 00:00:00 GMT
+	for _, password := range []string{"wrong horse", "correct horse"} {
+		body := strings.NewReader(`{"name":"alice","password":"` + password + `"}`)
+		r := httptest.NewRequest(http.MethodPut, "/-/user/org.couchdb.user:alice", body)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		h.Put(w, r, "alice")
+		_, _, total, err := tokens.List(r.Context(), "user-1", token.ListOptions{})
+		fmt.Println(w.Code, total, err)
+	}
+	// Output: 401 0 <nil>
+	// 201 1 <nil>
 }

@@ -8,13 +8,11 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/session"
 )
 
 // Put answers PUT /-/user/org.couchdb.user:<name>: it signs name in, or up and
-// in, and writes 201 with the session's secret as token. name is decoded from the
+// in, and writes 201 with the secret of the new credential as token. name is decoded from the
 // path.
 func (h *Handler) Put(w http.ResponseWriter, r *http.Request, name string) {
 	h.put(w, r, func() error {
@@ -85,16 +83,16 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, fn func() error) {
 	}
 }
 
-func (h *Handler) signIn(ctx context.Context, l login, client session.Client) (credential.Secret, error) {
-	in := session.SignIn{Name: l.name, Password: l.password, OTP: l.otp, Client: client, Via: Via}
+func (h *Handler) signIn(ctx context.Context, l login, client Client) (credential.Secret, error) {
+	in := SignIn{Name: l.name, Password: l.password, OTP: l.otp, Client: client}
 	secret, denied := h.cfg.SignIn(ctx, in)
-	if h.cfg.SignUp == nil || !errors.Is(denied, session.ErrDenied) {
+	if h.cfg.SignUp == nil || !errors.Is(denied, ErrDenied) {
 		return secret, denied
 	}
 	// Denied may mean that there is no such account. SignUp creates one or says that
 	// there was one, and then the password was wrong.
 	err := h.cfg.SignUp(ctx, l.name, l.email, l.password)
-	if errors.Is(err, account.ErrNameTaken) {
+	if errors.Is(err, ErrNameTaken) {
 		return credential.Secret{}, denied
 	}
 	if err != nil {

@@ -11,10 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/legacy"
-	"github.com/npmauth/npmauth/session"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -52,9 +50,9 @@ func TestDocsAreLinkedOnlyFromAnAnnouncement(t *testing.T) {
 // SignIn gets what the document and the request say, and the bearer of an older
 // login is not among it.
 func TestWhatSignInGets(t *testing.T) {
-	var got session.SignIn
+	var got legacy.SignIn
 	cfg := newPeople().config()
-	cfg.SignIn = func(_ context.Context, in session.SignIn) (credential.Secret, error) {
+	cfg.SignIn = func(_ context.Context, in legacy.SignIn) (credential.Secret, error) {
 		got = in
 		return credential.NewSecret("x"), nil
 	}
@@ -68,7 +66,6 @@ func TestWhatSignInGets(t *testing.T) {
 	assert.Equal(t, "123456", got.OTP.Reveal())
 	assert.Equal(t, "192.0.2.1", got.Client.Addr.String())
 	assert.Equal(t, "npm/11.19.1", got.Client.UserAgent)
-	assert.Equal(t, legacy.Via, got.Via)
 }
 
 // AU-35: when a request came is known before its body is there.
@@ -77,9 +74,9 @@ func TestClientIsKnownBeforeTheBody(t *testing.T) {
 	body := &countingReader{ReadCloser: r.Body}
 	r.Body = body
 	cfg := newPeople().config()
-	cfg.Client = func(*http.Request) session.Client {
+	cfg.Client = func(*http.Request) legacy.Client {
 		assert.Zero(t, body.reads)
-		return session.Client{}
+		return legacy.Client{}
 	}
 	require.Equal(t, http.StatusCreated, serve(newHandler(t, cfg), r).Code)
 	assert.Positive(t, body.reads)
@@ -106,15 +103,15 @@ func TestFailsClosed(t *testing.T) {
 		asked          int // times that SignUp was
 	}{
 		{"sign-in broken", broken, nil, http.StatusServiceUnavailable, 0},
-		{"factor required", session.ErrFactorRequired, nil, http.StatusUnauthorized, 0},
-		{"name taken", session.ErrDenied, account.ErrNameTaken, http.StatusUnauthorized, 1},
-		{"sign-up broken", session.ErrDenied, broken, http.StatusServiceUnavailable, 1},
-		{"denied after signing up", session.ErrDenied, nil, http.StatusUnauthorized, 1},
+		{"factor required", errFactorRequired, nil, http.StatusUnauthorized, 0},
+		{"name taken", legacy.ErrDenied, legacy.ErrNameTaken, http.StatusUnauthorized, 1},
+		{"sign-up broken", legacy.ErrDenied, broken, http.StatusServiceUnavailable, 1},
+		{"denied after signing up", legacy.ErrDenied, nil, http.StatusUnauthorized, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			asked := 0
 			cfg := newPeople().config()
-			cfg.SignIn = func(context.Context, session.SignIn) (credential.Secret, error) {
+			cfg.SignIn = func(context.Context, legacy.SignIn) (credential.Secret, error) {
 				return credential.Secret{}, tt.signIn
 			}
 			cfg.SignUp = func(context.Context, string, string, credential.Secret) error {

@@ -13,7 +13,8 @@
 //
 // A Handler is an adapter: it reads the document, asks [Config.SignIn] and
 // writes the answer. What signing in takes, the second factor too, is decided
-// behind that function, so this way in is no weaker than the others.
+// behind that function, so this way in is no weaker than the others. The
+// function need not be npmauth's: it returns [ErrDenied] where it must.
 //
 // # What is asked for and what is not
 //
@@ -52,22 +53,34 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/session"
 )
-
-// Via is what [session.SignIn.Via] says for a login of this package.
-const Via = "legacy"
 
 // MaxBody is the size up to which a document is read.
 const MaxBody = 64 << 10 // bytes
 
 // prefix is what CouchDB puts before a user's name to make a document's id.
 const prefix = "org.couchdb.user:"
+
+// A SignIn is what a document and its request say about a login.
+type SignIn struct {
+	Name     string            // as typed, and in the path
+	Password credential.Secret // as typed; the zero Secret is an empty password
+	OTP      credential.Secret // the npm-otp header; the zero Secret is none
+	Client   Client            // what [Config.Client] returned
+}
+
+// A Client is who sends a request.
+type Client struct {
+	Addr      netip.Addr // from a hop that is trusted; the zero Addr is unknown
+	UserAgent string     // as sent: whoever calls chose it
+	At        time.Time  // when the request's header arrived
+}
 
 // A User is what [Handler.Get] tells about an account.
 type User struct {
@@ -77,18 +90,17 @@ type User struct {
 
 // Config configures a [Handler].
 type Config struct {
-	// SignIn signs in and returns the new session's secret. Required. Its errors go
-	// to Fail as they are. It must return an error that wraps [session.ErrDenied]
-	// for an unknown name, a wrong password and a disabled account alike.
-	SignIn func(ctx context.Context, in session.SignIn) (credential.Secret, error)
+	// SignIn signs in and returns the secret of the new credential. Required. It must
+	// return an error that wraps [ErrDenied] for an unknown name, a wrong password and a
+	// disabled account alike, and another one for everything else, such as a second
+	// factor that is missing or wrong. Its errors go to Fail as they are.
+	SignIn func(ctx context.Context, in SignIn) (credential.Secret, error)
 
-	// SignUp creates an account. Nil means that sign-up is closed. It is asked only
-	// after SignIn has denied, and must return an error that wraps
-	// [account.ErrNameTaken] when the name is taken before it finds any other fault,
-	// or a wrong password would be judged as a new one. email is "" where the
-	// document has none. Its other errors go to Fail.
-	//
-	// [account.ErrNameTaken]: https://pkg.go.dev/github.com/npmauth/npmauth/account#ErrNameTaken
+	// SignUp creates an account. Nil means that sign-up is closed. It is called only
+	// after SignIn has denied, and must return an error that wraps [ErrNameTaken] when
+	// the name is taken before it finds any other fault, or a wrong password would be
+	// judged as a new one. email is "" where the document has none. Its other errors go
+	// to Fail.
 	SignUp func(ctx context.Context, name, email string, password credential.Secret) error
 
 	// ReadUser returns the account of that name for whoever sent r. It decides
@@ -117,7 +129,7 @@ type Config struct {
 
 	// Client says where a request came from, and when. Required. It is called before the
 	// body is read, so its At may be the present time; second factors are dated by it.
-	Client func(*http.Request) session.Client
+	Client func(*http.Request) Client
 
 	// Fail answers a request with an error. Required. It gets an [*Error] for what
 	// this package refuses, with status and sentence, and the errors of SignIn,

@@ -20,10 +20,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/legacy"
-	"github.com/npmauth/npmauth/session"
 )
 
 var update = flag.Bool("update", false, "rewrite the responses in testdata")
@@ -43,30 +41,35 @@ func newPeople() *people {
 	}}
 }
 
-func (p *people) signIn(_ context.Context, in session.SignIn) (credential.Secret, error) {
+func (p *people) signIn(_ context.Context, in legacy.SignIn) (credential.Secret, error) {
 	u, ok := p.users[in.Name]
 	switch {
 	case !ok || in.Password.Reveal() != u.password:
 		p.denied++
-		return credential.Secret{}, fmt.Errorf("sign in: %w", session.ErrDenied)
+		return credential.Secret{}, fmt.Errorf("sign in: %w", legacy.ErrDenied)
 	case u.otp != "" && in.OTP.Reveal() != u.otp:
-		return credential.Secret{}, fmt.Errorf("sign in: %w", session.ErrFactorRequired)
+		return credential.Secret{}, fmt.Errorf("sign in: %w", errFactorRequired)
 	}
-	return credential.NewSecret("npms_of_" + in.Name + "_via_" + in.Via), nil
+	return credential.NewSecret("npms_of_" + in.Name + "_via_legacy"), nil
 }
 
 func (p *people) signUp(_ context.Context, name, email string, password credential.Secret) error {
 	if _, ok := p.users[name]; ok {
-		return fmt.Errorf("create: %w", account.ErrNameTaken)
+		return fmt.Errorf("create: %w", legacy.ErrNameTaken)
 	}
 	if strings.ToLower(name) != name {
-		return account.ErrName
+		return errBadName
 	}
 	p.users[name] = person{email: email, password: password.Reveal()}
 	return nil
 }
 
-var errAnonymous = errors.New("anonymous")
+// What a registry's functions return besides, for its own Fail.
+var (
+	errAnonymous      = errors.New("anonymous")
+	errFactorRequired = errors.New("second factor required")
+	errBadName        = errors.New("not a user name")
+)
 
 func (p *people) readUser(r *http.Request, name string) (legacy.User, error) {
 	if r.Header.Get("Authorization") == "" {
@@ -86,14 +89,14 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case ok:
 		status, text = refusal.Status, refusal.Sentence
-	case errors.Is(err, session.ErrDenied):
+	case errors.Is(err, legacy.ErrDenied):
 		status, text = http.StatusUnauthorized, "wrong user name or password"
-	case errors.Is(err, session.ErrFactorRequired):
+	case errors.Is(err, errFactorRequired):
 		status, text = http.StatusUnauthorized, "one-time password needed"
 		w.Header().Set("WWW-Authenticate", "OTP, otp")
 	case errors.Is(err, errAnonymous):
 		status, text = http.StatusUnauthorized, "log in first"
-	case errors.Is(err, account.ErrName):
+	case errors.Is(err, errBadName):
 		status, text = http.StatusBadRequest, "bad name"
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -107,8 +110,8 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 func (p *people) config() legacy.Config {
 	return legacy.Config{
 		SignIn: p.signIn, ReadUser: p.readUser, Fail: fail,
-		Client: func(r *http.Request) session.Client {
-			return session.Client{Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: r.UserAgent()}
+		Client: func(r *http.Request) legacy.Client {
+			return legacy.Client{Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: r.UserAgent()}
 		},
 	}
 }

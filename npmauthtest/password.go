@@ -1,7 +1,6 @@
 package npmauthtest
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 
@@ -39,7 +38,7 @@ func passwordChanged(t tb, x *rig) {
 	poll, err := sessions.Collect(ctx, flow.PollID.Reveal(), client)
 	assert.True(t, err != nil || poll.State != session.Done, "a login that was approved with the old password: call Auth.PasswordChanged after the change")
 	_, _, err = sessions.SignIn(ctx, signIn(old))
-	assert.True(t, errors.Is(err, session.ErrDenied), "a login with the old password: %v", err)
+	assert.ErrorIs(t, err, session.ErrDenied, "a login with the old password")
 	_, _, err = sessions.SignIn(ctx, signIn(other))
 	assert.NoError(t, err, "a login with the new password")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -139,7 +140,7 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 		}
 	})
 	n, err := b.data.Read(p)
-	if err == io.EOF && b.err != nil {
+	if errors.Is(err, io.EOF) && b.err != nil {
 		err = b.err
 	}
 	return n, err

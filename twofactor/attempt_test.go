@@ -643,7 +643,7 @@ func TestSpendIsToldOf(t *testing.T) {
 						if err := att.Spend(ctx, tx, "s"); err != nil {
 							return err
 						}
-						if tt.other == assert.AnError {
+						if errors.Is(tt.other, assert.AnError) {
 							return tt.other
 						}
 						return nil

@@ -582,7 +582,7 @@ func (c *client) toggles(user policy.UserID) {
 		if on {
 			do = func() error { return subjects.Enable(ctx, audit.Actor{}, user) }
 		}
-		for err := error(store.ErrConflict); errors.Is(err, store.ErrConflict); {
+		for err := store.ErrConflict; errors.Is(err, store.ErrConflict); {
 			err = c.toggle(c.node, user, on, do)
 			c.note("node %d: enabled is %v of %s: %v", c.node, on, user, err)
 		}

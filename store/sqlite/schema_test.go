@@ -106,7 +106,7 @@ func tables(t *testing.T, path string) (all []string) {
 }
 
 func TestMigrate(t *testing.T) {
-	assert.Equal(t, len(sqlite.Steps), 2, "a new step needs a test from the schema before it")
+	assert.Len(t, sqlite.Steps, 2, "a new step needs a test from the schema before it")
 	path := oldFile(t, t.TempDir())
 	isMigrated(t, path)
 	open(t, path) // once more
