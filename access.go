@@ -3,13 +3,9 @@ package npmauth
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
@@ -67,7 +63,7 @@ type grantRequest struct {
 
 // guardAccess judges what changes who may do what. Its body is small and says a good
 // part of what is asked for, so it is read before anybody is asked for a second factor,
-// and is handed to the host as [Changes]. A second-factor setting is made here.
+// and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
 func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	p, done, err := a.admitAccess(r, op)
@@ -87,7 +83,7 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 	defer a.rescue(r, func(refused error) { p, done, err = nil, false, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
-	c, set, err := a.readAccessBody(r, j)
+	err = a.readAccessBody(r, j)
 	if err != nil {
 		return nil, false, a.conclude(r.Context(), j, err)
 	}
@@ -95,58 +91,57 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 	if err != nil {
 		return nil, false, a.conclude(r.Context(), j, err)
 	}
-	if !set {
-		p, err = a.admitJudged(r, j, d, true, c)
+	mode := j.req.Change.PublishMode
+	if mode == nil {
+		p, err = a.admitJudged(r, j, d, true)
 		return p, false, err
 	}
 	// A second-factor setting is kept here.
 	err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
-		if err := a.settings.Set(ctx, tx, j.req.Package.ID, j.req.NewSettings); err != nil {
+		settings := policy.Settings{Publish: *mode}
+		if err := a.settings.Set(ctx, tx, j.req.Package.ID, settings); err != nil {
 			return err
 		}
 		by := j.act.did(j.req.Addr)
-		e := packageRules(j.req.Package.ID, j.req.NewSettings).From(by)
+		e := packageRules(j.req.Package.ID, settings).From(by)
 		e.User, e.Credential, e.Package = by.User, by.Credential, op.Package
 		return a.events.Commit(ctx, tx, e)
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	return a.newPass(r.Context(), j, nil), true, nil
+	return a.newPass(r.Context(), j), true, nil
 }
 
-// readAccessBody reads what a request would change. set is true of a second-factor setting.
-func (a *Auth) readAccessBody(r *http.Request, j *judgement) (c *Changes, set bool, err error) {
+// readAccessBody reads what a request would change.
+func (a *Auth) readAccessBody(r *http.Request, j *judgement) error {
 	if err := a.find(r, j); err != nil {
-		return nil, false, err
+		return err
 	}
 	// Before the body, as far as it does not depend on it: what is wrong with a body is
 	// no news for those who may not send one.
 	team := j.req.Operation.Action == policy.GrantTeam
 	if !team || j.act.cred == nil {
 		if _, err := a.decide(j); err != nil {
-			return nil, false, err
+			return err
 		}
 	}
 	data, err := readBody(r)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	r.Body = body{bytes.NewReader(data), r.Body}
-	c = new(Changes)
-	if set, err = readAccessChange(r.Method, data, &j.req, c); err != nil {
-		return nil, false, err
+	c := new(protocol.Change)
+	if err := readAccessChange(r.Method, data, &j.req.Operation, c); err != nil {
+		return err
 	}
 	if team { // only now is its package known
 		if _, err := a.consult(r.Context(), &j.req); err != nil {
-			return nil, false, err
+			return err
 		}
 	}
-	j.target = c.target()
-	if set {
-		j.target = "mfa=" + j.req.NewSettings.Publish.String()
-	}
-	return c, set, nil
+	j.req.Change = c
+	return nil
 }
 
 // readWhole reads a body that is the host's to understand, and gives it back to r.
@@ -161,92 +156,92 @@ func readWhole(r *http.Request) ([]byte, error) {
 
 // readDistTag reads the body of PUT /-/package/<pkg>/dist-tags/<tag>, a version as a JSON
 // string.
-func readDistTag(data []byte, op policy.Operation) (*Changes, error) {
+func readDistTag(data []byte, op policy.Operation) (*protocol.Change, error) {
 	var version string
 	if err := strictjson.Unmarshal(data, &version); err != nil {
 		return nil, err
 	}
-	return &Changes{Version: version, Tags: map[string]string{op.Tag: version}}, nil
+	if !protocol.ValidVersion(version) {
+		return nil, &Error{http.StatusBadRequest, "bad-version", "A dist-tag must name a version."}
+	}
+	return &protocol.Change{Version: version, Tags: map[string]string{op.Tag: version}}, nil
 }
 
-// readAccessChange reads what a request would change into req and c. set is true of a
-// second-factor setting.
-func readAccessChange(method string, data []byte, req *policy.Request, c *Changes) (set bool, err error) {
+// readAccessChange reads what a request would change into op, which a grant of a team gets
+// its package from, and c.
+func readAccessChange(method string, data []byte, op *policy.Operation, c *protocol.Change) (err error) {
 	removes := method == http.MethodDelete
-	op := &req.Operation
 	switch op.Action {
 	case policy.SetAccess:
-		return readSetting(data, req, c)
+		return readSetting(data, c)
 	case policy.WriteOwners:
 		if removes { // DELETE …/owners/<user>
-			c.Member = op.User
-			return false, nil
+			c.RemovedOwners = []string{op.User}
+			return nil
 		}
-		_, err = readMember(data, c)
+		name, _, err := readMember(data)
+		c.AddedOwners = []string{name}
+		return err
 	case policy.WriteOrg:
 		var role string
-		if role, err = readMember(data, c); err != nil || removes {
-			return false, err
+		if c.Member, role, err = readMember(data); err != nil || removes {
+			c.Removes = removes
+			return err
 		}
 		if role == "" {
 			role = policy.OrgMember.String() // npm org set's default is developer, its wire's is the same
 		}
 		c.Role, err = readRole(role)
 	case policy.WriteTeamMember:
-		_, err = readMember(data, c)
+		c.Removes = removes
+		c.Member, _, err = readMember(data)
 	case policy.WriteTeam:
-		if removes {
-			return false, nil
+		if c.Removes = removes; !removes {
+			err = readTeam(data, c)
 		}
-		err = readTeam(data, c)
 	case policy.GrantTeam:
+		c.Removes = removes
 		err = readGrant(data, removes, op, c)
 	}
-	return false, err
+	return err
 }
 
-func readSetting(data []byte, req *policy.Request, c *Changes) (set bool, err error) {
+func readSetting(data []byte, c *protocol.Change) error {
 	var q accessRequest
 	if err := strictjson.Unmarshal(data, &q); err != nil {
-		return false, err
+		return err
 	}
 	mfa := q.Requires != nil || q.Overrides != nil
 	switch {
 	case q.Access == nil && !mfa, q.Access != nil && mfa:
-		return false, badAccess("Give access or publish_requires_tfa, and one of them.")
+		return badAccess("Send either access or publish_requires_tfa, not both.")
 	case mfa:
-		req.NewSettings.Publish, err = q.mode()
-		return true, err
+		mode, err := q.mode()
+		c.PublishMode = &mode
+		return err
 	case *q.Access != "public" && *q.Access != "restricted":
-		return false, badAccess("access must be public or restricted.")
+		return badAccess("access must be public or restricted.")
 	}
 	c.Access = *q.Access
-	return false, nil
+	return nil
 }
 
 // readMember reads a user's name, with npm's @ or without, and a role if there is one.
-func readMember(data []byte, c *Changes) (role string, err error) {
+func readMember(data []byte) (name, role string, err error) {
 	var q memberRequest
 	if err := strictjson.Unmarshal(data, &q); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if q.User != nil {
-		c.Member = strings.TrimPrefix(*q.User, "@")
+		name = strings.TrimPrefix(*q.User, "@")
 	}
-	if !validMember(c.Member) {
-		return "", badAccess("user must be the name of one.")
+	if !protocol.ValidUser(name) {
+		return "", "", badAccess("user must be the name of a user.")
 	}
 	if q.Role != nil {
 		role = *q.Role
 	}
-	return role, nil
-}
-
-// validMember reports whether name could be anybody's; whether it is, the host knows.
-func validMember(name string) bool {
-	return name != "" && len(name) <= policy.MaxPackageName && strings.IndexFunc(name, func(r rune) bool {
-		return !unicode.IsPrint(r) || r == ' ' || r == '/' || r == ':'
-	}) < 0
+	return name, role, nil
 }
 
 // readRole reads npm's words for a role. The developer of its command line is a member.
@@ -260,7 +255,7 @@ func readRole(word string) (role policy.OrgRole, err error) {
 	return role, nil
 }
 
-func readTeam(data []byte, c *Changes) error {
+func readTeam(data []byte, c *protocol.Change) error {
 	var q teamRequest
 	if err := strictjson.Unmarshal(data, &q); err != nil {
 		return err
@@ -280,7 +275,7 @@ func readTeam(data []byte, c *Changes) error {
 	return nil
 }
 
-func readGrant(data []byte, removes bool, op *policy.Operation, c *Changes) error {
+func readGrant(data []byte, removes bool, op *policy.Operation, c *protocol.Change) error {
 	var q grantRequest
 	err := strictjson.Unmarshal(data, &q)
 	if err != nil {
@@ -300,39 +295,6 @@ func readGrant(data []byte, removes bool, op *policy.Operation, c *Changes) erro
 		return badAccess("permissions must be read-only or read-write.")
 	}
 	return nil
-}
-
-// target says what a second factor is shown for, so that the one shown for a member
-// serves no other.
-func (c *Changes) target() string {
-	switch {
-	case c.Member != "" && c.Role != policy.NoRole:
-		return c.Member + " as " + c.Role.String()
-	case c.Member != "":
-		return c.Member
-	case c.Team != "":
-		return c.Team
-	case c.Access != "":
-		return c.Access
-	case c.Permission != policy.NoAccess:
-		return c.Permission.String()
-	case len(c.Maintainers) > 0:
-		return names(c.Maintainers)
-	}
-	return ""
-}
-
-// maxTarget is how many bytes of names a person is shown.
-const maxTarget = 512
-
-// names lists names, or stands for them where they are too many to be read.
-func names(all []string) string {
-	text := strings.Join(all, " ")
-	if len(text) <= maxTarget {
-		return text
-	}
-	sum := sha256.Sum256([]byte(text))
-	return fmt.Sprintf("%d maintainers %s", len(all), hex.EncodeToString(sum[:]))
 }
 
 // readAccess answers GET /-/package/<pkg>/access: who may read the package, and for those

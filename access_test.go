@@ -89,18 +89,18 @@ func TestAccessIsHandedOver(t *testing.T) {
 		code               int
 	}{
 		"visibility": {"POST", "/-/package/plain/access", `{"access":"restricted"}`, `set-access plain  {"Access":"restricted"}`, 0},
-		"add owner":  {"PUT", "/-/package/plain/owners", `{"user":"carol"}`, `write-owners plain  {"Member":"carol"}`, 0},
-		"rm owner":   {"DELETE", "/-/package/plain/owners/bob", ``, `write-owners plain bob {"Member":"bob"}`, 0},
+		"add owner":  {"PUT", "/-/package/plain/owners", `{"user":"carol"}`, `write-owners plain  {"AddedOwners":["carol"]}`, 0},
+		"rm owner":   {"DELETE", "/-/package/plain/owners/bob", ``, `write-owners plain bob {"RemovedOwners":["bob"]}`, 0},
 		"org set":    {"PUT", "/-/org/acme/user", `{"user":"@bob","role":"admin"}`, `write-org  acme {"Member":"bob","Role":"admin"}`, 0},
 		"developer":  {"PUT", "/-/org/@acme/user", `{"user":"bob","role":"developer"}`, `write-org  acme {"Member":"bob","Role":"member"}`, 0},
 		"no role":    {"PUT", "/-/org/acme/user", `{"user":"bob"}`, `write-org  acme {"Member":"bob","Role":"member"}`, 0},
-		"org rm":     {"DELETE", "/-/org/acme/user", `{"user":"bob"}`, `write-org  acme {"Member":"bob"}`, 0},
+		"org rm":     {"DELETE", "/-/org/acme/user", `{"user":"bob"}`, `write-org  acme {"Member":"bob","Removes":true}`, 0},
 		"team":       {"PUT", "/-/org/acme/team", `{"name":"devs","description":"x"}`, `write-team  acme {"Team":"devs"}`, 0},
 		"Yarn 1":     {"PUT", "/team/@acme", `{"team":"devs"}`, `write-team  acme {"Team":"devs"}`, 0},
-		"no team":    {"DELETE", "/-/team/acme/devs", ``, `write-team  acme:devs {}`, 0},
+		"no team":    {"DELETE", "/-/team/acme/devs", ``, `write-team  acme:devs {"Removes":true}`, 0},
 		"member":     {"PUT", "/-/team/acme/devs/user", `{"user":"bob"}`, `write-team-member  acme:devs {"Member":"bob"}`, 0},
 		"grant":      {"PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write"}`, `grant-team plain acme:devs {"Permission":"read-write"}`, 0},
-		"revoke":     {"DELETE", "/-/team/acme/devs/package", `{"package":"plain"}`, `grant-team plain acme:devs {}`, 0},
+		"revoke":     {"DELETE", "/-/team/acme/devs/package", `{"package":"plain"}`, `grant-team plain acme:devs {"Removes":true}`, 0},
 
 		"both":              {"POST", "/-/package/plain/access", `{"access":"public","publish_requires_tfa":true}`, "", 400},
 		"neither":           {"POST", "/-/package/plain/access", `{}`, "", 400},
@@ -159,7 +159,7 @@ func TestAccessTakesAFactorForThisMember(t *testing.T) {
 	set := func(body, proof string) answer {
 		return w.do(call{method: "PUT", path: "/-/org/acme/user", bearer: s, otp: proof, body: body})
 	}
-	proof := w.approve(set(`{"user":"bob","role":"admin"}`, ""), "alice", "bob as admin")
+	proof := w.approve(set(`{"user":"bob","role":"admin"}`, ""), "alice", "<dt>Organization</dt><dd><bdi>acme</bdi></dd>", "<dt>Adds the user</dt><dd><bdi>bob</bdi></dd>", "<dt>As</dt><dd><bdi>admin</bdi></dd>")
 	for _, other := range []string{`{"user":"mallory","role":"admin"}`, `{"user":"bob","role":"owner"}`} {
 		isChallenge(t, set(other, proof))
 	}

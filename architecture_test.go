@@ -25,9 +25,9 @@ var mayImport = map[string][]string{
 	"protocol":   {"internal/words"},
 	"policy":     {"protocol", "internal/words"},
 	"store":      {},
-	"audit":      {"policy", "store"},
+	"audit":      {"protocol", "policy", "store"},
 	"credential": {"store"},
-	"subject":    {"policy", "store", "audit", "internal/cidr"},
+	"subject":    {"protocol", "policy", "store", "audit", "internal/cidr"},
 	"account":    {"ground"},
 	"access":     {"ground"},
 	"session":    {"ground"},
@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"internal/cidr":       {},
 
 	"store/storetest":   {"store"},
-	"policy/policytest": {"policy"},
+	"policy/policytest": {"policy", "protocol"},
 	"npmauthtest":       {"ground", "", "account", "session", "token"},
 }
 

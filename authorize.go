@@ -5,13 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
@@ -173,9 +173,7 @@ type judgement struct {
 	service User                        // that the operation names
 	fill    func(*policy.Request) error // says what else is to be known, at each judgement
 
-	target  string // what a proof is for besides the operation's name
-	version string // of a publish, for its event
-	agent   string // what the client calls itself
+	agent string // what the client calls itself
 
 	began   time.Time // by the real clock, for metrics
 	arrived time.Time // when the header came: second factors are dated by it
@@ -199,16 +197,16 @@ func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
 }
 
 // judge authenticates r, consults and decides for the first time, without a
-// proof. Only a Deny is an error yet.
-func (a *Auth) judge(r *http.Request, op policy.Operation) (*judgement, policy.Decision, error) {
-	return a.judgeWith(r, op, nil)
+// proof. c is what r would do, nil if that is not known yet. Only a Deny is an error yet.
+func (a *Auth) judge(r *http.Request, op policy.Operation, c *protocol.Change) (*judgement, policy.Decision, error) {
+	return a.judgeWith(r, op, c, nil)
 }
 
 // judgeWith is judge for a request of which more is to be said: fill says it, when the
 // rest is known, at each judgement.
-func (a *Auth) judgeWith(r *http.Request, op policy.Operation, fill func(*policy.Request) error) (*judgement, policy.Decision, error) {
+func (a *Auth) judgeWith(r *http.Request, op policy.Operation, c *protocol.Change, fill func(*policy.Request) error) (*judgement, policy.Decision, error) {
 	j := a.newJudgement(r, op)
-	j.fill = fill
+	j.req.Change, j.fill = c, fill
 	d, err := a.filter(r, j)
 	return j, d, err
 }
@@ -237,7 +235,7 @@ func (a *Auth) find(r *http.Request, j *judgement) (err error) {
 
 // judgeRead judges a request that changes nothing, for which there is no second factor.
 func (a *Auth) judgeRead(r *http.Request, op policy.Operation) (*judgement, error) {
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -283,37 +281,17 @@ func proofHeader(h http.Header) (credential.Secret, error) {
 	return credential.NewSecret(lines[0]), nil
 }
 
-// use says what a proof for this judgement would be spent on.
+// use says what a proof for this judgement would be spent on. As long as it is not known what
+// the request would do it has no digest of that.
 func (j *judgement) use() twofactor.Use {
-	op := j.req.Operation
+	op, c := j.req.Operation, j.req.Change
 	u := twofactor.Use{
-		Credential: j.act.cred.ID, Class: op.Action.Class(), Package: op.Package, Target: named(op), At: j.arrived, Addr: j.req.Addr,
+		Credential: j.act.cred.ID, Action: op.Action, Package: op.Package, FollowUps: c.FollowUps(op), At: j.arrived, Addr: j.req.Addr,
 	}
-	switch op.Action {
-	case policy.Publish, policy.Unpublish: // requests that one proof serves name different things
-		u.Target = ""
-	case policy.WriteOwners: // a revision that moves on while a person looks for the phone
-		u.Target = ""
-	}
-	if j.target != "" {
-		u.Target = strings.TrimSpace(u.Target + " " + j.target)
+	if c != nil {
+		u.Change = c.Digest(op)
 	}
 	return u
-}
-
-// named returns what op names besides its package.
-func named(op policy.Operation) string {
-	text := op.Version + op.Tag + op.User + op.Org + op.Service + op.ID
-	if op.Team != "" {
-		text += ":" + op.Team
-	}
-	if op.Service != "" && op.Token != "" {
-		text += ":"
-	}
-	if op.Action == policy.UnpublishAll {
-		text += op.Revision
-	}
-	return text + op.Token
 }
 
 // acceptable reports whether value, if it proves right, would lead to an Allow.

@@ -125,7 +125,7 @@ func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn c
 			if d := a.policy.Decide(next.req); d.Effect != policy.Allow {
 				return denied(&next, d)
 			}
-			if err := next.attempt.Spend(ctx, tx, next.act.cred.ID); err != nil {
+			if err := next.attempt.Spend(ctx, tx, next.use()); err != nil {
 				return err
 			}
 			next.proven = next.req.Proof

@@ -53,7 +53,7 @@ func (a *Auth) observe(ctx context.Context, o Observation) {
 func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome audit.Outcome, rule string) {
 	op := j.req.Operation
 	e := audit.Event{
-		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Version: j.version,
+		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Change: j.req.Change.Recorded(),
 	}.From(j.act.did(j.req.Addr))
 	e.User, e.Credential = e.By, e.ByCredential
 	var refused *DeniedError

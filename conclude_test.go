@@ -204,7 +204,7 @@ func TestObservationsOfPublishes(t *testing.T) {
 	assert.Equal(t, policy.Publish, told.observed(t, a, w.events.all).Action)
 	require.Len(t, w.events.all, 1)
 	assert.Equal(t, []string{"bad-publish"}, w.events.all[0].Reasons)
-	assert.Equal(t, "3.0.0", w.events.all[0].Version)
+	assert.Equal(t, "3.0.0", w.events.all[0].Change.Version)
 
 	a = send(good, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "enough", http.StatusConflict) })
 	require.Equal(t, 409, a.Code)

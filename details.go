@@ -2,6 +2,9 @@ package npmauth
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -10,12 +13,14 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
 var (
-	errPasswordAlone = &Error{http.StatusBadRequest, "bad-profile-request", "Change the password by itself."}
-	errNoEmail       = &Error{http.StatusBadRequest, "bad-email", "An e-mail address can be changed but not taken away."}
+	errPasswordAlone  = &Error{http.StatusBadRequest, "bad-profile-request", "Change the password by itself."}
+	errProfileChanged = &Error{http.StatusConflict, "conflict", "Your profile has changed since you read it. Run the command again."}
+	errNoEmail        = &Error{http.StatusBadRequest, "bad-email", "An e-mail address can be changed but not taken away."}
 )
 
 // details are the fields of a profile as somebody wants them. A nil one stays as it is.
@@ -70,7 +75,7 @@ func (d details) apply(p *Profile) error {
 
 // notOffered lets the policy refuse what the host's people cannot do.
 func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
-	j, _, err := a.judge(r, op)
+	j, _, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -86,18 +91,15 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	j.target = "profile" // a page shows it, and a proof for it is none for the password
 	change, err := a.prepareProfile(r.Context(), j, want)
 	if err != nil {
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
-	if change.before.Email != change.after.Email {
-		j.target = "email"
-	}
+	j.req.Change = change.shown()
 	if err := a.commit(r, j, d, nil, change.inCommit); err != nil {
 		return reply{}, err
 	}
@@ -124,12 +126,14 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	if err := strictjson.Unmarshal(body.Password, &change); err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	j.target = "password"
 	ctx := r.Context()
+	if j.req.Change, err = a.newPassword(ctx, j.act.cred.User, change.New); err != nil {
+		return reply{}, a.conclude(ctx, j, err)
+	}
 	now, err := a.profileOf(ctx, j.act.who.user)
 	if err != nil {
 		return reply{}, a.conclude(ctx, j, err)
@@ -162,6 +166,20 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 		return reply{}, err
 	}
 	return ok(shownProfile(j.act.who.user.Name, now)), nil
+}
+
+// newPassword is the change that sets a password: a MAC stands for it, so that what was
+// approved for one is good for no other, and nobody learns it from a record.
+func (a *Auth) newPassword(ctx context.Context, id policy.UserID, password string) (*protocol.Change, error) {
+	key, err := a.changeKey.Derive(ctx, "npmauth: password in a change")
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(id))
+	mac.Write([]byte{0})
+	mac.Write([]byte(password))
+	return &protocol.Change{Password: hex.EncodeToString(mac.Sum(nil))}, nil
 }
 
 // errRehearsed ends a transaction that must not happen.

@@ -116,11 +116,12 @@ func TestSetProfileTakesTheFactor(t *testing.T) {
 	a := w.setUser(s, "", `{"email":"a@new.test"}`)
 	isChallenge(t, a)
 	_, _, page := w.open(a.text("authUrl"))
-	assert.Contains(t, page.Body.String(), "email")
+	assert.Contains(t, page.Body.String(), "<dt>Sets the e-mail address to</dt><dd><bdi>a@new.test</bdi></dd>")
 	require.Less(t, w.submit(a.text("authUrl"), map[string]string{"password": password, "code": w.code("alice")}).Code, 400)
 	proof := w.poll(a.text("doneUrl"), "GET").text("token")
 	isChallenge(t, w.setUser(s, proof, `{"password":{"old":"`+password+`","new":"another password of mine"}}`))
 	isChallenge(t, w.setUser(s, proof, `{"fullname":"Alice"}`))
+	isChallenge(t, w.setUser(s, proof, `{"email":"mallory@new.test"}`)) // AU-10
 	assert.Equal(t, 400, w.setUser(s, proof, `{"email":"nobody"}`).Code, "and is not spent on what cannot be")
 	assert.Equal(t, 200, w.setUser(s, proof, `{"email":"a@new.test"}`).Code)
 	isChallenge(t, w.setUser(s, proof, `{"email":"b@new.test"}`))
@@ -191,13 +192,13 @@ func TestSetPasswordIsOneCommit(t *testing.T) {
 	s, other := w.login("alice"), w.login("alice")
 	code := w.code("alice")
 	body := `{"password":{"old":"` + password + `","new":"another password of mine"}}`
-	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 2, Err: store.ErrConflict}) // after the attempt's own; tried again
+	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 2, Err: store.ErrConflict}) // after that of a new server key; tried again
 	require.Equal(t, 200, w.setUser(s, code, body).Code)
 	assert.Equal(t, 401, whoami(w, other))
 
 	w.clock.Add(time.Minute)
 	back := `{"password":{"old":"another password of mine","new":"` + password + `"}}`
-	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 2, Err: assert.AnError})
+	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 1, Err: assert.AnError})
 	code = w.code("alice")
 	require.Equal(t, 503, w.setUser(s, code, back).Code)
 	assert.Equal(t, 200, w.setUser(s, code, back).Code, "the code was not spent, and the password is the old one")

@@ -2,12 +2,14 @@ package npmauth
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // maxDocument is how many bytes of a package document are read before it is clear what
@@ -52,7 +54,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
-	changes, body, err := a.readChange(r, j)
+	body, err := a.readChange(r, j)
 	defer func() {
 		if p == nil && body != nil {
 			body.Abort(nil)
@@ -66,56 +68,87 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 		return nil, a.conclude(r.Context(), j, err)
 	}
 	if body == nil {
-		return a.admitJudged(r, j, d, true, changes)
+		return a.admitJudged(r, j, d, true)
 	}
 	// The rest of the body goes by, and then it is judged again: what comes along as a
 	// second factor is counted now, and spent then.
 	if d.Effect == policy.Challenge {
-		if err := a.beginFactor(r.Context(), r.Header, j); err != nil {
-			return nil, a.conclude(r.Context(), j, a.unproven(r.Context(), j, err))
+		err := a.unproven(r.Context(), j, a.beginFactor(r.Context(), r.Header, j))
+		if unknown, ok := errors.AsType[*unknownChange](err); ok {
+			err = a.challengePublish(r.Context(), j, body, unknown.wrong)
+		}
+		if err != nil {
+			return nil, a.conclude(r.Context(), j, err)
+		}
+		if j.attempt.Proof() == policy.ProofWeb { // what was approved on a page is what it showed
+			body.HashTarball()
 		}
 	}
-	p = a.newPass(r.Context(), j, nil)
+	p = a.newPass(r.Context(), j)
 	p.operation.body = body
 	return p, nil
 }
 
+// maxUnproven is how many bytes of a publish are read for nobody, to say on a page what it
+// would do. Whoever publishes more has to send a code along.
+const maxUnproven = 256 << 20
+
+// challengePublish asks for the second factor that a publish needs and did not bring. What the
+// publish would do may be known only at its end: Yarn 2 to 4 send the tarball first. The body
+// is read to there and handed to nobody.
+func (a *Auth) challengePublish(ctx context.Context, j *judgement, body *publishReader, wrong bool) error {
+	var ask error
+	body.Authorize = func(c protocol.Change) error {
+		j.req.Change = &c
+		if _, ask = a.decide(j); ask == nil {
+			ask = changesVisibility(&j.req)
+		}
+		if ask == nil {
+			ask = a.challenge(ctx, j, wrong)
+		}
+		return ask
+	}
+	switch n, err := io.Copy(io.Discard, io.LimitReader(body, maxUnproven)); {
+	case ask != nil:
+		return ask
+	case err != nil:
+		return err
+	case n == maxUnproven:
+		return &challengeError{wrong: wrong}
+	}
+	return errUnavailable // the reader agreed to what was not authorized
+}
+
 // readChange reads of a package document what it would change, and names the operation
-// of j after it. Of a publish it returns the reader of its body and no changes.
-func (a *Auth) readChange(r *http.Request, j *judgement) (changes *Changes, body *publishReader, err error) {
+// of j after it. Of a publish it returns the reader of its body: what it would do is known
+// when that was read.
+func (a *Auth) readChange(r *http.Request, j *judgement) (body *publishReader, err error) {
 	op := j.req.Operation
 	if err := a.find(r, j); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	bound, err := a.hopeful(r, j)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	j.req.Operation = op
 	body, err = a.readBody(r, bound, op.Package, j.act.identity().Name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if body.Kind() == packument.KindPublish {
 		if op.Revision != "" { // no client publishes to a revision
 			body.Abort(nil)
-			return nil, nil, errToRevision
+			return nil, errToRevision
 		}
-		version := body.Publish().Version
-		j.req.Operation.Action, j.req.Operation.Version = policy.Publish, version
-		j.version = version
-		return nil, body, nil
+		j.req.Operation.Action = policy.Publish
+		return body, nil
 	}
 	if j.req.Package.ID == "" { // what a document sent back to a free name is cannot matter
-		j.req.Operation.Action = policy.Deprecate
-		return &Changes{}, nil, nil
+		j.req.Operation.Action, j.req.Change = policy.Deprecate, &protocol.Change{}
+		return nil, nil
 	}
-	c, err := a.difference(r.Context(), &j.req, body.Document())
-	if err != nil {
-		return nil, nil, err
-	}
-	j.target = c.target()
-	return &c, nil, nil
+	return nil, a.difference(r.Context(), &j.req, body.Document())
 }
 
 // hopeful returns how many bytes of the body are worth reading, or the refusal of a
@@ -176,36 +209,35 @@ type body struct {
 	io.Closer
 }
 
-// difference says what doc would change, and names the operation of req after it.
-func (a *Auth) difference(ctx context.Context, req *policy.Request, doc packument.Document) (Changes, error) {
+// difference finds out what doc would change, and names the operation of req after it.
+func (a *Auth) difference(ctx context.Context, req *policy.Request, doc packument.Document) error {
 	op := &req.Operation
 	if err := doc.SetRevision(op.Revision); err != nil {
-		return Changes{}, err
+		return err
 	}
 	var now packument.State
 	if !doc.Star() {
 		if !doc.Partial && a.documents == nil {
-			return Changes{}, errNoDocuments
+			return errNoDocuments
 		}
 		if a.documents != nil {
 			d, err := a.documents.Document(ctx, op.Package)
 			if err != nil {
-				return Changes{}, err
+				return err
 			}
 			if d.ID != req.Package.ID {
-				return Changes{}, errStale
+				return errStale
 			}
 			now = packument.State{Revision: d.Revision, Versions: d.Versions, Tags: d.Tags, Maintainers: d.Maintainers}
 		}
 	}
-	c, err := packument.Compare(now, doc)
-	if c.Action != policy.Unknown {
-		op.Action = c.Action
+	action, c, err := packument.Compare(now, doc)
+	if action != policy.Unknown {
+		op.Action = action
 	}
 	if err != nil {
-		return Changes{}, err
+		return err
 	}
-	return Changes{
-		Revision: c.Revision, Deprecated: c.Deprecated, Removed: c.Removed, Tags: c.Tags, Maintainers: c.Maintainers, Starred: c.Starred,
-	}, nil
+	req.Change = &c
+	return nil
 }

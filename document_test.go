@@ -142,14 +142,14 @@ func TestOwnersTakeAFactorForTheseOwners(t *testing.T) {
 	put := func(who, proof string) answer {
 		return w.do(call{method: "PUT", path: "/plain/-rev/7-a", bearer: s, otp: proof, body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"` + who + `"}]}`})
 	}
-	proof := w.approve(put("carol", ""), "alice", "alice carol")
+	proof := w.approve(put("carol", ""), "alice", "<dt>Adds owner</dt><dd><bdi>carol</bdi></dd>", "<dt>Removes owner</dt><dd><bdi>bob</bdi></dd>")
 	isChallenge(t, put("mallory", proof))
 	require.Equal(t, 200, put("carol", proof).Code)
 	assert.Equal(t, 200, put("carol", proof).Code, "npm sends it again where the answer was lost")
 	isChallenge(t, put("mallory", proof))
 	w.host.revision = "8-a"
 	assert.Equal(t, 409, put("carol", proof).Code)
-	write := `write-owners plain 7-a {"Maintainers":["alice","carol"],"Revision":"7-a"}`
+	write := `write-owners plain 7-a {"AddedOwners":["carol"],"Maintainers":["alice","carol"],"RemovedOwners":["bob"],"Revision":"7-a"}`
 	assert.Equal(t, []string{write, write}, w.host.written())
 }
 
@@ -239,13 +239,13 @@ func TestBodiesOfReadersAreBounded(t *testing.T) {
 	assert.Equal(t, []string{`star plain  {"Starred":true}`}, w.host.written())
 }
 
-// A policy may look at the version, which is known where the body names it first.
+// A policy may look at what is published: it is asked again when the whole body was read.
 func TestPolicyOfVersions(t *testing.T) {
 	w, bypass := documented(t, func(cfg *npmauth.Config) {
 		cfg.Policy = policy.NPM().With(policy.Rule{
 			ID: "no-majors", Sentence: "A major version is not published.", Actions: []policy.Action{policy.Publish},
 			Judge: func(r *policy.Request) policy.Verdict {
-				if v := r.Operation.Version; v == "" || strings.HasSuffix(v, ".0.0") {
+				if r.Change != nil && strings.HasSuffix(r.Change.Version, ".0.0") {
 					return policy.Forbid
 				}
 				return policy.Silent
@@ -255,10 +255,10 @@ func TestPolicyOfVersions(t *testing.T) {
 	assert.Equal(t, 200, w.publish("plain", "2.1.0", bypass, "").Code)
 	assert.Equal(t, "no-majors", w.publish("plain", "3.0.0", bypass, "").text("code"))
 	var doc map[string]json.RawMessage
-	require.NoError(t, json.Unmarshal(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "2.2.0"), &doc))
-	first := `{"_attachments":` + string(doc["_attachments"]) + `,"_id":"plain","name":"plain","dist-tags":{"latest":"2.2.0"},"versions":` + string(doc["versions"]) + `}`
+	require.NoError(t, json.Unmarshal(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "4.0.0"), &doc))
+	first := `{"_attachments":` + string(doc["_attachments"]) + `,"_id":"plain","name":"plain","dist-tags":{"latest":"4.0.0"},"versions":` + string(doc["versions"]) + `}`
 	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: strings.Replace(first, `,"_id"`, `,"readme":"`+strings.Repeat("x", 1<<16)+`","_id"`, 1)})
-	assert.Equal(t, "no-majors", a.text("code"), "what is not known is not allowed")
+	assert.Equal(t, "no-majors", a.text("code"), "Yarn 2 to 4 name the version after the tarball")
 	assert.Equal(t, []string{"publish plain@2.1.0"}, w.host.written())
 }
 

@@ -134,7 +134,7 @@ func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 // refuse lets the policy say why an operation is not to be had; should a policy
 // of the host's allow it, there is still nothing here that does it.
 func (a *Auth) refuse(r *http.Request, op policy.Operation) (reply, error) {
-	j, _, err := a.judge(r, op)
+	j, _, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}

@@ -65,7 +65,7 @@ func (e *challengeError) Error() string { return "npmauth: a second factor is ne
 
 // Errors of the endpoints.
 var (
-	errNoChanges     = errors.New("npmauth: the changes are known only when the whole body was read")
+	errNoChange      = errors.New("npmauth: what a publish would do is known only when the whole body was read, and a read does nothing")
 	errNotGuarded    = errors.New("npmauth: an operation that no guard allowed cannot be confirmed")
 	errNoReader      = errors.New("npmauth: Readable needs the context of a request that the guard handed over")
 	errBadPath       = &Error{http.StatusBadRequest, "bad-path", "This is not a path of the npm registry protocol."}

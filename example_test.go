@@ -27,7 +27,7 @@ func (packages) Facts(_ context.Context, pkg policy.PackageName, user policy.Use
 // registry is a handler that exists already. Only what was allowed reaches it.
 func registry(w http.ResponseWriter, r *http.Request) {
 	who, known := npmauth.IdentityFrom(r.Context()) // User, Name, Credential, Kind; known is false for the anonymous
-	op, _ := npmauth.OperationFrom(r.Context())     // Action, Package, PackageID, Changes()
+	op, _ := npmauth.OperationFrom(r.Context())     // Action, Package, PackageID, Change()
 	fmt.Fprintf(w, "%s %s for %q (%t)", op.Action, op.Package, who.Name, known)
 }
 

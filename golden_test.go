@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 var update = flag.Bool("update", false, "rewrite the files below testdata/golden")
@@ -199,6 +201,8 @@ func (rec *recording) event(e audit.Event) {
 				text += fmt.Sprintf(" %s=%q", k, x[k])
 			}
 			text = strings.TrimSpace(text)
+		case *protocol.Change:
+			text = string(mustJSON(x))
 		default:
 			text = fmt.Sprint(x)
 		}
@@ -254,4 +258,13 @@ func replaceRandom(text string) string {
 		}
 		return words[value]
 	})
+}
+
+// mustJSON is v as JSON; what has none is a fault of the test.
+func mustJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
 }

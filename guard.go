@@ -2,14 +2,15 @@ package npmauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Wrap returns next with npmauth in front: npm's login, token and profile
@@ -128,12 +129,19 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 	p.notify(w)
 	j := p.judgement
 	body := p.operation.body
-	body.Authorize = func(publish packument.Publish) error {
-		j.version = publish.Version
-		j.limit = hostTime
+	body.Authorize = func(c protocol.Change) error {
+		j.req.Change, j.limit = &c, hostTime
+		if err := changesVisibility(&j.req); err != nil {
+			return a.conclude(r.Context(), j, err)
+		}
 		return a.commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
 	}
-	body.Refused = func(err error) { _ = a.conclude(r.Context(), j, err) }
+	body.Refused = func(err error) {
+		if c := body.Publish(); c.Version != "" { // as far as it is known, for the event
+			j.req.Change = &c
+		}
+		_ = a.conclude(r.Context(), j, err)
+	}
 	defer body.Abort(nil)
 	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
 	r.Body = body
@@ -158,26 +166,72 @@ func (a *Auth) admit(w http.ResponseWriter, r *http.Request, op policy.Operation
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
+	j.req.Change = changeOfPath(r, op)
 	d, err := a.filter(r, j)
 	if err != nil {
 		return nil, err
 	}
-	if !op.Action.Write() || !hasBody(r) || op.Action == policy.Stage { // a tarball, which passes by
-		return a.admitJudged(r, j, d, false, nil)
+	if !op.Action.Write() || j.req.Change != nil {
+		return a.admitJudged(r, j, d, false)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	data, err := readWhole(r)
 	if err != nil {
 		return nil, a.conclude(r.Context(), j, err)
 	}
-	var changes *Changes
-	if op.Action == policy.SetDistTag {
-		if changes, err = readDistTag(data, op); err != nil {
-			return nil, a.conclude(r.Context(), j, err)
-		}
-		j.target = changes.Version
+	switch op.Action {
+	case policy.SetDistTag:
+		j.req.Change, err = readDistTag(data, op)
+	case policy.Unpublish:
+		j.req.Change, err = a.removedTarball(r.Context(), j)
+	default: // which only the host understands
+		j.req.Change = whole(op)
+		j.req.Change.Body = fmt.Sprintf("%x", sha256.Sum256(data))
 	}
-	return a.admitJudged(r, j, d, true, changes)
+	if err != nil {
+		return nil, a.conclude(r.Context(), j, err)
+	}
+	return a.admitJudged(r, j, d, true)
+}
+
+// changeOfPath returns what a write would do if its path says it all, nil if something is
+// to be read first.
+func changeOfPath(r *http.Request, op policy.Operation) *protocol.Change {
+	if !op.Action.Write() || hasBody(r) && op.Action != policy.Stage { // a tarball, which passes by
+		return nil
+	}
+	return whole(op)
+}
+
+// whole returns what a write does of which the path says it all, nil for any other.
+func whole(op policy.Operation) *protocol.Change {
+	switch op.Action {
+	case policy.SetDistTag, policy.Unpublish:
+		return nil
+	case policy.RemoveDistTag:
+		return &protocol.Change{Tags: map[string]string{op.Tag: ""}}
+	}
+	return &protocol.Change{}
+}
+
+// removedTarball returns what the DELETE of a tarball does: npm sends it when the version is
+// out of the document, and then it belongs to that. Where the version is still there, or
+// where nobody can tell, it takes away the version.
+func (a *Auth) removedTarball(ctx context.Context, j *judgement) (*protocol.Change, error) {
+	op := j.req.Operation
+	if a.documents != nil && j.req.Package.ID != "" {
+		switch now, err := a.documents.Document(ctx, op.Package); {
+		case err != nil:
+			return nil, err
+		case now.ID != j.req.Package.ID:
+			return nil, errStale
+		default:
+			if _, stays := now.Versions[op.Version]; !stays {
+				return &protocol.Change{Tarballs: []string{op.Version}}, nil
+			}
+		}
+	}
+	return &protocol.Change{Removed: []string{op.Version}}, nil
 }
 
 // hasBody reports whether the body of r is worth reading.
@@ -188,7 +242,7 @@ func hasBody(r *http.Request) bool {
 // admitJudged decides about a request of which everything is known, after a first
 // judgement that came to d. Where something took its time since, such as the body, or where
 // a second factor is spent, it is judged once more.
-func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, waited bool, changes *Changes) (*pass, error) {
+func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, waited bool) (*pass, error) {
 	if waited || d.Effect == policy.Challenge {
 		if err := a.commit(r, j, d, nil, nil); err != nil {
 			return nil, err
@@ -196,13 +250,13 @@ func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, wai
 	} else if err := a.conclude(r.Context(), j, nil); err != nil {
 		return nil, err
 	}
-	return a.newPass(r.Context(), j, changes), nil
+	return a.newPass(r.Context(), j), nil
 }
 
 // newPass is what a request that was allowed travels with.
-func (a *Auth) newPass(ctx context.Context, j *judgement, changes *Changes) *pass {
+func (a *Auth) newPass(ctx context.Context, j *judgement) *pass {
 	p := &pass{identity: j.act.identity(), judgement: j, reader: reader{a, j.act, j.req.Addr}, operation: Operation{
-		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, changes: changes,
+		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, change: j.req.Change,
 		confirm: func(ctx context.Context) error { return a.confirm(ctx, j) },
 	}}
 	if j.req.Operation.Action.Write() {

@@ -15,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -97,9 +98,12 @@ func TestAllowedWritesAreRecorded(t *testing.T) {
 	w.events.all = nil
 	require.Equal(t, 200, w.publish("plain", "3.0.0", secret, "").Code)
 	require.Len(t, w.events.all, 1)
+	integrity := w.events.all[0].Change.Integrity
+	assert.Regexp(t, "^sha512-", integrity)
 	assert.Equal(t, audit.Event{
 		Time: w.clock.Now(), Type: audit.Access, Outcome: audit.Done, User: w.ids["alice"], By: w.ids["alice"], Credential: tok.ID, ByCredential: tok.ID,
-		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"}, Version: "3.0.0",
+		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"},
+		Change: &protocol.Change{Version: "3.0.0", Tags: map[string]string{"latest": "3.0.0"}, Integrity: integrity},
 	}, w.events.all[0])
 }
 

@@ -246,7 +246,7 @@ func TestPublishReaderWithholds(t *testing.T) {
 			var end error
 			h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				op, _ := npmauth.OperationFrom(r.Context())
-				_, early := op.Changes()
+				_, early := op.Change()
 				assert.Error(t, early, "changes are not known before the body was read")
 				buf := make([]byte, size)
 				for end == nil {
@@ -254,7 +254,7 @@ func TestPublishReaderWithholds(t *testing.T) {
 					n, end = r.Body.Read(buf)
 					got = append(got, buf[:n]...)
 				}
-				_, late := op.Changes()
+				_, late := op.Change()
 				assert.Equal(t, end == io.EOF, late == nil)
 			}))
 			a := w.send(h, call{method: "PUT", path: "/plain", bearer: bypass, body: good})

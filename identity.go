@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // An Identity is who a request comes from. The zero value is nobody.
@@ -32,8 +33,8 @@ type Operation struct {
 	// precondition as PackageID is.
 	OrgID policy.OrgID
 
-	body    *publishReader // of a publish
-	changes *Changes       // of what was read before it was judged
+	body    *publishReader   // of a publish
+	change  *protocol.Change // what else was read before it was judged
 	confirm func(context.Context) error
 }
 
@@ -52,46 +53,19 @@ func (o Operation) Confirm(ctx context.Context) error {
 	return o.confirm(ctx)
 }
 
-// Changes is what a request body was allowed to change. A host applies these
-// and nothing else that the body says. What a field's action does not change is its
-// zero value.
-type Changes struct {
-	// With Publish.
-
-	Version     string            // the one new version; with SetDistTag: the version that the tag names
-	Attachments []string          // names below _attachments, as the body writes them
-	Access      string            // "public", "restricted", or "" where the body is silent; with SetAccess too
-	Tags        map[string]string // dist-tags, all naming Version; with Unpublish: those that move, "" removes one; with SetDistTag: the one
-
-	// With a package document sent back.
-
-	// Revision is the _rev that the change was made from, "" where the sender named none. A
-	// host that has revisions makes its write conditional on it.
-	Revision    string
-	Deprecated  map[string]string // with Deprecate: messages by version, "" takes one away
-	Removed     []string          // with Unpublish: versions that go
-	Maintainers []string          // with WriteOwners: the names of all who maintain it from now on
-	Starred     bool              // with Star: whether the sender's star is there from now on
-
-	// With an organization.
-
-	Member     string            // with WriteOrg, WriteTeamMember: the name of the user who is added, changed or removed
-	Role       policy.OrgRole    // with WriteOrg that adds: what as
-	Team       string            // with WriteTeam that makes one: its name
-	Permission policy.Permission // with GrantTeam: ReadOnly or ReadWrite; NoAccess takes it away
-}
-
-// Changes returns what the request was allowed to change. With a publish it is known
-// when the document has been read to its end without an error, and is an error before. It is
-// an error for an action whose body says nothing.
-func (o Operation) Changes() (Changes, error) {
+// Change returns what the request was allowed to do beyond what the operation names. A host
+// does this and nothing else that a body says. With a publish it is known when the document
+// has been read to its end without an error, and is an error before; its Access is "" then
+// where the package exists, whose visibility a publish does not change. It is an error for a
+// read.
+func (o Operation) Change() (protocol.Change, error) {
 	switch {
-	case o.changes != nil:
-		return *o.changes, nil
+	case o.change != nil:
+		return *o.change, nil
 	case o.body != nil:
-		return o.body.changes()
+		return o.body.change(o.PackageID)
 	}
-	return Changes{}, errNoChanges
+	return protocol.Change{}, errNoChange
 }
 
 type passKey struct{}

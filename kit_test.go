@@ -30,6 +30,7 @@ import (
 	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -161,6 +162,14 @@ func (h *host) add(name string, private bool, owner policy.UserID) policy.Packag
 	return p.id
 }
 
+// addWith adds a package that has versions.
+func (h *host) addWith(name string, owner policy.UserID, versions ...string) {
+	h.add(name, false, owner)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.packages[policy.PackageName{Name: name}].versions = versions
+}
+
 // demand lets the organization of a package require a second factor.
 func (h *host) demand(name string) {
 	h.mu.Lock()
@@ -193,7 +202,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "the host's own words", http.StatusInternalServerError)
 			return
 		}
-		change, err := op.Changes()
+		change, err := op.Change()
 		if err != nil {
 			http.Error(w, "the host's own words", http.StatusInternalServerError)
 			return
@@ -217,7 +226,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	written := op.Action.String() + " " + op.Package.String() + " " + named(op)
-	if c, err := op.Changes(); err == nil {
+	if c, err := op.Change(); err == nil {
 		written += " " + told(c)
 	}
 	h.writes = append(h.writes, written)
@@ -237,7 +246,7 @@ func named(op npmauth.Operation) string {
 }
 
 // told is what of c says something, as JSON.
-func told(c npmauth.Changes) string {
+func told(c protocol.Change) string {
 	all := map[string]any{}
 	v := reflect.ValueOf(c)
 	for i := range v.NumField() {

@@ -257,13 +257,14 @@ func (a *Auth) secondFactor(ctx context.Context, user session.User, sub subject.
 	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	use := twofactor.Use{Class: policy.ClassLogin, Carry: in.Via == viaLegacy, At: in.Client.At, Addr: in.Client.Addr}
+	use := twofactor.Use{Action: policy.Login, Carry: in.Via == viaLegacy, At: in.Client.At, Addr: in.Client.Addr}
 	attempt, err := a.factors.Begin(ctx, user.ID, use, in.OTP)
 	if err != nil {
 		return nil, loginFactor(err)
 	}
 	return func(ctx context.Context, tx *store.Tx, id string) error {
-		return loginFactor(attempt.Spend(ctx, tx, id))
+		use.Credential = id
+		return loginFactor(attempt.Spend(ctx, tx, use))
 	}, nil
 }
 

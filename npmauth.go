@@ -36,7 +36,7 @@
 //
 // Five of npm's operations send PUT /<pkg> or PUT /<pkg>/-rev/<rev>. Which of them it is, and what it would
 // change, is read from the body, judged as that, and handed over as
-// [Operation.Changes]: the host writes these and nothing else that the body says.
+// [Operation.Change]: the host writes these and nothing else that the body says.
 // For npm deprecate and npm unpublish, which send the whole document back,
 // [Documents] says what there is. Who maintains a package and who is in an
 // organization, behind [Orgs], is handed over in the same way.
@@ -287,6 +287,7 @@ type Auth struct {
 	tokens    *token.Manager
 	factors   *twofactor.Manager
 	settings  *access.Manager
+	changeKey *credential.ServerKey
 	legacy    *legacy.Handler
 	pages     *web.Pages
 }
@@ -406,6 +407,7 @@ func (a *Auth) build(cfg Config) (err error) {
 	if err != nil {
 		return fail("Config.Limits", err)
 	}
+	a.changeKey = credential.NewServerKey(a.store, "changes")
 	a.pages, err = web.New(web.Config{
 		BaseURL: a.base, Name: a.name, Sessions: a.sessions, Factors: pageFactors{a.factors, a},
 		Keys:          credential.NewServerKey(a.store, "pages"),

@@ -126,8 +126,8 @@ func TestTagsByEitherPath(t *testing.T) {
 func TestUnpublishIsOfThePathsPackage(t *testing.T) {
 	c := newCast(t)
 	for path, write := range map[string]string{
-		"/@acme/widget/-/widget-1.0.0.tgz/-rev/4-x": "unpublish @acme/widget 1.0.0",
-		"/@acme%2fwidget/-rev/5":                    "unpublish-all @acme/widget 5",
+		"/@acme/widget/-/widget-1.0.0.tgz/-rev/4-x": `unpublish @acme/widget 1.0.0 {"Tarballs":["1.0.0"]}`,
+		"/@acme%2fwidget/-rev/5":                    `unpublish-all @acme/widget 5 {}`,
 	} {
 		remove := func(bearer, otp string) answer {
 			return c.do(call{method: "DELETE", path: path, bearer: bearer, otp: otp})

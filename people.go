@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -82,8 +83,15 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (
 	var err error
 	if a.inStore != nil {
 		c.inCommit = func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-			c.before, c.after, err = a.inStore.edit(ctx, tx, j.act.did(j.req.Addr), id, want)
-			return err
+			if c.before, c.after, err = a.inStore.edit(ctx, tx, j.act.did(j.req.Addr), id, want); err != nil {
+				return err
+			}
+			// npm sends all fields: one that was changed meanwhile would be changed back, which
+			// nobody has approved.
+			if was := j.req.Change; was != nil && was.Digest(j.req.Operation) != c.shown().Digest(j.req.Operation) {
+				return errProfileChanged
+			}
+			return nil
 		}
 		return c, a.rehearse(ctx, func(tx *store.Tx) error { return c.inCommit(ctx, tx, j) })
 	}
@@ -134,15 +142,36 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (
 	return c, nil
 }
 
-// changed returns the names of the fields that change, as npm profile has them.
-func (c *profileChange) changed() (names []string) {
+// shown returns what changes: the address and the fields, by npm's names.
+func (c *profileChange) shown() *protocol.Change {
 	was, is := c.before, c.after
+	change := &protocol.Change{}
+	if was.Email != is.Email {
+		change.Email = &is.Email
+	}
 	for _, f := range []struct{ name, was, is string }{
-		{"email", was.Email, is.Email}, {"fullname", was.FullName, is.FullName}, {"homepage", was.Homepage, is.Homepage},
+		{"fullname", was.FullName, is.FullName}, {"homepage", was.Homepage, is.Homepage},
 		{"freenode", was.Freenode, is.Freenode}, {"twitter", was.Twitter, is.Twitter}, {"github", was.GitHub, is.GitHub},
 	} {
 		if f.was != f.is {
-			names = append(names, f.name)
+			if change.Profile == nil {
+				change.Profile = map[string]string{}
+			}
+			change.Profile[f.name] = f.is
+		}
+	}
+	return change
+}
+
+// changed returns the names of the fields that change, as npm profile has them.
+func (c *profileChange) changed() (names []string) {
+	change := c.shown()
+	if change.Email != nil {
+		names = append(names, "email")
+	}
+	for _, name := range []string{"fullname", "homepage", "freenode", "twitter", "github"} {
+		if _, is := change.Profile[name]; is {
+			names = append(names, name)
 		}
 	}
 	return names

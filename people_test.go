@@ -293,7 +293,7 @@ func TestProfileOfAHostTakesTheFactor(t *testing.T) {
 	a := w.setUser(s, "", `{"email":"a@new.test"}`)
 	isChallenge(t, a)
 	_, _, page := w.open(a.text("authUrl"))
-	assert.Contains(t, page.Body.String(), "email")
+	assert.Contains(t, page.Body.String(), "<dt>Sets the e-mail address to</dt><dd><bdi>a@new.test</bdi></dd>")
 	assert.Zero(t, m.writes)
 	m.refuse = account.ErrEmail
 	assert.Equal(t, 400, w.setUser(s, code, `{"email":"a@new.test"}`).Code)

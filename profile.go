@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -108,10 +109,8 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 			return reply{}, &Error{http.StatusBadRequest, "bad-mode", "The mode must be auth-only, auth-and-writes or disable."}
 		}
 	}
-	j, d, err := a.judgeWith(r, op, func(req *policy.Request) (err error) {
-		// Forgetting an enrolment that was never confirmed takes nothing off.
-		req.RemovesFactor = mode == policy.TwoFactorOff && req.Account.TwoFactor != policy.TwoFactorOff
-		if req.RemovesFactor && a.orgs != nil && req.Account.ID != "" {
+	j, d, err := a.judgeWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
+		if mode == policy.TwoFactorOff && a.orgs != nil && req.Account.ID != "" {
 			req.Account.FactorRequired, err = a.orgs.FactorRequired(r.Context(), req.Account.ID)
 		}
 		return err
@@ -119,7 +118,6 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	j.target = change.Mode // a page shows it, and a proof for one mode is none for another
 	return a.setFactor(r, j, d, mode, change.Password)
 }
 
@@ -165,7 +163,7 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 	if len(codes) != 1 {
 		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Send one code of your authenticator app."}
 	}
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, &protocol.Change{Confirms: true})
 	if err != nil {
 		return reply{}, err
 	}

@@ -33,7 +33,7 @@ func (f pageFactors) Approve(ctx context.Context, in twofactor.Approval) (creden
 	if errors.Is(err, twofactor.ErrTooMany) {
 		by := audit.Actor{Addr: in.Addr}
 		for _, kind := range []policy.Kind{policy.KindSession, policy.KindToken} {
-			if end := f.a.endCredential(ctx, by, &policy.Credential{ID: req.Use.Credential, User: req.User, Kind: kind}, tooManyCodes); end != nil {
+			if end := f.a.endCredential(ctx, by, &policy.Credential{ID: req.Credential, User: req.User, Kind: kind}, tooManyCodes); end != nil {
 				return credential.Secret{}, end
 			}
 		}
@@ -62,12 +62,23 @@ func (a *Auth) endCredentialTx(ctx context.Context, tx *store.Tx, by audit.Actor
 	return nil
 }
 
+// unknownChange is the error of a challenge to a request of which it is not known yet what it
+// would do. It leaves nothing but the guard of publishes, which reads on.
+type unknownChange struct{ wrong bool }
+
+func (*unknownChange) Error() string { return "npmauth: what the request would do is not known" }
+
 // challenge opens a page on which the credential's user can answer, and returns
 // it as the error that WriteError shows. Nothing is opened for the anonymous:
 // they never get this far.
 func (a *Auth) challenge(ctx context.Context, j *judgement, wrong bool) error {
+	op, use := j.req.Operation, j.use()
+	if j.req.Change == nil {
+		return &unknownChange{wrong: wrong}
+	}
 	c, err := a.factors.Challenge(ctx, twofactor.NewChallenge{
-		User: j.act.cred.User, Name: j.act.who.account.Name, Use: j.use(), Action: j.req.Operation.Action,
+		User: j.act.cred.User, Name: j.act.who.account.Name, Credential: use.Credential, Action: op.Action,
+		Items:          []twofactor.Item{{Package: op.Package, Change: use.Change, FollowUps: use.FollowUps, Words: j.req.Change.Words(op)}},
 		CredentialName: j.act.cred.Kind.String() + " " + j.act.cred.ID, Addr: j.req.Addr, UserAgent: j.agent,
 	})
 	if err != nil {

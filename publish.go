@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/packument"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A publishReader is the body of a package document as the host reads it.
@@ -20,15 +22,35 @@ func (b *publishReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *publishReader) changes() (Changes, error) {
+// changesVisibility refuses a publish that asks for another access than the package has.
+// npmjs.com sets it then; here that takes what npm access takes, and whoever publishes in the
+// belief that the package is private must hear that it is not.
+func changesVisibility(req *policy.Request) error {
+	is, status := "public", "private"
+	if req.Package.Private {
+		is, status = "restricted", "public"
+	}
+	if req.Package.ID == "" || req.Change.Access == "" || req.Change.Access == is {
+		return nil
+	}
+	return &Error{http.StatusForbidden, "visibility", "The package is " + is + " and a publish does not change that. Publish with --access=" + is +
+		" or run npm access set status=" + status + " first."}
+}
+
+// change returns what the publish would do to the package of that ID, once its end was released.
+// An access is for a new one: that of an existing one is not changed by a publish.
+func (b *publishReader) change(id policy.PackageID) (protocol.Change, error) {
 	if bad := b.Err(); bad != nil {
-		return Changes{}, bad
+		return protocol.Change{}, bad
 	}
-	p, ok := b.Released()
+	c, ok := b.Released()
 	if !ok {
-		return Changes{}, errNoChanges
+		return protocol.Change{}, errNoChange
 	}
-	return Changes{Version: p.Version, Tags: p.Tags, Access: p.Access, Attachments: p.Attachments}, nil
+	if id != "" {
+		c.Access = ""
+	}
+	return c, nil
 }
 
 // A publishWriter puts npmauth's sentence in place of whatever a host answers

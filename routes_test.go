@@ -162,7 +162,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	alice := w.person("alice")
 	w.person("bob")
 	mallory := w.person("mallory")
-	w.host.add("plain", false, alice)
+	w.host.addWith("plain", alice, "1.0.0")
 	w.host.add("@acme/private", true, alice)
 	w.enrol("alice", policy.AuthAndWrites)
 
@@ -239,7 +239,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 						if op.Action != policy.Star { // which no client answers a challenge for
 							allowed[kind+" write"]++
 						}
-						w.host.add("plain", false, alice) // as it was
+						w.host.addWith("plain", alice, "1.0.0") // as it was
 						delete(w.host.packages, policy.PackageName{Scope: "acme", Name: "new"})
 						delete(w.host.packages, policy.PackageName{Name: "brand-new"})
 					}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 var errNoService = &Error{http.StatusNotFound, "no-such-service", "There is no such service account or you do not administer it."}
@@ -53,7 +54,7 @@ func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, 
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judgeWith(r, op, asksFor(spec.Grants, spec.Bypass))
+	j, d, err := a.judge(r, op, newToken(spec))
 	if err != nil {
 		return reply{}, err
 	}
@@ -76,7 +77,7 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 		return reply{}, err
 	}
 	// Judged twice, as rotateToken does.
-	j, _, err := a.judge(r, op)
+	j, _, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -89,7 +90,7 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
 func (a *Auth) revokeServiceToken(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}

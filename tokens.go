@@ -13,6 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -241,7 +242,7 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judgeWith(r, op, asksFor(spec.Grants, spec.Bypass))
+	j, d, err := a.judge(r, op, newToken(spec))
 	if err != nil {
 		return reply{}, err
 	}
@@ -249,12 +250,11 @@ func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) 
 	return a.makeToken(r, j, d, body.Password, spec)
 }
 
-// asksFor tells policy of a token that is asked for.
-func asksFor(grants []policy.Grant, bypass bool) func(*policy.Request) error {
-	return func(req *policy.Request) error {
-		req.NewToken = policy.NewToken{Write: slices.ContainsFunc(grants, writes), Bypass: bypass}
-		return nil
-	}
+// newToken is the change that makes the token of spec.
+func newToken(spec token.Spec) *protocol.Change {
+	return &protocol.Change{Token: &protocol.TokenSpec{
+		Name: spec.Name, Description: spec.Description, Grants: spec.Grants, Bypass: spec.Bypass, CIDRs: spec.CIDRs, Days: spec.Days, Until: spec.Until,
+	}}
 }
 
 // makeToken makes the token of spec for a judgement that does not deny it: with the
@@ -318,7 +318,7 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 		return reply{}, err
 	}
 	// Judged twice: what is asked for is only known once it is known who asks.
-	j, _, err := a.judge(r, op)
+	j, _, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -333,7 +333,9 @@ func (a *Auth) rotate(r *http.Request, j *judgement, password string, rotation t
 	if err != nil {
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
-	j, d, err := a.judgeWith(r, j.req.Operation, asksFor(old.Grants, old.Bypass))
+	c := newToken(token.Spec{Name: old.Name, Grants: old.Grants, Bypass: old.Bypass, CIDRs: old.CIDRs, Days: rotation.Days})
+	c.Grace = &rotation.Grace
+	j, d, err := a.judge(r, j.req.Operation, c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -456,7 +458,7 @@ func shownToken(t token.Token) map[string]any {
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
 // the asking user's answers as what does not exist.
 func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
@@ -485,11 +487,10 @@ func (a *Auth) revoke(r *http.Request, j *judgement, d policy.Decision, user pol
 // revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
 // of their sessions. After an error it can be sent again.
 func (a *Auth) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
-	j, d, err := a.judge(r, op)
+	j, d, err := a.judge(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
-	j.target = "all tokens" // as the page of a challenge says it, and no token's key
 	return reply{}, a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
 		return a.tokens.RevokeAllTx(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User)
 	})

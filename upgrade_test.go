@@ -499,16 +499,17 @@ func TestFirstEditionLogins(t *testing.T) {
 	assert.Equal(t, "bob", a.text("username"), a.Body.String())
 }
 
-// A challenge belongs to a credential that is dead. It can be answered, and allows nothing:
-// neither that credential nor another one gets anything for its proof.
+// A challenge belongs to a credential that is dead, and does not say what it is for. It cannot
+// be answered, and allows nothing: neither that credential nor another one gets anything for
+// its proof.
 func TestFirstEditionChallenges(t *testing.T) {
 	ctx := t.Context()
 	w, held := firstEdition(t)
 	proofs := map[string][]string{}
 	page := base + "/-/auth/challenge/" + held["challenge.open.page"]
-	a := w.submit(page, map[string]string{"password": held["password.alice"], "code": w.code("alice")})
-	assert.Less(t, a.Code, 400, a.Body.String())
-	for name, code := range map[string]int{"open": 200, "approved": 200, "collected": 404, "used": 404} {
+	_, _, a := w.open(page)
+	assert.Equal(t, 404, a.Code, a.Body.String())
+	for name, code := range map[string]int{"open": 404, "approved": 404, "collected": 404, "used": 404} {
 		a := w.poll(base+"/-/auth/proof/"+held["challenge."+name+".poll"], "GET")
 		assert.Equal(t, code, a.Code, "%s: %s", name, a.Body)
 		for _, proof := range []string{a.text("token"), held["challenge."+name+".proof"], held["challenge."+name+".typed"]} {
@@ -519,7 +520,7 @@ func TestFirstEditionChallenges(t *testing.T) {
 		_, err := w.auth.Factors().Pending(ctx, held["challenge."+name+".page"])
 		assert.ErrorIs(t, err, twofactor.ErrNoChallenge, "%s: it was answered", name)
 	}
-	require.Len(t, proofs, 4)
+	require.NotEmpty(t, proofs)
 	for name, all := range proofs {
 		s := w.signedIn(held, "alice")
 		for _, proof := range all {

@@ -16,7 +16,7 @@
 // # What an event holds
 //
 // Public identifiers only: a user's ID, a credential's accessor, a package, an
-// address. No event holds a token, a password, a code or a digest of one. Text
+// address; of what a person says about themselves or others, only that it changed. No event holds a token, a password, a code or a digest of one. Text
 // that a client chose (names, versions, user agents) appears in an event as it was
 // sent, within the bounds of the request it came with, so a sink must quote it.
 //
@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Type names what happened. The values are stable: alarms and queries may rest
@@ -169,9 +170,11 @@ type Event struct {
 	// was refused.
 	Addr netip.Addr `json:"addr,omitzero"`
 
-	Action  policy.Action      `json:"action,omitzero"`   // what was asked for, with Access
-	Package policy.PackageName `json:"package,omitzero"`  // of which package
-	Version string             `json:"version,omitempty"` // of a publish: which version, as the client wrote it
+	Action  policy.Action      `json:"action,omitzero"`  // what was asked for, with Access
+	Package policy.PackageName `json:"package,omitzero"` // of which package
+	// Change is what a write did or would have done, as [protocol.Change.Recorded] has it:
+	// nil for a read, and where it was refused before that was known.
+	Change *protocol.Change `json:"change,omitempty"`
 
 	// Grants are what a credential that was made reaches. They are valid: JSON has no
 	// words for others.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 func TestMultiRecordsInEachInOrder(t *testing.T) {
@@ -39,7 +40,7 @@ func full() audit.Event {
 		Addr:         netip.MustParseAddr("2001:db8::1"),
 		Action:       policy.Publish,
 		Package:      policy.PackageName{Scope: "acme", Name: "widget"},
-		Version:      "1.0.0",
+		Change:       &protocol.Change{Version: "1.0.0", Tags: map[string]string{"latest": "1.0.0"}, Role: protocol.OrgAdmin},
 		Grants: []policy.Grant{
 			{Target: policy.OnePackage, Package: policy.PackageName{Name: "left"}, Permission: policy.ReadWrite, Verbs: policy.VerbPublish},
 			{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
@@ -54,7 +55,7 @@ func TestEventJSON(t *testing.T) { // AU-45
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"time":"2026-03-01T12:00:00.123456789Z","type":"token.created","outcome":"challenged",
 		"user":"u1","by":"u2","credential":"c1","by_credential":"c2","addr":"2001:db8::1",
-		"action":"publish","package":"@acme/widget","version":"1.0.0",
+		"action":"publish","package":"@acme/widget","change":{"version":"1.0.0","tags":{"latest":"1.0.0"},"role":"admin"},
 		"grants":[{"target":"package","package":"left","permission":"read-write","verbs":"publish"},{"target":"org","scope":"acme","permission":"read-only"}],
 		"reasons":["a","b"],"detail":{"via":"web"}}`, string(text))
 	var got audit.Event

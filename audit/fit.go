@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // What a row has room for. A byte of text becomes up to six in JSON, so the fixed
@@ -17,11 +18,11 @@ import (
 const (
 	fitID      = 512      // bytes of a user's ID: no account has a longer one that is a key
 	fitWord    = 128      // bytes of a type, an accessor, a zone, a detail's name
-	fitVersion = 256      // bytes: npm's bound
 	fitReasons = 16       // of them
 	fitReason  = 64       // bytes
 	fitText    = 1 << 10  // bytes of a detail
-	fitDetail  = 12 << 10 // bytes of JSON, of all details
+	fitDetail  = 8 << 10  // bytes of JSON, of all details
+	fitChange  = 8 << 10  // bytes of JSON, of the change
 	fitGrants  = 24 << 10 // bytes of JSON, of all grants
 )
 
@@ -55,7 +56,8 @@ func fit(e Event) Event {
 	if e.Package.Validate() != nil {
 		e.Package = policy.PackageName{}
 	}
-	e.Version = clip(e.Version, fitVersion)
+	var changes int
+	e.Change, changes = fittingChange(e.Change)
 	e.Reasons = slices.Clone(e.Reasons[:min(len(e.Reasons), fitReasons)])
 	for i := range e.Reasons {
 		e.Reasons[i] = clip(e.Reasons[i], fitReason)
@@ -63,13 +65,37 @@ func fit(e Event) Event {
 	var grants, details int
 	e.Grants, grants = fittingGrants(e.Grants)
 	e.Detail, details = fittingDetail(e.Detail)
-	if omitted := grants + details; omitted > 0 {
+	if omitted := grants + details + changes; omitted > 0 {
 		if e.Detail == nil {
 			e.Detail = map[string]string{}
 		}
 		e.Detail["omitted"] = strconv.Itoa(omitted)
 	}
 	return e
+}
+
+// fittingChange returns c, or what it says without lists where those are too long, and how
+// much is missing.
+func fittingChange(c *protocol.Change) (fitting *protocol.Change, omitted int) {
+	if c == nil {
+		return nil, 0
+	}
+	fits := func(c *protocol.Change) bool {
+		text, err := json.Marshal(c)
+		return err == nil && len(text) <= fitChange
+	}
+	if fits(c) {
+		return c, 0
+	}
+	short := protocol.Change{
+		Version: clip(c.Version, fitWord), Integrity: clip(c.Integrity, fitWord), Access: clip(c.Access, fitWord), Starred: c.Starred,
+		Member: clip(c.Member, fitWord), Role: c.Role, Team: clip(c.Team, fitWord), Permission: c.Permission, Removes: c.Removes,
+		TwoFactor: c.TwoFactor, Confirms: c.Confirms,
+	}
+	if !fits(&short) {
+		return nil, 1
+	}
+	return &short, 1
 }
 
 // fittingGrants returns the valid ones of grants, as many as fit, and how many are

@@ -17,6 +17,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -281,7 +282,7 @@ func TestLogWritesWhatIsLargeOrOdd(t *testing.T) {
 	}
 	large := audit.Event{
 		Type: audit.Type(long), User: policy.UserID(long), By: policy.UserID(long), Credential: long, ByCredential: long,
-		Addr: netip.MustParseAddr("fe80::1").WithZone(long), Version: long, Grants: grants, Reasons: reasons, Detail: detail,
+		Addr: netip.MustParseAddr("fe80::1").WithZone(long), Change: &protocol.Change{Version: long, Removed: reasons}, Grants: grants, Reasons: reasons, Detail: detail,
 		Package: policy.PackageName{Scope: strings.Repeat("s", 100), Name: strings.Repeat("n", 112)},
 	}
 	for name, e := range map[string]audit.Event{
@@ -290,6 +291,7 @@ func TestLogWritesWhatIsLargeOrOdd(t *testing.T) {
 		"no such action":  {Action: math.MaxUint8},
 		"no such outcome": {Outcome: math.MaxUint8},
 		"no such grant":   {Grants: []policy.Grant{{}, {Target: policy.AllPackages, Permission: policy.ReadOnly}}},
+		"no such role":    {Change: &protocol.Change{Role: math.MaxUint8}},
 		"no such package": {Package: policy.PackageName{Name: "../x"}},
 		"before all time": {Time: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"after all time":  {Time: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)},
@@ -308,7 +310,8 @@ func TestLogWritesWhatIsLargeOrOdd(t *testing.T) {
 				assert.Greater(t, len(got.Grants), 50, "what npm allows fits")
 				assert.Equal(t, grants[:len(got.Grants)], got.Grants)
 				assert.NotEmpty(t, got.Detail["omitted"])
-				assert.True(t, strings.HasSuffix(got.Version, "…"))
+				assert.True(t, strings.HasSuffix(got.Change.Version, "…"))
+				assert.Empty(t, got.Change.Removed)
 				assert.Equal(t, "@"+strings.Repeat("s", 100)+"/"+strings.Repeat("n", 112), got.Package.String())
 			}
 			if name == "no such grant" {

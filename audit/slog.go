@@ -2,17 +2,20 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // NewSlog returns a Sink that writes each event to l as one record with the
 // message "audit": at level Info if it was done or challenged, Warn if denied and
 // Error if failed. The record has the event's time. Its attributes have the names
-// of the event's JSON: empty ones are left out, and Detail is the group "detail" with
-// its keys sorted. Records below the level
+// of the event's JSON: empty ones are left out, and Change and Detail are the groups
+// "change" and "detail" with their keys sorted. Records below the level
 // of l are dropped, so that a logger set to Error loses the audit trail. A nil l
 // discards.
 func NewSlog(l *slog.Logger) Sink {
@@ -56,7 +59,9 @@ func (s *slogSink) Record(ctx context.Context, e Event) {
 		r.AddAttrs(slog.Any("action", e.Action))
 	}
 	text("package", e.Package.String())
-	text("version", e.Version)
+	if attrs := changeAttrs(e.Change); len(attrs) > 0 {
+		r.AddAttrs(slog.Attr{Key: "change", Value: slog.GroupValue(attrs...)})
+	}
 	if len(e.Grants) > 0 {
 		r.AddAttrs(slog.Any("grants", e.Grants))
 	}
@@ -71,4 +76,24 @@ func (s *slogSink) Record(ctx context.Context, e Event) {
 		r.AddAttrs(slog.Attr{Key: "detail", Value: slog.GroupValue(detail...)})
 	}
 	_ = s.h.Handle(ctx, r) // as slog.Logger does: there is nobody to tell
+}
+
+// changeAttrs are the fields of c that say something, by the names of its JSON, sorted.
+func changeAttrs(c *protocol.Change) []slog.Attr {
+	if c == nil {
+		return nil
+	}
+	text, err := json.Marshal(c)
+	var fields map[string]any
+	if err == nil {
+		err = json.Unmarshal(text, &fields)
+	}
+	if err != nil {
+		return []slog.Attr{slog.String("omitted", err.Error())}
+	}
+	var attrs []slog.Attr
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		attrs = append(attrs, slog.Any(key, fields[key]))
+	}
+	return attrs
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 func TestSlogWritesWhatIsSet(t *testing.T) {
@@ -27,7 +28,7 @@ func TestSlogWritesWhatIsSet(t *testing.T) {
 		Credential: "c1", ByCredential: "c2",
 		Addr:    netip.MustParseAddr("192.0.2.1"),
 		Package: policy.PackageName{Scope: "acme", Name: "widget"},
-		Version: "1.0.0",
+		Change:  &protocol.Change{Version: "1.0.0", Tags: map[string]string{"latest": "1.0.0"}},
 		Grants:  []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
 		Reasons: []string{"why", "and-why"},
 		Detail:  map[string]string{"b": "2", "a": "1\nlevel=forged"}, // LOG-03
@@ -37,7 +38,7 @@ func TestSlogWritesWhatIsSet(t *testing.T) {
 	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
 	require.Len(t, lines, 2)
 	assert.JSONEq(t, `{"time":"2026-03-01T12:00:00Z","level":"INFO","msg":"audit","type":"token.created","outcome":"done",
-		"user":"u1","by":"u2","credential":"c1","by_credential":"c2","addr":"192.0.2.1","package":"@acme/widget","version":"1.0.0",
+		"user":"u1","by":"u2","credential":"c1","by_credential":"c2","addr":"192.0.2.1","package":"@acme/widget","change":{"tags":{"latest":"1.0.0"},"version":"1.0.0"},
 		"grants":[{"target":"scope","scope":"acme","permission":"read-write"}],"reasons":["why","and-why"],
 		"detail":{"a":"1\nlevel=forged","b":"2"}}`, string(lines[0]))
 	var second map[string]any

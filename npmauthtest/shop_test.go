@@ -163,7 +163,7 @@ func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte,
 	if g == nil || g.id != op.PackageID && s.careless != "ignores PackageID" {
 		return nil, errConflict
 	}
-	c, _ := op.Changes()
+	c, _ := op.Change()
 	if c.Revision != "" && c.Revision != strconv.Itoa(g.rev) && s.careless != "stores the body" {
 		return nil, errConflict
 	}
@@ -288,7 +288,7 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	c, err := op.Changes()
+	c, err := op.Change()
 	if err != nil && s.careless != "reads no end" {
 		return nil, err
 	}

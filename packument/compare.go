@@ -3,7 +3,7 @@ package packument
 import (
 	"slices"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // The codes of a [ChangeError].
@@ -35,6 +35,7 @@ var (
 	errAddsVersion  = badDocument("has a version that is not published: a new one comes with its tarball")
 	errMovesTags    = badDocument("moves dist-tags: use npm dist-tag")
 	errNobody       = badDocument("would leave the package to nobody")
+	errName         = badDocument("names an owner as nobody can be called")
 	errNothingLeft  = badDocument("has no versions: unpublish the package as a whole")
 )
 
@@ -43,24 +44,7 @@ type State struct {
 	Revision    string            // "" where the registry has none, and then every document is of it
 	Versions    map[string]string // deprecation messages by version, "" for none
 	Tags        map[string]string // versions by dist-tag
-	Maintainers []string          // names, in any order
-}
-
-// A Change is what a document that is sent back changes, and nothing else of it counts. What
-// the Action does not change is its zero value.
-type Change struct {
-	// Action is Deprecate, Unpublish, WriteOwners or Star. A document that changes nothing is a
-	// Deprecate: npm sends it for a message that is there already.
-	Action policy.Action
-
-	// Revision is the one that the change was made from, "" where the sender named none.
-	Revision string
-
-	Deprecated  map[string]string // with Deprecate: messages by version, "" takes one away
-	Removed     []string          // with Unpublish: the versions that go, sorted
-	Tags        map[string]string // with Unpublish: the dist-tags that move with them, "" removes one
-	Maintainers []string          // with WriteOwners: the names of all who maintain it from now on
-	Starred     bool              // with Star: whether the sender's star is there from now on
+	Maintainers []string          // names, in any order; nil if it is not known
 }
 
 // SetRevision has the document be of the revision that a path /<pkg>/-rev/<rev> names, and is
@@ -81,43 +65,79 @@ func (d *Document) SetRevision(rev string) error {
 // [Compare] needs no State.
 func (d Document) Star() bool { return d.Partial && d.Users }
 
-// Compare returns the one thing in which doc differs from what there is now. A document that
-// changes several things at once is refused, so that nobody hides a change of owners in a
-// deprecation, and so is one that no operation of npm's sends. An error is a [*ChangeError];
-// with it only the Action is set, for a log, as far as it could be told.
+// Compare returns the one thing in which doc differs from what there is now, and which action
+// that is: Deprecate, Unpublish, WriteOwners or Star. Nothing else of the document counts. One
+// that changes nothing is a Deprecate: npm sends it for a message that is there already, and
+// when it repeats a request that has succeeded. One that changes several things at once is
+// refused, so that nobody hides a change of owners in a deprecation, and so is one that no
+// operation of npm's sends. An error is a [*ChangeError]; the action is set with it, for a
+// log, as far as it could be told.
 //
-// A Partial document needs no more of the State than its Revision.
-func Compare(now State, doc Document) (Change, error) {
-	c := Change{Revision: doc.Revision}
+// A Partial document needs no more of the State than its Revision; with its Maintainers it is
+// known who is added and who is removed.
+func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) {
+	c := protocol.Change{Revision: doc.Revision}
 	if doc.Star() {
-		c.Action, c.Starred = policy.Star, doc.Starred
-		return c, nil
+		c.Starred = doc.Starred
+		return protocol.Star, c, nil
 	}
 	if now.Revision != "" && doc.Revision != "" && doc.Revision != now.Revision {
-		return Change{}, ErrStale
+		return protocol.Unknown, protocol.Change{}, ErrStale
 	}
+	var action protocol.Action
+	var err error
 	if doc.Partial {
-		if len(doc.Maintainers) == 0 {
-			return Change{Action: policy.WriteOwners}, errNobody
+		action, err = protocol.WriteOwners, owners(&c, now.Maintainers, doc.Maintainers)
+	} else {
+		action, err = compare(&c, now, doc)
+	}
+	if err != nil {
+		return action, protocol.Change{}, err
+	}
+	if c.Empty() {
+		action = protocol.Deprecate
+	}
+	return action, c, nil
+}
+
+// owners says who is added and who is removed. was is nil where that is not known.
+func owners(c *protocol.Change, was, is []string) error {
+	added := is
+	if was != nil {
+		added = without(is, was)
+		c.RemovedOwners = without(was, is)
+		c.AddedOwners = added
+	}
+	switch {
+	case len(is) == 0:
+		return errNobody
+	case slices.ContainsFunc(added, func(name string) bool { return !protocol.ValidUser(name) }):
+		return errName
+	case was == nil || c.AddedOwners != nil || c.RemovedOwners != nil:
+		c.Maintainers = is
+	}
+	return nil
+}
+
+// without returns those of names that are not in others, sorted; nil for none.
+func without(names, others []string) (rest []string) {
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		if !slices.Contains(others, name) {
+			rest = append(rest, name)
 		}
-		c.Action, c.Maintainers = policy.WriteOwners, doc.Maintainers
-		return c, nil
 	}
-	if err := c.compare(now, doc); err != nil {
-		return Change{Action: c.Action}, err
-	}
-	return c, nil
+	return rest
 }
 
 // compare compares a whole document.
-func (c *Change) compare(now State, doc Document) (err error) {
+func compare(c *protocol.Change, now State, doc Document) (action protocol.Action, err error) {
 	if doc.Versions == nil {
-		return errNothing
+		return protocol.Unknown, errNothing
 	}
 	for v, message := range doc.Versions {
 		was, exists := now.Versions[v]
 		if !exists {
-			return errAddsVersion
+			return protocol.Unknown, errAddsVersion
 		}
 		if message != was {
 			if c.Deprecated == nil {
@@ -132,34 +152,31 @@ func (c *Change) compare(now State, doc Document) (err error) {
 		}
 	}
 	slices.Sort(c.Removed)
-	if doc.Maintainers != nil && !sameNames(doc.Maintainers, now.Maintainers) {
-		c.Maintainers = doc.Maintainers
-	}
 	if c.Tags, err = moved(c.Removed, now, doc); err != nil {
-		return err
+		return protocol.Unknown, err
+	}
+	if doc.Maintainers != nil {
+		err = owners(c, append([]string{}, now.Maintainers...), doc.Maintainers)
 	}
 	changed := 0
-	c.Action = policy.Deprecate
 	for _, is := range []struct {
-		action policy.Action
+		action protocol.Action
 		so     bool
 	}{
-		{policy.Deprecate, c.Deprecated != nil}, {policy.Unpublish, c.Removed != nil}, {policy.WriteOwners, c.Maintainers != nil},
+		{protocol.Deprecate, c.Deprecated != nil}, {protocol.Unpublish, c.Removed != nil}, {protocol.WriteOwners, err != nil || c.Maintainers != nil},
 	} {
 		if is.so {
 			changed++
-			c.Action = is.action
+			action = is.action
 		}
 	}
 	switch {
 	case changed > 1:
-		return errTwoChanges
+		return action, errTwoChanges
 	case c.Removed != nil && len(doc.Versions) == 0:
-		return errNothingLeft
-	case c.Maintainers != nil && len(c.Maintainers) == 0:
-		return errNobody
+		return action, errNothingLeft
 	}
-	return nil
+	return action, err
 }
 
 // moved returns the dist-tags that move because the versions they name go, and refuses
@@ -192,8 +209,4 @@ func moved(removed []string, now State, doc Document) (map[string]string, error)
 		return nil, nil
 	}
 	return tags, nil
-}
-
-func sameNames(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // there is what a registry has in these tests.
@@ -27,44 +28,56 @@ func same() packument.Document {
 	return packument.Document{Revision: s.Revision, Versions: s.Versions, Tags: s.Tags, Maintainers: []string{"bob", "alice"}, Users: true}
 }
 
+// compared is what Compare returns.
+type compared struct {
+	Action protocol.Action
+	protocol.Change
+}
+
+func compare(now packument.State, d packument.Document) (compared, error) {
+	action, c, err := packument.Compare(now, d)
+	return compared{action, c}, err
+}
+
 func TestCompare(t *testing.T) {
 	type doc = packument.Document
 	for name, tt := range map[string]struct {
 		change func(*doc)
-		want   packument.Change
+		want   compared
 	}{
-		"nothing":              {func(*doc) {}, packument.Change{Action: policy.Deprecate}},
-		"deprecate":            {func(d *doc) { d.Versions["1.0.0"] = "no" }, packument.Change{Action: policy.Deprecate, Deprecated: map[string]string{"1.0.0": "no"}}},
-		"undeprecate":          {func(d *doc) { d.Versions["2.0.0"] = "" }, packument.Change{Action: policy.Deprecate, Deprecated: map[string]string{"2.0.0": ""}}},
-		"deprecate, no more":   {func(d *doc) { *d = doc{Revision: "7-a", Versions: map[string]string{"1.0.0": "no", "2.0.0": "old"}} }, packument.Change{Action: policy.Deprecate, Deprecated: map[string]string{"1.0.0": "no"}}},
-		"unpublish":            {func(d *doc) { delete(d.Versions, "1.0.0"); delete(d.Tags, "old") }, packument.Change{Action: policy.Unpublish, Removed: []string{"1.0.0"}, Tags: map[string]string{"old": ""}}},
-		"unpublish the latest": {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags["latest"] = "1.0.0" }, packument.Change{Action: policy.Unpublish, Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": "1.0.0"}}},
-		"unpublish, no tags":   {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags = nil }, packument.Change{Action: policy.Unpublish, Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": ""}}},
-		"owners":               {func(d *doc) { d.Maintainers = []string{"alice"} }, packument.Change{Action: policy.WriteOwners, Maintainers: []string{"alice"}}},
-		"owners alone":         {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"carol"}, Partial: true} }, packument.Change{Action: policy.WriteOwners, Maintainers: []string{"carol"}}},
-		"star":                 {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Starred: true, Partial: true} }, packument.Change{Action: policy.Star, Starred: true}},
-		"unstar":               {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Partial: true} }, packument.Change{Action: policy.Star}},
+		"nothing":              {func(*doc) {}, compared{policy.Deprecate, protocol.Change{}}},
+		"deprecate":            {func(d *doc) { d.Versions["1.0.0"] = "no" }, compared{policy.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
+		"undeprecate":          {func(d *doc) { d.Versions["2.0.0"] = "" }, compared{policy.Deprecate, protocol.Change{Deprecated: map[string]string{"2.0.0": ""}}}},
+		"deprecate, no more":   {func(d *doc) { *d = doc{Revision: "7-a", Versions: map[string]string{"1.0.0": "no", "2.0.0": "old"}} }, compared{policy.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
+		"unpublish":            {func(d *doc) { delete(d.Versions, "1.0.0"); delete(d.Tags, "old") }, compared{policy.Unpublish, protocol.Change{Removed: []string{"1.0.0"}, Tags: map[string]string{"old": ""}}}},
+		"unpublish the latest": {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags["latest"] = "1.0.0" }, compared{policy.Unpublish, protocol.Change{Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": "1.0.0"}}}},
+		"unpublish, no tags":   {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags = nil }, compared{policy.Unpublish, protocol.Change{Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": ""}}}},
+		"owners":               {func(d *doc) { d.Maintainers = []string{"alice"} }, compared{policy.WriteOwners, protocol.Change{Maintainers: []string{"alice"}, RemovedOwners: []string{"bob"}}}},
+		"owners alone":         {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"carol"}, Partial: true} }, compared{policy.WriteOwners, protocol.Change{Maintainers: []string{"carol"}, AddedOwners: []string{"carol"}, RemovedOwners: []string{"alice", "bob"}}}},
+		"the same owners":      {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"bob", "alice"}, Partial: true} }, compared{policy.Deprecate, protocol.Change{}}},
+		"star":                 {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Starred: true, Partial: true} }, compared{policy.Star, protocol.Change{Starred: true}}},
+		"unstar":               {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Partial: true} }, compared{policy.Star, protocol.Change{}}},
 	} {
 		d := same()
 		tt.change(&d)
 		tt.want.Revision = "7-a"
-		got, err := packument.Compare(there(), d)
+		got, err := compare(there(), d)
 		require.NoError(t, err, name)
 		assert.Equal(t, tt.want, got, name)
 
 		d.Revision, tt.want.Revision = "", ""
-		got, err = packument.Compare(there(), d)
+		got, err = compare(there(), d)
 		require.NoError(t, err, "%s, of no revision", name)
 		assert.Equal(t, tt.want, got, name)
 
 		now := there()
 		now.Revision = ""
 		d.Revision, tt.want.Revision = "6-x", "6-x"
-		got, err = packument.Compare(now, d)
+		got, err = compare(now, d)
 		require.NoError(t, err, "%s, where there are no revisions", name)
 		assert.Equal(t, tt.want, got, name)
 
-		got, err = packument.Compare(there(), d)
+		got, err = compare(there(), d)
 		if d.Star() { // which changes nothing that has a revision
 			assert.NoError(t, err, name)
 		} else {
@@ -77,7 +90,7 @@ func TestCompare(t *testing.T) {
 	d := same()
 	d.Tags = map[string]string{"latest": "2.0.0"}
 	delete(d.Versions, "1.0.0")
-	got, err := packument.Compare(now, d)
+	got, err := compare(now, d)
 	require.NoError(t, err, "npm names a latest where there was none")
 	assert.Equal(t, map[string]string{"old": "", "latest": "2.0.0"}, got.Tags)
 }
@@ -99,18 +112,20 @@ func TestCompareRefuses(t *testing.T) {
 		"a new tag beside":            {func(d *doc) { delete(d.Versions, "1.0.0"); d.Tags = map[string]string{"latest": "2.0.0", "x": "2.0.0"} }, "moves dist-tags", policy.Unknown},
 		"nobody":                      {func(d *doc) { d.Maintainers = []string{} }, "to nobody", policy.WriteOwners},
 		"nobody alone":                {func(d *doc) { *d = doc{Maintainers: []string{}, Partial: true} }, "to nobody", policy.WriteOwners},
+		"an owner with no name":       {func(d *doc) { d.Maintainers = []string{"alice", "a b"} }, "nobody can be called", policy.WriteOwners},
+		"a path alone":                {func(d *doc) { *d = doc{Maintainers: []string{"../x"}, Partial: true} }, "nobody can be called", policy.WriteOwners},
 		"no version":                  {func(d *doc) { d.Versions = map[string]string{}; d.Tags = nil }, "as a whole", policy.Unpublish},
 		"neither":                     {func(d *doc) { *d = doc{} }, "neither versions nor", policy.Unknown},
 		"owners and stars":            {func(d *doc) { *d = doc{Maintainers: []string{"alice"}, Users: true} }, "neither versions nor", policy.Unknown},
 	} {
 		d := same()
 		tt.change(&d)
-		got, err := packument.Compare(there(), d)
+		got, err := compare(there(), d)
 		var bad *packument.ChangeError
 		require.ErrorAs(t, err, &bad, name)
 		assert.Contains(t, bad.Sentence, tt.says, name)
 		assert.Equal(t, packument.CodeDocument, bad.Code, name)
-		assert.Equal(t, packument.Change{Action: tt.action}, got, name)
+		assert.Equal(t, compared{tt.action, protocol.Change{}}, got, name)
 	}
 }
 
@@ -134,7 +149,7 @@ func ExampleCompare() {
 		fmt.Println(err)
 	}
 	now := packument.State{Revision: "7-a", Versions: map[string]string{"1.0.0": "", "2.0.0": ""}}
-	change, err := packument.Compare(now, s.Document())
-	fmt.Println(change.Action, change.Deprecated, err)
+	action, change, err := packument.Compare(now, s.Document())
+	fmt.Println(action, change.Deprecated, err)
 	// Output: deprecate map[1.0.0:use 2.0.0] <nil>
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A registry that is composed without npmauth's root lets publishes through to its handler and
@@ -33,7 +34,7 @@ func ExampleReader() {
 			return
 		}
 		defer body.Abort(nil)
-		body.Authorize = func(p packument.Publish) error {
+		body.Authorize = func(p protocol.Change) error {
 			if p.Tags["latest"] != "" && strings.HasPrefix(p.Version, "0.") {
 				return errors.New("latest must not name a version below 1.0.0")
 			}

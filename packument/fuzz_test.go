@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // FuzzPublishBody: a Scanner and a reader of the whole document agree on which bodies
@@ -68,7 +69,7 @@ func FuzzPublishBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, which, checks byte) {
 		unpacking, hashing := checks&1 != 0, checks&2 != 0
 		data = bytes.ReplaceAll(data, []byte("$tgz"), []byte(tarballs[int(which)%len(tarballs)]))
-		scan := func(size int) (packument.Publish, error) {
+		scan := func(size int) (protocol.Change, error) {
 			return scan(packument.Config{Package: widget, By: "carol", CheckTarball: unpacking, HashTarball: hashing}, data, size)
 		}
 		got, err := scan(len(data) + 1)
@@ -124,10 +125,10 @@ var (
 )
 
 // naive judges a publish of @acme/widget by carol with the whole of it decoded.
-func naive(data []byte, unpacking, hashing bool) (res packument.Publish, err error) {
+func naive(data []byte, unpacking, hashing bool) (res protocol.Change, err error) {
 	defer func() {
 		if p, ok := recover().(problem); ok {
-			res, err = packument.Publish{}, p
+			res, err = protocol.Change{}, p
 		}
 	}()
 	strict := strictjson.NewScanner(strictjson.Limits{}, func(strictjson.Event) error { return nil })

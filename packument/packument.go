@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Config configures a [Scanner].
@@ -104,7 +105,7 @@ type Scanner struct {
 func New(cfg Config) *Scanner {
 	name := cfg.Package.String()
 	s := &Scanner{
-		publish: publishCheck{pkg: cfg.Package, name: name, by: cfg.By, result: Publish{Tags: map[string]string{}}},
+		publish: publishCheck{pkg: cfg.Package, name: name, by: cfg.By, result: protocol.Change{Tags: map[string]string{}}},
 		doc:     documentCheck{name: name, by: cfg.By},
 	}
 	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
@@ -147,13 +148,16 @@ func (s *Scanner) HashTarball() {
 // Kind returns what the body is, as far as it is known. It stays known after an error.
 func (s *Scanner) Kind() Kind { return s.kind }
 
-// Publish returns what is known of a publish so far. Only when Close has returned nil it is
-// the whole, and checked.
-func (s *Scanner) Publish() Publish {
+// Publish returns what is known of a publish so far: its Version, Tags, Access, Integrity and
+// Attachments. Only when Close has returned nil it is the whole, and checked. Integrity is
+// what the manifest's dist says that the tarball hashes to, as Subresource Integrity text of
+// at most 1 KiB: its integrity as it was sent, if that has a hash of SHA-1 or of SHA-2 with
+// at least 256 bits, else its shasum, else "".
+func (s *Scanner) Publish() protocol.Change {
 	if s.kind != KindPublish {
-		return Publish{}
+		return protocol.Change{}
 	}
-	return s.publish.result.clone()
+	return clone(s.publish.result)
 }
 
 // Document returns the document, once Close has returned nil and unless the body is a publish.

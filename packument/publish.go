@@ -10,25 +10,10 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Publish is what a publish asks for.
-type Publish struct {
-	Version string            // the one new version
-	Tags    map[string]string // dist-tags, all of them to Version; may be empty
-	Access  string            // public, restricted or "" for the default
-
-	// Attachments are the keys of _attachments: the tarball, then the provenance bundle if
-	// there is one.
-	Attachments []string
-
-	// Integrity is what the manifest's dist says that the tarball hashes to, as Subresource
-	// Integrity text of at most 1 KiB: its integrity as it was sent, if that has a hash of SHA-1
-	// or of SHA-2 with at least 256 bits, else its shasum, else "".
-	Integrity string
-}
-
-func (p Publish) clone() Publish {
-	p.Tags, p.Attachments = maps.Clone(p.Tags), slices.Clone(p.Attachments)
-	return p
+// clone returns c with a map and a slice of its own.
+func clone(c protocol.Change) protocol.Change {
+	c.Tags, c.Attachments = maps.Clone(c.Tags), slices.Clone(c.Attachments)
+	return c
 }
 
 // maxPublishTags is how many dist-tags a publish may have; clients send one.
@@ -43,7 +28,7 @@ type publishCheck struct {
 	pkg    policy.PackageName
 	name   string
 	by     string
-	result Publish
+	result protocol.Change
 
 	named, versions, attachments bool // seen at the top
 	manifestName, manifestVers   bool // seen in the manifest

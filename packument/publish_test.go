@@ -13,12 +13,13 @@ import (
 
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 var widget = policy.PackageName{Scope: "acme", Name: "widget"}
 
 // scan scans a publish of carol's in pieces of size bytes. A body that is none is an error.
-func scan(cfg packument.Config, data []byte, size int) (packument.Publish, error) {
+func scan(cfg packument.Config, data []byte, size int) (protocol.Change, error) {
 	s := packument.New(cfg)
 	defer s.Abort()
 	for len(data) > 0 {
@@ -29,10 +30,10 @@ func scan(cfg packument.Config, data []byte, size int) (packument.Publish, error
 		data = data[n:]
 	}
 	if err := s.Close(); err != nil {
-		return packument.Publish{}, err
+		return protocol.Change{}, err
 	}
 	if s.Kind() != packument.KindPublish {
-		return packument.Publish{}, errDocument
+		return protocol.Change{}, errDocument
 	}
 	return s.Publish(), nil
 }
@@ -57,7 +58,7 @@ func TestEveryClient(t *testing.T) {
 			if client == "npm12-unscoped" {
 				pkg, tarball = policy.PackageName{Name: "turnstile"}, "turnstile-2.3.4.tgz"
 			}
-			want := packument.Publish{
+			want := protocol.Change{
 				Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball},
 				Integrity: "sha512-iAAvfhrmjrRVaR+ksS1TSbeSAWkF8B3n4ji/9yopXTiLZC2r/7wJRJRqfi8/+8zPcxJevmlsLY7r348iltPIqA==",
 			}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Errors of a [Reader].
@@ -36,7 +38,7 @@ type Reader struct {
 	// before the brace is released, by the goroutine that reads. Its error is what Read
 	// returns, and a panic becomes an error. It must be set before the first Read. Nil: the
 	// Scanner decides alone.
-	Authorize func(Publish) error
+	Authorize func(protocol.Change) error
 
 	// Refused is called once with what is wrong with the body of a publish, or with the error
 	// that Abort is given, unless the body got as far as Authorize. It must be set before the
@@ -136,7 +138,7 @@ func (r *Reader) Document() Document {
 
 // Publish returns what is known of a publish so far: of most clients the version and the tags,
 // of others nothing. It is checked only where Authorize or Released give it.
-func (r *Reader) Publish() Publish {
+func (r *Reader) Publish() protocol.Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.scan.Publish()
@@ -150,11 +152,11 @@ func (r *Reader) HashTarball() {
 }
 
 // Released returns the publish once its closing brace was read, and false before.
-func (r *Reader) Released() (Publish, bool) {
+func (r *Reader) Released() (protocol.Change, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.released {
-		return Publish{}, false
+		return protocol.Change{}, false
 	}
 	return r.scan.Publish(), true
 }
@@ -257,14 +259,14 @@ func (r *Reader) complete() error {
 	return r.authorize(publish)
 }
 
-func (r *Reader) endScan() (Publish, error) {
+func (r *Reader) endScan() (protocol.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.aborted {
-		return Publish{}, ErrClosed
+		return protocol.Change{}, ErrClosed
 	}
 	if err := r.scan.Close(); err != nil {
-		return Publish{}, err
+		return protocol.Change{}, err
 	}
 	return r.scan.Publish(), nil
 }
@@ -280,7 +282,7 @@ func (r *Reader) decide() bool {
 
 // authorize returns what Authorize says. A panic goes no further: a gateway reads the body on
 // a goroutine of its transport, where nothing would recover it.
-func (r *Reader) authorize(publish Publish) (err error) {
+func (r *Reader) authorize(publish protocol.Change) (err error) {
 	defer func() {
 		if recover() != nil { // not what it panicked with, which may quote what was looked up
 			err = fmt.Errorf("packument: panic in Authorize\n%s", debug.Stack())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 const plainPublish = `{"_id":"plain","name":"plain","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"name":"plain","version":"1.0.0","dist":{}}},` +
@@ -74,7 +75,7 @@ func cuts(tail string) map[string]func() io.Reader {
 var tails = map[string]string{"nothing": "", "a newline": "\n", "whitespace": " \t\r\n ", "4 KiB": strings.Repeat(" ", 4096)}
 
 // reader returns a Reader of a body of alice's.
-func reader(t *testing.T, src io.Reader, authorize func(packument.Publish) error) *packument.Reader {
+func reader(t *testing.T, src io.Reader, authorize func(protocol.Change) error) *packument.Reader {
 	r, err := packument.NewReader(io.NopCloser(src), packument.New(ofPlain), 1<<20)
 	require.NoError(t, err)
 	r.Authorize = authorize
@@ -91,7 +92,7 @@ func TestPublishDecodedBeforeItsEnd(t *testing.T) {
 			t.Run(tailName+"/"+cut, func(t *testing.T) {
 				calls := 0
 				source := src()
-				b := reader(t, source, func(p packument.Publish) error {
+				b := reader(t, source, func(p protocol.Change) error {
 					assert.Equal(t, "1.0.0", p.Version)
 					calls++
 					n, err := source.Read(make([]byte, 1))
@@ -112,7 +113,7 @@ func TestPublishDecodedBeforeItsEnd(t *testing.T) {
 
 				gone := errors.New("revoked meanwhile")
 				calls = 0
-				b = reader(t, src(), func(packument.Publish) error { calls++; return gone })
+				b = reader(t, src(), func(protocol.Change) error { calls++; return gone })
 				assert.ErrorIs(t, json.NewDecoder(b).Decode(&doc), gone)
 				_, err = b.Read(make([]byte, 100))
 				assert.ErrorIs(t, err, gone, "and it stays so")
@@ -135,7 +136,7 @@ func TestPublishPassesBy(t *testing.T) {
 				for _, verdict := range []error{nil, io.ErrClosedPipe} {
 					t.Run(tailName+"/"+cut, func(t *testing.T) {
 						judged := false
-						b := reader(t, src(), func(packument.Publish) error { judged = true; return verdict })
+						b := reader(t, src(), func(protocol.Change) error { judged = true; return verdict })
 						var got []byte
 						var end error
 						buf := make([]byte, size)
@@ -181,7 +182,7 @@ func TestPublishPassesBy(t *testing.T) {
 func TestPublishTrailingData(t *testing.T) {
 	for _, tail := range []string{"{}", "\n}", " \n,", "\x00", "\u00a0", strings.Repeat("\n", 4097)} {
 		for cut, src := range cuts(tail) {
-			b := reader(t, src(), func(packument.Publish) error {
+			b := reader(t, src(), func(protocol.Change) error {
 				assert.Fail(t, "authorized", cut)
 				return nil
 			})
@@ -206,7 +207,7 @@ func TestWrongFromTheBeginning(t *testing.T) {
 		require.Equal(t, 1, strings.Count(plainPublish, change[0]), name)
 		in := strings.Replace(plainPublish, change[0], change[1], 1)
 		var told []error
-		b := reader(t, strings.NewReader(in), func(packument.Publish) error { assert.Fail(t, "authorized"); return nil })
+		b := reader(t, strings.NewReader(in), func(protocol.Change) error { assert.Fail(t, "authorized"); return nil })
 		b.Refused = func(err error) { told = append(told, err) }
 		assert.Equal(t, packument.KindPublish, b.Kind())
 		assert.NoError(t, b.Err(), "nothing was read yet")
@@ -228,7 +229,7 @@ func TestWrongFromTheBeginning(t *testing.T) {
 
 // Authorize is not asked about a body that is refused anyway, or that is not read on.
 func TestPublishNotAuthorized(t *testing.T) {
-	authorize := func(packument.Publish) error { assert.Fail(t, "authorized"); return nil }
+	authorize := func(protocol.Change) error { assert.Fail(t, "authorized"); return nil }
 	b := reader(t, strings.NewReader(plainPublish[:len(plainPublish)-1]), authorize)
 	_, err := io.Copy(io.Discard, b)
 	assert.ErrorContains(t, err, "unexpected end")
@@ -272,7 +273,7 @@ func TestRefusedIsTold(t *testing.T) {
 		"documents": {`{"name":"plain"}`, false, nil},
 	} {
 		var told []string
-		b := reader(t, strings.NewReader(tt.in), func(packument.Publish) error { told = append(told, "authorized"); return nil })
+		b := reader(t, strings.NewReader(tt.in), func(protocol.Change) error { told = append(told, "authorized"); return nil })
 		b.Refused = func(err error) { told = append(told, err.Error()) }
 		if tt.read {
 			_, _ = io.Copy(io.Discard, b)
@@ -294,7 +295,7 @@ func TestRefusedIsTold(t *testing.T) {
 // A panic of Authorize is an error, also on a goroutine that is not the server's.
 func TestAuthorizePanics(t *testing.T) {
 	for _, x := range []any{"looking up plain", io.ErrUnexpectedEOF} {
-		b := reader(t, strings.NewReader(plainPublish), func(packument.Publish) error { panic(x) })
+		b := reader(t, strings.NewReader(plainPublish), func(protocol.Change) error { panic(x) })
 		var got bytes.Buffer
 		_, err := got.ReadFrom(b)
 		require.ErrorContains(t, err, "panic in Authorize")
@@ -310,7 +311,7 @@ func TestReaderOfADocument(t *testing.T) {
 	for name, src := range map[string]io.Reader{
 		"whole": strings.NewReader(in), "bytes": iotest.OneByteReader(strings.NewReader(in)), "with EOF": iotest.DataErrReader(strings.NewReader(in)),
 	} {
-		b := reader(t, src, func(packument.Publish) error { assert.Fail(t, "authorized"); return nil })
+		b := reader(t, src, func(protocol.Change) error { assert.Fail(t, "authorized"); return nil })
 		b.Refused = func(err error) { assert.Fail(t, "refused", err) }
 		assert.Equal(t, packument.KindDocument, b.Kind())
 		assert.Equal(t, packument.Document{Users: true, Starred: true}, b.Document())

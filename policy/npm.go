@@ -178,7 +178,7 @@ func permitRules() []Rule {
 		Sentence: "You may manage this package.",
 		Actions:  packageManagement,
 		Judge: func(r *Request) Verdict {
-			known := r.Operation.Action != SetAccess || r.NewSettings.Publish <= NoFactor
+			known := r.Operation.Action != SetAccess || r.newMode() <= NoFactor
 			return permit(known && r.Rights().Has(RightRead|RightAdmin))
 		},
 	}, {

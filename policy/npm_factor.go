@@ -10,6 +10,9 @@ func factorRules() []Rule {
 	demanded := func(r *Request) bool { return r.Settings.Publish != NoFactor || r.Package.ID == "" }
 	// asked reports whether the account has a factor that the action asks for.
 	asked := func(r *Request) bool {
+		if r.Operation.Action == Deprecate && r.Change.Empty() {
+			return false
+		}
 		if slices.Contains(tagLike, r.Operation.Action) || r.Operation.Action == Publish && !demanded(r) {
 			return r.Account.TwoFactor == AuthAndWrites
 		}
@@ -18,7 +21,8 @@ func factorRules() []Rule {
 	// lasting reports what a recovery code must not do: it restores an account, and
 	// is worth no more than that to whoever finds it in a drawer.
 	lasting := func(r *Request) bool {
-		return r.Operation.Action != CreateToken || r.NewToken.Write || r.NewToken.Bypass
+		token := r.Change.NewToken()
+		return r.Operation.Action != CreateToken || token.Writes() || token != nil && token.Bypass
 	}
 	return []Rule{{
 		ID:       "no-second-factor",
@@ -51,7 +55,7 @@ func factorRules() []Rule {
 		silentWithout: signPerson,
 	}, {
 		ID:       "write-needs-factor",
-		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone.",
+		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone. A document that changes nothing, as a retry of one that has happened, needs no factor.",
 		Sentence: "Your account asks for a one-time password when it writes.",
 		Remedy:   remedy,
 		Actions:  tagLike,

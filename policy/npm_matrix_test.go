@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 var (
@@ -183,7 +184,7 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 		r := r
 		switch a := r.Operation.Action; {
 		case a == policy.CreateToken || a == policy.ManageService:
-			for _, r.NewToken = range []policy.NewToken{{}, {Write: true}, {Bypass: true}} {
+			for _, r.Change = range []*protocol.Change{newToken(false, false), newToken(true, false), newToken(false, true)} {
 				for _, r.Administers = range []bool{false, true} {
 					if !yield(r) {
 						return
@@ -192,7 +193,9 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 			}
 		case a == policy.ReadService || a == policy.SetTwoFactor:
 			for _, r.Administers = range []bool{false, true} {
-				r.RemovesFactor = r.Administers
+				if r.Change = nil; r.Administers {
+					r.Change = factorOff
+				}
 				if !yield(r) {
 					return
 				}
@@ -217,7 +220,8 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 			settings(yield)
 		case a == policy.SetAccess:
 			for r := range settings {
-				for r.NewSettings.Publish = range policy.NoFactor + 2 {
+				for mode := range policy.NoFactor + 2 {
+					r.Change = newMode(mode)
 					if !yield(r) {
 						return
 					}
@@ -283,7 +287,7 @@ func TestNPMInvariants(t *testing.T) {
 		if may && service && !r.Administers {
 			fail("another's service account")
 		}
-		if may && a == policy.SetTwoFactor && r.RemovesFactor && r.Account.FactorRequired {
+		if may && a == policy.SetTwoFactor && r.Change.RemovesFactor() && r.Account.TwoFactor != policy.TwoFactorOff && r.Account.FactorRequired {
 			fail("the factor that is demanded")
 		}
 		writes, manages, ofOrg := slices.Contains(writeActions, a), slices.Contains(manageActions, a), slices.Contains(orgWrites, a)
@@ -333,7 +337,7 @@ func TestNPMInvariants(t *testing.T) {
 			}) {
 				fail("no administrator")
 			}
-			if a == policy.SetAccess && r.NewSettings.Publish > policy.FactorOnly {
+			if a == policy.SetAccess && *r.Change.PublishMode > policy.FactorOnly {
 				fail("a setting that nobody may choose")
 			}
 		}
@@ -408,7 +412,7 @@ func TestNPMInvariants(t *testing.T) {
 				if e.Effect != policy.Allow {
 					fail("a proof was not enough")
 				}
-			case proof > policy.ProofWeb || writes || manages || ofOrg || service || r.NewToken != policy.NewToken{}:
+			case proof > policy.ProofWeb || writes || manages || ofOrg || service || r.Change.NewToken().Writes() || r.Change.NewToken() != nil && r.Change.NewToken().Bypass:
 				if e.Effect != policy.Challenge {
 					fail("recovery code")
 				}
@@ -457,14 +461,14 @@ func TestNPMMonotone(t *testing.T) {
 			try("a role", func(q *policy.Request) { q.Org.Role-- })
 		}
 		try("the organization", func(q *policy.Request) { q.Org.ID = "" })
-		try("mfa=none", func(q *policy.Request) { q.NewSettings.Publish = policy.NoFactor })
+		try("mfa=none", func(q *policy.Request) { q.Change = also(q.Change, *newMode(policy.NoFactor)) })
 		try("administering", func(q *policy.Request) { q.Administers = false })
 		if r.Credential == nil {
 			continue
 		}
 		try("the clock", func(q *policy.Request) { q.Now = time.Time{} })
 		try("the address", func(q *policy.Request) { q.Account.CIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")} })
-		try("taking the factor off", func(q *policy.Request) { q.RemovesFactor = true })
+		try("taking the factor off", func(q *policy.Request) { q.Change = also(q.Change, *factorOff) })
 		try("a factor demanded of the account", func(q *policy.Request) { q.Account.FactorRequired = true })
 		try("the account held", func(q *policy.Request) { q.Account.HighImpact, q.Account.Recovered = true, now })
 		credential := func(what string, change func(c *policy.Credential)) {

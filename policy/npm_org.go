@@ -104,14 +104,16 @@ func guardRules(l Limits) []Rule {
 		Sentence: "A package can no longer be set to need no second factor.",
 		Remedy:   "Use npm access set mfa=automation or mfa=publish.",
 		Actions:  []Action{SetAccess},
-		Judge:    func(r *Request) Verdict { return forbid(r.NewSettings.Publish >= NoFactor && !r.Anonymous()) },
+		Judge:    func(r *Request) Verdict { return forbid(r.newMode() >= NoFactor && !r.Anonymous()) },
 	}, {
 		ID:       "factor-required",
 		Doc:      "While one of a member's organizations demands a second factor, it may be changed and not taken off.",
 		Sentence: "An organization you are in requires a second factor so you cannot turn it off.",
 		Remedy:   "Leave the organization first.",
 		Actions:  []Action{SetTwoFactor},
-		Judge:    func(r *Request) Verdict { return forbid(r.RemovesFactor && r.Account.FactorRequired && !r.Anonymous()) },
+		Judge: func(r *Request) Verdict {
+			return forbid(r.removesFactor() && r.Account.FactorRequired && !r.Anonymous())
+		},
 	}, {
 		ID:       "service-needs-bypass",
 		Doc:      "Nobody can be asked for the second factor of a service account, so its tokens write only if those who made them said so with theirs.",

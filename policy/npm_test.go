@@ -147,10 +147,10 @@ func TestNPMUnknownSetting(t *testing.T) {
 	r = request(policy.SetAccess, &policy.Credential{Kind: policy.KindSession})
 	r.Package.Rights |= policy.RightAdmin
 	r.Proof = policy.ProofTOTP
-	r.NewSettings.Publish = policy.NoFactor
+	r.Change = newMode(policy.NoFactor)
 	p := policy.NPM().Without("mfa-none")
 	require.Equal(t, policy.Allow, p.Decide(r).Effect)
-	r.NewSettings.Publish++
+	r.Change = newMode(policy.NoFactor + 1)
 	assert.Equal(t, policy.Deny, p.Decide(r).Effect)
 	assert.True(t, policy.NPM().Decide(r).Has("mfa-none"))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/policy/policytest"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // npmSays decides as npm's documentation reads, one operation after the other and
@@ -64,7 +65,7 @@ func npmSays(r policy.Request) policy.Effect {
 			return policy.Deny
 		}
 		// Members of an organization that enforces it cannot switch it off while in.
-		if a == policy.SetTwoFactor && r.RemovesFactor && r.Account.FactorRequired {
+		if a == policy.SetTwoFactor && r.Change != nil && r.Change.TwoFactor == policy.TwoFactorOff && r.Account.TwoFactor != policy.TwoFactorOff && r.Account.FactorRequired {
 			return policy.Deny
 		}
 		if r.Account.TwoFactor != policy.TwoFactorOff && !shown && r.Proof != policy.ProofRecovery {
@@ -76,7 +77,8 @@ func npmSays(r policy.Request) policy.Effect {
 		if c == nil || c.Kind != policy.KindSession || held {
 			return policy.Deny
 		}
-		lasting := r.NewToken.Write || r.NewToken.Bypass
+		lasting := r.Change != nil && r.Change.Token != nil && (r.Change.Token.Bypass ||
+			slices.ContainsFunc(r.Change.Token.Grants, func(g policy.Grant) bool { return g.Permission != policy.ReadOnly }))
 		switch r.Account.TwoFactor {
 		case policy.TwoFactorOff:
 			// npm mails a code here. Without mail a password is worth a token that reads.
@@ -195,6 +197,9 @@ func npmSays(r policy.Request) policy.Effect {
 			// The page on two-factor authentication lists no write under auth-only. For
 			// publishing the package's rule wins.
 			return policy.Allow
+		case a == policy.Deprecate && r.Change != nil && len(r.Change.Deprecated) == 0:
+			// npm deprecate with the message that is there already: nothing is written.
+			return policy.Allow
 		case shown:
 			return policy.Allow
 		}
@@ -208,7 +213,7 @@ func npmSays(r policy.Request) policy.Effect {
 			return policy.Deny
 		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor:
 			return policy.Deny
-		case a == policy.SetAccess && r.NewSettings.Publish != policy.FactorOrBypass && r.NewSettings.Publish != policy.FactorOnly:
+		case a == policy.SetAccess && r.Change != nil && r.Change.PublishMode != nil && *r.Change.PublishMode != policy.FactorOrBypass && *r.Change.PublishMode != policy.FactorOnly:
 			// mfa=none was taken away.
 			return policy.Deny
 		case !shown:
@@ -529,14 +534,23 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Operation.Action = writes[rnd.IntN(len(writes))]
 	}
 	a := r.Operation.Action
-	r.NewToken = policy.NewToken{Write: one(3), Bypass: one(3)}
-	if a != policy.CreateToken && a != policy.ManageService && !one(20) {
-		r.NewToken = policy.NewToken{}
+	if !one(10) {
+		r.Change = newToken(one(3), one(3))
+		if a != policy.CreateToken && a != policy.ManageService && !one(20) || one(10) {
+			r.Change.Token = nil
+		}
+		if a == policy.SetAccess && one(2) || one(100) {
+			r.Change.PublishMode = newMode(policy.PublishMode(rnd.IntN(4))).PublishMode
+		}
+		if a == policy.SetTwoFactor && one(2) || one(100) {
+			r.Change.TwoFactor = policy.TwoFactorOff
+		}
+		if a == policy.Deprecate {
+			if r.Change = new(protocol.Change); !one(4) {
+				r.Change.Deprecated = map[string]string{"1.0.0": "no"}
+			}
+		}
 	}
-	if a == policy.SetAccess && one(2) || one(100) {
-		r.NewSettings.Publish = policy.PublishMode(rnd.IntN(4))
-	}
-	r.RemovesFactor = a == policy.SetTwoFactor && one(2) || one(100)
 	r.Administers = slices.Contains(serviceActions, a) && !one(4) || one(100)
 	if a.OfOrg() && !one(50) {
 		r.Operation.Org = []string{"acme", "acme", "acme", "acme-evil", "", "acme"}[rnd.IntN(6)]

@@ -5,7 +5,6 @@ import "github.com/npmauth/npmauth/protocol"
 // The types of package protocol, under the names that they had here.
 type (
 	Action        = protocol.Action
-	Class         = protocol.Class
 	Permission    = protocol.Permission
 	Target        = protocol.Target
 	Grant         = protocol.Grant
@@ -85,21 +84,6 @@ const (
 	ReadTrust         = protocol.ReadTrust
 	WriteTrust        = protocol.WriteTrust
 	ExchangeToken     = protocol.ExchangeToken
-	ClassNone         = protocol.ClassNone
-	ClassLogin        = protocol.ClassLogin
-	ClassPublish      = protocol.ClassPublish
-	ClassTag          = protocol.ClassTag
-	ClassDeprecate    = protocol.ClassDeprecate
-	ClassUnpublish    = protocol.ClassUnpublish
-	ClassOwners       = protocol.ClassOwners
-	ClassAccess       = protocol.ClassAccess
-	ClassTeam         = protocol.ClassTeam
-	ClassTokenCreate  = protocol.ClassTokenCreate
-	ClassTokenRevoke  = protocol.ClassTokenRevoke
-	ClassTwoFactor    = protocol.ClassTwoFactor
-	ClassProfile      = protocol.ClassProfile
-	ClassTrust        = protocol.ClassTrust
-	ClassStage        = protocol.ClassStage
 	NoAccess          = protocol.NoAccess
 	ReadOnly          = protocol.ReadOnly
 	ReadWrite         = protocol.ReadWrite

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/internal/words"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Proof is the kind of second factor that was shown with a request, and was
@@ -34,12 +35,6 @@ func (p *Proof) UnmarshalText(text []byte) error {
 	return err
 }
 
-// NewToken is what a token that a [CreateToken] asks for could do.
-type NewToken struct {
-	Write  bool // any permission beyond reading, on packages or orgs
-	Bypass bool // stands in for a second factor
-}
-
 // A Request is everything that a decision may consult. The zero value is denied.
 //
 // Rules see it through a pointer that is theirs only while they run; they must
@@ -51,11 +46,10 @@ type Request struct {
 	Package    Facts       // with an action of one package, and with GrantTeam of the one that is granted
 	Settings   Settings    // of that package
 	Org        OrgFacts    // with an action of an organization
-	NewToken   NewToken    // with CreateToken and ManageService: of the token that is made
-	// NewSettings are what SetAccess asks for; zero where it asks for a visibility.
-	NewSettings Settings
-	// RemovesFactor is true with a SetTwoFactor that takes the second factor off.
-	RemovesFactor bool
+	// Change is what a write would do. It is nil for a read, and for a write whose body was not
+	// read: with Authorize, and where a request is looked at before its body. A rule that needs
+	// it says nothing then: it is asked again when the body was read, and that decision counts.
+	Change *protocol.Change
 	// Administers is the host's word that the account administers the service account
 	// which a ReadService, ManageService or RevokeService names.
 	Administers bool
@@ -89,6 +83,21 @@ func (r *Request) restore() {
 		r.Credential = nil
 	}
 	r.ready, r.grants, r.rights = false, 0, 0
+}
+
+// newMode returns the second-factor setting that a SetAccess asks for, the zero mode where
+// it asks for a visibility.
+func (r *Request) newMode() PublishMode {
+	if r.Change == nil || r.Change.PublishMode == nil {
+		return FactorOrBypass
+	}
+	return *r.Change.PublishMode
+}
+
+// removesFactor reports whether a SetTwoFactor takes the second factor off. Forgetting an
+// enrolment that was never confirmed takes nothing off.
+func (r *Request) removesFactor() bool {
+	return r.Change.RemovesFactor() && r.Account.TwoFactor != TwoFactorOff
 }
 
 func (r *Request) reach() reach {

@@ -132,6 +132,18 @@ func (a Action) OfService() bool { return a.row().of == ofService }
 // known does: what nobody can name is treated as the worse of the two.
 func (a Action) Write() bool { return !a.row().reads }
 
+// Repeats reports whether a second factor that was proved for the action may be presented
+// once more for the same change, as clients do that repeat a request. It is false where what
+// the action makes outlives the proof, and for no action.
+func (a Action) Repeats() bool { return a != Unknown && a < actions && a.row().again != notAtAll }
+
+// AcrossPackages reports whether a typed code that was proved for one such action may be
+// presented for others, of any package: publishing, and setting and removing dist-tags.
+func (a Action) AcrossPackages() bool { return a.row().again == anyPackage }
+
+// SignsIn reports whether the action opens a session, and so has no credential yet.
+func (a Action) SignsIn() bool { return a == Login || a == LegacyLogin }
+
 // Verb returns the verb that the action takes of a grant that has some, zero for an action
 // that takes none. The first version of a package takes [VerbCreate] besides.
 func (a Action) Verb() Verbs { return a.row().verb }

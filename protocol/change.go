@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"time"
 )
 
@@ -14,65 +16,69 @@ import (
 type Change struct {
 	// Of [Publish]: one new version.
 
-	Version   string // with [SetDistTag], too: the version that the tag names
-	Integrity string // of the tarball, as the manifest states it: SRI, from dist.integrity or else dist.shasum; "" if it states none
+	Version   string `json:"version,omitempty"`   // with [SetDistTag], too: the version that the tag names
+	Integrity string `json:"integrity,omitempty"` // of the tarball, as the manifest states it: SRI, from dist.integrity or else dist.shasum; "" if it states none
 	// Access is "public", "restricted", or "" where the request is silent. With Publish it is
 	// for a package that is new; [SetAccess] sets that of one that exists.
-	Access string
+	Access string `json:"access,omitempty"`
 	// Attachments are the names below _attachments: the tarball, then the provenance bundle if
 	// there is one.
-	Attachments []string
+	Attachments []string `json:"attachments,omitempty"`
 
 	// Of a package that exists.
 
 	// Tags are the dist-tags that are set, with the versions that they name, and those that
 	// are removed, with "". Of [Publish] all name Version; of [Unpublish] they are those that move.
-	Tags map[string]string
+	Tags map[string]string `json:"tags,omitempty"`
 	// Deprecated are messages by version; "" takes a deprecation away.
-	Deprecated map[string]string
-	Removed    []string // versions that go
-	Tarballs   []string // versions that are gone, whose tarballs go
+	Deprecated map[string]string `json:"deprecated,omitempty"`
+	Removed    []string          `json:"removed,omitempty"`  // versions that go
+	Tarballs   []string          `json:"tarballs,omitempty"` // versions that are gone, whose tarballs go
 	// Maintainers are the names of all owners from now on, where the request says so, as npm
 	// owner does; AddedOwners and RemovedOwners what that changes, as far as it is known what
 	// there was.
-	Maintainers   []string
-	AddedOwners   []string
-	RemovedOwners []string
-	Starred       bool         // of [Star]: whether the sender's star is there from now on
-	PublishMode   *PublishMode // of [SetAccess]: the package's second-factor setting
+	Maintainers   []string     `json:"maintainers,omitempty"`
+	AddedOwners   []string     `json:"added_owners,omitempty"`
+	RemovedOwners []string     `json:"removed_owners,omitempty"`
+	Starred       bool         `json:"starred,omitempty"`      // of [Star]: whether the sender's star is there from now on
+	PublishMode   *PublishMode `json:"publish_mode,omitempty"` // of [SetAccess]: the package's second-factor setting
 	// Revision is the document's revision that the change was made from, "" where the sender
 	// named none. A registry that has revisions makes its write conditional on it.
-	Revision string
+	Revision string `json:"revision,omitempty"`
+
+	// Body is the SHA-256 in hex of a body that this module does not read: with actions that
+	// only a registry's own policy permits.
+	Body string `json:"body,omitempty"`
 
 	// Of an organization.
 
-	Member     string     // the user who is added, changed or removed
-	Role       OrgRole    // of Member, with [WriteOrg] that adds or changes
-	Team       string     // of [WriteTeam] that makes one: its name
-	Permission Permission // of [GrantTeam]: ReadOnly or ReadWrite; NoAccess takes it away
-	Removes    bool       // Member, the team or its permission is removed
+	Member     string     `json:"member,omitempty"`    // the user who is added, changed or removed
+	Role       OrgRole    `json:"role,omitzero"`       // of Member, with [WriteOrg] that adds or changes
+	Team       string     `json:"team,omitempty"`      // of [WriteTeam] that makes one: its name
+	Permission Permission `json:"permission,omitzero"` // of [GrantTeam]: ReadOnly or ReadWrite; NoAccess takes it away
+	Removes    bool       `json:"removes,omitempty"`   // Member, the team or its permission is removed
 
 	// Of an account.
 
-	Token     *TokenSpec        // the token that is made, or of [CreateToken] that rotates one: what takes its place
-	Grace     *time.Duration    // for which the old secret of a rotated token goes on
-	Email     *string           // the new address
-	Profile   map[string]string // the other fields of the profile that change, by npm's names
-	Password  string            // a MAC of the new password: what it is stays in no record
-	TwoFactor TwoFactorMode     // the mode that the second factor is set to; TwoFactorOff takes it off
-	Confirms  bool              // a second factor that was begun is turned on
+	Token     *TokenSpec        `json:"token,omitempty"`     // the token that is made, or of [CreateToken] that rotates one: what takes its place
+	Grace     *time.Duration    `json:"grace,omitempty"`     // for which the old secret of a rotated token goes on
+	Email     *string           `json:"email,omitempty"`     // the new address
+	Profile   map[string]string `json:"profile,omitempty"`   // the other fields of the profile that change, by npm's names
+	Password  string            `json:"password,omitempty"`  // a MAC of the new password: what it is stays in no record
+	TwoFactor TwoFactorMode     `json:"two_factor,omitzero"` // the mode that the second factor is set to; TwoFactorOff takes it off
+	Confirms  bool              `json:"confirms,omitempty"`  // a second factor that was begun is turned on
 }
 
 // A TokenSpec is a granular token as somebody asks for it.
 type TokenSpec struct {
-	Name        string
-	Description string
-	Grants      []Grant
-	Bypass      bool           // stands in for a second factor
-	CIDRs       []netip.Prefix // empty: from anywhere
+	Name        string         `json:"name,omitempty"`
+	Description string         `json:"description,omitempty"`
+	Grants      []Grant        `json:"grants,omitempty"`
+	Bypass      bool           `json:"bypass_2fa,omitempty"` // stands in for a second factor
+	CIDRs       []netip.Prefix `json:"cidrs,omitempty"`      // empty: from anywhere
 	// Days is in how many days the token ends, Until when. Both zero: as the registry has it.
-	Days  int
-	Until time.Time
+	Days  int       `json:"days,omitempty"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Writes reports whether the token could do more than read. A nil token could not.
@@ -122,14 +128,19 @@ func (c *Change) FollowUps(op Operation) []Digest {
 // Empty reports whether the change of a document changes nothing: it is a retry of one that
 // has happened. c may be nil, which says that nothing is known.
 func (c *Change) Empty() bool {
-	return c != nil && c.Version == "" && c.Access == "" && c.Tags == nil && c.Deprecated == nil && c.Removed == nil && c.Tarballs == nil &&
-		c.Maintainers == nil && c.AddedOwners == nil && c.RemovedOwners == nil && c.PublishMode == nil
+	if c == nil {
+		return false
+	}
+	said := *c
+	said.Revision = ""
+	return reflect.DeepEqual(said, Change{})
 }
 
 // Recorded returns the change as an event keeps it: names, versions, roles and integrity, and
-// of what is said to or about people only that it changed.
+// of what is said to or about people only that it changed. It is nil for one that says
+// nothing beyond its operation. c may be nil.
 func (c *Change) Recorded() *Change {
-	if c == nil {
+	if c == nil || c.Empty() {
 		return nil
 	}
 	const changed = "changed"
@@ -147,6 +158,7 @@ func (c *Change) Recorded() *Change {
 	if c.Token != nil {
 		t := *c.Token
 		t.Description = ""
+		t.Grants = slices.DeleteFunc(slices.Clone(t.Grants), func(g Grant) bool { return g.Validate() != nil })
 		r.Token = &t
 	}
 	return &r

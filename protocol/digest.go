@@ -59,7 +59,7 @@ func (c *Change) Digest(op Operation) Digest {
 	h.text(op.Action.String())
 	for _, name := range []string{
 		op.Package.Scope, op.Package.Name, op.Version, op.Tag, op.User, op.Org, op.Team, op.Service, op.ID, op.Token,
-		c.Version, c.Integrity, c.Access,
+		c.Version, c.Integrity, c.Access, c.Body,
 	} {
 		h.text(name)
 	}

@@ -158,6 +158,7 @@ func (w *lines) document(op Operation, c *Change) {
 			w.say("Sets a dist-tag", tag+" to "+to)
 		}
 	}
+	w.unless("With a body whose SHA-256 is", c.Body)
 	w.deprecated(c.Deprecated)
 	w.each("Removes version", "Removes no version", c.Removed)
 	w.each("Removes the tarball of version", "Removes no tarball", c.Tarballs)

@@ -12,12 +12,22 @@ const (
 	ofService        // Operation.Service
 )
 
+// A reuse says for what a second factor may be presented again that was proved for an action.
+type reuse uint8
+
+const (
+	sameChange reuse = iota // for the same change and what belongs to it: clients repeat requests
+	anyPackage              // a typed code for other packages, too: npm publish --workspaces --otp
+	notAtAll                // what it makes outlives the proof, and npm never sends its POST twice
+)
+
 // A row is all that there is to say of an action before anybody decides about it.
 type row struct {
 	text   string
 	of     target
 	reads  bool     // changes nothing
 	verb   Verbs    // that it takes of a grant that has some
+	again  reuse    // of a second factor that was proved for it
 	routes []string // method and path, see parseRoute; none: only a body tells
 }
 
@@ -41,20 +51,20 @@ var table = [actions]row{
 	Logout:       {text: "logout", routes: []string{"DELETE /-/user/token/{token...}"}},
 
 	ListTokens:  {text: "list-tokens", reads: true, routes: []string{"GET /-/npm/v1/tokens"}},
-	CreateToken: {text: "create-token", routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
+	CreateToken: {text: "create-token", again: notAtAll, routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
 	RevokeToken: {text: "revoke-token", routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
 
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
-	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},
-	SetTwoFactor: {text: "set-two-factor"},
-	SetPassword:  {text: "set-password"},
+	WriteProfile: {text: "write-profile", again: notAtAll, routes: []string{"POST /-/npm/v1/user"}},
+	SetTwoFactor: {text: "set-two-factor", again: notAtAll},
+	SetPassword:  {text: "set-password", again: notAtAll},
 
 	// A read although a page may be posted to: what a page changes is guarded by the page.
 	AuthPage:   {text: "auth-page", reads: true, routes: []string{"* /-/auth", "* /-/auth/{any...}"}},
 	ReportLeak: {text: "report-leak", routes: []string{"POST /-/auth/v1/leaked"}},
 
 	ReadService: {text: "read-service", of: ofService, reads: true, routes: []string{"GET /-/auth/v1/services/{service}/tokens"}},
-	ManageService: {text: "manage-service", of: ofService, routes: []string{
+	ManageService: {text: "manage-service", again: notAtAll, of: ofService, routes: []string{
 		"POST /-/auth/v1/services/{service}/tokens", "POST /-/auth/v1/services/{service}/tokens/{key}/rotate"}},
 	RevokeService: {text: "revoke-service", of: ofService, routes: []string{"DELETE /-/auth/v1/services/{service}/tokens/{key}"}},
 
@@ -89,13 +99,13 @@ var table = [actions]row{
 	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, routes: []string{"GET /{package}/-/{tarball}"}},
 	ReadAttestations: {text: "read-attestations", of: ofPackage, reads: true, routes: []string{"GET /-/npm/v1/attestations/{package@version}"}},
 	ReadDistTags:     {text: "read-dist-tags", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/dist-tags"}},
-	SetDistTag: {text: "set-dist-tag", of: ofPackage, verb: VerbDistTag, routes: []string{
+	SetDistTag: {text: "set-dist-tag", again: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{
 		"PUT /-/package/{package}/dist-tags/{tag}", "POST /-/package/{package}/dist-tags/{tag}", "PUT /{package}/{tag}"}},
-	RemoveDistTag: {text: "remove-dist-tag", of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},
+	RemoveDistTag: {text: "remove-dist-tag", again: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},
 
 	// What it is, its body tells: one of the five that follow.
 	WritePackument: {text: "write-packument", of: ofPackage, routes: []string{"PUT /{package}", "PUT /{package}/-rev/{revision}"}},
-	Publish:        {text: "publish", of: ofPackage, verb: VerbPublish},
+	Publish:        {text: "publish", again: anyPackage, of: ofPackage, verb: VerbPublish},
 	Deprecate:      {text: "deprecate", of: ofPackage, verb: VerbDeprecate},
 	Star:           {text: "star", of: ofPackage},
 	Unpublish:      {text: "unpublish", of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-/{tarball}/-rev/{revision}"}},

@@ -49,8 +49,6 @@ func TestWords(t *testing.T) {
 	texts(t, protocol.TwoFactorUnknown, "unknown", "off", "auth-only", "auth-and-writes")
 	texts(t, protocol.FactorOnly, "automation", "publish", "none")
 	texts(t, protocol.NoRole, "none", "member", "admin", "owner")
-	texts(t, protocol.ClassNone, "none", "login", "publish", "tag", "deprecate", "unpublish", "owners", "access", "team",
-		"token-create", "token-revoke", "two-factor", "profile", "trust", "stage")
 }
 
 func TestActionText(t *testing.T) {
@@ -80,25 +78,18 @@ func TestActionKinds(t *testing.T) {
 	assert.True(t, protocol.Unknown.Write(), "what nobody knows is a write")
 	assert.True(t, past.Write())
 	assert.False(t, past.OfPackage())
-	assert.Equal(t, protocol.ClassNone, past.Class())
-	assert.Equal(t, protocol.ClassNone, protocol.Unknown.Class())
-	assert.Equal(t, protocol.ClassNone, protocol.WritePackument.Class(), "nothing is shared before the body is known")
-	assert.Equal(t, protocol.Unpublish.Class(), protocol.UnpublishAll.Class(), "npm's unpublish is two requests")
-	assert.Equal(t, protocol.SetDistTag.Class(), protocol.RemoveDistTag.Class())
-	assert.NotEqual(t, protocol.Publish.Class(), protocol.WriteOwners.Class())
-
-	classes := map[protocol.Class]bool{}
+	assert.False(t, past.Repeats() || past.AcrossPackages() || protocol.Unknown.Repeats() || protocol.Unknown.AcrossPackages())
 	for _, a := range protocol.Actions() {
 		name := a.String()
 		reads := strings.HasPrefix(name, "read-") || strings.HasPrefix(name, "list-") ||
 			a == protocol.Ping || a == protocol.Search || a == protocol.Audit || a == protocol.Whoami || a == protocol.AuthPage
 		assert.Equal(t, !reads, a.Write(), name)
-		classes[a.Class()] = true
-		if a.Class() != protocol.ClassNone && a != protocol.ReadTrust {
-			assert.True(t, a.Write(), "%s has a class and changes nothing", name)
-		}
+		// AU-11: a code is good across packages for these and nothing else.
+		across := a == protocol.Publish || a == protocol.SetDistTag || a == protocol.RemoveDistTag
+		assert.Equal(t, across, a.AcrossPackages(), name)
+		account := a == protocol.CreateToken || a == protocol.ManageService || a == protocol.SetTwoFactor || a == protocol.WriteProfile || a == protocol.SetPassword
+		assert.Equal(t, !account, a.Repeats(), name)
 	}
-	assert.Len(t, classes, 15, "every class is of some action")
 	assert.True(t, protocol.Publish.OfPackage())
 	assert.True(t, protocol.ExchangeToken.OfPackage())
 	assert.False(t, protocol.RejectStaged.OfPackage())
@@ -106,9 +97,6 @@ func TestActionKinds(t *testing.T) {
 		name := a.String()
 		assert.Equal(t, strings.Contains(name, "team") || strings.Contains(name, "org"), a.OfOrg(), name)
 		assert.False(t, a.OfOrg() && a.OfPackage(), name)
-		if a.OfOrg() && a.Write() {
-			assert.Equal(t, protocol.ClassTeam, a.Class(), name)
-		}
 	}
 	assert.False(t, past.OfOrg())
 }

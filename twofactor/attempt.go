@@ -28,14 +28,14 @@ type Attempt struct {
 	value   credential.Secret // in its canonical spelling
 	at      time.Time
 	keys    keys
-	counted bool // or found right; false where a grant covered it when it began
+	counted bool // or found right; false where it was a reuse when it began
 }
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
 
 // Begin counts an attempt of user to prove itself with value, in a commit of its
-// own, and returns what verifies it. What is no guess is not counted: a value that a
-// grant covers, and a code that the factor would accept now, which this does not use up.
+// own, and returns what verifies it. What is no guess is not counted: a value that may be
+// presented again, and a code that the factor would accept now, which this does not use up.
 // Errors are ErrWrong for a value that has no form or
 // one that is not issued (which count as nothing, since nothing is compared),
 // ErrNoFactor, ErrLocked and ErrTooMany.
@@ -71,7 +71,7 @@ func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
 // attempt checks what can be checked of a value before it is counted: what has no form
 // is refused before anything is read.
 func (m *Manager) attempt(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (*Attempt, error) {
-	if err := use.check(); err != nil {
+	if err := use.begins(); err != nil {
 		return nil, err
 	}
 	if user == "" {
@@ -99,10 +99,10 @@ func (a *Attempt) begin(ctx context.Context) error {
 			return err
 		}
 		a.counted = false
-		switch g, err := a.grant(ctx, tx); {
+		switch r, err := a.reuse(ctx, tx, a.use); {
 		case err != nil:
 			return err
-		case g != nil:
+		case r != nil:
 			return nil
 		}
 		a.counted = true
@@ -124,27 +124,27 @@ func (a *Attempt) Proof() policy.Proof {
 }
 
 // Spend verifies the value and uses it up as part of the caller's commit: if that
-// does not happen, the value stays unspent and the attempt counted. credentialID
-// is whom the grant is left for: the credential that presented the value or, with
-// ClassLogin, the session that the same commit opens. It may be called again when
+// does not happen, the value stays unspent and the attempt counted. use is what Begin was
+// told, with the Change that was not known then, and for a sign-in with the session
+// that the same commit opens as its Credential. It may be called again when
 // the commit is retried, and must be called less than [Config].AttemptTTL after the
 // value arrived. A value that proves nothing is ErrWrong. What became of it is told of
 // when the commit is over.
-func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, credentialID string) error {
+func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if a == nil || a.m == nil {
 		return errAttempt
 	}
-	if a.use.Class != policy.ClassLogin && credentialID != a.use.Credential {
-		return errUse
+	if err := a.use.continues(use); err != nil {
+		return err
 	}
-	err := a.spend(ctx, tx, credentialID)
+	err := a.spend(ctx, tx, use)
 	if err != nil {
 		a.m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(err), true })
 	}
 	return err
 }
 
-func (a *Attempt) spend(ctx context.Context, tx *store.Tx, credentialID string) error {
+func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if a.m.late(a.at) {
 		return wrong(reasonExpired)
 	}
@@ -152,11 +152,11 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, credentialID string) 
 		return err
 	}
 	// Another node may have spent the same value for the same client since it began.
-	switch g, err := a.grant(ctx, tx); {
+	switch r, err := a.reuse(ctx, tx, use); {
 	case err != nil:
 		return err
-	case g != nil:
-		if err := a.takeGrant(ctx, tx, g); err != nil {
+	case r != nil:
+		if err := r.take(ctx, tx, use); err != nil {
 			return err
 		}
 		e := a.event(nil)
@@ -165,11 +165,11 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, credentialID string) 
 	case !a.counted:
 		return wrong(reasonReplayed)
 	}
-	s, err := a.verify(ctx, tx)
+	s, err := a.verify(ctx, tx, use)
 	if err != nil {
 		return err
 	}
-	if err := a.leaveGrant(ctx, tx, credentialID, s); err != nil {
+	if err := a.leaveReuse(ctx, tx, use, s); err != nil {
 		return err
 	}
 	return a.m.events.Commit(ctx, tx, a.event(nil))
@@ -185,8 +185,8 @@ type spent struct {
 	step      int64 // of a TOTP code
 }
 
-// verify spends the value and leaves no grant.
-func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
+// verify spends the value on use, and leaves nothing that could be presented again.
+func (a *Attempt) verify(ctx context.Context, tx *store.Tx, use Use) (spent, error) {
 	f, err := factorOf(ctx, tx, a.user)
 	if err != nil {
 		return spent{}, err
@@ -206,7 +206,7 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
 			err = subject.Recover(ctx, tx, a.user, a.m.now())
 		}
 	case FormTyped, FormWeb:
-		err = a.spendChallenge(ctx, tx, f)
+		err = a.spendChallenge(ctx, tx, f, use)
 	default:
 		err = wrong(reasonForm)
 	}
@@ -220,8 +220,8 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx) (spent, error) {
 func (a *Attempt) event(err error) audit.Event {
 	e := audit.Event{
 		Time: a.m.now(), Type: audit.FactorUsed, Outcome: audit.Done, User: a.user, By: a.user,
-		Credential: a.use.Credential, ByCredential: a.use.Credential, Addr: a.use.Addr, Package: a.use.Package,
-		Detail: map[string]string{"form": a.form.String(), "class": a.use.Class.String()},
+		Credential: a.use.Credential, ByCredential: a.use.Credential, Addr: a.use.Addr, Action: a.use.Action, Package: a.use.Package,
+		Detail: map[string]string{"form": a.form.String()},
 	}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		e.Outcome, e.Reasons = audit.Denied, []string{r.reason}
@@ -248,7 +248,7 @@ func (a *Attempt) event(err error) audit.Event {
 // Prove verifies value for a use that needs no other change, in a commit of its own: it
 // is [Manager.Begin] and [Attempt.Spend]. Not for a sign-in, which owns its commit.
 func (m *Manager) Prove(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (policy.Proof, error) {
-	if use.Credential == "" {
+	if use.Credential == "" || use.Change.IsZero() {
 		return policy.NoProof, errUse
 	}
 	a, err := m.attempt(ctx, user, use, value)
@@ -263,7 +263,7 @@ func (m *Manager) Prove(ctx context.Context, user policy.UserID, use Use, value 
 	if err := a.begin(ctx); err != nil {
 		return policy.NoProof, err
 	}
-	err = store.Transact(ctx, m.store, func(tx *store.Tx) error { return a.Spend(ctx, tx, use.Credential) })
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error { return a.Spend(ctx, tx, use) })
 	if err != nil {
 		return policy.NoProof, fmt.Errorf("twofactor: prove: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/twofactor"
@@ -136,7 +137,7 @@ func TestHardLimit(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		for n := range 100 {
-			use := twofactor.Use{Credential: "c" + strconv.Itoa(n), Class: policy.ClassPublish}
+			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: policy.Publish})
 			_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
 			require.ErrorIs(t, err, twofactor.ErrWrong, n)
 		}
@@ -163,7 +164,7 @@ func TestHundredthTryMaySucceed(t *testing.T) {
 		a := k.enrol(alice)
 		for round := range 2 {
 			for n := range 99 {
-				use := twofactor.Use{Credential: fmt.Sprint("c", round, n), Class: policy.ClassPublish}
+				use := bound(twofactor.Use{Credential: fmt.Sprint("c", round, n), Action: policy.Publish})
 				_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
 				require.ErrorIs(t, err, twofactor.ErrWrong)
 			}
@@ -180,7 +181,7 @@ func TestRecoveryIsLockedOnItsOwn(t *testing.T) {
 		a := k.enrol(alice)
 		wrongCode := func(n int) credential.Secret { return credential.NewSecret(fmt.Sprintf("%064x", n)) }
 		for n := range 3 {
-			use := twofactor.Use{Credential: "c" + strconv.Itoa(n), Class: policy.ClassTwoFactor}
+			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: policy.SetTwoFactor})
 			_, err := k.Prove(t.Context(), alice, use, wrongCode(n))
 			require.ErrorIs(t, err, twofactor.ErrWrong)
 		}
@@ -334,7 +335,7 @@ func TestFormsDoNotFallThrough(t *testing.T) {
 		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.wrong(0)), twofactor.ErrWrong)
 		_, err := k.Prove(t.Context(), alice, publish(widget), a.code())
 		assert.ErrorIs(t, err, twofactor.ErrLocked)
-		assert.NoError(t, k.signIn(k.Manager, alice, twofactor.Use{Credential: "other", Class: policy.ClassTwoFactor}, "other", a.recovery[0]),
+		assert.NoError(t, k.signIn(k.Manager, alice, bound(twofactor.Use{Credential: "other", Action: policy.SetTwoFactor}), "other", a.recovery[0]),
 			"the wrong TOTP code was not charged to the recovery codes")
 	})
 }
@@ -401,7 +402,7 @@ func TestAttemptTTL(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, policy.ProofTOTP, att.Proof())
 				set = tt.wait
-				err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "s") })
+				err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, opens(login, "s")) })
 				if tt.want == nil {
 					assert.NoError(t, err)
 					return
@@ -469,7 +470,7 @@ func TestAttemptsOnlyComeFromBegin(t *testing.T) {
 	k := newKit(t)
 	for name, att := range map[string]*twofactor.Attempt{"nil": nil, "zero": {}} {
 		assert.Equal(t, policy.NoProof, att.Proof(), name)
-		err := store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, session) })
+		err := store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, publish(widget)) })
 		assert.Error(t, err, name)
 	}
 	assert.Empty(t, k.events)
@@ -481,10 +482,10 @@ func TestUsesThatNothingHas(t *testing.T) {
 		a := k.enrol(alice)
 		for name, use := range map[string]twofactor.Use{
 			"zero":             {},
-			"no class":         {Credential: session},
-			"no credential":    {Class: policy.ClassPublish},
-			"login with one":   {Class: policy.ClassLogin, Credential: session},
-			"carry of publish": {Class: policy.ClassPublish, Credential: session, Carry: true},
+			"no action":        {Credential: session},
+			"no credential":    {Action: policy.Publish},
+			"login with one":   {Action: policy.Login, Credential: session},
+			"carry of publish": {Action: policy.Publish, Credential: session, Carry: true},
 		} {
 			_, err := k.Begin(t.Context(), alice, use, a.code())
 			assert.Error(t, err, name)
@@ -498,8 +499,21 @@ func TestUsesThatNothingHas(t *testing.T) {
 
 		att, err := k.Begin(t.Context(), alice, publish(widget), a.code())
 		require.NoError(t, err)
-		err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, "session-2") })
-		assert.Error(t, err, "the grant is not left to another")
+		for name, change := range map[string]func(u *twofactor.Use){
+			"another credential": func(u *twofactor.Use) { u.Credential = "session-2" },
+			"another action":     func(u *twofactor.Use) { u.Action = policy.Unpublish },
+			"another package":    func(u *twofactor.Use) { u.Package = plain },
+			"another change":     func(u *twofactor.Use) { *u = bound(*u, "1.0.0") },
+			"no change":          func(u *twofactor.Use) { u.Change = protocol.Digest{} },
+			"nobody":             func(u *twofactor.Use) { u.Credential = "" },
+			"carried":            func(u *twofactor.Use) { u.Carry = true },
+		} {
+			other := publish(widget)
+			change(&other)
+			err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return att.Spend(t.Context(), tx, other) })
+			assert.Error(t, err, name)
+			assert.NotErrorIs(t, err, twofactor.ErrWrong, "a mistake of the caller")
+		}
 		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
 		assert.NoError(t, err, "none of which spent it")
 	})
@@ -548,7 +562,7 @@ func TestRecoveryCodeIsNotLostWithoutItsSession(t *testing.T) {
 		require.NoError(t, err)
 		crash := errors.New("crash")
 		err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error {
-			if err := att.Spend(t.Context(), tx, "s"); err != nil {
+			if err := att.Spend(t.Context(), tx, opens(login, "s")); err != nil {
 				return err
 			}
 			return crash
@@ -595,7 +609,7 @@ func TestRecoveredStandsWithTheCode(t *testing.T) {
 		require.NoError(t, err)
 		fail := errors.New("boom")
 		require.ErrorIs(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {
-			if err := att.Spend(ctx, tx, "s3"); err != nil {
+			if err := att.Spend(ctx, tx, opens(login, "s3")); err != nil {
 				return err
 			}
 			return fail
@@ -640,7 +654,7 @@ func TestSpendIsToldOf(t *testing.T) {
 					runs := 0
 					err = store.Transact(ctx, storetest.NewFaulty(k.store, tt.fault), func(tx *store.Tx) error {
 						runs++
-						if err := att.Spend(ctx, tx, "s"); err != nil {
+						if err := att.Spend(ctx, tx, opens(use, "s")); err != nil {
 							return err
 						}
 						if errors.Is(tt.other, assert.AnError) {

@@ -4,21 +4,23 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
 const (
 	challengeTTL  = 5 * time.Minute // to be approved, and from then on to be used
 	outstandingOf = 10              // challenges of one credential that wait at a time
+	maxItems      = 8               // changes that one challenge is for
 	typedSize     = 16              // digits
 	idSize        = 26              // characters of base32, 130 bits
 	maxText       = 256             // bytes of a name that a page shows
@@ -28,14 +30,49 @@ const (
 // A NewChallenge is an operation that waits for a second factor, and what its
 // page says of it.
 type NewChallenge struct {
-	User           policy.UserID // who must approve
-	Name           string        // the name of that user
-	Use            Use           // what the proof will be good for; its Credential is required
-	Action         policy.Action // what was asked for
-	CredentialName string        // what the user calls the credential, if anything
-	Addr           netip.Addr    // where the request came from
-	UserAgent      string        // what sent it, by its own account; cut to 120 bytes
+	User           policy.UserID   // who must approve
+	Name           string          // the name of that user
+	Credential     string          // the public ID of the credential that was challenged. Required
+	CredentialName string          // what the user calls it, if anything
+	Action         protocol.Action // what was asked for. Required
+	// Items are the changes that the proof will be good for: the first is what was asked for,
+	// the others are offered with it, of the same action. One at least, eight at most.
+	Items     []Item
+	Addr      netip.Addr // where the request came from
+	UserAgent string     // what sent it, by its own account; cut to 120 bytes
 }
+
+// An Item is one change that a challenge is for.
+type Item struct {
+	Package   protocol.PackageName `json:"package"`
+	Change    protocol.Digest      `json:"change"` // of the operation and its change. Required
+	FollowUps []protocol.Digest    `json:"follow_ups,omitempty"`
+	Words     []protocol.Line      `json:"words"` // what it would do, see [protocol.Change.Words]
+}
+
+// check refuses what no operation asks for.
+func (n *NewChallenge) check() error {
+	size := 0
+	for _, it := range n.Items {
+		if it.Change.IsZero() {
+			return errUse
+		}
+		for _, line := range it.Words {
+			size += len(line.Label) + len(line.Text)
+		}
+	}
+	switch {
+	case n.User == "" || n.Credential == "" || n.Action == protocol.Unknown || n.Action >= protocol.ActionCount || n.Action.SignsIn():
+		return errUse
+	case len(n.Items) == 0 || len(n.Items) > maxItems || size > maxWords:
+		return fmt.Errorf("twofactor: challenge: %d items with %d bytes of words", len(n.Items), size)
+	}
+	return nil
+}
+
+// maxWords is how many bytes the words of all items have at most. JSON writes some of them
+// as six.
+const maxWords = 2 * protocol.MaxWords
 
 // A Challenge is where an operation can be approved. The two IDs are 130 random
 // bits each, in base32, and say nothing of each other: who sees the page cannot
@@ -81,21 +118,36 @@ type challenge struct {
 	State     string            `json:"state"`
 	Enrolment string            `json:"enrolment"`
 
-	User           policy.UserID      `json:"user"`
-	Name           string             `json:"name"`
-	Credential     string             `json:"credential"`
-	CredentialName string             `json:"credential_name"`
-	Class          policy.Class       `json:"class"`
-	Package        policy.PackageName `json:"package"`
-	Target         string             `json:"target"`
-	Action         policy.Action      `json:"action"`
-	Addr           netip.Addr         `json:"addr"`
-	UserAgent      string             `json:"user_agent"`
+	User           policy.UserID   `json:"user"`
+	Name           string          `json:"name"`
+	Credential     string          `json:"credential"`
+	CredentialName string          `json:"credential_name"`
+	Action         protocol.Action `json:"action"`
+	Items          []item          `json:"items"`
+	Addr           netip.Addr      `json:"addr"`
+	UserAgent      string          `json:"user_agent"`
 
 	Started   time.Time `json:"started"`
 	Expires   time.Time `json:"expires"`
 	Salt      []byte    `json:"salt"` // of the proof, from its first collection to its use
 	Collected time.Time `json:"collected"`
+
+	firstEdition
+}
+
+// firstEdition are fields that rows of the first edition have in place of a digest. They are
+// read so that such a row is none that is broken, and allow nothing.
+type firstEdition struct {
+	Class   string               `json:"class,omitempty"`
+	Package protocol.PackageName `json:"package,omitzero"`
+	Target  string               `json:"target,omitempty"`
+}
+
+// An item is an Item and what became of it.
+type item struct {
+	Item
+	Approved bool `json:"approved"`
+	Used     bool `json:"used"`
 }
 
 var (
@@ -113,13 +165,22 @@ func text(d credential.Digest) string {
 	return d.String()
 }
 
-func (c *challenge) use() Use {
-	return Use{Credential: c.Credential, Class: c.Class, Package: c.Package, Target: c.Target}
+// itemOf returns the item that use is, nil if it is none.
+func (c *challenge) itemOf(use Use) *item {
+	if c.Credential != use.Credential || c.Action != use.Action {
+		return nil
+	}
+	for i := range c.Items {
+		if it := &c.Items[i]; it.Package == use.Package && it.Change == use.Change {
+			return it
+		}
+	}
+	return nil
 }
 
 // open reports whether c can still be approved.
 func (c *challenge) open(now time.Time) bool {
-	return c != nil && c.State == waiting && now.Before(c.Expires)
+	return c != nil && c.State == waiting && now.Before(c.Expires) && len(c.Items) > 0 // or it is of an earlier edition
 }
 
 // outstanding are the challenges of one credential, oldest first. It is one record
@@ -138,20 +199,19 @@ var outstandings = store.NewTable("twofactor-asked", 1, func(o *outstanding) str
 // The caller must have verified the credential: for anonymous requests nothing is
 // stored.
 func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, error) {
-	if err := n.Use.check(); err != nil {
+	if err := n.check(); err != nil {
 		return Challenge{}, err
-	}
-	if n.User == "" || n.Use.Credential == "" {
-		return Challenge{}, errors.New("twofactor: challenge: a user and a credential are required")
 	}
 	page, poll := rand.Text(), rand.Text()
 	now := m.now()
 	c := challenge{
 		ID: digest(page).String(), Poll: digest(poll), State: waiting,
-		User: n.User, Name: clip(n.Name, maxText), Credential: n.Use.Credential, CredentialName: clip(n.CredentialName, maxText),
-		Class: n.Use.Class, Package: n.Use.Package, Target: n.Use.Target, Action: n.Action,
+		User: n.User, Name: clip(n.Name, maxText), Credential: n.Credential, CredentialName: clip(n.CredentialName, maxText), Action: n.Action,
 		Addr: n.Addr, UserAgent: clip(n.UserAgent, maxAgent),
 		Started: now, Expires: now.Add(challengeTTL),
+	}
+	for _, it := range n.Items {
+		c.Items = append(c.Items, item{Item: it})
 	}
 	unlock, err := m.locks.lock(ctx, n.User)
 	if err != nil {
@@ -215,13 +275,17 @@ func (m *Manager) Pending(ctx context.Context, pageID string) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("twofactor: pending: %w", err)
 	}
-	return Request{
+	req := Request{
 		NewChallenge: NewChallenge{
-			User: c.User, Name: c.Name, Use: c.use(), Action: c.Action, CredentialName: c.CredentialName,
+			User: c.User, Name: c.Name, Credential: c.Credential, CredentialName: c.CredentialName, Action: c.Action,
 			Addr: c.Addr, UserAgent: c.UserAgent,
 		},
 		Started: c.Started, Expires: c.Expires, CheckCode: checkCode(pageID),
-	}, nil
+	}
+	for _, it := range c.Items {
+		req.Items = append(req.Items, it.Item)
+	}
+	return req, nil
 }
 
 func (m *Manager) waiting(ctx context.Context, r store.Reader, pageID string, now time.Time) (*challenge, error) {
@@ -243,8 +307,10 @@ type Approval struct {
 	PageID string
 	User   policy.UserID     // whose password the caller has verified
 	Value  credential.Secret // a TOTP code of that user
-	At     time.Time         // when it arrived; zero means now
-	Addr   netip.Addr        // of the browser
+	// Also are the items that are approved with the first, by their number. Nil: none.
+	Also []int
+	At   time.Time  // when it arrived; zero means now
+	Addr netip.Addr // of the browser
 	// Expect are the rows that the password was verified by: the approval is committed
 	// on condition that they still hold, see [store.Tx.Expect].
 	Expect []store.Evidence
@@ -257,15 +323,14 @@ type Approval struct {
 //
 // Another user, and any other kind of value, is ErrWrong without being tried: a
 // recovery code or a proof for something else must not become a proof for this.
-// The attempt counts for the credential that was challenged. The code leaves no
-// grant. ErrNoChallenge is as for Pending.
+// The attempt counts for the credential that was challenged. The code cannot be
+// presented again. ErrNoChallenge is as for Pending.
 func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, error) {
 	c, err := m.waiting(ctx, m.store, in.PageID, m.now())
 	if err != nil {
 		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
 	}
-	use := c.use()
-	use.At, use.Addr = in.At, in.Addr
+	use := Use{Credential: c.Credential, Action: c.Action, Package: c.Items[0].Package, Change: c.Items[0].Change, At: in.At, Addr: in.Addr}
 	a, err := m.attempt(ctx, in.User, use, in.Value)
 	if err != nil {
 		return credential.Secret{}, err
@@ -289,7 +354,7 @@ func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, 
 	typed := newTyped()
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		tx.Expect(in.Expect...)
-		err := m.approve(ctx, tx, a, in.PageID, typed)
+		err := m.approve(ctx, tx, a, in, typed)
 		if err != nil {
 			m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(err), true })
 			return err
@@ -302,18 +367,18 @@ func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, 
 	return typed, nil
 }
 
-func (m *Manager) approve(ctx context.Context, tx *store.Tx, a *Attempt, pageID string, typed credential.Secret) error {
+func (m *Manager) approve(ctx context.Context, tx *store.Tx, a *Attempt, in Approval, typed credential.Secret) error {
 	if m.late(a.at) {
 		return wrong(reasonExpired)
 	}
-	c, err := m.waiting(ctx, tx, pageID, a.at)
+	c, err := m.waiting(ctx, tx, in.PageID, a.at)
 	if err != nil {
 		return err
 	}
 	if err := a.read(ctx, tx); err != nil {
 		return err
 	}
-	s, err := a.verify(ctx, tx)
+	s, err := a.verify(ctx, tx, a.use)
 	if err != nil {
 		return err
 	}
@@ -322,6 +387,9 @@ func (m *Manager) approve(ctx context.Context, tx *store.Tx, a *Attempt, pageID 
 	}
 	_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
 		c.State, c.Typed, c.Expires = approved, mac(a.keys.typed, typed.Reveal()), a.at.Add(challengeTTL)
+		for i := range c.Items {
+			c.Items[i].Approved = i == 0 || slices.Contains(in.Also, i)
+		}
 		return nil
 	})
 	return err
@@ -347,9 +415,9 @@ func (m *Manager) Deny(ctx context.Context, pageID string, addr netip.Addr) erro
 	return nil
 }
 
-// spendChallenge uses up the challenge that the value is a proof of, if it is one
-// of exactly this use.
-func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor) error {
+// spendChallenge uses up what the value is a proof of, if it is one of exactly this use:
+// each item of a challenge for itself.
+func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor, use Use) error {
 	by, id := byTyped, mac(a.keys.typed, a.value.Reveal())
 	if a.form == FormWeb {
 		by, id = byProof, credential.Sum(a.value)
@@ -360,15 +428,18 @@ func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor) e
 		return fmt.Errorf("twofactor: challenge: %w", err)
 	case c == nil:
 		return wrong(reasonWrong)
-	case c.User != a.user || !c.use().same(a.use):
+	case c.User != a.user || c.itemOf(use) == nil || c.State != waiting && !c.itemOf(use).Approved:
 		return &refusal{reason: reasonForeign, owner: c.User}
-	case c.State == used:
+	case c.itemOf(use).Used:
 		return wrong(reasonReplayed)
 	case c.State != approved || !a.at.Before(c.Expires) || c.Enrolment != f.Enrolment:
 		return wrong(reasonExpired)
 	}
 	_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
-		c.State, c.Salt = used, nil
+		c.itemOf(use).Used = true
+		if !slices.ContainsFunc(c.Items, func(it item) bool { return it.Approved && !it.Used }) {
+			c.State, c.Salt = used, nil
+		}
 		return nil
 	})
 	return err
@@ -379,7 +450,7 @@ func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor) e
 func (c *challenge) event(now time.Time, t audit.Type, by audit.Actor) audit.Event {
 	return audit.Event{
 		Time: now, Type: t, Outcome: audit.Done, User: c.User, Credential: c.Credential,
-		Action: c.Action, Package: c.Package,
+		Action: c.Action, Package: c.Items[0].Package,
 	}.From(by)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
@@ -24,8 +25,9 @@ import (
 
 func newChallenge(use twofactor.Use) twofactor.NewChallenge {
 	return twofactor.NewChallenge{
-		User: alice, Name: "alice", Use: use, Action: policy.Publish, CredentialName: "laptop",
-		Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm/11.0.0",
+		User: alice, Name: "alice", Credential: use.Credential, Action: use.Action, CredentialName: "laptop",
+		Items: []twofactor.Item{{Package: use.Package, Change: use.Change, Words: []protocol.Line{{Label: "Publishes version", Text: "1.0.0"}}}},
+		Addr:  netip.MustParseAddr("192.0.2.1"), UserAgent: "npm/11.0.0",
 	}
 }
 
@@ -128,8 +130,8 @@ func TestProofIsBound(t *testing.T) {
 			for _, value := range []credential.Secret{p.Proof, typed} {
 				for name, change := range map[string]func(*twofactor.Use){
 					"package":    func(u *twofactor.Use) { u.Package = plain },
-					"class":      func(u *twofactor.Use) { u.Class = policy.ClassOwners },
-					"target":     func(u *twofactor.Use) { u.Target = "x" },
+					"action":     func(u *twofactor.Use) { u.Action = policy.WriteOwners },
+					"change":     func(u *twofactor.Use) { *u = bound(*u, "x") },
 					"credential": func(u *twofactor.Use) { u.Credential = "token-of-mallory" },
 				} {
 					use := publish(widget)
@@ -155,10 +157,22 @@ func TestProofIsBound(t *testing.T) {
 func TestChallengeNeedsACredential(t *testing.T) {
 	k := newKit(t)
 	for name, n := range map[string]twofactor.NewChallenge{
-		"no credential": newChallenge(twofactor.Use{Class: policy.ClassPublish}),
+		"no credential": newChallenge(twofactor.Use{Action: policy.Publish}),
 		"login":         newChallenge(login),
-		"no class":      newChallenge(twofactor.Use{Credential: session}),
-		"no user":       {Use: publish(widget)},
+		"no action":     newChallenge(twofactor.Use{Credential: session, Change: publish(widget).Change}),
+		"no change":     newChallenge(twofactor.Use{Credential: session, Action: policy.Publish}),
+		"no user":       {Credential: session, Action: policy.Publish, Items: newChallenge(publish(widget)).Items},
+		"no item":       {User: alice, Credential: session, Action: policy.Publish},
+		"too many": func() twofactor.NewChallenge {
+			n := newChallenge(publish(widget))
+			n.Items = slices.Repeat(n.Items, 9)
+			return n
+		}(),
+		"too many words": func() twofactor.NewChallenge {
+			n := newChallenge(publish(widget))
+			n.Items[0].Words = []protocol.Line{{Label: "x", Text: strings.Repeat("x", 2*protocol.MaxWords)}}
+			return n
+		}(),
 	} {
 		_, err := k.Challenge(t.Context(), n)
 		assert.Error(t, err, name)
@@ -166,6 +180,45 @@ func TestChallengeNeedsACredential(t *testing.T) {
 	_, err := k.Challenge(t.Context(), newChallenge(publish(widget)))
 	assert.ErrorIs(t, err, twofactor.ErrNoFactor)
 	assert.Empty(t, k.dump())
+}
+
+// A page may offer several changes of one kind; the proof is good for those that were
+// ticked, once for each.
+func TestListOfChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		var uses []twofactor.Use
+		n := newChallenge(publish(widget))
+		n.Items = nil
+		for _, v := range []string{"1.0.0", "2.0.0", "3.0.0"} {
+			use := bound(twofactor.Use{Credential: session, Action: policy.Publish, Package: widget}, v)
+			uses = append(uses, use)
+			n.Items = append(n.Items, twofactor.Item{Package: widget, Change: use.Change, Words: []protocol.Line{{Label: "Publishes version", Text: v}}})
+		}
+		c, err := k.Challenge(ctx, n)
+		require.NoError(t, err)
+		req, err := k.Pending(ctx, c.PageID)
+		require.NoError(t, err)
+		assert.Equal(t, n.Items, req.Items)
+		typed, err := k.Approve(ctx, twofactor.Approval{PageID: c.PageID, User: alice, Value: a.code(), Also: []int{2}})
+		require.NoError(t, err)
+		for range 2 {
+			for i, use := range uses {
+				_, err := k.Prove(ctx, alice, use, typed)
+				if i == 1 {
+					assert.ErrorIs(t, err, twofactor.ErrWrong, "it was not ticked")
+					assert.Equal(t, "foreign", k.last().Reason())
+				} else {
+					assert.NoError(t, err, "%d, and its retry", i)
+				}
+			}
+		}
+		p, err := k.Collect(ctx, c.PollID, terminal)
+		require.NoError(t, err)
+		assert.Equal(t, twofactor.Over, p.State)
+	})
 }
 
 // CH-02: at most ten wait; the oldest gives way, and not one that was answered.

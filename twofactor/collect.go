@@ -55,7 +55,7 @@ func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (
 		return Poll{}, fmt.Errorf("twofactor: collect: %w", err)
 	}
 	switch {
-	case c == nil || !now.Before(c.Expires):
+	case c == nil || !now.Before(c.Expires) || len(c.Items) == 0: // or it is of an earlier edition
 		return Poll{}, nil
 	case c.State == waiting:
 		return Poll{State: Pending, RetryAfter: pace(now.Sub(c.Started))}, nil

@@ -337,10 +337,11 @@ func TestSpendAndDisableInOneCommit(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
 		a := k.enrol(alice)
-		att, err := k.Begin(ctx, alice, twofactor.Use{Credential: session, Class: policy.ClassTwoFactor}, a.recovery[2])
+		use := bound(twofactor.Use{Credential: session, Action: policy.SetTwoFactor})
+		att, err := k.Begin(ctx, alice, use, a.recovery[2])
 		require.NoError(t, err)
 		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {
-			if err := att.Spend(ctx, tx, session); err != nil {
+			if err := att.Spend(ctx, tx, use); err != nil {
 				return err
 			}
 			return k.DisableTx(ctx, tx, operator, alice)

@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
@@ -48,10 +49,9 @@ func Example() {
 
 	// npm publish --otp
 	now = now.Add(time.Minute)
-	use := twofactor.Use{
-		Credential: "session-1", Class: policy.ClassPublish,
-		Package: policy.PackageName{Scope: "acme", Name: "widget"},
-	}
+	op := protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Scope: "acme", Name: "widget"}}
+	change := protocol.Change{Version: "1.2.3", Tags: map[string]string{"latest": "1.2.3"}}
+	use := twofactor.Use{Credential: "session-1", Action: op.Action, Package: op.Package, Change: change.Digest(op)}
 	proof, err := factors.Prove(ctx, "user-1", use, code(now))
 	fmt.Println(proof == policy.ProofTOTP, err)
 
@@ -93,12 +93,14 @@ func ExampleManager_Begin() {
 
 	now = now.Add(time.Minute)
 	signIn := func(session string, arrived time.Time, code credential.Secret) error {
-		attempt, err := factors.Begin(ctx, "user-1", twofactor.Use{Class: policy.ClassLogin, At: arrived}, code)
+		use := twofactor.Use{Action: protocol.Login, At: arrived}
+		attempt, err := factors.Begin(ctx, "user-1", use, code)
 		if err != nil {
 			return err
 		}
 		return store.Transact(ctx, st, func(tx *store.Tx) error {
-			if err := attempt.Spend(ctx, tx, session); err != nil {
+			use.Credential = session
+			if err := attempt.Spend(ctx, tx, use); err != nil {
 				return err
 			}
 			tx.Create("my-session/"+session, nil, time.Time{})

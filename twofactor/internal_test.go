@@ -153,7 +153,7 @@ func TestKeyNamesTheUser(t *testing.T) {
 		assert.True(t, ok)
 		assert.Equal(t, u, got)
 	}
-	for _, key := range []string{"", "twofactor", failed.Key("u1"), enrolments.Key("u1"), grants.Key("u1")} {
+	for _, key := range []string{"", "twofactor", failed.Key("u1"), enrolments.Key("u1"), reuses.Key("u1")} {
 		_, ok := UserOf(key)
 		assert.False(t, ok, key)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
@@ -170,10 +171,25 @@ func sixDigits(n int) string {
 }
 
 func publish(pkg policy.PackageName) twofactor.Use {
-	return twofactor.Use{Credential: session, Class: policy.ClassPublish, Package: pkg}
+	return bound(twofactor.Use{Credential: session, Action: policy.Publish, Package: pkg})
 }
 
-var login = twofactor.Use{Class: policy.ClassLogin}
+// bound returns use with the digest of what it would do: of these names, if there are any.
+func bound(use twofactor.Use, names ...string) twofactor.Use {
+	c := protocol.Change{Removed: names}
+	use.Change = c.Digest(protocol.Operation{Action: use.Action, Package: use.Package})
+	return use
+}
+
+var login = twofactor.Use{Action: policy.Login}
+
+// opens returns the use of a sign-in with the session that it opens.
+func opens(use twofactor.Use, id string) twofactor.Use {
+	if use.Action.SignsIn() {
+		use.Credential = id
+	}
+	return use
+}
 
 // signIn spends value in a commit that stands for opening the session id.
 func (k *kit) signIn(m *twofactor.Manager, user policy.UserID, use twofactor.Use, id string, value credential.Secret) error {
@@ -183,7 +199,7 @@ func (k *kit) signIn(m *twofactor.Manager, user policy.UserID, use twofactor.Use
 		return err
 	}
 	return store.Transact(ctx, k.store, func(tx *store.Tx) error {
-		if err := a.Spend(ctx, tx, id); err != nil {
+		if err := a.Spend(ctx, tx, opens(use, id)); err != nil {
 			return err
 		}
 		tx.Create("opened/"+id, nil, time.Time{})

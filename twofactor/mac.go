@@ -13,7 +13,7 @@ import (
 // reads a database sees the keys of a sealed store as well, and a plain digest over
 // the million values of a code, or over sixteen digits, says which one it was.
 type keys struct {
-	grant [32]byte // names grants
+	reuse [32]byte // names records of reuse
 	typed [32]byte // finds a challenge by its typed code
 }
 
@@ -23,7 +23,7 @@ func (m *Manager) keys(ctx context.Context) (k keys, err error) {
 		to      *[32]byte
 		purpose string
 	}{
-		{&k.grant, "twofactor: grant 1"},
+		{&k.reuse, "twofactor: grant 1"},
 		{&k.typed, "twofactor: typed code 1"},
 	} {
 		if *key.to, err = m.serverKey.Derive(ctx, key.purpose); err != nil {

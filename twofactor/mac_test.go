@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -86,7 +85,7 @@ func TestKeysDoNotTellTypedDigits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
-		c, err := k.Challenge(t.Context(), twofactor.NewChallenge{User: alice, Name: "alice", Use: publish(widget), Action: policy.Publish})
+		c, err := k.Challenge(t.Context(), newChallenge(publish(widget)))
 		require.NoError(t, err)
 		typed, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)

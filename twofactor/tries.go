@@ -71,7 +71,7 @@ func (a *Attempt) Keys() []string {
 	user := string(a.user)
 	keys := []string{factors.Key(user), failed.Key(user), tried.Key(a.triesID())}
 	if a.use.Credential != "" {
-		keys = append(keys, grants.Key(a.grantID(a.use.Credential)))
+		keys = append(keys, reuses.Key(a.reuseID(a.use.Credential)))
 	}
 	return keys
 }

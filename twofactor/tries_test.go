@@ -63,7 +63,7 @@ func TestHardLimitCountsWrongCodes(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		of := func(n int) twofactor.Use {
-			return twofactor.Use{Credential: "c" + strconv.Itoa(n), Class: policy.ClassPublish}
+			return bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: policy.Publish})
 		}
 		for n := range 99 {
 			_, err := k.Prove(t.Context(), alice, of(n), a.wrong(n))

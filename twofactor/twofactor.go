@@ -5,7 +5,7 @@
 // header and what it is to be used for:
 //
 //	proof, err := factors.Prove(ctx, user, twofactor.Use{
-//		Credential: sessionID, Class: policy.ClassPublish, Package: pkg,
+//		Credential: sessionID, Action: op.Action, Package: op.Package, Change: change.Digest(op),
 //	}, value)
 //
 // Where the proof and what it opens must stand or fall together (a sign-in, a
@@ -30,18 +30,20 @@
 // A code works once (RFC 6238 section 5.2): the highest step that was accepted
 // only grows. Clients however send one code several times: npm repeats a PUT that
 // was answered 5xx after 10 and after 60 seconds, unpublishes in two requests, and
-// publishes a whole workspace with one --otp. So a spent proof leaves a grant,
-// which is used only by presenting the same value with the same credential:
+// publishes a whole workspace with one --otp. So a spent proof leaves a record of
+// reuse, which is used only by presenting the same value with the same credential:
 //
-//   - for the same class, package and target for three minutes, eight times;
-//   - for another package or target of the same class until the code's own window
-//     ends, 64 times, if it was a typed TOTP code and no newer one was accepted
-//     since. [Config.Strict] removes this one;
+//   - for the same action and change, and for what belongs to it ([Use].FollowUps), for
+//     three minutes, eight times;
+//   - to publish, and to set and remove dist-tags ([protocol.Action.AcrossPackages]), of any
+//     package until the code's own window ends, 64 times, if it was a typed TOTP code, was
+//     spent on one of these, and no newer one was accepted since. [Config.Strict] removes
+//     this one;
 //   - a code typed into a legacy login may be presented once more by the session
 //     that it opened, to publish one package ([Use.Carry]).
 //
 // Creating a token, changing the second factor and changing the profile or
-// password leave no grant: no client repeats those requests.
+// password leave none ([protocol.Action.Repeats]): no client repeats those requests.
 //
 // # Guessing
 //
@@ -82,6 +84,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -117,7 +120,7 @@ const (
 
 // Config configures a [Manager].
 type Config struct {
-	// Store keeps factors, attempts, grants and challenges. Required. It holds
+	// Store keeps factors, attempts, challenges and records of reuse. Required. It holds
 	// TOTP keys, so it should be sealed.
 	Store store.Store
 
@@ -127,8 +130,7 @@ type Config struct {
 	// Issuer names the registry in people's authenticator apps. Empty means "npm".
 	Issuer string
 
-	// Strict removes the grant that lets a typed code be presented again for
-	// another package, as a strict reading of NIST SP 800-63B section 3.1.4.2 asks
+	// Strict refuses a typed code that is presented again for another package, as a strict reading of NIST SP 800-63B section 3.1.4.2 asks
 	// for. Publishing a workspace with one --otp fails from its second package on.
 	Strict bool
 
@@ -215,27 +217,32 @@ func New(cfg Config) (*Manager, error) {
 // can hold, so that an instant reads back as it was written.
 func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }
 
-// A Use is what a proof is to be used for. A proof is bound to all of it but Carry, At and
-// Addr.
+// A Use is what a proof is to be used for. A proof is bound to its Credential, Action,
+// Package and Change.
 type Use struct {
 	// Credential is the public ID of the credential that presents the value.
-	// Empty for a sign-in, and only there.
+	// Empty for a sign-in until the session that it opens has one.
 	Credential string
 
-	// Class is what kind of operation it is. Required.
-	Class policy.Class
+	// Action is what is asked for. Required. One that signs in has no Credential when it
+	// begins.
+	Action protocol.Action
 
 	// Package is the package that the operation is about, if it is about one.
-	Package policy.PackageName
+	Package protocol.PackageName
 
-	// Target is what else tells two operations of a class apart: a token's key, an
-	// org and its team. Requests that one proof has to serve together, as the two
-	// of npm unpublish, must have the same.
-	Target string
+	// Change is the digest of the operation and of all that it would do, see
+	// [protocol.Change.Digest]. Required to spend a proof other than a sign-in's. It may be
+	// zero when an attempt begins before the whole body of a request is known.
+	Change protocol.Digest
+
+	// FollowUps are the digests of requests that belong to it: who proved the one proved
+	// them, see [protocol.Change.FollowUps]. May be nil.
+	FollowUps []protocol.Digest
 
 	// Carry lets the session that a sign-in opens present the same TOTP code once
 	// more, to publish one package within three minutes. Yarn 1 does so after a
-	// login on the legacy endpoint. Only with ClassLogin, and never for a code
+	// login on the legacy endpoint. Only with a sign-in, and never for a code
 	// typed into a page.
 	Carry bool
 
@@ -248,20 +255,31 @@ type Use struct {
 }
 
 // errUse is returned for a Use that no operation has: a mistake of the caller.
-var errUse = errors.New("twofactor: a use needs a class, and a credential unless it is a login")
+var errUse = errors.New("twofactor: a use needs an action, and a credential unless it is a login")
 
-func (u Use) check() error {
-	login := u.Class == policy.ClassLogin
-	if u.Class == policy.ClassNone || login != (u.Credential == "") || u.Carry && !login {
+// errOtherUse is returned for an attempt that is spent on what it was not begun for.
+var errOtherUse = errors.New("twofactor: an attempt was begun for something else")
+
+// begins checks a use before an attempt at it.
+func (u Use) begins() error {
+	if u.Action == protocol.Unknown || u.Action >= protocol.ActionCount ||
+		u.Action.SignsIn() != (u.Credential == "") || u.Carry && !u.Action.SignsIn() {
 		return errUse
 	}
 	return nil
 }
 
-// same reports whether v is the same operation on the same thing by the same
-// credential.
-func (u Use) same(v Use) bool {
-	return u.Credential == v.Credential && u.Class == v.Class && u.Package == v.Package && u.Target == v.Target
+// continues checks the use that an attempt is spent on, which began as u.
+func (u Use) continues(spent Use) error {
+	switch {
+	case spent.Action != u.Action || spent.Package != u.Package || spent.Carry != u.Carry, spent.Credential == "":
+		return errOtherUse
+	case u.Action.SignsIn():
+		return nil
+	case spent.Credential != u.Credential, spent.Change.IsZero(), !u.Change.IsZero() && spent.Change != u.Change:
+		return errOtherUse
+	}
+	return nil
 }
 
 // A refusal is ErrWrong together with what was wrong about it, which goes into

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
@@ -19,10 +21,19 @@ type challenge struct{ *Pages }
 // An operation is what a challenge is about.
 type operation struct {
 	Text       string
-	Package    string
-	Target     string
+	Items      []shownItem
 	Credential string // what its user calls the credential that asks
 }
+
+// A shownItem is one change that a challenge is for.
+type shownItem struct {
+	Field   string // of the form, that ticks it; "" for what was asked for
+	Package string
+	Words   []protocol.Line
+}
+
+// fieldOf returns the name of the form field that ticks the item of that number.
+func fieldOf(item int) string { return "also-" + strconv.Itoa(item) }
 
 func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bool, error) {
 	req, err := c.cfg.Factors.Pending(ctx, v.id)
@@ -34,14 +45,24 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	op := operation{
 		Text:       strings.ReplaceAll(req.Action.String(), "-", " "),
-		Target:     printable(req.Use.Target),
 		Credential: printable(req.CredentialName),
 	}
-	if !req.Use.Package.IsZero() {
-		op.Package = printable(req.Use.Package.String())
+	for i, it := range req.Items {
+		shown := shownItem{Package: printable(it.Package.String())}
+		if i > 0 {
+			shown.Field = fieldOf(i)
+		}
+		for _, line := range it.Words {
+			shown.Words = append(shown.Words, protocol.Line{Label: printable(line.Label), Text: printable(line.Text)})
+		}
+		op.Items = append(op.Items, shown)
+	}
+	title := "Confirm: " + op.Text
+	if len(op.Items) > 0 {
+		title = strings.TrimSpace(title + " " + op.Items[0].Package)
 	}
 	return page{
-		template: "challenge.html", Title: "Confirm: " + strings.TrimSpace(op.Text+" "+op.Package), Action: v.path,
+		template: "challenge.html", Title: title, Action: v.path,
 		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Asker: newAsker(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
 		wrong: "The password or the second factor is wrong. A code works once: if this one was used before, wait for the next. " +
 			"After too many wrong codes none works any more.",
@@ -107,8 +128,14 @@ func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, fo
 	if person.ID != req.User {
 		return credential.Secret{}, session.ErrDenied // the name has become another account's
 	}
+	var also []int
+	for i := 1; i < len(req.Items); i++ {
+		if form.Get(fieldOf(i)) != "" {
+			also = append(also, i)
+		}
+	}
 	return c.cfg.Factors.Approve(ctx, twofactor.Approval{
-		PageID: v.id, User: person.ID, Value: code(form),
+		PageID: v.id, Also: also, User: person.ID, Value: code(form),
 		At: v.client.At, Addr: v.client.Addr, Expect: person.Subject.Evidence,
 	})
 }

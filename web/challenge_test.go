@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,8 +44,7 @@ func TestChallengeIsApproved(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, other.Code)
 	assert.NotContains(t, other.Body.String(), typed[2])
 
-	use := twofactor.Use{Credential: "s-1", Class: policy.ClassPublish, Package: policy.PackageName{Scope: "acme", Name: "widget"}}
-	proof, err := w.factors.Prove(t.Context(), "u-alice", use, credential.NewSecret(typed[1]))
+	proof, err := w.factors.Prove(t.Context(), "u-alice", useOf("s-1", publishing("1.2.3")), credential.NewSecret(typed[1]))
 	require.NoError(t, err)
 	assert.Equal(t, policy.ProofWeb, proof)
 }
@@ -98,8 +98,7 @@ func TestChallengeDenials(t *testing.T) {
 func TestChallengeIsForItsUserOnly(t *testing.T) {
 	w := newWorld(t, prefixed)
 	c, err := w.factors.Challenge(t.Context(), twofactor.NewChallenge{
-		User: "u-alice", Name: "bob", Action: policy.Publish,
-		Use: twofactor.Use{Credential: "s-1", Class: policy.ClassPublish},
+		User: "u-alice", Name: "bob", Credential: "s-1", Action: policy.Publish, Items: []twofactor.Item{publishing("1.2.3")},
 	})
 	require.NoError(t, err)
 	rec := w.browser().submit(challengePath(c), "decision", "approve", "password", bobPassword, "code", w.code())
@@ -147,8 +146,7 @@ func TestChallengeIsJudgedAnew(t *testing.T) {
 			}
 			_, err = w.factors.Pending(t.Context(), c.PageID)
 			require.NoError(t, err, "it still waits")
-			use := twofactor.Use{Credential: "s-2", Class: policy.ClassPublish}
-			_, err = w.factors.Prove(t.Context(), "u-alice", use, credential.NewSecret(code))
+			_, err = w.factors.Prove(t.Context(), "u-alice", useOf("s-2", publishing("1.2.3")), credential.NewSecret(code))
 			assert.NoError(t, err, "the code is not spent")
 		})
 	}
@@ -227,5 +225,29 @@ func TestOutcomeIsBound(t *testing.T) {
 	for _, value := range []string{"", "!", "refused", cookie.Value[1:]} {
 		cookie.Value = value
 		assert.Equal(t, http.StatusNotFound, b.get(challengePath(one)).Code, value)
+	}
+}
+
+// A page offers the other changes of a list, and approves those that are ticked.
+func TestChallengeOfSeveral(t *testing.T) {
+	w := newWorld(t, prefixed)
+	items := []twofactor.Item{publishing("1.0.0"), publishing("2.0.0"), publishing("3.0.0")}
+	c, err := w.factors.Challenge(t.Context(), twofactor.NewChallenge{
+		User: "u-alice", Name: "alice", Credential: "s-1", Action: policy.Publish, Items: items, Addr: npmClient.Addr,
+	})
+	require.NoError(t, err)
+	b := w.browser()
+	shown := b.get(challengePath(c)).Body.String()
+	for _, version := range []string{"1.0.0", "2.0.0", "3.0.0"} {
+		assert.Contains(t, shown, "<dt>Publishes version</dt><dd><bdi>"+version+"</bdi></dd>")
+	}
+	assert.Equal(t, 2, strings.Count(shown, "Confirm this one, too"))
+	rec := b.submit(challengePath(c), "decision", "approve", "password", alicePassword, "code", w.code(), "also-2", "yes")
+	require.Equal(t, http.StatusSeeOther, rec.Code, "%s", rec.Body)
+	typed := typedCode.FindStringSubmatch(b.get(challengePath(c)).Body.String())
+	require.NotNil(t, typed)
+	for i, it := range items {
+		_, err := w.factors.Prove(t.Context(), "u-alice", useOf("s-1", it), credential.NewSecret(typed[1]))
+		assert.Equal(t, i != 1, err == nil, "%d: %v", i, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -38,7 +39,10 @@ func TestHostileText(t *testing.T) {
 		form := b.form(loginPath(f), "decision", "approve", "name", text, "password", "wrong")
 		w.request = &twofactor.Request{NewChallenge: twofactor.NewChallenge{
 			User: "u-alice", Name: text, CredentialName: text, Action: policy.Publish, Addr: npmClient.Addr, UserAgent: text,
-			Use: twofactor.Use{Credential: "s-1", Class: policy.ClassPublish, Target: text, Package: policy.PackageName{Scope: text, Name: text}},
+			Items: []twofactor.Item{
+				{Package: policy.PackageName{Scope: text, Name: text}, Words: []protocol.Line{{Label: text, Text: text}}},
+				{Package: policy.PackageName{Scope: text, Name: text}, Words: []protocol.Line{{Label: text, Text: text}}},
+			},
 		}}
 		for _, got := range []struct {
 			page string

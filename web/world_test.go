@@ -18,6 +18,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -131,12 +132,15 @@ func (w *world) secondFactor(ctx context.Context, u session.User, sub subject.Su
 	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	use := twofactor.Use{Class: policy.ClassLogin, At: in.Client.At, Addr: in.Client.Addr}
+	use := twofactor.Use{Action: policy.Login, At: in.Client.At, Addr: in.Client.Addr}
 	a, err := w.factors.Begin(ctx, u.ID, use, in.OTP)
 	if err != nil {
 		return nil, err
 	}
-	return a.Spend, nil
+	return func(ctx context.Context, tx *store.Tx, credentialID string) error {
+		use.Credential = credentialID
+		return a.Spend(ctx, tx, use)
+	}, nil
 }
 
 // dump is everything that is stored.
@@ -158,12 +162,23 @@ func (w *world) startLogin() session.Flow {
 
 func (w *world) startChallenge() twofactor.Challenge {
 	c, err := w.factors.Challenge(w.Context(), twofactor.NewChallenge{
-		User: "u-alice", Name: "alice", CredentialName: "laptop", Action: policy.Publish,
-		Use:  twofactor.Use{Credential: "s-1", Class: policy.ClassPublish, Package: policy.PackageName{Scope: "acme", Name: "widget"}},
+		User: "u-alice", Name: "alice", Credential: "s-1", CredentialName: "laptop", Action: policy.Publish, Items: []twofactor.Item{publishing("1.2.3")},
 		Addr: npmClient.Addr, UserAgent: npmClient.UserAgent,
 	})
 	require.NoError(w, err)
 	return c
+}
+
+// publishing is a publish of @acme/widget.
+func publishing(version string) twofactor.Item {
+	op := protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Scope: "acme", Name: "widget"}}
+	c := protocol.Change{Version: version, Tags: map[string]string{"latest": version}, Integrity: "sha512-AAAA"}
+	return twofactor.Item{Package: op.Package, Change: c.Digest(op), Words: c.Words(op)}
+}
+
+// useOf is what a proof for the item is used for.
+func useOf(credentialID string, it twofactor.Item) twofactor.Use {
+	return twofactor.Use{Credential: credentialID, Action: policy.Publish, Package: it.Package, Change: it.Change}
 }
 
 // logins and challenges are the managers, or w.broken.

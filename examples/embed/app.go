@@ -116,7 +116,7 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operati
 	if err != nil {
 		return nil, errBody
 	}
-	allowed, err := op.Changes()
+	allowed, err := op.Change()
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func onlyCI(scope string, ci netip.Prefix) policy.Rule {
 }
 
 // majorsAreStaged refuses to one alone what takes two: whoever stages a major version
-// needs another maintainer, who approves it. A version that is not known is taken for one.
+// needs another maintainer, who approves it.
 func majorsAreStaged() policy.Rule {
 	return policy.Rule{
 		ID:       "majors-are-staged",
@@ -70,7 +70,10 @@ func majorsAreStaged() policy.Rule {
 		Remedy:   "Run npm stage publish and have another maintainer approve it.",
 		Actions:  []policy.Action{policy.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
-			if _, minor, _ := strings.Cut(r.Operation.Version, "."); minor != "" && !strings.HasPrefix(minor, "0.0") {
+			if r.Change == nil { // asked again when the body was read
+				return policy.Silent
+			}
+			if _, minor, _ := strings.Cut(r.Change.Version, "."); minor != "" && !strings.HasPrefix(minor, "0.0") {
 				return policy.Silent
 			}
 			return policy.Forbid

@@ -57,7 +57,7 @@ token(ro:@acme)+bypass  auth-only  publish/version=1.1.0  $ours                -
 session  auth-only  publish/version=2.0.1       $theirs  totp  =>  allow
 session  auth-only  publish/version=2.0.0       $theirs  totp  =>  deny  majors-are-staged
 session  auth-only  publish/version=2.0.0-rc.1  $theirs  -     =>  deny  majors-are-staged
-session  auth-only  publish                  $theirs  totp  =>  deny  majors-are-staged
+session  auth-only  publish                  $theirs  totp  =>  allow # before the body is read
 $oidc    off        publish/version=3.0.0       $ours    -     =>  deny  majors-are-staged
 
 from 192.0.2.7 # anywhere else

@@ -12,7 +12,7 @@ import (
 
 // deprecate serves npm deprecate and npm undeprecate: messages for some versions.
 func (s *registry) deprecate(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}

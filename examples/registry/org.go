@@ -77,7 +77,7 @@ func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op npmaut
 
 // writeOrg serves npm org set and npm org rm.
 func (s *registry) writeOrg(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}

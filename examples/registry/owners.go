@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // errLastOwner means that a package would be left to nobody.
@@ -19,35 +20,36 @@ var errLastOwner = errors.New("the last maintainer stays")
 // writeOwners serves npm owner, which sends the names of all who maintain the package
 // from now on, and pnpm owner, which sends the one who comes or goes.
 func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}
-	named := change.Maintainers
-	if change.Member != "" {
-		named = []string{change.Member}
+	edit, err := s.editOwners(r.Context(), change)
+	if err != nil {
+		return err
 	}
-	ids := make([]policy.UserID, len(named))
-	for i, name := range named {
-		if ids[i], err = s.people.id(r.Context(), name); err != nil {
-			return noUser(err, name)
-		}
-	}
-	t := targetOf(op, change.Revision)
-	switch {
-	case change.Member == "":
-		err = s.db.setOwners(r.Context(), t, func([]policy.UserID) []policy.UserID { return ids })
-	case r.Method == http.MethodDelete:
-		err = s.db.setOwners(r.Context(), t, func(was []policy.UserID) []policy.UserID {
-			return slices.DeleteFunc(was, func(id policy.UserID) bool { return id == ids[0] })
-		})
-	default:
-		err = s.db.setOwners(r.Context(), t, func(was []policy.UserID) []policy.UserID { return append(was, ids[0]) })
-	}
+	err = s.db.setOwners(r.Context(), targetOf(op, change.Revision), edit)
 	if err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)
+}
+
+// editOwners returns what a change makes of those who maintain a package: it says who all
+// are from now on, or who comes and who goes.
+func (s *registry) editOwners(ctx context.Context, change protocol.Change) (func([]policy.UserID) []policy.UserID, error) {
+	if change.Maintainers != nil {
+		all, err := s.people.ids(ctx, change.Maintainers)
+		return func([]policy.UserID) []policy.UserID { return all }, err
+	}
+	added, err := s.people.ids(ctx, change.AddedOwners)
+	if err != nil {
+		return nil, err
+	}
+	removed, err := s.people.ids(ctx, change.RemovedOwners)
+	return func(was []policy.UserID) []policy.UserID {
+		return append(slices.DeleteFunc(was, func(id policy.UserID) bool { return slices.Contains(removed, id) }), added...)
+	}, err
 }
 
 // noUser puts the name of somebody who does not exist into the answer.

@@ -28,6 +28,18 @@ func (p *people) id(ctx context.Context, name string) (policy.UserID, error) {
 	return user.ID, err
 }
 
+// ids returns the users of these names, or an answer that says who does not exist.
+func (p *people) ids(ctx context.Context, names []string) ([]policy.UserID, error) {
+	ids := make([]policy.UserID, len(names))
+	for i, name := range names {
+		var err error
+		if ids[i], err = p.id(ctx, name); err != nil {
+			return nil, noUser(err, name)
+		}
+	}
+	return ids, nil
+}
+
 // name returns the name of a user, "" of one whom nobody knows any more.
 func (p *people) name(ctx context.Context, id policy.UserID) (string, error) {
 	if name, ok := p.names.Load(id); ok {

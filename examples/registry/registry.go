@@ -250,7 +250,7 @@ func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op npmauth.O
 }
 
 func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Op
 	if err != nil {
 		return err
 	}
-	allowed, err := op.Changes()
+	allowed, err := op.Change()
 	if err != nil {
 		return err
 	}
@@ -317,21 +317,9 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Op
 // access says whether the package of a publish is private. A new scoped package
 // is unless its publisher asked for public, as on npm.
 func (s *registry) access(ctx context.Context, op npmauth.Operation, asked string) (private bool, err error) {
-	switch asked {
-	case "", "public", "restricted":
-	default:
-		return false, errAccess
-	}
 	if op.PackageID != "" {
 		p, err := s.target(ctx, op)
-		if err != nil {
-			return false, err
-		}
-		if asked != "" && p.Private != (asked == "restricted") {
-			return false, refuse(http.StatusForbidden,
-				"%s is %s, and a publish cannot change that. Publish with --access=%s.", p.Name, access(p), access(p))
-		}
-		return p.Private, nil
+		return p.Private, err
 	}
 	if op.Package.Scope == "" {
 		if asked == "restricted" {

@@ -19,7 +19,7 @@ func (s *registry) star(w http.ResponseWriter, r *http.Request, op npmauth.Opera
 	if !ok {
 		return errAnonymous
 	}
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op npmauth.
 		}
 		return reply(w, http.StatusOK, struct{}{})
 	}
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op npmauth.
 
 // writeTeamMember serves npm team add and npm team rm.
 func (s *registry) writeTeamMember(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *registry) writeTeamMember(w http.ResponseWriter, r *http.Request, op np
 
 // grantTeam serves npm access grant and npm access revoke.
 func (s *registry) grantTeam(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (s *registry) unpublish(w http.ResponseWriter, r *http.Request, op npmauth.
 	if r.Method == http.MethodDelete {
 		return s.unpublishTarball(w, r, op)
 	}
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}

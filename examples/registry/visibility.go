@@ -20,7 +20,7 @@ func (s *registry) visibility(w http.ResponseWriter, r *http.Request, op npmauth
 
 // setAccess serves npm access set status=…; what mfa=… sets is npmauth's.
 func (s *registry) setAccess(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	change, err := op.Changes()
+	change, err := op.Change()
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/store"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
+	"github.com/npmauth/npmauth/store"
 )
 
 // lived returns a store in which a few lives were lived, and what was done.

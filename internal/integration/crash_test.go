@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // What npm was told has happened, has happened, whenever the power goes.

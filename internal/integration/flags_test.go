@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // eachNPM runs fn with each release of npm that is named, on a registry of its own on

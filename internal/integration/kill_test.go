@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // A node that is killed, at whatever moment, has lost nothing that it said was

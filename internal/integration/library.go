@@ -9,10 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pquerna/otp/totp"
+
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/etcd"
@@ -20,7 +23,6 @@ import (
 	"github.com/npmauth/npmauth/store/sqlite"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
-	"github.com/pquerna/otp/totp"
 )
 
 // OpenStore opens the store that -store would name so, and returns what closes it.
@@ -173,7 +175,7 @@ type Shot struct {
 
 // what a challenge's proof is for: something that leaves no grant, so that the same
 // value is nothing the second time.
-var once = twofactor.Use{Credential: "session-1", Class: policy.ClassTokenCreate}
+var once = twofactor.Use{Credential: "session-1", Action: policy.CreateToken, Change: new(protocol.Change).Digest(protocol.Operation{Action: policy.CreateToken})}
 
 // Kinds are the kinds of a [Shot].
 var Kinds = []string{"totp", "recovery", "approval", "challenge"}
@@ -192,7 +194,8 @@ func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.Factors().Challenge(ctx, twofactor.NewChallenge{User: asked.User, Name: string(asked.User), Use: once})
+	c, err := l.Factors().Challenge(ctx, twofactor.NewChallenge{User: asked.User, Name: string(asked.User), Credential: once.Credential, Action: once.Action,
+		Items: []twofactor.Item{{Change: once.Change}}})
 	if err != nil {
 		return nil, err
 	}

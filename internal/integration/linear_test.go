@@ -3,10 +3,11 @@ package integration_test
 import (
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/internal/integration/linear"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
+	"github.com/npmauth/npmauth/internal/integration/linear"
 )
 
 // What two nodes see of one engine could have happened in one order, whoever looks.

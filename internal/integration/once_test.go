@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // What can be used once is used once, by however many callers in however many

@@ -5,10 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/npmauth/npmauth/internal/etcdtest"
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/etcdtest"
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // A trouble is something that happens to a database while nodes use it, one of them

@@ -3,8 +3,9 @@ package integration_test
 import (
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 func TestTerminal(t *testing.T) {

@@ -12,9 +12,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // published reports whether a version of a package is there, as its owner sees it.

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // outcome records what a test would have ended with.

@@ -153,7 +153,7 @@ func takes(w http.ResponseWriter, r *http.Request) {
 	_, err := io.Copy(io.Discard, r.Body)
 	op, _ := npmauth.OperationFrom(r.Context())
 	if err == nil && op.Action.Write() {
-		_, err = op.Changes()
+		_, err = op.Change()
 	}
 	if err != nil {
 		npmauth.WriteError(w, r, err)

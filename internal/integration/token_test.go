@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/integration"
 )
 
 // createToken runs npm token create and returns the token.

@@ -59,6 +59,9 @@
 //	/admin                     the user administers the account; with the actions on service accounts
 //	/off                       the factor is taken off; with set-two-factor
 //	/mfa=publish /mfa=none     the setting that is asked for; with set-access
+//	/version=<version> and then /tag=<tag>
+//	                           what is published: with publish
+//	/nothing                   the document is as it was; with deprecate
 //	/tag=<name> and /version, /user, /team, /service, /revision, /id, /token
 //	                           what the operation names besides its package and its organization: set-dist-tag/tag=latest
 //

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // ErrFormat is wrapped by the error of [Format] for a request that no line can say: one
@@ -65,6 +66,7 @@ func normal(r policy.Request) policy.Request {
 	if a := r.Operation.Action; r.Operation.Token != "" && (a == policy.Logout || a == policy.RevokeToken) {
 		r.Operation.Token = "redacted"
 	}
+	r.Change = normalChange(r.Operation.Action, r.Change)
 	r.Now, r.Account.Recovered = instant(r.Now), instant(r.Account.Recovered)
 	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
 	if r.Credential != nil {
@@ -198,17 +200,9 @@ func (w *writer) operation(r *policy.Request) string {
 	if r.Administers {
 		s += "/admin"
 	}
-	if r.NewToken.Write {
-		s += "/write"
-	}
-	if r.NewToken.Bypass {
-		s += "/bypass"
-	}
-	if r.RemovesFactor {
-		s += "/off"
-	}
-	if r.NewSettings.Publish != policy.FactorOrBypass {
-		s += "/mfa=" + w.text(r.NewSettings.Publish)
+	s += w.change(r.Change)
+	if r.Operation.Action == policy.Deprecate && r.Change.Empty() {
+		s += "/nothing"
 	}
 	for _, name := range names {
 		if field := nameField(&r.Operation, name); field != nil && *field != "" {
@@ -216,6 +210,72 @@ func (w *writer) operation(r *policy.Request) string {
 		}
 	}
 	return s
+}
+
+// change writes what the request would do, as far as a line has words for it.
+func (w *writer) change(c *protocol.Change) (s string) {
+	if c == nil {
+		return ""
+	}
+	if c.Token.Writes() {
+		s += "/write"
+	}
+	if c.Token != nil && c.Token.Bypass {
+		s += "/bypass"
+	}
+	if c.RemovesFactor() {
+		s += "/off"
+	}
+	if c.PublishMode != nil && *c.PublishMode != policy.FactorOrBypass {
+		s += "/mfa=" + w.text(*c.PublishMode)
+	}
+	if c.Version != "" {
+		s += "/version=" + escape(c.Version)
+	}
+	for tag := range c.Tags {
+		s += "/tag=" + escape(tag)
+	}
+	return s
+}
+
+// normalChange returns what of c a line has words for and may decide, nil if that is nothing.
+// What a token is called, a tarball has for a digest or a deprecation says decides nothing in a table; any
+// other field stays, and is refused since no line gives it back.
+func normalChange(a policy.Action, c *protocol.Change) *protocol.Change {
+	if c == nil {
+		return nil
+	}
+	n := *c
+	n.Integrity, n.Attachments, n.Revision = "", nil, ""
+	if n.Token != nil {
+		n.Token = newToken(n.Token.Writes(), n.Token.Bypass)
+	}
+	if n.PublishMode != nil && *n.PublishMode == policy.FactorOrBypass {
+		n.PublishMode = nil
+	}
+	if len(n.Tags) == 0 {
+		n.Tags = nil
+	}
+	nothing := a == policy.Deprecate && c.Empty()
+	if a == policy.Deprecate {
+		n.Deprecated = nil
+	}
+	if reflect.DeepEqual(n, protocol.Change{}) && !nothing {
+		return nil
+	}
+	return &n
+}
+
+// newToken is a token that writes, or bypasses the second factor; nil if neither.
+func newToken(writes, bypass bool) *protocol.TokenSpec {
+	if !writes && !bypass {
+		return nil
+	}
+	t := &protocol.TokenSpec{Bypass: bypass}
+	if writes {
+		t.Grants = []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}}
+	}
+	return t
 }
 
 // about writes what the action is about.

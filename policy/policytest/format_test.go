@@ -12,6 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/policy/policytest"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // What is written is read as the same request.
@@ -65,6 +66,12 @@ func ofOrg(a policy.Action, name string, facts policy.OrgFacts) policy.Request {
 	return policy.Request{Operation: policy.Operation{Action: a, Org: org, Team: team}, Org: facts}
 }
 
+func newMode(m policy.PublishMode) *protocol.Change { return &protocol.Change{PublishMode: &m} }
+
+var writingToken = &protocol.Change{Token: &protocol.TokenSpec{
+	Name: "ci", Days: 30, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+}}
+
 func TestFormat(t *testing.T) {
 	r := elsewhere()
 	line, err := policytest.Format(r)
@@ -91,15 +98,15 @@ func TestFormat(t *testing.T) {
 		"facts of no package":    func(r *policy.Request) { r.Operation = policy.Operation{Action: policy.Whoami} },
 		"expired now":            func(r *policy.Request) { r.Credential.Expires = r.Now },
 		"recovered":              func(r *policy.Request) { r.Account.Recovered = r.Now.Add(-time.Hour) },
-		"a setting to be":        func(r *policy.Request) { r.Operation.Action, r.NewSettings.Publish = policy.SetAccess, policy.NoFactor },
+		"a setting to be":        func(r *policy.Request) { r.Operation.Action, r.Change = policy.SetAccess, newMode(policy.NoFactor) },
 		"a stricter one": func(r *policy.Request) {
-			r.Operation.Action, r.NewSettings.Publish = policy.SetAccess, policy.FactorOnly
+			r.Operation.Action, r.Change = policy.SetAccess, newMode(policy.FactorOnly)
 		},
 		"no factor to be": func(r *policy.Request) {
-			*r = policy.Request{Operation: policy.Operation{Action: policy.SetTwoFactor}, RemovesFactor: true}
+			*r = policy.Request{Operation: policy.Operation{Action: policy.SetTwoFactor}, Change: &protocol.Change{TwoFactor: policy.TwoFactorOff}}
 		},
 		"a service account's token": func(r *policy.Request) {
-			*r = policy.Request{Operation: policy.Operation{Action: policy.ManageService, Service: "ci", Token: "t1"}, Administers: true, NewToken: policy.NewToken{Write: true}}
+			*r = policy.Request{Operation: policy.Operation{Action: policy.ManageService, Service: "ci", Token: "t1"}, Administers: true, Change: writingToken}
 		},
 		"an organization": func(r *policy.Request) {
 			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner})
@@ -157,10 +164,10 @@ func TestFormatRefuses(t *testing.T) {
 		"target":       func(r *policy.Request) { r.Credential.Grants[0].Target = policy.NoTarget },
 		"package":      func(r *policy.Request) { r.Operation.Package.Name = "a b" },
 		"package none": func(r *policy.Request) { r.Operation.Action = policy.Whoami },
-		"new token":    func(r *policy.Request) { r.NewToken.Write = true },
-		"new setting":  func(r *policy.Request) { r.NewSettings.Publish = policy.NoFactor },
-		"no setting":   func(r *policy.Request) { r.Operation.Action, r.NewSettings.Publish = policy.SetAccess, 9 },
-		"factor":       func(r *policy.Request) { r.RemovesFactor = true },
+		"new token":    func(r *policy.Request) { r.Change = writingToken },
+		"new setting":  func(r *policy.Request) { r.Change = newMode(policy.NoFactor) },
+		"no setting":   func(r *policy.Request) { r.Operation.Action, r.Change = policy.SetAccess, newMode(9) },
+		"factor":       func(r *policy.Request) { r.Change = &protocol.Change{TwoFactor: policy.TwoFactorOff} },
 		"administers":  func(r *policy.Request) { r.Administers = true },
 		"organization": func(r *policy.Request) { r.Org.ID = "o-1" },
 		"role":         func(r *policy.Request) { *r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: 9}) },

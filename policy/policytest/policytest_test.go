@@ -331,7 +331,7 @@ func TestSettings(t *testing.T) {
 
 	assert.True(t, third.Now.IsZero())
 	assert.False(t, third.Addr.IsValid())
-	assert.True(t, third.NewToken.Write)
+	assert.True(t, third.Change.NewToken().Writes())
 	assert.NotEqual(t, third.Account.ID, third.Credential.User)
 	assert.Equal(t, "next/1", table.Rows[3].Request.Operation.Tag)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Row is one request of a table and what must come of it.
@@ -386,17 +387,25 @@ func readOperation(r *policy.Request, word string) error {
 		var err error
 		switch {
 		case p == "write" && creates:
-			r.NewToken.Write = true
+			change(r).Token = newToken(true, r.Change.Token != nil)
 		case p == "bypass" && creates:
-			r.NewToken.Bypass = true
+			change(r).Token = newToken(r.Change.Token != nil, true)
 		case p == "admin" && (a == policy.ReadService || a == policy.ManageService || a == policy.RevokeService):
 			r.Administers = true
 		case p == "off" && a == policy.SetTwoFactor:
-			r.RemovesFactor = true
+			change(r).TwoFactor = policy.TwoFactorOff
 		case p == "mfa=publish" && a == policy.SetAccess:
-			r.NewSettings.Publish = policy.FactorOnly
+			change(r).PublishMode = pointer(policy.FactorOnly)
 		case p == "mfa=none" && a == policy.SetAccess:
-			r.NewSettings.Publish = policy.NoFactor
+			change(r).PublishMode = pointer(policy.NoFactor)
+		case key == "version" && valued && a == policy.Publish:
+			change(r).Version, err = unescape(value)
+		case key == "tag" && valued && a == policy.Publish && change(r).Version != "":
+			var tag string
+			tag, err = unescape(value)
+			change(r).Tags = map[string]string{tag: r.Change.Version}
+		case p == "nothing" && a == policy.Deprecate:
+			change(r)
 		case valued && nameField(&r.Operation, key) != nil:
 			*nameField(&r.Operation, key), err = unescape(value)
 		default:
@@ -408,6 +417,16 @@ func readOperation(r *policy.Request, word string) error {
 	}
 	return nil
 }
+
+// change returns the Change of r, a new one if there is none.
+func change(r *policy.Request) *protocol.Change {
+	if r.Change == nil {
+		r.Change = new(protocol.Change)
+	}
+	return r.Change
+}
+
+func pointer(m policy.PublishMode) *policy.PublishMode { return &m }
 
 // names are what an operation can name besides its package and its organization, by the
 // words that a line has for them.

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/twofactor"
@@ -68,13 +69,53 @@ func TestTwoStepUnpublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.Strict = true })
 		code := k.enrol(alice).code()
-		use := twofactor.Use{Credential: session, Class: policy.ClassUnpublish, Package: widget}
+		use := bound(twofactor.Use{Credential: session, Action: policy.Unpublish, Package: widget})
 		for range 2 {
 			_, err := k.Prove(t.Context(), alice, use, code)
 			require.NoError(t, err)
 		}
 		use.Package = plain
 		_, err := k.Prove(t.Context(), alice, use, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+	})
+}
+
+// OT-20, OT-22: the second request of npm unpublish is another one, that belongs to the
+// first; it counts with it, and nothing else of the action is covered.
+func TestFollowUps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		use := bound(twofactor.Use{Credential: session, Action: policy.Unpublish, Package: widget}, "1.0.0")
+		next, other := bound(use, "the tarball"), bound(use, "2.0.0")
+		use.FollowUps = []protocol.Digest{next.Change}
+		_, err := k.Prove(t.Context(), alice, use, code)
+		require.NoError(t, err)
+		_, err = k.Prove(t.Context(), alice, other, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		elsewhere := next
+		elsewhere.Package = plain
+		_, err = k.Prove(t.Context(), alice, elsewhere, code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		for range 8 {
+			_, err = k.Prove(t.Context(), alice, next, code)
+			require.NoError(t, err)
+		}
+		for _, u := range []twofactor.Use{next, use} {
+			_, err = k.Prove(t.Context(), alice, u, code)
+			assert.ErrorIs(t, err, twofactor.ErrWrong, "they have one count")
+		}
+	})
+	// Nor does the second request cover the first.
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		code := k.enrol(alice).code()
+		use := bound(twofactor.Use{Credential: session, Action: policy.Unpublish, Package: widget}, "1.0.0")
+		next := bound(use, "the tarball")
+		_, err := k.Prove(t.Context(), alice, next, code)
+		require.NoError(t, err)
+		use.FollowUps = []protocol.Digest{next.Change}
+		_, err = k.Prove(t.Context(), alice, use, code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong)
 	})
 }
@@ -157,14 +198,12 @@ func TestStrictRemovesTheWideGrant(t *testing.T) {
 	})
 }
 
-// OT-21: a copied token and an observed code. OT-22: another class.
-func TestGrantIsBound(t *testing.T) {
+// OT-21: a copied token and an observed code. OT-22: another action.
+func TestReuseIsBound(t *testing.T) {
 	for name, change := range map[string]func(*twofactor.Use){
-		"another credential": func(u *twofactor.Use) { u.Credential = "token-2" },
-		"another class":      func(u *twofactor.Use) { u.Class = policy.ClassOwners },
-		"another class and package": func(u *twofactor.Use) {
-			u.Class, u.Package = policy.ClassTag, plain
-		},
+		"another credential":         func(u *twofactor.Use) { u.Credential = "token-2" },
+		"another action":             func(u *twofactor.Use) { u.Action = policy.WriteOwners },
+		"another action and package": func(u *twofactor.Use) { u.Action, u.Package = policy.Deprecate, plain },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -179,7 +218,7 @@ func TestGrantIsBound(t *testing.T) {
 				_, err = k.Prove(t.Context(), mallory, publish(widget), code)
 				assert.ErrorIs(t, err, twofactor.ErrNoFactor)
 				_, err = k.Prove(t.Context(), alice, publish(widget), code)
-				assert.NoError(t, err, "the grant itself is intact")
+				assert.NoError(t, err, "the reuse itself is intact")
 			})
 		})
 	}
@@ -190,38 +229,48 @@ func TestRecoveryHasNoWideGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).recovery[0]
-		use := twofactor.Use{Credential: session, Class: policy.ClassTokenRevoke, Target: "t1"}
+		use := bound(twofactor.Use{Credential: session, Action: policy.RevokeToken}, "t1")
 		for range 2 {
 			proof, err := k.Prove(t.Context(), alice, use, code)
 			require.NoError(t, err)
 			assert.Equal(t, policy.ProofRecovery, proof)
 		}
-		use.Target = "t2"
+		use = bound(use, "t2")
 		_, err := k.Prove(t.Context(), alice, use, code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong)
 	})
 }
 
-// npm token revoke a b: one code, two tokens.
-func TestWideGrantCoversTargets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t)
-		code := k.enrol(alice).code()
-		for _, target := range []string{"t1", "t2"} {
-			use := twofactor.Use{Credential: session, Class: policy.ClassTokenRevoke, Target: target}
-			_, err := k.Prove(t.Context(), alice, use, code)
-			assert.NoError(t, err, target)
+// AU-11: a code is for one change, whatever it changes; publishing and dist-tags, which
+// npm publish --workspaces, lerna and changesets do with one code, are for any package.
+func TestReuseAcrossChanges(t *testing.T) {
+	for _, first := range protocol.Actions() {
+		for _, second := range protocol.Actions() {
+			if first.SignsIn() || second.SignsIn() {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				code := k.enrol(alice).code()
+				use := bound(twofactor.Use{Credential: session, Action: first, Package: widget}, "x")
+				_, err := k.Prove(t.Context(), alice, use, code)
+				require.NoError(t, err)
+				_, err = k.Prove(t.Context(), alice, bound(twofactor.Use{Credential: session, Action: second, Package: plain}, "y"), code)
+				assert.Equal(t, first.AcrossPackages() && second.AcrossPackages(), err == nil, "%v, then %v: %v", first, second, err)
+				_, err = k.Prove(t.Context(), alice, use, code)
+				assert.Equal(t, first.Repeats(), err == nil, "%v again: %v", first, err)
+			})
 		}
-	})
+	}
 }
 
-func TestClassesThatLeaveNoGrant(t *testing.T) {
-	for _, class := range []policy.Class{policy.ClassTokenCreate, policy.ClassTwoFactor, policy.ClassProfile} {
-		t.Run(class.String(), func(t *testing.T) {
+func TestActionsThatLeaveNoReuse(t *testing.T) {
+	for _, action := range []policy.Action{policy.CreateToken, policy.ManageService, policy.SetTwoFactor, policy.SetPassword, policy.WriteProfile} {
+		t.Run(action.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKit(t)
 				a := k.enrol(alice)
-				use := twofactor.Use{Credential: session, Class: class}
+				use := bound(twofactor.Use{Credential: session, Action: action})
 				_, err := k.Prove(t.Context(), alice, use, a.code())
 				require.NoError(t, err)
 				_, err = k.Prove(t.Context(), alice, use, a.code())
@@ -244,7 +293,7 @@ func TestLoginLeavesNoGrant(t *testing.T) {
 
 // Yarn 1 sends the code of its login with the publish that follows.
 func TestCarriedCode(t *testing.T) {
-	carry := twofactor.Use{Class: policy.ClassLogin, Carry: true}
+	carry := twofactor.Use{Action: policy.Login, Carry: true}
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
@@ -255,8 +304,8 @@ func TestCarriedCode(t *testing.T) {
 		other.Credential = "session-2"
 		_, err := k.Prove(t.Context(), alice, other, code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong, "another session")
-		_, err = k.Prove(t.Context(), alice, twofactor.Use{Credential: session, Class: policy.ClassOwners, Package: widget}, code)
-		assert.ErrorIs(t, err, twofactor.ErrWrong, "another class")
+		_, err = k.Prove(t.Context(), alice, bound(twofactor.Use{Credential: session, Action: policy.WriteOwners, Package: widget}), code)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "another action")
 		_, err = k.Prove(t.Context(), alice, publish(widget), code)
 		require.NoError(t, err)
 		_, err = k.Prove(t.Context(), alice, publish(plain), code)
@@ -393,7 +442,7 @@ func TestBeginCountsNothingThatWasGranted(t *testing.T) {
 		// What it does not cover is one.
 		counted := k.counters()
 		use := publish(widget)
-		use.Class = policy.ClassOwners
+		use.Action = policy.WriteOwners
 		_, err = k.Begin(t.Context(), alice, use, code)
 		require.NoError(t, err)
 		assert.NotEqual(t, counted, k.counters())
@@ -435,7 +484,7 @@ func TestGrantGoneBeforeSpend(t *testing.T) {
 				require.NoError(t, err)
 				tt.take(k, code)
 				counted := k.counters()
-				err = store.Transact(ctx, k.store, func(tx *store.Tx) error { return att.Spend(ctx, tx, session) })
+				err = store.Transact(ctx, k.store, func(tx *store.Tx) error { return att.Spend(ctx, tx, publish(widget)) })
 				assert.ErrorIs(t, err, twofactor.ErrWrong)
 				assert.Equal(t, audit.FactorReplayed, k.last().Type)
 				assert.Equal(t, tt.want, k.last().Reason())
@@ -456,7 +505,8 @@ func TestReuseIsToldOf(t *testing.T) {
 		require.NoError(t, err)
 		first := k.last()
 		assert.NotContains(t, first.Detail, "reused")
-		use.Package, use.Addr = plain, browser
+		use = publish(plain)
+		use.Addr = browser
 		told := len(k.events)
 		for range 2 {
 			_, err = k.Prove(t.Context(), alice, use, code)
@@ -466,7 +516,8 @@ func TestReuseIsToldOf(t *testing.T) {
 		e := k.last()
 		assert.Equal(t, audit.FactorUsed, e.Type)
 		assert.Equal(t, audit.Done, e.Outcome)
-		assert.Equal(t, map[string]string{"form": "totp", "class": "publish", "reused": "true"}, e.Detail)
+		assert.Equal(t, map[string]string{"form": "totp", "reused": "true"}, e.Detail)
+		assert.Equal(t, policy.Publish, e.Action)
 		assert.Equal(t, plain, e.Package)
 		assert.Equal(t, browser, e.Addr)
 	})
