@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,7 @@ type verified struct {
 	digest     credential.Digest // of the secret; zero for the host's own bearers
 	foreign    credential.Secret // such a bearer
 	numbers    subject.Numbers   // that it was created under
+	revision   store.Revision    // of its row; zero for the host's own bearers
 	generation *atomic.Uint64    // of the user
 	who        atomic.Pointer[person]
 	deadWith   atomic.Pointer[person] // the user with whom it was read together, and found dead
@@ -130,6 +132,41 @@ func (c *caches) changed(keys []string) {
 		} else if id, ok := access.PackageOf(key); ok {
 			c.settings.Drop(id)
 		}
+	}
+}
+
+// read drops what is held at another revision than that which this node has read, for
+// whatever reason: another node may have changed it, and what is answered on that is true
+// here from then on.
+func (c *caches) read(items []store.Item) {
+	for _, it := range items {
+		if d, ok := session.DigestOf(it.Key); ok {
+			c.readCredential(d.Prefix(), policy.KindSession, it.Revision)
+		} else if p, ok := token.PrefixFromKey(it.Key); ok {
+			c.readCredential(p, policy.KindToken, it.Revision)
+		} else if id, ok := session.IDOf(it.Key); ok && !it.Exists() {
+			c.credentials.DropWhere(func(v *verified) bool { return v.cred.ID == id })
+		} else if id, ok := subject.Of(it.Key); ok {
+			c.readSubject(id, items)
+		}
+	}
+}
+
+func (c *caches) readCredential(p credential.Prefix, kind policy.Kind, at store.Revision) {
+	c.credentials.DropUnless(p, func(v *verified) bool { return v.cred.Kind != kind || v.revision == at })
+}
+
+// readSubject compares both of a user's rows, which are read together.
+func (c *caches) readSubject(id policy.UserID, items []store.Item) {
+	dropped := true
+	c.people.DropUnless(id, func(who *person) bool {
+		dropped = slices.ContainsFunc(items, func(it store.Item) bool {
+			return slices.ContainsFunc(who.sub.Evidence, func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })
+		})
+		return !dropped
+	})
+	if dropped {
+		c.generation(id).Add(1) // after the drop, as in dropPerson
 	}
 }
 
@@ -276,7 +313,7 @@ func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verifie
 		return a.verifyForeign(ctx, credential.NewSecret(text))
 	}
 	fill := a.caches.credentials.Begin(d.Prefix())
-	v, err := a.stored(ctx, a.store, d)
+	v, err := a.stored(ctx, a.unobserved, d)
 	if err != nil {
 		return nil, err
 	}
@@ -291,8 +328,10 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 	if err != nil {
 		return nil, err
 	}
+	revision := items[0].Revision
 	cred, numbers, err := session.Open(items[0])
 	if errors.Is(err, session.ErrNoSession) {
+		revision = items[1].Revision
 		cred, numbers, err = token.Open(items[1], d)
 	}
 	switch {
@@ -301,7 +340,7 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 	case err != nil:
 		return nil, err
 	}
-	return &verified{cred: *cred, digest: d, numbers: numbers, generation: a.caches.generation(cred.User)}, nil
+	return &verified{cred: *cred, digest: d, numbers: numbers, revision: revision, generation: a.caches.generation(cred.User)}, nil
 }
 
 func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*verified, error) {
@@ -332,7 +371,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		return who, nil
 	}
 	fill := a.caches.people.Begin(id)
-	who, err := a.readPerson(ctx, a.store, id, now)
+	who, err := a.readPerson(ctx, a.unobserved, id, now)
 	if err == nil {
 		a.caches.people.Put(id, who, now, fill)
 	}
@@ -418,7 +457,7 @@ func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act ac
 	fillUser := a.caches.people.Begin(user)
 	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
 	generation := v.generation.Load()
-	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	err = store.Transact(ctx, a.unobserved, func(tx *store.Tx) error {
 		if _, err := tx.Get(ctx, a.actorKeys(v)...); err != nil {
 			return err
 		}

@@ -160,7 +160,7 @@ func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now tim
 		return s, nil
 	}
 	fill := a.caches.settings.Begin(id)
-	s, err := a.settings.Get(ctx, a.store, id)
+	s, err := a.settings.Get(ctx, a.unobserved, id)
 	if err == nil {
 		a.caches.settings.Put(id, s, now, fill)
 	}

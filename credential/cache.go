@@ -289,6 +289,37 @@ func (c *Cache[K, V]) Drop(k K) {
 	}
 }
 
+// DropUnless is [Cache.Drop], but what is held for k stays if it is current. A fill of k that
+// is under way is voided in any case: nobody knows what that has read.
+func (c *Cache[K, V]) DropUnless(k K, current func(V) bool) {
+	s, h := c.of(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch.Add(1)
+	if held, e := find(*s.table.Load(), h, k); held != nil && !current(e.value) {
+		s.remove(held)
+	}
+}
+
+// DropWhere forgets every value that is one of those, and every fill under way. It looks at
+// all that is held.
+func (c *Cache[K, V]) DropWhere(is func(V) bool) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.epoch.Add(1)
+		table := *s.table.Load()
+		for j := range table {
+			for n := range table[j] {
+				if e := table[j][n].entry.Load(); e != nil && is(e.value) {
+					s.remove(&table[j][n])
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
 // Clear forgets everything, and every fill under way.
 func (c *Cache[K, V]) Clear() {
 	for i := range c.shards {

@@ -171,6 +171,52 @@ func TestCacheDropVoidsFills(t *testing.T) {
 	})
 }
 
+// What is held at the state that was read stays; anything else goes, and with it what a read
+// that is under way may bring.
+func TestCacheDropUnless(t *testing.T) {
+	now, k := time.Now(), digestOf(1)
+	c := credential.NewCache[credential.Digest, int](1000, time.Hour, credential.Digest.Shard)
+	current := func(v int) bool { return v == 2 }
+	fill := func(v int) { c.Put(k, v, now, c.Begin(k)) }
+	held := func() bool { _, ok := c.Get(k, now); return ok }
+
+	fill(2)
+	c.DropUnless(k, current)
+	assert.True(t, held(), "current")
+	fill(1)
+	c.DropUnless(k, current)
+	assert.False(t, held(), "another")
+
+	begun := c.Begin(k)
+	c.DropUnless(k, func(int) bool { t.Error("nothing is held"); return true })
+	c.Put(k, 1, now, begun)
+	assert.False(t, held(), "under way")
+
+	fill(2)
+	begun = c.Begin(k)
+	c.DropUnless(k, current)
+	c.Put(k, 1, now, begun)
+	v, ok := c.Get(k, now)
+	assert.True(t, ok)
+	assert.Equal(t, 2, v, "what is under way does not take the place of what is current")
+}
+
+func TestCacheDropWhere(t *testing.T) {
+	now := time.Now()
+	c := credential.NewCache[credential.Digest, int](1000, time.Hour, credential.Digest.Shard)
+	for i := range 100 {
+		c.Put(digestOf(i), i, now, c.Begin(digestOf(i)))
+	}
+	fill := c.Begin(digestOf(100))
+	c.DropWhere(func(v int) bool { return v%10 == 3 })
+	c.Put(digestOf(100), 100, now, fill)
+	assert.Equal(t, 90, c.Len(), "a fill is of nobody knows what")
+	for i := range 101 {
+		_, ok := c.Get(digestOf(i), now)
+		assert.Equal(t, i%10 != 3 && i != 100, ok, i)
+	}
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	for _, max := range []int{1, 2, 15, 16, 100, 1000} {
 		now := time.Now()
