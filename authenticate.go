@@ -5,9 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -57,11 +57,9 @@ func (a actor) identity() Identity {
 
 // A person is what is known of a user, from the host and from the subject row.
 type person struct {
-	read       credential.Moment // before any of it was read
-	account    policy.Account
-	sub        subject.Subject
-	user       User
-	generation atomic.Uint64 // of the user, before this was last found in the table or read
+	account policy.Account
+	sub     subject.Subject
+	user    User
 }
 
 // caches hold what a warm request needs. Their entries are never older than
@@ -72,22 +70,18 @@ type caches struct {
 	ownPeople   bool // people are in the store, and so watched; a host's are not
 	credentials *credential.Cache[credential.Prefix, *verified]
 	people      *credential.Cache[policy.UserID, *person]
-	generations [1 << 10]atomic.Uint64 // of people, by hash: a change of one ends the shortcuts to all of its own
 	settings    *credential.Cache[policy.PackageID, policy.Settings]
 	facts       *credential.Cache[factsKey, policy.Facts]
 }
 
-// A verified credential is shared by all requests that present it. It carries a
-// shortcut to its user, which saves a warm request the look into a second table and
-// holds while nothing about that person has changed.
+// A verified credential is shared by all requests that present it.
 type verified struct {
-	cred       policy.Credential // by value: each pointer to follow is a wait for memory
-	digest     credential.Digest // of the secret; zero for the host's own bearers
-	foreign    credential.Secret // such a bearer
-	numbers    subject.Numbers   // that it was created under
-	generation *atomic.Uint64    // of the user
-	who        atomic.Pointer[person]
-	deadWith   atomic.Pointer[person] // the user with whom it was read together, and found dead
+	cred     policy.Credential
+	digest   credential.Digest      // of the secret; zero for the host's own bearers
+	foreign  credential.Secret      // such a bearer
+	numbers  subject.Numbers        // that it was created under
+	revision store.Revision         // of its row; zero for the host's own bearers
+	deadWith atomic.Pointer[person] // the user with whom it was read together, and found dead
 }
 
 type factsKey struct {
@@ -95,21 +89,13 @@ type factsKey struct {
 	user policy.UserID
 }
 
-var hashSeed = maphash.MakeSeed()
-
 func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 	return &caches{
 		hostFresh: hostFresh, ownPeople: ownPeople,
-		credentials: credential.NewCache[credential.Prefix, *verified](1<<20, fresh, credential.Prefix.Shard),
-		people: credential.NewCache[policy.UserID, *person](1<<17, fresh, func(id policy.UserID) uint64 {
-			return maphash.String(hashSeed, string(id))
-		}),
-		settings: credential.NewCache[policy.PackageID, policy.Settings](1<<17, fresh, func(id policy.PackageID) uint64 {
-			return maphash.String(hashSeed, string(id))
-		}),
-		facts: credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh, func(k factsKey) uint64 {
-			return maphash.Comparable(hashSeed, k) // all of it: every scope may have a package of one name
-		}),
+		credentials: credential.NewCache[credential.Prefix, *verified](1<<20, fresh),
+		people:      credential.NewCache[policy.UserID, *person](1<<17, fresh),
+		settings:    credential.NewCache[policy.PackageID, policy.Settings](1<<17, fresh),
+		facts:       credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh),
 	}
 }
 
@@ -122,34 +108,52 @@ func (c *caches) changed(keys []string) {
 		} else if p, ok := token.PrefixFromKey(key); ok {
 			c.credentials.Drop(p)
 		} else if id, ok := subject.Of(key); ok {
-			c.dropPerson(id)
+			c.people.Drop(id)
 		} else if id, ok := account.PersonOf(key); ok {
-			c.dropPerson(id)
+			c.people.Drop(id)
 		} else if subject.IsEveryone(key) {
-			c.dropPeople()
+			c.people.Clear()
 		} else if id, ok := access.PackageOf(key); ok {
 			c.settings.Drop(id)
 		}
 	}
 }
 
-func (c *caches) dropPerson(id policy.UserID) {
-	c.people.Drop(id)
-	c.generation(id).Add(1) // after the Drop: what is read from now on is new
+// read drops what is held at another revision than that which this node has read, for
+// whatever reason: another node may have changed it, and what is answered on that is true
+// here from then on.
+func (c *caches) read(items []store.Item) {
+	for _, it := range items {
+		if d, ok := session.DigestOf(it.Key); ok {
+			c.readCredential(d.Prefix(), policy.KindSession, it.Revision)
+		} else if p, ok := token.PrefixFromKey(it.Key); ok {
+			c.readCredential(p, policy.KindToken, it.Revision)
+		} else if id, ok := session.IDOf(it.Key); ok && !it.Exists() {
+			c.credentials.DropWhere(func(v *verified) bool { return v.cred.ID == id })
+		} else if id, ok := subject.Of(it.Key); ok {
+			c.readSubject(id, items)
+		}
+	}
+}
+
+func (c *caches) readCredential(p credential.Prefix, kind policy.Kind, at store.Revision) {
+	c.credentials.DropUnless(p, func(v *verified) bool { return v.cred.Kind != kind || v.revision == at })
+}
+
+// readSubject compares both of a user's rows, which are read together.
+func (c *caches) readSubject(id policy.UserID, items []store.Item) {
+	c.people.DropUnless(id, func(who *person) bool {
+		return !slices.ContainsFunc(items, func(it store.Item) bool {
+			return slices.ContainsFunc(who.sub.Evidence, func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })
+		})
+	})
 }
 
 // forget drops everything of the store's, also what is being read.
 func (c *caches) forget() {
 	c.credentials.Clear()
 	c.settings.Clear()
-	c.dropPeople()
-}
-
-func (c *caches) dropPeople() {
 	c.people.Clear()
-	for i := range c.generations {
-		c.generations[i].Add(1)
-	}
 }
 
 // seen says that what other nodes changed before t has been dropped.
@@ -159,10 +163,6 @@ func (c *caches) seen(t time.Time) {
 	if c.ownPeople {
 		c.people.Seen(t)
 	}
-}
-
-func (c *caches) generation(id policy.UserID) *atomic.Uint64 {
-	return &c.generations[maphash.String(hashSeed, string(id))%uint64(len(c.generations))]
 }
 
 // bearer takes the credential out of an Authorization header. It is "" when
@@ -176,10 +176,6 @@ func (a *Auth) bearer(h http.Header) (string, error) {
 	case 1:
 	default:
 		return "", errTwoHeaders
-	}
-	const usual = "Bearer npm"
-	if text := lines[0]; len(text) > len(usual) && text[:len(usual)] == usual {
-		return text[len("Bearer "):], nil // what else is in it, Parse refuses
 	}
 	scheme, rest, _ := strings.Cut(lines[0], " ")
 	rest = strings.TrimLeft(rest, " ")
@@ -216,7 +212,7 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 	}
 	if err == nil {
 		var who *person
-		if who, err = a.owner(ctx, v, now); err == nil {
+		if who, err = a.person(ctx, v.cred.User, now); err == nil {
 			if v.alive(who, now) {
 				return actor{&v.cred, who, v}, nil
 			}
@@ -237,21 +233,6 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 	return actor{}, err
 }
 
-// owner returns the user of a verified credential.
-func (a *Auth) owner(ctx context.Context, v *verified, now time.Time) (*person, error) {
-	generation := v.generation.Load() // before anything is read
-	if who := v.who.Load(); who != nil && who.generation.Load() == generation && a.caches.people.Current(who.read, now) {
-		return who, nil
-	}
-	who, err := a.person(ctx, v.cred.User, now)
-	if err != nil {
-		return nil, err
-	}
-	who.generation.Store(generation)
-	v.who.Store(who)
-	return who, nil
-}
-
 // alive reports whether the credential, whose record was found, still holds for its user.
 func (v *verified) alive(who *person, now time.Time) bool {
 	cred := &v.cred
@@ -266,17 +247,15 @@ func (v *verified) alive(who *person, now time.Time) bool {
 
 // verify finds the record of a presented secret.
 func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verified, error) {
-	if d, ok := credential.Peek(text); ok {
-		if v, ok := a.caches.credentials.Get(d.Prefix(), now); ok && v.digest == d {
-			return v, nil
-		}
-	}
 	d, ok := credential.Parse(text)
 	if !ok {
 		return a.verifyForeign(ctx, credential.NewSecret(text))
 	}
+	if v, ok := a.caches.credentials.Get(d.Prefix(), now); ok && v.digest == d {
+		return v, nil
+	}
 	fill := a.caches.credentials.Begin(d.Prefix())
-	v, err := a.stored(ctx, a.store, d)
+	v, err := a.stored(ctx, a.unobserved, d)
 	if err != nil {
 		return nil, err
 	}
@@ -291,8 +270,10 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 	if err != nil {
 		return nil, err
 	}
+	revision := items[0].Revision
 	cred, numbers, err := session.Open(items[0])
 	if errors.Is(err, session.ErrNoSession) {
+		revision = items[1].Revision
 		cred, numbers, err = token.Open(items[1], d)
 	}
 	switch {
@@ -301,7 +282,7 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 	case err != nil:
 		return nil, err
 	}
-	return &verified{cred: *cred, digest: d, numbers: numbers, generation: a.caches.generation(cred.User)}, nil
+	return &verified{cred: *cred, digest: d, numbers: numbers, revision: revision}, nil
 }
 
 func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*verified, error) {
@@ -320,8 +301,7 @@ func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*ve
 			ID: f.ID, Kind: policy.KindForeign, User: f.User, Grants: f.Grants,
 			CIDRs: f.CIDRs, Created: f.Created, Expires: f.Expires,
 		},
-		foreign:    bearer,
-		generation: a.caches.generation(f.User),
+		foreign: bearer,
 	}, nil
 }
 
@@ -332,7 +312,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 		return who, nil
 	}
 	fill := a.caches.people.Begin(id)
-	who, err := a.readPerson(ctx, a.store, id, now)
+	who, err := a.readPerson(ctx, a.unobserved, id)
 	if err == nil {
 		a.caches.people.Put(id, who, now, fill)
 	}
@@ -340,7 +320,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 }
 
 // readPerson is person without a cache, as r has it.
-func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID, now time.Time) (*person, error) {
+func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID) (*person, error) {
 	sub, err := subject.Get(ctx, r, id)
 	if err != nil {
 		return nil, err
@@ -353,7 +333,6 @@ func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID,
 		return nil, err
 	}
 	return &person{
-		read: a.caches.people.Moment(now),
 		account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
 			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs, Service: user.Service,
@@ -397,7 +376,7 @@ func (a *Auth) present(ctx context.Context, tx *store.Tx, v *verified, now time.
 	if err != nil {
 		return actor{}, err
 	}
-	who, err := a.readPerson(ctx, tx, user, now)
+	who, err := a.readPerson(ctx, tx, user)
 	if err != nil {
 		return actor{}, err
 	}
@@ -417,8 +396,7 @@ func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act ac
 	user := v.cred.User
 	fillUser := a.caches.people.Begin(user)
 	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
-	generation := v.generation.Load()
-	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	err = store.Transact(ctx, a.unobserved, func(tx *store.Tx) error {
 		if _, err := tx.Get(ctx, a.actorKeys(v)...); err != nil {
 			return err
 		}
@@ -429,8 +407,6 @@ func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act ac
 	if err != nil && !dead {
 		return actor{}, err
 	}
-	act.who.generation.Store(generation)
-	act.v.who.Store(act.who)
 	if dead {
 		act.v.deadWith.Store(act.who)
 	}

@@ -2,12 +2,14 @@ package npmauth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,10 +21,12 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // A slowStore lets something happen between a read and its answer.
@@ -293,21 +297,23 @@ type revocation struct {
 	all, session, tokens bool // ends everything that is there, the acting session, or tokens
 	one                  bool // ends the one token that is there
 	off                  bool // as long as it lasts
+	alone                bool // ends one credential by itself
 }
 
 // A revoked is what a revocation ends, on the node where it comes.
 type revoked struct {
 	w         *world
-	bearer    string // a session
+	session   string
 	sessionID string
+	token     string
 	tokenID   string
 }
 
 var revocations = []revocation{
-	{name: "the session is ended", session: true, on: func(ctx context.Context, r *revoked) error {
+	{name: "the session is ended", alone: true, session: true, on: func(ctx context.Context, r *revoked) error {
 		return r.w.auth.Sessions().End(ctx, audit.Actor{}, "alice", r.sessionID)
 	}},
-	{name: "the token is revoked", one: true, on: func(ctx context.Context, r *revoked) error {
+	{name: "the token is revoked", alone: true, one: true, on: func(ctx context.Context, r *revoked) error {
 		return r.w.auth.Tokens().Revoke(ctx, audit.Actor{}, "alice", r.tokenID, "")
 	}},
 	{name: "sessions are ended", session: true, on: func(ctx context.Context, r *revoked) error {
@@ -347,7 +353,7 @@ func twoNodes(t *testing.T, fresh time.Duration) (a, b *world, in *steppedStore)
 // and it remembers what was before.
 func TestSecondToSayItKnows(t *testing.T) {
 	a, b, _ := twoNodes(t, 0)
-	_, bearer := prepareRevoked(b)
+	bearer := prepareRevoked(b).token
 	ctx, by := t.Context(), audit.Actor{}
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 	for _, step := range []struct {
@@ -368,13 +374,133 @@ func TestSecondToSayItKnows(t *testing.T) {
 	}
 }
 
+// afterwards are the ways in which a node is told to end one credential of alice's, or to
+// put another in its place, and what it may answer where another node had ended it already.
+var afterwards = []struct {
+	name    string
+	session bool // the session, else the token
+	do      func(ctx context.Context, r *revoked, leaks scanner) error
+}{
+	{"end", true, func(ctx context.Context, r *revoked, _ scanner) error {
+		return r.w.auth.Sessions().End(ctx, audit.Actor{}, "alice", r.sessionID)
+	}},
+	{"log out", true, func(_ context.Context, r *revoked, _ scanner) error { return r.w.logOut(r.session) }},
+	{"log out of the manager", true, func(ctx context.Context, r *revoked, _ scanner) error {
+		d, _ := credential.Parse(r.session)
+		_, err := r.w.auth.Sessions().Logout(ctx, audit.Actor{}, d)
+		return err
+	}},
+	{"report a session", true, func(_ context.Context, r *revoked, leaks scanner) error { return r.w.leaked(leaks, r.session) }},
+	{"revoke", false, func(ctx context.Context, r *revoked, _ scanner) error {
+		return r.w.auth.Tokens().Revoke(ctx, audit.Actor{}, "alice", r.tokenID, "")
+	}},
+	{"end a token", false, func(ctx context.Context, r *revoked, _ scanner) error {
+		return r.w.auth.Tokens().End(ctx, audit.Actor{}, r.tokenID, "")
+	}},
+	{"log out of a token", false, func(_ context.Context, r *revoked, _ scanner) error { return r.w.logOut(r.token) }},
+	{"report a token", false, func(_ context.Context, r *revoked, leaks scanner) error { return r.w.leaked(leaks, r.token) }},
+	{"rotate", false, func(ctx context.Context, r *revoked, _ scanner) error {
+		_, _, err := r.w.auth.Tokens().Rotate(ctx, audit.Actor{}, token.Rotation{User: "alice", ID: r.tokenID})
+		return err
+	}},
+	{"look up", false, func(ctx context.Context, r *revoked, _ scanner) error {
+		_, err := r.w.auth.Tokens().Get(ctx, "alice", r.tokenID)
+		return err
+	}},
+}
+
+func (w *world) logOut(bearer string) error {
+	if a := w.do(call{method: "DELETE", path: "/-/user/token/" + bearer, bearer: bearer}); a.Code != 200 {
+		return fmt.Errorf("logout: %d", a.Code)
+	}
+	return nil
+}
+
+func (w *world) leaked(leaks scanner, bearer string) error {
+	if a := leaks.report(w, []find{{Token: bearer}}); a.Code != 200 {
+		return fmt.Errorf("report: %d", a.Code)
+	}
+	return nil
+}
+
+// What a node answers about one credential is true on it at once, also where another node had
+// ended that one, alone or with others, and it remembers what was before: in its caches, or in
+// a read that is still under way.
+func TestSecondToEndItKnows(t *testing.T) {
+	leaks := newScanner(t)
+	for _, rev := range revocations {
+		for _, then := range afterwards {
+			for _, how := range []string{"remembered", "under way"} {
+				t.Run(rev.name+", "+then.name+", "+how, func(t *testing.T) {
+					st := store.NewMemory()
+					on := func(s store.Store, fresh time.Duration) *world {
+						w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = s, aliceAlone{}, fresh; leaks.keys(cfg) })
+						w.ids["alice"] = "alice"
+						return w
+					}
+					slow := &slowStore{Store: st}
+					a, b := on(slow, 0), on(st, -1)
+					there := prepareRevoked(b)
+					here := *there
+					here.w = a
+					bearer := here.token
+					if then.session {
+						bearer = here.session
+					}
+					both := func() {
+						require.NoError(t, rev.on(t.Context(), there))
+						err := then.do(t.Context(), &here, leaks)
+						if err != nil && !errors.Is(err, session.ErrNoSession) && !errors.Is(err, token.ErrNotFound) && !errors.Is(err, token.ErrDisabled) {
+							require.NoError(t, err)
+						}
+					}
+					if how == "remembered" {
+						require.Equal(t, 200, whoami(a, bearer))
+						both()
+					} else {
+						slow.key, slow.after = subject.Key("alice"), both
+						if rev.alone {
+							d, _ := credential.Parse(bearer)
+							slow.key = session.Key(d)
+						}
+						whoami(a, bearer) // which may have read what was before
+					}
+					assert.Equal(t, whoami(b, bearer), whoami(a, bearer))
+				})
+			}
+		}
+	}
+}
+
+// So it is with what a reset of the second factor ends.
+func TestSecondToResetItKnows(t *testing.T) {
+	st := store.NewMemory()
+	var pair [2]*world
+	for i := range pair {
+		pair[i] = newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
+	}
+	a, b := pair[0], pair[1]
+	alice := b.person("alice")
+	b.enrol("alice", policy.AuthAndWrites)
+	s := b.login("alice")
+	a.clock.Add(b.clock.Now().Sub(a.clock.Now()))
+	require.Equal(t, 200, whoami(a, s))
+	require.NoError(t, b.auth.ResetTwoFactor(t.Context(), alice))
+	require.ErrorIs(t, a.auth.ResetTwoFactor(t.Context(), alice), twofactor.ErrNoFactor)
+	assert.Equal(t, 401, whoami(a, s))
+	for _, nobody := range []policy.UserID{"", policy.UserID(strings.Repeat("x", store.MaxKey))} {
+		assert.ErrorIs(t, a.auth.Factors().Disable(t.Context(), audit.Actor{}, nobody), twofactor.ErrNoFactor)
+	}
+}
+
 // prepareRevoked gives alice a session and a token.
-func prepareRevoked(b *world) (r *revoked, bearer string) {
-	r = &revoked{w: b, bearer: b.login("alice")}
-	r.sessionID = b.sessionID(r.bearer)
-	bearer, tok := b.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+func prepareRevoked(b *world) *revoked {
+	r := &revoked{w: b, session: b.login("alice")}
+	r.sessionID = b.sessionID(r.session)
+	var tok token.Token
+	r.token, tok = b.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
 	r.tokenID = tok.ID
-	return r, bearer
+	return r
 }
 
 // In whatever order the calls of a verification and of a revocation reach the store, on one
@@ -409,9 +535,10 @@ func TestRevocationIsExact(t *testing.T) {
 							if where.same {
 								a = b
 							}
-							r, bearer := prepareRevoked(b)
+							r := prepareRevoked(b)
+							bearer := r.token
 							if kind == "session" {
-								bearer = r.bearer
+								bearer = r.session
 							}
 							warm(a, r, bearer)
 							st.in = in
@@ -481,10 +608,10 @@ func TestRevocationOfWhatIsBeingMade(t *testing.T) {
 		ask     func(ctx context.Context, a *world, r *revoked) answer
 	}{
 		{"a token", false, func(ctx context.Context, a *world, r *revoked) answer {
-			return a.sendIn(ctx, call{method: "POST", path: "/-/npm/v1/tokens", bearer: r.bearer, body: specBody("")})
+			return a.sendIn(ctx, call{method: "POST", path: "/-/npm/v1/tokens", bearer: r.session, body: specBody("")})
 		}},
 		{"a rotation", false, func(ctx context.Context, a *world, r *revoked) answer {
-			return a.sendIn(ctx, call{method: "POST", path: "/-/auth/v1/tokens/" + r.tokenID + "/rotate", bearer: r.bearer, body: `{"password":"` + password + `"}`})
+			return a.sendIn(ctx, call{method: "POST", path: "/-/auth/v1/tokens/" + r.tokenID + "/rotate", bearer: r.session, body: `{"password":"` + password + `"}`})
 		}},
 		{"a session", true, func(ctx context.Context, a *world, _ *revoked) answer {
 			return a.sendIn(ctx, call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice")})
@@ -499,8 +626,8 @@ func TestRevocationOfWhatIsBeingMade(t *testing.T) {
 						if same {
 							a = b
 						}
-						r, _ := prepareRevoked(b)
-						whoami(a, r.bearer)
+						r := prepareRevoked(b)
+						whoami(a, r.session)
 						st.in = in
 						var got answer
 						var err error

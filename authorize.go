@@ -159,7 +159,7 @@ func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now tim
 		return s, nil
 	}
 	fill := a.caches.settings.Begin(id)
-	s, err := a.settings.Get(ctx, a.store, id)
+	s, err := a.settings.Get(ctx, a.unobserved, id)
 	if err == nil {
 		a.caches.settings.Put(id, s, now, fill)
 	}
@@ -175,7 +175,7 @@ type judgement struct {
 
 	agent string // what the client calls itself
 
-	began   time.Time // by the real clock, for metrics
+	began   time.Time // by the real clock; zero without metrics
 	arrived time.Time // when the header came: second factors are dated by it
 
 	password    *credential.Secret // that the commit needs; nil for most
@@ -183,6 +183,7 @@ type judgement struct {
 	attempt     *twofactor.Attempt // at the second factor; nil until one is needed
 	proven      policy.Proof       // by an attempt that was spent
 
+	pass       *pass         // that the request goes on with if it is allowed
 	handedOver bool          // what is allowed the host does
 	limit      time.Duration // of the judgement that counts; 0 is none
 }
@@ -191,9 +192,17 @@ type judgement struct {
 // later by an endpoint of ours.
 func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
 	client := a.sessionClient(r) // of an endpoint of ours as it was before the body was read
-	return &judgement{
-		req: policy.Request{Operation: op, Addr: client.Addr}, agent: client.UserAgent, began: time.Now(), arrived: client.At,
+	// Both in one allocation.
+	both := new(struct {
+		judgement
+		pass
+	})
+	j := &both.judgement
+	j.req.Operation, j.req.Addr, j.agent, j.arrived, j.pass = op, client.Addr, client.UserAgent, client.At, &both.pass
+	if a.metrics != nil {
+		j.began = time.Now()
 	}
+	return j
 }
 
 // judge authenticates r, consults and decides for the first time, without a
@@ -254,7 +263,7 @@ func (a *Auth) touch(j *judgement) {
 
 // decide asks the policy. Only a Deny is an error.
 func (a *Auth) decide(j *judgement) (policy.Decision, error) {
-	d := a.policy.Decide(j.req)
+	d := a.policy.DecideOn(&j.req)
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
 		return d, denied(j, d)
 	}

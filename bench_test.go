@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"testing"
@@ -191,6 +192,97 @@ func TestAuthorizeAllocatesNothing(t *testing.T) {
 		})
 		if !raceEnabled {
 			require.Zero(t, n, "%s %s", c[0], c[1])
+		}
+	}
+}
+
+// A discarded answer.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header       { return d.header }
+func (*discarded) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discarded) WriteHeader(status int)    { d.status = status }
+
+// serveOne serves r into an empty answer.
+func serveOne(h http.Handler, w *discarded, r *http.Request) {
+	clear(w.header)
+	w.status = http.StatusOK
+	h.ServeHTTP(w, r)
+}
+
+// A wrappedCase is requests, and a handler without npmauth and with it.
+type wrappedCase struct {
+	name          string
+	requests      []*http.Request
+	bare, wrapped http.Handler
+}
+
+// wrappedCases are a read by the host, and whoami by npmauth, for which the bare handler
+// writes the same answer. They are sent with n tokens.
+func wrappedCases(tb testing.TB, n int) (cases []wrappedCase) {
+	auth, headers := warm(tb, n, min(n, hot), -1)
+	read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write([]byte("{}"))
+	})
+	whoami := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		npmauth.WriteJSON(w, http.StatusOK, map[string]string{"username": "alice"})
+	})
+	for _, c := range []struct {
+		name, path string
+		bare       http.Handler
+	}{{"guarded read", "/@acme%2fwidget", read}, {"whoami", "/-/whoami", whoami}} {
+		var rs []*http.Request
+		for _, h := range headers {
+			r := httptest.NewRequestWithContext(context.Background(), "GET", c.path, nil)
+			r.Header = h
+			rs = append(rs, r)
+		}
+		cases = append(cases, wrappedCase{c.name, rs, c.bare, auth.Wrap(read)})
+	}
+	return cases
+}
+
+// What npmauth adds to a read by the host: what the request goes on with, the request that
+// has it as its context, and the check of an escaped path. An answer of its own takes what is
+// judged, and at most one allocation more.
+func TestWrapAllocates(t *testing.T) {
+	more := map[string]float64{"guarded read": 3, "whoami": 2}
+	for _, c := range wrappedCases(t, 100) {
+		allocations := func(h http.Handler) float64 {
+			w, i := &discarded{header: http.Header{}}, 0
+			return testing.AllocsPerRun(1000, func() {
+				serveOne(h, w, c.requests[i%len(c.requests)])
+				i++
+				if w.status != http.StatusOK {
+					t.Fatal(c.name, w.status)
+				}
+			})
+		}
+		bare, wrapped := allocations(c.bare), allocations(c.wrapped)
+		if !raceEnabled {
+			require.LessOrEqual(t, wrapped, bare+more[c.name], "%s: the bare handler allocates %v times", c.name, bare)
+		}
+	}
+}
+
+// BenchmarkWrap is a request through Wrap, and the same without npmauth in the same run.
+func BenchmarkWrap(b *testing.B) {
+	for _, c := range wrappedCases(b, 10*hot) {
+		for _, h := range []struct {
+			name string
+			http.Handler
+		}{{"bare", c.bare}, {"npmauth", c.wrapped}} {
+			b.Run(c.name+"/"+h.name, func(b *testing.B) {
+				w := &discarded{header: http.Header{}}
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					serveOne(h, w, c.requests[i%len(c.requests)])
+				}
+			})
 		}
 	}
 }

@@ -52,6 +52,12 @@ func (a *Auth) observe(ctx context.Context, o Observation) {
 // outcome and the code of the rule that refused.
 func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome audit.Outcome, rule string) {
 	op := j.req.Operation
+	if err == nil {
+		a.touch(j)
+		if !j.handedOver || !op.Action.Write() {
+			return audit.Done, ""
+		}
+	}
 	e := audit.Event{
 		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Change: j.req.Change.Recorded(),
 	}.From(j.act.did(j.req.Addr))
@@ -60,10 +66,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 	var ask *challengeError
 	switch {
 	case err == nil:
-		a.touch(j)
-		if j.handedOver && op.Action.Write() {
-			a.events.Record(ctx, e)
-		}
+		a.events.Record(ctx, e)
 		return audit.Done, ""
 	case errors.As(err, &refused):
 		e.Outcome, e.Reasons = audit.Denied, []string{"denied"}

@@ -30,16 +30,18 @@ func (a *Auth) serves(action policy.Action) bool {
 // serve answers one request to an endpoint of ours.
 func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
 	defer a.rescue(r, func(err error) { a.fail(w, r, err) })
-	// Legacy and the pages bound their own bodies, too; a bound that is met twice
-	// is still a bound.
-	bound := int64(maxBody)
-	if op.Action == policy.ReportLeak {
-		bound = maxReport
+	if r.Body != nil && r.Body != http.NoBody {
+		// Legacy and the pages bound their own bodies, too; a bound that is met twice
+		// is still a bound.
+		bound := int64(maxBody)
+		if op.Action == policy.ReportLeak {
+			bound = maxReport
+		}
+		client := a.sessionClient(r)
+		ctx := account.WithClient(r.Context(), client.Addr) // whom the password queue is fair to
+		r = r.WithContext(context.WithValue(ctx, clientKey{}, client))
+		r.Body = http.MaxBytesReader(w, r.Body, bound)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, bound)
-	client := a.sessionClient(r)
-	ctx := account.WithClient(r.Context(), client.Addr) // whom the password queue is fair to
-	r = r.WithContext(context.WithValue(ctx, clientKey{}, client))
 	switch op.Action {
 	case policy.Login:
 		a.endpoint(w, r, op, a.login)

@@ -1,6 +1,12 @@
 package npmauth
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
+
+// WriteJSON answers as an endpoint of npmauth's does.
+func WriteJSON(w http.ResponseWriter, status int, v any) { writeJSON(w, status, v) }
 
 // SetBodyTimeout shortens how long a body may stand still, for a test that waits for it.
 func (a *Auth) SetBodyTimeout(d time.Duration) { a.bodyTimeout = d }

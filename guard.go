@@ -114,20 +114,19 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 	a.pass(w, r, p, next)
 }
 
-// pass hands a request on that was allowed. What comes back depends on who asked, which
-// a cache must know where the host forgets to say so: RFC 9110, section 12.5.5.
+// pass hands a request on that was allowed.
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
-	w.Header().Add("Vary", "Authorization")
+	p.varies(w.Header())
 	p.notify(w)
-	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, p)))
+	next.ServeHTTP(w, r.WithContext(p))
 }
 
 // passPublish hands on a publish, whose body is checked while the host reads it, and which
 // is judged once more before the end of its document is let go.
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
-	w.Header().Add("Vary", "Authorization")
+	p.varies(w.Header())
 	p.notify(w)
-	j := p.judgement
+	j := p.operation.judged
 	body := p.operation.body
 	body.Authorize = func(c protocol.Change) error {
 		j.req.Change, j.limit = &c, hostTime
@@ -143,7 +142,7 @@ func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next
 		_ = a.conclude(r.Context(), j, err)
 	}
 	defer body.Abort(nil)
-	r = r.WithContext(context.WithValue(r.Context(), passKey{}, p))
+	r = r.WithContext(p)
 	r.Body = body
 	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.Err, refuse: func(err error) { a.fail(w, r, err) }}
 	next.ServeHTTP(out, r)
@@ -255,9 +254,9 @@ func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, wai
 
 // newPass is what a request that was allowed travels with.
 func (a *Auth) newPass(ctx context.Context, j *judgement) *pass {
-	p := &pass{identity: j.act.identity(), judgement: j, reader: reader{a, j.act, j.req.Addr}, operation: Operation{
-		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, change: j.req.Change,
-		confirm: func(ctx context.Context) error { return a.confirm(ctx, j) },
+	p := j.pass
+	*p = pass{Context: ctx, identity: j.act.identity(), reader: reader{a, j.act, j.req.Addr}, operation: Operation{
+		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, change: j.req.Change, auth: a, judged: j,
 	}}
 	if j.req.Operation.Action.Write() {
 		p.notice = a.expiryNotice(ctx, j.act, j.req.Now)

@@ -1,8 +1,10 @@
 package npmauth_test
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -88,6 +90,67 @@ func TestAnswersVaryByCredential(t *testing.T) {
 	a := w.do(call{method: "GET", path: "/@acme%2fprivate", bearer: w.login("alice")})
 	assert.Equal(t, 200, a.Code)
 	assert.Equal(t, []string{"Authorization"}, a.Header()["Vary"])
+}
+
+// What the host does to the header of one answer is in no other.
+func TestVaryIsOfOneAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.host.add("plain", false, w.person("alice"))
+	var first http.Header
+	host := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first = w.Header()
+		first.Add("Vary", "Accept")
+		first["Vary"][0] = "changed"
+	})
+	w.send(w.auth.Wrap(host), call{method: "GET", path: "/plain"})
+	assert.Equal(t, []string{"changed", "Accept"}, first["Vary"])
+	w.send(w.auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		assert.Equal(t, []string{"Authorization"}, w.Header()["Vary"])
+		w.Header()["Vary"][0] = "changed"
+	})), call{method: "GET", path: "/plain"})
+	assert.Equal(t, []string{"Authorization"}, w.do(call{method: "GET", path: "/plain"}).Header()["Vary"])
+
+	proxy := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Vary", "Accept-Encoding")
+		w.handler.ServeHTTP(rw, r)
+	})
+	a := w.send(proxy, call{method: "GET", path: "/plain"})
+	assert.Equal(t, []string{"Accept-Encoding", "Authorization"}, a.Header()["Vary"])
+}
+
+// What a guarded request carries is in its context, beside what was there before, and the
+// context ends with that of the request.
+func TestContextOfAGuardedRequest(t *testing.T) {
+	type key struct{}
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	r := httptest.NewRequest("GET", "/plain", nil)
+	r.Header.Set("Authorization", "Bearer "+w.login("alice"))
+	ctx, stop := context.WithCancelCause(context.WithValue(t.Context(), key{}, "the server's"))
+	called := false
+	w.auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		called = true
+		child, cancel := context.WithTimeout(r.Context(), time.Hour)
+		defer cancel()
+		for _, ctx := range []context.Context{r.Context(), child, context.WithoutCancel(child)} {
+			assert.Equal(t, "the server's", ctx.Value(key{}))
+			who, ok := npmauth.IdentityFrom(ctx)
+			assert.True(t, ok)
+			assert.Equal(t, alice, who.User)
+			op, ok := npmauth.OperationFrom(ctx)
+			assert.True(t, ok)
+			assert.Equal(t, policy.ReadPackument, op.Action)
+			assert.NoError(t, op.Confirm(ctx))
+		}
+		_, ok := npmauth.OperationFrom(ctx)
+		assert.False(t, ok, "of the request as it came")
+		stop(io.ErrUnexpectedEOF)
+		<-child.Done()
+		assert.ErrorIs(t, context.Cause(child), io.ErrUnexpectedEOF)
+		assert.ErrorIs(t, r.Context().Err(), context.Canceled)
+	})).ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
+	assert.True(t, called)
 }
 
 // The event of a write that was allowed names who did it, and with which credential.

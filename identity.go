@@ -33,9 +33,10 @@ type Operation struct {
 	// precondition as PackageID is.
 	OrgID policy.OrgID
 
-	body    *publishReader   // of a publish
-	change  *protocol.Change // what else was read before it was judged
-	confirm func(context.Context) error
+	body   *publishReader   // of a publish
+	change *protocol.Change // what else was read before it was judged
+	auth   *Auth            // by which it was judged; nil outside of a guard
+	judged *judgement
 }
 
 // Confirm judges the operation once more, on what is true now: that the credential still
@@ -47,10 +48,10 @@ type Operation struct {
 // The host is asked for its facts in the meantime, so it must hold no lock or transaction
 // that they wait for. For a publish it is to be called when the whole body has been read.
 func (o Operation) Confirm(ctx context.Context) error {
-	if o.confirm == nil {
+	if o.auth == nil {
 		return errNotGuarded
 	}
-	return o.confirm(ctx)
+	return o.auth.confirm(ctx, o.judged)
 }
 
 // Change returns what the request was allowed to do beyond what the operation names. A host
@@ -70,13 +71,22 @@ func (o Operation) Change() (protocol.Change, error) {
 
 type passKey struct{}
 
-// A pass travels in the context of a request that the guard let through.
+// A pass is the context of a request that the guard let through.
 type pass struct {
-	identity  Identity
-	operation Operation
-	judgement *judgement
-	reader    reader
-	notice    string // for npm to print, "" mostly
+	context.Context // of the request as it came
+	identity        Identity
+	operation       Operation
+	reader          reader
+	notice          string    // for npm to print, "" mostly
+	vary            [1]string // the header's: part of the pass so that it is not allocated by itself
+}
+
+// Value returns the pass itself for its key.
+func (p *pass) Value(key any) any {
+	if key == (passKey{}) {
+		return p
+	}
+	return p.Context.Value(key)
 }
 
 // IdentityFrom returns who the guarded request of ctx comes from; false for the
@@ -97,6 +107,17 @@ func OperationFrom(ctx context.Context) (Operation, bool) {
 		return Operation{}, false
 	}
 	return p.operation, true
+}
+
+// varies says that the answer depends on who asks, which a cache must know where the host
+// forgets to say so: RFC 9110, section 12.5.5.
+func (p *pass) varies(h http.Header) {
+	if len(h["Vary"]) > 0 {
+		h.Add("Vary", "Authorization")
+		return
+	}
+	p.vary[0] = "Authorization"
+	h["Vary"] = p.vary[:] // full: what is added goes elsewhere
 }
 
 // notify makes npm print what there is to say, whatever the host answers.

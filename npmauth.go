@@ -258,6 +258,7 @@ type Auth struct {
 	prefix       string // of base's path, without the trailing slash
 	name         string
 	store        store.Store
+	unobserved   store.Store // that the caches fill from, and that nothing is written through
 	users        Users
 	packages     Packages
 	documents    Documents
@@ -340,7 +341,8 @@ func New(cfg Config) (*Auth, error) {
 	}
 	a.fresh = orDefault(cfg.Fresh, time.Second)
 	a.caches = newCaches(a.fresh, orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
-	a.store = store.Observe(detachedStore{cfg.Store}, a.caches.changed)
+	a.unobserved = detachedStore{cfg.Store}
+	a.store = store.Observe(store.ObserveReads(a.unobserved, a.caches.read), a.caches.changed)
 	a.events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: a.log, Now: a.now})
 	a.plug(cfg)
 	if err := a.build(cfg); err != nil {

@@ -133,7 +133,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (
 		if err := write(ctx); err != nil {
 			return err
 		}
-		a.caches.dropPerson(id)
+		a.caches.people.Drop(id)
 		// By name: no event holds what a person says, nor an address.
 		e := audit.Event{Type: audit.Profile, Outcome: audit.Done, User: id, Detail: map[string]string{"changed": strings.Join(changed, " ")}}
 		a.events.Record(ctx, e.From(j.act.did(j.req.Addr)))

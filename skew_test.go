@@ -90,9 +90,9 @@ func TestRevocationHasNoClock(t *testing.T) {
 						return w
 					}
 					right, wrong := node(), node()
-					r, bearer := prepareRevoked(right)
+					r := prepareRevoked(right)
 					r.w = wrong
-					had := map[string]bool{r.bearer: rev.session, bearer: rev.one} // whether it ends
+					had := map[string]bool{r.session: rev.session, r.token: rev.one} // whether it ends
 					if ahead.Abs() < time.Hour+time.Second {
 						wrong.clock.Add(ahead)
 						had[legacyLogin(wrong, "")] = rev.session && rev.name != "the session is ended"

@@ -53,7 +53,7 @@ func BenchmarkFloor(b *testing.B) {
 }
 
 func benchCache() *credential.Cache[credential.Digest, *record] {
-	c := credential.NewCache[credential.Digest, *record](2*benchEntries, time.Hour, credential.Digest.Shard)
+	c := credential.NewCache[credential.Digest, *record](2*benchEntries, time.Hour)
 	now := time.Now()
 	for i := range benchEntries - benchHot {
 		c.Put(digestOf(i), &record{i}, now, c.Begin(digestOf(i)))
@@ -111,8 +111,8 @@ func BenchmarkRefuse(b *testing.B) {
 func TestWarmPathAllocatesNothing(t *testing.T) {
 	now, secret := time.Now(), credential.New(credential.PrefixSession)
 	text := secret.Reveal()
-	c := credential.NewCache[credential.Digest, *record](100, time.Hour, credential.Digest.Shard)
-	users := credential.NewCache[string, *record](100, time.Hour, nil)
+	c := credential.NewCache[credential.Digest, *record](100, time.Hour)
+	users := credential.NewCache[string, *record](100, time.Hour)
 	d, _ := credential.Parse(text)
 	c.Put(d, &record{}, now, c.Begin(d))
 	user := text[5:]

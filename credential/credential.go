@@ -22,12 +22,12 @@ package credential
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 )
 
 // The prefixes that [Parse] knows. The stored record, and never the prefix,
@@ -56,25 +56,6 @@ var digits = func() (t [256]uint8) {
 }()
 
 const foreign = 0x80
-
-// crcAt[p][v] is what digit v at place p of a body adds to its checksum, and
-// crcNone the checksum of a body of NUL bytes. CRC is linear and the length is
-// fixed, so the places can be looked up side by side; the usual loop waits for
-// one lookup after the other, which is half the cost of a whole Parse.
-var (
-	crcAt   [bodySize][64]uint32
-	crcNone = crc32.ChecksumIEEE(make([]byte, bodySize))
-)
-
-func init() {
-	for v := range len(alphabet) {
-		crc := crc32.IEEETable[alphabet[v]]
-		for p := bodySize - 1; p >= 0; p-- {
-			crcAt[p][v] = crc
-			crc = crc32.IEEETable[byte(crc)] ^ crc>>8 // one more NUL behind it
-		}
-	}
-}
 
 // New returns a random secret with the prefix.
 func New(prefix string) Secret {
@@ -120,15 +101,17 @@ func Derive(prefix string, r io.Reader) (Secret, error) {
 // alphabet and checksum are those of one. Where ok is false the text must not
 // be looked up: it was never issued.
 func Parse(text string) (d Digest, ok bool) {
-	tail, ok := cutPrefix(text)
+	tail, ok := strings.CutPrefix(text, PrefixToken)
 	if !ok {
+		tail, ok = strings.CutPrefix(text, PrefixSession)
+	}
+	if !ok || len(tail) != tailSize {
 		return Digest{}, false
 	}
-	crc, seen := crcNone, uint8(0)
+	crc, seen := ^uint32(0), uint8(0) // as crc32.ChecksumIEEE, which would put the text on the heap
 	for i := range bodySize {
-		v := digits[tail[i]]
-		seen |= v
-		crc ^= crcAt[i][v&63]
+		seen |= digits[tail[i]]
+		crc = crc32.IEEETable[byte(crc)^tail[i]] ^ crc>>8
 	}
 	// Six digits of base 62 exceed 32 bits; compared in 64, no other text of
 	// the checksum stands for the same number.
@@ -138,37 +121,16 @@ func Parse(text string) (d Digest, ok bool) {
 		seen |= v
 		check = check*62 + uint64(v)
 	}
-	if seen&foreign != 0 || check != uint64(crc) {
+	if seen&foreign != 0 || check != uint64(^crc) {
 		return Digest{}, false
 	}
-	return sumToken(text), true
+	return sum(text), true
 }
 
 // A Digest is the SHA-256 of a secret: what is stored of it, and what it is
 // found by. A secret of this package has 178 bits, so a fast hash suffices;
 // passwords need package account. The zero value is the digest of nothing.
 type Digest [sha256.Size]byte
-
-// Peek is [Parse] without the alphabet and the checksum: enough to look into a
-// [Cache] of tokens that were parsed before, since what has the digest of one is
-// that one, and not enough to ask a store.
-func Peek(text string) (d Digest, ok bool) {
-	if _, ok := cutPrefix(text); !ok {
-		return Digest{}, false
-	}
-	return sumToken(text), true
-}
-
-// cutPrefix returns what follows the prefix of a text of a token's length.
-func cutPrefix(text string) (tail string, ok bool) {
-	switch {
-	case len(text) == len(PrefixToken)+tailSize && text[:len(PrefixToken)] == PrefixToken:
-		return text[len(PrefixToken):], true
-	case len(text) == len(PrefixSession)+tailSize && text[:len(PrefixSession)] == PrefixSession:
-		return text[len(PrefixSession):], true
-	}
-	return "", false
-}
 
 // ErrDigest is returned for text that is not a digest in hex.
 var ErrDigest = errors.New("credential: malformed digest")
@@ -183,20 +145,8 @@ func Sum(s Secret) Digest {
 }
 
 func sum(text string) Digest {
-	if len(text) <= maxToken {
-		return sumToken(text)
-	}
-	return sha256.Sum256([]byte(text))
-}
-
-// maxToken is the length of the longest token: bytes.
-const maxToken = len(PrefixSession) + tailSize
-
-// sumToken is sum for a text that is no longer than a token. The array keeps the copy off
-// the heap. It is small enough to be inlined: each function that hands the digest on copies it.
-func sumToken(text string) Digest {
-	var buf [maxToken]byte
-	return sha256.Sum256(buf[:copy(buf[:], text)])
+	var buf [64]byte // keeps what is no longer than a token off the heap
+	return sha256.Sum256(append(buf[:0], text...))
 }
 
 // A Prefix is the first half of a [Digest]: what names a credential where its digest as a
@@ -206,10 +156,6 @@ type Prefix [16]byte
 
 // Prefix returns the first half of d.
 func (d Digest) Prefix() Prefix { return Prefix(d[:16]) }
-
-// Shard is the shard function of a [Cache] with prefixes as keys, which are uniform
-// already.
-func (p Prefix) Shard() uint64 { return binary.LittleEndian.Uint64(p[:8]) }
 
 // ParseDigest reads what [Digest.String] writes: 64 lower-case hex digits. Any
 // other text is [ErrDigest], so that a digest has one spelling.

@@ -98,6 +98,10 @@ func DigestOf(key string) (credential.Digest, bool) {
 	return d, err == nil
 }
 
+// IDOf returns the public ID that a session is looked up by under this key, and false for
+// any other key. A cache that finds no session there holds none with that ID.
+func IDOf(key string) (id string, ok bool) { return byID.Value(key) }
+
 // Open returns what the store holds under a [Key], in the words that a policy
 // decides on, and the numbers under which the session was opened. An absent item is
 // ErrNoSession, and so is a session of the first edition; one that cannot be read, or that

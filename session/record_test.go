@@ -94,11 +94,16 @@ func TestKey(t *testing.T) {
 	_, s, err := d.SignIn(t.Context(), jane("111111"))
 	require.NoError(t, err)
 	var ours []credential.Digest
+	var ids []string
 	for _, key := range keys(t, d.store, "") {
 		if digest, ok := session.DigestOf(key); ok {
 			ours = append(ours, digest)
 		}
+		if id, ok := session.IDOf(key); ok {
+			ids = append(ids, id)
+		}
 	}
+	assert.Equal(t, []string{s.ID}, ids)
 	assert.Equal(t, []credential.Digest{s.Digest}, ours, "the rows of indexes are not sessions")
 	for _, key := range []string{"", "session", "session/", "session/x", "token/" + digest.String(), session.Key(digest) + "0", strings.ToUpper(session.Key(digest))} {
 		_, ok := session.DigestOf(key)

@@ -267,6 +267,15 @@ func (u *Unique[T]) Get(ctx context.Context, r Reader, value string) (*T, error)
 	return nil, fmt.Errorf("%w: table %s: %s changes all the time", ErrConflict, u.t.name, u.ix.name)
 }
 
+// Value returns the value whose row has this key; ok is false for the key of anything else.
+func (u *Unique[T]) Value(key string) (value string, ok bool) {
+	rest, ok := strings.CutPrefix(key, u.t.name+"."+u.ix.name+"/")
+	if !ok || rest == "" {
+		return "", false
+	}
+	return unescape(rest)
+}
+
 // again reads the row it again.
 func (u *Unique[T]) again(ctx context.Context, r Reader, it Item) (Item, error) {
 	tx, ok := r.(*Tx)

@@ -27,6 +27,34 @@ func Observe(s Store, changed func(keys []string)) Store {
 // Unwrap returns the Store that is observed.
 func (o *observed) Unwrap() Store { return o.Store }
 
+type readObserved struct {
+	Store
+	read func(items []Item)
+}
+
+// ObserveReads returns a Store that calls read with the items of each successful Get before
+// that Get returns, absent ones among them. A cache that drops what it holds at another
+// revision is exact about what this Store has answered, too: whoever is told that a
+// credential was ended on another node is told so of one that is refused here.
+//
+// The cache itself must fill from the Store below, or the read that fills it drops what it
+// fills. Several calls may run at the same time. The function must be quick, must not use
+// the Store and must neither keep nor change the items. What List returns is not reported.
+func ObserveReads(s Store, read func(items []Item)) Store {
+	return &readObserved{s, read}
+}
+
+// Unwrap returns the Store that is observed.
+func (o *readObserved) Unwrap() Store { return o.Store }
+
+func (o *readObserved) Get(ctx context.Context, keys ...string) ([]Item, error) {
+	items, err := o.Store.Get(ctx, keys...)
+	if err == nil {
+		o.read(items)
+	}
+	return items, err
+}
+
 func (o *observed) Commit(ctx context.Context, ops ...Op) (Revision, error) {
 	rev, err := o.Store.Commit(ctx, ops...)
 	// An error that the contract does not name should mean that nothing was

@@ -91,6 +91,30 @@ func TestObserve(t *testing.T) {
 	})
 }
 
+func TestObserveReads(t *testing.T) {
+	m := store.NewMemory()
+	put(t, m, "a", "value")
+	want, err := m.Get(t.Context(), "a", "b")
+	require.NoError(t, err)
+	var got [][]store.Item
+	s := store.ObserveReads(m, func(items []store.Item) { got = append(got, items) })
+	items, err := s.Get(t.Context(), "a", "b")
+	require.NoError(t, err)
+	assert.Equal(t, want, items)
+	assert.Equal(t, [][]store.Item{want}, got, "absent ones too, and before Get returns")
+
+	got = nil
+	_, err = s.List(t.Context(), "", "", 10)
+	require.NoError(t, err)
+	_, err = s.Commit(t.Context(), store.Op{Key: "a", At: store.Any, Action: store.Delete})
+	require.NoError(t, err)
+	_, err = s.Get(t.Context(), "")
+	require.Error(t, err)
+	assert.Empty(t, got, "neither what is listed or written, nor an error")
+	_, ok := store.As[store.Watcher](s)
+	assert.True(t, ok)
+}
+
 func TestAs(t *testing.T) {
 	m := store.NewMemory()
 	s := store.Observe(store.Seal(store.Sub(m, "x/"), store.Key{1}), func([]string) {})

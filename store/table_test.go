@@ -277,6 +277,15 @@ func TestTableKeys(t *testing.T) {
 		_, ok := people.ID(key)
 		assert.False(t, ok, key)
 	}
+	for value, key := range map[string]string{"jane": "person.name/jane", "a/b": "person.name/a%2Fb"} {
+		got, ok := byName.Value(key)
+		assert.True(t, ok, key)
+		assert.Equal(t, value, got)
+	}
+	for _, key := range []string{"", "person/jane", "person.name", "person.name/", "person.team/jane", "person.name/a/b", "person.name/%2f"} {
+		_, ok := byName.Value(key)
+		assert.False(t, ok, key)
+	}
 	_, err := people.Get(t.Context(), store.NewMemory(), strings.Repeat("x", 600))
 	assert.ErrorIs(t, err, store.ErrNotFound)
 	_, err = people.Get(t.Context(), store.NewMemory(), "")

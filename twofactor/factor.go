@@ -116,6 +116,12 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 	}
 	if !active {
 		if !waiting {
+			// Another node may have removed it: whoever observes the store learns of that.
+			if keys := subject.Keys(user); store.ValidateKeys(keys...) == nil {
+				if _, err := tx.Get(ctx, keys...); err != nil {
+					return fmt.Errorf("twofactor: disable: %w", err)
+				}
+			}
 			return ErrNoFactor
 		}
 		return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorForgotten, Outcome: audit.Done, User: user}.From(by))
