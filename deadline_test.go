@@ -159,6 +159,7 @@ func TestStalledBody(t *testing.T) {
 // What nobody reads is read by net/http before the answer goes out, and does not stall
 // there. A client that waits for 100 Continue is answered at once.
 func TestStalledBodyOfARefusal(t *testing.T) {
+	t.Parallel() // it waits
 	w := newSlowWorld(t, 300*time.Millisecond, uploads)
 	for name, more := range map[string]string{"": "", "chunked": "Transfer-Encoding: chunked\r\n"} {
 		t.Run("refused "+name, func(t *testing.T) {
@@ -196,6 +197,7 @@ func TestStalledBodyOfARefusal(t *testing.T) {
 // A slow line is no stalled one, and a deadline that passes once the body is there ends
 // neither the request nor the connection.
 func TestTricklingBody(t *testing.T) {
+	t.Parallel() // it waits
 	const timeout = 500 * time.Millisecond
 	w := newSlowWorld(t, timeout)
 	var late atomic.Bool
@@ -267,6 +269,7 @@ func TestBodyReadInFront(t *testing.T) {
 
 // A client may send on after a handler that took long, and did not read.
 func TestBodyAfterALongHandler(t *testing.T) {
+	t.Parallel() // it waits
 	const timeout = 400 * time.Millisecond
 	w := newSlowWorld(t, timeout, uploads)
 	c := dial(t, w.auth.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(timeout * 3 / 2) })))
@@ -282,6 +285,7 @@ func TestBodyAfterALongHandler(t *testing.T) {
 
 // A host that sets a read deadline has the last word: shorter, longer, or none.
 func TestReadDeadlineOfTheHost(t *testing.T) {
+	t.Parallel() // it waits
 	for name, tt := range map[string]struct{ method, path, body string }{
 		"publish": {"PUT", "/plain", ""},
 		"upload":  {"POST", "/upload", "a tarball"},

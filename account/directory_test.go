@@ -997,7 +997,7 @@ func TestPersonKey(t *testing.T) {
 // A wrapper of a store, of a type that cannot be compared.
 type wrapped struct {
 	store.Store
-	log []string
+	_ []string
 }
 
 // A program that wraps a directory's store uses the directory within the wrapper.

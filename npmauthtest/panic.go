@@ -54,7 +54,7 @@ func (x *rig) serve(w http.ResponseWriter, r *http.Request) {
 // aborts reports whether fn ends with [http.ErrAbortHandler].
 func (x *rig) aborts(fn func()) (aborted bool) {
 	defer func() {
-		if p := recover(); p == http.ErrAbortHandler {
+		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 			aborted = true
 		} else if p != nil {
 			panic(p)

@@ -1,8 +1,6 @@
 package npmauthtest
 
 import (
-	"errors"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +23,7 @@ func passwordPrepared(t tb, x *rig) {
 	}
 	require.NoError(t, x.ChangePassword(ctx, x.auth, id, credential.NewSecret(old)))
 	_, err := prepare("not "+old, one)
-	assert.True(t, errors.Is(err, npmauth.ErrWrongPassword), "ChangePassword from a wrong password is npmauth.ErrWrongPassword, and not %v", err)
+	assert.ErrorIs(t, err, npmauth.ErrWrongPassword, "ChangePassword from a wrong password is npmauth.ErrWrongPassword, and not %v", err)
 	write, err := prepare(old, one)
 	require.NoError(t, err)
 	late, err := prepare(old, two)
@@ -34,7 +32,7 @@ func passwordPrepared(t tb, x *rig) {
 	require.NoError(t, write(ctx))
 	assert.True(t, is(one) && !is(old), "a Write must change the password")
 	err = late(ctx)
-	assert.True(t, errors.Is(err, npmauth.ErrWrongPassword), "a Write onto another password than the one that was checked is npmauth.ErrWrongPassword, and not %v", err)
+	assert.ErrorIs(t, err, npmauth.ErrWrongPassword, "a Write onto another password than the one that was checked is npmauth.ErrWrongPassword, and not %v", err)
 	assert.True(t, is(one), "of two changes of one password one must happen")
 }
 

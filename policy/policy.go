@@ -185,7 +185,7 @@ func (p *Policy) seal() *Policy {
 	if p.broken {
 		return p
 	}
-	for a := range Action(protocol.ActionCount) {
+	for a := range protocol.ActionCount {
 		for i := range p.rules {
 			if r := &p.rules[i]; r.Concerns(a) {
 				p.courts[a].seat(r)

@@ -91,7 +91,7 @@ func TestClassify(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Equal(t, row.want.Action.String(), op.Action.String())
-			assert.True(t, row.want == op, "%v is %v, token %q", row.want, op, op.Token)
+			assert.Equal(t, row.want, op, "token %q", op.Token)
 		})
 	}
 }
