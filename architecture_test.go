@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"credential": {"store"},
 	"subject":    {"protocol", "policy", "store", "audit", "internal/cidr"},
 	"account":    {"ground"},
-	"access":     {"ground"},
+	"settings":   {"ground"},
 	"session":    {"ground"},
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "account", "twofactor"},
 	"leak":       {"ground"},
-	"":           {"ground", "packument", "account", "access", "session", "token", "twofactor", "legacy", "web", "leak"},
+	"":           {"ground", "packument", "account", "settings", "session", "token", "twofactor", "legacy", "web", "leak"},
 
 	"internal/strictjson": {},
 	"internal/tarball":    {"internal/strictjson"},

@@ -12,12 +12,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/npmauth/npmauth/access"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -113,7 +113,7 @@ func (c *caches) changed(keys []string) {
 			c.people.Drop(id)
 		} else if subject.IsEveryone(key) {
 			c.people.Clear()
-		} else if id, ok := access.PackageOf(key); ok {
+		} else if id, ok := settings.PackageOf(key); ok {
 			c.settings.Drop(id)
 		}
 	}

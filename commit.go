@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth/access"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -152,7 +152,7 @@ func (a *Auth) judgeIn(ctx context.Context, tx *store.Tx, j *judgement, keys []s
 		keys = append(a.actorKeys(v), keys...)
 	}
 	if id := j.req.Package.ID; id != "" {
-		keys = append(keys, access.SettingsKey(id))
+		keys = append(keys, settings.SettingsKey(id))
 	}
 	if len(keys) > 0 {
 		if _, err := tx.Get(ctx, keys...); err != nil {

@@ -86,7 +86,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/npmauth/npmauth/access"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
@@ -95,6 +94,7 @@ import (
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -287,7 +287,7 @@ type Auth struct {
 	sessions  *session.Manager
 	tokens    *token.Manager
 	factors   *twofactor.Manager
-	settings  *access.Manager
+	settings  *settings.Manager
 	changeKey *credential.ServerKey
 	legacy    *legacy.Handler
 	pages     *web.Pages
@@ -399,7 +399,7 @@ func (a *Auth) build(cfg Config) (err error) {
 	if a.tokens, err = token.New(token.Config{Store: a.store, Limits: cfg.Limits, Now: a.now, Events: a.events}); err != nil {
 		return fail("Config.Limits", err)
 	}
-	if a.settings, err = access.New(access.Config{Store: a.store}); err != nil {
+	if a.settings, err = settings.New(settings.Config{Store: a.store}); err != nil {
 		return fail("access", err)
 	}
 	a.sessions, err = session.New(session.Config{

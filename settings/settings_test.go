@@ -1,4 +1,4 @@
-package access_test
+package settings_test
 
 import (
 	"context"
@@ -8,18 +8,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/access"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 )
 
-func set(ctx context.Context, st store.Store, m *access.Manager, id policy.PackageID, s policy.Settings) error {
+func set(ctx context.Context, st store.Store, m *settings.Manager, id policy.PackageID, s policy.Settings) error {
 	return store.Transact(ctx, st, func(tx *store.Tx) error { return m.Set(ctx, tx, id, s) })
 }
 
 func Example() {
 	ctx, st := context.Background(), store.NewMemory()
-	m, err := access.New(access.Config{Store: st})
+	m, err := settings.New(settings.Config{Store: st})
 	if err != nil {
 		panic(err)
 	}
@@ -33,7 +33,7 @@ func Example() {
 
 func TestSettings(t *testing.T) {
 	st := store.NewMemory()
-	m, err := access.New(access.Config{Store: st})
+	m, err := settings.New(settings.Config{Store: st})
 	require.NoError(t, err)
 	s, err := m.Get(t.Context(), st, "a/b")
 	require.NoError(t, err)
@@ -49,17 +49,17 @@ func TestSettings(t *testing.T) {
 	s, err = m.Get(t.Context(), st, "a/b")
 	require.NoError(t, err)
 	assert.Equal(t, policy.FactorOrBypass, s.Publish)
-	id, ok := access.PackageOf(access.SettingsKey("a/b"))
+	id, ok := settings.PackageOf(settings.SettingsKey("a/b"))
 	assert.True(t, ok)
 	assert.EqualValues(t, "a/b", id)
-	_, ok = access.PackageOf("token/x")
+	_, ok = settings.PackageOf("token/x")
 	assert.False(t, ok)
 }
 
 // Settings are read as the reader has them: a commit on its way, or the store for nil.
 func TestSettingsOfAReader(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
-	m, err := access.New(access.Config{Store: st})
+	m, err := settings.New(settings.Config{Store: st})
 	require.NoError(t, err)
 	require.NoError(t, set(ctx, st, m, "1", policy.Settings{Publish: policy.FactorOnly}))
 	s, err := m.Get(ctx, nil, "1")
@@ -81,15 +81,15 @@ func TestSettingsOfAReader(t *testing.T) {
 // What cannot be read is an error and not the default.
 func TestUnreadableSettings(t *testing.T) {
 	st := store.NewMemory()
-	m, err := access.New(access.Config{Store: st})
+	m, err := settings.New(settings.Config{Store: st})
 	require.NoError(t, err)
 	_, err = m.Get(t.Context(), st, "")
 	assert.Error(t, err)
 	assert.Error(t, set(t.Context(), st, m, "", policy.Settings{}))
-	_, err = access.New(access.Config{})
+	_, err = settings.New(settings.Config{})
 	assert.Error(t, err)
 	for _, value := range []string{`{"v":2,"d":{}}`, `{"v":1,"d":{"id":"1"}}`, `{"v":1,"d":{"id":"1","publish":"nothing"}}`, `{"v":1,"d":{"id":"1","publish":"factor","more":1}}`, ``, `{}`} {
-		_, err := st.Commit(t.Context(), store.Op{Key: access.SettingsKey("1"), At: store.Any, Action: store.Put, Value: []byte(value)})
+		_, err := st.Commit(t.Context(), store.Op{Key: settings.SettingsKey("1"), At: store.Any, Action: store.Put, Value: []byte(value)})
 		require.NoError(t, err)
 		_, err = m.Get(t.Context(), st, "1")
 		assert.Error(t, err, value)

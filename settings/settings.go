@@ -1,7 +1,7 @@
-// Package access keeps what the maintainers of a package decided about it: npm's
+// Package settings keeps what the maintainers of a package decided about it: npm's
 // "publishing access", which says what has to be shown to publish.
 //
-//	m, err := access.New(access.Config{Store: st})
+//	m, err := settings.New(settings.Config{Store: st})
 //	…
 //	settings, err := m.Get(ctx, st, id)
 //
@@ -13,7 +13,7 @@
 // # Concurrency
 //
 // A Manager is safe for concurrent use, also by several processes on one store.
-package access
+package settings
 
 import (
 	"context"
@@ -43,12 +43,12 @@ type record struct {
 
 var settings = store.NewTable("access", 1, func(r *record) string { return string(r.ID) })
 
-var errNoID = errors.New("access: a package needs an ID to have settings")
+var errNoID = errors.New("settings: a package needs an ID to have settings")
 
 // New returns a Manager, or an error naming the field of cfg that is wrong.
 func New(cfg Config) (*Manager, error) {
 	if cfg.Store == nil {
-		return nil, errors.New("access: Config.Store is required")
+		return nil, errors.New("settings: Config.Store is required")
 	}
 	return &Manager{cfg.Store}, nil
 }
@@ -76,10 +76,10 @@ func (m *Manager) Get(ctx context.Context, r store.Reader, id policy.PackageID) 
 		return policy.Settings{}, nil
 	}
 	if err != nil {
-		return policy.Settings{}, fmt.Errorf("access: %w", err)
+		return policy.Settings{}, fmt.Errorf("settings: %w", err)
 	}
 	if rec.Publish == nil {
-		return policy.Settings{}, errors.New("access: the stored record names no mode")
+		return policy.Settings{}, errors.New("settings: the stored record names no mode")
 	}
 	return policy.Settings{Publish: *rec.Publish}, nil
 }
@@ -94,7 +94,7 @@ func (m *Manager) Set(ctx context.Context, tx *store.Tx, id policy.PackageID, s 
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("access: %w", err)
+		return fmt.Errorf("settings: %w", err)
 	}
 	return nil
 }
