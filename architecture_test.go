@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"audit":      {"protocol", "policy", "store"},
 	"credential": {"store"},
 	"subject":    {"protocol", "policy", "store", "audit", "internal/cidr"},
-	"account":    {"ground"},
+	"account":    {"ground", "host"},
+	"host":       {"protocol", "policy", "credential"},
 	"settings":   {"ground"},
 	"session":    {"ground"},
 	"token":      {"ground"},
@@ -37,7 +38,7 @@ var mayImport = map[string][]string{
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "account", "twofactor"},
 	"leak":       {"ground"},
-	"":           {"ground", "packument", "account", "settings", "session", "token", "twofactor", "legacy", "web", "leak"},
+	"":           {"ground", "host", "packument", "account", "settings", "session", "token", "twofactor", "legacy", "web", "leak"},
 
 	"internal/strictjson": {},
 	"internal/tarball":    {"internal/strictjson"},
@@ -48,7 +49,7 @@ var mayImport = map[string][]string{
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy", "protocol"},
-	"npmauthtest":       {"ground", "", "account", "session", "token"},
+	"npmauthtest":       {"ground", "host", "", "account", "session", "token"},
 }
 
 var ground = []string{"protocol", "policy", "credential", "store", "audit", "subject"}

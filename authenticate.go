@@ -15,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
@@ -48,18 +49,18 @@ func (a actor) session() string {
 	return a.cred.ID
 }
 
-func (a actor) identity() Identity {
+func (a actor) identity() host.Identity {
 	if a.cred == nil {
-		return Identity{}
+		return host.Identity{}
 	}
-	return Identity{User: a.cred.User, Name: a.who.account.Name, Credential: a.cred.ID, Kind: a.cred.Kind}
+	return host.Identity{User: a.cred.User, Name: a.who.account.Name, Credential: a.cred.ID, Kind: a.cred.Kind}
 }
 
 // A person is what is known of a user, from the host and from the subject row.
 type person struct {
 	account policy.Account
 	sub     subject.Subject
-	user    User
+	user    host.User
 }
 
 // caches hold what a warm request needs. Their entries are never older than
@@ -326,7 +327,7 @@ func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID)
 		return nil, err
 	}
 	user, err := a.hostUser(ctx, r, id)
-	if errors.Is(err, ErrNoUser) {
+	if errors.Is(err, host.ErrNoUser) {
 		return nil, ErrInvalidToken
 	}
 	if err != nil {
@@ -344,11 +345,11 @@ func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID)
 }
 
 // hostUser asks who a user is: the host, or the rows of its people in the store, as r has them.
-func (a *Auth) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (User, error) {
+func (a *Auth) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
 	if a.inStore == nil {
 		return a.users.User(ctx, id)
 	}
-	return a.inStore.userFrom(ctx, r, id)
+	return a.inStore.UserFrom(ctx, r, id)
 }
 
 // actorKeys are the keys of all rows that say whether the credential holds: to be read in
@@ -359,7 +360,7 @@ func (a *Auth) actorKeys(v *verified) []string {
 		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest))
 	}
 	if a.inStore != nil {
-		keys = append(keys, a.inStore.key(v.cred.User))
+		keys = append(keys, account.PersonKey(v.cred.User))
 	}
 	return keys
 }
@@ -437,13 +438,13 @@ func (a *Auth) recordInvalid(ctx context.Context, text string, v *verified, addr
 // Authenticate returns who r comes from. A request without a credential is
 // [ErrNoCredential], and one whose credential does not hold [ErrInvalidToken];
 // any other error is an outage. None of them is an identity.
-func (a *Auth) Authenticate(r *http.Request) (Identity, error) {
+func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 	act, err := a.authenticate(r.Context(), r.Header, a.client(r), a.now())
 	if err != nil {
-		return Identity{}, err
+		return host.Identity{}, err
 	}
 	if act.cred == nil {
-		return Identity{}, ErrNoCredential
+		return host.Identity{}, ErrNoCredential
 	}
 	return act.identity(), nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -207,7 +208,7 @@ func TestFactsOfOneNameInManyScopes(t *testing.T) {
 // renamed is a host that answers for one account with another's record.
 type renamed struct{ *people }
 
-func (r renamed) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+func (r renamed) User(ctx context.Context, id policy.UserID) (host.User, error) {
 	u, err := r.people.User(ctx, id)
 	u.ID = "2"
 	return u, err
@@ -216,9 +217,9 @@ func (r renamed) User(ctx context.Context, id policy.UserID) (npmauth.User, erro
 // blank is a host that has a record of nobody.
 type blank struct{ *people }
 
-func (b blank) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+func (b blank) User(ctx context.Context, id policy.UserID) (host.User, error) {
 	if id == "" {
-		return npmauth.User{}, nil
+		return host.User{}, nil
 	}
 	return b.people.User(ctx, id)
 }
@@ -226,18 +227,18 @@ func (b blank) User(ctx context.Context, id policy.UserID) (npmauth.User, error)
 // Where no policy decides after authentication, it alone refuses who is nobody: what a host
 // asks for with Authenticate, and a logout of another credential.
 func TestNobodyIsAuthenticated(t *testing.T) {
-	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
-	nobody := map[string]npmauth.ForeignToken{
+	p := &people{user: host.User{ID: "1", Name: "alice"}}
+	nobody := map[string]host.ForeignToken{
 		"without-a-user":    {ID: "old"},
 		"without-an-ID":     {User: "1"},
 		"without-either":    {},
 		"of-an-absent-user": {ID: "old", User: "3"},
 	}
-	foreign := func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+	foreign := func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 		if f, ok := nobody[bearer.Reveal()]; ok {
 			return f, nil
 		}
-		return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, npmauth.ErrInvalidToken
 	}
 	refused := func(name string, w *world, authorization, theirs string) {
 		t.Helper()
@@ -258,7 +259,7 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 		refused(name, w, "Bearer "+name, theirs)
 	}
 	require.Equal(t, 200, whoami(w, theirs))
-	nobody["somebody"] = npmauth.ForeignToken{ID: "old", User: "1"}
+	nobody["somebody"] = host.ForeignToken{ID: "old", User: "1"}
 	require.Equal(t, 200, whoami(w, "somebody"))
 
 	// The record that the host gives is another's.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -27,13 +28,13 @@ import (
 // PUT /<pkg> is classified as [policy.WritePackument], which every policy of npm's
 // denies: whoever has read its body names the action that it is. So does op.Package with
 // [policy.GrantTeam].
-func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (Identity, policy.Decision, error) {
+func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
 	req := requests.Get().(*policy.Request)
 	defer release(req)
 	req.Operation, req.Addr = op, addr
 	act, _, err := a.prepare(ctx, header, req)
 	if err != nil {
-		return Identity{}, policy.Decision{}, err
+		return host.Identity{}, policy.Decision{}, err
 	}
 	return act.identity(), a.policy.DecideOn(req), nil
 }
@@ -51,10 +52,10 @@ func release(req *policy.Request) {
 // prepare authenticates the sender of header and fills req, whose operation and
 // address are there, with what there is to know for a decision. It returns the service
 // account that the operation names, too.
-func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Request) (act actor, service User, err error) {
+func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Request) (act actor, service host.User, err error) {
 	req.Now = a.now()
 	if act, err = a.authenticate(ctx, header, req.Addr, req.Now); err != nil {
-		return actor{}, User{}, err
+		return actor{}, host.User{}, err
 	}
 	req.Credential = act.cred
 	if act.who != nil {
@@ -66,17 +67,17 @@ func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Requ
 
 // consult fills in what the host and the package's settings say, as far as it need not be
 // newer than the caches.
-func (a *Auth) consult(ctx context.Context, req *policy.Request) (service User, err error) {
+func (a *Auth) consult(ctx context.Context, req *policy.Request) (service host.User, err error) {
 	op := &req.Operation
 	if service, err = a.consultOthers(ctx, req); err != nil {
-		return User{}, err
+		return host.User{}, err
 	}
 	if op.Package.IsZero() {
 		return service, nil
 	}
 	write := op.Action.Write()
 	if err = a.facts(ctx, req, write); err != nil {
-		return User{}, err
+		return host.User{}, err
 	}
 	// Without a right there is nothing to set a rule for.
 	if write && req.Package.ID != "" && req.Package.Rights&(policy.RightWrite|policy.RightAdmin) != 0 {
@@ -88,11 +89,11 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (service User, 
 // consultOthers asks the host about what is no package: the organization of req, on whose
 // behalf nothing is asked for the anonymous, who have no part in any, and its service
 // account, which it returns.
-func (a *Auth) consultOthers(ctx context.Context, req *policy.Request) (service User, err error) {
+func (a *Auth) consultOthers(ctx context.Context, req *policy.Request) (service host.User, err error) {
 	op := &req.Operation
 	if op.Action.OfOrg() && a.orgs != nil && req.Account.ID != "" {
 		if req.Org, err = a.orgs.OrgFacts(ctx, op.Org, req.Account.ID); err != nil {
-			return User{}, err
+			return host.User{}, err
 		}
 	}
 	if op.Action.OfService() {
@@ -170,7 +171,7 @@ func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now tim
 type judgement struct {
 	act     actor
 	req     policy.Request
-	service User                        // that the operation names
+	service host.User                   // that the operation names
 	fill    func(*policy.Request) error // says what else is to be known, at each judgement
 
 	agent string // what the client calls itself

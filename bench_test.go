@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -30,10 +31,10 @@ func (facts) Facts(context.Context, policy.PackageName, policy.UserID) (policy.F
 	return policy.Facts{ID: "1", Private: true, Rights: allRights}, nil
 }
 
-type oneUser struct{ npmauth.Users }
+type oneUser struct{ host.Users }
 
-func (oneUser) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
-	return npmauth.User{ID: id, Name: "alice"}, nil
+func (oneUser) User(_ context.Context, id policy.UserID) (host.User, error) {
+	return host.User{ID: id, Name: "alice"}, nil
 }
 
 // warm is an Auth with n tokens, all of them in its cache, and the headers of hot of

@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -182,7 +183,7 @@ var interventions = []intervention{
 }
 
 // change changes the package plain.
-func (h *host) change(fn func(*hosted)) {
+func (h *backend) change(fn func(*hosted)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	fn(h.packages[policy.PackageName{Name: "plain"}])
@@ -432,7 +433,7 @@ func TestConfirm(t *testing.T) {
 					h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 						_, err := io.Copy(io.Discard, r.Body)
 						assert.NoError(t, err)
-						op, _ := npmauth.OperationFrom(r.Context())
+						op, _ := host.OperationFrom(r.Context())
 						before = op.Confirm(r.Context())
 						if iv.on != nil {
 							iv.on(w, w.auth, p)
@@ -454,7 +455,7 @@ func TestConfirm(t *testing.T) {
 			}
 		})
 	}
-	var op npmauth.Operation
+	var op host.Operation
 	assert.Error(t, op.Confirm(t.Context()), "nobody allowed it")
 }
 
@@ -528,7 +529,7 @@ func TestHarmlessChangeAtTheCommit(t *testing.T) {
 // costs none.
 func TestRoundTrips(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
-	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	p := &people{user: host.User{ID: "1", Name: "alice"}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users = st, p })
 	w.ids["alice"] = "1"
 	w.host.add("plain", false, "1")

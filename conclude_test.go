@@ -16,6 +16,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -215,7 +216,7 @@ func TestObservationsOfPublishes(t *testing.T) {
 		_, err := io.Copy(io.Discard, r.Body)
 		assert.NoError(t, err)
 		w.host.change(func(h *hosted) { h.rights = nil })
-		op, _ := npmauth.OperationFrom(r.Context())
+		op, _ := host.OperationFrom(r.Context())
 		err = op.Confirm(r.Context())
 		assert.Error(t, err)
 		npmauth.WriteError(rw, r, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -200,19 +201,19 @@ func TestClockSetBack(t *testing.T) {
 // A town is a host's table of people, in which they come, go and change their names.
 type town struct {
 	mu     sync.Mutex
-	people map[policy.UserID]npmauth.User
+	people map[policy.UserID]host.User
 }
 
-func (h *town) set(users ...npmauth.User) {
+func (h *town) set(users ...host.User) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.people = map[policy.UserID]npmauth.User{}
+	h.people = map[policy.UserID]host.User{}
 	for _, u := range users {
 		h.people[u.ID] = u
 	}
 }
 
-func (h *town) Lookup(_ context.Context, name string) (npmauth.User, error) {
+func (h *town) Lookup(_ context.Context, name string) (host.User, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, u := range h.people {
@@ -220,15 +221,15 @@ func (h *town) Lookup(_ context.Context, name string) (npmauth.User, error) {
 			return u, nil
 		}
 	}
-	return npmauth.User{}, npmauth.ErrNoUser
+	return host.User{}, host.ErrNoUser
 }
 
-func (h *town) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (h *town) User(_ context.Context, id policy.UserID) (host.User, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u, ok := h.people[id]
 	if !ok {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return host.User{}, host.ErrNoUser
 	}
 	return u, nil
 }
@@ -243,7 +244,7 @@ func (h *town) CheckPassword(_ context.Context, id policy.UserID, pw credential.
 // TK-15, TK-17, P-05: a credential belongs to an ID and not to a name, and dies with it.
 func TestNamesThatChangeHands(t *testing.T) {
 	h := &town{}
-	h.set(npmauth.User{ID: "1", Name: "alice"}, npmauth.User{ID: "2", Name: "mallory"})
+	h.set(host.User{ID: "1", Name: "alice"}, host.User{ID: "2", Name: "mallory"})
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Fresh = h, -1 })
 	w.ids["alice"] = "1"
 	w.host.add("plain", false, "1")
@@ -256,7 +257,7 @@ func TestNamesThatChangeHands(t *testing.T) {
 	require.Equal(t, []string{"alice", "alice"}, []string{name(s), name(bypass)})
 
 	// TK-17: she is called otherwise, and mallory takes the name.
-	h.set(npmauth.User{ID: "1", Name: "alice2"}, npmauth.User{ID: "2", Name: "alice"})
+	h.set(host.User{ID: "1", Name: "alice2"}, host.User{ID: "2", Name: "alice"})
 	assert.Equal(t, []string{"alice2", "alice2"}, []string{name(s), name(bypass)})
 	assert.Equal(t, 200, w.publish("plain", "1.0.0", bypass, "").Code)
 	w.secrets["mallory"], w.secrets["alice"] = "", ""
@@ -268,7 +269,7 @@ func TestNamesThatChangeHands(t *testing.T) {
 	assert.Equal(t, "off", w.do(call{method: "GET", path: "/-/auth/v1/self", bearer: m}).text("two_factor"), "the factor is not theirs either")
 
 	// TK-15: she is gone, and somebody new takes the name.
-	h.set(npmauth.User{ID: "2", Name: "mallory"})
+	h.set(host.User{ID: "2", Name: "mallory"})
 	generic := w.do(call{method: "GET", path: "/-/whoami", bearer: "npm_garbage"})
 	for _, bearer := range []string{s, bypass} {
 		a := w.do(call{method: "GET", path: "/-/whoami", bearer: bearer})
@@ -276,7 +277,7 @@ func TestNamesThatChangeHands(t *testing.T) {
 		assert.Equal(t, generic.Body.String(), a.Body.String())
 		assert.Equal(t, 401, w.publish("plain", "1.0.1", bearer, "").Code)
 	}
-	h.set(npmauth.User{ID: "3", Name: "alice"})
+	h.set(host.User{ID: "3", Name: "alice"})
 	assert.Equal(t, []int{401, 401}, []int{whoami(w, s), whoami(w, bypass)})
 	assert.Equal(t, 403, w.publish("plain", "1.0.1", w.login("alice"), "").Code)
 	assert.Len(t, w.host.written(), 1)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -57,7 +58,7 @@ func (q profileRequest) details() (d details, err error) {
 }
 
 // apply changes a profile.
-func (d details) apply(p *Profile) error {
+func (d details) apply(p *host.Profile) error {
 	had := p.Email
 	for _, f := range []struct{ want, is *string }{
 		{d.email, &p.Email}, {d.fullName, &p.FullName}, {d.homepage, &p.Homepage},
@@ -157,7 +158,7 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 	if err == nil {
 		err = finish(ctx, next.write)
 	}
-	if errors.Is(err, ErrWrongPassword) {
+	if errors.Is(err, host.ErrWrongPassword) {
 		a.events.Record(ctx, audit.Event{
 			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -206,7 +207,7 @@ func TestSetPasswordIsOneCommit(t *testing.T) {
 
 // A host keeps its people's passwords and names itself, whatever its policy says.
 func TestProfileOfAHostIsNotOffered(t *testing.T) {
-	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	p := &people{user: host.User{ID: "1", Name: "alice"}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
 	w.ids["alice"] = "1"
 	s := w.login("alice")

@@ -41,7 +41,7 @@ func (a *Auth) guardDocument(w http.ResponseWriter, r *http.Request, op policy.O
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
-	case p.operation.Action == policy.Publish:
+	case p.judged.req.Operation.Action == policy.Publish:
 		a.passPublish(w, r, p, next)
 	default:
 		a.pass(w, r, p, next)
@@ -85,7 +85,7 @@ func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err
 		}
 	}
 	p = a.newPass(r.Context(), j)
-	p.operation.body = body
+	p.body = body
 	return p, nil
 }
 

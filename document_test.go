@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
@@ -181,8 +182,8 @@ func TestDocumentsOfAHostWithoutCurrent(t *testing.T) {
 // The package that the document belongs to is the one whose rights were asked for.
 func TestDocumentOfAReplacedPackage(t *testing.T) {
 	w, bypass := documented(t, func(cfg *npmauth.Config) {
-		host := cfg.Documents.(*host)
-		cfg.Documents = replaced{host}
+		reg := cfg.Documents.(*backend)
+		cfg.Documents = replaced{reg}
 	})
 	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two)})
 	assert.Equal(t, 409, a.Code)
@@ -190,10 +191,10 @@ func TestDocumentOfAReplacedPackage(t *testing.T) {
 }
 
 // A replaced host says what there is of another package than its facts did.
-type replaced struct{ *host }
+type replaced struct{ *backend }
 
-func (h replaced) Document(ctx context.Context, pkg policy.PackageName) (npmauth.Document, error) {
-	d, err := h.host.Document(ctx, pkg)
+func (h replaced) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
+	d, err := h.backend.Document(ctx, pkg)
 	d.ID = "another"
 	return d, err
 }

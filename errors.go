@@ -78,7 +78,6 @@ var (
 	errBodyTimeout   = &Error{http.StatusRequestTimeout, "body-timeout", "The upload stalled. Run the command again."}
 	errEncoding      = &Error{http.StatusUnsupportedMediaType, "bad-encoding", "This address takes no compressed bodies."}
 	errMediaType     = &Error{http.StatusUnsupportedMediaType, "bad-content-type", "This address takes a JSON body."}
-	errProfileMoved  = &Error{http.StatusConflict, "conflict", "The profile has changed since. Try again."}
 	errForeignLogout = &Error{http.StatusForbidden, "foreign-token", "This older kind of token cannot be ended here. End it where it was made."}
 	errWrongPassword = &Error{http.StatusUnauthorized, "wrong-password", "The password is wrong."}
 	errWrongCode     = &Error{http.StatusUnauthorized, "wrong-code", "The one-time password is wrong or was used before."}
@@ -118,6 +117,8 @@ func answer(err error) *Error {
 		return &Error{http.StatusBadRequest, "bad-name", "A user name is 1 to 214 lower-case letters, digits, dots, dashes and underscores, begins with a letter or digit, and is not a reserved word."}
 	case errors.Is(err, account.ErrEmail):
 		return &Error{http.StatusBadRequest, "bad-email", "This is not an e-mail address."}
+	case errors.Is(err, account.ErrChanged):
+		return errProfileChanged
 	case errors.Is(err, account.ErrProfile):
 		return &Error{http.StatusBadRequest, "bad-profile", "A field of a profile has at most 256 characters and none of them a control character."}
 	case errors.Is(err, account.ErrWrongPassword):

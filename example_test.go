@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -26,8 +27,8 @@ func (packages) Facts(_ context.Context, pkg policy.PackageName, user policy.Use
 
 // registry is a handler that exists already. Only what was allowed reaches it.
 func registry(w http.ResponseWriter, r *http.Request) {
-	who, known := npmauth.IdentityFrom(r.Context()) // User, Name, Credential, Kind; known is false for the anonymous
-	op, _ := npmauth.OperationFrom(r.Context())     // Action, Package, PackageID, Change()
+	who, known := host.IdentityFrom(r.Context()) // User, Name, Credential, Kind; known is false for the anonymous
+	op, _ := host.OperationFrom(r.Context())     // Action, Package, PackageID, Change()
 	fmt.Fprintf(w, "%s %s for %q (%t)", op.Action, op.Package, who.Name, known)
 }
 

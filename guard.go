@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -126,8 +127,7 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.H
 func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
 	p.varies(w.Header())
 	p.notify(w)
-	j := p.operation.judged
-	body := p.operation.body
+	j, body := p.judged, p.body
 	body.Authorize = func(c protocol.Change) error {
 		j.req.Change, j.limit = &c, hostTime
 		if err := changesVisibility(&j.req); err != nil {
@@ -255,9 +255,11 @@ func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, wai
 // newPass is what a request that was allowed travels with.
 func (a *Auth) newPass(ctx context.Context, j *judgement) *pass {
 	p := j.pass
-	*p = pass{Context: ctx, identity: j.act.identity(), reader: reader{a, j.act, j.req.Addr}, operation: Operation{
-		Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID, change: j.req.Change, auth: a, judged: j,
-	}}
+	op := host.Operation{Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID}
+	*p = pass{
+		Context: host.NewContext(ctx, j.act.identity(), op, p),
+		a:       a, judged: j, act: j.act, addr: j.req.Addr, id: j.req.Package.ID, change: j.req.Change,
+	}
 	if j.req.Operation.Action.Write() {
 		p.notice = a.expiryNotice(ctx, j.act, j.req.Now)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -97,12 +98,12 @@ func TestVaryIsOfOneAnswer(t *testing.T) {
 	w := newWorld(t)
 	w.host.add("plain", false, w.person("alice"))
 	var first http.Header
-	host := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		first = w.Header()
 		first.Add("Vary", "Accept")
 		first["Vary"][0] = "changed"
 	})
-	w.send(w.auth.Wrap(host), call{method: "GET", path: "/plain"})
+	w.send(w.auth.Wrap(handler), call{method: "GET", path: "/plain"})
 	assert.Equal(t, []string{"changed", "Accept"}, first["Vary"])
 	w.send(w.auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		assert.Equal(t, []string{"Authorization"}, w.Header()["Vary"])
@@ -135,15 +136,15 @@ func TestContextOfAGuardedRequest(t *testing.T) {
 		defer cancel()
 		for _, ctx := range []context.Context{r.Context(), child, context.WithoutCancel(child)} {
 			assert.Equal(t, "the server's", ctx.Value(key{}))
-			who, ok := npmauth.IdentityFrom(ctx)
+			who, ok := host.IdentityFrom(ctx)
 			assert.True(t, ok)
 			assert.Equal(t, alice, who.User)
-			op, ok := npmauth.OperationFrom(ctx)
+			op, ok := host.OperationFrom(ctx)
 			assert.True(t, ok)
 			assert.Equal(t, policy.ReadPackument, op.Action)
 			assert.NoError(t, op.Confirm(ctx))
 		}
-		_, ok := npmauth.OperationFrom(ctx)
+		_, ok := host.OperationFrom(ctx)
 		assert.False(t, ok, "of the request as it came")
 		stop(io.ErrUnexpectedEOF)
 		<-child.Done()
@@ -188,7 +189,7 @@ func TestStagedBodyPassesUnread(t *testing.T) {
 		sent.Write(make([]byte, size))
 		sent.Close()
 	}()
-	host := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(begun) // nobody can have read before
 		var err error
 		n, err = io.Copy(io.Discard, r.Body)
@@ -196,7 +197,7 @@ func TestStagedBodyPassesUnread(t *testing.T) {
 	})
 	late := time.AfterFunc(5*time.Second, func() { sent.CloseWithError(io.ErrUnexpectedEOF) })
 	defer late.Stop()
-	a := w.send(w.auth.Wrap(host), call{method: "POST", path: "/-/stage/package/plain", bearer: tok, body: body})
+	a := w.send(w.auth.Wrap(handler), call{method: "POST", path: "/-/stage/package/plain", bearer: tok, body: body})
 	assert.Equal(t, 200, a.Code, a.Body.String())
 	assert.EqualValues(t, size, n)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/subject"
@@ -21,7 +22,7 @@ import (
 // hostWorld is a registry whose host has one user, alice, with a second factor.
 func hostWorld(t *testing.T) (*world, *people, []string) {
 	t.Helper()
-	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	p := &people{user: host.User{ID: "1", Name: "alice"}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Fresh = p, -1 })
 	w.ids["alice"] = "1"
 	return w, p, w.enrol("alice", policy.AuthAndWrites)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -245,7 +246,7 @@ func TestPublishReaderWithholds(t *testing.T) {
 			var got []byte
 			var end error
 			h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				op, _ := npmauth.OperationFrom(r.Context())
+				op, _ := host.OperationFrom(r.Context())
 				_, early := op.Change()
 				assert.Error(t, early, "changes are not known before the body was read")
 				buf := make([]byte, size)
@@ -400,7 +401,7 @@ func TestRedactPath(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	good := func() npmauth.Config {
-		return npmauth.Config{BaseURL: "https://npm.acme.test/", Store: newWorld(t).store, Packages: newHost()}
+		return npmauth.Config{BaseURL: "https://npm.acme.test/", Store: newWorld(t).store, Packages: newBackend()}
 	}
 	for name, spoil := range map[string]func(*npmauth.Config){
 		"BaseURL":          func(c *npmauth.Config) { c.BaseURL = "" },
@@ -446,7 +447,7 @@ func TestNewRefusesWhatWouldNotWork(t *testing.T) {
 		"TrustedProxies, one of which is none": func(c *npmauth.Config) { c.TrustedProxies = []netip.Prefix{{}} },
 		"BaseURL with a bare question mark":    func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/?" },
 	} {
-		cfg := npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost()}
+		cfg := npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newBackend()}
 		spoil(&cfg)
 		auth, err := npmauth.New(cfg)
 		require.Error(t, err, name)
@@ -455,7 +456,7 @@ func TestNewRefusesWhatWouldNotWork(t *testing.T) {
 		assert.Contains(t, err.Error(), field)
 		assert.Nil(t, auth)
 	}
-	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newHost(), Limits: policy.Limits{SessionTTL: -1}})
+	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newBackend(), Limits: policy.Limits{SessionTTL: -1}})
 	require.Error(t, err)
 	assert.Nil(t, auth, "no half-built one")
 }
@@ -480,9 +481,9 @@ func TestHiddenPackagesAreNotRemembered(t *testing.T) {
 func TestForeignBearerIsOneWord(t *testing.T) {
 	var seen []string
 	w := newWorld(t, func(cfg *npmauth.Config) {
-		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 			seen = append(seen, bearer.Reveal())
-			return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+			return host.ForeignToken{}, npmauth.ErrInvalidToken
 		}
 	})
 	for _, text := range []string{"Bearer npm_a, Bearer b", "Bearer npm_a b", "Bearer npm_a\tb", "Bearer old", "Bearer npm_old"} {

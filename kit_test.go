@@ -27,6 +27,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -58,7 +59,7 @@ func (c *clock) Add(d time.Duration) {
 
 // A host is a registry that keeps what it is told to write, and nothing else of
 // it: who owns a package and which versions it has.
-type host struct {
+type backend struct {
 	mu       sync.Mutex
 	packages map[policy.PackageName]*hosted
 	writes   []string // every request that changed something, or would have
@@ -86,29 +87,29 @@ type hosted struct {
 
 const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
 
-func newHost() *host {
-	return &host{packages: map[policy.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}, demanded: map[policy.UserID]bool{}}
+func newBackend() *backend {
+	return &backend{packages: map[policy.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}, demanded: map[policy.UserID]bool{}}
 }
 
 // Document tells the versions that were published or added, and what was set beside them.
-func (h *host) Document(_ context.Context, pkg policy.PackageName) (npmauth.Document, error) {
+func (h *backend) Document(_ context.Context, pkg policy.PackageName) (host.Document, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.fail != nil {
-		return npmauth.Document{}, h.fail
+		return host.Document{}, h.fail
 	}
 	p := h.packages[pkg]
 	if p == nil {
-		return npmauth.Document{}, nil
+		return host.Document{}, nil
 	}
-	d := npmauth.Document{ID: p.id, Revision: h.revision, Versions: map[string]string{}, Tags: maps.Clone(p.tags), Maintainers: slices.Clone(p.maintainers)}
+	d := host.Document{ID: p.id, Revision: h.revision, Versions: map[string]string{}, Tags: maps.Clone(p.tags), Maintainers: slices.Clone(p.maintainers)}
 	for _, v := range p.versions {
 		d.Versions[v] = p.deprecated[v]
 	}
 	return d, nil
 }
 
-func (h *host) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+func (h *backend) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.asked != nil {
@@ -124,13 +125,13 @@ func (h *host) OrgFacts(_ context.Context, org string, user policy.UserID) (poli
 	return h.orgs[org+" "+string(user)], h.fail
 }
 
-func (h *host) FactorRequired(_ context.Context, user policy.UserID) (bool, error) {
+func (h *backend) FactorRequired(_ context.Context, user policy.UserID) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.demanded[user], h.fail
 }
 
-func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (h *backend) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.facts++
@@ -150,7 +151,7 @@ func (h *host) Facts(_ context.Context, pkg policy.PackageName, user policy.User
 	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user], RequireFactor: p.demands}, nil
 }
 
-func (h *host) add(name string, private bool, owner policy.UserID) policy.PackageID {
+func (h *backend) add(name string, private bool, owner policy.UserID) policy.PackageID {
 	pkg, err := policy.ParsePackageName(name)
 	if err != nil {
 		panic(err)
@@ -163,7 +164,7 @@ func (h *host) add(name string, private bool, owner policy.UserID) policy.Packag
 }
 
 // addWith adds a package that has versions.
-func (h *host) addWith(name string, owner policy.UserID, versions ...string) {
+func (h *backend) addWith(name string, owner policy.UserID, versions ...string) {
 	h.add(name, false, owner)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -171,25 +172,25 @@ func (h *host) addWith(name string, owner policy.UserID, versions ...string) {
 }
 
 // demand lets the organization of a package require a second factor.
-func (h *host) demand(name string) {
+func (h *backend) demand(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.packages[policy.PackageName{Name: name}].demands = true
 }
 
-func (h *host) written() []string {
+func (h *backend) written() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string(nil), h.writes...)
 }
 
-func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	op, ok := npmauth.OperationFrom(r.Context())
+func (h *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op, ok := host.OperationFrom(r.Context())
 	if !ok {
 		io.WriteString(w, "public")
 		return
 	}
-	id, _ := npmauth.IdentityFrom(r.Context())
+	id, _ := host.IdentityFrom(r.Context())
 	if !op.Action.Write() {
 		h.mu.Lock()
 		h.reads = append(h.reads, op.Action.String()+" "+op.Package.String())
@@ -234,7 +235,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // named is what op names besides its package.
-func named(op npmauth.Operation) string {
+func named(op host.Operation) string {
 	text := op.Version + op.Tag + op.User + op.Org + op.Service + op.ID + op.Token
 	if op.Team != "" {
 		text += ":" + op.Team
@@ -292,7 +293,7 @@ func (e *events) has(t audit.Type) bool {
 type world struct {
 	t       *testing.T
 	auth    *npmauth.Auth
-	host    *host
+	host    *backend
 	store   store.Store
 	clock   *clock
 	events  *events
@@ -304,7 +305,7 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 	t.Helper()
 	w := &world{
-		t: t, host: newHost(), store: store.NewMemory(), events: &events{},
+		t: t, host: newBackend(), store: store.NewMemory(), events: &events{},
 		clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		ids:   map[string]policy.UserID{}, secrets: map[string]string{},
 	}
@@ -315,7 +316,7 @@ func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	if _, ok := cfg.Users.(npmauth.SignUp); cfg.Users != nil && !ok {
+	if _, ok := cfg.Users.(host.SignUp); cfg.Users != nil && !ok {
 		cfg.OpenSignUp = false
 	}
 	auth, err := npmauth.New(cfg)

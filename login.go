@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
@@ -219,7 +220,7 @@ func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (fo
 func (a *Auth) lookup(ctx context.Context, name string) (session.User, error) {
 	user, err := a.users.Lookup(ctx, name)
 	switch {
-	case errors.Is(err, ErrNoUser):
+	case errors.Is(err, host.ErrNoUser):
 		return session.User{}, session.ErrDenied
 	case err != nil:
 		return session.User{}, err
@@ -233,7 +234,7 @@ func (a *Auth) lookup(ctx context.Context, name string) (session.User, error) {
 func (a *Auth) maySignIn(ctx context.Context, id policy.UserID) error {
 	user, err := a.users.User(ctx, id)
 	switch {
-	case errors.Is(err, ErrNoUser):
+	case errors.Is(err, host.ErrNoUser):
 		return session.ErrDenied
 	case err != nil:
 		return err
@@ -293,7 +294,7 @@ func (a *Auth) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.S
 // legacySignUp is the sign-up of the CouchDB login.
 func (a *Auth) legacySignUp(ctx context.Context, name, email string, pw credential.Secret) error {
 	err := a.signUp(ctx, name, email, pw)
-	if errors.Is(err, ErrNameTaken) {
+	if errors.Is(err, host.ErrNameTaken) {
 		err = fmt.Errorf("%w: %w", legacy.ErrNameTaken, err)
 	}
 	return err
@@ -314,7 +315,7 @@ func (a *Auth) readUser(r *http.Request, name string) (legacy.User, error) {
 		return legacy.User{}, err
 	}
 	u, err := a.users.Lookup(r.Context(), name)
-	if errors.Is(err, ErrNoUser) {
+	if errors.Is(err, host.ErrNoUser) {
 		return legacy.User{}, &Error{http.StatusNotFound, "no-such-user", "There is no such user."}
 	}
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -289,17 +290,17 @@ func TestNoSecretInAnswersOrEvents(t *testing.T) {
 
 // An older token of the host's lives on, so nobody is told that it does not.
 func TestLogoutOfAForeignToken(t *testing.T) {
-	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	p := &people{user: host.User{ID: "1", Name: "alice"}}
 	w := newWorld(t, func(cfg *npmauth.Config) {
 		cfg.Users = p
-		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 			switch bearer.Reveal() {
 			case "old-token":
-				return npmauth.ForeignToken{ID: "old", User: "1"}, nil
+				return host.ForeignToken{ID: "old", User: "1"}, nil
 			case "outage":
-				return npmauth.ForeignToken{}, context.DeadlineExceeded
+				return host.ForeignToken{}, context.DeadlineExceeded
 			}
-			return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+			return host.ForeignToken{}, npmauth.ErrInvalidToken
 		}
 	})
 	logout := func(text string) int {
@@ -325,7 +326,7 @@ func (p *countedPeople) CheckPassword(ctx context.Context, id policy.UserID, pw 
 // EN-01: whoever signs in under a name that nobody has waits for a hash as everybody does,
 // so that the time tells no names.
 func TestUnknownNameCostsAHash(t *testing.T) {
-	p := &countedPeople{people: &people{user: npmauth.User{ID: "1", Name: "alice"}}}
+	p := &countedPeople{people: &people{user: host.User{ID: "1", Name: "alice"}}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
 	for name, signIn := range map[string]func(name string) int{
 		"as older clients do": func(name string) int {

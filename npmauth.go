@@ -89,6 +89,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/clientip"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
@@ -115,25 +116,25 @@ type Config struct {
 	Store store.Store
 
 	// Packages is the host's table of packages. Required.
-	Packages Packages
+	Packages host.Packages
 
-	// Users is the host's table of people. Nil means [DirectoryUsers] of a directory of
+	// Users is the host's table of people. Nil means a directory of
 	// package account in Store, with the defaults of [account.DirectoryConfig]. What it can do
-	// besides ([SignUp], [Profiles], [Passwords]) decides whether npm adduser, npm profile set
+	// besides ([host.SignUp], [host.Profiles], [host.Passwords]) decides whether npm adduser, npm profile set
 	// and npm profile set password are offered.
-	Users Users
+	Users host.Users
 
 	// Documents is the host's table of package documents. Nil: documents that are sent
 	// back changed, as npm deprecate and npm unpublish do, are refused. It is often the
 	// same value as Packages.
-	Documents Documents
+	Documents host.Documents
 
 	// Orgs is the host's table of organizations. Nil: there are none.
-	Orgs Orgs
+	Orgs host.Orgs
 
 	// Services says who administers which service account. Nil: nobody does, unless
 	// Users is a Services, too, as package account's is.
-	Services Services
+	Services host.Services
 
 	// OpenSignUp lets anyone create an account, with npm adduser or npm login
 	// --auth-type=legacy. Only where Users is a [SignUp], which it is where it is nil, and
@@ -168,7 +169,7 @@ type Config struct {
 	// Foreign looks up bearers that do not have npmauth's shape: tokens that the
 	// host issued before. An unknown one is [ErrInvalidToken]. It is asked at
 	// every request that carries one. Nil: there are none.
-	Foreign func(ctx context.Context, bearer credential.Secret) (ForeignToken, error)
+	Foreign func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error)
 
 	// LeakKeys are the keys of those who may report leaked credentials, which are
 	// then ended, at POST /-/auth/v1/leaked: [leak.Fetch] for GitHub's, [leak.Static]
@@ -259,14 +260,14 @@ type Auth struct {
 	name         string
 	store        store.Store
 	unobserved   store.Store // that the caches fill from, and that nothing is written through
-	users        Users
-	packages     Packages
-	documents    Documents
-	orgs         Orgs
-	services     Services
+	users        host.Users
+	packages     host.Packages
+	documents    host.Documents
+	orgs         host.Orgs
+	services     host.Services
 	policy       *policy.Policy
 	public       func(*http.Request) bool
-	foreign      func(context.Context, credential.Secret) (ForeignToken, error)
+	foreign      func(context.Context, credential.Secret) (host.ForeignToken, error)
 	leakKeys     leak.Keys
 	basicToken   bool
 	checkTarball bool
@@ -279,10 +280,10 @@ type Auth struct {
 
 	fresh     time.Duration
 	caches    *caches
-	inStore   *inStore // nil where the people are not in store
-	signUps   SignUp
-	profiles  Profiles
-	passwords Passwords
+	inStore   *account.Directory // nil where the people are not in store
+	signUps   host.SignUp
+	profiles  host.Profiles
+	passwords host.Passwords
 	subjects  *subject.Manager
 	sessions  *session.Manager
 	tokens    *token.Manager
@@ -315,8 +316,8 @@ func New(cfg Config) (*Auth, error) {
 			return nil, fmt.Errorf("npmauth: Config.TrustedProxies: %v is not an IPv4 or IPv6 prefix", p)
 		}
 	}
-	if _, ok := cfg.Users.(SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
-		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to have the method of npmauth.SignUp")
+	if _, ok := cfg.Users.(host.SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
+		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to have the method of host.SignUp")
 	}
 	if cfg.OpenSignUp && cfg.Legacy.Off {
 		return nil, errors.New("npmauth: Config.OpenSignUp needs the legacy login, which Config.Legacy turns off")
@@ -380,11 +381,11 @@ func (a *Auth) build(cfg Config) (err error) {
 		if err != nil {
 			return fail("account", err)
 		}
-		users = DirectoryUsers(people)
+		users = people
 	}
 	if keepsPeople(cfg) {
-		a.inStore = a.within(users.(directory))
-		users = *a.inStore
+		a.inStore = users.(*account.Directory).Within(a.store, a.events, a.namesOrg)
+		users = a.inStore
 	}
 	a.usePeople(users, cfg.Services)
 	if a.subjects, err = subject.New(subject.Config{Store: a.store, Now: a.now, Events: a.events}); err != nil {
@@ -510,4 +511,11 @@ func errorAttrs(err error) []any {
 		attrs = append(attrs, "stack", string(p.stack))
 	}
 	return attrs
+}
+
+// keepsPeople reports whether the people are in cfg.Store: what is read and written of them
+// is part of npmauth's own commits then.
+func keepsPeople(cfg Config) bool {
+	d, ok := cfg.Users.(*account.Directory)
+	return cfg.Users == nil || ok && d.Uses(cfg.Store)
 }

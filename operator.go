@@ -30,14 +30,14 @@ func (a *Auth) Factors() *twofactor.Manager { return a.factors }
 func (a *Auth) Subjects() *subject.Manager { return a.subjects }
 
 // People returns the accounts that are kept in Config.Store: where [Config.Users] is nil, or
-// the [DirectoryUsers] of a directory on that store. Elsewhere it is nil. What is changed
+// a directory on that store. Elsewhere it is nil. What is changed
 // through it is seen on this node at once; through a directory of one's own on the same rows,
 // as late as what another node changes.
 func (a *Auth) People() *account.Directory {
 	if a.inStore == nil {
 		return nil
 	}
-	return a.inStore.d
+	return a.inStore
 }
 
 // ErrNoPackage is returned for settings of a package that has no ID.

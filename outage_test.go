@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -23,15 +24,15 @@ import (
 // aliceAlone is a host's table of people with one in it, whose password costs nothing.
 type aliceAlone struct{}
 
-func (aliceAlone) Lookup(ctx context.Context, name string) (npmauth.User, error) {
+func (aliceAlone) Lookup(ctx context.Context, name string) (host.User, error) {
 	return aliceAlone{}.User(ctx, policy.UserID(name))
 }
 
-func (aliceAlone) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (aliceAlone) User(_ context.Context, id policy.UserID) (host.User, error) {
 	if id != "alice" {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return host.User{}, host.ErrNoUser
 	}
-	return npmauth.User{ID: "alice", Name: "alice"}, nil
+	return host.User{ID: "alice", Name: "alice"}, nil
 }
 
 func (aliceAlone) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {

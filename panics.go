@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -34,22 +35,22 @@ func guarded[T any](fn func() (T, error)) (v T, err error) {
 
 // The host's tables, as they are asked here.
 type (
-	guardedUsers     struct{ Users }
-	guardedPackages  struct{ Packages }
-	guardedDocuments struct{ Documents }
-	guardedOrgs      struct{ Orgs }
-	guardedServices  struct{ Services }
-	guardedSignUp    struct{ host SignUp }
-	guardedProfiles  struct{ Profiles }
-	guardedPasswords struct{ Passwords }
+	guardedUsers     struct{ host.Users }
+	guardedPackages  struct{ host.Packages }
+	guardedDocuments struct{ host.Documents }
+	guardedOrgs      struct{ host.Orgs }
+	guardedServices  struct{ host.Services }
+	guardedSignUp    struct{ host host.SignUp }
+	guardedProfiles  struct{ host.Profiles }
+	guardedPasswords struct{ host.Passwords }
 )
 
-func (g guardedUsers) Lookup(ctx context.Context, name string) (User, error) {
-	return guarded(func() (User, error) { return g.Users.Lookup(ctx, name) })
+func (g guardedUsers) Lookup(ctx context.Context, name string) (host.User, error) {
+	return guarded(func() (host.User, error) { return g.Users.Lookup(ctx, name) })
 }
 
-func (g guardedUsers) User(ctx context.Context, id policy.UserID) (User, error) {
-	return guarded(func() (User, error) { return g.Users.User(ctx, id) })
+func (g guardedUsers) User(ctx context.Context, id policy.UserID) (host.User, error) {
+	return guarded(func() (host.User, error) { return g.Users.User(ctx, id) })
 }
 
 func (g guardedUsers) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
@@ -60,8 +61,8 @@ func (g guardedPackages) Facts(ctx context.Context, pkg policy.PackageName, user
 	return guarded(func() (policy.Facts, error) { return g.Packages.Facts(ctx, pkg, user) })
 }
 
-func (g guardedDocuments) Document(ctx context.Context, pkg policy.PackageName) (Document, error) {
-	return guarded(func() (Document, error) { return g.Documents.Document(ctx, pkg) })
+func (g guardedDocuments) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
+	return guarded(func() (host.Document, error) { return g.Documents.Document(ctx, pkg) })
 }
 
 func (g guardedOrgs) OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
@@ -72,9 +73,9 @@ func (g guardedOrgs) FactorRequired(ctx context.Context, user policy.UserID) (bo
 	return guarded(func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
 }
 
-func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error) {
+func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, service string) (host.User, bool, error) {
 	type answer struct {
-		user        User
+		user        host.User
 		administers bool
 	}
 	a, err := guarded(func() (a answer, err error) {
@@ -84,26 +85,26 @@ func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, s
 	return a.user, a.administers, err
 }
 
-func (g guardedSignUp) SignUp(ctx context.Context, n NewUser) (policy.UserID, error) {
+func (g guardedSignUp) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
 	return guarded(func() (policy.UserID, error) { return g.host.SignUp(ctx, n) })
 }
 
-func (g guardedProfiles) Profile(ctx context.Context, id policy.UserID) (Profile, error) {
-	return guarded(func() (Profile, error) { return g.Profiles.Profile(ctx, id) })
+func (g guardedProfiles) Profile(ctx context.Context, id policy.UserID) (host.Profile, error) {
+	return guarded(func() (host.Profile, error) { return g.Profiles.Profile(ctx, id) })
 }
 
-func (g guardedProfiles) SetProfile(ctx context.Context, id policy.UserID, was, is Profile) (Write, error) {
-	return guardedWrite(guarded(func() (Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
+func (g guardedProfiles) SetProfile(ctx context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+	return guardedWrite(guarded(func() (host.Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
 }
 
-func (g guardedPasswords) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (Write, error) {
-	return guardedWrite(guarded(func() (Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
+func (g guardedPasswords) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+	return guardedWrite(guarded(func() (host.Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
 }
 
 var errNoWrite = errors.New("npmauth: the host's people prepared no Write")
 
 // guardedWrite is what the host prepared, as it is called here.
-func guardedWrite(write Write, err error) (Write, error) {
+func guardedWrite(write host.Write, err error) (host.Write, error) {
 	switch {
 	case err != nil:
 		return nil, err
@@ -117,8 +118,8 @@ func guardedWrite(write Write, err error) (Write, error) {
 }
 
 // guardedForeign is [Config.Foreign] as it is asked here.
-func guardedForeign(foreign func(context.Context, credential.Secret) (ForeignToken, error)) func(context.Context, credential.Secret) (ForeignToken, error) {
-	return func(ctx context.Context, bearer credential.Secret) (ForeignToken, error) {
-		return guarded(func() (ForeignToken, error) { return foreign(ctx, bearer) })
+func guardedForeign(foreign func(context.Context, credential.Secret) (host.ForeignToken, error)) func(context.Context, credential.Secret) (host.ForeignToken, error) {
+	return func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error) {
+		return guarded(func() (host.ForeignToken, error) { return foreign(ctx, bearer) })
 	}
 }

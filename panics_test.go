@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -40,7 +41,7 @@ type brokenHost struct {
 	nth   int
 	hit   bool
 
-	host *host
+	host *backend
 	ids  map[string]policy.UserID // of the world
 }
 
@@ -61,19 +62,19 @@ func (b *brokenHost) begin(method string, nth int) {
 	b.calls, b.on, b.nth, b.hit = map[string]int{}, method, nth, false
 }
 
-func (b *brokenHost) user(ok bool) (npmauth.User, error) {
+func (b *brokenHost) user(ok bool) (host.User, error) {
 	if !ok {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return host.User{}, host.ErrNoUser
 	}
-	return npmauth.User{ID: b.ids["alice"], Name: "alice"}, nil
+	return host.User{ID: b.ids["alice"], Name: "alice"}, nil
 }
 
-func (b *brokenHost) Lookup(_ context.Context, name string) (npmauth.User, error) {
+func (b *brokenHost) Lookup(_ context.Context, name string) (host.User, error) {
 	b.called("Users.Lookup")
 	return b.user(name == "alice")
 }
 
-func (b *brokenHost) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (b *brokenHost) User(_ context.Context, id policy.UserID) (host.User, error) {
 	b.called("Users.User")
 	return b.user(id == b.ids["alice"])
 }
@@ -88,7 +89,7 @@ func (b *brokenHost) Facts(ctx context.Context, pkg policy.PackageName, user pol
 	return b.host.Facts(ctx, pkg, user)
 }
 
-func (b *brokenHost) Document(ctx context.Context, pkg policy.PackageName) (npmauth.Document, error) {
+func (b *brokenHost) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
 	b.called("Documents.Document")
 	return b.host.Document(ctx, pkg)
 }
@@ -103,20 +104,20 @@ func (b *brokenHost) FactorRequired(ctx context.Context, user policy.UserID) (bo
 	return b.host.FactorRequired(ctx, user)
 }
 
-func (b *brokenHost) Administers(_ context.Context, admin policy.UserID, service string) (npmauth.User, bool, error) {
+func (b *brokenHost) Administers(_ context.Context, admin policy.UserID, service string) (host.User, bool, error) {
 	b.called("Services.Administers")
 	if service != "ci" {
-		return npmauth.User{}, false, npmauth.ErrNoUser
+		return host.User{}, false, host.ErrNoUser
 	}
-	return npmauth.User{ID: "ci-1", Name: "ci", Service: true}, admin == b.ids["alice"], nil
+	return host.User{ID: "ci-1", Name: "ci", Service: true}, admin == b.ids["alice"], nil
 }
 
-func (b *brokenHost) foreign(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+func (b *brokenHost) foreign(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 	b.called("Config.Foreign")
 	if bearer.Reveal() != "an-older-token" {
-		return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, npmauth.ErrInvalidToken
 	}
-	return npmauth.ForeignToken{ID: "old-1", User: b.ids["alice"], Created: time.Now().AddDate(1, 0, 0)}, nil
+	return host.ForeignToken{ID: "old-1", User: b.ids["alice"], Created: time.Now().AddDate(1, 0, 0)}, nil
 }
 
 func (b *brokenHost) public(r *http.Request) bool {
@@ -154,7 +155,7 @@ func (u writing) brokenWorld(t *testing.T, change ...func(*npmauth.Config)) (*wo
 	b, log := &brokenHost{}, &lockedBuffer{}
 	b.begin("", 0)
 	change = append([]func(*npmauth.Config){func(cfg *npmauth.Config) {
-		b.host = cfg.Packages.(*host)
+		b.host = cfg.Packages.(*backend)
 		cfg.Users, cfg.Packages, cfg.Documents, cfg.Orgs, cfg.Services = b, b, b, b, b
 		cfg.Foreign, cfg.Public, cfg.LeakKeys = b.foreign, b.public, b
 		cfg.Fresh, cfg.HostFresh = -1, -1
@@ -373,7 +374,7 @@ func TestPanicsOutsideOfRequests(t *testing.T) {
 	}
 	var confirm func() error
 	w.send(w.auth.Guard(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		op, _ := npmauth.OperationFrom(r.Context())
+		op, _ := host.OperationFrom(r.Context())
 		confirm = func() error { return op.Confirm(context.WithoutCancel(r.Context())) }
 	})), call{method: "DELETE", path: "/-/package/plain/dist-tags/old", bearer: s, otp: w.code("alice")})
 	require.NotNil(t, confirm)

@@ -8,25 +8,27 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
 
 // usePeople plugs in who keeps the people, with all that they can do besides.
-func (a *Auth) usePeople(users Users, services Services) {
+func (a *Auth) usePeople(users host.Users, services host.Services) {
 	a.users = guardedUsers{users}
-	if s, ok := users.(SignUp); ok {
+	if s, ok := users.(host.SignUp); ok {
 		a.signUps = guardedSignUp{s}
 	}
-	if p, ok := users.(Profiles); ok {
+	if p, ok := users.(host.Profiles); ok {
 		a.profiles = guardedProfiles{p}
 	}
-	if p, ok := users.(Passwords); ok {
+	if p, ok := users.(host.Passwords); ok {
 		a.passwords = guardedPasswords{p}
 	}
 	if services == nil {
-		services, _ = users.(Services)
+		services, _ = users.(host.Services)
 	}
 	if services != nil {
 		a.services = guardedServices{services}
@@ -40,8 +42,8 @@ func (a *Auth) usePeople(users Users, services Services) {
 func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
 	switch _, err := a.users.Lookup(ctx, name); {
 	case err == nil:
-		return ErrNameTaken
-	case !errors.Is(err, ErrNoUser):
+		return host.ErrNameTaken
+	case !errors.Is(err, host.ErrNoUser):
 		return err
 	}
 	if a.inStore == nil { // package account asks by itself, when it knows that it could be a name
@@ -49,31 +51,32 @@ func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Sec
 		case err != nil:
 			return err
 		case taken:
-			return ErrNameTaken
+			return host.ErrNameTaken
 		}
 	}
-	id, err := a.signUps.SignUp(ctx, NewUser{Name: name, Email: email, Password: pw})
+	id, err := a.signUps.SignUp(ctx, host.NewUser{Name: name, Email: email, Password: pw})
 	if err == nil && a.inStore == nil {
+		client, _ := ctx.Value(clientKey{}).(session.Client)
 		e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: id}
-		a.events.Record(ctx, e.From(by(ctx, "")))
+		a.events.Record(ctx, e.From(audit.Actor{Addr: client.Addr}))
 	}
 	return err
 }
 
 // profileOf returns the profile of a user: with the address that [Users] knows and nothing
 // else where the host has no [Profiles].
-func (a *Auth) profileOf(ctx context.Context, user User) (Profile, error) {
+func (a *Auth) profileOf(ctx context.Context, user host.User) (host.Profile, error) {
 	if a.profiles == nil {
-		return Profile{Email: user.Email}, nil
+		return host.Profile{Email: user.Email}, nil
 	}
 	return a.profiles.Profile(ctx, user.ID)
 }
 
 // A profileChange is a change of a profile on its way.
 type profileChange struct {
-	before, after Profile
+	before, after host.Profile
 	inCommit      committing // in the commit of the judgement
-	write         Write      // by the host, after it; nil where inCommit has made the change
+	write         host.Write // by the host, after it; nil where inCommit has made the change
 }
 
 // prepareProfile tries what would change, before a factor is spent, and for what the page
@@ -83,7 +86,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (
 	var err error
 	if a.inStore != nil {
 		c.inCommit = func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-			if c.before, c.after, err = a.inStore.edit(ctx, tx, j.act.did(j.req.Addr), id, want); err != nil {
+			if c.before, c.after, err = a.inStore.EditProfile(ctx, tx, j.act.did(j.req.Addr), id, want.apply); err != nil {
 				return err
 			}
 			// npm sends all fields: one that was changed meanwhile would be changed back, which
@@ -114,7 +117,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (
 		}
 		c.after.EmailVerified = false
 	}
-	if err := c.after.said().Validate(); err != nil {
+	if err := account.ProfileOf(c.after).Validate(); err != nil {
 		return nil, err
 	}
 	write, err := a.profiles.SetProfile(ctx, id, c.before, c.after)
@@ -179,7 +182,7 @@ func (c *profileChange) changed() (names []string) {
 
 // finish makes the host's write, if there is one, after the commit of the judgement. It does
 // not let go of it because the client went away.
-func finish(ctx context.Context, write Write) error {
+func finish(ctx context.Context, write host.Write) error {
 	if write == nil {
 		return nil
 	}
@@ -192,14 +195,14 @@ func finish(ctx context.Context, write Write) error {
 type passwordChange struct {
 	// inCommit ends all sessions of the user, in the commit of the judgement.
 	inCommit func(ctx context.Context, tx *store.Tx, by audit.Actor) error
-	write    Write // by the host, after it; nil where inCommit has made the change
+	write    host.Write // by the host, after it; nil where inCommit has made the change
 }
 
 // preparePassword checks the old password and does what takes long.
 func (a *Auth) preparePassword(ctx context.Context, j *judgement, old, new credential.Secret) (passwordChange, error) {
 	id := j.act.cred.User
 	if a.inStore != nil {
-		c, err := a.inStore.d.ChangePassword(ctx, id, old, new)
+		c, err := a.inStore.PrepareChange(ctx, id, old, new)
 		if err != nil {
 			return passwordChange{}, err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -36,50 +37,50 @@ type members struct {
 }
 
 type member struct {
-	user     npmauth.User
-	profile  npmauth.Profile
+	user     host.User
+	profile  host.Profile
 	password string
 }
 
 func newMembers(names ...string) *members {
 	m := &members{}
 	for _, name := range names {
-		m.add(npmauth.NewUser{Name: name, Email: name + "@acme.test", Password: credential.NewSecret(password)})
+		m.add(host.NewUser{Name: name, Email: name + "@acme.test", Password: credential.NewSecret(password)})
 	}
 	return m
 }
 
-func (m *members) add(n npmauth.NewUser) policy.UserID {
+func (m *members) add(n host.NewUser) policy.UserID {
 	id := policy.UserID(fmt.Sprint("m-", len(m.rows)+1))
 	m.rows = append(m.rows, member{
-		user:     npmauth.User{ID: id, Name: n.Name, Email: n.Email, Created: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
-		profile:  npmauth.Profile{Email: n.Email, EmailVerified: true},
+		user:     host.User{ID: id, Name: n.Name, Email: n.Email, Created: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
+		profile:  host.Profile{Email: n.Email, EmailVerified: true},
 		password: n.Password.Reveal(),
 	})
 	return id
 }
 
-func (m *members) find(is func(npmauth.User) bool) (*member, error) {
+func (m *members) find(is func(host.User) bool) (*member, error) {
 	for i := range m.rows {
 		if is(m.rows[i].user) {
 			return &m.rows[i], nil
 		}
 	}
-	return &member{}, npmauth.ErrNoUser
+	return &member{}, host.ErrNoUser
 }
 
 func (m *members) byID(id policy.UserID) (*member, error) {
-	return m.find(func(u npmauth.User) bool { return u.ID == id })
+	return m.find(func(u host.User) bool { return u.ID == id })
 }
 
-func (m *members) Lookup(_ context.Context, name string) (npmauth.User, error) {
+func (m *members) Lookup(_ context.Context, name string) (host.User, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	row, err := m.find(func(u npmauth.User) bool { return u.Name == name })
+	row, err := m.find(func(u host.User) bool { return u.Name == name })
 	return row.user, err
 }
 
-func (m *members) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (m *members) User(_ context.Context, id policy.UserID) (host.User, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	row, err := m.byID(id)
@@ -93,7 +94,7 @@ func (m *members) CheckPassword(_ context.Context, id policy.UserID, pw credenti
 	return err == nil && row.password == pw.Reveal(), nil
 }
 
-func (m *members) SignUp(_ context.Context, n npmauth.NewUser) (policy.UserID, error) {
+func (m *members) SignUp(_ context.Context, n host.NewUser) (policy.UserID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse != nil {
@@ -102,7 +103,7 @@ func (m *members) SignUp(_ context.Context, n npmauth.NewUser) (policy.UserID, e
 	return m.add(n), nil
 }
 
-func (m *members) Profile(_ context.Context, id policy.UserID) (npmauth.Profile, error) {
+func (m *members) Profile(_ context.Context, id policy.UserID) (host.Profile, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	row, err := m.byID(id)
@@ -110,7 +111,7 @@ func (m *members) Profile(_ context.Context, id policy.UserID) (npmauth.Profile,
 }
 
 // prepare returns a write that waits for the hooks and then runs fn.
-func (m *members) prepare(id policy.UserID, fn func(row *member) error) (npmauth.Write, error) {
+func (m *members) prepare(id policy.UserID, fn func(row *member) error) (host.Write, error) {
 	if m.refuse != nil || m.empty {
 		return nil, m.refuse
 	}
@@ -140,7 +141,7 @@ func (m *members) prepare(id policy.UserID, fn func(row *member) error) (npmauth
 	}, nil
 }
 
-func (m *members) SetProfile(_ context.Context, id policy.UserID, was, is npmauth.Profile) (npmauth.Write, error) {
+func (m *members) SetProfile(_ context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
 	return m.prepare(id, func(row *member) error {
 		if row.profile != was {
 			return fmt.Errorf("changed meanwhile")
@@ -150,16 +151,16 @@ func (m *members) SetProfile(_ context.Context, id policy.UserID, was, is npmaut
 	})
 }
 
-func (m *members) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (npmauth.Write, error) {
+func (m *members) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
 	if ok, err := m.CheckPassword(ctx, id, old); err != nil || !ok {
-		return nil, npmauth.ErrWrongPassword
+		return nil, host.ErrWrongPassword
 	}
 	if len(new.Reveal()) < 12 {
 		return nil, &account.PasswordError{Why: "it is short"}
 	}
 	return m.prepare(id, func(row *member) error {
 		if row.password != old.Reveal() {
-			return npmauth.ErrWrongPassword
+			return host.ErrWrongPassword
 		}
 		row.password = new.Reveal()
 		return nil
@@ -203,7 +204,7 @@ func TestSignUpWithAHostsPeople(t *testing.T) {
 	assert.Equal(t, 503, w.adduser("carol", "a@acme.test").Code)
 	w.host.fail = nil
 	for err, want := range map[error]int{
-		npmauth.ErrNameTaken:                 401,
+		host.ErrNameTaken:                    401,
 		account.ErrEmail:                     400,
 		&account.PasswordError{Why: "short"}: 400,
 		&npmauth.Error{Status: 403, Code: "ask-us", Sentence: "Ask us."}: 403,
@@ -234,7 +235,7 @@ func TestProfileOfAHostsPeople(t *testing.T) {
 	require.Equal(t, 200, a.Code, a.Body.String())
 	assert.Equal(t, "Alice", a.text("fullname"))
 	assert.Equal(t, true, a.json["email_verified"], "the address is as it was")
-	assert.Equal(t, npmauth.Profile{Email: "alice@acme.test", EmailVerified: true, FullName: "Alice", GitHub: "alice"}, m.rows[0].profile)
+	assert.Equal(t, host.Profile{Email: "alice@acme.test", EmailVerified: true, FullName: "Alice", GitHub: "alice"}, m.rows[0].profile)
 	require.Len(t, w.events.all, 1)
 	e := w.events.all[0]
 	assert.Equal(t, audit.Profile, e.Type)
@@ -430,7 +431,7 @@ func TestDirectoryUsersInTheStore(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	own, err := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: quickHasher(t)})
 	require.NoError(t, err)
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users = st, npmauth.DirectoryUsers(own) })
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users = st, own })
 	require.NotNil(t, w.auth.People())
 	w.person("alice")
 	_, err = own.Lookup(t.Context(), "alice")
@@ -462,7 +463,7 @@ func TestDirectoryUsersInTheStore(t *testing.T) {
 func TestDirectoryUsersElsewhere(t *testing.T) {
 	own, err := account.NewDirectory(account.DirectoryConfig{Store: store.NewMemory(), Hasher: quickHasher(t)})
 	require.NoError(t, err)
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = npmauth.DirectoryUsers(own) })
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = own })
 	assert.Nil(t, w.auth.People())
 	a := w.adduser("alice", "alice@acme.test")
 	require.Equal(t, 201, a.Code, a.Body.String())

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -54,7 +55,7 @@ func (a *Auth) readProfile(r *http.Request, op policy.Operation) (reply, error) 
 }
 
 // shownProfile is what somebody says about themselves, as npm reads it.
-func shownProfile(name string, p Profile) map[string]any {
+func shownProfile(name string, p host.Profile) map[string]any {
 	return map[string]any{
 		"name": name, "email": p.Email, "email_verified": p.EmailVerified,
 		"fullname": p.FullName, "homepage": p.Homepage, "freenode": p.Freenode, "twitter": p.Twitter, "github": p.GitHub,

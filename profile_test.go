@@ -9,25 +9,26 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
 // people are one person of a host, whose password check can be interrupted.
 type people struct {
-	user    npmauth.User
+	user    host.User
 	between func()
 }
 
-func (p *people) Lookup(_ context.Context, name string) (npmauth.User, error) {
+func (p *people) Lookup(_ context.Context, name string) (host.User, error) {
 	if name != p.user.Name {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return host.User{}, host.ErrNoUser
 	}
 	return p.user, nil
 }
 
-func (p *people) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (p *people) User(_ context.Context, id policy.UserID) (host.User, error) {
 	if id != p.user.ID {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return host.User{}, host.ErrNoUser
 	}
 	return p.user, nil
 }
@@ -42,7 +43,7 @@ func (p *people) CheckPassword(_ context.Context, id policy.UserID, pw credentia
 // Who forgets a pending enrolment shows no factor, so that a factor that was
 // confirmed meanwhile must survive.
 func TestForgettingAnEnrolmentIsNotDisabling(t *testing.T) {
-	p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+	p := &people{user: host.User{ID: "1", Name: "alice"}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
 	w.ids["alice"] = "1"
 	s := w.login("alice")

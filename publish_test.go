@@ -232,7 +232,7 @@ func TestRefusedPublishDropsTheHostsHeaders(t *testing.T) {
 
 // A queue is a table of packages with one connection, which it waits for.
 type queue struct {
-	*host
+	*backend
 	connection chan struct{}
 }
 
@@ -240,7 +240,7 @@ func (q queue) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 	select {
 	case q.connection <- struct{}{}:
 		defer func() { <-q.connection }()
-		return q.host.Facts(ctx, pkg, user)
+		return q.backend.Facts(ctx, pkg, user)
 	case <-ctx.Done():
 		return policy.Facts{}, ctx.Err()
 	}
@@ -250,7 +250,7 @@ func (q queue) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 // five seconds, and not left to hang.
 func TestPublishOfAHostThatWaitsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := queue{newHost(), make(chan struct{}, 1)}
+		q := queue{newBackend(), make(chan struct{}, 1)}
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Packages, cfg.Now = aliceAlone{}, q, time.Now })
 		w.ids["alice"] = "alice"
 		q.add("plain", false, "alice")
@@ -278,14 +278,14 @@ func TestPublishOfAHostThatWaitsForItself(t *testing.T) {
 
 // A slowHost takes its time to say what it knows.
 type slowHost struct {
-	*host
+	*backend
 	takes time.Duration
 }
 
 func (h slowHost) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	select {
 	case <-time.After(h.takes):
-		return h.host.Facts(ctx, pkg, user)
+		return h.backend.Facts(ctx, pkg, user)
 	case <-ctx.Done():
 		return policy.Facts{}, ctx.Err()
 	}
@@ -295,9 +295,9 @@ func (h slowHost) Facts(ctx context.Context, pkg policy.PackageName, user policy
 // take turns, and to wait for the others is no part of it.
 func TestPublishesWithOneCodeTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := slowHost{newHost(), time.Second}
+		h := slowHost{newBackend(), time.Second}
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Packages, cfg.Now = aliceAlone{}, h, time.Now })
-		w.host, w.clock.t, w.ids["alice"] = h.host, time.Now(), "alice"
+		w.host, w.clock.t, w.ids["alice"] = h.backend, time.Now(), "alice"
 		w.handler = w.auth.Wrap(w.host)
 		h.add("plain", false, "alice")
 		w.enrol("alice", policy.AuthAndWrites)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -29,7 +30,7 @@ func (w *world) readable(bearer string, names ...string) (shown []string, err er
 		for _, name := range names {
 			pkg, parseErr := policy.ParsePackageName(name)
 			require.NoError(w.t, parseErr)
-			may, askErr := npmauth.Readable(ctx, pkg)
+			may, askErr := host.Readable(ctx, pkg)
 			if askErr != nil {
 				err = askErr
 				assert.False(w.t, may)
@@ -132,14 +133,14 @@ func TestReadableFailsClosed(t *testing.T) {
 	})
 	w.host.add("open", false, "")
 	open := policy.PackageName{Name: "open"}
-	may, err := npmauth.Readable(t.Context(), open)
+	may, err := host.Readable(t.Context(), open)
 	assert.ErrorContains(t, err, "guard")
 	assert.False(t, may)
 
 	asked := false
 	w.listing(func(ctx context.Context) {
 		asked = true
-		may, err = npmauth.Readable(ctx, open)
+		may, err = host.Readable(ctx, open)
 	})
 	require.Equal(t, 200, w.do(call{method: "GET", path: "/front"}).Code)
 	require.True(t, asked)

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
@@ -152,11 +153,11 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	foreign := "older-token-of-the-host"
 	var w *world
 	w = newWorld(t, func(cfg *npmauth.Config) {
-		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 			if bearer.Reveal() != foreign {
-				return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+				return host.ForeignToken{}, npmauth.ErrInvalidToken
 			}
-			return npmauth.ForeignToken{ID: "foreign-1", User: w.ids["alice"], Grants: grantAll(policy.ReadWrite), Created: w.clock.Now()}, nil
+			return host.ForeignToken{ID: "foreign-1", User: w.ids["alice"], Grants: grantAll(policy.ReadWrite), Created: w.clock.Now()}, nil
 		}
 	})
 	alice := w.person("alice")

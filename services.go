@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -14,18 +15,18 @@ var errNoService = &Error{http.StatusNotFound, "no-such-service", "There is no s
 
 // administered asks the host who the service account called name is, and whether admin
 // administers it. Nobody and a person are the zero User.
-func (a *Auth) administered(ctx context.Context, admin policy.UserID, name string) (User, bool, error) {
+func (a *Auth) administered(ctx context.Context, admin policy.UserID, name string) (host.User, bool, error) {
 	if a.services == nil || admin == "" || name == "" {
-		return User{}, false, nil
+		return host.User{}, false, nil
 	}
 	user, administers, err := a.services.Administers(ctx, admin, name)
 	switch {
-	case errors.Is(err, ErrNoUser):
-		return User{}, false, nil
+	case errors.Is(err, host.ErrNoUser):
+		return host.User{}, false, nil
 	case err != nil:
-		return User{}, false, err
+		return host.User{}, false, err
 	case user.ID == "" || !user.Service:
-		return User{}, false, nil
+		return host.User{}, false, nil
 	}
 	return user, administers, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
@@ -155,23 +156,23 @@ func TestServiceTokensHaveLimits(t *testing.T) {
 type hostServices struct {
 	*people
 	name  string
-	user  npmauth.User
+	user  host.User
 	admin policy.UserID
 	err   error
 }
 
-func (s *hostServices) Administers(_ context.Context, admin policy.UserID, name string) (npmauth.User, bool, error) {
+func (s *hostServices) Administers(_ context.Context, admin policy.UserID, name string) (host.User, bool, error) {
 	if s.err != nil {
-		return npmauth.User{}, true, s.err
+		return host.User{}, true, s.err
 	}
 	if name != s.name {
-		return npmauth.User{}, true, npmauth.ErrNoUser
+		return host.User{}, true, host.ErrNoUser
 	}
 	return s.user, admin == s.admin, nil
 }
 
 func TestServicesOfAHost(t *testing.T) {
-	h := &hostServices{people: &people{user: npmauth.User{ID: "1", Name: "alice"}}, name: "ci", admin: "1", user: npmauth.User{ID: "2", Name: "ci", Service: true}}
+	h := &hostServices{people: &people{user: host.User{ID: "1", Name: "alice"}}, name: "ci", admin: "1", user: host.User{ID: "2", Name: "ci", Service: true}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Services = h.people, h })
 	w.ids["alice"] = "1"
 	w.enrol("alice", policy.AuthOnly)
@@ -180,7 +181,7 @@ func TestServicesOfAHost(t *testing.T) {
 	require.Equal(t, 200, list())
 	h.err = context.DeadlineExceeded
 	assert.Equal(t, 503, list())
-	h.err = npmauth.ErrNoUser
+	h.err = host.ErrNoUser
 	assert.Equal(t, 404, list(), "whatever else it says")
 	h.err = nil
 	h.user.Service = false
@@ -198,7 +199,7 @@ func TestServicesOfAHost(t *testing.T) {
 // and hears what a wrong password hears.
 func TestServiceAccountSignsInNowhere(t *testing.T) {
 	ctx := t.Context()
-	p := &people{user: npmauth.User{ID: "1", Name: "ci"}}
+	p := &people{user: host.User{ID: "1", Name: "ci"}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Fresh = p, -1 })
 	w.ids["ci"] = "1"
 	before := w.login("ci")
@@ -258,10 +259,10 @@ type secondThought struct {
 	*hostServices
 	calls int
 	after int // how many calls are answered as before
-	then  func(npmauth.User) (npmauth.User, bool)
+	then  func(host.User) (host.User, bool)
 }
 
-func (s *secondThought) Administers(ctx context.Context, admin policy.UserID, name string) (npmauth.User, bool, error) {
+func (s *secondThought) Administers(ctx context.Context, admin policy.UserID, name string) (host.User, bool, error) {
 	user, administers, err := s.hostServices.Administers(ctx, admin, name)
 	if s.calls++; s.calls > s.after {
 		user, administers = s.then(user)
@@ -278,10 +279,10 @@ func TestServiceIsTheOneThatWasJudged(t *testing.T) {
 		"revoke": {method: "DELETE", path: ciTokens + "/KEY"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &people{user: npmauth.User{ID: "1", Name: "alice"}}
+			p := &people{user: host.User{ID: "1", Name: "alice"}}
 			h := &secondThought{
-				hostServices: &hostServices{people: p, name: "ci", admin: "1", user: npmauth.User{ID: "2", Name: "ci", Service: true}},
-				after:        1, then: func(u npmauth.User) (npmauth.User, bool) { return u, false },
+				hostServices: &hostServices{people: p, name: "ci", admin: "1", user: host.User{ID: "2", Name: "ci", Service: true}},
+				after:        1, then: func(u host.User) (host.User, bool) { return u, false },
 			}
 			w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Services = p, h })
 			w.ids["alice"], w.ids["ci"] = "1", "2"

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -23,13 +24,13 @@ import (
 func TestClocksApart(t *testing.T) {
 	const apart = 10 * time.Second
 	s := store.NewMemory()
-	host := newHost()
+	reg := newBackend()
 	node := func(ahead time.Duration) *world {
 		w := newWorld(t, func(cfg *npmauth.Config) {
-			cfg.Store, cfg.Packages, cfg.Users, cfg.Fresh = s, host, aliceAlone{}, -1
+			cfg.Store, cfg.Packages, cfg.Users, cfg.Fresh = s, reg, aliceAlone{}, -1
 		})
-		w.host, w.ids["alice"] = host, "alice"
-		w.handler = w.auth.Wrap(host)
+		w.host, w.ids["alice"] = reg, "alice"
+		w.handler = w.auth.Wrap(reg)
 		w.clock.Add(ahead)
 		return w
 	}
@@ -154,11 +155,11 @@ func TestRevocationHasNoClock(t *testing.T) {
 // foreignTokens are a host's own, of which there is one.
 type foreignTokens struct{ created time.Time }
 
-func (f *foreignTokens) find(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+func (f *foreignTokens) find(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 	if bearer.Reveal() != "an-older-token" {
-		return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, npmauth.ErrInvalidToken
 	}
-	return npmauth.ForeignToken{ID: "old-1", User: "alice", Created: f.created}, nil
+	return host.ForeignToken{ID: "old-1", User: "alice", Created: f.created}, nil
 }
 
 // A busyStore knows whether somebody waits for it.

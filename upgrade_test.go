@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -340,11 +341,11 @@ func TestFirstEditionAccounts(t *testing.T) {
 	}
 	require.NoError(t, w.auth.Ready(ctx))
 
-	alice, err := w.auth.People().Lookup(ctx, "alice")
+	alice, err := w.auth.People().ByName(ctx, "alice")
 	require.NoError(t, err)
 	assert.Equal(t, "alice@acme.test", alice.Email)
 	assert.Equal(t, "Alice Ångström", alice.Profile.FullName)
-	robot, err := w.auth.People().Lookup(ctx, "robot")
+	robot, err := w.auth.People().ByName(ctx, "robot")
 	require.NoError(t, err)
 	assert.True(t, robot.Service)
 	assert.Equal(t, []policy.UserID{w.ids["alice"]}, robot.Administrators)
@@ -535,13 +536,13 @@ func TestFirstEditionChallenges(t *testing.T) {
 
 // The host's own bearers, which carry no numbers, are as dead as the first edition left them.
 func TestFirstEditionForeignBearers(t *testing.T) {
-	bearers := map[string]npmauth.ForeignToken{}
+	bearers := map[string]host.ForeignToken{}
 	w, _ := firstEdition(t, func(cfg *npmauth.Config) {
-		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 			if f, ok := bearers[bearer.Reveal()]; ok {
 				return f, nil
 			}
-			return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+			return host.ForeignToken{}, npmauth.ErrInvalidToken
 		}
 	})
 	for _, tt := range []struct {
@@ -558,7 +559,7 @@ func TestFirstEditionForeignBearers(t *testing.T) {
 		created, err := time.Parse(time.RFC3339Nano, tt.created)
 		require.NoError(t, err)
 		name := tt.user + tt.created
-		bearers[name] = npmauth.ForeignToken{ID: name, User: w.ids[tt.user], Grants: grantAll(policy.ReadWrite), Created: created}
+		bearers[name] = host.ForeignToken{ID: name, User: w.ids[tt.user], Grants: grantAll(policy.ReadWrite), Created: created}
 		assert.Equal(t, tt.want, w.do(call{method: "GET", path: "/-/whoami", bearer: name}).Code, name)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -185,7 +186,7 @@ type hostUser struct {
 	disabled atomic.Bool
 }
 
-func (h *hostUser) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+func (h *hostUser) User(ctx context.Context, id policy.UserID) (host.User, error) {
 	user, err := h.oneUser.User(ctx, id)
 	user.Disabled = h.disabled.Load()
 	return user, err
@@ -219,7 +220,7 @@ func TestWatchDropsPeople(t *testing.T) {
 		reads.gets.Store(0)
 		require.Equal(t, 200, whoami(second, one))
 		require.Zero(t, reads.gets.Load())
-		_, err := first.auth.People().SetProfile(t.Context(), audit.Actor{}, alice, account.Profile{FullName: "Alice"})
+		_, err := first.auth.People().ReplaceProfile(t.Context(), audit.Actor{}, alice, account.Profile{FullName: "Alice"})
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, 200, whoami(second, one))

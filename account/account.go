@@ -34,26 +34,32 @@
 //
 // An unknown user costs the same as a known one, as long as its password was
 // hashed with the parameters in use. A sign-in should call CheckPassword with
-// the empty ID where [Directory.Lookup] found nobody.
+// the empty ID where [Directory.ByName] found nobody.
 package account
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/npmauth/npmauth/host"
+)
 
 // Errors of this package, possibly wrapped with the reason.
 var (
 	// ErrNoUser means that there is no such user.
-	ErrNoUser = errors.New("account: no such user")
+	ErrNoUser = host.ErrNoUser
 	// ErrName means that a user cannot have this name. The reason is part of
 	// the text and may be shown.
 	ErrName = errors.New("account: invalid user name")
 	// ErrNameTaken means that a user has this name already.
-	ErrNameTaken = errors.New("account: user name taken")
+	ErrNameTaken = host.ErrNameTaken
 	// ErrService means that a service account was asked for what only a person has, or a
 	// person for what only a service account has.
 	ErrService = errors.New("account: not for this kind of account")
 	// ErrAdministrators means that a service account cannot have these administrators.
 	// The reason is part of the text and may be shown.
 	ErrAdministrators = errors.New("account: invalid administrators")
+	// ErrChanged means that a profile was changed since it was read.
+	ErrChanged = errors.New("account: the profile has changed")
 	// ErrEmail means that the text is not an e-mail address.
 	ErrEmail = errors.New("account: invalid e-mail address")
 	// ErrProfile means that a field of a profile is too long or holds control
@@ -64,7 +70,7 @@ var (
 	ErrPassword = errors.New("account: unacceptable password")
 	// ErrWrongPassword means that the present password is another, also because
 	// it was changed in the meantime.
-	ErrWrongPassword = errors.New("account: wrong password")
+	ErrWrongPassword = host.ErrWrongPassword
 	// ErrHash means that a stored or imported password hash is of no kind that
 	// is accepted, or that its parameters pass the limits.
 	ErrHash = errors.New("account: unusable password hash")

@@ -376,9 +376,9 @@ func (d *Directory) firstHash(ctx context.Context, nu NewUser) (string, error) {
 // instant returns the time as a store keeps it.
 func (d *Directory) instant() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
 
-// Lookup returns the user of this name, or [ErrNoUser], also for what cannot
+// ByName returns the user of this name, or [ErrNoUser], also for what cannot
 // be a name.
-func (d *Directory) Lookup(ctx context.Context, name string) (User, error) {
+func (d *Directory) ByName(ctx context.Context, name string) (User, error) {
 	if ValidName(name) != nil {
 		return User{}, ErrNoUser
 	}
@@ -410,8 +410,8 @@ func found(p *person, err error) (User, error) {
 	return p.user(), nil
 }
 
-// SetProfile replaces what the user says about themselves.
-func (d *Directory) SetProfile(ctx context.Context, by audit.Actor, id policy.UserID, profile Profile) (User, error) {
+// ReplaceProfile replaces what the user says about themselves.
+func (d *Directory) ReplaceProfile(ctx context.Context, by audit.Actor, id policy.UserID, profile Profile) (User, error) {
 	_, after, err := d.Update(ctx, by, id, func(_ *string, p *Profile) error {
 		*p = profile
 		return nil
@@ -539,7 +539,7 @@ func (d *Directory) replace(ctx context.Context, row secretRow, phc string) erro
 	})
 }
 
-// A PasswordChange is a new password of a user. It is made by [Directory.ChangePassword]
+// A PasswordChange is a new password of a user. It is made by [Directory.PrepareChange]
 // or [Directory.PrepareReset], which do what takes long, and happens in the commit of
 // [PasswordChange.Apply].
 type PasswordChange struct {
@@ -586,16 +586,16 @@ func (c *PasswordChange) Commit(ctx context.Context, by audit.Actor) error {
 //
 // After an error that wraps [store.ErrUnknown] either of the two may be the password.
 func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id policy.UserID, old, new credential.Secret) error {
-	c, err := d.ChangePassword(ctx, id, old, new)
+	c, err := d.PrepareChange(ctx, id, old, new)
 	if err != nil {
 		return err
 	}
 	return c.Commit(ctx, by)
 }
 
-// ChangePassword is [Directory.SetPassword] up to the change itself, for a caller who
+// PrepareChange is [Directory.SetPassword] up to the change itself, for a caller who
 // changes more in the same commit. Nothing has changed when it returns.
-func (d *Directory) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (*PasswordChange, error) {
+func (d *Directory) PrepareChange(ctx context.Context, id policy.UserID, old, new credential.Secret) (*PasswordChange, error) {
 	// Whether the new one will do is said only to who knows the old one.
 	row, v, err := d.check(ctx, id, old, false)
 	if err != nil {

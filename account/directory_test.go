@@ -43,7 +43,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	user, err := people.Lookup(ctx, "jane")
+	user, err := people.ByName(ctx, "jane")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestCreate(t *testing.T) {
 	assert.Len(t, jane.ID, 36)
 
 	for name, get := range map[string]func() (account.User, error){
-		"by name": func() (account.User, error) { return d.Lookup(ctx, "jane") },
+		"by name": func() (account.User, error) { return d.ByName(ctx, "jane") },
 		"by ID":   func() (account.User, error) { return d.ByID(ctx, jane.ID) },
 	} {
 		got, err := get()
@@ -191,7 +191,7 @@ func TestCreate(t *testing.T) {
 		assert.Equal(t, jane, got, name)
 	}
 	for _, name := range []string{"", "joe", "Jane", "jane ", "jan\u0435", strings.Repeat("x", 5000)} {
-		_, err := d.Lookup(ctx, name)
+		_, err := d.ByName(ctx, name)
 		assert.ErrorIs(t, err, account.ErrNoUser, "%q", name)
 	}
 	for _, id := range []policy.UserID{"", "jane", jane.ID + "0", policy.UserID(strings.Repeat("x", 5000))} {
@@ -247,7 +247,7 @@ func TestCreateRefuses(t *testing.T) {
 				assert.NotEmpty(t, pe.Why)
 			}
 			if nu.Name != "taken" {
-				_, err = d.Lookup(ctx, nu.Name)
+				_, err = d.ByName(ctx, nu.Name)
 				assert.ErrorIs(t, err, account.ErrNoUser)
 			}
 		})
@@ -321,7 +321,7 @@ func TestCreateRace(t *testing.T) {
 		assert.Zero(t, r.user)
 	}
 	require.NotEqual(t, -1, winner)
-	jane, err := d.Lookup(ctx, "jane")
+	jane, err := d.ByName(ctx, "jane")
 	require.NoError(t, err)
 	assert.Equal(t, results[winner].user, jane)
 	ok, err := d.CheckPassword(ctx, jane.ID, secret(fmt.Sprint("password of racer ", winner)))
@@ -381,7 +381,7 @@ func TestStoreFails(t *testing.T) {
 	ok, err := d.CheckPassword(ctx, "u1", secret(good))
 	assert.ErrorIs(t, err, errBroken)
 	assert.False(t, ok)
-	_, err = d.Lookup(ctx, "jane")
+	_, err = d.ByName(ctx, "jane")
 	assert.ErrorIs(t, err, errBroken)
 	assert.NotErrorIs(t, err, account.ErrNoUser)
 	_, err = d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
@@ -538,13 +538,13 @@ func TestSetProfile(t *testing.T) {
 		FullName: "Jane D\u00f6e", Homepage: "https://jane.acme.test/", Freenode: "jane", Twitter: "@jane", GitHub: strings.Repeat("\u00e9", 256),
 	}
 	want.Updated = now
-	got, err := d.SetProfile(ctx, operator, jane.ID, want.Profile)
+	got, err := d.ReplaceProfile(ctx, operator, jane.ID, want.Profile)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 
 	for _, bad := range []string{strings.Repeat("x", 257), "a\nb", "\x1b[31m", "\xff", "\u0085"} {
 		for _, p := range []account.Profile{{FullName: bad}, {Homepage: bad}, {Freenode: bad}, {Twitter: bad}, {GitHub: bad}} {
-			_, err := d.SetProfile(ctx, operator, jane.ID, p)
+			_, err := d.ReplaceProfile(ctx, operator, jane.ID, p)
 			assert.ErrorIs(t, err, account.ErrProfile, "%q", bad)
 		}
 	}
@@ -552,7 +552,7 @@ func TestSetProfile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 	for _, id := range []policy.UserID{"", "nobody"} {
-		_, err = d.SetProfile(ctx, operator, id, account.Profile{})
+		_, err = d.ReplaceProfile(ctx, operator, id, account.Profile{})
 		assert.ErrorIs(t, err, account.ErrNoUser)
 	}
 }
@@ -617,13 +617,13 @@ func TestChangePassword(t *testing.T) {
 		require.NoError(t, err)
 		return right
 	}
-	_, err = d.ChangePassword(ctx, jane.ID, secret("wrong"), secret(good+" 1"))
+	_, err = d.PrepareChange(ctx, jane.ID, secret("wrong"), secret(good+" 1"))
 	assert.ErrorIs(t, err, account.ErrWrongPassword)
-	_, err = d.ChangePassword(ctx, jane.ID, secret(good), secret("short"))
+	_, err = d.PrepareChange(ctx, jane.ID, secret(good), secret("short"))
 	assert.ErrorIs(t, err, account.ErrPassword)
-	first, err := d.ChangePassword(ctx, jane.ID, secret(good), secret(good+" 1"))
+	first, err := d.PrepareChange(ctx, jane.ID, secret(good), secret(good+" 1"))
 	require.NoError(t, err)
-	second, err := d.ChangePassword(ctx, jane.ID, secret(good), secret(good+" 2"))
+	second, err := d.PrepareChange(ctx, jane.ID, secret(good), secret(good+" 2"))
 	require.NoError(t, err)
 	assert.True(t, is(good), "nothing has changed yet")
 
@@ -652,7 +652,7 @@ var passwordChanges = map[string]func(t *testing.T, r *recorded, by audit.Actor)
 		return r.ResetPassword(t.Context(), by, r.person.ID, secret(better))
 	},
 	"ChangePassword": func(t *testing.T, r *recorded, by audit.Actor) error {
-		c, err := r.ChangePassword(t.Context(), r.person.ID, secret(good), secret(better))
+		c, err := r.PrepareChange(t.Context(), r.person.ID, secret(good), secret(better))
 		require.NoError(t, err)
 		return r.transact(t, func(tx *store.Tx) error { return c.Apply(t.Context(), tx, by) })
 	},
@@ -726,7 +726,7 @@ func TestApplyAfterAnotherChange(t *testing.T) {
 	for name, other := range passwordChanges {
 		t.Run(name, func(t *testing.T) {
 			ctx, r := t.Context(), newRecorded(t)
-			c, err := r.ChangePassword(ctx, r.person.ID, secret(good), secret(good+" 1"))
+			c, err := r.PrepareChange(ctx, r.person.ID, secret(good), secret(good+" 1"))
 			require.NoError(t, err)
 			require.NoError(t, other(t, r, operator))
 			between := subjectOf(t, r.store, r.person.ID)
@@ -766,7 +766,7 @@ func TestCreation(t *testing.T) {
 	require.NoError(t, err)
 	late, err := r.PrepareCreate(ctx, account.NewUser{Name: "new", Hash: quick(t, good)})
 	require.NoError(t, err, "the name is free yet")
-	_, err = r.Lookup(ctx, "new")
+	_, err = r.ByName(ctx, "new")
 	assert.ErrorIs(t, err, account.ErrNoUser)
 
 	boom := errors.New("boom")
@@ -787,13 +787,13 @@ func TestCreation(t *testing.T) {
 	}
 	_, err = apply(c, "k1", boom)
 	assert.ErrorIs(t, err, boom)
-	_, err = r.Lookup(ctx, "new")
+	_, err = r.ByName(ctx, "new")
 	assert.ErrorIs(t, err, account.ErrNoUser)
 	assert.Empty(t, r.sink)
 
 	user, err := apply(c, "k2", nil)
 	require.NoError(t, err)
-	got, err := r.Lookup(ctx, "new")
+	got, err := r.ByName(ctx, "new")
 	require.NoError(t, err)
 	assert.Equal(t, user, got)
 	ok, err := r.CheckPassword(ctx, user.ID, secret(good))
@@ -824,7 +824,7 @@ func TestEvents(t *testing.T) {
 				return err
 			},
 			func(r *recorded) audit.Event {
-				user, _ := r.Lookup(context.Background(), "new")
+				user, _ := r.ByName(context.Background(), "new")
 				return audit.Event{Type: audit.SignUp, User: user.ID}
 			},
 		},
@@ -834,13 +834,13 @@ func TestEvents(t *testing.T) {
 				return err
 			},
 			func(r *recorded) audit.Event {
-				user, _ := r.Lookup(context.Background(), "new")
+				user, _ := r.ByName(context.Background(), "new")
 				return audit.Event{Type: audit.SignUp, User: user.ID, Detail: map[string]string{"service": "true"}}
 			},
 		},
 		"SetProfile": {
 			func(t *testing.T, r *recorded, by audit.Actor) error {
-				_, err := r.SetProfile(t.Context(), by, r.person.ID, account.Profile{FullName: "Secret", GitHub: "secret"})
+				_, err := r.ReplaceProfile(t.Context(), by, r.person.ID, account.Profile{FullName: "Secret", GitHub: "secret"})
 				return err
 			},
 			func(r *recorded) audit.Event {
@@ -1022,7 +1022,7 @@ func TestWithin(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, seen, account.PersonKey(u.ID))
 	assert.Len(t, told, 1)
-	_, err = d.Lookup(t.Context(), "jane")
+	_, err = d.ByName(t.Context(), "jane")
 	assert.NoError(t, err, "the rows are the same")
 	_, err = in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
 	assert.ErrorIs(t, err, account.ErrNameTaken)
@@ -1055,7 +1055,7 @@ func TestUpdateAndCommit(t *testing.T) {
 	assert.ErrorIs(t, err, assert.AnError)
 
 	const next = "another password of mine"
-	c, err := d.ChangePassword(t.Context(), u.ID, credential.NewSecret("pw"), credential.NewSecret(next))
+	c, err := d.PrepareChange(t.Context(), u.ID, credential.NewSecret("pw"), credential.NewSecret(next))
 	require.NoError(t, err)
 	require.NoError(t, c.Commit(t.Context(), audit.Actor{}))
 	ok, err := d.CheckPassword(t.Context(), u.ID, credential.NewSecret(next))

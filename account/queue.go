@@ -13,7 +13,7 @@ import (
 // the [Hasher] can be fair between networks. Without it all callers share the
 // turns of one network.
 func WithClient(ctx context.Context, addr netip.Addr) context.Context {
-	return context.WithValue(ctx, clientKey{}, blockOf(addr))
+	return context.WithValue(ctx, clientKey{}, addr)
 }
 
 type clientKey struct{}
@@ -72,7 +72,8 @@ func (q *queue) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	block, _ := ctx.Value(clientKey{}).(netip.Prefix)
+	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
+	block := blockOf(addr)
 	w := &waiter{block: block, ready: make(chan struct{})}
 	if q.enter(w) {
 		return nil

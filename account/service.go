@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -73,13 +74,13 @@ func (d *Directory) checkAdministrators(ctx context.Context, admins []policy.Use
 
 // Administers reports whether admin administers the service account of this name, and
 // returns that account. The name of nobody and of a person is [ErrNoUser].
-func (d *Directory) Administers(ctx context.Context, admin policy.UserID, service string) (User, bool, error) {
-	user, err := d.Lookup(ctx, service)
+func (d *Directory) Administers(ctx context.Context, admin policy.UserID, service string) (host.User, bool, error) {
+	user, err := d.ByName(ctx, service)
 	if err != nil {
-		return User{}, false, err
+		return host.User{}, false, err
 	}
 	if !user.Service {
-		return User{}, false, ErrNoUser
+		return host.User{}, false, ErrNoUser
 	}
-	return user, admin != "" && slices.Contains(user.Administrators, admin), nil
+	return user.forHost(), admin != "" && slices.Contains(user.Administrators, admin), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -41,7 +42,7 @@ func TestServiceAccount(t *testing.T) {
 	user, yes, err := d.Administers(ctx, jane.ID, "ci")
 	require.NoError(t, err)
 	assert.True(t, yes)
-	assert.Equal(t, ci, user)
+	assert.Equal(t, host.User{ID: ci.ID, Name: ci.Name, Created: ci.Created, Service: true}, user)
 	assert.False(t, administers(joe.ID, "ci"))
 	assert.False(t, administers("", "ci"))
 	assert.False(t, administers(ci.ID, "ci"))
@@ -55,7 +56,7 @@ func TestServiceAccount(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, administers(joe.ID, "ci"))
 	assert.False(t, administers(jane.ID, "ci"))
-	_, err = d.SetProfile(ctx, operator, ci.ID, account.Profile{FullName: "CI"})
+	_, err = d.ReplaceProfile(ctx, operator, ci.ID, account.Profile{FullName: "CI"})
 	require.NoError(t, err)
 	assert.True(t, administers(joe.ID, "ci"), "another change keeps them")
 	_, err = d.SetAdministrators(ctx, operator, ci.ID, nil)

@@ -185,7 +185,7 @@ func (x *rig) notListed(t tb, who int, path string) {
 	t.Helper()
 	w := x.send(t.Context(), who, http.MethodGet, path)
 	if success(w.Code) {
-		as := "a token of its owner that is for another package: ask npmauth.Readable about each"
+		as := "a token of its owner that is for another package: ask host.Readable about each"
 		switch who {
 		case nobody:
 			as = "the anonymous"

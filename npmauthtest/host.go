@@ -13,7 +13,7 @@
 //
 // npmauth decides about a request before the host writes, and another request
 // may come in between. So each decision is handed over with what it rests on,
-// [npmauth.Operation], and the host must make its write conditional on that. Host
+// [host.Operation], and the host must make its write conditional on that. Host
 // forces such races, sends bodies that say more than was allowed, and fails a registry
 // that is taken in.
 package npmauthtest
@@ -28,6 +28,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -40,15 +41,15 @@ type Registry struct {
 	// http://registry.example/.
 	BaseURL string
 	// Packages is its table of packages. Required.
-	Packages npmauth.Packages
+	Packages host.Packages
 	// Documents is its table of package documents; nil where documents are not sent back
 	// to it, and Deprecate and Unpublish are in Without.
-	Documents npmauth.Documents
+	Documents host.Documents
 	// Orgs is its table of organizations; nil where there are none. The first of the
 	// Creators must be in the one that the scope of Private is called like.
-	Orgs npmauth.Orgs
+	Orgs host.Orgs
 	// Users is its table of people; nil where it leaves them to npmauth.
-	Users npmauth.Users
+	Users host.Users
 	// ChangePassword changes the password of a user as the registry does when its user
 	// has chosen another one, and tells auth of it. Needed where Users is set and the
 	// registry has people change their passwords; nil is not tested.
@@ -143,7 +144,7 @@ var cases = []testCase{
 	{name: "a password is written onto the one that was checked", run: passwordPrepared, missing: func(reg Registry) string {
 		switch {
 		case passwordsOf(reg) == nil:
-			return "Users, as npmauth.Passwords,"
+			return "Users, as host.Passwords,"
 		case reg.ChangePassword == nil:
 			return "ChangePassword"
 		}
@@ -151,7 +152,7 @@ var cases = []testCase{
 	}},
 	{name: "a profile is changed when it is written", run: profilePrepared, missing: func(reg Registry) string {
 		if profilesOf(reg) == nil {
-			return "Users, as npmauth.Profiles,"
+			return "Users, as host.Profiles,"
 		}
 		return ""
 	}},

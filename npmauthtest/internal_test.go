@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -25,7 +25,7 @@ func (p oneCreator) Facts(_ context.Context, _ policy.PackageName, user policy.U
 	return policy.Facts{MayCreate: user == (*p.rig).Creators[0]}, nil
 }
 
-var _ npmauth.Packages = oneCreator{}
+var _ host.Packages = oneCreator{}
 
 // A creator who is refused reaches no host, and the other must not wait for them.
 func TestRaceWithoutASecondCreator(t *testing.T) {
@@ -65,7 +65,7 @@ func TestHostThatServesLess(t *testing.T) {
 		s := reg.Handler.(*shop)
 		reg.Documents, reg.ChangePassword = nil, nil
 		reg.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if op, _ := npmauth.OperationFrom(r.Context()); reg.serves(op.Action) {
+			if op, _ := host.OperationFrom(r.Context()); reg.serves(op.Action) {
 				s.ServeHTTP(w, r)
 				return
 			}
@@ -311,7 +311,7 @@ func TestWhatIsMissing(t *testing.T) {
 }
 
 // knows is a host that lets those create whom it knows.
-type knows struct{ npmauth.Packages }
+type knows struct{ host.Packages }
 
 func (p knows) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	if !strings.HasPrefix(string(user), "u-") {
@@ -321,7 +321,7 @@ func (p knows) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 }
 
 // scopeless is a host in which nobody creates a package of a scope.
-type scopeless struct{ npmauth.Packages }
+type scopeless struct{ host.Packages }
 
 func (p scopeless) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	if pkg.Scope != "" {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -81,19 +81,19 @@ func (x *rig) watched(reg Registry) Registry {
 
 type (
 	watchedPackages struct {
-		npmauth.Packages
+		host.Packages
 		x *rig
 	}
 	watchedDocuments struct {
-		npmauth.Documents
+		host.Documents
 		x *rig
 	}
 	watchedUsers struct {
-		npmauth.Users
+		host.Users
 		x *rig
 	}
 	watchedOrgs struct {
-		npmauth.Orgs
+		host.Orgs
 		x *rig
 	}
 )
@@ -103,18 +103,18 @@ func (p watchedPackages) Facts(ctx context.Context, pkg policy.PackageName, user
 	return p.Packages.Facts(ctx, pkg, user)
 }
 
-func (d watchedDocuments) Document(ctx context.Context, pkg policy.PackageName) (doc npmauth.Document, err error) {
-	defer d.x.caught("Documents.Document", func() { doc, err = npmauth.Document{}, errPanic })
+func (d watchedDocuments) Document(ctx context.Context, pkg policy.PackageName) (doc host.Document, err error) {
+	defer d.x.caught("Documents.Document", func() { doc, err = host.Document{}, errPanic })
 	return d.Documents.Document(ctx, pkg)
 }
 
-func (u watchedUsers) Lookup(ctx context.Context, name string) (user npmauth.User, err error) {
-	defer u.x.caught("Users.Lookup", func() { user, err = npmauth.User{}, errPanic })
+func (u watchedUsers) Lookup(ctx context.Context, name string) (user host.User, err error) {
+	defer u.x.caught("Users.Lookup", func() { user, err = host.User{}, errPanic })
 	return u.Users.Lookup(ctx, name)
 }
 
-func (u watchedUsers) User(ctx context.Context, id policy.UserID) (user npmauth.User, err error) {
-	defer u.x.caught("Users.User", func() { user, err = npmauth.User{}, errPanic })
+func (u watchedUsers) User(ctx context.Context, id policy.UserID) (user host.User, err error) {
+	defer u.x.caught("Users.User", func() { user, err = host.User{}, errPanic })
 	return u.Users.User(ctx, id)
 }
 

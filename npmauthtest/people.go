@@ -4,8 +4,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 )
 
 // passwordPrepared prepares two changes of one password, of which only the first is to be
@@ -18,12 +18,12 @@ func passwordPrepared(t tb, x *rig) {
 		require.NoError(t, err)
 		return ok
 	}
-	prepare := func(from, to string) (npmauth.Write, error) {
+	prepare := func(from, to string) (host.Write, error) {
 		return passwordsOf(x.Registry).ChangePassword(ctx, id, credential.NewSecret(from), credential.NewSecret(to))
 	}
 	require.NoError(t, x.ChangePassword(ctx, x.auth, id, credential.NewSecret(old)))
 	_, err := prepare("not "+old, one)
-	assert.ErrorIs(t, err, npmauth.ErrWrongPassword, "ChangePassword from a wrong password is npmauth.ErrWrongPassword, and not %v", err)
+	assert.ErrorIs(t, err, host.ErrWrongPassword, "ChangePassword from a wrong password is host.ErrWrongPassword, and not %v", err)
 	write, err := prepare(old, one)
 	require.NoError(t, err)
 	late, err := prepare(old, two)
@@ -32,7 +32,7 @@ func passwordPrepared(t tb, x *rig) {
 	require.NoError(t, write(ctx))
 	assert.True(t, is(one) && !is(old), "a Write must change the password")
 	err = late(ctx)
-	assert.ErrorIs(t, err, npmauth.ErrWrongPassword, "a Write onto another password than the one that was checked is npmauth.ErrWrongPassword, and not %v", err)
+	assert.ErrorIs(t, err, host.ErrWrongPassword, "a Write onto another password than the one that was checked is host.ErrWrongPassword, and not %v", err)
 	assert.True(t, is(one), "of two changes of one password one must happen")
 }
 
@@ -58,18 +58,18 @@ func profilePrepared(t tb, x *rig) {
 	assert.Equal(t, want.Email, u.Email, "Users.User must know the address that Profiles does")
 }
 
-func passwordsOf(reg Registry) npmauth.Passwords {
-	p, _ := plain(reg.Users).(npmauth.Passwords)
+func passwordsOf(reg Registry) host.Passwords {
+	p, _ := plain(reg.Users).(host.Passwords)
 	return p
 }
 
-func profilesOf(reg Registry) npmauth.Profiles {
-	p, _ := plain(reg.Users).(npmauth.Profiles)
+func profilesOf(reg Registry) host.Profiles {
+	p, _ := plain(reg.Users).(host.Profiles)
 	return p
 }
 
 // plain is users as the registry gave them.
-func plain(users npmauth.Users) npmauth.Users {
+func plain(users host.Users) host.Users {
 	if w, ok := users.(watchedUsers); ok {
 		return w.Users
 	}

@@ -107,6 +107,8 @@ func visibilityKept(t tb, x *rig) {
 	require.True(t, private(), "Registry.Private was published with access restricted, and Facts do not say that it is private")
 	x.publishAs(t.Context(), first, "1.1.0", "public")
 	assert.True(t, private(), "a publish with access public made a private package public")
+	x.publish(t.Context(), first, "1.2.0")
+	assert.True(t, private(), "a publish that says nothing of access made a private package public")
 }
 
 // replacedUnder returns the case in which the package that was judged is gone when the

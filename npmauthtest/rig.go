@@ -20,6 +20,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -99,8 +100,8 @@ func (x *rig) setUp(t tb, reg Registry) {
 		x.tokens[inOrg] = x.token(t, first, one, policy.Grant{Target: policy.OneOrg, Scope: org, Permission: policy.ReadOnly})
 	}
 	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, ok := npmauth.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
-			op, _ := npmauth.OperationFrom(r.Context())
+		if id, ok := host.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
+			op, _ := host.OperationFrom(r.Context())
 			switch i := slices.Index(x.Creators[:], id.User); {
 			case i >= 0 && op.Action == policy.Publish:
 				r.Body = &wholeBody{src: r.Body, read: func() { x.between(i) }}

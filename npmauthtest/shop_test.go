@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -103,14 +103,14 @@ func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 	return f, nil
 }
 
-func (s *shop) Document(_ context.Context, pkg policy.PackageName) (npmauth.Document, error) {
+func (s *shop) Document(_ context.Context, pkg policy.PackageName) (host.Document, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.goods[pkg]
 	if g == nil {
-		return npmauth.Document{}, nil
+		return host.Document{}, nil
 	}
-	d := npmauth.Document{ID: g.id, Revision: strconv.Itoa(g.rev), Versions: map[string]string{}, Tags: maps.Clone(g.tags), Maintainers: slices.Clone(g.owners)}
+	d := host.Document{ID: g.id, Revision: strconv.Itoa(g.rev), Versions: map[string]string{}, Tags: maps.Clone(g.tags), Maintainers: slices.Clone(g.owners)}
 	for v := range g.docs {
 		d.Versions[v] = g.why[v]
 	}
@@ -123,7 +123,7 @@ var (
 )
 
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	op, _ := npmauth.OperationFrom(r.Context())
+	op, _ := host.OperationFrom(r.Context())
 	switch {
 	case s.careless == "panics" && op.Action.Write():
 		panic("boom")
@@ -131,7 +131,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		panic(http.ErrAbortHandler)
 	}
-	who, _ := npmauth.IdentityFrom(r.Context())
+	who, _ := host.IdentityFrom(r.Context())
 	var body []byte
 	var err error
 	if op.Action == policy.Search || op.Action == policy.ListPackages || op.Action == policy.ListOrgPackages {
@@ -149,7 +149,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *shop) serve(r *http.Request, op npmauth.Operation, who string) ([]byte, error) {
+func (s *shop) serve(r *http.Request, op host.Operation, who string) ([]byte, error) {
 	if op.Action == policy.Publish {
 		return s.publish(r, op, who)
 	}
@@ -268,7 +268,7 @@ func (g *good) store(sent []byte) error {
 	return nil
 }
 
-func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byte, error) {
+func (s *shop) publish(r *http.Request, op host.Operation, who string) ([]byte, error) {
 	var d struct {
 		Versions    map[string]map[string]any
 		Attachments map[string]struct{ Data string } `json:"_attachments"`
@@ -314,7 +314,7 @@ func (s *shop) publish(r *http.Request, op npmauth.Operation, who string) ([]byt
 	case g.docs[c.Version] != nil && s.careless != "publishes over":
 		return nil, errConflict
 	}
-	if s.careless == "applies access" && d.Access != "" {
+	if s.careless == "applies access" { // where a body is silent it takes npm's default
 		g.private = d.Access == "restricted"
 	}
 	for _, a := range d.Attachments {
@@ -376,7 +376,7 @@ func (s *shop) list(ctx context.Context, who string) ([]byte, error) {
 		case "lists what users may read":
 			may = !g.private || slices.Contains(g.owners, who)
 		default:
-			may, err = npmauth.Readable(ctx, pkg)
+			may, err = host.Readable(ctx, pkg)
 		}
 		if err != nil {
 			return nil, err

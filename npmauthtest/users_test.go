@@ -6,6 +6,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -13,20 +14,20 @@ import (
 type twoUsers struct {
 	mu        sync.Mutex
 	passwords map[policy.UserID]credential.Secret // guarded by mu
-	profiles  map[policy.UserID]npmauth.Profile   // guarded by mu
+	profiles  map[policy.UserID]host.Profile      // guarded by mu
 	careless  string
 }
 
 // ChangePassword is careless where the shop is.
-func (t *twoUsers) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (npmauth.Write, error) {
+func (t *twoUsers) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
 	if ok, err := t.CheckPassword(ctx, id, old); err != nil || !ok {
-		return nil, npmauth.ErrWrongPassword
+		return nil, host.ErrWrongPassword
 	}
 	write := func(context.Context) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !t.passwords[id].Equal(old) && t.careless != "writes over passwords" {
-			return npmauth.ErrWrongPassword
+			return host.ErrWrongPassword
 		}
 		t.passwords[id] = new
 		return nil
@@ -38,19 +39,19 @@ func (t *twoUsers) ChangePassword(ctx context.Context, id policy.UserID, old, ne
 }
 
 // Profile returns what was set.
-func (t *twoUsers) Profile(_ context.Context, id policy.UserID) (npmauth.Profile, error) {
+func (t *twoUsers) Profile(_ context.Context, id policy.UserID) (host.Profile, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.profiles[id], nil
 }
 
 // SetProfile is careless where the shop is.
-func (t *twoUsers) SetProfile(ctx context.Context, id policy.UserID, _, is npmauth.Profile) (npmauth.Write, error) {
+func (t *twoUsers) SetProfile(ctx context.Context, id policy.UserID, _, is host.Profile) (host.Write, error) {
 	write := func(context.Context) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.profiles == nil {
-			t.profiles = make(map[policy.UserID]npmauth.Profile)
+			t.profiles = make(map[policy.UserID]host.Profile)
 		}
 		is.EmailVerified = is.EmailVerified || t.careless == "believes addresses of people"
 		t.profiles[id] = is
@@ -62,18 +63,18 @@ func (t *twoUsers) SetProfile(ctx context.Context, id policy.UserID, _, is npmau
 	return write, nil
 }
 
-var people = []npmauth.User{{ID: "u-1", Name: "ada"}, {ID: "u-2", Name: "bob"}}
+var people = []host.User{{ID: "u-1", Name: "ada"}, {ID: "u-2", Name: "bob"}}
 
-func (*twoUsers) Lookup(_ context.Context, name string) (npmauth.User, error) {
+func (*twoUsers) Lookup(_ context.Context, name string) (host.User, error) {
 	for _, u := range people {
 		if u.Name == name {
 			return u, nil
 		}
 	}
-	return npmauth.User{}, npmauth.ErrNoUser
+	return host.User{}, host.ErrNoUser
 }
 
-func (t *twoUsers) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+func (t *twoUsers) User(_ context.Context, id policy.UserID) (host.User, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, u := range people {
@@ -84,7 +85,7 @@ func (t *twoUsers) User(_ context.Context, id policy.UserID) (npmauth.User, erro
 			return u, nil
 		}
 	}
-	return npmauth.User{}, npmauth.ErrNoUser
+	return host.User{}, host.ErrNoUser
 }
 
 func (t *twoUsers) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -38,8 +39,8 @@ type users struct {
 	hasher *account.Hasher // understands bcrypt, and keeps a crowd of logins from taking the machine
 }
 
-// Lookup implements [npmauth.Users].
-func (u users) Lookup(_ context.Context, name string) (npmauth.User, error) {
+// Lookup implements [host.Users].
+func (u users) Lookup(_ context.Context, name string) (host.User, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for i, p := range u.people {
@@ -47,15 +48,15 @@ func (u users) Lookup(_ context.Context, name string) (npmauth.User, error) {
 			return u.user(i), nil
 		}
 	}
-	return npmauth.User{}, npmauth.ErrNoUser
+	return host.User{}, host.ErrNoUser
 }
 
-// User implements [npmauth.Users].
-func (u users) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
+// User implements [host.Users].
+func (u users) User(_ context.Context, id policy.UserID) (host.User, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if _, err := u.person(id); err != nil {
-		return npmauth.User{}, err
+		return host.User{}, err
 	}
 	n, err := personNumber(id)
 	return u.user(n), err
@@ -65,18 +66,18 @@ func (u users) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
 func (u users) person(id policy.UserID) (*person, error) {
 	n, err := personNumber(id)
 	if err != nil || n < 1 || n >= len(u.people) {
-		return nil, npmauth.ErrNoUser
+		return nil, host.ErrNoUser
 	}
 	return &u.people[n], nil
 }
 
 // user is called with mu held.
-func (u users) user(n int) npmauth.User {
+func (u users) user(n int) host.User {
 	p := u.people[n]
-	return npmauth.User{ID: personID(n), Name: p.name, Email: p.email, Disabled: p.left}
+	return host.User{ID: personID(n), Name: p.name, Email: p.email, Disabled: p.left}
 }
 
-// CheckPassword implements [npmauth.Users]. The hash of nobody is "", for which
+// CheckPassword implements [host.Users]. The hash of nobody is "", for which
 // Verify takes its time, too.
 func (u users) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
 	ok, _, err := u.hasher.Verify(ctx, u.hashOf(id), pw)
@@ -117,12 +118,12 @@ func (u users) hashOf(id policy.UserID) string {
 	return p.hash
 }
 
-// SignUp implements [npmauth.SignUp], for npm adduser: what the app's own page does with its
+// SignUp implements [host.SignUp], for npm adduser: what the app's own page does with its
 // form.
-func (u users) SignUp(ctx context.Context, n npmauth.NewUser) (policy.UserID, error) {
+func (u users) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
 	switch {
 	case n.Email == "": // npm login, not npm adduser: a name that was mistyped, and so a wrong login
-		return "", npmauth.ErrNameTaken
+		return "", host.ErrNameTaken
 	case account.ValidName(n.Name) != nil:
 		return "", account.ErrName
 	case account.ValidEmail(n.Email) != nil:
@@ -136,29 +137,29 @@ func (u users) SignUp(ctx context.Context, n npmauth.NewUser) (policy.UserID, er
 	defer u.mu.Unlock()
 	for _, p := range u.people { // "nobody" among them
 		if p.name == n.Name {
-			return "", npmauth.ErrNameTaken
+			return "", host.ErrNameTaken
 		}
 	}
 	u.people = append(u.people, person{name: n.Name, email: n.Email, hash: hash})
 	return personID(len(u.people) - 1), nil
 }
 
-// Profile implements [npmauth.Profiles]. The app knows of people how they are called and
+// Profile implements [host.Profiles]. The app knows of people how they are called and
 // where mail reaches them.
-func (u users) Profile(_ context.Context, id policy.UserID) (npmauth.Profile, error) {
+func (u users) Profile(_ context.Context, id policy.UserID) (host.Profile, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p, err := u.person(id)
 	if err != nil {
-		return npmauth.Profile{}, err
+		return host.Profile{}, err
 	}
-	return npmauth.Profile{Email: p.email, EmailVerified: p.verified, FullName: p.fullName}, nil
+	return host.Profile{Email: p.email, EmailVerified: p.verified, FullName: p.fullName}, nil
 }
 
-// SetProfile implements [npmauth.Profiles]. What the app has no column for, it refuses
+// SetProfile implements [host.Profiles]. What the app has no column for, it refuses
 // before anybody is asked for a second factor.
-func (u users) SetProfile(_ context.Context, id policy.UserID, was, is npmauth.Profile) (npmauth.Write, error) {
-	kept := npmauth.Profile{Email: is.Email, EmailVerified: is.EmailVerified, FullName: is.FullName}
+func (u users) SetProfile(_ context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+	kept := host.Profile{Email: is.Email, EmailVerified: is.EmailVerified, FullName: is.FullName}
 	if kept != is {
 		return nil, errNoColumn
 	}
@@ -177,16 +178,16 @@ func (u users) SetProfile(_ context.Context, id policy.UserID, was, is npmauth.P
 	}, nil
 }
 
-// ChangePassword implements [npmauth.Passwords]. The hashes are computed here, while it may
+// ChangePassword implements [host.Passwords]. The hashes are computed here, while it may
 // take its time; what is left for the write is to compare and to store. Of two changes of one
 // password the later finds another hash.
-func (u users) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (npmauth.Write, error) {
+func (u users) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
 	was := u.hashOf(id)
 	switch ok, _, err := u.hasher.Verify(ctx, was, old); {
 	case err != nil:
 		return nil, err
 	case !ok:
-		return nil, npmauth.ErrWrongPassword
+		return nil, host.ErrWrongPassword
 	}
 	hash, err := u.newHash(ctx, new)
 	if err != nil {
@@ -200,7 +201,7 @@ func (u users) ChangePassword(ctx context.Context, id policy.UserID, old, new cr
 			return err
 		}
 		if p.hash != was {
-			return npmauth.ErrWrongPassword
+			return host.ErrWrongPassword
 		}
 		p.hash = hash
 		return nil
@@ -219,7 +220,7 @@ func (u users) newHash(ctx context.Context, pw credential.Secret) (string, error
 // its people read and their creator writes.
 type packages struct{ *app }
 
-// Facts implements [npmauth.Packages].
+// Facts implements [host.Packages].
 func (p packages) Facts(_ context.Context, name policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -239,15 +240,15 @@ func (p packages) Facts(_ context.Context, name policy.PackageName, user policy.
 
 // foreign knows the app's older API tokens, which could always read everything
 // that their person can.
-func (a *app) foreign(_ context.Context, bearer credential.Secret) (npmauth.ForeignToken, error) {
+func (a *app) foreign(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 	digest := sha256.Sum256([]byte(bearer.Reveal()))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n, ok := a.tokens[digest]
 	if !ok {
-		return npmauth.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, npmauth.ErrInvalidToken
 	}
-	return npmauth.ForeignToken{
+	return host.ForeignToken{
 		ID:     "api-token-of-" + a.people[n].name,
 		User:   personID(n),
 		Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}},
@@ -255,10 +256,10 @@ func (a *app) foreign(_ context.Context, bearer credential.Secret) (npmauth.Fore
 }
 
 var (
-	_ npmauth.Users     = users{}
-	_ npmauth.SignUp    = users{}
-	_ npmauth.Profiles  = users{}
-	_ npmauth.Passwords = users{}
-	_ npmauth.Packages  = packages{}
-	_ http.Handler      = (*app)(nil)
+	_ host.Users     = users{}
+	_ host.SignUp    = users{}
+	_ host.Profiles  = users{}
+	_ host.Passwords = users{}
+	_ host.Packages  = packages{}
+	_ http.Handler   = (*app)(nil)
 )

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -65,7 +66,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "Acme's packages. Get an account with npm adduser.\n")
 		return
 	}
-	op, ok := npmauth.OperationFrom(r.Context())
+	op, ok := host.OperationFrom(r.Context())
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -99,7 +100,7 @@ var (
 	errBody      = &npmauth.Error{Status: http.StatusBadRequest, Code: "bad-body", Sentence: "The body could not be read."}
 )
 
-func (a *app) read(op npmauth.Operation) (any, error) {
+func (a *app) read(op host.Operation) (any, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.packages[op.Package.String()]
@@ -111,7 +112,7 @@ func (a *app) read(op npmauth.Operation) (any, error) {
 	}, nil
 }
 
-func (a *app) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operation) (any, error) {
+func (a *app) publish(w http.ResponseWriter, r *http.Request, op host.Operation) (any, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 8<<20))
 	if err != nil {
 		return nil, errBody
@@ -128,7 +129,7 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operati
 	if dist, ok := manifest["dist"].(map[string]any); ok {
 		delete(dist, "tarball") // where it is, is not for the publisher to say
 	}
-	who, _ := npmauth.IdentityFrom(r.Context())
+	who, _ := host.IdentityFrom(r.Context())
 	owner, err := personNumber(who.User)
 	if err != nil {
 		return nil, err

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 )
 
 // deprecate serves npm deprecate and npm undeprecate: messages for some versions.
-func (s *registry) deprecate(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) deprecate(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err
@@ -39,6 +39,6 @@ func (d *database) deprecate(ctx context.Context, t target, messages map[string]
 }
 
 // targetOf returns the package that op may write, if it has still the revision.
-func targetOf(op npmauth.Operation, revision string) target {
+func targetOf(op host.Operation, revision string) target {
 	return target{Name: op.Package.String(), ID: op.PackageID, Revision: revision}
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -19,7 +19,7 @@ type facts struct {
 	people *people
 }
 
-// Facts implements [npmauth.Packages].
+// Facts implements [host.Packages].
 func (f facts) Facts(ctx context.Context, name policy.PackageName, user policy.UserID) (policy.Facts, error) {
 	about, err := f.ofScope(ctx, name.Scope)
 	if err != nil {
@@ -80,16 +80,16 @@ func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user poli
 	return name.Scope == own, err
 }
 
-// Document implements [npmauth.Documents].
-func (f facts) Document(ctx context.Context, name policy.PackageName) (npmauth.Document, error) {
+// Document implements [host.Documents].
+func (f facts) Document(ctx context.Context, name policy.PackageName) (host.Document, error) {
 	is, err := f.db.look(ctx, name.String())
 	if errors.Is(err, errNoPackage) { // it was there a moment ago
-		return npmauth.Document{}, nil
+		return host.Document{}, nil
 	}
 	if err != nil {
-		return npmauth.Document{}, err
+		return host.Document{}, err
 	}
-	doc := npmauth.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: make(map[string]string)}
+	doc := host.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: make(map[string]string)}
 	for _, r := range is.releases {
 		doc.Versions[r.Version] = r.Deprecated
 	}
@@ -97,7 +97,7 @@ func (f facts) Document(ctx context.Context, name policy.PackageName) (npmauth.D
 	return doc, err
 }
 
-// OrgFacts implements [npmauth.Orgs].
+// OrgFacts implements [host.Orgs].
 func (f facts) OrgFacts(ctx context.Context, name string, user policy.UserID) (policy.OrgFacts, error) {
 	o, err := f.db.findOrg(ctx, name)
 	if errors.Is(err, errNoOrg) {
@@ -110,13 +110,13 @@ func (f facts) OrgFacts(ctx context.Context, name string, user policy.UserID) (p
 	return policy.OrgFacts{ID: o.ID, Role: role, RequireFactor: o.Factor}, err
 }
 
-// FactorRequired implements [npmauth.Orgs].
+// FactorRequired implements [host.Orgs].
 func (f facts) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
 	return f.db.demanded(ctx, user)
 }
 
 var (
-	_ npmauth.Packages  = facts{}
-	_ npmauth.Documents = facts{}
-	_ npmauth.Orgs      = facts{}
+	_ host.Packages  = facts{}
+	_ host.Documents = facts{}
+	_ host.Orgs      = facts{}
 )

@@ -40,7 +40,7 @@ func TestHost(t *testing.T) {
 				_, err := r.db.db.Exec(`DELETE FROM former`)
 				assert.NoError(t, err)
 			}),
-			Packages: known, Documents: known, Orgs: known, Users: npmauth.DirectoryUsers(r.people.directory), Creators: ids,
+			Packages: known, Documents: known, Orgs: known, Users: r.people.directory, Creators: ids,
 			ChangePassword: func(ctx context.Context, auth *npmauth.Auth, id policy.UserID, pw credential.Secret) error {
 				if err := r.people.directory.ResetPassword(ctx, audit.Actor{}, id, pw); err != nil {
 					return err

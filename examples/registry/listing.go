@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -79,7 +79,7 @@ func readable(ctx context.Context, all []share) ([]share, error) {
 			if err != nil {
 				return nil, fmt.Errorf("list packages: %w", err)
 			}
-			if may, err = npmauth.Readable(ctx, name); err != nil {
+			if may, err = host.Readable(ctx, name); err != nil {
 				return nil, fmt.Errorf("list packages: %w", err)
 			}
 		}
@@ -92,8 +92,8 @@ func readable(ctx context.Context, all []share) ([]share, error) {
 
 // listPackages serves npm access list packages <user>: where that user has a part, as
 // far as the asking one may read it. pnpm asks for its own without a name.
-func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	who, ok := npmauth.IdentityFrom(r.Context())
+func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op host.Operation) error {
+	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
 		return errAnonymous
 	}
@@ -133,7 +133,7 @@ func (s *registry) listShares(w http.ResponseWriter, r *http.Request, all []shar
 
 // collaborators serves npm access list collaborators: who has a right on a package
 // other than as everybody.
-func (s *registry) collaborators(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) collaborators(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	p, err := s.target(r.Context(), op)
 	if err != nil {
 		return err

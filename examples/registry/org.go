@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -41,7 +41,7 @@ func roleWord(r policy.OrgRole) string {
 }
 
 // members serves npm org ls.
-func (s *registry) members(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) members(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	all, err := s.db.members(r.Context(), op.OrgID)
 	if err != nil {
 		return err
@@ -61,8 +61,8 @@ func (s *registry) members(w http.ResponseWriter, r *http.Request, op npmauth.Op
 
 // orgPackages serves npm access list packages <org>: those in its scope that may be
 // read, and what the asking one may do with them.
-func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	who, ok := npmauth.IdentityFrom(r.Context())
+func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op host.Operation) error {
+	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
 		return errAnonymous
 	}
@@ -76,7 +76,7 @@ func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op npmaut
 }
 
 // writeOrg serves npm org set and npm org rm.
-func (s *registry) writeOrg(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) writeOrg(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err

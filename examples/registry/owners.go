@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -19,7 +19,7 @@ var errLastOwner = errors.New("the last maintainer stays")
 
 // writeOwners serves npm owner, which sends the names of all who maintain the package
 // from now on, and pnpm owner, which sends the one who comes or goes.
-func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err

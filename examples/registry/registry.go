@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -36,7 +36,7 @@ type registry struct {
 // the context, read from the path once and by npmauth, so that what was judged
 // and what is done cannot be two things.
 func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	op, ok := npmauth.OperationFrom(r.Context())
+	op, ok := host.OperationFrom(r.Context())
 	if !ok {
 		s.fail(w, r, errors.New("the registry is served without npmauth"))
 		return
@@ -124,7 +124,7 @@ func (s *registry) audit(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // packument serves a package's metadata, or one version's.
-func (s *registry) packument(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	if op.Version != "" || op.Tag != "" {
 		return s.version(w, r, op)
 	}
@@ -162,7 +162,7 @@ func (s *registry) whole(ctx context.Context, is picture) ([]byte, error) {
 	return s.view.packument(is, maintainers, fans)
 }
 
-func (s *registry) version(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) version(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	p, rel, err := s.release(r, op, cmp.Or(op.Version, op.Tag))
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (s *registry) metadata(w http.ResponseWriter, r *http.Request, p pkg, body 
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
-func (s *registry) tarball(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) tarball(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	p, rel, err := s.release(r, op, op.Version)
 	if err != nil {
 		return err
@@ -216,7 +216,7 @@ func (s *registry) tarball(w http.ResponseWriter, r *http.Request, op npmauth.Op
 }
 
 // release finds the release that the request was allowed to read.
-func (s *registry) release(r *http.Request, op npmauth.Operation, name string) (pkg, release, error) {
+func (s *registry) release(r *http.Request, op host.Operation, name string) (pkg, release, error) {
 	p, err := s.target(r.Context(), op)
 	if err != nil {
 		return pkg{}, release{}, err
@@ -227,7 +227,7 @@ func (s *registry) release(r *http.Request, op npmauth.Operation, name string) (
 
 // target finds the package that npmauth decided about. Another one may have its
 // name by now, and that one nobody has allowed.
-func (s *registry) target(ctx context.Context, op npmauth.Operation) (pkg, error) {
+func (s *registry) target(ctx context.Context, op host.Operation) (pkg, error) {
 	p, err := s.db.find(ctx, op.Package.String())
 	if err == nil && p.ID != op.PackageID {
 		return pkg{}, errMoved
@@ -235,7 +235,7 @@ func (s *registry) target(ctx context.Context, op npmauth.Operation) (pkg, error
 	return p, err
 }
 
-func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	p, err := s.target(r.Context(), op)
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func (s *registry) distTags(w http.ResponseWriter, r *http.Request, op npmauth.O
 	return reply(w, http.StatusOK, tags)
 }
 
-func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err
@@ -260,7 +260,7 @@ func (s *registry) setDistTag(w http.ResponseWriter, r *http.Request, op npmauth
 	return reply(w, http.StatusOK, okay)
 }
 
-func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	if op.Tag == "latest" {
 		return refuse(http.StatusBadRequest, "The dist-tag latest can be moved to another version, but not removed.")
 	}
@@ -272,8 +272,8 @@ func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op npma
 
 // publish adds a version. Nothing is visible before the tarball is safe on the
 // disk and the body was read to its end.
-func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	who, ok := npmauth.IdentityFrom(r.Context())
+func (s *registry) publish(w http.ResponseWriter, r *http.Request, op host.Operation) error {
+	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
 		return errAnonymous
 	}
@@ -316,7 +316,7 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op npmauth.Op
 
 // access says whether the package of a publish is private. A new scoped package
 // is unless its publisher asked for public, as on npm.
-func (s *registry) access(ctx context.Context, op npmauth.Operation, asked string) (private bool, err error) {
+func (s *registry) access(ctx context.Context, op host.Operation, asked string) (private bool, err error) {
 	if op.PackageID != "" {
 		p, err := s.target(ctx, op)
 		return p.Private, err

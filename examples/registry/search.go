@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -22,9 +22,9 @@ const (
 
 // search serves npm search, at the address of npm 7 and later, and at the older one that
 // lists all there is. Each shows what the asking one may read.
-func (s *registry) search(w http.ResponseWriter, r *http.Request, _ npmauth.Operation) error {
+func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operation) error {
 	var user policy.UserID
-	if who, ok := npmauth.IdentityFrom(r.Context()); ok {
+	if who, ok := host.IdentityFrom(r.Context()); ok {
 		user = who.User
 	}
 	if !strings.HasSuffix(r.URL.Path, "/-/v1/search") {

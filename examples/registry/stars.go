@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
 // star serves npm star and npm unstar.
-func (s *registry) star(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
-	who, ok := npmauth.IdentityFrom(r.Context())
+func (s *registry) star(w http.ResponseWriter, r *http.Request, op host.Operation) error {
+	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
 		return errAnonymous
 	}
@@ -34,8 +34,8 @@ var errAnonymous = errors.New("a request without an identity was let through")
 
 // stars serves npm stars: what a user has starred of what the asking one may read. pnpm
 // asks for its own at an address of its own, and wants the names alone.
-func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ npmauth.Operation) error {
-	who, ok := npmauth.IdentityFrom(r.Context())
+func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ host.Operation) error {
+	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
 		return errAnonymous
 	}

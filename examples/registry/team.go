@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -44,7 +44,7 @@ func listNames(w http.ResponseWriter, r *http.Request, names []string) error {
 }
 
 // teams serves npm team ls <org>.
-func (s *registry) teams(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) teams(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	names, err := column[string](r.Context(), s.db.db, `SELECT name FROM team WHERE org = ? ORDER BY name`, op.OrgID)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (s *registry) teams(w http.ResponseWriter, r *http.Request, op npmauth.Oper
 }
 
 // team serves npm team ls <org:team>: who is in it.
-func (s *registry) team(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) team(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	id, err := findTeam(r.Context(), s.db.db, op.OrgID, op.Team)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (s *registry) team(w http.ResponseWriter, r *http.Request, op npmauth.Opera
 }
 
 // teamPackages serves npm access list packages <org:team>.
-func (s *registry) teamPackages(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) teamPackages(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	id, err := findTeam(r.Context(), s.db.db, op.OrgID, op.Team)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *registry) teamPackages(w http.ResponseWriter, r *http.Request, op npmau
 }
 
 // writeTeam serves npm team create and npm team destroy.
-func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	if r.Method == http.MethodDelete {
 		if err := s.db.removeTeam(r.Context(), op.Org, op.OrgID, op.Team); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (s *registry) writeTeam(w http.ResponseWriter, r *http.Request, op npmauth.
 }
 
 // writeTeamMember serves npm team add and npm team rm.
-func (s *registry) writeTeamMember(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) writeTeamMember(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (s *registry) writeTeamMember(w http.ResponseWriter, r *http.Request, op np
 }
 
 // grantTeam serves npm access grant and npm access revoke.
-func (s *registry) grantTeam(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) grantTeam(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err

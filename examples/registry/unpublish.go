@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -18,7 +18,7 @@ import (
 //
 // A tarball's file stays in its folder, where nobody can ask for it: another package may
 // have the same bytes.
-func (s *registry) unpublish(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) unpublish(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	if r.Method == http.MethodDelete {
 		return s.unpublishTarball(w, r, op)
 	}
@@ -33,7 +33,7 @@ func (s *registry) unpublish(w http.ResponseWriter, r *http.Request, op npmauth.
 }
 
 // unpublishTarball is what npm sends when the version is gone already.
-func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	err := s.db.unpublish(r.Context(), targetOf(op, ""), []string{op.Version}, nil)
 	if err != nil && !errors.Is(err, errNoVersion) {
 		return err
@@ -42,7 +42,7 @@ func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op n
 }
 
 // unpublishAll takes the package away, if it is the revision that was read.
-func (s *registry) unpublishAll(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) unpublishAll(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	revision := op.Revision
 	if revision == "undefined" { // which clients write that have read none
 		revision = ""

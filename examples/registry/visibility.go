@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 )
 
 // visibility says whether everybody may read a package.
-func (s *registry) visibility(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) visibility(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	p, err := s.target(r.Context(), op)
 	if err != nil {
 		return err
@@ -19,7 +19,7 @@ func (s *registry) visibility(w http.ResponseWriter, r *http.Request, op npmauth
 }
 
 // setAccess serves npm access set status=…; what mfa=… sets is npmauth's.
-func (s *registry) setAccess(w http.ResponseWriter, r *http.Request, op npmauth.Operation) error {
+func (s *registry) setAccess(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
@@ -93,12 +94,12 @@ func (nothing) Facts(context.Context, policy.PackageName, policy.UserID) (policy
 
 type everyone struct{}
 
-func (everyone) Lookup(_ context.Context, name string) (npmauth.User, error) {
-	return npmauth.User{ID: policy.UserID(name), Name: name}, nil
+func (everyone) Lookup(_ context.Context, name string) (host.User, error) {
+	return host.User{ID: policy.UserID(name), Name: name}, nil
 }
 
-func (everyone) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
-	return npmauth.User{ID: id, Name: string(id)}, nil
+func (everyone) User(_ context.Context, id policy.UserID) (host.User, error) {
+	return host.User{ID: id, Name: string(id)}, nil
 }
 
 func (everyone) CheckPassword(_ context.Context, _ policy.UserID, pw credential.Secret) (bool, error) {

@@ -24,6 +24,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
@@ -151,7 +152,7 @@ func newSchedule(t *testing.T, at string, fresh time.Duration) *schedule {
 // takes is the host: it does what it is told, if it can be read to its end.
 func takes(w http.ResponseWriter, r *http.Request) {
 	_, err := io.Copy(io.Discard, r.Body)
-	op, _ := npmauth.OperationFrom(r.Context())
+	op, _ := host.OperationFrom(r.Context())
 	if err == nil && op.Action.Write() {
 		_, err = op.Change()
 	}
@@ -237,16 +238,16 @@ type passwords struct {
 	of map[policy.UserID]string // guarded by mu
 }
 
-func (p *passwords) Lookup(ctx context.Context, name string) (npmauth.User, error) {
+func (p *passwords) Lookup(ctx context.Context, name string) (host.User, error) {
 	return p.User(ctx, policy.UserID(name))
 }
 
-func (p *passwords) User(ctx context.Context, id policy.UserID) (npmauth.User, error) {
+func (p *passwords) User(ctx context.Context, id policy.UserID) (host.User, error) {
 	happen(ctx)
 	if !slices.Contains(exactUsers, id) {
-		return npmauth.User{}, npmauth.ErrNoUser
+		return host.User{}, host.ErrNoUser
 	}
-	return npmauth.User{ID: id, Name: string(id)}, nil
+	return host.User{ID: id, Name: string(id)}, nil
 }
 
 // proven is the key of a *int, the moment at which the password was checked.

@@ -13,15 +13,16 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store/sqlite"
 	"github.com/npmauth/npmauth/token"
 )
 
-type people struct{ npmauth.Users }
+type people struct{ host.Users }
 
-func (people) User(_ context.Context, id policy.UserID) (npmauth.User, error) {
-	return npmauth.User{ID: id, Name: "alice"}, nil
+func (people) User(_ context.Context, id policy.UserID) (host.User, error) {
+	return host.User{ID: id, Name: "alice"}, nil
 }
 
 type packages struct{}

@@ -1,0 +1,111 @@
+package account
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/store"
+)
+
+// A Directory is all that a host's people can be.
+var _ interface {
+	host.Users
+	host.SignUp
+	host.Profiles
+	host.Passwords
+	host.Services
+} = (*Directory)(nil)
+
+// Lookup is [Directory.ByName] for [host.Users].
+func (d *Directory) Lookup(ctx context.Context, name string) (host.User, error) {
+	u, err := d.ByName(ctx, name)
+	return u.forHost(), err
+}
+
+// User is [Directory.ByID] for [host.Users].
+func (d *Directory) User(ctx context.Context, id policy.UserID) (host.User, error) {
+	return d.UserFrom(ctx, d.store, id)
+}
+
+// UserFrom is [Directory.User] as r has it: a snapshot, or a transaction.
+func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
+	u, err := d.ByIDFrom(ctx, r, id)
+	return u.forHost(), err
+}
+
+// SignUp is [Directory.Create] for [host.SignUp], by whoever [WithClient] says.
+func (d *Directory) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
+	u, err := d.Create(ctx, by(ctx, ""), NewUser{Name: n.Name, Email: n.Email, Password: n.Password})
+	return u.ID, err
+}
+
+// Profile returns what a user says about themselves, for [host.Profiles].
+func (d *Directory) Profile(ctx context.Context, id policy.UserID) (host.Profile, error) {
+	u, err := d.ByID(ctx, id)
+	return u.hostProfile(), err
+}
+
+// SetProfile prepares a change of a profile, for [host.Profiles]. The [host.Write] is
+// [ErrChanged] if the profile is not as it was.
+func (d *Directory) SetProfile(_ context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+	return func(ctx context.Context) error {
+		_, _, err := d.Update(ctx, by(ctx, id), id, func(email *string, p *Profile) error {
+			if *email != was.Email || *p != ProfileOf(was) {
+				return ErrChanged
+			}
+			*email, *p = is.Email, ProfileOf(is)
+			return nil
+		})
+		return err
+	}, nil
+}
+
+// EditProfile is [Directory.Edit] for a [host.Profile].
+func (d *Directory) EditProfile(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, fn func(*host.Profile) error) (before, after host.Profile, err error) {
+	was, is, err := d.Edit(ctx, tx, by, id, func(email *string, p *Profile) error {
+		next := User{Email: *email, Profile: *p}.hostProfile()
+		if err := fn(&next); err != nil {
+			return err
+		}
+		*email, *p = next.Email, ProfileOf(next)
+		return nil
+	})
+	return was.hostProfile(), is.hostProfile(), err
+}
+
+// ChangePassword prepares a change of the password, for [host.Passwords]: it is
+// [Directory.PrepareChange].
+func (d *Directory) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+	c, err := d.PrepareChange(ctx, id, old, new)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return c.Commit(ctx, by(ctx, id)) }, nil
+}
+
+// by is who asks, as far as [WithClient] says from where.
+func by(ctx context.Context, id policy.UserID) audit.Actor {
+	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
+	return audit.Actor{User: id, Addr: addr}
+}
+
+// forHost is what a host says of u.
+func (u User) forHost() host.User {
+	return host.User{ID: u.ID, Name: u.Name, Email: u.Email, Created: u.Created, Service: u.Service}
+}
+
+func (u User) hostProfile() host.Profile {
+	p := u.Profile
+	return host.Profile{
+		Email: u.Email, FullName: p.FullName, Homepage: p.Homepage, Freenode: p.Freenode, Twitter: p.Twitter, GitHub: p.GitHub, Updated: u.Updated,
+	}
+}
+
+// ProfileOf is the part of a host's profile that is kept beside the address.
+func ProfileOf(p host.Profile) Profile {
+	return Profile{FullName: p.FullName, Homepage: p.Homepage, Freenode: p.Freenode, Twitter: p.Twitter, GitHub: p.GitHub}
+}
