@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy", "protocol"},
-	"npmauthtest":       {"ground", "host", "", "account", "session", "token"},
+	"host/hosttest":     {"ground", "host", "", "account", "session", "token"},
 }
 
 var ground = []string{"protocol", "policy", "credential", "store", "audit", "subject"}
@@ -98,7 +98,7 @@ func TestImports(t *testing.T) {
 				assert.Contains(t, jitter, file, "%s draws numbers that can be guessed", file)
 			}
 			if name == "net/http" {
-				assert.Contains(t, []string{"", "legacy", "web", "leak", "npmauthtest", "internal/clientip"}, pkg, "%s imports net/http", file)
+				assert.Contains(t, []string{"", "legacy", "web", "leak", "host/hosttest", "internal/clientip"}, pkg, "%s imports net/http", file)
 			}
 			if name == module+"/internal/kdf" { // which must stay argon2id outside of tests
 				assert.Equal(t, "account", pkg, "%s imports %q", file, name)

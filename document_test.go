@@ -15,7 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -113,7 +113,7 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		"with another's manifest":         {body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"name":"other"}`), code: 400, says: "another package"},
 		"twice":                           {body: `{"_id":"plain","users":{},"users":{"alice":true}}`, code: 400},
 		"compressed":                      {body: "\x1f\x8b", code: 400},
-		"a publish to a revision":         {path: "/plain/-rev/7-a", body: string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")), code: 400, says: "attachments"},
+		"a publish to a revision":         {path: "/plain/-rev/7-a", body: string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")), code: 400, says: "attachments"},
 		"attachments of none":             {body: `{"_id":"plain","users":{},"_attachments":{}}`, code: 400, says: "neither"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestDocumentsOfAHostWithoutCurrent(t *testing.T) {
 	assert.Equal(t, 403, a.Code)
 	assert.Contains(t, a.text("error"), "does not offer")
 	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: `{"_id":"plain","users":{"alice":true}}`}).Code)
-	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")}).Code)
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")}).Code)
 	assert.Equal(t, []string{`star plain  {"Starred":true}`, "publish plain@3.0.0"}, w.host.written())
 }
 
@@ -256,7 +256,7 @@ func TestPolicyOfVersions(t *testing.T) {
 	assert.Equal(t, 200, w.publish("plain", "2.1.0", bypass, "").Code)
 	assert.Equal(t, "no-majors", w.publish("plain", "3.0.0", bypass, "").text("code"))
 	var doc map[string]json.RawMessage
-	require.NoError(t, json.Unmarshal(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "4.0.0"), &doc))
+	require.NoError(t, json.Unmarshal(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "4.0.0"), &doc))
 	first := `{"_attachments":` + string(doc["_attachments"]) + `,"_id":"plain","name":"plain","dist-tags":{"latest":"4.0.0"},"versions":` + string(doc["versions"]) + `}`
 	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: strings.Replace(first, `,"_id"`, `,"readme":"`+strings.Repeat("x", 1<<16)+`","_id"`, 1)})
 	assert.Equal(t, "no-majors", a.text("code"), "Yarn 2 to 4 name the version after the tarball")
@@ -266,7 +266,7 @@ func TestPolicyOfVersions(t *testing.T) {
 // A publish may name its attachments first or last, and is one in either case.
 func TestPublishWhereverItsAttachmentsAre(t *testing.T) {
 	w, bypass := documented(t)
-	last := string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))
+	last := string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))
 	require.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: last}).Code)
 	var doc map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(last, "3.0.0", "4.0.0")), &doc))
@@ -286,7 +286,7 @@ func TestPublishWhereverItsAttachmentsAre(t *testing.T) {
 // PC-22, PC-26, PC-27, PC-28, N-05, N-06.
 func TestDocumentsTakeTheRightToWhatTheyDo(t *testing.T) {
 	bodies := map[policy.Action][2]string{
-		policy.Publish:     {"/plain", string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))},
+		policy.Publish:     {"/plain", string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))},
 		policy.Deprecate:   {"/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":"no"}`)},
 		policy.Unpublish:   {"/plain/-rev/7-a", fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one)},
 		policy.WriteOwners: {"/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"mallory"}]}`},

@@ -10,7 +10,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -49,7 +49,7 @@ func Example() {
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/left-pad", nil))
 	fmt.Println(w.Code, w.Body)
 
-	body := npmauthtest.PublishBody(policy.PackageName{Name: "left-pad"}, "1.0.1")
+	body := hosttest.PublishBody(policy.PackageName{Name: "left-pad"}, "1.0.1")
 	w = httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/left-pad", bytes.NewReader(body)))
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))

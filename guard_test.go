@@ -16,7 +16,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
@@ -33,7 +33,7 @@ func TestCommandHeaderGrantsNothing(t *testing.T) {
 	for _, command := range []string{"publish", "deprecate", "undeprecate", "star", "unstar", "owner", "unpublish", "access"} {
 		a := w.do(call{
 			method: "PUT", path: "/plain", bearer: s, header: map[string]string{"Npm-Command": command},
-			body: npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"),
+			body: hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"),
 		})
 		assert.Equal(t, 401, a.Code, command)
 		assert.Equal(t, "otp-required", a.text("code"), command)

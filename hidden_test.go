@@ -69,7 +69,7 @@ func TestHiddenIsAbsent(t *testing.T) {
 	for _, path := range []string{"/@evil%2fhidden", "/@evil/hidden/-/hidden-1.0.0.tgz", "/-/package/@evil%2fhidden/dist-tags", "/-/npm/v1/attestations/@evil%2fhidden@1.0.0"} {
 		assert.Equal(t, 200, c.do(call{method: "GET", path: path, bearer: c.session}).Code, "who may see it does: %s", path)
 	}
-	// Who is not signed in gets no list but that of a search, which npmauthtest.Host tries.
+	// Who is not signed in gets no list but that of a search, which hosttest.Run tries.
 	for _, path := range []string{"/-/user/alice/package", "/-/org/evil/package", "/-/team/evil/devs/package", "/-/_view/starredByUser?key=%22alice%22"} {
 		a := c.do(call{method: "GET", path: path})
 		assert.GreaterOrEqual(t, a.Code, 401, path)

@@ -16,7 +16,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -94,7 +94,7 @@ func TestProofHeader(t *testing.T) {
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
 	publish := func(lines ...string) answer {
-		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
+		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
 		r.Header.Set("Authorization", "Bearer "+s)
 		r.Header["Npm-Otp"] = lines
 		rec := httptest.NewRecorder()
@@ -113,7 +113,7 @@ func TestProofHeader(t *testing.T) {
 	assert.Equal(t, 401, publish(wide).Code, "HS-08: not ASCII")
 	assert.Equal(t, 401, publish(right[:3]+" "+right[3:]).Code, "HS-08: a space within")
 	for _, name := range []string{"npm_otp", "Npm_otp", "NPM-OTP\u200b"} { // HS-10: a proxy that folds them must not speak for us
-		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
+		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
 		r.Header.Set("Authorization", "Bearer "+s)
 		r.Header[name] = []string{right}
 		rec := httptest.NewRecorder()
@@ -197,7 +197,7 @@ func TestPublishBodyNames(t *testing.T) {
 	alice := w.person("alice")
 	w.host.add("@acme/widget", false, alice)
 	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	good := string(npmauthtest.PublishBody(policy.PackageName{Scope: "acme", Name: "widget"}, "1.0.0"))
+	good := string(hosttest.PublishBody(policy.PackageName{Scope: "acme", Name: "widget"}, "1.0.0"))
 	for name, change := range map[string][2]string{
 		"PC-29 name":        {`"name":"@acme/widget","versions"`, `"name":"plain","versions"`},
 		"PC-30 _id":         {`"_id":"@acme/widget"`, `"_id":"plain"`},
@@ -234,7 +234,7 @@ func TestPublishBodyNames(t *testing.T) {
 // TestPublishReaderWithholds reads a body one byte and one buffer at a time: the
 // end of the document comes only after the whole agreed. JB-15: nothing else is kept of it.
 func TestPublishReaderWithholds(t *testing.T) {
-	good := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	good := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 	bad := []byte(strings.Replace(string(good), `{"plain-1.0.0.tgz":`, `{"other-1.0.0.tgz":`, 1)) // past where it is known to be a publish
 	require.NotEqual(t, string(good), string(bad))
 	for _, size := range []int{1, 2, 3, 7, 512, 1 << 20} {

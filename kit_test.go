@@ -28,8 +28,8 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/kdf"
-	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
@@ -493,7 +493,7 @@ func (w *world) publish(name, version, bearer, otp string) answer {
 	w.t.Helper()
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(w.t, err)
-	return w.do(call{method: "PUT", path: "/" + strings.Replace(name, "/", "%2f", 1), body: npmauthtest.PublishBody(pkg, version), bearer: bearer, otp: otp})
+	return w.do(call{method: "PUT", path: "/" + strings.Replace(name, "/", "%2f", 1), body: hosttest.PublishBody(pkg, version), bearer: bearer, otp: otp})
 }
 
 // isChallenge checks that a is the challenge that every client understands.

@@ -21,7 +21,7 @@
 // The registry's handler receives only requests that were allowed.
 // [IdentityFrom] says who asks, [OperationFrom] what was allowed, with the
 // preconditions that the host's write must be made conditional on: package
-// npmauthtest has a test that a host keeps to them. People and
+// hosttest has a test that a host keeps to them. People and
 // packages stay in the host's own tables, behind [Users] and [Packages]; a host
 // without users of its own leaves Users nil and has package account.
 //

@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -308,7 +308,7 @@ type trespass struct {
 }
 
 func publishCall(bearer, otp string) call {
-	return call{method: "PUT", path: "/plain", body: npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"), bearer: bearer, otp: otp}
+	return call{method: "PUT", path: "/plain", body: hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"), bearer: bearer, otp: otp}
 }
 
 var trespasses = []trespass{

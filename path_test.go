@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -157,7 +157,7 @@ func TestNamesAreNotJoined(t *testing.T) {
 	of, _ := c.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{
 		Target: policy.OnePackage, Package: policy.PackageName{Name: "rails-html"}, Permission: policy.ReadWrite,
 	}}})
-	publish := string(npmauthtest.PublishBody(policy.PackageName{Name: "rails-html"}, "1.4.2"))
+	publish := string(hosttest.PublishBody(policy.PackageName{Name: "rails-html"}, "1.4.2"))
 	for name, body := range map[string]string{
 		"version":            strings.ReplaceAll(publish, "1.4.2", "sanitizer-1.4.2"),
 		"attachment":         strings.ReplaceAll(publish, "rails-html-1.4.2.tgz", "rails-html-sanitizer-1.4.2.tgz"),

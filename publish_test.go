@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -50,9 +50,9 @@ func TestPublishAnsweredWhileItIsRead(t *testing.T) {
 func tarballOf(pkg, version string) []byte {
 	plain := policy.PackageName{Name: "plain"}
 	text := func(pkg policy.PackageName, version string) []byte {
-		return []byte(base64.StdEncoding.EncodeToString(npmauthtest.Tarball(pkg, version)))
+		return []byte(base64.StdEncoding.EncodeToString(hosttest.Tarball(pkg, version)))
 	}
-	return bytes.Replace(npmauthtest.PublishBody(plain, "1.0.0"), text(plain, "1.0.0"), text(policy.PackageName{Name: pkg}, version), 1)
+	return bytes.Replace(hosttest.PublishBody(plain, "1.0.0"), text(plain, "1.0.0"), text(policy.PackageName{Name: pkg}, version), 1)
 }
 
 // What package.json in the tarball says is held against the publish where the host asks.
@@ -103,7 +103,7 @@ func TestCheckTarballIntegrity(t *testing.T) {
 		alice := w.person("alice")
 		w.host.add("plain", false, alice)
 		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-		right := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+		right := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 		for field, value := range map[string]string{
 			"integrity": "sha512-" + base64.StdEncoding.EncodeToString(make([]byte, 64)), "shasum": strings.Repeat("0", 40),
 		} {
@@ -128,7 +128,7 @@ func TestCheckTarballAbandoned(t *testing.T) {
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
 	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	body := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
 	half := bytes.Index(body, []byte(`"data"`)) + 60
 	cut := func() io.Reader { return io.MultiReader(bytes.NewReader(body[:half]), bytes.NewReader(body[half:])) }
 	unpacking := func() bool {
@@ -198,7 +198,7 @@ func TestRefusedPublishDropsTheHostsHeaders(t *testing.T) {
 	w := newWorld(t)
 	w.alice(policy.AuthAndWrites)
 	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")
+	body := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"with a status":    func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusCreated) },
 		"without a status": func(rw http.ResponseWriter) { io.WriteString(rw, "the host's own words") },

@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -288,5 +288,5 @@ func body(t *testing.T, text string) []byte {
 	}
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(t, err)
-	return npmauthtest.PublishBody(pkg, "2.0.0")
+	return hosttest.PublishBody(pkg, "2.0.0")
 }

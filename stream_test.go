@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
@@ -33,8 +33,8 @@ const bigSize = 200 << 20
 // writeBig writes a publish of plain 1.0.0 whose tarball has bigSize bytes of base64
 // and a little more, without ever holding it.
 func writeBig(to io.Writer) error {
-	body := npmauthtest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
-	small := base64.StdEncoding.EncodeToString(npmauthtest.Tarball(policy.PackageName{Name: "plain"}, "1.0.0"))
+	body := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	small := base64.StdEncoding.EncodeToString(hosttest.Tarball(policy.PackageName{Name: "plain"}, "1.0.0"))
 	head, tail, _ := bytes.Cut(body, []byte(small))
 	if _, err := to.Write(head); err != nil {
 		return err

@@ -23,8 +23,8 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/kdf"
-	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -266,7 +266,7 @@ func TestFirstEditionCredentials(t *testing.T) {
 			{method: "GET", path: "/plain"}, {method: "GET", path: "/-/npm/v1/user"}, {method: "GET", path: "/-/npm/v1/tokens"},
 			{method: "GET", path: "/-/auth/v1/self"}, {method: "DELETE", path: "/-/user/token/" + held[name]},
 			{method: "DELETE", path: "/-/npm/v1/tokens/token/" + held["id."+name]},
-			{method: "PUT", path: "/plain", body: npmauthtest.PublishBody(pkg, "1.0.0"), otp: w.codeNow("alice")},
+			{method: "PUT", path: "/plain", body: hosttest.PublishBody(pkg, "1.0.0"), otp: w.codeNow("alice")},
 		} {
 			c.bearer = held[name]
 			a := w.do(c)

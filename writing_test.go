@@ -19,7 +19,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -260,7 +260,7 @@ func signingUp(name string) map[string]any {
 func putDocument(path, body string) call { return call{method: "PUT", path: path, body: body} }
 
 func publishOf(name, version string) call {
-	return call{method: "PUT", path: "/" + name, body: npmauthtest.PublishBody(policy.PackageName{Name: name}, version)}
+	return call{method: "PUT", path: "/" + name, body: hosttest.PublishBody(policy.PackageName{Name: name}, version)}
 }
 
 func setUser(body string) call { return call{method: "POST", path: "/-/npm/v1/user", body: body} }

@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 )
 
 func packed(pkg policy.PackageName, version string) string {
-	return base64.StdEncoding.EncodeToString(npmauthtest.Tarball(pkg, version))
+	return base64.StdEncoding.EncodeToString(hosttest.Tarball(pkg, version))
 }
 
 // holding returns the plain publish with other data.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -67,10 +67,10 @@ func (s shelf) login(t *testing.T, name, pw string) *httptest.ResponseRecorder {
 func TestHost(t *testing.T) {
 	hasher, err := account.NewHasher(account.HasherConfig{})
 	require.NoError(t, err)
-	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
+	hosttest.Run(t, func(t *testing.T) hosttest.Registry {
 		s := newShelf(t)
 		people := users{s.app, hasher}
-		return npmauthtest.Registry{
+		return hosttest.Registry{
 			Handler: s.app, Packages: packages{s.app}, Users: people,
 			Creators: [2]policy.UserID{personID(1), personID(2)}, ChangePassword: people.setPassword,
 			// A shelf takes versions and shows them, and no more.
@@ -172,12 +172,12 @@ func TestPeopleOfTheApp(t *testing.T) {
 // Older API tokens go on reading and never write.
 func TestForeignTokens(t *testing.T) {
 	s := newShelf(t)
-	body := npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.0")
+	body := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.0")
 	require.Equal(t, http.StatusOK, s.do("PUT", "/widget", s.mint(t, personID(1)), body).Code)
 
 	const old = "acme-0123456789" // ben's
 	assert.Equal(t, http.StatusOK, s.do("GET", "/widget", old, nil).Code)
-	refused := s.do("PUT", "/gadget", old, npmauthtest.PublishBody(policy.PackageName{Name: "gadget"}, "1.0.0"))
+	refused := s.do("PUT", "/gadget", old, hosttest.PublishBody(policy.PackageName{Name: "gadget"}, "1.0.0"))
 	assert.Equal(t, http.StatusForbidden, refused.Code)
 	assert.Contains(t, refused.Body.String(), `"code":"foreign-reads-only"`)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/gadget", old, nil).Code)

@@ -12,7 +12,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -21,7 +21,7 @@ import (
 func TestHost(t *testing.T) {
 	hasher, err := account.NewHasher(account.HasherConfig{})
 	require.NoError(t, err)
-	npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
+	hosttest.Run(t, func(t *testing.T) hosttest.Registry {
 		r := newRegistry(t)
 		r.people.directory, err = account.NewDirectory(account.DirectoryConfig{Store: store.NewMemory(), Hasher: hasher})
 		require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestHost(t *testing.T) {
 		}
 		require.NoError(t, r.db.putOrg(t.Context(), "acme", ids[0], false))
 		known := facts{db: r.db, people: r.people}
-		return npmauthtest.Registry{
+		return hosttest.Registry{
 			// A name that is free again is for another in these tests, and not here.
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 				r.ServeHTTP(w, req)

@@ -10,7 +10,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -27,7 +27,7 @@ func (w *world) publishAs(bearer, name, version string) int {
 	w.t.Helper()
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(w.t, err)
-	return w.do("PUT", "/"+escape(name), bearer, npmauthtest.PublishBody(pkg, version)).StatusCode
+	return w.do("PUT", "/"+escape(name), bearer, hosttest.PublishBody(pkg, version)).StatusCode
 }
 
 func TestOrgMembers(t *testing.T) {

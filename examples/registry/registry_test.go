@@ -22,7 +22,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/npmauthtest"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -192,7 +192,7 @@ func (w *world) publish(name, version string, edit func(top, manifest map[string
 	w.t.Helper()
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(w.t, err)
-	body := npmauthtest.PublishBody(pkg, version)
+	body := hosttest.PublishBody(pkg, version)
 	if edit != nil {
 		var top map[string]any
 		require.NoError(w.t, json.Unmarshal(body, &top))
@@ -291,7 +291,7 @@ func TestWhoMayCreate(t *testing.T) {
 	} {
 		assert.Equal(t, want, w.publish(name, "1.0.0", nil).StatusCode, name)
 	}
-	body := npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, "6.6.6")
+	body := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "6.6.6")
 	assert.Equal(t, http.StatusForbidden, w.do("PUT", "/widget", w.mallory, body).StatusCode, "somebody else's")
 	assert.Equal(t, http.StatusUnauthorized, w.do("PUT", "/gadget", "", body).StatusCode)
 }
@@ -309,7 +309,7 @@ func TestPublishRefused(t *testing.T) {
 		"over a version":  {"widget", "1.0.0", func(_, m object) { m["description"] = "other" }, 403, "previously published"},
 		"another tarball": {"widget", "1.0.1", func(_, m object) { m["dist"].(object)["integrity"] = "sha512-AAAA" }, 400, "dist.integrity"},
 		"tarball of another": {"widget", "1.0.1", func(top, m object) {
-			other := npmauthtest.Tarball(policy.PackageName{Name: "gadget"}, "1.0.1")
+			other := hosttest.Tarball(policy.PackageName{Name: "gadget"}, "1.0.1")
 			top["_attachments"].(object)["widget-1.0.1.tgz"].(object)["data"] = base64.StdEncoding.EncodeToString(other)
 		}, 400, "another package"},
 		"no version":         {"widget", "1.0", nil, 400, ""},

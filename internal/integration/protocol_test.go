@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -179,7 +179,7 @@ func (a *actor) tryPublish(name, access, version string, header ...string) integ
 	pkg, err := policy.ParsePackageName(name)
 	require.NoError(a.t, err)
 	var body map[string]any
-	require.NoError(a.t, json.Unmarshal(npmauthtest.PublishBody(pkg, version), &body))
+	require.NoError(a.t, json.Unmarshal(hosttest.PublishBody(pkg, version), &body))
 	body["access"] = access
 	return a.registry.As(a.home.Token()).Do("PUT", url.PathEscape(name), body, header...)
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/npmauthtest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -528,7 +528,7 @@ func (c *client) use(b *bearer) {
 		c.serial++
 		version := fmt.Sprintf("1.0.%d", c.serial)
 		c.mu.Unlock()
-		w, at := c.send(ctx, http.MethodPut, "/widget", b.secret, halves(bytes.TrimSpace(npmauthtest.PublishBody(policy.PackageName{Name: "widget"}, version)))...)
+		w, at := c.send(ctx, http.MethodPut, "/widget", b.secret, halves(bytes.TrimSpace(hosttest.PublishBody(policy.PackageName{Name: "widget"}, version)))...)
 		c.judged("publish", b, at, w)
 	}
 }

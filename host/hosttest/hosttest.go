@@ -1,10 +1,10 @@
-// Package npmauthtest proves that a host keeps its side of the contract with
-// npmauth. A registry calls [Host] from a test of its own:
+// Package hosttest proves that a host keeps its side of the contract with
+// npmauth. A registry calls [Run] from a test of its own:
 //
 //	func TestHost(t *testing.T) {
-//		npmauthtest.Host(t, func(t *testing.T) npmauthtest.Registry {
+//		hosttest.Run(t, func(t *testing.T) hosttest.Registry {
 //			db := newDatabase(t)
-//			return npmauthtest.Registry{
+//			return hosttest.Registry{
 //				Handler: registry.New(db), Packages: packages{db}, Documents: documents{db},
 //				Without: []policy.Action{policy.Star, policy.Search},
 //			}
@@ -13,10 +13,10 @@
 //
 // npmauth decides about a request before the host writes, and another request
 // may come in between. So each decision is handed over with what it rests on,
-// [host.Operation], and the host must make its write conditional on that. Host
+// [host.Operation], and the host must make its write conditional on that. Run
 // forces such races, sends bodies that say more than was allowed, and fails a registry
 // that is taken in.
-package npmauthtest
+package hosttest
 
 import (
 	"context"
@@ -75,8 +75,8 @@ type Registry struct {
 // serves reports whether the registry is to serve the action.
 func (reg Registry) serves(a policy.Action) bool { return !slices.Contains(reg.Without, a) }
 
-// Host tests the registry that open returns, a new one for each case.
-func Host(t *testing.T, open func(t *testing.T) Registry) {
+// Run tests the registry that open returns, a new one for each case.
+func Run(t *testing.T, open func(t *testing.T) Registry) {
 	tryAll(open(t), t.Logf, func(name string, fn func(tb, func() Registry)) bool {
 		return t.Run(name, func(t *testing.T) { fn(t, func() Registry { return open(t) }) })
 	})

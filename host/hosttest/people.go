@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"github.com/stretchr/testify/assert"

@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // errPanic is what a table of the registry returns that panicked.
-var errPanic = errors.New("npmauthtest: the registry panicked")
+var errPanic = errors.New("hosttest: the registry panicked")
 
 // caught is deferred around what is the registry's: a panic fails the case, when it has
 // ended, and not the whole run. fail is called after one; nil is for nothing to be done.

@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"context"
@@ -54,13 +54,13 @@ func open(t *testing.T, careless string, without ...policy.Action) Registry {
 }
 
 func TestHostThatKeepsItsSide(t *testing.T) {
-	Host(t, func(t *testing.T) Registry { return open(t, "") })
+	Run(t, func(t *testing.T) Registry { return open(t, "") })
 }
 
 // A host that serves less says so, and Host believes it only after asking.
 func TestHostThatServesLess(t *testing.T) {
 	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages, policy.ListOrgPackages}
-	Host(t, func(t *testing.T) Registry {
+	Run(t, func(t *testing.T) Registry {
 		reg := open(t, "", less...)
 		s := reg.Handler.(*shop)
 		reg.Documents, reg.ChangePassword = nil, nil
@@ -242,7 +242,7 @@ func TestHostBelowAPath(t *testing.T) {
 		})
 		return reg
 	}
-	Host(t, below)
+	Run(t, below)
 	failures := failuresOf(t, "a version is published once", func() Registry {
 		reg := open(t, "") // which says that its tarballs are elsewhere
 		reg.BaseURL = "https://registry.example:8443/npm/"

@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"context"

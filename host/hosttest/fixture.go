@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"archive/tar"
@@ -32,7 +32,7 @@ func Tarball(pkg policy.PackageName, version string) []byte {
 		err = zip.Close()
 	}
 	if err != nil { // a bytes.Buffer does not fail
-		panic("npmauthtest: " + err.Error())
+		panic("hosttest: " + err.Error())
 	}
 	return out.Bytes()
 }
@@ -61,7 +61,7 @@ func PublishBody(pkg policy.PackageName, version string) []byte {
 		}},
 	})
 	if err != nil {
-		panic("npmauthtest: " + err.Error())
+		panic("hosttest: " + err.Error())
 	}
 	return body
 }

@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"fmt"
@@ -148,7 +148,7 @@ func replacedUnder(action policy.Action) func(t tb, x *rig) {
 			case policy.WriteOwners:
 				return x.owners(t, first, x.names[first])
 			}
-			panic(fmt.Sprintf("npmauthtest: %v is not written here", action))
+			panic(fmt.Sprintf("hosttest: %v is not written here", action))
 		}
 		stock(first)
 		status := write()

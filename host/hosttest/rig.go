@@ -1,4 +1,4 @@
-package npmauthtest
+package hosttest
 
 import (
 	"bytes"
@@ -227,7 +227,7 @@ func (d document) state() document {
 func (d document) copy() document {
 	var c document
 	if err := json.Unmarshal([]byte(d.text()), &c); err != nil {
-		panic("npmauthtest: " + err.Error()) // it was JSON before
+		panic("hosttest: " + err.Error()) // it was JSON before
 	}
 	return c
 }
@@ -235,7 +235,7 @@ func (d document) copy() document {
 func (d document) text() string {
 	data, err := json.Marshal(d)
 	if err != nil {
-		panic("npmauthtest: " + err.Error())
+		panic("hosttest: " + err.Error())
 	}
 	return string(data)
 }
