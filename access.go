@@ -11,10 +11,11 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/wire"
 )
 
-func badAccess(sentence string) *Error {
-	return &Error{http.StatusBadRequest, "bad-access-request", sentence}
+func badAccess(sentence string) *wire.Error {
+	return &wire.Error{Status: http.StatusBadRequest, Code: "bad-access-request", Sentence: sentence}
 }
 
 // An accessRequest is the body of POST /-/package/<pkg>/access: a visibility, which is
@@ -72,7 +73,7 @@ func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Ope
 		a.fail(w, r, err)
 	case done:
 		p.notify(w)
-		writeJSON(w, http.StatusOK, struct{}{})
+		wire.WriteJSON(w, http.StatusOK, struct{}{})
 	default:
 		a.pass(w, r, p, next)
 	}
@@ -162,7 +163,7 @@ func readDistTag(data []byte, op policy.Operation) (*protocol.Change, error) {
 		return nil, err
 	}
 	if !protocol.ValidVersion(version) {
-		return nil, &Error{http.StatusBadRequest, "bad-version", "A dist-tag must name a version."}
+		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-version", Sentence: "A dist-tag must name a version."}
 	}
 	return &protocol.Change{Version: version, Tags: map[string]string{op.Tag: version}}, nil
 }

@@ -35,10 +35,11 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "policy", "internal/strictjson", "internal/tarball"},
+	"wire":       {"protocol", "internal/strictjson"},
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "account", "twofactor"},
 	"leak":       {"ground"},
-	"":           {"ground", "host", "packument", "account", "settings", "session", "token", "twofactor", "legacy", "web", "leak"},
+	"":           {"ground", "host", "wire", "packument", "account", "settings", "session", "token", "twofactor", "legacy", "web", "leak"},
 
 	"internal/strictjson": {},
 	"internal/tarball":    {"internal/strictjson"},
@@ -98,7 +99,7 @@ func TestImports(t *testing.T) {
 				assert.Contains(t, jitter, file, "%s draws numbers that can be guessed", file)
 			}
 			if name == "net/http" {
-				assert.Contains(t, []string{"", "legacy", "web", "leak", "host/hosttest", "internal/clientip"}, pkg, "%s imports net/http", file)
+				assert.Contains(t, []string{"", "legacy", "web", "leak", "wire", "host/hosttest", "internal/clientip"}, pkg, "%s imports net/http", file)
 			}
 			if name == module+"/internal/kdf" { // which must stay argon2id outside of tests
 				assert.Equal(t, "account", pkg, "%s imports %q", file, name)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // An Observation is what [Metrics] are told of one request.
@@ -63,7 +64,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 	}.From(j.act.did(j.req.Addr))
 	e.User, e.Credential = e.By, e.ByCredential
 	var refused *DeniedError
-	var ask *challengeError
+	var own *wire.Error
 	switch {
 	case err == nil:
 		a.events.Record(ctx, e)
@@ -82,7 +83,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
 		a.events.Record(ctx, e)
 		return audit.Denied, e.Reason()
-	case errors.As(err, &ask):
+	case errors.As(err, &own) && own.Challenge != nil:
 		return audit.Challenged, ""
 	case outage(err):
 		return audit.Failed, ""

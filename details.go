@@ -16,12 +16,13 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/wire"
 )
 
 var (
-	errPasswordAlone  = &Error{http.StatusBadRequest, "bad-profile-request", "Change the password by itself."}
-	errProfileChanged = &Error{http.StatusConflict, "conflict", "Your profile has changed since you read it. Run the command again."}
-	errNoEmail        = &Error{http.StatusBadRequest, "bad-email", "An e-mail address can be changed but not taken away."}
+	errPasswordAlone  = &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change the password by itself."}
+	errProfileChanged = &wire.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since you read it. Run the command again."}
+	errNoEmail        = &wire.Error{Status: http.StatusBadRequest, Code: "bad-email", Sentence: "An e-mail address can be changed but not taken away."}
 )
 
 // details are the fields of a profile as somebody wants them. A nil one stays as it is.
@@ -34,7 +35,7 @@ type details struct {
 // changes, and null for those that are empty.
 func (q profileRequest) details() (d details, err error) {
 	if !isNull(q.CIDR) {
-		return details{}, &Error{http.StatusBadRequest, "bad-profile-request", "The address ranges of an account are the operator's to set."}
+		return details{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "The address ranges of an account are the operator's to set."}
 	}
 	for _, f := range []struct {
 		raw json.RawMessage

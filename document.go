@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // maxDocument is how many bytes of a package document are read before it is clear what
@@ -22,10 +23,10 @@ const maxStar = 1 << 20
 
 // Errors of package documents that are sent back.
 var (
-	errDocumentSize = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The package document is larger than this registry takes."}
-	errNoDocuments  = &Error{http.StatusForbidden, "not-offered", "This registry does not offer to change a package's document: it takes new versions only."}
-	errStale        = &Error{http.StatusConflict, packument.ErrStale.Code, packument.ErrStale.Sentence}
-	errToRevision   = &Error{http.StatusBadRequest, packument.CodeDocument, "The package document has attachments, which a publish has and no change of a document."}
+	errDocumentSize = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
+	errNoDocuments  = &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "This registry does not offer to change a package's document: it takes new versions only."}
+	errStale        = &wire.Error{Status: http.StatusConflict, Code: packument.ErrStale.Code, Sentence: packument.ErrStale.Sentence}
+	errToRevision   = &wire.Error{Status: http.StatusBadRequest, Code: packument.CodeDocument, Sentence: "The package document has attachments, which a publish has and no change of a document."}
 )
 
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
@@ -114,9 +115,9 @@ func (a *Auth) challengePublish(ctx context.Context, j *judgement, body *publish
 	case err != nil:
 		return err
 	case n == maxUnproven:
-		return &challengeError{wrong: wrong}
+		return challenged(wire.Challenge{}, wrong)
 	}
-	return errUnavailable // the reader agreed to what was not authorized
+	return wire.Unavailable // the reader agreed to what was not authorized
 }
 
 // readChange reads of a package document what it would change, and names the operation

@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/wire"
 )
 
 const maxBody = 64 << 10 // bytes of a request to an endpoint of ours
@@ -114,7 +115,7 @@ func (a *Auth) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operat
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	writeJSON(w, rep.status, rep.body)
+	wire.WriteJSON(w, rep.status, rep.body)
 }
 
 // A reply is what an endpoint answers when nothing went wrong.

@@ -2,11 +2,9 @@ package npmauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/internal/strictjson"
@@ -16,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // Errors that [Auth.Authenticate] and [Auth.Authorize] return, possibly wrapped.
@@ -27,17 +26,6 @@ var (
 	// same whether it is malformed, unknown, expired, revoked, or its user gone.
 	ErrInvalidToken = errors.New("npmauth: invalid token")
 )
-
-// An Error is an answer to a client: what [WriteError] writes. A host returns
-// one where it wants a status and a sentence of its own; every other error
-// becomes one by npmauth's table, and an unknown one is a 503 that says nothing.
-type Error struct {
-	Status   int    // 400 to 599; any other is answered as an unknown error
-	Code     string // for programs, kebab-case
-	Sentence string // for the person at the terminal; npm prints it
-}
-
-func (e *Error) Error() string { return "npmauth: " + e.Code + ": " + e.Sentence }
 
 // A DeniedError is a refusal by the policy.
 type DeniedError struct {
@@ -54,83 +42,90 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("npmauth: %s refused: %s", e.Operation.Action, code)
 }
 
-// A challengeError asks for a second factor. The URLs are empty where only a
-// typed code can answer.
-type challengeError struct {
-	challenge Challenge
-	wrong     bool // a value was shown and refused
+// challenged is the error that asks for a second factor, at the page of c if it has one. wrong
+// says that a value was shown and refused.
+func challenged(c wire.Challenge, wrong bool) error {
+	e := &wire.Error{Challenge: &c}
+	if wrong {
+		e.Sentence = "The one-time password was not accepted."
+	}
+	return e
 }
-
-func (e *challengeError) Error() string { return "npmauth: a second factor is needed" }
 
 // Errors of the endpoints.
 var (
 	errNoChange      = errors.New("npmauth: what a publish would do is known only when the whole body was read, and a read does nothing")
 	errNotGuarded    = errors.New("npmauth: an operation that no guard allowed cannot be confirmed")
 	errNoReader      = errors.New("npmauth: Readable needs the context of a request that the guard handed over")
-	errBadPath       = &Error{http.StatusBadRequest, "bad-path", "This is not a path of the npm registry protocol."}
-	errNotFound      = &Error{http.StatusNotFound, "not-found", "There is nothing here."}
-	errMethod        = &Error{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take that method."}
-	errTwoHeaders    = &Error{http.StatusBadRequest, "ambiguous-credential", "The request carries more than one Authorization header."}
-	errTwoCodes      = &Error{http.StatusBadRequest, "ambiguous-otp", "The request carries more than one npm-otp header."}
-	errLongCode      = &Error{http.StatusBadRequest, "bad-otp", "The one-time password is far too long."}
-	errTooLarge      = &Error{http.StatusRequestEntityTooLarge, "body-too-large", "The request body is larger than this address takes."}
-	errBodyTimeout   = &Error{http.StatusRequestTimeout, "body-timeout", "The upload stalled. Run the command again."}
-	errEncoding      = &Error{http.StatusUnsupportedMediaType, "bad-encoding", "This address takes no compressed bodies."}
-	errMediaType     = &Error{http.StatusUnsupportedMediaType, "bad-content-type", "This address takes a JSON body."}
-	errForeignLogout = &Error{http.StatusForbidden, "foreign-token", "This older kind of token cannot be ended here. End it where it was made."}
-	errWrongPassword = &Error{http.StatusUnauthorized, "wrong-password", "The password is wrong."}
-	errWrongCode     = &Error{http.StatusUnauthorized, "wrong-code", "The one-time password is wrong or was used before."}
-	errSignIn        = &Error{http.StatusUnauthorized, "wrong-login", "The user name or the password is wrong."}
-	errNotOffered    = &Error{http.StatusForbidden, "not-offered", "This registry does not offer this operation."}
-	errBusy          = &Error{http.StatusServiceUnavailable, "busy", "The registry is checking too many passwords at the moment. Try again shortly."}
-	errUnavailable   = &Error{http.StatusServiceUnavailable, "unavailable", "The registry cannot decide this at the moment. Try again shortly."}
+	errBadPath       = &wire.Error{Status: http.StatusBadRequest, Code: "bad-path", Sentence: "This is not a path of the npm registry protocol."}
+	errNotFound      = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is nothing here."}
+	errMethod        = &wire.Error{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Sentence: "This address does not take that method."}
+	errTwoHeaders    = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-credential", Sentence: "The request carries more than one Authorization header."}
+	errTwoCodes      = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-otp", Sentence: "The request carries more than one npm-otp header."}
+	errLongCode      = &wire.Error{Status: http.StatusBadRequest, Code: "bad-otp", Sentence: "The one-time password is far too long."}
+	errTooLarge      = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The request body is larger than this address takes."}
+	errBodyTimeout   = &wire.Error{Status: http.StatusRequestTimeout, Code: "body-timeout", Sentence: "The upload stalled. Run the command again."}
+	errEncoding      = &wire.Error{Status: http.StatusUnsupportedMediaType, Code: "bad-encoding", Sentence: "This address takes no compressed bodies."}
+	errMediaType     = &wire.Error{Status: http.StatusUnsupportedMediaType, Code: "bad-content-type", Sentence: "This address takes a JSON body."}
+	errForeignLogout = &wire.Error{Status: http.StatusForbidden, Code: "foreign-token", Sentence: "This older kind of token cannot be ended here. End it where it was made."}
+	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
+	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: "The one-time password is wrong or was used before."}
+	errSignIn        = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-login", Sentence: "The user name or the password is wrong."}
+	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "This registry does not offer this operation."}
+	errBusy          = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
 // answer is the one table from errors to answers.
-func answer(err error) *Error {
-	var own *Error
+func answer(err error) *wire.Error {
+	var own *wire.Error
 	var old *legacy.Error
+	var refused *DeniedError
 	switch {
+	case errors.Is(err, twofactor.ErrLocked):
+		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
+	case errors.Is(err, ErrNoCredential):
+		return errNoLogin
+	case errors.Is(err, ErrInvalidToken):
+		return errDeadLogin
+	case errors.As(err, &refused):
+		return refused.answer()
 	case errors.As(err, &own):
-		if own.Status < 400 || own.Status > 599 { // not filled in: an error all the same
-			return errUnavailable
+		if own.Challenge == nil && (own.Status < 400 || own.Status > 599) { // not filled in: an error all the same
+			return wire.Unavailable
 		}
 		return own
 	case errors.As(err, &old):
-		return &Error{old.Status, old.Code, old.Sentence}
+		return &wire.Error{Status: old.Status, Code: old.Code, Sentence: old.Sentence}
 	case errors.Is(err, token.ErrTooMany):
-		return &Error{http.StatusBadRequest, "too-many-tokens", "You have as many tokens as one user may have. Revoke some first."}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "too-many-tokens", Sentence: "You have as many tokens as one user may have. Revoke some first."}
 	case errors.Is(err, session.ErrDenied), errors.Is(err, legacy.ErrDenied):
 		return errSignIn
 	case errors.Is(err, account.ErrBusy):
 		return errBusy
 	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrNoFactor):
 		return errWrongCode
-	case errors.Is(err, twofactor.ErrLocked):
-		return &Error{http.StatusUnauthorized, "factor-locked", lockedSentence}
 	case errors.Is(err, twofactor.ErrEnrolled):
-		return &Error{http.StatusConflict, "already-enrolled", "Two-factor authentication is on already."}
+		return &wire.Error{Status: http.StatusConflict, Code: "already-enrolled", Sentence: "Two-factor authentication is on already."}
 	case errors.Is(err, twofactor.ErrTooMany):
-		return &Error{http.StatusUnauthorized, "too-many-codes", "Too many wrong one-time passwords: this login was ended. Log in again."}
+		return &wire.Error{Status: http.StatusUnauthorized, Code: "too-many-codes", Sentence: "Too many wrong one-time passwords: this login was ended. Log in again."}
 	case errors.Is(err, account.ErrName):
-		return &Error{http.StatusBadRequest, "bad-name", "A user name is 1 to 214 lower-case letters, digits, dots, dashes and underscores, begins with a letter or digit, and is not a reserved word."}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-name", Sentence: "A user name is 1 to 214 lower-case letters, digits, dots, dashes and underscores, begins with a letter or digit, and is not a reserved word."}
 	case errors.Is(err, account.ErrEmail):
-		return &Error{http.StatusBadRequest, "bad-email", "This is not an e-mail address."}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-email", Sentence: "This is not an e-mail address."}
 	case errors.Is(err, account.ErrChanged):
 		return errProfileChanged
 	case errors.Is(err, account.ErrProfile):
-		return &Error{http.StatusBadRequest, "bad-profile", "A field of a profile has at most 256 characters and none of them a control character."}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile", Sentence: "A field of a profile has at most 256 characters and none of them a control character."}
 	case errors.Is(err, account.ErrWrongPassword):
 		return errWrongPassword
 	case errors.Is(err, account.ErrNameTaken):
-		return &Error{http.StatusConflict, "name-taken", "That user name is taken."}
+		return &wire.Error{Status: http.StatusConflict, Code: "name-taken", Sentence: "That user name is taken."}
 	case errors.Is(err, token.ErrCursor):
-		return &Error{http.StatusBadRequest, "bad-cursor", "after is not where a page of this list ended."}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-cursor", Sentence: "after is not where a page of this list ended."}
 	case errors.Is(err, token.ErrDisabled):
-		return &Error{http.StatusForbidden, "account-disabled", "The account is disabled."}
+		return &wire.Error{Status: http.StatusForbidden, Code: "account-disabled", Sentence: "The account is disabled."}
 	case errors.Is(err, token.ErrNotFound):
-		return &Error{http.StatusNotFound, "no-such-token", "There is no such token."}
+		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "There is no such token."}
 	}
 	var spec *token.SpecError
 	var weak *account.PasswordError
@@ -140,27 +135,27 @@ func answer(err error) *Error {
 	var size *http.MaxBytesError
 	switch {
 	case errors.As(err, &spec):
-		return &Error{http.StatusBadRequest, "bad-token-request", spec.Error()}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: spec.Error()}
 	case errors.As(err, &weak):
-		return &Error{http.StatusBadRequest, "bad-password", weak.Error()}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-password", Sentence: weak.Error()}
 	case errors.As(err, &bad):
-		return &Error{http.StatusBadRequest, "bad-json", bad.Error()}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-json", Sentence: bad.Error()}
 	case errors.Is(err, packument.ErrTooLarge):
 		return errDocumentSize
 	case errors.Is(err, packument.ErrNotPublish):
-		return &Error{http.StatusForbidden, "not-offered", "The registry refused the package document: " + err.Error() + "."}
+		return &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "The registry refused the package document: " + err.Error() + "."}
 	case errors.As(err, &body):
-		return &Error{http.StatusBadRequest, "bad-publish", "The registry refused the package: " + body.Error() + "."}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-publish", Sentence: "The registry refused the package: " + body.Error() + "."}
 	case errors.As(err, &change):
 		status := http.StatusBadRequest
 		if change.Code == packument.CodeConflict {
 			status = http.StatusConflict
 		}
-		return &Error{status, change.Code, change.Sentence}
+		return &wire.Error{Status: status, Code: change.Code, Sentence: change.Sentence}
 	case errors.As(err, &size):
 		return errTooLarge
 	}
-	return errUnavailable
+	return wire.Unavailable
 }
 
 // lockedSentence stands in the ordinary challenge: a status of its own (429,
@@ -170,54 +165,23 @@ const lockedSentence = "This one-time password is locked after too many wrong on
 // WriteError answers r with err in npm's form: JSON with the strings error and
 // message, both of which clients read. What err is decides the status; the text
 // of an error that npmauth does not know is not shown. It also serves a host
-// that refuses something itself: give it an [*Error].
-func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	var ask *challengeError
-	if errors.As(err, &ask) {
-		sentence := ""
-		if ask.wrong {
-			sentence = "The one-time password was not accepted."
-		}
-		writeChallenge(w, ask.challenge, sentence)
-		return
-	}
-	if errors.Is(err, twofactor.ErrLocked) {
-		writeChallenge(w, Challenge{}, lockedSentence)
-		return
-	}
-	var denied *DeniedError
-	switch {
-	case errors.Is(err, ErrNoCredential):
-		writeBearer(w, "login-required", "You need to be logged in to do this.")
-	case errors.Is(err, ErrInvalidToken):
-		writeBearer(w, "invalid-token", "Your login or token is not valid here, or not any more. Log in again.")
-	case errors.As(err, &denied):
-		writeDenied(w, denied)
-	default:
-		e := answer(err)
-		if e.Status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "5")
-		}
-		writeJSONError(w, e.Status, e.Code, e.Sentence)
-	}
-}
+// that refuses something itself: give it a [*wire.Error].
+func WriteError(w http.ResponseWriter, _ *http.Request, err error) { wire.WriteError(w, answer(err)) }
 
-// writeBearer answers 401 with a Bearer challenge, for which npm says in its own
-// words that one has to log in.
-func writeBearer(w http.ResponseWriter, code, sentence string) {
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	writeJSONError(w, http.StatusUnauthorized, code, sentence)
-}
+// The answers to who is not logged in, and not any more.
+var (
+	errNoLogin   = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
+	errDeadLogin = &wire.Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
+)
 
-// writeDenied answers a refusal. A package that may not be known of answers as
+// answer returns the answer to a refusal. A package that may not be known of answers as
 // one that does not exist; a wrong address has npm's own challenge; who is not
 // logged in is asked to, unless that would change nothing.
-func writeDenied(w http.ResponseWriter, e *DeniedError) {
+func (e *DeniedError) answer() *wire.Error {
 	code, sentence := "denied", "You may not do this."
 	for i, why := range e.Decision.Reasons {
 		if why.Conceal {
-			writeJSONError(w, http.StatusNotFound, "not-found", why.Sentence)
-			return
+			return &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: why.Sentence}
 		}
 		if i == 0 {
 			code, sentence = why.Code, why.Sentence
@@ -228,44 +192,13 @@ func writeDenied(w http.ResponseWriter, e *DeniedError) {
 	}
 	switch {
 	case e.anonymous && e.Operation.Action != policy.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
-		writeBearer(w, "login-required", "You need to be logged in to do this.")
+		return errNoLogin
 	case code == policy.CodeCIDR:
-		w.Header().Set("WWW-Authenticate", "ipaddress")
-		writeJSONError(w, http.StatusUnauthorized, code, sentence)
+		return &wire.Error{Status: http.StatusUnauthorized, Code: code, Sentence: sentence, Authenticate: "ipaddress"}
 	case e.Operation.Action == policy.Unknown:
-		writeJSONError(w, http.StatusNotFound, code, sentence)
-	default:
-		writeJSONError(w, http.StatusForbidden, code, sentence)
+		return &wire.Error{Status: http.StatusNotFound, Code: code, Sentence: sentence}
 	}
-}
-
-// writeJSONError is the one place that writes npm's error body. Yarn 1 takes one
-// without a sentence for a success.
-func writeJSONError(w http.ResponseWriter, status int, code, sentence string) {
-	if sentence == "" {
-		sentence = "The registry refused this."
-	}
-	writeJSON(w, status, struct {
-		Error   string `json:"error"`
-		Message string `json:"message"`
-		Code    string `json:"code"`
-	}{sentence, sentence, code})
-}
-
-// writeJSON writes v, never to be stored: every answer of ours depends on who
-// asks.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil { // only values of ours come here
-		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error","message":"internal error"}`)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	w.Write(body)
+	return &wire.Error{Status: http.StatusForbidden, Code: code, Sentence: sentence}
 }
 
 // outage reports whether err is nobody's fault but ours, so that it is logged.
@@ -273,10 +206,5 @@ func outage(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}
-	var ask *challengeError
-	var denied *DeniedError
-	if errors.As(err, &ask) || errors.As(err, &denied) || errors.Is(err, ErrNoCredential) || errors.Is(err, ErrInvalidToken) {
-		return false
-	}
-	return answer(err) == errUnavailable
+	return answer(err) == wire.Unavailable
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // An error that a host did not fill in is still an error, for Yarn 1 too, which
 // takes one without a sentence for a success.
 func TestWriteErrorOfAHalfFilledError(t *testing.T) {
-	for _, e := range []*npmauth.Error{{}, {Status: 200, Code: "x", Sentence: "no"}, {Status: 999}, {Status: 403}, {Status: 100}} {
+	for _, e := range []*wire.Error{{}, {Status: 200, Code: "x", Sentence: "no"}, {Status: 999}, {Status: 403}, {Status: 100}} {
 		rec := httptest.NewRecorder()
 		npmauth.WriteError(rec, httptest.NewRequest("GET", "/plain", nil), e)
 		assert.GreaterOrEqual(t, rec.Code, 400)
@@ -65,7 +66,7 @@ func TestAnyReasonConceals(t *testing.T) {
 // Every answer of ours says that it is what it says it is, and is not to be kept.
 func TestErrorsAreNotSniffedNorStored(t *testing.T) {
 	for _, err := range []error{
-		npmauth.ErrNoCredential, npmauth.ErrInvalidToken, errors.New("anything"), &npmauth.Error{Status: 409, Code: "x", Sentence: "No."}, &npmauth.DeniedError{},
+		npmauth.ErrNoCredential, npmauth.ErrInvalidToken, errors.New("anything"), &wire.Error{Status: 409, Code: "x", Sentence: "No."}, &npmauth.DeniedError{},
 	} {
 		rec := httptest.NewRecorder()
 		npmauth.WriteError(rec, httptest.NewRequest("GET", "/plain", nil), err)

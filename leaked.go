@@ -15,12 +15,13 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // maxReport bounds a report of leaked credentials, which may name very many.
 const maxReport = 8 << 20 // bytes
 
-var errBadReport = &Error{http.StatusUnauthorized, "bad-signature", "The report is not signed with a key that counts here."}
+var errBadReport = &wire.Error{Status: http.StatusUnauthorized, Code: "bad-signature", Sentence: "The report is not signed with a key that counts here."}
 
 // A verdict is what the reporter is told of one find, in the words of GitHub's secret
 // scanning partner programme.

@@ -18,6 +18,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // login starts a web login, POST /-/v1/login. A credential that rides along is
@@ -81,14 +82,14 @@ func (a *Auth) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 	switch {
 	case err != nil:
 		a.logOutage(r, err)
-		WriteError(w, r, errUnavailable)
+		WriteError(w, r, wire.Unavailable)
 	case p.State == session.Pending:
 		pending(w, p.RetryAfter)
 	case p.State == session.Done:
-		writeJSON(w, http.StatusOK, map[string]string{"token": p.Secret.Reveal()})
+		wire.WriteJSON(w, http.StatusOK, map[string]string{"token": p.Secret.Reveal()})
 	default:
 		w.Header().Set("npm-notice", "This login is over: it was denied, collected before, or not approved in time")
-		writeJSON(w, http.StatusOK, struct{}{})
+		wire.WriteJSON(w, http.StatusOK, struct{}{})
 	}
 }
 
@@ -101,9 +102,9 @@ func (a *Auth) pollProof(w http.ResponseWriter, r *http.Request, id string) {
 	case p.State == twofactor.Pending:
 		pending(w, p.RetryAfter)
 	case p.State == twofactor.Done:
-		writeJSON(w, http.StatusOK, map[string]string{"token": p.Proof.Reveal()})
+		wire.WriteJSON(w, http.StatusOK, map[string]string{"token": p.Proof.Reveal()})
 	default:
-		a.fail(w, r, &Error{http.StatusNotFound, "challenge-over", "This request for a one-time password is over: it was denied, used, or not answered in time."})
+		a.fail(w, r, &wire.Error{Status: http.StatusNotFound, Code: "challenge-over", Sentence: "This request for a one-time password is over: it was denied, used, or not answered in time."})
 	}
 }
 
@@ -111,7 +112,7 @@ func (a *Auth) pollProof(w http.ResponseWriter, r *http.Request, id string) {
 // and without a JSON body it fails.
 func pending(w http.ResponseWriter, after int) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(after, 1)))
-	writeJSON(w, http.StatusAccepted, struct{}{})
+	wire.WriteJSON(w, http.StatusAccepted, struct{}{})
 }
 
 // whoami answers GET /-/whoami.
@@ -316,7 +317,7 @@ func (a *Auth) readUser(r *http.Request, name string) (legacy.User, error) {
 	}
 	u, err := a.users.Lookup(r.Context(), name)
 	if errors.Is(err, host.ErrNoUser) {
-		return legacy.User{}, &Error{http.StatusNotFound, "no-such-user", "There is no such user."}
+		return legacy.User{}, &wire.Error{Status: http.StatusNotFound, Code: "no-such-user", Sentence: "There is no such user."}
 	}
 	if err != nil {
 		return legacy.User{}, err

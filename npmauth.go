@@ -101,6 +101,7 @@ import (
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // Config configures an [Auth].
@@ -486,7 +487,7 @@ func (a *Auth) sessionClient(r *http.Request) session.Client {
 // that there is one.
 func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, session.ErrFactorRequired) {
-		err = &challengeError{wrong: r.Header.Get("Npm-Otp") != ""}
+		err = challenged(wire.Challenge{}, r.Header.Get("Npm-Otp") != "")
 	}
 	if outage(err) {
 		a.logOutage(r, err)

@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // members are the people of a host that has all that npmauth can ask of one.
@@ -207,7 +208,7 @@ func TestSignUpWithAHostsPeople(t *testing.T) {
 		host.ErrNameTaken:                    401,
 		account.ErrEmail:                     400,
 		&account.PasswordError{Why: "short"}: 400,
-		&npmauth.Error{Status: 403, Code: "ask-us", Sentence: "Ask us."}: 403,
+		&wire.Error{Status: 403, Code: "ask-us", Sentence: "Ask us."}: 403,
 		assert.AnError: 503,
 	} {
 		m.refuse = err
@@ -269,7 +270,7 @@ func TestProfileOfAHostsPeople(t *testing.T) {
 	assert.False(t, w.events.did(audit.Profile))
 	for err, want := range map[error]int{
 		account.ErrEmail: 400,
-		&npmauth.Error{Status: 409, Code: "address-taken", Sentence: "Another account has this address."}: 409,
+		&wire.Error{Status: 409, Code: "address-taken", Sentence: "Another account has this address."}: 409,
 		assert.AnError: 503,
 	} {
 		m.refuse = err

@@ -15,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // readProfile answers GET /-/npm/v1/user.
@@ -91,7 +92,7 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 		return a.setProfile(r, op, body)
 	case !isNull(body.Password) || !isNull(body.Email) || !isNull(body.FullName) || !isNull(body.Homepage) ||
 		!isNull(body.Freenode) || !isNull(body.Twitter) || !isNull(body.GitHub) || !isNull(body.CIDR):
-		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Change two-factor authentication by itself."}
+		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change two-factor authentication by itself."}
 	}
 	op.Action = policy.SetTwoFactor
 	if body.TFA[0] == '[' {
@@ -107,7 +108,7 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 	mode := policy.TwoFactorOff
 	if change.Mode != "disable" {
 		if err := mode.UnmarshalText([]byte(change.Mode)); err != nil || mode != policy.AuthOnly && mode != policy.AuthAndWrites {
-			return reply{}, &Error{http.StatusBadRequest, "bad-mode", "The mode must be auth-only, auth-and-writes or disable."}
+			return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-mode", Sentence: "The mode must be auth-only, auth-and-writes or disable."}
 		}
 	}
 	j, d, err := a.judgeWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
@@ -145,7 +146,7 @@ func (a *Auth) setFactor(r *http.Request, j *judgement, d policy.Decision, mode 
 		return a.factors.SetModeTx(ctx, tx, by, user, mode)
 	})
 	if errors.Is(err, twofactor.ErrNoFactor) && j.attempt == nil {
-		err = &Error{http.StatusBadRequest, "no-factor", "Two-factor authentication is not on."}
+		err = &wire.Error{Status: http.StatusBadRequest, Code: "no-factor", Sentence: "Two-factor authentication is not on."}
 	}
 	if err != nil {
 		return reply{}, err
@@ -162,7 +163,7 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 		return reply{}, err
 	}
 	if len(codes) != 1 {
-		return reply{}, &Error{http.StatusBadRequest, "bad-profile-request", "Send one code of your authenticator app."}
+		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Send one code of your authenticator app."}
 	}
 	j, d, err := a.judge(r, op, &protocol.Change{Confirms: true})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // tooManyCodes is why a credential ends that guessed.
@@ -84,7 +85,7 @@ func (a *Auth) challenge(ctx context.Context, j *judgement, wrong bool) error {
 	if err != nil {
 		return err
 	}
-	return &challengeError{wrong: wrong, challenge: Challenge{
+	return challenged(wire.Challenge{
 		AuthURL: a.url("-/auth/challenge/" + c.PageID), DoneURL: a.url("-/auth/proof/" + c.PollID), CheckCode: c.CheckCode,
-	}}
+	}, wrong)
 }

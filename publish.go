@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // A publishReader is the body of a package document as the host reads it.
@@ -33,7 +34,7 @@ func changesVisibility(req *policy.Request) error {
 	if req.Package.ID == "" || req.Change.Access == "" || req.Change.Access == is {
 		return nil
 	}
-	return &Error{http.StatusForbidden, "visibility", "The package is " + is + " and a publish does not change that. Publish with --access=" + is +
+	return &wire.Error{Status: http.StatusForbidden, Code: "visibility", Sentence: "The package is " + is + " and a publish does not change that. Publish with --access=" + is +
 		" or run npm access set status=" + status + " first."}
 }
 

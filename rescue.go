@@ -3,6 +3,8 @@ package npmauth
 import (
 	"net/http"
 	"runtime/debug"
+
+	"github.com/npmauth/npmauth/wire"
 )
 
 // rescue is deferred where code of ours runs that asks a store or the host: a panic of
@@ -18,6 +20,6 @@ func (a *Auth) rescue(r *http.Request, refuse func(error)) {
 		// Not what it panicked with, which may quote what was being looked up.
 		a.log.ErrorContext(r.Context(), "npmauth: panic while deciding, request refused",
 			"method", r.Method, "path", RedactPath(r.URL.EscapedPath()), "stack", string(debug.Stack()))
-		refuse(errUnavailable)
+		refuse(wire.Unavailable)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // A selfAnswer is what GET /-/auth/v1/self says.
@@ -78,7 +79,7 @@ func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
 func (a *Auth) selfPackage(r *http.Request, j *judgement) (*selfPackage, error) {
 	name, err := policy.ParsePackageName(r.URL.Query().Get("package"))
 	if err != nil {
-		return nil, &Error{http.StatusBadRequest, "bad-package", "package must be the name of a package."}
+		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
 	}
 	// As for a write: what is read here decides what somebody tries next.
 	req := j.req

@@ -9,9 +9,10 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
 )
 
-var errNoService = &Error{http.StatusNotFound, "no-such-service", "There is no such service account or you do not administer it."}
+var errNoService = &wire.Error{Status: http.StatusNotFound, Code: "no-such-service", Sentence: "There is no such service account or you do not administer it."}
 
 // administered asks the host who the service account called name is, and whether admin
 // administers it. Nobody and a person are the zero User.

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // A tokenRequest is the body of POST /-/npm/v1/tokens, in the spelling of the
@@ -49,7 +50,7 @@ var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]
 // spec turns the request into what package token understands.
 func (q tokenRequest) spec() (s token.Spec, err error) {
 	bad := func(text string) (token.Spec, error) {
-		return token.Spec{}, &Error{http.StatusBadRequest, "bad-token-request", text}
+		return token.Spec{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: text}
 	}
 	if s.Name, err = one(q.Name, q.TokenName, "name"); err != nil {
 		return token.Spec{}, err
@@ -95,7 +96,7 @@ func (q tokenRequest) spec() (s token.Spec, err error) {
 // older clients, who could only make tokens for everything.
 func (q tokenRequest) grants() ([]policy.Grant, error) {
 	bad := func(text string) ([]policy.Grant, error) {
-		return nil, &Error{http.StatusBadRequest, "bad-token-request", text}
+		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: text}
 	}
 	packages, scopes, orgs := split(q.Packages), split(q.Scopes), split(q.Orgs)
 	all := q.PackagesAll != nil && *q.PackagesAll
@@ -180,7 +181,7 @@ func (q tokenRequest) verbs() (verbs policy.Verbs, err error) {
 	words := strings.Join(q.Verbs, ",")
 	err = verbs.UnmarshalText([]byte(strings.Join(split([]string{words}), "+")))
 	if err != nil || verbs == 0 || strings.Contains(words, "+") {
-		return 0, &Error{http.StatusBadRequest, "bad-token-request", "verbs must be some of publish, stage, dist-tag, deprecate, unpublish and create, each once."}
+		return 0, &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: "verbs must be some of publish, stage, dist-tag, deprecate, unpublish and create, each once."}
 	}
 	return verbs, nil
 }
@@ -210,7 +211,7 @@ func writes(g policy.Grant) bool { return g.Permission != policy.ReadOnly }
 func one(cli, api *string, field string) (string, error) {
 	switch {
 	case cli != nil && api != nil:
-		return "", &Error{http.StatusBadRequest, "bad-token-request", field + " is given twice."}
+		return "", &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: field + " is given twice."}
 	case cli != nil:
 		return *cli, nil
 	case api != nil:
@@ -300,7 +301,7 @@ func (q rotateRequest) rotation(key string) (token.Rotation, error) {
 	}
 	if q.Expires != nil {
 		if rotation.Days = *q.Expires; rotation.Days < 1 {
-			return token.Rotation{}, &Error{http.StatusBadRequest, "bad-token-request", "expires must be a number of days."}
+			return token.Rotation{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: "expires must be a number of days."}
 		}
 	}
 	return rotation, nil

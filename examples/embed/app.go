@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // An app is an application that existed before npmauth: the package shelf of a
@@ -91,13 +92,13 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 var (
-	errNotServed = &npmauth.Error{Status: http.StatusNotFound, Code: "not-served", Sentence: "This shelf does not do that."}
-	errAbsent    = &npmauth.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is no such package."}
-	errTaken     = &npmauth.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."}
-	errExists    = &npmauth.Error{Status: http.StatusForbidden, Code: "exists", Sentence: "That version is published already."}
-	errNoColumn  = &npmauth.Error{Status: http.StatusBadRequest, Code: "no-such-field", Sentence: "This shelf knows your name and your e-mail address, and nothing else of you."}
-	errMoved     = &npmauth.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since. Try again."}
-	errBody      = &npmauth.Error{Status: http.StatusBadRequest, Code: "bad-body", Sentence: "The body could not be read."}
+	errNotServed = &wire.Error{Status: http.StatusNotFound, Code: "not-served", Sentence: "This shelf does not do that."}
+	errAbsent    = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is no such package."}
+	errTaken     = &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."}
+	errExists    = &wire.Error{Status: http.StatusForbidden, Code: "exists", Sentence: "That version is published already."}
+	errNoColumn  = &wire.Error{Status: http.StatusBadRequest, Code: "no-such-field", Sentence: "This shelf knows your name and your e-mail address, and nothing else of you."}
+	errMoved     = &wire.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since. Try again."}
+	errBody      = &wire.Error{Status: http.StatusBadRequest, Code: "bad-body", Sentence: "The body could not be read."}
 )
 
 func (a *app) read(op host.Operation) (any, error) {

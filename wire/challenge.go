@@ -1,4 +1,4 @@
-package npmauth
+package wire
 
 import (
 	"net/http"
@@ -21,10 +21,6 @@ type Challenge struct {
 // page's address from there. sentence, which may be "", says why: a code that
 // was refused, say. It must not contain a secret.
 func WriteChallenge(w http.ResponseWriter, c Challenge, sentence string) {
-	writeChallenge(w, c, sentence)
-}
-
-func writeChallenge(w http.ResponseWriter, c Challenge, sentence string) {
 	text := "This operation requires a one-time password."
 	if sentence != "" {
 		text = sentence + " " + text
@@ -47,5 +43,5 @@ func writeChallenge(w http.ResponseWriter, c Challenge, sentence string) {
 	} else {
 		w.Header().Set("npm-notice", "Enter the code that your authenticator app shows")
 	}
-	writeJSON(w, http.StatusUnauthorized, body)
+	WriteJSON(w, http.StatusUnauthorized, body)
 }

@@ -1,0 +1,54 @@
+package wire
+
+import "net/http"
+
+// An Error is an answer to a client. A host returns one where it wants a status and a
+// sentence of its own.
+type Error struct {
+	Status   int    // 400 to 599; any other is answered as 503
+	Code     string // for programs, kebab-case
+	Sentence string // for the person at the terminal; npm prints it
+
+	// Authenticate is the WWW-Authenticate header, "" for none. With Bearer npm says in words
+	// of its own that one has to log in.
+	Authenticate string
+
+	// Challenge asks for a second factor; the Sentence, which may be "", says why. Status and
+	// Authenticate are not used then. Nil: it is no challenge.
+	Challenge *Challenge
+}
+
+// Error returns the code and the sentence.
+func (e *Error) Error() string { return "registry: " + e.Code + ": " + e.Sentence }
+
+// Unavailable is the answer for whatever is nobody's fault but the registry's.
+var Unavailable = &Error{
+	Status: http.StatusServiceUnavailable, Code: "unavailable", Sentence: "The registry cannot decide this at the moment. Try again shortly.",
+}
+
+// WriteError answers with e in npm's form: JSON with the strings error and message, both of
+// which clients read.
+func WriteError(w http.ResponseWriter, e *Error) {
+	if e.Challenge != nil {
+		WriteChallenge(w, *e.Challenge, e.Sentence)
+		return
+	}
+	if e.Status < 400 || e.Status > 599 { // not filled in: an error all the same
+		e = Unavailable
+	}
+	if e.Authenticate != "" {
+		w.Header().Set("WWW-Authenticate", e.Authenticate)
+	}
+	if e.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	sentence := e.Sentence
+	if sentence == "" { // which Yarn 1 takes for a success
+		sentence = "The registry refused this."
+	}
+	WriteJSON(w, e.Status, struct {
+		Error   string `json:"error"`
+		Message string `json:"message"`
+		Code    string `json:"code"`
+	}{sentence, sentence, e.Code})
+}
