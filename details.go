@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -25,45 +24,12 @@ var (
 	errNoEmail        = &wire.Error{Status: http.StatusBadRequest, Code: "bad-email", Sentence: "An e-mail address can be changed but not taken away."}
 )
 
-// details are the fields of a profile as somebody wants them. A nil one stays as it is.
-type details struct {
-	email                                         *string
-	fullName, homepage, freenode, twitter, github *string
-}
-
-// details reads the fields of the request. npm sends all of them along with the one that it
-// changes, and null for those that are empty.
-func (q profileRequest) details() (d details, err error) {
-	if !isNull(q.CIDR) {
-		return details{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "The address ranges of an account are the operator's to set."}
-	}
-	for _, f := range []struct {
-		raw json.RawMessage
-		to  **string
-	}{
-		{q.Email, &d.email}, {q.FullName, &d.fullName}, {q.Homepage, &d.homepage},
-		{q.Freenode, &d.freenode}, {q.Twitter, &d.twitter}, {q.GitHub, &d.github},
-	} {
-		if len(f.raw) == 0 {
-			continue
-		}
-		var text string // stays "" for null
-		if !isNull(f.raw) {
-			if err := strictjson.Unmarshal(f.raw, &text); err != nil {
-				return details{}, err
-			}
-		}
-		*f.to = &text
-	}
-	return d, nil
-}
-
-// apply changes a profile.
-func (d details) apply(p *host.Profile) error {
+// apply changes a profile as d says.
+func apply(d wire.ProfileDetails, p *host.Profile) error {
 	had := p.Email
 	for _, f := range []struct{ want, is *string }{
-		{d.email, &p.Email}, {d.fullName, &p.FullName}, {d.homepage, &p.Homepage},
-		{d.freenode, &p.Freenode}, {d.twitter, &p.Twitter}, {d.github, &p.GitHub},
+		{d.Email, &p.Email}, {d.FullName, &p.FullName}, {d.Homepage, &p.Homepage},
+		{d.Freenode, &p.Freenode}, {d.Twitter, &p.Twitter}, {d.GitHub, &p.GitHub},
 	} {
 		if f.want != nil {
 			*f.is = *f.want
@@ -85,11 +51,11 @@ func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
 }
 
 // setProfile changes what somebody says about themselves, and their address.
-func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequest) (reply, error) {
+func (a *Auth) setProfile(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
 	if a.profiles == nil {
 		return a.notOffered(r, op)
 	}
-	want, err := body.details()
+	want, err := body.Details()
 	if err != nil {
 		return reply{}, err
 	}
@@ -113,11 +79,11 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body profileRequ
 
 // setPassword changes the password, and ends all sessions but the one that asks. Tokens
 // go on: they are not made of the password.
-func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileRequest) (reply, error) {
+func (a *Auth) setPassword(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
 	if a.passwords == nil {
 		return a.notOffered(r, op)
 	}
-	want, err := body.details()
+	want, err := body.Details()
 	if err != nil {
 		return reply{}, err
 	}
@@ -141,7 +107,7 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body profileReq
 		return reply{}, a.conclude(ctx, j, err)
 	}
 	other := now
-	if err := want.apply(&other); err != nil || other != now {
+	if err := apply(want, &other); err != nil || other != now {
 		return reply{}, a.conclude(ctx, j, errPasswordAlone)
 	}
 	next, err := a.preparePassword(ctx, j, credential.NewSecret(change.Old), credential.NewSecret(change.New))

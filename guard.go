@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // Wrap returns next with npmauth in front: npm's login, token and profile
@@ -180,7 +181,7 @@ func (a *Auth) admit(w http.ResponseWriter, r *http.Request, op policy.Operation
 	}
 	switch op.Action {
 	case policy.SetDistTag:
-		j.req.Change, err = readDistTag(data, op)
+		j.req.Change, err = wire.ReadDistTag(data, op)
 	case policy.Unpublish:
 		j.req.Change, err = a.removedTarball(r.Context(), j)
 	default: // which only the host understands

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // usePeople plugs in who keeps the people, with all that they can do besides.
@@ -81,12 +82,12 @@ type profileChange struct {
 
 // prepareProfile tries what would change, before a factor is spent, and for what the page
 // should say.
-func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (*profileChange, error) {
+func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want wire.ProfileDetails) (*profileChange, error) {
 	c, id := new(profileChange), j.act.cred.User
 	var err error
 	if a.inStore != nil {
 		c.inCommit = func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-			if c.before, c.after, err = a.inStore.EditProfile(ctx, tx, j.act.did(j.req.Addr), id, want.apply); err != nil {
+			if c.before, c.after, err = a.inStore.EditProfile(ctx, tx, j.act.did(j.req.Addr), id, func(p *host.Profile) error { return apply(want, p) }); err != nil {
 				return err
 			}
 			// npm sends all fields: one that was changed meanwhile would be changed back, which
@@ -102,7 +103,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want details) (
 		return nil, err
 	}
 	c.after = c.before
-	if err := want.apply(&c.after); err != nil {
+	if err := apply(want, &c.after); err != nil {
 		return nil, err
 	}
 	changed := c.changed()

@@ -63,35 +63,20 @@ func shownProfile(name string, p host.Profile) map[string]any {
 	}
 }
 
-// A profileRequest is the body of POST /-/npm/v1/user. npm sends back every
-// field that it read along with the one that it changes.
-type profileRequest struct {
-	TFA json.RawMessage `json:"tfa"`
-
-	Email    json.RawMessage `json:"email"`
-	FullName json.RawMessage `json:"fullname"`
-	Homepage json.RawMessage `json:"homepage"`
-	Freenode json.RawMessage `json:"freenode"`
-	Twitter  json.RawMessage `json:"twitter"`
-	GitHub   json.RawMessage `json:"github"`
-	Password json.RawMessage `json:"password"`
-	CIDR     json.RawMessage `json:"cidr_whitelist"`
-}
-
 // writeProfile answers POST /-/npm/v1/user, behind which there are three operations.
 func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error) {
-	var body profileRequest
+	var body wire.ProfileRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	switch {
-	case isNull(body.TFA) && !isNull(body.Password):
+	case wire.IsNull(body.TFA) && !wire.IsNull(body.Password):
 		op.Action = policy.SetPassword
 		return a.setPassword(r, op, body)
-	case isNull(body.TFA):
+	case wire.IsNull(body.TFA):
 		return a.setProfile(r, op, body)
-	case !isNull(body.Password) || !isNull(body.Email) || !isNull(body.FullName) || !isNull(body.Homepage) ||
-		!isNull(body.Freenode) || !isNull(body.Twitter) || !isNull(body.GitHub) || !isNull(body.CIDR):
+	case !wire.IsNull(body.Password) || !wire.IsNull(body.Email) || !wire.IsNull(body.FullName) || !wire.IsNull(body.Homepage) ||
+		!wire.IsNull(body.Freenode) || !wire.IsNull(body.Twitter) || !wire.IsNull(body.GitHub) || !wire.IsNull(body.CIDR):
 		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change two-factor authentication by itself."}
 	}
 	op.Action = policy.SetTwoFactor

@@ -9,6 +9,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -48,33 +49,34 @@ func (a *Auth) listServiceTokens(r *http.Request, op policy.Operation) (reply, e
 // POST /-/npm/v1/tokens: in a session of an administrator, with their password and their
 // second factor. The token is the service account's.
 func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, error) {
-	var body tokenRequest
+	var body wire.TokenRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
-	spec, err := body.spec()
+	spec, err := body.Spec()
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.judge(r, op, newToken(spec))
+	j, d, err := a.judge(r, op, &protocol.Change{Token: &spec})
 	if err != nil {
 		return reply{}, err
 	}
 	if j.service.ID == "" {
 		return reply{}, a.conclude(r.Context(), j, errNoService)
 	}
-	spec.User, spec.Service = j.service.ID, true
-	return a.makeToken(r, j, d, body.Password, spec)
+	made := specOf(spec, j.service.ID)
+	made.Service = true
+	return a.makeToken(r, j, d, body.Password, made)
 }
 
 // rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
 // rotateToken.
 func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, error) {
-	var body rotateRequest
+	var body wire.RotateRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
-	rotation, err := body.rotation(op.Token)
+	grace, days, err := body.Rotation()
 	if err != nil {
 		return reply{}, err
 	}
@@ -86,8 +88,7 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 	if j.service.ID == "" {
 		return reply{}, a.conclude(r.Context(), j, errNoService)
 	}
-	rotation.User, rotation.Service = j.service.ID, true
-	return a.rotate(r, j, body.Password, rotation)
+	return a.rotate(r, j, body.Password, token.Rotation{ID: op.Token, User: j.service.ID, Service: true, Grace: grace, Days: days})
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.

@@ -162,22 +162,6 @@ func checkCIDRs(cidrs []netip.Prefix) error {
 	return nil
 }
 
-// ParseCIDRs reads ranges such as 10.0.0.0/8 and 2001:db8::/32 from a request. A
-// text that is none is a [*SpecError]; [Manager.Create] checks the rest.
-func ParseCIDRs(texts []string) ([]netip.Prefix, error) {
-	var cidrs []netip.Prefix
-	for _, text := range texts {
-		// Not net.ParseCIDR, which takes 10.0.0.0/08 and turns ::ffff:10.0.0.0/104
-		// into IPv4.
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, wrong("cidr_whitelist", "has a range that is no CIDR")
-		}
-		cidrs = append(cidrs, p)
-	}
-	return cidrs, nil
-}
-
 // end returns the first instant at which the token is dead.
 func (m *Manager) until(s Spec, now time.Time) (time.Time, error) {
 	what, longest, life := "only reads", MaxLife, m.limits.ReadTokenTTL

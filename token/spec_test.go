@@ -210,18 +210,3 @@ func TestOperatorsLimits(t *testing.T) {
 	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: packages(2, policy.OnePackage, policy.ReadOnly)}), "more than 1 packages")
 	assert.NoError(t, m.Validate(token.Spec{User: "a", Grants: writeOne, Days: 2}))
 }
-
-func TestParseCIDRs(t *testing.T) {
-	got, err := token.ParseCIDRs([]string{"10.0.0.0/8", "2001:db8::/32"})
-	require.NoError(t, err)
-	assert.Equal(t, cidrs("10.0.0.0/8", "2001:db8::/32"), got)
-	got, err = token.ParseCIDRs(nil)
-	require.NoError(t, err)
-	assert.Empty(t, got)
-	for _, text := range []string{"", "10.0.0.1", "10.0.0.0/08", "010.0.0.0/8", "10.0.0.0/33", "10/8", "fe80::%eth0/64", "*", "10.0.0.0/8 ", "x"} { // IP-09
-		_, err := token.ParseCIDRs([]string{"10.0.0.0/8", text})
-		wrong, ok := errors.AsType[*token.SpecError](err)
-		require.True(t, ok, text)
-		assert.Equal(t, "cidr_whitelist", wrong.Field)
-	}
-}

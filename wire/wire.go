@@ -32,3 +32,6 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	w.Write(body)
 }
+
+// IsNull reports whether a field is absent or null, which npm takes for the same.
+func IsNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

@@ -1,0 +1,200 @@
+package wire
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/protocol"
+)
+
+func badAccess(sentence string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "bad-access-request", Sentence: sentence}
+}
+
+// An accessRequest is the body of POST /-/package/<pkg>/access: a visibility, which is
+// the host's, or npm's mfa, which is kept here.
+type accessRequest struct {
+	Access    *string `json:"access"`
+	Requires  *bool   `json:"publish_requires_tfa"`
+	Overrides *bool   `json:"automation_token_overrides_tfa"`
+}
+
+// mode returns the setting that the request asks for. Where it does not say whether
+// tokens may stand in for the factor, as npm 6 and pnpm do not, they may not.
+func (q accessRequest) mode() (protocol.PublishMode, error) {
+	switch {
+	case q.Requires == nil:
+		return protocol.FactorOnly, badAccess("automation_token_overrides_tfa needs publish_requires_tfa.")
+	case !*q.Requires && q.Overrides != nil && *q.Overrides:
+		return protocol.FactorOnly, badAccess("automation_token_overrides_tfa has nothing to override.")
+	case !*q.Requires:
+		return protocol.NoFactor, nil
+	case q.Overrides != nil && *q.Overrides:
+		return protocol.FactorOrBypass, nil
+	}
+	return protocol.FactorOnly, nil
+}
+
+// A memberRequest is the body of PUT and DELETE /-/org/<org>/user and of
+// /-/team/<org>/<team>/user, and of pnpm's PUT /-/package/<pkg>/owners.
+type memberRequest struct {
+	User *string `json:"user"`
+	Role *string `json:"role"`
+}
+
+// A teamRequest is the body of PUT /-/org/<org>/team; Yarn 1 calls the name team.
+type teamRequest struct {
+	Name        *string `json:"name"`
+	Team        *string `json:"team"`
+	Description *string `json:"description"`
+}
+
+// A grantRequest is the body of PUT and DELETE /-/team/<org>/<team>/package.
+type grantRequest struct {
+	Package     *string `json:"package"`
+	Permissions *string `json:"permissions"`
+}
+
+// ReadDistTag reads the body of PUT /-/package/<pkg>/dist-tags/<tag>, a version as a JSON
+// string.
+func ReadDistTag(data []byte, op protocol.Operation) (*protocol.Change, error) {
+	var version string
+	if err := strictjson.Unmarshal(data, &version); err != nil {
+		return nil, err
+	}
+	if !protocol.ValidVersion(version) {
+		return nil, &Error{Status: http.StatusBadRequest, Code: "bad-version", Sentence: "A dist-tag must name a version."}
+	}
+	return &protocol.Change{Version: version, Tags: map[string]string{op.Tag: version}}, nil
+}
+
+// ReadChange reads what a request would change into op, which a grant of a team gets
+// its package from, and c.
+func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.Change) (err error) {
+	removes := method == http.MethodDelete
+	switch op.Action {
+	case protocol.SetAccess:
+		return readSetting(data, c)
+	case protocol.WriteOwners:
+		if removes { // DELETE …/owners/<user>
+			c.RemovedOwners = []string{op.User}
+			return nil
+		}
+		name, _, err := readMember(data)
+		c.AddedOwners = []string{name}
+		return err
+	case protocol.WriteOrg:
+		var role string
+		if c.Member, role, err = readMember(data); err != nil || removes {
+			c.Removes = removes
+			return err
+		}
+		if role == "" {
+			role = protocol.OrgMember.String() // npm org set's default is developer, its wire's is the same
+		}
+		c.Role, err = readRole(role)
+	case protocol.WriteTeamMember:
+		c.Removes = removes
+		c.Member, _, err = readMember(data)
+	case protocol.WriteTeam:
+		if c.Removes = removes; !removes {
+			err = readTeam(data, c)
+		}
+	case protocol.GrantTeam:
+		c.Removes = removes
+		err = readGrant(data, removes, op, c)
+	}
+	return err
+}
+
+func readSetting(data []byte, c *protocol.Change) error {
+	var q accessRequest
+	if err := strictjson.Unmarshal(data, &q); err != nil {
+		return err
+	}
+	mfa := q.Requires != nil || q.Overrides != nil
+	switch {
+	case q.Access == nil && !mfa, q.Access != nil && mfa:
+		return badAccess("Send either access or publish_requires_tfa, not both.")
+	case mfa:
+		mode, err := q.mode()
+		c.PublishMode = &mode
+		return err
+	case *q.Access != "public" && *q.Access != "restricted":
+		return badAccess("access must be public or restricted.")
+	}
+	c.Access = *q.Access
+	return nil
+}
+
+// readMember reads a user's name, with npm's @ or without, and a role if there is one.
+func readMember(data []byte) (name, role string, err error) {
+	var q memberRequest
+	if err := strictjson.Unmarshal(data, &q); err != nil {
+		return "", "", err
+	}
+	if q.User != nil {
+		name = strings.TrimPrefix(*q.User, "@")
+	}
+	if !protocol.ValidUser(name) {
+		return "", "", badAccess("user must be the name of a user.")
+	}
+	if q.Role != nil {
+		role = *q.Role
+	}
+	return name, role, nil
+}
+
+// readRole reads npm's words for a role. The developer of its command line is a member.
+func readRole(word string) (role protocol.OrgRole, err error) {
+	if word == "developer" {
+		word = protocol.OrgMember.String()
+	}
+	if role.UnmarshalText([]byte(word)) != nil || role == protocol.NoRole {
+		return protocol.NoRole, badAccess("role must be developer, admin or owner.")
+	}
+	return role, nil
+}
+
+func readTeam(data []byte, c *protocol.Change) error {
+	var q teamRequest
+	if err := strictjson.Unmarshal(data, &q); err != nil {
+		return err
+	}
+	name := q.Name
+	if name == nil {
+		name = q.Team
+	} else if q.Team != nil {
+		return badAccess("The team has two names.")
+	}
+	if name != nil {
+		c.Team = *name
+	}
+	if !protocol.ValidOrg(c.Team) {
+		return badAccess("name must be the name of a team.")
+	}
+	return nil
+}
+
+func readGrant(data []byte, removes bool, op *protocol.Operation, c *protocol.Change) error {
+	var q grantRequest
+	err := strictjson.Unmarshal(data, &q)
+	if err != nil {
+		return err
+	}
+	if q.Package == nil {
+		return badAccess("package must be the name of one.")
+	}
+	if op.Package, err = protocol.ParsePackageName(*q.Package); err != nil {
+		return badAccess("package must be the name of one.")
+	}
+	switch {
+	case removes:
+	case q.Permissions == nil:
+		return badAccess("permissions must be read-only or read-write.")
+	case c.Permission.UnmarshalText([]byte(*q.Permissions)) != nil || c.Permission != protocol.ReadOnly && c.Permission != protocol.ReadWrite:
+		return badAccess("permissions must be read-only or read-write.")
+	}
+	return nil
+}
