@@ -183,21 +183,21 @@ func (a *Auth) bearer(h http.Header) (string, error) {
 	switch {
 	case len(scheme) == len("Bearer") && strings.EqualFold(scheme, "Bearer"):
 		if rest == "" || strings.ContainsAny(rest, " ,\t") {
-			return "", ErrInvalidToken
+			return "", host.ErrInvalidToken
 		}
 		return rest, nil
 	case a.basicToken && strings.EqualFold(scheme, "Basic"):
 		raw, err := base64.StdEncoding.DecodeString(rest)
 		if err != nil {
-			return "", ErrInvalidToken
+			return "", host.ErrInvalidToken
 		}
 		_, secret, ok := strings.Cut(string(raw), ":")
 		if !ok || secret == "" {
-			return "", ErrInvalidToken
+			return "", host.ErrInvalidToken
 		}
 		return secret, nil
 	}
-	return "", ErrInvalidToken
+	return "", host.ErrInvalidToken
 }
 
 // authenticate returns who the header speaks for: the zero actor when it
@@ -209,7 +209,7 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 	}
 	v, err := a.verify(ctx, text, now)
 	if err == nil && v.cred.Dead(now) {
-		err = ErrInvalidToken
+		err = host.ErrInvalidToken
 	}
 	if err == nil {
 		var who *person
@@ -219,7 +219,7 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 			}
 			// The two were read at two moments, and may disagree while both are right, unless
 			// they are what was read together before.
-			err = ErrInvalidToken
+			err = host.ErrInvalidToken
 			if v.deadWith.Load() != who {
 				var act actor
 				if act, err = a.readAnew(ctx, v, now); err == nil {
@@ -228,7 +228,7 @@ func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr,
 			}
 		}
 	}
-	if errors.Is(err, ErrInvalidToken) {
+	if errors.Is(err, host.ErrInvalidToken) {
 		a.recordInvalid(ctx, text, v, addr)
 	}
 	return actor{}, err
@@ -279,7 +279,7 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, ErrInvalidToken
+		return nil, host.ErrInvalidToken
 	case err != nil:
 		return nil, err
 	}
@@ -288,14 +288,14 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 
 func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*verified, error) {
 	if a.foreign == nil || strings.ContainsAny(bearer.Reveal(), " ,\t") {
-		return nil, ErrInvalidToken
+		return nil, host.ErrInvalidToken
 	}
 	f, err := a.foreign(ctx, bearer)
 	if err != nil {
 		return nil, err
 	}
 	if f.User == "" || f.ID == "" {
-		return nil, ErrInvalidToken
+		return nil, host.ErrInvalidToken
 	}
 	return &verified{
 		cred: policy.Credential{
@@ -328,7 +328,7 @@ func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID)
 	}
 	user, err := a.hostUser(ctx, r, id)
 	if errors.Is(err, host.ErrNoUser) {
-		return nil, ErrInvalidToken
+		return nil, host.ErrInvalidToken
 	}
 	if err != nil {
 		return nil, err
@@ -388,8 +388,8 @@ func (a *Auth) present(ctx context.Context, tx *store.Tx, v *verified, now time.
 	return act, nil
 }
 
-// errDead is [ErrInvalidToken] for a credential that was found, together with its user.
-var errDead = fmt.Errorf("%w: it is dead", ErrInvalidToken)
+// errDead is [host.ErrInvalidToken] for a credential that was found, together with its user.
+var errDead = fmt.Errorf("%w: it is dead", host.ErrInvalidToken)
 
 // readAnew reads in one Get whether a credential holds, past the caches, and puts what it
 // found there.
@@ -436,7 +436,7 @@ func (a *Auth) recordInvalid(ctx context.Context, text string, v *verified, addr
 }
 
 // Authenticate returns who r comes from. A request without a credential is
-// [ErrNoCredential], and one whose credential does not hold [ErrInvalidToken];
+// [host.ErrNoCredential], and one whose credential does not hold [host.ErrInvalidToken];
 // any other error is an outage. None of them is an identity.
 func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 	act, err := a.authenticate(r.Context(), r.Header, a.client(r), a.now())
@@ -444,7 +444,7 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 		return host.Identity{}, err
 	}
 	if act.cred == nil {
-		return host.Identity{}, ErrNoCredential
+		return host.Identity{}, host.ErrNoCredential
 	}
 	return act.identity(), nil
 }

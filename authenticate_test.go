@@ -238,14 +238,14 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 		if f, ok := nobody[bearer.Reveal()]; ok {
 			return f, nil
 		}
-		return host.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, host.ErrInvalidToken
 	}
 	refused := func(name string, w *world, authorization, theirs string) {
 		t.Helper()
 		r := httptest.NewRequestWithContext(t.Context(), "DELETE", "/-/user/token/"+theirs, nil)
 		r.Header.Set("Authorization", authorization)
 		id, err := w.auth.Authenticate(r)
-		assert.ErrorIs(t, err, npmauth.ErrInvalidToken, name)
+		assert.ErrorIs(t, err, host.ErrInvalidToken, name)
 		assert.Zero(t, id, name)
 		rec := httptest.NewRecorder()
 		w.handler.ServeHTTP(rec, r)

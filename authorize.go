@@ -22,7 +22,7 @@ import (
 // from addr. It is what [Auth.Guard] does before it looks at a second factor,
 // which Authorize never spends: an effect of [policy.Challenge] is returned as it
 // is and allows nothing. Whoever has no credential is judged as the anonymous
-// and has the zero Identity. An error is [ErrInvalidToken] or an outage, and
+// and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
 // comes with a decision that denies.
 //
 // PUT /<pkg> is classified as [policy.WritePackument], which every policy of npm's
@@ -273,7 +273,7 @@ func (a *Auth) decide(j *judgement) (policy.Decision, error) {
 
 // denied is a refusal as an error.
 func denied(j *judgement, d policy.Decision) error {
-	return &DeniedError{Operation: j.req.Operation, Decision: d, anonymous: j.act.cred == nil}
+	return &host.DeniedError{Operation: j.req.Operation, Decision: d, Anonymous: j.act.cred == nil}
 }
 
 // proofHeader takes the second factor out of the request: zero when there is

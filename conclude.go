@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -63,7 +64,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Change: j.req.Change.Recorded(),
 	}.From(j.act.did(j.req.Addr))
 	e.User, e.Credential = e.By, e.ByCredential
-	var refused *DeniedError
+	var refused *host.DeniedError
 	var own *wire.Error
 	switch {
 	case err == nil:
@@ -79,7 +80,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 		}
 		a.events.Record(ctx, e)
 		return audit.Denied, e.Reason()
-	case errors.Is(err, ErrInvalidToken) && j.act.cred != nil: // ended while the request was on its way
+	case errors.Is(err, host.ErrInvalidToken) && j.act.cred != nil: // ended while the request was on its way
 		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
 		a.events.Record(ctx, e)
 		return audit.Denied, e.Reason()

@@ -315,7 +315,7 @@ func TestRevokedWhilePublishing(t *testing.T) {
 		assert.NoError(t, err)
 		assert.NoError(t, w.auth.Tokens().Revoke(r.Context(), audit.Actor{}, alice, tok.ID, ""))
 		_, err = io.Copy(io.Discard, r.Body)
-		assert.ErrorIs(t, err, npmauth.ErrInvalidToken)
+		assert.ErrorIs(t, err, host.ErrInvalidToken)
 		rw.WriteHeader(http.StatusCreated)
 	}))
 	put := call{method: "PUT", path: "/plain", bearer: bearer, body: body(t, "PUBLISH plain")}

@@ -3,10 +3,10 @@ package npmauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
@@ -16,31 +16,6 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
 )
-
-// Errors that [Auth.Authenticate] and [Auth.Authorize] return, possibly wrapped.
-var (
-	// ErrNoCredential means that the request carries no credential.
-	ErrNoCredential = errors.New("npmauth: no credential")
-
-	// ErrInvalidToken means that the credential does not authenticate. It is the
-	// same whether it is malformed, unknown, expired, revoked, or its user gone.
-	ErrInvalidToken = errors.New("npmauth: invalid token")
-)
-
-// A DeniedError is a refusal by the policy.
-type DeniedError struct {
-	Operation policy.Operation
-	Decision  policy.Decision
-	anonymous bool
-}
-
-func (e *DeniedError) Error() string {
-	code := "denied"
-	if len(e.Decision.Reasons) > 0 {
-		code = e.Decision.Reasons[0].Code
-	}
-	return fmt.Sprintf("npmauth: %s refused: %s", e.Operation.Action, code)
-}
 
 // challenged is the error that asks for a second factor, at the page of c if it has one. wrong
 // says that a value was shown and refused.
@@ -54,9 +29,6 @@ func challenged(c wire.Challenge, wrong bool) error {
 
 // Errors of the endpoints.
 var (
-	errNoChange      = errors.New("npmauth: what a publish would do is known only when the whole body was read, and a read does nothing")
-	errNotGuarded    = errors.New("npmauth: an operation that no guard allowed cannot be confirmed")
-	errNoReader      = errors.New("npmauth: Readable needs the context of a request that the guard handed over")
 	errBadPath       = &wire.Error{Status: http.StatusBadRequest, Code: "bad-path", Sentence: "This is not a path of the npm registry protocol."}
 	errNotFound      = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is nothing here."}
 	errMethod        = &wire.Error{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Sentence: "This address does not take that method."}
@@ -79,16 +51,16 @@ var (
 func answer(err error) *wire.Error {
 	var own *wire.Error
 	var old *legacy.Error
-	var refused *DeniedError
+	var refused *host.DeniedError
 	switch {
 	case errors.Is(err, twofactor.ErrLocked):
 		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
-	case errors.Is(err, ErrNoCredential):
+	case errors.Is(err, host.ErrNoCredential):
 		return errNoLogin
-	case errors.Is(err, ErrInvalidToken):
+	case errors.Is(err, host.ErrInvalidToken):
 		return errDeadLogin
 	case errors.As(err, &refused):
-		return refused.answer()
+		return refusal(refused)
 	case errors.As(err, &own):
 		if own.Challenge == nil && (own.Status < 400 || own.Status > 599) { // not filled in: an error all the same
 			return wire.Unavailable
@@ -174,10 +146,10 @@ var (
 	errDeadLogin = &wire.Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
 )
 
-// answer returns the answer to a refusal. A package that may not be known of answers as
+// refusal returns the answer to e. A package that may not be known of answers as
 // one that does not exist; a wrong address has npm's own challenge; who is not
 // logged in is asked to, unless that would change nothing.
-func (e *DeniedError) answer() *wire.Error {
+func refusal(e *host.DeniedError) *wire.Error {
 	code, sentence := "denied", "You may not do this."
 	for i, why := range e.Decision.Reasons {
 		if why.Conceal {
@@ -191,7 +163,7 @@ func (e *DeniedError) answer() *wire.Error {
 		}
 	}
 	switch {
-	case e.anonymous && e.Operation.Action != policy.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
+	case e.Anonymous && e.Operation.Action != policy.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
 		return errNoLogin
 	case code == policy.CodeCIDR:
 		return &wire.Error{Status: http.StatusUnauthorized, Code: code, Sentence: sentence, Authenticate: "ipaddress"}

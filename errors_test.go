@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -44,7 +45,7 @@ func TestAnyReasonConceals(t *testing.T) {
 	hide := policy.Reason{Code: "hidden", Sentence: "There is no such package.", Conceal: true}
 	tell := policy.Reason{Code: "read-only", Sentence: "Your token only reads.", Remedy: "Make another."}
 	refuse := func(rec *httptest.ResponseRecorder, reasons ...policy.Reason) {
-		npmauth.WriteError(rec, httptest.NewRequest("PUT", "/plain", nil), &npmauth.DeniedError{
+		npmauth.WriteError(rec, httptest.NewRequest("PUT", "/plain", nil), &host.DeniedError{
 			Operation: policy.Operation{Action: policy.Publish, Package: policy.PackageName{Name: "plain"}},
 			Decision:  policy.Decision{Reasons: reasons},
 		})
@@ -66,7 +67,7 @@ func TestAnyReasonConceals(t *testing.T) {
 // Every answer of ours says that it is what it says it is, and is not to be kept.
 func TestErrorsAreNotSniffedNorStored(t *testing.T) {
 	for _, err := range []error{
-		npmauth.ErrNoCredential, npmauth.ErrInvalidToken, errors.New("anything"), &wire.Error{Status: 409, Code: "x", Sentence: "No."}, &npmauth.DeniedError{},
+		host.ErrNoCredential, host.ErrInvalidToken, errors.New("anything"), &wire.Error{Status: 409, Code: "x", Sentence: "No."}, &host.DeniedError{},
 	} {
 		rec := httptest.NewRecorder()
 		npmauth.WriteError(rec, httptest.NewRequest("GET", "/plain", nil), err)

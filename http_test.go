@@ -483,7 +483,7 @@ func TestForeignBearerIsOneWord(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) {
 		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 			seen = append(seen, bearer.Reveal())
-			return host.ForeignToken{}, npmauth.ErrInvalidToken
+			return host.ForeignToken{}, host.ErrInvalidToken
 		}
 	})
 	for _, text := range []string{"Bearer npm_a, Bearer b", "Bearer npm_a b", "Bearer npm_a\tb", "Bearer old", "Bearer npm_old"} {

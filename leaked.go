@@ -9,6 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
@@ -106,7 +107,7 @@ func (a *Auth) endLeak(ctx context.Context, d credential.Digest, by audit.Actor,
 	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
 		ended = false
 		v, err := a.stored(ctx, tx, d)
-		if errors.Is(err, ErrInvalidToken) {
+		if errors.Is(err, host.ErrInvalidToken) {
 			return nil
 		}
 		if err != nil {

@@ -137,7 +137,7 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 		return reply{}, err
 	}
 	if text == "" {
-		return reply{}, ErrNoCredential
+		return reply{}, host.ErrNoCredential
 	}
 	d, shaped := credential.Parse(op.Token)
 	if text == op.Token {
@@ -169,7 +169,7 @@ func (a *Auth) logoutForeign(r *http.Request, text string) error {
 	switch _, err := a.foreign(r.Context(), credential.NewSecret(text)); {
 	case err == nil:
 		return errForeignLogout
-	case errors.Is(err, ErrInvalidToken):
+	case errors.Is(err, host.ErrInvalidToken):
 		return nil
 	default:
 		return err
@@ -194,7 +194,7 @@ func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (fo
 			}
 		}
 		v, err := a.stored(ctx, tx, d)
-		if errors.Is(err, ErrInvalidToken) {
+		if errors.Is(err, host.ErrInvalidToken) {
 			return nil
 		}
 		if err != nil || by != nil && v.cred.User != asking.cred.User {

@@ -300,7 +300,7 @@ func TestLogoutOfAForeignToken(t *testing.T) {
 			case "outage":
 				return host.ForeignToken{}, context.DeadlineExceeded
 			}
-			return host.ForeignToken{}, npmauth.ErrInvalidToken
+			return host.ForeignToken{}, host.ErrInvalidToken
 		}
 	})
 	logout := func(text string) int {

@@ -168,7 +168,7 @@ type Config struct {
 	Public func(*http.Request) bool
 
 	// Foreign looks up bearers that do not have npmauth's shape: tokens that the
-	// host issued before. An unknown one is [ErrInvalidToken]. It is asked at
+	// host issued before. An unknown one is [host.ErrInvalidToken]. It is asked at
 	// every request that carries one. Nil: there are none.
 	Foreign func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error)
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -182,7 +183,7 @@ func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageN
 	if u == nil {
 		u = &userFacts{}
 		var err error
-		if u.who, err = a.person(ctx, tok.User, a.now()); err != nil && !errors.Is(err, ErrInvalidToken) {
+		if u.who, err = a.person(ctx, tok.User, a.now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
 			return false, err
 		}
 		if u.who != nil {

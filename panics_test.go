@@ -115,7 +115,7 @@ func (b *brokenHost) Administers(_ context.Context, admin policy.UserID, service
 func (b *brokenHost) foreign(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 	b.called("Config.Foreign")
 	if bearer.Reveal() != "an-older-token" {
-		return host.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, host.ErrInvalidToken
 	}
 	return host.ForeignToken{ID: "old-1", User: b.ids["alice"], Created: time.Now().AddDate(1, 0, 0)}, nil
 }
@@ -389,8 +389,8 @@ func TestPanicsOutsideOfRequests(t *testing.T) {
 		t.Helper()
 		err := fn()
 		require.Error(t, err, name)
-		assert.NotErrorIs(t, err, npmauth.ErrInvalidToken, name)
-		assert.NotErrorIs(t, err, npmauth.ErrNoCredential, name)
+		assert.NotErrorIs(t, err, host.ErrInvalidToken, name)
+		assert.NotErrorIs(t, err, host.ErrNoCredential, name)
 		assert.NotContains(t, err.Error(), "looking up", name)
 	}
 	require.NoError(t, confirm())

@@ -241,7 +241,7 @@ func (a *Auth) passwordWritten(ctx context.Context, j *judgement, done bool) err
 			return err
 		}
 		asking, err := a.present(ctx, tx, j.act.v, a.now())
-		if err != nil && !errors.Is(err, ErrInvalidToken) {
+		if err != nil && !errors.Is(err, host.ErrInvalidToken) {
 			return err
 		}
 		kept := ""

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -46,7 +47,7 @@ func (b *publishReader) change(id policy.PackageID) (protocol.Change, error) {
 	}
 	c, ok := b.Released()
 	if !ok {
-		return protocol.Change{}, errNoChange
+		return protocol.Change{}, host.ErrNoChange
 	}
 	if id != "" {
 		c.Access = ""

@@ -155,7 +155,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	w = newWorld(t, func(cfg *npmauth.Config) {
 		cfg.Foreign = func(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 			if bearer.Reveal() != foreign {
-				return host.ForeignToken{}, npmauth.ErrInvalidToken
+				return host.ForeignToken{}, host.ErrInvalidToken
 			}
 			return host.ForeignToken{ID: "foreign-1", User: w.ids["alice"], Grants: grantAll(policy.ReadWrite), Created: w.clock.Now()}, nil
 		}

@@ -157,7 +157,7 @@ type foreignTokens struct{ created time.Time }
 
 func (f *foreignTokens) find(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 	if bearer.Reveal() != "an-older-token" {
-		return host.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, host.ErrInvalidToken
 	}
 	return host.ForeignToken{ID: "old-1", User: "alice", Created: f.created}, nil
 }

@@ -542,7 +542,7 @@ func TestFirstEditionForeignBearers(t *testing.T) {
 			if f, ok := bearers[bearer.Reveal()]; ok {
 				return f, nil
 			}
-			return host.ForeignToken{}, npmauth.ErrInvalidToken
+			return host.ForeignToken{}, host.ErrInvalidToken
 		}
 	})
 	for _, tt := range []struct {

@@ -246,7 +246,7 @@ func (a *app) foreign(_ context.Context, bearer credential.Secret) (host.Foreign
 	defer a.mu.Unlock()
 	n, ok := a.tokens[digest]
 	if !ok {
-		return host.ForeignToken{}, npmauth.ErrInvalidToken
+		return host.ForeignToken{}, host.ErrInvalidToken
 	}
 	return host.ForeignToken{
 		ID:     "api-token-of-" + a.people[n].name,

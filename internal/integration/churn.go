@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -180,7 +180,7 @@ func (l *Library) verify(ctx context.Context, user policy.UserID, deeds []Deed) 
 			}
 			err := l.alive(ctx, d.Secret)
 			switch acknowledged, begun := revoked[d.ID]; {
-			case err != nil && !errors.Is(err, npmauth.ErrInvalidToken):
+			case err != nil && !errors.Is(err, host.ErrInvalidToken):
 				problem("token %s: %v", d.ID, err)
 			case err != nil && !begun:
 				problem("token %s was created and is gone", d.ID)
