@@ -16,7 +16,7 @@ import (
 // part of what is asked for, so it is read before anybody is asked for a second factor,
 // and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
 func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
 	p, done, err := a.admitAccess(r, op)
 	switch {
 	case err != nil:
@@ -77,7 +77,7 @@ func (a *Auth) readAccessBody(r *http.Request, j *judgement) error {
 			return err
 		}
 	}
-	data, err := readBody(r)
+	data, err := wire.ReadBody(r)
 	if err != nil {
 		return err
 	}

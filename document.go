@@ -191,8 +191,8 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 // readBody reads the body of r as far as it takes to know what it is, and no further than about
 // bound bytes. The body of r gives all of it again.
 func (a *Auth) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, errEncoding
+	if wire.IsCompressed(r) {
+		return nil, wire.Compressed
 	}
 	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.checkTarball})
 	body, err := packument.NewReader(r.Body, scan, bound)

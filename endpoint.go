@@ -2,18 +2,13 @@ package npmauth
 
 import (
 	"context"
-	"io"
-	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/wire"
 )
-
-const maxBody = 64 << 10 // bytes of a request to an endpoint of ours
 
 // serves reports whether npmauth answers the action itself.
 func (a *Auth) serves(action policy.Action) bool {
@@ -34,7 +29,7 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	if r.Body != nil && r.Body != http.NoBody {
 		// Legacy and the pages bound their own bodies, too; a bound that is met twice
 		// is still a bound.
-		bound := int64(maxBody)
+		bound := int64(wire.MaxBody)
 		if op.Action == policy.ReportLeak {
 			bound = maxReport
 		}
@@ -146,39 +141,9 @@ func (a *Auth) refuse(r *http.Request, op policy.Operation) (reply, error) {
 
 // decode reads the body of r into v, strictly.
 func decode(r *http.Request, v any) error {
-	data, err := readBody(r)
+	data, err := wire.ReadBody(r)
 	if err != nil {
 		return err
 	}
 	return strictjson.Unmarshal(data, v)
-}
-
-// readBody reads a body that must be JSON. A form that a browser was made to
-// send from another site has another content type.
-func readBody(r *http.Request) ([]byte, error) {
-	if encoded(r) {
-		return nil, errEncoding
-	}
-	if r.ContentLength > maxBody {
-		return nil, errTooLarge
-	}
-	data, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	if len(data) == 0 {
-		return nil, nil
-	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return nil, errMediaType
-	}
-	return data, nil
-}
-
-// encoded reports whether the body of r is compressed. Nothing here unpacks one: a few
-// bytes could become any number.
-func encoded(r *http.Request) bool {
-	enc := r.Header.Get("Content-Encoding")
-	return enc != "" && !strings.EqualFold(enc, "identity")
 }

@@ -35,10 +35,7 @@ var (
 	errTwoHeaders    = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-credential", Sentence: "The request carries more than one Authorization header."}
 	errTwoCodes      = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-otp", Sentence: "The request carries more than one npm-otp header."}
 	errLongCode      = &wire.Error{Status: http.StatusBadRequest, Code: "bad-otp", Sentence: "The one-time password is far too long."}
-	errTooLarge      = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The request body is larger than this address takes."}
 	errBodyTimeout   = &wire.Error{Status: http.StatusRequestTimeout, Code: "body-timeout", Sentence: "The upload stalled. Run the command again."}
-	errEncoding      = &wire.Error{Status: http.StatusUnsupportedMediaType, Code: "bad-encoding", Sentence: "This address takes no compressed bodies."}
-	errMediaType     = &wire.Error{Status: http.StatusUnsupportedMediaType, Code: "bad-content-type", Sentence: "This address takes a JSON body."}
 	errForeignLogout = &wire.Error{Status: http.StatusForbidden, Code: "foreign-token", Sentence: "This older kind of token cannot be ended here. End it where it was made."}
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: "The one-time password is wrong or was used before."}
@@ -125,7 +122,7 @@ func answer(err error) *wire.Error {
 		}
 		return &wire.Error{Status: status, Code: change.Code, Sentence: change.Sentence}
 	case errors.As(err, &size):
-		return errTooLarge
+		return wire.TooLarge
 	}
 	return wire.Unavailable
 }

@@ -174,7 +174,7 @@ func (a *Auth) admit(w http.ResponseWriter, r *http.Request, op policy.Operation
 	if !op.Action.Write() || j.req.Change != nil {
 		return a.admitJudged(r, j, d, false)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
 	data, err := readWhole(r)
 	if err != nil {
 		return nil, a.conclude(r.Context(), j, err)

@@ -40,8 +40,8 @@ func (a *Auth) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
 	if a.leakKeys == nil {
 		return reply{}, errNotFound
 	}
-	if encoded(r) {
-		return reply{}, errEncoding
+	if wire.IsCompressed(r) {
+		return reply{}, wire.Compressed
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -29,7 +29,7 @@ func (a *Auth) login(r *http.Request, _ policy.Operation) (reply, error) {
 		Hostname *string `json:"hostname"`
 		Create   *bool   `json:"create"`
 	}
-	data, err := readBody(r)
+	data, err := wire.ReadBody(r)
 	if err == nil && len(data) > 0 { // Yarn sends nothing
 		err = strictjson.Unmarshal(data, &body)
 	}
