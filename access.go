@@ -15,7 +15,7 @@ import (
 // guardAccess judges what changes who may do what. Its body is small and says a good
 // part of what is asked for, so it is read before anybody is asked for a second factor,
 // and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
-func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
 	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
 	p, done, err := a.admitAccess(r, op)
 	switch {
@@ -30,7 +30,7 @@ func (a *Auth) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Ope
 }
 
 // admitAccess decides about a change of access. done means that it was made here.
-func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done bool, err error) {
+func (a *Guard) admitAccess(r *http.Request, op policy.Operation) (p *pass, done bool, err error) {
 	defer a.rescue(r, func(refused error) { p, done, err = nil, false, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
@@ -50,13 +50,13 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 	// A second-factor setting is kept here.
 	err = a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
 		settings := policy.Settings{Publish: *mode}
-		if err := a.settings.Set(ctx, tx, j.req.Package.ID, settings); err != nil {
+		if err := a.Settings.Set(ctx, tx, j.req.Package.ID, settings); err != nil {
 			return err
 		}
 		by := j.act.did(j.req.Addr)
 		e := packageRules(j.req.Package.ID, settings).From(by)
 		e.User, e.Credential, e.Package = by.User, by.Credential, op.Package
-		return a.events.Commit(ctx, tx, e)
+		return a.Events.Commit(ctx, tx, e)
 	})
 	if err != nil {
 		return nil, false, err
@@ -65,7 +65,7 @@ func (a *Auth) admitAccess(r *http.Request, op policy.Operation) (p *pass, done 
 }
 
 // readAccessBody reads what a request would change.
-func (a *Auth) readAccessBody(r *http.Request, j *judgement) error {
+func (a *Guard) readAccessBody(r *http.Request, j *judgement) error {
 	if err := a.find(r, j); err != nil {
 		return err
 	}
@@ -103,26 +103,4 @@ func readWhole(r *http.Request) ([]byte, error) {
 	}
 	r.Body = body{bytes.NewReader(data), r.Body}
 	return data, nil
-}
-
-// readAccess answers GET /-/package/<pkg>/access: who may read the package, and for those
-// who may write it what publishing takes. npm has no address for the second.
-func (a *Auth) readAccess(r *http.Request, op policy.Operation) (reply, error) {
-	j, err := a.judgeRead(r, op)
-	if err != nil {
-		return reply{}, err
-	}
-	shown := map[string]any{"access": "public", "public": true}
-	if j.req.Package.Private {
-		shown = map[string]any{"access": "restricted", "public": false}
-	}
-	if (&j.req).Rights()&(policy.RightWrite|policy.RightAdmin) != 0 {
-		s, err := a.packageSettings(r.Context(), j.req.Package.ID, j.req.Now)
-		if err != nil {
-			return reply{}, err
-		}
-		shown["publish_requires_tfa"] = s.Publish != policy.NoFactor
-		shown["automation_token_overrides_tfa"] = s.Publish == policy.FactorOrBypass
-	}
-	return ok(shown), nil
 }

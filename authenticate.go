@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
-	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -63,18 +61,6 @@ type person struct {
 	user    host.User
 }
 
-// caches hold what a warm request needs. Their entries are never older than
-// Config.Fresh, or else a watcher of the store has vouched for them since, and a local
-// change drops them before it is acknowledged.
-type caches struct {
-	hostFresh   time.Duration
-	ownPeople   bool // people are in the store, and so watched; a host's are not
-	credentials *credential.Cache[credential.Prefix, *verified]
-	people      *credential.Cache[policy.UserID, *person]
-	settings    *credential.Cache[policy.PackageID, policy.Settings]
-	facts       *credential.Cache[factsKey, policy.Facts]
-}
-
 // A verified credential is shared by all requests that present it.
 type verified struct {
 	cred     policy.Credential
@@ -85,91 +71,10 @@ type verified struct {
 	deadWith atomic.Pointer[person] // the user with whom it was read together, and found dead
 }
 
-type factsKey struct {
-	pkg  policy.PackageName
-	user policy.UserID
-}
-
-func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
-	return &caches{
-		hostFresh: hostFresh, ownPeople: ownPeople,
-		credentials: credential.NewCache[credential.Prefix, *verified](1<<20, fresh),
-		people:      credential.NewCache[policy.UserID, *person](1<<17, fresh),
-		settings:    credential.NewCache[policy.PackageID, policy.Settings](1<<17, fresh),
-		facts:       credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh),
-	}
-}
-
-// changed drops what a commit may have changed. It runs before that commit is
-// acknowledged to anyone.
-func (c *caches) changed(keys []string) {
-	for _, key := range keys {
-		if d, ok := session.DigestOf(key); ok {
-			c.credentials.Drop(d.Prefix())
-		} else if p, ok := token.PrefixFromKey(key); ok {
-			c.credentials.Drop(p)
-		} else if id, ok := subject.Of(key); ok {
-			c.people.Drop(id)
-		} else if id, ok := account.PersonOf(key); ok {
-			c.people.Drop(id)
-		} else if subject.IsEveryone(key) {
-			c.people.Clear()
-		} else if id, ok := settings.PackageOf(key); ok {
-			c.settings.Drop(id)
-		}
-	}
-}
-
-// read drops what is held at another revision than that which this node has read, for
-// whatever reason: another node may have changed it, and what is answered on that is true
-// here from then on.
-func (c *caches) read(items []store.Item) {
-	for _, it := range items {
-		if d, ok := session.DigestOf(it.Key); ok {
-			c.readCredential(d.Prefix(), policy.KindSession, it.Revision)
-		} else if p, ok := token.PrefixFromKey(it.Key); ok {
-			c.readCredential(p, policy.KindToken, it.Revision)
-		} else if id, ok := session.IDOf(it.Key); ok && !it.Exists() {
-			c.credentials.DropWhere(func(v *verified) bool { return v.cred.ID == id })
-		} else if id, ok := subject.Of(it.Key); ok {
-			c.readSubject(id, items)
-		}
-	}
-}
-
-func (c *caches) readCredential(p credential.Prefix, kind policy.Kind, at store.Revision) {
-	c.credentials.DropUnless(p, func(v *verified) bool { return v.cred.Kind != kind || v.revision == at })
-}
-
-// readSubject compares both of a user's rows, which are read together.
-func (c *caches) readSubject(id policy.UserID, items []store.Item) {
-	c.people.DropUnless(id, func(who *person) bool {
-		return !slices.ContainsFunc(items, func(it store.Item) bool {
-			return slices.ContainsFunc(who.sub.Evidence, func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })
-		})
-	})
-}
-
-// forget drops everything of the store's, also what is being read.
-func (c *caches) forget() {
-	c.credentials.Clear()
-	c.settings.Clear()
-	c.people.Clear()
-}
-
-// seen says that what other nodes changed before t has been dropped.
-func (c *caches) seen(t time.Time) {
-	c.credentials.Seen(t)
-	c.settings.Seen(t)
-	if c.ownPeople {
-		c.people.Seen(t)
-	}
-}
-
 // bearer takes the credential out of an Authorization header. It is "" when
 // there is none. Only one header with one scheme is a credential: everything
 // that two parsers could read differently is refused.
-func (a *Auth) bearer(h http.Header) (string, error) {
+func (a *Authorizer) bearer(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	switch len(lines) {
 	case 0:
@@ -186,7 +91,7 @@ func (a *Auth) bearer(h http.Header) (string, error) {
 			return "", host.ErrInvalidToken
 		}
 		return rest, nil
-	case a.basicToken && strings.EqualFold(scheme, "Basic"):
+	case a.BasicToken && strings.EqualFold(scheme, "Basic"):
 		raw, err := base64.StdEncoding.DecodeString(rest)
 		if err != nil {
 			return "", host.ErrInvalidToken
@@ -202,7 +107,7 @@ func (a *Auth) bearer(h http.Header) (string, error) {
 
 // authenticate returns who the header speaks for: the zero actor when it
 // carries nothing, an error whenever it carries something that does not hold.
-func (a *Auth) authenticate(ctx context.Context, h http.Header, addr netip.Addr, now time.Time) (actor, error) {
+func (a *Authorizer) authenticate(ctx context.Context, h http.Header, addr netip.Addr, now time.Time) (actor, error) {
 	text, err := a.bearer(h)
 	if err != nil || text == "" {
 		return actor{}, err
@@ -247,7 +152,7 @@ func (v *verified) alive(who *person, now time.Time) bool {
 }
 
 // verify finds the record of a presented secret.
-func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verified, error) {
+func (a *Authorizer) verify(ctx context.Context, text string, now time.Time) (*verified, error) {
 	d, ok := credential.Parse(text)
 	if !ok {
 		return a.verifyForeign(ctx, credential.NewSecret(text))
@@ -266,7 +171,7 @@ func (a *Auth) verify(ctx context.Context, text string, now time.Time) (*verifie
 
 // stored returns the credential of a digest, as its record says. All kinds are
 // looked up in one request, so that nothing about a token's form decides what it is.
-func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) (*verified, error) {
+func (a *Authorizer) stored(ctx context.Context, r store.Reader, d credential.Digest) (*verified, error) {
 	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d))
 	if err != nil {
 		return nil, err
@@ -286,11 +191,11 @@ func (a *Auth) stored(ctx context.Context, r store.Reader, d credential.Digest) 
 	return &verified{cred: *cred, digest: d, numbers: numbers, revision: revision}, nil
 }
 
-func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*verified, error) {
-	if a.foreign == nil || strings.ContainsAny(bearer.Reveal(), " ,\t") {
+func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret) (*verified, error) {
+	if a.Foreign == nil || strings.ContainsAny(bearer.Reveal(), " ,\t") {
 		return nil, host.ErrInvalidToken
 	}
-	f, err := a.foreign(ctx, bearer)
+	f, err := a.Foreign(ctx, bearer)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +213,7 @@ func (a *Auth) verifyForeign(ctx context.Context, bearer credential.Secret) (*ve
 
 // person returns what is true of a user now. Who does not exist is a dead
 // credential and not an outage.
-func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*person, error) {
+func (a *Authorizer) person(ctx context.Context, id policy.UserID, now time.Time) (*person, error) {
 	if who, ok := a.caches.people.Get(id, now); ok {
 		return who, nil
 	}
@@ -321,7 +226,7 @@ func (a *Auth) person(ctx context.Context, id policy.UserID, now time.Time) (*pe
 }
 
 // readPerson is person without a cache, as r has it.
-func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID) (*person, error) {
+func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id policy.UserID) (*person, error) {
 	sub, err := subject.Get(ctx, r, id)
 	if err != nil {
 		return nil, err
@@ -345,21 +250,21 @@ func (a *Auth) readPerson(ctx context.Context, r store.Reader, id policy.UserID)
 }
 
 // hostUser asks who a user is: the host, or the rows of its people in the store, as r has them.
-func (a *Auth) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
-	if a.inStore == nil {
-		return a.users.User(ctx, id)
+func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
+	if a.Directory == nil {
+		return a.Users.User(ctx, id)
 	}
-	return a.inStore.UserFrom(ctx, r, id)
+	return a.Directory.UserFrom(ctx, r, id)
 }
 
 // actorKeys are the keys of all rows that say whether the credential holds: to be read in
 // one Get.
-func (a *Auth) actorKeys(v *verified) []string {
+func (a *Authorizer) actorKeys(v *verified) []string {
 	keys := subject.Keys(v.cred.User)
 	if v.foreign.IsZero() {
 		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest))
 	}
-	if a.inStore != nil {
+	if a.Directory != nil {
 		keys = append(keys, account.PersonKey(v.cred.User))
 	}
 	return keys
@@ -367,7 +272,7 @@ func (a *Auth) actorKeys(v *verified) []string {
 
 // present says whether what v was found to be holds in tx: its rows are read there and
 // become preconditions, and the host is asked. The caller has read actorKeys.
-func (a *Auth) present(ctx context.Context, tx *store.Tx, v *verified, now time.Time) (act actor, err error) {
+func (a *Authorizer) present(ctx context.Context, tx *store.Tx, v *verified, now time.Time) (act actor, err error) {
 	user := v.cred.User
 	if v.foreign.IsZero() {
 		v, err = a.stored(ctx, tx, v.digest)
@@ -393,7 +298,7 @@ var errDead = fmt.Errorf("%w: it is dead", host.ErrInvalidToken)
 
 // readAnew reads in one Get whether a credential holds, past the caches, and puts what it
 // found there.
-func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act actor, err error) {
+func (a *Authorizer) readAnew(ctx context.Context, v *verified, now time.Time) (act actor, err error) {
 	user := v.cred.User
 	fillUser := a.caches.people.Begin(user)
 	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
@@ -424,7 +329,7 @@ func (a *Auth) readAnew(ctx context.Context, v *verified, now time.Time) (act ac
 // recordInvalid tells of a credential that did not authenticate, by its public
 // ID where there is one. An ID token shown as a bearer is told apart: people
 // do put it where the token belongs that it can be exchanged for.
-func (a *Auth) recordInvalid(ctx context.Context, text string, v *verified, addr netip.Addr) {
+func (a *Authorizer) recordInvalid(ctx context.Context, text string, v *verified, addr netip.Addr) {
 	e := audit.Event{Type: audit.BadCredential, Outcome: audit.Denied, Addr: addr, Reasons: []string{"invalid-token"}}
 	if strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 {
 		e.Type, e.Reasons = audit.JWTAsBearer, []string{"jwt-as-bearer"}
@@ -432,19 +337,5 @@ func (a *Auth) recordInvalid(ctx context.Context, text string, v *verified, addr
 	if v != nil {
 		e.User, e.Credential = v.cred.User, v.cred.ID
 	}
-	a.events.Record(ctx, e)
-}
-
-// Authenticate returns who r comes from. A request without a credential is
-// [host.ErrNoCredential], and one whose credential does not hold [host.ErrInvalidToken];
-// any other error is an outage. None of them is an identity.
-func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
-	act, err := a.authenticate(r.Context(), r.Header, a.client(r), a.now())
-	if err != nil {
-		return host.Identity{}, err
-	}
-	if act.cred == nil {
-		return host.Identity{}, host.ErrNoCredential
-	}
-	return act.identity(), nil
+	a.Events.Record(ctx, e)
 }

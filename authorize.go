@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -17,27 +16,6 @@ import (
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
-
-// Authorize authenticates the credential in header and decides about op, asked
-// from addr. It is what [Auth.Guard] does before it looks at a second factor,
-// which Authorize never spends: an effect of [policy.Challenge] is returned as it
-// is and allows nothing. Whoever has no credential is judged as the anonymous
-// and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
-// comes with a decision that denies.
-//
-// PUT /<pkg> is classified as [policy.WritePackument], which every policy of npm's
-// denies: whoever has read its body names the action that it is. So does op.Package with
-// [policy.GrantTeam].
-func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
-	req := requests.Get().(*policy.Request)
-	defer release(req)
-	req.Operation, req.Addr = op, addr
-	act, _, err := a.prepare(ctx, header, req)
-	if err != nil {
-		return host.Identity{}, policy.Decision{}, err
-	}
-	return act.identity(), a.policy.DecideOn(req), nil
-}
 
 // requests are used again: rules see theirs through a pointer, for which each would
 // have to be allocated.
@@ -52,8 +30,8 @@ func release(req *policy.Request) {
 // prepare authenticates the sender of header and fills req, whose operation and
 // address are there, with what there is to know for a decision. It returns the service
 // account that the operation names, too.
-func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Request) (act actor, service host.User, err error) {
-	req.Now = a.now()
+func (a *Authorizer) prepare(ctx context.Context, header http.Header, req *policy.Request) (act actor, service host.User, err error) {
+	req.Now = a.Now()
 	if act, err = a.authenticate(ctx, header, req.Addr, req.Now); err != nil {
 		return actor{}, host.User{}, err
 	}
@@ -67,7 +45,7 @@ func (a *Auth) prepare(ctx context.Context, header http.Header, req *policy.Requ
 
 // consult fills in what the host and the package's settings say, as far as it need not be
 // newer than the caches.
-func (a *Auth) consult(ctx context.Context, req *policy.Request) (service host.User, err error) {
+func (a *Authorizer) consult(ctx context.Context, req *policy.Request) (service host.User, err error) {
 	op := &req.Operation
 	if service, err = a.consultOthers(ctx, req); err != nil {
 		return host.User{}, err
@@ -89,10 +67,10 @@ func (a *Auth) consult(ctx context.Context, req *policy.Request) (service host.U
 // consultOthers asks the host about what is no package: the organization of req, on whose
 // behalf nothing is asked for the anonymous, who have no part in any, and its service
 // account, which it returns.
-func (a *Auth) consultOthers(ctx context.Context, req *policy.Request) (service host.User, err error) {
+func (a *Authorizer) consultOthers(ctx context.Context, req *policy.Request) (service host.User, err error) {
 	op := &req.Operation
-	if op.Action.OfOrg() && a.orgs != nil && req.Account.ID != "" {
-		if req.Org, err = a.orgs.OrgFacts(ctx, op.Org, req.Account.ID); err != nil {
+	if op.Action.OfOrg() && a.Orgs != nil && req.Account.ID != "" {
+		if req.Org, err = a.Orgs.OrgFacts(ctx, op.Org, req.Account.ID); err != nil {
 			return host.User{}, err
 		}
 	}
@@ -104,11 +82,11 @@ func (a *Auth) consultOthers(ctx context.Context, req *policy.Request) (service 
 
 // consultIn is consult for the judgement that counts: the settings are read in tx, and the
 // host is asked now, last of all.
-func (a *Auth) consultIn(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
+func (a *Authorizer) consultIn(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
 	req := &j.req
 	before := req.Package.ID
 	if before != "" {
-		if req.Settings, err = a.settings.Get(ctx, tx, before); err != nil {
+		if req.Settings, err = a.Settings.Get(ctx, tx, before); err != nil {
 			return err
 		}
 	}
@@ -134,9 +112,9 @@ func (a *Auth) consultIn(ctx context.Context, tx *store.Tx, j *judgement) (err e
 // remembered either, or the time of a second request told it from what is absent.
 // A write forgets, so that whoever wrote reads what the host says afterwards; a read
 // of theirs while the host still writes may bring back what was, for HostFresh.
-func (a *Auth) facts(ctx context.Context, req *policy.Request, write bool) (err error) {
+func (a *Authorizer) facts(ctx context.Context, req *policy.Request, write bool) (err error) {
 	if a.caches.hostFresh <= 0 {
-		req.Package, err = a.packages.Facts(ctx, req.Operation.Package, req.Account.ID)
+		req.Package, err = a.Packages.Facts(ctx, req.Operation.Package, req.Account.ID)
 		return err
 	}
 	key := factsKey{req.Operation.Package, req.Account.ID}
@@ -147,7 +125,7 @@ func (a *Auth) facts(ctx context.Context, req *policy.Request, write bool) (err 
 		return nil
 	}
 	fill := a.caches.facts.Begin(key)
-	req.Package, err = a.packages.Facts(ctx, key.pkg, key.user)
+	req.Package, err = a.Packages.Facts(ctx, key.pkg, key.user)
 	f := &req.Package
 	if err == nil && !write && f.ID != "" && (!f.Private || f.Rights.Has(policy.RightRead)) {
 		a.caches.facts.Put(key, *f, req.Now, fill)
@@ -155,12 +133,12 @@ func (a *Auth) facts(ctx context.Context, req *policy.Request, write bool) (err 
 	return err
 }
 
-func (a *Auth) packageSettings(ctx context.Context, id policy.PackageID, now time.Time) (policy.Settings, error) {
+func (a *Authorizer) packageSettings(ctx context.Context, id policy.PackageID, now time.Time) (policy.Settings, error) {
 	if s, ok := a.caches.settings.Get(id, now); ok {
 		return s, nil
 	}
 	fill := a.caches.settings.Begin(id)
-	s, err := a.settings.Get(ctx, a.unobserved, id)
+	s, err := a.Settings.Get(ctx, a.unobserved, id)
 	if err == nil {
 		a.caches.settings.Put(id, s, now, fill)
 	}
@@ -191,7 +169,7 @@ type judgement struct {
 
 // newJudgement is the beginning of one. It is called when the header of r has arrived, or
 // later by an endpoint of ours.
-func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
+func (a *Authorizer) newJudgement(r *http.Request, op policy.Operation) *judgement {
 	client := a.sessionClient(r) // of an endpoint of ours as it was before the body was read
 	// Both in one allocation.
 	both := new(struct {
@@ -200,7 +178,7 @@ func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
 	})
 	j := &both.judgement
 	j.req.Operation, j.req.Addr, j.agent, j.arrived, j.pass = op, client.Addr, client.UserAgent, client.At, &both.pass
-	if a.metrics != nil {
+	if a.Observe != nil {
 		j.began = time.Now()
 	}
 	return j
@@ -208,13 +186,13 @@ func (a *Auth) newJudgement(r *http.Request, op policy.Operation) *judgement {
 
 // judge authenticates r, consults and decides for the first time, without a
 // proof. c is what r would do, nil if that is not known yet. Only a Deny is an error yet.
-func (a *Auth) judge(r *http.Request, op policy.Operation, c *protocol.Change) (*judgement, policy.Decision, error) {
+func (a *Authorizer) judge(r *http.Request, op policy.Operation, c *protocol.Change) (*judgement, policy.Decision, error) {
 	return a.judgeWith(r, op, c, nil)
 }
 
 // judgeWith is judge for a request of which more is to be said: fill says it, when the
 // rest is known, at each judgement.
-func (a *Auth) judgeWith(r *http.Request, op policy.Operation, c *protocol.Change, fill func(*policy.Request) error) (*judgement, policy.Decision, error) {
+func (a *Authorizer) judgeWith(r *http.Request, op policy.Operation, c *protocol.Change, fill func(*policy.Request) error) (*judgement, policy.Decision, error) {
 	j := a.newJudgement(r, op)
 	j.req.Change, j.fill = c, fill
 	d, err := a.filter(r, j)
@@ -222,7 +200,7 @@ func (a *Auth) judgeWith(r *http.Request, op policy.Operation, c *protocol.Chang
 }
 
 // filter makes the first judgement of j.
-func (a *Auth) filter(r *http.Request, j *judgement) (d policy.Decision, err error) {
+func (a *Authorizer) filter(r *http.Request, j *judgement) (d policy.Decision, err error) {
 	if err = a.find(r, j); err == nil {
 		d, err = a.decide(j)
 	}
@@ -233,7 +211,7 @@ func (a *Auth) filter(r *http.Request, j *judgement) (d policy.Decision, err err
 }
 
 // find finds out all that a first judgement of j needs to know.
-func (a *Auth) find(r *http.Request, j *judgement) (err error) {
+func (a *Authorizer) find(r *http.Request, j *judgement) (err error) {
 	if j.act, j.service, err = a.prepare(r.Context(), r.Header, &j.req); err != nil {
 		return err
 	}
@@ -244,7 +222,7 @@ func (a *Auth) find(r *http.Request, j *judgement) (err error) {
 }
 
 // judgeRead judges a request that changes nothing, for which there is no second factor.
-func (a *Auth) judgeRead(r *http.Request, op policy.Operation) (*judgement, error) {
+func (a *Authorizer) judgeRead(r *http.Request, op policy.Operation) (*judgement, error) {
 	j, d, err := a.judge(r, op, nil)
 	if err != nil {
 		return nil, err
@@ -256,15 +234,15 @@ func (a *Auth) judgeRead(r *http.Request, op policy.Operation) (*judgement, erro
 }
 
 // touch remembers that a token was used.
-func (a *Auth) touch(j *judgement) {
+func (a *Authorizer) touch(j *judgement) {
 	if j.act.cred != nil && j.act.cred.Kind == policy.KindToken {
-		a.tokens.Touch(j.act.cred, j.req.Now)
+		a.Tokens.Touch(j.act.cred, j.req.Now)
 	}
 }
 
 // decide asks the policy. Only a Deny is an error.
-func (a *Auth) decide(j *judgement) (policy.Decision, error) {
-	d := a.policy.DecideOn(&j.req)
+func (a *Authorizer) decide(j *judgement) (policy.Decision, error) {
+	d := a.Policy.DecideOn(&j.req)
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
 		return d, denied(j, d)
 	}
@@ -307,17 +285,17 @@ func (j *judgement) use() twofactor.Use {
 // acceptable reports whether value, if it proves right, would lead to an Allow.
 // It is asked before anything is spent, so that nobody loses a recovery code
 // over what it cannot do.
-func (a *Auth) acceptable(j *judgement, value credential.Secret) bool {
+func (a *Authorizer) acceptable(j *judgement, value credential.Secret) bool {
 	req := j.req
 	req.Proof = twofactor.FormOf(value.Reveal()).Proof()
-	return req.Proof != policy.NoProof && a.policy.Decide(req).Effect == policy.Allow
+	return req.Proof != policy.NoProof && a.Policy.Decide(req).Effect == policy.Allow
 }
 
 // beginFactor answers a challenge with the proof that came along: an attempt is counted,
 // which the commit spends. Without one that would do it is the challenge.
-func (a *Auth) beginFactor(ctx context.Context, h http.Header, j *judgement) error {
+func (a *Authorizer) beginFactor(ctx context.Context, h http.Header, j *judgement) error {
 	if j.act.cred == nil { // nobody who could have a factor
-		return denied(j, a.policy.Decide(j.req))
+		return denied(j, a.Policy.Decide(j.req))
 	}
 	value, err := proofHeader(h)
 	if err != nil {
@@ -326,7 +304,7 @@ func (a *Auth) beginFactor(ctx context.Context, h http.Header, j *judgement) err
 	if value.IsZero() || !a.acceptable(j, value) {
 		return a.challenge(ctx, j, !value.IsZero())
 	}
-	j.attempt, err = a.factors.Begin(ctx, j.act.cred.User, j.use(), value)
+	j.attempt, err = a.Factors.Begin(ctx, j.act.cred.User, j.use(), value)
 	if errors.Is(err, twofactor.ErrWrong) {
 		return a.challenge(ctx, j, true)
 	}
@@ -335,14 +313,14 @@ func (a *Auth) beginFactor(ctx context.Context, h http.Header, j *judgement) err
 
 // checkOwnPassword checks the password that npm asks for again before an account is
 // changed, and remembers for which numbers it was right.
-func (a *Auth) checkOwnPassword(ctx context.Context, j *judgement) error {
+func (a *Authorizer) checkOwnPassword(ctx context.Context, j *judgement) error {
 	numbers := j.act.who.sub.Numbers(policy.KindSession)
-	right, err := a.users.CheckPassword(ctx, j.act.cred.User, *j.password)
+	right, err := a.Users.CheckPassword(ctx, j.act.cred.User, *j.password)
 	if err != nil {
 		return err
 	}
 	if !right {
-		a.events.Record(ctx, audit.Event{
+		a.Events.Record(ctx, audit.Event{
 			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
 		})
 		return errWrongPassword

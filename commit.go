@@ -36,14 +36,14 @@ type committing func(ctx context.Context, tx *store.Tx, j *judgement) error
 // fn may run several times. It is given what was judged, as j is afterwards; keys are what
 // it will read, so that the Get has them too. A nil fn is for what the host writes: without a second factor
 // there is nothing to commit then, and nothing is.
-func (a *Auth) commit(r *http.Request, j *judgement, d policy.Decision, keys []string, fn committing) error {
+func (a *Authorizer) commit(r *http.Request, j *judgement, d policy.Decision, keys []string, fn committing) error {
 	err := a.tryCommit(r, j, d, keys, fn)
 	return a.conclude(r.Context(), j, a.unproven(r.Context(), j, err))
 }
 
 // unproven turns the refusal of a second factor into what the client hears: the
 // next challenge, or the end of a credential that guessed too often.
-func (a *Auth) unproven(ctx context.Context, j *judgement, err error) error {
+func (a *Authorizer) unproven(ctx context.Context, j *judgement, err error) error {
 	switch {
 	case errors.Is(err, twofactor.ErrTooMany):
 		if end := a.endCredential(ctx, j.act.did(j.req.Addr), j.act.cred, tooManyCodes); end != nil {
@@ -55,7 +55,7 @@ func (a *Auth) unproven(ctx context.Context, j *judgement, err error) error {
 	return err
 }
 
-func (a *Auth) tryCommit(r *http.Request, j *judgement, d policy.Decision, keys []string, fn committing) error {
+func (a *Authorizer) tryCommit(r *http.Request, j *judgement, d policy.Decision, keys []string, fn committing) error {
 	ctx := r.Context()
 	err := error(nil)
 	if d.Effect == policy.Challenge {
@@ -89,7 +89,7 @@ func (a *Auth) tryCommit(r *http.Request, j *judgement, d policy.Decision, keys 
 }
 
 // commitOnce judges and commits.
-func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn committing) error {
+func (a *Authorizer) commitOnce(ctx context.Context, j *judgement, keys []string, fn committing) error {
 	if j.attempt != nil {
 		leave, err := j.attempt.Wait(ctx)
 		if err != nil {
@@ -104,7 +104,7 @@ func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn c
 		ctx = limited
 	}
 	var committed judgement
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error {
 		next, d, err := a.judgeIn(ctx, tx, j, keys)
 		if err != nil {
 			return err
@@ -122,7 +122,7 @@ func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn c
 				return errNeedsFactor
 			}
 			next.req.Proof = next.attempt.Proof()
-			if d := a.policy.Decide(next.req); d.Effect != policy.Allow {
+			if d := a.Policy.Decide(next.req); d.Effect != policy.Allow {
 				return denied(&next, d)
 			}
 			if err := next.attempt.Spend(ctx, tx, next.use()); err != nil {
@@ -144,9 +144,9 @@ func (a *Auth) commitOnce(ctx context.Context, j *judgement, keys []string, fn c
 
 // judgeIn makes the judgement that counts: j once more, on the rows of tx and on what the
 // host says now. It leaves j as it is.
-func (a *Auth) judgeIn(ctx context.Context, tx *store.Tx, j *judgement, keys []string) (judgement, policy.Decision, error) {
+func (a *Authorizer) judgeIn(ctx context.Context, tx *store.Tx, j *judgement, keys []string) (judgement, policy.Decision, error) {
 	next := *j
-	next.req.Now = a.now()
+	next.req.Now = a.Now()
 	next.req.Proof = j.proven
 	if v := j.act.v; v != nil {
 		keys = append(a.actorKeys(v), keys...)
@@ -171,7 +171,7 @@ func (a *Auth) judgeIn(ctx context.Context, tx *store.Tx, j *judgement, keys []s
 	}
 	// What was said of the body rests on these, and so does what the host was told.
 	if next.req.Package.ID != j.req.Package.ID || next.req.Org.ID != j.req.Org.ID || next.service.ID != j.service.ID {
-		if d := a.policy.Decide(next.req); d.Effect == policy.Deny {
+		if d := a.Policy.Decide(next.req); d.Effect == policy.Deny {
 			return next, d, nil // its sentence: a package that was made private is not told of
 		}
 		if next.service.ID != j.service.ID {
@@ -179,14 +179,14 @@ func (a *Auth) judgeIn(ctx context.Context, tx *store.Tx, j *judgement, keys []s
 		}
 		return judgement{}, policy.Decision{}, errStale
 	}
-	return next, a.policy.Decide(next.req), nil
+	return next, a.Policy.Decide(next.req), nil
 }
 
 // confirm makes the judgement that counts once more, for an operation that was allowed.
-func (a *Auth) confirm(ctx context.Context, j *judgement) error {
+func (a *Authorizer) confirm(ctx context.Context, j *judgement) error {
 	next := *j
 	next.attempt = nil
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error {
 		now, d, err := a.judgeIn(ctx, tx, j, nil)
 		if err == nil && d.Effect != policy.Allow {
 			next = now

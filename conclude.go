@@ -13,46 +13,30 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// An Observation is what [Metrics] are told of one request.
-type Observation struct {
-	Action   policy.Action
-	Outcome  audit.Outcome
-	Rule     string        // the code of the rule that refused, as in an event's reasons; "" if none did
-	Duration time.Duration // from the first judgement on, waiting for the body and the host included
-}
-
-// Metrics count what was decided. Observe is called once for each request that was judged,
-// before it is answered or handed over, from many goroutines; it must not block. Of a
-// publish it is called when its body was read, or the host has answered without that. What
-// an [Operation.Confirm] refuses later is told to [Config.Audit] alone.
-type Metrics interface{ Observe(Observation) }
-
 // conclude tells of what became of a judgement, in the one place where that is done, and
 // returns err. It is called once for each request that was judged.
-func (a *Auth) conclude(ctx context.Context, j *judgement, err error) error {
-	o := Observation{Action: j.req.Operation.Action}
-	o.Outcome, o.Rule = a.record(ctx, j, err)
-	if a.metrics != nil {
-		o.Duration = time.Since(j.began)
-		a.observe(ctx, o)
+func (a *Authorizer) conclude(ctx context.Context, j *judgement, err error) error {
+	outcome, rule := a.record(ctx, j, err)
+	if a.Observe != nil {
+		a.observe(ctx, j.req.Operation.Action, outcome, rule, time.Since(j.began))
 	}
 	return err
 }
 
 // observe tells the metrics. What they are told of is decided and perhaps done, which a
 // panic of theirs must not hide.
-func (a *Auth) observe(ctx context.Context, o Observation) {
+func (a *Authorizer) observe(ctx context.Context, action policy.Action, outcome audit.Outcome, rule string, d time.Duration) {
 	defer func() {
 		if recover() != nil {
-			a.log.ErrorContext(ctx, "npmauth: panic of the metrics", "stack", string(debug.Stack()))
+			a.Log.ErrorContext(ctx, "npmauth: panic of the metrics", "stack", string(debug.Stack()))
 		}
 	}()
-	a.metrics.Observe(o)
+	a.Observe(action, outcome, rule, d)
 }
 
 // record records the event of what became of a judgement, if there is one, and returns its
 // outcome and the code of the rule that refused.
-func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome audit.Outcome, rule string) {
+func (a *Authorizer) record(ctx context.Context, j *judgement, err error) (outcome audit.Outcome, rule string) {
 	op := j.req.Operation
 	if err == nil {
 		a.touch(j)
@@ -68,7 +52,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 	var own *wire.Error
 	switch {
 	case err == nil:
-		a.events.Record(ctx, e)
+		a.Events.Record(ctx, e)
 		return audit.Done, ""
 	case errors.As(err, &refused):
 		e.Outcome, e.Reasons = audit.Denied, []string{"denied"}
@@ -78,11 +62,11 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 				e.Reasons = append(e.Reasons, why.Code)
 			}
 		}
-		a.events.Record(ctx, e)
+		a.Events.Record(ctx, e)
 		return audit.Denied, e.Reason()
 	case errors.Is(err, host.ErrInvalidToken) && j.act.cred != nil: // ended while the request was on its way
 		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
-		a.events.Record(ctx, e)
+		a.Events.Record(ctx, e)
 		return audit.Denied, e.Reason()
 	case errors.As(err, &own) && own.Challenge != nil:
 		return audit.Challenged, ""
@@ -93,7 +77,7 @@ func (a *Auth) record(ctx context.Context, j *judgement, err error) (outcome aud
 	// there is an event already.
 	if why := answer(err); j.act.cred != nil && op.Action.Write() && why.Status < 500 && why.Status != http.StatusUnauthorized {
 		e.Outcome, e.Reasons = audit.Denied, []string{why.Code}
-		a.events.Record(ctx, e)
+		a.Events.Record(ctx, e)
 	}
 	return audit.Denied, ""
 }

@@ -2,6 +2,7 @@ package npmauth
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,13 +24,13 @@ const bodyTimeout = 30 * time.Second
 //
 // A body that stalls is answered 408, whatever next answers; npm sends what is not a POST
 // once more then.
-func (a *Auth) withDeadline(next http.HandlerFunc) http.Handler {
+func (a *Guard) withDeadline(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody {
 			next(w, r)
 			return
 		}
-		body := newDeadlineBody(w, r, a.bodyTimeout)
+		body := newDeadlineBody(w, r, cmp.Or(a.BodyTimeout, bodyTimeout))
 		// A copy: net/http goes by the type of the body that it gave, and reads what is left
 		// of another one even where the client waits for 100 Continue.
 		inner := r.WithContext(r.Context())

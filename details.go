@@ -42,7 +42,7 @@ func apply(d wire.ProfileDetails, p *host.Profile) error {
 }
 
 // notOffered lets the policy refuse what the host's people cannot do.
-func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) notOffered(r *http.Request, op policy.Operation) (reply, error) {
 	j, _, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err
@@ -51,8 +51,8 @@ func (a *Auth) notOffered(r *http.Request, op policy.Operation) (reply, error) {
 }
 
 // setProfile changes what somebody says about themselves, and their address.
-func (a *Auth) setProfile(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
-	if a.profiles == nil {
+func (a *API) setProfile(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
+	if a.Profiles == nil {
 		return a.notOffered(r, op)
 	}
 	want, err := body.Details()
@@ -79,8 +79,8 @@ func (a *Auth) setProfile(r *http.Request, op policy.Operation, body wire.Profil
 
 // setPassword changes the password, and ends all sessions but the one that asks. Tokens
 // go on: they are not made of the password.
-func (a *Auth) setPassword(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
-	if a.passwords == nil {
+func (a *API) setPassword(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
+	if a.Passwords == nil {
 		return a.notOffered(r, op)
 	}
 	want, err := body.Details()
@@ -119,14 +119,14 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body wire.Profi
 			if err := next.inCommit(ctx, tx, by); err != nil {
 				return err
 			}
-			return a.sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "password")
+			return a.Sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "password")
 		})
 	}
 	if err == nil {
 		err = finish(ctx, next.write)
 	}
 	if errors.Is(err, host.ErrWrongPassword) {
-		a.events.Record(ctx, audit.Event{
+		a.Events.Record(ctx, audit.Event{
 			Type: audit.Password, Outcome: audit.Denied, User: j.act.cred.User, Credential: j.act.cred.ID, Addr: j.req.Addr, Reasons: []string{"wrong-password"},
 		})
 	}
@@ -138,7 +138,7 @@ func (a *Auth) setPassword(r *http.Request, op policy.Operation, body wire.Profi
 
 // newPassword is the change that sets a password: a MAC stands for it, so that what was
 // approved for one is good for no other, and nobody learns it from a record.
-func (a *Auth) newPassword(ctx context.Context, id policy.UserID, password string) (*protocol.Change, error) {
+func (a *API) newPassword(ctx context.Context, id policy.UserID, password string) (*protocol.Change, error) {
 	key, err := a.changeKey.Derive(ctx, "npmauth: password in a change")
 	if err != nil {
 		return nil, err
@@ -154,8 +154,8 @@ func (a *Auth) newPassword(ctx context.Context, id policy.UserID, password strin
 var errRehearsed = errors.New("npmauth: rehearsed")
 
 // rehearse runs fn for its errors and commits nothing.
-func (a *Auth) rehearse(ctx context.Context, fn func(*store.Tx) error) error {
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error {
+func (a *API) rehearse(ctx context.Context, fn func(*store.Tx) error) error {
+	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.U
 // much as tells which it is. A publish is judged as soon as it is known to be one, and
 // its tarball passes by; every other document is read whole and compared with what the
 // host has.
-func (a *Auth) guardDocument(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
 	p, err := a.admitDocument(r, op)
 	switch {
 	case err != nil:
@@ -51,7 +51,7 @@ func (a *Auth) guardDocument(w http.ResponseWriter, r *http.Request, op policy.O
 
 // admitDocument decides about a package document. Of a publish it has read the
 // beginning, which the body of r gives again.
-func (a *Auth) admitDocument(r *http.Request, op policy.Operation) (p *pass, err error) {
+func (a *Guard) admitDocument(r *http.Request, op policy.Operation) (p *pass, err error) {
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
@@ -97,7 +97,7 @@ const maxUnproven = 256 << 20
 // challengePublish asks for the second factor that a publish needs and did not bring. What the
 // publish would do may be known only at its end: Yarn 2 to 4 send the tarball first. The body
 // is read to there and handed to nobody.
-func (a *Auth) challengePublish(ctx context.Context, j *judgement, body *publishReader, wrong bool) error {
+func (a *Guard) challengePublish(ctx context.Context, j *judgement, body *publishReader, wrong bool) error {
 	var ask error
 	body.Authorize = func(c protocol.Change) error {
 		j.req.Change = &c
@@ -123,7 +123,7 @@ func (a *Auth) challengePublish(ctx context.Context, j *judgement, body *publish
 // readChange reads of a package document what it would change, and names the operation
 // of j after it. Of a publish it returns the reader of its body: what it would do is known
 // when that was read.
-func (a *Auth) readChange(r *http.Request, j *judgement) (body *publishReader, err error) {
+func (a *Guard) readChange(r *http.Request, j *judgement) (body *publishReader, err error) {
 	op := j.req.Operation
 	if err := a.find(r, j); err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (a *Auth) readChange(r *http.Request, j *judgement) (body *publishReader, e
 // hopeful returns how many bytes of the body are worth reading, or the refusal of a
 // request that could not be allowed whatever its body says. What npm says that it is
 // doing decides between the sentences of the refusal, and nothing else.
-func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
+func (a *Guard) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 	likely := policy.Publish
 	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
 	case "deprecate", "undeprecate":
@@ -173,7 +173,7 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 			continue
 		}
 		j.req.Operation.Action = action
-		d := a.policy.Decide(j.req)
+		d := a.Policy.Decide(j.req)
 		switch {
 		case d.Effect == policy.Allow || d.Effect == policy.Challenge:
 			if action == policy.Star {
@@ -190,11 +190,11 @@ func (a *Auth) hopeful(r *http.Request, j *judgement) (bound int, err error) {
 
 // readBody reads the body of r as far as it takes to know what it is, and no further than about
 // bound bytes. The body of r gives all of it again.
-func (a *Auth) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
+func (a *Guard) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
 	if wire.IsCompressed(r) {
 		return nil, wire.Compressed
 	}
-	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.checkTarball})
+	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.CheckTarball})
 	body, err := packument.NewReader(r.Body, scan, bound)
 	if err != nil {
 		return nil, err
@@ -211,18 +211,18 @@ type body struct {
 }
 
 // difference finds out what doc would change, and names the operation of req after it.
-func (a *Auth) difference(ctx context.Context, req *policy.Request, doc packument.Document) error {
+func (a *Guard) difference(ctx context.Context, req *policy.Request, doc packument.Document) error {
 	op := &req.Operation
 	if err := doc.SetRevision(op.Revision); err != nil {
 		return err
 	}
 	var now packument.State
 	if !doc.Star() {
-		if !doc.Partial && a.documents == nil {
+		if !doc.Partial && a.Documents == nil {
 			return errNoDocuments
 		}
-		if a.documents != nil {
-			d, err := a.documents.Document(ctx, op.Package)
+		if a.Documents != nil {
+			d, err := a.Documents.Document(ctx, op.Package)
 			if err != nil {
 				return err
 			}

@@ -2,16 +2,64 @@ package npmauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/leak"
+	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/web"
 	"github.com/npmauth/npmauth/wire"
 )
 
+// An API serves the endpoints of npm that are about people and their credentials.
+type API struct {
+	*Authorizer
+	leakKeys  leak.Keys
+	changeKey *credential.ServerKey
+	legacy    *legacy.Handler
+	pages     *web.Pages
+}
+
+// APIConfig configures an [API].
+type APIConfig struct {
+	Authorizer *Authorizer
+	Name       string        // of the registry
+	LeakKeys   leak.Keys     // of those who may report leaked credentials; nil: nobody may
+	OpenSignUp bool          // by the CouchDB login
+	Legacy     legacy.Config // its dates and documentation
+}
+
+// NewAPI returns an API, or an error that names the part that is wrong.
+func NewAPI(cfg APIConfig) (*API, error) {
+	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys}
+	a.changeKey = credential.NewServerKey(a.Store, "changes")
+	var err error
+	a.pages, err = web.New(web.Config{
+		BaseURL: a.Base, Name: cfg.Name, Sessions: a.Sessions, Factors: pageFactors{a.Factors, a.Authorizer},
+		Keys:          credential.NewServerKey(a.Store, "pages"),
+		CheckPassword: a.Sessions.CheckPassword, Client: a.sessionClient, Report: a.logOutage,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	old := cfg.Legacy
+	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.fail
+	old.Client = func(r *http.Request) legacy.Client { return legacy.Client(a.sessionClient(r)) }
+	if cfg.OpenSignUp {
+		old.SignUp = a.legacySignUp
+	}
+	if a.legacy, err = legacy.New(old); err != nil {
+		return nil, fmt.Errorf("Config.Legacy: %w", err)
+	}
+	return a, nil
+}
+
 // serves reports whether npmauth answers the action itself.
-func (a *Auth) serves(action policy.Action) bool {
+func (a *API) serves(action policy.Action) bool {
 	switch action {
 	case policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.ReadUser, policy.Logout, policy.Whoami,
 		policy.ListTokens, policy.CreateToken, policy.RevokeToken,
@@ -24,7 +72,7 @@ func (a *Auth) serves(action policy.Action) bool {
 }
 
 // serve answers one request to an endpoint of ours.
-func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
+func (a *API) serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
 	defer a.rescue(r, func(err error) { a.fail(w, r, err) })
 	if r.Body != nil && r.Body != http.NoBody {
 		// Legacy and the pages bound their own bodies, too; a bound that is met twice
@@ -90,13 +138,9 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, op policy.Operation
 	}
 }
 
-// clientKey is under what the context of a request to an endpoint of ours has its
-// [session.Client].
-type clientKey struct{}
-
 // endpoint answers with what fn returns, or with its error: the one place where
 // an endpoint's error becomes an answer. A reply with a nil body is 204.
-func (a *Auth) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operation, fn func(*http.Request, policy.Operation) (reply, error)) {
+func (a *API) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operation, fn func(*http.Request, policy.Operation) (reply, error)) {
 	rep, err := fn(r, op)
 	if err != nil {
 		a.fail(w, r, err)
@@ -131,7 +175,7 @@ func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // refuse lets the policy say why an operation is not to be had; should a policy
 // of the host's allow it, there is still nothing here that does it.
-func (a *Auth) refuse(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) refuse(r *http.Request, op policy.Operation) (reply, error) {
 	j, _, err := a.judge(r, op, nil)
 	if err != nil {
 		return reply{}, err

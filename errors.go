@@ -131,12 +131,6 @@ func answer(err error) *wire.Error {
 // say) would make npm send the request again.
 const lockedSentence = "This one-time password is locked after too many wrong ones. Use a recovery code or ask the registry's operator."
 
-// WriteError answers r with err in npm's form: JSON with the strings error and
-// message, both of which clients read. What err is decides the status; the text
-// of an error that npmauth does not know is not shown. It also serves a host
-// that refuses something itself: give it a [*wire.Error].
-func WriteError(w http.ResponseWriter, _ *http.Request, err error) { wire.WriteError(w, answer(err)) }
-
 // The answers to who is not logged in, and not any more.
 var (
 	errNoLogin   = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}

@@ -2,52 +2,16 @@ package npmauth
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
 
-// expiryNotice is what npm is to print about a token that ends soon, "" for any other
-// credential. Where it goes npm prints it once a response, so it goes with what a person
-// or a build does once: whoami, self and writes, and never with the reads of an
-// installation. That it cannot be read is no reason to refuse anything.
-func (a *Auth) expiryNotice(ctx context.Context, act actor, now time.Time) string {
-	if act.cred == nil || act.cred.Kind != policy.KindToken || !a.tokens.Expiring(act.cred, now) {
-		return ""
-	}
-	tok, err := a.tokens.Get(ctx, act.cred.User, act.cred.ID)
-	if err != nil {
-		return ""
-	}
-	name := headerText(tok.Name)
-	if name == "" {
-		name = tok.ID
-	}
-	remedy := "Rotate it or make another with npm token create."
-	if act.who.account.Service {
-		remedy = "Ask those who administer this service account for another."
-	}
-	return "Your token " + name + " expires on " + tok.Expires.UTC().Format(time.DateOnly) + ". " + remedy
-}
-
-// headerText returns text fit for a header and one line of a terminal: what is not
-// printable ASCII is a question mark.
-func headerText(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text))
-}
-
 // warn tells, once for each, of the tokens that end soon.
 func (a *Auth) warn(ctx context.Context) error {
-	return a.tokens.Warn(ctx, func(t token.Token) {
-		a.events.Record(ctx, audit.Event{
+	return a.authz.Tokens.Warn(ctx, func(t token.Token) {
+		a.authz.Events.Record(ctx, audit.Event{
 			Type: audit.TokenExpiring, Outcome: audit.Done, User: t.User, Credential: t.ID,
 			Detail: map[string]string{"name": t.Name, "expires": t.Expires.UTC().Format(time.RFC3339)},
 		})

@@ -11,4 +11,4 @@ import (
 func WriteJSON(w http.ResponseWriter, status int, v any) { wire.WriteJSON(w, status, v) }
 
 // SetBodyTimeout shortens how long a body may stand still, for a test that waits for it.
-func (a *Auth) SetBodyTimeout(d time.Duration) { a.bodyTimeout = d }
+func (a *Auth) SetBodyTimeout(d time.Duration) { a.guard.BodyTimeout = d }

@@ -5,71 +5,28 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
 
-// Wrap returns next with npmauth in front: npm's login, token and profile
-// endpoints and the pages below /-/auth/ are served, and every other request
-// reaches next only if it is allowed.
-func (a *Auth) Wrap(next http.Handler) http.Handler {
-	return a.withDeadline(func(w http.ResponseWriter, r *http.Request) {
-		op, err := a.classify(r)
-		switch {
-		case err != nil:
-			a.fail(w, r, err)
-		case a.serves(op.Action):
-			a.serve(w, r, op)
-		default:
-			a.guard(w, r, op, next)
-		}
-	})
-}
-
-// Handler serves npmauth's own endpoints and answers 404 to everything else. It
-// is for hosts with a mux of their own: [Auth.Wrap] is this and [Auth.Guard].
-func (a *Auth) Handler() http.Handler {
-	return a.withDeadline(func(w http.ResponseWriter, r *http.Request) {
-		op, err := a.classify(r)
-		if err == nil && !a.serves(op.Action) {
-			err = errNotFound
-		}
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		a.serve(w, r, op)
-	})
-}
-
-// Guard returns next behind the policy. npmauth's own endpoints are not served:
-// it answers 404 to them, and they never reach next. What it answers itself is npm's
-// second-factor setting of a package and GET /-/package/<pkg>/access.
-func (a *Auth) Guard(next http.Handler) http.Handler {
-	return a.withDeadline(func(w http.ResponseWriter, r *http.Request) {
-		op, err := a.classify(r)
-		if err == nil && a.serves(op.Action) {
-			err = errNotFound
-		}
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		a.guard(w, r, op, next)
-	})
+// A Guard lets the requests to a host through that are allowed.
+type Guard struct {
+	*Authorizer
+	Public       func(*http.Request) bool // requests that bypass authorization; nil: none
+	CheckTarball bool                     // of each publish
+	BodyTimeout  time.Duration            // for which a body may stand still; zero: DefaultBodyTimeout
+	ReadAccess   func(http.ResponseWriter, *http.Request, policy.Operation)
 }
 
 // classify reads what r asks for from its method and its path as it was sent:
 // decoding is the classifier's business, and is done once.
-func (a *Auth) classify(r *http.Request) (policy.Operation, error) {
+func (a *Guard) classify(r *http.Request) (policy.Operation, error) {
 	path := r.URL.EscapedPath()
-	rest, ok := strings.CutPrefix(path, a.prefix)
+	rest, ok := strings.CutPrefix(path, a.Prefix)
 	if !ok || !strings.HasPrefix(rest, "/") {
 		// npm resolves the token exchange from the host's root, whatever the prefix.
 		op, err := policy.Classify(r.Method, path)
@@ -86,7 +43,7 @@ func (a *Auth) classify(r *http.Request) (policy.Operation, error) {
 }
 
 // guard judges one request and hands it on if it is allowed.
-func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+func (a *Guard) guard(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
 	switch public, err := a.isPublic(r, op); {
 	case err != nil:
 		a.fail(w, r, err)
@@ -102,7 +59,7 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 		a.guardDocument(w, r, op, next)
 		return
 	case policy.ReadAccess:
-		a.endpoint(w, r, op, a.readAccess)
+		a.ReadAccess(w, r, op)
 		return
 	case policy.SetAccess, policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam, policy.WriteOwners:
 		a.guardAccess(w, r, op, next)
@@ -117,7 +74,7 @@ func (a *Auth) guard(w http.ResponseWriter, r *http.Request, op policy.Operation
 }
 
 // pass hands a request on that was allowed.
-func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+func (a *Guard) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
 	p.varies(w.Header())
 	p.notify(w)
 	next.ServeHTTP(w, r.WithContext(p))
@@ -125,7 +82,7 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, p *pass, next http.H
 
 // passPublish hands on a publish, whose body is checked while the host reads it, and which
 // is judged once more before the end of its document is let go.
-func (a *Auth) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
+func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *pass, next http.Handler) {
 	p.varies(w.Header())
 	p.notify(w)
 	j, body := p.judged, p.body
@@ -162,7 +119,7 @@ const hostTime = 5 * time.Second
 
 // admit decides about one request: whoever it lets through has a pass. Its body, if it has
 // one, has been read by then, and the host is given it anew.
-func (a *Auth) admit(w http.ResponseWriter, r *http.Request, op policy.Operation) (p *pass, err error) {
+func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op policy.Operation) (p *pass, err error) {
 	defer a.rescue(r, func(refused error) { p, err = nil, refused })
 	j := a.newJudgement(r, op)
 	j.handedOver = true
@@ -217,10 +174,10 @@ func whole(op policy.Operation) *protocol.Change {
 // removedTarball returns what the DELETE of a tarball does: npm sends it when the version is
 // out of the document, and then it belongs to that. Where the version is still there, or
 // where nobody can tell, it takes away the version.
-func (a *Auth) removedTarball(ctx context.Context, j *judgement) (*protocol.Change, error) {
+func (a *Guard) removedTarball(ctx context.Context, j *judgement) (*protocol.Change, error) {
 	op := j.req.Operation
-	if a.documents != nil && j.req.Package.ID != "" {
-		switch now, err := a.documents.Document(ctx, op.Package); {
+	if a.Documents != nil && j.req.Package.ID != "" {
+		switch now, err := a.Documents.Document(ctx, op.Package); {
 		case err != nil:
 			return nil, err
 		case now.ID != j.req.Package.ID:
@@ -242,7 +199,7 @@ func hasBody(r *http.Request) bool {
 // admitJudged decides about a request of which everything is known, after a first
 // judgement that came to d. Where something took its time since, such as the body, or where
 // a second factor is spent, it is judged once more.
-func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, waited bool) (*pass, error) {
+func (a *Guard) admitJudged(r *http.Request, j *judgement, d policy.Decision, waited bool) (*pass, error) {
 	if waited || d.Effect == policy.Challenge {
 		if err := a.commit(r, j, d, nil, nil); err != nil {
 			return nil, err
@@ -253,30 +210,16 @@ func (a *Auth) admitJudged(r *http.Request, j *judgement, d policy.Decision, wai
 	return a.newPass(r.Context(), j), nil
 }
 
-// newPass is what a request that was allowed travels with.
-func (a *Auth) newPass(ctx context.Context, j *judgement) *pass {
-	p := j.pass
-	op := host.Operation{Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID}
-	*p = pass{
-		Context: host.NewContext(ctx, j.act.identity(), op, p),
-		a:       a, judged: j, act: j.act, addr: j.req.Addr, id: j.req.Package.ID, change: j.req.Change,
-	}
-	if j.req.Operation.Action.Write() {
-		p.notice = a.expiryNotice(ctx, j.act, j.req.Now)
-	}
-	return p
-}
-
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a
 // write to a package.
-func (a *Auth) isPublic(r *http.Request, op policy.Operation) (bool, error) {
+func (a *Guard) isPublic(r *http.Request, op policy.Operation) (bool, error) {
 	if op.Action != policy.Unknown && op.Action != policy.ReadPackument {
 		return false, nil
 	}
-	if a.public == nil || strings.HasPrefix(r.URL.Path, a.prefix+"/-/") {
+	if a.Public == nil || strings.HasPrefix(r.URL.Path, a.Prefix+"/-/") {
 		return false, nil
 	}
-	return guarded(func() (bool, error) { return a.public(r), nil })
+	return guarded(func() (bool, error) { return a.Public(r), nil })
 }
 
 // withoutCredential returns r as the anonymous would send it.
@@ -287,20 +230,4 @@ func withoutCredential(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
 	delete(r.Header, "Authorization")
 	return r
-}
-
-// RedactPath returns an escaped path fit for a log: the two paths in which npm
-// sends a token, and the ids of pages and polls, end in [redacted]. Escapes in what
-// comes before do not hide it.
-func RedactPath(path string) string {
-	plain, err := url.PathUnescape(path)
-	if err != nil {
-		plain = path
-	}
-	for _, secret := range []string{"/-/user/token/", "/-/npm/v1/tokens/token/", "/-/auth/"} {
-		if i := strings.Index(plain, secret); i >= 0 {
-			return (&url.URL{Path: plain[:i+len(secret)]}).EscapedPath() + "[redacted]"
-		}
-	}
-	return path
 }

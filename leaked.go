@@ -36,7 +36,7 @@ type verdict struct {
 // which of them were some; whoever cannot sign learns nothing, not even that there is
 // nobody who may. What was ended before is none any more, so a report can come twice,
 // and one that an outage cut short can be sent again.
-func (a *Auth) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
+func (a *API) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
 	if a.leakKeys == nil {
 		return reply{}, errNotFound
 	}
@@ -64,7 +64,7 @@ func (a *Auth) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
 }
 
 // endLeaked ends what some reports name, and appends what to say of them.
-func (a *Auth) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict) ([]verdict, error) {
+func (a *API) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict) ([]verdict, error) {
 	var keys []string
 	for _, rep := range some {
 		if d, ok := credential.Parse(rep.Token.Reveal()); ok {
@@ -73,7 +73,7 @@ func (a *Auth) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict
 	}
 	there := map[string]bool{}
 	if len(keys) > 0 {
-		items, err := a.store.Get(r.Context(), keys...)
+		items, err := a.Store.Get(r.Context(), keys...)
 		if err != nil {
 			return nil, err
 		}
@@ -103,8 +103,8 @@ func (a *Auth) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict
 // endLeak ends the credential of a digest, and reports whether there was one that had not
 // been ended before. A record that cannot be understood is an error: it is not known
 // whose it is.
-func (a *Auth) endLeak(ctx context.Context, d credential.Digest, by audit.Actor, rep leak.Report) (ended bool, err error) {
-	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+func (a *API) endLeak(ctx context.Context, d credential.Digest, by audit.Actor, rep leak.Report) (ended bool, err error) {
+	err = store.Transact(ctx, a.Store, func(tx *store.Tx) error {
 		ended = false
 		v, err := a.stored(ctx, tx, d)
 		if errors.Is(err, host.ErrInvalidToken) {
@@ -121,7 +121,7 @@ func (a *Auth) endLeak(ctx context.Context, d credential.Digest, by audit.Actor,
 			return err
 		}
 		ended = true
-		return a.events.Commit(ctx, tx, audit.Event{
+		return a.Events.Commit(ctx, tx, audit.Event{
 			Type: audit.Leaked, Outcome: audit.Done, User: v.cred.User, Credential: v.cred.ID,
 			Detail: map[string]string{"url": rep.URL, "source": rep.Source, "type": rep.Type},
 		}.From(by))

@@ -15,7 +15,6 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
@@ -24,7 +23,7 @@ import (
 // login starts a web login, POST /-/v1/login. A credential that rides along is
 // ignored: npm sends the expired one it is about to replace, and takes any 4xx
 // here as "no web login", upon which it asks for the password.
-func (a *Auth) login(r *http.Request, _ policy.Operation) (reply, error) {
+func (a *API) login(r *http.Request, _ policy.Operation) (reply, error) {
 	var body struct {
 		Hostname *string `json:"hostname"`
 		Create   *bool   `json:"create"`
@@ -36,7 +35,7 @@ func (a *Auth) login(r *http.Request, _ policy.Operation) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	flow, err := a.sessions.Start(r.Context(), a.sessionClient(r))
+	flow, err := a.Sessions.Start(r.Context(), a.sessionClient(r))
 	if err != nil {
 		return reply{}, err
 	}
@@ -49,8 +48,8 @@ func (a *Auth) login(r *http.Request, _ policy.Operation) (reply, error) {
 }
 
 // page serves what is below /-/auth/: the two polls, and the pages.
-func (a *Auth) page(w http.ResponseWriter, r *http.Request) {
-	rest := strings.TrimPrefix(r.URL.Path, a.prefix+"/-/auth/")
+func (a *API) page(w http.ResponseWriter, r *http.Request) {
+	rest := strings.TrimPrefix(r.URL.Path, a.Prefix+"/-/auth/")
 	if strings.HasPrefix(rest, "v1/") { // for programs, and none of it asked for like this
 		a.fail(w, r, errNotFound)
 		return
@@ -77,8 +76,8 @@ func (a *Auth) page(w http.ResponseWriter, r *http.Request) {
 
 // pollLogin answers the poll of a web login. It never answers 4xx or 500: npm 10
 // hangs on those and 11 and 12 crash. What is over is a 200 without a token.
-func (a *Auth) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
-	p, err := a.sessions.Collect(r.Context(), id, a.sessionClient(r))
+func (a *API) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
+	p, err := a.Sessions.Collect(r.Context(), id, a.sessionClient(r))
 	switch {
 	case err != nil:
 		a.logOutage(r, err)
@@ -94,8 +93,8 @@ func (a *Auth) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 }
 
 // pollProof answers the poll of a challenge. Here a 404 ends a command cleanly.
-func (a *Auth) pollProof(w http.ResponseWriter, r *http.Request, id string) {
-	p, err := a.factors.Collect(r.Context(), id, a.client(r))
+func (a *API) pollProof(w http.ResponseWriter, r *http.Request, id string) {
+	p, err := a.Factors.Collect(r.Context(), id, a.client(r))
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
@@ -116,7 +115,7 @@ func pending(w http.ResponseWriter, after int) {
 }
 
 // whoami answers GET /-/whoami.
-func (a *Auth) whoami(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) whoami(r *http.Request, op policy.Operation) (reply, error) {
 	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -130,7 +129,7 @@ func (a *Auth) whoami(r *http.Request, op policy.Operation) (reply, error) {
 // sends it must show that it is theirs: as the bearer of the same request, or by
 // a live credential of the same user. npm keeps its copy unless the answer is
 // 2xx, so that a token which is dead already, presented by its holder, is one.
-func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) logout(r *http.Request, op policy.Operation) (reply, error) {
 	ctx, done := r.Context(), ok(map[string]bool{"ok": true})
 	text, err := a.bearer(r.Header)
 	if err != nil {
@@ -147,7 +146,7 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 		_, err := a.endSecret(r, nil, d)
 		return done, err
 	}
-	act, err := a.authenticate(ctx, r.Header, a.client(r), a.now())
+	act, err := a.authenticate(ctx, r.Header, a.client(r), a.Now())
 	if err != nil {
 		return reply{}, err
 	}
@@ -162,11 +161,11 @@ func (a *Auth) logout(r *http.Request, op policy.Operation) (reply, error) {
 
 // logoutForeign says whether a bearer that is not of npmauth's shape may be called
 // logged out: a live one of the host's own cannot be ended here.
-func (a *Auth) logoutForeign(r *http.Request, text string) error {
-	if a.foreign == nil {
+func (a *API) logoutForeign(r *http.Request, text string) error {
+	if a.Foreign == nil {
 		return nil
 	}
-	switch _, err := a.foreign(r.Context(), credential.NewSecret(text)); {
+	switch _, err := a.Foreign(r.Context(), credential.NewSecret(text)); {
 	case err == nil:
 		return errForeignLogout
 	case errors.Is(err, host.ErrInvalidToken):
@@ -179,9 +178,9 @@ func (a *Auth) logoutForeign(r *http.Request, text string) error {
 // endSecret ends the session or token of a digest: whoever's, where by is nil and the
 // holder asks, or else one of the user of by, which must hold in the same commit. It
 // reports whether there was one.
-func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (found bool, err error) {
+func (a *API) endSecret(r *http.Request, by *verified, d credential.Digest) (found bool, err error) {
 	ctx := r.Context()
-	err = store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	err = store.Transact(ctx, a.Store, func(tx *store.Tx) error {
 		found = false
 		var asking actor
 		if by != nil {
@@ -189,7 +188,7 @@ func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (fo
 				return err
 			}
 			var err error
-			if asking, err = a.present(ctx, tx, by, a.now()); err != nil {
+			if asking, err = a.present(ctx, tx, by, a.Now()); err != nil {
 				return err
 			}
 		}
@@ -205,10 +204,10 @@ func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (fo
 			asking = actor{cred: &v.cred}
 		}
 		if v.cred.Kind == policy.KindSession {
-			_, err = a.sessions.LogoutTx(ctx, tx, asking.did(a.client(r)), d)
+			_, err = a.Sessions.LogoutTx(ctx, tx, asking.did(a.client(r)), d)
 			return err
 		}
-		return a.tokens.RevokeTx(ctx, tx, asking.did(a.client(r)), v.cred.User, v.cred.ID, "logout")
+		return a.Tokens.RevokeTx(ctx, tx, asking.did(a.client(r)), v.cred.User, v.cred.ID, "logout")
 	})
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
 		err = nil // another logout was faster
@@ -216,74 +215,9 @@ func (a *Auth) endSecret(r *http.Request, by *verified, d credential.Digest) (fo
 	return found, err
 }
 
-// lookup finds who may sign in under a name. Who does not exist, is disabled or is no
-// person is nobody.
-func (a *Auth) lookup(ctx context.Context, name string) (session.User, error) {
-	user, err := a.users.Lookup(ctx, name)
-	switch {
-	case errors.Is(err, host.ErrNoUser):
-		return session.User{}, session.ErrDenied
-	case err != nil:
-		return session.User{}, err
-	case user.ID == "" || user.Service || user.Disabled:
-		return session.User{}, session.ErrDenied
-	}
-	return session.User{ID: user.ID, Name: user.Name}, nil
-}
-
-// maySignIn refuses who was disabled by the host, is gone or is no person.
-func (a *Auth) maySignIn(ctx context.Context, id policy.UserID) error {
-	user, err := a.users.User(ctx, id)
-	switch {
-	case errors.Is(err, host.ErrNoUser):
-		return session.ErrDenied
-	case err != nil:
-		return err
-	case user.Disabled || user.Service || user.ID != id:
-		return session.ErrDenied
-	}
-	return nil
-}
-
-// secondFactor is the second factor of every login path. It is asked only after
-// the password was right. The code typed into the CouchDB login may be presented once
-// more by the session it opens, as Yarn 1 does.
-func (a *Auth) secondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
-	switch sub.TwoFactor {
-	case policy.TwoFactorOff:
-		return nil, nil
-	case policy.AuthOnly, policy.AuthAndWrites:
-	default:
-		return nil, session.ErrDenied
-	}
-	if in.OTP.IsZero() {
-		return nil, session.ErrFactorRequired
-	}
-	use := twofactor.Use{Action: policy.Login, Carry: in.Via == viaLegacy, At: in.Client.At, Addr: in.Client.Addr}
-	attempt, err := a.factors.Begin(ctx, user.ID, use, in.OTP)
-	if err != nil {
-		return nil, loginFactor(err)
-	}
-	return func(ctx context.Context, tx *store.Tx, id string) error {
-		use.Credential = id
-		return loginFactor(attempt.Spend(ctx, tx, use))
-	}, nil
-}
-
-// loginFactor turns a refused factor into the next challenge of a login.
-func loginFactor(err error) error {
-	if errors.Is(err, twofactor.ErrWrong) || errors.Is(err, twofactor.ErrTooMany) {
-		return session.ErrFactorRequired
-	}
-	return err
-}
-
-// viaLegacy is what [session.SignIn.Via] says of a CouchDB login.
-const viaLegacy = "legacy"
-
 // legacySignIn is the sign-in of the CouchDB login.
-func (a *Auth) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
-	secret, _, err := a.sessions.SignIn(ctx, session.SignIn{
+func (a *API) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
+	secret, _, err := a.Sessions.SignIn(ctx, session.SignIn{
 		Name: in.Name, Password: in.Password, OTP: in.OTP, Client: session.Client(in.Client), Via: viaLegacy,
 	})
 	if errors.Is(err, session.ErrDenied) {
@@ -293,7 +227,7 @@ func (a *Auth) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.S
 }
 
 // legacySignUp is the sign-up of the CouchDB login.
-func (a *Auth) legacySignUp(ctx context.Context, name, email string, pw credential.Secret) error {
+func (a *API) legacySignUp(ctx context.Context, name, email string, pw credential.Secret) error {
 	err := a.signUp(ctx, name, email, pw)
 	if errors.Is(err, host.ErrNameTaken) {
 		err = fmt.Errorf("%w: %w", legacy.ErrNameTaken, err)
@@ -301,21 +235,12 @@ func (a *Auth) legacySignUp(ctx context.Context, name, email string, pw credenti
 	return err
 }
 
-// namesOrg reports whether an organization has the name, so that no user gets it.
-func (a *Auth) namesOrg(ctx context.Context, name string) (bool, error) {
-	if a.orgs == nil {
-		return false, nil
-	}
-	org, err := a.orgs.OrgFacts(ctx, name, "")
-	return org.ID != "", err
-}
-
 // readUser answers who asks for a user's document, as npm owner add does.
-func (a *Auth) readUser(r *http.Request, name string) (legacy.User, error) {
+func (a *API) readUser(r *http.Request, name string) (legacy.User, error) {
 	if _, err := a.judgeRead(r, policy.Operation{Action: policy.ReadUser, User: name}); err != nil {
 		return legacy.User{}, err
 	}
-	u, err := a.users.Lookup(r.Context(), name)
+	u, err := a.Users.Lookup(r.Context(), name)
 	if errors.Is(err, host.ErrNoUser) {
 		return legacy.User{}, &wire.Error{Status: http.StatusNotFound, Code: "no-such-user", Sentence: "There is no such user."}
 	}

@@ -90,7 +90,6 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/internal/clientip"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
@@ -100,8 +99,6 @@ import (
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
-	"github.com/npmauth/npmauth/web"
-	"github.com/npmauth/npmauth/wire"
 )
 
 // Config configures an [Auth].
@@ -256,201 +253,148 @@ type Legacy struct {
 // Auth is the authentication and authorization of one registry. Its methods are
 // safe for concurrent use. Make one with [New].
 type Auth struct {
-	base         *url.URL
-	prefix       string // of base's path, without the trailing slash
-	name         string
-	store        store.Store
-	unobserved   store.Store // that the caches fill from, and that nothing is written through
-	users        host.Users
-	packages     host.Packages
-	documents    host.Documents
-	orgs         host.Orgs
-	services     host.Services
-	policy       *policy.Policy
-	public       func(*http.Request) bool
-	foreign      func(context.Context, credential.Secret) (host.ForeignToken, error)
-	leakKeys     leak.Keys
-	basicToken   bool
-	checkTarball bool
-	bodyTimeout  time.Duration
-	proxies      []netip.Prefix
-	events       *audit.Recorder
-	metrics      Metrics
-	log          *slog.Logger
-	now          func() time.Time
-
-	fresh     time.Duration
-	caches    *caches
-	inStore   *account.Directory // nil where the people are not in store
-	signUps   host.SignUp
-	profiles  host.Profiles
-	passwords host.Passwords
-	subjects  *subject.Manager
-	sessions  *session.Manager
-	tokens    *token.Manager
-	factors   *twofactor.Manager
-	settings  *settings.Manager
-	changeKey *credential.ServerKey
-	legacy    *legacy.Handler
-	pages     *web.Pages
+	authz    *Authorizer
+	guard    *Guard
+	api      *API
+	subjects *subject.Manager
 }
 
 // New returns an Auth, or an error that names the field of cfg that is wrong.
 // It starts no goroutine and does not touch the store.
 func New(cfg Config) (*Auth, error) {
-	a := &Auth{
-		name: cfg.Name, policy: cfg.Policy, metrics: cfg.Metrics,
-		public: cfg.Public, leakKeys: cfg.LeakKeys, basicToken: cfg.AllowBasicToken, checkTarball: cfg.CheckTarball, bodyTimeout: bodyTimeout,
-		proxies: slices.Clone(cfg.TrustedProxies), log: cfg.Logger, now: cfg.Now,
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("npmauth: Config.%w", err)
 	}
-	if err := a.setBase(cfg.BaseURL); err != nil {
-		return nil, err
+	base, err := parseBase(cfg.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("npmauth: Config.BaseURL %w", err)
 	}
+	if cfg.Name == "" {
+		cfg.Name = base.Hostname()
+	}
+	az := NewAuthorizer(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
+	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
+	az.Policy, az.BasicToken, az.Proxies = cfg.Policy, cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
+	az.Log, az.Now = cfg.Logger, cfg.Now
+	az.Events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: cfg.Logger, Now: cfg.Now})
+	if cfg.Metrics != nil {
+		az.Observe = func(action policy.Action, outcome audit.Outcome, rule string, d time.Duration) {
+			cfg.Metrics.Observe(Observation{Action: action, Outcome: outcome, Rule: rule, Duration: d})
+		}
+	}
+	a := &Auth{authz: az}
+	if part, err := a.build(cfg); err != nil {
+		return nil, fmt.Errorf("npmauth: %s: %w", part, err)
+	}
+	a.guard = &Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.ReadAccess}
+	return a, nil
+}
+
+// complete sets the defaults, and returns an error that begins with the field that is wrong.
+func (cfg *Config) complete() error {
 	if cfg.Store == nil {
-		return nil, errors.New("npmauth: Config.Store is required")
+		return errors.New("Store is required")
 	}
 	if cfg.Packages == nil {
-		return nil, errors.New("npmauth: Config.Packages is required")
+		return errors.New("Packages is required")
 	}
 	for _, p := range cfg.TrustedProxies {
 		if !p.IsValid() || p.Addr().Is4In6() { // addresses are compared unmapped: it would never match
-			return nil, fmt.Errorf("npmauth: Config.TrustedProxies: %v is not an IPv4 or IPv6 prefix", p)
+			return fmt.Errorf("TrustedProxies: %v is not an IPv4 or IPv6 prefix", p)
 		}
 	}
 	if _, ok := cfg.Users.(host.SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
-		return nil, errors.New("npmauth: Config.OpenSignUp needs Config.Users to have the method of host.SignUp")
+		return errors.New("OpenSignUp needs Config.Users to have the method of host.SignUp")
 	}
 	if cfg.OpenSignUp && cfg.Legacy.Off {
-		return nil, errors.New("npmauth: Config.OpenSignUp needs the legacy login, which Config.Legacy turns off")
+		return errors.New("OpenSignUp needs the legacy login, which Config.Legacy turns off")
 	}
 	if cfg.Limits == (policy.Limits{}) {
 		cfg.Limits = policy.DefaultLimits()
 	}
 	if err := cfg.Limits.Validate(); err != nil {
-		return nil, fmt.Errorf("npmauth: Config.Limits: %w", err)
+		return fmt.Errorf("Limits: %w", err)
 	}
-	if a.policy == nil {
-		a.policy = policy.NPMWith(cfg.Limits)
+	if cfg.Policy == nil {
+		cfg.Policy = policy.NPMWith(cfg.Limits)
 	}
-	if err := a.policy.Err(); err != nil {
-		return nil, fmt.Errorf("npmauth: Config.Policy: %w", err)
+	if err := cfg.Policy.Err(); err != nil {
+		return fmt.Errorf("Policy: %w", err)
 	}
-	if a.now == nil {
-		a.now = time.Now
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
-	}
-	a.fresh = orDefault(cfg.Fresh, time.Second)
-	a.caches = newCaches(a.fresh, orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
-	a.unobserved = detachedStore{cfg.Store}
-	a.store = store.Observe(store.ObserveReads(a.unobserved, a.caches.read), a.caches.changed)
-	a.events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: a.log, Now: a.now})
-	a.plug(cfg)
-	if err := a.build(cfg); err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
-// plug takes the host's tables in, those that there are.
-func (a *Auth) plug(cfg Config) {
-	a.packages = guardedPackages{cfg.Packages}
-	if cfg.Documents != nil {
-		a.documents = guardedDocuments{cfg.Documents}
-	}
-	if cfg.Orgs != nil {
-		a.orgs = guardedOrgs{cfg.Orgs}
-	}
-	if cfg.Foreign != nil {
-		a.foreign = guardedForeign(cfg.Foreign)
-	}
-}
-
-// build makes the parts and plugs each into those that need it.
-func (a *Auth) build(cfg Config) (err error) {
-	fail := func(part string, err error) error { return fmt.Errorf("npmauth: %s: %w", part, err) }
-	users := cfg.Users
-	if users == nil {
-		hasher := cfg.Hasher
-		if hasher == nil {
-			if hasher, err = account.NewHasher(account.HasherConfig{}); err != nil {
-				return fail("Config.Hasher", err)
-			}
-		}
-		people, err := account.NewDirectory(account.DirectoryConfig{Store: cfg.Store, Hasher: hasher, Now: a.now})
-		if err != nil {
-			return fail("account", err)
-		}
-		users = people
-	}
-	if keepsPeople(cfg) {
-		a.inStore = users.(*account.Directory).Within(a.store, a.events, a.namesOrg)
-		users = a.inStore
-	}
-	a.usePeople(users, cfg.Services)
-	if a.subjects, err = subject.New(subject.Config{Store: a.store, Now: a.now, Events: a.events}); err != nil {
-		return fail("subject", err)
-	}
-	a.factors, err = twofactor.New(twofactor.Config{
-		Store: a.store, Now: a.now, Issuer: a.name, RecoveryCodes: cfg.Limits.RecoveryCodes, Events: a.events,
-	})
-	if err != nil {
-		return fail("Config.Limits", err)
-	}
-	if a.tokens, err = token.New(token.Config{Store: a.store, Limits: cfg.Limits, Now: a.now, Events: a.events}); err != nil {
-		return fail("Config.Limits", err)
-	}
-	if a.settings, err = settings.New(settings.Config{Store: a.store}); err != nil {
-		return fail("access", err)
-	}
-	a.sessions, err = session.New(session.Config{
-		Store: a.store, TTL: cfg.Limits.SessionTTL, Now: a.now,
-		Lookup: a.lookup, CheckPassword: a.users.CheckPassword, SecondFactor: a.secondFactor, Alive: a.maySignIn, Events: a.events,
-	})
-	if err != nil {
-		return fail("Config.Limits", err)
-	}
-	a.changeKey = credential.NewServerKey(a.store, "changes")
-	a.pages, err = web.New(web.Config{
-		BaseURL: a.base, Name: a.name, Sessions: a.sessions, Factors: pageFactors{a.factors, a},
-		Keys:          credential.NewServerKey(a.store, "pages"),
-		CheckPassword: a.sessions.CheckPassword, Client: a.sessionClient, Report: a.logOutage,
-	})
-	if err != nil {
-		return fail("web", err)
-	}
-	old := legacy.Config{
-		SignIn: a.legacySignIn, ReadUser: a.readUser, Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated,
-		Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs, Now: a.now, Fail: a.fail,
-		Client: func(r *http.Request) legacy.Client { return legacy.Client(a.sessionClient(r)) },
-	}
-	if cfg.OpenSignUp {
-		old.SignUp = a.legacySignUp
-	}
-	if a.legacy, err = legacy.New(old); err != nil {
-		return fail("Config.Legacy", err)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return nil
 }
 
-func (a *Auth) setBase(text string) error {
+// build makes the parts and plugs each into those that need it. It returns the name of the part
+// that refused.
+func (a *Auth) build(cfg Config) (part string, err error) {
+	az := a.authz
+	if cfg.Users == nil {
+		if cfg.Hasher == nil {
+			if cfg.Hasher, err = account.NewHasher(account.HasherConfig{}); err != nil {
+				return "Config.Hasher", err
+			}
+		}
+		people, err := account.NewDirectory(account.DirectoryConfig{Store: cfg.Store, Hasher: cfg.Hasher, Now: cfg.Now})
+		if err != nil {
+			return "account", err
+		}
+		cfg.Users = people
+	}
+	if keepsPeople(cfg) {
+		az.Directory = cfg.Users.(*account.Directory).Within(az.Store, az.Events, az.namesOrg)
+		cfg.Users = az.Directory
+	}
+	az.Plug(Host{
+		Users: cfg.Users, Packages: cfg.Packages, Documents: cfg.Documents, Orgs: cfg.Orgs, Services: cfg.Services, Foreign: cfg.Foreign,
+	})
+	if a.subjects, err = subject.New(subject.Config{Store: az.Store, Now: az.Now, Events: az.Events}); err != nil {
+		return "subject", err
+	}
+	az.Factors, err = twofactor.New(twofactor.Config{
+		Store: az.Store, Now: az.Now, Issuer: cfg.Name, RecoveryCodes: cfg.Limits.RecoveryCodes, Events: az.Events,
+	})
+	if err != nil {
+		return "Config.Limits", err
+	}
+	if az.Tokens, err = token.New(token.Config{Store: az.Store, Limits: cfg.Limits, Now: az.Now, Events: az.Events}); err != nil {
+		return "Config.Limits", err
+	}
+	if az.Settings, err = settings.New(settings.Config{Store: az.Store}); err != nil {
+		return "settings", err
+	}
+	az.Sessions, err = session.New(session.Config{
+		Store: az.Store, TTL: cfg.Limits.SessionTTL, Now: az.Now, Events: az.Events,
+		Lookup: az.lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.secondFactor, Alive: az.maySignIn,
+	})
+	if err != nil {
+		return "Config.Limits", err
+	}
+	a.api, err = NewAPI(APIConfig{
+		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
+		Legacy: legacy.Config{Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs},
+	})
+	return "build", err
+}
+
+// parseBase parses the base URL, whose path ends in a slash then.
+func parseBase(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil, text == "":
-		return errors.New("npmauth: Config.BaseURL is required and must be a URL")
+		return nil, errors.New("is required and must be a URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return fmt.Errorf("npmauth: Config.BaseURL %q: must be http(s)://host[:port]/[prefix/]", text)
+		return nil, fmt.Errorf("%q: must be http(s)://host[:port]/[prefix/]", text)
 	case u.EscapedPath() != u.Path, strings.Contains(u.Path, "//"), strings.Contains(u.Path, "%"):
-		return fmt.Errorf("npmauth: Config.BaseURL %q: the path must need no escaping", text)
+		return nil, fmt.Errorf("%q: the path must need no escaping", text)
 	}
-	a.prefix = strings.TrimSuffix(u.Path, "/")
-	u.Path = a.prefix + "/"
-	a.base = u
-	if a.name == "" {
-		a.name = u.Hostname()
-	}
-	return nil
+	u.Path = strings.TrimSuffix(u.Path, "/") + "/"
+	return u, nil
 }
 
 func orDefault(d, def time.Duration) time.Duration {
@@ -463,56 +407,9 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// url returns the absolute address of path below the base URL.
-func (a *Auth) url(path string) string { return a.base.String() + strings.TrimPrefix(path, "/") }
-
-// client returns the address that r comes from, through the proxies that are
-// trusted. It is the zero Addr where that cannot be told, which no CIDR contains.
-func (a *Auth) client(r *http.Request) netip.Addr {
-	return clientip.From(r.RemoteAddr, r.Header, a.proxies)
-}
-
 // ClientAddr returns the address that r comes from, through [Config.TrustedProxies]: what
 // [Auth.Authorize] asks for. It is the zero Addr where that cannot be told.
-func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.client(r) }
-
-func (a *Auth) sessionClient(r *http.Request) session.Client {
-	if c, ok := r.Context().Value(clientKey{}).(session.Client); ok {
-		return c
-	}
-	return session.Client{Addr: a.client(r), UserAgent: r.UserAgent(), At: a.now()}
-}
-
-// fail answers r with err, and logs what is an outage: the client only hears
-// that there is one.
-func (a *Auth) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, session.ErrFactorRequired) {
-		err = challenged(wire.Challenge{}, r.Header.Get("Npm-Otp") != "")
-	}
-	if outage(err) {
-		a.logOutage(r, err)
-	}
-	WriteError(w, r, err)
-}
-
-func (a *Auth) logOutage(r *http.Request, err error) {
-	attrs := []any{"method", r.Method, "path", RedactPath(r.URL.EscapedPath())}
-	a.log.ErrorContext(r.Context(), "npmauth: request refused by an outage", append(attrs, errorAttrs(err)...)...)
-}
-
-// logLater logs what went wrong in the background.
-func (a *Auth) logLater(ctx context.Context, what string, err error) {
-	a.log.WarnContext(ctx, what, errorAttrs(err)...)
-}
-
-// errorAttrs are what a log says of err.
-func errorAttrs(err error) []any {
-	attrs := []any{"error", err}
-	if p, ok := errors.AsType[*panicError](err); ok {
-		attrs = append(attrs, "stack", string(p.stack))
-	}
-	return attrs
-}
+func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.authz.client(r) }
 
 // keepsPeople reports whether the people are in cfg.Store: what is read and written of them
 // is part of npmauth's own commits then.

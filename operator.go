@@ -18,14 +18,14 @@ import (
 )
 
 // Sessions returns the part that keeps logins.
-func (a *Auth) Sessions() *session.Manager { return a.sessions }
+func (a *Auth) Sessions() *session.Manager { return a.authz.Sessions }
 
 // Tokens returns the part that keeps granular tokens. What is made through it is
 // the operator's doing: no policy is asked and no second factor.
-func (a *Auth) Tokens() *token.Manager { return a.tokens }
+func (a *Auth) Tokens() *token.Manager { return a.authz.Tokens }
 
 // Factors returns the part that keeps second factors.
-func (a *Auth) Factors() *twofactor.Manager { return a.factors }
+func (a *Auth) Factors() *twofactor.Manager { return a.authz.Factors }
 
 // Subjects returns the part that disables accounts and revokes all that they have.
 func (a *Auth) Subjects() *subject.Manager { return a.subjects }
@@ -35,10 +35,10 @@ func (a *Auth) Subjects() *subject.Manager { return a.subjects }
 // through it is seen on this node at once; through a directory of one's own on the same rows,
 // as late as what another node changes.
 func (a *Auth) People() *account.Directory {
-	if a.inStore == nil {
+	if a.authz.Directory == nil {
 		return nil
 	}
-	return a.inStore
+	return a.authz.Directory
 }
 
 // ErrNoPackage is returned for settings of a package that has no ID.
@@ -49,13 +49,13 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 	if id == "" {
 		return ErrNoPackage
 	}
-	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		if err := a.settings.Set(ctx, tx, id, s); err != nil {
+	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+		if err := a.authz.Settings.Set(ctx, tx, id, s); err != nil {
 			return err
 		}
 		e := packageRules(id, s)
 		e.Reasons = []string{"operator"}
-		return a.events.Commit(ctx, tx, e)
+		return a.authz.Events.Commit(ctx, tx, e)
 	})
 }
 
@@ -72,7 +72,7 @@ func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Setting
 	if id == "" {
 		return policy.Settings{}, ErrNoPackage
 	}
-	return a.settings.Get(ctx, a.store, id)
+	return a.authz.Settings.Get(ctx, a.authz.Store, id)
 }
 
 // ResetTwoFactor takes the second factor off an account whose owner has lost it,
@@ -83,11 +83,11 @@ func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Setting
 // well where the operator only believed the owner.
 func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 	by := audit.Actor{}
-	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		if err := a.factors.DisableTx(ctx, tx, by, id); err != nil {
+	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+		if err := a.authz.Factors.DisableTx(ctx, tx, by, id); err != nil {
 			return err
 		}
-		return a.endSessionsTx(ctx, tx, by, id, "operator")
+		return a.authz.endSessionsTx(ctx, tx, by, id, "operator")
 	})
 }
 
@@ -101,18 +101,9 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 // Package account does this itself, and so does npm profile set password where the host has
 // [Passwords].
 func (a *Auth) PasswordChanged(ctx context.Context, id policy.UserID) error {
-	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
-		return a.endSessionsTx(ctx, tx, audit.Actor{}, id, "password")
+	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+		return a.authz.endSessionsTx(ctx, tx, audit.Actor{}, id, "password")
 	})
-}
-
-// endSessionsTx ends all sessions of a user in the caller's commit.
-func (a *Auth) endSessionsTx(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, reason string) error {
-	sub, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.now())
-	if err != nil {
-		return err
-	}
-	return a.sessions.KeepTx(ctx, tx, by, sub, "", reason)
 }
 
 // Restored must be called once after Store was put back to an earlier state, from a
@@ -149,7 +140,7 @@ func (a *Auth) TokensReaching(ctx context.Context, pkg policy.PackageName, want 
 			return
 		}
 		users := map[policy.UserID]*userFacts{}
-		for tok, err := range a.tokens.All(ctx) {
+		for tok, err := range a.authz.Tokens.All(ctx) {
 			reaches := false
 			if err == nil {
 				reaches, err = a.reaches(ctx, tok, pkg, want, users)
@@ -183,17 +174,17 @@ func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageN
 	if u == nil {
 		u = &userFacts{}
 		var err error
-		if u.who, err = a.person(ctx, tok.User, a.now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
+		if u.who, err = a.authz.person(ctx, tok.User, a.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
 			return false, err
 		}
 		if u.who != nil {
-			if u.facts, err = a.packages.Facts(ctx, pkg, tok.User); err != nil {
+			if u.facts, err = a.authz.Packages.Facts(ctx, pkg, tok.User); err != nil {
 				return false, err
 			}
 		}
 		users[tok.User] = u
 	}
-	now := a.now()
+	now := a.authz.Now()
 	if u.who == nil || u.who.account.Disabled || cred.Dead(now) {
 		return false, nil
 	}

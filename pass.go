@@ -14,7 +14,7 @@ import (
 // asks about it.
 type pass struct {
 	host.Context
-	a      *Auth
+	a      *Authorizer
 	judged *judgement       // that counts only when a publish was read; no host may read it before
 	act    actor            // who sent the request
 	addr   netip.Addr       // from where
@@ -45,14 +45,14 @@ func (p *pass) Readable(ctx context.Context, pkg policy.PackageName) (bool, erro
 	req := requests.Get().(*policy.Request)
 	defer release(req)
 	req.Operation = policy.Operation{Action: policy.ReadPackument, Package: pkg}
-	req.Addr, req.Now, req.Credential = p.addr, p.a.now(), p.act.cred
+	req.Addr, req.Now, req.Credential = p.addr, p.a.Now(), p.act.cred
 	if p.act.who != nil {
 		req.Account = p.act.who.account
 	}
 	if err := p.a.facts(ctx, req, false); err != nil {
 		return false, err
 	}
-	return req.Package.ID != "" && p.a.policy.DecideOn(req).Effect == policy.Allow, nil
+	return req.Package.ID != "" && p.a.Policy.DecideOn(req).Effect == policy.Allow, nil
 }
 
 // varies says that the answer depends on who asks, which a cache must know where the host
@@ -71,4 +71,18 @@ func (p *pass) notify(w http.ResponseWriter) {
 	if p.notice != "" {
 		w.Header().Set("npm-notice", p.notice)
 	}
+}
+
+// newPass is what a request that was allowed travels with.
+func (a *Authorizer) newPass(ctx context.Context, j *judgement) *pass {
+	p := j.pass
+	op := host.Operation{Operation: j.req.Operation, PackageID: j.req.Package.ID, OrgID: j.req.Org.ID}
+	*p = pass{
+		Context: host.NewContext(ctx, j.act.identity(), op, p),
+		a:       a, judged: j, act: j.act, addr: j.req.Addr, id: j.req.Package.ID, change: j.req.Change,
+	}
+	if j.req.Operation.Action.Write() {
+		p.notice = a.expiryNotice(ctx, j.act, j.req.Now)
+	}
+	return p
 }

@@ -16,38 +16,18 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// usePeople plugs in who keeps the people, with all that they can do besides.
-func (a *Auth) usePeople(users host.Users, services host.Services) {
-	a.users = guardedUsers{users}
-	if s, ok := users.(host.SignUp); ok {
-		a.signUps = guardedSignUp{s}
-	}
-	if p, ok := users.(host.Profiles); ok {
-		a.profiles = guardedProfiles{p}
-	}
-	if p, ok := users.(host.Passwords); ok {
-		a.passwords = guardedPasswords{p}
-	}
-	if services == nil {
-		services, _ = users.(host.Services)
-	}
-	if services != nil {
-		a.services = guardedServices{services}
-	}
-}
-
 // signUp creates an account, where that is open to anyone.
 //
 // A taken name is found before any fault of the password: a wrong one, typed for
 // an account that exists, must not be judged as a new one.
-func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
-	switch _, err := a.users.Lookup(ctx, name); {
+func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
+	switch _, err := a.Users.Lookup(ctx, name); {
 	case err == nil:
 		return host.ErrNameTaken
 	case !errors.Is(err, host.ErrNoUser):
 		return err
 	}
-	if a.inStore == nil { // package account asks by itself, when it knows that it could be a name
+	if a.Directory == nil { // package account asks by itself, when it knows that it could be a name
 		switch taken, err := a.namesOrg(ctx, name); {
 		case err != nil:
 			return err
@@ -55,22 +35,22 @@ func (a *Auth) signUp(ctx context.Context, name, email string, pw credential.Sec
 			return host.ErrNameTaken
 		}
 	}
-	id, err := a.signUps.SignUp(ctx, host.NewUser{Name: name, Email: email, Password: pw})
-	if err == nil && a.inStore == nil {
+	id, err := a.SignUps.SignUp(ctx, host.NewUser{Name: name, Email: email, Password: pw})
+	if err == nil && a.Directory == nil {
 		client, _ := ctx.Value(clientKey{}).(session.Client)
 		e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: id}
-		a.events.Record(ctx, e.From(audit.Actor{Addr: client.Addr}))
+		a.Events.Record(ctx, e.From(audit.Actor{Addr: client.Addr}))
 	}
 	return err
 }
 
 // profileOf returns the profile of a user: with the address that [Users] knows and nothing
 // else where the host has no [Profiles].
-func (a *Auth) profileOf(ctx context.Context, user host.User) (host.Profile, error) {
-	if a.profiles == nil {
+func (a *API) profileOf(ctx context.Context, user host.User) (host.Profile, error) {
+	if a.Profiles == nil {
 		return host.Profile{Email: user.Email}, nil
 	}
-	return a.profiles.Profile(ctx, user.ID)
+	return a.Profiles.Profile(ctx, user.ID)
 }
 
 // A profileChange is a change of a profile on its way.
@@ -82,12 +62,12 @@ type profileChange struct {
 
 // prepareProfile tries what would change, before a factor is spent, and for what the page
 // should say.
-func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want wire.ProfileDetails) (*profileChange, error) {
+func (a *API) prepareProfile(ctx context.Context, j *judgement, want wire.ProfileDetails) (*profileChange, error) {
 	c, id := new(profileChange), j.act.cred.User
 	var err error
-	if a.inStore != nil {
+	if a.Directory != nil {
 		c.inCommit = func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-			if c.before, c.after, err = a.inStore.EditProfile(ctx, tx, j.act.did(j.req.Addr), id, func(p *host.Profile) error { return apply(want, p) }); err != nil {
+			if c.before, c.after, err = a.Directory.EditProfile(ctx, tx, j.act.did(j.req.Addr), id, func(p *host.Profile) error { return apply(want, p) }); err != nil {
 				return err
 			}
 			// npm sends all fields: one that was changed meanwhile would be changed back, which
@@ -99,7 +79,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want wire.Profi
 		}
 		return c, a.rehearse(ctx, func(tx *store.Tx) error { return c.inCommit(ctx, tx, j) })
 	}
-	if c.before, err = a.profiles.Profile(ctx, id); err != nil {
+	if c.before, err = a.Profiles.Profile(ctx, id); err != nil {
 		return nil, err
 	}
 	c.after = c.before
@@ -121,7 +101,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want wire.Profi
 	if err := account.ProfileOf(c.after).Validate(); err != nil {
 		return nil, err
 	}
-	write, err := a.profiles.SetProfile(ctx, id, c.before, c.after)
+	write, err := a.Profiles.SetProfile(ctx, id, c.before, c.after)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +120,7 @@ func (a *Auth) prepareProfile(ctx context.Context, j *judgement, want wire.Profi
 		a.caches.people.Drop(id)
 		// By name: no event holds what a person says, nor an address.
 		e := audit.Event{Type: audit.Profile, Outcome: audit.Done, User: id, Detail: map[string]string{"changed": strings.Join(changed, " ")}}
-		a.events.Record(ctx, e.From(j.act.did(j.req.Addr)))
+		a.Events.Record(ctx, e.From(j.act.did(j.req.Addr)))
 		return nil
 	}
 	return c, nil
@@ -200,16 +180,16 @@ type passwordChange struct {
 }
 
 // preparePassword checks the old password and does what takes long.
-func (a *Auth) preparePassword(ctx context.Context, j *judgement, old, new credential.Secret) (passwordChange, error) {
+func (a *API) preparePassword(ctx context.Context, j *judgement, old, new credential.Secret) (passwordChange, error) {
 	id := j.act.cred.User
-	if a.inStore != nil {
-		c, err := a.inStore.PrepareChange(ctx, id, old, new)
+	if a.Directory != nil {
+		c, err := a.Directory.PrepareChange(ctx, id, old, new)
 		if err != nil {
 			return passwordChange{}, err
 		}
 		return passwordChange{inCommit: c.Apply}, nil
 	}
-	write, err := a.passwords.ChangePassword(ctx, id, old, new)
+	write, err := a.Passwords.ChangePassword(ctx, id, old, new)
 	if err != nil {
 		return passwordChange{}, err
 	}
@@ -217,7 +197,7 @@ func (a *Auth) preparePassword(ctx context.Context, j *judgement, old, new crede
 	// session that the old password opened, and once after it, for what it opened meanwhile.
 	return passwordChange{
 		inCommit: func(ctx context.Context, tx *store.Tx, _ audit.Actor) error {
-			_, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.now())
+			_, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.Now())
 			return err
 		},
 		write: func(ctx context.Context) error {
@@ -232,15 +212,15 @@ func (a *Auth) preparePassword(ctx context.Context, j *judgement, old, new crede
 
 // passwordWritten ends what the old password opened while the host wrote the new one, but
 // for the session that asks, if that lives still. However long the host took, it has time.
-func (a *Auth) passwordWritten(ctx context.Context, j *judgement, done bool) error {
+func (a *API) passwordWritten(ctx context.Context, j *judgement, done bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
 	id, by := j.act.cred.User, j.act.did(j.req.Addr)
-	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	return store.Transact(ctx, a.Store, func(tx *store.Tx) error {
 		if _, err := tx.Get(ctx, a.actorKeys(j.act.v)...); err != nil {
 			return err
 		}
-		asking, err := a.present(ctx, tx, j.act.v, a.now())
+		asking, err := a.present(ctx, tx, j.act.v, a.Now())
 		if err != nil && !errors.Is(err, host.ErrInvalidToken) {
 			return err
 		}
@@ -250,16 +230,16 @@ func (a *Auth) passwordWritten(ctx context.Context, j *judgement, done bool) err
 		}
 		if done {
 			e := audit.Event{Type: audit.Password, Outcome: audit.Done, User: id}
-			if err := a.events.Commit(ctx, tx, e.From(by)); err != nil {
+			if err := a.Events.Commit(ctx, tx, e.From(by)); err != nil {
 				return err
 			}
 		}
 		if kept == "" {
 			return a.endSessionsTx(ctx, tx, by, id, "password")
 		}
-		if _, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.now()); err != nil {
+		if _, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.Now()); err != nil {
 			return err
 		}
-		return a.sessions.KeepTx(ctx, tx, by, asking.who.sub, kept, "password")
+		return a.Sessions.KeepTx(ctx, tx, by, asking.who.sub, kept, "password")
 	})
 }

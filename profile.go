@@ -19,12 +19,12 @@ import (
 )
 
 // readProfile answers GET /-/npm/v1/user.
-func (a *Auth) readProfile(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) readProfile(r *http.Request, op policy.Operation) (reply, error) {
 	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	status, err := a.factors.Status(r.Context(), a.store, j.act.cred.User)
+	status, err := a.Factors.Status(r.Context(), a.Store, j.act.cred.User)
 	if err != nil {
 		return reply{}, err
 	}
@@ -64,7 +64,7 @@ func shownProfile(name string, p host.Profile) map[string]any {
 }
 
 // writeProfile answers POST /-/npm/v1/user, behind which there are three operations.
-func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) writeProfile(r *http.Request, op policy.Operation) (reply, error) {
 	var body wire.ProfileRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -97,8 +97,8 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 		}
 	}
 	j, d, err := a.judgeWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
-		if mode == policy.TwoFactorOff && a.orgs != nil && req.Account.ID != "" {
-			req.Account.FactorRequired, err = a.orgs.FactorRequired(r.Context(), req.Account.ID)
+		if mode == policy.TwoFactorOff && a.Orgs != nil && req.Account.ID != "" {
+			req.Account.FactorRequired, err = a.Orgs.FactorRequired(r.Context(), req.Account.ID)
 		}
 		return err
 	})
@@ -110,25 +110,25 @@ func (a *Auth) writeProfile(r *http.Request, op policy.Operation) (reply, error)
 
 // setFactor begins to enrol a factor, switches its mode or turns it off, with the password
 // and, where there is one, the factor.
-func (a *Auth) setFactor(r *http.Request, j *judgement, d policy.Decision, mode policy.TwoFactorMode, password string) (reply, error) {
+func (a *API) setFactor(r *http.Request, j *judgement, d policy.Decision, mode policy.TwoFactorMode, password string) (reply, error) {
 	var answer any // null
 	err := a.commitWithPassword(r, j, d, password, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
 		by, user := j.act.did(j.req.Addr), j.act.cred.User
 		enrolled := j.req.Account.TwoFactor != policy.TwoFactorOff
 		switch {
 		case enrolled && j.req.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
-			return denied(j, a.policy.Decide(j.req))
+			return denied(j, a.Policy.Decide(j.req))
 		case !enrolled && mode != policy.TwoFactorOff:
-			uri, err := a.factors.EnrolTx(ctx, tx, by, user, j.act.who.account.Name, mode)
+			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, j.act.who.account.Name, mode)
 			answer = uri.Reveal()
 			return err
 		case mode == policy.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
-			return a.factors.DisableTx(ctx, tx, by, user)
+			return a.Factors.DisableTx(ctx, tx, by, user)
 		}
 		if !oldNPM(r.UserAgent()) {
 			answer = map[string]any{"mode": mode.String(), "pending": false}
 		}
-		return a.factors.SetModeTx(ctx, tx, by, user, mode)
+		return a.Factors.SetModeTx(ctx, tx, by, user, mode)
 	})
 	if errors.Is(err, twofactor.ErrNoFactor) && j.attempt == nil {
 		err = &wire.Error{Status: http.StatusBadRequest, Code: "no-factor", Sentence: "Two-factor authentication is not on."}
@@ -142,7 +142,7 @@ func (a *Auth) setFactor(r *http.Request, j *judgement, d policy.Decision, mode 
 // confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
 // only time that recovery codes are seen. The sessions that were opened without it end,
 // but for the one that asks.
-func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawMessage) (reply, error) {
+func (a *API) confirmFactor(r *http.Request, op policy.Operation, raw json.RawMessage) (reply, error) {
 	var codes []string
 	if err := strictjson.Unmarshal(raw, &codes); err != nil {
 		return reply{}, err
@@ -154,7 +154,7 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 	if err != nil {
 		return reply{}, err
 	}
-	confirmation, err := a.factors.BeginConfirm(r.Context(), j.act.cred.User, credential.NewSecret(codes[0]), j.arrived)
+	confirmation, err := a.Factors.BeginConfirm(r.Context(), j.act.cred.User, credential.NewSecret(codes[0]), j.arrived)
 	if err != nil {
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
@@ -164,7 +164,7 @@ func (a *Auth) confirmFactor(r *http.Request, op policy.Operation, raw json.RawM
 		if recovery, err = confirmation.Apply(ctx, tx, by); err != nil {
 			return err
 		}
-		return a.sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "two-factor")
+		return a.Sessions.KeepTx(ctx, tx, by, j.act.who.sub, j.act.session(), "two-factor")
 	})
 	if err != nil {
 		return reply{}, err

@@ -21,7 +21,7 @@ const tooManyCodes = "too-many-codes"
 // count for the credential that was challenged, and end it like those of a header.
 type pageFactors struct {
 	*twofactor.Manager
-	a *Auth
+	a *Authorizer
 }
 
 // Approve approves a challenge, see [twofactor.Manager.Approve].
@@ -43,8 +43,8 @@ func (f pageFactors) Approve(ctx context.Context, in twofactor.Approval) (creden
 }
 
 // endCredential ends a session or a token for good, and records why.
-func (a *Auth) endCredential(ctx context.Context, by audit.Actor, cred *policy.Credential, reason string) error {
-	err := store.Transact(ctx, a.store, func(tx *store.Tx) error { return a.endCredentialTx(ctx, tx, by, cred, reason) })
+func (a *Authorizer) endCredential(ctx context.Context, by audit.Actor, cred *policy.Credential, reason string) error {
+	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error { return a.endCredentialTx(ctx, tx, by, cred, reason) })
 	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
 		return nil // by somebody else
 	}
@@ -53,12 +53,12 @@ func (a *Auth) endCredential(ctx context.Context, by audit.Actor, cred *policy.C
 
 // endCredentialTx is endCredential in the caller's commit. One that is not there any more
 // is [session.ErrNoSession] or [token.ErrNotFound].
-func (a *Auth) endCredentialTx(ctx context.Context, tx *store.Tx, by audit.Actor, cred *policy.Credential, reason string) error {
+func (a *Authorizer) endCredentialTx(ctx context.Context, tx *store.Tx, by audit.Actor, cred *policy.Credential, reason string) error {
 	switch cred.Kind { // the host's own only the host can end: its codes stay counted
 	case policy.KindSession:
-		return a.sessions.EndTx(ctx, tx, by, cred.User, cred.ID, reason)
+		return a.Sessions.EndTx(ctx, tx, by, cred.User, cred.ID, reason)
 	case policy.KindToken:
-		return a.tokens.RevokeTx(ctx, tx, by, cred.User, cred.ID, reason)
+		return a.Tokens.RevokeTx(ctx, tx, by, cred.User, cred.ID, reason)
 	}
 	return nil
 }
@@ -72,12 +72,12 @@ func (*unknownChange) Error() string { return "npmauth: what the request would d
 // challenge opens a page on which the credential's user can answer, and returns
 // it as the error that WriteError shows. Nothing is opened for the anonymous:
 // they never get this far.
-func (a *Auth) challenge(ctx context.Context, j *judgement, wrong bool) error {
+func (a *Authorizer) challenge(ctx context.Context, j *judgement, wrong bool) error {
 	op, use := j.req.Operation, j.use()
 	if j.req.Change == nil {
 		return &unknownChange{wrong: wrong}
 	}
-	c, err := a.factors.Challenge(ctx, twofactor.NewChallenge{
+	c, err := a.Factors.Challenge(ctx, twofactor.NewChallenge{
 		User: j.act.cred.User, Name: j.act.who.account.Name, Credential: use.Credential, Action: op.Action,
 		Items:          []twofactor.Item{{Package: op.Package, Change: use.Change, FollowUps: use.FollowUps, Words: j.req.Change.Words(op)}},
 		CredentialName: j.act.cred.Kind.String() + " " + j.act.cred.ID, Addr: j.req.Addr, UserAgent: j.agent,

@@ -29,7 +29,7 @@ var errNotOurs = errors.New("npmauth: the row npmauth/ready has an unexpected va
 // The first call on a store also draws the number that all credentials are created under
 // (see [subject.Begin]), and so ends those that were created before it.
 func (a *Auth) Ready(ctx context.Context) error {
-	items, err := a.store.Get(ctx, readyKey)
+	items, err := a.authz.Store.Get(ctx, readyKey)
 	if err == nil && !items[0].Exists() {
 		err = a.makeReady(ctx)
 	} else if err == nil && !bytes.Equal(items[0].Value, readyText) {
@@ -44,10 +44,10 @@ func (a *Auth) Ready(ctx context.Context) error {
 // makeReady writes the row, and what else every store has. A store that holds anything must
 // be one that can be read: a key that came too late must not look like the first.
 func (a *Auth) makeReady(ctx context.Context) error {
-	if _, err := a.store.List(ctx, "", "", 1); err != nil {
+	if _, err := a.authz.Store.List(ctx, "", "", 1); err != nil {
 		return err
 	}
-	return store.Transact(ctx, a.store, func(tx *store.Tx) error {
+	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
 		items, err := tx.Get(ctx, readyKey)
 		if err != nil || items[0].Exists() { // another node was faster, with a key that is ours or not
 			return err

@@ -10,7 +10,7 @@ import (
 // rescue is deferred where code of ours runs that asks a store or the host: a panic of
 // theirs is an outage, and so a refusal, like every other error. The host's own handler
 // is not its business.
-func (a *Auth) rescue(r *http.Request, refuse func(error)) {
+func (a *Authorizer) rescue(r *http.Request, refuse func(error)) {
 	x := recover()
 	switch x {
 	case nil:
@@ -18,7 +18,7 @@ func (a *Auth) rescue(r *http.Request, refuse func(error)) {
 		panic(x) // the server's own way to end a request
 	default:
 		// Not what it panicked with, which may quote what was being looked up.
-		a.log.ErrorContext(r.Context(), "npmauth: panic while deciding, request refused",
+		a.Log.ErrorContext(r.Context(), "npmauth: panic while deciding, request refused",
 			"method", r.Method, "path", RedactPath(r.URL.EscapedPath()), "stack", string(debug.Stack()))
 		refuse(wire.Unavailable)
 	}

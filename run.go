@@ -27,7 +27,7 @@ const (
 func (a *Auth) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	watching.Go(func() { a.watch(ctx) })
+	watching.Go(func() { a.authz.watch(ctx) })
 
 	used, sweep := time.NewTicker(usedEvery), time.NewTicker(sweepEvery)
 	forget := time.NewTicker(forgetEvery)
@@ -37,59 +37,59 @@ func (a *Auth) Run(ctx context.Context) error {
 	defer sweep.Stop()
 	defer forget.Stop()
 	clock, warnClock := steadiness{}, steadiness{}
-	clock.steady(a.now(), time.Now())
-	warnClock.steady(a.now(), time.Now())
+	clock.steady(a.authz.Now(), time.Now())
+	warnClock.steady(a.authz.Now(), time.Now())
 	var warned time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			return a.tokens.Flush(last)
+			return a.authz.Tokens.Flush(last)
 		case <-used.C:
-			if err := a.tokens.Flush(ctx); err != nil {
-				a.logLater(ctx, "npmauth: last-used times not written", err)
+			if err := a.authz.Tokens.Flush(ctx); err != nil {
+				a.authz.logLater(ctx, "npmauth: last-used times not written", err)
 			}
 		case <-forget.C:
-			if err := a.sessions.Forget(ctx); err != nil {
-				a.logLater(ctx, "npmauth: collected logins not forgotten", err)
+			if err := a.authz.Sessions.Forget(ctx); err != nil {
+				a.authz.logLater(ctx, "npmauth: collected logins not forgotten", err)
 			}
 		case <-warn.C:
 			if !warned.IsZero() && time.Since(warned) < warnEvery {
 				continue
 			}
-			if off, ok := warnClock.steady(a.now(), time.Now()); !ok {
-				a.log.WarnContext(ctx, "npmauth: the clock was set, nobody is told that a token ends", "by", off)
+			if off, ok := warnClock.steady(a.authz.Now(), time.Now()); !ok {
+				a.authz.Log.WarnContext(ctx, "npmauth: the clock was set, nobody is told that a token ends", "by", off)
 				continue
 			}
 			if err := a.warn(ctx); err != nil {
-				a.logLater(ctx, "npmauth: not everybody was told that a token ends", err)
+				a.authz.logLater(ctx, "npmauth: not everybody was told that a token ends", err)
 				continue
 			}
-			if _, err := a.tokens.Sweep(ctx); err != nil {
-				a.logLater(ctx, "npmauth: not all revoked tokens were swept", err)
+			if _, err := a.authz.Tokens.Sweep(ctx); err != nil {
+				a.authz.logLater(ctx, "npmauth: not all revoked tokens were swept", err)
 				continue
 			}
 			warned = time.Now()
 		case <-sweep.C:
-			if off, ok := clock.steady(a.now(), time.Now()); !ok {
-				a.log.WarnContext(ctx, "npmauth: the clock was set, nothing is swept", "by", off)
+			if off, ok := clock.steady(a.authz.Now(), time.Now()); !ok {
+				a.authz.Log.WarnContext(ctx, "npmauth: the clock was set, nothing is swept", "by", off)
 				continue
 			}
 			if err := a.sweep(ctx); err != nil {
-				a.logLater(ctx, "npmauth: sweep not finished", err)
+				a.authz.logLater(ctx, "npmauth: sweep not finished", err)
 			}
 		}
 	}
 }
 
 func (a *Auth) sweep(ctx context.Context) error {
-	s, ok := store.As[store.Sweeper](a.store)
+	s, ok := store.As[store.Sweeper](a.authz.Store)
 	if !ok {
 		return nil
 	}
 	for {
-		n, err := guarded(func() (int, error) { return s.Sweep(ctx, a.now(), sweepBatch) })
+		n, err := guarded(func() (int, error) { return s.Sweep(ctx, a.authz.Now(), sweepBatch) })
 		if err != nil || n < sweepBatch {
 			return err
 		}

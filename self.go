@@ -47,7 +47,7 @@ type selfReason struct {
 // self answers GET /-/auth/v1/self: who asks, with what, and what it may do. With
 // ?package=<name> it also says what would become of every operation on that package,
 // if it were tried now, and why.
-func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) self(r *http.Request, op policy.Operation) (reply, error) {
 	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -76,7 +76,7 @@ func (a *Auth) self(r *http.Request, op policy.Operation) (reply, error) {
 	return rep, nil
 }
 
-func (a *Auth) selfPackage(r *http.Request, j *judgement) (*selfPackage, error) {
+func (a *API) selfPackage(r *http.Request, j *judgement) (*selfPackage, error) {
 	name, err := policy.ParsePackageName(r.URL.Query().Get("package"))
 	if err != nil {
 		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
@@ -93,7 +93,7 @@ func (a *Auth) selfPackage(r *http.Request, j *judgement) (*selfPackage, error) 
 			continue
 		}
 		req.Operation.Action = action
-		d := a.policy.Decide(req)
+		d := a.Policy.Decide(req)
 		v := selfVerdict{Effect: d.Effect}
 		for _, why := range d.Reasons {
 			v.Reasons = append(v.Reasons, selfReason{why.Code, why.Sentence, why.Remedy})

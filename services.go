@@ -1,12 +1,9 @@
 package npmauth
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"net/url"
 
-	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
@@ -15,26 +12,8 @@ import (
 
 var errNoService = &wire.Error{Status: http.StatusNotFound, Code: "no-such-service", Sentence: "There is no such service account or you do not administer it."}
 
-// administered asks the host who the service account called name is, and whether admin
-// administers it. Nobody and a person are the zero User.
-func (a *Auth) administered(ctx context.Context, admin policy.UserID, name string) (host.User, bool, error) {
-	if a.services == nil || admin == "" || name == "" {
-		return host.User{}, false, nil
-	}
-	user, administers, err := a.services.Administers(ctx, admin, name)
-	switch {
-	case errors.Is(err, host.ErrNoUser):
-		return host.User{}, false, nil
-	case err != nil:
-		return host.User{}, false, err
-	case user.ID == "" || !user.Service:
-		return host.User{}, false, nil
-	}
-	return user, administers, nil
-}
-
 // listServiceTokens answers GET /-/auth/v1/services/<name>/tokens, as listTokens.
-func (a *Auth) listServiceTokens(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) listServiceTokens(r *http.Request, op policy.Operation) (reply, error) {
 	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -48,7 +27,7 @@ func (a *Auth) listServiceTokens(r *http.Request, op policy.Operation) (reply, e
 // createServiceToken answers POST /-/auth/v1/services/<name>/tokens, whose body is that of
 // POST /-/npm/v1/tokens: in a session of an administrator, with their password and their
 // second factor. The token is the service account's.
-func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) createServiceToken(r *http.Request, op policy.Operation) (reply, error) {
 	var body wire.TokenRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -71,7 +50,7 @@ func (a *Auth) createServiceToken(r *http.Request, op policy.Operation) (reply, 
 
 // rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
 // rotateToken.
-func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) rotateServiceToken(r *http.Request, op policy.Operation) (reply, error) {
 	var body wire.RotateRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -92,7 +71,7 @@ func (a *Auth) rotateServiceToken(r *http.Request, op policy.Operation) (reply, 
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
-func (a *Auth) revokeServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) revokeServiceToken(r *http.Request, op policy.Operation) (reply, error) {
 	j, d, err := a.judge(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err

@@ -16,7 +16,7 @@ import (
 
 // createToken answers POST /-/npm/v1/tokens: in a session, with the password,
 // and with a second factor where the account has one.
-func (a *Auth) createToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) createToken(r *http.Request, op policy.Operation) (reply, error) {
 	var body wire.TokenRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -42,14 +42,14 @@ func specOf(spec protocol.TokenSpec, user policy.UserID) token.Spec {
 
 // makeToken makes the token of spec for a judgement that does not deny it: with the
 // password, and the second factor if that is what is missing.
-func (a *Auth) makeToken(r *http.Request, j *judgement, d policy.Decision, password string, spec token.Spec) (reply, error) {
-	if err := a.tokens.Validate(spec); err != nil {
+func (a *API) makeToken(r *http.Request, j *judgement, d policy.Decision, password string, spec token.Spec) (reply, error) {
+	if err := a.Tokens.Validate(spec); err != nil {
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
 	var secret credential.Secret
 	var tok token.Token
 	err := a.commitWithPassword(r, j, d, password, token.ReadsOf(spec.User, ""), func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-		secret, tok, err = a.tokens.CreateTx(ctx, tx, j.act.did(j.req.Addr), spec)
+		secret, tok, err = a.Tokens.CreateTx(ctx, tx, j.act.did(j.req.Addr), spec)
 		return err
 	})
 	if err != nil {
@@ -67,7 +67,7 @@ func made(secret credential.Secret, tok token.Token) reply {
 
 // rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
 // one call, while the old one goes on for a while. It takes what creating a token takes.
-func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
 	var body wire.RotateRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -86,8 +86,8 @@ func (a *Auth) rotateToken(r *http.Request, op policy.Operation) (reply, error) 
 
 // rotate makes a token in the place of the one that rotation names, for a judgement that
 // does not deny it, which knows nothing of that token.
-func (a *Auth) rotate(r *http.Request, j *judgement, password string, rotation token.Rotation) (reply, error) {
-	old, err := a.tokens.Get(r.Context(), rotation.User, rotation.ID)
+func (a *API) rotate(r *http.Request, j *judgement, password string, rotation token.Rotation) (reply, error) {
+	old, err := a.Tokens.Get(r.Context(), rotation.User, rotation.ID)
 	if err != nil {
 		return reply{}, a.conclude(r.Context(), j, err)
 	}
@@ -99,7 +99,7 @@ func (a *Auth) rotate(r *http.Request, j *judgement, password string, rotation t
 	var secret credential.Secret
 	var tok token.Token
 	err = a.commitWithPassword(r, j, d, password, token.ReadsOf(rotation.User, rotation.ID), func(ctx context.Context, tx *store.Tx, j *judgement) (err error) {
-		secret, tok, err = a.tokens.RotateTx(ctx, tx, j.act.did(j.req.Addr), rotation)
+		secret, tok, err = a.Tokens.RotateTx(ctx, tx, j.act.did(j.req.Addr), rotation)
 		return err
 	})
 	if err != nil {
@@ -109,7 +109,7 @@ func (a *Auth) rotate(r *http.Request, j *judgement, password string, rotation t
 }
 
 // commitWithPassword is commit for what takes the password as well.
-func (a *Auth) commitWithPassword(r *http.Request, j *judgement, d policy.Decision, password string, keys []string, fn committing) error {
+func (a *API) commitWithPassword(r *http.Request, j *judgement, d policy.Decision, password string, keys []string, fn committing) error {
 	secret := credential.NewSecret(password)
 	j.password = &secret
 	return a.commit(r, j, d, keys, fn)
@@ -117,7 +117,7 @@ func (a *Auth) commitWithPassword(r *http.Request, j *judgement, d policy.Decisi
 
 // listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
 // them.
-func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) listTokens(r *http.Request, op policy.Operation) (reply, error) {
 	j, err := a.judgeRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -127,14 +127,14 @@ func (a *Auth) listTokens(r *http.Request, op policy.Operation) (reply, error) {
 
 // tokenPage answers with the page of user's tokens that the query asks for; path is what
 // was asked.
-func (a *Auth) tokenPage(r *http.Request, user policy.UserID, path string) (reply, error) {
+func (a *API) tokenPage(r *http.Request, user policy.UserID, path string) (reply, error) {
 	query := r.URL.Query()
 	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
 	opt := token.ListOptions{After: query.Get("after"), Limit: per}
 	if opt.After == "" {
 		opt.Offset = page * per
 	}
-	list, next, total, err := a.tokens.List(r.Context(), user, opt)
+	list, next, total, err := a.Tokens.List(r.Context(), user, opt)
 	if err != nil {
 		return reply{}, err
 	}
@@ -142,7 +142,7 @@ func (a *Auth) tokenPage(r *http.Request, user policy.UserID, path string) (repl
 	for i, t := range list {
 		ids[i] = t.ID
 	}
-	used, err := a.tokens.Used(r.Context(), ids...)
+	used, err := a.Tokens.Used(r.Context(), ids...)
 	if err != nil {
 		return reply{}, err
 	}
@@ -183,7 +183,7 @@ func shownToken(t token.Token) map[string]any {
 
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
 // the asking user's answers as what does not exist.
-func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
 	j, d, err := a.judge(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
@@ -199,25 +199,25 @@ func (a *Auth) revokeToken(r *http.Request, op policy.Operation) (reply, error) 
 }
 
 // revoke ends a token of user for a judgement that does not deny it.
-func (a *Auth) revoke(r *http.Request, j *judgement, d policy.Decision, user policy.UserID, id string) (reply, error) {
+func (a *API) revoke(r *http.Request, j *judgement, d policy.Decision, user policy.UserID, id string) (reply, error) {
 	if d.Effect == policy.Challenge { // nobody spends a factor on what is not there
-		if _, err := a.tokens.Get(r.Context(), user, id); err != nil {
+		if _, err := a.Tokens.Get(r.Context(), user, id); err != nil {
 			return reply{}, a.conclude(r.Context(), j, err)
 		}
 	}
 	return reply{}, a.commit(r, j, d, token.ReadsOf(user, id), func(ctx context.Context, tx *store.Tx, j *judgement) error {
-		return a.tokens.RevokeTx(ctx, tx, j.act.did(j.req.Addr), user, id, "")
+		return a.Tokens.RevokeTx(ctx, tx, j.act.did(j.req.Addr), user, id, "")
 	})
 }
 
 // revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
 // of their sessions. After an error it can be sent again.
-func (a *Auth) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
 	j, d, err := a.judge(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
 	return reply{}, a.commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *judgement) error {
-		return a.tokens.RevokeAllTx(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User)
+		return a.Tokens.RevokeAllTx(ctx, tx, j.act.did(j.req.Addr), j.act.cred.User)
 	})
 }

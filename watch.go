@@ -19,7 +19,7 @@ const (
 // watch drops from the caches what other nodes change, and lets the rest live on
 // while the store says how far it has seen. While nothing is heard everything grows
 // too old within Config.Fresh, and the store is read: nothing is decided by a watch.
-func (a *Auth) watch(ctx context.Context) {
+func (a *Authorizer) watch(ctx context.Context) {
 	if a.fresh <= 0 {
 		return // nothing is remembered
 	}
@@ -28,7 +28,7 @@ func (a *Auth) watch(ctx context.Context) {
 	for pause := watchPauseMin; ; pause = min(2*pause, watchPauseMax) {
 		began := false
 		_, err := guarded(func() (struct{}, error) {
-			return struct{}{}, store.Watch(ctx, a.store, every, func(c store.Change) {
+			return struct{}{}, store.Watch(ctx, a.Store, every, func(c store.Change) {
 				if !began {
 					began, pause = true, watchPauseMin
 					a.caches.forget() // what is older than the first report may have changed unnoticed

@@ -1,0 +1,102 @@
+package npmauth
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// Wrap returns next with npmauth in front: npm's login, token and profile
+// endpoints and the pages below /-/auth/ are served, and every other request
+// reaches next only if it is allowed.
+func (a *Auth) Wrap(next http.Handler) http.Handler { return a.handler(true, next) }
+
+// Handler serves npmauth's own endpoints and answers 404 to everything else. It
+// is for hosts with a mux of their own: [Auth.Wrap] is this and [Auth.Guard].
+func (a *Auth) Handler() http.Handler { return a.handler(true, nil) }
+
+// Guard returns next behind the policy. npmauth's own endpoints are not served:
+// it answers 404 to them, and they never reach next. What it answers itself is npm's
+// second-factor setting of a package and GET /-/package/<pkg>/access.
+func (a *Auth) Guard(next http.Handler) http.Handler { return a.handler(false, next) }
+
+// handler serves npmauth's own endpoints if own, and hands every other request that is allowed
+// to next, unless that is nil.
+func (a *Auth) handler(own bool, next http.Handler) http.Handler {
+	return a.guard.withDeadline(func(w http.ResponseWriter, r *http.Request) {
+		op, err := a.guard.classify(r)
+		switch served := a.api.serves(op.Action); {
+		case err != nil:
+			a.authz.fail(w, r, err)
+		case served && own:
+			a.api.serve(w, r, op)
+		case !served && next != nil:
+			a.guard.guard(w, r, op, next)
+		default:
+			a.authz.fail(w, r, errNotFound)
+		}
+	})
+}
+
+// RedactPath returns an escaped path fit for a log: the two paths in which npm
+// sends a token, and the ids of pages and polls, end in [redacted]. Escapes in what
+// comes before do not hide it.
+func RedactPath(path string) string {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		plain = path
+	}
+	for _, secret := range []string{"/-/user/token/", "/-/npm/v1/tokens/token/", "/-/auth/"} {
+		if i := strings.Index(plain, secret); i >= 0 {
+			return (&url.URL{Path: plain[:i+len(secret)]}).EscapedPath() + "[redacted]"
+		}
+	}
+	return path
+}
+
+// Authenticate returns who r comes from. A request without a credential is
+// [host.ErrNoCredential], and one whose credential does not hold [host.ErrInvalidToken];
+// any other error is an outage. None of them is an identity.
+func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
+	act, err := a.authz.authenticate(r.Context(), r.Header, a.authz.client(r), a.authz.Now())
+	if err != nil {
+		return host.Identity{}, err
+	}
+	if act.cred == nil {
+		return host.Identity{}, host.ErrNoCredential
+	}
+	return act.identity(), nil
+}
+
+// Authorize authenticates the credential in header and decides about op, asked
+// from addr. It is what [Auth.Guard] does before it looks at a second factor,
+// which Authorize never spends: an effect of [policy.Challenge] is returned as it
+// is and allows nothing. Whoever has no credential is judged as the anonymous
+// and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
+// comes with a decision that denies.
+//
+// PUT /<pkg> is classified as [policy.WritePackument], which every policy of npm's
+// denies: whoever has read its body names the action that it is. So does op.Package with
+// [policy.GrantTeam].
+func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
+	req := requests.Get().(*policy.Request)
+	defer release(req)
+	req.Operation, req.Addr = op, addr
+	act, _, err := a.authz.prepare(ctx, header, req)
+	if err != nil {
+		return host.Identity{}, policy.Decision{}, err
+	}
+	return act.identity(), a.authz.Policy.DecideOn(req), nil
+}
+
+// WriteError answers r with err in npm's form: JSON with the strings error and
+// message, both of which clients read. What err is decides the status; the text
+// of an error that npmauth does not know is not shown. It also serves a host
+// that refuses something itself: give it a [*wire.Error].
+func WriteError(w http.ResponseWriter, _ *http.Request, err error) { wire.WriteError(w, answer(err)) }
