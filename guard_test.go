@@ -20,6 +20,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // What a client calls its request decides between two sentences of a refusal, and
@@ -57,11 +58,11 @@ func TestPublicOutsideOfThePrefix(t *testing.T) {
 
 func TestRedactPathDecodes(t *testing.T) {
 	for _, path := range []string{"/-/user/%74oken/npm_secret", "/%2d/npm/v1/tokens/token/npm_secret", "/-/npm/v1/tokens/%74oken/npm%5Fsecret", "/-/auth%2Fdone/npms_secret"} {
-		got := npmauth.RedactPath(path)
+		got := wire.RedactPath(path)
 		assert.NotContains(t, got, "secret", path)
 		assert.True(t, strings.HasSuffix(got, "[redacted]"), got)
 	}
-	assert.Equal(t, "/%zz", npmauth.RedactPath("/%zz"))
+	assert.Equal(t, "/%zz", wire.RedactPath("/%zz"))
 }
 
 // What is for programs below /-/auth/ has no page in its place.

@@ -21,6 +21,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // TestCredentialHeader is about two parsers that could read one header in two ways.
@@ -393,10 +394,10 @@ func TestMountedBelowAPrefix(t *testing.T) {
 }
 
 func TestRedactPath(t *testing.T) {
-	assert.Equal(t, "/-/user/token/[redacted]", npmauth.RedactPath("/-/user/token/npm_secret"))
-	assert.Equal(t, "/npm/-/npm/v1/tokens/token/[redacted]", npmauth.RedactPath("/npm/-/npm/v1/tokens/token/npm_secret"))
-	assert.Equal(t, "/-/auth/[redacted]", npmauth.RedactPath("/-/auth/done/npms_secret"))
-	assert.Equal(t, "/@acme%2fwidget", npmauth.RedactPath("/@acme%2fwidget"))
+	assert.Equal(t, "/-/user/token/[redacted]", wire.RedactPath("/-/user/token/npm_secret"))
+	assert.Equal(t, "/npm/-/npm/v1/tokens/token/[redacted]", wire.RedactPath("/npm/-/npm/v1/tokens/token/npm_secret"))
+	assert.Equal(t, "/-/auth/[redacted]", wire.RedactPath("/-/auth/done/npms_secret"))
+	assert.Equal(t, "/@acme%2fwidget", wire.RedactPath("/@acme%2fwidget"))
 }
 
 func TestNewRefuses(t *testing.T) {

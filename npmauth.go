@@ -65,7 +65,7 @@
 // method and path, so nothing behind the guard may read another method into it,
 // as from X-HTTP-Method-Override or a field _method. Two requests of npm's carry
 // a token in the path (DELETE /-/user/token/… and DELETE
-// /-/npm/v1/tokens/token/…), so that path must not be logged; [RedactPath] hides it.
+// /-/npm/v1/tokens/token/…), so that path must not be logged; [wire.RedactPath] hides it.
 //
 // A body that stands still for 30 seconds is answered 408, also where a host reads it. How
 // long a body takes as a whole is bounded by ReadTimeout of the [http.Server], or, of a
@@ -90,6 +90,9 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/api"
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/guard"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
@@ -253,9 +256,9 @@ type Legacy struct {
 // Auth is the authentication and authorization of one registry. Its methods are
 // safe for concurrent use. Make one with [New].
 type Auth struct {
-	authz    *Authorizer
-	guard    *Guard
-	api      *API
+	authz    *authz.Authorizer
+	guard    *guard.Guard
+	api      *api.API
 	subjects *subject.Manager
 }
 
@@ -272,7 +275,7 @@ func New(cfg Config) (*Auth, error) {
 	if cfg.Name == "" {
 		cfg.Name = base.Hostname()
 	}
-	az := NewAuthorizer(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
+	az := authz.New(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
 	az.Policy, az.BasicToken, az.Proxies = cfg.Policy, cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
 	az.Log, az.Now = cfg.Logger, cfg.Now
@@ -286,7 +289,7 @@ func New(cfg Config) (*Auth, error) {
 	if part, err := a.build(cfg); err != nil {
 		return nil, fmt.Errorf("npmauth: %s: %w", part, err)
 	}
-	a.guard = &Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.ReadAccess}
+	a.guard = &guard.Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.ReadAccess}
 	return a, nil
 }
 
@@ -347,10 +350,10 @@ func (a *Auth) build(cfg Config) (part string, err error) {
 		cfg.Users = people
 	}
 	if keepsPeople(cfg) {
-		az.Directory = cfg.Users.(*account.Directory).Within(az.Store, az.Events, az.namesOrg)
+		az.Directory = cfg.Users.(*account.Directory).Within(az.Store, az.Events, az.NamesOrg)
 		cfg.Users = az.Directory
 	}
-	az.Plug(Host{
+	az.Plug(authz.Host{
 		Users: cfg.Users, Packages: cfg.Packages, Documents: cfg.Documents, Orgs: cfg.Orgs, Services: cfg.Services, Foreign: cfg.Foreign,
 	})
 	if a.subjects, err = subject.New(subject.Config{Store: az.Store, Now: az.Now, Events: az.Events}); err != nil {
@@ -370,12 +373,12 @@ func (a *Auth) build(cfg Config) (part string, err error) {
 	}
 	az.Sessions, err = session.New(session.Config{
 		Store: az.Store, TTL: cfg.Limits.SessionTTL, Now: az.Now, Events: az.Events,
-		Lookup: az.lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.secondFactor, Alive: az.maySignIn,
+		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Alive: az.MaySignIn,
 	})
 	if err != nil {
 		return "Config.Limits", err
 	}
-	a.api, err = NewAPI(APIConfig{
+	a.api, err = api.New(api.Config{
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
 		Legacy: legacy.Config{Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs},
 	})
@@ -409,7 +412,7 @@ func orDefault(d, def time.Duration) time.Duration {
 
 // ClientAddr returns the address that r comes from, through [Config.TrustedProxies]: what
 // [Auth.Authorize] asks for. It is the zero Addr where that cannot be told.
-func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.authz.client(r) }
+func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.authz.Client(r) }
 
 // keepsPeople reports whether the people are in cfg.Store: what is read and written of them
 // is part of npmauth's own commits then.

@@ -9,8 +9,10 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -53,18 +55,10 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 		if err := a.authz.Settings.Set(ctx, tx, id, s); err != nil {
 			return err
 		}
-		e := packageRules(id, s)
+		e := settings.Changed(id, s)
 		e.Reasons = []string{"operator"}
 		return a.authz.Events.Commit(ctx, tx, e)
 	})
-}
-
-// packageRules is the event of a change of a package's settings.
-func packageRules(id policy.PackageID, s policy.Settings) audit.Event {
-	return audit.Event{
-		Type: audit.PackageRules, Outcome: audit.Done,
-		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
-	}
 }
 
 // Package returns the settings of a package, by its ID.
@@ -87,7 +81,7 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 		if err := a.authz.Factors.DisableTx(ctx, tx, by, id); err != nil {
 			return err
 		}
-		return a.authz.endSessionsTx(ctx, tx, by, id, "operator")
+		return a.authz.EndSessionsTx(ctx, tx, by, id, "operator")
 	})
 }
 
@@ -102,7 +96,7 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 // [Passwords].
 func (a *Auth) PasswordChanged(ctx context.Context, id policy.UserID) error {
 	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
-		return a.authz.endSessionsTx(ctx, tx, audit.Actor{}, id, "password")
+		return a.authz.EndSessionsTx(ctx, tx, audit.Actor{}, id, "password")
 	})
 }
 
@@ -158,7 +152,7 @@ func (a *Auth) TokensReaching(ctx context.Context, pkg policy.PackageName, want 
 
 // userFacts are what TokensReaching learned of a user.
 type userFacts struct {
-	who   *person // nil: nobody
+	who   *authz.Person // nil: nobody
 	facts policy.Facts
 }
 
@@ -174,7 +168,7 @@ func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageN
 	if u == nil {
 		u = &userFacts{}
 		var err error
-		if u.who, err = a.authz.person(ctx, tok.User, a.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
+		if u.who, err = a.authz.PersonOf(ctx, tok.User, a.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
 			return false, err
 		}
 		if u.who != nil {
@@ -185,14 +179,14 @@ func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageN
 		users[tok.User] = u
 	}
 	now := a.authz.Now()
-	if u.who == nil || u.who.account.Disabled || cred.Dead(now) {
+	if u.who == nil || u.who.Account.Disabled || cred.Dead(now) {
 		return false, nil
 	}
 	var has policy.Rights
 	for _, action := range []policy.Action{policy.Publish, policy.SetDistTag, policy.Deprecate, policy.Unpublish} { // a verb each
 		req := policy.Request{
 			Operation:  policy.Operation{Action: action, Package: pkg},
-			Credential: cred, Account: u.who.account, Package: u.facts, Now: now,
+			Credential: cred, Account: u.who.Account, Package: u.facts, Now: now,
 		}
 		has |= req.Rights()
 	}

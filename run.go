@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -27,7 +28,7 @@ const (
 func (a *Auth) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	watching.Go(func() { a.authz.watch(ctx) })
+	watching.Go(func() { a.authz.Watch(ctx) })
 
 	used, sweep := time.NewTicker(usedEvery), time.NewTicker(sweepEvery)
 	forget := time.NewTicker(forgetEvery)
@@ -48,11 +49,11 @@ func (a *Auth) Run(ctx context.Context) error {
 			return a.authz.Tokens.Flush(last)
 		case <-used.C:
 			if err := a.authz.Tokens.Flush(ctx); err != nil {
-				a.authz.logLater(ctx, "npmauth: last-used times not written", err)
+				a.authz.LogLater(ctx, "npmauth: last-used times not written", err)
 			}
 		case <-forget.C:
 			if err := a.authz.Sessions.Forget(ctx); err != nil {
-				a.authz.logLater(ctx, "npmauth: collected logins not forgotten", err)
+				a.authz.LogLater(ctx, "npmauth: collected logins not forgotten", err)
 			}
 		case <-warn.C:
 			if !warned.IsZero() && time.Since(warned) < warnEvery {
@@ -63,11 +64,11 @@ func (a *Auth) Run(ctx context.Context) error {
 				continue
 			}
 			if err := a.warn(ctx); err != nil {
-				a.authz.logLater(ctx, "npmauth: not everybody was told that a token ends", err)
+				a.authz.LogLater(ctx, "npmauth: not everybody was told that a token ends", err)
 				continue
 			}
 			if _, err := a.authz.Tokens.Sweep(ctx); err != nil {
-				a.authz.logLater(ctx, "npmauth: not all revoked tokens were swept", err)
+				a.authz.LogLater(ctx, "npmauth: not all revoked tokens were swept", err)
 				continue
 			}
 			warned = time.Now()
@@ -77,7 +78,7 @@ func (a *Auth) Run(ctx context.Context) error {
 				continue
 			}
 			if err := a.sweep(ctx); err != nil {
-				a.authz.logLater(ctx, "npmauth: sweep not finished", err)
+				a.authz.LogLater(ctx, "npmauth: sweep not finished", err)
 			}
 		}
 	}
@@ -89,7 +90,7 @@ func (a *Auth) sweep(ctx context.Context) error {
 		return nil
 	}
 	for {
-		n, err := guarded(func() (int, error) { return s.Sweep(ctx, a.authz.Now(), sweepBatch) })
+		n, err := authz.Call(func() (int, error) { return s.Sweep(ctx, a.authz.Now(), sweepBatch) })
 		if err != nil || n < sweepBatch {
 			return err
 		}

@@ -4,10 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"strings"
 
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -29,49 +28,33 @@ func (a *Auth) Guard(next http.Handler) http.Handler { return a.handler(false, n
 // handler serves npmauth's own endpoints if own, and hands every other request that is allowed
 // to next, unless that is nil.
 func (a *Auth) handler(own bool, next http.Handler) http.Handler {
-	return a.guard.withDeadline(func(w http.ResponseWriter, r *http.Request) {
-		op, err := a.guard.classify(r)
-		switch served := a.api.serves(op.Action); {
+	return a.guard.WithDeadline(func(w http.ResponseWriter, r *http.Request) {
+		op, err := a.guard.Classify(r)
+		switch served := a.api.Serves(op.Action); {
 		case err != nil:
-			a.authz.fail(w, r, err)
+			a.authz.Fail(w, r, err)
 		case served && own:
-			a.api.serve(w, r, op)
+			a.api.Serve(w, r, op)
 		case !served && next != nil:
-			a.guard.guard(w, r, op, next)
+			a.guard.Serve(w, r, op, next)
 		default:
-			a.authz.fail(w, r, errNotFound)
+			a.authz.Fail(w, r, authz.ErrNotFound)
 		}
 	})
-}
-
-// RedactPath returns an escaped path fit for a log: the two paths in which npm
-// sends a token, and the ids of pages and polls, end in [redacted]. Escapes in what
-// comes before do not hide it.
-func RedactPath(path string) string {
-	plain, err := url.PathUnescape(path)
-	if err != nil {
-		plain = path
-	}
-	for _, secret := range []string{"/-/user/token/", "/-/npm/v1/tokens/token/", "/-/auth/"} {
-		if i := strings.Index(plain, secret); i >= 0 {
-			return (&url.URL{Path: plain[:i+len(secret)]}).EscapedPath() + "[redacted]"
-		}
-	}
-	return path
 }
 
 // Authenticate returns who r comes from. A request without a credential is
 // [host.ErrNoCredential], and one whose credential does not hold [host.ErrInvalidToken];
 // any other error is an outage. None of them is an identity.
 func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
-	act, err := a.authz.authenticate(r.Context(), r.Header, a.authz.client(r), a.authz.Now())
+	act, err := a.authz.Authenticate(r.Context(), r.Header, a.authz.Client(r), a.authz.Now())
 	if err != nil {
 		return host.Identity{}, err
 	}
-	if act.cred == nil {
+	if act.Credential == nil {
 		return host.Identity{}, host.ErrNoCredential
 	}
-	return act.identity(), nil
+	return act.Identity(), nil
 }
 
 // Authorize authenticates the credential in header and decides about op, asked
@@ -85,18 +68,13 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 // denies: whoever has read its body names the action that it is. So does op.Package with
 // [policy.GrantTeam].
 func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
-	req := requests.Get().(*policy.Request)
-	defer release(req)
-	req.Operation, req.Addr = op, addr
-	act, _, err := a.authz.prepare(ctx, header, req)
-	if err != nil {
-		return host.Identity{}, policy.Decision{}, err
-	}
-	return act.identity(), a.authz.Policy.DecideOn(req), nil
+	return a.authz.Authorize(ctx, op, header, addr)
 }
 
 // WriteError answers r with err in npm's form: JSON with the strings error and
 // message, both of which clients read. What err is decides the status; the text
 // of an error that npmauth does not know is not shown. It also serves a host
 // that refuses something itself: give it a [*wire.Error].
-func WriteError(w http.ResponseWriter, _ *http.Request, err error) { wire.WriteError(w, answer(err)) }
+func WriteError(w http.ResponseWriter, _ *http.Request, err error) {
+	wire.WriteError(w, authz.Answer(err))
+}

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 )
@@ -97,4 +98,12 @@ func (m *Manager) Set(ctx context.Context, tx *store.Tx, id policy.PackageID, s 
 		return fmt.Errorf("settings: %w", err)
 	}
 	return nil
+}
+
+// Changed returns the event of a change of a package's settings to s.
+func Changed(id policy.PackageID, s policy.Settings) audit.Event {
+	return audit.Event{
+		Type: audit.PackageRules, Outcome: audit.Done,
+		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},
+	}
 }

@@ -36,7 +36,7 @@ func newFront(nodes []*node, log *slog.Logger) http.Handler {
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			log.WarnContext(r.Context(), "not answered by a node", "method", r.Method, "path", npmauth.RedactPath(r.URL.EscapedPath()), "error", err)
+			log.WarnContext(r.Context(), "not answered by a node", "method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath()), "error", err)
 			status, sentence := http.StatusBadGateway, "The node that this went to is gone. Try again."
 			if errors.Is(err, errNobody) {
 				status, sentence = http.StatusServiceUnavailable, "No node of the registry is up. Try again in a moment."

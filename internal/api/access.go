@@ -1,0 +1,34 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/npmauth/npmauth/policy"
+)
+
+// readAccess answers GET /-/package/<pkg>/access: who may read the package, and for those
+// who may write it what publishing takes. npm has no address for the second.
+func (a *API) readAccess(r *http.Request, op policy.Operation) (reply, error) {
+	j, err := a.CheckRead(r, op)
+	if err != nil {
+		return reply{}, err
+	}
+	shown := map[string]any{"access": "public", "public": true}
+	if j.Package.Private {
+		shown = map[string]any{"access": "restricted", "public": false}
+	}
+	if (&j.Request).Rights()&(policy.RightWrite|policy.RightAdmin) != 0 {
+		s, err := a.PackageSettings(r.Context(), j.Package.ID, j.Now)
+		if err != nil {
+			return reply{}, err
+		}
+		shown["publish_requires_tfa"] = s.Publish != policy.NoFactor
+		shown["automation_token_overrides_tfa"] = s.Publish == policy.FactorOrBypass
+	}
+	return ok(shown), nil
+}
+
+// ReadAccess answers GET /-/package/<pkg>/access, which the guard routes here.
+func (a *API) ReadAccess(w http.ResponseWriter, r *http.Request, op policy.Operation) {
+	a.endpoint(w, r, op, a.readAccess)
+}

@@ -1,0 +1,199 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/leak"
+	"github.com/npmauth/npmauth/legacy"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/web"
+	"github.com/npmauth/npmauth/wire"
+)
+
+var (
+	errMethod        = &wire.Error{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Sentence: "This address does not take that method."}
+	errForeignLogout = &wire.Error{Status: http.StatusForbidden, Code: "foreign-token", Sentence: "This older kind of token cannot be ended here. End it where it was made."}
+	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "This registry does not offer this operation."}
+)
+
+// An API serves the endpoints of npm that are about people and their credentials.
+type API struct {
+	*authz.Authorizer
+	leakKeys  leak.Keys
+	changeKey *credential.ServerKey
+	legacy    *legacy.Handler
+	pages     *web.Pages
+}
+
+// Config configures an [API].
+type Config struct {
+	Authorizer *authz.Authorizer
+	Name       string        // of the registry
+	LeakKeys   leak.Keys     // of those who may report leaked credentials; nil: nobody may
+	OpenSignUp bool          // by the CouchDB login
+	Legacy     legacy.Config // its dates and documentation
+}
+
+// New returns an API, or an error that names the part that is wrong.
+func New(cfg Config) (*API, error) {
+	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys}
+	a.changeKey = credential.NewServerKey(a.Store, "changes")
+	var err error
+	a.pages, err = web.New(web.Config{
+		BaseURL: a.Base, Name: cfg.Name, Sessions: a.Sessions, Factors: a.PageFactors(),
+		Keys:          credential.NewServerKey(a.Store, "pages"),
+		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	old := cfg.Legacy
+	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.Fail
+	old.Client = func(r *http.Request) legacy.Client { return legacy.Client(a.SessionClient(r)) }
+	if cfg.OpenSignUp {
+		old.SignUp = a.legacySignUp
+	}
+	if a.legacy, err = legacy.New(old); err != nil {
+		return nil, fmt.Errorf("Config.Legacy: %w", err)
+	}
+	return a, nil
+}
+
+// serves reports whether npmauth answers the action itself.
+func (a *API) Serves(action policy.Action) bool {
+	switch action {
+	case policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.ReadUser, policy.Logout, policy.Whoami,
+		policy.ListTokens, policy.CreateToken, policy.RevokeToken,
+		policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword,
+		policy.ReadService, policy.ManageService, policy.RevokeService,
+		policy.ReadSelf, policy.ReportLeak, policy.AuthPage:
+		return true
+	}
+	return false
+}
+
+// serve answers one request to an endpoint of ours.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
+	defer a.Recover(r, func(err error) { a.Fail(w, r, err) })
+	if r.Body != nil && r.Body != http.NoBody {
+		// Legacy and the pages bound their own bodies, too; a bound that is met twice
+		// is still a bound.
+		bound := int64(wire.MaxBody)
+		if op.Action == policy.ReportLeak {
+			bound = maxReport
+		}
+		client := a.SessionClient(r)
+		ctx := account.WithClient(r.Context(), client.Addr) // whom the password queue is fair to
+		r = r.WithContext(authz.WithClient(ctx, client))
+		r.Body = http.MaxBytesReader(w, r.Body, bound)
+	}
+	switch op.Action {
+	case policy.Login:
+		a.endpoint(w, r, op, a.login)
+	case policy.LegacyLogin:
+		a.legacy.Put(w, r, op.User)
+	case policy.LegacyUpdate:
+		a.legacy.PutRevision(w, r)
+	case policy.ReadUser:
+		a.legacy.Get(w, r, op.User)
+	case policy.Logout:
+		a.endpoint(w, r, op, a.logout)
+	case policy.Whoami:
+		a.endpoint(w, r, op, a.whoami)
+	case policy.ListTokens:
+		a.endpoint(w, r, op, a.listTokens)
+	case policy.CreateToken:
+		if op.Token != "" {
+			a.endpoint(w, r, op, a.rotateToken)
+		} else {
+			a.endpoint(w, r, op, a.createToken)
+		}
+	case policy.RevokeToken:
+		if op.Token != "" {
+			a.endpoint(w, r, op, a.revokeToken)
+		} else {
+			a.endpoint(w, r, op, a.revokeTokens)
+		}
+	case policy.ReadService:
+		a.endpoint(w, r, op, a.listServiceTokens)
+	case policy.ManageService:
+		if op.Token != "" {
+			a.endpoint(w, r, op, a.rotateServiceToken)
+		} else {
+			a.endpoint(w, r, op, a.createServiceToken)
+		}
+	case policy.RevokeService:
+		a.endpoint(w, r, op, a.revokeServiceToken)
+	case policy.ReadProfile:
+		a.endpoint(w, r, op, a.readProfile)
+	case policy.WriteProfile:
+		a.endpoint(w, r, op, a.writeProfile)
+	case policy.ReadSelf:
+		a.endpoint(w, r, op, a.self)
+	case policy.ReportLeak:
+		a.endpoint(w, r, op, a.reportLeak)
+	case policy.AuthPage:
+		a.page(w, r)
+	default: // known to npm, and not served here
+		a.endpoint(w, r, op, a.refuse)
+	}
+}
+
+// endpoint answers with what fn returns, or with its error: the one place where
+// an endpoint's error becomes an answer. A reply with a nil body is 204.
+func (a *API) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operation, fn func(*http.Request, policy.Operation) (reply, error)) {
+	rep, err := fn(r, op)
+	if err != nil {
+		a.Fail(w, r, err)
+		return
+	}
+	for k, v := range rep.header {
+		w.Header()[k] = v
+	}
+	if rep.body == nil {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	wire.WriteJSON(w, rep.status, rep.body)
+}
+
+// A reply is what an endpoint answers when nothing went wrong.
+type reply struct {
+	status int
+	header http.Header
+	body   any
+}
+
+// notice makes npm print text, unless it is "".
+func (rep *reply) notice(text string) {
+	if text != "" {
+		rep.header = http.Header{"Npm-Notice": {text}}
+	}
+}
+
+func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
+
+// refuse lets the policy say why an operation is not to be had; should a policy
+// of the host's allow it, there is still nothing here that does it.
+func (a *API) refuse(r *http.Request, op policy.Operation) (reply, error) {
+	j, _, err := a.Check(r, op, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{}, a.Conclude(r.Context(), j, authz.ErrNotFound)
+}
+
+// decode reads the body of r into v, strictly.
+func decode(r *http.Request, v any) error {
+	data, err := wire.ReadBody(r)
+	if err != nil {
+		return err
+	}
+	return strictjson.Unmarshal(data, v)
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/leak"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// maxReport bounds a report of leaked credentials, which may name very many.
+const maxReport = 8 << 20 // bytes
+
+var errBadReport = &wire.Error{Status: http.StatusUnauthorized, Code: "bad-signature", Sentence: "The report is not signed with a key that counts here."}
+
+// A verdict is what the reporter is told of one find, in the words of GitHub's secret
+// scanning partner programme.
+type verdict struct {
+	Token string `json:"token_raw"`
+	Type  string `json:"token_type"`
+	Label string `json:"label"`
+}
+
+// reportLeak ends every credential that the body of a signed report names. It answers
+// which of them were some; whoever cannot sign learns nothing, not even that there is
+// nobody who may. What was ended before is none any more, so a report can come twice,
+// and one that an outage cut short can be sent again.
+func (a *API) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
+	if a.leakKeys == nil {
+		return reply{}, authz.ErrNotFound
+	}
+	if wire.IsCompressed(r) {
+		return reply{}, wire.Compressed
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	reports, err := leak.Read(r.Context(), a.leakKeys, r.Header, body)
+	if errors.Is(err, leak.ErrSignature) {
+		return reply{}, errBadReport
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	verdicts := []verdict{}
+	for some := range slices.Chunk(reports, store.MaxKeys/2) { // each is looked up under two keys
+		if verdicts, err = a.endLeaked(r, some, verdicts); err != nil {
+			return reply{}, err
+		}
+	}
+	return ok(verdicts), nil
+}
+
+// endLeaked ends what some reports name, and appends what to say of them.
+func (a *API) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict) ([]verdict, error) {
+	var keys []string
+	for _, rep := range some {
+		if d, ok := credential.Parse(rep.Token.Reveal()); ok {
+			keys = append(keys, session.Key(d), token.KeyOf(d))
+		}
+	}
+	there := map[string]bool{}
+	if len(keys) > 0 {
+		items, err := a.Store.Get(r.Context(), keys...)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			there[it.Key] = it.Exists()
+		}
+	}
+	for _, rep := range some {
+		if rep.Token.IsZero() {
+			continue // a find without a token: nothing can be said of it
+		}
+		v := verdict{Token: rep.Token.Reveal(), Type: rep.Type, Label: "false_positive"}
+		if d, ok := credential.Parse(rep.Token.Reveal()); ok && (there[session.Key(d)] || there[token.KeyOf(d)]) {
+			ended, err := a.endLeak(r.Context(), d, audit.Actor{Addr: a.Client(r)}, rep)
+			if err != nil {
+				return nil, err
+			}
+			if ended {
+				v.Label = "true_positive"
+			}
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, nil
+}
+
+// endLeak ends the credential of a digest, and reports whether there was one that had not
+// been ended before. A record that cannot be understood is an error: it is not known
+// whose it is.
+func (a *API) endLeak(ctx context.Context, d credential.Digest, by audit.Actor, rep leak.Report) (ended bool, err error) {
+	err = store.Transact(ctx, a.Store, func(tx *store.Tx) error {
+		ended = false
+		v, err := a.Stored(ctx, tx, d)
+		if errors.Is(err, host.ErrInvalidToken) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		sub, err := subject.Get(ctx, tx, v.Credential.User)
+		if err != nil || sub.Numbers(v.Credential.Kind) != v.Numbers { // revoked with others
+			return err
+		}
+		if err := a.EndCredentialTx(ctx, tx, by, &v.Credential, "leaked"); err != nil {
+			return err
+		}
+		ended = true
+		return a.Events.Commit(ctx, tx, audit.Event{
+			Type: audit.Leaked, Outcome: audit.Done, User: v.Credential.User, Credential: v.Credential.ID,
+			Detail: map[string]string{"url": rep.URL, "source": rep.Source, "type": rep.Type},
+		}.From(by))
+	})
+	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
+		return false, nil
+	}
+	return ended, err
+}

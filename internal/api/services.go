@@ -1,0 +1,82 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// listServiceTokens answers GET /-/auth/v1/services/<name>/tokens, as listTokens.
+func (a *API) listServiceTokens(r *http.Request, op policy.Operation) (reply, error) {
+	j, err := a.CheckRead(r, op)
+	if err != nil {
+		return reply{}, err
+	}
+	if j.Service.ID == "" {
+		return reply{}, authz.ErrNoService
+	}
+	return a.tokenPage(r, j.Service.ID, "-/auth/v1/services/"+url.PathEscape(op.Service)+"/tokens")
+}
+
+// createServiceToken answers POST /-/auth/v1/services/<name>/tokens, whose body is that of
+// POST /-/npm/v1/tokens: in a session of an administrator, with their password and their
+// second factor. The token is the service account's.
+func (a *API) createServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body wire.TokenRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	spec, err := body.Spec()
+	if err != nil {
+		return reply{}, err
+	}
+	j, d, err := a.Check(r, op, &protocol.Change{Token: &spec})
+	if err != nil {
+		return reply{}, err
+	}
+	if j.Service.ID == "" {
+		return reply{}, a.Conclude(r.Context(), j, authz.ErrNoService)
+	}
+	made := specOf(spec, j.Service.ID)
+	made.Service = true
+	return a.makeToken(r, j, d, body.Password, made)
+}
+
+// rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
+// rotateToken.
+func (a *API) rotateServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body wire.RotateRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	grace, days, err := body.Rotation()
+	if err != nil {
+		return reply{}, err
+	}
+	// Judged twice, as rotateToken does.
+	j, _, err := a.Check(r, op, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	if j.Service.ID == "" {
+		return reply{}, a.Conclude(r.Context(), j, authz.ErrNoService)
+	}
+	return a.rotate(r, j, body.Password, token.Rotation{ID: op.Token, User: j.Service.ID, Service: true, Grace: grace, Days: days})
+}
+
+// revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
+func (a *API) revokeServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.Check(r, op, &protocol.Change{})
+	if err != nil {
+		return reply{}, err
+	}
+	if j.Service.ID == "" {
+		return reply{}, a.Conclude(r.Context(), j, authz.ErrNoService)
+	}
+	return a.revoke(r, j, d, j.Service.ID, op.Token)
+}

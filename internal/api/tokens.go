@@ -1,0 +1,224 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// createToken answers POST /-/npm/v1/tokens: in a session, with the password,
+// and with a second factor where the account has one.
+func (a *API) createToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body wire.TokenRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	spec, err := body.Spec()
+	if err != nil {
+		return reply{}, err
+	}
+	j, d, err := a.Check(r, op, &protocol.Change{Token: &spec})
+	if err != nil {
+		return reply{}, err
+	}
+	return a.makeToken(r, j, d, body.Password, specOf(spec, j.Actor.Credential.User))
+}
+
+// specOf is what package token makes of spec.
+func specOf(spec protocol.TokenSpec, user policy.UserID) token.Spec {
+	return token.Spec{
+		User: user, Name: spec.Name, Description: spec.Description, Grants: spec.Grants, Bypass: spec.Bypass, CIDRs: spec.CIDRs,
+		Days: spec.Days, Until: spec.Until,
+	}
+}
+
+// makeToken makes the token of spec for a judgement that does not deny it: with the
+// password, and the second factor if that is what is missing.
+func (a *API) makeToken(r *http.Request, j *authz.Request, d policy.Decision, password string, spec token.Spec) (reply, error) {
+	if err := a.Tokens.Validate(spec); err != nil {
+		return reply{}, a.Conclude(r.Context(), j, err)
+	}
+	var secret credential.Secret
+	var tok token.Token
+	err := a.commitWithPassword(r, j, d, password, token.ReadsOf(spec.User, ""), func(ctx context.Context, tx *store.Tx, j *authz.Request) (err error) {
+		secret, tok, err = a.Tokens.CreateTx(ctx, tx, j.Actor.By(j.Addr), spec)
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return made(secret, tok), nil
+}
+
+// made answers with a new token, whose secret is seen this once.
+func made(secret credential.Secret, tok token.Token) reply {
+	shown := shownToken(tok)
+	shown["token"] = secret.Reveal()
+	return reply{status: http.StatusCreated, body: shown}
+}
+
+// rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
+// one call, while the old one goes on for a while. It takes what creating a token takes.
+func (a *API) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
+	var body wire.RotateRequest
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	grace, days, err := body.Rotation()
+	if err != nil {
+		return reply{}, err
+	}
+	// Judged twice: what is asked for is only known once it is known who asks.
+	j, _, err := a.Check(r, op, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	return a.rotate(r, j, body.Password, token.Rotation{ID: op.Token, User: j.Actor.Credential.User, Grace: grace, Days: days})
+}
+
+// rotate makes a token in the place of the one that rotation names, for a judgement that
+// does not deny it, which knows nothing of that token.
+func (a *API) rotate(r *http.Request, j *authz.Request, password string, rotation token.Rotation) (reply, error) {
+	old, err := a.Tokens.Get(r.Context(), rotation.User, rotation.ID)
+	if err != nil {
+		return reply{}, a.Conclude(r.Context(), j, err)
+	}
+	next := &protocol.TokenSpec{Name: old.Name, Grants: old.Grants, Bypass: old.Bypass, CIDRs: old.CIDRs, Days: rotation.Days}
+	j, d, err := a.Check(r, j.Operation, &protocol.Change{Token: next, Grace: &rotation.Grace})
+	if err != nil {
+		return reply{}, err
+	}
+	var secret credential.Secret
+	var tok token.Token
+	err = a.commitWithPassword(r, j, d, password, token.ReadsOf(rotation.User, rotation.ID), func(ctx context.Context, tx *store.Tx, j *authz.Request) (err error) {
+		secret, tok, err = a.Tokens.RotateTx(ctx, tx, j.Actor.By(j.Addr), rotation)
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return made(secret, tok), nil
+}
+
+// commitWithPassword is commit for what takes the password as well.
+func (a *API) commitWithPassword(r *http.Request, j *authz.Request, d policy.Decision, password string, keys []string, fn authz.Write) error {
+	secret := credential.NewSecret(password)
+	j.Password = &secret
+	return a.Commit(r, j, d, keys, fn)
+}
+
+// listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
+// them.
+func (a *API) listTokens(r *http.Request, op policy.Operation) (reply, error) {
+	j, err := a.CheckRead(r, op)
+	if err != nil {
+		return reply{}, err
+	}
+	return a.tokenPage(r, j.Actor.Credential.User, "-/npm/v1/tokens")
+}
+
+// tokenPage answers with the page of user's tokens that the query asks for; path is what
+// was asked.
+func (a *API) tokenPage(r *http.Request, user policy.UserID, path string) (reply, error) {
+	query := r.URL.Query()
+	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
+	opt := token.ListOptions{After: query.Get("after"), Limit: per}
+	if opt.After == "" {
+		opt.Offset = page * per
+	}
+	list, next, total, err := a.Tokens.List(r.Context(), user, opt)
+	if err != nil {
+		return reply{}, err
+	}
+	ids := make([]string, len(list))
+	for i, t := range list {
+		ids[i] = t.ID
+	}
+	used, err := a.Tokens.Used(r.Context(), ids...)
+	if err != nil {
+		return reply{}, err
+	}
+	objects := make([]map[string]any, 0, len(list))
+	for _, t := range list {
+		shown := shownToken(t)
+		shown["accessed"] = nil
+		if at, ok := used[t.ID]; ok {
+			shown["accessed"] = at
+		}
+		objects = append(objects, shown)
+	}
+	urls := map[string]string{} // always there: npm reads urls.next
+	if next != "" && (page+1)*per < total {
+		urls["next"] = a.URL(path + "?" + url.Values{
+			"page": {strconv.Itoa(page + 1)}, "perPage": {strconv.Itoa(per)}, "after": {next},
+		}.Encode())
+	}
+	return ok(map[string]any{"objects": objects, "total": total, "urls": urls}), nil
+}
+
+// number reads a query parameter, and takes the default where it is not a number
+// in range.
+func number(q url.Values, name string, def, low, high int) int {
+	n, err := strconv.Atoi(q.Get(name))
+	if err != nil {
+		return def
+	}
+	return min(max(n, low), high)
+}
+
+// shownToken is a token as npm lists it.
+func shownToken(t token.Token) map[string]any {
+	return wire.Token{Key: t.ID, Hint: t.Hint, Created: t.Created, Expires: t.Expires, TokenSpec: protocol.TokenSpec{
+		Name: t.Name, Description: t.Description, Grants: t.Grants, Bypass: t.Bypass, CIDRs: t.CIDRs,
+	}}.Fields()
+}
+
+// revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
+// the asking user's answers as what does not exist.
+func (a *API) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.Check(r, op, &protocol.Change{})
+	if err != nil {
+		return reply{}, err
+	}
+	id := op.Token
+	if d, shaped := credential.Parse(op.Token); shaped {
+		id = token.IDOf(d)
+	}
+	// The path may hold the token itself, and what a challenge is about is stored
+	// and shown on its page.
+	j.Operation.Token = id
+	return a.revoke(r, j, d, j.Actor.Credential.User, id)
+}
+
+// revoke ends a token of user for a judgement that does not deny it.
+func (a *API) revoke(r *http.Request, j *authz.Request, d policy.Decision, user policy.UserID, id string) (reply, error) {
+	if d.Effect == policy.Challenge { // nobody spends a factor on what is not there
+		if _, err := a.Tokens.Get(r.Context(), user, id); err != nil {
+			return reply{}, a.Conclude(r.Context(), j, err)
+		}
+	}
+	return reply{}, a.Commit(r, j, d, token.ReadsOf(user, id), func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
+		return a.Tokens.RevokeTx(ctx, tx, j.Actor.By(j.Addr), user, id, "")
+	})
+}
+
+// revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
+// of their sessions. After an error it can be sent again.
+func (a *API) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
+	j, d, err := a.Check(r, op, &protocol.Change{})
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{}, a.Commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
+		return a.Tokens.RevokeAllTx(ctx, tx, j.Actor.By(j.Addr), j.Actor.Credential.User)
+	})
+}

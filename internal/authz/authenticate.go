@@ -1,0 +1,341 @@
+package authz
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/token"
+)
+
+// An actor is who asks, as far as authentication can tell: a live credential
+// and the facts about its user. Both are shared with the caches and must not
+// be changed. The zero actor is anonymous.
+type Actor struct {
+	Credential *policy.Credential
+	Person     *Person
+	Verified   *Verified // of which cred is a part
+}
+
+// did is the actor as events have it.
+func (a Actor) By(addr netip.Addr) audit.Actor {
+	if a.Credential == nil {
+		return audit.Actor{Addr: addr}
+	}
+	return audit.Actor{User: a.Credential.User, Credential: a.Credential.ID, Addr: addr}
+}
+
+// session is the public ID of the actor's session, "" if it acts otherwise.
+func (a Actor) Session() string {
+	if a.Credential == nil || a.Credential.Kind != policy.KindSession {
+		return ""
+	}
+	return a.Credential.ID
+}
+
+func (a Actor) Identity() host.Identity {
+	if a.Credential == nil {
+		return host.Identity{}
+	}
+	return host.Identity{User: a.Credential.User, Name: a.Person.Account.Name, Credential: a.Credential.ID, Kind: a.Credential.Kind}
+}
+
+// A person is what is known of a user, from the host and from the subject row.
+type Person struct {
+	Account policy.Account
+	Subject subject.Subject
+	User    host.User
+}
+
+// A verified credential is shared by all requests that present it.
+type Verified struct {
+	Credential policy.Credential
+	digest     credential.Digest      // of the secret; zero for the host's own bearers
+	foreign    credential.Secret      // such a bearer
+	Numbers    subject.Numbers        // that it was created under
+	revision   store.Revision         // of its row; zero for the host's own bearers
+	deadWith   atomic.Pointer[Person] // the user with whom it was read together, and found dead
+}
+
+// bearer takes the credential out of an Authorization header. It is "" when
+// there is none. Only one header with one scheme is a credential: everything
+// that two parsers could read differently is refused.
+func (a *Authorizer) Bearer(h http.Header) (string, error) {
+	lines := h["Authorization"]
+	switch len(lines) {
+	case 0:
+		return "", nil
+	case 1:
+	default:
+		return "", errTwoHeaders
+	}
+	scheme, rest, _ := strings.Cut(lines[0], " ")
+	rest = strings.TrimLeft(rest, " ")
+	switch {
+	case len(scheme) == len("Bearer") && strings.EqualFold(scheme, "Bearer"):
+		if rest == "" || strings.ContainsAny(rest, " ,\t") {
+			return "", host.ErrInvalidToken
+		}
+		return rest, nil
+	case a.BasicToken && strings.EqualFold(scheme, "Basic"):
+		raw, err := base64.StdEncoding.DecodeString(rest)
+		if err != nil {
+			return "", host.ErrInvalidToken
+		}
+		_, secret, ok := strings.Cut(string(raw), ":")
+		if !ok || secret == "" {
+			return "", host.ErrInvalidToken
+		}
+		return secret, nil
+	}
+	return "", host.ErrInvalidToken
+}
+
+// authenticate returns who the header speaks for: the zero actor when it
+// carries nothing, an error whenever it carries something that does not hold.
+func (a *Authorizer) Authenticate(ctx context.Context, h http.Header, addr netip.Addr, now time.Time) (Actor, error) {
+	text, err := a.Bearer(h)
+	if err != nil || text == "" {
+		return Actor{}, err
+	}
+	v, err := a.verify(ctx, text, now)
+	if err == nil && v.Credential.Dead(now) {
+		err = host.ErrInvalidToken
+	}
+	if err == nil {
+		var who *Person
+		if who, err = a.PersonOf(ctx, v.Credential.User, now); err == nil {
+			if v.alive(who, now) {
+				return Actor{&v.Credential, who, v}, nil
+			}
+			// The two were read at two moments, and may disagree while both are right, unless
+			// they are what was read together before.
+			err = host.ErrInvalidToken
+			if v.deadWith.Load() != who {
+				var act Actor
+				if act, err = a.readAnew(ctx, v, now); err == nil {
+					return act, nil
+				}
+			}
+		}
+	}
+	if errors.Is(err, host.ErrInvalidToken) {
+		a.recordInvalid(ctx, text, v, addr)
+	}
+	return Actor{}, err
+}
+
+// alive reports whether the credential, whose record was found, still holds for its user.
+func (v *Verified) alive(who *Person, now time.Time) bool {
+	cred := &v.Credential
+	switch {
+	case cred.Dead(now), who.Account.Disabled, who.Account.ID != cred.User:
+		return false
+	case cred.Kind == policy.KindForeign:
+		return who.Subject.AliveSince(cred.Created)
+	}
+	return who.Subject.Alive(cred.Kind, v.Numbers)
+}
+
+// verify finds the record of a presented secret.
+func (a *Authorizer) verify(ctx context.Context, text string, now time.Time) (*Verified, error) {
+	d, ok := credential.Parse(text)
+	if !ok {
+		return a.verifyForeign(ctx, credential.NewSecret(text))
+	}
+	if v, ok := a.caches.credentials.Get(d.Prefix(), now); ok && v.digest == d {
+		return v, nil
+	}
+	fill := a.caches.credentials.Begin(d.Prefix())
+	v, err := a.Stored(ctx, a.unobserved, d)
+	if err != nil {
+		return nil, err
+	}
+	a.caches.credentials.Put(d.Prefix(), v, now, fill)
+	return v, nil
+}
+
+// stored returns the credential of a digest, as its record says. All kinds are
+// looked up in one request, so that nothing about a token's form decides what it is.
+func (a *Authorizer) Stored(ctx context.Context, r store.Reader, d credential.Digest) (*Verified, error) {
+	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d))
+	if err != nil {
+		return nil, err
+	}
+	revision := items[0].Revision
+	cred, numbers, err := session.Open(items[0])
+	if errors.Is(err, session.ErrNoSession) {
+		revision = items[1].Revision
+		cred, numbers, err = token.Open(items[1], d)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, host.ErrInvalidToken
+	case err != nil:
+		return nil, err
+	}
+	return &Verified{Credential: *cred, digest: d, Numbers: numbers, revision: revision}, nil
+}
+
+func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret) (*Verified, error) {
+	if a.Foreign == nil || strings.ContainsAny(bearer.Reveal(), " ,\t") {
+		return nil, host.ErrInvalidToken
+	}
+	f, err := a.Foreign(ctx, bearer)
+	if err != nil {
+		return nil, err
+	}
+	if f.User == "" || f.ID == "" {
+		return nil, host.ErrInvalidToken
+	}
+	return &Verified{
+		Credential: policy.Credential{
+			ID: f.ID, Kind: policy.KindForeign, User: f.User, Grants: f.Grants,
+			CIDRs: f.CIDRs, Created: f.Created, Expires: f.Expires,
+		},
+		foreign: bearer,
+	}, nil
+}
+
+// person returns what is true of a user now. Who does not exist is a dead
+// credential and not an outage.
+func (a *Authorizer) PersonOf(ctx context.Context, id policy.UserID, now time.Time) (*Person, error) {
+	if who, ok := a.caches.people.Get(id, now); ok {
+		return who, nil
+	}
+	fill := a.caches.people.Begin(id)
+	who, err := a.readPerson(ctx, a.unobserved, id)
+	if err == nil {
+		a.caches.people.Put(id, who, now, fill)
+	}
+	return who, err
+}
+
+// readPerson is person without a cache, as r has it.
+func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id policy.UserID) (*Person, error) {
+	sub, err := subject.Get(ctx, r, id)
+	if err != nil {
+		return nil, err
+	}
+	user, err := a.hostUser(ctx, r, id)
+	if errors.Is(err, host.ErrNoUser) {
+		return nil, host.ErrInvalidToken
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Person{
+		Account: policy.Account{
+			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
+			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs, Service: user.Service,
+			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered,
+		},
+		Subject: sub,
+		User:    user,
+	}, nil
+}
+
+// hostUser asks who a user is: the host, or the rows of its people in the store, as r has them.
+func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
+	if a.Directory == nil {
+		return a.Users.User(ctx, id)
+	}
+	return a.Directory.UserFrom(ctx, r, id)
+}
+
+// actorKeys are the keys of all rows that say whether the credential holds: to be read in
+// one Get.
+func (a *Authorizer) ActorKeys(v *Verified) []string {
+	keys := subject.Keys(v.Credential.User)
+	if v.foreign.IsZero() {
+		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest))
+	}
+	if a.Directory != nil {
+		keys = append(keys, account.PersonKey(v.Credential.User))
+	}
+	return keys
+}
+
+// present says whether what v was found to be holds in tx: its rows are read there and
+// become preconditions, and the host is asked. The caller has read actorKeys.
+func (a *Authorizer) Present(ctx context.Context, tx *store.Tx, v *Verified, now time.Time) (act Actor, err error) {
+	user := v.Credential.User
+	if v.foreign.IsZero() {
+		v, err = a.Stored(ctx, tx, v.digest)
+	} else {
+		v, err = a.verifyForeign(ctx, v.foreign)
+	}
+	if err != nil {
+		return Actor{}, err
+	}
+	who, err := a.readPerson(ctx, tx, user)
+	if err != nil {
+		return Actor{}, err
+	}
+	act = Actor{&v.Credential, who, v}
+	if !v.alive(who, now) {
+		return act, errDead
+	}
+	return act, nil
+}
+
+// errDead is [host.ErrInvalidToken] for a credential that was found, together with its user.
+var errDead = fmt.Errorf("%w: it is dead", host.ErrInvalidToken)
+
+// readAnew reads in one Get whether a credential holds, past the caches, and puts what it
+// found there.
+func (a *Authorizer) readAnew(ctx context.Context, v *Verified, now time.Time) (act Actor, err error) {
+	user := v.Credential.User
+	fillUser := a.caches.people.Begin(user)
+	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
+	err = store.Transact(ctx, a.unobserved, func(tx *store.Tx) error {
+		if _, err := tx.Get(ctx, a.ActorKeys(v)...); err != nil {
+			return err
+		}
+		act, err = a.Present(ctx, tx, v, now)
+		return err
+	})
+	dead := errors.Is(err, errDead)
+	if err != nil && !dead {
+		return Actor{}, err
+	}
+	if dead {
+		act.Verified.deadWith.Store(act.Person)
+	}
+	a.caches.people.Put(user, act.Person, now, fillUser)
+	if v.foreign.IsZero() {
+		a.caches.credentials.Put(v.digest.Prefix(), act.Verified, now, fillCredential)
+	}
+	if dead {
+		return Actor{}, err
+	}
+	return act, nil
+}
+
+// recordInvalid tells of a credential that did not authenticate, by its public
+// ID where there is one. An ID token shown as a bearer is told apart: people
+// do put it where the token belongs that it can be exchanged for.
+func (a *Authorizer) recordInvalid(ctx context.Context, text string, v *Verified, addr netip.Addr) {
+	e := audit.Event{Type: audit.BadCredential, Outcome: audit.Denied, Addr: addr, Reasons: []string{"invalid-token"}}
+	if strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 {
+		e.Type, e.Reasons = audit.JWTAsBearer, []string{"jwt-as-bearer"}
+	}
+	if v != nil {
+		e.User, e.Credential = v.Credential.User, v.Credential.ID
+	}
+	a.Events.Record(ctx, e)
+}

@@ -1,0 +1,134 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/clientip"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// An Authorizer authorizes the requests of one registry, and commits what they change. Its
+// exported fields are set before the first request.
+type Authorizer struct {
+	Base   *url.URL // ends in a slash
+	Prefix string   // of Base's path, without that slash
+
+	Store      store.Store // that everything is written through
+	unobserved store.Store // that the caches fill from, and that nothing is written through
+	fresh      time.Duration
+	caches     *caches
+
+	Users     host.Users
+	SignUps   host.SignUp   // nil: nobody signs up
+	Profiles  host.Profiles // nil: there is an e-mail address, which Users has
+	Passwords host.Passwords
+	Directory *account.Directory // Users, where it is in Store; nil elsewhere
+	Packages  host.Packages
+	Documents host.Documents
+	Orgs      host.Orgs
+	Services  host.Services
+	Foreign   func(context.Context, credential.Secret) (host.ForeignToken, error)
+
+	Policy   *policy.Policy
+	Sessions *session.Manager
+	Tokens   *token.Manager
+	Factors  *twofactor.Manager
+	Settings *settings.Manager
+
+	BasicToken bool           // a token may be the password of Basic authentication
+	Proxies    []netip.Prefix // whose X-Forwarded-For counts
+
+	Events *audit.Recorder
+	// Observe is told of each judgement that counts, unless it is nil.
+	Observe func(policy.Action, audit.Outcome, string, time.Duration)
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// New returns an Authorizer on st, which caches for fresh what is in st, and for hostFresh what
+// the host says. ownPeople says that the people are in st.
+func New(st store.Store, fresh, hostFresh time.Duration, ownPeople bool) *Authorizer {
+	a := &Authorizer{fresh: fresh, caches: newCaches(fresh, hostFresh, ownPeople), unobserved: detachedStore{st}}
+	a.Store = store.Observe(store.ObserveReads(a.unobserved, a.caches.read), a.caches.changed)
+	return a
+}
+
+// url returns the absolute address of path below the base URL.
+func (a *Authorizer) URL(path string) string { return a.Base.String() + strings.TrimPrefix(path, "/") }
+
+// client returns the address that r comes from, through the proxies that are
+// trusted. It is the zero Addr where that cannot be told, which no CIDR contains.
+func (a *Authorizer) Client(r *http.Request) netip.Addr {
+	return clientip.From(r.RemoteAddr, r.Header, a.Proxies)
+}
+
+func (a *Authorizer) SessionClient(r *http.Request) session.Client {
+	if c, ok := ClientFrom(r.Context()); ok {
+		return c
+	}
+	return session.Client{Addr: a.Client(r), UserAgent: r.UserAgent(), At: a.Now()}
+}
+
+type clientKey struct{}
+
+// WithClient returns a context of a request that c sent.
+func WithClient(ctx context.Context, c session.Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
+}
+
+// ClientFrom returns the client of [WithClient].
+func ClientFrom(ctx context.Context) (session.Client, bool) {
+	c, ok := ctx.Value(clientKey{}).(session.Client)
+	return c, ok
+}
+
+// fail answers r with err, and logs what is an outage: the client only hears
+// that there is one.
+func (a *Authorizer) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, session.ErrFactorRequired) {
+		err = Challenged(wire.Challenge{}, r.Header.Get("Npm-Otp") != "")
+	}
+	if Outage(err) {
+		a.LogOutage(r, err)
+	}
+	wire.WriteError(w, Answer(err))
+}
+
+func (a *Authorizer) LogOutage(r *http.Request, err error) {
+	attrs := []any{"method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath())}
+	a.Log.ErrorContext(r.Context(), "npmauth: request refused by an outage", append(attrs, errorAttrs(err)...)...)
+}
+
+// logLater logs what went wrong in the background.
+func (a *Authorizer) LogLater(ctx context.Context, what string, err error) {
+	a.Log.WarnContext(ctx, what, errorAttrs(err)...)
+}
+
+// errorAttrs are what a log says of err.
+func errorAttrs(err error) []any {
+	attrs := []any{"error", err}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	return attrs
+}
+
+// Forget drops what is cached of a user, whose record at the host has changed.
+func (a *Authorizer) Forget(id policy.UserID) { a.caches.people.Drop(id) }

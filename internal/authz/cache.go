@@ -1,0 +1,108 @@
+package authz
+
+import (
+	"slices"
+	"time"
+
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/token"
+)
+
+// caches hold what a warm request needs. Their entries are never older than
+// Config.Fresh, or else a watcher of the store has vouched for them since, and a local
+// change drops them before it is acknowledged.
+type caches struct {
+	hostFresh   time.Duration
+	ownPeople   bool // people are in the store, and so watched; a host's are not
+	credentials *credential.Cache[credential.Prefix, *Verified]
+	people      *credential.Cache[policy.UserID, *Person]
+	settings    *credential.Cache[policy.PackageID, policy.Settings]
+	facts       *credential.Cache[factsKey, policy.Facts]
+}
+
+type factsKey struct {
+	pkg  policy.PackageName
+	user policy.UserID
+}
+
+func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
+	return &caches{
+		hostFresh: hostFresh, ownPeople: ownPeople,
+		credentials: credential.NewCache[credential.Prefix, *Verified](1<<20, fresh),
+		people:      credential.NewCache[policy.UserID, *Person](1<<17, fresh),
+		settings:    credential.NewCache[policy.PackageID, policy.Settings](1<<17, fresh),
+		facts:       credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh),
+	}
+}
+
+// changed drops what a commit may have changed. It runs before that commit is
+// acknowledged to anyone.
+func (c *caches) changed(keys []string) {
+	for _, key := range keys {
+		if d, ok := session.DigestOf(key); ok {
+			c.credentials.Drop(d.Prefix())
+		} else if p, ok := token.PrefixFromKey(key); ok {
+			c.credentials.Drop(p)
+		} else if id, ok := subject.Of(key); ok {
+			c.people.Drop(id)
+		} else if id, ok := account.PersonOf(key); ok {
+			c.people.Drop(id)
+		} else if subject.IsEveryone(key) {
+			c.people.Clear()
+		} else if id, ok := settings.PackageOf(key); ok {
+			c.settings.Drop(id)
+		}
+	}
+}
+
+// read drops what is held at another revision than that which this node has read, for
+// whatever reason: another node may have changed it, and what is answered on that is true
+// here from then on.
+func (c *caches) read(items []store.Item) {
+	for _, it := range items {
+		if d, ok := session.DigestOf(it.Key); ok {
+			c.readCredential(d.Prefix(), policy.KindSession, it.Revision)
+		} else if p, ok := token.PrefixFromKey(it.Key); ok {
+			c.readCredential(p, policy.KindToken, it.Revision)
+		} else if id, ok := session.IDOf(it.Key); ok && !it.Exists() {
+			c.credentials.DropWhere(func(v *Verified) bool { return v.Credential.ID == id })
+		} else if id, ok := subject.Of(it.Key); ok {
+			c.readSubject(id, items)
+		}
+	}
+}
+
+func (c *caches) readCredential(p credential.Prefix, kind policy.Kind, at store.Revision) {
+	c.credentials.DropUnless(p, func(v *Verified) bool { return v.Credential.Kind != kind || v.revision == at })
+}
+
+// readSubject compares both of a user's rows, which are read together.
+func (c *caches) readSubject(id policy.UserID, items []store.Item) {
+	c.people.DropUnless(id, func(who *Person) bool {
+		return !slices.ContainsFunc(items, func(it store.Item) bool {
+			return slices.ContainsFunc(who.Subject.Evidence, func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })
+		})
+	})
+}
+
+// forget drops everything of the store's, also what is being read.
+func (c *caches) forget() {
+	c.credentials.Clear()
+	c.settings.Clear()
+	c.people.Clear()
+}
+
+// seen says that what other nodes changed before t has been dropped.
+func (c *caches) seen(t time.Time) {
+	c.credentials.Seen(t)
+	c.settings.Seen(t)
+	if c.ownPeople {
+		c.people.Seen(t)
+	}
+}

@@ -1,0 +1,125 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+)
+
+// A panicError is a panic of the host's tables or of the store: an outage, and so a
+// refusal, wherever they are asked. Its text leaves out what they panicked with, which may
+// quote what was being looked up.
+type panicError struct{ stack []byte }
+
+func (*panicError) Error() string { return "npmauth: panic in the host's tables or in the store" }
+
+func isPanic(err error) bool {
+	_, ok := errors.AsType[*panicError](err)
+	return ok
+}
+
+// guarded returns what fn does, and a [*panicError] where it panics.
+func Call[T any](fn func() (T, error)) (v T, err error) {
+	defer func() {
+		if recover() != nil {
+			var none T
+			v, err = none, &panicError{debug.Stack()}
+		}
+	}()
+	return fn()
+}
+
+// The host's tables, as they are asked here.
+type (
+	guardedUsers     struct{ host.Users }
+	guardedPackages  struct{ host.Packages }
+	guardedDocuments struct{ host.Documents }
+	guardedOrgs      struct{ host.Orgs }
+	guardedServices  struct{ host.Services }
+	guardedSignUp    struct{ host host.SignUp }
+	guardedProfiles  struct{ host.Profiles }
+	guardedPasswords struct{ host.Passwords }
+)
+
+func (g guardedUsers) Lookup(ctx context.Context, name string) (host.User, error) {
+	return Call(func() (host.User, error) { return g.Users.Lookup(ctx, name) })
+}
+
+func (g guardedUsers) User(ctx context.Context, id policy.UserID) (host.User, error) {
+	return Call(func() (host.User, error) { return g.Users.User(ctx, id) })
+}
+
+func (g guardedUsers) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+	return Call(func() (bool, error) { return g.Users.CheckPassword(ctx, id, pw) })
+}
+
+func (g guardedPackages) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+	return Call(func() (policy.Facts, error) { return g.Packages.Facts(ctx, pkg, user) })
+}
+
+func (g guardedDocuments) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
+	return Call(func() (host.Document, error) { return g.Documents.Document(ctx, pkg) })
+}
+
+func (g guardedOrgs) OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+	return Call(func() (policy.OrgFacts, error) { return g.Orgs.OrgFacts(ctx, org, user) })
+}
+
+func (g guardedOrgs) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
+	return Call(func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
+}
+
+func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, service string) (host.User, bool, error) {
+	type answer struct {
+		user        host.User
+		administers bool
+	}
+	a, err := Call(func() (a answer, err error) {
+		a.user, a.administers, err = g.Services.Administers(ctx, admin, service)
+		return a, err
+	})
+	return a.user, a.administers, err
+}
+
+func (g guardedSignUp) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
+	return Call(func() (policy.UserID, error) { return g.host.SignUp(ctx, n) })
+}
+
+func (g guardedProfiles) Profile(ctx context.Context, id policy.UserID) (host.Profile, error) {
+	return Call(func() (host.Profile, error) { return g.Profiles.Profile(ctx, id) })
+}
+
+func (g guardedProfiles) SetProfile(ctx context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+	return guardedWrite(Call(func() (host.Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
+}
+
+func (g guardedPasswords) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+	return guardedWrite(Call(func() (host.Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
+}
+
+var errNoWrite = errors.New("npmauth: the host's people prepared no Write")
+
+// guardedWrite is what the host prepared, as it is called here.
+func guardedWrite(write host.Write, err error) (host.Write, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case write == nil:
+		return nil, errNoWrite
+	}
+	return func(ctx context.Context) error {
+		_, err := Call(func() (struct{}, error) { return struct{}{}, write(ctx) })
+		return err
+	}, nil
+}
+
+// guardedForeign is [Config.Foreign] as it is asked here.
+func guardedForeign(foreign func(context.Context, credential.Secret) (host.ForeignToken, error)) func(context.Context, credential.Secret) (host.ForeignToken, error) {
+	return func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error) {
+		return Call(func() (host.ForeignToken, error) { return foreign(ctx, bearer) })
+	}
+}

@@ -1,0 +1,89 @@
+package authz
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+)
+
+// A pass is the context of a request that the guard let through, and answers what the host
+// asks about it.
+type Pass struct {
+	host.Context
+	a       *Authorizer
+	Request *Request         // that counts only when a publish was read; no host may read it before
+	act     Actor            // who sent the request
+	addr    netip.Addr       // from where
+	id      policy.PackageID // of the package that it was let through for
+	// Published returns what a publish does to the package of that ID; nil for anything else.
+	Published func(policy.PackageID) (protocol.Change, error)
+	change    *protocol.Change // what else was read before it was judged
+	notice    string           // for npm to print, "" mostly
+	vary      [1]string        // the header's: part of the pass so that it is not allocated by itself
+}
+
+// Change is that of [host.Operation].
+func (p *Pass) Change() (protocol.Change, error) {
+	switch {
+	case p.change != nil:
+		return *p.change, nil
+	case p.Published != nil:
+		return p.Published(p.id)
+	}
+	return protocol.Change{}, host.ErrNoChange
+}
+
+// Confirm is that of [host.Operation].
+func (p *Pass) Confirm(ctx context.Context) error { return p.a.confirm(ctx, p.Request) }
+
+// Readable is [host.Readable]: what else is read on behalf of the request is judged for who
+// sent it.
+func (p *Pass) Readable(ctx context.Context, pkg policy.PackageName) (bool, error) {
+	req := requests.Get().(*policy.Request)
+	defer release(req)
+	req.Operation = policy.Operation{Action: policy.ReadPackument, Package: pkg}
+	req.Addr, req.Now, req.Credential = p.addr, p.a.Now(), p.act.Credential
+	if p.act.Person != nil {
+		req.Account = p.act.Person.Account
+	}
+	if err := p.a.facts(ctx, req, false); err != nil {
+		return false, err
+	}
+	return req.Package.ID != "" && p.a.Policy.DecideOn(req).Effect == policy.Allow, nil
+}
+
+// varies says that the answer depends on who asks, which a cache must know where the host
+// forgets to say so: RFC 9110, section 12.5.5.
+func (p *Pass) Varies(h http.Header) {
+	if len(h["Vary"]) > 0 {
+		h.Add("Vary", "Authorization")
+		return
+	}
+	p.vary[0] = "Authorization"
+	h["Vary"] = p.vary[:] // full: what is added goes elsewhere
+}
+
+// notify makes npm print what there is to say, whatever the host answers.
+func (p *Pass) Notify(w http.ResponseWriter) {
+	if p.notice != "" {
+		w.Header().Set("npm-notice", p.notice)
+	}
+}
+
+// newPass is what a request that was allowed travels with.
+func (a *Authorizer) NewPass(ctx context.Context, j *Request) *Pass {
+	p := j.pass
+	op := host.Operation{Operation: j.Operation, PackageID: j.Package.ID, OrgID: j.Org.ID}
+	*p = Pass{
+		Context: host.NewContext(ctx, j.Actor.Identity(), op, p),
+		a:       a, Request: j, act: j.Actor, addr: j.Addr, id: j.Package.ID, change: j.Change,
+	}
+	if j.Operation.Action.Write() {
+		p.notice = a.ExpiryNotice(ctx, j.Actor, j.Now)
+	}
+	return p
+}

@@ -1,0 +1,97 @@
+package authz
+
+import (
+	"context"
+	"errors"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// lookup finds who may sign in under a name. Who does not exist, is disabled or is no
+// person is nobody.
+func (a *Authorizer) Lookup(ctx context.Context, name string) (session.User, error) {
+	user, err := a.Users.Lookup(ctx, name)
+	switch {
+	case errors.Is(err, host.ErrNoUser):
+		return session.User{}, session.ErrDenied
+	case err != nil:
+		return session.User{}, err
+	case user.ID == "" || user.Service || user.Disabled:
+		return session.User{}, session.ErrDenied
+	}
+	return session.User{ID: user.ID, Name: user.Name}, nil
+}
+
+// maySignIn refuses who was disabled by the host, is gone or is no person.
+func (a *Authorizer) MaySignIn(ctx context.Context, id policy.UserID) error {
+	user, err := a.Users.User(ctx, id)
+	switch {
+	case errors.Is(err, host.ErrNoUser):
+		return session.ErrDenied
+	case err != nil:
+		return err
+	case user.Disabled || user.Service || user.ID != id:
+		return session.ErrDenied
+	}
+	return nil
+}
+
+// secondFactor is the second factor of every login path. It is asked only after
+// the password was right. The code typed into the CouchDB login may be presented once
+// more by the session it opens, as Yarn 1 does.
+func (a *Authorizer) SecondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
+	switch sub.TwoFactor {
+	case policy.TwoFactorOff:
+		return nil, nil
+	case policy.AuthOnly, policy.AuthAndWrites:
+	default:
+		return nil, session.ErrDenied
+	}
+	if in.OTP.IsZero() {
+		return nil, session.ErrFactorRequired
+	}
+	use := twofactor.Use{Action: policy.Login, Carry: in.Via == ViaLegacy, At: in.Client.At, Addr: in.Client.Addr}
+	attempt, err := a.Factors.Begin(ctx, user.ID, use, in.OTP)
+	if err != nil {
+		return nil, loginFactor(err)
+	}
+	return func(ctx context.Context, tx *store.Tx, id string) error {
+		use.Credential = id
+		return loginFactor(attempt.Spend(ctx, tx, use))
+	}, nil
+}
+
+// loginFactor turns a refused factor into the next challenge of a login.
+func loginFactor(err error) error {
+	if errors.Is(err, twofactor.ErrWrong) || errors.Is(err, twofactor.ErrTooMany) {
+		return session.ErrFactorRequired
+	}
+	return err
+}
+
+// viaLegacy is what [session.SignIn.Via] says of a CouchDB login.
+const ViaLegacy = "legacy"
+
+// namesOrg reports whether an organization has the name, so that no user gets it.
+func (a *Authorizer) NamesOrg(ctx context.Context, name string) (bool, error) {
+	if a.Orgs == nil {
+		return false, nil
+	}
+	org, err := a.Orgs.OrgFacts(ctx, name, "")
+	return org.ID != "", err
+}
+
+// endSessionsTx ends all sessions of a user in the caller's commit.
+func (a *Authorizer) EndSessionsTx(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, reason string) error {
+	sub, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.Now())
+	if err != nil {
+		return err
+	}
+	return a.Sessions.KeepTx(ctx, tx, by, sub, "", reason)
+}

@@ -1,0 +1,108 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// guardAccess judges what changes who may do what. Its body is small and says a good
+// part of what is asked for, so it is read before anybody is asked for a second factor,
+// and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
+func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
+	p, done, err := a.admitAccess(r, op)
+	switch {
+	case err != nil:
+		a.Fail(w, r, err)
+	case done:
+		p.Notify(w)
+		wire.WriteJSON(w, http.StatusOK, struct{}{})
+	default:
+		a.pass(w, r, p, next)
+	}
+}
+
+// admitAccess decides about a change of access. done means that it was made here.
+func (a *Guard) admitAccess(r *http.Request, op policy.Operation) (p *authz.Pass, done bool, err error) {
+	defer a.Recover(r, func(refused error) { p, done, err = nil, false, refused })
+	j := a.NewRequest(r, op)
+	j.HandedOver = true
+	err = a.readAccessBody(r, j)
+	if err != nil {
+		return nil, false, a.Conclude(r.Context(), j, err)
+	}
+	d, err := a.Decide(j)
+	if err != nil {
+		return nil, false, a.Conclude(r.Context(), j, err)
+	}
+	mode := j.Change.PublishMode
+	if mode == nil {
+		p, err = a.admitJudged(r, j, d, true)
+		return p, false, err
+	}
+	// A second-factor setting is kept here.
+	err = a.Commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
+		rules := policy.Settings{Publish: *mode}
+		if err := a.Settings.Set(ctx, tx, j.Package.ID, rules); err != nil {
+			return err
+		}
+		by := j.Actor.By(j.Addr)
+		e := settings.Changed(j.Package.ID, rules).From(by)
+		e.User, e.Credential, e.Package = by.User, by.Credential, op.Package
+		return a.Events.Commit(ctx, tx, e)
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return a.NewPass(r.Context(), j), true, nil
+}
+
+// readAccessBody reads what a request would change.
+func (a *Guard) readAccessBody(r *http.Request, j *authz.Request) error {
+	if err := a.Find(r, j); err != nil {
+		return err
+	}
+	// Before the body, as far as it does not depend on it: what is wrong with a body is
+	// no news for those who may not send one.
+	team := j.Operation.Action == policy.GrantTeam
+	if !team || j.Actor.Credential == nil {
+		if _, err := a.Decide(j); err != nil {
+			return err
+		}
+	}
+	data, err := wire.ReadBody(r)
+	if err != nil {
+		return err
+	}
+	r.Body = body{bytes.NewReader(data), r.Body}
+	c := new(protocol.Change)
+	if err := wire.ReadChange(r.Method, data, &j.Operation, c); err != nil {
+		return err
+	}
+	if team { // only now is its package known
+		if _, err := a.Consult(r.Context(), &j.Request); err != nil {
+			return err
+		}
+	}
+	j.Change = c
+	return nil
+}
+
+// readWhole reads a body that is the host's to understand, and gives it back to r.
+func readWhole(r *http.Request) ([]byte, error) {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = body{bytes.NewReader(data), r.Body}
+	return data, nil
+}

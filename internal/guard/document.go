@@ -1,0 +1,244 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/packument"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// maxDocument is how many bytes of a package document are read before it is clear what
+// they change: a document without attachments, or what comes before those of a publish.
+const maxDocument = 16 << 20
+
+// maxStar is how many bytes are read of those who could do nothing but star the package,
+// which is everybody who is signed in.
+const maxStar = 1 << 20
+
+// Errors of package documents that are sent back.
+var (
+	errNoDocuments = &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "This registry does not offer to change a package's document: it takes new versions only."}
+	errToRevision  = &wire.Error{Status: http.StatusBadRequest, Code: packument.CodeDocument, Sentence: "The package document has attachments, which a publish has and no change of a document."}
+)
+
+// documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
+var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.WriteOwners, policy.Star}
+
+// guardDocument judges PUT /<pkg>[/-rev/<rev>], which five of npm's operations share.
+// Nothing of the body is read for those to whom none of them could be allowed; then as
+// much as tells which it is. A publish is judged as soon as it is known to be one, and
+// its tarball passes by; every other document is read whole and compared with what the
+// host has.
+func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+	p, body, err := a.admitDocument(r, op)
+	switch {
+	case err != nil:
+		a.Fail(w, r, err)
+	case p.Request.Request.Operation.Action == policy.Publish:
+		a.passPublish(w, r, p, body, next)
+	default:
+		a.pass(w, r, p, next)
+	}
+}
+
+// admitDocument decides about a package document. Of a publish it has read the
+// beginning, which the body of r gives again.
+func (a *Guard) admitDocument(r *http.Request, op policy.Operation) (p *authz.Pass, body *publishReader, err error) {
+	defer a.Recover(r, func(refused error) { p, err = nil, refused })
+	j := a.NewRequest(r, op)
+	j.HandedOver = true
+	body, err = a.readChange(r, j)
+	defer func() {
+		if p == nil && body != nil {
+			body.Abort(nil)
+		}
+	}()
+	if err != nil {
+		return nil, body, a.Conclude(r.Context(), j, err)
+	}
+	d, err := a.Decide(j)
+	if err != nil {
+		return nil, body, a.Conclude(r.Context(), j, err)
+	}
+	if body == nil {
+		p, err = a.admitJudged(r, j, d, true)
+		return p, nil, err
+	}
+	// The rest of the body goes by, and then it is judged again: what comes along as a
+	// second factor is counted now, and spent then.
+	if d.Effect == policy.Challenge {
+		err := a.Unproven(r.Context(), j, a.BeginFactor(r.Context(), r.Header, j))
+		if unknown, ok := errors.AsType[*authz.UnknownChange](err); ok {
+			err = a.challengePublish(r.Context(), j, body, unknown.Wrong)
+		}
+		if err != nil {
+			return nil, body, a.Conclude(r.Context(), j, err)
+		}
+		if j.Attempt.Proof() == policy.ProofWeb { // what was approved on a page is what it showed
+			body.HashTarball()
+		}
+	}
+	p = a.NewPass(r.Context(), j)
+	p.Published = body.change
+	return p, body, nil
+}
+
+// maxUnproven is how many bytes of a publish are read for nobody, to say on a page what it
+// would do. Whoever publishes more has to send a code along.
+const maxUnproven = 256 << 20
+
+// challengePublish asks for the second factor that a publish needs and did not bring. What the
+// publish would do may be known only at its end: Yarn 2 to 4 send the tarball first. The body
+// is read to there and handed to nobody.
+func (a *Guard) challengePublish(ctx context.Context, j *authz.Request, body *publishReader, wrong bool) error {
+	var ask error
+	body.Authorize = func(c protocol.Change) error {
+		j.Change = &c
+		if _, ask = a.Decide(j); ask == nil {
+			ask = changesVisibility(&j.Request)
+		}
+		if ask == nil {
+			ask = a.Challenge(ctx, j, wrong)
+		}
+		return ask
+	}
+	switch n, err := io.Copy(io.Discard, io.LimitReader(body, maxUnproven)); {
+	case ask != nil:
+		return ask
+	case err != nil:
+		return err
+	case n == maxUnproven:
+		return authz.Challenged(wire.Challenge{}, wrong)
+	}
+	return wire.Unavailable // the reader agreed to what was not authorized
+}
+
+// readChange reads of a package document what it would change, and names the operation
+// of j after it. Of a publish it returns the reader of its body: what it would do is known
+// when that was read.
+func (a *Guard) readChange(r *http.Request, j *authz.Request) (body *publishReader, err error) {
+	op := j.Operation
+	if err := a.Find(r, j); err != nil {
+		return nil, err
+	}
+	bound, err := a.hopeful(r, j)
+	if err != nil {
+		return nil, err
+	}
+	j.Operation = op
+	body, err = a.readBody(r, bound, op.Package, j.Actor.Identity().Name)
+	if err != nil {
+		return nil, err
+	}
+	if body.Kind() == packument.KindPublish {
+		if op.Revision != "" { // no client publishes to a revision
+			body.Abort(nil)
+			return nil, errToRevision
+		}
+		j.Operation.Action = policy.Publish
+		return body, nil
+	}
+	if j.Package.ID == "" { // what a document sent back to a free name is cannot matter
+		j.Operation.Action, j.Change = policy.Deprecate, &protocol.Change{}
+		return nil, nil
+	}
+	return nil, a.difference(r.Context(), &j.Request, body.Document())
+}
+
+// hopeful returns how many bytes of the body are worth reading, or the refusal of a
+// request that could not be allowed whatever its body says. What npm says that it is
+// doing decides between the sentences of the refusal, and nothing else.
+func (a *Guard) hopeful(r *http.Request, j *authz.Request) (bound int, err error) {
+	likely := policy.Publish
+	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
+	case "deprecate", "undeprecate":
+		likely = policy.Deprecate
+	case "unpublish":
+		likely = policy.Unpublish
+	case "owner":
+		likely = policy.WriteOwners
+	case "star", "unstar":
+		likely = policy.Star
+	}
+	var refused policy.Decision
+	for _, action := range documentChanges {
+		if action == policy.Publish && j.Operation.Revision != "" {
+			continue
+		}
+		j.Operation.Action = action
+		d := a.Policy.Decide(j.Request)
+		switch {
+		case d.Effect == policy.Allow || d.Effect == policy.Challenge:
+			if action == policy.Star {
+				return maxStar, nil
+			}
+			return maxDocument, nil
+		case action == likely || refused.Reasons == nil:
+			refused = d
+		}
+	}
+	j.Operation.Action = likely
+	return 0, authz.Denied(j, refused)
+}
+
+// readBody reads the body of r as far as it takes to know what it is, and no further than about
+// bound bytes. The body of r gives all of it again.
+func (a *Guard) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
+	if wire.IsCompressed(r) {
+		return nil, wire.Compressed
+	}
+	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.CheckTarball})
+	body, err := packument.NewReader(r.Body, scan, bound)
+	if err != nil {
+		return nil, err
+	}
+	reader := &publishReader{Reader: body}
+	r.Body = reader
+	return reader, nil
+}
+
+// A body reads from one and closes another.
+type body struct {
+	io.Reader
+	io.Closer
+}
+
+// difference finds out what doc would change, and names the operation of req after it.
+func (a *Guard) difference(ctx context.Context, req *policy.Request, doc packument.Document) error {
+	op := &req.Operation
+	if err := doc.SetRevision(op.Revision); err != nil {
+		return err
+	}
+	var now packument.State
+	if !doc.Star() {
+		if !doc.Partial && a.Documents == nil {
+			return errNoDocuments
+		}
+		if a.Documents != nil {
+			d, err := a.Documents.Document(ctx, op.Package)
+			if err != nil {
+				return err
+			}
+			if d.ID != req.Package.ID {
+				return authz.ErrStale
+			}
+			now = packument.State{Revision: d.Revision, Versions: d.Versions, Tags: d.Tags, Maintainers: d.Maintainers}
+		}
+	}
+	action, c, err := packument.Compare(now, doc)
+	if action != policy.Unknown {
+		op.Action = action
+	}
+	if err != nil {
+		return err
+	}
+	req.Change = &c
+	return nil
+}

@@ -1,0 +1,239 @@
+package guard
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
+)
+
+var (
+	errBadPath     = &wire.Error{Status: http.StatusBadRequest, Code: "bad-path", Sentence: "This is not a path of the npm registry protocol."}
+	errBodyTimeout = &wire.Error{Status: http.StatusRequestTimeout, Code: "body-timeout", Sentence: "The upload stalled. Run the command again."}
+)
+
+// A Guard lets the requests to a host through that are allowed.
+type Guard struct {
+	*authz.Authorizer
+	Public       func(*http.Request) bool // requests that bypass authorization; nil: none
+	CheckTarball bool                     // of each publish
+	BodyTimeout  time.Duration            // for which a body may stand still; zero: DefaultBodyTimeout
+	ReadAccess   func(http.ResponseWriter, *http.Request, policy.Operation)
+}
+
+// classify reads what r asks for from its method and its path as it was sent:
+// decoding is the classifier's business, and is done once.
+func (a *Guard) Classify(r *http.Request) (policy.Operation, error) {
+	path := r.URL.EscapedPath()
+	rest, ok := strings.CutPrefix(path, a.Prefix)
+	if !ok || !strings.HasPrefix(rest, "/") {
+		// npm resolves the token exchange from the host's root, whatever the prefix.
+		op, err := policy.Classify(r.Method, path)
+		if err == nil && op.Action == policy.ExchangeToken {
+			return op, nil
+		}
+		return policy.Operation{}, nil // nothing of npm's
+	}
+	op, err := policy.Classify(r.Method, rest)
+	if err != nil {
+		return policy.Operation{}, errBadPath
+	}
+	return op, nil
+}
+
+// guard judges one request and hands it on if it is allowed.
+func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+	switch public, err := a.isPublic(r, op); {
+	case err != nil:
+		a.Fail(w, r, err)
+		return
+	case public:
+		next.ServeHTTP(w, r)
+		return
+	}
+	switch op.Action {
+	case policy.Ping: // a health check must not fail for a stale token
+		r = withoutCredential(r)
+	case policy.WritePackument:
+		a.guardDocument(w, r, op, next)
+		return
+	case policy.ReadAccess:
+		a.ReadAccess(w, r, op)
+		return
+	case policy.SetAccess, policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam, policy.WriteOwners:
+		a.guardAccess(w, r, op, next)
+		return
+	}
+	p, err := a.admit(w, r, op)
+	if err != nil {
+		a.Fail(w, r, err)
+		return
+	}
+	a.pass(w, r, p, next)
+}
+
+// pass hands a request on that was allowed.
+func (a *Guard) pass(w http.ResponseWriter, r *http.Request, p *authz.Pass, next http.Handler) {
+	p.Varies(w.Header())
+	p.Notify(w)
+	next.ServeHTTP(w, r.WithContext(p))
+}
+
+// passPublish hands on a publish, whose body is checked while the host reads it, and which
+// is judged once more before the end of its document is let go.
+func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pass, body *publishReader, next http.Handler) {
+	p.Varies(w.Header())
+	p.Notify(w)
+	j := p.Request
+	body.Authorize = func(c protocol.Change) error {
+		j.Change, j.Limit = &c, hostTime
+		if err := changesVisibility(&j.Request); err != nil {
+			return a.Conclude(r.Context(), j, err)
+		}
+		return a.Commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
+	}
+	body.Refused = func(err error) {
+		if c := body.Publish(); c.Version != "" { // as far as it is known, for the event
+			j.Change = &c
+		}
+		_ = a.Conclude(r.Context(), j, err)
+	}
+	defer body.Abort(nil)
+	r = r.WithContext(p)
+	r.Body = body
+	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.Err, refuse: func(err error) { a.Fail(w, r, err) }}
+	next.ServeHTTP(out, r)
+	out.finish()
+	body.Abort(errUnread)
+}
+
+// errUnread tells of a publish that the host answered before it had read its body, so that
+// the judgement which counts was never made.
+var errUnread = fmt.Errorf("npmauth: the host did not read the body to its end: %w", context.Canceled)
+
+// hostTime bounds the judgement that is made while a host reads a body: the host may hold
+// something that its own answer waits for. To wait for other requests of the user is no part
+// of it.
+const hostTime = 5 * time.Second
+
+// admit decides about one request: whoever it lets through has a pass. Its body, if it has
+// one, has been read by then, and the host is given it anew.
+func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op policy.Operation) (p *authz.Pass, err error) {
+	defer a.Recover(r, func(refused error) { p, err = nil, refused })
+	j := a.NewRequest(r, op)
+	j.HandedOver = true
+	j.Change = changeOfPath(r, op)
+	d, err := a.Filter(r, j)
+	if err != nil {
+		return nil, err
+	}
+	if !op.Action.Write() || j.Change != nil {
+		return a.admitJudged(r, j, d, false)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
+	data, err := readWhole(r)
+	if err != nil {
+		return nil, a.Conclude(r.Context(), j, err)
+	}
+	switch op.Action {
+	case policy.SetDistTag:
+		j.Change, err = wire.ReadDistTag(data, op)
+	case policy.Unpublish:
+		j.Change, err = a.removedTarball(r.Context(), j)
+	default: // which only the host understands
+		j.Change = whole(op)
+		j.Change.Body = fmt.Sprintf("%x", sha256.Sum256(data))
+	}
+	if err != nil {
+		return nil, a.Conclude(r.Context(), j, err)
+	}
+	return a.admitJudged(r, j, d, true)
+}
+
+// changeOfPath returns what a write would do if its path says it all, nil if something is
+// to be read first.
+func changeOfPath(r *http.Request, op policy.Operation) *protocol.Change {
+	if !op.Action.Write() || hasBody(r) && op.Action != policy.Stage { // a tarball, which passes by
+		return nil
+	}
+	return whole(op)
+}
+
+// whole returns what a write does of which the path says it all, nil for any other.
+func whole(op policy.Operation) *protocol.Change {
+	switch op.Action {
+	case policy.SetDistTag, policy.Unpublish:
+		return nil
+	case policy.RemoveDistTag:
+		return &protocol.Change{Tags: map[string]string{op.Tag: ""}}
+	}
+	return &protocol.Change{}
+}
+
+// removedTarball returns what the DELETE of a tarball does: npm sends it when the version is
+// out of the document, and then it belongs to that. Where the version is still there, or
+// where nobody can tell, it takes away the version.
+func (a *Guard) removedTarball(ctx context.Context, j *authz.Request) (*protocol.Change, error) {
+	op := j.Operation
+	if a.Documents != nil && j.Package.ID != "" {
+		switch now, err := a.Documents.Document(ctx, op.Package); {
+		case err != nil:
+			return nil, err
+		case now.ID != j.Package.ID:
+			return nil, authz.ErrStale
+		default:
+			if _, stays := now.Versions[op.Version]; !stays {
+				return &protocol.Change{Tarballs: []string{op.Version}}, nil
+			}
+		}
+	}
+	return &protocol.Change{Removed: []string{op.Version}}, nil
+}
+
+// hasBody reports whether the body of r is worth reading.
+func hasBody(r *http.Request) bool {
+	return r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
+}
+
+// admitJudged decides about a request of which everything is known, after a first
+// judgement that came to d. Where something took its time since, such as the body, or where
+// a second factor is spent, it is judged once more.
+func (a *Guard) admitJudged(r *http.Request, j *authz.Request, d policy.Decision, waited bool) (*authz.Pass, error) {
+	if waited || d.Effect == policy.Challenge {
+		if err := a.Commit(r, j, d, nil, nil); err != nil {
+			return nil, err
+		}
+	} else if err := a.Conclude(r.Context(), j, nil); err != nil {
+		return nil, err
+	}
+	return a.NewPass(r.Context(), j), nil
+}
+
+// isPublic asks the host whether a request is none of npm's. It cannot say so of a
+// write to a package.
+func (a *Guard) isPublic(r *http.Request, op policy.Operation) (bool, error) {
+	if op.Action != policy.Unknown && op.Action != policy.ReadPackument {
+		return false, nil
+	}
+	if a.Public == nil || strings.HasPrefix(r.URL.Path, a.Prefix+"/-/") {
+		return false, nil
+	}
+	return authz.Call(func() (bool, error) { return a.Public(r), nil })
+}
+
+// withoutCredential returns r as the anonymous would send it.
+func withoutCredential(r *http.Request) *http.Request {
+	if len(r.Header["Authorization"]) == 0 {
+		return r
+	}
+	r = r.Clone(r.Context())
+	delete(r.Header, "Authorization")
+	return r
+}
