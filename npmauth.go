@@ -289,7 +289,7 @@ func New(cfg Config) (*Auth, error) {
 	if part, err := a.build(cfg); err != nil {
 		return nil, fmt.Errorf("npmauth: %s: %w", part, err)
 	}
-	a.guard = &guard.Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.ReadAccess}
+	a.guard = &guard.Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.Serve}
 	return a, nil
 }
 

@@ -10,7 +10,7 @@ import (
 	"net/http/httputil"
 	"sync/atomic"
 
-	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // errNobody means that no node serves.

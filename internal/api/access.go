@@ -27,8 +27,3 @@ func (a *API) readAccess(r *http.Request, op policy.Operation) (reply, error) {
 	}
 	return ok(shown), nil
 }
-
-// ReadAccess answers GET /-/package/<pkg>/access, which the guard routes here.
-func (a *API) ReadAccess(w http.ResponseWriter, r *http.Request, op policy.Operation) {
-	a.endpoint(w, r, op, a.readAccess)
-}

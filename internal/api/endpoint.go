@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/web"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -64,27 +65,52 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// serves reports whether npmauth answers the action itself.
-func (a *API) Serves(action policy.Action) bool {
-	switch action {
-	case policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.ReadUser, policy.Logout, policy.Whoami,
-		policy.ListTokens, policy.CreateToken, policy.RevokeToken,
-		policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword,
-		policy.ReadService, policy.ManageService, policy.RevokeService,
-		policy.ReadSelf, policy.ReportLeak, policy.AuthPage:
-		return true
-	}
-	return false
+// An endpoint answers a request for an operation.
+type endpoint func(a *API, w http.ResponseWriter, r *http.Request, op protocol.Operation)
+
+// endpoints has what npmauth serves itself, by action.
+var endpoints = map[protocol.Action]endpoint{
+	protocol.Login: answer((*API).login),
+	protocol.LegacyLogin: func(a *API, w http.ResponseWriter, r *http.Request, op protocol.Operation) {
+		a.legacy.Put(w, r, op.User)
+	},
+	protocol.LegacyUpdate: func(a *API, w http.ResponseWriter, r *http.Request, _ protocol.Operation) { a.legacy.PutRevision(w, r) },
+	protocol.ReadUser: func(a *API, w http.ResponseWriter, r *http.Request, op protocol.Operation) {
+		a.legacy.Get(w, r, op.User)
+	},
+	protocol.Logout:        answer((*API).logout),
+	protocol.Whoami:        answer((*API).whoami),
+	protocol.ListTokens:    answer((*API).listTokens),
+	protocol.CreateToken:   byToken((*API).createToken, (*API).rotateToken),
+	protocol.RevokeToken:   byToken((*API).revokeTokens, (*API).revokeToken),
+	protocol.ReadProfile:   answer((*API).readProfile),
+	protocol.WriteProfile:  answer((*API).writeProfile),
+	protocol.SetTwoFactor:  answer((*API).refuse), // of a body that writeProfile reads, and of no path
+	protocol.SetPassword:   answer((*API).refuse), // as SetTwoFactor
+	protocol.ReadService:   answer((*API).listServiceTokens),
+	protocol.ManageService: byToken((*API).createServiceToken, (*API).rotateServiceToken),
+	protocol.RevokeService: answer((*API).revokeServiceToken),
+	protocol.ReadSelf:      answer((*API).self),
+	protocol.ReportLeak:    answer((*API).reportLeak),
+	protocol.ReadAccess:    answer((*API).readAccess),
+	protocol.AuthPage:      func(a *API, w http.ResponseWriter, r *http.Request, _ protocol.Operation) { a.page(w, r) },
 }
 
-// serve answers one request to an endpoint of ours.
-func (a *API) Serve(w http.ResponseWriter, r *http.Request, op policy.Operation) {
+// Serves reports whether npmauth answers the action itself. It does so of
+// [protocol.ReadAccess], too, which the guard routes to [API.Serve]: a host without the other
+// endpoints has that one.
+func (a *API) Serves(action protocol.Action) bool {
+	return endpoints[action] != nil && action != protocol.ReadAccess
+}
+
+// Serve answers a request for an operation that has an endpoint.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operation) {
 	defer a.Recover(r, func(err error) { a.Fail(w, r, err) })
 	if r.Body != nil && r.Body != http.NoBody {
 		// Legacy and the pages bound their own bodies, too; a bound that is met twice
 		// is still a bound.
 		bound := int64(wire.MaxBody)
-		if op.Action == policy.ReportLeak {
+		if op.Action == protocol.ReportLeak {
 			bound = maxReport
 		}
 		client := a.SessionClient(r)
@@ -92,75 +118,42 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, op policy.Operation)
 		r = r.WithContext(authz.WithClient(ctx, client))
 		r.Body = http.MaxBytesReader(w, r.Body, bound)
 	}
-	switch op.Action {
-	case policy.Login:
-		a.endpoint(w, r, op, a.login)
-	case policy.LegacyLogin:
-		a.legacy.Put(w, r, op.User)
-	case policy.LegacyUpdate:
-		a.legacy.PutRevision(w, r)
-	case policy.ReadUser:
-		a.legacy.Get(w, r, op.User)
-	case policy.Logout:
-		a.endpoint(w, r, op, a.logout)
-	case policy.Whoami:
-		a.endpoint(w, r, op, a.whoami)
-	case policy.ListTokens:
-		a.endpoint(w, r, op, a.listTokens)
-	case policy.CreateToken:
-		if op.Token != "" {
-			a.endpoint(w, r, op, a.rotateToken)
-		} else {
-			a.endpoint(w, r, op, a.createToken)
+	endpoints[op.Action](a, w, r, op)
+}
+
+// An answering method returns the answer to a request, or the error that becomes one.
+type answering func(*API, *http.Request, protocol.Operation) (reply, error)
+
+// answer returns the endpoint that answers with what fn returns, or with its error: the one
+// place where an endpoint's error becomes an answer. A reply with a nil body is 204.
+func answer(fn answering) endpoint {
+	return func(a *API, w http.ResponseWriter, r *http.Request, op protocol.Operation) {
+		rep, err := fn(a, r, op)
+		if err != nil {
+			a.Fail(w, r, err)
+			return
 		}
-	case policy.RevokeToken:
-		if op.Token != "" {
-			a.endpoint(w, r, op, a.revokeToken)
-		} else {
-			a.endpoint(w, r, op, a.revokeTokens)
+		for k, v := range rep.header {
+			w.Header()[k] = v
 		}
-	case policy.ReadService:
-		a.endpoint(w, r, op, a.listServiceTokens)
-	case policy.ManageService:
-		if op.Token != "" {
-			a.endpoint(w, r, op, a.rotateServiceToken)
-		} else {
-			a.endpoint(w, r, op, a.createServiceToken)
+		if rep.body == nil {
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusNoContent)
+			return
 		}
-	case policy.RevokeService:
-		a.endpoint(w, r, op, a.revokeServiceToken)
-	case policy.ReadProfile:
-		a.endpoint(w, r, op, a.readProfile)
-	case policy.WriteProfile:
-		a.endpoint(w, r, op, a.writeProfile)
-	case policy.ReadSelf:
-		a.endpoint(w, r, op, a.self)
-	case policy.ReportLeak:
-		a.endpoint(w, r, op, a.reportLeak)
-	case policy.AuthPage:
-		a.page(w, r)
-	default: // known to npm, and not served here
-		a.endpoint(w, r, op, a.refuse)
+		wire.WriteJSON(w, rep.status, rep.body)
 	}
 }
 
-// endpoint answers with what fn returns, or with its error: the one place where
-// an endpoint's error becomes an answer. A reply with a nil body is 204.
-func (a *API) endpoint(w http.ResponseWriter, r *http.Request, op policy.Operation, fn func(*http.Request, policy.Operation) (reply, error)) {
-	rep, err := fn(r, op)
-	if err != nil {
-		a.Fail(w, r, err)
-		return
-	}
-	for k, v := range rep.header {
-		w.Header()[k] = v
-	}
-	if rep.body == nil {
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	wire.WriteJSON(w, rep.status, rep.body)
+// byToken returns the endpoint that answers with one where the path names a token, and with all
+// where it names none.
+func byToken(all, one answering) endpoint {
+	return answer(func(a *API, r *http.Request, op protocol.Operation) (reply, error) {
+		if op.Token != "" {
+			return one(a, r, op)
+		}
+		return all(a, r, op)
+	})
 }
 
 // A reply is what an endpoint answers when nothing went wrong.
