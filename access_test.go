@@ -9,16 +9,17 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
 // npm access set mfa=… is served here, and the setting bites at the next request.
 func TestSecondFactorSetting(t *testing.T) {
 	w, bypass := documented(t)
-	w.enrol("alice", policy.AuthOnly)
-	w.enrol("bob", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
+	w.enrol("bob", protocol.AuthOnly)
 	s := w.login("alice")
-	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	set := func(bearer, otp, body string) answer {
 		return w.do(call{method: "POST", path: "/-/package/plain/access", bearer: bearer, otp: otp, body: body})
 	}
@@ -59,7 +60,7 @@ func TestSecondFactorSetting(t *testing.T) {
 func TestNoSecondFactorSetting(t *testing.T) {
 	const none = `{"publish_requires_tfa":false}`
 	set := func(w *world) answer {
-		w.enrol("alice", policy.AuthOnly)
+		w.enrol("alice", protocol.AuthOnly)
 		return w.do(call{method: "POST", path: "/-/package/plain/access", bearer: w.login("alice"), otp: w.code("alice"), body: none})
 	}
 	w, _ := documented(t)
@@ -69,15 +70,15 @@ func TestNoSecondFactorSetting(t *testing.T) {
 
 	w, _ = documented(t, func(cfg *npmauth.Config) { cfg.Policy = policy.NPM().Without("mfa-none") })
 	require.Equal(t, 200, set(w).Code)
-	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", rw, "").Code)
 	a = w.do(call{method: "GET", path: "/-/package/plain/access", bearer: rw})
 	assert.JSONEq(t, `{"access":"public","public":true,"publish_requires_tfa":false,"automation_token_overrides_tfa":false}`, a.Body.String())
 
 	// An operator sets it as an import does, for packages that had it before.
 	w, _ = documented(t)
-	require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{Publish: policy.NoFactor}))
-	rw, _ = w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{Publish: protocol.NoFactor}))
+	rw, _ = w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", rw, "").Code)
 }
 
@@ -124,8 +125,8 @@ func TestAccessIsHandedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, _ := documented(t)
 			w.host.add("theirs", false, w.ids["bob"])
-			w.enrol("alice", policy.AuthOnly)
-			w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+			w.enrol("alice", protocol.AuthOnly)
+			w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
 			w.host.orgs["other "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-2"}
 			send := func(bearer, otp string) answer {
 				return w.do(call{method: tt.method, path: tt.path, bearer: bearer, otp: otp, body: tt.body})
@@ -153,8 +154,8 @@ func TestAccessIsHandedOver(t *testing.T) {
 // An approval for one member is none for another.
 func TestAccessTakesAFactorForThisMember(t *testing.T) {
 	w, _ := documented(t)
-	w.enrol("alice", policy.AuthOnly)
-	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+	w.enrol("alice", protocol.AuthOnly)
+	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
 	s := w.login("alice")
 	set := func(body, proof string) answer {
 		return w.do(call{method: "PUT", path: "/-/org/acme/user", bearer: s, otp: proof, body: body})
@@ -170,15 +171,15 @@ func TestAccessTakesAFactorForThisMember(t *testing.T) {
 // second factor manages any.
 func TestOrgTokens(t *testing.T) {
 	w, bypass := documented(t)
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	for _, org := range []string{"acme", "other"} {
-		w.host.orgs[org+" "+string(w.ids["alice"])] = policy.OrgFacts{ID: policy.OrgID(org), Role: policy.OrgOwner}
+		w.host.orgs[org+" "+string(w.ids["alice"])] = policy.OrgFacts{ID: protocol.OrgID(org), Role: protocol.OrgOwner}
 	}
-	org := func(p policy.Permission) string {
-		s, _ := w.token("alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: p}}})
+	org := func(p protocol.Permission) string {
+		s, _ := w.token("alice", token.Spec{Grants: []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: p}}})
 		return s
 	}
-	ro, rw := org(policy.ReadOnly), org(policy.ReadWrite)
+	ro, rw := org(protocol.ReadOnly), org(protocol.ReadWrite)
 	list := func(bearer, org string) int {
 		return w.do(call{method: "GET", path: "/-/org/" + org + "/user", bearer: bearer}).Code
 	}
@@ -192,7 +193,7 @@ func TestOrgTokens(t *testing.T) {
 	// PR: an organization's token publishes nothing of it.
 	assert.Equal(t, 403, w.publish("plain", "3.0.0", rw, w.code("alice")).Code)
 
-	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "acme", Role: policy.OrgMember}
+	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "acme", Role: protocol.OrgMember}
 	assert.Contains(t, set(rw, "").text("error"), "role in this organization", "live rights")
 	delete(w.host.orgs, "acme "+string(w.ids["alice"]))
 	assert.Equal(t, 404, list(ro, "acme"))
@@ -201,7 +202,7 @@ func TestOrgTokens(t *testing.T) {
 // An organization may demand a second factor of its members.
 func TestOrgRequiresFactor(t *testing.T) {
 	w, bypass := documented(t)
-	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "acme", Role: policy.OrgOwner, RequireFactor: true}
+	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "acme", Role: protocol.OrgOwner, RequireFactor: true}
 	s := w.login("alice")
 	a := w.do(call{method: "GET", path: "/-/org/acme/user", bearer: s})
 	assert.Equal(t, 403, a.Code)
@@ -210,7 +211,7 @@ func TestOrgRequiresFactor(t *testing.T) {
 	a = w.publish("plain", "3.0.0", bypass, "")
 	assert.Equal(t, 403, a.Code, "not even by a token made before")
 	assert.Contains(t, a.text("error"), "requires a second factor")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/org/acme/user", bearer: w.login("alice")}).Code)
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", bypass, "").Code)
 }
@@ -218,7 +219,7 @@ func TestOrgRequiresFactor(t *testing.T) {
 // Of the anonymous nothing is read, whatever they want to change.
 func TestAccessBodiesOfTheAnonymousAreNotRead(t *testing.T) {
 	w := newWorld(t)
-	w.alice(policy.AuthOnly)
+	w.alice(protocol.AuthOnly)
 	for _, c := range []call{
 		{method: "POST", path: "/-/package/plain/access"}, {method: "PUT", path: "/-/package/plain/owners"},
 		{method: "PUT", path: "/-/org/acme/user"}, {method: "DELETE", path: "/-/org/acme/user"}, {method: "PUT", path: "/-/org/acme/team"},

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -20,7 +20,7 @@ func TestNetworksHoldTheirOwn(t *testing.T) {
 	w.person("alice")
 	within := func(cidr, addr string) bool {
 		t.Helper()
-		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix(cidr)}})
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix(cidr)}})
 		a := w.do(call{method: "GET", path: "/-/whoami", bearer: bearer, addr: addr})
 		if a.Code != 200 {
 			assert.Equal(t, 401, a.Code)
@@ -46,7 +46,7 @@ func TestNetworksHoldTheirOwn(t *testing.T) {
 func TestRangesHoldEverywhere(t *testing.T) {
 	c := newCast(t)
 	c.host.add("@acme/private", true, c.ids["alice"])
-	bearer, tok := c.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	bearer, tok := c.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	before := dump(t, c.store)
 	served := 0
 	for _, rt := range routes {
@@ -58,17 +58,17 @@ func TestRangesHoldEverywhere(t *testing.T) {
 			return c.do(k)
 		}
 		path, _, _ := strings.Cut(strings.Replace(rt.path, "TOKENID", tok.ID, 1), "?")
-		op, err := policy.Classify(rt.method, path)
+		op, err := protocol.Classify(rt.method, path)
 		require.NoError(t, err)
 		a := ask("203.0.113.9:1")
 		switch op.Action {
-		case policy.Ping, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak:
+		case protocol.Ping, protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak:
 			continue // no credential is looked at
 		}
 		assert.Contains(t, []int{400, 401, 403, 404}, a.Code, "%s %s", rt.method, rt.path)
 		assert.NotEqual(t, "alice", a.text("username"), rt.path)
 		assert.Empty(t, c.host.written(), "%s %s", rt.method, rt.path)
-		if op.Action == policy.Logout { // of another token, which is none
+		if op.Action == protocol.Logout { // of another token, which is none
 			continue
 		}
 		if inside := ask("192.0.2.7:1"); inside.Code < 300 {
@@ -89,7 +89,7 @@ func TestRangesHoldEverywhere(t *testing.T) {
 func TestForwardedAddresses(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")} })
 	w.person("alice")
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	ask := func(addr string, forwarded ...string) int {
 		r := httptest.NewRequest("GET", "/-/whoami", nil)
 		r.Header.Set("Authorization", "Bearer "+bearer)

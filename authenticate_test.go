@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -54,8 +55,8 @@ func warmWorld(t *testing.T) (w *world, slow *slowStore, whoami func(bearer stri
 		cfg.Store, cfg.Users, cfg.Fresh = slow, oneUser{}, 24*time.Hour
 	})
 	w.ids["alice"] = "alice"
-	one, _ = w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-	two, _ = w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	one, _ = w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	two, _ = w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	whoami = func(bearer string) int {
 		return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer}).Code
 	}
@@ -83,7 +84,7 @@ func TestDeadCredentialIsReadOnce(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, oneUser{}, time.Minute })
 	w.ids["alice"] = "alice"
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	reads := func(want int) int {
 		t.Helper()
 		before := st.Count(storetest.Reads)
@@ -150,7 +151,7 @@ func TestChangeOfAPersonRace(t *testing.T) {
 	w, _, _, one, _ := warmWorld(t)
 	h := http.Header{"Authorization": {"Bearer " + one}}
 	live := func() bool {
-		_, d, err := w.auth.Authorize(t.Context(), policy.Operation{Action: policy.Whoami}, h, addr)
+		_, d, err := w.auth.Authorize(t.Context(), protocol.Operation{Action: protocol.Whoami}, h, addr)
 		return err == nil && d.Effect == policy.Allow
 	}
 	done := make(chan struct{})
@@ -187,7 +188,7 @@ func TestFactsOfOneNameInManyScopes(t *testing.T) {
 		before := w.host.facts
 		w.host.mu.Unlock()
 		for i := range n {
-			op := policy.Operation{Action: policy.ReadPackument, Package: policy.PackageName{Scope: fmt.Sprint("s", i), Name: "core"}}
+			op := protocol.Operation{Action: protocol.ReadPackument, Package: protocol.PackageName{Scope: fmt.Sprint("s", i), Name: "core"}}
 			_, d, err := w.auth.Authorize(t.Context(), op, http.Header{}, netip.Addr{})
 			require.NoError(t, err)
 			require.Equal(t, policy.Allow, d.Effect)
@@ -208,7 +209,7 @@ func TestFactsOfOneNameInManyScopes(t *testing.T) {
 // renamed is a host that answers for one account with another's record.
 type renamed struct{ *people }
 
-func (r renamed) User(ctx context.Context, id policy.UserID) (host.User, error) {
+func (r renamed) User(ctx context.Context, id protocol.UserID) (host.User, error) {
 	u, err := r.people.User(ctx, id)
 	u.ID = "2"
 	return u, err
@@ -217,7 +218,7 @@ func (r renamed) User(ctx context.Context, id policy.UserID) (host.User, error) 
 // blank is a host that has a record of nobody.
 type blank struct{ *people }
 
-func (b blank) User(ctx context.Context, id policy.UserID) (host.User, error) {
+func (b blank) User(ctx context.Context, id protocol.UserID) (host.User, error) {
 	if id == "" {
 		return host.User{}, nil
 	}
@@ -265,7 +266,7 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 	// The record that the host gives is another's.
 	st := w.store
 	other := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users = st, renamed{p} })
-	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	refused("another's record", other, "Bearer "+secret, theirs)
 
 	// What was made in the very instant in which all were ended is one of them.
@@ -276,7 +277,7 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = p })
 		w.ids["alice"] = "1"
 		s := w.login("alice")
-		tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		w.clock.Add(-time.Microsecond) // what ends, ends until the next one
 		require.NoError(t, end(w))
 		w.clock.Add(time.Microsecond)
@@ -482,14 +483,14 @@ func TestSecondToResetItKnows(t *testing.T) {
 	}
 	a, b := pair[0], pair[1]
 	alice := b.person("alice")
-	b.enrol("alice", policy.AuthAndWrites)
+	b.enrol("alice", protocol.AuthAndWrites)
 	s := b.login("alice")
 	a.clock.Add(b.clock.Now().Sub(a.clock.Now()))
 	require.Equal(t, 200, whoami(a, s))
 	require.NoError(t, b.auth.ResetTwoFactor(t.Context(), alice))
 	require.ErrorIs(t, a.auth.ResetTwoFactor(t.Context(), alice), twofactor.ErrNoFactor)
 	assert.Equal(t, 401, whoami(a, s))
-	for _, nobody := range []policy.UserID{"", policy.UserID(strings.Repeat("x", store.MaxKey))} {
+	for _, nobody := range []protocol.UserID{"", protocol.UserID(strings.Repeat("x", store.MaxKey))} {
 		assert.ErrorIs(t, a.auth.Factors().Disable(t.Context(), audit.Actor{}, nobody), twofactor.ErrNoFactor)
 	}
 }
@@ -499,7 +500,7 @@ func prepareRevoked(b *world) *revoked {
 	r := &revoked{w: b, session: b.login("alice")}
 	r.sessionID = b.sessionID(r.session)
 	var tok token.Token
-	r.token, tok = b.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	r.token, tok = b.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	r.tokenID = tok.ID
 	return r
 }
@@ -589,7 +590,7 @@ func TestRevocationIsExact(t *testing.T) {
 // warmUser lets w remember alice by a token that is used for nothing else.
 func (w *world) warmUser() {
 	w.t.Helper()
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	require.Equal(w.t, 200, whoami(w, bearer))
 }
 
@@ -685,7 +686,7 @@ func TestKeptSessionIsNeverRefused(t *testing.T) {
 				orders := interleave(t, func(in *interleaving) {
 					a, b, st := twoNodes(t, fresh)
 					kept, other := b.login("alice"), b.login("alice")
-					link, err := b.auth.Factors().Enrol(t.Context(), audit.Actor{}, "alice", "alice", policy.AuthAndWrites)
+					link, err := b.auth.Factors().Enrol(t.Context(), audit.Actor{}, "alice", "alice", protocol.AuthAndWrites)
 					require.NoError(t, err)
 					u, err := url.Parse(link.Reveal())
 					require.NoError(t, err)

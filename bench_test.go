@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -25,15 +26,15 @@ import (
 // facts is a host that knows everything at once.
 type facts struct{}
 
-var widget = policy.PackageName{Scope: "acme", Name: "widget"}
+var widget = protocol.PackageName{Scope: "acme", Name: "widget"}
 
-func (facts) Facts(context.Context, policy.PackageName, policy.UserID) (policy.Facts, error) {
+func (facts) Facts(context.Context, protocol.PackageName, protocol.UserID) (policy.Facts, error) {
 	return policy.Facts{ID: "1", Private: true, Rights: allRights}, nil
 }
 
 type oneUser struct{ host.Users }
 
-func (oneUser) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (oneUser) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	return host.User{ID: id, Name: "alice"}, nil
 }
 
@@ -50,8 +51,8 @@ func warm(tb testing.TB, n, hot int, hostFresh time.Duration) (*npmauth.Auth, []
 	headers := make([]http.Header, 0, hot)
 	for i := range n {
 		secret, _, err := auth.Tokens().Create(context.Background(), audit.Actor{}, token.Spec{
-			User: policy.UserID(fmt.Sprint("user-", i/500)), Name: "bench", Bypass: true,
-			Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+			User: protocol.UserID(fmt.Sprint("user-", i/500)), Name: "bench", Bypass: true,
+			Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}},
 		})
 		require.NoError(tb, err)
 		h := http.Header{"Authorization": {"Bearer " + secret.Reveal()}}
@@ -59,7 +60,7 @@ func warm(tb testing.TB, n, hot int, hostFresh time.Duration) (*npmauth.Auth, []
 			headers = append(headers, h)
 		}
 		// The cache holds them all, as it would in a registry that has served them.
-		if _, d, err := auth.Authorize(context.Background(), policy.Operation{Action: policy.ReadPackument, Package: widget}, h, addr); err != nil || d.Effect != policy.Allow {
+		if _, d, err := auth.Authorize(context.Background(), protocol.Operation{Action: protocol.ReadPackument, Package: widget}, h, addr); err != nil || d.Effect != policy.Allow {
 			tb.Fatal(d, err)
 		}
 	}
@@ -113,9 +114,9 @@ func BenchmarkAuthorize(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				op, err := policy.Classify(c.method, c.path)
-				if op.Action == policy.WritePackument {
-					op.Action = policy.Publish
+				op, err := protocol.Classify(c.method, c.path)
+				if op.Action == protocol.WritePackument {
+					op.Action = protocol.Publish
 				}
 				_, d, e := auth.Authorize(ctx, op, headers[i%hot], addr)
 				if err != nil || e != nil || d.Effect != policy.Allow {
@@ -155,7 +156,7 @@ func BenchmarkAuthorize(b *testing.B) {
 	})
 	b.Run("refuse malformed", func(b *testing.B) {
 		h := http.Header{"Authorization": {"Bearer npm_0000000000000000000000000000002C8GjT"}}
-		op := policy.Operation{Action: policy.Whoami}
+		op := protocol.Operation{Action: protocol.Whoami}
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, d, err := auth.Authorize(ctx, op, h, addr); err == nil || d.Effect != policy.Deny {
@@ -165,18 +166,18 @@ func BenchmarkAuthorize(b *testing.B) {
 	})
 }
 
-func classify(tb testing.TB, method, path string) policy.Operation {
-	op, err := policy.Classify(method, path)
+func classify(tb testing.TB, method, path string) protocol.Operation {
+	op, err := protocol.Classify(method, path)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if op.Action == policy.WritePackument {
-		op.Action = policy.Publish
+	if op.Action == protocol.WritePackument {
+		op.Action = protocol.Publish
 	}
 	return op
 }
 
-func authorize(tb testing.TB, auth *npmauth.Auth, op policy.Operation, h http.Header) {
+func authorize(tb testing.TB, auth *npmauth.Auth, op protocol.Operation, h http.Header) {
 	if _, d, err := auth.Authorize(context.Background(), op, h, addr); err != nil || d.Effect != policy.Allow {
 		tb.Fatal(d, err)
 	}
@@ -320,8 +321,8 @@ func TestStoreRequests(t *testing.T) {
 		require.Zero(t, c.commits)
 	}
 	w.ids["alice"] = "alice"
-	one, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-	two, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	one, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	two, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	who(one, 2)
 	who(one, 0)
 	who(two, 1)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // JB-06: a value of another type is refused, and what is null was not said: it never
@@ -22,7 +22,7 @@ import (
 func TestTokenRequestTypes(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	for field, wrong := range map[string][]string{
 		"readonly":                       {`"true"`, `"false"`, `1`, `0`, `[]`, `{}`},
@@ -66,7 +66,7 @@ func TestTokenRequestTypes(t *testing.T) {
 func TestTokenRequestDates(t *testing.T) {
 	w := newWorld(t) // it is noon of 2026-03-01
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	for _, date := range []string{
 		"2026-02-30", "2026-3-9", "2026-03-09T12:00:00", "2026-03-09t12:00:00z", "2026-03-09T12:00:00z", "2026-03-09 12:00:00Z", "2026-03-09T23:59:60Z",

@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -41,12 +42,12 @@ func byToken(p prepared) bool   { return strings.HasPrefix(p.call.bearer, "npm_"
 
 // signsIn reports whether the request opens a session.
 func signsIn(u writing) bool {
-	return u.open && (u.action == policy.LegacyLogin || u.name == "approve a login" || u.name == "collect a login") && u.name != "sign up"
+	return u.open && (u.action == protocol.LegacyLogin || u.name == "approve a login" || u.name == "collect a login") && u.name != "sign up"
 }
 
 // ofPackage reports whether the request is about the package plain.
 func ofPackage(u writing) bool {
-	return (u.action.OfPackage() || u.action == policy.GrantTeam) && u.name != "publish a new package"
+	return (u.action.OfPackage() || u.action == protocol.GrantTeam) && u.name != "publish a new package"
 }
 
 // withoutFactor reports whether u takes a session, or opens one, of an account that has no
@@ -122,23 +123,23 @@ var interventions = []intervention{
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
 			had := w.auth
 			w.auth = auth
-			w.enrol("alice", policy.AuthAndWrites)
+			w.enrol("alice", protocol.AuthAndWrites)
 			w.auth = had
 		},
 	},
 	{
 		name: "the package takes no tokens any more",
 		of: func(u writing, p prepared) bool {
-			return byToken(p) && (u.action == policy.Publish || u.action == policy.SetDistTag)
+			return byToken(p) && (u.action == protocol.Publish || u.action == protocol.SetDistTag)
 		},
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
-			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: policy.FactorOnly}))
+			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: protocol.FactorOnly}))
 		},
 	},
 	{
 		name: "the right is taken away", hosts: true,
 		of: func(u writing, _ prepared) bool {
-			return ofPackage(u) && u.action != policy.Star && u.action != policy.GrantTeam
+			return ofPackage(u) && u.action != protocol.Star && u.action != protocol.GrantTeam
 		},
 		on: func(w *world, _ *npmauth.Auth, p prepared) {
 			w.host.change(func(h *hosted) { h.rights[p.user] = policy.RightRead })
@@ -146,14 +147,14 @@ var interventions = []intervention{
 	},
 	{
 		name: "the package is made private", hosts: true,
-		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != policy.GrantTeam },
+		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != protocol.GrantTeam },
 		on: func(w *world, _ *npmauth.Auth, _ prepared) {
 			w.host.change(func(h *hosted) { h.private, h.rights = true, nil })
 		},
 	},
 	{
 		name: "the package is another", hosts: true, late: true,
-		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != policy.GrantTeam }, // which names it in its body
+		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != protocol.GrantTeam }, // which names it in its body
 		on: func(w *world, _ *npmauth.Auth, _ prepared) { w.host.change(func(h *hosted) { h.id = "id-another" }) },
 	},
 	{
@@ -167,13 +168,13 @@ var interventions = []intervention{
 		on: func(w *world, _ *npmauth.Auth, p prepared) {
 			w.host.mu.Lock()
 			defer w.host.mu.Unlock()
-			w.host.orgs["acme "+string(p.user)] = policy.OrgFacts{ID: "o-1", Role: policy.OrgMember}
+			w.host.orgs["acme "+string(p.user)] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgMember}
 		},
 	},
 	{
 		name: "the administrator is one no more", hosts: true,
 		of: func(u writing, _ prepared) bool {
-			return u.action == policy.ManageService || u.action == policy.RevokeService
+			return u.action == protocol.ManageService || u.action == protocol.RevokeService
 		},
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
 			_, err := auth.People().SetAdministrators(w.t.Context(), audit.Actor{}, w.ids["ci"], nil)
@@ -186,7 +187,7 @@ var interventions = []intervention{
 func (h *backend) change(fn func(*hosted)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fn(h.packages[policy.PackageName{Name: "plain"}])
+	fn(h.packages[protocol.PackageName{Name: "plain"}])
 }
 
 // harmless are requests that an intervention does not refuse, and why.
@@ -394,14 +395,14 @@ func TestActionsWithoutAFactorAreMet(t *testing.T) {
 	rules := policy.NPM()
 	n := 0
 	for _, u := range writings {
-		if !u.own || u.open || u.refused != "" || u.action == policy.Logout { // which needs no live session at all
+		if !u.own || u.open || u.refused != "" || u.action == protocol.Logout { // which needs no live session at all
 			continue
 		}
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		d := rules.Decide(policy.Request{
-			Operation:  policy.Operation{Action: u.action, Package: policy.PackageName{Name: "plain"}, Service: "ci"},
+			Operation:  protocol.Operation{Action: u.action, Package: protocol.PackageName{Name: "plain"}, Service: "ci"},
 			Credential: &policy.Credential{ID: "s", Kind: policy.KindSession, User: "alice", Created: now, Expires: now.Add(time.Hour)},
-			Account:    policy.Account{ID: "alice", Name: "alice", TwoFactor: policy.TwoFactorOff},
+			Account:    policy.Account{ID: "alice", Name: "alice", TwoFactor: protocol.TwoFactorOff},
 			Package:    policy.Facts{ID: "id-plain", Rights: allRights}, Administers: true, Now: now,
 		})
 		if d.Effect != policy.Allow {
@@ -464,7 +465,7 @@ func TestConfirm(t *testing.T) {
 func TestCommitGivesUp(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
-	s := w.alice(policy.TwoFactorOff)
+	s := w.alice(protocol.TwoFactorOff)
 	st.Inject(storetest.Fault{On: storetest.Commits, Times: storetest.Always, Err: store.ErrConflict})
 	a := w.create(s, "", map[string]any{"packages_all": true})
 	assert.Equal(t, 503, a.Code, a.Body.String())
@@ -540,8 +541,8 @@ func TestRoundTrips(t *testing.T) {
 		assert.Equal(t, want, st.Count(storetest.All)-before, what)
 	}
 	s := w.login("alice")
-	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
-	second, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+	second, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	w.clock.Add(2 * time.Second) // older than Config.Fresh
 	count("cold: the credential and its user", 2, func() int { return whoami(w, bearer) })
 	count("warm", 0, func() int { return whoami(w, bearer) })
@@ -554,7 +555,7 @@ func TestRoundTrips(t *testing.T) {
 		return w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + tok.ID, bearer: s}).Code
 	})
 	count("revoke all", 2, func() int { return w.do(call{method: "DELETE", path: "/-/auth/v1/tokens", bearer: s}).Code })
-	third, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	third, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	require.Equal(t, 200, whoami(w, third))
 	tag := func(version string) int {
 		return w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: third, body: `"` + version + `"`}).Code
@@ -563,7 +564,7 @@ func TestRoundTrips(t *testing.T) {
 	count("a dist-tag, whose body was waited for", 1, func() int { return tag("2.0.0") })
 	count("the last byte of a publish", 1, func() int { return w.publish("plain", "3.0.0", third, "").Code })
 
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	s = w.login("alice")
 	require.Equal(t, 201, w.create(s, w.code("alice"), map[string]any{"packages_all": true}).Code)
 	otp := w.code("alice")

@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -50,7 +50,7 @@ func (o *observations) take() []npmauth.Observation {
 
 // unjudged reports whether the policy is not asked about the request: it shows a password, a
 // page's id, a signature or the credential that it ends.
-func unjudged(u writing) bool { return u.open || u.action == policy.Logout }
+func unjudged(u writing) bool { return u.open || u.action == protocol.Logout }
 
 // observed checks that a was judged once, and that what was observed agrees with it.
 func (o *observations) observed(t *testing.T, a answer, events []audit.Event) npmauth.Observation {
@@ -145,24 +145,24 @@ func TestObservationsOfOutages(t *testing.T) {
 func TestObservationsOfReads(t *testing.T) {
 	var told observations
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Metrics = &told })
-	s := w.alice(policy.AuthAndWrites)
+	s := w.alice(protocol.AuthAndWrites)
 	w.host.add("hidden", true, "bob")
 	for path, want := range map[string]struct {
-		action  policy.Action
+		action  protocol.Action
 		outcome audit.Outcome
 		rule    bool
 	}{
-		"/plain":                     {policy.ReadPackument, audit.Done, false},
-		"/hidden":                    {policy.ReadPackument, audit.Denied, true},
-		"/plain/-/plain-1.0.0.tgz":   {policy.ReadTarball, audit.Done, false},
-		"/-/whoami":                  {policy.Whoami, audit.Done, false},
-		"/-/npm/v1/user":             {policy.ReadProfile, audit.Done, false},
-		"/-/npm/v1/tokens":           {policy.ListTokens, audit.Done, false},
-		"/-/auth/v1/self":            {policy.ReadSelf, audit.Done, false},
-		"/-/package/plain/access":    {policy.ReadAccess, audit.Done, false},
-		"/-/package/hidden/access":   {policy.ReadAccess, audit.Denied, true},
-		"/-/package/plain/dist-tags": {policy.ReadDistTags, audit.Done, false},
-		"/-/nothing/of/npms":         {policy.Unknown, audit.Denied, true},
+		"/plain":                     {protocol.ReadPackument, audit.Done, false},
+		"/hidden":                    {protocol.ReadPackument, audit.Denied, true},
+		"/plain/-/plain-1.0.0.tgz":   {protocol.ReadTarball, audit.Done, false},
+		"/-/whoami":                  {protocol.Whoami, audit.Done, false},
+		"/-/npm/v1/user":             {protocol.ReadProfile, audit.Done, false},
+		"/-/npm/v1/tokens":           {protocol.ListTokens, audit.Done, false},
+		"/-/auth/v1/self":            {protocol.ReadSelf, audit.Done, false},
+		"/-/package/plain/access":    {protocol.ReadAccess, audit.Done, false},
+		"/-/package/hidden/access":   {protocol.ReadAccess, audit.Denied, true},
+		"/-/package/plain/dist-tags": {protocol.ReadDistTags, audit.Done, false},
+		"/-/nothing/of/npms":         {protocol.Unknown, audit.Denied, true},
 	} {
 		told.take()
 		w.events.all = nil
@@ -187,8 +187,8 @@ func TestObservationsOfReads(t *testing.T) {
 func TestObservationsOfPublishes(t *testing.T) {
 	var told observations
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Metrics = &told })
-	w.alice(policy.AuthAndWrites)
-	s, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	w.alice(protocol.AuthAndWrites)
+	s, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	send := func(c call, h http.HandlerFunc) answer {
 		t.Helper()
 		c.bearer = s
@@ -202,7 +202,7 @@ func TestObservationsOfPublishes(t *testing.T) {
 	cut.body = text[:len(text)-1]
 	a := send(cut, w.host.ServeHTTP)
 	require.Equal(t, 400, a.Code)
-	assert.Equal(t, policy.Publish, told.observed(t, a, w.events.all).Action)
+	assert.Equal(t, protocol.Publish, told.observed(t, a, w.events.all).Action)
 	require.Len(t, w.events.all, 1)
 	assert.Equal(t, []string{"bad-publish"}, w.events.all[0].Reasons)
 	assert.Equal(t, "3.0.0", w.events.all[0].Change.Version)
@@ -233,12 +233,12 @@ func TestObservationsOfPublishes(t *testing.T) {
 func TestMetricsPanic(t *testing.T) {
 	told := observations{boom: true}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Metrics = &told })
-	s := w.alice(policy.TwoFactorOff)
+	s := w.alice(protocol.TwoFactorOff)
 	assert.Equal(t, 200, whoami(w, s))
 	assert.Equal(t, 201, w.create(s, "", map[string]any{"packages_all": true}).Code)
 	assert.Equal(t, 1, w.tokens("alice"))
 	assert.Equal(t, 403, w.publish("plain", "3.0.0", s, "").Code)
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", bearer, "").Code)
 	assert.Len(t, told.all, 4)
 }
@@ -247,20 +247,20 @@ func TestMetricsPanic(t *testing.T) {
 // with what is wrong with it.
 func TestRefusedBodiesAreOnRecord(t *testing.T) {
 	w := newWorld(t)
-	s := w.alice(policy.AuthAndWrites)
-	_, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	s := w.alice(protocol.AuthAndWrites)
+	_, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	for _, tt := range []struct {
 		c      call
-		action policy.Action
+		action protocol.Action
 		reason string
 	}{
-		{putDocument("/plain", "no JSON"), policy.WritePackument, "bad-document bad-publish bad-json"},
-		{call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: "{"}, policy.SetDistTag, "bad-json"},
-		{call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"b o b"}`}, policy.WriteOrg, "bad-access-request"},
-		{call{method: "POST", path: "/-/package/plain/access", body: `{"access":"maybe"}`}, policy.SetAccess, "bad-access-request"},
-		{setUser(`{"email":"none"}`), policy.WriteProfile, "bad-email"},
-		{call{method: "POST", path: "/-/npm/v1/tokens", body: specBody(`,"expires":99999`)}, policy.CreateToken, "bad-token-request"},
-		{call{method: "POST", path: "/-/auth/v1/tokens/" + tok.ID + "x/rotate", body: `{"password":"` + password + `"}`}, policy.CreateToken, "no-such-token"},
+		{putDocument("/plain", "no JSON"), protocol.WritePackument, "bad-document bad-publish bad-json"},
+		{call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: "{"}, protocol.SetDistTag, "bad-json"},
+		{call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"b o b"}`}, protocol.WriteOrg, "bad-access-request"},
+		{call{method: "POST", path: "/-/package/plain/access", body: `{"access":"maybe"}`}, protocol.SetAccess, "bad-access-request"},
+		{setUser(`{"email":"none"}`), protocol.WriteProfile, "bad-email"},
+		{call{method: "POST", path: "/-/npm/v1/tokens", body: specBody(`,"expires":99999`)}, protocol.CreateToken, "bad-token-request"},
+		{call{method: "POST", path: "/-/auth/v1/tokens/" + tok.ID + "x/rotate", body: `{"password":"` + password + `"}`}, protocol.CreateToken, "no-such-token"},
 	} {
 		w.events.all = nil
 		tt.c.bearer = s
@@ -385,7 +385,7 @@ func TestLogIsOfTheCommit(t *testing.T) {
 				}
 				if p.done() {
 					assert.Greater(t, entries(), before, "done, and not in the log")
-				} else if !p.done() && u.action != policy.AuthPage { // whose done is what the sink heard
+				} else if !p.done() && u.action != protocol.AuthPage { // whose done is what the sink heard
 					assert.Equal(t, before, entries(), "in the log, and not done")
 				}
 				if fault.fault.Err != nil {
@@ -431,11 +431,11 @@ func TestSinkHurtsNobody(t *testing.T) {
 func TestRefusalsHaveAllReasons(t *testing.T) {
 	var told observations
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Metrics = &told })
-	w.alice(policy.AuthAndWrites)
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.99/32")}})
+	w.alice(protocol.AuthAndWrites)
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.99/32")}})
 	told.take()
 	w.events.all = nil
-	op := policy.Operation{Action: policy.Publish, Package: policy.PackageName{Name: "plain"}}
+	op := protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Name: "plain"}}
 	_, d, err := w.auth.Authorize(t.Context(), op, http.Header{"Authorization": {"Bearer " + bearer}}, w.auth.ClientAddr(&http.Request{RemoteAddr: "192.0.2.1:1"}))
 	require.NoError(t, err)
 	require.Greater(t, len(d.Reasons), 1, "of which there must be several")

@@ -23,6 +23,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -75,10 +76,10 @@ func TestCredentialsAreNotTheirLooks(t *testing.T) {
 	var st *counting
 	w := newWorld(t, func(cfg *npmauth.Config) { st = &counting{Store: cfg.Store}; cfg.Store = st })
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
-	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	body, check := bearer[4:34], bearer[34:]
 
 	challenge := w.publish("plain", "1.0.0", s, "")
@@ -138,7 +139,7 @@ func TestCredentialsAreNotTheirLooks(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, kind, id.Kind)
 	}
-	spare, spareTok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	spare, spareTok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	d := credential.Sum(credential.NewSecret("npms_" + spare[4:]))
 	items, err := w.store.Get(t.Context(), token.KeyOf(spareTok.Digest))
 	require.NoError(t, err)
@@ -158,7 +159,7 @@ func TestDeadTokensCostTheSame(t *testing.T) {
 	alice := w.person("alice")
 	var answers []string
 	for range 3 {
-		bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		require.NoError(t, w.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, tok.ID, ""))
 		for _, bearer := range []string{bearer, credential.New("npm_").Reveal()} {
 			st.gets, st.commits = 0, 0
@@ -176,9 +177,9 @@ func TestDeadTokensCostTheSame(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
-	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	s, ended := w.login("alice"), w.login("alice")
 	code := w.code("alice")
 	require.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code)
@@ -201,13 +202,13 @@ func TestClockSetBack(t *testing.T) {
 // A town is a host's table of people, in which they come, go and change their names.
 type town struct {
 	mu     sync.Mutex
-	people map[policy.UserID]host.User
+	people map[protocol.UserID]host.User
 }
 
 func (h *town) set(users ...host.User) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.people = map[policy.UserID]host.User{}
+	h.people = map[protocol.UserID]host.User{}
 	for _, u := range users {
 		h.people[u.ID] = u
 	}
@@ -224,7 +225,7 @@ func (h *town) Lookup(_ context.Context, name string) (host.User, error) {
 	return host.User{}, host.ErrNoUser
 }
 
-func (h *town) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (h *town) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u, ok := h.people[id]
@@ -234,7 +235,7 @@ func (h *town) User(_ context.Context, id policy.UserID) (host.User, error) {
 	return u, nil
 }
 
-func (h *town) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (h *town) CheckPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, ok := h.people[id]
@@ -248,9 +249,9 @@ func TestNamesThatChangeHands(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Fresh = h, -1 })
 	w.ids["alice"] = "1"
 	w.host.add("plain", false, "1")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	s := w.login("alice")
-	bypass, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	bypass, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	name := func(bearer string) string {
 		return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer}).text("username")
 	}
@@ -292,7 +293,7 @@ func TestFactorEndsOldSessions(t *testing.T) {
 	w.host.add("plain", false, alice)
 	old := w.login("alice")
 	require.Equal(t, 403, w.publish("plain", "1.0.0", old, "").Code)
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	assert.Equal(t, 401, whoami(w, old))
 	s := w.login("alice")
 	isChallenge(t, w.publish("plain", "1.0.0", s, ""))
@@ -309,7 +310,7 @@ func TestRevokedWhilePublishing(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadFull(r.Body, make([]byte, 10))
 		assert.NoError(t, err)
@@ -328,8 +329,8 @@ func TestRestrictionsAreEnforced(t *testing.T) {
 	c := newCast(t)
 	inside, outside := "192.0.2.7:1", "198.51.100.7:1"
 	cidr := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
-	reader, _ := c.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: cidr})
-	writer, record := c.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, CIDRs: cidr})
+	reader, _ := c.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: cidr})
+	writer, record := c.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true, CIDRs: cidr})
 	publish := string(body(t, "PUBLISH plain"))
 	writes := []route{
 		{"PUT", "/plain", publish}, {"PUT", "/plain/next", `"1.0.0"`}, {"PUT", "/-/package/plain/dist-tags/next", `"1.0.0"`}, {"DELETE", "/-/package/plain/dist-tags/next", ""},
@@ -373,9 +374,9 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 	})
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	recovery := w.enrol("alice", policy.AuthAndWrites)
+	recovery := w.enrol("alice", protocol.AuthAndWrites)
 	s := w.login("alice")
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	made := w.create(s, w.code("alice"), map[string]any{"packages_all": true}).text("token")
 	require.NotEmpty(t, made)
 	loginURL, doneURL, _ := w.start("")

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -39,7 +39,7 @@ func newSlowWorld(t *testing.T, timeout time.Duration, change ...func(*npmauth.C
 	w := newWorld(t, change...)
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 	w.auth.SetBodyTimeout(timeout)
 	return slowWorld{w, bypass, string(body(t, "PUBLISH plain"))}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -92,7 +92,7 @@ func TestSetProfile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, at, sub.Recovered)
 
-	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	assert.Equal(t, "session-only", w.setUser(secret, "", `{"fullname":"x"}`).text("code"))
 	assert.Equal(t, 401, w.setUser("", "", `{"fullname":"x"}`).Code)
 }
@@ -112,7 +112,7 @@ func TestSetProfileWithoutAddress(t *testing.T) {
 func TestSetProfileTakesTheFactor(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	a := w.setUser(s, "", `{"email":"a@new.test"}`)
 	isChallenge(t, a)
@@ -133,9 +133,9 @@ func TestSetProfileTakesTheFactor(t *testing.T) {
 func TestSetPassword(t *testing.T) {
 	w := newWorld(t)
 	alice, _ := w.person("alice"), w.person("bob")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	s, other, bobs := w.login("alice"), w.login("alice"), w.login("bob")
-	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	approved, done, _ := w.start("")
 	require.Less(t, w.submit(approved, map[string]string{"name": "alice", "password": password, "code": w.code("alice")}).Code, 400)
 
@@ -189,7 +189,7 @@ func TestSetPasswordIsOneCommit(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s, other := w.login("alice"), w.login("alice")
 	code := w.code("alice")
 	body := `{"password":{"old":"` + password + `","new":"another password of mine"}}`
@@ -234,7 +234,7 @@ func TestSignUpWithBadAddress(t *testing.T) {
 func TestSetPasswordEndsWhoSignsInMeanwhile(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
-	s := w.alice(policy.TwoFactorOff)
+	s := w.alice(protocol.TwoFactorOff)
 	other := ""
 	st.Inject(storetest.Fault{On: storetest.Commits, Do: func() {
 		w.clock.Add(time.Second)

@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -27,11 +28,11 @@ func documented(t *testing.T, change ...func(*npmauth.Config)) (w *world, bypass
 	alice := w.person("alice")
 	w.person("bob")
 	w.host.add("plain", false, alice)
-	p := w.host.packages[policy.PackageName{Name: "plain"}]
+	p := w.host.packages[protocol.PackageName{Name: "plain"}]
 	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
 	p.deprecated = map[string]string{}
 	w.host.revision = "7-a"
-	bypass, _ = w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	bypass, _ = w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 	return w, bypass
 }
 
@@ -113,7 +114,7 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		"with another's manifest":         {body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"name":"other"}`), code: 400, says: "another package"},
 		"twice":                           {body: `{"_id":"plain","users":{},"users":{"alice":true}}`, code: 400},
 		"compressed":                      {body: "\x1f\x8b", code: 400},
-		"a publish to a revision":         {path: "/plain/-rev/7-a", body: string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")), code: 400, says: "attachments"},
+		"a publish to a revision":         {path: "/plain/-rev/7-a", body: string(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0")), code: 400, says: "attachments"},
 		"attachments of none":             {body: `{"_id":"plain","users":{},"_attachments":{}}`, code: 400, says: "neither"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +139,7 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 // A page that was approved for these owners is not shown for others.
 func TestOwnersTakeAFactorForTheseOwners(t *testing.T) {
 	w, _ := documented(t)
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	put := func(who, proof string) answer {
 		return w.do(call{method: "PUT", path: "/plain/-rev/7-a", bearer: s, otp: proof, body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"` + who + `"}]}`})
@@ -175,7 +176,7 @@ func TestDocumentsOfAHostWithoutCurrent(t *testing.T) {
 	assert.Equal(t, 403, a.Code)
 	assert.Contains(t, a.text("error"), "does not offer")
 	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: `{"_id":"plain","users":{"alice":true}}`}).Code)
-	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")}).Code)
+	assert.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0")}).Code)
 	assert.Equal(t, []string{`star plain  {"Starred":true}`, "publish plain@3.0.0"}, w.host.written())
 }
 
@@ -193,7 +194,7 @@ func TestDocumentOfAReplacedPackage(t *testing.T) {
 // A replaced host says what there is of another package than its facts did.
 type replaced struct{ *backend }
 
-func (h replaced) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
+func (h replaced) Document(ctx context.Context, pkg protocol.PackageName) (host.Document, error) {
 	d, err := h.backend.Document(ctx, pkg)
 	d.ID = "another"
 	return d, err
@@ -210,7 +211,7 @@ func (u unread) Read([]byte) (int, error) {
 // Of those who may change nothing of a package nothing of the body is read.
 func TestBodiesOfStrangersAreNotRead(t *testing.T) {
 	w, _ := documented(t)
-	reader, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	reader, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	for who, bearer := range map[string]string{"nobody": "", "a reader": reader, "somebody": "npm_garbage"} {
 		for _, path := range []string{"/plain", "/plain/-rev/7-a"} {
 			r := httptest.NewRequestWithContext(t.Context(), "PUT", path, unread{t})
@@ -228,7 +229,7 @@ func TestBodiesOfStrangersAreNotRead(t *testing.T) {
 // Of those who could do no more than star a package no more is read than that takes.
 func TestBodiesOfReadersAreBounded(t *testing.T) {
 	w, bypass := documented(t)
-	w.enrol("bob", policy.AuthOnly)
+	w.enrol("bob", protocol.AuthOnly)
 	bob := w.login("bob")
 	of := func(size int) string {
 		return `{"_id":"plain","readme":"` + strings.Repeat("x", size) + `","users":{}}`
@@ -244,7 +245,7 @@ func TestBodiesOfReadersAreBounded(t *testing.T) {
 func TestPolicyOfVersions(t *testing.T) {
 	w, bypass := documented(t, func(cfg *npmauth.Config) {
 		cfg.Policy = policy.NPM().With(policy.Rule{
-			ID: "no-majors", Sentence: "A major version is not published.", Actions: []policy.Action{policy.Publish},
+			ID: "no-majors", Sentence: "A major version is not published.", Actions: []protocol.Action{protocol.Publish},
 			Judge: func(r *policy.Request) policy.Verdict {
 				if r.Change != nil && strings.HasSuffix(r.Change.Version, ".0.0") {
 					return policy.Forbid
@@ -256,7 +257,7 @@ func TestPolicyOfVersions(t *testing.T) {
 	assert.Equal(t, 200, w.publish("plain", "2.1.0", bypass, "").Code)
 	assert.Equal(t, "no-majors", w.publish("plain", "3.0.0", bypass, "").text("code"))
 	var doc map[string]json.RawMessage
-	require.NoError(t, json.Unmarshal(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "4.0.0"), &doc))
+	require.NoError(t, json.Unmarshal(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "4.0.0"), &doc))
 	first := `{"_attachments":` + string(doc["_attachments"]) + `,"_id":"plain","name":"plain","dist-tags":{"latest":"4.0.0"},"versions":` + string(doc["versions"]) + `}`
 	a := w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: strings.Replace(first, `,"_id"`, `,"readme":"`+strings.Repeat("x", 1<<16)+`","_id"`, 1)})
 	assert.Equal(t, "no-majors", a.text("code"), "Yarn 2 to 4 name the version after the tarball")
@@ -266,7 +267,7 @@ func TestPolicyOfVersions(t *testing.T) {
 // A publish may name its attachments first or last, and is one in either case.
 func TestPublishWhereverItsAttachmentsAre(t *testing.T) {
 	w, bypass := documented(t)
-	last := string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))
+	last := string(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0"))
 	require.Equal(t, 200, w.do(call{method: "PUT", path: "/plain", bearer: bypass, body: last}).Code)
 	var doc map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(last, "3.0.0", "4.0.0")), &doc))
@@ -285,35 +286,35 @@ func TestPublishWhereverItsAttachmentsAre(t *testing.T) {
 //
 // PC-22, PC-26, PC-27, PC-28, N-05, N-06.
 func TestDocumentsTakeTheRightToWhatTheyDo(t *testing.T) {
-	bodies := map[policy.Action][2]string{
-		policy.Publish:     {"/plain", string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))},
-		policy.Deprecate:   {"/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":"no"}`)},
-		policy.Unpublish:   {"/plain/-rev/7-a", fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one)},
-		policy.WriteOwners: {"/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"mallory"}]}`},
-		policy.Star:        {"/plain", `{"_id":"plain","_rev":"7-a","users":{"alice":true}}`},
+	bodies := map[protocol.Action][2]string{
+		protocol.Publish:     {"/plain", string(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0"))},
+		protocol.Deprecate:   {"/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":"no"}`)},
+		protocol.Unpublish:   {"/plain/-rev/7-a", fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one)},
+		protocol.WriteOwners: {"/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"mallory"}]}`},
+		protocol.Star:        {"/plain", `{"_id":"plain","_rev":"7-a","users":{"alice":true}}`},
 	}
-	plain := policy.Grant{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}
-	narrow := func(v policy.Verbs) []policy.Grant {
+	plain := protocol.Grant{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "plain"}, Permission: protocol.ReadWrite}
+	narrow := func(v protocol.Verbs) []protocol.Grant {
 		g := plain
 		g.Verbs = v
-		return []policy.Grant{g}
+		return []protocol.Grant{g}
 	}
 	for name, tt := range map[string]struct {
-		grants []policy.Grant
-		may    []policy.Action
+		grants []protocol.Grant
+		may    []protocol.Action
 	}{
-		"read-only":      {grants: grantAll(policy.ReadOnly)},
-		"stage-only":     {grants: grantAll(policy.StageOnly)},
-		"read-write":     {grants: []policy.Grant{plain}, may: []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.Star}},
-		"publish only":   {grants: narrow(policy.VerbPublish), may: []policy.Action{policy.Publish, policy.Star}},
-		"deprecate only": {grants: narrow(policy.VerbDeprecate), may: []policy.Action{policy.Deprecate, policy.Star}},
-		"unpublish only": {grants: narrow(policy.VerbUnpublish), may: []policy.Action{policy.Unpublish, policy.Star}},
-		"dist-tag only":  {grants: narrow(policy.VerbDistTag), may: []policy.Action{policy.Star}},
+		"read-only":      {grants: grantAll(protocol.ReadOnly)},
+		"stage-only":     {grants: grantAll(protocol.StageOnly)},
+		"read-write":     {grants: []protocol.Grant{plain}, may: []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Unpublish, protocol.Star}},
+		"publish only":   {grants: narrow(protocol.VerbPublish), may: []protocol.Action{protocol.Publish, protocol.Star}},
+		"deprecate only": {grants: narrow(protocol.VerbDeprecate), may: []protocol.Action{protocol.Deprecate, protocol.Star}},
+		"unpublish only": {grants: narrow(protocol.VerbUnpublish), may: []protocol.Action{protocol.Unpublish, protocol.Star}},
+		"dist-tag only":  {grants: narrow(protocol.VerbDistTag), may: []protocol.Action{protocol.Star}},
 	} {
 		for action, sent := range bodies {
 			t.Run(name+" "+action.String(), func(t *testing.T) {
 				w, _ := documented(t)
-				bearer, _ := w.token("alice", token.Spec{Grants: tt.grants, Bypass: !slices.ContainsFunc(tt.grants, func(g policy.Grant) bool { return g.Permission == policy.ReadOnly })})
+				bearer, _ := w.token("alice", token.Spec{Grants: tt.grants, Bypass: !slices.ContainsFunc(tt.grants, func(g protocol.Grant) bool { return g.Permission == protocol.ReadOnly })})
 				a := w.do(call{method: "PUT", path: sent[0], bearer: bearer, body: sent[1]})
 				if slices.Contains(tt.may, action) {
 					assert.Equal(t, 200, a.Code, "%s", a.Body)

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -46,7 +47,7 @@ func TestAnyReasonConceals(t *testing.T) {
 	tell := policy.Reason{Code: "read-only", Sentence: "Your token only reads.", Remedy: "Make another."}
 	refuse := func(rec *httptest.ResponseRecorder, reasons ...policy.Reason) {
 		npmauth.WriteError(rec, httptest.NewRequest("PUT", "/plain", nil), &host.DeniedError{
-			Operation: policy.Operation{Action: policy.Publish, Package: policy.PackageName{Name: "plain"}},
+			Operation: protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Name: "plain"}},
 			Decision:  policy.Decision{Reasons: reasons},
 		})
 	}

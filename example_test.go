@@ -12,13 +12,14 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
 // packages is a registry's table of packages, of which it has one.
 type packages struct{}
 
-func (packages) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (packages) Facts(_ context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	if pkg.String() == "left-pad" {
 		return policy.Facts{ID: "42", Rights: policy.RightRead}, nil
 	}
@@ -49,7 +50,7 @@ func Example() {
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/left-pad", nil))
 	fmt.Println(w.Code, w.Body)
 
-	body := hosttest.PublishBody(policy.PackageName{Name: "left-pad"}, "1.0.1")
+	body := hosttest.PublishBody(protocol.PackageName{Name: "left-pad"}, "1.0.1")
 	w = httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/left-pad", bytes.NewReader(body)))
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -23,9 +23,9 @@ func TestExpiryNotice(t *testing.T) {
 	ci := w.service("ci", alice)
 	w.host.add("plain", false, alice)
 	w.host.add("@acme/private", true, alice)
-	secret, tok := w.token("alice", token.Spec{Name: "ci – nightly", Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 30})
-	bare, bareTok := w.token("alice", token.Spec{Name: "\u00e9", Grants: grantAll(policy.ReadOnly), Days: 30})
-	service, _ := w.token("ci", token.Spec{Name: "build", Grants: grantAll(policy.ReadOnly), Days: 30})
+	secret, tok := w.token("alice", token.Spec{Name: "ci – nightly", Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 30})
+	bare, bareTok := w.token("alice", token.Spec{Name: "\u00e9", Grants: grantAll(protocol.ReadOnly), Days: 30})
+	service, _ := w.token("ci", token.Spec{Name: "build", Grants: grantAll(protocol.ReadOnly), Days: 30})
 	require.NotEmpty(t, ci)
 	notice := func(method, path, bearer string) string {
 		return w.do(call{method: method, path: path, bearer: bearer}).Header().Get("Npm-Notice")
@@ -50,7 +50,7 @@ func TestExpiryNotice(t *testing.T) {
 	assert.Contains(t, notice("GET", "/-/whoami", service), "those who administer")
 	assert.Empty(t, notice("GET", "/-/whoami", w.login("alice")), "a session")
 
-	nameless, namelessTok, err := w.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: alice, Grants: grantAll(policy.ReadOnly), Days: 1})
+	nameless, namelessTok, err := w.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: alice, Grants: grantAll(protocol.ReadOnly), Days: 1})
 	require.NoError(t, err)
 	w.clock.Add(token.Day / 2)
 	assert.Contains(t, notice("GET", "/-/whoami", nameless.Reveal()), "Your token "+namelessTok.ID+" expires")
@@ -79,14 +79,14 @@ func TestTokenExpiringEvent(t *testing.T) {
 			run(t, w)
 		}
 		first.ids["alice"] = "1"
-		_, tok := first.token("alice", token.Spec{Name: "ci", Grants: grantAll(policy.ReadOnly), Days: 6})
+		_, tok := first.token("alice", token.Spec{Name: "ci", Grants: grantAll(protocol.ReadOnly), Days: 6})
 		count := func() (n int) {
 			recorded.mu.Lock()
 			defer recorded.mu.Unlock()
 			for _, e := range recorded.all {
 				if e.Type == audit.TokenExpiring {
 					n++
-					assert.Equal(t, policy.UserID("1"), e.User)
+					assert.Equal(t, protocol.UserID("1"), e.User)
 					assert.Equal(t, tok.ID, e.Credential)
 					assert.Equal(t, map[string]string{"name": "ci", "expires": tok.Expires.Format(time.RFC3339)}, e.Detail)
 				}

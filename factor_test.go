@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -84,7 +84,7 @@ func TestPublishNeedsAFactor(t *testing.T) {
 	a := w.publish("plain", "1.0.0", s, "")
 	assert.Equal(t, 403, a.Code, "an account without a factor is not asked for one")
 	assert.Contains(t, a.text("error"), "npm profile enable-2fa")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s = w.login("alice")
 	isChallenge(t, w.publish("plain", "1.0.0", s, "")) // PR-21: in auth-only mode, too
 	assert.Empty(t, w.host.written())
@@ -97,14 +97,14 @@ func TestPublishNeedsAFactor(t *testing.T) {
 func TestCodeIsGoodForOneThing(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.person("alice"), w.person("bob")
-	w.enrol("alice", policy.AuthAndWrites)
-	w.enrol("bob", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.enrol("bob", protocol.AuthAndWrites)
 	for _, name := range []string{"plain", "other"} {
 		w.host.add(name, false, alice)
 	}
 	w.host.add("bobs", false, bob)
 	s, s2, b := w.login("alice"), w.login("alice"), w.login("bob")
-	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	tag := func(bearer, otp string) answer {
 		return w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: bearer, otp: otp, body: `"1.0.0"`})
 	}
@@ -149,14 +149,14 @@ func (w *world) enrolAgain(name string) string {
 	w.t.Helper()
 	require.NoError(w.t, w.auth.ResetTwoFactor(w.t.Context(), w.ids[name]))
 	w.clock.Add(time.Second)
-	return w.enrol(name, policy.AuthAndWrites)[0]
+	return w.enrol(name, protocol.AuthAndWrites)[0]
 }
 
 // TestOneCodeManyRequests is OT-02 through HTTP: one code, many sessions at once.
 func TestOneCodeManyRequests(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	var sessions []string
 	for range 16 {
@@ -182,7 +182,7 @@ func TestOneCodeManyRequests(t *testing.T) {
 func TestGuessing(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	recovery := w.enrol("alice", policy.AuthAndWrites)
+	recovery := w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
 	guess := func(i int) string {
@@ -203,13 +203,13 @@ func TestGuessing(t *testing.T) {
 
 	left := 95
 	for left > 0 {
-		tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+		tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 		for i := 0; i < 5 && left > 0; i++ {
 			isChallenge(t, w.publish("plain", "1.0.0", tok, guess(left)))
 			left--
 		}
 	}
-	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	a := w.publish("plain", "1.0.0", tok, w.code("alice"))
 	isChallenge(t, a) // a status of its own would make npm send it again
 	assert.Contains(t, a.text("error"), "locked")
@@ -224,7 +224,7 @@ func TestWebChallenge(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
 	w.person("mallory")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	w.host.add("other", false, alice)
 	s, s2 := w.login("alice"), w.login("alice")
@@ -285,9 +285,9 @@ func TestWebChallenge(t *testing.T) {
 func TestGuessingTokenIsRecorded(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
-	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	for i := range 6 {
 		w.publish("plain", "1.0.0", rw, fmt.Sprintf("%06d", i))
 	}

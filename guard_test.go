@@ -28,13 +28,13 @@ import (
 func TestCommandHeaderGrantsNothing(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
 	for _, command := range []string{"publish", "deprecate", "undeprecate", "star", "unstar", "owner", "unpublish", "access"} {
 		a := w.do(call{
 			method: "PUT", path: "/plain", bearer: s, header: map[string]string{"Npm-Command": command},
-			body: hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"),
+			body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0"),
 		})
 		assert.Equal(t, 401, a.Code, command)
 		assert.Equal(t, "otp-required", a.text("code"), command)
@@ -142,7 +142,7 @@ func TestContextOfAGuardedRequest(t *testing.T) {
 			assert.Equal(t, alice, who.User)
 			op, ok := host.OperationFrom(ctx)
 			assert.True(t, ok)
-			assert.Equal(t, policy.ReadPackument, op.Action)
+			assert.Equal(t, protocol.ReadPackument, op.Action)
 			assert.NoError(t, op.Confirm(ctx))
 		}
 		_, ok := host.OperationFrom(ctx)
@@ -158,8 +158,8 @@ func TestContextOfAGuardedRequest(t *testing.T) {
 // The event of a write that was allowed names who did it, and with which credential.
 func TestAllowedWritesAreRecorded(t *testing.T) {
 	w := newWorld(t)
-	w.alice(policy.AuthAndWrites)
-	secret, tok := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	w.alice(protocol.AuthAndWrites)
+	secret, tok := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 	w.events.all = nil
 	require.Equal(t, 200, w.publish("plain", "3.0.0", secret, "").Code)
 	require.Len(t, w.events.all, 1)
@@ -167,7 +167,7 @@ func TestAllowedWritesAreRecorded(t *testing.T) {
 	assert.Regexp(t, "^sha512-", integrity)
 	assert.Equal(t, audit.Event{
 		Time: w.clock.Now(), Type: audit.Access, Outcome: audit.Done, User: w.ids["alice"], By: w.ids["alice"], Credential: tok.ID, ByCredential: tok.ID,
-		Addr: netip.MustParseAddr("192.0.2.1"), Action: policy.Publish, Package: policy.PackageName{Name: "plain"},
+		Addr: netip.MustParseAddr("192.0.2.1"), Action: protocol.Publish, Package: protocol.PackageName{Name: "plain"},
 		Change: &protocol.Change{Version: "3.0.0", Tags: map[string]string{"latest": "3.0.0"}, Integrity: integrity},
 	}, w.events.all[0])
 }
@@ -175,13 +175,13 @@ func TestAllowedWritesAreRecorded(t *testing.T) {
 // What a host's policy lets somebody stage is a tarball, which passes by unread.
 func TestStagedBodyPassesUnread(t *testing.T) {
 	rules := policy.NPM().Without("not-offered").With(policy.Rule{
-		ID: "stage", Sentence: "You may stage.", Actions: []policy.Action{policy.Stage},
+		ID: "stage", Sentence: "You may stage.", Actions: []protocol.Action{protocol.Stage},
 		Judge: func(*policy.Request) policy.Verdict { return policy.Permit },
 	})
 	require.NoError(t, rules.Err())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = rules })
 	w.host.add("plain", false, w.person("alice"))
-	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	const size = 1 << 20
 	body, sent := io.Pipe()
 	begun, n := make(chan struct{}), int64(0)

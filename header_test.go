@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // HS-04, G-07: a token is judged by what it is, whichever way it was carried.
@@ -30,12 +30,12 @@ func TestCarriersAreJudgedAlike(t *testing.T) {
 				rec := httptest.NewRecorder()
 				c.handler.ServeHTTP(rec, r)
 				codes = append(codes, rec.Code)
-				delete(c.host.packages, policy.PackageName{Scope: "acme", Name: "new"})
+				delete(c.host.packages, protocol.PackageName{Scope: "acme", Name: "new"})
 			}
 			for _, scheme := range []string{"Bearer", "bearer", "BEARER"} {
 				a := c.do(call{method: rt.method, path: rt.path, body: body(t, rt.body), header: map[string]string{"Authorization": scheme + " " + bearer}})
 				codes = append(codes, a.Code)
-				delete(c.host.packages, policy.PackageName{Scope: "acme", Name: "new"})
+				delete(c.host.packages, protocol.PackageName{Scope: "acme", Name: "new"})
 			}
 			for _, code := range codes {
 				assert.Equal(t, codes[0], code, "%s: %s %s: %v", name, rt.method, rt.path, codes)

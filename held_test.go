@@ -13,7 +13,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -25,7 +25,7 @@ func hostWorld(t *testing.T) (*world, *people, []string) {
 	p := &people{user: host.User{ID: "1", Name: "alice"}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Fresh = p, -1 })
 	w.ids["alice"] = "1"
-	return w, p, w.enrol("alice", policy.AuthAndWrites)
+	return w, p, w.enrol("alice", protocol.AuthAndWrites)
 }
 
 // recover logs alice in with a recovery code.
@@ -44,7 +44,7 @@ func TestHighImpactAccountIsHeld(t *testing.T) {
 	w, p, codes := hostWorld(t)
 	p.user.HighImpact = true
 	w.host.add("plain", false, "1")
-	bypass, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	bypass, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	require.Equal(t, 200, w.publish("plain", "1.0.0", bypass, "").Code)
 
 	s := w.recover(codes[0])
@@ -61,7 +61,7 @@ func TestHighImpactAccountIsHeld(t *testing.T) {
 		assert.Equal(t, "account-held", a.text("code"), name)
 	}
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/plain", bearer: bypass}).Code)
-	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	_, spare := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	assert.Equal(t, 204, w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + spare.ID, bearer: s, otp: w.code("alice")}).Code)
 
 	w.clock.Add(72*time.Hour - time.Microsecond - w.clock.Now().Sub(start))
@@ -118,7 +118,7 @@ func TestRequiredFactorStays(t *testing.T) {
 	// An enrolment that was never confirmed is no factor, and npm drops it before it
 	// begins another.
 	w.host.demanded["1"] = true
-	_, err := w.auth.Factors().Enrol(t.Context(), audit.Actor{}, "1", "alice", policy.AuthOnly)
+	_, err := w.auth.Factors().Enrol(t.Context(), audit.Actor{}, "1", "alice", protocol.AuthOnly)
 	require.NoError(t, err)
 	assert.Equal(t, 200, set("disable").Code)
 }
@@ -127,8 +127,8 @@ func TestRequiredFactorStays(t *testing.T) {
 func TestAccountCIDRs(t *testing.T) {
 	w, _, _ := hostWorld(t)
 	s := w.login("alice")
-	wide, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-	other, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
+	wide, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	other, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
 	require.ErrorIs(t, w.auth.Subjects().SetCIDRs(t.Context(), audit.Actor{}, "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}), subject.ErrCIDR)
 	require.NoError(t, w.auth.Subjects().SetCIDRs(t.Context(), audit.Actor{}, "1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
 	ask := func(bearer, addr string) int {

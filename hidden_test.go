@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // N-07, N-08: a package that somebody may not see and one that is not there get one
@@ -20,7 +20,7 @@ func TestHiddenIsAbsent(t *testing.T) {
 		c.host.add(name, private, alice)
 	}
 	c.person("mallory")
-	c.enrol("mallory", policy.AuthAndWrites)
+	c.enrol("mallory", protocol.AuthAndWrites)
 	nobodys := map[string]string{"nobody": "", "another's session": c.login("mallory"), "another package's token": c.ofPlain, "another scope's token": c.ofAcme}
 	spellings := func(name string) []string {
 		return []string{"@evil%2f" + name, "@evil/" + name, "%40evil%2F" + name}
@@ -99,7 +99,7 @@ func TestActionsNotMethods(t *testing.T) {
 // P-08: what we answer depends on who asks, so nobody keeps it.
 func TestAnswersAreNotStored(t *testing.T) {
 	c := newCast(t)
-	served := map[policy.Action]bool{}
+	served := map[protocol.Action]bool{}
 	for _, rt := range routes {
 		for _, bearer := range []string{"", "npm_garbage", c.session, c.reader, c.bypass} {
 			c.host.reads, c.host.writes = nil, nil
@@ -114,7 +114,7 @@ func TestAnswersAreNotStored(t *testing.T) {
 			assert.Equal(t, "no-store", a.Header().Get("Cache-Control"), "%s %s: %d", rt.method, rt.path, a.Code)
 			assert.Empty(t, a.Header().Get("Etag"), rt.path)
 			path, _, _ := strings.Cut(rt.path, "?")
-			op, err := policy.Classify(rt.method, path)
+			op, err := protocol.Classify(rt.method, path)
 			require.NoError(t, err)
 			served[op.Action] = true
 		}

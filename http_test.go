@@ -18,6 +18,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -62,7 +63,7 @@ func TestBasicTokenSwitch(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.AllowBasicToken = true })
 	alice := w.person("alice")
 	w.host.add("plain", true, alice)
-	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	basic := func(password string) int {
 		r := httptest.NewRequest("GET", "/plain", nil)
 		r.SetBasicAuth("whoever", password)
@@ -91,11 +92,11 @@ func TestCookiesAreNotCredentials(t *testing.T) {
 func TestProofHeader(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
 	publish := func(lines ...string) answer {
-		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
+		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0"))))
 		r.Header.Set("Authorization", "Bearer "+s)
 		r.Header["Npm-Otp"] = lines
 		rec := httptest.NewRecorder()
@@ -114,7 +115,7 @@ func TestProofHeader(t *testing.T) {
 	assert.Equal(t, 401, publish(wide).Code, "HS-08: not ASCII")
 	assert.Equal(t, 401, publish(right[:3]+" "+right[3:]).Code, "HS-08: a space within")
 	for _, name := range []string{"npm_otp", "Npm_otp", "NPM-OTP\u200b"} { // HS-10: a proxy that folds them must not speak for us
-		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0"))))
+		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0"))))
 		r.Header.Set("Authorization", "Bearer "+s)
 		r.Header[name] = []string{right}
 		rec := httptest.NewRecorder()
@@ -151,7 +152,7 @@ func TestPaths(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
 	w.host.add("@acme/widget", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}})
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}}})
 	put := func(path, name string) answer {
 		return w.do(call{method: "PUT", path: path, bearer: bypass, body: body(t, "PUBLISH "+name)})
 	}
@@ -197,8 +198,8 @@ func TestPublishBodyNames(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
 	w.host.add("@acme/widget", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	good := string(hosttest.PublishBody(policy.PackageName{Scope: "acme", Name: "widget"}, "1.0.0"))
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
+	good := string(hosttest.PublishBody(protocol.PackageName{Scope: "acme", Name: "widget"}, "1.0.0"))
 	for name, change := range map[string][2]string{
 		"PC-29 name":        {`"name":"@acme/widget","versions"`, `"name":"plain","versions"`},
 		"PC-30 _id":         {`"_id":"@acme/widget"`, `"_id":"plain"`},
@@ -235,7 +236,7 @@ func TestPublishBodyNames(t *testing.T) {
 // TestPublishReaderWithholds reads a body one byte and one buffer at a time: the
 // end of the document comes only after the whole agreed. JB-15: nothing else is kept of it.
 func TestPublishReaderWithholds(t *testing.T) {
-	good := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	good := hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0")
 	bad := []byte(strings.Replace(string(good), `{"plain-1.0.0.tgz":`, `{"other-1.0.0.tgz":`, 1)) // past where it is known to be a publish
 	require.NotEqual(t, string(good), string(bad))
 	for _, size := range []int{1, 2, 3, 7, 512, 1 << 20} {
@@ -243,7 +244,7 @@ func TestPublishReaderWithholds(t *testing.T) {
 			w := newWorld(t)
 			alice := w.person("alice")
 			w.host.add("plain", false, alice)
-			bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+			bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 			var got []byte
 			var end error
 			h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -336,7 +337,7 @@ func TestOutagesDeny(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh, cfg.HostFresh = st, -1, -1 })
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 	w.host.fail = io.ErrUnexpectedEOF
 	for _, bearer := range []string{"", bypass} {
 		assert.Equal(t, 503, w.do(call{method: "GET", path: "/plain", bearer: bearer}).Code)

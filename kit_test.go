@@ -61,7 +61,7 @@ func (c *clock) Add(d time.Duration) {
 // it: who owns a package and which versions it has.
 type backend struct {
 	mu       sync.Mutex
-	packages map[policy.PackageName]*hosted
+	packages map[protocol.PackageName]*hosted
 	writes   []string // every request that changed something, or would have
 	reads    []string
 	facts    int                        // how often it was asked
@@ -70,14 +70,14 @@ type backend struct {
 	boom     bool                       // Facts panics
 	orgs     map[string]policy.OrgFacts // by "org user"
 	revision string                     // of every document; "" is none
-	demanded map[policy.UserID]bool     // who is in an org that requires a second factor
+	demanded map[protocol.UserID]bool   // who is in an org that requires a second factor
 }
 
 type hosted struct {
-	id       policy.PackageID
+	id       protocol.PackageID
 	private  bool
 	demands  bool // its organization requires a second factor
-	rights   map[policy.UserID]policy.Rights
+	rights   map[protocol.UserID]policy.Rights
 	versions []string
 
 	deprecated  map[string]string
@@ -88,11 +88,11 @@ type hosted struct {
 const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
 
 func newBackend() *backend {
-	return &backend{packages: map[policy.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}, demanded: map[policy.UserID]bool{}}
+	return &backend{packages: map[protocol.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}, demanded: map[protocol.UserID]bool{}}
 }
 
 // Document tells the versions that were published or added, and what was set beside them.
-func (h *backend) Document(_ context.Context, pkg policy.PackageName) (host.Document, error) {
+func (h *backend) Document(_ context.Context, pkg protocol.PackageName) (host.Document, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.fail != nil {
@@ -109,7 +109,7 @@ func (h *backend) Document(_ context.Context, pkg policy.PackageName) (host.Docu
 	return d, nil
 }
 
-func (h *backend) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+func (h *backend) OrgFacts(_ context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.asked != nil {
@@ -125,13 +125,13 @@ func (h *backend) OrgFacts(_ context.Context, org string, user policy.UserID) (p
 	return h.orgs[org+" "+string(user)], h.fail
 }
 
-func (h *backend) FactorRequired(_ context.Context, user policy.UserID) (bool, error) {
+func (h *backend) FactorRequired(_ context.Context, user protocol.UserID) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.demanded[user], h.fail
 }
 
-func (h *backend) Facts(_ context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (h *backend) Facts(_ context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.facts++
@@ -151,31 +151,31 @@ func (h *backend) Facts(_ context.Context, pkg policy.PackageName, user policy.U
 	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user], RequireFactor: p.demands}, nil
 }
 
-func (h *backend) add(name string, private bool, owner policy.UserID) policy.PackageID {
-	pkg, err := policy.ParsePackageName(name)
+func (h *backend) add(name string, private bool, owner protocol.UserID) protocol.PackageID {
+	pkg, err := protocol.ParsePackageName(name)
 	if err != nil {
 		panic(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := &hosted{id: policy.PackageID("id-" + name), private: private, rights: map[policy.UserID]policy.Rights{owner: allRights}}
+	p := &hosted{id: protocol.PackageID("id-" + name), private: private, rights: map[protocol.UserID]policy.Rights{owner: allRights}}
 	h.packages[pkg] = p
 	return p.id
 }
 
 // addWith adds a package that has versions.
-func (h *backend) addWith(name string, owner policy.UserID, versions ...string) {
+func (h *backend) addWith(name string, owner protocol.UserID, versions ...string) {
 	h.add(name, false, owner)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.packages[policy.PackageName{Name: name}].versions = versions
+	h.packages[protocol.PackageName{Name: name}].versions = versions
 }
 
 // demand lets the organization of a package require a second factor.
 func (h *backend) demand(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.packages[policy.PackageName{Name: name}].demands = true
+	h.packages[protocol.PackageName{Name: name}].demands = true
 }
 
 func (h *backend) written() []string {
@@ -198,7 +198,7 @@ func (h *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"read":%q}`, op.Action)
 		return
 	}
-	if op.Action == policy.Publish {
+	if op.Action == protocol.Publish {
 		if _, err := io.ReadAll(r.Body); err != nil {
 			http.Error(w, "the host's own words", http.StatusInternalServerError)
 			return
@@ -213,7 +213,7 @@ func (h *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p := h.packages[op.Package]
 		switch {
 		case p == nil && op.PackageID == "":
-			p = &hosted{id: policy.PackageID("id-" + op.Package.String()), rights: map[policy.UserID]policy.Rights{id.User: allRights}}
+			p = &hosted{id: protocol.PackageID("id-" + op.Package.String()), rights: map[protocol.UserID]policy.Rights{id.User: allRights}}
 			h.packages[op.Package] = p
 		case p == nil || p.id != op.PackageID:
 			http.Error(w, `{"error":"changed"}`, http.StatusConflict)
@@ -298,7 +298,7 @@ type world struct {
 	clock   *clock
 	events  *events
 	handler http.Handler
-	ids     map[string]policy.UserID
+	ids     map[string]protocol.UserID
 	secrets map[string]string // of authenticator apps
 }
 
@@ -307,7 +307,7 @@ func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 	w := &world{
 		t: t, host: newBackend(), store: store.NewMemory(), events: &events{},
 		clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
-		ids:   map[string]policy.UserID{}, secrets: map[string]string{},
+		ids:   map[string]protocol.UserID{}, secrets: map[string]string{},
 	}
 	cfg := npmauth.Config{
 		BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Documents: w.host, Orgs: w.host, OpenSignUp: true,
@@ -347,7 +347,7 @@ func quickHasher(t *testing.T) *account.Hasher {
 }
 
 // person makes an account.
-func (w *world) person(name string) policy.UserID {
+func (w *world) person(name string) protocol.UserID {
 	w.t.Helper()
 	u, err := w.auth.People().Create(w.t.Context(), audit.Actor{}, account.NewUser{Name: name, Email: name + "@acme.test", Password: credential.NewSecret(password)})
 	require.NoError(w.t, err)
@@ -368,7 +368,7 @@ func (w *world) login(name string) string {
 }
 
 // enrol turns on a second factor, in a mode, and returns its recovery codes.
-func (w *world) enrol(name string, mode policy.TwoFactorMode) []string {
+func (w *world) enrol(name string, mode protocol.TwoFactorMode) []string {
 	w.t.Helper()
 	link, err := w.auth.Factors().Enrol(w.t.Context(), audit.Actor{}, w.ids[name], name, mode)
 	require.NoError(w.t, err)
@@ -412,8 +412,8 @@ func (w *world) token(name string, spec token.Spec) (string, token.Token) {
 	return secret.Reveal(), tok
 }
 
-func grantAll(p policy.Permission) []policy.Grant {
-	return []policy.Grant{{Target: policy.AllPackages, Permission: p}}
+func grantAll(p protocol.Permission) []protocol.Grant {
+	return []protocol.Grant{{Target: protocol.AllPackages, Permission: p}}
 }
 
 // An answer is what came back.
@@ -491,7 +491,7 @@ func (w *world) send(h http.Handler, c call) answer {
 // publish sends a publish of name at version.
 func (w *world) publish(name, version, bearer, otp string) answer {
 	w.t.Helper()
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(w.t, err)
 	return w.do(call{method: "PUT", path: "/" + strings.Replace(name, "/", "%2f", 1), body: hosttest.PublishBody(pkg, version), bearer: bearer, otp: otp})
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/leak"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -74,7 +74,7 @@ func TestLeakOfWhatWasRevoked(t *testing.T) {
 	s := newScanner(t)
 	w := newWorld(t, s.keys)
 	alice := w.person("alice")
-	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	session := w.login("alice")
 	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, alice))
 	a := s.report(w, []find{{Token: bearer, Type: "npm_token"}, {Token: session, Type: "npm_session"}})
@@ -88,9 +88,9 @@ func TestLeaked(t *testing.T) {
 	s := newScanner(t)
 	w := newWorld(t, s.keys)
 	alice := w.person("alice")
-	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
-	spare, spareTok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-	gone, goneTok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+	spare, spareTok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	gone, goneTok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	require.NoError(t, w.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, goneTok.ID, ""))
 	session := w.login("alice")
 	d, ok := credential.Parse(spare)
@@ -162,7 +162,7 @@ func TestLeakedMany(t *testing.T) {
 	for i := range finds {
 		finds[i] = find{Token: "npm_" + string(rune('a'+i%26)), Type: "npm_token"}
 		if i%5000 == 0 {
-			bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 			bearers, finds[i].Token = append(bearers, bearer), bearer
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -24,7 +25,7 @@ func TestLimits(t *testing.T) {
 	w = newWorld(t, func(cfg *npmauth.Config) { cfg.Limits = l })
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	assert.Len(t, w.enrol("alice", policy.AuthOnly), 3)
+	assert.Len(t, w.enrol("alice", protocol.AuthOnly), 3)
 
 	s := w.login("alice")
 	create := func(fields map[string]any) answer { return w.create(s, w.code("alice"), fields) }

@@ -15,7 +15,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -145,7 +145,7 @@ func TestLegacyLogin(t *testing.T) {
 func TestLegacyLoginFactor(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.OpenSignUp = false })
 	w.person("alice")
-	codes := w.enrol("alice", policy.AuthOnly)
+	codes := w.enrol("alice", protocol.AuthOnly)
 	put := func(name, pw, otp string) answer {
 		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(name, pw), otp: otp})
 	}
@@ -171,7 +171,7 @@ func TestLegacyLoginFactor(t *testing.T) {
 func TestLegacyLoginCarriesItsCode(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	code := w.code("alice")
 	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: code})
@@ -222,7 +222,7 @@ func TestLogout(t *testing.T) {
 		return w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code == 200
 	}
 	a, b, m := w.login("alice"), w.login("alice"), w.login("mallory")
-	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	require.True(t, works(a), "and so it is in the cache")
 	assert.Equal(t, 401, logout("", a), "TK-26: nobody")
 	assert.Equal(t, 404, logout(m, a), "TK-26: somebody else")
@@ -246,7 +246,7 @@ func TestAccountEnds(t *testing.T) {
 		return w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code == 200
 	}
 	s := w.login("alice")
-	tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	require.True(t, works(s) && works(tok))
 	require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, alice)) // TK-16
 	assert.False(t, works(s) || works(tok))
@@ -315,10 +315,10 @@ func TestLogoutOfAForeignToken(t *testing.T) {
 // countedPeople says whose passwords were checked.
 type countedPeople struct {
 	*people
-	checked []policy.UserID
+	checked []protocol.UserID
 }
 
-func (p *countedPeople) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (p *countedPeople) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	p.checked = append(p.checked, id)
 	return p.people.CheckPassword(ctx, id, pw)
 }
@@ -339,10 +339,10 @@ func TestUnknownNameCostsAHash(t *testing.T) {
 	} {
 		p.checked = nil
 		assert.GreaterOrEqual(t, signIn("alice"), 400, name)
-		assert.Equal(t, []policy.UserID{"1"}, p.checked, name)
+		assert.Equal(t, []protocol.UserID{"1"}, p.checked, name)
 		p.checked = nil
 		assert.GreaterOrEqual(t, signIn("nobody"), 400, name)
-		assert.Equal(t, []policy.UserID{""}, p.checked, name)
+		assert.Equal(t, []protocol.UserID{""}, p.checked, name)
 	}
 }
 
@@ -351,7 +351,7 @@ func TestUnknownNameCostsAHash(t *testing.T) {
 func TestTooManyCodesAtALogin(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = aliceAlone{} })
 	w.ids["alice"] = "alice"
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	w.clock.Add(time.Minute)
 	locked := 0
 	for i := range 12 {

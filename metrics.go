@@ -4,12 +4,12 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // An Observation is what [Metrics] are told of one request.
 type Observation struct {
-	Action   policy.Action
+	Action   protocol.Action
 	Outcome  audit.Outcome
 	Rule     string        // the code of the rule that refused, as in an event's reasons; "" if none did
 	Duration time.Duration // from the first judgement on, waiting for the body and the host included

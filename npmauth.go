@@ -96,6 +96,7 @@ import (
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
@@ -281,7 +282,7 @@ func New(cfg Config) (*Auth, error) {
 	az.Log, az.Now = cfg.Logger, cfg.Now
 	az.Events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: cfg.Logger, Now: cfg.Now})
 	if cfg.Metrics != nil {
-		az.Observe = func(action policy.Action, outcome audit.Outcome, rule string, d time.Duration) {
+		az.Observe = func(action protocol.Action, outcome audit.Outcome, rule string, d time.Duration) {
 			cfg.Metrics.Observe(Observation{Action: action, Outcome: outcome, Rule: rule, Duration: d})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
@@ -47,7 +48,7 @@ func (a *Auth) People() *account.Directory {
 var ErrNoPackage = errors.New("npmauth: a package that does not exist has no settings")
 
 // SetPackage changes the settings of a package, by its ID.
-func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Settings) error {
+func (a *Auth) SetPackage(ctx context.Context, id protocol.PackageID, s policy.Settings) error {
 	if id == "" {
 		return ErrNoPackage
 	}
@@ -62,7 +63,7 @@ func (a *Auth) SetPackage(ctx context.Context, id policy.PackageID, s policy.Set
 }
 
 // Package returns the settings of a package, by its ID.
-func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Settings, error) {
+func (a *Auth) Package(ctx context.Context, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, ErrNoPackage
 	}
@@ -75,7 +76,7 @@ func (a *Auth) Package(ctx context.Context, id policy.PackageID) (policy.Setting
 //
 // It does not hold an account that many depend on: call [subject.Manager.Recovered] as
 // well where the operator only believed the owner.
-func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
+func (a *Auth) ResetTwoFactor(ctx context.Context, id protocol.UserID) error {
 	by := audit.Actor{}
 	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
 		if err := a.authz.Factors.DisableTx(ctx, tx, by, id); err != nil {
@@ -94,7 +95,7 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id policy.UserID) error {
 //
 // Package account does this itself, and so does npm profile set password where the host has
 // [Passwords].
-func (a *Auth) PasswordChanged(ctx context.Context, id policy.UserID) error {
+func (a *Auth) PasswordChanged(ctx context.Context, id protocol.UserID) error {
 	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
 		return a.authz.EndSessionsTx(ctx, tx, audit.Actor{}, id, "password")
 	})
@@ -127,13 +128,13 @@ var errNoRight = errors.New("npmauth: TokensReaching needs a right to look for")
 // It reads all tokens, and asks [Packages] once for each user who has one that names the
 // package. A token made or ended meanwhile may be missing or not. After an error there is
 // nothing more.
-func (a *Auth) TokensReaching(ctx context.Context, pkg policy.PackageName, want policy.Rights) iter.Seq2[token.Token, error] {
+func (a *Auth) TokensReaching(ctx context.Context, pkg protocol.PackageName, want policy.Rights) iter.Seq2[token.Token, error] {
 	return func(yield func(token.Token, error) bool) {
 		if want == 0 {
 			yield(token.Token{}, errNoRight)
 			return
 		}
-		users := map[policy.UserID]*userFacts{}
+		users := map[protocol.UserID]*userFacts{}
 		for tok, err := range a.authz.Tokens.All(ctx) {
 			reaches := false
 			if err == nil {
@@ -158,9 +159,9 @@ type userFacts struct {
 
 // reaches reports whether a token has the rights on pkg. What it learns of a user it
 // keeps in users.
-func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageName, want policy.Rights, users map[policy.UserID]*userFacts) (bool, error) {
+func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg protocol.PackageName, want policy.Rights, users map[protocol.UserID]*userFacts) (bool, error) {
 	cred := tok.Credential()
-	covers := slices.ContainsFunc(cred.Grants, func(g policy.Grant) bool { return g.Covers(pkg) })
+	covers := slices.ContainsFunc(cred.Grants, func(g protocol.Grant) bool { return g.Covers(pkg) })
 	if !covers && want != policy.RightRead { // what is public, everybody reads
 		return false, nil
 	}
@@ -183,9 +184,9 @@ func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg policy.PackageN
 		return false, nil
 	}
 	var has policy.Rights
-	for _, action := range []policy.Action{policy.Publish, policy.SetDistTag, policy.Deprecate, policy.Unpublish} { // a verb each
+	for _, action := range []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.Deprecate, protocol.Unpublish} { // a verb each
 		req := policy.Request{
-			Operation:  policy.Operation{Action: action, Package: pkg},
+			Operation:  protocol.Operation{Action: action, Package: pkg},
 			Credential: cred, Account: u.who.Account, Package: u.facts, Now: now,
 		}
 		has |= req.Rights()

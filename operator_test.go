@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -23,15 +24,15 @@ func TestResetTwoFactorIsOneCommit(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 1, Err: context.DeadlineExceeded})
 	require.ErrorIs(t, w.auth.ResetTwoFactor(t.Context(), alice), context.DeadlineExceeded)
 	require.Equal(t, 200, whoami(w, s))
-	require.Equal(t, policy.AuthOnly, w.subject("alice").TwoFactor)
+	require.Equal(t, protocol.AuthOnly, w.subject("alice").TwoFactor)
 	require.NoError(t, w.auth.ResetTwoFactor(t.Context(), alice))
 	assert.Equal(t, 401, whoami(w, s))
-	assert.Equal(t, policy.TwoFactorOff, w.subject("alice").TwoFactor)
+	assert.Equal(t, protocol.TwoFactorOff, w.subject("alice").TwoFactor)
 	assert.ErrorIs(t, w.auth.ResetTwoFactor(t.Context(), alice), twofactor.ErrNoFactor)
 }
 
@@ -40,7 +41,7 @@ func TestRestored(t *testing.T) {
 	ctx, m := t.Context(), store.NewMemory()
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = m })
 	alice := w.person("alice")
-	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	s := w.login("alice")
 	backup, err := m.List(ctx, "", "", store.MaxLimit)
 	require.NoError(t, err)
@@ -75,7 +76,7 @@ func TestOperatorIsOnRecord(t *testing.T) {
 			return subjects.SetCIDRs(ctx, audit.Actor{}, alice, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
 		},
 		audit.AllRevoked:   func() error { return w.auth.Restored(ctx) },
-		audit.PackageRules: func() error { return w.auth.SetPackage(ctx, "p1", policy.Settings{Publish: policy.FactorOnly}) },
+		audit.PackageRules: func() error { return w.auth.SetPackage(ctx, "p1", policy.Settings{Publish: protocol.FactorOnly}) },
 	} {
 		w.events.all = nil
 		require.NoError(t, do())
@@ -108,14 +109,14 @@ func TestTokensReaching(t *testing.T) {
 	ctx, w := t.Context(), newWorld(t)
 	alice, bob, mallory := w.person("alice"), w.person("bob"), w.person("mallory")
 	ci := w.service("ci", alice)
-	plain, hidden := policy.PackageName{Name: "plain"}, policy.PackageName{Scope: "acme", Name: "private"}
+	plain, hidden := protocol.PackageName{Name: "plain"}, protocol.PackageName{Scope: "acme", Name: "private"}
 	w.host.add("plain", false, alice)
 	w.host.add("@acme/private", true, alice)
 	w.host.packages[hidden].rights[bob] = policy.RightRead
 	w.host.packages[hidden].rights[ci] = policy.RightRead | policy.RightWrite
 	w.host.packages[hidden].rights[mallory] = allRights
-	one := func(name policy.PackageName, p policy.Permission, v policy.Verbs) []policy.Grant {
-		return []policy.Grant{{Target: policy.OnePackage, Package: name, Permission: p, Verbs: v}}
+	one := func(name protocol.PackageName, p protocol.Permission, v protocol.Verbs) []protocol.Grant {
+		return []protocol.Grant{{Target: protocol.OnePackage, Package: name, Permission: p, Verbs: v}}
 	}
 	names := map[string]string{}
 	add := func(label, user string, spec token.Spec) token.Token {
@@ -123,23 +124,23 @@ func TestTokensReaching(t *testing.T) {
 		names[tok.ID] = label
 		return tok
 	}
-	add("all, reads", "alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-	add("all, writes", "alice", token.Spec{Grants: grantAll(policy.ReadWrite), CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
-	add("scope, stages", "alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.StageOnly}}})
-	add("tags", "alice", token.Spec{Grants: one(hidden, policy.ReadWrite, policy.VerbDistTag)})
-	add("stages", "alice", token.Spec{Grants: one(hidden, policy.ReadWrite, policy.VerbStage)})
-	add("other package", "alice", token.Spec{Grants: one(plain, policy.ReadWrite, 0)})
-	add("org", "alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}}})
-	add("of a reader", "bob", token.Spec{Grants: grantAll(policy.ReadWrite)})
-	add("of a service", "ci", token.Spec{Grants: one(hidden, policy.ReadWrite, 0)})
-	add("of one who is disabled", "mallory", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	add("all, reads", "alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	add("all, writes", "alice", token.Spec{Grants: grantAll(protocol.ReadWrite), CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	add("scope, stages", "alice", token.Spec{Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.StageOnly}}})
+	add("tags", "alice", token.Spec{Grants: one(hidden, protocol.ReadWrite, protocol.VerbDistTag)})
+	add("stages", "alice", token.Spec{Grants: one(hidden, protocol.ReadWrite, protocol.VerbStage)})
+	add("other package", "alice", token.Spec{Grants: one(plain, protocol.ReadWrite, 0)})
+	add("org", "alice", token.Spec{Grants: []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite}}})
+	add("of a reader", "bob", token.Spec{Grants: grantAll(protocol.ReadWrite)})
+	add("of a service", "ci", token.Spec{Grants: one(hidden, protocol.ReadWrite, 0)})
+	add("of one who is disabled", "mallory", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	require.NoError(t, w.auth.Subjects().Disable(ctx, audit.Actor{}, mallory))
-	gone := add("revoked", "alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+	gone := add("revoked", "alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	require.NoError(t, w.auth.Tokens().Revoke(ctx, audit.Actor{}, alice, gone.ID, ""))
-	add("expired", "alice", token.Spec{Grants: grantAll(policy.ReadWrite), Until: w.clock.Now().Add(time.Hour)})
+	add("expired", "alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Until: w.clock.Now().Add(time.Hour)})
 	w.clock.Add(time.Hour)
 
-	reaching := func(pkg policy.PackageName, want policy.Rights) (labels []string) {
+	reaching := func(pkg protocol.PackageName, want policy.Rights) (labels []string) {
 		for tok, err := range w.auth.TokensReaching(ctx, pkg, want) {
 			require.NoError(t, err)
 			labels = append(labels, names[tok.ID])
@@ -153,12 +154,12 @@ func TestTokensReaching(t *testing.T) {
 	assert.ElementsMatch(t, []string{"all, writes"}, reaching(hidden, policy.RightAdmin|policy.RightRead))
 	assert.ElementsMatch(t, []string{"all, writes", "other package"}, reaching(plain, policy.RightWrite))
 	assert.Len(t, reaching(plain, policy.RightRead), 9, "as everybody")
-	assert.Empty(t, reaching(policy.PackageName{Name: "absent"}, policy.RightRead))
+	assert.Empty(t, reaching(protocol.PackageName{Name: "absent"}, policy.RightRead))
 
 	for range w.auth.TokensReaching(ctx, hidden, policy.RightRead) {
 		break // the caller may have enough
 	}
-	fails := func(pkg policy.PackageName, want policy.Rights) (err error) {
+	fails := func(pkg protocol.PackageName, want policy.Rights) (err error) {
 		for tok, e := range w.auth.TokensReaching(ctx, pkg, want) {
 			assert.NoError(t, err, "nothing comes after an error")
 			if err = e; err != nil {

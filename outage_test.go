@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -25,17 +26,17 @@ import (
 type aliceAlone struct{}
 
 func (aliceAlone) Lookup(ctx context.Context, name string) (host.User, error) {
-	return aliceAlone{}.User(ctx, policy.UserID(name))
+	return aliceAlone{}.User(ctx, protocol.UserID(name))
 }
 
-func (aliceAlone) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (aliceAlone) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	if id != "alice" {
 		return host.User{}, host.ErrNoUser
 	}
 	return host.User{ID: "alice", Name: "alice"}, nil
 }
 
-func (aliceAlone) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (aliceAlone) CheckPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	return id == "alice" && pw.Equal(credential.NewSecret(password)), nil
 }
 
@@ -118,7 +119,7 @@ var undertakings = []undertaking{
 		name: "publish with a token",
 		prepare: func(w *world) any {
 			_, _ = w.enrolled()
-			bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+			bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 			return bearer
 		},
 		do: func(w *world, bearer any) string {
@@ -166,7 +167,7 @@ var undertakings = []undertaking{
 		name: "revoke a token",
 		prepare: func(w *world) any {
 			s, _ := w.enrolled()
-			bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+			bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 			return [3]string{s, bearer, tok.ID}
 		},
 		do: func(w *world, prepared any) string {
@@ -205,7 +206,7 @@ var undertakings = []undertaking{
 			require.NoError(w.t, err)
 			status, err := w.auth.Factors().Status(w.t.Context(), w.store, "alice")
 			require.NoError(w.t, err)
-			require.Equal(w.t, sub.TwoFactor != policy.TwoFactorOff, status.Enabled, "half of it")
+			require.Equal(w.t, sub.TwoFactor != protocol.TwoFactorOff, status.Enabled, "half of it")
 			return !status.Enabled
 		},
 	},
@@ -215,7 +216,7 @@ var undertakings = []undertaking{
 func (w *world) enrolled() (bearer string, recovery []string) {
 	w.t.Helper()
 	w.ids["alice"] = "alice"
-	recovery = w.enrol("alice", policy.AuthAndWrites)
+	recovery = w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, "alice")
 	return w.login("alice"), recovery
 }
@@ -308,7 +309,7 @@ type trespass struct {
 }
 
 func publishCall(bearer, otp string) call {
-	return call{method: "PUT", path: "/plain", body: hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0"), bearer: bearer, otp: otp}
+	return call{method: "PUT", path: "/plain", body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0"), bearer: bearer, otp: otp}
 }
 
 var trespasses = []trespass{
@@ -333,24 +334,24 @@ var trespasses = []trespass{
 	}},
 	{"publish for a disabled account", func(w *world) call {
 		_, _ = w.enrolled()
-		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		require.NoError(w.t, w.auth.Subjects().Disable(w.t.Context(), audit.Actor{}, "alice"))
 		return publishCall(bearer, "")
 	}},
 	{"publish where tokens are not welcome", func(w *world) call {
 		_, _ = w.enrolled()
-		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
-		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: policy.FactorOnly}))
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: protocol.FactorOnly}))
 		return publishCall(bearer, "")
 	}},
 	{"publish with a read-only token", func(w *world) call {
 		_, _ = w.enrolled()
-		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		return publishCall(bearer, "")
 	}},
 	{"publish with a token that was revoked", func(w *world) call {
 		_, _ = w.enrolled()
-		bearer, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		bearer, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		require.NoError(w.t, w.auth.Tokens().Revoke(w.t.Context(), audit.Actor{}, "alice", tok.ID, ""))
 		return publishCall(bearer, "")
 	}},
@@ -382,7 +383,7 @@ var trespasses = []trespass{
 	}},
 	{"create a token with a token", func(w *world) call {
 		_, _ = w.enrolled()
-		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		return call{method: "POST", path: "/-/npm/v1/tokens", bearer: bearer, otp: w.code("alice"), body: map[string]any{
 			"name": "ci", "password": password, "packages_all": true, "packages_and_scopes_permission": "read-write",
 		}}

@@ -24,6 +24,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -42,7 +43,7 @@ type brokenHost struct {
 	hit   bool
 
 	host *backend
-	ids  map[string]policy.UserID // of the world
+	ids  map[string]protocol.UserID // of the world
 }
 
 func (b *brokenHost) called(method string) {
@@ -74,37 +75,37 @@ func (b *brokenHost) Lookup(_ context.Context, name string) (host.User, error) {
 	return b.user(name == "alice")
 }
 
-func (b *brokenHost) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (b *brokenHost) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	b.called("Users.User")
 	return b.user(id == b.ids["alice"])
 }
 
-func (b *brokenHost) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (b *brokenHost) CheckPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	b.called("Users.CheckPassword")
 	return id == b.ids["alice"] && pw.Reveal() == password, nil
 }
 
-func (b *brokenHost) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (b *brokenHost) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	b.called("Packages.Facts")
 	return b.host.Facts(ctx, pkg, user)
 }
 
-func (b *brokenHost) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
+func (b *brokenHost) Document(ctx context.Context, pkg protocol.PackageName) (host.Document, error) {
 	b.called("Documents.Document")
 	return b.host.Document(ctx, pkg)
 }
 
-func (b *brokenHost) OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+func (b *brokenHost) OrgFacts(ctx context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
 	b.called("Orgs.OrgFacts")
 	return b.host.OrgFacts(ctx, org, user)
 }
 
-func (b *brokenHost) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
+func (b *brokenHost) FactorRequired(ctx context.Context, user protocol.UserID) (bool, error) {
 	b.called("Orgs.FactorRequired")
 	return b.host.FactorRequired(ctx, user)
 }
 
-func (b *brokenHost) Administers(_ context.Context, admin policy.UserID, service string) (host.User, bool, error) {
+func (b *brokenHost) Administers(_ context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
 	b.called("Services.Administers")
 	if service != "ci" {
 		return host.User{}, false, host.ErrNoUser
@@ -173,27 +174,27 @@ func ofOwnPeople(u writing) bool {
 
 // readings are requests that change nothing, each with what it is answered.
 var readings = []writing{
-	{name: "whoami", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/whoami"})},
-	{name: "a package", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/plain"})},
+	{name: "whoami", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/whoami"})},
+	{name: "a package", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/plain"})},
 	{name: "a package as the anonymous", prepare: func(w *world) prepared {
-		w.alice(policy.AuthAndWrites)
+		w.alice(protocol.AuthAndWrites)
 		return prepared{call: call{method: "GET", path: "/plain"}}
 	}},
 	{name: "a package with a token of the host", prepare: func(w *world) prepared {
-		w.alice(policy.AuthAndWrites)
+		w.alice(protocol.AuthAndWrites)
 		return prepared{call: call{method: "GET", path: "/plain", bearer: "an-older-token"}}
 	}},
 	{name: "the front page", prepare: func(*world) prepared { return prepared{call: call{method: "GET", path: "/healthz"}} }},
-	{name: "the access of a package", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/package/plain/access"})},
-	{name: "the members of an organization", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/org/acme/user"})},
-	{name: "a profile", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/npm/v1/user"})},
-	{name: "tokens", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/npm/v1/tokens"})},
-	{name: "oneself", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/auth/v1/self?package=plain"})},
-	{name: "a user", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: "/-/user/org.couchdb.user:alice"})},
-	{name: "tokens of a service account that the host has", prepare: withSession(policy.AuthAndWrites, call{method: "GET", path: ciTokens})},
+	{name: "the access of a package", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/package/plain/access"})},
+	{name: "the members of an organization", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/org/acme/user"})},
+	{name: "a profile", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/npm/v1/user"})},
+	{name: "tokens", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/npm/v1/tokens"})},
+	{name: "oneself", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/auth/v1/self?package=plain"})},
+	{name: "a user", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/user/org.couchdb.user:alice"})},
+	{name: "tokens of a service account that the host has", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: ciTokens})},
 	{name: "make a token for a service account that the host has", prepare: withCode(call{method: "POST", path: ciTokens, body: specBody(readWrite)})},
 	{name: "log out with a token of the host", prepare: func(w *world) prepared {
-		w.alice(policy.AuthAndWrites)
+		w.alice(protocol.AuthAndWrites)
 		return prepared{call: call{method: "DELETE", path: "/-/user/token/npm_x", bearer: "an-older-token"}}
 	}},
 	{name: "the page of a login", prepare: func(w *world) prepared {
@@ -202,7 +203,7 @@ var readings = []writing{
 	}},
 	{name: "the page of a challenge", prepare: func(w *world) prepared {
 		c := publishOf("plain", "3.0.0")
-		c.bearer = w.alice(policy.AuthAndWrites)
+		c.bearer = w.alice(protocol.AuthAndWrites)
 		return prepared{call: call{method: "GET", path: strings.TrimPrefix(w.do(c).text("authUrl"), base)}}
 	}},
 	{name: "a poll of a login", prepare: func(w *world) prepared {
@@ -211,7 +212,7 @@ var readings = []writing{
 	}},
 	{name: "a poll of a challenge", prepare: func(w *world) prepared {
 		c := publishOf("plain", "3.0.0")
-		c.bearer = w.alice(policy.AuthAndWrites)
+		c.bearer = w.alice(protocol.AuthAndWrites)
 		return prepared{call: call{method: "GET", path: strings.TrimPrefix(w.do(c).text("doneUrl"), base)}}
 	}},
 }
@@ -243,7 +244,7 @@ func TestPanicsOfTheHost(t *testing.T) {
 	}{methods: map[string]bool{}}
 	t.Run("requests", func(t *testing.T) {
 		for i, u := range append(append([]writing{}, writings...), readings...) {
-			if ofOwnPeople(u) || u.refused != "" || testing.Short() && i%3 != 0 && u.action != policy.ReportLeak {
+			if ofOwnPeople(u) || u.refused != "" || testing.Short() && i%3 != 0 && u.action != protocol.ReportLeak {
 				continue
 			}
 			t.Run(u.name, func(t *testing.T) {
@@ -356,11 +357,11 @@ func TestPanicsOutsideOfRequests(t *testing.T) {
 	u := writing{}
 	st := &panicking{Store: store.NewMemory()}
 	w, b, _ := u.brokenWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
-	s := w.alice(policy.AuthAndWrites)
+	s := w.alice(protocol.AuthAndWrites)
 	ctx, header := t.Context(), http.Header{"Authorization": {"Bearer " + s}}
 	r := httptest.NewRequest("GET", "/plain", nil)
 	r.Header = header
-	op := policy.Operation{Action: policy.ReadPackument, Package: policy.PackageName{Name: "plain"}}
+	op := protocol.Operation{Action: protocol.ReadPackument, Package: protocol.PackageName{Name: "plain"}}
 	authenticate := func() error {
 		id, err := w.auth.Authenticate(r)
 		assert.Zero(t, id)
@@ -403,13 +404,13 @@ func TestPanicsOutsideOfRequests(t *testing.T) {
 		"ResetTwoFactor":  func() error { return w.auth.ResetTwoFactor(ctx, b.ids["alice"]) },
 		"Restored":        func() error { return w.auth.Restored(ctx) },
 		"Tokens": func() error {
-			_, _, err := w.auth.Tokens().Create(ctx, audit.Actor{}, token.Spec{User: b.ids["alice"], Name: "x", Grants: grantAll(policy.ReadOnly)})
+			_, _, err := w.auth.Tokens().Create(ctx, audit.Actor{}, token.Spec{User: b.ids["alice"], Name: "x", Grants: grantAll(protocol.ReadOnly)})
 			return err
 		},
 		"Disable": func() error { return w.auth.Subjects().Disable(ctx, audit.Actor{}, b.ids["alice"]) },
 		"End":     func() error { return w.auth.Sessions().End(ctx, audit.Actor{}, b.ids["alice"], "x") },
 		"Enrol": func() error {
-			_, err := w.auth.Factors().Enrol(ctx, audit.Actor{}, b.ids["alice"], "alice", policy.AuthOnly)
+			_, err := w.auth.Factors().Enrol(ctx, audit.Actor{}, b.ids["alice"], "alice", protocol.AuthOnly)
 			return err
 		},
 	} {
@@ -419,7 +420,7 @@ func TestPanicsOutsideOfRequests(t *testing.T) {
 		}
 		st.on = false
 	}
-	w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	for method, fn := range map[string]func() error{"Users.User": authenticate, "Packages.Facts": authorize} {
 		b.begin(method, 1)
 		fails(method, fn)
@@ -435,7 +436,7 @@ func TestPanicOfACommitIsUnknown(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		st := storetest.NewFaulty(store.NewMemory())
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
-		s := w.alice(policy.TwoFactorOff)
+		s := w.alice(protocol.TwoFactorOff)
 		st.Inject(storetest.Fault{On: storetest.Commits, After: after, Do: func() { panic(quoted) }})
 		err := w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, w.ids["alice"])
 		require.ErrorIs(t, err, store.ErrUnknown)
@@ -493,7 +494,7 @@ func TestPanicsInTheBackground(t *testing.T) {
 					cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 				})
 				w.ids["alice"] = "alice"
-				bearer, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+				bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 				ctx, stop := context.WithCancel(t.Context())
 				done := make(chan error)
 				go func() { done <- w.auth.Run(ctx) }()

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -30,21 +31,21 @@ func newCast(t *testing.T, change ...func(*npmauth.Config)) cast {
 	t.Helper()
 	w := newWorld(t, change...)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	w.host.add("@acme/widget", false, alice)
 	w.host.add("@acme/private", true, alice)
-	w.host.orgs["acme "+string(alice)] = policy.OrgFacts{ID: "o-acme", Role: policy.OrgOwner}
-	make := func(bypass bool, g policy.Grant) string {
-		secret, _ := w.token("alice", token.Spec{Bypass: bypass, Grants: []policy.Grant{g}})
+	w.host.orgs["acme "+string(alice)] = policy.OrgFacts{ID: "o-acme", Role: protocol.OrgOwner}
+	make := func(bypass bool, g protocol.Grant) string {
+		secret, _ := w.token("alice", token.Spec{Bypass: bypass, Grants: []protocol.Grant{g}})
 		return secret
 	}
 	return cast{
 		world: w, session: w.login("alice"),
-		reader:  make(false, policy.Grant{Target: policy.AllPackages, Permission: policy.ReadOnly}),
-		ofPlain: make(true, policy.Grant{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}),
-		ofAcme:  make(true, policy.Grant{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}),
-		bypass:  make(true, policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}),
+		reader:  make(false, protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadOnly}),
+		ofPlain: make(true, protocol.Grant{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "plain"}, Permission: protocol.ReadWrite}),
+		ofAcme:  make(true, protocol.Grant{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}),
+		bypass:  make(true, protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadWrite}),
 	}
 }
 
@@ -64,8 +65,8 @@ func TestPathsAreJudgedAlike(t *testing.T) {
 	require.Empty(t, c.host.written())
 	require.Equal(t, 200, ask("PUT", "/Plain", c.bypass, body(t, "PUBLISH Plain"), nil).Code)
 	c.host.mu.Lock()
-	assert.Len(t, c.host.packages[policy.PackageName{Name: "Plain"}].versions, 1, "a new package")
-	assert.Empty(t, c.host.packages[policy.PackageName{Name: "plain"}].versions, "and not the old one")
+	assert.Len(t, c.host.packages[protocol.PackageName{Name: "Plain"}].versions, 1, "a new package")
+	assert.Empty(t, c.host.packages[protocol.PackageName{Name: "plain"}].versions, "and not the old one")
 	c.host.mu.Unlock()
 	c.host.writes = nil
 
@@ -141,10 +142,10 @@ func TestUnpublishIsOfThePathsPackage(t *testing.T) {
 		assert.Equal(t, 200, remove(c.ofAcme, "").Code, path)
 		assert.Equal(t, []string{write}, c.host.written())
 
-		id := c.host.packages[policy.PackageName{Scope: "acme", Name: "widget"}].id
-		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: policy.FactorOnly}))
+		id := c.host.packages[protocol.PackageName{Scope: "acme", Name: "widget"}].id
+		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: protocol.FactorOnly}))
 		assert.Equal(t, 403, remove(c.bypass, "").Code, "a token that bypasses is no factor where the package says so")
-		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: policy.FactorOrBypass}))
+		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: protocol.FactorOrBypass}))
 	}
 }
 
@@ -154,10 +155,10 @@ func TestNamesAreNotJoined(t *testing.T) {
 	c := newCast(t)
 	c.host.add("rails-html", false, c.ids["alice"])
 	c.host.add("rails-html-sanitizer", true, "somebody else")
-	of, _ := c.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{
-		Target: policy.OnePackage, Package: policy.PackageName{Name: "rails-html"}, Permission: policy.ReadWrite,
+	of, _ := c.token("alice", token.Spec{Bypass: true, Grants: []protocol.Grant{{
+		Target: protocol.OnePackage, Package: protocol.PackageName{Name: "rails-html"}, Permission: protocol.ReadWrite,
 	}}})
-	publish := string(hosttest.PublishBody(policy.PackageName{Name: "rails-html"}, "1.4.2"))
+	publish := string(hosttest.PublishBody(protocol.PackageName{Name: "rails-html"}, "1.4.2"))
 	for name, body := range map[string]string{
 		"version":            strings.ReplaceAll(publish, "1.4.2", "sanitizer-1.4.2"),
 		"attachment":         strings.ReplaceAll(publish, "rails-html-1.4.2.tgz", "rails-html-sanitizer-1.4.2.tgz"),

@@ -19,6 +19,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -51,8 +52,8 @@ func newMembers(names ...string) *members {
 	return m
 }
 
-func (m *members) add(n host.NewUser) policy.UserID {
-	id := policy.UserID(fmt.Sprint("m-", len(m.rows)+1))
+func (m *members) add(n host.NewUser) protocol.UserID {
+	id := protocol.UserID(fmt.Sprint("m-", len(m.rows)+1))
 	m.rows = append(m.rows, member{
 		user:     host.User{ID: id, Name: n.Name, Email: n.Email, Created: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
 		profile:  host.Profile{Email: n.Email, EmailVerified: true},
@@ -70,7 +71,7 @@ func (m *members) find(is func(host.User) bool) (*member, error) {
 	return &member{}, host.ErrNoUser
 }
 
-func (m *members) byID(id policy.UserID) (*member, error) {
+func (m *members) byID(id protocol.UserID) (*member, error) {
 	return m.find(func(u host.User) bool { return u.ID == id })
 }
 
@@ -81,21 +82,21 @@ func (m *members) Lookup(_ context.Context, name string) (host.User, error) {
 	return row.user, err
 }
 
-func (m *members) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (m *members) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	row, err := m.byID(id)
 	return row.user, err
 }
 
-func (m *members) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (m *members) CheckPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	row, err := m.byID(id)
 	return err == nil && row.password == pw.Reveal(), nil
 }
 
-func (m *members) SignUp(_ context.Context, n host.NewUser) (policy.UserID, error) {
+func (m *members) SignUp(_ context.Context, n host.NewUser) (protocol.UserID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse != nil {
@@ -104,7 +105,7 @@ func (m *members) SignUp(_ context.Context, n host.NewUser) (policy.UserID, erro
 	return m.add(n), nil
 }
 
-func (m *members) Profile(_ context.Context, id policy.UserID) (host.Profile, error) {
+func (m *members) Profile(_ context.Context, id protocol.UserID) (host.Profile, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	row, err := m.byID(id)
@@ -112,7 +113,7 @@ func (m *members) Profile(_ context.Context, id policy.UserID) (host.Profile, er
 }
 
 // prepare returns a write that waits for the hooks and then runs fn.
-func (m *members) prepare(id policy.UserID, fn func(row *member) error) (host.Write, error) {
+func (m *members) prepare(id protocol.UserID, fn func(row *member) error) (host.Write, error) {
 	if m.refuse != nil || m.empty {
 		return nil, m.refuse
 	}
@@ -142,7 +143,7 @@ func (m *members) prepare(id policy.UserID, fn func(row *member) error) (host.Wr
 	}, nil
 }
 
-func (m *members) SetProfile(_ context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+func (m *members) SetProfile(_ context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
 	return m.prepare(id, func(row *member) error {
 		if row.profile != was {
 			return fmt.Errorf("changed meanwhile")
@@ -152,7 +153,7 @@ func (m *members) SetProfile(_ context.Context, id policy.UserID, was, is host.P
 	})
 }
 
-func (m *members) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+func (m *members) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
 	if ok, err := m.CheckPassword(ctx, id, old); err != nil || !ok {
 		return nil, host.ErrWrongPassword
 	}
@@ -199,7 +200,7 @@ func TestSignUpWithAHostsPeople(t *testing.T) {
 	assert.Equal(t, 201, w.adduser("alice", "").Code, "who is there logs in")
 	m.rows[0].password = "another password of mine"
 	assert.Equal(t, 401, w.adduser("alice", "alice@acme.test").Code, "and with a wrong password does not")
-	w.host.orgs["acme m-1"] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+	w.host.orgs["acme m-1"] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
 	assert.Equal(t, 401, w.adduser("acme", "a@acme.test").Code, "organizations have names, too")
 	w.host.fail = assert.AnError
 	assert.Equal(t, 503, w.adduser("carol", "a@acme.test").Code)
@@ -290,7 +291,7 @@ func TestProfileOfAHostsPeople(t *testing.T) {
 func TestProfileOfAHostTakesTheFactor(t *testing.T) {
 	m := newMembers("alice")
 	w := newMemberWorld(t, m)
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s, code := w.login("alice"), w.code("alice")
 	a := w.setUser(s, "", `{"email":"a@new.test"}`)
 	isChallenge(t, a)
@@ -320,7 +321,7 @@ func TestAHostsWriteIsJudged(t *testing.T) {
 			assert.Equal(t, 401, w.setUser(s, "", body).Code)
 			assert.Zero(t, m.writes)
 			s = w.login("alice")
-			m.prepared = func() { w.enrol("alice", policy.AuthOnly) }
+			m.prepared = func() { w.enrol("alice", protocol.AuthOnly) }
 			a := w.setUser(s, "", body)
 			assert.Equal(t, 401, a.Code, "a factor that was turned on meanwhile")
 			assert.Zero(t, m.writes)

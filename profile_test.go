@@ -10,7 +10,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // people are one person of a host, whose password check can be interrupted.
@@ -26,14 +26,14 @@ func (p *people) Lookup(_ context.Context, name string) (host.User, error) {
 	return p.user, nil
 }
 
-func (p *people) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (p *people) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	if id != p.user.ID {
 		return host.User{}, host.ErrNoUser
 	}
 	return p.user, nil
 }
 
-func (p *people) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (p *people) CheckPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	if p.between != nil {
 		p.between()
 	}
@@ -51,7 +51,7 @@ func TestForgettingAnEnrolmentIsNotDisabling(t *testing.T) {
 		return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, body: `{"tfa":{"mode":"disable","password":"` + password + `"}}`})
 	}
 	assert.Equal(t, 400, disable().Code, "there is none, which is no wrong code")
-	p.between = func() { p.between = nil; w.enrol("alice", policy.AuthAndWrites) }
+	p.between = func() { p.between = nil; w.enrol("alice", protocol.AuthAndWrites) }
 	a := disable()
 	assert.NotEqual(t, 200, a.Code, a.Body.String())
 	status, err := w.auth.Factors().Status(t.Context(), w.store, "1")
@@ -66,7 +66,7 @@ func TestForgettingAnEnrolmentIsNotDisabling(t *testing.T) {
 func TestFactorChallengeNamesTheMode(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	post := func(mode, otp string) answer {
 		return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, otp: otp, body: `{"tfa":{"mode":"` + mode + `","password":"` + password + `"}}`})

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -24,13 +25,13 @@ func TestGuessingOnAPageEndsTheCredential(t *testing.T) {
 	}{
 		"session": {func(w *world) string { return w.login("alice") }, audit.SessionEnded},
 		"token": {func(w *world) string {
-			secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
+			secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 			return secret
 		}, audit.TokenRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			spare := w.alice(policy.AuthAndWrites)
+			spare := w.alice(protocol.AuthAndWrites)
 			guesser := of.bearer(w)
 			id := w.sessionID(guesser)
 			a := w.publish("plain", "3.0.0", guesser, "")
@@ -114,8 +115,8 @@ func TestRightCodesEndNoCredential(t *testing.T) {
 				cfg.Limits.Tokens = 1
 			})
 			w.host.add("plain", false, w.person("alice"))
-			w.enrol("alice", policy.AuthAndWrites)
-			w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			w.enrol("alice", protocol.AuthAndWrites)
+			w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 			s := w.login("alice")
 			for n := range 8 {
 				a := tt.present(w, s)

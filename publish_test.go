@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -32,7 +33,7 @@ func TestPublishAnsweredWhileItIsRead(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 	h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		read := make(chan error)
 		go func() {
@@ -48,11 +49,11 @@ func TestPublishAnsweredWhileItIsRead(t *testing.T) {
 
 // tarballOf returns the publish of plain 1.0.0 with another tarball in it.
 func tarballOf(pkg, version string) []byte {
-	plain := policy.PackageName{Name: "plain"}
-	text := func(pkg policy.PackageName, version string) []byte {
+	plain := protocol.PackageName{Name: "plain"}
+	text := func(pkg protocol.PackageName, version string) []byte {
 		return []byte(base64.StdEncoding.EncodeToString(hosttest.Tarball(pkg, version)))
 	}
-	return bytes.Replace(hosttest.PublishBody(plain, "1.0.0"), text(plain, "1.0.0"), text(policy.PackageName{Name: pkg}, version), 1)
+	return bytes.Replace(hosttest.PublishBody(plain, "1.0.0"), text(plain, "1.0.0"), text(protocol.PackageName{Name: pkg}, version), 1)
 }
 
 // What package.json in the tarball says is held against the publish where the host asks.
@@ -63,7 +64,7 @@ func TestCheckTarball(t *testing.T) {
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
 		alice := w.person("alice")
 		w.host.add("plain", false, alice)
-		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 		for _, tt := range []struct{ pkg, version, says string }{
 			{"other", "1.0.0", "The registry refused the package: the tarball's package.json is about another package than the address."},
 			{"plain", "2.0.0", "The registry refused the package: the tarball's package.json is about another version."},
@@ -102,8 +103,8 @@ func TestCheckTarballIntegrity(t *testing.T) {
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
 		alice := w.person("alice")
 		w.host.add("plain", false, alice)
-		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-		right := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+		bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
+		right := hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0")
 		for field, value := range map[string]string{
 			"integrity": "sha512-" + base64.StdEncoding.EncodeToString(make([]byte, 64)), "shasum": strings.Repeat("0", 40),
 		} {
@@ -127,8 +128,8 @@ func TestCheckTarballAbandoned(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = true })
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	body := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
+	body := hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0")
 	half := bytes.Index(body, []byte(`"data"`)) + 60
 	cut := func() io.Reader { return io.MultiReader(bytes.NewReader(body[:half]), bytes.NewReader(body[half:])) }
 	unpacking := func() bool {
@@ -175,7 +176,7 @@ func TestCheckTarballAbandoned(t *testing.T) {
 	t.Run("refused after its beginning", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w.person("bob")
-			star, _ := w.token("bob", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+			star, _ := w.token("bob", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 			began := false
 			a := w.do(call{method: "PUT", path: "/plain", bearer: star, body: io.MultiReader(bytes.NewReader(body[:half]), readerFunc(func([]byte) (int, error) {
 				began = true
@@ -196,9 +197,9 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // would unpack it, keep it, or be somebody else.
 func TestRefusedPublishDropsTheHostsHeaders(t *testing.T) {
 	w := newWorld(t)
-	w.alice(policy.AuthAndWrites)
-	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
-	body := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "3.0.0")
+	w.alice(protocol.AuthAndWrites)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
+	body := hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0")
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"with a status":    func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusCreated) },
 		"without a status": func(rw http.ResponseWriter) { io.WriteString(rw, "the host's own words") },
@@ -236,7 +237,7 @@ type queue struct {
 	connection chan struct{}
 }
 
-func (q queue) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (q queue) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	select {
 	case q.connection <- struct{}{}:
 		defer func() { <-q.connection }()
@@ -254,7 +255,7 @@ func TestPublishOfAHostThatWaitsForItself(t *testing.T) {
 		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Packages, cfg.Now = aliceAlone{}, q, time.Now })
 		w.ids["alice"] = "alice"
 		q.add("plain", false, "alice")
-		tok, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		publish := func(begins func()) (answer, error) {
 			var read error
 			w.handler = w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -282,7 +283,7 @@ type slowHost struct {
 	takes time.Duration
 }
 
-func (h slowHost) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (h slowHost) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	select {
 	case <-time.After(h.takes):
 		return h.backend.Facts(ctx, pkg, user)
@@ -300,7 +301,7 @@ func TestPublishesWithOneCodeTakeTurns(t *testing.T) {
 		w.host, w.clock.t, w.ids["alice"] = h.backend, time.Now(), "alice"
 		w.handler = w.auth.Wrap(w.host)
 		h.add("plain", false, "alice")
-		w.enrol("alice", policy.AuthAndWrites)
+		w.enrol("alice", protocol.AuthAndWrites)
 		time.Sleep(30 * time.Second)
 		s := w.login("alice") // which moves the clock that codes are made by
 		time.Sleep(30 * time.Second)

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -28,7 +29,7 @@ func (w *world) readable(bearer string, names ...string) (shown []string, err er
 	w.listing(func(ctx context.Context) {
 		reached = true
 		for _, name := range names {
-			pkg, parseErr := policy.ParsePackageName(name)
+			pkg, parseErr := protocol.ParsePackageName(name)
 			require.NoError(w.t, parseErr)
 			may, askErr := host.Readable(ctx, pkg)
 			if askErr != nil {
@@ -55,9 +56,9 @@ func TestReadable(t *testing.T) {
 	w.host.add("@alice/two", true, alice)
 	w.host.add("@other/secret", true, "u-somebody")
 	all := []string{"open", "@alice/one", "@alice/two", "@other/secret", "absent"}
-	one := policy.PackageName{Scope: "alice", Name: "one"}
-	narrow := func(user string, g policy.Grant) string {
-		secret, _ := w.token(user, token.Spec{Grants: []policy.Grant{g}})
+	one := protocol.PackageName{Scope: "alice", Name: "one"}
+	narrow := func(user string, g protocol.Grant) string {
+		secret, _ := w.token(user, token.Spec{Grants: []protocol.Grant{g}})
 		return secret
 	}
 	for name, tt := range map[string]struct {
@@ -66,10 +67,10 @@ func TestReadable(t *testing.T) {
 	}{
 		"anonymous":           {"", []string{"open"}},
 		"a session":           {w.login("alice"), []string{"open", "@alice/one", "@alice/two"}},
-		"a token for all":     {narrow("alice", grantAll(policy.ReadOnly)[0]), []string{"open", "@alice/one", "@alice/two"}},
-		"a token for one":     {narrow("alice", policy.Grant{Target: policy.OnePackage, Package: one, Permission: policy.ReadWrite}), []string{"open", "@alice/one"}},
-		"a token for a scope": {narrow("alice", policy.Grant{Target: policy.OneScope, Scope: "other", Permission: policy.ReadOnly}), []string{"open"}},
-		"another user's":      {narrow("bob", policy.Grant{Target: policy.OnePackage, Package: one, Permission: policy.ReadOnly}), []string{"open"}},
+		"a token for all":     {narrow("alice", grantAll(protocol.ReadOnly)[0]), []string{"open", "@alice/one", "@alice/two"}},
+		"a token for one":     {narrow("alice", protocol.Grant{Target: protocol.OnePackage, Package: one, Permission: protocol.ReadWrite}), []string{"open", "@alice/one"}},
+		"a token for a scope": {narrow("alice", protocol.Grant{Target: protocol.OneScope, Scope: "other", Permission: protocol.ReadOnly}), []string{"open"}},
+		"another user's":      {narrow("bob", protocol.Grant{Target: protocol.OnePackage, Package: one, Permission: protocol.ReadOnly}), []string{"open"}},
 		"another's session":   {w.login("bob"), []string{"open"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +87,7 @@ func TestReadable(t *testing.T) {
 // The rights are those that the user has now, and the rules those of the policy in use.
 func TestReadableFollowsRightsAndPolicy(t *testing.T) {
 	frozen := policy.Rule{
-		ID: "frozen", Doc: "Nothing is read.", Sentence: "Nothing is read.", Actions: []policy.Action{policy.ReadPackument},
+		ID: "frozen", Doc: "Nothing is read.", Sentence: "Nothing is read.", Actions: []protocol.Action{protocol.ReadPackument},
 		Judge: func(r *policy.Request) policy.Verdict {
 			if r.Operation.Package.Name == "frozen" {
 				return policy.NeedProof
@@ -132,7 +133,7 @@ func TestReadableFailsClosed(t *testing.T) {
 		cfg.Public = func(r *http.Request) bool { return r.URL.Path == "/front" }
 	})
 	w.host.add("open", false, "")
-	open := policy.PackageName{Name: "open"}
+	open := protocol.PackageName{Name: "open"}
 	may, err := host.Readable(t.Context(), open)
 	assert.ErrorContains(t, err, "guard")
 	assert.False(t, may)

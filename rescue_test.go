@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -32,7 +32,7 @@ func TestPanicIsARefusal(t *testing.T) {
 	st := &panicking{Store: store.NewMemory()}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh, cfg.HostFresh = st, -1, -1 })
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	w.host.add("plain", false, alice)
 

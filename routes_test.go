@@ -19,6 +19,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -30,13 +31,13 @@ type route struct {
 }
 
 // ofBody is what the bodies of routes make of a request for a document.
-var ofBody = map[string]policy.Action{
-	"PUBLISH plain": policy.Publish, "PUBLISH @acme/private": policy.Publish, "PUBLISH @acme/new": policy.Publish, "PUBLISH brand-new": policy.Publish,
-	`{"_id":"plain","name":"plain","versions":{"1.0.0":{"name":"plain","version":"1.0.0","deprecated":"no"}}}`: policy.Deprecate,
-	`{"_id":"plain","users":{"alice":true}}`:             policy.Star,
-	`{"_id":"plain","maintainers":[{"name":"mallory"}]}`: policy.WriteOwners,
-	`{"_id":"plain","versions":{}}`:                      policy.Unpublish,
-	`{"_id":"plain","versions":{"1.1.0":{}}}`:            policy.Unpublish,
+var ofBody = map[string]protocol.Action{
+	"PUBLISH plain": protocol.Publish, "PUBLISH @acme/private": protocol.Publish, "PUBLISH @acme/new": protocol.Publish, "PUBLISH brand-new": protocol.Publish,
+	`{"_id":"plain","name":"plain","versions":{"1.0.0":{"name":"plain","version":"1.0.0","deprecated":"no"}}}`: protocol.Deprecate,
+	`{"_id":"plain","users":{"alice":true}}`:             protocol.Star,
+	`{"_id":"plain","maintainers":[{"name":"mallory"}]}`: protocol.WriteOwners,
+	`{"_id":"plain","versions":{}}`:                      protocol.Unpublish,
+	`{"_id":"plain","versions":{"1.1.0":{}}}`:            protocol.Unpublish,
 }
 
 // routes holds at least one request for every action that there is.
@@ -157,7 +158,7 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 			if bearer.Reveal() != foreign {
 				return host.ForeignToken{}, host.ErrInvalidToken
 			}
-			return host.ForeignToken{ID: "foreign-1", User: w.ids["alice"], Grants: grantAll(policy.ReadWrite), Created: w.clock.Now()}, nil
+			return host.ForeignToken{ID: "foreign-1", User: w.ids["alice"], Grants: grantAll(protocol.ReadWrite), Created: w.clock.Now()}, nil
 		}
 	})
 	alice := w.person("alice")
@@ -165,16 +166,16 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	mallory := w.person("mallory")
 	w.host.addWith("plain", alice, "1.0.0")
 	w.host.add("@acme/private", true, alice)
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 
-	write := func(name string, bypass bool, g ...policy.Grant) string {
+	write := func(name string, bypass bool, g ...protocol.Grant) string {
 		secret, _ := w.token(name, token.Spec{Grants: g, Bypass: bypass})
 		return secret
 	}
-	rw := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}
-	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	rw := protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadWrite}
+	_, spare := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	w.service("ci", alice)
-	build, ofService := w.token("ci", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	build, ofService := w.token("ci", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	ids := strings.NewReplacer("TOKENID", spare.ID, "CIKEY", ofService.ID)
 	creds := map[string]string{
 		"nothing":         "",
@@ -186,13 +187,13 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 		"session":         w.login("alice"),
 		"session, no 2fa": w.login("bob"),
 		"other's session": w.login("mallory"),
-		"read-only":       write("alice", false, policy.Grant{Target: policy.AllPackages, Permission: policy.ReadOnly}),
+		"read-only":       write("alice", false, protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadOnly}),
 		"read-write":      write("alice", false, rw),
 		"bypass":          write("alice", true, rw),
-		"bypass, scope":   write("alice", true, policy.Grant{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}),
-		"bypass, package": write("alice", true, policy.Grant{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}),
-		"org":             write("alice", false, policy.Grant{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}),
-		"stage only":      write("alice", false, policy.Grant{Target: policy.AllPackages, Permission: policy.StageOnly}),
+		"bypass, scope":   write("alice", true, protocol.Grant{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}),
+		"bypass, package": write("alice", true, protocol.Grant{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "plain"}, Permission: protocol.ReadWrite}),
+		"org":             write("alice", false, protocol.Grant{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite}),
+		"stage only":      write("alice", false, protocol.Grant{Target: protocol.AllPackages, Permission: protocol.StageOnly}),
 		"foreign":         foreign,
 		"other's bypass":  write("mallory", true, rw),
 		"service":         build,
@@ -202,11 +203,11 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 	require.NoError(t, w.auth.Tokens().Revoke(t.Context(), audit.Actor{}, mallory, token.IDOf(d), ""))
 	creds["revoked"] = gone
 
-	seen := map[policy.Action]bool{}
+	seen := map[protocol.Action]bool{}
 	allowed := map[string]int{}
 	for _, rt := range routes {
 		path, _, _ := strings.Cut(rt.path, "?")
-		op, err := policy.Classify(rt.method, ids.Replace(path))
+		op, err := protocol.Classify(rt.method, ids.Replace(path))
 		require.NoError(t, err, rt.path)
 		seen[op.Action] = true
 		if a, told := ofBody[rt.body]; told {
@@ -237,18 +238,18 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 				if allow {
 					allowed[kind]++
 					if len(w.host.written()) > writes {
-						if op.Action != policy.Star { // which no client answers a challenge for
+						if op.Action != protocol.Star { // which no client answers a challenge for
 							allowed[kind+" write"]++
 						}
 						w.host.addWith("plain", alice, "1.0.0") // as it was
-						delete(w.host.packages, policy.PackageName{Scope: "acme", Name: "new"})
-						delete(w.host.packages, policy.PackageName{Name: "brand-new"})
+						delete(w.host.packages, protocol.PackageName{Scope: "acme", Name: "new"})
+						delete(w.host.packages, protocol.PackageName{Name: "brand-new"})
 					}
 					continue
 				}
 				assert.Len(t, w.host.written(), writes, "%s: written to the host", name)
 				assert.Empty(t, changes(before, dump(t, w.store)), "%s: changed the store", name)
-				holder := op.Action == policy.Logout && carrier == "bearer" && strings.HasSuffix(c.path, secret) // 2xx, or npm keeps it
+				holder := op.Action == protocol.Logout && carrier == "bearer" && strings.HasSuffix(c.path, secret) // 2xx, or npm keeps it
 				if op.Action.Write() && !open(op.Action) && !holder {
 					assert.GreaterOrEqual(t, a.Code, 400, name)
 					assert.Less(t, a.Code, 500, name)
@@ -259,9 +260,9 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 			}
 		}
 	}
-	for _, a := range policy.Actions() {
+	for _, a := range protocol.Actions() {
 		switch a {
-		case policy.SetTwoFactor, policy.SetPassword:
+		case protocol.SetTwoFactor, protocol.SetPassword:
 			continue // told apart by the body
 		}
 		assert.True(t, seen[a], "no route for %s", a)
@@ -276,8 +277,8 @@ func TestNothingIsWrittenWithoutAllow(t *testing.T) {
 
 // open reports whether an action takes no credential: what it carries of its own
 // is judged instead, and other tests are about that.
-func open(a policy.Action) bool {
-	return a == policy.Login || a == policy.LegacyLogin || a == policy.AuthPage
+func open(a protocol.Action) bool {
+	return a == protocol.Login || a == protocol.LegacyLogin || a == protocol.AuthPage
 }
 
 func body(t *testing.T, text string) []byte {
@@ -286,7 +287,7 @@ func body(t *testing.T, text string) []byte {
 	if !ok {
 		return []byte(text)
 	}
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(t, err)
 	return hosttest.PublishBody(pkg, "2.0.0")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -54,12 +54,12 @@ func (w *world) keys(text string) (keys []string) {
 func TestRunWritesLastUses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, err := running(t, func(w *world) {
-			early, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			early, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 			require.Equal(t, 200, whoami(w, early))
 			assert.Empty(t, w.keys("token-used/"+tok.ID), "not while a client waits")
 			time.Sleep(31 * time.Second)
 			assert.NotEmpty(t, w.keys("token-used/"+tok.ID))
-			late, _ := w.token("alice", token.Spec{Name: "late", Grants: grantAll(policy.ReadOnly)})
+			late, _ := w.token("alice", token.Spec{Name: "late", Grants: grantAll(protocol.ReadOnly)})
 			require.Equal(t, 200, whoami(w, late))
 		})
 		require.NoError(t, err)

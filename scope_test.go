@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
 // rights changes what alice may do with a package now.
 func (c cast) rights(name string, r policy.Rights) {
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(c.t, err)
 	c.host.mu.Lock()
 	defer c.host.mu.Unlock()
@@ -45,7 +46,7 @@ func TestRightsAreLive(t *testing.T) {
 	assert.Len(t, c.host.written(), writes)
 
 	// PR-11, G-03: plain is deleted, and mallory makes another one.
-	delete(c.host.packages, policy.PackageName{Name: "plain"})
+	delete(c.host.packages, protocol.PackageName{Name: "plain"})
 	assert.Equal(t, 403, c.publish("plain", "1.0.2", c.ofPlain, "").Code, "a token for a package does not bring it back")
 	c.host.add("plain", true, mallory)
 	assert.Equal(t, 403, c.publish("plain", "1.0.2", c.ofPlain, "").Code)
@@ -61,17 +62,17 @@ func TestRightsAreLive(t *testing.T) {
 func TestGrantsDoNotBleed(t *testing.T) {
 	c := newCast(t) // whose alice may do everything with all packages that there are
 	c.host.add("victim", false, c.ids["alice"])
-	one := func(name string, p policy.Permission) policy.Grant {
-		return policy.Grant{Target: policy.OnePackage, Package: policy.PackageName{Name: name}, Permission: p}
+	one := func(name string, p protocol.Permission) protocol.Grant {
+		return protocol.Grant{Target: protocol.OnePackage, Package: protocol.PackageName{Name: name}, Permission: p}
 	}
-	all := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadOnly}
-	for name, grants := range map[string][]policy.Grant{
-		"G-01: reads all, writes one":     {all, one("plain", policy.ReadWrite)},
-		"G-01: writes one, reads all":     {one("plain", policy.ReadWrite), all},
-		"G-01: reads all, writes an org":  {all, {Target: policy.OneOrg, Scope: "victim", Permission: policy.ReadWrite}, one("plain", policy.ReadWrite)},
-		"G-01: reads one, writes another": {one("victim", policy.ReadOnly), one("plain", policy.ReadWrite)},
-		"G-02: nothing that there is":     {one("nowhere", policy.ReadWrite), one("plain", policy.ReadWrite)},
-		"G-05: an owner's, for one":       {one("plain", policy.ReadWrite)},
+	all := protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadOnly}
+	for name, grants := range map[string][]protocol.Grant{
+		"G-01: reads all, writes one":     {all, one("plain", protocol.ReadWrite)},
+		"G-01: writes one, reads all":     {one("plain", protocol.ReadWrite), all},
+		"G-01: reads all, writes an org":  {all, {Target: protocol.OneOrg, Scope: "victim", Permission: protocol.ReadWrite}, one("plain", protocol.ReadWrite)},
+		"G-01: reads one, writes another": {one("victim", protocol.ReadOnly), one("plain", protocol.ReadWrite)},
+		"G-02: nothing that there is":     {one("nowhere", protocol.ReadWrite), one("plain", protocol.ReadWrite)},
+		"G-05: an owner's, for one":       {one("plain", protocol.ReadWrite)},
 	} {
 		bearer, _ := c.token("alice", token.Spec{Grants: grants, Bypass: true})
 		assert.Equal(t, 200, c.publish("plain", "1.0.0", bearer, "").Code, name)
@@ -109,7 +110,7 @@ func TestGrantsDoNotBleed(t *testing.T) {
 // staged.
 func TestTokensChangeNoRules(t *testing.T) {
 	c := newCast(t)
-	_, own := c.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	_, own := c.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	before := dump(t, c.store)
 	pw := `"password":"` + password + `"`
 	for _, rt := range []route{
@@ -140,14 +141,14 @@ func TestTokensChangeNoRules(t *testing.T) {
 // PR-18: what is set of a package holds for each request that begins afterwards.
 func TestPackageSettingsAreLive(t *testing.T) {
 	c := newCast(t)
-	id := c.host.packages[policy.PackageName{Scope: "acme", Name: "widget"}].id
+	id := c.host.packages[protocol.PackageName{Scope: "acme", Name: "widget"}].id
 	for i := range 3 {
 		require.Equal(t, 200, c.publish("@acme/widget", "1.0.0", c.bypass, "").Code)
-		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: policy.FactorOnly}))
+		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: protocol.FactorOnly}))
 		assert.Equal(t, 403, c.publish("@acme/widget", "1.0.0", c.bypass, "").Code)
 		assert.Equal(t, 403, c.do(call{method: "PUT", path: "/@acme%2fwidget/next", body: `"1.0.0"`, bearer: c.bypass}).Code)
 		assert.Len(t, c.host.written(), i+1)
-		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: policy.FactorOrBypass}))
+		require.NoError(t, c.auth.SetPackage(t.Context(), id, policy.Settings{Publish: protocol.FactorOrBypass}))
 	}
 }
 

@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
 func TestSelf(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	w.host.add("@bob/hidden", true, "bob")
 	self := func(bearer, query string) answer {
@@ -37,7 +37,7 @@ func TestSelf(t *testing.T) {
 	assert.NotContains(t, a.Body.String(), s)
 
 	ci, tok := w.token("alice", token.Spec{
-		Grants: []policy.Grant{{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}},
+		Grants: []protocol.Grant{{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "plain"}, Permission: protocol.ReadWrite}},
 		Bypass: true, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 	})
 	a = self(ci, "?package=plain")

@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -64,10 +65,10 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 // and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
 // comes with a decision that denies.
 //
-// PUT /<pkg> is classified as [policy.WritePackument], which every policy of npm's
+// PUT /<pkg> is classified as [protocol.WritePackument], which every policy of npm's
 // denies: whoever has read its body names the action that it is. So does op.Package with
-// [policy.GrantTeam].
-func (a *Auth) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
+// [protocol.GrantTeam].
+func (a *Auth) Authorize(ctx context.Context, op protocol.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
 	return a.authz.Authorize(ctx, op, header, addr)
 }
 

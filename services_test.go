@@ -14,13 +14,13 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
 )
 
 // service makes a service account and its administrators.
-func (w *world) service(name string, admins ...policy.UserID) policy.UserID {
+func (w *world) service(name string, admins ...protocol.UserID) protocol.UserID {
 	w.t.Helper()
 	u, err := w.auth.People().Create(w.t.Context(), audit.Actor{}, account.NewUser{Name: name, Service: true, Administrators: admins})
 	require.NoError(w.t, err)
@@ -39,8 +39,8 @@ func TestServiceTokens(t *testing.T) {
 	w := newWorld(t)
 	alice, _ := w.person("alice"), w.person("mallory")
 	ci := w.service("ci", alice)
-	w.enrol("alice", policy.AuthOnly)
-	w.enrol("mallory", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
+	w.enrol("mallory", protocol.AuthOnly)
 	w.host.add("plain", false, ci)
 	s := w.login("alice")
 	const write = `,"packages_and_scopes_permission":"read-write","bypass_2fa":true`
@@ -116,7 +116,7 @@ func TestServiceTokens(t *testing.T) {
 	// Revoking takes the factor, and only that token.
 	isChallenge(t, w.do(call{method: "DELETE", path: ciTokens + "/" + key, bearer: s}))
 	assert.Equal(t, 404, w.do(call{method: "DELETE", path: ciTokens + "/nothing", bearer: s, otp: w.code("alice")}).Code)
-	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	_, spare := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	assert.Equal(t, 404, w.do(call{method: "DELETE", path: ciTokens + "/" + spare.ID, bearer: s, otp: w.code("alice")}).Code, "one's own is none of the account's")
 	assert.Equal(t, 204, w.do(call{method: "DELETE", path: ciTokens + "/" + key, bearer: s, otp: w.code("alice")}).Code)
 	assert.Equal(t, 401, whoami(w, secret))
@@ -132,7 +132,7 @@ func TestServiceTokensHaveLimits(t *testing.T) {
 	w := newWorld(t)
 	alice, _ := w.person("alice"), w.person("bob")
 	ci := w.service("ci", alice, w.ids["bob"])
-	codes := w.enrol("alice", policy.AuthOnly)
+	codes := w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	for more, want := range map[string]int{
 		`,"expires":90`: 201, `,"expires":91`: 400, ``: 201, `,"expires":"2026-12-31"`: 400, `,"verbs":7`: 400, `,"unknown":1`: 400,
@@ -157,11 +157,11 @@ type hostServices struct {
 	*people
 	name  string
 	user  host.User
-	admin policy.UserID
+	admin protocol.UserID
 	err   error
 }
 
-func (s *hostServices) Administers(_ context.Context, admin policy.UserID, name string) (host.User, bool, error) {
+func (s *hostServices) Administers(_ context.Context, admin protocol.UserID, name string) (host.User, bool, error) {
 	if s.err != nil {
 		return host.User{}, true, s.err
 	}
@@ -175,7 +175,7 @@ func TestServicesOfAHost(t *testing.T) {
 	h := &hostServices{people: &people{user: host.User{ID: "1", Name: "alice"}}, name: "ci", admin: "1", user: host.User{ID: "2", Name: "ci", Service: true}}
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Services = h.people, h })
 	w.ids["alice"] = "1"
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	list := func() int { return w.do(call{method: "GET", path: ciTokens, bearer: s}).Code }
 	require.Equal(t, 200, list())
@@ -229,7 +229,7 @@ func TestServiceAccountSignsInNowhere(t *testing.T) {
 	assert.Equal(t, 202, w.poll(doneURL, "GET").Code, "nobody approved it")
 
 	// Nor does a token of it that has grants for it all.
-	secret, _ := w.token("ci", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	secret, _ := w.token("ci", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	assert.Equal(t, 200, whoami(w, secret))
 	w.clock.Add(24 * time.Hour)
 	assert.Equal(t, 200, whoami(w, secret))
@@ -239,9 +239,9 @@ func TestServiceAccountSignsInNowhere(t *testing.T) {
 // which is less than a person's that only reads.
 func TestRotatedServiceTokenLivesNoLonger(t *testing.T) {
 	w := newWorld(t)
-	s := w.alice(policy.AuthOnly)
+	s := w.alice(protocol.AuthOnly)
 	ci := w.service("ci", w.ids["alice"])
-	_, tok, err := w.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: ci, Service: true, Name: "reads", Grants: grantAll(policy.ReadOnly)})
+	_, tok, err := w.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: ci, Service: true, Name: "reads", Grants: grantAll(protocol.ReadOnly)})
 	require.NoError(t, err)
 	rotate := func(days string) answer {
 		return w.do(call{method: "POST", path: ciTokens + "/" + tok.ID + "/rotate", bearer: s, otp: w.code("alice"), body: `{"password":"` + password + `","expires":` + days + `}`})
@@ -262,7 +262,7 @@ type secondThought struct {
 	then  func(host.User) (host.User, bool)
 }
 
-func (s *secondThought) Administers(ctx context.Context, admin policy.UserID, name string) (host.User, bool, error) {
+func (s *secondThought) Administers(ctx context.Context, admin protocol.UserID, name string) (host.User, bool, error) {
 	user, administers, err := s.hostServices.Administers(ctx, admin, name)
 	if s.calls++; s.calls > s.after {
 		user, administers = s.then(user)
@@ -286,8 +286,8 @@ func TestServiceIsTheOneThatWasJudged(t *testing.T) {
 			}
 			w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users, cfg.Services = p, h })
 			w.ids["alice"], w.ids["ci"] = "1", "2"
-			w.enrol("alice", policy.AuthOnly)
-			_, tok := w.token("ci", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			w.enrol("alice", protocol.AuthOnly)
+			_, tok := w.token("ci", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 			c.path = strings.Replace(c.path, "KEY", tok.ID, 1)
 			c.bearer = w.login("alice")
 			c.otp = w.code("alice")

@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -37,7 +37,7 @@ func TestClocksApart(t *testing.T) {
 	slow, fast := node(0), node(apart)
 	pass := func(d time.Duration) { slow.clock.Add(d); fast.clock.Add(d) }
 
-	slow.enrol("alice", policy.AuthAndWrites)
+	slow.enrol("alice", protocol.AuthAndWrites)
 	fast.secrets = slow.secrets
 	for _, nodes := range [][2]*world{{slow, fast}, {fast, slow}} {
 		pass(time.Minute)
@@ -55,7 +55,7 @@ func TestClocksApart(t *testing.T) {
 		assert.Equal(t, 200, whoami(nodes[1], got))
 	}
 
-	bearer, tok := fast.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 1})
+	bearer, tok := fast.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), Days: 1})
 	pass(tok.Expires.Sub(fast.clock.Now()) - time.Nanosecond)
 	assert.Equal(t, 200, whoami(fast, bearer))
 	pass(time.Nanosecond)
@@ -97,7 +97,7 @@ func TestRevocationHasNoClock(t *testing.T) {
 					if ahead.Abs() < time.Hour+time.Second {
 						wrong.clock.Add(ahead)
 						had[legacyLogin(wrong, "")] = rev.session && rev.name != "the session is ended"
-						other, _ := wrong.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 2})
+						other, _ := wrong.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), Days: 2})
 						had[other] = rev.tokens
 					} else {
 						wrong.clock.Add(ahead)
@@ -125,7 +125,7 @@ func TestRevocationHasNoClock(t *testing.T) {
 						}
 						s := legacyLogin(w, "")
 						require.NotEmpty(t, s, "nobody can log in on node %d", i)
-						made, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 2})
+						made, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), Days: 2})
 						for j, on := range []*world{right, wrong} {
 							if j == 1 && !setRight && ahead.Abs() > time.Hour {
 								continue
@@ -186,7 +186,7 @@ type slowHashes struct {
 	check func()
 }
 
-func (s slowHashes) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (s slowHashes) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	s.check()
 	return s.aliceAlone.CheckPassword(ctx, id, pw)
 }

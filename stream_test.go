@@ -23,7 +23,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -33,8 +33,8 @@ const bigSize = 200 << 20
 // writeBig writes a publish of plain 1.0.0 whose tarball has bigSize bytes of base64
 // and a little more, without ever holding it.
 func writeBig(to io.Writer) error {
-	body := hosttest.PublishBody(policy.PackageName{Name: "plain"}, "1.0.0")
-	small := base64.StdEncoding.EncodeToString(hosttest.Tarball(policy.PackageName{Name: "plain"}, "1.0.0"))
+	body := hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0")
+	small := base64.StdEncoding.EncodeToString(hosttest.Tarball(protocol.PackageName{Name: "plain"}, "1.0.0"))
 	head, tail, _ := bytes.Cut(body, []byte(small))
 	if _, err := to.Write(head); err != nil {
 		return err
@@ -149,7 +149,7 @@ func TestPublishIsNotBuffered(t *testing.T) {
 			w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = check })
 			alice := w.person("alice")
 			w.host.add("plain", false, alice)
-			bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(policy.ReadWrite)})
+			bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
 			live, total := transfer(t, w.auth.Wrap, bypass)
 			t.Logf("%d KiB more alive than without npmauth, %d KiB more allocated", (int64(live)-int64(floor))>>10, (int64(total)-int64(allocated))>>10)
 			assert.LessOrEqual(t, live, floor+1<<20)

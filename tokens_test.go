@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -38,7 +39,7 @@ func (w *world) create(bearer, otp string, fields map[string]any) answer {
 func TestTokenLifecycle(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
 	fields := map[string]any{
@@ -108,7 +109,7 @@ func TestTokenPaging(t *testing.T) {
 	w.person("alice")
 	for i := range 12 {
 		w.clock.Add(time.Second)
-		w.token("alice", token.Spec{Name: fmt.Sprint("t", i), Grants: grantAll(policy.ReadOnly)})
+		w.token("alice", token.Spec{Name: fmt.Sprint("t", i), Grants: grantAll(protocol.ReadOnly)})
 	}
 	s := w.login("alice")
 	seen, next := map[string]bool{}, "/-/npm/v1/tokens?page=0&perPage=5"
@@ -142,7 +143,7 @@ func TestTokenRequests(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
 	w.person("bob")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s, bob := w.login("alice"), w.login("bob")
 	for name, fields := range map[string]map[string]any{
 		"PR-08 wildcard":          {"packages": []string{"*"}},
@@ -205,20 +206,20 @@ func TestTokenRequests(t *testing.T) {
 func TestTokenRights(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	open, locked := w.host.add("plain", false, alice), w.host.add("locked", false, alice)
 	_ = open
 	w.host.add("@acme/widget", false, alice)
 	w.host.add("@acme/private", true, alice)
 	w.host.add("@acme-evil/x", false, alice)
-	require.NoError(t, w.auth.SetPackage(t.Context(), locked, policy.Settings{Publish: policy.FactorOnly}))
-	scope := []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}
-	ro, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-	rw, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite)})
-	by, byRecord := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+	require.NoError(t, w.auth.SetPackage(t.Context(), locked, policy.Settings{Publish: protocol.FactorOnly}))
+	scope := []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}}
+	ro, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
+	by, byRecord := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 	acme, _ := w.token("alice", token.Spec{Grants: scope, Bypass: true})
-	plain, _ := w.token("alice", token.Spec{Bypass: true, Grants: []policy.Grant{{Target: policy.OnePackage, Package: policy.PackageName{Name: "plain"}, Permission: policy.ReadWrite}}})
-	org, _ := w.token("alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}}})
+	plain, _ := w.token("alice", token.Spec{Bypass: true, Grants: []protocol.Grant{{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "plain"}, Permission: protocol.ReadWrite}}})
+	org, _ := w.token("alice", token.Spec{Grants: []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite}}})
 	s := w.login("alice")
 
 	for name, bearer := range map[string]string{"PR-01": ro, "PR-02": rw, "PR-03": by} {
@@ -252,7 +253,7 @@ func TestTokenRights(t *testing.T) {
 	assert.Equal(t, 200, get("/@acme%2fprivate", s).Code)
 
 	w.host.mu.Lock()
-	w.host.packages[policy.PackageName{Name: "plain"}].rights = nil
+	w.host.packages[protocol.PackageName{Name: "plain"}].rights = nil
 	w.host.mu.Unlock()
 	assert.Equal(t, 403, w.publish("plain", "1.0.2", by, "").Code, "PR-12: at the next request")
 
@@ -267,10 +268,10 @@ func TestTokenRights(t *testing.T) {
 func TestTokenAddresses(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	six, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}})
+	six, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}})
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: six, header: map[string]string{"X-Forwarded-For": "2001:db8::1"}}).Code)
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: six, addr: "[2001:db8::1]:1"}).Code)
-	four, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	four, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "[::ffff:10.1.2.3]:1"}).Code, "IP-06")
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: four, addr: "unknown"}).Code)
 	spoofed := w.do(call{method: "GET", path: "/-/whoami", bearer: four, header: map[string]string{"X-Forwarded-For": "10.0.0.1"}})
@@ -282,9 +283,9 @@ func TestTokenAddresses(t *testing.T) {
 func TestRevokedSecretIsNotKept(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	s := w.login("alice")
-	secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	secret, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	a := w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + secret, bearer: s})
 	isChallenge(t, a)
 	_, _, page := w.open(a.text("authUrl"))
@@ -310,7 +311,7 @@ func TestRevokedSecretIsNotKept(t *testing.T) {
 func TestReadOnlyTokenForOrgs(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	a := w.create(s, "", map[string]any{"orgs": []string{"acme"}, "orgs_permission": "read-write", "readonly": true})
 	assert.Equal(t, 400, a.Code, a.Body.String())
@@ -320,10 +321,10 @@ func TestTokenRotation(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
 	w.person("mallory")
-	w.enrol("alice", policy.AuthAndWrites)
+	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
-	old, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+	old, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 5})
 	rotate := func(bearer, otp, key string, fields map[string]any) answer {
 		body := map[string]any{"password": password}
 		for k, v := range fields {
@@ -368,7 +369,7 @@ func TestTokenRotation(t *testing.T) {
 	isChallenge(t, asked)
 	require.Less(t, w.submit(asked.text("authUrl"), map[string]string{"password": password, "code": w.code("alice")}).Code, 400)
 	proof := w.poll(asked.text("doneUrl"), "GET").text("token")
-	_, other := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	_, other := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	isChallenge(t, rotate(s, proof, other.ID, nil))
 	isChallenge(t, w.create(s, proof, map[string]any{"packages_all": true, "packages_and_scopes_permission": "read-write"}))
 	isChallenge(t, rotate(s, proof, key, map[string]any{"grace": 0}))
@@ -380,15 +381,15 @@ func TestRevokeAllTokens(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
 	w.person("bob")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	var secrets []string
 	for range 20 {
-		secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		secrets = append(secrets, secret)
 		require.Equal(t, 200, whoami(w, secret))
 	}
-	bobs, _ := w.token("bob", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	bobs, _ := w.token("bob", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	revoke := func(bearer, otp string) answer {
 		return w.do(call{method: "DELETE", path: "/-/auth/v1/tokens", bearer: bearer, otp: otp})
 	}
@@ -399,7 +400,7 @@ func TestRevokeAllTokens(t *testing.T) {
 	require.Equal(t, 200, whoami(w, secrets[0]))
 
 	// A proof that a page gave for this is none for one token, nor the other way round.
-	_, spare := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	_, spare := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	a := revoke(s, "")
 	_, _, page := w.open(a.text("authUrl"))
 	assert.Contains(t, page.Body.String(), "all your tokens")
@@ -423,7 +424,7 @@ func TestRevokeAllTokens(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, revoked, "one write, of which one event tells")
-	secret, _ := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	secret, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	assert.Equal(t, 200, whoami(w, secret), "made in the same instant")
 	assert.Equal(t, 204, revoke(w.login("bob"), "").Code, "who has no factor shows none")
 }
@@ -434,9 +435,9 @@ var afterParam = regexp.MustCompile(`after=[^&]+&`)
 // A page that is full and the last has none after it.
 func TestTokenPagesEnd(t *testing.T) {
 	w := newWorld(t)
-	s := w.alice(policy.TwoFactorOff)
+	s := w.alice(protocol.TwoFactorOff)
 	for range 4 {
-		w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	}
 	for query, next := range map[string]string{
 		"?perPage=3":        "?page=1&perPage=3",
@@ -461,10 +462,10 @@ func TestTokenPagesEnd(t *testing.T) {
 func TestRevokeAllTokensGoesOn(t *testing.T) {
 	st := storetest.NewFaulty(store.NewMemory())
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = st })
-	s := w.alice(policy.TwoFactorOff)
+	s := w.alice(protocol.TwoFactorOff)
 	const n = 60
 	for range n {
-		w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	before := st.Count(storetest.Commits)

@@ -26,6 +26,7 @@ import (
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -197,7 +198,7 @@ func firstEdition(t *testing.T, change ...func(*npmauth.Config)) (*world, secret
 	}}, change...)...)
 	w.clock.t = held.at(t)
 	for _, name := range held.under("user.") {
-		w.ids[strings.TrimPrefix(name, "user.")] = policy.UserID(held[name])
+		w.ids[strings.TrimPrefix(name, "user.")] = protocol.UserID(held[name])
 	}
 	for _, name := range held.under("totp.") {
 		w.secrets[strings.TrimPrefix(name, "totp.")] = held[name]
@@ -248,7 +249,7 @@ func TestFirstEditionRows(t *testing.T) {
 func TestFirstEditionCredentials(t *testing.T) {
 	ctx := t.Context()
 	w, held := firstEdition(t)
-	pkg := policy.PackageName{Name: "plain"}
+	pkg := protocol.PackageName{Name: "plain"}
 	all := held.under("session.", "token.", "dead.session.", "dead.token.")
 	require.Len(t, all, 37)
 	dead := func(when string) {
@@ -317,7 +318,7 @@ func TestFirstEditionAccounts(t *testing.T) {
 		return at
 	}
 	for name, want := range map[string]subject.Subject{
-		"alice": {TwoFactor: policy.AuthAndWrites, Recovered: at("2026-03-01T15:14:31Z")},
+		"alice": {TwoFactor: protocol.AuthAndWrites, Recovered: at("2026-03-01T15:14:31Z")},
 		"bob":   {},
 		"carol": {Disabled: true},
 		"dave":  {Revoked: at("2026-03-01T15:14:34.000001Z")},
@@ -329,8 +330,8 @@ func TestFirstEditionAccounts(t *testing.T) {
 		"robot": {},
 	} {
 		want.ID = w.ids[name]
-		if want.TwoFactor == policy.TwoFactorUnknown {
-			want.TwoFactor = policy.TwoFactorOff
+		if want.TwoFactor == protocol.TwoFactorUnknown {
+			want.TwoFactor = protocol.TwoFactorOff
 		}
 		if want.Revoked.IsZero() {
 			want.Revoked = at("2026-03-01T12:00:00.000001Z") // of all accounts
@@ -348,9 +349,9 @@ func TestFirstEditionAccounts(t *testing.T) {
 	robot, err := w.auth.People().ByName(ctx, "robot")
 	require.NoError(t, err)
 	assert.True(t, robot.Service)
-	assert.Equal(t, []policy.UserID{w.ids["alice"]}, robot.Administrators)
+	assert.Equal(t, []protocol.UserID{w.ids["alice"]}, robot.Administrators)
 	for _, name := range held.under("settings.") {
-		s, err := w.auth.Package(ctx, policy.PackageID(strings.TrimPrefix(name, "settings.")))
+		s, err := w.auth.Package(ctx, protocol.PackageID(strings.TrimPrefix(name, "settings.")))
 		require.NoError(t, err)
 		assert.Equal(t, held[name], s.Publish.String(), name)
 	}
@@ -370,10 +371,10 @@ func TestFirstEditionAccounts(t *testing.T) {
 		assert.Equal(t, name, whoami(s, "").text("username"), name)
 		assert.Equal(t, 1, w.sessions(name), name)
 		for i := range limit { // however many there were
-			tok, _ := w.token(name, token.Spec{Name: "new " + string(rune('a'+i)), Grants: grantAll(policy.ReadOnly)})
+			tok, _ := w.token(name, token.Spec{Name: "new " + string(rune('a'+i)), Grants: grantAll(protocol.ReadOnly)})
 			assert.Equal(t, name, whoami(tok, "").text("username"), name)
 		}
-		_, _, err = w.auth.Tokens().Create(ctx, audit.Actor{}, token.Spec{User: w.ids[name], Name: "one more", Grants: grantAll(policy.ReadOnly)})
+		_, _, err = w.auth.Tokens().Create(ctx, audit.Actor{}, token.Spec{User: w.ids[name], Name: "one more", Grants: grantAll(protocol.ReadOnly)})
 		assert.ErrorIs(t, err, token.ErrTooMany, name)
 		assert.Equal(t, limit, w.tokens(name), name)
 		if name == "erin" {
@@ -463,7 +464,7 @@ func TestFirstEditionEnrolment(t *testing.T) {
 	codes, err := w.auth.Factors().Confirm(t.Context(), audit.Actor{}, w.ids["frank"], credential.NewSecret(w.codeNow("frank")))
 	require.NoError(t, err)
 	assert.Len(t, codes, 5)
-	assert.Equal(t, policy.AuthOnly, w.subject("frank").TwoFactor)
+	assert.Equal(t, protocol.AuthOnly, w.subject("frank").TwoFactor)
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: s}).Code)
 	_, err = w.signIn(held, "frank", "")
 	assert.ErrorIs(t, err, session.ErrFactorRequired)
@@ -559,7 +560,7 @@ func TestFirstEditionForeignBearers(t *testing.T) {
 		created, err := time.Parse(time.RFC3339Nano, tt.created)
 		require.NoError(t, err)
 		name := tt.user + tt.created
-		bearers[name] = host.ForeignToken{ID: name, User: w.ids[tt.user], Grants: grantAll(policy.ReadWrite), Created: created}
+		bearers[name] = host.ForeignToken{ID: name, User: w.ids[tt.user], Grants: grantAll(protocol.ReadWrite), Created: created}
 		assert.Equal(t, tt.want, w.do(call{method: "GET", path: "/-/whoami", bearer: name}).Code, name)
 	}
 }
@@ -599,7 +600,7 @@ func TestFirstEditionNodes(t *testing.T) {
 	d, ok := credential.Parse(s)
 	require.True(t, ok)
 	assert.True(t, strings.HasPrefix(row(session.Key(d)), `{"v":2,`), row(session.Key(d)))
-	tok, _ := w.token("bob", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	tok, _ := w.token("bob", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	d, ok = credential.Parse(tok)
 	require.True(t, ok)
 	assert.NotContains(t, w.keys("token/"), "token/"+d.String())

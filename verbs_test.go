@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -14,7 +14,7 @@ import (
 func TestTokenVerbs(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	w.host.add("plain", false, alice)
 	s := w.login("alice")
 	fields := map[string]any{
@@ -60,7 +60,7 @@ func TestTokenVerbs(t *testing.T) {
 func TestTokenVerbsInRequests(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
-	w.enrol("alice", policy.AuthOnly)
+	w.enrol("alice", protocol.AuthOnly)
 	s := w.login("alice")
 	const write, read = "read-write", "read-only"
 	for name, tt := range map[string]struct {
@@ -101,19 +101,19 @@ func TestShownVerbs(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
 	s := w.login("alice")
-	scope := func(name string, v policy.Verbs) policy.Grant {
-		return policy.Grant{Target: policy.OneScope, Scope: name, Permission: policy.ReadWrite, Verbs: v}
+	scope := func(name string, v protocol.Verbs) protocol.Grant {
+		return protocol.Grant{Target: protocol.OneScope, Scope: name, Permission: protocol.ReadWrite, Verbs: v}
 	}
 	for name, tt := range map[string]struct {
-		grants []policy.Grant
+		grants []protocol.Grant
 		want   any
 	}{
-		"reads":           {grantAll(policy.ReadOnly), nil},
-		"all":             {grantAll(policy.ReadWrite), nil},
-		"one all":         {[]policy.Grant{scope("a", policy.VerbPublish), scope("b", 0)}, nil},
-		"both":            {[]policy.Grant{scope("a", policy.VerbPublish), scope("b", policy.VerbCreate)}, []any{"publish", "create"}},
-		"and an org":      {[]policy.Grant{scope("a", policy.VerbStage), {Target: policy.OneOrg, Scope: "a", Permission: policy.ReadWrite}}, []any{"stage"}},
-		"and one to read": {[]policy.Grant{scope("a", policy.VerbStage), {Target: policy.OneScope, Scope: "b", Permission: policy.ReadOnly}}, []any{"stage"}},
+		"reads":           {grantAll(protocol.ReadOnly), nil},
+		"all":             {grantAll(protocol.ReadWrite), nil},
+		"one all":         {[]protocol.Grant{scope("a", protocol.VerbPublish), scope("b", 0)}, nil},
+		"both":            {[]protocol.Grant{scope("a", protocol.VerbPublish), scope("b", protocol.VerbCreate)}, []any{"publish", "create"}},
+		"and an org":      {[]protocol.Grant{scope("a", protocol.VerbStage), {Target: protocol.OneOrg, Scope: "a", Permission: protocol.ReadWrite}}, []any{"stage"}},
+		"and one to read": {[]protocol.Grant{scope("a", protocol.VerbStage), {Target: protocol.OneScope, Scope: "b", Permission: protocol.ReadOnly}}, []any{"stage"}},
 	} {
 		_, tok := w.token("alice", token.Spec{Grants: tt.grants})
 		list := w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: s})

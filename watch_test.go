@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -72,8 +72,8 @@ func TestWatchKeepsAndDrops(t *testing.T) {
 	nodes(t, store.NewMemory(), nil, func(t *testing.T, first, second *world, reads *handle) {
 		run(t, second)
 		alice := first.person("alice")
-		one, tok := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
-		two, _ := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		one, tok := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+		two, _ := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		require.Equal(t, 200, whoami(second, one), "TK-22: a new token works at once on all nodes")
 		require.Equal(t, 200, whoami(second, two))
 		synctest.Wait() // the tokens' own creation is a change, too
@@ -103,7 +103,7 @@ func TestWatchKeepsAndDrops(t *testing.T) {
 func TestFreshWithoutRun(t *testing.T) {
 	nodes(t, store.NewMemory(), nil, func(t *testing.T, first, second *world, reads *handle) {
 		alice := first.person("alice")
-		one, tok := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		one, tok := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		require.Equal(t, 200, whoami(second, one))
 		require.NoError(t, first.auth.Tokens().Revoke(t.Context(), audit.Actor{}, alice, tok.ID, ""))
 		time.Sleep(time.Second - time.Nanosecond)
@@ -136,7 +136,7 @@ func TestWatchFallsSilent(t *testing.T) {
 	}
 	nodes(t, s, nil, func(t *testing.T, first, second *world, reads *handle) {
 		alice := first.person("alice")
-		one, tok := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		one, tok := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		run(t, second)
 		require.Equal(t, 200, whoami(second, one))
 		time.Sleep(time.Second) // the last report was 250 ms ago
@@ -169,7 +169,7 @@ func TestWatchBeginsAnew(t *testing.T) {
 	}
 	nodes(t, s, nil, func(t *testing.T, first, second *world, reads *handle) {
 		alice := first.person("alice")
-		one, tok := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		one, tok := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		run(t, second)
 		require.Equal(t, 200, whoami(second, one))
 		behind.Store(true)
@@ -186,7 +186,7 @@ type hostUser struct {
 	disabled atomic.Bool
 }
 
-func (h *hostUser) User(ctx context.Context, id policy.UserID) (host.User, error) {
+func (h *hostUser) User(ctx context.Context, id protocol.UserID) (host.User, error) {
 	user, err := h.oneUser.User(ctx, id)
 	user.Disabled = h.disabled.Load()
 	return user, err
@@ -198,7 +198,7 @@ func TestWatchDoesNotVouchForTheHost(t *testing.T) {
 	change := func(cfg *npmauth.Config) { cfg.Users = people }
 	nodes(t, store.NewMemory(), change, func(t *testing.T, first, second *world, reads *handle) {
 		first.ids["alice"] = "alice"
-		one, _ := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		one, _ := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		run(t, second)
 		require.Equal(t, 200, whoami(second, one))
 		people.disabled.Store(true)
@@ -214,7 +214,7 @@ func TestWatchDropsPeople(t *testing.T) {
 	nodes(t, store.NewMemory(), nil, func(t *testing.T, first, second *world, reads *handle) {
 		run(t, second)
 		alice := first.person("alice")
-		one, _ := first.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+		one, _ := first.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 		synctest.Wait()
 		require.Equal(t, 200, whoami(second, one))
 		reads.gets.Store(0)

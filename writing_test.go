@@ -21,6 +21,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -30,7 +31,7 @@ import (
 // how to tell that it did.
 type writing struct {
 	name   string
-	action policy.Action // what the policy calls it once its body is read
+	action protocol.Action // what the policy calls it once its body is read
 
 	// own reports that npmauth does it itself. What it does not is handed over to the
 	// host, which writes it down.
@@ -48,9 +49,9 @@ type writing struct {
 
 // A prepared is a request about to be sent, which succeeds in the world it was made for.
 type prepared struct {
-	call call          // with its code or proof as otp, if it takes one there
-	user policy.UserID // whose credential, password or factor it shows; "" is nobody's
-	done func() bool   // whether its effect is there; it changes nothing
+	call call            // with its code or proof as otp, if it takes one there
+	user protocol.UserID // whose credential, password or factor it shows; "" is nobody's
+	done func() bool     // whether its effect is there; it changes nothing
 }
 
 // world returns a world for one run of u. What change says counts last.
@@ -86,21 +87,21 @@ var leakScanner = sync.OnceValue(func() scanner {
 // so that a world which begins there waits for no password.
 type anAccount struct {
 	rows   []store.Item
-	id     policy.UserID
+	id     protocol.UserID
 	totp   string
 	bearer string
 	clock  time.Time
 }
 
-var accounts sync.Map // of [policy.TwoFactorMode] to func() *anAccount
+var accounts sync.Map // of [protocol.TwoFactorMode] to func() *anAccount
 
 // accountOf returns the account of alice in that mode, which is made once.
-func accountOf(t *testing.T, mode policy.TwoFactorMode) *anAccount {
+func accountOf(t *testing.T, mode protocol.TwoFactorMode) *anAccount {
 	t.Helper()
 	make, _ := accounts.LoadOrStore(mode, sync.OnceValue(func() *anAccount {
 		w := newWorld(t)
 		w.person("alice")
-		if mode != policy.TwoFactorOff {
+		if mode != protocol.TwoFactorOff {
 			w.enrol("alice", mode)
 		}
 		s := w.login("alice")
@@ -114,7 +115,7 @@ func accountOf(t *testing.T, mode policy.TwoFactorMode) *anAccount {
 
 // alice makes an account, what the writings are about, and a session of it: the package
 // plain with two versions, the organization acme, and the second factor if mode is one.
-func (w *world) alice(mode policy.TwoFactorMode) (bearer string) {
+func (w *world) alice(mode protocol.TwoFactorMode) (bearer string) {
 	w.t.Helper()
 	a := accountOf(w.t, mode)
 	require.NotNil(w.t, a)
@@ -128,10 +129,10 @@ func (w *world) alice(mode policy.TwoFactorMode) (bearer string) {
 	}
 	w.clock.Add(a.clock.Sub(w.clock.Now()))
 	w.host.add("plain", false, a.id)
-	p := w.host.packages[policy.PackageName{Name: "plain"}]
+	p := w.host.packages[protocol.PackageName{Name: "plain"}]
 	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
 	w.host.revision = "7-a"
-	w.host.orgs["acme "+string(a.id)] = policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}
+	w.host.orgs["acme "+string(a.id)] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
 	return a.bearer
 }
 
@@ -194,14 +195,14 @@ func more(count func() int) func() bool {
 func withCode(c call) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
-		c.bearer = w.alice(policy.AuthAndWrites)
+		c.bearer = w.alice(protocol.AuthAndWrites)
 		c.otp = w.code("alice")
 		return prepared{c, w.ids["alice"], w.hostWrote}
 	}
 }
 
 // withSession prepares c for a session of alice's, whose account has that mode, and no code.
-func withSession(mode policy.TwoFactorMode, c call) func(*world) prepared {
+func withSession(mode protocol.TwoFactorMode, c call) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
 		c.bearer = w.alice(mode)
@@ -213,8 +214,8 @@ func withSession(mode policy.TwoFactorMode, c call) func(*world) prepared {
 func withBypass(c call) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
-		w.alice(policy.AuthAndWrites)
-		c.bearer, _ = w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		w.alice(protocol.AuthAndWrites)
+		c.bearer, _ = w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		return prepared{c, w.ids["alice"], w.hostWrote}
 	}
 }
@@ -223,8 +224,8 @@ func withBypass(c call) func(*world) prepared {
 func withOrgToken(c call) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
-		w.alice(policy.AuthAndWrites)
-		c.bearer, _ = w.token("alice", token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite}}})
+		w.alice(protocol.AuthAndWrites)
+		c.bearer, _ = w.token("alice", token.Spec{Grants: []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite}}})
 		c.otp = w.code("alice")
 		return prepared{c, w.ids["alice"], w.hostWrote}
 	}
@@ -235,7 +236,7 @@ func withOrgToken(c call) func(*world) prepared {
 func withProof(c call) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
-		c.bearer = w.alice(policy.AuthAndWrites)
+		c.bearer = w.alice(protocol.AuthAndWrites)
 		c.otp = w.approve(w.do(c), "alice")
 		return prepared{c, w.ids["alice"], w.hostWrote}
 	}
@@ -260,7 +261,7 @@ func signingUp(name string) map[string]any {
 func putDocument(path, body string) call { return call{method: "PUT", path: path, body: body} }
 
 func publishOf(name, version string) call {
-	return call{method: "PUT", path: "/" + name, body: hosttest.PublishBody(policy.PackageName{Name: name}, version)}
+	return call{method: "PUT", path: "/" + name, body: hosttest.PublishBody(protocol.PackageName{Name: name}, version)}
 }
 
 func setUser(body string) call { return call{method: "POST", path: "/-/npm/v1/user", body: body} }
@@ -283,13 +284,13 @@ func moreTokens(name string) func(*world) func() bool {
 
 // aboutToken prepares a request about a token of alice's, whose key replaces KEY and whose
 // text replaces SECRET in its path.
-func aboutToken(mode policy.TwoFactorMode, c call, done func(w *world, id string) func() bool) func(*world) prepared {
+func aboutToken(mode protocol.TwoFactorMode, c call, done func(w *world, id string) func() bool) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
 		c.bearer = w.alice(mode)
-		secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+		secret, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 5})
 		c.path = strings.NewReplacer("KEY", tok.ID, "SECRET", secret).Replace(c.path)
-		if mode != policy.TwoFactorOff {
+		if mode != protocol.TwoFactorOff {
 			c.otp = w.code("alice")
 		}
 		return prepared{c, w.ids["alice"], done(w, tok.ID)}
@@ -300,14 +301,14 @@ func gone(w *world, id string) func() bool { return func() bool { return w.noTok
 
 // aboutService prepares a request of alice's about the tokens of the service account ci
 // that she administers, the key of one of which replaces KEY in its path.
-func aboutService(mode policy.TwoFactorMode, c call, done func(w *world, id string) func() bool) func(*world) prepared {
+func aboutService(mode protocol.TwoFactorMode, c call, done func(w *world, id string) func() bool) func(*world) prepared {
 	return func(w *world) prepared {
 		c := c
 		c.bearer = w.alice(mode)
 		w.service("ci", w.ids["alice"])
-		_, tok := w.token("ci", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+		_, tok := w.token("ci", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 5})
 		c.path = strings.Replace(c.path, "KEY", tok.ID, 1)
-		if mode != policy.TwoFactorOff {
+		if mode != protocol.TwoFactorOff {
 			c.otp = w.code("alice")
 		}
 		return prepared{c, w.ids["alice"], done(w, tok.ID)}
@@ -315,7 +316,7 @@ func aboutService(mode policy.TwoFactorMode, c call, done func(w *world, id stri
 }
 
 // twoFactor says whether alice's account has that mode.
-func twoFactor(mode policy.TwoFactorMode) func(*world) func() bool {
+func twoFactor(mode protocol.TwoFactorMode) func(*world) func() bool {
 	return func(w *world) func() bool {
 		return func() bool { return w.subject("alice").TwoFactor == mode }
 	}
@@ -335,8 +336,8 @@ func pendingFactor(want bool) func(*world) func() bool {
 // enrolling prepares c for a session of alice's while her factor is not confirmed yet.
 func enrolling(c func(w *world) call) func(*world) prepared {
 	return func(w *world) prepared {
-		s := w.alice(policy.TwoFactorOff)
-		link, err := w.auth.Factors().Enrol(w.t.Context(), audit.Actor{}, w.ids["alice"], "alice", policy.AuthAndWrites)
+		s := w.alice(protocol.TwoFactorOff)
+		link, err := w.auth.Factors().Enrol(w.t.Context(), audit.Actor{}, w.ids["alice"], "alice", protocol.AuthAndWrites)
 		require.NoError(w.t, err)
 		u, err := url.Parse(link.Reveal())
 		require.NoError(w.t, err)
@@ -377,7 +378,7 @@ func moreSessions(w *world) func() bool { return more(func() int { return w.sess
 // onLoginPage opens the page of a login and returns what alice would send.
 func onLoginPage(w *world) (approve call, doneURL string) {
 	w.t.Helper()
-	w.alice(policy.AuthAndWrites)
+	w.alice(protocol.AuthAndWrites)
 	loginURL, doneURL, _ := w.start("")
 	form, cookie, a := w.open(loginURL)
 	require.Equal(w.t, 200, a.Code)
@@ -388,7 +389,7 @@ func onLoginPage(w *world) (approve call, doneURL string) {
 func onChallengePage(w *world) (approve call, doneURL string) {
 	w.t.Helper()
 	c := publishOf("plain", "3.0.0")
-	c.bearer = w.alice(policy.AuthAndWrites)
+	c.bearer = w.alice(protocol.AuthAndWrites)
 	a := w.do(c)
 	isChallenge(w.t, a)
 	form, cookie, page := w.open(a.text("authUrl"))
@@ -401,25 +402,25 @@ const (
 	uuid       = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 )
 
-// writings hold every writing action of [policy.Actions] in each of its forms, and what the
+// writings hold every writing action of [protocol.Actions] in each of its forms, and what the
 // pages below /-/auth/ change.
 var writings = []writing{
 	// Signing in and out.
 	{
-		name: "start a login", action: policy.Login, own: true, open: true,
+		name: "start a login", action: protocol.Login, own: true, open: true,
 		prepare: func(w *world) prepared {
 			return prepared{call: call{method: "POST", path: "/-/v1/login", body: "{}"}, done: func() bool { return w.events.did(audit.LoginStarted) }}
 		},
 	},
 	{
-		name: "approve a login", action: policy.AuthPage, own: true, open: true,
+		name: "approve a login", action: protocol.AuthPage, own: true, open: true,
 		prepare: func(w *world) prepared {
 			approve, _ := onLoginPage(w)
 			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.LoginApproved) }}
 		},
 	},
 	{
-		name: "collect a login", action: policy.AuthPage, own: true, open: true,
+		name: "collect a login", action: protocol.AuthPage, own: true, open: true,
 		prepare: func(w *world) prepared {
 			approve, doneURL := onLoginPage(w)
 			require.Less(w.t, w.do(approve).Code, 400)
@@ -427,14 +428,14 @@ var writings = []writing{
 		},
 	},
 	{
-		name: "approve a challenge", action: policy.AuthPage, own: true, open: true,
+		name: "approve a challenge", action: protocol.AuthPage, own: true, open: true,
 		prepare: func(w *world) prepared {
 			approve, _ := onChallengePage(w)
 			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.ChallengeYes) }}
 		},
 	},
 	{
-		name: "collect a challenge", action: policy.AuthPage, own: true, open: true,
+		name: "collect a challenge", action: protocol.AuthPage, own: true, open: true,
 		prepare: func(w *world) prepared {
 			approve, doneURL := onChallengePage(w)
 			require.Less(w.t, w.do(approve).Code, 400)
@@ -442,22 +443,22 @@ var writings = []writing{
 		},
 	},
 	{
-		name: "log in as older clients do", action: policy.LegacyLogin, own: true, open: true,
+		name: "log in as older clients do", action: protocol.LegacyLogin, own: true, open: true,
 		prepare: func(w *world) prepared {
-			w.alice(policy.AuthOnly)
+			w.alice(protocol.AuthOnly)
 			c := call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice"), otp: w.code("alice")}
 			return prepared{c, w.ids["alice"], moreSessions(w)}
 		},
 	},
 	{
-		name: "log in as older clients do without a factor", action: policy.LegacyLogin, own: true, open: true,
+		name: "log in as older clients do without a factor", action: protocol.LegacyLogin, own: true, open: true,
 		prepare: func(w *world) prepared {
-			w.alice(policy.TwoFactorOff)
+			w.alice(protocol.TwoFactorOff)
 			return prepared{call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couchUser("alice")}, w.ids["alice"], moreSessions(w)}
 		},
 	},
 	{
-		name: "sign up", action: policy.LegacyLogin, own: true, open: true,
+		name: "sign up", action: protocol.LegacyLogin, own: true, open: true,
 		prepare: func(w *world) prepared {
 			return prepared{call: call{method: "PUT", path: "/-/user/org.couchdb.user:carol", body: signingUp("carol")}, done: func() bool {
 				_, err := w.auth.People().Lookup(w.t.Context(), "carol")
@@ -466,40 +467,40 @@ var writings = []writing{
 		},
 	},
 	{
-		name: "change a user document", action: policy.LegacyUpdate, own: true, open: true,
+		name: "change a user document", action: protocol.LegacyUpdate, own: true, open: true,
 		refused: "the CouchDB login changes no account: legacy.ErrUpdate",
-		prepare: withSession(policy.TwoFactorOff, call{method: "PUT", path: "/-/user/org.couchdb.user:alice/-rev/1-0", body: `{"name":"alice","password":"` + newPassword + `"}`}),
+		prepare: withSession(protocol.TwoFactorOff, call{method: "PUT", path: "/-/user/org.couchdb.user:alice/-rev/1-0", body: `{"name":"alice","password":"` + newPassword + `"}`}),
 	},
 	{
-		name: "log out", action: policy.Logout, own: true,
+		name: "log out", action: protocol.Logout, own: true,
 		prepare: func(w *world) prepared {
-			s := w.alice(policy.AuthAndWrites)
+			s := w.alice(protocol.AuthAndWrites)
 			before := w.sessions("alice")
 			return prepared{call{method: "DELETE", path: "/-/user/token/" + s, bearer: s}, w.ids["alice"], func() bool { return w.sessions("alice") < before }}
 		},
 	},
 	{
-		name: "log out by another session", action: policy.Logout, own: true,
+		name: "log out by another session", action: protocol.Logout, own: true,
 		prepare: func(w *world) prepared {
-			s := w.alice(policy.AuthAndWrites)
+			s := w.alice(protocol.AuthAndWrites)
 			other := w.login("alice")
 			before := w.sessions("alice")
 			return prepared{call{method: "DELETE", path: "/-/user/token/" + other, bearer: s}, w.ids["alice"], func() bool { return w.sessions("alice") < before }}
 		},
 	},
 	{
-		name: "log out a token", action: policy.Logout, own: true,
+		name: "log out a token", action: protocol.Logout, own: true,
 		prepare: func(w *world) prepared {
-			w.alice(policy.AuthAndWrites)
-			secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			w.alice(protocol.AuthAndWrites)
+			secret, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 			return prepared{call{method: "DELETE", path: "/-/user/token/" + secret, bearer: secret}, w.ids["alice"], gone(w, tok.ID)}
 		},
 	},
 	{
-		name: "report a leak", action: policy.ReportLeak, own: true, open: true,
+		name: "report a leak", action: protocol.ReportLeak, own: true, open: true,
 		prepare: func(w *world) prepared {
-			w.alice(policy.AuthAndWrites)
-			secret, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+			w.alice(protocol.AuthAndWrites)
+			secret, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 			body, err := json.Marshal([]find{{secret, "npm_token", "https://git.example/blob/1", "commit"}})
 			require.NoError(w.t, err)
 			return prepared{leakScanner().signed(w.t, body), w.ids["alice"], gone(w, tok.ID)}
@@ -508,210 +509,210 @@ var writings = []writing{
 
 	// Tokens.
 	{
-		name: "create a token", action: policy.CreateToken, own: true,
+		name: "create a token", action: protocol.CreateToken, own: true,
 		prepare: until(withCode(createCall(readWrite)), moreTokens("alice")),
 	},
 	{
-		name: "create a token with a proof", action: policy.CreateToken, own: true,
+		name: "create a token with a proof", action: protocol.CreateToken, own: true,
 		prepare: until(withProof(createCall(readWrite)), moreTokens("alice")),
 	},
 	{
-		name: "create a token without a factor", action: policy.CreateToken, own: true,
-		prepare: until(withSession(policy.TwoFactorOff, createCall("")), moreTokens("alice")),
+		name: "create a token without a factor", action: protocol.CreateToken, own: true,
+		prepare: until(withSession(protocol.TwoFactorOff, createCall("")), moreTokens("alice")),
 	},
 	{
-		name: "rotate a token", action: policy.CreateToken, own: true,
-		prepare: aboutToken(policy.AuthAndWrites, call{method: "POST", path: "/-/auth/v1/tokens/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
+		name: "rotate a token", action: protocol.CreateToken, own: true,
+		prepare: aboutToken(protocol.AuthAndWrites, call{method: "POST", path: "/-/auth/v1/tokens/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
 			func(w *world, _ string) func() bool { return moreTokens("alice")(w) }),
 	},
 	{
-		name: "rotate a token without a factor", action: policy.CreateToken, own: true,
+		name: "rotate a token without a factor", action: protocol.CreateToken, own: true,
 		prepare: func(w *world) prepared { // one that needs none
-			c := call{method: "POST", bearer: w.alice(policy.TwoFactorOff), body: `{"password":"` + password + `","grace":1}`}
-			_, tok := w.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly), Days: 5})
+			c := call{method: "POST", bearer: w.alice(protocol.TwoFactorOff), body: `{"password":"` + password + `","grace":1}`}
+			_, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), Days: 5})
 			c.path = "/-/auth/v1/tokens/" + tok.ID + "/rotate"
 			return prepared{c, w.ids["alice"], moreTokens("alice")(w)}
 		},
 	},
 	{
-		name: "revoke a token", action: policy.RevokeToken, own: true,
-		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
+		name: "revoke a token", action: protocol.RevokeToken, own: true,
+		prepare: aboutToken(protocol.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
 	},
 	{
-		name: "revoke a token by its text", action: policy.RevokeToken, own: true,
-		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/SECRET"}, gone),
+		name: "revoke a token by its text", action: protocol.RevokeToken, own: true,
+		prepare: aboutToken(protocol.AuthAndWrites, call{method: "DELETE", path: "/-/npm/v1/tokens/token/SECRET"}, gone),
 	},
 	{
-		name: "revoke a token without a factor", action: policy.RevokeToken, own: true,
-		prepare: aboutToken(policy.TwoFactorOff, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
+		name: "revoke a token without a factor", action: protocol.RevokeToken, own: true,
+		prepare: aboutToken(protocol.TwoFactorOff, call{method: "DELETE", path: "/-/npm/v1/tokens/token/KEY"}, gone),
 	},
 	{
-		name: "revoke all tokens", action: policy.RevokeToken, own: true,
-		prepare: aboutToken(policy.AuthAndWrites, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
+		name: "revoke all tokens", action: protocol.RevokeToken, own: true,
+		prepare: aboutToken(protocol.AuthAndWrites, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
 	},
 	{
-		name: "revoke all tokens without a factor", action: policy.RevokeToken, own: true,
-		prepare: aboutToken(policy.TwoFactorOff, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
+		name: "revoke all tokens without a factor", action: protocol.RevokeToken, own: true,
+		prepare: aboutToken(protocol.TwoFactorOff, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
 	},
 	{
-		name: "create a token of a service account", action: policy.ManageService, own: true,
-		prepare: aboutService(policy.AuthAndWrites, call{method: "POST", path: ciTokens, body: specBody(readWrite)},
+		name: "create a token of a service account", action: protocol.ManageService, own: true,
+		prepare: aboutService(protocol.AuthAndWrites, call{method: "POST", path: ciTokens, body: specBody(readWrite)},
 			func(w *world, _ string) func() bool { return moreTokens("ci")(w) }),
 	},
 	{
-		name: "rotate a token of a service account", action: policy.ManageService, own: true,
-		prepare: aboutService(policy.AuthAndWrites, call{method: "POST", path: ciTokens + "/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
+		name: "rotate a token of a service account", action: protocol.ManageService, own: true,
+		prepare: aboutService(protocol.AuthAndWrites, call{method: "POST", path: ciTokens + "/KEY/rotate", body: `{"password":"` + password + `","grace":1}`},
 			func(w *world, _ string) func() bool { return moreTokens("ci")(w) }),
 	},
 	{
-		name: "revoke a token of a service account", action: policy.RevokeService, own: true,
-		prepare: aboutService(policy.AuthAndWrites, call{method: "DELETE", path: ciTokens + "/KEY"},
+		name: "revoke a token of a service account", action: protocol.RevokeService, own: true,
+		prepare: aboutService(protocol.AuthAndWrites, call{method: "DELETE", path: ciTokens + "/KEY"},
 			func(w *world, id string) func() bool { return func() bool { return w.noToken("ci", id) } }),
 	},
 	{
-		name: "revoke a token of a service account without a factor", action: policy.RevokeService, own: true,
-		prepare: aboutService(policy.TwoFactorOff, call{method: "DELETE", path: ciTokens + "/KEY"},
+		name: "revoke a token of a service account without a factor", action: protocol.RevokeService, own: true,
+		prepare: aboutService(protocol.TwoFactorOff, call{method: "DELETE", path: ciTokens + "/KEY"},
 			func(w *world, id string) func() bool { return func() bool { return w.noToken("ci", id) } }),
 	},
 
 	// The account.
 	{
-		name: "set the full name", action: policy.WriteProfile, own: true,
+		name: "set the full name", action: protocol.WriteProfile, own: true,
 		prepare: until(withCode(setUser(`{"fullname":"Alice A."}`)), hasFullName),
 	},
 	{
-		name: "set the full name without a factor", action: policy.WriteProfile, own: true,
-		prepare: until(withSession(policy.TwoFactorOff, setUser(`{"fullname":"Alice A."}`)), hasFullName),
+		name: "set the full name without a factor", action: protocol.WriteProfile, own: true,
+		prepare: until(withSession(protocol.TwoFactorOff, setUser(`{"fullname":"Alice A."}`)), hasFullName),
 	},
 	{
-		name: "set the e-mail address", action: policy.WriteProfile, own: true,
+		name: "set the e-mail address", action: protocol.WriteProfile, own: true,
 		prepare: until(withCode(setUser(`{"email":"alice@new.test"}`)), hasEmail),
 	},
 	{
-		name: "set the e-mail address without a factor", action: policy.WriteProfile, own: true,
-		prepare: until(withSession(policy.TwoFactorOff, setUser(`{"email":"alice@new.test"}`)), hasEmail),
+		name: "set the e-mail address without a factor", action: protocol.WriteProfile, own: true,
+		prepare: until(withSession(protocol.TwoFactorOff, setUser(`{"email":"alice@new.test"}`)), hasEmail),
 	},
 	{
-		name: "set the password", action: policy.SetPassword, own: true,
+		name: "set the password", action: protocol.SetPassword, own: true,
 		prepare: until(withCode(setUser(`{"password":{"old":"`+password+`","new":"`+newPassword+`"}}`)), hasPassword),
 	},
 	{
-		name: "set the password without a factor", action: policy.SetPassword, own: true,
-		prepare: until(withSession(policy.TwoFactorOff, setUser(`{"password":{"old":"`+password+`","new":"`+newPassword+`"}}`)), hasPassword),
+		name: "set the password without a factor", action: protocol.SetPassword, own: true,
+		prepare: until(withSession(protocol.TwoFactorOff, setUser(`{"password":{"old":"`+password+`","new":"`+newPassword+`"}}`)), hasPassword),
 	},
 	{
-		name: "begin to enrol a factor", action: policy.SetTwoFactor, own: true,
-		prepare: until(withSession(policy.TwoFactorOff, setUser(tfa("auth-and-writes"))), pendingFactor(true)),
+		name: "begin to enrol a factor", action: protocol.SetTwoFactor, own: true,
+		prepare: until(withSession(protocol.TwoFactorOff, setUser(tfa("auth-and-writes"))), pendingFactor(true)),
 	},
 	{
-		name: "confirm a factor", action: policy.SetTwoFactor, own: true,
-		prepare: until(enrolling(func(w *world) call { return setUser(`{"tfa":["` + w.codeNow("alice") + `"]}`) }), twoFactor(policy.AuthAndWrites)),
+		name: "confirm a factor", action: protocol.SetTwoFactor, own: true,
+		prepare: until(enrolling(func(w *world) call { return setUser(`{"tfa":["` + w.codeNow("alice") + `"]}`) }), twoFactor(protocol.AuthAndWrites)),
 	},
 	{
-		name: "forget a factor that was not confirmed", action: policy.SetTwoFactor, own: true,
+		name: "forget a factor that was not confirmed", action: protocol.SetTwoFactor, own: true,
 		prepare: until(enrolling(func(*world) call { return setUser(tfa("disable")) }), pendingFactor(false)),
 	},
 	{
-		name: "switch the mode of the factor", action: policy.SetTwoFactor, own: true,
-		prepare: until(withCode(setUser(tfa("auth-only"))), twoFactor(policy.AuthOnly)),
+		name: "switch the mode of the factor", action: protocol.SetTwoFactor, own: true,
+		prepare: until(withCode(setUser(tfa("auth-only"))), twoFactor(protocol.AuthOnly)),
 	},
 	{
-		name: "disable the factor", action: policy.SetTwoFactor, own: true,
-		prepare: until(withCode(setUser(tfa("disable"))), twoFactor(policy.TwoFactorOff)),
+		name: "disable the factor", action: protocol.SetTwoFactor, own: true,
+		prepare: until(withCode(setUser(tfa("disable"))), twoFactor(protocol.TwoFactorOff)),
 	},
 	{
-		name: "disable the factor with a recovery code", action: policy.SetTwoFactor, own: true,
+		name: "disable the factor with a recovery code", action: protocol.SetTwoFactor, own: true,
 		prepare: until(func(w *world) prepared {
 			c := setUser(tfa("disable"))
-			w.alice(policy.TwoFactorOff)
-			codes := w.enrol("alice", policy.AuthAndWrites)
+			w.alice(protocol.TwoFactorOff)
+			codes := w.enrol("alice", protocol.AuthAndWrites)
 			c.bearer, c.otp = w.login("alice"), codes[0]
 			return prepared{call: c, user: w.ids["alice"]}
-		}, twoFactor(policy.TwoFactorOff)),
+		}, twoFactor(protocol.TwoFactorOff)),
 	},
 
 	// Packages.
-	{name: "publish", action: policy.Publish, prepare: withCode(publishOf("plain", "3.0.0"))},
-	{name: "publish with a token", action: policy.Publish, prepare: withBypass(publishOf("plain", "3.0.0"))},
-	{name: "publish with a proof", action: policy.Publish, prepare: withProof(publishOf("plain", "3.0.0"))},
-	{name: "publish a new package", action: policy.Publish, prepare: withCode(publishOf("brand-new", "1.0.0"))},
+	{name: "publish", action: protocol.Publish, prepare: withCode(publishOf("plain", "3.0.0"))},
+	{name: "publish with a token", action: protocol.Publish, prepare: withBypass(publishOf("plain", "3.0.0"))},
+	{name: "publish with a proof", action: protocol.Publish, prepare: withProof(publishOf("plain", "3.0.0"))},
+	{name: "publish a new package", action: protocol.Publish, prepare: withCode(publishOf("brand-new", "1.0.0"))},
 	{
-		name: "put a document that says nothing", action: policy.WritePackument,
+		name: "put a document that says nothing", action: protocol.WritePackument,
 		refused: "a document is one of the other actions once its body is read",
 		prepare: withBypass(putDocument("/plain", `{"_id":"plain","_rev":"7-a"}`)),
 	},
 	{
-		name: "deprecate", action: policy.Deprecate,
+		name: "deprecate", action: protocol.Deprecate,
 		prepare: withCode(putDocument("/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"version":"2.0.0","deprecated":"no"}`))),
 	},
 	{
-		name: "deprecate with a token", action: policy.Deprecate,
+		name: "deprecate with a token", action: protocol.Deprecate,
 		prepare: withBypass(putDocument("/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"version":"2.0.0","deprecated":"no"}`))),
 	},
 	{
-		name: "unpublish a version", action: policy.Unpublish,
+		name: "unpublish a version", action: protocol.Unpublish,
 		prepare: withCode(putDocument("/plain/-rev/7-a", fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one))),
 	},
-	{name: "delete a tarball", action: policy.Unpublish, prepare: withCode(call{method: "DELETE", path: "/plain/-/plain-2.0.0.tgz/-rev/7-a"})},
-	{name: "unpublish a package", action: policy.UnpublishAll, prepare: withCode(call{method: "DELETE", path: "/plain/-rev/7-a"})},
-	{name: "unpublish a package with a token", action: policy.UnpublishAll, prepare: withBypass(call{method: "DELETE", path: "/plain/-rev/7-a"})},
+	{name: "delete a tarball", action: protocol.Unpublish, prepare: withCode(call{method: "DELETE", path: "/plain/-/plain-2.0.0.tgz/-rev/7-a"})},
+	{name: "unpublish a package", action: protocol.UnpublishAll, prepare: withCode(call{method: "DELETE", path: "/plain/-rev/7-a"})},
+	{name: "unpublish a package with a token", action: protocol.UnpublishAll, prepare: withBypass(call{method: "DELETE", path: "/plain/-rev/7-a"})},
 	{
-		name: "star a package", action: policy.Star,
-		prepare: withSession(policy.AuthAndWrites, putDocument("/plain", `{"_id":"plain","_rev":"7-a","users":{"bob":true,"alice":true}}`)),
+		name: "star a package", action: protocol.Star,
+		prepare: withSession(protocol.AuthAndWrites, putDocument("/plain", `{"_id":"plain","_rev":"7-a","users":{"bob":true,"alice":true}}`)),
 	},
 	{
-		name: "unstar a package", action: policy.Star,
-		prepare: withSession(policy.AuthAndWrites, putDocument("/plain", `{"_id":"plain","_rev":"7-a","users":{"bob":true}}`)),
+		name: "unstar a package", action: protocol.Star,
+		prepare: withSession(protocol.AuthAndWrites, putDocument("/plain", `{"_id":"plain","_rev":"7-a","users":{"bob":true}}`)),
 	},
-	{name: "set a dist-tag", action: policy.SetDistTag, prepare: withCode(call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
-	{name: "set a dist-tag with POST", action: policy.SetDistTag, prepare: withCode(call{method: "POST", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
-	{name: "set a dist-tag by the older path", action: policy.SetDistTag, prepare: withCode(call{method: "PUT", path: "/plain/next", body: `"1.0.0"`})},
-	{name: "set a dist-tag with a token", action: policy.SetDistTag, prepare: withBypass(call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
-	{name: "remove a dist-tag", action: policy.RemoveDistTag, prepare: withCode(call{method: "DELETE", path: "/-/package/plain/dist-tags/old"})},
-	{name: "write owners into the document", action: policy.WriteOwners, prepare: withCode(putDocument("/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"carol"}]}`))},
-	{name: "add an owner", action: policy.WriteOwners, prepare: withCode(call{method: "PUT", path: "/-/package/plain/owners", body: `{"user":"carol"}`})},
-	{name: "remove an owner", action: policy.WriteOwners, prepare: withCode(call{method: "DELETE", path: "/-/package/plain/owners/bob"})},
-	{name: "set the visibility", action: policy.SetAccess, prepare: withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"access":"restricted"}`})},
+	{name: "set a dist-tag", action: protocol.SetDistTag, prepare: withCode(call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
+	{name: "set a dist-tag with POST", action: protocol.SetDistTag, prepare: withCode(call{method: "POST", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
+	{name: "set a dist-tag by the older path", action: protocol.SetDistTag, prepare: withCode(call{method: "PUT", path: "/plain/next", body: `"1.0.0"`})},
+	{name: "set a dist-tag with a token", action: protocol.SetDistTag, prepare: withBypass(call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`})},
+	{name: "remove a dist-tag", action: protocol.RemoveDistTag, prepare: withCode(call{method: "DELETE", path: "/-/package/plain/dist-tags/old"})},
+	{name: "write owners into the document", action: protocol.WriteOwners, prepare: withCode(putDocument("/plain/-rev/7-a", `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"carol"}]}`))},
+	{name: "add an owner", action: protocol.WriteOwners, prepare: withCode(call{method: "PUT", path: "/-/package/plain/owners", body: `{"user":"carol"}`})},
+	{name: "remove an owner", action: protocol.WriteOwners, prepare: withCode(call{method: "DELETE", path: "/-/package/plain/owners/bob"})},
+	{name: "set the visibility", action: protocol.SetAccess, prepare: withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"access":"restricted"}`})},
 	{
-		name: "set whether publishing requires a factor", action: policy.SetAccess, own: true,
+		name: "set whether publishing requires a factor", action: protocol.SetAccess, own: true,
 		prepare: until(withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"publish_requires_tfa":true,"automation_token_overrides_tfa":false}`}), func(w *world) func() bool {
 			return func() bool {
 				s, err := w.auth.Package(w.t.Context(), "id-plain")
 				require.NoError(w.t, err)
-				return s == policy.Settings{Publish: policy.FactorOnly}
+				return s == policy.Settings{Publish: protocol.FactorOnly}
 			}
 		}),
 	},
 
 	// Organizations and teams.
-	{name: "set a member of an organization", action: policy.WriteOrg, prepare: withCode(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
-	{name: "set a member of an organization with a token", action: policy.WriteOrg, prepare: withOrgToken(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
-	{name: "remove a member of an organization", action: policy.WriteOrg, prepare: withCode(call{method: "DELETE", path: "/-/org/acme/user", body: `{"user":"bob"}`})},
-	{name: "create a team", action: policy.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
-	{name: "destroy a team", action: policy.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
-	{name: "add a member of a team", action: policy.WriteTeamMember, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
-	{name: "remove a member of a team", action: policy.WriteTeamMember, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
-	{name: "grant a team a package", action: policy.GrantTeam, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/package", body: `{"package":"plain","permissions":"read-write"}`})},
-	{name: "take a package from a team", action: policy.GrantTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/package", body: `{"package":"plain"}`})},
+	{name: "set a member of an organization", action: protocol.WriteOrg, prepare: withCode(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
+	{name: "set a member of an organization with a token", action: protocol.WriteOrg, prepare: withOrgToken(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
+	{name: "remove a member of an organization", action: protocol.WriteOrg, prepare: withCode(call{method: "DELETE", path: "/-/org/acme/user", body: `{"user":"bob"}`})},
+	{name: "create a team", action: protocol.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
+	{name: "destroy a team", action: protocol.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
+	{name: "add a member of a team", action: protocol.WriteTeamMember, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
+	{name: "remove a member of a team", action: protocol.WriteTeamMember, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
+	{name: "grant a team a package", action: protocol.GrantTeam, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/package", body: `{"package":"plain","permissions":"read-write"}`})},
+	{name: "take a package from a team", action: protocol.GrantTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/package", body: `{"package":"plain"}`})},
 
 	// What is npm's and not served.
-	{name: "star by the newer path", action: policy.WriteStars, refused: notOffered, prepare: withCode(call{method: "PUT", path: "/-/user/v1/star", body: `{"name":"plain"}`})},
-	{name: "create a hook", action: policy.WriteHooks, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/hooks/hook", body: "{}"})},
-	{name: "stage", action: policy.Stage, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/package/plain", body: "{}"})},
-	{name: "approve what is staged", action: policy.ApproveStaged, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/" + uuid + "/approve"})},
-	{name: "reject what is staged", action: policy.RejectStaged, refused: notOffered, prepare: withCode(call{method: "DELETE", path: "/-/stage/" + uuid})},
-	{name: "trust a publisher", action: policy.WriteTrust, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/package/plain/trust", body: "[]"})},
-	{name: "exchange an ID token", action: policy.ExchangeToken, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/oidc/token/exchange/package/plain"})},
+	{name: "star by the newer path", action: protocol.WriteStars, refused: notOffered, prepare: withCode(call{method: "PUT", path: "/-/user/v1/star", body: `{"name":"plain"}`})},
+	{name: "create a hook", action: protocol.WriteHooks, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/hooks/hook", body: "{}"})},
+	{name: "stage", action: protocol.Stage, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/package/plain", body: "{}"})},
+	{name: "approve what is staged", action: protocol.ApproveStaged, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/" + uuid + "/approve"})},
+	{name: "reject what is staged", action: protocol.RejectStaged, refused: notOffered, prepare: withCode(call{method: "DELETE", path: "/-/stage/" + uuid})},
+	{name: "trust a publisher", action: protocol.WriteTrust, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/package/plain/trust", body: "[]"})},
+	{name: "exchange an ID token", action: protocol.ExchangeToken, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/oidc/token/exchange/package/plain"})},
 }
 
 // Every action that writes is in the table, under names that tell its forms apart.
 func TestWritingsAreAll(t *testing.T) {
-	names, actions := map[string]bool{}, map[policy.Action]bool{}
+	names, actions := map[string]bool{}, map[protocol.Action]bool{}
 	for _, u := range writings {
 		assert.False(t, names[u.name], "two are called %q", u.name)
 		names[u.name], actions[u.action] = true, true
 	}
-	for _, a := range policy.Actions() {
+	for _, a := range protocol.Actions() {
 		assert.True(t, !a.Write() || actions[a], "%s writes and is not in the table", a)
 	}
 }

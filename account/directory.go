@@ -14,14 +14,14 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
 
 // A User is a person in a [Directory], or a service account.
 type User struct {
-	ID      policy.UserID
+	ID      protocol.UserID
 	Name    string // never changes, and is never given to another ID
 	Email   string // "" for one whom the operator created without
 	Created time.Time
@@ -30,7 +30,7 @@ type User struct {
 	// Service is an account that is no person, which it always was and will be.
 	// Administrators are the people who make its tokens.
 	Service        bool
-	Administrators []policy.UserID
+	Administrators []protocol.UserID
 }
 
 // A Profile is what a user says about themselves with npm profile set. Each
@@ -80,19 +80,19 @@ func (p Profile) Validate() error {
 // person is a User as it is stored. An older program refuses the record of a service
 // account, whose field it does not know, and reads that of a person.
 type person struct {
-	ID             string          `json:"id"`
-	Name           string          `json:"name"`
-	Email          string          `json:"email,omitempty"`
-	Created        time.Time       `json:"created"`
-	Updated        time.Time       `json:"updated"`
-	Profile        Profile         `json:"profile,omitzero"`
-	Service        bool            `json:"service,omitempty"`
-	Administrators []policy.UserID `json:"administrators,omitempty"`
+	ID             string            `json:"id"`
+	Name           string            `json:"name"`
+	Email          string            `json:"email,omitempty"`
+	Created        time.Time         `json:"created"`
+	Updated        time.Time         `json:"updated"`
+	Profile        Profile           `json:"profile,omitzero"`
+	Service        bool              `json:"service,omitempty"`
+	Administrators []protocol.UserID `json:"administrators,omitempty"`
 }
 
 func (p *person) user() User {
 	return User{
-		ID: policy.UserID(p.ID), Name: p.Name, Email: p.Email, Created: p.Created, Updated: p.Updated, Profile: p.Profile,
+		ID: protocol.UserID(p.ID), Name: p.Name, Email: p.Email, Created: p.Created, Updated: p.Updated, Profile: p.Profile,
 		Service: p.Service, Administrators: slices.Clone(p.Administrators),
 	}
 }
@@ -113,13 +113,13 @@ var (
 
 // PersonKey returns the key of the record of this user, for a caller who reads it together
 // with other rows.
-func PersonKey(id policy.UserID) string { return people.Key(string(id)) }
+func PersonKey(id protocol.UserID) string { return people.Key(string(id)) }
 
 // PersonOf returns whose record in a [Directory] lies under key. ok is false for
 // keys of anything else.
-func PersonOf(key string) (id policy.UserID, ok bool) {
+func PersonOf(key string) (id protocol.UserID, ok bool) {
 	text, ok := people.ID(key)
-	return policy.UserID(text), ok
+	return protocol.UserID(text), ok
 }
 
 // DirectoryConfig configures a [Directory].
@@ -246,7 +246,7 @@ type NewUser struct {
 	// Service makes an account that is no person: without a password, and with
 	// Administrators, who make its tokens. See [Directory.SetAdministrators].
 	Service        bool
-	Administrators []policy.UserID
+	Administrators []protocol.UserID
 }
 
 // Create adds a user with an ID of their own. Of several that ask for one name,
@@ -344,7 +344,7 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 func (c *Creation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) (User, error) {
 	p := c.p
 	err := people.Insert(ctx, tx, &p)
-	e := audit.Event{Time: p.Created, Type: audit.SignUp, Outcome: audit.Done, User: policy.UserID(p.ID)}
+	e := audit.Event{Time: p.Created, Type: audit.SignUp, Outcome: audit.Done, User: protocol.UserID(p.ID)}
 	if p.Service {
 		e.Detail = map[string]string{"service": "true"}
 	} else if err == nil {
@@ -387,12 +387,12 @@ func (d *Directory) ByName(ctx context.Context, name string) (User, error) {
 }
 
 // ByID returns the user with this ID, or [ErrNoUser].
-func (d *Directory) ByID(ctx context.Context, id policy.UserID) (User, error) {
+func (d *Directory) ByID(ctx context.Context, id protocol.UserID) (User, error) {
 	return d.ByIDFrom(ctx, d.store, id)
 }
 
 // ByIDFrom is ByID as r has it.
-func (d *Directory) ByIDFrom(ctx context.Context, r store.Reader, id policy.UserID) (User, error) {
+func (d *Directory) ByIDFrom(ctx context.Context, r store.Reader, id protocol.UserID) (User, error) {
 	if id == "" {
 		return User{}, ErrNoUser
 	}
@@ -411,7 +411,7 @@ func found(p *person, err error) (User, error) {
 }
 
 // ReplaceProfile replaces what the user says about themselves.
-func (d *Directory) ReplaceProfile(ctx context.Context, by audit.Actor, id policy.UserID, profile Profile) (User, error) {
+func (d *Directory) ReplaceProfile(ctx context.Context, by audit.Actor, id protocol.UserID, profile Profile) (User, error) {
 	_, after, err := d.Update(ctx, by, id, func(_ *string, p *Profile) error {
 		*p = profile
 		return nil
@@ -420,7 +420,7 @@ func (d *Directory) ReplaceProfile(ctx context.Context, by audit.Actor, id polic
 }
 
 // Update is [Directory.Edit] in a commit of its own.
-func (d *Directory) Update(ctx context.Context, by audit.Actor, id policy.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
+func (d *Directory) Update(ctx context.Context, by audit.Actor, id protocol.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
 	err = store.Transact(ctx, d.store, func(tx *store.Tx) (err error) {
 		before, after, err = d.Edit(ctx, tx, by, id, fn)
 		return err
@@ -433,7 +433,7 @@ func (d *Directory) Update(ctx context.Context, by audit.Actor, id policy.UserID
 // once; its error is returned as it is. An address that fn changes must be one, so that
 // none is taken away: [ErrEmail]. The other errors are [ErrProfile], [ErrNoUser] and the
 // store's. Where the address changes, [subject.Recover] is part of the same commit.
-func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
+func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
 	now := d.instant()
 	p, err := people.Update(ctx, tx, string(id), func(p *person) error {
 		before = p.user()
@@ -494,13 +494,13 @@ type editError struct{ error }
 // that is nobody's and a service account it takes as long and reports false. A hash of older
 // costs, or of bcrypt, is replaced on the way. It does not check whether the account is
 // disabled. The password may have changed by the time it returns: see "Signing in".
-func (d *Directory) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (d *Directory) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	_, v, err := d.check(ctx, id, pw, true)
 	return v.ok, err
 }
 
 // check verifies the password against the stored row, which it returns.
-func (d *Directory) check(ctx context.Context, id policy.UserID, pw credential.Secret, renew bool) (secretRow, verdict, error) {
+func (d *Directory) check(ctx context.Context, id protocol.UserID, pw credential.Secret, renew bool) (secretRow, verdict, error) {
 	var row secretRow
 	if id != "" {
 		switch r, err := passwords.Get(ctx, d.store, string(id)); {
@@ -553,7 +553,7 @@ type PasswordChange struct {
 // one that is to go on is rewritten in the same commit, see [subject.Revoke]. If the old
 // password is not the one that was checked any more, it returns [ErrWrongPassword].
 func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) error {
-	now, id := c.d.instant(), policy.UserID(c.row.ID)
+	now, id := c.d.instant(), protocol.UserID(c.row.ID)
 	_, err := passwords.Upsert(ctx, tx, c.row.ID, func(r *secretRow, _ bool) error {
 		if !c.any && r.Hash != c.row.Hash {
 			return ErrWrongPassword
@@ -585,7 +585,7 @@ func (c *PasswordChange) Commit(ctx context.Context, by audit.Actor) error {
 // sessions of the user. Tokens live on; end them with [subject.Manager.RevokeTokens].
 //
 // After an error that wraps [store.ErrUnknown] either of the two may be the password.
-func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id policy.UserID, old, new credential.Secret) error {
+func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id protocol.UserID, old, new credential.Secret) error {
 	c, err := d.PrepareChange(ctx, id, old, new)
 	if err != nil {
 		return err
@@ -595,7 +595,7 @@ func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id policy.U
 
 // PrepareChange is [Directory.SetPassword] up to the change itself, for a caller who
 // changes more in the same commit. Nothing has changed when it returns.
-func (d *Directory) PrepareChange(ctx context.Context, id policy.UserID, old, new credential.Secret) (*PasswordChange, error) {
+func (d *Directory) PrepareChange(ctx context.Context, id protocol.UserID, old, new credential.Secret) (*PasswordChange, error) {
 	// Whether the new one will do is said only to who knows the old one.
 	row, v, err := d.check(ctx, id, old, false)
 	if err != nil {
@@ -614,7 +614,7 @@ func (d *Directory) PrepareChange(ctx context.Context, id policy.UserID, old, ne
 // ResetPassword gives the user a new password whatever the old one was, and ends their
 // sessions: for an operator, or after the user proved who they are by other means. It
 // sets aside no second factor. A service account gets none: [ErrService].
-func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id policy.UserID, new credential.Secret) error {
+func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id protocol.UserID, new credential.Secret) error {
 	c, err := d.PrepareReset(ctx, id, new)
 	if err != nil {
 		return err
@@ -623,7 +623,7 @@ func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id policy
 }
 
 // PrepareReset is [Directory.ResetPassword] up to the change itself.
-func (d *Directory) PrepareReset(ctx context.Context, id policy.UserID, new credential.Secret) (*PasswordChange, error) {
+func (d *Directory) PrepareReset(ctx context.Context, id protocol.UserID, new credential.Secret) (*PasswordChange, error) {
 	phc, err := d.newHash(ctx, id, new)
 	if err != nil {
 		return nil, err
@@ -631,7 +631,7 @@ func (d *Directory) PrepareReset(ctx context.Context, id policy.UserID, new cred
 	return &PasswordChange{d: d, row: secretRow{ID: string(id)}, any: true, phc: phc}, nil
 }
 
-func (d *Directory) newHash(ctx context.Context, id policy.UserID, pw credential.Secret) (string, error) {
+func (d *Directory) newHash(ctx context.Context, id protocol.UserID, pw credential.Secret) (string, error) {
 	user, err := d.ByID(ctx, id)
 	if err != nil {
 		return "", err

@@ -19,6 +19,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
@@ -114,7 +115,7 @@ func (r *recorded) transact(t *testing.T, fn func(tx *store.Tx) error) error {
 	return store.Transact(t.Context(), r.store, fn)
 }
 
-func subjectOf(t *testing.T, st store.Store, id policy.UserID) subject.Subject {
+func subjectOf(t *testing.T, st store.Store, id protocol.UserID) subject.Subject {
 	t.Helper()
 	s, err := subject.Get(t.Context(), st, id)
 	require.NoError(t, err)
@@ -194,7 +195,7 @@ func TestCreate(t *testing.T) {
 		_, err := d.ByName(ctx, name)
 		assert.ErrorIs(t, err, account.ErrNoUser, "%q", name)
 	}
-	for _, id := range []policy.UserID{"", "jane", jane.ID + "0", policy.UserID(strings.Repeat("x", 5000))} {
+	for _, id := range []protocol.UserID{"", "jane", jane.ID + "0", protocol.UserID(strings.Repeat("x", 5000))} {
 		_, err := d.ByID(ctx, id)
 		assert.ErrorIs(t, err, account.ErrNoUser, "%q", id)
 	}
@@ -340,7 +341,7 @@ func TestCheckPassword(t *testing.T) {
 	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
 	require.NoError(t, err)
 	for _, tt := range []struct {
-		id   policy.UserID
+		id   protocol.UserID
 		pw   string
 		want bool
 	}{
@@ -350,7 +351,7 @@ func TestCheckPassword(t *testing.T) {
 		{jane.ID, strings.Repeat("x", 2000), false}, // PW-03
 		{"", good, false},
 		{"jane", good, false},
-		{policy.UserID(strings.Repeat("x", 5000)), good, false},
+		{protocol.UserID(strings.Repeat("x", 5000)), good, false},
 	} {
 		ok, err := d.CheckPassword(ctx, tt.id, secret(tt.pw))
 		assert.NoError(t, err)
@@ -358,7 +359,7 @@ func TestCheckPassword(t *testing.T) {
 	}
 
 	// EN-02: the same work for all of them.
-	for name, id := range map[string]policy.UserID{"known": jane.ID, "unknown": "nobody", "none": ""} {
+	for name, id := range map[string]protocol.UserID{"known": jane.ID, "unknown": "nobody", "none": ""} {
 		n := allocated(func() { _, err = d.CheckPassword(ctx, id, secret("wrong")) })
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, n, uint64(oneHash), name)
@@ -400,7 +401,7 @@ func (broken) List(context.Context, string, string, int) ([]store.Item, error) {
 }
 func (broken) Commit(context.Context, ...store.Op) (store.Revision, error) { return 0, errBroken }
 
-func storedHash(t *testing.T, st store.Store, id policy.UserID) string {
+func storedHash(t *testing.T, st store.Store, id protocol.UserID) string {
 	t.Helper()
 	items, err := st.Get(t.Context(), "password/"+string(id))
 	require.NoError(t, err)
@@ -422,7 +423,7 @@ func TestRehash(t *testing.T) {
 	require.NoError(t, err)
 
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
-	for _, id := range []policy.UserID{older.ID, imported.ID} {
+	for _, id := range []protocol.UserID{older.ID, imported.ID} {
 		was := storedHash(t, st, id)
 		ok, err := d.CheckPassword(ctx, id, secret("wrong password"))
 		require.NoError(t, err)
@@ -470,7 +471,7 @@ func TestSetPassword(t *testing.T) {
 	const next = "battery staple horse"
 
 	for name, tt := range map[string]struct {
-		id       policy.UserID
+		id       protocol.UserID
 		old, new string
 		want     error
 	}{
@@ -551,7 +552,7 @@ func TestSetProfile(t *testing.T) {
 	got, err = d.ByID(ctx, jane.ID)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
-	for _, id := range []policy.UserID{"", "nobody"} {
+	for _, id := range []protocol.UserID{"", "nobody"} {
 		_, err = d.ReplaceProfile(ctx, operator, id, account.Profile{})
 		assert.ErrorIs(t, err, account.ErrNoUser)
 	}
@@ -562,7 +563,7 @@ func TestEdit(t *testing.T) {
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
 	jane, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)})
 	require.NoError(t, err)
-	edit := func(id policy.UserID, fn func(*string, *account.Profile) error) (before, after account.User, err error) {
+	edit := func(id protocol.UserID, fn func(*string, *account.Profile) error) (before, after account.User, err error) {
 		err = store.Transact(ctx, st, func(tx *store.Tx) error {
 			before, after, err = d.Edit(ctx, tx, operator, id, fn)
 			return err
@@ -587,7 +588,7 @@ func TestEdit(t *testing.T) {
 	assert.Equal(t, same, again, "nothing changed, not even the time")
 	boom := errors.New("boom")
 	for name, tt := range map[string]struct {
-		id   policy.UserID
+		id   protocol.UserID
 		fn   func(*string, *account.Profile) error
 		want error
 	}{
@@ -849,7 +850,7 @@ func TestEvents(t *testing.T) {
 		},
 		"SetAdministrators": {
 			func(t *testing.T, r *recorded, by audit.Actor) error {
-				_, err := r.SetAdministrators(t.Context(), by, r.bot.ID, []policy.UserID{r.person.ID})
+				_, err := r.SetAdministrators(t.Context(), by, r.bot.ID, []protocol.UserID{r.person.ID})
 				return err
 			},
 			func(r *recorded) audit.Event {
@@ -979,7 +980,7 @@ func TestByIDFrom(t *testing.T) {
 }
 
 func TestPersonKey(t *testing.T) {
-	for _, id := range []policy.UserID{"u1", "42", "a/b", "\u00e9", "user@acme.test"} {
+	for _, id := range []protocol.UserID{"u1", "42", "a/b", "\u00e9", "user@acme.test"} {
 		got, ok := account.PersonOf(account.PersonKey(id))
 		assert.True(t, ok)
 		assert.Equal(t, id, got)

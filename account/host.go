@@ -7,7 +7,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -27,31 +27,31 @@ func (d *Directory) Lookup(ctx context.Context, name string) (host.User, error) 
 }
 
 // User is [Directory.ByID] for [host.Users].
-func (d *Directory) User(ctx context.Context, id policy.UserID) (host.User, error) {
+func (d *Directory) User(ctx context.Context, id protocol.UserID) (host.User, error) {
 	return d.UserFrom(ctx, d.store, id)
 }
 
 // UserFrom is [Directory.User] as r has it: a snapshot, or a transaction.
-func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
+func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	u, err := d.ByIDFrom(ctx, r, id)
 	return u.forHost(), err
 }
 
 // SignUp is [Directory.Create] for [host.SignUp], by whoever [WithClient] says.
-func (d *Directory) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
+func (d *Directory) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
 	u, err := d.Create(ctx, by(ctx, ""), NewUser{Name: n.Name, Email: n.Email, Password: n.Password})
 	return u.ID, err
 }
 
 // Profile returns what a user says about themselves, for [host.Profiles].
-func (d *Directory) Profile(ctx context.Context, id policy.UserID) (host.Profile, error) {
+func (d *Directory) Profile(ctx context.Context, id protocol.UserID) (host.Profile, error) {
 	u, err := d.ByID(ctx, id)
 	return u.hostProfile(), err
 }
 
 // SetProfile prepares a change of a profile, for [host.Profiles]. The [host.Write] is
 // [ErrChanged] if the profile is not as it was.
-func (d *Directory) SetProfile(_ context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+func (d *Directory) SetProfile(_ context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
 	return func(ctx context.Context) error {
 		_, _, err := d.Update(ctx, by(ctx, id), id, func(email *string, p *Profile) error {
 			if *email != was.Email || *p != ProfileOf(was) {
@@ -65,7 +65,7 @@ func (d *Directory) SetProfile(_ context.Context, id policy.UserID, was, is host
 }
 
 // EditProfile is [Directory.Edit] for a [host.Profile].
-func (d *Directory) EditProfile(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, fn func(*host.Profile) error) (before, after host.Profile, err error) {
+func (d *Directory) EditProfile(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, fn func(*host.Profile) error) (before, after host.Profile, err error) {
 	was, is, err := d.Edit(ctx, tx, by, id, func(email *string, p *Profile) error {
 		next := User{Email: *email, Profile: *p}.hostProfile()
 		if err := fn(&next); err != nil {
@@ -79,7 +79,7 @@ func (d *Directory) EditProfile(ctx context.Context, tx *store.Tx, by audit.Acto
 
 // ChangePassword prepares a change of the password, for [host.Passwords]: it is
 // [Directory.PrepareChange].
-func (d *Directory) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+func (d *Directory) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
 	c, err := d.PrepareChange(ctx, id, old, new)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (d *Directory) ChangePassword(ctx context.Context, id policy.UserID, old, n
 }
 
 // by is who asks, as far as [WithClient] says from where.
-func by(ctx context.Context, id policy.UserID) audit.Actor {
+func by(ctx context.Context, id protocol.UserID) audit.Actor {
 	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
 	return audit.Actor{User: id, Addr: addr}
 }

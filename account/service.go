@@ -9,7 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -17,7 +17,7 @@ import (
 // people of this Directory, at most [MaxAdministrators], each once; none is allowed, and
 // then nobody makes it tokens. Tokens that somebody made who is no administrator any more
 // go on: they are the account's. A person's ID is [ErrService], and nobody's [ErrNoUser].
-func (d *Directory) SetAdministrators(ctx context.Context, by audit.Actor, service policy.UserID, admins []policy.UserID) (User, error) {
+func (d *Directory) SetAdministrators(ctx context.Context, by audit.Actor, service protocol.UserID, admins []protocol.UserID) (User, error) {
 	if err := d.checkAdministrators(ctx, admins); err != nil {
 		return User{}, err
 	}
@@ -29,7 +29,7 @@ func (d *Directory) SetAdministrators(ctx context.Context, by audit.Actor, servi
 	return user, err
 }
 
-func (d *Directory) setAdministrators(ctx context.Context, tx *store.Tx, by audit.Actor, service policy.UserID, admins []policy.UserID) (User, error) {
+func (d *Directory) setAdministrators(ctx context.Context, tx *store.Tx, by audit.Actor, service protocol.UserID, admins []protocol.UserID) (User, error) {
 	now := d.instant()
 	p, err := people.Update(ctx, tx, string(service), func(p *person) error {
 		if !p.Service {
@@ -52,7 +52,7 @@ func (d *Directory) setAdministrators(ctx context.Context, tx *store.Tx, by audi
 
 // checkAdministrators looks each up. Users are never deleted and never become another
 // kind, so that this holds from then on.
-func (d *Directory) checkAdministrators(ctx context.Context, admins []policy.UserID) error {
+func (d *Directory) checkAdministrators(ctx context.Context, admins []protocol.UserID) error {
 	if len(admins) > MaxAdministrators {
 		return fmt.Errorf("%w: there are more than %d", ErrAdministrators, MaxAdministrators)
 	}
@@ -74,7 +74,7 @@ func (d *Directory) checkAdministrators(ctx context.Context, admins []policy.Use
 
 // Administers reports whether admin administers the service account of this name, and
 // returns that account. The name of nobody and of a person is [ErrNoUser].
-func (d *Directory) Administers(ctx context.Context, admin policy.UserID, service string) (host.User, bool, error) {
+func (d *Directory) Administers(ctx context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
 	user, err := d.ByName(ctx, service)
 	if err != nil {
 		return host.User{}, false, err

@@ -12,7 +12,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -23,7 +23,7 @@ func TestServiceAccount(t *testing.T) {
 	require.NoError(t, err)
 	joe, err := d.Create(ctx, operator, account.NewUser{Name: "joe", Password: secret(good)})
 	require.NoError(t, err)
-	admins := []policy.UserID{jane.ID}
+	admins := []protocol.UserID{jane.ID}
 	ci, err := d.Create(ctx, operator, account.NewUser{Name: "ci", Service: true, Administrators: admins})
 	require.NoError(t, err)
 	admins[0] = joe.ID
@@ -32,9 +32,9 @@ func TestServiceAccount(t *testing.T) {
 	got, err := d.ByID(ctx, ci.ID)
 	require.NoError(t, err)
 	assert.Equal(t, ci, got)
-	assert.Equal(t, []policy.UserID{jane.ID}, got.Administrators)
+	assert.Equal(t, []protocol.UserID{jane.ID}, got.Administrators)
 
-	administers := func(admin policy.UserID, name string) bool {
+	administers := func(admin protocol.UserID, name string) bool {
 		_, yes, err := d.Administers(ctx, admin, name)
 		require.NoError(t, err)
 		return yes
@@ -52,7 +52,7 @@ func TestServiceAccount(t *testing.T) {
 		assert.False(t, yes)
 	}
 
-	_, err = d.SetAdministrators(ctx, operator, ci.ID, []policy.UserID{joe.ID})
+	_, err = d.SetAdministrators(ctx, operator, ci.ID, []protocol.UserID{joe.ID})
 	require.NoError(t, err)
 	assert.True(t, administers(joe.ID, "ci"))
 	assert.False(t, administers(jane.ID, "ci"))
@@ -76,14 +76,14 @@ func TestServiceAccountRefuses(t *testing.T) {
 		"with a password":                {Name: "x", Service: true, Password: secret(good)},
 		"with a hash":                    {Name: "x", Service: true, Hash: "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"},
 		"with any password":              {Name: "x", Service: true, AnyPassword: true},
-		"a person with administrators":   {Name: "x", Password: secret(good), Administrators: []policy.UserID{jane.ID}},
-		"a person with no administrator": {Name: "x", Password: secret(good), Administrators: []policy.UserID{}},
+		"a person with administrators":   {Name: "x", Password: secret(good), Administrators: []protocol.UserID{jane.ID}},
+		"a person with no administrator": {Name: "x", Password: secret(good), Administrators: []protocol.UserID{}},
 	} {
 		_, err := d.Create(ctx, operator, nu)
 		assert.ErrorIs(t, err, account.ErrService, name)
 	}
-	many := make([]policy.UserID, account.MaxAdministrators+1)
-	for name, admins := range map[string][]policy.UserID{
+	many := make([]protocol.UserID, account.MaxAdministrators+1)
+	for name, admins := range map[string][]protocol.UserID{
 		"twice": {jane.ID, jane.ID}, "nobody": {"nobody"}, "no ID": {""}, "a service account": {ci.ID}, "too many": many,
 	} {
 		_, err := d.Create(ctx, operator, account.NewUser{Name: "x", Service: true, Administrators: admins})
@@ -155,7 +155,7 @@ func TestTakenNamesAndEvents(t *testing.T) {
 	require.NoError(t, err)
 	ci, err := create("ci", true)
 	require.NoError(t, err)
-	_, err = d.SetAdministrators(t.Context(), operator, ci.ID, []policy.UserID{alice.ID})
+	_, err = d.SetAdministrators(t.Context(), operator, ci.ID, []protocol.UserID{alice.ID})
 	require.NoError(t, err)
 	_, err = d.SetAdministrators(t.Context(), operator, alice.ID, nil)
 	assert.Error(t, err)

@@ -43,7 +43,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -151,12 +150,12 @@ type Event struct {
 
 	// User is the account that it concerns: whose credential, factor or profile it
 	// is, or who asked for it. "" if nobody's, or unknown.
-	User policy.UserID `json:"user,omitempty"`
+	User protocol.UserID `json:"user,omitempty"`
 
 	// By is the account that did it, most often User itself: the one that the acting
 	// credential, or the password shown, belongs to. "" with [Done] means the operator,
 	// a process of ours, or somebody who needs no account; else somebody unproven.
-	By policy.UserID `json:"by,omitempty"`
+	By protocol.UserID `json:"by,omitempty"`
 
 	// Credential is the accessor of the credential that it is about: the one that was
 	// made, changed or ended, else the one that was used.
@@ -170,15 +169,15 @@ type Event struct {
 	// was refused.
 	Addr netip.Addr `json:"addr,omitzero"`
 
-	Action  policy.Action      `json:"action,omitzero"`  // what was asked for, with Access
-	Package policy.PackageName `json:"package,omitzero"` // of which package
+	Action  protocol.Action      `json:"action,omitzero"`  // what was asked for, with Access
+	Package protocol.PackageName `json:"package,omitzero"` // of which package
 	// Change is what a write did or would have done, as [protocol.Change.Recorded] has it:
 	// nil for a read, and where it was refused before that was known.
 	Change *protocol.Change `json:"change,omitempty"`
 
 	// Grants are what a credential that was made reaches. They are valid: JSON has no
 	// words for others.
-	Grants []policy.Grant `json:"grants,omitempty"`
+	Grants []protocol.Grant `json:"grants,omitempty"`
 
 	// Reasons are the codes of all rules or errors that refused, in the order of the
 	// decision, or of why it was done: words of ours, never a client's.
@@ -200,7 +199,7 @@ func (e Event) Reason() string {
 // An Actor is who does something: an account, the accessor of the credential that it
 // acts with, and the address of its client. The zero Actor is the operator.
 type Actor struct {
-	User       policy.UserID
+	User       protocol.UserID
 	Credential string
 	Addr       netip.Addr
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -38,12 +37,12 @@ func full() audit.Event {
 		Credential:   "c1",
 		ByCredential: "c2",
 		Addr:         netip.MustParseAddr("2001:db8::1"),
-		Action:       policy.Publish,
-		Package:      policy.PackageName{Scope: "acme", Name: "widget"},
+		Action:       protocol.Publish,
+		Package:      protocol.PackageName{Scope: "acme", Name: "widget"},
 		Change:       &protocol.Change{Version: "1.0.0", Tags: map[string]string{"latest": "1.0.0"}, Role: protocol.OrgAdmin},
-		Grants: []policy.Grant{
-			{Target: policy.OnePackage, Package: policy.PackageName{Name: "left"}, Permission: policy.ReadWrite, Verbs: policy.VerbPublish},
-			{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
+		Grants: []protocol.Grant{
+			{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "left"}, Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish},
+			{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadOnly},
 		},
 		Reasons: []string{"a", "b"},
 		Detail:  map[string]string{"via": "web"},

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -45,16 +44,16 @@ func fit(e Event) Event {
 	if e.Outcome > Done {
 		e.Outcome = Denied // as String says
 	}
-	e.User, e.By = policy.UserID(clip(string(e.User), fitID)), policy.UserID(clip(string(e.By), fitID))
+	e.User, e.By = protocol.UserID(clip(string(e.User), fitID)), protocol.UserID(clip(string(e.By), fitID))
 	e.Credential, e.ByCredential = clip(e.Credential, fitWord), clip(e.ByCredential, fitWord)
 	if len(e.Addr.Zone()) > fitWord || !utf8.ValidString(e.Addr.Zone()) {
 		e.Addr = e.Addr.WithZone("")
 	}
 	if _, err := e.Action.MarshalText(); err != nil {
-		e.Action = policy.Unknown
+		e.Action = protocol.Unknown
 	}
 	if e.Package.Validate() != nil {
-		e.Package = policy.PackageName{}
+		e.Package = protocol.PackageName{}
 	}
 	var changes int
 	e.Change, changes = fittingChange(e.Change)
@@ -100,7 +99,7 @@ func fittingChange(c *protocol.Change) (fitting *protocol.Change, omitted int) {
 
 // fittingGrants returns the valid ones of grants, as many as fit, and how many are
 // missing.
-func fittingGrants(grants []policy.Grant) (fitting []policy.Grant, omitted int) {
+func fittingGrants(grants []protocol.Grant) (fitting []protocol.Grant, omitted int) {
 	left := fitGrants
 	for _, g := range grants {
 		text, err := g.MarshalJSON()

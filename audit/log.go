@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -32,7 +32,7 @@ var (
 
 // userValue returns what the events of an account are found by. A key has a bound and
 // a host's IDs have none of ours, so long ones are found by their digest.
-func userValue(user policy.UserID) string {
+func userValue(user protocol.UserID) string {
 	if len(user) <= 128 {
 		return string(user)
 	}
@@ -137,7 +137,7 @@ func (l *Log) List(ctx context.Context, after string, limit int) (page []Entry, 
 
 // ListUser is List for the events that have user as their User. Those that user only
 // did, as an administrator does, are among those of whom they concern.
-func (l *Log) ListUser(ctx context.Context, user policy.UserID, after string, limit int) (page []Entry, next string, err error) {
+func (l *Log) ListUser(ctx context.Context, user protocol.UserID, after string, limit int) (page []Entry, next string, err error) {
 	rows, next, err := byUser.List(ctx, l.store, userValue(user), after, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("audit: list of a user: %w", err)

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
@@ -270,9 +269,9 @@ func TestLogDefaultKeep(t *testing.T) {
 
 func TestLogWritesWhatIsLargeOrOdd(t *testing.T) {
 	long := strings.Repeat("\x00", 100_000) // six bytes each in JSON
-	var grants []policy.Grant
+	var grants []protocol.Grant
 	for i := range 300 {
-		grants = append(grants, policy.Grant{Target: policy.OneScope, Scope: strings.Repeat("s", 200) + fmt.Sprint(i), Permission: policy.ReadOnly})
+		grants = append(grants, protocol.Grant{Target: protocol.OneScope, Scope: strings.Repeat("s", 200) + fmt.Sprint(i), Permission: protocol.ReadOnly})
 	}
 	var reasons []string
 	detail := map[string]string{}
@@ -281,18 +280,18 @@ func TestLogWritesWhatIsLargeOrOdd(t *testing.T) {
 		detail[fmt.Sprint(i)+long] = long
 	}
 	large := audit.Event{
-		Type: audit.Type(long), User: policy.UserID(long), By: policy.UserID(long), Credential: long, ByCredential: long,
+		Type: audit.Type(long), User: protocol.UserID(long), By: protocol.UserID(long), Credential: long, ByCredential: long,
 		Addr: netip.MustParseAddr("fe80::1").WithZone(long), Change: &protocol.Change{Version: long, Removed: reasons}, Grants: grants, Reasons: reasons, Detail: detail,
-		Package: policy.PackageName{Scope: strings.Repeat("s", 100), Name: strings.Repeat("n", 112)},
+		Package: protocol.PackageName{Scope: strings.Repeat("s", 100), Name: strings.Repeat("n", 112)},
 	}
 	for name, e := range map[string]audit.Event{
 		"large":           large,
 		"invalid UTF-8":   {User: "a\xff", Type: "\xff", Detail: map[string]string{"\xff": "\xff", "\xfe": ""}},
 		"no such action":  {Action: math.MaxUint8},
 		"no such outcome": {Outcome: math.MaxUint8},
-		"no such grant":   {Grants: []policy.Grant{{}, {Target: policy.AllPackages, Permission: policy.ReadOnly}}},
+		"no such grant":   {Grants: []protocol.Grant{{}, {Target: protocol.AllPackages, Permission: protocol.ReadOnly}}},
 		"no such role":    {Change: &protocol.Change{Role: math.MaxUint8}},
-		"no such package": {Package: policy.PackageName{Name: "../x"}},
+		"no such package": {Package: protocol.PackageName{Name: "../x"}},
 		"before all time": {Time: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"after all time":  {Time: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"odd zone":        {Addr: netip.MustParseAddr("fe80::1").WithZone("\xff")},
@@ -333,7 +332,7 @@ func TestLogListsOfALongID(t *testing.T) {
 	s := store.NewMemory()
 	l := newLog(t, s)
 	for _, n := range []int{128, 129, 512} {
-		user := policy.UserID(strings.Repeat("/", n)) // three bytes each in a key
+		user := protocol.UserID(strings.Repeat("/", n)) // three bytes each in a key
 		write(t, s, l, audit.Event{Type: audit.Type(fmt.Sprint(n)), User: user})
 		page, _, err := l.ListUser(t.Context(), user, "", 10)
 		require.NoError(t, err)

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -27,9 +26,9 @@ func TestSlogWritesWhatIsSet(t *testing.T) {
 		By:         "u2",
 		Credential: "c1", ByCredential: "c2",
 		Addr:    netip.MustParseAddr("192.0.2.1"),
-		Package: policy.PackageName{Scope: "acme", Name: "widget"},
+		Package: protocol.PackageName{Scope: "acme", Name: "widget"},
 		Change:  &protocol.Change{Version: "1.0.0", Tags: map[string]string{"latest": "1.0.0"}},
-		Grants:  []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+		Grants:  []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}},
 		Reasons: []string{"why", "and-why"},
 		Detail:  map[string]string{"b": "2", "a": "1\nlevel=forged"}, // LOG-03
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Errors about the credential of a request, possibly wrapped.
@@ -19,7 +20,7 @@ var (
 
 // A DeniedError means that the policy denied an operation.
 type DeniedError struct {
-	Operation policy.Operation
+	Operation protocol.Operation
 	Decision  policy.Decision
 	Anonymous bool // the request carried no credential
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/legacy"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -47,7 +47,7 @@ func newRegistry(t *testing.T) registry {
 		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
 			return nil, nil
 		},
-		Alive: func(context.Context, policy.UserID) error { return nil },
+		Alive: func(context.Context, protocol.UserID) error { return nil },
 	})
 	require.NoError(t, err)
 	return registry{users, sessions}

@@ -12,7 +12,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/legacy"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -29,7 +29,7 @@ func Example() {
 				return credential.Secret{}, legacy.ErrDenied
 			}
 			secret, _, err := tokens.Create(ctx, audit.Actor{User: "user-1"}, token.Spec{
-				User: "user-1", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}},
+				User: "user-1", Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}},
 			})
 			return secret, err
 		},

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -45,18 +44,18 @@ func TestCompare(t *testing.T) {
 		change func(*doc)
 		want   compared
 	}{
-		"nothing":              {func(*doc) {}, compared{policy.Deprecate, protocol.Change{}}},
-		"deprecate":            {func(d *doc) { d.Versions["1.0.0"] = "no" }, compared{policy.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
-		"undeprecate":          {func(d *doc) { d.Versions["2.0.0"] = "" }, compared{policy.Deprecate, protocol.Change{Deprecated: map[string]string{"2.0.0": ""}}}},
-		"deprecate, no more":   {func(d *doc) { *d = doc{Revision: "7-a", Versions: map[string]string{"1.0.0": "no", "2.0.0": "old"}} }, compared{policy.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
-		"unpublish":            {func(d *doc) { delete(d.Versions, "1.0.0"); delete(d.Tags, "old") }, compared{policy.Unpublish, protocol.Change{Removed: []string{"1.0.0"}, Tags: map[string]string{"old": ""}}}},
-		"unpublish the latest": {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags["latest"] = "1.0.0" }, compared{policy.Unpublish, protocol.Change{Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": "1.0.0"}}}},
-		"unpublish, no tags":   {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags = nil }, compared{policy.Unpublish, protocol.Change{Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": ""}}}},
-		"owners":               {func(d *doc) { d.Maintainers = []string{"alice"} }, compared{policy.WriteOwners, protocol.Change{Maintainers: []string{"alice"}, RemovedOwners: []string{"bob"}}}},
-		"owners alone":         {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"carol"}, Partial: true} }, compared{policy.WriteOwners, protocol.Change{Maintainers: []string{"carol"}, AddedOwners: []string{"carol"}, RemovedOwners: []string{"alice", "bob"}}}},
-		"the same owners":      {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"bob", "alice"}, Partial: true} }, compared{policy.Deprecate, protocol.Change{}}},
-		"star":                 {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Starred: true, Partial: true} }, compared{policy.Star, protocol.Change{Starred: true}}},
-		"unstar":               {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Partial: true} }, compared{policy.Star, protocol.Change{}}},
+		"nothing":              {func(*doc) {}, compared{protocol.Deprecate, protocol.Change{}}},
+		"deprecate":            {func(d *doc) { d.Versions["1.0.0"] = "no" }, compared{protocol.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
+		"undeprecate":          {func(d *doc) { d.Versions["2.0.0"] = "" }, compared{protocol.Deprecate, protocol.Change{Deprecated: map[string]string{"2.0.0": ""}}}},
+		"deprecate, no more":   {func(d *doc) { *d = doc{Revision: "7-a", Versions: map[string]string{"1.0.0": "no", "2.0.0": "old"}} }, compared{protocol.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
+		"unpublish":            {func(d *doc) { delete(d.Versions, "1.0.0"); delete(d.Tags, "old") }, compared{protocol.Unpublish, protocol.Change{Removed: []string{"1.0.0"}, Tags: map[string]string{"old": ""}}}},
+		"unpublish the latest": {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags["latest"] = "1.0.0" }, compared{protocol.Unpublish, protocol.Change{Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": "1.0.0"}}}},
+		"unpublish, no tags":   {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags = nil }, compared{protocol.Unpublish, protocol.Change{Removed: []string{"2.0.0"}, Tags: map[string]string{"latest": ""}}}},
+		"owners":               {func(d *doc) { d.Maintainers = []string{"alice"} }, compared{protocol.WriteOwners, protocol.Change{Maintainers: []string{"alice"}, RemovedOwners: []string{"bob"}}}},
+		"owners alone":         {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"carol"}, Partial: true} }, compared{protocol.WriteOwners, protocol.Change{Maintainers: []string{"carol"}, AddedOwners: []string{"carol"}, RemovedOwners: []string{"alice", "bob"}}}},
+		"the same owners":      {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"bob", "alice"}, Partial: true} }, compared{protocol.Deprecate, protocol.Change{}}},
+		"star":                 {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Starred: true, Partial: true} }, compared{protocol.Star, protocol.Change{Starred: true}}},
+		"unstar":               {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Partial: true} }, compared{protocol.Star, protocol.Change{}}},
 	} {
 		d := same()
 		tt.change(&d)
@@ -100,23 +99,23 @@ func TestCompareRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*doc)
 		says   string
-		action policy.Action
+		action protocol.Action
 	}{
-		"an owner in a deprecate":     {func(d *doc) { d.Versions["1.0.0"] = "no"; d.Maintainers = []string{"mallory"} }, "more than one thing", policy.WriteOwners},
-		"a deprecate in an unpublish": {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags = nil; d.Versions["1.0.0"] = "no" }, "more than one thing", policy.Unpublish},
-		"a new version":               {func(d *doc) { d.Versions["3.0.0"] = "" }, "not published", policy.Unknown},
-		"a moved tag":                 {func(d *doc) { d.Tags["latest"] = "1.0.0" }, "moves dist-tags", policy.Unknown},
-		"a new tag":                   {func(d *doc) { d.Tags["next"] = "1.0.0" }, "moves dist-tags", policy.Unknown},
-		"a tag less":                  {func(d *doc) { delete(d.Tags, "old") }, "moves dist-tags", policy.Unknown},
-		"a tag of what goes":          {func(d *doc) { delete(d.Versions, "2.0.0") }, "moves dist-tags", policy.Unknown},
-		"a new tag beside":            {func(d *doc) { delete(d.Versions, "1.0.0"); d.Tags = map[string]string{"latest": "2.0.0", "x": "2.0.0"} }, "moves dist-tags", policy.Unknown},
-		"nobody":                      {func(d *doc) { d.Maintainers = []string{} }, "to nobody", policy.WriteOwners},
-		"nobody alone":                {func(d *doc) { *d = doc{Maintainers: []string{}, Partial: true} }, "to nobody", policy.WriteOwners},
-		"an owner with no name":       {func(d *doc) { d.Maintainers = []string{"alice", "a b"} }, "nobody can be called", policy.WriteOwners},
-		"a path alone":                {func(d *doc) { *d = doc{Maintainers: []string{"../x"}, Partial: true} }, "nobody can be called", policy.WriteOwners},
-		"no version":                  {func(d *doc) { d.Versions = map[string]string{}; d.Tags = nil }, "as a whole", policy.Unpublish},
-		"neither":                     {func(d *doc) { *d = doc{} }, "neither versions nor", policy.Unknown},
-		"owners and stars":            {func(d *doc) { *d = doc{Maintainers: []string{"alice"}, Users: true} }, "neither versions nor", policy.Unknown},
+		"an owner in a deprecate":     {func(d *doc) { d.Versions["1.0.0"] = "no"; d.Maintainers = []string{"mallory"} }, "more than one thing", protocol.WriteOwners},
+		"a deprecate in an unpublish": {func(d *doc) { delete(d.Versions, "2.0.0"); d.Tags = nil; d.Versions["1.0.0"] = "no" }, "more than one thing", protocol.Unpublish},
+		"a new version":               {func(d *doc) { d.Versions["3.0.0"] = "" }, "not published", protocol.Unknown},
+		"a moved tag":                 {func(d *doc) { d.Tags["latest"] = "1.0.0" }, "moves dist-tags", protocol.Unknown},
+		"a new tag":                   {func(d *doc) { d.Tags["next"] = "1.0.0" }, "moves dist-tags", protocol.Unknown},
+		"a tag less":                  {func(d *doc) { delete(d.Tags, "old") }, "moves dist-tags", protocol.Unknown},
+		"a tag of what goes":          {func(d *doc) { delete(d.Versions, "2.0.0") }, "moves dist-tags", protocol.Unknown},
+		"a new tag beside":            {func(d *doc) { delete(d.Versions, "1.0.0"); d.Tags = map[string]string{"latest": "2.0.0", "x": "2.0.0"} }, "moves dist-tags", protocol.Unknown},
+		"nobody":                      {func(d *doc) { d.Maintainers = []string{} }, "to nobody", protocol.WriteOwners},
+		"nobody alone":                {func(d *doc) { *d = doc{Maintainers: []string{}, Partial: true} }, "to nobody", protocol.WriteOwners},
+		"an owner with no name":       {func(d *doc) { d.Maintainers = []string{"alice", "a b"} }, "nobody can be called", protocol.WriteOwners},
+		"a path alone":                {func(d *doc) { *d = doc{Maintainers: []string{"../x"}, Partial: true} }, "nobody can be called", protocol.WriteOwners},
+		"no version":                  {func(d *doc) { d.Versions = map[string]string{}; d.Tags = nil }, "as a whole", protocol.Unpublish},
+		"neither":                     {func(d *doc) { *d = doc{} }, "neither versions nor", protocol.Unknown},
+		"owners and stars":            {func(d *doc) { *d = doc{Maintainers: []string{"alice"}, Users: true} }, "neither versions nor", protocol.Unknown},
 	} {
 		d := same()
 		tt.change(&d)
@@ -143,7 +142,7 @@ func TestSetRevision(t *testing.T) {
 }
 
 func ExampleCompare() {
-	s := packument.New(packument.Config{Package: policy.PackageName{Name: "widget"}, By: "alice"})
+	s := packument.New(packument.Config{Package: protocol.PackageName{Name: "widget"}, By: "alice"})
 	_, _ = s.Write([]byte(`{"_rev":"7-a","versions":{"1.0.0":{"deprecated":"use 2.0.0"},"2.0.0":{}}}`))
 	if err := s.Close(); err != nil {
 		fmt.Println(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // read scans a body of alice's in pieces of n bytes.
@@ -28,7 +28,7 @@ func read(body string, n int) (packument.Document, packument.Kind, error) {
 }
 
 func ExampleScanner_Document() {
-	s := packument.New(packument.Config{Package: policy.PackageName{Name: "widget"}, By: "alice"})
+	s := packument.New(packument.Config{Package: protocol.PackageName{Name: "widget"}, By: "alice"})
 	if _, err := s.Write([]byte(`{"_id":"widget","_rev":"3-a","maintainers":[{"name":"alice"},{"name":"bob"}]}`)); err != nil {
 		fmt.Println(err)
 	}

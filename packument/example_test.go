@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -22,8 +21,8 @@ func ExampleReader() {
 		}
 	})
 	guard := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		op, err := policy.Classify(r.Method, r.URL.EscapedPath())
-		if err != nil || op.Action != policy.WritePackument {
+		op, err := protocol.Classify(r.Method, r.URL.EscapedPath())
+		if err != nil || op.Action != protocol.WritePackument {
 			http.Error(w, "not a publish", http.StatusForbidden)
 			return
 		}

@@ -21,7 +21,6 @@ import (
 
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -30,7 +29,7 @@ import (
 // $tgz in a body stands for a tarball. It is unpacked if the first bit of checks is set, and
 // hashed if the second one is.
 func FuzzPublishBody(f *testing.F) {
-	tarballs := []string{"", packed(widget, "1.0.0"), packed(widget, "1.0.1"), packed(policy.PackageName{Name: "plain"}, "1.0.0")}
+	tarballs := []string{"", packed(widget, "1.0.0"), packed(widget, "1.0.1"), packed(protocol.PackageName{Name: "plain"}, "1.0.0")}
 	for i := range tarballs {
 		for checks := range byte(4) {
 			f.Add([]byte(holding("$tgz")), byte(i), checks)

@@ -10,7 +10,6 @@ import (
 	"errors"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -18,7 +17,7 @@ import (
 type Config struct {
 	// Package is the package that the request's path names. A body that is about another
 	// package is refused, and zero refuses every body.
-	Package policy.PackageName
+	Package protocol.PackageName
 
 	// By is the name of the user who sent the body. It is the only maintainer that a publish
 	// may name, and the star of a document is this user's. Empty: a publish may name no
@@ -110,7 +109,7 @@ func New(cfg Config) *Scanner {
 	}
 	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
 	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: MaxMessage, Stream: s.publish.stream}, s.event)
-	if cfg.Package == (policy.PackageName{}) {
+	if cfg.Package == (protocol.PackageName{}) {
 		s.err = errOther
 	}
 	return s

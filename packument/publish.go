@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -25,7 +24,7 @@ const maxText = 1024
 // A publishCheck checks that a body is a plain npm publish: one new version of exactly the
 // package that the path names, with its tags and its tarball, and nothing else.
 type publishCheck struct {
-	pkg    policy.PackageName
+	pkg    protocol.PackageName
 	name   string
 	by     string
 	result protocol.Change

@@ -12,11 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
-var widget = policy.PackageName{Scope: "acme", Name: "widget"}
+var widget = protocol.PackageName{Scope: "acme", Name: "widget"}
 
 // scan scans a publish of carol's in pieces of size bytes. A body that is none is an error.
 func scan(cfg packument.Config, data []byte, size int) (protocol.Change, error) {
@@ -56,7 +55,7 @@ func TestEveryClient(t *testing.T) {
 			require.NoError(t, err)
 			pkg, tarball := widget, "@acme/widget-2.3.4.tgz"
 			if client == "npm12-unscoped" {
-				pkg, tarball = policy.PackageName{Name: "turnstile"}, "turnstile-2.3.4.tgz"
+				pkg, tarball = protocol.PackageName{Name: "turnstile"}, "turnstile-2.3.4.tgz"
 			}
 			want := protocol.Change{
 				Version: "2.3.4", Tags: map[string]string{"latest": "2.3.4"}, Attachments: []string{tarball},
@@ -75,7 +74,7 @@ func TestEveryClient(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, want, got)
 			}
-			_, err = scan(packument.Config{Package: policy.PackageName{Scope: "acme-evil", Name: "widget"}, By: "carol"}, data, 64)
+			_, err = scan(packument.Config{Package: protocol.PackageName{Scope: "acme-evil", Name: "widget"}, By: "carol"}, data, 64)
 			assert.ErrorContains(t, err, "another package", "PC-29")
 			_, err = scan(packument.Config{Package: pkg, By: "carol"}, data[:len(data)-2], 64)
 			assert.ErrorContains(t, err, "unexpected end")
@@ -341,7 +340,7 @@ func TestVersions(t *testing.T) {
 }
 
 func ExampleScanner() {
-	s := packument.New(packument.Config{Package: policy.PackageName{Scope: "acme", Name: "gadget"}, By: "carol"})
+	s := packument.New(packument.Config{Package: protocol.PackageName{Scope: "acme", Name: "gadget"}, By: "carol"})
 	_, err := s.Write([]byte(plain))
 	fmt.Println(err)
 

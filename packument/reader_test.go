@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -82,7 +81,7 @@ func reader(t *testing.T, src io.Reader, authorize func(protocol.Change) error) 
 	return r
 }
 
-var ofPlain = packument.Config{Package: policy.PackageName{Name: "plain"}, By: "alice"}
+var ofPlain = packument.Config{Package: protocol.PackageName{Name: "plain"}, By: "alice"}
 
 // A host that decodes the JSON value does not wait for what follows it, so whatever
 // follows it does not make it whole before everything was judged.

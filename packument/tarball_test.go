@@ -13,10 +13,10 @@ import (
 
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
-func packed(pkg policy.PackageName, version string) string {
+func packed(pkg protocol.PackageName, version string) string {
 	return base64.StdEncoding.EncodeToString(hosttest.Tarball(pkg, version))
 }
 
@@ -38,7 +38,7 @@ func TestUnpacks(t *testing.T) {
 		"bundle first":               {bundle, ""},
 		"escaped":                    {holding(strings.ReplaceAll(right, "/", `\/`)), ""},
 		"empty":                      {plain, "tarball is cut short"},
-		"another package":            {holding(packed(policy.PackageName{Name: "widget"}, "1.0.0")), "package.json is about another package"},
+		"another package":            {holding(packed(protocol.PackageName{Name: "widget"}, "1.0.0")), "package.json is about another package"},
 		"another version":            {holding(packed(widget, "1.0.1")), "package.json is about another version"},
 		"another version, and first": {strings.Replace(first, right, packed(widget, "1.0.1"), 1), "package.json is about another version"},
 		"no gzip":                    {holding("AAAAAAAAAAAAAAAA"), "not valid gzip"},

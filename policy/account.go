@@ -3,15 +3,17 @@ package policy
 import (
 	"net/netip"
 	"time"
+
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // An Account is what is true of a user at the moment of the request. The zero
 // value goes with a request that has no credential.
 type Account struct {
-	ID        UserID
+	ID        protocol.UserID
 	Name      string
 	Disabled  bool
-	TwoFactor TwoFactorMode
+	TwoFactor protocol.TwoFactorMode
 	// CIDRs are the ranges that all of the account's credentials may be used from, each
 	// in its own ranges as well. Empty: from anywhere.
 	CIDRs []netip.Prefix
@@ -29,7 +31,9 @@ type Account struct {
 }
 
 // HasFactor reports whether the account has a second factor that can be asked for.
-func (a *Account) HasFactor() bool { return a.TwoFactor == AuthOnly || a.TwoFactor == AuthAndWrites }
+func (a *Account) HasFactor() bool {
+	return a.TwoFactor == protocol.AuthOnly || a.TwoFactor == protocol.AuthAndWrites
+}
 
 // From reports whether the account's credentials may be used from addr, as far as the
 // account itself is asked.

@@ -1,24 +1,23 @@
 package policy_test
 
 import (
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
 // newToken returns the change that makes a token which writes, or bypasses the second factor.
 func newToken(writes, bypass bool) *protocol.Change {
-	g := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadOnly}
+	g := protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadOnly}
 	if writes {
-		g.Permission = policy.ReadWrite
+		g.Permission = protocol.ReadWrite
 	}
-	return &protocol.Change{Token: &protocol.TokenSpec{Grants: []policy.Grant{g}, Bypass: bypass}}
+	return &protocol.Change{Token: &protocol.TokenSpec{Grants: []protocol.Grant{g}, Bypass: bypass}}
 }
 
 // newMode returns the change that sets the second-factor setting of a package.
-func newMode(m policy.PublishMode) *protocol.Change { return &protocol.Change{PublishMode: &m} }
+func newMode(m protocol.PublishMode) *protocol.Change { return &protocol.Change{PublishMode: &m} }
 
 // factorOff is the change that takes a second factor off.
-var factorOff = &protocol.Change{TwoFactor: policy.TwoFactorOff}
+var factorOff = &protocol.Change{TwoFactor: protocol.TwoFactorOff}
 
 // also returns c with what more asks for besides.
 func also(c *protocol.Change, more protocol.Change) *protocol.Change {
@@ -29,7 +28,7 @@ func also(c *protocol.Change, more protocol.Change) *protocol.Change {
 	if more.PublishMode != nil {
 		both.PublishMode = more.PublishMode
 	}
-	if more.TwoFactor != policy.TwoFactorUnknown {
+	if more.TwoFactor != protocol.TwoFactorUnknown {
 		both.TwoFactor = more.TwoFactor
 	}
 	return &both

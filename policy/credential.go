@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/internal/words"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Kind says how a credential came about. The zero value is denied.
@@ -41,10 +42,10 @@ func (k *Kind) UnmarshalText(text []byte) error {
 type Credential struct {
 	ID      string // public accessor: safe in logs and lists
 	Kind    Kind
-	User    UserID
-	Grants  []Grant        // ignored for a session, which has its user's rights
-	Bypass  bool           // may stand in for a second factor where the package allows it; ignored unless Kind is KindToken
-	CIDRs   []netip.Prefix // empty: from anywhere
+	User    protocol.UserID
+	Grants  []protocol.Grant // ignored for a session, which has its user's rights
+	Bypass  bool             // may stand in for a second factor where the package allows it; ignored unless Kind is KindToken
+	CIDRs   []netip.Prefix   // empty: from anywhere
 	Created time.Time
 	Expires time.Time // the first instant at which it is dead; zero: never for KindForeign, long ago for all others
 }
@@ -93,7 +94,7 @@ const (
 
 // reach returns what c's grants allow on n to an action of that verb; the zero verb is
 // every action's that has none. No grant limits a session.
-func (c *Credential) reach(n PackageName, verb Verbs) reach {
+func (c *Credential) reach(n protocol.PackageName, verb protocol.Verbs) reach {
 	switch c.Kind {
 	case KindSession:
 		return reaches | reachRead | reachWrite | reachStage | reachCreate | reachAdmin
@@ -109,11 +110,11 @@ func (c *Credential) reach(n PackageName, verb Verbs) reach {
 		}
 		r |= reaches
 		switch g.Permission {
-		case ReadOnly:
+		case protocol.ReadOnly:
 			r |= reachRead
-		case StageOnly:
+		case protocol.StageOnly:
 			r |= reachRead | reachStage
-		case ReadWrite:
+		case protocol.ReadWrite:
 			r |= reachRead | writing(g, verb)
 		}
 	}
@@ -121,8 +122,8 @@ func (c *Credential) reach(n PackageName, verb Verbs) reach {
 }
 
 // writing returns what a read-write grant allows beyond reading.
-func writing(g *Grant, verb Verbs) (r reach) {
-	wide := g.Target != OnePackage
+func writing(g *protocol.Grant, verb protocol.Verbs) (r reach) {
+	wide := g.Target != protocol.OnePackage
 	if g.Verbs == 0 {
 		r = reachWrite | reachStage | reachAdmin
 		if wide {
@@ -135,12 +136,12 @@ func writing(g *Grant, verb Verbs) (r reach) {
 	} else {
 		r |= reachOther
 	}
-	if g.Verbs&VerbStage != 0 {
+	if g.Verbs&protocol.VerbStage != 0 {
 		r |= reachStage
 	}
 	switch {
 	case !wide:
-	case g.Verbs&VerbCreate != 0:
+	case g.Verbs&protocol.VerbCreate != 0:
 		r |= reachCreate
 	default:
 		r |= reachOther

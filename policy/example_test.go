@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // publishing returns the request of alice, who publishes a package of hers in a
@@ -13,11 +14,11 @@ import (
 func publishing(at time.Time) policy.Request {
 	nine := time.Date(2026, 3, 6, 9, 0, 0, 0, time.UTC) // a Friday
 	return policy.Request{
-		Operation: policy.Operation{Action: policy.Publish, Package: policy.PackageName{Scope: "acme", Name: "widget"}},
+		Operation: protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Scope: "acme", Name: "widget"}},
 		Credential: &policy.Credential{
 			ID: "5d1e", Kind: policy.KindSession, User: "u-17", Created: nine, Expires: nine.Add(2 * time.Hour),
 		},
-		Account: policy.Account{ID: "u-17", Name: "alice", TwoFactor: policy.AuthOnly},
+		Account: policy.Account{ID: "u-17", Name: "alice", TwoFactor: protocol.AuthOnly},
 		Package: policy.Facts{ID: "p-4", Rights: policy.RightRead | policy.RightWrite},
 		Addr:    netip.MustParseAddr("192.0.2.7"),
 		Now:     at,
@@ -49,7 +50,7 @@ func ExamplePolicy_With() {
 		Doc:      "Nobody wants to be called on a Saturday.",
 		Sentence: "Nothing is published here on a Friday.",
 		Remedy:   "Come back on Monday.",
-		Actions:  []policy.Action{policy.Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
 			if r.Now.Weekday() == time.Friday {
 				return policy.Forbid
@@ -84,7 +85,7 @@ func ExampleNPMWith() {
 	r := publishing(time.Date(2027, 1, 14, 23, 59, 59, 0, time.UTC))
 	r.Credential = &policy.Credential{
 		ID: "77b0", Kind: policy.KindToken, User: "u-17", Bypass: true, Expires: r.Now.AddDate(0, 1, 0),
-		Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+		Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}},
 	}
 	fmt.Println(p.Decide(r).Effect)
 	r.Now = r.Now.Add(time.Second)
@@ -97,15 +98,15 @@ func ExampleNPMWith() {
 
 // A token for a release job that moves dist-tags and does nothing else.
 func ExampleVerbs() {
-	grant := policy.Grant{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbDistTag}
+	grant := protocol.Grant{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbDistTag}
 	fmt.Println(grant, grant.Validate())
 
 	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
 	r.Credential = &policy.Credential{
-		ID: "77b0", Kind: policy.KindToken, User: "u-17", Bypass: true, Expires: r.Now.Add(time.Hour), Grants: []policy.Grant{grant},
+		ID: "77b0", Kind: policy.KindToken, User: "u-17", Bypass: true, Expires: r.Now.Add(time.Hour), Grants: []protocol.Grant{grant},
 	}
 	p := policy.NPM()
-	for _, r.Operation.Action = range []policy.Action{policy.SetDistTag, policy.Publish, policy.UnpublishAll} {
+	for _, r.Operation.Action = range []protocol.Action{protocol.SetDistTag, protocol.Publish, protocol.UnpublishAll} {
 		d := p.Decide(r)
 		fmt.Println(r.Operation.Action, d.Effect)
 		for _, reason := range d.Reasons {

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"strings"
+
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Step is what one rule said of a request.
@@ -18,7 +20,7 @@ type Step struct {
 // public ID only, but it tells of hidden packages: it is for those who run the
 // registry and not for an answer.
 type Trace struct {
-	Operation  Operation
+	Operation  protocol.Operation
 	Credential string // kind and ID
 	Account    string // name
 	Proof      Proof

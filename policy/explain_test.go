@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Explain decides what Decide does, and has a step for every rule.
@@ -45,7 +46,7 @@ func TestExplainAgrees(t *testing.T) {
 
 // The trace tells those who run the registry what the answer must not tell.
 func TestExplainHiddenPackage(t *testing.T) {
-	r := request(policy.Publish, &policy.Credential{ID: "t1", Kind: policy.KindToken, Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}}})
+	r := request(protocol.Publish, &policy.Credential{ID: "t1", Kind: policy.KindToken, Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}})
 	r.Package = policy.Facts{ID: "p", Private: true}
 	text := policy.NPM().Explain(r).String()
 	assert.Contains(t, text, "deny: publish @acme/widget by token t1 of alice")
@@ -53,13 +54,13 @@ func TestExplainHiddenPackage(t *testing.T) {
 	assert.Contains(t, text, "answer      may-not-create")
 	assert.NotContains(t, text, "answer      hidden-package")
 
-	r.Operation.Action = policy.SetDistTag
+	r.Operation.Action = protocol.SetDistTag
 	assert.Contains(t, policy.NPM().Explain(r).String(), "answer      hidden-package (as if absent)")
 }
 
 // npm puts tokens into paths, and so into the name of these two operations.
 func TestTraceKeepsTokensOut(t *testing.T) {
-	for _, a := range []policy.Action{policy.Logout, policy.RevokeToken} {
+	for _, a := range []protocol.Action{protocol.Logout, protocol.RevokeToken} {
 		r := request(a, &policy.Credential{Kind: policy.KindSession})
 		r.Operation.Token = "npm_secret"
 		trace := policy.NPM().Explain(r)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/words"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Rights are a user's live rights on a package: the host says them at each
@@ -75,10 +76,10 @@ func (r *Rights) UnmarshalText(text []byte) error {
 // A host that serves a package from elsewhere on first request (a mirror) gives it
 // an ID from the start: without one, nobody reads it.
 type Facts struct {
-	ID        PackageID // "" while the package does not exist; of the fields below only MayCreate and RequireFactor count then
-	Private   bool      // reading needs RightRead
-	Rights    Rights    // of the asking user; nothing for the anonymous
-	MayCreate bool      // the asking user may create a package of this name; counts only while there is none
+	ID        protocol.PackageID // "" while the package does not exist; of the fields below only MayCreate and RequireFactor count then
+	Private   bool               // reading needs RightRead
+	Rights    Rights             // of the asking user; nothing for the anonymous
+	MayCreate bool               // the asking user may create a package of this name; counts only while there is none
 	// RequireFactor is the rule of the package's organization that its members have a
 	// second factor. The Rights and the MayCreate of a user who has none count for nothing
 	// while it holds. What is no person, a service account or a publisher, has none to have.
@@ -88,5 +89,5 @@ type Facts struct {
 // Settings is what a package's maintainers decided about it. It is kept by
 // npmauth under the package's ID.
 type Settings struct {
-	Publish PublishMode
+	Publish protocol.PublishMode
 }

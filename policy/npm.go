@@ -1,51 +1,55 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/npmauth/npmauth/protocol"
+)
 
 // The actions by what their rules have in common. An action that is in no list of a
 // rule that permits is denied.
 var (
 	// openReads say nothing about people; what Search finds is only what may be read.
-	openReads = []Action{Ping, Audit, ReadKeys, Search}
+	openReads = []protocol.Action{protocol.Ping, protocol.Audit, protocol.ReadKeys, protocol.Search}
 	// signIns are judged by the password, the factor, the page or the signature, not here.
-	signIns = []Action{Login, LegacyLogin, LegacyUpdate, AuthPage, ReportLeak}
+	signIns = []protocol.Action{protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak}
 	// selfReads are what any live credential may ask about itself, and its own end.
-	selfReads = []Action{Whoami, ReadSelf, ReadUser, Logout}
+	selfReads = []protocol.Action{protocol.Whoami, protocol.ReadSelf, protocol.ReadUser, protocol.Logout}
 	// listings show each what that one may see.
-	listings = []Action{ListPackages, ListStars}
+	listings = []protocol.Action{protocol.ListPackages, protocol.ListStars}
 	// accountActions belong to the person and not to a token.
-	accountActions = []Action{ListTokens, CreateToken, RevokeToken, ReadProfile, WriteProfile, SetTwoFactor, SetPassword}
+	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// accountWrites are those of them that change something.
-	accountWrites = []Action{CreateToken, RevokeToken, WriteProfile, SetTwoFactor, SetPassword}
+	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// serviceActions are about the tokens of a service account, for those who administer it.
-	serviceActions = []Action{ReadService, ManageService, RevokeService}
+	serviceActions = []protocol.Action{protocol.ReadService, protocol.ManageService, protocol.RevokeService}
 	// packageReads are what a package shows to whoever may read it.
-	packageReads = []Action{ReadPackument, ReadTarball, ReadAttestations, ReadDistTags, ReadAccess, ReadVisibility}
+	packageReads = []protocol.Action{protocol.ReadPackument, protocol.ReadTarball, protocol.ReadAttestations, protocol.ReadDistTags, protocol.ReadAccess, protocol.ReadVisibility}
 	// packageWrites need the right to write, and one rule serves them all.
-	packageWrites = []Action{Publish, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll}
+	packageWrites = []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.Unpublish, protocol.UnpublishAll}
 	// tagLike are those of them that auth-only accounts do without a factor.
 	tagLike = packageWrites[1:]
 	// packageManagement needs the right to administer.
-	packageManagement = []Action{WriteOwners, SetAccess}
+	packageManagement = []protocol.Action{protocol.WriteOwners, protocol.SetAccess}
 	// orgReads and the writes that admins and owners have.
-	orgReads      = []Action{ReadOrg, ListTeams, ListOrgPackages, ReadTeam, ListTeamPackages}
-	orgManagement = []Action{WriteOrg, WriteTeam, WriteTeamMember, GrantTeam}
+	orgReads      = []protocol.Action{protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages}
+	orgManagement = []protocol.Action{protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
 	// notOffered are npm's operations that nothing here serves.
-	notOffered = []Action{
-		WriteStars, ReadHooks, WriteHooks,
-		ListStaged, ReadStaged, ApproveStaged, RejectStaged, Stage, ReadTrust, WriteTrust, ExchangeToken,
+	notOffered = []protocol.Action{
+		protocol.WriteStars, protocol.ReadHooks, protocol.WriteHooks,
+		protocol.ListStaged, protocol.ReadStaged, protocol.ApproveStaged, protocol.RejectStaged, protocol.Stage, protocol.ReadTrust, protocol.WriteTrust, protocol.ExchangeToken,
 	}
 )
 
 // every returns all known actions but those given.
-func every(but ...Action) []Action {
-	return slices.DeleteFunc(Actions(), func(a Action) bool { return slices.Contains(but, a) })
+func every(but ...protocol.Action) []protocol.Action {
+	return slices.DeleteFunc(protocol.Actions(), func(a protocol.Action) bool { return slices.Contains(but, a) })
 }
 
 // management changes who may do what, and lasts longer than what it was done with.
-func management() []Action { return join(packageManagement, orgManagement) }
+func management() []protocol.Action { return join(packageManagement, orgManagement) }
 
-func join(lists ...[]Action) []Action { return slices.Concat(lists...) }
+func join(lists ...[]protocol.Action) []protocol.Action { return slices.Concat(lists...) }
 
 // NPM returns npmjs.com's rules as they are since December 2025, with [DefaultLimits],
 // for the operations that this module serves; the rest of npm's are denied by the rule
@@ -148,13 +152,13 @@ func permitRules() []Rule {
 		ID:       "read-collaborators",
 		Doc:      "Who works on a package is for whoever is signed in and may read it.",
 		Sentence: "You may see who works on this package.",
-		Actions:  []Action{ReadCollaborators},
+		Actions:  []protocol.Action{protocol.ReadCollaborators},
 		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous() && r.Rights().Has(RightRead)) },
 	}, {
 		ID:       "star",
 		Doc:      "A star is the user's own: whoever may read the package gives one, with a session or a token that writes anything to it. npm asks no factor for it.",
 		Sentence: "You may star this package.",
-		Actions:  []Action{Star},
+		Actions:  []protocol.Action{protocol.Star},
 		Judge: func(r *Request) Verdict {
 			return permit(!r.Anonymous() && r.Rights().Has(RightRead) && r.reach()&(reachWrite|reachOther) != 0)
 		},
@@ -168,7 +172,7 @@ func permitRules() []Rule {
 		ID:       "create-package",
 		Doc:      "The first version needs the host's word that this user may take the name, and a session or a grant on the scope or on all packages.",
 		Sentence: "You may create this package.",
-		Actions:  []Action{Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
 
 		silentWithout: signNew,
@@ -178,7 +182,7 @@ func permitRules() []Rule {
 		Sentence: "You may manage this package.",
 		Actions:  packageManagement,
 		Judge: func(r *Request) Verdict {
-			known := r.Operation.Action != SetAccess || r.newMode() <= NoFactor
+			known := r.Operation.Action != protocol.SetAccess || r.newMode() <= protocol.NoFactor
 			return permit(known && r.Rights().Has(RightRead|RightAdmin))
 		},
 	}, {
@@ -186,26 +190,26 @@ func permitRules() []Rule {
 		Doc:      "An organization is for its members, and for their tokens that name it.",
 		Sentence: "You may see this organization.",
 		Actions:  orgReads,
-		Judge:    func(r *Request) Verdict { return permit(r.Role() >= OrgMember && r.orgReach()&reachRead != 0) },
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgMember && r.orgReach()&reachRead != 0) },
 	}, {
 		ID:       "manage-members",
 		Doc:      "Owners say who is in the organization and as what.",
 		Sentence: "You may manage the members of this organization.",
-		Actions:  []Action{WriteOrg},
-		Judge:    func(r *Request) Verdict { return permit(r.Role() >= OrgOwner && r.orgReach()&reachWrite != 0) },
+		Actions:  []protocol.Action{protocol.WriteOrg},
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgOwner && r.orgReach()&reachWrite != 0) },
 	}, {
 		ID:       "manage-teams",
 		Doc:      "Admins and owners make teams and say who is in them.",
 		Sentence: "You may manage the teams of this organization.",
-		Actions:  []Action{WriteTeam, WriteTeamMember},
-		Judge:    func(r *Request) Verdict { return permit(r.Role() >= OrgAdmin && r.orgReach()&reachWrite != 0) },
+		Actions:  []protocol.Action{protocol.WriteTeam, protocol.WriteTeamMember},
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgAdmin && r.orgReach()&reachWrite != 0) },
 	}, {
 		ID:       "grant-team",
 		Doc:      "Admins and owners let a team at a package that they administer themselves. A token needs the organization's grant and none on the package.",
 		Sentence: "You may give this team access to this package.",
-		Actions:  []Action{GrantTeam},
+		Actions:  []protocol.Action{protocol.GrantTeam},
 		Judge: func(r *Request) Verdict {
-			return permit(r.Role() >= OrgAdmin && r.orgReach()&reachWrite != 0 && !r.Operation.Package.IsZero() && r.live().Has(RightRead|RightAdmin))
+			return permit(r.Role() >= protocol.OrgAdmin && r.orgReach()&reachWrite != 0 && !r.Operation.Package.IsZero() && r.live().Has(RightRead|RightAdmin))
 		},
 	}}
 }

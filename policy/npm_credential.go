@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/npmauth/npmauth/protocol"
+)
 
 // credentialRules refuse by who asks, whatever the package.
 func credentialRules() []Rule {
@@ -96,7 +100,7 @@ func credentialRules() []Rule {
 		Doc:      "What a trusted publisher's exchange minted publishes, reads packages, says what it is and ends itself. It is nobody's name to be asked with whoami.",
 		Sentence: "A credential of a trusted publisher may only publish and read its package.",
 		Remedy:   "Run npm login or use a token.",
-		Actions:  every(join([]Action{Publish, ReadSelf, Logout}, openReads, signIns, packageReads)...),
+		Actions:  every(join([]protocol.Action{protocol.Publish, protocol.ReadSelf, protocol.Logout}, openReads, signIns, packageReads)...),
 		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindPublisher) },
 
 		silentWithout: signPublisher,
@@ -105,7 +109,7 @@ func credentialRules() []Rule {
 		Doc:      "Older tokens of the host's own read and no more. A host that grants more leaves this rule out: then their grants decide, and a factor is asked of them.",
 		Sentence: "This older kind of token can only read.",
 		Remedy:   "Run npm login or create a new token.",
-		Actions:  writesBut(join(signIns, []Action{Logout})),
+		Actions:  writesBut(join(signIns, []protocol.Action{protocol.Logout})),
 		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindForeign) },
 
 		silentWithout: signForeign,
@@ -113,6 +117,6 @@ func credentialRules() []Rule {
 }
 
 // writesBut returns the actions that change something without those given.
-func writesBut(but []Action) []Action {
-	return slices.DeleteFunc(every(but...), func(a Action) bool { return !a.Write() })
+func writesBut(but []protocol.Action) []protocol.Action {
+	return slices.DeleteFunc(every(but...), func(a protocol.Action) bool { return !a.Write() })
 }

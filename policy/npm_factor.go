@@ -1,20 +1,24 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/npmauth/npmauth/protocol"
+)
 
 // factorRules ask for a second factor, and refuse where there is none to ask for.
 func factorRules() []Rule {
 	const remedy = "Add --otp with a code of your authenticator app or open the link that npm shows."
 	// demanded reports whether the package's setting is a reason to ask for a factor. What
 	// does not exist yet has no setting.
-	demanded := func(r *Request) bool { return r.Settings.Publish != NoFactor || r.Package.ID == "" }
+	demanded := func(r *Request) bool { return r.Settings.Publish != protocol.NoFactor || r.Package.ID == "" }
 	// asked reports whether the account has a factor that the action asks for.
 	asked := func(r *Request) bool {
-		if r.Operation.Action == Deprecate && r.Change.Empty() {
+		if r.Operation.Action == protocol.Deprecate && r.Change.Empty() {
 			return false
 		}
-		if slices.Contains(tagLike, r.Operation.Action) || r.Operation.Action == Publish && !demanded(r) {
-			return r.Account.TwoFactor == AuthAndWrites
+		if slices.Contains(tagLike, r.Operation.Action) || r.Operation.Action == protocol.Publish && !demanded(r) {
+			return r.Account.TwoFactor == protocol.AuthAndWrites
 		}
 		return r.Account.HasFactor()
 	}
@@ -22,16 +26,16 @@ func factorRules() []Rule {
 	// is worth no more than that to whoever finds it in a drawer.
 	lasting := func(r *Request) bool {
 		token := r.Change.NewToken()
-		return r.Operation.Action != CreateToken || token.Writes() || token != nil && token.Bypass
+		return r.Operation.Action != protocol.CreateToken || token.Writes() || token != nil && token.Bypass
 	}
 	return []Rule{{
 		ID:       "no-second-factor",
 		Doc:      "Publishing and managing need a second factor or a token that bypasses it, and so does making a token that writes, or any for a service account. An account without one is told so and not challenged: it could not answer. What a package with mfa=none takes, it takes without.",
 		Sentence: "Your account has no second factor and this needs one.",
 		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
-		Actions:  join(packageWrites, management(), []Action{CreateToken, ManageService}),
+		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
 		Judge: func(r *Request) Verdict {
-			return forbid(r.Account.TwoFactor == TwoFactorOff && r.personal() && lasting(r) && (demanded(r) || !slices.Contains(packageWrites, r.Operation.Action)))
+			return forbid(r.Account.TwoFactor == protocol.TwoFactorOff && r.personal() && lasting(r) && (demanded(r) || !slices.Contains(packageWrites, r.Operation.Action)))
 		},
 
 		silentWithout: signPerson,
@@ -40,7 +44,7 @@ func factorRules() []Rule {
 		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only; a package with mfa=none has none, and auth-and-writes asks all the same.",
 		Sentence: "Publishing needs a one-time password.",
 		Remedy:   remedy,
-		Actions:  []Action{Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
 
 		silentWithout: signPerson,
@@ -67,14 +71,14 @@ func factorRules() []Rule {
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
 		Sentence: "Changing your account or its tokens needs a one-time password.",
 		Remedy:   remedy,
-		Actions:  join(accountWrites, []Action{ManageService, RevokeService}),
+		Actions:  join(accountWrites, []protocol.Action{protocol.ManageService, protocol.RevokeService}),
 		Judge:    func(r *Request) Verdict { return needProof(asked(r) && !r.Proven()) },
 	}, {
 		ID:       "recovery-code",
 		Doc:      "A recovery code signs in and repairs an account. It publishes nothing, manages nothing and makes no token that could.",
 		Sentence: "A recovery code repairs your account but cannot be used for this.",
 		Remedy:   "Use a code of your authenticator app or reset it with npm profile disable-2fa.",
-		Actions:  join(packageWrites, management(), []Action{CreateToken, ManageService}),
+		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
 		Judge: func(r *Request) Verdict {
 			return needProof(r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r))
 		},

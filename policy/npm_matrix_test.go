@@ -16,61 +16,61 @@ import (
 )
 
 var (
-	widget = policy.PackageName{Scope: "acme", Name: "widget"}
+	widget = protocol.PackageName{Scope: "acme", Name: "widget"}
 
-	openActions = []policy.Action{
-		policy.Ping, policy.Audit, policy.ReadKeys, policy.Search,
-		policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak,
+	openActions = []protocol.Action{
+		protocol.Ping, protocol.Audit, protocol.ReadKeys, protocol.Search,
+		protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak,
 	}
-	readActions = []policy.Action{
-		policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility,
+	readActions = []protocol.Action{
+		protocol.ReadPackument, protocol.ReadTarball, protocol.ReadAttestations, protocol.ReadDistTags, protocol.ReadAccess, protocol.ReadVisibility,
 	}
-	lookActions    = []policy.Action{policy.ReadCollaborators, policy.Star}
-	writeActions   = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll}
-	manageActions  = []policy.Action{policy.WriteOwners, policy.SetAccess}
-	selfActions    = []policy.Action{policy.Whoami, policy.ReadSelf, policy.ReadUser, policy.Logout, policy.ListPackages, policy.ListStars}
-	myActions      = []policy.Action{policy.ListTokens, policy.CreateToken, policy.RevokeToken, policy.ReadProfile, policy.WriteProfile, policy.SetTwoFactor, policy.SetPassword}
-	serviceActions = []policy.Action{policy.ReadService, policy.ManageService, policy.RevokeService}
-	orgReads       = []policy.Action{policy.ReadOrg, policy.ListTeams, policy.ListOrgPackages, policy.ReadTeam, policy.ListTeamPackages}
-	orgWrites      = []policy.Action{policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam}
+	lookActions    = []protocol.Action{protocol.ReadCollaborators, protocol.Star}
+	writeActions   = []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.Unpublish, protocol.UnpublishAll}
+	manageActions  = []protocol.Action{protocol.WriteOwners, protocol.SetAccess}
+	selfActions    = []protocol.Action{protocol.Whoami, protocol.ReadSelf, protocol.ReadUser, protocol.Logout, protocol.ListPackages, protocol.ListStars}
+	myActions      = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	serviceActions = []protocol.Action{protocol.ReadService, protocol.ManageService, protocol.RevokeService}
+	orgReads       = []protocol.Action{protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages}
+	orgWrites      = []protocol.Action{protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
 
 	// verbs are what a narrowed grant must say for an action on a package that exists.
-	verbs = map[policy.Action]policy.Verbs{
-		policy.Publish: policy.VerbPublish, policy.SetDistTag: policy.VerbDistTag, policy.RemoveDistTag: policy.VerbDistTag,
-		policy.Deprecate: policy.VerbDeprecate, policy.Unpublish: policy.VerbUnpublish, policy.UnpublishAll: policy.VerbUnpublish,
+	verbs = map[protocol.Action]protocol.Verbs{
+		protocol.Publish: protocol.VerbPublish, protocol.SetDistTag: protocol.VerbDistTag, protocol.RemoveDistTag: protocol.VerbDistTag,
+		protocol.Deprecate: protocol.VerbDeprecate, protocol.Unpublish: protocol.VerbUnpublish, protocol.UnpublishAll: protocol.VerbUnpublish,
 	}
 )
 
 func credentials() []*policy.Credential {
-	grant := func(p policy.Permission) []policy.Grant {
-		return []policy.Grant{{Target: policy.AllPackages, Permission: p}}
+	grant := func(p protocol.Permission) []protocol.Grant {
+		return []protocol.Grant{{Target: protocol.AllPackages, Permission: p}}
 	}
-	scope := []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}
-	one := []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite}}
-	mixed := []policy.Grant{
-		{Target: policy.AllPackages, Permission: policy.ReadOnly},
-		{Target: policy.OneScope, Scope: "acme-evil", Permission: policy.ReadWrite},
-		{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite},
+	scope := []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}}
+	one := []protocol.Grant{{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite}}
+	mixed := []protocol.Grant{
+		{Target: protocol.AllPackages, Permission: protocol.ReadOnly},
+		{Target: protocol.OneScope, Scope: "acme-evil", Permission: protocol.ReadWrite},
+		{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite},
 	}
-	org := func(p policy.Permission) []policy.Grant {
-		return []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: p}}
+	org := func(p protocol.Permission) []protocol.Grant {
+		return []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: p}}
 	}
-	invalid := []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish}}
+	invalid := []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish}}
 	cs := []*policy.Credential{
 		nil,
 		{Kind: policy.KindUnknown, User: "u-alice"},
 		{Kind: policy.KindSession},
-		{Kind: policy.KindSession, Bypass: true, Grants: grant(policy.ReadOnly)},
+		{Kind: policy.KindSession, Bypass: true, Grants: grant(protocol.ReadOnly)},
 		{Kind: policy.KindSession, Expires: now},
 		{Kind: policy.KindSession, CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
 		{Kind: policy.KindPublisher, Grants: one},
 		{Kind: policy.KindPublisher, Grants: scope, Bypass: true},
-		{Kind: policy.KindForeign, Grants: grant(policy.ReadWrite), Bypass: true},
-		{Kind: policy.Kind(77), User: "u-alice", Grants: grant(policy.ReadWrite), Bypass: true},
+		{Kind: policy.KindForeign, Grants: grant(protocol.ReadWrite), Bypass: true},
+		{Kind: policy.Kind(77), User: "u-alice", Grants: grant(protocol.ReadWrite), Bypass: true},
 	}
-	for _, grants := range [][]policy.Grant{nil, grant(policy.NoAccess), grant(policy.ReadOnly), grant(policy.StageOnly), grant(policy.ReadWrite), grant(policy.Permission(9)), scope, one, mixed,
-		org(policy.ReadOnly), org(policy.ReadWrite), invalid,
-		narrowed(scope, policy.VerbPublish|policy.VerbDeprecate), narrowed(scope, policy.VerbCreate|policy.VerbStage), narrowed(one, policy.VerbDistTag|policy.VerbUnpublish),
+	for _, grants := range [][]protocol.Grant{nil, grant(protocol.NoAccess), grant(protocol.ReadOnly), grant(protocol.StageOnly), grant(protocol.ReadWrite), grant(protocol.Permission(9)), scope, one, mixed,
+		org(protocol.ReadOnly), org(protocol.ReadWrite), invalid,
+		narrowed(scope, protocol.VerbPublish|protocol.VerbDeprecate), narrowed(scope, protocol.VerbCreate|protocol.VerbStage), narrowed(one, protocol.VerbDistTag|protocol.VerbUnpublish),
 	} {
 		for _, bypass := range []bool{false, true} {
 			cs = append(cs, &policy.Credential{Kind: policy.KindToken, Grants: grants, Bypass: bypass})
@@ -93,8 +93,8 @@ func facts() []policy.Facts {
 
 func orgs() []policy.OrgFacts {
 	return []policy.OrgFacts{
-		{}, {Role: policy.OrgOwner}, {ID: "o"}, {ID: "o", Role: policy.OrgMember}, {ID: "o", Role: policy.OrgAdmin}, {ID: "o", Role: policy.OrgOwner},
-		{ID: "o", Role: policy.OrgOwner + 1}, {ID: "o", RequireFactor: true}, {ID: "o", Role: policy.OrgOwner, RequireFactor: true},
+		{}, {Role: protocol.OrgOwner}, {ID: "o"}, {ID: "o", Role: protocol.OrgMember}, {ID: "o", Role: protocol.OrgAdmin}, {ID: "o", Role: protocol.OrgOwner},
+		{ID: "o", Role: protocol.OrgOwner + 1}, {ID: "o", RequireFactor: true}, {ID: "o", Role: protocol.OrgOwner, RequireFactor: true},
 	}
 }
 
@@ -104,18 +104,18 @@ func accounts(c *policy.Credential) (whole, dead []policy.Account) {
 	if c == nil {
 		return []policy.Account{{}}, nil
 	}
-	for m := policy.TwoFactorOff; m <= policy.AuthAndWrites; m++ {
+	for m := protocol.TwoFactorOff; m <= protocol.AuthAndWrites; m++ {
 		whole = append(whole, policy.Account{ID: c.User, TwoFactor: m})
 	}
 	whole = append(whole,
-		policy.Account{ID: c.User, TwoFactor: policy.TwoFactorOff, Service: true},
-		policy.Account{ID: c.User, TwoFactor: policy.AuthOnly, HighImpact: true, Recovered: created, FactorRequired: true})
+		policy.Account{ID: c.User, TwoFactor: protocol.TwoFactorOff, Service: true},
+		policy.Account{ID: c.User, TwoFactor: protocol.AuthOnly, HighImpact: true, Recovered: created, FactorRequired: true})
 	return whole, []policy.Account{
 		{ID: c.User},
-		{ID: c.User, TwoFactor: policy.AuthAndWrites + 1},
-		{ID: c.User, TwoFactor: policy.AuthOnly, Disabled: true},
-		{ID: "u-bob", TwoFactor: policy.AuthOnly},
-		{ID: c.User, TwoFactor: policy.AuthOnly, CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
+		{ID: c.User, TwoFactor: protocol.AuthAndWrites + 1},
+		{ID: c.User, TwoFactor: protocol.AuthOnly, Disabled: true},
+		{ID: "u-bob", TwoFactor: protocol.AuthOnly},
+		{ID: c.User, TwoFactor: protocol.AuthOnly, CIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
 	}
 }
 
@@ -141,10 +141,10 @@ func matrix() iter.Seq[policy.Request] {
 func many(r policy.Request) bool { return !r.Operation.Package.IsZero() }
 
 func wholeMatrix() iter.Seq[policy.Request] {
-	actions := append(policy.Actions(), policy.Unknown, policy.Action(200))
+	actions := append(protocol.Actions(), protocol.Unknown, protocol.Action(200))
 	return func(yield func(policy.Request) bool) {
 		for _, c := range credentials() {
-			request(policy.Ping, c) // fills c in
+			request(protocol.Ping, c) // fills c in
 			whole, dead := accounts(c)
 			for _, a := range actions {
 				r := request(a, c)
@@ -173,7 +173,7 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 	settings := func(yield func(policy.Request) bool) {
 		r := r
 		for _, r.Package = range facts() {
-			for r.Settings.Publish = range policy.NoFactor + 2 {
+			for r.Settings.Publish = range protocol.NoFactor + 2 {
 				if !yield(r) {
 					return
 				}
@@ -183,7 +183,7 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 	return func(yield func(policy.Request) bool) {
 		r := r
 		switch a := r.Operation.Action; {
-		case a == policy.CreateToken || a == policy.ManageService:
+		case a == protocol.CreateToken || a == protocol.ManageService:
 			for _, r.Change = range []*protocol.Change{newToken(false, false), newToken(true, false), newToken(false, true)} {
 				for _, r.Administers = range []bool{false, true} {
 					if !yield(r) {
@@ -191,7 +191,7 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 					}
 				}
 			}
-		case a == policy.ReadService || a == policy.SetTwoFactor:
+		case a == protocol.ReadService || a == protocol.SetTwoFactor:
 			for _, r.Administers = range []bool{false, true} {
 				if r.Change = nil; r.Administers {
 					r.Change = factorOff
@@ -200,10 +200,10 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 					return
 				}
 			}
-		case a == policy.GrantTeam:
+		case a == protocol.GrantTeam:
 			for _, org := range orgs() {
 				for r := range settings {
-					if r.Org = org; r.Settings.Publish == policy.FactorOrBypass || org.Role == policy.OrgAdmin {
+					if r.Org = org; r.Settings.Publish == protocol.FactorOrBypass || org.Role == protocol.OrgAdmin {
 						if !yield(r) {
 							return
 						}
@@ -216,11 +216,11 @@ func about(r policy.Request) iter.Seq[policy.Request] {
 					return
 				}
 			}
-		case slices.Contains(writeActions, a) || a == policy.WriteOwners:
+		case slices.Contains(writeActions, a) || a == protocol.WriteOwners:
 			settings(yield)
-		case a == policy.SetAccess:
+		case a == protocol.SetAccess:
 			for r := range settings {
-				for mode := range policy.NoFactor + 2 {
+				for mode := range protocol.NoFactor + 2 {
 					r.Change = newMode(mode)
 					if !yield(r) {
 						return
@@ -274,7 +274,7 @@ func TestNPMInvariants(t *testing.T) {
 				fail("kind")
 			case r.Account.ID != c.User || r.Account.Disabled || !now.Before(c.Expires) || !c.From(here) || !(&r.Account).From(here):
 				fail("dead")
-			case r.Account.TwoFactor < policy.TwoFactorOff || r.Account.TwoFactor > policy.AuthAndWrites:
+			case r.Account.TwoFactor < protocol.TwoFactorOff || r.Account.TwoFactor > protocol.AuthAndWrites:
 				fail("mode")
 			case r.Account.Service && c.Kind == policy.KindSession:
 				fail("a service account's session")
@@ -287,43 +287,43 @@ func TestNPMInvariants(t *testing.T) {
 		if may && service && !r.Administers {
 			fail("another's service account")
 		}
-		if may && a == policy.SetTwoFactor && r.Change.RemovesFactor() && r.Account.TwoFactor != policy.TwoFactorOff && r.Account.FactorRequired {
+		if may && a == protocol.SetTwoFactor && r.Change.RemovesFactor() && r.Account.TwoFactor != protocol.TwoFactorOff && r.Account.FactorRequired {
 			fail("the factor that is demanded")
 		}
 		writes, manages, ofOrg := slices.Contains(writeActions, a), slices.Contains(manageActions, a), slices.Contains(orgWrites, a)
-		if may && r.Account.HighImpact && (writes || manages || ofOrg || a == policy.CreateToken || a == policy.ManageService) {
+		if may && r.Account.HighImpact && (writes || manages || ofOrg || a == protocol.CreateToken || a == protocol.ManageService) {
 			fail("held")
 		}
 		factorless := c != nil && !(&r.Account).HasFactor() && !r.Account.Service && c.Kind != policy.KindPublisher
-		if may && factorless && (r.Package.RequireFactor && (writes || manages || a == policy.GrantTeam) || r.Org.RequireFactor && a.OfOrg()) {
+		if may && factorless && (r.Package.RequireFactor && (writes || manages || a == protocol.GrantTeam) || r.Org.RequireFactor && a.OfOrg()) {
 			fail("no factor where an organization demands one")
 		}
 		if may && writes {
-			creates := a == policy.Publish && r.Package.ID == "" && r.Package.MayCreate
+			creates := a == protocol.Publish && r.Package.ID == "" && r.Package.MayCreate
 			if !creates && (r.Package.ID == "" || !r.Package.Rights.Has(policy.RightWrite)) {
 				fail("live rights")
 			}
-			if c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
+			if c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool {
 				verb := verbs[a]
 				if creates {
-					verb = policy.VerbCreate
+					verb = protocol.VerbCreate
 				}
-				return g.Permission == policy.ReadWrite && g.Covers(widget) && (!creates || g.Target != policy.OnePackage) && (g.Verbs == 0 || g.Verbs&verb != 0)
+				return g.Permission == protocol.ReadWrite && g.Covers(widget) && (!creates || g.Target != protocol.OnePackage) && (g.Verbs == 0 || g.Verbs&verb != 0)
 			}) {
 				fail("grants")
 			}
-			if c.Kind == policy.KindForeign || c.Kind == policy.KindPublisher && a != policy.Publish {
+			if c.Kind == policy.KindForeign || c.Kind == policy.KindPublisher && a != protocol.Publish {
 				fail("kind that does not write this")
 			}
-			if c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor {
+			if c.Kind == policy.KindToken && r.Settings.Publish != protocol.FactorOrBypass && r.Settings.Publish != protocol.NoFactor {
 				fail("token where the package disallows them")
 			}
 			personal := c.Kind == policy.KindSession || c.Kind == policy.KindToken && !c.Bypass
 			if personal && d.Effect == policy.Allow {
-				if a == policy.Publish && (creates || r.Settings.Publish != policy.NoFactor || r.Account.TwoFactor == policy.AuthAndWrites) {
+				if a == protocol.Publish && (creates || r.Settings.Publish != protocol.NoFactor || r.Account.TwoFactor == protocol.AuthAndWrites) {
 					fail("published without a factor")
 				}
-				if r.Account.TwoFactor == policy.AuthAndWrites {
+				if r.Account.TwoFactor == protocol.AuthAndWrites {
 					fail("written without a factor")
 				}
 				if r.Account.Service {
@@ -332,29 +332,29 @@ func TestNPMInvariants(t *testing.T) {
 			}
 		}
 		if may && manages {
-			if r.Package.ID == "" || !r.Package.Rights.Has(policy.RightAdmin) || c.Kind == policy.KindToken && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
-				return g.Permission == policy.ReadWrite && g.Covers(widget) && g.Verbs == 0
+			if r.Package.ID == "" || !r.Package.Rights.Has(policy.RightAdmin) || c.Kind == policy.KindToken && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool {
+				return g.Permission == protocol.ReadWrite && g.Covers(widget) && g.Verbs == 0
 			}) {
 				fail("no administrator")
 			}
-			if a == policy.SetAccess && *r.Change.PublishMode > policy.FactorOnly {
+			if a == protocol.SetAccess && *r.Change.PublishMode > protocol.FactorOnly {
 				fail("a setting that nobody may choose")
 			}
 		}
 		if may && a.OfOrg() {
-			want := policy.OrgMember
+			want := protocol.OrgMember
 			switch {
-			case a == policy.WriteOrg:
-				want = policy.OrgOwner
+			case a == protocol.WriteOrg:
+				want = protocol.OrgOwner
 			case ofOrg:
-				want = policy.OrgAdmin
+				want = protocol.OrgAdmin
 			}
-			if r.Org.ID == "" || r.Org.Role < want || r.Org.Role > policy.OrgOwner || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
-				return g.Target == policy.OneOrg && g.Scope == "acme" && g.Verbs == 0 && (g.Permission == policy.ReadWrite || !ofOrg && g.Permission == policy.ReadOnly)
+			if r.Org.ID == "" || r.Org.Role < want || r.Org.Role > protocol.OrgOwner || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool {
+				return g.Target == protocol.OneOrg && g.Scope == "acme" && g.Verbs == 0 && (g.Permission == protocol.ReadWrite || !ofOrg && g.Permission == protocol.ReadOnly)
 			}) {
 				fail("organization")
 			}
-			if a == policy.GrantTeam && (r.Package.ID == "" || !r.Package.Rights.Has(policy.RightAdmin) || r.Package.Private && !r.Package.Rights.Has(policy.RightRead)) {
+			if a == protocol.GrantTeam && (r.Package.ID == "" || !r.Package.Rights.Has(policy.RightAdmin) || r.Package.Private && !r.Package.Rights.Has(policy.RightRead)) {
 				fail("granted what is not theirs")
 			}
 		}
@@ -368,8 +368,8 @@ func TestNPMInvariants(t *testing.T) {
 		}
 		reads := slices.Contains(readActions, a) || slices.Contains(lookActions, a)
 		if may && reads && r.Package.Private {
-			if c == nil || !r.Package.Rights.Has(policy.RightRead) || factorless && r.Package.RequireFactor || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool {
-				return g.Covers(widget) && g.Permission >= policy.ReadOnly && g.Permission <= policy.StageOnly
+			if c == nil || !r.Package.Rights.Has(policy.RightRead) || factorless && r.Package.RequireFactor || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool {
+				return g.Covers(widget) && g.Permission >= protocol.ReadOnly && g.Permission <= protocol.StageOnly
 			}) {
 				fail("private read")
 			}
@@ -386,9 +386,9 @@ func TestNPMInvariants(t *testing.T) {
 		switch {
 		case a.OfPackage() && r.Package.ID != "" && !seen.Rights().Has(policy.RightRead):
 			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
-		case a.OfOrg() && c != nil && (r.Org.Role == policy.NoRole || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g policy.Grant) bool { return g.Target == policy.OneOrg })):
+		case a.OfOrg() && c != nil && (r.Org.Role == protocol.NoRole || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool { return g.Target == protocol.OneOrg })):
 			absent.Org, absent.Package, absent.Settings = policy.OrgFacts{}, policy.Facts{}, policy.Settings{}
-		case a == policy.GrantTeam && r.Package.Private && (!r.Package.Rights.Has(policy.RightAdmin) || !r.Package.Rights.Has(policy.RightRead)):
+		case a == protocol.GrantTeam && r.Package.Private && (!r.Package.Rights.Has(policy.RightAdmin) || !r.Package.Rights.Has(policy.RightRead)):
 			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
 		}
 		if want := p.Decide(absent); !reflect.DeepEqual(want, d) {
@@ -451,17 +451,17 @@ func TestNPMMonotone(t *testing.T) {
 			try("a right", func(q *policy.Request) { q.Package.Rights &^= right })
 		}
 		try("creating", func(q *policy.Request) { q.Package.MayCreate = false })
-		try("mfa=publish", func(q *policy.Request) { q.Settings.Publish = policy.FactorOnly })
-		if r.Settings.Publish == policy.NoFactor {
-			try("mfa=automation", func(q *policy.Request) { q.Settings.Publish = policy.FactorOrBypass })
+		try("mfa=publish", func(q *policy.Request) { q.Settings.Publish = protocol.FactorOnly })
+		if r.Settings.Publish == protocol.NoFactor {
+			try("mfa=automation", func(q *policy.Request) { q.Settings.Publish = protocol.FactorOrBypass })
 		}
 		try("a factor demanded of the package's", func(q *policy.Request) { q.Package.RequireFactor = true })
 		try("a factor demanded of the organization's", func(q *policy.Request) { q.Org.RequireFactor = true })
-		if r.Org.Role > policy.NoRole && r.Org.Role <= policy.OrgOwner {
+		if r.Org.Role > protocol.NoRole && r.Org.Role <= protocol.OrgOwner {
 			try("a role", func(q *policy.Request) { q.Org.Role-- })
 		}
 		try("the organization", func(q *policy.Request) { q.Org.ID = "" })
-		try("mfa=none", func(q *policy.Request) { q.Change = also(q.Change, *newMode(policy.NoFactor)) })
+		try("mfa=none", func(q *policy.Request) { q.Change = also(q.Change, *newMode(protocol.NoFactor)) })
 		try("administering", func(q *policy.Request) { q.Administers = false })
 		if r.Credential == nil {
 			continue
@@ -485,10 +485,10 @@ func TestNPMMonotone(t *testing.T) {
 		}
 		for i, g := range r.Credential.Grants {
 			credential("a grant", func(c *policy.Credential) { c.Grants = slices.Delete(c.Grants, i, i+1) })
-			if g.Permission <= policy.StageOnly {
-				credential("writing", func(c *policy.Credential) { c.Grants[i].Permission = min(g.Permission, policy.ReadOnly) })
+			if g.Permission <= protocol.StageOnly {
+				credential("writing", func(c *policy.Credential) { c.Grants[i].Permission = min(g.Permission, protocol.ReadOnly) })
 			}
-			for verb := policy.VerbPublish; verb <= policy.VerbCreate; verb <<= 1 {
+			for verb := protocol.VerbPublish; verb <= protocol.VerbCreate; verb <<= 1 {
 				switch {
 				case g.Verbs == 0:
 					credential("all verbs but one", func(c *policy.Credential) { c.Grants[i].Verbs = verb })

@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/npmauth/npmauth/protocol"
+)
 
 // orgRules refuse by the organization.
 func orgRules() []Rule {
@@ -12,7 +16,7 @@ func orgRules() []Rule {
 	}
 	// told reports whether the credential is for the organization, so that it may hear of it.
 	told := func(r *Request) bool { return !r.Anonymous() && r.orgReach()&reachRead != 0 }
-	reading := join(packageReads, []Action{ReadCollaborators, Star})
+	reading := join(packageReads, []protocol.Action{protocol.ReadCollaborators, protocol.Star})
 	return []Rule{{
 		ID:       "no-org-grant",
 		Doc:      "A token is for the organizations it names, and a grant on packages is none on the organization that owns them. Of the others it hears nothing else: not that its user is in one nor what that user administers.",
@@ -37,7 +41,7 @@ func orgRules() []Rule {
 		Conceal:  true,
 		Actions:  all,
 		Judge: func(r *Request) Verdict {
-			return forbid((r.Org.ID == "" || r.Org.Role == NoRole || r.Org.Role > OrgOwner) && told(r))
+			return forbid((r.Org.ID == "" || r.Org.Role == protocol.NoRole || r.Org.Role > protocol.OrgOwner) && told(r))
 		},
 	}, {
 		ID:       "org-requires-factor",
@@ -51,7 +55,7 @@ func orgRules() []Rule {
 			case r.Anonymous() || !org && !pkg:
 				return Silent
 			case a.OfOrg():
-				return forbid(told(r) && (org || a == GrantTeam && administered(r)))
+				return forbid(told(r) && (org || a == protocol.GrantTeam && administered(r)))
 			case r.Creates():
 				return forbid(pkg && r.Package.MayCreate)
 			case slices.Contains(reading, a):
@@ -69,18 +73,18 @@ func orgRules() []Rule {
 		Remedy:   "Ask an owner of the organization.",
 		Actions:  orgManagement,
 		Judge: func(r *Request) Verdict {
-			least := OrgAdmin
-			if r.Operation.Action == WriteOrg {
-				least = OrgOwner
+			least := protocol.OrgAdmin
+			if r.Operation.Action == protocol.WriteOrg {
+				least = protocol.OrgOwner
 			}
-			return forbid(r.Role() != NoRole && r.Role() < least && told(r))
+			return forbid(r.Role() != protocol.NoRole && r.Role() < least && told(r))
 		},
 	}, {
 		ID:       "grant-needs-admin",
 		Doc:      "Nobody gives a team what they do not administer themselves. A package that is hidden and one that does not exist get the same answer.",
 		Sentence: "You do not administer the package that the team would get.",
 		Remedy:   "Ask a maintainer of the package.",
-		Actions:  []Action{GrantTeam},
+		Actions:  []protocol.Action{protocol.GrantTeam},
 		Judge:    func(r *Request) Verdict { return forbid(told(r) && !administered(r)) },
 	}}
 }
@@ -92,7 +96,7 @@ func guardRules(l Limits) []Rule {
 		Doc:      "After a recovery code was used or its address changed, an account that many depend on reads for a while and does nothing lasting: npm's guard of June 2026. It ends by itself. What protects the account is not held up: revoking its tokens and changing the password or the factor.",
 		Sentence: "This account was recovered a short while ago and can only read for now.",
 		Remedy:   "Wait until the hold ends or ask the people who run this registry.",
-		Actions:  join(packageWrites, management(), []Action{CreateToken, ManageService}),
+		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.HighImpact && !r.Account.Recovered.IsZero() && r.Now.Before(r.Account.Recovered.Add(l.HighImpactHold)))
 		},
@@ -103,14 +107,14 @@ func guardRules(l Limits) []Rule {
 		Doc:      "mfa=none was taken away in December 2025. A package that has it keeps it. A private registry may leave this rule out; a setting that is not known stays refused.",
 		Sentence: "A package can no longer be set to need no second factor.",
 		Remedy:   "Use npm access set mfa=automation or mfa=publish.",
-		Actions:  []Action{SetAccess},
-		Judge:    func(r *Request) Verdict { return forbid(r.newMode() >= NoFactor && !r.Anonymous()) },
+		Actions:  []protocol.Action{protocol.SetAccess},
+		Judge:    func(r *Request) Verdict { return forbid(r.newMode() >= protocol.NoFactor && !r.Anonymous()) },
 	}, {
 		ID:       "factor-required",
 		Doc:      "While one of a member's organizations demands a second factor, it may be changed and not taken off.",
 		Sentence: "An organization you are in requires a second factor so you cannot turn it off.",
 		Remedy:   "Leave the organization first.",
-		Actions:  []Action{SetTwoFactor},
+		Actions:  []protocol.Action{protocol.SetTwoFactor},
 		Judge: func(r *Request) Verdict {
 			return forbid(r.removesFactor() && r.Account.FactorRequired && !r.Anonymous())
 		},
@@ -137,7 +141,7 @@ func guardRules(l Limits) []Rule {
 			Doc:      "From a date on a token that bypasses the second factor only stages. The rule is there if Limits.BypassPublishEnds is.",
 			Sentence: "Tokens that bypass the second factor do not publish any more.",
 			Remedy:   "Set up a trusted publisher or stage the version and have a maintainer approve it.",
-			Actions:  []Action{Publish},
+			Actions:  []protocol.Action{protocol.Publish},
 			Judge: func(r *Request) Verdict {
 				return forbid(r.Bypasses() && !r.Now.Before(l.BypassPublishEnds))
 			},

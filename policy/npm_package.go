@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/npmauth/npmauth/protocol"
+)
 
 // packageRules refuse by the package: what of it may be seen, what the grants say
 // and what the user may do now. Those on grants look at names only, so that they
@@ -10,16 +14,16 @@ func packageRules() []Rule {
 	granted := func(r *Request) bool {
 		return r.Kind() == KindToken || r.Kind() == KindPublisher || r.Kind() == KindForeign
 	}
-	writes := join(packageWrites, packageManagement, []Action{Star})
-	reading := map[Action]bool{}
-	for _, a := range join(packageReads, []Action{ReadCollaborators}) {
+	writes := join(packageWrites, packageManagement, []protocol.Action{protocol.Star})
+	reading := map[protocol.Action]bool{}
+	for _, a := range join(packageReads, []protocol.Action{protocol.ReadCollaborators}) {
 		reading[a] = true
 	}
 	return []Rule{{
 		ID:       "unread-body",
 		Doc:      "PUT /<pkg> is five operations. Only the body tells which, so it must be told apart before anybody decides; what was not is denied.",
 		Sentence: "This registry cannot tell what this would change.",
-		Actions:  []Action{WritePackument},
+		Actions:  []protocol.Action{protocol.WritePackument},
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
 		ID:       "hidden-package",
@@ -27,7 +31,7 @@ func packageRules() []Rule {
 		Sentence: "There is no such package or you may not see it.",
 		Remedy:   "Check the name and run npm whoami to see who you are.",
 		Conceal:  true,
-		Actions:  join(packageReads, packageWrites, packageManagement, []Action{ReadCollaborators, Star}),
+		Actions:  join(packageReads, packageWrites, packageManagement, []protocol.Action{protocol.ReadCollaborators, protocol.Star}),
 		Judge: func(r *Request) Verdict {
 			return forbid(!r.Rights().Has(RightRead) && !r.lost().Has(RightRead) && !r.Creates() && (reading[r.Operation.Action] || !r.Anonymous()))
 		},
@@ -90,7 +94,7 @@ func packageRules() []Rule {
 		Doc:      "A grant on one package does not create it: see [Request.MayCreate].",
 		Sentence: "This token is for packages that exist and cannot create a new one.",
 		Remedy:   "Publish the first version with npm login or with a token for the whole scope.",
-		Actions:  []Action{Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Creates() && granted(r) && r.reach()&(reachWrite|reachCreate|reachOther) == reachWrite)
 		},
@@ -110,7 +114,7 @@ func packageRules() []Rule {
 		Doc:      "The host does not let this user take the name. A name that a hidden package has gets the same answer.",
 		Sentence: "You may not publish a package under this name.",
 		Remedy:   "Choose another name or ask the owner of the scope.",
-		Actions:  []Action{Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge:    func(r *Request) Verdict { return forbid(r.Creates() && !r.Anonymous() && !r.Package.MayCreate) },
 
 		silentWithout: signNew,
@@ -130,10 +134,10 @@ func packageRules() []Rule {
 		Doc:      "mfa=publish: a second factor and no tokens, for every write to the package and for who may write to it. Trusted publishers are not tokens. A setting that is not known counts as this one.",
 		Sentence: "This package does not allow writing with tokens.",
 		Remedy:   "Run npm login and publish with your second factor or set up a trusted publisher.",
-		Actions:  join(packageWrites, packageManagement, []Action{GrantTeam}),
+		Actions:  join(packageWrites, packageManagement, []protocol.Action{protocol.GrantTeam}),
 		Judge: func(r *Request) Verdict {
 			// Of a package that is not theirs to grant nobody hears the setting.
-			told := r.Operation.Action != GrantTeam || r.live().Has(RightRead|RightAdmin) && r.orgReach()&reachRead != 0
+			told := r.Operation.Action != protocol.GrantTeam || r.live().Has(RightRead|RightAdmin) && r.orgReach()&reachRead != 0
 			return forbid(r.disallowsTokens() && told && (r.Kind() == KindToken || r.Kind() == KindForeign))
 		},
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/policy/policytest"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 var (
@@ -83,8 +84,8 @@ func TestNPMLoadBearingRules(t *testing.T) {
 			}
 		}
 	}
-	nameless := request(policy.ReadPackument, nil)
-	nameless.Operation.Package = policy.PackageName{}
+	nameless := request(protocol.ReadPackument, nil)
+	nameless.Operation.Package = protocol.PackageName{}
 	refused = append(refused, refusal{nameless, p.Decide(nameless).Effect})
 	var got []string
 	for _, rule := range p.Rules() {
@@ -112,9 +113,9 @@ func TestNPMTexts(t *testing.T) {
 		assert.NotContains(t, r.Sentence+r.Remedy, `"`, r.ID)
 	}
 	noFactor := policy.NPM().Decide(policy.Request{
-		Operation:  policy.Operation{Action: policy.Publish, Package: policy.PackageName{Name: "plain"}},
+		Operation:  protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Name: "plain"}},
 		Credential: &policy.Credential{Kind: policy.KindSession, User: "u", Created: created, Expires: now.Add(1)},
-		Account:    policy.Account{ID: "u", TwoFactor: policy.TwoFactorOff},
+		Account:    policy.Account{ID: "u", TwoFactor: protocol.TwoFactorOff},
 		Package:    policy.Facts{ID: "p", Rights: policy.RightRead | policy.RightWrite},
 		Now:        now,
 	})
@@ -125,12 +126,12 @@ func TestNPMTexts(t *testing.T) {
 // A host whose older tokens may write leaves one rule out; everything else holds.
 func TestNPMForeignWrites(t *testing.T) {
 	p := policy.NPM().Without("foreign-reads-only")
-	r := request(policy.Publish, &policy.Credential{Kind: policy.KindForeign, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}}})
-	r.Account.TwoFactor = policy.AuthOnly
+	r := request(protocol.Publish, &policy.Credential{Kind: policy.KindForeign, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}})
+	r.Account.TwoFactor = protocol.AuthOnly
 	assert.Equal(t, policy.Challenge, p.Decide(r).Effect)
 	r.Proof = policy.ProofTOTP
 	assert.Equal(t, policy.Allow, p.Decide(r).Effect)
-	r.Settings.Publish = policy.FactorOnly
+	r.Settings.Publish = protocol.FactorOnly
 	assert.Equal(t, policy.Deny, p.Decide(r).Effect)
 	r.Settings, r.Credential.Grants = policy.Settings{}, nil
 	assert.Equal(t, policy.Deny, p.Decide(r).Effect)
@@ -138,19 +139,19 @@ func TestNPMForeignWrites(t *testing.T) {
 
 // A package's setting that is not known counts as the stricter one.
 func TestNPMUnknownSetting(t *testing.T) {
-	r := request(policy.Publish, &policy.Credential{Kind: policy.KindToken, Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}}})
+	r := request(protocol.Publish, &policy.Credential{Kind: policy.KindToken, Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}})
 	require.Equal(t, policy.Allow, policy.NPM().Decide(r).Effect)
-	r.Settings.Publish = policy.NoFactor + 1
+	r.Settings.Publish = protocol.NoFactor + 1
 	assert.True(t, policy.NPM().Decide(r).Has("package-disallows-tokens"))
 
 	// Nor is one to be set, even where mfa=none is.
-	r = request(policy.SetAccess, &policy.Credential{Kind: policy.KindSession})
+	r = request(protocol.SetAccess, &policy.Credential{Kind: policy.KindSession})
 	r.Package.Rights |= policy.RightAdmin
 	r.Proof = policy.ProofTOTP
-	r.Change = newMode(policy.NoFactor)
+	r.Change = newMode(protocol.NoFactor)
 	p := policy.NPM().Without("mfa-none")
 	require.Equal(t, policy.Allow, p.Decide(r).Effect)
-	r.Change = newMode(policy.NoFactor + 1)
+	r.Change = newMode(protocol.NoFactor + 1)
 	assert.Equal(t, policy.Deny, p.Decide(r).Effect)
 	assert.True(t, policy.NPM().Decide(r).Has("mfa-none"))
 }
@@ -160,22 +161,22 @@ func TestNPMServingMore(t *testing.T) {
 	p := policy.NPM()
 	i := slices.IndexFunc(p.Rules(), func(r policy.Rule) bool { return r.ID == "not-offered" })
 	rule := p.Rules()[i]
-	rule.Actions = slices.DeleteFunc(rule.Actions, func(a policy.Action) bool { return a == policy.Stage })
+	rule.Actions = slices.DeleteFunc(rule.Actions, func(a protocol.Action) bool { return a == protocol.Stage })
 	p = p.Replace(rule)
 	require.NoError(t, p.Err())
 
-	token := &policy.Credential{Kind: policy.KindToken, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.StageOnly}}}
-	r := request(policy.Stage, token)
+	token := &policy.Credential{Kind: policy.KindToken, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.StageOnly}}}
+	r := request(protocol.Stage, token)
 	assert.Equal(t, []string{policy.CodeNotPermitted}, codes(p.Decide(r)))
-	p = p.With(policy.Rule{ID: "stage", Sentence: "You may stage.", Actions: []policy.Action{policy.Stage}, Judge: func(r *policy.Request) policy.Verdict {
+	p = p.With(policy.Rule{ID: "stage", Sentence: "You may stage.", Actions: []protocol.Action{protocol.Stage}, Judge: func(r *policy.Request) policy.Verdict {
 		if r.Rights().Has(policy.RightRead) {
 			return policy.Permit
 		}
 		return policy.Silent
 	}})
 	assert.Equal(t, policy.Allow, p.Decide(r).Effect)
-	assert.Equal(t, policy.Deny, p.Decide(request(policy.Stage, nil)).Effect)
-	assert.Equal(t, policy.Deny, p.Decide(request(policy.WriteTrust, token)).Effect)
+	assert.Equal(t, policy.Deny, p.Decide(request(protocol.Stage, nil)).Effect)
+	assert.Equal(t, policy.Deny, p.Decide(request(protocol.WriteTrust, token)).Effect)
 }
 
 // Numbers other than npm's, to the instant.
@@ -185,9 +186,9 @@ func TestNPMWith(t *testing.T) {
 	l.BypassPublishEnds = now
 	p := policy.NPMWith(l)
 	require.NoError(t, p.Err())
-	all := []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}}
+	all := []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}
 
-	r := request(policy.Publish, &policy.Credential{Kind: policy.KindToken, Bypass: true, Grants: all})
+	r := request(protocol.Publish, &policy.Credential{Kind: policy.KindToken, Bypass: true, Grants: all})
 	assert.Equal(t, []string{"bypass-publishes-no-more"}, codes(p.Decide(r)))
 	assert.Equal(t, policy.Allow, policy.NPM().Decide(r).Effect, "npm has named no day")
 	r.Now = now.Add(-1)
@@ -196,14 +197,14 @@ func TestNPMWith(t *testing.T) {
 	for name, c := range map[string]*policy.Credential{
 		"without bypass": {Kind: policy.KindToken, Grants: all}, "a session": {Kind: policy.KindSession},
 	} {
-		other := request(policy.Publish, c)
+		other := request(protocol.Publish, c)
 		other.Proof = policy.ProofTOTP
 		assert.Equal(t, policy.Allow, p.Decide(other).Effect, name)
 	}
-	r.Operation.Action = policy.SetDistTag
+	r.Operation.Action = protocol.SetDistTag
 	assert.Equal(t, policy.Allow, p.Decide(r).Effect, "tags are not versions")
 
-	r = request(policy.Publish, &policy.Credential{Kind: policy.KindSession})
+	r = request(protocol.Publish, &policy.Credential{Kind: policy.KindSession})
 	r.Proof, r.Account.HighImpact, r.Account.Recovered = policy.ProofTOTP, true, now.Add(-time.Hour)
 	assert.Equal(t, policy.Allow, p.Decide(r).Effect, "over")
 	assert.Equal(t, []string{"account-held"}, codes(policy.NPM().Decide(r)))
@@ -214,7 +215,7 @@ func TestNPMWith(t *testing.T) {
 
 	p = policy.NPMWith(policy.Limits{})
 	assert.ErrorIs(t, p.Err(), policy.ErrLimits)
-	assert.Equal(t, []string{policy.CodeBrokenPolicy}, codes(p.Decide(request(policy.Ping, nil))))
+	assert.Equal(t, []string{policy.CodeBrokenPolicy}, codes(p.Decide(request(protocol.Ping, nil))))
 	assert.ErrorIs(t, p.Without("cidr").Err(), policy.ErrLimits, "an error stays")
 }
 
@@ -280,15 +281,15 @@ func TestNPMFirstReason(t *testing.T) {
 }
 
 // request returns a request by c about a public package that its user may write to.
-func request(a policy.Action, c *policy.Credential) policy.Request {
+func request(a protocol.Action, c *policy.Credential) policy.Request {
 	r := policy.Request{
-		Operation: policy.Operation{Action: a},
+		Operation: protocol.Operation{Action: a},
 		Package:   policy.Facts{ID: "p-1", Rights: policy.RightRead | policy.RightWrite},
 		Addr:      here,
 		Now:       now,
 	}
-	if a.OfPackage() || a == policy.GrantTeam {
-		r.Operation.Package = policy.PackageName{Scope: "acme", Name: "widget"}
+	if a.OfPackage() || a == protocol.GrantTeam {
+		r.Operation.Package = protocol.PackageName{Scope: "acme", Name: "widget"}
 	}
 	if a.OfOrg() {
 		r.Operation.Org = "acme"
@@ -301,7 +302,7 @@ func request(a policy.Action, c *policy.Credential) policy.Request {
 			c.Created, c.Expires = created, now.Add(time.Hour)
 		}
 		r.Credential = c
-		r.Account = policy.Account{ID: c.User, Name: "alice", TwoFactor: policy.AuthOnly}
+		r.Account = policy.Account{ID: c.User, Name: "alice", TwoFactor: protocol.AuthOnly}
 	}
 	return r
 }

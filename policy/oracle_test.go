@@ -38,49 +38,49 @@ func npmSays(r policy.Request) policy.Effect {
 	shown := r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb
 
 	switch a := r.Operation.Action; a {
-	case policy.Ping, policy.Audit, policy.ReadKeys, policy.Search, policy.Login, policy.LegacyLogin, policy.LegacyUpdate, policy.AuthPage, policy.ReportLeak:
+	case protocol.Ping, protocol.Audit, protocol.ReadKeys, protocol.Search, protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak:
 		return policy.Allow
 
-	case policy.Whoami, policy.ReadUser, policy.ListPackages, policy.ListStars:
+	case protocol.Whoami, protocol.ReadUser, protocol.ListPackages, protocol.ListStars:
 		// npm whoami never shows the identity of a trusted publisher.
 		if c == nil || c.Kind == policy.KindPublisher {
 			return policy.Deny
 		}
 		return policy.Allow
-	case policy.ReadSelf, policy.Logout:
+	case protocol.ReadSelf, protocol.Logout:
 		if c == nil {
 			return policy.Deny
 		}
 		return policy.Allow
 
 	// Sessions are the only credential for the account and its tokens.
-	case policy.ListTokens, policy.ReadProfile:
+	case protocol.ListTokens, protocol.ReadProfile:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
 		return policy.Allow
 	// Both modes ask for a change of the mode, for revoking and for creating tokens.
-	case policy.RevokeToken, policy.SetTwoFactor, policy.WriteProfile, policy.SetPassword:
+	case protocol.RevokeToken, protocol.SetTwoFactor, protocol.WriteProfile, protocol.SetPassword:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
 		// Members of an organization that enforces it cannot switch it off while in.
-		if a == policy.SetTwoFactor && r.Change != nil && r.Change.TwoFactor == policy.TwoFactorOff && r.Account.TwoFactor != policy.TwoFactorOff && r.Account.FactorRequired {
+		if a == protocol.SetTwoFactor && r.Change != nil && r.Change.TwoFactor == protocol.TwoFactorOff && r.Account.TwoFactor != protocol.TwoFactorOff && r.Account.FactorRequired {
 			return policy.Deny
 		}
-		if r.Account.TwoFactor != policy.TwoFactorOff && !shown && r.Proof != policy.ProofRecovery {
+		if r.Account.TwoFactor != protocol.TwoFactorOff && !shown && r.Proof != policy.ProofRecovery {
 			return policy.Challenge
 		}
 		return policy.Allow
-	case policy.CreateToken:
+	case protocol.CreateToken:
 		// An account of high impact makes none for three days after it was recovered.
 		if c == nil || c.Kind != policy.KindSession || held {
 			return policy.Deny
 		}
 		lasting := r.Change != nil && r.Change.Token != nil && (r.Change.Token.Bypass ||
-			slices.ContainsFunc(r.Change.Token.Grants, func(g policy.Grant) bool { return g.Permission != policy.ReadOnly }))
+			slices.ContainsFunc(r.Change.Token.Grants, func(g protocol.Grant) bool { return g.Permission != protocol.ReadOnly }))
 		switch r.Account.TwoFactor {
-		case policy.TwoFactorOff:
+		case protocol.TwoFactorOff:
 			// npm mails a code here. Without mail a password is worth a token that reads.
 			if lasting {
 				return policy.Deny
@@ -101,22 +101,22 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 	// npm has no service accounts. Their tokens are handled by a person who administers
 	// them, in a session, and changed with a second factor whatever they can do.
-	case policy.ReadService:
+	case protocol.ReadService:
 		if c == nil || c.Kind != policy.KindSession || !r.Administers {
 			return policy.Deny
 		}
 		return policy.Allow
-	case policy.RevokeService:
+	case protocol.RevokeService:
 		// Ending a token is never held up.
 		if c == nil || c.Kind != policy.KindSession || !r.Administers {
 			return policy.Deny
 		}
-		if r.Account.TwoFactor != policy.TwoFactorOff && r.Proof != policy.ProofTOTP && r.Proof != policy.ProofWeb && r.Proof != policy.ProofRecovery {
+		if r.Account.TwoFactor != protocol.TwoFactorOff && r.Proof != policy.ProofTOTP && r.Proof != policy.ProofWeb && r.Proof != policy.ProofRecovery {
 			return policy.Challenge
 		}
 		return policy.Allow
-	case policy.ManageService:
-		if c == nil || c.Kind != policy.KindSession || !r.Administers || held || r.Account.TwoFactor == policy.TwoFactorOff {
+	case protocol.ManageService:
+		if c == nil || c.Kind != policy.KindSession || !r.Administers || held || r.Account.TwoFactor == protocol.TwoFactorOff {
 			return policy.Deny
 		}
 		if !shown {
@@ -124,17 +124,17 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 		return policy.Allow
 
-	case policy.ReadPackument, policy.ReadTarball, policy.ReadAttestations, policy.ReadDistTags, policy.ReadAccess, policy.ReadVisibility:
+	case protocol.ReadPackument, protocol.ReadTarball, protocol.ReadAttestations, protocol.ReadDistTags, protocol.ReadAccess, protocol.ReadVisibility:
 		if !npmReads(r) {
 			return policy.Deny
 		}
 		return policy.Allow
-	case policy.ReadCollaborators:
+	case protocol.ReadCollaborators:
 		if c == nil || c.Kind == policy.KindPublisher || !npmReads(r) {
 			return policy.Deny
 		}
 		return policy.Allow
-	case policy.Star:
+	case protocol.Star:
 		// The only write of which no mode asks anything.
 		if c == nil || !npmReads(r) {
 			return policy.Deny
@@ -142,12 +142,12 @@ func npmSays(r policy.Request) policy.Effect {
 		switch {
 		case c.Kind == policy.KindSession:
 			return policy.Allow
-		case c.Kind == policy.KindToken && npmGrants(r, func(g policy.Grant) bool { return g.Permission == policy.ReadWrite }):
+		case c.Kind == policy.KindToken && npmGrants(r, func(g protocol.Grant) bool { return g.Permission == protocol.ReadWrite }):
 			return policy.Allow
 		}
 		return policy.Deny
 
-	case policy.Publish, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll:
+	case protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.Unpublish, protocol.UnpublishAll:
 		if c == nil || held || r.Operation.Package.Name == "" {
 			return policy.Deny
 		}
@@ -155,21 +155,21 @@ func npmSays(r policy.Request) policy.Effect {
 		switch {
 		case exists && !npmWrites(r):
 			return policy.Deny
-		case !exists && a != policy.Publish:
+		case !exists && a != protocol.Publish:
 			return policy.Deny
 		case !exists && (!r.Package.MayCreate || npmShutsOut(r, r.Package.RequireFactor)):
 			return policy.Deny
-		case !exists && c.Kind != policy.KindSession && !npmGrants(r, func(g policy.Grant) bool {
+		case !exists && c.Kind != policy.KindSession && !npmGrants(r, func(g protocol.Grant) bool {
 			// A new package is a matter of its scope, or of all packages.
-			return g.Permission == policy.ReadWrite && g.Target != policy.OnePackage && (g.Verbs == 0 || g.Verbs&policy.VerbCreate == policy.VerbCreate)
+			return g.Permission == protocol.ReadWrite && g.Target != protocol.OnePackage && (g.Verbs == 0 || g.Verbs&protocol.VerbCreate == protocol.VerbCreate)
 		}):
 			return policy.Deny
 		}
-		none := exists && r.Settings.Publish == policy.NoFactor
+		none := exists && r.Settings.Publish == protocol.NoFactor
 		switch c.Kind {
 		case policy.KindPublisher:
 			// Neither a second factor nor the setting of the package is for them.
-			if a == policy.Publish {
+			if a == protocol.Publish {
 				return policy.Allow
 			}
 			return policy.Deny
@@ -178,7 +178,7 @@ func npmSays(r policy.Request) policy.Effect {
 		case policy.KindToken:
 			// Of two pages of npm's the one that refuses every token stands, even with bypass. npm
 			// speaks of publishing; it is the same for every write to the package.
-			if r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor {
+			if r.Settings.Publish != protocol.FactorOrBypass && r.Settings.Publish != protocol.NoFactor {
 				return policy.Deny
 			}
 			if c.Bypass {
@@ -189,15 +189,15 @@ func npmSays(r policy.Request) policy.Effect {
 			}
 		}
 		switch {
-		case r.Account.TwoFactor == policy.TwoFactorOff && none:
+		case r.Account.TwoFactor == protocol.TwoFactorOff && none:
 			return policy.Allow
-		case r.Account.TwoFactor == policy.TwoFactorOff:
+		case r.Account.TwoFactor == protocol.TwoFactorOff:
 			return policy.Deny
-		case r.Account.TwoFactor == policy.AuthOnly && (none || a != policy.Publish):
+		case r.Account.TwoFactor == protocol.AuthOnly && (none || a != protocol.Publish):
 			// The page on two-factor authentication lists no write under auth-only. For
 			// publishing the package's rule wins.
 			return policy.Allow
-		case a == policy.Deprecate && r.Change != nil && len(r.Change.Deprecated) == 0:
+		case a == protocol.Deprecate && r.Change != nil && len(r.Change.Deprecated) == 0:
 			// npm deprecate with the message that is there already: nothing is written.
 			return policy.Allow
 		case shown:
@@ -205,15 +205,15 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 		return policy.Challenge
 
-	case policy.WriteOwners, policy.SetAccess:
+	case protocol.WriteOwners, protocol.SetAccess:
 		switch {
 		case !npmManages(r, held) || r.Operation.Package.Name == "" || !npmAdministers(r):
 			return policy.Deny
-		case c.Kind == policy.KindToken && !npmGrants(r, func(g policy.Grant) bool { return g.Permission == policy.ReadWrite && g.Verbs == 0 }):
+		case c.Kind == policy.KindToken && !npmGrants(r, func(g protocol.Grant) bool { return g.Permission == protocol.ReadWrite && g.Verbs == 0 }):
 			return policy.Deny
-		case c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor:
+		case c.Kind == policy.KindToken && r.Settings.Publish != protocol.FactorOrBypass && r.Settings.Publish != protocol.NoFactor:
 			return policy.Deny
-		case a == policy.SetAccess && r.Change != nil && r.Change.PublishMode != nil && *r.Change.PublishMode != policy.FactorOrBypass && *r.Change.PublishMode != policy.FactorOnly:
+		case a == protocol.SetAccess && r.Change != nil && r.Change.PublishMode != nil && *r.Change.PublishMode != protocol.FactorOrBypass && *r.Change.PublishMode != protocol.FactorOnly:
 			// mfa=none was taken away.
 			return policy.Deny
 		case !shown:
@@ -221,30 +221,30 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 		return policy.Allow
 
-	case policy.ReadOrg, policy.ListTeams, policy.ListOrgPackages, policy.ReadTeam, policy.ListTeamPackages:
-		if !npmIn(r, policy.OrgMember, policy.OrgAdmin, policy.OrgOwner) || !npmOrgGrant(r, policy.ReadOnly, policy.ReadWrite) {
+	case protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages:
+		if !npmIn(r, protocol.OrgMember, protocol.OrgAdmin, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadOnly, protocol.ReadWrite) {
 			return policy.Deny
 		}
 		return policy.Allow
 	// Owners have members and billing, admins teams and grants.
-	case policy.WriteOrg:
-		if !npmManages(r, held) || !npmIn(r, policy.OrgOwner) || !npmOrgGrant(r, policy.ReadWrite) {
+	case protocol.WriteOrg:
+		if !npmManages(r, held) || !npmIn(r, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite) {
 			return policy.Deny
 		}
 		if !shown {
 			return policy.Challenge
 		}
 		return policy.Allow
-	case policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam:
-		if !npmManages(r, held) || !npmIn(r, policy.OrgAdmin, policy.OrgOwner) || !npmOrgGrant(r, policy.ReadWrite) {
+	case protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam:
+		if !npmManages(r, held) || !npmIn(r, protocol.OrgAdmin, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite) {
 			return policy.Deny
 		}
-		if a == policy.GrantTeam {
+		if a == protocol.GrantTeam {
 			// npm is silent on whose packages a team may be given. Here it is one's own.
 			if r.Operation.Package.Name == "" || !npmAdministers(r) {
 				return policy.Deny
 			}
-			if c.Kind == policy.KindToken && r.Settings.Publish != policy.FactorOrBypass && r.Settings.Publish != policy.NoFactor {
+			if c.Kind == policy.KindToken && r.Settings.Publish != protocol.FactorOrBypass && r.Settings.Publish != protocol.NoFactor {
 				return policy.Deny
 			}
 		}
@@ -279,7 +279,7 @@ func npmKnows(r policy.Request) bool {
 	if r.Account.Service && c.Kind == policy.KindSession {
 		return false
 	}
-	if r.Account.TwoFactor != policy.TwoFactorOff && r.Account.TwoFactor != policy.AuthOnly && r.Account.TwoFactor != policy.AuthAndWrites {
+	if r.Account.TwoFactor != protocol.TwoFactorOff && r.Account.TwoFactor != protocol.AuthOnly && r.Account.TwoFactor != protocol.AuthAndWrites {
 		return false
 	}
 	// An old text of npm's lets either list do. Here both must hold.
@@ -301,7 +301,7 @@ func npmKnows(r policy.Request) bool {
 // user out for having none.
 func npmShutsOut(r policy.Request, enforced bool) bool {
 	person := !r.Account.Service && r.Credential.Kind != policy.KindPublisher
-	return enforced && person && r.Account.TwoFactor == policy.TwoFactorOff
+	return enforced && person && r.Account.TwoFactor == protocol.TwoFactorOff
 }
 
 // npmReads reports whether the package is there and may be read.
@@ -316,8 +316,8 @@ func npmReads(r policy.Request) bool {
 	if r.Credential == nil || r.Package.Rights&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
 		return false
 	}
-	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g policy.Grant) bool {
-		return g.Permission == policy.ReadOnly || g.Permission == policy.ReadWrite || g.Permission == policy.StageOnly
+	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g protocol.Grant) bool {
+		return g.Permission == protocol.ReadOnly || g.Permission == protocol.ReadWrite || g.Permission == protocol.StageOnly
 	})
 }
 
@@ -327,12 +327,12 @@ func npmWrites(r policy.Request) bool {
 	if r.Package.Rights&policy.RightWrite == 0 || r.Package.Private && r.Package.Rights&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
 		return false
 	}
-	verb := map[policy.Action]policy.Verbs{
-		policy.Publish: policy.VerbPublish, policy.SetDistTag: policy.VerbDistTag, policy.RemoveDistTag: policy.VerbDistTag,
-		policy.Deprecate: policy.VerbDeprecate, policy.Unpublish: policy.VerbUnpublish, policy.UnpublishAll: policy.VerbUnpublish,
+	verb := map[protocol.Action]protocol.Verbs{
+		protocol.Publish: protocol.VerbPublish, protocol.SetDistTag: protocol.VerbDistTag, protocol.RemoveDistTag: protocol.VerbDistTag,
+		protocol.Deprecate: protocol.VerbDeprecate, protocol.Unpublish: protocol.VerbUnpublish, protocol.UnpublishAll: protocol.VerbUnpublish,
 	}[r.Operation.Action]
-	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g policy.Grant) bool {
-		return g.Permission == policy.ReadWrite && (g.Verbs == 0 || g.Verbs&verb == verb)
+	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g protocol.Grant) bool {
+		return g.Permission == protocol.ReadWrite && (g.Verbs == 0 || g.Verbs&verb == verb)
 	})
 }
 
@@ -341,7 +341,7 @@ func npmWrites(r policy.Request) bool {
 func npmManages(r policy.Request, held bool) bool {
 	c := r.Credential
 	return c != nil && (c.Kind == policy.KindSession || c.Kind == policy.KindToken && !c.Bypass) &&
-		!r.Account.Service && !held && r.Account.TwoFactor != policy.TwoFactorOff
+		!r.Account.Service && !held && r.Account.TwoFactor != protocol.TwoFactorOff
 }
 
 // npmAdministers reports whether the user administers the package that there is.
@@ -351,12 +351,12 @@ func npmAdministers(r policy.Request) bool {
 }
 
 // npmIn reports whether the user has one of the roles in the organization that there is.
-func npmIn(r policy.Request, roles ...policy.OrgRole) bool {
+func npmIn(r policy.Request, roles ...protocol.OrgRole) bool {
 	return r.Credential != nil && r.Org.ID != "" && slices.Contains(roles, r.Org.Role) && !npmShutsOut(r, r.Org.RequireFactor)
 }
 
 // npmOrgGrant reports whether the credential is good for the organization.
-func npmOrgGrant(r policy.Request, permissions ...policy.Permission) bool {
+func npmOrgGrant(r policy.Request, permissions ...protocol.Permission) bool {
 	name := r.Operation.Org
 	switch {
 	case name == "":
@@ -366,14 +366,14 @@ func npmOrgGrant(r policy.Request, permissions ...policy.Permission) bool {
 	case r.Credential.Kind != policy.KindToken:
 		return false
 	}
-	return slices.ContainsFunc(r.Credential.Grants, func(g policy.Grant) bool {
-		return g == policy.Grant{Target: policy.OneOrg, Scope: name, Permission: g.Permission} && slices.Contains(permissions, g.Permission)
+	return slices.ContainsFunc(r.Credential.Grants, func(g protocol.Grant) bool {
+		return g == protocol.Grant{Target: protocol.OneOrg, Scope: name, Permission: g.Permission} && slices.Contains(permissions, g.Permission)
 	})
 }
 
 // npmGrants reports whether a grant is about the package, which it is by its name as
 // text, and is one of those wanted.
-func npmGrants(r policy.Request, wanted func(policy.Grant) bool) bool {
+func npmGrants(r policy.Request, wanted func(protocol.Grant) bool) bool {
 	name := r.Operation.Package.Name
 	if r.Operation.Package.Scope != "" {
 		name = "@" + r.Operation.Package.Scope + "/" + name
@@ -385,11 +385,11 @@ func npmGrants(r policy.Request, wanted func(policy.Grant) bool) bool {
 		}
 		about := false
 		switch g.Target {
-		case policy.AllPackages:
+		case protocol.AllPackages:
 			about = named == "" && g.Scope == ""
-		case policy.OnePackage:
+		case protocol.OnePackage:
 			about = named == name && g.Scope == ""
-		case policy.OneScope:
+		case protocol.OneScope:
 			about = g.Scope != "" && named == "" && strings.HasPrefix(name, "@"+g.Scope+"/")
 		}
 		if about && wanted(g) {
@@ -476,9 +476,9 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 		"write-package", "create-package", "manage-package", "read-org", "manage-members", "manage-teams", "grant-team",
 	}, noticed)
 
-	session := policy.Request{Now: now, Addr: here, Operation: policy.Operation{Action: policy.Whoami}}
+	session := policy.Request{Now: now, Addr: here, Operation: protocol.Operation{Action: protocol.Whoami}}
 	session.Credential = &policy.Credential{ID: "c1", Kind: policy.KindSession, User: "u-alice", Created: created, Expires: now.Add(time.Hour)}
-	session.Account = policy.Account{ID: "u-alice", Name: "alice", TwoFactor: policy.AuthOnly}
+	session.Account = policy.Account{ID: "u-alice", Name: "alice", TwoFactor: protocol.AuthOnly}
 	require.Empty(t, dissent(p, session))
 	assert.Contains(t, dissent(p.Without("signed-in"), session),
 		"npm says allow:\nsession  auth-only  whoami  -  -  =>  deny not-permitted\n", "as a line of a table")
@@ -520,7 +520,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	}
 	switch {
 	case one(5):
-		r.Operation.Action = policy.Action(rnd.IntN(len(policy.Actions()) + 5))
+		r.Operation.Action = protocol.Action(rnd.IntN(len(protocol.Actions()) + 5))
 	case one(5):
 		r.Operation.Action = readActions[rnd.IntN(len(readActions))]
 	case one(3):
@@ -536,16 +536,16 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	a := r.Operation.Action
 	if !one(10) {
 		r.Change = newToken(one(3), one(3))
-		if a != policy.CreateToken && a != policy.ManageService && !one(20) || one(10) {
+		if a != protocol.CreateToken && a != protocol.ManageService && !one(20) || one(10) {
 			r.Change.Token = nil
 		}
-		if a == policy.SetAccess && one(2) || one(100) {
-			r.Change.PublishMode = newMode(policy.PublishMode(rnd.IntN(4))).PublishMode
+		if a == protocol.SetAccess && one(2) || one(100) {
+			r.Change.PublishMode = newMode(protocol.PublishMode(rnd.IntN(4))).PublishMode
 		}
-		if a == policy.SetTwoFactor && one(2) || one(100) {
-			r.Change.TwoFactor = policy.TwoFactorOff
+		if a == protocol.SetTwoFactor && one(2) || one(100) {
+			r.Change.TwoFactor = protocol.TwoFactorOff
 		}
-		if a == policy.Deprecate {
+		if a == protocol.Deprecate {
 			if r.Change = new(protocol.Change); !one(4) {
 				r.Change.Deprecated = map[string]string{"1.0.0": "no"}
 			}
@@ -556,17 +556,17 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Operation.Org = []string{"acme", "acme", "acme", "acme-evil", "", "acme"}[rnd.IntN(6)]
 	}
 	if a.OfOrg() || one(100) {
-		r.Org = policy.OrgFacts{ID: "o-1", Role: policy.OrgRole(rnd.IntN(4)), RequireFactor: one(4)}
+		r.Org = policy.OrgFacts{ID: "o-1", Role: protocol.OrgRole(rnd.IntN(4)), RequireFactor: one(4)}
 		switch {
 		case one(10):
 			r.Org.ID = ""
 		case one(20):
-			r.Org.Role = policy.OrgOwner + 1
+			r.Org.Role = protocol.OrgOwner + 1
 		case one(2):
-			r.Org.Role = policy.OrgOwner
+			r.Org.Role = protocol.OrgOwner
 		}
 	}
-	if (a.OfPackage() || a == policy.GrantTeam) && !one(50) {
+	if (a.OfPackage() || a == protocol.GrantTeam) && !one(50) {
 		r.Operation.Package = randomName(rnd)
 	}
 	if !one(5) {
@@ -578,13 +578,13 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	if one(2) {
 		r.Package.Rights |= policy.RightRead | policy.RightWrite
 	}
-	if a == policy.GrantTeam || slices.Contains(manageActions, a) {
+	if a == protocol.GrantTeam || slices.Contains(manageActions, a) {
 		r.Package.Rights |= policy.RightAdmin * policy.Rights(rnd.IntN(2))
 	}
 	if one(4) {
-		r.Settings.Publish = policy.PublishMode(rnd.IntN(4))
+		r.Settings.Publish = protocol.PublishMode(rnd.IntN(4))
 	}
-	if !a.OfPackage() && a != policy.GrantTeam && !one(50) {
+	if !a.OfPackage() && a != protocol.GrantTeam && !one(50) {
 		r.Package, r.Settings = policy.Facts{}, policy.Settings{}
 	}
 	if one(2) {
@@ -592,7 +592,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	}
 	if one(8) {
 		if one(10) {
-			r.Account = policy.Account{ID: "u-alice", TwoFactor: policy.AuthOnly}
+			r.Account = policy.Account{ID: "u-alice", TwoFactor: protocol.AuthOnly}
 		}
 		return r
 	}
@@ -609,7 +609,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	for range rnd.IntN(4) {
 		g := randomGrant(rnd)
 		if a.OfOrg() && one(2) {
-			g = policy.Grant{Target: policy.OneOrg, Scope: "acme", Permission: g.Permission}
+			g = protocol.Grant{Target: protocol.OneOrg, Scope: "acme", Permission: g.Permission}
 		}
 		c.Grants = append(c.Grants, g)
 	}
@@ -623,7 +623,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		c.CIDRs = cidrs()
 	}
 	r.Credential = c
-	r.Account = policy.Account{ID: "u-alice", Name: "alice", Disabled: one(40), TwoFactor: policy.TwoFactorMode(1 + rnd.IntN(3))}
+	r.Account = policy.Account{ID: "u-alice", Name: "alice", Disabled: one(40), TwoFactor: protocol.TwoFactorMode(1 + rnd.IntN(3))}
 	r.Account.Service, r.Account.FactorRequired, r.Account.HighImpact = one(8), one(4), one(4)
 	if one(4) {
 		hold := now.Add(-72 * time.Hour)
@@ -634,41 +634,41 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	}
 	switch {
 	case one(40):
-		r.Account.TwoFactor = policy.TwoFactorMode(rnd.IntN(6))
+		r.Account.TwoFactor = protocol.TwoFactorMode(rnd.IntN(6))
 	case one(40):
-		r.Account.ID = []policy.UserID{"", "u-bob", "u-Alice"}[rnd.IntN(3)]
+		r.Account.ID = []protocol.UserID{"", "u-bob", "u-Alice"}[rnd.IntN(3)]
 	case one(80):
 		r.Account.ID, c.User = "", ""
 	}
 	return r
 }
 
-func randomName(rnd *rand.Rand) policy.PackageName {
-	return policy.PackageName{
+func randomName(rnd *rand.Rand) protocol.PackageName {
+	return protocol.PackageName{
 		Scope: []string{"", "acme", "acme", "acme-evil", "Acme"}[rnd.IntN(5)],
 		Name:  []string{"widget", "widget", "widget", "widget2", "acme"}[rnd.IntN(5)],
 	}
 }
 
-func randomGrant(rnd *rand.Rand) policy.Grant {
-	g := policy.Grant{Target: policy.Target(1 + rnd.IntN(4)), Permission: policy.Permission(rnd.IntN(4))}
+func randomGrant(rnd *rand.Rand) protocol.Grant {
+	g := protocol.Grant{Target: protocol.Target(1 + rnd.IntN(4)), Permission: protocol.Permission(rnd.IntN(4))}
 	if rnd.IntN(30) == 0 {
-		g.Target, g.Permission = policy.Target(rnd.IntN(6)), policy.Permission(rnd.IntN(6))
+		g.Target, g.Permission = protocol.Target(rnd.IntN(6)), protocol.Permission(rnd.IntN(6))
 	}
 	if rnd.IntN(2) == 0 {
-		g.Permission = policy.ReadWrite
+		g.Permission = protocol.ReadWrite
 	}
 	name := randomName(rnd)
-	if g.Target == policy.OnePackage || rnd.IntN(50) == 0 {
+	if g.Target == protocol.OnePackage || rnd.IntN(50) == 0 {
 		g.Package = name
 	}
-	if g.Target == policy.OneScope || g.Target == policy.OneOrg || rnd.IntN(50) == 0 {
+	if g.Target == protocol.OneScope || g.Target == protocol.OneOrg || rnd.IntN(50) == 0 {
 		g.Scope = name.Scope
 	}
-	if g.Permission == policy.ReadWrite && g.Target != policy.OneOrg && rnd.IntN(3) == 0 || rnd.IntN(100) == 0 {
-		g.Verbs = policy.Verbs(rnd.IntN(1 << 6))
+	if g.Permission == protocol.ReadWrite && g.Target != protocol.OneOrg && rnd.IntN(3) == 0 || rnd.IntN(100) == 0 {
+		g.Verbs = protocol.Verbs(rnd.IntN(1 << 6))
 		if rnd.IntN(20) == 0 {
-			g.Verbs = policy.Verbs(rnd.IntN(1 << 8))
+			g.Verbs = protocol.Verbs(rnd.IntN(1 << 8))
 		}
 	}
 	return g

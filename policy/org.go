@@ -1,10 +1,12 @@
 package policy
 
+import "github.com/npmauth/npmauth/protocol"
+
 // OrgFacts is what the host says of an organization and of the asking user's part in
 // it. The zero value is one that does not exist.
 type OrgFacts struct {
-	ID   OrgID
-	Role OrgRole // of the asking user
+	ID   protocol.OrgID
+	Role protocol.OrgRole // of the asking user
 	// RequireFactor is the organization's rule that its members have a second factor.
 	// Who has none is no member while it holds.
 	RequireFactor bool
@@ -23,14 +25,14 @@ func (c *Credential) orgReach(org string) reach {
 	var r reach
 	for i := range c.Grants {
 		g := &c.Grants[i]
-		if g.Target != OneOrg || org == "" || g.Scope != org || !g.Package.IsZero() || g.Verbs != 0 {
+		if g.Target != protocol.OneOrg || org == "" || g.Scope != org || !g.Package.IsZero() || g.Verbs != 0 {
 			continue // what says more than its target covers nothing
 		}
 		r |= reaches
 		switch g.Permission {
-		case ReadOnly:
+		case protocol.ReadOnly:
 			r |= reachRead
-		case ReadWrite:
+		case protocol.ReadWrite:
 			r |= reachRead | reachWrite
 		}
 	}

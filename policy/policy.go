@@ -6,10 +6,10 @@
 //	p := policy.NPM().With(freezeOnFridays)
 //	if err := p.Err(); err != nil { … }
 //
-//	op, err := policy.Classify(r.Method, r.URL.EscapedPath())
+//	op, err := protocol.Classify(r.Method, r.URL.EscapedPath())
 //	d := p.Decide(policy.Request{Operation: op, Credential: …, Now: time.Now(), …})
 //
-// [Classify] turns method and path into an [Operation]. A [Request] adds who asks
+// [protocol.Classify] turns method and path into a [protocol.Operation]. A [Request] adds who asks
 // ([Credential], [Account]), what is true of the package ([Facts], [Settings]) or the
 // organization ([OrgFacts]) and which second factor was shown ([Proof]). [Policy.Decide] answers with a
 // [Decision]: Allow, Challenge or Deny, and why not. [Policy.Explain] shows what
@@ -27,9 +27,9 @@
 //
 // # Grants
 //
-// What a request may do is what its user may do now and a [Grant] of its credential says,
+// What a request may do is what its user may do now and a [protocol.Grant] of its credential says,
 // both. A grant is on a package, a scope, all packages or an organization, where it is about
-// members and teams and about no package. [Verbs] narrow one that writes: to publishing and
+// members and teams and about no package. [protocol.Verbs] narrow one that writes: to publishing and
 // dist-tags, for instance. A session needs none.
 //
 // # Failing
@@ -44,7 +44,7 @@
 //
 // # Dependencies
 //
-// The package has no clock, no store and no network, and it imports nothing but
+// The package has no clock, no store and no network, and it imports nothing but package protocol and
 // the standard library. Given one Request a Policy always says the same.
 package policy
 
@@ -294,9 +294,9 @@ func hear(judges []func(*Request) Verdict, r *Request) (said uint8) {
 }
 
 // action returns r's action, Unknown for a number that is none.
-func (r *Request) action() Action {
+func (r *Request) action() protocol.Action {
 	if r.Operation.Action >= protocol.ActionCount {
-		return Unknown
+		return protocol.Unknown
 	}
 	return r.Operation.Action
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // says returns a rule that always says v.
@@ -38,7 +39,7 @@ func TestDecideOrder(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := policy.New(tt.rules...)
 			require.NoError(t, p.Err())
-			d := p.Decide(request(policy.Publish, nil))
+			d := p.Decide(request(protocol.Publish, nil))
 			assert.Equal(t, tt.want.String(), d.Effect.String())
 			assert.Equal(t, tt.codes, codes(d))
 		})
@@ -51,11 +52,11 @@ func TestZeroValuesDeny(t *testing.T) {
 
 	var none *policy.Policy
 	for name, p := range map[string]*policy.Policy{"nil": none, "zero": {}, "empty": policy.New()} {
-		d := p.Decide(request(policy.Ping, nil))
+		d := p.Decide(request(protocol.Ping, nil))
 		assert.Equal(t, policy.Deny, d.Effect, name)
 		assert.NotEmpty(t, d.Reasons, name)
 		assert.ErrorIs(t, p.Err(), policy.ErrRule, name)
-		assert.Equal(t, policy.Deny, p.Explain(request(policy.Ping, nil)).Decision.Effect, name)
+		assert.Equal(t, policy.Deny, p.Explain(request(protocol.Ping, nil)).Decision.Effect, name)
 		assert.Empty(t, p.Rules(), name)
 	}
 	assert.NoError(t, none.With(says("a", policy.Permit)).Err(), "a policy may begin with nothing")
@@ -85,7 +86,7 @@ func TestPolicyErrors(t *testing.T) {
 		"a sentence of lines":    policy.New(good, with(func(r *policy.Rule) { r.Sentence = "No.\r\nSet-Cookie: x" })),
 		"a remedy of lines":      policy.New(good, with(func(r *policy.Rule) { r.Remedy = "Do\nthis." })),
 		"no Judge":               policy.New(good, with(func(r *policy.Rule) { r.Judge = nil })),
-		"an action that is none": policy.New(good, with(func(r *policy.Rule) { r.Actions = []policy.Action{250} })),
+		"an action that is none": policy.New(good, with(func(r *policy.Rule) { r.Actions = []protocol.Action{250} })),
 		"replacing nothing":      policy.New(good).Replace(says("godo", policy.Permit)),
 		"leaving out nothing":    policy.New(good).Without("godo"),
 		"one of two":             policy.New(good, says("a", policy.Permit)).Without("a", "b"),
@@ -95,15 +96,15 @@ func TestPolicyErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorIs(t, p.Err(), policy.ErrRule)
-			d := p.Decide(request(policy.Ping, nil))
+			d := p.Decide(request(protocol.Ping, nil))
 			assert.Equal(t, policy.Deny, d.Effect)
 			assert.NotEmpty(t, d.Reasons)
 			if name != "the last rule" {
 				assert.True(t, d.Has(policy.CodeBrokenPolicy))
 				again := p.With(says("more", policy.Permit))
 				assert.ErrorIs(t, again.Err(), policy.ErrRule, "an error is not mended by going on")
-				assert.Equal(t, policy.Deny, again.Decide(request(policy.Ping, nil)).Effect)
-				assert.Contains(t, p.Explain(request(policy.Ping, nil)).String(), policy.CodeBrokenPolicy)
+				assert.Equal(t, policy.Deny, again.Decide(request(protocol.Ping, nil)).Effect)
+				assert.Contains(t, p.Explain(request(protocol.Ping, nil)).String(), policy.CodeBrokenPolicy)
 			}
 		})
 	}
@@ -111,7 +112,7 @@ func TestPolicyErrors(t *testing.T) {
 
 func TestPolicyDoesNotChange(t *testing.T) {
 	p := policy.New(says("a", policy.Permit), says("b", policy.Silent))
-	ping := request(policy.Ping, nil)
+	ping := request(protocol.Ping, nil)
 	assert.Equal(t, policy.Deny, p.With(says("c", policy.Forbid)).Decide(ping).Effect)
 	assert.Equal(t, policy.Deny, p.Replace(says("b", policy.Forbid)).Decide(ping).Effect)
 	assert.Equal(t, policy.Deny, p.Without("a").Decide(ping).Effect)
@@ -123,23 +124,23 @@ func TestPolicyDoesNotChange(t *testing.T) {
 	require.Len(t, p.Rules(), 2)
 	assert.Equal(t, "a", p.Rules()[0].ID)
 
-	actions := []policy.Action{policy.Ping}
+	actions := []protocol.Action{protocol.Ping}
 	q := policy.New(policy.Rule{ID: "a", Sentence: "A.", Actions: actions, Judge: says("a", policy.Permit).Judge})
-	actions[0] = policy.Publish
-	q.Rules()[0].Actions[0] = policy.Publish
+	actions[0] = protocol.Publish
+	q.Rules()[0].Actions[0] = protocol.Publish
 	assert.Equal(t, policy.Allow, q.Decide(ping).Effect)
 	assert.Equal(t, policy.Allow, q.With(says("b", policy.Silent)).Decide(ping).Effect)
 }
 
 func TestRuleActions(t *testing.T) {
 	only := says("only-ping", policy.Forbid)
-	only.Actions = []policy.Action{policy.Ping}
+	only.Actions = []protocol.Action{protocol.Ping}
 	p := policy.New(says("all", policy.Permit), only)
-	assert.Equal(t, policy.Deny, p.Decide(request(policy.Ping, nil)).Effect)
-	assert.Equal(t, policy.Allow, p.Decide(request(policy.Whoami, nil)).Effect)
-	assert.Equal(t, policy.Allow, p.Decide(request(policy.Action(200), nil)).Effect, "a rule for all is for those too")
-	assert.True(t, only.Concerns(policy.Ping))
-	assert.False(t, only.Concerns(policy.Whoami))
+	assert.Equal(t, policy.Deny, p.Decide(request(protocol.Ping, nil)).Effect)
+	assert.Equal(t, policy.Allow, p.Decide(request(protocol.Whoami, nil)).Effect)
+	assert.Equal(t, policy.Allow, p.Decide(request(protocol.Action(200), nil)).Effect, "a rule for all is for those too")
+	assert.True(t, only.Concerns(protocol.Ping))
+	assert.False(t, only.Concerns(protocol.Whoami))
 }
 
 // A rule that panics forbids. What it was to say is not said.
@@ -153,7 +154,7 @@ func TestRulePanics(t *testing.T) {
 		"first": policy.New(broken, says("permit", policy.Permit)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := request(policy.Whoami, &policy.Credential{Kind: policy.KindSession})
+			r := request(protocol.Whoami, &policy.Credential{Kind: policy.KindSession})
 			d := p.Decide(r)
 			assert.Equal(t, policy.Deny, d.Effect)
 			require.Equal(t, []string{"broken"}, codes(d))
@@ -173,10 +174,10 @@ func TestRulePanics(t *testing.T) {
 		return policy.Silent
 	}}
 	p := policy.New(says("permit", policy.Permit), flaky)
-	d := p.Decide(request(policy.Whoami, nil))
+	d := p.Decide(request(protocol.Whoami, nil))
 	assert.Equal(t, policy.Deny, d.Effect)
 	assert.NotEmpty(t, d.Reasons)
-	assert.Equal(t, policy.Allow, p.Decide(request(policy.Whoami, nil)).Effect)
+	assert.Equal(t, policy.Allow, p.Decide(request(protocol.Whoami, nil)).Effect)
 }
 
 // Rules never see a nil credential, and can tell the anonymous all the same.
@@ -189,9 +190,9 @@ func TestRulesSeeTheAnonymous(t *testing.T) {
 		}
 		return policy.Forbid
 	}})
-	assert.Equal(t, policy.Allow, p.Decide(request(policy.Publish, nil)).Effect)
-	assert.Equal(t, policy.Allow, p.Explain(request(policy.Publish, nil)).Decision.Effect)
-	assert.Equal(t, policy.Deny, p.Decide(request(policy.Publish, &policy.Credential{})).Effect, "an empty credential is one")
+	assert.Equal(t, policy.Allow, p.Decide(request(protocol.Publish, nil)).Effect)
+	assert.Equal(t, policy.Allow, p.Explain(request(protocol.Publish, nil)).Decision.Effect)
+	assert.Equal(t, policy.Deny, p.Decide(request(protocol.Publish, &policy.Credential{})).Effect, "an empty credential is one")
 	assert.Equal(t, 5, asked)
 }
 
@@ -201,7 +202,7 @@ func TestRulesGetACopy(t *testing.T) {
 		r.Account.Disabled, r.Package.ID = true, "other"
 		return policy.Permit
 	}})
-	r := request(policy.Whoami, &policy.Credential{Kind: policy.KindSession})
+	r := request(protocol.Whoami, &policy.Credential{Kind: policy.KindSession})
 	before := r
 	p.Decide(r)
 	p.Explain(r)
@@ -212,18 +213,18 @@ func TestRulesGetACopy(t *testing.T) {
 // is hidden, and cannot.
 func TestConcealedReasons(t *testing.T) {
 	freeze := policy.Rule{
-		ID: "frozen", Sentence: "This package is frozen.", Actions: []policy.Action{policy.SetDistTag},
+		ID: "frozen", Sentence: "This package is frozen.", Actions: []protocol.Action{protocol.SetDistTag},
 		Judge: func(r *policy.Request) policy.Verdict {
-			if r.Package.ID == "p-frozen" || r.Settings.Publish == policy.FactorOnly {
+			if r.Package.ID == "p-frozen" || r.Settings.Publish == protocol.FactorOnly {
 				return policy.Forbid
 			}
 			return policy.Silent
 		},
 	}
 	p := policy.NPM().With(freeze)
-	hidden := request(policy.SetDistTag, &policy.Credential{Kind: policy.KindSession})
+	hidden := request(protocol.SetDistTag, &policy.Credential{Kind: policy.KindSession})
 	hidden.Package = policy.Facts{ID: "p-frozen", Private: true}
-	hidden.Settings.Publish = policy.FactorOnly
+	hidden.Settings.Publish = protocol.FactorOnly
 	absent := hidden
 	absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
 
@@ -281,9 +282,9 @@ func TestDecideOn(t *testing.T) {
 
 	boom := says("boom", policy.Permit)
 	boom.Judge = func(*policy.Request) policy.Verdict { panic("boom") }
-	*kept = policy.Request{Operation: policy.Operation{Action: policy.Ping}}
+	*kept = policy.Request{Operation: protocol.Operation{Action: protocol.Ping}}
 	assert.Equal(t, []string{"boom"}, codes(policy.New(boom).DecideOn(kept)))
-	assert.Equal(t, policy.Request{Operation: policy.Operation{Action: policy.Ping}}, *kept)
+	assert.Equal(t, policy.Request{Operation: protocol.Operation{Action: protocol.Ping}}, *kept)
 
 	assert.Equal(t, policy.Deny, p.DecideOn(nil).Effect)
 	assert.Equal(t, policy.Deny, (*policy.Policy)(nil).DecideOn(kept).Effect)
@@ -305,14 +306,14 @@ func TestDecideConcurrently(t *testing.T) {
 }
 
 func allowed() map[string]policy.Request {
-	write := []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}
+	write := []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}}
 	rs := map[string]policy.Request{
-		"anonymous read": request(policy.ReadPackument, nil),
-		"token read":     request(policy.ReadTarball, &policy.Credential{Kind: policy.KindToken, Grants: write}),
-		"whoami":         request(policy.Whoami, &policy.Credential{Kind: policy.KindSession}),
-		"bypass publish": request(policy.Publish, &policy.Credential{Kind: policy.KindToken, Grants: write, Bypass: true}),
+		"anonymous read": request(protocol.ReadPackument, nil),
+		"token read":     request(protocol.ReadTarball, &policy.Credential{Kind: policy.KindToken, Grants: write}),
+		"whoami":         request(protocol.Whoami, &policy.Credential{Kind: policy.KindSession}),
+		"bypass publish": request(protocol.Publish, &policy.Credential{Kind: policy.KindToken, Grants: write, Bypass: true}),
 	}
-	proven := request(policy.Publish, &policy.Credential{Kind: policy.KindSession})
+	proven := request(protocol.Publish, &policy.Credential{Kind: policy.KindSession})
 	proven.Proof = policy.ProofTOTP
 	rs["proven publish"] = proven
 	return rs
@@ -361,7 +362,7 @@ func BenchmarkDecide(b *testing.B) {
 			}
 		})
 	}
-	refused := request(policy.Publish, &policy.Credential{Kind: policy.KindSession})
+	refused := request(protocol.Publish, &policy.Credential{Kind: policy.KindSession})
 	b.Run("challenge", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

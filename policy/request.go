@@ -40,7 +40,7 @@ func (p *Proof) UnmarshalText(text []byte) error {
 // Rules see it through a pointer that is theirs only while they run; they must
 // neither change nor keep it.
 type Request struct {
-	Operation  Operation
+	Operation  protocol.Operation
 	Credential *Credential // nil: anonymous. Rules never see nil; they ask Anonymous
 	Account    Account     // of the credential's user; the zero Account with no credential
 	Package    Facts       // with an action of one package, and with GrantTeam of the one that is granted
@@ -87,9 +87,9 @@ func (r *Request) restore() {
 
 // newMode returns the second-factor setting that a SetAccess asks for, the zero mode where
 // it asks for a visibility.
-func (r *Request) newMode() PublishMode {
+func (r *Request) newMode() protocol.PublishMode {
 	if r.Change == nil || r.Change.PublishMode == nil {
-		return FactorOrBypass
+		return protocol.FactorOrBypass
 	}
 	return *r.Change.PublishMode
 }
@@ -97,7 +97,7 @@ func (r *Request) newMode() PublishMode {
 // removesFactor reports whether a SetTwoFactor takes the second factor off. Forgetting an
 // enrolment that was never confirmed takes nothing off.
 func (r *Request) removesFactor() bool {
-	return r.Change.RemovesFactor() && r.Account.TwoFactor != TwoFactorOff
+	return r.Change.RemovesFactor() && r.Account.TwoFactor != protocol.TwoFactorOff
 }
 
 func (r *Request) reach() reach {
@@ -195,9 +195,9 @@ func (r *Request) factorless(required bool) bool {
 
 // Role returns the asking user's part in the organization that the request is about:
 // none where the organization demands a second factor that the user does not have.
-func (r *Request) Role() OrgRole {
-	if r.Org.ID == "" || r.Anonymous() || r.Org.Role > OrgOwner || r.factorless(r.Org.RequireFactor) {
-		return NoRole
+func (r *Request) Role() protocol.OrgRole {
+	if r.Org.ID == "" || r.Anonymous() || r.Org.Role > protocol.OrgOwner || r.factorless(r.Org.RequireFactor) {
+		return protocol.NoRole
 	}
 	return r.Org.Role
 }
@@ -207,7 +207,7 @@ func (r *Request) Role() OrgRole {
 func (r *Request) orgReach() reach { return r.Credential.orgReach(r.Operation.Org) }
 
 // Creates reports whether the request would make a new package.
-func (r *Request) Creates() bool { return r.Operation.Action == Publish && r.Package.ID == "" }
+func (r *Request) Creates() bool { return r.Operation.Action == protocol.Publish && r.Package.ID == "" }
 
 // MayCreate reports whether the request may make a new package of the name it
 // gives: its user may now, and the credential writes to a whole scope or to all

@@ -9,18 +9,19 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Effective rights are grants ∩ live rights, and reading what is public.
 func TestRequestRights(t *testing.T) {
 	const r, w, a = policy.RightRead, policy.RightWrite, policy.RightAdmin
-	grant := func(p policy.Permission) []policy.Grant {
-		return []policy.Grant{{Target: policy.AllPackages, Permission: p}}
+	grant := func(p protocol.Permission) []protocol.Grant {
+		return []protocol.Grant{{Target: protocol.AllPackages, Permission: p}}
 	}
-	verbs := func(v policy.Verbs) []policy.Grant {
-		return []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: v}}
+	verbs := func(v protocol.Verbs) []protocol.Grant {
+		return []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite, Verbs: v}}
 	}
-	token := func(gs []policy.Grant) *policy.Credential {
+	token := func(gs []protocol.Grant) *policy.Credential {
 		return &policy.Credential{Kind: policy.KindToken, Grants: gs}
 	}
 	session := &policy.Credential{Kind: policy.KindSession}
@@ -35,24 +36,24 @@ func TestRequestRights(t *testing.T) {
 		"session, public":                     {session, policy.Facts{ID: "p"}, r},
 		"anonymous, public":                   {nil, policy.Facts{ID: "p", Rights: w | a}, r},
 		"anonymous, private":                  {nil, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, 0},
-		"reading token":                       {token(grant(policy.ReadOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
-		"writing token":                       {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w | a},
-		"writing token, no admin":             {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r | w},
-		"its verbs":                           {token(verbs(policy.VerbPublish | policy.VerbDistTag)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
-		"other verbs":                         {token(verbs(policy.VerbDistTag)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
+		"reading token":                       {token(grant(protocol.ReadOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
+		"writing token":                       {token(grant(protocol.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w | a},
+		"writing token, no admin":             {token(grant(protocol.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r | w},
+		"its verbs":                           {token(verbs(protocol.VerbPublish | protocol.VerbDistTag)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
+		"other verbs":                         {token(verbs(protocol.VerbDistTag)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
 		"verbs of tomorrow":                   {token(verbs(1 << 7)), policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r},
-		"publisher":                           {&policy.Credential{Kind: policy.KindPublisher, Grants: grant(policy.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
-		"publisher, factor demanded":          {&policy.Credential{Kind: policy.KindPublisher, Grants: grant(policy.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w, RequireFactor: true}, r | w},
+		"publisher":                           {&policy.Credential{Kind: policy.KindPublisher, Grants: grant(protocol.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w | a}, r | w},
+		"publisher, factor demanded":          {&policy.Credential{Kind: policy.KindPublisher, Grants: grant(protocol.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w, RequireFactor: true}, r | w},
 		"factor demanded":                     {session, policy.Facts{ID: "p", Private: true, Rights: r | w | a, RequireFactor: true}, 0},
 		"factor demanded, public":             {session, policy.Facts{ID: "p", Rights: r | w | a, RequireFactor: true}, r},
-		"writing token, reader":               {token(grant(policy.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r}, r},
-		"staging token":                       {token(grant(policy.StageOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r},
+		"writing token, reader":               {token(grant(protocol.ReadWrite)), policy.Facts{ID: "p", Private: true, Rights: r}, r},
+		"staging token":                       {token(grant(protocol.StageOnly)), policy.Facts{ID: "p", Private: true, Rights: r | w}, r},
 		"token with nothing":                  {token(nil), policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
 		"token with nothing, public":          {token(nil), policy.Facts{ID: "p", Rights: r | w}, r},
 		"token with a permission of tomorrow": {token(grant(9)), policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
-		"unknown kind":                        {&policy.Credential{Kind: 9, Grants: grant(policy.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
+		"unknown kind":                        {&policy.Credential{Kind: 9, Grants: grant(protocol.ReadWrite)}, policy.Facts{ID: "p", Private: true, Rights: r | w}, 0},
 	} {
-		req := policy.Request{Operation: policy.Operation{Action: policy.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
+		req := policy.Request{Operation: protocol.Operation{Action: protocol.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
 		assert.Equal(t, tt.want, req.Rights(), name)
 		if tt.cred != nil && tt.cred.Kind == policy.KindToken && len(tt.cred.Grants) > 0 && tt.cred.Grants[0].Verbs != 0 {
 			req.Operation.Action = 200
@@ -62,9 +63,9 @@ func TestRequestRights(t *testing.T) {
 }
 
 func TestRequestMayCreate(t *testing.T) {
-	one := []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite}}
-	scope := []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}}
-	read := []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}
+	one := []protocol.Grant{{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite}}
+	scope := []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}}
+	read := []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}}
 	for name, tt := range map[string]struct {
 		cred  *policy.Credential
 		facts policy.Facts
@@ -78,11 +79,11 @@ func TestRequestMayCreate(t *testing.T) {
 		"one and all reads": {&policy.Credential{Kind: policy.KindToken, Grants: append(read, one...)}, policy.Facts{MayCreate: true}, false},
 		"anonymous":         {nil, policy.Facts{MayCreate: true}, false},
 		"factor demanded":   {&policy.Credential{Kind: policy.KindSession}, policy.Facts{MayCreate: true, RequireFactor: true}, false},
-		"verb":              {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(scope, policy.VerbCreate)}, policy.Facts{MayCreate: true}, true},
-		"other verb":        {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(scope, policy.VerbPublish)}, policy.Facts{MayCreate: true}, false},
-		"verb on one":       {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(one, policy.VerbCreate)}, policy.Facts{MayCreate: true}, false},
+		"verb":              {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(scope, protocol.VerbCreate)}, policy.Facts{MayCreate: true}, true},
+		"other verb":        {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(scope, protocol.VerbPublish)}, policy.Facts{MayCreate: true}, false},
+		"verb on one":       {&policy.Credential{Kind: policy.KindToken, Grants: narrowed(one, protocol.VerbCreate)}, policy.Facts{MayCreate: true}, false},
 	} {
-		req := policy.Request{Operation: policy.Operation{Action: policy.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
+		req := policy.Request{Operation: protocol.Operation{Action: protocol.Publish, Package: widget}, Credential: tt.cred, Package: tt.facts}
 		assert.Equal(t, tt.want, req.MayCreate(), name)
 	}
 }
@@ -147,7 +148,7 @@ func TestCredentialFrom(t *testing.T) {
 }
 
 // narrowed returns the grants with verbs.
-func narrowed(grants []policy.Grant, v policy.Verbs) []policy.Grant {
+func narrowed(grants []protocol.Grant, v protocol.Verbs) []protocol.Grant {
 	grants = slices.Clone(grants)
 	for i := range grants {
 		grants[i].Verbs = v
@@ -162,19 +163,19 @@ func TestRequestRole(t *testing.T) {
 		cred    *policy.Credential
 		account policy.Account
 		org     policy.OrgFacts
-		want    policy.OrgRole
+		want    protocol.OrgRole
 	}{
-		"owner":               {session, policy.Account{TwoFactor: policy.TwoFactorOff}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner}, policy.OrgOwner},
-		"none":                {session, policy.Account{}, policy.OrgFacts{ID: "o"}, policy.NoRole},
-		"of no organization":  {session, policy.Account{}, policy.OrgFacts{Role: policy.OrgOwner}, policy.NoRole},
-		"a role of tomorrow":  {session, policy.Account{}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner + 1}, policy.NoRole},
-		"anonymous":           {nil, policy.Account{}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner}, policy.NoRole},
-		"factor demanded":     {session, policy.Account{TwoFactor: policy.TwoFactorOff}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner, RequireFactor: true}, policy.NoRole},
-		"factor unknown":      {session, policy.Account{}, policy.OrgFacts{ID: "o", Role: policy.OrgOwner, RequireFactor: true}, policy.NoRole},
-		"factor there":        {session, policy.Account{TwoFactor: policy.AuthOnly}, policy.OrgFacts{ID: "o", Role: policy.OrgAdmin, RequireFactor: true}, policy.OrgAdmin},
-		"no person's to have": {session, policy.Account{Service: true}, policy.OrgFacts{ID: "o", Role: policy.OrgMember, RequireFactor: true}, policy.OrgMember},
+		"owner":               {session, policy.Account{TwoFactor: protocol.TwoFactorOff}, policy.OrgFacts{ID: "o", Role: protocol.OrgOwner}, protocol.OrgOwner},
+		"none":                {session, policy.Account{}, policy.OrgFacts{ID: "o"}, protocol.NoRole},
+		"of no organization":  {session, policy.Account{}, policy.OrgFacts{Role: protocol.OrgOwner}, protocol.NoRole},
+		"a role of tomorrow":  {session, policy.Account{}, policy.OrgFacts{ID: "o", Role: protocol.OrgOwner + 1}, protocol.NoRole},
+		"anonymous":           {nil, policy.Account{}, policy.OrgFacts{ID: "o", Role: protocol.OrgOwner}, protocol.NoRole},
+		"factor demanded":     {session, policy.Account{TwoFactor: protocol.TwoFactorOff}, policy.OrgFacts{ID: "o", Role: protocol.OrgOwner, RequireFactor: true}, protocol.NoRole},
+		"factor unknown":      {session, policy.Account{}, policy.OrgFacts{ID: "o", Role: protocol.OrgOwner, RequireFactor: true}, protocol.NoRole},
+		"factor there":        {session, policy.Account{TwoFactor: protocol.AuthOnly}, policy.OrgFacts{ID: "o", Role: protocol.OrgAdmin, RequireFactor: true}, protocol.OrgAdmin},
+		"no person's to have": {session, policy.Account{Service: true}, policy.OrgFacts{ID: "o", Role: protocol.OrgMember, RequireFactor: true}, protocol.OrgMember},
 	} {
-		req := policy.Request{Operation: policy.Operation{Action: policy.ReadOrg, Org: "acme"}, Credential: tt.cred, Account: tt.account, Org: tt.org}
+		req := policy.Request{Operation: protocol.Operation{Action: protocol.ReadOrg, Org: "acme"}, Credential: tt.cred, Account: tt.account, Org: tt.org}
 		assert.Equal(t, tt.want, req.Role(), name)
 	}
 }

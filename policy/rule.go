@@ -66,7 +66,7 @@ type Rule struct {
 	// Actions are those the rule is about: for any other it is not asked and counts
 	// as Silent. Empty means all, which is right for a rule that forbids whatever
 	// it is that is done, and rarely for one that permits.
-	Actions []Action
+	Actions []protocol.Action
 
 	// Judge is asked about every request with one of the Actions. It must be
 	// a pure function, must not change or keep the Request, and may be called more
@@ -80,7 +80,7 @@ type Rule struct {
 }
 
 // Concerns reports whether the rule is asked about requests with action a.
-func (r Rule) Concerns(a Action) bool {
+func (r Rule) Concerns(a protocol.Action) bool {
 	return len(r.Actions) == 0 || slices.Contains(r.Actions, a)
 }
 

@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/npmauth/npmauth/protocol"
+
 // A sign is what is seen of a request before any rule is asked. A rule may name the signs
 // without which it is silent (Rule.silentWithout); where a request shows none of them the
 // rule is not asked. That saves time and decides nothing: such a rule says Silent to
@@ -80,13 +82,13 @@ func (r *Request) doubtful() bool {
 
 // disallowsTokens reports whether the package's setting is mfa=publish, or not known.
 func (r *Request) disallowsTokens() bool {
-	return r.Settings.Publish != FactorOrBypass && r.Settings.Publish != NoFactor
+	return r.Settings.Publish != protocol.FactorOrBypass && r.Settings.Publish != protocol.NoFactor
 }
 
 // isNoOperation reports whether the action is none, or names nothing to act on.
 func (r *Request) isNoOperation() bool {
 	a := r.action()
-	return a == Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org == ""
+	return a == protocol.Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org == ""
 }
 
 func (r *Request) hasUnknownCredential() bool {
@@ -105,5 +107,5 @@ func (r *Request) isFromElsewhere() bool {
 }
 
 func (r *Request) hasUnknownFactorMode() bool {
-	return r.Account.TwoFactor != TwoFactorOff && !r.Account.HasFactor() && !r.Anonymous()
+	return r.Account.TwoFactor != protocol.TwoFactorOff && !r.Account.HasFactor() && !r.Anonymous()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A rule is asked less often than it concerns. Each, alone with one that permits and alone with
@@ -61,7 +62,7 @@ func TestChangedRuleIsAsked(t *testing.T) {
 	r := allowed()["bypass publish"]
 	require.Equal(t, policy.Allow, npm.Decide(r).Effect)
 	for _, rule := range npm.Rules() {
-		if !rule.Concerns(policy.Publish) {
+		if !rule.Concerns(protocol.Publish) {
 			continue
 		}
 		rule.Judge = says("", policy.Forbid).Judge

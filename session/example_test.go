@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -22,13 +22,13 @@ func config(st store.Store) session.Config {
 			}
 			return session.User{ID: "17", Name: "jane"}, nil
 		},
-		CheckPassword: func(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+		CheckPassword: func(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 			return id == "17" && pw.Equal(credential.NewSecret("correct horse")), nil
 		},
 		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
 			return nil, nil // nobody has one
 		},
-		Alive: func(context.Context, policy.UserID) error { return nil },
+		Alive: func(context.Context, protocol.UserID) error { return nil },
 	}
 }
 

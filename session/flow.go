@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -78,7 +79,7 @@ type flow struct {
 	Fate      fate              `json:"fate"`
 	Until     time.Time         `json:"until"` // it is not looked up after that
 	Asked     netip.Addr        `json:"asked"` // who began it
-	User      policy.UserID     `json:"user"`  // from here on: of an approved one
+	User      protocol.UserID   `json:"user"`  // from here on: of an approved one
 	Name      string            `json:"name"`
 	Session   string            `json:"session"` // ID of the session to be
 	Via       string            `json:"via"`

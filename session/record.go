@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -18,7 +19,7 @@ import (
 type Session struct {
 	ID        string            // public accessor: safe in lists and logs
 	Digest    credential.Digest // of its secret: what it is found by
-	User      policy.UserID
+	User      protocol.UserID
 	Name      string     // the user's name at sign-in
 	Created   time.Time  // when its owner began to prove who they are
 	Expires   time.Time  // the first instant at which it is dead
@@ -35,7 +36,7 @@ func (s Session) Live(now time.Time) bool { return now.Before(s.Expires) }
 type record struct {
 	ID        string            `json:"id"`
 	Digest    credential.Digest `json:"digest"`
-	User      policy.UserID     `json:"user"`
+	User      protocol.UserID   `json:"user"`
 	Name      string            `json:"name"`
 	Numbers   subject.Numbers   `json:"numbers"` // that it was opened under
 	Created   time.Time         `json:"created"`
@@ -131,7 +132,7 @@ func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 // List returns the live sessions of a user, at most limit (1 to 100), and where
 // to go on: an opaque text that is no secret; "" is both the start and the end. A
 // page may be short of limit. None are listed of an account that is disabled.
-func (m *Manager) List(ctx context.Context, user policy.UserID, after string, limit int) (list []Session, next string, err error) {
+func (m *Manager) List(ctx context.Context, user protocol.UserID, after string, limit int) (list []Session, next string, err error) {
 	var sub subject.Subject // of nobody, who has no session
 	if user != "" {
 		if sub, err = subject.Get(ctx, m.store, user); err != nil {
@@ -152,13 +153,13 @@ func (m *Manager) List(ctx context.Context, user policy.UserID, after string, li
 }
 
 // End is [Manager.EndTx] in a commit of its own.
-func (m *Manager) End(ctx context.Context, by audit.Actor, user policy.UserID, id string, reasons ...string) error {
+func (m *Manager) End(ctx context.Context, by audit.Actor, user protocol.UserID, id string, reasons ...string) error {
 	return endError(store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.EndTx(ctx, tx, by, user, id, reasons...) }))
 }
 
 // EndTx ends a session of the user in the caller's commit. A session that does not exist,
 // or is another user's, is ErrNoSession. The reasons are for the event.
-func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, id string, reasons ...string) error {
+func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, id string, reasons ...string) error {
 	r, err := byID.Get(ctx, tx, id)
 	if err != nil {
 		return endError(err)

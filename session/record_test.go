@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -427,7 +428,7 @@ func TestEndsHaveAnActor(t *testing.T) {
 	require.NoError(t, d.End(ctx, by, "u-jane", s.ID, "leaked", "reported"))
 	e := d.last(t)
 	assert.Equal(t, by, e.Actor())
-	assert.Equal(t, []any{policy.UserID("u-jane"), s.ID, []string{"leaked", "reported"}}, []any{e.User, e.Credential, e.Reasons})
+	assert.Equal(t, []any{protocol.UserID("u-jane"), s.ID, []string{"leaked", "reported"}}, []any{e.User, e.Credential, e.Reasons})
 
 	by = audit.Actor{User: "u-jane", Credential: other.ID, Addr: terminal.Addr}
 	_, err := d.Logout(ctx, by, other.Digest)

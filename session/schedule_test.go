@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -29,7 +29,7 @@ type schedule struct {
 	depth int // of what runs inside of what
 	trace []string
 
-	revoked map[policy.UserID]int // when the last revocation that is over began
+	revoked map[protocol.UserID]int // when the last revocation that is over began
 	opened  []*opened
 	refused int
 }
@@ -53,7 +53,7 @@ func (s *schedule) login() (ctx context.Context, proven *int) {
 }
 
 func newSchedule(t *testing.T, seed uint64) *schedule {
-	s := &schedule{t: t, rand: rand.New(rand.NewPCG(seed, 1)), revoked: map[policy.UserID]int{}}
+	s := &schedule{t: t, rand: rand.New(rand.NewPCG(seed, 1)), revoked: map[protocol.UserID]int{}}
 	memory := store.NewMemory()
 	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
 		faulty := storetest.NewFaulty(memory)
@@ -61,7 +61,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		d := openOn(t, &counting{Store: faulty}, func(c *session.Config) {
 			c.Now = func() time.Time { return time.Now().Add(skew) }
 			check := c.CheckPassword
-			c.CheckPassword = func(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+			c.CheckPassword = func(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 				*ctx.Value(provenAt{}).(*int) = s.count
 				return check(ctx, id, pw)
 			}
@@ -83,7 +83,7 @@ func (s *schedule) step() {
 	defer func() { s.depth-- }()
 	s.count++
 	d := s.nodes[s.rand.IntN(len(s.nodes))]
-	user := []policy.UserID{"u-jane", "u-joe"}[s.rand.IntN(2)]
+	user := []protocol.UserID{"u-jane", "u-joe"}[s.rand.IntN(2)]
 	switch n := s.rand.IntN(10); {
 	case n < 4:
 		s.signIn(d, user)
@@ -102,21 +102,21 @@ func (s *schedule) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf(format, args...))
 }
 
-func (s *schedule) in(user policy.UserID) session.SignIn {
+func (s *schedule) in(user protocol.UserID) session.SignIn {
 	if user == "u-joe" {
 		return joe
 	}
 	return jane(fmt.Sprint("1", s.count))
 }
 
-func (s *schedule) signIn(d *desk, user policy.UserID) {
+func (s *schedule) signIn(d *desk, user protocol.UserID) {
 	ctx, proven := s.login()
 	secret, got, err := d.SignIn(ctx, s.in(user))
 	s.note("%d: sign-in %s: %v", *proven, user, err)
 	s.opens(d, *proven, secret, got, err)
 }
 
-func (s *schedule) webLogin(d *desk, user policy.UserID) {
+func (s *schedule) webLogin(d *desk, user protocol.UserID) {
 	ctx, proven := s.login()
 	f, err := d.Start(ctx, terminal)
 	require.NoError(s.t, err)
@@ -149,7 +149,7 @@ func (s *schedule) opens(d *desk, proven int, secret credential.Secret, got sess
 	s.opened = append(s.opened, &opened{secret: secret, Session: got, node: d, proven: proven, dead: proven < s.revoked[got.User]})
 }
 
-func (s *schedule) revoke(d *desk, user policy.UserID) {
+func (s *schedule) revoke(d *desk, user protocol.UserID) {
 	began := s.count
 	names := []string{"everything of the account", "all sessions", "everything of everybody", "another password", "a factor is turned on"}
 	if user == "u-joe" {
@@ -167,7 +167,7 @@ func (s *schedule) revoke(d *desk, user policy.UserID) {
 }
 
 // keep ends all sessions of a user but one, which may be dead.
-func (s *schedule) keep(d *desk, user policy.UserID) {
+func (s *schedule) keep(d *desk, user protocol.UserID) {
 	began, kept := s.count, ""
 	for _, o := range s.opened {
 		if o.User == user && s.rand.IntN(2) == 0 {
@@ -192,7 +192,7 @@ func (s *schedule) keep(d *desk, user policy.UserID) {
 }
 
 // ended notes that a revocation is over which began at a count.
-func (s *schedule) ended(began int, user policy.UserID, kept string) {
+func (s *schedule) ended(began int, user protocol.UserID, kept string) {
 	s.revoked[user] = max(s.revoked[user], began)
 	for _, o := range s.opened {
 		if o.User == user && o.proven < began && o.ID != kept {

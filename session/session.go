@@ -62,7 +62,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -95,8 +95,8 @@ const (
 
 // A User is the account that a name belongs to.
 type User struct {
-	ID   policy.UserID // never "", and valid UTF-8
-	Name string        // as npm whoami prints it
+	ID   protocol.UserID // never "", and valid UTF-8
+	Name string          // as npm whoami prints it
 }
 
 // A Person is a User who showed the right password, see [Manager.CheckPassword].
@@ -168,7 +168,7 @@ type Config struct {
 	// CheckPassword reports whether the password is that of the user. Required. It is
 	// called with the ID "" for a name that is nobody's, and must then report false
 	// after the same time.
-	CheckPassword func(ctx context.Context, user policy.UserID, password credential.Secret) (bool, error)
+	CheckPassword func(ctx context.Context, user protocol.UserID, password credential.Secret) (bool, error)
 
 	// SecondFactor begins the check of the second factor in in.OTP for the user, whose
 	// password was right; the zero OTP is none. Required. sub says for what the account's
@@ -183,7 +183,7 @@ type Config struct {
 	// of all before a session or an approval is written, and again when a web login is
 	// collected. Any other error means that nobody can tell, and the client may try
 	// again. What npmauth knows of the account itself, package subject says.
-	Alive func(ctx context.Context, user policy.UserID) error
+	Alive func(ctx context.Context, user protocol.UserID) error
 
 	// Events are told what happened. Nil: nobody is.
 	Events *audit.Recorder
@@ -197,9 +197,9 @@ type Manager struct {
 	ttl, flowTTL  time.Duration
 	clock         func() time.Time
 	lookup        func(context.Context, string) (User, error)
-	checkPassword func(context.Context, policy.UserID, credential.Secret) (bool, error)
+	checkPassword func(context.Context, protocol.UserID, credential.Secret) (bool, error)
 	secondFactor  func(context.Context, User, subject.Subject, SignIn) (Spend, error)
-	alive         func(context.Context, policy.UserID) error
+	alive         func(context.Context, protocol.UserID) error
 	events        *audit.Recorder
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -35,11 +35,11 @@ type desk struct {
 
 	mu      sync.Mutex
 	events  []audit.Event
-	checked []policy.UserID        // whose password was checked
-	factors int                    // how often SecondFactor was called
-	gone    map[policy.UserID]bool // whom the host does not let in
-	broken  error                  // what Alive returns, if set
-	slow    time.Duration          // how long a password check takes
+	checked []protocol.UserID        // whose password was checked
+	factors int                      // how often SecondFactor was called
+	gone    map[protocol.UserID]bool // whom the host does not let in
+	broken  error                    // what Alive returns, if set
+	slow    time.Duration            // how long a password check takes
 
 	// What happens meanwhile: each runs once.
 	inPassword func() // while a password is checked
@@ -55,7 +55,7 @@ func open(t *testing.T, change ...func(*session.Config)) *desk {
 // openOn returns one more desk on a store, as another node would be.
 func openOn(t *testing.T, s *counting, change ...func(*session.Config)) *desk {
 	t.Helper()
-	d := &desk{store: s, gone: map[policy.UserID]bool{}}
+	d := &desk{store: s, gone: map[protocol.UserID]bool{}}
 	events := audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(d.record)})
 	cfg := d.config(s)
 	cfg.Events = events
@@ -85,7 +85,7 @@ func (d *desk) record(_ context.Context, e audit.Event) {
 func lookup(_ context.Context, name string) (session.User, error) {
 	switch name {
 	case "jane", "joe":
-		return session.User{ID: policy.UserID("u-" + name), Name: name}, nil
+		return session.User{ID: protocol.UserID("u-" + name), Name: name}, nil
 	case "broken":
 		return session.User{}, errors.New("user table is down")
 	case "nobody":
@@ -96,7 +96,7 @@ func lookup(_ context.Context, name string) (session.User, error) {
 	return session.User{}, session.ErrDenied
 }
 
-func (d *desk) checkPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (d *desk) checkPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	d.mu.Lock()
 	d.checked = append(d.checked, id)
 	slow := d.slow
@@ -115,7 +115,7 @@ func (d *desk) secondFactor(_ context.Context, u session.User, sub subject.Subje
 	d.factors++
 	d.mu.Unlock()
 	d.run(&d.inFactor)
-	if u.ID == "u-joe" && sub.TwoFactor == policy.TwoFactorOff {
+	if u.ID == "u-joe" && sub.TwoFactor == protocol.TwoFactorOff {
 		return nil, nil
 	}
 	code := in.OTP.Reveal()
@@ -139,7 +139,7 @@ func (d *desk) secondFactor(_ context.Context, u session.User, sub subject.Subje
 	}, nil
 }
 
-func (d *desk) alive(_ context.Context, user policy.UserID) error {
+func (d *desk) alive(_ context.Context, user protocol.UserID) error {
 	d.run(&d.inAlive)
 	d.mu.Lock()
 	defer d.mu.Unlock()

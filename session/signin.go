@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -151,7 +152,7 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 		if now.Disabled || now.Numbers(policy.KindSession) != p.Subject.Numbers(policy.KindSession) {
 			return ErrDenied // the password is another by now, or was proven for what is revoked
 		}
-		if (now.TwoFactor == policy.TwoFactorOff) != (p.Subject.TwoFactor == policy.TwoFactorOff) {
+		if (now.TwoFactor == protocol.TwoFactorOff) != (p.Subject.TwoFactor == protocol.TwoFactorOff) {
 			return ErrFactorRequired
 		}
 		p.Subject = now

@@ -17,7 +17,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -40,7 +40,7 @@ func TestSignIn(t *testing.T) {
 		require.True(t, ok)
 		assert.True(t, strings.HasPrefix(secret.Reveal(), "npms_"))
 		assert.Equal(t, digest, s.Digest)
-		assert.Equal(t, policy.UserID("u-jane"), s.User)
+		assert.Equal(t, protocol.UserID("u-jane"), s.User)
 		assert.Equal(t, "jane", s.Name)
 		assert.Equal(t, "couch", s.Via)
 		assert.Equal(t, netip.MustParseAddr("192.0.2.7"), s.Addr)
@@ -111,7 +111,7 @@ func TestSignInWithoutFactor(t *testing.T) {
 	d := open(t)
 	_, s, err := d.SignIn(t.Context(), session.SignIn{Name: "joe", Password: credential.NewSecret("correct horse")})
 	require.NoError(t, err)
-	assert.Equal(t, policy.UserID("u-joe"), s.User)
+	assert.Equal(t, protocol.UserID("u-joe"), s.User)
 	assert.False(t, s.Addr.IsValid())
 }
 
@@ -179,7 +179,7 @@ func TestSignInCountsFromItsBeginning(t *testing.T) {
 
 func TestSignInCancelled(t *testing.T) {
 	d := open(t, func(c *session.Config) {
-		c.CheckPassword = func(ctx context.Context, _ policy.UserID, _ credential.Secret) (bool, error) {
+		c.CheckPassword = func(ctx context.Context, _ protocol.UserID, _ credential.Secret) (bool, error) {
 			return true, ctx.Err()
 		}
 	})
@@ -191,28 +191,28 @@ func TestSignInCancelled(t *testing.T) {
 }
 
 // revocations end the sessions of a user, each in its own way.
-var revocations = map[string]func(ctx context.Context, d *desk, user policy.UserID) error{
-	"everything of the account": func(ctx context.Context, d *desk, user policy.UserID) error {
+var revocations = map[string]func(ctx context.Context, d *desk, user protocol.UserID) error{
+	"everything of the account": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.RevokeAll(ctx, operator, user)
 	},
-	"all sessions": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"all sessions": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.EndSessions(ctx, operator, user)
 	},
-	"everything of everybody": func(ctx context.Context, d *desk, _ policy.UserID) error {
+	"everything of everybody": func(ctx context.Context, d *desk, _ protocol.UserID) error {
 		return d.subjects.RevokeEveryone(ctx, operator)
 	},
-	"the account is disabled": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"the account is disabled": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.Disable(ctx, operator, user)
 	},
-	"another password": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"another password": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
 			_, err := subject.Revoke(ctx, tx, user, subject.Sessions, time.Now())
 			return err
 		})
 	},
-	"a factor is turned on": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"a factor is turned on": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
-			if err := subject.SetTwoFactor(ctx, tx, user, policy.AuthOnly); err != nil {
+			if err := subject.SetTwoFactor(ctx, tx, user, protocol.AuthOnly); err != nil {
 				return err
 			}
 			_, err := subject.Revoke(ctx, tx, user, subject.Sessions, time.Now())
@@ -222,25 +222,25 @@ var revocations = map[string]func(ctx context.Context, d *desk, user policy.User
 }
 
 // benign are changes of an account that are about neither its sessions nor its password.
-var benign = map[string]func(ctx context.Context, d *desk, user policy.UserID) error{
-	"ranges": func(ctx context.Context, d *desk, user policy.UserID) error {
+var benign = map[string]func(ctx context.Context, d *desk, user protocol.UserID) error{
+	"ranges": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.SetCIDRs(ctx, operator, user, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
 	},
-	"many depend on it": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"many depend on it": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.SetHighImpact(ctx, operator, user, true)
 	},
-	"all tokens": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"all tokens": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.RevokeTokens(ctx, operator, user)
 	},
-	"recovered": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"recovered": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return d.subjects.Recovered(ctx, operator, user)
 	},
-	"the factor is for writes, too": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"the factor is for writes, too": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
-			return subject.SetTwoFactor(ctx, tx, user, policy.AuthAndWrites)
+			return subject.SetTwoFactor(ctx, tx, user, protocol.AuthAndWrites)
 		})
 	},
-	"disabled for a moment": func(ctx context.Context, d *desk, user policy.UserID) error {
+	"disabled for a moment": func(ctx context.Context, d *desk, user protocol.UserID) error {
 		if err := d.subjects.Disable(ctx, operator, user); err != nil {
 			return err
 		}
@@ -300,7 +300,7 @@ func TestSignInIsOvertaken(t *testing.T) {
 				for _, in := range []session.SignIn{joe, jane("111111"), jane("1r")} {
 					t.Run(strings.Join([]string{way, moment, name, in.Name, in.OTP.Reveal()}, ": "), func(t *testing.T) {
 						d, faulty := openFaulty(t)
-						user := policy.UserID("u-" + in.Name)
+						user := protocol.UserID("u-" + in.Name)
 						came := false
 						at(d, faulty, func() {
 							came = true
@@ -331,7 +331,7 @@ func TestSignInGoesOnAfterABenignChange(t *testing.T) {
 				t.Run(strings.Join([]string{way, moment, name}, ": "), func(t *testing.T) {
 					d, faulty := openFaulty(t)
 					require.NoError(t, store.Transact(t.Context(), d.store, func(tx *store.Tx) error {
-						return subject.SetTwoFactor(t.Context(), tx, "u-jane", policy.AuthOnly)
+						return subject.SetTwoFactor(t.Context(), tx, "u-jane", protocol.AuthOnly)
 					}))
 					at(d, faulty, func() { require.NoError(t, change(t.Context(), d, "u-jane")) })
 					require.NoError(t, login(t, d, jane("1r"))) // which writes the row, too
@@ -353,17 +353,17 @@ func TestSignInGoesOnAfterABenignChange(t *testing.T) {
 // session ends by it.
 func TestSignInWhileAFactorComesOrGoes(t *testing.T) {
 	for moment, at := range moments {
-		for _, mode := range []policy.TwoFactorMode{policy.AuthOnly, policy.TwoFactorOff} {
+		for _, mode := range []protocol.TwoFactorMode{protocol.AuthOnly, protocol.TwoFactorOff} {
 			t.Run(moment+": "+mode.String(), func(t *testing.T) {
 				d, faulty := openFaulty(t)
-				set := func(mode policy.TwoFactorMode) {
+				set := func(mode protocol.TwoFactorMode) {
 					require.NoError(t, store.Transact(t.Context(), d.store, func(tx *store.Tx) error {
 						return subject.SetTwoFactor(t.Context(), tx, "u-joe", mode)
 					}))
 				}
 				in := joe
-				if mode == policy.TwoFactorOff {
-					set(policy.AuthOnly)
+				if mode == protocol.TwoFactorOff {
+					set(protocol.AuthOnly)
 					in.OTP = credential.NewSecret("111111")
 				}
 				at(d, faulty, func() { set(mode) })
@@ -430,7 +430,7 @@ func TestCheckPassword(t *testing.T) {
 		_, err := d.CheckPassword(t.Context(), name, credential.NewSecret("x"))
 		assert.ErrorIs(t, err, session.ErrDenied)
 	}
-	assert.Equal(t, []policy.UserID{"u-jane", "u-jane", "", ""}, d.checked, "each costs a hash")
+	assert.Equal(t, []protocol.UserID{"u-jane", "u-jane", "", ""}, d.checked, "each costs a hash")
 	require.NoError(t, d.subjects.Disable(t.Context(), operator, "u-jane"))
 	_, err = d.CheckPassword(t.Context(), "jane", credential.NewSecret("correct horse"))
 	assert.ErrorIs(t, err, session.ErrDenied)
@@ -445,7 +445,7 @@ func TestLoginsHaveAnAddress(t *testing.T) {
 	require.NoError(t, err)
 	e := d.last(t)
 	assert.Equal(t, browser.Addr, e.Addr)
-	assert.Equal(t, []any{policy.UserID("u-jane"), policy.UserID("u-jane"), s.ID, ""}, []any{e.User, e.By, e.Credential, e.ByCredential})
+	assert.Equal(t, []any{protocol.UserID("u-jane"), protocol.UserID("u-jane"), s.ID, ""}, []any{e.User, e.By, e.Credential, e.ByCredential})
 
 	in.Password = credential.NewSecret("x")
 	_, _, err = d.SignIn(t.Context(), in)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -36,10 +37,10 @@ type Manager struct{ store store.Store }
 
 // record is a package's settings as they are stored.
 type record struct {
-	ID policy.PackageID `json:"id"`
+	ID protocol.PackageID `json:"id"`
 	// A pointer, because the zero mode is the laxer one: a record that does not
 	// say which must not be read as if it did.
-	Publish *policy.PublishMode `json:"publish"`
+	Publish *protocol.PublishMode `json:"publish"`
 }
 
 var settings = store.NewTable("access", 1, func(r *record) string { return string(r.ID) })
@@ -55,17 +56,17 @@ func New(cfg Config) (*Manager, error) {
 }
 
 // SettingsKey is the key of a package's settings, for those that cache them.
-func SettingsKey(id policy.PackageID) string { return settings.Key(string(id)) }
+func SettingsKey(id protocol.PackageID) string { return settings.Key(string(id)) }
 
 // PackageOf returns the package whose settings a key holds; false for any other key.
-func PackageOf(key string) (policy.PackageID, bool) {
+func PackageOf(key string) (protocol.PackageID, bool) {
 	id, ok := settings.ID(key)
-	return policy.PackageID(id), ok
+	return protocol.PackageID(id), ok
 }
 
 // Get returns the settings of a package as r has them, the default where nobody has
 // decided; nil reads from the store.
-func (m *Manager) Get(ctx context.Context, r store.Reader, id policy.PackageID) (policy.Settings, error) {
+func (m *Manager) Get(ctx context.Context, r store.Reader, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, errNoID
 	}
@@ -86,7 +87,7 @@ func (m *Manager) Get(ctx context.Context, r store.Reader, id policy.PackageID) 
 }
 
 // Set changes the settings of a package in the caller's commit.
-func (m *Manager) Set(ctx context.Context, tx *store.Tx, id policy.PackageID, s policy.Settings) error {
+func (m *Manager) Set(ctx context.Context, tx *store.Tx, id protocol.PackageID, s policy.Settings) error {
 	if id == "" {
 		return errNoID
 	}
@@ -101,7 +102,7 @@ func (m *Manager) Set(ctx context.Context, tx *store.Tx, id policy.PackageID, s 
 }
 
 // Changed returns the event of a change of a package's settings to s.
-func Changed(id policy.PackageID, s policy.Settings) audit.Event {
+func Changed(id protocol.PackageID, s policy.Settings) audit.Event {
 	return audit.Event{
 		Type: audit.PackageRules, Outcome: audit.Done,
 		Detail: map[string]string{"package_id": string(id), "publish": s.Publish.String()},

@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 )
 
-func set(ctx context.Context, st store.Store, m *settings.Manager, id policy.PackageID, s policy.Settings) error {
+func set(ctx context.Context, st store.Store, m *settings.Manager, id protocol.PackageID, s policy.Settings) error {
 	return store.Transact(ctx, st, func(tx *store.Tx) error { return m.Set(ctx, tx, id, s) })
 }
 
@@ -23,11 +24,11 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	if err := set(ctx, st, m, "42", policy.Settings{Publish: policy.FactorOnly}); err != nil {
+	if err := set(ctx, st, m, "42", policy.Settings{Publish: protocol.FactorOnly}); err != nil {
 		panic(err)
 	}
 	s, err := m.Get(ctx, st, "42")
-	fmt.Println(s.Publish == policy.FactorOnly, err)
+	fmt.Println(s.Publish == protocol.FactorOnly, err)
 	// Output: true <nil>
 }
 
@@ -37,18 +38,18 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	s, err := m.Get(t.Context(), st, "a/b")
 	require.NoError(t, err)
-	assert.Equal(t, policy.FactorOrBypass, s.Publish, "npm's default, of a package that nobody decided about")
-	require.NoError(t, set(t.Context(), st, m, "a/b", policy.Settings{Publish: policy.FactorOnly}))
+	assert.Equal(t, protocol.FactorOrBypass, s.Publish, "npm's default, of a package that nobody decided about")
+	require.NoError(t, set(t.Context(), st, m, "a/b", policy.Settings{Publish: protocol.FactorOnly}))
 	s, err = m.Get(t.Context(), st, "a/b")
 	require.NoError(t, err)
-	assert.Equal(t, policy.FactorOnly, s.Publish)
+	assert.Equal(t, protocol.FactorOnly, s.Publish)
 	other, err := m.Get(t.Context(), st, "a")
 	require.NoError(t, err)
-	assert.Equal(t, policy.FactorOrBypass, other.Publish, "another ID is another package")
+	assert.Equal(t, protocol.FactorOrBypass, other.Publish, "another ID is another package")
 	require.NoError(t, set(t.Context(), st, m, "a/b", policy.Settings{}))
 	s, err = m.Get(t.Context(), st, "a/b")
 	require.NoError(t, err)
-	assert.Equal(t, policy.FactorOrBypass, s.Publish)
+	assert.Equal(t, protocol.FactorOrBypass, s.Publish)
 	id, ok := settings.PackageOf(settings.SettingsKey("a/b"))
 	assert.True(t, ok)
 	assert.EqualValues(t, "a/b", id)
@@ -61,15 +62,15 @@ func TestSettingsOfAReader(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	m, err := settings.New(settings.Config{Store: st})
 	require.NoError(t, err)
-	require.NoError(t, set(ctx, st, m, "1", policy.Settings{Publish: policy.FactorOnly}))
+	require.NoError(t, set(ctx, st, m, "1", policy.Settings{Publish: protocol.FactorOnly}))
 	s, err := m.Get(ctx, nil, "1")
 	require.NoError(t, err)
-	assert.Equal(t, policy.FactorOnly, s.Publish)
+	assert.Equal(t, protocol.FactorOnly, s.Publish)
 	require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error {
 		if err := m.Set(ctx, tx, "1", policy.Settings{}); err != nil {
 			return err
 		}
-		for r, want := range map[store.Reader]policy.PublishMode{tx: policy.FactorOrBypass, nil: policy.FactorOnly} {
+		for r, want := range map[store.Reader]protocol.PublishMode{tx: protocol.FactorOrBypass, nil: protocol.FactorOnly} {
 			s, err := m.Get(ctx, r, "1")
 			require.NoError(t, err)
 			assert.Equal(t, want, s.Publish)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/internal/cidr"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -54,26 +54,26 @@ func New(cfg Config) (*Manager, error) {
 }
 
 // Get returns the subject of id. It is [Get] on the Manager's store.
-func (m *Manager) Get(ctx context.Context, id policy.UserID) (Subject, error) {
+func (m *Manager) Get(ctx context.Context, id protocol.UserID) (Subject, error) {
 	return Get(ctx, m.store, id)
 }
 
 // Disable refuses the account everything, at once and until Enable. Its credentials are
 // not revoked: those that have not expired work again after Enable, unless they are
 // revoked as well.
-func (m *Manager) Disable(ctx context.Context, by audit.Actor, id policy.UserID) error {
+func (m *Manager) Disable(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.change(ctx, by, id, audit.Event{Type: audit.AccountOff}, func(r *record) { r.Disabled = true })
 }
 
 // Enable undoes Disable.
-func (m *Manager) Enable(ctx context.Context, by audit.Actor, id policy.UserID) error {
+func (m *Manager) Enable(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.change(ctx, by, id, audit.Event{Type: audit.AccountOn}, func(r *record) { r.Disabled = false })
 }
 
 // SetCIDRs restricts every credential of the account to these address ranges, in place of
 // those before; none lifts the restriction. A range is written with its first address, and
 // an IPv4 one never as IPv6; there are at most 50. [ErrCIDR] says which rule is broken.
-func (m *Manager) SetCIDRs(ctx context.Context, by audit.Actor, id policy.UserID, ranges []netip.Prefix) error {
+func (m *Manager) SetCIDRs(ctx context.Context, by audit.Actor, id protocol.UserID, ranges []netip.Prefix) error {
 	if problem := cidr.Problem(ranges); problem != "" {
 		return fmt.Errorf("%w: the list %s", ErrCIDR, problem)
 	}
@@ -89,14 +89,14 @@ func (m *Manager) SetCIDRs(ctx context.Context, by audit.Actor, id policy.UserID
 // SetHighImpact records whether many depend on the account, for whoever counts downloads or
 // dependents. Such an account can only read for a while after it was recovered, see
 // [Recover].
-func (m *Manager) SetHighImpact(ctx context.Context, by audit.Actor, id policy.UserID, many bool) error {
+func (m *Manager) SetHighImpact(ctx context.Context, by audit.Actor, id protocol.UserID, many bool) error {
 	e := audit.Event{Type: audit.AccountImpact, Detail: map[string]string{"high": fmt.Sprint(many)}}
 	return m.change(ctx, by, id, e, func(r *record) { r.HighImpact = many })
 }
 
 // Recovered is [Recover] in a commit of its own, for a host that keeps e-mail addresses
 // itself and changed one.
-func (m *Manager) Recovered(ctx context.Context, by audit.Actor, id policy.UserID) error {
+func (m *Manager) Recovered(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		if err := Recover(ctx, tx, id, m.now()); err != nil {
 			return err
@@ -107,12 +107,12 @@ func (m *Manager) Recovered(ctx context.Context, by audit.Actor, id policy.UserI
 
 // RevokeAll ends every credential of the account: [Revoke] with [Everything], in a commit
 // of its own.
-func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, id policy.UserID) error {
+func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.revoke(ctx, by, id, Everything, audit.Event{Type: audit.AccountRevoked})
 }
 
 // EndSessions ends every session of the account and no token.
-func (m *Manager) EndSessions(ctx context.Context, by audit.Actor, id policy.UserID) error {
+func (m *Manager) EndSessions(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.revoke(ctx, by, id, Sessions, audit.Event{Type: audit.SessionEnded, Reasons: []string{"all"}})
 }
 
@@ -120,11 +120,11 @@ func (m *Manager) EndSessions(ctx context.Context, by audit.Actor, id policy.Use
 // host's own. It is what [token.Manager.RevokeAll] does.
 //
 // [token.Manager.RevokeAll]: https://pkg.go.dev/github.com/npmauth/npmauth/token#Manager.RevokeAll
-func (m *Manager) RevokeTokens(ctx context.Context, by audit.Actor, id policy.UserID) error {
+func (m *Manager) RevokeTokens(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.revoke(ctx, by, id, Tokens, audit.Event{Type: audit.TokenRevoked, Reasons: []string{"all"}})
 }
 
-func (m *Manager) revoke(ctx context.Context, by audit.Actor, id policy.UserID, scope Scope, e audit.Event) error {
+func (m *Manager) revoke(ctx context.Context, by audit.Actor, id protocol.UserID, scope Scope, e audit.Event) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		if _, err := Revoke(ctx, tx, id, scope, m.now()); err != nil {
 			return err
@@ -144,7 +144,7 @@ func (m *Manager) RevokeEveryone(ctx context.Context, by audit.Actor) error {
 	})
 }
 
-func (m *Manager) change(ctx context.Context, by audit.Actor, id policy.UserID, e audit.Event, fn func(*record)) error {
+func (m *Manager) change(ctx context.Context, by audit.Actor, id protocol.UserID, e audit.Event, fn func(*record)) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		if err := update(ctx, tx, id, fn); err != nil {
 			return err
@@ -154,7 +154,7 @@ func (m *Manager) change(ctx context.Context, by audit.Actor, id policy.UserID, 
 }
 
 // record makes the event of what was done to the account of id part of the commit.
-func (m *Manager) record(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, e audit.Event) error {
+func (m *Manager) record(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, e audit.Event) error {
 	e.Outcome, e.User = audit.Done, id
 	return m.events.Commit(ctx, tx, e.From(by))
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -27,7 +27,7 @@ const (
 // outlive the revocation is rewritten under its [Subject.Numbers] in the same commit. A
 // credential that is created at the same time is dead, or was created after the commit.
 // With [Everything] now is stored as well, for a host's own bearers: see [Subject].Revoked.
-func Revoke(ctx context.Context, tx *store.Tx, id policy.UserID, scope Scope, now time.Time) (Subject, error) {
+func Revoke(ctx context.Context, tx *store.Tx, id protocol.UserID, scope Scope, now time.Time) (Subject, error) {
 	if scope < Everything || scope > Tokens {
 		return Subject{}, fmt.Errorf("subject: revoke: unknown scope %d", scope)
 	}
@@ -79,7 +79,7 @@ func Begin(ctx context.Context, tx *store.Tx) error {
 
 // SetTwoFactor records, in the caller's commit, what needs the account's second factor. The
 // caller enrols or removes the factor in the same commit.
-func SetTwoFactor(ctx context.Context, tx *store.Tx, id policy.UserID, mode policy.TwoFactorMode) error {
+func SetTwoFactor(ctx context.Context, tx *store.Tx, id protocol.UserID, mode protocol.TwoFactorMode) error {
 	text, err := formatMode(mode)
 	if err != nil {
 		return fmt.Errorf("subject: %w", err)
@@ -90,7 +90,7 @@ func SetTwoFactor(ctx context.Context, tx *store.Tx, id policy.UserID, mode poli
 // Recover records, in the caller's commit, that the account was recovered, or may have
 // been: a recovery code was used, or the e-mail address changed. An account that many depend
 // on can only read for a while then, see [policy.Limits].HighImpactHold.
-func Recover(ctx context.Context, tx *store.Tx, id policy.UserID, now time.Time) error {
+func Recover(ctx context.Context, tx *store.Tx, id protocol.UserID, now time.Time) error {
 	return update(ctx, tx, id, func(r *record) { r.Recovered = later(r.Recovered, now) })
 }
 
@@ -124,7 +124,7 @@ func later(was, now time.Time) time.Time {
 // cut returns t as a store keeps it.
 func cut(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-func update(ctx context.Context, tx *store.Tx, id policy.UserID, fn func(*record)) error {
+func update(ctx context.Context, tx *store.Tx, id protocol.UserID, fn func(*record)) error {
 	if id == "" {
 		return ErrNoUser
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -54,7 +55,7 @@ func moved(before, after subject.Subject) (names []string) {
 	return names
 }
 
-func revoke(t *testing.T, st store.Store, id policy.UserID, scope subject.Scope, now time.Time) (after subject.Subject, err error) {
+func revoke(t *testing.T, st store.Store, id protocol.UserID, scope subject.Scope, now time.Time) (after subject.Subject, err error) {
 	t.Helper()
 	err = store.Transact(t.Context(), st, func(tx *store.Tx) error {
 		after, err = subject.Revoke(t.Context(), tx, id, scope, now)
@@ -320,18 +321,18 @@ func TestRevokedInTheFuture(t *testing.T) {
 
 func TestSetTwoFactor(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
-	set := func(mode policy.TwoFactorMode) error {
+	set := func(mode protocol.TwoFactorMode) error {
 		return store.Transact(ctx, st, func(tx *store.Tx) error { return subject.SetTwoFactor(ctx, tx, "u1", mode) })
 	}
-	for _, mode := range []policy.TwoFactorMode{policy.AuthOnly, policy.AuthAndWrites, policy.TwoFactorOff} {
+	for _, mode := range []protocol.TwoFactorMode{protocol.AuthOnly, protocol.AuthAndWrites, protocol.TwoFactorOff} {
 		require.NoError(t, set(mode))
 		assert.Equal(t, mode, get(t, st, "u1").TwoFactor)
 	}
-	require.NoError(t, set(policy.AuthOnly))
-	for _, mode := range []policy.TwoFactorMode{policy.TwoFactorUnknown, policy.AuthAndWrites + 1} {
+	require.NoError(t, set(protocol.AuthOnly))
+	for _, mode := range []protocol.TwoFactorMode{protocol.TwoFactorUnknown, protocol.AuthAndWrites + 1} {
 		assert.Error(t, set(mode))
 	}
-	assert.Equal(t, policy.AuthOnly, get(t, st, "u1").TwoFactor)
+	assert.Equal(t, protocol.AuthOnly, get(t, st, "u1").TwoFactor)
 }
 
 func TestRecover(t *testing.T) {

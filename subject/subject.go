@@ -42,6 +42,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -52,9 +53,9 @@ var ErrNoUser = errors.New("subject: no user")
 // A Subject is what npmauth itself knows of an account. One of which nothing was ever
 // recorded is not disabled and has no second factor.
 type Subject struct {
-	ID        policy.UserID
+	ID        protocol.UserID
 	Disabled  bool
-	TwoFactor policy.TwoFactorMode // what needs the second factor; never unknown
+	TwoFactor protocol.TwoFactorMode // what needs the second factor; never unknown
 	// CIDRs are the ranges that every credential of the account may be used from, each
 	// in its own ranges as well. Empty: from anywhere.
 	CIDRs []netip.Prefix
@@ -118,16 +119,16 @@ func (s Subject) AliveSince(created time.Time) bool {
 }
 
 // Key returns the key of the row of this user.
-func Key(id policy.UserID) string { return subjects.Key(string(id)) }
+func Key(id protocol.UserID) string { return subjects.Key(string(id)) }
 
 // Keys returns the keys that a [Subject] is decoded from: that of its own row, and that of
 // the row of all accounts.
-func Keys(id policy.UserID) []string { return []string{Key(id), epochs.Key(everyone)} }
+func Keys(id protocol.UserID) []string { return []string{Key(id), epochs.Key(everyone)} }
 
 // Of returns the user whose row has this key; ok is false for other keys.
-func Of(key string) (id policy.UserID, ok bool) {
+func Of(key string) (id protocol.UserID, ok bool) {
 	text, ok := subjects.ID(key)
-	return policy.UserID(text), ok
+	return protocol.UserID(text), ok
 }
 
 // IsEveryone reports whether key is that of the row of all accounts: when it changes,
@@ -135,7 +136,7 @@ func Of(key string) (id policy.UserID, ok bool) {
 func IsEveryone(key string) bool { return key == epochs.Key(everyone) }
 
 // Get returns the subject of id as r has it, in one Get.
-func Get(ctx context.Context, r store.Reader, id policy.UserID) (Subject, error) {
+func Get(ctx context.Context, r store.Reader, id protocol.UserID) (Subject, error) {
 	if id == "" {
 		return Subject{}, ErrNoUser
 	}
@@ -149,7 +150,7 @@ func Get(ctx context.Context, r store.Reader, id policy.UserID) (Subject, error)
 // Decode returns the subject of id from the items of its [Keys], in that order and of one
 // Get, for a caller who reads more in the same Get. A row that cannot be understood is an
 // error and not an account of which nothing was recorded.
-func Decode(id policy.UserID, items []store.Item) (Subject, error) {
+func Decode(id protocol.UserID, items []store.Item) (Subject, error) {
 	if id == "" {
 		return Subject{}, ErrNoUser
 	}
@@ -157,7 +158,7 @@ func Decode(id policy.UserID, items []store.Item) (Subject, error) {
 	if len(items) != len(keys) || items[0].Key != keys[0] || items[1].Key != keys[1] {
 		return Subject{}, errors.New("subject: the items are not those of the keys of this subject")
 	}
-	sub := Subject{ID: id, TwoFactor: policy.TwoFactorOff}
+	sub := Subject{ID: id, TwoFactor: protocol.TwoFactorOff}
 	switch rec, err := subjects.Decode(items[0]); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
@@ -229,32 +230,32 @@ func (r *record) open() (Subject, error) {
 		return Subject{}, errors.New("the record has a range that is no CIDR")
 	}
 	return Subject{
-		ID: policy.UserID(r.ID), Disabled: r.Disabled, TwoFactor: mode, CIDRs: r.CIDRs,
+		ID: protocol.UserID(r.ID), Disabled: r.Disabled, TwoFactor: mode, CIDRs: r.CIDRs,
 		Recovered: r.Recovered, HighImpact: r.HighImpact, Revoked: r.Revoked, numbers: r.Numbers,
 	}, nil
 }
 
 // The modes as they are stored. An unknown one is an error: read as off it
 // would let a password alone publish.
-func parseMode(text string) (policy.TwoFactorMode, error) {
+func parseMode(text string) (protocol.TwoFactorMode, error) {
 	switch text {
 	case "":
-		return policy.TwoFactorOff, nil
+		return protocol.TwoFactorOff, nil
 	case "auth-only":
-		return policy.AuthOnly, nil
+		return protocol.AuthOnly, nil
 	case "auth-and-writes":
-		return policy.AuthAndWrites, nil
+		return protocol.AuthAndWrites, nil
 	}
-	return policy.TwoFactorUnknown, fmt.Errorf("unknown two-factor mode %q", text)
+	return protocol.TwoFactorUnknown, fmt.Errorf("unknown two-factor mode %q", text)
 }
 
-func formatMode(mode policy.TwoFactorMode) (string, error) {
+func formatMode(mode protocol.TwoFactorMode) (string, error) {
 	switch mode {
-	case policy.TwoFactorOff:
+	case protocol.TwoFactorOff:
 		return "", nil
-	case policy.AuthOnly:
+	case protocol.AuthOnly:
 		return "auth-only", nil
-	case policy.AuthAndWrites:
+	case protocol.AuthAndWrites:
 		return "auth-and-writes", nil
 	}
 	return "", fmt.Errorf("unknown two-factor mode %d", mode)

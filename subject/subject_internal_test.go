@@ -6,14 +6,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // An unknown mode must not pass for none, nor a stored word for another.
 func TestModeWords(t *testing.T) {
-	for mode := range policy.TwoFactorMode(10) {
+	for mode := range protocol.TwoFactorMode(10) {
 		text, err := formatMode(mode)
-		if mode == policy.TwoFactorUnknown || mode > policy.AuthAndWrites {
+		if mode == protocol.TwoFactorUnknown || mode > protocol.AuthAndWrites {
 			assert.Error(t, err)
 			continue
 		}
@@ -25,6 +25,6 @@ func TestModeWords(t *testing.T) {
 	for _, bad := range []string{"off", "disable", "AUTH-ONLY", " ", "auth_only"} {
 		mode, err := parseMode(bad)
 		assert.Error(t, err)
-		assert.Equal(t, policy.TwoFactorUnknown, mode)
+		assert.Equal(t, protocol.TwoFactorUnknown, mode)
 	}
 }

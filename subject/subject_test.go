@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -30,7 +31,7 @@ func newManager(t *testing.T, st store.Store) *subject.Manager {
 	return m
 }
 
-func get(t *testing.T, r store.Reader, id policy.UserID) subject.Subject {
+func get(t *testing.T, r store.Reader, id protocol.UserID) subject.Subject {
 	t.Helper()
 	s, err := subject.Get(t.Context(), r, id)
 	require.NoError(t, err)
@@ -55,7 +56,7 @@ func epochKey() string { return subject.Keys("u1")[1] }
 
 func TestGetOfNobody(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
-	want := subject.Subject{ID: "u1", TwoFactor: policy.TwoFactorOff, Evidence: []store.Evidence{{Key: subject.Key("u1")}, {Key: epochKey()}}}
+	want := subject.Subject{ID: "u1", TwoFactor: protocol.TwoFactorOff, Evidence: []store.Evidence{{Key: subject.Key("u1")}, {Key: epochKey()}}}
 	assert.Equal(t, want, get(t, st, "u1"))
 
 	m := newManager(t, st)
@@ -64,7 +65,7 @@ func TestGetOfNobody(t *testing.T) {
 	assert.Equal(t, want, got)
 	_, err = m.Get(ctx, "")
 	assert.ErrorIs(t, err, subject.ErrNoUser)
-	_, err = m.Get(ctx, policy.UserID(strings.Repeat("x", 1000)))
+	_, err = m.Get(ctx, protocol.UserID(strings.Repeat("x", 1000)))
 	assert.Error(t, err, "an ID that no key can hold")
 }
 
@@ -176,7 +177,7 @@ func TestAliveSince(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	for _, id := range []policy.UserID{"u1", "42", "a/b", "\u00e9", "user@acme.test", "everyone"} {
+	for _, id := range []protocol.UserID{"u1", "42", "a/b", "\u00e9", "user@acme.test", "everyone"} {
 		got, ok := subject.Of(subject.Key(id))
 		assert.True(t, ok)
 		assert.Equal(t, id, got)
@@ -329,7 +330,7 @@ func TestFirstEdition(t *testing.T) {
 	require.Len(t, s.Evidence, 2)
 	s.Evidence = nil
 	assert.Equal(t, subject.Subject{
-		ID: "u1", Disabled: true, TwoFactor: policy.AuthOnly, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		ID: "u1", Disabled: true, TwoFactor: protocol.AuthOnly, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		Recovered: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), HighImpact: true, Revoked: at,
 	}, s)
 	assert.Equal(t, time.Date(2026, 1, 1, 0, 0, 0, 1000, time.UTC), get(t, st, "u2").Revoked)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -27,10 +27,10 @@ func typical(tb testing.TB) (store.Item, credential.Digest) {
 	}))
 	_, tok, err := m.Create(tb.Context(), audit.Actor{Credential: "k4mz7d2q6h3x5c7v2b4n6m8a"}, token.Spec{
 		User: "user-0123456789", Name: "ci nightly", CIDRs: cidrs("192.0.2.0/24"),
-		Grants: []policy.Grant{
-			{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbDistTag},
-			{Target: policy.OnePackage, Package: widget, Permission: policy.ReadOnly},
-			{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
+		Grants: []protocol.Grant{
+			{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish | protocol.VerbDistTag},
+			{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadOnly},
+			{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadOnly},
 		},
 	})
 	require.NoError(tb, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -16,7 +17,7 @@ import (
 // It keeps when each token of the user ends, so that expired ones cease to count without
 // anyone writing it, and under which numbers they live: under others, none does.
 type count struct {
-	User    policy.UserID   `json:"user"`
+	User    protocol.UserID `json:"user"`
 	Numbers subject.Numbers `json:"numbers,omitzero"`
 	Ends    []int64         `json:"ends"` // microseconds since 1970
 }

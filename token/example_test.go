@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -23,7 +24,7 @@ func Example() {
 	secret, tok, err := m.Create(ctx, audit.Actor{User: "user-1"}, token.Spec{
 		User:   "user-1",
 		Name:   "ci",
-		Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}},
+		Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadOnly}},
 	})
 	if err != nil {
 		panic(err)
@@ -71,7 +72,7 @@ func ExampleManager_CreateTx() {
 	if err != nil {
 		panic(err)
 	}
-	spec := token.Spec{User: "user-1", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}}
+	spec := token.Spec{User: "user-1", Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}}}
 	var secret credential.Secret
 	err = store.Transact(ctx, st, func(tx *store.Tx) (err error) {
 		tx.Create("code-spent/user-1/123456", nil, time.Time{})

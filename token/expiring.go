@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -42,7 +43,7 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 // store that has tokens already a [store.Table.Reindex]. After an error it can be called
 // again, and goes on.
 func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
-	err := m.pages(ctx, func(page []*record, of map[policy.UserID]subject.Subject) error {
+	err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 		return m.warnOf(ctx, page, of, fn)
 	})
 	if err != nil {
@@ -52,7 +53,7 @@ func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
 }
 
 // warnOf does it for a page.
-func (m *Manager) warnOf(ctx context.Context, page []*record, of map[policy.UserID]subject.Subject, fn func(Token)) error {
+func (m *Manager) warnOf(ctx context.Context, page []*record, of map[protocol.UserID]subject.Subject, fn func(Token)) error {
 	var due []*record
 	var keys []string
 	now := m.now()
@@ -85,7 +86,7 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, of map[policy.User
 }
 
 // mark marks the user's token with this ID, unless it is dead or marked.
-func (m *Manager) mark(ctx context.Context, user policy.UserID, id string) (t Token, err error) {
+func (m *Manager) mark(ctx context.Context, user protocol.UserID, id string) (t Token, err error) {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		r, err := m.get(ctx, tx, user, id)
 		if err != nil {

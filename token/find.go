@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -16,7 +16,7 @@ import (
 // ReadsOf returns the keys that [Manager.RevokeTx] and [Manager.RotateTx] read of the
 // user's token with this ID, or, with the ID "", those that [Manager.CreateTx] reads. A
 // caller whose own first [store.Tx.Get] asks for them too spares them theirs.
-func ReadsOf(user policy.UserID, id string) []string {
+func ReadsOf(user protocol.UserID, id string) []string {
 	keys := append(subject.Keys(user), counts.Key(string(user)))
 	if key := Key(id); key != "" {
 		keys = append(keys, key)
@@ -25,13 +25,13 @@ func ReadsOf(user policy.UserID, id string) []string {
 }
 
 // can reports whether user can have a token: an ID that makes no key has none.
-func can(user policy.UserID) bool {
+func can(user protocol.UserID) bool {
 	return user != "" && store.ValidateKeys(ReadsOf(user, "")...) == nil
 }
 
 // Get returns the user's live token with this ID, or [ErrNotFound]. A token of an account
 // that is disabled is one: it works again when the account does.
-func (m *Manager) Get(ctx context.Context, user policy.UserID, id string) (Token, error) {
+func (m *Manager) Get(ctx context.Context, user protocol.UserID, id string) (Token, error) {
 	r, err := m.get(ctx, m.store, user, id)
 	if err != nil {
 		return Token{}, outward("look up", err)
@@ -41,7 +41,7 @@ func (m *Manager) Get(ctx context.Context, user policy.UserID, id string) (Token
 
 // Find returns the ID of the user's live token whose secret has this digest, or
 // [ErrNotFound].
-func (m *Manager) Find(ctx context.Context, user policy.UserID, d credential.Digest) (id string, err error) {
+func (m *Manager) Find(ctx context.Context, user protocol.UserID, d credential.Digest) (id string, err error) {
 	r, err := m.get(ctx, m.store, user, IDOf(d))
 	if err == nil && subtle.ConstantTimeCompare(r.Digest[:], d[:]) != 1 {
 		err = store.ErrNotFound
@@ -53,7 +53,7 @@ func (m *Manager) Find(ctx context.Context, user policy.UserID, d credential.Dig
 }
 
 // get returns the user's live token in one Get.
-func (m *Manager) get(ctx context.Context, r store.Reader, user policy.UserID, id string) (*record, error) {
+func (m *Manager) get(ctx context.Context, r store.Reader, user protocol.UserID, id string) (*record, error) {
 	key := Key(id)
 	if key == "" || !can(user) {
 		return nil, store.ErrNotFound
@@ -101,7 +101,7 @@ const pageSize = store.MaxKeys - 1
 // pages calls fn for all tokens of everybody, dead ones too, a page at a time, with the
 // subjects of their users as they were after the page was read. So a token whose numbers
 // differ is dead for good: they were those of its user when it was created.
-func (m *Manager) pages(ctx context.Context, fn func(page []*record, of map[policy.UserID]subject.Subject) error) error {
+func (m *Manager) pages(ctx context.Context, fn func(page []*record, of map[protocol.UserID]subject.Subject) error) error {
 	for after := ""; ; {
 		page, err := tokens.List(ctx, m.store, after, pageSize)
 		if err != nil {
@@ -122,8 +122,8 @@ func (m *Manager) pages(ctx context.Context, fn func(page []*record, of map[poli
 }
 
 // subjectsOf returns the subjects of the users of a page.
-func subjectsOf(ctx context.Context, r store.Reader, page []*record) (map[policy.UserID]subject.Subject, error) {
-	of := make(map[policy.UserID]subject.Subject, len(page))
+func subjectsOf(ctx context.Context, r store.Reader, page []*record) (map[protocol.UserID]subject.Subject, error) {
+	of := make(map[protocol.UserID]subject.Subject, len(page))
 	if len(page) == 0 {
 		return of, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -35,7 +36,7 @@ type ListOptions struct {
 // than it shows, but for those that have expired since the store was last swept. With
 // After, tokens that are made or ended meanwhile move nothing. The tokens of an account
 // that is disabled are listed: they work again when the account does.
-func (m *Manager) List(ctx context.Context, user policy.UserID, o ListOptions) (page []Token, next string, total int, err error) {
+func (m *Manager) List(ctx context.Context, user protocol.UserID, o ListOptions) (page []Token, next string, total int, err error) {
 	page, next, total, err = m.list(ctx, user, o)
 	switch {
 	case err == nil:
@@ -46,7 +47,7 @@ func (m *Manager) List(ctx context.Context, user policy.UserID, o ListOptions) (
 	return nil, "", 0, fmt.Errorf("token: list: %w", err)
 }
 
-func (m *Manager) list(ctx context.Context, user policy.UserID, o ListOptions) (page []Token, next string, all int, err error) {
+func (m *Manager) list(ctx context.Context, user protocol.UserID, o ListOptions) (page []Token, next string, all int, err error) {
 	skip := max(o.Offset, 0)
 	limit := o.Limit
 	if limit < 1 || limit > MaxList {
@@ -116,7 +117,7 @@ func isCursor(text string) bool {
 // missing or not. After an error there is nothing more.
 func (m *Manager) All(ctx context.Context) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		err := m.pages(ctx, func(page []*record, of map[policy.UserID]subject.Subject) error {
+		err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 			now := m.now()
 			for _, r := range page {
 				if r.alive(of[r.User]) && !r.expired(now) && !yield(r.token(), nil) {

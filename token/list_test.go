@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
@@ -41,7 +41,7 @@ func TestList(t *testing.T) {
 			assert.Equal(t, len(want), total)
 			got := []string{}
 			for _, tok := range page {
-				assert.Equal(t, policy.UserID("alice"), tok.User)
+				assert.Equal(t, protocol.UserID("alice"), tok.User)
 				got = append(got, tok.ID)
 			}
 			return got
@@ -74,7 +74,7 @@ func TestList(t *testing.T) {
 			}
 			assert.Equal(t, want, got)
 		}
-		for _, user := range []policy.UserID{"carol", "", policy.UserID(strings.Repeat("x", 600)), "ali", "alice."} {
+		for _, user := range []protocol.UserID{"carol", "", protocol.UserID(strings.Repeat("x", 600)), "ali", "alice."} {
 			none, next, total, err := m.List(t.Context(), user, token.ListOptions{})
 			require.NoError(t, err)
 			assert.Zero(t, total)
@@ -158,14 +158,14 @@ func TestAll(t *testing.T) {
 	m := manager(t, s)
 	want := map[string]bool{}
 	for i := range 250 {
-		user := policy.UserID(fmt.Sprint("user", i%130))
+		user := protocol.UserID(fmt.Sprint("user", i%130))
 		_, tok := create(t, m, token.Spec{User: user})
 		if i%130 >= 40 {
 			want[tok.ID] = true
 		}
 	}
 	for i := range 40 {
-		require.NoError(t, m.RevokeAll(ctx, operator, policy.UserID(fmt.Sprint("user", i))))
+		require.NoError(t, m.RevokeAll(ctx, operator, protocol.UserID(fmt.Sprint("user", i))))
 	}
 	r := &rows{Store: s}
 	for tok, err := range manager(t, r).All(ctx) {

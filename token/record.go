@@ -12,6 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -21,10 +22,10 @@ type Token struct {
 	ID          string            // public accessor: IDOf the Digest
 	Digest      credential.Digest // of the secret; for lookups, never for people
 	Hint        string            // the secret's first 8 characters
-	User        policy.UserID
+	User        protocol.UserID
 	Name        string
 	Description string
-	Grants      []policy.Grant
+	Grants      []protocol.Grant
 	Bypass      bool
 	CIDRs       []netip.Prefix // none: from anywhere
 	Created     time.Time
@@ -67,7 +68,7 @@ func (t Token) clone() Token {
 // new restriction needs no other schema.
 type record struct {
 	Digest      credential.Digest `json:"digest"`
-	User        policy.UserID     `json:"user"`
+	User        protocol.UserID   `json:"user"`
 	Numbers     numbers           `json:"numbers,omitzero"`
 	Hint        string            `json:"hint"`
 	Name        string            `json:"name,omitempty"`
@@ -99,7 +100,7 @@ var (
 // orderSize is how many hex digits say when a token was made, the newest the least.
 const orderSize = 16
 
-func groupOf(user policy.UserID, n subject.Numbers) string {
+func groupOf(user protocol.UserID, n subject.Numbers) string {
 	return string(numbers(n).append(append([]byte(user), '.')))
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -60,7 +60,7 @@ func TestOpenRefuses(t *testing.T) {
 	s := store.NewMemory()
 	m := manager(t, s)
 	require.NoError(t, m.RevokeAll(t.Context(), operator, "alice"))
-	grants := []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbDistTag}}
+	grants := []protocol.Grant{{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish | protocol.VerbDistTag}}
 	_, tok := create(t, m, token.Spec{Name: "ci", Grants: grants, Bypass: true, CIDRs: cidrs("10.0.0.0/8")})
 	it := item(t, s, token.KeyOf(tok.Digest))
 	_, _, err := token.Open(it, tok.Digest)
@@ -135,12 +135,12 @@ func TestOpenRefuses(t *testing.T) {
 // What is stored can be read by people, and comes back as it was.
 func TestRecordText(t *testing.T) {
 	s := store.NewMemory()
-	grants := []policy.Grant{
-		{Target: policy.AllPackages, Permission: policy.ReadOnly},
-		{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbCreate},
-		{Target: policy.OnePackage, Package: policy.PackageName{Name: "JSON_stream.x-1"}, Permission: policy.StageOnly},
-		{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite},
-		{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite},
+	grants := []protocol.Grant{
+		{Target: protocol.AllPackages, Permission: protocol.ReadOnly},
+		{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish | protocol.VerbCreate},
+		{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "JSON_stream.x-1"}, Permission: protocol.StageOnly},
+		{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite},
+		{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite},
 	}
 	_, tok := create(t, manager(t, s), token.Spec{Name: "a <b> & \"c\"", Grants: grants, CIDRs: cidrs("192.0.2.0/24", "2001:db8::/32")})
 	it := item(t, s, token.Key(tok.ID))

@@ -4,13 +4,13 @@ import (
 	"context"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
 
 // Revoke is [Manager.RevokeTx] in a commit of its own.
-func (m *Manager) Revoke(ctx context.Context, by audit.Actor, user policy.UserID, id, reason string) error {
+func (m *Manager) Revoke(ctx context.Context, by audit.Actor, user protocol.UserID, id, reason string) error {
 	return outward("revoke", store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		return m.revoke(ctx, tx, by, user, id, reason)
 	}))
@@ -19,11 +19,11 @@ func (m *Manager) Revoke(ctx context.Context, by audit.Actor, user policy.UserID
 // RevokeTx ends, in the caller's commit, the user's token with this ID, all of it and
 // exactly it: a beginning of an ID is no ID. A token that is not the user's, or is dead,
 // is [ErrNotFound]. The reason is a word for the event, "" for none.
-func (m *Manager) RevokeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, id, reason string) error {
+func (m *Manager) RevokeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, id, reason string) error {
 	return outward("revoke", m.revoke(ctx, tx, by, user, id, reason))
 }
 
-func (m *Manager) revoke(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, id, reason string) error {
+func (m *Manager) revoke(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, id, reason string) error {
 	r, sub, err := m.open(ctx, tx, user, id)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (m *Manager) revoke(ctx context.Context, tx *store.Tx, by audit.Actor, user
 }
 
 // open reads, in one Get, what a change of the user's token with this ID rests on.
-func (m *Manager) open(ctx context.Context, tx *store.Tx, user policy.UserID, id string) (*record, subject.Subject, error) {
+func (m *Manager) open(ctx context.Context, tx *store.Tx, user protocol.UserID, id string) (*record, subject.Subject, error) {
 	if !isID(id) || !can(user) {
 		return nil, subject.Subject{}, store.ErrNotFound
 	}
@@ -91,7 +91,7 @@ func (m *Manager) end(ctx context.Context, tx *store.Tx, by audit.Actor, id, rea
 
 // RevokeAll is [Manager.RevokeAllTx] in a commit of its own. An error that wraps
 // [store.ErrUnknown] means that it may have happened: call it again.
-func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, user policy.UserID) error {
+func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, user protocol.UserID) error {
 	return outward("revoke all", store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		return m.revokeAll(ctx, tx, by, user)
 	}))
@@ -100,11 +100,11 @@ func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, user policy.Use
 // RevokeAllTx ends, in the caller's commit, all tokens of the user and no session. It is
 // one write of the user's subject, however many there are: one that is created at the same
 // time is either dead or was created after. [Manager.Sweep] deletes their records later.
-func (m *Manager) RevokeAllTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID) error {
+func (m *Manager) RevokeAllTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID) error {
 	return outward("revoke all", m.revokeAll(ctx, tx, by, user))
 }
 
-func (m *Manager) revokeAll(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID) error {
+func (m *Manager) revokeAll(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID) error {
 	if _, err := subject.Revoke(ctx, tx, user, subject.Tokens, m.now()); err != nil {
 		return err
 	}

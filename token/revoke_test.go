@@ -15,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
@@ -57,7 +58,7 @@ func TestRevokeAnothers(t *testing.T) {
 	m := manager(t, s)
 	_, tok := create(t, m, token.Spec{})
 	before := dump(t, s)
-	for _, user := range []policy.UserID{"mallory", "", "Alice", "alice ", "alic"} {
+	for _, user := range []protocol.UserID{"mallory", "", "Alice", "alice ", "alic"} {
 		unknown := m.Revoke(t.Context(), operator, user, token.IDOf(credential.Digest{7}), "")
 		require.ErrorIs(t, unknown, token.ErrNotFound)
 		assert.Equal(t, unknown, m.Revoke(t.Context(), operator, user, tok.ID, ""))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -16,8 +16,8 @@ const MaxGrace = 7 * Day
 // A Rotation gives a token a new secret, and the old one a time to be replaced
 // wherever it is in use.
 type Rotation struct {
-	User policy.UserID // whose token it must be; required
-	ID   string        // of the token; required
+	User protocol.UserID // whose token it must be; required
+	ID   string          // of the token; required
 
 	// Grace is how long the old secret goes on, but never longer than it would have
 	// anyway. Zero ends it at once; more than [MaxGrace] is a [*SpecError].

@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -94,7 +95,7 @@ func TestRotateWithoutGraceTellsOfTheEnd(t *testing.T) {
 			continue
 		}
 		require.Len(t, told, 2, name)
-		assert.Equal(t, []any{audit.TokenRevoked, old.ID, policy.UserID("alice"), "s2", "rotated"},
+		assert.Equal(t, []any{audit.TokenRevoked, old.ID, protocol.UserID("alice"), "s2", "rotated"},
 			[]any{told[0].Type, told[0].Credential, told[0].User, told[0].ByCredential, told[0].Reason()})
 	}
 }

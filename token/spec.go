@@ -10,12 +10,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/npmauth/npmauth/internal/cidr"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Spec describes the token that a user asks for.
 type Spec struct {
-	User policy.UserID // required
+	User protocol.UserID // required
 
 	// Name and Description are for people. A name has at most [MaxName]
 	// printable characters, a description [MaxDescription]. Both may be empty: npm asks for a name, but
@@ -24,7 +24,7 @@ type Spec struct {
 
 	// Grants say what the token reaches: at least one, each with a permission
 	// other than none, and no target twice, not even with other verbs.
-	Grants []policy.Grant
+	Grants []protocol.Grant
 
 	// Bypass lets the token stand in for a second factor where a package allows
 	// that. It needs a grant to write packages.
@@ -107,14 +107,14 @@ func printable(s string, limit int) bool {
 	return true
 }
 
-func (m *Manager) checkGrants(grants []policy.Grant) error {
+func (m *Manager) checkGrants(grants []protocol.Grant) error {
 	if len(grants) == 0 {
 		return wrong("permissions", "must name at least one package, scope or organization")
 	}
 	if len(grants) > m.limits.Targets+m.limits.Orgs+1 { // before looking at each
 		return wrong("permissions", "name more than %d packages and scopes or %d organizations", m.limits.Targets, m.limits.Orgs)
 	}
-	seen := make(map[policy.Grant]bool, len(grants))
+	seen := make(map[protocol.Grant]bool, len(grants))
 	targets, orgs := 0, 0
 	for _, g := range grants {
 		if err := g.Validate(); err != nil {
@@ -122,19 +122,19 @@ func (m *Manager) checkGrants(grants []policy.Grant) error {
 		}
 		// Were it stored, it would look like a restriction of a wider grant, and be
 		// none: each grant is judged alone.
-		if g.Permission == policy.NoAccess {
+		if g.Permission == protocol.NoAccess {
 			return wrong("permissions", "must be at least read-only")
 		}
 		// Neither narrows the other: of two grants on one target the wider one counts.
-		g.Permission, g.Verbs = policy.NoAccess, 0
+		g.Permission, g.Verbs = protocol.NoAccess, 0
 		if seen[g] {
 			return wrong("permissions", "name a target twice")
 		}
 		seen[g] = true
 		switch g.Target {
-		case policy.OnePackage, policy.OneScope:
+		case protocol.OnePackage, protocol.OneScope:
 			targets++
-		case policy.OneOrg:
+		case protocol.OneOrg:
 			orgs++
 		}
 	}
@@ -149,11 +149,11 @@ func (m *Manager) checkGrants(grants []policy.Grant) error {
 
 // writes reports whether g can do more than read. One such grant makes a token that
 // writes, with the shorter life.
-func writes(g policy.Grant) bool {
-	return g.Permission != policy.ReadOnly && g.Permission != policy.NoAccess
+func writes(g protocol.Grant) bool {
+	return g.Permission != protocol.ReadOnly && g.Permission != protocol.NoAccess
 }
 
-func writesPackages(g policy.Grant) bool { return writes(g) && g.Target != policy.OneOrg }
+func writesPackages(g protocol.Grant) bool { return writes(g) && g.Target != protocol.OneOrg }
 
 func checkCIDRs(cidrs []netip.Prefix) error {
 	if problem := cidr.Problem(cidrs); problem != "" {

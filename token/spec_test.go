@@ -15,15 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
 
-func packages(n int, target policy.Target, p policy.Permission) (grants []policy.Grant) {
+func packages(n int, target protocol.Target, p protocol.Permission) (grants []protocol.Grant) {
 	for i := range n {
-		g := policy.Grant{Target: target, Permission: p}
-		if target == policy.OnePackage {
-			g.Package = policy.PackageName{Name: fmt.Sprintf("p%d", i)}
+		g := protocol.Grant{Target: target, Permission: p}
+		if target == protocol.OnePackage {
+			g.Package = protocol.PackageName{Name: fmt.Sprintf("p%d", i)}
 		} else {
 			g.Scope = fmt.Sprintf("s%d", i)
 		}
@@ -32,8 +33,8 @@ func packages(n int, target policy.Target, p policy.Permission) (grants []policy
 	return grants
 }
 
-func scope(name string, p policy.Permission) []policy.Grant {
-	return []policy.Grant{{Target: policy.OneScope, Scope: name, Permission: p}}
+func scope(name string, p protocol.Permission) []protocol.Grant {
+	return []protocol.Grant{{Target: protocol.OneScope, Scope: name, Permission: p}}
 }
 
 func cidrs(texts ...string) (list []netip.Prefix) {
@@ -50,11 +51,11 @@ func TestSpecAllowed(t *testing.T) {
 		"one character":         {Grants: readAll, Name: "x"},
 		"64 characters":         {Grants: readAll, Name: strings.Repeat("é", 64)},
 		"1000 characters":       {Grants: readAll, Description: strings.Repeat("é", 1000)},
-		"50 packages":           {Grants: packages(50, policy.OnePackage, policy.ReadOnly)},
-		"50 and 50":             {Grants: append(packages(50, policy.OneScope, policy.ReadOnly), packages(50, policy.OneOrg, policy.ReadOnly)...)},
+		"50 packages":           {Grants: packages(50, protocol.OnePackage, protocol.ReadOnly)},
+		"50 and 50":             {Grants: append(packages(50, protocol.OneScope, protocol.ReadOnly), packages(50, protocol.OneOrg, protocol.ReadOnly)...)},
 		"bypass":                {Grants: writeOne, Bypass: true},
-		"bypass for a scope":    {Grants: scope("acme", policy.ReadWrite), Bypass: true},
-		"bypass, staging":       {Grants: scope("acme", policy.StageOnly), Bypass: true},
+		"bypass for a scope":    {Grants: scope("acme", protocol.ReadWrite), Bypass: true},
+		"bypass, staging":       {Grants: scope("acme", protocol.StageOnly), Bypass: true},
 		"IPv4":                  {Grants: readAll, CIDRs: cidrs("0.0.0.0/0", "192.0.2.1/32")},
 		"IPv6":                  {Grants: readAll, CIDRs: cidrs("::/0", "2001:db8::/32", "::1/128")},
 		"90 days":               {Grants: writeOne, Days: 90},
@@ -84,33 +85,33 @@ func TestSpecRefused(t *testing.T) {
 		"description":                 {token.Spec{Description: strings.Repeat("x", 1001)}, "description", "1000 printable"},
 		"description with line break": {token.Spec{Description: "a\nb"}, "description", "printable"},
 
-		"PR-09 no grant":      {token.Spec{Grants: []policy.Grant{}}, "permissions", "at least one"},
-		"zero grant":          {token.Spec{Grants: []policy.Grant{{}}}, "permissions", "not valid"},
-		"PR-08 pattern":       {token.Spec{Grants: scope("acme*", policy.ReadOnly)}, "permissions", "not valid"},
-		"PR-08 at":            {token.Spec{Grants: scope("@acme", policy.ReadOnly)}, "permissions", "not valid"},
-		"PR-08 nameless":      {token.Spec{Grants: scope("", policy.ReadOnly)}, "permissions", "not valid"},
+		"PR-09 no grant":      {token.Spec{Grants: []protocol.Grant{}}, "permissions", "at least one"},
+		"zero grant":          {token.Spec{Grants: []protocol.Grant{{}}}, "permissions", "not valid"},
+		"PR-08 pattern":       {token.Spec{Grants: scope("acme*", protocol.ReadOnly)}, "permissions", "not valid"},
+		"PR-08 at":            {token.Spec{Grants: scope("@acme", protocol.ReadOnly)}, "permissions", "not valid"},
+		"PR-08 nameless":      {token.Spec{Grants: scope("", protocol.ReadOnly)}, "permissions", "not valid"},
 		"PR-10 unknown":       {token.Spec{Grants: scope("acme", 99)}, "permissions", "not valid"},
-		"no access":           {token.Spec{Grants: scope("acme", policy.NoAccess)}, "permissions", "at least read-only"},
-		"no access beside it": {token.Spec{Grants: append(scope("acme", policy.NoAccess), readAll...)}, "permissions", "at least read-only"},
-		"twice":               {token.Spec{Grants: append(scope("acme", policy.ReadOnly), scope("acme", policy.ReadWrite)...)}, "permissions", "twice"},
-		"with other verbs": {token.Spec{Grants: []policy.Grant{
-			{Target: policy.AllPackages, Permission: policy.ReadWrite, Verbs: policy.VerbPublish},
-			{Target: policy.AllPackages, Permission: policy.ReadWrite, Verbs: policy.VerbDistTag},
+		"no access":           {token.Spec{Grants: scope("acme", protocol.NoAccess)}, "permissions", "at least read-only"},
+		"no access beside it": {token.Spec{Grants: append(scope("acme", protocol.NoAccess), readAll...)}, "permissions", "at least read-only"},
+		"twice":               {token.Spec{Grants: append(scope("acme", protocol.ReadOnly), scope("acme", protocol.ReadWrite)...)}, "permissions", "twice"},
+		"with other verbs": {token.Spec{Grants: []protocol.Grant{
+			{Target: protocol.AllPackages, Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish},
+			{Target: protocol.AllPackages, Permission: protocol.ReadWrite, Verbs: protocol.VerbDistTag},
 		}}, "permissions", "twice"},
-		"verbs that only read":  {token.Spec{Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly, Verbs: policy.VerbPublish}}}, "permissions", "verbs"},
-		"verbs on an org":       {token.Spec{Grants: []policy.Grant{{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish}}}, "permissions", "verbs"},
-		"unknown verb":          {token.Spec{Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite, Verbs: 1 << 7}}}, "permissions", "verb"},
-		"creates what is named": {token.Spec{Grants: []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite, Verbs: policy.VerbCreate}}}, "permissions", "creates none"},
+		"verbs that only read":  {token.Spec{Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly, Verbs: protocol.VerbPublish}}}, "permissions", "verbs"},
+		"verbs on an org":       {token.Spec{Grants: []protocol.Grant{{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish}}}, "permissions", "verbs"},
+		"unknown verb":          {token.Spec{Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite, Verbs: 1 << 7}}}, "permissions", "verb"},
+		"creates what is named": {token.Spec{Grants: []protocol.Grant{{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite, Verbs: protocol.VerbCreate}}}, "permissions", "creates none"},
 		"all twice":             {token.Spec{Grants: append(readAll[:1:1], readAll...)}, "permissions", "twice"},
-		"51 packages":           {token.Spec{Grants: packages(51, policy.OnePackage, policy.ReadOnly)}, "permissions", "more than 50 packages"},
-		"51 together": {token.Spec{Grants: append(packages(50, policy.OnePackage, policy.ReadOnly), scope("acme", policy.ReadOnly)...)},
+		"51 packages":           {token.Spec{Grants: packages(51, protocol.OnePackage, protocol.ReadOnly)}, "permissions", "more than 50 packages"},
+		"51 together": {token.Spec{Grants: append(packages(50, protocol.OnePackage, protocol.ReadOnly), scope("acme", protocol.ReadOnly)...)},
 			"permissions", "more than 50 packages"},
-		"51 orgs":           {token.Spec{Grants: packages(51, policy.OneOrg, policy.ReadOnly)}, "permissions", "more than 50 organizations"},
-		"JB-14 100 000":     {token.Spec{Grants: packages(100_000, policy.OnePackage, policy.ReadOnly)}, "permissions", "more than 50"},
-		"staging in an org": {token.Spec{Grants: packages(1, policy.OneOrg, policy.StageOnly)}, "permissions", "not valid"},
+		"51 orgs":           {token.Spec{Grants: packages(51, protocol.OneOrg, protocol.ReadOnly)}, "permissions", "more than 50 organizations"},
+		"JB-14 100 000":     {token.Spec{Grants: packages(100_000, protocol.OnePackage, protocol.ReadOnly)}, "permissions", "more than 50"},
+		"staging in an org": {token.Spec{Grants: packages(1, protocol.OneOrg, protocol.StageOnly)}, "permissions", "not valid"},
 
 		"bypass of a reader":        {token.Spec{Bypass: true}, "bypass_2fa", "needs permission to write packages"},
-		"bypass with orgs to write": {token.Spec{Bypass: true, Grants: append(packages(1, policy.OneOrg, policy.ReadWrite), readAll...)}, "bypass_2fa", "write packages"},
+		"bypass with orgs to write": {token.Spec{Bypass: true, Grants: append(packages(1, protocol.OneOrg, protocol.ReadWrite), readAll...)}, "bypass_2fa", "write packages"},
 
 		"IP-06 mapped":        {token.Spec{CIDRs: cidrs("::ffff:10.0.0.0/104")}, "cidr_whitelist", "IPv4 range written as IPv6"},
 		"IP-09 host bits":     {token.Spec{CIDRs: cidrs("10.0.0.1/8")}, "cidr_whitelist", "10.0.0.0/8 would"},
@@ -120,9 +121,9 @@ func TestSpecRefused(t *testing.T) {
 		"JB-14 100 000 CIDRs": {token.Spec{CIDRs: make([]netip.Prefix, 100_000)}, "cidr_whitelist", "more than 50"},
 
 		"91 days to write":       {token.Spec{Grants: writeOne, Days: 91}, "expires", "may write lives 90 days at most"},
-		"91 days to stage":       {token.Spec{Grants: scope("acme", policy.StageOnly), Days: 91}, "expires", "may write lives 90 days"},
-		"91 days, one of two":    {token.Spec{Grants: append(scope("acme", policy.ReadOnly), writeOne...), Days: 91}, "expires", "may write lives 90 days"},
-		"91 days, org to write":  {token.Spec{Grants: append(packages(1, policy.OneOrg, policy.ReadWrite), readAll...), Days: 91}, "expires", "may write lives 90 days"},
+		"91 days to stage":       {token.Spec{Grants: scope("acme", protocol.StageOnly), Days: 91}, "expires", "may write lives 90 days"},
+		"91 days, one of two":    {token.Spec{Grants: append(scope("acme", protocol.ReadOnly), writeOne...), Days: 91}, "expires", "may write lives 90 days"},
+		"91 days, org to write":  {token.Spec{Grants: append(packages(1, protocol.OneOrg, protocol.ReadWrite), readAll...), Days: 91}, "expires", "may write lives 90 days"},
 		"date beyond 90 days":    {token.Spec{Grants: writeOne, Until: now.Add(90*token.Day + time.Minute)}, "expires", "may write lives 90 days"},
 		"ten years and a day":    {token.Spec{Days: 3651}, "expires", "only reads lives 3650 days at most"},
 		"TK-13 the year 9999":    {token.Spec{Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, "expires", "too far away"},
@@ -171,9 +172,9 @@ func TestLifetimes(t *testing.T) {
 			want time.Duration
 		}{
 			"write by default":       {token.Spec{Grants: writeOne}, 7 * token.Day},
-			"stage by default":       {token.Spec{Grants: scope("acme", policy.StageOnly)}, 7 * token.Day},
-			"one write by default":   {token.Spec{Grants: append(scope("acme", policy.ReadOnly), writeOne...)}, 7 * token.Day},
-			"org write by default":   {token.Spec{Grants: packages(1, policy.OneOrg, policy.ReadWrite)}, 7 * token.Day},
+			"stage by default":       {token.Spec{Grants: scope("acme", protocol.StageOnly)}, 7 * token.Day},
+			"one write by default":   {token.Spec{Grants: append(scope("acme", protocol.ReadOnly), writeOne...)}, 7 * token.Day},
+			"org write by default":   {token.Spec{Grants: packages(1, protocol.OneOrg, protocol.ReadWrite)}, 7 * token.Day},
 			"read by default":        {token.Spec{Grants: readAll}, 30 * token.Day},
 			"read longer than write": {token.Spec{Grants: readAll, Days: 91}, 91 * token.Day},
 			"a day":                  {token.Spec{Grants: writeOne, Days: 1}, token.Day},
@@ -207,6 +208,6 @@ func TestOperatorsLimits(t *testing.T) {
 	require.NoError(t, err)
 	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: writeOne, Days: 6}), "5 days at most")
 	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: writeOne, Days: 1}), "at least 2 day")
-	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: packages(2, policy.OnePackage, policy.ReadOnly)}), "more than 1 packages")
+	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: packages(2, protocol.OnePackage, protocol.ReadOnly)}), "more than 1 packages")
 	assert.NoError(t, m.Validate(token.Spec{User: "a", Grants: writeOne, Days: 2}))
 }

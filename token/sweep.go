@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -24,7 +24,7 @@ const sweepBatch = store.MaxOps / 4
 // share, and one node's may be wrong.
 func (m *Manager) Sweep(ctx context.Context) (int, error) {
 	swept := 0
-	err := m.pages(ctx, func(page []*record, of map[policy.UserID]subject.Subject) error {
+	err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 		var dead []*record
 		for _, r := range page {
 			if r.revoked(of[r.User]) {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -22,12 +23,12 @@ func TestSweep(t *testing.T) {
 		ctx, s := t.Context(), store.NewMemory()
 		m := manager(t, s)
 		for i := range 230 { // of 120 users, more than a page
-			_, tok := create(t, m, token.Spec{User: policy.UserID(fmt.Sprint("user", i%120)), Days: 30})
+			_, tok := create(t, m, token.Spec{User: protocol.UserID(fmt.Sprint("user", i%120)), Days: 30})
 			m.Touch(&policy.Credential{ID: tok.ID, Expires: tok.Expires}, time.Now())
 		}
 		require.NoError(t, m.Flush(ctx))
 		for i := range 60 {
-			require.NoError(t, m.RevokeAll(ctx, operator, policy.UserID(fmt.Sprint("user", i))))
+			require.NoError(t, m.RevokeAll(ctx, operator, protocol.UserID(fmt.Sprint("user", i))))
 		}
 		create(t, m, token.Spec{User: "user0", Days: 30})
 		create(t, m, token.Spec{User: "brief", Days: 1})

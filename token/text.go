@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/subject"
 )
 
@@ -19,7 +19,7 @@ import (
 // grants are "<permission>[:<verbs>] <target>[ <name>]" with commas in between:
 //
 //	read-only scope acme,read-write:publish+dist-tag package @acme/widget
-type grants []policy.Grant
+type grants []protocol.Grant
 
 // MarshalJSON returns the text as a JSON string. A grant that is not valid is an error.
 func (gs grants) MarshalJSON() ([]byte, error) {
@@ -37,9 +37,9 @@ func (gs grants) MarshalJSON() ([]byte, error) {
 		}
 		text = append(append(text, ' '), g.Target.String()...)
 		switch g.Target {
-		case policy.OnePackage:
+		case protocol.OnePackage:
 			text = append(append(text, ' '), g.Package.String()...)
-		case policy.OneScope, policy.OneOrg:
+		case protocol.OneScope, protocol.OneOrg:
 			text = append(append(text, ' '), g.Scope...)
 		}
 	}
@@ -75,7 +75,7 @@ var comma = []byte{','}
 var errGrant = errors.New("token: a record has a grant that is none")
 
 // readGrant reads one grant from text, and its name from names, which is the same.
-func readGrant(g *policy.Grant, text []byte, names string) error {
+func readGrant(g *protocol.Grant, text []byte, names string) error {
 	may, target, ok := bytes.Cut(text, []byte{' '})
 	if !ok {
 		return errGrant
@@ -97,12 +97,12 @@ func readGrant(g *policy.Grant, text []byte, names string) error {
 		return err
 	}
 	switch g.Target {
-	case policy.OnePackage:
+	case protocol.OnePackage:
 		var err error
-		if g.Package, err = policy.ParsePackageName(names[len(names)-len(name):]); err != nil {
+		if g.Package, err = protocol.ParsePackageName(names[len(names)-len(name):]); err != nil {
 			return err
 		}
-	case policy.OneScope, policy.OneOrg:
+	case protocol.OneScope, protocol.OneOrg:
 		g.Scope = names[len(names)-len(name):]
 	default:
 		if named {

@@ -7,7 +7,7 @@
 //	secret, tok, err := m.Create(ctx, audit.Actor{}, token.Spec{
 //		User:   user,
 //		Name:   "ci",
-//		Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}},
+//		Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadOnly}},
 //	})
 //
 // The secret is shown to its user once. What is stored is its digest, so that

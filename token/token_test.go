@@ -16,15 +16,16 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
 )
 
 var (
-	widget   = policy.PackageName{Scope: "acme", Name: "widget"}
-	readAll  = []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}
-	writeOne = []policy.Grant{{Target: policy.OnePackage, Package: widget, Permission: policy.ReadWrite}}
+	widget   = protocol.PackageName{Scope: "acme", Name: "widget"}
+	readAll  = []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}}
+	writeOne = []protocol.Grant{{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite}}
 )
 
 func manager(t *testing.T, s store.Store) *token.Manager {
@@ -62,7 +63,7 @@ func TestCreate(t *testing.T) {
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		spec := token.Spec{
 			User: "alice", Name: "ci – nightly", Description: "reads, mostly",
-			Grants: append([]policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}}, writeOne...),
+			Grants: append([]protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadOnly}}, writeOne...),
 			Bypass: true,
 			CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
 			Days:   3,
@@ -101,8 +102,8 @@ func TestCreate(t *testing.T) {
 		}
 		assert.Contains(t, fmt.Sprintf("%v %+v", secret, secret), "[redacted]")
 
-		spec.Grants[0].Permission = policy.ReadWrite
-		assert.Equal(t, policy.ReadOnly, tok.Grants[0].Permission, "the spec is copied")
+		spec.Grants[0].Permission = protocol.ReadWrite
+		assert.Equal(t, protocol.ReadOnly, tok.Grants[0].Permission, "the spec is copied")
 	})
 }
 
@@ -278,11 +279,11 @@ func TestLargestToken(t *testing.T) {
 	spec := token.Spec{User: "alice", Name: strings.Repeat("€", 64), Description: strings.Repeat("&", 1000)}
 	long := strings.Repeat("a", 100)
 	for i := range 100 {
-		name := policy.PackageName{Scope: long, Name: fmt.Sprintf("%s-%09d", long, i)}
-		spec.Grants = append(spec.Grants, policy.Grant{Target: policy.OnePackage, Package: name, Permission: policy.StageOnly})
+		name := protocol.PackageName{Scope: long, Name: fmt.Sprintf("%s-%09d", long, i)}
+		spec.Grants = append(spec.Grants, protocol.Grant{Target: protocol.OnePackage, Package: name, Permission: protocol.StageOnly})
 	}
 	for i := range 50 {
-		spec.Grants = append(spec.Grants, policy.Grant{Target: policy.OneOrg, Scope: fmt.Sprintf("%s%s-%d", long, long, i), Permission: policy.ReadWrite})
+		spec.Grants = append(spec.Grants, protocol.Grant{Target: protocol.OneOrg, Scope: fmt.Sprintf("%s%s-%d", long, long, i), Permission: protocol.ReadWrite})
 	}
 	for i := range token.MaxCIDRs {
 		spec.CIDRs = append(spec.CIDRs, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, byte(i)}), 128))

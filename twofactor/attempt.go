@@ -9,6 +9,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -22,7 +23,7 @@ const defaultAttemptTTL = time.Hour
 // makes it single is the commit in which it is spent.
 type Attempt struct {
 	m       *Manager
-	user    policy.UserID
+	user    protocol.UserID
 	use     Use
 	form    Form
 	value   credential.Secret // in its canonical spelling
@@ -42,7 +43,7 @@ var errAttempt = errors.New("twofactor: not an attempt of Begin")
 //
 // The caller must have verified the primary credential, and know that the policy
 // accepts what value can prove, see [FormOf].
-func (m *Manager) Begin(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (*Attempt, error) {
+func (m *Manager) Begin(ctx context.Context, user protocol.UserID, use Use, value credential.Secret) (*Attempt, error) {
 	a, err := m.attempt(ctx, user, use, value)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
 
 // attempt checks what can be checked of a value before it is counted: what has no form
 // is refused before anything is read.
-func (m *Manager) attempt(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (*Attempt, error) {
+func (m *Manager) attempt(ctx context.Context, user protocol.UserID, use Use, value credential.Secret) (*Attempt, error) {
 	if err := use.begins(); err != nil {
 		return nil, err
 	}
@@ -247,7 +248,7 @@ func (a *Attempt) event(err error) audit.Event {
 
 // Prove verifies value for a use that needs no other change, in a commit of its own: it
 // is [Manager.Begin] and [Attempt.Spend]. Not for a sign-in, which owns its commit.
-func (m *Manager) Prove(ctx context.Context, user policy.UserID, use Use, value credential.Secret) (policy.Proof, error) {
+func (m *Manager) Prove(ctx context.Context, user protocol.UserID, use Use, value credential.Secret) (policy.Proof, error) {
 	if use.Credential == "" || use.Change.IsZero() {
 		return policy.NoProof, errUse
 	}

@@ -137,7 +137,7 @@ func TestHardLimit(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		for n := range 100 {
-			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: policy.Publish})
+			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: protocol.Publish})
 			_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
 			require.ErrorIs(t, err, twofactor.ErrWrong, n)
 		}
@@ -164,7 +164,7 @@ func TestHundredthTryMaySucceed(t *testing.T) {
 		a := k.enrol(alice)
 		for round := range 2 {
 			for n := range 99 {
-				use := bound(twofactor.Use{Credential: fmt.Sprint("c", round, n), Action: policy.Publish})
+				use := bound(twofactor.Use{Credential: fmt.Sprint("c", round, n), Action: protocol.Publish})
 				_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
 				require.ErrorIs(t, err, twofactor.ErrWrong)
 			}
@@ -181,7 +181,7 @@ func TestRecoveryIsLockedOnItsOwn(t *testing.T) {
 		a := k.enrol(alice)
 		wrongCode := func(n int) credential.Secret { return credential.NewSecret(fmt.Sprintf("%064x", n)) }
 		for n := range 3 {
-			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: policy.SetTwoFactor})
+			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: protocol.SetTwoFactor})
 			_, err := k.Prove(t.Context(), alice, use, wrongCode(n))
 			require.ErrorIs(t, err, twofactor.ErrWrong)
 		}
@@ -335,7 +335,7 @@ func TestFormsDoNotFallThrough(t *testing.T) {
 		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s", a.wrong(0)), twofactor.ErrWrong)
 		_, err := k.Prove(t.Context(), alice, publish(widget), a.code())
 		assert.ErrorIs(t, err, twofactor.ErrLocked)
-		assert.NoError(t, k.signIn(k.Manager, alice, bound(twofactor.Use{Credential: "other", Action: policy.SetTwoFactor}), "other", a.recovery[0]),
+		assert.NoError(t, k.signIn(k.Manager, alice, bound(twofactor.Use{Credential: "other", Action: protocol.SetTwoFactor}), "other", a.recovery[0]),
 			"the wrong TOTP code was not charged to the recovery codes")
 	})
 }
@@ -483,9 +483,9 @@ func TestUsesThatNothingHas(t *testing.T) {
 		for name, use := range map[string]twofactor.Use{
 			"zero":             {},
 			"no action":        {Credential: session},
-			"no credential":    {Action: policy.Publish},
-			"login with one":   {Action: policy.Login, Credential: session},
-			"carry of publish": {Action: policy.Publish, Credential: session, Carry: true},
+			"no credential":    {Action: protocol.Publish},
+			"login with one":   {Action: protocol.Login, Credential: session},
+			"carry of publish": {Action: protocol.Publish, Credential: session, Carry: true},
 		} {
 			_, err := k.Begin(t.Context(), alice, use, a.code())
 			assert.Error(t, err, name)
@@ -501,7 +501,7 @@ func TestUsesThatNothingHas(t *testing.T) {
 		require.NoError(t, err)
 		for name, change := range map[string]func(u *twofactor.Use){
 			"another credential": func(u *twofactor.Use) { u.Credential = "session-2" },
-			"another action":     func(u *twofactor.Use) { u.Action = policy.Unpublish },
+			"another action":     func(u *twofactor.Use) { u.Action = protocol.Unpublish },
 			"another package":    func(u *twofactor.Use) { u.Package = plain },
 			"another change":     func(u *twofactor.Use) { *u = bound(*u, "1.0.0") },
 			"no change":          func(u *twofactor.Use) { u.Change = protocol.Digest{} },

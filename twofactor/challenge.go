@@ -12,7 +12,6 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
@@ -30,7 +29,7 @@ const (
 // A NewChallenge is an operation that waits for a second factor, and what its
 // page says of it.
 type NewChallenge struct {
-	User           policy.UserID   // who must approve
+	User           protocol.UserID // who must approve
 	Name           string          // the name of that user
 	Credential     string          // the public ID of the credential that was challenged. Required
 	CredentialName string          // what the user calls it, if anything
@@ -118,7 +117,7 @@ type challenge struct {
 	State     string            `json:"state"`
 	Enrolment string            `json:"enrolment"`
 
-	User           policy.UserID   `json:"user"`
+	User           protocol.UserID `json:"user"`
 	Name           string          `json:"name"`
 	Credential     string          `json:"credential"`
 	CredentialName string          `json:"credential_name"`
@@ -305,7 +304,7 @@ func (m *Manager) waiting(ctx context.Context, r store.Reader, pageID string, no
 // An Approval is what a person shows on the page of a challenge.
 type Approval struct {
 	PageID string
-	User   policy.UserID     // whose password the caller has verified
+	User   protocol.UserID   // whose password the caller has verified
 	Value  credential.Secret // a TOTP code of that user
 	// Also are the items that are approved with the first, by their number. Nil: none.
 	Also []int

@@ -130,7 +130,7 @@ func TestProofIsBound(t *testing.T) {
 			for _, value := range []credential.Secret{p.Proof, typed} {
 				for name, change := range map[string]func(*twofactor.Use){
 					"package":    func(u *twofactor.Use) { u.Package = plain },
-					"action":     func(u *twofactor.Use) { u.Action = policy.WriteOwners },
+					"action":     func(u *twofactor.Use) { u.Action = protocol.WriteOwners },
 					"change":     func(u *twofactor.Use) { *u = bound(*u, "x") },
 					"credential": func(u *twofactor.Use) { u.Credential = "token-of-mallory" },
 				} {
@@ -157,12 +157,12 @@ func TestProofIsBound(t *testing.T) {
 func TestChallengeNeedsACredential(t *testing.T) {
 	k := newKit(t)
 	for name, n := range map[string]twofactor.NewChallenge{
-		"no credential": newChallenge(twofactor.Use{Action: policy.Publish}),
+		"no credential": newChallenge(twofactor.Use{Action: protocol.Publish}),
 		"login":         newChallenge(login),
 		"no action":     newChallenge(twofactor.Use{Credential: session, Change: publish(widget).Change}),
-		"no change":     newChallenge(twofactor.Use{Credential: session, Action: policy.Publish}),
-		"no user":       {Credential: session, Action: policy.Publish, Items: newChallenge(publish(widget)).Items},
-		"no item":       {User: alice, Credential: session, Action: policy.Publish},
+		"no change":     newChallenge(twofactor.Use{Credential: session, Action: protocol.Publish}),
+		"no user":       {Credential: session, Action: protocol.Publish, Items: newChallenge(publish(widget)).Items},
+		"no item":       {User: alice, Credential: session, Action: protocol.Publish},
 		"too many": func() twofactor.NewChallenge {
 			n := newChallenge(publish(widget))
 			n.Items = slices.Repeat(n.Items, 9)
@@ -193,7 +193,7 @@ func TestListOfChanges(t *testing.T) {
 		n := newChallenge(publish(widget))
 		n.Items = nil
 		for _, v := range []string{"1.0.0", "2.0.0", "3.0.0"} {
-			use := bound(twofactor.Use{Credential: session, Action: policy.Publish, Package: widget}, v)
+			use := bound(twofactor.Use{Credential: session, Action: protocol.Publish, Package: widget}, v)
 			uses = append(uses, use)
 			n.Items = append(n.Items, twofactor.Item{Package: widget, Change: use.Change, Words: []protocol.Line{{Label: "Publishes version", Text: v}}})
 		}
@@ -304,7 +304,7 @@ func TestApprovalLeavesNoGrant(t *testing.T) {
 		c := k.open()
 		_, err := k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
-		for _, pkg := range []policy.PackageName{widget, plain} {
+		for _, pkg := range []protocol.PackageName{widget, plain} {
 			_, err = k.Prove(t.Context(), alice, publish(pkg), a.code())
 			assert.ErrorIs(t, err, twofactor.ErrWrong)
 		}
@@ -553,7 +553,7 @@ func TestChallengesAreToldOf(t *testing.T) {
 			assert.Equal(t, want, e.Type)
 			assert.Equal(t, audit.Done, e.Outcome)
 			assert.Equal(t, by, e.Actor())
-			assert.Equal(t, []any{alice, session, widget, policy.Publish}, []any{e.User, e.Credential, e.Package, e.Action})
+			assert.Equal(t, []any{alice, session, widget, protocol.Publish}, []any{e.User, e.Credential, e.Package, e.Action})
 		}
 		last(audit.Challenge, audit.Actor{User: alice, Credential: session, Addr: terminal})
 		_, err := k.approve(c.PageID, alice, a.code())

@@ -10,7 +10,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -23,11 +23,11 @@ const (
 
 // An enrolment is a TOTP key that was shown and not yet confirmed.
 type enrolment struct {
-	User    policy.UserID        `json:"user"`
-	Key     []byte               `json:"key"`
-	Mode    policy.TwoFactorMode `json:"mode"`
-	Expires time.Time            `json:"expires"`
-	Tries   int                  `json:"tries"` // reserved before they are verified
+	User    protocol.UserID        `json:"user"`
+	Key     []byte                 `json:"key"`
+	Mode    protocol.TwoFactorMode `json:"mode"`
+	Expires time.Time              `json:"expires"`
+	Tries   int                    `json:"tries"` // reserved before they are verified
 }
 
 var enrolments = store.NewTable("twofactor-enrolment", 1, func(e *enrolment) string { return string(e.User) }).
@@ -39,7 +39,7 @@ func (e *enrolment) open(now time.Time) bool {
 }
 
 // Enrol is [Manager.EnrolTx] in a commit of its own.
-func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user policy.UserID, label string, mode policy.TwoFactorMode) (uri credential.Secret, err error) {
+func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user protocol.UserID, label string, mode protocol.TwoFactorMode) (uri credential.Secret, err error) {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		uri, err = m.EnrolTx(ctx, tx, by, user, label, mode)
 		return err
@@ -56,8 +56,8 @@ func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user policy.UserID,
 // enrolment replaces the first. mode is what the factor will be needed for. An
 // account that has a factor gets ErrEnrolled: it must be disabled first, which
 // takes the factor.
-func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, label string, mode policy.TwoFactorMode) (credential.Secret, error) {
-	if mode != policy.AuthOnly && mode != policy.AuthAndWrites {
+func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, label string, mode protocol.TwoFactorMode) (credential.Secret, error) {
+	if mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
 		return credential.Secret{}, errMode
 	}
 	if user == "" || label == "" || len(label) > maxLabel {
@@ -84,7 +84,7 @@ func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, use
 }
 
 // absent returns ErrEnrolled if user has a factor.
-func absent(ctx context.Context, r store.Reader, user policy.UserID) error {
+func absent(ctx context.Context, r store.Reader, user protocol.UserID) error {
 	switch _, err := factorOf(ctx, r, user); {
 	case errors.Is(err, ErrNoFactor):
 		return nil
@@ -98,7 +98,7 @@ func absent(ctx context.Context, r store.Reader, user policy.UserID) error {
 // [Manager.BeginConfirm], and happens in the commit of [Confirmation.Apply].
 type Confirmation struct {
 	m    *Manager
-	user policy.UserID
+	user protocol.UserID
 	code string
 	at   time.Time
 
@@ -109,7 +109,7 @@ type Confirmation struct {
 }
 
 // Confirm is [Manager.BeginConfirm] and [Confirmation.Apply], in commits of their own.
-func (m *Manager) Confirm(ctx context.Context, by audit.Actor, user policy.UserID, code credential.Secret) (codes []credential.Secret, err error) {
+func (m *Manager) Confirm(ctx context.Context, by audit.Actor, user protocol.UserID, code credential.Secret) (codes []credential.Secret, err error) {
 	c, err := m.BeginConfirm(ctx, user, code, time.Time{})
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (m *Manager) Confirm(ctx context.Context, by audit.Actor, user policy.UserI
 // waits, with a code that arrived at a time; zero means now. Errors are ErrWrong for what
 // is no code, ErrNoFactor where none waits or it was tried too often, and ErrEnrolled
 // where the account has a factor already.
-func (m *Manager) BeginConfirm(ctx context.Context, user policy.UserID, code credential.Secret, at time.Time) (*Confirmation, error) {
+func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code credential.Secret, at time.Time) (*Confirmation, error) {
 	form, text := parse(code.Reveal())
 	if user == "" || form != FormTOTP {
 		return nil, wrong(reasonForm)
@@ -188,7 +188,7 @@ func (c *Confirmation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) 
 	return c.codes, c.m.events.Commit(ctx, tx, e)
 }
 
-func (c *Confirmation) apply(ctx context.Context, tx *store.Tx) (mode policy.TwoFactorMode, err error) {
+func (c *Confirmation) apply(ctx context.Context, tx *store.Tx) (mode protocol.TwoFactorMode, err error) {
 	if err := absent(ctx, tx, c.user); err != nil {
 		return mode, err
 	}

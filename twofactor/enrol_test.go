@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
@@ -26,7 +27,7 @@ func TestEnrolAndConfirm(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, s)
 
-		uri, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthOnly)
+		uri, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthOnly)
 		require.NoError(t, err)
 		assert.True(t, strings.HasPrefix(uri.Reveal(), "otpauth://totp/npm.acme.test:alice?secret="))
 		assert.Equal(t, audit.FactorPending, k.last().Type)
@@ -36,8 +37,8 @@ func TestEnrolAndConfirm(t *testing.T) {
 		// OT-14: not confirmed, not active.
 		s, err = k.Status(ctx, k.store, alice)
 		require.NoError(t, err)
-		assert.Equal(t, twofactor.Status{Pending: true, PendingMode: policy.AuthOnly}, s)
-		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+		assert.Equal(t, twofactor.Status{Pending: true, PendingMode: protocol.AuthOnly}, s)
+		assert.Equal(t, protocol.TwoFactorOff, k.mode(alice))
 		_, err = k.Begin(ctx, alice, login, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
 
@@ -52,7 +53,7 @@ func TestEnrolAndConfirm(t *testing.T) {
 		s, err = k.Status(ctx, k.store, alice)
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Status{Enabled: true, RecoveryLeft: 5}, s)
-		assert.Equal(t, policy.AuthOnly, k.mode(alice))
+		assert.Equal(t, protocol.AuthOnly, k.mode(alice))
 		assert.Equal(t, audit.FactorEnrolled, k.last().Type)
 		assert.Equal(t, "auth-only", k.last().Detail["mode"])
 
@@ -69,9 +70,9 @@ func TestEnrolmentEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
-		first, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		first, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
-		second, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		second, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		a, b := &app{t: t, secret: secretIn(t, first)}, &app{t: t, secret: secretIn(t, second)}
 		_, err = k.Confirm(ctx, operator, alice, a.code())
@@ -94,7 +95,7 @@ func TestConfirmMayBeTriedTenTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
-		uri, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		uri, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		a := &app{t: t, secret: secretIn(t, uri)}
 		for n := range 10 {
@@ -106,14 +107,14 @@ func TestConfirmMayBeTriedTenTimes(t *testing.T) {
 		assert.Zero(t, s)
 		_, err = k.Confirm(ctx, operator, alice, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
-		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+		assert.Equal(t, protocol.TwoFactorOff, k.mode(alice))
 	})
 }
 
 func TestConfirmWithTheTenthTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
-		uri, err := k.Enrol(t.Context(), operator, alice, "alice", policy.AuthAndWrites)
+		uri, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		a := &app{t: t, secret: secretIn(t, uri)}
 		for n := range 9 {
@@ -130,11 +131,11 @@ func TestConfirmationIsOfOneEnrolment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
-		first, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		first, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		c, err := k.BeginConfirm(ctx, alice, (&app{t: t, secret: secretIn(t, first)}).code(), time.Time{})
 		require.NoError(t, err)
-		second, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		second, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		err = store.Transact(ctx, k.store, func(tx *store.Tx) error { _, err := c.Apply(ctx, tx, operator); return err })
 		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
@@ -144,11 +145,11 @@ func TestConfirmationIsOfOneEnrolment(t *testing.T) {
 		third, err := k.BeginConfirm(ctx, alice, b.code(), time.Time{})
 		require.NoError(t, err)
 		require.NoError(t, k.Disable(ctx, operator, alice))
-		_, err = k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		_, err = k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		err = store.Transact(ctx, k.store, func(tx *store.Tx) error { _, err := third.Apply(ctx, tx, operator); return err })
 		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
-		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+		assert.Equal(t, protocol.TwoFactorOff, k.mode(alice))
 	})
 }
 
@@ -157,7 +158,7 @@ func TestEnrolRefusesAnEnrolledAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
-		_, err := k.Enrol(t.Context(), operator, alice, "alice", policy.AuthAndWrites)
+		_, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.AuthAndWrites)
 		assert.ErrorIs(t, err, twofactor.ErrEnrolled)
 		_, err = k.Confirm(t.Context(), operator, alice, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrEnrolled)
@@ -171,7 +172,7 @@ func TestConfirmEndsAllSessions(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
 		by := audit.Actor{User: alice, Credential: session, Addr: terminal}
-		uri, err := k.Enrol(ctx, by, alice, "alice", policy.AuthOnly)
+		uri, err := k.Enrol(ctx, by, alice, "alice", protocol.AuthOnly)
 		require.NoError(t, err)
 		a := &app{t: t, secret: secretIn(t, uri)}
 		before := k.subject(alice)
@@ -206,7 +207,7 @@ func TestConfirmEndsAllSessions(t *testing.T) {
 		after := k.subject(alice)
 		assert.False(t, after.Alive(policy.KindSession, before.Numbers(policy.KindSession)))
 		assert.True(t, after.Alive(policy.KindToken, before.Numbers(policy.KindToken)))
-		assert.Equal(t, policy.AuthOnly, after.TwoFactor)
+		assert.Equal(t, protocol.AuthOnly, after.TwoFactor)
 		assert.Len(t, k.events, told+1)
 		assert.Equal(t, audit.FactorEnrolled, k.last().Type)
 		assert.Equal(t, by, k.last().Actor())
@@ -223,7 +224,7 @@ func TestConfirmationIsDatedByItsArrival(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKit(t)
 				ctx := t.Context()
-				uri, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthOnly)
+				uri, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthOnly)
 				require.NoError(t, err)
 				code, at := (&app{t: t, secret: secretIn(t, uri)}).code(), time.Now()
 				time.Sleep(tt.wait)
@@ -246,7 +247,7 @@ func TestConfirmationIsDatedByItsArrival(t *testing.T) {
 func TestOneOfManyConfirmsWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
-		uri, err := k.Enrol(t.Context(), operator, alice, "alice", policy.AuthAndWrites)
+		uri, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		code := (&app{t: t, secret: secretIn(t, uri)}).code()
 		errs := parallel(8, func(int) error {
@@ -262,17 +263,17 @@ func TestEnrolRefusesWhatItCannotUse(t *testing.T) {
 	k := newKit(t)
 	for name, call := range map[string]func() error{
 		"mode off": func() error {
-			_, err := k.Enrol(t.Context(), operator, alice, "alice", policy.TwoFactorOff)
+			_, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.TwoFactorOff)
 			return err
 		},
 		"mode unknown": func() error {
-			_, err := k.Enrol(t.Context(), operator, alice, "alice", policy.TwoFactorUnknown)
+			_, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.TwoFactorUnknown)
 			return err
 		},
-		"no user":  func() error { _, err := k.Enrol(t.Context(), operator, "", "alice", policy.AuthOnly); return err },
-		"no label": func() error { _, err := k.Enrol(t.Context(), operator, alice, "", policy.AuthOnly); return err },
+		"no user":  func() error { _, err := k.Enrol(t.Context(), operator, "", "alice", protocol.AuthOnly); return err },
+		"no label": func() error { _, err := k.Enrol(t.Context(), operator, alice, "", protocol.AuthOnly); return err },
 		"long label": func() error {
-			_, err := k.Enrol(t.Context(), operator, alice, strings.Repeat("a", 257), policy.AuthOnly)
+			_, err := k.Enrol(t.Context(), operator, alice, strings.Repeat("a", 257), protocol.AuthOnly)
 			return err
 		},
 		"confirm nothing": func() error {
@@ -294,7 +295,7 @@ func TestEnrolRefusesWhatItCannotUse(t *testing.T) {
 func TestConfirmWritesTheSubject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
-		uri, err := k.Enrol(t.Context(), operator, alice, "alice", policy.AuthAndWrites)
+		uri, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		// A row that cannot be understood is not overwritten.
 		_, err = k.store.Commit(t.Context(), store.Op{Key: subject.Key(alice), Action: store.Put, Value: []byte(`{"v":99,"d":{}}`)})
@@ -314,7 +315,7 @@ func TestDisable(t *testing.T) {
 		disable := func() error { return k.Disable(ctx, operator, alice) }
 		assert.ErrorIs(t, disable(), twofactor.ErrNoFactor)
 
-		_, err := k.Enrol(ctx, operator, alice, "alice", policy.AuthAndWrites)
+		_, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		require.NoError(t, disable(), "an enrolment that waits")
 		s, err := k.Status(ctx, k.store, alice)
@@ -323,7 +324,7 @@ func TestDisable(t *testing.T) {
 
 		a := k.enrol(alice)
 		require.NoError(t, disable())
-		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+		assert.Equal(t, protocol.TwoFactorOff, k.mode(alice))
 		_, err = k.Begin(ctx, alice, login, a.code())
 		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
 		_, err = k.Begin(ctx, alice, login, a.recovery[0])
@@ -337,7 +338,7 @@ func TestSpendAndDisableInOneCommit(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
 		a := k.enrol(alice)
-		use := bound(twofactor.Use{Credential: session, Action: policy.SetTwoFactor})
+		use := bound(twofactor.Use{Credential: session, Action: protocol.SetTwoFactor})
 		att, err := k.Begin(ctx, alice, use, a.recovery[2])
 		require.NoError(t, err)
 		require.NoError(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {

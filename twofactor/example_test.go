@@ -33,7 +33,7 @@ func Example() {
 	alice := audit.Actor{User: "user-1", Credential: "session-1"}
 
 	// npm profile enable-2fa shows the key to an authenticator app …
-	uri, err := factors.Enrol(ctx, alice, "user-1", "alice", policy.AuthAndWrites)
+	uri, err := factors.Enrol(ctx, alice, "user-1", "alice", protocol.AuthAndWrites)
 	if err != nil {
 		panic(err)
 	}
@@ -82,7 +82,7 @@ func ExampleManager_Begin() {
 	if err != nil {
 		panic(err)
 	}
-	uri, err := factors.Enrol(ctx, audit.Actor{}, "user-1", "alice", policy.AuthOnly)
+	uri, err := factors.Enrol(ctx, audit.Actor{}, "user-1", "alice", protocol.AuthOnly)
 	if err != nil {
 		panic(err)
 	}

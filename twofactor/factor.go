@@ -8,14 +8,14 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
 
 // A factor is the active second factor of a user.
 type factor struct {
-	User      policy.UserID       `json:"user"`
+	User      protocol.UserID     `json:"user"`
 	Enrolment string              `json:"enrolment"` // random: grants and challenges die with the enrolment they name
 	Key       []byte              `json:"key"`
 	Step      int64               `json:"step"` // the highest that was accepted; only grows
@@ -27,16 +27,16 @@ var factors = store.NewTable("twofactor", 1, func(f *factor) string { return str
 
 // Key returns the store key of the record that says whether user has a second
 // factor. A cache of such facts watches it.
-func Key(user policy.UserID) string { return factors.Key(string(user)) }
+func Key(user protocol.UserID) string { return factors.Key(string(user)) }
 
 // UserOf returns whose record [Key] named, and false for any other key.
-func UserOf(key string) (policy.UserID, bool) {
+func UserOf(key string) (protocol.UserID, bool) {
 	id, ok := factors.ID(key)
-	return policy.UserID(id), ok
+	return protocol.UserID(id), ok
 }
 
 // factorOf returns the factor of user, or ErrNoFactor.
-func factorOf(ctx context.Context, r store.Reader, user policy.UserID) (*factor, error) {
+func factorOf(ctx context.Context, r store.Reader, user protocol.UserID) (*factor, error) {
 	f, err := found(factors.Get(ctx, r, string(user)))
 	switch {
 	case err != nil:
@@ -53,16 +53,16 @@ func factorOf(ctx context.Context, r store.Reader, user policy.UserID) (*factor,
 // no secret.
 type Status struct {
 	Enabled      bool
-	Pending      bool                 // an enrolment waits for its first code
-	PendingMode  policy.TwoFactorMode // what the waiting enrolment asks for; TwoFactorUnknown without one
-	Locked       bool                 // TOTP was tried in vain too often, see ErrLocked
-	RecoveryLeft int                  // recovery codes that were not used
+	Pending      bool                   // an enrolment waits for its first code
+	PendingMode  protocol.TwoFactorMode // what the waiting enrolment asks for; TwoFactorUnknown without one
+	Locked       bool                   // TOTP was tried in vain too often, see ErrLocked
+	RecoveryLeft int                    // recovery codes that were not used
 }
 
 // Status returns the state of user's second factor as r has it; nil reads from the
 // store. For an account without one it is the zero Status. For what an active factor is
 // needed package subject says.
-func (m *Manager) Status(ctx context.Context, r store.Reader, user policy.UserID) (Status, error) {
+func (m *Manager) Status(ctx context.Context, r store.Reader, user protocol.UserID) (Status, error) {
 	if r == nil {
 		r = m.store
 	}
@@ -94,7 +94,7 @@ func (m *Manager) Status(ctx context.Context, r store.Reader, user policy.UserID
 }
 
 // Disable is [Manager.DisableTx] in a commit of its own.
-func (m *Manager) Disable(ctx context.Context, by audit.Actor, user policy.UserID) error {
+func (m *Manager) Disable(ctx context.Context, by audit.Actor, user protocol.UserID) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.DisableTx(ctx, tx, by, user) })
 }
 
@@ -102,7 +102,7 @@ func (m *Manager) Disable(ctx context.Context, by audit.Actor, user policy.UserI
 // enrolment, and unlocks what was locked, as part of the caller's commit. Without
 // any of them it returns ErrNoFactor. What was granted or challenged before is
 // dead. The caller decides who may do this.
-func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID) error {
+func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID) error {
 	active, err := removed(factors.Delete(ctx, tx, string(user)))
 	if err != nil {
 		return fmt.Errorf("twofactor: disable: %w", err)
@@ -126,7 +126,7 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 		}
 		return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorForgotten, Outcome: audit.Done, User: user}.From(by))
 	}
-	if err := subject.SetTwoFactor(ctx, tx, user, policy.TwoFactorOff); err != nil {
+	if err := subject.SetTwoFactor(ctx, tx, user, protocol.TwoFactorOff); err != nil {
 		return fmt.Errorf("twofactor: disable: %w", err)
 	}
 	return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorDisabled, Outcome: audit.Done, User: user}.From(by))
@@ -134,8 +134,8 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 
 // SetModeTx changes what the factor of user is needed for, in the caller's commit. An
 // account without a factor is ErrNoFactor.
-func (m *Manager) SetModeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user policy.UserID, mode policy.TwoFactorMode) error {
-	if mode != policy.AuthOnly && mode != policy.AuthAndWrites {
+func (m *Manager) SetModeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, mode protocol.TwoFactorMode) error {
+	if mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
 		return errMode
 	}
 	if _, err := factorOf(ctx, tx, user); err != nil {

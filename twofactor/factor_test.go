@@ -9,6 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -46,7 +47,7 @@ func TestSetMode(t *testing.T) {
 		k := newKit(t)
 		ctx := t.Context()
 		by := audit.Actor{User: alice, Credential: session, Addr: terminal}
-		set := func(mode policy.TwoFactorMode, other error) error {
+		set := func(mode protocol.TwoFactorMode, other error) error {
 			return store.Transact(ctx, k.store, func(tx *store.Tx) error {
 				if err := k.SetModeTx(ctx, tx, by, alice, mode); err != nil {
 					return err
@@ -54,25 +55,25 @@ func TestSetMode(t *testing.T) {
 				return other
 			})
 		}
-		assert.ErrorIs(t, set(policy.AuthOnly, nil), twofactor.ErrNoFactor)
-		_, err := k.Enrol(ctx, by, alice, "alice", policy.AuthAndWrites)
+		assert.ErrorIs(t, set(protocol.AuthOnly, nil), twofactor.ErrNoFactor)
+		_, err := k.Enrol(ctx, by, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
 		assert.Equal(t, by, k.last().Actor())
-		assert.ErrorIs(t, set(policy.AuthOnly, nil), twofactor.ErrNoFactor, "one that is not confirmed is none")
-		assert.Equal(t, policy.TwoFactorOff, k.mode(alice))
+		assert.ErrorIs(t, set(protocol.AuthOnly, nil), twofactor.ErrNoFactor, "one that is not confirmed is none")
+		assert.Equal(t, protocol.TwoFactorOff, k.mode(alice))
 
 		k.enrol(alice)
 		told := len(k.events)
-		for _, mode := range []policy.TwoFactorMode{policy.TwoFactorOff, policy.TwoFactorUnknown, 77} {
+		for _, mode := range []protocol.TwoFactorMode{protocol.TwoFactorOff, protocol.TwoFactorUnknown, 77} {
 			assert.Error(t, set(mode, nil), "a factor is turned off by Disable")
 		}
-		assert.ErrorIs(t, set(policy.AuthOnly, assert.AnError), assert.AnError)
-		assert.Equal(t, policy.AuthAndWrites, k.mode(alice))
+		assert.ErrorIs(t, set(protocol.AuthOnly, assert.AnError), assert.AnError)
+		assert.Equal(t, protocol.AuthAndWrites, k.mode(alice))
 		assert.Len(t, k.events, told)
 
 		numbers := k.subject(alice).Numbers(policy.KindSession)
-		require.NoError(t, set(policy.AuthOnly, nil))
-		assert.Equal(t, policy.AuthOnly, k.mode(alice))
+		require.NoError(t, set(protocol.AuthOnly, nil))
+		assert.Equal(t, protocol.AuthOnly, k.mode(alice))
 		assert.Equal(t, numbers, k.subject(alice).Numbers(policy.KindSession), "no session ends")
 		e := k.last()
 		assert.Equal(t, audit.FactorMode, e.Type)
@@ -82,6 +83,6 @@ func TestSetMode(t *testing.T) {
 		require.NoError(t, k.Disable(ctx, by, alice))
 		assert.Equal(t, audit.FactorDisabled, k.last().Type)
 		assert.Equal(t, by, k.last().Actor())
-		assert.ErrorIs(t, set(policy.AuthOnly, nil), twofactor.ErrNoFactor)
+		assert.ErrorIs(t, set(protocol.AuthOnly, nil), twofactor.ErrNoFactor)
 	})
 }

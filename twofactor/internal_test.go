@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 var rfcKey = []byte("12345678901234567890")
@@ -148,7 +148,7 @@ func TestUserLocksLetOneThroughAndForgetTheRest(t *testing.T) {
 }
 
 func TestKeyNamesTheUser(t *testing.T) {
-	for _, u := range []policy.UserID{"u1", "a/b", "ü %2f"} {
+	for _, u := range []protocol.UserID{"u1", "a/b", "ü %2f"} {
 		got, ok := UserOf(Key(u))
 		assert.True(t, ok)
 		assert.Equal(t, u, got)

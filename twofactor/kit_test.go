@@ -15,7 +15,6 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -23,14 +22,14 @@ import (
 )
 
 const (
-	alice   policy.UserID = "u1"
-	mallory policy.UserID = "u2"
-	session               = "session-1"
+	alice   protocol.UserID = "u1"
+	mallory protocol.UserID = "u2"
+	session                 = "session-1"
 )
 
 var (
-	widget = policy.PackageName{Scope: "acme", Name: "widget"}
-	plain  = policy.PackageName{Name: "plain"}
+	widget = protocol.PackageName{Scope: "acme", Name: "widget"}
+	plain  = protocol.PackageName{Name: "plain"}
 
 	terminal = netip.MustParseAddr("192.0.2.1")
 	browser  = netip.MustParseAddr("192.0.2.2")
@@ -75,12 +74,12 @@ func (k *kit) node(change ...func(*twofactor.Config)) *twofactor.Manager {
 }
 
 // mode returns for what the factor of u is asked, as package subject has it.
-func (k *kit) mode(u policy.UserID) policy.TwoFactorMode {
+func (k *kit) mode(u protocol.UserID) protocol.TwoFactorMode {
 	k.t.Helper()
 	return k.subject(u).TwoFactor
 }
 
-func (k *kit) subject(u policy.UserID) subject.Subject {
+func (k *kit) subject(u protocol.UserID) subject.Subject {
 	k.t.Helper()
 	sub, err := subject.Get(k.t.Context(), k.store, u)
 	require.NoError(k.t, err)
@@ -96,7 +95,7 @@ func (k *kit) subjects() *subject.Manager {
 }
 
 // approve approves a challenge as somebody at the browser does.
-func (k *kit) approve(pageID string, user policy.UserID, value credential.Secret) (credential.Secret, error) {
+func (k *kit) approve(pageID string, user protocol.UserID, value credential.Secret) (credential.Secret, error) {
 	k.t.Helper()
 	return k.Approve(k.t.Context(), twofactor.Approval{PageID: pageID, User: user, Value: value, Addr: browser})
 }
@@ -119,9 +118,9 @@ type app struct {
 
 // enrol gives user a second factor. The code of the present step is used by that,
 // so time moves on to the next one.
-func (k *kit) enrol(user policy.UserID) *app {
+func (k *kit) enrol(user protocol.UserID) *app {
 	k.t.Helper()
-	uri, err := k.Enrol(k.t.Context(), operator, user, string(user), policy.AuthAndWrites)
+	uri, err := k.Enrol(k.t.Context(), operator, user, string(user), protocol.AuthAndWrites)
 	require.NoError(k.t, err)
 	a := &app{t: k.t, secret: secretIn(k.t, uri)}
 	a.recovery, err = k.Confirm(k.t.Context(), operator, user, a.code())
@@ -170,8 +169,8 @@ func sixDigits(n int) string {
 	return string(b)
 }
 
-func publish(pkg policy.PackageName) twofactor.Use {
-	return bound(twofactor.Use{Credential: session, Action: policy.Publish, Package: pkg})
+func publish(pkg protocol.PackageName) twofactor.Use {
+	return bound(twofactor.Use{Credential: session, Action: protocol.Publish, Package: pkg})
 }
 
 // bound returns use with the digest of what it would do: of these names, if there are any.
@@ -181,7 +180,7 @@ func bound(use twofactor.Use, names ...string) twofactor.Use {
 	return use
 }
 
-var login = twofactor.Use{Action: policy.Login}
+var login = twofactor.Use{Action: protocol.Login}
 
 // opens returns the use of a sign-in with the session that it opens.
 func opens(use twofactor.Use, id string) twofactor.Use {
@@ -192,7 +191,7 @@ func opens(use twofactor.Use, id string) twofactor.Use {
 }
 
 // signIn spends value in a commit that stands for opening the session id.
-func (k *kit) signIn(m *twofactor.Manager, user policy.UserID, use twofactor.Use, id string, value credential.Secret) error {
+func (k *kit) signIn(m *twofactor.Manager, user protocol.UserID, use twofactor.Use, id string, value credential.Secret) error {
 	ctx := k.t.Context()
 	a, err := m.Begin(ctx, user, use, value)
 	if err != nil {

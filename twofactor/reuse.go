@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
@@ -22,10 +21,10 @@ const (
 // user, credential and value together, so presenting the value is the only way to
 // use it, and its key does not tell a code of six digits.
 type reuse struct {
-	ID         string        `json:"id"`
-	User       policy.UserID `json:"user"`
-	Enrolment  string        `json:"enrolment"`
-	Credential string        `json:"credential"`
+	ID         string          `json:"id"`
+	User       protocol.UserID `json:"user"`
+	Enrolment  string          `json:"enrolment"`
+	Credential string          `json:"credential"`
 
 	// Carry: left by a login, good for one publish of any package. That turns it
 	// into the reuse of that publish.

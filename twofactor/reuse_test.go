@@ -69,7 +69,7 @@ func TestTwoStepUnpublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.Strict = true })
 		code := k.enrol(alice).code()
-		use := bound(twofactor.Use{Credential: session, Action: policy.Unpublish, Package: widget})
+		use := bound(twofactor.Use{Credential: session, Action: protocol.Unpublish, Package: widget})
 		for range 2 {
 			_, err := k.Prove(t.Context(), alice, use, code)
 			require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestFollowUps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).code()
-		use := bound(twofactor.Use{Credential: session, Action: policy.Unpublish, Package: widget}, "1.0.0")
+		use := bound(twofactor.Use{Credential: session, Action: protocol.Unpublish, Package: widget}, "1.0.0")
 		next, other := bound(use, "the tarball"), bound(use, "2.0.0")
 		use.FollowUps = []protocol.Digest{next.Change}
 		_, err := k.Prove(t.Context(), alice, use, code)
@@ -110,7 +110,7 @@ func TestFollowUps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).code()
-		use := bound(twofactor.Use{Credential: session, Action: policy.Unpublish, Package: widget}, "1.0.0")
+		use := bound(twofactor.Use{Credential: session, Action: protocol.Unpublish, Package: widget}, "1.0.0")
 		next := bound(use, "the tarball")
 		_, err := k.Prove(t.Context(), alice, next, code)
 		require.NoError(t, err)
@@ -141,7 +141,7 @@ func TestWideGrant(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).code()
 		for n := range 1 + 64 {
-			_, err := k.Prove(t.Context(), alice, publish(policy.PackageName{Name: "p" + strconv.Itoa(n)}), code)
+			_, err := k.Prove(t.Context(), alice, publish(protocol.PackageName{Name: "p" + strconv.Itoa(n)}), code)
 			require.NoError(t, err, n)
 		}
 		_, err := k.Prove(t.Context(), alice, publish(plain), code)
@@ -202,8 +202,8 @@ func TestStrictRemovesTheWideGrant(t *testing.T) {
 func TestReuseIsBound(t *testing.T) {
 	for name, change := range map[string]func(*twofactor.Use){
 		"another credential":         func(u *twofactor.Use) { u.Credential = "token-2" },
-		"another action":             func(u *twofactor.Use) { u.Action = policy.WriteOwners },
-		"another action and package": func(u *twofactor.Use) { u.Action, u.Package = policy.Deprecate, plain },
+		"another action":             func(u *twofactor.Use) { u.Action = protocol.WriteOwners },
+		"another action and package": func(u *twofactor.Use) { u.Action, u.Package = protocol.Deprecate, plain },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestRecoveryHasNoWideGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).recovery[0]
-		use := bound(twofactor.Use{Credential: session, Action: policy.RevokeToken}, "t1")
+		use := bound(twofactor.Use{Credential: session, Action: protocol.RevokeToken}, "t1")
 		for range 2 {
 			proof, err := k.Prove(t.Context(), alice, use, code)
 			require.NoError(t, err)
@@ -265,7 +265,7 @@ func TestReuseAcrossChanges(t *testing.T) {
 }
 
 func TestActionsThatLeaveNoReuse(t *testing.T) {
-	for _, action := range []policy.Action{policy.CreateToken, policy.ManageService, policy.SetTwoFactor, policy.SetPassword, policy.WriteProfile} {
+	for _, action := range []protocol.Action{protocol.CreateToken, protocol.ManageService, protocol.SetTwoFactor, protocol.SetPassword, protocol.WriteProfile} {
 		t.Run(action.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKit(t)
@@ -293,7 +293,7 @@ func TestLoginLeavesNoGrant(t *testing.T) {
 
 // Yarn 1 sends the code of its login with the publish that follows.
 func TestCarriedCode(t *testing.T) {
-	carry := twofactor.Use{Action: policy.Login, Carry: true}
+	carry := twofactor.Use{Action: protocol.Login, Carry: true}
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
@@ -304,7 +304,7 @@ func TestCarriedCode(t *testing.T) {
 		other.Credential = "session-2"
 		_, err := k.Prove(t.Context(), alice, other, code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong, "another session")
-		_, err = k.Prove(t.Context(), alice, bound(twofactor.Use{Credential: session, Action: policy.WriteOwners, Package: widget}), code)
+		_, err = k.Prove(t.Context(), alice, bound(twofactor.Use{Credential: session, Action: protocol.WriteOwners, Package: widget}), code)
 		assert.ErrorIs(t, err, twofactor.ErrWrong, "another action")
 		_, err = k.Prove(t.Context(), alice, publish(widget), code)
 		require.NoError(t, err)
@@ -364,7 +364,7 @@ func TestOneCodeForParallelPublishes(t *testing.T) {
 	}
 	code := a.at(now())
 	errs := parallel(64, func(i int) error {
-		_, err := nodes[i%2].Prove(t.Context(), alice, publish(policy.PackageName{Name: "p" + strconv.Itoa(i)}), code)
+		_, err := nodes[i%2].Prove(t.Context(), alice, publish(protocol.PackageName{Name: "p" + strconv.Itoa(i)}), code)
 		return err
 	})
 	assert.Equal(t, 64, count(errs, nil), "%v", errs)
@@ -442,7 +442,7 @@ func TestBeginCountsNothingThatWasGranted(t *testing.T) {
 		// What it does not cover is one.
 		counted := k.counters()
 		use := publish(widget)
-		use.Action = policy.WriteOwners
+		use.Action = protocol.WriteOwners
 		_, err = k.Begin(t.Context(), alice, use, code)
 		require.NoError(t, err)
 		assert.NotEqual(t, counted, k.counters())
@@ -517,7 +517,7 @@ func TestReuseIsToldOf(t *testing.T) {
 		assert.Equal(t, audit.FactorUsed, e.Type)
 		assert.Equal(t, audit.Done, e.Outcome)
 		assert.Equal(t, map[string]string{"form": "totp", "reused": "true"}, e.Detail)
-		assert.Equal(t, policy.Publish, e.Action)
+		assert.Equal(t, protocol.Publish, e.Action)
 		assert.Equal(t, plain, e.Package)
 		assert.Equal(t, browser, e.Addr)
 	})

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -18,9 +18,9 @@ const triesKept = 15 * time.Minute
 // failures counts the attempts at each factor of a user since its last success.
 // It is apart from the factor so that counting does not conflict with spending.
 type failures struct {
-	User     policy.UserID `json:"user"`
-	TOTP     int           `json:"totp"`
-	Recovery int           `json:"recovery"`
+	User     protocol.UserID `json:"user"`
+	TOTP     int             `json:"totp"`
+	Recovery int             `json:"recovery"`
 }
 
 var failed = store.NewTable("twofactor-failures", 1, func(f *failures) string { return string(f.User) })

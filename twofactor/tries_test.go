@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -63,7 +63,7 @@ func TestHardLimitCountsWrongCodes(t *testing.T) {
 		k := newKit(t)
 		a := k.enrol(alice)
 		of := func(n int) twofactor.Use {
-			return bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: policy.Publish})
+			return bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: protocol.Publish})
 		}
 		for n := range 99 {
 			_, err := k.Prove(t.Context(), alice, of(n), a.wrong(n))

@@ -286,7 +286,7 @@ func (u Use) continues(spent Use) error {
 // the event and never to the client.
 type refusal struct {
 	reason string
-	owner  policy.UserID // whose it is, with reasonForeign
+	owner  protocol.UserID // whose it is, with reasonForeign
 }
 
 func (*refusal) Error() string { return ErrWrong.Error() }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // userLocks is a mutex for each user, whose wait ends with its context. Correctness
@@ -13,7 +13,7 @@ import (
 // use up the retries of [store.Transact].
 type userLocks struct {
 	mu sync.Mutex
-	m  map[policy.UserID]*userLock // guarded by mu
+	m  map[protocol.UserID]*userLock // guarded by mu
 }
 
 type userLock struct {
@@ -22,10 +22,10 @@ type userLock struct {
 }
 
 // lock waits for the user's lock. unlock must be called after it, once.
-func (l *userLocks) lock(ctx context.Context, user policy.UserID) (unlock func(), err error) {
+func (l *userLocks) lock(ctx context.Context, user protocol.UserID) (unlock func(), err error) {
 	l.mu.Lock()
 	if l.m == nil {
-		l.m = make(map[policy.UserID]*userLock)
+		l.m = make(map[protocol.UserID]*userLock)
 	}
 	ul := l.m[user]
 	if ul == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
@@ -98,7 +99,7 @@ func TestChallengeDenials(t *testing.T) {
 func TestChallengeIsForItsUserOnly(t *testing.T) {
 	w := newWorld(t, prefixed)
 	c, err := w.factors.Challenge(t.Context(), twofactor.NewChallenge{
-		User: "u-alice", Name: "bob", Credential: "s-1", Action: policy.Publish, Items: []twofactor.Item{publishing("1.2.3")},
+		User: "u-alice", Name: "bob", Credential: "s-1", Action: protocol.Publish, Items: []twofactor.Item{publishing("1.2.3")},
 	})
 	require.NoError(t, err)
 	rec := w.browser().submit(challengePath(c), "decision", "approve", "password", bobPassword, "code", w.code())
@@ -233,7 +234,7 @@ func TestChallengeOfSeveral(t *testing.T) {
 	w := newWorld(t, prefixed)
 	items := []twofactor.Item{publishing("1.0.0"), publishing("2.0.0"), publishing("3.0.0")}
 	c, err := w.factors.Challenge(t.Context(), twofactor.NewChallenge{
-		User: "u-alice", Name: "alice", Credential: "s-1", Action: policy.Publish, Items: items, Addr: npmClient.Addr,
+		User: "u-alice", Name: "alice", Credential: "s-1", Action: protocol.Publish, Items: items, Addr: npmClient.Addr,
 	})
 	require.NoError(t, err)
 	b := w.browser()

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -29,13 +29,13 @@ func Example() {
 			}
 			return session.User{ID: "u-1", Name: "alice"}, nil
 		},
-		CheckPassword: func(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+		CheckPassword: func(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 			return id == "u-1" && pw.Equal(credential.NewSecret("correct horse")), nil
 		},
 		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
 			return nil, nil
 		},
-		Alive: func(context.Context, policy.UserID) error { return nil },
+		Alive: func(context.Context, protocol.UserID) error { return nil },
 	})
 	if err != nil {
 		panic(err)

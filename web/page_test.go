@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/twofactor"
@@ -38,10 +37,10 @@ func TestHostileText(t *testing.T) {
 		require.NoError(t, err)
 		form := b.form(loginPath(f), "decision", "approve", "name", text, "password", "wrong")
 		w.request = &twofactor.Request{NewChallenge: twofactor.NewChallenge{
-			User: "u-alice", Name: text, CredentialName: text, Action: policy.Publish, Addr: npmClient.Addr, UserAgent: text,
+			User: "u-alice", Name: text, CredentialName: text, Action: protocol.Publish, Addr: npmClient.Addr, UserAgent: text,
 			Items: []twofactor.Item{
-				{Package: policy.PackageName{Scope: text, Name: text}, Words: []protocol.Line{{Label: text, Text: text}}},
-				{Package: policy.PackageName{Scope: text, Name: text}, Words: []protocol.Line{{Label: text, Text: text}}},
+				{Package: protocol.PackageName{Scope: text, Name: text}, Words: []protocol.Line{{Label: text, Text: text}}},
+				{Package: protocol.PackageName{Scope: text, Name: text}, Words: []protocol.Line{{Label: text, Text: text}}},
 			},
 		}}
 		for _, got := range []struct {

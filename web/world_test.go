@@ -17,7 +17,6 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -35,7 +34,7 @@ type world struct {
 	sessions  *session.Manager
 	factors   *twofactor.Manager
 	now       time.Time
-	passwords map[policy.UserID]string
+	passwords map[protocol.UserID]string
 	recovery  []credential.Secret // alice's
 	seed      string              // of alice's authenticator app
 
@@ -57,7 +56,7 @@ var npmClient = session.Client{Addr: netip.MustParseAddr("192.0.2.7"), UserAgent
 
 // newWorld has alice, who has a second factor, and bob, who has none.
 func newWorld(t testing.TB, base string) *world {
-	w := &world{TB: t, store: store.NewMemory(), passwords: map[policy.UserID]string{"u-alice": alicePassword, "u-bob": bobPassword}, now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	w := &world{TB: t, store: store.NewMemory(), passwords: map[protocol.UserID]string{"u-alice": alicePassword, "u-bob": bobPassword}, now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return w.now }
 	var err error
 	w.factors, err = twofactor.New(twofactor.Config{
@@ -69,11 +68,11 @@ func newWorld(t testing.TB, base string) *world {
 		Lookup:        w.lookup,
 		CheckPassword: w.checkPassword,
 		SecondFactor:  w.secondFactor,
-		Alive:         func(context.Context, policy.UserID) error { return nil },
+		Alive:         func(context.Context, protocol.UserID) error { return nil },
 	})
 	require.NoError(t, err)
 
-	label, err := w.factors.Enrol(t.Context(), audit.Actor{}, "u-alice", "alice", policy.AuthAndWrites)
+	label, err := w.factors.Enrol(t.Context(), audit.Actor{}, "u-alice", "alice", protocol.AuthAndWrites)
 	require.NoError(t, err)
 	u, err := url.Parse(label.Reveal())
 	require.NoError(t, err)
@@ -113,10 +112,10 @@ func (w *world) lookup(_ context.Context, name string) (session.User, error) {
 	if name != "alice" && name != "bob" {
 		return session.User{}, session.ErrDenied
 	}
-	return session.User{ID: policy.UserID("u-" + name), Name: name}, nil
+	return session.User{ID: protocol.UserID("u-" + name), Name: name}, nil
 }
 
-func (w *world) checkPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (w *world) checkPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	want, ok := w.passwords[id]
 	right := ok && want == pw.Reveal()
 	if during := w.during; during != nil {
@@ -126,13 +125,13 @@ func (w *world) checkPassword(_ context.Context, id policy.UserID, pw credential
 }
 
 func (w *world) secondFactor(ctx context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
-	if sub.TwoFactor == policy.TwoFactorOff {
+	if sub.TwoFactor == protocol.TwoFactorOff {
 		return nil, nil
 	}
 	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	use := twofactor.Use{Action: policy.Login, At: in.Client.At, Addr: in.Client.Addr}
+	use := twofactor.Use{Action: protocol.Login, At: in.Client.At, Addr: in.Client.Addr}
 	a, err := w.factors.Begin(ctx, u.ID, use, in.OTP)
 	if err != nil {
 		return nil, err
@@ -162,7 +161,7 @@ func (w *world) startLogin() session.Flow {
 
 func (w *world) startChallenge() twofactor.Challenge {
 	c, err := w.factors.Challenge(w.Context(), twofactor.NewChallenge{
-		User: "u-alice", Name: "alice", Credential: "s-1", CredentialName: "laptop", Action: policy.Publish, Items: []twofactor.Item{publishing("1.2.3")},
+		User: "u-alice", Name: "alice", Credential: "s-1", CredentialName: "laptop", Action: protocol.Publish, Items: []twofactor.Item{publishing("1.2.3")},
 		Addr: npmClient.Addr, UserAgent: npmClient.UserAgent,
 	})
 	require.NoError(w, err)
@@ -178,7 +177,7 @@ func publishing(version string) twofactor.Item {
 
 // useOf is what a proof for the item is used for.
 func useOf(credentialID string, it twofactor.Item) twofactor.Use {
-	return twofactor.Use{Credential: credentialID, Action: policy.Publish, Package: it.Package, Change: it.Change}
+	return twofactor.Use{Credential: credentialID, Action: protocol.Publish, Package: it.Package, Change: it.Change}
 }
 
 // logins and challenges are the managers, or w.broken.

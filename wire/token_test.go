@@ -15,7 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/internal/strictjson"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
@@ -123,26 +123,26 @@ func FuzzTokenRequest(f *testing.F) {
 		writes := false
 		for _, g := range tok.Grants {
 			switch g.Target {
-			case policy.AllPackages:
+			case protocol.AllPackages:
 				require.True(t, q.all(), "everything, unasked")
-			case policy.OnePackage:
+			case protocol.OnePackage:
 				require.Contains(t, packages, g.Package.String())
-			case policy.OneScope:
+			case protocol.OneScope:
 				require.True(t, slices.Contains(scopes, g.Scope) || slices.Contains(scopes, "@"+g.Scope), "@%s, unasked", g.Scope)
-			case policy.OneOrg:
+			case protocol.OneOrg:
 				require.True(t, slices.Contains(orgs, g.Scope) || slices.Contains(orgs, "@"+g.Scope), "org %s, unasked", g.Scope)
 			default:
 				t.Fatalf("a grant on %v", g.Target)
 			}
 			switch {
-			case g.Permission == policy.ReadOnly:
-			case g.Target == policy.OneOrg:
-				require.Equal(t, policy.ReadWrite, g.Permission)
+			case g.Permission == protocol.ReadOnly:
+			case g.Target == protocol.OneOrg:
+				require.Equal(t, protocol.ReadWrite, g.Permission)
 				require.Equal(t, "read-write", q["orgs_permission"])
 				writes = true
 			default:
-				require.Contains(t, []policy.Permission{policy.ReadWrite, policy.StageOnly}, g.Permission)
-				require.Equal(t, g.Permission == policy.StageOnly, q["packages_and_scopes_permission"] == "read-write-stage-only")
+				require.Contains(t, []protocol.Permission{protocol.ReadWrite, protocol.StageOnly}, g.Permission)
+				require.Equal(t, g.Permission == protocol.StageOnly, q["packages_and_scopes_permission"] == "read-write-stage-only")
 				require.True(t, q.writes(), "writes, unasked")
 				writes = true
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -52,7 +53,7 @@ func (u users) Lookup(_ context.Context, name string) (host.User, error) {
 }
 
 // User implements [host.Users].
-func (u users) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (u users) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if _, err := u.person(id); err != nil {
@@ -63,7 +64,7 @@ func (u users) User(_ context.Context, id policy.UserID) (host.User, error) {
 }
 
 // person returns the row of id. It is called with mu held.
-func (u users) person(id policy.UserID) (*person, error) {
+func (u users) person(id protocol.UserID) (*person, error) {
 	n, err := personNumber(id)
 	if err != nil || n < 1 || n >= len(u.people) {
 		return nil, host.ErrNoUser
@@ -79,14 +80,14 @@ func (u users) user(n int) host.User {
 
 // CheckPassword implements [host.Users]. The hash of nobody is "", for which
 // Verify takes its time, too.
-func (u users) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (u users) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	ok, _, err := u.hasher.Verify(ctx, u.hashOf(id), pw)
 	return ok, err
 }
 
 // setPassword is what the app's own page calls when a person has chosen another password:
 // as it was, but for what it tells npmauth at the end, which ends what the old one opened.
-func (u users) setPassword(ctx context.Context, auth *npmauth.Auth, id policy.UserID, pw credential.Secret) error {
+func (u users) setPassword(ctx context.Context, auth *npmauth.Auth, id protocol.UserID, pw credential.Secret) error {
 	hash, err := u.hasher.Hash(ctx, pw)
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func (u users) setPassword(ctx context.Context, auth *npmauth.Auth, id policy.Us
 	return auth.PasswordChanged(ctx, id)
 }
 
-func (u users) storeHash(id policy.UserID, hash string) error {
+func (u users) storeHash(id protocol.UserID, hash string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p, err := u.person(id)
@@ -108,7 +109,7 @@ func (u users) storeHash(id policy.UserID, hash string) error {
 	return nil
 }
 
-func (u users) hashOf(id policy.UserID) string {
+func (u users) hashOf(id protocol.UserID) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p, err := u.person(id)
@@ -120,7 +121,7 @@ func (u users) hashOf(id policy.UserID) string {
 
 // SignUp implements [host.SignUp], for npm adduser: what the app's own page does with its
 // form.
-func (u users) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
+func (u users) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
 	switch {
 	case n.Email == "": // npm login, not npm adduser: a name that was mistyped, and so a wrong login
 		return "", host.ErrNameTaken
@@ -146,7 +147,7 @@ func (u users) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error
 
 // Profile implements [host.Profiles]. The app knows of people how they are called and
 // where mail reaches them.
-func (u users) Profile(_ context.Context, id policy.UserID) (host.Profile, error) {
+func (u users) Profile(_ context.Context, id protocol.UserID) (host.Profile, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	p, err := u.person(id)
@@ -158,7 +159,7 @@ func (u users) Profile(_ context.Context, id policy.UserID) (host.Profile, error
 
 // SetProfile implements [host.Profiles]. What the app has no column for, it refuses
 // before anybody is asked for a second factor.
-func (u users) SetProfile(_ context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+func (u users) SetProfile(_ context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
 	kept := host.Profile{Email: is.Email, EmailVerified: is.EmailVerified, FullName: is.FullName}
 	if kept != is {
 		return nil, errNoColumn
@@ -181,7 +182,7 @@ func (u users) SetProfile(_ context.Context, id policy.UserID, was, is host.Prof
 // ChangePassword implements [host.Passwords]. The hashes are computed here, while it may
 // take its time; what is left for the write is to compare and to store. Of two changes of one
 // password the later finds another hash.
-func (u users) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+func (u users) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
 	was := u.hashOf(id)
 	switch ok, _, err := u.hasher.Verify(ctx, was, old); {
 	case err != nil:
@@ -221,7 +222,7 @@ func (u users) newHash(ctx context.Context, pw credential.Secret) (string, error
 type packages struct{ *app }
 
 // Facts implements [host.Packages].
-func (p packages) Facts(_ context.Context, name policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (p packages) Facts(_ context.Context, name protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pkg := p.packages[name.String()]
@@ -251,7 +252,7 @@ func (a *app) foreign(_ context.Context, bearer credential.Secret) (host.Foreign
 	return host.ForeignToken{
 		ID:     "api-token-of-" + a.people[n].name,
 		User:   personID(n),
-		Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}},
+		Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}},
 	}, nil
 }
 

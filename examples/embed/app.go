@@ -12,7 +12,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -75,9 +75,9 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var answer any
 	var err error
 	switch op.Action {
-	case policy.ReadPackument:
+	case protocol.ReadPackument:
 		answer, err = a.read(op)
-	case policy.Publish:
+	case protocol.Publish:
 		answer, err = a.publish(w, r, op)
 	default:
 		err = errNotServed
@@ -158,18 +158,18 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op host.Operation)
 }
 
 // packageID is the ID of a package for npmauth, "" where there is none.
-func packageID(p *shelved) policy.PackageID {
+func packageID(p *shelved) protocol.PackageID {
 	if p == nil {
 		return ""
 	}
-	return policy.PackageID(fmt.Sprintf("p%d", p.id))
+	return protocol.PackageID(fmt.Sprintf("p%d", p.id))
 }
 
 // personID is the ID of a person for npmauth: their row's number, which no one
 // else ever has.
-func personID(number int) policy.UserID { return policy.UserID(fmt.Sprintf("u%d", number)) }
+func personID(number int) protocol.UserID { return protocol.UserID(fmt.Sprintf("u%d", number)) }
 
-func personNumber(id policy.UserID) (int, error) {
+func personNumber(id protocol.UserID) (int, error) {
 	var n int
 	if _, err := fmt.Sscanf(string(id), "u%d", &n); err != nil || personID(n) != id {
 		return 0, errors.New("not one of our IDs")

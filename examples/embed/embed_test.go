@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -25,7 +25,7 @@ const password = "correct horse battery"
 type shelf struct {
 	*app
 	handler http.Handler
-	mint    func(t *testing.T, user policy.UserID) string // a token that may publish
+	mint    func(t *testing.T, user protocol.UserID) string // a token that may publish
 }
 
 func newShelf(t *testing.T) shelf {
@@ -33,10 +33,10 @@ func newShelf(t *testing.T) shelf {
 	a := newApp()
 	auth, err := adopt(a, "http://shelf.acme.test/", store.NewMemory())
 	require.NoError(t, err)
-	return shelf{a, auth.Wrap(a), func(t *testing.T, user policy.UserID) string {
+	return shelf{a, auth.Wrap(a), func(t *testing.T, user protocol.UserID) string {
 		t.Helper()
 		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
-			User: user, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+			User: user, Name: "test", Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
 		})
 		require.NoError(t, err)
 		return secret.Reveal()
@@ -72,13 +72,13 @@ func TestHost(t *testing.T) {
 		people := users{s.app, hasher}
 		return hosttest.Registry{
 			Handler: s.app, Packages: packages{s.app}, Users: people,
-			Creators: [2]policy.UserID{personID(1), personID(2)}, ChangePassword: people.setPassword,
+			Creators: [2]protocol.UserID{personID(1), personID(2)}, ChangePassword: people.setPassword,
 			// A shelf takes versions and shows them, and no more.
-			Without: []policy.Action{
-				policy.ReadTarball, policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll,
-				policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages,
+			Without: []protocol.Action{
+				protocol.ReadTarball, protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.Unpublish, protocol.UnpublishAll,
+				protocol.WriteOwners, protocol.Star, protocol.Search, protocol.ListPackages,
 			},
-			Remove: func(_ context.Context, pkg policy.PackageName) error {
+			Remove: func(_ context.Context, pkg protocol.PackageName) error {
 				s.app.mu.Lock()
 				defer s.app.mu.Unlock()
 				delete(s.app.packages, pkg.String())
@@ -172,12 +172,12 @@ func TestPeopleOfTheApp(t *testing.T) {
 // Older API tokens go on reading and never write.
 func TestForeignTokens(t *testing.T) {
 	s := newShelf(t)
-	body := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.0")
+	body := hosttest.PublishBody(protocol.PackageName{Name: "widget"}, "1.0.0")
 	require.Equal(t, http.StatusOK, s.do("PUT", "/widget", s.mint(t, personID(1)), body).Code)
 
 	const old = "acme-0123456789" // ben's
 	assert.Equal(t, http.StatusOK, s.do("GET", "/widget", old, nil).Code)
-	refused := s.do("PUT", "/gadget", old, hosttest.PublishBody(policy.PackageName{Name: "gadget"}, "1.0.0"))
+	refused := s.do("PUT", "/gadget", old, hosttest.PublishBody(protocol.PackageName{Name: "gadget"}, "1.0.0"))
 	assert.Equal(t, http.StatusForbidden, refused.Code)
 	assert.Contains(t, refused.Body.String(), `"code":"foreign-reads-only"`)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/gadget", old, nil).Code)
@@ -187,7 +187,7 @@ func TestForeignTokens(t *testing.T) {
 
 func TestUsers(t *testing.T) {
 	u := users{app: newApp()}
-	for _, id := range []policy.UserID{"", "u0", "u3", "u01", "u-1", "u1x", "1"} {
+	for _, id := range []protocol.UserID{"", "u0", "u3", "u01", "u-1", "u1x", "1"} {
 		_, err := u.User(t.Context(), id)
 		assert.Error(t, err, "%q", id)
 		assert.Empty(t, u.hashOf(id), "%q", id)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Policy returns the company's policy. The machines of its CI have addresses in ci, and
@@ -17,7 +18,7 @@ func Policy(scope string, ci netip.Prefix) *policy.Policy {
 }
 
 // publishes are what changes what others install.
-var publishes = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag}
+var publishes = []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag}
 
 // freezeOnFridays refuses what would have to be mended on a Saturday.
 func freezeOnFridays(where *time.Location) policy.Rule {
@@ -68,7 +69,7 @@ func majorsAreStaged() policy.Rule {
 		Doc:      "A major version takes two maintainers.",
 		Sentence: "A major version is not published by one alone.",
 		Remedy:   "Run npm stage publish and have another maintainer approve it.",
-		Actions:  []policy.Action{policy.Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
 			if r.Change == nil { // asked again when the body was read
 				return policy.Silent

@@ -17,7 +17,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Errors of the package database. The caller turns each into the answer that
@@ -44,7 +44,7 @@ type database struct {
 
 // A pkg is one package.
 type pkg struct {
-	ID       policy.PackageID
+	ID       protocol.PackageID
 	Name     string
 	Private  bool
 	Revision int64 // number of changes so far
@@ -70,8 +70,8 @@ type publication struct {
 	Name string
 	// At is the package that the publisher may write. "" means that no package
 	// has the name yet; this publication creates it, for Owner.
-	At      policy.PackageID
-	Owner   policy.UserID
+	At      protocol.PackageID
+	Owner   protocol.UserID
 	Private bool // of a new package
 	Release release
 	Tags    map[string]string
@@ -152,13 +152,13 @@ type picture struct {
 	pkg
 	releases []release // oldest first
 	tags     map[string]string
-	owners   []policy.UserID
-	fans     []policy.UserID // who has starred it
+	owners   []protocol.UserID
+	fans     []protocol.UserID // who has starred it
 }
 
 // read returns the picture of the package called name. It returns errMoved if that is
 // not id.
-func (d *database) read(ctx context.Context, name string, id policy.PackageID) (picture, error) {
+func (d *database) read(ctx context.Context, name string, id protocol.PackageID) (picture, error) {
 	was, err := d.look(ctx, name)
 	if err == nil && was.ID != id {
 		return picture{}, errMoved
@@ -192,7 +192,7 @@ func (d *database) look(ctx context.Context, name string) (picture, error) {
 	return is, nil
 }
 
-func releases(ctx context.Context, q querier, id policy.PackageID) ([]release, error) {
+func releases(ctx context.Context, q querier, id protocol.PackageID) ([]release, error) {
 	rows, err := q.QueryContext(ctx,
 		`SELECT version, manifest, tarball, published, deprecated FROM release WHERE package = ? ORDER BY published, rowid`, id)
 	if err != nil {
@@ -217,7 +217,7 @@ func releases(ctx context.Context, q querier, id policy.PackageID) ([]release, e
 
 // release returns one release of a package, named by its version or, if there is
 // no such version, by a tag.
-func (d *database) release(ctx context.Context, id policy.PackageID, name string) (release, error) {
+func (d *database) release(ctx context.Context, id protocol.PackageID, name string) (release, error) {
 	var r release
 	var published int64
 	err := d.db.QueryRowContext(ctx, `
@@ -236,11 +236,11 @@ func (d *database) release(ctx context.Context, id policy.PackageID, name string
 }
 
 // tags returns a package's dist-tags.
-func (d *database) tags(ctx context.Context, id policy.PackageID) (map[string]string, error) {
+func (d *database) tags(ctx context.Context, id protocol.PackageID) (map[string]string, error) {
 	return tagsOf(ctx, d.db, id)
 }
 
-func tagsOf(ctx context.Context, q querier, id policy.PackageID) (map[string]string, error) {
+func tagsOf(ctx context.Context, q querier, id protocol.PackageID) (map[string]string, error) {
 	rows, err := q.QueryContext(ctx, `SELECT name, version FROM tag WHERE package = ?`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read dist-tags: %w", err)
@@ -322,14 +322,14 @@ func (d *database) publish(ctx context.Context, p publication) error {
 
 // create makes the package of its first publication. What is new in an organization's
 // scope is for its team of developers, as on npm.
-func create(ctx context.Context, tx *sql.Tx, p publication, now int64) (policy.PackageID, error) {
+func create(ctx context.Context, tx *sql.Tx, p publication, now int64) (protocol.PackageID, error) {
 	switch may, err := mayTake(ctx, tx, p.Name, p.Owner); {
 	case err != nil:
 		return "", err
 	case !may: // it was there in between, and is gone again
 		return "", errMoved
 	}
-	id, scope := policy.PackageID(rand.Text()), scopeOf(p.Name)
+	id, scope := protocol.PackageID(rand.Text()), scopeOf(p.Name)
 	for _, write := range []struct {
 		query string
 		args  []any
@@ -350,7 +350,7 @@ func create(ctx context.Context, tx *sql.Tx, p publication, now int64) (policy.P
 
 // mayTake reports whether user may have a name that no package has: one that was
 // unpublished stays with those who maintained it.
-func mayTake(ctx context.Context, q querier, name string, user policy.UserID) (may bool, err error) {
+func mayTake(ctx context.Context, q querier, name string, user protocol.UserID) (may bool, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT NOT EXISTS (SELECT 1 FROM former WHERE package = ?1) OR EXISTS (SELECT 1 FROM former WHERE package = ?1 AND user = ?2)`,
 		name, user).Scan(&may)
@@ -374,7 +374,7 @@ const retries = 3 * time.Minute
 var errRepeated = errors.New("published just now")
 
 // published says what to answer to a release whose version is there.
-func published(ctx context.Context, tx *sql.Tx, id policy.PackageID, r release) error {
+func published(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r release) error {
 	var was release
 	var at int64
 	err := tx.QueryRowContext(ctx, `SELECT manifest, tarball, published FROM release WHERE package = ? AND version = ?`, id, r.Version).
@@ -389,14 +389,14 @@ func published(ctx context.Context, tx *sql.Tx, id policy.PackageID, r release) 
 }
 
 // setTag lets a tag of the package id, called name, mean a version of it.
-func (d *database) setTag(ctx context.Context, name string, id policy.PackageID, tag, version string) error {
+func (d *database) setTag(ctx context.Context, name string, id protocol.PackageID, tag, version string) error {
 	return d.change(ctx, target{Name: name, ID: id}, func(tx *sql.Tx) error {
 		return putTag(ctx, tx, id, tag, version)
 	})
 }
 
 // removeTag removes a tag of the package id, called name.
-func (d *database) removeTag(ctx context.Context, name string, id policy.PackageID, tag string) error {
+func (d *database) removeTag(ctx context.Context, name string, id protocol.PackageID, tag string) error {
 	return d.change(ctx, target{Name: name, ID: id}, func(tx *sql.Tx) error {
 		gone, err := tx.ExecContext(ctx, `DELETE FROM tag WHERE package = ? AND name = ?`, id, tag)
 		if err != nil {
@@ -409,7 +409,7 @@ func (d *database) removeTag(ctx context.Context, name string, id policy.Package
 	})
 }
 
-func putTag(ctx context.Context, tx *sql.Tx, id policy.PackageID, tag, version string) error {
+func putTag(ctx context.Context, tx *sql.Tx, id protocol.PackageID, tag, version string) error {
 	put, err := tx.ExecContext(ctx, `
 		INSERT INTO tag SELECT package, ?, version FROM release WHERE package = ? AND version = ?
 		ON CONFLICT DO UPDATE SET version = excluded.version`, tag, id, version)
@@ -422,7 +422,7 @@ func putTag(ctx context.Context, tx *sql.Tx, id policy.PackageID, tag, version s
 	return nil
 }
 
-func touch(ctx context.Context, tx *sql.Tx, id policy.PackageID, now int64) error {
+func touch(ctx context.Context, tx *sql.Tx, id protocol.PackageID, now int64) error {
 	_, err := tx.ExecContext(ctx, `UPDATE package SET revision = revision + 1, modified = max(modified, ?) WHERE id = ?`, now, id)
 	return err
 }
@@ -430,7 +430,7 @@ func touch(ctx context.Context, tx *sql.Tx, id policy.PackageID, now int64) erro
 // A target is the package that a caller was allowed to write.
 type target struct {
 	Name     string
-	ID       policy.PackageID
+	ID       protocol.PackageID
 	Revision string // the one that the caller has read; "" for any
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 func newDatabase(t *testing.T) *database {
@@ -51,7 +51,7 @@ func TestPublishCreates(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, p, is.pkg)
 	assert.Equal(t, []release{first.Release}, is.releases)
-	assert.Equal(t, []policy.UserID{"u-alice"}, is.owners)
+	assert.Equal(t, []protocol.UserID{"u-alice"}, is.owners)
 	assert.Equal(t, map[string]string{"beta": "1.0.0", "latest": "1.0.0"}, is.tags, "the first release is latest, too")
 }
 
@@ -110,7 +110,7 @@ func TestPublishConditions(t *testing.T) {
 	db := newDatabase(t)
 	require.NoError(t, db.publish(t.Context(), publicationOf("widget", "1.0.0")))
 
-	for name, at := range map[string]policy.PackageID{
+	for name, at := range map[string]protocol.PackageID{
 		"must not exist": "",
 		"another":        "another",
 	} {
@@ -144,7 +144,7 @@ func TestPublishRace(t *testing.T) {
 	for i := range creators {
 		wg.Go(func() {
 			p := publicationOf("widget", "1.0.0")
-			p.Owner = policy.UserID(rune('a' + i))
+			p.Owner = protocol.UserID(rune('a' + i))
 			errs[i] = db.publish(t.Context(), p)
 		})
 	}

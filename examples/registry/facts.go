@@ -7,6 +7,7 @@ import (
 
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Facts answers npmauth's questions about packages and organizations: what is true of
@@ -20,7 +21,7 @@ type facts struct {
 }
 
 // Facts implements [host.Packages].
-func (f facts) Facts(ctx context.Context, name policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (f facts) Facts(ctx context.Context, name protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	about, err := f.ofScope(ctx, name.Scope)
 	if err != nil {
 		return policy.Facts{}, err
@@ -60,7 +61,7 @@ func (f facts) ofScope(ctx context.Context, scope string) (policy.Facts, error) 
 	return policy.Facts{RequireFactor: o.Factor}, nil
 }
 
-func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user policy.UserID) (bool, error) {
+func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, user protocol.UserID) (bool, error) {
 	// Upper case is for packages of long ago; a new one could pass for another.
 	if s := name.String(); user == "" || s != strings.ToLower(s) {
 		return false, nil
@@ -72,7 +73,7 @@ func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user poli
 	switch {
 	case err == nil: // whoever is called like it
 		role, err := f.db.role(ctx, o.ID, user)
-		return role != policy.NoRole, err
+		return role != protocol.NoRole, err
 	case !errors.Is(err, errNoOrg):
 		return false, err
 	}
@@ -81,7 +82,7 @@ func (f facts) mayCreate(ctx context.Context, name policy.PackageName, user poli
 }
 
 // Document implements [host.Documents].
-func (f facts) Document(ctx context.Context, name policy.PackageName) (host.Document, error) {
+func (f facts) Document(ctx context.Context, name protocol.PackageName) (host.Document, error) {
 	is, err := f.db.look(ctx, name.String())
 	if errors.Is(err, errNoPackage) { // it was there a moment ago
 		return host.Document{}, nil
@@ -98,7 +99,7 @@ func (f facts) Document(ctx context.Context, name policy.PackageName) (host.Docu
 }
 
 // OrgFacts implements [host.Orgs].
-func (f facts) OrgFacts(ctx context.Context, name string, user policy.UserID) (policy.OrgFacts, error) {
+func (f facts) OrgFacts(ctx context.Context, name string, user protocol.UserID) (policy.OrgFacts, error) {
 	o, err := f.db.findOrg(ctx, name)
 	if errors.Is(err, errNoOrg) {
 		return policy.OrgFacts{}, nil
@@ -111,7 +112,7 @@ func (f facts) OrgFacts(ctx context.Context, name string, user policy.UserID) (p
 }
 
 // FactorRequired implements [host.Orgs].
-func (f facts) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
+func (f facts) FactorRequired(ctx context.Context, user protocol.UserID) (bool, error) {
 	return f.db.demanded(ctx, user)
 }
 

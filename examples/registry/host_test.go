@@ -13,7 +13,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -25,7 +25,7 @@ func TestHost(t *testing.T) {
 		r := newRegistry(t)
 		r.people.directory, err = account.NewDirectory(account.DirectoryConfig{Store: store.NewMemory(), Hasher: hasher})
 		require.NoError(t, err)
-		var ids [2]policy.UserID
+		var ids [2]protocol.UserID
 		for i, name := range []string{"ada", "bob"} {
 			user, err := r.people.directory.Create(t.Context(), audit.Actor{}, account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 			require.NoError(t, err)
@@ -41,13 +41,13 @@ func TestHost(t *testing.T) {
 				assert.NoError(t, err)
 			}),
 			Packages: known, Documents: known, Orgs: known, Users: r.people.directory, Creators: ids,
-			ChangePassword: func(ctx context.Context, auth *npmauth.Auth, id policy.UserID, pw credential.Secret) error {
+			ChangePassword: func(ctx context.Context, auth *npmauth.Auth, id protocol.UserID, pw credential.Secret) error {
 				if err := r.people.directory.ResetPassword(ctx, audit.Actor{}, id, pw); err != nil {
 					return err
 				}
 				return auth.PasswordChanged(ctx, id)
 			},
-			Private: policy.PackageName{Scope: "acme", Name: "npmauth-host-test"},
+			Private: protocol.PackageName{Scope: "acme", Name: "npmauth-host-test"},
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A share is a package in a list, and what somebody may do with it.
@@ -75,7 +76,7 @@ func readable(ctx context.Context, all []share) ([]share, error) {
 	for _, one := range all {
 		may := !one.Private
 		if one.Private {
-			name, err := policy.ParsePackageName(one.Name)
+			name, err := protocol.ParsePackageName(one.Name)
 			if err != nil {
 				return nil, fmt.Errorf("list packages: %w", err)
 			}
@@ -112,7 +113,7 @@ func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op host.
 }
 
 // packagesOf returns the packages that user has a right on, other than as everybody.
-func (d *database) packagesOf(ctx context.Context, user policy.UserID) ([]share, error) {
+func (d *database) packagesOf(ctx context.Context, user protocol.UserID) ([]share, error) {
 	return shares(ctx, d.db, `
 		SELECT name, private, max(grade) FROM part JOIN package ON package.id = part.package
 		WHERE user = ? GROUP BY package.id ORDER BY name`, user)
@@ -156,15 +157,15 @@ func (s *registry) collaborators(w http.ResponseWriter, r *http.Request, op host
 }
 
 // parts returns who has a right on a package, and which.
-func (d *database) parts(ctx context.Context, id policy.PackageID) (map[policy.UserID]grade, error) {
+func (d *database) parts(ctx context.Context, id protocol.PackageID) (map[protocol.UserID]grade, error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT user, max(grade) FROM part WHERE package = ? GROUP BY user`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read rights: %w", err)
 	}
 	defer rows.Close()
-	all := make(map[policy.UserID]grade)
+	all := make(map[protocol.UserID]grade)
 	for rows.Next() {
-		var user policy.UserID
+		var user protocol.UserID
 		var g grade
 		if err := rows.Scan(&user, &g); err != nil {
 			return nil, fmt.Errorf("read rights: %w", err)
@@ -179,7 +180,7 @@ func (d *database) parts(ctx context.Context, id policy.PackageID) (map[policy.U
 
 // grade returns how far the rights of user on a package go, 0 for none but those of
 // everybody.
-func (d *database) grade(ctx context.Context, id policy.PackageID, user policy.UserID) (g grade, err error) {
+func (d *database) grade(ctx context.Context, id protocol.PackageID, user protocol.UserID) (g grade, err error) {
 	err = d.db.QueryRowContext(ctx, `SELECT coalesce(max(grade), 0) FROM part WHERE package = ? AND user = ?`, id, user).Scan(&g)
 	if err != nil {
 		return 0, fmt.Errorf("read rights: %w", err)

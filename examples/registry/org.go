@@ -9,7 +9,7 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Errors of organizations.
@@ -26,15 +26,15 @@ var (
 // An org is one organization. The packages of the scope that is called like it are its
 // own.
 type org struct {
-	ID   policy.OrgID
+	ID   protocol.OrgID
 	Name string
 	// Factor is its rule that its members have a second factor.
 	Factor bool
 }
 
 // roleWord returns what npm calls a role: a member is a developer to it.
-func roleWord(r policy.OrgRole) string {
-	if r == policy.OrgMember {
+func roleWord(r protocol.OrgRole) string {
+	if r == protocol.OrgMember {
 		return "developer"
 	}
 	return r.String()
@@ -125,21 +125,21 @@ func findOrg(ctx context.Context, q querier, name string) (org, error) {
 
 // putOrg makes an organization with one owner and its team of developers. One that is
 // there keeps its members, and gets the rule on factors.
-func (d *database) putOrg(ctx context.Context, name string, owner policy.UserID, factor bool) error {
+func (d *database) putOrg(ctx context.Context, name string, owner protocol.UserID, factor bool) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		o, err := findOrg(ctx, tx, name)
 		switch {
 		case err == nil:
 			_, err = tx.ExecContext(ctx, `UPDATE org SET factor = ? WHERE id = ?`, factor, o.ID)
 		case errors.Is(err, errNoOrg):
-			o.ID = policy.OrgID(rand.Text())
+			o.ID = protocol.OrgID(rand.Text())
 			if _, err = tx.ExecContext(ctx, `INSERT INTO org VALUES (?, ?, ?)`, o.ID, name, factor); err != nil {
 				break
 			}
 			if _, err = tx.ExecContext(ctx, `INSERT INTO team (org, name) VALUES (?, ?)`, o.ID, developers); err != nil {
 				break
 			}
-			err = putMember(ctx, tx, o.ID, owner, policy.OrgOwner)
+			err = putMember(ctx, tx, o.ID, owner, protocol.OrgOwner)
 		}
 		if err != nil {
 			return fmt.Errorf("make organization: %w", err)
@@ -149,20 +149,20 @@ func (d *database) putOrg(ctx context.Context, name string, owner policy.UserID,
 }
 
 // role returns the part of user in an organization.
-func (d *database) role(ctx context.Context, id policy.OrgID, user policy.UserID) (policy.OrgRole, error) {
+func (d *database) role(ctx context.Context, id protocol.OrgID, user protocol.UserID) (protocol.OrgRole, error) {
 	return roleOf(ctx, d.db, id, user)
 }
 
-func roleOf(ctx context.Context, q querier, id policy.OrgID, user policy.UserID) (role policy.OrgRole, err error) {
+func roleOf(ctx context.Context, q querier, id protocol.OrgID, user protocol.UserID) (role protocol.OrgRole, err error) {
 	err = q.QueryRowContext(ctx, `SELECT role FROM member WHERE org = ? AND user = ?`, id, user).Scan(&role)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return policy.NoRole, fmt.Errorf("read role: %w", err)
+		return protocol.NoRole, fmt.Errorf("read role: %w", err)
 	}
 	return role, nil
 }
 
 // demanded reports whether user is in an organization that requires a second factor.
-func (d *database) demanded(ctx context.Context, user policy.UserID) (demands bool, err error) {
+func (d *database) demanded(ctx context.Context, user protocol.UserID) (demands bool, err error) {
 	err = d.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM member JOIN org ON org.id = member.org WHERE member.user = ? AND org.factor)`, user).Scan(&demands)
 	if err != nil {
 		return false, fmt.Errorf("read organizations: %w", err)
@@ -171,16 +171,16 @@ func (d *database) demanded(ctx context.Context, user policy.UserID) (demands bo
 }
 
 // members returns who is in an organization, and as what.
-func (d *database) members(ctx context.Context, id policy.OrgID) (map[policy.UserID]policy.OrgRole, error) {
+func (d *database) members(ctx context.Context, id protocol.OrgID) (map[protocol.UserID]protocol.OrgRole, error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT user, role FROM member WHERE org = ?`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read members: %w", err)
 	}
 	defer rows.Close()
-	all := make(map[policy.UserID]policy.OrgRole)
+	all := make(map[protocol.UserID]protocol.OrgRole)
 	for rows.Next() {
-		var user policy.UserID
-		var role policy.OrgRole
+		var user protocol.UserID
+		var role protocol.OrgRole
 		if err := rows.Scan(&user, &role); err != nil {
 			return nil, fmt.Errorf("read members: %w", err)
 		}
@@ -193,7 +193,7 @@ func (d *database) members(ctx context.Context, id policy.OrgID) (map[policy.Use
 }
 
 // reform runs fn in a transaction in which the organization called name is id.
-func (d *database) reform(ctx context.Context, name string, id policy.OrgID, fn func(tx *sql.Tx) error) error {
+func (d *database) reform(ctx context.Context, name string, id protocol.OrgID, fn func(tx *sql.Tx) error) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		o, err := findOrg(ctx, tx, name)
 		if err != nil {
@@ -208,12 +208,12 @@ func (d *database) reform(ctx context.Context, name string, id policy.OrgID, fn 
 
 // setMember takes a user into an organization, or gives a member another role, and
 // returns how many it has.
-func (d *database) setMember(ctx context.Context, name string, id policy.OrgID, user policy.UserID, role policy.OrgRole) (size int, err error) {
-	if role == policy.NoRole {
+func (d *database) setMember(ctx context.Context, name string, id protocol.OrgID, user protocol.UserID, role protocol.OrgRole) (size int, err error) {
+	if role == protocol.NoRole {
 		return 0, errors.New("a member without a role was let through")
 	}
 	err = d.reform(ctx, name, id, func(tx *sql.Tx) error {
-		if role != policy.OrgOwner {
+		if role != protocol.OrgOwner {
 			if err := notLast(ctx, tx, id, user); err != nil {
 				return err
 			}
@@ -227,7 +227,7 @@ func (d *database) setMember(ctx context.Context, name string, id policy.OrgID, 
 }
 
 // putMember writes a member, who is a developer with it.
-func putMember(ctx context.Context, tx *sql.Tx, id policy.OrgID, user policy.UserID, role policy.OrgRole) error {
+func putMember(ctx context.Context, tx *sql.Tx, id protocol.OrgID, user protocol.UserID, role protocol.OrgRole) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO member VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role`, id, user, role); err != nil {
 		return fmt.Errorf("write member: %w", err)
 	}
@@ -238,8 +238,8 @@ func putMember(ctx context.Context, tx *sql.Tx, id policy.OrgID, user policy.Use
 }
 
 // notLast returns errLastBoss if user is the only owner of an organization.
-func notLast(ctx context.Context, tx *sql.Tx, id policy.OrgID, user policy.UserID) error {
-	bosses, err := users(ctx, tx, `SELECT user FROM member WHERE org = ? AND role = ?`, id, policy.OrgOwner)
+func notLast(ctx context.Context, tx *sql.Tx, id protocol.OrgID, user protocol.UserID) error {
+	bosses, err := users(ctx, tx, `SELECT user FROM member WHERE org = ? AND role = ?`, id, protocol.OrgOwner)
 	if err != nil {
 		return err
 	}
@@ -252,13 +252,13 @@ func notLast(ctx context.Context, tx *sql.Tx, id policy.OrgID, user policy.UserI
 // removeMember takes a user out of an organization, out of its teams, and from the
 // maintainers of the packages in its scope. Packages that would be left to nobody are the
 // owners' then.
-func (d *database) removeMember(ctx context.Context, name string, id policy.OrgID, user policy.UserID) error {
+func (d *database) removeMember(ctx context.Context, name string, id protocol.OrgID, user protocol.UserID) error {
 	return d.reform(ctx, name, id, func(tx *sql.Tx) error {
 		role, err := roleOf(ctx, tx, id, user)
 		if err != nil {
 			return err
 		}
-		if role == policy.NoRole {
+		if role == protocol.NoRole {
 			return errNoMember
 		}
 		if err := notLast(ctx, tx, id, user); err != nil {
@@ -274,7 +274,7 @@ func (d *database) removeMember(ctx context.Context, name string, id policy.OrgI
 			{`UPDATE package SET revision = revision + 1 WHERE scope = ? AND id IN (SELECT package FROM owner WHERE user = ?)`, []any{name, user}},
 			{`DELETE FROM owner WHERE user = ? AND package IN (SELECT id FROM package WHERE scope = ?)`, []any{user, name}},
 			{`INSERT INTO owner SELECT package.id, member.user FROM package JOIN member ON member.org = ? AND member.role = ?
-				WHERE package.scope = ? AND NOT EXISTS (SELECT 1 FROM owner WHERE owner.package = package.id)`, []any{id, policy.OrgOwner, name}},
+				WHERE package.scope = ? AND NOT EXISTS (SELECT 1 FROM owner WHERE owner.package = package.id)`, []any{id, protocol.OrgOwner, name}},
 		} {
 			if _, err := tx.ExecContext(ctx, write.query, write.args...); err != nil {
 				return fmt.Errorf("remove member: %w", err)

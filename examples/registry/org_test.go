@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // newOrgWorld is an open world with the organization acme, which alice owns.
@@ -25,7 +25,7 @@ func newOrgWorld(t *testing.T) *world {
 // publishAs publishes a version with a session of somebody.
 func (w *world) publishAs(bearer, name, version string) int {
 	w.t.Helper()
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(w.t, err)
 	return w.do("PUT", "/"+escape(name), bearer, hosttest.PublishBody(pkg, version)).StatusCode
 }
@@ -121,7 +121,7 @@ func TestScopeSquatting(t *testing.T) {
 	user, err := w.auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: "both", Password: credential.NewSecret("pw"), AnyPassword: true})
 	require.NoError(t, err)
 	require.NoError(t, w.db.putOrg(t.Context(), "both", "u-other", false))
-	about, err := facts{db: w.db, people: w.people}.Facts(t.Context(), policy.PackageName{Scope: "both", Name: "widget"}, user.ID)
+	about, err := facts{db: w.db, people: w.people}.Facts(t.Context(), protocol.PackageName{Scope: "both", Name: "widget"}, user.ID)
 	require.NoError(t, err)
 	assert.False(t, about.MayCreate)
 
@@ -145,7 +145,7 @@ func TestFoundAgain(t *testing.T) {
 	assert.Equal(t, org{was.ID, "acme", true}, is)
 	all, err := w.db.members(t.Context(), is.ID)
 	require.NoError(t, err)
-	assert.Equal(t, map[policy.UserID]policy.OrgRole{w.user("alice"): policy.OrgOwner}, all)
+	assert.Equal(t, map[protocol.UserID]protocol.OrgRole{w.user("alice"): protocol.OrgOwner}, all)
 
 	alice := w.session("alice")
 	assert.Contains(t, w.refused(403, "GET", "/-/org/acme/user", alice, nil), "requires a second factor")
@@ -191,7 +191,7 @@ func TestOrgRequiresFactor(t *testing.T) {
 	f := facts{db: w.db, people: w.people}
 	require.NoError(t, w.db.putOrg(t.Context(), "strict", "u-1", true))
 	require.NoError(t, w.db.putOrg(t.Context(), "lax", "u-2", false))
-	for user, want := range map[policy.UserID]bool{"u-1": true, "u-2": false, "u-3": false, "": false} {
+	for user, want := range map[protocol.UserID]bool{"u-1": true, "u-2": false, "u-3": false, "": false} {
 		got, err := f.FactorRequired(t.Context(), user)
 		require.NoError(t, err)
 		assert.Equal(t, want, got, user)
@@ -199,5 +199,5 @@ func TestOrgRequiresFactor(t *testing.T) {
 	o, err := f.OrgFacts(t.Context(), "strict", "")
 	require.NoError(t, err)
 	assert.NotEmpty(t, o.ID, "there is one, whoever asks")
-	assert.Equal(t, policy.NoRole, o.Role)
+	assert.Equal(t, protocol.NoRole, o.Role)
 }

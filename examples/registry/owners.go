@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -37,18 +36,18 @@ func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op host.O
 
 // editOwners returns what a change makes of those who maintain a package: it says who all
 // are from now on, or who comes and who goes.
-func (s *registry) editOwners(ctx context.Context, change protocol.Change) (func([]policy.UserID) []policy.UserID, error) {
+func (s *registry) editOwners(ctx context.Context, change protocol.Change) (func([]protocol.UserID) []protocol.UserID, error) {
 	if change.Maintainers != nil {
 		all, err := s.people.ids(ctx, change.Maintainers)
-		return func([]policy.UserID) []policy.UserID { return all }, err
+		return func([]protocol.UserID) []protocol.UserID { return all }, err
 	}
 	added, err := s.people.ids(ctx, change.AddedOwners)
 	if err != nil {
 		return nil, err
 	}
 	removed, err := s.people.ids(ctx, change.RemovedOwners)
-	return func(was []policy.UserID) []policy.UserID {
-		return append(slices.DeleteFunc(was, func(id policy.UserID) bool { return slices.Contains(removed, id) }), added...)
+	return func(was []protocol.UserID) []protocol.UserID {
+		return append(slices.DeleteFunc(was, func(id protocol.UserID) bool { return slices.Contains(removed, id) }), added...)
 	}, err
 }
 
@@ -70,13 +69,13 @@ func quote(s string) string {
 }
 
 // owners returns who maintains a package, in the order in which they came.
-func owners(ctx context.Context, q querier, id policy.PackageID) ([]policy.UserID, error) {
+func owners(ctx context.Context, q querier, id protocol.PackageID) ([]protocol.UserID, error) {
 	return users(ctx, q, `SELECT user FROM owner WHERE package = ? ORDER BY rowid`, id)
 }
 
 // users returns the one column of a query, which are users.
-func users(ctx context.Context, q querier, query string, args ...any) ([]policy.UserID, error) {
-	return column[policy.UserID](ctx, q, query, args...)
+func users(ctx context.Context, q querier, query string, args ...any) ([]protocol.UserID, error) {
+	return column[protocol.UserID](ctx, q, query, args...)
 }
 
 // column returns the one column of a query.
@@ -102,7 +101,7 @@ func column[T any](ctx context.Context, q querier, query string, args ...any) ([
 
 // setOwners replaces who maintains a package by what edit makes of it, which must be
 // somebody.
-func (d *database) setOwners(ctx context.Context, t target, edit func([]policy.UserID) []policy.UserID) error {
+func (d *database) setOwners(ctx context.Context, t target, edit func([]protocol.UserID) []protocol.UserID) error {
 	return d.change(ctx, t, func(tx *sql.Tx) error {
 		was, err := owners(ctx, tx, t.ID)
 		if err != nil {

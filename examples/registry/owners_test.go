@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // owned returns what npm owner sends.
@@ -56,7 +56,7 @@ func TestOwners(t *testing.T) {
 	status, says = put(alice, "alice", "mallory")
 	require.Equal(t, 200, status, says)
 	assert.Equal(t, []string{"alice", "mallory"}, w.owners("widget"))
-	next := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.1")
+	next := hosttest.PublishBody(protocol.PackageName{Name: "widget"}, "1.0.1")
 	assert.Equal(t, http.StatusCreated, w.do("PUT", "/widget", w.mallory, next).StatusCode)
 
 	stale := w.owned("widget", "mallory")

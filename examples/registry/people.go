@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/npmauth/npmauth/account"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // People are the users, whom npmauth keeps for this registry. Its own tables have
@@ -20,7 +20,7 @@ type people struct {
 var errNoUser = errors.New("no such user")
 
 // id returns the user of that name, or errNoUser.
-func (p *people) id(ctx context.Context, name string) (policy.UserID, error) {
+func (p *people) id(ctx context.Context, name string) (protocol.UserID, error) {
 	user, err := p.directory.Lookup(ctx, name)
 	if errors.Is(err, account.ErrNoUser) {
 		return "", errNoUser
@@ -29,8 +29,8 @@ func (p *people) id(ctx context.Context, name string) (policy.UserID, error) {
 }
 
 // ids returns the users of these names, or an answer that says who does not exist.
-func (p *people) ids(ctx context.Context, names []string) ([]policy.UserID, error) {
-	ids := make([]policy.UserID, len(names))
+func (p *people) ids(ctx context.Context, names []string) ([]protocol.UserID, error) {
+	ids := make([]protocol.UserID, len(names))
 	for i, name := range names {
 		var err error
 		if ids[i], err = p.id(ctx, name); err != nil {
@@ -41,7 +41,7 @@ func (p *people) ids(ctx context.Context, names []string) ([]policy.UserID, erro
 }
 
 // name returns the name of a user, "" of one whom nobody knows any more.
-func (p *people) name(ctx context.Context, id policy.UserID) (string, error) {
+func (p *people) name(ctx context.Context, id protocol.UserID) (string, error) {
 	if name, ok := p.names.Load(id); ok {
 		return name.(string), nil
 	}
@@ -57,7 +57,7 @@ func (p *people) name(ctx context.Context, id policy.UserID) (string, error) {
 }
 
 // list returns the names of users in their order, without those whom nobody knows.
-func (p *people) list(ctx context.Context, ids []policy.UserID) ([]string, error) {
+func (p *people) list(ctx context.Context, ids []protocol.UserID) ([]string, error) {
 	names := make([]string, 0, len(ids))
 	for _, id := range ids {
 		name, err := p.name(ctx, id)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 const maxPublish = 256 << 20 // bytes of its body; npmauth bounds the others, which it reads itself
@@ -43,61 +43,61 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var err error
 	switch op.Action {
-	case policy.Ping:
+	case protocol.Ping:
 		err = s.ping(w, r)
-	case policy.Audit:
+	case protocol.Audit:
 		err = s.audit(w, r)
-	case policy.ReadPackument:
+	case protocol.ReadPackument:
 		err = s.packument(w, r, op)
-	case policy.ReadTarball:
+	case protocol.ReadTarball:
 		err = s.tarball(w, r, op)
-	case policy.ReadVisibility:
+	case protocol.ReadVisibility:
 		err = s.visibility(w, r, op)
-	case policy.ReadDistTags:
+	case protocol.ReadDistTags:
 		err = s.distTags(w, r, op)
-	case policy.SetDistTag:
+	case protocol.SetDistTag:
 		err = s.setDistTag(w, r, op)
-	case policy.RemoveDistTag:
+	case protocol.RemoveDistTag:
 		err = s.removeDistTag(w, r, op)
-	case policy.Publish:
+	case protocol.Publish:
 		err = s.publish(w, r, op)
-	case policy.Deprecate:
+	case protocol.Deprecate:
 		err = s.deprecate(w, r, op)
-	case policy.Unpublish:
+	case protocol.Unpublish:
 		err = s.unpublish(w, r, op)
-	case policy.UnpublishAll:
+	case protocol.UnpublishAll:
 		err = s.unpublishAll(w, r, op)
-	case policy.WriteOwners:
+	case protocol.WriteOwners:
 		err = s.writeOwners(w, r, op)
-	case policy.SetAccess:
+	case protocol.SetAccess:
 		err = s.setAccess(w, r, op)
-	case policy.ReadCollaborators:
+	case protocol.ReadCollaborators:
 		err = s.collaborators(w, r, op)
-	case policy.ListPackages:
+	case protocol.ListPackages:
 		err = s.listPackages(w, r, op)
-	case policy.Search:
+	case protocol.Search:
 		err = s.search(w, r, op)
-	case policy.Star:
+	case protocol.Star:
 		err = s.star(w, r, op)
-	case policy.ListStars:
+	case protocol.ListStars:
 		err = s.stars(w, r, op)
-	case policy.ReadOrg:
+	case protocol.ReadOrg:
 		err = s.members(w, r, op)
-	case policy.ListOrgPackages:
+	case protocol.ListOrgPackages:
 		err = s.orgPackages(w, r, op)
-	case policy.WriteOrg:
+	case protocol.WriteOrg:
 		err = s.writeOrg(w, r, op)
-	case policy.ListTeams:
+	case protocol.ListTeams:
 		err = s.teams(w, r, op)
-	case policy.ReadTeam:
+	case protocol.ReadTeam:
 		err = s.team(w, r, op)
-	case policy.ListTeamPackages:
+	case protocol.ListTeamPackages:
 		err = s.teamPackages(w, r, op)
-	case policy.WriteTeam:
+	case protocol.WriteTeam:
 		err = s.writeTeam(w, r, op)
-	case policy.WriteTeamMember:
+	case protocol.WriteTeamMember:
 		err = s.writeTeamMember(w, r, op)
-	case policy.GrantTeam:
+	case protocol.GrantTeam:
 		err = s.grantTeam(w, r, op)
 	default:
 		err = refuse(http.StatusNotFound, "This registry does not serve that.")

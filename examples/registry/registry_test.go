@@ -24,6 +24,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -71,7 +72,7 @@ func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 		user, err := auth.People().Create(t.Context(), audit.Actor{}, account.NewUser{Name: name, Password: credential.NewSecret("pw"), AnyPassword: true})
 		require.NoError(t, err)
 		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
-			User: user.ID, Name: "test", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+			User: user.ID, Name: "test", Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
 		})
 		require.NoError(t, err)
 		*to = secret.Reveal()
@@ -118,7 +119,7 @@ func (w *world) login(name, password string) *http.Response {
 }
 
 // user returns the ID of somebody who has an account.
-func (w *world) user(name string) policy.UserID {
+func (w *world) user(name string) protocol.UserID {
 	w.t.Helper()
 	id, err := w.people.id(w.t.Context(), name)
 	require.NoError(w.t, err)
@@ -190,7 +191,7 @@ func sentence(t *testing.T, res *http.Response) string {
 // publish publishes a version as alice. edit changes what npm would send.
 func (w *world) publish(name, version string, edit func(top, manifest map[string]any)) *http.Response {
 	w.t.Helper()
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(w.t, err)
 	body := hosttest.PublishBody(pkg, version)
 	if edit != nil {
@@ -291,7 +292,7 @@ func TestWhoMayCreate(t *testing.T) {
 	} {
 		assert.Equal(t, want, w.publish(name, "1.0.0", nil).StatusCode, name)
 	}
-	body := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "6.6.6")
+	body := hosttest.PublishBody(protocol.PackageName{Name: "widget"}, "6.6.6")
 	assert.Equal(t, http.StatusForbidden, w.do("PUT", "/widget", w.mallory, body).StatusCode, "somebody else's")
 	assert.Equal(t, http.StatusUnauthorized, w.do("PUT", "/gadget", "", body).StatusCode)
 }
@@ -309,7 +310,7 @@ func TestPublishRefused(t *testing.T) {
 		"over a version":  {"widget", "1.0.0", func(_, m object) { m["description"] = "other" }, 403, "previously published"},
 		"another tarball": {"widget", "1.0.1", func(_, m object) { m["dist"].(object)["integrity"] = "sha512-AAAA" }, 400, "dist.integrity"},
 		"tarball of another": {"widget", "1.0.1", func(top, m object) {
-			other := hosttest.Tarball(policy.PackageName{Name: "gadget"}, "1.0.1")
+			other := hosttest.Tarball(protocol.PackageName{Name: "gadget"}, "1.0.1")
 			top["_attachments"].(object)["widget-1.0.1.tgz"].(object)["data"] = base64.StdEncoding.EncodeToString(other)
 		}, 400, "another package"},
 		"no version":         {"widget", "1.0", nil, 400, ""},
@@ -335,7 +336,7 @@ func TestPublishRefused(t *testing.T) {
 	assert.Zero(t, drafts(t, w.tarballs))
 }
 
-func (w *world) id(name string) policy.PackageID {
+func (w *world) id(name string) protocol.PackageID {
 	w.t.Helper()
 	p, err := w.db.find(w.t.Context(), name)
 	require.NoError(w.t, err)

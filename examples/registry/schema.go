@@ -79,7 +79,7 @@ CREATE TABLE org (
 CREATE TABLE member (
 	org  TEXT NOT NULL REFERENCES org (id),
 	user TEXT NOT NULL,
-	role INTEGER NOT NULL, -- policy.OrgRole
+	role INTEGER NOT NULL, -- protocol.OrgRole
 	PRIMARY KEY (org, user)
 ) STRICT;
 CREATE TABLE team (

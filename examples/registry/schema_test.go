@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // What the first registry wrote, which counted no steps, is there after the later ones.
@@ -36,7 +36,7 @@ func TestMigrate(t *testing.T) {
 		assert.False(t, made)
 		is, err := db.read(t.Context(), "@acme/widget", "p1")
 		require.NoError(t, err)
-		assert.Equal(t, []policy.UserID{"u-alice"}, is.owners)
+		assert.Equal(t, []protocol.UserID{"u-alice"}, is.owners)
 		assert.Equal(t, int64(7), is.Revision)
 		assert.True(t, is.Private)
 		assert.Equal(t, "use 2", is.releases[0].Deprecated)

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Bounds of a search.
@@ -23,7 +23,7 @@ const (
 // search serves npm search, at the address of npm 7 and later, and at the older one that
 // lists all there is. Each shows what the asking one may read.
 func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operation) error {
-	var user policy.UserID
+	var user protocol.UserID
 	if who, ok := host.IdentityFrom(r.Context()); ok {
 		user = who.User
 	}
@@ -83,7 +83,7 @@ func number(text string, none int) (int, error) {
 
 // everything answers GET /-/all. What npm 6 takes for the time of its copy is always the
 // beginning, so that it asks for all of it again.
-func (s *registry) everything(w http.ResponseWriter, r *http.Request, user policy.UserID) error {
+func (s *registry) everything(w http.ResponseWriter, r *http.Request, user protocol.UserID) error {
 	all, err := s.db.search(r.Context(), user, nil)
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func (s *registry) finding(ctx context.Context, name string, score float64) (fin
 // search returns the packages that user may read and whose name, description or keywords
 // have all the words, those first that are called like one. It looks at each: a registry
 // of many packages needs an index.
-func (d *database) search(ctx context.Context, user policy.UserID, words []string) ([]share, error) {
+func (d *database) search(ctx context.Context, user protocol.UserID, words []string) ([]share, error) {
 	var where, order strings.Builder
 	args := []any{sql.Named("user", user)}
 	for i, word := range words {

@@ -10,17 +10,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
 // narrow returns a token that reads one package.
 func (w *world) narrow(user, name string) string {
 	w.t.Helper()
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(w.t, err)
 	secret, _, err := w.auth.Tokens().Create(w.t.Context(), audit.Actor{}, token.Spec{
-		User: w.user(user), Name: "narrow", Grants: []policy.Grant{{Target: policy.OnePackage, Package: pkg, Permission: policy.ReadOnly}},
+		User: w.user(user), Name: "narrow", Grants: []protocol.Grant{{Target: protocol.OnePackage, Package: pkg, Permission: protocol.ReadOnly}},
 	})
 	require.NoError(w.t, err)
 	return secret.Reveal()

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // star serves npm star and npm unstar.
@@ -74,7 +74,7 @@ func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ host.Operatio
 
 // star puts the star of user on a package, or takes it off. It is no change of the
 // package.
-func (d *database) star(ctx context.Context, t target, user policy.UserID, on bool) error {
+func (d *database) star(ctx context.Context, t target, user protocol.UserID, on bool) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		p, err := aim(ctx, tx, t)
 		if err != nil {
@@ -92,7 +92,7 @@ func (d *database) star(ctx context.Context, t target, user policy.UserID, on bo
 }
 
 // starred returns the packages that user has starred, by name.
-func (d *database) starred(ctx context.Context, user policy.UserID) ([]share, error) {
+func (d *database) starred(ctx context.Context, user protocol.UserID) ([]share, error) {
 	return shares(ctx, d.db, `
 		SELECT name, private, 1 FROM star JOIN package ON package.id = star.package WHERE user = ? ORDER BY name`, user)
 }

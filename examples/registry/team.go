@@ -9,7 +9,7 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // developers is the team that every organization has: all its members are in it, and it
@@ -134,11 +134,11 @@ func (s *registry) grantTeam(w http.ResponseWriter, r *http.Request, op host.Ope
 	}
 	t := targetOf(op, "")
 	switch {
-	case r.Method == http.MethodDelete && change.Permission == policy.NoAccess:
+	case r.Method == http.MethodDelete && change.Permission == protocol.NoAccess:
 		err = s.db.revokeTeam(r.Context(), op.Org, op.OrgID, op.Team, t)
-	case r.Method == http.MethodPut && change.Permission == policy.ReadOnly:
+	case r.Method == http.MethodPut && change.Permission == protocol.ReadOnly:
 		err = s.db.grantTeam(r.Context(), op.Org, op.OrgID, op.Team, t, false)
-	case r.Method == http.MethodPut && change.Permission == policy.ReadWrite:
+	case r.Method == http.MethodPut && change.Permission == protocol.ReadWrite:
 		err = s.db.grantTeam(r.Context(), op.Org, op.OrgID, op.Team, t, true)
 	default:
 		err = fmt.Errorf("a grant of %s by %s was let through", change.Permission, r.Method)
@@ -150,7 +150,7 @@ func (s *registry) grantTeam(w http.ResponseWriter, r *http.Request, op host.Ope
 }
 
 // findTeam returns the row of a team, or errNoTeam.
-func findTeam(ctx context.Context, q querier, id policy.OrgID, name string) (row int64, err error) {
+func findTeam(ctx context.Context, q querier, id protocol.OrgID, name string) (row int64, err error) {
 	err = q.QueryRowContext(ctx, `SELECT id FROM team WHERE org = ? AND name = ?`, id, name).Scan(&row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, errNoTeam
@@ -163,7 +163,7 @@ func findTeam(ctx context.Context, q querier, id policy.OrgID, name string) (row
 
 // reformTeam runs fn in a transaction in which the organization called org is id and has
 // the team.
-func (d *database) reformTeam(ctx context.Context, org string, id policy.OrgID, team string, fn func(tx *sql.Tx, row int64) error) error {
+func (d *database) reformTeam(ctx context.Context, org string, id protocol.OrgID, team string, fn func(tx *sql.Tx, row int64) error) error {
 	return d.reform(ctx, org, id, func(tx *sql.Tx) error {
 		row, err := findTeam(ctx, tx, id, team)
 		if err != nil {
@@ -174,7 +174,7 @@ func (d *database) reformTeam(ctx context.Context, org string, id policy.OrgID, 
 }
 
 // addTeam makes a team with nobody in it.
-func (d *database) addTeam(ctx context.Context, org string, id policy.OrgID, team string) error {
+func (d *database) addTeam(ctx context.Context, org string, id protocol.OrgID, team string) error {
 	return d.reform(ctx, org, id, func(tx *sql.Tx) error {
 		added, err := tx.ExecContext(ctx, `INSERT INTO team (org, name) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, team)
 		if err != nil {
@@ -188,7 +188,7 @@ func (d *database) addTeam(ctx context.Context, org string, id policy.OrgID, tea
 }
 
 // removeTeam removes a team, with what it was granted.
-func (d *database) removeTeam(ctx context.Context, org string, id policy.OrgID, team string) error {
+func (d *database) removeTeam(ctx context.Context, org string, id protocol.OrgID, team string) error {
 	if team == developers {
 		return errDevelopers
 	}
@@ -205,13 +205,13 @@ func (d *database) removeTeam(ctx context.Context, org string, id policy.OrgID, 
 }
 
 // addTeamMember takes a member of the organization into one of its teams.
-func (d *database) addTeamMember(ctx context.Context, org string, id policy.OrgID, team string, user policy.UserID) error {
+func (d *database) addTeamMember(ctx context.Context, org string, id protocol.OrgID, team string, user protocol.UserID) error {
 	return d.reformTeam(ctx, org, id, team, func(tx *sql.Tx, row int64) error {
 		role, err := roleOf(ctx, tx, id, user)
 		if err != nil {
 			return err
 		}
-		if role == policy.NoRole {
+		if role == protocol.NoRole {
 			return errNoMember
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO team_member VALUES (?, ?) ON CONFLICT DO NOTHING`, row, user); err != nil {
@@ -222,7 +222,7 @@ func (d *database) addTeamMember(ctx context.Context, org string, id policy.OrgI
 }
 
 // removeTeamMember takes somebody out of a team.
-func (d *database) removeTeamMember(ctx context.Context, org string, id policy.OrgID, team string, user policy.UserID) error {
+func (d *database) removeTeamMember(ctx context.Context, org string, id protocol.OrgID, team string, user protocol.UserID) error {
 	if team == developers {
 		return errDevelopers
 	}
@@ -239,7 +239,7 @@ func (d *database) removeTeamMember(ctx context.Context, org string, id policy.O
 }
 
 // grantTeam lets a team read a package of its organization's scope, or write it as well.
-func (d *database) grantTeam(ctx context.Context, org string, id policy.OrgID, team string, t target, write bool) error {
+func (d *database) grantTeam(ctx context.Context, org string, id protocol.OrgID, team string, t target, write bool) error {
 	return d.reformTeam(ctx, org, id, team, func(tx *sql.Tx, row int64) error {
 		p, err := aim(ctx, tx, t)
 		if err != nil {
@@ -257,7 +257,7 @@ func (d *database) grantTeam(ctx context.Context, org string, id policy.OrgID, t
 
 // revokeTeam takes a package away from a team. One that has it not is no error: npm says
 // revoke to make sure.
-func (d *database) revokeTeam(ctx context.Context, org string, id policy.OrgID, team string, t target) error {
+func (d *database) revokeTeam(ctx context.Context, org string, id protocol.OrgID, team string, t target) error {
 	return d.reformTeam(ctx, org, id, team, func(tx *sql.Tx, row int64) error {
 		p, err := aim(ctx, tx, t)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // unpublish serves both steps in which npm unpublish takes a version away: the document
@@ -130,7 +130,7 @@ func bury(ctx context.Context, tx *sql.Tx, name, version string) error {
 
 // drop removes what is left of a package whose versions are buried. A package that is
 // made under its name later is another one. Whose an unscoped name is goes on.
-func drop(ctx context.Context, tx *sql.Tx, name string, id policy.PackageID) error {
+func drop(ctx context.Context, tx *sql.Tx, name string, id protocol.PackageID) error {
 	if scopeOf(name) == "" {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO former SELECT ?, user FROM owner WHERE package = ?`, name, id); err != nil {
 			return fmt.Errorf("remove package: %w", err)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // without returns what npm sends to take a version away.
@@ -81,7 +81,7 @@ func TestUnpublishAll(t *testing.T) {
 	w.refused(404, "GET", "/widget", w.alice, nil)
 
 	assert.Contains(t, sentence(t, w.publish("widget", "1.0.0", nil)), "was unpublished")
-	theirs := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "6.6.6")
+	theirs := hosttest.PublishBody(protocol.PackageName{Name: "widget"}, "6.6.6")
 	assert.Equal(t, http.StatusForbidden, w.do("PUT", "/widget", w.mallory, theirs).StatusCode)
 	w.mustPublish("widget", "1.0.1", nil)
 	assert.NotEqual(t, was, w.id("widget"))

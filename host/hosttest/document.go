@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // forge puts into a document that is sent back what nobody was allowed to change.
@@ -139,10 +140,10 @@ func hidden(t tb, x *rig) {
 	}
 	x.publishPrivate(t)
 	listings := []string{"/-/package/" + url.PathEscape(x.Package.String()) + "/collaborators", x.path()}
-	if x.serves(policy.Search) {
+	if x.serves(protocol.Search) {
 		listings = append(listings, "/-/v1/search?text="+url.QueryEscape(x.Package.Name), "/-/all")
 	}
-	if x.serves(policy.ListPackages) {
+	if x.serves(protocol.ListPackages) {
 		listings = append(listings, "/-/user/"+x.names[first]+"/package", "/-/-/package")
 	}
 	for _, path := range listings {
@@ -161,7 +162,7 @@ func hiddenInOrg(t tb, x *rig) {
 	org := x.Private.Scope
 	facts, err := x.Orgs.OrgFacts(t.Context(), org, x.Creators[first])
 	require.NoError(t, err)
-	require.True(t, facts.ID != "" && facts.Role != policy.NoRole,
+	require.True(t, facts.ID != "" && facts.Role != protocol.NoRole,
 		"the first creator is in no organization %q: let Registry.Private be of the scope of one that they are in", org)
 	x.publishPrivate(t)
 	path := "/-/org/" + org + "/package"

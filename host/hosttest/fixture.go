@@ -11,12 +11,12 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Tarball returns a package of one file as npm pack would make it: a gzipped
 // tar with package/package.json.
-func Tarball(pkg policy.PackageName, version string) []byte {
+func Tarball(pkg protocol.PackageName, version string) []byte {
 	manifest := fmt.Sprintf(`{"name":%q,"version":%q}`, pkg, version)
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
@@ -39,7 +39,7 @@ func Tarball(pkg policy.PackageName, version string) []byte {
 
 // PublishBody returns the body of PUT /<pkg> that npm publish sends for
 // [Tarball].
-func PublishBody(pkg policy.PackageName, version string) []byte {
+func PublishBody(pkg protocol.PackageName, version string) []byte {
 	data := Tarball(pkg, version)
 	long, short := sha512.Sum512(data), sha1.Sum(data)
 	name := pkg.String()

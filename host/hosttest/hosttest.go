@@ -6,7 +6,7 @@
 //			db := newDatabase(t)
 //			return hosttest.Registry{
 //				Handler: registry.New(db), Packages: packages{db}, Documents: documents{db},
-//				Without: []policy.Action{policy.Star, policy.Search},
+//				Without: []protocol.Action{protocol.Star, protocol.Search},
 //			}
 //		})
 //	}
@@ -29,7 +29,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Registry is a fresh and empty host under test.
@@ -53,27 +53,27 @@ type Registry struct {
 	// ChangePassword changes the password of a user as the registry does when its user
 	// has chosen another one, and tells auth of it. Needed where Users is set and the
 	// registry has people change their passwords; nil is not tested.
-	ChangePassword func(ctx context.Context, auth *npmauth.Auth, user policy.UserID, password credential.Secret) error
+	ChangePassword func(ctx context.Context, auth *npmauth.Auth, user protocol.UserID, password credential.Secret) error
 	// Creators are two of Users who may create Package. Needed where Users is set.
-	Creators [2]policy.UserID
+	Creators [2]protocol.UserID
 	// Package is a name that both creators may create, and that does not exist.
 	// The zero name means npmauth-host-test.
-	Package policy.PackageName
+	Package protocol.PackageName
 	// Private is a scoped name that the first of the creators may create for none but
 	// themselves to read. The zero name means that whoever is signed in reads everything.
-	Private policy.PackageName
+	Private protocol.PackageName
 	// Remove takes Package away as if it had never been. Needed where UnpublishAll is in
 	// Without: the name must be free for another.
-	Remove func(ctx context.Context, pkg policy.PackageName) error
+	Remove func(ctx context.Context, pkg protocol.PackageName) error
 	// Without are actions that the registry does not serve, of those that Host tests:
 	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll,
 	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Host tests that it refuses them. An action that is neither
 	// served nor named here fails, and is in no other case.
-	Without []policy.Action
+	Without []protocol.Action
 }
 
 // serves reports whether the registry is to serve the action.
-func (reg Registry) serves(a policy.Action) bool { return !slices.Contains(reg.Without, a) }
+func (reg Registry) serves(a protocol.Action) bool { return !slices.Contains(reg.Without, a) }
 
 // Run tests the registry that open returns, a new one for each case.
 func Run(t *testing.T, open func(t *testing.T) Registry) {
@@ -93,7 +93,7 @@ func tryAll(reg Registry, logf func(format string, args ...any), run func(name s
 				continue
 			}
 		}
-		if slices.ContainsFunc(c.needs, func(a policy.Action) bool { return slices.Contains(absent, a) }) {
+		if slices.ContainsFunc(c.needs, func(a protocol.Action) bool { return slices.Contains(absent, a) }) {
 			continue
 		}
 		x := new(rig)
@@ -115,7 +115,7 @@ type tb interface {
 // A testCase is one promise of a host's.
 type testCase struct {
 	name  string
-	needs []policy.Action
+	needs []protocol.Action
 	run   func(t tb, x *rig)
 	// first is true of a promise without which no other case passes, or ends.
 	first bool
@@ -162,21 +162,21 @@ var cases = []testCase{
 	{name: "a publisher does not say where tarballs are", run: tarballElsewhere},
 	{name: "a version is published once", run: publishedTwice},
 	{name: "a publish leaves the visibility of a package that is there", run: visibilityKept},
-	{name: "a version belongs to the package that was judged", run: replacedUnder(policy.Publish)},
-	{name: "a tag belongs to the package that was judged", needs: []policy.Action{policy.SetDistTag}, run: replacedUnder(policy.SetDistTag)},
-	{name: "a tag is taken from the package that was judged", needs: []policy.Action{policy.RemoveDistTag}, run: replacedUnder(policy.RemoveDistTag)},
-	{name: "a deprecation belongs to the package that was judged", needs: []policy.Action{policy.Deprecate}, run: replacedUnder(policy.Deprecate)},
-	{name: "a version is taken from the package that was judged", needs: []policy.Action{policy.Unpublish}, run: replacedUnder(policy.Unpublish)},
-	{name: "a package is taken away that was judged", needs: []policy.Action{policy.UnpublishAll}, run: replacedUnder(policy.UnpublishAll)},
-	{name: "owners are of the package that was judged", needs: []policy.Action{policy.WriteOwners}, run: replacedUnder(policy.WriteOwners)},
-	{name: "a deprecation changes nothing else", needs: []policy.Action{policy.Deprecate}, run: deprecateAlone},
-	{name: "an unpublish changes nothing else", needs: []policy.Action{policy.Unpublish}, run: unpublishAlone},
-	{name: "a star changes nothing else", needs: []policy.Action{policy.Star}, run: starAlone},
-	{name: "what was published meanwhile stays", needs: []policy.Action{policy.Deprecate}, run: publishedMeanwhile},
-	{name: "who was added meanwhile stays", needs: []policy.Action{policy.Deprecate, policy.WriteOwners}, run: ownerMeanwhile},
-	{name: "who was removed writes no more", needs: []policy.Action{policy.WriteOwners}, run: ownerRemoved},
+	{name: "a version belongs to the package that was judged", run: replacedUnder(protocol.Publish)},
+	{name: "a tag belongs to the package that was judged", needs: []protocol.Action{protocol.SetDistTag}, run: replacedUnder(protocol.SetDistTag)},
+	{name: "a tag is taken from the package that was judged", needs: []protocol.Action{protocol.RemoveDistTag}, run: replacedUnder(protocol.RemoveDistTag)},
+	{name: "a deprecation belongs to the package that was judged", needs: []protocol.Action{protocol.Deprecate}, run: replacedUnder(protocol.Deprecate)},
+	{name: "a version is taken from the package that was judged", needs: []protocol.Action{protocol.Unpublish}, run: replacedUnder(protocol.Unpublish)},
+	{name: "a package is taken away that was judged", needs: []protocol.Action{protocol.UnpublishAll}, run: replacedUnder(protocol.UnpublishAll)},
+	{name: "owners are of the package that was judged", needs: []protocol.Action{protocol.WriteOwners}, run: replacedUnder(protocol.WriteOwners)},
+	{name: "a deprecation changes nothing else", needs: []protocol.Action{protocol.Deprecate}, run: deprecateAlone},
+	{name: "an unpublish changes nothing else", needs: []protocol.Action{protocol.Unpublish}, run: unpublishAlone},
+	{name: "a star changes nothing else", needs: []protocol.Action{protocol.Star}, run: starAlone},
+	{name: "what was published meanwhile stays", needs: []protocol.Action{protocol.Deprecate}, run: publishedMeanwhile},
+	{name: "who was added meanwhile stays", needs: []protocol.Action{protocol.Deprecate, protocol.WriteOwners}, run: ownerMeanwhile},
+	{name: "who was removed writes no more", needs: []protocol.Action{protocol.WriteOwners}, run: ownerRemoved},
 	{name: "private packages are hidden", run: hidden},
-	{name: "private packages are hidden in lists of an organization", needs: []policy.Action{policy.ListOrgPackages}, run: hiddenInOrg, missing: func(reg Registry) string {
+	{name: "private packages are hidden in lists of an organization", needs: []protocol.Action{protocol.ListOrgPackages}, run: hiddenInOrg, missing: func(reg Registry) string {
 		switch {
 		case reg.Orgs == nil:
 			return "Orgs"

@@ -16,12 +16,13 @@ import (
 
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // oneCreator is a host in which only one of the two may take a name.
 type oneCreator struct{ rig **rig }
 
-func (p oneCreator) Facts(_ context.Context, _ policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (p oneCreator) Facts(_ context.Context, _ protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	return policy.Facts{MayCreate: user == (*p.rig).Creators[0]}, nil
 }
 
@@ -39,13 +40,13 @@ func TestRaceWithoutASecondCreator(t *testing.T) {
 }
 
 // open returns a shop as a registry under test.
-func open(t *testing.T, careless string, without ...policy.Action) Registry {
+func open(t *testing.T, careless string, without ...protocol.Action) Registry {
 	s, users := newShop(careless), &twoUsers{careless: careless}
 	reg := Registry{
-		Handler: s, Packages: s, Documents: s, Orgs: s, Private: policy.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
-		Users: users, Creators: [2]policy.UserID{"u-1", "u-2"}, ChangePassword: users.change(careless),
+		Handler: s, Packages: s, Documents: s, Orgs: s, Private: protocol.PackageName{Scope: "acme", Name: "hidden"}, Without: without,
+		Users: users, Creators: [2]protocol.UserID{"u-1", "u-2"}, ChangePassword: users.change(careless),
 	}
-	s.names = func(id policy.UserID) string {
+	s.names = func(id protocol.UserID) string {
 		u, err := reg.Users.User(t.Context(), id)
 		require.NoError(t, err)
 		return u.Name
@@ -59,7 +60,7 @@ func TestHostThatKeepsItsSide(t *testing.T) {
 
 // A host that serves less says so, and Host believes it only after asking.
 func TestHostThatServesLess(t *testing.T) {
-	less := []policy.Action{policy.SetDistTag, policy.RemoveDistTag, policy.Deprecate, policy.Unpublish, policy.UnpublishAll, policy.WriteOwners, policy.Star, policy.Search, policy.ListPackages, policy.ListOrgPackages}
+	less := []protocol.Action{protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.Unpublish, protocol.UnpublishAll, protocol.WriteOwners, protocol.Star, protocol.Search, protocol.ListPackages, protocol.ListOrgPackages}
 	Run(t, func(t *testing.T) Registry {
 		reg := open(t, "", less...)
 		s := reg.Handler.(*shop)
@@ -71,7 +72,7 @@ func TestHostThatServesLess(t *testing.T) {
 			}
 			w.WriteHeader(http.StatusNotFound)
 		})
-		reg.Remove = func(_ context.Context, pkg policy.PackageName) error {
+		reg.Remove = func(_ context.Context, pkg protocol.PackageName) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			delete(s.goods, pkg)
@@ -79,7 +80,7 @@ func TestHostThatServesLess(t *testing.T) {
 		}
 		return reg
 	})
-	failures := failuresOf(t, "what is not served is refused", func() Registry { return open(t, "", policy.Star) })
+	failures := failuresOf(t, "what is not served is refused", func() Registry { return open(t, "", protocol.Star) })
 	assert.Contains(t, failures, "star is said not to be served")
 }
 
@@ -204,16 +205,16 @@ func TestHostThatPanics(t *testing.T) {
 		for _, name := range []string{"two creators race for one name", "a creation is not overtaken", "a publish waits for the end of its body", "private packages are hidden"} {
 			failures := failuresOf(t, name, func() Registry {
 				reg := open(t, careless)
-				reg.Private = policy.PackageName{}
+				reg.Private = protocol.PackageName{}
 				return reg
 			})
 			assert.Contains(t, failures, want)
 			assert.Contains(t, failures, "shop_test.go:", "the stack")
 		}
 	}
-	reg := open(t, "", policy.UnpublishAll)
+	reg := open(t, "", protocol.UnpublishAll)
 	failures := failuresOf(t, "a version belongs to the package that was judged", func() Registry {
-		reg.Remove = func(context.Context, policy.PackageName) error { panic("boom") }
+		reg.Remove = func(context.Context, protocol.PackageName) error { panic("boom") }
 		return reg
 	})
 	assert.Contains(t, failures, "Remove or ChangePassword panicked: boom")
@@ -268,32 +269,32 @@ func TestWhatIsMissing(t *testing.T) {
 		{"Packages", "the creators may create", func() Registry { return Registry{Handler: newShop("")} }, "Packages: packages,"},
 		{"Creators", "the creators may create", func() Registry {
 			reg := open(t, "")
-			reg.Creators = [2]policy.UserID{}
+			reg.Creators = [2]protocol.UserID{}
 			return reg
-		}, `Creators: [2]policy.UserID{"…", "…"},`},
+		}, `Creators: [2]protocol.UserID{"…", "…"},`},
 		{"Users", "the creators may create", func() Registry {
 			reg := open(t, "")
 			reg.Packages, reg.Users = knows{reg.Packages}, nil
 			return reg
-		}, `Users: users, Creators: [2]policy.UserID{"…", "…"},`},
-		{"Package", "the creators may create", func() Registry { return open(t, "lets nobody create") }, `Package: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		}, `Users: users, Creators: [2]protocol.UserID{"…", "…"},`},
+		{"Package", "the creators may create", func() Registry { return open(t, "lets nobody create") }, `Package: protocol.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
 		{"Private", "the creators may create", func() Registry {
 			reg := open(t, "")
 			reg.Packages = scopeless{reg.Packages}
 			return reg
-		}, `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		}, `Private: protocol.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
 		{"no Private", "private packages are hidden", func() Registry {
 			reg := open(t, "all is private")
-			reg.Private = policy.PackageName{}
+			reg.Private = protocol.PackageName{}
 			return reg
-		}, `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
-		{"Without", "what is not served is named", func() Registry { return open(t, "takes no stars") }, "Without: []policy.Action{policy.Star},"},
-		{"more of Without", "what is not served is named", func() Registry { return open(t, "takes no stars", policy.ListPackages, policy.ReadTarball) },
-			"Without: []policy.Action{policy.ReadTarball, policy.Star, policy.ListPackages},"},
+		}, `Private: protocol.PackageName{Scope: "…", Name: "npmauth-host-test"},`},
+		{"Without", "what is not served is named", func() Registry { return open(t, "takes no stars") }, "Without: []protocol.Action{protocol.Star},"},
+		{"more of Without", "what is not served is named", func() Registry { return open(t, "takes no stars", protocol.ListPackages, protocol.ReadTarball) },
+			"Without: []protocol.Action{protocol.ReadTarball, protocol.Star, protocol.ListPackages},"},
 		{"UnpublishAll and Remove", "what is not served is named", func() Registry { return open(t, "unpublishes nothing") },
-			"Without: []policy.Action{policy.UnpublishAll}, Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },"},
-		{"Remove", "a version belongs to the package that was judged", func() Registry { return open(t, "", policy.UnpublishAll) },
-			"Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },"},
+			"Without: []protocol.Action{protocol.UnpublishAll}, Remove: func(ctx context.Context, pkg protocol.PackageName) error { return remove(ctx, pkg) },"},
+		{"Remove", "a version belongs to the package that was judged", func() Registry { return open(t, "", protocol.UnpublishAll) },
+			"Remove: func(ctx context.Context, pkg protocol.PackageName) error { return remove(ctx, pkg) },"},
 		{"Documents", "what is not served is named", func() Registry {
 			reg := open(t, "")
 			reg.Documents = nil
@@ -313,7 +314,7 @@ func TestWhatIsMissing(t *testing.T) {
 // knows is a host that lets those create whom it knows.
 type knows struct{ host.Packages }
 
-func (p knows) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (p knows) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	if !strings.HasPrefix(string(user), "u-") {
 		return policy.Facts{}, nil
 	}
@@ -323,7 +324,7 @@ func (p knows) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 // scopeless is a host in which nobody creates a package of a scope.
 type scopeless struct{ host.Packages }
 
-func (p scopeless) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (p scopeless) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	if pkg.Scope != "" {
 		return policy.Facts{}, nil
 	}

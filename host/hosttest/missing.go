@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Lines for a [Registry] that lacks something.
@@ -18,11 +18,11 @@ const (
 	lineHandler   = `Handler: registry,`
 	linePackages  = `Packages: packages,`
 	lineDocuments = `Documents: documents,`
-	lineCreators  = `Creators: [2]policy.UserID{"…", "…"},`
+	lineCreators  = `Creators: [2]protocol.UserID{"…", "…"},`
 	lineUsers     = `Users: users, ` + lineCreators
-	linePackage   = `Package: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`
-	linePrivate   = `Private: policy.PackageName{Scope: "…", Name: "npmauth-host-test"},`
-	lineRemove    = `Remove: func(ctx context.Context, pkg policy.PackageName) error { return remove(ctx, pkg) },`
+	linePackage   = `Package: protocol.PackageName{Scope: "…", Name: "npmauth-host-test"},`
+	linePrivate   = `Private: protocol.PackageName{Scope: "…", Name: "npmauth-host-test"},`
+	lineRemove    = `Remove: func(ctx context.Context, pkg protocol.PackageName) error { return remove(ctx, pkg) },`
 )
 
 // add is what a failure says that a line would make good.
@@ -30,25 +30,25 @@ func add(line string) string { return "add to the Registry:\n\t" + line }
 
 // optional are the actions that a registry need not serve, as Go names them.
 var optional = []struct {
-	action policy.Action
+	action protocol.Action
 	name   string
 }{
-	{policy.ReadTarball, "ReadTarball"}, {policy.SetDistTag, "SetDistTag"}, {policy.RemoveDistTag, "RemoveDistTag"},
-	{policy.Deprecate, "Deprecate"}, {policy.Unpublish, "Unpublish"}, {policy.UnpublishAll, "UnpublishAll"},
-	{policy.WriteOwners, "WriteOwners"}, {policy.Star, "Star"}, {policy.Search, "Search"},
-	{policy.ListPackages, "ListPackages"}, {policy.ListOrgPackages, "ListOrgPackages"},
+	{protocol.ReadTarball, "ReadTarball"}, {protocol.SetDistTag, "SetDistTag"}, {protocol.RemoveDistTag, "RemoveDistTag"},
+	{protocol.Deprecate, "Deprecate"}, {protocol.Unpublish, "Unpublish"}, {protocol.UnpublishAll, "UnpublishAll"},
+	{protocol.WriteOwners, "WriteOwners"}, {protocol.Star, "Star"}, {protocol.Search, "Search"},
+	{protocol.ListPackages, "ListPackages"}, {protocol.ListOrgPackages, "ListOrgPackages"},
 }
 
 // without returns the line for a registry that does not serve more either.
-func (reg Registry) without(more []policy.Action) string {
+func (reg Registry) without(more []protocol.Action) string {
 	var names []string
 	for _, o := range optional {
 		if !reg.serves(o.action) || slices.Contains(more, o.action) {
-			names = append(names, "policy."+o.name)
+			names = append(names, "protocol."+o.name)
 		}
 	}
-	line := "Without: []policy.Action{" + strings.Join(names, ", ") + "},"
-	if reg.Remove == nil && slices.Contains(more, policy.UnpublishAll) {
+	line := "Without: []protocol.Action{" + strings.Join(names, ", ") + "},"
+	if reg.Remove == nil && slices.Contains(more, protocol.UnpublishAll) {
 		line += " " + lineRemove
 	}
 	return line
@@ -76,7 +76,7 @@ func creatorsMayCreate(t tb, x *rig) {
 
 // A try is the request of an optional action.
 type try struct {
-	action policy.Action
+	action protocol.Action
 	send   func() int
 }
 
@@ -88,27 +88,27 @@ func (x *rig) tries(t tb) []try {
 	}
 	get := func(path string) func() int { return getAs(first, path) }
 	all := []try{
-		{policy.ReadTarball, get("/" + x.Package.String() + "/-/" + x.Package.Name + "-1.0.0.tgz")},
-		{policy.SetDistTag, func() int { return x.send(t.Context(), first, http.MethodPut, x.tagPath(), `"1.0.0"`).Code }},
-		{policy.RemoveDistTag, func() int { return x.send(t.Context(), first, http.MethodDelete, x.tagPath()).Code }},
-		{policy.Deprecate, func() int {
+		{protocol.ReadTarball, get("/" + x.Package.String() + "/-/" + x.Package.Name + "-1.0.0.tgz")},
+		{protocol.SetDistTag, func() int { return x.send(t.Context(), first, http.MethodPut, x.tagPath(), `"1.0.0"`).Code }},
+		{protocol.RemoveDistTag, func() int { return x.send(t.Context(), first, http.MethodDelete, x.tagPath()).Code }},
+		{protocol.Deprecate, func() int {
 			d := x.read(t, first)
 			d.manifest("1.0.0")["deprecated"] = "do not use"
 			return x.sendBack(t.Context(), first, d)
 		}},
-		{policy.WriteOwners, func() int { return x.owners(t, first, x.names[first], x.names[second]) }},
-		{policy.Star, func() int {
+		{protocol.WriteOwners, func() int { return x.owners(t, first, x.names[first], x.names[second]) }},
+		{protocol.Star, func() int {
 			return x.sendBack(t.Context(), first, document{"_id": x.Package.String(), "users": map[string]any{x.names[first]: true}})
 		}},
-		{policy.Search, get("/-/v1/search?text=" + url.QueryEscape(x.Package.Name))},
-		{policy.ListPackages, get("/-/user/" + x.names[first] + "/package")},
+		{protocol.Search, get("/-/v1/search?text=" + url.QueryEscape(x.Package.Name))},
+		{protocol.ListPackages, get("/-/user/" + x.names[first] + "/package")},
 	}
 	if x.Orgs != nil && x.Private.Scope != "" {
-		all = append(all, try{policy.ListOrgPackages, getAs(inOrg, "/-/org/"+x.Private.Scope+"/package")})
+		all = append(all, try{protocol.ListOrgPackages, getAs(inOrg, "/-/org/"+x.Private.Scope+"/package")})
 	}
 	return append(all,
-		try{policy.Unpublish, func() int { return x.sendBack(t.Context(), first, without(x.read(t, first), "2.0.0", "1.0.0")) }},
-		try{policy.UnpublishAll, func() int { return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code }},
+		try{protocol.Unpublish, func() int { return x.sendBack(t.Context(), first, without(x.read(t, first), "2.0.0", "1.0.0")) }},
+		try{protocol.UnpublishAll, func() int { return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code }},
 	)
 }
 
@@ -129,7 +129,7 @@ func served(t tb, x *rig) {
 		return
 	}
 	instead := ""
-	if x.Documents == nil && (slices.Contains(x.absent, policy.Deprecate) || slices.Contains(x.absent, policy.Unpublish)) {
+	if x.Documents == nil && (slices.Contains(x.absent, protocol.Deprecate) || slices.Contains(x.absent, protocol.Unpublish)) {
 		instead = "\nIf it takes changed documents back, " + add(lineDocuments)
 	}
 	assert.Fail(t, fmt.Sprintf("%s.\nIf the registry does not serve that, and nothing of it is tested, %s%s", strings.Join(failed, ", "), add(x.without(x.absent)), instead))

@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // errPanic is what a table of the registry returns that panicked.
@@ -98,12 +99,12 @@ type (
 	}
 )
 
-func (p watchedPackages) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (f policy.Facts, err error) {
+func (p watchedPackages) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (f policy.Facts, err error) {
 	defer p.x.caught("Packages.Facts", func() { f, err = policy.Facts{}, errPanic })
 	return p.Packages.Facts(ctx, pkg, user)
 }
 
-func (d watchedDocuments) Document(ctx context.Context, pkg policy.PackageName) (doc host.Document, err error) {
+func (d watchedDocuments) Document(ctx context.Context, pkg protocol.PackageName) (doc host.Document, err error) {
 	defer d.x.caught("Documents.Document", func() { doc, err = host.Document{}, errPanic })
 	return d.Documents.Document(ctx, pkg)
 }
@@ -113,22 +114,22 @@ func (u watchedUsers) Lookup(ctx context.Context, name string) (user host.User, 
 	return u.Users.Lookup(ctx, name)
 }
 
-func (u watchedUsers) User(ctx context.Context, id policy.UserID) (user host.User, err error) {
+func (u watchedUsers) User(ctx context.Context, id protocol.UserID) (user host.User, err error) {
 	defer u.x.caught("Users.User", func() { user, err = host.User{}, errPanic })
 	return u.Users.User(ctx, id)
 }
 
-func (u watchedUsers) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (ok bool, err error) {
+func (u watchedUsers) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (ok bool, err error) {
 	defer u.x.caught("Users.CheckPassword", func() { ok, err = false, errPanic })
 	return u.Users.CheckPassword(ctx, id, pw)
 }
 
-func (o watchedOrgs) OrgFacts(ctx context.Context, org string, user policy.UserID) (f policy.OrgFacts, err error) {
+func (o watchedOrgs) OrgFacts(ctx context.Context, org string, user protocol.UserID) (f policy.OrgFacts, err error) {
 	defer o.x.caught("Orgs.OrgFacts", func() { f, err = policy.OrgFacts{}, errPanic })
 	return o.Orgs.OrgFacts(ctx, org, user)
 }
 
-func (o watchedOrgs) FactorRequired(ctx context.Context, user policy.UserID) (required bool, err error) {
+func (o watchedOrgs) FactorRequired(ctx context.Context, user protocol.UserID) (required bool, err error) {
 	defer o.x.caught("Orgs.FactorRequired", func() { required, err = false, errPanic })
 	return o.Orgs.FactorRequired(ctx, user)
 }

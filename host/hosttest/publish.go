@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // unhurried is how long a publish may take that nobody holds up. The judgement at the end
@@ -62,7 +62,7 @@ func publishedTwice(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	before := x.read(t, first)
 	tarball := func() string { return "" }
-	if x.serves(policy.ReadTarball) {
+	if x.serves(protocol.ReadTarball) {
 		dist, _ := before.manifest("1.0.0")["dist"].(map[string]any)
 		address, _ := dist["tarball"].(string)
 		u, err := url.Parse(address)
@@ -113,7 +113,7 @@ func visibilityKept(t tb, x *rig) {
 
 // replacedUnder returns the case in which the package that was judged is gone when the
 // host writes, and the second has a new one under its name.
-func replacedUnder(action policy.Action) func(t tb, x *rig) {
+func replacedUnder(action protocol.Action) func(t tb, x *rig) {
 	return func(t tb, x *rig) {
 		low, high, round := "", "", 0
 		// stock publishes two versions. A registry need not let one be published again that
@@ -124,28 +124,28 @@ func replacedUnder(action policy.Action) func(t tb, x *rig) {
 				round++
 				x.published(t, who, low, high)
 			}
-			if action == policy.RemoveDistTag {
+			if action == protocol.RemoveDistTag {
 				w := x.send(t.Context(), who, http.MethodPut, x.tagPath(), `"`+low+`"`)
 				require.True(t, success(w.Code), "the registry serves remove-dist-tag and no set-dist-tag: %d", w.Code)
 			}
 		}
 		write := func() int {
 			switch action {
-			case policy.Publish:
+			case protocol.Publish:
 				return x.publish(t.Context(), first, fmt.Sprintf("3.%d.0", round))
-			case policy.SetDistTag:
+			case protocol.SetDistTag:
 				return x.send(t.Context(), first, http.MethodPut, x.tagPath(), `"`+low+`"`).Code
-			case policy.RemoveDistTag:
+			case protocol.RemoveDistTag:
 				return x.send(t.Context(), first, http.MethodDelete, x.tagPath()).Code
-			case policy.Deprecate:
+			case protocol.Deprecate:
 				d := x.read(t, first)
 				d.manifest(low)["deprecated"] = "do not use"
 				return x.sendBack(t.Context(), first, d)
-			case policy.Unpublish:
+			case protocol.Unpublish:
 				return x.sendBack(t.Context(), first, without(x.read(t, first), high, low))
-			case policy.UnpublishAll:
+			case protocol.UnpublishAll:
 				return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code
-			case policy.WriteOwners:
+			case protocol.WriteOwners:
 				return x.owners(t, first, x.names[first])
 			}
 			panic(fmt.Sprintf("hosttest: %v is not written here", action))

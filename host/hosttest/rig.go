@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -38,7 +39,7 @@ const (
 )
 
 // another is the package that the narrow token is for.
-var another = policy.PackageName{Name: "npmauth-host-test-another"}
+var another = protocol.PackageName{Name: "npmauth-host-test-another"}
 
 // A rig is a registry behind npmauth, with two people who may publish.
 type rig struct {
@@ -50,8 +51,8 @@ type rig struct {
 	// when its body has been read to the end.
 	between func(who int)
 	handler http.Handler
-	base    *url.URL        // without the trailing slash of its path
-	absent  []policy.Action // what is not served, and not said so
+	base    *url.URL          // without the trailing slash of its path
+	absent  []protocol.Action // what is not served, and not said so
 
 	mu     sync.Mutex
 	panics []string // of the registry, guarded by mu
@@ -67,7 +68,7 @@ func (x *rig) setUp(t tb, reg Registry) {
 	require.NotNil(t, reg.Handler, "Registry.Handler is required; %s", add(lineHandler))
 	require.NotNil(t, reg.Packages, "Registry.Packages is required; %s", add(linePackages))
 	if reg.Package.IsZero() {
-		reg.Package = policy.PackageName{Name: "npmauth-host-test"}
+		reg.Package = protocol.PackageName{Name: "npmauth-host-test"}
 	}
 	if reg.BaseURL == "" {
 		reg.BaseURL = "http://registry.example/"
@@ -94,16 +95,16 @@ func (x *rig) setUp(t tb, reg Registry) {
 		require.NoError(t, err, "Registry.Creators: Users.User(%q)", x.Creators[i])
 		x.names[i] = u.Name
 	}
-	all, one := policy.Grant{Target: policy.AllPackages, Permission: policy.ReadWrite}, policy.Grant{Target: policy.OnePackage, Package: another, Permission: policy.ReadWrite}
+	all, one := protocol.Grant{Target: protocol.AllPackages, Permission: protocol.ReadWrite}, protocol.Grant{Target: protocol.OnePackage, Package: another, Permission: protocol.ReadWrite}
 	x.tokens = [4]string{x.token(t, first, all), x.token(t, second, all), x.token(t, first, one)}
 	if org := reg.Private.Scope; org != "" {
-		x.tokens[inOrg] = x.token(t, first, one, policy.Grant{Target: policy.OneOrg, Scope: org, Permission: policy.ReadOnly})
+		x.tokens[inOrg] = x.token(t, first, one, protocol.Grant{Target: protocol.OneOrg, Scope: org, Permission: protocol.ReadOnly})
 	}
 	x.handler = auth.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id, ok := host.IdentityFrom(r.Context()); ok && r.Method != http.MethodGet {
 			op, _ := host.OperationFrom(r.Context())
 			switch i := slices.Index(x.Creators[:], id.User); {
-			case i >= 0 && op.Action == policy.Publish:
+			case i >= 0 && op.Action == protocol.Publish:
 				r.Body = &wholeBody{src: r.Body, read: func() { x.between(i) }}
 			case i >= 0:
 				x.between(i)
@@ -114,7 +115,7 @@ func (x *rig) setUp(t tb, reg Registry) {
 }
 
 // token makes a token of one of the two.
-func (x *rig) token(t tb, who int, grants ...policy.Grant) string {
+func (x *rig) token(t tb, who int, grants ...protocol.Grant) string {
 	t.Helper()
 	secret, _, err := x.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: x.Creators[who], Name: "host test", Bypass: true, Grants: grants})
 	require.NoError(t, err)
@@ -274,7 +275,7 @@ func (x *rig) owners(t tb, who int, names ...string) int {
 // remove takes Package away, on behalf of its owner.
 func (x *rig) remove(t tb, who int) {
 	t.Helper()
-	if x.serves(policy.UnpublishAll) {
+	if x.serves(protocol.UnpublishAll) {
 		w := x.send(t.Context(), who, http.MethodDelete, x.path()+"/-rev/undefined")
 		require.True(t, success(w.Code), "DELETE %s was answered %d: %s", x.path(), w.Code, w.Body)
 		return

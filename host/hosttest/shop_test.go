@@ -14,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A shop is a registry in memory that keeps its side of the contract, but for one
@@ -25,13 +26,13 @@ type shop struct {
 
 	mu    sync.Mutex
 	ids   int
-	goods map[policy.PackageName]*good
-	stale map[policy.PackageName]*good // what facts were asked for first, of a host that remembers
-	names func(policy.UserID) string
+	goods map[protocol.PackageName]*good
+	stale map[protocol.PackageName]*good // what facts were asked for first, of a host that remembers
+	names func(protocol.UserID) string
 }
 
 type good struct {
-	id      policy.PackageID
+	id      protocol.PackageID
 	rev     int
 	owners  []string
 	private bool
@@ -44,7 +45,7 @@ type good struct {
 }
 
 func newShop(careless string) *shop {
-	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[policy.PackageName]*good{}, stale: map[policy.PackageName]*good{}}
+	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[protocol.PackageName]*good{}, stale: map[protocol.PackageName]*good{}}
 }
 
 // enter waits until nobody holds what a careless host holds while it reads a body.
@@ -69,7 +70,7 @@ func (s *shop) leave() {
 	}
 }
 
-func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (s *shop) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	if s.careless != "reads one publish at a time" {
 		if err := s.enter(ctx); err != nil {
 			return policy.Facts{}, err
@@ -103,7 +104,7 @@ func (s *shop) Facts(ctx context.Context, pkg policy.PackageName, user policy.Us
 	return f, nil
 }
 
-func (s *shop) Document(_ context.Context, pkg policy.PackageName) (host.Document, error) {
+func (s *shop) Document(_ context.Context, pkg protocol.PackageName) (host.Document, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.goods[pkg]
@@ -134,7 +135,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	who, _ := host.IdentityFrom(r.Context())
 	var body []byte
 	var err error
-	if op.Action == policy.Search || op.Action == policy.ListPackages || op.Action == policy.ListOrgPackages {
+	if op.Action == protocol.Search || op.Action == protocol.ListPackages || op.Action == protocol.ListOrgPackages {
 		body, err = s.list(r.Context(), who.Name)
 	} else {
 		body, err = s.serve(r, op, who.Name)
@@ -150,7 +151,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *shop) serve(r *http.Request, op host.Operation, who string) ([]byte, error) {
-	if op.Action == policy.Publish {
+	if op.Action == protocol.Publish {
 		return s.publish(r, op, who)
 	}
 	sent, err := io.ReadAll(r.Body)
@@ -170,36 +171,36 @@ func (s *shop) serve(r *http.Request, op host.Operation, who string) ([]byte, er
 	if op.Action.Write() {
 		g.rev++
 	}
-	if s.careless == "stores the body" && op.Action.Write() && sent != nil && op.Action != policy.SetDistTag {
+	if s.careless == "stores the body" && op.Action.Write() && sent != nil && op.Action != protocol.SetDistTag {
 		return nil, g.store(sent)
 	}
 	switch op.Action {
-	case policy.ReadPackument:
+	case protocol.ReadPackument:
 		return s.render(op.Package, g), nil
-	case policy.ReadTarball:
+	case protocol.ReadTarball:
 		if data, ok := g.files[op.Version]; ok {
 			return data, nil
 		}
 		return nil, errGone
-	case policy.SetDistTag:
+	case protocol.SetDistTag:
 		var v string
 		if json.Unmarshal(sent, &v) != nil || g.docs[v] == nil {
 			return nil, errConflict
 		}
 		g.tags[op.Tag] = v
-	case policy.RemoveDistTag:
+	case protocol.RemoveDistTag:
 		if g.tags[op.Tag] == "" {
 			return nil, errGone
 		}
 		delete(g.tags, op.Tag)
-	case policy.Deprecate:
+	case protocol.Deprecate:
 		for v, why := range c.Deprecated {
 			if g.docs[v] == nil {
 				return nil, errConflict
 			}
 			g.why[v] = why
 		}
-	case policy.Unpublish:
+	case protocol.Unpublish:
 		for _, v := range c.Removed {
 			if g.docs[v] == nil {
 				return nil, errConflict
@@ -215,14 +216,14 @@ func (s *shop) serve(r *http.Request, op host.Operation, who string) ([]byte, er
 				delete(g.tags, tag)
 			}
 		}
-	case policy.UnpublishAll:
+	case protocol.UnpublishAll:
 		if s.careless == "unpublishes nothing" {
 			return nil, errGone
 		}
 		delete(s.goods, op.Package)
-	case policy.WriteOwners:
+	case protocol.WriteOwners:
 		g.owners = c.Maintainers
-	case policy.Star:
+	case protocol.Star:
 		if s.careless == "takes no stars" {
 			return nil, errGone
 		}
@@ -305,7 +306,7 @@ func (s *shop) publish(r *http.Request, op host.Operation, who string) ([]byte, 
 	case g == nil && (op.PackageID == "" || s.careless == "ignores PackageID"):
 		s.ids++
 		g = &good{
-			id: policy.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted" || s.careless == "all is private",
+			id: protocol.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted" || s.careless == "all is private",
 			docs: map[string]json.RawMessage{}, files: map[string][]byte{}, tags: map[string]string{}, why: map[string]string{}, stars: map[string]bool{},
 		}
 		s.goods[op.Package] = g
@@ -335,7 +336,7 @@ func (s *shop) publish(r *http.Request, op host.Operation, who string) ([]byte, 
 	return []byte("{}"), nil
 }
 
-func (s *shop) render(pkg policy.PackageName, g *good) []byte {
+func (s *shop) render(pkg protocol.PackageName, g *good) []byte {
 	d := map[string]any{"_id": pkg.String(), "name": pkg.String(), "_rev": strconv.Itoa(g.rev), "dist-tags": g.tags, "users": g.stars}
 	for k, v := range g.stored {
 		if k != "_rev" {
@@ -389,15 +390,15 @@ func (s *shop) list(ctx context.Context, who string) ([]byte, error) {
 }
 
 // OrgFacts says that ada owns acme, and that there is nothing else.
-func (s *shop) OrgFacts(_ context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+func (s *shop) OrgFacts(_ context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
 	switch {
 	case org != "acme":
 		return policy.OrgFacts{}, nil
 	case user == "u-1":
-		return policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner}, nil
+		return policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}, nil
 	}
 	return policy.OrgFacts{ID: "o-1"}, nil
 }
 
 // FactorRequired says no.
-func (*shop) FactorRequired(context.Context, policy.UserID) (bool, error) { return false, nil }
+func (*shop) FactorRequired(context.Context, protocol.UserID) (bool, error) { return false, nil }

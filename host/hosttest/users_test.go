@@ -7,19 +7,19 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // twoUsers is a host's table of two people.
 type twoUsers struct {
 	mu        sync.Mutex
-	passwords map[policy.UserID]credential.Secret // guarded by mu
-	profiles  map[policy.UserID]host.Profile      // guarded by mu
+	passwords map[protocol.UserID]credential.Secret // guarded by mu
+	profiles  map[protocol.UserID]host.Profile      // guarded by mu
 	careless  string
 }
 
 // ChangePassword is careless where the shop is.
-func (t *twoUsers) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+func (t *twoUsers) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
 	if ok, err := t.CheckPassword(ctx, id, old); err != nil || !ok {
 		return nil, host.ErrWrongPassword
 	}
@@ -39,19 +39,19 @@ func (t *twoUsers) ChangePassword(ctx context.Context, id policy.UserID, old, ne
 }
 
 // Profile returns what was set.
-func (t *twoUsers) Profile(_ context.Context, id policy.UserID) (host.Profile, error) {
+func (t *twoUsers) Profile(_ context.Context, id protocol.UserID) (host.Profile, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.profiles[id], nil
 }
 
 // SetProfile is careless where the shop is.
-func (t *twoUsers) SetProfile(ctx context.Context, id policy.UserID, _, is host.Profile) (host.Write, error) {
+func (t *twoUsers) SetProfile(ctx context.Context, id protocol.UserID, _, is host.Profile) (host.Write, error) {
 	write := func(context.Context) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.profiles == nil {
-			t.profiles = make(map[policy.UserID]host.Profile)
+			t.profiles = make(map[protocol.UserID]host.Profile)
 		}
 		is.EmailVerified = is.EmailVerified || t.careless == "believes addresses of people"
 		t.profiles[id] = is
@@ -74,7 +74,7 @@ func (*twoUsers) Lookup(_ context.Context, name string) (host.User, error) {
 	return host.User{}, host.ErrNoUser
 }
 
-func (t *twoUsers) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (t *twoUsers) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, u := range people {
@@ -88,18 +88,18 @@ func (t *twoUsers) User(_ context.Context, id policy.UserID) (host.User, error) 
 	return host.User{}, host.ErrNoUser
 }
 
-func (t *twoUsers) CheckPassword(_ context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (t *twoUsers) CheckPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return !pw.IsZero() && pw.Equal(t.passwords[id]), nil
 }
 
 // change returns how a host of this carelessness changes a password.
-func (t *twoUsers) change(careless string) func(context.Context, *npmauth.Auth, policy.UserID, credential.Secret) error {
-	return func(ctx context.Context, auth *npmauth.Auth, id policy.UserID, pw credential.Secret) error {
+func (t *twoUsers) change(careless string) func(context.Context, *npmauth.Auth, protocol.UserID, credential.Secret) error {
+	return func(ctx context.Context, auth *npmauth.Auth, id protocol.UserID, pw credential.Secret) error {
 		t.mu.Lock()
 		if t.passwords == nil {
-			t.passwords = make(map[policy.UserID]credential.Secret)
+			t.passwords = make(map[protocol.UserID]credential.Secret)
 		}
 		t.passwords[id] = pw
 		t.mu.Unlock()

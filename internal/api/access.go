@@ -4,11 +4,12 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // readAccess answers GET /-/package/<pkg>/access: who may read the package, and for those
 // who may write it what publishing takes. npm has no address for the second.
-func (a *API) readAccess(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) readAccess(r *http.Request, op protocol.Operation) (reply, error) {
 	j, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -22,8 +23,8 @@ func (a *API) readAccess(r *http.Request, op policy.Operation) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		shown["publish_requires_tfa"] = s.Publish != policy.NoFactor
-		shown["automation_token_overrides_tfa"] = s.Publish == policy.FactorOrBypass
+		shown["publish_requires_tfa"] = s.Publish != protocol.NoFactor
+		shown["automation_token_overrides_tfa"] = s.Publish == protocol.FactorOrBypass
 	}
 	return ok(shown), nil
 }

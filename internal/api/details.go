@@ -13,7 +13,6 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/internal/strictjson"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/wire"
@@ -42,7 +41,7 @@ func apply(d wire.ProfileDetails, p *host.Profile) error {
 }
 
 // notOffered lets the policy refuse what the host's people cannot do.
-func (a *API) notOffered(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) notOffered(r *http.Request, op protocol.Operation) (reply, error) {
 	j, _, err := a.Check(r, op, nil)
 	if err != nil {
 		return reply{}, err
@@ -51,7 +50,7 @@ func (a *API) notOffered(r *http.Request, op policy.Operation) (reply, error) {
 }
 
 // setProfile changes what somebody says about themselves, and their address.
-func (a *API) setProfile(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
+func (a *API) setProfile(r *http.Request, op protocol.Operation, body wire.ProfileRequest) (reply, error) {
 	if a.Profiles == nil {
 		return a.notOffered(r, op)
 	}
@@ -79,7 +78,7 @@ func (a *API) setProfile(r *http.Request, op policy.Operation, body wire.Profile
 
 // setPassword changes the password, and ends all sessions but the one that asks. Tokens
 // go on: they are not made of the password.
-func (a *API) setPassword(r *http.Request, op policy.Operation, body wire.ProfileRequest) (reply, error) {
+func (a *API) setPassword(r *http.Request, op protocol.Operation, body wire.ProfileRequest) (reply, error) {
 	if a.Passwords == nil {
 		return a.notOffered(r, op)
 	}
@@ -138,7 +137,7 @@ func (a *API) setPassword(r *http.Request, op policy.Operation, body wire.Profil
 
 // newPassword is the change that sets a password: a MAC stands for it, so that what was
 // approved for one is good for no other, and nobody learns it from a record.
-func (a *API) newPassword(ctx context.Context, id policy.UserID, password string) (*protocol.Change, error) {
+func (a *API) newPassword(ctx context.Context, id protocol.UserID, password string) (*protocol.Change, error) {
 	key, err := a.changeKey.Derive(ctx, "npmauth: password in a change")
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/web"
 	"github.com/npmauth/npmauth/wire"
@@ -174,7 +173,7 @@ func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // refuse lets the policy say why an operation is not to be had; should a policy
 // of the host's allow it, there is still nothing here that does it.
-func (a *API) refuse(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) refuse(r *http.Request, op protocol.Operation) (reply, error) {
 	j, _, err := a.Check(r, op, nil)
 	if err != nil {
 		return reply{}, err

@@ -12,7 +12,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/leak"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -37,7 +37,7 @@ type verdict struct {
 // which of them were some; whoever cannot sign learns nothing, not even that there is
 // nobody who may. What was ended before is none any more, so a report can come twice,
 // and one that an outage cut short can be sent again.
-func (a *API) reportLeak(r *http.Request, _ policy.Operation) (reply, error) {
+func (a *API) reportLeak(r *http.Request, _ protocol.Operation) (reply, error) {
 	if a.leakKeys == nil {
 		return reply{}, authz.ErrNotFound
 	}

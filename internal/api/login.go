@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -24,7 +25,7 @@ import (
 // login starts a web login, POST /-/v1/login. A credential that rides along is
 // ignored: npm sends the expired one it is about to replace, and takes any 4xx
 // here as "no web login", upon which it asks for the password.
-func (a *API) login(r *http.Request, _ policy.Operation) (reply, error) {
+func (a *API) login(r *http.Request, _ protocol.Operation) (reply, error) {
 	var body struct {
 		Hostname *string `json:"hostname"`
 		Create   *bool   `json:"create"`
@@ -116,7 +117,7 @@ func pending(w http.ResponseWriter, after int) {
 }
 
 // whoami answers GET /-/whoami.
-func (a *API) whoami(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) whoami(r *http.Request, op protocol.Operation) (reply, error) {
 	j, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -130,7 +131,7 @@ func (a *API) whoami(r *http.Request, op policy.Operation) (reply, error) {
 // sends it must show that it is theirs: as the bearer of the same request, or by
 // a live credential of the same user. npm keeps its copy unless the answer is
 // 2xx, so that a token which is dead already, presented by its holder, is one.
-func (a *API) logout(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) logout(r *http.Request, op protocol.Operation) (reply, error) {
 	ctx, done := r.Context(), ok(map[string]bool{"ok": true})
 	text, err := a.Bearer(r.Header)
 	if err != nil {
@@ -238,7 +239,7 @@ func (a *API) legacySignUp(ctx context.Context, name, email string, pw credentia
 
 // readUser answers who asks for a user's document, as npm owner add does.
 func (a *API) readUser(r *http.Request, name string) (legacy.User, error) {
-	if _, err := a.CheckRead(r, policy.Operation{Action: policy.ReadUser, User: name}); err != nil {
+	if _, err := a.CheckRead(r, protocol.Operation{Action: protocol.ReadUser, User: name}); err != nil {
 		return legacy.User{}, err
 	}
 	u, err := a.Users.Lookup(r.Context(), name)

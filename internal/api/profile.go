@@ -20,7 +20,7 @@ import (
 )
 
 // readProfile answers GET /-/npm/v1/user.
-func (a *API) readProfile(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) readProfile(r *http.Request, op protocol.Operation) (reply, error) {
 	j, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -31,7 +31,7 @@ func (a *API) readProfile(r *http.Request, op policy.Operation) (reply, error) {
 	}
 	var tfa any // null: none
 	switch mode := j.Actor.Person.Account.TwoFactor; {
-	case mode == policy.AuthOnly || mode == policy.AuthAndWrites:
+	case mode == protocol.AuthOnly || mode == protocol.AuthAndWrites:
 		tfa = map[string]any{"mode": mode.String(), "pending": false}
 	case status.Pending:
 		tfa = map[string]any{"mode": status.PendingMode.String(), "pending": true}
@@ -65,14 +65,14 @@ func shownProfile(name string, p host.Profile) map[string]any {
 }
 
 // writeProfile answers POST /-/npm/v1/user, behind which there are three operations.
-func (a *API) writeProfile(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.ProfileRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	switch {
 	case wire.IsNull(body.TFA) && !wire.IsNull(body.Password):
-		op.Action = policy.SetPassword
+		op.Action = protocol.SetPassword
 		return a.setPassword(r, op, body)
 	case wire.IsNull(body.TFA):
 		return a.setProfile(r, op, body)
@@ -80,7 +80,7 @@ func (a *API) writeProfile(r *http.Request, op policy.Operation) (reply, error) 
 		!wire.IsNull(body.Freenode) || !wire.IsNull(body.Twitter) || !wire.IsNull(body.GitHub) || !wire.IsNull(body.CIDR):
 		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change two-factor authentication by itself."}
 	}
-	op.Action = policy.SetTwoFactor
+	op.Action = protocol.SetTwoFactor
 	if body.TFA[0] == '[' {
 		return a.confirmFactor(r, op, body.TFA)
 	}
@@ -91,14 +91,14 @@ func (a *API) writeProfile(r *http.Request, op policy.Operation) (reply, error) 
 	if err := strictjson.Unmarshal(body.TFA, &change); err != nil {
 		return reply{}, err
 	}
-	mode := policy.TwoFactorOff
+	mode := protocol.TwoFactorOff
 	if change.Mode != "disable" {
-		if err := mode.UnmarshalText([]byte(change.Mode)); err != nil || mode != policy.AuthOnly && mode != policy.AuthAndWrites {
+		if err := mode.UnmarshalText([]byte(change.Mode)); err != nil || mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
 			return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-mode", Sentence: "The mode must be auth-only, auth-and-writes or disable."}
 		}
 	}
 	j, d, err := a.CheckWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
-		if mode == policy.TwoFactorOff && a.Orgs != nil && req.Account.ID != "" {
+		if mode == protocol.TwoFactorOff && a.Orgs != nil && req.Account.ID != "" {
 			req.Account.FactorRequired, err = a.Orgs.FactorRequired(r.Context(), req.Account.ID)
 		}
 		return err
@@ -111,19 +111,19 @@ func (a *API) writeProfile(r *http.Request, op policy.Operation) (reply, error) 
 
 // setFactor begins to enrol a factor, switches its mode or turns it off, with the password
 // and, where there is one, the factor.
-func (a *API) setFactor(r *http.Request, j *authz.Request, d policy.Decision, mode policy.TwoFactorMode, password string) (reply, error) {
+func (a *API) setFactor(r *http.Request, j *authz.Request, d policy.Decision, mode protocol.TwoFactorMode, password string) (reply, error) {
 	var answer any // null
 	err := a.commitWithPassword(r, j, d, password, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
 		by, user := j.Actor.By(j.Addr), j.Actor.Credential.User
-		enrolled := j.Account.TwoFactor != policy.TwoFactorOff
+		enrolled := j.Account.TwoFactor != protocol.TwoFactorOff
 		switch {
 		case enrolled && j.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
 			return authz.Denied(j, a.Policy.Decide(j.Request))
-		case !enrolled && mode != policy.TwoFactorOff:
+		case !enrolled && mode != protocol.TwoFactorOff:
 			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, j.Actor.Person.Account.Name, mode)
 			answer = uri.Reveal()
 			return err
-		case mode == policy.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
+		case mode == protocol.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
 			return a.Factors.DisableTx(ctx, tx, by, user)
 		}
 		if !oldNPM(r.UserAgent()) {
@@ -143,7 +143,7 @@ func (a *API) setFactor(r *http.Request, j *authz.Request, d policy.Decision, mo
 // confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
 // only time that recovery codes are seen. The sessions that were opened without it end,
 // but for the one that asks.
-func (a *API) confirmFactor(r *http.Request, op policy.Operation, raw json.RawMessage) (reply, error) {
+func (a *API) confirmFactor(r *http.Request, op protocol.Operation, raw json.RawMessage) (reply, error) {
 	var codes []string
 	if err := strictjson.Unmarshal(raw, &codes); err != nil {
 		return reply{}, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -20,13 +21,13 @@ type selfAnswer struct {
 }
 
 type selfCredential struct {
-	ID      string         `json:"id"`
-	Kind    policy.Kind    `json:"kind"`
-	Created time.Time      `json:"created"`
-	Expires *time.Time     `json:"expires"` // null: never
-	CIDR    []netip.Prefix `json:"cidr"`    // empty: from anywhere
-	Bypass  bool           `json:"bypass_2fa"`
-	Grants  []policy.Grant `json:"grants"` // null for a session, which has all that its user may
+	ID      string           `json:"id"`
+	Kind    policy.Kind      `json:"kind"`
+	Created time.Time        `json:"created"`
+	Expires *time.Time       `json:"expires"` // null: never
+	CIDR    []netip.Prefix   `json:"cidr"`    // empty: from anywhere
+	Bypass  bool             `json:"bypass_2fa"`
+	Grants  []protocol.Grant `json:"grants"` // null for a session, which has all that its user may
 }
 
 type selfPackage struct {
@@ -48,7 +49,7 @@ type selfReason struct {
 // self answers GET /-/auth/v1/self: who asks, with what, and what it may do. With
 // ?package=<name> it also says what would become of every operation on that package,
 // if it were tried now, and why.
-func (a *API) self(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) self(r *http.Request, op protocol.Operation) (reply, error) {
 	j, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -65,7 +66,7 @@ func (a *API) self(r *http.Request, op policy.Operation) (reply, error) {
 		answer.Credential.Expires = &cred.Expires
 	}
 	if cred.Kind != policy.KindSession {
-		answer.Credential.Grants = append([]policy.Grant{}, cred.Grants...)
+		answer.Credential.Grants = append([]protocol.Grant{}, cred.Grants...)
 	}
 	if r.URL.Query().Has("package") {
 		if answer.Package, err = a.selfPackage(r, j); err != nil {
@@ -78,19 +79,19 @@ func (a *API) self(r *http.Request, op policy.Operation) (reply, error) {
 }
 
 func (a *API) selfPackage(r *http.Request, j *authz.Request) (*selfPackage, error) {
-	name, err := policy.ParsePackageName(r.URL.Query().Get("package"))
+	name, err := protocol.ParsePackageName(r.URL.Query().Get("package"))
 	if err != nil {
 		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
 	}
 	// As for a write: what is read here decides what somebody tries next.
 	req := j.Request
-	req.Operation = policy.Operation{Action: policy.Publish, Package: name}
+	req.Operation = protocol.Operation{Action: protocol.Publish, Package: name}
 	if _, err := a.Consult(r.Context(), &req); err != nil {
 		return nil, err
 	}
 	p := &selfPackage{Name: name.String(), Actions: map[string]selfVerdict{}}
-	for _, action := range policy.Actions() {
-		if !action.OfPackage() || action == policy.WritePackument { // which is one of the others
+	for _, action := range protocol.Actions() {
+		if !action.OfPackage() || action == protocol.WritePackument { // which is one of the others
 			continue
 		}
 		req.Operation.Action = action

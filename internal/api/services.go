@@ -5,14 +5,13 @@ import (
 	"net/url"
 
 	"github.com/npmauth/npmauth/internal/authz"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
 )
 
 // listServiceTokens answers GET /-/auth/v1/services/<name>/tokens, as listTokens.
-func (a *API) listServiceTokens(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) listServiceTokens(r *http.Request, op protocol.Operation) (reply, error) {
 	j, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -26,7 +25,7 @@ func (a *API) listServiceTokens(r *http.Request, op policy.Operation) (reply, er
 // createServiceToken answers POST /-/auth/v1/services/<name>/tokens, whose body is that of
 // POST /-/npm/v1/tokens: in a session of an administrator, with their password and their
 // second factor. The token is the service account's.
-func (a *API) createServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) createServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.TokenRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -49,7 +48,7 @@ func (a *API) createServiceToken(r *http.Request, op policy.Operation) (reply, e
 
 // rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
 // rotateToken.
-func (a *API) rotateServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) rotateServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.RotateRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -70,7 +69,7 @@ func (a *API) rotateServiceToken(r *http.Request, op policy.Operation) (reply, e
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
-func (a *API) revokeServiceToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) revokeServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
 	j, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err

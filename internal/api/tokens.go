@@ -17,7 +17,7 @@ import (
 
 // createToken answers POST /-/npm/v1/tokens: in a session, with the password,
 // and with a second factor where the account has one.
-func (a *API) createToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) createToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.TokenRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -34,7 +34,7 @@ func (a *API) createToken(r *http.Request, op policy.Operation) (reply, error) {
 }
 
 // specOf is what package token makes of spec.
-func specOf(spec protocol.TokenSpec, user policy.UserID) token.Spec {
+func specOf(spec protocol.TokenSpec, user protocol.UserID) token.Spec {
 	return token.Spec{
 		User: user, Name: spec.Name, Description: spec.Description, Grants: spec.Grants, Bypass: spec.Bypass, CIDRs: spec.CIDRs,
 		Days: spec.Days, Until: spec.Until,
@@ -68,7 +68,7 @@ func made(secret credential.Secret, tok token.Token) reply {
 
 // rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
 // one call, while the old one goes on for a while. It takes what creating a token takes.
-func (a *API) rotateToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) rotateToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.RotateRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -118,7 +118,7 @@ func (a *API) commitWithPassword(r *http.Request, j *authz.Request, d policy.Dec
 
 // listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
 // them.
-func (a *API) listTokens(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) listTokens(r *http.Request, op protocol.Operation) (reply, error) {
 	j, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
@@ -128,7 +128,7 @@ func (a *API) listTokens(r *http.Request, op policy.Operation) (reply, error) {
 
 // tokenPage answers with the page of user's tokens that the query asks for; path is what
 // was asked.
-func (a *API) tokenPage(r *http.Request, user policy.UserID, path string) (reply, error) {
+func (a *API) tokenPage(r *http.Request, user protocol.UserID, path string) (reply, error) {
 	query := r.URL.Query()
 	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
 	opt := token.ListOptions{After: query.Get("after"), Limit: per}
@@ -184,7 +184,7 @@ func shownToken(t token.Token) map[string]any {
 
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
 // the asking user's answers as what does not exist.
-func (a *API) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) revokeToken(r *http.Request, op protocol.Operation) (reply, error) {
 	j, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
@@ -200,7 +200,7 @@ func (a *API) revokeToken(r *http.Request, op policy.Operation) (reply, error) {
 }
 
 // revoke ends a token of user for a judgement that does not deny it.
-func (a *API) revoke(r *http.Request, j *authz.Request, d policy.Decision, user policy.UserID, id string) (reply, error) {
+func (a *API) revoke(r *http.Request, j *authz.Request, d policy.Decision, user protocol.UserID, id string) (reply, error) {
 	if d.Effect == policy.Challenge { // nobody spends a factor on what is not there
 		if _, err := a.Tokens.Get(r.Context(), user, id); err != nil {
 			return reply{}, a.Conclude(r.Context(), j, err)
@@ -213,7 +213,7 @@ func (a *API) revoke(r *http.Request, j *authz.Request, d policy.Decision, user 
 
 // revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
 // of their sessions. After an error it can be sent again.
-func (a *API) revokeTokens(r *http.Request, op policy.Operation) (reply, error) {
+func (a *API) revokeTokens(r *http.Request, op protocol.Operation) (reply, error) {
 	j, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -213,7 +214,7 @@ func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret
 
 // person returns what is true of a user now. Who does not exist is a dead
 // credential and not an outage.
-func (a *Authorizer) PersonOf(ctx context.Context, id policy.UserID, now time.Time) (*Person, error) {
+func (a *Authorizer) PersonOf(ctx context.Context, id protocol.UserID, now time.Time) (*Person, error) {
 	if who, ok := a.caches.people.Get(id, now); ok {
 		return who, nil
 	}
@@ -226,7 +227,7 @@ func (a *Authorizer) PersonOf(ctx context.Context, id policy.UserID, now time.Ti
 }
 
 // readPerson is person without a cache, as r has it.
-func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id policy.UserID) (*Person, error) {
+func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id protocol.UserID) (*Person, error) {
 	sub, err := subject.Get(ctx, r, id)
 	if err != nil {
 		return nil, err
@@ -250,7 +251,7 @@ func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id policy.U
 }
 
 // hostUser asks who a user is: the host, or the rows of its people in the store, as r has them.
-func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id policy.UserID) (host.User, error) {
+func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	if a.Directory == nil {
 		return a.Users.User(ctx, id)
 	}

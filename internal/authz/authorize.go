@@ -19,7 +19,7 @@ import (
 )
 
 // Authorize is that of the root package.
-func (a *Authorizer) Authorize(ctx context.Context, op policy.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
+func (a *Authorizer) Authorize(ctx context.Context, op protocol.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
 	req := requests.Get().(*policy.Request)
 	defer release(req)
 	req.Operation, req.Addr = op, addr
@@ -146,7 +146,7 @@ func (a *Authorizer) facts(ctx context.Context, req *policy.Request, write bool)
 	return err
 }
 
-func (a *Authorizer) PackageSettings(ctx context.Context, id policy.PackageID, now time.Time) (policy.Settings, error) {
+func (a *Authorizer) PackageSettings(ctx context.Context, id protocol.PackageID, now time.Time) (policy.Settings, error) {
 	if s, ok := a.caches.settings.Get(id, now); ok {
 		return s, nil
 	}
@@ -182,7 +182,7 @@ type Request struct {
 
 // newJudgement is the beginning of one. It is called when the header of r has arrived, or
 // later by an endpoint of ours.
-func (a *Authorizer) NewRequest(r *http.Request, op policy.Operation) *Request {
+func (a *Authorizer) NewRequest(r *http.Request, op protocol.Operation) *Request {
 	client := a.SessionClient(r) // of an endpoint of ours as it was before the body was read
 	// Both in one allocation.
 	both := new(struct {
@@ -199,13 +199,13 @@ func (a *Authorizer) NewRequest(r *http.Request, op policy.Operation) *Request {
 
 // judge authenticates r, consults and decides for the first time, without a
 // proof. c is what r would do, nil if that is not known yet. Only a Deny is an error yet.
-func (a *Authorizer) Check(r *http.Request, op policy.Operation, c *protocol.Change) (*Request, policy.Decision, error) {
+func (a *Authorizer) Check(r *http.Request, op protocol.Operation, c *protocol.Change) (*Request, policy.Decision, error) {
 	return a.CheckWith(r, op, c, nil)
 }
 
 // judgeWith is judge for a request of which more is to be said: fill says it, when the
 // rest is known, at each judgement.
-func (a *Authorizer) CheckWith(r *http.Request, op policy.Operation, c *protocol.Change, fill func(*policy.Request) error) (*Request, policy.Decision, error) {
+func (a *Authorizer) CheckWith(r *http.Request, op protocol.Operation, c *protocol.Change, fill func(*policy.Request) error) (*Request, policy.Decision, error) {
 	j := a.NewRequest(r, op)
 	j.Change, j.Fill = c, fill
 	d, err := a.Filter(r, j)
@@ -235,7 +235,7 @@ func (a *Authorizer) Find(r *http.Request, j *Request) (err error) {
 }
 
 // judgeRead judges a request that changes nothing, for which there is no second factor.
-func (a *Authorizer) CheckRead(r *http.Request, op policy.Operation) (*Request, error) {
+func (a *Authorizer) CheckRead(r *http.Request, op protocol.Operation) (*Request, error) {
 	j, d, err := a.Check(r, op, nil)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/clientip"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
@@ -57,7 +58,7 @@ type Authorizer struct {
 
 	Events *audit.Recorder
 	// Observe is told of each judgement that counts, unless it is nil.
-	Observe func(policy.Action, audit.Outcome, string, time.Duration)
+	Observe func(protocol.Action, audit.Outcome, string, time.Duration)
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -131,4 +132,4 @@ func errorAttrs(err error) []any {
 }
 
 // Forget drops what is cached of a user, whose record at the host has changed.
-func (a *Authorizer) Forget(id policy.UserID) { a.caches.people.Drop(id) }
+func (a *Authorizer) Forget(id protocol.UserID) { a.caches.people.Drop(id) }

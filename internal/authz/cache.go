@@ -7,6 +7,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
@@ -21,22 +22,22 @@ type caches struct {
 	hostFresh   time.Duration
 	ownPeople   bool // people are in the store, and so watched; a host's are not
 	credentials *credential.Cache[credential.Prefix, *Verified]
-	people      *credential.Cache[policy.UserID, *Person]
-	settings    *credential.Cache[policy.PackageID, policy.Settings]
+	people      *credential.Cache[protocol.UserID, *Person]
+	settings    *credential.Cache[protocol.PackageID, policy.Settings]
 	facts       *credential.Cache[factsKey, policy.Facts]
 }
 
 type factsKey struct {
-	pkg  policy.PackageName
-	user policy.UserID
+	pkg  protocol.PackageName
+	user protocol.UserID
 }
 
 func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 	return &caches{
 		hostFresh: hostFresh, ownPeople: ownPeople,
 		credentials: credential.NewCache[credential.Prefix, *Verified](1<<20, fresh),
-		people:      credential.NewCache[policy.UserID, *Person](1<<17, fresh),
-		settings:    credential.NewCache[policy.PackageID, policy.Settings](1<<17, fresh),
+		people:      credential.NewCache[protocol.UserID, *Person](1<<17, fresh),
+		settings:    credential.NewCache[protocol.PackageID, policy.Settings](1<<17, fresh),
 		facts:       credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh),
 	}
 }
@@ -83,7 +84,7 @@ func (c *caches) readCredential(p credential.Prefix, kind policy.Kind, at store.
 }
 
 // readSubject compares both of a user's rows, which are read together.
-func (c *caches) readSubject(id policy.UserID, items []store.Item) {
+func (c *caches) readSubject(id protocol.UserID, items []store.Item) {
 	c.people.DropUnless(id, func(who *Person) bool {
 		return !slices.ContainsFunc(items, func(it store.Item) bool {
 			return slices.ContainsFunc(who.Subject.Evidence, func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })

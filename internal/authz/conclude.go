@@ -9,7 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -25,7 +25,7 @@ func (a *Authorizer) Conclude(ctx context.Context, j *Request, err error) error 
 
 // observe tells the metrics. What they are told of is decided and perhaps done, which a
 // panic of theirs must not hide.
-func (a *Authorizer) observe(ctx context.Context, action policy.Action, outcome audit.Outcome, rule string, d time.Duration) {
+func (a *Authorizer) observe(ctx context.Context, action protocol.Action, outcome audit.Outcome, rule string, d time.Duration) {
 	defer func() {
 		if recover() != nil {
 			a.Log.ErrorContext(ctx, "npmauth: panic of the metrics", "stack", string(debug.Stack()))

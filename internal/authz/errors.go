@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
@@ -158,11 +159,11 @@ func refusal(e *host.DeniedError) *wire.Error {
 		}
 	}
 	switch {
-	case e.Anonymous && e.Operation.Action != policy.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
+	case e.Anonymous && e.Operation.Action != protocol.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
 		return errNoLogin
 	case code == policy.CodeCIDR:
 		return &wire.Error{Status: http.StatusUnauthorized, Code: code, Sentence: sentence, Authenticate: "ipaddress"}
-	case e.Operation.Action == policy.Unknown:
+	case e.Operation.Action == protocol.Unknown:
 		return &wire.Error{Status: http.StatusNotFound, Code: code, Sentence: sentence}
 	}
 	return &wire.Error{Status: http.StatusForbidden, Code: code, Sentence: sentence}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // Host is the host's side. What is nil there is not.
@@ -56,7 +56,7 @@ func (a *Authorizer) usePeople(users host.Users, services host.Services) {
 
 // administered asks the host who the service account called name is, and whether admin
 // administers it. Nobody and a person are the zero User.
-func (a *Authorizer) administered(ctx context.Context, admin policy.UserID, name string) (host.User, bool, error) {
+func (a *Authorizer) administered(ctx context.Context, admin protocol.UserID, name string) (host.User, bool, error) {
 	if a.Services == nil || admin == "" || name == "" {
 		return host.User{}, false, nil
 	}

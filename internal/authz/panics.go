@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A panicError is a panic of the host's tables or of the store: an outage, and so a
@@ -49,31 +50,31 @@ func (g guardedUsers) Lookup(ctx context.Context, name string) (host.User, error
 	return Call(func() (host.User, error) { return g.Users.Lookup(ctx, name) })
 }
 
-func (g guardedUsers) User(ctx context.Context, id policy.UserID) (host.User, error) {
+func (g guardedUsers) User(ctx context.Context, id protocol.UserID) (host.User, error) {
 	return Call(func() (host.User, error) { return g.Users.User(ctx, id) })
 }
 
-func (g guardedUsers) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (g guardedUsers) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	return Call(func() (bool, error) { return g.Users.CheckPassword(ctx, id, pw) })
 }
 
-func (g guardedPackages) Facts(ctx context.Context, pkg policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (g guardedPackages) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	return Call(func() (policy.Facts, error) { return g.Packages.Facts(ctx, pkg, user) })
 }
 
-func (g guardedDocuments) Document(ctx context.Context, pkg policy.PackageName) (host.Document, error) {
+func (g guardedDocuments) Document(ctx context.Context, pkg protocol.PackageName) (host.Document, error) {
 	return Call(func() (host.Document, error) { return g.Documents.Document(ctx, pkg) })
 }
 
-func (g guardedOrgs) OrgFacts(ctx context.Context, org string, user policy.UserID) (policy.OrgFacts, error) {
+func (g guardedOrgs) OrgFacts(ctx context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
 	return Call(func() (policy.OrgFacts, error) { return g.Orgs.OrgFacts(ctx, org, user) })
 }
 
-func (g guardedOrgs) FactorRequired(ctx context.Context, user policy.UserID) (bool, error) {
+func (g guardedOrgs) FactorRequired(ctx context.Context, user protocol.UserID) (bool, error) {
 	return Call(func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
 }
 
-func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, service string) (host.User, bool, error) {
+func (g guardedServices) Administers(ctx context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
 	type answer struct {
 		user        host.User
 		administers bool
@@ -85,19 +86,19 @@ func (g guardedServices) Administers(ctx context.Context, admin policy.UserID, s
 	return a.user, a.administers, err
 }
 
-func (g guardedSignUp) SignUp(ctx context.Context, n host.NewUser) (policy.UserID, error) {
-	return Call(func() (policy.UserID, error) { return g.host.SignUp(ctx, n) })
+func (g guardedSignUp) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
+	return Call(func() (protocol.UserID, error) { return g.host.SignUp(ctx, n) })
 }
 
-func (g guardedProfiles) Profile(ctx context.Context, id policy.UserID) (host.Profile, error) {
+func (g guardedProfiles) Profile(ctx context.Context, id protocol.UserID) (host.Profile, error) {
 	return Call(func() (host.Profile, error) { return g.Profiles.Profile(ctx, id) })
 }
 
-func (g guardedProfiles) SetProfile(ctx context.Context, id policy.UserID, was, is host.Profile) (host.Write, error) {
+func (g guardedProfiles) SetProfile(ctx context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
 	return guardedWrite(Call(func() (host.Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
 }
 
-func (g guardedPasswords) ChangePassword(ctx context.Context, id policy.UserID, old, new credential.Secret) (host.Write, error) {
+func (g guardedPasswords) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
 	return guardedWrite(Call(func() (host.Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
 }
 

@@ -15,12 +15,12 @@ import (
 type Pass struct {
 	host.Context
 	a       *Authorizer
-	Request *Request         // that counts only when a publish was read; no host may read it before
-	act     Actor            // who sent the request
-	addr    netip.Addr       // from where
-	id      policy.PackageID // of the package that it was let through for
+	Request *Request           // that counts only when a publish was read; no host may read it before
+	act     Actor              // who sent the request
+	addr    netip.Addr         // from where
+	id      protocol.PackageID // of the package that it was let through for
 	// Published returns what a publish does to the package of that ID; nil for anything else.
-	Published func(policy.PackageID) (protocol.Change, error)
+	Published func(protocol.PackageID) (protocol.Change, error)
 	change    *protocol.Change // what else was read before it was judged
 	notice    string           // for npm to print, "" mostly
 	vary      [1]string        // the header's: part of the pass so that it is not allocated by itself
@@ -42,10 +42,10 @@ func (p *Pass) Confirm(ctx context.Context) error { return p.a.confirm(ctx, p.Re
 
 // Readable is [host.Readable]: what else is read on behalf of the request is judged for who
 // sent it.
-func (p *Pass) Readable(ctx context.Context, pkg policy.PackageName) (bool, error) {
+func (p *Pass) Readable(ctx context.Context, pkg protocol.PackageName) (bool, error) {
 	req := requests.Get().(*policy.Request)
 	defer release(req)
-	req.Operation = policy.Operation{Action: policy.ReadPackument, Package: pkg}
+	req.Operation = protocol.Operation{Action: protocol.ReadPackument, Package: pkg}
 	req.Addr, req.Now, req.Credential = p.addr, p.a.Now(), p.act.Credential
 	if p.act.Person != nil {
 		req.Account = p.act.Person.Account

@@ -6,7 +6,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -29,7 +29,7 @@ func (a *Authorizer) Lookup(ctx context.Context, name string) (session.User, err
 }
 
 // maySignIn refuses who was disabled by the host, is gone or is no person.
-func (a *Authorizer) MaySignIn(ctx context.Context, id policy.UserID) error {
+func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 	user, err := a.Users.User(ctx, id)
 	switch {
 	case errors.Is(err, host.ErrNoUser):
@@ -47,16 +47,16 @@ func (a *Authorizer) MaySignIn(ctx context.Context, id policy.UserID) error {
 // more by the session it opens, as Yarn 1 does.
 func (a *Authorizer) SecondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
 	switch sub.TwoFactor {
-	case policy.TwoFactorOff:
+	case protocol.TwoFactorOff:
 		return nil, nil
-	case policy.AuthOnly, policy.AuthAndWrites:
+	case protocol.AuthOnly, protocol.AuthAndWrites:
 	default:
 		return nil, session.ErrDenied
 	}
 	if in.OTP.IsZero() {
 		return nil, session.ErrFactorRequired
 	}
-	use := twofactor.Use{Action: policy.Login, Carry: in.Via == ViaLegacy, At: in.Client.At, Addr: in.Client.Addr}
+	use := twofactor.Use{Action: protocol.Login, Carry: in.Via == ViaLegacy, At: in.Client.At, Addr: in.Client.Addr}
 	attempt, err := a.Factors.Begin(ctx, user.ID, use, in.OTP)
 	if err != nil {
 		return nil, loginFactor(err)
@@ -88,7 +88,7 @@ func (a *Authorizer) NamesOrg(ctx context.Context, name string) (bool, error) {
 }
 
 // endSessionsTx ends all sessions of a user in the caller's commit.
-func (a *Authorizer) EndSessionsTx(ctx context.Context, tx *store.Tx, by audit.Actor, id policy.UserID, reason string) error {
+func (a *Authorizer) EndSessionsTx(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, reason string) error {
 	sub, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.Now())
 	if err != nil {
 		return err

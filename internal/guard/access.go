@@ -17,7 +17,7 @@ import (
 // guardAccess judges what changes who may do what. Its body is small and says a good
 // part of what is asked for, so it is read before anybody is asked for a second factor,
 // and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
-func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
 	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
 	p, done, err := a.admitAccess(r, op)
 	switch {
@@ -32,7 +32,7 @@ func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op policy.Op
 }
 
 // admitAccess decides about a change of access. done means that it was made here.
-func (a *Guard) admitAccess(r *http.Request, op policy.Operation) (p *authz.Pass, done bool, err error) {
+func (a *Guard) admitAccess(r *http.Request, op protocol.Operation) (p *authz.Pass, done bool, err error) {
 	defer a.Recover(r, func(refused error) { p, done, err = nil, false, refused })
 	j := a.NewRequest(r, op)
 	j.HandedOver = true
@@ -73,7 +73,7 @@ func (a *Guard) readAccessBody(r *http.Request, j *authz.Request) error {
 	}
 	// Before the body, as far as it does not depend on it: what is wrong with a body is
 	// no news for those who may not send one.
-	team := j.Operation.Action == policy.GrantTeam
+	team := j.Operation.Action == protocol.GrantTeam
 	if !team || j.Actor.Credential == nil {
 		if _, err := a.Decide(j); err != nil {
 			return err

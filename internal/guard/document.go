@@ -29,19 +29,19 @@ var (
 )
 
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
-var documentChanges = []policy.Action{policy.Publish, policy.Deprecate, policy.Unpublish, policy.WriteOwners, policy.Star}
+var documentChanges = []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Unpublish, protocol.WriteOwners, protocol.Star}
 
 // guardDocument judges PUT /<pkg>[/-rev/<rev>], which five of npm's operations share.
 // Nothing of the body is read for those to whom none of them could be allowed; then as
 // much as tells which it is. A publish is judged as soon as it is known to be one, and
 // its tarball passes by; every other document is read whole and compared with what the
 // host has.
-func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
 	p, body, err := a.admitDocument(r, op)
 	switch {
 	case err != nil:
 		a.Fail(w, r, err)
-	case p.Request.Request.Operation.Action == policy.Publish:
+	case p.Request.Request.Operation.Action == protocol.Publish:
 		a.passPublish(w, r, p, body, next)
 	default:
 		a.pass(w, r, p, next)
@@ -50,7 +50,7 @@ func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op policy.
 
 // admitDocument decides about a package document. Of a publish it has read the
 // beginning, which the body of r gives again.
-func (a *Guard) admitDocument(r *http.Request, op policy.Operation) (p *authz.Pass, body *publishReader, err error) {
+func (a *Guard) admitDocument(r *http.Request, op protocol.Operation) (p *authz.Pass, body *publishReader, err error) {
 	defer a.Recover(r, func(refused error) { p, err = nil, refused })
 	j := a.NewRequest(r, op)
 	j.HandedOver = true
@@ -142,11 +142,11 @@ func (a *Guard) readChange(r *http.Request, j *authz.Request) (body *publishRead
 			body.Abort(nil)
 			return nil, errToRevision
 		}
-		j.Operation.Action = policy.Publish
+		j.Operation.Action = protocol.Publish
 		return body, nil
 	}
 	if j.Package.ID == "" { // what a document sent back to a free name is cannot matter
-		j.Operation.Action, j.Change = policy.Deprecate, &protocol.Change{}
+		j.Operation.Action, j.Change = protocol.Deprecate, &protocol.Change{}
 		return nil, nil
 	}
 	return nil, a.difference(r.Context(), &j.Request, body.Document())
@@ -156,27 +156,27 @@ func (a *Guard) readChange(r *http.Request, j *authz.Request) (body *publishRead
 // request that could not be allowed whatever its body says. What npm says that it is
 // doing decides between the sentences of the refusal, and nothing else.
 func (a *Guard) hopeful(r *http.Request, j *authz.Request) (bound int, err error) {
-	likely := policy.Publish
+	likely := protocol.Publish
 	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
 	case "deprecate", "undeprecate":
-		likely = policy.Deprecate
+		likely = protocol.Deprecate
 	case "unpublish":
-		likely = policy.Unpublish
+		likely = protocol.Unpublish
 	case "owner":
-		likely = policy.WriteOwners
+		likely = protocol.WriteOwners
 	case "star", "unstar":
-		likely = policy.Star
+		likely = protocol.Star
 	}
 	var refused policy.Decision
 	for _, action := range documentChanges {
-		if action == policy.Publish && j.Operation.Revision != "" {
+		if action == protocol.Publish && j.Operation.Revision != "" {
 			continue
 		}
 		j.Operation.Action = action
 		d := a.Policy.Decide(j.Request)
 		switch {
 		case d.Effect == policy.Allow || d.Effect == policy.Challenge:
-			if action == policy.Star {
+			if action == protocol.Star {
 				return maxStar, nil
 			}
 			return maxDocument, nil
@@ -190,7 +190,7 @@ func (a *Guard) hopeful(r *http.Request, j *authz.Request) (bound int, err error
 
 // readBody reads the body of r as far as it takes to know what it is, and no further than about
 // bound bytes. The body of r gives all of it again.
-func (a *Guard) readBody(r *http.Request, bound int, pkg policy.PackageName, by string) (*publishReader, error) {
+func (a *Guard) readBody(r *http.Request, bound int, pkg protocol.PackageName, by string) (*publishReader, error) {
 	if wire.IsCompressed(r) {
 		return nil, wire.Compressed
 	}
@@ -233,7 +233,7 @@ func (a *Guard) difference(ctx context.Context, req *policy.Request, doc packume
 		}
 	}
 	action, c, err := packument.Compare(now, doc)
-	if action != policy.Unknown {
+	if action != protocol.Unknown {
 		op.Action = action
 	}
 	if err != nil {

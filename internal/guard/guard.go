@@ -25,31 +25,31 @@ type Guard struct {
 	Public       func(*http.Request) bool // requests that bypass authorization; nil: none
 	CheckTarball bool                     // of each publish
 	BodyTimeout  time.Duration            // for which a body may stand still; zero: DefaultBodyTimeout
-	ReadAccess   func(http.ResponseWriter, *http.Request, policy.Operation)
+	ReadAccess   func(http.ResponseWriter, *http.Request, protocol.Operation)
 }
 
 // classify reads what r asks for from its method and its path as it was sent:
 // decoding is the classifier's business, and is done once.
-func (a *Guard) Classify(r *http.Request) (policy.Operation, error) {
+func (a *Guard) Classify(r *http.Request) (protocol.Operation, error) {
 	path := r.URL.EscapedPath()
 	rest, ok := strings.CutPrefix(path, a.Prefix)
 	if !ok || !strings.HasPrefix(rest, "/") {
 		// npm resolves the token exchange from the host's root, whatever the prefix.
-		op, err := policy.Classify(r.Method, path)
-		if err == nil && op.Action == policy.ExchangeToken {
+		op, err := protocol.Classify(r.Method, path)
+		if err == nil && op.Action == protocol.ExchangeToken {
 			return op, nil
 		}
-		return policy.Operation{}, nil // nothing of npm's
+		return protocol.Operation{}, nil // nothing of npm's
 	}
-	op, err := policy.Classify(r.Method, rest)
+	op, err := protocol.Classify(r.Method, rest)
 	if err != nil {
-		return policy.Operation{}, errBadPath
+		return protocol.Operation{}, errBadPath
 	}
 	return op, nil
 }
 
 // guard judges one request and hands it on if it is allowed.
-func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op policy.Operation, next http.Handler) {
+func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
 	switch public, err := a.isPublic(r, op); {
 	case err != nil:
 		a.Fail(w, r, err)
@@ -59,15 +59,15 @@ func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op policy.Operatio
 		return
 	}
 	switch op.Action {
-	case policy.Ping: // a health check must not fail for a stale token
+	case protocol.Ping: // a health check must not fail for a stale token
 		r = withoutCredential(r)
-	case policy.WritePackument:
+	case protocol.WritePackument:
 		a.guardDocument(w, r, op, next)
 		return
-	case policy.ReadAccess:
+	case protocol.ReadAccess:
 		a.ReadAccess(w, r, op)
 		return
-	case policy.SetAccess, policy.WriteOrg, policy.WriteTeam, policy.WriteTeamMember, policy.GrantTeam, policy.WriteOwners:
+	case protocol.SetAccess, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam, protocol.WriteOwners:
 		a.guardAccess(w, r, op, next)
 		return
 	}
@@ -125,7 +125,7 @@ const hostTime = 5 * time.Second
 
 // admit decides about one request: whoever it lets through has a pass. Its body, if it has
 // one, has been read by then, and the host is given it anew.
-func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op policy.Operation) (p *authz.Pass, err error) {
+func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operation) (p *authz.Pass, err error) {
 	defer a.Recover(r, func(refused error) { p, err = nil, refused })
 	j := a.NewRequest(r, op)
 	j.HandedOver = true
@@ -143,9 +143,9 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op policy.Operatio
 		return nil, a.Conclude(r.Context(), j, err)
 	}
 	switch op.Action {
-	case policy.SetDistTag:
+	case protocol.SetDistTag:
 		j.Change, err = wire.ReadDistTag(data, op)
-	case policy.Unpublish:
+	case protocol.Unpublish:
 		j.Change, err = a.removedTarball(r.Context(), j)
 	default: // which only the host understands
 		j.Change = whole(op)
@@ -159,19 +159,19 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op policy.Operatio
 
 // changeOfPath returns what a write would do if its path says it all, nil if something is
 // to be read first.
-func changeOfPath(r *http.Request, op policy.Operation) *protocol.Change {
-	if !op.Action.Write() || hasBody(r) && op.Action != policy.Stage { // a tarball, which passes by
+func changeOfPath(r *http.Request, op protocol.Operation) *protocol.Change {
+	if !op.Action.Write() || hasBody(r) && op.Action != protocol.Stage { // a tarball, which passes by
 		return nil
 	}
 	return whole(op)
 }
 
 // whole returns what a write does of which the path says it all, nil for any other.
-func whole(op policy.Operation) *protocol.Change {
+func whole(op protocol.Operation) *protocol.Change {
 	switch op.Action {
-	case policy.SetDistTag, policy.Unpublish:
+	case protocol.SetDistTag, protocol.Unpublish:
 		return nil
-	case policy.RemoveDistTag:
+	case protocol.RemoveDistTag:
 		return &protocol.Change{Tags: map[string]string{op.Tag: ""}}
 	}
 	return &protocol.Change{}
@@ -218,8 +218,8 @@ func (a *Guard) admitJudged(r *http.Request, j *authz.Request, d policy.Decision
 
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a
 // write to a package.
-func (a *Guard) isPublic(r *http.Request, op policy.Operation) (bool, error) {
-	if op.Action != policy.Unknown && op.Action != policy.ReadPackument {
+func (a *Guard) isPublic(r *http.Request, op protocol.Operation) (bool, error) {
+	if op.Action != protocol.Unknown && op.Action != protocol.ReadPackument {
 		return false, nil
 	}
 	if a.Public == nil || strings.HasPrefix(r.URL.Path, a.Prefix+"/-/") {

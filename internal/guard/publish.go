@@ -41,7 +41,7 @@ func changesVisibility(req *policy.Request) error {
 
 // change returns what the publish would do to the package of that ID, once its end was released.
 // An access is for a new one: that of an existing one is not changed by a publish.
-func (b *publishReader) change(id policy.PackageID) (protocol.Change, error) {
+func (b *publishReader) change(id protocol.PackageID) (protocol.Change, error) {
 	if bad := b.Err(); bad != nil {
 		return protocol.Change{}, bad
 	}

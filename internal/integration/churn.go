@@ -10,7 +10,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 )
@@ -26,7 +26,7 @@ type Deed struct {
 	//	create   User gets a token
 	//	revoke   that token ends
 	Do   string
-	User policy.UserID
+	User protocol.UserID
 	At   time.Time
 
 	Shot   Shot
@@ -42,19 +42,19 @@ type Deed struct {
 // deed.
 func (l *Library) churn(ctx context.Context, name string, report func(Deed)) {
 	for n := 0; ctx.Err() == nil; n++ {
-		l.Live(ctx, policy.UserID(fmt.Sprintf("%s-%d", name, n)), report)
+		l.Live(ctx, protocol.UserID(fmt.Sprintf("%s-%d", name, n)), report)
 	}
 }
 
 // Live lives the life of one user, who makes and revokes tokens, logs in, turns on a
 // second factor and spends some of it, and reports each deed.
-func (l *Library) Live(ctx context.Context, user policy.UserID, report func(Deed)) {
+func (l *Library) Live(ctx context.Context, user protocol.UserID, report func(Deed)) {
 	life{l, user, report}.live(ctx)
 }
 
 type life struct {
 	*Library
-	user   policy.UserID
+	user   protocol.UserID
 	report func(Deed)
 }
 
@@ -138,7 +138,7 @@ const young = 20 * time.Second
 // undone, something that can be spent once more, a session without the spending that
 // opens it. It spends what turns out to be left.
 func (l *Library) Verify(ctx context.Context, deeds []Deed) (problems []string) {
-	lives := make(map[policy.UserID][]Deed)
+	lives := make(map[protocol.UserID][]Deed)
 	for _, d := range deeds { // the report after a deed replaces the one before
 		all := lives[d.User]
 		if n := len(all); n > 0 && (d.Done || d.Error != "") {
@@ -156,7 +156,7 @@ func (l *Library) Verify(ctx context.Context, deeds []Deed) (problems []string) 
 	return problems
 }
 
-func (l *Library) verify(ctx context.Context, user policy.UserID, deeds []Deed) (problems []string) {
+func (l *Library) verify(ctx context.Context, user protocol.UserID, deeds []Deed) (problems []string) {
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	revoked := make(map[string]bool) // by ID, true if that was acknowledged
 	for _, d := range deeds {
@@ -253,6 +253,6 @@ func (l *Library) verify(ctx context.Context, user policy.UserID, deeds []Deed) 
 
 // alive authenticates a token, and returns npmauth's error if it is none.
 func (l *Library) alive(ctx context.Context, secret string) error {
-	_, _, err := l.Authorize(ctx, policy.Operation{Action: policy.Whoami}, http.Header{"Authorization": {"Bearer " + secret}}, here.Addr)
+	_, _, err := l.Authorize(ctx, protocol.Operation{Action: protocol.Whoami}, http.Header{"Authorization": {"Bearer " + secret}}, here.Addr)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A ledger knows of each credential, revocation and request when it began and when it was
@@ -36,7 +37,7 @@ type span struct{ begin, end int }
 type bearer struct {
 	span
 	kind   policy.Kind
-	user   policy.UserID
+	user   protocol.UserID
 	id     string
 	secret string
 }
@@ -65,12 +66,12 @@ type revocation struct {
 	span
 	done
 	kind policy.Kind
-	user policy.UserID
+	user protocol.UserID
 	id   string
 	name string
 }
 
-func (r *revocation) ends(kind policy.Kind, user policy.UserID, id string) bool {
+func (r *revocation) ends(kind policy.Kind, user protocol.UserID, id string) bool {
 	if r.id != "" {
 		return r.id == id
 	}
@@ -81,7 +82,7 @@ func (r *revocation) ends(kind policy.Kind, user policy.UserID, id string) bool 
 type toggle struct {
 	span
 	done
-	user policy.UserID
+	user protocol.UserID
 	on   bool
 }
 
@@ -109,7 +110,7 @@ func (l *ledger) revoke(r revocation, do func() error) error {
 	return err
 }
 
-func (l *ledger) toggle(node int, user policy.UserID, on bool, do func() error) error {
+func (l *ledger) toggle(node int, user protocol.UserID, on bool, do func() error) error {
 	t := &toggle{span: span{l.now(), never}, done: done{node: node}, user: user, on: on}
 	l.mu.Lock()
 	l.toggles = append(l.toggles, t)
@@ -151,7 +152,7 @@ func (l *ledger) dead(b *bearer, use use) string {
 
 // excuse returns why a credential that was made, or is being made, during made may be
 // refused by a request whose credential was looked at during use, "" if there is no reason.
-func (l *ledger) excuse(kind policy.Kind, user policy.UserID, id string, made span, use use) string {
+func (l *ledger) excuse(kind policy.Kind, user protocol.UserID, id string, made span, use use) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.ends {

@@ -88,21 +88,21 @@ func OpenLibrary(at string) (*Library, error) {
 
 type nothing struct{}
 
-func (nothing) Facts(context.Context, policy.PackageName, policy.UserID) (policy.Facts, error) {
+func (nothing) Facts(context.Context, protocol.PackageName, protocol.UserID) (policy.Facts, error) {
 	return policy.Facts{}, nil
 }
 
 type everyone struct{}
 
 func (everyone) Lookup(_ context.Context, name string) (host.User, error) {
-	return host.User{ID: policy.UserID(name), Name: name}, nil
+	return host.User{ID: protocol.UserID(name), Name: name}, nil
 }
 
-func (everyone) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (everyone) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	return host.User{ID: id, Name: string(id)}, nil
 }
 
-func (everyone) CheckPassword(_ context.Context, _ policy.UserID, pw credential.Secret) (bool, error) {
+func (everyone) CheckPassword(_ context.Context, _ protocol.UserID, pw credential.Secret) (bool, error) {
 	return pw.Equal(credential.NewSecret(Password)), nil
 }
 
@@ -110,12 +110,12 @@ func (everyone) CheckPassword(_ context.Context, _ policy.UserID, pw credential.
 var here = session.Client{Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm"}
 
 // signIn signs user in with a second factor, if otp is not "".
-func (l *Library) signIn(ctx context.Context, user policy.UserID, otp string) (session.Session, error) {
+func (l *Library) signIn(ctx context.Context, user protocol.UserID, otp string) (session.Session, error) {
 	_, s, err := l.Sessions().SignIn(ctx, proofOf(user, otp))
 	return s, err
 }
 
-func proofOf(user policy.UserID, otp string) session.SignIn {
+func proofOf(user protocol.UserID, otp string) session.SignIn {
 	in := session.SignIn{Name: string(user), Password: credential.NewSecret(Password), Client: here, Via: "test"}
 	if otp != "" {
 		in.OTP = credential.NewSecret(otp)
@@ -125,7 +125,7 @@ func proofOf(user policy.UserID, otp string) session.SignIn {
 
 // A Factor is the second factor of a user.
 type Factor struct {
-	User     policy.UserID
+	User     protocol.UserID
 	Secret   string   // of the app
 	Recovery []string // codes
 	Step     int64    // the last one that was spent
@@ -133,8 +133,8 @@ type Factor struct {
 
 // Enrol gives user a second factor. The code of the step before the present one is
 // spent on it, so that the one of the present and the one after it are left.
-func (l *Library) Enrol(ctx context.Context, user policy.UserID) (*Factor, error) {
-	uri, err := l.Factors().Enrol(ctx, audit.Actor{}, user, string(user), policy.AuthAndWrites)
+func (l *Library) Enrol(ctx context.Context, user protocol.UserID) (*Factor, error) {
+	uri, err := l.Factors().Enrol(ctx, audit.Actor{}, user, string(user), protocol.AuthAndWrites)
 	if err != nil {
 		return nil, err
 	}
@@ -161,29 +161,29 @@ func (f *Factor) Next() string {
 }
 
 // ci is what every token of the tests is made for.
-func ci(user policy.UserID) token.Spec {
-	return token.Spec{User: user, Name: "ci", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}}}
+func ci(user protocol.UserID) token.Spec {
+	return token.Spec{User: user, Name: "ci", Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}}}
 }
 
 // A Shot is something that can be done once, whoever tries: it wins, or it is too
 // late.
 type Shot struct {
 	Kind  string // totp, recovery, approval or challenge
-	User  policy.UserID
+	User  protocol.UserID
 	Value string // what is presented; of an approval, the page
 	Other string // of a challenge, the value that the second process presents
 }
 
 // what a challenge's proof is for: something that leaves no grant, so that the same
 // value is nothing the second time.
-var once = twofactor.Use{Credential: "session-1", Action: policy.CreateToken, Change: new(protocol.Change).Digest(protocol.Operation{Action: policy.CreateToken})}
+var once = twofactor.Use{Credential: "session-1", Action: protocol.CreateToken, Change: new(protocol.Change).Digest(protocol.Operation{Action: protocol.CreateToken})}
 
 // Kinds are the kinds of a [Shot].
 var Kinds = []string{"totp", "recovery", "approval", "challenge"}
 
 // Load makes one shot of every kind. The names of their users begin with name.
 func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
-	factor, err := l.Enrol(ctx, policy.UserID(name+"-factor"))
+	factor, err := l.Enrol(ctx, protocol.UserID(name+"-factor"))
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked, err := l.Enrol(ctx, policy.UserID(name+"-asked"))
+	asked, err := l.Enrol(ctx, protocol.UserID(name+"-asked"))
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
 	return []Shot{
 		{Kind: "totp", User: factor.User, Value: factor.Next()},
 		{Kind: "recovery", User: factor.User, Value: factor.Recovery[0]},
-		{Kind: "approval", User: policy.UserID(name + "-plain"), Value: login.PageID},
+		{Kind: "approval", User: protocol.UserID(name + "-plain"), Value: login.PageID},
 		{Kind: "challenge", User: asked.User, Value: typed.Reveal(), Other: poll.Proof.Reveal()},
 	}, nil
 }

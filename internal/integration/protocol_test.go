@@ -13,7 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // What npmauth says to those whom it refuses.
@@ -176,7 +176,7 @@ func (a *actor) publish(name, access string, versions ...string) {
 
 func (a *actor) tryPublish(name, access, version string, header ...string) integration.Answer {
 	a.t.Helper()
-	pkg, err := policy.ParsePackageName(name)
+	pkg, err := protocol.ParsePackageName(name)
 	require.NoError(a.t, err)
 	var body map[string]any
 	require.NoError(a.t, json.Unmarshal(hosttest.PublishBody(pkg, version), &body))

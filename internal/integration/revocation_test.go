@@ -28,6 +28,7 @@ import (
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -124,10 +125,10 @@ type exactNode struct {
 }
 
 // exactUsers have every right in every package.
-var exactUsers = []policy.UserID{"ada", "bob"}
+var exactUsers = []protocol.UserID{"ada", "bob"}
 
 func newSchedule(t *testing.T, at string, fresh time.Duration) *schedule {
-	s := &schedule{ledger: &ledger{fresh: max(fresh, 0)}, t: t, people: &passwords{of: map[policy.UserID]string{}}}
+	s := &schedule{ledger: &ledger{fresh: max(fresh, 0)}, t: t, people: &passwords{of: map[protocol.UserID]string{}}}
 	limits := policy.DefaultLimits()
 	limits.SessionTTL = 12 * time.Hour // no clock is to end one
 	for _, id := range exactUsers {
@@ -235,14 +236,14 @@ func (s interrupted) Commit(ctx context.Context, ops ...store.Op) (store.Revisio
 // passwords are the host's people.
 type passwords struct {
 	mu sync.Mutex
-	of map[policy.UserID]string // guarded by mu
+	of map[protocol.UserID]string // guarded by mu
 }
 
 func (p *passwords) Lookup(ctx context.Context, name string) (host.User, error) {
-	return p.User(ctx, policy.UserID(name))
+	return p.User(ctx, protocol.UserID(name))
 }
 
-func (p *passwords) User(ctx context.Context, id policy.UserID) (host.User, error) {
+func (p *passwords) User(ctx context.Context, id protocol.UserID) (host.User, error) {
 	happen(ctx)
 	if !slices.Contains(exactUsers, id) {
 		return host.User{}, host.ErrNoUser
@@ -256,7 +257,7 @@ type proven struct{}
 // moments is the key of the func() int that says what moment it is.
 type moments struct{}
 
-func (p *passwords) CheckPassword(ctx context.Context, id policy.UserID, pw credential.Secret) (bool, error) {
+func (p *passwords) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	if at, ok := ctx.Value(proven{}).(*int); ok {
 		*at = ctx.Value(moments{}).(func() int)()
 	}
@@ -265,7 +266,7 @@ func (p *passwords) CheckPassword(ctx context.Context, id policy.UserID, pw cred
 	return right, nil
 }
 
-func (p *passwords) password(id policy.UserID) string {
+func (p *passwords) password(id protocol.UserID) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.of[id]
@@ -273,7 +274,7 @@ func (p *passwords) password(id policy.UserID) string {
 
 type everything struct{}
 
-func (everything) Facts(ctx context.Context, _ policy.PackageName, user policy.UserID) (policy.Facts, error) {
+func (everything) Facts(ctx context.Context, _ protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	happen(ctx)
 	f := policy.Facts{ID: "p-1", Private: true}
 	if user != "" {
@@ -307,7 +308,7 @@ func (c *client) step() {
 }
 
 // any returns a credential of the user, most often a young one.
-func (c *client) any(user policy.UserID) *bearer {
+func (c *client) any(user protocol.UserID) *bearer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, b := range slices.Backward(c.bearers) {
@@ -437,7 +438,7 @@ func (c *client) shows(at *int) context.Context {
 }
 
 // login is npm login --auth-type=legacy.
-func (c *client) login(user policy.UserID) {
+func (c *client) login(user protocol.UserID) {
 	b := bearer{kind: policy.KindSession, user: user, span: span{begin: c.now()}}
 	ctx := c.shows(&b.end)
 	w, _ := c.send(ctx, http.MethodPut, "/-/user/org.couchdb.user:"+string(user), "", string(encode(map[string]any{
@@ -470,7 +471,7 @@ func (c *client) identify(secret string) string {
 
 var somewhere = session.Client{Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm"}
 
-func (c *client) webLogin(user policy.UserID) {
+func (c *client) webLogin(user protocol.UserID) {
 	b := bearer{kind: policy.KindSession, user: user, span: span{begin: c.now()}}
 	ctx, sessions := c.shows(&b.end), c.nodes[c.node].Sessions()
 	flow, err := sessions.Start(ctx, somewhere)
@@ -489,10 +490,10 @@ func (c *client) webLogin(user policy.UserID) {
 	c.made("web login", b, err)
 }
 
-func (c *client) operatorToken(user policy.UserID) {
+func (c *client) operatorToken(user protocol.UserID) {
 	b := bearer{kind: policy.KindToken, user: user, span: span{begin: c.now()}}
 	secret, tok, err := c.nodes[c.node].Tokens().Create(c.context(), audit.Actor{}, token.Spec{
-		User: user, Name: "ci", Bypass: true, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+		User: user, Name: "ci", Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
 	})
 	b.id, b.secret, b.end = tok.ID, secret.Reveal(), c.now()
 	c.made("token", b, err)
@@ -528,13 +529,13 @@ func (c *client) use(b *bearer) {
 		c.serial++
 		version := fmt.Sprintf("1.0.%d", c.serial)
 		c.mu.Unlock()
-		w, at := c.send(ctx, http.MethodPut, "/widget", b.secret, halves(bytes.TrimSpace(hosttest.PublishBody(policy.PackageName{Name: "widget"}, version)))...)
+		w, at := c.send(ctx, http.MethodPut, "/widget", b.secret, halves(bytes.TrimSpace(hosttest.PublishBody(protocol.PackageName{Name: "widget"}, version)))...)
 		c.judged("publish", b, at, w)
 	}
 }
 
 // revoke ends something in one of all ways.
-func (c *client) revoke(user policy.UserID) {
+func (c *client) revoke(user protocol.UserID) {
 	node, ctx := c.nodes[c.node], c.context()
 	did := func(r revocation, do func() error) {
 		r.node = c.node
@@ -576,7 +577,7 @@ func (c *client) revoke(user policy.UserID) {
 }
 
 // toggles disables an account, and enables it after something else.
-func (c *client) toggles(user policy.UserID) {
+func (c *client) toggles(user protocol.UserID) {
 	for _, on := range []bool{false, true} {
 		subjects, ctx := c.nodes[c.node].Subjects(), c.context()
 		do := func() error { return subjects.Disable(ctx, audit.Actor{}, user) }

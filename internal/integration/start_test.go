@@ -19,7 +19,7 @@ import (
 
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A newcomer types what the first start prints, line by line, and it works.
@@ -136,7 +136,7 @@ func TestStartTogether(t *testing.T) {
 func TestDrain(t *testing.T) {
 	registry, home, app := member(t)
 	token := createToken(t, home, "--name=ci", "--packages-all", "--bypass-2fa", "--packages-and-scopes-permission=read-write", "--otp="+app.Fresh())
-	body := hosttest.PublishBody(policy.PackageName{Name: "widget"}, "1.0.0")
+	body := hosttest.PublishBody(protocol.PackageName{Name: "widget"}, "1.0.0")
 
 	read, write := io.Pipe()
 	req, err := http.NewRequest(http.MethodPut, registry.URL+"widget", read)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // verdicts are the verdicts that rules gave, as sets of bits, with the rules in their order.
@@ -153,9 +154,9 @@ func Dead(p *policy.Policy, rows ...Row) []string {
 }
 
 // known returns Unknown for a number that is no action, as a policy does.
-func known(a policy.Action) policy.Action {
+func known(a protocol.Action) protocol.Action {
 	if _, err := a.MarshalText(); err != nil {
-		return policy.Unknown
+		return protocol.Unknown
 	}
 	return a
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/policy/policytest"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // printer stands for the *testing.T of a test, so that its failures can be shown here.
@@ -21,7 +22,7 @@ func ExampleRun() {
 	freeze := policy.Rule{
 		ID:       "freeze-on-fridays",
 		Sentence: "Nothing is published here on a Friday.",
-		Actions:  []policy.Action{policy.Publish},
+		Actions:  []protocol.Action{protocol.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
 			if r.Now.Weekday() == time.Friday {
 				return policy.Forbid
@@ -49,12 +50,12 @@ func ExampleRun() {
 
 func ExampleFormat() {
 	r := policy.Request{
-		Operation: policy.Operation{Action: policy.Publish, Package: policy.PackageName{Scope: "acme", Name: "widget"}},
+		Operation: protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Scope: "acme", Name: "widget"}},
 		Credential: &policy.Credential{
 			ID: "c1", Kind: policy.KindToken, User: "u-17", Created: policytest.Noon.Add(-time.Hour), Expires: policytest.Noon.Add(time.Hour),
-			Grants: []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadOnly}},
+			Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadOnly}},
 		},
-		Account: policy.Account{ID: "u-17", Name: "alice", TwoFactor: policy.AuthOnly},
+		Account: policy.Account{ID: "u-17", Name: "alice", TwoFactor: protocol.AuthOnly},
 		Package: policy.Facts{ID: "p-1", Rights: policy.RightRead | policy.RightWrite},
 		Addr:    policytest.Here,
 		Now:     policytest.Noon,

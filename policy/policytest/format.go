@@ -63,7 +63,7 @@ func codes(d policy.Decision) []string {
 // normal returns r with everything that decides and without what does not: the
 // location of a time, an empty slice for none, a name that could be a token.
 func normal(r policy.Request) policy.Request {
-	if a := r.Operation.Action; r.Operation.Token != "" && (a == policy.Logout || a == policy.RevokeToken) {
+	if a := r.Operation.Action; r.Operation.Token != "" && (a == protocol.Logout || a == protocol.RevokeToken) {
 		r.Operation.Token = "redacted"
 	}
 	r.Change = normalChange(r.Operation.Action, r.Change)
@@ -72,7 +72,7 @@ func normal(r policy.Request) policy.Request {
 	if r.Credential != nil {
 		c := *r.Credential
 		c.Created, c.Expires = instant(c.Created), instant(c.Expires)
-		c.Grants = append([]policy.Grant(nil), c.Grants...)
+		c.Grants = append([]protocol.Grant(nil), c.Grants...)
 		c.CIDRs = append([]netip.Prefix(nil), c.CIDRs...)
 		r.Credential = &c
 	}
@@ -131,7 +131,7 @@ func (w *writer) credential(r *policy.Request) string {
 	return b.String()
 }
 
-func (w *writer) grant(g policy.Grant) string {
+func (w *writer) grant(g protocol.Grant) string {
 	if err := g.Validate(); err != nil {
 		if w.err == nil {
 			w.err = err
@@ -148,11 +148,11 @@ func (w *writer) grant(g policy.Grant) string {
 		permission += "[" + g.Verbs.String() + "]"
 	}
 	switch g.Target {
-	case policy.OnePackage:
+	case protocol.OnePackage:
 		return permission + ":" + g.Package.String()
-	case policy.OneScope:
+	case protocol.OneScope:
 		return permission + ":@" + g.Scope
-	case policy.OneOrg:
+	case protocol.OneOrg:
 		return permission + ":org=" + g.Scope
 	default:
 		return permission + ":all"
@@ -168,7 +168,7 @@ func (w *writer) account(r *policy.Request) string {
 	if a.Name != "alice" {
 		s = escape(a.Name) + ":" + s
 	}
-	if a.ID != policy.UserID("u-"+a.Name) {
+	if a.ID != protocol.UserID("u-"+a.Name) {
 		s += ",id=" + escape(string(a.ID))
 	}
 	if a.Disabled {
@@ -201,7 +201,7 @@ func (w *writer) operation(r *policy.Request) string {
 		s += "/admin"
 	}
 	s += w.change(r.Change)
-	if r.Operation.Action == policy.Deprecate && r.Change.Empty() {
+	if r.Operation.Action == protocol.Deprecate && r.Change.Empty() {
 		s += "/nothing"
 	}
 	for _, name := range names {
@@ -226,7 +226,7 @@ func (w *writer) change(c *protocol.Change) (s string) {
 	if c.RemovesFactor() {
 		s += "/off"
 	}
-	if c.PublishMode != nil && *c.PublishMode != policy.FactorOrBypass {
+	if c.PublishMode != nil && *c.PublishMode != protocol.FactorOrBypass {
 		s += "/mfa=" + w.text(*c.PublishMode)
 	}
 	if c.Version != "" {
@@ -241,7 +241,7 @@ func (w *writer) change(c *protocol.Change) (s string) {
 // normalChange returns what of c a line has words for and may decide, nil if that is nothing.
 // What a token is called, a tarball has for a digest or a deprecation says decides nothing in a table; any
 // other field stays, and is refused since no line gives it back.
-func normalChange(a policy.Action, c *protocol.Change) *protocol.Change {
+func normalChange(a protocol.Action, c *protocol.Change) *protocol.Change {
 	if c == nil {
 		return nil
 	}
@@ -250,14 +250,14 @@ func normalChange(a policy.Action, c *protocol.Change) *protocol.Change {
 	if n.Token != nil {
 		n.Token = newToken(n.Token.Writes(), n.Token.Bypass)
 	}
-	if n.PublishMode != nil && *n.PublishMode == policy.FactorOrBypass {
+	if n.PublishMode != nil && *n.PublishMode == protocol.FactorOrBypass {
 		n.PublishMode = nil
 	}
 	if len(n.Tags) == 0 {
 		n.Tags = nil
 	}
-	nothing := a == policy.Deprecate && c.Empty()
-	if a == policy.Deprecate {
+	nothing := a == protocol.Deprecate && c.Empty()
+	if a == protocol.Deprecate {
 		n.Deprecated = nil
 	}
 	if reflect.DeepEqual(n, protocol.Change{}) && !nothing {
@@ -273,7 +273,7 @@ func newToken(writes, bypass bool) *protocol.TokenSpec {
 	}
 	t := &protocol.TokenSpec{Bypass: bypass}
 	if writes {
-		t.Grants = []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}}
+		t.Grants = []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}
 	}
 	return t
 }
@@ -312,7 +312,7 @@ func (w *writer) org(r *policy.Request) string {
 	if o.ID == "" {
 		words = append(words, "absent")
 	}
-	if o.ID != "" || o.Role != policy.NoRole {
+	if o.ID != "" || o.Role != protocol.NoRole {
 		words = append(words, role)
 	}
 	if o.ID != "" && o.ID != "o-1" {
@@ -360,9 +360,9 @@ func (w *writer) pkg(r *policy.Request) string {
 		words = append(words, "create")
 	}
 	switch r.Settings.Publish {
-	case policy.FactorOnly:
+	case protocol.FactorOnly:
 		words = append(words, "mfa")
-	case policy.NoFactor:
+	case protocol.NoFactor:
 		words = append(words, "none")
 	}
 	if f.RequireFactor {

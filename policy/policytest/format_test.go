@@ -38,38 +38,38 @@ func TestFormatReadsBack(t *testing.T) {
 func elsewhere() policy.Request {
 	at := time.Date(2027, 1, 2, 3, 4, 5, 6, time.FixedZone("here", 3600))
 	return policy.Request{
-		Operation: policy.Operation{Action: policy.SetDistTag, Package: policy.PackageName{Name: "Plain_.x"}, Tag: "beta + 1/#=>"},
+		Operation: protocol.Operation{Action: protocol.SetDistTag, Package: protocol.PackageName{Name: "Plain_.x"}, Tag: "beta + 1/#=>"},
 		Credential: &policy.Credential{
 			ID: "5d1e é", Kind: policy.KindToken, User: "17", Bypass: true, Created: at.Add(-time.Minute),
-			Grants: []policy.Grant{
-				{Target: policy.OneOrg, Scope: "acme", Permission: policy.ReadOnly},
-				{Target: policy.OnePackage, Package: policy.PackageName{Name: "Plain_.x"}, Permission: policy.NoAccess},
-				{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite, Verbs: policy.VerbPublish | policy.VerbCreate},
+			Grants: []protocol.Grant{
+				{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadOnly},
+				{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "Plain_.x"}, Permission: protocol.NoAccess},
+				{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish | protocol.VerbCreate},
 			},
 			CIDRs: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.0/24")},
 		},
 		Account: policy.Account{
-			ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: policy.AuthAndWrites,
+			ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: protocol.AuthAndWrites,
 			CIDRs:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 			Service: true, FactorRequired: true, HighImpact: true, Recovered: at.Add(-time.Minute),
 		},
 		Package:  policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true, RequireFactor: true},
-		Settings: policy.Settings{Publish: policy.NoFactor},
+		Settings: policy.Settings{Publish: protocol.NoFactor},
 		Proof:    policy.ProofRecovery,
 		Addr:     netip.MustParseAddr("2001:db8::7"),
 		Now:      at,
 	}
 }
 
-func ofOrg(a policy.Action, name string, facts policy.OrgFacts) policy.Request {
+func ofOrg(a protocol.Action, name string, facts policy.OrgFacts) policy.Request {
 	org, team, _ := strings.Cut(name, ":")
-	return policy.Request{Operation: policy.Operation{Action: a, Org: org, Team: team}, Org: facts}
+	return policy.Request{Operation: protocol.Operation{Action: a, Org: org, Team: team}, Org: facts}
 }
 
-func newMode(m policy.PublishMode) *protocol.Change { return &protocol.Change{PublishMode: &m} }
+func newMode(m protocol.PublishMode) *protocol.Change { return &protocol.Change{PublishMode: &m} }
 
 var writingToken = &protocol.Change{Token: &protocol.TokenSpec{
-	Name: "ci", Days: 30, Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadWrite}},
+	Name: "ci", Days: 30, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
 }}
 
 func TestFormat(t *testing.T) {
@@ -93,47 +93,47 @@ func TestFormat(t *testing.T) {
 		"no name":                func(r *policy.Request) { r.Account.Name = "" },
 		"no user":                func(r *policy.Request) { r.Credential.User = "" },
 		"a package and no facts": func(r *policy.Request) { r.Package = policy.Facts{} },
-		"facts and no package":   func(r *policy.Request) { r.Operation.Package = policy.PackageName{} },
+		"facts and no package":   func(r *policy.Request) { r.Operation.Package = protocol.PackageName{} },
 		"facts of the absent":    func(r *policy.Request) { r.Package.ID = "" },
-		"facts of no package":    func(r *policy.Request) { r.Operation = policy.Operation{Action: policy.Whoami} },
+		"facts of no package":    func(r *policy.Request) { r.Operation = protocol.Operation{Action: protocol.Whoami} },
 		"expired now":            func(r *policy.Request) { r.Credential.Expires = r.Now },
 		"recovered":              func(r *policy.Request) { r.Account.Recovered = r.Now.Add(-time.Hour) },
-		"a setting to be":        func(r *policy.Request) { r.Operation.Action, r.Change = policy.SetAccess, newMode(policy.NoFactor) },
+		"a setting to be":        func(r *policy.Request) { r.Operation.Action, r.Change = protocol.SetAccess, newMode(protocol.NoFactor) },
 		"a stricter one": func(r *policy.Request) {
-			r.Operation.Action, r.Change = policy.SetAccess, newMode(policy.FactorOnly)
+			r.Operation.Action, r.Change = protocol.SetAccess, newMode(protocol.FactorOnly)
 		},
 		"no factor to be": func(r *policy.Request) {
-			*r = policy.Request{Operation: policy.Operation{Action: policy.SetTwoFactor}, Change: &protocol.Change{TwoFactor: policy.TwoFactorOff}}
+			*r = policy.Request{Operation: protocol.Operation{Action: protocol.SetTwoFactor}, Change: &protocol.Change{TwoFactor: protocol.TwoFactorOff}}
 		},
 		"a service account's token": func(r *policy.Request) {
-			*r = policy.Request{Operation: policy.Operation{Action: policy.ManageService, Service: "ci", Token: "t1"}, Administers: true, Change: writingToken}
+			*r = policy.Request{Operation: protocol.Operation{Action: protocol.ManageService, Service: "ci", Token: "t1"}, Administers: true, Change: writingToken}
 		},
 		"an organization": func(r *policy.Request) {
-			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: policy.OrgOwner})
+			*r = ofOrg(protocol.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner})
 		},
 		"one with another ID": func(r *policy.Request) {
-			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o:2", RequireFactor: true})
+			*r = ofOrg(protocol.ReadOrg, "acme", policy.OrgFacts{ID: "o:2", RequireFactor: true})
 		},
 		"a team": func(r *policy.Request) {
-			*r = ofOrg(policy.ReadTeam, "acme:a/b", policy.OrgFacts{Role: policy.OrgMember})
+			*r = ofOrg(protocol.ReadTeam, "acme:a/b", policy.OrgFacts{Role: protocol.OrgMember})
 		},
-		"a team of none":            func(r *policy.Request) { *r = ofOrg(policy.ReadTeam, ":devs", policy.OrgFacts{RequireFactor: true}) },
-		"a team without a name":     func(r *policy.Request) { *r = ofOrg(policy.ReadTeam, "acme:", policy.OrgFacts{}) },
-		"an organization called -":  func(r *policy.Request) { *r = ofOrg(policy.ReadTeam, "-:-", policy.OrgFacts{}) },
-		"an odd one":                func(r *policy.Request) { *r = ofOrg(policy.WriteOrg, "a+b=c d", policy.OrgFacts{ID: "o-1"}) },
-		"no organization":           func(r *policy.Request) { *r = ofOrg(policy.WriteOrg, "", policy.OrgFacts{}) },
-		"facts and no organization": func(r *policy.Request) { *r = ofOrg(policy.WriteOrg, "", policy.OrgFacts{ID: "o-1"}) },
+		"a team of none":            func(r *policy.Request) { *r = ofOrg(protocol.ReadTeam, ":devs", policy.OrgFacts{RequireFactor: true}) },
+		"a team without a name":     func(r *policy.Request) { *r = ofOrg(protocol.ReadTeam, "acme:", policy.OrgFacts{}) },
+		"an organization called -":  func(r *policy.Request) { *r = ofOrg(protocol.ReadTeam, "-:-", policy.OrgFacts{}) },
+		"an odd one":                func(r *policy.Request) { *r = ofOrg(protocol.WriteOrg, "a+b=c d", policy.OrgFacts{ID: "o-1"}) },
+		"no organization":           func(r *policy.Request) { *r = ofOrg(protocol.WriteOrg, "", policy.OrgFacts{}) },
+		"facts and no organization": func(r *policy.Request) { *r = ofOrg(protocol.WriteOrg, "", policy.OrgFacts{ID: "o-1"}) },
 		"a package for a team": func(r *policy.Request) {
 			op, pkg, settings := r.Operation.Package, r.Package, r.Settings
-			*r = ofOrg(policy.GrantTeam, "acme:devs", policy.OrgFacts{ID: "o-1", Role: policy.OrgAdmin})
+			*r = ofOrg(protocol.GrantTeam, "acme:devs", policy.OrgFacts{ID: "o-1", Role: protocol.OrgAdmin})
 			r.Operation.Package, r.Package, r.Settings = op, pkg, settings
 		},
 		"a package for no team": func(r *policy.Request) {
-			*r = ofOrg(policy.GrantTeam, "", policy.OrgFacts{})
+			*r = ofOrg(protocol.GrantTeam, "", policy.OrgFacts{})
 			r.Operation.Package.Name = "plain"
 		},
 		"facts for a team": func(r *policy.Request) {
-			*r = ofOrg(policy.GrantTeam, "acme", policy.OrgFacts{ID: "o-1"})
+			*r = ofOrg(protocol.GrantTeam, "acme", policy.OrgFacts{ID: "o-1"})
 			r.Package.ID = "p-1"
 		},
 		"a year before the year": func(r *policy.Request) { r.Now = time.Time{} },
@@ -161,23 +161,23 @@ func TestFormatRefuses(t *testing.T) {
 		"setting":      func(r *policy.Request) { r.Settings.Publish = 9 },
 		"right":        func(r *policy.Request) { r.Package.Rights = 1 << 5 },
 		"grant":        func(r *policy.Request) { r.Credential.Grants[0].Permission = 9 },
-		"target":       func(r *policy.Request) { r.Credential.Grants[0].Target = policy.NoTarget },
+		"target":       func(r *policy.Request) { r.Credential.Grants[0].Target = protocol.NoTarget },
 		"package":      func(r *policy.Request) { r.Operation.Package.Name = "a b" },
-		"package none": func(r *policy.Request) { r.Operation.Action = policy.Whoami },
+		"package none": func(r *policy.Request) { r.Operation.Action = protocol.Whoami },
 		"new token":    func(r *policy.Request) { r.Change = writingToken },
-		"new setting":  func(r *policy.Request) { r.Change = newMode(policy.NoFactor) },
-		"no setting":   func(r *policy.Request) { r.Operation.Action, r.Change = policy.SetAccess, newMode(9) },
-		"factor":       func(r *policy.Request) { r.Change = &protocol.Change{TwoFactor: policy.TwoFactorOff} },
+		"new setting":  func(r *policy.Request) { r.Change = newMode(protocol.NoFactor) },
+		"no setting":   func(r *policy.Request) { r.Operation.Action, r.Change = protocol.SetAccess, newMode(9) },
+		"factor":       func(r *policy.Request) { r.Change = &protocol.Change{TwoFactor: protocol.TwoFactorOff} },
 		"administers":  func(r *policy.Request) { r.Administers = true },
 		"organization": func(r *policy.Request) { r.Org.ID = "o-1" },
-		"role":         func(r *policy.Request) { *r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: 9}) },
+		"role":         func(r *policy.Request) { *r = ofOrg(protocol.ReadOrg, "acme", policy.OrgFacts{ID: "o-1", Role: 9}) },
 		"verb":         func(r *policy.Request) { r.Credential.Grants[2].Verbs = 1 << 7 },
 		"package of an organization": func(r *policy.Request) {
-			*r = ofOrg(policy.ReadOrg, "acme", policy.OrgFacts{ID: "o-1"})
+			*r = ofOrg(protocol.ReadOrg, "acme", policy.OrgFacts{ID: "o-1"})
 			r.Package.ID = "p-1"
 		},
 		"grant on all": func(r *policy.Request) {
-			r.Credential.Grants[1].Package = policy.PackageName{Name: "all"}
+			r.Credential.Grants[1].Package = protocol.PackageName{Name: "all"}
 		},
 		"zone": func(r *policy.Request) { r.Addr = r.Addr.WithZone("a b") },
 	} {
@@ -191,8 +191,8 @@ func TestFormatRefuses(t *testing.T) {
 
 // A table is no place for a token that npm put into a path.
 func TestFormatKeepsTokensOut(t *testing.T) {
-	for _, a := range []policy.Action{policy.Logout, policy.RevokeToken} {
-		r := policy.Request{Operation: policy.Operation{Action: a, Token: "npm_secret"}}
+	for _, a := range []protocol.Action{protocol.Logout, protocol.RevokeToken} {
+		r := policy.Request{Operation: protocol.Operation{Action: a, Token: "npm_secret"}}
 		line, err := policytest.Format(r)
 		require.NoError(t, err)
 		assert.NotContains(t, line, "secret")

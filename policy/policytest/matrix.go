@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Box is every combination of its words, which are those of a table's lines. One that
@@ -139,7 +140,7 @@ func (b Box) actions() []string {
 		return b.Actions
 	}
 	words := []string{"unknown"}
-	for _, a := range policy.Actions() {
+	for _, a := range protocol.Actions() {
 		if a.OfOrg() && len(b.Orgs) == 0 {
 			continue
 		}
@@ -150,18 +151,18 @@ func (b Box) actions() []string {
 }
 
 // variants are the words of actions that a decision tells apart by more than their name.
-var variants = map[policy.Action][]string{
-	policy.CreateToken:   {"create-token/write", "create-token/bypass"},
-	policy.SetTwoFactor:  {"set-two-factor/off"},
-	policy.ReadService:   {"read-service/admin"},
-	policy.ManageService: {"manage-service/admin"},
-	policy.RevokeService: {"revoke-service/admin"},
+var variants = map[protocol.Action][]string{
+	protocol.CreateToken:   {"create-token/write", "create-token/bypass"},
+	protocol.SetTwoFactor:  {"set-two-factor/off"},
+	protocol.ReadService:   {"read-service/admin"},
+	protocol.ManageService: {"manage-service/admin"},
+	protocol.RevokeService: {"revoke-service/admin"},
 }
 
 // dims are the words of a box from the outermost to the innermost.
 type dims [5][]string
 
-func (b Box) dims(a policy.Action) dims {
+func (b Box) dims(a protocol.Action) dims {
 	d := dims{b.Credentials, b.Accounts, b.about(a), b.Proofs, b.Settings}
 	if len(b.Credentials) == 0 {
 		must(errors.New("no credentials"))
@@ -178,12 +179,12 @@ func (b Box) dims(a policy.Action) dims {
 }
 
 // about returns what the action is combined with.
-func (b Box) about(a policy.Action) []string {
+func (b Box) about(a protocol.Action) []string {
 	if a.OfPackage() {
 		return b.Packages
 	}
 	return slices.DeleteFunc(slices.Clone(b.Orgs), func(word string) bool {
-		return !a.OfOrg() || strings.Contains(word, "+") != (a == policy.GrantTeam)
+		return !a.OfOrg() || strings.Contains(word, "+") != (a == protocol.GrantTeam)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/policy/policytest"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // recorder is a T that keeps its failures and logs to itself.
@@ -284,15 +285,15 @@ func TestDefaults(t *testing.T) {
 		Line: 1,
 		Text: "token(rw:@acme)+bypass  auth-only  publish  @acme/widget=private:rwa:mfa  totp  =>  deny  a  b",
 		Request: policy.Request{
-			Operation: policy.Operation{Action: policy.Publish, Package: policy.PackageName{Scope: "acme", Name: "widget"}},
+			Operation: protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Scope: "acme", Name: "widget"}},
 			Credential: &policy.Credential{
 				ID: "c1", Kind: policy.KindToken, User: "u-alice", Bypass: true,
-				Grants:  []policy.Grant{{Target: policy.OneScope, Scope: "acme", Permission: policy.ReadWrite}},
+				Grants:  []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}},
 				Created: noon.Add(-time.Hour), Expires: noon.Add(time.Hour),
 			},
-			Account:  policy.Account{ID: "u-alice", Name: "alice", TwoFactor: policy.AuthOnly},
+			Account:  policy.Account{ID: "u-alice", Name: "alice", TwoFactor: protocol.AuthOnly},
 			Package:  policy.Facts{ID: "p-1", Private: true, Rights: policy.RightRead | policy.RightWrite | policy.RightAdmin},
-			Settings: policy.Settings{Publish: policy.FactorOnly},
+			Settings: policy.Settings{Publish: protocol.FactorOnly},
 			Proof:    policy.ProofTOTP,
 			Addr:     policytest.Here,
 			Now:      noon,
@@ -325,8 +326,8 @@ func TestSettings(t *testing.T) {
 	assert.Equal(t, monday.Add(-time.Hour), second.Account.Recovered)
 	assert.Equal(t, netip.MustParseAddr("2001:db8::1"), second.Addr)
 	assert.Equal(t, "bob", second.Account.Name)
-	assert.Equal(t, policy.UserID("u-bob"), second.Credential.User)
-	assert.Equal(t, policy.FactorOnly, second.Settings.Publish)
+	assert.Equal(t, protocol.UserID("u-bob"), second.Credential.User)
+	assert.Equal(t, protocol.FactorOnly, second.Settings.Publish)
 	assert.Equal(t, "@acme/core", second.Operation.Package.String())
 
 	assert.True(t, third.Now.IsZero())
@@ -337,7 +338,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestCovers(t *testing.T) {
-	two := policy.Rule{ID: "two", Sentence: "Two.", Actions: []policy.Action{policy.Publish}, Judge: func(r *policy.Request) policy.Verdict {
+	two := policy.Rule{ID: "two", Sentence: "Two.", Actions: []protocol.Action{protocol.Publish}, Judge: func(r *policy.Request) policy.Verdict {
 		switch {
 		case r.Anonymous():
 			return policy.Forbid
@@ -389,9 +390,9 @@ func TestDead(t *testing.T) {
 	assert.Empty(t, policytest.Dead(policy.NPM()))
 
 	// Says again what another rule has said, and is a reason: not dead.
-	spoken := policy.Rule{ID: "spoken", Sentence: "No.", Actions: []policy.Action{policy.Search}, Judge: func(*policy.Request) policy.Verdict { return policy.Forbid }}
+	spoken := policy.Rule{ID: "spoken", Sentence: "No.", Actions: []protocol.Action{protocol.Search}, Judge: func(*policy.Request) policy.Verdict { return policy.Forbid }}
 	// Permits what is permitted anyway.
-	again := policy.Rule{ID: "again", Sentence: "Yes.", Actions: []policy.Action{policy.Ping}, Judge: func(*policy.Request) policy.Verdict { return policy.Permit }}
+	again := policy.Rule{ID: "again", Sentence: "Yes.", Actions: []protocol.Action{protocol.Ping}, Judge: func(*policy.Request) policy.Verdict { return policy.Permit }}
 	// The boxes do not vary the hour.
 	night := policy.Rule{ID: "night", Sentence: "It is late.", Judge: func(r *policy.Request) policy.Verdict {
 		if r.Now.Hour() < 5 {
@@ -408,7 +409,7 @@ func TestDead(t *testing.T) {
 
 // The smallest policy that does something.
 func pings(v policy.Verdict) policy.Rule {
-	return policy.Rule{ID: "pings", Sentence: "Ping.", Actions: []policy.Action{policy.Ping}, Judge: func(*policy.Request) policy.Verdict { return v }}
+	return policy.Rule{ID: "pings", Sentence: "Ping.", Actions: []protocol.Action{protocol.Ping}, Judge: func(*policy.Request) policy.Verdict { return v }}
 }
 
 func TestSnapshot(t *testing.T) {
@@ -425,7 +426,7 @@ func TestSnapshot(t *testing.T) {
 		policytest.Snapshot(r, p, file, box)
 		return r.failures
 	}
-	away := policy.Rule{ID: "away", Sentence: "Where are you?", Actions: []policy.Action{policy.Publish}, Judge: func(r *policy.Request) policy.Verdict {
+	away := policy.Rule{ID: "away", Sentence: "Where are you?", Actions: []protocol.Action{protocol.Publish}, Judge: func(r *policy.Request) policy.Verdict {
 		if !r.Addr.IsValid() && r.Operation.Package.Name == "b" {
 			return policy.Forbid
 		}
@@ -521,7 +522,7 @@ func TestSnapshotOfNPM(t *testing.T) {
 // where a team gets it, and nothing at all.
 func TestBoxOrgs(t *testing.T) {
 	p := policy.New(policy.Rule{ID: "all", Sentence: "Yes.", Judge: func(r *policy.Request) policy.Verdict {
-		if r.Org.Role == policy.OrgOwner || r.Package.ID != "" {
+		if r.Org.Role == protocol.OrgOwner || r.Package.ID != "" {
 			return policy.Permit
 		}
 		return policy.Silent

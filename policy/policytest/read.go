@@ -244,7 +244,7 @@ func readCredential(c *policy.Credential, now time.Time, word string) (ownUser b
 			ownUser = true
 			var user string
 			user, err = unescape(value)
-			c.User = policy.UserID(user)
+			c.User = protocol.UserID(user)
 		case key == "cidr" && valued:
 			c.CIDRs, err = appendPrefix(c.CIDRs, value)
 		default:
@@ -265,43 +265,43 @@ func appendPrefix(to []netip.Prefix, word string) ([]netip.Prefix, error) {
 	return append(to, p), nil
 }
 
-var permissions = map[string]policy.Permission{
-	"none": policy.NoAccess, "ro": policy.ReadOnly, "rw": policy.ReadWrite, "stage": policy.StageOnly,
+var permissions = map[string]protocol.Permission{
+	"none": protocol.NoAccess, "ro": protocol.ReadOnly, "rw": protocol.ReadWrite, "stage": protocol.StageOnly,
 }
 
-func readGrant(word string) (policy.Grant, error) {
+func readGrant(word string) (protocol.Grant, error) {
 	permission, target, _ := strings.Cut(word, ":")
 	permission, verbs, narrowed := strings.Cut(permission, "[")
 	p, ok := permissions[permission]
 	if !ok {
-		return policy.Grant{}, fmt.Errorf("grant %q: no permission %q", word, permission)
+		return protocol.Grant{}, fmt.Errorf("grant %q: no permission %q", word, permission)
 	}
-	g := policy.Grant{Permission: p}
+	g := protocol.Grant{Permission: p}
 	if narrowed {
 		verbs, closed := strings.CutSuffix(verbs, "]")
 		if !closed || verbs == "all" { // which is what is written without brackets
-			return policy.Grant{}, fmt.Errorf("grant %q: %q are no verbs in brackets", word, verbs)
+			return protocol.Grant{}, fmt.Errorf("grant %q: %q are no verbs in brackets", word, verbs)
 		}
 		if err := g.Verbs.UnmarshalText([]byte(verbs)); err != nil {
-			return policy.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+			return protocol.Grant{}, fmt.Errorf("grant %q: %w", word, err)
 		}
 	}
 	switch org, isOrg := strings.CutPrefix(target, "org="); {
 	case target == "all":
-		g.Target = policy.AllPackages
+		g.Target = protocol.AllPackages
 	case isOrg:
-		g.Target, g.Scope = policy.OneOrg, org
+		g.Target, g.Scope = protocol.OneOrg, org
 	case strings.HasPrefix(target, "@") && !strings.Contains(target, "/"):
-		g.Target, g.Scope = policy.OneScope, target[1:]
+		g.Target, g.Scope = protocol.OneScope, target[1:]
 	default:
-		n, err := policy.ParsePackageName(target)
+		n, err := protocol.ParsePackageName(target)
 		if err != nil {
-			return policy.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+			return protocol.Grant{}, fmt.Errorf("grant %q: %w", word, err)
 		}
-		g.Target, g.Package = policy.OnePackage, n
+		g.Target, g.Package = protocol.OnePackage, n
 	}
 	if err := g.Validate(); err != nil {
-		return policy.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+		return protocol.Grant{}, fmt.Errorf("grant %q: %w", word, err)
 	}
 	return g, nil
 }
@@ -320,7 +320,7 @@ func readAccount(r *policy.Request, word string, ownUser bool) error {
 	if err := r.Account.TwoFactor.UnmarshalText([]byte(mode)); err != nil {
 		return err
 	}
-	r.Account.ID = policy.UserID("u-" + r.Account.Name)
+	r.Account.ID = protocol.UserID("u-" + r.Account.Name)
 	other := false
 	var once seen
 	for _, f := range flags[1:] {
@@ -351,7 +351,7 @@ func readAccount(r *policy.Request, word string, ownUser bool) error {
 		case key == "id" && valued:
 			var id string
 			id, err = unescape(value)
-			r.Account.ID = policy.UserID(id)
+			r.Account.ID = protocol.UserID(id)
 		default:
 			err = fmt.Errorf("unknown %q", ","+f)
 		}
@@ -383,28 +383,28 @@ func readOperation(r *policy.Request, word string) error {
 			return fmt.Errorf("action %q: %w", word, err)
 		}
 		a := r.Operation.Action
-		creates := a == policy.CreateToken || a == policy.ManageService
+		creates := a == protocol.CreateToken || a == protocol.ManageService
 		var err error
 		switch {
 		case p == "write" && creates:
 			change(r).Token = newToken(true, r.Change.Token != nil)
 		case p == "bypass" && creates:
 			change(r).Token = newToken(r.Change.Token != nil, true)
-		case p == "admin" && (a == policy.ReadService || a == policy.ManageService || a == policy.RevokeService):
+		case p == "admin" && (a == protocol.ReadService || a == protocol.ManageService || a == protocol.RevokeService):
 			r.Administers = true
-		case p == "off" && a == policy.SetTwoFactor:
-			change(r).TwoFactor = policy.TwoFactorOff
-		case p == "mfa=publish" && a == policy.SetAccess:
-			change(r).PublishMode = pointer(policy.FactorOnly)
-		case p == "mfa=none" && a == policy.SetAccess:
-			change(r).PublishMode = pointer(policy.NoFactor)
-		case key == "version" && valued && a == policy.Publish:
+		case p == "off" && a == protocol.SetTwoFactor:
+			change(r).TwoFactor = protocol.TwoFactorOff
+		case p == "mfa=publish" && a == protocol.SetAccess:
+			change(r).PublishMode = pointer(protocol.FactorOnly)
+		case p == "mfa=none" && a == protocol.SetAccess:
+			change(r).PublishMode = pointer(protocol.NoFactor)
+		case key == "version" && valued && a == protocol.Publish:
 			change(r).Version, err = unescape(value)
-		case key == "tag" && valued && a == policy.Publish && change(r).Version != "":
+		case key == "tag" && valued && a == protocol.Publish && change(r).Version != "":
 			var tag string
 			tag, err = unescape(value)
 			change(r).Tags = map[string]string{tag: r.Change.Version}
-		case p == "nothing" && a == policy.Deprecate:
+		case p == "nothing" && a == protocol.Deprecate:
 			change(r)
 		case valued && nameField(&r.Operation, key) != nil:
 			*nameField(&r.Operation, key), err = unescape(value)
@@ -426,14 +426,14 @@ func change(r *policy.Request) *protocol.Change {
 	return r.Change
 }
 
-func pointer(m policy.PublishMode) *policy.PublishMode { return &m }
+func pointer(m protocol.PublishMode) *protocol.PublishMode { return &m }
 
 // names are what an operation can name besides its package and its organization, by the
 // words that a line has for them.
 var names = []string{"version", "tag", "user", "team", "service", "revision", "id", "token"}
 
 // nameField returns the field of op for one of names, nil for any other word.
-func nameField(op *policy.Operation, name string) *string {
+func nameField(op *protocol.Operation, name string) *string {
 	switch name {
 	case "version":
 		return &op.Version
@@ -464,7 +464,7 @@ func readPackage(r *policy.Request, word string) error {
 	}
 	if r.Operation.Action.OfOrg() {
 		org, pkg, granted := word, "", false
-		if r.Operation.Action == policy.GrantTeam {
+		if r.Operation.Action == protocol.GrantTeam {
 			org, pkg, granted = strings.Cut(word, "+")
 		}
 		if err := readOrg(r, org); err != nil {
@@ -519,7 +519,7 @@ func readOrg(r *policy.Request, word string) error {
 		case key == "id" && r.Org.ID != "" && value != "":
 			var id string
 			id, err = unescape(value)
-			r.Org.ID = policy.OrgID(id)
+			r.Org.ID = protocol.OrgID(id)
 		default:
 			err = fmt.Errorf("unknown %q", ":"+f)
 		}
@@ -536,11 +536,11 @@ func readFacts(r *policy.Request, word string) error {
 		return errors.New("no facts: want name=absent, name=public or name=private")
 	}
 	if name != "-" {
-		if a := r.Operation.Action; !a.OfPackage() && a != policy.GrantTeam && a != policy.Unknown {
+		if a := r.Operation.Action; !a.OfPackage() && a != protocol.GrantTeam && a != protocol.Unknown {
 			return fmt.Errorf("%v is about no package", r.Operation.Action)
 		}
 		var err error
-		if r.Operation.Package, err = policy.ParsePackageName(name); err != nil {
+		if r.Operation.Package, err = protocol.ParsePackageName(name); err != nil {
 			return err
 		}
 	}
@@ -576,9 +576,9 @@ func readFacts(r *policy.Request, word string) error {
 		case f == "create":
 			r.Package.MayCreate = true
 		case f == "mfa":
-			r.Settings.Publish = policy.FactorOnly
+			r.Settings.Publish = protocol.FactorOnly
 		case f == "none":
-			r.Settings.Publish = policy.NoFactor
+			r.Settings.Publish = protocol.NoFactor
 		case f == "requires-factor":
 			r.Package.RequireFactor = true
 		case f == "private" && !exists:
@@ -586,7 +586,7 @@ func readFacts(r *policy.Request, word string) error {
 		case key == "id" && exists && value != "":
 			var id string
 			id, err = unescape(value)
-			r.Package.ID = policy.PackageID(id)
+			r.Package.ID = protocol.PackageID(id)
 		default:
 			err = fmt.Errorf("unknown %q", ":"+f)
 		}

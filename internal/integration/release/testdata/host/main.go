@@ -15,19 +15,20 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store/sqlite"
 	"github.com/npmauth/npmauth/token"
 )
 
 type people struct{ host.Users }
 
-func (people) User(_ context.Context, id policy.UserID) (host.User, error) {
+func (people) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	return host.User{ID: id, Name: "alice"}, nil
 }
 
 type packages struct{}
 
-func (packages) Facts(context.Context, policy.PackageName, policy.UserID) (policy.Facts, error) {
+func (packages) Facts(context.Context, protocol.PackageName, protocol.UserID) (policy.Facts, error) {
 	return policy.Facts{}, nil
 }
 
@@ -54,7 +55,7 @@ func run(path string) error {
 		return err
 	}
 	secret, _, err := auth.Tokens().Create(context.Background(), audit.Actor{}, token.Spec{
-		User: "u-1", Name: "host", Grants: []policy.Grant{{Target: policy.AllPackages, Permission: policy.ReadOnly}},
+		User: "u-1", Name: "host", Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadOnly}},
 	})
 	if err != nil {
 		return err
