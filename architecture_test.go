@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"session":    {"ground"},
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
-	"packument":  {"protocol", "policy", "internal/strictjson", "internal/tarball"},
+	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
 	"wire":       {"protocol", "internal/strictjson"},
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "account", "twofactor"},
