@@ -268,6 +268,50 @@ func TestWordsAreBounded(t *testing.T) {
 	assert.LessOrEqual(t, size(long.Words(publish)), protocol.MaxWords)
 }
 
+// AU-10: what a token could do at worst is on the page, however long its lists are, and what is
+// not on it is counted.
+func TestWordsOfLongLists(t *testing.T) {
+	var spec protocol.TokenSpec
+	for i := range 50 {
+		name := protocol.PackageName{Name: fmt.Sprintf("%s-%d", strings.Repeat("a", 200), i)}
+		spec.Grants = append(spec.Grants, protocol.Grant{Target: protocol.OnePackage, Package: name, Permission: protocol.ReadOnly})
+		spec.CIDRs = append(spec.CIDRs, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32))
+	}
+	spec.Grants = append(spec.Grants, protocol.Grant{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite})
+	spec.Name, spec.Description, spec.Bypass, spec.Days = strings.Repeat("n", 600), strings.Repeat("d", 600), true, 90
+	c := protocol.Change{Token: &spec}
+	lines := c.Words(protocol.Operation{Action: protocol.CreateToken})
+	for _, want := range []protocol.Line{
+		{Label: "It bypasses the second factor"}, {Label: "It ends", Text: "in 90 days"}, {Label: "It may", Text: "read-write on org acme"},
+	} {
+		assert.Contains(t, lines, want)
+	}
+	shown, size := 0, 0
+	for _, l := range lines {
+		size += len(l.Label) + len(l.Text)
+		if l.Label == "It may" || l.Label == "It can be used from" || l.Label == "Described as" {
+			shown++
+		}
+	}
+	assert.LessOrEqual(t, size, protocol.MaxWords)
+	assert.Equal(t, protocol.Line{Label: "Lines that are not shown", Text: fmt.Sprint(51 + 50 + 1 - shown)}, lines[len(lines)-2])
+	assert.Equal(t, "Fingerprint of all of it", lines[len(lines)-1].Label)
+}
+
+// AU-10: a browser shows white space of any length as one space.
+func TestWordsOfWhiteSpace(t *testing.T) {
+	seen := map[string]string{}
+	for _, message := range []string{"do not use", "do  not use", "do not  use", " do not use", "do not use ", "do\u00a0not use", "do\u2003not use"} {
+		c := protocol.Change{Deprecated: map[string]string{"1.0.0": message}}
+		var said []string
+		for _, l := range c.Words(publish) {
+			said = append(said, l.Label, strings.Join(strings.Fields(l.Text), " "))
+		}
+		assert.Empty(t, seen[fmt.Sprint(said)], "%q", message)
+		seen[fmt.Sprint(said)] = message
+	}
+}
+
 // npm unpublish is a document and then the removal of a tarball. Nothing else follows.
 func TestFollowUps(t *testing.T) {
 	op := protocol.Operation{Action: protocol.Unpublish, Package: publish.Package}

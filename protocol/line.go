@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -28,7 +29,8 @@ const fingerprintSize = 16
 
 // Words says in lines what op would do, for the person who is to prove a second factor for
 // it: what is added apart from what is removed. What is too long to be read is cut, and the
-// lines end in a fingerprint of the whole then; so do those of a change that holds a secret.
+// lines end in how many are missing and a fingerprint of the whole then; so do those of a
+// change that holds a secret, or white space that a browser does not show.
 // Two changes with different digests have different lines. c may be nil.
 func (c *Change) Words(op Operation) []Line {
 	if c == nil {
@@ -42,6 +44,9 @@ func (c *Change) Words(op Operation) []Line {
 		w.token(c.Token)
 	}
 	w.account(c)
+	if w.missing > 0 {
+		w.all = append(w.all, Line{missingLabel, strconv.Itoa(w.missing)})
+	}
 	if w.cut || c.Password != "" {
 		w.all = append(w.all, Line{"Fingerprint of all of it", c.Digest(op).String()[:fingerprintSize]})
 	}
@@ -50,13 +55,16 @@ func (c *Change) Words(op Operation) []Line {
 
 // lines collects lines up to the bounds.
 type lines struct {
-	all  []Line
-	size int
-	cut  bool
+	all     []Line
+	size    int
+	missing int // lines for which there was no room
+	cut     bool
 }
 
-// fingerprintLine is how many bytes the last line takes.
-const fingerprintLine = len("Fingerprint of all of it") + fingerprintSize
+const missingLabel = "Lines that are not shown"
+
+// lastLines is how many bytes the last two lines take at most.
+const lastLines = len(missingLabel) + len("4294967295") + len("Fingerprint of all of it") + fingerprintSize
 
 func (w *lines) say(label, text string) {
 	shown := printable(text)
@@ -67,11 +75,13 @@ func (w *lines) say(label, text string) {
 		}
 		shown = shown[:end] + "…"
 	}
-	if shown != text {
+	// A browser shows white space of any length as one space.
+	if shown != text || strings.Join(strings.Fields(shown), " ") != shown {
 		w.cut = true
 	}
-	if w.size+len(label)+len(shown) > MaxWords-fingerprintLine {
+	if w.size+len(label)+len(shown) > MaxWords-lastLines {
 		w.cut = true
+		w.missing++
 		return
 	}
 	w.size += len(label) + len(shown)
@@ -223,23 +233,13 @@ func (w *lines) organization(c *Change) {
 	}
 }
 
-// token says what a new token could do.
+// token says what a new token could do, the worst of it first: a long list must not crowd out
+// that it bypasses the second factor, nor what it may only read that it may write.
 func (w *lines) token(t *TokenSpec) {
 	w.say("Creates a token called", t.Name)
-	w.unless("Described as", t.Description)
-	grants := make([]string, len(t.Grants))
-	for i, g := range t.Grants {
-		grants[i] = g.String()
-	}
-	w.each("It may", "It may do nothing", grants)
 	if t.Bypass {
 		w.say("It bypasses the second factor", "")
 	}
-	ranges := make([]string, len(t.CIDRs))
-	for i, p := range t.CIDRs {
-		ranges[i] = p.String()
-	}
-	w.each("It can be used from", "It can be used from anywhere", ranges)
 	switch {
 	case t.Days != 0:
 		w.say("It ends", fmt.Sprintf("in %d days", t.Days))
@@ -249,6 +249,28 @@ func (w *lines) token(t *TokenSpec) {
 	if !t.Until.IsZero() {
 		w.say("It ends", t.Until.UTC().Format(time.RFC3339Nano))
 	}
+	if len(t.CIDRs) == 0 {
+		w.say("It can be used from anywhere", "")
+	}
+	if len(t.Grants) == 0 {
+		w.say("It may do nothing", "")
+	}
+	var writes, reads []string
+	for _, g := range t.Grants {
+		if g.Permission == ReadOnly {
+			reads = append(reads, g.String())
+		} else {
+			writes = append(writes, g.String())
+		}
+	}
+	w.each("It may", "", writes)
+	w.each("It may", "", reads)
+	var ranges []string
+	for _, p := range t.CIDRs {
+		ranges = append(ranges, p.String())
+	}
+	w.each("It can be used from", "", ranges)
+	w.unless("Described as", t.Description)
 }
 
 // account says what changes about a person.

@@ -282,14 +282,21 @@ func proofHeader(h http.Header) (credential.Secret, error) {
 	return credential.NewSecret(lines[0]), nil
 }
 
+// BringsApproval reports whether the request of h brings what a page gave for it, looked at
+// by its form alone.
+func BringsApproval(h http.Header) bool {
+	value, err := proofHeader(h)
+	return err == nil && twofactor.FormOf(value.Reveal()).Proof() == policy.ProofWeb
+}
+
 // use says what a proof for this judgement would be spent on. As long as it is not known what
-// the request would do it has no digest of that.
+// a write would do it has no digest of that; of a read the operation says all.
 func (j *Request) use() twofactor.Use {
 	op, c := j.Operation, j.Change
 	u := twofactor.Use{
 		Credential: j.Actor.Credential.ID, Action: op.Action, Package: op.Package, FollowUps: c.FollowUps(op), At: j.Arrived, Addr: j.Addr,
 	}
-	if c != nil {
+	if c != nil || !op.Action.Write() {
 		u.Change = c.Digest(op)
 	}
 	return u

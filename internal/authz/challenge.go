@@ -77,7 +77,7 @@ func (*UnknownChange) Error() string { return "npmauth: what the request would d
 // they never get this far.
 func (a *Authorizer) Challenge(ctx context.Context, j *Request, wrong bool) error {
 	op, use := j.Operation, j.use()
-	if j.Change == nil {
+	if use.Change.IsZero() {
 		return &UnknownChange{Wrong: wrong}
 	}
 	c, err := a.Factors.Challenge(ctx, twofactor.NewChallenge{

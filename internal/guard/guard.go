@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -100,7 +101,8 @@ func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pas
 		return a.Commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
 	}
 	body.Refused = func(err error) {
-		if c := body.Publish(); c.Version != "" { // as far as it is known, for the event
+		if c := body.Publish(); c.Version != "" { // as far as it is known and a name, for the event
+			maps.DeleteFunc(c.Tags, func(_, to string) bool { return to != c.Version })
 			j.Change = &c
 		}
 		_ = a.Conclude(r.Context(), j, err)
