@@ -69,7 +69,7 @@ func inPieces(body []byte) io.Reader { return iotest.OneByteReader(bytes.NewRead
 //
 // AU-10.
 func TestApprovedBytes(t *testing.T) {
-	right, other := hosttest.Tarball(policy.PackageName{Name: "plain"}, "3.0.0"), []byte("other bytes")
+	right, other := hosttest.Tarball(protocol.PackageName{Name: "plain"}, "3.0.0"), []byte("other bytes")
 	both := sri(other) + " " + sri(right)
 	for name, tt := range map[string]struct{ integrity, shasum, shows string }{
 		"integrity and shasum": {"", "", sri(right)},
@@ -181,7 +181,7 @@ func TestApprovedBytesOfALargeBody(t *testing.T) {
 func TestApprovedBytesWhereARuleAsksLate(t *testing.T) {
 	late := policy.NPM().With(policy.Rule{
 		ID: "latest-needs-factor", Doc: "What everybody installs takes a factor.", Sentence: "The tag latest takes a one-time password.",
-		Actions: []policy.Action{policy.Publish},
+		Actions: []protocol.Action{protocol.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
 			if r.Change != nil && r.Change.Tags["latest"] != "" && !r.Proven() {
 				return policy.NeedProof
@@ -192,7 +192,7 @@ func TestApprovedBytesWhereARuleAsksLate(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		s := newScene(t, func(cfg *npmauth.Config) { cfg.Policy = late })
 		took := s.takenBy()
-		s.session, _ = s.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		s.session, _ = s.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		right, wrong := []byte("the right bytes"), []byte("the wrong bytes")
 		put := func(tarball []byte, otp string) answer {
 			return s.try(release{pkg: "plain", version: "3.0.0", first: first, tarball: tarball, stated: right}.call(), otp)
@@ -215,7 +215,7 @@ func TestApprovedBytesWhereARuleAsksLate(t *testing.T) {
 // it is said then, and its page says all of it.
 func TestPublishIsReadBeforeItIsChallenged(t *testing.T) {
 	noLatest := policy.NPM().With(policy.Rule{
-		ID: "no-latest", Doc: "Nobody publishes the tag latest.", Sentence: "The tag latest is set by hand.", Actions: []policy.Action{policy.Publish},
+		ID: "no-latest", Doc: "Nobody publishes the tag latest.", Sentence: "The tag latest is set by hand.", Actions: []protocol.Action{protocol.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
 			if r.Change != nil && r.Change.Tags["latest"] != "" {
 				return policy.Forbid
@@ -337,7 +337,7 @@ func TestPublishChangesNoVisibility(t *testing.T) {
 			if private {
 				is, other = other, is
 			}
-			bypass, _ := s.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+			bypass, _ := s.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 			put := func(pkg, access, otp string) answer {
 				return s.try(release{pkg: pkg, version: "3.0.0", access: access, first: first}.call(), otp)
 			}

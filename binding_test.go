@@ -23,7 +23,7 @@ import (
 // A bound is one request that takes a second factor.
 type bound struct {
 	name   string
-	action policy.Action
+	action protocol.Action
 	call   func(s *scene) call
 
 	// same is what it has in common with those others that make the same change in another
@@ -67,146 +67,150 @@ const (
 // bounds are requests that differ in one thing from another at least: whatever two of them have
 // not in common is a change of its own.
 var bounds = slices.Concat([]bound{
-	{"publish", policy.Publish, is(release{pkg: "plain", version: "3.0.0"}.call()), "publish"},
-	{"publish, tarball first", policy.Publish, is(release{pkg: "plain", version: "3.0.0", first: true}.call()), "publish"},
-	{"publish, as public as it is", policy.Publish, is(release{pkg: "plain", version: "3.0.0", access: "public"}.call()), ""},
-	{"publish another version", policy.Publish, is(release{pkg: "plain", version: "3.0.1"}.call()), ""},
-	{"publish another version, tarball first", policy.Publish, is(release{pkg: "plain", version: "3.0.2", first: true}.call()), ""},
-	{"publish another package", policy.Publish, is(release{pkg: "second", version: "3.0.0"}.call()), ""},
-	{"publish with another tag", policy.Publish, is(release{pkg: "plain", version: "3.0.0", tags: []string{"next"}}.call()), ""},
-	{"publish with two tags", policy.Publish, is(release{pkg: "plain", version: "3.0.0", tags: []string{"next", "latest"}}.call()), ""},
-	{"publish without a tag", policy.Publish, is(release{pkg: "plain", version: "3.0.0", tags: []string{}}.call()), ""},
-	{"publish another tarball", policy.Publish, is(release{pkg: "plain", version: "3.0.0", tarball: []byte("other bytes")}.call()), ""},
-	{"publish another tarball that comes first", policy.Publish, is(release{pkg: "plain", version: "3.0.0", tarball: []byte("more bytes"), first: true}.call()), ""},
-	{"publish with a shasum alone", policy.Publish, is(release{pkg: "plain", version: "3.0.0", integrity: "-"}.call()), ""},
-	{"publish with another shasum alone", policy.Publish, is(release{pkg: "plain", version: "3.0.0", integrity: "-", tarball: []byte("other bytes")}.call()), ""},
-	{"publish without a hash", policy.Publish, is(release{pkg: "plain", version: "3.0.0", integrity: "-", shasum: "-"}.call()), ""},
-	{"publish a new package", policy.Publish, is(release{pkg: "@acme/new", version: "3.0.0"}.call()), ""},
-	{"publish a new package in the open", policy.Publish, is(release{pkg: "@acme/new", version: "3.0.0", access: "public"}.call()), ""},
-	{"publish a new package for few", policy.Publish, is(release{pkg: "@acme/new", version: "3.0.0", access: "restricted"}.call()), ""},
-	{"publish a new package of another scope", policy.Publish, is(release{pkg: "@acme-new/new", version: "3.0.0"}.call()), ""},
+	{"publish", protocol.Publish, is(release{pkg: "plain", version: "3.0.0"}.call()), ""},
+	{"publish, tarball first", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", first: true}.call()), ""},
+	{"publish with a script", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", script: "node ."}.call()), ""},
+	{"publish with another script", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", script: "node x"}.call()), ""},
+	{"publish with provenance", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", bundle: "{}"}.call()), ""},
+	{"publish with a readme", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", readme: "read me"}.call()), ""},
+	{"publish, as public as it is", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", access: "public"}.call()), ""},
+	{"publish another version", protocol.Publish, is(release{pkg: "plain", version: "3.0.1"}.call()), ""},
+	{"publish another version, tarball first", protocol.Publish, is(release{pkg: "plain", version: "3.0.2", first: true}.call()), ""},
+	{"publish another package", protocol.Publish, is(release{pkg: "second", version: "3.0.0"}.call()), ""},
+	{"publish with another tag", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", tags: []string{"next"}}.call()), ""},
+	{"publish with two tags", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", tags: []string{"next", "latest"}}.call()), ""},
+	{"publish without a tag", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", tags: []string{}}.call()), ""},
+	{"publish another tarball", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", tarball: []byte("other bytes")}.call()), ""},
+	{"publish another tarball that comes first", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", tarball: []byte("more bytes"), first: true}.call()), ""},
+	{"publish with a shasum alone", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", integrity: "-"}.call()), ""},
+	{"publish with another shasum alone", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", integrity: "-", tarball: []byte("other bytes")}.call()), ""},
+	{"publish without a hash", protocol.Publish, is(release{pkg: "plain", version: "3.0.0", integrity: "-", shasum: "-"}.call()), ""},
+	{"publish a new package", protocol.Publish, is(release{pkg: "@acme/new", version: "3.0.0"}.call()), ""},
+	{"publish a new package in the open", protocol.Publish, is(release{pkg: "@acme/new", version: "3.0.0", access: "public"}.call()), ""},
+	{"publish a new package for few", protocol.Publish, is(release{pkg: "@acme/new", version: "3.0.0", access: "restricted"}.call()), ""},
+	{"publish a new package of another scope", protocol.Publish, is(release{pkg: "@acme-new/new", version: "3.0.0"}.call()), ""},
 
-	{"set a tag", policy.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/next", `"1.0.0"`), "tag"},
-	{"set a tag with POST", policy.SetDistTag, sends("POST", "/-/package/plain/dist-tags/next", `"1.0.0"`), "tag"},
-	{"set a tag by the older path", policy.SetDistTag, sends("PUT", "/plain/next", `"1.0.0"`), "tag"},
-	{"set a tag to another version", policy.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/next", `"2.0.0"`), ""},
-	{"set another tag", policy.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/Next", `"1.0.0"`), ""},
-	{"set a tag of another package", policy.SetDistTag, sends("PUT", "/-/package/second/dist-tags/next", `"1.0.0"`), ""},
-	{"set the tag that can be removed", policy.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/old", `"1.0.0"`), ""},
-	{"remove a tag", policy.RemoveDistTag, sends("DELETE", "/-/package/plain/dist-tags/old", ""), ""},
-	{"remove another tag", policy.RemoveDistTag, sends("DELETE", "/-/package/plain/dist-tags/older", ""), ""},
-	{"remove a tag of another package", policy.RemoveDistTag, sends("DELETE", "/-/package/second/dist-tags/old", ""), ""},
+	{"set a tag", protocol.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/next", `"1.0.0"`), "tag"},
+	{"set a tag with POST", protocol.SetDistTag, sends("POST", "/-/package/plain/dist-tags/next", `"1.0.0"`), "tag"},
+	{"set a tag by the older path", protocol.SetDistTag, sends("PUT", "/plain/next", `"1.0.0"`), "tag"},
+	{"set a tag to another version", protocol.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/next", `"2.0.0"`), ""},
+	{"set another tag", protocol.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/Next", `"1.0.0"`), ""},
+	{"set a tag of another package", protocol.SetDistTag, sends("PUT", "/-/package/second/dist-tags/next", `"1.0.0"`), ""},
+	{"set the tag that can be removed", protocol.SetDistTag, sends("PUT", "/-/package/plain/dist-tags/old", `"1.0.0"`), ""},
+	{"remove a tag", protocol.RemoveDistTag, sends("DELETE", "/-/package/plain/dist-tags/old", ""), ""},
+	{"remove another tag", protocol.RemoveDistTag, sends("DELETE", "/-/package/plain/dist-tags/older", ""), ""},
+	{"remove a tag of another package", protocol.RemoveDistTag, sends("DELETE", "/-/package/second/dist-tags/old", ""), ""},
 
-	{"deprecate", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use"})), ""},
-	{"deprecate with another message", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not  use"})), ""},
-	{"deprecate with a message that looks the same", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not\u200b use"})), ""},
-	{"deprecate with a message that ends in a space", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use "})), ""},
-	{"deprecate with a long message", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": strings.Repeat("a", longText) + "b"})), ""},
-	{"deprecate with another long message", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": strings.Repeat("a", longText) + "c"})), ""},
-	{"deprecate another version", policy.Deprecate, is(deprecates("plain", map[string]string{"2.1.0": "do not use"})), ""},
-	{"deprecate two versions", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use", "2.1.0": "do not use"})), ""},
-	{"deprecate two versions differently", policy.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use", "2.1.0": "with the same message"})), ""},
-	{"deprecate another package", policy.Deprecate, is(deprecates("second", map[string]string{"2.0.0": "do not use"})), ""},
-	{"take a deprecation away", policy.Deprecate, is(deprecates("plain", map[string]string{"1.0.0": ""})), ""},
+	{"deprecate", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use"})), ""},
+	{"deprecate with another message", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not  use"})), ""},
+	{"deprecate with a message that looks the same", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not\u200b use"})), ""},
+	{"deprecate with a message that ends in a space", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use "})), ""},
+	{"deprecate with a long message", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": strings.Repeat("a", longText) + "b"})), ""},
+	{"deprecate with another long message", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": strings.Repeat("a", longText) + "c"})), ""},
+	{"deprecate another version", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.1.0": "do not use"})), ""},
+	{"deprecate two versions", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use", "2.1.0": "do not use"})), ""},
+	{"deprecate two versions differently", protocol.Deprecate, is(deprecates("plain", map[string]string{"2.0.0": "do not use", "2.1.0": "with the same message"})), ""},
+	{"deprecate another package", protocol.Deprecate, is(deprecates("second", map[string]string{"2.0.0": "do not use"})), ""},
+	{"take a deprecation away", protocol.Deprecate, is(deprecates("plain", map[string]string{"1.0.0": ""})), ""},
 
-	{"unpublish a version", policy.Unpublish, is(unpublishes("plain", nil, "2.0.0")), ""},
-	{"unpublish another version", policy.Unpublish, is(unpublishes("plain", map[string]any{"latest": "2.0.0"}, "2.1.0")), ""},
-	{"unpublish and move the tag elsewhere", policy.Unpublish, is(unpublishes("plain", map[string]any{"latest": "1.0.0"}, "2.1.0")), ""},
-	{"unpublish and remove the tag", policy.Unpublish, is(unpublishes("plain", map[string]any{"latest": nil}, "2.1.0")), ""},
-	{"unpublish two versions", policy.Unpublish, is(unpublishes("plain", map[string]any{"latest": "1.0.0"}, "2.1.0", "2.0.0")), ""},
-	{"unpublish a version of another package", policy.Unpublish, is(unpublishes("second", nil, "2.0.0")), ""},
-	{"unpublish by the tarball", policy.Unpublish, sends("DELETE", "/plain/-/plain-2.0.0.tgz/-rev/7-a", ""), ""},
-	{"unpublish by another tarball", policy.Unpublish, sends("DELETE", "/plain/-/plain-2.1.0.tgz/-rev/7-a", ""), ""},
-	{"unpublish by a tarball of another package", policy.Unpublish, sends("DELETE", "/second/-/second-2.0.0.tgz/-rev/7-a", ""), ""},
-	{"delete a tarball of no version", policy.Unpublish, sends("DELETE", "/plain/-/plain-0.9.0.tgz/-rev/7-a", ""), ""},
-	{"unpublish a package", policy.UnpublishAll, sends("DELETE", "/plain/-rev/7-a", ""), ""},
-	{"unpublish another package", policy.UnpublishAll, sends("DELETE", "/second/-rev/7-a", ""), ""},
+	{"unpublish a version", protocol.Unpublish, is(unpublishes("plain", nil, "2.0.0")), ""},
+	{"unpublish another version", protocol.Unpublish, is(unpublishes("plain", map[string]any{"latest": "2.0.0"}, "2.1.0")), ""},
+	{"unpublish and move the tag elsewhere", protocol.Unpublish, is(unpublishes("plain", map[string]any{"latest": "1.0.0"}, "2.1.0")), ""},
+	{"unpublish and remove the tag", protocol.Unpublish, is(unpublishes("plain", map[string]any{"latest": nil}, "2.1.0")), ""},
+	{"unpublish two versions", protocol.Unpublish, is(unpublishes("plain", map[string]any{"latest": "1.0.0"}, "2.1.0", "2.0.0")), ""},
+	{"unpublish a version of another package", protocol.Unpublish, is(unpublishes("second", nil, "2.0.0")), ""},
+	{"unpublish by the tarball", protocol.Unpublish, sends("DELETE", "/plain/-/plain-2.0.0.tgz/-rev/7-a", ""), ""},
+	{"unpublish by another tarball", protocol.Unpublish, sends("DELETE", "/plain/-/plain-2.1.0.tgz/-rev/7-a", ""), ""},
+	{"unpublish by a tarball of another package", protocol.Unpublish, sends("DELETE", "/second/-/second-2.0.0.tgz/-rev/7-a", ""), ""},
+	{"delete a tarball of no version", protocol.Unpublish, sends("DELETE", "/plain/-/plain-0.9.0.tgz/-rev/7-a", ""), ""},
+	{"unpublish a package", protocol.UnpublishAll, sends("DELETE", "/plain/-rev/7-a", ""), ""},
+	{"unpublish another package", protocol.UnpublishAll, sends("DELETE", "/second/-rev/7-a", ""), ""},
 
-	{"replace an owner", policy.WriteOwners, is(owners("plain", "alice", "carol")), "owners"},
-	{"replace an owner, in another order", policy.WriteOwners, is(owners("plain", "carol", "alice")), "owners"},
-	{"replace an owner in the whole document", policy.WriteOwners, is(docOf("plain", func(d map[string]any) {
+	{"replace an owner", protocol.WriteOwners, is(owners("plain", "alice", "carol")), "owners"},
+	{"replace an owner, in another order", protocol.WriteOwners, is(owners("plain", "carol", "alice")), "owners"},
+	{"replace an owner in the whole document", protocol.WriteOwners, is(docOf("plain", func(d map[string]any) {
 		d["maintainers"] = []map[string]string{{"name": "alice"}, {"name": "carol"}}
 	})), "owners"},
-	{"replace an owner by another", policy.WriteOwners, is(owners("plain", "alice", "mallory")), ""},
-	{"add an owner to the document", policy.WriteOwners, is(owners("plain", "alice", "bob", "carol")), ""},
-	{"remove an owner from the document", policy.WriteOwners, is(owners("plain", "alice")), ""},
-	{"remove the other owner from the document", policy.WriteOwners, is(owners("plain", "bob")), ""},
-	{"replace an owner of another package", policy.WriteOwners, is(owners("second", "alice", "carol")), ""},
-	{"add an owner", policy.WriteOwners, sends("PUT", "/-/package/plain/owners", `{"user":"carol"}`), "owner"},
-	{"add an owner with npm's @", policy.WriteOwners, sends("PUT", "/-/package/plain/owners", `{"user":"@carol"}`), "owner"},
-	{"add another owner", policy.WriteOwners, sends("PUT", "/-/package/plain/owners", `{"user":"mallory"}`), ""},
-	{"add an owner of another package", policy.WriteOwners, sends("PUT", "/-/package/second/owners", `{"user":"carol"}`), ""},
-	{"remove an owner", policy.WriteOwners, sends("DELETE", "/-/package/plain/owners/bob", ""), ""},
-	{"remove another owner", policy.WriteOwners, sends("DELETE", "/-/package/plain/owners/carol", ""), ""},
-	{"remove an owner of another package", policy.WriteOwners, sends("DELETE", "/-/package/second/owners/bob", ""), ""},
+	{"replace an owner by another", protocol.WriteOwners, is(owners("plain", "alice", "mallory")), ""},
+	{"add an owner to the document", protocol.WriteOwners, is(owners("plain", "alice", "bob", "carol")), ""},
+	{"remove an owner from the document", protocol.WriteOwners, is(owners("plain", "alice")), ""},
+	{"remove the other owner from the document", protocol.WriteOwners, is(owners("plain", "bob")), ""},
+	{"replace an owner of another package", protocol.WriteOwners, is(owners("second", "alice", "carol")), ""},
+	{"add an owner", protocol.WriteOwners, sends("PUT", "/-/package/plain/owners", `{"user":"carol"}`), "owner"},
+	{"add an owner with npm's @", protocol.WriteOwners, sends("PUT", "/-/package/plain/owners", `{"user":"@carol"}`), "owner"},
+	{"add another owner", protocol.WriteOwners, sends("PUT", "/-/package/plain/owners", `{"user":"mallory"}`), ""},
+	{"add an owner of another package", protocol.WriteOwners, sends("PUT", "/-/package/second/owners", `{"user":"carol"}`), ""},
+	{"remove an owner", protocol.WriteOwners, sends("DELETE", "/-/package/plain/owners/bob", ""), ""},
+	{"remove another owner", protocol.WriteOwners, sends("DELETE", "/-/package/plain/owners/carol", ""), ""},
+	{"remove an owner of another package", protocol.WriteOwners, sends("DELETE", "/-/package/second/owners/bob", ""), ""},
 
-	{"make a package restricted", policy.SetAccess, sends("POST", "/-/package/plain/access", `{"access":"restricted"}`), ""},
-	{"make a package public", policy.SetAccess, sends("POST", "/-/package/plain/access", `{"access":"public"}`), ""},
-	{"make another package restricted", policy.SetAccess, sends("POST", "/-/package/second/access", `{"access":"restricted"}`), ""},
-	{"mfa=publish", policy.SetAccess, sends("POST", "/-/package/plain/access", `{"publish_requires_tfa":true,"automation_token_overrides_tfa":false}`), "mfa"},
-	{"mfa=publish, in fewer words", policy.SetAccess, sends("POST", "/-/package/plain/access", `{"publish_requires_tfa":true}`), "mfa"},
-	{"mfa=automation", policy.SetAccess, sends("POST", "/-/package/plain/access", `{"publish_requires_tfa":true,"automation_token_overrides_tfa":true}`), ""},
-	{"mfa=publish of another package", policy.SetAccess, sends("POST", "/-/package/second/access", `{"publish_requires_tfa":true}`), ""},
+	{"make a package restricted", protocol.SetAccess, sends("POST", "/-/package/plain/access", `{"access":"restricted"}`), ""},
+	{"make a package public", protocol.SetAccess, sends("POST", "/-/package/plain/access", `{"access":"public"}`), ""},
+	{"make another package restricted", protocol.SetAccess, sends("POST", "/-/package/second/access", `{"access":"restricted"}`), ""},
+	{"mfa=publish", protocol.SetAccess, sends("POST", "/-/package/plain/access", `{"publish_requires_tfa":true,"automation_token_overrides_tfa":false}`), "mfa"},
+	{"mfa=publish, in fewer words", protocol.SetAccess, sends("POST", "/-/package/plain/access", `{"publish_requires_tfa":true}`), "mfa"},
+	{"mfa=automation", protocol.SetAccess, sends("POST", "/-/package/plain/access", `{"publish_requires_tfa":true,"automation_token_overrides_tfa":true}`), ""},
+	{"mfa=publish of another package", protocol.SetAccess, sends("POST", "/-/package/second/access", `{"publish_requires_tfa":true}`), ""},
 
-	{"make somebody an admin", policy.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"bob","role":"admin"}`), ""},
-	{"make somebody an owner of the organization", policy.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"bob","role":"owner"}`), ""},
-	{"make somebody a member", policy.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"bob"}`), ""},
-	{"make another an admin", policy.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"carol","role":"admin"}`), ""},
-	{"make somebody an admin of another organization", policy.WriteOrg, sends("PUT", "/-/org/beta/user", `{"user":"bob","role":"admin"}`), ""},
-	{"remove a member", policy.WriteOrg, sends("DELETE", "/-/org/acme/user", `{"user":"bob"}`), ""},
-	{"remove another member", policy.WriteOrg, sends("DELETE", "/-/org/acme/user", `{"user":"carol"}`), ""},
-	{"remove a member of another organization", policy.WriteOrg, sends("DELETE", "/-/org/beta/user", `{"user":"bob"}`), ""},
+	{"make somebody an admin", protocol.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"bob","role":"admin"}`), ""},
+	{"make somebody an owner of the organization", protocol.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"bob","role":"owner"}`), ""},
+	{"make somebody a member", protocol.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"bob"}`), ""},
+	{"make another an admin", protocol.WriteOrg, sends("PUT", "/-/org/acme/user", `{"user":"carol","role":"admin"}`), ""},
+	{"make somebody an admin of another organization", protocol.WriteOrg, sends("PUT", "/-/org/beta/user", `{"user":"bob","role":"admin"}`), ""},
+	{"remove a member", protocol.WriteOrg, sends("DELETE", "/-/org/acme/user", `{"user":"bob"}`), ""},
+	{"remove another member", protocol.WriteOrg, sends("DELETE", "/-/org/acme/user", `{"user":"carol"}`), ""},
+	{"remove a member of another organization", protocol.WriteOrg, sends("DELETE", "/-/org/beta/user", `{"user":"bob"}`), ""},
 
-	{"create a team", policy.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"devs"}`), "team"},
-	{"create a team, described", policy.WriteTeam, sends("PUT", "/-/org/acme/team", `{"team":"devs","description":"us"}`), "team"},
-	{"create another team", policy.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"ops"}`), ""},
-	{"create a team of another organization", policy.WriteTeam, sends("PUT", "/-/org/beta/team", `{"name":"devs"}`), ""},
-	{"destroy a team", policy.WriteTeam, sends("DELETE", "/-/team/acme/devs", ""), ""},
-	{"destroy another team", policy.WriteTeam, sends("DELETE", "/-/team/acme/ops", ""), ""},
-	{"destroy a team of another organization", policy.WriteTeam, sends("DELETE", "/-/team/beta/devs", ""), ""},
-	{"add to a team", policy.WriteTeamMember, sends("PUT", "/-/team/acme/devs/user", `{"user":"bob"}`), ""},
-	{"add another to a team", policy.WriteTeamMember, sends("PUT", "/-/team/acme/devs/user", `{"user":"carol"}`), ""},
-	{"add to another team", policy.WriteTeamMember, sends("PUT", "/-/team/acme/ops/user", `{"user":"bob"}`), ""},
-	{"add to a team of another organization", policy.WriteTeamMember, sends("PUT", "/-/team/beta/devs/user", `{"user":"bob"}`), ""},
-	{"remove from a team", policy.WriteTeamMember, sends("DELETE", "/-/team/acme/devs/user", `{"user":"bob"}`), ""},
-	{"let a team write", policy.GrantTeam, sends("PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write"}`), ""},
-	{"let a team read", policy.GrantTeam, sends("PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-only"}`), ""},
-	{"let a team write another package", policy.GrantTeam, sends("PUT", "/-/team/acme/devs/package", `{"package":"second","permissions":"read-write"}`), ""},
-	{"let another team write", policy.GrantTeam, sends("PUT", "/-/team/acme/ops/package", `{"package":"plain","permissions":"read-write"}`), ""},
-	{"let a team of another organization write", policy.GrantTeam, sends("PUT", "/-/team/beta/devs/package", `{"package":"plain","permissions":"read-write"}`), ""},
-	{"take a package from a team", policy.GrantTeam, sends("DELETE", "/-/team/acme/devs/package", `{"package":"plain"}`), ""},
-	{"take another package from a team", policy.GrantTeam, sends("DELETE", "/-/team/acme/devs/package", `{"package":"second"}`), ""},
+	{"create a team", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"devs"}`), "team"},
+	{"create a team, described", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"team":"devs","description":"us"}`), "team"},
+	{"create another team", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"ops"}`), ""},
+	{"create a team of another organization", protocol.WriteTeam, sends("PUT", "/-/org/beta/team", `{"name":"devs"}`), ""},
+	{"destroy a team", protocol.WriteTeam, sends("DELETE", "/-/team/acme/devs", ""), ""},
+	{"destroy another team", protocol.WriteTeam, sends("DELETE", "/-/team/acme/ops", ""), ""},
+	{"destroy a team of another organization", protocol.WriteTeam, sends("DELETE", "/-/team/beta/devs", ""), ""},
+	{"add to a team", protocol.WriteTeamMember, sends("PUT", "/-/team/acme/devs/user", `{"user":"bob"}`), ""},
+	{"add another to a team", protocol.WriteTeamMember, sends("PUT", "/-/team/acme/devs/user", `{"user":"carol"}`), ""},
+	{"add to another team", protocol.WriteTeamMember, sends("PUT", "/-/team/acme/ops/user", `{"user":"bob"}`), ""},
+	{"add to a team of another organization", protocol.WriteTeamMember, sends("PUT", "/-/team/beta/devs/user", `{"user":"bob"}`), ""},
+	{"remove from a team", protocol.WriteTeamMember, sends("DELETE", "/-/team/acme/devs/user", `{"user":"bob"}`), ""},
+	{"let a team write", protocol.GrantTeam, sends("PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write"}`), ""},
+	{"let a team read", protocol.GrantTeam, sends("PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-only"}`), ""},
+	{"let a team write another package", protocol.GrantTeam, sends("PUT", "/-/team/acme/devs/package", `{"package":"second","permissions":"read-write"}`), ""},
+	{"let another team write", protocol.GrantTeam, sends("PUT", "/-/team/acme/ops/package", `{"package":"plain","permissions":"read-write"}`), ""},
+	{"let a team of another organization write", protocol.GrantTeam, sends("PUT", "/-/team/beta/devs/package", `{"package":"plain","permissions":"read-write"}`), ""},
+	{"take a package from a team", protocol.GrantTeam, sends("DELETE", "/-/team/acme/devs/package", `{"package":"plain"}`), ""},
+	{"take another package from a team", protocol.GrantTeam, sends("DELETE", "/-/team/acme/devs/package", `{"package":"second"}`), ""},
 
-	{"rotate", policy.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates("")), "rotate"},
-	{"rotate, in more words", policy.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"grace":24`)), "rotate"},
-	{"rotate with another grace", policy.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"grace":2`)), ""},
-	{"rotate without a grace", policy.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"grace":0`)), ""},
-	{"rotate for long", policy.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"expires":10`)), ""},
-	{"rotate another", policy.CreateToken, ofToken("t2", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates("")), ""},
-	{"rotate of a service", policy.ManageService, ofToken("c1", "POST", ciTokens+"/KEY/rotate", rotates("")), ""},
-	{"rotate of a service with another grace", policy.ManageService, ofToken("c1", "POST", ciTokens+"/KEY/rotate", rotates(`,"grace":2`)), ""},
-	{"rotate another of a service", policy.ManageService, ofToken("c2", "POST", ciTokens+"/KEY/rotate", rotates("")), ""},
+	{"rotate", protocol.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates("")), "rotate"},
+	{"rotate, in more words", protocol.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"grace":24`)), "rotate"},
+	{"rotate with another grace", protocol.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"grace":2`)), ""},
+	{"rotate without a grace", protocol.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"grace":0`)), ""},
+	{"rotate for long", protocol.CreateToken, ofToken("t1", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates(`,"expires":10`)), ""},
+	{"rotate another", protocol.CreateToken, ofToken("t2", "POST", "/-/auth/v1/tokens/KEY/rotate", rotates("")), ""},
+	{"rotate of a service", protocol.ManageService, ofToken("c1", "POST", ciTokens+"/KEY/rotate", rotates("")), ""},
+	{"rotate of a service with another grace", protocol.ManageService, ofToken("c1", "POST", ciTokens+"/KEY/rotate", rotates(`,"grace":2`)), ""},
+	{"rotate another of a service", protocol.ManageService, ofToken("c2", "POST", ciTokens+"/KEY/rotate", rotates("")), ""},
 
-	{"revoke", policy.RevokeToken, ofToken("t1", "DELETE", ownTokens+"/token/KEY", ""), "revoke"},
-	{"revoke by its text", policy.RevokeToken, ofToken("t1 text", "DELETE", ownTokens+"/token/KEY", ""), "revoke"},
-	{"revoke another", policy.RevokeToken, ofToken("t2", "DELETE", ownTokens+"/token/KEY", ""), ""},
-	{"revoke all", policy.RevokeToken, sends("DELETE", "/-/auth/v1/tokens", ""), ""},
-	{"revoke of a service", policy.RevokeService, ofToken("c1", "DELETE", ciTokens+"/KEY", ""), ""},
-	{"revoke another of a service", policy.RevokeService, ofToken("c2", "DELETE", ciTokens+"/KEY", ""), ""},
+	{"revoke", protocol.RevokeToken, ofToken("t1", "DELETE", ownTokens+"/token/KEY", ""), "revoke"},
+	{"revoke by its text", protocol.RevokeToken, ofToken("t1 text", "DELETE", ownTokens+"/token/KEY", ""), "revoke"},
+	{"revoke another", protocol.RevokeToken, ofToken("t2", "DELETE", ownTokens+"/token/KEY", ""), ""},
+	{"revoke all", protocol.RevokeToken, sends("DELETE", "/-/auth/v1/tokens", ""), ""},
+	{"revoke of a service", protocol.RevokeService, ofToken("c1", "DELETE", ciTokens+"/KEY", ""), ""},
+	{"revoke another of a service", protocol.RevokeService, ofToken("c2", "DELETE", ciTokens+"/KEY", ""), ""},
 
-	{"set the full name", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice A."}`), "name"},
-	{"set the full name as npm does", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice A.","homepage":null,"email":"alice@acme.test"}`), "name"},
-	{"set another full name", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice B."}`), ""},
-	{"set another field", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"github":"Alice A."}`), ""},
-	{"set two fields", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice A.","github":"Alice A."}`), ""},
-	{"set the address", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"email":"alice@new.test"}`), ""},
-	{"set another address", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"email":"alice@newer.test"}`), ""},
-	{"set the address and a name", policy.WriteProfile, sends("POST", "/-/npm/v1/user", `{"email":"alice@new.test","fullname":"Alice A."}`), ""},
-	{"set the password", policy.SetPassword, changesPassword(newPassword), ""},
-	{"set another password", policy.SetPassword, changesPassword(newPassword + "s"), ""},
-	{"switch the mode", policy.SetTwoFactor, sends("POST", "/-/npm/v1/user", tfa("auth-only")), ""},
-	{"switch the mode to what it is", policy.SetTwoFactor, sends("POST", "/-/npm/v1/user", tfa("auth-and-writes")), ""},
-	{disablesFactor, policy.SetTwoFactor, sends("POST", "/-/npm/v1/user", tfa("disable")), ""},
+	{"set the full name", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice A."}`), "name"},
+	{"set the full name as npm does", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice A.","homepage":null,"email":"alice@acme.test"}`), "name"},
+	{"set another full name", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice B."}`), ""},
+	{"set another field", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"github":"Alice A."}`), ""},
+	{"set two fields", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"fullname":"Alice A.","github":"Alice A."}`), ""},
+	{"set the address", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"email":"alice@new.test"}`), ""},
+	{"set another address", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"email":"alice@newer.test"}`), ""},
+	{"set the address and a name", protocol.WriteProfile, sends("POST", "/-/npm/v1/user", `{"email":"alice@new.test","fullname":"Alice A."}`), ""},
+	{"set the password", protocol.SetPassword, changesPassword(newPassword), ""},
+	{"set another password", protocol.SetPassword, changesPassword(newPassword + "s"), ""},
+	{"switch the mode", protocol.SetTwoFactor, sends("POST", "/-/npm/v1/user", tfa("auth-only")), ""},
+	{"switch the mode to what it is", protocol.SetTwoFactor, sends("POST", "/-/npm/v1/user", tfa("auth-and-writes")), ""},
+	{disablesFactor, protocol.SetTwoFactor, sends("POST", "/-/npm/v1/user", tfa("disable")), ""},
 }, tokenBounds())
 
 // disablesFactor is the one after which no second factor is asked for.
@@ -246,16 +250,16 @@ func tokenBounds() (all []bound) {
 		{"make a token of an organization that reads", `"name":"n","orgs":["acme"]`, ""},
 	}
 	for _, f := range fields {
-		all = append(all, bound{f.name, policy.CreateToken, makes(ownTokens, f.fields), f.same})
+		all = append(all, bound{f.name, protocol.CreateToken, makes(ownTokens, f.fields), f.same})
 	}
 	for _, f := range fields[:10] {
 		same := f.same
 		if same != "" {
 			same += " of a service"
 		}
-		all = append(all, bound{f.name + " of a service", policy.ManageService, makes(ciTokens, f.fields), same})
+		all = append(all, bound{f.name + " of a service", protocol.ManageService, makes(ciTokens, f.fields), same})
 	}
-	return append(all, bound{"make a token of another service", policy.ManageService, makes(cdTokens, fields[0].fields), ""})
+	return append(all, bound{"make a token of another service", protocol.ManageService, makes(cdTokens, fields[0].fields), ""})
 }
 
 // sameChange reports whether two of them make the same change.
@@ -264,7 +268,7 @@ func sameChange(a, b bound) bool { return a.name == b.name || a.same != "" && a.
 // Every action that can be challenged is in the set, more than once, under names that tell
 // the requests apart.
 func TestBoundsAreAll(t *testing.T) {
-	names, n := map[string]bool{}, map[policy.Action]int{}
+	names, n := map[string]bool{}, map[protocol.Action]int{}
 	for _, b := range bounds {
 		assert.False(t, names[b.name], "two are called %q", b.name)
 		names[b.name] = true
@@ -273,12 +277,12 @@ func TestBoundsAreAll(t *testing.T) {
 	rules := policy.NPM()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	asked := 0
-	for _, action := range policy.Actions() {
+	for _, action := range protocol.Actions() {
 		d := rules.Decide(policy.Request{
-			Operation:  policy.Operation{Action: action, Package: policy.PackageName{Name: "plain"}, Org: "acme", Service: "ci"},
+			Operation:  protocol.Operation{Action: action, Package: protocol.PackageName{Name: "plain"}, Org: "acme", Service: "ci"},
 			Credential: &policy.Credential{ID: "s", Kind: policy.KindSession, User: "alice", Created: now, Expires: now.Add(time.Hour)},
-			Account:    policy.Account{ID: "alice", Name: "alice", TwoFactor: policy.AuthAndWrites},
-			Package:    policy.Facts{ID: "id-plain", Rights: allRights}, Org: policy.OrgFacts{ID: "o", Role: policy.OrgOwner}, Administers: true, Now: now,
+			Account:    policy.Account{ID: "alice", Name: "alice", TwoFactor: protocol.AuthAndWrites},
+			Package:    policy.Facts{ID: "id-plain", Rights: allRights}, Org: policy.OrgFacts{ID: "o", Role: protocol.OrgOwner}, Administers: true, Now: now,
 		})
 		if d.Effect == policy.Challenge {
 			asked++
@@ -396,7 +400,7 @@ func TestProofIsForOneChange(t *testing.T) {
 }
 
 // acrossPackages are what one typed code serves for.
-var acrossPackages = []policy.Action{policy.Publish, policy.SetDistTag, policy.RemoveDistTag}
+var acrossPackages = []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag}
 
 var (
 	shownLine = regexp.MustCompile(`(?s)<dt>(.*?)</dt><dd>(.*?)</dd>`)
@@ -464,7 +468,7 @@ func TestFollowUpsOfAnUnpublish(t *testing.T) {
 			isChallenge(t, s.try(tarball("plain", "2.0.0"), value)) // the document has it still
 			for _, pkg := range []string{"plain", "second"} {
 				s.host.mu.Lock()
-				s.host.packages[policy.PackageName{Name: pkg}].versions = []string{"2.1.0"}
+				s.host.packages[protocol.PackageName{Name: pkg}].versions = []string{"2.1.0"}
 				s.host.mu.Unlock()
 			}
 			isChallenge(t, s.try(tarball("plain", "1.0.0"), value)) // it went by another request
@@ -520,7 +524,7 @@ func TestCodeOfALegacyLogin(t *testing.T) {
 	require.Equal(t, 201, a.Code)
 	s.session = a.text("token")
 	for _, b := range bounds {
-		if b.action != policy.Publish {
+		if b.action != protocol.Publish {
 			isChallenge(t, s.try(b.call(s), code))
 		}
 	}
@@ -545,11 +549,11 @@ func TestProofOfAList(t *testing.T) {
 		s := newScene(t)
 		var asked []call
 		n := twofactor.NewChallenge{
-			User: s.ids["alice"], Name: "alice", Credential: s.sessionID(s.session), Action: policy.SetDistTag,
+			User: s.ids["alice"], Name: "alice", Credential: s.sessionID(s.session), Action: protocol.SetDistTag,
 		}
 		for _, pkg := range []string{"plain", "second", "plain"} {
 			c := call{method: "PUT", path: fmt.Sprintf("/-/package/%s/dist-tags/tag-%d", pkg, len(asked)), body: `"1.0.0"`}
-			op, err := policy.Classify(c.method, c.path)
+			op, err := protocol.Classify(c.method, c.path)
 			require.NoError(t, err)
 			change := protocol.Change{Version: "1.0.0", Tags: map[string]string{op.Tag: "1.0.0"}}
 			n.Items = append(n.Items, twofactor.Item{Package: op.Package, Change: change.Digest(op), Words: change.Words(op)})
@@ -588,7 +592,7 @@ func TestProofOfAList(t *testing.T) {
 //
 // AU-10.
 func TestProofOfARead(t *testing.T) {
-	reads := []policy.Action{policy.ReadPackument, policy.ReadTarball, policy.ReadDistTags, policy.ReadOrg, policy.Search}
+	reads := []protocol.Action{protocol.ReadPackument, protocol.ReadTarball, protocol.ReadDistTags, protocol.ReadOrg, protocol.Search}
 	s := newScene(t, func(cfg *npmauth.Config) {
 		cfg.Policy = policy.NPM().With(policy.Rule{
 			ID: "reads-need-factor", Doc: "Reading takes a factor.", Sentence: "Reading takes a one-time password.", Actions: reads,

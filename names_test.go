@@ -13,7 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
-	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -156,7 +156,7 @@ func TestEventsHoldNoTexts(t *testing.T) {
 			}
 		}
 	}
-	of := map[policy.Action]bool{}
+	of := map[protocol.Action]bool{}
 	some := sample(3)
 	for i, b := range some {
 		if b.name == disablesFactor {
@@ -177,7 +177,7 @@ func TestEventsHoldNoTexts(t *testing.T) {
 	assert.Greater(t, len(of), 12)
 
 	// What is refused, for what it is and for what it says.
-	reader, _ := s.token("alice", token.Spec{Grants: grantAll(policy.ReadOnly)})
+	reader, _ := s.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
 	s.person("bob")
 	bob := s.login("bob")
 	whole := string(release{pkg: "plain", version: "3.0.0"}.body())
@@ -198,7 +198,7 @@ func TestEventsHoldNoTexts(t *testing.T) {
 		strings.Replace(whole, `"access":null`, `"access":"a secret"`, 1),
 		whole + "a secret",
 	} {
-		bypass, _ := s.token("alice", token.Spec{Grants: grantAll(policy.ReadWrite), Bypass: true})
+		bypass, _ := s.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		require.Equal(t, 400, s.do(call{method: "PUT", path: "/plain", body: body, bearer: bypass}).Code)
 		require.Equal(t, 400, s.try(call{method: "PUT", path: "/plain", body: body}, s.code("alice")).Code)
 	}

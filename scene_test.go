@@ -22,6 +22,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
@@ -39,7 +40,7 @@ type scene struct {
 // A setUp is what a scene begins with, so that it is made once.
 type setUp struct {
 	rows    []store.Item
-	ids     map[string]policy.UserID
+	ids     map[string]protocol.UserID
 	session string
 	totp    string
 	keys    map[string]string
@@ -60,13 +61,13 @@ func settingUp(t *testing.T) *setUp {
 	}
 	w := newWorld(t)
 	is := &setUp{ids: w.ids, keys: map[string]string{}}
-	is.session = w.alice(policy.AuthAndWrites)
+	is.session = w.alice(protocol.AuthAndWrites)
 	for _, name := range []string{"ci", "cd"} {
 		w.service(name, w.ids["alice"])
 	}
 	for i, name := range []string{"t1", "t2", "c1", "c2"} {
 		owner := map[byte]string{'t': "alice", 'c': "ci"}[name[0]]
-		secret, tok := w.token(owner, token.Spec{Name: fmt.Sprint("token ", i), Grants: grantAll(policy.ReadWrite), Bypass: true, Days: 5})
+		secret, tok := w.token(owner, token.Spec{Name: fmt.Sprint("token ", i), Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 5})
 		is.keys[name], is.keys[name+" text"] = tok.ID, secret
 	}
 	rows, err := w.store.List(t.Context(), "", "", store.MaxLimit)
@@ -100,15 +101,15 @@ func (s *scene) resetHost() {
 	defer s.host.mu.Unlock()
 	clear(s.host.packages)
 	for _, name := range []string{"plain", "second"} {
-		s.host.packages[policy.PackageName{Name: name}] = &hosted{
-			id: policy.PackageID("id-" + name), rights: map[policy.UserID]policy.Rights{alice: allRights},
+		s.host.packages[protocol.PackageName{Name: name}] = &hosted{
+			id: protocol.PackageID("id-" + name), rights: map[protocol.UserID]policy.Rights{alice: allRights},
 			versions: []string{"1.0.0", "2.0.0", "2.1.0"}, deprecated: map[string]string{"1.0.0": "words of old"},
 			tags: map[string]string{"latest": "2.1.0", "old": "1.0.0", "older": "1.0.0"}, maintainers: []string{"alice", "bob"},
 		}
 	}
 	s.host.revision, s.host.writes = "7-a", nil
 	for _, org := range []string{"acme", "beta"} {
-		s.host.orgs[org+" "+string(alice)] = policy.OrgFacts{ID: policy.OrgID("o-" + org), Role: policy.OrgOwner}
+		s.host.orgs[org+" "+string(alice)] = policy.OrgFacts{ID: protocol.OrgID("o-" + org), Role: protocol.OrgOwner}
 	}
 }
 
@@ -227,7 +228,9 @@ type release struct {
 	shasum       string   // "" is the SHA-1, "-" nothing
 	access       string   // "" is null
 	readme       string
-	first        bool // the attachments come before the versions, as Yarn 2 to 4 send them
+	script       string // postinstall; "" is none
+	bundle       string // a provenance bundle; "" is none
+	first        bool   // the attachments come before the versions, as Yarn 2 to 4 send them
 }
 
 // sri returns the integrity of data.
@@ -237,7 +240,7 @@ func sri(data []byte) string {
 }
 
 func (p release) body() []byte {
-	pkg, err := policy.ParsePackageName(p.pkg)
+	pkg, err := protocol.ParsePackageName(p.pkg)
 	if err != nil {
 		panic(err)
 	}
@@ -278,13 +281,23 @@ func (p release) body() []byte {
 	if p.access != "" {
 		access = p.access
 	}
+	manifest := map[string]any{"name": p.pkg, "version": p.version, "_id": p.pkg + "@" + p.version, "dist": dist}
+	if p.script != "" {
+		manifest["scripts"] = map[string]string{"postinstall": p.script}
+	}
+	attached := map[string]any{fmt.Sprintf("%s-%s.tgz", p.pkg, p.version): map[string]any{
+		"content_type": "application/octet-stream", "data": base64.StdEncoding.EncodeToString(p.tarball), "length": len(p.tarball),
+	}}
+	if p.bundle != "" {
+		attached[fmt.Sprintf("%s-%s.sigstore", p.pkg, p.version)] = map[string]any{
+			"content_type": "application/vnd.dev.sigstore.bundle.v0.3+json", "data": p.bundle, "length": len(p.bundle),
+		}
+	}
 	head := [][]byte{
 		field("_id", p.pkg), field("name", p.pkg), field("readme", p.readme), field("access", access), field("dist-tags", tags),
-		field("versions", map[string]any{p.version: map[string]any{"name": p.pkg, "version": p.version, "_id": p.pkg + "@" + p.version, "dist": dist}}),
+		field("versions", map[string]any{p.version: manifest}),
 	}
-	attachments := field("_attachments", map[string]any{fmt.Sprintf("%s-%s.tgz", p.pkg, p.version): map[string]any{
-		"content_type": "application/octet-stream", "data": base64.StdEncoding.EncodeToString(p.tarball), "length": len(p.tarball),
-	}})
+	attachments := field("_attachments", attached)
 	if p.first {
 		head = append([][]byte{attachments}, head...)
 	} else {

@@ -7,7 +7,10 @@
 package packument
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"hash"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/protocol"
@@ -94,6 +97,7 @@ type Scanner struct {
 	kind    Kind
 	closed  bool // Close has returned nil
 
+	rest         hash.Hash // of the body but for the data of the tarball, while it may be a publish
 	publish      publishCheck
 	publishFault error
 	doc          documentCheck
@@ -108,7 +112,8 @@ func New(cfg Config) *Scanner {
 		doc:     documentCheck{name: name, by: cfg.By},
 	}
 	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
-	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: MaxMessage, Stream: s.publish.stream}, s.event)
+	s.rest = sha256.New()
+	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: MaxMessage, Stream: s.publish.stream, Rest: s.sum}, s.event)
 	if cfg.Package == (protocol.PackageName{}) {
 		s.err = errOther
 	}
@@ -147,8 +152,16 @@ func (s *Scanner) HashTarball() {
 // Kind returns what the body is, as far as it is known. It stays known after an error.
 func (s *Scanner) Kind() Kind { return s.kind }
 
+// sum hashes a piece of what is no data of the tarball.
+func (s *Scanner) sum(p []byte) {
+	if s.publishFault == nil {
+		s.rest.Write(p)
+	}
+}
+
 // Publish returns what is known of a publish so far: its Version, Tags, Access, Integrity and
-// Attachments. Only when Close has returned nil it is the whole, and checked. Integrity is
+// Attachments. Only when Close has returned nil it is the whole, and checked; Body is there then,
+// too, which stands for all that the document says. Integrity is
 // what the manifest's dist says that the tarball hashes to, as Subresource Integrity text of
 // at most 1 KiB: its integrity as it was sent, if that has a hash of SHA-1 or of SHA-2 with
 // at least 256 bits, else its shasum, else "".
@@ -189,6 +202,9 @@ func (s *Scanner) Close() error {
 		return err
 	}
 	s.closed = true
+	if s.kind == KindPublish {
+		s.publish.result.Body = hex.EncodeToString(s.rest.Sum(nil))
+	}
 	return nil
 }
 

@@ -46,8 +46,9 @@ type Change struct {
 	// named none. A registry that has revisions makes its write conditional on it.
 	Revision string `json:"revision,omitempty"`
 
-	// Body is the SHA-256 in hex of a body that this module does not read: with actions that
-	// only a registry's own policy permits.
+	// Body is the SHA-256 in hex of a body: of [Publish] without the data of the tarball, which
+	// Integrity stands for, so that what was approved is approved with its dependencies, scripts
+	// and provenance; of actions that only a registry's own policy permits as it is.
 	Body string `json:"body,omitempty"`
 
 	// Of an organization.
@@ -146,6 +147,9 @@ func (c *Change) Recorded() *Change {
 	const changed = "changed"
 	r := *c
 	r.Attachments, r.Password, r.Revision = nil, "", ""
+	if c.Version != "" { // the document is the registry's to keep
+		r.Body = ""
+	}
 	if c.Password != "" {
 		r.Password = changed
 	}

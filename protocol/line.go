@@ -30,7 +30,7 @@ const fingerprintSize = 16
 // Words says in lines what op would do, for the person who is to prove a second factor for
 // it: what is added apart from what is removed. What is too long to be read is cut, and the
 // lines end in how many are missing and a fingerprint of the whole then; so do those of a
-// change that holds a secret, or white space that a browser does not show.
+// change that holds a secret or a manifest, or white space that a browser does not show.
 // Two changes with different digests have different lines. c may be nil.
 func (c *Change) Words(op Operation) []Line {
 	if c == nil {
@@ -168,7 +168,11 @@ func (w *lines) document(op Operation, c *Change) {
 			w.say("Sets a dist-tag", tag+" to "+to)
 		}
 	}
-	w.unless("With a body whose SHA-256 is", c.Body)
+	if op.Action == Publish {
+		w.cut = w.cut || c.Body != "" // the manifest, which nobody reads here
+	} else {
+		w.unless("With a body whose SHA-256 is", c.Body)
+	}
 	w.deprecated(c.Deprecated)
 	w.each("Removes version", "Removes no version", c.Removed)
 	w.each("Removes the tarball of version", "Removes no tarball", c.Tarballs)

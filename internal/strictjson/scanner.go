@@ -67,6 +67,11 @@ type Limits struct {
 	// piece was validated, what follows it in the string was not: only the event
 	// says that the string was whole. Nil: no string is asked about.
 	Stream func(path []Step) func(piece []byte) error
+
+	// Rest receives all bytes of the input but those of the strings that Stream took, in
+	// pieces that are only valid during the call. Where they are cut depends on the calls of
+	// Write. Nil: nobody receives them.
+	Rest func(piece []byte)
 }
 
 // A Scanner checks a JSON document that is written to it piece by piece, and
@@ -161,7 +166,12 @@ func (s *Scanner) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
+	from := 0 // of the bytes for Rest
 	for i := 0; i < len(p); {
+		streamed := s.state == inString && s.stream != nil
+		if streamed && from < i {
+			s.rest(p[from:i])
+		}
 		n, problem, err := s.step(p[i:])
 		if problem != "" {
 			err = &Error{Problem: problem, Offset: s.offset + int64(i) + int64(n)}
@@ -171,12 +181,24 @@ func (s *Scanner) Write(p []byte) (int, error) {
 			return i, err
 		}
 		i += n
+		if streamed {
+			from = i
+		}
 		if s.end < 0 && s.state == atEnd {
 			s.end = s.offset + int64(i)
 		}
 	}
+	if from < len(p) {
+		s.rest(p[from:])
+	}
 	s.offset += int64(len(p))
 	return len(p), nil
+}
+
+func (s *Scanner) rest(p []byte) {
+	if s.limits.Rest != nil {
+		s.limits.Rest(p)
+	}
 }
 
 // LimitTrailing replaces Limits.Trailing. It must be called before the end of the document.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -496,5 +497,29 @@ func BenchmarkScannerTarball(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Rest receives what Stream does not take, with the quotes around it.
+func TestRest(t *testing.T) {
+	const doc = ` {"a": "x\"y", "take": "pla\\in\u00e9é", "b": ["take", {"take": "q"}], "c": 12 } `
+	const want = ` {"a": "x\"y", "take": ", "b": ["take", {"take": "}], "c": 12 } `
+	for _, size := range []int{1, 2, 3, 7, len(doc)} {
+		var rest []byte
+		s := strictjson.NewScanner(strictjson.Limits{
+			Stream: func(path []strictjson.Step) func([]byte) error {
+				if path[len(path)-1].Key != "take" {
+					return nil
+				}
+				return func([]byte) error { return nil }
+			},
+			Rest: func(p []byte) { rest = append(rest, p...) },
+		}, func(strictjson.Event) error { return nil })
+		for piece := range slices.Chunk([]byte(doc), size) {
+			_, err := s.Write(piece)
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Close())
+		assert.Equal(t, want, string(rest), size)
 	}
 }
