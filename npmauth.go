@@ -27,7 +27,7 @@
 //
 // A request is judged when its header has arrived, to refuse early, and one with a
 // body again when all of it was read: on the credential, the account and the settings as
-// they are in Store then, and on what the host's tables say then. That judgement counts,
+// they are in Store then, and on what the host's tables say then. That decision counts,
 // so that what was revoked while a body was on its way is not done. Of a publish it is
 // made inside the host's read of the body, before the document's closing brace is
 // released: the host's answer must come within 5 seconds, and the host must hold no lock
@@ -229,7 +229,7 @@ type Config struct {
 	// publish is no commit of npmauth's.
 	AuditLog *audit.Log
 
-	// Metrics are told of each request that was judged, when the judgement that counts was
+	// Metrics are told of each request that was decided on, when the final decision was
 	// made. Nil: nobody is.
 	Metrics Metrics
 

@@ -10,16 +10,16 @@ import (
 // readAccess answers GET /-/package/<pkg>/access: who may read the package, and for those
 // who may write it what publishing takes. npm has no address for the second.
 func (a *API) readAccess(r *http.Request, op protocol.Operation) (reply, error) {
-	j, err := a.CheckRead(r, op)
+	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
 	shown := map[string]any{"access": "public", "public": true}
-	if j.Package.Private {
+	if q.Package.Private {
 		shown = map[string]any{"access": "restricted", "public": false}
 	}
-	if (&j.Request).Rights()&(policy.RightWrite|policy.RightAdmin) != 0 {
-		s, err := a.PackageSettings(r.Context(), j.Package.ID, j.Now)
+	if (&q.Request).Rights()&(policy.RightWrite|policy.RightAdmin) != 0 {
+		s, err := a.PackageSettings(r.Context(), q.Package.ID, q.Now)
 		if err != nil {
 			return reply{}, err
 		}

@@ -2,41 +2,39 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
-	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/wire"
 )
 
 // readProfile answers GET /-/npm/v1/user.
 func (a *API) readProfile(r *http.Request, op protocol.Operation) (reply, error) {
-	j, err := a.CheckRead(r, op)
+	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	status, err := a.Factors.Status(r.Context(), a.Store, j.Actor.Credential.User)
+	status, err := a.Factors.Status(r.Context(), a.Store, q.Actor.Credential.User)
 	if err != nil {
 		return reply{}, err
 	}
 	var tfa any // null: none
-	switch mode := j.Actor.Person.Account.TwoFactor; {
+	switch mode := q.Actor.Person.Account.TwoFactor; {
 	case mode == protocol.AuthOnly || mode == protocol.AuthAndWrites:
 		tfa = map[string]any{"mode": mode.String(), "pending": false}
 	case status.Pending:
 		tfa = map[string]any{"mode": status.PendingMode.String(), "pending": true}
 	}
-	user := j.Actor.Person.User
+	user := q.Actor.Person.User
 	profile, err := a.profileOf(r.Context(), user)
 	if err != nil {
 		return reply{}, err
@@ -44,8 +42,8 @@ func (a *API) readProfile(r *http.Request, op protocol.Operation) (reply, error)
 	body := shownProfile(user.Name, profile)
 	body["tfa"] = tfa
 	body["cidr_whitelist"] = nil // as npm knows it: from anywhere
-	if len(j.Actor.Person.Account.CIDRs) > 0 {
-		body["cidr_whitelist"] = j.Actor.Person.Account.CIDRs
+	if len(q.Actor.Person.Account.CIDRs) > 0 {
+		body["cidr_whitelist"] = q.Actor.Person.Account.CIDRs
 	}
 	if !user.Created.IsZero() {
 		body["created"], body["updated"] = user.Created, user.Created
@@ -97,7 +95,7 @@ func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error
 			return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-mode", Sentence: "The mode must be auth-only, auth-and-writes or disable."}
 		}
 	}
-	j, d, err := a.CheckWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
+	q, d, err := a.CheckWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
 		if mode == protocol.TwoFactorOff && a.Orgs != nil && req.Account.ID != "" {
 			req.Account.FactorRequired, err = a.Orgs.FactorRequired(r.Context(), req.Account.ID)
 		}
@@ -106,85 +104,171 @@ func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error
 	if err != nil {
 		return reply{}, err
 	}
-	return a.setFactor(r, j, d, mode, change.Password)
+	return a.setFactor(r, q, d, mode, change.Password)
 }
 
-// setFactor begins to enrol a factor, switches its mode or turns it off, with the password
-// and, where there is one, the factor.
-func (a *API) setFactor(r *http.Request, j *authz.Request, d policy.Decision, mode protocol.TwoFactorMode, password string) (reply, error) {
-	var answer any // null
-	err := a.commitWithPassword(r, j, d, password, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
-		by, user := j.Actor.By(j.Addr), j.Actor.Credential.User
-		enrolled := j.Account.TwoFactor != protocol.TwoFactorOff
-		switch {
-		case enrolled && j.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
-			return authz.Denied(j, a.Policy.Decide(j.Request))
-		case !enrolled && mode != protocol.TwoFactorOff:
-			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, j.Actor.Person.Account.Name, mode)
-			answer = uri.Reveal()
+// apply changes a profile as d says.
+func apply(d wire.ProfileDetails, p *host.Profile) error {
+	had := p.Email
+	for _, f := range []struct{ want, is *string }{
+		{d.Email, &p.Email}, {d.FullName, &p.FullName}, {d.Homepage, &p.Homepage},
+		{d.Freenode, &p.Freenode}, {d.Twitter, &p.Twitter}, {d.GitHub, &p.GitHub},
+	} {
+		if f.want != nil {
+			*f.is = *f.want
+		}
+	}
+	if had != "" && p.Email == "" {
+		return errNoEmail
+	}
+	return nil
+}
+
+// setProfile changes what somebody says about themselves, and their address.
+func (a *API) setProfile(r *http.Request, op protocol.Operation, body wire.ProfileRequest) (reply, error) {
+	if a.Profiles == nil {
+		return a.notOffered(r, op)
+	}
+	want, err := body.Details()
+	if err != nil {
+		return reply{}, err
+	}
+	q, d, err := a.Check(r, op, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	change, err := a.prepareProfile(r.Context(), q, want)
+	if err != nil {
+		return reply{}, a.Conclude(r.Context(), q, err)
+	}
+	q.Change = change.shown()
+	if err := a.Commit(r, q, d, nil, change.inCommit); err != nil {
+		return reply{}, err
+	}
+	if err := finish(r.Context(), change.write); err != nil {
+		return reply{}, err
+	}
+	return ok(shownProfile(q.Actor.Person.User.Name, change.after)), nil
+}
+
+// A profileChange is a change of a profile on its way.
+type profileChange struct {
+	before, after host.Profile
+	inCommit      authz.Write // in the commit of the final decision
+	write         host.Write  // by the host, after it; nil where inCommit has made the change
+}
+
+// prepareProfile tries what would change, before a factor is spent, and for what the page
+// should say.
+func (a *API) prepareProfile(ctx context.Context, q *authz.Request, want wire.ProfileDetails) (*profileChange, error) {
+	c, id := new(profileChange), q.Actor.Credential.User
+	var err error
+	if a.Directory != nil {
+		c.inCommit = func(ctx context.Context, tx *store.Tx, q *authz.Request) (err error) {
+			if c.before, c.after, err = a.Directory.EditProfile(ctx, tx, q.Actor.By(q.Addr), id, func(p *host.Profile) error { return apply(want, p) }); err != nil {
+				return err
+			}
+			// npm sends all fields: one that was changed meanwhile would be changed back, which
+			// nobody has approved.
+			if was := q.Change; was != nil && was.Digest(q.Operation) != c.shown().Digest(q.Operation) {
+				return authz.ErrProfileChanged
+			}
+			return nil
+		}
+		return c, a.dryRun(ctx, func(tx *store.Tx) error { return c.inCommit(ctx, tx, q) })
+	}
+	if c.before, err = a.Profiles.Profile(ctx, id); err != nil {
+		return nil, err
+	}
+	c.after = c.before
+	if err := apply(want, &c.after); err != nil {
+		return nil, err
+	}
+	changed := c.changed()
+	if len(changed) == 0 { // npm says so of what is as it was
+		c.inCommit = func(context.Context, *store.Tx, *authz.Request) error { return nil }
+		return c, nil
+	}
+	moved := c.before.Email != c.after.Email
+	if moved {
+		if err := account.ValidEmail(c.after.Email); err != nil {
+			return nil, err
+		}
+		c.after.EmailVerified = false
+	}
+	if err := account.ProfileOf(c.after).Validate(); err != nil {
+		return nil, err
+	}
+	write, err := a.Profiles.SetProfile(ctx, id, c.before, c.after)
+	if err != nil {
+		return nil, err
+	}
+	c.inCommit = func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
+		if !moved {
+			return nil
+		}
+		// Before the host's write: an account must not go without its hold because a process
+		// ended between the two.
+		return subject.Recover(ctx, tx, id, q.Now)
+	}
+	c.write = func(ctx context.Context) error {
+		if err := write(ctx); err != nil {
 			return err
-		case mode == protocol.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
-			return a.Factors.DisableTx(ctx, tx, by, user)
 		}
-		if !oldNPM(r.UserAgent()) {
-			answer = map[string]any{"mode": mode.String(), "pending": false}
-		}
-		return a.Factors.SetModeTx(ctx, tx, by, user, mode)
-	})
-	if errors.Is(err, twofactor.ErrNoFactor) && j.Attempt == nil {
-		err = &wire.Error{Status: http.StatusBadRequest, Code: "no-factor", Sentence: "Two-factor authentication is not on."}
+		a.Forget(id)
+		// By name: no event holds what a person says, nor an address.
+		e := audit.Event{Type: audit.Profile, Outcome: audit.Done, User: id, Detail: map[string]string{"changed": strings.Join(changed, " ")}}
+		a.Events.Record(ctx, e.From(q.Actor.By(q.Addr)))
+		return nil
 	}
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(map[string]any{"tfa": answer}), nil
+	return c, nil
 }
 
-// confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
-// only time that recovery codes are seen. The sessions that were opened without it end,
-// but for the one that asks.
-func (a *API) confirmFactor(r *http.Request, op protocol.Operation, raw json.RawMessage) (reply, error) {
-	var codes []string
-	if err := strictjson.Unmarshal(raw, &codes); err != nil {
-		return reply{}, err
+// shown returns what changes: the address and the fields, by npm's names.
+func (c *profileChange) shown() *protocol.Change {
+	was, is := c.before, c.after
+	change := &protocol.Change{}
+	if was.Email != is.Email {
+		change.Email = &is.Email
 	}
-	if len(codes) != 1 {
-		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Send one code of your authenticator app."}
-	}
-	j, d, err := a.Check(r, op, &protocol.Change{Confirms: true})
-	if err != nil {
-		return reply{}, err
-	}
-	confirmation, err := a.Factors.BeginConfirm(r.Context(), j.Actor.Credential.User, credential.NewSecret(codes[0]), j.Arrived)
-	if err != nil {
-		return reply{}, a.Conclude(r.Context(), j, err)
-	}
-	var recovery []credential.Secret
-	err = a.Commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) (err error) {
-		by := j.Actor.By(j.Addr)
-		if recovery, err = confirmation.Apply(ctx, tx, by); err != nil {
-			return err
+	for _, f := range []struct{ name, was, is string }{
+		{"fullname", was.FullName, is.FullName}, {"homepage", was.Homepage, is.Homepage},
+		{"freenode", was.Freenode, is.Freenode}, {"twitter", was.Twitter, is.Twitter}, {"github", was.GitHub, is.GitHub},
+	} {
+		if f.was != f.is {
+			if change.Profile == nil {
+				change.Profile = map[string]string{}
+			}
+			change.Profile[f.name] = f.is
 		}
-		return a.Sessions.KeepTx(ctx, tx, by, j.Actor.Person.Subject, j.Actor.Session(), "two-factor")
-	})
-	if err != nil {
-		return reply{}, err
 	}
-	shown := make([]string, len(recovery))
-	for i, code := range recovery {
-		shown[i] = code.Reveal()
-	}
-	return ok(map[string]any{"tfa": shown}), nil
+	return change
 }
 
-// oldNPM reports whether the client is npm 10 or older, which take a switched
-// mode for an error unless the answer is null; newer ones unless it is not.
-func oldNPM(agent string) bool {
-	rest, ok := strings.CutPrefix(agent, "npm/")
-	if !ok {
-		return false
+// changed returns the names of the fields that change, as npm profile has them.
+func (c *profileChange) changed() (names []string) {
+	change := c.shown()
+	if change.Email != nil {
+		names = append(names, "email")
 	}
-	major, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(major)
-	return err == nil && n <= 10
+	for _, name := range []string{"fullname", "homepage", "freenode", "twitter", "github"} {
+		if _, is := change.Profile[name]; is {
+			names = append(names, name)
+		}
+	}
+	return names
 }
+
+// profileOf returns the profile of a user: with the address that [Users] knows and nothing
+// else where the host has no [Profiles].
+func (a *API) profileOf(ctx context.Context, user host.User) (host.Profile, error) {
+	if a.Profiles == nil {
+		return host.Profile{Email: user.Email}, nil
+	}
+	return a.Profiles.Profile(ctx, user.ID)
+}
+
+var (
+	errPasswordAlone = &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change the password by itself."}
+	errNoEmail       = &wire.Error{Status: http.StatusBadRequest, Code: "bad-email", Sentence: "An e-mail address can be changed but not taken away."}
+)

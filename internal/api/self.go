@@ -50,14 +50,14 @@ type selfReason struct {
 // ?package=<name> it also says what would become of every operation on that package,
 // if it were tried now, and why.
 func (a *API) self(r *http.Request, op protocol.Operation) (reply, error) {
-	j, err := a.CheckRead(r, op)
+	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	cred := j.Actor.Credential
+	cred := q.Actor.Credential
 	answer := selfAnswer{
-		Username: j.Account.Name, TwoFactor: j.Account.TwoFactor.String(),
-		CIDR: append([]netip.Prefix{}, j.Account.CIDRs...),
+		Username: q.Account.Name, TwoFactor: q.Account.TwoFactor.String(),
+		CIDR: append([]netip.Prefix{}, q.Account.CIDRs...),
 		Credential: selfCredential{
 			ID: cred.ID, Kind: cred.Kind, Created: cred.Created, CIDR: append([]netip.Prefix{}, cred.CIDRs...), Bypass: cred.Bypass,
 		},
@@ -69,22 +69,22 @@ func (a *API) self(r *http.Request, op protocol.Operation) (reply, error) {
 		answer.Credential.Grants = append([]protocol.Grant{}, cred.Grants...)
 	}
 	if r.URL.Query().Has("package") {
-		if answer.Package, err = a.selfPackage(r, j); err != nil {
+		if answer.Package, err = a.selfPackage(r, q); err != nil {
 			return reply{}, err
 		}
 	}
 	rep := ok(answer)
-	rep.notice(a.ExpiryNotice(r.Context(), j.Actor, j.Now))
+	rep.notice(a.ExpiryNotice(r.Context(), q.Actor, q.Now))
 	return rep, nil
 }
 
-func (a *API) selfPackage(r *http.Request, j *authz.Request) (*selfPackage, error) {
+func (a *API) selfPackage(r *http.Request, q *authz.Request) (*selfPackage, error) {
 	name, err := protocol.ParsePackageName(r.URL.Query().Get("package"))
 	if err != nil {
 		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
 	}
 	// As for a write: what is read here decides what somebody tries next.
-	req := j.Request
+	req := q.Request
 	req.Operation = protocol.Operation{Action: protocol.Publish, Package: name}
 	if _, err := a.Consult(r.Context(), &req); err != nil {
 		return nil, err

@@ -12,14 +12,14 @@ import (
 
 // listServiceTokens answers GET /-/auth/v1/services/<name>/tokens, as listTokens.
 func (a *API) listServiceTokens(r *http.Request, op protocol.Operation) (reply, error) {
-	j, err := a.CheckRead(r, op)
+	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	if j.Service.ID == "" {
+	if q.Service.ID == "" {
 		return reply{}, authz.ErrNoService
 	}
-	return a.tokenPage(r, j.Service.ID, "-/auth/v1/services/"+url.PathEscape(op.Service)+"/tokens")
+	return a.tokenPage(r, q.Service.ID, "-/auth/v1/services/"+url.PathEscape(op.Service)+"/tokens")
 }
 
 // createServiceToken answers POST /-/auth/v1/services/<name>/tokens, whose body is that of
@@ -34,16 +34,16 @@ func (a *API) createServiceToken(r *http.Request, op protocol.Operation) (reply,
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.Check(r, op, &protocol.Change{Token: &spec})
+	q, d, err := a.Check(r, op, &protocol.Change{Token: &spec})
 	if err != nil {
 		return reply{}, err
 	}
-	if j.Service.ID == "" {
-		return reply{}, a.Conclude(r.Context(), j, authz.ErrNoService)
+	if q.Service.ID == "" {
+		return reply{}, a.Conclude(r.Context(), q, authz.ErrNoService)
 	}
-	made := specOf(spec, j.Service.ID)
+	made := specOf(spec, q.Service.ID)
 	made.Service = true
-	return a.makeToken(r, j, d, body.Password, made)
+	return a.makeToken(r, q, d, body.Password, made)
 }
 
 // rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
@@ -58,24 +58,24 @@ func (a *API) rotateServiceToken(r *http.Request, op protocol.Operation) (reply,
 		return reply{}, err
 	}
 	// Judged twice, as rotateToken does.
-	j, _, err := a.Check(r, op, nil)
+	q, _, err := a.Check(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	if j.Service.ID == "" {
-		return reply{}, a.Conclude(r.Context(), j, authz.ErrNoService)
+	if q.Service.ID == "" {
+		return reply{}, a.Conclude(r.Context(), q, authz.ErrNoService)
 	}
-	return a.rotate(r, j, body.Password, token.Rotation{ID: op.Token, User: j.Service.ID, Service: true, Grace: grace, Days: days})
+	return a.rotate(r, q, body.Password, token.Rotation{ID: op.Token, User: q.Service.ID, Service: true, Grace: grace, Days: days})
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.
 func (a *API) revokeServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
-	j, d, err := a.Check(r, op, &protocol.Change{})
+	q, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
-	if j.Service.ID == "" {
-		return reply{}, a.Conclude(r.Context(), j, authz.ErrNoService)
+	if q.Service.ID == "" {
+		return reply{}, a.Conclude(r.Context(), q, authz.ErrNoService)
 	}
-	return a.revoke(r, j, d, j.Service.ID, op.Token)
+	return a.revoke(r, q, d, q.Service.ID, op.Token)
 }

@@ -26,11 +26,11 @@ func (a *API) createToken(r *http.Request, op protocol.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	j, d, err := a.Check(r, op, &protocol.Change{Token: &spec})
+	q, d, err := a.Check(r, op, &protocol.Change{Token: &spec})
 	if err != nil {
 		return reply{}, err
 	}
-	return a.makeToken(r, j, d, body.Password, specOf(spec, j.Actor.Credential.User))
+	return a.makeToken(r, q, d, body.Password, specOf(spec, q.Actor.Credential.User))
 }
 
 // specOf is what package token makes of spec.
@@ -41,16 +41,16 @@ func specOf(spec protocol.TokenSpec, user protocol.UserID) token.Spec {
 	}
 }
 
-// makeToken makes the token of spec for a judgement that does not deny it: with the
+// makeToken makes the token of spec for a request that is not denied: with the
 // password, and the second factor if that is what is missing.
-func (a *API) makeToken(r *http.Request, j *authz.Request, d policy.Decision, password string, spec token.Spec) (reply, error) {
+func (a *API) makeToken(r *http.Request, q *authz.Request, d policy.Decision, password string, spec token.Spec) (reply, error) {
 	if err := a.Tokens.Validate(spec); err != nil {
-		return reply{}, a.Conclude(r.Context(), j, err)
+		return reply{}, a.Conclude(r.Context(), q, err)
 	}
 	var secret credential.Secret
 	var tok token.Token
-	err := a.commitWithPassword(r, j, d, password, token.ReadsOf(spec.User, ""), func(ctx context.Context, tx *store.Tx, j *authz.Request) (err error) {
-		secret, tok, err = a.Tokens.CreateTx(ctx, tx, j.Actor.By(j.Addr), spec)
+	err := a.commitWithPassword(r, q, d, password, token.ReadsOf(spec.User, ""), func(ctx context.Context, tx *store.Tx, q *authz.Request) (err error) {
+		secret, tok, err = a.Tokens.CreateTx(ctx, tx, q.Actor.By(q.Addr), spec)
 		return err
 	})
 	if err != nil {
@@ -77,30 +77,30 @@ func (a *API) rotateToken(r *http.Request, op protocol.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	// Judged twice: what is asked for is only known once it is known who asks.
-	j, _, err := a.Check(r, op, nil)
+	// Decided twice: what is asked for is only known once it is known who asks.
+	q, _, err := a.Check(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	return a.rotate(r, j, body.Password, token.Rotation{ID: op.Token, User: j.Actor.Credential.User, Grace: grace, Days: days})
+	return a.rotate(r, q, body.Password, token.Rotation{ID: op.Token, User: q.Actor.Credential.User, Grace: grace, Days: days})
 }
 
-// rotate makes a token in the place of the one that rotation names, for a judgement that
+// rotate makes a token in the place of the one that rotation names, for a request that
 // does not deny it, which knows nothing of that token.
-func (a *API) rotate(r *http.Request, j *authz.Request, password string, rotation token.Rotation) (reply, error) {
+func (a *API) rotate(r *http.Request, q *authz.Request, password string, rotation token.Rotation) (reply, error) {
 	old, err := a.Tokens.Get(r.Context(), rotation.User, rotation.ID)
 	if err != nil {
-		return reply{}, a.Conclude(r.Context(), j, err)
+		return reply{}, a.Conclude(r.Context(), q, err)
 	}
 	next := &protocol.TokenSpec{Name: old.Name, Grants: old.Grants, Bypass: old.Bypass, CIDRs: old.CIDRs, Days: rotation.Days}
-	j, d, err := a.Check(r, j.Operation, &protocol.Change{Token: next, Grace: &rotation.Grace})
+	q, d, err := a.Check(r, q.Operation, &protocol.Change{Token: next, Grace: &rotation.Grace})
 	if err != nil {
 		return reply{}, err
 	}
 	var secret credential.Secret
 	var tok token.Token
-	err = a.commitWithPassword(r, j, d, password, token.ReadsOf(rotation.User, rotation.ID), func(ctx context.Context, tx *store.Tx, j *authz.Request) (err error) {
-		secret, tok, err = a.Tokens.RotateTx(ctx, tx, j.Actor.By(j.Addr), rotation)
+	err = a.commitWithPassword(r, q, d, password, token.ReadsOf(rotation.User, rotation.ID), func(ctx context.Context, tx *store.Tx, q *authz.Request) (err error) {
+		secret, tok, err = a.Tokens.RotateTx(ctx, tx, q.Actor.By(q.Addr), rotation)
 		return err
 	})
 	if err != nil {
@@ -110,20 +110,20 @@ func (a *API) rotate(r *http.Request, j *authz.Request, password string, rotatio
 }
 
 // commitWithPassword is commit for what takes the password as well.
-func (a *API) commitWithPassword(r *http.Request, j *authz.Request, d policy.Decision, password string, keys []string, fn authz.Write) error {
+func (a *API) commitWithPassword(r *http.Request, q *authz.Request, d policy.Decision, password string, keys []string, fn authz.Write) error {
 	secret := credential.NewSecret(password)
-	j.Password = &secret
-	return a.Commit(r, j, d, keys, fn)
+	q.Password = &secret
+	return a.Commit(r, q, d, keys, fn)
 }
 
 // listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
 // them.
 func (a *API) listTokens(r *http.Request, op protocol.Operation) (reply, error) {
-	j, err := a.CheckRead(r, op)
+	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	return a.tokenPage(r, j.Actor.Credential.User, "-/npm/v1/tokens")
+	return a.tokenPage(r, q.Actor.Credential.User, "-/npm/v1/tokens")
 }
 
 // tokenPage answers with the page of user's tokens that the query asks for; path is what
@@ -185,7 +185,7 @@ func shownToken(t token.Token) map[string]any {
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
 // the asking user's answers as what does not exist.
 func (a *API) revokeToken(r *http.Request, op protocol.Operation) (reply, error) {
-	j, d, err := a.Check(r, op, &protocol.Change{})
+	q, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
@@ -195,30 +195,30 @@ func (a *API) revokeToken(r *http.Request, op protocol.Operation) (reply, error)
 	}
 	// The path may hold the token itself, and what a challenge is about is stored
 	// and shown on its page.
-	j.Operation.Token = id
-	return a.revoke(r, j, d, j.Actor.Credential.User, id)
+	q.Operation.Token = id
+	return a.revoke(r, q, d, q.Actor.Credential.User, id)
 }
 
-// revoke ends a token of user for a judgement that does not deny it.
-func (a *API) revoke(r *http.Request, j *authz.Request, d policy.Decision, user protocol.UserID, id string) (reply, error) {
+// revoke ends a token of user for a request that is not denied.
+func (a *API) revoke(r *http.Request, q *authz.Request, d policy.Decision, user protocol.UserID, id string) (reply, error) {
 	if d.Effect == policy.Challenge { // nobody spends a factor on what is not there
 		if _, err := a.Tokens.Get(r.Context(), user, id); err != nil {
-			return reply{}, a.Conclude(r.Context(), j, err)
+			return reply{}, a.Conclude(r.Context(), q, err)
 		}
 	}
-	return reply{}, a.Commit(r, j, d, token.ReadsOf(user, id), func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
-		return a.Tokens.RevokeTx(ctx, tx, j.Actor.By(j.Addr), user, id, "")
+	return reply{}, a.Commit(r, q, d, token.ReadsOf(user, id), func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
+		return a.Tokens.RevokeTx(ctx, tx, q.Actor.By(q.Addr), user, id, "")
 	})
 }
 
 // revokeTokens answers DELETE /-/auth/v1/tokens: all tokens of the asking user, and none
 // of their sessions. After an error it can be sent again.
 func (a *API) revokeTokens(r *http.Request, op protocol.Operation) (reply, error) {
-	j, d, err := a.Check(r, op, &protocol.Change{})
+	q, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{}, a.Commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
-		return a.Tokens.RevokeAllTx(ctx, tx, j.Actor.By(j.Addr), j.Actor.Credential.User)
+	return reply{}, a.Commit(r, q, d, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
+		return a.Tokens.RevokeAllTx(ctx, tx, q.Actor.By(q.Addr), q.Actor.Credential.User)
 	})
 }

@@ -23,46 +23,7 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// An actor is who asks, as far as authentication can tell: a live credential
-// and the facts about its user. Both are shared with the caches and must not
-// be changed. The zero actor is anonymous.
-type Actor struct {
-	Credential *policy.Credential
-	Person     *Person
-	Verified   *Verified // of which cred is a part
-}
-
-// did is the actor as events have it.
-func (a Actor) By(addr netip.Addr) audit.Actor {
-	if a.Credential == nil {
-		return audit.Actor{Addr: addr}
-	}
-	return audit.Actor{User: a.Credential.User, Credential: a.Credential.ID, Addr: addr}
-}
-
-// session is the public ID of the actor's session, "" if it acts otherwise.
-func (a Actor) Session() string {
-	if a.Credential == nil || a.Credential.Kind != policy.KindSession {
-		return ""
-	}
-	return a.Credential.ID
-}
-
-func (a Actor) Identity() host.Identity {
-	if a.Credential == nil {
-		return host.Identity{}
-	}
-	return host.Identity{User: a.Credential.User, Name: a.Person.Account.Name, Credential: a.Credential.ID, Kind: a.Credential.Kind}
-}
-
-// A person is what is known of a user, from the host and from the subject row.
-type Person struct {
-	Account policy.Account
-	Subject subject.Subject
-	User    host.User
-}
-
-// A verified credential is shared by all requests that present it.
+// A Verified is a credential whose record was found. All requests that present it share it.
 type Verified struct {
 	Credential policy.Credential
 	digest     credential.Digest      // of the secret; zero for the host's own bearers
@@ -72,9 +33,9 @@ type Verified struct {
 	deadWith   atomic.Pointer[Person] // the user with whom it was read together, and found dead
 }
 
-// bearer takes the credential out of an Authorization header. It is "" when
-// there is none. Only one header with one scheme is a credential: everything
-// that two parsers could read differently is refused.
+// Bearer returns the credential of the Authorization header, "" when there is none. Only one
+// header with one scheme is a credential: everything that two parsers could read differently
+// is an error.
 func (a *Authorizer) Bearer(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	switch len(lines) {
@@ -106,8 +67,8 @@ func (a *Authorizer) Bearer(h http.Header) (string, error) {
 	return "", host.ErrInvalidToken
 }
 
-// authenticate returns who the header speaks for: the zero actor when it
-// carries nothing, an error whenever it carries something that does not hold.
+// Authenticate returns the actor of the header: the zero Actor without a credential,
+// [host.ErrInvalidToken] with one that does not authenticate. Any other error is an outage.
 func (a *Authorizer) Authenticate(ctx context.Context, h http.Header, addr netip.Addr, now time.Time) (Actor, error) {
 	text, err := a.Bearer(h)
 	if err != nil || text == "" {
@@ -170,7 +131,7 @@ func (a *Authorizer) verify(ctx context.Context, text string, now time.Time) (*V
 	return v, nil
 }
 
-// stored returns the credential of a digest, as its record says. All kinds are
+// Stored returns the credential of a digest, as its record says. All kinds are
 // looked up in one request, so that nothing about a token's form decides what it is.
 func (a *Authorizer) Stored(ctx context.Context, r store.Reader, d credential.Digest) (*Verified, error) {
 	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d))
@@ -212,8 +173,8 @@ func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret
 	}, nil
 }
 
-// person returns what is true of a user now. Who does not exist is a dead
-// credential and not an outage.
+// PersonOf returns the user of that ID. One who does not exist is [host.ErrInvalidToken], and no
+// outage.
 func (a *Authorizer) PersonOf(ctx context.Context, id protocol.UserID, now time.Time) (*Person, error) {
 	if who, ok := a.caches.people.Get(id, now); ok {
 		return who, nil
@@ -226,7 +187,7 @@ func (a *Authorizer) PersonOf(ctx context.Context, id protocol.UserID, now time.
 	return who, err
 }
 
-// readPerson is person without a cache, as r has it.
+// readPerson is PersonOf without the cache, from r.
 func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id protocol.UserID) (*Person, error) {
 	sub, err := subject.Get(ctx, r, id)
 	if err != nil {
@@ -250,7 +211,7 @@ func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id protocol
 	}, nil
 }
 
-// hostUser asks who a user is: the host, or the rows of its people in the store, as r has them.
+// hostUser returns the host's record of a user, from r where the people are in the store.
 func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	if a.Directory == nil {
 		return a.Users.User(ctx, id)
@@ -258,8 +219,8 @@ func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id protocol.U
 	return a.Directory.UserFrom(ctx, r, id)
 }
 
-// actorKeys are the keys of all rows that say whether the credential holds: to be read in
-// one Get.
+// ActorKeys returns the keys of all rows that say whether the credential is live, to be read
+// in one Get.
 func (a *Authorizer) ActorKeys(v *Verified) []string {
 	keys := subject.Keys(v.Credential.User)
 	if v.foreign.IsZero() {
@@ -271,8 +232,8 @@ func (a *Authorizer) ActorKeys(v *Verified) []string {
 	return keys
 }
 
-// present says whether what v was found to be holds in tx: its rows are read there and
-// become preconditions, and the host is asked. The caller has read actorKeys.
+// Present authenticates v in tx, on rows that become preconditions of its commit, and on the
+// host's record. The caller has read [Authorizer.ActorKeys] in tx.
 func (a *Authorizer) Present(ctx context.Context, tx *store.Tx, v *Verified, now time.Time) (act Actor, err error) {
 	user := v.Credential.User
 	if v.foreign.IsZero() {

@@ -1,3 +1,17 @@
+// Package authz takes one npm request from its header to a decision, and commits what it changes:
+//
+//	q := a.NewRequest(r, op)
+//	d, err := a.Filter(r, q)                  // the first decision: refuses early
+//	…                                         // read the body, set q.Change
+//	err = a.Commit(r, q, d, keys, write)      // the final decision, in the commit of write
+//
+// The first decision is made on what is cached and without a proof. The final one is made when
+// all of the request was read, on rows of one Get that are preconditions of the commit, and on
+// what the host says then. A second factor is spent in that commit. [Authorizer.Commit] is the
+// only place that commits on behalf of a request, and [Authorizer.Conclude] the only one that
+// records what became of it.
+//
+// A panic of the host's tables or of the store is an outage, and every error denies.
 package authz
 
 import (
@@ -57,24 +71,24 @@ type Authorizer struct {
 	Proxies    []netip.Prefix // whose X-Forwarded-For counts
 
 	Events *audit.Recorder
-	// Observe is told of each judgement that counts, unless it is nil.
+	// Observe is told of each final decision, unless it is nil.
 	Observe func(protocol.Action, audit.Outcome, string, time.Duration)
 	Log     *slog.Logger
 	Now     func() time.Time
 }
 
-// New returns an Authorizer on st, which caches for fresh what is in st, and for hostFresh what
-// the host says. ownPeople says that the people are in st.
+// New returns an Authorizer on st. It caches rows of st for at most fresh and facts of the host for
+// at most hostFresh; zero or less is not at all. ownPeople says that the people are in st.
 func New(st store.Store, fresh, hostFresh time.Duration, ownPeople bool) *Authorizer {
 	a := &Authorizer{fresh: fresh, caches: newCaches(fresh, hostFresh, ownPeople), unobserved: detachedStore{st}}
 	a.Store = store.Observe(store.ObserveReads(a.unobserved, a.caches.read), a.caches.changed)
 	return a
 }
 
-// url returns the absolute address of path below the base URL.
+// URL returns the absolute address of path below the base URL.
 func (a *Authorizer) URL(path string) string { return a.Base.String() + strings.TrimPrefix(path, "/") }
 
-// client returns the address that r comes from, through the proxies that are
+// Client returns the address that r comes from, through the proxies that are
 // trusted. It is the zero Addr where that cannot be told, which no CIDR contains.
 func (a *Authorizer) Client(r *http.Request) netip.Addr {
 	return clientip.From(r.RemoteAddr, r.Header, a.Proxies)
@@ -100,7 +114,7 @@ func ClientFrom(ctx context.Context) (session.Client, bool) {
 	return c, ok
 }
 
-// fail answers r with err, and logs what is an outage: the client only hears
+// Fail answers r with err, and logs what is an outage: the client only learns
 // that there is one.
 func (a *Authorizer) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, session.ErrFactorRequired) {
@@ -117,7 +131,7 @@ func (a *Authorizer) LogOutage(r *http.Request, err error) {
 	a.Log.ErrorContext(r.Context(), "npmauth: request refused by an outage", append(attrs, errorAttrs(err)...)...)
 }
 
-// logLater logs what went wrong in the background.
+// LogLater logs what went wrong in the background.
 func (a *Authorizer) LogLater(ctx context.Context, what string, err error) {
 	a.Log.WarnContext(ctx, what, errorAttrs(err)...)
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// tooManyCodes is why a credential ends that guessed.
+// tooManyCodes is the reason that a credential ends for after too many wrong codes.
 const tooManyCodes = "too-many-codes"
 
-// PageFactors are the challenges as the pages see them. Codes typed into a page
-// count for the credential that was challenged, and end it like those of a header.
+// PageFactors are the second factors for package web. Wrong codes typed into a page count for the
+// credential that was challenged, as those of a header do.
 type PageFactors struct {
 	*twofactor.Manager
 	a *Authorizer
 }
 
-// PageFactors returns the second factors for package web.
+// PageFactors returns them.
 func (a *Authorizer) PageFactors() PageFactors { return PageFactors{a.Factors, a} }
 
 // Approve approves a challenge, see [twofactor.Manager.Approve].
@@ -54,7 +54,7 @@ func (a *Authorizer) endCredential(ctx context.Context, by audit.Actor, cred *po
 	return err
 }
 
-// endCredentialTx is endCredential in the caller's commit. One that is not there any more
+// EndCredentialTx is endCredential in the caller's commit. One that is not there any more
 // is [session.ErrNoSession] or [token.ErrNotFound].
 func (a *Authorizer) EndCredentialTx(ctx context.Context, tx *store.Tx, by audit.Actor, cred *policy.Credential, reason string) error {
 	switch cred.Kind { // the host's own only the host can end: its codes stay counted
@@ -66,24 +66,23 @@ func (a *Authorizer) EndCredentialTx(ctx context.Context, tx *store.Tx, by audit
 	return nil
 }
 
-// unknownChange is the error of a challenge to a request of which it is not known yet what it
-// would do. It leaves nothing but the guard of publishes, which reads on.
+// An UnknownChange is the error of a challenge to a write whose Change is not known yet: the
+// guard reads the rest of a publish then.
 type UnknownChange struct{ Wrong bool }
 
 func (*UnknownChange) Error() string { return "npmauth: what the request would do is not known" }
 
-// challenge opens a page on which the credential's user can answer, and returns
-// it as the error that WriteError shows. Nothing is opened for the anonymous:
-// they never get this far.
-func (a *Authorizer) Challenge(ctx context.Context, j *Request, wrong bool) error {
-	op, use := j.Operation, j.use()
+// Challenge opens a challenge for the user of q's credential, and returns it as an error. wrong
+// says that a value was presented and refused. q must have a credential.
+func (a *Authorizer) Challenge(ctx context.Context, q *Request, wrong bool) error {
+	op, use := q.Operation, q.use()
 	if use.Change.IsZero() {
 		return &UnknownChange{Wrong: wrong}
 	}
 	c, err := a.Factors.Challenge(ctx, twofactor.NewChallenge{
-		User: j.Actor.Credential.User, Name: j.Actor.Person.Account.Name, Credential: use.Credential, Action: op.Action,
-		Items:          []twofactor.Item{{Package: op.Package, Change: use.Change, FollowUps: use.FollowUps, Words: j.Change.Words(op)}},
-		CredentialName: j.Actor.Credential.Kind.String() + " " + j.Actor.Credential.ID, Addr: j.Addr, UserAgent: j.agent,
+		User: q.Actor.Credential.User, Name: q.Actor.Person.Account.Name, Credential: use.Credential, Action: op.Action,
+		Items:          []twofactor.Item{{Package: op.Package, Change: use.Change, FollowUps: use.FollowUps, Words: q.Change.Words(op)}},
+		CredentialName: q.Actor.Credential.Kind.String() + " " + q.Actor.Credential.ID, Addr: q.Addr, UserAgent: q.agent,
 	})
 	if err != nil {
 		return err

@@ -9,77 +9,60 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/twofactor"
 )
 
-// judgements is how often a request is judged anew because what it rests on changed while
-// it was on its way.
-const judgements = 3
+// maxDecisions is how often a request is decided on anew because a row of the decision changed.
+const maxDecisions = 3
 
-// What a judgement in a commit finds that takes more than another run of it. Neither
-// leaves commit.
+// Errors of a decision in a commit that take more than another run of it. Neither leaves Commit.
 var (
 	errNeedsFactor   = errors.New("npmauth: a second factor is needed that was not begun")
 	errNeedsPassword = errors.New("npmauth: the password was checked for other numbers")
 )
 
-// committing is what a request writes, in the commit that it was judged in.
-type Write func(ctx context.Context, tx *store.Tx, j *Request) error
+// A Write writes what a request changes, in the commit of the final decision. It may run several
+// times.
+type Write func(ctx context.Context, tx *store.Tx, q *Request) error
 
-// commit is the one place that commits what a request was judged for, and that makes the
-// judgement that counts: after the last byte of the body and after whatever else took its
-// time, on rows that are read from the store in one Get and become preconditions of the
-// commit, and on what the host says then. What was decided earlier is a filter.
+// Commit makes the final decision about q and commits what fn writes, in one transaction. It is
+// called after the last byte of the body and after everything else that takes time. The rows
+// that the decision takes are read in one Get and become preconditions of the commit.
 //
-// j is what that filter decided about, and d what it decided. Password and second factor
-// are asked for before anything is read; the factor is spent, and fn writes, in the commit.
-// fn may run several times. It is given what was judged, as j is afterwards; keys are what
-// it will read, so that the Get has them too. A nil fn is for what the host writes: without a second factor
-// there is nothing to commit then, and nothing is.
-func (a *Authorizer) Commit(r *http.Request, j *Request, d policy.Decision, keys []string, fn Write) error {
-	err := a.tryCommit(r, j, d, keys, fn)
-	return a.Conclude(r.Context(), j, a.Unproven(r.Context(), j, err))
+// d is the first decision. The password, if q has one, and the second factor, if d is a
+// Challenge, are checked before the transaction begins; the factor is spent in it. fn is given
+// the request as it was decided on, which q is afterwards. keys are rows that fn reads, so that
+// they are in the same Get. A nil fn is for what the host writes: without a second factor
+// nothing is committed.
+func (a *Authorizer) Commit(r *http.Request, q *Request, d policy.Decision, keys []string, fn Write) error {
+	err := a.tryCommit(r, q, d, keys, fn)
+	return a.Conclude(r.Context(), q, a.Unproven(r.Context(), q, err))
 }
 
-// unproven turns the refusal of a second factor into what the client hears: the
-// next challenge, or the end of a credential that guessed too often.
-func (a *Authorizer) Unproven(ctx context.Context, j *Request, err error) error {
-	switch {
-	case errors.Is(err, twofactor.ErrTooMany):
-		if end := a.endCredential(ctx, j.Actor.By(j.Addr), j.Actor.Credential, tooManyCodes); end != nil {
-			return end
-		}
-	case errors.Is(err, twofactor.ErrWrong) && j.Attempt != nil:
-		return a.Challenge(ctx, j, true)
-	}
-	return err
-}
-
-func (a *Authorizer) tryCommit(r *http.Request, j *Request, d policy.Decision, keys []string, fn Write) error {
+func (a *Authorizer) tryCommit(r *http.Request, q *Request, d policy.Decision, keys []string, fn Write) error {
 	ctx := r.Context()
 	err := error(nil)
 	if d.Effect == policy.Challenge {
 		err = errNeedsFactor
 	}
-	if j.Password != nil {
+	if q.Password != nil {
 		err = errNeedsPassword
 	}
-	for range 2 * judgements { // a password and a factor may each be asked for anew, and a row change
+	for range 2 * maxDecisions { // a password and a factor may each be asked for anew, and a row change
 		switch {
 		case errors.Is(err, errNeedsPassword):
-			if err := a.checkOwnPassword(ctx, j); err != nil {
+			if err := a.checkOwnPassword(ctx, q); err != nil {
 				return err
 			}
-			if d.Effect == policy.Challenge && j.Attempt == nil {
+			if d.Effect == policy.Challenge && q.Attempt == nil {
 				err = errNeedsFactor
 				continue
 			}
 		case errors.Is(err, errNeedsFactor):
-			if err := a.BeginFactor(r.Context(), r.Header, j); err != nil {
+			if err := a.BeginFactor(r.Context(), r.Header, q); err != nil {
 				return err
 			}
 		}
-		err = a.commitOnce(ctx, j, keys, fn)
+		err = a.commitOnce(ctx, q, keys, fn)
 		_, changed := errors.AsType[*store.ChangedError](err) // what fn expects, which it may find to be harmless
 		if !changed && !errors.Is(err, errNeedsPassword) && !errors.Is(err, errNeedsFactor) {
 			return err
@@ -88,24 +71,24 @@ func (a *Authorizer) tryCommit(r *http.Request, j *Request, d policy.Decision, k
 	return fmt.Errorf("%w: the account changes all the time", store.ErrConflict)
 }
 
-// commitOnce judges and commits.
-func (a *Authorizer) commitOnce(ctx context.Context, j *Request, keys []string, fn Write) error {
-	if j.Attempt != nil {
-		leave, err := j.Attempt.Wait(ctx)
+// commitOnce decides and commits.
+func (a *Authorizer) commitOnce(ctx context.Context, q *Request, keys []string, fn Write) error {
+	if q.Attempt != nil {
+		leave, err := q.Attempt.Wait(ctx)
 		if err != nil {
 			return err
 		}
 		defer leave()
-		keys = append(j.Attempt.Keys(), keys...)
+		keys = append(q.Attempt.Keys(), keys...)
 	}
-	if j.Limit > 0 {
-		limited, cancel := context.WithTimeout(ctx, j.Limit)
+	if q.Limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, q.Limit)
 		defer cancel()
 		ctx = limited
 	}
 	var committed Request
 	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error {
-		next, d, err := a.judgeIn(ctx, tx, j, keys)
+		next, d, err := a.decideIn(ctx, tx, q, keys)
 		if err != nil {
 			return err
 		}
@@ -113,12 +96,12 @@ func (a *Authorizer) commitOnce(ctx context.Context, j *Request, keys []string, 
 			return Denied(&next, d)
 		}
 		if next.Password != nil && next.passwordFor != next.Actor.Person.Subject.Numbers(policy.KindSession) {
-			j.Actor = next.Actor
+			q.Actor = next.Actor
 			return errNeedsPassword
 		}
 		if d.Effect == policy.Challenge {
 			if next.Attempt == nil {
-				j.Actor, j.Request = next.Actor, next.Request // what the page is about
+				q.Actor, q.Request = next.Actor, next.Request // what the page is about
 				return errNeedsFactor
 			}
 			next.Proof = next.Attempt.Proof()
@@ -137,21 +120,21 @@ func (a *Authorizer) commitOnce(ctx context.Context, j *Request, keys []string, 
 		return fn(ctx, tx, &committed)
 	})
 	if err == nil {
-		*j = committed
+		*q = committed
 	}
 	return err
 }
 
-// judgeIn makes the judgement that counts: j once more, on the rows of tx and on what the
-// host says now. It leaves j as it is.
-func (a *Authorizer) judgeIn(ctx context.Context, tx *store.Tx, j *Request, keys []string) (Request, policy.Decision, error) {
-	next := *j
+// decideIn makes the final decision about q, on the rows of tx and on the host's facts. It
+// returns the request as it was decided on, and does not change q.
+func (a *Authorizer) decideIn(ctx context.Context, tx *store.Tx, q *Request, keys []string) (Request, policy.Decision, error) {
+	next := *q
 	next.Now = a.Now()
-	next.Proof = j.proven
-	if v := j.Actor.Verified; v != nil {
+	next.Proof = q.proven
+	if v := q.Actor.Verified; v != nil {
 		keys = append(a.ActorKeys(v), keys...)
 	}
-	if id := j.Package.ID; id != "" {
+	if id := q.Package.ID; id != "" {
 		keys = append(keys, settings.SettingsKey(id))
 	}
 	if len(keys) > 0 {
@@ -159,7 +142,7 @@ func (a *Authorizer) judgeIn(ctx context.Context, tx *store.Tx, j *Request, keys
 			return Request{}, policy.Decision{}, err
 		}
 	}
-	if v := j.Actor.Verified; v != nil {
+	if v := q.Actor.Verified; v != nil {
 		var err error
 		if next.Actor, err = a.Present(ctx, tx, v, next.Now); err != nil {
 			return Request{}, policy.Decision{}, err
@@ -170,11 +153,11 @@ func (a *Authorizer) judgeIn(ctx context.Context, tx *store.Tx, j *Request, keys
 		return Request{}, policy.Decision{}, err
 	}
 	// What was said of the body rests on these, and so does what the host was told.
-	if next.Package.ID != j.Package.ID || next.Org.ID != j.Org.ID || next.Service.ID != j.Service.ID {
+	if next.Package.ID != q.Package.ID || next.Org.ID != q.Org.ID || next.Service.ID != q.Service.ID {
 		if d := a.Policy.Decide(next.Request); d.Effect == policy.Deny {
 			return next, d, nil // its sentence: a package that was made private is not told of
 		}
-		if next.Service.ID != j.Service.ID {
+		if next.Service.ID != q.Service.ID {
 			return Request{}, policy.Decision{}, ErrNoService
 		}
 		return Request{}, policy.Decision{}, ErrStale
@@ -182,12 +165,12 @@ func (a *Authorizer) judgeIn(ctx context.Context, tx *store.Tx, j *Request, keys
 	return next, a.Policy.Decide(next.Request), nil
 }
 
-// confirm makes the judgement that counts once more, for an operation that was allowed.
-func (a *Authorizer) confirm(ctx context.Context, j *Request) error {
-	next := *j
+// confirm makes the final decision once more, for a host that took long after it.
+func (a *Authorizer) confirm(ctx context.Context, q *Request) error {
+	next := *q
 	next.Attempt = nil
 	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error {
-		now, d, err := a.judgeIn(ctx, tx, j, nil)
+		now, d, err := a.decideIn(ctx, tx, q, nil)
 		if err == nil && d.Effect != policy.Allow {
 			next = now
 			err = Denied(&now, d)

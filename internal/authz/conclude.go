@@ -13,18 +13,16 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// conclude tells of what became of a judgement, in the one place where that is done, and
-// returns err. It is called once for each request that was judged.
-func (a *Authorizer) Conclude(ctx context.Context, j *Request, err error) error {
-	outcome, rule := a.record(ctx, j, err)
+// Conclude records what became of q, and returns err. It is called once for each request.
+func (a *Authorizer) Conclude(ctx context.Context, q *Request, err error) error {
+	outcome, rule := a.record(ctx, q, err)
 	if a.Observe != nil {
-		a.observe(ctx, j.Operation.Action, outcome, rule, time.Since(j.began))
+		a.observe(ctx, q.Operation.Action, outcome, rule, time.Since(q.began))
 	}
 	return err
 }
 
-// observe tells the metrics. What they are told of is decided and perhaps done, which a
-// panic of theirs must not hide.
+// observe calls Observe. A panic there must not change the answer: the request may be committed.
 func (a *Authorizer) observe(ctx context.Context, action protocol.Action, outcome audit.Outcome, rule string, d time.Duration) {
 	defer func() {
 		if recover() != nil {
@@ -34,19 +32,19 @@ func (a *Authorizer) observe(ctx context.Context, action protocol.Action, outcom
 	a.Observe(action, outcome, rule, d)
 }
 
-// record records the event of what became of a judgement, if there is one, and returns its
-// outcome and the code of the rule that refused.
-func (a *Authorizer) record(ctx context.Context, j *Request, err error) (outcome audit.Outcome, rule string) {
-	op := j.Operation
+// record records the event of q, if it has one, and returns its outcome and the code of the rule
+// that denied it.
+func (a *Authorizer) record(ctx context.Context, q *Request, err error) (outcome audit.Outcome, rule string) {
+	op := q.Operation
 	if err == nil {
-		a.touch(j)
-		if !j.HandedOver || !op.Action.Write() {
+		a.touch(q)
+		if !q.HandedOver || !op.Action.Write() {
 			return audit.Done, ""
 		}
 	}
 	e := audit.Event{
-		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Change: j.Change.Recorded(),
-	}.From(j.Actor.By(j.Addr))
+		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Change: q.Change.Recorded(),
+	}.From(q.Actor.By(q.Addr))
 	e.User, e.Credential = e.By, e.ByCredential
 	var refused *host.DeniedError
 	var own *wire.Error
@@ -64,7 +62,7 @@ func (a *Authorizer) record(ctx context.Context, j *Request, err error) (outcome
 		}
 		a.Events.Record(ctx, e)
 		return audit.Denied, e.Reason()
-	case errors.Is(err, host.ErrInvalidToken) && j.Actor.Credential != nil: // ended while the request was on its way
+	case errors.Is(err, host.ErrInvalidToken) && q.Actor.Credential != nil: // ended while the request was on its way
 		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
 		a.Events.Record(ctx, e)
 		return audit.Denied, e.Reason()
@@ -75,7 +73,7 @@ func (a *Authorizer) record(ctx context.Context, j *Request, err error) (outcome
 	}
 	// No rule refused: the request is not one that can be done. Of a wrong password or code
 	// there is an event already.
-	if why := Answer(err); j.Actor.Credential != nil && op.Action.Write() && why.Status < 500 && why.Status != http.StatusUnauthorized {
+	if why := Answer(err); q.Actor.Credential != nil && op.Action.Write() && why.Status < 500 && why.Status != http.StatusUnauthorized {
 		e.Outcome, e.Reasons = audit.Denied, []string{why.Code}
 		a.Events.Record(ctx, e)
 	}

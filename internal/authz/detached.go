@@ -8,7 +8,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// commitTime bounds a commit whose client does not wait for it any more.
+// CommitTime is how long a commit may go on after its client is gone.
 const CommitTime = 10 * time.Second
 
 // A detachedStore does not let go of a commit because the client went away. The outcome

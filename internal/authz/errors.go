@@ -18,8 +18,8 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// challenged is the error that asks for a second factor, at the page of c if it has one. wrong
-// says that a value was shown and refused.
+// Challenged returns the error that asks for a second factor, at the page of c if it has one.
+// wrong says that a value was presented and refused.
 func Challenged(c wire.Challenge, wrong bool) error {
 	e := &wire.Error{Challenge: &c}
 	if wrong {
@@ -30,7 +30,7 @@ func Challenged(c wire.Challenge, wrong bool) error {
 
 // Errors of several packages.
 var (
-	ErrNotFound  = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is nothing here."}
+	ErrNotFound  = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "The registry has nothing at this URL."}
 	ErrNoService = &wire.Error{Status: http.StatusNotFound, Code: "no-such-service", Sentence: "There is no such service account or you do not administer it."}
 	// ErrStale means that the package is not the one any more that a request was authorized for.
 	ErrStale = &wire.Error{Status: http.StatusConflict, Code: packument.ErrStale.Code, Sentence: packument.ErrStale.Sentence}
@@ -49,7 +49,7 @@ var (
 	errBusy          = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
-// answer is the one table from errors to answers.
+// Answer returns what err is answered with: the one table from errors to answers.
 func Answer(err error) *wire.Error {
 	var own *wire.Error
 	var old *legacy.Error
@@ -169,7 +169,7 @@ func refusal(e *host.DeniedError) *wire.Error {
 	return &wire.Error{Status: http.StatusForbidden, Code: code, Sentence: sentence}
 }
 
-// outage reports whether err is nobody's fault but ours, so that it is logged.
+// Outage reports whether err is the fault of the registry, not of the client.
 func Outage(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false

@@ -2,11 +2,9 @@ package authz
 
 import (
 	"context"
-	"errors"
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/protocol"
 )
 
 // Host is the host's side. What is nil there is not.
@@ -52,22 +50,4 @@ func (a *Authorizer) usePeople(users host.Users, services host.Services) {
 	if services != nil {
 		a.Services = guardedServices{services}
 	}
-}
-
-// administered asks the host who the service account called name is, and whether admin
-// administers it. Nobody and a person are the zero User.
-func (a *Authorizer) administered(ctx context.Context, admin protocol.UserID, name string) (host.User, bool, error) {
-	if a.Services == nil || admin == "" || name == "" {
-		return host.User{}, false, nil
-	}
-	user, administers, err := a.Services.Administers(ctx, admin, name)
-	switch {
-	case errors.Is(err, host.ErrNoUser):
-		return host.User{}, false, nil
-	case err != nil:
-		return host.User{}, false, err
-	case user.ID == "" || !user.Service:
-		return host.User{}, false, nil
-	}
-	return user, administers, nil
 }

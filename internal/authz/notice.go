@@ -8,7 +8,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// expiryNotice is what npm is to print about a token that ends soon, "" for any other
+// ExpiryNotice returns what npm is to print about a token that ends soon, "" for any other
 // credential. Where it goes npm prints it once a response, so it goes with what a person
 // or a build does once: whoami, self and writes, and never with the reads of an
 // installation. That it cannot be read is no reason to refuse anything.

@@ -23,7 +23,7 @@ func isPanic(err error) bool {
 	return ok
 }
 
-// guarded returns what fn does, and a [*panicError] where it panics.
+// Call returns what fn returns, and an error if it panics.
 func Call[T any](fn func() (T, error)) (v T, err error) {
 	defer func() {
 		if recover() != nil {
@@ -34,7 +34,7 @@ func Call[T any](fn func() (T, error)) (v T, err error) {
 	return fn()
 }
 
-// The host's tables, as they are asked here.
+// The host's tables, with their panics as errors.
 type (
 	guardedUsers     struct{ host.Users }
 	guardedPackages  struct{ host.Packages }
@@ -118,7 +118,7 @@ func guardedWrite(write host.Write, err error) (host.Write, error) {
 	}, nil
 }
 
-// guardedForeign is [Config.Foreign] as it is asked here.
+// guardedForeign returns foreign with its panics as errors.
 func guardedForeign(foreign func(context.Context, credential.Secret) (host.ForeignToken, error)) func(context.Context, credential.Secret) (host.ForeignToken, error) {
 	return func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 		return Call(func() (host.ForeignToken, error) { return foreign(ctx, bearer) })

@@ -10,8 +10,8 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A pass is the context of a request that the guard let through, and answers what the host
-// asks about it.
+// A Pass is the context of a request that the guard allowed. It is the [host.Guard] of its
+// operation.
 type Pass struct {
 	host.Context
 	a       *Authorizer
@@ -21,7 +21,7 @@ type Pass struct {
 	id      protocol.PackageID // of the package that it was let through for
 	// Published returns what a publish does to the package of that ID; nil for anything else.
 	Published func(protocol.PackageID) (protocol.Change, error)
-	change    *protocol.Change // what else was read before it was judged
+	change    *protocol.Change // what else was read before the decision
 	notice    string           // for npm to print, "" mostly
 	vary      [1]string        // the header's: part of the pass so that it is not allocated by itself
 }
@@ -40,7 +40,7 @@ func (p *Pass) Change() (protocol.Change, error) {
 // Confirm is that of [host.Operation].
 func (p *Pass) Confirm(ctx context.Context) error { return p.a.confirm(ctx, p.Request) }
 
-// Readable is [host.Readable]: what else is read on behalf of the request is judged for who
+// Readable is [host.Readable]: what else is read on behalf of the request is decided for who
 // sent it.
 func (p *Pass) Readable(ctx context.Context, pkg protocol.PackageName) (bool, error) {
 	req := requests.Get().(*policy.Request)
@@ -56,7 +56,7 @@ func (p *Pass) Readable(ctx context.Context, pkg protocol.PackageName) (bool, er
 	return req.Package.ID != "" && p.a.Policy.DecideOn(req).Effect == policy.Allow, nil
 }
 
-// varies says that the answer depends on who asks, which a cache must know where the host
+// Varies adds Vary: Authorization, which a cache must have where the host
 // forgets to say so: RFC 9110, section 12.5.5.
 func (p *Pass) Varies(h http.Header) {
 	if len(h["Vary"]) > 0 {
@@ -67,23 +67,23 @@ func (p *Pass) Varies(h http.Header) {
 	h["Vary"] = p.vary[:] // full: what is added goes elsewhere
 }
 
-// notify makes npm print what there is to say, whatever the host answers.
+// Notify sets the header npm-notice, if there is a notice.
 func (p *Pass) Notify(w http.ResponseWriter) {
 	if p.notice != "" {
 		w.Header().Set("npm-notice", p.notice)
 	}
 }
 
-// newPass is what a request that was allowed travels with.
-func (a *Authorizer) NewPass(ctx context.Context, j *Request) *Pass {
-	p := j.pass
-	op := host.Operation{Operation: j.Operation, PackageID: j.Package.ID, OrgID: j.Org.ID}
+// NewPass returns the context of a request that is allowed.
+func (a *Authorizer) NewPass(ctx context.Context, q *Request) *Pass {
+	p := q.pass
+	op := host.Operation{Operation: q.Operation, PackageID: q.Package.ID, OrgID: q.Org.ID}
 	*p = Pass{
-		Context: host.NewContext(ctx, j.Actor.Identity(), op, p),
-		a:       a, Request: j, act: j.Actor, addr: j.Addr, id: j.Package.ID, change: j.Change,
+		Context: host.NewContext(ctx, q.Actor.Identity(), op, p),
+		a:       a, Request: q, act: q.Actor, addr: q.Addr, id: q.Package.ID, change: q.Change,
 	}
-	if j.Operation.Action.Write() {
-		p.notice = a.ExpiryNotice(ctx, j.Actor, j.Now)
+	if q.Operation.Action.Write() {
+		p.notice = a.ExpiryNotice(ctx, q.Actor, q.Now)
 	}
 	return p
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// rescue is deferred where code of ours runs that asks a store or the host: a panic of
+// Recover is deferred around code that calls a store or the host: a panic of
 // theirs is an outage, and so a refusal, like every other error. The host's own handler
 // is not its business.
 func (a *Authorizer) Recover(r *http.Request, refuse func(error)) {

@@ -13,8 +13,8 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// lookup finds who may sign in under a name. Who does not exist, is disabled or is no
-// person is nobody.
+// Lookup returns the user who may sign in under name. A name of nobody, of a disabled user and
+// of a service account is [session.ErrDenied].
 func (a *Authorizer) Lookup(ctx context.Context, name string) (session.User, error) {
 	user, err := a.Users.Lookup(ctx, name)
 	switch {
@@ -28,7 +28,7 @@ func (a *Authorizer) Lookup(ctx context.Context, name string) (session.User, err
 	return session.User{ID: user.ID, Name: user.Name}, nil
 }
 
-// maySignIn refuses who was disabled by the host, is gone or is no person.
+// MaySignIn is [session.ErrDenied] for a user who is gone or disabled, and for a service account.
 func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 	user, err := a.Users.User(ctx, id)
 	switch {
@@ -42,8 +42,7 @@ func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 	return nil
 }
 
-// secondFactor is the second factor of every login path. It is asked only after
-// the password was right. The code typed into the CouchDB login may be presented once
+// SecondFactor checks the second factor of a login, after the password was right. The code typed into the CouchDB login may be presented once
 // more by the session it opens, as Yarn 1 does.
 func (a *Authorizer) SecondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
 	switch sub.TwoFactor {
@@ -75,10 +74,10 @@ func loginFactor(err error) error {
 	return err
 }
 
-// viaLegacy is what [session.SignIn.Via] says of a CouchDB login.
+// ViaLegacy is [session.SignIn.Via] of a CouchDB login.
 const ViaLegacy = "legacy"
 
-// namesOrg reports whether an organization has the name, so that no user gets it.
+// NamesOrg reports whether an organization has the name, so that no user gets it.
 func (a *Authorizer) NamesOrg(ctx context.Context, name string) (bool, error) {
 	if a.Orgs == nil {
 		return false, nil
@@ -87,7 +86,7 @@ func (a *Authorizer) NamesOrg(ctx context.Context, name string) (bool, error) {
 	return org.ID != "", err
 }
 
-// endSessionsTx ends all sessions of a user in the caller's commit.
+// EndSessionsTx ends all sessions of a user in the caller's commit.
 func (a *Authorizer) EndSessionsTx(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, reason string) error {
 	sub, err := subject.Revoke(ctx, tx, id, subject.Sessions, a.Now())
 	if err != nil {

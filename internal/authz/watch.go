@@ -16,8 +16,8 @@ const (
 	watchPauseMax = 10 * time.Second
 )
 
-// watch drops from the caches what other nodes change, and lets the rest live on
-// while the store says how far it has seen. While nothing is heard everything grows
+// Watch drops from the caches what other nodes change, and lets the rest live on
+// while the store says how far it has seen. While nothing is reported everything grows
 // too old within Config.Fresh, and the store is read: nothing is decided by a watch.
 func (a *Authorizer) Watch(ctx context.Context) {
 	if a.fresh <= 0 {
@@ -40,7 +40,7 @@ func (a *Authorizer) Watch(ctx context.Context) {
 		if ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
 			return
 		}
-		a.LogLater(ctx, "npmauth: the store's changes are not heard, each credential is read again", err)
+		a.LogLater(ctx, "npmauth: the store does not report changes, nothing is cached for longer than Config.Fresh", err)
 		select {
 		case <-ctx.Done():
 			return

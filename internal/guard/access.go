@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// guardAccess judges what changes who may do what. Its body is small and says a good
+// guardAccess authorizes what changes who may do what. Its body is small and says a good
 // part of what is asked for, so it is read before anybody is asked for a second factor,
 // and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
 func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
@@ -34,48 +34,48 @@ func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op protocol.
 // admitAccess decides about a change of access. done means that it was made here.
 func (a *Guard) admitAccess(r *http.Request, op protocol.Operation) (p *authz.Pass, done bool, err error) {
 	defer a.Recover(r, func(refused error) { p, done, err = nil, false, refused })
-	j := a.NewRequest(r, op)
-	j.HandedOver = true
-	err = a.readAccessBody(r, j)
+	q := a.NewRequest(r, op)
+	q.HandedOver = true
+	err = a.readAccessBody(r, q)
 	if err != nil {
-		return nil, false, a.Conclude(r.Context(), j, err)
+		return nil, false, a.Conclude(r.Context(), q, err)
 	}
-	d, err := a.Decide(j)
+	d, err := a.Decide(q)
 	if err != nil {
-		return nil, false, a.Conclude(r.Context(), j, err)
+		return nil, false, a.Conclude(r.Context(), q, err)
 	}
-	mode := j.Change.PublishMode
+	mode := q.Change.PublishMode
 	if mode == nil {
-		p, err = a.admitJudged(r, j, d, true)
+		p, err = a.admitJudged(r, q, d, true)
 		return p, false, err
 	}
 	// A second-factor setting is kept here.
-	err = a.Commit(r, j, d, nil, func(ctx context.Context, tx *store.Tx, j *authz.Request) error {
+	err = a.Commit(r, q, d, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
 		rules := policy.Settings{Publish: *mode}
-		if err := a.Settings.Set(ctx, tx, j.Package.ID, rules); err != nil {
+		if err := a.Settings.Set(ctx, tx, q.Package.ID, rules); err != nil {
 			return err
 		}
-		by := j.Actor.By(j.Addr)
-		e := settings.Changed(j.Package.ID, rules).From(by)
+		by := q.Actor.By(q.Addr)
+		e := settings.Changed(q.Package.ID, rules).From(by)
 		e.User, e.Credential, e.Package = by.User, by.Credential, op.Package
 		return a.Events.Commit(ctx, tx, e)
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	return a.NewPass(r.Context(), j), true, nil
+	return a.NewPass(r.Context(), q), true, nil
 }
 
 // readAccessBody reads what a request would change.
-func (a *Guard) readAccessBody(r *http.Request, j *authz.Request) error {
-	if err := a.Find(r, j); err != nil {
+func (a *Guard) readAccessBody(r *http.Request, q *authz.Request) error {
+	if err := a.Find(r, q); err != nil {
 		return err
 	}
 	// Before the body, as far as it does not depend on it: what is wrong with a body is
 	// no news for those who may not send one.
-	team := j.Operation.Action == protocol.GrantTeam
-	if !team || j.Actor.Credential == nil {
-		if _, err := a.Decide(j); err != nil {
+	team := q.Operation.Action == protocol.GrantTeam
+	if !team || q.Actor.Credential == nil {
+		if _, err := a.Decide(q); err != nil {
 			return err
 		}
 	}
@@ -85,15 +85,15 @@ func (a *Guard) readAccessBody(r *http.Request, j *authz.Request) error {
 	}
 	r.Body = body{bytes.NewReader(data), r.Body}
 	c := new(protocol.Change)
-	if err := wire.ReadChange(r.Method, data, &j.Operation, c); err != nil {
+	if err := wire.ReadChange(r.Method, data, &q.Operation, c); err != nil {
 		return err
 	}
 	if team { // only now is its package known
-		if _, err := a.Consult(r.Context(), &j.Request); err != nil {
+		if _, err := a.Consult(r.Context(), &q.Request); err != nil {
 			return err
 		}
 	}
-	j.Change = c
+	q.Change = c
 	return nil
 }
 

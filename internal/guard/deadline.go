@@ -18,7 +18,7 @@ import (
 // for a host that wants it.
 const bodyTimeout = 30 * time.Second
 
-// withDeadline returns next with a deadline between the reads of each request's body, also
+// WithDeadline returns next with a deadline between the reads of each request's body, also
 // of those that a host reads. It takes no credential to send half a request, and each
 // holds a connection, a goroutine and what was read of it.
 //

@@ -31,9 +31,9 @@ var (
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
 var documentChanges = []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Unpublish, protocol.WriteOwners, protocol.Star}
 
-// guardDocument judges PUT /<pkg>[/-rev/<rev>], which five of npm's operations share.
+// guardDocument authorizes PUT /<pkg>[/-rev/<rev>], which five of npm's operations share.
 // Nothing of the body is read for those to whom none of them could be allowed; then as
-// much as tells which it is. A publish is judged as soon as it is known to be one, and
+// much as tells which it is. A publish is decided on as soon as it is known to be one, and
 // its tarball passes by; every other document is read whole and compared with what the
 // host has.
 func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
@@ -52,34 +52,34 @@ func (a *Guard) guardDocument(w http.ResponseWriter, r *http.Request, op protoco
 // beginning, which the body of r gives again.
 func (a *Guard) admitDocument(r *http.Request, op protocol.Operation) (p *authz.Pass, body *publishReader, err error) {
 	defer a.Recover(r, func(refused error) { p, err = nil, refused })
-	j := a.NewRequest(r, op)
-	j.HandedOver = true
-	body, err = a.readChange(r, j)
+	q := a.NewRequest(r, op)
+	q.HandedOver = true
+	body, err = a.readChange(r, q)
 	defer func() {
 		if p == nil && body != nil {
 			body.Abort(nil)
 		}
 	}()
 	if err != nil {
-		return nil, body, a.Conclude(r.Context(), j, err)
+		return nil, body, a.Conclude(r.Context(), q, err)
 	}
-	d, err := a.Decide(j)
+	d, err := a.Decide(q)
 	if err != nil {
-		return nil, body, a.Conclude(r.Context(), j, err)
+		return nil, body, a.Conclude(r.Context(), q, err)
 	}
 	if body == nil {
-		p, err = a.admitJudged(r, j, d, true)
+		p, err = a.admitJudged(r, q, d, true)
 		return p, nil, err
 	}
-	// The rest of the body goes by, and then it is judged again: what comes along as a
+	// The rest of the body goes by, and then it is decided on again: what comes along as a
 	// second factor is counted now, and spent then.
 	if d.Effect == policy.Challenge {
-		err := a.Unproven(r.Context(), j, a.BeginFactor(r.Context(), r.Header, j))
+		err := a.Unproven(r.Context(), q, a.BeginFactor(r.Context(), r.Header, q))
 		if unknown, ok := errors.AsType[*authz.UnknownChange](err); ok {
-			err = a.challengePublish(r.Context(), j, body, unknown.Wrong)
+			err = a.challengePublish(r.Context(), q, body, unknown.Wrong)
 		}
 		if err != nil {
-			return nil, body, a.Conclude(r.Context(), j, err)
+			return nil, body, a.Conclude(r.Context(), q, err)
 		}
 	}
 	// What was approved on a page is what it showed, also where only the end of the body tells
@@ -87,7 +87,7 @@ func (a *Guard) admitDocument(r *http.Request, op protocol.Operation) (p *authz.
 	if authz.BringsApproval(r.Header) {
 		body.HashTarball()
 	}
-	p = a.NewPass(r.Context(), j)
+	p = a.NewPass(r.Context(), q)
 	p.Published = body.change
 	return p, body, nil
 }
@@ -99,15 +99,15 @@ const maxUnproven = 256 << 20
 // challengePublish asks for the second factor that a publish needs and did not bring. What the
 // publish would do may be known only at its end: Yarn 2 to 4 send the tarball first. The body
 // is read to there and handed to nobody.
-func (a *Guard) challengePublish(ctx context.Context, j *authz.Request, body *publishReader, wrong bool) error {
+func (a *Guard) challengePublish(ctx context.Context, q *authz.Request, body *publishReader, wrong bool) error {
 	var ask error
 	body.Authorize = func(c protocol.Change) error {
-		j.Change = &c
-		if _, ask = a.Decide(j); ask == nil {
-			ask = changesVisibility(&j.Request)
+		q.Change = &c
+		if _, ask = a.Decide(q); ask == nil {
+			ask = changesVisibility(&q.Request)
 		}
 		if ask == nil {
-			ask = a.Challenge(ctx, j, wrong)
+			ask = a.Challenge(ctx, q, wrong)
 		}
 		return ask
 	}
@@ -123,19 +123,19 @@ func (a *Guard) challengePublish(ctx context.Context, j *authz.Request, body *pu
 }
 
 // readChange reads of a package document what it would change, and names the operation
-// of j after it. Of a publish it returns the reader of its body: what it would do is known
+// of q after it. Of a publish it returns the reader of its body: what it would do is known
 // when that was read.
-func (a *Guard) readChange(r *http.Request, j *authz.Request) (body *publishReader, err error) {
-	op := j.Operation
-	if err := a.Find(r, j); err != nil {
+func (a *Guard) readChange(r *http.Request, q *authz.Request) (body *publishReader, err error) {
+	op := q.Operation
+	if err := a.Find(r, q); err != nil {
 		return nil, err
 	}
-	bound, err := a.hopeful(r, j)
+	bound, err := a.maxBytes(r, q)
 	if err != nil {
 		return nil, err
 	}
-	j.Operation = op
-	body, err = a.readBody(r, bound, op.Package, j.Actor.Identity().Name)
+	q.Operation = op
+	body, err = a.readBody(r, bound, op.Package, q.Actor.Identity().Name)
 	if err != nil {
 		return nil, err
 	}
@@ -144,20 +144,20 @@ func (a *Guard) readChange(r *http.Request, j *authz.Request) (body *publishRead
 			body.Abort(nil)
 			return nil, errToRevision
 		}
-		j.Operation.Action = protocol.Publish
+		q.Operation.Action = protocol.Publish
 		return body, nil
 	}
-	if j.Package.ID == "" { // what a document sent back to a free name is cannot matter
-		j.Operation.Action, j.Change = protocol.Deprecate, &protocol.Change{}
+	if q.Package.ID == "" { // what a document sent back to a free name is cannot matter
+		q.Operation.Action, q.Change = protocol.Deprecate, &protocol.Change{}
 		return nil, nil
 	}
-	return nil, a.difference(r.Context(), &j.Request, body.Document())
+	return nil, a.difference(r.Context(), &q.Request, body.Document())
 }
 
-// hopeful returns how many bytes of the body are worth reading, or the refusal of a
+// maxBytes returns how many bytes of the body are worth reading, or the refusal of a
 // request that could not be allowed whatever its body says. What npm says that it is
 // doing decides between the sentences of the refusal, and nothing else.
-func (a *Guard) hopeful(r *http.Request, j *authz.Request) (bound int, err error) {
+func (a *Guard) maxBytes(r *http.Request, q *authz.Request) (bound int, err error) {
 	likely := protocol.Publish
 	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
 	case "deprecate", "undeprecate":
@@ -171,11 +171,11 @@ func (a *Guard) hopeful(r *http.Request, j *authz.Request) (bound int, err error
 	}
 	var refused policy.Decision
 	for _, action := range documentChanges {
-		if action == protocol.Publish && j.Operation.Revision != "" {
+		if action == protocol.Publish && q.Operation.Revision != "" {
 			continue
 		}
-		j.Operation.Action = action
-		d := a.Policy.Decide(j.Request)
+		q.Operation.Action = action
+		d := a.Policy.Decide(q.Request)
 		switch {
 		case d.Effect == policy.Allow || d.Effect == policy.Challenge:
 			if action == protocol.Star {
@@ -186,8 +186,8 @@ func (a *Guard) hopeful(r *http.Request, j *authz.Request) (bound int, err error
 			refused = d
 		}
 	}
-	j.Operation.Action = likely
-	return 0, authz.Denied(j, refused)
+	q.Operation.Action = likely
+	return 0, authz.Denied(q, refused)
 }
 
 // readBody reads the body of r as far as it takes to know what it is, and no further than about

@@ -1,3 +1,15 @@
+// Package guard hands a host the requests that are allowed, and nothing else:
+//
+//	g := &guard.Guard{Authorizer: a, ReadAccess: …}
+//	handler := g.WithDeadline(func(w http.ResponseWriter, r *http.Request) {
+//		op, err := g.Classify(r)
+//		…
+//		g.Serve(w, r, op, next)
+//	})
+//
+// It reads what the requests of npm say in their bodies before the host does, so that package authz
+// decides about all that they would do. The end of a publish is withheld from the host until
+// the final decision.
 package guard
 
 import (
@@ -29,7 +41,7 @@ type Guard struct {
 	ReadAccess   func(http.ResponseWriter, *http.Request, protocol.Operation)
 }
 
-// classify reads what r asks for from its method and its path as it was sent:
+// Classify reads what r asks for from its method and its path as it was sent:
 // decoding is the classifier's business, and is done once.
 func (a *Guard) Classify(r *http.Request) (protocol.Operation, error) {
 	path := r.URL.EscapedPath()
@@ -49,7 +61,7 @@ func (a *Guard) Classify(r *http.Request) (protocol.Operation, error) {
 	return op, nil
 }
 
-// guard judges one request and hands it on if it is allowed.
+// Serve authorizes one request and hands it on if it is allowed.
 func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
 	switch public, err := a.isPublic(r, op); {
 	case err != nil:
@@ -88,24 +100,24 @@ func (a *Guard) pass(w http.ResponseWriter, r *http.Request, p *authz.Pass, next
 }
 
 // passPublish hands on a publish, whose body is checked while the host reads it, and which
-// is judged once more before the end of its document is let go.
+// is decided on once more before the end of its document is let go.
 func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pass, body *publishReader, next http.Handler) {
 	p.Varies(w.Header())
 	p.Notify(w)
-	j := p.Request
+	q := p.Request
 	body.Authorize = func(c protocol.Change) error {
-		j.Change, j.Limit = &c, hostTime
-		if err := changesVisibility(&j.Request); err != nil {
-			return a.Conclude(r.Context(), j, err)
+		q.Change, q.Limit = &c, hostTime
+		if err := changesVisibility(&q.Request); err != nil {
+			return a.Conclude(r.Context(), q, err)
 		}
-		return a.Commit(r, j, policy.Decision{Effect: policy.Allow}, nil, nil)
+		return a.Commit(r, q, policy.Decision{Effect: policy.Allow}, nil, nil)
 	}
 	body.Refused = func(err error) {
 		if c := body.Publish(); c.Version != "" { // as far as it is known and a name, for the event
 			maps.DeleteFunc(c.Tags, func(_, to string) bool { return to != c.Version })
-			j.Change = &c
+			q.Change = &c
 		}
-		_ = a.Conclude(r.Context(), j, err)
+		_ = a.Conclude(r.Context(), q, err)
 	}
 	defer body.Abort(nil)
 	r = r.WithContext(p)
@@ -117,10 +129,10 @@ func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pas
 }
 
 // errUnread tells of a publish that the host answered before it had read its body, so that
-// the judgement which counts was never made.
+// the final decision was never made.
 var errUnread = fmt.Errorf("npmauth: the host did not read the body to its end: %w", context.Canceled)
 
-// hostTime bounds the judgement that is made while a host reads a body: the host may hold
+// hostTime bounds the decision that is made while a host reads a body: the host may hold
 // something that its own answer waits for. To wait for other requests of the user is no part
 // of it.
 const hostTime = 5 * time.Second
@@ -129,34 +141,34 @@ const hostTime = 5 * time.Second
 // one, has been read by then, and the host is given it anew.
 func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operation) (p *authz.Pass, err error) {
 	defer a.Recover(r, func(refused error) { p, err = nil, refused })
-	j := a.NewRequest(r, op)
-	j.HandedOver = true
-	j.Change = changeOfPath(r, op)
-	d, err := a.Filter(r, j)
+	q := a.NewRequest(r, op)
+	q.HandedOver = true
+	q.Change = changeOfPath(r, op)
+	d, err := a.Filter(r, q)
 	if err != nil {
 		return nil, err
 	}
-	if !op.Action.Write() || j.Change != nil {
-		return a.admitJudged(r, j, d, false)
+	if !op.Action.Write() || q.Change != nil {
+		return a.admitJudged(r, q, d, false)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
 	data, err := readWhole(r)
 	if err != nil {
-		return nil, a.Conclude(r.Context(), j, err)
+		return nil, a.Conclude(r.Context(), q, err)
 	}
 	switch op.Action {
 	case protocol.SetDistTag:
-		j.Change, err = wire.ReadDistTag(data, op)
+		q.Change, err = wire.ReadDistTag(data, op)
 	case protocol.Unpublish:
-		j.Change, err = a.removedTarball(r.Context(), j)
+		q.Change, err = a.removedTarball(r.Context(), q)
 	default: // which only the host understands
-		j.Change = whole(op)
-		j.Change.Body = fmt.Sprintf("%x", sha256.Sum256(data))
+		q.Change = whole(op)
+		q.Change.Body = fmt.Sprintf("%x", sha256.Sum256(data))
 	}
 	if err != nil {
-		return nil, a.Conclude(r.Context(), j, err)
+		return nil, a.Conclude(r.Context(), q, err)
 	}
-	return a.admitJudged(r, j, d, true)
+	return a.admitJudged(r, q, d, true)
 }
 
 // changeOfPath returns what a write would do if its path says it all, nil if something is
@@ -182,13 +194,13 @@ func whole(op protocol.Operation) *protocol.Change {
 // removedTarball returns what the DELETE of a tarball does: npm sends it when the version is
 // out of the document, and then it belongs to that. Where the version is still there, or
 // where nobody can tell, it takes away the version.
-func (a *Guard) removedTarball(ctx context.Context, j *authz.Request) (*protocol.Change, error) {
-	op := j.Operation
-	if a.Documents != nil && j.Package.ID != "" {
+func (a *Guard) removedTarball(ctx context.Context, q *authz.Request) (*protocol.Change, error) {
+	op := q.Operation
+	if a.Documents != nil && q.Package.ID != "" {
 		switch now, err := a.Documents.Document(ctx, op.Package); {
 		case err != nil:
 			return nil, err
-		case now.ID != j.Package.ID:
+		case now.ID != q.Package.ID:
 			return nil, authz.ErrStale
 		default:
 			if _, stays := now.Versions[op.Version]; !stays {
@@ -205,17 +217,17 @@ func hasBody(r *http.Request) bool {
 }
 
 // admitJudged decides about a request of which everything is known, after a first
-// judgement that came to d. Where something took its time since, such as the body, or where
-// a second factor is spent, it is judged once more.
-func (a *Guard) admitJudged(r *http.Request, j *authz.Request, d policy.Decision, waited bool) (*authz.Pass, error) {
+// decision that came to d. Where something took its time since, such as the body, or where
+// a second factor is spent, it is decided on once more.
+func (a *Guard) admitJudged(r *http.Request, q *authz.Request, d policy.Decision, waited bool) (*authz.Pass, error) {
 	if waited || d.Effect == policy.Challenge {
-		if err := a.Commit(r, j, d, nil, nil); err != nil {
+		if err := a.Commit(r, q, d, nil, nil); err != nil {
 			return nil, err
 		}
-	} else if err := a.Conclude(r.Context(), j, nil); err != nil {
+	} else if err := a.Conclude(r.Context(), q, nil); err != nil {
 		return nil, err
 	}
-	return a.NewPass(r.Context(), j), nil
+	return a.NewPass(r.Context(), q), nil
 }
 
 // isPublic asks the host whether a request is none of npm's. It cannot say so of a

@@ -26,7 +26,7 @@ func (b *publishReader) Read(p []byte) (int, error) {
 
 // changesVisibility refuses a publish that asks for another access than the package has.
 // npmjs.com sets it then; here that takes what npm access takes, and whoever publishes in the
-// belief that the package is private must hear that it is not.
+// belief that the package is private must learn that it is not.
 func changesVisibility(req *policy.Request) error {
 	is, status := "public", "private"
 	if req.Package.Private {

@@ -1,16 +1,30 @@
+// Package api serves the endpoints of npm that are about people and their credentials: logins,
+// tokens, profiles, second factors, service accounts, and the pages below /-/auth/.
+//
+//	a, err := api.New(api.Config{Authorizer: authorizer})
+//	…
+//	if a.Serves(op.Action) {
+//		a.Serve(w, r, op)
+//	}
+//
+// A map has the endpoint of each action. Package authz decides about each request, and commits it.
 package api
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/web"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -174,11 +188,11 @@ func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 // refuse lets the policy say why an operation is not to be had; should a policy
 // of the host's allow it, there is still nothing here that does it.
 func (a *API) refuse(r *http.Request, op protocol.Operation) (reply, error) {
-	j, _, err := a.Check(r, op, nil)
+	q, _, err := a.Check(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{}, a.Conclude(r.Context(), j, authz.ErrNotFound)
+	return reply{}, a.Conclude(r.Context(), q, authz.ErrNotFound)
 }
 
 // decode reads the body of r into v, strictly.
@@ -188,4 +202,41 @@ func decode(r *http.Request, v any) error {
 		return err
 	}
 	return strictjson.Unmarshal(data, v)
+}
+
+// notOffered lets the policy refuse what the host's people cannot do.
+func (a *API) notOffered(r *http.Request, op protocol.Operation) (reply, error) {
+	q, _, err := a.Check(r, op, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{}, a.Conclude(r.Context(), q, errNotOffered)
+}
+
+// errDryRun ends a transaction that must not happen.
+var errDryRun = errors.New("npmauth: dry run")
+
+// dryRun runs fn for its errors and commits nothing.
+func (a *API) dryRun(ctx context.Context, fn func(*store.Tx) error) error {
+	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return errDryRun
+	})
+	if errors.Is(err, errDryRun) {
+		return nil
+	}
+	return err
+}
+
+// finish makes the host's write, if there is one, after that commit. It does
+// not let go of it because the client went away.
+func finish(ctx context.Context, write host.Write) error {
+	if write == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), authz.CommitTime)
+	defer cancel()
+	return write(ctx)
 }

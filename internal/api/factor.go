@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
+)
+
+// setFactor begins to enrol a factor, switches its mode or turns it off, with the password
+// and, where there is one, the factor.
+func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mode protocol.TwoFactorMode, password string) (reply, error) {
+	var answer any // null
+	err := a.commitWithPassword(r, q, d, password, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
+		by, user := q.Actor.By(q.Addr), q.Actor.Credential.User
+		enrolled := q.Account.TwoFactor != protocol.TwoFactorOff
+		switch {
+		case enrolled && q.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
+			return authz.Denied(q, a.Policy.Decide(q.Request))
+		case !enrolled && mode != protocol.TwoFactorOff:
+			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
+			answer = uri.Reveal()
+			return err
+		case mode == protocol.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
+			return a.Factors.DisableTx(ctx, tx, by, user)
+		}
+		if !oldNPM(r.UserAgent()) {
+			answer = map[string]any{"mode": mode.String(), "pending": false}
+		}
+		return a.Factors.SetModeTx(ctx, tx, by, user, mode)
+	})
+	if errors.Is(err, twofactor.ErrNoFactor) && q.Attempt == nil {
+		err = &wire.Error{Status: http.StatusBadRequest, Code: "no-factor", Sentence: "Two-factor authentication is not on."}
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(map[string]any{"tfa": answer}), nil
+}
+
+// confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
+// only time that recovery codes are seen. The sessions that were opened without it end,
+// but for the one that asks.
+func (a *API) confirmFactor(r *http.Request, op protocol.Operation, raw json.RawMessage) (reply, error) {
+	var codes []string
+	if err := strictjson.Unmarshal(raw, &codes); err != nil {
+		return reply{}, err
+	}
+	if len(codes) != 1 {
+		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Send one code of your authenticator app."}
+	}
+	q, d, err := a.Check(r, op, &protocol.Change{Confirms: true})
+	if err != nil {
+		return reply{}, err
+	}
+	confirmation, err := a.Factors.BeginConfirm(r.Context(), q.Actor.Credential.User, credential.NewSecret(codes[0]), q.Arrived)
+	if err != nil {
+		return reply{}, a.Conclude(r.Context(), q, err)
+	}
+	var recovery []credential.Secret
+	err = a.Commit(r, q, d, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) (err error) {
+		by := q.Actor.By(q.Addr)
+		if recovery, err = confirmation.Apply(ctx, tx, by); err != nil {
+			return err
+		}
+		return a.Sessions.KeepTx(ctx, tx, by, q.Actor.Person.Subject, q.Actor.Session(), "two-factor")
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	shown := make([]string, len(recovery))
+	for i, code := range recovery {
+		shown[i] = code.Reveal()
+	}
+	return ok(map[string]any{"tfa": shown}), nil
+}
+
+// oldNPM reports whether the client is npm 10 or older, which take a switched
+// mode for an error unless the answer is null; newer ones unless it is not.
+func oldNPM(agent string) bool {
+	rest, ok := strings.CutPrefix(agent, "npm/")
+	if !ok {
+		return false
+	}
+	major, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n <= 10
+}

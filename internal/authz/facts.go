@@ -1,0 +1,147 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
+)
+
+// Prepare authenticates the sender of header, and sets all fields of req that a first decision
+// takes; Operation and Addr are set already. It returns the service account that the operation
+// names.
+func (a *Authorizer) Prepare(ctx context.Context, header http.Header, req *policy.Request) (act Actor, service host.User, err error) {
+	req.Now = a.Now()
+	if act, err = a.Authenticate(ctx, header, req.Addr, req.Now); err != nil {
+		return Actor{}, host.User{}, err
+	}
+	req.Credential = act.Credential
+	if act.Person != nil {
+		req.Account = act.Person.Account
+	}
+	service, err = a.Consult(ctx, req)
+	return act, service, err
+}
+
+// Consult sets the fields of req that the host and the package's settings say, which may be as
+// old as the caches allow. It returns the service account that the operation names.
+func (a *Authorizer) Consult(ctx context.Context, req *policy.Request) (service host.User, err error) {
+	op := &req.Operation
+	if service, err = a.consultOthers(ctx, req); err != nil {
+		return host.User{}, err
+	}
+	if op.Package.IsZero() {
+		return service, nil
+	}
+	write := op.Action.Write()
+	if err = a.facts(ctx, req, write); err != nil {
+		return host.User{}, err
+	}
+	// Without a right there is nothing to set a rule for.
+	if write && req.Package.ID != "" && req.Package.Rights&(policy.RightWrite|policy.RightAdmin) != 0 {
+		req.Settings, err = a.PackageSettings(ctx, req.Package.ID, req.Now)
+	}
+	return service, err
+}
+
+// consultOthers sets the facts of the organization and of the service account that req names. The
+// anonymous have a part in neither.
+func (a *Authorizer) consultOthers(ctx context.Context, req *policy.Request) (service host.User, err error) {
+	op := &req.Operation
+	if op.Action.OfOrg() && a.Orgs != nil && req.Account.ID != "" {
+		if req.Org, err = a.Orgs.OrgFacts(ctx, op.Org, req.Account.ID); err != nil {
+			return host.User{}, err
+		}
+	}
+	if op.Action.OfService() {
+		service, req.Administers, err = a.administered(ctx, req.Account.ID, op.Service)
+	}
+	return service, err
+}
+
+// consultIn is Consult for the final decision: it reads the settings in tx, then calls the host.
+func (a *Authorizer) consultIn(ctx context.Context, tx *store.Tx, q *Request) (err error) {
+	req := &q.Request
+	before := req.Package.ID
+	if before != "" {
+		if req.Settings, err = a.Settings.Get(ctx, tx, before); err != nil {
+			return err
+		}
+	}
+	if q.Service, err = a.consultOthers(ctx, req); err != nil {
+		return err
+	}
+	if !req.Operation.Package.IsZero() {
+		if err := a.facts(ctx, req, true); err != nil {
+			return err
+		}
+		if req.Package.ID != before {
+			req.Settings = policy.Settings{} // those of another package
+		}
+	}
+	if q.Fill != nil {
+		return q.Fill(req)
+	}
+	return nil
+}
+
+// facts asks the host about req's package. Only what exists is remembered, and only for reads: a
+// package that was just made must be there at once. What may not be seen is not
+// remembered either, or the time of a second request told it from what is absent.
+// A write forgets, so that whoever wrote reads what the host says afterwards; a read
+// of theirs while the host still writes may bring back what was, for HostFresh.
+func (a *Authorizer) facts(ctx context.Context, req *policy.Request, write bool) (err error) {
+	if a.caches.hostFresh <= 0 {
+		req.Package, err = a.Packages.Facts(ctx, req.Operation.Package, req.Account.ID)
+		return err
+	}
+	key := factsKey{req.Operation.Package, req.Account.ID}
+	if write {
+		a.caches.facts.Drop(key)
+	} else if f, ok := a.caches.facts.Get(key, req.Now); ok {
+		req.Package = f
+		return nil
+	}
+	fill := a.caches.facts.Begin(key)
+	req.Package, err = a.Packages.Facts(ctx, key.pkg, key.user)
+	f := &req.Package
+	if err == nil && !write && f.ID != "" && (!f.Private || f.Rights.Has(policy.RightRead)) {
+		a.caches.facts.Put(key, *f, req.Now, fill)
+	}
+	return err
+}
+
+func (a *Authorizer) PackageSettings(ctx context.Context, id protocol.PackageID, now time.Time) (policy.Settings, error) {
+	if s, ok := a.caches.settings.Get(id, now); ok {
+		return s, nil
+	}
+	fill := a.caches.settings.Begin(id)
+	s, err := a.Settings.Get(ctx, a.unobserved, id)
+	if err == nil {
+		a.caches.settings.Put(id, s, now, fill)
+	}
+	return s, err
+}
+
+// administered asks the host who the service account called name is, and whether admin
+// administers it. Nobody and a person are the zero User.
+func (a *Authorizer) administered(ctx context.Context, admin protocol.UserID, name string) (host.User, bool, error) {
+	if a.Services == nil || admin == "" || name == "" {
+		return host.User{}, false, nil
+	}
+	user, administers, err := a.Services.Administers(ctx, admin, name)
+	switch {
+	case errors.Is(err, host.ErrNoUser):
+		return host.User{}, false, nil
+	case err != nil:
+		return host.User{}, false, err
+	case user.ID == "" || !user.Service:
+		return host.User{}, false, nil
+	}
+	return user, administers, nil
+}

@@ -1,0 +1,122 @@
+package authz
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/twofactor"
+)
+
+// A Request is one npm request on its way from the header to the commit.
+type Request struct {
+	Actor Actor
+	policy.Request
+	Service host.User                   // that the operation names
+	Fill    func(*policy.Request) error // says what else is to be known, at each decision
+
+	agent string // what the client calls itself
+
+	began   time.Time // by the real clock; zero without metrics
+	Arrived time.Time // when the header came: second factors are dated by it
+
+	Password    *credential.Secret // that the commit needs; nil for most
+	passwordFor subject.Numbers    // of sessions, read before the password was right
+	Attempt     *twofactor.Attempt // at the second factor; nil until one is needed
+	proven      policy.Proof       // by an attempt that was spent
+
+	pass       *Pass         // that the request goes on with if it is allowed
+	HandedOver bool          // what is allowed the host does
+	Limit      time.Duration // of the final decision; 0 is none
+}
+
+// NewRequest returns the Request of r. It is called when the header has arrived: the time of
+// its second factor counts from there.
+func (a *Authorizer) NewRequest(r *http.Request, op protocol.Operation) *Request {
+	client := a.SessionClient(r) // of an endpoint of ours as it was before the body was read
+	// Both in one allocation.
+	both := new(struct {
+		Request
+		Pass
+	})
+	q := &both.Request
+	q.Operation, q.Addr, q.agent, q.Arrived, q.pass = op, client.Addr, client.UserAgent, client.At, &both.Pass
+	if a.Observe != nil {
+		q.began = time.Now()
+	}
+	return q
+}
+
+// Check makes the first decision about r, without a proof. c is what r would do, nil if that is
+// not known yet. Only a Deny is an error.
+func (a *Authorizer) Check(r *http.Request, op protocol.Operation, c *protocol.Change) (*Request, policy.Decision, error) {
+	return a.CheckWith(r, op, c, nil)
+}
+
+// CheckWith is Check with a function that sets further fields of the policy's request, at this
+// decision and at the final one.
+func (a *Authorizer) CheckWith(r *http.Request, op protocol.Operation, c *protocol.Change, fill func(*policy.Request) error) (*Request, policy.Decision, error) {
+	q := a.NewRequest(r, op)
+	q.Change, q.Fill = c, fill
+	d, err := a.Filter(r, q)
+	return q, d, err
+}
+
+// CheckRead authorizes a request that changes nothing: the first decision is the final one.
+func (a *Authorizer) CheckRead(r *http.Request, op protocol.Operation) (*Request, error) {
+	q, d, err := a.Check(r, op, nil)
+	if err != nil {
+		return nil, err
+	}
+	if d.Effect != policy.Allow {
+		err = Denied(q, d)
+	}
+	return q, a.Conclude(r.Context(), q, err)
+}
+
+// Filter makes the first decision about q, and concludes q if that is a Deny.
+func (a *Authorizer) Filter(r *http.Request, q *Request) (d policy.Decision, err error) {
+	if err = a.Find(r, q); err == nil {
+		d, err = a.Decide(q)
+	}
+	if err != nil {
+		return d, a.Conclude(r.Context(), q, err)
+	}
+	return d, nil
+}
+
+// Find sets all fields of q that the first decision takes.
+func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
+	if q.Actor, q.Service, err = a.Prepare(r.Context(), r.Header, &q.Request); err != nil {
+		return err
+	}
+	if q.Fill != nil {
+		return q.Fill(&q.Request)
+	}
+	return nil
+}
+
+// Decide evaluates the policy. Only a Deny is an error.
+func (a *Authorizer) Decide(q *Request) (policy.Decision, error) {
+	d := a.Policy.DecideOn(&q.Request)
+	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
+		return d, Denied(q, d)
+	}
+	return d, nil
+}
+
+// Denied returns the refusal of q as an error.
+func Denied(q *Request, d policy.Decision) error {
+	return &host.DeniedError{Operation: q.Operation, Decision: d, Anonymous: q.Actor.Credential == nil}
+}
+
+// touch records that a token was used.
+func (a *Authorizer) touch(q *Request) {
+	if q.Actor.Credential != nil && q.Actor.Credential.Kind == policy.KindToken {
+		a.Tokens.Touch(q.Actor.Credential, q.Now)
+	}
+}
