@@ -18,5 +18,5 @@ type Observation struct {
 // Metrics count what was decided. Observe is called once for each request that was decided on,
 // before it is answered or handed over, from many goroutines; it must not block. Of a
 // publish it is called when its body was read, or the host has answered without that. What
-// an [Operation.Confirm] refuses later is told to [Config.Audit] alone.
+// [host.Operation.Confirm] refuses later is told to [Config.Audit] alone.
 type Metrics interface{ Observe(Observation) }

@@ -19,39 +19,39 @@
 // # The host's side
 //
 // The registry's handler receives only requests that were allowed.
-// [IdentityFrom] says who asks, [OperationFrom] what was allowed, with the
+// [host.IdentityFrom] returns who sends it, [host.OperationFrom] what was allowed, with the
 // preconditions that the host's write must be made conditional on: package
 // hosttest has a test that a host keeps to them. People and
-// packages stay in the host's own tables, behind [Users] and [Packages]; a host
+// packages stay in the host's own tables, behind [host.Users] and [host.Packages]; a host
 // without users of its own leaves Users nil and has package account.
 //
-// A request is judged when its header has arrived, to refuse early, and one with a
-// body again when all of it was read: on the credential, the account and the settings as
-// they are in Store then, and on what the host's tables say then. That decision counts,
-// so that what was revoked while a body was on its way is not done. Of a publish it is
+// A request is decided on when its header has arrived, to refuse early, and one with a
+// body finally when all of it was read: on the credential, the account and the settings as
+// they are in Store then, and on what the host's tables say then, so that what was revoked
+// while a body was on its way is not done. The final decision about a publish is
 // made inside the host's read of the body, before the document's closing brace is
-// released: the host's answer must come within 5 seconds, and the host must hold no lock
-// or transaction that it waits for. What changes after that is the next request's; a host
-// that takes long between the body and its own write calls [Operation.Confirm] before it.
+// released: the host's tables must answer within 5 seconds, and the host must hold no lock
+// or transaction that they wait for. What changes after that counts for the next request; a host
+// that takes long between the body and its own write calls [host.Operation.Confirm] before it.
 //
 // Five of npm's operations send PUT /<pkg> or PUT /<pkg>/-rev/<rev>. Which of them it is, and what it would
-// change, is read from the body, judged as that, and handed over as
-// [Operation.Change]: the host writes these and nothing else that the body says.
+// change, is read from the body, decided on, and handed over as
+// [host.Operation.Change]: the host writes that and nothing else that the body says.
 // For npm deprecate and npm unpublish, which send the whole document back,
-// [Documents] says what there is. Who maintains a package and who is in an
-// organization, behind [Orgs], is handed over in the same way.
+// [host.Documents] says what there is. Who maintains a package and who is in an
+// organization, behind [host.Orgs], is handed over in the same way.
 //
 // # Before the first request
 //
 // [Auth.Ready] says whether Store can be read and written, and unsealed with the key that
 // it was sealed with: a node that has another key must not begin. [Auth.Run] does what can
 // wait. A host with people of its own calls [Auth.PasswordChanged] after each change of a
-// password that did not come through [Passwords].
+// password that did not come through [host.Passwords].
 //
 // # Parts
 //
 // [Auth.Wrap] is [Auth.Handler], which serves npm's endpoints and the pages below
-// /-/auth/, around [Auth.Guard], which judges everything else.
+// /-/auth/, around [Auth.Guard], which authorizes everything else.
 // [Auth.Authenticate] and [Auth.Authorize] are the same without HTTP answers, for
 // another mux or a gateway. The packages below this one work alone, too.
 //
@@ -61,7 +61,7 @@
 // the path up to the last slash. Serve it over TLS; passwords and tokens travel
 // in requests. Requests reach npmauth with their path still escaped, so a proxy
 // must not decode %2F nor merge slashes; it must refuse a request that has both a
-// Content-Length and a Transfer-Encoding. What a request does is judged by its
+// Content-Length and a Transfer-Encoding. What a request does follows from its
 // method and path, so nothing behind the guard may read another method into it,
 // as from X-HTTP-Method-Override or a field _method. Two requests of npm's carry
 // a token in the path (DELETE /-/user/token/… and DELETE
@@ -72,6 +72,8 @@
 // publish, by a host that sets a read deadline of its own with [http.ResponseController]:
 // other bodies are read before the host is called. Headers are read before npmauth sees a
 // request: set ReadHeaderTimeout.
+//
+// [wire.RedactPath]: https://pkg.go.dev/github.com/npmauth/npmauth/wire#RedactPath
 package npmauth
 
 import (
@@ -139,7 +141,7 @@ type Config struct {
 	Services host.Services
 
 	// OpenSignUp lets anyone create an account, with npm adduser or npm login
-	// --auth-type=legacy. Only where Users is a [SignUp], which it is where it is nil, and
+	// --auth-type=legacy. Only where Users is a [host.SignUp], which it is where it is nil, and
 	// only while Legacy is on.
 	OpenSignUp bool
 
@@ -160,12 +162,11 @@ type Config struct {
 	// serves it.
 	Legacy Legacy
 
-	// Public lets requests that are none of npm's through to the host unjudged: a
-	// front page, a health check. Nil: none. It is asked about what is nothing of
-	// npm's, and about reading what could be a package: /healthz is a package's
-	// name as good as any, and only the host knows that it is none. It is not
-	// asked about any write of npm's, nor about paths below /-/. Compare whole
-	// paths in it: what it lets through is open to anyone.
+	// Public reports whether a request bypasses authorization: a front page, a health
+	// check. Nil: none does. It is called for requests that are none of npm's, and for
+	// reads of what could be a package: /healthz is a valid name of a package, and only
+	// the host knows that there is none. It is not called for writes of npm's, nor for
+	// paths below /-/. Compare whole paths in it: what it reports is open to anyone.
 	Public func(*http.Request) bool
 
 	// Foreign looks up bearers that do not have npmauth's shape: tokens that the

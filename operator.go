@@ -94,7 +94,7 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id protocol.UserID) error {
 // for existence; the empty one is [subject.ErrNoUser]. After an error it must be called again.
 //
 // Package account does this itself, and so does npm profile set password where the host has
-// [Passwords].
+// [host.Passwords].
 func (a *Auth) PasswordChanged(ctx context.Context, id protocol.UserID) error {
 	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
 		return a.authz.EndSessionsTx(ctx, tx, audit.Actor{}, id, "password")

@@ -61,7 +61,7 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 // Authorize authenticates the credential in header and decides about op, asked
 // from addr. It is what [Auth.Guard] does before it looks at a second factor,
 // which Authorize never spends: an effect of [policy.Challenge] is returned as it
-// is and allows nothing. Whoever has no credential is judged as the anonymous
+// is and allows nothing. A request without a credential is decided on as anonymous
 // and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
 // comes with a decision that denies.
 //

@@ -71,7 +71,7 @@ func (t *Target) UnmarshalText(text []byte) error {
 // empty list grants nothing.
 //
 // A grant is at most what its user may do at the moment of the request; see
-// [Request.Rights].
+// policy.Request.Rights.
 type Grant struct {
 	Target     Target
 	Package    PackageName // with OnePackage

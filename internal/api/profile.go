@@ -259,8 +259,8 @@ func (c *profileChange) changed() (names []string) {
 	return names
 }
 
-// profileOf returns the profile of a user: with the address that [Users] knows and nothing
-// else where the host has no [Profiles].
+// profileOf returns the profile of a user: with the address that [host.Users] knows and nothing
+// else where the host has no [host.Profiles].
 func (a *API) profileOf(ctx context.Context, user host.User) (host.Profile, error) {
 	if a.Profiles == nil {
 		return host.Profile{Email: user.Email}, nil
