@@ -19,9 +19,9 @@ import (
 func eachNPM(t *testing.T, fn func(t *testing.T, registry *integration.Registry, home *integration.Home, app *integration.Authenticator), flags ...string) {
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
-			integration.RequireNPM(t, npm)
+			integration.RequireClients(t, npm)
 			registry, home, app := member(t, flags...)
-			home.UseNPM(npm)
+			home.Use(npm)
 			fn(t, registry, home, app)
 		})
 	}
@@ -127,11 +127,11 @@ func many(n int) (names []string) {
 func TestProfileSet(t *testing.T) {
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
-			integration.RequireNPM(t, npm)
+			integration.RequireClients(t, npm)
 			t.Parallel()
 			registry := integration.Start(t, seed("alice")...)
 			home := integration.NewHome(t, registry.URL)
-			home.UseNPM(npm)
+			home.Use(npm)
 			home.SetToken(registry.SignIn("alice", ""))
 			// Before there are codes, which take time.
 			other := registry.SignIn("alice", "")

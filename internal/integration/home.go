@@ -20,8 +20,8 @@ type Home struct {
 	Dir      string
 	Registry string
 
-	t   testing.TB
-	bin string // in front of the PATH; "" if there is nothing
+	t        testing.TB
+	commands map[string]string // the home's own, see Use: what runs each; nil if it has none
 }
 
 // NewHome makes a home whose only registry is at registryURL. Nobody is logged in.
@@ -99,8 +99,8 @@ func (h *Home) Package(name, version string) string {
 func (h *Home) environment() []string {
 	in := func(name string) string { return filepath.Join(h.Dir, name) }
 	path := os.Getenv("PATH")
-	if h.bin != "" {
-		path = h.bin + string(os.PathListSeparator) + path
+	if h.commands != nil {
+		path = h.bin() + string(os.PathListSeparator) + path
 	}
 	return []string{
 		"PATH=" + path, "HOME=" + h.Dir, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "BROWSER=/bin/true",

@@ -95,8 +95,8 @@ func (h *Home) Terminal(dir, name string, args ...string) *Process {
 
 func (h *Home) process(dir, name string, args []string) *Process {
 	program := name
-	if h.bin != "" && name == "npm" { // a program is looked for in the PATH of the tests
-		program = filepath.Join(h.bin, name)
+	if h.has(name) { // a program is looked for in the PATH of the tests
+		program = filepath.Join(h.bin(), name)
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = dir, h.environment()
