@@ -80,7 +80,8 @@ func TestTokenFlags(t *testing.T) {
 		// By the beginning of an id, as the list shows it, and by the token.
 		id := regexp.MustCompile(`with id (\S+) name narrow`).FindStringSubmatch(home.OK("", "npm", "token", "list").Stdout)
 		require.NotNil(t, id)
-		home.OK("", "npm", "token", "revoke", id[1], wide, "--otp="+app.Fresh())
+		home.OK("", "npm", "token", "revoke", id[1], "--otp="+app.Fresh())
+		home.OK("", "npm", "token", "revoke", wide, "--otp="+app.Fresh())
 		assert.Empty(t, list(t, home))
 		assert.Equal(t, http.StatusUnauthorized, registry.As(wide).Do("GET", "-/whoami", nil).Status)
 	})
