@@ -62,6 +62,14 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		"nothing changes": { // npm deprecate with the message that is there
 			body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), write: `deprecate plain  {"Revision":"7-a"}`,
 		},
+		"nothing changes, from before": { // npm's retry of what was done, of which the answer was lost
+			path: "/plain/-rev/6-a", body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), "7-a", "6-a", 1),
+			write: `deprecate plain 6-a {"Revision":"7-a"}`,
+		},
+		"the same owners, from before": {
+			path: "/plain/-rev/6-a", body: `{"_id":"plain","_rev":"6-a","maintainers":[{"name":"alice"},{"name":"bob"}]}`,
+			write: `deprecate plain 6-a {"Revision":"7-a"}`,
+		},
 		"deprecated false": {
 			body:  fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":false}`),
 			write: `deprecate plain  {"Revision":"7-a"}`,
@@ -108,7 +116,8 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		"owners and tags":                 {body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"}],"dist-tags":{"latest":"1.0.0"}}`, code: 400, says: "neither"},
 		"neither":                         {body: `{"_id":"plain","_rev":"7-a"}`, code: 400, says: "neither"},
 		"tags alone":                      {body: `{"_id":"plain","dist-tags":{"latest":"1.0.0"}}`, code: 400, says: "neither"},
-		"of another revision":             {body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), "7-a", "6-a", 1), code: 409, says: "changed since"},
+		"of another revision":             {body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":"no"}`), "7-a", "6-a", 1), code: 409, says: "changed since"},
+		"owners of another revision":      {path: "/plain/-rev/6-a", body: `{"_id":"plain","_rev":"6-a","maintainers":[{"name":"alice"}]}`, code: 409, says: "changed since"},
 		"two revisions":                   {path: "/plain/-rev/6-a", body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), code: 400, says: "two revisions"},
 		"of another package":              {body: `{"_id":"other","users":{}}`, code: 400, says: "another package"},
 		"with another's manifest":         {body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"name":"other"}`), code: 400, says: "another package"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
@@ -279,6 +281,38 @@ func TestWebChallenge(t *testing.T) {
 	gone := w.poll(doneURL, "GET")
 	assert.Equal(t, 404, gone.Code)
 	assert.NotEmpty(t, gone.text("error"))
+}
+
+// AU-63: A client that asks for a code hears of the page in words. What the page then shows is
+// a code, and a code that was refused is said to have been.
+func TestTypedChallenge(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	publish := func(otp string) answer {
+		return w.do(call{method: "PUT", path: "/plain", body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0"), bearer: s, otp: otp,
+			header: map[string]string{"npm-auth-type": "legacy"}})
+	}
+	wrong := publish("000000")
+	isChallenge(t, wrong)
+	assert.Contains(t, wrong.text("error"), "was not accepted")
+	a := publish("")
+	isChallenge(t, a)
+	assert.NotContains(t, a.text("error"), "was not accepted")
+	assert.Empty(t, a.text("authUrl")+a.text("doneUrl"))
+	page := regexp.MustCompile(`^Open (\S+) to use`).FindStringSubmatch(a.Header().Get("Npm-Notice"))
+	require.NotNil(t, page, a.Header())
+	form, cookie, _ := w.open(page[1])
+	done := w.fill(page[1], form, cookie, map[string]string{"password": password, "code": w.code("alice")})
+	require.Equal(t, 303, done.Code, done.Body.String())
+	outcome, _, _ := strings.Cut(done.Header().Get("Set-Cookie"), ";")
+	shown := w.do(call{method: "GET", path: strings.TrimPrefix(page[1], "https://npm.acme.test"), header: map[string]string{"Cookie": cookie + "; " + outcome}})
+	typed := regexp.MustCompile(`id="typed" value="(\d{16})">`).FindStringSubmatch(shown.Body.String())
+	require.NotNil(t, typed, shown.Body.String())
+	inGroups := typed[1][:4] + " " + typed[1][4:8] + " " + typed[1][8:12] + " " + typed[1][12:]
+	assert.Equal(t, 200, publish(inGroups).Code, "AU-38: as the page shows it")
 }
 
 // A token that guessed too often is ended, and somebody hears of it.

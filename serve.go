@@ -9,7 +9,6 @@ import (
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
-	"github.com/npmauth/npmauth/wire"
 )
 
 // Wrap returns next with npmauth in front: npm's login, token and profile
@@ -75,7 +74,6 @@ func (a *Auth) Authorize(ctx context.Context, op protocol.Operation, header http
 // WriteError answers r with err in npm's form: JSON with the strings error and
 // message, both of which clients read. What err is decides the status; the text
 // of an error that npmauth does not know is not shown. It also serves a host
-// that refuses something itself: give it a [*wire.Error].
-func WriteError(w http.ResponseWriter, _ *http.Request, err error) {
-	wire.WriteError(w, authz.Answer(err))
-}
+// that refuses something itself: give it a
+// [*github.com/npmauth/npmauth/wire.Error].
+func WriteError(w http.ResponseWriter, r *http.Request, err error) { authz.WriteError(w, r, err) }

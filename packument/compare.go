@@ -67,8 +67,9 @@ func (d Document) Star() bool { return d.Partial && d.Users }
 
 // Compare returns the one thing in which doc differs from what there is now, and which action
 // that is: Deprecate, Unpublish, WriteOwners or Star. Nothing else of the document counts. One
-// that changes nothing is a Deprecate: npm sends it for a message that is there already, and
-// when it repeats a request that has succeeded. One that changes several things at once is
+// that changes nothing is a Deprecate, of whatever revision it was made, and says the one
+// there is now: npm sends it for a message that is there already, and when it repeats a
+// request that has succeeded. One that changes several things at once is
 // refused, so that nobody hides a change of owners in a deprecation, and so is one that no
 // operation of npm's sends. An error is a [*ChangeError]; the action is set with it, for a
 // log, as far as it could be told.
@@ -81,9 +82,6 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 		c.Starred = doc.Starred
 		return protocol.Star, c, nil
 	}
-	if now.Revision != "" && doc.Revision != "" && doc.Revision != now.Revision {
-		return protocol.Unknown, protocol.Change{}, ErrStale
-	}
 	var action protocol.Action
 	var err error
 	if doc.Partial {
@@ -91,11 +89,17 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 	} else {
 		action, err = compare(&c, now, doc)
 	}
-	if err != nil {
+	stale := now.Revision != "" && doc.Revision != "" && doc.Revision != now.Revision
+	switch {
+	case err == nil && c.Empty():
+		if stale {
+			c.Revision = now.Revision
+		}
+		return protocol.Deprecate, c, nil
+	case stale: // so that nothing else of what it differs in is what its sender did
+		return protocol.Unknown, protocol.Change{}, ErrStale
+	case err != nil:
 		return action, protocol.Change{}, err
-	}
-	if c.Empty() {
-		action = protocol.Deprecate
 	}
 	return action, c, nil
 }

@@ -77,9 +77,13 @@ func TestCompare(t *testing.T) {
 		assert.Equal(t, tt.want, got, name)
 
 		got, err = compare(there(), d)
-		if d.Star() { // which changes nothing that has a revision
+		switch {
+		case d.Star(): // which changes nothing that has a revision
 			assert.NoError(t, err, name)
-		} else {
+		case tt.want.Empty(): // the retry of what was done
+			assert.NoError(t, err, name)
+			assert.Equal(t, compared{protocol.Deprecate, protocol.Change{Revision: "7-a"}}, got, name)
+		default:
 			assert.ErrorIs(t, err, packument.ErrStale, name)
 			assert.Zero(t, got, name)
 		}
@@ -125,6 +129,11 @@ func TestCompareRefuses(t *testing.T) {
 		assert.Contains(t, bad.Sentence, tt.says, name)
 		assert.Equal(t, packument.CodeDocument, bad.Code, name)
 		assert.Equal(t, compared{tt.action, protocol.Change{}}, got, name)
+
+		d.Revision = "6-x" // then it may be that somebody else has made the difference
+		got, err = compare(there(), d)
+		assert.ErrorIs(t, err, packument.ErrStale, name)
+		assert.Zero(t, got, name)
 	}
 }
 

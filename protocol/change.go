@@ -43,7 +43,9 @@ type Change struct {
 	Starred       bool         `json:"starred,omitempty"`      // of [Star]: whether the sender's star is there from now on
 	PublishMode   *PublishMode `json:"publish_mode,omitempty"` // of [SetAccess]: the package's second-factor setting
 	// Revision is the document's revision that the change was made from, "" where the sender
-	// named none. A registry that has revisions makes its write conditional on it.
+	// named none. A registry that has revisions makes its write conditional on it. Of what
+	// changes nothing it is the one there is, so that the repetition of a request that has
+	// succeeded succeeds.
 	Revision string `json:"revision,omitempty"`
 
 	// Body is the SHA-256 in hex of a body: of [Publish] without the data of the tarball, which

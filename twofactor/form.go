@@ -25,8 +25,9 @@ const (
 // as in a token; the prefix is none that a credential has.
 const prefixProof = "npmo_"
 
-// FormOf returns the form of a presented value. Spaces and tabs around it do not
-// count. Only ASCII digits are digits; a list of codes has no form. npm sends its
+// FormOf returns the form of a presented value. Blanks and hyphens do not count, wherever
+// they are: apps and our page show codes in groups, and people type them so. Only ASCII
+// digits are digits; a list of two codes has no form. npm sends its
 // header with reads as well, so a caller asks for a proof only when it needs one;
 // with [Form.Proof] it can find out beforehand whether this kind would do, and
 // leave a recovery code unspent that would not.
@@ -38,7 +39,12 @@ func FormOf(value string) Form {
 // parse returns the form of value and its one canonical spelling, which is what
 // digests are made of.
 func parse(value string) (Form, string) {
-	v := strings.Trim(value, " \t")
+	v := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" \t\r\n-", r) {
+			return -1
+		}
+		return r
+	}, value)
 	if strings.HasPrefix(v, prefixProof) {
 		// Parse knows the shape and checksum of tokens, and looks nothing up.
 		if _, ok := credential.Parse(credential.PrefixToken + v[len(prefixProof):]); ok {

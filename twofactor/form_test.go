@@ -30,7 +30,12 @@ func TestFormsAreDisjoint(t *testing.T) {
 		" ":                               twofactor.FormInvalid,
 		"12345":                           twofactor.FormInvalid,
 		"1234567":                         twofactor.FormInvalid,
-		"123 456":                         twofactor.FormInvalid,
+		"123 456":                         twofactor.FormTOTP,
+		"123-456":                         twofactor.FormTOTP,
+		"1234 5678 9012 3456":             twofactor.FormTyped, // as the page shows it
+		"1234-5678-9012-3456":             twofactor.FormTyped,
+		hex64[:32] + " " + hex64[32:]:     twofactor.FormRecovery,
+		"123456 654321":                   twofactor.FormInvalid,
 		"123456,654321":                   twofactor.FormInvalid,
 		"123456, 65432100":                twofactor.FormInvalid,
 		"123,4567":                        twofactor.FormInvalid, // eight bytes
@@ -38,8 +43,7 @@ func TestFormsAreDisjoint(t *testing.T) {
 		"+12345":                          twofactor.FormInvalid,
 		"0x1234":                          twofactor.FormInvalid,
 		"12345a":                          twofactor.FormInvalid,
-		"123456\n":                        twofactor.FormInvalid,
-		"123456\r":                        twofactor.FormInvalid,
+		"123456\r\n":                      twofactor.FormTOTP,
 		"\u00a0123456":                    twofactor.FormInvalid,
 		"123456\x00":                      twofactor.FormInvalid,
 		"١٢٣٤٥٦":                          twofactor.FormInvalid,

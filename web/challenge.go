@@ -135,7 +135,7 @@ func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, fo
 		}
 	}
 	return c.cfg.Factors.Approve(ctx, twofactor.Approval{
-		PageID: v.id, Also: also, User: person.ID, Value: code(form),
+		PageID: v.id, Also: also, User: person.ID, Value: credential.NewSecret(form.Get("code")),
 		At: v.client.At, Addr: v.client.Addr, Expect: person.Subject.Evidence,
 	})
 }

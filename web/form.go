@@ -10,9 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
-
-	"github.com/npmauth/npmauth/credential"
 )
 
 // maxForm is how much of a form is read.
@@ -110,11 +107,3 @@ func (p *Pages) cookieName() string {
 
 // blanks are what keyboards and clipboards add to what a person means.
 const blanks = " \t\r\n"
-
-// code returns the second factor of a form. Apps show codes in groups and people
-// type them so; no kind of code has a blank in it.
-func code(form url.Values) credential.Secret {
-	return credential.NewSecret(strings.Join(strings.FieldsFunc(form.Get("code"), func(r rune) bool {
-		return strings.ContainsRune(blanks, r)
-	}), ""))
-}

@@ -43,7 +43,7 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 
 func (l login) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
 	return nil, l.cfg.Sessions.Approve(ctx, v.id, session.SignIn{
-		Name: strings.Trim(form.Get("name"), blanks), Password: credential.NewSecret(form.Get("password")), OTP: code(form),
+		Name: strings.Trim(form.Get("name"), blanks), Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
 		Client: v.client, Via: "web",
 	})
 }

@@ -13,7 +13,15 @@ type Challenge struct {
 	AuthURL, DoneURL string
 	// CheckCode is what the page shows, for the person to compare. May be empty.
 	CheckCode string
+	// Typed is for a client that asks for a code and not for a page, see [TakesCode]. It is
+	// told of the page in words alone: a client that is given both addresses goes there and
+	// never asks.
+	Typed bool
 }
+
+// TakesCode reports whether the headers of a request say that its client asks for a code, as
+// npm does with --auth-type=legacy and wherever a code was in the command.
+func TakesCode(h http.Header) bool { return h.Get("Npm-Auth-Type") == "legacy" }
 
 // WriteChallenge asks for a second factor in the one form that all npm clients
 // understand: 401, a single WWW-Authenticate with the scheme in both spellings,
@@ -34,7 +42,9 @@ func WriteChallenge(w http.ResponseWriter, c Challenge, sentence string) {
 	}{text, text, "otp-required", "", ""}
 	w.Header().Set("WWW-Authenticate", "OTP, otp")
 	if c.AuthURL != "" && c.DoneURL != "" {
-		body.AuthURL, body.DoneURL = c.AuthURL, c.DoneURL
+		if !c.Typed {
+			body.AuthURL, body.DoneURL = c.AuthURL, c.DoneURL
+		}
 		check := ""
 		if c.CheckCode != "" {
 			check = ". The page must show the code " + c.CheckCode

@@ -264,7 +264,8 @@ func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op host
 	if op.Tag == "latest" {
 		return refuse(http.StatusBadRequest, "The dist-tag latest can be moved to another version, but not removed.")
 	}
-	if err := s.db.removeTag(r.Context(), op.Package.String(), op.PackageID, op.Tag); err != nil {
+	// npm looks for the tag before: one that is not there any more is its retry.
+	if err := s.db.removeTag(r.Context(), op.Package.String(), op.PackageID, op.Tag); err != nil && !errors.Is(err, errNoTag) {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)
@@ -385,8 +386,6 @@ func (s *registry) translate(r *http.Request, err error) *refusal {
 		return &refusal{http.StatusNotFound, "Not found."}
 	case errors.Is(err, errNoVersion):
 		return &refusal{http.StatusNotFound, "The package has no such version or tag."}
-	case errors.Is(err, errNoTag):
-		return &refusal{http.StatusNotFound, "The package has no such dist-tag."}
 	case errors.Is(err, errPublished):
 		return &refusal{http.StatusForbidden, "You cannot publish over the previously published versions."}
 	case errors.Is(err, errUnpublished):

@@ -380,7 +380,9 @@ func TestDistTags(t *testing.T) {
 	assert.JSONEq(t, `{"latest":"1.0.0","next":"2.0.0-rc.1"}`, list())
 
 	require.Equal(t, http.StatusOK, w.do("PUT", path+"/beta", w.alice, []byte(`"2.0.0-rc.1"`)).StatusCode)
-	require.Equal(t, http.StatusOK, w.do("DELETE", path+"/next", w.alice, nil).StatusCode)
+	for range 2 { // a retry takes away what is not there any more
+		require.Equal(t, http.StatusOK, w.do("DELETE", path+"/next", w.alice, nil).StatusCode)
+	}
 	assert.JSONEq(t, `{"latest":"1.0.0","beta":"2.0.0-rc.1"}`, list())
 
 	for name, tt := range map[string]struct {
@@ -388,7 +390,6 @@ func TestDistTags(t *testing.T) {
 		status                    int
 	}{
 		"latest removed":  {"DELETE", "/latest", "", w.alice, 400},
-		"absent removed":  {"DELETE", "/next", "", w.alice, 404},
 		"absent version":  {"PUT", "/beta", `"3.0.0"`, w.alice, 404},
 		"not a string":    {"PUT", "/beta", `{"version":"1.0.0"}`, w.alice, 400},
 		"like a version":  {"PUT", "/v3", `"1.0.0"`, w.alice, 400},

@@ -123,7 +123,7 @@ func (a *Authorizer) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if Outage(err) {
 		a.LogOutage(r, err)
 	}
-	wire.WriteError(w, Answer(err))
+	WriteError(w, r, err)
 }
 
 func (a *Authorizer) LogOutage(r *http.Request, err error) {

@@ -136,6 +136,17 @@ func Answer(err error) *wire.Error {
 // say) would make npm send the request again.
 const lockedSentence = "This one-time password is locked after too many wrong ones. Use a recovery code or ask the registry's operator."
 
+// WriteError answers r with err in npm's form.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	e := Answer(err)
+	if e.Challenge != nil && r != nil && wire.TakesCode(r.Header) {
+		c, of := *e.Challenge, *e
+		c.Typed, of.Challenge = true, &c
+		e = &of
+	}
+	wire.WriteError(w, e)
+}
+
 // The answers to who is not logged in, and not any more.
 var (
 	errNoLogin   = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}

@@ -19,9 +19,9 @@ import (
 func eachNPM(t *testing.T, fn func(t *testing.T, registry *integration.Registry, home *integration.Home, app *integration.Authenticator), flags ...string) {
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
-			integration.RequireNPM(t, npm)
+			integration.RequireClients(t, npm)
 			registry, home, app := member(t, flags...)
-			home.UseNPM(npm)
+			home.Use(npm)
 			fn(t, registry, home, app)
 		})
 	}
@@ -80,7 +80,8 @@ func TestTokenFlags(t *testing.T) {
 		// By the beginning of an id, as the list shows it, and by the token.
 		id := regexp.MustCompile(`with id (\S+) name narrow`).FindStringSubmatch(home.OK("", "npm", "token", "list").Stdout)
 		require.NotNil(t, id)
-		home.OK("", "npm", "token", "revoke", id[1], wide, "--otp="+app.Fresh())
+		home.OK("", "npm", "token", "revoke", id[1], "--otp="+app.Fresh())
+		home.OK("", "npm", "token", "revoke", wide, "--otp="+app.Fresh())
 		assert.Empty(t, list(t, home))
 		assert.Equal(t, http.StatusUnauthorized, registry.As(wide).Do("GET", "-/whoami", nil).Status)
 	})
@@ -127,11 +128,11 @@ func many(n int) (names []string) {
 func TestProfileSet(t *testing.T) {
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
-			integration.RequireNPM(t, npm)
+			integration.RequireClients(t, npm)
 			t.Parallel()
 			registry := integration.Start(t, seed("alice")...)
 			home := integration.NewHome(t, registry.URL)
-			home.UseNPM(npm)
+			home.Use(npm)
 			home.SetToken(registry.SignIn("alice", ""))
 			// Before there are codes, which take time.
 			other := registry.SignIn("alice", "")

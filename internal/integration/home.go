@@ -14,28 +14,28 @@ import (
 // Password is what the accounts of the tests have.
 const Password = "correct horse battery"
 
-// A Home is the home folder of one person on one machine: their .npmrc, cache and
-// projects, and nothing of the machine that the tests run on.
+// A Home is the home folder of one person on one machine: their .npmrc and .yarnrc.yml,
+// cache and projects, and nothing of the machine that the tests run on.
 type Home struct {
 	Dir      string
 	Registry string
 
-	t   testing.TB
-	bin string // in front of the PATH; "" if there is nothing
+	t        testing.TB
+	commands map[string]string // the home's own, see Use: what runs each; nil if it has none
 }
 
 // NewHome makes a home whose only registry is at registryURL. Nobody is logged in.
 func NewHome(t testing.TB, registryURL string) *Home {
 	t.Helper()
 	h := &Home{Dir: t.TempDir(), Registry: registryURL, t: t}
-	h.writeConfig("")
+	h.writeConfig("", "")
 	return h
 }
 
 // SetToken logs the home in with a token, as CI does.
 func (h *Home) SetToken(token string) {
 	h.t.Helper()
-	h.writeConfig(fmt.Sprintf("%s:_authToken=%s\n", h.realm(), token))
+	h.writeConfig(fmt.Sprintf("%s:_authToken=%s\n", h.realm(), token), fmt.Sprintf("npmAuthToken: %q\n", token))
 }
 
 // Token returns the token that npm has stored, "" if there is none.
@@ -53,9 +53,16 @@ func (h *Home) Token() string {
 
 func (h *Home) config() string { return filepath.Join(h.Dir, ".npmrc") }
 
-func (h *Home) writeConfig(credentials string) {
+// writeConfig writes the configuration of npm, which Yarn 1, pnpm and Bun read, too, and
+// that of Yarn 2 and later.
+func (h *Home) writeConfig(npm, yarn string) {
 	h.t.Helper()
-	require.NoError(h.t, os.WriteFile(h.config(), []byte("registry="+h.Registry+"\n"+credentials), 0o600))
+	u, err := url.Parse(h.Registry)
+	require.NoError(h.t, err)
+	yarn += fmt.Sprintf("npmRegistryServer: %q\nunsafeHttpWhitelist: [%q]\n", strings.TrimSuffix(h.Registry, "/"), u.Hostname()) +
+		"enableTelemetry: false\nenableGlobalCache: false\nnodeLinker: node-modules\n"
+	require.NoError(h.t, os.WriteFile(filepath.Join(h.Dir, ".yarnrc.yml"), []byte(yarn), 0o600))
+	require.NoError(h.t, os.WriteFile(h.config(), []byte("registry="+h.Registry+"\n"+npm), 0o600))
 }
 
 // realm is how npm names the registry that a credential belongs to.
@@ -99,8 +106,8 @@ func (h *Home) Package(name, version string) string {
 func (h *Home) environment() []string {
 	in := func(name string) string { return filepath.Join(h.Dir, name) }
 	path := os.Getenv("PATH")
-	if h.bin != "" {
-		path = h.bin + string(os.PathListSeparator) + path
+	if h.commands != nil {
+		path = h.bin() + string(os.PathListSeparator) + path
 	}
 	return []string{
 		"PATH=" + path, "HOME=" + h.Dir, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "BROWSER=/bin/true",
@@ -108,5 +115,8 @@ func (h *Home) environment() []string {
 		"npm_config_cache=" + in(".cache"), "npm_config_globalconfig=" + in("global-npmrc"),
 		"npm_config_update_notifier=false", "npm_config_audit=false", "npm_config_fund=false",
 		"npm_config_fetch_retry_mintimeout=100", "npm_config_fetch_retry_maxtimeout=200",
+		"YARN_IGNORE_PATH=1", "YARN_ENABLE_IMMUTABLE_INSTALLS=false",
+		"FAKEROOTKEY=1", // Yarn 1 has another home for root
+		"pnpm_config_pm_on_fail=ignore",
 	}
 }

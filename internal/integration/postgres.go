@@ -138,7 +138,7 @@ func postgresPrograms(t testing.TB) string {
 			return folder
 		}
 	}
-	missing(t, "postgres")
+	missing(t, "postgres", false)
 	return ""
 }
 

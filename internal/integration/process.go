@@ -95,8 +95,8 @@ func (h *Home) Terminal(dir, name string, args ...string) *Process {
 
 func (h *Home) process(dir, name string, args []string) *Process {
 	program := name
-	if h.bin != "" && name == "npm" { // a program is looked for in the PATH of the tests
-		program = filepath.Join(h.bin, name)
+	if h.has(name) { // a program is looked for in the PATH of the tests
+		program = filepath.Join(h.bin(), name)
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = dir, h.environment()
@@ -161,11 +161,12 @@ func (p *Process) Expect(pattern string) []string {
 	}
 }
 
-// Type types a line at the terminal.
+// Type types a line at the terminal, and Enter, which is a carriage return: a program that
+// reads keys knows no other.
 func (p *Process) Type(line string) {
 	p.t.Helper()
 	require.NotNil(p.t, p.tty, "there is no terminal")
-	_, err := io.WriteString(p.tty, line+"\n")
+	_, err := io.WriteString(p.tty, line+"\r")
 	require.NoError(p.t, err)
 }
 
@@ -184,11 +185,11 @@ func (p *Process) OK() Result {
 }
 
 var (
-	control = regexp.MustCompile(`\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>78]|[\r\a\x{2800}-\x{28ff}]`)
-	partial = regexp.MustCompile(`\x1b(\[[0-9;?]*)?$`) // the rest of it is on its way
+	control = regexp.MustCompile(`\x1b\][^\a\x1b]*(?:\a|\x1b\\)|\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>78]|[\r\a\x{2800}-\x{28ff}]`)
+	partial = regexp.MustCompile(`\x1b(\[[0-9;?]*|\][^\a\x1b]*\x1b?)?$`) // the rest of it is on its way
 )
 
-// clean removes what is there to move a cursor and to paint: escape sequences,
+// clean removes what is there to move a cursor, to paint and to link: escape sequences,
 // carriage returns and the Braille dots of spinners.
 func clean(s string) string {
 	return control.ReplaceAllString(partial.ReplaceAllString(s, ""), "")

@@ -12,21 +12,26 @@ import (
 // a machine that must have it, it fails instead, so that a test which is never
 // run does not pass for one that does: NPMAUTH_REQUIRE is a comma-separated list
 // of program names, or "all". A Postgres server is looked for by the tests that use
-// one, under the name postgres.
+// one, under the name postgres. A client that CI does not install, see [RequireClients], is
+// required by its name or by "clients".
 func Require(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, name := range programs {
 		if _, err := exec.LookPath(name); err != nil {
-			missing(t, name)
+			missing(t, name, false)
 		}
 	}
 }
 
-// missing skips or fails the test for want of a program.
-func missing(t testing.TB, name string) {
+// missing skips or fails the test for want of a program. A local one is none of "all".
+func missing(t testing.TB, name string, local bool) {
 	t.Helper()
 	must := strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ",")
-	if slices.Contains(must, "all") || slices.Contains(must, name) {
+	all := "all"
+	if local {
+		all = "clients"
+	}
+	if slices.Contains(must, all) || slices.Contains(must, name) {
 		t.Fatalf("%s is required by NPMAUTH_REQUIRE and is not installed", name)
 	} else {
 		t.Skipf("%s is not installed", name)

@@ -34,3 +34,20 @@ func TestRequire(t *testing.T) {
 		})
 	}
 }
+
+// A client that CI does not install is none of "all".
+func TestRequireClients(t *testing.T) {
+	t.Setenv("NPMAUTH_CLIENTS", t.TempDir())
+	for must, want := range map[string]map[string]bool{
+		"": {"npm12": false, "npm8": false}, "all": {"npm12": true, "npm8": false},
+		"clients": {"npm12": false, "npm8": true}, "npm8": {"npm12": false, "npm8": true},
+	} {
+		for name, wantFailure := range want {
+			t.Setenv("NPMAUTH_REQUIRE", must)
+			o := &outcome{TB: t}
+			integration.RequireClients(o, name)
+			assert.Equal(t, wantFailure, o.failed != "", "%s of %q", name, must)
+			assert.Equal(t, !wantFailure, o.skipped != "" && o.failed == "", "%s of %q", name, must)
+		}
+	}
+}

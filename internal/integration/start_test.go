@@ -31,7 +31,7 @@ func TestGreeting(t *testing.T) {
 	})
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
-			integration.RequireNPM(t, npm)
+			integration.RequireClients(t, npm)
 			t.Parallel()
 			greeting(t, npm)
 		})
@@ -43,7 +43,7 @@ func greeting(t *testing.T, npm string) {
 	registry := integration.Start(t)
 	home := integration.NewHome(t, registry.URL)
 	if npm != "" {
-		home.UseNPM(npm)
+		home.Use(npm)
 	}
 	dir := home.Package("widget", "1.0.0")
 	var app *integration.Authenticator
