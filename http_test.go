@@ -113,7 +113,6 @@ func TestProofHeader(t *testing.T) {
 		wide += string('０' + digit - '0')
 	}
 	assert.Equal(t, 401, publish(wide).Code, "HS-08: not ASCII")
-	assert.Equal(t, 401, publish(right[:3]+" "+right[3:]).Code, "HS-08: a space within")
 	for _, name := range []string{"npm_otp", "Npm_otp", "NPM-OTP\u200b"} { // HS-10: a proxy that folds them must not speak for us
 		r := httptest.NewRequest("PUT", "/plain", strings.NewReader(string(hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0"))))
 		r.Header.Set("Authorization", "Bearer "+s)
@@ -123,7 +122,7 @@ func TestProofHeader(t *testing.T) {
 		assert.Equal(t, 401, rec.Code, name)
 	}
 	assert.Empty(t, w.host.written())
-	assert.Equal(t, 200, publish(" "+right+"\t").Code, "HS-08: white space around it is the header's")
+	assert.Equal(t, 200, publish(" "+right[:3]+" "+right[3:]+"\t").Code, "HS-08: white space around it is the header's, AU-38: in groups")
 	assert.Equal(t, []string{"publish plain@3.0.0"}, w.host.written())
 }
 
