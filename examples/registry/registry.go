@@ -331,14 +331,6 @@ func (s *registry) access(ctx context.Context, op host.Operation, asked string) 
 	return asked != "public", nil
 }
 
-// access returns npm's word for who may read a package.
-func access(p pkg) string {
-	if p.Private {
-		return "restricted"
-	}
-	return "public"
-}
-
 // visibility returns HTTP's word for who may keep an answer about a package.
 func visibility(p pkg) string {
 	if p.Private {
