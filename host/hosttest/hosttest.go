@@ -65,9 +65,9 @@ type Registry struct {
 	// Remove takes Package away as if it had never been. Needed where UnpublishAll is in
 	// Without: the name must be free for another.
 	Remove func(ctx context.Context, pkg protocol.PackageName) error
-	// Without are actions that the registry does not serve, of those that Host tests:
+	// Without are actions that the registry does not serve, of those that Run tests:
 	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll,
-	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Host tests that it refuses them. An action that is neither
+	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Run tests that it refuses them. An action that is neither
 	// served nor named here fails, and is in no other case.
 	Without []protocol.Action
 }

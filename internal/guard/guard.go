@@ -37,7 +37,7 @@ type Guard struct {
 	*authz.Authorizer
 	Public       func(*http.Request) bool // requests that bypass authorization; nil: none
 	CheckTarball bool                     // of each publish
-	BodyTimeout  time.Duration            // for which a body may stand still; zero: DefaultBodyTimeout
+	BodyTimeout  time.Duration            // for which a body may stand still; zero: 30 seconds
 	ReadAccess   func(http.ResponseWriter, *http.Request, protocol.Operation)
 }
 
