@@ -290,8 +290,9 @@ func (s *scene) npmPageRevoke() {
 	keys := alice.tokens(2)
 	alice.app, _ = s.registry.Enrol(alice.home.Token())
 	p := alice.home.Terminal("", "npm", "token", "revoke", keys[0], keys[1], "--auth-type=web")
+	pages := alice.atPage(p) + alice.atPage(p) // npm 8 and 10 send both requests at once, in any order
 	for _, key := range keys {
-		assert.Contains(s.t, alice.atPage(p), key)
+		assert.Contains(s.t, pages, key)
 	}
 	p.OK()
 	assert.Empty(s.t, alice.keys())
@@ -370,8 +371,8 @@ func (w *unreliable) twice(t *testing.T, n int) {
 func (s *scene) retriedPublish() {
 	alice := s.person(s.name)
 	code := "--otp=" + alice.app.Lasting()
-	for version, cut := range map[string]bool{"1.0.0": false, "1.1.0": true} {
-		pkg := "@" + s.name + "/widget"
+	for i, version := range []string{"1.0.0", "1.1.0"} { // npm refuses latest for one that is not the highest
+		pkg, cut := "@"+s.name+"/widget", i == 1
 		far, way := alice.overLoss(cut)
 		far.home.OK(far.home.Package(pkg, version), "npm", "publish", code)
 		far.home.OK("", "npm", "dist-tag", "add", pkg+"@"+version, "beta", code)
