@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -368,4 +369,25 @@ func TestPublishChangesNoVisibility(t *testing.T) {
 			assert.Equal(t, []string{"", "", "", "public", "restricted"}, handed)
 		}
 	}
+}
+
+// The visibility of a package that changes while a publish is on its way is the one that counts.
+func TestVisibilityChangesWhilePublishing(t *testing.T) {
+	s := newScene(t)
+	took := s.takenBy()
+	proof, _ := s.approved(s.try(release{pkg: "plain", version: "3.0.0", access: "public"}.call(), ""))
+	c := release{pkg: "plain", version: "3.0.0", access: "public"}.call()
+	all, ok := c.body.([]byte)
+	require.True(t, ok)
+	r := httptest.NewRequest("PUT", "/plain", io.MultiReader(bytes.NewReader(all[:len(all)-1]), readerFunc(func(p []byte) (int, error) {
+		s.host.change(func(p *hosted) { p.private = true })
+		return copy(p, "}"), io.EOF
+	})))
+	r.Header.Set("Authorization", "Bearer "+s.session)
+	r.Header.Set("Npm-Otp", proof)
+	rec := httptest.NewRecorder()
+	s.handler.ServeHTTP(rec, r)
+	assert.Equal(t, 403, rec.Code)
+	assert.Contains(t, rec.Body.String(), "The package is restricted")
+	assert.Empty(t, took.committed)
 }

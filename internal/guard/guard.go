@@ -24,6 +24,7 @@ import (
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -110,7 +111,9 @@ func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pas
 		if err := changesVisibility(&q.Request); err != nil {
 			return a.Conclude(r.Context(), q, err)
 		}
-		return a.Commit(r, q, policy.Decision{Effect: policy.Allow}, nil, nil)
+		return a.Commit(r, q, policy.Decision{Effect: policy.Allow}, nil, func(_ context.Context, _ *store.Tx, q *authz.Request) error {
+			return changesVisibility(&q.Request) // as the host says now: the body took its time
+		})
 	}
 	body.Refused = func(err error) {
 		if c := body.Publish(); c.Version != "" { // as far as it is known and a name, for the event
