@@ -63,7 +63,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	return page{
 		template: "challenge.html", Title: title, Action: v.path,
-		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Requester: newAsker(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
+		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
 		wrong: "The password or the second factor is wrong. A code works once: if this one was used before, wait for the next. " +
 			"After too many wrong codes none works any more.",
 	}, true, nil

@@ -46,7 +46,7 @@ type requester struct {
 	Expires   time.Time
 }
 
-func newAsker(addr netip.Addr, agent string, started, expires time.Time, visitor session.Client) requester {
+func newRequester(addr netip.Addr, agent string, started, expires time.Time, visitor session.Client) requester {
 	a := requester{Addr: "unknown", Agent: printable(agent), Started: started.UTC(), Expires: expires.UTC()}
 	addr, here := addr.Unmap().WithZone(""), visitor.Addr.Unmap().WithZone("")
 	if addr.IsValid() {
