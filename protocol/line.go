@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// A Line is one thing that a page says of a Change: "Adds owner", "bob". The text is from
-// the request, one line of printable characters, and must be escaped as all such text.
+// A Line is one statement of a page about a Change: "Adds owner", "bob". The text is from the
+// request, one line of printable characters, and must be escaped.
 type Line struct {
 	Label string `json:"label"`
 	Text  string `json:"text"`
@@ -22,14 +22,14 @@ const MaxWords = 4 << 10
 // maxText is how many bytes of one text are shown.
 const maxText = 512
 
-// fingerprintSize is how many hex digits of a digest a person is shown: 64 bits, so that
-// nobody finds a second change with the same in the minutes that a page lives.
+// fingerprintSize is how many hex digits of a digest a page shows: 64 bits, so that nobody
+// finds a second change with the same fingerprint in the minutes that a page lives.
 const fingerprintSize = 16
 
-// Words says in lines what op would do, for the person who is to prove a second factor for
-// it: what is added apart from what is removed. What is too long to be read is cut, and the
-// lines end in a fingerprint of the whole then; so do those of a change that holds a secret.
-// Two changes with different digests have different lines. c may be nil.
+// Words describes in lines what op would do, for the person who is to prove a second factor for
+// it: additions and removals separately. A text that is too long to read is cut, and the last
+// line is then a fingerprint of the whole change; so is that of a change that contains a
+// secret. Two changes with different digests have different lines. c may be nil.
 func (c *Change) Words(op Operation) []Line {
 	if c == nil {
 		c = &Change{}
@@ -55,7 +55,7 @@ type lines struct {
 	cut  bool
 }
 
-// fingerprintLine is how many bytes the last line takes.
+// fingerprintLine is how many bytes the last line needs.
 const fingerprintLine = len("Fingerprint of all of it") + fingerprintSize
 
 func (w *lines) say(label, text string) {
@@ -78,14 +78,14 @@ func (w *lines) say(label, text string) {
 	w.all = append(w.all, Line{label, shown})
 }
 
-// unless says text unless it is "".
+// unless adds a line unless text is "".
 func (w *lines) unless(label, text string) {
 	if text != "" {
 		w.say(label, text)
 	}
 }
 
-// each says the names of a list that is there, one a line, or that there are none.
+// each adds a line for each name of a list, or one that there are none.
 func (w *lines) each(label, none string, names []string) {
 	switch {
 	case names == nil:
@@ -98,7 +98,7 @@ func (w *lines) each(label, none string, names []string) {
 	}
 }
 
-// printable replaces what is no printable character.
+// printable replaces characters that are not printable.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != ' ' && !unicode.IsGraphic(r) {
@@ -108,7 +108,7 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }
 
-// operation says what the path names beside the package.
+// operation describes what the path names beside the package.
 func (w *lines) operation(op Operation, c *Change) {
 	w.unless("Version", op.Version)
 	w.unless("Dist-tag", op.Tag)
@@ -129,12 +129,12 @@ func (w *lines) operation(op Operation, c *Change) {
 	}
 }
 
-// document says what becomes of a package.
+// document describes the change of a package.
 func (w *lines) document(op Operation, c *Change) {
 	if c.Version != "" && op.Action != SetDistTag {
 		w.say("Publishes version", c.Version)
 		if c.Integrity == "" {
-			w.say("Integrity of the tarball", "none is stated")
+			w.say("Integrity of the tarball", "none")
 		}
 	} else {
 		w.unless("To version", c.Version)
@@ -170,7 +170,7 @@ func (w *lines) document(op Operation, c *Change) {
 	}
 }
 
-// deprecated says which versions get which message.
+// deprecated describes which versions get which message.
 func (w *lines) deprecated(messages map[string]string) {
 	if messages != nil && len(messages) == 0 {
 		w.say("Deprecates nothing", "")
@@ -179,7 +179,7 @@ func (w *lines) deprecated(messages map[string]string) {
 	for _, v := range slices.Sorted(maps.Keys(messages)) {
 		message := messages[v]
 		if message == "" {
-			w.say("Takes the deprecation away from version", v)
+			w.say("Removes the deprecation of version", v)
 			continue
 		}
 		w.say("Deprecates version", v)
@@ -204,7 +204,7 @@ func publishTakes(m PublishMode) string {
 	return m.String()
 }
 
-// organization says who is added to or removed from what.
+// organization describes who is added to or removed from what.
 func (w *lines) organization(c *Change) {
 	switch {
 	case c.Member != "" && c.Removes:
@@ -223,7 +223,7 @@ func (w *lines) organization(c *Change) {
 	}
 }
 
-// token says what a new token could do.
+// token describes what a new token could do.
 func (w *lines) token(t *TokenSpec) {
 	w.say("Creates a token called", t.Name)
 	w.unless("Described as", t.Description)
@@ -251,10 +251,10 @@ func (w *lines) token(t *TokenSpec) {
 	}
 }
 
-// account says what changes about a person.
+// account describes the change of an account.
 func (w *lines) account(c *Change) {
 	if c.Grace != nil {
-		w.say("The old token goes on for", c.Grace.String())
+		w.say("The old token stays valid for", c.Grace.String())
 	}
 	if c.Email != nil {
 		w.say("Sets the e-mail address to", *c.Email)
