@@ -15,7 +15,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// between is a store in which something happens before each call.
+// between is a store that calls do before each call.
 type between struct {
 	store.Store
 	do func(ctx context.Context, ops []store.Op) error // an error is that of the call
@@ -65,8 +65,8 @@ func sealedWith(t *testing.T, m store.Store, by ...store.Key) []int {
 	return counts
 }
 
-// Whatever fails, and wherever it is cancelled, nothing is lost, and the next Reseal
-// does the rest.
+// Whatever fails, and wherever it is cancelled, nothing is lost, and the next Reseal does the
+// rest.
 func TestResealInterrupted(t *testing.T) {
 	failed := errors.New("failed")
 	for name, interrupt := range map[string]func(m store.Store, cancel func(), ops []store.Op) error{
@@ -126,8 +126,8 @@ func TestResealInterrupted(t *testing.T) {
 	}
 }
 
-// A value that a node which has the old key writes while Reseal is about to rewrite
-// it is neither lost nor left, and one that is deleted does not come back.
+// A value that a node with the old key writes just before Reseal rewrites it is neither lost
+// nor left, and one that is deleted does not come back.
 func TestResealMeetsWrites(t *testing.T) {
 	m := store.NewMemory()
 	old := store.Seal(m, key1)
@@ -153,8 +153,8 @@ func TestResealMeetsWrites(t *testing.T) {
 	assert.Equal(t, "again 3", string(get(t, store.Seal(m, key2), "written").Value))
 }
 
-// Reseal runs while nodes with the old key first and with the new one count: nothing
-// is lost, and once only the new one seals, another Reseal ends it.
+// Reseal runs while nodes with the old key first and with the new one count: nothing is lost,
+// and once only the new one seals, another Reseal completes it.
 func TestResealWhileInUse(t *testing.T) {
 	m := store.NewMemory()
 	nodes := []store.Store{store.Seal(m, key1, key2), store.Seal(m, key2, key1)}
@@ -194,7 +194,7 @@ func TestResealWhileInUse(t *testing.T) {
 	assert.Equal(t, 4*rounds, sum)
 }
 
-// The way that several nodes go: none of them is refused anything.
+// Several nodes rotate the key, and none is refused anything.
 func TestSealRotationOfSeveralNodes(t *testing.T) {
 	m := store.NewMemory()
 	a, b := store.Seal(m, key1), store.Seal(m, key1)
@@ -225,8 +225,8 @@ func TestSealRotationOfSeveralNodes(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrSeal, "a node that was left out")
 }
 
-// One value that cannot be opened keeps none of the others under an old key, and is
-// not touched (ST-09).
+// One value that cannot be opened does not leave others under an old key, and does not change
+// (ST-09).
 func TestResealDamaged(t *testing.T) {
 	m := store.NewMemory()
 	old := store.Seal(m, key1)
@@ -244,8 +244,8 @@ func TestResealDamaged(t *testing.T) {
 	assert.Equal(t, "plain", string(get(t, m, "b").Value))
 }
 
-// Reseal goes through wrappers to the seal, rewrites what is below that and nothing
-// beside it, and is heard of there.
+// Reseal goes through wrappers to the seal, rewrites what is below it and nothing else, and
+// Watch reports it.
 func TestResealThroughWrappers(t *testing.T) {
 	m := store.NewMemory()
 	put(t, m, "host", "the host's own, and plain")

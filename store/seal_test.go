@@ -79,7 +79,7 @@ func (s swapping) Get(ctx context.Context, keys ...string) ([]store.Item, error)
 	return items, err
 }
 
-// A value is bound to the key that was asked for and not to the one that the backend says.
+// A value is bound to the requested key and not to the one that the backend returns.
 func TestSealRefusesSwappedItems(t *testing.T) {
 	m := store.NewMemory()
 	put(t, store.Seal(m, key1), "a", "of a")
@@ -170,9 +170,8 @@ func TestSealRefusesEveryChange(t *testing.T) {
 	assert.Equal(t, "value", string(get(t, s, "a").Value))
 }
 
-// A value that cannot be opened is an error to everything above, and never a record
-// that is not there: that would be a disabled account enabled, or a limit unused
-// (ST-09).
+// A value that cannot be opened is an error to every layer above, and never an absent record:
+// that would enable a disabled account, or ignore a limit (ST-09).
 func TestSealBadValueIsNotAbsent(t *testing.T) {
 	ctx, m := t.Context(), store.NewMemory()
 	require.NoError(t, insert(t, store.Seal(m, key1), person{ID: "1", Name: "jane"}))
@@ -197,27 +196,27 @@ func TestSealBadValueIsNotAbsent(t *testing.T) {
 	assert.False(t, changed)
 	assert.Equal(t, before, keys(t, m))
 
-	// What changes can be heard without a key.
+	// A watch needs no key.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	started, heard := make(chan struct{}), make(chan string, 1)
+	started, reported := make(chan struct{}), make(chan string, 1)
 	go func() {
 		_ = store.Watch(ctx, s, time.Hour, func(c store.Change) {
 			if len(c.Keys) == 0 {
 				close(started)
 			} else {
-				heard <- c.Keys[0]
+				reported <- c.Keys[0]
 			}
 		})
 	}()
 	<-started
 	put(t, store.Seal(m, key1), "new", "x")
-	assert.Equal(t, "new", <-heard)
+	assert.Equal(t, "new", <-reported)
 }
 
 func second[T any](_ T, err error) error { return err }
 
-// A store without a seal is copied into one with it, as Seal's comment says.
+// A store without a seal is copied into a sealed one, as Seal's comment says.
 func TestSealACopy(t *testing.T) {
 	ctx, plain, m := t.Context(), store.NewMemory(), store.NewMemory()
 	require.NoError(t, insert(t, plain, person{ID: "1", Name: "jane"}))

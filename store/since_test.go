@@ -10,7 +10,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A pass is kept as of schema 2; oldPasses is how the program before it wrote them.
+// A pass is stored under schema 2; oldPasses is the table of the program before.
 type pass struct {
 	ID    string `json:"id"`
 	Owner string `json:"owner"`
@@ -83,7 +83,7 @@ func TestSinceReadsNoOlderRecord(t *testing.T) {
 	assert.Equal(t, before, get(t, m, "pass/000").Revision)
 }
 
-// A list goes on behind what it leaves out, so that a short page is the last one.
+// A list continues after records that it omits, so that a short page is the last one.
 func TestSinceLists(t *testing.T) {
 	ctx, m := t.Context(), withOldPasses(t, 250)
 	for _, id := range []string{"100x", "170x", "249x", "zzz"} {
@@ -137,7 +137,7 @@ func TestSinceReplacesAtItsRevision(t *testing.T) {
 			assert.Equal(t, fresh, *got)
 			assert.ErrorIs(t, store.Transact(ctx, m, func(tx *store.Tx) error { return passes.Insert(ctx, tx, &fresh) }), store.ErrExists)
 
-			// An old program that writes it meanwhile is not overwritten unseen.
+			// A record that an old program writes meanwhile is not overwritten unread.
 			m = withOldPasses(t, 1)
 			it := get(t, m, "pass/000")
 			runs := 0

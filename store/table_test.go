@@ -115,7 +115,7 @@ func TestTableExpiryMovesRows(t *testing.T) {
 	}
 }
 
-// A cache of another node's change, made before, is dropped by who makes the same.
+// A change drops the entry that a cache has of another node's change, if the two are equal.
 func TestTableUpdateWithoutChangeIsObserved(t *testing.T) {
 	m := store.NewMemory()
 	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane", Team: "core", Expires: time.Unix(1e9, 123)}))
@@ -245,7 +245,7 @@ func TestTableDecodeIsStrict(t *testing.T) {
 	})
 }
 
-// A decoder that is used again carries nothing over, not from an error either.
+// A reused decoder keeps nothing of the last value, not after an error either.
 func TestTableDecodesOneAfterTheOther(t *testing.T) {
 	for range 3 {
 		for _, value := range []string{`{"v":2,"d":{"id":"1","name":"jane"}}`, `{"v":2,"d":{"id":"1"}}`} {
@@ -375,8 +375,8 @@ func BenchmarkTableDecode(b *testing.B) {
 	}
 }
 
-// Of a record that expired the row may be swept first, and its value be another's
-// before the record is gone. What is done to the record is not done to that row.
+// The row of an expired record may be swept first, and its value belong to another record
+// before this one is gone. Changes of the expired record do not change that row.
 func TestTableRowOfAnother(t *testing.T) {
 	for name, change := range map[string]func(tx *store.Tx) error{
 		"delete": func(tx *store.Tx) error { return people.Delete(t.Context(), tx, "1") },
@@ -411,7 +411,7 @@ func TestTableRowOfAnother(t *testing.T) {
 	})
 }
 
-// twoJanes returns a store in which the name of an expired record was taken over.
+// twoJanes returns a store in which a new record has the name of an expired one.
 func twoJanes(t *testing.T) *store.Memory {
 	t.Helper()
 	m := store.NewMemory()
@@ -422,7 +422,7 @@ func twoJanes(t *testing.T) *store.Memory {
 	return m
 }
 
-// A row may outlive its record. It is no obstacle to a new one with the same id.
+// A row may outlive its record. It does not prevent a new record with the same id.
 func TestTableRowOfItsOwn(t *testing.T) {
 	ctx, m := t.Context(), store.NewMemory()
 	jane := person{ID: "1", Name: "jane", Expires: time.Unix(1, 0)}
