@@ -1,7 +1,7 @@
 // Package wire reads and writes the JSON of npm's registry protocol: the bodies that clients
 // send about tokens, profiles and access, and the answers that they understand.
 //
-//	wire.WriteError(w, &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."})
+//	wire.WriteError(w, &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "The name is taken. Choose another one."})
 //
 // Each client reads an error's sentence from another JSON field, and Yarn 1 takes an error
 // without a sentence for a success: [WriteError] writes all these fields. [WriteChallenge]
