@@ -133,7 +133,7 @@ func (c *Cache[K, V]) Put(k K, v V, now time.Time, fill Fill) {
 	if s.state != fill.state {
 		return
 	}
-	if _, held := s.entries[k]; !held && len(s.entries) >= c.limit {
+	if _, ok := s.entries[k]; !ok && len(s.entries) >= c.limit {
 		s.evict()
 	}
 	s.entries[k] = cacheEntry[V]{v, now.Sub(c.base)}
@@ -143,12 +143,12 @@ func (c *Cache[K, V]) Put(k K, v V, now time.Time, fill Fill) {
 // read returns with the next request. The caller has locked s.mu.
 func (s *cacheShard[K, V]) evict() {
 	var victim K
-	oldest, looked := time.Duration(math.MaxInt64), 0
+	oldest, seen := time.Duration(math.MaxInt64), 0
 	for k, e := range s.entries {
 		if e.at < oldest {
 			victim, oldest = k, e.at
 		}
-		if looked++; looked == evictFrom {
+		if seen++; seen == evictFrom {
 			break
 		}
 	}
@@ -167,7 +167,7 @@ func (c *Cache[K, V]) DropUnless(k K, current func(V) bool) {
 	s := c.lock(k)
 	defer s.mu.Unlock()
 	s.state++
-	if e, held := s.entries[k]; held && !current(e.value) {
+	if e, ok := s.entries[k]; ok && !current(e.value) {
 		delete(s.entries, k)
 	}
 }

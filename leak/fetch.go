@@ -63,7 +63,7 @@ func Fetch(cfg FetchConfig) (*Fetched, error) {
 		return nil, errors.New("leak: FetchConfig.URL is required and must be a URL without a password")
 	}
 	if local := u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"; u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return nil, errors.New("leak: FetchConfig.URL must be https: whoever can change the list can have anything revoked")
+		return nil, errors.New("leak: FetchConfig.URL must be https: a changed list can have any credential revoked")
 	}
 	if cfg.MaxAge < 0 || cfg.CoolDown < 0 {
 		return nil, errors.New("leak: FetchConfig.MaxAge and CoolDown must not be negative")

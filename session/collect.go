@@ -147,7 +147,7 @@ func (m *Manager) create(ctx context.Context, poll credential.Secret, expires ti
 		}
 		return m.events.Commit(ctx, tx, audit.Event{
 			Time: now, Type: audit.Login, Outcome: audit.Done, User: s.User, By: s.User, Credential: s.ID, Addr: s.Addr,
-			Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+			Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Requester), "approved_from", text(f.Approver)),
 		})
 	})
 	if _, changed := errors.AsType[*store.ChangedError](err); changed {
@@ -177,7 +177,7 @@ func (m *Manager) standing(ctx context.Context, f *flow) (subject.Subject, error
 func (m *Manager) endApproved(ctx context.Context, f *flow, c Client) error {
 	return m.end(ctx, f, approved, audit.Event{
 		Type: audit.Login, Reasons: []string{"account"}, User: f.User, Credential: f.Session, Addr: c.Addr,
-		Detail: detail("via", f.Via, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+		Detail: detail("via", f.Via, "asked_from", text(f.Requester), "approved_from", text(f.Approver)),
 	})
 }
 
@@ -188,7 +188,7 @@ func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c
 		// keeps the session.
 		return Poll{}, m.end(ctx, f, collected, audit.Event{
 			Type: audit.LoginRepeated, Reasons: []string{"address"}, User: f.User, Credential: f.Session, Addr: c.Addr,
-			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Asked)),
+			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Requester)),
 		})
 	}
 	now := m.now()

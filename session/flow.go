@@ -77,7 +77,7 @@ type flow struct {
 	Digest    credential.Digest `json:"digest"` // of the poll ID
 	Fate      fate              `json:"fate"`
 	Until     time.Time         `json:"until"` // it is not looked up after that
-	Asked     netip.Addr        `json:"asked"` // IP address of the client that began it
+	Requester netip.Addr        `json:"asked"` // IP address of the client that began it
 	User      protocol.UserID   `json:"user"`  // from here on: of an approved one
 	Name      string            `json:"name"`
 	Session   string            `json:"session"` // ID of the session that will be created
@@ -227,7 +227,7 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 		return m.events.Commit(ctx, tx, audit.Event{
 			Time: m.now(), Type: audit.LoginApproved, Outcome: audit.Done,
 			User: f.User, By: f.User, Credential: f.Session, Addr: f.Approver,
-			Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+			Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Requester), "asked_by", a.client.UserAgent),
 		})
 	})
 }
@@ -243,7 +243,7 @@ func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		e := audit.Event{
 			Time: m.now(), Type: audit.LoginDenied, Outcome: audit.Done, Addr: c.clean().Addr,
-			Detail: detail("via", "web", "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+			Detail: detail("via", "web", "asked_from", text(f.Requester), "asked_by", a.client.UserAgent),
 		}
 		// Only the sink gets this event: anybody can start logins and deny them, and the log
 		// would keep a row of each.
@@ -262,7 +262,7 @@ func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 }
 
 func (m *Manager) newFlow(a pageContent, to fate) *flow {
-	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + keptAfter), Asked: a.client.Addr}
+	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + keptAfter), Requester: a.client.Addr}
 }
 
 // decide writes a flow that must be undecided.

@@ -59,8 +59,8 @@ type sealed struct {
 // and against exchanging or editing values. It does not protect
 //   - the keys, which hold digests, ids and names, nor how many there are;
 //   - the sizes of values, when and in what order they change, what is written
-//     together, and when they expire, which whoever can write can also change;
-//   - their presence: whoever can write the database can delete values, put back
+//     together, and when they expire, which a writer of the database can also change;
+//   - their presence: a writer of the database can delete values, put back
 //     an old one where it was, or put back the whole of it;
 //   - one store from another that has the same key, also below another [Sub]:
 //     values can be carried over under the same name. Give each its own.

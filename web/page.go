@@ -19,7 +19,7 @@ type page struct {
 	Registry string
 	Style    string // path of the style sheet
 	Title    string
-	Problem  string // why the form is shown again
+	Problem  string // why the form is shown once more
 
 	// Of a form.
 	Action    string // where it is sent

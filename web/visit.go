@@ -66,7 +66,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		}
 		p.seeOther(w, v)
 	case wrong(err):
-		p.again(w, r, k, v, form)
+		p.refuseForm(w, r, k, v, form)
 	case decided(err):
 		// Sent twice, or decided in another window: the page shows the result.
 		if _, waits, gone := k.page(r.Context(), r, v); gone == nil && !waits {
@@ -92,9 +92,9 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// again answers a form that did not authenticate its sender with the form, the same for every
+// refuseForm answers a form that did not authenticate its sender with the form, the same for every
 // reason.
-func (p *Pages) again(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values) {
+func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values) {
 	pg, waits, err := k.page(r.Context(), r, v)
 	if err != nil {
 		p.refuse(w, r, err)

@@ -60,13 +60,13 @@ func (n *node) greeting() string {
 	return n.said
 }
 
-// keep runs the node until ctx is done, and restarts it when it ends while again is not done. A
+// keep runs the node until ctx is done, and restarts it when it ends while serving is not done. A
 // node that ends before it has served once is an error: it cannot be run.
-func (n *node) keep(ctx, again context.Context) error {
+func (n *node) keep(ctx, serving context.Context) error {
 	away := minAway
 	for {
 		served, err := n.run(ctx)
-		if ctx.Err() != nil || again.Err() != nil { // Ctrl-C reaches the nodes, too
+		if ctx.Err() != nil || serving.Err() != nil { // Ctrl-C reaches the nodes, too
 			return err
 		}
 		select {
@@ -80,7 +80,7 @@ func (n *node) keep(ctx, again context.Context) error {
 		n.log.WarnContext(ctx, "a node has ended and will be restarted", "error", cmp.Or(err, errEnded), "in", away)
 		select {
 		case <-time.After(away):
-		case <-again.Done():
+		case <-serving.Done():
 			return nil
 		}
 		away = min(2*away, maxAway)

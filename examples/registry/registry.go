@@ -313,18 +313,18 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op host.Opera
 
 // access reports whether the package of a publish is private. A new scoped package is unless
 // its publisher sends public, as on npm.
-func (s *registry) access(ctx context.Context, op host.Operation, asked string) (private bool, err error) {
+func (s *registry) access(ctx context.Context, op host.Operation, visibility string) (private bool, err error) {
 	if op.PackageID != "" {
 		p, err := s.target(ctx, op)
 		return p.Private, err
 	}
 	if op.Package.Scope == "" {
-		if asked == "restricted" {
+		if visibility == "restricted" {
 			return false, errUnscoped
 		}
 		return false, nil
 	}
-	return asked != "public", nil
+	return visibility != "public", nil
 }
 
 // access returns npm's word for the visibility of a package.

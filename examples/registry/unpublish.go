@@ -129,7 +129,7 @@ func retire(ctx context.Context, tx *sql.Tx, name, version string) error {
 }
 
 // drop removes what is left of a package whose versions are retired. A package that is
-// made under its name later is another one. Whose an unscoped name is goes on.
+// made under its name later is another one. The owner of an unscoped name stays the same.
 func drop(ctx context.Context, tx *sql.Tx, name string, id protocol.PackageID) error {
 	if scopeOf(name) == "" {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO former SELECT ?, user FROM owner WHERE package = ?`, name, id); err != nil {

@@ -79,7 +79,7 @@ func starAlone(t tb, x *rig) {
 	send(map[string]any{x.names[second]: true, x.names[first]: true, "forged": true})
 	assert.Equal(t, map[string]any{x.names[second]: true}, stars(), "a star is the sender's own and nobody else's")
 	send(map[string]any{})
-	assert.Empty(t, stars(), "who is not among the users has taken the star back")
+	assert.Empty(t, stars(), "a user who is not in users removed their star")
 }
 
 // publishedMeanwhile publishes a version between the decision on a document and the host's
@@ -115,14 +115,14 @@ func ownerRemoved(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	x.settled(t, first)
 	status := x.publish(t.Context(), second, "1.1.0")
-	assert.False(t, success(status), "who is no owner published, the status is %d", status)
+	assert.False(t, success(status), "a user who is no owner published, the status is %d", status)
 	status = x.owners(t, first, x.names[first], x.names[second])
 	require.True(t, success(status), "adding an owner was answered %d", status)
 	x.published(t, second, "1.1.0")
 	status = x.owners(t, first, x.names[first])
 	require.True(t, success(status), "removing an owner was answered %d", status)
 	status = x.publish(t.Context(), second, "1.2.0")
-	assert.False(t, success(status), "who is no owner any more published, the status is %d", status)
+	assert.False(t, success(status), "a former owner published, the status is %d", status)
 	x.settled(t, first)
 	assert.NotContains(t, x.read(t, first).versions(), "1.2.0")
 }

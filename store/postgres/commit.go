@@ -43,7 +43,7 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 		return 0, err
 	}
 	var rev store.Revision
-	err := again(ctx, func() (err error) {
+	err := retry(ctx, func() (err error) {
 		rev, err = s.commit(ctx, ops)
 		return err
 	})
@@ -53,9 +53,9 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 	return rev, nil
 }
 
-// again calls try until it succeeds or fails with an error that a retry cannot help, a bounded
+// retry calls try until it succeeds or fails with an error that a retry cannot help, a bounded
 // number of times.
-func again(ctx context.Context, try func() error) error {
+func retry(ctx context.Context, try func() error) error {
 	for i := 1; ; i++ {
 		err := try()
 		if i == attempts || !transient(err) {

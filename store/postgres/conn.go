@@ -45,7 +45,7 @@ func (s *Store) fit(ctx context.Context, conn *pgconn.PgConn) error {
 		return err
 	}
 	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) < 2 {
-		return errors.New("the server did not answer what it was asked")
+		return errors.New("the server did not answer the query")
 	}
 	row := results[0].Rows[0]
 	if why := string(row[0]); why != "" {

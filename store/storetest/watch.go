@@ -86,7 +86,7 @@ func (l *listener) fault(format string, args ...any) {
 	}
 }
 
-// await waits until ok, which is called with mu held.
+// await waits until ok, which is called with mu locked.
 func (l *listener) await(what string, ok func() bool) {
 	l.t.Helper()
 	if !l.awaitOrEnd(what, ok) {
@@ -101,10 +101,10 @@ func (l *listener) awaitOrEnd(what string, ok func() bool) bool {
 	defer timeout.Stop()
 	for over := false; ; {
 		l.mu.Lock()
-		held := ok()
+		met := ok()
 		l.mu.Unlock()
-		if held || over {
-			return held
+		if met || over {
+			return met
 		}
 		select {
 		case <-l.news:
@@ -349,7 +349,7 @@ type loadCommit struct {
 // loadStore commits from several goroutines over several handles until begun is closed, and
 // then so many times more. Some of the Commits are cancelled on the way. The function that it
 // returns waits for the end of it.
-func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}, again int) func() ([]loadCommit, error) {
+func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}, rounds int) func() ([]loadCommit, error) {
 	const writers = 4
 	var commits [writers][]loadCommit
 	writer := func(g int) error {
@@ -357,7 +357,7 @@ func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}
 		r := rand.New(rand.NewPCG(2, uint64(g)))
 		var leaving sync.WaitGroup
 		defer leaving.Wait()
-		for i, left := 0, again; left > 0; i++ {
+		for i, left := 0, rounds; left > 0; i++ {
 			select {
 			case <-begun:
 				left--
