@@ -27,7 +27,7 @@ func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 		Users:      users{a, hasher},
 		Packages:   packages{a},
 		Foreign:    a.foreign,
-		OpenSignUp: true, // only the company's network can reach the shelf
+		OpenSignUp: true, // whoever reaches the shelf is in the company's network
 		Public: func(r *http.Request) bool { // what the app has besides packages
 			return r.URL.Path == "/" || r.URL.Path == "/healthz"
 		},
