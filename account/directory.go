@@ -23,18 +23,18 @@ import (
 type User struct {
 	ID      protocol.UserID
 	Name    string // never changes, and is never given to another ID
-	Email   string // "" for one whom the operator created without
+	Email   string // "" if the operator gave none
 	Created time.Time
 	Updated time.Time
 	Profile Profile
-	// Service is an account that is no person, which it always was and will be.
-	// Administrators are the people who make its tokens.
+	// Service is true for a service account, and never changes. Administrators are the people
+	// who create its tokens.
 	Service        bool
 	Administrators []protocol.UserID
 }
 
-// A Profile is what a user says about themselves with npm profile set. Each
-// field has at most 256 characters, none of them a control character.
+// A Profile is what users say about themselves with npm profile set. Each field has at most 256
+// characters, none of them a control character.
 type Profile struct {
 	FullName string `json:"fullname,omitempty"`
 	Homepage string `json:"homepage,omitempty"`
@@ -77,8 +77,8 @@ func (p Profile) Validate() error {
 	return nil
 }
 
-// person is a User as it is stored. An older program refuses the record of a service
-// account, whose field it does not know, and reads that of a person.
+// person is a User as it is stored. An older program, which does not know the field Service,
+// refuses the record of a service account, and reads that of a person.
 type person struct {
 	ID             string            `json:"id"`
 	Name           string            `json:"name"`
@@ -97,8 +97,8 @@ func (p *person) user() User {
 	}
 }
 
-// A secret row holds a user's password hash, apart from what lists and pages
-// show of the user. A service account has none.
+// A secret row has a user's password hash, apart from the user's public record. A service
+// account has none.
 type secretRow struct {
 	ID      string    `json:"id"`
 	Hash    string    `json:"hash"`
@@ -111,12 +111,12 @@ var (
 	passwords    = store.NewTable("password", 1, func(s *secretRow) string { return s.ID })
 )
 
-// PersonKey returns the key of the record of this user, for a caller who reads it together
+// PersonKey returns the key of the record of this user, for a caller that reads it together
 // with other rows.
 func PersonKey(id protocol.UserID) string { return people.Key(string(id)) }
 
-// PersonOf returns whose record in a [Directory] lies under key. ok is false for
-// keys of anything else.
+// PersonOf returns the user whose record in a [Directory] has this key. ok is false for other
+// keys.
 func PersonOf(key string) (id protocol.UserID, ok bool) {
 	text, ok := people.ID(key)
 	return protocol.UserID(text), ok
@@ -138,17 +138,17 @@ type DirectoryConfig struct {
 	// SP 800-63B asks for 15 where a password alone can sign in.
 	MinPassword int
 
-	// Blocked reports whether a new password is one that attackers try first,
-	// such as those of past breaches. It gets the whole password in Unicode's
-	// form C, and must not keep or print it. Nil blocks none.
+	// Blocked reports whether a new password is one that attackers try first, such as those of
+	// past breaches. It gets the whole password in Unicode's form C, and must not keep or print
+	// it. Nil blocks none.
 	Blocked func(password string) bool
 
-	// Reserved are names that Create refuses besides those [ValidName] refuses.
-	// Nil means [DefaultReserved]; an empty list, none.
+	// Reserved are names that Create refuses besides those that [ValidName] refuses. Nil means
+	// [DefaultReserved]; an empty list, none.
 	Reserved []string
 
-	// Taken reports whether the host has given a name away to something else, such as
-	// an organization: Create then refuses it as [ErrNameTaken]. Nil: it has not.
+	// Taken reports whether the host uses a name for something else, such as an organization:
+	// Create then refuses it with [ErrNameTaken]. Nil: no name is.
 	Taken func(ctx context.Context, name string) (bool, error)
 
 	// Events records each account that is created, and each change of a password, of a
@@ -156,13 +156,12 @@ type DirectoryConfig struct {
 	Events *audit.Recorder
 }
 
-// A Directory keeps people with their names and passwords, for a host that has
-// no user table. It has no way to delete a user: a name stays with the ID that
-// had it first, so nobody inherits another's packages or tokens with the name.
-// Disable the account instead, with [subject.Manager.Disable]. It is safe for
-// concurrent use.
+// A Directory keeps people with their names and passwords, for a host that has no user table.
+// It cannot delete a user: a name stays with the ID that had it first, so that no other user
+// gets another's packages or tokens with the name. Disable the account instead, with
+// [subject.Manager.Disable]. It is safe for concurrent use.
 //
-// Methods that change something take who does it: the zero [audit.Actor] is the operator.
+// Methods that change something take the actor: the zero [audit.Actor] is the operator.
 type Directory struct {
 	store       store.Store
 	hasher      *Hasher
@@ -206,15 +205,15 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	}, nil
 }
 
-// Uses reports whether d keeps its users in s itself. A store that wraps the one of d is
-// another.
+// Uses reports whether d keeps its users in s itself. A store that wraps the store of d is
+// another store.
 func (d *Directory) Uses(s store.Store) bool {
 	return s != nil && reflect.ValueOf(s).Comparable() && reflect.ValueOf(d.store).Comparable() && d.store == s
 }
 
-// Within returns d as a program uses it that wraps the store of d: s takes the place of
-// that store, and must keep the same rows. What d was made without, of events and taken, is
-// as it is given here; see [DirectoryConfig]. d itself stays as it is.
+// Within returns a copy of d for a program that wraps the store of d: s takes the place of that
+// store, and must have the same rows. If d has no events or no taken, the copy gets those given
+// here; see [DirectoryConfig]. d itself does not change.
 func (d *Directory) Within(s store.Store, events *audit.Recorder, taken func(ctx context.Context, name string) (bool, error)) *Directory {
 	inner := *d
 	inner.store = s
@@ -230,29 +229,28 @@ func (d *Directory) Within(s store.Store, events *audit.Recorder, taken func(ctx
 // NewUser is what [Directory.Create] creates a user from.
 type NewUser struct {
 	Name  string // see [ValidName]
-	Email string // may be empty; whether it is theirs is not checked
+	Email string // may be empty; nobody checks that it is theirs
 
 	// Password is the user's password, unless Hash is set.
 	Password credential.Secret
 
-	// AnyPassword lets a password be short or common: for an operator's own
-	// first user, never for what came in a request.
+	// AnyPassword allows a password that is short or common: for an operator's own first user,
+	// never for a password from a request.
 	AnyPassword bool
 
-	// Hash imports a password that is known by its hash only: argon2id in PHC
-	// string format, or bcrypt as in an htpasswd file.
+	// Hash imports a password of which only the hash is known: argon2id in PHC string format,
+	// or bcrypt as in an htpasswd file.
 	Hash string
 
-	// Service makes an account that is no person: without a password, and with
-	// Administrators, who make its tokens. See [Directory.SetAdministrators].
+	// Service creates a service account: without a password, and with Administrators, who
+	// create its tokens. See [Directory.SetAdministrators].
 	Service        bool
 	Administrators []protocol.UserID
 }
 
-// Create adds a user with an ID of their own. Of several that ask for one name,
-// however close together, one gets it and the others get [ErrNameTaken]. The
-// other errors are [ErrName], [ErrEmail], [ErrPassword], [ErrHash], [ErrBusy],
-// [ErrService], [ErrAdministrators] and the store's.
+// Create adds a user with an ID of their own. If several callers create the same name at once,
+// one gets it and the others get [ErrNameTaken]. The other errors are [ErrName], [ErrEmail],
+// [ErrPassword], [ErrHash], [ErrBusy], [ErrService], [ErrAdministrators] and the store's.
 func (d *Directory) Create(ctx context.Context, by audit.Actor, nu NewUser) (User, error) {
 	c, err := d.PrepareCreate(ctx, nu)
 	if err != nil {
@@ -272,16 +270,16 @@ func (d *Directory) Create(ctx context.Context, by audit.Actor, nu NewUser) (Use
 	return user, nil
 }
 
-// A Creation is a user who can be added. It is made by [Directory.PrepareCreate], which
-// does what takes long, and happens in the commit of [Creation.Apply].
+// A Creation is a user to be added. [Directory.PrepareCreate] makes it and does the slow part,
+// and [Creation.Apply] adds the user in a commit.
 type Creation struct {
 	d   *Directory
 	p   person
 	phc string
 }
 
-// PrepareCreate is [Directory.Create] up to the change itself, for a caller who changes
-// more in the same commit. Nothing has changed when it returns.
+// PrepareCreate is [Directory.Create] up to the change itself, for a caller that changes more
+// in the same commit. It changes nothing.
 func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, error) {
 	if err := ValidName(nu.Name); err != nil {
 		return nil, err
@@ -309,7 +307,7 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 			return nil, err
 		}
 	}
-	// Nobody needs to wait for a hash only to learn that the name is taken.
+	// Checked first: a taken name should not cost a hash.
 	switch _, err := d.Lookup(ctx, nu.Name); {
 	case err == nil:
 		return nil, ErrNameTaken
@@ -339,7 +337,7 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 	}}, nil
 }
 
-// Apply adds the user in the caller's commit. If the name was given away since, it returns
+// Apply adds the user in the caller's commit. If the name was taken since, it returns
 // [ErrNameTaken], for the function of [store.Transact] to return.
 func (c *Creation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) (User, error) {
 	p := c.p
@@ -352,7 +350,7 @@ func (c *Creation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) (Use
 	}
 	switch {
 	case errors.Is(err, store.ErrExists):
-		return User{}, ErrNameTaken // the ID is new, so it is the name
+		return User{}, ErrNameTaken // the ID is new, so the name is taken
 	case err != nil:
 		return User{}, err
 	}
@@ -376,8 +374,7 @@ func (d *Directory) firstHash(ctx context.Context, nu NewUser) (string, error) {
 // instant returns the time as a store keeps it.
 func (d *Directory) instant() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
 
-// ByName returns the user of this name, or [ErrNoUser], also for what cannot
-// be a name.
+// ByName returns the user of this name, or [ErrNoUser], also for text that is no valid name.
 func (d *Directory) ByName(ctx context.Context, name string) (User, error) {
 	if ValidName(name) != nil {
 		return User{}, ErrNoUser
@@ -410,7 +407,7 @@ func found(p *person, err error) (User, error) {
 	return p.user(), nil
 }
 
-// ReplaceProfile replaces what the user says about themselves.
+// ReplaceProfile replaces the profile of a user.
 func (d *Directory) ReplaceProfile(ctx context.Context, by audit.Actor, id protocol.UserID, profile Profile) (User, error) {
 	_, after, err := d.Update(ctx, by, id, func(_ *string, p *Profile) error {
 		*p = profile
@@ -428,11 +425,11 @@ func (d *Directory) Update(ctx context.Context, by audit.Actor, id protocol.User
 	return before, after, err
 }
 
-// Edit lets fn change the address and the profile of a user, which are given as they are,
-// in the caller's commit, and returns the user before and after. fn may run more than
-// once; its error is returned as it is. An address that fn changes must be one, so that
-// none is taken away: [ErrEmail]. The other errors are [ErrProfile], [ErrNoUser] and the
-// store's. Where the address changes, [subject.Recover] is part of the same commit.
+// Edit lets fn change the e-mail address and the profile of a user in the caller's commit, and
+// returns the user before and after. fn gets the present values and may run more than once; its
+// error is returned as it is. An e-mail address that fn changes must be valid and not empty:
+// [ErrEmail]. The other errors are [ErrProfile], [ErrNoUser] and the store's. If the e-mail
+// address changes, [subject.Recover] is part of the same commit.
 func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
 	now := d.instant()
 	p, err := people.Update(ctx, tx, string(id), func(p *person) error {
@@ -468,7 +465,7 @@ func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id p
 			return User{}, User{}, err
 		}
 	}
-	// By name: no event holds what a person says, nor an address.
+	// Names only: no event has the text of a profile, or an e-mail address.
 	return before, after, d.events.Commit(ctx, tx, audit.Event{
 		Time: now, Type: audit.Profile, Outcome: audit.Done, User: id, Detail: map[string]string{"changed": strings.Join(changed, " ")},
 	}.From(by))
@@ -490,10 +487,10 @@ func (u User) changes(v User) (names []string) {
 // editError carries an error of Edit's fn out of the update unchanged.
 type editError struct{ error }
 
-// CheckPassword reports whether the password is that of the user. With "", an ID
-// that is nobody's and a service account it takes as long and reports false. A hash of older
-// costs, or of bcrypt, is replaced on the way. It does not check whether the account is
-// disabled. The password may have changed by the time it returns: see "Signing in".
+// CheckPassword reports whether the password is that of the user. For "", an unknown ID and a
+// service account it takes as long and reports false. It replaces a hash of older costs, or of
+// bcrypt. It does not check whether the account is disabled. The password may have changed by
+// the time it returns: see "Signing in".
 func (d *Directory) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	_, v, err := d.check(ctx, id, pw, true)
 	return v.ok, err
@@ -517,15 +514,15 @@ func (d *Directory) check(ctx context.Context, id protocol.UserID, pw credential
 		return row, verdict{}, err
 	}
 	if v.fresh != "" {
-		// If this does not succeed the next sign-in tries again; a password
-		// that was changed meanwhile stays as it is.
+		// If this fails the next sign-in tries it; a password that was changed meanwhile stays
+		// as it is.
 		_ = d.replace(ctx, row, v.fresh)
 	}
 	return row, v, nil
 }
 
-// replace stores another hash of the same password in place of the one in row, if that is
-// still the one stored. It is no change of the password, so that no session ends.
+// replace stores another hash of the same password in place of the hash in row, if that is
+// still stored. The password does not change, so no session ends.
 func (d *Directory) replace(ctx context.Context, row secretRow, phc string) error {
 	return store.Transact(ctx, d.store, func(tx *store.Tx) error {
 		_, err := passwords.Update(ctx, tx, row.ID, func(r *secretRow) error {
@@ -539,19 +536,19 @@ func (d *Directory) replace(ctx context.Context, row secretRow, phc string) erro
 	})
 }
 
-// A PasswordChange is a new password of a user. It is made by [Directory.PrepareChange]
-// or [Directory.PrepareReset], which do what takes long, and happens in the commit of
-// [PasswordChange.Apply].
+// A PasswordChange is a new password of a user. [Directory.PrepareChange] or
+// [Directory.PrepareReset] makes it and does the slow part, and [PasswordChange.Apply] changes
+// the password in a commit.
 type PasswordChange struct {
 	d   *Directory
 	row secretRow // the old one
-	any bool      // whatever the old one is
+	any bool      // the old password does not matter
 	phc string
 }
 
-// Apply changes the password in the caller's commit, and ends all sessions of the user:
-// one that is to go on is rewritten in the same commit, see [subject.Revoke]. If the old
-// password is not the one that was checked any more, it returns [ErrWrongPassword].
+// Apply changes the password in the caller's commit, and ends all sessions of the user: the
+// caller rewrites one that must survive in the same commit, see [subject.Revoke]. If the old
+// password is no longer the one that was checked, it returns [ErrWrongPassword].
 func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) error {
 	now, id := c.d.instant(), protocol.UserID(c.row.ID)
 	_, err := passwords.Upsert(ctx, tx, c.row.ID, func(r *secretRow, _ bool) error {
@@ -579,10 +576,10 @@ func (c *PasswordChange) Commit(ctx context.Context, by audit.Actor) error {
 	return fmt.Errorf("account: password: %w", err)
 }
 
-// SetPassword changes the user's password from old to a new one. If old is not
-// the password, or no longer when the change is made, it returns
-// [ErrWrongPassword]: of two changes of one password, one happens. It ends the
-// sessions of the user. Tokens live on; end them with [subject.Manager.RevokeTokens].
+// SetPassword changes the user's password from old to a new one. If old is not the password, or
+// no longer when the change is committed, it returns [ErrWrongPassword]: of two changes of one
+// password, one happens. It ends the sessions of the user. Tokens stay valid; end them with
+// [subject.Manager.RevokeTokens].
 //
 // After an error that wraps [store.ErrUnknown] either of the two may be the password.
 func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id protocol.UserID, old, new credential.Secret) error {
@@ -593,10 +590,10 @@ func (d *Directory) SetPassword(ctx context.Context, by audit.Actor, id protocol
 	return c.Commit(ctx, by)
 }
 
-// PrepareChange is [Directory.SetPassword] up to the change itself, for a caller who
-// changes more in the same commit. Nothing has changed when it returns.
+// PrepareChange is [Directory.SetPassword] up to the change itself, for a caller that changes
+// more in the same commit. It changes nothing.
 func (d *Directory) PrepareChange(ctx context.Context, id protocol.UserID, old, new credential.Secret) (*PasswordChange, error) {
-	// Whether the new one will do is said only to who knows the old one.
+	// Only a caller who knows the old password learns whether the new one is acceptable.
 	row, v, err := d.check(ctx, id, old, false)
 	if err != nil {
 		return nil, err
@@ -611,9 +608,9 @@ func (d *Directory) PrepareChange(ctx context.Context, id protocol.UserID, old, 
 	return &PasswordChange{d: d, row: row, phc: phc}, nil
 }
 
-// ResetPassword gives the user a new password whatever the old one was, and ends their
-// sessions: for an operator, or after the user proved who they are by other means. It
-// sets aside no second factor. A service account gets none: [ErrService].
+// ResetPassword gives the user a new password without the old one, and ends their sessions: for
+// an operator, or after the user was authenticated by other means. It does not remove the
+// second factor. A service account has no password: [ErrService].
 func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id protocol.UserID, new credential.Secret) error {
 	c, err := d.PrepareReset(ctx, id, new)
 	if err != nil {

@@ -55,7 +55,7 @@ func Example() {
 
 const good = "correct horse battery"
 
-// operator is who does what a test does not attribute to anybody, jane a person.
+// operator is the actor of what no account does, jane a person.
 var (
 	operator audit.Actor
 	jane     = audit.Actor{User: "jane", Credential: "c1", Addr: netip.MustParseAddr("192.0.2.1")}
@@ -67,7 +67,7 @@ func put(t *testing.T, st store.Store, key, value string) {
 	require.NoError(t, err)
 }
 
-// recorded is a Directory with what it recorded, and a person and a service account in it.
+// recorded is a Directory with its events, and a person and a service account in it.
 type recorded struct {
 	*account.Directory
 	store       *storetest.Faulty
@@ -139,7 +139,7 @@ func moved(before, after subject.Subject) (names []string) {
 	return names
 }
 
-// quick is an imported hash that costs next to nothing to verify.
+// quick is an imported hash that is cheap to verify.
 func quick(t testing.TB, pw string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(pw), bcrypt.MinCost)
@@ -201,7 +201,7 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// What is refused leaves nothing behind, and costs no hash.
+// A refused creation leaves no row, and costs no hash.
 func TestCreateRefuses(t *testing.T) {
 	ctx := t.Context()
 	d := newDirectory(t, account.DirectoryConfig{Blocked: func(pw string) bool { return pw == "caf\u00e9 password" }})
@@ -287,8 +287,8 @@ func TestCreateAllows(t *testing.T) {
 	assert.ErrorIs(t, err, account.ErrName)
 }
 
-// LG-04: of fifty that ask for one name at once one gets it, with one ID and
-// one password.
+// LG-04: of fifty callers that create one name at once one gets it, with one ID and one
+// password.
 func TestCreateRace(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
@@ -375,7 +375,7 @@ func TestCheckPassword(t *testing.T) {
 	}
 }
 
-// A store that fails is an error for everyone, and nobody's password.
+// A store that fails is an error for everyone, and no password is right.
 func TestStoreFails(t *testing.T) {
 	ctx := t.Context()
 	d := newDirectory(t, account.DirectoryConfig{Store: broken{}})
@@ -445,8 +445,8 @@ func TestRehash(t *testing.T) {
 	}
 }
 
-// PW-07: the new hash of a password that was changed while it was computed is dropped, and
-// does not bring the old password back.
+// PW-07: the new hash of a password that was changed while it was computed is dropped, and does
+// not restore the old password.
 func TestRehashAfterAChange(t *testing.T) {
 	ctx, r := t.Context(), newRecorded(t)
 	r.store.Inject(storetest.Fault{On: storetest.Commits, Do: func() {
@@ -606,8 +606,7 @@ func TestEdit(t *testing.T) {
 	assert.Equal(t, after, got)
 }
 
-// A change that was prepared happens once, with what else its commit does, and not after
-// another one.
+// A prepared change happens once, with the rest of its commit, and not after another change.
 func TestChangePassword(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	d := newDirectory(t, account.DirectoryConfig{Store: st})
@@ -664,8 +663,8 @@ var passwordChanges = map[string]func(t *testing.T, r *recorded, by audit.Actor)
 	},
 }
 
-// The session number stands for the password: each change of it ends the sessions, in the
-// same commit, and no token.
+// Each change of the password ends the sessions by their number, in the same commit, and no
+// token.
 func TestPasswordChangeEndsSessions(t *testing.T) {
 	for name, change := range passwordChanges {
 		t.Run(name, func(t *testing.T) {
@@ -685,7 +684,7 @@ func TestPasswordChangeEndsSessions(t *testing.T) {
 	}
 }
 
-// AU-01: what was decided before the password changed is not committed after.
+// AU-01: a decision from before the change of the password is not committed after it.
 func TestPasswordChangeStopsWhatWasDecidedBefore(t *testing.T) {
 	r := newRecorded(t)
 	before := subjectOf(t, r.store, r.person.ID)
@@ -703,7 +702,7 @@ func TestPasswordChangeStopsWhatWasDecidedBefore(t *testing.T) {
 	assert.Equal(t, subject.Key(r.person.ID), changed.Key)
 }
 
-// A password that did not change ends nothing, whatever became of its hash.
+// A password that did not change ends nothing, even if its hash was replaced.
 func TestUnchangedPasswordEndsNothing(t *testing.T) {
 	ctx, r := t.Context(), newRecorded(t)
 	before := subjectOf(t, r.store, r.person.ID)
@@ -721,8 +720,8 @@ func TestUnchangedPasswordEndsNothing(t *testing.T) {
 	assert.Empty(t, r.logged(t))
 }
 
-// PW-10: a change that was prepared with a password that has changed since changes
-// nothing, nor does anything else of its commit happen.
+// PW-10: a change that was prepared with a password that has changed since changes nothing, nor
+// does the rest of its commit happen.
 func TestApplyAfterAnotherChange(t *testing.T) {
 	for name, other := range passwordChanges {
 		t.Run(name, func(t *testing.T) {
@@ -760,7 +759,7 @@ func TestResetAfterAnotherChange(t *testing.T) {
 	assert.True(t, ok)
 }
 
-// A creation that was prepared happens with what else its commit does, or not at all.
+// A prepared creation happens with the rest of its commit, or not at all.
 func TestCreation(t *testing.T) {
 	ctx, r := t.Context(), newRecorded(t)
 	c, err := r.PrepareCreate(ctx, account.NewUser{Name: "new", Email: "new@acme.test", Hash: quick(t, good)})
@@ -811,7 +810,7 @@ func TestCreation(t *testing.T) {
 	assert.Equal(t, []audit.Event{want}, r.logged(t))
 }
 
-// AU-05: each change records one event, with who did it, in its commit; and none where
+// AU-05: each change records one event, with its actor, in its commit; there is no event if
 // nothing has changed or nothing was committed.
 func TestEvents(t *testing.T) {
 	type test struct {
@@ -896,8 +895,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// An edit records which fields it changed, by npm's names and without what they hold, and
-// recovers the account where the e-mail address is among them.
+// An edit records which fields it changed, by npm's names and without their values, and
+// recovers the account if the e-mail address changes.
 func TestEditRecords(t *testing.T) {
 	for name, tt := range map[string]struct {
 		edit      func(email *string, p *account.Profile)
@@ -942,7 +941,7 @@ func TestEditRecords(t *testing.T) {
 		})
 	}
 
-	// Neither stands if the caller's commit does not.
+	// Neither happens if the caller's commit does not.
 	ctx, r := t.Context(), newRecorded(t)
 	boom := errors.New("boom")
 	assert.ErrorIs(t, r.transact(t, func(tx *store.Tx) error {
@@ -1028,7 +1027,7 @@ func TestWithin(t *testing.T) {
 	_, err = in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "acme", Password: credential.NewSecret("pw"), AnyPassword: true})
 	assert.ErrorIs(t, err, account.ErrNameTaken)
 
-	// What it was made with stays.
+	// The events and names that it was made with stay.
 	own := newDirectory(t, account.DirectoryConfig{Store: st, Taken: func(_ context.Context, name string) (bool, error) { return name == "other", nil }})
 	in = own.Within(outer, nil, taken)
 	_, err = in.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "other", Password: credential.NewSecret("pw"), AnyPassword: true})

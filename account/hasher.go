@@ -19,30 +19,27 @@ type HasherConfig struct {
 	// else; negative is an error.
 	Workers int
 
-	// Queue is how many may wait for a worker with the prospect of getting one.
-	// Zero means 64; negative is an error.
+	// Queue is how many may wait for a worker. Zero means 64; negative is an error.
 	Queue int
 
-	// Wait is how long a caller waits at most, and how long one is held that is
-	// refused. Zero means ten seconds; less than 100 ms is an error, because a
-	// refusal that comes at once invites the next attempt.
+	// Wait is how long a caller waits at most, and how long a refused caller waits. Zero means
+	// ten seconds; less than 100 ms is an error, because an immediate refusal invites the next
+	// attempt.
 	Wait time.Duration
 
-	// Params are the costs of new hashes. The zero value means
-	// [DefaultParams]. What is weaker than each of OWASP's sets is an error, and
-	// so is more than 256 MiB, 16 passes or 16 threads.
+	// Params are the costs of new hashes. The zero value means [DefaultParams]. Costs lower
+	// than each of OWASP's sets are an error, and so are more than 256 MiB, 16 passes or 16
+	// threads.
 	Params Params
 }
 
-// A Hasher makes and verifies password hashes, a few at a time. Hashing is
-// meant to be expensive: 64 at once need 2 GB and slow everything else down
-// hundredfold. So callers wait, networks in turn ([WithClient]), and who has
-// not had a turn after Wait gets [ErrBusy]. A caller whose context ends while it
-// waits leaves the queue, and its hash is never begun.
+// A Hasher makes and verifies password hashes, a few at a time. Hashing is expensive by design:
+// 64 at once need 2 GB and slow everything else down hundredfold. So callers wait, networks
+// take turns ([WithClient]), and a caller that has not had a turn after Wait gets [ErrBusy]. A
+// caller whose context ends while it waits leaves the queue, and its hash is never begun.
 //
-// Wherever hashes are stored, computing them inside a transaction would hold
-// it for as long: hash first. A Hasher is safe for concurrent use; a process
-// should have one.
+// Hash before a transaction: a hash inside of one would keep it open for as long. A Hasher is
+// safe for concurrent use; a process should have one.
 type Hasher struct {
 	queue  *queue
 	params Params
@@ -77,7 +74,7 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 		return nil, errors.New("account: HasherConfig.Params pass the limits")
 	}
 	h := &Hasher{queue: newQueue(cfg.Workers, cfg.Queue, cfg.Wait), params: cfg.Params}
-	// The hash of no password at all: of the costs in use, compared like any.
+	// The hash of an absent user: of the costs in use, compared like any.
 	h.nobody = hash{params: cfg.Params, salt: random(saltSize), key: random(keySize)}
 	return h, nil
 }
@@ -88,9 +85,9 @@ func random(n int) []byte {
 	return b
 }
 
-// Hash returns the argon2id hash of a password in PHC string format, with a
-// salt of its own. A password that is empty or longer than [MaxPassword] is a
-// [*PasswordError]; otherwise the error is [ErrBusy] or that of ctx.
+// Hash returns the argon2id hash of a password in PHC string format, with a salt of its own. A
+// password that is empty or longer than [MaxPassword] is a [*PasswordError]; otherwise the
+// error is [ErrBusy] or that of ctx.
 func (h *Hasher) Hash(ctx context.Context, secret credential.Secret) (phc string, err error) {
 	pw, ok := normalise(secret)
 	if !ok {
@@ -109,15 +106,14 @@ func (h *Hasher) hash(pw password) string {
 	return made.String()
 }
 
-// Verify reports whether phc, an argon2id hash in PHC string format or a bcrypt
-// hash, is that of the password. Stale says that it is and should be replaced
-// by one of Hash, because the costs have grown or it is bcrypt. With phc "" it
-// takes the same time as for any hash of the costs in use, and reports false:
-// ask so for a user who does not exist.
+// Verify reports whether phc, an argon2id hash in PHC string format or a bcrypt hash, is that
+// of the password. Stale means that it is, and should be replaced by a new Hash, because the
+// costs have grown or it is bcrypt. With phc "" it takes the same time as for any hash of the
+// costs in use, and reports false: use that for a user who does not exist.
 //
-// A password that is empty or longer than [MaxPassword] is nobody's, and
-// nothing is computed. bcrypt reads the first 72 bytes of a password, so the
-// rest does not count until such a hash is replaced.
+// A password that is empty or longer than [MaxPassword] matches no hash, and nothing is
+// computed. bcrypt reads the first 72 bytes of a password, so the rest does not count until
+// such a hash is replaced.
 //
 // The error is [ErrHash] for a phc that is neither, [ErrBusy], or that of ctx.
 func (h *Hasher) Verify(ctx context.Context, phc string, secret credential.Secret) (ok, stale bool, err error) {
@@ -127,11 +123,11 @@ func (h *Hasher) Verify(ctx context.Context, phc string, secret credential.Secre
 
 type verdict struct {
 	ok, stale bool
-	fresh     string // the new hash, where it was wanted and stale
+	fresh     string // the new hash, if renew was set and the old one is stale
 }
 
-// verify is Verify. If renew is set it also computes the hash that replaces a
-// stale one, in the same turn.
+// verify is Verify. If renew is set it also computes the hash that replaces a stale one, in the
+// same turn.
 func (h *Hasher) verify(ctx context.Context, phc string, secret credential.Secret, renew bool) (verdict, error) {
 	pw, ok := normalise(secret)
 	if !ok {

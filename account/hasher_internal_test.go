@@ -23,8 +23,8 @@ func busy(t *testing.T) (*Hasher, *Directory) {
 	return h, d
 }
 
-// EN-02: who exists, who does not, right and wrong: all of them wait in the same
-// queue, and get the same refusal at the same time.
+// EN-02: known and unknown users, right and wrong passwords all wait in the same queue, and get
+// the same refusal at the same time.
 func TestEveryCheckWaitsInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, d := busy(t)
@@ -32,7 +32,7 @@ func TestEveryCheckWaitsInTheQueue(t *testing.T) {
 		jane, err := d.Create(t.Context(), audit.Actor{}, NewUser{Name: "jane", Password: right})
 		require.NoError(t, err)
 
-		require.NoError(t, h.queue.acquire(t.Context())) // nobody else gets a worker
+		require.NoError(t, h.queue.acquire(t.Context())) // the only worker
 		for name, try := range map[string]func() (bool, error){
 			"right":   func() (bool, error) { return d.CheckPassword(t.Context(), jane.ID, right) },
 			"wrong":   func() (bool, error) { return d.CheckPassword(t.Context(), jane.ID, credential.NewSecret("x")) },
@@ -51,7 +51,7 @@ func TestEveryCheckWaitsInTheQueue(t *testing.T) {
 	})
 }
 
-// PW-02: the hash of who left is never begun.
+// PW-02: the hash of a caller that left is never begun.
 func TestCancelledCheckHashesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, d := busy(t)
@@ -71,8 +71,8 @@ func TestCancelledCheckHashesNothing(t *testing.T) {
 	})
 }
 
-// No password is nobody's, not even by chance, and nobody's hash has the costs
-// of a new one.
+// The hash of the absent user matches no password, not even by chance, and has the costs of a
+// new one.
 func TestNobody(t *testing.T) {
 	h, _ := busy(t)
 	pw := credential.NewSecret("correct horse battery")
@@ -84,7 +84,7 @@ func TestNobody(t *testing.T) {
 	assert.Len(t, h.nobody.salt, len(made.salt))
 	assert.Len(t, h.nobody.key, len(made.key))
 
-	h.nobody = made // as if it had come out so
+	h.nobody = made // as if it had been drawn so
 	ok, _, err := h.Verify(t.Context(), "", pw)
 	require.NoError(t, err)
 	assert.False(t, ok)

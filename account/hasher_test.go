@@ -96,7 +96,7 @@ func TestVerifyReferenceHash(t *testing.T) {
 	assert.False(t, stale, "a wrong password renews nothing")
 }
 
-// PW-04, PW-05: what is the same password and what is not.
+// PW-04, PW-05: which spellings are the same password and which are not.
 func TestPasswordsCompareInFormC(t *testing.T) {
 	ctx, h := t.Context(), newHasher(t, account.HasherConfig{})
 	for _, tt := range []struct {
@@ -124,7 +124,7 @@ func TestPasswordsCompareInFormC(t *testing.T) {
 	}
 }
 
-// PW-03: nothing is computed for what is too long, nor for nothing.
+// PW-03: nothing is computed for a password that is too long or empty.
 func TestPasswordLength(t *testing.T) {
 	ctx, h := t.Context(), newHasher(t, account.HasherConfig{})
 	longest := strings.Repeat("x", account.MaxPassword)
@@ -265,7 +265,7 @@ func TestStale(t *testing.T) {
 	made := map[string]string{}
 	sets := map[string]account.Params{
 		"default": {}, "less memory": {Memory: 12288, Time: 3, Threads: 1}, "more": {Memory: 20480, Time: 2, Threads: 1},
-		"lanes": {Memory: 19456, Time: 2, Threads: 2},
+		"more threads": {Memory: 19456, Time: 2, Threads: 2},
 	}
 	for name, p := range sets {
 		var err error
@@ -281,8 +281,8 @@ func TestStale(t *testing.T) {
 		{"less memory", "default", true}, // fewer passes
 		{"default", "more", false},
 		{"more", "default", true},
-		{"lanes", "default", true},
-		{"default", "lanes", true},
+		{"more threads", "default", true},
+		{"default", "more threads", true},
 	} {
 		ok, stale, err := newHasher(t, account.HasherConfig{Params: sets[tt.now]}).Verify(ctx, made[tt.was], pw)
 		require.NoError(t, err)
@@ -291,7 +291,7 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// EN-02: a user who does not exist costs a hash of the same costs.
+// EN-02: an unknown user costs a hash of the same costs.
 func TestNobodyCostsTheSame(t *testing.T) {
 	ctx, h := t.Context(), newHasher(t, account.HasherConfig{})
 	phc, err := h.Hash(ctx, secret("correct horse"))

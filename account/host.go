@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A Directory is all that a host's people can be.
+// A Directory implements every optional interface of [host.Users].
 var _ interface {
 	host.Users
 	host.SignUp
@@ -31,26 +31,26 @@ func (d *Directory) User(ctx context.Context, id protocol.UserID) (host.User, er
 	return d.UserFrom(ctx, d.store, id)
 }
 
-// UserFrom is [Directory.User] as r has it: a snapshot, or a transaction.
+// UserFrom is [Directory.User] through r: a snapshot, or a transaction.
 func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	u, err := d.ByIDFrom(ctx, r, id)
 	return u.forHost(), err
 }
 
-// SignUp is [Directory.Create] for [host.SignUp], by whoever [WithClient] says.
+// SignUp is [Directory.Create] for [host.SignUp], by the client of [WithClient].
 func (d *Directory) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
 	u, err := d.Create(ctx, by(ctx, ""), NewUser{Name: n.Name, Email: n.Email, Password: n.Password})
 	return u.ID, err
 }
 
-// Profile returns what a user says about themselves, for [host.Profiles].
+// Profile returns the profile of a user, for [host.Profiles].
 func (d *Directory) Profile(ctx context.Context, id protocol.UserID) (host.Profile, error) {
 	u, err := d.ByID(ctx, id)
 	return u.hostProfile(), err
 }
 
 // SetProfile prepares a change of a profile, for [host.Profiles]. The [host.Write] is
-// [ErrChanged] if the profile is not as it was.
+// [ErrChanged] if the profile has changed meanwhile.
 func (d *Directory) SetProfile(_ context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
 	return func(ctx context.Context) error {
 		_, _, err := d.Update(ctx, by(ctx, id), id, func(email *string, p *Profile) error {
@@ -87,13 +87,13 @@ func (d *Directory) ChangePassword(ctx context.Context, id protocol.UserID, old,
 	return func(ctx context.Context) error { return c.Commit(ctx, by(ctx, id)) }, nil
 }
 
-// by is who asks, as far as [WithClient] says from where.
+// by returns the actor with this ID, and with the IP address of [WithClient].
 func by(ctx context.Context, id protocol.UserID) audit.Actor {
 	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
 	return audit.Actor{User: id, Addr: addr}
 }
 
-// forHost is what a host says of u.
+// forHost returns u as a [host.User].
 func (u User) forHost() host.User {
 	return host.User{ID: u.ID, Name: u.Name, Email: u.Email, Created: u.Created, Service: u.Service}
 }
@@ -105,7 +105,7 @@ func (u User) hostProfile() host.Profile {
 	}
 }
 
-// ProfileOf is the part of a host's profile that is kept beside the address.
+// ProfileOf returns the part of a host's profile that is kept beside the e-mail address.
 func ProfileOf(p host.Profile) Profile {
 	return Profile{FullName: p.FullName, Homepage: p.Homepage, Freenode: p.Freenode, Twitter: p.Twitter, GitHub: p.GitHub}
 }

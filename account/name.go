@@ -5,32 +5,31 @@ import (
 	"slices"
 )
 
-// MaxName is how many bytes a user name may have, as npm's validation says.
+// MaxName is how many bytes a user name may have, as in npm's validation.
 const MaxName = 214
 
-// DefaultReserved are names that nobody may register unless
-// [DirectoryConfig].Reserved says otherwise: they would be taken for the
-// registry's own.
+// DefaultReserved are names that nobody may register unless [DirectoryConfig].Reserved says
+// otherwise: people would take them for the registry's own.
 var DefaultReserved = []string{
 	"abuse", "admin", "administrator", "hostmaster", "npm", "npmjs", "postmaster",
 	"registry", "root", "security", "staff", "support", "system", "webmaster",
 }
 
-// unusable are names that mean something else where a user name appears: in a
-// path, as a key of a JavaScript object, as a scope beside its packages.
+// unusable are names that mean something else where a user name appears: in a path, as a key of
+// a JavaScript object, as a scope beside its packages.
 var unusable = []string{
 	"constructor", "favicon.ico", "hasownproperty", "node_modules", "org.couchdb.user",
 	"package.json", "prototype", "tostring", "undefined", "null", "valueof",
 }
 
-// ValidName returns nil if name can be a user's, or an error that wraps
-// [ErrName] and says why not: 1 to 214 characters, lower-case ASCII letters,
-// digits, dots, hyphens and underscores, beginning with a letter or a digit,
-// and none that has a meaning of its own, such as package.json.
+// ValidName returns nil if name can be a user's, or an error that wraps [ErrName] and says why
+// not. A name has 1 to 214 characters, lower-case ASCII letters, digits, dots, hyphens and
+// underscores, begins with a letter or a digit, and has no meaning of its own, as package.json
+// does.
 //
-// It is narrower than npm's validation, which also lets !, ~, * and
-// parentheses through and - and _ begin a name: a user name is a scope too,
-// and one letter that looks like another makes a twin.
+// It is narrower than npm's validation, which also allows !, ~, * and parentheses, and - and _
+// at the beginning: a user name is a scope too, and names with characters that appear alike can
+// be confused.
 func ValidName(name string) error {
 	switch {
 	case name == "":

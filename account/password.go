@@ -13,12 +13,12 @@ import (
 // MaxPassword is how many bytes of UTF-8 a password may have.
 const MaxPassword = 1024
 
-// DefaultMinPassword is how many characters a password needs where
-// [DirectoryConfig].MinPassword is zero: npm asks for more than ten.
+// DefaultMinPassword is how many characters a password needs if [DirectoryConfig].MinPassword
+// is zero: npm requires more than ten.
 const DefaultMinPassword = 11
 
-// A PasswordError says why a user cannot have a password, in a sentence for
-// that user. It is [ErrPassword].
+// A PasswordError says why a user cannot have a password, in a sentence for that user. It
+// matches [ErrPassword].
 type PasswordError struct{ Why string }
 
 func (e *PasswordError) Error() string { return "account: unacceptable password: " + e.Why }
@@ -28,23 +28,23 @@ func (e *PasswordError) Is(target error) bool { return target == ErrPassword }
 
 var errLength = &PasswordError{fmt.Sprintf("a password has 1 to %d bytes", MaxPassword)}
 
-// A password is what was presented, as it came and in Unicode's form C.
+// A password is the text that was presented, raw and in Unicode's form C.
 type password struct{ raw, text string }
 
-// normalise returns ok false for what cannot be a password, before anything
-// expensive is done with it.
+// normalise returns ok false for text that cannot be a password, before anything expensive is
+// done with it.
 func normalise(s credential.Secret) (pw password, ok bool) {
 	raw := s.Reveal()
 	if raw == "" || len(raw) > MaxPassword {
 		return password{}, false
 	}
-	// Form C can be longer than what it was made of.
+	// Form C can be longer than the original.
 	text := norm.NFC.String(raw)
 	return password{raw, text}, len(text) <= MaxPassword
 }
 
-// strength returns why a new password will not do for a user of this name and
-// e-mail address.
+// strength returns why a new password is not acceptable for a user of this name and e-mail
+// address.
 func (d *Directory) strength(secret credential.Secret, name, email string) error {
 	pw, ok := normalise(secret)
 	if !ok {
@@ -57,8 +57,8 @@ func (d *Directory) strength(secret credential.Secret, name, email string) error
 	if email != "" && lower == strings.ToLower(email) {
 		return &PasswordError{"it is the e-mail address"}
 	}
-	// "mostly made of the user name", npm's words: without it less than half
-	// is left.
+	// npm refuses a password "mostly made of the user name": without the name less than half is
+	// left.
 	if rest := strings.ReplaceAll(lower, name, ""); name != "" && 2*utf8.RuneCountInString(rest) < utf8.RuneCountInString(lower) {
 		return &PasswordError{"it is mostly the user name"}
 	}

@@ -20,12 +20,12 @@ type Params struct {
 	Threads uint8
 }
 
-// DefaultParams are the least that OWASP's password storage cheat sheet asks
-// of argon2id with two passes: 19 MiB, about 20 ms.
+// DefaultParams are the lowest costs that OWASP's password storage cheat sheet recommends for
+// argon2id with two passes: 19 MiB, about 20 ms.
 var DefaultParams = Params{Memory: 19456, Time: 2, Threads: 1}
 
-// What a stored hash may ask for. A row that was tampered with must not make
-// the process allocate or compute without bound.
+// Limits of a stored hash. A row that was tampered with must not make the process allocate or
+// compute without bound.
 const (
 	maxMemory     = 256 << 10 // KiB
 	maxTime       = 16
@@ -39,8 +39,7 @@ const (
 	keySize  = 32
 )
 
-// strong reports whether p is at least as costly as one of the sets that OWASP
-// holds for equal.
+// strong reports whether p is at least as costly as one of the sets that OWASP considers equal.
 func (p Params) strong() bool {
 	for _, least := range []Params{{47104, 1, 1}, {19456, 2, 1}, {12288, 3, 1}, {9216, 4, 1}, {7168, 5, 1}} {
 		if p.Memory >= least.Memory && p.Time >= least.Time && p.Threads >= 1 {
@@ -55,16 +54,16 @@ func (p Params) bounded() bool {
 		8*uint32(p.Threads) <= p.Memory && p.Memory <= maxMemory
 }
 
-// A hash is a stored password hash, taken apart.
+// A hash is a decoded password hash.
 type hash struct {
 	bcrypt    []byte // whole; else argon2id:
 	params    Params
 	salt, key []byte
 }
 
-// parseHash reads an argon2id hash in PHC string format, version 19, or a bcrypt
-// hash as htpasswd and other registries have it. Anything else, any
-// other spelling of the same, and costs above the limits are ErrHash.
+// parseHash reads an argon2id hash in PHC string format, version 19, or a bcrypt hash as
+// htpasswd and other registries have it. Any other text, any other spelling of the same, and
+// costs above the limits are ErrHash.
 func parseHash(text string) (hash, error) {
 	if len(text) > maxHashText {
 		return hash{}, fmt.Errorf("%w: too long", ErrHash)
@@ -139,12 +138,12 @@ func (h hash) matches(pw password) bool {
 		key := kdf.Key([]byte(pw.text), h.salt, h.params.Time, h.params.Memory, h.params.Threads, uint32(len(h.key)))
 		return subtle.ConstantTimeCompare(key, h.key) == 1
 	}
-	// bcrypt repeats its input with a NUL in between, so with a NUL in it two
-	// different passwords can be one.
+	// bcrypt repeats its input with a NUL in between, so two different passwords with a NUL can
+	// be equal.
 	if strings.Contains(pw.text, "\x00") {
 		return false
 	}
-	// Where the hash comes from nobody normalised.
+	// The system that the hash comes from did not normalise.
 	if bcrypt.CompareHashAndPassword(h.bcrypt, []byte(pw.raw)) == nil {
 		return true
 	}
@@ -154,8 +153,8 @@ func (h hash) matches(pw password) bool {
 // stale reports whether a password that matched should be hashed anew.
 func (h hash) stale(want Params, pw password) bool {
 	if h.bcrypt != nil {
-		// bcrypt reads 72 bytes. Of a longer password the rest was never
-		// proven, and must not become part of what is asked for from now on.
+		// bcrypt reads 72 bytes. The rest of a longer password was never verified, and must not
+		// become part of the password from now on.
 		return len(pw.raw) <= 72
 	}
 	return h.params.Memory < want.Memory || h.params.Time < want.Time || h.params.Threads != want.Threads ||

@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// WithClient says for which client the passwords of ctx are checked, so that
-// the [Hasher] can be fair between networks. Without it all callers share the
-// turns of one network.
+// WithClient sets the client whose passwords are checked with ctx, so that the [Hasher] can be
+// fair between networks. Without it all callers share the turns of one network.
 func WithClient(ctx context.Context, addr netip.Addr) context.Context {
 	return context.WithValue(ctx, clientKey{}, addr)
 }
 
 type clientKey struct{}
 
-// blockOf returns the addresses that one client can easily have: the /24 of
-// IPv4, the /56 of IPv6 that an access provider gives to a household.
+// blockOf returns the IP addresses that one client can easily have: the /24 of IPv4, the /56 of
+// IPv6 that an access provider gives to a household.
 func blockOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 56
@@ -33,16 +32,15 @@ func blockOf(addr netip.Addr) netip.Prefix {
 	return block
 }
 
-// A queue lets a few callers work at once and the others wait, each for at most
-// the same time. Networks take turns, so one that sends many does not delay
-// the first of another by more than one turn each.
+// A queue lets a few callers work at once while the others wait, each for at most the same
+// time. Networks take turns, so one that sends many does not delay the first of another by more
+// than one turn each.
 //
-// It is bounded. When it is full, a caller displaces the last of the network
-// that has the most waiting, if that has two more than its own. Who is displaced
-// or finds no place is not told at once: an immediate refusal only brings the
-// next request sooner (measured: the latency of everything else suffers seven
-// times as much as under a refusal that is held), so it waits its time out as
-// well. How many wait that way is bounded by the server's connections.
+// It is bounded. When it is full, a caller displaces the last of the network that has the most
+// waiting, if that has two more than its own. A caller that is displaced or finds no place is
+// not told at once: an immediate refusal only brings the next request sooner (measured: the
+// latency of everything else suffers seven times as much as under a delayed refusal), so it
+// waits its time out as well. The server's connections bound how many wait that way.
 type queue struct {
 	wait  time.Duration
 	limit int // places
@@ -65,9 +63,8 @@ func newQueue(workers, limit int, wait time.Duration) *queue {
 	return &queue{free: workers, limit: limit, wait: wait, blocks: make(map[netip.Prefix][]*waiter)}
 }
 
-// acquire waits for a worker, which the caller must release if the error is
-// nil. It returns ErrBusy when the time is out and the error of ctx when that
-// ends first.
+// acquire waits for a worker, which the caller must release if the error is nil. It returns
+// ErrBusy when the time is out and the error of ctx when that ends first.
 func (q *queue) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -89,7 +86,7 @@ func (q *queue) acquire(ctx context.Context) error {
 	}
 	granted := q.leave(w)
 	if cause := ctx.Err(); cause != nil {
-		// Nobody waits for the answer any more: the worker goes to the next.
+		// Nobody waits for the result any more: the worker goes to the next caller.
 		if granted {
 			q.release()
 		}
@@ -101,7 +98,7 @@ func (q *queue) acquire(ctx context.Context) error {
 	return err
 }
 
-// enter grants w a worker at once, or queues it if it may.
+// enter grants w a worker at once, or queues it if there is a place.
 func (q *queue) enter(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -121,8 +118,8 @@ func (q *queue) enter(w *waiter) bool {
 	return false
 }
 
-// displace takes its place from the last of the network that has the most
-// waiting, if those are at least so many.
+// displace removes the last of the network that has the most waiting, if those are at least so
+// many.
 func (q *queue) displace(least int) bool {
 	var last *waiter
 	for _, ws := range q.blocks {
@@ -148,7 +145,7 @@ func (q *queue) leave(w *waiter) (granted bool) {
 	return w.granted
 }
 
-// release passes the worker to whose turn it is.
+// release passes the worker to the next caller.
 func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,7 +163,7 @@ func (q *queue) release() {
 	close(w.ready)
 }
 
-// remove takes w, which is queued, out of its place.
+// remove removes w, which is queued, from the queue.
 func (q *queue) remove(w *waiter) {
 	ws := q.blocks[w.block]
 	i := slices.Index(ws, w)

@@ -19,7 +19,7 @@ func from(ctx context.Context, addr string) context.Context {
 	return WithClient(ctx, netip.MustParseAddr(addr))
 }
 
-// idle asserts that no worker was lost and nobody is left behind.
+// idle asserts that no worker was lost and no caller still waits.
 func idle(t *testing.T, q *queue, workers int) {
 	t.Helper()
 	q.mu.Lock()
@@ -30,9 +30,8 @@ func idle(t *testing.T, q *queue, workers int) {
 	assert.Empty(t, q.turns)
 }
 
-// PW-01: 500 sign-ins at once. As many as there are workers hash, those whose
-// turn comes in time are served, and the others are refused after the wait and
-// never before.
+// PW-01: 500 sign-ins at once. As many as there are workers hash, those whose turn comes in
+// time are served, and the others are refused after the wait and never before.
 func TestQueueFlood(t *testing.T) {
 	for _, workers := range []int{1, 2, 3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -70,7 +69,7 @@ func TestQueueFlood(t *testing.T) {
 			time.Sleep(2 * wait)
 			synctest.Wait()
 			assert.Equal(t, workers, most)
-			// What found a worker or a place, as far as the time sufficed.
+			// Callers that found a worker or a place, as far as the time sufficed.
 			assert.InDelta(t, min(workers+64, workers*int(wait/work)), served, float64(workers))
 			assert.Equal(t, 500, served+refused)
 			idle(t, q, workers)
@@ -78,13 +77,13 @@ func TestQueueFlood(t *testing.T) {
 	}
 }
 
-// One network that floods delays the first of another by one turn.
+// One network that floods delays the first caller of another by one turn.
 func TestQueueTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1, 64, 10*time.Second)
 		var mu sync.Mutex
 		var order []string
-		sign := func(name, addr string) {
+		signIn := func(name, addr string) {
 			assert.NoError(t, q.acquire(from(t.Context(), addr)))
 			mu.Lock()
 			order = append(order, name)
@@ -93,11 +92,11 @@ func TestQueueTakesTurns(t *testing.T) {
 			q.release()
 		}
 		for range 5 {
-			go sign("a", "192.0.2.1")
+			go signIn("a", "192.0.2.1")
 			synctest.Wait()
 		}
 		for _, other := range [][2]string{{"b", "198.51.100.7"}, {"c", "2001:db8::1"}, {"b", "198.51.100.8"}, {"a", "192.0.2.200"}} {
-			go sign(other[0], other[1])
+			go signIn(other[0], other[1])
 			synctest.Wait()
 		}
 		time.Sleep(time.Second)
@@ -119,7 +118,7 @@ func TestQueueFullOfOneNetwork(t *testing.T) {
 		after := make(map[string]time.Duration)
 		var mu sync.Mutex
 		start := time.Now()
-		sign := func(name, addr string) {
+		signIn := func(name, addr string) {
 			err := q.acquire(from(t.Context(), addr))
 			mu.Lock()
 			results[name], after[name] = err, time.Since(start)
@@ -129,16 +128,16 @@ func TestQueueFullOfOneNetwork(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"a1", "a2", "a3", "a4", "a5"} { // a5 finds no place
-			go sign(name, "192.0.2.1")
+			go signIn(name, "192.0.2.1")
 			synctest.Wait()
 		}
 		for _, name := range []string{"b1", "b2"} { // they displace a4 and a3
-			go sign(name, "198.51.100.1")
+			go signIn(name, "198.51.100.1")
 			synctest.Wait()
 		}
-		go sign("b3", "198.51.100.1") // both have two by now: no place
+		go signIn("b3", "198.51.100.1") // both have two by now: no place
 		synctest.Wait()
-		go sign("c1", "203.0.113.1") // displaces the last of either
+		go signIn("c1", "203.0.113.1") // displaces the last of either
 		synctest.Wait()
 		assert.Equal(t, 4, q.queued)
 		mu.Lock()
@@ -169,7 +168,7 @@ func TestQueueFullOfOneNetwork(t *testing.T) {
 	})
 }
 
-// PW-02: who disconnects leaves at once, and the worker goes to the next.
+// PW-02: a caller that disconnects leaves at once, and the worker goes to the next.
 func TestQueueCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1, 4, time.Minute)
@@ -199,8 +198,8 @@ func TestQueueCancel(t *testing.T) {
 	})
 }
 
-// PW-02: a worker that is granted in the instant of the disconnection, or of the
-// deadline, is not lost.
+// PW-02: a worker that is granted in the instant of the disconnection, or of the deadline, is
+// not lost.
 func TestQueueGrantMeetsTheEnd(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
@@ -224,8 +223,8 @@ func TestQueueGrantMeetsTheEnd(t *testing.T) {
 	}
 }
 
-// PW-02: who left before a worker came free does not get it, although both are
-// known by the time the waiter runs again.
+// PW-02: a caller that left before a worker came free does not get it, although the waiter sees
+// both when it runs.
 func TestQueueGrantAfterCancel(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,10 +13,10 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// SetAdministrators says who administers a service account, in place of those who did:
-// people of this Directory, at most [MaxAdministrators], each once; none is allowed, and
-// then nobody makes it tokens. Tokens that somebody made who is no administrator any more
-// go on: they are the account's. A person's ID is [ErrService], and nobody's [ErrNoUser].
+// SetAdministrators sets who administers a service account: people of this Directory, at most
+// [MaxAdministrators], each once. The list may be empty, and then nobody creates tokens for it.
+// Tokens that a former administrator created stay valid: they are the account's. For a person's
+// ID the error is [ErrService], for an unknown one [ErrNoUser].
 func (d *Directory) SetAdministrators(ctx context.Context, by audit.Actor, service protocol.UserID, admins []protocol.UserID) (User, error) {
 	if err := d.checkAdministrators(ctx, admins); err != nil {
 		return User{}, err
@@ -50,8 +50,8 @@ func (d *Directory) setAdministrators(ctx context.Context, tx *store.Tx, by audi
 	}.From(by))
 }
 
-// checkAdministrators looks each up. Users are never deleted and never become another
-// kind, so that this holds from then on.
+// checkAdministrators looks each up. Users are never deleted and never become another kind, so
+// the result stays true.
 func (d *Directory) checkAdministrators(ctx context.Context, admins []protocol.UserID) error {
 	if len(admins) > MaxAdministrators {
 		return fmt.Errorf("%w: there are more than %d", ErrAdministrators, MaxAdministrators)
@@ -72,8 +72,8 @@ func (d *Directory) checkAdministrators(ctx context.Context, admins []protocol.U
 	return nil
 }
 
-// Administers reports whether admin administers the service account of this name, and
-// returns that account. The name of nobody and of a person is [ErrNoUser].
+// Administers reports whether admin administers the service account of this name, and returns
+// that account. The name of a person, and one that no account has, is [ErrNoUser].
 func (d *Directory) Administers(ctx context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
 	user, err := d.ByName(ctx, service)
 	if err != nil {

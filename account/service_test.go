@@ -98,7 +98,7 @@ func TestServiceAccountRefuses(t *testing.T) {
 	_, err = d.Create(ctx, operator, account.NewUser{Name: "ci", Password: secret(good)})
 	assert.ErrorIs(t, err, account.ErrNameTaken)
 
-	// No password is its, and none can become its.
+	// A service account has no password, and can get none.
 	for _, pw := range []string{"", good} {
 		right, err := d.CheckPassword(ctx, ci.ID, secret(pw))
 		require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestServiceAccountRefuses(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, right)
 
-	// Who does not know of service accounts does not take one for a person.
+	// A program that does not know service accounts does not take one for a person.
 	items, err := st.List(ctx, "user/", "", 10)
 	require.NoError(t, err)
 	for _, it := range items {
@@ -122,7 +122,7 @@ func TestServiceAccountRefuses(t *testing.T) {
 	}
 }
 
-// A name that the host has given away is taken, and what came to be is recorded.
+// A name that the host uses is taken, and a created account is recorded.
 func TestTakenNamesAndEvents(t *testing.T) {
 	var events []audit.Event
 	broken := errors.New("down")

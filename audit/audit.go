@@ -1,35 +1,34 @@
-// Package audit says what happened: who signed in, which token was made, which
-// write was refused and by which rule.
+// Package audit records events: who signed in, which token was created, which write was refused
+// and by which rule.
 //
-// A program gives npmauth a [Sink] and receives one [Event] for each thing worth
-// keeping. The sink that most programs start with writes to log/slog:
+// A program gives npmauth a [Sink] and receives one [Event] for each thing that happens. Most
+// programs start with the sink that writes to log/slog:
 //
 //	sink := audit.NewSlog(slog.Default())
 //
-// Several sinks become one with [Multi], and a function becomes one as a [Func]. One
-// that sends events over a network goes behind a [Queue], so that no request waits
-// for it.
+// [Multi] combines several sinks, and a [Func] makes a sink of a function. A sink that sends
+// events over a network needs a [Queue] before it, so that no request waits for it.
 //
-// A [Log] keeps what was done in the store of npmauth itself, in the same commit, and
-// lists it newest first, for everybody or for one account.
+// A [Log] keeps the events of changes in the store of npmauth itself, in the same commit, and
+// lists them newest first, for everybody or for one account.
 //
-// # What an event holds
+// # The content of an event
 //
-// Public identifiers only: a user's ID, a credential's accessor, a package, an
-// address; of what a person says about themselves or others, only that it changed. No event holds a token, a password, a code or a digest of one. Text
-// that a client chose (names, versions, user agents) appears in an event as it was
-// sent, within the bounds of the request it came with, so a sink must quote it.
+// Public identifiers only: a user's ID, a credential's accessor, a package, an IP address; of a
+// profile, a password or a deprecation message, only that it changed. No event has a token, a
+// password, a code or a digest of one. Text that a client chose (names, versions, user agents)
+// appears in an event as it was sent, within the bounds of the request it came with, so a sink
+// must quote it.
 //
 // # When an event is recorded
 //
-// What was done is recorded by a [Recorder], which is called where the change is
-// committed. The Log has the event if and only if the change is there. The sink hears
-// of it after the change is durable, outside of any transaction: a process that dies
-// between the two loses the event for the sink, never the change.
+// A [Recorder] records a change, and is called where the change is committed. The Log has the
+// event if and only if the change happened. The sink gets it after the change is durable,
+// outside of any transaction: a process that dies between the two loses the event for the sink,
+// never the change.
 //
-// What was refused has no commit and goes to the sink alone, since rows that strangers
-// can cause would fill the store. So do operations that a host carries out, once they
-// are handed over.
+// A refusal has no commit and goes to the sink alone, since rows that strangers can cause would
+// fill the store. So do operations that a host carries out, once the host has them.
 //
 // # Concurrency
 //
@@ -46,64 +45,63 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Type names what happened. The values are stable: alarms and queries may rest
-// on them. A program that records events of its own should prefix their types
-// with its name and a colon.
+// A Type names what happened. The values are stable: alarms and queries may depend on them. A
+// program that records events of its own should prefix their types with its name and a colon.
 type Type string
 
 // The types.
 const (
 	Login            Type = "login"                  // a session was opened, or a sign-in was refused
-	LoginStarted     Type = "login.started"          // a client asked for a web login
+	LoginStarted     Type = "login.started"          // a client began a web login
 	LoginApproved    Type = "login.approved"         // a person approved a web login on its page
 	LoginDenied      Type = "login.denied"           // a person pressed deny on the page of a web login
-	LoginRepeated    Type = "login.repeated"         // a web login was collected again from another address, and its session ended
+	LoginRepeated    Type = "login.repeated"         // a web login was collected from a second IP address, and its session ended
 	Logout           Type = "logout"                 // a credential ended itself
 	SessionEnded     Type = "session.ended"          // a session was ended other than by its own logout; without Event.Credential, all of a user's but the one in Event.Detail
-	SignUp           Type = "account.created"        // an account came to be
+	SignUp           Type = "account.created"        // an account was created
 	AccountOff       Type = "account.disabled"       // an account was disabled
-	AccountOn        Type = "account.enabled"        // an account was enabled again
-	AccountRevoked   Type = "account.revoked"        // every credential of an account was ended
-	AccountRanges    Type = "account.ranges"         // from which addresses an account may be used was changed
-	Administrators   Type = "account.administrators" // others administer a service account
+	AccountOn        Type = "account.enabled"        // an account was enabled
+	AccountRevoked   Type = "account.revoked"        // every credential of an account was revoked
+	AccountRanges    Type = "account.ranges"         // the IP ranges of an account were changed
+	Administrators   Type = "account.administrators" // the administrators of a service account were changed
 	AccountImpact    Type = "account.impact"         // whether many depend on an account was changed
-	AccountRecovered Type = "account.recovered"      // an account was taken up again other than by its ordinary factors
-	AllRevoked       Type = "all.revoked"            // every credential of every account was ended
+	AccountRecovered Type = "account.recovered"      // an account was recovered: by a recovery code, or perhaps by a new e-mail address
+	AllRevoked       Type = "all.revoked"            // every credential of every account was revoked
 	Password         Type = "account.password"       // a password was changed, or the attempt failed
 	Profile          Type = "account.profile"        // a profile was changed
-	TokenCreated     Type = "token.created"          // a granular token was made, which reaches Event.Grants, or refused
-	TokenRevoked     Type = "token.revoked"          // a granular token was ended
+	TokenCreated     Type = "token.created"          // a granular token with Event.Grants was created, or refused
+	TokenRevoked     Type = "token.revoked"          // a granular token was revoked
 	TokenExpiring    Type = "token.expiring"         // a granular token ends within days; once for each
 	FactorPending    Type = "factor.pending"         // enrolment of a second factor began
-	FactorForgotten  Type = "factor.forgotten"       // an enrolment that was never confirmed was given up
+	FactorForgotten  Type = "factor.forgotten"       // an unconfirmed enrolment was removed
 	FactorEnrolled   Type = "factor.enrolled"        // a second factor was confirmed
-	FactorMode       Type = "factor.mode"            // for what the factor is asked was changed
+	FactorMode       Type = "factor.mode"            // the mode of the second factor was changed
 	FactorDisabled   Type = "factor.disabled"        // the second factor was removed
 	FactorUsed       Type = "factor.used"            // a proof was spent, or refused
-	FactorReplayed   Type = "factor.replayed"        // a proof was presented again where that is not allowed
+	FactorReplayed   Type = "factor.replayed"        // a spent proof was presented where that is not allowed
 	FactorLocked     Type = "factor.locked"          // too many wrong codes: a credential ended, or a factor was locked
 	RecoveryUsed     Type = "recovery.used"          // a recovery code was spent
 	PackageRules     Type = "package.settings"       // a package's settings were changed to what Event.Detail says, with the package's ID
-	Challenge        Type = "challenge.opened"       // a client was asked for a second factor and given a page
+	Challenge        Type = "challenge.opened"       // a client was challenged for a second factor
 	ChallengeYes     Type = "challenge.approved"     // a person approved a challenge on its page
 	ChallengeNo      Type = "challenge.denied"       // a person pressed deny on the page of a challenge
 	Collected        Type = "challenge.collected"    // a client fetched the proof of an approved challenge
 	Access           Type = "access"                 // a request was decided
-	BadCredential    Type = "credential.invalid"     // a credential that is none of ours, or no longer
+	BadCredential    Type = "credential.invalid"     // a credential is unknown, or no longer valid
 	JWTAsBearer      Type = "credential.jwt_bearer"  // an ID token was presented where the token it can be exchanged for belongs
-	Leaked           Type = "credential.leaked"      // a credential was reported as leaked, by where Event.Detail says, and ended
-	AddressRefused   Type = "credential.address"     // a credential was used from outside of its CIDR ranges
+	Leaked           Type = "credential.leaked"      // a credential was reported as leaked, by the source in Event.Detail, and revoked
+	AddressRefused   Type = "credential.address"     // a credential was used from an IP address outside of its CIDR ranges
 	EventsLost       Type = "audit.lost"             // a Queue could not keep as many events as Event.Detail says
 )
 
-// An Outcome says how it ended. The zero value is [Denied].
+// An Outcome says how an event ended. The zero value is [Denied].
 type Outcome uint8
 
 // The outcomes.
 const (
 	Denied     Outcome = iota // refused: Event.Reasons say why
-	Challenged                // refused until a second factor is shown
-	Failed                    // refused since something of ours or of the host's broke
+	Challenged                // refused until a second factor is proven
+	Failed                    // refused since npmauth or the host failed
 	Done                      // allowed, or carried out
 )
 
@@ -135,60 +133,58 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 	return fmt.Errorf("audit: unknown outcome %q", text)
 }
 
-// An Event is one thing that happened. Fields that do not apply are zero, and are
-// left out of its JSON.
+// An Event is one thing that happened. Fields that do not apply are zero, and are omitted from
+// its JSON.
 //
-// User says whom an event concerns, By who did it: when an administrator makes a token
-// for a service account, User is the service account and By the administrator. When
-// the operator does it, By is empty. [Event.From] sets what says who did it.
+// User is the account that an event concerns, By the account that acted: when an administrator
+// creates a token for a service account, User is the service account and By the administrator.
+// When the operator acts, By is empty. [Event.From] sets the fields of the actor.
 type Event struct {
-	// Time is when it happened. The zero time stands for the moment of recording.
+	// Time is when it happened. The zero time means the moment of recording.
 	Time time.Time `json:"time,omitzero"`
 
 	Type    Type    `json:"type"`
 	Outcome Outcome `json:"outcome"`
 
-	// User is the account that it concerns: whose credential, factor or profile it
-	// is, or who asked for it. "" if nobody's, or unknown.
+	// User is the account that the event concerns: the owner of the credential, factor or
+	// profile, or the sender of the request. "" if there is none, or it is unknown.
 	User protocol.UserID `json:"user,omitempty"`
 
-	// By is the account that did it, most often User itself: the one that the acting
-	// credential, or the password shown, belongs to. "" with [Done] means the operator,
-	// a process of ours, or somebody who needs no account; else somebody unproven.
+	// By is the account that acted, most often User itself: the user of the acting credential,
+	// or of the password. "" with [Done] means the operator, a process of npmauth's, or an
+	// operation that needs no account; otherwise the actor was not authenticated.
 	By protocol.UserID `json:"by,omitempty"`
 
-	// Credential is the accessor of the credential that it is about: the one that was
-	// made, changed or ended, else the one that was used.
+	// Credential is the accessor of the credential that the event is about: the one that was
+	// created, changed or ended, else the one that was used.
 	Credential string `json:"credential,omitempty"`
 
-	// ByCredential is the accessor of the credential that By acted with. "" if there
-	// was none yet, as at a sign-in.
+	// ByCredential is the accessor of the credential that By acted with. "" if there was none
+	// yet, as at a sign-in.
 	ByCredential string `json:"by_credential,omitempty"`
 
-	// Addr is the client's address, as far as it can be told: By's, or that of whoever
+	// Addr is the IP address of the client, as far as it is known: of By, or of a client that
 	// was refused.
 	Addr netip.Addr `json:"addr,omitzero"`
 
-	Action  protocol.Action      `json:"action,omitzero"`  // what was asked for, with Access
-	Package protocol.PackageName `json:"package,omitzero"` // of which package
-	// Change is what a write did or would have done, as [protocol.Change.Recorded] has it:
-	// nil for a read, and where it was refused before that was known.
+	Action  protocol.Action      `json:"action,omitzero"`  // of the request, with Access
+	Package protocol.PackageName `json:"package,omitzero"` // of the request
+	// Change is the change of a write, carried out or refused, as [protocol.Change.Recorded]
+	// returns it: nil for a read, and for a refusal before the change was known.
 	Change *protocol.Change `json:"change,omitempty"`
 
-	// Grants are what a credential that was made reaches. They are valid: JSON has no
-	// words for others.
+	// Grants are those of a created credential. They are valid: JSON has no words for others.
 	Grants []protocol.Grant `json:"grants,omitempty"`
 
-	// Reasons are the codes of all rules or errors that refused, in the order of the
-	// decision, or of why it was done: words of ours, never a client's.
+	// Reasons are the codes of all rules or errors that refused, in the order of the decision,
+	// or of the reason for the action: npmauth's words, never a client's.
 	Reasons []string `json:"reasons,omitempty"`
 
-	// Detail is anything else worth knowing. A sink must not change it.
+	// Detail has anything else worth knowing. A sink must not change it.
 	Detail map[string]string `json:"detail,omitempty"`
 }
 
-// Reason returns the first of e.Reasons, which is the one that a person is told,
-// or "".
+// Reason returns the first of e.Reasons, which is the one that the client gets, or "".
 func (e Event) Reason() string {
 	if len(e.Reasons) == 0 {
 		return ""
@@ -196,29 +192,28 @@ func (e Event) Reason() string {
 	return e.Reasons[0]
 }
 
-// An Actor is who does something: an account, the accessor of the credential that it
-// acts with, and the address of its client. The zero Actor is the operator.
+// An Actor is an account that acts, with the accessor of its credential and the IP address of
+// its client. The zero Actor is the operator.
 type Actor struct {
 	User       protocol.UserID
 	Credential string
 	Addr       netip.Addr
 }
 
-// From returns e as done by a: its By, ByCredential and Addr are a's.
+// From returns e with the By, ByCredential and Addr of a.
 func (e Event) From(a Actor) Event {
 	e.By, e.ByCredential, e.Addr = a.User, a.Credential, a.Addr
 	return e
 }
 
-// Actor returns who did e.
+// Actor returns the actor of e.
 func (e Event) Actor() Actor {
 	return Actor{User: e.By, Credential: e.ByCredential, Addr: e.Addr}
 }
 
-// A Sink keeps events, or passes them on. It must be safe for concurrent use and
-// must not block for long: it is called while a client waits. It must keep the
-// event even if ctx is done by then, and has to deal with its own errors, since
-// what the event tells of can no longer be undone.
+// A Sink keeps events, or passes them on. It must be safe for concurrent use and must not block
+// for long: it is called while a client waits. It must keep the event even if ctx is done by
+// then, and must deal with its own errors, since the change has happened already.
 type Sink interface {
 	Record(ctx context.Context, e Event)
 }
@@ -229,8 +224,8 @@ type Func func(ctx context.Context, e Event)
 // Record calls f.
 func (f Func) Record(ctx context.Context, e Event) { f(ctx, e) }
 
-// Multi returns a Sink that records every event in each of sinks, in order. Nil
-// ones are left out; without any, events are discarded.
+// Multi returns a Sink that records every event in each of sinks, in order. It skips nil sinks;
+// without any, events are discarded.
 func Multi(sinks ...Sink) Sink {
 	var kept multi
 	for _, s := range sinks {

@@ -32,7 +32,7 @@ func ExampleLog() {
 		panic(err)
 	}
 
-	// npmauth writes the event in the commit that it tells of.
+	// npmauth writes the event in the commit that it describes.
 	err = store.Transact(ctx, st, func(tx *store.Tx) error {
 		tx.Put("token/1", nil, time.Time{})
 		return events.Write(ctx, tx, audit.Event{Type: audit.TokenCreated, Outcome: audit.Done, User: "alice", Credential: "c1"})
@@ -41,7 +41,7 @@ func ExampleLog() {
 		panic(err)
 	}
 
-	// A page of what concerns alice, and all that follow.
+	// A page of the events that concern alice, and all that follow.
 	for after := ""; ; {
 		page, next, err := events.ListUser(ctx, "alice", after, 50)
 		if err != nil {

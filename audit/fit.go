@@ -12,8 +12,8 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// What a row has room for. A byte of text becomes up to six in JSON, so the fixed
-// fields are 20 KiB there at most, and all of it stays below store.MaxValue.
+// Limits of a row. A byte of text becomes up to six in JSON, so the fixed fields are 20 KiB
+// there at most, and all of it stays below store.MaxValue.
 const (
 	fitID      = 512      // bytes of a user's ID: no account has a longer one that is a key
 	fitWord    = 128      // bytes of a type, an accessor, a zone, a detail's name
@@ -31,8 +31,7 @@ var (
 	fitLast  = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 )
 
-// fit returns e as a row can hold it and read it back. It changes nothing that e
-// refers to.
+// fit returns e as a row can store it and decode it. It changes nothing that e refers to.
 func fit(e Event) Event {
 	switch e.Time = e.Time.UTC(); {
 	case e.Time.Before(fitFirst):
@@ -73,8 +72,7 @@ func fit(e Event) Event {
 	return e
 }
 
-// fittingChange returns c, or what it says without lists where those are too long, and how
-// much is missing.
+// fittingChange returns c, or c without lists if those are too long, and how much is missing.
 func fittingChange(c *protocol.Change) (fitting *protocol.Change, omitted int) {
 	if c == nil {
 		return nil, 0

@@ -30,8 +30,8 @@ var (
 	byUser = records.Index("user", func(r *record) string { return userValue(r.Event.User) })
 )
 
-// userValue returns what the events of an account are found by. A key has a bound and
-// a host's IDs have none of ours, so long ones are found by their digest.
+// userValue returns the text by which the events of an account are found. A key has a bound and
+// a host's IDs have none, so long ones are found by their digest.
 func userValue(user protocol.UserID) string {
 	if len(user) <= 128 {
 		return string(user)
@@ -42,27 +42,26 @@ func userValue(user protocol.UserID) string {
 
 // LogConfig configures a [Log].
 type LogConfig struct {
-	// Store keeps the events, and is the one whose transactions write them: the sealed
-	// one, if it is sealed. Required.
+	// Store keeps the events, and is the store whose transactions write them: the sealed one,
+	// if it is sealed. Required.
 	Store store.Store
 
-	// Keep is how long an event is kept. Zero means 90 days; negative is an error. A
-	// change is for events that are written from then on. What has expired is not listed;
-	// a [store.Sweeper] deletes it, and a store that nobody sweeps keeps it.
+	// Keep is how long an event is kept. Zero means 90 days; negative is an error. A change
+	// applies to events that are written from then on. Expired events are not listed; a
+	// [store.Sweeper] deletes them.
 	Keep time.Duration
 
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 }
 
-// A Log keeps events as rows of a store, each written in the commit that it tells of:
-// where the commit happened the event is there, and where it did not it is not. Make
-// one with [NewLog].
+// A Log keeps events as rows of a store, each written in the commit that it describes: the
+// event is in the Log if and only if the commit happened. Make one with [NewLog].
 //
-// Events are listed newest first, by their own time. The clocks of several nodes
-// disagree, so an event of one that is late is listed among older ones, perhaps on a
-// page that was read before. Who needs every event takes them from a [Sink], or reads
-// again what is younger than the clocks may differ.
+// Events are listed newest first, by their own time. The clocks of nodes differ, so an event of
+// a node whose clock is behind is listed among older ones, perhaps on a page that was read
+// before. A program that needs every event gets them from a [Sink], or reads once more what is
+// younger than the clocks may differ.
 type Log struct {
 	store store.Store
 	keep  time.Duration
@@ -87,14 +86,13 @@ func NewLog(cfg LogConfig) (*Log, error) {
 	return &Log{store: cfg.Store, keep: cfg.Keep, now: cfg.Now}, nil
 }
 
-// Write adds e to what tx commits: one op, and one more if e has a User. Write for
-// what was done and not for what was refused: else everybody who can send requests
-// fills the store.
+// Write adds e to what tx commits: one op, and one more if e has a User. Write events of
+// changes and not of refusals: otherwise everybody who can send requests fills the store.
 //
-// No event is too large or too odd to be written, since a revocation must not fail for
-// its event: what is longer than a row has room for is cut, and values that could not
-// be read back are dropped. The event then has the detail "omitted", which counts the
-// grants and details that are missing.
+// No event is too large or too odd to be written, since a revocation must not fail for its
+// event: Write cuts what is longer than a row allows, and drops values that could not be
+// decoded. The event then has the detail "omitted", which counts the grants and details that
+// are missing.
 func (l *Log) Write(ctx context.Context, tx *store.Tx, e Event) error {
 	now := l.now()
 	if e.Time.IsZero() {
@@ -108,22 +106,21 @@ func (l *Log) Write(ctx context.Context, tx *store.Tx, e Event) error {
 	return nil
 }
 
-// newID returns a new id whose byte order is newest first: the time, inverted, then
-// how many events this process has written, inverted, then what no other process has.
+// newID returns a new id whose byte order is newest first: the time, inverted, then how many
+// events this process has written, inverted, then random text that no other process has.
 func (l *Log) newID(t time.Time) string {
 	return fmt.Sprintf("%016x-%08x-%s", math.MaxInt64-t.UnixMicro(), ^l.seq.Add(1), rand.Text()[:16])
 }
 
 // An Entry is an event in a [Log].
 type Entry struct {
-	ID string `json:"id"` // unique in its Log, and a place to go on listing after
+	ID string `json:"id"` // unique in its Log, and a cursor for List
 	Event
 }
 
-// List returns events, newest first, that come after the entry with the ID after; ""
-// begins with the newest. It reads up to limit rows, 1 to [store.MaxLimit]. A page may
-// have fewer, since what has expired is not shown: next is where to go on, and "" at
-// the end.
+// List returns events, newest first, that come after the entry with the ID after; "" begins
+// with the newest. It reads up to limit rows, 1 to [store.MaxLimit]. A page may have fewer,
+// since expired events are not shown: next is the cursor of the next page, and "" at the end.
 func (l *Log) List(ctx context.Context, after string, limit int) (page []Entry, next string, err error) {
 	rows, err := records.List(ctx, l.store, after, limit)
 	if err != nil {
@@ -135,8 +132,8 @@ func (l *Log) List(ctx context.Context, after string, limit int) (page []Entry, 
 	return l.entries(rows, func(*record) bool { return true }), next, nil
 }
 
-// ListUser is List for the events that have user as their User. Those that user only
-// did, as an administrator does, are among those of whom they concern.
+// ListUser is List for the events that have user as their User. Those in which user only acted,
+// as an administrator does, are listed for the account that they concern.
 func (l *Log) ListUser(ctx context.Context, user protocol.UserID, after string, limit int) (page []Entry, next string, err error) {
 	rows, next, err := byUser.List(ctx, l.store, userValue(user), after, limit)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// counted is a store that counts what is asked of it.
+// counted is a store that counts its calls.
 type counted struct {
 	store.Store
 	calls, rows, ops int
@@ -66,7 +66,7 @@ func write(t *testing.T, s store.Store, l *audit.Log, events ...audit.Event) {
 	}))
 }
 
-// types are what the entries of a page tell.
+// types are the types of the entries of a page.
 func types(page []audit.Entry) string {
 	var words []string
 	for _, e := range page {

@@ -16,7 +16,7 @@ import (
 const (
 	queueSize   = 1024
 	queueDrain  = 5 * time.Second
-	reportEvery = 10 * time.Second // how often a receiver that falls behind is told what it missed
+	reportEvery = 10 * time.Second // how often a receiver that falls behind gets an EventsLost
 )
 
 // QueueConfig configures a [Queue].
@@ -24,26 +24,25 @@ type QueueConfig struct {
 	// Size is how many events may wait. Zero means 1024; negative is an error.
 	Size int
 
-	// Drain is how long Run goes on to deliver once its context is done. Zero means
-	// five seconds; negative is an error.
+	// Drain is how long Run continues to deliver once its context is done. Zero means five
+	// seconds; negative is an error.
 	Drain time.Duration
 
-	// Logger hears of events that were lost and of panics of the receiver. Nil
-	// discards.
+	// Logger logs lost events and panics of the receiver. Nil discards.
 	Logger *slog.Logger
 
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 }
 
-// A Queue is a [Sink] that waits for nobody: it keeps events in memory until [Queue.Run]
-// has delivered them, in order, to a receiver that may be slow or away.
+// A Queue is a [Sink] that never waits: it keeps events in memory until [Queue.Run] has
+// delivered them, in order, to a receiver that may be slow or unavailable.
 //
-// When Size events wait, another is lost. Refusals, which strangers cause as often as
-// they like, may take no more than half of the room, so that they cannot push out what
-// was done. The receiver is told of lost events by one of the type [EventsLost], and so
-// is the Logger. What waits when the process dies is lost too: what must not be is kept
-// by a [Log].
+// When Size events wait, the next one is lost. Refusals, which strangers cause as often as they
+// like, may take no more than half of the room, so that they cannot displace the events of
+// changes. The receiver gets an event of the type [EventsLost] for lost events, and the Logger
+// logs them. The events that wait when the process dies are lost too: a [Log] keeps those that
+// must not be.
 type Queue struct {
 	sink  Sink
 	size  int
@@ -61,8 +60,8 @@ type Queue struct {
 	running    bool      // guarded by mu
 }
 
-// NewQueue returns a Queue that delivers to sink, or an error naming what is wrong. It
-// delivers nothing before Run is called.
+// NewQueue returns a Queue that delivers to sink, or an error naming what is wrong. It delivers
+// nothing before Run is called.
 func NewQueue(sink Sink, cfg QueueConfig) (*Queue, error) {
 	switch {
 	case sink == nil:
@@ -112,7 +111,7 @@ func (q *Queue) Record(_ context.Context, e Event) {
 	}
 }
 
-// clone returns e with no memory shared that its caller may still change.
+// clone returns e without memory that its caller may still change.
 func clone(e Event) Event {
 	e.Grants, e.Reasons, e.Detail = slices.Clone(e.Grants), slices.Clone(e.Reasons), maps.Clone(e.Detail)
 	return e
@@ -120,18 +119,18 @@ func clone(e Event) Event {
 
 func isRefusal(e Event) bool { return e.Outcome != Done && e.Outcome != Failed }
 
-// Lost returns how many events were not kept since q was made.
+// Lost returns how many events were lost since q was made.
 func (q *Queue) Lost() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.lost
 }
 
-// Run delivers events one at a time until ctx is done, then those that wait still, for
-// at most QueueConfig.Drain. It returns nil if all were delivered, else an error that
-// says how many were not. The receiver's context is done only when that time is over.
-// If it does not return then, Run does all the same. End ctx when the last request has
-// ended: what is recorded after Run is not delivered. One Run at a time.
+// Run delivers events one at a time until ctx is done, then those that still wait, for at most
+// QueueConfig.Drain. It returns nil if all were delivered, else an error that says how many
+// were not. The receiver's context is done only when that time is over. If it does not return
+// then, Run returns without it. End ctx when the last request has ended: events recorded after
+// Run are not delivered. One Run at a time.
 func (q *Queue) Run(ctx context.Context) error {
 	q.mu.Lock()
 	running := q.running
@@ -145,7 +144,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		defer q.stopped() // before ended, so that Run can be called again
+		defer q.stopped() // before ended, so that Run can be called once more
 		q.deliver(receiver, ctx.Done())
 	}()
 	select {
@@ -179,8 +178,8 @@ func (q *Queue) stopped() {
 	q.running = false
 }
 
-// deliver hands events to the receiver until its context is done, or nothing waits
-// after drain is closed.
+// deliver calls the receiver with the events until its context is done, or nothing waits after
+// drain is closed.
 func (q *Queue) deliver(receiver context.Context, drain <-chan struct{}) {
 	for {
 		for receiver.Err() == nil {
@@ -208,8 +207,8 @@ func (q *Queue) empty() bool {
 	return len(q.waiting) == 0 && q.lost == q.reported
 }
 
-// next takes what is to be delivered next. Of losses the receiver is told at once, then
-// now and then while they go on, and when it has caught up.
+// next returns the next event to deliver. An EventsLost comes at once, then from time to time
+// while the losses go on, and when the receiver has caught up.
 func (q *Queue) next() (Event, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -231,7 +230,7 @@ func (q *Queue) next() (Event, bool) {
 	return e, true
 }
 
-// deliverOne gives e to the receiver, whose panic is an event lost and no more.
+// deliverOne gives e to the receiver, whose panic only loses that event.
 func (q *Queue) deliverOne(ctx context.Context, e Event) {
 	if e.Type == EventsLost {
 		q.log.WarnContext(ctx, "audit: events were lost, their receiver is too slow", "lost", e.Detail["lost"])
@@ -240,8 +239,8 @@ func (q *Queue) deliverOne(ctx context.Context, e Event) {
 	q.sink.Record(ctx, e)
 }
 
-// recoverSink recovers a panic of a sink and logs it, without what it panicked with, which
-// may quote the event.
+// recoverSink recovers a panic of a sink and logs it, without its value, which may quote the
+// event.
 func recoverSink(ctx context.Context, log *slog.Logger, e Event) {
 	if recover() != nil {
 		log.ErrorContext(ctx, "audit: a sink panicked, the event may be lost", "type", string(e.Type), "stack", string(debug.Stack()))

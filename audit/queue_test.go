@@ -18,7 +18,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 )
 
-// A receiver keeps what it is given, each after it took its time.
+// A receiver keeps the events that it gets, after a delay.
 type receiver struct {
 	takes time.Duration
 	hold  chan struct{} // if not nil, it waits for a value or the context's end
@@ -41,7 +41,7 @@ func (r *receiver) Record(ctx context.Context, e audit.Event) {
 	r.got = append(r.got, e)
 }
 
-// words are the types received; of a loss, how many.
+// words are the types received; of an EventsLost, how many.
 func (r *receiver) words() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,7 +66,7 @@ func record(s audit.Sink, types string) {
 	}
 }
 
-// start runs q, and returns what ends it and waits for its error.
+// start runs q, and returns a function that ends it and waits for its error.
 func start(t *testing.T, q *audit.Queue) (stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)

@@ -10,33 +10,31 @@ import (
 
 // RecorderConfig configures a [Recorder].
 type RecorderConfig struct {
-	// Sink hears of every event. Nil: none does.
+	// Sink gets every event. Nil discards.
 	Sink Sink
 
-	// Log keeps the events of commits, and must be on the store that is committed to.
-	// Nil: none are kept.
+	// Log keeps the events of commits, and must be on the store that is committed to. Nil keeps
+	// none.
 	Log *Log
 
-	// Logger hears of panics of the Sink. Nil discards.
+	// Logger logs panics of the Sink. Nil discards.
 	Logger *slog.Logger
 
 	// Now returns the current time, for events without one. Nil means time.Now.
 	Now func() time.Time
 }
 
-// A Recorder is how a part of npmauth reports events: what was done where it is
-// committed, with Commit; what else a commit tells when it has ended, with Outcome; and
-// what no commit is behind, with Record. So there is nothing to report afterwards and
-// nothing to forget.
+// A Recorder records the events of a part of npmauth: Commit those of a change, in its commit;
+// Outcome those that depend on how a commit ended; and Record those without a commit. So a
+// caller has nothing to report later.
 //
 //	err := store.Transact(ctx, s, func(tx *store.Tx) error {
 //		…
 //		return events.Commit(ctx, tx, audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: user, Credential: id}.From(by))
 //	})
 //
-// A nil Recorder discards. A Sink that panics is recovered: what it was told of is done
-// and can no longer be refused. A Recorder is itself a Sink, and safe for concurrent
-// use if its Sink is.
+// A nil Recorder discards. A panic of the Sink is recovered: the change has happened and can no
+// longer be refused. A Recorder is itself a Sink, and safe for concurrent use if its Sink is.
 type Recorder struct {
 	sink Sink
 	log  *Log
@@ -59,10 +57,10 @@ func NewRecorder(cfg RecorderConfig) *Recorder {
 	return r
 }
 
-// Commit makes e part of what tx commits: it writes e to the Log, which takes at most
-// two of the ops of a Commit, and hands e to the Sink when the Commit has happened. A
-// Commit that did not happen has no such event. If nobody knows whether it did, the
-// Sink gets e as [Failed] with "unknown" as its first reason; the Log has e if it did.
+// Commit makes e part of what tx commits: it writes e to the Log, which takes at most two of
+// the ops of a Commit, and gives e to the Sink when the Commit has happened. A Commit that did
+// not happen has no event. If the outcome is unknown, the Sink gets e as [Failed] with
+// "unknown" as its first reason; the Log has e if the Commit happened.
 //
 // Call it in each run of the function of [store.Transact]: only the last one counts.
 // An error is for that function to return.
@@ -88,16 +86,16 @@ func (r *Recorder) Commit(ctx context.Context, tx *store.Tx, e Event) error {
 	return nil
 }
 
-// Outcome hands the Sink the event that fn returns, unless it returns false, when tx
-// has ended: for what depends on how it did, such as a code that was refused. The event
-// is not in the Log, so what was done belongs to Commit:
+// Outcome gives the Sink the event that fn returns when tx has ended, unless fn returns false:
+// for events that depend on how it ended, such as a code that was refused. The event is not in
+// the Log, so an event of a change belongs to Commit:
 //
 //	events.Outcome(ctx, tx, func(o store.Outcome) (audit.Event, bool) {
 //		refused := audit.Event{Type: audit.FactorUsed, User: user, Reasons: []string{reason(o.Err)}}
 //		return refused, o.Result == store.Refused
 //	})
 //
-// Call it before anything that may fail: what was not registered is not called.
+// Call it before anything that may fail: a function that is not registered is not called.
 func (r *Recorder) Outcome(ctx context.Context, tx *store.Tx, fn func(store.Outcome) (Event, bool)) {
 	if r == nil {
 		return
@@ -109,10 +107,10 @@ func (r *Recorder) Outcome(ctx context.Context, tx *store.Tx, fn func(store.Outc
 	})
 }
 
-// Record hands e to the Sink at once, for what is part of no commit: a refusal, or an
-// operation that is handed over to the host. The Log does not get it: strangers are
-// refused as often as they like, and would write rows. The Sink's context is not
-// cancelled when ctx is. It is [Sink].Record.
+// Record gives e to the Sink at once, for an event without a commit: a refusal, or an operation
+// that the host carries out. The Log does not get it: strangers are refused as often as they
+// like, and would write rows. The Sink's context is not cancelled when ctx is. It implements
+// [Sink].
 func (r *Recorder) Record(ctx context.Context, e Event) {
 	if r == nil {
 		return

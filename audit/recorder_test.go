@@ -17,16 +17,16 @@ import (
 	"github.com/npmauth/npmauth/store/storetest"
 )
 
-// done is an event that a commit tells.
+// done is an event of a commit.
 var done = audit.Event{Type: audit.TokenRevoked, Outcome: audit.Done, User: "alice", Reasons: []string{"all"}}
 
-// A recording is a Recorder with all that it recorded to.
+// A recording is a Recorder with all that it recorded.
 type recording struct {
 	*audit.Recorder
-	store *storetest.Faulty
-	log   *audit.Log
-	heard []audit.Event
-	ctx   []error // of each call of the sink
+	store    *storetest.Faulty
+	log      *audit.Log
+	recorded []audit.Event
+	ctx      []error // of each call of the sink
 }
 
 func newRecording(t *testing.T) *recording {
@@ -35,7 +35,7 @@ func newRecording(t *testing.T) *recording {
 	r.log = newLog(t, r.store)
 	r.Recorder = audit.NewRecorder(audit.RecorderConfig{
 		Sink: audit.Func(func(ctx context.Context, e audit.Event) {
-			r.heard, r.ctx = append(r.heard, e), append(r.ctx, ctx.Err())
+			r.recorded, r.ctx = append(r.recorded, e), append(r.ctx, ctx.Err())
 		}),
 		Log: r.log,
 		Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
@@ -43,7 +43,7 @@ func newRecording(t *testing.T) *recording {
 	return r
 }
 
-// logged are the events of the Log.
+// logged returns the events of the Log.
 func (r *recording) logged(t *testing.T) []audit.Event {
 	t.Helper()
 	page, _, err := r.log.List(t.Context(), "", 100)
@@ -55,7 +55,7 @@ func (r *recording) logged(t *testing.T) []audit.Event {
 	return events
 }
 
-// at is e at the time of the recording.
+// at returns e at the time of the recording.
 func at(e audit.Event) audit.Event {
 	e.Time = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	return e
@@ -66,13 +66,13 @@ func TestRecorderCommit(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	require.NoError(t, store.Transact(ctx, r.store, func(tx *store.Tx) error {
 		require.NoError(t, r.Commit(ctx, tx, done))
-		assert.Empty(t, r.heard, "not before it is committed")
+		assert.Empty(t, r.recorded, "not before it is committed")
 		tx.After(func(store.Outcome) { cancel() })
 		return r.Commit(ctx, tx, audit.Event{Type: "second"})
 	}))
-	assert.Equal(t, []audit.Event{at(done), at(audit.Event{Type: "second"})}, r.heard)
+	assert.Equal(t, []audit.Event{at(done), at(audit.Event{Type: "second"})}, r.recorded)
 	assert.Equal(t, []error{nil, nil}, r.ctx, "a client that leaves cancels no event")
-	assert.Equal(t, []audit.Event{r.heard[1], r.heard[0]}, r.logged(t))
+	assert.Equal(t, []audit.Event{r.recorded[1], r.recorded[0]}, r.logged(t))
 }
 
 func TestRecorderCommitThatDidNotHappen(t *testing.T) {
@@ -86,7 +86,7 @@ func TestRecorderCommitThatDidNotHappen(t *testing.T) {
 	r.store.Inject(storetest.Fault{On: storetest.Commits, Err: broken})
 	err = store.Transact(t.Context(), r.store, func(tx *store.Tx) error { return r.Commit(t.Context(), tx, done) })
 	require.ErrorIs(t, err, broken)
-	assert.Empty(t, r.heard)
+	assert.Empty(t, r.recorded)
 	assert.Empty(t, r.logged(t))
 }
 
@@ -104,8 +104,8 @@ func TestRecorderCommitThatRunsTwice(t *testing.T) {
 	}))
 	want := done
 	want.Detail = map[string]string{"run": "2"}
-	assert.Equal(t, []audit.Event{at(want)}, r.heard)
-	assert.Equal(t, r.heard, r.logged(t))
+	assert.Equal(t, []audit.Event{at(want)}, r.recorded)
+	assert.Equal(t, r.recorded, r.logged(t))
 }
 
 func TestRecorderCommitOfUnknownOutcome(t *testing.T) {
@@ -117,7 +117,7 @@ func TestRecorderCommitOfUnknownOutcome(t *testing.T) {
 			r.store.Inject(storetest.Fault{On: storetest.Commits, After: happened, Err: store.ErrUnknown})
 			err := store.Transact(t.Context(), r.store, func(tx *store.Tx) error { return r.Commit(t.Context(), tx, done) })
 			require.ErrorIs(t, err, store.ErrUnknown)
-			assert.Equal(t, []audit.Event{at(want)}, r.heard)
+			assert.Equal(t, []audit.Event{at(want)}, r.recorded)
 			if happened {
 				assert.Equal(t, []audit.Event{at(done)}, r.logged(t), "the Log knows")
 			} else {
@@ -139,17 +139,17 @@ func TestRecorderCommitReturnsTheErrorOfTheLog(t *testing.T) {
 		return r.Commit(t.Context(), tx, done)
 	})
 	require.ErrorContains(t, err, "audit: write: ")
-	assert.Empty(t, r.heard)
+	assert.Empty(t, r.recorded)
 }
 
 func TestRecorderWithoutLog(t *testing.T) {
-	var heard []audit.Event
-	r := audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) { heard = append(heard, e) })})
+	var recorded []audit.Event
+	r := audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) { recorded = append(recorded, e) })})
 	s := &counted{Store: store.NewMemory()}
 	require.NoError(t, store.Transact(t.Context(), s, func(tx *store.Tx) error { return r.Commit(t.Context(), tx, done) }))
 	assert.Zero(t, s.ops)
-	require.Len(t, heard, 1)
-	assert.WithinDuration(t, time.Now(), heard[0].Time, time.Minute)
+	require.Len(t, recorded, 1)
+	assert.WithinDuration(t, time.Now(), recorded[0].Time, time.Minute)
 }
 
 func TestRecorderOutcome(t *testing.T) {
@@ -187,7 +187,7 @@ func TestRecorderOutcome(t *testing.T) {
 				return nil
 			})
 			require.ErrorIs(t, err, tt.err)
-			assert.Equal(t, tt.want, r.heard)
+			assert.Equal(t, tt.want, r.recorded)
 			for _, err := range r.ctx {
 				assert.NoError(t, err)
 			}
@@ -202,7 +202,7 @@ func TestRecorderRecord(t *testing.T) {
 	cancel()
 	var s audit.Sink = r
 	s.Record(ctx, audit.Event{Type: audit.Access})
-	assert.Equal(t, []audit.Event{at(audit.Event{Type: audit.Access})}, r.heard)
+	assert.Equal(t, []audit.Event{at(audit.Event{Type: audit.Access})}, r.recorded)
 	assert.Equal(t, []error{nil}, r.ctx)
 	assert.Empty(t, r.logged(t), "AU-22: who is refused writes no rows")
 }

@@ -75,10 +75,10 @@ func (s *slogSink) Record(ctx context.Context, e Event) {
 		}
 		r.AddAttrs(slog.Attr{Key: "detail", Value: slog.GroupValue(detail...)})
 	}
-	_ = s.h.Handle(ctx, r) // as slog.Logger does: there is nobody to tell
+	_ = s.h.Handle(ctx, r) // ignored, as slog.Logger does
 }
 
-// changeAttrs are the fields of c that say something, by the names of its JSON, sorted.
+// changeAttrs returns the fields of c that are set, by the names of its JSON, sorted.
 func changeAttrs(c *protocol.Change) []slog.Attr {
 	if c == nil {
 		return nil

@@ -16,7 +16,7 @@ const (
 	benchHot     = 1024
 )
 
-// benchTokens are hot tokens, spread over the table they are part of.
+// benchTokens are hot tokens, spread over the table that they are part of.
 var benchTokens = sync.OnceValue(func() []string {
 	hot := make([]string, benchHot)
 	for i := range hot {
@@ -25,9 +25,8 @@ var benchTokens = sync.OnceValue(func() []string {
 	return hot
 })
 
-// BenchmarkFloor is the least that any check of a presented token costs: one
-// SHA-256 and one look into a map of a million behind an RWMutex. Judge
-// BenchmarkVerify of the same run by it.
+// BenchmarkFloor measures what every check of a presented token needs: one SHA-256 and one read
+// of a map of a million behind an RWMutex. Compare BenchmarkVerify of the same run with it.
 func BenchmarkFloor(b *testing.B) {
 	hot := benchTokens()
 	table := make(map[[32]byte]*record, benchEntries)
@@ -65,7 +64,7 @@ func benchCache() *credential.Cache[credential.Digest, *record] {
 	return c
 }
 
-// BenchmarkVerify is the warm path: shape, checksum, digest, cache.
+// BenchmarkVerify measures the warm path: form, checksum, digest, cache.
 func BenchmarkVerify(b *testing.B) {
 	hot, c := benchTokens(), benchCache()
 	now := time.Now()
@@ -96,7 +95,7 @@ func BenchmarkVerifyParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkRefuse is what garbage of the right shape costs.
+// BenchmarkRefuse measures garbage of the right form.
 func BenchmarkRefuse(b *testing.B) {
 	const text = "npm_TCllNwh2WLQlMWVhybM1iQrsTj6rMQ0BOh6d"
 	b.ReportAllocs()
@@ -107,7 +106,7 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// The warm path allocates nothing. Times gate nothing, allocations do.
+// The warm path allocates nothing. Only allocations are limited here, not times.
 func TestWarmPathAllocatesNothing(t *testing.T) {
 	now, secret := time.Now(), credential.New(credential.PrefixSession)
 	text := secret.Reveal()

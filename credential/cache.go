@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A Cache remembers decoded records for a short time, so that a warm request
-// neither asks the store nor decodes. It is bounded, never serves what it cannot
-// vouch for up to its freshness ago, and a fill that a Drop overtook is not kept:
+// A Cache keeps decoded records for a short time, so that a warm request neither reads the
+// store nor decodes. It is bounded, returns no value that is older than its freshness, and does
+// not keep a value whose key was dropped while it was read:
 //
 //	v, ok := cache.Get(k, now)
 //	if !ok {
@@ -19,8 +19,8 @@ import (
 //		cache.Put(k, v, now, fill)    // nothing, if k was dropped meanwhile
 //	}
 //
-// Where every change is reported, by whatever node it was made, [Cache.Seen] lets
-// entries live on that would be too old without.
+// If every change is reported, whatever node made it, [Cache.Seen] keeps entries alive that
+// would otherwise be too old.
 //
 // Values are shared between callers and must not be changed. A Cache is safe
 // for concurrent use.
@@ -29,14 +29,13 @@ type Cache[K comparable, V any] struct {
 	seed   maphash.Seed
 	limit  int // entries a shard
 	fresh  time.Duration
-	// base is what ages are counted from: a difference of two times uses the
-	// monotonic clock where both have it, so that a clock that is set back
-	// does not prolong an entry.
+	// base is the time that ages are counted from: a difference of two times uses the monotonic
+	// clock if both have it, so that a clock that is set back does not prolong an entry.
 	base time.Time
 	seen atomic.Int64 // since base: entries are no older than this, see Seen
 }
 
-// A cacheShard holds the keys of one hash. There are several so that a Drop voids few fills.
+// A cacheShard has the keys of one hash. There are several so that a Drop voids few fills.
 type cacheShard[K comparable, V any] struct {
 	mu      sync.Mutex
 	entries map[K]cacheEntry[V] // guarded by mu
@@ -48,18 +47,17 @@ type cacheEntry[V any] struct {
 	at    time.Duration // since base
 }
 
-// A Fill is the moment before a read, see [Cache.Begin]. With the zero value
-// nothing is kept.
+// A Fill is the moment before a read, see [Cache.Begin]. With the zero value Put keeps nothing.
 type Fill struct{ state uint64 }
 
 const (
 	maxShards = 256
-	// evictFrom is of how many entries the oldest gives way to a new one.
+	// evictFrom is the number of entries of which the oldest is evicted for a new one.
 	evictFrom = 8
 )
 
-// NewCache returns a Cache of at most max entries, each served for less than
-// fresh after it was read. Zero or less of either serves nothing at all.
+// NewCache returns a Cache of at most max entries, each returned for less than fresh after it
+// was read. If either is zero or less the Cache returns nothing at all.
 func NewCache[K comparable, V any](max int, fresh time.Duration) *Cache[K, V] {
 	n := 1
 	for n < maxShards && n*16 <= max {
@@ -86,14 +84,14 @@ func (c *Cache[K, V]) lock(k K) *cacheShard[K, V] {
 	return s
 }
 
-// Get returns the value of k if it was read, or has been vouched for by Seen, less
-// than the freshness before now.
+// Get returns the value of k if it was read, or was confirmed by Seen, less than the freshness
+// before now.
 func (c *Cache[K, V]) Get(k K, now time.Time) (V, bool) {
 	s := c.lock(k)
 	e, ok := s.entries[k]
 	s.mu.Unlock()
-	// An age below zero is a clock that was set back, or a neighbour's request:
-	// reading again is always right.
+	// An age below zero comes from a clock that was set back, or from a concurrent request: to
+	// read the record is always right.
 	age := now.Sub(c.base) - max(e.at, time.Duration(c.seen.Load()))
 	if !ok || age < 0 || age >= c.fresh {
 		var none V
@@ -102,11 +100,10 @@ func (c *Cache[K, V]) Get(k K, now time.Time) (V, bool) {
 	return e.value, true
 }
 
-// Seen says that of all changes made before t, wherever they were made, the keys have
-// been dropped. What is held then counts as read at t, if it is older. It is called
-// again and again, and before the first time everything is cleared; when nothing calls
-// it any more, entries grow old as if nothing ever had. An earlier t than before
-// is ignored.
+// Seen tells the Cache that the keys of all changes before t, wherever they were made, have
+// been dropped. An older entry then counts as read at t. Call it regularly; the first call
+// clears everything. Once the calls stop, entries grow old as without it. A t before that of an
+// earlier call is ignored.
 func (c *Cache[K, V]) Seen(t time.Time) {
 	at := int64(t.Sub(c.base))
 	for {
@@ -117,17 +114,16 @@ func (c *Cache[K, V]) Seen(t time.Time) {
 	}
 }
 
-// Begin must be called before the record of k is read, and what it returns be
-// given to Put with what was read.
+// Begin must be called before the record of k is read. Give its result to Put with the value.
 func (c *Cache[K, V]) Begin(k K) Fill {
 	s := c.lock(k)
 	defer s.mu.Unlock()
 	return Fill{s.state}
 }
 
-// Put keeps v as the value of k. The time must have been taken before the record
-// was read. It keeps nothing if k, or a neighbour in its shard, was dropped since
-// fill began: the read may be older than the change that the drop tells of.
+// Put keeps v as the value of k. now must have been taken before the record was read. Put keeps
+// nothing if k, or another key of its shard, was dropped since fill began: the read may be
+// older than the change.
 func (c *Cache[K, V]) Put(k K, v V, now time.Time, fill Fill) {
 	if c.fresh <= 0 || c.limit <= 0 {
 		return
@@ -137,47 +133,47 @@ func (c *Cache[K, V]) Put(k K, v V, now time.Time, fill Fill) {
 	if s.state != fill.state {
 		return
 	}
-	if _, held := s.entries[k]; !held && len(s.entries) >= c.limit {
+	if _, ok := s.entries[k]; !ok && len(s.entries) >= c.limit {
 		s.evict()
 	}
 	s.entries[k] = cacheEntry[V]{v, now.Sub(c.base)}
 }
 
-// evict drops the oldest of some entries, those that a map yields first: what is asked for
-// often comes back with the next request. The caller holds s.mu.
+// evict drops the oldest of some entries, those that a map yields first: a key that is often
+// read returns with the next request. The caller has locked s.mu.
 func (s *cacheShard[K, V]) evict() {
 	var victim K
-	oldest, looked := time.Duration(math.MaxInt64), 0
+	oldest, seen := time.Duration(math.MaxInt64), 0
 	for k, e := range s.entries {
 		if e.at < oldest {
 			victim, oldest = k, e.at
 		}
-		if looked++; looked == evictFrom {
+		if seen++; seen == evictFrom {
 			break
 		}
 	}
 	delete(s.entries, victim)
 }
 
-// Drop forgets k, also where a fill of it is under way. It is called for each
-// key that a commit may have changed, before that commit is reported done.
+// Drop forgets k, also while a fill of it is under way. It is called for each key that a commit
+// may have changed, before that commit is reported done.
 func (c *Cache[K, V]) Drop(k K) {
 	c.DropUnless(k, func(V) bool { return false })
 }
 
-// DropUnless is [Cache.Drop], but what is held for k stays if it is current. A fill of k that
-// is under way is voided in any case: nobody knows what that has read.
+// DropUnless is [Cache.Drop], but keeps the value of k if it is current. A fill of k that is
+// under way is voided in any case: nobody knows what it has read.
 func (c *Cache[K, V]) DropUnless(k K, current func(V) bool) {
 	s := c.lock(k)
 	defer s.mu.Unlock()
 	s.state++
-	if e, held := s.entries[k]; held && !current(e.value) {
+	if e, ok := s.entries[k]; ok && !current(e.value) {
 		delete(s.entries, k)
 	}
 }
 
-// DropWhere forgets every value that is one of those, and every fill under way. It looks at
-// all that is held.
+// DropWhere forgets every value for which is returns true, and every fill under way. It visits
+// all entries.
 func (c *Cache[K, V]) DropWhere(is func(V) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -203,7 +199,7 @@ func (c *Cache[K, V]) Clear() {
 	}
 }
 
-// Len returns how many entries are held, stale ones too.
+// Len returns the number of entries, stale ones too.
 func (c *Cache[K, V]) Len() int {
 	n := 0
 	for i := range c.shards {

@@ -49,8 +49,7 @@ func TestCacheFreshness(t *testing.T) {
 	})
 }
 
-// What is vouched for again and again lives on, and no longer than the bound after
-// the last time.
+// An entry that Seen confirms stays, and no longer than the bound after the last call.
 func TestCacheSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := credential.NewCache[credential.Digest, *record](1000, time.Second)
@@ -115,8 +114,8 @@ func TestCacheOff(t *testing.T) {
 	}
 }
 
-// TK-20, TK-24: what a commit changed is not served again by the node that made
-// it, not even when a read of the older record ends after the commit.
+// TK-20, TK-24: the node that made a commit does not return what it changed, not even when a
+// read of the older record ends after the commit.
 func TestCacheDropVoidsFills(t *testing.T) {
 	now, k := time.Now(), digestOf(1)
 	newCache := func() *credential.Cache[credential.Digest, *record] {
@@ -173,8 +172,8 @@ func TestCacheDropVoidsFills(t *testing.T) {
 	})
 }
 
-// What is held at the state that was read stays; anything else goes, and with it what a read
-// that is under way may bring.
+// An entry at the state that was read stays; any other is dropped, and so is the result of a
+// read that is under way.
 func TestCacheDropUnless(t *testing.T) {
 	now, k := time.Now(), digestOf(1)
 	c := credential.NewCache[credential.Digest, int](1000, time.Hour)
@@ -232,7 +231,7 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 		assert.Greater(t, c.Len(), max/2)
 
-		// Room is made of what is no longer served, first of all.
+		// Expired entries are evicted first.
 		later := now.Add(time.Second)
 		for i := range 3 * max {
 			c.Put(digestOf(-i), &record{i}, later, c.Begin(digestOf(-i)))
@@ -313,8 +312,8 @@ func TestCacheOfManyGoroutines(t *testing.T) {
 	assert.Equal(t, c.Len(), held, "each entry can be reached, and is there once")
 }
 
-// One revokes while others verify: a reader that begins after the drop must
-// never see what was there before.
+// One goroutine revokes while others verify: a reader that begins after the drop must never see
+// the earlier value.
 func TestCacheRace(t *testing.T) {
 	c := credential.NewCache[credential.Digest, int](64, time.Hour)
 	k, now := digestOf(7), time.Now()
@@ -333,8 +332,8 @@ func TestCacheRace(t *testing.T) {
 					v = read()
 					c.Put(k, v, now, fill)
 				}
-				// Between the change and its Drop a commit is still under way,
-				// so one step behind is allowed and two are not.
+				// Between the change and its Drop a commit is still under way, so one step
+				// behind is allowed and two are not.
 				assert.GreaterOrEqual(t, v, least-1)
 			}
 		})

@@ -1,8 +1,8 @@
-// Package credential holds secrets in memory, makes and recognises tokens of
-// npm's format, and remembers what was read about them for a moment.
+// Package credential protects secrets in memory from being printed, creates and recognises
+// tokens of npm's format, and caches records for a moment.
 //
-// [New] makes a token; what is stored of it is its digest, [Sum]. [Parse] turns
-// what a client presented into the digest to look up:
+// [New] creates a token; its digest, [Sum], is what is stored. [Parse] turns the text that a
+// client presented into the digest to look up:
 //
 //	digest, ok := credential.Parse(presented)
 //	if !ok {
@@ -11,12 +11,11 @@
 //
 // # Format
 //
-// A token is a prefix, 30 characters drawn uniformly from 0-9A-Za-z (178 bits)
-// and six of checksum: CRC-32 (IEEE) of the 30, written in base 62, most
-// significant digit first. That is the format of npm's own tokens since 2021,
-// so secret scanners recognise ours, and npm's log redactor masks them. The
-// checksum tells garbage from tokens before any lookup; it is public and
-// authenticates nothing.
+// A token is a prefix, 30 characters drawn uniformly from 0-9A-Za-z (178 bits) and six of
+// checksum: CRC-32 (IEEE) of the 30, written in base 62, most significant digit first. That is
+// the format of npm's own tokens since 2021, so secret scanners recognise it, and npm's log
+// redactor masks it. The checksum tells tokens from other text before any lookup; it is public
+// and authenticates nothing.
 package credential
 
 import (
@@ -30,8 +29,8 @@ import (
 	"strings"
 )
 
-// The prefixes that [Parse] knows. The stored record, and never the prefix,
-// says what a credential is.
+// The prefixes that [Parse] knows. The stored record, and never the prefix, says what a
+// credential is.
 const (
 	PrefixToken   = "npm_"
 	PrefixSession = "npms_"
@@ -67,12 +66,11 @@ func New(prefix string) Secret {
 	return s
 }
 
-// Derive returns the secret that r determines: the same bytes give the same
-// secret, so one that must be handed out twice need not be stored. The stream
-// must be as unpredictable as random bytes to everyone else, as the output of
-// HKDF is. Thirty bytes are read, and one more for each that is rejected to
-// keep the characters uniform; 64 suffice but for one time in 2^100. A stream
-// that ends early is an error.
+// Derive returns the secret that r determines: the same bytes give the same secret, so one that
+// must be returned twice need not be stored. Nobody else must be able to predict the stream, as
+// with the output of HKDF. It reads thirty bytes, and one more for each that is rejected to
+// keep the characters uniform; 64 suffice except once in 2^100. A stream that ends early is an
+// error.
 func Derive(prefix string, r io.Reader) (Secret, error) {
 	var tail [tailSize]byte
 	for n := 0; n < bodySize; {
@@ -81,8 +79,8 @@ func Derive(prefix string, r io.Reader) (Secret, error) {
 			return Secret{}, fmt.Errorf("credential: derive: %w", err)
 		}
 		for _, b := range chunk {
-			// 248 is the largest multiple of 62 in a byte; what lies above
-			// would make the first eight characters likelier.
+			// 248 is the largest multiple of 62 in a byte; higher bytes would make the first
+			// eight characters likelier.
 			if b < 248 {
 				tail[n] = alphabet[b%62]
 				n++
@@ -97,9 +95,8 @@ func Derive(prefix string, r io.Reader) (Secret, error) {
 	return NewSecret(prefix + string(tail[:])), nil
 }
 
-// Parse returns the digest of a presented token if its prefix, length,
-// alphabet and checksum are those of one. Where ok is false the text must not
-// be looked up: it was never issued.
+// Parse returns the digest of a presented token if its prefix, length, alphabet and checksum
+// are those of one. If ok is false do not look the text up: it was never issued.
 func Parse(text string) (d Digest, ok bool) {
 	tail, ok := strings.CutPrefix(text, PrefixToken)
 	if !ok {
@@ -113,8 +110,8 @@ func Parse(text string) (d Digest, ok bool) {
 		seen |= digits[tail[i]]
 		crc = crc32.IEEETable[byte(crc)^tail[i]] ^ crc>>8
 	}
-	// Six digits of base 62 exceed 32 bits; compared in 64, no other text of
-	// the checksum stands for the same number.
+	// Six digits of base 62 exceed 32 bits; compared in 64, no other text of the checksum has
+	// the same number.
 	var check uint64
 	for i := bodySize; i < tailSize; i++ {
 		v := digits[tail[i]]
@@ -127,16 +124,16 @@ func Parse(text string) (d Digest, ok bool) {
 	return sum(text), true
 }
 
-// A Digest is the SHA-256 of a secret: what is stored of it, and what it is
-// found by. A secret of this package has 178 bits, so a fast hash suffices;
-// passwords need package account. The zero value is the digest of nothing.
+// A Digest is the SHA-256 of a secret, under which its record is stored and found. A secret of
+// this package has 178 bits, so a fast hash suffices; passwords need package account. The zero
+// value is the digest of the zero Secret.
 type Digest [sha256.Size]byte
 
 // ErrDigest is returned for text that is not a digest in hex.
 var ErrDigest = errors.New("credential: malformed digest")
 
-// Sum returns the digest of s. That of the zero Secret is the zero Digest,
-// under which nothing is stored.
+// Sum returns the digest of s. That of the zero Secret is the zero Digest, under which nothing
+// is stored.
 func Sum(s Secret) Digest {
 	if s.IsZero() {
 		return Digest{}
@@ -145,13 +142,13 @@ func Sum(s Secret) Digest {
 }
 
 func sum(text string) Digest {
-	var buf [64]byte // keeps what is no longer than a token off the heap
+	var buf [64]byte // keeps a text of a token's length off the heap
 	return sha256.Sum256(append(buf[:0], text...))
 }
 
-// A Prefix is the first half of a [Digest]: what names a credential where its digest as a
-// whole is compared afterwards. 128 bits of SHA-256 of a random secret say nothing of it,
-// and no two secrets share them.
+// A Prefix is the first half of a [Digest]. It names a credential where its whole digest is
+// compared afterwards. 128 bits of SHA-256 of a random secret reveal nothing of it, and no two
+// secrets share them.
 type Prefix [16]byte
 
 // Prefix returns the first half of d.
@@ -170,7 +167,7 @@ func ParseDigest(text string) (Digest, error) {
 // String returns the digest in lower-case hex.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// IsZero reports whether d is the digest of nothing.
+// IsZero reports whether d is the digest of the zero Secret.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // MarshalText returns what String does.

@@ -33,8 +33,8 @@ func Example() {
 	// false
 }
 
-// valid are tokens of npm's format that were published elsewhere or computed
-// by hand; none was ever valid at a registry of ours.
+// valid are tokens of npm's format that were published elsewhere or computed by hand; none was
+// ever valid at this registry.
 var valid = []string{
 	"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",
 	"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",
@@ -90,8 +90,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// Any single character that is exchanged, and any two neighbours that change
-// places, are found by CRC-32.
+// CRC-32 finds any single character that is replaced, and any two neighbours that are swapped.
 func TestParseFindsTypos(t *testing.T) {
 	for _, text := range []string{valid[0], "npms_" + valid[1][4:]} {
 		for i := range text {
@@ -110,8 +109,8 @@ func TestParseFindsTypos(t *testing.T) {
 	}
 }
 
-// Six digits of base 62 hold 13 times as many numbers as 32 bits: the text that
-// stands for the checksum plus 2^32 must not pass for it.
+// Six digits of base 62 have 13 times as many numbers as 32 bits: the text of the checksum plus
+// 2^32 must not pass for it.
 func TestParseHasNoAliases(t *testing.T) {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	body := valid[0][4:34]
@@ -248,8 +247,8 @@ func TestNewID(t *testing.T) {
 	}
 }
 
-// Parse takes exactly the texts of the format, of which another reading is here: its
-// prefix, 30 characters, and their checksum written in six.
+// Parse accepts exactly the texts of the format, which are checked here in another way: the
+// prefix, 30 characters, and their checksum in six.
 func FuzzParse(f *testing.F) {
 	for _, text := range valid {
 		f.Add(text)

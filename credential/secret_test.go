@@ -19,7 +19,7 @@ import (
 
 const canary = "canary-7c1f"
 
-// TestSecretNeverPrints is LOG-01's first line of defence.
+// TestSecretNeverPrints is for LOG-01.
 func TestSecretNeverPrints(t *testing.T) {
 	s := credential.NewSecret(canary)
 	type hidden struct {
@@ -37,7 +37,7 @@ func TestSecretNeverPrints(t *testing.T) {
 		"nested twice": struct{ h hidden }{nested}, "any": []any{s, &s},
 	}
 
-	// Every verb there is and some that are none, with every flag.
+	// Every verb and some that do not exist, with every flag.
 	for name, v := range values {
 		for verb := byte('A'); verb <= 'z'; verb++ {
 			for _, flag := range []string{"", "+", "#", "-", " ", "0", "+#", "20", ".3"} {
@@ -81,7 +81,7 @@ func TestSecretNeverPrints(t *testing.T) {
 	assert.Equal(t, `<x><S>[redacted]</S></x>`, string(data))
 }
 
-// assertHidden also looks for the text as the verbs for bytes would print it.
+// assertHidden also searches for the text as the verbs for bytes would print it.
 func assertHidden(t *testing.T, got, format string, args ...any) {
 	t.Helper()
 	low := strings.ToLower(got)

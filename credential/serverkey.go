@@ -12,11 +12,11 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A ServerKey is one random key that all nodes of a registry share, from which
-// the keys of its purposes are derived. The first node that needs it makes it in
-// the store; it is read once and then kept. It is safe for concurrent use.
+// A ServerKey is one random key that all nodes of a registry share, from which the keys for
+// several purposes are derived. The first node that needs it creates it in the store; each node
+// reads it once and then keeps it. It is safe for concurrent use.
 //
-// Whoever reads the store reads the key: with store.Seal it is encrypted there.
+// The key is readable for everybody who can read the store, unless store.Seal encrypts it.
 type ServerKey struct {
 	store store.Store
 	key   string
@@ -29,8 +29,8 @@ func NewServerKey(s store.Store, name string) *ServerKey {
 	return &ServerKey{store: s, key: "serverkey/" + name}
 }
 
-// Derive returns the key for a purpose: the same on all nodes and after a
-// restart, and unrelated to that of any other purpose.
+// Derive returns the key for a purpose: the same on all nodes and after a restart, and
+// independent of the keys for other purposes.
 func (k *ServerKey) Derive(ctx context.Context, purpose string) ([32]byte, error) {
 	var derived [32]byte
 	root := k.root.Load()
@@ -62,11 +62,11 @@ func (k *ServerKey) load(ctx context.Context) (*[32]byte, error) {
 	rand.Read(value[1:])
 	_, err = k.store.Commit(ctx, store.Op{Key: k.key, At: store.Absent, Action: store.Put, Value: value})
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		// An unknown outcome too: the next call reads what became of it.
+		// An unknown outcome too: the next call reads the result.
 		return nil, err
 	}
-	// Read back in every case, so that the key in use is the one that is stored
-	// and not the one that this node wrote.
+	// Read back in every case, so that the key in use is the one that is stored and not the one
+	// that this node wrote.
 	root, err = k.read(ctx)
 	if root == nil && err == nil {
 		err = errors.New("it was deleted as soon as it was made")
@@ -74,7 +74,7 @@ func (k *ServerKey) load(ctx context.Context) (*[32]byte, error) {
 	return root, err
 }
 
-// read returns nil where there is no key yet.
+// read returns nil if there is no key yet.
 func (k *ServerKey) read(ctx context.Context) (*[32]byte, error) {
 	items, err := k.store.Get(ctx, k.key)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// faulty answers as the functions say, where there are any.
+// faulty is a store whose calls the functions replace, if they are set.
 type faulty struct {
 	store.Store
 	gets   atomic.Int64

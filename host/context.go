@@ -8,7 +8,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Errors of what is asked of a request that no guard handed over.
+// Errors outside of a guarded request, or before a body was read.
 var (
 	ErrUnguarded = errors.New("host: no guard has handed this request over")
 
@@ -17,7 +17,7 @@ var (
 	ErrNoChange = errors.New("host: what a publish would do is known only when the whole body was read, and a read does nothing")
 )
 
-// An Identity is who a request comes from. The zero value is nobody.
+// An Identity is the user and credential of a request. The zero value is anonymous.
 type Identity struct {
 	User       protocol.UserID
 	Name       string
@@ -25,34 +25,33 @@ type Identity struct {
 	Kind       policy.Kind
 }
 
-// An Operation is what the guard allowed, handed to the host with the
-// preconditions of that permission.
+// An Operation is what the guard allowed, with the preconditions of that permission.
 type Operation struct {
 	protocol.Operation
 
-	// PackageID is the package that was judged. Between that judgement and the
-	// host's write another request may create or replace the package, so the
-	// host must make its write conditional on it: "" means that the package must
-	// not exist yet. [hosttest.Run] proves that a host does.
+	// PackageID is the package that the guard decided on. Between the decision and the host's
+	// write another request may create or replace the package, so the host must make its write
+	// conditional on it: "" means that the package must not exist yet. [hosttest.Run] tests
+	// that a host does.
 	//
 	// [hosttest.Run]: https://pkg.go.dev/github.com/npmauth/npmauth/host/hosttest#Run
 	PackageID protocol.PackageID
 
-	// OrgID is the organization that was judged, "" with any other action. It is a
+	// OrgID is the organization that the guard decided on, "" with any other action. It is a
 	// precondition as PackageID is.
 	OrgID protocol.OrgID
 
 	guard Guard
 }
 
-// Confirm judges the operation once more, on what is true now: that the credential still
-// holds, that its user still may, that PackageID and OrgID are still those of the package
-// and the organization. It is for a host that takes its time between the end of the
-// request's body and its own write, and calls this right before it. A factor that was shown
-// once is not asked for again. An error is for wire.WriteError, and nothing may be written.
+// Confirm decides on the operation once more, by the present state: that the credential is
+// still valid, that its user still may, that PackageID and OrgID are still those of the package
+// and the organization. It is for a host with a delay between the end of the request's body and
+// its own write, which calls it just before the write. A second factor is not required a second
+// time. An error is for wire.WriteError, and nothing may be written.
 //
-// The host is asked for its facts in the meantime, so it must hold no lock or transaction
-// that they wait for. For a publish it is to be called when the whole body has been read.
+// Confirm calls the host's Facts, so the host must hold no lock or transaction that they wait
+// for. For a publish, call it when the whole body has been read.
 func (o Operation) Confirm(ctx context.Context) error {
 	if o.guard == nil {
 		return ErrUnguarded
@@ -61,10 +60,9 @@ func (o Operation) Confirm(ctx context.Context) error {
 }
 
 // Change returns what the request was allowed to do beyond what the operation names. A host
-// does this and nothing else that a body says. With a publish it is known when the document
-// has been read to its end without an error, and is [ErrNoChange] before; its Access is "" then
-// where the package exists, whose visibility a publish does not change. It is ErrNoChange for a
-// read.
+// does this and nothing else in the body. For a publish it is known when the document has been
+// read to its end without an error, and is [ErrNoChange] before; its Access is "" then if the
+// package exists, whose visibility a publish does not change. It is ErrNoChange for a read.
 func (o Operation) Change() (protocol.Change, error) {
 	if o.guard == nil {
 		return protocol.Change{}, ErrUnguarded
@@ -72,24 +70,24 @@ func (o Operation) Change() (protocol.Change, error) {
 	return o.guard.Change()
 }
 
-// A Guard is what a host may ask of the guard about a request that it has handed over. Its
-// methods are those of [Operation] and [Readable].
+// A Guard answers the methods of [Operation] and [Readable] for a request that it passed to the
+// host.
 type Guard interface {
 	Change() (protocol.Change, error)
 	Confirm(ctx context.Context) error
 	Readable(ctx context.Context, pkg protocol.PackageName) (bool, error)
 }
 
-// A Context is the context of a request that a guard hands over. A guard makes it; a test of
-// a host's handler may make one, too.
+// A Context is the context of a request that a guard passes to the host. A guard makes it; a
+// test of a host's handler may make one, too.
 type Context struct {
 	context.Context
 	identity  Identity
 	operation Operation
 }
 
-// NewContext returns the context with which a request by who, for op, is handed over. guard
-// answers what the host asks of it; nil answers with [ErrUnguarded].
+// NewContext returns the context of a request by who, for op. guard answers the host's calls;
+// nil answers with [ErrUnguarded].
 func NewContext(ctx context.Context, who Identity, op Operation, guard Guard) Context {
 	op.guard = guard
 	return Context{ctx, who, op}
@@ -105,8 +103,8 @@ func (c *Context) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// IdentityFrom returns who the guarded request of ctx comes from; false for the
-// anonymous and outside of a guard.
+// IdentityFrom returns the user and credential of the guarded request of ctx; false if it is
+// anonymous or not guarded.
 func IdentityFrom(ctx context.Context) (Identity, bool) {
 	c, ok := ctx.Value(contextKey{}).(*Context)
 	if !ok || c.identity.User == "" {
@@ -115,8 +113,8 @@ func IdentityFrom(ctx context.Context) (Identity, bool) {
 	return c.identity, true
 }
 
-// OperationFrom returns what the guard allowed the request of ctx to do; false
-// outside of a guard, and for routes that Config.Public let through.
+// OperationFrom returns what the guard allowed the request of ctx to do; false for a request
+// without a guard, and for routes of Config.Public.
 func OperationFrom(ctx context.Context) (Operation, bool) {
 	c, ok := ctx.Value(contextKey{}).(*Context)
 	if !ok {
@@ -125,20 +123,19 @@ func OperationFrom(ctx context.Context) (Operation, bool) {
 	return c.operation, true
 }
 
-// Readable reports whether the request of ctx, which the guard handed over, may read
-// pkg: by the policy, for the credential and from the address of the request, with the
-// credential's grants and with the rights that [Packages] says its user has. It is for a
-// host's own searches and lists, in which each package is left out that is not readable:
-// a token for one package then sees no other private one of its user's.
+// Readable reports whether the guarded request of ctx may read pkg: by the policy, for the
+// credential and the IP address of the request, with the credential's grants and with the
+// rights that [Packages] returns for its user. It is for a host's own searches and lists, which
+// must omit each package that is not readable: a token for one package then sees no other
+// private package of its user.
 //
-// It is as good as a read of the package: [Packages] is asked, or an answer no older than
-// Config.HostFresh is used, which is kept only about what may be read, so that a list
-// costs no question to the host where its packages were read lately. Nothing is recorded.
-// A package that does not exist is not readable, and neither is one for which the policy
-// wants a second factor.
+// It decides like a read of the package: it calls [Packages], or uses an answer no older than
+// Config.HostFresh, which is kept only for packages that may be read, so that a list calls the
+// host seldom if its packages were read lately. It records no event. A package that does not
+// exist is not readable, and neither is one for which the policy requires a second factor.
 //
-// Outside of a guarded request it is [ErrUnguarded], also on routes that Config.Public let
-// through. With every error the answer is false.
+// Outside of a guarded request it is [ErrUnguarded], also on routes of Config.Public. With
+// every error the result is false.
 func Readable(ctx context.Context, pkg protocol.PackageName) (bool, error) {
 	c, ok := ctx.Value(contextKey{}).(*Context)
 	if !ok || c.operation.guard == nil {

@@ -13,8 +13,8 @@ var (
 	// ErrNoCredential means that the request carries no credential.
 	ErrNoCredential = errors.New("host: no credential")
 
-	// ErrInvalidToken means that the credential does not authenticate. It is the
-	// same whether it is malformed, unknown, expired, revoked, or its user gone.
+	// ErrInvalidToken means that the credential does not authenticate. It is the same whether
+	// it is malformed, unknown, expired, revoked, or its user gone.
 	ErrInvalidToken = errors.New("host: invalid token")
 )
 

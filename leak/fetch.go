@@ -16,7 +16,7 @@ import (
 const (
 	maxKeys = 1 << 20 // bytes of a list of keys
 
-	keysAge      = 24 * time.Hour // how long a list is good
+	keysAge      = 24 * time.Hour // how long a list is valid
 	keysCoolDown = time.Minute    // between two attempts to fetch it
 	keysTime     = 10 * time.Second
 )
@@ -31,23 +31,23 @@ type FetchConfig struct {
 	// defaults of net/http. Its timeout is ten seconds if it has none.
 	Client *http.Client
 
-	// MaxAge is for how long a list is good. Zero means a day.
+	// MaxAge is for how long a list is valid. Zero means a day.
 	MaxAge time.Duration
 
-	// CoolDown is the least time between two attempts to fetch the list, whatever
-	// identifiers strangers make up. Zero means a minute.
+	// CoolDown is the least time between two attempts to fetch the list, whatever identifiers
+	// strangers invent. Zero means a minute.
 	CoolDown time.Duration
 
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 }
 
-// A Fetched is a [Keys] whose keys are published at an address. Make one with [Fetch].
+// A Fetched is a [Keys] whose keys are published at a URL. Make one with [Fetch].
 type Fetched struct {
 	cfg    FetchConfig
 	client http.Client
 
-	turn chan struct{} // holds one: who has it fetches
+	turn chan struct{} // capacity one: a goroutine that sent to it fetches
 
 	mu    sync.Mutex
 	keys  map[string]*ecdsa.PublicKey // guarded by mu
@@ -63,7 +63,7 @@ func Fetch(cfg FetchConfig) (*Fetched, error) {
 		return nil, errors.New("leak: FetchConfig.URL is required and must be a URL without a password")
 	}
 	if local := u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"; u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return nil, errors.New("leak: FetchConfig.URL must be https: whoever can change the list can have anything revoked")
+		return nil, errors.New("leak: FetchConfig.URL must be https: a changed list can have any credential revoked")
 	}
 	if cfg.MaxAge < 0 || cfg.CoolDown < 0 {
 		return nil, errors.New("leak: FetchConfig.MaxAge and CoolDown must not be negative")
@@ -88,9 +88,9 @@ func Fetch(cfg FetchConfig) (*Fetched, error) {
 	return f, nil
 }
 
-// Key implements [Keys]. It fetches the list when there is none that is good, or none
-// that has the key, but not before the cool-down is over; until then a key that is not
-// listed is [ErrSignature], and any key is an outage where no list is good.
+// Key implements [Keys]. It fetches the list when there is no valid list, or none that has the
+// key, but not before the cool-down is over; until then a key that is not listed is
+// [ErrSignature], and any key is an outage if no list is valid.
 func (f *Fetched) Key(ctx context.Context, id string) (*ecdsa.PublicKey, error) {
 	if key, ok := f.known(id); ok {
 		return key, nil
@@ -101,7 +101,7 @@ func (f *Fetched) Key(ctx context.Context, id string) (*ecdsa.PublicKey, error) 
 	case <-ctx.Done():
 		return nil, fmt.Errorf("leak: waiting for the list of keys: %w", ctx.Err())
 	}
-	if key, ok := f.known(id); ok { // another has fetched it meanwhile
+	if key, ok := f.known(id); ok { // another goroutine has fetched it meanwhile
 		return key, nil
 	}
 	if !f.mayTry() {
@@ -120,7 +120,7 @@ func (f *Fetched) Key(ctx context.Context, id string) (*ecdsa.PublicKey, error) 
 	return nil, ErrSignature
 }
 
-// known returns the key if it is on a list that is good.
+// known returns the key if it is on a valid list.
 func (f *Fetched) known(id string) (*ecdsa.PublicKey, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +128,7 @@ func (f *Fetched) known(id string) (*ecdsa.PublicKey, bool) {
 	return key, key != nil && f.good()
 }
 
-// good reports whether there is a list that is young enough. The caller holds mu.
+// good reports whether there is a list that is young enough. The caller has locked mu.
 func (f *Fetched) good() bool {
 	age := f.cfg.Now().Sub(f.since)
 	return !f.since.IsZero() && age >= 0 && age < f.cfg.MaxAge
@@ -146,7 +146,7 @@ func (f *Fetched) mayTry() bool {
 	return true
 }
 
-// missing is what a key is that is not known and cannot be asked for at the moment.
+// missing returns the error for a key that is unknown while the list may not be fetched.
 func (f *Fetched) missing() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -156,10 +156,10 @@ func (f *Fetched) missing() error {
 	return errors.New("leak: there is no list of keys at the moment")
 }
 
-// fetch reads the list. A key that is not current does not count, and one that is not
-// of this kind cannot: there may be others for other purposes.
+// fetch reads the list. It skips keys that are not current, and those of another kind, which
+// may have other purposes.
 func (f *Fetched) fetch(ctx context.Context) (map[string]*ecdsa.PublicKey, error) {
-	// A stranger who hangs up must not keep the list from everybody else.
+	// A stranger who disconnects must not keep the list from all others.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.client.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.cfg.URL, nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth/leak"
 )
 
-// An issuer publishes keys, and can be away.
+// An issuer publishes keys, and can be unavailable.
 type issuer struct {
 	t       *testing.T
 	url     string
@@ -110,7 +110,7 @@ func TestFetch(t *testing.T) {
 	assert.EqualValues(t, 3, i.fetched.Load())
 }
 
-// SS-04: however many strangers make up identifiers, the list is fetched once.
+// SS-04: however many identifiers strangers invent, the list is fetched once.
 func TestFetchFlood(t *testing.T) {
 	i, s := newIssuer(t), newSigner(t)
 	i.lists(listed{"ours", s.pem(), true})
@@ -126,8 +126,8 @@ func TestFetchFlood(t *testing.T) {
 	assert.EqualValues(t, 1, i.fetched.Load())
 }
 
-// Where no list can be had nobody is believed, and nobody is told that their signature
-// is wrong.
+// While there is no list every report is refused, and the error is not that of a wrong
+// signature.
 func TestFetchFails(t *testing.T) {
 	elsewhere := newIssuer(t)
 	s := newSigner(t)

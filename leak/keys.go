@@ -9,7 +9,7 @@ import (
 	"errors"
 )
 
-// Static are keys that were configured, by their identifier.
+// Static are configured keys, by their identifier.
 type Static map[string]*ecdsa.PublicKey
 
 // Key implements [Keys].

@@ -6,12 +6,13 @@
 //	…
 //	reports, err := leak.Read(ctx, keys, r.Header, body)
 //
-// # What a report proves
+// # The proof of a report
 //
-// That who holds the signing key knows the credential, which is then known to others
-// too, and is to be revoked. It proves nothing else: a report may come twice, late, or
-// about what was never a credential. Whoever cannot sign learns nothing from [Read], not
-// even whether the body is well-formed: the signature is checked before anything is read.
+// A report proves that the holder of the signing key knows the credential, which is then known
+// to others too, and must be revoked. It proves nothing else: a report may come twice, late, or
+// about a text that was never a credential. A sender who cannot sign learns nothing from
+// [Read], not even whether the body is well-formed: the signature is checked before anything is
+// read.
 package leak
 
 import (
@@ -27,26 +28,26 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
-// The headers that say which key signed a report, and the signature: base64 of the
-// ASN.1 form.
+// The headers with the identifier of the key that signed a report, and with the signature:
+// base64 of the ASN.1 form.
 const (
 	KeyHeader       = "Github-Public-Key-Identifier"
 	SignatureHeader = "Github-Public-Key-Signature"
 )
 
-// ErrSignature means that a report is not signed, or not with a key that counts. The
-// sender is told nothing more. An error of a [Keys] that is an outage is another one.
+// ErrSignature means that a report has no signature, or none of an accepted key. The sender
+// learns nothing more. An outage of a [Keys] is another error.
 var ErrSignature = errors.New("leak: the signature does not hold")
 
-// ErrMalformed means that what was signed is not an array of finds. What is wrong is
-// part of the text and may be shown.
+// ErrMalformed means that the signed body is not an array of finds. The reason is part of the
+// text and may be shown.
 var ErrMalformed = errors.New("leak: malformed report")
 
 // Keys finds public keys.
 type Keys interface {
-	// Key returns the key with this identifier, as a report names it. A key that does
-	// not exist, or is no longer in use, is [ErrSignature]; every other error is an
-	// outage. It is called with whatever a stranger sends.
+	// Key returns the key with this identifier, as a report names it. A key that does not
+	// exist, or is no longer in use, is [ErrSignature]; every other error is an outage. It is
+	// called with unchecked input.
 	Key(ctx context.Context, id string) (*ecdsa.PublicKey, error)
 }
 
@@ -58,7 +59,7 @@ type Report struct {
 	Source string            // what it was found in, such as commit; may be empty
 }
 
-// maxText bounds the strings of a report. A longer token is none of ours.
+// maxText bounds the strings of a report. No token of this registry is longer.
 const maxText = 4096 // bytes
 
 // Read returns the reports in body if it is signed with one of keys. An error wraps
@@ -94,9 +95,8 @@ func verify(ctx context.Context, keys Keys, header http.Header, body []byte) err
 	return nil
 }
 
-// parse reads an array of objects. What an object has beside the four strings is not
-// our business, and one without them is a report of nothing: the next one may be of
-// something.
+// parse reads an array of objects. It ignores fields other than the four strings, and an object
+// without them is a report of nothing: the next one may have a token.
 func parse(body []byte) ([]Report, error) {
 	var all []Report
 	s := strictjson.NewScanner(strictjson.Limits{Text: maxText, Keys: 1 << 10, Depth: 16}, func(e strictjson.Event) error {

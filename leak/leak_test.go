@@ -116,7 +116,7 @@ func (s signer) sign(body string) http.Header {
 	return signed("ours", base64.StdEncoding.EncodeToString(signature))
 }
 
-// SS-07: what is in a report that was signed, and what is not.
+// SS-07: what a signed report may contain, and what not.
 func TestRead(t *testing.T) {
 	s := newSigner(t)
 	read := func(body string) ([]string, error) {
@@ -161,7 +161,7 @@ func TestParseKey(t *testing.T) {
 		_, err := leak.ParseKey([]byte(text))
 		assert.Error(t, err, name)
 	}
-	// A Keys of somebody else's may be careless.
+	// A Keys of another program may be careless.
 	body := `[]`
 	for _, key := range []*ecdsa.PublicKey{nil, &other.PublicKey} {
 		_, err = leak.Read(t.Context(), leak.Static{"ours": key}, newSigner(t).sign(body), []byte(body))

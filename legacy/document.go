@@ -10,38 +10,37 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
-// A document is the body of a PUT. Its fields are all that npm 6 to 12, Yarn,
-// pnpm and npm's documentation of the request know.
+// A document is the body of a PUT. Its fields are all those of npm 6 to 12, Yarn, pnpm and
+// npm's documentation of the request.
 type document struct {
 	ID       *string  `json:"_id"`
 	Name     string   `json:"name"`
 	Password *string  `json:"password"`
 	Email    *string  `json:"email"`
-	Type     *string  `json:"type"`  // means nothing
-	Roles    []string `json:"roles"` // means nothing
-	Date     *string  `json:"date"`  // means nothing
+	Type     *string  `json:"type"`  // ignored
+	Roles    []string `json:"roles"` // ignored
+	Date     *string  `json:"date"`  // ignored
 
-	// Once, these narrowed the token of the answer. A session cannot be narrowed,
-	// and what asked for less must not get more: they are refused unless they ask
-	// for nothing.
+	// Older clients restricted the token of the answer with these. A session cannot be
+	// restricted, and a client that wants less must not get more: a restriction is refused.
 	ReadOnly bool     `json:"readonly"`
 	CIDR     []string `json:"cidr_whitelist"`
 }
 
-// A login is what a valid document asks for.
+// A login is the content of a valid document.
 type login struct {
 	name     string
-	email    string // "": not said
+	email    string // "": absent
 	password credential.Secret
 	otp      credential.Secret
 }
 
-// read returns what r asks for in the name of name, which is the path's.
+// read returns the login in r for the name in its path.
 func read(w http.ResponseWriter, r *http.Request, name string) (login, error) {
 	if !validName(name) {
 		return login{}, badRequest("bad-name", "This is not a valid user name.")
 	}
-	// A browser's form can send other types across origins, and only those.
+	// A browser's form can send other types across origins, and no others.
 	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || typ != "application/json" {
 		return login{}, badMediaType("The body must be application/json.")
 	}
@@ -84,9 +83,9 @@ func read(w http.ResponseWriter, r *http.Request, name string) (login, error) {
 	return l, nil
 }
 
-// validName reports whether name could be a user's. npm's clients refuse a name
-// that encodeURIComponent would change; the case and the leading character, about
-// which npm is stricter for new names, are left to whoever knows the names.
+// validName reports whether name could be a user's. npm's clients refuse a name that
+// encodeURIComponent would change; SignIn and SignUp check case and leading character, about
+// which npm is stricter for new names.
 func validName(name string) bool {
 	if name == "" || name == "." || name == ".." || len(name) > 214 {
 		return false

@@ -52,7 +52,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// JB-09: a body without an announced length, or with a false one, is not read on.
+// JB-09: a body without a Content-Length, or with a false one, is read up to the limit only.
 func TestBodyIsNotReadOn(t *testing.T) {
 	endless := &counter{Reader: strings.NewReader(`{"name":"alice","password":"` + strings.Repeat("x", 10<<20))}
 	r := put("alice", "")

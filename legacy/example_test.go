@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// A registry with accounts and passwords of its own hands out read-only tokens.
+// A registry with accounts and passwords of its own returns read-only tokens.
 func Example() {
 	tokens, err := token.New(token.Config{Store: store.NewMemory()})
 	if err != nil {

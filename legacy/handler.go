@@ -11,9 +11,9 @@ import (
 	"github.com/npmauth/npmauth/credential"
 )
 
-// Put answers PUT /-/user/org.couchdb.user:<name>: it signs name in, or up and
-// in, and writes 201 with the secret of the new credential as token. name is decoded from the
-// path.
+// Put answers PUT /-/user/org.couchdb.user:<name>: it signs name in, or creates the account
+// first, and writes 201 with the secret of the new credential as token. name is decoded from
+// the path.
 func (h *Handler) Put(w http.ResponseWriter, r *http.Request, name string) {
 	h.put(w, r, func() error {
 		client := h.cfg.Client(r)
@@ -68,7 +68,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error
 	}{prefix + u.Name, u.Name, u.Email})
 }
 
-// put runs fn while PUT is served at all.
+// put runs fn unless PUT is off or past its sunset.
 func (h *Handler) put(w http.ResponseWriter, r *http.Request, fn func() error) {
 	err := error(ErrOff)
 	if !h.cfg.Off {
@@ -89,8 +89,8 @@ func (h *Handler) signIn(ctx context.Context, l login, client Client) (credentia
 	if h.cfg.SignUp == nil || !errors.Is(denied, ErrDenied) {
 		return secret, denied
 	}
-	// Denied may mean that there is no such account. SignUp creates one or says that
-	// there was one, and then the password was wrong.
+	// Denied may mean that there is no such account. SignUp creates one, or returns
+	// ErrNameTaken, and then the password was wrong.
 	err := h.cfg.SignUp(ctx, l.name, l.email, l.password)
 	if errors.Is(err, ErrNameTaken) {
 		return credential.Secret{}, denied
@@ -112,6 +112,6 @@ func write(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that went away is not an error of ours
+	_, _ = w.Write(body) // an error means that the client has disconnected
 	return nil
 }

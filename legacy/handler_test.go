@@ -42,13 +42,12 @@ func TestDocsAreLinkedOnlyFromAnAnnouncement(t *testing.T) {
 	assert.Equal(t, []string{`<https://npm.acme.test/docs?a=b>; rel="sunset"; type="text/html"`}, w.Header().Values("Link"))
 	assert.Equal(t, http.StatusCreated, w.Code)
 
-	// LG-13: what is announced in whole seconds holds in whole seconds.
+	// LG-13: announced times are cut to whole seconds.
 	cfg.Now = func() time.Time { return sunset }
 	assert.Equal(t, http.StatusGone, serve(newHandler(t, cfg), put("alice", aliceLogin)).Code)
 }
 
-// SignIn gets what the document and the request say, and the bearer of an older
-// login is not among it.
+// SignIn gets the fields of the document and the request, and not the bearer of an older login.
 func TestWhatSignInGets(t *testing.T) {
 	var got legacy.SignIn
 	cfg := newPeople().config()
@@ -68,7 +67,7 @@ func TestWhatSignInGets(t *testing.T) {
 	assert.Equal(t, "npm/11.19.1", got.Client.UserAgent)
 }
 
-// AU-35: when a request came is known before its body is there.
+// AU-35: the arrival of a request is known before its body is.
 func TestClientIsKnownBeforeTheBody(t *testing.T) {
 	r := put("alice", aliceLogin)
 	body := &countingReader{ReadCloser: r.Body}
@@ -92,8 +91,8 @@ func (r *countingReader) Read(b []byte) (int, error) {
 	return r.ReadCloser.Read(b)
 }
 
-// An account is created only where nobody was found, never because something
-// broke, and what breaks is an error of its own.
+// An account is created only if no user was found, never because something broke, and a failure
+// is an error of its own.
 func TestFailsClosed(t *testing.T) {
 	broken := errors.New("store is away")
 	for _, tt := range []struct {

@@ -1,7 +1,7 @@
-// Package legacy answers the CouchDB user document, the way of logging in that
-// npm's clients had before they opened a browser and that all of them still
-// fall back to: PUT /-/user/org.couchdb.user:<name> with name and password in
-// the body, and the token in the answer.
+// Package legacy answers the CouchDB user document, the login that npm's clients had before
+// they opened a browser and that all of them still fall back to: PUT
+// /-/user/org.couchdb.user:<name> with name and password in the body, and the token in the
+// answer.
 //
 //	h, err := legacy.New(legacy.Config{
 //		SignIn: signIn, // the one function behind every way of logging in
@@ -11,37 +11,33 @@
 //	})
 //	h.Put(w, r, name)
 //
-// A Handler is an adapter: it reads the document, asks [Config.SignIn] and
-// writes the answer. What signing in takes, the second factor too, is decided
-// behind that function, so this way in is no weaker than the others. The
-// function need not be npmauth's: it returns [ErrDenied] where it must.
+// A Handler is an adapter: it reads the document, calls [Config.SignIn] and writes the answer.
+// That function checks all that a sign-in needs, the second factor too, so this login is no
+// weaker than the others. The function need not be npmauth's: it must return [ErrDenied] for a
+// wrong name or password.
 //
-// # What is asked for and what is not
+// # The request
 //
-// The body is the only credential. An Authorization header, which npm sends
-// along from an older login and Yarn 1 and pnpm fill with the same password, is
-// neither read nor compared. A document's roles, type and date are accepted,
-// for every client sends them, and mean nothing. A field that no client sends is
-// refused.
+// The body is the only credential. An Authorization header, which npm sends from an older login
+// and Yarn 1 and pnpm fill with the same password, is neither read nor compared. A document's
+// roles, type and date are accepted, since every client sends them, and ignored. A field that
+// no client sends is refused.
 //
 // # Signing up
 //
-// With [Config.SignUp] set, a name that is free becomes an account: npm adduser
-// is gone from npm 12, and npm login is then the only way in. An existing name is
-// a login, whatever else the document says: a wrong password gets the answer of
-// every wrong password, and nothing about the account changes, not its e-mail
-// address either.
+// With [Config.SignUp] set, a name that is free becomes an account: npm 12 has no npm adduser,
+// and npm login is then the only way to sign up. An existing name is a login, whatever else the
+// document says: a wrong password gets the answer of every wrong password, and nothing about
+// the account changes, not its e-mail address either.
 //
-// Where sign-up is open, anyone can learn which names are taken, as on every such
-// site. Where it is closed, one answer stands for unknown names and for wrong
-// passwords.
+// While sign-up is open, anyone can learn which names are taken, as on every such site. While
+// it is closed, unknown names and wrong passwords get one answer.
 //
 // # Sunset
 //
-// [Config.Deprecated] and [Config.Sunset] announce the end in the headers of RFC
-// 9745 and RFC 8594, and from the instant of Sunset on every PUT is 410 before
-// anything of it is read. GET is no login (npm owner add looks a name up with
-// it) and goes on.
+// [Config.Deprecated] and [Config.Sunset] announce the end in the headers of RFC 9745 and RFC
+// 8594, and from the instant of Sunset on every PUT is 410 before anything of it is read. GET
+// is no login (npm owner add reads a user with it) and stays.
 //
 // # Concurrency
 //
@@ -67,7 +63,7 @@ const MaxBody = 64 << 10 // bytes
 // prefix is what CouchDB puts before a user's name to make a document's id.
 const prefix = "org.couchdb.user:"
 
-// A SignIn is what a document and its request say about a login.
+// A SignIn has the fields of a login's document and request.
 type SignIn struct {
 	Name     string            // as typed, and in the path
 	Password credential.Secret // as typed; the zero Secret is an empty password
@@ -75,14 +71,14 @@ type SignIn struct {
 	Client   Client            // what [Config.Client] returned
 }
 
-// A Client is who sends a request.
+// A Client is the sender of a request.
 type Client struct {
-	Addr      netip.Addr // from a hop that is trusted; the zero Addr is unknown
-	UserAgent string     // as sent: whoever calls chose it
+	Addr      netip.Addr // from a trusted proxy; the zero Addr is unknown
+	UserAgent string     // as sent: the client can claim anything
 	At        time.Time  // when the request's header arrived
 }
 
-// A User is what [Handler.Get] tells about an account.
+// A User is an account as [Handler.Get] shows it.
 type User struct {
 	Name  string
 	Email string
@@ -90,57 +86,56 @@ type User struct {
 
 // Config configures a [Handler].
 type Config struct {
-	// SignIn signs in and returns the secret of the new credential. Required. It must
-	// return an error that wraps [ErrDenied] for an unknown name, a wrong password and a
-	// disabled account alike, and another one for everything else, such as a second
-	// factor that is missing or wrong. Its errors go to Fail as they are.
+	// SignIn signs in and returns the secret of the new credential. Required. It must return an
+	// error that wraps [ErrDenied] for an unknown name, a wrong password and a disabled account
+	// alike, and another error for everything else, such as a second factor that is missing or
+	// wrong. Fail gets its errors unchanged.
 	SignIn func(ctx context.Context, in SignIn) (credential.Secret, error)
 
-	// SignUp creates an account. Nil means that sign-up is closed. It is called only
-	// after SignIn has denied, and must return an error that wraps [ErrNameTaken] when
-	// the name is taken before it finds any other fault, or a wrong password would be
-	// judged as a new one. email is "" where the document has none. Its other errors go
-	// to Fail.
+	// SignUp creates an account. Nil means that sign-up is closed. It is called only after
+	// SignIn has denied, and must return an error that wraps [ErrNameTaken] if the name is
+	// taken before it checks anything else, or a wrong password would be checked as a new one.
+	// email is "" if the document has none. Fail gets its other errors.
 	SignUp func(ctx context.Context, name, email string, password credential.Secret) error
 
-	// ReadUser returns the account of that name for whoever sent r. It decides
-	// whether r may know, and its errors go to Fail. Nil means that GET is answered
-	// as not found.
+	// ReadUser returns the account of that name for the sender of r. It decides whether the
+	// sender may read it, and Fail gets its errors. Nil means that GET is answered as not
+	// found.
 	ReadUser func(r *http.Request, name string) (User, error)
 
-	// Off switches logging in and signing up off: PUT is answered as not found. GET
-	// is not touched by it.
+	// Off turns logging in and signing up off: PUT is answered as not found. GET is not
+	// affected.
 	Off bool
 
-	// Deprecated is since when clients should have stopped using PUT, or from when
-	// on they should. Zero: not announced.
+	// Deprecated is the time from which clients should not use PUT. Zero: not announced.
 	Deprecated time.Time
 
-	// Sunset is the first instant at which PUT is gone, in whole seconds: parts of a
-	// second are cut off. Zero means never. It must not be before Deprecated.
+	// Sunset is the first instant at which PUT is gone, in whole seconds: parts of a second are
+	// cut off. Zero means never. It must not be before Deprecated.
 	Sunset time.Time
 
-	// Docs is the absolute http or https URL of a page that says what to use
-	// instead. It is linked where Deprecated or Sunset is announced. May be "".
+	// Docs is the absolute http or https URL of a page that says what to use instead. It is
+	// linked if Deprecated or Sunset is announced. May be "".
 	Docs string
 
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// Client says where a request came from, and when. Required. It is called before the
-	// body is read, so its At may be the present time; second factors are dated by it.
+	// Client returns the client of a request, and when the request arrived. Required. It is
+	// called before the body is read, so its At may be the present time; second factors are
+	// verified for it.
 	Client func(*http.Request) Client
 
-	// Fail answers a request with an error. Required. It gets an [*Error] for what
-	// this package refuses, with status and sentence, and the errors of SignIn,
-	// SignUp and ReadUser as they are.
+	// Fail answers a request with an error. Required. It gets an [*Error] for a refusal of this
+	// package, with status and sentence, and the errors of SignIn, SignUp and ReadUser
+	// unchanged.
 	Fail func(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // A Handler answers the requests for user documents. Create one with [New].
 type Handler struct {
 	cfg   Config
-	notes http.Header // what PUT announces in every answer
+	notes http.Header // header fields of every answer to PUT
 }
 
 // New returns a Handler, or an error naming the field of cfg that is wrong.

@@ -26,7 +26,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the responses in testdata")
 
-// people is a registry's accounts, as far as a user document can reach them.
+// people are a registry's accounts, with the fields of a user document.
 type people struct {
 	users  map[string]person
 	denied int // sign-ins that were
@@ -64,7 +64,7 @@ func (p *people) signUp(_ context.Context, name, email string, password credenti
 	return nil
 }
 
-// What a registry's functions return besides, for its own Fail.
+// Other errors that a registry's functions return, for its own Fail.
 var (
 	errAnonymous      = errors.New("anonymous")
 	errFactorRequired = errors.New("second factor required")
@@ -106,7 +106,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	_, _ = w.Write(body)
 }
 
-// config is a working one; tests change what they are about.
+// config returns a working Config; tests change the fields that they test.
 func (p *people) config() legacy.Config {
 	return legacy.Config{
 		SignIn: p.signIn, ReadUser: p.readUser, Fail: fail,

@@ -8,20 +8,20 @@ import (
 
 // The codes of a [ChangeError].
 const (
-	CodeDocument = "bad-document" // the document can be no change that npm makes: HTTP's 400
-	CodeConflict = "conflict"     // it was made from another revision: HTTP's 409
+	CodeDocument = "bad-document" // npm makes no such change: HTTP's 400
+	CodeConflict = "conflict"     // it is of another revision: HTTP's 409
 )
 
-// A ChangeError says why a document that is sent back is refused.
+// A ChangeError says why a changed document is refused.
 type ChangeError struct {
 	Code     string // one of the codes above
-	Sentence string // for the person at the terminal; it repeats nothing of the document
+	Sentence string // for the person at the terminal; it quotes nothing of the document
 }
 
 // Error returns the sentence, with the package's name before it.
 func (e *ChangeError) Error() string { return "packument: " + e.Sentence }
 
-// ErrStale is the error for a document that was made from another revision than there is now.
+// ErrStale is the error for a document of another revision than the present one.
 var ErrStale = &ChangeError{CodeConflict, "The package has changed since you read it. Try again."}
 
 func badDocument(problem string) *ChangeError {
@@ -39,17 +39,17 @@ var (
 	errNothingLeft  = badDocument("has no versions: unpublish the package as a whole")
 )
 
-// A State is what a registry has of a package now.
+// A State is the present state of a package in a registry.
 type State struct {
-	Revision    string            // "" where the registry has none, and then every document is of it
+	Revision    string            // "" if the registry has none, and then every document matches
 	Versions    map[string]string // deprecation messages by version, "" for none
 	Tags        map[string]string // versions by dist-tag
 	Maintainers []string          // names, in any order; nil if it is not known
 }
 
-// SetRevision has the document be of the revision that a path /<pkg>/-rev/<rev> names, and is
-// an error, a [*ChangeError], if the document names another one. It does nothing with "" and
-// with undefined, which npm writes where a document has none.
+// SetRevision sets the revision that a path /<pkg>/-rev/<rev> names, and is an error, a
+// [*ChangeError], if the document names another one. It does nothing with "" and with
+// undefined, which npm writes for a document without one.
 func (d *Document) SetRevision(rev string) error {
 	if rev == "" || rev == "undefined" {
 		return nil
@@ -61,21 +61,18 @@ func (d *Document) SetRevision(rev string) error {
 	return nil
 }
 
-// Star reports whether the document stars the package or takes the star away, so that
-// [Compare] needs no State.
+// Star reports whether the document adds or removes a star, so that [Compare] needs no State.
 func (d Document) Star() bool { return d.Partial && d.Users }
 
-// Compare returns the one thing in which doc differs from what there is now, and which action
-// that is: Deprecate, Unpublish, WriteOwners or Star. Nothing else of the document counts. One
-// that changes nothing is a Deprecate, of whatever revision it was made, and says the one
-// there is now: npm sends it for a message that is there already, and when it repeats a
-// request that has succeeded. One that changes several things at once is
-// refused, so that nobody hides a change of owners in a deprecation, and so is one that no
-// operation of npm's sends. An error is a [*ChangeError]; the action is set with it, for a
-// log, as far as it could be told.
+// Compare returns the one change of doc from the present state, and its action: Deprecate,
+// Unpublish, WriteOwners or Star. Nothing else of the document counts. A document without a
+// change is a Deprecate at the present revision, whatever revision it was made from: npm sends it
+// for a message that exists already, and when it repeats a request that has succeeded. Several changes at once are refused, so that nobody hides a
+// change of owners in a deprecation, and so is a change that no operation of npm's makes. An
+// error is a [*ChangeError]; the action is returned with it, for a log, as far as it is known.
 //
-// A Partial document needs no more of the State than its Revision; with its Maintainers it is
-// known who is added and who is removed.
+// A Partial document needs only the Revision of the State; with its Maintainers, Compare
+// returns the added and removed owners.
 func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) {
 	c := protocol.Change{Revision: doc.Revision}
 	if doc.Star() {
@@ -104,7 +101,7 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 	return action, c, nil
 }
 
-// owners says who is added and who is removed. was is nil where that is not known.
+// owners sets the added and the removed owners. was is nil if it is not known.
 func owners(c *protocol.Change, was, is []string) error {
 	added := is
 	if was != nil {
@@ -183,8 +180,8 @@ func compare(c *protocol.Change, now State, doc Document) (action protocol.Actio
 	return action, err
 }
 
-// moved returns the dist-tags that move because the versions they name go, and refuses
-// all other moves. Where the document has no tags, those go with their versions.
+// moved returns the dist-tags that move because their versions are removed, and refuses all
+// other moves. If the document has no tags, they are removed with their versions.
 func moved(removed []string, now State, doc Document) (map[string]string, error) {
 	tags := map[string]string{}
 	for tag, was := range now.Tags {
@@ -196,14 +193,14 @@ func moved(removed []string, now State, doc Document) (map[string]string, error)
 		case !goes, stays && !left:
 			return nil, errMovesTags
 		default:
-			tags[tag] = to // "" where it goes, too
+			tags[tag] = to // "" if it is removed, too
 		}
 	}
 	for tag, to := range doc.Tags {
 		if _, was := now.Tags[tag]; was {
 			continue
 		}
-		// npm names a latest when it takes a version away and there is none.
+		// npm sets a latest when it removes a version and there is none.
 		if _, left := doc.Versions[to]; tag != "latest" || !left || removed == nil {
 			return nil, errMovesTags
 		}

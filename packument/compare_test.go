@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// there is what a registry has in these tests.
+// there is the state of the registry in these tests.
 func there() packument.State {
 	return packument.State{
 		Revision:    "7-a",
@@ -21,13 +21,13 @@ func there() packument.State {
 	}
 }
 
-// same is the document that changes nothing of it.
+// same returns a document without a change.
 func same() packument.Document {
 	s := there()
 	return packument.Document{Revision: s.Revision, Versions: s.Versions, Tags: s.Tags, Maintainers: []string{"bob", "alice"}, Users: true}
 }
 
-// compared is what Compare returns.
+// compared is the result of Compare.
 type compared struct {
 	Action protocol.Action
 	protocol.Change
@@ -78,7 +78,7 @@ func TestCompare(t *testing.T) {
 
 		got, err = compare(there(), d)
 		switch {
-		case d.Star(): // which changes nothing that has a revision
+		case d.Star(): // a star does not change the revision
 			assert.NoError(t, err, name)
 		case tt.want.Empty(): // the retry of what was done
 			assert.NoError(t, err, name)

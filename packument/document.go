@@ -14,11 +14,11 @@ const (
 	maxMaintainers  = 1000
 )
 
-// A Document is what a body that is no publish says of a package.
+// A Document is the content of a body that is no publish.
 type Document struct {
 	Revision string // _rev; "" if there is none
 
-	// The parts that it has. A part that is absent is nil, one that is empty is not.
+	// The parts of the document. A part that is absent is nil, one that is empty is not.
 
 	Versions    map[string]string // deprecation messages by version, "" for none
 	Tags        map[string]string // versions by dist-tag
@@ -26,12 +26,12 @@ type Document struct {
 	Users       bool              // it has users: those who starred the package
 	Starred     bool              // and the sender is among them
 
-	// Partial is true of a document that has no more than its name, its revision and one
-	// of maintainers and users, which is how npm owner and npm star send theirs.
+	// Partial is true of a document that has no more than its name, its revision and one of
+	// maintainers and users, which is the form of npm owner and npm star.
 	Partial bool
 }
 
-// A documentCheck reads a body as a package's document that is sent back.
+// A documentCheck reads a body as a changed document of a package.
 type documentCheck struct {
 	name   string
 	by     string
@@ -173,8 +173,8 @@ func (c *documentCheck) third(e strictjson.Event, in, key string) error {
 	return nil
 }
 
-// deprecated reads a deprecation message. Clients take one away with an empty string;
-// registries of old have answered with false, and npm sends back what it got.
+// deprecated reads a deprecation message. Clients remove one with an empty string; old
+// registries answered with false, and npm sends that back.
 func (c *documentCheck) deprecated(e strictjson.Event) error {
 	switch {
 	case e.Long:

@@ -102,7 +102,7 @@ func numbered(format string, n int) string {
 	return b.String()
 }
 
-// An attachment makes a publish, and is seen as soon as its value begins.
+// An attachment makes a publish, as soon as its value begins.
 func TestKind(t *testing.T) {
 	s := packument.New(packument.Config{Package: widget, By: "alice"})
 	_, err := s.Write([]byte(`{"_id":"@acme/widget","_attachments":{"@acme/widget-1.0.0.tgz"`))
@@ -129,7 +129,7 @@ func TestKind(t *testing.T) {
 	assert.Equal(t, packument.KindDocument, s.Kind())
 }
 
-// The version is known where it stands before the attachments, and is one.
+// The version is known if it is before the attachments, and valid.
 func TestVersionBeforeTheEnd(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"versions":{"1.0.0":{"name":"@acme/widget"}},"_attachments":{"x":{`:          "1.0.0",
@@ -143,13 +143,13 @@ func TestVersionBeforeTheEnd(t *testing.T) {
 		`{"x":{"versions":{"9.0.0":{}}},"versions":{"1.0.0":{}},"_attachments":{"x":{`: "1.0.0",
 	} {
 		s := packument.New(packument.Config{Package: widget, By: "alice"})
-		_, _ = s.Write([]byte(body)) // which is no good publish, some of them
+		_, _ = s.Write([]byte(body)) // an invalid publish, in some cases
 		assert.Equal(t, packument.KindPublish, s.Kind(), body)
 		assert.Equal(t, want, s.Publish().Version, body)
 	}
 }
 
-// Until it is known what a body is, only what could be neither is refused.
+// While the kind of a body is unknown, only a body that can be neither is refused.
 func TestFaultsOfOneKind(t *testing.T) {
 	const attached = `,"_attachments":{"@acme/widget-1.0.0.tgz":{"data":""}}}`
 	manifest := `"name":"@acme/widget","versions":{"1.0.0":{"name":"@acme/widget","version":"1.0.0","deprecated":true}}`
@@ -185,7 +185,7 @@ func TestFaultsOfOneKind(t *testing.T) {
 	}
 }
 
-// A Scanner that was not told which package it is about refuses every body.
+// A Scanner without a package refuses every body.
 func TestNoPackage(t *testing.T) {
 	s := packument.New(packument.Config{})
 	_, err := s.Write([]byte(`{"name":""`))
@@ -193,8 +193,8 @@ func TestNoPackage(t *testing.T) {
 	assert.Equal(t, err, s.Close())
 }
 
-// FuzzDocument holds what a scanner says of a body that it accepts to what encoding/json
-// says, and to itself wherever the pieces are cut.
+// FuzzDocument compares what a scanner says of an accepted body with encoding/json, and with
+// itself for every size of the pieces.
 func FuzzDocument(f *testing.F) {
 	for _, seed := range []string{
 		`{"_id":"@acme/widget","_rev":"1-a","maintainers":[{"name":"alice"}]}`, `{"users":{"alice":true}}`,
@@ -229,7 +229,7 @@ func FuzzDocument(f *testing.F) {
 		if (kind == packument.KindPublish) != (len(attachments) > 0) {
 			t.Fatalf("taken for %v with %d attachments", kind, len(attachments))
 		}
-		if kind == packument.KindPublish { // FuzzPublishBody holds what it says of that
+		if kind == packument.KindPublish { // FuzzPublishBody covers this kind
 			return
 		}
 		var versions map[string]map[string]json.RawMessage

@@ -25,10 +25,9 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// FuzzPublishBody: a Scanner and a reader of the whole document agree on which bodies
-// are a publish of @acme/widget, and on what they ask for, wherever the body is cut.
-// $tgz in a body stands for a tarball. It is unpacked if the first bit of checks is set, and
-// hashed if the second one is.
+// FuzzPublishBody: a Scanner and a reader of the whole document agree on which bodies are a
+// publish of @acme/widget, and on their content, whatever the pieces. $tgz in a body stands for
+// a tarball. It is unpacked if the first bit of checks is set, and hashed if the second one is.
 func FuzzPublishBody(f *testing.F) {
 	tarballs := []string{"", packed(widget, "1.0.0"), packed(widget, "1.0.1"), packed(protocol.PackageName{Name: "plain"}, "1.0.0")}
 	for i := range tarballs {
@@ -128,7 +127,7 @@ func bodyWithout(t *testing.T, data []byte) string {
 	}
 }
 
-// bracedAt checks that a Scanner says of the brace where it is as soon as it was written.
+// bracedAt checks that a Scanner returns the place of the brace as soon as it was written.
 func bracedAt(t *testing.T, data []byte) {
 	brace := len(bytes.TrimRight(data, " \t\r\n")) - 1
 	for _, cut := range []int{0, brace, brace + 1, len(data)} {
@@ -165,7 +164,7 @@ var (
 	tagName = regexp.MustCompile(`^[A-Za-z0-9\-_.!~*'()]{1,128}$`)
 )
 
-// naive judges a publish of @acme/widget by carol with the whole of it decoded.
+// naive checks a publish of @acme/widget by carol that is decoded as a whole.
 func naive(data []byte, unpacking, hashing bool) (res protocol.Change, err error) {
 	defer func() {
 		if p, ok := recover().(problem); ok {
@@ -289,7 +288,7 @@ var (
 	hexSum   = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 )
 
-// stated is what dist states of the tarball.
+// stated is the hashes in dist.
 func stated(dist object) (integrity string) {
 	for key := range dist {
 		for _, known := range []string{"integrity", "shasum"} {
@@ -342,7 +341,7 @@ func hashesTo(dist object, integrity, text string) {
 	}
 }
 
-// packedIs looks at the only entry of a tarball; package tarball has an oracle for more.
+// packedIs reads the only entry of a tarball; package tarball has an oracle for more.
 func packedIs(text, name, version string) {
 	data, err := base64.StdEncoding.DecodeString(text)
 	must(err == nil && !strings.ContainsAny(text, "\r\n"), "base64")

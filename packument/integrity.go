@@ -8,7 +8,7 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
-// An algorithm is one of the hashes that npm's clients compare a tarball with. A later one is
+// An algorithm is a hash algorithm that npm's clients use for tarballs. A later one is
 // stronger.
 type algorithm int
 
@@ -26,7 +26,7 @@ var (
 	sumSizes       = [algorithms]int{20, 32, 48, 64}
 )
 
-// A statement is what a manifest's dist says of the tarball's bytes.
+// A statement is the hashes of the tarball in a manifest's dist.
 type statement struct {
 	integrity string    // dist.integrity, if it has a sum of a known algorithm
 	strongest algorithm // of those that it has
@@ -69,9 +69,9 @@ func (s *statement) read(e strictjson.Event, key string) error {
 	return nil
 }
 
-// parse reads Subresource Integrity text (https://www.w3.org/TR/SRI/, section 3.5): one or
-// more of <algorithm>-<base64>?<options>, of which those of the strongest algorithm count. An
-// algorithm that is not known is passed over, as clients do.
+// parse reads Subresource Integrity text (https://www.w3.org/TR/SRI/, section 3.5): one or more
+// of <algorithm>-<base64>?<options>, of which those of the strongest algorithm count. An
+// unknown algorithm is skipped, as by clients.
 func (s *statement) parse(text string) bool {
 	tokens := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n\f", r) })
 	for _, token := range tokens {

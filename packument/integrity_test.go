@@ -40,7 +40,7 @@ func integrityOf(data, algorithm string) string {
 
 func shasumOf(data string) string { return hex.EncodeToString([]byte(sumOf(data, "sha1"))) }
 
-// dist returns a manifest's dist with these fields; a nil one is left out.
+// dist returns a manifest's dist with these fields; a nil one is omitted.
 func dist(integrity, shasum any) string {
 	fields := map[string]any{}
 	if integrity != nil {
@@ -133,7 +133,7 @@ func TestIntegrity(t *testing.T) {
 	}
 }
 
-// What a document that is sent back says of the tarballs is the host's own, or nobody's.
+// The hashes in a changed document are the host's own, and not checked.
 func TestIntegrityOfADocument(t *testing.T) {
 	doc, _, err := read(`{"versions":{"1.0.0":{"dist":{"integrity":"forged","shasum":1}}}}`, 7)
 	require.NoError(t, err)

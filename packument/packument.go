@@ -1,9 +1,8 @@
-// Package packument reads the body of PUT /<pkg>, which six operations of npm share: a
-// publish, npm deprecate, npm unpublish, npm owner, npm star and npm unstar. A [Scanner]
-// tells a publish from a package's document that is sent back, and says what either of
-// them states. It reads each byte once and keeps none of a tarball. A [Reader] lets a
-// registry read a publish meanwhile and withholds its end until it was authorized, and
-// [Compare] says what a document that is sent back changes.
+// Package packument reads the body of PUT /<pkg>, which six operations of npm share: a publish,
+// npm deprecate, npm unpublish, npm owner, npm star and npm unstar. A [Scanner] distinguishes a
+// publish from a changed document, and returns the content of either. It reads each byte once
+// and keeps none of a tarball. A [Reader] lets a registry read a publish meanwhile and
+// withholds its end until it is authorized, and [Compare] returns the change of a document.
 package packument
 
 import (
@@ -18,8 +17,8 @@ import (
 
 // Config configures a [Scanner].
 type Config struct {
-	// Package is the package that the request's path names. A body that is about another
-	// package is refused, and zero refuses every body.
+	// Package is the package that the request's path names. A body of another package is
+	// refused, and zero refuses every body.
 	Package protocol.PackageName
 
 	// By is the name of the user who sent the body. It is the only maintainer that a publish
@@ -32,14 +31,14 @@ type Config struct {
 	// until the Scanner is closed, aborted or returns an error: one of these must happen.
 	CheckTarball bool
 
-	// HashTarball compares the tarball of a publish with the integrity and the shasum that its
-	// manifest states, and refuses another one. Of several hashes in the integrity one of
-	// the strongest algorithm must match. A publish that states none passes. It can be
-	// turned on later: see [Scanner.HashTarball].
+	// HashTarball compares the tarball of a publish with the integrity and the shasum in its
+	// manifest, and refuses a tarball that differs. Of several hashes in the integrity one of
+	// the strongest algorithm must match. A publish without any passes. It can be turned on
+	// later: see [Scanner.HashTarball].
 	HashTarball bool
 }
 
-// A Kind says what a body is.
+// A Kind is the kind of a body.
 type Kind uint8
 
 // The kinds. A body is a publish from the first attachment on, and another document if it
@@ -50,13 +49,13 @@ const (
 	KindDocument
 )
 
-// ErrNotPublish is what [errors.Is] finds in the error for a body that has an attachment, but
-// changes more of the package's document than a publish may: what npm 9 and older send after
-// a 409.
+// ErrNotPublish matches, with [errors.Is], the error for a body that has an attachment, but
+// changes more of the package's document than a publish may: npm 9 and older send it after a
+// 409.
 var ErrNotPublish = errors.New("packument: not a plain publish")
 
-// An Error says why a body was refused, in a sentence for its sender that repeats nothing of
-// the body.
+// An Error says why a body was refused, in a sentence for its sender that quotes nothing of the
+// body.
 type Error struct {
 	Problem string
 	other   bool // another operation, not a wrong publish
@@ -84,13 +83,13 @@ var (
 // maxTrailing is how many bytes of whitespace may follow a publish; no client sends any.
 const maxTrailing = 4 << 10
 
-// A Scanner reads one body, which is written to it piece by piece. Where the pieces are cut
-// never matters. It accepts no JSON that two readers could take differently: no duplicate
-// keys, no invalid UTF-8, no unpaired surrogates.
+// A Scanner reads one body, which is written to it piece by piece. The sizes of the pieces do
+// not matter. It accepts no JSON that two readers could read differently: no duplicate keys, no
+// invalid UTF-8, no unpaired surrogates.
 //
-// Until it is known what the body is, the Scanner checks it as a publish and as a document.
-// A fault of one of them is an error once the body is known to be that one; a body that can
-// be neither is refused at once. A Scanner is not safe for concurrent use.
+// Until the kind of the body is known, the Scanner checks it as a publish and as a document. An
+// error of one kind counts once the body is known to be of that kind; a body that can be
+// neither is refused at once. A Scanner is not safe for concurrent use.
 type Scanner struct {
 	scanner *strictjson.Scanner
 	err     error // the first, which every call returns
@@ -132,9 +131,9 @@ func (s *Scanner) Write(p []byte) (int, error) {
 
 // HashTarball turns Config.HashTarball on, for a caller that learns only from the beginning of
 // a publish whether its bytes matter. It must be called before more than 32 KiB of the base64
-// of the tarball were written, at the latest before the Scanner is closed. Later it is a fault
-// of the program, which Write and Close return as an error that is no [*Error]. If the whole
-// document was written, the tarball is compared at once, and Close returns what comes of it.
+// of the tarball were written, at the latest before the Scanner is closed. Later it is a
+// mistake of the program, which Write and Close return as an error that is no [*Error]. If the
+// whole document was written, the tarball is compared at once, and Close returns the result.
 func (s *Scanner) HashTarball() {
 	c := &s.publish.content
 	switch was := c.hash; {
@@ -149,7 +148,7 @@ func (s *Scanner) HashTarball() {
 	}
 }
 
-// Kind returns what the body is, as far as it is known. It stays known after an error.
+// Kind returns the kind of the body, as far as it is known. It stays known after an error.
 func (s *Scanner) Kind() Kind { return s.kind }
 
 // sum hashes a piece of what is no data of the tarball.
@@ -160,11 +159,11 @@ func (s *Scanner) sum(p []byte) {
 }
 
 // Publish returns what is known of a publish so far: its Version, Tags, Access, Integrity and
-// Attachments. Only when Close has returned nil it is the whole, and checked; Body is there then,
-// too, which stands for all that the document says. Integrity is
-// what the manifest's dist says that the tarball hashes to, as Subresource Integrity text of
-// at most 1 KiB: its integrity as it was sent, if that has a hash of SHA-1 or of SHA-2 with
-// at least 256 bits, else its shasum, else "".
+// Attachments. It is complete and checked only when Close has returned nil, and has
+// Body then. Integrity is the
+// hash in the manifest's dist, as Subresource Integrity text of at most 1 KiB: its integrity as
+// it was sent, if that has a hash of SHA-1 or of SHA-2 with at least 256 bits, else its shasum,
+// else "".
 func (s *Scanner) Publish() protocol.Change {
 	if s.kind != KindPublish {
 		return protocol.Change{}
@@ -189,11 +188,11 @@ func (s *Scanner) Brace() int64 {
 	return -1
 }
 
-// Close ends the body. Only a nil error means that it is what Kind says.
+// Close ends the body. Only a nil error means that the body is of the Kind.
 //
-// Everything but the whitespace behind the document is checked by the Write of its last
-// brace: a reader of the body may decode the document without waiting for its end, so it
-// must not be given that brace before Write has returned nil.
+// The Write of the document's last brace checks everything but the whitespace after it: a
+// reader of the body may decode the document without waiting for its end, so it must not get
+// that brace before Write has returned nil.
 func (s *Scanner) Close() error {
 	if s.err != nil {
 		return s.err
@@ -208,8 +207,8 @@ func (s *Scanner) Close() error {
 	return nil
 }
 
-// Abort ends the scan of a body that is not read to its end. It changes nothing after Close
-// or an error.
+// Abort ends the scan of a body that is not read to its end. It changes nothing after Close or
+// an error.
 func (s *Scanner) Abort() {
 	if !s.closed && s.err == nil {
 		s.publish.content.abort()
@@ -217,8 +216,7 @@ func (s *Scanner) Abort() {
 	}
 }
 
-// failed makes every error an *Error and keeps the first. Nothing of the Scanner runs on
-// after it.
+// failed makes every error an *Error and keeps the first. No part of the Scanner runs after it.
 func (s *Scanner) failed(err error) error {
 	if err == nil {
 		return s.err
@@ -257,7 +255,7 @@ func (s *Scanner) event(e strictjson.Event) error {
 	return nil
 }
 
-// tell finds out at e what the body is.
+// tell learns from e the kind of the body.
 func (s *Scanner) tell(e strictjson.Event) {
 	switch {
 	case len(e.Path) == 0 && ends(e):

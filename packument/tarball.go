@@ -16,11 +16,11 @@ import (
 // hashes will be compared.
 const tentative = 32 << 10
 
-// A content reads the first attachment of a publish that is called a tarball, as far as
-// anything of it is to be checked.
+// A content reads the first tarball among the attachments of a publish, as far as it must be
+// checked.
 type content struct {
 	unpack bool // the package.json in it is checked
-	hash   bool // its bytes are compared with what the manifest states
+	hash   bool // its bytes are compared with the hashes in the manifest
 
 	begun  bool // the data has begun
 	whole  bool // and was read to its end
@@ -34,9 +34,9 @@ type content struct {
 	dropped bool                  // there were too many of them: hashes are not complete
 }
 
-// stream returns what is to be called with the data of the attachment that path leads to, nil
-// for nothing. If the body turns out to have another tarball, it is refused for having two.
-// What the manifest states is final if it was read before.
+// stream returns the function to call with the data of the attachment at path, nil for none. If
+// the body turns out to have another tarball, it is refused for having two. The hashes of the
+// manifest are final if it was read before.
 func (c *content) stream(path []strictjson.Step, stated *statement, final bool) func([]byte) error {
 	if c.begun || !isTarballData(path) {
 		return nil
@@ -54,8 +54,8 @@ func (c *content) stream(path []strictjson.Step, stated *statement, final bool) 
 	}
 }
 
-// decode hashes a piece of the text, as long as that may be of use. What is wrong with the
-// text is only an error where the hashes are compared.
+// decode hashes a piece of the text, while that may be needed. Malformed text is only an error
+// if the hashes are compared.
 func (c *content) decode(piece []byte) error {
 	if !c.hash && !c.dropped {
 		if c.read += len(piece); c.read > tentative {
@@ -72,7 +72,7 @@ func isTarballData(path []strictjson.Step) bool {
 	return len(path) == 3 && path[0].Key == "_attachments" && strings.HasSuffix(path[1].Key, ".tgz") && path[2].Key == "data"
 }
 
-// newHashes returns the hashes that stated may need.
+// newHashes returns the hashes that may be needed.
 func newHashes(stated *statement, final bool) (hashes [algorithms]hash.Hash) {
 	for a, makes := range [algorithms]func() hash.Hash{sha1.New, sha256.New, sha512.New384, sha512.New} {
 		if !final || stated.needs(algorithm(a)) {
@@ -86,7 +86,7 @@ func newHashes(stated *statement, final bool) (hashes [algorithms]hash.Hash) {
 func (c *content) sum(piece []byte) {
 	for _, h := range c.hashes {
 		if h != nil {
-			_, _ = h.Write(piece) // which never fails
+			_, _ = h.Write(piece) // never fails
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (c *content) abort() {
 	}
 }
 
-// check compares the tarball with what the body says of it.
+// check compares the tarball with the manifest.
 func (c *content) check(name, version string, stated *statement) error {
 	holds := c.hash && stated.String() != ""
 	if (c.unpack || holds) && !c.whole {
@@ -139,7 +139,7 @@ func (s *statement) needs(a algorithm) bool {
 }
 
 // check compares both the integrity and the shasum, if there are both: clients differ in which
-// of them they go by. Of several sums of the strongest algorithm one must match.
+// they use. Of several sums of the strongest algorithm one must match.
 func (s *statement) check(sum func(algorithm) string) error {
 	if s.integrity != "" && !slices.Contains(s.sums, sum(s.strongest)) || s.shasum != "" && s.shasum != sum(sha1Sum) {
 		return errNotStated

@@ -68,7 +68,7 @@ func TestUnpacks(t *testing.T) {
 	}
 }
 
-// The fault is found by the Write of the document's last brace at the latest.
+// The Write of the document's last brace finds the error at the latest.
 func TestUnpacksBeforeTheEnd(t *testing.T) {
 	in := holding(packed(widget, "1.0.1"))
 	s := packument.New(unpacking)
@@ -116,7 +116,7 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// hashing is ofWidget with the tarball compared with what the manifest states.
+// hashing is ofWidget with the tarball compared with the manifest.
 var hashing = packument.Config{Package: widget, By: "carol", HashTarball: true}
 
 // stating returns a publish with data as its tarball's base64 and a dist.
@@ -205,7 +205,7 @@ func TestHashes(t *testing.T) {
 	}
 }
 
-// What the manifest states is about the tarball, wherever the other attachment stands.
+// The hashes in the manifest are of the tarball, wherever the other attachment is.
 func TestHashesTheTarball(t *testing.T) {
 	text := packed(widget, "1.0.0")
 	raw, err := base64.StdEncoding.DecodeString(text)
@@ -223,7 +223,7 @@ func TestHashesTheTarball(t *testing.T) {
 	}
 }
 
-// Whether the bytes matter may be known only after the beginning.
+// HashTarball may be called after the beginning.
 func TestHashTarballLater(t *testing.T) {
 	const window = 32 << 10
 	long := strings.Repeat("AAAA", window/4+1)

@@ -2,17 +2,16 @@ package protocol
 
 import "github.com/npmauth/npmauth/internal/words"
 
-// An Action is one operation of the npm registry protocol, named for what it
-// does and not for its path. The zero value is [Unknown], which every policy
-// denies.
+// An Action is one operation of the npm registry protocol, named for its effect and not for its
+// path. The zero value is [Unknown], which every policy denies.
 //
 // Its text is its Go name in lower case with hyphens: read-packument, set-dist-tag.
 type Action uint8
 
-// The actions that [Classify] can tell apart. The request each one stands for
-// is given as npm and its fellow clients send it.
+// The actions that [Classify] can distinguish, each with its requests as npm and other clients
+// send them.
 const (
-	// Unknown is a request that is none of npm's. Always denied.
+	// Unknown is a request that is not npm's. Always denied.
 	Unknown Action = iota
 
 	// Without a package.
@@ -32,10 +31,10 @@ const (
 	CreateToken      // POST /-/npm/v1/tokens, and with the key of a token as Name POST /-/auth/v1/tokens/<key>/rotate
 	RevokeToken      // DELETE /-/npm/v1/tokens/token/<key or token>
 	ReadProfile      // GET /-/npm/v1/user
-	WriteProfile     // POST /-/npm/v1/user, not yet told apart
+	WriteProfile     // POST /-/npm/v1/user before its body is known
 	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable
 	SetPassword      // POST /-/npm/v1/user with password
-	AuthPage         // anything below /-/auth/ that is a page or a poll of ours
+	AuthPage         // a page or a poll of npmauth's below /-/auth/
 	ReportLeak       // POST /-/auth/v1/leaked
 	ReadService      // GET /-/auth/v1/services/<name>/tokens
 	ManageService    // POST the same, POST …/<key>/rotate: a token of a service account
@@ -53,7 +52,7 @@ const (
 	WriteTeam        // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>
 	WriteTeamMember  // PUT, DELETE /-/team/<org>/<team>/user
 	GrantTeam        // PUT, DELETE /-/team/<org>/<team>/package
-	ListPackages     // GET /-/user/<user>/package, /-/-/package (of the asking user)
+	ListPackages     // GET /-/user/<user>/package, /-/-/package (of the user of the request)
 	ListStaged       // GET /-/stage
 	ReadStaged       // GET /-/stage/<id>, …/tarball
 	ApproveStaged    // POST /-/stage/<id>/approve
@@ -104,8 +103,7 @@ var actionWords = func() words.List {
 	return list
 }()
 
-// String returns the action's text. A number that is no action is as unknown as
-// [Unknown], and is called so.
+// String returns the action's text. A number that is no action has the text of [Unknown].
 func (a Action) String() string { return a.row().text }
 
 // MarshalText returns the action's text, or an error for a number that is no action.
@@ -128,24 +126,23 @@ func (a Action) OfOrg() bool { return a.row().of == ofOrg }
 // [Operation.Service] names.
 func (a Action) OfService() bool { return a.row().of == ofService }
 
-// Write reports whether the action changes something. An action that is not
-// known does: what nobody can name is treated as the worse of the two.
+// Write reports whether the action changes something. An unknown action counts as a write.
 func (a Action) Write() bool { return !a.row().reads }
 
-// Repeats reports whether a second factor that was proved for the action may be presented
-// once more for the same change, as clients do that repeat a request. It is false where what
-// the action makes outlives the proof, and for no action.
-func (a Action) Repeats() bool { return a != Unknown && a < actions && a.row().again != notAtAll }
+// Repeats reports whether a second factor that was proven for the action may be presented once
+// more for the same change, as clients do that repeat a request. It is false if the result of
+// the action outlives the proof, and for a number that is no action.
+func (a Action) Repeats() bool { return a != Unknown && a < actions && a.row().repeats != notAtAll }
 
-// AcrossPackages reports whether a typed code that was proved for one such action may be
+// AcrossPackages reports whether a typed code that was proven for one such action may be
 // presented for others, of any package: publishing, and setting and removing dist-tags.
-func (a Action) AcrossPackages() bool { return a.row().again == anyPackage }
+func (a Action) AcrossPackages() bool { return a.row().repeats == anyPackage }
 
 // SignsIn reports whether the action opens a session, and so has no credential yet.
 func (a Action) SignsIn() bool { return a == Login || a == LegacyLogin }
 
-// Verb returns the verb that the action takes of a grant that has some, zero for an action
-// that takes none. The first version of a package takes [VerbCreate] besides.
+// Verb returns the verb that the action needs of a grant with verbs, zero for an action that
+// needs none. The first version of a package needs [VerbCreate] too.
 func (a Action) Verb() Verbs { return a.row().verb }
 
 // ActionCount is how many actions there are, [Unknown] among them: every action is less.

@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// full returns a Change in which every field says something.
+// full returns a Change in which every field is set.
 func full(t testing.TB) protocol.Change {
 	t.Helper()
 	day, mail, mode := 24*time.Hour, "alice@acme.test", protocol.FactorOnly
@@ -41,8 +41,7 @@ func everyFieldIsSet(t testing.TB, v reflect.Value) {
 	}
 }
 
-// mutations calls fn with c after each way in which one value in it can be another, and
-// restores it.
+// mutations calls fn with c after each way to change one value in it, and restores it.
 func mutations(path string, v reflect.Value, fn func(path string)) {
 	with := func(name string, next reflect.Value) {
 		old := reflect.New(v.Type()).Elem()
@@ -119,7 +118,7 @@ func mutations(path string, v reflect.Value, fn func(path string)) {
 	}
 }
 
-// unbound are the fields that are no part of what is asked for: a retry may have others.
+// unbound are the fields that the digest does not cover: a retry may have others.
 var unbound = []string{".Revision", ".Attachments"}
 
 func isUnbound(path string) bool {
@@ -133,7 +132,7 @@ func isUnbound(path string) bool {
 
 var publish = protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Scope: "acme", Name: "widget"}}
 
-// AU-10: no field can change without the digest, nor without what the page says.
+// AU-10: no field can change without the digest, nor without the lines of the page.
 func TestDigestAndWordsFollowEveryField(t *testing.T) {
 	c := full(t)
 	everyFieldIsSet(t, reflect.ValueOf(*c.Token))
@@ -155,7 +154,7 @@ func TestDigestAndWordsFollowEveryField(t *testing.T) {
 	assert.Equal(t, digest, c.Digest(publish), "the mutations left it as it was")
 }
 
-// The same for changes that are small: nothing else in them tells two apart.
+// The same for small changes, which have nothing else to distinguish them.
 func TestWordsOfSmallChanges(t *testing.T) {
 	digests, words := map[protocol.Digest]string{}, map[string]protocol.Digest{}
 	whole := full(t)
@@ -172,7 +171,7 @@ func TestWordsOfSmallChanges(t *testing.T) {
 				}
 				d := c.Digest(op)
 				if _, seen := digests[d]; seen {
-					return // the zero Change, again
+					return // the zero Change
 				}
 				digests[d] = path
 				w := a.String() + fmt.Sprint(c.Words(op))
@@ -185,7 +184,7 @@ func TestWordsOfSmallChanges(t *testing.T) {
 	}
 }
 
-// Whatever the path names is bound and shown, but for a revision.
+// Every name in the path is bound and shown, except a revision.
 func TestDigestIsOfTheOperation(t *testing.T) {
 	var c protocol.Change
 	op := protocol.Operation{
@@ -206,7 +205,7 @@ func TestDigestIsOfTheOperation(t *testing.T) {
 	}
 }
 
-// Sets have no order, and lists that lie differently between fields are different.
+// Sets have no order, and the same list in two fields is different.
 func TestDigestOfSets(t *testing.T) {
 	a := protocol.Change{AddedOwners: []string{"a", "b"}}
 	b := protocol.Change{AddedOwners: []string{"b", "a"}}
@@ -238,7 +237,7 @@ func TestDigestText(t *testing.T) {
 	}
 }
 
-// A page is bounded, and what it leaves out it stands for by a fingerprint.
+// A page is bounded, and shows a fingerprint for what it omits.
 func TestWordsAreBounded(t *testing.T) {
 	var c protocol.Change
 	for i := range 1000 {
@@ -312,7 +311,7 @@ func TestWordsOfWhiteSpace(t *testing.T) {
 	}
 }
 
-// npm unpublish is a document and then the removal of a tarball. Nothing else follows.
+// npm unpublish is a document and then the removal of a tarball. It has no other follow-up.
 func TestFollowUps(t *testing.T) {
 	op := protocol.Operation{Action: protocol.Unpublish, Package: publish.Package}
 	c := protocol.Change{Removed: []string{"1.0.0", "2.0.0"}, Tags: map[string]string{"latest": "0.1.0"}}

@@ -4,33 +4,29 @@ import (
 	"errors"
 )
 
-// ErrPath is matched by the error of [Classify] for a path that is malformed or
-// names what cannot be a name. The answer is 400, never a redirect to a path that
-// would have been right.
+// ErrPath is matched by the error of [Classify] for a path that is malformed or has an invalid
+// name. The answer is 400, never a redirect to a corrected path.
 var ErrPath = errors.New("protocol: malformed path")
 
-// Classify says which operation a request is. The path is the escaped one
-// ([net/url.URL.EscapedPath]) without the prefix that the registry is mounted at
-// and without a query: a query never makes an operation another one, not even
-// ?write=true.
+// Classify returns the operation of a request. The path is the escaped one
+// ([net/url.URL.EscapedPath]) without the prefix that the registry is mounted at and without a
+// query: a query never changes the operation, not even ?write=true.
 //
-// Every segment is decoded once, and only to be compared or handed back as a
-// name. So /@acme%2fwidget, /@acme%2Fwidget, /@acme/widget and /%40acme%2Fwidget are
-// one package, and /@acme%252fwidget none. The following is [ErrPath]: doubled and
-// trailing slashes, dot segments raw or escaped, control characters, backslashes,
-// what is not UTF-8, a package name that [ParsePackageName] refuses (those
-// reserved, - and -rev, are among them), and a tarball whose file name is not its
-// package's. After the token of [RevokeToken] and [Logout] anything printable may
-// follow but dot segments, since npm puts a token there as it is.
+// Every segment is decoded once, and only to be compared or returned as a name. So
+// /@acme%2fwidget, /@acme%2Fwidget, /@acme/widget and /%40acme%2Fwidget are one package, and
+// /@acme%252fwidget none. The following is [ErrPath]: doubled and trailing slashes, dot
+// segments raw or escaped, control characters, backslashes, invalid UTF-8, a package name that
+// [ParsePackageName] refuses (the reserved - and -rev are among them), and a tarball whose file
+// name is not its package's. After the token of [RevokeToken] and [Logout] anything printable
+// may follow except dot segments, since npm puts a token there unescaped.
 //
-// HEAD is GET. A request that is none of npm's is [Unknown] without an error: a
-// method that its path does not have, or a path below /-/ that is not listed at the
-// actions; /-/NPM/v1/tokens is not /-/npm/v1/tokens. PUT /<pkg> is
-// [WritePackument] and POST /-/npm/v1/user [WriteProfile], since only their bodies
-// say more.
+// HEAD is GET. A request that is not npm's is [Unknown] without an error: a method that its
+// path does not have, or a path below /-/ that is not listed at the actions; /-/NPM/v1/tokens
+// is not /-/npm/v1/tokens. PUT /<pkg> is [WritePackument] and POST /-/npm/v1/user
+// [WriteProfile], since only their bodies say more.
 //
-// Names are substrings of the path where nothing in them was escaped: Classify
-// allocates nothing then, nor for a package whose slash or @ was.
+// Names are substrings of the path if they had no escape: Classify allocates nothing then, nor
+// for a package with an escaped slash or @.
 func Classify(method, escapedPath string) (Operation, error) {
 	var p path
 	if err := p.cut(escapedPath); err != nil {

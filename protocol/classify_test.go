@@ -78,8 +78,8 @@ func setNames(t testing.TB, op *protocol.Operation, text string) {
 	}
 }
 
-// The table holds every request that was recorded from npm's clients, and the cases
-// PC-01 to PC-41 as far as they can be seen from method and path.
+// The table has every request that was recorded from npm's clients, and the cases PC-01 to
+// PC-41 as far as method and path show them.
 func TestClassify(t *testing.T) {
 	for _, row := range requestRows(t) {
 		t.Run(row.method+" "+row.path, func(t *testing.T) {
@@ -96,8 +96,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// Whoever adds an action must say how it is asked for. Those that only a body tells
-// are the exceptions.
+// Every action must have a request in the table, except those that only a body identifies.
 func TestClassifyFindsEveryAction(t *testing.T) {
 	body := []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Star, protocol.SetTwoFactor, protocol.SetPassword}
 	found := map[protocol.Action]bool{}
@@ -109,7 +108,7 @@ func TestClassifyFindsEveryAction(t *testing.T) {
 	}
 }
 
-// PC-10, PC-11, PC-12: what a line of the table cannot hold.
+// PC-10, PC-11, PC-12: cases that a line of the table cannot express.
 func TestClassifyRawBytes(t *testing.T) {
 	for b := range 256 {
 		op, err := protocol.Classify("PUT", "/pl"+string([]byte{byte(b)})+"ain")
@@ -200,8 +199,8 @@ var allocationFree = []struct{ method, path string }{
 	{"POST", "/-/npm/v1/oidc/token/exchange/package/plain"},
 }
 
-// The strings of an Operation are substrings of the path, for a package whose slash
-// or @ is escaped too.
+// The strings of an Operation are substrings of the path, also for a package whose slash or @
+// is escaped.
 func TestClassifyAllocatesNothing(t *testing.T) {
 	for _, q := range allocationFree {
 		n := testing.AllocsPerRun(100, func() {
@@ -226,8 +225,8 @@ func BenchmarkClassify(b *testing.B) {
 	}
 }
 
-// canonical returns the plainest path of op, in which everything that could be
-// escaped is. It is Classify backwards, written from the list of actions.
+// canonical returns a path of op in which everything that can be escaped is. It is the inverse
+// of Classify, written from the list of actions.
 func canonical(t testing.TB, method string, op protocol.Operation) string {
 	esc := func(s string) string { return strings.ReplaceAll(url.PathEscape(s), "+", "%2B") }
 	pkg := esc(op.Package.String())
@@ -362,12 +361,12 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	return ""
 }
 
-// allNames returns all that op names beside its package.
+// allNames returns all names in op apart from its package.
 func allNames(op protocol.Operation) string {
 	return strings.Join([]string{op.Version, op.Tag, op.User, op.Org, op.Team, op.Service, op.Revision, op.ID, op.Token}, "|")
 }
 
-// checkClassified states what holds of every classified request.
+// checkClassified asserts what is true of every classified request.
 func checkClassified(t testing.TB, method, path string) {
 	t.Helper()
 	op, err := protocol.Classify(method, path)
@@ -405,8 +404,8 @@ func checkClassified(t testing.TB, method, path string) {
 	}
 }
 
-// A reference is a router such as a registry in Go would have: net/http's, which decodes
-// each segment once, and behind it the plainest way to a package's name.
+// A reference is a router as a Go registry would have it: net/http's, which decodes each
+// segment once, and then the simplest code to get a package's name.
 type reference struct {
 	mux *http.ServeMux
 	pkg string // of the request that was last routed, "" if it names none
@@ -428,7 +427,7 @@ func newReference() *reference {
 	return ref
 }
 
-// packageOf returns the package that the segments of a path name, as it stands there.
+// packageOf returns the package that the segments of a path name.
 func packageOf(segs []string) string {
 	at := 0
 	if segs[0] == "-" {
@@ -459,8 +458,9 @@ func (ref *reference) route(path string) string {
 	return ref.pkg
 }
 
-// checkRouted holds a request to the reference: whatever it hands to one package is that
-// one's here, or nothing. So of two requests that it hands to one, no two packages come.
+// checkRouted compares a request with the reference: if the reference routes it to a package,
+// Classify returns that package or none. So two requests for one package of the reference never
+// belong to two packages.
 func checkRouted(t testing.TB, ref *reference, method, path string) {
 	t.Helper()
 	pkg := ref.route(path)
@@ -475,7 +475,7 @@ func checkRouted(t testing.TB, ref *reference, method, path string) {
 	require.Equal(t, pkg, op.Package.String(), "%s %s", method, path)
 }
 
-// What the reference knows of the table's requests is what the table says.
+// The reference and the table agree on the table's requests.
 func TestReferenceRouter(t *testing.T) {
 	ref, agreed := newReference(), 0
 	for _, row := range requestRows(t) {
@@ -497,8 +497,8 @@ func TestReferenceRouter(t *testing.T) {
 	}
 }
 
-// The canonical path of an operation is the same operation, no request is another
-// package's than a router that decodes once hands it to, and Classify never panics.
+// The canonical path of an operation is the same operation, no request belongs to another
+// package than a router that decodes once finds, and Classify never panics.
 func FuzzClassify(f *testing.F) {
 	for _, row := range requestRows(f) {
 		f.Add(row.method, row.path)
@@ -513,8 +513,8 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// PC-43: a proxy that decodes, in part or wholly, before it passes a path on changes no
-// package into another one. What it makes of a path may be refused.
+// PC-43: a proxy that decodes a path, in part or wholly, never changes its package into another
+// one. The result may be refused.
 func TestClassifyBehindADecodingProxy(t *testing.T) {
 	slashes := strings.NewReplacer("%2f", "/", "%2F", "/")
 	ats := strings.NewReplacer("%40", "@")
@@ -541,8 +541,8 @@ func TestClassifyBehindADecodingProxy(t *testing.T) {
 	assert.Greater(t, changed, 20)
 }
 
-// What the standard library calls the escaped path of a request is what Classify
-// takes, so that nothing is lost between them.
+// Classify accepts the escaped path of the standard library, so that nothing is lost between
+// them.
 func TestClassifyEscapedPathOfURL(t *testing.T) {
 	for _, row := range requestRows(t) {
 		u, err := url.ParseRequestURI(row.path)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A Digest stands for an [Operation] and its [Change], for nothing else. The zero Digest is
-// that of none.
+// A Digest identifies an [Operation] together with its [Change]. The zero Digest is that of
+// none.
 type Digest [sha256.Size]byte
 
 // String returns the digest in hex.
@@ -45,11 +45,10 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Digest returns the digest of what op asks for and c says that it would do: SHA-256 over a
-// version, the action and the fields in a fixed order, each with its length, what is absent
-// apart from what is empty and sets sorted. It is over what was asked, and so without
-// revisions, names of attachments and anything that time changes: npm's retry has the same.
-// c may be nil, which is the zero Change.
+// Digest returns the digest of op and c: SHA-256 over a version, the action and the fields in a
+// fixed order, each with its length, with absent distinct from empty and sets sorted. It
+// excludes revisions, names of attachments and anything that changes with time, so that npm's
+// retry has the same digest. c may be nil, which is the zero Change.
 func (c *Change) Digest(op Operation) Digest {
 	if c == nil {
 		c = &Change{}
@@ -118,7 +117,7 @@ func (h hasher) text(s string) {
 	h.Write([]byte(s))
 }
 
-// set hashes names whose order says nothing.
+// set hashes names whose order does not matter.
 func (h hasher) set(names []string) {
 	if !h.flag(names != nil) {
 		return

@@ -10,8 +10,7 @@ import (
 	"github.com/npmauth/npmauth/internal/words"
 )
 
-// A Permission says how much a [Grant] allows on its target. The zero value
-// allows nothing.
+// A Permission is what a [Grant] allows on its target. The zero value allows nothing.
 type Permission uint8
 
 // The permissions, with npm's names.
@@ -45,9 +44,9 @@ type Target uint8
 // The targets.
 const (
 	NoTarget    Target = iota
-	AllPackages        // every package that the user can reach: explicit, never the meaning of an empty list
+	AllPackages        // every package that the user can access: explicit, never the meaning of an empty list
 	OnePackage         // Package
-	OneScope           // every package of Scope, those to come too
+	OneScope           // every package of Scope, future ones too
 	OneOrg             // the org's settings, teams and members, named by Scope; never its packages
 )
 
@@ -66,26 +65,25 @@ func (t *Target) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A Grant is one permission on one target. A credential has a list of them,
-// each judged alone: a wide read never lends its width to a narrow write. An
-// empty list grants nothing.
+// A Grant is one permission on one target. A credential has a list of grants, and each is
+// evaluated alone: a wide read does not widen a narrow write. An empty list grants nothing.
 //
-// A grant is at most what its user may do at the moment of the request; see
+// A grant never allows more than its user may do at the moment of the request; see
 // policy.Request.Rights.
 type Grant struct {
 	Target     Target
 	Package    PackageName // with OnePackage
 	Scope      string      // with OneScope and OneOrg, without @
 	Permission Permission
-	Verbs      Verbs // with ReadWrite on packages: which of it; zero: all of it
+	Verbs      Verbs // with ReadWrite on packages: what it is narrowed to; zero: nothing
 }
 
 // ErrGrant is wrapped by every error of [Grant.Validate] and of a grant's JSON.
 var ErrGrant = errors.New("protocol: invalid grant")
 
-// Validate returns an error that wraps [ErrGrant] unless g has a known target, what
-// that target needs and nothing else, and a permission that npm knows for it.
-// There are no patterns: a * is in no name.
+// Validate returns an error that wraps [ErrGrant] unless g has a known target, exactly the
+// fields of that target, and a permission that npm has for it. There are no patterns: no name
+// has a *.
 func (g Grant) Validate() error {
 	if int(g.Permission) >= len(permissionWords) {
 		return fmt.Errorf("%w: unknown permission", ErrGrant)
@@ -124,9 +122,9 @@ func (g Grant) Validate() error {
 	return nil
 }
 
-// Covers reports whether g is about the package n: by its whole name, its whole
-// scope, or as one of all. A grant on an org covers none of its packages, and a
-// grant that says more than its target covers nothing.
+// Covers reports whether g is about the package n: by its whole name, its whole scope, or as
+// one of all. A grant on an org covers none of its packages, and a grant with fields that its
+// target does not have covers nothing.
 func (g *Grant) Covers(n PackageName) bool {
 	if n.Name == "" {
 		return false
@@ -164,8 +162,8 @@ func (g Grant) String() string {
 	}
 }
 
-// MarshalJSON writes {"target":…,"package":…,"scope":…,"permission":…,"verbs":…} with
-// what the grant has. A grant that is not valid is an error: it must not be stored.
+// MarshalJSON writes {"target":…,"package":…,"scope":…,"permission":…,"verbs":…} without empty
+// fields. A grant that is not valid is an error: it must not be stored.
 func (g Grant) MarshalJSON() ([]byte, error) {
 	if err := g.Validate(); err != nil {
 		return nil, err
@@ -179,9 +177,9 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 	}{g.Target, g.Package, g.Scope, g.Permission, g.Verbs})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. An unknown, repeated or differently
-// spelled field, an unknown word, a null and a grant that is not valid are errors,
-// which wrap [ErrGrant]: a restriction that cannot be read is not dropped.
+// UnmarshalJSON reads what MarshalJSON writes. An unknown, repeated or differently spelled
+// field, an unknown word, a null and a grant that is not valid are errors, which wrap
+// [ErrGrant]: a restriction must not be dropped.
 func (g *Grant) UnmarshalJSON(data []byte) error {
 	*g = Grant{}
 	var read Grant
@@ -195,8 +193,8 @@ func (g *Grant) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decode walks the object itself: encoding/json would match the fields without
-// regard to case and let the last of two win.
+// decode reads the object token by token: encoding/json would match the fields without regard
+// to case and use the last of two.
 func (g *Grant) decode(data []byte) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {

@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// A Line is one thing that a page says of a Change: "Adds owner", "bob". The text is from
-// the request, one line of printable characters, and must be escaped as all such text.
+// A Line is one statement of a page about a Change: "Adds owner", "bob". The text is from the
+// request, one line of printable characters, and must be escaped.
 type Line struct {
 	Label string `json:"label"`
 	Text  string `json:"text"`
@@ -23,15 +23,15 @@ const MaxWords = 4 << 10
 // maxText is how many bytes of one text are shown.
 const maxText = 512
 
-// fingerprintSize is how many hex digits of a digest a person is shown: 64 bits, so that
-// nobody finds a second change with the same in the minutes that a page lives.
+// fingerprintSize is how many hex digits of a digest a page shows: 64 bits, so that nobody
+// finds a second change with the same fingerprint in the minutes that a page lives.
 const fingerprintSize = 16
 
-// Words says in lines what op would do, for the person who is to prove a second factor for
-// it: what is added apart from what is removed. What is too long to be read is cut, and the
-// lines end in how many are missing and a fingerprint of the whole then; so do those of a
-// change that holds a secret or a manifest, or white space that a browser does not show.
-// Two changes with different digests have different lines. c may be nil.
+// Words describes in lines what op would do, for the person who is to prove a second factor for
+// it: additions and removals separately. A text that is too long to read is cut, and the last
+// lines are then the number of missing lines and a fingerprint of the whole change; so it is for a
+// change that contains a secret, a manifest, or white space that a browser does not show. Two
+// changes with different digests have different lines. c may be nil.
 func (c *Change) Words(op Operation) []Line {
 	if c == nil {
 		c = &Change{}
@@ -88,14 +88,14 @@ func (w *lines) say(label, text string) {
 	w.all = append(w.all, Line{label, shown})
 }
 
-// unless says text unless it is "".
+// unless adds a line unless text is "".
 func (w *lines) unless(label, text string) {
 	if text != "" {
 		w.say(label, text)
 	}
 }
 
-// each says the names of a list that is there, one a line, or that there are none.
+// each adds a line for each name of a list, or one that there are none.
 func (w *lines) each(label, none string, names []string) {
 	switch {
 	case names == nil:
@@ -108,7 +108,7 @@ func (w *lines) each(label, none string, names []string) {
 	}
 }
 
-// printable replaces what is no printable character.
+// printable replaces characters that are not printable.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != ' ' && !unicode.IsGraphic(r) {
@@ -118,7 +118,7 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }
 
-// operation says what the path names beside the package.
+// operation describes what the path names beside the package.
 func (w *lines) operation(op Operation, c *Change) {
 	w.unless("Version", op.Version)
 	w.unless("Dist-tag", op.Tag)
@@ -139,12 +139,12 @@ func (w *lines) operation(op Operation, c *Change) {
 	}
 }
 
-// document says what becomes of a package.
+// document describes the change of a package.
 func (w *lines) document(op Operation, c *Change) {
 	if c.Version != "" && op.Action != SetDistTag {
 		w.say("Publishes version", c.Version)
 		if c.Integrity == "" {
-			w.say("Integrity of the tarball", "none is stated")
+			w.say("Integrity of the tarball", "none")
 		}
 	} else {
 		w.unless("To version", c.Version)
@@ -184,7 +184,7 @@ func (w *lines) document(op Operation, c *Change) {
 	}
 }
 
-// deprecated says which versions get which message.
+// deprecated describes which versions get which message.
 func (w *lines) deprecated(messages map[string]string) {
 	if messages != nil && len(messages) == 0 {
 		w.say("Deprecates nothing", "")
@@ -193,7 +193,7 @@ func (w *lines) deprecated(messages map[string]string) {
 	for _, v := range slices.Sorted(maps.Keys(messages)) {
 		message := messages[v]
 		if message == "" {
-			w.say("Takes the deprecation away from version", v)
+			w.say("Removes the deprecation of version", v)
 			continue
 		}
 		w.say("Deprecates version", v)
@@ -218,7 +218,7 @@ func publishTakes(m PublishMode) string {
 	return m.String()
 }
 
-// organization says who is added to or removed from what.
+// organization describes who is added to or removed from what.
 func (w *lines) organization(c *Change) {
 	switch {
 	case c.Member != "" && c.Removes:
@@ -237,8 +237,8 @@ func (w *lines) organization(c *Change) {
 	}
 }
 
-// token says what a new token could do, the worst of it first: a long list must not crowd out
-// that it bypasses the second factor, nor what it may only read that it may write.
+// token describes what a new token could do, the most dangerous first: a long list must not crowd
+// out that it bypasses the second factor, nor what it may only read that it may write.
 func (w *lines) token(t *TokenSpec) {
 	w.say("Creates a token called", t.Name)
 	if t.Bypass {
@@ -277,10 +277,10 @@ func (w *lines) token(t *TokenSpec) {
 	w.unless("Described as", t.Description)
 }
 
-// account says what changes about a person.
+// account describes the change of an account.
 func (w *lines) account(c *Change) {
 	if c.Grace != nil {
-		w.say("The old token goes on for", c.Grace.String())
+		w.say("The old token stays valid for", c.Grace.String())
 	}
 	if c.Email != nil {
 		w.say("Sets the e-mail address to", *c.Email)

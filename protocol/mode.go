@@ -2,15 +2,15 @@ package protocol
 
 import "github.com/npmauth/npmauth/internal/words"
 
-// A TwoFactorMode says for what an account's second factor is asked. The zero
-// value is unknown and denies.
+// A TwoFactorMode says what needs an account's second factor. The zero value is unknown and
+// denies.
 type TwoFactorMode uint8
 
 // The modes, with npm's names.
 const (
 	TwoFactorUnknown TwoFactorMode = iota
 	TwoFactorOff                   // the account has no second factor
-	AuthOnly                       // auth-only: login, profile, tokens; and publishing, whose rule is the package's
+	AuthOnly                       // auth-only: login, profile, tokens; and publishing, by the package's setting
 	AuthAndWrites                  // auth-and-writes: every write
 )
 
@@ -39,9 +39,9 @@ type PublishMode uint8
 const (
 	FactorOrBypass PublishMode = iota // a second factor, or a token that bypasses it (mfa=automation)
 	FactorOnly                        // a second factor and no tokens (mfa=publish)
-	// NoFactor is mfa=none: the package asks for none, though accounts in mode
-	// auth-and-writes still do. npm took it away in December 2025 and lets packages
-	// keep it that had it; NPM does not let anyone choose it.
+	// NoFactor is mfa=none: the package needs no second factor, though accounts in mode
+	// auth-and-writes still do. npm removed it in December 2025, and packages that had it keep
+	// it; policy NPM does not let anyone choose it.
 	NoFactor
 )
 

@@ -14,29 +14,27 @@ const MaxPackageName = 214
 // ErrPackageName is returned for a text that is no package name.
 var ErrPackageName = errors.New("protocol: invalid package name")
 
-// A PackageName is a package's name in its two parts. Authorization compares
-// the parts and never a joined string, so that @acme does not cover @acme-evil.
-// The zero value names no package.
+// A PackageName is a package's name in its two parts. Authorization compares the parts and
+// never a joined string, so that @acme does not cover @acme-evil. The zero value names no
+// package.
 type PackageName struct {
 	Scope string // without @; "" for an unscoped package
 	Name  string
 }
 
-// ParsePackageName reads name or @scope/name in npm's grammar: ASCII letters,
-// digits, hyphen, dot and underscore, at most [MaxPackageName] bytes. Neither part begins with
-// a dot or a hyphen; a scope and an unscoped name do not begin with an underscore
-// either; node_modules and favicon.ico are no names. Upper case, which npm has
-// refused for new packages since 2015 and keeps for old ones, is accepted and
-// distinct: JSONStream is not jsonstream. The few old names with one of !~*'()
-// are not accepted, since a * in a name reads as a pattern.
+// ParsePackageName reads name or @scope/name in npm's grammar: ASCII letters, digits, hyphen,
+// dot and underscore, at most [MaxPackageName] bytes. Neither part begins with a dot or a
+// hyphen; a scope and an unscoped name do not begin with an underscore either; node_modules and
+// favicon.ico are no names. Upper case, which npm has refused for new packages since 2015 and
+// keeps for old ones, is accepted and distinct: JSONStream is not jsonstream. The few old names
+// with one of !~*'() are not accepted, since a * in a name could be taken for a pattern.
 //
-// The text is taken as it is and never percent-decoded. The error is
-// [ErrPackageName].
+// The text is never percent-decoded. The error is [ErrPackageName].
 func ParsePackageName(s string) (PackageName, error) {
 	var n PackageName
 	if rest, scoped := strings.CutPrefix(s, "@"); scoped {
 		scope, name, ok := strings.Cut(rest, "/")
-		// An empty scope would make an unscoped name of @/name.
+		// An empty scope would make @/name an unscoped name.
 		if !ok || scope == "" {
 			return PackageName{}, ErrPackageName
 		}
@@ -50,8 +48,7 @@ func ParsePackageName(s string) (PackageName, error) {
 	return n, nil
 }
 
-// Validate returns [ErrPackageName] unless n is what [ParsePackageName] could have
-// returned.
+// Validate returns [ErrPackageName] unless [ParsePackageName] could have returned n.
 func (n PackageName) Validate() error {
 	if n.Scope == "" {
 		if len(n.Name) > MaxPackageName || !validPart(n.Name, false) ||
@@ -67,8 +64,8 @@ func (n PackageName) Validate() error {
 	return nil
 }
 
-// validPart reports whether s can be a scope or a name. The reserved first
-// segments - and -rev fall to the rule on the first byte, and so do dot segments.
+// validPart reports whether s can be a scope or a name. The rule on the first byte excludes the
+// reserved first segments - and -rev, and dot segments.
 func validPart(s string, underscore bool) bool {
 	if s == "" || s[0] == '.' || s[0] == '-' || (s[0] == '_' && !underscore) {
 		return false
@@ -117,9 +114,9 @@ func (n *PackageName) UnmarshalText(text []byte) error {
 }
 
 // ValidUser reports whether name can be a user's: 1 to [MaxPackageName] bytes of printable
-// characters, none of them a space or one of / \ : and %, and no @ at the beginning, which
-// npm puts before a scope. Whether it is a user's, the registry knows, which may allow less.
-// It is the rule for users, maintainers, members and service accounts, wherever a name comes.
+// characters, none of them a space or one of / \ : and %, and no @ at the beginning, which npm
+// puts before a scope. A registry may allow less. It is the rule for users, maintainers,
+// members and service accounts, whatever the source of the name.
 func ValidUser(name string) bool {
 	if name == "" || len(name) > MaxPackageName || name[0] == '@' || name == "." || name == ".." || !utf8.ValidString(name) {
 		return false
@@ -127,6 +124,6 @@ func ValidUser(name string) bool {
 	return strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(` /\:%`, r) }) < 0
 }
 
-// ValidOrg reports whether name can be an organization's or a team's, which have the form of
-// a package's scope. It is without npm's @.
+// ValidOrg reports whether name can be an organization's or a team's, which have the form of a
+// package's scope. It is without npm's @.
 func ValidOrg(name string) bool { return len(name) <= MaxPackageName && validPart(name, false) }

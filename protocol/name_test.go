@@ -46,7 +46,7 @@ func TestParsePackageName(t *testing.T) {
 	}
 }
 
-// A name built by hand is judged like one that was parsed.
+// A name that was not parsed is validated like one that was.
 func TestPackageNameValidate(t *testing.T) {
 	for _, n := range []protocol.PackageName{
 		{}, {Scope: "acme"}, {Scope: "acme", Name: "a/b"}, {Scope: "a/b", Name: "c"}, {Scope: "@acme", Name: "x"}, {Name: "@acme/x"}, {Name: ".."},
@@ -72,7 +72,7 @@ func TestPackageNameText(t *testing.T) {
 	assert.True(t, protocol.PackageName{}.IsZero())
 }
 
-// Whatever parses prints as it was, is valid and no path.
+// A parsed name prints as it was, is valid and contains no path.
 func FuzzParsePackageName(f *testing.F) {
 	for _, s := range []string{"plain", "@acme/widget", "@acme/../x", "-", "A"} {
 		f.Add(s)

@@ -8,31 +8,31 @@ import (
 	"strconv"
 )
 
-// An Operation is what a request asks for, as [Classify] reads it from method
-// and path. The zero value is [Unknown] and denied.
+// An Operation is what a request wants to do, as [Classify] reads it from method and path. The
+// zero value is [Unknown] and denied.
 //
-// What the path names is in a field of its own, decoded once and of the form that its
-// kind has. A field that the path does not name is "".
+// Each name in the path has a field of its own, decoded once and valid for its kind. A field
+// that the path does not name is "".
 type Operation struct {
 	Action   Action
-	Package  PackageName // the zero name where the action is not about a package
+	Package  PackageName // the zero name if the action is not about a package
 	Version  string      // a version: of a tarball, a manifest, attestations
 	Tag      string      // a dist-tag
 	User     string      // a user's name
 	Org      string      // an organization's name, without @; so is Team's
 	Team     string      // a team's name within Org
 	Service  string      // a service account's name
-	Revision string      // what follows /-rev/: a PUT that has one is no publish by any client
+	Revision string      // what follows /-rev/: no client publishes with a PUT that has one
 	ID       string      // of a staged version, a trusted publisher or a hook
-	// Token is the key of a token. With [RevokeToken] and [Logout] it may be a token in
-	// clear, since npm puts it into the path. Printing, logging and encoding an Operation
-	// do not show it then; printing Token itself does.
+	// Token is the key of a token. With [RevokeToken] and [Logout] it may be a token in clear,
+	// since npm puts it into the path. Printing, logging and encoding an Operation redact it
+	// then; printing Token itself does not.
 	Token string
 }
 
 const redacted = "[redacted]"
 
-// token returns what may be printed of Token.
+// token returns Token if it may be printed.
 func (op *Operation) token() string {
 	if op.Token != "" && (op.Action == RevokeToken || op.Action == Logout) {
 		return redacted
@@ -60,8 +60,8 @@ func (op Operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.St
 // LogValue returns String.
 func (op Operation) LogValue() slog.Value { return slog.StringValue(op.String()) }
 
-// MarshalJSON writes the fields that are set, a secret replaced by "[redacted]". It
-// cannot be read back.
+// MarshalJSON writes the fields that are set, a secret replaced by "[redacted]". It cannot be
+// decoded.
 func (op Operation) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Action   Action      `json:"action"`

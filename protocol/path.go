@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	maxPath     = 16 << 10 // bytes; the longest honest path holds a token
-	maxName     = 1 << 10  // bytes of what a path names beside its package
-	maxSegments = 10       // no operation has more, but for a token with slashes in it
+	maxPath     = 16 << 10 // bytes; the longest valid path has a token
+	maxName     = 1 << 10  // bytes of a name in a path, packages aside
+	maxSegments = 10       // no operation has more, except with a token that has slashes
 )
 
 // A pathError says what is wrong with a path. It never contains the path, which
@@ -32,9 +32,9 @@ const (
 	errTarball pathError = "tarball of another package"
 )
 
-// A path is an escaped path cut into its segments, which are still escaped: each is
-// decoded once, by whoever knows what it is. Everything in it has been looked at:
-// no segment is a dot segment, and every escape is of printable UTF-8.
+// A path is an escaped path cut into its segments, which are still escaped: each is decoded
+// once, by the code that knows its meaning. All of it is checked: no segment is a dot segment,
+// and every escape is of printable UTF-8.
 type path struct {
 	text  string
 	seg   [maxSegments]string
@@ -82,9 +82,9 @@ func (p *path) cut(path string) error {
 	return nil
 }
 
-// plainSlash reports whether s begins with an escaped slash that no dot follows, as
-// it stands in every package name with a scope. A segment that begins with no dot and
-// has no other escapes has nothing in it that checkEscapes refuses.
+// plainSlash reports whether s begins with an escaped slash that no dot follows, as in every
+// package name with a scope. A segment that begins with no dot and has no other escapes needs
+// no checkEscapes.
 func plainSlash(s string) bool {
 	return len(s) > 3 && s[1] == '2' && s[2]|0x20 == 'f' && s[3] != '.'
 }
@@ -98,9 +98,8 @@ var pathByte = func() (is [256]bool) {
 	return is
 }()
 
-// checkEscapes refuses what may be in no decoded segment, wherever it stands: broken
-// escapes, control characters, what is not UTF-8, and dot segments, those between
-// escaped slashes too.
+// checkEscapes refuses what no decoded segment may contain: broken escapes, control characters,
+// invalid UTF-8, and dot segments, those between escaped slashes too.
 func checkEscapes(s string) error {
 	length, dots, wide := 0, 0, false // of the part since the last slash
 	for i := 0; i < len(s); i++ {
@@ -141,7 +140,7 @@ func checkEscapes(s string) error {
 	return nil
 }
 
-// unescape decodes s once. Without an escape s itself comes back.
+// unescape decodes s once. Without an escape it returns s itself.
 func unescape(s string) (string, bool) {
 	i := strings.IndexByte(s, '%')
 	if i < 0 {
@@ -185,7 +184,7 @@ func unhex(c byte) byte {
 	}
 }
 
-// word returns segment i decoded, "" where there is none. It may hold slashes.
+// word returns segment i decoded, "" if there is none. It may have slashes.
 func (p *path) word(i int) string {
 	if i >= p.n {
 		return ""
@@ -223,7 +222,7 @@ func (p *path) whole() error {
 }
 
 // validName reports whether s can be a name: decoded once, without a slash, and without a
-// percent sign, which would be one that was escaped twice.
+// percent sign, which would be an escape of an escape.
 func validName(s string) bool {
 	return s != "" && s != "." && s != ".." && len(s) <= maxName && !strings.ContainsAny(s, "/%")
 }
@@ -275,7 +274,7 @@ func (p *path) pkg(i int) (PackageName, int, error) {
 		}
 	}
 	if n.Validate() != nil || scoped && n.Scope == "" {
-		// What has an escape left in it is no name as it stands.
+		// A name with an escape in it is decoded before it is checked.
 		n.Scope, _ = unescape(n.Scope)
 		n.Name, _ = unescape(n.Name)
 		if n.Validate() != nil || scoped && n.Scope == "" {
@@ -303,8 +302,7 @@ func cutSlash(s string) (before, after string, ok bool) {
 	return s, "", false
 }
 
-// versioned returns the package and version of <pkg>@<version> from segment i to
-// the end.
+// versioned returns the package and version of <pkg>@<version> from segment i to the end.
 func (p *path) versioned(i int) (PackageName, string, error) {
 	if i >= p.n || p.n > i+2 {
 		return PackageName{}, "", errPackage
@@ -327,11 +325,11 @@ func (p *path) versioned(i int) (PackageName, string, error) {
 	return PackageName{}, "", errName
 }
 
-// tarball returns the version of n whose file segment i names, and the segment after it.
-// The file is <name>-<version>.tgz and nothing else, so that a host that keeps all
-// files in one place cannot be asked for another package's under this one's name.
-// Yarn 1 and Berry publish with the whole package name there, @s/n-1.0.0.tgz; the
-// scope must be the package's and is dropped.
+// tarball returns the version of n whose file segment i names, and the segment after it. The
+// file is <name>-<version>.tgz and nothing else, so that a request for one package's path
+// cannot get another package's file from a host that keeps all files in one place. Yarn 1 and
+// Berry publish with the whole package name there, @s/n-1.0.0.tgz; the scope must be the
+// package's and is dropped.
 func (p *path) tarball(i int, n PackageName) (string, int, error) {
 	if i >= p.n {
 		return "", 0, errTarball
@@ -361,8 +359,8 @@ func (p *path) tarball(i int, n PackageName) (string, int, error) {
 	return v, next, nil
 }
 
-// versionLike reports whether v begins with three numbers as every version does.
-// Without that, n-extra-1.0.0.tgz would be a file of n as well as of n-extra.
+// versionLike reports whether v begins with three numbers as every version does. Without that,
+// n-extra-1.0.0.tgz would be a file of n as well as of n-extra.
 func versionLike(v string) bool {
 	for k := range 3 {
 		digits := 0

@@ -1,14 +1,13 @@
-// Package protocol says what a request to an npm registry asks for, as data:
+// Package protocol describes requests to an npm registry as data:
 //
 //	op, err := protocol.Classify(r.Method, r.URL.EscapedPath())
 //
-// An [Operation] is an [Action] and what the path names. The other types are the words that
-// requests, records and rules have in common: names, IDs, permissions and grants, roles and
-// modes.
+// An [Operation] is an [Action] and the names in the path. The other types are shared by
+// requests, records and rules: names, IDs, permissions and grants, roles and modes.
 //
-// # Failing
+// # Zero values
 //
-// The zero value of every type is nothing that anybody may do: an [Operation] of the
-// [Unknown] action, a [Grant] on nothing, a mode that is not known. A text that is no word
-// of an enumeration is an error and never its zero value by accident.
+// The zero value of every type allows nothing: an [Operation] of the [Unknown] action, a
+// [Grant] on nothing, an unknown mode. A text that is no word of an enumeration is an error and
+// never its zero value.
 package protocol

@@ -2,15 +2,15 @@ package protocol
 
 import "github.com/npmauth/npmauth/internal/words"
 
-// An OrgRole is a user's part in an organization. The zero value is none.
+// An OrgRole is a user's role in an organization. The zero value is none.
 type OrgRole uint8
 
 // The roles, with npm's names, each more than the one before it.
 const (
 	NoRole    OrgRole = iota
 	OrgMember         // member: reads members, teams and packages
-	OrgAdmin          // admin: makes teams and grants them packages
-	OrgOwner          // owner: says who is in the organization
+	OrgAdmin          // admin: creates teams and grants them packages
+	OrgOwner          // owner: adds and removes members
 )
 
 var roleWords = words.List{NoRole: "none", OrgMember: "member", OrgAdmin: "admin", OrgOwner: "owner"}

@@ -17,7 +17,7 @@ const (
 	anyVerb
 )
 
-// verbOf knows the methods as they are written: a lower-case put is none.
+// verbOf returns the verb of a method. Methods are case-sensitive: a lower-case put is none.
 func verbOf(method string) verb {
 	switch method {
 	case "GET", "HEAD":
@@ -33,7 +33,7 @@ func verbOf(method string) verb {
 	}
 }
 
-// A part is what stands in one segment of a route's path.
+// A part is a placeholder in one segment of a route's path.
 type part uint8
 
 const (
@@ -52,7 +52,7 @@ const (
 	aRevision           // a document's revision
 	anID                // an id without a slash
 	anOpaqueID          // an id that may have one
-	theToken            // all that is left: a token, as it is
+	theToken            // all that is left: a token, unescaped
 	theRest             // one segment or more
 )
 
@@ -115,16 +115,16 @@ var packageRoutes, apiRoutes = func() (packages []route, api map[string][]route)
 	return packages, api
 }()
 
-// byLiterals orders routes so that of two which could have the same path the one comes first
-// that has a literal where they begin to differ.
+// byLiterals orders routes so that of two that could match the same path, the first is the one
+// with a literal where they first differ.
 func byLiterals(a, b route) int {
 	return slices.CompareFunc(a.segments, b.segments, func(s, t segment) int {
 		return cmp.Compare(min(s.part, 1), min(t.part, 1))
 	})
 }
 
-// find returns the operation of the route that the path has. A path of the form of some
-// route that names something malformed is an error, whatever the method.
+// find returns the operation of the route that matches the path. A path that matches a route
+// but has a malformed name is an error, whatever the method.
 func find(routes []route, v verb, p *path) (Operation, error) {
 	var malformed error
 	for i := range routes {
@@ -141,7 +141,7 @@ func find(routes []route, v verb, p *path) (Operation, error) {
 	return Operation{}, cmp.Or(malformed, p.whole())
 }
 
-// match reports whether p has the form of r, and reads what it names into op.
+// match reports whether p has the form of r, and reads its names into op.
 func (r *route) match(p *path, op *Operation) (matches bool, err error) {
 	i := 0
 	for k := range r.segments {
@@ -157,7 +157,7 @@ func (r *route) match(p *path, op *Operation) (matches bool, err error) {
 			i++
 			continue
 		case aPackage:
-			if op.Package, i, err = p.pkg(i); err != nil { // nor is it known where it ends
+			if op.Package, i, err = p.pkg(i); err != nil { // where it ends is not known either
 				return true, err
 			}
 			continue
@@ -187,8 +187,8 @@ func (r *route) match(p *path, op *Operation) (matches bool, err error) {
 	return true, err
 }
 
-// name reads the part of s from segment i, of which word is decoded what follows the
-// literal, into op. It returns the segment after it, or 0 and an error.
+// name reads the part of s from segment i into op; word is the decoded text after the literal.
+// It returns the segment after it, or 0 and an error.
 func (p *path) name(s *segment, i int, word string, op *Operation) (next int, err error) {
 	next = i + 1
 	switch s.part {
@@ -204,7 +204,7 @@ func (p *path) name(s *segment, i int, word string, op *Operation) (next int, er
 			op.Version = word
 		case !validName(word) || word[0] == '-' || word[0] == '@':
 			err = errName
-		default: // that there is no such tag is the registry's to say
+		default: // only the registry knows the tags
 			op.Tag = word
 		}
 	case aTag:

@@ -12,27 +12,28 @@ const (
 	ofService        // Operation.Service
 )
 
-// A reuse says for what a second factor may be presented again that was proved for an action.
+// A reuse says for what a second factor that was proven for an action may be presented once
+// more.
 type reuse uint8
 
 const (
 	sameChange reuse = iota // for the same change and what belongs to it: clients repeat requests
 	anyPackage              // a typed code for other packages, too: npm publish --workspaces --otp
-	notAtAll                // what it makes outlives the proof, and npm never sends its POST twice
+	notAtAll                // the result outlives the proof, and npm never sends its POST twice
 )
 
-// A row is all that there is to say of an action before anybody decides about it.
+// A row is all that the module knows of an action.
 type row struct {
-	text   string
-	of     target
-	reads  bool     // changes nothing
-	verb   Verbs    // that it takes of a grant that has some
-	again  reuse    // of a second factor that was proved for it
-	routes []string // method and path, see parseRoute; none: only a body tells
+	text    string
+	of      target
+	reads   bool     // changes nothing
+	verb    Verbs    // that it needs of a grant with verbs
+	repeats reuse    // of a second factor that was proven for it
+	routes  []string // method and path, see parseRoute; none: only a body tells
 }
 
-// table has the row of each action. A new action is a constant and a row; what the rest of
-// the module says of it is found by its compile errors and tests.
+// table has the row of each action. A new action is a constant and a row; compile errors and
+// tests show what else it needs.
 var table = [actions]row{
 	Unknown: {text: "unknown"},
 
@@ -51,20 +52,20 @@ var table = [actions]row{
 	Logout:       {text: "logout", routes: []string{"DELETE /-/user/token/{token...}"}},
 
 	ListTokens:  {text: "list-tokens", reads: true, routes: []string{"GET /-/npm/v1/tokens"}},
-	CreateToken: {text: "create-token", again: notAtAll, routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
+	CreateToken: {text: "create-token", repeats: notAtAll, routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
 	RevokeToken: {text: "revoke-token", routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
 
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
-	WriteProfile: {text: "write-profile", again: notAtAll, routes: []string{"POST /-/npm/v1/user"}},
-	SetTwoFactor: {text: "set-two-factor", again: notAtAll},
-	SetPassword:  {text: "set-password", again: notAtAll},
+	WriteProfile: {text: "write-profile", repeats: notAtAll, routes: []string{"POST /-/npm/v1/user"}},
+	SetTwoFactor: {text: "set-two-factor", repeats: notAtAll},
+	SetPassword:  {text: "set-password", repeats: notAtAll},
 
-	// A read although a page may be posted to: what a page changes is guarded by the page.
+	// A read although a page accepts POST: the page itself guards what it changes.
 	AuthPage:   {text: "auth-page", reads: true, routes: []string{"* /-/auth", "* /-/auth/{any...}"}},
 	ReportLeak: {text: "report-leak", routes: []string{"POST /-/auth/v1/leaked"}},
 
 	ReadService: {text: "read-service", of: ofService, reads: true, routes: []string{"GET /-/auth/v1/services/{service}/tokens"}},
-	ManageService: {text: "manage-service", again: notAtAll, of: ofService, routes: []string{
+	ManageService: {text: "manage-service", repeats: notAtAll, of: ofService, routes: []string{
 		"POST /-/auth/v1/services/{service}/tokens", "POST /-/auth/v1/services/{service}/tokens/{key}/rotate"}},
 	RevokeService: {text: "revoke-service", of: ofService, routes: []string{"DELETE /-/auth/v1/services/{service}/tokens/{key}"}},
 
@@ -74,7 +75,7 @@ var table = [actions]row{
 	WriteHooks: {text: "write-hooks", routes: []string{
 		"POST /-/npm/v1/hooks/hook", "PUT /-/npm/v1/hooks/hook/{id}", "DELETE /-/npm/v1/hooks/hook/{id}"}},
 
-	// Yarn 1 looks for teams below /team/@org.
+	// Yarn 1 lists teams below /team/@org.
 	ReadOrg:          {text: "read-org", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/user"}},
 	ListTeams:        {text: "list-teams", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/team", "GET /team/@{org}"}},
 	ListOrgPackages:  {text: "list-org-packages", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/package"}},
@@ -88,7 +89,7 @@ var table = [actions]row{
 		"PUT /-/team/{org}/{team}/user", "DELETE /-/team/{org}/{team}/user", "PUT /team/@{org}/{team}/user", "DELETE /team/@{org}/{team}/user"}},
 	GrantTeam: {text: "grant-team", of: ofOrg, routes: []string{"PUT /-/team/{org}/{team}/package", "DELETE /-/team/{org}/{team}/package"}},
 
-	// pnpm 11 and 12 ask for the packages of nobody in particular below /-/-/.
+	// pnpm 11 and 12 list the packages of the user of the request below /-/-/.
 	ListPackages:  {text: "list-packages", reads: true, routes: []string{"GET /-/user/{user}/package", "GET /-/-/package"}},
 	ListStaged:    {text: "list-staged", reads: true, routes: []string{"GET /-/stage"}},
 	ReadStaged:    {text: "read-staged", reads: true, routes: []string{"GET /-/stage/{id}", "GET /-/stage/{id}/tarball"}},
@@ -99,13 +100,13 @@ var table = [actions]row{
 	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, routes: []string{"GET /{package}/-/{tarball}"}},
 	ReadAttestations: {text: "read-attestations", of: ofPackage, reads: true, routes: []string{"GET /-/npm/v1/attestations/{package@version}"}},
 	ReadDistTags:     {text: "read-dist-tags", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/dist-tags"}},
-	SetDistTag: {text: "set-dist-tag", again: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{
+	SetDistTag: {text: "set-dist-tag", repeats: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{
 		"PUT /-/package/{package}/dist-tags/{tag}", "POST /-/package/{package}/dist-tags/{tag}", "PUT /{package}/{tag}"}},
-	RemoveDistTag: {text: "remove-dist-tag", again: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},
+	RemoveDistTag: {text: "remove-dist-tag", repeats: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},
 
-	// What it is, its body tells: one of the five that follow.
+	// Its body says which of the five that follow it is.
 	WritePackument: {text: "write-packument", of: ofPackage, routes: []string{"PUT /{package}", "PUT /{package}/-rev/{revision}"}},
-	Publish:        {text: "publish", again: anyPackage, of: ofPackage, verb: VerbPublish},
+	Publish:        {text: "publish", repeats: anyPackage, of: ofPackage, verb: VerbPublish},
 	Deprecate:      {text: "deprecate", of: ofPackage, verb: VerbDeprecate},
 	Star:           {text: "star", of: ofPackage},
 	Unpublish:      {text: "unpublish", of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-/{tarball}/-rev/{revision}"}},
@@ -131,7 +132,7 @@ func (a Action) row() *row {
 	return &table[a]
 }
 
-// Routes returns the requests that are this action, method and path, as "GET
-// /-/package/{package}/dist-tags". They are none where only a body tells. A method of * is
-// any; HEAD is GET.
+// Routes returns the requests of the action, method and path, as "GET
+// /-/package/{package}/dist-tags". An action that only a body identifies has none. A method of
+// * is any; HEAD is GET.
 func (a Action) Routes() []string { return slices.Clone(a.row().routes) }

@@ -7,9 +7,8 @@ import (
 	"github.com/npmauth/npmauth/internal/words"
 )
 
-// Verbs narrow a [Grant] to some of what read-write means. The zero value narrows
-// nothing: it is npm's read-write, whole. npmjs.com knows no verbs; they are what its
-// users ask for.
+// Verbs narrow a [Grant] to a part of read-write. The zero value narrows nothing: it is npm's
+// read-write. npmjs.com has no verbs, which its users have requested.
 //
 // A grant with verbs changes neither maintainers nor settings.
 type Verbs uint8
@@ -18,9 +17,9 @@ type Verbs uint8
 const (
 	VerbPublish   Verbs = 1 << iota // new versions of packages that exist
 	VerbStage                       // versions that a person approves
-	VerbDistTag                     // dist-tags beside those of a publish
+	VerbDistTag                     // dist-tags apart from those of a publish
 	VerbDeprecate                   // deprecation messages
-	VerbUnpublish                   // taking away versions and packages
+	VerbUnpublish                   // removing versions and packages
 	VerbCreate                      // the first version of a package; not with OnePackage
 )
 
@@ -51,8 +50,8 @@ func (v Verbs) MarshalText() ([]byte, error) {
 	return []byte(v.String()), nil
 }
 
-// UnmarshalText reads what String writes. An unknown or repeated word is an error, and
-// so is no word: what narrows must not be lost.
+// UnmarshalText reads what String writes. An unknown or repeated word is an error, and so is an
+// empty text: a restriction must not be lost.
 func (v *Verbs) UnmarshalText(text []byte) error {
 	*v = 0
 	if string(text) == "all" {

@@ -76,10 +76,9 @@ func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// ValidTag reports whether tag can be a dist-tag: 1 to 128 characters that stand
-// for themselves in a URL, and no version and no range of them, which npm would take it for
-// where it is asked for: npm's own rule. It does not begin with a hyphen, which is reserved
-// in paths.
+// ValidTag reports whether tag can be a dist-tag: 1 to 128 characters that need no escape in a
+// URL, and no version or range, which npm would take it for: npm's own rule. It does not begin
+// with a hyphen, which is reserved in paths.
 func ValidTag(tag string) bool {
 	if tag == "" || len(tag) > 128 || tag[0] == '-' || isRange(tag) {
 		return false

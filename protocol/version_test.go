@@ -26,7 +26,7 @@ func TestValidVersion(t *testing.T) {
 	}
 }
 
-// AU-13: no tag reads as a version or a range.
+// AU-13: no tag can be taken for a version or a range.
 func TestValidTag(t *testing.T) {
 	for valid, tags := range map[bool][]string{
 		true: {"latest", "next", "beta-1", "vnext", "xyz", "stable.2", "v", "2023-stable", "1-beta", "it's", "x1", strings.Repeat("a", 128)},

@@ -17,33 +17,32 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A Poll is the answer to a client that waits for its web login. The zero value
-// says that it is over.
+// A Poll is the answer to a client that waits for its web login. The zero value means that the
+// login is over.
 type Poll struct {
 	State   State
 	Secret  credential.Secret // with Done: the session's
 	Session Session           // with Done
-	// RetryAfter is how many seconds the client should wait, with Pending: at
-	// least one, since npm asks again at once if it is told nothing.
+	// RetryAfter is how many seconds the client should wait before its next poll, with Pending.
+	// It is at least one: npm polls at once if it gets no Retry-After.
 	RetryAfter int
 }
 
-// repeats is how long a client gets the same answer again: npm sends a request
-// anew 10 seconds after its answer was lost.
+// repeats is how long a client can repeat its poll and get the same answer: npm repeats a
+// request 10 seconds after its answer was lost.
 const repeats = 30 * time.Second
 
-// errMoved is returned inside a commit that finds the flow in another state than
-// the one it was called for.
+// errMoved is returned inside a commit that finds the flow in another state than the one it was
+// called for.
 var errMoved = errors.New("session: the flow has moved on")
 
-// Collect answers the poll of a client, and creates the session at the first one
-// after the approval. An ID that is unknown, expired, denied or used up is no
-// error: its State is Over, whatever the reason. An error means that nobody can
-// tell, and that the client may ask again.
+// Collect answers the poll of a client, and creates the session at the first poll after the
+// approval. An ID that is unknown, expired, denied or used up is no error: its State is Over,
+// whatever the reason. Any other failure is an error, and the client may repeat the poll.
 //
-// For 30 seconds the same ID gets the same answer from the address that collected
-// it, for a client that lost it on the wire. From any other address, or if either
-// address is unknown, it ends the session.
+// For 30 seconds the same ID gets the same answer from the IP address that collected it, for a
+// client that lost the answer. A poll from any other IP address, or from an unknown one, ends
+// the session.
 func (m *Manager) Collect(ctx context.Context, pollID string, c Client) (Poll, error) {
 	k, err := m.flowKeys(ctx)
 	if err != nil {
@@ -55,7 +54,7 @@ func (m *Manager) Collect(ctx context.Context, pollID string, c Client) (Poll, e
 		return Poll{}, nil
 	}
 	c = c.clean()
-	// A flow moves three times at most: decided, collected, ended.
+	// A flow changes its state three times at most: decided, collected, ended.
 	for range 4 {
 		p, err := m.collect(ctx, poll, started, c)
 		if errors.Is(err, errMoved) {
@@ -95,8 +94,8 @@ func (m *Manager) collect(ctx context.Context, poll credential.Secret, started t
 	return Poll{}, nil
 }
 
-// retryAfter is how long to wait for a flow of that age: most people approve at
-// once, and who has not by then takes longer.
+// retryAfter is how long to wait for a flow of that age: most people approve at once, and those
+// who do not take longer.
 func retryAfter(age time.Duration) int {
 	switch {
 	case age < 15*time.Second:
@@ -108,9 +107,9 @@ func retryAfter(age time.Duration) int {
 	}
 }
 
-// create creates the session of an approved flow, if the numbers that the person proved
-// themselves for are still the account's; else it ends the flow, so that an account that
-// comes back does not bring the login with it.
+// create creates the session of an approved flow if the revocation numbers that the approval
+// was given under are still the account's. Otherwise it ends the flow, so that an account that
+// is enabled later does not get the session.
 func (m *Manager) create(ctx context.Context, poll credential.Secret, expires time.Time, f *flow, c Client) (Poll, error) {
 	sub, err := m.standing(ctx, f)
 	if errors.Is(err, ErrDenied) {
@@ -148,11 +147,11 @@ func (m *Manager) create(ctx context.Context, poll credential.Secret, expires ti
 		}
 		return m.events.Commit(ctx, tx, audit.Event{
 			Time: now, Type: audit.Login, Outcome: audit.Done, User: s.User, By: s.User, Credential: s.ID, Addr: s.Addr,
-			Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+			Detail: detail("via", s.Via, "agent", s.UserAgent, "asked_from", text(f.Requester), "approved_from", text(f.Approver)),
 		})
 	})
 	if _, changed := errors.AsType[*store.ChangedError](err); changed {
-		return Poll{}, errMoved // and is judged anew
+		return Poll{}, errMoved // and is read and checked once more
 	}
 	if err != nil {
 		return Poll{}, err
@@ -160,9 +159,9 @@ func (m *Manager) create(ctx context.Context, poll credential.Secret, expires ti
 	return Poll{State: Done, Secret: secret, Session: s}, nil
 }
 
-// standing returns the subject of a flow's account, or ErrDenied if the flow's approval
-// holds no longer: what it was proven for was revoked, or the account may have no session.
-// The host is asked last.
+// standing returns the subject of a flow's account, or ErrDenied if the approval no longer
+// counts: the numbers it was given under were revoked, or the account may have no session. The
+// host's check comes last.
 func (m *Manager) standing(ctx context.Context, f *flow) (subject.Subject, error) {
 	sub, err := subject.Get(ctx, m.store, f.User)
 	if err != nil {
@@ -178,22 +177,22 @@ func (m *Manager) standing(ctx context.Context, f *flow) (subject.Subject, error
 func (m *Manager) endApproved(ctx context.Context, f *flow, c Client) error {
 	return m.end(ctx, f, approved, audit.Event{
 		Type: audit.Login, Reasons: []string{"account"}, User: f.User, Credential: f.Session, Addr: c.Addr,
-		Detail: detail("via", f.Via, "asked_from", text(f.Asked), "approved_from", text(f.Approver)),
+		Detail: detail("via", f.Via, "asked_from", text(f.Requester), "approved_from", text(f.Approver)),
 	})
 }
 
 // repeat answers a poll of a flow that was collected before.
 func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c Client) (Poll, error) {
 	if !c.Addr.IsValid() || c.Addr != f.Collector {
-		// Two hold what one may know. Which of them is the thief cannot be
-		// told, so neither keeps the session.
+		// Two clients know the poll ID, and nothing tells which of the two stole it, so neither
+		// keeps the session.
 		return Poll{}, m.end(ctx, f, collected, audit.Event{
 			Type: audit.LoginRepeated, Reasons: []string{"address"}, User: f.User, Credential: f.Session, Addr: c.Addr,
-			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Asked)),
+			Detail: detail("via", f.Via, "agent", c.UserAgent, "collected_from", text(f.Collector), "asked_from", text(f.Requester)),
 		})
 	}
 	now := m.now()
-	// Either way, so that a clock that was set back opens nothing again.
+	// The absolute value, so that a clock that was set back does not repeat an old answer.
 	if now.Sub(f.Collected).Abs() >= repeats || len(f.Salt) == 0 {
 		return Poll{}, m.forget(ctx, f)
 	}
@@ -222,8 +221,8 @@ func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c
 	return Poll{State: Done, Secret: secret, Session: s}, nil
 }
 
-// end moves a flow from a fate to ended, deletes its session, if it has one, and tells of
-// the refusal e.
+// end moves a flow from a fate to ended, deletes its session, if it has one, and records the
+// refusal e.
 func (m *Manager) end(ctx context.Context, f *flow, from fate, e audit.Event) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		g, err := flows.Update(ctx, tx, f.Digest.String(), func(g *flow) error {
@@ -246,10 +245,9 @@ func (m *Manager) end(ctx context.Context, f *flow, from fate, e audit.Event) er
 	})
 }
 
-// Forget erases what the secrets of collected logins are derived with, once it is
-// too old to be used. Until then somebody who holds both the store and a poll ID
-// could make the session's secret. A program calls it every half minute or so;
-// nothing depends on it otherwise.
+// Forget erases the salts that the secrets of collected logins are derived with, once a poll
+// can no longer repeat. Until then a person who has both the store and a poll ID could derive
+// the session's secret. Call it about every half minute; nothing else depends on it.
 func (m *Manager) Forget(ctx context.Context) error {
 	for after := ""; ; {
 		fs, next, err := salted.List(ctx, m.store, "yes", after, 100)
@@ -286,13 +284,13 @@ func (m *Manager) forget(ctx context.Context, f *flow) error {
 		return err
 	})
 	if errors.Is(err, errMoved) || errors.Is(err, store.ErrNotFound) {
-		return nil // by somebody else, or with the whole row
+		return nil // by another process, or with the whole row
 	}
 	return err
 }
 
-// derive returns the secret of the session with that ID, from what its client
-// alone has and what only the store has.
+// derive returns the secret of the session with that ID, from the poll ID, which only the
+// client has, and the salt, which only the store has.
 func derive(poll credential.Secret, salt []byte, id string) (credential.Secret, error) {
 	// Many times what Derive reads of it.
 	stream, err := hkdf.Key(sha256.New, []byte(poll.Reveal()), salt, "npmauth: session "+id, 1024)

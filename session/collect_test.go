@@ -19,15 +19,15 @@ import (
 )
 
 // approve starts and approves a flow.
-func approve(t *testing.T, d *desk, code string) session.Flow {
+func approve(t *testing.T, d *fixture, code string) session.Flow {
 	t.Helper()
 	f := start(t, d)
 	require.NoError(t, d.Approve(t.Context(), f.PageID, jane(code)))
 	return f
 }
 
-// salts reports whether the store holds what a secret could be derived with.
-func salts(t *testing.T, d *desk) bool {
+// salts reports whether the store has a salt that a secret could be derived with.
+func salts(t *testing.T, d *fixture) bool {
 	t.Helper()
 	all := dump(t, d.store)
 	require.Contains(t, all, `"salt":`)
@@ -36,7 +36,7 @@ func salts(t *testing.T, d *desk) bool {
 	return index
 }
 
-// DU-01: a guessed ID hits nothing, looks like one that is over, and costs the
+// DU-01: a guessed ID finds nothing, gets the answer of a login that is over, and costs the
 // store nothing.
 func TestCollectGuesses(t *testing.T) {
 	d := open(t)
@@ -75,8 +75,7 @@ func TestCollectGuesses(t *testing.T) {
 	assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
 }
 
-// DU-15: every poll that has to wait is told for how long, in whole seconds, and
-// costs one read.
+// DU-15: every poll that has to wait gets the number of seconds to wait, and costs one read.
 func TestCollectPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
@@ -104,9 +103,9 @@ func TestCollectPending(t *testing.T) {
 	})
 }
 
-// DU-05: a client that lost the answer gets it again for 30 seconds, and then
-// nobody can: what it was derived with is gone.
-func TestCollectAgain(t *testing.T) {
+// DU-05: a client that lost the answer can repeat its poll for 30 seconds. Then the salt is
+// gone, and nobody can.
+func TestCollectRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
 		f := approve(t, d, "111111")
@@ -133,8 +132,8 @@ func TestCollectAgain(t *testing.T) {
 	})
 }
 
-// A login collected in its last second can be asked for again.
-func TestCollectAgainAfterExpiry(t *testing.T) {
+// The poll of a login collected in its last second can be repeated.
+func TestCollectRepeatsAfterExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
 		f := start(t, d)
@@ -154,8 +153,8 @@ func TestCollectAgainAfterExpiry(t *testing.T) {
 	})
 }
 
-// DU-04: the ID shown from a second address ends the session, within the 30
-// seconds and after them, and is told of once.
+// DU-04: the ID presented from a second IP address ends the session, within the 30 seconds and
+// after them, and is recorded once.
 func TestCollectFromElsewhere(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first, second session.Client
@@ -196,8 +195,8 @@ func TestCollectFromElsewhere(t *testing.T) {
 	}
 }
 
-// The same address in another notation is the same.
-func TestCollectAgainMapped(t *testing.T) {
+// The same IP address in another notation is the same.
+func TestCollectRepeatsMapped(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
 	require.Equal(t, session.Done, collect(t, d, f, terminal).State)
@@ -205,7 +204,7 @@ func TestCollectAgainMapped(t *testing.T) {
 	assert.Equal(t, session.Done, collect(t, d, f, mapped).State)
 }
 
-// 64 polls of one address at once: one session, one secret.
+// 64 polls from one IP address at once: one session, one secret.
 func TestCollectConcurrently(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
@@ -220,7 +219,7 @@ func TestCollectConcurrently(t *testing.T) {
 	assert.Equal(t, []string{"login.started done", "login.approved done", "login done"}, d.kinds())
 }
 
-// 64 polls of 64 addresses: one secret at most, and it is dead.
+// 64 polls from 64 IP addresses: one secret at most, and its session is dead.
 func TestCollectConcurrentlyFromElsewhere(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
@@ -239,7 +238,7 @@ func TestCollectConcurrentlyFromElsewhere(t *testing.T) {
 	assert.Equal(t, []string{"login.started done", "login.approved done", "login done", "login.repeated denied"}, d.kinds())
 }
 
-func collectAll(t *testing.T, d *desk, f session.Flow, from func(int) session.Client) []session.Poll {
+func collectAll(t *testing.T, d *fixture, f session.Flow, from func(int) session.Client) []session.Poll {
 	var mu sync.Mutex
 	var polls []session.Poll
 	var wg sync.WaitGroup
@@ -256,8 +255,7 @@ func collectAll(t *testing.T, d *desk, f session.Flow, from func(int) session.Cl
 	return polls
 }
 
-// What happens between a look at the flow and the commit that rests on it is
-// noticed by the commit.
+// The commit notices what changed after the flow was read.
 func TestCollectOvertaken(t *testing.T) {
 	t.Run("by another poll", func(t *testing.T) {
 		d := open(t)
@@ -301,8 +299,8 @@ func TestCollectOvertaken(t *testing.T) {
 	})
 }
 
-// DU-12: an account that the host does not let in any more, between approval and collection,
-// gets no session, and not when it is let in again.
+// DU-12: an account that the host disables between approval and collection gets no session, and
+// none when it is enabled later.
 func TestCollectAsksWhoIsAlive(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
@@ -315,20 +313,20 @@ func TestCollectAsksWhoIsAlive(t *testing.T) {
 	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 	assert.Empty(t, keys(t, d.store, "session/"))
 
-	// Nor is an answer given again.
+	// Nor is the answer repeated.
 	f = approve(t, d, "122222")
 	require.Equal(t, session.Done, collect(t, d, f, terminal).State)
 	d.set(func() { d.gone["u-jane"] = true })
 	assert.Equal(t, session.Over, collect(t, d, f, terminal).State)
 }
 
-// DU-12, DU-13, AU-01: what ends the account's sessions between approval and collection, or
-// while it is collected, ends the login too, also if the account comes back.
+// DU-12, DU-13, AU-01: a revocation of the account's sessions between approval and collection,
+// or during the collection, ends the login too, also if the account is enabled later.
 func TestCollectAfterARevocation(t *testing.T) {
-	for moment, at := range map[string]func(d *desk, f *storetest.Faulty, fn func()){
-		"before it is collected":  func(_ *desk, _ *storetest.Faulty, fn func()) { fn() },
-		"after what was judged":   func(d *desk, _ *storetest.Faulty, fn func()) { d.inAlive = fn },
-		"before the commit of it": func(_ *desk, f *storetest.Faulty, fn func()) { f.Inject(commitOf(fn)) },
+	for moment, at := range map[string]func(d *fixture, f *storetest.Faulty, fn func()){
+		"before it is collected":  func(_ *fixture, _ *storetest.Faulty, fn func()) { fn() },
+		"after what was judged":   func(d *fixture, _ *storetest.Faulty, fn func()) { d.inAlive = fn },
+		"before the commit of it": func(_ *fixture, f *storetest.Faulty, fn func()) { f.Inject(commitOf(fn)) },
 	} {
 		for name, revoke := range revocations {
 			t.Run(moment+": "+name, func(t *testing.T) {
@@ -357,8 +355,8 @@ func TestCollectAfterARevocation(t *testing.T) {
 	}
 }
 
-// Nor is the answer given again, though the session's row is still there.
-func TestCollectAgainAfterARevocation(t *testing.T) {
+// Nor is the answer repeated, though the session's row is still there.
+func TestCollectRepeatsAfterARevocation(t *testing.T) {
 	for name, revoke := range revocations {
 		t.Run(name, func(t *testing.T) {
 			d := open(t)
@@ -371,7 +369,7 @@ func TestCollectAgainAfterARevocation(t *testing.T) {
 			assert.False(t, alive(t, d, p.Secret))
 		})
 	}
-	// Not even of a session that was kept: its owner has it.
+	// Not even for a session that survived the revocation.
 	d := open(t)
 	f := approve(t, d, "111111")
 	p := collect(t, d, f, terminal)
@@ -381,7 +379,7 @@ func TestCollectAgainAfterARevocation(t *testing.T) {
 	assert.True(t, alive(t, d, p.Secret), "and it goes on")
 }
 
-// Any other change of the account is none of the login's business.
+// Any other change of the account does not affect the login.
 func TestCollectAfterABenignChange(t *testing.T) {
 	for name, change := range benign {
 		t.Run(name, func(t *testing.T) {
@@ -402,8 +400,8 @@ func TestCollectAfterABenignChange(t *testing.T) {
 	}
 }
 
-// Where nobody knows whether the account lives there is no session, and a later
-// poll may find out.
+// While the host cannot tell whether the account is alive there is no session; a later poll may
+// succeed.
 func TestCollectDuringOutage(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
@@ -415,14 +413,14 @@ func TestCollectDuringOutage(t *testing.T) {
 	d.set(func() { d.broken = nil })
 	require.Equal(t, session.Done, collect(t, d, f, terminal).State)
 
-	// So it is with an answer given again.
+	// The same holds for a repeated answer.
 	d.set(func() { d.broken = assert.AnError })
 	_, err = d.Collect(t.Context(), f.PollID.Reveal(), terminal)
 	assert.ErrorIs(t, err, assert.AnError)
 }
 
-// DU-05: a commit that fails leaves the flow approved; one whose answer is lost
-// left a session, which the next poll of that client gets.
+// DU-05: a commit that fails leaves the flow approved; one whose answer is lost created a
+// session, which the next poll of that client gets.
 func TestCollectCommitFails(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
@@ -441,8 +439,8 @@ func TestCollectCommitFails(t *testing.T) {
 	assert.Len(t, keys(t, d.store, "session/"), 1)
 }
 
-// The answer is not given again for a session that was ended meanwhile.
-func TestCollectAgainAfterLogout(t *testing.T) {
+// The answer is not repeated for a session that was ended meanwhile.
+func TestCollectRepeatsAfterLogout(t *testing.T) {
 	d := open(t)
 	f := approve(t, d, "111111")
 	p := collect(t, d, f, terminal)
@@ -452,7 +450,7 @@ func TestCollectAgainAfterLogout(t *testing.T) {
 	assert.Equal(t, "login.repeated denied", d.kinds()[4], "told of all the same")
 }
 
-// A session so short that it is over before it is collected never begins.
+// A session that would expire before it is collected is never created.
 func TestCollectTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, func(c *session.Config) { c.TTL = time.Minute })
@@ -494,7 +492,7 @@ func TestForget(t *testing.T) {
 		_, err := get(t, d, first.Secret)
 		assert.NoError(t, err, "sessions stay")
 
-		// With the salt gone, a clock that is set back brings nothing back.
+		// Without the salt, a clock that is set back repeats no answer.
 		earlier := openOn(t, d.store, func(c *session.Config) {
 			c.Now = func() time.Time { return time.Now().Add(-20 * time.Second) }
 		})
@@ -502,8 +500,8 @@ func TestForget(t *testing.T) {
 	})
 }
 
-// A clock that was set back gives no answer again, salt or not.
-func TestCollectAgainClockSetBack(t *testing.T) {
+// A clock that was set back repeats no answer, with a salt or without.
+func TestCollectRepeatsClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
 		f := approve(t, d, "111111")
@@ -516,7 +514,7 @@ func TestCollectAgainClockSetBack(t *testing.T) {
 }
 
 func FuzzCollect(f *testing.F) {
-	d := &desk{}
+	d := &fixture{}
 	m, err := session.New(d.config(store.NewMemory()))
 	require.NoError(f, err)
 	flow, err := m.Start(f.Context(), terminal)

@@ -10,7 +10,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// npm login asks for two URLs, prints one, and polls the other until a person has decided.
+// npm login needs two URLs, prints one, and polls the other until a person has decided.
 func Example_webLogin() {
 	ctx := context.Background()
 	sessions, err := session.New(config(store.NewMemory()))
@@ -25,7 +25,8 @@ func Example_webLogin() {
 	poll, err := sessions.Collect(ctx, flow.PollID.Reveal(), npm)
 	fmt.Println(poll.State, err)
 
-	// The person sees who asks, and approves with the password.
+	// The page shows the client that began the login, and the person approves with the
+	// password.
 	page, err := sessions.Page(ctx, flow.PageID)
 	fmt.Println(page.Client.UserAgent, page.CheckCode == flow.CheckCode, err)
 	err = sessions.Approve(ctx, flow.PageID, session.SignIn{Name: "jane", Password: credential.NewSecret("correct horse")})

@@ -20,7 +20,7 @@ type State uint8
 
 // The states.
 const (
-	Over    State = iota // denied, expired, ended or never begun: nothing will come of it
+	Over    State = iota // denied, expired, ended or never begun
 	Pending              // waiting for a person to decide
 	Done                 // approved
 )
@@ -39,61 +39,60 @@ func (s State) String() string {
 
 // A Flow is a web login that a client began.
 type Flow struct {
-	// PageID names the page that a person opens. It is base64url, at most 512
-	// characters, and says nothing of PollID.
+	// PageID names the page that a person opens. It is base64url, at most 512 characters, and
+	// does not reveal PollID.
 	PageID string
-	// PollID is what the client collects the session with, and nobody else may
-	// see. It is npms_ and 43 letters and digits.
+	// PollID is what the client collects the session with. It is a secret of the client. It is
+	// npms_ and 43 letters and digits.
 	PollID credential.Secret
-	// CheckCode is shown on the page, and to be shown by the client.
+	// CheckCode is a code that the page shows. The client should show it too.
 	CheckCode string
-	// Expires is the first instant at which it can be neither approved nor
-	// collected.
+	// Expires is the first instant at which the login can be neither approved nor collected.
 	Expires time.Time
 }
 
-// A Request is a web login as its page shows it.
+// A Request is the part of a web login that its page shows.
 type Request struct {
-	Client    Client // who asked, by its own account
+	Client    Client // the client that began it, as it describes itself
 	Started   time.Time
 	CheckCode string
 	Expires   time.Time
 	State     State
 }
 
-// fate is what a decided flow came to.
+// fate is the state of a decided flow.
 type fate string
 
 const (
 	approved  fate = "approved"
 	denied    fate = "denied"
 	collected fate = "collected"
-	ended     fate = "ended" // died after its approval: unused, or shown to be stolen
+	ended     fate = "ended" // ended after its approval: unused, or its poll ID was stolen
 )
 
-// flow is a decided flow as it is stored. An undecided one is not. It moves from
-// approved to collected to ended, or from approved to ended, and denied stays:
-// each step is a commit that depends on the step before.
+// flow is a decided flow as it is stored; an undecided one is not stored. It goes from approved
+// to collected to ended, or from approved to ended; denied is final. Each step is a commit that
+// depends on the step before.
 type flow struct {
 	Digest    credential.Digest `json:"digest"` // of the poll ID
 	Fate      fate              `json:"fate"`
 	Until     time.Time         `json:"until"` // it is not looked up after that
-	Asked     netip.Addr        `json:"asked"` // who began it
+	Requester netip.Addr        `json:"asked"` // IP address of the client that began it
 	User      protocol.UserID   `json:"user"`  // from here on: of an approved one
 	Name      string            `json:"name"`
-	Session   string            `json:"session"` // ID of the session to be
+	Session   string            `json:"session"` // ID of the session that will be created
 	Via       string            `json:"via"`
-	Since     time.Time         `json:"since"`   // when the person began to prove who they are
-	Numbers   subject.Numbers   `json:"numbers"` // read before the person proved who they are
+	Since     time.Time         `json:"since"`   // when the approval began
+	Numbers   subject.Numbers   `json:"numbers"` // read before the password was checked
 	Approver  netip.Addr        `json:"approver"`
 	Collected time.Time         `json:"collected"` // from here on: of a collected one
 	Collector netip.Addr        `json:"collector"`
 	Secret    credential.Digest `json:"secret"` // of the session's secret
-	Salt      []byte            `json:"salt"`   // what its secret is derived with, while it may be asked for again
+	Salt      []byte            `json:"salt"`   // its secret is derived with it; empty once no poll can repeat
 }
 
 var (
-	// Those of schema 1 carry no numbers, and are over: see flowOf.
+	// Rows of schema 1 have no numbers, and are over: see flowOf.
 	flows = store.NewTable("login", 2, func(f *flow) string { return f.Digest.String() }).Since(2).
 		Expiring(func(f *flow) time.Time { return f.Until })
 	salted = flows.Index("salted", func(f *flow) string {
@@ -104,15 +103,14 @@ var (
 	})
 )
 
-// keptAfter is how long after its expiry a flow is still looked up: a login collected
-// in its last second may be asked for again by a client that lost the answer, and
-// by a thief. It is the time in which npm repeats a request, 10 and 60 seconds
-// after the first.
+// keptAfter is how long after its expiry a flow is still read: a client that lost the answer to
+// a login collected in its last second may repeat the poll, and so may a thief. npm repeats a
+// request 10 and 60 seconds after the first.
 const keptAfter = 2 * time.Minute
 
-// flowOf returns the decided flow with that digest of its poll ID. It returns
-// store.ErrNotFound if nobody has decided it. One of schema 1 was decided, and is over:
-// taken for undecided it could be approved after it was denied or collected.
+// flowOf returns the decided flow with that digest of its poll ID. It returns store.ErrNotFound
+// if the flow is undecided. A row of schema 1 was decided, and is over: if it counted as
+// undecided, it could be approved after it was denied or collected.
 func flowOf(ctx context.Context, r store.Reader, d credential.Digest) (*flow, error) {
 	items, err := r.Get(ctx, flows.Key(d.String()))
 	if err != nil {
@@ -125,8 +123,8 @@ func flowOf(ctx context.Context, r store.Reader, d credential.Digest) (*flow, er
 	return f, err
 }
 
-// Start begins a web login for a client and stores nothing. It fails only if the
-// key that all nodes share cannot be read.
+// Start begins a web login for a client and stores nothing. It fails only if the key that all
+// nodes share cannot be read.
 func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
 	k, err := m.flowKeys(ctx)
 	if err != nil {
@@ -149,8 +147,8 @@ func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
 	return f, nil
 }
 
-// open returns the flow that a page ID decides, or ErrNoFlow if it can no longer
-// be decided.
+// open returns the flow that a page ID belongs to, or ErrNoFlow if the flow can no longer be
+// decided.
 func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, pageContent, error) {
 	k, err := m.flowKeys(ctx)
 	if err != nil {
@@ -163,8 +161,8 @@ func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, pageConten
 	return k, a, nil
 }
 
-// Page returns what the page of a web login shows. It changes nothing. A page ID
-// that is forged, damaged or expired is ErrNoFlow.
+// Page returns what the page of a web login shows. It changes nothing. A page ID that is
+// forged, damaged or expired is ErrNoFlow.
 func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
 	k, a, err := m.open(ctx, pageID)
 	if err != nil {
@@ -188,10 +186,10 @@ func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
 	return r, nil
 }
 
-// Approve lets the client that began a web login have a session of the person who
-// signs in here. The factor is spent, for the session to be, in the commit that
-// writes the approval. The session itself comes to be when the client collects
-// it, if nothing of the account's was revoked until then, and counts from now.
+// Approve lets the client that began a web login have a session of the person who signs in with
+// in. The second factor is spent in the commit that writes the approval. The session is created
+// when the client collects it, if no revocation came in between, and its lifetime counts from
+// the approval.
 //
 // Errors are those of [Manager.SignIn], ErrNoFlow and, if the login was decided
 // before, ErrDecided.
@@ -203,8 +201,8 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 	if in.Via == "" {
 		in.Via = "web"
 	}
-	// Looked at before the password, so that nobody spends a factor, or a
-	// hash of ours, on what is decided. The commit below proves it again.
+	// Checked before the password, so that a decided flow costs neither a second factor nor a
+	// password hash. The commit below checks it once more.
 	switch _, err := flowOf(ctx, m.store, a.flow); {
 	case err == nil:
 		return ErrDecided
@@ -229,13 +227,13 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 		return m.events.Commit(ctx, tx, audit.Event{
 			Time: m.now(), Type: audit.LoginApproved, Outcome: audit.Done,
 			User: f.User, By: f.User, Credential: f.Session, Addr: f.Approver,
-			Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+			Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Requester), "asked_by", a.client.UserAgent),
 		})
 	})
 }
 
-// Deny ends a web login that nobody has decided, for whom c says. It asks for no password:
-// whoever has the page may refuse. Errors are ErrNoFlow and ErrDecided.
+// Deny ends a web login that nobody has decided, on behalf of the client c. It needs no
+// password: everybody who has the page may deny. Errors are ErrNoFlow and ErrDecided.
 func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 	_, a, err := m.open(ctx, pageID)
 	if err != nil {
@@ -245,10 +243,10 @@ func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		e := audit.Event{
 			Time: m.now(), Type: audit.LoginDenied, Outcome: audit.Done, Addr: c.clean().Addr,
-			Detail: detail("via", "web", "asked_from", text(f.Asked), "asked_by", a.client.UserAgent),
+			Detail: detail("via", "web", "asked_from", text(f.Requester), "asked_by", a.client.UserAgent),
 		}
-		// For the sink alone: whoever starts logins can deny them, and the log would keep
-		// a row of each.
+		// Only the sink gets this event: anybody can start logins and deny them, and the log
+		// would keep a row of each.
 		m.events.Outcome(ctx, tx, func(o store.Outcome) (audit.Event, bool) {
 			if o.Result == store.Unknown {
 				e.Outcome, e.Reasons = audit.Failed, []string{"unknown"}
@@ -264,12 +262,12 @@ func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 }
 
 func (m *Manager) newFlow(a pageContent, to fate) *flow {
-	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + keptAfter), Asked: a.client.Addr}
+	return &flow{Digest: a.flow, Fate: to, Until: a.started.Add(m.flowTTL + keptAfter), Requester: a.client.Addr}
 }
 
-// decide writes a flow that must not have been decided before.
+// decide writes a flow that must be undecided.
 func (m *Manager) decide(ctx context.Context, tx *store.Tx, f *flow) error {
-	// Asked here too: to check a password takes a while.
+	// Checked here too: to check a password takes a while.
 	if !m.now().Before(f.Until.Add(-keptAfter)) {
 		return ErrNoFlow
 	}
@@ -282,7 +280,7 @@ func (m *Manager) decide(ctx context.Context, tx *store.Tx, f *flow) error {
 	return flows.Insert(ctx, tx, f)
 }
 
-// text returns an address for an event, "" if it is unknown.
+// text returns an IP address for an event, "" if it is unknown.
 func text(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

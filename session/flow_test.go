@@ -20,14 +20,14 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-func start(t *testing.T, d *desk) session.Flow {
+func start(t *testing.T, d *fixture) session.Flow {
 	t.Helper()
 	f, err := d.Start(t.Context(), terminal)
 	require.NoError(t, err)
 	return f
 }
 
-func collect(t *testing.T, d *desk, f session.Flow, c session.Client) session.Poll {
+func collect(t *testing.T, d *fixture, f session.Flow, c session.Client) session.Poll {
 	t.Helper()
 	p, err := d.Collect(t.Context(), f.PollID.Reveal(), c)
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestWebLogin(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, p.Session.ID, c.ID)
 
-		// The factor was spent for the session that came of it.
+		// The second factor was spent for this session.
 		items, err := d.store.Get(t.Context(), "test-code/111111")
 		require.NoError(t, err)
 		assert.Equal(t, c.ID, string(items[0].Value))
@@ -91,7 +91,7 @@ func TestWebLogin(t *testing.T) {
 		assert.Equal(t, terminal.Addr, e.Addr)
 		assert.Equal(t, browser.Addr.String(), e.Detail["approved_from"])
 
-		// Neither secret is in the store, nor anything that prints.
+		// Neither secret is in the store, nor in anything printed.
 		all := dump(t, d.store)
 		assert.NotContains(t, all, f.PollID.Reveal()[5:])
 		assert.NotContains(t, all, p.Secret.Reveal()[5:])
@@ -128,8 +128,7 @@ func TestFlowIDs(t *testing.T) {
 				assert.False(t, seen[id])
 				seen[id] = true
 			}
-			// DU-02: the page's URL and all that can be decoded of it say
-			// nothing of the poll.
+			// DU-02: the page's URL, decoded, does not reveal the poll ID.
 			raw, err := base64.RawURLEncoding.DecodeString(f.PageID)
 			require.NoError(t, err)
 			digest := credential.Sum(f.PollID)
@@ -158,14 +157,14 @@ func TestFlowsDoNotMix(t *testing.T) {
 	require.NoError(t, d.Deny(t.Context(), b.PageID, browser))
 	assert.Equal(t, session.Over, collect(t, d, b, terminal).State)
 
-	// An ID of one kind is none of the other.
+	// An ID of one kind is not accepted as the other.
 	assert.ErrorIs(t, d.Approve(t.Context(), a.PollID.Reveal(), jane("122222")), session.ErrNoFlow)
 	p, err := d.Collect(t.Context(), a.PageID, terminal)
 	require.NoError(t, err)
 	assert.Equal(t, session.Poll{}, p)
 }
 
-// What one node began, others go on with; what another registry made is nothing.
+// Other nodes continue a login that one node began; an ID of another registry is refused.
 func TestFlowOnOtherNodes(t *testing.T) {
 	a := open(t)
 	b, c := openOn(t, a.store), openOn(t, a.store)
@@ -179,7 +178,7 @@ func TestFlowOnOtherNodes(t *testing.T) {
 	assert.Equal(t, session.Over, collect(t, a, foreign, terminal).State)
 }
 
-// DU-18: who only looks changes nothing.
+// DU-18: opening the page changes nothing.
 func TestPageChangesNothing(t *testing.T) {
 	d := open(t)
 	f := start(t, d)
@@ -264,12 +263,12 @@ func TestDecidedOnce(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, session.Over, page.State)
 
-	// Neither of the refused ones spent the code.
+	// Neither of the refused approvals spent the code.
 	_, _, err = d.SignIn(t.Context(), jane("122222"))
 	assert.NoError(t, err)
 }
 
-// DU-10 in parallel: whatever 64 people press at once, one of them decides.
+// DU-10 in parallel: of 64 decisions at once, one succeeds.
 func TestDecidedOnceConcurrently(t *testing.T) {
 	d := open(t)
 	f := start(t, d)
@@ -340,8 +339,7 @@ func TestDecideAtExpiry(t *testing.T) {
 	})
 }
 
-// DU-11: nor if the instant comes while the password is checked, and then the
-// code is not spent.
+// DU-11: nor if it expires while the password is checked, and then the code is not spent.
 func TestExpiryDuringApproval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
@@ -364,8 +362,8 @@ func TestFlowTTL(t *testing.T) {
 	})
 }
 
-// A flow's row outlives every look at it, so that its absence always means that
-// nobody has decided.
+// A flow's row lives longer than the flow can be read, so its absence always means that nobody
+// has decided.
 func TestFlowRowsExpire(t *testing.T) {
 	d := open(t)
 	f, g := start(t, d), start(t, d)
@@ -381,8 +379,8 @@ func TestFlowRowsExpire(t *testing.T) {
 	}
 }
 
-// A flow that was decided under the first edition's schema is over, whatever came of it, and
-// cannot be decided once more.
+// A flow that was decided under schema 1 is over, whatever its state, and cannot be decided
+// once more.
 func TestFlowsOfTheFirstEdition(t *testing.T) {
 	d := open(t)
 	for _, fate := range []string{"approved", "denied", "collected"} {
@@ -404,8 +402,8 @@ func TestFlowsOfTheFirstEdition(t *testing.T) {
 	assert.Empty(t, keys(t, d.store, "test-code/"))
 }
 
-// Strangers can start logins and deny them as often as they like: no row is kept of that but
-// the flow's own, which expires. What a person proved is.
+// Strangers can start logins and deny them as often as they like: the log keeps no event of it,
+// only the flow's own row, which expires. An event of an authenticated person is kept.
 func TestDenialsAreNotInTheLog(t *testing.T) {
 	d := open(t)
 	log, err := audit.NewLog(audit.LogConfig{Store: d.store})
@@ -454,7 +452,7 @@ func TestStateString(t *testing.T) {
 }
 
 func FuzzPage(f *testing.F) {
-	d := &desk{}
+	d := &fixture{}
 	m, err := session.New(d.config(store.NewMemory()))
 	require.NoError(f, err)
 	flow, err := m.Start(f.Context(), terminal)

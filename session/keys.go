@@ -9,8 +9,8 @@ import (
 	"github.com/npmauth/npmauth/credential"
 )
 
-// flowKeys are what all nodes share so that a web login started on one of them,
-// and stored on none, goes on with any other.
+// flowKeys are the keys that all nodes share, so that a web login that one node started, and
+// that is stored nowhere, can go on with any other node.
 type flowKeys struct {
 	page  [32]byte // seals page IDs
 	poll  [32]byte // authenticates poll IDs
@@ -33,10 +33,10 @@ func (m *Manager) flowKeys(ctx context.Context) (k flowKeys, err error) {
 	return k, nil
 }
 
-// checkCode returns what both the page and the terminal show of a flow, as
-// "BCDF-GHJK". A person who is led to approve a stranger's login sees a code that
-// their own terminal did not print. It is shown to whoever has the page, and
-// proves nothing to us.
+// checkCode returns the code that both the page and the terminal show of a flow, as
+// "BCDF-GHJK". A person who is tricked into opening a stranger's login sees a code that their
+// own terminal did not print. Everybody who has the page can read it, so it proves nothing to
+// the registry.
 func (k *flowKeys) checkCode(flow credential.Digest) string {
 	mac := hmac.New(sha256.New, k.check[:])
 	mac.Write(flow[:])

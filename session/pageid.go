@@ -13,20 +13,21 @@ import (
 	"github.com/npmauth/npmauth/credential"
 )
 
-// A pageContent is what a page ID says: which flow it decides, and who asked for it.
+// A pageContent is the content of a page ID: the flow that it decides, and the client that
+// began it.
 type pageContent struct {
 	flow    credential.Digest // of the poll ID
 	started time.Time         // in whole seconds
 	client  Client
 }
 
-// maxPageID is more than the longest page ID has.
+// maxPageID is more than the length of the longest page ID.
 const maxPageID = 512
 
-// sealPage returns a as a page ID: encrypted, since the URL it becomes part of is
-// seen by more than its reader, and authenticated, since it is all there is of a
-// flow until somebody decides. Its characters are those of base64url: npm passes
-// URLs through encodeURI on their way to the browser.
+// sealPage returns a as a page ID. It is encrypted, since a URL is seen by more than its
+// reader, and authenticated, since it is the only trace of a flow until somebody decides. Its
+// characters are those of base64url: npm passes URLs through encodeURI on their way to the
+// browser.
 func (k *flowKeys) sealPage(a pageContent) string {
 	addr := a.client.Addr.AsSlice() // nothing, 4 or 16 bytes
 	b := make([]byte, 0, len(a.flow)+4+1+len(addr)+len(a.client.UserAgent))
@@ -45,9 +46,9 @@ func (k *flowKeys) sealPage(a pageContent) string {
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, b, nil))
 }
 
-// openPage returns what a page ID says, and false for one that no node made.
+// openPage returns the content of a page ID, and false for an ID that no node made.
 func (k *flowKeys) openPage(id string) (a pageContent, ok bool) {
-	if len(id) > maxPageID || strings.ContainsAny(id, "\r\n") { // which base64 skips
+	if len(id) > maxPageID || strings.ContainsAny(id, "\r\n") { // base64 skips line breaks
 		return pageContent{}, false
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(id)

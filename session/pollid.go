@@ -12,22 +12,21 @@ import (
 	"github.com/npmauth/npmauth/credential"
 )
 
-// A poll ID is 32 bytes in base 62: what nobody can guess, when the flow started,
-// and a MAC over both. The MAC lets a node tell a flow that nobody has decided yet,
-// of which nothing is stored, from one that never was, without asking the store.
+// A poll ID is 32 bytes in base 62: random bytes, when the flow started, and a MAC over both.
+// With the MAC a node can tell an undecided flow, of which nothing is stored, from one that
+// never existed, without reading the store.
 //
 // In text it is "npms_" and 43 characters: npm masks it in its logs, where npms_
 // and 36 to 48 characters are redacted, and no session's secret is as long.
 const (
 	pollRandom = 20 // bytes
 	pollTime   = 4  // bytes: Unix seconds
-	pollMAC    = 8  // bytes: a forged ID gains a look-up of a flow that does not exist
+	pollMAC    = 8  // bytes: a forged ID only costs one read of a flow that does not exist
 	pollSize   = pollRandom + pollTime + pollMAC
 	pollDigits = 43 // 62^43 > 2^256
 )
 
-// newPollID returns the ID of a flow that starts at the time, which counts in
-// whole seconds.
+// newPollID returns the ID of a flow that starts at the time, which counts in whole seconds.
 func (k *flowKeys) newPollID(started time.Time) credential.Secret {
 	var b [pollSize]byte
 	rand.Read(b[:pollRandom])
@@ -37,15 +36,14 @@ func (k *flowKeys) newPollID(started time.Time) credential.Secret {
 	return credential.NewSecret(credential.PrefixSession + strings.Repeat("0", pollDigits-len(digits)) + digits)
 }
 
-// openPollID returns when the flow started, and false for an ID that no node
-// made.
+// openPollID returns when the flow started, and false for an ID that no node made.
 func (k *flowKeys) openPollID(id string) (started time.Time, ok bool) {
 	digits, found := strings.CutPrefix(id, credential.PrefixSession)
 	if !found || len(digits) != pollDigits {
 		return time.Time{}, false
 	}
 	for _, c := range []byte(digits) {
-		// SetString reads signs, too.
+		// SetString accepts a leading + or -, too.
 		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
 			return time.Time{}, false
 		}

@@ -18,18 +18,18 @@ import (
 // A Session is one login of one person. It carries all rights of its user.
 type Session struct {
 	ID        string            // public accessor: safe in lists and logs
-	Digest    credential.Digest // of its secret: what it is found by
+	Digest    credential.Digest // of its secret, and the key of its record
 	User      protocol.UserID
 	Name      string     // the user's name at sign-in
-	Created   time.Time  // when its owner began to prove who they are
+	Created   time.Time  // when the sign-in began
 	Expires   time.Time  // the first instant at which it is dead
-	Addr      netip.Addr // whom the secret was given to; the zero Addr if unknown
+	Addr      netip.Addr // IP address that the secret was given to; the zero Addr if unknown
 	UserAgent string     // as that client called itself, in printable ASCII
 	Via       string     // how the person signed in, see SignIn.Via
 }
 
-// Live reports whether s has not expired by now. It does not know of an account
-// that was disabled since.
+// Live reports whether s has not expired by now. It does not know whether the account was
+// disabled since.
 func (s Session) Live(now time.Time) bool { return now.Before(s.Expires) }
 
 // record is a Session as it is stored.
@@ -38,7 +38,7 @@ type record struct {
 	Digest    credential.Digest `json:"digest"`
 	User      protocol.UserID   `json:"user"`
 	Name      string            `json:"name"`
-	Numbers   subject.Numbers   `json:"numbers"` // that it was opened under
+	Numbers   subject.Numbers   `json:"numbers"` // the revocation numbers that it was created under
 	Created   time.Time         `json:"created"`
 	Expires   time.Time         `json:"expires"`
 	Addr      netip.Addr        `json:"addr"`
@@ -54,8 +54,8 @@ var (
 	byUser = sessions.Index("user", func(r *record) string { return string(r.User) })
 )
 
-// newRecord returns the session that a person gets who proved who they are at
-// since, under the numbers that they proved it for.
+// newRecord returns the session of a person whose sign-in began at since, under the revocation
+// numbers that it was proven for.
 func (m *Manager) newRecord(id string, secret credential.Secret, u User, n subject.Numbers, since time.Time, c Client, via string) *record {
 	c = c.clean()
 	return &record{
@@ -79,8 +79,7 @@ func (r *record) session() Session {
 	}
 }
 
-// alive reports whether the session has not expired, nor been ended with others by what
-// sub says.
+// alive reports whether the session has neither expired nor been revoked according to sub.
 func (r *record) alive(sub subject.Subject, now time.Time) bool {
 	return now.Before(r.Expires) && r.User == sub.ID && sub.Alive(policy.KindSession, r.Numbers)
 }
@@ -88,8 +87,8 @@ func (r *record) alive(sub subject.Subject, now time.Time) bool {
 // Key returns the store's key of the session whose secret has that digest.
 func Key(d credential.Digest) string { return sessions.Key(d.String()) }
 
-// DigestOf returns the digest in a key that [Key] returned, and false for any
-// other key: it tells a cache which entry a changed key concerns.
+// DigestOf returns the digest in a key that [Key] returned, and false for any other key. A
+// cache finds by it the entry of a changed key.
 func DigestOf(key string) (credential.Digest, bool) {
 	id, ok := sessions.ID(key)
 	if !ok {
@@ -99,16 +98,16 @@ func DigestOf(key string) (credential.Digest, bool) {
 	return d, err == nil
 }
 
-// IDOf returns the public ID that a session is looked up by under this key, and false for
-// any other key. A cache that finds no session there holds none with that ID.
+// IDOf returns the public ID that this key of the store's index is made of, and false for any
+// other key. If the item of the key is absent, no session with that ID is left.
 func IDOf(key string) (id string, ok bool) { return byID.Value(key) }
 
-// Open returns what the store holds under a [Key], in the words that a policy
-// decides on, and the numbers under which the session was opened. An absent item is
-// ErrNoSession, and so is a session of the first edition; one that cannot be read, or that
-// lies under another session's key, is another error. Open looks neither at the clock nor
-// at the account: what it returns may be kept for a moment, is dead from its Expires on,
-// and is alive only while [subject.Subject.Alive] of its numbers.
+// Open decodes the item that the store has under a [Key] into a [policy.Credential], and
+// returns the revocation numbers that the session was created under. An absent item is
+// ErrNoSession, and so is a session of schema 1; one that cannot be read, or that lies under
+// another session's key, is another error. Open checks neither the clock nor the account: its
+// result may be cached for a moment, is dead from its Expires on, and is alive only while
+// [subject.Subject.Alive] of its numbers.
 func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 	r, err := sessions.Decode(it) // which compares the digest with the key
 	if errors.Is(err, store.ErrNotFound) {
@@ -129,9 +128,9 @@ func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 	}, r.Numbers, nil
 }
 
-// List returns the live sessions of a user, at most limit (1 to 100), and where
-// to go on: an opaque text that is no secret; "" is both the start and the end. A
-// page may be short of limit. None are listed of an account that is disabled.
+// List returns the live sessions of a user, at most limit (1 to 100), and the cursor of the
+// next page: an opaque text that is no secret; "" is both the start and the end. A page may
+// have fewer than limit. An account that is disabled has none.
 func (m *Manager) List(ctx context.Context, user protocol.UserID, after string, limit int) (list []Session, next string, err error) {
 	var sub subject.Subject // of nobody, who has no session
 	if user != "" {
@@ -157,8 +156,8 @@ func (m *Manager) End(ctx context.Context, by audit.Actor, user protocol.UserID,
 	return endError(store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.EndTx(ctx, tx, by, user, id, reasons...) }))
 }
 
-// EndTx ends a session of the user in the caller's commit. A session that does not exist,
-// or is another user's, is ErrNoSession. The reasons are for the event.
+// EndTx ends a session of the user in the caller's commit. A session that does not exist, or is
+// another user's, is ErrNoSession. The reasons go into the event.
 func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, id string, reasons ...string) error {
 	r, err := byID.Get(ctx, tx, id)
 	if err != nil {
@@ -175,12 +174,12 @@ func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, user 
 	}.From(by))
 }
 
-// KeepTx lets one session outlive, in the caller's commit, a revocation of all sessions of
-// its user that this commit makes, such as a change of the password, and tells of those
-// that end. kept is its public ID; "" keeps none. before is the account's subject as the
-// caller read it before the revocation, which this commit expects: a session that was not
+// KeepTx exempts one session, in the caller's commit, from a revocation of all sessions of its
+// user that this commit makes, such as a change of the password, and records an event of those
+// that end. kept is the session's public ID; "" keeps none. before is the account's subject as
+// the caller read it before the revocation, and this commit expects it: a session that was not
 // alive then is ErrNoSession, and if the account changed since, Transact returns a
-// [*store.ChangedError], so that none comes back which somebody else has ended.
+// [*store.ChangedError], so that no session that was revoked meanwhile becomes alive.
 func (m *Manager) KeepTx(ctx context.Context, tx *store.Tx, by audit.Actor, before subject.Subject, kept string, reasons ...string) error {
 	e := audit.Event{Time: m.now(), Type: audit.SessionEnded, Outcome: audit.Done, User: before.ID, Reasons: reasons}
 	if kept != "" {
@@ -209,7 +208,7 @@ func (m *Manager) KeepTx(ctx context.Context, tx *store.Tx, by audit.Actor, befo
 }
 
 // Logout ends the session whose secret has that digest, in a commit of its own, and returns
-// what it was. One that does not exist is ErrNoSession.
+// that session. If there is none, the error is ErrNoSession.
 func (m *Manager) Logout(ctx context.Context, by audit.Actor, d credential.Digest) (Session, error) {
 	var s Session
 	err := store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
@@ -234,7 +233,7 @@ func (m *Manager) LogoutTx(ctx context.Context, tx *store.Tx, by audit.Actor, d 
 	}.From(by))
 }
 
-// endError is what a caller is told when a session could not be ended.
+// endError maps the error of a session that could not be ended to the error for the caller.
 func endError(err error) error {
 	switch {
 	case err == nil:

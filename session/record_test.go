@@ -21,8 +21,8 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// get opens what the store holds for a secret.
-func get(t *testing.T, d *desk, secret credential.Secret) (*policy.Credential, error) {
+// get opens the record that the store has for a secret.
+func get(t *testing.T, d *fixture, secret credential.Secret) (*policy.Credential, error) {
 	t.Helper()
 	items, err := d.store.Get(t.Context(), session.Key(credential.Sum(secret)))
 	require.NoError(t, err)
@@ -30,8 +30,8 @@ func get(t *testing.T, d *desk, secret credential.Secret) (*policy.Credential, e
 	return c, err
 }
 
-// alive reports whether a session's secret is good for anything now.
-func alive(t *testing.T, d *desk, secret credential.Secret) bool {
+// alive reports whether a session's secret is accepted now.
+func alive(t *testing.T, d *fixture, secret credential.Secret) bool {
 	t.Helper()
 	_, err := d.Verify(t.Context(), secret)
 	if err != nil {
@@ -40,8 +40,7 @@ func alive(t *testing.T, d *desk, secret credential.Secret) bool {
 	return err == nil
 }
 
-// TK-08, TK-09, TK-30: dead at the instant of expiry, which storing moves no later
-// and use does not move at all.
+// TK-08, TK-09, TK-30: dead at the instant of expiry, which neither storing nor use moves.
 func TestSessionExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
@@ -162,7 +161,7 @@ func TestEnd(t *testing.T) {
 	secret, s, err := d.SignIn(t.Context(), jane("111111"))
 	require.NoError(t, err)
 
-	// TK-24: another user's session is one that does not exist.
+	// TK-24: another user's session counts as one that does not exist.
 	assert.ErrorIs(t, d.End(t.Context(), operator, "u-joe", s.ID), session.ErrNoSession)
 	assert.ErrorIs(t, d.End(t.Context(), operator, "", s.ID), session.ErrNoSession)
 	// TK-25: the whole ID and nothing less.
@@ -239,7 +238,7 @@ func TestList(t *testing.T) {
 }
 
 // changePassword ends all of jane's sessions but one, as a change of her password does.
-func changePassword(t *testing.T, d *desk, by audit.Actor, kept string) error {
+func changePassword(t *testing.T, d *fixture, by audit.Actor, kept string) error {
 	t.Helper()
 	ctx := t.Context()
 	return store.Transact(ctx, d.store, func(tx *store.Tx) error {
@@ -255,7 +254,7 @@ func changePassword(t *testing.T, d *desk, by audit.Actor, kept string) error {
 }
 
 // signIn returns a new session of jane's.
-func signIn(t *testing.T, d *desk, code string) (credential.Secret, session.Session) {
+func signIn(t *testing.T, d *fixture, code string) (credential.Secret, session.Session) {
 	t.Helper()
 	secret, s, err := d.SignIn(t.Context(), jane(code))
 	require.NoError(t, err)
@@ -281,7 +280,7 @@ func TestKeep(t *testing.T) {
 	assert.Equal(t, []string{"password"}, e.Reasons)
 	assert.Equal(t, by, e.Actor())
 
-	// One that is dead does not come back, nor one of somebody else, nor one that never was.
+	// A dead session does not come back, nor another user's, nor an unknown one.
 	_, other, err := d.SignIn(t.Context(), joe)
 	require.NoError(t, err)
 	for name, id := range map[string]string{"dead": two.ID, "another's": other.ID, "unknown": "x", "by digest": one.Digest.String()} {
@@ -310,7 +309,7 @@ func TestKeepNeedsALiveSession(t *testing.T) {
 	})
 }
 
-// What is kept is kept against the revocation of its own commit and no other, also if the
+// KeepTx exempts a session from the revocation of its own commit and no other, also if the
 // caller read the account long before.
 func TestKeepExpectsWhatTheCallerRead(t *testing.T) {
 	ctx := t.Context()
@@ -329,7 +328,7 @@ func TestKeepExpectsWhatTheCallerRead(t *testing.T) {
 	assert.ErrorAs(t, err, &changed)
 	assert.False(t, alive(t, d, secret))
 
-	// Nor does what was read after the revocation say what was alive before it.
+	// Nor does an account read after the revocation say which sessions were alive before it.
 	secret, s = signIn(t, d, "122222")
 	err = store.Transact(ctx, d.store, func(tx *store.Tx) error {
 		after, err := subject.Revoke(ctx, tx, "u-jane", subject.Sessions, time.Now())
@@ -342,7 +341,7 @@ func TestKeepExpectsWhatTheCallerRead(t *testing.T) {
 	assert.True(t, alive(t, d, secret), "nothing was committed")
 }
 
-// A commit in which a session is kept runs again with the rest, and is told of once.
+// A commit with KeepTx can run more than once, and its event is recorded once.
 func TestKeepAfterAConflict(t *testing.T) {
 	faulty := storetest.NewFaulty(store.NewMemory())
 	d := openOn(t, &counting{Store: faulty})
@@ -356,7 +355,7 @@ func TestKeepAfterAConflict(t *testing.T) {
 	assert.False(t, alive(t, d, second))
 	assert.Equal(t, []string{"session.ended done"}, d.kinds())
 
-	// Where the account changes meanwhile, it is judged anew by whoever did.
+	// If the account changes meanwhile, the caller reads it and tries once more.
 	faulty.Inject(storetest.Fault{On: storetest.Commits, Do: func() {
 		require.NoError(t, d.subjects.RevokeAll(t.Context(), operator, "u-jane"))
 	}})
@@ -366,7 +365,7 @@ func TestKeepAfterAConflict(t *testing.T) {
 	assert.False(t, alive(t, d, first))
 }
 
-// Sessions of the first edition carry no numbers. They are dead, and no error.
+// Sessions of schema 1 have no numbers. They are dead, and no error.
 func TestSessionsOfTheFirstEdition(t *testing.T) {
 	ctx := t.Context()
 	d := open(t)
@@ -399,7 +398,7 @@ func TestSessionsOfTheFirstEdition(t *testing.T) {
 	assert.ErrorIs(t, changePassword(t, d, operator, s.ID), session.ErrNoSession)
 }
 
-// The numbers that Open returns are those that the account had when its owner signed in.
+// The numbers that Open returns are those that the account had at the sign-in.
 func TestOpenReturnsNumbers(t *testing.T) {
 	ctx := t.Context()
 	d := open(t)
@@ -418,7 +417,7 @@ func TestOpenReturnsNumbers(t *testing.T) {
 	assert.True(t, sub.Alive(policy.KindSession, n))
 }
 
-// What is told of the end of a session says who ended it, and from where.
+// The event of a session's end has the actor and the IP address.
 func TestEndsHaveAnActor(t *testing.T) {
 	ctx := t.Context()
 	d := open(t)
@@ -439,7 +438,7 @@ func TestEndsHaveAnActor(t *testing.T) {
 	assert.Equal(t, other.ID, e.Credential)
 }
 
-// In a commit that fails nothing ends and nothing is told.
+// A commit that fails ends no session and records no event.
 func TestEndInACommitThatFails(t *testing.T) {
 	ctx := t.Context()
 	d := open(t)
@@ -459,7 +458,7 @@ func TestEndInACommitThatFails(t *testing.T) {
 	assert.Empty(t, d.kinds())
 }
 
-// List leaves out what was revoked, and all of an account that is disabled.
+// List omits revoked sessions, and all of an account that is disabled.
 func TestListLeavesOutTheDead(t *testing.T) {
 	ctx := t.Context()
 	d := open(t)

@@ -20,11 +20,12 @@ import (
 )
 
 // A schedule is two nodes on one store, whose clocks are an hour slow and an hour fast, and
-// what is known of the sessions that they opened. It counts what begins, and no clock.
+// what is known of the sessions that they created. It counts the steps that begin, and uses no
+// clock.
 type schedule struct {
 	t     *testing.T
 	rand  *rand.Rand
-	nodes []*desk
+	nodes []*fixture
 	count int
 	depth int // of what runs inside of what
 	trace []string
@@ -34,12 +35,12 @@ type schedule struct {
 	refused int
 }
 
-// An opened session is one whose owner showed the password at a count: it must be dead
-// once a revocation is over that began later.
+// An opened session is one whose password was checked at a count: it must be dead once a
+// revocation is over that began later.
 type opened struct {
 	secret credential.Secret
 	session.Session
-	node   *desk
+	node   *fixture
 	proven int
 	dead   bool
 }
@@ -71,7 +72,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	return s
 }
 
-// meanwhile does, now and then, something else inside of a call of the store.
+// meanwhile runs, now and then, another step inside a call of the store.
 func (s *schedule) meanwhile() {
 	if s.depth < 2 && s.rand.IntN(6) == 0 {
 		s.step()
@@ -109,14 +110,14 @@ func (s *schedule) in(user protocol.UserID) session.SignIn {
 	return jane(fmt.Sprint("1", s.count))
 }
 
-func (s *schedule) signIn(d *desk, user protocol.UserID) {
+func (s *schedule) signIn(d *fixture, user protocol.UserID) {
 	ctx, proven := s.login()
 	secret, got, err := d.SignIn(ctx, s.in(user))
 	s.note("%d: sign-in %s: %v", *proven, user, err)
 	s.opens(d, *proven, secret, got, err)
 }
 
-func (s *schedule) webLogin(d *desk, user protocol.UserID) {
+func (s *schedule) webLogin(d *fixture, user protocol.UserID) {
 	ctx, proven := s.login()
 	f, err := d.Start(ctx, terminal)
 	require.NoError(s.t, err)
@@ -136,8 +137,8 @@ func (s *schedule) webLogin(d *desk, user protocol.UserID) {
 	}
 }
 
-// opens notes what came of a login.
-func (s *schedule) opens(d *desk, proven int, secret credential.Secret, got session.Session, err error) {
+// opens notes the result of a login.
+func (s *schedule) opens(d *fixture, proven int, secret credential.Secret, got session.Session, err error) {
 	if err != nil {
 		s.refused++
 		require.True(s.t, secret.IsZero())
@@ -149,7 +150,7 @@ func (s *schedule) opens(d *desk, proven int, secret credential.Secret, got sess
 	s.opened = append(s.opened, &opened{secret: secret, Session: got, node: d, proven: proven, dead: proven < s.revoked[got.User]})
 }
 
-func (s *schedule) revoke(d *desk, user protocol.UserID) {
+func (s *schedule) revoke(d *fixture, user protocol.UserID) {
 	began := s.count
 	names := []string{"everything of the account", "all sessions", "everything of everybody", "another password", "a factor is turned on"}
 	if user == "u-joe" {
@@ -167,7 +168,7 @@ func (s *schedule) revoke(d *desk, user protocol.UserID) {
 }
 
 // keep ends all sessions of a user but one, which may be dead.
-func (s *schedule) keep(d *desk, user protocol.UserID) {
+func (s *schedule) keep(d *fixture, user protocol.UserID) {
 	began, kept := s.count, ""
 	for _, o := range s.opened {
 		if o.User == user && s.rand.IntN(2) == 0 {
@@ -226,8 +227,8 @@ func (s *schedule) check() (live int) {
 	return live
 }
 
-// AU-01, AU-03: whatever else is going on, and whatever the clocks say, no session lives after
-// a revocation whose owner had shown the password, at a sign-in or on a page, before it.
+// AU-01, AU-03: whatever runs at the same time, and whatever the clocks say, no session
+// survives a revocation that began after its password was checked, at a sign-in or on a page.
 func TestNothingOutlivesARevocation(t *testing.T) {
 	seeds := uint64(150)
 	if testing.Short() {

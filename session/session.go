@@ -1,55 +1,52 @@
-// Package session signs people in and keeps the sessions they get: npm's two-hour
-// logins, by password in one request or by approval on a web page.
+// Package session signs people in and keeps the sessions they get: npm's two-hour logins, by
+// password in one request or by approval on a web page.
 //
-// Every login path ends in [Manager.SignIn] or, for the web page, in
-// [Manager.Approve], which prove the person in the same way:
+// Every login path ends in [Manager.SignIn] or, for the web page, in [Manager.Approve]. Both
+// authenticate the person in the same way:
 //
 //	secret, s, err := sessions.SignIn(ctx, session.SignIn{
 //		Name: name, Password: password, OTP: otp, Client: client, Via: "couch",
 //	})
 //
-// The password is checked first, and the second factor only after a right one. The
-// factor is spent in the very commit that creates the session, so that one code
-// opens one session and a failed login leaves the code unspent. The account's
-// revocation numbers are read before the password is checked, and the commit expects
-// them: a right password is good for those and no others, so that a change of the
-// password while it was checked refuses the login (see package subject).
+// The password is checked first, and the second factor only after a right password. The second
+// factor is spent in the commit that creates the session, so that one code creates one session
+// and a failed login leaves the code unspent. The account's revocation numbers are read before
+// the password is checked, and the commit expects them: if the password changes while it is
+// checked, the login is refused (see package subject).
 //
 // # Sessions
 //
-// A session lives for two hours from the moment its owner began to prove who they
-// are (the lifetime of npm's own sessions since December 2025), and nothing
-// prolongs it. It is dead at the instant Session.Expires. Its secret is
-// returned once; stored is the SHA-256 of it, which is also the key of the
-// record. [Manager.Verify] checks a presented secret. A program that keeps what it read
-// for a moment gets a session's record with one Get of [Key], what it says from [Open],
-// and whether it was revoked from package subject.
+// A session lives for two hours from the moment the sign-in began (the lifetime of npm's own
+// sessions since December 2025), and nothing prolongs it. It is dead at the instant
+// Session.Expires. Its secret is returned once; the store has only the SHA-256 of it, which is
+// also the key of the record. [Manager.Verify] checks a presented secret. A program that caches
+// sessions for a moment gets a session's record with one Get of [Key], decodes it with [Open],
+// and learns from package subject whether it was revoked.
 //
 // # Ending sessions
 //
-// [Manager.End] and [Manager.Logout] end one. All sessions of an account, and its web logins
-// under way, end when package subject revokes them, in one write: by the account's owner,
-// with a change of the password, or when a second factor is turned on. The session that asked
-// for it goes on if [Manager.KeepTx] is called in that commit.
+// [Manager.End] and [Manager.Logout] end one session. Package subject revokes all sessions of
+// an account, and its web logins under way, in one write: when the user asks for it, with a
+// change of the password, or when a second factor is turned on. The session that made the
+// request goes on if [Manager.KeepTx] is called in that commit.
 //
 // # Web login
 //
-// [Manager.Start] makes the two URLs that npm login asks for and stores nothing:
-// the page's ID is a sealed note of who asked, and the poll's ID, which npm keeps
-// to itself, proves its own age. [Manager.Page] reads the first for the person in
-// front of the browser, [Manager.Approve] and [Manager.Deny] decide, once, and
-// [Manager.Collect] answers npm's polls. Only a collected login has a session. Its
-// secret is derived from the poll's ID, so that an answer lost on the wire can be
-// given again for 30 seconds without the secret being stored.
+// [Manager.Start] makes the two URLs that npm login needs and stores nothing: the page's ID is
+// encrypted and describes the client, and the poll's ID, a secret of the client, carries its
+// own time of creation. [Manager.Page] reads the first for the person at the browser,
+// [Manager.Approve] and [Manager.Deny] decide, once, and [Manager.Collect] answers npm's polls.
+// Only a collected login has a session. Its secret is derived from the poll's ID, so that for
+// 30 seconds a lost answer can be repeated without storing the secret.
 //
-// A poll ID that is shown from another address after it was collected was stolen,
-// or the thief was first: either way the session ends.
+// If a poll ID arrives from a second IP address after it was collected, one of the two clients
+// stole it, and the session ends.
 //
 // # Limits
 //
-// The package does not throttle. Callers bound how often an address may start,
-// approve and deny; only approvals and denials write, one record each, which
-// expires minutes after its flow.
+// The package does not throttle. Callers limit how often an IP address may start, approve and
+// deny; only approvals and denials write, one record each, which expires minutes after its
+// flow.
 package session
 
 import (
@@ -69,14 +66,13 @@ import (
 
 // Errors that callers tell apart.
 var (
-	// ErrDenied is the one answer to every sign-in that fails before the second
-	// factor: unknown user, wrong password, disabled account.
+	// ErrDenied is the one answer to every sign-in that fails before the second factor: unknown
+	// user, wrong password, disabled account.
 	ErrDenied = errors.New("session: wrong user name or password")
-	// ErrFactorRequired means that the password was right and a second factor is
-	// missing or wrong.
+	// ErrFactorRequired means that the password was right and the second factor is missing or
+	// wrong.
 	ErrFactorRequired = errors.New("session: second factor required")
-	// ErrNoSession means that there is no such session, or that it is another
-	// user's.
+	// ErrNoSession means that there is no such session, or that it is another user's.
 	ErrNoSession = errors.New("session: no such session")
 	// ErrNoFlow is returned for a page ID that is forged, damaged or expired.
 	ErrNoFlow = errors.New("session: no such login, or it has expired")
@@ -99,29 +95,28 @@ type User struct {
 	Name string          // as npm whoami prints it
 }
 
-// A Person is a User who showed the right password, see [Manager.CheckPassword].
+// A Person is a User whose password was right, see [Manager.CheckPassword].
 type Person struct {
 	User
-	// Subject was read before the password was checked. What is done because the
-	// password was right is committed on condition that it still holds: its Evidence is
-	// for [store.Tx.Expect].
+	// Subject was read before the password was checked. A commit that relies on the password
+	// must expect that it has not changed: its Evidence is for [store.Tx.Expect].
 	Subject subject.Subject
 }
 
-// A Client is who sends a request.
+// A Client is the sender of a request.
 type Client struct {
-	Addr      netip.Addr // from a hop that is trusted; the zero Addr is unknown
-	UserAgent string     // as sent: whoever calls chose it
-	// At is when the request's header arrived, by which its second factor is dated. Zero
-	// means now.
+	Addr      netip.Addr // from a trusted proxy; the zero Addr is unknown
+	UserAgent string     // as sent: the client can claim anything
+	// At is when the request's header arrived. The second factor is verified for this time.
+	// Zero means now.
 	At time.Time
 }
 
 // maxUserAgent is how much of a user agent is kept, in bytes.
 const maxUserAgent = 120
 
-// clean returns c as it is stored and compared: an IPv4 address in its own form,
-// no zone, and a short user agent of printable ASCII.
+// clean returns c as it is stored and compared: an IPv4 address in its own form, no zone, and a
+// short user agent of printable ASCII.
 func (c Client) clean() Client {
 	c.Addr = c.Addr.Unmap().WithZone("")
 	ua := c.UserAgent
@@ -137,9 +132,9 @@ func (c Client) clean() Client {
 	return c
 }
 
-// A Spend uses up a second factor inside the commit that depends on it, for the
-// credential that the commit creates. It must write only through tx and must not
-// keep it: it may run more than once.
+// A Spend uses up a second factor inside the commit that depends on it, for the credential that
+// the commit creates. It must write only through tx and must not keep tx: it may run more than
+// once.
 type Spend func(ctx context.Context, tx *store.Tx, credentialID string) error
 
 // Config configures a [Manager].
@@ -160,32 +155,32 @@ type Config struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// Lookup returns the user of that name. Required. ErrDenied means that the name is
-	// nobody's who may sign in. Any other error means that nobody can tell, and refuses
-	// as well. It is called with what the client sent, which may be empty.
+	// Lookup returns the user of that name. Required. ErrDenied means that no user who may sign
+	// in has the name. Any other error means that the lookup failed, and refuses the sign-in as
+	// well. It is called with what the client sent, which may be empty.
 	Lookup func(ctx context.Context, name string) (User, error)
 
-	// CheckPassword reports whether the password is that of the user. Required. It is
-	// called with the ID "" for a name that is nobody's, and must then report false
-	// after the same time.
+	// CheckPassword reports whether the password is that of the user. Required. It is called
+	// with the ID "" for a name that no user has, and must then report false after the same
+	// time.
 	CheckPassword func(ctx context.Context, user protocol.UserID, password credential.Secret) (bool, error)
 
-	// SecondFactor begins the check of the second factor in in.OTP for the user, whose
-	// password was right; the zero OTP is none. Required. sub says for what the account's
-	// factor is asked. It reserves an attempt in a commit of its own and returns the
-	// Spend that runs inside the commit that creates or approves the session. A nil
-	// Spend means that the user needs no factor. An error wraps ErrFactorRequired when
-	// one is needed and in.OTP is not it; so does an error of the Spend.
+	// SecondFactor begins the check of the second factor in in.OTP for the user, whose password
+	// was right; the zero OTP is none. Required. sub says what the account needs its second
+	// factor for. It reserves an attempt in a commit of its own and returns the Spend that runs
+	// inside the commit that creates or approves the session. A nil Spend means that the user
+	// needs no second factor. An error wraps ErrFactorRequired when the user needs one and
+	// in.OTP is missing or wrong; so does an error of the Spend.
 	SecondFactor func(ctx context.Context, user User, sub subject.Subject, in SignIn) (Spend, error)
 
 	// Alive returns nil if the user may have a session as far as the host can tell, and
-	// ErrDenied if not: the account was disabled or removed. Required. It is called last
-	// of all before a session or an approval is written, and again when a web login is
-	// collected. Any other error means that nobody can tell, and the client may try
-	// again. What npmauth knows of the account itself, package subject says.
+	// ErrDenied if not: the account was disabled or removed. Required. It is called last,
+	// before a session or an approval is written, and once more when a web login is collected.
+	// Any other error means that the host cannot tell now, and the client may try again.
+	// Package subject keeps what npmauth itself knows of the account.
 	Alive func(ctx context.Context, user protocol.UserID) error
 
-	// Events are told what happened. Nil: nobody is.
+	// Events records what happened. Nil records nothing.
 	Events *audit.Recorder
 }
 
@@ -245,6 +240,6 @@ func New(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// now is the time as it is stored: cut to microseconds, which every backend
-// keeps, so that an expiry never moves later on its way through one.
+// now is the time as it is stored: cut to microseconds, which every backend keeps, so that an
+// expiry does not change when it is stored.
 func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }

@@ -26,9 +26,9 @@ var (
 	stranger = session.Client{Addr: netip.MustParseAddr("203.0.113.66"), UserAgent: "curl/8"}
 )
 
-// A desk is a Manager with all that it needs: two people, jane with a second
-// factor and joe without, and a store that counts.
-type desk struct {
+// A fixture is a Manager with two users, jane with a second factor and joe without, and a store
+// that counts its calls.
+type fixture struct {
 	*session.Manager
 	store    *counting
 	subjects *subject.Manager
@@ -37,25 +37,25 @@ type desk struct {
 	events  []audit.Event
 	checked []protocol.UserID        // whose password was checked
 	factors int                      // how often SecondFactor was called
-	gone    map[protocol.UserID]bool // whom the host does not let in
+	gone    map[protocol.UserID]bool // users that the host has disabled
 	broken  error                    // what Alive returns, if set
 	slow    time.Duration            // how long a password check takes
 
-	// What happens meanwhile: each runs once.
+	// Hooks, each of which runs once.
 	inPassword func() // while a password is checked
 	inFactor   func() // while a factor is begun
-	inAlive    func() // inside Alive: after what was judged, before the commit
+	inAlive    func() // inside Alive: after the checks, before the commit
 }
 
-func open(t *testing.T, change ...func(*session.Config)) *desk {
+func open(t *testing.T, change ...func(*session.Config)) *fixture {
 	t.Helper()
 	return openOn(t, &counting{Store: store.NewMemory()}, change...)
 }
 
-// openOn returns one more desk on a store, as another node would be.
-func openOn(t *testing.T, s *counting, change ...func(*session.Config)) *desk {
+// openOn returns one more fixture on a store, as another node would be.
+func openOn(t *testing.T, s *counting, change ...func(*session.Config)) *fixture {
 	t.Helper()
-	d := &desk{store: s, gone: map[protocol.UserID]bool{}}
+	d := &fixture{store: s, gone: map[protocol.UserID]bool{}}
 	events := audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(d.record)})
 	cfg := d.config(s)
 	cfg.Events = events
@@ -70,13 +70,13 @@ func openOn(t *testing.T, s *counting, change ...func(*session.Config)) *desk {
 	return d
 }
 
-func (d *desk) config(s store.Store) session.Config {
+func (d *fixture) config(s store.Store) session.Config {
 	return session.Config{
 		Store: s, Lookup: lookup, CheckPassword: d.checkPassword, SecondFactor: d.secondFactor, Alive: d.alive,
 	}
 }
 
-func (d *desk) record(_ context.Context, e audit.Event) {
+func (d *fixture) record(_ context.Context, e audit.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.events = append(d.events, e)
@@ -96,12 +96,12 @@ func lookup(_ context.Context, name string) (session.User, error) {
 	return session.User{}, session.ErrDenied
 }
 
-func (d *desk) checkPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
+func (d *fixture) checkPassword(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	d.mu.Lock()
 	d.checked = append(d.checked, id)
 	slow := d.slow
 	d.mu.Unlock()
-	// What is in the user table is read first, and the hash takes its time.
+	// A host reads its user table first, and the hash takes its time.
 	right := id != "" && pw.Reveal() == "correct horse"
 	time.Sleep(slow)
 	d.run(&d.inPassword)
@@ -110,7 +110,7 @@ func (d *desk) checkPassword(_ context.Context, id protocol.UserID, pw credentia
 
 // secondFactor lets each code that begins with 1 be used once, by a row that must
 // be absent. One that begins with 1r is a recovery code.
-func (d *desk) secondFactor(_ context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
+func (d *fixture) secondFactor(_ context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
 	d.mu.Lock()
 	d.factors++
 	d.mu.Unlock()
@@ -139,7 +139,7 @@ func (d *desk) secondFactor(_ context.Context, u session.User, sub subject.Subje
 	}, nil
 }
 
-func (d *desk) alive(_ context.Context, user protocol.UserID) error {
+func (d *fixture) alive(_ context.Context, user protocol.UserID) error {
 	d.run(&d.inAlive)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,8 +152,8 @@ func (d *desk) alive(_ context.Context, user protocol.UserID) error {
 	return nil
 }
 
-// run calls what hook holds, once.
-func (d *desk) run(hook *func()) {
+// run calls hook once.
+func (d *fixture) run(hook *func()) {
 	d.mu.Lock()
 	fn := *hook
 	*hook = nil
@@ -163,15 +163,15 @@ func (d *desk) run(hook *func()) {
 	}
 }
 
-// set changes what the desk's people answer.
-func (d *desk) set(change func()) {
+// set changes the answers of the fixture.
+func (d *fixture) set(change func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change()
 }
 
 // kinds are the events so far, as type and outcome.
-func (d *desk) kinds() []string {
+func (d *fixture) kinds() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all []string
@@ -181,7 +181,7 @@ func (d *desk) kinds() []string {
 	return all
 }
 
-func (d *desk) last(t *testing.T) audit.Event {
+func (d *fixture) last(t *testing.T) audit.Event {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -190,19 +190,19 @@ func (d *desk) last(t *testing.T) audit.Event {
 }
 
 // reset forgets the events so far.
-func (d *desk) reset() { d.set(func() { d.events = nil }) }
+func (d *fixture) reset() { d.set(func() { d.events = nil }) }
 
-// jane is a sign-in that succeeds once for each code.
+// jane returns a sign-in that succeeds once for each code.
 func jane(code string) session.SignIn {
 	return session.SignIn{
 		Name: "jane", Password: credential.NewSecret("correct horse"), OTP: credential.NewSecret(code), Client: browser,
 	}
 }
 
-// joe is a sign-in without a second factor.
+// joe returns a sign-in without a second factor.
 var joe = session.SignIn{Name: "joe", Password: credential.NewSecret("correct horse"), Client: browser}
 
-// operator is who does something that no account does.
+// operator is the actor of what no account does.
 var operator = audit.Actor{}
 
 // keys are the keys in the store that begin with prefix.
@@ -234,7 +234,7 @@ func dump(t *testing.T, s store.Store) string {
 	return b.String()
 }
 
-// counting counts what a store is asked, and can lose the answer of a Commit.
+// counting counts the calls of a store, and can lose the answer of a Commit.
 type counting struct {
 	store.Store
 	mu             sync.Mutex
@@ -279,7 +279,7 @@ func (c *counting) counts() (reads, commits int) {
 }
 
 func TestNewNamesTheWrongField(t *testing.T) {
-	d := &desk{}
+	d := &fixture{}
 	good := d.config(store.NewMemory())
 	_, err := session.New(good)
 	require.NoError(t, err)

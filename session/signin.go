@@ -15,18 +15,18 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A SignIn is what a person shows to prove who they are.
+// A SignIn is what a person presents to sign in.
 type SignIn struct {
 	Name     string            // as typed
 	Password credential.Secret // as typed
 	OTP      credential.Secret // second factor; the zero Secret is none
-	Client   Client            // who sends it: the browser, for a web login
-	// Via says by which path, for lists and events: one short word of the
-	// caller's, such as "couch". "" is "web" in Approve and stays "" elsewhere.
+	Client   Client            // the sender: the browser, for a web login
+	// Via names the login path, for lists and events: one short word that the caller chooses,
+	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
 	Via string
 }
 
-// CheckPassword returns who is called name if the password is theirs. An unknown name, a
+// CheckPassword returns the user with this name if the password is theirs. An unknown name, a
 // wrong password and a disabled account are all ErrDenied.
 func (m *Manager) CheckPassword(ctx context.Context, name string, password credential.Secret) (Person, error) {
 	user, err := m.lookup(ctx, name)
@@ -36,8 +36,8 @@ func (m *Manager) CheckPassword(ctx context.Context, name string, password crede
 	}
 	p := Person{User: user}
 	if known {
-		// An ID that JSON would change on its way into the record might come out as
-		// somebody else's.
+		// If JSON changed an ID on its way into the record, it could become the ID of another
+		// user.
 		if user.ID == "" || !utf8.ValidString(string(user.ID)) {
 			return Person{}, errors.New("session: the user has no valid ID")
 		}
@@ -55,13 +55,13 @@ func (m *Manager) CheckPassword(ctx context.Context, name string, password crede
 	return p, nil
 }
 
-// SignIn checks the password, then the second factor, and creates a session in
-// the commit that spends the factor. It returns the session's secret, which is
-// not stored and cannot be had again.
+// SignIn checks the password, then the second factor, and creates a session in the commit that
+// spends the factor. It returns the session's secret, which is not stored and cannot be shown a
+// second time.
 //
-// Errors wrap ErrDenied (nobody learns whether the user exists) or, after a right
-// password only, ErrFactorRequired. Every other error means that something broke:
-// no secret is returned, and if a session was created nobody can use it.
+// Errors wrap ErrDenied (which does not tell whether the user exists) or, after a right
+// password only, ErrFactorRequired. Every other error means that something broke: no secret is
+// returned, and if a session was created nobody can use it.
 func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Session, error) {
 	p, err := m.prove(ctx, in)
 	if err != nil {
@@ -89,15 +89,15 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 	return secret, s, nil
 }
 
-// proven is a person who began to spend a factor.
+// proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
 	spend Spend     // never nil
-	id    string    // of the session to be
-	since time.Time // before anything was checked
+	id    string    // of the session that will be created
+	since time.Time // a time before anything was checked
 }
 
-// prove is how every login path finds out who is there.
+// prove authenticates the person, for every login path.
 func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	p := &proven{id: credential.NewID(), since: m.now()}
 	in.Client = in.Client.clean()
@@ -114,25 +114,25 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	return p, nil
 }
 
-// judgements is how often a commit is judged anew because a row that it rests on changed.
+// judgements is how often a commit is tried when a row that it expects has changed.
 const judgements = 3
 
-// commit runs fn, which tells of what it does, in a commit on condition that what p rests
-// on still holds. A refusal is recorded here.
+// commit runs fn, which records its own event, in a commit that expects what p relies on. A
+// refusal is recorded here.
 func (m *Manager) commit(ctx context.Context, in SignIn, p *proven, fn func(tx *store.Tx) error) error {
 	err := m.commitProven(ctx, p, fn)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrUnknown):
-		return fmt.Errorf("session: sign in: %w", err) // the commit itself told of it
+		return fmt.Errorf("session: sign in: %w", err) // the commit itself recorded it
 	}
 	return m.refuse(ctx, in, p.User, err)
 }
 
-// commitProven expects the account's row to be as it was before the password was checked,
-// and asks the host last. A change of that row that is about neither the password nor the
-// factor does no harm: p is given the new one and judged anew.
+// commitProven expects the account's row to be as it was before the password was checked, and
+// calls the host last. A change of that row that concerns neither the password nor the second
+// factor does no harm: p gets the new row and the commit is tried once more.
 func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store.Tx) error) error {
 	for range judgements {
 		if err := m.alive(ctx, p.ID); err != nil {
@@ -150,7 +150,7 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 			return err
 		}
 		if now.Disabled || now.Numbers(policy.KindSession) != p.Subject.Numbers(policy.KindSession) {
-			return ErrDenied // the password is another by now, or was proven for what is revoked
+			return ErrDenied // the password has changed, or its numbers were revoked
 		}
 		if (now.TwoFactor == protocol.TwoFactorOff) != (p.Subject.TwoFactor == protocol.TwoFactorOff) {
 			return ErrFactorRequired
@@ -160,8 +160,7 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 	return fmt.Errorf("%w: the account changes all the time", store.ErrConflict)
 }
 
-// refuse records a sign-in that ended with err and returns what the caller is
-// told.
+// refuse records a sign-in that ended with err and returns the error for the caller.
 func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) error {
 	e := audit.Event{
 		Time: m.now(), Type: audit.Login, Outcome: audit.Failed, Reasons: []string{"error"}, User: u.ID,
@@ -169,7 +168,7 @@ func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) erro
 	}
 	switch {
 	case errors.Is(err, ErrDenied):
-		// Without the name that was typed: it may be the password.
+		// Without the name that was typed: people type passwords there.
 		e.Outcome, e.Reasons = audit.Denied, []string{"password"}
 	case errors.Is(err, ErrFactorRequired) && in.OTP.IsZero():
 		e.Outcome, e.Reasons = audit.Challenged, []string{"factor"}

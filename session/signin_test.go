@@ -49,7 +49,7 @@ func TestSignIn(t *testing.T) {
 		assert.Equal(t, time.Now().UTC().Truncate(time.Microsecond), s.Created)
 		assert.Equal(t, 2*time.Hour, s.Expires.Sub(s.Created))
 
-		// What the store holds is the digest, and the factor was spent for it.
+		// The store has only the digest, and the second factor was spent for it.
 		all := dump(t, d.store)
 		assert.NotContains(t, all, strings.TrimPrefix(secret.Reveal(), "npms_"))
 		assert.NotContains(t, all, "correct horse")
@@ -61,8 +61,8 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
-// EN-01, EN-03: nobody learns what was wrong, and the second factor is not asked
-// for before the password was right.
+// EN-01, EN-03: the error does not tell what was wrong, and the second factor is not checked
+// before the password was right.
 func TestSignInRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		in      session.SignIn
@@ -99,7 +99,7 @@ func TestSignInRefused(t *testing.T) {
 			assert.Equal(t, tt.reason, d.last(t).Reason())
 			assert.NotContains(t, d.last(t).Detail, "name", "a password typed in the wrong place")
 
-			// The same sentence for everybody who is refused before the factor.
+			// The same sentence for every refusal before the second factor.
 			if errors.Is(err, session.ErrDenied) {
 				assert.EqualError(t, err, "session: sign in: session: wrong user name or password")
 			}
@@ -115,7 +115,7 @@ func TestSignInWithoutFactor(t *testing.T) {
 	assert.False(t, s.Addr.IsValid())
 }
 
-// One code opens one session, however many ask at once.
+// One code creates one session, also in parallel.
 func TestSignInSpendsTheFactorOnce(t *testing.T) {
 	d := open(t)
 	var opened atomic.Int32
@@ -135,7 +135,7 @@ func TestSignInSpendsTheFactorOnce(t *testing.T) {
 	assert.Len(t, keys(t, d.store, "session/"), 1)
 }
 
-// A sign-in whose commit fails gives no secret and leaves the code unspent.
+// A sign-in whose commit fails returns no secret and leaves the code unspent.
 func TestSignInCommitFails(t *testing.T) {
 	d := open(t)
 	d.store.before = errors.New("disk full")
@@ -148,7 +148,7 @@ func TestSignInCommitFails(t *testing.T) {
 	_, _, err = d.SignIn(t.Context(), jane("111111"))
 	assert.NoError(t, err)
 
-	// Where nobody knows what became of it, the secret is lost with the answer.
+	// If the result of the commit is unknown, the secret is lost.
 	d.reset()
 	d.store.after = store.ErrUnknown
 	secret, _, err = d.SignIn(t.Context(), jane("122222"))
@@ -163,8 +163,8 @@ func TestSignInCommitFails(t *testing.T) {
 	assert.Equal(t, []string{"login.approved failed"}, d.kinds())
 }
 
-// A session counts from before its owner was checked: whatever ends all sessions
-// of the account during the check ends this one too.
+// A session counts from before the password check: a revocation of all sessions of the account
+// during the check ends this one too.
 func TestSignInCountsFromItsBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
@@ -191,26 +191,26 @@ func TestSignInCancelled(t *testing.T) {
 }
 
 // revocations end the sessions of a user, each in its own way.
-var revocations = map[string]func(ctx context.Context, d *desk, user protocol.UserID) error{
-	"everything of the account": func(ctx context.Context, d *desk, user protocol.UserID) error {
+var revocations = map[string]func(ctx context.Context, d *fixture, user protocol.UserID) error{
+	"everything of the account": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.RevokeAll(ctx, operator, user)
 	},
-	"all sessions": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"all sessions": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.EndSessions(ctx, operator, user)
 	},
-	"everything of everybody": func(ctx context.Context, d *desk, _ protocol.UserID) error {
+	"everything of everybody": func(ctx context.Context, d *fixture, _ protocol.UserID) error {
 		return d.subjects.RevokeEveryone(ctx, operator)
 	},
-	"the account is disabled": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"the account is disabled": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.Disable(ctx, operator, user)
 	},
-	"another password": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"another password": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
 			_, err := subject.Revoke(ctx, tx, user, subject.Sessions, time.Now())
 			return err
 		})
 	},
-	"a factor is turned on": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"a factor is turned on": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
 			if err := subject.SetTwoFactor(ctx, tx, user, protocol.AuthOnly); err != nil {
 				return err
@@ -221,26 +221,26 @@ var revocations = map[string]func(ctx context.Context, d *desk, user protocol.Us
 	},
 }
 
-// benign are changes of an account that are about neither its sessions nor its password.
-var benign = map[string]func(ctx context.Context, d *desk, user protocol.UserID) error{
-	"ranges": func(ctx context.Context, d *desk, user protocol.UserID) error {
+// benign are changes of an account that concern neither its sessions nor its password.
+var benign = map[string]func(ctx context.Context, d *fixture, user protocol.UserID) error{
+	"ranges": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.SetCIDRs(ctx, operator, user, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
 	},
-	"many depend on it": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"many depend on it": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.SetHighImpact(ctx, operator, user, true)
 	},
-	"all tokens": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"all tokens": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.RevokeTokens(ctx, operator, user)
 	},
-	"recovered": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"recovered": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return d.subjects.Recovered(ctx, operator, user)
 	},
-	"the factor is for writes, too": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"the factor is for writes, too": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
 			return subject.SetTwoFactor(ctx, tx, user, protocol.AuthAndWrites)
 		})
 	},
-	"disabled for a moment": func(ctx context.Context, d *desk, user protocol.UserID) error {
+	"disabled for a moment": func(ctx context.Context, d *fixture, user protocol.UserID) error {
 		if err := d.subjects.Disable(ctx, operator, user); err != nil {
 			return err
 		}
@@ -248,15 +248,16 @@ var benign = map[string]func(ctx context.Context, d *desk, user protocol.UserID)
 	},
 }
 
-// moments are where a sign-in or an approval can be held up: each makes fn run there once.
-var moments = map[string]func(d *desk, f *storetest.Faulty, fn func()){
-	"while the password is checked": func(d *desk, _ *storetest.Faulty, fn func()) { d.inPassword = fn },
-	"while the factor is begun":     func(d *desk, _ *storetest.Faulty, fn func()) { d.inFactor = fn },
-	"after what was judged":         func(d *desk, _ *storetest.Faulty, fn func()) { d.inAlive = fn },
-	"before the commit":             func(_ *desk, f *storetest.Faulty, fn func()) { f.Inject(commitOf(fn)) },
+// moments are points at which a sign-in or an approval can be interrupted: each makes fn run
+// there once.
+var moments = map[string]func(d *fixture, f *storetest.Faulty, fn func()){
+	"while the password is checked": func(d *fixture, _ *storetest.Faulty, fn func()) { d.inPassword = fn },
+	"while the factor is begun":     func(d *fixture, _ *storetest.Faulty, fn func()) { d.inFactor = fn },
+	"after what was judged":         func(d *fixture, _ *storetest.Faulty, fn func()) { d.inAlive = fn },
+	"before the commit":             func(_ *fixture, f *storetest.Faulty, fn func()) { f.Inject(commitOf(fn)) },
 }
 
-// commitOf makes fn run just before the commit that opens a session or decides a flow.
+// commitOf makes fn run just before the commit that creates a session or decides a flow.
 func commitOf(fn func()) storetest.Fault {
 	return storetest.Fault{On: storetest.Commits, Do: fn, If: func(c storetest.Call) bool {
 		return slices.ContainsFunc(c.Ops, func(op store.Op) bool {
@@ -265,20 +266,20 @@ func commitOf(fn func()) storetest.Fault {
 	}}
 }
 
-// openFaulty returns a desk on a store that can be made to fail.
-func openFaulty(t *testing.T) (*desk, *storetest.Faulty) {
+// openFaulty returns a fixture on a store that can be made to fail.
+func openFaulty(t *testing.T) (*fixture, *storetest.Faulty) {
 	t.Helper()
 	f := storetest.NewFaulty(store.NewMemory())
 	return openOn(t, &counting{Store: f}), f
 }
 
-// logins are both ways to prove who one is, for a session at once and for one to be.
-var logins = map[string]func(t *testing.T, d *desk, in session.SignIn) error{
-	"sign-in": func(t *testing.T, d *desk, in session.SignIn) error {
+// logins are both ways to sign in: for a session at once, and for one that is created later.
+var logins = map[string]func(t *testing.T, d *fixture, in session.SignIn) error{
+	"sign-in": func(t *testing.T, d *fixture, in session.SignIn) error {
 		_, _, err := d.SignIn(t.Context(), in)
 		return err
 	},
-	"approval": func(t *testing.T, d *desk, in session.SignIn) error {
+	"approval": func(t *testing.T, d *fixture, in session.SignIn) error {
 		f := start(t, d)
 		d.reset()
 		if err := d.Approve(t.Context(), f.PageID, in); err != nil {
@@ -291,8 +292,8 @@ var logins = map[string]func(t *testing.T, d *desk, in session.SignIn) error{
 	},
 }
 
-// AU-01, AU-03, AU-04: whatever ends the sessions of an account ends those that are being
-// opened, at whatever moment it comes, and their factor is not spent.
+// AU-01, AU-03, AU-04: a revocation of an account's sessions ends those that are being created,
+// at whatever moment it comes, and their second factor is not spent.
 func TestSignInIsOvertaken(t *testing.T) {
 	for way, login := range logins {
 		for moment, at := range moments {
@@ -323,7 +324,7 @@ func TestSignInIsOvertaken(t *testing.T) {
 	}
 }
 
-// Any other change of the account costs who signs in nothing.
+// Any other change of the account does not affect a sign-in.
 func TestSignInGoesOnAfterABenignChange(t *testing.T) {
 	for way, login := range logins {
 		for moment, at := range moments {
@@ -349,7 +350,7 @@ func TestSignInGoesOnAfterABenignChange(t *testing.T) {
 	}
 }
 
-// AU-04: a factor that is turned on or off meanwhile was not what was judged, even if no
+// AU-04: a second factor that is turned on or off meanwhile refuses the sign-in, even if no
 // session ends by it.
 func TestSignInWhileAFactorComesOrGoes(t *testing.T) {
 	for moment, at := range moments {
@@ -376,7 +377,7 @@ func TestSignInWhileAFactorComesOrGoes(t *testing.T) {
 	}
 }
 
-// An account that changes whenever it is judged is not judged for ever.
+// An account that changes before every commit is not tried for ever.
 func TestSignInIsJudgedThreeTimes(t *testing.T) {
 	d, faulty := openFaulty(t)
 	changes := 0
@@ -403,7 +404,7 @@ func TestSignInIsJudgedThreeTimes(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// The host has the last word before each commit.
+// The host is called last before each commit.
 func TestSignInAsksTheHostLast(t *testing.T) {
 	d, faulty := openFaulty(t)
 	faulty.Inject(commitOf(func() {
@@ -415,7 +416,7 @@ func TestSignInAsksTheHostLast(t *testing.T) {
 	assert.Empty(t, keys(t, d.store, "session/"))
 }
 
-// What is judged is what CheckPassword returns, for others who commit by it.
+// The result of CheckPassword is checked by the commits of others, too.
 func TestCheckPassword(t *testing.T) {
 	d := open(t)
 	require.NoError(t, d.subjects.EndSessions(t.Context(), operator, "u-jane"))
@@ -437,7 +438,7 @@ func TestCheckPassword(t *testing.T) {
 	assert.Len(t, d.checked, 5, "so does one that is disabled")
 }
 
-// What is told of a login says from where.
+// The events of a login have the IP address.
 func TestLoginsHaveAnAddress(t *testing.T) {
 	d := open(t)
 	in := jane("111111")

@@ -10,12 +10,13 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// Verify returns the session that a presented secret is good for. It is the whole check:
-// the secret is one of ours, the session has not expired and was not revoked, and its
-// account may have one, which Config.Alive says last. Every secret that fails one of these
-// is ErrNoSession, whichever it was; any other error means that nobody can tell.
+// Verify returns the session that a presented secret belongs to. It is the whole check: the
+// secret has the right form, the session has not expired and was not revoked, and its account
+// may have a session, which Config.Alive checks last. Every secret that fails one of these is
+// ErrNoSession, whatever the reason; any other error means that the check itself failed.
 //
-// It reads the store twice. Who verifies often keeps what [Open] returns for a moment.
+// It reads the store twice. A program that verifies often caches what [Open] returns for a
+// moment.
 func (m *Manager) Verify(ctx context.Context, secret credential.Secret) (Session, error) {
 	r, err := m.verify(ctx, secret)
 	switch {
@@ -36,9 +37,9 @@ func (m *Manager) verify(ctx context.Context, secret credential.Secret) (*record
 	if err != nil {
 		return nil, err
 	}
-	// Read once more together with its account: a session that is kept through a
-	// revocation is rewritten in the commit that revokes, and read at two moments the two
-	// rows would disagree while both are right.
+	// The session is read once more together with its account: a session that survives a
+	// revocation is rewritten in the commit that revokes, and rows read at two moments could
+	// disagree.
 	items, err := m.store.Get(ctx, append([]string{Key(d)}, subject.Keys(r.User)...)...)
 	if err != nil {
 		return nil, err

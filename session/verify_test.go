@@ -27,7 +27,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// TK-02: whatever is wrong with a secret, the answer is one.
+// TK-02: every wrong secret gets the same error.
 func TestVerifyRefuses(t *testing.T) {
 	ctx := t.Context()
 	d := open(t)
@@ -58,7 +58,7 @@ func TestVerifyRefuses(t *testing.T) {
 	assert.EqualError(t, err, "session: no such session")
 }
 
-// An outage is no answer, and never a session.
+// An outage is an error of its own, and never a session.
 func TestVerifyDuringOutage(t *testing.T) {
 	faulty := storetest.NewFaulty(store.NewMemory())
 	d := openOn(t, &counting{Store: faulty})
@@ -77,7 +77,7 @@ func TestVerifyDuringOutage(t *testing.T) {
 	assert.NotErrorIs(t, err, session.ErrNoSession)
 }
 
-// A session that is kept while it is verified is alive before and after, and in between.
+// A session that survives a revocation while it is verified is alive before, during and after.
 func TestVerifyWhileItIsKept(t *testing.T) {
 	faulty := storetest.NewFaulty(store.NewMemory())
 	d := openOn(t, &counting{Store: faulty})

@@ -1,14 +1,14 @@
-// Package settings keeps what the maintainers of a package decided about it: npm's
-// "publishing access", which says what has to be shown to publish.
+// Package settings keeps the settings that the maintainers of a package choose: npm's
+// "publishing access", which says what a publish needs.
 //
 //	m, err := settings.New(settings.Config{Store: st})
 //	…
 //	settings, err := m.Get(ctx, st, id)
 //
-// Settings belong to a package's immutable ID and not to its name, so that a
-// package which is deleted and created anew begins with the default: a second
-// factor, or a token that bypasses it. That default is the zero value of
-// [policy.Settings]; nothing is stored for it until somebody decides.
+// Settings belong to a package's immutable ID and not to its name, so that a package which is
+// deleted and created anew begins with the default: a second factor, or a token that bypasses
+// it. That default is the zero value of [policy.Settings]; nothing is stored until somebody
+// changes it.
 //
 // # Concurrency
 //
@@ -38,8 +38,8 @@ type Manager struct{ store store.Store }
 // record is a package's settings as they are stored.
 type record struct {
 	ID protocol.PackageID `json:"id"`
-	// A pointer, because the zero mode is the laxer one: a record that does not
-	// say which must not be read as if it did.
+	// A pointer, because the zero mode is the laxer one: a record without the field must not be
+	// read as if it had that mode.
 	Publish *protocol.PublishMode `json:"publish"`
 }
 
@@ -55,17 +55,17 @@ func New(cfg Config) (*Manager, error) {
 	return &Manager{cfg.Store}, nil
 }
 
-// SettingsKey is the key of a package's settings, for those that cache them.
+// SettingsKey returns the key of a package's settings, for caches.
 func SettingsKey(id protocol.PackageID) string { return settings.Key(string(id)) }
 
-// PackageOf returns the package whose settings a key holds; false for any other key.
+// PackageOf returns the package whose settings have this key; false for any other key.
 func PackageOf(key string) (protocol.PackageID, bool) {
 	id, ok := settings.ID(key)
 	return protocol.PackageID(id), ok
 }
 
-// Get returns the settings of a package as r has them, the default where nobody has
-// decided; nil reads from the store.
+// Get returns the settings of a package as r has them, the default if there are none; nil reads
+// from the store.
 func (m *Manager) Get(ctx context.Context, r store.Reader, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, errNoID

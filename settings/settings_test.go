@@ -57,7 +57,7 @@ func TestSettings(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// Settings are read as the reader has them: a commit on its way, or the store for nil.
+// Get reads through the given reader: a transaction, or the store for nil.
 func TestSettingsOfAReader(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	m, err := settings.New(settings.Config{Store: st})
@@ -79,7 +79,7 @@ func TestSettingsOfAReader(t *testing.T) {
 	}))
 }
 
-// What cannot be read is an error and not the default.
+// A row that cannot be decoded is an error and not the default.
 func TestUnreadableSettings(t *testing.T) {
 	st := store.NewMemory()
 	m, err := settings.New(settings.Config{Store: st})

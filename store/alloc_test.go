@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Times gate nothing, allocations do: the record, its two strings.
+// Only allocations are limited here, not times: the record, its two strings.
 func TestTableDecodeAllocations(t *testing.T) {
 	m := store.NewMemory()
 	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane", Team: "core"}))

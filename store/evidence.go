@@ -6,26 +6,25 @@ import (
 	"slices"
 )
 
-// Evidence is a key at the revision at which somebody judged it: with what they
-// read there, or that it was absent (revision 0), they allowed what a [Tx] is about
-// to write. It is small and holds no value, so that a cache can keep it beside a
-// decoded record.
+// Evidence is a key with the revision at which a caller read it, or its absence (revision 0),
+// and on which a [Tx] depends. It is small and has no value, so that a cache can keep it beside
+// a decoded record.
 type Evidence struct {
 	Key      string
 	Revision Revision
 }
 
-// Evidence returns the key and revision of it, for [Tx.Expect]. An item that a Tx
-// has written itself is no evidence: nobody else has seen it.
+// Evidence returns the key and revision of it, for [Tx.Expect]. An item that a Tx has written
+// itself is no evidence: it is not committed.
 func (it Item) Evidence() Evidence { return Evidence{Key: it.Key, Revision: it.Revision} }
 
-// A ChangedError is what [Transact] returns if a key given to [Tx.Expect] is not at
-// the revision expected. It wraps [ErrConflict]: nothing was written. Whoever judged
-// must read anew and judge again, and may then call Transact with other evidence.
+// A ChangedError is what [Transact] returns if a key given to [Tx.Expect] does not have the
+// revision expected. It wraps [ErrConflict]: nothing was written. The caller must read and
+// decide anew, and may then call Transact with other evidence.
 //
-// The message leaves the key out, which may hold what a person typed.
+// The message does not quote the key, which may contain what a person typed.
 type ChangedError struct {
-	Key string // one of those that have changed
+	Key string // a key that has changed
 }
 
 func (e *ChangedError) Error() string { return ErrConflict.Error() + ": an expected row has changed" }
@@ -33,25 +32,24 @@ func (e *ChangedError) Error() string { return ErrConflict.Error() + ": an expec
 // Unwrap returns [ErrConflict].
 func (e *ChangedError) Unwrap() error { return ErrConflict }
 
-// Expect makes evidence a precondition of the Commit: it happens only if each key is
-// then at its revision. So a decision that was made before Transact, on rows read
-// from the same Store at whatever moment, also from a cache, holds for what is
-// written, however long the way there took.
+// Expect makes evidence a precondition of the Commit: it happens only if each key then has its
+// revision. So a decision that was made before Transact, on rows read from the same Store at
+// whatever moment, also from a cache, is still valid when the writes are committed.
 //
-// In the first run that costs no call of the store: the Commit checks. Only if it
-// ends in a conflict are the rows read, in one Get before fn runs again. If one of
-// them has changed, Transact returns a [*ChangedError] at once; else something else
-// was in the way and fn runs again, where Get returns these rows without asking the
-// store again. What one run expects, later runs of the same Transact expect, too.
+// In the first run that costs no call of the store: the Commit checks. Only if it ends in a
+// conflict are the rows read, in one Get before fn is rerun. If a row has changed, Transact
+// returns a [*ChangedError] at once; otherwise there was another conflict and fn is rerun, and
+// its Get returns these rows without another call of the store. Later runs of the same Transact
+// expect what earlier runs expect, too.
 //
-// A key may be expected and read or written in the same Tx, whichever comes first.
-// A write is then made at the revision expected. Evidence that contradicts what this
-// Tx read, or other evidence, is a conflict: the next run finds out what has changed.
-// An error that fn returns comes before all of this and is returned as it is.
+// A key may be expected and read or written in the same Tx, in any order. A write is then made
+// at the revision expected. Evidence that contradicts what this Tx read, or other evidence, is
+// a conflict: the next run finds out what has changed. An error that fn returns takes
+// precedence and is returned unchanged.
 //
-// Transact with a fn that expects something and writes nothing makes a Commit of
-// checks alone. Evidence with a key that no store accepts, or a revision that is
-// negative ([Any] is one), makes Transact return an error that wraps [ErrInvalid].
+// Transact with a fn that expects something and writes nothing makes a Commit of checks alone.
+// Evidence with a key that no store accepts, or a revision that is negative ([Any] is
+// negative), makes Transact return an error that wraps [ErrInvalid].
 func (tx *Tx) Expect(evidence ...Evidence) {
 	tx.mustRun()
 	for _, e := range evidence {
@@ -87,8 +85,8 @@ func (tx *Tx) expect(e Evidence) {
 	}
 }
 
-// verify reads what earlier runs expected and returns a ChangedError if it is not
-// so. In the first run there is nothing to read.
+// verify reads what earlier runs expected and returns a ChangedError if it has changed. In the
+// first run there is nothing to read.
 func (tx *Tx) verify(ctx context.Context) error {
 	if len(tx.expected) == 0 {
 		return nil

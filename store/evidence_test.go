@@ -93,8 +93,8 @@ func TestExpectStopsWhenItHasChanged(t *testing.T) {
 	}
 }
 
-// A conflict elsewhere runs again, on rows that the one Get has read, and what the
-// first run expected is still expected.
+// After a conflict elsewhere fn is rerun, on rows that the one Get has read, and the evidence
+// of the first run is still expected.
 func TestExpectOutlastsAConflictElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
@@ -205,8 +205,8 @@ func TestExpectWhatIsWritten(t *testing.T) {
 	}
 }
 
-// Evidence against a read or other evidence: one of them is wrong, and the rerun
-// learns which before it does anything.
+// Evidence contradicts a read or other evidence: one is wrong, and the rerun learns which
+// before it does anything.
 func TestExpectAgainstWhatTheTxKnows(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -340,8 +340,8 @@ func TestExpectInvalid(t *testing.T) {
 	}), store.ErrInvalid, "more than a Commit has room for")
 }
 
-// What only a rerun expects to be absent, and writes, has changed if it is there: it
-// was not to be created.
+// A row that only a rerun expects to be absent, and writes, has changed if it is there: Expect,
+// not Create, fails.
 func TestExpectAbsentInARerun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
@@ -360,7 +360,7 @@ func TestExpectAbsentInARerun(t *testing.T) {
 	})
 }
 
-// The Get of the rerun is a call like others: it may fail.
+// The Get of the rerun may fail like any call.
 func TestExpectRereadFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
@@ -385,7 +385,7 @@ func (b *cancelsGets) Get(ctx context.Context, keys ...string) ([]store.Item, er
 	return b.Store.Get(ctx, keys...)
 }
 
-// A unique value whose row is expected, but stands for no record, can be claimed.
+// A unique value whose row is expected, but whose record is gone, can be claimed.
 func TestExpectIndexRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
@@ -400,9 +400,9 @@ func TestExpectIndexRow(t *testing.T) {
 	})
 }
 
-// Two transactions make their calls in random order: one acts on a row that was
-// judged before, while the other changes that row, or one that only the Commit is
-// about. Whatever the order, nothing is done once the row that was judged has changed.
+// Two transactions make their calls in random order: one depends on a row that was read before,
+// while the other changes that row, or another row of the Commit. Whatever the order, nothing
+// is done once the expected row has changed.
 func TestExpectNeverCommitsAfterAChange(t *testing.T) {
 	outcomes := map[bool]int{}
 	for seed := range uint64(400) {
@@ -455,7 +455,7 @@ func TestExpectNeverCommitsAfterAChange(t *testing.T) {
 						return nil
 					})
 					if failed == nil && i < others {
-						order = order[:len(order)-1] // no change of what was judged
+						order = order[:len(order)-1] // no change of the expected row
 					}
 				}
 			})
@@ -481,7 +481,7 @@ func TestExpectNeverCommitsAfterAChange(t *testing.T) {
 	assert.Greater(t, outcomes[false], 20)
 }
 
-// paced waits for its turn before each call. What makes the calls in turns needs no lock.
+// paced waits for its turn before each call. Calls that take turns need no lock.
 type paced struct {
 	store.Store
 	turn      chan struct{}

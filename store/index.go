@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// The rows of an index lie beside the records, under <table>.<index>/. No name
-// has a dot or a slash and no escaped text has a slash, so that no row can be
-// taken for a record or for the row of another value:
+// The rows of an index are beside the records, under <table>.<index>/. No name has a dot or a
+// slash and no escaped text has a slash, so that no row can be taken for a record or for the
+// row of another value:
 //
 //	<table>.<index>/<value>          of a Unique, whose value is the id
 //	<table>.<index>/<value>/<id>     of an Index, whose value is empty
 //
-// Those of a Listing have one part more.
+// Those of a Listing have one more part.
 
 // index is what Unique and Index have in common.
 type index[T any] struct {
@@ -37,10 +37,9 @@ type Index[T any] struct {
 	ix *index[T]
 }
 
-// Unique declares that no two records may have the same value of, and returns
-// the handle to find them by it. Records for which of returns "" are not
-// indexed. It panics if name is unusable or taken, and must not be called after
-// t was used.
+// Unique declares that no two records may have the same value of, and returns the handle to
+// find them by it. Records for which of returns "" are not indexed. It panics if name is
+// unusable or taken, and must not be called after t was used.
 func (t *Table[T]) Unique(name string, of func(*T) string) *Unique[T] {
 	return &Unique[T]{t, t.index(name, of, true)}
 }
@@ -61,7 +60,7 @@ func (t *Table[T]) index(name string, of func(*T) string, unique bool) *index[T]
 	return ix
 }
 
-// claimName panics unless name can be that of one more index or listing.
+// claimName panics unless name is valid and free for an index or listing.
 func (t *Table[T]) claimName(name string) {
 	if !validName(name) {
 		panic(fmt.Sprintf("store: table %s: index %q", t.name, name))
@@ -79,7 +78,8 @@ func (t *Table[T]) claimName(name string) {
 	}
 }
 
-// prefix is how the keys of the rows for value begin; a Unique's row ends there.
+// prefix returns the prefix of the keys of the rows for value; it is the whole key of a
+// Unique's row.
 func (t *Table[T]) prefix(ix *index[T], value string) string {
 	p := t.name + "." + ix.name + "/" + escape(value)
 	if !ix.unique {
@@ -125,8 +125,8 @@ func (t *Table[T]) rows(v *T) ([]row, error) {
 	return rows, nil
 }
 
-// move turns the entries old into those of v. Entries that stay are written again only
-// if what they hold or their expiry changed.
+// move turns the entries old into those of v. An unchanged entry is written only if its content
+// or its expiry changed.
 func (t *Table[T]) move(ctx context.Context, tx *Tx, old []row, v *T, expires time.Time, rewrite bool) error {
 	now, err := t.rows(v)
 	if err != nil {
@@ -175,9 +175,9 @@ func (t *Table[T]) dropRows(ctx context.Context, tx *Tx, old, now []row, id stri
 	return nil
 }
 
-// isRowOf reports whether an entry of the record id, which the Tx has read, is still
-// there and its own. It is as long as the record is there, unless the record can
-// expire: then its row may be swept before it, and be another's since.
+// isRowOf reports whether an entry of the record id, which the Tx has read, still exists and
+// belongs to it. It does as long as the record exists, unless the record can expire: then its
+// row may be swept before it, and belong to another record since.
 func (t *Table[T]) isRowOf(ctx context.Context, tx *Tx, r row, id string) (bool, error) {
 	if !r.unique || t.expires == nil {
 		return true, nil
@@ -201,9 +201,9 @@ func (t *Table[T]) hasRow(v *T, key string) (bool, error) {
 	return findRow(rows, key) != nil, err
 }
 
-// claim writes the row of a Unique. The first run only asserts that the row is
-// absent, unless the Tx knows better; the next looks, and takes over a row which
-// no record stands behind: one that expired may be swept before its rows.
+// claim writes the row of a Unique. The first run only asserts that the row is absent, unless
+// the Tx knows better; the next run reads it, and replaces a row whose record is gone: an
+// expired record may be swept before its rows.
 func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, expires time.Time) error {
 	if !tx.rerun && !tx.knows(key) && !tx.expectsPresent(key) {
 		tx.Create(key, id, expires)
@@ -213,7 +213,7 @@ func (t *Table[T]) claim(ctx context.Context, tx *Tx, key string, id []byte, exp
 	if err != nil {
 		return err
 	}
-	// A row that names this record was left by one with the same id that is gone.
+	// A row with this record's id was left by an earlier record with the same id.
 	if it.Exists() && string(it.Value) != string(id) {
 		owner, err := t.Get(ctx, tx, string(it.Value))
 		taken := false
@@ -252,17 +252,16 @@ func (u *Unique[T]) Get(ctx context.Context, r Reader, value string) (*T, error)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
-		// Either the value moved between the two reads, or the record expired
-		// and was swept before its row. If the row is still the same, it was
-		// all the while.
-		again, err := u.again(ctx, r, it)
+		// Either the value moved between the two reads, or the record expired and was swept
+		// before its row. If the row is still the same, it was so all the time.
+		row, err := u.reread(ctx, r, it)
 		if err != nil {
 			return nil, err
 		}
-		if again.Revision == it.Revision {
+		if row.Revision == it.Revision {
 			return nil, ErrNotFound
 		}
-		it = again
+		it = row
 	}
 	return nil, fmt.Errorf("%w: table %s: %s changes all the time", ErrConflict, u.t.name, u.ix.name)
 }
@@ -276,14 +275,14 @@ func (u *Unique[T]) Value(key string) (value string, ok bool) {
 	return unescape(rest)
 }
 
-// again reads the row it again.
-func (u *Unique[T]) again(ctx context.Context, r Reader, it Item) (Item, error) {
+// reread reads the row it once more.
+func (u *Unique[T]) reread(ctx context.Context, r Reader, it Item) (Item, error) {
 	tx, ok := r.(*Tx)
 	if !ok {
 		return getOne(ctx, r, it.Key)
 	}
-	// A Tx reads each key once. If the store has another row by now, this run
-	// is lost whatever its function makes of it.
+	// A Tx reads each key once. If the store has another row by now, this run fails whatever
+	// its function does.
 	if tx.write(it.Key) != nil {
 		return it, nil
 	}
@@ -298,10 +297,10 @@ func (u *Unique[T]) again(ctx context.Context, r Reader, it Item) (Item, error) 
 	return it, nil
 }
 
-// List returns records that have this value, in the order of their keys, from
-// the id after on ("" begins with the first). It reads up to limit index
-// entries (1 to [MaxLimit]); next is where to go on, "" at the end. A page may
-// hold fewer records, since one that changes meanwhile is left out.
+// List returns records that have this value, in the order of their keys, from the id after on
+// ("" begins with the first). It reads up to limit index entries (1 to [MaxLimit]); next is the
+// cursor of the next page, "" at the end. A page may have fewer records, since one that changes
+// meanwhile is omitted.
 //
 // In a [Tx] every record listed is a precondition and counts against [MaxOps].
 func (x *Index[T]) List(ctx context.Context, r Reader, value, after string, limit int) (vs []*T, next string, err error) {

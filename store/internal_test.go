@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOrder compares an order that is split, thinned out and filled again with a
-// sorted set.
+// TestOrder compares an order that is split, thinned out and refilled with a sorted set.
 func TestOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var o order

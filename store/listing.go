@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// A Listing keeps, beside the records of a table, what a list shows of them, in groups
-// and in an order of their own: a page is one List of the store and no Get of records,
-// whatever else there is.
+// A Listing keeps, beside the records of a table, what a list shows of them, in groups and in
+// an order of their own: a page is one List of the store and no Get of records, whatever the
+// number of records.
 //
 //	newest := store.NewListing(posts, "newest",
 //		func(p *Post) (group, order string) { return p.Author, descending(p.Time) },
@@ -17,15 +17,15 @@ import (
 //
 //	page, next, err := newest.List(ctx, s, "jane", "", 20)
 //
-// A row is written, moved and deleted in the Commit of its record, which costs one op,
-// and none where nothing of it changes. It expires when its record does, and may be
-// swept before or after it: who lists what expires shows the time and compares it.
+// A row is written, moved and deleted in the Commit of its record, which costs one op, and none
+// if the row does not change. It expires when its record does, and may be swept before or after
+// it: a list of expiring records shows the time, which its reader compares.
 type Listing[T, V any] struct {
 	t  *Table[T]
 	ls *listing[T]
 }
 
-// listing is what a table knows of a Listing, whose rows lie under
+// listing is the part of a Listing that its table needs. The rows are under
 //
 //	<table>.<name>/<group>/<order>/<id>
 type listing[T any] struct {
@@ -34,15 +34,14 @@ type listing[T any] struct {
 	value func(*T) ([]byte, error)
 }
 
-// NewListing declares a listing of the records of t. Place says in which group a record
-// is listed, "" for none, and where: by the byte order of order, and among those that
-// have the same by id, as far as neither has bytes that a key must escape. Show returns
-// what is listed. Like a record it is JSON under the schema of t, and to a reader a
-// field that it does not know is an error. Both must follow from the record alone.
+// NewListing declares a listing of the records of t. Place returns the group of a record, ""
+// for none, and its place: by the byte order of order, and then by id, as far as neither has
+// bytes that a key must escape. Show returns the content of the row. Like a record it is JSON
+// under the schema of t, and an unknown field is an error. Both must depend on the record
+// alone.
 //
-// NewListing panics if name is unusable or that of another listing or index of t, and
-// must not be called after t was used. A table that has records needs a
-// [Table.Reindex] then.
+// NewListing panics if name is unusable or that of another listing or index of t, and must not
+// be called after t was used. A table that has records needs a [Table.Reindex] then.
 func NewListing[T, V any](t *Table[T], name string, place func(*T) (group, order string), show func(*T) *V) *Listing[T, V] {
 	if place == nil || show == nil {
 		panic(fmt.Sprintf("store: table %s: listing %q", t.name, name))
@@ -57,10 +56,10 @@ func (t *Table[T]) listingPrefix(ls *listing[T], group string) string {
 	return t.name + "." + ls.name + "/" + escape(group) + "/"
 }
 
-// List returns what is shown of up to limit records (1 to [MaxLimit]) of the group, in
-// their order, from behind after, which is "" or the next of an earlier page; anything
-// else is [ErrInvalid]. Next is where to go on, "" at the end. It reads as many rows as it returns, but for
-// those of a schema that [Table.Since] leaves behind.
+// List returns the content of up to limit rows (1 to [MaxLimit]) of the group, in their order,
+// after the cursor after, which is "" or the next of an earlier page; anything else is
+// [ErrInvalid]. Next is the cursor of the next page, "" at the end. It reads as many rows as it
+// returns, apart from those of a schema that [Table.Since] excludes.
 func (l *Listing[T, V]) List(ctx context.Context, r Reader, group, after string, limit int) (page []*V, next string, err error) {
 	if err := ValidateList("", "", limit); err != nil {
 		return nil, "", err
@@ -100,7 +99,7 @@ func (l *Listing[T, V]) List(ctx context.Context, r Reader, group, after string,
 	return page, next, nil
 }
 
-// splitPlace takes apart what follows the group in the key of a row.
+// splitPlace splits the text after the group in the key of a row.
 func splitPlace(text string) (order, id string, ok bool) {
 	before, behind, ok := strings.Cut(text, "/")
 	if !ok || behind == "" || len(text) > MaxKey {

@@ -57,7 +57,7 @@ func changePost(t *testing.T, s store.Store, id string, fn func(*post)) {
 	})
 }
 
-// by returns the IDs and titles that a group shows, read in pages.
+// by returns the IDs and titles of a group, read in pages.
 func by(t *testing.T, s store.Reader, group string) []string {
 	t.Helper()
 	shown := []string{}
@@ -145,7 +145,7 @@ func TestListingReadsWhatItShows(t *testing.T) {
 	assert.Zero(t, c.gets)
 }
 
-// A sweep may take the record or its row first. Neither is in the way of a change.
+// A sweep may delete the record or its row first. Neither prevents a change.
 func TestListingSwept(t *testing.T) {
 	old := post{ID: "1", Author: "jane", Rank: "a", Title: "old", Expires: time.Unix(1, 0)}
 	sweep := func(t *testing.T, key string) *store.Memory {
@@ -204,7 +204,7 @@ func TestListingIsStrict(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrInvalid, "a group too long for a key")
 }
 
-// Rows of a schema that is left behind are not shown, and what takes their place is.
+// Rows of an excluded schema are not shown, and their replacements are.
 func TestListingSince(t *testing.T) {
 	m := store.NewMemory()
 	insertPost(t, m, post{ID: "1", Author: "jane", Rank: "a", Title: "old"})
@@ -241,7 +241,7 @@ func TestListingReindex(t *testing.T) {
 	}
 }
 
-// Whatever is done to records, by several at a time, the rows are those of the records.
+// After any operations on records, by several goroutines, the rows match the records.
 func TestListingFollowsItsRecords(t *testing.T) {
 	ctx, m := t.Context(), store.NewMemory()
 	done := make(chan struct{})

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Memory is a [Store] in the memory of this process: for tests, and for trials
-// that may forget everything. It never fails except for a cancelled context or
-// a call outside the limits.
+// Memory is a [Store] in the memory of this process: for tests, and for trials that may lose
+// everything. It never fails except for a cancelled context or a call outside the limits.
 type Memory struct {
 	mu    sync.RWMutex
 	items map[string]Item // guarded by mu
@@ -65,7 +64,7 @@ func (m *Memory) List(ctx context.Context, prefix, after string, limit int) ([]I
 	return items, nil
 }
 
-// item returns a copy of what is stored under key. The caller holds mu.
+// item returns a copy of the item of key. The caller has locked mu.
 func (m *Memory) item(key string) Item {
 	it, ok := m.items[key]
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/npmauth/npmauth/store/storetest"
 )
 
-// same is how a second handle on a store in this process is opened.
+// same returns a second handle on a store in this process.
 func same(_ *testing.T, s store.Store) store.Store { return s }
 
 func TestMemory(t *testing.T) {

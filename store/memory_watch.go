@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// maxPending bounds what a watcher that is slow may leave behind.
+// maxPending bounds how many keys may wait for a slow watcher.
 const maxPending = 1 << 16 // keys
 
 // A memoryWatch is one call of [Memory.Watch].
@@ -16,7 +16,7 @@ type memoryWatch struct {
 	wake   chan struct{}
 }
 
-// add takes the keys that ops write. The caller holds the Memory's mu.
+// add adds the keys that ops write. The caller has locked the Memory's mu.
 func (w *memoryWatch) add(ops []Op) {
 	for i := range ops {
 		if ops[i].Action == Check {
@@ -54,8 +54,8 @@ func (m *Memory) Watch(ctx context.Context, every time.Duration, changed func(Ch
 		defer m.mu.Unlock()
 		delete(m.watchers, w)
 	}()
-	// Not before w was there to be told: what is remembered from after this moment
-	// must not change unnoticed.
+	// Only after w is registered: a value that a cache reads after this moment must not change
+	// unreported.
 	changed(Change{Seen: time.Now()})
 
 	tick := time.NewTicker(every)
@@ -67,7 +67,7 @@ func (m *Memory) Watch(ctx context.Context, every time.Duration, changed func(Ch
 		case <-w.wake:
 		case <-tick.C:
 		}
-		seen := time.Now() // before the look: what returned by now is in it
+		seen := time.Now() // before the read: what returned by now is in it
 		m.mu.Lock()
 		keys, behind := w.keys, w.behind
 		w.keys = nil

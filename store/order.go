@@ -5,17 +5,16 @@ import (
 	"sort"
 )
 
-// maxRun bounds how much an insertion moves.
+// maxRun bounds how many keys an insertion moves.
 const maxRun = 512 // keys
 
-// order is a sorted set of keys: runs of at most maxRun sorted keys, themselves
-// in order. It keeps an insertion among a million keys to a binary search and
-// a short copy. No run is empty.
+// order is a sorted set of keys: runs of at most maxRun sorted keys, themselves in order. An
+// insertion among a million keys is a binary search and a short copy. No run is empty.
 type order struct {
 	runs [][]string
 }
 
-// find returns the run that holds k or would hold it.
+// find returns the run that has k or would have it.
 func (o *order) find(k string) int {
 	i := sort.Search(len(o.runs), func(i int) bool { return o.runs[i][0] > k })
 	return max(i-1, 0)

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// A Result says what became of the writes of a [Transact].
+// A Result is the result of the writes of a [Transact].
 type Result uint8
 
-// The results. The zero value claims the least.
+// The results. The zero value is Refused.
 const (
 	Refused   Result = iota // nothing was written
 	Unknown                 // the Commit may have happened, or may still happen
@@ -32,21 +32,21 @@ func (r Result) String() string {
 type Outcome struct {
 	Result Result
 
-	// Err is what Transact returns: nil with Committed, an error that wraps
-	// [ErrUnknown] with Unknown. If Transact ends in a panic it is an error that
-	// says so, without what the panic holds.
+	// Err is the error of Transact: nil with Committed, an error that wraps [ErrUnknown] with
+	// Unknown. If Transact ends in a panic it is an error that says so, without the value of
+	// the panic.
 	Err error
 }
 
 // errNoReturn is the Err of a Transact that a panic or runtime.Goexit ends.
 var errNoReturn = errors.New("store: the transaction ended in a panic")
 
-// After registers fn to be called once, when the Transact around this Tx has ended.
-// It is for what must not happen in a function that may run several times: to tell
-// of what was written, and of what was refused.
+// After registers fn to be called once, when the Transact around this Tx has ended. It is for
+// what must not happen in a function that may run several times: to report what was written,
+// and what was refused.
 //
-// Only what the last run registered is called, in that order, on the goroutine of
-// Transact and before it returns; what earlier runs registered is dropped with them.
+// Only the functions of the last run are called, in their order, on the goroutine of Transact
+// and before it returns; those of earlier runs are dropped.
 //
 //   - [Committed]: the Commit happened, or none was needed since the run only read.
 //   - [Refused]: nothing was written. The run returned an error or panicked, the
@@ -54,10 +54,10 @@ var errNoReturn = errors.New("store: the transaction ended in a panic")
 //     because what it expected has changed, or because there were too many.
 //   - [Unknown]: the Commit returned an error that wraps [ErrUnknown], or panicked.
 //
-// After a panic, the functions are called and it goes on. A function that panics does
-// not keep the others from being called. A function must not use the Tx. It may use
-// the store, but what it writes there is not part of this Commit, and is lost if the
-// process ends in between: what must not be lost is written in the run.
+// After a panic, the functions are called and the panic continues. A function that panics does
+// not prevent the calls of the others. A function must not use the Tx. It may use the store,
+// but its writes are not part of this Commit, and are lost if the process ends in between:
+// write in the run what must not be lost.
 func (tx *Tx) After(fn func(Outcome)) {
 	tx.mustRun()
 	if fn == nil {
@@ -66,7 +66,7 @@ func (tx *Tx) After(fn func(Outcome)) {
 	tx.after = append(tx.after, fn)
 }
 
-// tell calls what the run registered. err is what Transact returns.
+// tell calls the functions that the run registered. err is the error of Transact.
 func (tx *Tx) tell(err error) {
 	if tx.result == Unknown && errors.Is(err, errNoReturn) {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err)

@@ -64,7 +64,7 @@ func TestAfterOutcomes(t *testing.T) {
 	}
 }
 
-// After a conflict no run may follow: then the last one's functions are told.
+// After a conflict there may be no further run: then the last run's functions are called.
 func TestAfterTheLastRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()

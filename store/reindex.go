@@ -8,15 +8,13 @@ import (
 	"strings"
 )
 
-// Reindex makes the rows of t's indexes and listings in s what its records say they
-// should be: it is run once after one was added to a table that has records, or
-// removed from it, or shows something else. Each record is a Commit of its own, so Reindex may be
-// interrupted and repeated, and records may be written meanwhile, but only by
-// programs that know the same indexes. If two records share the value of a
-// [Unique], it stops with an error that wraps [ErrExists].
+// Reindex makes the rows of t's indexes and listings in s match its records: run it once after
+// an index or listing was added to a table that has records, was removed, or was changed. Each
+// record is a Commit of its own, so Reindex may be interrupted and repeated, and records may be
+// written meanwhile, but only by programs that have the same indexes. If two records share the
+// value of a [Unique], it stops with an error that wraps [ErrExists].
 //
-// A row that is not to be seen through s, such as one that lies outside a
-// [Sub], is not touched.
+// A row that is not visible through s, such as one outside a [Sub], does not change.
 func (t *Table[T]) Reindex(ctx context.Context, s Store) error {
 	err := each(ctx, s, t.name+"/", func(it Item) error {
 		id, ok := t.ID(it.Key)
@@ -61,7 +59,7 @@ func (t *Table[T]) addRows(ctx context.Context, tx *Tx, id string) error {
 	}
 	v, err := t.Decode(it)
 	if errors.Is(err, ErrNotFound) {
-		return nil // deleted since it was listed, or of an edition before Since
+		return nil // deleted since it was listed, or of a schema before Since
 	}
 	if err != nil {
 		return err
@@ -89,7 +87,7 @@ func (t *Table[T]) addRows(ctx context.Context, tx *Tx, id string) error {
 	return nil
 }
 
-// dropRow deletes the row under key if no record says that it should be there.
+// dropRow deletes the row under key if no record needs it.
 func (t *Table[T]) dropRow(ctx context.Context, tx *Tx, key string) error {
 	row, err := getOne(ctx, tx, key)
 	if err != nil || !row.Exists() {

@@ -78,8 +78,8 @@ func TestUniqueWithoutItsRecord(t *testing.T) {
 	assert.Equal(t, "2", got.ID)
 }
 
-// A value that moves from one record to another between the two reads of
-// Unique.Get is found all the same.
+// A value that moves from one record to another between the two reads of Unique.Get is found
+// all the same.
 func TestUniqueMovesWhileItIsRead(t *testing.T) {
 	ctx, m := t.Context(), store.NewMemory()
 	require.NoError(t, insert(t, m, person{ID: "1", Name: "jane"}))

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// ErrSeal means that a value was not sealed with a key that the program has, or
-// not for the key it lies under, or has been changed since.
+// ErrSeal means that a value was not sealed with a key that the program has, or not for its key
+// in the store, or has been changed since.
 var ErrSeal = errors.New("store: value cannot be unsealed")
 
-// A Key encrypts values: 32 bytes from a random source, kept where the
-// database and its backups are not. It prints as [redacted].
+// A Key encrypts values: 32 bytes from a random source, kept apart from the database and its
+// backups. It prints as [redacted].
 type Key [chacha20poly1305.KeySize]byte
 
 // Format implements [fmt.Formatter] without the key.
@@ -45,34 +45,31 @@ type sealed struct {
 	keys []cipher.AEAD // the first one seals, all of them open
 }
 
-// Seal returns a Store whose values are encrypted and authenticated with
-// XChaCha20-Poly1305 on their way into s, each bound to the key it is stored
-// under. A value that was not sealed so is refused with an error that wraps
-// [ErrSeal]: it is never taken for absent or empty.
+// Seal returns a Store whose values are encrypted and authenticated with XChaCha20-Poly1305
+// before they are written to s, each bound to its key in the store. A value that was not sealed
+// so is refused with an error that wraps [ErrSeal]: it never counts as absent or empty.
 //
-// To rotate, pass the new key first and the older ones after it: values are
-// read with any and written with the first. [Reseal] rewrites the rest; after
-// that the older keys can go. Where several nodes share a store, first give each
-// of them the new key behind the old one, so that it can read what those write
-// that seal with it already; a node without it is refused what they wrote.
+// To rotate, pass the new key first and the older ones after it: values are read with any and
+// written with the first. [Reseal] rewrites the rest; after that the older keys can be removed.
+// If several nodes share a store, first give each of them the new key after the old one, so
+// that it can read values that other nodes seal with it already; a node without the new key
+// cannot read those.
 //
-// It protects the content of values against whoever reads the database, its
-// replicas or backups, and against their being exchanged or edited. It does
-// not protect
+// It protects the content of values against readers of the database, its replicas or backups,
+// and against exchanging or editing values. It does not protect
 //   - the keys, which hold digests, ids and names, nor how many there are;
 //   - the sizes of values, when and in what order they change, what is written
-//     together, and when they expire, which whoever can write can also change;
-//   - their presence: whoever can write the database can delete values, put back
+//     together, and when they expire, which a writer of the database can also change;
+//   - their presence: a writer of the database can delete values, put back
 //     an old one where it was, or put back the whole of it;
 //   - one store from another that has the same key, also below another [Sub]:
 //     values can be carried over under the same name. Give each its own.
 //
-// A store that was used without a seal cannot be sealed where it is, for a
-// program that took plain values meanwhile would take anyone's. Copy it while
-// nothing uses it: List it all, and Put each item, with its Expires, into a
-// sealed store that is empty.
+// A store that was used without a seal cannot be sealed in place, because a program that also
+// accepted plain values would accept anyone's. Copy it while nothing uses it: List it all, and
+// Put each item, with its Expires, into a sealed store that is empty.
 //
-// Seal panics if a key is all zero: that is one which was never set.
+// Seal panics if a key is all zero, which means that it was never set.
 func Seal(s Store, key Key, older ...Key) Store {
 	sealer := &sealed{s: s}
 	for _, k := range append([]Key{key}, older...) {
@@ -100,7 +97,7 @@ func (s *sealed) Get(ctx context.Context, keys ...string) ([]Item, error) {
 		return nil, fmt.Errorf("store: a get of %d keys returned %d items", len(keys), len(items))
 	}
 	for i := range items {
-		items[i].Key = keys[i] // what was asked for is what the value must be bound to
+		items[i].Key = keys[i] // the value must be bound to the requested key
 		if _, err := s.open(&items[i]); err != nil {
 			return nil, err
 		}
@@ -146,7 +143,7 @@ func (s *sealed) seal(key string, value []byte) []byte {
 	return s.keys[0].Seal(out, out[1:], value, []byte(key))
 }
 
-// open replaces it.Value by what was sealed, and returns which key did it.
+// open decrypts it.Value, and returns which key it was sealed with.
 func (s *sealed) open(it *Item) (int, error) {
 	if !it.Exists() {
 		it.Value = nil
@@ -164,19 +161,18 @@ func (s *sealed) open(it *Item) (int, error) {
 	return 0, fmt.Errorf("%w: it was changed, or sealed with another key", ErrSeal)
 }
 
-// Reseal rewrites every value of s that was sealed with an older key, s being
-// a store made by [Seal] or a wrapper of one; all of that one is rewritten, also
-// below a [Sub]. It may be interrupted and repeated, and run while s is in use.
+// Reseal rewrites every value of s that was sealed with an older key. s is a store made by
+// [Seal] or a wrapper of one; all values of the sealed store are rewritten, also those outside
+// a [Sub]. It may be interrupted and repeated, and run while s is in use.
 //
-// When it returns nil, and no node has sealed with an older key since before it
-// began, the older keys are not needed again, but for backups. A value that none
-// of the keys opens is left as it is and does not keep the others from being
-// rewritten; the error then wraps [ErrSeal] and names the first one.
+// When it returns nil, and no node has sealed with an older key since before it began, only
+// backups need the older keys. A value that none of the keys opens stays as it is and does not
+// prevent the others from being rewritten; the error then wraps [ErrSeal] and names the first
+// one.
 //
-// A value stays what it was, but has a new revision, as after any write: it is
-// reported by [Watch], and by an [Observe] below the seal. One above it is not
-// called; what a cache there remembers is still right, and to write at a
-// revision that it remembers is a conflict.
+// A value does not change, but has a new revision, as after any write: [Watch] reports it, and
+// so does an [Observe] below the seal. An Observe above it does not; what a cache there has is
+// still right, and a write at its older revision is a conflict.
 func Reseal(ctx context.Context, s Store) error {
 	sealer, ok := As[*sealed](s)
 	if !ok {
@@ -205,8 +201,8 @@ func Reseal(ctx context.Context, s Store) error {
 	}
 }
 
-// reseal rewrites it unless it is sealed with the first key. A conflict means that
-// someone wrote it meanwhile, perhaps with an older key.
+// reseal rewrites it unless it is sealed with the first key. A conflict means that it was
+// written meanwhile, perhaps with an older key.
 func (s *sealed) reseal(ctx context.Context, it Item) error {
 	for {
 		used, err := s.open(&it)

@@ -12,19 +12,19 @@ type sub struct {
 	prefix string
 }
 
-// Sub returns a Store that keeps its keys below prefix in s, for a host that
-// has an engine already and shares it. The longest key is then [MaxKey] less
-// the prefix. The prefix should end with a separator, must not begin another
-// one in use, and must be printable ASCII: with any other, every call fails.
+// Sub returns a Store that keeps its keys below prefix in s, for a host that shares its engine.
+// The longest key is then [MaxKey] less the prefix. The prefix should end with a separator,
+// must not be the beginning of another prefix in use, and must be printable ASCII: otherwise
+// every call fails.
 //
-// Sub separates names, not rights: whoever holds s can read and change
-// everything. Wrap it as Seal(Sub(s, prefix), key), so that the prefix may
-// change; a value sealed the other way round is bound to the whole name.
+// Sub separates names, not rights: a program that has s can read and change everything. Wrap it
+// as Seal(Sub(s, prefix), key), so that the prefix may change; a value sealed the other way
+// round is bound to the whole name.
 func Sub(s Store, prefix string) Store {
 	return &sub{s, prefix}
 }
 
-// Unwrap returns the Store that holds more than this one.
+// Unwrap returns the Store that this one is a part of.
 func (s *sub) Unwrap() Store { return s.s }
 
 func (s *sub) Get(ctx context.Context, keys ...string) ([]Item, error) {
@@ -46,7 +46,7 @@ func (s *sub) List(ctx context.Context, prefix, after string, limit int) ([]Item
 	if err := ValidateList(prefix, after, limit); err != nil {
 		return nil, err
 	}
-	// After the prefix alone, which is a key of the host's if it is one.
+	// After the prefix alone, which may be a key of the host's.
 	items, err := s.s.List(ctx, s.prefix+prefix, s.prefix+after, limit)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (s *sub) List(ctx context.Context, prefix, after string, limit int) ([]Item
 	return items, s.cut(items)
 }
 
-// cut takes the prefix off again.
+// cut removes the prefix from the keys.
 func (s *sub) cut(items []Item) error {
 	for i := range items {
 		key, ok := strings.CutPrefix(items[i].Key, s.prefix)

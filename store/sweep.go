@@ -9,27 +9,25 @@ import (
 	"time"
 )
 
-// SweepGrace is how long after its expiry an item is kept at least, so that
-// clocks which disagree by less delete nothing that a reader still honours.
+// SweepGrace is how long after its expiry an item is kept at least, so that clocks that differ
+// by less delete nothing that a reader still accepts.
 const SweepGrace = time.Hour
 
-// A Sweeper is a [Store] that can find its expired items. Optional: look for it
-// with [As]. A store that deletes them by itself needs no Sweeper.
+// A Sweeper is a [Store] that can find its expired items. Optional: find it with [As]. A store
+// that deletes them by itself needs no Sweeper.
 //
-// It sweeps the whole engine, also below a [Sub]: the meaning of Item.Expires
-// is the same for everyone who shares it.
+// It sweeps the whole engine, also outside a [Sub]: the meaning of Item.Expires is the same for
+// all programs that share it.
 type Sweeper interface {
-	// Sweep deletes items that expired before the given time, and by the
-	// store's own clock at least [SweepGrace] ago. It deletes each through
-	// Commit at the revision seen, and leaves those that change meanwhile. It
-	// looks at limit items at most (at least 1) and returns how many it
-	// deleted, also together with an error.
+	// Sweep deletes items that expired before the given time, and by the store's own clock at
+	// least [SweepGrace] ago. It deletes each through Commit at the revision read, and leaves
+	// those that change meanwhile. It reads at most limit items (at least 1) and returns how
+	// many it deleted, also together with an error.
 	Sweep(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
-// Purge deletes those of items that still have the revision they were read at,
-// and returns how many. It is the part of a [Sweeper] that is the same in every
-// backend.
+// Purge deletes those of items that still have the revision they were read at, and returns how
+// many. It is the part of a [Sweeper] that is the same in every backend.
 func Purge(ctx context.Context, s Store, items []Item) (int, error) {
 	deleted := 0
 	for chunk := range slices.Chunk(items, MaxOps) {
@@ -48,7 +46,7 @@ func Purge(ctx context.Context, s Store, items []Item) (int, error) {
 		if !conflict(err) {
 			return deleted, err
 		}
-		for _, op := range ops { // one of them changed; the others may go
+		for _, op := range ops { // one has changed; the others may be deleted
 			_, err := s.Commit(ctx, op)
 			if err == nil {
 				deleted++
@@ -66,7 +64,7 @@ func conflict(err error) bool {
 	return errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown)
 }
 
-// Sweep implements [Sweeper]. It looks at every item of m.
+// Sweep implements [Sweeper]. It reads every item of m.
 func (m *Memory) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	if limit < 1 {
 		return 0, fmt.Errorf("%w: a sweep has a limit of at least 1, not %d", ErrInvalid, limit)

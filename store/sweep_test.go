@@ -125,7 +125,7 @@ func TestAs(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// lying returns another item than the one asked for.
+// lying returns another item than the requested one.
 type lying struct{ store.Store }
 
 func (l lying) Get(ctx context.Context, keys ...string) ([]store.Item, error) {

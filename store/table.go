@@ -15,18 +15,17 @@ import (
 var (
 	// ErrNotFound means that there is no such record.
 	ErrNotFound = errors.New("store: not found")
-	// ErrExists means that there is such a record already, or one that has the
-	// value of a [Unique] field.
+	// ErrExists means that there is such a record already, or one with the same value of a
+	// [Unique] field.
 	ErrExists = errors.New("store: exists")
-	// ErrSchema means that a stored value is not a record that this program
-	// understands: written by a newer version, damaged, or under a key that is
-	// not its own.
+	// ErrSchema means that a stored value is not a record that this program can decode: written
+	// by a newer version, damaged, or under the key of another record.
 	ErrSchema = errors.New("store: unknown record schema")
 )
 
-// A Table describes how records of type T are kept in a [Store]: as JSON with a
-// schema number, under a key made of the table's name and the record's id. It
-// is a package variable and holds neither a Store nor a record:
+// A Table describes how records of type T are kept in a [Store]: as JSON with a schema number,
+// under a key made of the table's name and the record's id. It is a package variable and
+// contains neither a Store nor a record:
 //
 //	var (
 //		users  = store.NewTable("user", 1, func(u *User) string { return u.ID })
@@ -35,17 +34,16 @@ var (
 //
 //	user, err := byName.Get(ctx, s, "jane")
 //
-// Reading takes any [Reader], writing a [Tx], so that packages which do not
-// know each other can change their records in one Commit. A write of a record
-// costs one op for itself and one for each of its index values that changes, and for
-// each [Listing] of which it changes something.
+// Reading takes any [Reader], writing a [Tx], so that packages which do not know each other can
+// change their records in one Commit. A write of a record costs one op for itself and one for
+// each of its index values that changes, and for each [Listing] whose row changes.
 //
-// A record that Expiring says has expired stays readable until the store
-// deletes it: who reads it compares the time.
+// A record that has expired according to Expiring stays readable until the store deletes it:
+// its reader compares the time.
 type Table[T any] struct {
 	name    string
 	schema  int
-	since   int    // records of an older schema are as if absent
+	since   int    // records of an older schema count as absent
 	head    string // how a value of this schema begins
 	id      func(*T) string
 	expires func(*T) time.Time
@@ -54,12 +52,11 @@ type Table[T any] struct {
 	listings []*listing[T]
 }
 
-// NewTable returns a Table. The name (lower-case letters, digits and hyphens)
-// must be no other table's of the same store. Schema is positive; raise it when
-// a program that knows only the old one must not read the new records, which it
-// then refuses with [ErrSchema]. A lower one is read as the same JSON, so new
-// fields need a useful zero value, and no field may be dropped. The id must be
-// part of the record's JSON, must not be empty and must not change.
+// NewTable returns a Table. The name (lower-case letters, digits and hyphens) must be no other
+// table's of the same store. Schema is positive; raise it when a program that knows only the
+// old one must not read the new records, which it then refuses with [ErrSchema]. A lower one is
+// read as the same JSON, so new fields need a useful zero value, and no field may be dropped.
+// The id must be part of the record's JSON, must not be empty and must not change.
 //
 // NewTable panics if name or schema is unusable.
 func NewTable[T any](name string, schema int, id func(*T) string) *Table[T] {
@@ -69,22 +66,20 @@ func NewTable[T any](name string, schema int, id func(*T) string) *Table[T] {
 	return &Table[T]{name: name, schema: schema, head: fmt.Sprintf(`{"v":%d,"d":`, schema), id: id}
 }
 
-// Expiring makes every write of a record set [Item].Expires to what of returns;
-// the zero time means never. It returns t, so that it can follow NewTable.
+// Expiring makes every write of a record set [Item].Expires to the result of of; the zero time
+// means never. It returns t, so that it can follow NewTable.
 func (t *Table[T]) Expiring(of func(*T) time.Time) *Table[T] {
 	t.expires = of
 	return t
 }
 
-// Since makes records that were stored under a schema older than this one as if they
-// were absent, whatever is in them: reading one is [ErrNotFound], lists leave it out,
-// and Insert and Upsert put theirs in its place, at its revision. It is for records
-// that must not be carried over to what they have become, such as credentials that
-// lack what now ends them. It returns t, so that it can follow NewTable, and panics if
-// schema is not one that t reads.
+// Since makes records that were stored under a schema older than this one count as absent,
+// whatever their content: reading one is [ErrNotFound], lists omit it, and Insert and Upsert
+// replace it, at its revision. It is for records that must not be converted, such as
+// credentials that lack a field by which they are revoked now. It returns t, so that it can
+// follow NewTable, and panics if schema is not one that t reads.
 //
-// Nothing deletes such a record but its expiry. Its index rows stay as long, and lead
-// to nothing.
+// Only its expiry deletes such a record. Its index rows stay as long, and find nothing.
 func (t *Table[T]) Since(schema int) *Table[T] {
 	if schema < 1 || schema > t.schema {
 		panic(fmt.Sprintf("store: table %s: since schema %d of %d", t.name, schema, t.schema))
@@ -93,9 +88,8 @@ func (t *Table[T]) Since(schema int) *Table[T] {
 	return t
 }
 
-// Key returns the key of the record with this id. Different ids have different
-// keys. An id that is empty, or so long that the key passes [MaxKey], makes a
-// key that no store accepts.
+// Key returns the key of the record with this id. Different ids have different keys. An id that
+// is empty, or so long that the key exceeds [MaxKey], makes a key that no store accepts.
 func (t *Table[T]) Key(id string) string {
 	if id == "" {
 		return ""
@@ -113,8 +107,8 @@ func (t *Table[T]) ID(key string) (id string, ok bool) {
 	return unescape(rest)
 }
 
-// Decode returns the record in it. An absent item is [ErrNotFound], and so is one of an
-// edition that [Table.Since] leaves behind.
+// Decode returns the record in it. An absent item is [ErrNotFound], and so is one of a schema
+// that [Table.Since] excludes.
 func (t *Table[T]) Decode(it Item) (*T, error) {
 	if !it.Exists() {
 		return nil, ErrNotFound
@@ -133,8 +127,8 @@ func (t *Table[T]) Decode(it Item) (*T, error) {
 	return v, nil
 }
 
-// A decoder reads strictly, and is kept for the next value: to make one costs more than
-// to read a small record with it.
+// A decoder reads strictly, and is reused for the next value: making one costs more than
+// decoding a small record.
 type decoder struct {
 	data bytes.Reader
 	json *json.Decoder
@@ -152,7 +146,7 @@ func (t *Table[T]) decode(data []byte, v any) error {
 	d := decoders.Get().(*decoder)
 	d.data.Reset(data)
 	begin := d.json.InputOffset()
-	// After an error the decoder is dropped: it may hold a part of what it read.
+	// After an error the decoder is dropped: it may have read a part of the input.
 	if err := d.json.Decode(v); err != nil {
 		return fmt.Errorf("%w: table %s: %s", ErrSchema, t.name, jsonCause(err))
 	}
@@ -164,8 +158,8 @@ func (t *Table[T]) decode(data []byte, v any) error {
 	return nil
 }
 
-// jsonCause says what is wrong without quoting a value: a record may hold what
-// must not be logged.
+// jsonCause says what is wrong without quoting a value: a record may have content that must not
+// be logged.
 func jsonCause(err error) string {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf("field %q has the wrong type", e.Field)
@@ -183,7 +177,7 @@ func (t *Table[T]) open(value []byte) ([]byte, error) {
 			return data, nil
 		}
 	}
-	// Of another schema, or nothing that encode wrote.
+	// Of another schema, or not written by encode.
 	var env struct {
 		Schema int             `json:"v"`
 		Data   json.RawMessage `json:"d"`
@@ -234,7 +228,7 @@ func (t *Table[T]) Get(ctx context.Context, r Reader, id string) (*T, error) {
 	return t.Decode(it)
 }
 
-// item reads the item of a record. No record has an id that makes no key.
+// item reads the item of a record. An id that makes no valid key has no record.
 func (t *Table[T]) item(ctx context.Context, r Reader, id string) (Item, error) {
 	key := t.Key(id)
 	if validKey(key) != nil {
@@ -254,10 +248,10 @@ func getOne(ctx context.Context, r Reader, key string) (Item, error) {
 	return items[0], nil
 }
 
-// List returns up to limit records (1 to [MaxLimit]) whose key comes after that
-// of the id after, in the order of their keys; after "" begins with the first.
-// For ids without bytes that a key must escape that is their byte order. Fewer than limit
-// are the last ones.
+// List returns up to limit records (1 to [MaxLimit]) whose key comes after that of the id
+// after, in the order of their keys; after "" begins with the first. For ids without bytes that
+// a key must escape this is their byte order. If there are fewer than limit, they are the last
+// ones.
 func (t *Table[T]) List(ctx context.Context, r Reader, after string, limit int) ([]*T, error) {
 	var vs []*T
 	for from := t.Key(after); ; {
@@ -280,12 +274,12 @@ func (t *Table[T]) List(ctx context.Context, r Reader, after string, limit int) 
 		if len(items) < limit {
 			return vs, nil
 		}
-		from = items[len(items)-1].Key // some were of an older edition
+		from = items[len(items)-1].Key // some were of a schema before Since
 	}
 }
 
-// Insert adds v. If there is a record with its id, or with one of its [Unique]
-// values, Insert or the [Transact] around it returns [ErrExists].
+// Insert adds v. If there is a record with its id, or with one of its [Unique] values, Insert
+// or the [Transact] around it returns [ErrExists].
 func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 	value, expires, err := t.encode(v)
 	if err != nil {
@@ -294,7 +288,7 @@ func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 	key := t.Key(t.id(v))
 	put := tx.Create
 	if tx.rerun || tx.knows(key) || tx.expectsPresent(key) {
-		// Something was in the way. Only now is it worth a read to learn what.
+		// There is a record. A read of its reason is worth it only now.
 		it, err := getOne(ctx, tx, key)
 		if err != nil {
 			return err
@@ -302,7 +296,7 @@ func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 		switch _, err := t.open(it.Value); {
 		case !it.Exists():
 		case errors.Is(err, ErrNotFound):
-			put = tx.Put // in the place of what Since leaves behind
+			put = tx.Put // replaces a record that Since excludes
 		default:
 			return ErrExists
 		}
@@ -311,12 +305,11 @@ func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 	return t.move(ctx, tx, nil, v, expires, false)
 }
 
-// Update reads the record with this id, lets fn change it and writes it with
-// its index values. It returns the changed record. If there is none it returns
-// [ErrNotFound], and if another has one of its new [Unique] values, Update or
-// the [Transact] around it returns [ErrExists]. An error of fn is returned as
-// it is, and nothing is written. If fn changes nothing, nothing is written
-// either.
+// Update reads the record with this id, lets fn change it and writes it with its index values.
+// It returns the changed record. If there is none it returns [ErrNotFound], and if another has
+// one of its new [Unique] values, Update or the [Transact] around it returns [ErrExists]. An
+// error of fn is returned as it is, and nothing is written. If fn changes nothing, nothing is
+// written either.
 func (t *Table[T]) Update(ctx context.Context, tx *Tx, id string, fn func(*T) error) (*T, error) {
 	it, err := t.item(ctx, tx, id)
 	if err != nil {
@@ -329,8 +322,8 @@ func (t *Table[T]) Update(ctx context.Context, tx *Tx, id string, fn func(*T) er
 	return t.change(ctx, tx, it, v, true, fn)
 }
 
-// Upsert is Update for a record that need not be there: fn gets it, or a zero
-// T and found false, to fill in with this id.
+// Upsert is Update for a record that may not exist: fn gets it, or a zero T and found false, to
+// fill in with this id.
 func (t *Table[T]) Upsert(ctx context.Context, tx *Tx, id string, fn func(v *T, found bool) error) (*T, error) {
 	key := t.Key(id)
 	if err := validKey(key); err != nil {
@@ -351,8 +344,7 @@ func (t *Table[T]) Upsert(ctx context.Context, tx *Tx, id string, fn func(v *T, 
 	return t.change(ctx, tx, it, v, found, func(v *T) error { return fn(v, found) })
 }
 
-// change runs fn on v, which was found in it or is to take its place, and writes what
-// came of it.
+// change runs fn on v, which was decoded from it or will replace it, and writes the result.
 func (t *Table[T]) change(ctx context.Context, tx *Tx, it Item, v *T, found bool, fn func(*T) error) (*T, error) {
 	var old []row
 	if found {
@@ -399,8 +391,8 @@ func (t *Table[T]) Delete(ctx context.Context, tx *Tx, id string) error {
 	return t.dropRows(ctx, tx, old, nil, id)
 }
 
-// isKey reports whether key is the one that a record with this id has. It
-// allocates nothing for an id that needs no escaping.
+// isKey reports whether key is that of the record with this id. It allocates nothing for an id
+// that needs no escaping.
 func (t *Table[T]) isKey(key, id string) bool {
 	n := len(t.name)
 	if len(key) <= n || key[:n] != t.name || key[n] != '/' || id == "" {

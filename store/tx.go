@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// How often Transact runs its function, and how long it waits in between: a
-// random time below a bound that doubles from backoffMin to backoffMax.
+// How often Transact runs its function, and how long it waits between runs: a random time below
+// a bound that doubles from backoffMin to backoffMax.
 const (
 	maxRuns    = 24
 	backoffMin = time.Millisecond
 	backoffMax = 128 * time.Millisecond
 )
 
-// A Tx is one run of the function given to [Transact]: what it reads or expects
-// becomes a precondition of the Commit, what it writes waits for the Commit. It is
-// a [Reader], so what reads from a [Store] can read from a Tx.
+// A Tx is one run of the function given to [Transact]: what it reads or expects becomes a
+// precondition of the Commit, and its writes wait for the Commit. It is a [Reader], so code
+// that reads from a [Store] can read from a Tx.
 //
-// A Tx belongs to one goroutine and to one run of its function. A write
-// through a Tx whose function has returned would be lost and panics.
+// A Tx belongs to one goroutine and to one run of its function. A write through a Tx whose
+// function has returned would be lost and panics.
 type Tx struct {
 	s        Store
 	rerun    bool            // an earlier run ended in a conflict
@@ -31,36 +31,34 @@ type Tx struct {
 	expected []Evidence // also that of earlier runs
 	writes   []Op       // one per key; Create is At Absent
 	moment   int        // how many times the store was read
-	torn     bool       // two reads contradict each other: run again
-	stale    bool       // evidence contradicts what else the Tx knows: run again
+	torn     bool       // two reads contradict each other: a new run is needed
+	stale    bool       // evidence contradicts what the Tx has read: a new run is needed
 	err      error
 	over     bool
 	after    []func(Outcome)
 	result   Result // so far; Unknown while the Commit is on its way
 }
 
-// Transact runs fn and then makes one Commit of all that fn read and wrote
-// through its Tx: all of it happens, or nothing does, and nothing that fn read
-// with Get has changed in between. If something has, fn runs again, with a Tx
-// that reads anew, a bounded number of times with random waits in between; after
-// the last one the error wraps [ErrConflict].
+// Transact runs fn and then makes one Commit of all that fn read and wrote through its Tx: all
+// of it happens, or nothing does, and nothing that fn read with Get has changed in between. If
+// something has, fn is rerun with a new Tx, a bounded number of times with random waits in
+// between; after the last run the error wraps [ErrConflict].
 //
-// What was read before Transact, and decided on, is held to the same with
-// [Tx.Expect]. If that has changed, fn is not run again: Transact returns a
-// [*ChangedError], because whoever decided must decide anew.
+// With [Tx.Expect] the same applies to rows that were read before Transact. If they have
+// changed, fn is not rerun: Transact returns a [*ChangedError], because the caller must decide
+// anew.
 //
-// So fn may run several times and must have no effect except through its Tx:
-// events and mail come after the end, with [Tx.After]. What must stand even when
-// fn fails, such as the count of an attempt, is a Commit of its own before.
+// So fn may run several times and must have no effect except through its Tx: events and mail
+// come after the end, with [Tx.After]. A write that must happen even if fn fails, such as the
+// count of an attempt, is a Commit of its own before.
 //
-// If fn returns an error, nothing is committed and Transact returns that error
-// as it is. It rests on what fn read, which nothing has proven to be of one
-// moment: good enough to refuse, never to allow. An error that wraps
-// [ErrUnknown] means that the Commit may have happened; it is not run again,
+// If fn returns an error, nothing is committed and Transact returns that error unchanged. It
+// may depend on reads of several moments: that suffices to refuse, never to allow. An error
+// that wraps [ErrUnknown] means that the Commit may have happened; Transact does not repeat it,
 // since it could then happen twice.
 //
-// What is read, expected and written is at most [MaxOps] keys together. A function
-// that only read, and asked the store once, needs no Commit and makes none.
+// The keys that are read, expected and written are at most [MaxOps] together. A function that
+// only read, with one call of the store, needs no Commit and makes none.
 func Transact(ctx context.Context, s Store, fn func(tx *Tx) error) error {
 	last := new(Tx) // the last run of fn
 	err := errNoReturn
@@ -82,7 +80,7 @@ func transact(ctx context.Context, s Store, fn func(tx *Tx) error, last **Tx) er
 			return err
 		}
 		*last = tx
-		if err := tx.run(ctx, fn); !errors.Is(err, errAgain) {
+		if err := tx.run(ctx, fn); !errors.Is(err, errRerun) {
 			return err
 		}
 		expected = tx.expected
@@ -90,8 +88,8 @@ func transact(ctx context.Context, s Store, fn func(tx *Tx) error, last **Tx) er
 	return fmt.Errorf("%w: still after %d runs", ErrConflict, maxRuns)
 }
 
-// errAgain ends a run that may be repeated. It never leaves this package.
-var errAgain = errors.New("store: run again")
+// errRerun ends a run that may be repeated. It never leaves this package.
+var errRerun = errors.New("store: rerun needed")
 
 func (tx *Tx) run(ctx context.Context, fn func(tx *Tx) error) error {
 	err := func() error {
@@ -100,19 +98,19 @@ func (tx *Tx) run(ctx context.Context, fn func(tx *Tx) error) error {
 	}()
 	switch {
 	case tx.torn:
-		return errAgain
+		return errRerun
 	case err != nil:
 		return err
 	case tx.stale:
-		return errAgain
+		return errRerun
 	case tx.err != nil:
 		return tx.err
 	}
-	if err := tx.lookAtCreates(ctx); err != nil {
+	if err := tx.readCreates(ctx); err != nil {
 		return err
 	}
 	ops := tx.ops()
-	// What is expected was read at another moment, and only a Commit brings the two together.
+	// Expected rows were read at another moment, and only a Commit checks both together.
 	if len(ops) == 0 || len(tx.writes) == 0 && len(tx.expected) == 0 && tx.moment == 1 {
 		tx.result = Committed
 		return nil
@@ -121,15 +119,15 @@ func (tx *Tx) run(ctx context.Context, fn func(tx *Tx) error) error {
 	_, err = tx.s.Commit(ctx, ops...)
 	tx.result = resultOf(err)
 	if conflict(err) {
-		return errAgain
+		return errRerun
 	}
 	return err
 }
 
-// lookAtCreates tells a key that exists from a conflict elsewhere. Commit does
-// not say which, and to look before the first Commit would cost every creation
-// a read. A key that is expected to be absent is left to the Commit: it changed.
-func (tx *Tx) lookAtCreates(ctx context.Context) error {
+// readCreates distinguishes a key that exists from another conflict. Commit does not say
+// which it is, and a read before the first Commit would cost every creation. A key that is
+// expected to be absent is left to the Commit: it changed.
+func (tx *Tx) readCreates(ctx context.Context) error {
 	if !tx.rerun {
 		return nil
 	}
@@ -173,9 +171,9 @@ func (tx *Tx) ops() []Op {
 	return ops
 }
 
-// Get implements [Reader]. Each key is read from the store once in a run, and
-// its revision, also that of an absent key, becomes a precondition. A key that
-// the Tx has written reads as it was written, with revision [Any].
+// Get implements [Reader]. Each key is read from the store once in a run, and its revision,
+// also that of an absent key, becomes a precondition. A key that the Tx has written is read as
+// it was written, with revision [Any].
 func (tx *Tx) Get(ctx context.Context, keys ...string) ([]Item, error) {
 	tx.mustRun()
 	if err := ValidateKeys(keys...); err != nil {
@@ -208,7 +206,7 @@ func (tx *Tx) Get(ctx context.Context, keys ...string) ([]Item, error) {
 	return items, nil
 }
 
-// read asks the store for keys that the Tx has not seen.
+// read reads keys that the Tx has not read yet.
 func (tx *Tx) read(ctx context.Context, keys []string) error {
 	items, err := tx.s.Get(ctx, keys...)
 	if err != nil {
@@ -230,11 +228,10 @@ func (tx *Tx) read(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// List implements [Reader]. It reads what is committed, not what this Tx has
-// written, and nothing of it becomes a precondition: keys may appear and vanish
-// before the Commit. A limit on how many there are is therefore kept in a row
-// of its own, and an item that matters is read with Get. An item that was
-// listed and then written without Get or Expect is written at the revision listed.
+// List implements [Reader]. It reads what is committed, not what this Tx has written, and adds
+// no precondition: keys may appear and vanish before the Commit. So keep a limit on a number of
+// rows in a row of its own, and read an item that matters with Get. An item that was listed and
+// then written without Get or Expect is written at the revision listed.
 func (tx *Tx) List(ctx context.Context, prefix, after string, limit int) ([]Item, error) {
 	tx.mustRun()
 	items, err := tx.s.List(ctx, prefix, after, limit)
@@ -251,16 +248,16 @@ func (tx *Tx) List(ctx context.Context, prefix, after string, limit int) ([]Item
 	return items, nil
 }
 
-// Put sets key to value, at the revision that this Tx read or expects, or at any if
-// there is none. A nil value is a present, empty one. The Tx keeps value until the
-// Commit: it must not be changed. For expires see [Item].
+// Put sets key to value, at the revision that this Tx read or expects, or at any if there is
+// none. A nil value is a present, empty one. The Tx keeps value until the Commit: it must not
+// be changed. For expires see [Item].
 func (tx *Tx) Put(key string, value []byte, expires time.Time) {
 	tx.set(Op{Key: key, At: tx.at(key), Action: Put, Value: value, Expires: expires})
 }
 
-// Create sets key to value if the key is absent, without reading it first. If
-// the key turns out to be present, or this Tx has read or written it as present or
-// expects it to be, Transact returns an error that wraps [ErrExists].
+// Create sets key to value if the key is absent, without reading it first. If the key is
+// present, or this Tx has read or written it as present or expects it to be, Transact returns
+// an error that wraps [ErrExists].
 func (tx *Tx) Create(key string, value []byte, expires time.Time) {
 	at := Absent
 	if op := tx.write(key); op != nil {
@@ -307,8 +304,8 @@ func (tx *Tx) set(op Op) {
 	tx.writes = append(tx.writes, op)
 }
 
-// write returns the pending write of key, or nil. There are at most MaxOps
-// that can be committed, so a scan is quicker than a map.
+// write returns the pending write of key, or nil. There are at most MaxOps writes, so a scan is
+// quicker than a map.
 func (tx *Tx) write(key string) *Op {
 	for i := range tx.writes {
 		if tx.writes[i].Key == key {
@@ -318,7 +315,7 @@ func (tx *Tx) write(key string) *Op {
 	return nil
 }
 
-// knows reports whether key can be read without asking the store.
+// knows reports whether key can be read without a call of the store.
 func (tx *Tx) knows(key string) bool {
 	_, ok := tx.seen[key]
 	return ok || tx.write(key) != nil

@@ -10,22 +10,21 @@ import (
 // backend accepts.
 const (
 	MaxKey   = 512      // bytes of a key
-	MaxValue = 64 << 10 // bytes of a value, as the caller of [Seal] hands it over
+	MaxValue = 64 << 10 // bytes of a value, before [Seal]
 	MaxOps   = 32       // ops of a Commit
 	MaxKeys  = 100      // keys of a Get
 	MaxLimit = 100      // items of a List page
 
-	// Overhead is how many bytes longer than MaxValue a value may be when it
-	// reaches a backend: the room that a wrapper such as [Seal] needs.
+	// Overhead is how many bytes longer than MaxValue a value may be when it reaches a backend:
+	// for wrappers such as [Seal].
 	Overhead = 64
 )
 
-// Validate returns an error that wraps [ErrInvalid] unless ops may be the
-// arguments of a Commit: 1 to [MaxOps] ops, each with a key of its own that
-// [ValidateKeys] accepts, a known action, and a revision that is [Absent],
-// [Any] or positive. Only a Put may have a Value (up to [MaxValue] +
-// [Overhead] bytes) or Expires: an op that has one and is no Put lost its
-// action on the way. A Check at Any would check nothing and is refused too.
+// Validate returns an error that wraps [ErrInvalid] unless ops may be the arguments of a
+// Commit: 1 to [MaxOps] ops, each with a key of its own that [ValidateKeys] accepts, a known
+// action, and a revision that is [Absent], [Any] or positive. Only a Put may have a Value (up
+// to [MaxValue] + [Overhead] bytes) or Expires: another op with one has lost its action. A
+// Check at Any would check nothing and is refused too.
 func Validate(ops ...Op) error {
 	if len(ops) == 0 || len(ops) > MaxOps {
 		return fmt.Errorf("%w: a commit has 1 to %d ops, not %d", ErrInvalid, MaxOps, len(ops))
@@ -62,9 +61,9 @@ func Validate(ops ...Op) error {
 	return nil
 }
 
-// ValidateKeys returns an error that wraps [ErrInvalid] unless keys may be the
-// arguments of a Get: 1 to [MaxKeys] keys, each of 1 to [MaxKey] bytes of
-// printable ASCII (0x20 to 0x7e). The same key may be asked for twice.
+// ValidateKeys returns an error that wraps [ErrInvalid] unless keys may be the arguments of a
+// Get: 1 to [MaxKeys] keys, each of 1 to [MaxKey] bytes of printable ASCII (0x20 to 0x7e). A
+// key may be repeated.
 func ValidateKeys(keys ...string) error {
 	if len(keys) == 0 || len(keys) > MaxKeys {
 		return fmt.Errorf("%w: a get has 1 to %d keys, not %d", ErrInvalid, MaxKeys, len(keys))
@@ -77,9 +76,8 @@ func ValidateKeys(keys ...string) error {
 	return nil
 }
 
-// ValidateList returns an error that wraps [ErrInvalid] unless its arguments
-// may be those of a List: prefix and after are empty or could be keys, and
-// limit is 1 to [MaxLimit].
+// ValidateList returns an error that wraps [ErrInvalid] unless its arguments may be those of a
+// List: prefix and after are empty or could be keys, and limit is 1 to [MaxLimit].
 func ValidateList(prefix, after string, limit int) error {
 	if limit < 1 || limit > MaxLimit {
 		return fmt.Errorf("%w: a list has a limit of 1 to %d, not %d", ErrInvalid, MaxLimit, limit)
@@ -97,8 +95,8 @@ func ValidateList(prefix, after string, limit int) error {
 	return nil
 }
 
-// keyError says what is wrong with a key. It does not quote the key, which may
-// hold what a person typed.
+// keyError says what is wrong with a key. It does not quote the key, which may contain what a
+// person typed.
 type keyError string
 
 func (e keyError) Error() string { return string(e) }

@@ -9,8 +9,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// What is refused is in storetest; this is about the last that is not, and about
-// what an error says.
+// storetest has the refused arguments; these are the last accepted ones, and the text of an
+// error.
 func TestValidateBoundaries(t *testing.T) {
 	key := strings.Repeat("~", store.MaxKey)
 	assert.NoError(t, store.Validate(store.Op{Key: key, At: store.Any, Action: store.Put, Value: make([]byte, store.MaxValue+store.Overhead)}))

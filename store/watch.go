@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// ErrBehind means that a [Watcher] has lost its place: it was too slow, or away for
-// too long, to say what changed meanwhile. Whoever watches forgets what it
-// remembers and begins anew.
+// ErrBehind means that a [Watcher] has lost its place: it was too slow, or disconnected for too
+// long, to know what changed meanwhile. The caller drops its caches and begins anew.
 var ErrBehind = errors.New("store: watcher fell behind")
 
 // A Change is what a [Watcher] reports.
@@ -19,36 +18,35 @@ type Change struct {
 	// some of them twice, perhaps none.
 	Keys []string
 
-	// Seen says how far the report goes, by this process's clock: of every Commit
-	// that returned before this moment, on whatever node, the keys are in this
-	// Change or in an earlier one of the same Watch. It never goes back.
+	// Seen is how far the report goes, by this process's clock: the keys of every Commit that
+	// returned before this moment, on whatever node, are in this Change or in an earlier one of
+	// the same Watch. It never goes back.
 	Seen time.Time
 }
 
-// A Watcher is a [Store] that tells what changes, on other nodes too. Optional:
-// only how fresh a cache is may rest on it, since a store is read through when
-// nothing is heard. Call it by way of [Watch], which knows about wrappers.
+// A Watcher is a [Store] that reports changes, those of other nodes too. Optional: only the
+// freshness of a cache may depend on it, since a cache reads the store when it gets no reports.
+// Call it through [Watch], which handles wrappers.
 type Watcher interface {
-	// Watch calls changed with the keys that are written from its first call on,
-	// through whatever handle and by whatever node, a [Sweeper]'s deletions
-	// included. What is reported can be read: a read that begins after the call
-	// sees it. That first call comes at once and has no keys: what was remembered
-	// from before its Seen may have changed unnoticed, but nothing that is read
-	// after it. From then on it calls changed when there is something to report,
-	// and at least about once in every while nothing can be missing, so that the
-	// time since Seen tells how old a memory can be. It calls it from one goroutine
-	// at a time, and never after it has returned.
+	// Watch calls changed with the keys that are written from its first call on, through
+	// whatever handle and by whatever node, a [Sweeper]'s deletions included. A reported write
+	// is visible: a read that begins after the call sees it. The first call comes at once and
+	// has no keys: what a cache read before its Seen may have changed unreported, but nothing
+	// that it reads after it. From then on it calls changed when there is something to report,
+	// and at least about once in every if nothing can be missing, so that the time since Seen
+	// is the greatest age of a cache's entries. It calls it from one goroutine at a time, and
+	// never after it has returned.
 	//
-	// It returns when ctx ends, with its error, or when it cannot go on: what
-	// happens then goes unreported, and every error, [ErrBehind] among them, means
-	// the same to the caller. It does not begin anew by itself. every must be
-	// positive, else the error wraps ErrInvalid.
+	// It returns when ctx ends, with its error, or when it cannot continue: changes after that
+	// are not reported, and every error, [ErrBehind] among them, means the same to the caller.
+	// It does not begin anew by itself. every must be positive, else the error wraps
+	// ErrInvalid.
 	Watch(ctx context.Context, every time.Duration, changed func(Change)) error
 }
 
-// Watch watches s, or the first store below its wrappers that is a [Watcher]. Keys
-// are as s has them: below a [Sub] only its own are reported. Where no store can
-// watch, the error wraps [errors.ErrUnsupported].
+// Watch watches s, or the first store below its wrappers that is a [Watcher]. Keys are as s has
+// them: below a [Sub] only its own are reported. If no store can watch, the error wraps
+// [errors.ErrUnsupported].
 //
 // The function changed must be quick and must not use the store.
 func Watch(ctx context.Context, s Store, every time.Duration, changed func(Change)) error {
@@ -74,7 +72,7 @@ func Watch(ctx context.Context, s Store, every time.Duration, changed func(Chang
 	}
 }
 
-// below returns what c means to a [Sub] with this prefix.
+// below returns c as a [Sub] with this prefix reports it.
 func (c Change) below(prefix string) Change {
 	below := Change{Seen: c.Seen}
 	for _, key := range c.Keys {

@@ -15,8 +15,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// watched returns the keys that a watch of s reports of what do does, in order and
-// each once.
+// watched returns the keys that a watch of s reports while do runs, in order and each once.
 func watched(t *testing.T, s store.Store, do func()) []string {
 	t.Helper()
 	keys := []string{}
@@ -65,7 +64,7 @@ func TestWatchThroughWrappers(t *testing.T) {
 	}
 }
 
-// A Sub reports when it is heard at all, not only when a key of its own is.
+// A Sub reports every change of the store below, not only of a key of its own.
 func TestWatchBelowHearsTheBeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := store.NewMemory()
@@ -87,7 +86,7 @@ func TestWatchBelowHearsTheBeat(t *testing.T) {
 	})
 }
 
-// deaf is a Store and nothing else.
+// deaf is a Store without a Watch.
 type deaf struct{ store.Store }
 
 func TestWatchUnsupported(t *testing.T) {
@@ -102,7 +101,7 @@ func TestWatchUnsupported(t *testing.T) {
 	assert.ErrorIs(t, store.Watch(t.Context(), store.NewMemory(), -1, changed), store.ErrInvalid)
 }
 
-// What a Memory keeps for one that does not listen is bounded. The others go on.
+// A Memory limits what it keeps for a slow watcher. The others go on.
 func TestMemoryWatchFallsBehind(t *testing.T) {
 	const room = 1 << 16
 	for _, tt := range []struct {
@@ -115,11 +114,11 @@ func TestMemoryWatchFallsBehind(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				slow, quick := make(chan error), make(chan error)
 				listen := make(chan struct{})
-				heard, all := 0, 0
+				reported, all := 0, 0
 				go func() {
 					slow <- m.Watch(ctx, time.Hour, func(c store.Change) {
 						<-listen
-						heard += len(c.Keys)
+						reported += len(c.Keys)
 					})
 				}()
 				go func() {
@@ -151,12 +150,12 @@ func TestMemoryWatchFallsBehind(t *testing.T) {
 				assert.ErrorIs(t, <-slow, tt.want)
 				assert.ErrorIs(t, <-quick, context.Canceled)
 				if errors.Is(tt.want, store.ErrBehind) {
-					assert.Zero(t, heard, "some of it is worth nothing")
+					assert.Zero(t, reported, "some of it is worth nothing")
 				} else {
-					assert.Equal(t, room, heard)
+					assert.Equal(t, room, reported)
 				}
 
-				// Whoever begins anew is not behind.
+				// A new watch is not behind.
 				again, stop := context.WithCancel(t.Context())
 				stop()
 				assert.ErrorIs(t, m.Watch(again, time.Hour, func(store.Change) {}), context.Canceled)

@@ -39,8 +39,8 @@ func Example() {
 	// Output: true false
 }
 
-// A person ends all their sessions but the one that they ask with: its record is written
-// with the new numbers in the same commit.
+// A person ends all their sessions but the present one: its record is written with the new
+// numbers in the same commit.
 func ExampleRevoke() {
 	ctx, st := context.Background(), store.NewMemory()
 	var kept subject.Numbers // of the record of the session that is kept
@@ -68,8 +68,7 @@ func ExampleRevoke() {
 	// others: false
 }
 
-// What was decided on a Subject, however long ago, is committed only if its rows are
-// still the same.
+// A commit that depends on a Subject, however old, happens only if its rows have not changed.
 func ExampleSubject() {
 	ctx, st := context.Background(), store.NewMemory()
 	subjects, err := subject.New(subject.Config{Store: st})

@@ -15,8 +15,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// ErrCIDR means that an account cannot have these address ranges. The reason is part of the
-// text and may be shown.
+// ErrCIDR means that an account cannot have these CIDR ranges. The reason is part of the text
+// and may be shown.
 var ErrCIDR = errors.New("subject: invalid address ranges")
 
 // Config configures a [Manager].
@@ -31,11 +31,10 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Manager changes what is recorded of accounts, each change in a commit of its own
-// together with its event. The IDs are the host's and are not checked for existence. A
-// method that changes something takes who does it: the zero [audit.Actor] is the operator.
-// An error that wraps [store.ErrUnknown] means that the change may have happened: call the
-// method again.
+// A Manager changes what is recorded of accounts, each change in a commit of its own together
+// with its event. The IDs are the host's and are not checked for existence. A method that
+// changes something takes the actor: the zero [audit.Actor] is the operator. An error that
+// wraps [store.ErrUnknown] means that the change may have happened: repeat the call.
 type Manager struct {
 	store  store.Store
 	events *audit.Recorder
@@ -58,9 +57,8 @@ func (m *Manager) Get(ctx context.Context, id protocol.UserID) (Subject, error) 
 	return Get(ctx, m.store, id)
 }
 
-// Disable refuses the account everything, at once and until Enable. Its credentials are
-// not revoked: those that have not expired work again after Enable, unless they are
-// revoked as well.
+// Disable refuses everything to the account, at once and until Enable. Its credentials are not
+// revoked: those that have not expired work after Enable, unless they are revoked as well.
 func (m *Manager) Disable(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.change(ctx, by, id, audit.Event{Type: audit.AccountOff}, func(r *record) { r.Disabled = true })
 }
@@ -70,9 +68,10 @@ func (m *Manager) Enable(ctx context.Context, by audit.Actor, id protocol.UserID
 	return m.change(ctx, by, id, audit.Event{Type: audit.AccountOn}, func(r *record) { r.Disabled = false })
 }
 
-// SetCIDRs restricts every credential of the account to these address ranges, in place of
-// those before; none lifts the restriction. A range is written with its first address, and
-// an IPv4 one never as IPv6; there are at most 50. [ErrCIDR] says which rule is broken.
+// SetCIDRs restricts every credential of the account to these IP ranges, in place of the
+// present ones; an empty list lifts the restriction. A range is written with its first IP
+// address, and an IPv4 one never as IPv6; there are at most 50. [ErrCIDR] says which rule is
+// broken.
 func (m *Manager) SetCIDRs(ctx context.Context, by audit.Actor, id protocol.UserID, ranges []netip.Prefix) error {
 	if problem := cidr.Problem(ranges); problem != "" {
 		return fmt.Errorf("%w: the list %s", ErrCIDR, problem)
@@ -86,9 +85,9 @@ func (m *Manager) SetCIDRs(ctx context.Context, by audit.Actor, id protocol.User
 	return m.change(ctx, by, id, e, func(r *record) { r.CIDRs = ranges })
 }
 
-// SetHighImpact records whether many depend on the account, for whoever counts downloads or
-// dependents. Such an account can only read for a while after it was recovered, see
-// [Recover].
+// SetHighImpact records whether many packages depend on the account, for an operator who counts
+// downloads or dependents. Such an account can only read for a while after it was recovered,
+// see [Recover].
 func (m *Manager) SetHighImpact(ctx context.Context, by audit.Actor, id protocol.UserID, many bool) error {
 	e := audit.Event{Type: audit.AccountImpact, Detail: map[string]string{"high": fmt.Sprint(many)}}
 	return m.change(ctx, by, id, e, func(r *record) { r.HighImpact = many })
@@ -116,8 +115,8 @@ func (m *Manager) EndSessions(ctx context.Context, by audit.Actor, id protocol.U
 	return m.revoke(ctx, by, id, Sessions, audit.Event{Type: audit.SessionEnded, Reasons: []string{"all"}})
 }
 
-// RevokeTokens ends every granular token of the account, and no session and no bearer of the
-// host's own. It is what [token.Manager.RevokeAll] does.
+// RevokeTokens revokes every granular token of the account, and no session and no bearer token
+// of the host's own. [token.Manager.RevokeAll] does the same.
 //
 // [token.Manager.RevokeAll]: https://pkg.go.dev/github.com/npmauth/npmauth/token#Manager.RevokeAll
 func (m *Manager) RevokeTokens(ctx context.Context, by audit.Actor, id protocol.UserID) error {
@@ -133,8 +132,8 @@ func (m *Manager) revoke(ctx context.Context, by audit.Actor, id protocol.UserID
 	})
 }
 
-// RevokeEveryone ends every credential of every account, in one write. It must follow a
-// restore from a backup, in which credentials that were revoked since are alive.
+// RevokeEveryone ends every credential of every account, in one write. It must follow a restore
+// from a backup, in which credentials that were revoked since are alive.
 func (m *Manager) RevokeEveryone(ctx context.Context, by audit.Actor) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		if err := RevokeEveryone(ctx, tx, m.now()); err != nil {
@@ -153,7 +152,7 @@ func (m *Manager) change(ctx context.Context, by audit.Actor, id protocol.UserID
 	})
 }
 
-// record makes the event of what was done to the account of id part of the commit.
+// record records an event of the account of id in the commit.
 func (m *Manager) record(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, e audit.Event) error {
 	e.Outcome, e.User = audit.Done, id
 	return m.events.Commit(ctx, tx, e.From(by))

@@ -19,7 +19,7 @@ import (
 
 var someRanges = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 
-// methods are those of a Manager that change something, with the event that each records.
+// methods are the methods of a Manager that change something, with the event that each records.
 var methods = map[string]struct {
 	call  func(context.Context, *subject.Manager, audit.Actor) error
 	event audit.Event
@@ -70,7 +70,7 @@ var methods = map[string]struct {
 	},
 }
 
-// recorded is a Manager with what it recorded.
+// recorded is a Manager with its events.
 type recorded struct {
 	*subject.Manager
 	store *storetest.Faulty
@@ -110,7 +110,7 @@ func TestConfig(t *testing.T) {
 	assert.ErrorContains(t, err, "Config.Store")
 }
 
-// AU-05: each method records what it did, and who did it, in its commit.
+// AU-05: each method records its change and its actor, in its commit.
 func TestEvents(t *testing.T) {
 	jane := audit.Actor{User: "jane", Credential: "c1", Addr: netip.MustParseAddr("192.0.2.1")}
 	for name, method := range methods {
@@ -128,7 +128,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// AU-05: what did not happen is not recorded, and what nobody knows of is recorded as that.
+// AU-05: a change that did not happen is not recorded, and an unknown outcome is recorded as
+// unknown.
 func TestEventsOfCommitsThatFail(t *testing.T) {
 	for name, method := range methods {
 		synctest.Test(t, func(t *testing.T) { // conflicts wait
@@ -179,8 +180,7 @@ func TestRoundTrips(t *testing.T) {
 	assert.Equal(t, 1, f.Count(storetest.All))
 }
 
-// A revocation of which nobody knows whether it happened is called again, whether it did
-// or not.
+// A revocation with an unknown outcome is repeated, whether it happened or not.
 func TestRevokeWithUnknownOutcome(t *testing.T) {
 	for _, name := range []string{"RevokeAll", "EndSessions", "RevokeTokens", "RevokeEveryone"} {
 		for _, happened := range []bool{true, false} {

@@ -11,22 +11,22 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A Scope is what of an account a revocation ends. The zero value is refused.
+// A Scope says which credentials of an account a revocation ends. The zero value is refused.
 type Scope uint8
 
 // The scopes.
 const (
 	noScope    Scope = iota
-	Everything       // sessions, tokens, and what the host issued itself
+	Everything       // sessions, tokens, and bearer tokens of the host
 	Sessions         // sessions and web logins under way
 	Tokens           // granular tokens
 )
 
-// Revoke ends, in the caller's commit, all credentials of the account in scope that exist
-// when the commit happens, and returns the subject after it: a credential that is to
-// outlive the revocation is rewritten under its [Subject.Numbers] in the same commit. A
-// credential that is created at the same time is dead, or was created after the commit.
-// With [Everything] now is stored as well, for a host's own bearers: see [Subject].Revoked.
+// Revoke ends, in the caller's commit, all credentials of the account in scope that exist when
+// the commit happens, and returns the subject after it: the caller rewrites a credential that
+// must survive under its [Subject.Numbers] in the same commit. A credential that is created at
+// the same time is dead, or was created after the commit. With [Everything] now is stored as
+// well, for a host's own bearer tokens: see [Subject].Revoked.
 func Revoke(ctx context.Context, tx *store.Tx, id protocol.UserID, scope Scope, now time.Time) (Subject, error) {
 	if scope < Everything || scope > Tokens {
 		return Subject{}, fmt.Errorf("subject: revoke: unknown scope %d", scope)
@@ -59,11 +59,11 @@ func RevokeEveryone(ctx context.Context, tx *store.Tx, now time.Time) error {
 	return nil
 }
 
-// Begin draws, in the caller's commit, the number of all accounts if none was drawn yet. It
-// belongs into the commit that first uses a store, since it ends every credential that there
-// is; the time of [Subject.Revoked] stays. A program of the first edition, which revokes
-// without numbers, refuses every credential from then on, so that nothing is thought to be
-// revoked that is not.
+// Begin draws, in the caller's commit, the number of all accounts if there is none yet. It
+// belongs into the commit that first uses a store, since it ends every credential in it; the
+// time of [Subject.Revoked] does not change. A program of the first release, which revokes
+// without numbers, refuses every credential from then on, so that it cannot seem to revoke one
+// that stays alive.
 func Begin(ctx context.Context, tx *store.Tx) error {
 	_, err := epochs.Upsert(ctx, tx, everyone, func(e *epoch, _ bool) error {
 		if e.ID = everyone; e.Number == 0 {
@@ -87,15 +87,15 @@ func SetTwoFactor(ctx context.Context, tx *store.Tx, id protocol.UserID, mode pr
 	return update(ctx, tx, id, func(r *record) { r.TwoFactor = text })
 }
 
-// Recover records, in the caller's commit, that the account was recovered, or may have
-// been: a recovery code was used, or the e-mail address changed. An account that many depend
-// on can only read for a while then, see [policy.Limits].HighImpactHold.
+// Recover records, in the caller's commit, that the account was recovered, or may have been: a
+// recovery code was used, or the e-mail address changed. An account with [Subject].HighImpact
+// can only read for a while then, see [policy.Limits].HighImpactHold.
 func Recover(ctx context.Context, tx *store.Tx, id protocol.UserID, now time.Time) error {
 	return update(ctx, tx, id, func(r *record) { r.Recovered = later(r.Recovered, now) })
 }
 
-// draw returns a number that no row has had: random, so that a store that was put back to
-// an earlier state does not count up to the same ones again.
+// draw returns a number that no row has had: random, so that a store that was restored from a
+// backup does not count up to the same numbers.
 func draw() uint64 {
 	for {
 		var b [8]byte
@@ -106,13 +106,13 @@ func draw() uint64 {
 	}
 }
 
-// maxSkew is by how much the clocks of two nodes may differ, one in a wrong time zone
-// included. A stored instant that is further ahead was left there by a broken clock.
+// maxSkew is by how much the clocks of two nodes may differ, one in a wrong time zone included.
+// A broken clock set a stored instant that is further ahead.
 const maxSkew = 24 * time.Hour
 
-// later returns the instant to store in place of was. The later of the two counts, so that
-// a node whose clock is behind brings nothing back that another has ended; but not one so
-// far ahead that it would hold for years: the next change corrects it.
+// later returns the instant to store in place of was. It is the later of the two, so that a
+// node whose clock is behind revives no credential that another node ended; but a time more
+// than maxSkew ahead is replaced, since it would last for years.
 func later(was, now time.Time) time.Time {
 	now = cut(now)
 	if was.After(now) && was.Sub(now) <= maxSkew {
@@ -128,13 +128,13 @@ func update(ctx context.Context, tx *store.Tx, id protocol.UserID, fn func(*reco
 	if id == "" {
 		return ErrNoUser
 	}
-	// Both rows in one request, since whoever changes a subject mostly asks for all of it.
+	// Both rows in one request, since most callers that change a subject read all of it.
 	if _, err := tx.Get(ctx, Keys(id)...); err != nil {
 		return fmt.Errorf("subject: %w", err)
 	}
 	_, err := subjects.Upsert(ctx, tx, string(id), func(r *record, _ bool) error {
 		r.ID = string(id)
-		// What cannot be understood must not be overwritten as if it were.
+		// A row that cannot be decoded must not be overwritten.
 		if _, err := r.open(); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A bearer is a credential as far as this package is concerned.
+// A bearer is a credential with the fields that this package needs.
 type bearer struct {
 	kind    policy.Kind
 	numbers subject.Numbers
@@ -99,7 +99,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// A host's clock knows nanoseconds, and a store does not: what is older than the
+// A host's clock knows nanoseconds, and a store does not: a token that is older than the
 // revocation is dead all the same.
 func TestRevokeInTheSameMicrosecond(t *testing.T) {
 	st := store.NewMemory()
@@ -110,7 +110,8 @@ func TestRevokeInTheSameMicrosecond(t *testing.T) {
 	assert.True(t, s.AliveSince(noon.Add(1)))
 }
 
-// What a Tx has written itself is no evidence, and is refused as that rather than ignored.
+// A row that a Tx has written itself is no evidence, and Expect refuses it instead of ignoring
+// it.
 func TestEvidenceOfAWrittenRow(t *testing.T) {
 	after, err := revoke(t, store.NewMemory(), "u1", subject.Everything, noon)
 	require.NoError(t, err)
@@ -172,8 +173,8 @@ func TestRevokeEveryone(t *testing.T) {
 	assert.Len(t, items, 1, "one row, however many accounts")
 }
 
-// Numbers are drawn and not counted: two stores that went through the same have other
-// ones, and 0, that of an account that was never revoked, is none of them.
+// Numbers are drawn and not counted: two stores with the same history have different numbers,
+// and none is 0, that of an account that was never revoked.
 func TestNumbersAreRandom(t *testing.T) {
 	ctx, seen := t.Context(), map[uint64]bool{0: true}
 	for range 2 {
@@ -212,8 +213,8 @@ func copyOf(t *testing.T, st store.Store) store.Store {
 	return m
 }
 
-// In a backup that was put back lives what was revoked since. RevokeEveryone ends it, and
-// also what was created since, which no later revocation brings back.
+// In a restored backup, credentials that were revoked since are alive. RevokeEveryone ends
+// them, and also those created since, and no later revocation revives them.
 func TestRestoredBackup(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	m := newManager(t, st)
@@ -241,7 +242,7 @@ func TestRestoredBackup(t *testing.T) {
 }
 
 // AU-03: two nodes whose clocks are two hours apart revoke in turn. Nothing outlives a
-// revocation, and nothing that was created after one is dead.
+// revocation, and no credential that was created after one is dead.
 func TestClocksDecideNothing(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	node := func(off time.Duration) *subject.Manager {
@@ -274,8 +275,8 @@ func TestClocksDecideNothing(t *testing.T) {
 	}
 }
 
-// The same of the bearers of a host, which carry an instant: a second revocation, by a node
-// whose clock is behind, brings nothing back that the first one ended.
+// The same for the bearer tokens of a host, which have an instant: a second revocation, by a
+// node whose clock is behind, revives none that the first one ended.
 func TestRevokedByAClockThatIsBehind(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	now := noon
@@ -296,8 +297,7 @@ func TestRevokedByAClockThatIsBehind(t *testing.T) {
 	}
 }
 
-// AU-03: an instant that a wrong clock left in the future is corrected by the next
-// revocation.
+// AU-03: the next revocation corrects an instant that a wrong clock set in the future.
 func TestRevokedInTheFuture(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	now := noon
@@ -358,8 +358,8 @@ func TestRecover(t *testing.T) {
 	assert.Equal(t, first, recovered(noon), "nor does one that was far ahead hold an account for years")
 }
 
-// What was created before a store began to be used is dead then, and nothing after it; a
-// host's own bearers are not asked.
+// Credentials that were created before a store began to be used are dead then, and none after
+// it; a host's own bearer tokens are not affected.
 func TestBegin(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	begin := func() {

@@ -1,36 +1,36 @@
-// Package subject records what is true of an account, whoever keeps its name and password:
-// whether it is disabled, what of it was revoked, and what needs its second factor.
+// Package subject keeps the state of accounts that does not depend on the user table: whether
+// an account is disabled, what of it was revoked, and what needs its second factor.
 //
 //	subjects, err := subject.New(subject.Config{Store: st})
 //	…
 //	err = subjects.RevokeAll(ctx, audit.Actor{}, user) // ends every session and token
 //
-// # Revocation is a number
+// # Revocation numbers
 //
-// The row of an account holds three random numbers: one for everything it has, one for
-// its sessions, one for its tokens. One more row holds a number for all accounts. A
-// credential carries the [Numbers] that it was created under, and is alive while they are
-// those of its account: [Subject.Alive]. To revoke is to write another number, in one
-// commit, however many credentials there are. No clock takes part, so none that is wrong
-// can keep a thief alive or an account dead.
+// The row of an account has three random numbers: one for everything the account has, one for
+// its sessions, one for its tokens. One more row has a number for all accounts. A credential
+// stores the [Numbers] that it was created under, and is alive while they are those of its
+// account: [Subject.Alive]. To revoke is to write a new number, in one commit, however many
+// credentials there are. No clock is involved, so a wrong clock can neither keep a revoked
+// credential alive nor end a valid one.
 //
 // # Verifying
 //
-// A verification compares two rows, that of the credential and that of its account. Read
-// at two moments, or one of them from a cache, they may differ while both are right: where
-// they do, read both again in one Get before anything is refused.
+// A verification compares two rows, that of the credential and that of its account. If they are
+// read at two moments, or one of them from a cache, they may differ while both are right: in
+// that case, read both in one Get before the credential is refused.
 //
 // # Committing
 //
-// What was decided on a [Subject] is committed on condition that the Subject is still the
-// same: pass its Evidence to [store.Tx.Expect], or read it through the [store.Tx].
+// A commit that depends on a [Subject] must expect that the Subject has not changed: pass its
+// Evidence to [store.Tx.Expect], or read it through the [store.Tx].
 //
 // # Concurrency
 //
-// A Manager is safe for concurrent use, also by several processes on one store. Rows are
-// never deleted, and nothing that happens often writes them. A program that shares the store
-// of a registry opens it with the same seal and prefix; nodes that run see what it revokes
-// within their freshness bound.
+// A Manager is safe for concurrent use, also by several processes on one store. Rows are never
+// deleted, and nothing that happens often writes them. A program that shares the store of a
+// registry opens it with the same seal and prefix; running nodes see its revocations within
+// their freshness bound.
 package subject
 
 import (
@@ -46,39 +46,40 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// ErrNoUser is returned for the empty user ID, which is nobody's. An ID of which nothing
-// was ever recorded is no error: whether it is somebody's, the host knows.
+// ErrNoUser is returned for the empty user ID, which no user has. An ID of which nothing was
+// ever recorded is no error: only the host knows whether a user has it.
 var ErrNoUser = errors.New("subject: no user")
 
-// A Subject is what npmauth itself knows of an account. One of which nothing was ever
+// A Subject is what npmauth itself knows of an account. An account of which nothing was ever
 // recorded is not disabled and has no second factor.
 type Subject struct {
 	ID        protocol.UserID
 	Disabled  bool
 	TwoFactor protocol.TwoFactorMode // what needs the second factor; never unknown
-	// CIDRs are the ranges that every credential of the account may be used from, each
-	// in its own ranges as well. Empty: from anywhere.
+	// CIDRs are the ranges that every credential of the account may be used from, in addition
+	// to its own ranges. Empty: from anywhere.
 	CIDRs []netip.Prefix
-	// Recovered is when a recovery code was last used or the e-mail address last changed,
-	// see [Recover]. Zero: never.
+	// Recovered is when a recovery code was last used or the e-mail address last changed, see
+	// [Recover]. Zero: never.
 	Recovered time.Time
-	// HighImpact is an account that many depend on, as [Manager.SetHighImpact] said.
+	// HighImpact is true of an account that many packages depend on, see
+	// [Manager.SetHighImpact].
 	HighImpact bool
-	// Revoked is when everything of the account, or of all accounts, was last revoked, by
-	// the clock of the node that did so. Zero: never. It is for bearers that a host
-	// issued itself, which carry no Numbers: see [Subject.AliveSince]. One that a clock
-	// left more than a day ahead is corrected by the next revocation of the same extent.
+	// Revoked is when everything of the account, or of all accounts, was last revoked, by the
+	// clock of the node that did so. Zero: never. It is for bearer tokens that a host issued
+	// itself, which have no Numbers: see [Subject.AliveSince]. The next revocation of the same
+	// scope corrects a time that a wrong clock set more than a day ahead.
 	Revoked time.Time
-	// Evidence names the rows that all of this was read from, at the revisions read. That
-	// of a row which the same Tx has written is none: [store.Tx.Expect] refuses it.
+	// Evidence names the rows that the Subject was read from, at the revisions read. A row that
+	// the same Tx has written cannot be Evidence: [store.Tx.Expect] refuses it.
 	Evidence []store.Evidence
 
 	numbers  numbers
 	everyone uint64
 }
 
-// Numbers are the revocation numbers that a credential was created under. The zero value
-// is that of an account of which nothing was ever revoked.
+// Numbers are the revocation numbers that a credential was created under. The zero value is
+// that of an account of which nothing was ever revoked.
 type Numbers struct {
 	Everyone uint64 `json:"everyone,omitempty"` // of all accounts
 	All      uint64 `json:"all,omitempty"`      // of everything that the account has
@@ -100,7 +101,7 @@ func (s Subject) Numbers(kind policy.Kind) Numbers {
 
 // Alive reports whether a session or token of the account that was created under n is not
 // revoked, and the account not disabled. The caller checks when the credential expires.
-// Credentials of other kinds carry no numbers and are never alive.
+// Credentials of other kinds have no numbers and are never alive.
 func (s Subject) Alive(kind policy.Kind, n Numbers) bool {
 	switch kind {
 	case policy.KindSession, policy.KindToken:
@@ -109,12 +110,12 @@ func (s Subject) Alive(kind policy.Kind, n Numbers) bool {
 	return false
 }
 
-// AliveSince is [Subject.Alive] for a bearer that carries no numbers, one that a host
-// issued itself: it must have been created after everything of the account was last
-// revoked. What was created in the same microsecond is dead.
+// AliveSince is [Subject.Alive] for a bearer token without numbers, one that a host issued
+// itself: it must have been created after everything of the account was last revoked. A token
+// that was created in the same microsecond is dead.
 func (s Subject) AliveSince(created time.Time) bool {
-	// Revoked is cut to a microsecond, so created is too: else what is some nanoseconds
-	// older than a revocation would live.
+	// Revoked is cut to a microsecond, so created is too: otherwise a token that is some
+	// nanoseconds older than a revocation would be alive.
 	return s.ID != "" && !s.Disabled && (s.Revoked.IsZero() || cut(created).After(s.Revoked))
 }
 
@@ -147,9 +148,9 @@ func Get(ctx context.Context, r store.Reader, id protocol.UserID) (Subject, erro
 	return Decode(id, items)
 }
 
-// Decode returns the subject of id from the items of its [Keys], in that order and of one
-// Get, for a caller who reads more in the same Get. A row that cannot be understood is an
-// error and not an account of which nothing was recorded.
+// Decode returns the subject of id from the items of its [Keys], in that order and of one Get,
+// for a caller that reads more in the same Get. A row that cannot be decoded is an error and
+// not an account of which nothing was recorded.
 func Decode(id protocol.UserID, items []store.Item) (Subject, error) {
 	if id == "" {
 		return Subject{}, ErrNoUser
@@ -182,16 +183,16 @@ func Decode(id protocol.UserID, items []store.Item) (Subject, error) {
 	return sub, nil
 }
 
-// numbers are an account's own.
+// numbers are the account's own revocation numbers.
 type numbers struct {
 	All      uint64 `json:"all,omitempty"`
 	Sessions uint64 `json:"sessions,omitempty"`
 	Tokens   uint64 `json:"tokens,omitempty"`
 }
 
-// record is a Subject as it is stored. A program refuses a record with a field that it
-// does not know, so that a new one needs no other schema: an older node fails those whom
-// it restricts, and reads all others as before.
+// record is a Subject as it is stored. A program refuses a record with an unknown field, so
+// that a new one needs no other schema: an older node refuses the accounts that the new field
+// restricts, and reads all others as before.
 type record struct {
 	ID         string         `json:"id"`
 	Disabled   bool           `json:"disabled,omitempty"`
@@ -202,7 +203,7 @@ type record struct {
 	Recovered  time.Time      `json:"recovered,omitzero"`
 	HighImpact bool           `json:"high_impact,omitempty"`
 
-	// Of the first edition, whose sessions are dead: dropped at the next write.
+	// Of the first release, whose sessions are dead: dropped at the next write.
 	SessionsNotBefore time.Time `json:"sessions_not_before,omitzero"`
 	SessionKept       string    `json:"session_kept,omitempty"`
 }
@@ -235,8 +236,8 @@ func (r *record) open() (Subject, error) {
 	}, nil
 }
 
-// The modes as they are stored. An unknown one is an error: read as off it
-// would let a password alone publish.
+// parseMode reads a mode as it is stored. An unknown one is an error: if it counted as off, a
+// password alone could publish.
 func parseMode(text string) (protocol.TwoFactorMode, error) {
 	switch text {
 	case "":

@@ -16,7 +16,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// operator is who does what a test does not attribute to anybody.
+// operator is the actor of what no account does.
 var operator audit.Actor
 
 // kinds are all kinds of credentials, and one that does not exist.
@@ -213,8 +213,8 @@ func TestDecode(t *testing.T) {
 	assert.ErrorIs(t, err, subject.ErrNoUser)
 }
 
-// AU-01: what was decided on a Subject is committed only while its rows are as they were,
-// rows that are absent included.
+// AU-01: a commit that depends on a Subject happens only while its rows have not changed,
+// absent rows included.
 func TestEvidence(t *testing.T) {
 	ctx := t.Context()
 	for name, before := range map[string]func(*testing.T, *subject.Manager){
@@ -260,8 +260,8 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// ST-09: a row that cannot be understood is an error, never an account without a second
-// factor, and is not overwritten.
+// ST-09: a row that cannot be decoded is an error, never an account without a second factor,
+// and is not overwritten.
 func TestUnusableRow(t *testing.T) {
 	ctx := t.Context()
 	for name, value := range map[string]string{
@@ -290,7 +290,7 @@ func TestUnusableRow(t *testing.T) {
 	}
 }
 
-// ST-09: the same of the row of all accounts, which refuses everybody.
+// ST-09: the same for the row of all accounts, whose error refuses everybody.
 func TestUnusableEpoch(t *testing.T) {
 	ctx := t.Context()
 	for _, value := range []string{`{"v":2,"d":{}}`, `{"v":1,"d":{"id":"u1"}}`, `{"v":1,"d":{"id":"everyone","numbers":1}}`} {
@@ -304,8 +304,8 @@ func TestUnusableEpoch(t *testing.T) {
 	}
 }
 
-// An older program refuses the row of an account that a field which it does not know may
-// restrict, and reads all others.
+// An older program refuses the row of an account that an unknown field may restrict, and reads
+// all others.
 func TestRowsAsStored(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	m := newManager(t, st)
@@ -316,8 +316,8 @@ func TestRowsAsStored(t *testing.T) {
 	assert.Equal(t, strings.Replace(row, `"numbers"`, `"disabled":true,"numbers"`, 1), stored(t, st, subject.Key("u1")))
 }
 
-// Rows of the first edition, which revoked by instants, keep what they say of an account.
-// What they say of its sessions, which are dead, is dropped at the next write.
+// Rows of the first release, which revoked by instants, keep the state of an account. The time
+// about its sessions, which are dead, is dropped at the next write.
 func TestFirstEdition(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	const kept = `"not_before":"2026-01-02T03:04:05.000001Z","tfa":"auth-only","cidrs":["192.0.2.0/24"],"recovered":"2026-02-03T04:05:06Z","high_impact":true}}`

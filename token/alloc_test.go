@@ -10,7 +10,7 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// Times gate nothing, allocations do.
+// Only allocations are limited here, not times.
 func TestOpenAllocations(t *testing.T) {
 	it, d := typical(t)
 	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() {

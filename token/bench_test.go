@@ -15,8 +15,8 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// typical returns a token as many have one: three grants, a name, one range, of an
-// account whose tokens were once revoked.
+// typical returns a common token: three grants, a name, one range, of an account whose tokens
+// were once revoked.
 func typical(tb testing.TB) (store.Item, credential.Digest) {
 	s := store.NewMemory()
 	m, err := token.New(token.Config{Store: s})
@@ -39,8 +39,8 @@ func typical(tb testing.TB) (store.Item, credential.Digest) {
 	return items[0], tok.Digest
 }
 
-// BenchmarkOpenFloor is the least that any reading of the record as JSON costs: one pass
-// over its text. Judge BenchmarkOpen of the same run by it.
+// BenchmarkOpenFloor measures one pass over the JSON text of the record, which any decoder
+// needs. Compare BenchmarkOpen of the same run with it.
 func BenchmarkOpenFloor(b *testing.B) {
 	it, _ := typical(b)
 	b.ReportAllocs()
@@ -51,7 +51,7 @@ func BenchmarkOpenFloor(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen is what a cold verification costs beside the store.
+// BenchmarkOpen measures a verification that no cache answers, without the store.
 func BenchmarkOpen(b *testing.B) {
 	it, d := typical(b)
 	b.ReportAllocs()
@@ -63,7 +63,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.ReportMetric(float64(len(it.Value)), "bytes")
 }
 
-// BenchmarkListOf1000 is the first page of a user who has a thousand tokens.
+// BenchmarkListOf1000 measures the first page of a user who has a thousand tokens.
 func BenchmarkListOf1000(b *testing.B) {
 	s := store.NewMemory()
 	m, err := token.New(token.Config{Store: s})

@@ -12,17 +12,18 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// count is the row that holds a user to Limits.Tokens, and says how many there are
-// without reading them. Lists in a transaction cannot: a token may appear behind them.
-// It keeps when each token of the user ends, so that expired ones cease to count without
-// anyone writing it, and under which numbers they live: under others, none does.
+// count is the row that enforces Limits.Tokens for a user, and says how many tokens there are
+// without reading them. A list in a transaction cannot: a token may be created behind its
+// cursor. The row keeps when each token of the user ends, so that expired ones cease to count
+// without a write, and the revocation numbers that they were created under: under others, none
+// is alive.
 type count struct {
 	User    protocol.UserID `json:"user"`
 	Numbers subject.Numbers `json:"numbers,omitzero"`
 	Ends    []int64         `json:"ends"` // microseconds since 1970
 }
 
-// Counts of schema 1, the first edition's, are of tokens that are dead.
+// Counts of schema 1 are of tokens that are dead.
 var counts = store.NewTable("token-count", 2, func(c *count) string { return string(c.User) }).Since(2).
 	Expiring(func(c *count) time.Time {
 		if len(c.Ends) == 0 {
@@ -31,7 +32,7 @@ var counts = store.NewTable("token-count", 2, func(c *count) string { return str
 		return timeOf(slices.Max(c.Ends))
 	})
 
-// live takes out what does not count any more.
+// live removes what no longer counts.
 func (c *count) live(n subject.Numbers, now time.Time) {
 	if c.Numbers != n {
 		c.Numbers, c.Ends = n, nil
@@ -39,7 +40,7 @@ func (c *count) live(n subject.Numbers, now time.Time) {
 	c.Ends = slices.DeleteFunc(c.Ends, func(end int64) bool { return end <= now.UnixMicro() })
 }
 
-// total returns how many live tokens the count in it tells of.
+// total returns how many live tokens the count in it has.
 func total(it store.Item, n subject.Numbers, now time.Time) (int, error) {
 	c, err := counts.Decode(it)
 	if errors.Is(err, store.ErrNotFound) {
@@ -52,8 +53,8 @@ func total(it store.Item, n subject.Numbers, now time.Time) (int, error) {
 	return len(c.Ends), nil
 }
 
-// recount gives back the room of tokens that end at the instants ended, and makes room
-// for those that end at made, or returns [ErrTooMany].
+// recount removes the tokens that end at the instants ended from the count, and adds those that
+// end at made, or returns [ErrTooMany].
 func (m *Manager) recount(ctx context.Context, tx *store.Tx, sub subject.Subject, now time.Time, ended, made []int64) error {
 	none := false
 	_, err := counts.Upsert(ctx, tx, string(sub.ID), func(c *count, _ bool) error {

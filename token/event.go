@@ -9,14 +9,14 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// tell records, with the commit of tx, what was done to a token.
+// tell records what was done to a token, in the commit of tx.
 func (m *Manager) tell(ctx context.Context, tx *store.Tx, by audit.Actor, e audit.Event) error {
 	e.Outcome = audit.Done
 	return m.events.Commit(ctx, tx, e.From(by))
 }
 
-// created is the event of a token that was made: all that says what it may do, and until
-// when and where from.
+// created returns the event of a token that was created: what it may do, until when, and from
+// where.
 func created(t Token) audit.Event {
 	e := audit.Event{
 		Type: audit.TokenCreated, User: t.User, Credential: t.ID, Grants: t.Grants,
@@ -38,7 +38,7 @@ func created(t Token) audit.Event {
 	return e
 }
 
-// ended is the event of a token that was revoked.
+// ended returns the event of a token that was revoked.
 func ended(r *record, reason string) audit.Event {
 	e := audit.Event{Type: audit.TokenRevoked, User: r.User, Credential: r.id()}
 	if reason != "" {

@@ -12,9 +12,9 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// Expiring reports whether a token is in its last days at a time, as Limits.TokenWarning
-// has it, and not over yet: who has it should hear of it. One that lives for less than two
-// of it is expiring for the second half of its life.
+// Expiring reports whether a live token expires within Limits.TokenWarning of the time at, so
+// that its user should be warned. A token that lives for less than twice that is expiring for
+// the second half of its life.
 func (m *Manager) Expiring(c *policy.Credential, at time.Time) bool {
 	return m.expiring(c.Created, c.Expires, at)
 }
@@ -24,7 +24,7 @@ func (m *Manager) expiring(created, expires, at time.Time) bool {
 	return at.Before(expires) && !at.Before(expires.Add(-before))
 }
 
-// A warning marks a token of whose end was told.
+// A warning marks a token whose user was warned.
 type warning struct {
 	ID      string    `json:"id"` // the token's
 	Expires time.Time `json:"expires"`
@@ -34,14 +34,13 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 	Expiring(func(w *warning) time.Time { return w.Expires })
 
 // Warn calls fn for every token that is expiring, once in the token's life, however many
-// processes call Warn and however often. Tokens of an account that is disabled are left
-// out until it is enabled. What fn is to tell is lost if the process dies
-// before it did, or the store does not say whether the mark was written.
+// processes call Warn and however often. It omits tokens of an account that is disabled until
+// the account is enabled. The warning is lost if the process dies before fn has sent it, or if
+// the store does not say whether the mark was written.
 //
-// It reads all tokens, a page at a time: once a day is often enough. An index by the day
-// on which they end would spare that, and would cost every creation a row and every
-// store that has tokens already a [store.Table.Reindex]. After an error it can be called
-// again, and goes on.
+// It reads all tokens, a page at a time: once a day is often enough. An index by the day on
+// which tokens end would spare that, and would cost every creation a row and every store that
+// has tokens already a [store.Table.Reindex]. After an error, call it once more: it continues.
 func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
 	err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 		return m.warnOf(ctx, page, of, fn)
@@ -52,7 +51,7 @@ func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
 	return nil
 }
 
-// warnOf does it for a page.
+// warnOf warns about the tokens of a page.
 func (m *Manager) warnOf(ctx context.Context, page []*record, of map[protocol.UserID]subject.Subject, fn func(Token)) error {
 	var due []*record
 	var keys []string
@@ -75,7 +74,7 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, of map[protocol.Us
 		}
 		switch t, err := m.mark(ctx, r.User, r.id()); {
 		case errors.Is(err, store.ErrExists), errors.Is(err, store.ErrNotFound):
-			// Another process was faster, or it was revoked.
+			// Another process marked it first, or it was revoked.
 		case err != nil:
 			return err
 		default:

@@ -37,7 +37,7 @@ func TestExpiring(t *testing.T) {
 	}
 }
 
-// Each token is told of once, by one of those who look, in pages of many.
+// Each token is warned of once, by one of several processes, in pages of many.
 func TestWarn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, s := t.Context(), store.NewMemory()
@@ -61,7 +61,7 @@ func TestWarn(t *testing.T) {
 
 		var mu sync.Mutex
 		told := map[string][]token.Token{}
-		look := func() {
+		warn := func() {
 			var group sync.WaitGroup
 			for _, m := range managers {
 				group.Go(func() {
@@ -74,23 +74,23 @@ func TestWarn(t *testing.T) {
 			}
 			group.Wait()
 		}
-		look()
+		warn()
 		assert.Empty(t, told, "none is near its end")
 		time.Sleep(5 * token.Day)
-		look()
-		look()
+		warn()
+		warn()
 		assert.Len(t, told, len(want))
 		for id, tok := range want {
 			assert.Equal(t, []token.Token{tok}, told[id])
 		}
 		time.Sleep(5 * token.Day)
-		look()
+		warn()
 		assert.Len(t, told, len(want), "those are over, and the others have time")
 		time.Sleep(13 * token.Day)
-		look()
+		warn()
 		assert.Len(t, told, 130)
 
-		// What is left of it goes with the token.
+		// The mark of the warning is deleted with the token.
 		for _, it := range dump(t, s) {
 			assert.Equal(t, it.Key == subject.Key("bob"), it.Expires.IsZero(), it.Key)
 		}

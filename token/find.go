@@ -13,9 +13,9 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// ReadsOf returns the keys that [Manager.RevokeTx] and [Manager.RotateTx] read of the
-// user's token with this ID, or, with the ID "", those that [Manager.CreateTx] reads. A
-// caller whose own first [store.Tx.Get] asks for them too spares them theirs.
+// ReadsOf returns the keys that [Manager.RevokeTx] and [Manager.RotateTx] read of the user's
+// token with this ID, or, with the ID "", those that [Manager.CreateTx] reads. A caller that
+// adds these keys to its own first [store.Tx.Get] saves a request.
 func ReadsOf(user protocol.UserID, id string) []string {
 	keys := append(subject.Keys(user), counts.Key(string(user)))
 	if key := Key(id); key != "" {
@@ -24,13 +24,13 @@ func ReadsOf(user protocol.UserID, id string) []string {
 	return keys
 }
 
-// can reports whether user can have a token: an ID that makes no key has none.
+// can reports whether user can have a token: an ID that is no valid key has none.
 func can(user protocol.UserID) bool {
 	return user != "" && store.ValidateKeys(ReadsOf(user, "")...) == nil
 }
 
-// Get returns the user's live token with this ID, or [ErrNotFound]. A token of an account
-// that is disabled is one: it works again when the account does.
+// Get returns the user's live token with this ID, or [ErrNotFound]. It returns a token of a
+// disabled account, too: the token works once the account is enabled.
 func (m *Manager) Get(ctx context.Context, user protocol.UserID, id string) (Token, error) {
 	r, err := m.get(ctx, m.store, user, id)
 	if err != nil {
@@ -69,8 +69,8 @@ func (m *Manager) get(ctx context.Context, r store.Reader, user protocol.UserID,
 	return m.owned(items[2], sub)
 }
 
-// owned returns the token in it if it is a live one of sub: that of somebody else is as
-// one that never was.
+// owned returns the token in it if it is a live one of sub. Another user's token counts as one
+// that does not exist.
 func (m *Manager) owned(it store.Item, sub subject.Subject) (*record, error) {
 	r, err := tokens.Decode(it)
 	if err != nil {
@@ -82,8 +82,8 @@ func (m *Manager) owned(it store.Item, sub subject.Subject) (*record, error) {
 	return r, nil
 }
 
-// outward makes an absent record ErrNotFound, whatever the reason, and says what was
-// tried when something else failed.
+// outward makes an absent record ErrNotFound, whatever the reason, and adds what was tried to
+// any other error.
 func outward(what string, err error) error {
 	switch {
 	case err == nil:
@@ -98,9 +98,9 @@ func outward(what string, err error) error {
 // users, and the row of all accounts, are one Get.
 const pageSize = store.MaxKeys - 1
 
-// pages calls fn for all tokens of everybody, dead ones too, a page at a time, with the
-// subjects of their users as they were after the page was read. So a token whose numbers
-// differ is dead for good: they were those of its user when it was created.
+// pages calls fn for all tokens of all users, dead ones too, a page at a time, with the
+// subjects of their users as they were after the page was read. So a token whose numbers differ
+// is revoked: they were those of its user when it was created.
 func (m *Manager) pages(ctx context.Context, fn func(page []*record, of map[protocol.UserID]subject.Subject) error) error {
 	for after := ""; ; {
 		page, err := tokens.List(ctx, m.store, after, pageSize)

@@ -38,7 +38,7 @@ func TestEvents(t *testing.T) {
 	assert.Empty(t, ended(r, "").Reasons)
 }
 
-// No two pairs of a user and numbers share a group, whatever a host's IDs look like.
+// No two pairs of a user and numbers share a group, whatever the form of a host's IDs.
 func TestGroupOf(t *testing.T) {
 	seen := map[string]bool{}
 	for _, user := range []protocol.UserID{"a", "a.0", "a.0.0", "a.0.0.0", "a/0", "a.1"} {

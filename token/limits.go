@@ -8,14 +8,14 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// Day is the unit in which tokens live: 24 hours, whatever the calendar does.
+// Day is the unit of a token's life: 24 hours, whatever the calendar says.
 const Day = 24 * time.Hour
 
 // Limits that npm does not publish, or does not have.
 const (
-	// MaxLife is the longest life of any token, also of one that only reads, for
-	// which npm has no limit: ten years. A token without an end does not exist,
-	// since a forgotten one should not outlive everyone who knew of it.
+	// MaxLife is the longest life of any token, also of one that only reads, for which npm has
+	// no limit: ten years. Every token expires, so that a forgotten one does not stay valid for
+	// ever.
 	MaxLife = 3650 * Day
 	// MaxCIDRs is how many ranges a token may have.
 	MaxCIDRs = cidr.Max
@@ -25,8 +25,8 @@ const (
 	MaxDescription = 1000
 )
 
-// checkLimits refuses numbers with which a record would outgrow the 64 KiB of a
-// store's value, or a token could outlive MaxLife.
+// checkLimits refuses limits under which a record could exceed the 64 KiB of a store's value,
+// or a token could outlive MaxLife.
 func checkLimits(l policy.Limits) error {
 	if err := l.Validate(); err != nil {
 		return fmt.Errorf("token: Config.Limits: %w", err)

@@ -17,25 +17,25 @@ import (
 // MaxList is how many tokens [Manager.List] returns at most.
 const MaxList = store.MaxLimit
 
-// ErrCursor means that ListOptions.After is nothing that [Manager.List] has returned.
+// ErrCursor means that ListOptions.After is not a cursor that [Manager.List] has returned.
 var ErrCursor = errors.New("token: unknown cursor")
 
 // ListOptions say which tokens [Manager.List] returns. The zero value is the newest.
 type ListOptions struct {
-	// After is the next that an earlier page came with; "" begins with the newest.
+	// After is the cursor that an earlier page returned; "" begins with the newest token.
 	After string
-	// Offset is how many are passed over first, for who counts pages. They are read: a
-	// page far behind costs a request for each [MaxList] before it. Negative is 0.
+	// Offset is how many tokens are skipped first, for clients that count pages. They are read:
+	// a page far behind costs a request for each [MaxList] before it. Negative is 0.
 	Offset int
-	// Limit is how many are returned at most. What is not 1 to MaxList is MaxList.
+	// Limit is how many tokens are returned at most. Anything but 1 to MaxList means MaxList.
 	Limit int
 }
 
-// List returns the user's live tokens, newest first, how many there are in all, and where
-// to go on, "" at the end. A page is two requests of the store, and reads no more tokens
-// than it shows, but for those that have expired since the store was last swept. With
-// After, tokens that are made or ended meanwhile move nothing. The tokens of an account
-// that is disabled are listed: they work again when the account does.
+// List returns the user's live tokens, newest first, how many there are in all, and the cursor
+// of the next page, "" at the end. A page is two requests to the store, and reads no more
+// tokens than it shows, except those that have expired since the store was last swept. With
+// After, tokens that are created or revoked meanwhile do not shift the pages. The tokens of a
+// disabled account are listed: they work once the account is enabled.
 func (m *Manager) List(ctx context.Context, user protocol.UserID, o ListOptions) (page []Token, next string, total int, err error) {
 	page, next, total, err = m.list(ctx, user, o)
 	switch {
@@ -101,8 +101,8 @@ func (m *Manager) list(ctx context.Context, user protocol.UserID, o ListOptions)
 	return page, next, all, nil
 }
 
-// isCursor reports whether text is what the next of a page looks like: the place of a
-// token, which need not be there any more.
+// isCursor reports whether text has the form of a cursor: the place of a token, which need not
+// exist any more.
 func isCursor(text string) bool {
 	if text == "" {
 		return true
@@ -112,9 +112,9 @@ func isCursor(text string) bool {
 	return ok && err == nil && len(order) == orderSize && isID(id)
 }
 
-// All yields every live token of everybody whose account is not disabled, in no order that
-// means something. It reads them a page at a time: one made or ended meanwhile may be
-// missing or not. After an error there is nothing more.
+// All yields every live token of all users whose account is not disabled, in no particular
+// order. It reads them a page at a time: a token that is created or revoked meanwhile may be
+// missing or not. An error ends the sequence.
 func (m *Manager) All(ctx context.Context) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
@@ -132,5 +132,5 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[Token, error] {
 	}
 }
 
-// errStop ends pages when nobody wants more.
+// errStop ends pages when the caller wants no more.
 var errStop = errors.New("stop")

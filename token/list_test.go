@@ -88,7 +88,7 @@ func TestList(t *testing.T) {
 	})
 }
 
-// rows counts what a store is asked for and returns.
+// rows counts the keys that a store reads and returns.
 type rows struct {
 	store.Store
 	calls, keys, listed int
@@ -107,8 +107,8 @@ func (r *rows) List(ctx context.Context, prefix, after string, limit int) ([]sto
 	return items, err
 }
 
-// A page is one Get and one List, and reads the tokens that it shows, however many there
-// are and however many were revoked.
+// A page is one Get and one List, and reads the tokens that it shows, however many there are
+// and however many were revoked.
 func TestListReadsWhatItShows(t *testing.T) {
 	ctx, s := t.Context(), store.NewMemory()
 	m := manager(t, s)

@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A Token is what is known of a token. The secret is not.
+// A Token describes a token, without its secret.
 type Token struct {
 	ID          string            // public accessor: IDOf the Digest
 	Digest      credential.Digest // of the secret; for lookups, never for people
@@ -30,7 +30,7 @@ type Token struct {
 	CIDRs       []netip.Prefix // none: from anywhere
 	Created     time.Time
 	Expires     time.Time // the first instant at which it is dead
-	CreatedBy   string    // public ID of the credential that asked for it
+	CreatedBy   string    // public ID of the credential that created it
 	Replaces    string    // ID of the token that was rotated to make it
 	ReplacedBy  string    // ID of the token that it was rotated to
 	// Numbers are the revocation numbers that it was created under.
@@ -44,7 +44,7 @@ const hintSize = 8
 // ReadOnly reports whether no grant of t can do more than read.
 func (t Token) ReadOnly() bool { return !slices.ContainsFunc(t.Grants, writes) }
 
-// Credential returns what policy is told of t. It shares the grants and ranges.
+// Credential returns t as a policy reads it. It shares the grants and ranges.
 func (t Token) Credential() *policy.Credential {
 	return &policy.Credential{
 		ID:      t.ID,
@@ -63,9 +63,9 @@ func (t Token) clone() Token {
 	return t
 }
 
-// record is a Token as it is stored: flat and short, since every cold verification
-// decodes one. A program refuses a record with a field that it does not know, so that a
-// new restriction needs no other schema.
+// record is a Token as it is stored: flat and short, since every verification that no cache
+// answers decodes one. A program refuses a record with an unknown field, so that a new
+// restriction needs no other schema.
 type record struct {
 	Digest      credential.Digest `json:"digest"`
 	User        protocol.UserID   `json:"user"`
@@ -83,13 +83,13 @@ type record struct {
 	ReplacedBy  string            `json:"replaced_by,omitempty"`
 }
 
-// Tokens of schema 1, the first edition's, lay under their whole digest and had no
-// numbers: none of them is carried over.
+// Tokens of schema 1 had their whole digest as the key and had no numbers: none of them is
+// converted.
 var (
 	tokens = store.NewTable("token", 2, func(r *record) string { return r.id() }).Since(2).
 		Expiring(func(r *record) time.Time { return timeOf(r.Expires) })
-	// A list shows all of a token, newest first. Tokens that were revoked together are
-	// in a group that nobody asks for any more.
+	// A list shows all of a token, newest first. Tokens that were revoked together are in a
+	// group that nobody lists any more.
 	listed = store.NewListing(tokens, "list",
 		func(r *record) (group, order string) {
 			return groupOf(r.User, subject.Numbers(r.Numbers)), fmt.Sprintf("%0*x", orderSize, math.MaxInt64-r.Created)
@@ -97,7 +97,8 @@ var (
 		func(r *record) *record { return r })
 )
 
-// orderSize is how many hex digits say when a token was made, the newest the least.
+// orderSize is how many hex digits say when a token was created; the newest has the smallest
+// number.
 const orderSize = 16
 
 func groupOf(user protocol.UserID, n subject.Numbers) string {
@@ -122,16 +123,16 @@ func (r *record) token() Token {
 
 func (r *record) id() string { return IDOf(r.Digest) }
 
-// expired reports whether the token has ended by itself at a time.
+// expired reports whether the token has expired at a time.
 func (r *record) expired(at time.Time) bool { return at.UnixMicro() >= r.Expires }
 
-// revoked reports whether its user's tokens have been revoked since. It is not dead
-// because its account is disabled: it works again when that is enabled.
+// revoked reports whether its user's tokens have been revoked since. A token is not revoked
+// because its account is disabled: it works once the account is enabled.
 func (r *record) revoked(sub subject.Subject) bool {
 	return subject.Numbers(r.Numbers) != sub.Numbers(policy.KindToken)
 }
 
-// alive reports whether it is neither revoked nor its account disabled.
+// alive reports whether the token is not revoked and its account not disabled.
 func (r *record) alive(sub subject.Subject) bool {
 	return sub.Alive(policy.KindToken, subject.Numbers(r.Numbers))
 }
@@ -150,11 +151,11 @@ const (
 // IDOf returns the public ID of the token whose secret has the digest d: its first 16
 // bytes in lower-case base32, 26 characters.
 //
-// So one read finds a token by its secret as well as by its ID, and lists, events and
-// logs show a part of the digest. It gives nothing away: to find a secret with these 128
-// bits takes 2^128 tries, and the secret that has all 256 is one of 2^178 random ones.
-// It proves nothing either: [Open] compares the whole digest. Two secrets with one ID are
-// not to be found by accident, and Create refuses the second.
+// So one read finds a token by its secret as well as by its ID, and lists, events and logs show
+// a part of the digest. This reveals nothing useful: to find a secret with these 128 bits takes
+// 2^128 tries, and the secret that has all 256 is one of 2^178 random ones. The ID proves
+// nothing either: [Open] compares the whole digest. Two secrets do not get the same ID by
+// accident, and Create refuses the second.
 func IDOf(d credential.Digest) string {
 	var text [idSize]byte
 	encoding.Encode(text[:], d[:idBytes])
@@ -202,15 +203,14 @@ func PrefixFromKey(key string) (p credential.Prefix, ok bool) {
 	return p, err == nil
 }
 
-// Open returns what policy is told of the token stored in it, which was read under
-// [KeyOf] d, and the numbers that the token was created under: it is alive while they are
-// those of its user, which [subject.Subject.Alive] compares, and until Expires, which the
-// caller compares with the time.
+// Open decodes the token in it, which was read under [KeyOf] d, into a [policy.Credential], and
+// returns the revocation numbers that the token was created under. The token is alive while
+// they are those of its user, which [subject.Subject.Alive] compares, and until Expires, which
+// the caller compares with the time.
 //
-// An absent item is [store.ErrNotFound], and so is the token of a secret that does not
-// have the digest d, which is compared in constant time. A record with a field, word or
-// range that this program does not know is an error, since it may be a restriction. The
-// result must not be changed.
+// An absent item is [store.ErrNotFound], and so is the token of a secret that does not have the
+// digest d, which is compared in constant time. A record with an unknown field, word or range
+// is an error, since it may be a restriction. The result must not be changed.
 func Open(it store.Item, d credential.Digest) (*policy.Credential, subject.Numbers, error) {
 	r, err := tokens.Decode(it)
 	if err != nil {

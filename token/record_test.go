@@ -38,7 +38,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// Only who has the secret opens its record, though its key shows half of the digest.
+// Only the secret opens its record, though its key shows half of the digest.
 func TestOpenComparesTheDigest(t *testing.T) {
 	s := store.NewMemory()
 	_, tok := create(t, manager(t, s), token.Spec{})
@@ -54,8 +54,8 @@ func TestOpenComparesTheDigest(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrNotFound)
 }
 
-// ST-09: a record that is not understood whole is no credential. Each case
-// changes one place of a record that Open takes.
+// ST-09: a record that cannot be decoded completely is no credential. Each case changes one
+// place of a record that Open accepts.
 func TestOpenRefuses(t *testing.T) {
 	s := store.NewMemory()
 	m := manager(t, s)
@@ -132,7 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrNotFound)
 }
 
-// What is stored can be read by people, and comes back as it was.
+// A stored record is readable, and decodes to what was encoded.
 func TestRecordText(t *testing.T) {
 	s := store.NewMemory()
 	grants := []protocol.Grant{
@@ -179,7 +179,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// A record names what it lets out: nothing that a Token prints is the secret.
+// Nothing that a Token prints contains the secret.
 func TestTokenPrintsNoSecret(t *testing.T) {
 	secret, tok := create(t, manager(t, store.NewMemory()), token.Spec{})
 	assert.NotContains(t, fmt.Sprintf("%+v", tok), secret.Reveal())

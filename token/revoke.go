@@ -16,9 +16,9 @@ func (m *Manager) Revoke(ctx context.Context, by audit.Actor, user protocol.User
 	}))
 }
 
-// RevokeTx ends, in the caller's commit, the user's token with this ID, all of it and
-// exactly it: a beginning of an ID is no ID. A token that is not the user's, or is dead,
-// is [ErrNotFound]. The reason is a word for the event, "" for none.
+// RevokeTx revokes, in the caller's commit, the user's token with exactly this ID: a prefix of
+// an ID is no ID. A token that is not the user's, or is dead, is [ErrNotFound]. The reason is a
+// word for the event, "" for none.
 func (m *Manager) RevokeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, id, reason string) error {
 	return outward("revoke", m.revoke(ctx, tx, by, user, id, reason))
 }
@@ -37,7 +37,7 @@ func (m *Manager) revoke(ctx context.Context, tx *store.Tx, by audit.Actor, user
 	return m.tell(ctx, tx, by, ended(r, reason))
 }
 
-// open reads, in one Get, what a change of the user's token with this ID rests on.
+// open reads, in one Get, all that a change of the user's token with this ID depends on.
 func (m *Manager) open(ctx context.Context, tx *store.Tx, user protocol.UserID, id string) (*record, subject.Subject, error) {
 	if !isID(id) || !can(user) {
 		return nil, subject.Subject{}, store.ErrNotFound
@@ -54,7 +54,7 @@ func (m *Manager) open(ctx context.Context, tx *store.Tx, user protocol.UserID, 
 	return r, sub, err
 }
 
-// remove takes away a token, which tx has read, and when it was used.
+// remove deletes a token, which tx has read, and its last use.
 func (m *Manager) remove(ctx context.Context, tx *store.Tx, id string) error {
 	tx.Delete(usedPrefix + id)
 	tx.After(func(o store.Outcome) {
@@ -72,8 +72,8 @@ func (m *Manager) End(ctx context.Context, by audit.Actor, id, reason string) er
 	}))
 }
 
-// EndTx is [Manager.RevokeTx] for the token with this ID whoever has it: for an operator,
-// for a token that was reported as leaked, and for one that has guessed too many codes.
+// EndTx is [Manager.RevokeTx] for the token with this ID, whoever its user is: for an operator,
+// for a token that was reported as leaked, and for one that presented too many wrong codes.
 func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, id, reason string) error {
 	return outward("end", m.end(ctx, tx, by, id, reason))
 }
@@ -90,16 +90,16 @@ func (m *Manager) end(ctx context.Context, tx *store.Tx, by audit.Actor, id, rea
 }
 
 // RevokeAll is [Manager.RevokeAllTx] in a commit of its own. An error that wraps
-// [store.ErrUnknown] means that it may have happened: call it again.
+// [store.ErrUnknown] means that the tokens may be revoked: repeat the call.
 func (m *Manager) RevokeAll(ctx context.Context, by audit.Actor, user protocol.UserID) error {
 	return outward("revoke all", store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		return m.revokeAll(ctx, tx, by, user)
 	}))
 }
 
-// RevokeAllTx ends, in the caller's commit, all tokens of the user and no session. It is
-// one write of the user's subject, however many there are: one that is created at the same
-// time is either dead or was created after. [Manager.Sweep] deletes their records later.
+// RevokeAllTx revokes, in the caller's commit, all tokens of the user and no session. It is one
+// write of the user's subject, however many tokens there are: a token that is created at the
+// same time is either dead or was created after. [Manager.Sweep] deletes the records later.
 func (m *Manager) RevokeAllTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID) error {
 	return outward("revoke all", m.revokeAll(ctx, tx, by, user))
 }

@@ -52,7 +52,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TK-24: somebody else's token is one that never was.
+// TK-24: another user's token counts as one that does not exist.
 func TestRevokeAnothers(t *testing.T) {
 	s := store.NewMemory()
 	m := manager(t, s)
@@ -69,7 +69,7 @@ func TestRevokeAnothers(t *testing.T) {
 	assert.Equal(t, before, dump(t, s))
 }
 
-// TK-25: exactly the ID, and nothing that looks like a pattern of it.
+// TK-25: exactly the ID, and nothing with the form of a pattern.
 func TestRevokeExactly(t *testing.T) {
 	s := store.NewMemory()
 	m := manager(t, s)
@@ -118,7 +118,7 @@ func TestRevokeConcurrently(t *testing.T) {
 	assert.Equal(t, 1, total)
 }
 
-// exists drops what was looked up.
+// exists returns only the error of a lookup.
 func exists(_ token.Token, err error) error { return err }
 
 func TestRevokeAll(t *testing.T) {
@@ -171,8 +171,8 @@ func TestRevokeAll(t *testing.T) {
 	assert.ErrorIs(t, m.RevokeAll(ctx, operator, ""), subject.ErrNoUser)
 }
 
-// A token that is made while all are revoked, whatever comes between what, was there
-// before and is dead, or came after and is alive and counted.
+// A token that is created while all are revoked was either created before and is dead, or
+// created after and is alive and counted.
 func TestRevokeAllAndCreate(t *testing.T) {
 	ctx := t.Context()
 	for round := range 60 {
@@ -224,8 +224,8 @@ func TestRevokeAllAndCreate(t *testing.T) {
 	}
 }
 
-// An interleaving at a time: all are revoked just before the n-th call of the store that
-// a creation makes.
+// One interleaving at a time: all tokens are revoked just before the n-th call of the store
+// that a creation makes.
 func TestRevokeAllBeforeEachCallOfCreate(t *testing.T) {
 	ctx := t.Context()
 	for n := 1; ; n++ {
@@ -245,7 +245,7 @@ func TestRevokeAllBeforeEachCallOfCreate(t *testing.T) {
 	}
 }
 
-// What decides over one node's tokens is what the other wrote.
+// A node decides by the rows that the other wrote.
 func TestRevokeOnTwoNodes(t *testing.T) {
 	ctx := t.Context()
 	ops := map[string]func(m *token.Manager, id string) error{

@@ -13,18 +13,18 @@ import (
 // MaxGrace is the longest that a token lives on beside the one that takes its place.
 const MaxGrace = 7 * Day
 
-// A Rotation gives a token a new secret, and the old one a time to be replaced
-// wherever it is in use.
+// A Rotation gives a token a new secret, and leaves the old secret valid for a while, so that
+// it can be replaced wherever it is in use.
 type Rotation struct {
 	User protocol.UserID // whose token it must be; required
 	ID   string          // of the token; required
 
-	// Grace is how long the old secret goes on, but never longer than it would have
-	// anyway. Zero ends it at once; more than [MaxGrace] is a [*SpecError].
+	// Grace is how long the old secret stays valid, but never longer than without the rotation.
+	// Zero ends it at once; more than [MaxGrace] is a [*SpecError].
 	Grace time.Duration
 
-	// Days and Until end the new token, as in [Spec]. With neither it lives as long as
-	// the old one was made for.
+	// Days and Until end the new token, as in [Spec]. With neither it lives as long as the old
+	// token did from its creation.
 	Days  int
 	Until time.Time
 
@@ -41,10 +41,9 @@ func (m *Manager) Rotate(ctx context.Context, by audit.Actor, r Rotation) (secre
 	return made("rotate", secret, fresh, err)
 }
 
-// RotateTx makes, in the caller's commit, a token like the one that r names, with a secret
-// and an ID of its own, and lets the old one end. What the new one may do is exactly what
-// the old one may: nothing is asked for anew, so nothing can be added. A token that is not
-// the user's, or is dead, is [ErrNotFound].
+// RotateTx creates, in the caller's commit, a token like the one that r names, with a secret
+// and an ID of its own, and lets the old token end. The new token may do exactly what the old
+// one may: r cannot add a right. A token that is not the user's, or is dead, is [ErrNotFound].
 //
 // For the secret and the errors see [Manager.CreateTx].
 func (m *Manager) RotateTx(ctx context.Context, tx *store.Tx, by audit.Actor, r Rotation) (credential.Secret, Token, error) {
@@ -95,7 +94,7 @@ func (m *Manager) rotate(ctx context.Context, tx *store.Tx, by audit.Actor, r Ro
 	return secret, fresh, m.tell(ctx, tx, by, created(fresh))
 }
 
-// successor returns the token that takes the place of old.
+// successor returns the token that replaces old.
 func (m *Manager) successor(old Token, r Rotation, secret credential.Secret, now time.Time) (Token, error) {
 	spec := Spec{
 		User: old.User, Name: old.Name, Description: old.Description, Grants: old.Grants, Bypass: old.Bypass, CIDRs: old.CIDRs,
@@ -104,7 +103,7 @@ func (m *Manager) successor(old Token, r Rotation, secret credential.Secret, now
 	if r.Days == 0 && r.Until.IsZero() {
 		spec.Until = now.Add(old.Expires.Sub(old.Created))
 	}
-	// Whatever was allowed when old was made: what is not allowed now is not renewed.
+	// What was allowed when old was created may not be allowed now: then it is not renewed.
 	expires, err := m.check(spec, now)
 	if err != nil {
 		return Token{}, err

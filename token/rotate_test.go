@@ -76,7 +76,7 @@ func TestRotate(t *testing.T) {
 	})
 }
 
-// Without a grace the old token ends in the rotation, and that is told of like any other end.
+// Without a grace the old token ends in the rotation, and its end is recorded like any other.
 func TestRotateWithoutGraceTellsOfTheEnd(t *testing.T) {
 	for name, grace := range map[string]time.Duration{"without": 0, "with": time.Hour} {
 		var told []audit.Event
@@ -149,8 +149,8 @@ func TestRotateRefused(t *testing.T) {
 	assert.Equal(t, before, item(t, s, token.Key(old.ID)), "nothing has changed")
 }
 
-// A rotation counts like any other token: the limit holds, and the room of what ended
-// is given back.
+// A rotation counts like any other token: the limit applies, and the old token no longer
+// counts.
 func TestRotateCounts(t *testing.T) {
 	s := store.NewMemory()
 	limits := policy.DefaultLimits()

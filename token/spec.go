@@ -13,21 +13,21 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Spec describes the token that a user asks for.
+// A Spec describes the token to create.
 type Spec struct {
 	User protocol.UserID // required
 
-	// Name and Description are for people. A name has at most [MaxName]
-	// printable characters, a description [MaxDescription]. Both may be empty: npm asks for a name, but
-	// its clients up to 11.6 and its bare token create send none.
+	// Name and Description are for people. A name has at most [MaxName] printable characters, a
+	// description [MaxDescription]. Both may be empty: npm requires a name, but its clients up
+	// to 11.6 and its bare token create send none.
 	Name, Description string
 
-	// Grants say what the token reaches: at least one, each with a permission
-	// other than none, and no target twice, not even with other verbs.
+	// Grants say what the token can access: at least one, each with a permission other than
+	// none, and no target twice, not even with other verbs.
 	Grants []protocol.Grant
 
-	// Bypass lets the token stand in for a second factor where a package allows
-	// that. It needs a grant to write packages.
+	// Bypass lets the token publish without a second factor where a package allows that. It
+	// needs a grant to write packages.
 	Bypass bool
 
 	// CIDRs are the networks that the token may be used from; none means
@@ -35,21 +35,21 @@ type Spec struct {
 	// 10.0.0.1/8. An IPv4 network is never written as IPv6.
 	CIDRs []netip.Prefix
 
-	// Days or Until end the token; with neither it lives for the default. Days are
-	// whole days of 24 hours, at least Limits.MinTokenTTL; 0 is not given, so that
-	// who reads a request must refuse a 0 in it. Until is any time to come, and is
-	// cut to microseconds. A token that may write lives Limits.MaxWriteTokenTTL at
-	// most, any other [MaxLife].
+	// Days or Until end the token; with neither it has the default lifetime. Days are whole
+	// days of 24 hours, at least Limits.MinTokenTTL; 0 means not given, so that a caller that
+	// decodes a request must itself refuse a 0 in it. Until is any time in the future, and is
+	// cut to microseconds. A token that may write lives for Limits.MaxWriteTokenTTL at most,
+	// any other for [MaxLife].
 	Days  int
 	Until time.Time
 
-	// Service says that User is a service account: then a token that only reads lives no
-	// longer than one that writes may. Nobody logs in as one and notices an old token.
+	// Service says that User is a service account: then a token that only reads may live no
+	// longer than one that writes. Nobody logs in to a service account and notices an old
+	// token.
 	Service bool
 }
 
-// A SpecError says which part of a [Spec] is not allowed, and why. Its text is for
-// the person who asked.
+// A SpecError says which part of a [Spec] is not allowed, and why. Its text is for the client.
 type SpecError struct {
 	Field   string // of npm's request: name, description, permissions, bypass_2fa, cidr_whitelist, expires
 	Problem string
@@ -62,14 +62,14 @@ func wrong(field, format string, args ...any) error {
 	return &SpecError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Validate returns the error with which Create would refuse spec for what it is,
-// usually a [*SpecError], before anyone spends a password or a second factor on it.
+// Validate returns the error that Create would return for the content of spec, usually a
+// [*SpecError], before a password or a second factor is spent on it.
 func (m *Manager) Validate(spec Spec) error {
 	_, err := m.check(spec, m.now())
 	return err
 }
 
-// check returns when the token ends, or why there can be no such token.
+// check returns when the token ends, or why the spec is not allowed.
 func (m *Manager) check(s Spec, now time.Time) (time.Time, error) {
 	if s.User == "" {
 		return time.Time{}, errors.New("token: Spec.User is missing")
@@ -92,9 +92,9 @@ func (m *Manager) check(s Spec, now time.Time) (time.Time, error) {
 	return m.until(s, now)
 }
 
-// printable reports whether s has at most limit code points, all of which leave a
-// mark on a line: no control characters, which could forge lines of a log or
-// headers, and no invisible ones, which could make two names look alike.
+// printable reports whether s has at most limit code points, all of them visible or spaces: no
+// control characters, which could forge lines of a log or headers, and no invisible ones, which
+// could make two names appear alike.
 func printable(s string, limit int) bool {
 	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > limit {
 		return false
@@ -111,7 +111,7 @@ func (m *Manager) checkGrants(grants []protocol.Grant) error {
 	if len(grants) == 0 {
 		return wrong("permissions", "must name at least one package, scope or organization")
 	}
-	if len(grants) > m.limits.Targets+m.limits.Orgs+1 { // before looking at each
+	if len(grants) > m.limits.Targets+m.limits.Orgs+1 { // before checking each
 		return wrong("permissions", "name more than %d packages and scopes or %d organizations", m.limits.Targets, m.limits.Orgs)
 	}
 	seen := make(map[protocol.Grant]bool, len(grants))
@@ -120,8 +120,8 @@ func (m *Manager) checkGrants(grants []protocol.Grant) error {
 		if err := g.Validate(); err != nil {
 			return wrong("permissions", "are not valid: %v", err)
 		}
-		// Were it stored, it would look like a restriction of a wider grant, and be
-		// none: each grant is judged alone.
+		// A stored grant of no access would seem to restrict a wider grant, and would not: each
+		// grant is evaluated alone.
 		if g.Permission == protocol.NoAccess {
 			return wrong("permissions", "must be at least read-only")
 		}
@@ -147,8 +147,8 @@ func (m *Manager) checkGrants(grants []protocol.Grant) error {
 	return nil
 }
 
-// writes reports whether g can do more than read. One such grant makes a token that
-// writes, with the shorter life.
+// writes reports whether g can do more than read. One such grant makes the token a writing one,
+// with the shorter life.
 func writes(g protocol.Grant) bool {
 	return g.Permission != protocol.ReadOnly && g.Permission != protocol.NoAccess
 }
@@ -162,7 +162,7 @@ func checkCIDRs(cidrs []netip.Prefix) error {
 	return nil
 }
 
-// end returns the first instant at which the token is dead.
+// until returns the first instant at which the token is dead.
 func (m *Manager) until(s Spec, now time.Time) (time.Time, error) {
 	what, longest, life := "only reads", MaxLife, m.limits.ReadTokenTTL
 	if slices.ContainsFunc(s.Grants, writes) {

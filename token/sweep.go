@@ -11,17 +11,17 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// sweepBatch is how many tokens one Commit deletes: each takes up to four ops, its
-// record, its row in the list, its last use and the mark of its warning.
+// sweepBatch is how many tokens one Commit deletes: each takes up to four ops, its record, its
+// row in the list, its last use and the mark of its warning.
 const sweepBatch = store.MaxOps / 4
 
-// Sweep deletes the records of tokens that were revoked together with others, and returns
-// how many, also together with an error. Nothing depends on it: the dead are dead, and it
-// only makes room. It reads all tokens, a page at a time: once a day is often enough.
+// Sweep deletes the records of tokens that were revoked together with others, and returns how
+// many, also together with an error. Nothing depends on it: dead tokens stay dead, and it only
+// frees space. It reads all tokens, a page at a time: once a day is often enough.
 //
-// Tokens of an account that is disabled live on. Those that expired, and those of the first
-// edition, are left to the store's own [store.Sweeper]: it goes by a clock that all nodes
-// share, and one node's may be wrong.
+// Tokens of a disabled account stay. Expired tokens, and those of schema 1, are left to the
+// store's own [store.Sweeper]: it uses a clock that all nodes share, and one node's may be
+// wrong.
 func (m *Manager) Sweep(ctx context.Context) (int, error) {
 	swept := 0
 	err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
@@ -46,7 +46,7 @@ func (m *Manager) Sweep(ctx context.Context) (int, error) {
 	return swept, nil
 }
 
-// sweep deletes those of dead that are still there as they were found dead.
+// sweep deletes those of dead that have not changed since they were read.
 func (m *Manager) sweep(ctx context.Context, dead []*record) (swept int, err error) {
 	keys := make([]string, len(dead))
 	for i, r := range dead {

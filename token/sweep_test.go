@@ -17,7 +17,7 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// What is dead goes, with all that belongs to it; what is alive stays as it is.
+// A dead token is deleted with all its rows; a live one stays unchanged.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, s := t.Context(), store.NewMemory()
@@ -54,7 +54,8 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// A node whose clock is a year ahead takes away nothing that lives by those of the others.
+// A node whose clock is a year ahead deletes no token that is alive by the clocks of the
+// others.
 func TestSweepByAFastClock(t *testing.T) {
 	ctx, s := t.Context(), store.NewMemory()
 	m := manager(t, s)
@@ -80,7 +81,7 @@ func count(t *testing.T, s store.Store, prefix string) int {
 	return n
 }
 
-// A token that is prolonged or taken away while it is swept is no loss and no error.
+// A token that is changed or deleted during the sweep is neither lost nor an error.
 func TestSweepMeanwhile(t *testing.T) {
 	ctx := t.Context()
 	for n := 1; ; n++ {
@@ -123,7 +124,7 @@ func TestSweepGoesOn(t *testing.T) {
 	assert.Zero(t, count(t, s, "token/")+count(t, s, "token.list/"))
 }
 
-// What the first edition left is no token, counts for nobody and is in nobody's way.
+// Rows of schema 1 are no tokens, count for no user and disturb nothing.
 func TestFirstEdition(t *testing.T) {
 	ctx, s := t.Context(), store.NewMemory()
 	const digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"

@@ -12,9 +12,9 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// Grants, ranges and numbers are stored as one text each, which is read by cutting it: as
-// JSON of their own they were most of the cost of decoding a token. What is not understood
-// whole is an error and never a shorter list, which could be a wider one.
+// Grants, ranges and numbers are each stored as one text, which is decoded by splitting it:
+// JSON arrays and objects were most of the cost of decoding a token. A text that cannot be
+// decoded completely is an error and never a shorter list, which could be a wider one.
 
 // grants are "<permission>[:<verbs>] <target>[ <name>]" with commas in between:
 //
@@ -115,7 +115,7 @@ func readGrant(g *protocol.Grant, text []byte, names string) error {
 // ranges are CIDRs with commas in between.
 type ranges []netip.Prefix
 
-// MarshalJSON returns the text as a JSON string. A range that is none is an error.
+// MarshalJSON returns the text as a JSON string. A range that is not valid is an error.
 func (rs ranges) MarshalJSON() ([]byte, error) {
 	text := []byte{'"'}
 	for i, p := range rs {
@@ -150,7 +150,7 @@ func (rs *ranges) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// numbers are those of everyone, of all and of tokens, in base 36 with dots in between.
+// numbers are the numbers Everyone, All and Kind, in base 36 with dots in between.
 type numbers subject.Numbers
 
 func (n numbers) append(text []byte) []byte {
@@ -185,8 +185,8 @@ func (n *numbers) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// unquote returns what stands in a JSON string that has no need of escapes. Null is
-// none: encoding/json would otherwise pass over it as if the field were not there.
+// unquote returns the content of a JSON string that needs no escapes. Null is an error:
+// encoding/json would otherwise skip it as if the field were missing.
 func unquote(data []byte) ([]byte, error) {
 	if len(data) < 2 || data[0] != '"' || bytes.IndexByte(data, '\\') >= 0 {
 		return nil, errors.New("token: a record has a field of the wrong type")

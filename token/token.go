@@ -1,6 +1,5 @@
-// Package token makes, lists and ends granular access tokens: credentials that
-// reach named packages, scopes and organizations, for a while, perhaps from some
-// networks only.
+// Package token creates, lists and revokes granular access tokens: credentials that can access
+// named packages, scopes and organizations, until they expire, perhaps from some networks only.
 //
 //	m, err := token.New(token.Config{Store: st})
 //	…
@@ -10,35 +9,35 @@
 //		Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadOnly}},
 //	})
 //
-// The secret is shown to its user once. What is stored is its digest, so that
-// nobody can read it again. The [audit.Actor] is whoever asked for it, the zero one the
+// The secret is shown to its user once. Only its digest is stored, so that nobody can read the
+// secret later. The [audit.Actor] is the account that makes the request, the zero one the
 // operator, and goes into the event that is recorded with every change.
 //
-// # Who may
+// # Authorization
 //
-// Whether a request may create a token is for package policy to decide; a Manager
-// obeys. It judges what the token is: its name, lifetime, number of targets and
-// networks, and how many its user has. What a token may do is judged at every
-// request, from the [policy.Credential] that [Open] makes of the stored record
-// and the live rights of its user: no restriction is enforced only at creation.
+// Whether a request may create a token is for package policy to decide; a Manager does not
+// check it. A Manager checks the token: its name, lifetime, number of targets and networks, and
+// how many tokens its user has. What a token may do is decided at every request, from the
+// [policy.Credential] that [Open] makes of the stored record and the present rights of its
+// user: no restriction is enforced only at creation.
 //
 // # Verifying
 //
-// A presented token is found by one Get of [KeyOf] and decoded by [Open], which compares
-// its digest. It is alive until Expires, the first instant at which it is dead, and while
-// its numbers are those of its user: [subject.Subject.Alive].
+// A presented token is found by one Get of [KeyOf] and decoded by [Open], which compares its
+// digest. It is alive until Expires, the first instant at which it is dead, and while its
+// numbers are those of its user: [subject.Subject.Alive].
 //
 // # Revoking
 //
-// To revoke all tokens of a user is one write of another number, and so is what package
-// subject revokes. The records of what is dead by it remain until [Manager.Sweep], and
-// nothing here finds, counts or lists them.
+// To revoke all tokens of a user is one write of a new number, and package subject revokes in
+// the same way. The records of the revoked tokens remain until [Manager.Sweep], and nothing
+// here finds, counts or lists them.
 //
 // # Committing
 //
-// What changes tokens has a form with a [store.Tx], for a caller that commits more than
-// the token: the second factor that was spent on it, and what the decision rested on.
-// [ReadsOf] says what it reads.
+// Each method that changes tokens has a form with a [store.Tx], for a caller that commits more
+// than the token: the second factor that was spent on it, and the rows that the decision
+// depends on. [ReadsOf] says what it reads.
 //
 // # Concurrency
 //
@@ -59,8 +58,8 @@ import (
 
 // Errors to branch on.
 var (
-	// ErrNotFound means that the user has no such token. It is the same answer
-	// for another user's token and for one that never was.
+	// ErrNotFound means that the user has no such token. It is the same error for another
+	// user's token and for one that does not exist.
 	ErrNotFound = errors.New("token: not found")
 	// ErrTooMany means that the user has as many tokens as Limits.Tokens allows.
 	ErrTooMany = errors.New("token: too many tokens")
@@ -73,11 +72,11 @@ type Config struct {
 	// Store keeps the tokens. Required.
 	Store store.Store
 
-	// Limits bound what a token may be, by the fields that speak of tokens. The
-	// zero value means [policy.DefaultLimits], which are npm's.
+	// Limits bound what a token may be, by the fields about tokens. The zero value means
+	// [policy.DefaultLimits], which are npm's.
 	Limits policy.Limits
 
-	// Events are told of every token that is made or ended. Nil: nobody is.
+	// Events records every token that is created or revoked. Nil records nothing.
 	Events *audit.Recorder
 
 	// Now returns the current time. Nil means time.Now.
@@ -123,13 +122,13 @@ func (m *Manager) Create(ctx context.Context, by audit.Actor, spec Spec) (secret
 	return made("create", secret, t, err)
 }
 
-// CreateTx makes, in the caller's commit, the token that spec describes, under the numbers
-// that its user has then, and returns its secret, which cannot be had again. A spec that is
-// not allowed is a [*SpecError], [ErrTooMany] means that the user has no room for it, and
-// [ErrDisabled] that the account is disabled.
+// CreateTx creates, in the caller's commit, the token that spec describes, under the revocation
+// numbers that its user has then, and returns its secret, which cannot be shown a second time.
+// A spec that is not allowed is a [*SpecError], [ErrTooMany] means that the user has too many
+// tokens, and [ErrDisabled] that the account is disabled.
 //
-// Each run of a transaction draws another secret: only what the last run returned is that
-// of the token, and only once the commit has happened.
+// Each run of a transaction draws a new secret: only the secret that the last run returned is
+// the token's, and only once the commit has happened.
 func (m *Manager) CreateTx(ctx context.Context, tx *store.Tx, by audit.Actor, spec Spec) (credential.Secret, Token, error) {
 	secret, t, err := m.create(ctx, tx, by, spec)
 	return made("create", secret, t, err)
@@ -176,16 +175,16 @@ func (m *Manager) create(ctx context.Context, tx *store.Tx, by audit.Actor, spec
 	return secret, t, m.tell(ctx, tx, by, created(t))
 }
 
-// named gives t what follows from its secret.
+// named sets the fields of t that follow from its secret.
 func (t *Token) named(secret credential.Secret) {
 	t.Digest, t.Hint = credential.Sum(secret), secret.Reveal()[:hintSize]
 	t.ID = IDOf(t.Digest)
 }
 
-// made returns what was made, or nothing of it with an error.
+// made returns the secret and the token, or neither with an error.
 func made(what string, secret credential.Secret, t Token, err error) (credential.Secret, Token, error) {
 	if spec, ok := errors.AsType[*SpecError](err); ok {
-		return credential.Secret{}, Token{}, spec // its text is for the person who asked
+		return credential.Secret{}, Token{}, spec // its text is for the client
 	}
 	if err != nil {
 		return credential.Secret{}, Token{}, outward(what, err)

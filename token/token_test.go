@@ -90,12 +90,12 @@ func TestCreate(t *testing.T) {
 			ID: tok.ID, Kind: policy.KindToken, User: "alice", Grants: spec.Grants, Bypass: true, CIDRs: spec.CIDRs, Created: now, Expires: tok.Expires,
 		}, got, "every restriction comes back: TK-29")
 
-		// TK-08, TK-09: half-open, and no later for having been stored.
+		// TK-08, TK-09: half-open, and no later after it was stored.
 		assert.False(t, got.Dead(tok.Expires.Add(-time.Nanosecond)))
 		assert.True(t, got.Dead(tok.Expires))
 		assert.False(t, tok.Expires.After(time.Now().Add(72*time.Hour)))
 
-		// TK-07, LOG-01: nothing that is stored holds the secret.
+		// TK-07, LOG-01: no stored row has the secret.
 		for _, it := range dump(t, s) {
 			assert.NotContains(t, it.Key+string(it.Value), secret.Reveal())
 			assert.NotContains(t, it.Key+string(it.Value), secret.Reveal()[10:])
@@ -121,7 +121,7 @@ func dump(t *testing.T, s store.Store) (all []store.Item) {
 	}
 }
 
-// What is written with a token in one commit stands or falls with it.
+// What is written with a token in one commit is committed with it or not at all.
 func TestCreateTx(t *testing.T) {
 	ctx, s := t.Context(), store.NewMemory()
 	m := manager(t, s)
@@ -137,7 +137,7 @@ func TestCreateTx(t *testing.T) {
 	assert.Same(t, refused, err)
 	assert.Empty(t, dump(t, s), "neither the token nor the factor")
 
-	// Whatever run is the last, what it returned is what there is.
+	// The result is that of the last run.
 	f := storetest.ConflictNth(s, 1, 3)
 	var secret credential.Secret
 	var tok token.Token
@@ -157,8 +157,7 @@ func TestCreateTx(t *testing.T) {
 	assert.Equal(t, 1, total, "and nothing of the others")
 }
 
-// ST-01, ST-03: what a store cannot do is no token, and an unknown outcome is told
-// apart.
+// ST-01, ST-03: a store that fails creates no token, and an unknown outcome is told apart.
 func TestCreateStoreErrors(t *testing.T) {
 	for _, broken := range []error{errors.New("down"), store.ErrUnknown} {
 		s := failing(store.NewMemory(), storetest.Commits, broken)
@@ -190,7 +189,7 @@ func TestCreateStoreErrors(t *testing.T) {
 	assert.ErrorContains(t, err, "down")
 }
 
-// failing is a store that no longer does calls of a kind.
+// failing is a store that fails calls of a kind.
 func failing(s store.Store, kind storetest.Calls, err error) *storetest.Faulty {
 	return storetest.NewFaulty(s, storetest.Fault{On: kind, Times: storetest.Always, Err: err})
 }
@@ -211,7 +210,7 @@ func TestLimitPerUser(t *testing.T) {
 			assert.True(t, secret.IsZero())
 		}
 		full()
-		create(t, m, token.Spec{User: "bob"}) // has room of his own
+		create(t, m, token.Spec{User: "bob"}) // has a limit of his own
 		require.NoError(t, m.Revoke(t.Context(), audit.Actor{}, "alice", first.ID, ""))
 		create(t, m, token.Spec{Days: 2})
 		full()
@@ -222,7 +221,7 @@ func TestLimitPerUser(t *testing.T) {
 	})
 }
 
-// ST-15: no race makes room for one more.
+// ST-15: no race exceeds the limit.
 func TestLimitPerUserConcurrently(t *testing.T) {
 	limits := policy.DefaultLimits()
 	limits.Tokens = 4

@@ -13,8 +13,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Last uses have keys of their own, apart from the tokens' records: those would be
-// written, and every cache of them emptied, at each use.
+// Last uses have keys of their own, apart from the tokens' records: otherwise each use would
+// write the record, and empty every cache of it.
 const usedPrefix = "token-used/"
 
 // use is when a credential was last used.
@@ -28,9 +28,8 @@ const UsedEvery = time.Minute
 
 const (
 	useShards = 64
-	// maxUses bounds how many uses wait in a shard for the next flush. What does
-	// not fit is lost: knowing the last use is a convenience, and the memory for it
-	// must not grow with a store that is down.
+	// maxUses bounds how many uses wait in a shard for the next flush. Any more are lost: the
+	// last use is a convenience, and the memory for it must not grow while a store is down.
 	maxUses = 4096
 )
 
@@ -67,8 +66,8 @@ func (u *usage) drop(id string) {
 	delete(s.known, id)
 }
 
-// Touch notes that c was used at the given time. It only takes notes in memory and
-// is cheap enough for every request; [Manager.Flush] writes them.
+// Touch notes that c was used at the given time. It only writes to memory and is cheap enough
+// for every request; [Manager.Flush] writes to the store.
 func (m *Manager) Touch(c *policy.Credential, at time.Time) {
 	s := &m.used.shards[m.used.shard(c.ID)]
 	s.mu.Lock()
@@ -86,15 +85,15 @@ func (m *Manager) Touch(c *policy.Credential, at time.Time) {
 	}
 }
 
-// Flush writes the uses noted since they were last written, each credential's at
-// most once in [UsedEvery], and forgets those that are written and not used
-// since. It should run about every half minute, and once at the end. What it
-// could not write waits for the next Flush. A time is off by about a minute if a
-// process ended or crashed, or if another one uses the token too.
+// Flush writes the uses noted since they were last written, each credential's at most once in
+// [UsedEvery], and forgets those that are written and not used since. It should run about every
+// half minute, and once at the end. Uses that it could not write wait for the next Flush. A
+// time is off by about a minute if a process ended or crashed, or if another process uses the
+// token too.
 //
-// What is noted of a token that is revoked by itself is forgotten here. Of tokens that are
-// revoked together, or by another process, it may be written once more: nobody lists them,
-// and it expires when they would have.
+// The use of a token that is revoked by itself is forgotten here. That of tokens that are
+// revoked together, or by another process, may be written once more: nobody lists it, and it
+// expires when the token would have.
 func (m *Manager) Flush(ctx context.Context) error {
 	for due := m.used.due(m.now()); len(due) > 0; {
 		n := min(len(due), store.MaxOps)
@@ -107,7 +106,7 @@ func (m *Manager) Flush(ctx context.Context) error {
 	return nil
 }
 
-// write puts uses without reading what is there: nothing depends on it.
+// write puts uses without reading the rows first: nothing depends on them.
 func (m *Manager) write(ctx context.Context, some []use) error {
 	ops := make([]store.Op, len(some))
 	for i, u := range some {
@@ -123,7 +122,7 @@ func (m *Manager) write(ctx context.Context, some []use) error {
 	return err
 }
 
-// due takes what is to be written now and drops what is no longer of interest.
+// due returns the uses that must be written now and drops those no longer needed.
 func (u *usage) due(now time.Time) (due []use) {
 	for i := range u.shards {
 		s := &u.shards[i]
@@ -155,8 +154,8 @@ func (u *usage) unwritten(some []use) {
 	}
 }
 
-// Used returns when the credentials with these public IDs were last used, with
-// what waits to be written. One that was never used is not in the map. At most
+// Used returns when the credentials with these public IDs were last used, including uses that
+// are not written yet. A credential that was never used is not in the map. At most
 // [store.MaxKeys] IDs.
 func (m *Manager) Used(ctx context.Context, ids ...string) (map[string]time.Time, error) {
 	used := make(map[string]time.Time, len(ids))

@@ -52,7 +52,8 @@ func TestUsed(t *testing.T) {
 		require.NoError(t, m.Flush(t.Context()))
 		assert.Equal(t, start.Add(59*time.Second), used(t, other, "c1"))
 
-		// A use that comes late does not turn the time back, and none writes nothing.
+		// A use that arrives late does not set the time back, and an empty flush writes
+		// nothing.
 		m.Touch(c, start)
 		revision := dump(t, s)[0].Revision
 		time.Sleep(time.Hour)
@@ -85,7 +86,7 @@ func TestUsedOfMany(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrInvalid)
 }
 
-// TK-31: a store that cannot write it stops nothing, and gets it later.
+// TK-31: a store that cannot write uses stops nothing, and gets them later.
 func TestFlushFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.NewMemory()
@@ -140,7 +141,7 @@ func TestUsedRefusesDamage(t *testing.T) {
 	assert.ErrorContains(t, err, "no time")
 }
 
-// Every request with a token takes this path.
+// Every request with a token calls Touch.
 func TestTouchDoesNotAllocate(t *testing.T) {
 	m := manager(t, store.NewMemory())
 	c := &policy.Credential{ID: "c1", Expires: time.Now().Add(time.Hour)}

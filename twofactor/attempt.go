@@ -14,13 +14,13 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// defaultAttemptTTL is how long an attempt may wait to be spent. Its value is judged by
-// the time at which it arrived, so that a good code outlives a slow upload.
+// defaultAttemptTTL is how long an attempt may wait to be spent. Its value is verified for the
+// time at which it arrived, so that a right code stays valid during a slow upload.
 const defaultAttemptTTL = time.Hour
 
-// An Attempt is the reserved right to verify one value once. Only
-// [Manager.Begin] makes one, so none is free. It holds no state of its own: what
-// makes it single is the commit in which it is spent.
+// An Attempt is the reserved right to verify one value once. Only [Manager.Begin] makes one, so
+// none is free. It has no state of its own: the commit in which it is spent makes sure that it
+// is spent once.
 type Attempt struct {
 	m       *Manager
 	user    protocol.UserID
@@ -29,20 +29,19 @@ type Attempt struct {
 	value   credential.Secret // in its canonical spelling
 	at      time.Time
 	keys    keys
-	counted bool // or found right; false where it was a reuse when it began
+	counted bool // or right; false where it was a reuse when it began
 }
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
 
-// Begin counts an attempt of user to prove itself with value, in a commit of its
-// own, and returns what verifies it. What is no guess is not counted: a value that may be
-// presented again, and a code that the factor would accept now, which this does not use up.
-// Errors are ErrWrong for a value that has no form or
-// one that is not issued (which count as nothing, since nothing is compared),
-// ErrNoFactor, ErrLocked and ErrTooMany.
+// Begin counts an attempt of user to verify value, in a commit of its own, and returns the
+// Attempt. It does not count what is no guess: a value that may be presented once more, and a
+// code that the factor would accept now, which this does not use up. Errors are ErrWrong for a
+// value that has no valid form or one that is not issued (neither is counted, since nothing is
+// compared), ErrNoFactor, ErrLocked and ErrTooMany.
 //
-// The caller must have verified the primary credential, and know that the policy
-// accepts what value can prove, see [FormOf].
+// The caller must have verified the primary credential, and know that the policy accepts what
+// value can prove, see [FormOf].
 func (m *Manager) Begin(ctx context.Context, user protocol.UserID, use Use, value credential.Secret) (*Attempt, error) {
 	a, err := m.attempt(ctx, user, use, value)
 	if err != nil {
@@ -60,8 +59,8 @@ func (m *Manager) Begin(ctx context.Context, user protocol.UserID, use Use, valu
 }
 
 // Wait waits until no other request of the attempt's user on this node is between Wait and
-// leave, which must be called once. It spares those who spend one code in many parallel
-// requests, as lerna does, the conflicts of their commits; nothing else depends on it.
+// leave, which must be called once. Clients such as lerna spend one code in many parallel
+// requests, and their commits would conflict; nothing else depends on it.
 func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
 	if leave, err = a.m.locks.lock(ctx, a.user); err != nil {
 		return nil, fmt.Errorf("twofactor: wait: %w", err)
@@ -69,8 +68,8 @@ func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
 	return leave, nil
 }
 
-// attempt checks what can be checked of a value before it is counted: what has no form
-// is refused before anything is read.
+// attempt checks what can be checked of a value before it is counted: a value without a valid
+// form is refused before anything is read.
 func (m *Manager) attempt(ctx context.Context, user protocol.UserID, use Use, value credential.Secret) (*Attempt, error) {
 	if err := use.begins(); err != nil {
 		return nil, err
@@ -124,13 +123,12 @@ func (a *Attempt) Proof() policy.Proof {
 	return a.form.Proof()
 }
 
-// Spend verifies the value and uses it up as part of the caller's commit: if that
-// does not happen, the value stays unspent and the attempt counted. use is what Begin was
-// told, with the Change that was not known then, and for a sign-in with the session
-// that the same commit opens as its Credential. It may be called again when
-// the commit is retried, and must be called less than [Config].AttemptTTL after the
-// value arrived. A value that proves nothing is ErrWrong. What became of it is told of
-// when the commit is over.
+// Spend verifies the value and uses it up as part of the caller's commit: if the commit does
+// not happen, the value stays unspent and the attempt counted. use is the Use that Begin got,
+// with the Change that was not known then, and for a sign-in with the session that the same
+// commit creates as its Credential. Spend may be called once more when the commit is retried,
+// and must be called less than [Config].AttemptTTL after the value arrived. A value that proves
+// nothing is ErrWrong. The event is recorded when the commit is over.
 func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if a == nil || a.m == nil {
 		return errAttempt
@@ -152,7 +150,7 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if err := a.read(ctx, tx); err != nil {
 		return err
 	}
-	// Another node may have spent the same value for the same client since it began.
+	// Another node may have spent the same value for the same client since the attempt began.
 	switch r, err := a.reuse(ctx, tx, use); {
 	case err != nil:
 		return err
@@ -176,17 +174,17 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 	return a.m.events.Commit(ctx, tx, a.event(nil))
 }
 
-// late reports whether what arrived at that time can no longer be spent. Either way, so
-// that a clock that was set back prolongs nothing.
+// late reports whether a value that arrived at that time can no longer be spent. It compares
+// the absolute value, so that a clock that was set back prolongs nothing.
 func (m *Manager) late(at time.Time) bool { return m.now().Sub(at).Abs() >= m.attemptTTL }
 
-// spent is what was learned by verifying.
+// spent is the result of verifying a value.
 type spent struct {
 	enrolment string
 	step      int64 // of a TOTP code
 }
 
-// verify spends the value on use, and leaves nothing that could be presented again.
+// verify spends the value on use, and does not leave a record of reuse.
 func (a *Attempt) verify(ctx context.Context, tx *store.Tx, use Use) (spent, error) {
 	f, err := factorOf(ctx, tx, a.user)
 	if err != nil {
@@ -217,7 +215,7 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx, use Use) (spent, err
 	return s, a.succeeded(ctx, tx)
 }
 
-// event says how the attempt ended: err is why it was refused, nil if it was spent.
+// event returns the event of the attempt's end: err is why it was refused, nil if it was spent.
 func (a *Attempt) event(err error) audit.Event {
 	e := audit.Event{
 		Time: a.m.now(), Type: audit.FactorUsed, Outcome: audit.Done, User: a.user, By: a.user,
@@ -246,8 +244,8 @@ func (a *Attempt) event(err error) audit.Event {
 	return e
 }
 
-// Prove verifies value for a use that needs no other change, in a commit of its own: it
-// is [Manager.Begin] and [Attempt.Spend]. Not for a sign-in, which owns its commit.
+// Prove verifies value for a use that needs no other change, in a commit of its own: it is
+// [Manager.Begin] and [Attempt.Spend]. It is not for a sign-in, which has a commit of its own.
 func (m *Manager) Prove(ctx context.Context, user protocol.UserID, use Use, value credential.Secret) (policy.Proof, error) {
 	if use.Credential == "" || use.Change.IsZero() {
 		return policy.NoProof, errUse

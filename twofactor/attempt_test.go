@@ -95,7 +95,8 @@ func TestOlderStepIsRefused(t *testing.T) {
 	})
 }
 
-// OT-05, OT-21: a code counts for its user alone, and charges who presents it.
+// OT-05, OT-21: a code is valid for its user alone, and a wrong one counts against the user who
+// presents it.
 func TestCodeOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.HardLimit, c.SoftLimit = 1, 1 })
@@ -133,8 +134,8 @@ func TestWindowEdges(t *testing.T) {
 	}
 }
 
-// OT-08: the hard stop, for each factor on its own; here without the soft limit in
-// the way, since each try comes from another credential.
+// OT-08: the hard limit, for each factor on its own. Each try comes from another credential, so
+// that the soft limit does not apply.
 func TestHardLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -260,8 +261,8 @@ func TestSoftLimitOfLoginsPasses(t *testing.T) {
 	})
 }
 
-// What is counted is counted by the present time: requests that were held back for an hour
-// make none of the others forgotten, and are none more than they are.
+// Attempts are counted by the present time: requests that were delayed for an hour do not make
+// others forgotten, and count as what they are.
 func TestSoftLimitOfHeldBackRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -298,8 +299,7 @@ func TestOneValueCountsOnceInAStep(t *testing.T) {
 	})
 }
 
-// OT-12: what resets the count is a success with the factor, not a new attempt
-// that is never spent.
+// OT-12: a success with the factor resets the count, not a new attempt that is never spent.
 func TestOnlySuccessResets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -313,7 +313,7 @@ func TestOnlySuccessResets(t *testing.T) {
 	})
 }
 
-// What has no form is compared with nothing, so it counts as nothing and says
+// A value without a valid form is compared with nothing, so it is not counted and reveals
 // nothing; nor does it reach the store.
 func TestMalformedValuesCountAsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -375,7 +375,7 @@ func TestEmptyStoredKeyDenies(t *testing.T) {
 	})
 }
 
-// A code is judged by the time at which it arrived, and may be spent for an hour from then.
+// A code is verified for the time at which it arrived, and may be spent for an hour from then.
 func TestAttemptTTL(t *testing.T) {
 	for _, tt := range []struct {
 		ttl  time.Duration // as configured
@@ -388,7 +388,7 @@ func TestAttemptTTL(t *testing.T) {
 		{0, 2 * time.Hour, twofactor.ErrWrong},
 		{time.Minute, time.Minute - time.Microsecond, nil},
 		{time.Minute, time.Minute, twofactor.ErrWrong},
-		// A clock that was set back does not make it wait longer.
+		// A clock that was set back does not prolong the wait.
 		{0, -59 * time.Minute, nil},
 		{0, -time.Hour, twofactor.ErrWrong},
 		{0, -24 * time.Hour, twofactor.ErrWrong},
@@ -419,8 +419,8 @@ func TestAttemptTTL(t *testing.T) {
 	}
 }
 
-// What was granted is judged by the arrival as well: a repeat whose body takes an hour is
-// one of the three minutes if its header came within them.
+// A reuse is checked for the arrival as well: a repeat whose body takes an hour is within the
+// three minutes if its header came within them.
 func TestGrantOutlivesASlowBody(t *testing.T) {
 	for _, tt := range []struct {
 		arrives time.Duration // after the first
@@ -447,7 +447,8 @@ func TestGrantOutlivesASlowBody(t *testing.T) {
 	}
 }
 
-// AU-35: a code is dated by when its request arrived, and not by when Begin ran.
+// AU-35: a code is verified for the time at which its request arrived, and not for when Begin
+// ran.
 func TestCodeIsDatedByItsArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -460,7 +461,7 @@ func TestCodeIsDatedByItsArrival(t *testing.T) {
 		_, err = k.Prove(t.Context(), alice, use, code)
 		assert.NoError(t, err)
 
-		// Nor is a code of now good for a request that came earlier.
+		// Nor is a present code valid for a request that came earlier.
 		early := publish(plain)
 		early.At = time.Now()
 		time.Sleep(5 * time.Minute)
@@ -556,7 +557,7 @@ func TestAllRecoveryCodesInParallel(t *testing.T) {
 	assert.Zero(t, s.RecoveryLeft)
 }
 
-// RC-03: the code and what it opens are one commit.
+// RC-03: the code is spent in the commit of what it allows.
 func TestRecoveryCodeIsNotLostWithoutItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -597,7 +598,8 @@ func TestBrokenStoreRefuses(t *testing.T) {
 	})
 }
 
-// That an account was recovered stands in the commit that spends the code, and of no other proof.
+// The commit that spends a recovery code records that the account was recovered; no other proof
+// does.
 func TestRecoveredStandsWithTheCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -623,8 +625,8 @@ func TestRecoveredStandsWithTheCode(t *testing.T) {
 	})
 }
 
-// AU-05: what was spent is told of by the commit that spent it, whoever the caller is: once
-// when it ran several times, and not at all when it did not happen.
+// AU-05: the commit that spends a value records the event: once when it ran several times, and
+// not at all when it did not happen.
 func TestSpendIsToldOf(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault   storetest.Fault
@@ -688,7 +690,7 @@ func TestSpendIsToldOf(t *testing.T) {
 	}
 }
 
-// A refusal is told of once, too, with the address it came from.
+// A refusal is recorded once, too, with the IP address that it came from.
 func TestRefusalIsToldOfOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -710,7 +712,7 @@ func TestRefusalIsToldOfOnce(t *testing.T) {
 	})
 }
 
-// The log of the store has what was spent in the commit that spent it.
+// The log of the store gets the event in the commit that spends the value.
 func TestSpendIsInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

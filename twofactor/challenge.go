@@ -26,19 +26,19 @@ const (
 	maxAgent      = 120             // bytes
 )
 
-// A NewChallenge is an operation that waits for a second factor, and what its
-// page says of it.
+// A NewChallenge is an operation that waits for a second factor, and the description of it for
+// the challenge's page.
 type NewChallenge struct {
 	User           protocol.UserID // who must approve
 	Name           string          // the name of that user
-	Credential     string          // the public ID of the credential that was challenged. Required
+	Credential     string          // the public ID of the challenged credential. Required
 	CredentialName string          // what the user calls it, if anything
-	Action         protocol.Action // what was asked for. Required
-	// Items are the changes that the proof will be good for: the first is what was asked for,
-	// the others are offered with it, of the same action. One at least, eight at most.
+	Action         protocol.Action // of the challenged request. Required
+	// Items are the changes that the proof is valid for: the first is that of the challenged
+	// request, the others are offered with it, of the same action. One at least, eight at most.
 	Items     []Item
 	Addr      netip.Addr // where the request came from
-	UserAgent string     // what sent it, by its own account; cut to 120 bytes
+	UserAgent string     // as the client sent it; cut to 120 bytes
 }
 
 // An Item is one change that a challenge is for.
@@ -46,10 +46,10 @@ type Item struct {
 	Package   protocol.PackageName `json:"package"`
 	Change    protocol.Digest      `json:"change"` // of the operation and its change. Required
 	FollowUps []protocol.Digest    `json:"follow_ups,omitempty"`
-	Words     []protocol.Line      `json:"words"` // what it would do, see [protocol.Change.Words]
+	Words     []protocol.Line      `json:"words"` // describe the change, see [protocol.Change.Words]
 }
 
-// check refuses what no operation asks for.
+// check refuses a challenge that no operation can have.
 func (n *NewChallenge) check() error {
 	size := 0
 	for _, it := range n.Items {
@@ -73,21 +73,20 @@ func (n *NewChallenge) check() error {
 // as six.
 const maxWords = 2 * protocol.MaxWords
 
-// A Challenge is where an operation can be approved. The two IDs are 130 random
-// bits each, in base32, and say nothing of each other: who sees the page cannot
-// collect the proof. npm prints both where it has no terminal, which is why the
-// proof is bound to the credential that was challenged, and why the IDs do not have the
-// shape of a token, which npm would mask.
+// A Challenge is where an operation can be approved. The two IDs are 130 random bits each, in
+// base32, and do not reveal each other: a person who sees the page cannot collect the proof.
+// npm prints both where it has no terminal, so the proof is bound to the challenged credential,
+// and the IDs do not have the form of a token, which npm would mask.
 type Challenge struct {
 	PageID  string
 	PollID  string
 	Expires time.Time // five minutes after it was made
 
-	// CheckCode is shown on the page, and to be shown by the client.
+	// CheckCode is a code that the page shows. The client should show it too.
 	CheckCode string
 }
 
-// A Request is a challenge as its page shows it. All text in it is the client's or
+// A Request is the part of a challenge that its page shows. All text in it is the client's or
 // the user's and must be escaped.
 type Request struct {
 	NewChallenge
@@ -95,9 +94,9 @@ type Request struct {
 	CheckCode        string
 }
 
-// checkCode is what both the page and the terminal show of a challenge, so that
-// somebody who is led to the page of another one can tell. It is made of the page
-// ID, which whoever sees it there has.
+// checkCode returns the code that both the page and the terminal show of a challenge, so that a
+// person who is tricked into opening another one's page notices. It is derived from the page
+// ID, which everybody who has the page knows.
 func checkCode(pageID string) string { return credential.CheckCode(digest("check code " + pageID)) }
 
 // The states of a challenge. A denied one is deleted.
@@ -107,8 +106,8 @@ const (
 	used     = "used"
 )
 
-// A challenge is found by the digests of its page ID, poll ID and proof, and by a MAC
-// of its typed code, which is short; none of the four is stored.
+// A challenge is found by the digests of its page ID, poll ID and proof, and by a MAC of its
+// typed code, which is short; the store has none of the four.
 type challenge struct {
 	ID        string            `json:"id"` // of the page ID
 	Poll      credential.Digest `json:"poll"`
@@ -131,18 +130,18 @@ type challenge struct {
 	Salt      []byte    `json:"salt"` // of the proof, from its first collection to its use
 	Collected time.Time `json:"collected"`
 
-	firstEdition
+	firstRelease
 }
 
-// firstEdition are fields that rows of the first edition have in place of a digest. They are
-// read so that such a row is none that is broken, and allow nothing.
-type firstEdition struct {
+// firstRelease are fields that rows of the first release have in place of a digest. They are
+// decoded so that such a row is not an error, and have no effect.
+type firstRelease struct {
 	Class   string               `json:"class,omitempty"`
 	Package protocol.PackageName `json:"package,omitzero"`
 	Target  string               `json:"target,omitempty"`
 }
 
-// An item is an Item and what became of it.
+// An item is an Item and its state.
 type item struct {
 	Item
 	Approved bool `json:"approved"`
@@ -164,7 +163,7 @@ func text(d credential.Digest) string {
 	return d.String()
 }
 
-// itemOf returns the item that use is, nil if it is none.
+// itemOf returns the item that matches use, nil if none does.
 func (c *challenge) itemOf(use Use) *item {
 	if c.Credential != use.Credential || c.Action != use.Action {
 		return nil
@@ -179,11 +178,11 @@ func (c *challenge) itemOf(use Use) *item {
 
 // open reports whether c can still be approved.
 func (c *challenge) open(now time.Time) bool {
-	return c != nil && c.State == waiting && now.Before(c.Expires) && len(c.Items) > 0 // or it is of an earlier edition
+	return c != nil && c.State == waiting && now.Before(c.Expires) && len(c.Items) > 0 // no items: a row of the first release
 }
 
-// outstanding are the challenges of one credential, oldest first. It is one record
-// so that their number has a limit: a count of keys could not be one.
+// outstanding are the challenges of one credential, oldest first. They are one record so that
+// their number has a limit: two transactions that count keys could both add one.
 type outstanding struct {
 	ID      string    `json:"id"`
 	Pages   []string  `json:"pages"`
@@ -193,10 +192,9 @@ type outstanding struct {
 var outstandings = store.NewTable("twofactor-asked", 1, func(o *outstanding) string { return o.ID }).
 	Expiring(func(o *outstanding) time.Time { return o.Expires })
 
-// Challenge opens a challenge. A credential has at most ten that wait; one more
-// ends the oldest. ErrNoFactor means that the user has nothing to approve with.
-// The caller must have verified the credential: for anonymous requests nothing is
-// stored.
+// Challenge opens a challenge. A credential has at most ten that wait; one more ends the
+// oldest. ErrNoFactor means that the user has no second factor to approve with. The caller must
+// have verified the credential: for anonymous requests nothing is stored.
 func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, error) {
 	if err := n.check(); err != nil {
 		return Challenge{}, err
@@ -229,7 +227,8 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 		if err := queue(ctx, tx, &c); err != nil {
 			return err
 		}
-		// Told, and not kept with the rows: anybody with a credential can ask for any number.
+		// An event for the sink only, and not the log: every credential can open any number of
+		// challenges.
 		m.events.Outcome(ctx, tx, func(o store.Outcome) (audit.Event, bool) {
 			return c.event(now, audit.Challenge, audit.Actor{User: c.User, Credential: c.Credential, Addr: c.Addr}), o.Result == store.Committed
 		})
@@ -241,8 +240,8 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 	return Challenge{PageID: page, PollID: poll, Expires: c.Expires, CheckCode: checkCode(page)}, nil
 }
 
-// queue adds c to the outstanding challenges of its credential and deletes the
-// oldest if there are too many. One that was answered meanwhile stays.
+// queue adds c to the outstanding challenges of its credential and deletes the oldest if there
+// are too many. One that was answered meanwhile stays.
 func queue(ctx context.Context, tx *store.Tx, c *challenge) error {
 	var oldest string
 	id := joined(string(c.User), c.Credential)
@@ -267,8 +266,8 @@ func queue(ctx context.Context, tx *store.Tx, c *challenge) error {
 	return challenges.Delete(ctx, tx, oldest)
 }
 
-// Pending returns what the page of an open challenge shows. It changes nothing.
-// A page ID that is unknown, expired or answered is ErrNoChallenge.
+// Pending returns what the page of an open challenge shows. It changes nothing. A page ID that
+// is unknown, expired or answered is ErrNoChallenge.
 func (m *Manager) Pending(ctx context.Context, pageID string) (Request, error) {
 	c, err := m.waiting(ctx, m.store, pageID, m.now())
 	if err != nil {
@@ -301,29 +300,28 @@ func (m *Manager) waiting(ctx context.Context, r store.Reader, pageID string, no
 	return c, nil
 }
 
-// An Approval is what a person shows on the page of a challenge.
+// An Approval is what a person enters on the page of a challenge.
 type Approval struct {
 	PageID string
 	User   protocol.UserID   // whose password the caller has verified
 	Value  credential.Secret // a TOTP code of that user
-	// Also are the items that are approved with the first, by their number. Nil: none.
+	// Also are the indexes of the other items to approve with the first. Nil: none.
 	Also []int
 	At   time.Time  // when it arrived; zero means now
 	Addr netip.Addr // of the browser
-	// Expect are the rows that the password was verified by: the approval is committed
-	// on condition that they still hold, see [store.Tx.Expect].
+	// Expect are the rows that the password was verified by: the commit of the approval expects
+	// that they have not changed, see [store.Tx.Expect].
 	Expect []store.Evidence
 }
 
-// Approve approves a challenge and returns the sixteen digits for clients that take a
-// typed code only; they are as good as the proof that [Manager.Collect] returns,
-// and the first of the two that is used ends the other. Both can be used for five
-// minutes from now.
+// Approve approves a challenge and returns sixteen digits, for clients that accept a typed code
+// only; they are as good as the proof that [Manager.Collect] returns, and the first of the two
+// that is used ends the other. Both can be used for five minutes from now.
 //
-// Another user, and any other kind of value, is ErrWrong without being tried: a
-// recovery code or a proof for something else must not become a proof for this.
-// The attempt counts for the credential that was challenged. The code cannot be
-// presented again. ErrNoChallenge is as for Pending.
+// Another user's value, and any other kind of value, is ErrWrong without being tried: a
+// recovery code or a proof for another operation must not become a proof for this one. The
+// attempt counts for the challenged credential. The code cannot be presented a second time.
+// ErrNoChallenge is as for Pending.
 func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, error) {
 	c, err := m.waiting(ctx, m.store, in.PageID, m.now())
 	if err != nil {
@@ -394,8 +392,8 @@ func (m *Manager) approve(ctx context.Context, tx *store.Tx, a *Attempt, in Appr
 	return err
 }
 
-// Deny ends an open challenge, for whoever has the page, from addr: its poll is over.
-// ErrNoChallenge is as for Pending.
+// Deny ends an open challenge, on behalf of anybody who has the page, from addr; the client's
+// poll ends. ErrNoChallenge is as for Pending.
 func (m *Manager) Deny(ctx context.Context, pageID string, addr netip.Addr) error {
 	now := m.now()
 	err := store.Transact(ctx, m.store, func(tx *store.Tx) error {
@@ -414,8 +412,8 @@ func (m *Manager) Deny(ctx context.Context, pageID string, addr netip.Addr) erro
 	return nil
 }
 
-// spendChallenge uses up what the value is a proof of, if it is one of exactly this use:
-// each item of a challenge for itself.
+// spendChallenge uses up an approved challenge that the value proves, if the value is valid for
+// exactly this use: each item of a challenge is spent by itself.
 func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor, use Use) error {
 	by, id := byTyped, mac(a.keys.typed, a.value.Reveal())
 	if a.form == FormWeb {
@@ -444,8 +442,8 @@ func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor, u
 	return err
 }
 
-// event tells of what somebody did with the challenge: its user, or whoever has the page or
-// the poll.
+// event returns the event of what was done with the challenge: by its user, or by anybody who
+// has the page or the poll ID.
 func (c *challenge) event(now time.Time, t audit.Type, by audit.Actor) audit.Event {
 	return audit.Event{
 		Time: now, Type: t, Outcome: audit.Done, User: c.User, Credential: c.Credential,
@@ -455,14 +453,14 @@ func (c *challenge) event(now time.Time, t audit.Type, by audit.Actor) audit.Eve
 
 func digest(id string) credential.Digest { return credential.Sum(credential.NewSecret(id)) }
 
-// newTyped returns sixteen uniform digits, 53 bits: enough for something that
-// lives for minutes, is bound to one credential and may be tried five times.
+// newTyped returns sixteen uniform digits, 53 bits: enough for a code that lives for minutes,
+// is bound to one credential and may be tried five times.
 func newTyped() credential.Secret {
 	const all = 1e16
 	for {
 		var b [8]byte
 		rand.Read(b[:])
-		// 54 bits, and those above all drawn anew: a remainder would not be uniform.
+		// 54 bits; values from all on are drawn anew, since a remainder would not be uniform.
 		if n := binary.BigEndian.Uint64(b[:]) >> 10; n < all {
 			return credential.NewSecret(fmt.Sprintf("%016d", n))
 		}

@@ -84,8 +84,8 @@ func TestChallengeByWeb(t *testing.T) {
 	})
 }
 
-// CH-07: a proof works once, but for the repeats of its operation; and the two
-// proofs of one challenge are one.
+// CH-07: a proof works once, except for the repeats of its operation; and the two proofs of one
+// challenge count as one.
 func TestProofWorksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -153,7 +153,7 @@ func TestProofIsBound(t *testing.T) {
 	})
 }
 
-// CH-01: without a credential nothing is stored; nor without anyone to approve.
+// CH-01: without a credential nothing is stored; nor without a user who can approve.
 func TestChallengeNeedsACredential(t *testing.T) {
 	k := newKit(t)
 	for name, n := range map[string]twofactor.NewChallenge{
@@ -182,8 +182,8 @@ func TestChallengeNeedsACredential(t *testing.T) {
 	assert.Empty(t, k.dump())
 }
 
-// A page may offer several changes of one kind; the proof is good for those that were
-// ticked, once for each.
+// A page may offer several changes of one kind; the proof is valid for the ticked ones, once
+// for each.
 func TestListOfChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -221,7 +221,7 @@ func TestListOfChanges(t *testing.T) {
 	})
 }
 
-// CH-02: at most ten wait; the oldest gives way, and not one that was answered.
+// CH-02: at most ten wait; a new one ends the oldest, unless that was answered.
 func TestOutstandingChallengesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -272,8 +272,7 @@ func TestApproverMustBeTheUser(t *testing.T) {
 	})
 }
 
-// A page takes a TOTP code: what proves something less, or something else, does not
-// become a web proof there.
+// A page accepts a TOTP code only: other kinds do not become a web proof there.
 func TestApproveTakesNoOtherProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -296,7 +295,7 @@ func TestApproveTakesNoOtherProof(t *testing.T) {
 	})
 }
 
-// A code typed into a page leaves no grant of its own.
+// A code typed into a page leaves no record of reuse of its own.
 func TestApprovalLeavesNoGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -311,7 +310,7 @@ func TestApprovalLeavesNoGrant(t *testing.T) {
 	})
 }
 
-// Wrong codes on a page count for the credential that waits behind it.
+// Wrong codes on a page count for the challenged credential.
 func TestApproveIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -355,7 +354,7 @@ func TestChallengeExpires(t *testing.T) {
 	})
 }
 
-// An approval is good for five minutes, whenever it was collected.
+// An approval is valid for five minutes, whenever it was collected.
 func TestApprovalExpires(t *testing.T) {
 	for _, tt := range []struct {
 		wait time.Duration
@@ -415,7 +414,7 @@ func TestCollectAgain(t *testing.T) {
 	})
 }
 
-// A clock that was set back hands out nothing that it no longer did.
+// A clock that was set back does not return an old proof.
 func TestCollectAgainWithAnEarlierClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -523,7 +522,7 @@ func TestChallengeDiesWithTheEnrolment(t *testing.T) {
 	})
 }
 
-// What a client says of itself is bounded.
+// The text that a client sends about itself is bounded.
 func TestChallengeTextIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -540,7 +539,7 @@ func TestChallengeTextIsBounded(t *testing.T) {
 	})
 }
 
-// What is told of a challenge says who did it, as far as it is known, and from where.
+// The events of a challenge have the actor, as far as it is known, and the IP address.
 func TestChallengesAreToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -565,7 +564,7 @@ func TestChallengesAreToldOf(t *testing.T) {
 		require.NoError(t, k.Deny(ctx, k.open().PageID, browser))
 		last(audit.ChallengeNo, audit.Actor{Addr: browser})
 
-		// And a code that is wrong there.
+		// The same for a wrong code on its page.
 		_, err = k.approve(k.open().PageID, alice, a.wrong(0))
 		require.ErrorIs(t, err, twofactor.ErrWrong)
 		e := k.last()
@@ -575,8 +574,8 @@ func TestChallengesAreToldOf(t *testing.T) {
 	})
 }
 
-// Anybody with a credential can ask for any number of challenges, so that they leave no rows
-// in the log. Whoever listens is told of each.
+// Every credential can open any number of challenges, so they leave no rows in the log. The
+// sink gets each event.
 func TestChallengesAreNotInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -604,7 +603,7 @@ func TestChallengesAreNotInTheLog(t *testing.T) {
 	})
 }
 
-// An approval is committed for the account that its password was checked for.
+// An approval is committed only for the account as it was when its password was checked.
 func TestApproveExpectsTheAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -623,14 +622,14 @@ func TestApproveExpectsTheAccount(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, twofactor.Pending, p.State)
 
-		// The code is not spent, and the second try with it is no second guess.
+		// The code is not spent, and the second try with it is not counted as a second guess.
 		in.Expect = k.subject(alice).Evidence
 		_, err = k.Approve(ctx, in)
 		assert.NoError(t, err)
 	})
 }
 
-// The account may change at the last moment.
+// The account may change just before the commit.
 func TestApproveIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -654,7 +653,7 @@ func TestApproveIsOvertaken(t *testing.T) {
 	})
 }
 
-// A code on a page is dated by when the form arrived, up to an hour.
+// A code on a page is verified for the time at which the form arrived, up to an hour later.
 func TestApprovalIsDatedByItsArrival(t *testing.T) {
 	for _, tt := range []struct {
 		ttl, wait time.Duration

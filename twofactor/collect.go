@@ -15,19 +15,18 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// collectAgain is how long after its first collection a proof is handed out to a
-// poll that comes again: npm repeats one whose answer was lost after 10 seconds.
-const collectAgain = 30 * time.Second
+// repeatFor is how long after its first collection the proof is returned to a repeated poll:
+// npm repeats a poll whose answer was lost after 10 seconds.
+const repeatFor = 30 * time.Second
 
-// A State says how a challenge stands for the client that polls. The zero value
-// is [Over].
+// A State is the state of a challenge for the client that polls. The zero value is [Over].
 type State uint8
 
 // The states.
 const (
 	Over    State = iota // unknown, denied, expired, used or collected a while ago
 	Pending              // nobody has answered yet
-	Done                 // approved: here is the proof
+	Done                 // approved; the Poll has the proof
 )
 
 // A Poll is the answer to one poll.
@@ -37,14 +36,14 @@ type Poll struct {
 	// Proof, with Done, is what the client presents with its operation.
 	Proof credential.Secret
 
-	// RetryAfter, with Pending, is when to poll again, in seconds: 1, 2 after ten
-	// seconds, 5 after a minute. npm polls every 2 ms if it is not told.
+	// RetryAfter, with Pending, is when to poll next, in seconds: 1, 2 after ten seconds, 5
+	// after a minute. npm polls every 2 ms without it.
 	RetryAfter int
 }
 
-// Collect answers a poll from addr. It needs no credential, since the proof is good for the
-// challenged one only. For thirty seconds the same poll gets the same proof,
-// which is derived from the poll ID and never stored.
+// Collect answers a poll from addr. It needs no credential, since the proof is valid for the
+// challenged credential only. For thirty seconds the same poll gets the same proof, which is
+// derived from the poll ID and never stored.
 func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (Poll, error) {
 	if len(pollID) != idSize {
 		return Poll{}, nil
@@ -55,7 +54,7 @@ func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (
 		return Poll{}, fmt.Errorf("twofactor: collect: %w", err)
 	}
 	switch {
-	case c == nil || !now.Before(c.Expires) || len(c.Items) == 0: // or it is of an earlier edition
+	case c == nil || !now.Before(c.Expires) || len(c.Items) == 0: // no items: a row of the first release
 		return Poll{}, nil
 	case c.State == waiting:
 		return Poll{State: Pending, RetryAfter: pace(now.Sub(c.Started))}, nil
@@ -70,8 +69,9 @@ func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (
 			return err
 		}
 		if len(c.Salt) > 0 {
-			// Either way, so that a clock that was set back opens nothing again.
-			if now.Sub(c.Collected).Abs() < collectAgain {
+			// The absolute value, so that a clock that was set back does not return an old
+			// proof.
+			if now.Sub(c.Collected).Abs() < repeatFor {
 				proof, err = proofOf(pollID, c.Salt)
 			}
 			return err
@@ -97,8 +97,7 @@ func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (
 	return Poll{State: Done, Proof: proof}, nil
 }
 
-// proofOf derives the proof. The poll ID alone is not enough, nor is what the
-// store holds.
+// proofOf derives the proof. It needs both the poll ID and the salt in the store.
 func proofOf(pollID string, salt []byte) (credential.Secret, error) {
 	stream, err := hkdf.Key(sha256.New, []byte(pollID), salt, "npmauth challenge proof", 128)
 	if err != nil {

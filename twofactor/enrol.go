@@ -21,7 +21,7 @@ const (
 	maxLabel       = 256 // bytes
 )
 
-// An enrolment is a TOTP key that was shown and not yet confirmed.
+// An enrolment is a TOTP key that was shown and is not yet confirmed.
 type enrolment struct {
 	User    protocol.UserID        `json:"user"`
 	Key     []byte                 `json:"key"`
@@ -50,12 +50,11 @@ func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user protocol.UserI
 	return uri, nil
 }
 
-// EnrolTx makes, in the caller's commit, a TOTP key for user and returns the otpauth URI
-// that shows it to an authenticator app under label, the user's name. The key counts only
-// after [Manager.Confirm], for which there are ten minutes and ten tries; a second
-// enrolment replaces the first. mode is what the factor will be needed for. An
-// account that has a factor gets ErrEnrolled: it must be disabled first, which
-// takes the factor.
+// EnrolTx creates, in the caller's commit, a TOTP key for user and returns the otpauth URI that
+// shows it to an authenticator app under label, the user's name. The key counts only after
+// [Manager.Confirm], for which there are ten minutes and ten tries; a second enrolment replaces
+// the first. mode is what the account will need the factor for. An account that has a factor
+// gets ErrEnrolled: it must disable the factor first, which needs a proof.
 func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, label string, mode protocol.TwoFactorMode) (credential.Secret, error) {
 	if mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
 		return credential.Secret{}, errMode
@@ -94,8 +93,8 @@ func absent(ctx context.Context, r store.Reader, user protocol.UserID) error {
 	return ErrEnrolled
 }
 
-// A Confirmation is a counted try to turn an enrolment into a factor. It is made by
-// [Manager.BeginConfirm], and happens in the commit of [Confirmation.Apply].
+// A Confirmation is a counted try to confirm an enrolment. [Manager.BeginConfirm] makes it, and
+// [Confirmation.Apply] commits it.
 type Confirmation struct {
 	m    *Manager
 	user protocol.UserID
@@ -103,7 +102,7 @@ type Confirmation struct {
 	at   time.Time
 
 	key       []byte // of the enrolment that the try was counted for
-	enrolment string // of the factor to be
+	enrolment string // of the factor that will be created
 	codes     []credential.Secret
 	digests   []credential.Digest
 }
@@ -124,10 +123,10 @@ func (m *Manager) Confirm(ctx context.Context, by audit.Actor, user protocol.Use
 	return codes, nil
 }
 
-// BeginConfirm counts, in a commit of its own, a try of user to confirm the enrolment that
-// waits, with a code that arrived at a time; zero means now. Errors are ErrWrong for what
-// is no code, ErrNoFactor where none waits or it was tried too often, and ErrEnrolled
-// where the account has a factor already.
+// BeginConfirm counts, in a commit of its own, a try of user to confirm the waiting enrolment
+// with a code that arrived at a time; zero means now. Errors are ErrWrong for text that is no
+// code, ErrNoFactor if no enrolment waits or it was tried too often, and ErrEnrolled if the
+// account has a factor already.
 func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code credential.Secret, at time.Time) (*Confirmation, error) {
 	form, text := parse(code.Reveal())
 	if user == "" || form != FormTOTP {
@@ -166,11 +165,11 @@ func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code c
 	return c, nil
 }
 
-// Apply activates the enrolment in the caller's commit and returns the recovery codes,
-// which are shown this once. The code counts as used. All sessions of the user end, since
-// they were opened without the factor: one that is to go on is rewritten in the same
-// commit, see [subject.Revoke]. A wrong code is ErrWrong and the enrolment goes on;
-// ErrNoFactor and ErrEnrolled are as for BeginConfirm.
+// Apply activates the enrolment in the caller's commit and returns the recovery codes, which
+// are shown only once. The code counts as used. All sessions of the user end, since they were
+// opened without the factor: the caller rewrites one that must survive in the same commit, see
+// [subject.Revoke]. A wrong code is ErrWrong and the enrolment stays; ErrNoFactor and
+// ErrEnrolled are as for BeginConfirm.
 func (c *Confirmation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) ([]credential.Secret, error) {
 	mode, err := c.apply(ctx, tx)
 	e := audit.Event{Time: c.m.now(), Type: audit.FactorEnrolled, Outcome: audit.Done, User: c.user}.From(by)
@@ -196,8 +195,8 @@ func (c *Confirmation) apply(ctx context.Context, tx *store.Tx) (mode protocol.T
 	if err != nil {
 		return mode, err
 	}
-	// The try was counted a moment ago, so it may be the last one. An enrolment that took
-	// the place of that one has counted nothing.
+	// The try was counted a moment ago, so it may be the last one. A newer enrolment has not
+	// counted it.
 	if e == nil || !bytes.Equal(e.Key, c.key) || e.Tries > enrolmentTries || !c.at.Before(e.Expires) || c.m.late(c.at) {
 		return mode, ErrNoFactor
 	}

@@ -64,8 +64,8 @@ func TestEnrolAndConfirm(t *testing.T) {
 	})
 }
 
-// OT-14: what is not confirmed in ten minutes is gone, and a second enrolment
-// ends the first.
+// OT-14: an enrolment that is not confirmed in ten minutes is gone, and a second enrolment ends
+// the first.
 func TestEnrolmentEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -126,7 +126,7 @@ func TestConfirmWithTheTenthTry(t *testing.T) {
 	})
 }
 
-// A try is counted for the enrolment that it was made for, and confirms no other.
+// A try is counted for one enrolment, and confirms no other.
 func TestConfirmationIsOfOneEnrolment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -153,7 +153,7 @@ func TestConfirmationIsOfOneEnrolment(t *testing.T) {
 	})
 }
 
-// OT-15: an active factor is not replaced by who happens to have a session.
+// OT-15: a session alone cannot replace an active factor.
 func TestEnrolRefusesAnEnrolledAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -165,8 +165,8 @@ func TestEnrolRefusesAnEnrolledAccount(t *testing.T) {
 	})
 }
 
-// AU-04: sessions that were opened without the factor end with the commit that turns it on,
-// by their number, whoever keeps them.
+// AU-04: sessions that were opened without the factor end with the commit that turns it on, by
+// their numbers.
 func TestConfirmEndsAllSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -214,7 +214,7 @@ func TestConfirmEndsAllSessions(t *testing.T) {
 	})
 }
 
-// The code of an enrolment is dated by its arrival as well.
+// The code of an enrolment is verified for its arrival as well.
 func TestConfirmationIsDatedByItsArrival(t *testing.T) {
 	for _, tt := range []struct {
 		wait time.Duration // until it is counted, and again until it is applied
@@ -291,13 +291,13 @@ func TestEnrolRefusesWhatItCannotUse(t *testing.T) {
 	assert.Empty(t, k.dump(), "nothing was written")
 }
 
-// The factor and its mode stand or fall together.
+// The factor and its mode are written in one commit.
 func TestConfirmWritesTheSubject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		uri, err := k.Enrol(t.Context(), operator, alice, "alice", protocol.AuthAndWrites)
 		require.NoError(t, err)
-		// A row that cannot be understood is not overwritten.
+		// A row that cannot be decoded is not overwritten.
 		_, err = k.store.Commit(t.Context(), store.Op{Key: subject.Key(alice), Action: store.Put, Value: []byte(`{"v":99,"d":{}}`)})
 		require.NoError(t, err)
 		_, err = k.Confirm(t.Context(), operator, alice, (&app{t: t, secret: secretIn(t, uri)}).code())
@@ -332,7 +332,7 @@ func TestDisable(t *testing.T) {
 	})
 }
 
-// The commit that disables is the one in which the code for it is spent.
+// The code for disabling is spent in the commit that disables.
 func TestSpendAndDisableInOneCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

@@ -16,7 +16,7 @@ import (
 // A factor is the active second factor of a user.
 type factor struct {
 	User      protocol.UserID     `json:"user"`
-	Enrolment string              `json:"enrolment"` // random: grants and challenges die with the enrolment they name
+	Enrolment string              `json:"enrolment"` // random: records of reuse and challenges end with their enrolment
 	Key       []byte              `json:"key"`
 	Step      int64               `json:"step"` // the highest that was accepted; only grows
 	Recovery  []credential.Digest `json:"recovery"`
@@ -25,11 +25,11 @@ type factor struct {
 
 var factors = store.NewTable("twofactor", 1, func(f *factor) string { return string(f.User) })
 
-// Key returns the store key of the record that says whether user has a second
-// factor. A cache of such facts watches it.
+// Key returns the store key of the record that says whether user has a second factor. A cache
+// watches it.
 func Key(user protocol.UserID) string { return factors.Key(string(user)) }
 
-// UserOf returns whose record [Key] named, and false for any other key.
+// UserOf returns the user whose record has this key, and false for any other key.
 func UserOf(key string) (protocol.UserID, bool) {
 	id, ok := factors.ID(key)
 	return protocol.UserID(id), ok
@@ -49,19 +49,17 @@ func factorOf(ctx context.Context, r store.Reader, user protocol.UserID) (*facto
 	return f, nil
 }
 
-// A Status is what an account's second factor looks like from outside. It holds
-// no secret.
+// A Status is the public state of an account's second factor. It has no secret.
 type Status struct {
 	Enabled      bool
 	Pending      bool                   // an enrolment waits for its first code
-	PendingMode  protocol.TwoFactorMode // what the waiting enrolment asks for; TwoFactorUnknown without one
-	Locked       bool                   // TOTP was tried in vain too often, see ErrLocked
-	RecoveryLeft int                    // recovery codes that were not used
+	PendingMode  protocol.TwoFactorMode // the mode of the waiting enrolment; TwoFactorUnknown without one
+	Locked       bool                   // too many wrong TOTP codes, see ErrLocked
+	RecoveryLeft int                    // unused recovery codes
 }
 
-// Status returns the state of user's second factor as r has it; nil reads from the
-// store. For an account without one it is the zero Status. For what an active factor is
-// needed package subject says.
+// Status returns the state of user's second factor as r has it; nil reads from the store. For
+// an account without one it is the zero Status. What needs the factor is in package subject.
 func (m *Manager) Status(ctx context.Context, r store.Reader, user protocol.UserID) (Status, error) {
 	if r == nil {
 		r = m.store
@@ -98,10 +96,9 @@ func (m *Manager) Disable(ctx context.Context, by audit.Actor, user protocol.Use
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.DisableTx(ctx, tx, by, user) })
 }
 
-// DisableTx removes the second factor of user, the recovery codes and a waiting
-// enrolment, and unlocks what was locked, as part of the caller's commit. Without
-// any of them it returns ErrNoFactor. What was granted or challenged before is
-// dead. The caller decides who may do this.
+// DisableTx removes the second factor of user, the recovery codes and a waiting enrolment, and
+// unlocks a locked factor, as part of the caller's commit. If there is none of them it returns
+// ErrNoFactor. Records of reuse and challenges of the factor end. The caller decides who may do this.
 func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID) error {
 	active, err := removed(factors.Delete(ctx, tx, string(user)))
 	if err != nil {
@@ -116,7 +113,8 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 	}
 	if !active {
 		if !waiting {
-			// Another node may have removed it: whoever observes the store learns of that.
+			// Another node may have removed it: an observer of the store learns that from this
+			// read.
 			if keys := subject.Keys(user); store.ValidateKeys(keys...) == nil {
 				if _, err := tx.Get(ctx, keys...); err != nil {
 					return fmt.Errorf("twofactor: disable: %w", err)
@@ -132,8 +130,8 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 	return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorDisabled, Outcome: audit.Done, User: user}.From(by))
 }
 
-// SetModeTx changes what the factor of user is needed for, in the caller's commit. An
-// account without a factor is ErrNoFactor.
+// SetModeTx sets what needs the factor of user, in the caller's commit. An account without a
+// factor is ErrNoFactor.
 func (m *Manager) SetModeTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, mode protocol.TwoFactorMode) error {
 	if mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
 		return errMode
@@ -151,7 +149,7 @@ func (m *Manager) SetModeTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 
 var errMode = errors.New("twofactor: the mode is neither auth-only nor auth-and-writes")
 
-// removed tells whether a deletion found its record.
+// removed reports whether a deletion found its record.
 func removed(err error) (bool, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil

@@ -14,7 +14,7 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// A status is read as the reader has it: a commit on its way, or the store for nil.
+// A status is read through the given reader: a transaction, or the store for nil.
 func TestStatusOfAReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -41,7 +41,7 @@ func TestStatusOfAReader(t *testing.T) {
 	})
 }
 
-// The mode is changed where there is a factor, in the caller's commit.
+// SetModeTx changes the mode of a factor in the caller's commit.
 func TestSetMode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

@@ -63,8 +63,8 @@ func TestAcceptWindow(t *testing.T) {
 	}
 }
 
-// Two neighbouring steps of this key have one code. Were the lower one taken, the
-// same code would be accepted again.
+// Two neighbouring steps of this key have one code. If the lower one counted, the same code
+// would be accepted twice.
 func TestAcceptTakesTheHigherOfTwoEqualSteps(t *testing.T) {
 	const step = 31476425
 	now := time.Unix(step*period, 0)
@@ -101,7 +101,7 @@ func TestTimesBefore1970Deny(t *testing.T) {
 	assert.ErrorIs(t, err, ErrWrong, "step 0 is never above the last")
 }
 
-// T8: a colon in a name must not look like the one between issuer and label.
+// T8: a colon in a name must not pass for the one between issuer and label.
 func TestKeyURI(t *testing.T) {
 	assert.Equal(t,
 		"otpauth://totp/npm%3Aevil%20inc:a%3Ab%40c%2Fd%3F?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=npm%3Aevil%20inc&algorithm=SHA1&digits=6&period=30",

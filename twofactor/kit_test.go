@@ -37,7 +37,7 @@ var (
 	operator = audit.Actor{}
 )
 
-// A kit is a Manager and what it was plugged into.
+// A kit is a Manager with its store, clock and events.
 type kit struct {
 	*twofactor.Manager
 	t     *testing.T
@@ -73,7 +73,7 @@ func (k *kit) node(change ...func(*twofactor.Config)) *twofactor.Manager {
 	return m
 }
 
-// mode returns for what the factor of u is asked, as package subject has it.
+// mode returns what needs the factor of u, according to package subject.
 func (k *kit) mode(u protocol.UserID) protocol.TwoFactorMode {
 	k.t.Helper()
 	return k.subject(u).TwoFactor
@@ -94,7 +94,7 @@ func (k *kit) subjects() *subject.Manager {
 	return m
 }
 
-// approve approves a challenge as somebody at the browser does.
+// approve approves a challenge as the page does.
 func (k *kit) approve(pageID string, user protocol.UserID, value credential.Secret) (credential.Secret, error) {
 	k.t.Helper()
 	return k.Approve(k.t.Context(), twofactor.Approval{PageID: pageID, User: user, Value: value, Addr: browser})
@@ -116,8 +116,8 @@ type app struct {
 	recovery []credential.Secret
 }
 
-// enrol gives user a second factor. The code of the present step is used by that,
-// so time moves on to the next one.
+// enrol gives user a second factor. That uses up the code of the present step, so time moves on
+// to the next one.
 func (k *kit) enrol(user protocol.UserID) *app {
 	k.t.Helper()
 	uri, err := k.Enrol(k.t.Context(), operator, user, string(user), protocol.AuthAndWrites)
@@ -136,7 +136,7 @@ func secretIn(t *testing.T, uri credential.Secret) string {
 	return u.Query().Get("secret")
 }
 
-// code is what the app shows now.
+// code returns the code that the app shows now.
 func (a *app) code() credential.Secret { return a.at(time.Now()) }
 
 func (a *app) at(now time.Time) credential.Secret {
@@ -146,7 +146,7 @@ func (a *app) at(now time.Time) credential.Secret {
 	return credential.NewSecret(c)
 }
 
-// wrong returns a code that is none of those around now, another one for each n.
+// wrong returns a code that is not valid now, another one for each n.
 func (a *app) wrong(n int) credential.Secret {
 	a.t.Helper()
 	for i := n * 10; ; i++ {
@@ -173,7 +173,7 @@ func publish(pkg protocol.PackageName) twofactor.Use {
 	return bound(twofactor.Use{Credential: session, Action: protocol.Publish, Package: pkg})
 }
 
-// bound returns use with the digest of what it would do: of these names, if there are any.
+// bound returns use with the digest of its change: of these names, if there are any.
 func bound(use twofactor.Use, names ...string) twofactor.Use {
 	c := protocol.Change{Removed: names}
 	use.Change = c.Digest(protocol.Operation{Action: use.Action, Package: use.Package})
@@ -190,7 +190,7 @@ func opens(use twofactor.Use, id string) twofactor.Use {
 	return use
 }
 
-// signIn spends value in a commit that stands for opening the session id.
+// signIn spends value in a commit that stands for the creation of the session id.
 func (k *kit) signIn(m *twofactor.Manager, user protocol.UserID, use twofactor.Use, id string, value credential.Secret) error {
 	ctx := k.t.Context()
 	a, err := m.Begin(ctx, user, use, value)
@@ -206,7 +206,7 @@ func (k *kit) signIn(m *twofactor.Manager, user protocol.UserID, use twofactor.U
 	})
 }
 
-// dump returns everything the store holds.
+// dump returns every row of the store.
 func (k *kit) dump() string {
 	k.t.Helper()
 	var all string

@@ -9,15 +9,15 @@ import (
 	"github.com/npmauth/npmauth/credential"
 )
 
-// keys make the parts of store keys that depend on a value somebody types. Whoever
-// reads a database sees the keys of a sealed store as well, and a plain digest over
-// the million values of a code, or over sixteen digits, says which one it was.
+// keys derive the parts of store keys that depend on a value that people type. Store keys are
+// readable in a sealed store, too, and a plain digest could be searched for among the million
+// values of a code, or among those of sixteen digits.
 type keys struct {
 	reuse [32]byte // names records of reuse
-	typed [32]byte // finds a challenge by its typed code
+	typed [32]byte // for the typed codes of challenges
 }
 
-// keys reads the server's key once and derives from it after that.
+// keys reads the server's key once and then derives from its copy.
 func (m *Manager) keys(ctx context.Context) (k keys, err error) {
 	for _, key := range []struct {
 		to      *[32]byte
@@ -33,8 +33,8 @@ func (m *Manager) keys(ctx context.Context) (k keys, err error) {
 	return k, nil
 }
 
-// mac returns a name for parts that only who has the key can tell, and that no other
-// list of parts has.
+// mac returns a digest of parts that only the key can compute, and that no other list of parts
+// has.
 func mac(key [32]byte, parts ...string) credential.Digest {
 	h := hmac.New(sha256.New, key[:])
 	write(h, parts)

@@ -18,7 +18,7 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// keysOf returns the keys of a store that begin so, which is all that one can read of a sealed one.
+// keysOf returns the keys of a store with this prefix, which are readable in a sealed store.
 func keysOf(t *testing.T, s store.Store, prefix string) (keys []string) {
 	t.Helper()
 	items, err := s.List(t.Context(), prefix, "", store.MaxLimit)
@@ -29,7 +29,7 @@ func keysOf(t *testing.T, s store.Store, prefix string) (keys []string) {
 	return keys
 }
 
-// digestOf is how parts are hashed where no secret is among them.
+// digestOf hashes parts without a secret.
 func digestOf(parts ...string) string {
 	var b []byte
 	for _, p := range parts {
@@ -39,8 +39,8 @@ func digestOf(parts ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// One code for one use leaves another key in each store: what it is made of cannot be
-// tried by who has no more than the keys.
+// One code for one use leaves another key in each store: the keys alone do not suffice to try
+// codes.
 func TestKeysDoNotTellACode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -64,7 +64,7 @@ func TestKeysDoNotTellACode(t *testing.T) {
 				k.node(func(c *twofactor.Config) { c.Store = s }),
 				k.node(func(c *twofactor.Config) { c.Store = s }),
 			}
-			for _, m := range nodes { // the second by the grant that the first one's left
+			for _, m := range nodes { // the second by the reuse that the first one left
 				_, err := m.Prove(t.Context(), alice, publish(widget), code)
 				require.NoError(t, err)
 			}
@@ -116,7 +116,7 @@ func (s *keyReads) Get(ctx context.Context, keys ...string) ([]store.Item, error
 	return s.Store.Get(ctx, keys...)
 }
 
-// The server's key costs a node one read, and nothing for what proves nothing.
+// The server's key costs a node one read, and none for values that prove nothing.
 func TestServerKeyIsReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

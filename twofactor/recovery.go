@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// recoverySize is in bytes, written in hex: npm's prompt takes 64 hex digits or a number.
+// recoverySize is in bytes, written in hex: npm's prompt accepts 64 hex digits or a number.
 const recoverySize = 32
 
 func newRecoveryCodes(n int) (codes []credential.Secret, digests []credential.Digest) {
@@ -36,12 +36,12 @@ func recoveryIndex(f *factor, code credential.Secret) int {
 	return at
 }
 
-// spendRecovery removes a recovery code from f: the commit that does so is the
-// only one in which the code works.
+// spendRecovery removes a recovery code from f: the commit that does so is the only one in
+// which the code works.
 func spendRecovery(ctx context.Context, tx *store.Tx, f *factor, code credential.Secret) error {
 	at := recoveryIndex(f, code)
 	if at < 0 {
-		// A spent code and one that never was look the same: nothing is kept of it.
+		// A spent code and an unknown one get the same answer: no record of it is kept.
 		return wrong(reasonWrong)
 	}
 	_, err := factors.Update(ctx, tx, string(f.User), func(f *factor) error {

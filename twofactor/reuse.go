@@ -17,30 +17,29 @@ const (
 	maxReused  = maxItems // uses of one proof
 )
 
-// A reuse lets one credential present a spent value again. It is found by a MAC of
-// user, credential and value together, so presenting the value is the only way to
-// use it, and its key does not tell a code of six digits.
+// A reuse lets one credential present a spent value once more. It is found by a MAC of user,
+// credential and value together, so only the value finds it, and its key does not reveal a code
+// of six digits.
 type reuse struct {
 	ID         string          `json:"id"`
 	User       protocol.UserID `json:"user"`
 	Enrolment  string          `json:"enrolment"`
 	Credential string          `json:"credential"`
 
-	// Carry: left by a login, good for one publish of any package. That turns it
-	// into the reuse of that publish.
+	// Carry: left by a login, good for one publish of any package, whose reuse it then becomes.
 	Carry bool `json:"carry"`
 
-	// For what it was spent on: one change, or several of the list that a page approved.
+	// What the value was spent on: one change, or several of the list that a page approved.
 	Of    []reused  `json:"of"`
 	Until time.Time `json:"until"`
 
-	// For another package: while no step above Step was accepted. A zero WideUntil is none.
+	// Another package: while no step above Step was accepted. A zero WideUntil is none.
 	Step      int64     `json:"step"`
 	WideUntil time.Time `json:"wide_until"`
 	WideLeft  int       `json:"wide_left"`
 
-	firstEdition
-	Left int `json:"left,omitempty"` // of the first edition, too
+	firstRelease
+	Left int `json:"left,omitempty"` // rows of the first release have it, too
 }
 
 // A reused is one change that a value was spent on.
@@ -52,8 +51,8 @@ type reused struct {
 	Left      int                  `json:"left"`
 }
 
-// covers reports whether use is what the value was spent on, or belongs to it. Of a use
-// whose Change is not known yet that may be.
+// covers reports whether use is what the value was spent on, or belongs to it. A use whose
+// Change is not known yet may be covered.
 func (o *reused) covers(use Use) bool {
 	return o.Action == use.Action && o.Package == use.Package &&
 		(use.Change.IsZero() || use.Change == o.Change || slices.Contains(o.FollowUps, use.Change))
@@ -66,7 +65,7 @@ func (a *Attempt) reuseID(credentialID string) string {
 	return mac(a.keys.reuse, string(a.user), credentialID, a.value.Reveal()).String()
 }
 
-// leaveReuse writes the record that a spent value leaves, if its use leaves one.
+// leaveReuse writes the record of reuse of a spent value, if its use allows reuse.
 func (a *Attempt) leaveReuse(ctx context.Context, tx *store.Tx, use Use, s spent) error {
 	signIn := use.Action.SignsIn()
 	if signIn && (!use.Carry || a.form != FormTOTP) || !use.Action.Repeats() {
@@ -93,14 +92,14 @@ func (a *Attempt) leaveReuse(ctx context.Context, tx *store.Tx, use Use, s spent
 	return nil
 }
 
-// add notes what the value was spent on.
+// add adds use to what the value was spent on.
 func (r *reuse) add(use Use) {
 	if len(r.Of) < maxReused {
 		r.Of = append(r.Of, reused{use.Action, use.Package, use.Change, use.FollowUps, reuseTimes})
 	}
 }
 
-// covering returns what of r covers use, nil for none.
+// covering returns the part of r that covers use, nil for none.
 func (r *reuse) covering(use Use) *reused {
 	for i := range r.Of {
 		if r.Of[i].covers(use) {
@@ -110,8 +109,8 @@ func (r *reuse) covering(use Use) *reused {
 	return nil
 }
 
-// reuse returns the record by which the attempt's value may be presented again for use,
-// nil if there is none.
+// reuse returns the record of reuse that lets the attempt's value be presented for use, nil if
+// there is none.
 func (a *Attempt) reuse(ctx context.Context, tx *store.Tx, use Use) (*reuse, error) {
 	if a.use.Credential == "" { // a sign-in
 		return nil, nil
@@ -138,7 +137,7 @@ func (a *Attempt) reuse(ctx context.Context, tx *store.Tx, use Use) (*reuse, err
 	return r, nil
 }
 
-// take takes one use of a record that allows it.
+// take counts one use of a record that allows it.
 func (r *reuse) take(ctx context.Context, tx *store.Tx, use Use) error {
 	switch of := r.covering(use); {
 	case of != nil:

@@ -46,7 +46,7 @@ func TestSameOperationMayBeRepeated(t *testing.T) {
 	}
 }
 
-// A newer code spent elsewhere does not end a retry; only the wide grant ends.
+// A newer code spent elsewhere does not end a retry; only the reuse for other packages ends.
 func TestRepeatOutlivesANewerCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -64,7 +64,7 @@ func TestRepeatOutlivesANewerCode(t *testing.T) {
 	})
 }
 
-// OT-20: unpublish is two requests of one operation; another package is none of it.
+// OT-20: unpublish is two requests of one operation; another package is not covered.
 func TestTwoStepUnpublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.Strict = true })
@@ -80,8 +80,8 @@ func TestTwoStepUnpublish(t *testing.T) {
 	})
 }
 
-// OT-20, OT-22: the second request of npm unpublish is another one, that belongs to the
-// first; it counts with it, and nothing else of the action is covered.
+// OT-20, OT-22: the second request of npm unpublish is a follow-up of the first; it counts with
+// it, and nothing else of the action is covered.
 func TestFollowUps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -136,7 +136,7 @@ func TestRepeatsAreCounted(t *testing.T) {
 }
 
 // npm publish --workspaces --otp: one code, many packages.
-func TestWideGrant(t *testing.T) {
+func TestReuseForOtherPackages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).code()
@@ -149,9 +149,9 @@ func TestWideGrant(t *testing.T) {
 	})
 }
 
-// The wide grant ends with the window of the code, from whichever end of it the
-// code was first used.
-func TestWideGrantEndsWithTheCode(t *testing.T) {
+// The reuse for other packages ends with the window of the code, whenever in it the code was
+// first used.
+func TestReuseForOtherPackagesEndsWithTheCode(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ahead time.Duration // of the step that the code is of
 		wait  time.Duration
@@ -185,7 +185,7 @@ func TestWideGrantEndsWithTheCode(t *testing.T) {
 	}
 }
 
-func TestStrictRemovesTheWideGrant(t *testing.T) {
+func TestStrictRefusesOtherPackages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.Strict = true })
 		code := k.enrol(alice).code()
@@ -224,8 +224,8 @@ func TestReuseIsBound(t *testing.T) {
 	}
 }
 
-// A recovery code has the grant for the same operation only.
-func TestRecoveryHasNoWideGrant(t *testing.T) {
+// A recovery code may be reused for the same operation only.
+func TestRecoveryCodeIsNotReusedForOtherPackages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
 		code := k.enrol(alice).recovery[0]
@@ -330,7 +330,7 @@ func TestCarriedCode(t *testing.T) {
 	})
 }
 
-// What was granted dies with the factor that it rests on.
+// A reuse ends with its factor.
 func TestGrantDiesWithTheEnrolment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -347,8 +347,8 @@ func TestGrantDiesWithTheEnrolment(t *testing.T) {
 	})
 }
 
-// lerna publishes in parallel with one code: every request is answered, no guess
-// is counted twice and none ends the credential.
+// lerna publishes in parallel with one code: every request succeeds, no guess is counted twice
+// and none ends the credential.
 func TestOneCodeForParallelPublishes(t *testing.T) {
 	k := newKit(t)
 	var a *app
@@ -370,8 +370,8 @@ func TestOneCodeForParallelPublishes(t *testing.T) {
 	assert.Equal(t, 64, count(errs, nil), "%v", errs)
 }
 
-// Two requests of one client meet on two nodes: the one that comes second finds
-// the code spent between its own two commits, and the grant beside it.
+// Two requests of one client reach two nodes: the second finds the code spent between its own
+// two commits, and the record of reuse.
 func TestOneCodeOnTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -391,7 +391,7 @@ func TestOneCodeOnTwoNodes(t *testing.T) {
 	})
 }
 
-// A grant is taken by exactly as many as it has uses.
+// A reuse is taken exactly as often as it allows.
 func TestRepeatsAreCountedInParallel(t *testing.T) {
 	k := newKit(t)
 	var a *app
@@ -423,7 +423,7 @@ func (k *kit) counters() string {
 	return strings.Join(all, "")
 }
 
-// What a grant covers is no guess: Begin counts nothing and writes nothing.
+// A value that a reuse covers is no guess: Begin counts nothing and writes nothing.
 func TestBeginCountsNothingThatWasGranted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -439,7 +439,7 @@ func TestBeginCountsNothingThatWasGranted(t *testing.T) {
 		}
 		assert.Equal(t, before, k.dump())
 
-		// What it does not cover is one.
+		// A value that it does not cover is a guess.
 		counted := k.counters()
 		use := publish(widget)
 		use.Action = protocol.WriteOwners
@@ -449,8 +449,8 @@ func TestBeginCountsNothingThatWasGranted(t *testing.T) {
 	})
 }
 
-// A grant that is used up, or gone, between Begin and Spend leaves an attempt that was not
-// counted: it verifies nothing, and is a replay.
+// If a reuse is used up, or gone, between Begin and Spend, the attempt was not counted: it
+// verifies nothing, and is a replay.
 func TestGrantGoneBeforeSpend(t *testing.T) {
 	for name, tt := range map[string]struct {
 		take func(k *kit, code credential.Secret)
@@ -494,7 +494,7 @@ func TestGrantGoneBeforeSpend(t *testing.T) {
 	}
 }
 
-// AU-05: a grant that is used is told of, each time.
+// AU-05: each use of a reuse is recorded.
 func TestReuseIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// The parameters of RFC 6238 that every authenticator app knows. They are not
-// stored, so that a changed record cannot weaken them.
+// The parameters of RFC 6238 that every authenticator app knows. They are not stored, so that a
+// changed record cannot weaken them.
 const (
 	period    = 30 // seconds in a step
 	window    = 1  // steps before and after the present one: RFC 6238 section 5.2
@@ -48,12 +48,12 @@ func codeAt(key []byte, step int64, d otp.Digits) (string, error) {
 		totp.ValidateOpts{Period: period, Digits: d, Algorithm: algorithm})
 }
 
-// accept returns the step that code belongs to, if it is around now and above
-// last; otherwise the error wraps ErrWrong.
+// accept returns the step that code belongs to, if it is within the window and above last;
+// otherwise the error wraps ErrWrong.
 //
-// The loop is ours because the library's answers only whether a code matched,
-// and which step it was is what a replay is told by. Where two steps have the
-// same code the higher one counts, or the code could be used a second time.
+// It has its own loop because the library only reports whether a code matched, and the step is
+// needed to detect a replay. Where two steps have the same code the higher one counts, or the
+// code could be used a second time.
 func accept(key []byte, code string, now time.Time, last int64) (int64, error) {
 	if now.Unix() < 0 {
 		return 0, errTime

@@ -11,8 +11,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// triesKept is how long after the last attempt of a credential its attempts are
-// forgotten. What they count for, the account's failures, is not.
+// triesKept is how long after the last attempt of a credential its attempts are forgotten. The
+// account's failures, which they also count for, are not.
 const triesKept = 15 * time.Minute
 
 // failures counts the attempts at each factor of a user since its last success.
@@ -25,8 +25,8 @@ type failures struct {
 
 var failed = store.NewTable("twofactor-failures", 1, func(f *failures) string { return string(f.User) })
 
-// of returns the counter of a form; nil for those that only an approved challenge
-// makes, which are too long to guess and expire in minutes.
+// of returns the counter of a form; nil for those that only an approved challenge makes, which
+// are too long to guess and expire in minutes.
 func (f *failures) of(form Form) *int {
 	switch form {
 	case FormTOTP:
@@ -45,8 +45,8 @@ type tries struct {
 	Expires time.Time `json:"expires"`
 }
 
-// A mark stands for a value that was presented. With a TOTP code it names the
-// step too, since the same code is a new guess half a minute later.
+// A mark identifies a value that was presented. For a TOTP code it has the step too, since the
+// same code is a new guess half a minute later.
 type mark struct {
 	Form Form   `json:"form"`
 	ID   string `json:"id"`
@@ -65,8 +65,8 @@ func (a *Attempt) mark() mark {
 	return mark{a.form, joined(parts...)}
 }
 
-// Keys returns the keys of the rows that [Attempt.Spend] reads first: a caller whose own
-// first [store.Tx.Get] asks for them too spares it a request.
+// Keys returns the keys of the rows that [Attempt.Spend] reads first: a caller that adds these
+// keys to its own first [store.Tx.Get] saves a request.
 func (a *Attempt) Keys() []string {
 	user := string(a.user)
 	keys := []string{factors.Key(user), failed.Key(user), tried.Key(a.triesID())}
@@ -84,9 +84,8 @@ func (a *Attempt) read(ctx context.Context, tx *store.Tx) error {
 	return nil
 }
 
-// reserve counts the attempt, unless its value is right, in a commit that must stand
-// whatever comes of it. What is counted is taken back by a success only, and never by an
-// error.
+// reserve counts the attempt, unless its value is right, in a commit that stands whatever
+// happens next. Only a success resets the count, never an error.
 func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	id, mk := a.triesID(), a.mark()
 	active, err := factorOf(ctx, tx, a.user)
@@ -108,14 +107,14 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	if err != nil {
 		return fmt.Errorf("twofactor: tries: %w", err)
 	}
-	// By the present time and not by when the value arrived: a request that was held back
-	// for an hour would let those of now be forgotten.
+	// By the present time and not by when the value arrived: otherwise a request that was
+	// delayed for an hour would let those of now be forgotten.
 	now := a.m.now()
 	if t == nil || !now.Before(t.Expires) {
 		t = &tries{ID: id}
 	}
 	if slices.Contains(t.Marks, mk) {
-		return nil // it says nothing that the first time did not
+		return nil // it reveals no more than the first time
 	}
 	if len(t.Marks) >= a.m.soft {
 		return ErrTooMany
@@ -139,9 +138,9 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 }
 
 // isRight reports whether the value is one that the factor accepts now. It is no guess,
-// whatever becomes of the request that presents it: an upload that breaks off, or a host
-// that refuses, must not end the credential of somebody who knows the codes. It is not
-// used up by this.
+// whatever happens to the request that presents it: an upload that breaks off, or a host that
+// refuses, must not end the credential of a user who knows the codes. It does not use up the
+// value.
 func (a *Attempt) isRight(f *factor) bool {
 	switch a.form {
 	case FormTOTP:
@@ -153,8 +152,8 @@ func (a *Attempt) isRight(f *factor) bool {
 	return false
 }
 
-// succeeded forgets the attempts at the factor that was used, and no other: who
-// can answer one must not gain guesses at the other.
+// succeeded forgets the attempts at the factor that was used, and no other: a user of one
+// factor must not gain guesses at the other.
 func (a *Attempt) succeeded(ctx context.Context, tx *store.Tx) error {
 	t, err := found(tried.Get(ctx, tx, a.triesID()))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// Whoever presents right codes guesses nothing, whatever becomes of the requests: an upload
-// that breaks off spends none. Wrong ones are counted beside them as ever.
+// Right codes are no guesses, whatever happens to the requests: an upload that breaks off
+// spends none. Wrong ones are counted as usual.
 func TestRightCodesAreNoGuesses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		use   twofactor.Use
@@ -57,7 +57,7 @@ func TestRightCodesAreNoGuesses(t *testing.T) {
 	}
 }
 
-// What locks the factor for good are wrong codes alone.
+// Only wrong codes lock the factor.
 func TestHardLimitCountsWrongCodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -80,7 +80,7 @@ func TestHardLimitCountsWrongCodes(t *testing.T) {
 	})
 }
 
-// A code that was used is right no more, and counts.
+// A used code is no longer right, and counts.
 func TestReplayedCodeCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

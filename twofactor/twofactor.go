@@ -1,37 +1,38 @@
-// Package twofactor keeps the second factors of accounts and decides whether
-// what a client presented as one is one.
+// Package twofactor keeps the second factors of accounts and verifies what clients present as
+// one.
 //
-// A guard that needs a proof asks [Manager.Prove] with the value of the npm-otp
-// header and what it is to be used for:
+// A guard that needs a proof calls [Manager.Prove] with the value of the npm-otp header and the
+// use of the proof:
 //
 //	proof, err := factors.Prove(ctx, user, twofactor.Use{
 //		Credential: sessionID, Action: op.Action, Package: op.Package, Change: change.Digest(op),
 //	}, value)
 //
-// Where the proof and what it opens must stand or fall together (a sign-in, a
-// new token) the caller owns the commit: [Manager.Begin] reserves an attempt, and
-// [Attempt.Spend] takes part in the caller's [store.Transact]. What becomes of the value is
-// told to [Config].Events when that commit is over; nobody has to report it.
+// If the proof must be committed together with what it allows (a sign-in, a new token) the
+// caller owns the commit: [Manager.Begin] reserves an attempt, and [Attempt.Spend] takes part
+// in the caller's [store.Transact]. [Config].Events records the result when that commit is
+// over; the caller reports nothing.
 //
-// What an account's factor is needed for stands in the account's row, see package subject.
-// Turning a factor on ends, in the same commit, the sessions that were opened without it.
+// The account's row says what needs its second factor, see package subject. Turning a factor on
+// ends, in the same commit, the sessions that were opened without it.
 //
 // # What may be presented
 //
-// Every kind of proof arrives in one header and has a grammar of its own, see
-// [Form]. A value is tried as the one kind that it looks like and never as
-// another. One that looks like none is refused before anything is read.
+// Every kind of proof arrives in one header and has a grammar of its own, see [Form]. A value
+// is tried as the one kind whose grammar it has and never as another. A value that has none is
+// refused before anything is read.
 //
-// A value is dated by the arrival of its request, [Use].At, so that a good code outlives a
-// slow upload, for [Config].AttemptTTL at most. Attempts are counted by the present time.
+// A value is verified for the time at which its request arrived, [Use].At, so that a right code
+// stays valid during a slow upload, for [Config].AttemptTTL at most. Attempts are counted by
+// the present time.
 //
-// # Used once, presented again
+// # Repeated codes
 //
-// A code works once (RFC 6238 section 5.2): the highest step that was accepted
-// only grows. Clients however send one code several times: npm repeats a PUT that
-// was answered 5xx after 10 and after 60 seconds, unpublishes in two requests, and
-// publishes a whole workspace with one --otp. So a spent proof leaves a record of
-// reuse, which is used only by presenting the same value with the same credential:
+// A code works once (RFC 6238 section 5.2): the highest step that was accepted only grows.
+// Clients however send one code several times: npm repeats a PUT that was answered 5xx after 10
+// and after 60 seconds, unpublishes in two requests, and publishes a whole workspace with one
+// --otp. So a spent proof leaves a record of reuse, which works only for the same value with
+// the same credential:
 //
 //   - for the same action and change, and for what belongs to it ([Use].FollowUps), for
 //     three minutes, eight times;
@@ -42,33 +43,31 @@
 //   - a code typed into a legacy login may be presented once more by the session
 //     that it opened, to publish one package ([Use.Carry]).
 //
-// Creating a token, changing the second factor and changing the profile or
-// password leave none ([protocol.Action.Repeats]): no client repeats those requests.
+// Creating a token, changing the second factor and changing the profile or password leave none
+// ([protocol.Action.Repeats]): no client repeats those requests.
 //
 // # Guessing
 //
-// An attempt whose value the factor does not accept is counted, in a commit of its own,
-// before anybody is told. A code that is right is no guess, even if what it was shown for
-// does not come about: an upload breaks off, a host refuses.
-// [Config.SoftLimit] attempts of one credential without a success end that
-// credential ([ErrTooMany]), [Config.HardLimit] of one account and factor lock
-// the factor ([ErrLocked]), TOTP and recovery codes each for itself. One value
-// counts once within a step of 30 seconds, however often it is presented: it says
-// no more the second time, and a client that sends one code with twenty parallel
-// requests guesses nothing. The caller must verify the primary credential first:
-// an attempt counts against the account, so who cannot sign in must not reach it.
+// An attempt whose value the factor does not accept is counted, in a commit of its own, before
+// the answer. A right code is no guess, even if the operation then fails: an upload breaks off,
+// a host refuses. [Config.SoftLimit] attempts of one credential without a success end that
+// credential ([ErrTooMany]), [Config.HardLimit] of one account and factor lock the factor
+// ([ErrLocked]), TOTP and recovery codes separately. One value counts once within a step of 30
+// seconds, however often it is presented: repeats reveal nothing more, and a client that sends
+// one code with twenty parallel requests is not guessing. The caller must verify the primary
+// credential first: an attempt counts against the account, so a client that cannot sign in must
+// not reach it.
 //
 // # Secrets
 //
-// Of recovery codes, page and poll IDs and proofs only SHA-256 digests are
-// stored. A TOTP key cannot be stored so: it stands in its record, and the store
-// should be sealed (see [store.Seal]). A seal leaves keys as they are, so what is short
-// enough to be found by trying, a code and the digits of a page, is in them only under
-// HMAC-SHA256 with a key that all nodes share (see [credential.ServerKey]).
+// Of recovery codes, page and poll IDs and proofs only SHA-256 digests are stored. A TOTP key
+// cannot be stored so: its record has the key, and the store should be sealed (see
+// [store.Seal]). A seal does not encrypt store keys, so a value that is short enough to be
+// found by trying, a code or the digits of a page, is in them only under HMAC-SHA256 with a key
+// that all nodes share (see [credential.ServerKey]).
 //
-// A clock that runs ahead accepts steps of the future; when it is set right again
-// the codes in between are refused until the clock catches up. Disabling the
-// factor is the way out.
+// A clock that runs ahead accepts steps of the future; when it is set right the codes in
+// between are refused until the clock catches up. If that takes too long, disable the factor.
 package twofactor
 
 import (
@@ -88,22 +87,21 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Errors of this package. Every other error means that something broke, and is a
-// refusal too.
+// Errors of this package. Every other error means that something broke, and is a refusal too.
 var (
-	// ErrWrong is returned for every value that does not prove anything here and
-	// now: a wrong, replayed, expired or malformed one, one of an older step, one
-	// that belongs to another account, credential or operation.
+	// ErrWrong is returned for every value that proves nothing here and now: a wrong, replayed,
+	// expired or malformed one, one of an older step, one that belongs to another account,
+	// credential or operation.
 	ErrWrong = errors.New("twofactor: wrong code")
-	// ErrLocked means that the factor was tried in vain too often. It stays locked
+	// ErrLocked means that there were too many wrong attempts at the factor. It stays locked
 	// until it is disabled.
 	ErrLocked = errors.New("twofactor: factor is locked")
-	// ErrTooMany means that the credential presented too many wrong values. The
-	// caller must end the credential; for a sign-in, which has none, it passes
-	// fifteen minutes after the last attempt that was counted.
+	// ErrTooMany means that the credential presented too many wrong values. The caller must end
+	// the credential; for a sign-in, which has none, it ends fifteen minutes after the last
+	// attempt that was counted.
 	ErrTooMany = errors.New("twofactor: too many wrong codes")
-	// ErrNoFactor means that the account has no second factor, or that there is
-	// no enrolment to confirm.
+	// ErrNoFactor means that the account has no second factor, or that there is no enrolment to
+	// confirm.
 	ErrNoFactor = errors.New("twofactor: no second factor")
 	// ErrEnrolled means that the account has a second factor already.
 	ErrEnrolled = errors.New("twofactor: already enrolled")
@@ -130,8 +128,9 @@ type Config struct {
 	// Issuer names the registry in people's authenticator apps. Empty means "npm".
 	Issuer string
 
-	// Strict refuses a typed code that is presented again for another package, as a strict reading of NIST SP 800-63B section 3.1.4.2 asks
-	// for. Publishing a workspace with one --otp fails from its second package on.
+	// Strict refuses a typed code that is presented for another package after its first, as a
+	// strict reading of NIST SP 800-63B section 3.1.4.2 requires. Publishing a workspace with
+	// one --otp fails from its second package on.
 	Strict bool
 
 	// SoftLimit is how many values one credential may present without a success.
@@ -143,16 +142,16 @@ type Config struct {
 	// also the most: NIST SP 800-63B section 3.2.2.
 	HardLimit int
 
-	// RecoveryCodes is how many an enrolment hands out. Zero means five, as on npmjs.com;
-	// at most twenty.
+	// RecoveryCodes is how many recovery codes an enrolment returns. Zero means five, as on
+	// npmjs.com; at most twenty.
 	RecoveryCodes int
 
-	// AttemptTTL is how long after its arrival a value may still be spent: the longest
-	// upload that a code outlives. Zero means an hour; negative is an error. More is for
-	// codes alone: what was granted or approved may be swept an hour after it expired.
+	// AttemptTTL is how long after its arrival a value may still be spent: the longest upload
+	// during which a code stays valid. Zero means an hour; negative is an error. A longer time
+	// helps codes only: records of reuse and approvals may be swept an hour after they expire.
 	AttemptTTL time.Duration
 
-	// Events are told what happened. Nil: nobody is.
+	// Events records what happened. Nil records nothing.
 	Events *audit.Recorder
 }
 
@@ -213,51 +212,50 @@ func New(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// now is the time as records keep it: cut to microseconds, which every backend
-// can hold, so that an instant reads back as it was written.
+// now is the time as records keep it: cut to microseconds, which every backend can store, so
+// that an instant is read as it was written.
 func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }
 
-// A Use is what a proof is to be used for. A proof is bound to its Credential, Action,
+// A Use is the operation that a proof is for. A proof is bound to its Credential, Action,
 // Package and Change.
 type Use struct {
-	// Credential is the public ID of the credential that presents the value.
-	// Empty for a sign-in until the session that it opens has one.
+	// Credential is the public ID of the credential that presents the value. Empty for a
+	// sign-in until its session has one.
 	Credential string
 
-	// Action is what is asked for. Required. One that signs in has no Credential when it
-	// begins.
+	// Action is the action of the request. Required. One that signs in has no Credential when
+	// it begins.
 	Action protocol.Action
 
 	// Package is the package that the operation is about, if it is about one.
 	Package protocol.PackageName
 
-	// Change is the digest of the operation and of all that it would do, see
-	// [protocol.Change.Digest]. Required to spend a proof other than a sign-in's. It may be
-	// zero when an attempt begins before the whole body of a request is known.
+	// Change is the digest of the operation and its whole change, see [protocol.Change.Digest].
+	// Required to spend a proof other than a sign-in's. It may be zero when an attempt begins
+	// before the whole body of a request is known.
 	Change protocol.Digest
 
-	// FollowUps are the digests of requests that belong to it: who proved the one proved
-	// them, see [protocol.Change.FollowUps]. May be nil.
+	// FollowUps are the digests of requests that belong to it and need no proof of their own,
+	// see [protocol.Change.FollowUps]. May be nil.
 	FollowUps []protocol.Digest
 
-	// Carry lets the session that a sign-in opens present the same TOTP code once
-	// more, to publish one package within three minutes. Yarn 1 does so after a
-	// login on the legacy endpoint. Only with a sign-in, and never for a code
-	// typed into a page.
+	// Carry lets the session that a sign-in opens present the same TOTP code once more, to
+	// publish one package within three minutes. Yarn 1 does so after a login on the legacy
+	// endpoint. Only with a sign-in, and never for a code typed into a page.
 	Carry bool
 
-	// At is when the request that presents the value arrived: its header, not the end of
-	// its body. The value is judged by this time. Zero means now.
+	// At is when the request that presents the value arrived: its header, not the end of its
+	// body. The value is verified for this time. Zero means now.
 	At time.Time
 
-	// Addr is where the request came from, for the event.
+	// Addr is the IP address that the request came from, for the event.
 	Addr netip.Addr
 }
 
 // errUse is returned for a Use that no operation has: a mistake of the caller.
 var errUse = errors.New("twofactor: a use needs an action, and a credential unless it is a login")
 
-// errOtherUse is returned for an attempt that is spent on what it was not begun for.
+// errOtherUse is returned for an attempt that is spent on a use that it was not begun for.
 var errOtherUse = errors.New("twofactor: an attempt was begun for something else")
 
 // begins checks a use before an attempt at it.
@@ -282,11 +280,10 @@ func (u Use) continues(spent Use) error {
 	return nil
 }
 
-// A refusal is ErrWrong together with what was wrong about it, which goes into
-// the event and never to the client.
+// A refusal is ErrWrong with its reason, which goes into the event and never to the client.
 type refusal struct {
 	reason string
-	owner  protocol.UserID // whose it is, with reasonForeign
+	owner  protocol.UserID // the user of the challenge, with reasonForeign
 }
 
 func (*refusal) Error() string { return ErrWrong.Error() }
@@ -303,9 +300,8 @@ const (
 	reasonForeign  = "foreign"
 )
 
-// joined returns a name for parts in hex that no other list of parts has. Whoever
-// knows the other parts of it can try the short ones: a key of the store is made of
-// none that is secret, see mac.
+// joined returns a digest of parts in hex that no other list of parts has. Short secret parts
+// could be found by trying, so no secret goes into a store key this way; see mac.
 func joined(parts ...string) string {
 	h := sha256.New()
 	write(h, parts)
@@ -322,7 +318,7 @@ func write(h hash.Hash, parts []string) {
 	}
 }
 
-// found tells an absent record from a failed read: it returns nil for the first.
+// found returns nil instead of an error if the record is absent.
 func found[T any](v *T, err error) (*T, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil

@@ -35,7 +35,7 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	}
 }
 
-// No reason of a refusal reaches who presented the value.
+// The client gets no reason of a refusal.
 func TestErrorsSayNothing(t *testing.T) {
 	k := newKit(t)
 	_, err := k.Begin(t.Context(), alice, login, secretOf("12345"))

@@ -7,10 +7,10 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// userLocks is a mutex for each user, whose wait ends with its context. Correctness
-// rests on conditional commits alone; this spares them the conflicts of a client that
-// presents one code with many parallel requests, as lerna does, which would otherwise
-// use up the retries of [store.Transact].
+// userLocks is a mutex for each user, whose wait ends with its context. Correctness depends on
+// conditional commits alone; the mutex avoids the conflicts of a client that presents one code
+// with many parallel requests, as lerna does, which would otherwise use up the retries of
+// [store.Transact].
 type userLocks struct {
 	mu sync.Mutex
 	m  map[protocol.UserID]*userLock // guarded by mu

@@ -18,16 +18,16 @@ import (
 // challenge is the page of an operation that waits for a second factor.
 type challenge struct{ *Pages }
 
-// An operation is what a challenge is about.
+// An operation is the part of a challenge that the page shows.
 type operation struct {
 	Text       string
 	Items      []shownItem
-	Credential string // what its user calls the credential that asks
+	Credential string // the user's name for the challenged credential
 }
 
 // A shownItem is one change that a challenge is for.
 type shownItem struct {
-	Field   string // of the form, that ticks it; "" for what was asked for
+	Field   string // of the form, that ticks it; "" for the requested change
 	Package string
 	Words   []protocol.Line
 }
@@ -63,14 +63,14 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	return page{
 		template: "challenge.html", Title: title, Action: v.path,
-		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Asker: newAsker(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
+		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
 		wrong: "The password or the second factor is wrong. A code works once: if this one was used before, wait for the next. " +
 			"After too many wrong codes none works any more.",
 	}, true, nil
 }
 
-// result shows what became of a challenge to the browser that decided it. Nobody
-// else learns anything: to them the challenge is gone.
+// result shows the result of a challenge to the browser that decided it. To all others the
+// challenge is gone.
 func (c challenge) result(ctx context.Context, r *http.Request, v visit, gone error) (page, bool, error) {
 	o, err := c.outcome(ctx, r, v)
 	switch {
@@ -106,7 +106,7 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 		if typed, err = c.prove(ctx, v, req, form); err == nil {
 			return c.carry(aead, v, typed.Reveal()), nil
 		}
-		// What was proven was proven for an account that is another by now.
+		// The account has changed since it was authenticated.
 		if _, changed := errors.AsType[*store.ChangedError](err); !changed {
 			return nil, err
 		}
@@ -114,19 +114,19 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	return nil, err
 }
 
-// judgements is how often a form is judged anew because the account changed meanwhile.
+// judgements is how often a form is checked when the account changes meanwhile.
 const judgements = 3
 
-// prove approves the challenge if the form proves its user.
+// prove approves the challenge if the form authenticates its user.
 func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, form url.Values) (credential.Secret, error) {
-	// The password first: an attempt at the factor counts against the account, so
-	// that whoever has no more than this address must not reach it.
+	// The password first: an attempt at the second factor counts against the account, so
+	// somebody who only has the URL must not reach it.
 	person, err := c.cfg.CheckPassword(ctx, req.Name, credential.NewSecret(form.Get("password")))
 	if err != nil {
 		return credential.Secret{}, err
 	}
 	if person.ID != req.User {
-		return credential.Secret{}, session.ErrDenied // the name has become another account's
+		return credential.Secret{}, session.ErrDenied // the name now belongs to another account
 	}
 	var also []int
 	for i := 1; i < len(req.Items); i++ {

@@ -40,7 +40,7 @@ func TestChallengeIsApproved(t *testing.T) {
 	require.NotNil(t, typed, "%s", rec.Body)
 	assert.Equal(t, typed[1], typed[2]+typed[3]+typed[4]+typed[5])
 
-	// To everybody else the page is gone.
+	// For all others the page is gone.
 	other := w.browser().get(challengePath(c))
 	assert.Equal(t, http.StatusNotFound, other.Code)
 	assert.NotContains(t, other.Body.String(), typed[2])
@@ -64,8 +64,8 @@ func TestChallengeIsRefused(t *testing.T) {
 	assert.Equal(t, twofactor.Over, poll.State)
 }
 
-// EN-03: without the right password nothing is learned about the factor, and no
-// attempt at it is counted.
+// EN-03: without the right password the page reveals nothing about the second factor, and
+// counts no attempt at it.
 func TestChallengeDenials(t *testing.T) {
 	w := newWorld(t, prefixed)
 	c := w.startChallenge()
@@ -94,8 +94,8 @@ func TestChallengeDenials(t *testing.T) {
 	assert.Empty(t, w.reported)
 }
 
-// A name can be another account's by the time the page is filled in. Its password
-// is right then, and approves nothing.
+// A name can belong to another account by the time the page is filled in. Its password is right
+// then, and approves nothing.
 func TestChallengeIsForItsUserOnly(t *testing.T) {
 	w := newWorld(t, prefixed)
 	c, err := w.factors.Challenge(t.Context(), twofactor.NewChallenge{
@@ -107,8 +107,8 @@ func TestChallengeIsForItsUserOnly(t *testing.T) {
 	assert.Zero(t, w.calls)
 }
 
-// AU-01: what was proven is judged anew where the account changed while it was, and
-// approved only if it still holds.
+// AU-01: if the account changed during the check, it is checked once more, and approved only if
+// it still may be.
 func TestChallengeIsJudgedAnew(t *testing.T) {
 	operator := audit.Actor{}
 	for name, tt := range map[string]struct {
@@ -153,7 +153,7 @@ func TestChallengeIsJudgedAnew(t *testing.T) {
 	}
 }
 
-// AU-35: a code is dated by when the form arrived, however long its password waited.
+// AU-35: a code is verified for when the form arrived, however long its password waited.
 func TestChallengeIsDatedByItsArrival(t *testing.T) {
 	w := newWorld(t, prefixed)
 	c := w.startChallenge()
@@ -162,7 +162,7 @@ func TestChallengeIsDatedByItsArrival(t *testing.T) {
 	assert.Equal(t, http.StatusSeeOther, rec.Code, "%s", rec.Body)
 }
 
-// What is told of a decision says from where it was made.
+// The event of a decision has the IP address.
 func TestDecisionsHaveAnAddress(t *testing.T) {
 	w := newWorld(t, prefixed)
 	for _, tt := range []struct {
@@ -206,7 +206,7 @@ func TestChallengeExpires(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, w.browser().get(challengePath(c)).Code)
 }
 
-// An outcome is good for its own page and as it was sealed.
+// An outcome is valid for its own page and as it was sealed.
 func TestOutcomeIsBound(t *testing.T) {
 	w := newWorld(t, prefixed)
 	b := w.browser()

@@ -58,7 +58,7 @@ func Example() {
 		panic(err)
 	}
 
-	// npm login asks for the address of a page, and a person opens it.
+	// npm login needs the URL of a page, and a person opens it.
 	flow, err := sessions.Start(context.Background(), session.Client{UserAgent: "npm/12.2.0"})
 	if err != nil {
 		panic(err)

@@ -15,7 +15,7 @@ import (
 // maxForm is how much of a form is read.
 const maxForm = 64 << 10 // bytes
 
-// A form that is not accepted, whatever it says.
+// A form that is not accepted, whatever its content.
 var (
 	errForeign   = errors.New("web: the form does not come from its page")
 	errMalformed = errors.New("web: the form is malformed")
@@ -44,8 +44,8 @@ func (p *Pages) readForm(w http.ResponseWriter, r *http.Request, v visit) (url.V
 			return nil, errMalformed
 		}
 	}
-	// A browser that says nothing of where a form comes from is caught here: only
-	// the page itself knows the token, and only together with its cookie.
+	// For a browser that sends no origin: only the page itself knows the token, and only
+	// together with its cookie.
 	cookie, ok := p.cookie(r)
 	if !ok {
 		return nil, errForeign
@@ -71,9 +71,8 @@ func (p *Pages) token(ctx context.Context, v visit, cookie string) (string, erro
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
 }
 
-// cookie returns the value that tells this browser from others. It says nothing
-// about who sits there. Two of them mean that another site of this domain set
-// one, and neither is believed.
+// cookie returns the value that identifies this browser. It does not identify a person. Two
+// such cookies mean that another site of this domain set one, and neither is accepted.
 func (p *Pages) cookie(r *http.Request) (string, bool) {
 	all := r.CookiesNamed(p.cookieName())
 	if len(all) != 1 || len(all[0].Value) < 26 || !validID(all[0].Value) {
@@ -100,10 +99,10 @@ func (p *Pages) giveCookie(w http.ResponseWriter, r *http.Request) string {
 
 func (p *Pages) cookieName() string {
 	if p.secure {
-		return "__Host-npmauth" // a browser takes it from this host alone
+		return "__Host-npmauth" // a browser accepts it from this host only
 	}
 	return "npmauth"
 }
 
-// blanks are what keyboards and clipboards add to what a person means.
+// blanks are characters that keyboards and clipboards add.
 const blanks = " \t\r\n"

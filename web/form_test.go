@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// CS-01 to CS-04: what was not sent by the page itself, in the browser that loaded
-// it, decides nothing, even with the right password.
+// CS-01 to CS-04: a form that the page itself did not send, in the browser that loaded it,
+// decides nothing, even with the right password.
 func TestForeignForms(t *testing.T) {
 	w := newWorld(t, prefixed)
 	for _, tt := range []struct {
@@ -70,7 +70,7 @@ func TestForeignForms(t *testing.T) {
 	}
 }
 
-// What the page's own form may look like from browsers that say less.
+// Forms of the page itself, from browsers that send fewer headers.
 func TestOwnForms(t *testing.T) {
 	for name, header := range map[string]http.Header{
 		"same origin":                  {"Sec-Fetch-Site": {"same-origin"}},
@@ -110,7 +110,7 @@ func TestMalformedForms(t *testing.T) {
 	assert.Equal(t, http.StatusUnsupportedMediaType, post(good))
 	delete(b.header, "Content-Encoding")
 
-	// The address is no place for a field.
+	// The URL must have no field.
 	rec := b.do(http.MethodPost, loginPath(f)+"?"+good, "")
 	assert.Equal(t, http.StatusForbidden, rec.Code)
 	assert.Zero(t, w.calls)

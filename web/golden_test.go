@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// TestGolden compares whole answers, headers and all, with testdata. They are what
-// a change of a page or of a header is reviewed by.
+// TestGolden compares whole answers, headers and all, with testdata, so that a change of a page
+// or of a header shows in a review.
 func TestGolden(t *testing.T) {
 	w := newWorld(t, prefixed)
 
@@ -47,7 +47,7 @@ func TestGolden(t *testing.T) {
 	golden(t, "challenge-refused", b.get(challengePath(c)))
 }
 
-// random is what differs from run to run, each with what stands for it.
+// random are the patterns of what differs from run to run, each with its replacement.
 var random = []struct {
 	in  *regexp.Regexp
 	out string

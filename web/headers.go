@@ -18,10 +18,10 @@ func (p *Pages) protect(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Robots-Tag", "noindex")
 	h.Set("Cache-Control", "no-store")
-	// Under no-referrer a form is sent with Origin: null (Fetch, "append a request
-	// Origin header"). That is no loss where the browser also says Sec-Fetch-Site,
-	// which it does over https only; over http, Origin is all there is to tell our
-	// own form from a foreign one. Nothing leaves the origin under either policy.
+	// Under no-referrer a form is sent with Origin: null (Fetch, "append a request Origin
+	// header"). That is no loss if the browser also sends Sec-Fetch-Site, which it does over
+	// https only; over http, only Origin distinguishes the page's form from a foreign one.
+	// Nothing leaves the origin under either policy.
 	h.Set("Referrer-Policy", "same-origin")
 	if p.secure {
 		h.Set("Referrer-Policy", "no-referrer")
@@ -46,7 +46,7 @@ func (p *Pages) serveStyle(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/css; charset=utf-8")
-	h.Set("Cache-Control", "no-cache") // kept, and asked for again by its tag
+	h.Set("Cache-Control", "no-cache") // cached, and revalidated by its tag
 	h.Set("Etag", styleTag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(style))
 }

@@ -22,7 +22,7 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 	case session.Pending:
 		return page{
 			template: "login.html", Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
-			Asker: newAsker(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
+			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
 			wrong: "The user name, the password or the second factor is wrong. If the account has a second factor, it cannot be left empty. " +
 				"A code works once. After too many wrong codes only a recovery code works.",
 		}, true, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A recovery code is noted in the account's row, which the approval rests on.
+// A recovery code is recorded in the account's row, which the approval depends on.
 func TestLoginWithARecoveryCode(t *testing.T) {
 	w := newWorld(t, prefixed)
 	f := w.startLogin()
@@ -76,7 +76,7 @@ func TestLoginIsRefused(t *testing.T) {
 	assert.Equal(t, session.Over, poll.State)
 }
 
-// DU-07: who asks from elsewhere is pointed out.
+// DU-07: a client at another IP address is marked.
 func TestLoginFromElsewhere(t *testing.T) {
 	w := newWorld(t, prefixed)
 	f, err := w.sessions.Start(t.Context(), session.Client{Addr: npmClient.Addr.Next()})
@@ -86,8 +86,7 @@ func TestLoginFromElsewhere(t *testing.T) {
 	assert.Contains(t, page, "not named")
 }
 
-// DU-08: a browser that approved one login a moment ago has nothing that approves
-// the next.
+// DU-08: a browser that approved one login a moment ago has nothing that approves the next.
 func TestLoginAsksEveryTime(t *testing.T) {
 	w := newWorld(t, prefixed)
 	b := w.browser()
@@ -103,8 +102,7 @@ func TestLoginAsksEveryTime(t *testing.T) {
 	assert.Equal(t, session.Pending, poll.State)
 }
 
-// EN-01, EN-03: every way of not being let in is one page, byte for byte but for
-// the name that was typed.
+// EN-01, EN-03: every refusal is one page, byte for byte except for the name that was typed.
 func TestLoginDenials(t *testing.T) {
 	w := newWorld(t, prefixed)
 	f := w.startLogin()
@@ -137,14 +135,14 @@ func TestLoginDenials(t *testing.T) {
 		assert.Equal(t, first, body, tt.why)
 		assert.NotContains(t, body, alicePassword, tt.why)
 	}
-	// The form that came back works.
+	// The returned form works.
 	form.Set("name", "bob")
 	form.Set("password", bobPassword)
 	form.Set("code", "")
 	assert.Equal(t, http.StatusSeeOther, b.do(http.MethodPost, loginPath(f), form.Encode()).Code)
 }
 
-// EN-06: a locked factor is not told from a wrong code.
+// EN-06: a locked second factor gets the answer of a wrong code.
 func TestLoginLocked(t *testing.T) {
 	w := newWorld(t, prefixed)
 	f := w.startLogin()
@@ -186,7 +184,7 @@ func TestLoginExpires(t *testing.T) {
 	gone := b.get(loginPath(f))
 	assert.Equal(t, http.StatusNotFound, gone.Code)
 	assert.Equal(t, http.StatusNotFound, b.do(http.MethodPost, loginPath(f), form.Encode()).Code)
-	// Forged, damaged and expired are one answer.
+	// Forged, damaged and expired get one answer.
 	for _, path := range []string{"/registry/-/auth/login/forged", "/registry/-/auth/login/", "/registry/-/auth/login/" + f.PageID + "x", "/registry/-/auth/login/a%2Fb", loginPath(f) + "/"} {
 		rec := b.get(path)
 		assert.Equal(t, http.StatusNotFound, rec.Code, path)

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// refused is the outcome of a denied challenge. That of an approved one is its
-// typed code, which is stored nowhere: it travels in a cookie of the one browser
-// that was told it, sealed, so that no site of the same domain can plant one.
+// refused is the outcome of a denied challenge. That of an approved one is its typed code,
+// which is stored nowhere: it is in a cookie of the browser that approved, sealed, so that no
+// site of the same domain can set one.
 const refused = "refused"
 
 // outcomeAge is how long a browser keeps an outcome: at least as long as the code
 // in it can be used.
 const outcomeAge = 5 * time.Minute
 
-// carry returns the cookie with which the page of v, loaded again, shows outcome.
+// carry returns the cookie with which the page of v, loaded once more, shows outcome.
 func (p *Pages) carry(aead cipher.AEAD, v visit, outcome string) *http.Cookie {
 	return &http.Cookie{
 		Name: p.outcomeName(), Value: base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, []byte(outcome), v.outcomeOf())),
@@ -27,7 +27,7 @@ func (p *Pages) carry(aead cipher.AEAD, v visit, outcome string) *http.Cookie {
 	}
 }
 
-// outcome returns what the cookies of r say of the page of v, "" if nothing.
+// outcome returns the outcome in the cookies of r for the page of v, "" if there is none.
 func (p *Pages) outcome(ctx context.Context, r *http.Request, v visit) (string, error) {
 	all := r.CookiesNamed(p.outcomeName())
 	if len(all) == 0 {
@@ -49,8 +49,7 @@ func (p *Pages) outcome(ctx context.Context, r *http.Request, v visit) (string, 
 	return "", nil
 }
 
-// outcomeKey is asked for before anything is decided: what is decided cannot be
-// answered with an error any more.
+// outcomeKey is read before anything is decided: after the decision an error would be too late.
 func (p *Pages) outcomeKey(ctx context.Context) (cipher.AEAD, error) {
 	key, err := p.cfg.Keys.Derive(ctx, "web: outcome")
 	if err != nil {
@@ -63,12 +62,12 @@ func (p *Pages) outcomeKey(ctx context.Context) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// outcomeOf is what an outcome is bound to.
+// outcomeOf returns the data that an outcome is bound to.
 func (v visit) outcomeOf() []byte { return []byte(v.kind + "/" + v.id) }
 
 func (p *Pages) outcomeName() string {
 	if p.secure {
-		return "__Secure-npmauth-outcome" // not __Host-: it is for one path
+		return "__Secure-npmauth-outcome" // not __Host-, whose path would be /
 	}
 	return "npmauth-outcome"
 }

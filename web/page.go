@@ -13,20 +13,20 @@ import (
 	"github.com/npmauth/npmauth/session"
 )
 
-// A page is all that a template may show. Everything in it is escaped by
-// html/template; what a client chose goes through [printable] before.
+// A page has all that a template may show. Everything in it is escaped by html/template; text
+// that a client chose goes through [printable] before.
 type page struct {
 	Registry string
 	Style    string // path of the style sheet
 	Title    string
-	Problem  string // why the form is shown again
+	Problem  string // why the form is shown once more
 
 	// Of a form.
 	Action    string // where it is sent
 	Token     string
 	Name      string // of a user, as typed or as known
 	CheckCode string
-	Asker     asker
+	Requester requester
 	Operation operation
 
 	// Of a result.
@@ -34,20 +34,20 @@ type page struct {
 	Code       string // typed code of an approved challenge
 
 	template string
-	wrong    string // Problem of a form that proved nobody
+	wrong    string // Problem of a form that authenticated nobody
 }
 
-// An asker is who began what a page decides.
-type asker struct {
+// An requester is the client that began what a page decides.
+type requester struct {
 	Addr      string
 	Agent     string // "": unknown
-	Elsewhere string // the visitor's address if it is another; "" if not
+	Elsewhere string // the visitor's IP address if it is another; "" if not
 	Started   time.Time
 	Expires   time.Time
 }
 
-func newAsker(addr netip.Addr, agent string, started, expires time.Time, visitor session.Client) asker {
-	a := asker{Addr: "unknown", Agent: printable(agent), Started: started.UTC(), Expires: expires.UTC()}
+func newRequester(addr netip.Addr, agent string, started, expires time.Time, visitor session.Client) requester {
+	a := requester{Addr: "unknown", Agent: printable(agent), Started: started.UTC(), Expires: expires.UTC()}
 	addr, here := addr.Unmap().WithZone(""), visitor.Addr.Unmap().WithZone("")
 	if addr.IsValid() {
 		a.Addr = addr.String()
@@ -58,9 +58,8 @@ func newAsker(addr netip.Addr, agent string, started, expires time.Time, visitor
 	return a
 }
 
-// printable returns s without what a browser would not show as a character of its
-// own: controls, and the marks that turn the direction of text around and make one
-// word look like another.
+// printable returns s without characters that a browser would not show: controls, and the marks
+// that change the direction of text and make one word appear as another.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -80,7 +79,7 @@ func (pg page) Groups() []string {
 	return groups
 }
 
-// The pages that say the same to everyone.
+// The pages that are the same for everyone.
 var (
 	gone = page{
 		template: "result.html", Title: "There is nothing to decide here",
@@ -94,23 +93,23 @@ var (
 	}
 	malformed = page{
 		template: "result.html", Title: "The form was not accepted",
-		Text: "It is not one that this page has. Nothing was changed.",
+		Text: "The form does not belong to this page. Nothing was changed.",
 		Next: "Open the address that the program printed, and fill in the form there.",
 	}
 	badMethod = page{
 		template: "result.html", Title: "The request was not accepted",
-		Text: "This page is there to be opened in a browser.",
+		Text: "Open this page in a browser.",
 	}
 	busy = page{
 		template: "result.html", Title: "Not at the moment",
 		Text: "The registry cannot check this right now. Nothing was changed.",
 		Next: "Wait a few seconds, go back, and send the form again.",
 	}
-	// What was sent may have been done.
+	// The change may have happened.
 	unclear = page{
 		template: "result.html", Title: "It is not known whether this was done",
-		Text: "The registry lost touch with its database while your form was on its way.",
-		Next: "See whether the program goes on. If it does not, run the command again: it gives you a new address.",
+		Text: "The registry lost the connection to its database while it handled your form.",
+		Next: "If the program does not continue, run the command again: it gives you a new address.",
 	}
 )
 
@@ -136,5 +135,5 @@ func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // a browser that went away is not an error of ours
+	_, _ = w.Write(body.Bytes()) // an error means that the browser has disconnected
 }

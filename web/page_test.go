@@ -26,8 +26,8 @@ var hostile = []string{
 	"a\u202egpj.exe\u2066\x00\x1b[2J\u200b\ufeff",
 }
 
-// CS-06: what clients choose adds no element and no attribute to a page, and
-// nothing that a browser would not show as a character.
+// CS-06: text that clients choose adds no element and no attribute to a page, and nothing that
+// a browser would not show as a character.
 func TestHostileText(t *testing.T) {
 	w := newWorld(t, prefixed)
 	b := w.browser()
@@ -77,8 +77,7 @@ func tags(page string) []string {
 	return all
 }
 
-// A page is of use without a script, to someone who does not see it, and to a
-// password manager (CS-09).
+// A page works without a script, for a screen reader, and for a password manager (CS-09).
 func TestPagesAreAccessible(t *testing.T) {
 	w := newWorld(t, prefixed)
 	for _, path := range []string{loginPath(w.startLogin()), challengePath(w.startChallenge())} {
@@ -99,7 +98,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	}
 }
 
-// DU-02: the page says nothing of what collects the session.
+// DU-02: the page does not reveal the poll ID.
 func TestPageHidesThePoll(t *testing.T) {
 	w := newWorld(t, prefixed)
 	f := w.startLogin()

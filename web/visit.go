@@ -24,8 +24,8 @@ type visit struct {
 type kind interface {
 	// page returns what the page shows and whether it still waits for a decision.
 	page(ctx context.Context, r *http.Request, v visit) (page, bool, error)
-	// approve and deny decide, for the person who filled in the form or for whoever
-	// has the page. The cookie that they return, if any, is for the result.
+	// approve and deny decide, for the person who filled in the form or for anybody who has the
+	// page. The cookie that they return, if any, is for the result.
 	approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error)
 	deny(ctx context.Context, v visit) (*http.Cookie, error)
 }
@@ -66,9 +66,9 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		}
 		p.seeOther(w, v)
 	case wrong(err):
-		p.again(w, r, k, v, form)
+		p.refuseForm(w, r, k, v, form)
 	case decided(err):
-		// Sent twice, or decided in another window: the page says what came of it.
+		// Sent twice, or decided in another window: the page shows the result.
 		if _, waits, gone := k.page(r.Context(), r, v); gone == nil && !waits {
 			p.seeOther(w, v)
 			return
@@ -79,7 +79,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 	}
 }
 
-// wrong reports whether err means that the form did not prove who sent it.
+// wrong reports whether err means that the form did not authenticate its sender.
 func wrong(err error) bool {
 	return isAny(err, session.ErrDenied, session.ErrFactorRequired,
 		twofactor.ErrWrong, twofactor.ErrLocked, twofactor.ErrTooMany, twofactor.ErrNoFactor)
@@ -92,9 +92,9 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// again answers a form that did not prove who sent it with the form, the same for
-// every way of being wrong.
-func (p *Pages) again(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values) {
+// refuseForm answers a form that did not authenticate its sender with the form, the same for every
+// reason.
+func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values) {
 	pg, waits, err := k.page(r.Context(), r, v)
 	if err != nil {
 		p.refuse(w, r, err)
@@ -111,9 +111,8 @@ func (p *Pages) again(w http.ResponseWriter, r *http.Request, k kind, v visit, f
 	p.write(w, http.StatusForbidden, pg)
 }
 
-// seeOther sends the browser to the page of v, with GET and without the form: 307
-// would send the password on. The location has no host, so that it cannot be
-// another one.
+// seeOther sends the browser to the page of v, with GET and without the form: 307 would send
+// the password once more. The location has no host, so that it cannot be another one.
 func (p *Pages) seeOther(w http.ResponseWriter, v visit) {
 	w.Header().Set("Location", v.path)
 	w.WriteHeader(http.StatusSeeOther)

@@ -17,15 +17,15 @@
 //	GET, POST  /-/auth/challenge/<page ID>  confirm or refuse one operation
 //	GET        /-/auth/style.css            the only thing that a page loads
 //
-// A handler that was mounted with that path stripped works too. The polls of the
-// waiting program are not here.
+// A handler that was mounted with that path stripped works too. The polls of the waiting client
+// are not served here.
 //
-// # What a person sees
+// # The pages
 //
-// Who asks, from which address, when, and for what; a login's check code, which
-// the program prints as well; and a warning where the browser is at another
-// address than the program. Password and second factor are asked on every page:
-// there is no browser session that an attacker's address could be opened with.
+// A page shows the client, its IP address, the time, and the operation; a login's check code,
+// which the client prints as well; and a warning if the browser is at another IP address than
+// the client. Every page requires the password and the second factor: there is no browser
+// session that an attacker's URL could use.
 //
 // # Answers
 //
@@ -37,19 +37,18 @@
 //	405, 413, 415
 //	503  nobody can check now: too many passwords are, or the store is away
 //
-// Unknown name, wrong password, disabled account, and a second factor that is
-// missing, wrong, used or locked are one page, byte for byte. It is 403 and not
-// 401, which HTTP lets nobody send without a WWW-Authenticate header (RFC 9110
-// section 15.5.2), and with one a browser asks for a password of its own.
+// Unknown name, wrong password, disabled account, and a second factor that is missing, wrong,
+// used or locked get the same page, byte for byte. Its status is 403 and not 401, which HTTP
+// allows only with a WWW-Authenticate header (RFC 9110 section 15.5.2), and with that header a
+// browser prompts for a password of its own.
 //
-// # What is defended
+// # Defences
 //
-// Nothing changes on GET or HEAD, so that a link scanner or preview approves
-// nothing. A POST must come from the page itself: [http.CrossOriginProtection]
-// refuses what a browser says came from elsewhere, subdomains too, and the form
-// carries a token that is good for one page ID and one browser's cookie. The
-// pages hold no script, load nothing from elsewhere, show in no frame, are stored
-// in no cache and send their address nowhere. No address is ever built from the
+// Nothing changes on GET or HEAD, so that a link scanner or preview approves nothing. A POST
+// must come from the page itself: [http.CrossOriginProtection] refuses a form that the browser
+// reports as cross-origin, subdomains too, and the form has a token that is valid for one page
+// ID and one browser's cookie. The pages have no script, load nothing from elsewhere, appear in
+// no frame, are stored in no cache and send their URL nowhere. No URL is ever built from the
 // Host header, and none is taken from a parameter.
 //
 // # Concurrency
@@ -72,25 +71,24 @@ import (
 )
 
 // Logins are web logins that wait for a person: a [session.Manager]. Errors wrap
-// [session.ErrNoFlow] for an ID that is unknown or expired, [session.ErrDecided]
-// for one that was answered before, and [session.ErrDenied] or
-// [session.ErrFactorRequired] for a person who did not prove who they are. Any
-// other means that nobody can tell.
+// [session.ErrNoFlow] for an ID that is unknown or expired, [session.ErrDecided] for one that
+// was answered before, and [session.ErrDenied] or [session.ErrFactorRequired] for a person who
+// is not authenticated. Any other error means that the check failed.
 type Logins interface {
 	Page(ctx context.Context, pageID string) (session.Request, error)
 	Approve(ctx context.Context, pageID string, in session.SignIn) error
 	Deny(ctx context.Context, pageID string, c session.Client) error
 }
 
-// Challenges are operations that wait for a second factor: a
-// [twofactor.Manager]. Errors wrap [twofactor.ErrNoChallenge] for an ID that is
-// unknown, expired or answered, and [twofactor.ErrWrong], [twofactor.ErrLocked],
-// [twofactor.ErrTooMany] or [twofactor.ErrNoFactor] for a value that proves
-// nothing. A [*store.ChangedError] means that an account was changed after its password
-// was checked: the page checks it again. Any other means that nobody can tell.
+// Challenges are operations that wait for a second factor: a [twofactor.Manager]. Errors wrap
+// [twofactor.ErrNoChallenge] for an ID that is unknown, expired or answered, and
+// [twofactor.ErrWrong], [twofactor.ErrLocked], [twofactor.ErrTooMany] or
+// [twofactor.ErrNoFactor] for a value that proves nothing. A [*store.ChangedError] means that
+// an account was changed after its password was checked: the page checks it once more. Any
+// other error means that the check failed.
 //
-// A page shows ErrTooMany as it shows ErrWrong. To end the credential that was
-// challenged is for whoever knows credentials: wrap Approve.
+// A page shows ErrTooMany as it shows ErrWrong. The host must end the challenged credential:
+// wrap Approve.
 type Challenges interface {
 	Pending(ctx context.Context, pageID string) (twofactor.Request, error)
 	Approve(ctx context.Context, in twofactor.Approval) (credential.Secret, error)
@@ -99,8 +97,8 @@ type Challenges interface {
 
 // Config configures [Pages].
 type Config struct {
-	// BaseURL is the public address of the registry, http or https, with the path
-	// it is mounted at. Required. With https the cookies are for https alone.
+	// BaseURL is the public URL of the registry, http or https, with the path that it is
+	// mounted at. Required. With https the cookies are for https only.
 	BaseURL *url.URL
 
 	// Name is what the pages call the registry. "" means the host of BaseURL.
@@ -116,18 +114,18 @@ type Config struct {
 	// code to the result page. Required.
 	Keys *credential.ServerKey
 
-	// CheckPassword returns who has that name if the password is theirs, with their
-	// account as it was before it was checked: a [session.Manager.CheckPassword]. Required.
-	// An unknown name, a wrong password and a disabled account are all
-	// [session.ErrDenied] and take the same time. It is called for a challenge; for
-	// a login Sessions checks.
+	// CheckPassword returns the user of that name if the password is theirs, with their account
+	// as it was before the check: a [session.Manager.CheckPassword]. Required. An unknown name,
+	// a wrong password and a disabled account are all [session.ErrDenied] and take the same
+	// time. It is called for a challenge; for a login Sessions checks.
 	CheckPassword func(ctx context.Context, name string, password credential.Secret) (session.Person, error)
 
-	// Client says where a request came from, and when. Required. It is called before the
-	// body is read, so its At may be the present time; second factors are dated by it.
+	// Client returns the client of a request, and when the request arrived. Required. It is
+	// called before the body is read, so its At may be the present time; second factors are
+	// verified for it.
 	Client func(*http.Request) session.Client
 
-	// Report is told of every error that a visitor sees as 503 only. Nil: nobody is.
+	// Report gets every error that a visitor sees as 503 only. Nil discards.
 	Report func(r *http.Request, err error)
 }
 
@@ -166,8 +164,8 @@ func New(cfg Config) (*Pages, error) {
 		cfg.Report = func(*http.Request, error) {}
 	}
 	p := &Pages{cfg: cfg, prefix: strings.TrimRight(base.EscapedPath(), "/"), secure: base.Scheme == "https"}
-	// Behind a proxy that changes the Host header the origin that the browser names
-	// is still ours.
+	// Behind a proxy that changes the Host header, the origin that the browser sends is still
+	// BaseURL's.
 	if err := p.origin.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("web: Config.BaseURL: %w", err)
 	}
@@ -201,8 +199,8 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// validID reports whether id could be a page ID: both kinds are made of these
-// characters, which need no escaping in a path, in HTML or in a cookie.
+// validID reports whether id could be a page ID: both kinds have only these characters, which
+// need no escaping in a path, in HTML or in a cookie.
 func validID(id string) bool {
 	if id == "" || len(id) > 1024 {
 		return false

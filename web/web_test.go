@@ -20,8 +20,8 @@ import (
 	"github.com/npmauth/npmauth/web"
 )
 
-// DU-08, DU-18: what opens an address without a person changes nothing, however
-// often and with whatever it carries.
+// DU-08, DU-18: a program that opens a URL changes nothing, however often and with whatever
+// headers.
 func TestNothingChangesOnGet(t *testing.T) {
 	w := newWorld(t, prefixed)
 	f, c := w.startLogin(), w.startChallenge()
@@ -53,7 +53,7 @@ func TestMethods(t *testing.T) {
 	assert.Zero(t, w.calls)
 }
 
-// HS-13, DU-20, RD-01: addresses come from the base URL, and only their path.
+// HS-13, DU-20, RD-01: URLs come from the base URL, and only their path.
 func TestAddresses(t *testing.T) {
 	for _, tt := range []struct{ base, prefix string }{
 		{"https://npm.acme.test", ""},
@@ -85,7 +85,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// A proxy or a host that takes the prefix off does not take the pages away.
+// Pages work behind a proxy or a host that strips the prefix.
 func TestStrippedPrefix(t *testing.T) {
 	w := newWorld(t, prefixed)
 	rec := w.browser().get("/-/auth/login/" + w.startLogin().PageID)
@@ -102,7 +102,7 @@ func TestOtherPaths(t *testing.T) {
 		assert.Equal(t, http.StatusNotFound, w.browser().get(path).Code, path)
 	}
 
-	// What cannot be an ID is not looked up.
+	// A text that cannot be an ID is not looked up.
 	w.request = &twofactor.Request{}
 	path := "/-/auth/challenge/" + strings.Repeat("a", 1024)
 	assert.Equal(t, http.StatusOK, w.browser().get(path).Code)
@@ -110,7 +110,7 @@ func TestOtherPaths(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, w.browser().get("/-/auth/challenge/a.b").Code)
 }
 
-// PW-01 and every outage: a page that says so, 503, and nothing else.
+// PW-01 and every outage: a page with 503, and nothing else.
 func TestNobodyCanTell(t *testing.T) {
 	w := newWorld(t, prefixed)
 	w.broken = errors.New("the queue of the password hasher is full")
@@ -129,7 +129,7 @@ func TestNobodyCanTell(t *testing.T) {
 	}
 }
 
-// ST-03: what may have been done is not said to have changed nothing.
+// ST-03: after an unknown outcome the page does not say that nothing was changed.
 func TestNobodyKnows(t *testing.T) {
 	w := newWorld(t, prefixed)
 	w.broken = fmt.Errorf("%w: the connection broke", store.ErrUnknown)
@@ -139,7 +139,7 @@ func TestNobodyKnows(t *testing.T) {
 	assert.NotContains(t, rec.Body.String(), "Nothing was changed")
 }
 
-// A key that cannot be read makes no page and accepts no form.
+// Without its key the handler makes no page and accepts no form.
 func TestKeysAway(t *testing.T) {
 	w := newWorld(t, prefixed)
 	base, err := url.Parse(prefixed)

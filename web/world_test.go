@@ -25,8 +25,8 @@ import (
 	"github.com/npmauth/npmauth/web"
 )
 
-// A world is a registry with two people and its pages. The managers are the real
-// ones; what they answer can be replaced by an error.
+// A world is a registry with two people and its pages. The managers are the real ones; their
+// answers can be replaced by an error.
 type world struct {
 	testing.TB
 	pages     *web.Pages
@@ -175,12 +175,12 @@ func publishing(version string) twofactor.Item {
 	return twofactor.Item{Package: op.Package, Change: c.Digest(op), Words: c.Words(op)}
 }
 
-// useOf is what a proof for the item is used for.
+// useOf returns the use of the proof for the item.
 func useOf(credentialID string, it twofactor.Item) twofactor.Use {
 	return twofactor.Use{Credential: credentialID, Action: protocol.Publish, Package: it.Package, Change: it.Change}
 }
 
-// logins and challenges are the managers, or w.broken.
+// logins and challenges are the managers, or return w.broken.
 type logins struct{ w *world }
 
 func (l logins) Page(ctx context.Context, id string) (session.Request, error) {
@@ -222,7 +222,7 @@ func (c challenges) Deny(ctx context.Context, id string, addr netip.Addr) error 
 	return c.w.factors.Deny(ctx, id, addr)
 }
 
-// A browser keeps cookies and says where its requests come from.
+// A browser keeps cookies and sends the origin of its requests.
 type browser struct {
 	w       *world
 	cookies map[string]*http.Cookie

@@ -12,16 +12,16 @@ func badAccess(sentence string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "bad-access-request", Sentence: sentence}
 }
 
-// An accessRequest is the body of POST /-/package/<pkg>/access: a visibility, which is
-// the host's, or npm's mfa, which is kept here.
+// An accessRequest is the body of POST /-/package/<pkg>/access: a visibility, which the host
+// keeps, or npm's mfa, which npmauth keeps.
 type accessRequest struct {
 	Access    *string `json:"access"`
 	Requires  *bool   `json:"publish_requires_tfa"`
 	Overrides *bool   `json:"automation_token_overrides_tfa"`
 }
 
-// mode returns the setting that the request asks for. Where it does not say whether
-// tokens may stand in for the factor, as npm 6 and pnpm do not, they may not.
+// mode returns the setting in the request. If the request does not say whether tokens may
+// bypass the second factor, as those of npm 6 and pnpm do not, they may not.
 func (q accessRequest) mode() (protocol.PublishMode, error) {
 	switch {
 	case q.Requires == nil:
@@ -69,8 +69,8 @@ func ReadDistTag(data []byte, op protocol.Operation) (*protocol.Change, error) {
 	return &protocol.Change{Version: version, Tags: map[string]string{op.Tag: version}}, nil
 }
 
-// ReadChange reads what a request would change into op, which a grant of a team gets
-// its package from, and c.
+// ReadChange reads the change of a request into c, and for a grant of a team its package into
+// op.
 func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.Change) (err error) {
 	removes := method == http.MethodDelete
 	switch op.Action {
@@ -91,7 +91,7 @@ func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.
 			return err
 		}
 		if role == "" {
-			role = protocol.OrgMember.String() // npm org set's default is developer, its wire's is the same
+			role = protocol.OrgMember.String() // the default of npm org set is developer
 		}
 		c.Role, err = readRole(role)
 	case protocol.WriteTeamMember:
@@ -146,7 +146,7 @@ func readMember(data []byte) (name, role string, err error) {
 	return name, role, nil
 }
 
-// readRole reads npm's words for a role. The developer of its command line is a member.
+// readRole reads npm's words for a role. The CLI's developer is a member.
 func readRole(word string) (role protocol.OrgRole, err error) {
 	if word == "developer" {
 		word = protocol.OrgMember.String()
@@ -166,7 +166,7 @@ func readTeam(data []byte, c *protocol.Change) error {
 	if name == nil {
 		name = q.Team
 	} else if q.Team != nil {
-		return badAccess("The team has two names.")
+		return badAccess("Send either name or team, not both.")
 	}
 	if name != nil {
 		c.Team = *name

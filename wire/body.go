@@ -7,21 +7,20 @@ import (
 	"strings"
 )
 
-// MaxBody is how many bytes a request to an endpoint has at most. Whoever serves one bounds
-// its body by that, with [http.MaxBytesReader], before [ReadBody].
+// MaxBody is how many bytes a request to an endpoint has at most. The server of an endpoint
+// limits its body by that, with [http.MaxBytesReader], before [ReadBody].
 const MaxBody = 64 << 10
 
 // Answers to bodies that are not read.
 var (
-	TooLarge   = &Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The request body is larger than this address takes."}
-	Compressed = &Error{Status: http.StatusUnsupportedMediaType, Code: "bad-encoding", Sentence: "This address takes no compressed bodies."}
+	TooLarge   = &Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The request body is too large."}
+	Compressed = &Error{Status: http.StatusUnsupportedMediaType, Code: "bad-encoding", Sentence: "The request body must not be compressed."}
 
-	notJSON = &Error{Status: http.StatusUnsupportedMediaType, Code: "bad-content-type", Sentence: "This address takes a JSON body."}
+	notJSON = &Error{Status: http.StatusUnsupportedMediaType, Code: "bad-content-type", Sentence: "The request body must be application/json."}
 )
 
-// ReadBody reads a body that must be JSON, or nothing at all. A form that a browser was made to
-// send from another site has another content type. Errors are of type [*Error], or those of
-// reading.
+// ReadBody reads a body that must be JSON, or empty. A form that another site makes a browser
+// send has another content type. Errors are of type [*Error], or those of reading.
 func ReadBody(r *http.Request) ([]byte, error) {
 	if IsCompressed(r) {
 		return nil, Compressed
@@ -43,7 +42,7 @@ func ReadBody(r *http.Request) ([]byte, error) {
 	return data, nil
 }
 
-// IsCompressed reports whether the body of r is compressed. Nothing here unpacks one: a few
+// IsCompressed reports whether the body of r is compressed. npmauth decompresses none: a few
 // bytes could become any number.
 func IsCompressed(r *http.Request) bool {
 	enc := r.Header.Get("Content-Encoding")

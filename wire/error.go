@@ -2,26 +2,25 @@ package wire
 
 import "net/http"
 
-// An Error is an answer to a client. A host returns one where it wants a status and a
-// sentence of its own.
+// An Error is an answer to a client. A host returns one to choose the status and the sentence.
 type Error struct {
 	Status   int    // 400 to 599; any other is answered as 503
 	Code     string // for programs, kebab-case
 	Sentence string // for the person at the terminal; npm prints it
 
-	// Authenticate is the WWW-Authenticate header, "" for none. With Bearer npm says in words
-	// of its own that one has to log in.
+	// Authenticate is the WWW-Authenticate header, "" for none. With Bearer npm tells the user
+	// to log in.
 	Authenticate string
 
-	// Challenge asks for a second factor; the Sentence, which may be "", says why. Status and
-	// Authenticate are not used then. Nil: it is no challenge.
+	// Challenge challenges for a second factor; the Sentence, which may be "", says why. Status
+	// and Authenticate are not used then. Nil: it is no challenge.
 	Challenge *Challenge
 }
 
 // Error returns the code and the sentence.
 func (e *Error) Error() string { return "registry: " + e.Code + ": " + e.Sentence }
 
-// Unavailable is the answer for whatever is nobody's fault but the registry's.
+// Unavailable is the answer to every failure of the registry itself.
 var Unavailable = &Error{
 	Status: http.StatusServiceUnavailable, Code: "unavailable", Sentence: "The registry cannot decide this at the moment. Try again shortly.",
 }
@@ -43,7 +42,7 @@ func WriteError(w http.ResponseWriter, e *Error) {
 		w.Header().Set("Retry-After", "5")
 	}
 	sentence := e.Sentence
-	if sentence == "" { // which Yarn 1 takes for a success
+	if sentence == "" { // Yarn 1 takes an empty sentence for a success
 		sentence = "The registry refused this."
 	}
 	WriteJSON(w, e.Status, struct {

@@ -73,7 +73,7 @@ func TestWriteChallenge(t *testing.T) {
 
 func ExampleWriteError() {
 	w := httptest.NewRecorder()
-	wire.WriteError(w, &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."})
+	wire.WriteError(w, &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "The name is taken. Choose another one."})
 	fmt.Println(w.Code, w.Body)
-	// Output: 409 {"error":"Someone else was faster. Try again.","message":"Someone else was faster. Try again.","code":"taken"}
+	// Output: 409 {"error":"The name is taken. Choose another one.","message":"The name is taken. Choose another one.","code":"taken"}
 }

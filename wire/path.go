@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// RedactPath returns an escaped path fit for a log: the two paths in which npm
-// sends a token, and the ids of pages and polls, end in [redacted]. Escapes in what
-// comes before do not hide it.
+// RedactPath returns an escaped path for a log: the two paths in which npm sends a token, and
+// the ids of pages and polls, end in [redacted]. Escapes in the segments before do not hide it.
 func RedactPath(path string) string {
 	plain, err := url.PathUnescape(path)
 	if err != nil {

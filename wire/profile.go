@@ -22,7 +22,7 @@ type ProfileRequest struct {
 	CIDR     json.RawMessage `json:"cidr_whitelist"`
 }
 
-// ProfileDetails are the fields of a profile as somebody wants them. A nil one stays as it is.
+// ProfileDetails are new values for the fields of a profile. A nil field does not change.
 type ProfileDetails struct {
 	Email                                         *string
 	FullName, Homepage, Freenode, Twitter, GitHub *string
@@ -32,7 +32,7 @@ type ProfileDetails struct {
 // changes, and null for those that are empty.
 func (q ProfileRequest) Details() (d ProfileDetails, err error) {
 	if !IsNull(q.CIDR) {
-		return ProfileDetails{}, &Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "The address ranges of an account are the operator's to set."}
+		return ProfileDetails{}, &Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Only the operator can set the CIDR ranges of an account."}
 	}
 	for _, f := range []struct {
 		raw json.RawMessage

@@ -11,9 +11,8 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A TokenRequest is the body of POST /-/npm/v1/tokens, in the spelling of the
-// npm CLI and in that of npm's API documentation. A restriction that is not
-// understood is never dropped: an unknown field is refused.
+// A TokenRequest is the body of POST /-/npm/v1/tokens, in the spelling of the npm CLI and in
+// that of npm's API documentation. An unknown field is refused, since it may be a restriction.
 type TokenRequest struct {
 	Password          string          `json:"password"`
 	Name              *string         `json:"name"`
@@ -26,7 +25,7 @@ type TokenRequest struct {
 	Orgs              []string        `json:"orgs"`
 	PackagePermission *string         `json:"packages_and_scopes_permission"`
 	OrgPermission     *string         `json:"orgs_permission"`
-	Verbs             []string        `json:"verbs"` // ours: which of read-write on packages and scopes
+	Verbs             []string        `json:"verbs"` // not npm's: which verbs of read-write on packages and scopes
 	Expires           json.RawMessage `json:"expires"`
 	Expiry            json.RawMessage `json:"expiry"`
 	CIDRWhitelist     []string        `json:"cidr_whitelist"`
@@ -35,12 +34,12 @@ type TokenRequest struct {
 	ReadOnly          *bool           `json:"readonly"`
 }
 
-// rfc3339 is the form of a date-time of RFC 3339, section 5.6, of which [time.Parse] also
-// takes some that are none: a comma, an hour of one digit, offsets of a day.
+// rfc3339 is the form of a date-time of RFC 3339, section 5.6. [time.Parse] also accepts some
+// that are not: a comma, an hour of one digit, offsets of a day.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
-// Spec returns the token that the request asks for, or an [*Error]. Whether there can be such
-// a token it does not say.
+// Spec returns the token that the request describes, or an [*Error]. It does not check whether
+// such a token is allowed.
 func (q TokenRequest) Spec() (s protocol.TokenSpec, err error) {
 	bad := func(text string) (protocol.TokenSpec, error) {
 		return protocol.TokenSpec{}, &Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: text}
@@ -62,7 +61,7 @@ func (q TokenRequest) Spec() (s protocol.TokenSpec, err error) {
 	if IsNull(expires) {
 		expires = q.Expiry
 	} else if !IsNull(q.Expiry) {
-		return bad("Give expires or expiry but not both.")
+		return bad("Send either expires or expiry, not both.")
 	}
 	if IsNull(expires) {
 		return s, nil
@@ -84,9 +83,9 @@ func (q TokenRequest) Spec() (s protocol.TokenSpec, err error) {
 	return s, nil
 }
 
-// grants reads the targets and their permissions. An empty list is an absent one,
-// and no list is ever everything: that takes packages_all, or the readonly of
-// older clients, who could only make tokens for everything.
+// grants reads the targets and their permissions. An empty list counts as an absent one, and
+// never as everything: that is packages_all, or the readonly of older clients, which could only
+// create tokens for everything.
 func (q TokenRequest) grants() ([]protocol.Grant, error) {
 	bad := func(text string) ([]protocol.Grant, error) {
 		return nil, &Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: text}
@@ -94,7 +93,7 @@ func (q TokenRequest) grants() ([]protocol.Grant, error) {
 	packages, scopes, orgs := split(q.Packages), split(q.Scopes), split(q.Orgs)
 	all := q.PackagesAll != nil && *q.PackagesAll
 	named := all || len(packages)+len(scopes) > 0
-	permission := protocol.ReadOnly // npm's default for what is named
+	permission := protocol.ReadOnly // npm's default for named targets
 	switch {
 	case q.PackagePermission != nil:
 		if err := permission.UnmarshalText([]byte(*q.PackagePermission)); err != nil {
@@ -113,7 +112,7 @@ func (q TokenRequest) grants() ([]protocol.Grant, error) {
 		return bad("Say what the token is for: packages, scopes, orgs or packages_all. npm does not send --read-only; use --packages-and-scopes-permission=read-only with --packages-all, --packages or --scopes.")
 	}
 	if all && len(packages)+len(scopes) > 0 {
-		return bad("Give packages_all or a list of packages and scopes but not both.")
+		return bad("Send either packages_all or a list of packages and scopes, not both.")
 	}
 
 	verbs, err := q.verbs()
@@ -165,8 +164,8 @@ func (q TokenRequest) grants() ([]protocol.Grant, error) {
 	return grants, nil
 }
 
-// verbs reads what read-write is narrowed to; zero is nothing. A list of none is refused:
-// it says neither that nothing nor that all may be done.
+// verbs reads the verbs that read-write is narrowed to; zero is no narrowing. An empty list is
+// refused: it could mean nothing or everything.
 func (q TokenRequest) verbs() (verbs protocol.Verbs, err error) {
 	if q.Verbs == nil {
 		return 0, nil
@@ -179,8 +178,8 @@ func (q TokenRequest) verbs() (verbs protocol.Verbs, err error) {
 	return verbs, nil
 }
 
-// shownVerbs is what a list says of the verbs of a token: those that its grants on
-// packages have, or null where one of them may do all that its permission says.
+// shownVerbs returns the verbs of a token for a list: those that its grants on packages have,
+// or null if one of the grants has the whole permission.
 func shownVerbs(grants []protocol.Grant) any {
 	var all protocol.Verbs
 	for _, g := range grants {
@@ -202,7 +201,7 @@ func shownVerbs(grants []protocol.Grant) any {
 func one(cli, api *string, field string) (string, error) {
 	switch {
 	case cli != nil && api != nil:
-		return "", &Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: field + " is given twice."}
+		return "", &Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: "Send " + field + " once, in one spelling."}
 	case cli != nil:
 		return *cli, nil
 	case api != nil:
@@ -224,15 +223,15 @@ func split(entries []string) (names []string) {
 // A RotateRequest is the body of POST /-/auth/v1/tokens/<key>/rotate.
 type RotateRequest struct {
 	Password string `json:"password"`
-	Grace    *int   `json:"grace"`   // hours that the old secret goes on; a day if it is not given
+	Grace    *int   `json:"grace"`   // hours that the old secret stays valid; a day if absent
 	Expires  *int   `json:"expires"` // days of the new one
 }
 
 // maxGraceHours is more than any grace, and a number of hours that fits a duration.
 const maxGraceHours = 1 << 20
 
-// Rotation returns for how long the old secret goes on, and in how many days the new one
-// ends, 0 for those that the old one had; or an [*Error].
+// Rotation returns for how long the old secret stays valid, and in how many days the new token
+// expires, 0 for the lifetime of the old one; or an [*Error].
 func (q RotateRequest) Rotation() (grace time.Duration, days int, err error) {
 	grace = 24 * time.Hour
 	if q.Grace != nil {
@@ -250,11 +249,10 @@ func (q RotateRequest) Rotation() (grace time.Duration, days int, err error) {
 func parseCIDRs(texts []string) ([]netip.Prefix, error) {
 	var cidrs []netip.Prefix
 	for _, text := range texts {
-		// Not net.ParseCIDR, which takes 10.0.0.0/08 and turns ::ffff:10.0.0.0/104
-		// into IPv4.
+		// Not net.ParseCIDR, which accepts 10.0.0.0/08 and turns ::ffff:10.0.0.0/104 into IPv4.
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, &Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: "cidr_whitelist has a range that is no CIDR"}
+			return nil, &Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: "Each entry of cidr_whitelist must be a CIDR range, such as 10.0.0.0/8."}
 		}
 		cidrs = append(cidrs, p)
 	}
@@ -264,7 +262,7 @@ func parseCIDRs(texts []string) ([]netip.Prefix, error) {
 // A Token is a token as npm lists it.
 type Token struct {
 	Key     string // public
-	Hint    string // its first characters, which npm token revoke takes for the token
+	Hint    string // the secret's first characters; npm token revoke accepts them
 	Created time.Time
 	Expires time.Time
 	protocol.TokenSpec

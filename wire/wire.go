@@ -1,14 +1,14 @@
 // Package wire reads and writes the JSON of npm's registry protocol: the bodies that clients
 // send about tokens, profiles and access, and the answers that they understand.
 //
-//	wire.WriteError(w, &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."})
+//	wire.WriteError(w, &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "The name is taken. Choose another one."})
 //
-// Clients read an error's sentence from a field of JSON, each from another one, and Yarn 1
-// takes an error without a sentence for a success: [WriteError] writes what all of them read.
-// [WriteChallenge] asks for a second factor in the one form that all of them understand.
+// Each client reads an error's sentence from another JSON field, and Yarn 1 takes an error
+// without a sentence for a success: [WriteError] writes all these fields. [WriteChallenge]
+// challenges for a second factor in the one form that all clients understand.
 //
-// Bodies are read strictly: a field that is not known, repeated or of another type is an
-// error, since a restriction that is not understood must not be dropped.
+// Bodies are read strictly: an unknown or repeated field, or one of another type, is an error,
+// since a restriction must not be dropped.
 package wire
 
 import (
@@ -17,11 +17,11 @@ import (
 	"strconv"
 )
 
-// WriteJSON answers with v as JSON, never to be stored: an answer of the registry depends on
-// who asks.
+// WriteJSON answers with v as JSON that no cache may store: an answer of the registry depends
+// on the user.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // only values of ours come here
+	if err != nil { // callers pass only values that can be encoded
 		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error","message":"internal error"}`)
 	}
 	h := w.Header()
@@ -33,5 +33,5 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	w.Write(body)
 }
 
-// IsNull reports whether a field is absent or null, which npm takes for the same.
+// IsNull reports whether a field is absent or null, which are the same to npm.
 func IsNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

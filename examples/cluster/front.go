@@ -22,22 +22,22 @@ const servedBy = "X-Served-By"
 // newFront returns the proxy in front of nodes.
 func newFront(nodes []*node, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
-		// The URL is passed on as it came, with RawPath: @scope%2fname is one
-		// segment. Of X-Forwarded-For only what this proxy saw itself is.
+		// The URL is passed on unchanged, with RawPath: @scope%2fname is one segment.
+		// X-Forwarded-For has only the IP address that this proxy saw itself.
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme = "http"
 			r.SetXForwarded()
 		},
 		Transport: &rotation{
 			nodes: nodes,
-			// A connection for each request: one that was kept may be that of a
-			// process which is gone, and a request on it be lost.
+			// A connection for each request: a kept one may be that of a process which is gone,
+			// and a request on it would be lost.
 			base: &http.Transport{DisableKeepAlives: true, DisableCompression: true},
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			log.WarnContext(r.Context(), "not answered by a node", "method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath()), "error", err)
-			status, sentence := http.StatusBadGateway, "The node that this went to is gone. Try again."
+			status, sentence := http.StatusBadGateway, "The node that got this request has stopped. Try again."
 			if errors.Is(err, errNobody) {
 				status, sentence = http.StatusServiceUnavailable, "No node of the registry is up. Try again in a moment."
 			}
@@ -55,10 +55,10 @@ type rotation struct {
 	turn  atomic.Uint64
 }
 
-// RoundTrip implements [http.RoundTripper]. A node that takes no connection is
-// passed over: it has seen nothing of the request. One that took it and died may
-// have done what it was asked, so that whether to ask again is the client's
-// decision, unless it is a read: the next node answers that as well.
+// RoundTrip implements [http.RoundTripper]. A node that accepts no connection is skipped: it
+// has seen nothing of the request. A node that accepted it and died may have carried it out, so
+// the client must decide whether to repeat it, unless it is a read: the next node answers that
+// as well.
 func (t *rotation) RoundTrip(r *http.Request) (*http.Response, error) {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	last := errNobody

@@ -1,18 +1,18 @@
-// Cluster runs one npm registry as several processes: three of examples/registry
-// on one database, and in front of them a proxy that hands each request to the next
-// one. Log in on one node, publish on another, revoke on the third.
+// Cluster runs one npm registry as several processes: three of examples/registry on one
+// database, and in front of them a proxy that sends each request to the next one. Log in on one
+// node, publish on another, revoke on the third.
 //
 //	PGPASSWORD=secret go run ./examples/cluster -store postgres://postgres@127.0.0.1:5432/postgres
 //	go run ./examples/cluster -store etcd://127.0.0.1:2379
 //	go run ./examples/cluster -store sqlite:npm-cluster/auth.db
 //
-// A node that ends, by kill -9 for instance, is left out at once and started again
-// a moment later. All nodes share a data folder with packages and the key that the
-// store is sealed with; examples/registry says what that asks of the folder.
+// A node that ends, by kill -9 for instance, is skipped at once and restarted a moment later.
+// All nodes share a data folder with packages and the key that the store is sealed with;
+// examples/registry says what the folder needs.
 //
-// What a real front needs besides, TLS and the limits of its own, is not here.
-// What it must keep is: the path as it came, with its %2f, and the address of the
-// client in X-Forwarded-For, which the registries believe of this proxy alone.
+// A real proxy also has TLS and limits of its own. It must keep, as this one does, the path
+// unchanged, with its %2f, and the client's IP address in X-Forwarded-For, which the registries
+// trust from this proxy alone.
 package main
 
 import (

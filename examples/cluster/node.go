@@ -18,14 +18,13 @@ import (
 	"time"
 )
 
-// How long a node that ended stays away: twice as long each time, until it has
-// served again.
+// How long a node that ended stays down: twice as long each time, until it has served.
 const (
 	minAway = time.Second
 	maxAway = 30 * time.Second
 )
 
-// A node is a registry process, and the one that comes after it when it ends.
+// A node is a registry process, and its successor when it ends.
 type node struct {
 	name    string
 	program string
@@ -54,21 +53,20 @@ func (n *node) at() (addr string, pid int) {
 	return n.addr, n.pid
 }
 
-// greeting returns what the node printed when it served first.
+// greeting returns the text that the node printed when it first served.
 func (n *node) greeting() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.said
 }
 
-// keep runs the node until ctx is done, and again each time it ends while again is
-// not. A node that ends before it served for the first time is an error: it cannot
-// be run.
-func (n *node) keep(ctx, again context.Context) error {
+// keep runs the node until ctx is done, and restarts it when it ends while serving is not done. A
+// node that ends before it has served once is an error: it cannot be run.
+func (n *node) keep(ctx, serving context.Context) error {
 	away := minAway
 	for {
 		served, err := n.run(ctx)
-		if ctx.Err() != nil || again.Err() != nil { // Ctrl-C reaches the nodes, too
+		if ctx.Err() != nil || serving.Err() != nil { // Ctrl-C reaches the nodes, too
 			return err
 		}
 		select {
@@ -79,10 +77,10 @@ func (n *node) keep(ctx, again context.Context) error {
 		if served {
 			away = minAway
 		}
-		n.log.WarnContext(ctx, "a node has ended and will be started again", "error", cmp.Or(err, errEnded), "in", away)
+		n.log.WarnContext(ctx, "a node has ended and will be restarted", "error", cmp.Or(err, errEnded), "in", away)
 		select {
 		case <-time.After(away):
-		case <-again.Done():
+		case <-serving.Done():
 			return nil
 		}
 		away = min(2*away, maxAway)
@@ -124,8 +122,8 @@ func (n *node) run(ctx context.Context) (served bool, err error) {
 	return served, cmd.Wait()
 }
 
-// serves notes that the node can be asked at addr. What it printed with its first
-// line was written with it, so it is there.
+// serves records that the node serves at addr. The text that it printed with its first line was
+// written with it, so it is there.
 func (n *node) serves(addr string, pid int, lines *bufio.Reader) {
 	rest, _ := lines.Peek(lines.Buffered())
 	n.mu.Lock()
@@ -145,8 +143,8 @@ func (n *node) gone() {
 	n.addr = ""
 }
 
-// freeAddr returns a loopback address that nobody listens at. Somebody may before
-// the node does; then the node ends, and the next one gets another.
+// freeAddr returns a loopback address that is free. Another process may take it before the node
+// does; then the node ends, and the next one gets another.
 func freeAddr() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 type options struct {
 	addr         string
 	store        string
-	defaultStore bool // nobody asked for this one
+	defaultStore bool // not chosen by a flag
 	data         string
 	nodes        int
 	registry     string   // "" builds one
@@ -25,18 +25,17 @@ const (
 	maxNodes      = 26 // each has a letter
 )
 
-// hint is what somebody without a database is told.
+// hint is printed if there is no database.
 const hint = `There is no Postgres where one is looked for by default. Either start one,
   docker run --rm -e POSTGRES_PASSWORD=secret -p 127.0.0.1:5432:5432 postgres
   PGPASSWORD=secret go run ./examples/cluster
 name yours with -store postgres://… or -store etcd://…, or do without:
   go run ./examples/cluster -store sqlite:npm-cluster/auth.db`
 
-// errUsage is what a wrong command line fails with. What is wrong was printed.
+// errUsage is the error of a wrong command line. The reason was printed.
 var errUsage = errors.New("wrong usage")
 
-// parseOptions reads the command line. It prints what is wrong with it, or the
-// help that was asked for, to out.
+// parseOptions reads the command line. It prints errors, or the requested help, to out.
 func parseOptions(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
@@ -70,7 +69,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 func (o options) check() error {
 	host, _, err := net.SplitHostPort(o.addr)
 	switch {
-	case err != nil || host == "": // an address of every interface is none to be told to clients
+	case err != nil || host == "": // clients cannot use the address of all interfaces
 		return fmt.Errorf("-addr %q: must be host:port", o.addr)
 	case o.nodes < 1 || o.nodes > maxNodes:
 		return fmt.Errorf("-nodes %d: must be 1 to %d", o.nodes, maxNodes)
@@ -80,7 +79,7 @@ func (o options) check() error {
 	return nil
 }
 
-// flags returns what each registry is started with, but for its address.
+// flags returns the flags of each registry, except its address.
 func (o options) flags(base string) []string {
 	return slices.Concat([]string{"-url", base, "-data", o.data, "-store", o.store, "-trust-proxy", "127.0.0.1"}, o.more)
 }

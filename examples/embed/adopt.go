@@ -14,8 +14,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// adopt puts npmauth in front of the app. Its people keep their names and
-// passwords, and its API tokens keep reading.
+// adopt puts npmauth in front of the app. Its people keep their names and passwords, and its
+// API tokens still read.
 func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 	hasher, err := account.NewHasher(account.HasherConfig{})
 	if err != nil {
@@ -34,10 +34,10 @@ func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 	})
 }
 
-// Users shows npmauth the app's table of people.
+// Users implements [host.Users] by the app's table of people.
 type users struct {
 	*app
-	hasher *account.Hasher // understands bcrypt, and keeps a crowd of logins from taking the machine
+	hasher *account.Hasher // verifies bcrypt, and limits how many logins hash at once
 }
 
 // Lookup implements [host.Users].
@@ -63,7 +63,7 @@ func (u users) User(_ context.Context, id protocol.UserID) (host.User, error) {
 	return u.user(n), err
 }
 
-// person returns the row of id. It is called with mu held.
+// person returns the row of id. The caller has locked mu.
 func (u users) person(id protocol.UserID) (*person, error) {
 	n, err := personNumber(id)
 	if err != nil || n < 1 || n >= len(u.people) {
@@ -72,21 +72,21 @@ func (u users) person(id protocol.UserID) (*person, error) {
 	return &u.people[n], nil
 }
 
-// user is called with mu held.
+// user returns person n. The caller has locked mu.
 func (u users) user(n int) host.User {
 	p := u.people[n]
 	return host.User{ID: personID(n), Name: p.name, Email: p.email, Disabled: p.left}
 }
 
-// CheckPassword implements [host.Users]. The hash of nobody is "", for which
-// Verify takes its time, too.
+// CheckPassword implements [host.Users]. The hash of an unknown user is "", for which Verify
+// takes as long.
 func (u users) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	ok, _, err := u.hasher.Verify(ctx, u.hashOf(id), pw)
 	return ok, err
 }
 
-// setPassword is what the app's own page calls when a person has chosen another password:
-// as it was, but for what it tells npmauth at the end, which ends what the old one opened.
+// setPassword is called by the app's own page when a person has chosen a new password. Only the
+// call at its end is new: it makes npmauth end the sessions of the old password.
 func (u users) setPassword(ctx context.Context, auth *npmauth.Auth, id protocol.UserID, pw credential.Secret) error {
 	hash, err := u.hasher.Hash(ctx, pw)
 	if err != nil {
@@ -119,8 +119,8 @@ func (u users) hashOf(id protocol.UserID) string {
 	return p.hash
 }
 
-// SignUp implements [host.SignUp], for npm adduser: what the app's own page does with its
-// form.
+// SignUp implements [host.SignUp], for npm adduser: it does what the app's own page does with
+// its form.
 func (u users) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
 	switch {
 	case n.Email == "": // npm login, not npm adduser: a name that was mistyped, and so a wrong login
@@ -145,8 +145,7 @@ func (u users) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, err
 	return personID(len(u.people) - 1), nil
 }
 
-// Profile implements [host.Profiles]. The app knows of people how they are called and
-// where mail reaches them.
+// Profile implements [host.Profiles]. The app has a name and an e-mail address of people.
 func (u users) Profile(_ context.Context, id protocol.UserID) (host.Profile, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -157,8 +156,8 @@ func (u users) Profile(_ context.Context, id protocol.UserID) (host.Profile, err
 	return host.Profile{Email: p.email, EmailVerified: p.verified, FullName: p.fullName}, nil
 }
 
-// SetProfile implements [host.Profiles]. What the app has no column for, it refuses
-// before anybody is asked for a second factor.
+// SetProfile implements [host.Profiles]. It refuses fields that the app has no column for,
+// before a second factor is needed.
 func (u users) SetProfile(_ context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
 	kept := host.Profile{Email: is.Email, EmailVerified: is.EmailVerified, FullName: is.FullName}
 	if kept != is {
@@ -179,9 +178,9 @@ func (u users) SetProfile(_ context.Context, id protocol.UserID, was, is host.Pr
 	}, nil
 }
 
-// ChangePassword implements [host.Passwords]. The hashes are computed here, while it may
-// take its time; what is left for the write is to compare and to store. Of two changes of one
-// password the later finds another hash.
+// ChangePassword implements [host.Passwords]. The hashes are computed here, where it may take
+// time; the write only compares and stores. Of two changes of one password the later finds
+// another hash.
 func (u users) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
 	was := u.hashOf(id)
 	switch ok, _, err := u.hasher.Verify(ctx, was, old); {
@@ -209,7 +208,7 @@ func (u users) ChangePassword(ctx context.Context, id protocol.UserID, old, new 
 	}, nil
 }
 
-// newHash is where the app says which passwords it takes.
+// newHash checks and hashes a new password by the app's rules.
 func (u users) newHash(ctx context.Context, pw credential.Secret) (string, error) {
 	if len(pw.Reveal()) < 12 {
 		return "", &account.PasswordError{Why: "it has fewer than 12 characters"}
@@ -217,7 +216,7 @@ func (u users) newHash(ctx context.Context, pw credential.Secret) (string, error
 	return u.hasher.Hash(ctx, pw)
 }
 
-// Packages shows npmauth the app's table of packages: the company's own, which
+// Packages implements [host.Packages] by the app's table of packages: the company's own, which
 // its people read and their creator writes.
 type packages struct{ *app }
 
@@ -239,8 +238,8 @@ func (p packages) Facts(_ context.Context, name protocol.PackageName, user proto
 	return facts, nil
 }
 
-// foreign knows the app's older API tokens, which could always read everything
-// that their person can.
+// foreign authenticates the app's older API tokens, which can read everything that their person
+// can.
 func (a *app) foreign(_ context.Context, bearer credential.Secret) (host.ForeignToken, error) {
 	digest := sha256.Sum256([]byte(bearer.Reveal()))
 	a.mu.Lock()

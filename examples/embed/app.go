@@ -16,9 +16,9 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// An app is an application that existed before npmauth: the package shelf of a
-// company, with people, with API tokens of its own, and a health check. Its
-// tables are maps here; in yours they are in a database.
+// An app is an application that existed before npmauth: the package shelf of a company, with
+// people, with API tokens of its own, and a health check. Its tables are maps here; in yours
+// they are in a database.
 type app struct {
 	mu       sync.Mutex
 	people   []person            // guarded by mu
@@ -31,12 +31,12 @@ type app struct {
 type person struct {
 	name, email string
 	fullName    string
-	verified    bool   // they have answered a letter to email
-	hash        string // bcrypt, as it has always been, and argon2id of those since
+	verified    bool   // they have confirmed the e-mail address
+	hash        string // bcrypt of older passwords, argon2id of newer ones
 	left        bool   // no longer with the company
 }
 
-// A shelved package belongs to who put it there. Everyone in the company reads it.
+// A shelved package belongs to the person who published it. Everyone in the company reads it.
 type shelved struct {
 	id       int
 	owner    int
@@ -56,8 +56,8 @@ func newApp() *app {
 	}
 }
 
-// ServeHTTP is the app's handler as it was, except that it asks npmauth who and
-// what, where it used to look at headers and paths itself.
+// ServeHTTP is the app's handler as before, except that it gets the user and the operation from
+// npmauth instead of reading headers and paths itself.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/healthz":
@@ -92,11 +92,11 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 var (
-	errNotServed = &wire.Error{Status: http.StatusNotFound, Code: "not-served", Sentence: "This shelf does not do that."}
+	errNotServed = &wire.Error{Status: http.StatusNotFound, Code: "not-served", Sentence: "This shelf does not serve that request."}
 	errAbsent    = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "There is no such package."}
-	errTaken     = &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "Someone else was faster. Try again."}
+	errTaken     = &wire.Error{Status: http.StatusConflict, Code: "taken", Sentence: "The package has changed meanwhile. Try again."}
 	errExists    = &wire.Error{Status: http.StatusForbidden, Code: "exists", Sentence: "That version is published already."}
-	errNoColumn  = &wire.Error{Status: http.StatusBadRequest, Code: "no-such-field", Sentence: "This shelf knows your name and your e-mail address, and nothing else of you."}
+	errNoColumn  = &wire.Error{Status: http.StatusBadRequest, Code: "no-such-field", Sentence: "This shelf has only your name and your e-mail address. Change no other field."}
 	errMoved     = &wire.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since. Try again."}
 	errBody      = &wire.Error{Status: http.StatusBadRequest, Code: "bad-body", Sentence: "The body could not be read."}
 )
@@ -128,7 +128,7 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op host.Operation)
 	}
 	manifest := doc.Versions[allowed.Version]
 	if dist, ok := manifest["dist"].(map[string]any); ok {
-		delete(dist, "tarball") // where it is, is not for the publisher to say
+		delete(dist, "tarball") // the app decides where it is
 	}
 	who, _ := host.IdentityFrom(r.Context())
 	owner, err := personNumber(who.User)
@@ -139,8 +139,8 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op host.Operation)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.packages[op.Package.String()]
-	// What npmauth allowed was to write the package that it saw, or to create one
-	// where it saw none. This is the one line that a host must not forget.
+	// npmauth allowed the request to write the package that it saw, or to create one if it saw
+	// none. This is the one line that a host must not forget.
 	if packageID(p) != op.PackageID {
 		return nil, errTaken
 	}
@@ -157,7 +157,7 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op host.Operation)
 	return map[string]bool{"ok": true}, nil
 }
 
-// packageID is the ID of a package for npmauth, "" where there is none.
+// packageID returns the ID of a package for npmauth, "" if there is none.
 func packageID(p *shelved) protocol.PackageID {
 	if p == nil {
 		return ""
@@ -165,8 +165,8 @@ func packageID(p *shelved) protocol.PackageID {
 	return protocol.PackageID(fmt.Sprintf("p%d", p.id))
 }
 
-// personID is the ID of a person for npmauth: their row's number, which no one
-// else ever has.
+// personID returns the ID of a person for npmauth: their row's number, which no other person
+// ever has.
 func personID(number int) protocol.UserID { return protocol.UserID(fmt.Sprintf("u%d", number)) }
 
 func personNumber(id protocol.UserID) (int, error) {

@@ -25,7 +25,7 @@ const password = "correct horse battery"
 type shelf struct {
 	*app
 	handler http.Handler
-	mint    func(t *testing.T, user protocol.UserID) string // a token that may publish
+	create  func(t *testing.T, user protocol.UserID) string // a token that may publish
 }
 
 func newShelf(t *testing.T) shelf {
@@ -154,7 +154,7 @@ func TestPeopleOfTheApp(t *testing.T) {
 	assert.Contains(t, s.do("GET", "/-/npm/v1/user", ada, nil).Body.String(), `"email":"ada@acme.test","email_verified":true`)
 	w = post(cleo, `{"github":"cleo"}`)
 	assert.Equal(t, http.StatusBadRequest, w.Code)
-	assert.Contains(t, w.Body.String(), "nothing else of you")
+	assert.Contains(t, w.Body.String(), "only your name and your e-mail address")
 
 	const next = "staple of another kind"
 	change := func(old, new string) int {
@@ -173,7 +173,7 @@ func TestPeopleOfTheApp(t *testing.T) {
 func TestForeignTokens(t *testing.T) {
 	s := newShelf(t)
 	body := hosttest.PublishBody(protocol.PackageName{Name: "widget"}, "1.0.0")
-	require.Equal(t, http.StatusOK, s.do("PUT", "/widget", s.mint(t, personID(1)), body).Code)
+	require.Equal(t, http.StatusOK, s.do("PUT", "/widget", s.create(t, personID(1)), body).Code)
 
 	const old = "acme-0123456789" // ben's
 	assert.Equal(t, http.StatusOK, s.do("GET", "/widget", old, nil).Code)

@@ -1,6 +1,5 @@
-// Embed is an application that adopts npmauth. It existed before, with people and
-// passwords, API tokens, packages and a health check in app.go; what adoption
-// takes is in adopt.go.
+// Embed is an application that adopts npmauth. app.go is the application before, with people
+// and passwords, API tokens, packages and a health check; adopt.go is what the adoption adds.
 //
 //	go run ./examples/embed
 package main

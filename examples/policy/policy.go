@@ -1,5 +1,4 @@
-// Package policy is the policy of a company: npm's rules and three of its own, tested as
-// its people read them.
+// Package policy is the policy of a company: npm's rules and three of its own.
 package policy
 
 import (
@@ -11,20 +10,20 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Policy returns the company's policy. The machines of its CI have addresses in ci, and
-// its own packages the scope.
+// Policy returns the company's policy. ci are the IP addresses of its CI's machines, and scope
+// is the scope of its own packages.
 func Policy(scope string, ci netip.Prefix) *policy.Policy {
 	return policy.NPM().With(freezeOnFridays(time.UTC), onlyCI(scope, ci), majorsAreStaged())
 }
 
-// publishes are what changes what others install.
+// publishes are the actions that change what others install.
 var publishes = []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag}
 
-// freezeOnFridays refuses what would have to be mended on a Saturday.
+// freezeOnFridays refuses publishes that would have to be repaired on a Saturday.
 func freezeOnFridays(where *time.Location) policy.Rule {
 	return policy.Rule{
 		ID:       "freeze-on-fridays",
-		Doc:      "Nothing changes on a Friday, as the calendar has it where the company is.",
+		Doc:      "Nothing is published on a Friday, by the calendar of the company's time zone.",
 		Sentence: "Nothing is published here on a Friday.",
 		Remedy:   "Come back on Monday.",
 		Actions:  publishes,
@@ -37,10 +36,10 @@ func freezeOnFridays(where *time.Location) policy.Rule {
 	}
 }
 
-// onlyCI refuses people in the company's scope. A trusted publisher's credential was
-// minted for a workflow and is CI's wherever that runs. A token must bypass the second
-// factor, since nobody is there to show one, and come from CI's addresses, whether or
-// not it has a list of its own.
+// onlyCI refuses people in the company's scope. A trusted publisher's credential belongs to a
+// workflow and counts as CI's wherever that runs. A token must bypass the second factor, since
+// CI cannot prove one, and come from CI's IP addresses, whether or not it has CIDR ranges of
+// its own.
 func onlyCI(scope string, ci netip.Prefix) policy.Rule {
 	return policy.Rule{
 		ID:       "only-ci",
@@ -61,17 +60,17 @@ func onlyCI(scope string, ci netip.Prefix) policy.Rule {
 	}
 }
 
-// majorsAreStaged refuses to one alone what takes two: whoever stages a major version
-// needs another maintainer, who approves it.
+// majorsAreStaged refuses a major version from one person alone: it must be staged, and another
+// maintainer must approve it.
 func majorsAreStaged() policy.Rule {
 	return policy.Rule{
 		ID:       "majors-are-staged",
 		Doc:      "A major version takes two maintainers.",
-		Sentence: "A major version is not published by one alone.",
+		Sentence: "A major version needs the approval of another maintainer.",
 		Remedy:   "Run npm stage publish and have another maintainer approve it.",
 		Actions:  []protocol.Action{protocol.Publish},
 		Judge: func(r *policy.Request) policy.Verdict {
-			if r.Change == nil { // asked again when the body was read
+			if r.Change == nil { // decided once more when the body was read
 				return policy.Silent
 			}
 			if _, minor, _ := strings.Cut(r.Change.Version, "."); minor != "" && !strings.HasPrefix(minor, "0.0") {

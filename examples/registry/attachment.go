@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// A lifter reads npm's publish body and lifts the tarball out of it: what it
-// returns from Read is the same JSON with "" in the place of the base64 text at
-// _attachments.<name>.tgz.data, whose bytes it writes to a tarball instead. A
-// publish then costs the memory of its metadata, however big its tarball is.
+// A lifter reads npm's publish body and removes the tarball from it: Read returns the same JSON
+// with "" in the place of the base64 text at _attachments.<name>.tgz.data, whose bytes the
+// lifter writes to a tarball. A publish then costs the memory of its metadata, however big its
+// tarball is.
 //
-// It understands only as much JSON as finding that place takes. The reader of
-// the rest decides whether it is JSON.
+// It parses only as much JSON as it needs to find that place. The reader of the rest checks
+// whether it is JSON.
 type lifter struct {
 	src  *bufio.Reader
 	dst  io.Writer
@@ -84,7 +84,7 @@ func (l *lifter) fill(n int) error {
 // char takes one byte inside a string.
 func (l *lifter) char(c byte) {
 	top := l.top()
-	if top != nil && top.wantKey && len(l.key) < 1024 { // longer than any name we look for
+	if top != nil && top.wantKey && len(l.key) < 1024 { // longer than any name that matters
 		l.key = append(l.key, c)
 	}
 	switch {
@@ -108,7 +108,7 @@ func (l *lifter) token(c byte) error {
 	top := l.top()
 	switch c {
 	case '{', '[':
-		// What is deeper than the place we look for need not be told apart.
+		// Deeper levels need not be told apart.
 		l.path = append(l.path, level{object: c == '{', wantKey: c == '{'})
 		if len(l.path) > 1000 {
 			return errors.New("nested too deep")

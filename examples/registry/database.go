@@ -20,24 +20,23 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Errors of the package database. The caller turns each into the answer that
-// npm's clients understand.
+// Errors of the package database. The caller turns each into an answer for npm's clients.
 var (
 	errNoPackage = errors.New("no such package")
 	errNoVersion = errors.New("no such version")
 	errNoTag     = errors.New("no such dist-tag")
 	errPublished = errors.New("version is already published")
-	// errUnpublished means that the version was there once and is gone.
+	// errUnpublished means that the version existed and was unpublished.
 	errUnpublished = errors.New("version was unpublished")
 	// errStale means that the package has changed since the caller read it.
 	errStale = errors.New("package has changed")
-	// errMoved means that the package is no longer the one that the caller was
-	// allowed to write: someone created, or deleted and created, it meanwhile.
+	// errMoved means that the package is no longer the one that the caller was allowed to
+	// write: it was created, or deleted and created anew, meanwhile.
 	errMoved = errors.New("package has changed hands")
 )
 
-// A database keeps what the registry knows of packages. It is the registry's
-// own: npmauth never sees it, and asks through [facts] instead.
+// A database is the registry's own tables of packages: npmauth never reads them, and calls
+// [facts] instead.
 type database struct {
 	db *sql.DB
 }
@@ -52,8 +51,8 @@ type pkg struct {
 	Modified time.Time
 }
 
-// rev returns what npm calls the package's _rev: a new one with every change, and never
-// one of another package, not even of one that had the name before.
+// rev returns npm's _rev of the package: a new one with every change, and never one of another
+// package, not even of one that had the name before.
 func (p pkg) rev() string { return fmt.Sprintf("%d-%s", p.Revision, p.ID) }
 
 // A release is one published version.
@@ -62,14 +61,14 @@ type release struct {
 	Manifest   []byte // JSON, without a tarball URL
 	Tarball    digest
 	Published  time.Time
-	Deprecated string // why it should not be used any more; "" for nothing
+	Deprecated string // deprecation message, "" for none
 }
 
-// A publication is one publish: a release, and how it changes its package.
+// A publication is one publish: a release, and the changes of its package.
 type publication struct {
 	Name string
-	// At is the package that the publisher may write. "" means that no package
-	// has the name yet; this publication creates it, for Owner.
+	// At is the package that the publisher may write. "" means that no package has the name
+	// yet; this publication creates it, for Owner.
 	At      protocol.PackageID
 	Owner   protocol.UserID
 	Private bool // of a new package
@@ -77,14 +76,13 @@ type publication struct {
 	Tags    map[string]string
 }
 
-// maxOpens is how often a file is tried that others open at the same moment.
+// maxOpens is how often the database is tried if others open it at the same moment.
 const maxOpens = 50
 
-// openDatabase opens the database at path and creates it if it is absent; made
-// says that this call did. What a write has acknowledged is on the disk
-// (synchronous=FULL), so that a crash of the machine loses nothing that a client
-// was told. Several processes may have the database open, and may open a new one
-// at the same time.
+// openDatabase opens the database at path and creates it if it is absent; made reports whether
+// this call created it. An acknowledged write is on the disk (synchronous=FULL), so that a
+// crash of the machine loses no write that a client knows of. Several processes may have the
+// database open, and may open a new one at the same time.
 func openDatabase(ctx context.Context, path string) (d *database, made bool, err error) {
 	dsn := url.URL{
 		Scheme: "file",
@@ -147,7 +145,7 @@ func find(ctx context.Context, q querier, name string) (pkg, error) {
 	return p, nil
 }
 
-// A picture is all that there is of a package, as of one moment.
+// A picture is all data of a package, as of one moment.
 type picture struct {
 	pkg
 	releases []release // oldest first
@@ -156,18 +154,17 @@ type picture struct {
 	fans     []protocol.UserID // who has starred it
 }
 
-// read returns the picture of the package called name. It returns errMoved if that is
-// not id.
+// read returns the picture of the package called name. It returns errMoved if its ID is not id.
 func (d *database) read(ctx context.Context, name string, id protocol.PackageID) (picture, error) {
-	was, err := d.look(ctx, name)
+	was, err := d.readAny(ctx, name)
 	if err == nil && was.ID != id {
 		return picture{}, errMoved
 	}
 	return was, err
 }
 
-// look is read of whichever package has the name.
-func (d *database) look(ctx context.Context, name string) (picture, error) {
+// readAny is read for whichever package has the name.
+func (d *database) readAny(ctx context.Context, name string) (picture, error) {
 	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return picture{}, fmt.Errorf("read package: %w", err)
@@ -260,12 +257,11 @@ func tagsOf(ctx context.Context, q querier, id protocol.PackageID) (map[string]s
 	return tags, nil
 }
 
-// publish adds a release to a package, or creates the package with it. What the
-// publisher was allowed is a condition of the write: it returns errMoved if the
-// name now means another package than p.At, errPublished if the version is there
-// already and errUnpublished if it was. The same release once more, soon after,
-// changes nothing and is no error: npm sends a publish again when the answer to it
-// was lost.
+// publish adds a release to a package, or creates the package with it. The precondition of the
+// permission is a condition of the write: publish returns errMoved if the name now means
+// another package than p.At, errPublished if the version exists already and errUnpublished if
+// it existed. The same release once more, soon after, changes nothing and is no error: npm
+// repeats a publish whose answer was lost.
 func (d *database) publish(ctx context.Context, p publication) error {
 	err := d.write(ctx, func(tx *sql.Tx) error {
 		now := p.Release.Published.UnixMilli()
@@ -306,8 +302,8 @@ func (d *database) publish(ctx context.Context, p publication) error {
 				return err
 			}
 		}
-		// npm install without a version means latest, so the first release is
-		// latest under whatever tag it was published.
+		// npm install without a version means latest, so the first release is latest under
+		// whatever tag it was published.
 		if _, err := tx.ExecContext(ctx, `INSERT INTO tag VALUES (?, 'latest', ?) ON CONFLICT DO NOTHING`,
 			old.ID, p.Release.Version); err != nil {
 			return fmt.Errorf("write dist-tag: %w", err)
@@ -320,13 +316,13 @@ func (d *database) publish(ctx context.Context, p publication) error {
 	return err
 }
 
-// create makes the package of its first publication. What is new in an organization's
-// scope is for its team of developers, as on npm.
+// create creates the package of its first publication. A new package in an organization's scope
+// may be written by its team of developers, as on npm.
 func create(ctx context.Context, tx *sql.Tx, p publication, now int64) (protocol.PackageID, error) {
 	switch may, err := mayTake(ctx, tx, p.Name, p.Owner); {
 	case err != nil:
 		return "", err
-	case !may: // it was there in between, and is gone again
+	case !may: // it was created and deleted meanwhile
 		return "", errMoved
 	}
 	id, scope := protocol.PackageID(rand.Text()), scopeOf(p.Name)
@@ -348,8 +344,8 @@ func create(ctx context.Context, tx *sql.Tx, p publication, now int64) (protocol
 	return id, nil
 }
 
-// mayTake reports whether user may have a name that no package has: one that was
-// unpublished stays with those who maintained it.
+// mayTake reports whether user may have a name that no package has: the name of an unpublished
+// package stays with its maintainers.
 func mayTake(ctx context.Context, q querier, name string, user protocol.UserID) (may bool, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT NOT EXISTS (SELECT 1 FROM former WHERE package = ?1) OR EXISTS (SELECT 1 FROM former WHERE package = ?1 AND user = ?2)`,
@@ -366,14 +362,13 @@ func scopeOf(name string) string {
 	return strings.TrimPrefix(scope, "@")
 }
 
-// retries is how long a client may go on sending the same publish: npm waits ten
-// seconds, then sixty.
+// retries is how long a client may repeat the same publish: npm waits ten seconds, then sixty.
 const retries = 3 * time.Minute
 
 // errRepeated rolls back a publish that has happened before.
 var errRepeated = errors.New("published just now")
 
-// published says what to answer to a release whose version is there.
+// published returns the answer to a release whose version exists.
 func published(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r release) error {
 	var was release
 	var at int64
@@ -388,7 +383,7 @@ func published(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r release
 	return errRepeated
 }
 
-// setTag lets a tag of the package id, called name, mean a version of it.
+// setTag sets a tag of the package id, called name, to a version of it.
 func (d *database) setTag(ctx context.Context, name string, id protocol.PackageID, tag, version string) error {
 	return d.change(ctx, target{Name: name, ID: id}, func(tx *sql.Tx) error {
 		return putTag(ctx, tx, id, tag, version)
@@ -431,10 +426,10 @@ func touch(ctx context.Context, tx *sql.Tx, id protocol.PackageID, now int64) er
 type target struct {
 	Name     string
 	ID       protocol.PackageID
-	Revision string // the one that the caller has read; "" for any
+	Revision string // that the caller has read; "" for any
 }
 
-// aim returns the package that t is, or errMoved or errStale.
+// aim returns the package of t, or errMoved or errStale.
 func aim(ctx context.Context, q querier, t target) (pkg, error) {
 	p, err := find(ctx, q, t.Name)
 	switch {
@@ -448,8 +443,7 @@ func aim(ctx context.Context, q querier, t target) (pkg, error) {
 	return p, nil
 }
 
-// change runs fn in a transaction in which the package is t, and has another revision
-// afterwards.
+// change runs fn in a transaction in which the package is t, and sets a new revision.
 func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) error) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		p, err := aim(ctx, tx, t)
@@ -463,8 +457,8 @@ func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) err
 	})
 }
 
-// write runs fn in a transaction that holds the write lock from its beginning,
-// so that what fn reads is still true when it commits.
+// write runs fn in a transaction that has the write lock from its beginning, so that what fn
+// reads is still true when it commits.
 func (d *database) write(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -22,7 +22,7 @@ func (s *registry) deprecate(w http.ResponseWriter, r *http.Request, op host.Ope
 	return reply(w, http.StatusOK, okay)
 }
 
-// deprecate writes the messages of versions, "" taking one away.
+// deprecate writes the messages of versions; "" removes one.
 func (d *database) deprecate(ctx context.Context, t target, messages map[string]string) error {
 	return d.change(ctx, t, func(tx *sql.Tx) error {
 		for version, message := range messages {
@@ -38,7 +38,7 @@ func (d *database) deprecate(ctx context.Context, t target, messages map[string]
 	})
 }
 
-// targetOf returns the package that op may write, if it has still the revision.
+// targetOf returns the package that op may write, at the revision.
 func targetOf(op host.Operation, revision string) target {
 	return target{Name: op.Package.String(), ID: op.PackageID, Revision: revision}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Facts answers npmauth's questions about packages and organizations: what is true of
-// this one for that user, now. Those who maintain a package administer it, and so do the
-// owners and admins of the organization that its scope is called like; teams have the
-// rights that they were granted. Anyone signed in may take an unscoped name that is free.
-// @name belongs to the organization of that name, or to the user if there is none.
+// Facts answers npmauth's calls about packages and organizations: the present state, and the
+// user's rights. Maintainers administer a package, and so do the owners and admins of the
+// organization that has the name of its scope; teams have the rights that they were granted.
+// Any signed-in user may take an unscoped name that is free. @name belongs to the organization
+// of that name, or to the user if there is none.
 type facts struct {
 	db     *database
 	people *people
@@ -49,7 +49,7 @@ func (f facts) Facts(ctx context.Context, name protocol.PackageName, user protoc
 	return about, nil
 }
 
-// ofScope returns what the organization of a scope says about all that is in it.
+// ofScope returns the rights that the organization of a scope gives on all its packages.
 func (f facts) ofScope(ctx context.Context, scope string) (policy.Facts, error) {
 	if scope == "" {
 		return policy.Facts{}, nil
@@ -62,7 +62,7 @@ func (f facts) ofScope(ctx context.Context, scope string) (policy.Facts, error) 
 }
 
 func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, user protocol.UserID) (bool, error) {
-	// Upper case is for packages of long ago; a new one could pass for another.
+	// Upper case is for old packages; a new one could pass for another.
 	if s := name.String(); user == "" || s != strings.ToLower(s) {
 		return false, nil
 	}
@@ -71,7 +71,7 @@ func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, user pr
 	}
 	o, err := f.db.findOrg(ctx, name.Scope)
 	switch {
-	case err == nil: // whoever is called like it
+	case err == nil: // the user of that name
 		role, err := f.db.role(ctx, o.ID, user)
 		return role != protocol.NoRole, err
 	case !errors.Is(err, errNoOrg):
@@ -83,8 +83,8 @@ func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, user pr
 
 // Document implements [host.Documents].
 func (f facts) Document(ctx context.Context, name protocol.PackageName) (host.Document, error) {
-	is, err := f.db.look(ctx, name.String())
-	if errors.Is(err, errNoPackage) { // it was there a moment ago
+	is, err := f.db.readAny(ctx, name.String())
+	if errors.Is(err, errNoPackage) { // deleted a moment ago
 		return host.Document{}, nil
 	}
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// greeting is what a newcomer types next.
+// greeting returns the commands that a new user types next.
 func greeting(base string, o options) string {
 	w := new(strings.Builder)
 	fmt.Fprintf(w, "\nThis is the first start. Next, in another terminal:\n\n")

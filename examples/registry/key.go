@@ -15,9 +15,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// loadKeys returns the keys in the file at path, of which the first one seals and all
-// of them open. If the file is absent and may be made, it draws a key and writes the
-// file first.
+// loadKeys returns the keys in the file at path, of which the first one seals and all of them
+// open. If the file is absent and may be created, it draws a key and writes the file first.
 func loadKeys(path string, create bool) ([]store.Key, error) {
 	keys, err := readKeys(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -34,7 +33,7 @@ func loadKeys(path string, create bool) ([]store.Key, error) {
 	return readKeys(path) // another process may have been first
 }
 
-// readKeys reads the keys, which are one behind the other and nothing else.
+// readKeys reads the keys, which are concatenated.
 func readKeys(path string) ([]store.Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -62,8 +61,8 @@ func readKeys(path string) ([]store.Key, error) {
 	return keys, nil
 }
 
-// reseal seals with the first key what others have sealed, and says when these are not
-// needed any more. It ends with ctx; the next start goes on.
+// reseal seals with the first key what the others have sealed, and logs when those can be
+// removed. It ends with ctx; the next start continues.
 func reseal(ctx context.Context, st store.Store, log *slog.Logger) {
 	err := store.Reseal(ctx, st)
 	switch {
@@ -74,8 +73,8 @@ func reseal(ctx context.Context, st store.Store, log *slog.Logger) {
 	}
 }
 
-// writeKey makes the file with the whole key in it, or not at all: half a key
-// after a crash would lock the store for ever.
+// writeKey creates the file with the whole key in it, or not at all: half a key after a crash
+// would lock the store for ever.
 func writeKey(path string, key store.Key) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
 	if err != nil {

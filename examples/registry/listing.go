@@ -10,14 +10,14 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A share is a package in a list, and what somebody may do with it.
+// A share is a package in a list, with a user's rights on it.
 type share struct {
 	Name    string
 	Private bool
 	Grade   grade
 }
 
-// A grade is how far somebody's rights on a package go, as the view part has it.
+// A grade is the extent of a user's rights on a package, as stored in the view part.
 type grade int
 
 const (
@@ -26,7 +26,7 @@ const (
 	mayAdmin
 )
 
-// rights returns the grade as npmauth knows it.
+// rights returns the grade as npmauth has it.
 func (g grade) rights() policy.Rights {
 	switch g {
 	case mayRead:
@@ -68,9 +68,9 @@ func shares(ctx context.Context, q querier, query string, args ...any) ([]share,
 	return all, nil
 }
 
-// readable leaves out the packages that the request of ctx may not read. Everybody reads
-// what is public. On what is private it is npmauth that decides, as if each were asked for:
-// a token may be for less than its user.
+// readable omits the packages that the request of ctx may not read. Everybody reads public
+// packages. npmauth decides about private ones, as if each were requested: a token may have
+// fewer rights than its user.
 func readable(ctx context.Context, all []share) ([]share, error) {
 	var some []share
 	for _, one := range all {
@@ -91,8 +91,8 @@ func readable(ctx context.Context, all []share) ([]share, error) {
 	return some, nil
 }
 
-// listPackages serves npm access list packages <user>: where that user has a part, as
-// far as the asking one may read it. pnpm asks for its own without a name.
+// listPackages serves npm access list packages <user>: the packages on which that user has
+// rights, as far as the requester may read them. pnpm lists its own user's without a name.
 func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
@@ -112,7 +112,7 @@ func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op host.
 	return s.listShares(w, r, all)
 }
 
-// packagesOf returns the packages that user has a right on, other than as everybody.
+// packagesOf returns the packages on which user has more rights than everybody.
 func (d *database) packagesOf(ctx context.Context, user protocol.UserID) ([]share, error) {
 	return shares(ctx, d.db, `
 		SELECT name, private, max(grade) FROM part JOIN package ON package.id = part.package
@@ -132,8 +132,8 @@ func (s *registry) listShares(w http.ResponseWriter, r *http.Request, all []shar
 	return list(w, words)
 }
 
-// collaborators serves npm access list collaborators: who has a right on a package
-// other than as everybody.
+// collaborators serves npm access list collaborators: the users who have more rights on a
+// package than everybody.
 func (s *registry) collaborators(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	p, err := s.target(r.Context(), op)
 	if err != nil {
@@ -156,7 +156,7 @@ func (s *registry) collaborators(w http.ResponseWriter, r *http.Request, op host
 	return list(w, words)
 }
 
-// parts returns who has a right on a package, and which.
+// parts returns the users with rights on a package, and which.
 func (d *database) parts(ctx context.Context, id protocol.PackageID) (map[protocol.UserID]grade, error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT user, max(grade) FROM part WHERE package = ? GROUP BY user`, id)
 	if err != nil {
@@ -178,8 +178,7 @@ func (d *database) parts(ctx context.Context, id protocol.PackageID) (map[protoc
 	return all, nil
 }
 
-// grade returns how far the rights of user on a package go, 0 for none but those of
-// everybody.
+// grade returns the rights of user on a package, 0 for no more than everybody's.
 func (d *database) grade(ctx context.Context, id protocol.PackageID, user protocol.UserID) (g grade, err error) {
 	err = d.db.QueryRowContext(ctx, `SELECT coalesce(max(grade), 0) FROM part WHERE package = ? AND user = ?`, id, user).Scan(&g)
 	if err != nil {
@@ -188,7 +187,7 @@ func (d *database) grade(ctx context.Context, id protocol.PackageID, user protoc
 	return g, nil
 }
 
-// list answers with what is for this asker alone, and not for long.
+// list answers with JSON for this user alone, which caches must not keep.
 func list(w http.ResponseWriter, v any) error {
 	w.Header().Set("Cache-Control", "private, no-cache")
 	w.Header().Set("Vary", "Authorization")

@@ -1,48 +1,46 @@
-// Registry is a small npm registry with npmauth in front: publish, install, deprecate
-// and unpublish, dist-tags, owners, private scoped packages, organizations with teams,
-// stars and search, and everything of npm login, npm token and npm profile that npmauth
-// brings.
+// Registry is a small npm registry with npmauth in front: publish, install, deprecate and
+// unpublish, dist-tags, owners, private scoped packages, organizations with teams, stars and
+// search, and all of npm login, npm token and npm profile, which npmauth serves.
 //
 //	go run ./examples/registry
 //
-// Several registries may share one -data folder, which holds packages and the key
-// that the auth store is sealed with: behind a proxy, named with -trust-proxy, they
-// are one registry, of which any part may be killed. Examples/cluster runs three.
-// What npmauth keeps may be anywhere that -store can name. This example's packages,
-// which are no business of npmauth's, are in SQLite, which no network file system
-// carries, so its nodes are on one machine.
+// Several registries may share one -data folder, which has packages and the key that the auth
+// store is sealed with: behind a proxy, named with -trust-proxy, they are one registry, of
+// which any process may be killed. Examples/cluster runs three. npmauth's data may be in any
+// store that -store can name. This example's packages, which are not npmauth's, are in SQLite,
+// which does not work on network file systems, so its nodes are on one machine.
 //
-// Read [registry.ServeHTTP] for what a host does, [facts] for what it tells
-// npmauth, and run in this file for how they come together.
+// Read [registry.ServeHTTP] for the work of a host, [facts] for its answers to npmauth, and run
+// in this file for how they are put together.
 //
 // # Packages and organizations
 //
-// A scope is a user's, who is called like it, or an organization's, which -org makes. All
-// members of an organization may publish what is new in its scope; that is then for its
-// team of developers to write, in which they all are, and for its owners and admins to
-// administer. Teams get packages of their own scope only.
+// A scope belongs to the user of that name, or to the organization of that name, which -org
+// creates. All members of an organization may publish new packages in its scope; its team of
+// developers, which has all members, may then write them, and its owners and admins administer
+// them. Teams get packages of their own scope only.
 //
-// What is unpublished is gone at once, with the package if it was the last version. No
-// version of that name is ever published again, by anyone, and an unscoped name stays with
-// those who maintained it.
+// An unpublished version is deleted at once, with the package if it was the last version. No
+// version with that number is ever published under that name later, and an unscoped name stays
+// with its maintainers.
 //
 // # The sealing key
 //
-// What npmauth keeps is sealed with the key in auth.key, in the folder of -data. It is
-// made at the first start; whoever loses it loses what it sealed. To change it, put a
-// new one in front, keep a copy of what was there, and restart:
+// npmauth's data is sealed with the key in auth.key, in the folder of -data. It is created at
+// the first start; if it is lost, so is all that it sealed. To change it, put a new key before
+// the old one, keep a copy of the file, and restart:
 //
 //	(umask 077; head -c 32 /dev/urandom | cat - auth.key >auth.key.new) && mv auth.key.new auth.key
 //
-// The first key of the file seals and all of them open. The registry then rewrites in
-// the background what the older ones have sealed. When its log says that they can be
-// taken away, keep the first one alone and restart again:
+// The first key of the file seals and all of them open. The registry then reseals in the
+// background what the older keys have sealed. When its log says that they can be removed, keep
+// the first one alone and restart:
 //
 //	(umask 077; head -c 32 auth.key >auth.key.new) && mv auth.key.new auth.key
 //
-// To go back to an older backup of the data takes the keys of its time. Registries
-// that share a store are all stopped before the first of these restarts: one that
-// has the old key alone is refused what the new one sealed.
+// To restore an older backup of the data you need the keys of its time. Stop all registries
+// that share a store before the first of these restarts: a registry with the old key alone
+// cannot read what the new one sealed.
 package main
 
 import (
@@ -214,8 +212,8 @@ func address(addr string, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// plant creates the accounts that do not exist yet, with any password: these are
-// the operator's.
+// plant creates the accounts that do not exist yet, with any password: these are the
+// operator's.
 func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
 	for _, s := range seeds {
 		_, err := people.Lookup(ctx, s.name)
@@ -229,7 +227,7 @@ func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
 	return nil
 }
 
-// unclaimed returns an error if an account would be called like an organization.
+// unclaimed returns an error if an account would have an organization's name.
 func unclaimed(ctx context.Context, db *database, seeds []seed) error {
 	for _, s := range seeds {
 		_, err := db.findOrg(ctx, s.name)
@@ -243,8 +241,8 @@ func unclaimed(ctx context.Context, db *database, seeds []seed) error {
 	return nil
 }
 
-// found makes the organizations that do not exist yet. Their names are scopes, as those
-// of users are, so that none may be both.
+// found creates the organizations that do not exist yet. Organizations and users share names,
+// since both are scopes.
 func found(ctx context.Context, db *database, who *people, orgs []orgChoice) error {
 	for _, o := range orgs {
 		_, err := who.id(ctx, o.name)

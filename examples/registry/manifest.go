@@ -23,9 +23,8 @@ type attachment struct {
 	Length *int64 // bytes; npm sends it, others may not
 }
 
-// readDocument reads a publish body to its end, and writes the tarball in it to
-// dst. It must reach the end: only there does npmauth say that the body is what
-// was allowed.
+// readDocument reads a publish body to its end, and writes the tarball in it to dst. It must
+// reach the end: only there does npmauth report whether the body is what was allowed.
 func readDocument(body io.Reader, dst io.Writer) (document, error) {
 	lifted := newLifter(source{body}, dst)
 	raw, err := io.ReadAll(io.LimitReader(lifted, maxDocument+1))
@@ -35,8 +34,8 @@ func readDocument(body io.Reader, dst io.Writer) (document, error) {
 	if len(raw) > maxDocument {
 		return document{}, refuse(413, "The metadata of one publish may have at most %d bytes.", maxDocument)
 	}
-	// Members are looked up in maps, because encoding/json would take
-	// "_Attachments" for "_attachments".
+	// Members are looked up in maps, because encoding/json would accept "_Attachments" for
+	// "_attachments".
 	var top, attached map[string]json.RawMessage
 	var doc document
 	err = errors.Join(
@@ -61,11 +60,11 @@ func readDocument(body io.Reader, dst io.Writer) (document, error) {
 	return doc, nil
 }
 
-// errBody is any failure to read a body: the client's or npmauth's doing, which
-// answers in our place if it refused what it read.
+// errBody is any failure to read a body: of the client, or of npmauth, which answers itself if
+// it refused the body.
 var errBody = errors.New("read body")
 
-// A source tells a body's failures from those of the disk that it goes to.
+// A source tells a body's failures from those of the disk that it is written to.
 type source struct{ r io.Reader }
 
 func (s source) Read(p []byte) (int, error) {
@@ -84,13 +83,11 @@ func unmarshal(data json.RawMessage, v any) error {
 	return json.Unmarshal(data, v)
 }
 
-// A manifest is one version of a package.json. Members that we do not know are
-// kept as they came.
+// A manifest is one version of a package.json. Unknown members are kept unchanged.
 type manifest map[string]json.RawMessage
 
-// manifest checks what a publish says of one version against its tarball, and
-// returns what to keep of it. A message that it is deprecated from the beginning, which
-// can change, is returned apart.
+// manifest checks the manifest of one version against its tarball, and returns what to keep of
+// it. A deprecation message, which can change later, is returned separately.
 func (doc document) manifest(name, version string, by person, tgz *draft) (kept []byte, deprecated string, err error) {
 	var m, dist manifest
 	if err := errors.Join(unmarshal(doc.Versions[version], &m), unmarshal(m["dist"], &dist)); err != nil || m == nil {
@@ -116,19 +113,19 @@ func (doc document) manifest(name, version string, by person, tgz *draft) (kept 
 	dist.set("integrity", tgz.integrity())
 	dist.set("shasum", tgz.shasum())
 	for _, ours := range []string{"tarball", "signatures", "attestations"} {
-		delete(dist, ours) // for the registry to say, not for the publisher
+		delete(dist, ours) // the registry sets it, not the publisher
 	}
 	m.set("dist", dist)
 	m.set("_id", name+"@"+version)
-	m.set("_npmUser", by) // who published is not for the publisher to claim
+	m.set("_npmUser", by) // the publisher cannot choose who published
 	deprecated = m.text("deprecated")
 	delete(m, "deprecated")
 	kept, err = encode(m)
 	return kept, deprecated, err
 }
 
-// A person is how npm's documents name a user. The address is kept to
-// ourselves; npm prints "undefined" where the member is missing.
+// A person is how npm's documents name a user. The e-mail address stays private; npm prints
+// "undefined" if the member is missing.
 type person struct {
 	Name  string `json:"name"`
 	Email string `json:"email"`

@@ -18,7 +18,7 @@ import (
 // Options are the flags, checked.
 type options struct {
 	addr   string
-	base   string // "" means http://<addr>/, which is known once it is listened on
+	base   string // "" means http://<addr>/, which is known once the listener is open
 	data   string
 	store  storeChoice
 	signUp bool
@@ -26,15 +26,14 @@ type options struct {
 	orgs   []orgChoice
 	legacy legacyChoice
 
-	proxies []netip.Prefix // whose X-Forwarded-For is believed
+	proxies []netip.Prefix // whose X-Forwarded-For is trusted
 }
 
 // A storeChoice says where npmauth keeps what it owns.
 type storeChoice struct {
 	kind string // sqlite, postgres, etcd or memory
-	// at is the file of sqlite, the members of etcd with commas between them, or the
-	// connection string of postgres, which may have a password in it and is not to be
-	// printed.
+	// at is the file of sqlite, the members of etcd with commas between them, or the connection
+	// string of postgres, which may contain a password and must not be printed.
 	at string
 }
 
@@ -53,11 +52,10 @@ type legacyChoice struct {
 	sunset time.Time
 }
 
-// errUsage is what a wrong command line fails with. What is wrong was printed.
+// errUsage is the error of a wrong command line. The reason was printed.
 var errUsage = errors.New("wrong usage")
 
-// parseOptions reads the command line. It prints what is wrong with it, or the
-// help that was asked for, to out.
+// parseOptions reads the command line. It prints errors, or the requested help, to out.
 func parseOptions(args []string, out io.Writer) (options, error) {
 	var o options
 	var at, signUp, legacy string
@@ -138,7 +136,7 @@ func parseOrg(s string) (orgChoice, error) {
 	return orgChoice{name, owner, ruled}, nil
 }
 
-// parseProxy reads an address, or a range that is written with its first address.
+// parseProxy reads an IP address, or a range that is written with its first IP address.
 func parseProxy(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
 		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
@@ -168,7 +166,7 @@ func (o *options) setStore(at string) error {
 			}
 		}
 		o.store = storeChoice{"etcd", rest[2:]}
-	default: // which is not quoted: it may have a password in it
+	default: // not quoted: it may contain a password
 		return errors.New("-store: must be sqlite:PATH, postgres://…, etcd://host:port,… or memory:")
 	}
 	return nil
@@ -189,8 +187,7 @@ func (o *options) setLegacy(text string) error {
 	return nil
 }
 
-// setSignUp comes after setLegacy: signing up is something that only the legacy
-// login can do.
+// setSignUp comes after setLegacy: only the legacy login can sign up.
 func (o *options) setSignUp(text string) error {
 	switch text {
 	case "":

@@ -15,16 +15,15 @@ import (
 // Errors of organizations.
 var (
 	errNoOrg = errors.New("no such organization")
-	// errOrgMoved means that an organization is no longer the one that the caller was
-	// allowed to change.
+	// errOrgMoved means that an organization is no longer the one that the caller was allowed
+	// to change.
 	errOrgMoved  = errors.New("organization has changed hands")
 	errNoMember  = errors.New("no such member")
 	errLastBoss  = errors.New("the last owner of an organization stays")
 	errNotInside = errors.New("package is not in the organization's scope")
 )
 
-// An org is one organization. The packages of the scope that is called like it are its
-// own.
+// An org is one organization. It owns the packages of the scope with its name.
 type org struct {
 	ID   protocol.OrgID
 	Name string
@@ -32,7 +31,7 @@ type org struct {
 	Factor bool
 }
 
-// roleWord returns what npm calls a role: a member is a developer to it.
+// roleWord returns npm's word for a role: a member is a developer.
 func roleWord(r protocol.OrgRole) string {
 	if r == protocol.OrgMember {
 		return "developer"
@@ -59,8 +58,8 @@ func (s *registry) members(w http.ResponseWriter, r *http.Request, op host.Opera
 	return list(w, words)
 }
 
-// orgPackages serves npm access list packages <org>: those in its scope that may be
-// read, and what the asking one may do with them.
+// orgPackages serves npm access list packages <org>: the readable ones in its scope, and the
+// requester's rights on them.
 func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
@@ -123,8 +122,8 @@ func findOrg(ctx context.Context, q querier, name string) (org, error) {
 	return o, nil
 }
 
-// putOrg makes an organization with one owner and its team of developers. One that is
-// there keeps its members, and gets the rule on factors.
+// putOrg creates an organization with one owner and its team of developers. An existing one
+// keeps its members, and gets the rule on second factors.
 func (d *database) putOrg(ctx context.Context, name string, owner protocol.UserID, factor bool) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		o, err := findOrg(ctx, tx, name)
@@ -148,7 +147,7 @@ func (d *database) putOrg(ctx context.Context, name string, owner protocol.UserI
 	})
 }
 
-// role returns the part of user in an organization.
+// role returns the role of user in an organization.
 func (d *database) role(ctx context.Context, id protocol.OrgID, user protocol.UserID) (protocol.OrgRole, error) {
 	return roleOf(ctx, d.db, id, user)
 }
@@ -170,7 +169,7 @@ func (d *database) demanded(ctx context.Context, user protocol.UserID) (demands 
 	return demands, nil
 }
 
-// members returns who is in an organization, and as what.
+// members returns the members of an organization with their roles.
 func (d *database) members(ctx context.Context, id protocol.OrgID) (map[protocol.UserID]protocol.OrgRole, error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT user, role FROM member WHERE org = ?`, id)
 	if err != nil {
@@ -206,8 +205,8 @@ func (d *database) reform(ctx context.Context, name string, id protocol.OrgID, f
 	})
 }
 
-// setMember takes a user into an organization, or gives a member another role, and
-// returns how many it has.
+// setMember adds a user to an organization, or gives a member another role, and returns how
+// many members it has.
 func (d *database) setMember(ctx context.Context, name string, id protocol.OrgID, user protocol.UserID, role protocol.OrgRole) (size int, err error) {
 	if role == protocol.NoRole {
 		return 0, errors.New("a member without a role was let through")
@@ -226,7 +225,7 @@ func (d *database) setMember(ctx context.Context, name string, id protocol.OrgID
 	return size, err
 }
 
-// putMember writes a member, who is a developer with it.
+// putMember writes a member, who also joins the developers.
 func putMember(ctx context.Context, tx *sql.Tx, id protocol.OrgID, user protocol.UserID, role protocol.OrgRole) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO member VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role`, id, user, role); err != nil {
 		return fmt.Errorf("write member: %w", err)
@@ -249,9 +248,8 @@ func notLast(ctx context.Context, tx *sql.Tx, id protocol.OrgID, user protocol.U
 	return nil
 }
 
-// removeMember takes a user out of an organization, out of its teams, and from the
-// maintainers of the packages in its scope. Packages that would be left to nobody are the
-// owners' then.
+// removeMember removes a user from an organization, from its teams, and from the maintainers of
+// the packages in its scope. Packages without any maintainer then get the owners.
 func (d *database) removeMember(ctx context.Context, name string, id protocol.OrgID, user protocol.UserID) error {
 	return d.reform(ctx, name, id, func(tx *sql.Tx) error {
 		role, err := roleOf(ctx, tx, id, user)
@@ -270,7 +268,7 @@ func (d *database) removeMember(ctx context.Context, name string, id protocol.Or
 		}{
 			{`DELETE FROM member WHERE org = ? AND user = ?`, []any{id, user}},
 			{`DELETE FROM team_member WHERE user = ? AND team IN (SELECT id FROM team WHERE org = ?)`, []any{user, id}},
-			// Those that lose a maintainer have another revision.
+			// Packages that lose a maintainer get a new revision.
 			{`UPDATE package SET revision = revision + 1 WHERE scope = ? AND id IN (SELECT package FROM owner WHERE user = ?)`, []any{name, user}},
 			{`DELETE FROM owner WHERE user = ? AND package IN (SELECT id FROM package WHERE scope = ?)`, []any{user, name}},
 			{`INSERT INTO owner SELECT package.id, member.user FROM package JOIN member ON member.org = ? AND member.role = ?

@@ -57,7 +57,7 @@ func TestOrgMembers(t *testing.T) {
 	t.Run("out", func(t *testing.T) {
 		assert.Equal(t, "{}", w.ok("DELETE", path, alice, set("bob", "")))
 		w.refused(404, "GET", path, bob, nil)
-		assert.Contains(t, w.refused(404, "DELETE", path, alice, set("bob", "")), "not in it")
+		assert.Contains(t, w.refused(404, "DELETE", path, alice, set("bob", "")), "no such member")
 		assert.JSONEq(t, `["alice"]`, w.ok("GET", "/-/team/acme/developers/user?format=cli", alice, nil))
 	})
 }

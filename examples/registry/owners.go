@@ -13,11 +13,11 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// errLastOwner means that a package would be left to nobody.
+// errLastOwner means that a package would have no maintainer.
 var errLastOwner = errors.New("the last maintainer stays")
 
-// writeOwners serves npm owner, which sends the names of all who maintain the package
-// from now on, and pnpm owner, which sends the one who comes or goes.
+// writeOwners serves npm owner, which sends the names of all maintainers of the package, and
+// pnpm owner, which sends the added or removed ones.
 func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	change, err := op.Change()
 	if err != nil {
@@ -34,8 +34,8 @@ func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op host.O
 	return reply(w, http.StatusOK, okay)
 }
 
-// editOwners returns what a change makes of those who maintain a package: it says who all
-// are from now on, or who comes and who goes.
+// editOwners returns the maintainers of a package after a change, which has all of them, or the
+// added and the removed ones.
 func (s *registry) editOwners(ctx context.Context, change protocol.Change) (func([]protocol.UserID) []protocol.UserID, error) {
 	if change.Maintainers != nil {
 		all, err := s.people.ids(ctx, change.Maintainers)
@@ -51,7 +51,7 @@ func (s *registry) editOwners(ctx context.Context, change protocol.Change) (func
 	}, err
 }
 
-// noUser puts the name of somebody who does not exist into the answer.
+// noUser makes the answer for a name that no user has.
 func noUser(err error, name string) error {
 	if errors.Is(err, errNoUser) {
 		return refuse(http.StatusNotFound, "There is no user called %s.", quote(name))
@@ -59,7 +59,7 @@ func noUser(err error, name string) error {
 	return err
 }
 
-// quote quotes what a client has sent for a sentence that goes to a terminal.
+// quote quotes text of a client for a sentence that a terminal shows.
 func quote(s string) string {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -68,12 +68,12 @@ func quote(s string) string {
 	return string(text)
 }
 
-// owners returns who maintains a package, in the order in which they came.
+// owners returns the maintainers of a package, in the order in which they were added.
 func owners(ctx context.Context, q querier, id protocol.PackageID) ([]protocol.UserID, error) {
 	return users(ctx, q, `SELECT user FROM owner WHERE package = ? ORDER BY rowid`, id)
 }
 
-// users returns the one column of a query, which are users.
+// users returns the one column of a query, whose values are user IDs.
 func users(ctx context.Context, q querier, query string, args ...any) ([]protocol.UserID, error) {
 	return column[protocol.UserID](ctx, q, query, args...)
 }
@@ -99,8 +99,8 @@ func column[T any](ctx context.Context, q querier, query string, args ...any) ([
 	return all, nil
 }
 
-// setOwners replaces who maintains a package by what edit makes of it, which must be
-// somebody.
+// setOwners replaces the maintainers of a package by the result of edit, which must not be
+// empty.
 func (d *database) setOwners(ctx context.Context, t target, edit func([]protocol.UserID) []protocol.UserID) error {
 	return d.change(ctx, t, func(tx *sql.Tx) error {
 		was, err := owners(ctx, tx, t.ID)

@@ -26,7 +26,7 @@ type view struct {
 	base *url.URL // where clients reach the registry
 }
 
-// packument renders a package whole. maintainers and fans are names.
+// packument renders a whole package. maintainers and fans are names.
 func (v view) packument(p picture, maintainers, fans []string) ([]byte, error) {
 	versions := make(map[string]manifest)
 	times := map[string]string{"created": stamp(p.Created), "modified": stamp(p.Modified)}
@@ -93,8 +93,8 @@ func (v view) abbreviated(p picture) ([]byte, error) {
 	})
 }
 
-// manifest returns a version as clients see it: with the URL of its tarball, why it
-// should not be used, and a word on install scripts, which npm's lockfile keeps.
+// manifest returns a version for clients: with the URL of its tarball, its deprecation message,
+// and whether it has install scripts, which npm's lockfile keeps.
 func (v view) manifest(p pkg, r release) (manifest, error) {
 	var m, dist manifest
 	var scripts map[string]json.RawMessage
@@ -124,8 +124,7 @@ func (v view) tarball(name, version string) string {
 	return v.base.JoinPath(name, "-", tarballFile(name, version)).String()
 }
 
-// tarballFile returns the last segment of a tarball's URL, in which npm leaves
-// the scope out.
+// tarballFile returns the last segment of a tarball's URL, in which npm omits the scope.
 func tarballFile(name, version string) string {
 	return path.Base(name) + "-" + version + ".tgz"
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// People are the users, whom npmauth keeps for this registry. Its own tables have
-// their IDs; names are for people.
+// People are the users, whom npmauth keeps for this registry. Its own tables have their IDs;
+// names are for people.
 type people struct {
 	directory *account.Directory
-	names     sync.Map // of those who were asked for, by ID: none ever changes
+	names     sync.Map // cached by ID: names never change
 }
 
-// errNoUser means that nobody has the name.
+// errNoUser means that no user has the name.
 var errNoUser = errors.New("no such user")
 
 // id returns the user of that name, or errNoUser.
@@ -28,7 +28,7 @@ func (p *people) id(ctx context.Context, name string) (protocol.UserID, error) {
 	return user.ID, err
 }
 
-// ids returns the users of these names, or an answer that says who does not exist.
+// ids returns the users of these names, or an answer that names the missing one.
 func (p *people) ids(ctx context.Context, names []string) ([]protocol.UserID, error) {
 	ids := make([]protocol.UserID, len(names))
 	for i, name := range names {
@@ -40,7 +40,7 @@ func (p *people) ids(ctx context.Context, names []string) ([]protocol.UserID, er
 	return ids, nil
 }
 
-// name returns the name of a user, "" of one whom nobody knows any more.
+// name returns the name of a user, "" if there is no such user any more.
 func (p *people) name(ctx context.Context, id protocol.UserID) (string, error) {
 	if name, ok := p.names.Load(id); ok {
 		return name.(string), nil
@@ -56,7 +56,7 @@ func (p *people) name(ctx context.Context, id protocol.UserID) (string, error) {
 	return user.Name, nil
 }
 
-// list returns the names of users in their order, without those whom nobody knows.
+// list returns the names of users in their order, without unknown ones.
 func (p *people) list(ctx context.Context, ids []protocol.UserID) ([]string, error) {
 	names := make([]string, 0, len(ids))
 	for _, id := range ids {

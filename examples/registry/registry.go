@@ -19,9 +19,9 @@ import (
 
 const maxPublish = 256 << 20 // bytes of its body; npmauth bounds the others, which it reads itself
 
-// A registry is the registry itself: packages, tarballs and dist-tags, owners,
-// organizations and teams, without a word on who may do what. It is what a host hands to
-// npmauth's Wrap, and serves only what Wrap lets through.
+// A registry is the registry itself: packages, tarballs and dist-tags, owners, organizations
+// and teams, without any authorization. A host gives it to npmauth's Wrap, and it serves only
+// requests that Wrap allows.
 type registry struct {
 	db       *database
 	tarballs *tarballs
@@ -32,9 +32,8 @@ type registry struct {
 	ready func(context.Context) error
 }
 
-// ServeHTTP serves one request that npmauth has allowed. What it asks for is in
-// the context, read from the path once and by npmauth, so that what was judged
-// and what is done cannot be two things.
+// ServeHTTP serves one request that npmauth has allowed. The context has the operation, which
+// npmauth reads from the path once, so that the decision and the action cannot differ.
 func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, ok := host.OperationFrom(r.Context())
 	if !ok {
@@ -107,8 +106,7 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ping says whether the registry can do anything: whether its own tables and npmauth's
-// store answer.
+// ping reports whether the registry works: whether its own tables and npmauth's store answer.
 func (s *registry) ping(w http.ResponseWriter, r *http.Request) error {
 	if err := errors.Join(s.db.ping(r.Context()), s.ready(r.Context())); err != nil {
 		s.log.ErrorContext(r.Context(), "ping", "error", err)
@@ -117,8 +115,7 @@ func (s *registry) ping(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, struct{}{})
 }
 
-// audit answers npm install's question about known vulnerabilities: none is
-// known here.
+// audit answers npm install's request for known vulnerabilities: this registry has none.
 func (s *registry) audit(w http.ResponseWriter, _ *http.Request) error {
 	return reply(w, http.StatusOK, struct{}{})
 }
@@ -181,8 +178,8 @@ func (s *registry) version(w http.ResponseWriter, r *http.Request, op host.Opera
 	return nil
 }
 
-// metadata sends a document that the next publish changes: it may be kept, but
-// has to be asked for again, for which it has an ETag.
+// metadata sends a document that the next publish changes: a cache may keep it, but must
+// revalidate it, for which it has an ETag.
 func (s *registry) metadata(w http.ResponseWriter, r *http.Request, p pkg, body []byte) {
 	sum := sha256.Sum256(body)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
@@ -225,8 +222,8 @@ func (s *registry) release(r *http.Request, op host.Operation, name string) (pkg
 	return p, rel, err
 }
 
-// target finds the package that npmauth decided about. Another one may have its
-// name by now, and that one nobody has allowed.
+// target finds the package that npmauth decided on. Another package may have its name by now,
+// and that one is not allowed.
 func (s *registry) target(ctx context.Context, op host.Operation) (pkg, error) {
 	p, err := s.db.find(ctx, op.Package.String())
 	if err == nil && p.ID != op.PackageID {
@@ -271,8 +268,8 @@ func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op host
 	return reply(w, http.StatusOK, okay)
 }
 
-// publish adds a version. Nothing is visible before the tarball is safe on the
-// disk and the body was read to its end.
+// publish adds a version. Nothing is visible before the tarball is safe on the disk and the
+// body was read to its end.
 func (s *registry) publish(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
@@ -315,23 +312,23 @@ func (s *registry) publish(w http.ResponseWriter, r *http.Request, op host.Opera
 	return reply(w, http.StatusCreated, okay)
 }
 
-// access says whether the package of a publish is private. A new scoped package
-// is unless its publisher asked for public, as on npm.
-func (s *registry) access(ctx context.Context, op host.Operation, asked string) (private bool, err error) {
+// access reports whether the package of a publish is private. A new scoped package is unless
+// its publisher sends public, as on npm.
+func (s *registry) access(ctx context.Context, op host.Operation, visibility string) (private bool, err error) {
 	if op.PackageID != "" {
 		p, err := s.target(ctx, op)
 		return p.Private, err
 	}
 	if op.Package.Scope == "" {
-		if asked == "restricted" {
+		if visibility == "restricted" {
 			return false, errUnscoped
 		}
 		return false, nil
 	}
-	return asked != "public", nil
+	return visibility != "public", nil
 }
 
-// visibility returns HTTP's word for who may keep an answer about a package.
+// visibility returns HTTP's word for the caches that may keep an answer about a package.
 func visibility(p pkg) string {
 	if p.Private {
 		return "private"
@@ -368,7 +365,7 @@ func (s *registry) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// translate finds the answer to an error that is not meant for clients.
+// translate returns the answer to an error that is not meant for clients.
 func (s *registry) translate(r *http.Request, err error) *refusal {
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
@@ -395,7 +392,7 @@ func (s *registry) translate(r *http.Request, err error) *refusal {
 	case errors.Is(err, errDevelopers):
 		return &refusal{http.StatusForbidden, "All members of the organization are in its team of developers. It cannot be changed."}
 	case errors.Is(err, errNoMember):
-		return &refusal{http.StatusNotFound, "That user is not in it."}
+		return &refusal{http.StatusNotFound, "The organization or team has no such member."}
 	case errors.Is(err, errLastBoss):
 		return &refusal{http.StatusForbidden, "The last owner of an organization stays its owner. Make another one first."}
 	case errors.Is(err, errNotInside):

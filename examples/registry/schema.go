@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// Steps are how the tables came to be. A file says in its user_version how many of
-// them it has been through; one of the first registry, which kept no count, says none,
-// so the first step leaves alone what is there.
+// Steps are the migrations of the tables. A file's user_version is the number of steps that it
+// has gone through; a file of the first registry has 0, so the first step keeps existing
+// tables.
 var steps = []string{`
 CREATE TABLE IF NOT EXISTS package (
 	id         TEXT PRIMARY KEY,
@@ -115,7 +115,7 @@ CREATE VIEW part AS
 		JOIN team_member ON team_member.team = team_grant.team;
 `}
 
-// makeTables takes a file through the steps that it lacks; made says that it was new.
+// makeTables carries out the steps that a file lacks; made reports whether it was new.
 func (d *database) makeTables(ctx context.Context) (made bool, err error) {
 	err = d.write(ctx, func(tx *sql.Tx) error { // of several processes one finds nothing
 		var tables, done int

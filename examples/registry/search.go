@@ -15,13 +15,13 @@ import (
 
 // Bounds of a search.
 const (
-	searchPage  = 20  // results of which nobody said how many
+	searchPage  = 20  // results by default
 	searchMost  = 250 // results at once
-	searchWords = 16  // looked for
+	searchWords = 16  // words of a query
 )
 
-// search serves npm search, at the address of npm 7 and later, and at the older one that
-// lists all there is. Each shows what the asking one may read.
+// search serves npm search, at the path of npm 7 and later, and at the older one that lists all
+// packages. Each shows what the requester may read.
 func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operation) error {
 	var user protocol.UserID
 	if who, ok := host.IdentityFrom(r.Context()); ok {
@@ -69,7 +69,7 @@ func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operati
 	}{found, total})
 }
 
-// number reads a parameter that counts something.
+// number reads a numeric parameter.
 func number(text string, none int) (int, error) {
 	if text == "" {
 		return none, nil
@@ -81,8 +81,8 @@ func number(text string, none int) (int, error) {
 	return n, nil
 }
 
-// everything answers GET /-/all. What npm 6 takes for the time of its copy is always the
-// beginning, so that it asks for all of it again.
+// everything answers GET /-/all. The time that npm 6 takes for that of its copy is always the
+// beginning, so that it requests all of it each time.
 func (s *registry) everything(w http.ResponseWriter, r *http.Request, user protocol.UserID) error {
 	all, err := s.db.search(r.Context(), user, nil)
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *registry) everything(w http.ResponseWriter, r *http.Request, user proto
 	return list(w, answer)
 }
 
-// A finding is one result of a search, as npm's registry writes it. Nothing is known
-// here of how good a package is: what matches better comes first, and the score says so.
+// A finding is one result of a search, as npm's registry writes it. This registry does not rate
+// packages: better matches come first, and the score says so.
 type finding struct {
 	Package struct {
 		Name        string            `json:"name"`
@@ -179,9 +179,9 @@ func (s *registry) finding(ctx context.Context, name string, score float64) (fin
 	return f, nil
 }
 
-// search returns the packages that user may read and whose name, description or keywords
-// have all the words, those first that are called like one. It looks at each: a registry
-// of many packages needs an index.
+// search returns the packages that user may read and whose name, description or keywords have
+// all the words, exact names first. It reads each package: a registry of many packages needs an
+// index.
 func (d *database) search(ctx context.Context, user protocol.UserID, words []string) ([]share, error) {
 	var where, order strings.Builder
 	args := []any{sql.Named("user", user)}

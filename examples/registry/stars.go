@@ -32,8 +32,8 @@ func (s *registry) star(w http.ResponseWriter, r *http.Request, op host.Operatio
 // errAnonymous is the fault of this registry or of npmauth, not of a client.
 var errAnonymous = errors.New("a request without an identity was let through")
 
-// stars serves npm stars: what a user has starred of what the asking one may read. pnpm
-// asks for its own at an address of its own, and wants the names alone.
+// stars serves npm stars: the packages that a user has starred and the requester may read. pnpm
+// lists its own user's at a path of its own, and wants names only.
 func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ host.Operation) error {
 	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
@@ -72,8 +72,8 @@ func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ host.Operatio
 	return list(w, map[string][]row{"rows": rows})
 }
 
-// star puts the star of user on a package, or takes it off. It is no change of the
-// package.
+// star adds or removes the star of user on a package. It does not change the package's
+// revision.
 func (d *database) star(ctx context.Context, t target, user protocol.UserID, on bool) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		p, err := aim(ctx, tx, t)

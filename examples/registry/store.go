@@ -18,9 +18,9 @@ import (
 // keyFile is in the folder of -data.
 const keyFile = "auth.key"
 
-// openStore opens the store that npmauth keeps its data in, sealed with the key
-// beside the registry's own data: a copy of the store alone gives nobody's
-// secrets away. Older says that there are keys which might not be needed any more.
+// openStore opens the store that npmauth keeps its data in, sealed with the key beside the
+// registry's own data: a copy of the store alone reveals no secrets. Older reports whether
+// there are older keys, which may be superfluous.
 func openStore(ctx context.Context, o options) (st store.Store, older bool, closeStore func() error, err error) {
 	if o.store.kind == "memory" {
 		return store.NewMemory(), false, func() error { return nil }, nil
@@ -36,7 +36,7 @@ func openStore(ctx context.Context, o options) (st store.Store, older bool, clos
 	return st, older, closeEngine, nil
 }
 
-// reach is how long a database may take to answer for the first time.
+// reach is how long a database may take for its first answer.
 const reach = 15 * time.Second
 
 func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, error) {
@@ -70,8 +70,8 @@ func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, 
 	}
 }
 
-// sealed seals engine with the keys in the file at path, which is made for a store
-// that has nothing in it yet. Whether they are the store's, ready tells.
+// sealed seals engine with the keys in the file at path, which it creates for an empty store.
+// ready reports whether they are the store's keys.
 func sealed(ctx context.Context, engine store.Store, path string) (st store.Store, older bool, err error) {
 	some, err := engine.List(ctx, "", "", 1)
 	if err != nil {

@@ -26,13 +26,11 @@ type tarballs struct {
 	dir string
 }
 
-// abandoned is how long ago a draft was last written to that nobody writes any
-// more.
+// abandoned is the age after which an unfinished draft is removed.
 const abandoned = 24 * time.Hour
 
-// openTarballs makes the folder, and removes what a crash left half-written. What
-// was written to lately stays: another process may share the folder and be
-// receiving it.
+// openTarballs creates the folder, and removes drafts that a crash left. Recent drafts stay:
+// another process may share the folder and be receiving them.
 func openTarballs(dir string) (*tarballs, error) {
 	t := &tarballs{dir: dir}
 	if err := os.MkdirAll(t.drafts(), 0o700); err != nil {
@@ -80,7 +78,7 @@ type draft struct {
 	home   *tarballs
 	file   *os.File
 	size   int64
-	sha1   hash.Hash // npm's shasum, which clients of long ago compare
+	sha1   hash.Hash // npm's shasum, which old clients compare
 	sha512 hash.Hash
 }
 
@@ -102,11 +100,11 @@ func (d *draft) integrity() string {
 	return "sha512-" + base64.StdEncoding.EncodeToString(d.sha512.Sum(nil))
 }
 
-// promises reports whether what was written is what an integrity string says: it
-// must name a SHA-512, and any that it names may be the right one.
+// promises reports whether the bytes match an integrity string: it must have a SHA-512, and any
+// of them may match.
 func (d *draft) promises(integrity string) bool {
 	return slices.ContainsFunc(strings.Fields(integrity), func(one string) bool {
-		one, _, _ = strings.Cut(one, "?") // options carry no meaning yet
+		one, _, _ = strings.Cut(one, "?") // options have no meaning yet
 		return one == d.integrity()
 	})
 }

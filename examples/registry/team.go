@@ -12,16 +12,15 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// developers is the team that every organization has: all its members are in it, and it
-// may write the packages that are made in its scope.
+// developers is the team that every organization has: all its members are in it, and it may
+// write the packages that are created in its scope.
 const developers = "developers"
 
 // Errors of teams.
 var (
 	errNoTeam    = errors.New("no such team")
 	errTeamTaken = errors.New("team exists")
-	// errDevelopers means a change of who is in the developers, or of whether there are
-	// any: they are the members.
+	// errDevelopers means a change of the team of developers: it always has all members.
 	errDevelopers = errors.New("the developers are the members")
 )
 
@@ -30,7 +29,7 @@ type named struct {
 	Name string `json:"name"`
 }
 
-// listNames answers with names: npm asks for them as text, with format=cli, and pnpm for
+// listNames answers with names: npm wants them as text, with format=cli, and pnpm wants
 // objects.
 func listNames(w http.ResponseWriter, r *http.Request, names []string) error {
 	if r.URL.Query().Get("format") == "cli" {
@@ -55,7 +54,7 @@ func (s *registry) teams(w http.ResponseWriter, r *http.Request, op host.Operati
 	return listNames(w, r, names)
 }
 
-// team serves npm team ls <org:team>: who is in it.
+// team serves npm team ls <org:team>: its members.
 func (s *registry) team(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	id, err := findTeam(r.Context(), s.db.db, op.OrgID, op.Team)
 	if err != nil {
@@ -173,7 +172,7 @@ func (d *database) reformTeam(ctx context.Context, org string, id protocol.OrgID
 	})
 }
 
-// addTeam makes a team with nobody in it.
+// addTeam creates a team without members.
 func (d *database) addTeam(ctx context.Context, org string, id protocol.OrgID, team string) error {
 	return d.reform(ctx, org, id, func(tx *sql.Tx) error {
 		added, err := tx.ExecContext(ctx, `INSERT INTO team (org, name) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, team)

@@ -23,7 +23,7 @@ func TestTeams(t *testing.T) {
 	w.ok("PUT", "/-/team/acme/devs/user", alice, user("bob"))
 	assert.JSONEq(t, `["bob"]`, w.ok("GET", "/-/team/acme/devs/user?format=cli", bob, nil))
 	assert.JSONEq(t, `[{"name":"bob"}]`, w.ok("GET", "/-/team/acme/devs/user", bob, nil))
-	assert.Contains(t, w.refused(404, "PUT", "/-/team/acme/devs/user", alice, user("mallory")), "not in it", "no member")
+	assert.Contains(t, w.refused(404, "PUT", "/-/team/acme/devs/user", alice, user("mallory")), "no such member", "no member")
 	w.refused(404, "PUT", "/-/team/acme/absent/user", alice, user("bob"))
 	w.refused(404, "GET", "/-/team/acme/absent/user", alice, nil)
 	w.refused(404, "GET", "/-/team/acme/absent/package", alice, nil)

@@ -69,7 +69,7 @@ func (d *database) unpublish(ctx context.Context, t target, versions []string, t
 			if n, err := gone.RowsAffected(); err != nil || n != 1 {
 				return cmp.Or(err, errNoVersion)
 			}
-			if err := bury(ctx, tx, t.Name, version); err != nil {
+			if err := retire(ctx, tx, t.Name, version); err != nil {
 				return err
 			}
 		}
@@ -112,7 +112,7 @@ func (d *database) remove(ctx context.Context, t target) error {
 			return err
 		}
 		for _, r := range all {
-			if err := bury(ctx, tx, p.Name, r.Version); err != nil {
+			if err := retire(ctx, tx, p.Name, r.Version); err != nil {
 				return err
 			}
 		}
@@ -120,16 +120,16 @@ func (d *database) remove(ctx context.Context, t target) error {
 	})
 }
 
-// bury keeps a version from being published again.
-func bury(ctx context.Context, tx *sql.Tx, name, version string) error {
+// retire prevents a version from being published later.
+func retire(ctx context.Context, tx *sql.Tx, name, version string) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO tombstone VALUES (?, ?)`, name, version); err != nil {
-		return fmt.Errorf("bury: %w", err)
+		return fmt.Errorf("retire: %w", err)
 	}
 	return nil
 }
 
-// drop removes what is left of a package whose versions are buried. A package that is
-// made under its name later is another one. Whose an unscoped name is goes on.
+// drop removes what is left of a package whose versions are retired. A package that is
+// made under its name later is another one. The owner of an unscoped name stays the same.
 func drop(ctx context.Context, tx *sql.Tx, name string, id protocol.PackageID) error {
 	if scopeOf(name) == "" {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO former SELECT ?, user FROM owner WHERE package = ?`, name, id); err != nil {

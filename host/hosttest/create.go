@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// race publishes for both at once: each that reaches the host waits there for the
-// other, unless the other was refused before. It returns the statuses, and who
-// reached the host.
+// race publishes for both at once: each request that reaches the host waits there for the
+// other, unless the other was refused before. It returns the statuses, and who reached the
+// host.
 func (x *rig) race(ctx context.Context) (status [2]int, reached [2]bool) {
 	var settled [2]sync.Once
 	var both, done sync.WaitGroup
@@ -31,8 +31,7 @@ func (x *rig) race(ctx context.Context) (status [2]int, reached [2]bool) {
 	return status, reached
 }
 
-// creatorsRace lets both through while the package does not exist, and then both
-// write at once.
+// creatorsRace lets both through while the package does not exist, and then both write at once.
 func creatorsRace(t tb, x *rig) {
 	status, reached := x.race(t.Context())
 	require.Equal(t, [2]bool{true, true}, reached, "Facts must let both creators create the package, the statuses are %v", status)
@@ -44,8 +43,8 @@ func creatorsRace(t tb, x *rig) {
 	x.settled(t, winner)
 }
 
-// creatorOvertaken lets the second through while the package does not exist, and
-// the first create it before the second writes another version.
+// creatorOvertaken lets the second through while the package does not exist, and the first
+// create it before the second writes another version.
 func creatorOvertaken(t tb, x *rig) {
 	x.once(func() { x.published(t, first, "1.0.0") })
 	status := x.publish(t.Context(), second, "1.0.1")
@@ -53,8 +52,8 @@ func creatorOvertaken(t tb, x *rig) {
 	x.settled(t, first)
 }
 
-// publishCutShort sends bodies of which only the end says that they are no publish.
-// Whoever has not read to the end without an error must not have written.
+// publishCutShort sends bodies of which only the end shows that they are no publish. A host
+// that has not read to the end without an error must not have written.
 func publishCutShort(t tb, x *rig) {
 	whole := string(PublishBody(x.Package, "1.0.0"))
 	for _, body := range [][]string{{whole + " ", "{}"}, {whole[:len(whole)-1], `,"name":"another"}`}, {whole[:len(whole)-1]}} {

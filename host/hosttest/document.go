@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// forge puts into a document that is sent back what nobody was allowed to change.
+// forge adds to a document changes that nobody was allowed to make.
 func forge(d document) document {
 	d = d.copy()
 	d["readme"], d["users"] = "forged", map[string]any{"forged": true}
@@ -26,7 +26,7 @@ func forge(d document) document {
 	return d
 }
 
-// deprecateAlone deprecates a version in a document that lies about all else.
+// deprecateAlone deprecates a version in a document with other, forged changes.
 func deprecateAlone(t tb, x *rig) {
 	x.published(t, first, "1.0.0", "2.0.0")
 	before := x.read(t, first)
@@ -49,7 +49,7 @@ func deprecateAlone(t tb, x *rig) {
 	assert.Equal(t, before.state(), after, "an empty message takes a deprecation away")
 }
 
-// unpublishAlone takes a version away in a document that lies about all else.
+// unpublishAlone removes a version in a document with other, forged changes.
 func unpublishAlone(t tb, x *rig) {
 	x.published(t, first, "1.0.0", "2.0.0")
 	before := x.read(t, first)
@@ -68,7 +68,7 @@ func unpublishAlone(t tb, x *rig) {
 	assert.Equal(t, http.StatusNotFound, w.Code, "the tarball is still there")
 }
 
-// starAlone stars a package in a document that speaks for others, too.
+// starAlone stars a package in a document with the stars of others, too.
 func starAlone(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	stars := func() map[string]any { users, _ := x.read(t, first)["users"].(map[string]any); return users }
@@ -79,11 +79,11 @@ func starAlone(t tb, x *rig) {
 	send(map[string]any{x.names[second]: true, x.names[first]: true, "forged": true})
 	assert.Equal(t, map[string]any{x.names[second]: true}, stars(), "a star is the sender's own and nobody else's")
 	send(map[string]any{})
-	assert.Empty(t, stars(), "who is not among the users has taken the star back")
+	assert.Empty(t, stars(), "a user who is not in users removed their star")
 }
 
-// publishedMeanwhile publishes a version between the judgement of a document and the
-// host's write.
+// publishedMeanwhile publishes a version between the decision on a document and the host's
+// write.
 func publishedMeanwhile(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	d := x.read(t, first)
@@ -95,7 +95,7 @@ func publishedMeanwhile(t tb, x *rig) {
 	assert.Equal(t, "2.0.0", after.tags()["latest"], "a tag has moved back")
 }
 
-// ownerMeanwhile adds an owner between the judgement of a document and the host's write.
+// ownerMeanwhile adds an owner between the decision on a document and the host's write.
 func ownerMeanwhile(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	d := x.read(t, first)
@@ -110,26 +110,26 @@ func ownerMeanwhile(t tb, x *rig) {
 	assert.NotZero(t, facts.Rights&policy.RightWrite, "an owner is gone who was added meanwhile")
 }
 
-// ownerRemoved removes an owner, who holds a token, and asks at once.
+// ownerRemoved removes an owner, who has a token, and sends a request with it at once.
 func ownerRemoved(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	x.settled(t, first)
 	status := x.publish(t.Context(), second, "1.1.0")
-	assert.False(t, success(status), "who is no owner published, the status is %d", status)
+	assert.False(t, success(status), "a user who is no owner published, the status is %d", status)
 	status = x.owners(t, first, x.names[first], x.names[second])
 	require.True(t, success(status), "adding an owner was answered %d", status)
 	x.published(t, second, "1.1.0")
 	status = x.owners(t, first, x.names[first])
 	require.True(t, success(status), "removing an owner was answered %d", status)
 	status = x.publish(t.Context(), second, "1.2.0")
-	assert.False(t, success(status), "who is no owner any more published, the status is %d", status)
+	assert.False(t, success(status), "a former owner published, the status is %d", status)
 	x.settled(t, first)
 	assert.NotContains(t, x.read(t, first).versions(), "1.2.0")
 }
 
-// hidden publishes a package that none but the first may read, and asks for it, and for the
-// lists that it could be in, as the second, as nobody, and with a token of the first that is
-// for another package.
+// hidden publishes a package that only the first may read, and requests it, and the lists that
+// it could be in, as the second, anonymously, and with a token of the first for another
+// package.
 func hidden(t tb, x *rig) {
 	if x.Private.IsZero() {
 		x.published(t, first, "1.0.0")
@@ -156,8 +156,8 @@ func hidden(t tb, x *rig) {
 	}
 }
 
-// hiddenInOrg is hidden for the packages of an organization, which a token of the first
-// may list and not read.
+// hiddenInOrg is hidden for the packages of an organization, which a token of the first may
+// list and not read.
 func hiddenInOrg(t tb, x *rig) {
 	org := x.Private.Scope
 	facts, err := x.Orgs.OrgFacts(t.Context(), org, x.Creators[first])
@@ -181,7 +181,7 @@ func (x *rig) publishPrivate(t tb) {
 	x.read(t, first)
 }
 
-// notListed asks for a list in which Package must not be.
+// notListed requests a list in which Package must not be.
 func (x *rig) notListed(t tb, who int, path string) {
 	t.Helper()
 	w := x.send(t.Context(), who, http.MethodGet, path)

@@ -1,5 +1,5 @@
-// Package hosttest proves that a host keeps its side of the contract with
-// npmauth. A registry calls [Run] from a test of its own:
+// Package hosttest tests that a host fulfils its contract with npmauth. A registry calls [Run]
+// from a test of its own:
 //
 //	func TestHost(t *testing.T) {
 //		hosttest.Run(t, func(t *testing.T) hosttest.Registry {
@@ -11,11 +11,10 @@
 //		})
 //	}
 //
-// npmauth decides about a request before the host writes, and another request
-// may come in between. So each decision is handed over with what it rests on,
-// [host.Operation], and the host must make its write conditional on that. Run
-// forces such races, sends bodies that say more than was allowed, and fails a registry
-// that is taken in.
+// npmauth decides on a request before the host writes, and another request may come in between.
+// So each decision comes with its preconditions, [host.Operation], and the host must make its
+// write conditional on them. Run forces such races, sends bodies that contain more than was
+// allowed, and fails a registry that writes more.
 package hosttest
 
 import (
@@ -36,43 +35,43 @@ import (
 type Registry struct {
 	// Handler is the registry's, not wrapped by npmauth. Required.
 	Handler http.Handler
-	// BaseURL is where Handler believes that it is served: requests are sent to its host
-	// and below its path, and dist.tarball is below it. As in [npmauth.Config]; empty means
+	// BaseURL is the URL that Handler is served at: requests are sent to its host and below its
+	// path, and dist.tarball is below it. As in [npmauth.Config]; empty means
 	// http://registry.example/.
 	BaseURL string
 	// Packages is its table of packages. Required.
 	Packages host.Packages
-	// Documents is its table of package documents; nil where documents are not sent back
-	// to it, and Deprecate and Unpublish are in Without.
+	// Documents is its table of package documents; nil if it serves no changed documents, and
+	// Deprecate and Unpublish are in Without.
 	Documents host.Documents
-	// Orgs is its table of organizations; nil where there are none. The first of the
-	// Creators must be in the one that the scope of Private is called like.
+	// Orgs is its table of organizations; nil if there are none. The first of the Creators must
+	// be in the organization that has the name of Private's scope.
 	Orgs host.Orgs
-	// Users is its table of people; nil where it leaves them to npmauth.
+	// Users is its table of people; nil if package account keeps them.
 	Users host.Users
-	// ChangePassword changes the password of a user as the registry does when its user
-	// has chosen another one, and tells auth of it. Needed where Users is set and the
-	// registry has people change their passwords; nil is not tested.
+	// ChangePassword changes the password of a user as the registry does when its user has
+	// chosen another one, and reports it to auth. Needed if Users is set and the registry lets
+	// people change their passwords; nil is not tested.
 	ChangePassword func(ctx context.Context, auth *npmauth.Auth, user protocol.UserID, password credential.Secret) error
-	// Creators are two of Users who may create Package. Needed where Users is set.
+	// Creators are two of Users who may create Package. Needed if Users is set.
 	Creators [2]protocol.UserID
-	// Package is a name that both creators may create, and that does not exist.
-	// The zero name means npmauth-host-test.
+	// Package is a name that both creators may create, and that does not exist. The zero name
+	// means npmauth-host-test.
 	Package protocol.PackageName
-	// Private is a scoped name that the first of the creators may create for none but
-	// themselves to read. The zero name means that whoever is signed in reads everything.
+	// Private is a scoped name that the first of the creators may create and only they may
+	// read. The zero name means that every signed-in user reads everything.
 	Private protocol.PackageName
-	// Remove takes Package away as if it had never been. Needed where UnpublishAll is in
-	// Without: the name must be free for another.
+	// Remove removes Package completely. Needed if UnpublishAll is in Without: the name must be
+	// free for another user.
 	Remove func(ctx context.Context, pkg protocol.PackageName) error
 	// Without are actions that the registry does not serve, of those that Run tests:
-	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll,
-	// WriteOwners, Star, Search, ListPackages, ListOrgPackages. Run tests that it refuses them. An action that is neither
-	// served nor named here fails, and is in no other case.
+	// ReadTarball, SetDistTag, RemoveDistTag, Deprecate, Unpublish, UnpublishAll, WriteOwners,
+	// Star, Search, ListPackages, ListOrgPackages. Run tests that it refuses them. An action
+	// that is neither served nor named here fails, and is in no other case.
 	Without []protocol.Action
 }
 
-// serves reports whether the registry is to serve the action.
+// serves reports whether the registry must serve the action.
 func (reg Registry) serves(a protocol.Action) bool { return !slices.Contains(reg.Without, a) }
 
 // Run tests the registry that open returns, a new one for each case.
@@ -82,10 +81,9 @@ func Run(t *testing.T, open func(t *testing.T) Registry) {
 	})
 }
 
-// tryAll runs the cases that reg is to be tested by, each by means of run, which reports
-// whether it passed.
+// tryAll runs the cases that apply to reg, each with run, which reports whether it passed.
 func tryAll(reg Registry, logf func(format string, args ...any), run func(name string, fn func(t tb, open func() Registry)) bool) {
-	absent := slices.Clone(reg.Without) // there is a case that asks for them
+	absent := slices.Clone(reg.Without) // a case requests them
 	for _, c := range cases {
 		if c.missing != nil {
 			if field := c.missing(reg); field != "" {
@@ -104,26 +102,26 @@ func tryAll(reg Registry, logf func(format string, args ...any), run func(name s
 	}
 }
 
-// tb is the part of testing.T that cases use, so that the tests of this package can
-// watch them fail.
+// tb is the part of testing.T that cases use, so that the tests of this package can see them
+// fail.
 type tb interface {
 	require.TestingT
 	Helper()
 	Context() context.Context
 }
 
-// A testCase is one promise of a host's.
+// A testCase is one rule for hosts.
 type testCase struct {
 	name  string
 	needs []protocol.Action
 	run   func(t tb, x *rig)
-	// first is true of a promise without which no other case passes, or ends.
+	// first is true of a rule without which no other case passes, or ends.
 	first bool
-	// missing returns the optional field that the case needs and reg has not. Nil: none.
+	// missing returns the optional field that the case needs and reg lacks. Nil: none.
 	missing func(reg Registry) string
 }
 
-// try runs the case on what open returns.
+// try runs the case on the registry that open returns.
 func (c testCase) try(t tb, x *rig, open func() Registry) {
 	defer x.report(t)
 	defer x.caught("open, Remove or ChangePassword", nil)

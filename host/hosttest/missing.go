@@ -25,7 +25,7 @@ const (
 	lineRemove    = `Remove: func(ctx context.Context, pkg protocol.PackageName) error { return remove(ctx, pkg) },`
 )
 
-// add is what a failure says that a line would make good.
+// add returns the advice of a failure to add a line.
 func add(line string) string { return "add to the Registry:\n\t" + line }
 
 // optional are the actions that a registry need not serve, as Go names them.
@@ -39,7 +39,7 @@ var optional = []struct {
 	{protocol.ListPackages, "ListPackages"}, {protocol.ListOrgPackages, "ListOrgPackages"},
 }
 
-// without returns the line for a registry that does not serve more either.
+// without returns the line for a registry that does not serve these actions either.
 func (reg Registry) without(more []protocol.Action) string {
 	var names []string
 	for _, o := range optional {
@@ -54,7 +54,7 @@ func (reg Registry) without(more []protocol.Action) string {
 	return line
 }
 
-// creatorsMayCreate asks for what every other case begins with.
+// creatorsMayCreate tests what every other case begins with.
 func creatorsMayCreate(t tb, x *rig) {
 	line := linePackage
 	if x.Users == nil {
@@ -112,7 +112,7 @@ func (x *rig) tries(t tb) []try {
 	)
 }
 
-// served asks for all that the registry does not say that it does not serve.
+// served requests every optional action that is not in Without.
 func served(t tb, x *rig) {
 	x.published(t, first, "1.0.0", "2.0.0")
 	var failed []string
@@ -135,7 +135,7 @@ func served(t tb, x *rig) {
 	assert.Fail(t, fmt.Sprintf("%s.\nIf the registry does not serve that, and nothing of it is tested, %s%s", strings.Join(failed, ", "), add(x.without(x.absent)), instead))
 }
 
-// notServed asks for what the registry says that it does not serve.
+// notServed requests the actions in Without.
 func notServed(t tb, x *rig) {
 	x.published(t, first, "1.0.0", "2.0.0")
 	before := x.read(t, first)

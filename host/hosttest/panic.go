@@ -15,11 +15,11 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// errPanic is what a table of the registry returns that panicked.
+// errPanic is the error of a table of the registry that panicked.
 var errPanic = errors.New("hosttest: the registry panicked")
 
-// caught is deferred around what is the registry's: a panic fails the case, when it has
-// ended, and not the whole run. fail is called after one; nil is for nothing to be done.
+// caught is deferred around calls of the registry: a panic fails the case, when it has ended,
+// and not the whole run. fail is called after one; nil does nothing.
 func (x *rig) caught(what string, fail func()) {
 	p := recover()
 	switch p {
@@ -36,8 +36,8 @@ func (x *rig) caught(what string, fail func()) {
 	}
 }
 
-// report fails a case in which the registry panicked. What a request does that is still
-// under way is not told of.
+// report fails a case in which the registry panicked. It omits panics of a request that is
+// still under way.
 func (x *rig) report(t tb) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -46,7 +46,7 @@ func (x *rig) report(t tb) {
 	}
 }
 
-// serve hands a request to the registry.
+// serve passes a request to the registry.
 func (x *rig) serve(w http.ResponseWriter, r *http.Request) {
 	defer x.caught("Handler, at "+r.Method+" "+r.URL.EscapedPath()+",", func() { w.WriteHeader(http.StatusInternalServerError) })
 	x.Handler.ServeHTTP(w, r)
@@ -65,7 +65,7 @@ func (x *rig) aborts(fn func()) (aborted bool) {
 	return false
 }
 
-// watched is reg with tables whose panics are reported.
+// watched returns reg with tables whose panics are reported.
 func (x *rig) watched(reg Registry) Registry {
 	reg.Packages = watchedPackages{reg.Packages, x}
 	if reg.Documents != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/npmauth/npmauth/session"
 )
 
-// passwordChanged changes a password while a session lives that was opened with it, and
-// while a login waits that was approved with it.
+// passwordChanged changes a password during a session that was opened with it, and during a
+// login that was approved with it.
 func passwordChanged(t tb, x *rig) {
 	ctx, sessions := t.Context(), x.auth.Sessions()
 	client := session.Client{Addr: netip.MustParseAddr("192.0.2.1"), UserAgent: "npm"}

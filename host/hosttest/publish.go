@@ -13,12 +13,12 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// unhurried is how long a publish may take that nobody holds up. The judgement at the end
-// of its body gives the host 5 seconds, and an answer that comes no earlier came of that.
+// unhurried is how long an undisturbed publish may take. The decision at the end of its body
+// gives the host 5 seconds, and a slower answer ran into that limit.
 const unhurried, judging = 8 * time.Second, 5 * time.Second
 
-// publishJudged publishes, for which the host is asked for its facts while it reads the
-// body, and publishes once more before the host has its end.
+// publishJudged publishes, for which the host's Facts are called while it reads the body, and
+// publishes once more before the host has its end.
 func publishJudged(t tb, x *rig) {
 	const (
 		facts  = "a lock or a transaction that Packages.Facts waits for is held while the body of a publish is read: read it first"
@@ -40,14 +40,13 @@ func publishJudged(t tb, x *rig) {
 		require.Fail(t, facts, "a publish is not answered after %s", unhurried)
 	}
 	select {
-	case <-answered: // the package was made meanwhile, so that it may be refused
+	case <-answered: // the package was created meanwhile, so it may be refused
 	case <-timeout:
 		require.Fail(t, others, "two publishes are not answered after %s", unhurried)
 	}
 }
 
-// tarballElsewhere publishes a version that says where its tarball is. Clients would
-// fetch it there.
+// tarballElsewhere publishes a version with the URL of its tarball, which clients would fetch.
 func tarballElsewhere(t tb, x *rig) {
 	body := string(PublishBody(x.Package, "1.0.0"))
 	forged := strings.ReplaceAll(body, "http://registry.example/", "http://elsewhere.example/")
@@ -57,7 +56,7 @@ func tarballElsewhere(t tb, x *rig) {
 	assert.NotContains(t, x.read(t, first).text(), "elsewhere.example", "the publisher's address of the tarball is served to others")
 }
 
-// publishedTwice publishes a version again with another tarball.
+// publishedTwice publishes a version a second time with another tarball.
 func publishedTwice(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	before := x.read(t, first)
@@ -85,8 +84,8 @@ func publishedTwice(t tb, x *rig) {
 	assert.Equal(t, before.state(), x.read(t, first).state())
 }
 
-// visibilityKept publishes further versions with a visibility, which is for a package that
-// is made: who may publish may not thereby show a private package to everybody, or hide one.
+// visibilityKept publishes further versions with a visibility, which is for a new package: a
+// publisher must not make a private package public that way, nor hide one.
 func visibilityKept(t tb, x *rig) {
 	private := func() bool {
 		facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[first])
@@ -111,13 +110,13 @@ func visibilityKept(t tb, x *rig) {
 	assert.True(t, private(), "a publish that says nothing of access made a private package public")
 }
 
-// replacedUnder returns the case in which the package that was judged is gone when the
-// host writes, and the second has a new one under its name.
+// replacedUnder returns the case in which the package is removed after the decision, and the
+// second creates a new one under its name before the host writes.
 func replacedUnder(action protocol.Action) func(t tb, x *rig) {
 	return func(t tb, x *rig) {
 		low, high, round := "", "", 0
-		// stock publishes two versions. A registry need not let one be published again that
-		// was taken away; where it does, they are those that the request is about.
+		// stock publishes two versions. A registry may refuse to publish a removed version
+		// anew; otherwise they are those of the request.
 		stock := func(who int) {
 			if low == "" || !success(x.publish(t.Context(), who, low)) || !success(x.publish(t.Context(), who, high)) {
 				low, high = fmt.Sprintf("1.%d.0", round), fmt.Sprintf("2.%d.0", round)
@@ -169,12 +168,12 @@ func replacedUnder(action protocol.Action) func(t tb, x *rig) {
 	}
 }
 
-// tagPath returns the address of a dist-tag.
+// tagPath returns the path of a dist-tag.
 func (x *rig) tagPath() string {
 	return "/-/package/" + url.PathEscape(x.Package.String()) + "/dist-tags/next"
 }
 
-// takeAway removes Package if it is there: first owns it.
+// takeAway removes Package if it exists: first owns it.
 func (x *rig) takeAway(t tb) {
 	t.Helper()
 	facts, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[first])

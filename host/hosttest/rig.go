@@ -27,9 +27,9 @@ import (
 	"github.com/npmauth/npmauth/token"
 )
 
-// Who sends the requests of a rig: its two people, each with a token for everything, by
-// number; the first of them with a token that is for another package alone, and with one
-// that is for that and for reading the organization of Private; nobody.
+// The senders of the requests of a rig: its two people, each with a token for everything, by
+// number; the first of them with a token for another package alone, and with one for that and
+// for reading the organization of Private; anonymous.
 const (
 	first = iota
 	second
@@ -47,19 +47,19 @@ type rig struct {
 	auth   *npmauth.Auth
 	names  [2]string
 	tokens [4]string // without a second factor
-	// between runs in each request that writes, after npmauth let it through: of a publish,
-	// when its body has been read to the end.
+	// between runs in each request that writes, after npmauth allowed it: of a publish, when
+	// its body has been read to the end.
 	between func(who int)
 	handler http.Handler
 	base    *url.URL          // without the trailing slash of its path
-	absent  []protocol.Action // what is not served, and not said so
+	absent  []protocol.Action // actions that are neither served nor in Without
 
 	mu     sync.Mutex
 	panics []string // of the registry, guarded by mu
 }
 
-// freely permits the two what NPM reserves to sessions and their factors: the host's side
-// is what is tested, and not the policy.
+// freely permits the two people what NPM reserves to sessions with a second factor: the host is
+// tested here, and not the policy.
 func freely() *policy.Policy { return policy.NPM().Without("bypass-manages-nothing") }
 
 // setUp puts npmauth in front of a registry.
@@ -114,7 +114,7 @@ func (x *rig) setUp(t tb, reg Registry) {
 	}))
 }
 
-// token makes a token of one of the two.
+// token creates a token of one of the two.
 func (x *rig) token(t tb, who int, grants ...protocol.Grant) string {
 	t.Helper()
 	secret, _, err := x.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: x.Creators[who], Name: "host test", Bypass: true, Grants: grants})
@@ -122,8 +122,8 @@ func (x *rig) token(t tb, who int, grants ...protocol.Grant) string {
 	return secret.Reveal()
 }
 
-// A wholeBody reads all of src before it gives any of it, and calls read if that went well:
-// npmauth has judged then for the last time, and the host has not written.
+// A wholeBody reads all of src before it returns any of it, and calls read if that succeeded:
+// npmauth has made its last decision then, and the host has not written.
 type wholeBody struct {
 	src  io.ReadCloser
 	read func()
@@ -156,7 +156,7 @@ func (x *rig) once(fn func()) {
 	x.between = func(int) { done.Do(func() { x.between = func(int) {}; fn() }) }
 }
 
-// send sends a request as somebody or nobody. The pieces of its body arrive one after the
+// send sends a request as one of the senders. The pieces of its body arrive one after the
 // other.
 func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...string) *httptest.ResponseRecorder {
 	var body []io.Reader
@@ -173,14 +173,14 @@ func (x *rig) send(ctx context.Context, who int, method, path string, pieces ...
 	}
 	w := httptest.NewRecorder()
 	if x.aborts(func() { x.handler.ServeHTTP(w, req) }) {
-		w.Code = http.StatusBadGateway // what a proxy makes of it
+		w.Code = http.StatusBadGateway // as a proxy answers
 	}
 	return w
 }
 
 func success(status int) bool { return status >= 200 && status < 300 }
 
-// path returns the address of Package's document.
+// path returns the path of Package's document.
 func (x *rig) path() string { return "/" + url.PathEscape(x.Package.String()) }
 
 // publish sends the publish of one of the two and returns its status.
@@ -206,7 +206,7 @@ func (x *rig) published(t tb, who int, versions ...string) {
 // A document is a package's document, as it is served.
 type document map[string]any
 
-// read returns Package's document as one of the two has it from the registry.
+// read returns Package's document as the registry serves it to one of the two.
 func (x *rig) read(t tb, who int) document {
 	t.Helper()
 	w := x.send(t.Context(), who, http.MethodGet, x.path()+"?write=true")
@@ -216,7 +216,7 @@ func (x *rig) read(t tb, who int) document {
 	return d
 }
 
-// state is what a document says, without what each write or read changes.
+// state returns a document without the parts that each write or read changes.
 func (d document) state() document {
 	copied := d.copy()
 	for _, field := range []string{"_rev", "time", "_etag", "_cached"} {
@@ -258,7 +258,7 @@ func (x *rig) sendBack(ctx context.Context, who int, d document) int {
 	return x.send(ctx, who, http.MethodPut, path, d.text()).Code
 }
 
-// owners sends the list of those who are to maintain Package.
+// owners sends a list of maintainers of Package.
 func (x *rig) owners(t tb, who int, names ...string) int {
 	t.Helper()
 	var all []any
@@ -272,7 +272,7 @@ func (x *rig) owners(t tb, who int, names ...string) int {
 	return x.sendBack(t.Context(), who, d)
 }
 
-// remove takes Package away, on behalf of its owner.
+// remove removes Package, on behalf of its owner.
 func (x *rig) remove(t tb, who int) {
 	t.Helper()
 	if x.serves(protocol.UnpublishAll) {
@@ -284,7 +284,7 @@ func (x *rig) remove(t tb, who int) {
 	require.NoError(t, x.Remove(t.Context(), x.Package))
 }
 
-// settled checks that one creator owns the package and the other has no part in it.
+// settled checks that one creator owns the package and the other has no rights to it.
 func (x *rig) settled(t tb, winner int) {
 	t.Helper()
 	won, err := x.Packages.Facts(t.Context(), x.Package, x.Creators[winner])

@@ -17,24 +17,24 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// What the largest Commit, and the answer to the largest Get, may take, with room
-// to spare. The client's own limits may be lower.
+// The sizes of the largest Commit, and of the answer to the largest Get, with a margin. The
+// client's own limits may be lower.
 const (
 	maxRequest = 4 << 20  // bytes
 	maxAnswer  = 16 << 20 // bytes
 )
 
-// pauseBetween is about how long a call waits before it asks another member.
+// pauseBetween is about how long a call waits before it tries another member.
 const pauseBetween = 25 * time.Millisecond
 
-// refusals are the answers of a server that has not carried out a transaction and
-// will not. Not among them is "database space exceeded": a server that runs out of
-// space while it applies a transaction answers so, and has applied it.
+// refusals are the errors of a server that has not carried out a transaction and will not.
+// "Database space exceeded" is not one of them: a server that runs out of space while it
+// applies a transaction returns it, and has applied the transaction.
 var refusals = make(map[string]bool)
 
 func init() {
 	for _, err := range []error{
-		rpctypes.ErrGRPCNoLeader, // see begin: it is looked at before anything else
+		rpctypes.ErrGRPCNoLeader, // see begin: it is checked before anything else
 		rpctypes.ErrGRPCNotCapable,
 		rpctypes.ErrGRPCNotSupportedForLearner,
 		rpctypes.ErrGRPCTooManyOps,
@@ -52,15 +52,15 @@ func init() {
 
 func refused(err error) bool { return refusals[rpctypes.ErrorDesc(err)] || tooLarge(err) }
 
-// tooLarge reports whether the request was larger than the server takes. Half a
-// megabyte beyond its limit, gRPC does not even hand it to etcd.
+// tooLarge reports whether the request was larger than the server accepts. A request half a
+// megabyte beyond its limit does not even reach etcd: gRPC refuses it.
 func tooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrGRPCRequestTooLarge) || status.Code(err) == codes.ResourceExhausted &&
 		strings.HasPrefix(rpctypes.ErrorDesc(err), "grpc: received message larger than max")
 }
 
-// begin returns the context of a call, which a member without a leader refuses at
-// once instead of waiting for one.
+// begin returns the context of a call, which a member without a leader refuses at once instead
+// of waiting for a leader.
 func (s *Store) begin(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	return clientv3.WithRequireLeader(ctx), cancel
@@ -69,10 +69,10 @@ func (s *Store) begin(ctx context.Context) (context.Context, context.CancelFunc)
 // A call is one request of the client to the server.
 type call func(ctx context.Context, opts ...grpc.CallOption) error
 
-// once makes a call one time, and reports whether anything of it was sent. The
-// client repeats a call by itself if it ends as cancelled, or out of time, while its
-// context goes on, although it may have been carried out by then. So the context
-// ends with the first attempt whose outcome is not certain.
+// once makes a call one time, and reports whether any part of it was sent. The client repeats a
+// call by itself if it ends as cancelled, or out of time, while its context goes on, although
+// the call may have been carried out by then. So the context ends with the first attempt whose
+// outcome is not certain.
 func once(ctx context.Context, do call) (sent bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -101,8 +101,8 @@ func (s *Store) read(ctx context.Context, do call) error {
 	}
 }
 
-// write has a transaction carried out at most once. If it returns an error,
-// unknown says whether it may have been, or may still be.
+// write carries out a transaction at most once. If it returns an error, unknown says whether
+// the transaction may have been carried out, or may still be.
 func (s *Store) write(ctx context.Context, req *pb.TxnRequest) (resp *pb.TxnResponse, unknown bool, err error) {
 	ctx, cancel := s.begin(ctx)
 	defer cancel()
@@ -124,7 +124,7 @@ func (s *Store) write(ctx context.Context, req *pb.TxnRequest) (resp *pb.TxnResp
 	}
 }
 
-// ended returns the context's error in place of what the client made of it.
+// ended returns the context's error in place of the client's.
 func ended(ctx context.Context, err error) error {
 	over := ctx.Err()
 	if over == nil && status.Code(err) == codes.DeadlineExceeded {
@@ -136,8 +136,8 @@ func ended(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%v)", over, err)
 }
 
-// settled returns the error of ctx if that is why a stream broke, or nil. A server whose
-// clock is a little ahead of our timer says so before ctx does, which is then waited for.
+// settled returns the error of ctx if that is why a stream broke, or nil. A server whose clock
+// is a little ahead of our timer ends the stream before ctx ends; settled then waits for ctx.
 func settled(ctx context.Context, err error) error {
 	if at, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(at) < time.Second {
 		<-ctx.Done()

@@ -23,7 +23,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// fakeServer answers the n-th call of a kind, counted from 1, as it is told.
+// fakeServer gives the n-th call of a kind, counted from 1, a chosen answer.
 type fakeServer struct {
 	pb.UnimplementedKVServer
 	txns, ranges atomic.Int32
@@ -71,9 +71,9 @@ func dial(t *testing.T, addr string) *Store {
 	return s
 }
 
-// A transaction that may have been carried out is never sent again, above all not
-// where the client would do so by itself: it might meet its own effect and call it
-// a conflict (ST-03). One that was refused is a plain error.
+// A transaction that may have been carried out is never sent twice, above all not where the
+// client would repeat it by itself: it could meet its own effect and report a conflict (ST-03).
+// A refused one is a plain error.
 func TestAttempts(t *testing.T) {
 	const once, again = 1, 2
 	for _, tt := range []struct {
@@ -157,7 +157,7 @@ func TestEndsOnTheWay(t *testing.T) {
 	assert.EqualValues(t, 2, f.txns.Load())
 }
 
-// What was never sent is known not to have happened.
+// A transaction that was never sent certainly did not happen.
 func TestNotSent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -177,8 +177,8 @@ func TestNotSent(t *testing.T) {
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// A read goes on to another member while one is unavailable, and asks each time for
-// a leader. No read is one that may be old (ST-07).
+// A read goes to another member while one is unavailable, and requires a leader each time. No
+// read may be old (ST-07).
 func TestReadsGoOn(t *testing.T) {
 	var leader atomic.Bool
 	f := &fakeServer{read: func(ctx context.Context, n int32) (*pb.RangeResponse, error) {
@@ -207,7 +207,7 @@ func TestReadsGoOn(t *testing.T) {
 	assert.EqualValues(t, 3, f.ranges.Load(), "nobody else would allow it")
 }
 
-// A row that this release does not understand is an error, not an absent one (ST-09).
+// A row that this release cannot decode is an error, not an absent one (ST-09).
 func TestReadsForeignRows(t *testing.T) {
 	rows := []*mvccpb.KeyValue{{Key: []byte("npmauth/k/k"), Value: []byte{rowFormat + 1, 0, 0, 0, 0, 0, 0, 0, 0}, ModRevision: 3}}
 	s := serve(t, &fakeServer{

@@ -37,7 +37,7 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 	return store.Revision(resp.Header.Revision), nil
 }
 
-// transaction returns what carries out ops, and whether they put anything.
+// transaction returns the request that carries out ops, and whether they put anything.
 func (s *Store) transaction(ops []store.Op, now time.Time) (req *pb.TxnRequest, puts bool) {
 	req = &pb.TxnRequest{}
 	for i := range ops {
@@ -58,8 +58,8 @@ func (s *Store) transaction(ops []store.Op, now time.Time) (req *pb.TxnRequest, 
 		}
 	}
 	if len(req.Success) == 0 {
-		// A transaction without any operation is judged by what the member asked
-		// happens to know. One that reads waits until it knows the latest.
+		// A member evaluates a transaction without any operation by its own, perhaps older
+		// state. One that reads waits until the member has the latest state.
 		req.Success = append(req.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{
 			RequestRange: &pb.RangeRequest{Key: s.itemRow(ops[0].Key), CountOnly: true},
 		}})
@@ -67,7 +67,7 @@ func (s *Store) transaction(ops []store.Op, now time.Time) (req *pb.TxnRequest, 
 	return req, puts
 }
 
-// at asks that the row has the revision, or does not exist if that is 0.
+// at compares the revision of the row; 0 means that it does not exist.
 func at(row []byte, rev store.Revision) *pb.Compare {
 	if rev == store.Absent {
 		return &pb.Compare{

@@ -1,5 +1,5 @@
-// Package etcd keeps a [store.Store] in an etcd cluster: for many nodes of which
-// any may fail, with no database to run besides.
+// Package etcd keeps a [store.Store] in an etcd cluster: for several nodes that must survive
+// the failure of any one, without a database.
 //
 //	st, err := etcd.Open(ctx, etcd.Config{
 //		Endpoints: []string{"https://etcd-1.example:2379", "https://etcd-2.example:2379", "https://etcd-3.example:2379"},
@@ -12,15 +12,15 @@
 //
 // # Several nodes
 //
-// Every read and every Commit is agreed upon by a majority of etcd's members, so all
-// nodes see the same at once, whichever members they talk to. A member that is cut
-// off from the majority answers nothing: calls go on to others, and fail with their
-// context, or after [Config.Timeout], when there are none. A Commit whose connection
-// breaks, or whose time runs out, while it is on its way wraps [store.ErrUnknown];
-// it is never sent twice unless the first one was certainly refused.
+// A majority of etcd's members agrees on every read and every Commit, so all nodes see the same
+// state at once, whichever members they are connected to. A member that is cut off from the
+// majority answers nothing: calls go to other members, and fail with their context, or after
+// [Config.Timeout], when there are none. A Commit whose connection breaks, or whose time runs
+// out, while it is on its way wraps [store.ErrUnknown]; it is never sent twice unless the first
+// one was certainly refused.
 //
-// A [store.Sweeper]'s hour is counted by the clock of the process that sweeps, so
-// keep clocks within minutes. No more than one node needs to sweep.
+// The clock of the process that sweeps counts a [store.Sweeper]'s hour, so keep clocks within
+// minutes. No more than one node needs to sweep.
 //
 // # Durability
 //
@@ -29,8 +29,8 @@
 //
 // # Settings of the server
 //
-// The package needs etcd 3.6 or later (what is very old says too early how far a watch
-// is), and of its settings:
+// The package needs etcd 3.6 or later (old releases report the progress of a watch too early),
+// and these settings:
 //
 //   - --max-request-bytes=4194304. The largest Commit that a [store.Store] takes is
 //     somewhat more than 2 MiB; at etcd's default, one beyond 1.5 MiB is refused, with
@@ -43,26 +43,25 @@
 //
 // # Access
 //
-// All keys lie below [Config.Prefix]: nobody else should write there. A role for that
-// prefix alone, reading and writing, is all that the package needs. Use TLS with
-// client certificates or a password; what the values say is hidden from etcd and its
-// backups by [store.Seal].
+// All keys are below [Config.Prefix]: no other program should write there. The package needs a
+// role for that prefix alone, reading and writing. Use TLS with client certificates or a
+// password; [store.Seal] hides the values from etcd and its backups.
 //
 // # Backups
 //
-// Back up with etcdctl snapshot save. A cluster that is restored plainly counts its
-// revisions from the snapshot's on, and so uses some for a second time: a Commit
-// prepared before could then meet its precondition by accident, and a cache take an
-// old record for the new one. So stop every node that uses the store, restore with
-// etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted, which leaves
-// those revisions out, and start the nodes again. What was revoked after the snapshot
-// was made is valid again, until npmauth's Auth.Restored ends it: call that first.
+// Back up with etcdctl snapshot save. A cluster that is restored without options continues its
+// revisions from the snapshot, and so reuses some: a Commit prepared before could then meet its
+// precondition by accident, and a cache take an old record for the new one. So stop every node
+// that uses the store, restore with etcdutl snapshot restore --bump-revision 1000000000
+// --mark-compacted, which skips those revisions, and start the nodes. Credentials that were
+// revoked after the snapshot are valid until npmauth's Auth.Restored revokes them: call that
+// first.
 //
 // # What is not used
 //
-// No leases: etcd prolongs them when the leader changes, and what hangs on one
-// vanishes past every precondition. No serializable reads: they may be old. No locks
-// and no elections.
+// No leases: etcd prolongs them when the leader changes, and a row with a lease vanishes
+// without regard to preconditions. No serializable reads: they may be old. No locks and no
+// elections.
 package etcd
 
 import (
@@ -88,8 +87,7 @@ const (
 	defaultTimeout = 5 * time.Second
 	maxPrefix      = 128 // bytes
 
-	// How soon a connection is noticed that no longer carries anything. Servers
-	// refuse to be asked much more often.
+	// How soon a dead connection is noticed. Servers refuse much more frequent pings.
 	keepAliveTime    = 10 * time.Second
 	keepAliveTimeout = 3 * time.Second
 )
@@ -110,8 +108,8 @@ type Config struct {
 	// Username and Password sign in to etcd's own access control. Both or none.
 	Username, Password string
 
-	// Timeout is how long a call waits for the cluster at most, if its context
-	// allows. Zero means five seconds; negative is an error.
+	// Timeout is how long a call waits for the cluster at most, if its context allows. Zero
+	// means five seconds; negative is an error.
 	Timeout time.Duration
 }
 
@@ -124,7 +122,7 @@ type Store struct {
 	close   func() error
 }
 
-// Open connects to a cluster, and reads from it once to see that it can.
+// Open connects to a cluster, and reads from it once to check the connection.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
 	if err != nil {
@@ -158,7 +156,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		DialTimeout:          cfg.Timeout, // for signing in
 		DialKeepAliveTime:    keepAliveTime,
 		DialKeepAliveTimeout: keepAliveTimeout,
-		Logger:               zap.NewNop(), // what matters is in the errors
+		Logger:               zap.NewNop(), // the errors have what matters
 	})
 	if err != nil {
 		end()
@@ -173,7 +171,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		}
 		return err
 	})
-	if first := s.look(ctx); first.err != nil {
+	if first := s.readPosition(ctx); first.err != nil {
 		return nil, errors.Join(first.err, s.close())
 	}
 	if !stop() {
@@ -190,7 +188,7 @@ func (cfg *Config) validate() error {
 	for _, endpoint := range cfg.Endpoints {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return fmt.Errorf("Endpoints: %q is no http or https URL", endpoint)
+			return fmt.Errorf("Endpoints: %q is not an http or https URL", endpoint)
 		}
 		if scheme != "" && u.Scheme != scheme {
 			return errors.New("Endpoints: the client uses either http or https for all of them") // the first one's
@@ -216,10 +214,10 @@ func validPrefix(prefix string) error {
 	return nil
 }
 
-// New returns a Store below prefix ("" means "npmauth/") in the cluster that client
-// is connected to, with a timeout of five seconds. It uses the client's connection,
-// and neither its KV, which may have been wrapped, nor its limits. The client
-// remains the caller's, who closes it after the last call.
+// New returns a Store below prefix ("" means "npmauth/") in the cluster that client is
+// connected to, with a timeout of five seconds. It uses the client's connection, and neither
+// its KV, which may have been wrapped, nor its limits. The caller still owns the client, and
+// closes it after the last call.
 func New(client *clientv3.Client, prefix string) (*Store, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
@@ -240,9 +238,8 @@ func newStore(client *clientv3.Client, prefix string, timeout time.Duration) *St
 	return &Store{prefix: prefix, timeout: timeout, conn: conn, kv: pb.NewKVClient(conn)}
 }
 
-// Close closes the connections of a Store that [Open] opened: every call that is
-// under way or comes later is an error, but for Close itself. One that [New] made is
-// left as it is.
+// Close closes the connections of a Store that [Open] opened: every call that is under way or
+// comes later is an error, except Close itself. It does nothing to a Store of [New].
 func (s *Store) Close() error { return s.close() }
 
 var _ interface {

@@ -12,8 +12,8 @@ import (
 
 const server = "go.etcd.io/etcd/server"
 
-// Who imports this package does not get etcd's server: neither into the program nor
-// among the modules that its versions are chosen from.
+// An importer of this package does not get etcd's server: neither in the program nor among the
+// modules that its versions are chosen from.
 func TestNoServer(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "go must be installed")

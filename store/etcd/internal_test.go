@@ -13,7 +13,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// An expiry is not moved by being stored (TK-08, TK-09).
+// Storing an expiry does not change it (TK-08, TK-09).
 func TestRows(t *testing.T) {
 	for _, expires := range []time.Time{
 		{}, time.Unix(0, 0), time.UnixMicro(-1), time.UnixMicro(1), time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
@@ -87,8 +87,8 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// A row that is put every minute, each time to expire later, does not fill the
-// store with due rows (ST-12).
+// A row that is put every minute, each time with a later expiry, does not fill the store with
+// due rows (ST-12).
 func TestDueRowsAreFew(t *testing.T) {
 	start := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	for _, ttl := range []time.Duration{time.Minute, 2 * time.Hour, 30 * 24 * time.Hour} {
@@ -126,7 +126,7 @@ func TestTransactionSize(t *testing.T) {
 	}
 }
 
-// What only checks still reads, and never from a member that may lag behind (ST-07).
+// A Commit of checks alone still reads, and never from a member that may lag behind (ST-07).
 func TestChecksRead(t *testing.T) {
 	s := &Store{prefix: "p/"}
 	req, puts := s.transaction([]store.Op{{Key: "a"}, {Key: "b", At: 3}}, time.Now())

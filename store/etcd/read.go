@@ -59,7 +59,7 @@ func (s *Store) get(ctx context.Context, keys []string) ([]store.Item, error) {
 	return items, nil
 }
 
-// found returns the item of which kvs is the row, if there is one.
+// found returns the item of the row in kvs, if there is one.
 func found(key string, kvs []*mvccpb.KeyValue) (store.Item, error) {
 	if len(kvs) == 0 {
 		return store.Item{Key: key}, nil
@@ -67,8 +67,8 @@ func found(key string, kvs []*mvccpb.KeyValue) (store.Item, error) {
 	return decodeRow(key, kvs[0])
 }
 
-// scan reads rows in byte order, and the store's revision of that moment. The member
-// that is asked waits until it knows every Commit that returned before.
+// scan reads rows in byte order, and the store's revision of that moment. The member waits
+// until it has every Commit that returned before.
 func (s *Store) scan(ctx context.Context, req *pb.RangeRequest) (kvs []*mvccpb.KeyValue, revision int64, err error) {
 	var resp *pb.RangeResponse
 	err = s.read(ctx, func(ctx context.Context, opts ...grpc.CallOption) (err error) {
@@ -89,8 +89,8 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// In printable ASCII nothing lies between a key and the same key with a space
-	// behind it, and DEL is above all that can follow a prefix.
+	// In printable ASCII nothing sorts between a key and the same key with a space appended,
+	// and DEL sorts after all that can follow a prefix.
 	from := prefix
 	if after != "" {
 		from = max(prefix, after+" ")

@@ -14,8 +14,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Below the prefix, an item has one row, which holds it, and for each time that
-// the sweeper is to look at it one more, which is empty:
+// Below the prefix, an item has one row with its content, and for each time at which the
+// sweeper must check it one more, which is empty:
 //
 //	k/<key>
 //	x/<time, 16 hexadecimal digits>/<key>
@@ -24,8 +24,8 @@ const (
 	dueRows  = "x/"
 )
 
-// A row's value is a byte that says how the rest is to be read, the expiry as
-// microseconds since 1970, big-endian, and what the caller put.
+// A row's value is a byte for the format of the rest, the expiry as microseconds since 1970,
+// big-endian, and the caller's value.
 const (
 	rowFormat = 1
 	rowHeader = 1 + 8 // bytes
@@ -59,13 +59,13 @@ func decodeRow(key string, kv *mvccpb.KeyValue) (store.Item, error) {
 	return it, nil
 }
 
-// ordered maps times to numbers whose order is theirs, also before 1970.
+// ordered maps times to numbers with the same order, also before 1970.
 func ordered(micros int64) uint64 { return uint64(micros) ^ 1<<63 }
 
-// due says when the sweeper looks at an item that is put now: at its expiry,
-// rounded up by a sixteenth of the time until it is swept at most. So a row that is
-// put again and again with a later expiry has a few dozen due rows at any time, not
-// one for each put. Nothing but their number depends on the clock.
+// due returns when the sweeper checks an item that is put now: at its expiry, rounded up by a
+// sixteenth of the time until it is swept at most. So a row that is put repeatedly with a later
+// expiry has a few dozen due rows at any time, not one for each put. Only their number depends
+// on the clock.
 func due(expires, now time.Time) uint64 {
 	at, since := expires.UnixMicro(), now.UnixMicro()
 	rest := uint64(max(at, since)-since) + uint64(store.SweepGrace.Microseconds())
@@ -83,7 +83,7 @@ func (s *Store) dueRow(at uint64, key string) []byte {
 	return fmt.Appendf(nil, "%s%s%016x/%s", s.prefix, dueRows, at, key)
 }
 
-// keyOf returns the key whose item row this is.
+// keyOf returns the key of an item row.
 func (s *Store) keyOf(row []byte) (string, error) {
 	key, ok := strings.CutPrefix(string(row), s.prefix+itemRows)
 	if !ok {
@@ -92,7 +92,7 @@ func (s *Store) keyOf(row []byte) (string, error) {
 	return key, nil
 }
 
-// keyDue returns the key that a due row names.
+// keyDue returns the key of a due row.
 func (s *Store) keyDue(row []byte) (string, error) {
 	rest, ok := strings.CutPrefix(string(row), s.prefix+dueRows)
 	at, key, found := strings.Cut(rest, "/")

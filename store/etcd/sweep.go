@@ -12,10 +12,10 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Sweep implements [store.Sweeper]. The clock by which an hour must have passed is
-// that of this process. It reads the due rows, the earliest first, and no items but
-// those they name. A due row stays behind when its item is put anew or deleted: it
-// is removed once its time has come, and not counted.
+// Sweep implements [store.Sweeper]. The hour is counted by the clock of this process. It reads
+// the due rows, the earliest first, and only the items that they name. A due row remains when
+// its item is put anew or deleted: Sweep removes it once its time has come, and does not count
+// it.
 func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	if limit < 1 {
 		return 0, fmt.Errorf("%w: a sweep has a limit of at least 1, not %d", store.ErrInvalid, limit)
@@ -50,7 +50,7 @@ func (s *Store) sweep(ctx context.Context, before time.Time, limit int) (deleted
 		if err != nil {
 			return deleted, err
 		}
-		// Whoever put an item again since its row was read, put a row again, too.
+		// A put of an item since its row was read has put the due row, too.
 		if err := s.removeUnchanged(ctx, rows); err != nil {
 			return deleted, err
 		}
@@ -81,7 +81,7 @@ func (s *Store) expired(ctx context.Context, rows []*mvccpb.KeyValue, before tim
 	}), nil
 }
 
-// removeUnchanged deletes those rows that are still as they were read.
+// removeUnchanged deletes those rows that have not changed since they were read.
 func (s *Store) removeUnchanged(ctx context.Context, rows []*mvccpb.KeyValue) error {
 	for chunk := range slices.Chunk(rows, store.MaxOps) {
 		all, err := s.removeAtOnce(ctx, chunk)
@@ -91,7 +91,7 @@ func (s *Store) removeUnchanged(ctx context.Context, rows []*mvccpb.KeyValue) er
 		if all || len(chunk) == 1 {
 			continue
 		}
-		for i := range chunk { // one of them changed; the others may go
+		for i := range chunk { // one has changed; the others may be deleted
 			if _, err := s.removeAtOnce(ctx, chunk[i:i+1]); err != nil {
 				return err
 			}

@@ -15,12 +15,11 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-var errSilent = errors.New("nothing is heard of the member that the stream is with")
+var errSilent = errors.New("the member of the stream sends nothing")
 
-// Watch implements [store.Watcher]. Beside the events, it costs a read and a request
-// on the stream in every. It returns when the stream breaks, when the member that
-// it is with has lost its leader, and when nothing is heard of that member for as
-// long as the Store's timeout.
+// Watch implements [store.Watcher]. Apart from the events, it costs a read and a request on the
+// stream in every. It returns when the stream breaks, when its member has lost its leader, and
+// when that member sends nothing for as long as the Store's timeout.
 func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(store.Change)) error {
 	if every <= 0 {
 		return fmt.Errorf("%w: a watch that reports every %s", store.ErrInvalid, every)
@@ -39,8 +38,8 @@ func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(sto
 	return fmt.Errorf("etcd: watch: %w", err)
 }
 
-// A watch follows the item rows on a stream of its own: a stream of the client's
-// begins anew by itself when it breaks, and is shared.
+// A watch follows the item rows on a stream of its own: a stream of the client begins anew by
+// itself when it breaks, and is shared.
 type watch struct {
 	s       *Store
 	stream  pb.Watch_WatchClient
@@ -49,39 +48,39 @@ type watch struct {
 
 	responses chan *pb.WatchResponse // closed when there will be no more
 	broken    error                  // why; may be read once responses is closed
-	looked    chan sighting
+	positions chan position
 
-	seen      time.Time // what the last Change said
+	seen      time.Time // of the last Change
 	delivered int64     // the revision up to which everything was received
-	wanted    sighting  // what is to be delivered before its time has been seen; none if its revision is 0
-	looking   bool      // a sighting is being made
-	heard     time.Time // when the stream last showed that it goes on, or the wait for it began
+	wanted    position  // must be delivered before its time can be reported; none if its revision is 0
+	reading   bool      // a position is being read
+	lastReply time.Time // when the stream last showed that it goes on, or the wait for it began
 }
 
-// A sighting is a moment, and a revision no older than any Commit that had returned
+// A position is a moment, and a revision no older than any Commit that had returned
 // by then.
-type sighting struct {
+type position struct {
 	at       time.Time
 	revision int64
 	err      error
 }
 
-func (s *Store) look(ctx context.Context) sighting {
+func (s *Store) readPosition(ctx context.Context) position {
 	at := time.Now()
 	_, rev, err := s.scan(ctx, &pb.RangeRequest{Key: s.itemRow(""), CountOnly: true})
-	return sighting{at, rev, err}
+	return position{at, rev, err}
 }
 
 func (s *Store) watch(ctx context.Context) (*watch, error) {
-	first := s.look(ctx)
+	first := s.readPosition(ctx)
 	if first.err != nil {
 		return nil, first.err
 	}
-	w := &watch{s: s, responses: make(chan *pb.WatchResponse), looked: make(chan sighting, 1)}
-	// Now, and not when it was looked: what was read since then may be older than the
-	// first event, and is to be forgotten.
+	w := &watch{s: s, responses: make(chan *pb.WatchResponse), positions: make(chan position, 1)}
+	// The present time, and not that of the position: reads since then may be older than the
+	// first event, and caches must drop them.
 	w.seen = time.Now()
-	w.heard, w.delivered = w.seen, first.revision
+	w.lastReply, w.delivered = w.seen, first.revision
 	ctx, w.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 	late := time.AfterFunc(s.timeout, w.cancel)
 	var err error
@@ -124,18 +123,18 @@ func (w *watch) receive(ctx context.Context) {
 	}
 }
 
-// close ends the stream and waits for what works on it.
+// close ends the stream and waits for its goroutines.
 func (w *watch) close() {
 	w.cancel()
 	w.working.Wait()
 }
 
 func (w *watch) run(ctx context.Context, every time.Duration, changed func(store.Change)) error {
-	ctx, cancel := context.WithCancel(ctx) // for what looks, when run returns
+	ctx, cancel := context.WithCancel(ctx) // for the positions, when run returns
 	defer cancel()
 	tick := time.NewTicker(max(every/4, 5*time.Millisecond))
 	defer tick.Stop()
-	var last time.Time // when it was last looked
+	var last time.Time // of the last position
 	created := false
 	for {
 		select {
@@ -158,16 +157,16 @@ func (w *watch) run(ctx context.Context, every time.Duration, changed func(store
 				changed(store.Change{Keys: keys, Seen: w.seen})
 			}
 
-		case w.wanted = <-w.looked:
-			w.looking = false
+		case w.wanted = <-w.positions:
+			w.reading = false
 			if w.wanted.err != nil {
 				return w.wanted.err
 			}
-			if w.catchUp() { // nothing was written since the stream was last asked
+			if w.catchUp() { // nothing was written since the last progress request
 				changed(store.Change{Seen: w.seen})
 				continue
 			}
-			w.heard = time.Now() // the wait begins
+			w.lastReply = time.Now() // the wait begins
 			if err := w.ask(); err != nil {
 				return err
 			}
@@ -175,31 +174,31 @@ func (w *watch) run(ctx context.Context, every time.Duration, changed func(store
 		case <-tick.C:
 			waiting := !created || w.wanted.revision != 0
 			switch {
-			case waiting && time.Since(w.heard) > w.s.timeout:
+			case waiting && time.Since(w.lastReply) > w.s.timeout:
 				return errSilent
 			case w.wanted.revision != 0: // a member that was not yet that far did not answer
 				if err := w.ask(); err != nil {
 					return err
 				}
-			case created && !w.looking && time.Since(last) > every-every/8:
-				last, w.looking = time.Now(), true
-				w.working.Go(func() { w.looked <- w.s.look(ctx) })
+			case created && !w.reading && time.Since(last) > every-every/8:
+				last, w.reading = time.Now(), true
+				w.working.Go(func() { w.positions <- w.s.readPosition(ctx) })
 			}
 		}
 	}
 }
 
-// ask requests a response that says how far the stream is, which the member sends
-// if it has nothing more to send.
+// ask requests a response with the progress of the stream, which the member sends if it has
+// nothing more to send.
 func (w *watch) ask() error {
 	return w.stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
 		ProgressRequest: &pb.WatchProgressRequest{},
 	}})
 }
 
-// take returns the keys in a response, and notes how far the stream has got.
+// take returns the keys in a response, and notes the progress of the stream.
 func (w *watch) take(resp *pb.WatchResponse) (keys []string, err error) {
-	w.heard = time.Now()
+	w.lastReply = time.Now()
 	switch {
 	case resp.CompactRevision != 0:
 		return nil, store.ErrBehind
@@ -211,8 +210,8 @@ func (w *watch) take(resp *pb.WatchResponse) (keys []string, err error) {
 		w.delivered = max(w.delivered, resp.Header.Revision)
 		return nil, nil
 	}
-	// The revision in the header is the store's, while more events of it may be to
-	// come, those of the last one's own revision among them.
+	// The revision in the header is the store's, while more events of it may follow, those of
+	// the last one's own revision among them.
 	w.delivered = max(w.delivered, resp.Events[len(resp.Events)-1].Kv.ModRevision-1)
 	for _, event := range resp.Events {
 		key, err := w.s.keyOf(event.Kv.Key)
@@ -224,11 +223,11 @@ func (w *watch) take(resp *pb.WatchResponse) (keys []string, err error) {
 	return keys, nil
 }
 
-// catchUp reports whether everything up to the wanted sighting was delivered.
+// catchUp reports whether everything up to the wanted position was delivered.
 func (w *watch) catchUp() bool {
 	if w.wanted.revision == 0 || w.delivered < w.wanted.revision {
 		return false
 	}
-	w.seen, w.wanted = w.wanted.at, sighting{}
+	w.seen, w.wanted = w.wanted.at, position{}
 	return true
 }

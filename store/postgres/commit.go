@@ -17,10 +17,10 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// attempts is how often a Commit is tried that the server asks to try again.
+// attempts is how often a Commit is tried if the server requests a retry.
 const attempts = 8
 
-// What a timestamptz can hold.
+// The range of a timestamptz.
 var (
 	earliest = time.Date(-4712, time.January, 1, 0, 0, 0, 0, time.UTC)
 	latest   = time.Date(294275, time.December, 31, 23, 59, 59, 0, time.UTC)
@@ -43,7 +43,7 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 		return 0, err
 	}
 	var rev store.Revision
-	err := again(ctx, func() (err error) {
+	err := retry(ctx, func() (err error) {
 		rev, err = s.commit(ctx, ops)
 		return err
 	})
@@ -53,16 +53,16 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 	return rev, nil
 }
 
-// again calls try until it returns something else than an error after which trying
-// again makes sense, a bounded number of times.
-func again(ctx context.Context, try func() error) error {
+// retry calls try until it succeeds or fails with an error that a retry cannot help, a bounded
+// number of times.
+func retry(ctx context.Context, try func() error) error {
 	for i := 1; ; i++ {
 		err := try()
 		if i == attempts || !transient(err) {
 			return err
 		}
-		// Those that met each other are not to meet again: 1 to 2 ms first, 64 to
-		// 128 at last.
+		// Commits that conflicted should not conflict on the retry: 1 to 2 ms first, 64 to 128
+		// at last.
 		wait := time.Millisecond << (i - 1)
 		if over := pause(ctx, wait+rand.N(wait)); over != nil {
 			return fmt.Errorf("%w: %w", over, err)
@@ -77,10 +77,9 @@ func (s *Store) commit(ctx context.Context, ops []store.Op) (store.Revision, err
 	}
 	defer conn.Release()
 
-	// The two statements are one transaction, which the end of the batch commits. The
-	// snapshot of the second is taken when the first has all the locks, and so it
-	// sees every commit that had one of them before. Locks on rows would not do: a
-	// key that is absent has none.
+	// The two statements are one transaction, which the end of the batch commits. The snapshot
+	// of the second is taken when the first has all the locks, and so it sees every commit that
+	// had one of these locks before. Row locks would not do: an absent key has no row.
 	locks, shared := s.lockAll(ops)
 	batch := &pgx.Batch{}
 	batch.Queue(lockSQL, locks, shared)
@@ -92,7 +91,7 @@ func (s *Store) commit(ctx context.Context, ops []store.Op) (store.Revision, err
 	if err == nil {
 		err = results.QueryRow().Scan(&verdict, &rev)
 	}
-	// The row comes before the commit, which can still fail: only this tells.
+	// The row comes before the commit, which can still fail: only Close reports that.
 	if closeErr := results.Close(); err == nil {
 		err = closeErr
 	}
@@ -113,7 +112,7 @@ func (s *Store) commit(ctx context.Context, ops []store.Op) (store.Revision, err
 	}
 }
 
-// failed returns err as it is if nothing was written for certain, else wrapped in
+// failed returns err unchanged if certainly nothing was written, else wrapped in
 // [store.ErrUnknown].
 func failed(ctx context.Context, err error) error {
 	if undone(err) {
@@ -122,13 +121,12 @@ func failed(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnknown, ended(ctx, err))
 }
 
-// undone reports whether err means that a batch changed nothing: it was not sent, or
-// the server said that it failed. An error that ends the connection (FATAL, PANIC)
-// says nothing about the transaction: it may come between the commit and its
-// acknowledgement, while a standby is waited for. Nor does what a pooler says when it
-// lost the server, which is of class 08, nor 40003, which means unknown. That the
-// connection is closed is what pgx also says, as if nothing had been sent, when it broke
-// while the answer was awaited.
+// undone reports whether err means that a batch changed nothing: it was not sent, or the server
+// reported that it failed. An error that ends the connection (FATAL, PANIC) says nothing about
+// the transaction: it may come between the commit and its acknowledgement, while the server
+// waits for a standby. Nor does an error of a pooler that lost the server, which is of class
+// 08, nor 40003, which means unknown. pgx also reports a closed connection, as if nothing had
+// been sent, when it broke while pgx waited for the answer.
 func undone(err error) bool {
 	var reported *pgconn.PgError
 	if errors.As(err, &reported) {
@@ -138,8 +136,8 @@ func undone(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
 }
 
-// transient reports whether err is that of a transaction which another one was in the
-// way of and which was undone.
+// transient reports whether err is that of a transaction which conflicted with another and was
+// undone.
 func transient(err error) bool {
 	var reported *pgconn.PgError
 	return errors.As(err, &reported) && undone(err) && (reported.Code == "40001" || reported.Code == "40P01")
@@ -162,8 +160,8 @@ func (s *Store) lockAll(ops []store.Op) (locks []int64, shared []bool) {
 	locks, shared = make([]int64, 0, len(ops)), make([]bool, 0, len(ops))
 	slices.SortFunc(all, func(a, b lock) int { return cmp.Compare(a.number, b.number) })
 	for _, l := range all {
-		// Someone may find two keys that have one number. Shared first and then not,
-		// it would be a way to make two commits wait for each other.
+		// An attacker may find two keys with the same number. Locked shared first and then
+		// exclusively, it could make two commits wait for each other.
 		if n := len(locks); n > 0 && locks[n-1] == l.number {
 			shared[n-1] = shared[n-1] && l.shared
 			continue
@@ -190,7 +188,7 @@ func (s *Store) arguments(ops []store.Op) []any {
 			values[i] = []byte{} // nil would be NULL
 		}
 		if !op.Expires.IsZero() {
-			// Cut off here, so that no rounding on the way makes it later.
+			// Cut off here, so that no rounding later prolongs it.
 			expires[i] = pgtype.Timestamptz{Time: op.Expires.Truncate(time.Microsecond), Valid: true}
 		}
 	}

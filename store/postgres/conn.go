@@ -11,13 +11,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// unfit asks a new connection what is wrong with its server, and sets what commits
-// rest on. It sets nothing that is right already, so that a pooler which lends the
-// connection to others has nothing of ours on it.
+// unfit reads from a new connection what is wrong with its server, and sets the settings that
+// commits need. It sets nothing that is right already, so that a pooler which lends the
+// connection to others keeps no setting of npmauth on it.
 //
-// A client that vanishes between the two statements of a Commit leaves its locks
-// taken. The keepalives, which the server sends, bound for how long: 30 s and
-// 3 × 10 s. Servers whose system cannot report them show 0 and are left alone.
+// A client that vanishes between the two statements of a Commit leaves its locks taken. The
+// server's keepalives limit for how long: 30 s and 3 × 10 s. Servers whose system cannot report
+// them show 0 and are left alone.
 const unfit = `
 SELECT CASE
 		WHEN current_setting('server_version_num')::integer < 130000 THEN 'it is older than PostgreSQL 13'
@@ -37,16 +37,15 @@ SELECT CASE
 	CASE WHEN current_setting('tcp_keepalives_count')::integer > 3
 		THEN set_config('tcp_keepalives_count', '3', false) END`
 
-// fit returns an error unless a new connection leads to a server that may be read
-// from and written to. Where the connection string names several hosts, the next one
-// is tried then.
+// fit returns an error unless a new connection leads to a server that may be read from and
+// written to. If the connection string names several hosts, the next one is tried then.
 func (s *Store) fit(ctx context.Context, conn *pgconn.PgConn) error {
 	results, err := conn.Exec(ctx, unfit).ReadAll()
 	if err != nil {
 		return err
 	}
 	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) < 2 {
-		return errors.New("the server did not answer what it was asked")
+		return errors.New("the server did not answer the query")
 	}
 	row := results[0].Rows[0]
 	if why := string(row[0]); why != "" {
@@ -71,21 +70,19 @@ func both(a, b pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	}
 }
 
-// asIs marks a context: the connection is wanted without asking first whether it
-// still works.
+// asIs marks a context: the connection is used without a ping first.
 type asIs struct{}
 
-// shouldPing has a connection that was idle for a while tried out before a Commit
-// uses it, at the price of a round trip: if it turns out broken only then, the
-// outcome is unknown. A read can be repeated and goes ahead.
+// shouldPing makes the pool ping a connection that was idle for a while before a Commit uses
+// it, at the price of a round trip: if the Commit itself found it broken, the outcome would be
+// unknown. A read can be repeated and needs no ping.
 func shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 	return ctx.Value(asIs{}) == nil && p.IdleDuration > time.Second
 }
 
-// locksHold returns an error unless the two statements of a batch are one
-// transaction in which the locks of the first hold during the second, which is what
-// Commit rests on. It is not so behind a proxy that takes batches apart, nor on
-// servers that accept advisory locks and ignore them.
+// locksHold returns an error unless the two statements of a batch are one transaction in which
+// the locks of the first last during the second, as Commit requires. This fails behind a proxy
+// that splits batches, and on servers that accept advisory locks and ignore them.
 func (s *Store) locksHold(ctx context.Context, conn *pgx.Conn) error {
 	lock := s.lock("")
 	var holds bool

@@ -28,8 +28,8 @@ func asRole(t *testing.T, settings ...string) (dsn, role string) {
 	return With(DSN(t), "options", strings.Join(append(settings, "-c role="+role), " ")), role
 }
 
-// ST-15: the isolation is ours, whatever the connection string, the role or the
-// database say. Under an older snapshot the locks would help nothing.
+// ST-15: commits set their isolation, whatever the connection string, the role or the database
+// say. Under an older snapshot the locks would not help.
 func TestIsolationIsPinned(t *testing.T) {
 	dsn := DSN(t)
 	conn := Connect(t, dsn)
@@ -90,8 +90,8 @@ func skew(t *testing.T, s *Store) {
 	require.ErrorIs(t, one, store.ErrConflict, "one of them, at least")
 }
 
-// ST-06, ST-15: what a connection was set to can be changed behind our back, by a
-// pooler that shares it. A Commit that finds it so does nothing.
+// ST-06, ST-15: a pooler that shares a connection can change its settings. A Commit that finds
+// them changed does nothing.
 func TestCommitLooksAtItsTransaction(t *testing.T) {
 	for _, setting := range []string{"default_transaction_isolation = 'repeatable read'", "synchronous_commit = off"} {
 		t.Run(setting, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestDurability(t *testing.T) {
 	assert.NoError(t, s.Close())
 }
 
-// A vanished client's locks are given up soon, by keepalives of the server.
+// The server's keepalives release the locks of a vanished client soon.
 func TestKeepalives(t *testing.T) {
 	s, _ := OpenNew(t)
 	var addr *string
@@ -172,8 +172,7 @@ func TestKeepalives(t *testing.T) {
 	assert.LessOrEqual(t, count, 3)
 }
 
-// What the package says of privileges is enough, and a role that may do less does not
-// get by.
+// The privileges that the package documents suffice, and a role with fewer fails.
 func TestPrivileges(t *testing.T) {
 	_, schema := OpenNew(t)
 	owner := Connect(t, DSN(t))
@@ -209,8 +208,7 @@ func TestPrivileges(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// Names are those of the schema that was asked for, whatever else the role would find
-// first.
+// Names are those of the configured schema, whatever the search path of the role has first.
 func TestSearchPath(t *testing.T) {
 	s, schema := OpenNew(t)
 	_, err := s.Commit(t.Context(), put("a"))
@@ -230,8 +228,8 @@ func newWatch(t *testing.T, s *Store) *watch {
 	return &watch{conn: conn, sql: s.sql.poll}
 }
 
-// ReadsRefuse asserts that reads notice a replica which no check of the connection
-// kept away, as behind a pooler.
+// ReadsRefuse asserts that reads notice a replica that no check of the connection noticed, as
+// behind a pooler.
 func ReadsRefuse(t *testing.T, dsn string) {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), dsn)

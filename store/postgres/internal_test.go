@@ -38,7 +38,7 @@ func DSN(t testing.TB) string {
 	return Database.DSN
 }
 
-// Lack skips a test that needs what is not there, and fails it where all must be.
+// Lack skips a test whose requirement is missing, and fails it where all must run.
 func Lack(t testing.TB, what string) {
 	t.Helper()
 	if slices.Contains(strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all") {
@@ -141,7 +141,7 @@ func (c *countingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// On a connection that is warm, everything is one round trip, whatever it consists of.
+// On a warm connection, every call is one round trip.
 func TestRoundTrips(t *testing.T) {
 	var trips atomic.Int64
 	s := openIn(t, DSN(t), NewSchema(), func(pool *pgxpool.Config) {
@@ -193,7 +193,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// A connection that was idle is tried out for a Commit, and not for a read.
+// A connection that was idle is pinged before a Commit, and not before a read.
 func TestShouldPing(t *testing.T) {
 	idle := pgxpool.ShouldPingParams{IdleDuration: time.Minute}
 	assert.True(t, shouldPing(t.Context(), idle))
@@ -215,7 +215,7 @@ func TestLockAll(t *testing.T) {
 	again, _ := s.lockAll(ops)
 	assert.Equal(t, locks, again)
 
-	// Two keys of one lock: the stronger holds.
+	// Of two keys with one lock, the stronger mode counts.
 	ops = []store.Op{{Key: "a"}, {Key: "a", Action: store.Put}, {Key: "a"}}
 	locks, shared = s.lockAll(ops)
 	assert.Equal(t, []int64{s.lock("a")}, locks)
@@ -225,7 +225,7 @@ func TestLockAll(t *testing.T) {
 	assert.NotEqual(t, s.lock("a"), other.lock("a"), "stores of one database do not wait for each other")
 }
 
-// ST-03: what may have happened is told apart from what did not.
+// ST-03: an error that leaves the outcome unknown is told apart from others.
 func TestUndone(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err  error
@@ -278,7 +278,7 @@ func TestCancelledWhileItWaits(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	// Nothing is sent by one that never had a connection.
+	// A call that never had a connection sends nothing.
 	var held []*pgxpool.Conn
 	for range s.pool.Config().MaxConns {
 		c, err := s.pool.Acquire(t.Context())
@@ -317,7 +317,7 @@ func TestLocksHold(t *testing.T) {
 	require.NoError(t, conn.QueryRow(t.Context(), heldSQL, s.lock("")).Scan(&holds))
 	assert.False(t, holds, "in a transaction of its own, without the first statement")
 
-	// As a server would that knows the function and does nothing.
+	// A server that has the function and does nothing.
 	run(t, conn, NewSchema(), `CREATE SCHEMA {s};
 		CREATE FUNCTION {s}.pg_advisory_xact_lock_shared(bigint) RETURNS void LANGUAGE sql AS '';
 		CREATE FUNCTION {s}.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS '';
@@ -325,8 +325,8 @@ func TestLocksHold(t *testing.T) {
 	assert.ErrorContains(t, s.locksHold(t.Context(), conn), "advisory locks do not hold")
 }
 
-// Every statement reads the rows it returns and no others, however many there are:
-// plans that are made anew and those that are made once for any arguments (ST-12).
+// Every statement reads only the rows that it returns, however many there are: with plans made
+// for the call and with those made for any arguments (ST-12).
 func TestQueryPlans(t *testing.T) {
 	s, schema := OpenNew(t)
 	conn := Connect(t, DSN(t))
@@ -371,8 +371,8 @@ func TestQueryPlans(t *testing.T) {
 	}
 }
 
-// Statements are planned a few times and then no more, whatever the number of their
-// arguments: to plan one takes as long as to run it.
+// Statements are planned a few times and then no more, whatever the number of their arguments:
+// planning takes as long as running.
 func TestPlansAreKept(t *testing.T) {
 	schema := NewSchema()
 	s := openIn(t, DSN(t), schema, func(pool *pgxpool.Config) { pool.MaxConns = 1 })

@@ -1,5 +1,5 @@
-// Package postgres keeps a [store.Store] in a PostgreSQL database, for registries
-// that run on several nodes or have a database anyway.
+// Package postgres keeps a [store.Store] in a PostgreSQL database, for registries that run on
+// several nodes or have a database anyway.
 //
 //	st, err := postgres.Open(ctx, "postgres://npmauth@db.example/registry?sslmode=verify-full", postgres.Config{})
 //	…
@@ -12,68 +12,64 @@
 //
 // # Durability
 //
-// A Commit that returned nil is as durable as the server's synchronous_commit makes
-// it, and one that is off is refused, like fsync = off (see
-// [Config.InsecureNotDurable]). What an asynchronous standby has not received is lost
-// when it takes over, revocations included: where that must not be, set
-// synchronous_standby_names, and do not cancel sessions that wait for a standby, which
-// makes the server answer as if it had been reached. full_page_writes = off is left to
-// the operator, who alone knows whether the file system can tear a page.
+// A Commit that returned nil is as durable as the server's synchronous_commit makes it; off is
+// refused, like fsync = off (see [Config.InsecureNotDurable]). Commits that an asynchronous
+// standby has not received are lost when it takes over, revocations included: to prevent that,
+// set synchronous_standby_names, and do not cancel sessions that wait for a standby, which
+// makes the server answer as if it had been reached. full_page_writes = off is left to the
+// operator, who alone knows whether the file system can tear a page.
 //
 // # Several nodes
 //
-// Every node opens the same database. All of them read and write its primary: a
-// server in recovery, or one that is read-only, is refused on every new connection,
-// and every single read asks again. Name all hosts in the connection string, and a
-// new primary is found by itself. That an old primary which was cut off no longer
-// answers is up to whatever promotes the new one.
+// Every node opens the same database. All of them read and write its primary: a server in
+// recovery, or one that is read-only, is refused on every new connection, and every single read
+// checks it, too. Name all hosts in the connection string, and a new primary is found by
+// itself. The system that promotes a new primary must make sure that the old one no longer
+// answers.
 //
-// Two commits that touch a common key wait for each other on advisory locks, whose
-// numbers are digests of the keys: an application's own locks in the same database are
-// as good as never among them. A node that vanishes in the middle of a Commit holds them until
-// the server misses it, within a minute. Commits run in READ COMMITTED, whatever the
-// database's default, because their locks would not help under an older snapshot;
-// one that finds itself in another isolation does nothing and is an error.
+// Two commits with a common key wait for each other on advisory locks, whose numbers are
+// digests of the keys: an application's own locks in the same database practically never have
+// the same numbers. A node that vanishes in the middle of a Commit keeps them until the server
+// misses it, within a minute. Commits run in READ COMMITTED, whatever the database's default,
+// because their locks would not help under an older snapshot; a commit in another isolation
+// does nothing and is an error.
 //
 // # Watching
 //
-// [Store.Watch] asks the server again and again, on a connection of its own. Each
-// Commit leaves a row that says which keys it wrote; these rows are deleted again
-// after five to ten minutes, by Watch and Sweep, so one of them must be running.
-// There is no LISTEN: a NOTIFY would make all commits of the server queue for one
-// lock while they are synced.
+// [Store.Watch] polls the server on a connection of its own. Each Commit leaves a row with the
+// keys that it wrote; Watch and Sweep delete these rows after five to ten minutes, so one of
+// these must be running. There is no LISTEN: a NOTIFY would make all commits of the server
+// queue for one lock while they are synced.
 //
 // # Privileges
 //
-// [Open] makes the tables, and the schema if there is none, which takes CREATE on
-// the schema or the database. A role that finds them made needs USAGE on the
-// schema, SELECT, INSERT, UPDATE and DELETE on npmauth, npmauth_change and
-// npmauth_trim, SELECT on npmauth_version and USAGE on npmauth_rev. No other program
-// should be able to write to them: one that does not take the locks breaks the
-// Checks of ours, and Watch does not hear of it. The values are not encrypted: that
-// is what [store.Seal] is for.
+// [Open] creates the tables, and the schema if there is none, which needs CREATE on the schema
+// or the database. A role for existing tables needs USAGE on the schema, SELECT, INSERT, UPDATE
+// and DELETE on npmauth, npmauth_change and npmauth_trim, SELECT on npmauth_version and USAGE
+// on npmauth_rev. No other program should be able to write to them: a program that does not
+// take the locks breaks the Checks of npmauth, and Watch does not report its writes. The values
+// are not encrypted: use [store.Seal].
 //
 // # Backup and restore
 //
-// pg_dump and base backups both work. A restore brings back what was revoked since:
-// stop every node first, for a node that runs on may hold revisions that will be
-// used again, and end what must not live on before anyone is served again (npmauth's
-// Auth.Restored). A watcher notices a restore and a failover, and ends.
+// pg_dump and base backups both work. A restore revives credentials that were revoked since:
+// stop every node first, for a running node may have revisions that will be reused, and revoke
+// what must not stay valid before the first request is answered (npmauth's Auth.Restored). A
+// watcher notices a restore and a failover, and ends.
 //
 // # Connection poolers
 //
-// A pooler must keep a pipelined batch together on one connection. PgBouncer does in
-// session and in transaction pooling (1.18 was tried); in statement pooling Open fails,
-// as it does behind anything else where locks do not hold for a whole batch. In
-// transaction pooling, a PgBouncer without max_prepared_statements needs
-// default_query_exec_mode=exec in the connection string, and Watch is of no use: it
-// ends when another server process answers.
+// A pooler must keep a pipelined batch together on one connection. PgBouncer does in session
+// and in transaction pooling (1.18 was tried); in statement pooling Open fails, as it does
+// behind any proxy where locks do not last for a whole batch. In transaction pooling, a
+// PgBouncer without max_prepared_statements needs default_query_exec_mode=exec in the
+// connection string, and Watch does not work: it ends when another server process answers.
 //
 // # Other servers
 //
-// Nothing but PostgreSQL has been tried. Serialization failures and deadlocks are tried
-// again, as servers that speak its protocol may want it, but where advisory locks do
-// not exist or do nothing, as in CockroachDB, Open fails: Commit rests on them.
+// Only PostgreSQL has been tried. Serialization failures and deadlocks are retried, which other
+// servers of its protocol may need, but without working advisory locks, as in CockroachDB, Open
+// fails: Commit needs them.
 package postgres
 
 import (
@@ -91,14 +87,13 @@ import (
 
 // Config configures a [Store]. The zero value is for production.
 type Config struct {
-	// Schema is the PostgreSQL schema that the tables are in: at most 63 ASCII
-	// letters, digits and underscores. It is made if it does not exist. Empty means
-	// "public".
+	// Schema is the PostgreSQL schema that the tables are in: at most 63 ASCII letters, digits
+	// and underscores. Open creates it if it does not exist. Empty means "public".
 	Schema string
 
-	// InsecureNotDurable permits synchronous_commit = off and fsync = off. A Commit
-	// that returned nil may then be gone after a crash of the server: a token that
-	// was revoked works again, and a code that was spent can be spent again.
+	// InsecureNotDurable permits synchronous_commit = off and fsync = off. A Commit that
+	// returned nil may then be lost in a crash of the server: a revoked token works, and a
+	// spent code can be spent a second time.
 	InsecureNotDurable bool
 }
 
@@ -119,12 +114,12 @@ type Store struct {
 	watchers sync.WaitGroup // added to under mu, unless closed
 }
 
-// Open connects to the database that dsn names and makes the tables if they are not
-// there yet. ctx bounds Open alone.
+// Open connects to the database that dsn names and creates the tables if there are none. ctx
+// limits Open alone.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	pool, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		// The cause quotes what it could not read, which may be part of a password.
+		// The cause quotes the connection string, which may contain a password.
 		return nil, errors.New("postgres: open: the connection string is malformed")
 	}
 	return open(ctx, pool, cfg)
@@ -170,8 +165,8 @@ func (s *Store) prepare(ctx context.Context, schema string) error {
 	return migrate(ctx, conn.Conn(), schema, migrations)
 }
 
-// Close ends every Watch, waits for the calls that are under way and closes the
-// connections. Every call after it is an error, but for Close itself.
+// Close ends every Watch, waits for the calls that are under way and closes the connections.
+// Every call after it is an error, except Close itself.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if !s.closed {
@@ -184,8 +179,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// ended returns err, or the error of ctx in front of it if that has ended and err
-// does not say so.
+// ended returns err, or the error of ctx before it if that has ended and err does not say so.
 func ended(ctx context.Context, err error) error {
 	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
 		return fmt.Errorf("%w: %w", over, err)

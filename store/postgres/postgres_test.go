@@ -50,7 +50,7 @@ func TestStore(t *testing.T) {
 	conforms(t, dsn, postgres.Config{})
 }
 
-// A pooler that knows no prepared statements has a store do without.
+// Behind a pooler without prepared statements, a store uses none.
 func TestStoreWithoutPreparedStatements(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the same cases once more")
@@ -61,8 +61,8 @@ func TestStoreWithoutPreparedStatements(t *testing.T) {
 	conforms(t, dsn, postgres.Config{InsecureNotDurable: true})
 }
 
-// TK-08, TK-09: an expiry is never later after it was stored, and one that PostgreSQL
-// cannot store is refused rather than stored as another.
+// TK-08, TK-09: a stored expiry is never later, and one that PostgreSQL cannot store is refused
+// rather than changed.
 func TestExpiry(t *testing.T) {
 	s, _ := postgres.OpenNew(t)
 	for _, want := range []time.Time{
@@ -95,8 +95,8 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// ST-11: what is swept has been expired for an hour by the clock of the database,
-// whatever the time that is given.
+// ST-11: a swept item has been expired for an hour by the clock of the database, whatever time
+// the caller gives.
 func TestSweepGoesByTheDatabasesClock(t *testing.T) {
 	s, _ := postgres.OpenNew(t)
 	var now time.Time

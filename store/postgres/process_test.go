@@ -18,7 +18,7 @@ import (
 
 const increments = 50
 
-// be is what another process does: it adds to the counter.
+// be is the task of another process: it adds to the counter.
 func be(schema, dsn string) error {
 	ctx := context.Background()
 	s, err := postgres.Open(ctx, dsn, postgres.Config{Schema: schema})
@@ -54,8 +54,8 @@ func add(ctx context.Context, s store.Store) error {
 	return nil
 }
 
-// Processes that change one row at once lose nothing, and all of them may come upon
-// an empty database (ST-10).
+// Processes that change one row at once lose nothing, and all of them may find an empty
+// database (ST-10).
 func TestProcesses(t *testing.T) {
 	dsn, schema := postgres.DSN(t), postgres.NewSchema()
 	self, err := os.Executable()

@@ -32,7 +32,7 @@ func (s *Store) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
 				continue
 			}
 			items[i] = found[j]
-			if slices.Contains(keys[:i], k) { // asked for twice: no slice is shared
+			if slices.Contains(keys[:i], k) { // repeated: no slice is shared
 				items[i].Value = append([]byte{}, found[j].Value...)
 			}
 			break
@@ -46,9 +46,9 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 	if err := store.ValidateList(prefix, after, limit); err != nil {
 		return nil, err
 	}
-	// One bound at each end, so that no row is read in vain. In printable ASCII
-	// nothing lies between a key and the same key with a space behind it, and
-	// DEL is above all that can follow a prefix.
+	// One bound at each end, so that no row is read in vain. In printable ASCII nothing sorts
+	// between a key and the same key with a space appended, and DEL sorts after all that can
+	// follow a prefix.
 	from := prefix
 	if after != "" {
 		from = max(prefix, after+" ")
@@ -57,7 +57,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 	if err != nil {
 		return nil, fmt.Errorf("postgres: list: %w", err)
 	}
-	// They are in this order as it is, but SQL does not promise it of a union.
+	// They have this order already, but SQL does not promise it of a union.
 	slices.SortFunc(items, func(a, b store.Item) int { return strings.Compare(a.Key, b.Key) })
 	return items, nil
 }
@@ -85,7 +85,7 @@ func (s *Store) tryQuery(ctx context.Context, query string, args ...any) (items 
 	rows, err := conn.Query(ctx, query, args...)
 	items, err = scan(rows, err)
 	if errors.Is(err, errReplica) {
-		_ = conn.Conn().Close(ctx) // the next one is checked again
+		_ = conn.Conn().Close(ctx) // the next one is checked
 		return nil, false, err
 	}
 	return items, err != nil && conn.Conn().IsClosed(), err
@@ -117,8 +117,8 @@ func scan(rows pgx.Rows, err error) ([]store.Item, error) {
 	return items, nil
 }
 
-// Sweep implements [store.Sweeper]. The clock is the database's. It also deletes a
-// bounded number of the rows that were left for [Store.Watch].
+// Sweep implements [store.Sweeper]. The clock is the database's. It also deletes a bounded
+// number of the rows for [Store.Watch].
 func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, error) {
 	if limit < 1 {
 		return 0, fmt.Errorf("%w: a sweep has a limit of at least 1, not %d", store.ErrInvalid, limit)

@@ -116,9 +116,9 @@ func (c *cluster) dsn() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%s user=postgres dbname=postgres sslmode=disable", c.port)
 }
 
-// ST-07: a server that became a replica is not read from, neither through a new store
-// nor through one that knew it as the primary; once it is promoted it is. It is a real
-// one: a server that was shut down, told to be a standby, and started again.
+// ST-07: reads refuse a server that became a replica, both through a new store and through one
+// that knew it as the primary; once it is promoted they succeed. It is a real server that was
+// shut down, made a standby, and restarted.
 func TestReplica(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

@@ -11,19 +11,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// in puts the name of the schema in the place of "{s}".
+// in replaces "{s}" by the name of the schema.
 func in(schema, query string) string {
 	return strings.ReplaceAll(query, "{s}", pgx.Identifier{schema}.Sanitize())
 }
 
-// migrations make the tables, and each later one changes what the ones before made.
-// How many of them were carried out is the version of the schema. They are never
-// edited, and a release that is still running must be able to live with what a newer
-// one adds.
+// migrations create the tables, and each later one changes what the ones before created. The
+// number of migrations that were carried out is the version of the schema. They are never
+// edited, and a release that is still running must work with what a newer one adds.
 var migrations = []string{
-	// Keys compare by their bytes whatever the locale of the database. Revisions come
-	// from one sequence for all keys and for ever: not even a transaction that fails
-	// gives one back.
+	// Keys compare by their bytes whatever the locale of the database. Revisions come from one
+	// sequence for all keys and for ever: not even a transaction that fails returns one.
 	`CREATE TABLE {s}.npmauth (
 		key text COLLATE "C" NOT NULL PRIMARY KEY,
 		value bytea NOT NULL,
@@ -34,8 +32,8 @@ var migrations = []string{
 
 	`CREATE INDEX npmauth_expires ON {s}.npmauth (expires) WHERE expires IS NOT NULL`,
 
-	// See poll and trim in watch.go. What changed is of no use after a crash or on
-	// another server, because no Watch outlives its connection: so it is not logged.
+	// See poll and trim in watch.go. The changes are of no use after a crash or on another
+	// server, because no Watch outlives its connection: so the table is not logged.
 	`CREATE UNLOGGED TABLE {s}.npmauth_change (
 		xid xid8 NOT NULL,
 		keys text[] NOT NULL
@@ -51,9 +49,8 @@ var migrations = []string{
 		VALUES (now(), pg_snapshot_xmin(pg_current_snapshot()), '0')`,
 }
 
-// migrate carries out those of the steps that were not yet. Each is one transaction
-// together with the new version, so that after any interruption it goes on where it
-// stopped.
+// migrate carries out the steps that are missing. Each is one transaction together with the new
+// version, so that after any interruption it continues where it stopped.
 func migrate(ctx context.Context, conn *pgx.Conn, schema string, steps []string) error {
 	for {
 		have, err := version(ctx, conn, schema)
@@ -100,7 +97,7 @@ func makeVersion(ctx context.Context, tx pgx.Tx, schema string) error {
 	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&exists); err != nil {
 		return err
 	}
-	if !exists { // IF NOT EXISTS would want the privilege in any case
+	if !exists { // IF NOT EXISTS would need the privilege in any case
 		if _, err := tx.Exec(ctx, in(schema, "CREATE SCHEMA {s}")); err != nil {
 			return err
 		}
@@ -114,7 +111,7 @@ func makeVersion(ctx context.Context, tx pgx.Tx, schema string) error {
 	return err
 }
 
-// version returns the version of the schema, 0 if there is nothing yet.
+// version returns the version of the schema, 0 if there is none yet.
 func version(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, schema string) (int, error) {
@@ -136,7 +133,7 @@ func version(ctx context.Context, db interface {
 	return have, nil
 }
 
-// digest returns the number of the advisory lock that is named so.
+// digest returns the number of the advisory lock with that name.
 func digest(name string) int64 {
 	sum := sha256.Sum256([]byte(name))
 	return int64(binary.BigEndian.Uint64(sum[:8]))

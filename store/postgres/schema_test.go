@@ -24,7 +24,7 @@ func versionIn(t *testing.T, conn *pgx.Conn, schema string) int {
 	return have
 }
 
-// ST-10: a migration that stopped after any of its steps is carried on.
+// ST-10: a migration that stopped after any of its steps is continued.
 func TestMigrationResumes(t *testing.T) {
 	conn := Connect(t, DSN(t))
 	for done := range len(migrations) + 1 {
@@ -40,8 +40,8 @@ func TestMigrationResumes(t *testing.T) {
 	}
 }
 
-// ST-10: what kills a migration in the middle of a step undoes that step and no other,
-// and leaves no lock.
+// ST-10: a crash of a migration in the middle of a step undoes that step and no other, and
+// leaves no lock.
 func TestMigrationKilled(t *testing.T) {
 	conn := Connect(t, DSN(t))
 	for at, text := range migrations {
@@ -85,7 +85,7 @@ func TestMigrationLock(t *testing.T) {
 	assert.Equal(t, len(migrations), versionIn(t, conn, schema))
 }
 
-// ST-09: a schema of a newer release, or of something else, is not touched.
+// ST-09: a schema of a newer release, or of another program, is not changed.
 func TestSchemaRefused(t *testing.T) {
 	conn := Connect(t, DSN(t))
 	for name, tt := range map[string]struct{ setup, want string }{
@@ -132,7 +132,7 @@ func program(t *testing.T, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(t.Context(), name, args...)
 }
 
-// A dump that is restored elsewhere has everything, and goes on counting revisions.
+// A dump that is restored elsewhere has everything, and continues to count revisions.
 func TestDumpAndRestore(t *testing.T) {
 	s, schema := OpenNew(t)
 	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)

@@ -7,33 +7,32 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// statements are the queries of one store. Every name in them has its schema, so
-// that the search path of a role changes nothing.
+// statements are the queries of one store. Every name in them has its schema, so that the
+// search path of a role changes nothing.
 //
-// Arrays are wrapped in a SELECT, which hides from the planner how long they are. If
-// it saw that, it would make a new plan for each call, because one for few elements
-// seems to cost less than the one that is kept.
+// Arrays are wrapped in a SELECT, which hides their length from the planner. If it saw the
+// length, it would make a new plan for each call, because one for few elements seems to cost
+// less than the kept one.
 type statements struct {
 	get, list, expired string
 	commit             string
 	poll, trim         string
 }
 
-// A read ends in a row of its own, and so in an error, if the server is a replica:
-// a connection is checked when it is new, but a pooler may put another server behind
-// it later.
+// A read ends in a row of its own, and so in an error, if the server is a replica: a connection
+// is checked when it is new, but a pooler may connect it to another server later.
 const (
 	columns     = `SELECT key, value, rev, expires FROM {s}.npmauth `
 	unlessStale = ` UNION ALL SELECT '', NULL, -1, NULL WHERE pg_is_in_recovery()`
 )
 
-// lockSQL takes the locks $1, in the given order, for sharing where $2 says so. They
-// last until the transaction ends.
+// lockSQL takes the locks $1, in the given order, shared if $2 says so. They last until the
+// transaction ends.
 const lockSQL = `
 SELECT count(CASE WHEN shared THEN pg_advisory_xact_lock_shared(lock) ELSE pg_advisory_xact_lock(lock) END)
 FROM unnest((SELECT $1::bigint[]), (SELECT $2::boolean[])) AS l (lock, shared)`
 
-// What the statement of a commit says of it, beside the revision of what it put.
+// The results of a commit, beside the revision of its puts.
 const (
 	committed = iota
 	conflict
@@ -41,12 +40,11 @@ const (
 	notDurable
 )
 
-// commitSQL carries out ops if all their preconditions hold, else does nothing. The
-// operations are the elements of $1 to $5; $6 permits what is not durable.
+// commitSQL carries out ops if all their preconditions are met, else does nothing. The
+// operations are the elements of $1 to $5; $6 permits settings that are not durable.
 //
-// Each revision is looked up by itself: joined, a plan made for a small table would
-// read the whole of a large one. A conflict is a result and no error, which the
-// server would log.
+// Each revision is looked up by itself: joined, a plan made for a small table would read the
+// whole of a large one. A conflict is a result and no error, which the server would log.
 const commitSQL = `
 WITH op AS MATERIALIZED (
 	SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::smallint[]),

@@ -14,38 +14,35 @@ import (
 const (
 	// retention is how long rows of npmauth_change are kept at least.
 	retention = 5 * time.Minute
-	// trimBatch is how many of them are deleted at once at most, and sweepTrims how
-	// often a Sweep does so at most.
+	// trimBatch is how many of these rows are deleted at once at most, and sweepTrims how often
+	// a Sweep does so at most.
 	trimBatch  = 5000
 	sweepTrims = 20
-	// trimEvery is how long a Watch that finds nothing to delete waits before it
-	// looks again.
+	// trimEvery is how long a Watch that finds nothing to delete waits before its next attempt.
 	trimEvery = time.Minute
-	// pollEvery is the longest that a Watch waits before it looks what changed.
+	// pollEvery is the longest that a Watch waits between polls.
 	pollEvery = 10 * time.Second
-	// patience is how long it waits for an answer of the server, whatever it asks.
+	// patience is how long it waits for an answer of the server, whatever the request.
 	patience = 10 * time.Second
-	// maxPending bounds how many keys one look may find.
+	// maxPending bounds how many keys one poll may find.
 	maxPending = 1 << 16
 )
 
-// pollSQL returns what was committed since the moment whose snapshot is $1, which is
-// null at first, and the snapshot of its own moment.
+// pollSQL returns what was committed since the moment whose snapshot is $1, which is null at
+// first, and the snapshot of its own moment.
 //
-// A row carries the ID of the transaction that wrote it. IDs are given out in order,
-// but transactions do not end in order: whoever asked only for IDs above the highest
-// one seen would miss a slow transaction with a lower one. A snapshot knows. To it, a
-// transaction has ended if its ID is below xmax and not in the list of those still
-// running then, so what is new is what has an ID from xmax on, or is in the list.
-// Both are looked up in the index. A commit that has returned is in every later
-// snapshot, the next one of ours too.
+// A row carries the ID of the transaction that wrote it. IDs are given out in order, but
+// transactions do not end in order: a query for IDs above the highest one seen would miss a
+// slow transaction with a lower one. A snapshot does not: for it, a transaction has ended if
+// its ID is below xmax and not in the list of those still running then, so the new rows are
+// those with an ID from xmax on, or in the list. Both are looked up in the index. A commit that
+// has returned is in every later snapshot, so also in the next one here.
 //
-// This is true of one server process on one set of data. The second column names
-// both: it changes when a pooler or a failover puts another server behind the
-// connection, and when a restore, TRUNCATE or VACUUM FULL replaces a table's file.
-// The third tells whether rows that were not seen may have been deleted. IDs that are
-// not of this server's count, restored with a dump, are neither reported nor taken
-// for a mark.
+// This is true of one server process on one set of data. The second column identifies both: it
+// changes when a pooler or a failover connects to another server, and when a restore, TRUNCATE
+// or VACUUM FULL replaces a table's file. The third column tells whether rows that were not
+// seen may have been deleted. IDs of another server, restored with a dump, are neither reported
+// nor taken for a mark.
 const pollSQL = `
 SELECT pg_current_snapshot()::text,
 	concat_ws(' ', pg_backend_pid(),
@@ -60,19 +57,19 @@ SELECT pg_current_snapshot()::text,
 			WHERE xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))
 	) c LIMIT $2)`
 
-// trimSQL deletes up to $2 rows that every watcher has seen unless it was away for $1
-// seconds. npmauth_trim holds a mark: a moment, and the lowest transaction ID that was
-// still running then. What is below it was visible to all at that moment. So once the
-// mark is old enough, what is below goes, and when that is done, the mark is set anew.
-// In the same transaction "trimmed" tells watchers how far it may have gone, so that
-// no clock decides whether one of them missed something.
+// trimSQL deletes up to $2 rows that every watcher has seen unless it was disconnected for $1
+// seconds. npmauth_trim has a mark: a moment, and the lowest transaction ID that was still
+// running then. All rows below it were visible to all at that moment. So once the mark is old
+// enough, these rows are deleted, and then the mark is set anew. In the same transaction
+// "trimmed" tells watchers how far the deletions may have gone, so that no clock decides
+// whether a watcher missed something.
 //
-// A mark that is ahead of the server, in time or in IDs, is not from here: it came
-// with a dump, or the clock was set back. It is set anew and nothing is deleted by it.
-// Rows that are ahead of the server came with a dump too, and go.
+// A mark that is ahead of the server, in time or in IDs, is not this server's: it came with a
+// dump, or the clock was set back. It is set anew and nothing is deleted by it. Rows that are
+// ahead of the server came with a dump too, and are deleted.
 //
-// The caller holds the lock of trim, so that the snapshot is younger than what another
-// node has done.
+// The caller has the lock of trim, so that the snapshot is younger than the last trim of
+// another node.
 const trimSQL = `
 WITH now AS MATERIALIZED (
 	SELECT clock_timestamp() AS at,
@@ -109,7 +106,7 @@ func trim(ctx context.Context, db interface {
 	batch := &pgx.Batch{}
 	batch.Queue(lockSQL, []int64{s.lock("trim\x00")}, []bool{false})
 	batch.Queue(s.sql.trim, keep.Seconds(), trimBatch).QueryRow(func(row pgx.Row) error {
-		if err := row.Scan(&deleted); !errors.Is(err, pgx.ErrNoRows) { // none: not yet
+		if err := row.Scan(&deleted); !errors.Is(err, pgx.ErrNoRows) { // no row: not yet
 			return err
 		}
 		return nil
@@ -120,11 +117,11 @@ func trim(ctx context.Context, db interface {
 	return deleted, nil
 }
 
-// Watch implements [store.Watcher]. It looks once in every, or more often, and
-// reports each time. It ends when its connection does, because what it has seen says
-// nothing about the server that another one would lead to. It returns
-// [store.ErrBehind] when it was away for minutes, when very much was written at once,
-// and when the tables or the server are no longer those it began with.
+// Watch implements [store.Watcher]. It polls once in every, or more often, and reports each
+// time. It ends when its connection does, because its snapshot means nothing to the server of
+// another connection. It returns [store.ErrBehind] when it was disconnected for minutes, when
+// very much was written at once, and when the tables or the server are no longer those that it
+// began with.
 func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(store.Change)) error {
 	if every <= 0 {
 		return fmt.Errorf("%w: a watch that reports every %s", store.ErrInvalid, every)
@@ -147,8 +144,8 @@ func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(sto
 	return fmt.Errorf("postgres: watch: %w", err)
 }
 
-// begin returns a context that ends with ctx and when the store is closed, which
-// waits until done is called.
+// begin returns a context that ends with ctx and when the store is closed; Close waits until
+// done is called.
 func (s *Store) begin(ctx context.Context) (watching context.Context, done func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,9 +164,9 @@ func (s *Store) begin(ctx context.Context) (watching context.Context, done func(
 	return watching, func() { cancel(); s.watchers.Done() }, nil
 }
 
-// watch returns an error, always.
+// watch always returns an error.
 func (s *Store) watch(ctx context.Context, every time.Duration, changed func(store.Change)) error {
-	// Not one of the pool's: when all of those are taken, caches need it most.
+	// Not a connection of the pool: when all of those are taken, caches need a watch most.
 	connecting, cancel := context.WithTimeout(ctx, patience)
 	conn, err := pgx.ConnectConfig(connecting, s.pool.Config().ConnConfig)
 	cancel()
@@ -184,15 +181,15 @@ func (s *Store) watch(ctx context.Context, every time.Duration, changed func(sto
 	w := watch{conn: conn, sql: s.sql.poll}
 	trimAt := time.Now()
 	for {
-		seen := time.Now() // before the look: what returned by now is in it
+		seen := time.Now() // before the poll: what returned by now is in it
 		first := w.snapshot == nil
 		keys, err := w.poll(ctx)
 		if err != nil {
 			return err
 		}
 		if first {
-			// What returned before the first look is not reported, so whatever was
-			// read before it is not to be remembered.
+			// Commits before the first poll are not reported, so caches must drop what they
+			// read before it.
 			seen = time.Now()
 		}
 		changed(store.Change{Keys: keys, Seen: seen})
@@ -211,15 +208,15 @@ func (s *Store) watch(ctx context.Context, every time.Duration, changed func(sto
 	}
 }
 
-// A watch is what one call of [Store.Watch] knows.
+// A watch is the state of one call of [Store.Watch].
 type watch struct {
 	conn     *pgx.Conn
 	sql      string
-	snapshot *string // of the last look; nil before the first
-	place    string  // which server process and which tables that was
+	snapshot *string // of the last poll; nil before the first
+	place    string  // the server process and the tables of that poll
 }
 
-// poll returns the keys that were written since the last one, none the first time.
+// poll returns the keys that were written since the last poll, none the first time.
 func (w *watch) poll(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -42,7 +42,7 @@ func half(t *testing.T, s *Store, ops ...store.Op) pgx.Tx {
 	return tx
 }
 
-// Each look finds what was committed since the one before, once.
+// Each poll finds what was committed since the one before, once.
 func TestPoll(t *testing.T) {
 	s, _ := OpenNew(t)
 	commit(t, s, put("before"))
@@ -58,8 +58,8 @@ func TestPoll(t *testing.T) {
 	assert.Empty(t, poll(t, w), "nothing was written")
 }
 
-// A transaction that began before others and ends after them is not missed, also if
-// several looks have gone past its ID, and neither is one that began between them.
+// A transaction that began before others and ends after them is not missed, also if several
+// polls have gone past its ID, and neither is one that began between them.
 func TestPollSlowTransactions(t *testing.T) {
 	s, _ := OpenNew(t)
 	w := newWatch(t, s)
@@ -80,7 +80,7 @@ func TestPollSlowTransactions(t *testing.T) {
 	assert.Empty(t, poll(t, w), "nothing twice, although IDs were found out of order")
 }
 
-// Under commits from all sides, the looks together find every key.
+// Under commits from all sides, the polls together find every key.
 func TestPollMissesNothing(t *testing.T) {
 	s, schema := OpenNew(t)
 	other := openIn(t, DSN(t), schema, nil)
@@ -115,7 +115,7 @@ func TestPollMissesNothing(t *testing.T) {
 	}
 }
 
-// Too much for one look is not held in memory.
+// Too much for one poll is not kept in memory.
 func TestPollIsBounded(t *testing.T) {
 	s, schema := OpenNew(t)
 	w := newWatch(t, s)
@@ -144,8 +144,8 @@ func trimNow(t *testing.T, s *Store) int {
 	return n
 }
 
-// ST-12: rows that all who look in time have seen are deleted, and who did not look in
-// time is told so.
+// ST-12: rows that all watchers have read in time are deleted, and a watcher that was late gets
+// ErrBehind.
 func TestTrim(t *testing.T) {
 	s, schema := OpenNew(t)
 	prompt, late := newWatch(t, s), newWatch(t, s)
@@ -172,7 +172,7 @@ func TestTrim(t *testing.T) {
 	assert.Empty(t, poll(t, begun))
 }
 
-// What a slow transaction wrote is kept until it can have been seen.
+// The rows of a slow transaction are kept until they can have been read.
 func TestTrimWaitsForSlowTransactions(t *testing.T) {
 	s, schema := OpenNew(t)
 	w := newWatch(t, s)
@@ -191,8 +191,8 @@ func TestTrimWaitsForSlowTransactions(t *testing.T) {
 	assert.Empty(t, poll(t, w))
 }
 
-// ST-12: each deletion is bounded, and goes on where the last one ended. A Sweep makes
-// several of them.
+// ST-12: each deletion is bounded, and the next continues where it ended. A Sweep makes several
+// of them.
 func TestTrimIsBounded(t *testing.T) {
 	s, schema := OpenNew(t)
 	conn := Connect(t, DSN(t))
@@ -208,9 +208,8 @@ func TestTrimIsBounded(t *testing.T) {
 	assert.Zero(t, changes(t, s, schema))
 }
 
-// A dump brings transaction IDs of another server. If they are ahead, they are
-// neither reported at every look nor kept for ever, and what was marked by them is
-// marked anew.
+// A dump brings transaction IDs of another server. If they are ahead, they are neither reported
+// at every poll nor kept for ever, and a mark made from them is set anew.
 func TestRestoredTransactionIDs(t *testing.T) {
 	s, schema := OpenNew(t)
 	conn := Connect(t, DSN(t))
@@ -239,7 +238,7 @@ func TestRestoredTransactionIDs(t *testing.T) {
 	assert.Equal(t, 1, trimNow(t, s))
 }
 
-// ST-20: a watcher whose tables are replaced under it, as a restore does, says so.
+// ST-20: a watcher whose tables are replaced, as a restore does, ends with an error.
 func TestWatcherNoticesARestore(t *testing.T) {
 	for name, replace := range map[string]func(t *testing.T, schema string){
 		"of the tables": func(t *testing.T, schema string) {
@@ -297,8 +296,8 @@ func watched(t *testing.T, s store.Store, every time.Duration) (reports <-chan s
 	return ch, stop
 }
 
-// A watcher hears of what other pools commit, its Seen never goes back, and what
-// returned before it has been reported.
+// A watcher reports the commits of other pools, its Seen never goes back, and commits that
+// returned before it have been reported.
 func TestWatch(t *testing.T) {
 	s, schema := OpenNew(t)
 	other := openIn(t, DSN(t), schema, nil)
@@ -314,7 +313,7 @@ func TestWatch(t *testing.T) {
 	assert.Empty(t, first.Keys)
 	assert.False(t, first.Seen.IsZero())
 
-	seen, heard := first.Seen, map[string]bool{}
+	seen, reported := first.Seen, map[string]bool{}
 	for i := range 20 {
 		key := fmt.Sprint("ours/", i)
 		commit(t, []*Store{s, other}[i%2], put(key), put("theirs/"+key))
@@ -324,28 +323,28 @@ func TestWatch(t *testing.T) {
 			assert.False(t, c.Seen.Before(seen), "Seen goes back")
 			seen = c.Seen
 			for _, k := range c.Keys {
-				heard[k] = true
+				reported[k] = true
 			}
 			if c.Seen.After(returned) {
 				break
 			}
 		}
-		require.Len(t, heard, i+1, "%s returned before %s", key, seen)
-		require.True(t, heard[fmt.Sprint(i)])
+		require.Len(t, reported, i+1, "%s returned before %s", key, seen)
+		require.True(t, reported[fmt.Sprint(i)])
 	}
 	expired := put("ours/expired")
 	expired.Expires = time.Now().Add(-2 * store.SweepGrace)
 	commit(t, other, expired)
-	for heard["expired"] = false; !heard["expired"]; {
+	for reported["expired"] = false; !reported["expired"]; {
 		for _, k := range next().Keys {
-			heard[k] = true
+			reported[k] = true
 		}
 	}
 	_, err := other.Sweep(t.Context(), time.Now(), 10)
 	require.NoError(t, err)
-	for heard["expired"] = false; !heard["expired"]; {
+	for reported["expired"] = false; !reported["expired"]; {
 		for _, k := range next().Keys {
-			heard[k] = true
+			reported[k] = true
 		}
 	}
 	assert.ErrorIs(t, stop(), context.Canceled)

@@ -9,14 +9,14 @@ import (
 	"path/filepath"
 )
 
-// Backup writes what is in the store at one moment to a new file at path, which
-// only its owner can read and write, and which [Open] opens. Commits and reads go
-// on meanwhile, but the -wal file cannot be emptied and grows with what is written.
+// Backup writes the content of the store at one moment to a new file at path, which only its
+// owner can read and write, and which [Open] opens. Commits and reads go on meanwhile, but the
+// -wal file cannot be emptied and grows with the writes.
 //
-// The file appears under its name when all of it is on the disk: until then it is
-// one beside it, with a journal, whose names begin with a dot; only a crash leaves
-// them behind. A file that exists is not replaced. The file system must have hard links. For what a
-// backup brings back when it is used, see the package's comment.
+// The file gets its name when all of it is on the disk: until then it is a file beside it, with
+// a journal, whose names begin with a dot; only a crash leaves these. A file that exists is not
+// replaced. The file system must have hard links. The package's comment says what to do after
+// restoring a backup.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	err := s.users.run(ctx, func(ctx context.Context) error { return s.backup(ctx, path) })
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *Store) backup(ctx context.Context, path string) (err error) {
 	if path, err = absolute(path); err != nil {
 		return err
 	}
-	// What SQLite finds beside a file it takes for a part of it.
+	// SQLite takes these files beside a database for a part of it.
 	for _, beside := range []string{"", "-wal", "-shm", "-journal"} {
 		switch _, err := os.Lstat(path + beside); {
 		case err == nil:

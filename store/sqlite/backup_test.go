@@ -42,8 +42,8 @@ func fill(t *testing.T, s store.Store, items int) {
 	}
 }
 
-// A backup that is made while others write is of one moment: what was written
-// together is in it together, and what had returned before is in it.
+// A backup that is made while others write is of one moment: each commit is in it completely,
+// and every commit that had returned before is.
 func TestBackup(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "auth.db"))
@@ -151,8 +151,8 @@ func TestBackupRefuses(t *testing.T) {
 	assert.Equal(t, before, names(t, dir))
 }
 
-// A backup that is interrupted leaves nothing behind, or if its process is killed,
-// nothing under the name that was asked for.
+// A backup that is interrupted leaves no file, or if its process is killed, no file with the
+// requested name.
 func TestBackupInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
 	s := open(t, path)

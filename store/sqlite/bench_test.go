@@ -116,7 +116,7 @@ func BenchmarkStore(b *testing.B) {
 		var v []byte
 		assert.NoError(b, read.QueryRowContext(b.Context(), key("item", i*7919%items)).Scan(&v))
 	}
-	unique := 0 // the functions of a benchmark begin at 0 again and again
+	unique := 0 // the functions of a benchmark begin at 0 repeatedly
 	name := func(i int) string { return key(fmt.Sprint(unique), i) }
 	rawWrite := func(i int) {
 		_, err := write.ExecContext(context.Background(), name(i), value)
@@ -144,7 +144,7 @@ func BenchmarkStore(b *testing.B) {
 		}
 	}
 	token := commit(3, store.Op{Key: "absent"}) // as a token is made: a check and three rows
-	for _, bench := range []struct {
+	for _, tt := range []struct {
 		name      string
 		run       func(b *testing.B, floor, op func(i int))
 		floor, op func(i int)
@@ -156,9 +156,9 @@ func BenchmarkStore(b *testing.B) {
 		{"32 at once", atOnce, rawWrite, commit(1)},
 		{"32 at once of a check and three", atOnce, rawWrite, token},
 	} {
-		b.Run(bench.name, func(b *testing.B) {
+		b.Run(tt.name, func(b *testing.B) {
 			unique++
-			bench.run(b, bench.floor, bench.op)
+			tt.run(b, tt.floor, tt.op)
 		})
 	}
 	watching, stop := context.WithCancel(b.Context())

@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// The change log has one row for each transaction, with the keys that it wrote, or
-// more if they are many. The newest keepChanges rows are kept: at the most that a
-// disk can sync, some seconds of a watcher that hears nothing.
+// The change log has one row for each transaction, with the keys that it wrote, or more rows if
+// they are many. The newest keepChanges rows are kept: at the highest rate of syncs of a disk,
+// some seconds of a watcher that is blocked.
 const (
 	keepChanges = 1 << 15
 
 	maxChange = 3500 // bytes of a row, so that it fits into its page
 
-	// Old rows are deleted in small steps, so that no commit waits for long; each
-	// may delete more rows than were added since the last one.
+	// Old rows are deleted in small steps, so that no commit waits for long; each may delete
+	// more rows than were added since the last one.
 	trimEvery = 64  // rows added
 	trimMost  = 256 // rows deleted
 )
 
-// logChanges notes in the change log that keys are written.
+// logChanges records in the change log that keys are written.
 func (w *writer) logChanges(ctx context.Context, keys []string) error {
 	for len(keys) > 0 {
 		n, size := 0, 0

@@ -17,17 +17,16 @@ import (
 // most. It bounds how long the first of them waits for the last.
 const maxTogether = 64
 
-// While another process writes, a commit asks for its turn again and again, at
-// random times up to a bound that doubles from askMin to askMax, and gives up after
-// maxPatience.
+// While another process writes, a commit tries to get the write lock repeatedly, at random
+// times up to a bound that doubles from askMin to askMax, and gives up after maxPatience.
 const (
 	maxPatience = 5 * time.Second
 	askMin      = time.Millisecond
 	askMax      = 8 * time.Millisecond
 )
 
-// Commit implements [store.Store]. If ctx ends while the commit waits for others,
-// it does not happen; if later, the error wraps [store.ErrUnknown].
+// Commit implements [store.Store]. If ctx ends while the commit waits for others, it does not
+// happen; if later, the error wraps [store.ErrUnknown].
 func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
 	if err := store.Validate(ops...); err != nil {
 		return 0, err
@@ -55,8 +54,8 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Revision, er
 	}
 }
 
-// work carries out the commits that wait, until there are none. They stay on the
-// queue, and can be withdrawn, until it is this process's turn to write.
+// work carries out the waiting commits, until there are none. They stay in the queue, and can
+// be withdrawn, until this process has the write lock.
 func (s *Store) work() {
 	for s.queue.more() {
 		begun, err := s.begin()
@@ -75,11 +74,10 @@ func (s *Store) work() {
 	}
 }
 
-// begin begins a transaction, in its turn with other processes. SQLite has no queue
-// for them: it lets them ask again, and in gaps that grow, so that one which writes
-// without a pause would let no other in for long. Asking often and at random times
-// meets its pauses soon. A commit that has waited too long fails; if none is left,
-// nothing is begun and that is no error.
+// begin begins a transaction when it gets the write lock. SQLite has no queue for processes:
+// they retry, and at growing intervals, so that a process which writes without a pause would
+// keep the others out for long. Frequent retries at random times find its pauses soon. A commit
+// that has waited too long fails; if none is left, nothing is begun and that is no error.
 func (s *Store) begin() (begun bool, err error) {
 	ctx := context.Background() // see together
 	if s.writer == nil {
@@ -110,21 +108,21 @@ func (s *Store) begin() (begun bool, err error) {
 // isBusy reports whether err means that another process has a lock.
 func isBusy(err error) bool {
 	e, ok := errors.AsType[*driver.Error](err)
-	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY // SQLITE_BUSY_SNAPSHOT and _RECOVERY, too
+	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY // includes SQLITE_BUSY_SNAPSHOT and _RECOVERY
 }
 
-// together carries out commits in the transaction that has begun. Each has its own
-// outcome, but what befalls the transaction befalls them all.
+// together carries out commits in the transaction that has begun. Each has its own outcome, but
+// a failure of the transaction is that of all.
 func (s *Store) together(batch []*commit) {
-	// Not the context of any one of them, whose end must not undo the others.
+	// Not the context of any of the commits, whose end must not undo the others.
 	ctx := context.Background()
 	if err := s.transaction(ctx, batch); err != nil {
 		spoil(batch, err)
 	}
 }
 
-// spoil gives commits the error of their transaction, also one whose precondition
-// failed: it may have met what another of them wrote, which is now undone.
+// spoil gives commits the error of their transaction, also one whose precondition failed: it
+// may have read what another of them wrote, which is now undone.
 func spoil(batch []*commit, err error) {
 	for _, c := range batch {
 		if c.ctx.Err() == nil || !errors.Is(c.err, c.ctx.Err()) {
@@ -133,7 +131,7 @@ func spoil(batch []*commit, err error) {
 	}
 }
 
-// transaction returns an error if the transaction came to nothing, or may have.
+// transaction returns an error if the transaction failed, or may have failed.
 func (s *Store) transaction(ctx context.Context, batch []*commit) error {
 	w := s.writer
 	wrote, err := w.apply(ctx, batch)
@@ -142,14 +140,14 @@ func (s *Store) transaction(ctx context.Context, batch []*commit) error {
 		return err
 	}
 	if !wrote {
-		// What was checked held while the write lock was: nothing needs a sync.
+		// The checks were made under the write lock: nothing needs a sync.
 		if _, err := w.rollback.ExecContext(ctx); err != nil {
 			s.discard()
 			return err
 		}
 		return nil
 	}
-	defer s.alarm.ring() // whatever comes of it
+	defer s.alarm.ring() // whatever the result
 	if _, err := w.commit.ExecContext(ctx); err != nil {
 		// It may have reached the disk before it failed.
 		s.discard()

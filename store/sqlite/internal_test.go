@@ -45,8 +45,8 @@ func carryOut(t *testing.T, s *Store, batch ...*commit) {
 	s.together(s.queue.next(len(batch)))
 }
 
-// The settings that durability rests on are those of every connection, also of the
-// one that takes the place of a writer that failed (ST-06).
+// Every connection has the settings that durability depends on, also the one that replaces a
+// failed writer (ST-06).
 func TestSettings(t *testing.T) {
 	s, _ := openTemp(t)
 	first := s.writer.conn
@@ -99,8 +99,8 @@ func TestCommitFails(t *testing.T) {
 	assert.False(t, exists(t, s, "bad"), "the next commit did not carry it along")
 }
 
-// A file that may not grow refuses what does not fit, also in the middle of what
-// shares a transaction, without anything else of it (ST-19).
+// A file that may not grow refuses a commit that does not fit, also in the middle of a shared
+// transaction, without any part of it (ST-19).
 func TestFull(t *testing.T) {
 	s, _ := openTemp(t)
 	_, err := s.Commit(t.Context(), put("before"))
@@ -124,8 +124,8 @@ func TestFull(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// What shares a transaction that came to nothing has no outcome of its own: a
-// conflict may be with a write that was undone.
+// Commits that share a failed transaction have no outcome of their own: a conflict may be with
+// a write that was undone.
 func TestTogetherFails(t *testing.T) {
 	s, path := openTemp(t)
 	raw, err := sql.Open("sqlite", path)
@@ -161,8 +161,7 @@ func TestTogetherFails(t *testing.T) {
 	assert.False(t, exists(t, s, "d"))
 }
 
-// hold takes the write lock as another process would, until the test ends or
-// release is called.
+// hold takes the write lock as another process would, until the test ends or release is called.
 func hold(t *testing.T, path string) (release func()) {
 	t.Helper()
 	raw, err := sql.Open("sqlite", path)
@@ -244,8 +243,8 @@ func TestCancelledWhileCarriedOut(t *testing.T) {
 	assert.False(t, exists(t, s, "a"), "as it happens")
 }
 
-// Commits that wait for their turn share one transaction, and so one sync; each has
-// its own outcome.
+// Commits that wait for their turn share one transaction, and so one sync; each has its own
+// outcome.
 func TestShareATransaction(t *testing.T) {
 	s, path := openTemp(t)
 	before := newest(t, s)
@@ -277,7 +276,7 @@ func newest(t *testing.T, s *Store) (seq int64) {
 	return seq
 }
 
-// A caller that left has its slices back, while its commit may still go on.
+// A caller that left may reuse its slices, while its commit may still go on.
 func TestCommitCopies(t *testing.T) {
 	s, _ := openTemp(t)
 	ops := []store.Op{{Key: "a", Action: store.Put, Value: []byte("value")}, {Key: "b", Action: store.Put}}
@@ -302,7 +301,7 @@ func waitFor(t *testing.T, s *Store, working bool, waiting int) {
 	}, time.Minute, time.Millisecond)
 }
 
-// A lock that nobody gives back is an error, and nothing was written (ST-04).
+// A lock that is never released is an error, and nothing was written (ST-04).
 func TestBusy(t *testing.T) {
 	s, path := openTemp(t)
 	s.patience = 50 * time.Millisecond
@@ -330,8 +329,8 @@ func TestBusy(t *testing.T) {
 	assert.NoError(t, outcomes[0], "it asked again")
 }
 
-// What waits for a turn is every way in which SQLite says that it is another's
-// (ST-04); what is not is another error.
+// Every error by which SQLite reports another process's lock makes a commit wait for its turn
+// (ST-04); any other is another error.
 func TestIsBusy(t *testing.T) {
 	s, path := openTemp(t)
 	raw, err := sql.Open("sqlite", path)

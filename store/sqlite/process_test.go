@@ -21,11 +21,11 @@ import (
 	"github.com/npmauth/npmauth/store/sqlite"
 )
 
-// What another process does to the file, if this test binary is run as one.
+// The tasks of another process, if this test binary is run as one.
 const (
 	count   = "count"   // adds to the counter, increments times
 	write   = "write"   // writes 1, 2, … and prints each once it is committed, for ever
-	listen  = "listen"  // prints the keys that it is told of, a line for each call, for ever
+	listen  = "listen"  // prints the reported keys, a line for each call, for ever
 	backup  = "backup"  // makes a backup; the path has two lines, from and to
 	full    = "full"    // see TestDiskFull
 	migrate = "migrate" // with "-n": see beginMigration
@@ -145,8 +145,8 @@ func TestProcessesTakeTurns(t *testing.T) {
 	assert.Equal(t, strconv.Itoa(3*increments), value(t, s, "count"))
 }
 
-// A process that is killed has lost nothing that it said was committed, and has
-// done nothing by halves (ST-05, ST-06).
+// A process that is killed has lost no commit that it reported, and has done nothing by halves
+// (ST-05, ST-06).
 func TestKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
 	cmd := another(t, write, path)

@@ -12,8 +12,8 @@ import (
 
 var errClosed = errors.New("sqlite: the store is closed")
 
-// A commit is one call of Commit on its way. What its caller may have again when
-// the call returns, which can be before the commit is carried out, is copied.
+// A commit is one call of Commit on its way. The arguments that its caller may reuse when the
+// call returns, which can be before the commit is carried out, are copied.
 type commit struct {
 	ctx      context.Context
 	since    time.Time // when it began to wait
@@ -58,8 +58,8 @@ func (c *commit) fail(err error) {
 	close(c.done)
 }
 
-// A queue holds the commits that wait for the writer. A goroutine works as long as
-// there are any, and then ends.
+// A queue is the commits that wait for the writer. A goroutine works as long as there are any,
+// and then ends.
 type queue struct {
 	mu      sync.Mutex
 	waiting []*commit // guarded by mu
@@ -68,8 +68,7 @@ type queue struct {
 	workers sync.WaitGroup
 }
 
-// join adds c and sees to it that work, which takes the commits off the queue, is
-// running.
+// join adds c and makes sure that work, which takes commits off the queue, is running.
 func (q *queue) join(c *commit, work func()) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -104,12 +103,12 @@ func (q *queue) next(n int) []*commit {
 	return batch
 }
 
-// expire takes the commits off the queue that have waited since before a time, and
-// reports whether any are left.
+// expire takes the commits off the queue that have waited since before a time, and reports
+// whether any are left.
 func (q *queue) expire(before time.Time) (expired []*commit, left bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := 0 // they are in the order in which they came, but for a hair's breadth
+	n := 0 // they are nearly in the order of since
 	for n < len(q.waiting) && q.waiting[n].since.Before(before) {
 		n++
 	}

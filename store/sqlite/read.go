@@ -11,8 +11,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// getSizes are the numbers of keys for which a statement is prepared. A Get of
-// another number asks for its last key several times.
+// getSizes are the numbers of keys for which a statement is prepared. A Get of another number
+// repeats its last key.
 var getSizes = [...]int{1, 2, 3, 4, 8, 16, 32, 64, store.MaxKeys}
 
 const columns = "SELECT key, value, rev, expires FROM items "
@@ -53,7 +53,7 @@ func (s *Store) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
 				continue
 			}
 			items[i] = found[j]
-			if slices.Contains(keys[:i], k) { // asked for twice: no slice is shared
+			if slices.Contains(keys[:i], k) { // repeated: no slice is shared
 				items[i].Value = append([]byte{}, found[j].Value...)
 			}
 			break
@@ -67,9 +67,9 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 	if err := store.ValidateList(prefix, after, limit); err != nil {
 		return nil, err
 	}
-	// One bound at each end, so that no row is read in vain. In printable ASCII
-	// nothing lies between a key and the same key with a space behind it, and
-	// DEL is above all that can follow a prefix.
+	// One bound at each end, so that no row is read in vain. In printable ASCII nothing sorts
+	// between a key and the same key with a space appended, and DEL sorts after all that can
+	// follow a prefix.
 	from := prefix
 	if after != "" {
 		from = max(prefix, after+" ")
@@ -99,7 +99,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time, limit int) (int, er
 func query(ctx context.Context, stmt *sql.Stmt, args ...any) ([]store.Item, error) {
 	items, err := scan(stmt.QueryContext(ctx, args...))
 	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // rather than that the statement was interrupted
+		err = ctx.Err() // instead of the error that the statement was interrupted
 	}
 	return items, err
 }

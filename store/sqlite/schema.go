@@ -7,17 +7,17 @@ import (
 	"fmt"
 )
 
-// A file is ours by its application_id. Its user_version is the schema, which is
-// how many of steps it has been through: a file with a higher one was written by a
-// newer release and is not opened.
+// The application_id identifies a file as npmauth's. Its user_version is the schema, which is
+// the number of steps that it has gone through: a file with a higher one was written by a newer
+// release and is not opened.
 const applicationID = 0x6e706d61 // "npma"
 
-// steps make the tables. A new file goes through all of them, so that it is the
-// same as one that an older release began. What was released is not changed.
+// steps create the tables. A new file goes through all of them, so that it is the same as one
+// that an older release began. Released steps do not change.
 //
-// A process of an older release may have the file open while a newer one takes it
-// through a step. Its statements go on working as far as the tables they name are
-// there, so a step after which they would do harm has to take these away.
+// A process of an older release may have the file open while a newer one carries out a step.
+// Its statements continue to work as long as the tables that they name exist, so a step after
+// which they would do harm has to remove these tables.
 var steps = [...]string{
 	`CREATE TABLE item (
 		key     TEXT    NOT NULL PRIMARY KEY,
@@ -30,9 +30,9 @@ var steps = [...]string{
 	INSERT INTO counter (last) VALUES (0);
 	PRAGMA application_id = 0x6e706d61;`,
 
-	// The log that Watch reads. A process that does not know of it would write
-	// without a trace in it, and a revocation would go unheard: with its table
-	// renamed, all that it does is an error.
+	// The log that Watch reads. A process that does not know the log would write without an
+	// entry in it, and a revocation would go unreported: with its table renamed, each of its
+	// calls is an error.
 	`ALTER TABLE item RENAME TO items;
 	CREATE TABLE change (
 		seq  INTEGER PRIMARY KEY, -- one more than the row before it: no holes
@@ -60,9 +60,9 @@ func prepare(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("the file cannot be written durably: journal_mode is %s, synchronous is %d", mode, sync)
 	}
 
-	// From here on alone: another process may open the file just now. All steps
-	// are one transaction, the schema number with them, so that whoever is killed
-	// on the way has done nothing.
+	// From here on with the write lock: another process may open the file just now. All steps
+	// are one transaction, the schema number with them, so that a process that is killed on the
+	// way has done nothing.
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/npmauth/npmauth/store/sqlite"
 )
 
-// How the releases before the change log began a file. It is not to be changed: such
-// files are what the step from there is tested on.
+// A file of the releases before the change log. It must not change: the test of the next step
+// starts from it.
 const schema1 = `
 CREATE TABLE item (
 	key     TEXT    NOT NULL PRIMARY KEY,
@@ -112,8 +112,8 @@ func TestMigrate(t *testing.T) {
 	open(t, path) // once more
 }
 
-// A process of the first release that has the file open while it is migrated can
-// neither write what no watcher hears of, nor read (ST-10).
+// A process of the first release that has the file open while it is migrated can neither write
+// what no watcher reports, nor read (ST-10).
 func TestMigrateUnderAnOlderProcess(t *testing.T) {
 	path := oldFile(t, t.TempDir())
 	older := openRaw(t, path)
@@ -139,8 +139,8 @@ func TestMigrateUnderAnOlderProcess(t *testing.T) {
 	}
 }
 
-// A process that is killed while it migrates has done nothing, and the next one does
-// all of it (ST-10).
+// A process that is killed while it migrates has done nothing, and the next one does all of it
+// (ST-10).
 func TestMigrateKilled(t *testing.T) {
 	for done := range 4 {
 		t.Run(fmt.Sprintf("after %d statements", done), func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestMigrateKilled(t *testing.T) {
 	}
 }
 
-// Processes that come upon an old file at once take it through its steps once.
+// Processes that open an old file at once migrate it once.
 func TestMigrateAtOnce(t *testing.T) {
 	rounds := 3
 	if testing.Short() {
@@ -178,8 +178,8 @@ func TestMigrateAtOnce(t *testing.T) {
 	}
 }
 
-// Processes that come upon a new file at once all get to open it: SQLite does not let
-// them wait for each other where they put it into WAL mode.
+// Processes that open a new file at once all succeed: SQLite does not let them wait for each
+// other when they put it into WAL mode.
 func TestOpenNewAtOnce(t *testing.T) {
 	rounds := 10
 	if testing.Short() {

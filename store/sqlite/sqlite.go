@@ -1,5 +1,5 @@
-// Package sqlite keeps a [store.Store] in one SQLite file, without cgo: the
-// backend to begin with, and all that a registry on one machine needs.
+// Package sqlite keeps a [store.Store] in one SQLite file, without cgo: the backend to begin
+// with, and all that a registry on one machine needs.
 //
 //	st, err := sqlite.Open("auth.db")
 //	…
@@ -7,51 +7,48 @@
 //
 // # Durability
 //
-// The file is in WAL mode with synchronous=FULL: a Commit that returned nil has
-// been synced to the disk and survives a crash of the process, and one of the
-// machine as far as its disk keeps what it acknowledged. Commits that wait at the
-// same time share one sync. The file and those that SQLite puts beside it
-// (-wal, -shm) belong together, and must be on a local disk: SQLite's locks do
-// not hold on network file systems.
+// The file is in WAL mode with synchronous=FULL: a Commit that returned nil has been synced to
+// the disk and survives a crash of the process, and one of the machine as far as its disk keeps
+// what it acknowledged. Commits that wait at the same time share one sync. The file and those
+// that SQLite puts beside it (-wal, -shm) belong together, and must be on a local disk:
+// SQLite's locks do not work on network file systems.
 //
-// Where the disk is full, a Commit is an error and nothing of it is done, or
-// [store.ErrUnknown] where that cannot be said. Reads go on, and commits do as soon
-// as there is room.
+// If the disk is full, a Commit is an error and nothing of it is done, or it is
+// [store.ErrUnknown] if that is not certain. Reads continue, and commits do as soon as there is
+// room.
 //
 // # Several processes
 //
-// Processes on one machine may open one file, and hear by [Store.Watch] what the
-// others write. They take turns to write. A Commit that waits for its turn ends with
-// its context, and after five seconds with an error; in both cases nothing of it was
-// written. No other program must write to the file while one is open.
+// Processes on one machine may open one file, and [Store.Watch] reports the writes of the
+// others. They take turns to write. A Commit that waits for its turn ends with its context, and
+// after five seconds with an error; in both cases nothing of it was written. No other program
+// must write to the file while a process has it open.
 //
 // # Releases
 //
-// Open takes a file that an older release made through the steps that it lacks, all
-// of them or none. From then on the older release refuses the file, also a process
-// that has it open: every call of it is an error until it is replaced. So stop the
-// older processes first, or let them refuse for a moment; there is no way back but
-// a backup.
+// Open migrates a file of an older release by the steps that it lacks, all of them or none.
+// From then on the older release refuses the file, also a process that has it open: each of its
+// calls is an error until it is replaced. So stop the older processes first, or accept their
+// errors for a moment; the only way back is a backup.
 //
 // # Backup
 //
 // [Store.Backup] copies the file while it is in use; so does VACUUM INTO of SQLite's
 // own shell. A copy of the file without its -wal lacks what was committed last.
 //
-// To go back to a backup, stop every process, take away the file with its -wal and
-// -shm, put the copy in its place and start again. What was revoked, spent or locked
-// since the copy was made is as it was before: revoked tokens and ended sessions are
-// alive, used codes can be used again. Revisions come a second time, too, which is
-// why no process may live through it. So before the first request is answered, end
-// what every account has (npmauth's Auth.Restored), disable anew who was disabled, and
-// where recovery codes were used since, reset the second factor. Keep backups as long
-// as that means little, and the key of [store.Seal] elsewhere.
+// To restore a backup, stop every process, remove the file with its -wal and -shm, put the copy
+// in its place and start the processes. All that was revoked, spent or locked since the copy
+// was made is as it was before: revoked tokens and ended sessions are alive, used codes can be
+// used a second time. Revisions are reused, too, so no process may keep running through a
+// restore. So before the first request is answered, revoke all credentials (npmauth's
+// Auth.Restored), disable accounts that were disabled since, and reset the second factor of
+// accounts that used recovery codes since. Keep backups only as long as this is acceptable, and
+// the key of [store.Seal] elsewhere.
 //
 // # Privacy
 //
-// A new file can be read and written by its owner only, and one that every user
-// of the machine may read or write is not opened. The values in it are not
-// encrypted: that is what [store.Seal] is for.
+// Only its owner can read and write a new file, and Open refuses a file that every user of the
+// machine may read or write. The values in it are not encrypted: use [store.Seal].
 package sqlite
 
 import (
@@ -74,8 +71,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// What a connection is opened with. A lock that another process has is waited for;
-// fullfsync makes a sync reach the disk on macOS too and is nothing elsewhere.
+// The settings of a connection. It waits for a lock of another process; fullfsync makes a sync
+// reach the disk on macOS too and does nothing elsewhere.
 const pragmas = "_pragma=busy_timeout(5000)" +
 	"&_pragma=journal_mode(WAL)" +
 	"&_pragma=synchronous(FULL)" +
@@ -92,7 +89,7 @@ type Store struct {
 	expired *sql.Stmt
 
 	writers *sql.DB // one connection
-	writer  *writer // nil after it failed; used by whoever carries out commits
+	writer  *writer // nil after it failed; used by the goroutine that carries out commits
 	queue   queue
 
 	alarm    alarm
@@ -120,8 +117,8 @@ func Open(path string) (*Store, error) {
 			return s, nil
 		}
 		err = errors.Join(err, s.release())
-		// Of processes that put a new file into WAL mode at once SQLite lets one go on
-		// and the others not wait, whatever its busy timeout.
+		// When several processes put a new file into WAL mode at once, SQLite makes all but one
+		// fail without a wait, whatever the busy timeout.
 		if !isBusy(err) || time.Since(began) > maxPatience {
 			return nil, fmt.Errorf("sqlite: open: %w", err)
 		}
@@ -129,13 +126,12 @@ func Open(path string) (*Store, error) {
 	}
 }
 
-// makeFile makes the file if there is none, so that it has the right mode from
-// the beginning; SQLite gives the files beside it the same. It returns the
-// absolute path.
+// makeFile creates the file if there is none, so that it has the right mode from the beginning;
+// SQLite gives the files beside it the same. It returns the absolute path.
 //
-// A file that exists is left to SQLite to open: closing a descriptor of it would
-// drop the locks that another handle of this process has on it. So that it cannot
-// be a new one either, handles are opened one after the other.
+// A file that exists is left to SQLite to open: closing a descriptor of it would drop the locks
+// that another handle of this process has on it. So that this cannot happen to a new file
+// either, handles are opened one after the other.
 func makeFile(path string) (string, error) {
 	path, err := absolute(path)
 	if err != nil {
@@ -161,7 +157,7 @@ func makeFile(path string) (string, error) {
 	return path, nil
 }
 
-// absolute returns the absolute path of what can be a file.
+// absolute returns the absolute path of a file, or an error if path cannot be one.
 func absolute(path string) (string, error) {
 	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
 		return "", fmt.Errorf("%q is not the path of a file (store.NewMemory is for memory)", path)
@@ -169,11 +165,11 @@ func absolute(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// syncDir makes the names in a directory survive a crash, which syncing the files
-// alone does not.
+// syncDir makes the names in a directory survive a crash, which syncing the files alone does
+// not.
 func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
-		return nil // it has no such call, and needs none
+		return nil // Windows has no such call, and needs none
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -198,7 +194,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return s.prepareReads(ctx)
 }
 
-// pool returns connections that are all set up alike.
+// pool returns connections with the same settings.
 func pool(path string, conns int, more ...string) (*sql.DB, error) {
 	name := filepath.ToSlash(path)
 	if !strings.HasPrefix(name, "/") {
@@ -215,8 +211,8 @@ func pool(path string, conns int, more ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Close waits for the commits that are under way, ends every Watch and closes the
-// file. Every call after it is an error, but for Close itself.
+// Close waits for the commits that are under way, ends every Watch and closes the file. Every
+// call after it is an error, except Close itself.
 func (s *Store) Close() error {
 	if !s.queue.close() {
 		return nil

@@ -61,7 +61,7 @@ func put(key, value string, at store.Revision) store.Op {
 	return store.Op{Key: key, At: at, Action: store.Put, Value: []byte(value)}
 }
 
-// What is in the file stays as it was: no expiry moves (TK-09), no revision comes twice.
+// The content of the file stays as it was: no expiry moves (TK-09), no revision is reused.
 func TestReopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%.db")
 	s, err := sqlite.Open(path)
@@ -114,8 +114,7 @@ func TestOpenAtOnce(t *testing.T) {
 	assert.Len(t, items, 8)
 }
 
-// What was committed is there without Close: the file is copied as a crash would
-// leave it (ST-06).
+// Commits are there without Close: the file is copied as a crash would leave it (ST-06).
 func TestSurvivesACrash(t *testing.T) {
 	dir, after := t.TempDir(), t.TempDir()
 	s := open(t, filepath.Join(dir, "auth.db"))
@@ -137,7 +136,7 @@ func TestSurvivesACrash(t *testing.T) {
 	assert.Equal(t, "19", string(items[0].Value))
 }
 
-// A file that is not ours, or not yet, is not opened (ST-09).
+// A file of another program, or an empty one, is not opened (ST-09).
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	foreign := filepath.Join(dir, "foreign.db")

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Users are the calls that go on for long, Watch and Backup. Close ends them.
+// Users are the long calls, Watch and Backup. Close ends them.
 type users struct {
 	mu      sync.Mutex
 	closed  bool          // guarded by mu
@@ -13,8 +13,8 @@ type users struct {
 	running sync.WaitGroup
 }
 
-// run runs call with a context that ends with the store, too, unless that is closed
-// already. If the context was over by the end, its error is the error.
+// run runs call with a context that ends with the store, too, unless the store is closed
+// already. If the context was over by the end, its error is returned.
 func (u *users) run(ctx context.Context, call func(context.Context) error) error {
 	u.mu.Lock()
 	if u.closed {
@@ -42,7 +42,7 @@ func (u *users) run(ctx context.Context, call func(context.Context) error) error
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // rather than that a statement was interrupted
+		return ctx.Err() // instead of the error that a statement was interrupted
 	}
 	return errClosed
 }

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// maxPoll is how long a watcher waits at most before it looks what other
-	// processes wrote: much less than it takes to trim what it has not seen.
+	// maxPoll is how long a watcher waits at most between polls for the writes of other
+	// processes: much less than it takes to trim rows that it has not read.
 	maxPoll = 250 * time.Millisecond
 
-	maxLook = 256 // rows of the change log that are read at a time
+	maxRead = 256 // rows of the change log that are read at a time
 )
 
 // An alarm wakes the watchers of a handle when it has written.
@@ -55,10 +55,10 @@ func (a *alarm) ring() {
 	}
 }
 
-// Watch implements [store.Watcher]. What is committed through s is reported at once,
-// what other handles and processes commit within half of every, and a quarter of a
-// second at most. A watcher that is held up for so long that its place in the log
-// is deleted meanwhile, many thousand commits later, gets [store.ErrBehind].
+// Watch implements [store.Watcher]. Commits through s are reported at once, those of other
+// handles and processes within half of every, and a quarter of a second at most. A watcher that
+// is blocked for so long that its place in the log is deleted meanwhile, many thousand commits
+// later, gets [store.ErrBehind].
 func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(store.Change)) error {
 	if every <= 0 {
 		return fmt.Errorf("%w: a watch that reports every %s", store.ErrInvalid, every)
@@ -73,21 +73,21 @@ func (s *Store) Watch(ctx context.Context, every time.Duration, changed func(sto
 }
 
 func (s *Store) watch(ctx context.Context, poll time.Duration, changed func(store.Change)) error {
-	// A connection of its own: where all others are busy reading, nobody may take a
-	// memory for fresh because this has to wait.
+	// A connection of its own: while all others are busy reading, caches must not seem fresh
+	// because the watch has to wait.
 	db, err := pool(s.path, 1, "_pragma=query_only(1)")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	wake := s.alarm.add() // from before the place is taken, so that nothing falls between
+	wake := s.alarm.add() // before the place is read, so that no write is missed
 	defer s.alarm.remove(wake)
-	var l look
+	var l logPlace
 	if err := db.QueryRowContext(ctx, "SELECT max(seq) FROM change").Scan(&l.last); err != nil {
 		return err
 	}
-	// Not before the place was taken: what was read until then may be older than the
-	// first row that is reported.
+	// Not before the place was read: earlier reads may be older than the first row that is
+	// reported.
 	l.seen = time.Now()
 	if l.stmt, err = db.PrepareContext(ctx, "SELECT seq, keys FROM change WHERE seq >= ? ORDER BY seq LIMIT ?"); err != nil {
 		return err
@@ -114,19 +114,18 @@ func (s *Store) watch(ctx context.Context, poll time.Duration, changed func(stor
 	}
 }
 
-// A look is where a watcher has got to.
-type look struct {
+// A logPlace is the place of a watcher in the change log.
+type logPlace struct {
 	stmt *sql.Stmt
 	last int64     // the row of the change log that was read last
 	seen time.Time // every commit that returned before is in the rows read so far
 }
 
-// next reads on in the change log, and reports whether there is more of it. The row
-// that was read last is read again: if it is not there any more, others after it
-// may be missing, too.
-func (l *look) next(ctx context.Context) (c store.Change, more bool, err error) {
-	seen := time.Now() // before the look: what returned by now is in it
-	rows, err := l.stmt.QueryContext(ctx, l.last, maxLook)
+// next reads on in the change log, and reports whether there is more of it. The row that was
+// read last is read once more: if it is gone, others after it may be missing, too.
+func (l *logPlace) next(ctx context.Context) (c store.Change, more bool, err error) {
+	seen := time.Now() // before the read: what returned by now is in it
+	rows, err := l.stmt.QueryContext(ctx, l.last, maxRead)
 	if err != nil {
 		return c, false, err
 	}
@@ -152,8 +151,8 @@ func (l *look) next(ctx context.Context) (c store.Change, more bool, err error) 
 	switch n {
 	case 0:
 		return c, false, store.ErrBehind
-	case maxLook:
-		more = true // and what is left may be older than this look
+	case maxRead:
+		more = true // and what is left may be older than this read
 	default:
 		l.seen = seen
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// held watches s and holds the watcher in its first call until the function that it
-// returns is called, which returns all that is reported until a key "end" is, and
-// the error of Watch if it returned before that.
+// held watches s and blocks the watcher in its first call until the function that it returns is
+// called, which returns all reported keys until a key "end", and the error of Watch if it
+// returned before that.
 func held(t *testing.T, s *Store) (resume func() ([]store.Change, error)) {
 	t.Helper()
 	started, release := make(chan struct{}), make(chan struct{})
@@ -97,7 +97,7 @@ func TestWatchBehind(t *testing.T) {
 		require.NoError(t, err)
 		assert.ElementsMatch(t, keys, keysOf(all))
 	})
-	// None of these happens; whoever watches is not to trust what it sees then.
+	// None of these should happen; if one does, a watcher must not trust the log.
 	for name, spoil := range map[string]string{
 		"log gone":   "DELETE FROM change",
 		"place gone": "DELETE FROM change WHERE seq = 1",
@@ -116,36 +116,36 @@ func TestWatchBehind(t *testing.T) {
 	}
 }
 
-// A commit through the handle that is watched wakes the watcher, which need not wait
-// until it looks what others wrote.
+// A commit through the watched handle wakes the watcher, which need not wait until its next
+// poll.
 func TestWatchIsWoken(t *testing.T) {
 	s, _ := openTemp(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	started, heard := make(chan struct{}), make(chan string, 1)
+	started, reported := make(chan struct{}), make(chan string, 1)
 	ended := make(chan error)
 	go func() {
 		ended <- s.watch(ctx, 24*time.Hour, func(c store.Change) {
 			if len(c.Keys) == 0 {
 				close(started)
 			} else {
-				heard <- c.Keys[0]
+				reported <- c.Keys[0]
 			}
 		})
 	}()
 	<-started
 	_, err := s.Commit(t.Context(), put("a"))
 	require.NoError(t, err)
-	assert.Equal(t, "a", <-heard)
+	assert.Equal(t, "a", <-reported)
 	cancel()
 	assert.ErrorIs(t, <-ended, context.Canceled)
 }
 
-// A watcher that was held up reads on in pages, and says that nothing can be missing
-// only of the last one.
+// A watcher that was blocked reads on in pages, and only the last one reports that nothing can
+// be missing.
 func TestWatchCatchesUp(t *testing.T) {
 	s, _ := openTemp(t)
 	resume := held(t, s)
-	keys := commits(t, s, "a", 2*maxLook)
+	keys := commits(t, s, "a", 2*maxRead)
 	done := time.Now()
 	_, err := s.Commit(t.Context(), put("end"))
 	require.NoError(t, err)
@@ -159,8 +159,8 @@ func TestWatchCatchesUp(t *testing.T) {
 	assert.True(t, all[len(all)-1].Seen.After(done))
 }
 
-// The log keeps as many rows as it must and not many more, and does not make one
-// commit pay for all that is to go (ST-12).
+// The log keeps as many rows as it must and not many more, and does not make one commit delete
+// all that is old (ST-12).
 func TestTrim(t *testing.T) {
 	s, _ := openTemp(t)
 	rows := func() (n int64) {

@@ -97,7 +97,7 @@ func TestWatch(t *testing.T) {
 	rev, err := s.Commit(t.Context(), put("before", "", store.Absent))
 	require.NoError(t, err)
 
-	own := begin(t, s, time.Hour) // what s commits is heard of without waiting for that
+	own := begin(t, s, time.Hour) // Commits through s are reported without waiting for that
 	other := begin(t, open(t, path), time.Millisecond)
 	_, err = s.Commit(t.Context(), put("a", "", store.Absent), store.Op{Key: "none", Action: store.Delete, At: store.Any})
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func TestWatch(t *testing.T) {
 		assert.Empty(t, w.late)
 	}
 
-	// Nothing happens, and that is said again and again.
+	// Nothing happens, and the watch reports that repeatedly.
 	other.mu.Lock()
 	calls, seen := other.calls, other.seen
 	other.mu.Unlock()
@@ -165,8 +165,8 @@ func TestWatchEnds(t *testing.T) {
 	assert.ErrorContains(t, s.Watch(t.Context(), time.Second, never), "closed")
 }
 
-// However many write, in this process and in others, a watcher hears of every commit
-// before it says that none can be missing.
+// However many processes write, a watcher reports every commit before it reports that none can
+// be missing.
 func TestWatchUnderLoad(t *testing.T) {
 	each := 400
 	if testing.Short() {
@@ -221,7 +221,7 @@ func TestWatchUnderLoad(t *testing.T) {
 	}
 }
 
-// Another process hears of what this one commits.
+// Another process gets reports of the commits of this one.
 func TestWatchInAnotherProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
 	s := open(t, path)

@@ -9,8 +9,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A writer is the connection that writes, with its statements. It is not in use
-// by two at a time.
+// A writer is the connection that writes, with its statements. Only one goroutine uses it at a
+// time.
 type writer struct {
 	conn                    *sql.Conn
 	begin, commit, rollback *sql.Stmt
@@ -31,13 +31,13 @@ func newWriter(ctx context.Context, db *sql.DB, keep int64) (*writer, error) {
 		stmt  **sql.Stmt
 		query string
 	}{
-		// IMMEDIATE takes the write lock before anything is read, so that what is
-		// read holds until the end.
+		// IMMEDIATE takes the write lock before anything is read, so that what is read stays
+		// true until the end.
 		{&w.begin, "BEGIN IMMEDIATE"},
 		{&w.commit, "COMMIT"},
 		{&w.rollback, "ROLLBACK"},
 		{&w.revision, "SELECT rev FROM items WHERE key = ?"},
-		// One counter for all keys and for ever: no revision comes twice.
+		// One counter for all keys and for ever: no revision is reused.
 		{&w.reserve, "UPDATE counter SET last = last + ? RETURNING last"},
 		{&w.put, "INSERT INTO items (key, value, rev, expires) VALUES (?, ?, ?, ?) " +
 			"ON CONFLICT (key) DO UPDATE SET value = excluded.value, rev = excluded.rev, expires = excluded.expires"},
@@ -50,7 +50,7 @@ func newWriter(ctx context.Context, db *sql.DB, keep int64) (*writer, error) {
 			return nil, err
 		}
 	}
-	// Who waits for the lock is begin's affair, which can do it better.
+	// begin itself waits for the lock, and does it better.
 	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
 		w.close()
 		return nil, err
@@ -58,8 +58,8 @@ func newWriter(ctx context.Context, db *sql.DB, keep int64) (*writer, error) {
 	return w, nil
 }
 
-// close rolls back what is open and closes the connection itself, not only our
-// hold on it. It need not succeed: what was not committed is gone in any case.
+// close rolls back what is open and closes the connection itself, instead of returning it to
+// the pool. It may fail: what was not committed is gone in any case.
 func (w *writer) close() {
 	if w.rollback != nil {
 		_, _ = w.rollback.ExecContext(context.Background())
@@ -73,8 +73,8 @@ func (w *writer) close() {
 	_ = w.conn.Close()
 }
 
-// apply carries out the commits one after the other inside a transaction, and
-// reports whether any of them wrote. An error means that one is half done.
+// apply carries out the commits one after the other inside a transaction, and reports whether
+// any of these wrote. An error means that a commit is half done.
 func (w *writer) apply(ctx context.Context, batch []*commit) (wrote bool, err error) {
 	var reserved, next store.Revision
 	var written []string
@@ -111,7 +111,7 @@ func (w *writer) apply(ctx context.Context, batch []*commit) (wrote bool, err er
 	return wrote, w.logChanges(ctx, written)
 }
 
-// holds reports whether every key is at the revision that c asks for.
+// holds reports whether every key has the revision that c requires.
 func (w *writer) holds(ctx context.Context, c *commit) (bool, error) {
 	for i := range c.ops {
 		if c.ops[i].At == store.Any {

@@ -34,9 +34,8 @@ func cancelled(t tb, e env) {
 	holds(t, e.s, map[string]string{"k": "1"})
 }
 
-// cancelledOnTheWay cancels Commits at any moment and holds each to its answer:
-// nil means that it happened, ErrUnknown that it may have, anything else that
-// it did not.
+// cancelledOnTheWay cancels Commits at any moment and checks each result: nil means that it
+// happened, ErrUnknown that it may have, any other error that it did not.
 func cancelledOnTheWay(t tb, e env) {
 	commits := e.rounds(200)
 	answers := make([]error, commits)
@@ -78,8 +77,8 @@ func cancelledOnTheWay(t tb, e env) {
 	t.Logf("%d of %d commits were quicker than their cancellation", happened, commits)
 }
 
-// readsCancelled cancels reads at any moment: each is whole or an error, and none
-// spoils the store for the next.
+// readsCancelled cancels reads at any moment: each is complete or an error, and none breaks the
+// store for the next.
 func readsCancelled(t tb, e env) {
 	want := map[string]string{}
 	var keys []string

@@ -32,8 +32,7 @@ func putAndGet(t tb, e env) {
 	holds(t, e.s, map[string]string{})
 }
 
-// preconditions tries every action at every revision on a present and on an
-// absent key.
+// preconditions tries every action at every revision on a present and on an absent key.
 func preconditions(t tb, e env) {
 	const beyond = store.Revision(1 << 40)
 	stale := commit(t, e.s, put("present", "0", store.Absent))
@@ -121,8 +120,8 @@ func returnedRevision(t tb, e env) {
 	assert.Equal(t, next, get(t, e.s, "b").Revision)
 }
 
-// revisionsNotReused is about ABA: who saw a key before it was deleted and
-// created anew must not be taken for one who saw the new one.
+// revisionsNotReused tests for ABA: a caller that read a key before it was deleted and created
+// anew must not pass for one that read the new key.
 func revisionsNotReused(t tb, e env) {
 	seen := map[store.Revision]bool{}
 	var stale []store.Revision

@@ -89,8 +89,8 @@ func oneCreator(t tb, e env) {
 	}
 }
 
-// skewAbsent (ST-15) lets commits race that each write what the other checks to be
-// absent. No row exists that could be locked.
+// skewAbsent (ST-15) lets commits race that each write what the other checks to be absent.
+// There is no row that could be locked.
 func skewAbsent(t tb, e env) {
 	a, b := e.pair()
 	for round := range e.rounds(100) {
@@ -159,8 +159,8 @@ func noLostUpdate(t tb, e env) {
 	assert.Len(t, get(t, e.s, "n").Value, len(fns)*each)
 }
 
-// retry commits what ops makes of the items until there is no conflict. It ends
-// because in every round of conflicts one of the contenders wins.
+// retry commits the ops for the items until there is no conflict. It ends because in every
+// round of conflicts one Commit succeeds.
 func retry(ctx context.Context, s store.Store, keys []string, ops func([]store.Item) []store.Op) error {
 	for {
 		items, err := s.Get(ctx, keys...)
@@ -229,9 +229,8 @@ func listSnapshot(t tb, e env) {
 	snapshot(t, writer, keys, e.rounds(100), func() ([]store.Item, error) { return reader.List(t.Context(), "s/", "", 10) })
 }
 
-// snapshot writes one value to all keys again and again, now and then deletes
-// them all, and requires that a read finds all with one value, or none. The
-// writer goes on until the readers have had their fill.
+// snapshot writes one value to all keys repeatedly, sometimes deletes them all, and requires
+// that a read finds all with one value, or none. The writer goes on until the readers are done.
 func snapshot(t tb, s store.Store, keys []string, reads int, read func() ([]store.Item, error)) {
 	write := func(i int) error {
 		ops := make([]store.Op, len(keys))
@@ -263,8 +262,8 @@ func snapshot(t tb, s store.Store, keys []string, reads int, read func() ([]stor
 	})
 }
 
-// whileWriting lets three readers read until each has found something so many times,
-// or nothing very often, while one writer writes until they have done.
+// whileWriting lets three readers read until each has found something so many times, or nothing
+// very often, while one writer writes until they are done.
 func whileWriting(t tb, write func(i int) error, reads int, read func() (found bool, err error)) {
 	require.NoError(t, write(0), "there is something to read before the readers begin")
 	var reading atomic.Int32
@@ -300,9 +299,8 @@ func whileWriting(t tb, write func(i int) error, reads int, read func() (found b
 	}
 }
 
-// listPhantoms moves a window over the keys: each Commit adds a key at its end and
-// takes one away at its beginning. A page that is read in parts finds too many or
-// too few.
+// listPhantoms moves a window over the keys: each Commit adds a key at its end and removes one
+// at its beginning. A page that is read in parts finds too many or too few.
 func listPhantoms(t tb, e env) {
 	const window = 5
 	reader, writer := e.pair()
@@ -372,8 +370,8 @@ func secondHandleRevisions(t tb, e env) {
 	}
 }
 
-// laterHandleRevisions opens a handle after the newest item was deleted. One that
-// begins to count after what it finds uses a revision again.
+// laterHandleRevisions opens a handle after the newest item was deleted. A handle that counts
+// on from the items it finds reuses a revision.
 func laterHandleRevisions(t tb, e env) {
 	seen := map[store.Revision]bool{}
 	for i := range 3 {
@@ -387,8 +385,8 @@ func laterHandleRevisions(t tb, e env) {
 	}
 }
 
-// overlapping lets large Commits write many of the same keys, each in an order of its
-// own, without a precondition: none fails, and all that the last one wrote is there.
+// overlapping lets large Commits write many of the same keys, each in an order of its own,
+// without a precondition: none fails, and all writes of the last one are there.
 func overlapping(t tb, e env) {
 	handles := e.handles()
 	each := e.rounds(12)

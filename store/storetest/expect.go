@@ -10,10 +10,10 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// expectations lets transactions that expect a row as it was judged race with a Commit
-// that changes that row, and writes down which of them it finds done. No other may be
-// done after it, however often it ran; without a change all of them are. Half of them
-// also write a row that all of these want, and so run several times.
+// expectations lets transactions that expect a row race with a Commit that changes the row, and
+// notes which transactions are done before it. No other may be done after it, however often it
+// ran; without a change all of them are. Half of them also write a row that all of these write,
+// and so run several times.
 func expectations(t tb, e env) {
 	handles := e.handles()
 	for round := range e.rounds(40) {
@@ -67,8 +67,8 @@ func expectations(t tb, e env) {
 	}
 }
 
-// act writes key in a transaction that expects evidence, and before that common, if
-// it is to meet others there.
+// act writes key in a transaction that expects evidence, and before that common, if it is to
+// conflict with others there.
 func act(ctx context.Context, s store.Store, evidence store.Evidence, key, common string, meet bool) error {
 	return store.Transact(ctx, s, func(tx *store.Tx) error {
 		tx.Expect(evidence)

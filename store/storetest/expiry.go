@@ -15,8 +15,8 @@ func expiring(key string, expires time.Time) store.Op {
 	return store.Op{Key: key, At: store.Any, Action: store.Put, Value: []byte("x"), Expires: expires}
 }
 
-// expiryIsAHint: an item past its time is there until the store deletes it, no
-// sooner than SweepGrace after, and counts in preconditions like any other.
+// expiryIsAHint tests that an expired item is there until the store deletes it, no sooner than
+// SweepGrace after, and counts in preconditions like any other.
 func expiryIsAHint(t tb, e env) {
 	now := time.Now()
 	for i, expires := range []time.Time{now.Add(-time.Minute), now, now.Add(time.Hour)} {
@@ -89,8 +89,8 @@ func sweep(t tb, e env) {
 	assert.NotEqual(t, rev, commit(t, e.s, put("old", "new", store.Absent)), "a revision used before the sweep")
 }
 
-// expiredStay waits for a store that deletes what has expired by itself, sooner
-// than SweepGrace after: one that gave an expiry to its engine, say as a lease.
+// expiredStay waits for a store that deletes expired items by itself, sooner than SweepGrace
+// after, for instance by a lease of its engine.
 func expiredStay(t tb, e env) {
 	if _, ok := e.s.(interface{ Unwrap() store.Store }); ok {
 		t.Skip("a wrapper")
@@ -111,7 +111,7 @@ func expiredStay(t tb, e env) {
 	assert.Len(t, list(t, e.s, "", "", 10), len(revisions))
 }
 
-// sweepAgainstWriters (ST-11) renews expired items while two sweepers are at them.
+// sweepAgainstWriters (ST-11) renews expired items while two sweepers delete them.
 func sweepAgainstWriters(t tb, e env) {
 	sweeper, ok := store.As[store.Sweeper](e.s)
 	require.True(t, ok, "the store is no Sweeper")

@@ -11,8 +11,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// ErrFault is what a call returns that a [Fault] strikes, unless the Fault says
-// otherwise. To a Commit it means that nothing was written.
+// ErrFault is the error of a call that a [Fault] strikes, unless the Fault says otherwise. From
+// a Commit it means that nothing was written.
 var ErrFault = errors.New("storetest: fault")
 
 // Calls are kinds of calls of a store. Several are joined with |.
@@ -31,23 +31,23 @@ const (
 // Always is the Times of a [Fault] that does not end.
 const Always = -1
 
-// A Call is one call of a store, with what it was given. It must not be changed.
+// A Call is one call of a store, with its arguments. It must not be changed.
 type Call struct {
 	Kind Calls
 	Keys []string   // of a Get or a Commit, or the prefix of a List
 	Ops  []store.Op // of a Commit
 }
 
-// A Fault befalls one call or a few. A call that it strikes first waits, if Delay or
-// Until say so, then calls Do, and then ends with Err: as one that was never sent,
-// or with After as one whose answer was lost.
+// A Fault strikes one call or a few. A call that it strikes first waits, if Delay or Until say
+// so, then calls Do, and then ends with Err: as if it was never sent, or with After as if its
+// answer was lost.
 type Fault struct {
 	// On says which calls are counted and struck. Zero means all.
 	On Calls
 
-	// If picks some of the calls that On names: those for which it returns false are
-	// neither counted nor struck. Nil means all. It may be called at the same time by
-	// several goroutines, and must not use the store.
+	// If selects some of the calls that On names: those for which it returns false are neither
+	// counted nor struck. Nil means all. It may be called at the same time by several
+	// goroutines, and must not use the store.
 	If func(Call) bool
 
 	// Nth is the first call that is struck, 1 being the next. Zero means 1.
@@ -57,20 +57,19 @@ type Fault struct {
 	// from the first on.
 	Times int
 
-	// After strikes when the call was made: what it came to is replaced by Err, if
-	// there is one. Otherwise a call that ends with Err is not made.
+	// After strikes when the call was made: its result is replaced by Err, if there is one.
+	// Otherwise a call that ends with Err is not made.
 	After bool
 
-	// Delay and Until (until it is closed) hold the call up, but no longer than its
-	// context: then it ends as the contract says, with an outcome that is unknown if
-	// it is a Commit and was made.
+	// Delay and Until (until it is closed) delay the call, but no longer than its context: then
+	// it ends as the contract says, with an unknown outcome if it is a Commit and was made.
 	Delay time.Duration
 	Until <-chan struct{}
 
-	// Do is called in the goroutine of the call, which it may let panic. It is the
-	// place for what others do just before the call, or with After just after it. It
-	// may use the store below, and the Faulty too: while it runs, its Fault neither
-	// counts nor strikes any call, so that what it does itself does not call it again.
+	// Do is called in the goroutine of the call, and may panic there. It is for what other
+	// goroutines do just before the call, or with After just after it. It may use the store
+	// below, and the Faulty too: while it runs, its Fault neither counts nor strikes any call,
+	// so that the calls in Do do not call it recursively.
 	Do func()
 
 	// Err is what the call returns. If it and all of Delay, Until and Do are zero, it
@@ -78,9 +77,8 @@ type Fault struct {
 	Err error
 }
 
-// A Faulty is a [store.Store] over another one that fails where a test wants it to,
-// and counts what it is asked. What is found below it with [store.As] or
-// [store.Watch] goes past it.
+// A Faulty is a [store.Store] over another one that fails where a test wants it to, and counts
+// its calls. Calls of a store below it that [store.As] or [store.Watch] finds bypass it.
 type Faulty struct {
 	s      store.Store
 	mu     sync.Mutex
@@ -91,7 +89,7 @@ type Faulty struct {
 
 type activeFault struct {
 	Fault
-	calls int // so far, of those that it counts; guarded by Faulty.mu
+	calls int // counted so far; guarded by Faulty.mu
 	doing int // how many Do run; guarded by Faulty.mu
 }
 
@@ -104,8 +102,8 @@ func NewFaulty(s store.Store, faults ...Fault) *Faulty {
 	return f
 }
 
-// FailNth returns a store whose n-th call, of whatever kind, fails with [ErrFault]
-// and does nothing. To try every place where what is tested may fail:
+// FailNth returns a store whose n-th call, of whatever kind, fails with [ErrFault] and does
+// nothing. To make a test fail at every call in turn:
 //
 //	for n := 1; ; n++ {
 //		s := storetest.FailNth(store.NewMemory(), n)
@@ -116,8 +114,7 @@ func NewFaulty(s store.Store, faults ...Fault) *Faulty {
 //	}
 func FailNth(s store.Store, n int) *Faulty { return NewFaulty(s, Fault{Nth: n}) }
 
-// LoseNth returns a store whose n-th Commit happens, if it can, and returns
-// [store.ErrUnknown].
+// LoseNth returns a store whose n-th Commit happens, if it can, and returns [store.ErrUnknown].
 func LoseNth(s store.Store, n int) *Faulty {
 	return NewFaulty(s, Fault{On: Commits, Nth: n, After: true})
 }
@@ -148,7 +145,7 @@ func (f *Faulty) Inject(fault Fault) {
 	f.faults = append(f.faults, &activeFault{Fault: fault})
 }
 
-// Mend takes all faults away. A call that one of them holds up is still held.
+// Mend removes all faults. A call that a fault delays is still delayed.
 func (f *Faulty) Mend() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -218,7 +215,7 @@ func (f *Faulty) Commit(ctx context.Context, ops ...store.Op) (rev store.Revisio
 	return rev, nil
 }
 
-// call makes one call with what befalls it.
+// call makes one call with its faults.
 func (f *Faulty) call(ctx context.Context, call Call, do func() error) error {
 	before, after := f.strike(call)
 	for _, fault := range before {
@@ -266,7 +263,7 @@ func (f *Faulty) strike(call Call) (before, after []*activeFault) {
 	return before, after
 }
 
-// befall returns what the call ends with, or nil if it goes on.
+// befall applies a fault and returns the error that the call ends with, or nil if it continues.
 func (f *Faulty) befall(ctx context.Context, kind Calls, fault *activeFault) error {
 	if err := fault.wait(ctx); err != nil {
 		if fault.After && kind == Commits {
@@ -298,7 +295,7 @@ func (f *Faulty) do(fault *activeFault) {
 	fault.Do()
 }
 
-// wait returns the context's error if it ends before the time to go on.
+// wait returns the context's error if it ends before the delay does.
 func (f *Fault) wait(ctx context.Context) error {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)

@@ -104,7 +104,7 @@ func TestFaultDo(t *testing.T) {
 	assert.ErrorIs(t, commit(t.Context(), f), store.ErrConflict, "nothing is lost without an Err")
 }
 
-// Do may use the Faulty whose call it is about, also if that is struck for ever.
+// Do may use its own Faulty, also if that strikes for ever.
 func TestFaultDoUsesTheFaulty(t *testing.T) {
 	f := storetest.NewFaulty(store.NewMemory())
 	rewritten := 0
@@ -122,7 +122,7 @@ func TestFaultDoUsesTheFaulty(t *testing.T) {
 	}
 	assert.Equal(t, 6, f.Count(storetest.Commits), "its own count")
 
-	// What strikes while another's Do runs does not begin it anew.
+	// A fault that strikes while another's Do runs does not begin that Do anew.
 	both := storetest.NewFaulty(store.NewMemory())
 	var order []string
 	for _, name := range []string{"first", "second"} {
@@ -164,7 +164,7 @@ func TestFaultIf(t *testing.T) {
 	}, calls)
 }
 
-// What is injected counts from there on, and stands beside what is there.
+// An injected fault counts from its injection, beside those that there are.
 func TestInject(t *testing.T) {
 	f := storetest.ConflictNth(store.NewMemory(), 3, 1)
 	require.NoError(t, get(t.Context(), f))
@@ -249,7 +249,7 @@ func TestFaultyAtOnce(t *testing.T) {
 }
 
 func ExampleFailNth() {
-	// What is tested: a guest is written down, and the number of guests with it.
+	// What is tested: a guest is recorded, and the number of guests with it.
 	invite := func(ctx context.Context, s store.Store, name string) error {
 		return store.Transact(ctx, s, func(tx *store.Tx) error {
 			count, err := tx.Get(ctx, "guests")
@@ -279,8 +279,8 @@ func ExampleFailNth() {
 	// call 3: <nil>, 2 items
 }
 
-// A request is allowed, and then the user is disabled, just before what it allowed is
-// written. Nothing may be written then.
+// A request is allowed, and then the user is disabled, just before the write. Nothing may be
+// written then.
 func ExampleFault_do() {
 	ctx := context.Background()
 	f := storetest.NewFaulty(store.NewMemory())
@@ -291,7 +291,7 @@ func ExampleFault_do() {
 		})
 	}
 
-	// What is tested: it looks at the user first, and writes a token later.
+	// What is tested: it reads the user first, and writes a token later.
 	issue := func(user string) error {
 		items, err := f.Get(ctx, "user/"+user)
 		if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// A handle is one of several on a Memory, each with state of its own, as that of a
-// process. Its methods are called with the lock of the handle held.
+// A handle is one of several on a Memory, each with state of its own, as that of a process. Its
+// methods are called with the lock of the handle.
 type handle struct {
 	*store.Memory
 	lock   chan struct{} // a channel: whoever waits for it lets a bubble's clock go on
@@ -49,7 +49,7 @@ func (h *handle) Commit(ctx context.Context, ops ...store.Op) (store.Revision, e
 	return h.commit(h, ctx, ops...)
 }
 
-// blindly does ops once their preconditions hold, without looking again.
+// blindly does ops once their preconditions were true, without a second check.
 func blindly(m *store.Memory, ctx context.Context, ops []store.Op) (store.Revision, error) {
 	blind := slices.Clone(ops)
 	for i, op := range ops {
@@ -62,7 +62,7 @@ func blindly(m *store.Memory, ctx context.Context, ops []store.Op) (store.Revisi
 		}
 		blind[i].At = store.Any
 	}
-	linger()
+	pause()
 	return without(m, ctx, blind, isCheck)
 }
 
@@ -123,7 +123,7 @@ var handleFlaws = []flaw{
 					return nil, err
 				}
 				items = append(items, it...)
-				linger()
+				pause()
 			}
 			return items, nil
 		}, commit: func(h *handle, ctx context.Context, ops ...store.Op) (store.Revision, error) {
@@ -136,7 +136,7 @@ var handleFlaws = []flaw{
 				if rev, err = m.Commit(ctx, part...); err != nil {
 					return 0, err
 				}
-				linger()
+				pause()
 			}
 			return rev, err
 		}}

@@ -19,7 +19,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// recorder is a tb that keeps a failure to itself.
+// recorder is a tb that records a failure.
 type recorder struct {
 	tb
 	mu       sync.Mutex
@@ -35,8 +35,8 @@ func (r *recorder) Errorf(format string, args ...any) {
 func (r *recorder) FailNow()    { runtime.Goexit() } // always after Errorf
 func (r *recorder) Skip(...any) { r.Errorf("skipped"); runtime.Goexit() }
 
-// failuresOf runs the case with this name on what open returns, and returns what it
-// complained of. A store with a method second has more than one handle.
+// failuresOf runs the case with this name on the store that open returns, and returns its
+// failures. A store with a method second has more than one handle.
 func failuresOf(t *testing.T, name string, patience time.Duration, open func() store.Store) []string {
 	t.Helper()
 	i := slices.IndexFunc(cases, func(c testCase) bool { return c.name == name })
@@ -115,7 +115,7 @@ func (b *bent) Watch(ctx context.Context, every time.Duration, changed func(stor
 	return b.Memory.Watch(ctx, every, changed)
 }
 
-// without drops the ops that drop says, as if they had succeeded.
+// without drops the ops for which drop returns true, as if they had succeeded.
 func without(m *store.Memory, ctx context.Context, ops []store.Op, drop func(store.Op) bool) (store.Revision, error) {
 	if err := store.Validate(ops...); err != nil {
 		return 0, err
@@ -127,9 +127,9 @@ func without(m *store.Memory, ctx context.Context, ops []store.Op, drop func(sto
 	return m.Commit(ctx, kept...)
 }
 
-// linger gives what runs at the same time the chance to get as far as this. A
-// flaw needs it to strike once in many rounds.
-func linger() { time.Sleep(time.Millisecond) }
+// pause gives concurrent goroutines the chance to get as far as this. A flaw needs it to strike
+// once in many rounds.
+func pause() { time.Sleep(time.Millisecond) }
 
 // perKey counts revisions per key, beginning anew after a deletion.
 type perKey struct {
@@ -187,8 +187,7 @@ type flaw struct {
 	open  func() store.Store
 }
 
-// flaws breaks each promise of the contract on purpose, and names the cases that
-// are there to notice.
+// flaws breaks each rule of the contract on purpose, and names the cases that must notice.
 var flaws = []flaw{
 	{"it can neither sweep nor watch", []string{"abilities are as told"}, func() store.Store {
 		return &perKey{items: map[string]store.Item{}}
@@ -211,7 +210,7 @@ var flaws = []flaw{
 					return 0, err
 				}
 			}
-			linger()
+			pause()
 			return without(m, ctx, ops, isCheck)
 		}}
 	}},
@@ -304,7 +303,7 @@ var flaws = []flaw{
 					return nil, err
 				}
 				items = append(items, it...)
-				linger()
+				pause()
 			}
 			return items, nil
 		}}
@@ -315,7 +314,7 @@ var flaws = []flaw{
 			if err != nil || len(items) < (limit+1)/4 || len(items) == limit {
 				return items, err
 			}
-			linger()
+			pause()
 			rest, err := m.List(ctx, prefix, items[len(items)-1].Key, limit-len(items))
 			return append(items, rest...), err
 		}}
@@ -324,7 +323,7 @@ var flaws = []flaw{
 		return &bent{Memory: memory(), list: func(m *store.Memory, ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
 			items, err := m.List(ctx, prefix, after, limit)
 			for i, it := range items {
-				linger()
+				pause()
 				now, _ := m.Get(ctx, it.Key)
 				items[i] = now[0]
 			}
@@ -428,7 +427,7 @@ var flaws = []flaw{
 				if it.Expires.IsZero() {
 					continue
 				}
-				linger()
+				pause()
 				if _, err := m.Commit(ctx, del(it.Key, store.Any)); err != nil {
 					return deleted, err
 				}
@@ -470,7 +469,7 @@ var flaws = []flaw{
 		return &bent{Memory: memory(), get: func(m *store.Memory, ctx context.Context, keys ...string) ([]store.Item, error) {
 			items, err := m.Get(ctx, keys...)
 			for i := range items {
-				if linger(); ctx.Err() != nil {
+				if pause(); ctx.Err() != nil {
 					return items[:i], nil
 				}
 			}

@@ -75,7 +75,7 @@ func readLimits(t tb, e env) {
 	}
 }
 
-// roomForSeal is about backends: a wrapper may have taken the room already.
+// roomForSeal is for backends: a wrapper may have used the room already.
 func roomForSeal(t tb, e env) {
 	if _, ok := e.s.(interface{ Unwrap() store.Store }); ok {
 		t.Skip("a wrapper")

@@ -13,11 +13,10 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// mixedLoad lets goroutines read a few keys that all of them want, and put, delete
-// and check them at the revisions read. What they were told must then fit together:
-// every value belongs to a Commit that succeeded, under the revision that it
-// returned; no revision of a key was followed by two writes, and none was read once
-// the Commit that followed it had returned.
+// mixedLoad lets goroutines read a few common keys, and put, delete and check them at the
+// revisions read. Their results must be consistent: every value belongs to a Commit that
+// succeeded, under the revision that it returned; no revision of a key was followed by two
+// writes, and none was read once the Commit that followed it had returned.
 func mixedLoad(t tb, e env) {
 	handles := e.handles()
 	l := &ledger{
@@ -67,26 +66,26 @@ type keyAt struct {
 	at  store.Revision
 }
 
-// A ledger is what the goroutines of mixedLoad were told. A value names its Commit.
+// A ledger is the results of the goroutines of mixedLoad. A value names its Commit.
 type ledger struct {
 	mu        sync.Mutex                         // guards the rest
 	revisions map[string]store.Revision          // of the Commits that succeeded and put something, by their value
 	lost      map[string]bool                    // the Commits that ended in a conflict
 	seen      map[string]map[store.Revision]bool // what was read
-	writes    map[keyAt]int                      // those that succeeded, but for deletions of what is absent
-	deletes   map[string]int                     // how often a key may have gone
+	writes    map[keyAt]int                      // those that succeeded, except deletions of absent keys
+	deletes   map[string]int                     // how often a key may have been deleted
 	commits   int                                // how many have returned
 	over      map[keyAt]int                      // which of them ended the revision
 }
 
-// returned says how many commits have.
+// returned returns how many commits have returned.
 func (l *ledger) returned() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.commits
 }
 
-// saw takes what a read returned that began when so many commits had.
+// saw notes the items of a read that began when so many commits had returned.
 func (l *ledger) saw(items []store.Item, began int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +105,7 @@ func (l *ledger) saw(items []store.Item, began int) error {
 	return nil
 }
 
-// step reads three of the keys and commits something about them.
+// step reads three of the keys and commits ops on them.
 func (l *ledger) step(ctx context.Context, s store.Store, r *rand.Rand, value string) error {
 	var keys []string
 	for _, i := range r.Perm(6)[:3] {

@@ -18,7 +18,7 @@ func getOrder(t tb, e env) {
 			commit(t, e.s, put(keys[i], keys[i], store.Absent))
 		}
 	}
-	keys[50], keys[7] = keys[2], keys[3] // asked for twice, present and absent
+	keys[50], keys[7] = keys[2], keys[3] // repeated, present and absent
 	items, err := e.s.Get(t.Context(), keys...)
 	require.NoError(t, err)
 	require.Equal(t, keys, keysOf(items))
@@ -43,8 +43,8 @@ func awkward() []string {
 	return append(keys, "K", "k", "a", "B", "~", " ", "k  ", "kk/", "k/a/b", "k/a%2Fb", "k/a", "k.a/1", `k\`, "k''")
 }
 
-// pages returns the keys below prefix, read page by page. It stops once there
-// are more than there should be.
+// pages returns the keys below prefix, read page by page. It stops once there are more than
+// there should be.
 func pages(t tb, s store.Store, prefix string, limit, should int) []string {
 	t.Helper()
 	var got []string

@@ -1,5 +1,5 @@
-// Package storetest proves that a backend keeps the contract of [store.Store].
-// A backend's own tests call [Run]:
+// Package storetest tests that a backend fulfils the contract of [store.Store]. A backend's own
+// tests call [Run]:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, storetest.Config{
@@ -8,12 +8,12 @@
 //		})
 //	}
 //
-// Each subtest opens an empty store. They prove what one process with two
-// handles can observe. Durability, other processes and machines, and what a
-// lost connection leaves behind are the backend's own to test.
+// Each subtest opens an empty store. They test what one process with two handles can observe. A
+// backend's own tests must cover durability, other processes and machines, and lost
+// connections.
 //
-// For everyone who builds on a store there is [Faulty], a store that fails where
-// a test wants it to.
+// For all programs that use a store there is [Faulty], a store that fails where a test wants it
+// to.
 package storetest
 
 import (
@@ -28,31 +28,31 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Config says how to come by the stores to test.
+// Config says how to open the stores to test.
 type Config struct {
 	// Open returns an empty store, which it closes with t.Cleanup. Required.
 	Open func(t *testing.T) store.Store
 
-	// Reopen returns a second, independent handle on the data of s, such as
-	// another connection pool, and closes it with t.Cleanup. A store that has
-	// but one handle returns s. Nil skips the tests that need it.
+	// Reopen returns a second, independent handle on the data of s, such as another connection
+	// pool, and closes it with t.Cleanup. A store that has only one handle returns s. Nil skips
+	// the tests that need it.
 	Reopen func(t *testing.T, s store.Store) store.Store
 
-	// NoSweep and NoWatch say why the store is no [store.Sweeper] or no
-	// [store.Watcher], and skip the tests that need one. Empty means that it is,
-	// so that no ability goes untested because it was not found.
+	// NoSweep and NoWatch say why the store is no [store.Sweeper] or no [store.Watcher], and
+	// skip the tests that need one. Empty means that it is one, so that an ability is not left
+	// untested by mistake.
 	NoSweep, NoWatch string
 
-	// MaxKey is the longest key, in bytes. Zero means [store.MaxKey], which only
-	// a wrapper that adds to the keys may undercut.
+	// MaxKey is the longest key, in bytes. Zero means [store.MaxKey]; only a wrapper that adds
+	// to the keys may have less.
 	MaxKey int
 }
 
-// patience is how long the cases wait for what must come some time.
+// patience is how long the cases wait for what must happen at some time.
 const patience = 30 * time.Second
 
-// Run tests the store that cfg opens. With -short it does so in fewer rounds, and
-// leaves out what has to wait.
+// Run tests the store that cfg opens. With -short it does so in fewer rounds, and skips the
+// tests that wait.
 func Run(t *testing.T, cfg Config) {
 	require.NotNil(t, cfg.Open, "storetest: Config.Open is required")
 	for _, c := range cases {
@@ -82,7 +82,7 @@ func Run(t *testing.T, cfg Config) {
 	}
 }
 
-// env is what a case works on.
+// env is the environment of a case.
 type env struct {
 	s      store.Store
 	other  store.Store        // a second handle, if the case wants one
@@ -91,10 +91,10 @@ type env struct {
 	maxKey           int
 	noSweep, noWatch string
 	short            bool
-	patience         time.Duration // how long what must come may take
+	patience         time.Duration // how long to wait for what must happen
 }
 
-// handles returns what there is.
+// handles returns the handles that there are.
 func (e env) handles() []store.Store {
 	if e.other == nil {
 		return []store.Store{e.s}
@@ -116,8 +116,8 @@ func (e env) rounds(n int) int {
 	return n
 }
 
-// tb is the part of testing.T that cases use, so that the tests of this
-// package can watch them fail.
+// tb is the part of testing.T that cases use, so that the tests of this package can see them
+// fail.
 type tb interface {
 	require.TestingT
 	Helper()
@@ -210,7 +210,7 @@ var cases = []testCase{
 	{name: "second handle, watch under load", run: watchLoad, watches: true, second: true},
 }
 
-// abilities holds the Config to what the store is.
+// abilities checks that the store is what the Config says.
 func abilities(t tb, e env) {
 	_, sweeps := store.As[store.Sweeper](e.s)
 	assert.Equal(t, e.noSweep == "", sweeps, "a store is a Sweeper, or Config.NoSweep says why not")

@@ -19,18 +19,18 @@ import (
 // beat is how often watches report while nothing happens.
 const beat = 10 * time.Millisecond
 
-// A listener is one call of [store.Watch] and what it heard.
+// A listener is one call of [store.Watch] and the changes that it got.
 type listener struct {
 	t        tb
 	patience time.Duration
 	cancel   context.CancelFunc
 	hold     func(call int) // called in each call, without mu; nil: nothing
 
-	mu     sync.Mutex
-	heard  []store.Change // guarded by mu
-	faults []string       // guarded by mu
+	mu      sync.Mutex
+	changes []store.Change // guarded by mu
+	faults  []string       // guarded by mu
 
-	news   chan struct{} // there is more in heard
+	news   chan struct{} // there is more in changes
 	inside atomic.Bool   // a call is being made
 	over   atomic.Bool   // Watch has returned
 	done   chan struct{} // closed when Watch has returned
@@ -62,9 +62,9 @@ func (l *listener) changed(c store.Change) {
 		l.fault("Seen is %s, and it is only %s", c.Seen, now)
 	}
 	l.mu.Lock()
-	call := len(l.heard)
-	back := call > 0 && c.Seen.Before(l.heard[call-1].Seen)
-	l.heard = append(l.heard, store.Change{Keys: slices.Clone(c.Keys), Seen: c.Seen})
+	call := len(l.changes)
+	back := call > 0 && c.Seen.Before(l.changes[call-1].Seen)
+	l.changes = append(l.changes, store.Change{Keys: slices.Clone(c.Keys), Seen: c.Seen})
 	l.mu.Unlock()
 	if back {
 		l.fault("Seen went back to %s", c.Seen)
@@ -86,7 +86,7 @@ func (l *listener) fault(format string, args ...any) {
 	}
 }
 
-// await waits until ok, which is called with mu held.
+// await waits until ok, which is called with mu locked.
 func (l *listener) await(what string, ok func() bool) {
 	l.t.Helper()
 	if !l.awaitOrEnd(what, ok) {
@@ -101,10 +101,10 @@ func (l *listener) awaitOrEnd(what string, ok func() bool) bool {
 	defer timeout.Stop()
 	for over := false; ; {
 		l.mu.Lock()
-		held := ok()
+		met := ok()
 		l.mu.Unlock()
-		if held || over {
-			return held
+		if met || over {
+			return met
 		}
 		select {
 		case <-l.news:
@@ -119,10 +119,10 @@ func (l *listener) awaitOrEnd(what string, ok func() bool) bool {
 // begun waits for the first call.
 func (l *listener) begun() {
 	l.t.Helper()
-	l.await("the first call", func() bool { return len(l.heard) > 0 })
+	l.await("the first call", func() bool { return len(l.changes) > 0 })
 }
 
-// reaches waits for a Change that tells of everything that returned by now.
+// reaches waits for a Change that covers everything that returned by now.
 func (l *listener) reaches(now time.Time) {
 	l.t.Helper()
 	l.await("a Seen after now", func() bool { return l.upTo(now) > 0 })
@@ -131,15 +131,15 @@ func (l *listener) reaches(now time.Time) {
 // upTo returns how many Changes there are up to the first with a later Seen, or 0
 // if there is none yet. The caller holds mu.
 func (l *listener) upTo(moment time.Time) int {
-	return 1 + slices.IndexFunc(l.heard, func(c store.Change) bool { return c.Seen.After(moment) })
+	return 1 + slices.IndexFunc(l.changes, func(c store.Change) bool { return c.Seen.After(moment) })
 }
 
-// reported returns how often each key was.
+// reported returns how often each key was reported.
 func (l *listener) reported() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := map[string]int{}
-	for _, c := range l.heard {
+	for _, c := range l.changes {
 		for _, key := range c.Keys {
 			n[key]++
 		}
@@ -157,7 +157,7 @@ func (l *listener) returned() {
 	}
 }
 
-// stop ends the watch, and requires that all of it was in order.
+// stop ends the watch, and requires that it was correct.
 func (l *listener) stop() {
 	l.t.Helper()
 	l.cancel()
@@ -175,7 +175,7 @@ func watchBegins(t tb, e env) {
 	assert.Empty(t, l.reported(), "the first call has no keys")
 }
 
-// watchRefuses calls the Watcher itself: store.Watch looks at its arguments, too.
+// watchRefuses calls the Watcher itself: store.Watch checks its arguments, too.
 func watchRefuses(t tb, e env) {
 	w, ok := store.As[store.Watcher](e.s)
 	require.True(t, ok, "the store is no Watcher")
@@ -195,7 +195,7 @@ func watchReports(t tb, e env) {
 	for _, step := range [][]store.Op{
 		{put("a", "1", store.Absent)},
 		{put("a", "2", store.Any)},
-		{put("a", "2", store.Any)}, // the same value again is a change, too
+		{put("a", "2", store.Any)}, // a put of the same value is a change, too
 		{check("checked", store.Absent), put("b", "1", store.Absent), put("c", "1", store.Absent), del("a", store.Any)},
 		{put("a", "3", store.Absent), del("b", store.Any), del("c", store.Any)},
 		{del("a", store.Any)},
@@ -258,7 +258,7 @@ func watchEnds(t tb, e env) {
 	commit(t, e.s, put("a", "1", store.Absent))
 	other.reaches(time.Now())
 	assert.Positive(t, other.reported()["a"], "one watch ended, and another is deaf")
-	time.Sleep(3 * beat) // what is called after the end is noticed by then, or passes
+	time.Sleep(3 * beat) // a call after the end is noticed by then, or passes
 	assert.Zero(t, l.reported()["a"])
 
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(2*beat))
@@ -266,8 +266,7 @@ func watchEnds(t tb, e env) {
 	assert.ErrorIs(t, store.Watch(over, e.s, beat, func(store.Change) {}), context.DeadlineExceeded)
 }
 
-// watchSlow writes much while the listener is busy: all of it is reported, or the
-// watch is over.
+// watchSlow writes much while the listener is busy: all of it is reported, or the watch ends.
 func watchSlow(t tb, e env) {
 	hold := make(chan struct{})
 	release := sync.OnceFunc(func() { close(hold) })
@@ -278,7 +277,7 @@ func watchSlow(t tb, e env) {
 	})
 	defer l.stop()
 	defer release()
-	l.await("the second call", func() bool { return len(l.heard) > 1 })
+	l.await("the second call", func() bool { return len(l.changes) > 1 })
 
 	ctx, cancel := context.WithTimeout(t.Context(), e.patience)
 	defer cancel()
@@ -308,8 +307,8 @@ func watchSlow(t tb, e env) {
 	}
 }
 
-// watchVisible reads each key as soon as it is reported. If the read came too early,
-// a cache would keep the old value for good: nothing is reported after it.
+// watchVisible reads each key as soon as it is reported. If the read came too early, a cache
+// would keep the old value for good: nothing is reported after it.
 func watchVisible(t tb, e env) {
 	reader, writer := e.pair()
 	l := listen(t, e, beat, nil)
@@ -329,9 +328,9 @@ func watchVisible(t tb, e env) {
 	defer func() { assert.NoError(t, <-written) }()
 	read := map[string]bool{}
 	for next := 0; len(read) < commits; next++ {
-		l.await("what was written", func() bool { return len(l.heard) > next })
+		l.await("what was written", func() bool { return len(l.changes) > next })
 		l.mu.Lock()
-		keys := l.heard[next].Keys
+		keys := l.changes[next].Keys
 		l.mu.Unlock()
 		for _, key := range keys {
 			require.True(t, get(t, reader, key).Exists(), "%s is reported and cannot be read yet", key)
@@ -347,10 +346,10 @@ type loadCommit struct {
 	err          error
 }
 
-// loadStore commits from several goroutines over several handles until begun is
-// closed, and then so often again. Some of the Commits are cancelled on the way. The
-// function that it returns waits for the end of it.
-func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}, again int) func() ([]loadCommit, error) {
+// loadStore commits from several goroutines over several handles until begun is closed, and
+// then so many times more. Some of the Commits are cancelled on the way. The function that it
+// returns waits for the end of it.
+func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}, rounds int) func() ([]loadCommit, error) {
 	const writers = 4
 	var commits [writers][]loadCommit
 	writer := func(g int) error {
@@ -358,7 +357,7 @@ func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}
 		r := rand.New(rand.NewPCG(2, uint64(g)))
 		var leaving sync.WaitGroup
 		defer leaving.Wait()
-		for i, left := 0, again; left > 0; i++ {
+		for i, left := 0, rounds; left > 0; i++ {
 			select {
 			case <-begun:
 				left--
@@ -411,8 +410,8 @@ func loadStore(ctx context.Context, handles []store.Store, begun <-chan struct{}
 	})
 }
 
-// watchLoad begins several watches while others write. Of what began after the first
-// Seen of one, everything is reported by its Change with a Seen after it returned.
+// watchLoad begins several watches while others write. Every commit that began after the first
+// Seen of a watch is reported by its Change with a Seen after the commit returned.
 func watchLoad(t tb, e env) {
 	ctx, cancel := context.WithCancel(t.Context())
 	begun := make(chan struct{})
@@ -438,18 +437,17 @@ func watchLoad(t tb, e env) {
 	end := time.Now()
 	for _, l := range listeners {
 		l.reaches(end)
-		l.heardInTime(commits)
+		l.reportedInTime(commits)
 	}
 }
 
-// heardInTime requires that those of commits that began after the first Seen were
-// reported.
-func (l *listener) heardInTime(commits []loadCommit) {
+// reportedInTime requires that those of commits that began after the first Seen were reported.
+func (l *listener) reportedInTime(commits []loadCommit) {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := map[string]int{} // the Change that has the key first
-	for i, c := range l.heard {
+	for i, c := range l.changes {
 		for _, key := range c.Keys {
 			if _, ok := first[key]; !ok {
 				first[key] = i
@@ -458,7 +456,7 @@ func (l *listener) heardInTime(commits []loadCommit) {
 	}
 	happened := 0
 	for _, c := range commits {
-		if c.err != nil || !c.began.After(l.heard[0].Seen) {
+		if c.err != nil || !c.began.After(l.changes[0].Seen) {
 			continue
 		}
 		happened++
@@ -470,5 +468,5 @@ func (l *listener) heardInTime(commits []loadCommit) {
 		}
 	}
 	require.Positive(l.t, happened)
-	l.t.Logf("%d commits in %d changes", happened, len(l.heard))
+	l.t.Logf("%d commits in %d changes", happened, len(l.changes))
 }

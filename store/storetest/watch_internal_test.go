@@ -17,8 +17,8 @@ func watching(
 	return func() store.Store { return &bent{Memory: memory(), watch: watch} }
 }
 
-// spoiled watches with changes that spoil has its way with. It leaves out those for
-// which spoil returns false.
+// spoiled watches with changes that spoil may modify. It omits those for which spoil returns
+// false.
 func spoiled(spoil func(m *store.Memory, call int, c *store.Change) bool) func() store.Store {
 	return watching(func(m *store.Memory, ctx context.Context, every time.Duration, changed func(store.Change)) error {
 		call := 0
@@ -36,8 +36,8 @@ func exists(m *store.Memory, key string) bool {
 	return err == nil && items[0].Exists()
 }
 
-// A teller tells its watches of keys itself, as a backend does that looks at its own
-// Commits instead of at what is stored.
+// A teller reports keys to its watches itself, as a backend does that reports its own Commits
+// instead of the stored changes.
 type teller struct {
 	*store.Memory
 	commit func(t *teller, ctx context.Context, ops ...store.Op) (store.Revision, error)
@@ -57,7 +57,7 @@ func (t *teller) Commit(ctx context.Context, ops ...store.Op) (store.Revision, e
 	return t.commit(t, ctx, ops...)
 }
 
-// tell tells of the keys of ops, and of checks too if they are asked for.
+// tell reports the keys of ops, and of checks too if they are wanted.
 func (t *teller) tell(ops []store.Op, checks bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +90,7 @@ func (t *teller) Watch(ctx context.Context, every time.Duration, changed func(st
 	return ctx.Err()
 }
 
-// watchFlaws break the promises of a Watcher.
+// watchFlaws break the rules of a Watcher.
 var watchFlaws = []flaw{
 	{"the first call comes with the first news", []string{"watch begins at once"},
 		spoiled(func(_ *store.Memory, call int, _ *store.Change) bool { return call > 0 })},
@@ -159,7 +159,7 @@ var watchFlaws = []flaw{
 				return 0, err
 			}
 			rev, err := t.Memory.Commit(context.WithoutCancel(ctx), ops...)
-			if linger(); err == nil && ctx.Err() != nil {
+			if pause(); err == nil && ctx.Err() != nil {
 				return 0, errors.Join(store.ErrUnknown, ctx.Err())
 			}
 			if err == nil {
@@ -184,7 +184,7 @@ var watchFlaws = []flaw{
 	{"Seen is the time of the call", []string{"watch under load", "second handle, watch under load"},
 		spoiled(func(_ *store.Memory, call int, c *store.Change) bool {
 			if call > 0 {
-				linger() // what returns meanwhile is not in it
+				pause() // what returns meanwhile is not in it
 			}
 			c.Seen = time.Now()
 			return true
@@ -264,7 +264,7 @@ var watchFlaws = []flaw{
 			defer t.mu.Unlock()
 			for _, told := range t.told {
 				for len(told) > 0 {
-					if linger(); ctx.Err() != nil {
+					if pause(); ctx.Err() != nil {
 						return 0, ctx.Err()
 					}
 				}

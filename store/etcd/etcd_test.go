@@ -41,8 +41,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A cluster that is not there is an error of Open, within the context or the
-// timeout, with and without a password.
+// Open fails if there is no cluster, within the context or the timeout, with and without a
+// password.
 func TestOpenFails(t *testing.T) {
 	for name, cfg := range map[string]etcd.Config{
 		"plain": {Endpoints: []string{"http://127.0.0.1:1"}}, "password": {Endpoints: []string{"http://127.0.0.1:1"}, Username: "a", Password: "secret"},

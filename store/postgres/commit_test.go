@@ -21,7 +21,7 @@ import (
 // The ways in which pgx can send a batch. It reads the answers in different ways, too.
 var modes = []string{"cache_statement", "cache_describe", "exec", "simple_protocol"}
 
-// What a proxy does with the next thing that a client sends.
+// What a proxy does with the next data of a client.
 const (
 	pass      = iota
 	lose      // the connection breaks and nothing of it arrives
@@ -128,7 +128,7 @@ func (p *proxy) forward(client, server net.Conn, deaf *atomic.Bool) {
 	}
 }
 
-// readyForQuery is how every answer ends: what was asked for is done.
+// readyForQuery is the end of every answer.
 var readyForQuery = []byte{'Z', 0, 0, 0, 5}
 
 func (p *proxy) back(client, server net.Conn, deaf *atomic.Bool) {
@@ -162,8 +162,8 @@ func get(t testing.TB, s store.Store, key string) store.Item {
 	return items[0]
 }
 
-// ST-03: when the connection breaks during a Commit, it may have happened. Whoever
-// tries again at the revision it knew does nothing twice.
+// ST-03: when the connection breaks during a Commit, it may have happened. A retry at the known
+// revision does nothing twice.
 func TestConnectionCut(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) { connectionCut(t, postgres.With(postgres.DSN(t), "default_query_exec_mode", mode)) })
@@ -206,7 +206,7 @@ func connectionCut(t *testing.T, dsn string) {
 	assert.ErrorIs(t, err, store.ErrConflict)
 }
 
-// A read that meets a broken connection goes to another one.
+// A read on a broken connection is repeated on another one.
 func TestReadsOutliveConnections(t *testing.T) {
 	p, dsn := newProxy(t, postgres.DSN(t))
 	s := open(t, dsn, postgres.NewSchema())
@@ -224,7 +224,7 @@ func TestReadsOutliveConnections(t *testing.T) {
 	assert.Equal(t, "x", string(get(t, s, "a").Value))
 }
 
-// ST-03: where no server is reached, a Commit is known not to have happened.
+// ST-03: if no server is reached, a Commit certainly did not happen.
 func TestNothingSent(t *testing.T) {
 	p, dsn := newProxy(t, postgres.DSN(t))
 	s := open(t, postgres.With(dsn, "pool_max_conns", "1"), postgres.NewSchema())
@@ -238,7 +238,7 @@ func TestNothingSent(t *testing.T) {
 	assert.NotErrorIs(t, err, store.ErrConflict)
 }
 
-// A failure at the commit itself comes after the row that says all is well.
+// A failure at the commit itself comes after the row of success.
 func TestCommitFails(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) { commitFails(t, postgres.With(postgres.DSN(t), "default_query_exec_mode", mode)) })
@@ -268,8 +268,8 @@ func commitFails(t *testing.T, dsn string) {
 	assert.NoError(t, err)
 }
 
-// ST-04: what the server asks to try again is tried again, a bounded number of times,
-// and only while the caller waits.
+// ST-04: a transaction is retried if the server requests it, a bounded number of times, and
+// only while the caller waits.
 func TestRetries(t *testing.T) {
 	for _, code := range []string{"40001", "40P01"} {
 		t.Run(code, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// texts checks an enumeration of uint8: its words, that they read back, and that
-// nothing else does.
+// texts checks an enumeration of uint8: its words, that they decode, and that nothing else
+// does.
 func texts[T interface {
 	~uint8
 	fmt.Stringer
@@ -84,7 +84,7 @@ func TestActionKinds(t *testing.T) {
 		reads := strings.HasPrefix(name, "read-") || strings.HasPrefix(name, "list-") ||
 			a == protocol.Ping || a == protocol.Search || a == protocol.Audit || a == protocol.Whoami || a == protocol.AuthPage
 		assert.Equal(t, !reads, a.Write(), name)
-		// AU-11: a code is good across packages for these and nothing else.
+		// AU-11: a code may be reused across packages for these actions and no others.
 		across := a == protocol.Publish || a == protocol.SetDistTag || a == protocol.RemoveDistTag
 		assert.Equal(t, across, a.AcrossPackages(), name)
 		account := a == protocol.CreateToken || a == protocol.ManageService || a == protocol.SetTwoFactor || a == protocol.WriteProfile || a == protocol.SetPassword

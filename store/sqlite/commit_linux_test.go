@@ -17,8 +17,8 @@ import (
 	"github.com/npmauth/npmauth/store/sqlite"
 )
 
-// Where the disk is full, commits are refused and nothing of them is done, reads go
-// on, and all is well once there is room (ST-19).
+// If the disk is full, commits are refused and nothing of them is done, reads continue, and
+// commits do once there is room (ST-19).
 func TestDiskFull(t *testing.T) {
 	mount := t.TempDir()
 	process := another(t, full, mount)
@@ -77,7 +77,7 @@ func fillDisk(dir string) error {
 	if err == nil || done == 0 || errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("after %d commits: %w", done, err)
 	}
-	for try := range 20 { // whoever asks again is refused again
+	for try := range 20 { // a retry is refused, too
 		if _, err := s.Commit(ctx, pair(done)...); err == nil {
 			return fmt.Errorf("there was no room, and at the %d. time there is", try)
 		}

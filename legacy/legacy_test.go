@@ -22,7 +22,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A registry has real accounts and real sessions, put together as a program does.
+// A registry has real accounts and real sessions, as in a program.
 type registry struct {
 	users    *account.Directory
 	sessions *session.Manager
@@ -67,7 +67,7 @@ func (g registry) handler(t *testing.T, open bool) *legacy.Handler {
 	}
 	if open {
 		cfg.SignUp = func(ctx context.Context, name, email string, pw credential.Secret) error {
-			// First of all, as SignUp must: Create judges the password before.
+			// Checked first, as SignUp must: Create checks the password before.
 			_, err := g.users.Lookup(ctx, name)
 			if err == nil {
 				return legacy.ErrNameTaken
@@ -125,8 +125,8 @@ func TestExistingAccount(t *testing.T) {
 	}
 }
 
-// LG-04: of many that sign up under one name at once, one gets in, and the
-// password of the account is that one's.
+// LG-04: of many that sign up under one name at once, one succeeds, and the account has its
+// password.
 func TestSignUpRace(t *testing.T) {
 	g := newRegistry(t)
 	h := g.handler(t, true)
@@ -140,7 +140,7 @@ func TestSignUpRace(t *testing.T) {
 	wg.Wait()
 	winners := 0
 	for i, code := range codes {
-		// Never 409, after which clients look for another way in.
+		// Never 409, after which clients try another request.
 		require.Contains(t, []int{http.StatusCreated, http.StatusUnauthorized}, code)
 		if code == http.StatusCreated {
 			winners++
