@@ -17,6 +17,11 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
+var (
+	errPasswordAlone = &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change the password by itself."}
+	errNoEmail       = &wire.Error{Status: http.StatusBadRequest, Code: "bad-email", Sentence: "An e-mail address can be changed but not taken away."}
+)
+
 // readProfile answers GET /-/npm/v1/user.
 func (a *API) readProfile(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
@@ -267,8 +272,3 @@ func (a *API) profileOf(ctx context.Context, user host.User) (host.Profile, erro
 	}
 	return a.Profiles.Profile(ctx, user.ID)
 }
-
-var (
-	errPasswordAlone = &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change the password by itself."}
-	errNoEmail       = &wire.Error{Status: http.StatusBadRequest, Code: "bad-email", Sentence: "An e-mail address can be changed but not taken away."}
-)
