@@ -430,6 +430,7 @@ func TestPageTellsChangesApart(t *testing.T) {
 		require.Equal(t, 200, page.Code)
 		text := saidOn(page)
 		require.Contains(t, text, "Operation: "+strings.ReplaceAll(b.action.String(), "-", " "))
+		assert.NotContains(t, text, "With a body whose SHA-256 is", "%s: nobody can read what is approved", b.name)
 		if other, twice := said[text]; twice {
 			assert.True(t, sameChange(b, other), "%q and %q have one page:\n%s", b.name, other.name, text)
 		}

@@ -28,7 +28,7 @@ const (
 	ReadUser         // GET /-/user/org.couchdb.user:<name>, as npm owner add does
 	Logout           // DELETE /-/user/token/<token>
 	ListTokens       // GET /-/npm/v1/tokens
-	CreateToken      // POST /-/npm/v1/tokens, and with the key of a token as Name POST /-/auth/v1/tokens/<key>/rotate
+	CreateToken      // POST /-/npm/v1/tokens, and with Token POST /-/auth/v1/tokens/<key>/rotate
 	RevokeToken      // DELETE /-/npm/v1/tokens/token/<key or token>
 	ReadProfile      // GET /-/npm/v1/user
 	WriteProfile     // POST /-/npm/v1/user before its body is known
@@ -132,7 +132,7 @@ func (a Action) Write() bool { return !a.row().reads }
 // Repeats reports whether a second factor that was proven for the action may be presented once
 // more for the same change, as clients do that repeat a request. It is false if the result of
 // the action outlives the proof, and for a number that is no action.
-func (a Action) Repeats() bool { return a != Unknown && a < actions && a.row().repeats != notAtAll }
+func (a Action) Repeats() bool { return a.row().reads || a.row().repeats != notAtAll }
 
 // AcrossPackages reports whether a typed code that was proven for one such action may be
 // presented for others, of any package: publishing, and setting and removing dist-tags.

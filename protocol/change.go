@@ -47,9 +47,10 @@ type Change struct {
 	// that changes nothing has the present revision, so that a repeated request succeeds.
 	Revision string `json:"revision,omitempty"`
 
-	// Body is the SHA-256 in hex of a body: of [Publish] without the data of the tarball, which
-	// Integrity stands for, so that what was approved is approved with its dependencies, scripts
-	// and provenance; of actions that only a registry's own policy permits as it is.
+	// Body is the SHA-256 in hex of a body. With [Publish] it is that of the body without the
+	// data of the tarball, which Integrity stands for: a publish is approved with its
+	// dependencies, scripts and provenance. Otherwise it is that of a body that this module does
+	// not read, of an action that npm's rules deny.
 	Body string `json:"body,omitempty"`
 
 	// Of an organization.

@@ -17,9 +17,9 @@ const (
 type reuse uint8
 
 const (
-	sameChange reuse = iota // for the same change and what belongs to it: clients repeat requests
+	notAtAll   reuse = iota // the result outlives the proof, and npm never sends its POST twice
+	sameChange              // for the same change and what belongs to it: clients repeat requests
 	anyPackage              // a typed code for other packages, too: npm publish --workspaces --otp
-	notAtAll                // the result outlives the proof, and npm never sends its POST twice
 )
 
 // A row is all that the module knows of an action.
@@ -28,7 +28,7 @@ type row struct {
 	of      target
 	reads   bool     // changes nothing
 	verb    Verbs    // that it needs of a grant with verbs
-	repeats reuse    // of a second factor that was proven for it
+	repeats reuse    // of a second factor that was proven for it; a read repeats
 	routes  []string // method and path, see parseRoute; none: only a body tells
 }
 
@@ -45,56 +45,56 @@ var table = [actions]row{
 	Whoami:   {text: "whoami", reads: true, routes: []string{"GET /-/whoami"}},
 	ReadSelf: {text: "read-self", reads: true, routes: []string{"GET /-/auth/v1/self"}},
 
-	Login:        {text: "login", routes: []string{"POST /-/v1/login"}},
-	LegacyLogin:  {text: "legacy-login", routes: []string{"PUT /-/user/org.couchdb.user:{user}"}},
-	LegacyUpdate: {text: "legacy-update", routes: []string{"PUT /-/user/org.couchdb.user:{user}/-rev/{revision}"}},
+	Login:        {text: "login", repeats: sameChange, routes: []string{"POST /-/v1/login"}},
+	LegacyLogin:  {text: "legacy-login", repeats: sameChange, routes: []string{"PUT /-/user/org.couchdb.user:{user}"}},
+	LegacyUpdate: {text: "legacy-update", repeats: sameChange, routes: []string{"PUT /-/user/org.couchdb.user:{user}/-rev/{revision}"}},
 	ReadUser:     {text: "read-user", reads: true, routes: []string{"GET /-/user/org.couchdb.user:{user or package}"}},
-	Logout:       {text: "logout", routes: []string{"DELETE /-/user/token/{token...}"}},
+	Logout:       {text: "logout", repeats: sameChange, routes: []string{"DELETE /-/user/token/{token...}"}},
 
 	ListTokens:  {text: "list-tokens", reads: true, routes: []string{"GET /-/npm/v1/tokens"}},
-	CreateToken: {text: "create-token", repeats: notAtAll, routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
-	RevokeToken: {text: "revoke-token", routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
+	CreateToken: {text: "create-token", routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
+	RevokeToken: {text: "revoke-token", repeats: sameChange, routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
 
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
-	WriteProfile: {text: "write-profile", repeats: notAtAll, routes: []string{"POST /-/npm/v1/user"}},
-	SetTwoFactor: {text: "set-two-factor", repeats: notAtAll},
-	SetPassword:  {text: "set-password", repeats: notAtAll},
+	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},
+	SetTwoFactor: {text: "set-two-factor"},
+	SetPassword:  {text: "set-password"},
 
 	// A read although a page accepts POST: the page itself guards what it changes.
 	AuthPage:   {text: "auth-page", reads: true, routes: []string{"* /-/auth", "* /-/auth/{any...}"}},
-	ReportLeak: {text: "report-leak", routes: []string{"POST /-/auth/v1/leaked"}},
+	ReportLeak: {text: "report-leak", repeats: sameChange, routes: []string{"POST /-/auth/v1/leaked"}},
 
 	ReadService: {text: "read-service", of: ofService, reads: true, routes: []string{"GET /-/auth/v1/services/{service}/tokens"}},
-	ManageService: {text: "manage-service", repeats: notAtAll, of: ofService, routes: []string{
+	ManageService: {text: "manage-service", of: ofService, routes: []string{
 		"POST /-/auth/v1/services/{service}/tokens", "POST /-/auth/v1/services/{service}/tokens/{key}/rotate"}},
-	RevokeService: {text: "revoke-service", of: ofService, routes: []string{"DELETE /-/auth/v1/services/{service}/tokens/{key}"}},
+	RevokeService: {text: "revoke-service", repeats: sameChange, of: ofService, routes: []string{"DELETE /-/auth/v1/services/{service}/tokens/{key}"}},
 
 	ListStars:  {text: "list-stars", reads: true, routes: []string{"GET /-/_view/starredByUser", "GET /-/user/v1/star"}},
-	WriteStars: {text: "write-stars", routes: []string{"PUT /-/user/v1/star", "DELETE /-/user/v1/star"}},
+	WriteStars: {text: "write-stars", repeats: sameChange, routes: []string{"PUT /-/user/v1/star", "DELETE /-/user/v1/star"}},
 	ReadHooks:  {text: "read-hooks", reads: true, routes: []string{"GET /-/npm/v1/hooks", "GET /-/npm/v1/hooks/hook/{id}"}},
-	WriteHooks: {text: "write-hooks", routes: []string{
+	WriteHooks: {text: "write-hooks", repeats: sameChange, routes: []string{
 		"POST /-/npm/v1/hooks/hook", "PUT /-/npm/v1/hooks/hook/{id}", "DELETE /-/npm/v1/hooks/hook/{id}"}},
 
 	// Yarn 1 lists teams below /team/@org.
 	ReadOrg:          {text: "read-org", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/user"}},
 	ListTeams:        {text: "list-teams", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/team", "GET /team/@{org}"}},
 	ListOrgPackages:  {text: "list-org-packages", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/package"}},
-	WriteOrg:         {text: "write-org", of: ofOrg, routes: []string{"PUT /-/org/{org}/user", "DELETE /-/org/{org}/user"}},
+	WriteOrg:         {text: "write-org", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/org/{org}/user", "DELETE /-/org/{org}/user"}},
 	ReadTeam:         {text: "read-team", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/user", "GET /team/@{org}/{team}", "GET /team/@{org}/{team}/user"}},
 	ListTeamPackages: {text: "list-team-packages", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/package"}},
-	WriteTeam: {text: "write-team", of: ofOrg, routes: []string{
+	WriteTeam: {text: "write-team", repeats: sameChange, of: ofOrg, routes: []string{
 		"PUT /-/org/{org}/team", "DELETE /-/team/{org}/{team}",
 		"PUT /team/@{org}", "DELETE /team/@{org}", "PUT /team/@{org}/{team}", "DELETE /team/@{org}/{team}"}},
-	WriteTeamMember: {text: "write-team-member", of: ofOrg, routes: []string{
+	WriteTeamMember: {text: "write-team-member", repeats: sameChange, of: ofOrg, routes: []string{
 		"PUT /-/team/{org}/{team}/user", "DELETE /-/team/{org}/{team}/user", "PUT /team/@{org}/{team}/user", "DELETE /team/@{org}/{team}/user"}},
-	GrantTeam: {text: "grant-team", of: ofOrg, routes: []string{"PUT /-/team/{org}/{team}/package", "DELETE /-/team/{org}/{team}/package"}},
+	GrantTeam: {text: "grant-team", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/team/{org}/{team}/package", "DELETE /-/team/{org}/{team}/package"}},
 
 	// pnpm 11 and 12 list the packages of the user of the request below /-/-/.
 	ListPackages:  {text: "list-packages", reads: true, routes: []string{"GET /-/user/{user}/package", "GET /-/-/package"}},
 	ListStaged:    {text: "list-staged", reads: true, routes: []string{"GET /-/stage"}},
 	ReadStaged:    {text: "read-staged", reads: true, routes: []string{"GET /-/stage/{id}", "GET /-/stage/{id}/tarball"}},
-	ApproveStaged: {text: "approve-staged", routes: []string{"POST /-/stage/{id}/approve"}},
-	RejectStaged:  {text: "reject-staged", routes: []string{"DELETE /-/stage/{id}"}},
+	ApproveStaged: {text: "approve-staged", repeats: sameChange, routes: []string{"POST /-/stage/{id}/approve"}},
+	RejectStaged:  {text: "reject-staged", repeats: sameChange, routes: []string{"DELETE /-/stage/{id}"}},
 
 	ReadPackument:    {text: "read-packument", of: ofPackage, reads: true, routes: []string{"GET /{package}", "GET /{package}/{version or tag}"}},
 	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, routes: []string{"GET /{package}/-/{tarball}"}},
@@ -105,23 +105,23 @@ var table = [actions]row{
 	RemoveDistTag: {text: "remove-dist-tag", repeats: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},
 
 	// Its body says which of the five that follow it is.
-	WritePackument: {text: "write-packument", of: ofPackage, routes: []string{"PUT /{package}", "PUT /{package}/-rev/{revision}"}},
+	WritePackument: {text: "write-packument", repeats: sameChange, of: ofPackage, routes: []string{"PUT /{package}", "PUT /{package}/-rev/{revision}"}},
 	Publish:        {text: "publish", repeats: anyPackage, of: ofPackage, verb: VerbPublish},
-	Deprecate:      {text: "deprecate", of: ofPackage, verb: VerbDeprecate},
-	Star:           {text: "star", of: ofPackage},
-	Unpublish:      {text: "unpublish", of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-/{tarball}/-rev/{revision}"}},
-	WriteOwners: {text: "write-owners", of: ofPackage, routes: []string{
+	Deprecate:      {text: "deprecate", repeats: sameChange, of: ofPackage, verb: VerbDeprecate},
+	Star:           {text: "star", repeats: sameChange, of: ofPackage},
+	Unpublish:      {text: "unpublish", repeats: sameChange, of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-/{tarball}/-rev/{revision}"}},
+	WriteOwners: {text: "write-owners", repeats: sameChange, of: ofPackage, routes: []string{
 		"PUT /-/package/{package}/owners", "DELETE /-/package/{package}/owners/{user}"}},
-	UnpublishAll: {text: "unpublish-all", of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-rev/{revision}"}},
+	UnpublishAll: {text: "unpublish-all", repeats: sameChange, of: ofPackage, verb: VerbUnpublish, routes: []string{"DELETE /{package}/-rev/{revision}"}},
 
 	ReadAccess:        {text: "read-access", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/access"}},
-	SetAccess:         {text: "set-access", of: ofPackage, routes: []string{"POST /-/package/{package}/access"}},
+	SetAccess:         {text: "set-access", repeats: sameChange, of: ofPackage, routes: []string{"POST /-/package/{package}/access"}},
 	ReadVisibility:    {text: "read-visibility", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/visibility"}},
 	ReadCollaborators: {text: "read-collaborators", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/collaborators"}},
-	Stage:             {text: "stage", of: ofPackage, verb: VerbStage, routes: []string{"POST /-/stage/package/{package}"}},
+	Stage:             {text: "stage", repeats: sameChange, of: ofPackage, verb: VerbStage, routes: []string{"POST /-/stage/package/{package}"}},
 	ReadTrust:         {text: "read-trust", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/trust"}},
-	WriteTrust:        {text: "write-trust", of: ofPackage, routes: []string{"POST /-/package/{package}/trust", "DELETE /-/package/{package}/trust/{opaque id}"}},
-	ExchangeToken:     {text: "exchange-token", of: ofPackage, routes: []string{"POST /-/npm/v1/oidc/token/exchange/package/{package}"}},
+	WriteTrust:        {text: "write-trust", repeats: sameChange, of: ofPackage, routes: []string{"POST /-/package/{package}/trust", "DELETE /-/package/{package}/trust/{opaque id}"}},
+	ExchangeToken:     {text: "exchange-token", repeats: sameChange, of: ofPackage, routes: []string{"POST /-/npm/v1/oidc/token/exchange/package/{package}"}},
 }
 
 // row returns the row of a, that of [Unknown] for a number that is no action.

@@ -69,14 +69,12 @@ func ReadDistTag(data []byte, op protocol.Operation) (*protocol.Change, error) {
 	return &protocol.Change{Version: version, Tags: map[string]string{op.Tag: version}}, nil
 }
 
-// ReadChange reads the change of a request into c, and for a grant of a team its package into
-// op.
-func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.Change) (err error) {
-	removes := method == http.MethodDelete
-	switch op.Action {
-	case protocol.SetAccess:
+// changeReaders has the reader of each action that ReadChange knows. removes is true of a DELETE.
+var changeReaders = map[protocol.Action]func(data []byte, removes bool, op *protocol.Operation, c *protocol.Change) error{
+	protocol.SetAccess: func(data []byte, _ bool, _ *protocol.Operation, c *protocol.Change) error {
 		return readSetting(data, c)
-	case protocol.WriteOwners:
+	},
+	protocol.WriteOwners: func(data []byte, removes bool, op *protocol.Operation, c *protocol.Change) error {
 		if removes { // DELETE …/owners/<user>
 			c.RemovedOwners = []string{op.User}
 			return nil
@@ -84,7 +82,8 @@ func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.
 		name, _, err := readMember(data)
 		c.AddedOwners = []string{name}
 		return err
-	case protocol.WriteOrg:
+	},
+	protocol.WriteOrg: func(data []byte, removes bool, _ *protocol.Operation, c *protocol.Change) (err error) {
 		var role string
 		if c.Member, role, err = readMember(data); err != nil || removes {
 			c.Removes = removes
@@ -94,18 +93,36 @@ func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.
 			role = protocol.OrgMember.String() // the default of npm org set is developer
 		}
 		c.Role, err = readRole(role)
-	case protocol.WriteTeamMember:
+		return err
+	},
+	protocol.WriteTeamMember: func(data []byte, removes bool, _ *protocol.Operation, c *protocol.Change) (err error) {
 		c.Removes = removes
 		c.Member, _, err = readMember(data)
-	case protocol.WriteTeam:
-		if c.Removes = removes; !removes {
-			err = readTeam(data, c)
+		return err
+	},
+	protocol.WriteTeam: func(data []byte, removes bool, _ *protocol.Operation, c *protocol.Change) error {
+		if c.Removes = removes; removes {
+			return nil
 		}
-	case protocol.GrantTeam:
+		return readTeam(data, c)
+	},
+	protocol.GrantTeam: func(data []byte, removes bool, op *protocol.Operation, c *protocol.Change) error {
 		c.Removes = removes
-		err = readGrant(data, removes, op, c)
+		return readGrant(data, removes, op, c)
+	},
+}
+
+// ReadsChange reports whether [ReadChange] reads the bodies of the action.
+func ReadsChange(action protocol.Action) bool { return changeReaders[action] != nil }
+
+// ReadChange reads the change of a request into c, and for a grant of a team its package into
+// op.
+func ReadChange(method string, data []byte, op *protocol.Operation, c *protocol.Change) error {
+	read := changeReaders[op.Action]
+	if read == nil {
+		return badAccess("This body cannot be read.")
 	}
-	return err
+	return read(data, method == http.MethodDelete, op, c)
 }
 
 func readSetting(data []byte, c *protocol.Change) error {

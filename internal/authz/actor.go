@@ -14,7 +14,7 @@ import (
 type Actor struct {
 	Credential *policy.Credential
 	Person     *Person
-	Verified   *Verified // of which cred is a part
+	Verified   *Verified // whose Credential is the one above
 }
 
 // By returns the actor as events have it, at the address.

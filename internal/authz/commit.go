@@ -11,8 +11,10 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// maxDecisions is how often a request is decided on anew because a row of the decision changed.
-const maxDecisions = 3
+// maxRuns is how often Commit runs its transaction: anew when a password or a second factor must
+// be checked first, or when a row that fn expects has changed. Conflicts within one run are
+// [store.Transact]'s.
+const maxRuns = 6
 
 // Errors of a decision in a commit that take more than another run of it. Neither leaves Commit.
 var (
@@ -47,7 +49,7 @@ func (a *Authorizer) tryCommit(r *http.Request, q *Request, d policy.Decision, k
 	if q.Password != nil {
 		err = errNeedsPassword
 	}
-	for range 2 * maxDecisions { // a password and a factor may each be asked for anew, and a row change
+	for range maxRuns {
 		switch {
 		case errors.Is(err, errNeedsPassword):
 			if err := a.checkOwnPassword(ctx, q); err != nil {

@@ -14,12 +14,12 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// guardAccess authorizes what changes who may do what. Its body is small and says a good
-// part of what is asked for, so it is read before anybody is asked for a second factor,
-// and is handed to the host as a [protocol.Change]. A second-factor setting is made here.
-func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
+// guardBody authorizes a write whose body [wire.ReadChange] reads. The body is small, so it is read
+// before a second factor is demanded, and handed to the host as a [protocol.Change]. A
+// second-factor setting is committed here.
+func (a *Guard) guardBody(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
 	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
-	p, done, err := a.admitAccess(r, op)
+	p, done, err := a.admitBody(r, op)
 	switch {
 	case err != nil:
 		a.Fail(w, r, err)
@@ -31,12 +31,12 @@ func (a *Guard) guardAccess(w http.ResponseWriter, r *http.Request, op protocol.
 	}
 }
 
-// admitAccess decides about a change of access. done means that it was made here.
-func (a *Guard) admitAccess(r *http.Request, op protocol.Operation) (p *authz.Pass, done bool, err error) {
+// admitBody authorizes such a write. done means that it is committed.
+func (a *Guard) admitBody(r *http.Request, op protocol.Operation) (p *authz.Pass, done bool, err error) {
 	defer a.Recover(r, func(refused error) { p, done, err = nil, false, refused })
 	q := a.NewRequest(r, op)
 	q.HandedOver = true
-	err = a.readAccessBody(r, q)
+	err = a.readChangeBody(r, q)
 	if err != nil {
 		return nil, false, a.Conclude(r.Context(), q, err)
 	}
@@ -66,8 +66,8 @@ func (a *Guard) admitAccess(r *http.Request, op protocol.Operation) (p *authz.Pa
 	return a.NewPass(r.Context(), q), true, nil
 }
 
-// readAccessBody reads what a request would change.
-func (a *Guard) readAccessBody(r *http.Request, q *authz.Request) error {
+// readChangeBody reads what a request would change.
+func (a *Guard) readChangeBody(r *http.Request, q *authz.Request) error {
 	if err := a.Find(r, q); err != nil {
 		return err
 	}
