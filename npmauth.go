@@ -288,8 +288,8 @@ func New(cfg Config) (*Auth, error) {
 		}
 	}
 	a := &Auth{authz: az}
-	if part, err := a.build(cfg); err != nil {
-		return nil, fmt.Errorf("npmauth: %s: %w", part, err)
+	if err := a.build(cfg); err != nil {
+		return nil, fmt.Errorf("npmauth: %w", err)
 	}
 	a.guard = &guard.Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.Serve}
 	return a, nil
@@ -335,19 +335,19 @@ func (cfg *Config) complete() error {
 	return nil
 }
 
-// build makes the parts and plugs each into those that need it. It returns the name of the part
-// that refused.
-func (a *Auth) build(cfg Config) (part string, err error) {
+// build makes the parts and plugs each into those that need it.
+func (a *Auth) build(cfg Config) (err error) {
+	fail := func(part string, err error) error { return fmt.Errorf("%s: %w", part, err) }
 	az := a.authz
 	if cfg.Users == nil {
 		if cfg.Hasher == nil {
 			if cfg.Hasher, err = account.NewHasher(account.HasherConfig{}); err != nil {
-				return "Config.Hasher", err
+				return fail("Config.Hasher", err)
 			}
 		}
 		people, err := account.NewDirectory(account.DirectoryConfig{Store: cfg.Store, Hasher: cfg.Hasher, Now: cfg.Now})
 		if err != nil {
-			return "account", err
+			return fail("account", err)
 		}
 		cfg.Users = people
 	}
@@ -359,32 +359,32 @@ func (a *Auth) build(cfg Config) (part string, err error) {
 		Users: cfg.Users, Packages: cfg.Packages, Documents: cfg.Documents, Orgs: cfg.Orgs, Services: cfg.Services, Foreign: cfg.Foreign,
 	})
 	if a.subjects, err = subject.New(subject.Config{Store: az.Store, Now: az.Now, Events: az.Events}); err != nil {
-		return "subject", err
+		return fail("subject", err)
 	}
 	az.Factors, err = twofactor.New(twofactor.Config{
 		Store: az.Store, Now: az.Now, Issuer: cfg.Name, RecoveryCodes: cfg.Limits.RecoveryCodes, Events: az.Events,
 	})
 	if err != nil {
-		return "Config.Limits", err
+		return fail("Config.Limits", err)
 	}
 	if az.Tokens, err = token.New(token.Config{Store: az.Store, Limits: cfg.Limits, Now: az.Now, Events: az.Events}); err != nil {
-		return "Config.Limits", err
+		return fail("Config.Limits", err)
 	}
 	if az.Settings, err = settings.New(settings.Config{Store: az.Store}); err != nil {
-		return "settings", err
+		return fail("settings", err)
 	}
 	az.Sessions, err = session.New(session.Config{
 		Store: az.Store, TTL: cfg.Limits.SessionTTL, Now: az.Now, Events: az.Events,
 		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Alive: az.MaySignIn,
 	})
 	if err != nil {
-		return "Config.Limits", err
+		return fail("Config.Limits", err)
 	}
 	a.api, err = api.New(api.Config{
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
 		Legacy: legacy.Config{Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs},
 	})
-	return "build", err
+	return err // names the field itself
 }
 
 // parseBase parses the base URL, whose path ends in a slash then.
