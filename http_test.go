@@ -426,6 +426,7 @@ func TestNewRefuses(t *testing.T) {
 		"Limits":     func(c *npmauth.Config) { c.Limits.Tokens = 1 },
 		"Policy":     func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
 		"OpenSignUp": func(c *npmauth.Config) { c.OpenSignUp, c.Legacy.Off = true, true },
+		"Legacy":     func(c *npmauth.Config) { c.Legacy.Deprecated, c.Legacy.Sunset = time.Unix(1e9, 0), time.Unix(1e9-1, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good()
@@ -434,6 +435,7 @@ func TestNewRefuses(t *testing.T) {
 			require.Error(t, err)
 			field, _, _ := strings.Cut(name, " ")
 			assert.Contains(t, err.Error(), strings.TrimSuffix(field, ","))
+			assert.True(t, strings.HasPrefix(err.Error(), "npmauth: Config."), err.Error())
 		})
 	}
 	_, err := npmauth.New(good())
