@@ -162,7 +162,7 @@ func (c *Change) Recorded() *Change {
 	r.Deprecated = changedOnly(c.Deprecated)
 	if c.Token != nil {
 		t := *c.Token
-		t.Description = ""
+		t.Name, t.Description = readable(t.Name), ""
 		t.Grants = slices.DeleteFunc(slices.Clone(t.Grants), func(g Grant) bool { return g.Validate() != nil })
 		r.Token = &t
 	}

@@ -341,6 +341,8 @@ func TestRecorded(t *testing.T) {
 		assert.Contains(t, said, public)
 	}
 	assert.Equal(t, full(t), c, "it is a copy")
+	asked := protocol.Change{Token: &protocol.TokenSpec{Name: "CI\n" + strings.Repeat("n", 64<<10)}} // no name that a token may have
+	assert.Regexp(t, "^CI\ufffdn{507}…$", asked.Recorded().Token.Name)
 	var none *protocol.Change
 	assert.Nil(t, none.Recorded())
 }

@@ -67,14 +67,7 @@ const missingLabel = "Lines that are not shown"
 const lastLines = len(missingLabel) + len("4294967295") + len("Fingerprint of all of it") + fingerprintSize
 
 func (w *lines) say(label, text string) {
-	shown := printable(text)
-	if len(shown) > maxText {
-		end := maxText
-		for end > 0 && shown[end]&0xc0 == 0x80 {
-			end--
-		}
-		shown = shown[:end] + "…"
-	}
+	shown := readable(text)
 	// A browser shows white space of any length as one space.
 	if shown != text || strings.Join(strings.Fields(shown), " ") != shown {
 		w.cut = true
@@ -86,6 +79,19 @@ func (w *lines) say(label, text string) {
 	}
 	w.size += len(label) + len(shown)
 	w.all = append(w.all, Line{label, shown})
+}
+
+// readable returns text in printable characters, cut after maxText bytes.
+func readable(text string) string {
+	shown := printable(text)
+	if len(shown) <= maxText {
+		return shown
+	}
+	end := maxText
+	for end > 0 && shown[end]&0xc0 == 0x80 {
+		end--
+	}
+	return shown[:end] + "…"
 }
 
 // unless adds a line unless text is "".
