@@ -83,8 +83,12 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 			write: `unpublish plain 7-a {"Removed":["1.0.0"],"Revision":"7-a","Tags":{"old":""}}`,
 		},
 		"unpublish without a word on tags": {
-			body:  `{"_id":"plain","versions":{` + one + `}}`,
-			write: `unpublish plain  {"Removed":["2.0.0"],"Tags":{"latest":""}}`,
+			body:  `{"_id":"plain","_rev":"7-a","versions":{` + one + `}}`,
+			write: `unpublish plain  {"Removed":["2.0.0"],"Revision":"7-a","Tags":{"latest":""}}`,
+		},
+		"unpublish of no revision": {
+			body: `{"_id":"plain","versions":{` + one + `}}`,
+			code: 409, says: "has changed since you read it",
 		},
 		"owner": {
 			path: "/plain/-rev/7-a", body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"carol","email":"c@acme.test"}]}`,

@@ -67,9 +67,11 @@ func (d Document) Star() bool { return d.Partial && d.Users }
 // Compare returns the one change of doc from the present state, and its action: Deprecate,
 // Unpublish, WriteOwners or Star. Nothing else of the document counts. A document without a
 // change is a Deprecate at the present revision, whatever revision it was made from: npm sends it
-// for a message that exists already, and when it repeats a request that has succeeded. Several changes at once are refused, so that nobody hides a
-// change of owners in a deprecation, and so is a change that no operation of npm's makes. An
-// error is a [*ChangeError]; the action is returned with it, for a log, as far as it is known.
+// for a message that exists already, and when it repeats a request that has succeeded. Any other
+// change but a star must be made from the present revision, if there is one: a document without a
+// revision is as stale as one with another. Several changes at once are refused, so that nobody
+// hides a change of owners in a deprecation, and so is a change that no operation of npm's makes.
+// An error is a [*ChangeError]; the action is returned with it, for a log, as far as it is known.
 //
 // A Partial document needs only the Revision of the State; with its Maintainers, Compare
 // returns the added and removed owners.
@@ -89,7 +91,7 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 	stale := now.Revision != "" && doc.Revision != "" && doc.Revision != now.Revision
 	switch {
 	case err == nil && c.Empty():
-		if stale {
+		if now.Revision != "" {
 			c.Revision = now.Revision
 		}
 		return protocol.Deprecate, c, nil
@@ -97,6 +99,8 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 		return protocol.Unknown, protocol.Change{}, ErrStale
 	case err != nil:
 		return action, protocol.Change{}, err
+	case now.Revision != "" && doc.Revision == "": // a whole state, of which nobody can tell what it was made from
+		return protocol.Unknown, protocol.Change{}, ErrStale
 	}
 	return action, c, nil
 }

@@ -66,8 +66,16 @@ func TestCompare(t *testing.T) {
 
 		d.Revision, tt.want.Revision = "", ""
 		got, err = compare(there(), d)
-		require.NoError(t, err, "%s, of no revision", name)
-		assert.Equal(t, tt.want, got, name)
+		switch {
+		case d.Star():
+			assert.NoError(t, err, name)
+		case tt.want.Empty():
+			assert.NoError(t, err, name)
+			assert.Equal(t, compared{protocol.Deprecate, protocol.Change{Revision: "7-a"}}, got, name)
+		default:
+			assert.ErrorIs(t, err, packument.ErrStale, "%s, of no revision", name)
+			assert.Zero(t, got, name)
+		}
 
 		now := there()
 		now.Revision = ""
