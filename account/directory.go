@@ -385,13 +385,16 @@ func (d *Directory) ByName(ctx context.Context, name string) (User, error) {
 
 // ByID returns the user with this ID, or [ErrNoUser].
 func (d *Directory) ByID(ctx context.Context, id protocol.UserID) (User, error) {
-	return d.ByIDFrom(ctx, d.store, id)
+	return d.ByIDFrom(ctx, nil, id)
 }
 
-// ByIDFrom is ByID as r has it.
+// ByIDFrom is ByID as r has it; nil reads from the store.
 func (d *Directory) ByIDFrom(ctx context.Context, r store.Reader, id protocol.UserID) (User, error) {
 	if id == "" {
 		return User{}, ErrNoUser
+	}
+	if r == nil {
+		r = d.store
 	}
 	p, err := people.Get(ctx, r, string(id))
 	return found(p, err)

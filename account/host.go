@@ -28,10 +28,11 @@ func (d *Directory) Lookup(ctx context.Context, name string) (host.User, error) 
 
 // User is [Directory.ByID] for [host.Users].
 func (d *Directory) User(ctx context.Context, id protocol.UserID) (host.User, error) {
-	return d.UserFrom(ctx, d.store, id)
+	return d.UserFrom(ctx, nil, id)
 }
 
-// UserFrom is [Directory.User] through r: a snapshot, or a transaction.
+// UserFrom is [Directory.User] through r: a snapshot, or a transaction; nil reads
+// from the store.
 func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	u, err := d.ByIDFrom(ctx, r, id)
 	return u.forHost(), err

@@ -3,14 +3,13 @@ package token_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -31,36 +30,21 @@ func Example() {
 	}
 
 	// Later, a client presents it.
-	verify := func(presented string) (*policy.Credential, bool) {
-		digest, ok := credential.Parse(presented)
-		if !ok {
-			return nil, false
-		}
-		items, err := st.Get(ctx, token.KeyOf(digest))
-		if err != nil {
-			return nil, false
-		}
-		cred, numbers, err := token.Open(items[0], digest)
-		if err != nil {
-			return nil, false
-		}
-		user, err := subject.Get(ctx, st, cred.User)
-		return cred, err == nil && user.Alive(cred.Kind, numbers) && !cred.Dead(time.Now())
-	}
-	cred, ok := verify(secret.Reveal())
-	fmt.Println(ok, cred.ID == tok.ID, cred.Grants)
+	addr := netip.MustParseAddr("192.0.2.7")
+	got, err := m.Verify(ctx, secret, addr)
+	fmt.Println(err == nil, got.ID == tok.ID, got.Grants)
 
 	// All of the user's tokens end with one write.
 	if err := m.RevokeAll(ctx, audit.Actor{User: "user-1"}, "user-1"); err != nil {
 		panic(err)
 	}
-	_, ok = verify(secret.Reveal())
-	fmt.Println(ok)
+	_, err = m.Verify(ctx, secret, addr)
+	fmt.Println(err)
 
-	fmt.Println(m.Validate(token.Spec{User: "user-1", Grants: cred.Grants, Bypass: true}))
+	fmt.Println(m.Validate(token.Spec{User: "user-1", Grants: got.Grants, Bypass: true}))
 	// Output:
 	// true true [read-only on scope @acme]
-	// false
+	// token: not found
 	// bypass_2fa needs permission to write packages
 }
 

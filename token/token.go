@@ -23,9 +23,10 @@
 //
 // # Verifying
 //
-// A presented token is found by one Get of [KeyOf] and decoded by [Open], which compares its
-// digest. It is alive until Expires, the first instant at which it is dead, and while its
-// numbers are those of its user: [subject.Subject.Alive].
+// [Manager.Verify] is the whole check of a presented token. A program that caches records makes
+// it of parts: one Get of [KeyOf], decoded by [Open], which compares the digest. The token is
+// alive until Expires, the first instant at which it is dead, and while its numbers are those of
+// its user: [subject.Subject.Alive]. Then there are the ranges, its own and its account's.
 //
 // # Revoking
 //
