@@ -98,7 +98,7 @@ func TestTokenFlagsRefused(t *testing.T) {
 			"Say what the token is for":        {"--read-only"},
 			"needs packages, scopes":           {"--orgs=acme", rw},
 			"A permission for orgs needs orgs": {"--packages-all", "--orgs-permission=read-write"},
-			"but not both":                     {"--packages-all", "--scopes=@alice", rw},
+			"not both":                         {"--packages-all", "--scopes=@alice", rw},
 			"is not a package name":            {"--packages=*", rw},
 			"does not begin with its first":    {"--packages-all", "--cidr=10.1.2.3/8"},
 			"one-time password":                {"--packages-all"},

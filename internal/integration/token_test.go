@@ -104,11 +104,10 @@ func TestTokenListAndRevoke(t *testing.T) {
 	require.NotEmpty(t, key)
 	assert.NotContains(t, list, "npms_")
 
-	code := app.Fresh()
-	home.OK("", "npm", "token", "revoke", key, "--otp="+code)
+	home.OK("", "npm", "token", "revoke", key, "--otp="+app.Fresh())
 	assert.Equal(t, http.StatusUnauthorized, registry.As(byID).Do("GET", "-/whoami", nil).Status)
 	assert.Equal(t, http.StatusOK, registry.As(byValue).Do("GET", "-/whoami", nil).Status)
-	home.OK("", "npm", "token", "revoke", byValue, "--otp="+code)
+	home.OK("", "npm", "token", "revoke", byValue, "--otp="+app.Fresh())
 	assert.Equal(t, http.StatusUnauthorized, registry.As(byValue).Do("GET", "-/whoami", nil).Status)
 	assert.NotContains(t, home.OK("", "npm", "token", "list").Stdout, "npm_")
 }
