@@ -114,8 +114,8 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	return p, nil
 }
 
-// judgements is how often a commit is tried when a row that it expects has changed.
-const judgements = 3
+// maxRuns is how often a commit is tried when a row that it expects has changed.
+const maxRuns = 3
 
 // commit runs fn, which records its own event, in a commit that expects what p relies on. A
 // refusal is recorded here.
@@ -134,7 +134,7 @@ func (m *Manager) commit(ctx context.Context, in SignIn, p *proven, fn func(tx *
 // calls the host last. A change of that row that concerns neither the password nor the second
 // factor does no harm: p gets the new row and the commit is tried once more.
 func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store.Tx) error) error {
-	for range judgements {
+	for range maxRuns {
 		if err := m.alive(ctx, p.ID); err != nil {
 			return err
 		}

@@ -101,7 +101,7 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	if err != nil {
 		return nil, err
 	}
-	for range judgements {
+	for range maxRuns {
 		var typed credential.Secret
 		if typed, err = c.prove(ctx, v, req, form); err == nil {
 			return c.carry(aead, v, typed.Reveal()), nil
@@ -114,8 +114,8 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	return nil, err
 }
 
-// judgements is how often a form is checked when the account changes meanwhile.
-const judgements = 3
+// maxRuns is how often a form is checked when the account changes meanwhile.
+const maxRuns = 3
 
 // prove approves the challenge if the form authenticates its user.
 func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, form url.Values) (credential.Secret, error) {

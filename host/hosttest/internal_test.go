@@ -153,9 +153,9 @@ func TestHostThatHoldsOn(t *testing.T) {
 func TestCarelessHosts(t *testing.T) {
 	rejects := map[string][]string{
 		"ignores PackageID": {
-			"two creators race for one name", "a creation is not overtaken", "a version belongs to the package that was judged",
-			"a tag belongs to the package that was judged", "a tag is taken from the package that was judged", "a deprecation belongs to the package that was judged",
-			"a version is taken from the package that was judged", "a package is taken away that was judged", "owners are of the package that was judged",
+			"two creators race for one name", "a creation is not overtaken", "a version belongs to the package that was authorized",
+			"a tag belongs to the package that was authorized", "a tag is taken from the package that was authorized", "a deprecation belongs to the package that was authorized",
+			"a version is taken from the package that was authorized", "a package is taken away that was authorized", "owners are of the package that was authorized",
 		},
 		"stores the body": {
 			"a deprecation changes nothing else", "an unpublish changes nothing else", "a star changes nothing else",
@@ -213,7 +213,7 @@ func TestHostThatPanics(t *testing.T) {
 		}
 	}
 	reg := open(t, "", protocol.UnpublishAll)
-	failures := failuresOf(t, "a version belongs to the package that was judged", func() Registry {
+	failures := failuresOf(t, "a version belongs to the package that was authorized", func() Registry {
 		reg.Remove = func(context.Context, protocol.PackageName) error { panic("boom") }
 		return reg
 	})
@@ -293,7 +293,7 @@ func TestWhatIsMissing(t *testing.T) {
 			"Without: []protocol.Action{protocol.ReadTarball, protocol.Star, protocol.ListPackages},"},
 		{"UnpublishAll and Remove", "what is not served is named", func() Registry { return open(t, "unpublishes nothing") },
 			"Without: []protocol.Action{protocol.UnpublishAll}, Remove: func(ctx context.Context, pkg protocol.PackageName) error { return remove(ctx, pkg) },"},
-		{"Remove", "a version belongs to the package that was judged", func() Registry { return open(t, "", protocol.UnpublishAll) },
+		{"Remove", "a version belongs to the package that was authorized", func() Registry { return open(t, "", protocol.UnpublishAll) },
 			"Remove: func(ctx context.Context, pkg protocol.PackageName) error { return remove(ctx, pkg) },"},
 		{"Documents", "what is not served is named", func() Registry {
 			reg := open(t, "")
