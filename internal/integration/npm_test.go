@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,9 +18,10 @@ import (
 	"github.com/npmauth/npmauth/internal/integration"
 )
 
-// among are those of clients that are driven with -short: the newest.
+// among returns the clients of a test that goes through several releases of one: all of them
+// before a release, with NPMAUTH_REQUIRE=all,clients, and the newest otherwise.
 func among(clients ...string) []string {
-	if testing.Short() {
+	if testing.Short() || !slices.Contains(strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "clients") {
 		return clients[len(clients)-1:]
 	}
 	return clients
