@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,8 +100,16 @@ func (h *Home) Use(names ...string) {
 	}
 	require.NoError(h.t, os.MkdirAll(h.bin(), 0o755))
 	for command, line := range h.commands {
-		require.NoError(h.t, os.WriteFile(filepath.Join(h.bin(), command), []byte("#!/bin/sh\nexec "+line+" \"$@\"\n"), 0o755))
+		require.NoError(h.t, writeProgram(filepath.Join(h.bin(), command), "#!/bin/sh\nexec "+line+" \"$@\"\n"))
 	}
+}
+
+// writeProgram writes a script while no process is started: one would inherit the open file,
+// and running the script would fail with "text file busy" until that process has ended.
+func writeProgram(path, text string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, []byte(text), 0o755)
 }
 
 func (h *Home) bin() string { return filepath.Join(h.Dir, ".bin") }
