@@ -6,7 +6,6 @@ import (
 
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/protocol"
-	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -49,23 +48,7 @@ func (a *API) createServiceToken(r *http.Request, op protocol.Operation) (reply,
 // rotateServiceToken answers POST /-/auth/v1/services/<name>/tokens/<key>/rotate, as
 // rotateToken.
 func (a *API) rotateServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
-	var body wire.RotateRequest
-	if err := decode(r, &body); err != nil {
-		return reply{}, err
-	}
-	grace, days, err := body.Rotation()
-	if err != nil {
-		return reply{}, err
-	}
-	// Judged twice, as rotateToken does.
-	q, _, err := a.Check(r, op, nil)
-	if err != nil {
-		return reply{}, err
-	}
-	if q.Service.ID == "" {
-		return reply{}, a.Conclude(r.Context(), q, authz.ErrNoService)
-	}
-	return a.rotate(r, q, body.Password, token.Rotation{ID: op.Token, User: q.Service.ID, Service: true, Grace: grace, Days: days})
+	return a.rotateOf(r, op, func(q *authz.Request) protocol.UserID { return q.Service.ID }, true)
 }
 
 // revokeServiceToken answers DELETE /-/auth/v1/services/<name>/tokens/<key>.

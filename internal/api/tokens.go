@@ -69,6 +69,11 @@ func made(secret credential.Secret, tok token.Token) reply {
 // rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
 // one call, while the old one goes on for a while. It takes what creating a token takes.
 func (a *API) rotateToken(r *http.Request, op protocol.Operation) (reply, error) {
+	return a.rotateOf(r, op, func(q *authz.Request) protocol.UserID { return q.Actor.Credential.User }, false)
+}
+
+// rotateOf rotates a token of the user that user returns; "" is a service account that is none.
+func (a *API) rotateOf(r *http.Request, op protocol.Operation, user func(*authz.Request) protocol.UserID, service bool) (reply, error) {
 	var body wire.RotateRequest
 	if err := decode(r, &body); err != nil {
 		return reply{}, err
@@ -77,16 +82,20 @@ func (a *API) rotateToken(r *http.Request, op protocol.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	// Decided twice: what is asked for is only known once it is known who asks.
+	// Decided twice: the token that is replaced is known only when its user is.
 	q, _, err := a.Check(r, op, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	return a.rotate(r, q, body.Password, token.Rotation{ID: op.Token, User: q.Actor.Credential.User, Grace: grace, Days: days})
+	id := user(q)
+	if id == "" {
+		return reply{}, a.Conclude(r.Context(), q, authz.ErrNoService)
+	}
+	return a.rotate(r, q, body.Password, token.Rotation{ID: op.Token, User: id, Service: service, Grace: grace, Days: days})
 }
 
-// rotate makes a token in the place of the one that rotation names, for a request that
-// does not deny it, which knows nothing of that token.
+// rotate makes a token in the place of the one that rotation names. The first decision did not
+// deny q, and knew nothing of that token.
 func (a *API) rotate(r *http.Request, q *authz.Request, password string, rotation token.Rotation) (reply, error) {
 	old, err := a.Tokens.Get(r.Context(), rotation.User, rotation.ID)
 	if err != nil {
