@@ -69,6 +69,10 @@ type User struct {
 	// changed: with [Profiles] npmauth knows of the change, and a host that changes it
 	// otherwise calls subject.Manager.Recovered.
 	HighImpact bool
+	// Groups are the host's own groups of the user, for the rules of the host's own policy
+	// ([policy.Account].Groups): a company's "release-managers". They must not be changed once
+	// they were returned.
+	Groups []string
 }
 
 // Users is the host's table of people. Its methods are called from many goroutines. An error
@@ -220,6 +224,7 @@ type Services interface {
 // more than its Grants allow, and npm's policy lets it read.
 type ForeignToken struct {
 	ID     string // public: appears in events
+	Name   string // for the rules of the host's own policy; may be empty
 	User   protocol.UserID
 	Grants []protocol.Grant
 	CIDRs  []netip.Prefix

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/npmauth/npmauth/protocol"
@@ -28,7 +29,15 @@ type Account struct {
 	// ([Limits].HighImpactHold). Zero: never.
 	HighImpact bool
 	Recovered  time.Time
+	// Groups are the host's own for its own rules, as [host.User] has them; no rule of NPM reads
+	// them. They must not be changed.
+	//
+	// [host.User]: https://pkg.go.dev/github.com/npmauth/npmauth/host#User
+	Groups []string
 }
+
+// InGroup reports whether the account is in the host's group of that name.
+func (a *Account) InGroup(name string) bool { return slices.Contains(a.Groups, name) }
 
 // HasFactor reports whether the account has a second factor that can be asked for.
 func (a *Account) HasFactor() bool {

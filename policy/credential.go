@@ -41,6 +41,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 // it asks a policy.
 type Credential struct {
 	ID      string // public accessor: safe in logs and lists
+	Name    string // of a token, as its creator named it; says nothing that can be relied on but to who trusts them
 	Kind    Kind
 	User    protocol.UserID
 	Grants  []protocol.Grant // ignored for a session, which has its user's rights

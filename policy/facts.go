@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/words"
@@ -84,7 +85,14 @@ type Facts struct {
 	// second factor. The Rights and the MayCreate of a user who has none count for nothing
 	// while it holds. What is no person, a service account or a publisher, has none to have.
 	RequireFactor bool
+	// Labels are the host's own for its own rules: "critical", "two-maintainers". No rule of NPM
+	// reads them, and unlike Rights they are not of the asking user. They count while the package
+	// does not exist, too, and must not be changed once they were returned.
+	Labels []string
 }
+
+// HasLabel reports whether the host gave the package the label.
+func (f *Facts) HasLabel(label string) bool { return slices.Contains(f.Labels, label) }
 
 // Settings is what a package's maintainers decided about it. It is kept by
 // npmauth under the package's ID.

@@ -48,6 +48,7 @@ func (t Token) ReadOnly() bool { return !slices.ContainsFunc(t.Grants, writes) }
 func (t Token) Credential() *policy.Credential {
 	return &policy.Credential{
 		ID:      t.ID,
+		Name:    t.Name,
 		Kind:    policy.KindToken,
 		User:    t.User,
 		Grants:  t.Grants,
@@ -225,6 +226,7 @@ func Open(it store.Item, d credential.Digest) (*policy.Credential, subject.Numbe
 	id, _ := tokens.ID(it.Key)
 	return &policy.Credential{
 		ID:      id,
+		Name:    r.Name,
 		Kind:    policy.KindToken,
 		User:    r.User,
 		Grants:  r.Grants,

@@ -87,7 +87,7 @@ func TestCreate(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, numbers, "nothing of the account was ever revoked")
 		assert.Equal(t, &policy.Credential{
-			ID: tok.ID, Kind: policy.KindToken, User: "alice", Grants: spec.Grants, Bypass: true, CIDRs: spec.CIDRs, Created: now, Expires: tok.Expires,
+			ID: tok.ID, Name: "ci – nightly", Kind: policy.KindToken, User: "alice", Grants: spec.Grants, Bypass: true, CIDRs: spec.CIDRs, Created: now, Expires: tok.Expires,
 		}, got, "every restriction comes back: TK-29")
 
 		// TK-08, TK-09: half-open, and no later after it was stored.

@@ -166,7 +166,7 @@ func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret
 	}
 	return &Verified{
 		Credential: policy.Credential{
-			ID: f.ID, Kind: policy.KindForeign, User: f.User, Grants: f.Grants,
+			ID: f.ID, Name: f.Name, Kind: policy.KindForeign, User: f.User, Grants: f.Grants,
 			CIDRs: f.CIDRs, Created: f.Created, Expires: f.Expires,
 		},
 		foreign: bearer,
@@ -204,7 +204,7 @@ func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id protocol
 		Account: policy.Account{
 			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
 			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs, Service: user.Service,
-			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered,
+			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered, Groups: user.Groups,
 		},
 		Subject: sub,
 		User:    user,

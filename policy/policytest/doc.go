@@ -36,6 +36,7 @@
 //	+expires=<time>   ends then; an hour after the request if not given
 //	+created=<time>   an hour before the request if not given
 //	+id=<id>          c1 if not given
+//	+name=<name>      what its creator called it
 //	+user=<id>        the account's ID if not given
 //
 // The account is - for the anonymous. Otherwise it is the second-factor mode (off,
@@ -52,6 +53,7 @@
 //	,recovered          a recovery code was used an hour before the request
 //	,recovered=<time>
 //	,cidr=<prefix>      its credentials may be used from there; may be repeated
+//	,group=<name>       it is in that group of the host's; may be repeated
 //
 // The action has its text, and after slashes what else is asked:
 //
@@ -68,7 +70,8 @@
 // The package is - or name=facts: absent, public or private, and then, with colons
 // between, the rights of the asking user in one word of the letters r, w and a
 // (admin); create: may create it; mfa: the package disallows tokens, or none: it asks for
-// no factor; requires-factor: its organization demands one; id=<id>, p-1 if not given. In absent:private the package does not exist and is private all the same,
+// no factor; requires-factor: its organization demands one; id=<id>, p-1 if not given;
+// label=<label>, one of the host's, which may be repeated. In absent:private the package does not exist and is private all the same,
 // which must count for nothing. The name - stands for none. An action that is not about
 // a package takes no name.
 //

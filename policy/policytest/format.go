@@ -69,6 +69,8 @@ func normal(r policy.Request) policy.Request {
 	r.Change = normalChange(r.Operation.Action, r.Change)
 	r.Now, r.Account.Recovered = instant(r.Now), instant(r.Account.Recovered)
 	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
+	r.Account.Groups = append([]string(nil), r.Account.Groups...)
+	r.Package.Labels = append([]string(nil), r.Package.Labels...)
 	if r.Credential != nil {
 		c := *r.Credential
 		c.Created, c.Expires = instant(c.Created), instant(c.Expires)
@@ -124,6 +126,9 @@ func (w *writer) credential(r *policy.Request) string {
 	}
 	if c.ID != "c1" {
 		b.WriteString("+id=" + escape(c.ID))
+	}
+	if c.Name != "" {
+		b.WriteString("+name=" + escape(c.Name))
 	}
 	if c.User != r.Account.ID {
 		b.WriteString("+user=" + escape(string(c.User)))
@@ -191,6 +196,9 @@ func (w *writer) account(r *policy.Request) string {
 	}
 	for _, p := range a.CIDRs {
 		s += fmt.Sprintf(",cidr=%v", p)
+	}
+	for _, g := range a.Groups {
+		s += ",group=" + escape(g)
 	}
 	return s
 }
@@ -325,7 +333,7 @@ func (w *writer) org(r *policy.Request) string {
 }
 
 func (w *writer) pkg(r *policy.Request) string {
-	if r.Operation.Package.IsZero() && r.Package == (policy.Facts{}) && r.Settings == (policy.Settings{}) {
+	if r.Operation.Package.IsZero() && reflect.ValueOf(r.Package).IsZero() && r.Settings == (policy.Settings{}) {
 		return "-"
 	}
 	name := "-"
@@ -367,6 +375,9 @@ func (w *writer) pkg(r *policy.Request) string {
 	}
 	if f.RequireFactor {
 		words = append(words, "requires-factor")
+	}
+	for _, label := range f.Labels {
+		words = append(words, "label="+escape(label))
 	}
 	return name + "=" + strings.Join(words, ":")
 }

@@ -40,7 +40,7 @@ func elsewhere() policy.Request {
 	return policy.Request{
 		Operation: protocol.Operation{Action: protocol.SetDistTag, Package: protocol.PackageName{Name: "Plain_.x"}, Tag: "beta + 1/#=>"},
 		Credential: &policy.Credential{
-			ID: "5d1e é", Kind: policy.KindToken, User: "17", Bypass: true, Created: at.Add(-time.Minute),
+			ID: "5d1e é", Name: "ci + more", Kind: policy.KindToken, User: "17", Bypass: true, Created: at.Add(-time.Minute),
 			Grants: []protocol.Grant{
 				{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadOnly},
 				{Target: protocol.OnePackage, Package: protocol.PackageName{Name: "Plain_.x"}, Permission: protocol.NoAccess},
@@ -52,8 +52,9 @@ func elsewhere() policy.Request {
 			ID: "18", Name: "Bob, the:second", Disabled: true, TwoFactor: protocol.AuthAndWrites,
 			CIDRs:   []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 			Service: true, FactorRequired: true, HighImpact: true, Recovered: at.Add(-time.Minute),
+			Groups: []string{"ops", "a,b"},
 		},
-		Package:  policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true, RequireFactor: true},
+		Package:  policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true, RequireFactor: true, Labels: []string{"critical", "a:b"}},
 		Settings: policy.Settings{Publish: protocol.NoFactor},
 		Proof:    policy.ProofRecovery,
 		Addr:     netip.MustParseAddr("2001:db8::7"),
@@ -76,9 +77,9 @@ func TestFormat(t *testing.T) {
 	r := elsewhere()
 	line, err := policytest.Format(r)
 	require.NoError(t, err)
-	assert.Equal(t, "token(ro:org=acme,none:Plain_.x,rw[publish+create]:@acme)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+user=17"+
-		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32"+
-		"  set-dist-tag/tag=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor"+
+	assert.Equal(t, "token(ro:org=acme,none:Plain_.x,rw[publish+create]:@acme)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+name=ci%20%2B%20more+user=17"+
+		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32,group=ops,group=a%2Cb"+
+		"  set-dist-tag/tag=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor:label=critical:label=a%3Ab"+
 		"  recovery  now=2027-01-02T02:04:05.000000006Z  from=2001:db8::7", line)
 	row, err := policytest.Parse(line + "  =>  " + policytest.Answer(policy.NPM().Decide(r)))
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -240,6 +241,8 @@ func readCredential(c *policy.Credential, now time.Time, word string) (ownUser b
 			c.Created, err = parseTime(value)
 		case key == "id" && valued:
 			c.ID, err = unescape(value)
+		case key == "name" && value != "":
+			c.Name, err = unescape(value)
 		case key == "user" && valued:
 			ownUser = true
 			var user string
@@ -255,6 +258,18 @@ func readCredential(c *policy.Credential, now time.Time, word string) (ownUser b
 		}
 	}
 	return ownUser, nil
+}
+
+// appendText appends the name of a group or a label, which has no meaning here.
+func appendText(to []string, word string) ([]string, error) {
+	text, err := unescape(word)
+	if err == nil && text == "" {
+		err = errors.New("no name")
+	}
+	if err == nil && slices.Contains(to, text) {
+		err = fmt.Errorf("%q twice", text)
+	}
+	return append(to, text), err
 }
 
 func appendPrefix(to []netip.Prefix, word string) ([]netip.Prefix, error) {
@@ -325,13 +340,15 @@ func readAccount(r *policy.Request, word string, ownUser bool) error {
 	var once seen
 	for _, f := range flags[1:] {
 		key, value, valued := strings.Cut(f, "=")
-		if key != "cidr" {
+		if key != "cidr" && key != "group" {
 			if err := once.add(key); err != nil {
 				return err
 			}
 		}
 		var err error
 		switch {
+		case key == "group" && valued:
+			r.Account.Groups, err = appendText(r.Account.Groups, value)
 		case f == "disabled":
 			r.Account.Disabled = true
 		case f == "service":
@@ -566,11 +583,15 @@ func readFacts(r *policy.Request, word string) error {
 		case f == "none":
 			key = "mfa"
 		}
-		if err := once.add(key); err != nil {
-			return err
+		if key != "label" {
+			if err := once.add(key); err != nil {
+				return err
+			}
 		}
 		var err error
 		switch {
+		case key == "label" && value != "":
+			r.Package.Labels, err = appendText(r.Package.Labels, value)
 		case isRights:
 			r.Package.Rights = rights
 		case f == "create":
