@@ -111,8 +111,7 @@ func TestRightCodesEndNoCredential(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, func(cfg *npmauth.Config) {
-				cfg.Limits = policy.DefaultLimits()
-				cfg.Limits.Tokens = 1
+				cfg.Policy = policy.NPM().WithLimits(policy.Limits{Tokens: 1})
 			})
 			w.host.add("plain", false, w.person("alice"))
 			w.enrol("alice", protocol.AuthAndWrites)

@@ -412,18 +412,11 @@ func TestNewRefuses(t *testing.T) {
 		"Store":            func(c *npmauth.Config) { c.Store = nil },
 		"Packages":         func(c *npmauth.Config) { c.Packages = nil },
 		"SessionTTL": func(c *npmauth.Config) {
-			c.Limits = policy.DefaultLimits()
-			c.Limits.SessionTTL = 13 * time.Hour
+			c.Policy = policy.NPM().WithLimits(policy.Limits{SessionTTL: 13 * time.Hour})
 		},
-		"Limits, more than there is": func(c *npmauth.Config) {
-			c.Limits = policy.DefaultLimits()
-			c.Limits.SessionTTL, c.Limits.MaxSessionTTL = 13*time.Hour, 24*time.Hour
+		"RecoveryCodes": func(c *npmauth.Config) {
+			c.Policy = policy.NPM().WithLimits(policy.Limits{RecoveryCodes: 21})
 		},
-		"Limits, of the factors": func(c *npmauth.Config) {
-			c.Limits = policy.DefaultLimits()
-			c.Limits.RecoveryCodes = 21
-		},
-		"Limits":     func(c *npmauth.Config) { c.Limits.Tokens = 1 },
 		"Policy":     func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
 		"OpenSignUp": func(c *npmauth.Config) { c.OpenSignUp, c.Legacy.Off = true, true },
 		"Legacy":     func(c *npmauth.Config) { c.Legacy.Deprecated, c.Legacy.Sunset = time.Unix(1e9, 0), time.Unix(1e9-1, 0) },
@@ -459,7 +452,7 @@ func TestNewRefusesWhatWouldNotWork(t *testing.T) {
 		assert.Contains(t, err.Error(), field)
 		assert.Nil(t, auth)
 	}
-	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newBackend(), Limits: policy.Limits{SessionTTL: -1}})
+	auth, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newBackend(), Policy: policy.NPM().WithLimits(policy.Limits{SessionTTL: -1})})
 	require.Error(t, err)
 	assert.Nil(t, auth, "no half-built one")
 }

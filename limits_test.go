@@ -16,13 +16,13 @@ import (
 
 // Every number of the operator's is one that somebody meets.
 func TestLimits(t *testing.T) {
-	l := policy.DefaultLimits()
+	var l policy.Limits
 	l.SessionTTL, l.Tokens, l.Targets, l.Orgs, l.RecoveryCodes = time.Hour, 3, 2, 1, 3
 	l.MaxWriteTokenTTL, l.WriteTokenTTL, l.ReadTokenTTL, l.TokenWarning = 5*token.Day, 2*token.Day, 4*token.Day, token.Day
 	l.HighImpactHold = time.Hour
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Limits = l })
-	l.BypassPublishEnds = w.clock.Now().Add(24 * time.Hour)
-	w = newWorld(t, func(cfg *npmauth.Config) { cfg.Limits = l })
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Policy = policy.NPM().WithLimits(l).With(policy.BypassPublishEnds(cfg.Now().Add(24 * time.Hour)))
+	})
 	alice := w.person("alice")
 	w.host.add("plain", false, alice)
 	assert.Len(t, w.enrol("alice", protocol.AuthOnly), 3)

@@ -145,18 +145,14 @@ type Config struct {
 	// only while Legacy is on.
 	OpenSignUp bool
 
-	// Policy decides. Nil means policy.NPMWith(Limits), the rules of npmjs.com.
+	// Policy decides, and carries the limits of sessions, tokens and recovery codes. Nil means
+	// policy.NPM(): the rules and the limits of npmjs.com. [Auth.SetPolicy] sets another one
+	// later.
 	Policy *policy.Policy
 
 	// Name is the registry's name on pages and in authenticator apps. Empty means
 	// BaseURL's host.
 	Name string
-
-	// Limits are the numbers and dates of the rules: lifetimes, how many tokens, for how
-	// long an account is held. The zero value means policy.DefaultLimits(), which are
-	// npmjs.com's. A Policy of your own that is made of npm's is made with
-	// [policy.NPMWith] and the same.
-	Limits policy.Limits
 
 	// Legacy configures the CouchDB login of older clients. The zero value
 	// serves it.
@@ -279,7 +275,8 @@ func New(cfg Config) (*Auth, error) {
 	}
 	az := authz.New(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
-	az.Policy, az.BasicToken, az.Proxies = cfg.Policy, cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
+	az.BasicToken, az.Proxies = cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
+	az.SetPolicy(cfg.Policy)
 	az.Log, az.Now = cfg.Logger, cfg.Now
 	az.Events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: cfg.Logger, Now: cfg.Now})
 	if cfg.Metrics != nil {
@@ -314,14 +311,8 @@ func (cfg *Config) complete() error {
 	if cfg.OpenSignUp && cfg.Legacy.Off {
 		return errors.New("OpenSignUp needs the legacy login, which Config.Legacy turns off")
 	}
-	if cfg.Limits == (policy.Limits{}) {
-		cfg.Limits = policy.DefaultLimits()
-	}
-	if err := cfg.Limits.Validate(); err != nil {
-		return fmt.Errorf("Limits: %w", err)
-	}
 	if cfg.Policy == nil {
-		cfg.Policy = policy.NPMWith(cfg.Limits)
+		cfg.Policy = policy.NPM()
 	}
 	if err := cfg.Policy.Err(); err != nil {
 		return fmt.Errorf("Policy: %w", err)
@@ -362,23 +353,23 @@ func (a *Auth) build(cfg Config) (err error) {
 		return fail("subject", err)
 	}
 	az.Factors, err = twofactor.New(twofactor.Config{
-		Store: az.Store, Now: az.Now, Issuer: cfg.Name, RecoveryCodes: cfg.Limits.RecoveryCodes, Events: az.Events,
+		Store: az.Store, Now: az.Now, Issuer: cfg.Name, Limits: az.Limits, Events: az.Events,
 	})
 	if err != nil {
-		return fail("Config.Limits", err)
+		return fail("twofactor", err)
 	}
-	if az.Tokens, err = token.New(token.Config{Store: az.Store, Limits: cfg.Limits, Now: az.Now, Events: az.Events}); err != nil {
-		return fail("Config.Limits", err)
+	if az.Tokens, err = token.New(token.Config{Store: az.Store, Limits: az.Limits, Now: az.Now, Events: az.Events}); err != nil {
+		return fail("token", err)
 	}
 	if az.Settings, err = settings.New(settings.Config{Store: az.Store}); err != nil {
 		return fail("settings", err)
 	}
 	az.Sessions, err = session.New(session.Config{
-		Store: az.Store, TTL: cfg.Limits.SessionTTL, Now: az.Now, Events: az.Events,
+		Store: az.Store, Limits: az.Limits, Now: az.Now, Events: az.Events,
 		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Alive: az.MaySignIn,
 	})
 	if err != nil {
-		return fail("Config.Limits", err)
+		return fail("session", err)
 	}
 	a.api, err = api.New(api.Config{
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,

@@ -3,6 +3,7 @@ package npmauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -32,6 +33,22 @@ func (a *Auth) Factors() *twofactor.Manager { return a.authz.Factors }
 
 // Subjects returns the part that disables accounts and revokes all that they have.
 func (a *Auth) Subjects() *subject.Manager { return a.subjects }
+
+// SetPolicy sets the policy that decides from now on, and its limits: sessions and tokens that
+// exist keep their expiry. A request that is under way was let in by the policy before, and its
+// final decision is made by p. A policy with an error, nil among them, is refused and changes
+// nothing. The policy is in no store: a registry of several nodes calls SetPolicy on each.
+func (a *Auth) SetPolicy(p *policy.Policy) error {
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("npmauth: set policy: %w", err)
+	}
+	a.authz.SetPolicy(p)
+	return nil
+}
+
+// Policy returns the policy that decides now: what [Auth.SetPolicy] is given is often made from
+// it.
+func (a *Auth) Policy() *policy.Policy { return a.authz.Policy() }
 
 // People returns the accounts that are kept in Config.Store: where [Config.Users] is nil, or
 // a directory on that store. Elsewhere it is nil. What is changed

@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -176,5 +177,75 @@ func TestTokensReaching(t *testing.T) {
 	cancel()
 	for _, err := range w.auth.TokensReaching(ended, hidden, policy.RightRead) {
 		assert.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+// AU-32: what the policy says later holds for what begins or ends later, its limits too.
+func TestSetPolicy(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	ci, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+	freeze := policy.Rule{
+		ID: "freeze", Sentence: "Nothing is published now.", Actions: []protocol.Action{protocol.Publish},
+		Judge: func(*policy.Request) policy.Verdict { return policy.Forbid },
+	}
+	require.Equal(t, 200, w.publish("plain", "1.0.0", ci, "").Code)
+	npm := w.auth.Policy()
+	require.NoError(t, w.auth.SetPolicy(npm.With(freeze).WithLimits(policy.Limits{SessionTTL: 12 * time.Hour, Tokens: 1, RecoveryCodes: 7})))
+	refused := w.publish("plain", "1.0.1", ci, "")
+	assert.Equal(t, 403, refused.Code)
+	assert.Equal(t, "freeze", refused.text("code"))
+
+	assert.Len(t, w.enrol("alice", protocol.AuthOnly), 7)
+	long := w.login("alice")
+	assert.Contains(t, w.create(long, w.code("alice"), map[string]any{"packages_all": true}).text("error"), "as many tokens")
+	require.NoError(t, w.auth.SetPolicy(npm))
+	short := w.login("alice")
+	w.clock.Add(3 * time.Hour)
+	assert.Equal(t, 200, whoami(w, long), "a session keeps its expiry")
+	assert.Equal(t, 401, whoami(w, short))
+
+	var none *policy.Policy
+	for name, p := range map[string]*policy.Policy{
+		"none": none, "a broken one": npm.Without("no-such-rule"), "bad limits": npm.WithLimits(policy.Limits{SessionTTL: 13 * time.Hour}),
+	} {
+		require.Error(t, w.auth.SetPolicy(p), name)
+		assert.Same(t, npm, w.auth.Policy(), name)
+	}
+	assert.Equal(t, 200, w.publish("plain", "1.0.1", ci, "").Code)
+}
+
+// The final decision about a request that is under way is the new policy's, in both directions.
+func TestSetPolicyWhileABodyArrives(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	ci, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+	npm := w.auth.Policy()
+	frozen := npm.With(policy.Rule{
+		ID: "freeze", Sentence: "Nothing changes now.", Actions: []protocol.Action{protocol.Publish, protocol.SetDistTag},
+		Judge: func(*policy.Request) policy.Verdict { return policy.Forbid },
+	})
+	bodies := map[string]call{
+		"publish":  {method: "PUT", path: "/plain", body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "2.0.0"), bearer: ci},
+		"dist-tag": {method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`, bearer: ci},
+	}
+	for name, c := range bodies {
+		arriving := func(meanwhile *policy.Policy) answer {
+			late := c
+			late.body = &pausedBody{rest: w.bytes(c.body), fn: func() { require.NoError(t, w.auth.SetPolicy(meanwhile)) }}
+			return w.do(late)
+		}
+		require.NoError(t, w.auth.SetPolicy(npm))
+		was := len(w.host.written())
+		a := arriving(frozen)
+		assert.Equal(t, 403, a.Code, name)
+		assert.Equal(t, "freeze", a.text("code"), name)
+		assert.Len(t, w.host.written(), was, name)
+		require.NoError(t, w.auth.SetPolicy(npm))
+		assert.Less(t, arriving(npm).Code, 300, name)
+		require.NoError(t, w.auth.SetPolicy(frozen))
+		assert.Equal(t, 403, arriving(npm).Code, "%s: it was not let in", name)
 	}
 }

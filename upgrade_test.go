@@ -309,8 +309,7 @@ func TestFirstEditionAccounts(t *testing.T) {
 	ctx := t.Context()
 	const limit = 3
 	w, held := firstEdition(t, func(cfg *npmauth.Config) {
-		cfg.Limits = policy.DefaultLimits()
-		cfg.Limits.Tokens = limit
+		cfg.Policy = policy.NPM().WithLimits(policy.Limits{Tokens: limit})
 	})
 	at := func(text string) time.Time {
 		at, err := time.Parse(time.RFC3339Nano, text)

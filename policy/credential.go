@@ -18,6 +18,8 @@ const (
 	KindToken          // a granular access token
 	KindPublisher      // minted by a trusted publisher's exchange
 	KindForeign        // an older token of the host's own, read-only unless the host grants more
+
+	kinds // how many there are
 )
 
 var kindWords = words.List{KindUnknown: "unknown", KindSession: "session", KindToken: "token", KindPublisher: "publisher", KindForeign: "foreign"}

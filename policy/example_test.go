@@ -74,10 +74,8 @@ func ExamplePolicy_With() {
 	// freeze-on-fridays: Nothing is published here on a Friday. Come back on Monday.
 }
 
-func ExampleNPMWith() {
-	limits := policy.DefaultLimits()
-	limits.BypassPublishEnds = time.Date(2027, 1, 15, 0, 0, 0, 0, time.UTC)
-	p := policy.NPMWith(limits)
+func ExampleBypassPublishEnds() {
+	p := policy.NPM().With(policy.BypassPublishEnds(time.Date(2027, 1, 15, 0, 0, 0, 0, time.UTC)))
 	if err := p.Err(); err != nil {
 		fmt.Println(err)
 	}
@@ -129,6 +127,6 @@ func ExamplePolicy_Explain() {
 	// challenge: publish @acme/widget by session 5d1e of alice
 	//   need-proof  publish-needs-factor  Publishing needs a one-time password.
 	//   permit      write-package         You may write to this package.
-	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired cidr unknown-factor-mode login-required service-signs-in-never foreign-reads-only hidden-package no-grant read-only-token stage-only-token verb-not-granted create-needs-scope may-not-create may-not-write package-disallows-tokens org-requires-factor account-held service-needs-bypass no-second-factor recovery-code create-package
+	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired cidr unknown-factor-mode service-signs-in-never hidden-package may-not-create may-not-write org-requires-factor account-held no-second-factor recovery-code create-package
 	//   answer      publish-needs-factor
 }

@@ -12,7 +12,7 @@ type Step struct {
 	Rule     string // its ID
 	Verdict  Verdict
 	Sentence string
-	Asked    bool   // false: the rule is not about the action
+	Asked    bool   // false: the rule is about other actions or kinds of credential
 	Panic    string // what it panicked with, and so forbade
 }
 
@@ -38,10 +38,10 @@ func (p *Policy) Explain(req Request) Trace {
 	if p == nil || p.broken {
 		return t
 	}
-	req.prepare()
+	req.prepare(p)
 	for i := range p.rules {
 		rule := &p.rules[i]
-		step := Step{Rule: rule.ID, Sentence: rule.Sentence, Asked: rule.Concerns(req.action())}
+		step := Step{Rule: rule.ID, Sentence: rule.Sentence, Asked: rule.Concerns(req.action(), req.Kind())}
 		if step.Asked {
 			var panicked any
 			if step.Verdict, panicked = rule.ask(&req); panicked != nil {

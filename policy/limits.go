@@ -1,64 +1,62 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
-// Limits are the numbers of npm's rules that are no yes or no: how long and how
-// many, and from when. [DefaultLimits] has npmjs.com's. Most bound a credential when it is
-// issued, and no rule consults them; those that say so are for [NPMWith].
-//
-// The zero value is not valid: a limit of nothing is more likely forgotten than meant.
+// Limits are the numbers of npm's rules that are no yes or no: how long and how many. A
+// [Policy] carries them. A number that is zero is npmjs.com's, which [DefaultLimits] returns; a
+// negative one is an error. Most bound a credential when it is created, and no rule consults
+// them; HighImpactHold is a rule's of [NPM].
 type Limits struct {
-	// SessionTTL is how long a login lasts, from its start and without renewal.
-	// Two hours since December 2025.
+	// SessionTTL is how long a login lasts, from its start and without renewal. Two hours, since
+	// December 2025; at most twelve.
 	SessionTTL time.Duration
-	// MaxSessionTTL is the longest SessionTTL that may be set: half a day.
-	MaxSessionTTL time.Duration
 
-	// WriteTokenTTL is the life of a token with any permission to write for which
-	// none is given: seven days, and at most MaxWriteTokenTTL, ninety.
+	// WriteTokenTTL is the life of a token with any permission to write for which none is
+	// given: seven days. It must not exceed MaxWriteTokenTTL, which is ninety days.
 	WriteTokenTTL    time.Duration
 	MaxWriteTokenTTL time.Duration
-	// ReadTokenTTL is the same for a token that only reads: thirty days, and no most.
+	// ReadTokenTTL is the same for a token that only reads: thirty days. What may be asked for
+	// has no maximum but [MaxTokenTTL].
 	ReadTokenTTL time.Duration
 	// MinTokenTTL is the shortest life that may be asked for: a day.
 	MinTokenTTL time.Duration
 
-	// TokenWarning is how long before its end whoever uses a token is warned of it: seven
-	// days, and for a short-lived one the second half of its life. npm has no such thing.
+	// TokenWarning is how long before its end the user of a token is warned: seven days, or the
+	// second half of its life if that is shorter. npm has no such warning.
 	TokenWarning time.Duration
 
-	// Tokens is how many live tokens an account may have: 1000.
+	// Tokens is how many live tokens an account may have: 1000; at most 3000.
 	Tokens int
-	// Targets is how many packages and scopes together one token may name: 50.
+	// Targets is how many packages and scopes together one token may name: 50; at most 100.
 	Targets int
-	// Orgs is how many orgs one token may name: 50.
+	// Orgs is how many organizations one token may name: 50, which is also the most.
 	Orgs int
 
-	// RecoveryCodes is how many an enrolment hands out: five.
+	// RecoveryCodes is how many an enrolment hands out: five; at most twenty.
 	RecoveryCodes int
 
 	// HighImpactHold is how long an account that many depend on can do nothing lasting
-	// after a recovery code was used or its address changed: 72 hours since June 2026. A
-	// rule's.
+	// after a recovery code was used or its address changed: 72 hours, since June 2026.
 	HighImpactHold time.Duration
-	// BypassPublishEnds is the instant from which a token that bypasses the second
-	// factor publishes no more and only stages. Zero: never, and then the rule
-	// bypass-publishes-no-more is not there. npm has announced it for about January 2027 and
-	// named no day, so it is zero in DefaultLimits.
-	BypassPublishEnds time.Time
 }
+
+const day = 24 * time.Hour
+
+// MaxTokenTTL is the longest life of any token, also of one that only reads, for which npm has
+// no limit: ten years. Every token expires, so that a forgotten one does not stay valid for ever.
+const MaxTokenTTL = 3650 * day
 
 // DefaultLimits returns npmjs.com's numbers, from its documentation of access tokens and
 // its announcements from September 2025 to June 2026.
 func DefaultLimits() Limits {
-	const day = 24 * time.Hour
 	return Limits{
 		SessionTTL:       2 * time.Hour,
-		MaxSessionTTL:    12 * time.Hour,
 		WriteTokenTTL:    7 * day,
 		MaxWriteTokenTTL: 90 * day,
 		ReadTokenTTL:     30 * day,
@@ -72,38 +70,54 @@ func DefaultLimits() Limits {
 	}
 }
 
+// OrNPM returns l with npm's numbers for those that are zero.
+func (l Limits) OrNPM() Limits {
+	npm := DefaultLimits()
+	return Limits{
+		SessionTTL:       cmp.Or(l.SessionTTL, npm.SessionTTL),
+		WriteTokenTTL:    cmp.Or(l.WriteTokenTTL, npm.WriteTokenTTL),
+		MaxWriteTokenTTL: cmp.Or(l.MaxWriteTokenTTL, npm.MaxWriteTokenTTL),
+		ReadTokenTTL:     cmp.Or(l.ReadTokenTTL, npm.ReadTokenTTL),
+		MinTokenTTL:      cmp.Or(l.MinTokenTTL, npm.MinTokenTTL),
+		TokenWarning:     cmp.Or(l.TokenWarning, npm.TokenWarning),
+		Tokens:           cmp.Or(l.Tokens, npm.Tokens),
+		Targets:          cmp.Or(l.Targets, npm.Targets),
+		Orgs:             cmp.Or(l.Orgs, npm.Orgs),
+		RecoveryCodes:    cmp.Or(l.RecoveryCodes, npm.RecoveryCodes),
+		HighImpactHold:   cmp.Or(l.HighImpactHold, npm.HighImpactHold),
+	}
+}
+
 // ErrLimits is wrapped by the errors of [Limits.Validate].
 var ErrLimits = errors.New("policy: invalid limits")
 
-// Validate returns an error that names every field that is not positive, or is
-// more than its maximum allows.
+// Validate returns an error that names every field that is negative or more than it may be. A
+// default that is not given counts as npm's: a MaxWriteTokenTTL of two days needs a
+// WriteTokenTTL, since npm's seven are more.
 func (l Limits) Validate() error {
-	var errs []error
-	for _, f := range []struct {
-		name string
-		n    int64
-	}{
-		{"SessionTTL", int64(l.SessionTTL)}, {"MaxSessionTTL", int64(l.MaxSessionTTL)},
-		{"WriteTokenTTL", int64(l.WriteTokenTTL)}, {"MaxWriteTokenTTL", int64(l.MaxWriteTokenTTL)},
-		{"ReadTokenTTL", int64(l.ReadTokenTTL)}, {"MinTokenTTL", int64(l.MinTokenTTL)}, {"TokenWarning", int64(l.TokenWarning)},
-		{"Tokens", int64(l.Tokens)}, {"Targets", int64(l.Targets)}, {"Orgs", int64(l.Orgs)},
-		{"RecoveryCodes", int64(l.RecoveryCodes)}, {"HighImpactHold", int64(l.HighImpactHold)},
-	} {
-		if f.n <= 0 {
-			errs = append(errs, fmt.Errorf("%w: %s is not positive", ErrLimits, f.name))
-		}
+	l = l.OrNPM()
+	return errors.Join(
+		bounded("SessionTTL", l.SessionTTL, 12*time.Hour),
+		bounded("WriteTokenTTL", l.WriteTokenTTL, l.MaxWriteTokenTTL),
+		bounded("MaxWriteTokenTTL", l.MaxWriteTokenTTL, MaxTokenTTL),
+		bounded("ReadTokenTTL", l.ReadTokenTTL, MaxTokenTTL),
+		bounded("MinTokenTTL", l.MinTokenTTL, min(l.WriteTokenTTL, l.ReadTokenTTL)),
+		bounded("TokenWarning", l.TokenWarning, math.MaxInt64),
+		// The rows that these fill must fit into the 64 KiB of a store's value.
+		bounded("Tokens", l.Tokens, 3000),
+		bounded("Targets", l.Targets, 100),
+		bounded("Orgs", l.Orgs, 50),
+		bounded("RecoveryCodes", l.RecoveryCodes, 20),
+		bounded("HighImpactHold", l.HighImpactHold, math.MaxInt64),
+	)
+}
+
+func bounded[N int | time.Duration](field string, n, most N) error {
+	switch {
+	case n < 0:
+		return fmt.Errorf("%w: %s is negative", ErrLimits, field)
+	case n > most:
+		return fmt.Errorf("%w: %s of %v is more than %v", ErrLimits, field, n, most)
 	}
-	for _, f := range []struct {
-		name  string
-		n, at time.Duration
-	}{
-		{"SessionTTL", l.SessionTTL, l.MaxSessionTTL},
-		{"WriteTokenTTL", l.WriteTokenTTL, l.MaxWriteTokenTTL},
-		{"MinTokenTTL", l.MinTokenTTL, min(l.WriteTokenTTL, l.ReadTokenTTL)},
-	} {
-		if f.n > f.at {
-			errs = append(errs, fmt.Errorf("%w: %s of %v is more than %v", ErrLimits, f.name, f.n, f.at))
-		}
-	}
-	return errors.Join(errs...)
+	return nil
 }

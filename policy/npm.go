@@ -51,6 +51,19 @@ func management() []protocol.Action { return join(packageManagement, orgManageme
 
 func join(lists ...[]protocol.Action) []protocol.Action { return slices.Concat(lists...) }
 
+// Kinds of credential.
+var (
+	// signedIn are all known kinds: every request with a credential that may count for something.
+	signedIn = []Kind{KindSession, KindToken, KindPublisher, KindForeign}
+	// granted are those that are judged by a list of grants.
+	granted = []Kind{KindToken, KindPublisher, KindForeign}
+	// personal are those that a person can be behind who can be asked for a second factor. A
+	// publisher's proof is the identity that it was created for.
+	personal     = []Kind{KindSession, KindToken, KindForeign}
+	onlySessions = []Kind{KindSession}
+	onlyTokens   = []Kind{KindToken}
+)
+
 // NPM returns npmjs.com's rules as they are since December 2025, with [DefaultLimits],
 // for the operations that this module serves; the rest of npm's are denied by the rule
 // not-offered. It is built anew at each call, so keep the result.
@@ -60,17 +73,8 @@ func join(lists ...[]protocol.Action) []protocol.Action { return slices.Concat(l
 // September 2026. Where they disagree the stricter reading stands: a package that
 // disallows tokens disallows those that bypass a second factor, and an account in
 // auth-only mode is asked for its factor on publishing and on changing who may publish.
-func NPM() *Policy { return NPMWith(DefaultLimits()) }
-
-// NPMWith returns npm's rules with other numbers. Limits that are not valid make a
-// policy with an error.
-func NPMWith(l Limits) *Policy {
-	p := New(slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(l), factorRules(), permitRules())...)
-	if err := l.Validate(); err != nil {
-		p.errs = append(p.errs, err)
-		p.seal()
-	}
-	return p
+func NPM() *Policy {
+	return New(slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(), factorRules(), permitRules())...)
 }
 
 // sayIf returns v if the condition holds.
@@ -91,9 +95,10 @@ func operationRules() []Rule {
 		ID:       "unknown-operation",
 		Doc:      "What Classify does not know is denied, and so is an action of one package or organization that names none.",
 		Sentence: "This is no operation of an npm registry.",
-		Judge:    func(r *Request) Verdict { return forbid(r.isNoOperation()) },
-
-		silentWithout: signDoubt,
+		Judge: func(r *Request) Verdict {
+			a := r.action()
+			return forbid(a == protocol.Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org == "")
+		},
 	}, {
 		ID:       "not-offered",
 		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it.",
@@ -123,25 +128,29 @@ func permitRules() []Rule {
 		Doc:      "Any live credential may ask who it is and look up another user's public name and address, as npm owner does, and end itself.",
 		Sentence: "Whoever is signed in may do this.",
 		Actions:  selfReads,
-		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous()) },
+		Kinds:    signedIn,
+		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "listing",
 		Doc:      "Packages and stars of a user are for whoever is signed in; of packages the host shows those that the asking user may read.",
 		Sentence: "Whoever is signed in may list this.",
 		Actions:  listings,
-		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous()) },
+		Kinds:    signedIn,
+		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "own-account",
 		Doc:      "A session manages its own account and tokens.",
 		Sentence: "Your session may manage your own account.",
 		Actions:  accountActions,
-		Judge:    func(r *Request) Verdict { return permit(r.Kind() == KindSession) },
+		Kinds:    onlySessions,
+		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "service-account",
 		Doc:      "The session of a person whom the host calls an administrator of the service account handles that account's tokens.",
 		Sentence: "You administer this service account.",
 		Actions:  serviceActions,
-		Judge:    func(r *Request) Verdict { return permit(r.Kind() == KindSession && r.Administers) },
+		Kinds:    onlySessions,
+		Judge:    func(r *Request) Verdict { return permit(r.Administers) },
 	}, {
 		ID:       "read-package",
 		Doc:      "A package that is not private is for everybody, a private one for those whose live rights and whose credential's grants both say read.",
@@ -153,14 +162,16 @@ func permitRules() []Rule {
 		Doc:      "Who works on a package is for whoever is signed in and may read it.",
 		Sentence: "You may see who works on this package.",
 		Actions:  []protocol.Action{protocol.ReadCollaborators},
-		Judge:    func(r *Request) Verdict { return permit(!r.Anonymous() && r.Rights().Has(RightRead)) },
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead)) },
 	}, {
 		ID:       "star",
 		Doc:      "A star is the user's own: whoever may read the package gives one, with a session or a token that writes anything to it. npm asks no factor for it.",
 		Sentence: "You may star this package.",
 		Actions:  []protocol.Action{protocol.Star},
+		Kinds:    signedIn,
 		Judge: func(r *Request) Verdict {
-			return permit(!r.Anonymous() && r.Rights().Has(RightRead) && r.reach()&(reachWrite|reachOther) != 0)
+			return permit(r.Rights().Has(RightRead) && r.reach()&(reachWrite|reachOther) != 0)
 		},
 	}, {
 		ID:       "write-package",
@@ -174,8 +185,6 @@ func permitRules() []Rule {
 		Sentence: "You may create this package.",
 		Actions:  []protocol.Action{protocol.Publish},
 		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
-
-		silentWithout: signNew,
 	}, {
 		ID:       "manage-package",
 		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package, with a session or a token that writes to it without verbs.",

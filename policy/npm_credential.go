@@ -14,79 +14,75 @@ func credentialRules() []Rule {
 		Doc:      "A credential of no known kind, or of nobody.",
 		Sentence: "This registry does not know this kind of credential.",
 		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(r.hasUnknownCredential()) },
-
-		silentWithout: signDoubt,
+		Judge: func(r *Request) Verdict {
+			return forbid(!r.Anonymous() && (r.Kind() == KindUnknown || r.Credential.User == ""))
+		},
 	}, {
 		ID:       "account-mismatch",
 		Doc:      "The account must be the credential's own, and the anonymous have none: a mix-up of two people must not be decided on.",
 		Sentence: "This credential belongs to another account.",
 		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(r.isOfAnotherAccount()) },
-
-		silentWithout: signDoubt,
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.ID != r.Credential.User) },
 	}, {
 		ID:       "account-disabled",
 		Doc:      "A disabled account can do nothing, with whatever it holds.",
 		Sentence: "This account is disabled.",
 		Remedy:   "Ask the people who run this registry.",
-		Judge:    func(r *Request) Verdict { return forbid(r.isOfDisabledAccount()) },
-
-		silentWithout: signDoubt,
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.Disabled) },
 	}, {
 		ID:       CodeExpired,
 		Doc:      "Expiry is half-open: the instant itself is too late. Without a clock everything is.",
 		Sentence: "This session or token has expired.",
 		Remedy:   again,
-		Judge:    func(r *Request) Verdict { return forbid(r.hasExpired()) },
-
-		silentWithout: signDoubt,
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return forbid(r.Credential.Dead(r.Now)) },
 	}, {
 		ID:       CodeCIDR,
 		Doc:      "Address ranges of the credential and of its account must both hold; an address that is not known is in none.",
 		Sentence: "This token or account may not be used from your address.",
 		Remedy:   "Use it from an address in its list or create another token.",
-		Judge:    func(r *Request) Verdict { return forbid(r.isFromElsewhere()) },
-
-		silentWithout: signDoubt,
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return forbid(!r.Credential.From(r.Addr) || !r.Account.From(r.Addr)) },
 	}, {
 		ID:       "unknown-factor-mode",
 		Doc:      "Not knowing whether an account has a second factor is not the same as its having none.",
 		Sentence: "This registry cannot tell whether your account has a second factor.",
 		Remedy:   "Try again and then ask the people who run this registry.",
-		Judge:    func(r *Request) Verdict { return forbid(r.hasUnknownFactorMode()) },
-
-		silentWithout: signDoubt,
+		Kinds:    signedIn,
+		Judge: func(r *Request) Verdict {
+			return forbid(r.Account.TwoFactor != protocol.TwoFactorOff && !r.Account.HasFactor())
+		},
 	}, {
 		ID:       CodeLoginRequired,
 		Doc:      "The anonymous read what is public and sign in. npm 6 and pnpm do send a publish without a token.",
 		Sentence: "You must be signed in to do this.",
 		Remedy:   "Run npm login and try again.",
 		Actions:  every(join(openReads, signIns, packageReads)...),
+		Kinds:    []Kind{KindUnknown},
 		Judge:    func(r *Request) Verdict { return forbid(r.Anonymous()) },
-
-		silentWithout: signAnonymous,
 	}, {
 		ID:       "service-signs-in-never",
 		Doc:      "A service account is no person: a session of one is a mistake.",
 		Sentence: "A service account has no login.",
 		Remedy:   "Use a token that its administrators made for it.",
-		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service && r.Kind() == KindSession) },
-
-		silentWithout: signService,
+		Kinds:    onlySessions,
+		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service) },
 	}, {
 		ID:       "session-only",
 		Doc:      "Tokens make no tokens and change no account, those that bypass a second factor included.",
 		Sentence: "Only a login session may manage tokens and the account. A token may not.",
 		Remedy:   "Run npm login and try again.",
 		Actions:  join(accountActions, serviceActions),
-		Judge:    func(r *Request) Verdict { return forbid(!r.Anonymous() && r.Kind() != KindSession) },
+		Kinds:    granted,
+		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
 		ID:       "bypass-manages-nothing",
 		Doc:      "Since August 2026 a token that bypasses the second factor changes nobody's rights: not maintainers, settings, members, teams nor grants.",
 		Sentence: "A token that bypasses the second factor may not manage access.",
 		Remedy:   "Run npm login or use a token without bypass_2fa and your second factor.",
 		Actions:  management(),
+		Kinds:    onlyTokens,
 		Judge:    func(r *Request) Verdict { return forbid(r.Bypasses()) },
 	}, {
 		ID:       "service-manages-nothing",
@@ -101,18 +97,16 @@ func credentialRules() []Rule {
 		Sentence: "A credential of a trusted publisher may only publish and read its package.",
 		Remedy:   "Run npm login or use a token.",
 		Actions:  every(join([]protocol.Action{protocol.Publish, protocol.ReadSelf, protocol.Logout}, openReads, signIns, packageReads)...),
-		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindPublisher) },
-
-		silentWithout: signPublisher,
+		Kinds:    []Kind{KindPublisher},
+		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
 		ID:       "foreign-reads-only",
 		Doc:      "Older tokens of the host's own read and no more. A host that grants more leaves this rule out: then their grants decide, and a factor is asked of them.",
 		Sentence: "This older kind of token can only read.",
 		Remedy:   "Run npm login or create a new token.",
 		Actions:  writesBut(join(signIns, []protocol.Action{protocol.Logout})),
-		Judge:    func(r *Request) Verdict { return forbid(r.Kind() == KindForeign) },
-
-		silentWithout: signForeign,
+		Kinds:    []Kind{KindForeign},
+		Judge:    func(*Request) Verdict { return Forbid },
 	}}
 }
 

@@ -34,38 +34,34 @@ func factorRules() []Rule {
 		Sentence: "Your account has no second factor and this needs one.",
 		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
 		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
+		Kinds:    personal,
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.TwoFactor == protocol.TwoFactorOff && r.personal() && lasting(r) && (demanded(r) || !slices.Contains(packageWrites, r.Operation.Action)))
 		},
-
-		silentWithout: signPerson,
 	}, {
 		ID:       "publish-needs-factor",
 		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only; a package with mfa=none has none, and auth-and-writes asks all the same.",
 		Sentence: "Publishing needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  []protocol.Action{protocol.Publish},
+		Kinds:    personal,
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
-
-		silentWithout: signPerson,
 	}, {
 		ID:       "manage-needs-factor",
 		Doc:      "Changing who may do what takes the factor in both modes: it outlasts a publish.",
 		Sentence: "Changing access needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  management(),
+		Kinds:    personal,
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
-
-		silentWithout: signPerson,
 	}, {
 		ID:       "write-needs-factor",
 		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone. A document that changes nothing, as a retry of one that has happened, needs no factor.",
 		Sentence: "Your account asks for a one-time password when it writes.",
 		Remedy:   remedy,
 		Actions:  tagLike,
+		Kinds:    personal,
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
-
-		silentWithout: signPerson,
 	}, {
 		ID:       "account-needs-factor",
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
@@ -79,10 +75,9 @@ func factorRules() []Rule {
 		Sentence: "A recovery code repairs your account but cannot be used for this.",
 		Remedy:   "Use a code of your authenticator app or reset it with npm profile disable-2fa.",
 		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
+		Kinds:    personal,
 		Judge: func(r *Request) Verdict {
 			return needProof(r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r))
 		},
-
-		silentWithout: signPerson,
 	}}
 }

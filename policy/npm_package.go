@@ -10,10 +10,6 @@ import (
 // and what the user may do now. Those on grants look at names only, so that they
 // tell nothing about packages that are hidden.
 func packageRules() []Rule {
-	// granted reports whether r's credential is judged by a list of grants.
-	granted := func(r *Request) bool {
-		return r.Kind() == KindToken || r.Kind() == KindPublisher || r.Kind() == KindForeign
-	}
 	writes := join(packageWrites, packageManagement, []protocol.Action{protocol.Star})
 	reading := map[protocol.Action]bool{}
 	for _, a := range join(packageReads, []protocol.Action{protocol.ReadCollaborators}) {
@@ -35,47 +31,43 @@ func packageRules() []Rule {
 		Judge: func(r *Request) Verdict {
 			return forbid(!r.Rights().Has(RightRead) && !r.lost().Has(RightRead) && !r.Creates() && (reading[r.Operation.Action] || !r.Anonymous()))
 		},
-
-		silentWithout: signUnread,
 	}, {
 		ID:       "no-grant",
 		Doc:      "No grant covers the package. An empty list covers none, a scope covers itself and not the scopes that begin like it, an org covers none of its packages.",
 		Sentence: "This token is not for this package.",
 		Remedy:   "Create a token that names this package or its scope.",
 		Actions:  writes,
-		Judge:    func(r *Request) Verdict { return forbid(r.reach()&reaches == 0 && granted(r)) },
-
-		silentWithout: signNarrow,
+		Kinds:    granted,
+		Judge:    func(r *Request) Verdict { return forbid(r.reach()&reaches == 0) },
 	}, {
 		ID:       "read-only-token",
 		Doc:      "The grants that cover the package only read. A grant to write that covers another one adds nothing.",
 		Sentence: "This token can only read this package.",
 		Remedy:   "Create a token with read-write permission.",
 		Actions:  writes,
+		Kinds:    granted,
 		Judge: func(r *Request) Verdict {
-			return forbid(r.reach()&(reaches|reachWrite|reachStage|reachOther|reachCreate) == reaches && granted(r))
+			return forbid(r.reach()&(reaches|reachWrite|reachStage|reachOther|reachCreate) == reaches)
 		},
-
-		silentWithout: signNarrow,
 	}, {
 		ID:       "stage-only-token",
 		Doc:      "A stage-only grant never publishes, with or without a second factor and even if it bypasses one.",
 		Sentence: "This token can stage versions of this package but not publish them.",
 		Remedy:   "Use npm stage publish and have a maintainer approve it.",
 		Actions:  writes,
+		Kinds:    granted,
 		Judge: func(r *Request) Verdict {
-			return forbid(r.reach()&(reachWrite|reachStage|reachOther) == reachStage && granted(r))
+			return forbid(r.reach()&(reachWrite|reachStage|reachOther) == reachStage)
 		},
-
-		silentWithout: signNarrow,
 	}, {
 		ID:       "verb-not-granted",
 		Doc:      "A grant may be narrowed to some of what read-write means; with verbs it manages nothing.",
 		Sentence: "This token may write to this package but not do this.",
 		Remedy:   "Create a token whose verbs include it.",
 		Actions:  join(packageWrites, packageManagement),
+		Kinds:    granted,
 		Judge: func(r *Request) Verdict {
-			if !granted(r) || r.reach()&reachOther == 0 {
+			if r.reach()&reachOther == 0 {
 				return Silent
 			}
 			may := reachWrite
@@ -87,60 +79,52 @@ func packageRules() []Rule {
 			}
 			return forbid(r.reach()&may == 0)
 		},
-
-		silentWithout: signNarrow,
 	}, {
 		ID:       "create-needs-scope",
 		Doc:      "A grant on one package does not create it: see [Request.MayCreate].",
 		Sentence: "This token is for packages that exist and cannot create a new one.",
 		Remedy:   "Publish the first version with npm login or with a token for the whole scope.",
 		Actions:  []protocol.Action{protocol.Publish},
+		Kinds:    granted,
 		Judge: func(r *Request) Verdict {
-			return forbid(r.Creates() && granted(r) && r.reach()&(reachWrite|reachCreate|reachOther) == reachWrite)
+			return forbid(r.Creates() && r.reach()&(reachWrite|reachCreate|reachOther) == reachWrite)
 		},
-
-		silentWithout: signNew,
 	}, {
 		ID:       "may-not-manage",
 		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package.",
 		Sentence: "You have no permission to manage this package.",
 		Remedy:   "Ask a maintainer of the package.",
 		Actions:  packageManagement,
-		Judge: func(r *Request) Verdict {
-			return forbid(!r.Package.Rights.Has(RightAdmin) && r.Package.ID != "" && !r.Anonymous())
-		},
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return forbid(!r.Package.Rights.Has(RightAdmin) && r.Package.ID != "") },
 	}, {
 		ID:       "may-not-create",
 		Doc:      "The host does not let this user take the name. A name that a hidden package has gets the same answer.",
 		Sentence: "You may not publish a package under this name.",
 		Remedy:   "Choose another name or ask the owner of the scope.",
 		Actions:  []protocol.Action{protocol.Publish},
-		Judge:    func(r *Request) Verdict { return forbid(r.Creates() && !r.Anonymous() && !r.Package.MayCreate) },
-
-		silentWithout: signNew,
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return forbid(r.Creates() && !r.Package.MayCreate) },
 	}, {
 		ID:       "may-not-write",
 		Doc:      "Live rights: whoever was removed from a package writes no more with what they kept.",
 		Sentence: "You have no permission to write to this package.",
 		Remedy:   "Ask a maintainer of the package to add you.",
 		Actions:  packageWrites,
-		Judge: func(r *Request) Verdict {
-			return forbid(!r.Package.Rights.Has(RightWrite) && r.Package.ID != "" && !r.Anonymous())
-		},
-
-		silentWithout: signUnwritten,
+		Kinds:    signedIn,
+		Judge:    func(r *Request) Verdict { return forbid(!r.Package.Rights.Has(RightWrite) && r.Package.ID != "") },
 	}, {
 		ID:       "package-disallows-tokens",
 		Doc:      "mfa=publish: a second factor and no tokens, for every write to the package and for who may write to it. Trusted publishers are not tokens. A setting that is not known counts as this one.",
 		Sentence: "This package does not allow writing with tokens.",
 		Remedy:   "Run npm login and publish with your second factor or set up a trusted publisher.",
 		Actions:  join(packageWrites, packageManagement, []protocol.Action{protocol.GrantTeam}),
+		Kinds:    []Kind{KindToken, KindForeign},
 		Judge: func(r *Request) Verdict {
 			// Of a package that is not theirs to grant nobody hears the setting.
 			told := r.Operation.Action != protocol.GrantTeam || r.live().Has(RightRead|RightAdmin) && r.orgReach()&reachRead != 0
-			return forbid(r.disallowsTokens() && told && (r.Kind() == KindToken || r.Kind() == KindForeign))
+			allowed := r.Settings.Publish == protocol.FactorOrBypass || r.Settings.Publish == protocol.NoFactor
+			return forbid(!allowed && told)
 		},
-
-		silentWithout: signNoTokens,
 	}}
 }

@@ -91,7 +91,7 @@ func TestNPMLoadBearingRules(t *testing.T) {
 	for _, rule := range p.Rules() {
 		q := p.Without(rule.ID)
 		if slices.ContainsFunc(refused, func(r refusal) bool {
-			return rule.Concerns(r.Operation.Action) && q.Decide(r.Request).Effect > r.effect
+			return rule.Concerns(r.Operation.Action, r.Kind()) && q.Decide(r.Request).Effect > r.effect
 		}) {
 			got = append(got, rule.ID)
 		}
@@ -180,11 +180,8 @@ func TestNPMServingMore(t *testing.T) {
 }
 
 // Numbers other than npm's, to the instant.
-func TestNPMWith(t *testing.T) {
-	l := policy.DefaultLimits()
-	l.HighImpactHold = time.Hour
-	l.BypassPublishEnds = now
-	p := policy.NPMWith(l)
+func TestNPMWithLimits(t *testing.T) {
+	p := policy.NPM().WithLimits(policy.Limits{HighImpactHold: time.Hour}).With(policy.BypassPublishEnds(now))
 	require.NoError(t, p.Err())
 	all := []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}
 
@@ -213,7 +210,7 @@ func TestNPMWith(t *testing.T) {
 	r.Account.Recovered = now.Add(time.Hour)
 	assert.Equal(t, []string{"account-held"}, codes(p.Decide(r)), "a clock that is ahead is no way out")
 
-	p = policy.NPMWith(policy.Limits{})
+	p = policy.NPM().WithLimits(policy.Limits{Tokens: -1})
 	assert.ErrorIs(t, p.Err(), policy.ErrLimits)
 	assert.Equal(t, []string{policy.CodeBrokenPolicy}, codes(p.Decide(request(protocol.Ping, nil))))
 	assert.ErrorIs(t, p.Without("cidr").Err(), policy.ErrLimits, "an error stays")

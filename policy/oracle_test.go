@@ -462,7 +462,7 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 	for _, rule := range p.Rules() {
 		without := p.Without(rule.ID)
 		if slices.ContainsFunc(requests, func(r policy.Request) bool {
-			return rule.Concerns(r.Operation.Action) && npmSays(r) != without.Decide(r).Effect
+			return rule.Concerns(r.Operation.Action, r.Kind()) && npmSays(r) != without.Decide(r).Effect
 		}) {
 			noticed = append(noticed, rule.ID)
 		}

@@ -17,7 +17,7 @@
 //
 // # Deciding
 //
-// Every rule that is about the action is asked. If one forbids, the answer is Deny.
+// Every rule that is about the action and the kind of credential is asked. If one forbids, the answer is Deny.
 // If none permits, it is Deny too. Then, if one wants a proof, it is Challenge; else it is Allow.
 // The order matters to people: nobody is asked for a second factor for what
 // would be refused with it.
@@ -57,30 +57,16 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Policy is a list of rules. It does not change: With, Replace and Without return
-// another. It is safe for concurrent use if its rules are. The nil and the zero
-// Policy deny everything.
+// A Policy is a list of rules, and the [Limits] of what it allows. It does not change: With,
+// Replace, Without and WithLimits return another. It is safe for concurrent use if its rules are.
+// The nil and the zero Policy deny everything.
 type Policy struct {
 	rules  []Rule
+	limits Limits // without zeros
 	errs   []error
 	broken bool // there are errors: Decide must not ask the rules
-	// Only the rules that concern an action are asked. Their Judges stand apart from
-	// the rest of them, so that an Allow reads no more than it needs.
-	courts [protocol.ActionCount]court
-	asked  [protocol.ActionCount][]*Rule
-}
-
-// A court is the Judges that concern one action.
-type court struct {
-	always  []func(*Request) Verdict
-	benches []bench
-	signs   sign // all that bring one of the benches together
-}
-
-// A bench is the Judges that are silent about a request which shows none of the signs.
-type bench struct {
-	silentWithout sign
-	judges        []func(*Request) Verdict
+	// about has the rules that are about an action and a kind of credential, in their order.
+	about [protocol.ActionCount][kinds][]*Rule
 }
 
 // New returns the policy of these rules. What is wrong with them is told by Err.
@@ -129,8 +115,9 @@ func (p *Policy) Without(ids ...string) *Policy {
 
 // Err returns what is wrong with the policy, wrapping [ErrRule]: an ID that is
 // malformed, used twice or, in Replace and Without, unknown; an empty sentence; a
-// missing Judge; no rules at all; limits that NPMWith refused, which wrap [ErrLimits]. A policy with an error denies everything, and so
-// does every policy made from it.
+// missing Judge; no rules at all; limits that WithLimits
+// refused, which wrap [ErrLimits]. A policy with an error denies everything, and so does every
+// policy made from it.
 func (p *Policy) Err() error {
 	if p == nil || len(p.rules) == 0 {
 		return errors.Join(append([]error{fmt.Errorf("%w: there are none", ErrRule)}, p.problems()...)...)
@@ -151,6 +138,27 @@ func (p *Policy) problems() []error {
 	return errs
 }
 
+// WithLimits returns p with other limits; a number that is zero is npm's. Limits that are not
+// valid make a policy with an error.
+func (p *Policy) WithLimits(l Limits) *Policy {
+	q := p.clone()
+	if err := l.Validate(); err != nil {
+		q.errs = append(q.errs, err)
+	} else {
+		q.limits = l.OrNPM()
+	}
+	return q.seal()
+}
+
+// Limits returns the limits of p, without zeros: npm's where WithLimits set no others. The rules of
+// NPM read them, and so do the packages that create credentials, which are given this method.
+func (p *Policy) Limits() Limits {
+	if p == nil {
+		return DefaultLimits()
+	}
+	return p.limits.OrNPM()
+}
+
 // Rules returns a copy of the rules in their order.
 func (p *Policy) Rules() []Rule {
 	if p == nil {
@@ -159,13 +167,12 @@ func (p *Policy) Rules() []Rule {
 	rules := slices.Clone(p.rules)
 	for i := range rules {
 		rules[i] = rules[i].clone()
-		rules[i].silentWithout = 0
 	}
 	return rules
 }
 
 func (r Rule) clone() Rule {
-	r.Actions = slices.Clone(r.Actions)
+	r.Actions, r.Kinds = slices.Clone(r.Actions), slices.Clone(r.Kinds)
 	return r
 }
 
@@ -173,7 +180,7 @@ func (p *Policy) clone() *Policy {
 	if p == nil {
 		return &Policy{}
 	}
-	return &Policy{rules: slices.Clone(p.rules), errs: slices.Clone(p.errs)}
+	return &Policy{rules: slices.Clone(p.rules), limits: p.limits, errs: slices.Clone(p.errs)}
 }
 
 func (p *Policy) index(id string) int {
@@ -181,34 +188,21 @@ func (p *Policy) index(id string) int {
 }
 
 func (p *Policy) seal() *Policy {
+	p.limits = p.limits.OrNPM()
 	p.broken = p.Err() != nil
 	if p.broken {
 		return p
 	}
 	for a := range protocol.ActionCount {
-		for i := range p.rules {
-			if r := &p.rules[i]; r.Concerns(a) {
-				p.courts[a].seat(r)
-				p.asked[a] = append(p.asked[a], r)
+		for k := range kinds {
+			for i := range p.rules {
+				if r := &p.rules[i]; r.Concerns(a, k) {
+					p.about[a][k] = append(p.about[a][k], r)
+				}
 			}
 		}
 	}
 	return p
-}
-
-// seat adds r's Judge.
-func (c *court) seat(r *Rule) {
-	if r.silentWithout == 0 {
-		c.always = append(c.always, r.Judge)
-		return
-	}
-	i := slices.IndexFunc(c.benches, func(b bench) bool { return b.silentWithout == r.silentWithout })
-	if i < 0 {
-		i = len(c.benches)
-		c.benches = append(c.benches, bench{silentWithout: r.silentWithout})
-	}
-	c.benches[i].judges = append(c.benches[i].judges, r.Judge)
-	c.signs |= r.silentWithout
 }
 
 // requests are the copies that rules get to see. A Judge is a func value, so its
@@ -219,27 +213,15 @@ var requests = sync.Pool{New: func() any { return new(Request) }}
 //
 // The rules get a copy of req, on which Credential is never nil.
 func (p *Policy) Decide(req Request) Decision {
+	if p == nil || p.broken {
+		return Decision{Reasons: []Reason{brokenReason}}
+	}
 	r := requests.Get().(*Request)
 	*r = req
-	d := p.DecideOn(r)
+	r.prepare(p)
+	d := p.decide(r)
 	*r = Request{} // the pool must not keep a credential alive
 	requests.Put(r)
-	return d
-}
-
-// DecideOn is [Policy.Decide] without the copy, for a caller that keeps its requests
-// and fills them again, in a [sync.Pool] for instance. Nobody else may use req
-// meanwhile; afterwards it is what it was. A nil req is denied.
-func (p *Policy) DecideOn(req *Request) Decision {
-	switch {
-	case p == nil || p.broken:
-		return Decision{Reasons: []Reason{brokenReason}}
-	case req == nil:
-		return Decision{Reasons: []Reason{notPermittedReason}}
-	}
-	req.prepare()
-	d := p.decide(req)
-	req.restore()
 	return d
 }
 
@@ -261,37 +243,22 @@ const (
 	forbidden   = 1 << Forbid
 )
 
-// judge asks all rules that concern r, but for those that its signs tell are silent, and
-// returns the set of their verdicts. If one panics the rest are not asked: nothing they
-// could say would allow.
+// judge asks the rules that are about r and returns the set of their verdicts. If one panics
+// the rest are not asked: nothing they could say would allow.
 func (p *Policy) judge(r *Request) (said uint8) {
 	defer func() {
 		if recover() != nil {
 			said = forbidden
 		}
 	}()
-	c := &p.courts[r.action()]
-	if signs := r.look() & c.signs; signs != 0 {
-		for i := range c.benches {
-			if c.benches[i].silentWithout&signs != 0 {
-				said |= hear(c.benches[i].judges, r)
-			}
-		}
-	}
-	return said | hear(c.always, r)
-}
-
-// hear returns the set of what judges say of r.
-func hear(judges []func(*Request) Verdict, r *Request) (said uint8) {
-	for _, judge := range judges {
-		// Most rules are silent. A branch on that is foreseen, while adding each
-		// verdict would wait for the one before.
-		if v := judge(r); v != Silent {
-			said |= 1 << min(v, Forbid)
-		}
+	for _, rule := range p.asked(r) {
+		said |= 1 << min(rule.Judge(r), Forbid)
 	}
 	return said
 }
+
+// asked returns the rules that are about r.
+func (p *Policy) asked(r *Request) []*Rule { return p.about[r.action()][r.Kind()] }
 
 // action returns r's action, Unknown for a number that is none.
 func (r *Request) action() protocol.Action {
@@ -314,7 +281,7 @@ func (r *Rule) ask(q *Request) (v Verdict, panicked any) {
 // reasons returns the reasons of the rules that say want.
 func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	var reasons []Reason
-	for _, rule := range p.asked[r.action()] {
+	for _, rule := range p.asked(r) {
 		v, panicked := rule.ask(r)
 		if v != want {
 			continue
@@ -338,7 +305,7 @@ func (p *Policy) refusals(r *Request) []Reason {
 	if (Decision{Reasons: reasons}).Conceals() {
 		facts, settings, org := r.Package, r.Settings, r.Org
 		r.Package, r.Settings, r.Org = Facts{}, Settings{}, OrgFacts{}
-		r.prepare()
+		r.prepare(p)
 		absent := p.reasons(r, Forbid)
 		r.Package, r.Settings, r.Org = facts, settings, org
 		if len(absent) > 0 {

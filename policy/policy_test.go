@@ -87,6 +87,7 @@ func TestPolicyErrors(t *testing.T) {
 		"a remedy of lines":      policy.New(good, with(func(r *policy.Rule) { r.Remedy = "Do\nthis." })),
 		"no Judge":               policy.New(good, with(func(r *policy.Rule) { r.Judge = nil })),
 		"an action that is none": policy.New(good, with(func(r *policy.Rule) { r.Actions = []protocol.Action{250} })),
+		"a kind that is none":    policy.New(good, with(func(r *policy.Rule) { r.Kinds = []policy.Kind{9} })),
 		"replacing nothing":      policy.New(good).Replace(says("godo", policy.Permit)),
 		"leaving out nothing":    policy.New(good).Without("godo"),
 		"one of two":             policy.New(good, says("a", policy.Permit)).Without("a", "b"),
@@ -139,8 +140,40 @@ func TestRuleActions(t *testing.T) {
 	assert.Equal(t, policy.Deny, p.Decide(request(protocol.Ping, nil)).Effect)
 	assert.Equal(t, policy.Allow, p.Decide(request(protocol.Whoami, nil)).Effect)
 	assert.Equal(t, policy.Allow, p.Decide(request(protocol.Action(200), nil)).Effect, "a rule for all is for those too")
-	assert.True(t, only.Concerns(protocol.Ping))
-	assert.False(t, only.Concerns(protocol.Whoami))
+	assert.True(t, only.Concerns(protocol.Ping, policy.KindUnknown))
+	assert.False(t, only.Concerns(protocol.Whoami, policy.KindUnknown))
+}
+
+func TestRuleKinds(t *testing.T) {
+	only := func(k ...policy.Kind) *policy.Policy {
+		forbids := says("only", policy.Forbid)
+		forbids.Kinds = k
+		return policy.New(says("all", policy.Permit), forbids)
+	}
+	kinds := []policy.Kind{policy.KindSession, policy.KindToken, policy.KindPublisher, policy.KindForeign}
+	for _, k := range kinds {
+		for _, of := range kinds {
+			want := policy.Allow
+			if k == of {
+				want = policy.Deny
+			}
+			assert.Equal(t, want, only(k).Decide(request(protocol.Ping, &policy.Credential{Kind: of})).Effect, "%v about %v", k, of)
+			assert.Equal(t, k == of, only(k).Rules()[1].Concerns(protocol.Ping, of))
+			assert.Equal(t, k == of, only(k).Explain(request(protocol.Ping, &policy.Credential{Kind: of})).Steps[1].Asked)
+		}
+		assert.Equal(t, policy.Allow, only(k).Decide(request(protocol.Ping, nil)).Effect, "%v and the anonymous", k)
+		assert.Equal(t, policy.Deny, only(k, policy.KindUnknown).Decide(request(protocol.Ping, nil)).Effect)
+	}
+	for name, c := range map[string]*policy.Credential{"none": nil, "of no kind": {}, "of an unknown kind": {Kind: 200}} {
+		assert.Equal(t, policy.Deny, only(policy.KindUnknown).Decide(request(protocol.Ping, c)).Effect, name)
+		assert.Equal(t, policy.Deny, only().Decide(request(protocol.Ping, c)).Effect, name)
+		assert.Equal(t, policy.Allow, only(kinds...).Decide(request(protocol.Ping, c)).Effect, name)
+	}
+	list := []policy.Kind{policy.KindToken}
+	p := only(list...)
+	list[0] = policy.KindSession
+	p.Rules()[1].Kinds[0] = policy.KindSession
+	assert.Equal(t, policy.Deny, p.Decide(request(protocol.Ping, &policy.Credential{Kind: policy.KindToken})).Effect, "a policy does not change")
 }
 
 // A rule that panics forbids. What it was to say is not said.
@@ -264,33 +297,6 @@ func TestConcealedReasons(t *testing.T) {
 	assert.Equal(t, []string{"hidden-package"}, codes(policy.NPM().With(blind).Decide(hidden)))
 }
 
-// One request, decided on where it lies again and again, gets the answers that each of
-// its fillings gets, and nothing of one is left in the next.
-func TestDecideOn(t *testing.T) {
-	p := policy.NPM()
-	kept := new(policy.Request)
-	for _, row := range decisionRows(t) {
-		*kept = row.Request
-		assert.Equal(t, p.Decide(row.Request), p.DecideOn(kept), row.Text)
-		assert.Equal(t, row.Request, *kept, "%s: it is what it was", row.Text)
-		kept.Operation.Package.Name += "x" // not what its grants were read for
-		again := row.Request
-		again.Operation = kept.Operation
-		assert.Equal(t, again.Rights(), kept.Rights(), row.Text)
-		assert.Equal(t, p.Decide(again), p.DecideOn(kept), row.Text)
-	}
-
-	boom := says("boom", policy.Permit)
-	boom.Judge = func(*policy.Request) policy.Verdict { panic("boom") }
-	*kept = policy.Request{Operation: protocol.Operation{Action: protocol.Ping}}
-	assert.Equal(t, []string{"boom"}, codes(policy.New(boom).DecideOn(kept)))
-	assert.Equal(t, policy.Request{Operation: protocol.Operation{Action: protocol.Ping}}, *kept)
-
-	assert.Equal(t, policy.Deny, p.DecideOn(nil).Effect)
-	assert.Equal(t, policy.Deny, (*policy.Policy)(nil).DecideOn(kept).Effect)
-	assert.Equal(t, policy.Deny, new(policy.Policy).DecideOn(kept).Effect)
-}
-
 func TestDecideConcurrently(t *testing.T) {
 	p := policy.NPM()
 	rows := decisionRows(t)
@@ -331,13 +337,6 @@ func TestDecideAllocatesNothingOnAllow(t *testing.T) {
 			}
 		})
 		assert.Zero(t, n, name)
-		kept := &r
-		n = testing.AllocsPerRun(1000, func() {
-			if p.DecideOn(kept).Effect != policy.Allow {
-				panic("not allowed")
-			}
-		})
-		assert.Zero(t, n, "%s, kept", name)
 	}
 }
 
@@ -348,15 +347,6 @@ func BenchmarkDecide(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if p.Decide(r).Effect != policy.Allow {
-					b.Fatal("not allowed")
-				}
-			}
-		})
-		kept := &r
-		b.Run(name+" kept", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if p.DecideOn(kept).Effect != policy.Allow {
 					b.Fatal("not allowed")
 				}
 			}

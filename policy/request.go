@@ -61,15 +61,16 @@ type Request struct {
 	ready  bool
 	grants reach // of Credential on Operation.Package
 	rights Rights
+	limits *Limits // of the policy that decides
 }
 
 // prepare makes r what rules may rely on: a credential that is not nil, grants and
-// rights worked out once for all rules.
-func (r *Request) prepare() {
+// rights worked out once for all rules, the limits of p.
+func (r *Request) prepare(p *Policy) {
 	if r.Credential == nil {
 		r.Credential = anonymous
 	}
-	r.ready, r.grants, r.rights = false, 0, 0
+	r.ready, r.grants, r.rights, r.limits = false, 0, 0, &p.limits
 	if r.Operation.Action.OfPackage() || !r.Operation.Package.IsZero() {
 		r.grants = r.Credential.reach(r.Operation.Package, r.Operation.Action.Verb())
 	}
@@ -77,12 +78,12 @@ func (r *Request) prepare() {
 	r.ready = true
 }
 
-// restore undoes prepare.
-func (r *Request) restore() {
-	if r.Credential == anonymous {
-		r.Credential = nil
+// limitsOf returns the limits of the policy that decides about r, npm's outside of a decision.
+func (r *Request) limitsOf() Limits {
+	if r.limits == nil {
+		return DefaultLimits()
 	}
-	r.ready, r.grants, r.rights = false, 0, 0
+	return *r.limits
 }
 
 // newMode returns the second-factor setting that a SetAccess asks for, the zero mode where
@@ -114,9 +115,10 @@ func (r *Request) reach() reach {
 // Anonymous reports whether the request came without a credential.
 func (r *Request) Anonymous() bool { return r.Credential == nil || r.Credential == anonymous }
 
-// Kind returns the credential's kind, KindUnknown for the anonymous.
+// Kind returns the credential's kind, KindUnknown for the anonymous and for a number that is no
+// kind.
 func (r *Request) Kind() Kind {
-	if r.Credential == nil {
+	if r.Credential == nil || r.Credential.Kind >= kinds {
 		return KindUnknown
 	}
 	return r.Credential.Kind

@@ -68,20 +68,22 @@ type Rule struct {
 	// it is that is done, and rarely for one that permits.
 	Actions []protocol.Action
 
-	// Judge is asked about every request with one of the Actions. It must be
+	// Kinds are the kinds of credential that the rule is about. For a credential of another kind
+	// it is not asked and counts as Silent. Empty means every request, with and without a
+	// credential; [KindUnknown] stands for those without one, and for credentials of no known
+	// kind.
+	Kinds []Kind
+
+	// Judge is asked about every request with one of the Actions and of the Kinds. It must be
 	// a pure function, must not change or keep the Request, and may be called more
 	// than once for a decision. If it panics, that counts as Forbid. Required.
 	Judge func(*Request) Verdict
-
-	// silentWithout are signs without any of which Judge is known to say Silent. Zero:
-	// none are known. Rules does not hand it out, since whoever changes Judge would not
-	// know to change it.
-	silentWithout sign
 }
 
-// Concerns reports whether the rule is asked about requests with action a.
-func (r Rule) Concerns(a protocol.Action) bool {
-	return len(r.Actions) == 0 || slices.Contains(r.Actions, a)
+// Concerns reports whether the rule is asked about requests with action a and a credential of
+// kind k, which is [KindUnknown] for the anonymous.
+func (r Rule) Concerns(a protocol.Action, k Kind) bool {
+	return (len(r.Actions) == 0 || slices.Contains(r.Actions, a)) && (len(r.Kinds) == 0 || slices.Contains(r.Kinds, k))
 }
 
 // A Reason is why a decision is not Allow: one rule, in words.
@@ -123,6 +125,11 @@ func (r Rule) validate() error {
 	for _, a := range r.Actions {
 		if a >= protocol.ActionCount {
 			return fmt.Errorf("%w: %s: %v is no action", ErrRule, r.ID, a)
+		}
+	}
+	for _, k := range r.Kinds {
+		if k >= kinds {
+			return fmt.Errorf("%w: %s: %v is no kind of credential", ErrRule, r.ID, k)
 		}
 	}
 	return nil

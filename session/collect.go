@@ -82,7 +82,7 @@ func (m *Manager) collect(ctx context.Context, poll credential.Secret, started t
 	case err != nil:
 		return Poll{}, err
 	case f.Fate == approved:
-		if dead := f.Since.Add(m.ttl); dead.Before(expires) {
+		if dead := f.Since.Add(m.ttl()); dead.Before(expires) {
 			expires = dead // a session that is over before it began
 		}
 		if now.Before(expires) {

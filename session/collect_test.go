@@ -453,7 +453,7 @@ func TestCollectRepeatsAfterLogout(t *testing.T) {
 // A session that would expire before it is collected is never created.
 func TestCollectTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := open(t, func(c *session.Config) { c.TTL = time.Minute })
+		d := open(t, func(c *session.Config) { c.Limits = lasting(time.Minute) })
 		f, g := approve(t, d, "111111"), approve(t, d, "122222")
 		time.Sleep(time.Minute - time.Microsecond)
 		assert.Equal(t, session.Done, collect(t, d, f, terminal).State)

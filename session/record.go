@@ -65,7 +65,7 @@ func (m *Manager) newRecord(id string, secret credential.Secret, u User, n subje
 		Name:      u.Name,
 		Numbers:   n,
 		Created:   since,
-		Expires:   since.Add(m.ttl).Truncate(time.Microsecond),
+		Expires:   since.Add(m.ttl()).Truncate(time.Microsecond),
 		Addr:      c.Addr,
 		UserAgent: c.UserAgent,
 		Via:       via,

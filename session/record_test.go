@@ -78,7 +78,7 @@ func TestSessionExpiry(t *testing.T) {
 }
 
 func TestSessionTTL(t *testing.T) {
-	d := open(t, func(c *session.Config) { c.TTL = 12 * time.Hour })
+	d := open(t, func(c *session.Config) { c.Limits = lasting(12 * time.Hour) })
 	_, s, err := d.SignIn(t.Context(), jane("111111"))
 	require.NoError(t, err)
 	assert.Equal(t, 12*time.Hour, s.Expires.Sub(s.Created))

@@ -59,6 +59,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -82,8 +83,6 @@ var (
 
 // Lifetimes.
 const (
-	defaultTTL     = 2 * time.Hour
-	maxTTL         = 12 * time.Hour
 	defaultFlowTTL = 5 * time.Minute
 	minFlowTTL     = time.Minute
 	maxFlowTTL     = 15 * time.Minute
@@ -143,9 +142,10 @@ type Config struct {
 	// of the web login, too, so it should be sealed (store.Seal).
 	Store store.Store
 
-	// TTL is how long a session lives. Zero means two hours, as npm's; at most
-	// twelve hours.
-	TTL time.Duration
+	// Limits returns the limits that hold now: SessionTTL is how long a new session lives. Those
+	// of a policy are its method Limits. Nil means [policy.DefaultLimits], which are npm's: two
+	// hours.
+	Limits func() policy.Limits
 
 	// FlowTTL is how long a web login waits for its approval, and an approved
 	// one for npm to collect it. Zero means five minutes; one to fifteen
@@ -189,7 +189,8 @@ type Config struct {
 type Manager struct {
 	store         store.Store
 	serverKey     *credential.ServerKey
-	ttl, flowTTL  time.Duration
+	limits        func() policy.Limits
+	flowTTL       time.Duration
 	clock         func() time.Time
 	lookup        func(context.Context, string) (User, error)
 	checkPassword func(context.Context, protocol.UserID, credential.Secret) (bool, error)
@@ -211,15 +212,13 @@ func New(cfg Config) (*Manager, error) {
 		return nil, errors.New("session: Config.SecondFactor is nil")
 	case cfg.Alive == nil:
 		return nil, errors.New("session: Config.Alive is nil")
-	case cfg.TTL < 0 || cfg.TTL > maxTTL:
-		return nil, fmt.Errorf("session: Config.TTL is %v, not between 0 and %v", cfg.TTL, maxTTL)
 	case cfg.FlowTTL != 0 && (cfg.FlowTTL < minFlowTTL || cfg.FlowTTL > maxFlowTTL):
 		return nil, fmt.Errorf("session: Config.FlowTTL is %v, neither 0 nor between %v and %v", cfg.FlowTTL, minFlowTTL, maxFlowTTL)
 	}
 	m := &Manager{
 		store:         cfg.Store,
 		serverKey:     credential.NewServerKey(cfg.Store, "session"),
-		ttl:           cfg.TTL,
+		limits:        cfg.Limits,
 		flowTTL:       cfg.FlowTTL,
 		clock:         cfg.Now,
 		lookup:        cfg.Lookup,
@@ -228,8 +227,11 @@ func New(cfg Config) (*Manager, error) {
 		alive:         cfg.Alive,
 		events:        cfg.Events,
 	}
-	if m.ttl == 0 {
-		m.ttl = defaultTTL
+	if m.limits == nil {
+		m.limits = policy.DefaultLimits
+	}
+	if err := m.limits().Validate(); err != nil {
+		return nil, fmt.Errorf("session: Config.Limits: %w", err)
 	}
 	if m.flowTTL == 0 {
 		m.flowTTL = defaultFlowTTL
@@ -243,3 +245,6 @@ func New(cfg Config) (*Manager, error) {
 // now is the time as it is stored: cut to microseconds, which every backend keeps, so that an
 // expiry does not change when it is stored.
 func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }
+
+// ttl is how long a session lives.
+func (m *Manager) ttl() time.Duration { return m.limits().OrNPM().SessionTTL }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -289,8 +290,6 @@ func TestNewNamesTheWrongField(t *testing.T) {
 		"CheckPassword": func(c *session.Config) { c.CheckPassword = nil },
 		"SecondFactor":  func(c *session.Config) { c.SecondFactor = nil },
 		"Alive":         func(c *session.Config) { c.Alive = nil },
-		"TTL":           func(c *session.Config) { c.TTL = -1 },
-		"TTL ":          func(c *session.Config) { c.TTL = 12*time.Hour + 1 },
 		"FlowTTL":       func(c *session.Config) { c.FlowTTL = time.Minute - 1 },
 		"FlowTTL ":      func(c *session.Config) { c.FlowTTL = 15*time.Minute + 1 },
 	} {
@@ -299,4 +298,13 @@ func TestNewNamesTheWrongField(t *testing.T) {
 		_, err := session.New(cfg)
 		assert.ErrorContains(t, err, "Config."+strings.TrimSpace(field)+" ", field)
 	}
+	good.Limits = lasting(12*time.Hour + 1)
+	_, err = session.New(good)
+	assert.ErrorIs(t, err, policy.ErrLimits)
+	assert.ErrorContains(t, err, "Config.Limits: ")
+}
+
+// lasting returns the limits under which a session lasts that long.
+func lasting(ttl time.Duration) func() policy.Limits {
+	return func() policy.Limits { return policy.Limits{SessionTTL: ttl} }
 }

@@ -66,7 +66,7 @@ func (m *Manager) recount(ctx context.Context, tx *store.Tx, sub subject.Subject
 			}
 		}
 		c.Ends = append(c.Ends, made...)
-		if len(made) > 0 && len(c.Ends) > m.limits.Tokens {
+		if len(made) > 0 && len(c.Ends) > m.limits().Tokens {
 			return ErrTooMany
 		}
 		none = len(c.Ends) == 0

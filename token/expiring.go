@@ -20,7 +20,7 @@ func (m *Manager) Expiring(c *policy.Credential, at time.Time) bool {
 }
 
 func (m *Manager) expiring(created, expires, at time.Time) bool {
-	before := min(m.limits.TokenWarning, expires.Sub(created)/2)
+	before := min(m.limits().TokenWarning, expires.Sub(created)/2)
 	return at.Before(expires) && !at.Before(expires.Add(-before))
 }
 

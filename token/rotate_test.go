@@ -155,7 +155,7 @@ func TestRotateCounts(t *testing.T) {
 	s := store.NewMemory()
 	limits := policy.DefaultLimits()
 	limits.Tokens = 2
-	m, err := token.New(token.Config{Store: s, Limits: limits})
+	m, err := token.New(token.Config{Store: s, Limits: func() policy.Limits { return limits }})
 	require.NoError(t, err)
 	_, one := create(t, m, token.Spec{})
 	_, two, err := rotate(m, token.Rotation{ID: one.ID, Grace: time.Hour})

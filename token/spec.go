@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/npmauth/npmauth/internal/cidr"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -39,7 +40,7 @@ type Spec struct {
 	// days of 24 hours, at least Limits.MinTokenTTL; 0 means not given, so that a caller that
 	// decodes a request must itself refuse a 0 in it. Until is any time in the future, and is
 	// cut to microseconds. A token that may write lives for Limits.MaxWriteTokenTTL at most,
-	// any other for [MaxLife].
+	// any other for [policy.MaxTokenTTL].
 	Days  int
 	Until time.Time
 
@@ -108,11 +109,12 @@ func printable(s string, limit int) bool {
 }
 
 func (m *Manager) checkGrants(grants []protocol.Grant) error {
+	limits := m.limits()
 	if len(grants) == 0 {
 		return wrong("permissions", "must name at least one package, scope or organization")
 	}
-	if len(grants) > m.limits.Targets+m.limits.Orgs+1 { // before checking each
-		return wrong("permissions", "name more than %d packages and scopes or %d organizations", m.limits.Targets, m.limits.Orgs)
+	if len(grants) > limits.Targets+limits.Orgs+1 { // before checking each
+		return wrong("permissions", "name more than %d packages and scopes or %d organizations", limits.Targets, limits.Orgs)
 	}
 	seen := make(map[protocol.Grant]bool, len(grants))
 	targets, orgs := 0, 0
@@ -138,11 +140,11 @@ func (m *Manager) checkGrants(grants []protocol.Grant) error {
 			orgs++
 		}
 	}
-	if targets > m.limits.Targets {
-		return wrong("permissions", "name more than %d packages and scopes", m.limits.Targets)
+	if targets > limits.Targets {
+		return wrong("permissions", "name more than %d packages and scopes", limits.Targets)
 	}
-	if orgs > m.limits.Orgs {
-		return wrong("permissions", "name more than %d organizations", m.limits.Orgs)
+	if orgs > limits.Orgs {
+		return wrong("permissions", "name more than %d organizations", limits.Orgs)
 	}
 	return nil
 }
@@ -164,20 +166,21 @@ func checkCIDRs(cidrs []netip.Prefix) error {
 
 // until returns the first instant at which the token is dead.
 func (m *Manager) until(s Spec, now time.Time) (time.Time, error) {
-	what, longest, life := "only reads", MaxLife, m.limits.ReadTokenTTL
+	limits := m.limits()
+	what, longest, life := "only reads", policy.MaxTokenTTL, limits.ReadTokenTTL
 	if slices.ContainsFunc(s.Grants, writes) {
-		what, longest, life = "may write", m.limits.MaxWriteTokenTTL, m.limits.WriteTokenTTL
+		what, longest, life = "may write", limits.MaxWriteTokenTTL, limits.WriteTokenTTL
 	}
-	if s.Service && longest > m.limits.MaxWriteTokenTTL {
-		what, longest = "is a service account's", m.limits.MaxWriteTokenTTL
+	if s.Service && longest > limits.MaxWriteTokenTTL {
+		what, longest = "is a service account's", limits.MaxWriteTokenTTL
 		life = min(life, longest)
 	}
 	until := now.Add(life)
 	switch {
 	case s.Days != 0 && !s.Until.IsZero():
 		return time.Time{}, wrong("expires", "must be days or a date, not both")
-	case s.Days < 0, s.Days != 0 && s.Days < days(m.limits.MinTokenTTL+Day-1):
-		return time.Time{}, wrong("expires", "must be at least %d day(s)", days(m.limits.MinTokenTTL+Day-1))
+	case s.Days < 0, s.Days != 0 && s.Days < days(limits.MinTokenTTL+Day-1):
+		return time.Time{}, wrong("expires", "must be at least %d day(s)", days(limits.MinTokenTTL+Day-1))
 	case s.Days != 0:
 		// Compared in days: the product of the two could overflow.
 		if s.Days > days(longest) {

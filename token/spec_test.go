@@ -204,7 +204,7 @@ func TestDaysAreNotCalendarDays(t *testing.T) {
 func TestOperatorsLimits(t *testing.T) {
 	limits := policy.DefaultLimits()
 	limits.WriteTokenTTL, limits.MaxWriteTokenTTL, limits.MinTokenTTL, limits.Targets = 3*token.Day, 5*token.Day, 36*time.Hour, 1
-	m, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+	m, err := token.New(token.Config{Store: store.NewMemory(), Limits: func() policy.Limits { return limits }})
 	require.NoError(t, err)
 	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: writeOne, Days: 6}), "5 days at most")
 	assert.ErrorContains(t, m.Validate(token.Spec{User: "a", Grants: writeOne, Days: 1}), "at least 2 day")

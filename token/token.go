@@ -48,6 +48,7 @@ package token
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
@@ -73,9 +74,9 @@ type Config struct {
 	// Store keeps the tokens. Required.
 	Store store.Store
 
-	// Limits bound what a token may be, by the fields about tokens. The zero value means
-	// [policy.DefaultLimits], which are npm's.
-	Limits policy.Limits
+	// Limits returns the limits of new tokens that hold now: those of a policy are its method
+	// Limits. Nil means [policy.DefaultLimits], which are npm's.
+	Limits func() policy.Limits
 
 	// Events records every token that is created or revoked. Nil records nothing.
 	Events *audit.Recorder
@@ -87,7 +88,7 @@ type Config struct {
 // A Manager creates and ends tokens. Make one with [New].
 type Manager struct {
 	store  store.Store
-	limits policy.Limits
+	limits func() policy.Limits
 	events *audit.Recorder
 	now    func() time.Time
 	used   *usage
@@ -98,16 +99,17 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("token: Config.Store is missing")
 	}
-	if cfg.Limits == (policy.Limits{}) {
-		cfg.Limits = policy.DefaultLimits()
+	if cfg.Limits == nil {
+		cfg.Limits = policy.DefaultLimits
 	}
-	if err := checkLimits(cfg.Limits); err != nil {
-		return nil, err
+	if err := cfg.Limits().Validate(); err != nil {
+		return nil, fmt.Errorf("token: Config.Limits: %w", err)
 	}
+	limits := func() policy.Limits { return cfg.Limits().OrNPM() }
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Manager{cfg.Store, cfg.Limits, cfg.Events, cfg.Now, newUsage()}, nil
+	return &Manager{cfg.Store, limits, cfg.Events, cfg.Now, newUsage()}, nil
 }
 
 // instant returns the current time as a record keeps it.

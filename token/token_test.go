@@ -198,7 +198,7 @@ func TestLimitPerUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := policy.DefaultLimits()
 		limits.Tokens = 3
-		m, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+		m, err := token.New(token.Config{Store: store.NewMemory(), Limits: func() policy.Limits { return limits }})
 		require.NoError(t, err)
 		_, first := create(t, m, token.Spec{Days: 2})
 		create(t, m, token.Spec{Days: 1})
@@ -225,7 +225,7 @@ func TestLimitPerUser(t *testing.T) {
 func TestLimitPerUserConcurrently(t *testing.T) {
 	limits := policy.DefaultLimits()
 	limits.Tokens = 4
-	m, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+	m, err := token.New(token.Config{Store: store.NewMemory(), Limits: func() policy.Limits { return limits }})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	errs := make([]error, 12)
@@ -254,16 +254,16 @@ func TestNew(t *testing.T) {
 	_, err := token.New(token.Config{})
 	assert.ErrorContains(t, err, "Config.Store")
 	for field, change := range map[string]func(*policy.Limits){
-		"Tokens":            func(l *policy.Limits) { l.Tokens = 3001 },
-		"Targets":           func(l *policy.Limits) { l.Targets = 101 },
-		"Orgs":              func(l *policy.Limits) { l.Orgs = 51 },
-		"MinTokenTTL":       func(l *policy.Limits) { l.MinTokenTTL = 0 },
-		"live longer":       func(l *policy.Limits) { l.MaxWriteTokenTTL = token.MaxLife + 1 },
-		"a token live long": func(l *policy.Limits) { l.ReadTokenTTL = token.MaxLife + 1 },
+		"Tokens":           func(l *policy.Limits) { l.Tokens = 3001 },
+		"Targets":          func(l *policy.Limits) { l.Targets = 101 },
+		"Orgs":             func(l *policy.Limits) { l.Orgs = 51 },
+		"MinTokenTTL":      func(l *policy.Limits) { l.MinTokenTTL = -1 },
+		"MaxWriteTokenTTL": func(l *policy.Limits) { l.MaxWriteTokenTTL = policy.MaxTokenTTL + 1 },
+		"ReadTokenTTL":     func(l *policy.Limits) { l.ReadTokenTTL = policy.MaxTokenTTL + 1 },
 	} {
 		limits := policy.DefaultLimits()
 		change(&limits)
-		_, err := token.New(token.Config{Store: store.NewMemory(), Limits: limits})
+		_, err := token.New(token.Config{Store: store.NewMemory(), Limits: func() policy.Limits { return limits }})
 		assert.ErrorContains(t, err, field)
 	}
 }
@@ -273,7 +273,7 @@ func TestLargestToken(t *testing.T) {
 	limits := policy.DefaultLimits()
 	limits.Targets, limits.Tokens = 100, 3000
 	s := store.Seal(store.NewMemory(), store.Key{1})
-	m, err := token.New(token.Config{Store: s, Limits: limits})
+	m, err := token.New(token.Config{Store: s, Limits: func() policy.Limits { return limits }})
 	require.NoError(t, err)
 	spec := token.Spec{User: "alice", Name: strings.Repeat("€", 64), Description: strings.Repeat("&", 1000)}
 	long := strings.Repeat("a", 100)

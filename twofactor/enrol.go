@@ -136,7 +136,7 @@ func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code c
 	if !at.IsZero() {
 		c.at = at.UTC().Truncate(time.Microsecond)
 	}
-	c.codes, c.digests = newRecoveryCodes(m.codes)
+	c.codes, c.digests = newRecoveryCodes(m.limits().OrNPM().RecoveryCodes)
 	unlock, err := m.locks.lock(ctx, user)
 	if err != nil {
 		return nil, fmt.Errorf("twofactor: confirm: %w", err)

@@ -113,7 +113,6 @@ var (
 const (
 	defaultSoftLimit = 5
 	maxHardLimit     = 100
-	maxRecoveryCodes = 20
 )
 
 // Config configures a [Manager].
@@ -142,9 +141,10 @@ type Config struct {
 	// also the most: NIST SP 800-63B section 3.2.2.
 	HardLimit int
 
-	// RecoveryCodes is how many recovery codes an enrolment returns. Zero means five, as on
-	// npmjs.com; at most twenty.
-	RecoveryCodes int
+	// Limits returns the limits that hold now: RecoveryCodes is how many recovery codes an
+	// enrolment returns. Those of a policy are its method Limits. Nil means
+	// [policy.DefaultLimits], which are npm's: five.
+	Limits func() policy.Limits
 
 	// AttemptTTL is how long after its arrival a value may still be spent: the longest upload
 	// during which a code stays valid. Zero means an hour; negative is an error. A longer time
@@ -164,7 +164,7 @@ type Manager struct {
 	strict     bool
 	soft       int
 	hard       int
-	codes      int
+	limits     func() policy.Limits
 	attemptTTL time.Duration
 	events     *audit.Recorder
 	locks      userLocks
@@ -175,7 +175,7 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{
 		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, strict: cfg.Strict,
-		soft: cfg.SoftLimit, hard: cfg.HardLimit, codes: cfg.RecoveryCodes, attemptTTL: cfg.AttemptTTL,
+		soft: cfg.SoftLimit, hard: cfg.HardLimit, limits: cfg.Limits, attemptTTL: cfg.AttemptTTL,
 		events: cfg.Events,
 	}
 	if m.clock == nil {
@@ -184,8 +184,8 @@ func New(cfg Config) (*Manager, error) {
 	if m.issuer == "" {
 		m.issuer = "npm"
 	}
-	if m.codes == 0 {
-		m.codes = policy.DefaultLimits().RecoveryCodes
+	if m.limits == nil {
+		m.limits = policy.DefaultLimits
 	}
 	if m.soft == 0 {
 		m.soft = defaultSoftLimit
@@ -203,10 +203,11 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("twofactor: Config.AttemptTTL is %v, less than zero", m.attemptTTL)
 	case m.hard < 0 || m.hard > maxHardLimit:
 		return nil, fmt.Errorf("twofactor: Config.HardLimit %d is outside of 1 to %d", m.hard, maxHardLimit)
-	case m.codes < 0 || m.codes > maxRecoveryCodes:
-		return nil, fmt.Errorf("twofactor: Config.RecoveryCodes %d is outside of 1 to %d", m.codes, maxRecoveryCodes)
 	case m.soft < 0 || m.soft > m.hard:
 		return nil, fmt.Errorf("twofactor: Config.SoftLimit %d is outside of 1 to HardLimit, %d", m.soft, m.hard)
+	}
+	if err := m.limits().Validate(); err != nil {
+		return nil, fmt.Errorf("twofactor: Config.Limits: %w", err)
 	}
 	m.serverKey = credential.NewServerKey(m.store, "twofactor")
 	return m, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -158,7 +159,7 @@ func FuzzTokenRequest(f *testing.F) {
 		if writes {
 			require.LessOrEqual(t, life, 90*token.Day)
 		}
-		require.LessOrEqual(t, life, token.MaxLife)
+		require.LessOrEqual(t, life, policy.MaxTokenTTL)
 		for _, field := range []string{"expires", "expiry"} {
 			switch v := q[field].(type) {
 			case nil:

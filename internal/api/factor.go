@@ -27,7 +27,7 @@ func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mo
 		enrolled := q.Account.TwoFactor != protocol.TwoFactorOff
 		switch {
 		case enrolled && q.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
-			return authz.Denied(q, a.Policy.Decide(q.Request))
+			return authz.Denied(q, q.Decision())
 		case !enrolled && mode != protocol.TwoFactorOff:
 			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
 			answer = uri.Reveal()

@@ -95,7 +95,7 @@ func (a *API) selfPackage(r *http.Request, q *authz.Request) (*selfPackage, erro
 			continue
 		}
 		req.Operation.Action = action
-		d := a.Policy.Decide(req)
+		d := a.Policy().Decide(req)
 		v := selfVerdict{Effect: d.Effect}
 		for _, why := range d.Reasons {
 			v.Reasons = append(v.Reasons, selfReason{why.Code, why.Sentence, why.Remedy})

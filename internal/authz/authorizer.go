@@ -22,6 +22,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/npmauth/npmauth/account"
@@ -61,7 +62,7 @@ type Authorizer struct {
 	Services  host.Services
 	Foreign   func(context.Context, credential.Secret) (host.ForeignToken, error)
 
-	Policy   *policy.Policy
+	policy   atomic.Pointer[policy.Policy]
 	Sessions *session.Manager
 	Tokens   *token.Manager
 	Factors  *twofactor.Manager
@@ -84,6 +85,16 @@ func New(st store.Store, fresh, hostFresh time.Duration, ownPeople bool) *Author
 	a.Store = store.Observe(store.ObserveReads(a.unobserved, a.caches.read), a.caches.changed)
 	return a
 }
+
+// Policy returns the policy that decides now.
+func (a *Authorizer) Policy() *policy.Policy { return a.policy.Load() }
+
+// SetPolicy sets the policy. A request that is under way keeps the one that it began with for its
+// first decision; its final decision is made by this one.
+func (a *Authorizer) SetPolicy(p *policy.Policy) { a.policy.Store(p) }
+
+// Limits returns the limits of the policy that decides now.
+func (a *Authorizer) Limits() policy.Limits { return a.Policy().Limits() }
 
 // URL returns the absolute address of path below the base URL.
 func (a *Authorizer) URL(path string) string { return a.Base.String() + strings.TrimPrefix(path, "/") }

@@ -103,11 +103,11 @@ func (a *Authorizer) commitOnce(ctx context.Context, q *Request, keys []string, 
 		}
 		if d.Effect == policy.Challenge {
 			if next.Attempt == nil {
-				q.Actor, q.Request = next.Actor, next.Request // what the page is about
+				q.Actor, q.Request, q.policy = next.Actor, next.Request, next.policy // what the page is about
 				return errNeedsFactor
 			}
 			next.Proof = next.Attempt.Proof()
-			if d := a.Policy.Decide(next.Request); d.Effect != policy.Allow {
+			if d := next.Decision(); d.Effect != policy.Allow {
 				return Denied(&next, d)
 			}
 			if err := next.Attempt.Spend(ctx, tx, next.use()); err != nil {
@@ -131,6 +131,7 @@ func (a *Authorizer) commitOnce(ctx context.Context, q *Request, keys []string, 
 // returns the request as it was decided on, and does not change q.
 func (a *Authorizer) decideIn(ctx context.Context, tx *store.Tx, q *Request, keys []string) (Request, policy.Decision, error) {
 	next := *q
+	next.policy = a.Policy() // the newest
 	next.Now = a.Now()
 	next.Proof = q.proven
 	if v := q.Actor.Verified; v != nil {
@@ -156,7 +157,7 @@ func (a *Authorizer) decideIn(ctx context.Context, tx *store.Tx, q *Request, key
 	}
 	// What was said of the body rests on these, and so does what the host was told.
 	if next.Package.ID != q.Package.ID || next.Org.ID != q.Org.ID || next.Service.ID != q.Service.ID {
-		if d := a.Policy.Decide(next.Request); d.Effect == policy.Deny {
+		if d := next.Decision(); d.Effect == policy.Deny {
 			return next, d, nil // its sentence: a package that was made private is not told of
 		}
 		if next.Service.ID != q.Service.ID {
@@ -164,7 +165,7 @@ func (a *Authorizer) decideIn(ctx context.Context, tx *store.Tx, q *Request, key
 		}
 		return Request{}, policy.Decision{}, ErrStale
 	}
-	return next, a.Policy.Decide(next.Request), nil
+	return next, next.Decision(), nil
 }
 
 // confirm makes the final decision once more, for a host that took long after it.

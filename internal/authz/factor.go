@@ -49,14 +49,14 @@ func (q *Request) use() twofactor.Use {
 func (a *Authorizer) acceptable(q *Request, value credential.Secret) bool {
 	req := q.Request
 	req.Proof = twofactor.FormOf(value.Reveal()).Proof()
-	return req.Proof != policy.NoProof && a.Policy.Decide(req).Effect == policy.Allow
+	return req.Proof != policy.NoProof && q.policy.Decide(req).Effect == policy.Allow
 }
 
 // BeginFactor counts an attempt at the second factor with the value of the npm-otp header, which
 // the commit spends. Without an acceptable value its error is the challenge.
 func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request) error {
 	if q.Actor.Credential == nil { // nobody who could have a factor
-		return Denied(q, a.Policy.Decide(q.Request))
+		return Denied(q, q.Decision())
 	}
 	value, err := proofHeader(h)
 	if err != nil {

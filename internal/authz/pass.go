@@ -43,17 +43,17 @@ func (p *Pass) Confirm(ctx context.Context) error { return p.a.confirm(ctx, p.Re
 // Readable is [host.Readable]: what else is read on behalf of the request is decided for who
 // sent it.
 func (p *Pass) Readable(ctx context.Context, pkg protocol.PackageName) (bool, error) {
-	req := requests.Get().(*policy.Request)
-	defer release(req)
-	req.Operation = protocol.Operation{Action: protocol.ReadPackument, Package: pkg}
-	req.Addr, req.Now, req.Credential = p.addr, p.a.Now(), p.act.Credential
+	req := policy.Request{
+		Operation:  protocol.Operation{Action: protocol.ReadPackument, Package: pkg},
+		Credential: p.act.Credential, Addr: p.addr, Now: p.a.Now(),
+	}
 	if p.act.Person != nil {
 		req.Account = p.act.Person.Account
 	}
-	if err := p.a.facts(ctx, req, false); err != nil {
+	if err := p.a.facts(ctx, &req, false); err != nil {
 		return false, err
 	}
-	return req.Package.ID != "" && p.a.Policy.DecideOn(req).Effect == policy.Allow, nil
+	return req.Package.ID != "" && p.a.Policy().Decide(req).Effect == policy.Allow, nil
 }
 
 // Varies adds Vary: Authorization, which a cache must have where the host

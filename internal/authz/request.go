@@ -16,6 +16,7 @@ import (
 type Request struct {
 	Actor Actor
 	policy.Request
+	policy  *policy.Policy              // that decides about it
 	Service host.User                   // that the operation names
 	Fill    func(*policy.Request) error // says what else is to be known, at each decision
 
@@ -45,6 +46,7 @@ func (a *Authorizer) NewRequest(r *http.Request, op protocol.Operation) *Request
 	})
 	q := &both.Request
 	q.Operation, q.Addr, q.agent, q.Arrived, q.pass = op, client.Addr, client.UserAgent, client.At, &both.Pass
+	q.policy = a.Policy()
 	if a.Observe != nil {
 		q.began = time.Now()
 	}
@@ -100,9 +102,12 @@ func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
 	return nil
 }
 
+// Decision evaluates the policy.
+func (q *Request) Decision() policy.Decision { return q.policy.Decide(q.Request) }
+
 // Decide evaluates the policy. Only a Deny is an error.
 func (a *Authorizer) Decide(q *Request) (policy.Decision, error) {
-	d := a.Policy.DecideOn(&q.Request)
+	d := q.Decision()
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
 		return d, Denied(q, d)
 	}

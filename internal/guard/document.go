@@ -175,7 +175,7 @@ func (a *Guard) maxBytes(r *http.Request, q *authz.Request) (bound int, err erro
 			continue
 		}
 		q.Operation.Action = action
-		d := a.Policy.Decide(q.Request)
+		d := q.Decision()
 		switch {
 		case d.Effect == policy.Allow || d.Effect == policy.Challenge:
 			if action == protocol.Star {

@@ -129,8 +129,6 @@ var exactUsers = []protocol.UserID{"ada", "bob"}
 
 func newSchedule(t *testing.T, at string, fresh time.Duration) *schedule {
 	s := &schedule{ledger: &ledger{fresh: max(fresh, 0)}, t: t, people: &passwords{of: map[protocol.UserID]string{}}}
-	limits := policy.DefaultLimits()
-	limits.SessionTTL = 12 * time.Hour // no clock is to end one
 	for _, id := range exactUsers {
 		s.people.of[id] = "correct horse 0"
 	}
@@ -140,8 +138,9 @@ func newSchedule(t *testing.T, at string, fresh time.Duration) *schedule {
 		t.Cleanup(func() { assert.NoError(t, closeEngine()) })
 		sealed := store.Seal(engine, store.Key{1})
 		auth, err := npmauth.New(npmauth.Config{
-			BaseURL: "http://registry.example/", Store: interrupted{sealed}, Users: s.people, Packages: everything{}, Limits: limits,
-			Policy: policy.NPMWith(limits).Without("no-second-factor", "manage-needs-factor"),
+			BaseURL: "http://registry.example/", Store: interrupted{sealed}, Users: s.people, Packages: everything{},
+			// No clock is to end a session.
+			Policy: policy.NPM().WithLimits(policy.Limits{SessionTTL: 12 * time.Hour}).Without("no-second-factor", "manage-needs-factor"),
 			Fresh:  fresh, HostFresh: -1, Now: func() time.Time { return time.Now().Add(skew) },
 		})
 		require.NoError(t, err)

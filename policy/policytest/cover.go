@@ -59,9 +59,9 @@ func possible(p *policy.Policy, boxes []Box) verdicts {
 			return judge(r)
 		}
 	}
-	watched := policy.New(rules...)
+	watched := policy.New(rules...).WithLimits(p.Limits())
 	for r := range requests(boxes) {
-		watched.DecideOn(&r)
+		watched.Decide(r)
 	}
 	for i, r := range rules {
 		v.said[r.ID] = said[i]
@@ -123,7 +123,7 @@ func Dead(p *policy.Policy, rows ...Row) []string {
 		var d policy.Decision
 		decided := false
 		suspects = slices.DeleteFunc(suspects, func(s suspect) bool {
-			if !s.rule.Concerns(known(r.Operation.Action)) {
+			if !s.rule.Concerns(known(r.Operation.Action), r.Kind()) {
 				return false
 			}
 			if !decided {
