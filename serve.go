@@ -71,6 +71,17 @@ func (a *Auth) Authorize(ctx context.Context, op protocol.Operation, header http
 	return a.authz.Authorize(ctx, op, header, addr)
 }
 
+// Explain decides about a request as [Auth.Authorize] does, and returns what each rule of the
+// policy said: what a request with this header and from this address would come to if it did c.
+// A nil c is a read, or a write whose body is not known. Nothing is spent, stored or reported.
+//
+// The trace is for those who run the registry: it tells of packages that the sender may not see.
+// [policy.Trace.Own] leaves npm's rules out, and policytest.Format writes Trace.Request as the line
+// of a table. The errors are those of Authorize.
+func (a *Auth) Explain(ctx context.Context, header http.Header, op protocol.Operation, c *protocol.Change, addr netip.Addr) (policy.Trace, error) {
+	return a.authz.Explain(ctx, header, op, c, addr)
+}
+
 // WriteError answers r with err in npm's form: JSON with the strings error and
 // message, both of which clients read. What err is decides the status; the text
 // of an error that npmauth does not know is not shown. It also serves a host

@@ -2,14 +2,14 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/npmauth/npmauth/protocol"
 )
 
 // A Step is what one rule said of a request.
 type Step struct {
 	Rule     string // its ID
+	Own      bool   // the rule is not one of NPM's
 	Verdict  Verdict
 	Sentence string
 	Asked    bool   // false: the rule is about other actions or kinds of credential
@@ -18,30 +18,51 @@ type Step struct {
 
 // A Trace is a decision with all that led to it. It names credentials by their
 // public ID only, but it tells of hidden packages: it is for those who run the
-// registry and not for an answer.
+// registry and not for an answer, which is [Policy.ExplainToSender]'s.
 type Trace struct {
-	Operation  protocol.Operation
-	Credential string // kind and ID
-	Account    string // name
-	Proof      Proof
-	Decision   Decision
-	Steps      []Step // one per rule, in their order
+	Request  Request // as the rules saw it, but that a Credential of nobody is nil
+	Decision Decision
+	Steps    []Step // one per rule, in their order
+}
+
+// Own returns t with the steps only of rules that are not NPM's.
+func (t Trace) Own() Trace {
+	t.Steps = slices.DeleteFunc(slices.Clone(t.Steps), func(s Step) bool { return !s.Own })
+	return t
 }
 
 // Explain decides about req as [Policy.Decide] does and returns what each rule said.
-func (p *Policy) Explain(req Request) Trace {
-	t := Trace{Operation: req.Operation, Credential: "anonymous", Account: req.Account.Name, Proof: req.Proof}
-	if req.Credential != nil {
-		t.Credential = strings.TrimSpace(req.Credential.Kind.String() + " " + req.Credential.ID)
+func (p *Policy) Explain(req Request) Trace { return p.explain(req, p.Decide(req)) }
+
+// ExplainToSender is Explain for the sender of the request: where the decision conceals that there
+// is a package or an organization, the rules are asked about one that does not exist.
+func (p *Policy) ExplainToSender(req Request) Trace {
+	d := p.Decide(req)
+	if d.Effect == Deny && p.conceals(req) {
+		req.Package, req.Settings, req.Org = Facts{}, Settings{}, OrgFacts{}
 	}
-	t.Decision = p.Decide(req)
+	return p.explain(req, d)
+}
+
+// conceals reports whether the refusal of req is to look as if the package or the organization
+// were absent, whatever its reasons are then.
+func (p *Policy) conceals(req Request) bool {
+	if p == nil || p.broken {
+		return false
+	}
+	req.prepare(p)
+	return Decision{Reasons: p.reasons(&req, Forbid)}.Conceals()
+}
+
+func (p *Policy) explain(req Request, d Decision) Trace {
+	t := Trace{Request: req, Decision: d}
 	if p == nil || p.broken {
 		return t
 	}
 	req.prepare(p)
 	for i := range p.rules {
 		rule := &p.rules[i]
-		step := Step{Rule: rule.ID, Sentence: rule.Sentence, Asked: rule.Concerns(req.action(), req.Kind())}
+		step := Step{Rule: rule.ID, Own: !rule.npm, Sentence: rule.Sentence, Asked: rule.Concerns(req.action(), req.Kind())}
 		if step.Asked {
 			var panicked any
 			if step.Verdict, panicked = rule.ask(&req); panicked != nil {
@@ -58,12 +79,17 @@ func (p *Policy) Explain(req Request) Trace {
 // differ because the package is concealed.
 func (t Trace) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v: %v by %s", t.Decision.Effect, t.Operation, t.Credential)
-	if t.Account != "" {
-		fmt.Fprintf(&b, " of %s", t.Account)
+	r := &t.Request
+	by := "anonymous"
+	if r.Credential != nil {
+		by = strings.TrimSpace(r.Credential.Kind.String() + " " + r.Credential.ID)
 	}
-	if t.Proof != NoProof {
-		fmt.Fprintf(&b, " with proof %v", t.Proof)
+	fmt.Fprintf(&b, "%v: %v by %s", t.Decision.Effect, r.Operation, by)
+	if r.Account.Name != "" {
+		fmt.Fprintf(&b, " of %s", r.Account.Name)
+	}
+	if r.Proof != NoProof {
+		fmt.Fprintf(&b, " with proof %v", r.Proof)
 	}
 	b.WriteByte('\n')
 	width := 0

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -69,4 +70,54 @@ func TestTraceKeepsTokensOut(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotContains(t, string(data), "npm_secret")
 	}
+}
+
+// On request only what is not npm's: a rule that was added, or replaced, or handed out and so
+// perhaps changed.
+func TestTraceOwn(t *testing.T) {
+	npm := policy.NPM()
+	assert.Empty(t, npm.Own())
+	assert.Empty(t, npm.Explain(policy.Request{}).Own().Steps)
+	cidr := says(policy.CodeCIDR, policy.Silent)
+	p := npm.With(says("mine", policy.Permit)).Replace(cidr).WithLimits(policy.Limits{Tokens: 5})
+	assert.Equal(t, []string{policy.CodeCIDR, "mine"}, p.Own())
+	trace := p.Explain(request(protocol.Ping, nil))
+	assert.Len(t, trace.Steps, len(npm.Rules())+1)
+	own := trace.Own()
+	require.Len(t, own.Steps, 2)
+	assert.Equal(t, "mine", own.Steps[1].Rule)
+	assert.Len(t, trace.Steps, len(npm.Rules())+1, "and the trace is as it was")
+	assert.Len(t, policy.New(npm.Rules()...).Own(), len(npm.Rules()))
+	var none *policy.Policy
+	assert.Empty(t, none.Own())
+}
+
+// Who sent the request hears of a hidden package what they hear of one that does not exist.
+func TestExplainToSender(t *testing.T) {
+	p := policy.NPM().With(policy.Rule{
+		ID: "labelled", Sentence: "It has a label.", Judge: func(r *policy.Request) policy.Verdict {
+			if r.Package.HasLabel("critical") || r.Settings.Publish == protocol.FactorOnly || r.Org.ID != "" {
+				return policy.Forbid
+			}
+			return policy.Silent
+		},
+	})
+	tried := 0
+	for _, a := range protocol.Actions() {
+		hidden := request(a, &policy.Credential{ID: "t1", Kind: policy.KindSession})
+		hidden.Package = policy.Facts{ID: "p", Private: true, Labels: []string{"critical"}}
+		hidden.Settings.Publish = protocol.FactorOnly
+		hidden.Org = policy.OrgFacts{ID: "o-1"}
+		if !a.OfPackage() && !a.OfOrg() || a == protocol.WritePackument || slices.Contains([]protocol.Action{protocol.Stage, protocol.ReadTrust, protocol.WriteTrust, protocol.ExchangeToken}, a) { // which nobody is served
+			continue
+		}
+		absent := hidden
+		absent.Package, absent.Settings, absent.Org = policy.Facts{}, policy.Settings{}, policy.OrgFacts{}
+		assert.Equal(t, p.Explain(absent), p.ExplainToSender(hidden), a.String())
+		assert.NotEqual(t, p.Explain(hidden), p.ExplainToSender(hidden), a.String())
+		tried++
+	}
+	assert.Greater(t, tried, 20)
+	seen := request(protocol.Publish, &policy.Credential{ID: "t1", Kind: policy.KindSession})
+	assert.Equal(t, p.Explain(seen), p.ExplainToSender(seen))
 }

@@ -74,7 +74,11 @@ var (
 // disallows tokens disallows those that bypass a second factor, and an account in
 // auth-only mode is asked for its factor on publishing and on changing who may publish.
 func NPM() *Policy {
-	return New(slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(), factorRules(), permitRules())...)
+	rules := slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(), factorRules(), permitRules())
+	for i := range rules {
+		rules[i].npm = true
+	}
+	return New(rules...)
 }
 
 // sayIf returns v if the condition holds.

@@ -167,8 +167,24 @@ func (p *Policy) Rules() []Rule {
 	rules := slices.Clone(p.rules)
 	for i := range rules {
 		rules[i] = rules[i].clone()
+		rules[i].npm = false
 	}
 	return rules
+}
+
+// Own returns the IDs of the rules that are not as [NPM] made them: added, replaced, or taken from
+// Rules.
+func (p *Policy) Own() []string {
+	if p == nil {
+		return nil
+	}
+	var ids []string
+	for _, r := range p.rules {
+		if !r.npm {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
 }
 
 func (r Rule) clone() Rule {

@@ -78,6 +78,8 @@ type Rule struct {
 	// a pure function, must not change or keep the Request, and may be called more
 	// than once for a decision. If it panics, that counts as Forbid. Required.
 	Judge func(*Request) Verdict
+
+	npm bool // it is as NPM made it. Rules does not hand it out: who changes a rule makes it their own
 }
 
 // Concerns reports whether the rule is asked about requests with action a and a credential of

@@ -32,7 +32,6 @@ import (
 var (
 	errMethod        = &wire.Error{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Sentence: "This address does not take that method."}
 	errForeignLogout = &wire.Error{Status: http.StatusForbidden, Code: "foreign-token", Sentence: "This older kind of token cannot be ended here. End it where it was made."}
-	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "This registry does not offer this operation."}
 )
 
 // An API serves the endpoints of npm that are about people and their credentials.
@@ -202,15 +201,6 @@ func decode(r *http.Request, v any) error {
 		return err
 	}
 	return strictjson.Unmarshal(data, v)
-}
-
-// notOffered lets the policy refuse what the host's people cannot do.
-func (a *API) notOffered(r *http.Request, op protocol.Operation) (reply, error) {
-	q, _, err := a.Check(r, op, nil)
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{}, a.Conclude(r.Context(), q, errNotOffered)
 }
 
 // errDryRun ends a transaction that must not happen.

@@ -22,9 +22,6 @@ import (
 // setPassword changes the password, and ends all sessions but the one that asks. Tokens
 // go on: they are not made of the password.
 func (a *API) setPassword(r *http.Request, op protocol.Operation, body wire.ProfileRequest) (reply, error) {
-	if a.Passwords == nil {
-		return a.notOffered(r, op)
-	}
 	want, err := body.Details()
 	if err != nil {
 		return reply{}, err

@@ -131,9 +131,6 @@ func apply(d wire.ProfileDetails, p *host.Profile) error {
 
 // setProfile changes what somebody says about themselves, and their address.
 func (a *API) setProfile(r *http.Request, op protocol.Operation, body wire.ProfileRequest) (reply, error) {
-	if a.Profiles == nil {
-		return a.notOffered(r, op)
-	}
 	want, err := body.Details()
 	if err != nil {
 		return reply{}, err

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/npmauth/npmauth/internal/authz"
@@ -18,6 +21,7 @@ type selfAnswer struct {
 	CIDR       []netip.Prefix `json:"cidr"` // of the account, beside the credential's own; empty: from anywhere
 	Credential selfCredential `json:"credential"`
 	Package    *selfPackage   `json:"package,omitempty"`
+	Explained  *explained     `json:"explanation,omitempty"`
 }
 
 type selfCredential struct {
@@ -46,9 +50,25 @@ type selfReason struct {
 	Remedy   string `json:"remedy,omitempty"`
 }
 
+// An explained action is one with what the rules said that are about it.
+type explained struct {
+	Action protocol.Action `json:"action"`
+	selfVerdict
+	Rules []selfRule `json:"rules"`
+}
+
+type selfRule struct {
+	Rule     string         `json:"rule"`
+	Own      bool           `json:"own"` // of this registry: not one of npm's
+	Verdict  policy.Verdict `json:"verdict"`
+	Sentence string         `json:"sentence"`
+}
+
 // self answers GET /-/auth/v1/self: who asks, with what, and what it may do. With
 // ?package=<name> it also says what would become of every operation on that package,
-// if it were tried now, and why.
+// if it were tried now, and why. With &action=<action> it explains that one instead, rule by rule,
+// and with &rules=own by the rules only that are not npm's. An action on an organization takes
+// &org=<name>, one on the tokens of a service account &service=<name>, and one on the account none of these.
 func (a *API) self(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
@@ -68,25 +88,30 @@ func (a *API) self(r *http.Request, op protocol.Operation) (reply, error) {
 	if cred.Kind != policy.KindSession {
 		answer.Credential.Grants = append([]protocol.Grant{}, cred.Grants...)
 	}
-	if r.URL.Query().Has("package") {
-		if answer.Package, err = a.selfPackage(r, q); err != nil {
-			return reply{}, err
-		}
+	query := r.URL.Query()
+	switch {
+	case query.Has("action"):
+		answer.Explained, err = a.explain(r.Context(), q, query)
+	case query.Has("package"):
+		answer.Package, err = a.selfPackage(r.Context(), q, query.Get("package"))
+	}
+	if err != nil {
+		return reply{}, err
 	}
 	rep := ok(answer)
 	rep.notice(a.ExpiryNotice(r.Context(), q.Actor, q.Now))
 	return rep, nil
 }
 
-func (a *API) selfPackage(r *http.Request, q *authz.Request) (*selfPackage, error) {
-	name, err := protocol.ParsePackageName(r.URL.Query().Get("package"))
+func (a *API) selfPackage(ctx context.Context, q *authz.Request, text string) (*selfPackage, error) {
+	name, err := protocol.ParsePackageName(text)
 	if err != nil {
-		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
+		return nil, errSelfPackage
 	}
 	// As for a write: what is read here decides what somebody tries next.
-	req := q.Request
-	req.Operation = protocol.Operation{Action: protocol.Publish, Package: name}
-	if _, err := a.Consult(r.Context(), &req); err != nil {
+	one := *q
+	one.Operation = protocol.Operation{Action: protocol.Publish, Package: name}
+	if one.Service, err = a.Consult(ctx, &one.Request); err != nil {
 		return nil, err
 	}
 	p := &selfPackage{Name: name.String(), Actions: map[string]selfVerdict{}}
@@ -94,13 +119,60 @@ func (a *API) selfPackage(r *http.Request, q *authz.Request) (*selfPackage, erro
 		if !action.OfPackage() || action == protocol.WritePackument { // which is one of the others
 			continue
 		}
-		req.Operation.Action = action
-		d := a.Policy().Decide(req)
-		v := selfVerdict{Effect: d.Effect}
-		for _, why := range d.Reasons {
-			v.Reasons = append(v.Reasons, selfReason{why.Code, why.Sentence, why.Remedy})
-		}
-		p.Actions[action.String()] = v
+		one.Operation.Action = action
+		p.Actions[action.String()], _ = a.verdict(&one)
 	}
 	return p, nil
 }
+
+// explain says what would become of an action, and by which rules.
+func (a *API) explain(ctx context.Context, q *authz.Request, query url.Values) (*explained, error) {
+	one := *q
+	one.Operation = protocol.Operation{Org: query.Get("org"), Service: query.Get("service")}
+	action, err := &one.Operation.Action, error(nil)
+	switch err = action.UnmarshalText([]byte(query.Get("action"))); {
+	case err != nil, *action == protocol.WritePackument:
+		return nil, errSelfAction
+	case query.Has("package"):
+		if one.Operation.Package, err = protocol.ParsePackageName(query.Get("package")); err != nil {
+			return nil, errSelfPackage
+		}
+	}
+	if query.Has("rules") && query.Get("rules") != "own" {
+		return nil, errSelfRules
+	}
+	if one.Service, err = a.Consult(ctx, &one.Request); err != nil {
+		return nil, err
+	}
+	verdict, trace := a.verdict(&one)
+	if query.Has("rules") {
+		trace = trace.Own()
+	}
+	e := &explained{Action: *action, selfVerdict: verdict, Rules: []selfRule{}}
+	for _, s := range trace.Steps {
+		if s.Asked {
+			e.Rules = append(e.Rules, selfRule{s.Rule, s.Own, s.Verdict, s.Sentence})
+		}
+	}
+	return e, nil
+}
+
+// verdict says what would become of q, as its sender may know it.
+func (a *API) verdict(q *authz.Request) (v selfVerdict, t policy.Trace) {
+	t = q.ExplainToSender()
+	d, err := a.Decide(q)
+	v.Effect = d.Effect
+	for _, why := range d.Reasons {
+		v.Reasons = append(v.Reasons, selfReason{why.Code, why.Sentence, why.Remedy})
+	}
+	if refused, ok := errors.AsType[*wire.Error](err); ok { // the policy would allow it, and nothing serves it
+		v.Effect, v.Reasons = policy.Deny, []selfReason{{Code: refused.Code, Sentence: refused.Sentence}}
+	}
+	return v, t
+}
+
+var (
+	errSelfPackage = &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
+	errSelfAction  = &wire.Error{Status: http.StatusBadRequest, Code: "bad-action", Sentence: "action must be one of the actions that this registry knows: publish, for instance."}
+	errSelfRules   = &wire.Error{Status: http.StatusBadRequest, Code: "bad-rules", Sentence: "rules must be own, or be left out."}
+)

@@ -19,3 +19,12 @@ func (a *Authorizer) Authorize(ctx context.Context, op protocol.Operation, heade
 	}
 	return act.Identity(), a.Policy().Decide(req), nil
 }
+
+// Explain is Authorize of a request that would do c, with what each rule says.
+func (a *Authorizer) Explain(ctx context.Context, header http.Header, op protocol.Operation, c *protocol.Change, addr netip.Addr) (policy.Trace, error) {
+	req := policy.Request{Operation: op, Change: c, Addr: addr}
+	if _, _, err := a.Prepare(ctx, header, &req); err != nil {
+		return policy.Trace{}, err
+	}
+	return a.Policy().Explain(req), nil
+}

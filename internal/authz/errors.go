@@ -32,13 +32,19 @@ func Challenged(c wire.Challenge, wrong bool) error {
 var (
 	ErrNotFound  = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "The registry has nothing at this URL."}
 	ErrNoService = &wire.Error{Status: http.StatusNotFound, Code: "no-such-service", Sentence: "There is no such service account or you do not administer it."}
+	// ErrNoDocuments refuses what is told from the document that there is, which no
+	// [host.Documents] has.
+	ErrNoDocuments = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer to change a package's document: it takes new versions only."}
 	// ErrStale means that the package is not the one any more that a request was authorized for.
 	ErrStale = &wire.Error{Status: http.StatusConflict, Code: packument.ErrStale.Code, Sentence: packument.ErrStale.Sentence}
 	// ErrProfileChanged means that a profile changed after the page showed what would change.
 	ErrProfileChanged = &wire.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since you read it. Run the command again."}
 )
 
+const codeNotOffered = "not-offered"
+
 var (
+	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer this operation."}
 	errDocumentSize  = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
 	errTwoHeaders    = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-credential", Sentence: "The request carries more than one Authorization header."}
 	errTwoCodes      = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-otp", Sentence: "The request carries more than one npm-otp header."}
@@ -117,7 +123,7 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, packument.ErrTooLarge):
 		return errDocumentSize
 	case errors.Is(err, packument.ErrNotPublish):
-		return &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "The registry refused the package document: " + err.Error() + "."}
+		return &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "The registry refused the package document: " + err.Error() + "."}
 	case errors.As(err, &body):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-publish", Sentence: "The registry refused the package: " + body.Error() + "."}
 	case errors.As(err, &change):

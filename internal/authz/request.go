@@ -105,13 +105,28 @@ func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
 // Decision evaluates the policy.
 func (q *Request) Decision() policy.Decision { return q.policy.Decide(q.Request) }
 
-// Decide evaluates the policy. Only a Deny is an error.
+// ExplainToSender says what each rule says of q, as its sender may know it.
+func (q *Request) ExplainToSender() policy.Trace { return q.policy.ExplainToSender(q.Request) }
+
+// Decide makes the first decision: it evaluates the policy, and refuses what it would allow and
+// nothing serves. Only a Deny is an error.
 func (a *Authorizer) Decide(q *Request) (policy.Decision, error) {
 	d := q.Decision()
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
 		return d, Denied(q, d)
 	}
-	return d, nil
+	return d, a.offered(q.Operation.Action)
+}
+
+// offered returns nil unless an action takes what the host does not have.
+func (a *Authorizer) offered(action protocol.Action) error {
+	switch {
+	case (action == protocol.Deprecate || action == protocol.Unpublish) && a.Documents == nil:
+		return ErrNoDocuments
+	case action == protocol.WriteProfile && a.Profiles == nil, action == protocol.SetPassword && a.Passwords == nil:
+		return errNotOffered
+	}
+	return nil
 }
 
 // Denied returns the refusal of q as an error.

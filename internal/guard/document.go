@@ -22,11 +22,8 @@ const maxDocument = 16 << 20
 // which is everybody who is signed in.
 const maxStar = 1 << 20
 
-// Errors of package documents that are sent back.
-var (
-	errNoDocuments = &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "This registry does not offer to change a package's document: it takes new versions only."}
-	errToRevision  = &wire.Error{Status: http.StatusBadRequest, Code: packument.CodeDocument, Sentence: "The package document has attachments, which a publish has and no change of a document."}
-)
+// errToRevision refuses a publish to PUT /<pkg>/-rev/<rev>.
+var errToRevision = &wire.Error{Status: http.StatusBadRequest, Code: packument.CodeDocument, Sentence: "The package document has attachments, which a publish has and no change of a document."}
 
 // documentChanges are what PUT /<pkg> may turn out to be. The last is open to most.
 var documentChanges = []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Unpublish, protocol.WriteOwners, protocol.Star}
@@ -221,7 +218,7 @@ func (a *Guard) difference(ctx context.Context, req *policy.Request, doc packume
 	var now packument.State
 	if !doc.Star() {
 		if !doc.Partial && a.Documents == nil {
-			return errNoDocuments
+			return authz.ErrNoDocuments
 		}
 		if a.Documents != nil {
 			d, err := a.Documents.Document(ctx, op.Package)
