@@ -12,8 +12,8 @@ func factorRules() []Rule {
 	// demanded reports whether the package's setting is a reason to ask for a factor. What
 	// does not exist yet has no setting.
 	demanded := func(r *Request) bool { return r.Settings.Publish != protocol.NoFactor || r.Package.ID == "" }
-	// asked reports whether the account has a factor that the action asks for.
-	asked := func(r *Request) bool {
+	// factorDue reports whether the account has a factor that the action asks for.
+	factorDue := func(r *Request) bool {
 		if r.Operation.Action == protocol.Deprecate && r.Change.Empty() {
 			return false
 		}
@@ -45,7 +45,7 @@ func factorRules() []Rule {
 		Remedy:   remedy,
 		Actions:  []protocol.Action{protocol.Publish},
 		Kinds:    personal,
-		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "manage-needs-factor",
 		Doc:      "Changing who may do what takes the factor in both modes: it outlasts a publish.",
@@ -53,7 +53,7 @@ func factorRules() []Rule {
 		Remedy:   remedy,
 		Actions:  management(),
 		Kinds:    personal,
-		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "write-needs-factor",
 		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone. A document that changes nothing, as a retry of one that has happened, needs no factor.",
@@ -61,14 +61,14 @@ func factorRules() []Rule {
 		Remedy:   remedy,
 		Actions:  tagLike,
 		Kinds:    personal,
-		Judge:    func(r *Request) Verdict { return needProof(r.personal() && asked(r) && !r.Proven()) },
+		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "account-needs-factor",
 		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
 		Sentence: "Changing your account or its tokens needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  join(accountWrites, []protocol.Action{protocol.ManageService, protocol.RevokeService}),
-		Judge:    func(r *Request) Verdict { return needProof(asked(r) && !r.Proven()) },
+		Judge:    func(r *Request) Verdict { return needProof(factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "recovery-code",
 		Doc:      "A recovery code signs in and repairs an account. It publishes nothing, manages nothing and makes no token that could.",
@@ -77,7 +77,7 @@ func factorRules() []Rule {
 		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
 		Kinds:    personal,
 		Judge: func(r *Request) Verdict {
-			return needProof(r.Proof == ProofRecovery && r.personal() && asked(r) && lasting(r))
+			return needProof(r.Proof == ProofRecovery && r.personal() && factorDue(r) && lasting(r))
 		},
 	}}
 }

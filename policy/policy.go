@@ -267,14 +267,14 @@ func (p *Policy) judge(r *Request) (said uint8) {
 			said = forbidden
 		}
 	}()
-	for _, rule := range p.asked(r) {
+	for _, rule := range p.rulesFor(r) {
 		said |= 1 << min(rule.Judge(r), Forbid)
 	}
 	return said
 }
 
-// asked returns the rules that are about r.
-func (p *Policy) asked(r *Request) []*Rule { return p.about[r.action()][r.Kind()] }
+// rulesFor returns the rules that are about r.
+func (p *Policy) rulesFor(r *Request) []*Rule { return p.about[r.action()][r.Kind()] }
 
 // action returns r's action, Unknown for a number that is none.
 func (r *Request) action() protocol.Action {
@@ -297,7 +297,7 @@ func (r *Rule) ask(q *Request) (v Verdict, panicked any) {
 // reasons returns the reasons of the rules that say want.
 func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	var reasons []Reason
-	for _, rule := range p.asked(r) {
+	for _, rule := range p.rulesFor(r) {
 		v, panicked := rule.ask(r)
 		if v != want {
 			continue
