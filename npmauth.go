@@ -107,8 +107,11 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// Config configures an [Auth].
+// Config configures an [Auth]. The first three fields are required. Then come the other tables
+// of a host that has them, what is decided and served, and how it runs.
 type Config struct {
+	// Every registry sets these three.
+
 	// BaseURL is where clients reach the registry: absolute, http or https, with
 	// the prefix it is mounted at, if any. Every address that npmauth hands out
 	// begins with it; the Host header is never used. Required.
@@ -121,6 +124,8 @@ type Config struct {
 
 	// Packages is the host's table of packages. Required.
 	Packages host.Packages
+
+	// The other tables of a host that has them.
 
 	// Users is the host's table of people. Nil means a directory of
 	// package account in Store, with the defaults of [account.DirectoryConfig]. What it can do
@@ -140,19 +145,22 @@ type Config struct {
 	// Users is a Services, too, as package account's is.
 	Services host.Services
 
-	// OpenSignUp lets anyone create an account, with npm adduser or npm login
-	// --auth-type=legacy. Only where Users is a [host.SignUp], which it is where it is nil, and
-	// only while Legacy is on.
-	OpenSignUp bool
+	// Foreign looks up bearers that do not have npmauth's shape: tokens that the
+	// host issued before. An unknown one is [host.ErrInvalidToken]. It is asked at
+	// every request that carries one. Nil: there are none.
+	Foreign func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error)
+
+	// What is decided, and what is served.
 
 	// Policy decides, and carries the limits of sessions, tokens and recovery codes. Nil means
 	// policy.NPM(): the rules and the limits of npmjs.com. [Auth.SetPolicy] sets another one
 	// later.
 	Policy *policy.Policy
 
-	// Name is the registry's name on pages and in authenticator apps. Empty means
-	// BaseURL's host.
-	Name string
+	// OpenSignUp lets anyone create an account, with npm adduser or npm login
+	// --auth-type=legacy. Only where Users is a [host.SignUp], which it is where it is nil, and
+	// only while Legacy is on.
+	OpenSignUp bool
 
 	// Legacy configures the CouchDB login of older clients. The zero value
 	// serves it.
@@ -164,21 +172,6 @@ type Config struct {
 	// the host knows that there is none. It is not called for writes of npm's, nor for
 	// paths below /-/. Compare whole paths in it: what it reports is open to anyone.
 	Public func(*http.Request) bool
-
-	// Foreign looks up bearers that do not have npmauth's shape: tokens that the
-	// host issued before. An unknown one is [host.ErrInvalidToken]. It is asked at
-	// every request that carries one. Nil: there are none.
-	Foreign func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error)
-
-	// LeakKeys are the keys of those who may report leaked credentials, which are
-	// then ended, at POST /-/auth/v1/leaked: [leak.Fetch] for GitHub's, [leak.Static]
-	// for a scanner of one's own. Nil: nobody may.
-	LeakKeys leak.Keys
-
-	// AllowBasicToken accepts a token as the password of Basic authentication, as
-	// older tools send it with any user name. A person's password is never
-	// accepted there.
-	AllowBasicToken bool
 
 	// CheckTarball unpacks the tarball of a publish while it passes by, and refuses the
 	// publish with 400 unless the package.json in it is of the package and the version
@@ -195,25 +188,28 @@ type Config struct {
 	// without it 1; and 200 KiB of memory for each publish under way, whatever its size.
 	CheckTarball bool
 
+	// AllowBasicToken accepts a token as the password of Basic authentication, as
+	// older tools send it with any user name. A person's password is never
+	// accepted there.
+	AllowBasicToken bool
+
+	// LeakKeys are the keys of those who may report leaked credentials, which are
+	// then ended, at POST /-/auth/v1/leaked: [leak.Fetch] for GitHub's, [leak.Static]
+	// for a scanner of one's own. Nil: nobody may.
+	LeakKeys leak.Keys
+
+	// Name is the registry's name on pages and in authenticator apps. Empty means
+	// BaseURL's host.
+	Name string
+
+	// How it runs: what stands in front, who is told, how old an answer may be.
+
 	// TrustedProxies are the hops whose X-Forwarded-For is believed. Nil: none,
 	// and a client's address is that of its connection.
 	TrustedProxies []netip.Prefix
 
-	// Fresh bounds the age of cached credentials and user facts, and so how long
-	// a revocation on another node takes to be seen here, and an account that is
-	// enabled again; on the node that does it, it is exact. Where Store can tell what other nodes change (see
-	// [store.Watcher]) and [Auth.Run] runs, what did not change is kept for longer
-	// and what did is usually seen sooner, under the same bound. Zero means one
-	// second, negative none: every request reads the store.
-	Fresh time.Duration
-
-	// HostFresh bounds the age of what Packages said, for reads; writes always
-	// ask. Zero means five seconds, negative none.
-	HostFresh time.Duration
-
-	// Hasher checks passwords where Users is nil. Nil means one with the defaults
-	// of [account.HasherConfig].
-	Hasher *account.Hasher
+	// Logger receives outages. Nil: none are logged.
+	Logger *slog.Logger
 
 	// Audit receives what happened, after it is durable, while the request waits. Nil:
 	// nobody does. It loses what happened just before the process ended. A receiver that
@@ -230,8 +226,21 @@ type Config struct {
 	// made. Nil: nobody is.
 	Metrics Metrics
 
-	// Logger receives outages. Nil: none are logged.
-	Logger *slog.Logger
+	// Fresh bounds the age of cached credentials and user facts, and so how long
+	// a revocation on another node takes to be seen here, and an account that is
+	// enabled again; on the node that does it, it is exact. Where Store can tell what other nodes change (see
+	// [store.Watcher]) and [Auth.Run] runs, what did not change is kept for longer
+	// and what did is usually seen sooner, under the same bound. Zero means one
+	// second, negative none: every request reads the store.
+	Fresh time.Duration
+
+	// HostFresh bounds the age of what Packages said, for reads; writes always
+	// ask. Zero means five seconds, negative none.
+	HostFresh time.Duration
+
+	// Hasher checks passwords where Users is nil. Nil means one with the defaults
+	// of [account.HasherConfig].
+	Hasher *account.Hasher
 
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
