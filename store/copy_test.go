@@ -269,7 +269,8 @@ func TestCopyOutlivesItsSource(t *testing.T) {
 	}
 }
 
-// A Commit of which nobody knew whether it would happen cannot happen once the copy went on.
+// A Commit of which nobody knew whether it would happen cannot happen once the copy went on, not
+// even if what it writes was deleted since.
 func TestCopyAfterALateCommit(t *testing.T) {
 	from := filled(t, store.NewMemory(), 150)
 	for n := 1; ; n++ {
@@ -292,9 +293,15 @@ func TestCopyAfterALateCommit(t *testing.T) {
 		}
 		require.ErrorIs(t, err, store.ErrUnknown)
 		require.NoError(t, store.Copy(t.Context(), to, from, copying(nil)))
+		require.Equal(t, wantCopy(t, from), contents(t, to))
+		for _, op := range late {
+			if op.Key != lastKey {
+				_, err = to.Commit(t.Context(), store.Op{Key: op.Key, At: store.Any, Action: store.Delete})
+				require.NoError(t, err)
+			}
+		}
 		_, err = to.Commit(t.Context(), late...)
 		require.ErrorIs(t, err, store.ErrConflict)
-		require.Equal(t, wantCopy(t, from), contents(t, to))
 	}
 }
 
@@ -394,7 +401,7 @@ func TestCopyNoticesChanges(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	soon, old := time.Now().Add(time.Hour), time.Now().Add(-2*store.SweepGrace)
+	soon, recent, old := time.Now().Add(time.Hour), time.Now().Add(-store.SweepGrace/2), time.Now().Add(-2*store.SweepGrace)
 	for _, tt := range []struct {
 		name   string
 		change func(*testing.T, store.Store)
@@ -410,6 +417,7 @@ func TestCopyNoticesChanges(t *testing.T) {
 		{"swept in the source", del("old"), "source", true},
 		{"swept in the destination", del("old"), "destination", true},
 		{"expired and added", put("0", "", old), "source", true},
+		{"expired too recently to be swept", put("0", "", recent), "source", false},
 		{"added to the destination", put("0", "", time.Time{}), "destination", false},
 		{"at the end of the destination", put("zzz", "", time.Time{}), "destination", false},
 		{"deleted in the destination", del("a/0000"), "destination", false},
