@@ -249,3 +249,59 @@ func TestSetPolicyWhileABodyArrives(t *testing.T) {
 		assert.Equal(t, 403, arriving(npm).Code, "%s: it was not let in", name)
 	}
 }
+
+// A store that was moved has everybody's password and second factor, and no credential that was
+// issued before (ST-20). Until the copy is finished nobody is served from it, whether or not the
+// program calls Ready.
+func TestCopiedStore(t *testing.T) {
+	ctx, raw := t.Context(), store.NewMemory()
+	from := newWorld(t, func(cfg *npmauth.Config) { cfg.Store = raw })
+	require.NoError(t, from.auth.Ready(ctx))
+	alice := from.person("alice")
+	from.enrol("alice", protocol.AuthAndWrites)
+	mallory := from.person("mallory")
+	require.NoError(t, from.auth.Subjects().Disable(ctx, audit.Actor{}, mallory))
+	bearer, _ := from.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	session := from.login("alice")
+	require.Equal(t, 200, whoami(from, bearer))
+	require.Equal(t, 200, whoami(from, session))
+
+	for n := 2; ; n++ { // 1 is the first commit, before which the store is empty
+		engine := store.NewMemory()
+		faulty := storetest.NewFaulty(engine, storetest.Fault{On: storetest.Commits, Nth: n})
+		sealed := store.Seal(faulty, store.Key{1})
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Now, cfg.OpenSignUp = sealed, from.clock.Now, false })
+		w.clock, w.ids, w.secrets = from.clock, from.ids, from.secrets
+		err := w.auth.Subjects().CopyFrom(ctx, audit.Actor{}, raw, nil)
+		interrupted := faulty.Struck()
+		faulty.Mend()
+		if interrupted {
+			require.ErrorIs(t, err, storetest.ErrFault)
+			require.ErrorIs(t, w.auth.Ready(ctx), store.ErrUnfinished, n)
+			want := 503
+			if n == 2 {
+				want = 401 // their rows are not there yet
+			}
+			require.Equal(t, want, whoami(w, bearer), n)
+			require.Equal(t, want, whoami(w, session), n)
+			refused := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: map[string]any{"name": "alice", "password": password}})
+			require.GreaterOrEqual(t, refused.Code, 400, n)
+			require.NoError(t, w.auth.Subjects().CopyFrom(ctx, audit.Actor{}, raw, nil))
+		} else {
+			require.NoError(t, err)
+		}
+		require.NoError(t, w.auth.Ready(ctx))
+		require.Equal(t, 401, whoami(w, bearer))
+		require.Equal(t, 401, whoami(w, session))
+		require.True(t, w.events.has(audit.AllRevoked))
+		require.Equal(t, 200, whoami(w, w.login("alice")), "with a code of the factor")
+		require.Equal(t, protocol.AuthAndWrites, w.subject("alice").TwoFactor)
+		require.True(t, w.subject("mallory").Disabled)
+		require.Equal(t, alice, w.subject("alice").ID)
+		if !interrupted {
+			require.Equal(t, 4, n, "the mark, the rows, the end")
+			break
+		}
+	}
+	assert.Equal(t, 200, whoami(from, session), "what is left of the old store is alive: it must go")
+}

@@ -31,4 +31,9 @@
 //
 // [Seal] encrypts values, [Sub] shares an engine with others, [Observe] reports changes to
 // caches. A wrapper has a method Unwrap() Store.
+//
+// # Moving
+//
+// [Copy] copies a store into another one: to change the backend, or to seal what was not
+// sealed. CopyFrom of package subject calls it for npmauth's data.
 package store

@@ -177,6 +177,9 @@ func (t *Table[T]) open(value []byte) ([]byte, error) {
 			return data, nil
 		}
 	}
+	if _, ok := parseMark(value); ok {
+		return nil, fmt.Errorf("%w: table %s: %w", ErrSchema, t.name, ErrUnfinished)
+	}
 	// Of another schema, or not written by encode.
 	var env struct {
 		Schema int             `json:"v"`

@@ -135,12 +135,14 @@ func (m *Manager) revoke(ctx context.Context, by audit.Actor, id protocol.UserID
 // RevokeEveryone ends every credential of every account, in one write. It must follow a restore
 // from a backup, in which credentials that were revoked since are alive.
 func (m *Manager) RevokeEveryone(ctx context.Context, by audit.Actor) error {
-	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
-		if err := RevokeEveryone(ctx, tx, m.now()); err != nil {
-			return err
-		}
-		return m.record(ctx, tx, by, "", audit.Event{Type: audit.AllRevoked})
-	})
+	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.revokeEveryone(ctx, tx, by) })
+}
+
+func (m *Manager) revokeEveryone(ctx context.Context, tx *store.Tx, by audit.Actor) error {
+	if err := RevokeEveryone(ctx, tx, m.now()); err != nil {
+		return err
+	}
+	return m.record(ctx, tx, by, "", audit.Event{Type: audit.AllRevoked})
 }
 
 func (m *Manager) change(ctx context.Context, by audit.Actor, id protocol.UserID, e audit.Event, fn func(*record)) error {

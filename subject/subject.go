@@ -124,7 +124,7 @@ func Key(id protocol.UserID) string { return subjects.Key(string(id)) }
 
 // Keys returns the keys that a [Subject] is decoded from: that of its own row, and that of
 // the row of all accounts.
-func Keys(id protocol.UserID) []string { return []string{Key(id), epochs.Key(everyone)} }
+func Keys(id protocol.UserID) []string { return []string{Key(id), EveryoneKey()} }
 
 // Of returns the user whose row has this key; ok is false for other keys.
 func Of(key string) (id protocol.UserID, ok bool) {
@@ -134,7 +134,30 @@ func Of(key string) (id protocol.UserID, ok bool) {
 
 // IsEveryone reports whether key is that of the row of all accounts: when it changes,
 // every cached Subject is out of date.
-func IsEveryone(key string) bool { return key == epochs.Key(everyone) }
+func IsEveryone(key string) bool { return key == EveryoneKey() }
+
+// EveryoneKey returns the key of the row of all accounts, which [CheckEveryone] takes.
+func EveryoneKey() string { return epochs.Key(everyone) }
+
+// CheckEveryone returns an error if no subject can be decoded, because of the row of all
+// accounts: it is damaged, or the store is a copy that is not finished ([store.ErrUnfinished]).
+// An absent row is none.
+func CheckEveryone(it store.Item) error {
+	_, err := decodeEveryone(it)
+	return err
+}
+
+// decodeEveryone returns the zero epoch if it is absent.
+func decodeEveryone(it store.Item) (epoch, error) {
+	all, err := epochs.Decode(it)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return epoch{}, nil
+	case err != nil:
+		return epoch{}, fmt.Errorf("subject: row of all accounts: %w", err)
+	}
+	return *all, nil
+}
 
 // Get returns the subject of id as r has it, in one Get.
 func Get(ctx context.Context, r store.Reader, id protocol.UserID) (Subject, error) {
@@ -169,15 +192,13 @@ func Decode(id protocol.UserID, items []store.Item) (Subject, error) {
 			return Subject{}, fmt.Errorf("subject: %w", err)
 		}
 	}
-	switch all, err := epochs.Decode(items[1]); {
-	case errors.Is(err, store.ErrNotFound):
-	case err != nil:
-		return Subject{}, fmt.Errorf("subject: row of all accounts: %w", err)
-	default:
-		sub.everyone = all.Number
-		if all.Revoked.After(sub.Revoked) {
-			sub.Revoked = all.Revoked
-		}
+	all, err := decodeEveryone(items[1])
+	if err != nil {
+		return Subject{}, err
+	}
+	sub.everyone = all.Number
+	if all.Revoked.After(sub.Revoked) {
+		sub.Revoked = all.Revoked
 	}
 	sub.Evidence = []store.Evidence{items[0].Evidence(), items[1].Evidence()}
 	return sub, nil

@@ -41,6 +41,16 @@
 // To restore an older backup of the data you need the keys of its time. Stop all registries
 // that share a store before the first of these restarts: a registry with the old key alone
 // cannot read what the new one sealed.
+//
+// # Moving to another store
+//
+// Stop all registries of the store, and copy it, sealed with the first key of auth.key:
+//
+//	go run ./examples/registry -copy-to postgres://registry@db.example/auth
+//
+// If that is interrupted, give the same command once more. Then start the registries with
+// -store and the new one. Sessions and tokens are not valid there: people log in again, and
+// tokens are made anew. The old store still has valid ones, so delete it.
 package main
 
 import (
@@ -88,6 +98,9 @@ func main() {
 // run serves until ctx is done and the requests then under way are answered.
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
+	if o.copyTo != (storeChoice{}) {
+		return copyStore(ctx, o, stdout, log)
+	}
 	listener, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ type options struct {
 	base   string // "" means http://<addr>/, which is known once the listener is open
 	data   string
 	store  storeChoice
+	copyTo storeChoice // zero: serve, copy nothing
 	signUp bool
 	seeds  []seed
 	orgs   []orgChoice
@@ -58,13 +59,14 @@ var errUsage = errors.New("wrong usage")
 // parseOptions reads the command line. It prints errors, or the requested help, to out.
 func parseOptions(args []string, out io.Writer) (options, error) {
 	var o options
-	var at, signUp, legacy string
+	var at, to, signUp, legacy string
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:4873", "listen on `host:port`")
 	flags.StringVar(&o.base, "url", "", "`address` at which clients reach the registry (default http://<addr>/)")
 	flags.StringVar(&o.data, "data", "npm-data", "`folder` of the registry's data")
 	flags.StringVar(&at, "store", "", "`where` npmauth keeps its data: sqlite:PATH, postgres://…, etcd://host:port,… or memory: (default sqlite:<data>/auth.db; a password of Postgres is better in PGPASSWORD, where ps does not show it)")
+	flags.StringVar(&to, "copy-to", "", "copy what -store has to this empty `store`, named likewise, instead of serving; stop all nodes first, and repeat it if it is interrupted")
 	flags.StringVar(&signUp, "signup", "", "`open` lets anyone create an account, closed nobody (default open where -legacy is on)")
 	flags.StringVar(&legacy, "legacy", "on", "login of older clients: on, off, or until when it is on, as `RFC3339`")
 	flags.Func("seed", "create the account `name:password` unless it exists (repeatable)", func(s string) error {
@@ -96,7 +98,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	}
 	err := errors.Join(
 		o.checkAddr(flags.Args()),
-		o.setStore(at),
+		o.setStores(at, to),
 		o.setLegacy(legacy),
 		o.setSignUp(signUp))
 	if err != nil {
@@ -148,28 +150,42 @@ func parseProxy(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-func (o *options) setStore(at string) error {
+func (o *options) setStores(at, to string) (err error) {
+	if at == "" {
+		at = "sqlite:" + filepath.Join(o.data, "auth.db")
+	}
+	if o.store, err = parseStore("-store", at); err != nil || to == "" {
+		return err
+	}
+	if o.copyTo, err = parseStore("-copy-to", to); err != nil {
+		return err
+	}
+	if o.store.kind == "memory" || o.copyTo.kind == "memory" {
+		return errors.New("-copy-to: what is in memory: is gone when the process ends, and cannot be copied from there or to there")
+	}
+	return nil
+}
+
+// parseStore reads the value of a flag.
+func parseStore(name, at string) (storeChoice, error) {
 	kind, rest, _ := strings.Cut(at, ":")
 	switch {
-	case at == "":
-		o.store = storeChoice{"sqlite", filepath.Join(o.data, "auth.db")}
 	case kind == "sqlite" && rest != "":
-		o.store = storeChoice{"sqlite", rest}
+		return storeChoice{"sqlite", rest}, nil
 	case at == "memory:":
-		o.store = storeChoice{kind: "memory"}
+		return storeChoice{kind: "memory"}, nil
 	case (kind == "postgres" || kind == "postgresql") && strings.HasPrefix(rest, "//"):
-		o.store = storeChoice{"postgres", at}
+		return storeChoice{"postgres", at}, nil
 	case kind == "etcd" && strings.HasPrefix(rest, "//"):
 		for member := range strings.SplitSeq(rest[2:], ",") {
 			if host, port, err := net.SplitHostPort(member); err != nil || host == "" || port == "" || strings.ContainsAny(member, "/@?#") {
-				return errors.New("-store etcd: must be etcd://host:port,host:port,… and nothing else")
+				return storeChoice{}, fmt.Errorf("%s etcd: must be etcd://host:port,host:port,… and nothing else", name)
 			}
 		}
-		o.store = storeChoice{"etcd", rest[2:]}
-	default: // not quoted: it may contain a password
-		return errors.New("-store: must be sqlite:PATH, postgres://…, etcd://host:port,… or memory:")
+		return storeChoice{"etcd", rest[2:]}, nil
 	}
-	return nil
+	// Not quoted: it may contain a password.
+	return storeChoice{}, fmt.Errorf("%s: must be sqlite:PATH, postgres://…, etcd://host:port,… or memory:", name)
 }
 
 func (o *options) setLegacy(text string) error {

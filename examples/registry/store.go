@@ -25,7 +25,7 @@ func openStore(ctx context.Context, o options) (st store.Store, older bool, clos
 	if o.store.kind == "memory" {
 		return store.NewMemory(), false, func() error { return nil }, nil
 	}
-	engine, closeEngine, err := openEngine(ctx, o.store)
+	engine, closeEngine, err := openEngine(ctx, "-store", o.store)
 	if err != nil {
 		return nil, false, nil, err
 	}
@@ -39,14 +39,15 @@ func openStore(ctx context.Context, o options) (st store.Store, older bool, clos
 // reach is how long a database may take for its first answer.
 const reach = 15 * time.Second
 
-func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, error) {
+// openEngine opens the store that a flag names.
+func openEngine(ctx context.Context, flag string, c storeChoice) (store.Store, func() error, error) {
 	ctx, cancel := context.WithTimeout(ctx, reach)
 	defer cancel()
 	switch c.kind {
 	case "postgres":
 		db, err := postgres.Open(ctx, c.at, postgres.Config{})
 		if err != nil {
-			return nil, nil, fmt.Errorf("the database that -store names cannot be used: %w", err)
+			return nil, nil, fmt.Errorf("the database that %s names cannot be used: %w", flag, err)
 		}
 		return db, db.Close, nil
 	case "etcd":
@@ -56,7 +57,7 @@ func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, 
 		}
 		db, err := etcd.Open(ctx, etcd.Config{Endpoints: members})
 		if err != nil {
-			return nil, nil, fmt.Errorf("the etcd that -store names cannot be used: %w", err)
+			return nil, nil, fmt.Errorf("the etcd that %s names cannot be used: %w", flag, err)
 		}
 		return db, db.Close, nil
 	case "sqlite":
@@ -66,7 +67,7 @@ func openEngine(ctx context.Context, c storeChoice) (store.Store, func() error, 
 		}
 		return db, db.Close, nil
 	default:
-		return nil, nil, fmt.Errorf("-store: unknown kind %q", c.kind)
+		return nil, nil, fmt.Errorf("%s: unknown kind %q", flag, c.kind)
 	}
 }
 
@@ -96,6 +97,8 @@ func ready(ctx context.Context, auth *npmauth.Auth, data string) error {
 	case errors.Is(err, store.ErrSeal):
 		return fmt.Errorf("%s has not the key that the auth store was sealed with: put the right one back, and let nodes that share a store share their -data folder: %w",
 			filepath.Join(data, keyFile), err)
+	case errors.Is(err, store.ErrUnfinished):
+		return fmt.Errorf("the auth store that -store names was copied in part: repeat the command with -copy-to: %w", err)
 	}
 	return fmt.Errorf("the auth store that -store names cannot be used; see that it can be reached and written, and start again: %w", err)
 }

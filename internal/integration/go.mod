@@ -3,19 +3,20 @@ module github.com/npmauth/npmauth/internal/integration
 go 1.26.0
 
 require (
-	github.com/anishathalye/porcupine v1.3.1
 	github.com/creack/pty v1.1.24
 	github.com/npmauth/npmauth v0.0.0
 	github.com/npmauth/npmauth/internal/etcdtest v0.0.0
 	github.com/npmauth/npmauth/store/etcd v0.0.0
 	github.com/npmauth/npmauth/store/postgres v0.0.0
 	github.com/npmauth/npmauth/store/sqlite v0.0.0
+	github.com/npmauth/npmauth/store/storetest/linear v0.0.0
 	github.com/pquerna/otp v1.5.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/mod v0.43.0
 )
 
 require (
+	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
@@ -102,6 +103,8 @@ replace github.com/npmauth/npmauth/store/etcd => ../../store/etcd
 replace github.com/npmauth/npmauth/store/postgres => ../../store/postgres
 
 replace github.com/npmauth/npmauth/store/sqlite => ../../store/sqlite
+
+replace github.com/npmauth/npmauth/store/storetest/linear => ../../store/storetest/linear
 
 // The programs under test, so that their requirements are among ours.
 tool (

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/internal/integration"
-	"github.com/npmauth/npmauth/internal/integration/linear"
+	"github.com/npmauth/npmauth/store/storetest/linear"
 )
 
 // What two nodes see of one engine could have happened in one order, whoever looks.

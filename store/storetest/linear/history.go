@@ -91,7 +91,7 @@ const tooHard = time.Minute
 func (h *history) check() error {
 	operations, err := h.operations()
 	if err != nil {
-		return fmt.Errorf("linear: %w", err)
+		return err
 	}
 	result, info := porcupine.CheckOperationsVerbose(model, operations, tooHard)
 	switch result {
@@ -100,7 +100,7 @@ func (h *history) check() error {
 	case porcupine.Illegal:
 		return &violation{calls: len(operations), info: info}
 	}
-	return fmt.Errorf("linear: a history of %d calls cannot be checked in %s", len(operations), tooHard)
+	return fmt.Errorf("a history of %d calls cannot be checked in %s", len(operations), tooHard)
 }
 
 // operations returns the calls for the model. What contradicts itself in any order

@@ -1,14 +1,30 @@
-// Package linear checks that what several clients were told by a store fits into one
-// order, in which each call takes effect at a moment between its beginning and its
-// end. It is what [store.Store] calls linearizable, conditions, unknown outcomes and
-// reads of several keys included, and it finds what no single assertion can.
+// Package linear checks that a [store.Store] is linearizable: that what several clients were
+// told at the same time fits into one order of their calls, in which each call takes effect at
+// a moment between its beginning and its end. Preconditions, unknown outcomes and reads of
+// several keys are part of it. Package storetest asserts one rule at a time; this finds what
+// shows only in how calls overlap, such as a stale read or a Check that is lost now and then.
 //
-//	func TestMine(t *testing.T) {
-//		linear.Test(t, first, second) // two handles on the same data
+// A backend's own tests call [Test] with two independent handles on the same data, such as two
+// connection pools or two processes' clients:
+//
+//	func TestLinearizable(t *testing.T) {
+//		db := newDatabase(t)
+//		linear.Test(t, open(t, db), open(t, db))
 //	}
 //
-// Histories are short and many, because to search for such an order takes time
-// exponential in how much goes on at once.
+// It is a module of its own because of what it requires, the checker
+// github.com/anishathalye/porcupine.
+//
+// # What it covers
+//
+// Each round is a short history of 12 clients on new keys below "linear/", which stay in the
+// store: the time to search for an order is exponential in how many calls overlap. The clients
+// make random Gets, Lists and Commits, now and then with a context that ends on the way; an
+// answer is lost now and then, so that its outcome is unknown. The rounds are random: a pass is
+// evidence and no proof, and a flaw that shows itself rarely needs more of them ([Check]).
+//
+// Expiry, sweeping, watching and limits are left to package storetest; durability, crashes and
+// lost connections to the backend's own tests.
 package linear
 
 import (
@@ -36,9 +52,8 @@ const (
 	steps   = 10 // of a client
 )
 
-// Test lets clients loose on handles of one store, which may hold other things, too,
-// and checks what they were told, round by round. Where the order cannot be found,
-// it leaves a picture of the history among the test's artifacts.
+// Test is [Check] in a test, with 60 rounds, or 15 with -short. If there is no order it also
+// writes the history as a page of HTML, among the test's artifacts.
 func Test(t *testing.T, handles ...store.Store) {
 	t.Helper()
 	rounds := 60
@@ -46,7 +61,7 @@ func Test(t *testing.T, handles ...store.Store) {
 		rounds = 15
 	}
 	began := time.Now()
-	err := check(t.Context(), rounds, handles...)
+	err := Check(t.Context(), rounds, handles...)
 	t.Logf("%d rounds in %s", rounds, time.Since(began))
 	if err == nil {
 		return
@@ -69,10 +84,18 @@ type violation struct {
 }
 
 func (v *violation) Error() string {
-	return fmt.Sprintf("linear: no order explains a history of %d calls", v.calls)
+	return fmt.Sprintf("no order explains a history of %d calls", v.calls)
 }
 
-func check(ctx context.Context, rounds int, handles ...store.Store) error {
+// Check makes clients use the handles of one store at the same time, and checks what they were
+// told, round by round. It returns an error if no order explains it, if the answers contradict
+// each other in any order, if the store returned an error that its contract does not have for
+// such a call, and if an order could not be searched for within a minute. There is at least one
+// round and one handle, else the error is [store.ErrInvalid]. The store may have other keys.
+func Check(ctx context.Context, rounds int, handles ...store.Store) error {
+	if rounds < 1 || len(handles) == 0 {
+		return fmt.Errorf("linear: %w: %d rounds with %d handles check nothing", store.ErrInvalid, rounds, len(handles))
+	}
 	for i := range rounds {
 		h := newHistory()
 		seed := rand.Uint64()
@@ -80,7 +103,7 @@ func check(ctx context.Context, rounds int, handles ...store.Store) error {
 			return fmt.Errorf("linear: round %d: %w", i, err)
 		}
 		if err := h.check(); err != nil {
-			return fmt.Errorf("round %d: %w", i, err)
+			return fmt.Errorf("linear: round %d: %w", i, err)
 		}
 	}
 	return nil

@@ -35,8 +35,8 @@ func (b *broken) Commit(ctx context.Context, ops ...store.Op) (store.Revision, e
 	return b.Memory.Commit(ctx, ops...)
 }
 
-// linger lets the others get on meanwhile.
-func linger() { time.Sleep(100 * time.Microsecond) }
+// wait gives the other clients time.
+func wait() { time.Sleep(100 * time.Microsecond) }
 
 // unchecked takes the conditions away, and the checks with them.
 func unchecked(ops []store.Op) []store.Op {
@@ -121,7 +121,7 @@ var flaws = []struct {
 					return nil, err
 				}
 				items = append(items, it...)
-				linger()
+				wait()
 			}
 			return items, nil
 		}}
@@ -142,7 +142,7 @@ var flaws = []struct {
 					return 0, store.ErrConflict
 				}
 			}
-			linger()
+			wait()
 			return commitAll(ctx, m, unchecked(ops))
 		}}
 	}},
@@ -152,7 +152,7 @@ var flaws = []struct {
 			if err != nil || len(ops) == 1 {
 				return rev, err
 			}
-			linger()
+			wait()
 			return m.Commit(context.WithoutCancel(ctx), ops[1:]...)
 		}}
 	}},
@@ -204,7 +204,7 @@ var flaws = []struct {
 				return m.Commit(ctx, ops...)
 			}
 			go func() {
-				linger()
+				wait()
 				_, _ = m.Commit(context.WithoutCancel(ctx), ops...)
 			}()
 			return 0, nil
@@ -217,7 +217,7 @@ func TestBrokenStoresAreRejected(t *testing.T) {
 	for _, tt := range flaws {
 		t.Run(tt.name, func(t *testing.T) {
 			m := store.NewMemory()
-			err := check(t.Context(), 500, tt.open(m), tt.open(m))
+			err := Check(t.Context(), 500, tt.open(m), tt.open(m))
 			assert.Error(t, err)
 			t.Log(err)
 		})
