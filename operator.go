@@ -79,6 +79,60 @@ func (a *Auth) SetPackage(ctx context.Context, id protocol.PackageID, s policy.S
 	})
 }
 
+// importBatch is how many packages one commit of ImportPackages adds: each has a row, and an event
+// that may be a row, too, and a commit has at most [store.MaxOps].
+const importBatch = 8
+
+// ImportPackages gives packages that were there before npmauth the settings that they had: npmjs.com,
+// too, left existing packages as they were when it made a second factor the default. A package
+// that has settings in the store is left as it is, so an import that was interrupted, or failed,
+// is run again with all of them. The registry may serve meanwhile. Of a package that is not
+// imported, and of a new one, the settings are the zero [policy.Settings].
+//
+// It must be called with every package before people change settings, once. An ID twice keeps the
+// settings that came first.
+func (a *Auth) ImportPackages(ctx context.Context, packages iter.Seq2[protocol.PackageID, policy.Settings]) error {
+	batch := make([]settings.Package, 0, importBatch)
+	add := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+			added, err := a.authz.Settings.Add(ctx, tx, batch...)
+			if err != nil {
+				return err
+			}
+			for _, p := range added {
+				e := settings.Changed(p.ID, p.Settings)
+				e.Reasons = []string{"imported"}
+				if err := a.authz.Events.Commit(ctx, tx, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for id, s := range packages {
+		if id == "" {
+			return ErrNoPackage
+		}
+		if slices.ContainsFunc(batch, func(p settings.Package) bool { return p.ID == id }) {
+			continue
+		}
+		if batch = append(batch, settings.Package{ID: id, Settings: s}); len(batch) < importBatch {
+			continue
+		}
+		if err := add(); err != nil {
+			return fmt.Errorf("npmauth: import packages, up to %q: %w", id, err)
+		}
+		batch = batch[:0]
+	}
+	if err := add(); err != nil {
+		return fmt.Errorf("npmauth: import packages: %w", err)
+	}
+	return nil
+}
+
 // Package returns the settings of a package, by its ID.
 func (a *Auth) Package(ctx context.Context, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {

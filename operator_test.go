@@ -2,7 +2,9 @@ package npmauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -304,4 +306,72 @@ func TestCopiedStore(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 200, whoami(from, session), "what is left of the old store is alive: it must go")
+}
+
+// AU-74: whoever puts npmauth before a registry that has packages keeps what was decided about them,
+// as npmjs.com did: of what is new a second factor is demanded, and of a package that needed none
+// it is not.
+func TestImportPackages(t *testing.T) {
+	ctx := t.Context()
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Store = st
+		log, err := audit.NewLog(audit.LogConfig{Store: st})
+		require.NoError(t, err)
+		cfg.AuditLog = log
+	})
+	alice := w.person("alice")
+	w.enrol("alice", protocol.AuthOnly)
+	modes := []protocol.PublishMode{protocol.FactorOrBypass, protocol.FactorOnly, protocol.NoFactor}
+	var ids []protocol.PackageID
+	for i := range 30 {
+		ids = append(ids, w.host.add(fmt.Sprintf("old-%d", i), false, alice))
+	}
+	old := func(yield func(protocol.PackageID, policy.Settings) bool) {
+		for i, id := range append(slices.Clone(ids), ids[2]) {
+			if !yield(id, policy.Settings{Publish: modes[i%len(modes)]}) {
+				return
+			}
+		}
+	}
+	// Somebody decides before the import is through, which fails in its middle.
+	require.NoError(t, w.auth.SetPackage(ctx, ids[2], policy.Settings{Publish: protocol.FactorOnly}))
+	st.Inject(storetest.Fault{On: storetest.Commits, Nth: 3, Err: context.DeadlineExceeded})
+	require.ErrorIs(t, w.auth.ImportPackages(ctx, old), context.DeadlineExceeded)
+	require.NoError(t, w.auth.SetPackage(ctx, ids[5], policy.Settings{Publish: protocol.FactorOrBypass}))
+	for range 2 { // and is run again, and again by mistake
+		require.NoError(t, w.auth.ImportPackages(ctx, old))
+		for i, id := range ids {
+			want := modes[i%len(modes)]
+			switch i {
+			case 2:
+				want = protocol.FactorOnly
+			case 5:
+				want = protocol.FactorOrBypass
+			}
+			s, err := w.auth.Package(ctx, id)
+			require.NoError(t, err)
+			assert.Equal(t, want, s.Publish, "old-%d", i)
+		}
+	}
+
+	s := w.login("alice")
+	assert.Equal(t, 200, w.publish("old-8", "1.0.0", s, "").Code, "mfa=none, and the account asks for sign-ins only")
+	isChallenge(t, w.publish("old-0", "1.0.0", s, ""))
+	isChallenge(t, w.publish("new", "1.0.0", s, ""))
+	ci, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+	assert.Equal(t, "package-disallows-tokens", w.publish("old-1", "1.0.0", ci, "").text("code"))
+
+	for name, bad := range map[string]struct {
+		id   protocol.PackageID
+		mode protocol.PublishMode
+	}{"no ID": {"", protocol.NoFactor}, "no mode": {"x", 9}} {
+		assert.Error(t, w.auth.ImportPackages(ctx, func(yield func(protocol.PackageID, policy.Settings) bool) {
+			yield(bad.id, policy.Settings{Publish: bad.mode})
+		}), name)
+	}
+	is, err := w.auth.Package(ctx, "x")
+	require.NoError(t, err)
+	assert.Equal(t, protocol.FactorOrBypass, is.Publish)
+	assert.NoError(t, w.auth.ImportPackages(ctx, func(func(protocol.PackageID, policy.Settings) bool) {}), "there were none")
 }

@@ -101,6 +101,40 @@ func (m *Manager) Set(ctx context.Context, tx *store.Tx, id protocol.PackageID, 
 	return nil
 }
 
+// Add gives each of the packages that has no settings yet those of it, in the caller's commit,
+// and returns which these were. What a package has is left as it is.
+func (m *Manager) Add(ctx context.Context, tx *store.Tx, packages ...Package) (added []Package, err error) {
+	keys := make([]string, len(packages))
+	for i, p := range packages {
+		if p.ID == "" {
+			return nil, errNoID
+		}
+		keys[i] = SettingsKey(p.ID)
+	}
+	if _, err := tx.Get(ctx, keys...); err != nil { // all of them in one trip
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	for _, p := range packages {
+		switch _, err := settings.Get(ctx, tx, string(p.ID)); {
+		case err == nil:
+			continue
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, fmt.Errorf("settings: %s: %w", p.ID, err)
+		}
+		if err := settings.Insert(ctx, tx, &record{ID: p.ID, Publish: &p.Settings.Publish}); err != nil {
+			return nil, fmt.Errorf("settings: %s: %w", p.ID, err)
+		}
+		added = append(added, p)
+	}
+	return added, nil
+}
+
+// A Package is a package's ID and its settings.
+type Package struct {
+	ID       protocol.PackageID
+	Settings policy.Settings
+}
+
 // Changed returns the event of a change of a package's settings to s.
 func Changed(id protocol.PackageID, s policy.Settings) audit.Event {
 	return audit.Event{
