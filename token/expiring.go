@@ -34,8 +34,8 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 	Expiring(func(w *warning) time.Time { return w.Expires })
 
 // Warn calls fn for every token that is expiring, once in the token's life, however many
-// processes call Warn and however often. It omits tokens of an account that is disabled until
-// the account is enabled. The warning is lost if the process dies before fn has sent it, or if
+// processes call Warn and however often. It omits tokens that were rotated, whose end is meant,
+// and those of an account that is disabled until the account is enabled. The warning is lost if the process dies before fn has sent it, or if
 // the store does not say whether the mark was written.
 //
 // It reads all tokens, a page at a time: once a day is often enough. An index by the day on
@@ -57,7 +57,7 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, of map[protocol.Us
 	var keys []string
 	now := m.now()
 	for _, r := range page {
-		if r.alive(of[r.User]) && m.expiring(timeOf(r.Created), timeOf(r.Expires), now) {
+		if r.ReplacedBy == "" && r.alive(of[r.User]) && m.expiring(timeOf(r.Created), timeOf(r.Expires), now) {
 			due, keys = append(due, r), append(keys, warnings.Key(r.id()))
 		}
 	}
