@@ -7,7 +7,8 @@
 //	sink := audit.NewSlog(slog.Default())
 //
 // [Multi] combines several sinks, and a [Func] makes a sink of a function. A sink that sends
-// events over a network needs a [Queue] before it, so that no request waits for it.
+// events over a network needs a [Queue] before it, so that no request waits for it; [NewRetry]
+// makes one that tries again.
 //
 // A [Log] keeps the events of changes in the store of npmauth itself, in the same commit, and
 // lists them newest first, for everybody or for one account.

@@ -57,6 +57,20 @@ func TestList(t *testing.T) {
 		assert.Equal(t, want[:100], ids(0, 0))
 		assert.Empty(t, ids(1e9, 10))
 
+		var all []string
+		for tok, err := range m.Of(t.Context(), "alice") {
+			require.NoError(t, err)
+			all = append(all, tok.ID)
+		}
+		assert.Equal(t, want, all)
+		for tok := range m.Of(t.Context(), "alice") {
+			assert.Equal(t, want[0], tok.ID)
+			break
+		}
+		for range m.Of(t.Context(), "nobody") {
+			assert.Fail(t, "who has none")
+		}
+
 		for _, limit := range []int{1, 7, 100} {
 			var got []string
 			for after := ""; ; {

@@ -62,9 +62,9 @@ func (m *Manager) Rotate(ctx context.Context, by audit.Actor, r Rotation) (secre
 // revoked or has expired, the token may be rotated again, within what is left of its grace.
 //
 // So a program that died before it kept the new secret, or that does not know whether its
-// commit happened, rotates once more. On a [*RotatedError] it revokes the successor, whose
-// secret nobody has, and rotates the old token again. On [ErrNotFound], when the old token is
-// over, it rotates the token whose Replaces is the old one's ID, which takes no secret.
+// commit happened, has two ways to another one. It revokes the successor, whose secret nobody
+// has, and rotates the old token again while that lives. Or it rotates the successor, which takes
+// no secret: [RotatedError] names it, and its Replaces is the old token's ID.
 func (m *Manager) RotateTx(ctx context.Context, tx *store.Tx, by audit.Actor, r Rotation) (credential.Secret, Token, error) {
 	secret, fresh, err := m.rotate(ctx, tx, by, r)
 	return made("rotate", secret, fresh, err)
