@@ -222,8 +222,12 @@ type Sink interface {
 // A Func is a function as a [Sink].
 type Func func(ctx context.Context, e Event)
 
-// Record calls f.
-func (f Func) Record(ctx context.Context, e Event) { f(ctx, e) }
+// Record calls f. A nil Func discards.
+func (f Func) Record(ctx context.Context, e Event) {
+	if f != nil {
+		f(ctx, e)
+	}
+}
 
 // Multi returns a Sink that records every event in each of sinks, in order. It skips nil sinks;
 // without any, events are discarded.

@@ -136,10 +136,14 @@ func Of(key string) (id protocol.UserID, ok bool) {
 // every cached Subject is out of date.
 func IsEveryone(key string) bool { return key == epochs.Key(everyone) }
 
-// Get returns the subject of id as r has it, in one Get.
+// Get returns the subject of id as r has it, in one Get. A Reader is required: only a
+// [Manager.Get] has a store of its own.
 func Get(ctx context.Context, r store.Reader, id protocol.UserID) (Subject, error) {
 	if id == "" {
 		return Subject{}, ErrNoUser
+	}
+	if r = store.ReaderOr(r, nil); r == nil {
+		return Subject{}, errors.New("subject: Get without a Reader")
 	}
 	items, err := r.Get(ctx, Keys(id)...)
 	if err != nil {

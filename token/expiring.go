@@ -14,9 +14,9 @@ import (
 
 // Expiring reports whether a live token expires within Limits.TokenWarning of the time at, so
 // that its user should be warned. A token that lives for less than twice that is expiring for
-// the second half of its life.
+// the second half of its life. No credential, nil, expires.
 func (m *Manager) Expiring(c *policy.Credential, at time.Time) bool {
-	return m.expiring(c.Created, c.Expires, at)
+	return c != nil && m.expiring(c.Created, c.Expires, at)
 }
 
 func (m *Manager) expiring(created, expires, at time.Time) bool {
@@ -42,6 +42,9 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 // which tokens end would spare that, and would cost every creation a row and every store that
 // has tokens already a [store.Table.Reindex]. After an error, call it once more: it continues.
 func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
+	if fn == nil {
+		return errors.New("token: warn: a function is required")
+	}
 	err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 		return m.warnOf(ctx, page, of, fn)
 	})
