@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,9 +59,11 @@ func TestRetry(t *testing.T) {
 // Behind a queue it holds up nobody, and ends when the queue has drained for long enough.
 func TestRetryBehindAQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down, taken := true, []string(nil)
+		var down atomic.Bool
+		var taken []string
+		down.Store(true)
 		sink, err := audit.NewRetry(func(_ context.Context, e audit.Event) error {
-			if down {
+			if down.Load() {
 				return errors.New("boom")
 			}
 			taken = append(taken, e.Credential)
@@ -76,12 +79,12 @@ func TestRetryBehindAQueue(t *testing.T) {
 			queue.Record(ctx, audit.Event{Type: audit.TokenCreated, Outcome: audit.Done, Credential: id})
 		}
 		time.Sleep(10 * time.Minute)
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Equal(t, []string{"a", "b", "c"}, taken)
 
-		down = true
+		down.Store(true)
 		queue.Record(ctx, audit.Event{Type: audit.TokenCreated, Outcome: audit.Done})
 		cancel()
 		assert.ErrorContains(t, <-ended, "1 events of a queue were not delivered")

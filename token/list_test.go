@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
@@ -165,6 +167,27 @@ func TestListReadsWhatItShows(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1000, total)
 	assert.Equal(t, 1, r.calls, "behind the last one nothing is read")
+}
+
+func TestOfFails(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	m := manager(t, st)
+	for range 150 {
+		create(t, m, token.Spec{})
+	}
+	st.Inject(storetest.Fault{Nth: 4, Err: errors.New("boom")}) // the second page's list
+	n, failed := 0, 0
+	for tok, err := range m.Of(t.Context(), "alice") {
+		if err != nil {
+			assert.ErrorContains(t, err, "boom")
+			assert.Empty(t, tok.ID)
+			failed++
+			continue
+		}
+		n++
+	}
+	assert.Equal(t, 100, n)
+	assert.Equal(t, 1, failed)
 }
 
 func TestAll(t *testing.T) {

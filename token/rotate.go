@@ -58,8 +58,9 @@ func (m *Manager) Rotate(ctx context.Context, by audit.Actor, r Rotation) (secre
 // For the secret and the other errors see [Manager.CreateTx].
 //
 // A token has one successor at a time, however often it is rotated, by however many processes:
-// while the successor lives, another rotation is a [*RotatedError]. Once the successor was
-// revoked or has expired, the token may be rotated again, within what is left of its grace.
+// while the successor lives, another rotation is a [*RotatedError]. Once the successor has ended,
+// because it was revoked, has expired, or was itself rotated without a grace, the token may be
+// rotated again, within what is left of its own grace.
 //
 // So a program that died before it kept the new secret, or that does not know whether its
 // commit happened, has two ways to another one. It revokes the successor, whose secret nobody

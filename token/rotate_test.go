@@ -297,3 +297,29 @@ func TestRotateAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// AU-48, ST-01: whichever call fails, a token that has a successor gets no second one.
+func TestRotateTwiceFails(t *testing.T) {
+	for n := 1; ; n++ {
+		st := storetest.NewFaulty(store.NewMemory())
+		m := manager(t, st)
+		_, old := create(t, m, token.Spec{})
+		_, first, err := rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
+		require.NoError(t, err)
+		st.Inject(storetest.Fault{Nth: n})
+		_, _, err = rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
+		struck := st.Struck()
+		st.Mend()
+		require.Error(t, err)
+		_, rotated := errors.AsType[*token.RotatedError](err)
+		assert.NotEqual(t, struck, rotated, "%v", err)
+		page, _, _, err := m.List(t.Context(), "alice", token.ListOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, first, page[0])
+		assert.Len(t, page, 2)
+		if !struck {
+			assert.Equal(t, 3, n, "the token with its account, and its successor")
+			return
+		}
+	}
+}

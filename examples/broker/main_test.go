@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,9 +97,9 @@ func TestBroker(t *testing.T) {
 	first, old, err := r.auth.Tokens().Create(t.Context(), audit.Actor{}, spec(r.id, "broker"))
 	require.NoError(t, err)
 
-	got, calls := make(chan audit.Event, 10), 0
+	got, calls := make(chan audit.Event, 10), atomic.Int32{}
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if calls++; calls == 1 {
+		if calls.Add(1) == 1 {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 			return
 		}
