@@ -115,6 +115,10 @@ type Config struct {
 	// BaseURL is where clients reach the registry: absolute, http or https, with
 	// the prefix it is mounted at, if any. Every address that npmauth hands out
 	// begins with it; the Host header is never used. Required.
+	//
+	// Requests are served with the prefix in their path, and also where [http.StripPrefix] has
+	// removed all of it. A proxy in front must not remove it: then each is answered 404, and
+	// the first one that could be npm's is logged.
 	BaseURL string
 
 	// Store keeps what npmauth owns. Required. Wrap it in [store.Seal], or who
@@ -170,7 +174,7 @@ type Config struct {
 	// check. Nil: none does. It is called for requests that are none of npm's, and for
 	// reads of what could be a package: /healthz is a valid name of a package, and only
 	// the host knows that there is none. It is not called for writes of npm's, nor for
-	// paths below /-/. Compare whole paths in it: what it reports is open to anyone.
+	// paths below /-/, with the prefix of BaseURL or without. Compare whole paths in it: what it reports is open to anyone.
 	Public func(*http.Request) bool
 
 	// CheckTarball unpacks the tarball of a publish while it passes by, and refuses the

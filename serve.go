@@ -29,6 +29,7 @@ func (a *Auth) Guard(next http.Handler) http.Handler { return a.handler(false, n
 // to next, unless that is nil.
 func (a *Auth) handler(own bool, next http.Handler) http.Handler {
 	return a.guard.WithDeadline(func(w http.ResponseWriter, r *http.Request) {
+		r = a.authz.Rooted(r)
 		op, err := a.guard.Classify(r)
 		switch served := a.api.Serves(op.Action); {
 		case err != nil:
@@ -38,6 +39,7 @@ func (a *Auth) handler(own bool, next http.Handler) http.Handler {
 		case !served && next != nil:
 			a.guard.Serve(w, r, op, next)
 		default:
+			a.guard.Misplaced(r, op)
 			a.authz.Fail(w, r, authz.ErrNotFound)
 		}
 	})

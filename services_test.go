@@ -253,6 +253,27 @@ func TestRotatedServiceTokenLivesNoLonger(t *testing.T) {
 	assert.Equal(t, 201, a.Code, a.Body.String())
 }
 
+// AU-48: a service account's token has one successor, too, and its list says so.
+func TestServiceTokenIsRotatedOnce(t *testing.T) {
+	w := newWorld(t)
+	s := w.alice(protocol.AuthOnly)
+	ci := w.service("ci", w.ids["alice"])
+	_, tok, err := w.auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{User: ci, Service: true, Name: "build", Grants: grantAll(protocol.ReadOnly)})
+	require.NoError(t, err)
+	rotate := func() answer {
+		return w.do(call{method: "POST", path: ciTokens + "/" + tok.ID + "/rotate", bearer: s, otp: w.code("alice"), body: `{"password":"` + password + `"}`})
+	}
+	a := rotate()
+	require.Equal(t, 201, a.Code, a.Body.String())
+	again := rotate()
+	assert.Equal(t, 409, again.Code, again.Body.String())
+	assert.Contains(t, again.text("error"), a.text("key"))
+	assert.Equal(t, 2, w.tokens("ci"))
+	objects := w.do(call{method: "GET", path: ciTokens, bearer: s}).json["objects"].([]any)
+	require.Len(t, objects, 2)
+	assert.Subset(t, objects[1], map[string]any{"key": tok.ID, "replaced_by": a.text("key")})
+}
+
 // A secondThought is a host that says something else when it is asked about a service
 // account again within one request.
 type secondThought struct {

@@ -357,7 +357,26 @@ func TestTokenRotation(t *testing.T) {
 	for _, bearer := range []string{old, fresh} {
 		assert.Equal(t, 200, w.publish("plain", "1.0.0", bearer, "").Code)
 	}
-	w.clock.Add(time.Hour)
+	// AU-48: once more is refused, before anything is spent on it, and says what to do.
+	again := rotate(s, "", tok.ID, map[string]any{"grace": 1})
+	assert.Equal(t, 409, again.Code, again.Body.String())
+	assert.Equal(t, "already-rotated", again.text("code"))
+	assert.Contains(t, again.text("error"), "to "+a.text("key")+". If you do not have the new token, revoke that one and rotate this one again.")
+	objects := w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: s}).json["objects"].([]any)
+	require.Len(t, objects, 2)
+	assert.Subset(t, objects[0], map[string]any{"key": a.text("key"), "replaces": tok.ID, "replaced_by": nil})
+	assert.Subset(t, objects[1], map[string]any{"key": tok.ID, "replaces": nil, "replaced_by": a.text("key")})
+	w.clock.Add(30 * time.Second) // a code is for one change
+	require.Equal(t, 204, w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + a.text("key"), bearer: s, otp: w.code("alice")}).Code)
+	w.clock.Add(30 * time.Second)
+	a = rotate(s, w.code("alice"), tok.ID, map[string]any{"grace": 1})
+	require.Equal(t, 201, a.Code, a.Body.String())
+	assert.Equal(t, 401, whoami(w, fresh))
+	fresh = a.text("token")
+	w.clock.Add(45 * time.Minute)
+	assert.Contains(t, w.do(call{method: "GET", path: "/-/whoami", bearer: old}).Header().Get("Npm-Notice"), ". It was rotated: use the new token.")
+
+	w.clock.Add(15 * time.Minute)
 	assert.Equal(t, 401, whoami(w, old))
 	assert.Equal(t, 200, whoami(w, fresh))
 	assert.Equal(t, 401, rotate(s, "", a.text("key"), map[string]any{"grace": 0}).Code)

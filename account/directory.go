@@ -212,11 +212,13 @@ func (d *Directory) Uses(s store.Store) bool {
 }
 
 // Within returns a copy of d for a program that wraps the store of d: s takes the place of that
-// store, and must have the same rows. If d has no events or no taken, the copy gets those given
+// store, and must have the same rows; nil leaves the store as it is. If d has no events or no taken, the copy gets those given
 // here; see [DirectoryConfig]. d itself does not change.
 func (d *Directory) Within(s store.Store, events *audit.Recorder, taken func(ctx context.Context, name string) (bool, error)) *Directory {
 	inner := *d
-	inner.store = s
+	if s != nil {
+		inner.store = s
+	}
 	if inner.events == nil {
 		inner.events = events
 	}
@@ -337,9 +339,17 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 	}}, nil
 }
 
+// errNotPrepared is the error of a zero Creation or PasswordChange.
+var errNotPrepared = errors.New("account: only the methods of a Directory prepare a change")
+
+var errNoEdit = errors.New("account: an edit without a function")
+
 // Apply adds the user in the caller's commit. If the name was taken since, it returns
 // [ErrNameTaken], for the function of [store.Transact] to return.
 func (c *Creation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) (User, error) {
+	if c == nil || c.d == nil {
+		return User{}, errNotPrepared
+	}
 	p := c.p
 	err := people.Insert(ctx, tx, &p)
 	e := audit.Event{Time: p.Created, Type: audit.SignUp, Outcome: audit.Done, User: protocol.UserID(p.ID)}
@@ -388,15 +398,12 @@ func (d *Directory) ByID(ctx context.Context, id protocol.UserID) (User, error) 
 	return d.ByIDFrom(ctx, nil, id)
 }
 
-// ByIDFrom is ByID as r has it; nil reads from the store.
+// ByIDFrom is ByID as r has it. With r nil it reads from the Directory's own store.
 func (d *Directory) ByIDFrom(ctx context.Context, r store.Reader, id protocol.UserID) (User, error) {
 	if id == "" {
 		return User{}, ErrNoUser
 	}
-	if r == nil {
-		r = d.store
-	}
-	p, err := people.Get(ctx, r, string(id))
+	p, err := people.Get(ctx, store.ReaderOr(r, d.store), string(id))
 	return found(p, err)
 }
 
@@ -434,6 +441,9 @@ func (d *Directory) Update(ctx context.Context, by audit.Actor, id protocol.User
 // [ErrEmail]. The other errors are [ErrProfile], [ErrNoUser] and the store's. If the e-mail
 // address changes, [subject.Recover] is part of the same commit.
 func (d *Directory) Edit(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, fn func(email *string, profile *Profile) error) (before, after User, err error) {
+	if fn == nil {
+		return User{}, User{}, errNoEdit
+	}
 	now := d.instant()
 	p, err := people.Update(ctx, tx, string(id), func(p *person) error {
 		before = p.user()
@@ -553,6 +563,9 @@ type PasswordChange struct {
 // caller rewrites one that must survive in the same commit, see [subject.Revoke]. If the old
 // password is no longer the one that was checked, it returns [ErrWrongPassword].
 func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) error {
+	if c == nil || c.d == nil {
+		return errNotPrepared
+	}
 	now, id := c.d.instant(), protocol.UserID(c.row.ID)
 	_, err := passwords.Upsert(ctx, tx, c.row.ID, func(r *secretRow, _ bool) error {
 		if !c.any && r.Hash != c.row.Hash {
@@ -572,6 +585,9 @@ func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor
 
 // Commit is Apply in a commit of its own.
 func (c *PasswordChange) Commit(ctx context.Context, by audit.Actor) error {
+	if c == nil || c.d == nil {
+		return errNotPrepared
+	}
 	err := store.Transact(ctx, c.d.store, func(tx *store.Tx) error { return c.Apply(ctx, tx, by) })
 	if err == nil || errors.Is(err, ErrWrongPassword) {
 		return err

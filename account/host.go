@@ -31,8 +31,8 @@ func (d *Directory) User(ctx context.Context, id protocol.UserID) (host.User, er
 	return d.UserFrom(ctx, nil, id)
 }
 
-// UserFrom is [Directory.User] through r: a snapshot, or a transaction; nil reads
-// from the store.
+// UserFrom is [Directory.User] as r has it: a store.Store, or a transaction. With r nil it reads
+// from the Directory's own store.
 func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	u, err := d.ByIDFrom(ctx, r, id)
 	return u.forHost(), err
@@ -67,6 +67,9 @@ func (d *Directory) SetProfile(_ context.Context, id protocol.UserID, was, is ho
 
 // EditProfile is [Directory.Edit] for a [host.Profile].
 func (d *Directory) EditProfile(ctx context.Context, tx *store.Tx, by audit.Actor, id protocol.UserID, fn func(*host.Profile) error) (before, after host.Profile, err error) {
+	if fn == nil {
+		return host.Profile{}, host.Profile{}, errNoEdit
+	}
 	was, is, err := d.Edit(ctx, tx, by, id, func(email *string, p *Profile) error {
 		next := User{Email: *email, Profile: *p}.hostProfile()
 		if err := fn(&next); err != nil {

@@ -7,7 +7,8 @@
 //	sink := audit.NewSlog(slog.Default())
 //
 // [Multi] combines several sinks, and a [Func] makes a sink of a function. A sink that sends
-// events over a network needs a [Queue] before it, so that no request waits for it.
+// events over a network needs a [Queue] before it, so that no request waits for it; [NewRetry]
+// makes one that tries again.
 //
 // A [Log] keeps the events of changes in the store of npmauth itself, in the same commit, and
 // lists them newest first, for everybody or for one account.
@@ -221,8 +222,12 @@ type Sink interface {
 // A Func is a function as a [Sink].
 type Func func(ctx context.Context, e Event)
 
-// Record calls f.
-func (f Func) Record(ctx context.Context, e Event) { f(ctx, e) }
+// Record calls f. A nil Func discards.
+func (f Func) Record(ctx context.Context, e Event) {
+	if f != nil {
+		f(ctx, e)
+	}
+}
 
 // Multi returns a Sink that records every event in each of sinks, in order. It skips nil sinks;
 // without any, events are discarded.

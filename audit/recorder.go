@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -68,6 +69,9 @@ func (r *Recorder) Commit(ctx context.Context, tx *store.Tx, e Event) error {
 	if r == nil {
 		return nil
 	}
+	if tx == nil {
+		return errors.New("audit: a commit without a Tx")
+	}
 	e = r.timed(clone(e))
 	if r.log != nil {
 		if err := r.log.Write(ctx, tx, e); err != nil {
@@ -95,9 +99,10 @@ func (r *Recorder) Commit(ctx context.Context, tx *store.Tx, e Event) error {
 //		return refused, o.Result == store.Refused
 //	})
 //
-// Call it before anything that may fail: a function that is not registered is not called.
+// Call it before anything that may fail: a function that is not registered is not called. Without
+// a tx or a fn nothing is recorded.
 func (r *Recorder) Outcome(ctx context.Context, tx *store.Tx, fn func(store.Outcome) (Event, bool)) {
-	if r == nil {
+	if r == nil || tx == nil || fn == nil {
 		return
 	}
 	tx.After(func(o store.Outcome) {

@@ -24,7 +24,8 @@ type ServerKey struct {
 }
 
 // NewServerKey returns the key with that name in s. Nothing is read before
-// [ServerKey.Derive] is called. The name is printable ASCII.
+// [ServerKey.Derive] is called. The name is printable ASCII. Without a store, every Derive is an
+// error.
 func NewServerKey(s store.Store, name string) *ServerKey {
 	return &ServerKey{store: s, key: "serverkey/" + name}
 }
@@ -33,6 +34,9 @@ func NewServerKey(s store.Store, name string) *ServerKey {
 // independent of the keys for other purposes.
 func (k *ServerKey) Derive(ctx context.Context, purpose string) ([32]byte, error) {
 	var derived [32]byte
+	if k == nil || k.store == nil {
+		return derived, errors.New("credential: server key: there is no store")
+	}
 	root := k.root.Load()
 	if root == nil {
 		var err error

@@ -63,7 +63,7 @@ type Report struct {
 const maxText = 4096 // bytes
 
 // Read returns the reports in body if it is signed with one of keys. An error wraps
-// [ErrSignature] or [ErrMalformed], or is an outage.
+// [ErrSignature] or [ErrMalformed], or is an outage. Nil keys have signed nothing.
 func Read(ctx context.Context, keys Keys, header http.Header, body []byte) ([]Report, error) {
 	if err := verify(ctx, keys, header, body); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func Read(ctx context.Context, keys Keys, header http.Header, body []byte) ([]Re
 
 func verify(ctx context.Context, keys Keys, header http.Header, body []byte) error {
 	ids, signatures := header[KeyHeader], header[SignatureHeader]
-	if len(ids) != 1 || len(signatures) != 1 || ids[0] == "" || len(ids[0]) > 256 {
+	if keys == nil || len(ids) != 1 || len(signatures) != 1 || ids[0] == "" || len(ids[0]) > 256 {
 		return ErrSignature
 	}
 	signature, err := base64.StdEncoding.Strict().DecodeString(signatures[0])

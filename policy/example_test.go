@@ -3,6 +3,7 @@ package policy_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
@@ -72,6 +73,36 @@ func ExamplePolicy_With() {
 	// Output:
 	// deny
 	// freeze-on-fridays: Nothing is published here on a Friday. Come back on Monday.
+}
+
+// One of npm's rules with another sentence and for fewer people: those who have a second factor
+// publish with it, and from the office without.
+func ExamplePolicy_Replace() {
+	office := netip.MustParsePrefix("192.0.2.0/24")
+	npm := policy.NPM()
+	rules := npm.Rules()
+	rule := rules[slices.IndexFunc(rules, func(r policy.Rule) bool { return r.ID == "publish-needs-factor" })]
+	judge := rule.Judge
+	rule.Sentence = "Publishing from outside the office needs a one-time password."
+	rule.Judge = func(r *policy.Request) policy.Verdict {
+		if office.Contains(r.Addr) {
+			return policy.Silent
+		}
+		return judge(r)
+	}
+	p := npm.Replace(rule)
+	if err := p.Err(); err != nil {
+		fmt.Println(err)
+	}
+
+	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
+	fmt.Println(r.Addr, p.Decide(r).Effect)
+	r.Addr = netip.MustParseAddr("198.51.100.7")
+	d := p.Decide(r)
+	fmt.Println(r.Addr, d.Effect, d.Reasons[0].Sentence)
+	// Output:
+	// 192.0.2.7 allow
+	// 198.51.100.7 challenge Publishing from outside the office needs a one-time password.
 }
 
 func ExampleBypassPublishEnds() {

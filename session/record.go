@@ -183,11 +183,11 @@ func (m *Manager) EndTx(ctx context.Context, tx *store.Tx, by audit.Actor, user 
 func (m *Manager) KeepTx(ctx context.Context, tx *store.Tx, by audit.Actor, before subject.Subject, kept string, reasons ...string) error {
 	e := audit.Event{Time: m.now(), Type: audit.SessionEnded, Outcome: audit.Done, User: before.ID, Reasons: reasons}
 	if kept != "" {
-		tx.Expect(before.Evidence...)
 		after, err := subject.Get(ctx, tx, before.ID)
 		if err != nil {
 			return endError(err)
 		}
+		tx.Expect(before.Evidence...)
 		r, err := byID.Get(ctx, tx, kept)
 		if err != nil {
 			return endError(err)

@@ -64,16 +64,13 @@ func PackageOf(key string) (protocol.PackageID, bool) {
 	return protocol.PackageID(id), ok
 }
 
-// Get returns the settings of a package as r has them, the default if there are none; nil reads
-// from the store.
+// Get returns the settings of a package as r has them, the default if there are none. With r nil
+// it reads from the Manager's own store.
 func (m *Manager) Get(ctx context.Context, r store.Reader, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, errNoID
 	}
-	if r == nil {
-		r = m.store
-	}
-	rec, err := settings.Get(ctx, r, string(id))
+	rec, err := settings.Get(ctx, store.ReaderOr(r, m.store), string(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return policy.Settings{}, nil
 	}

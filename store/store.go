@@ -65,6 +65,15 @@ var (
 	ErrInvalid = errors.New("store: invalid")
 )
 
+// ReaderOr returns r, or own if r is nil or a nil [*Tx]: for a method that reads through a
+// transaction where its caller has one, and from its own store elsewhere.
+func ReaderOr(r, own Reader) Reader {
+	if tx, ok := r.(*Tx); r == nil || ok && tx == nil {
+		return own
+	}
+	return r
+}
+
 // A Reader reads. Both [Store] and [Tx] implement it.
 //
 // The results of a Reader belong to the caller, who may change them.

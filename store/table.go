@@ -284,6 +284,9 @@ func (t *Table[T]) List(ctx context.Context, r Reader, after string, limit int) 
 // Insert adds v. If there is a record with its id, or with one of its [Unique] values, Insert
 // or the [Transact] around it returns [ErrExists].
 func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
+	if tx == nil {
+		return errNoTx
+	}
 	value, expires, err := t.encode(v)
 	if err != nil {
 		return err

@@ -175,6 +175,9 @@ func (tx *Tx) ops() []Op {
 // also that of an absent key, becomes a precondition. A key that the Tx has written is read as
 // it was written, with revision [Any].
 func (tx *Tx) Get(ctx context.Context, keys ...string) ([]Item, error) {
+	if tx == nil {
+		return nil, errNoTx
+	}
 	tx.mustRun()
 	if err := ValidateKeys(keys...); err != nil {
 		return nil, err
@@ -233,6 +236,9 @@ func (tx *Tx) read(ctx context.Context, keys []string) error {
 // rows in a row of its own, and read an item that matters with Get. An item that was listed and
 // then written without Get or Expect is written at the revision listed.
 func (tx *Tx) List(ctx context.Context, prefix, after string, limit int) ([]Item, error) {
+	if tx == nil {
+		return nil, errNoTx
+	}
 	tx.mustRun()
 	items, err := tx.s.List(ctx, prefix, after, limit)
 	if err != nil {
@@ -327,6 +333,10 @@ func (tx *Tx) fail(err error) {
 		tx.err = err
 	}
 }
+
+// errNoTx is the error of a nil Tx that is read or inserted through, as every change of a
+// [Table] is.
+var errNoTx = fmt.Errorf("%w: the Tx is nil; only Transact makes one", ErrInvalid)
 
 func (tx *Tx) mustRun() {
 	if tx.over {

@@ -324,3 +324,20 @@ func TestTransactManyWriters(t *testing.T) {
 	wg.Wait()
 	assert.Len(t, get(t, m, "n").Value, writers*each)
 }
+
+// AU-33: a nil Tx reads nothing and says so, and is no Reader.
+func TestNilTx(t *testing.T) {
+	ctx, own := t.Context(), store.NewMemory()
+	var none *store.Tx
+	assert.Equal(t, store.Reader(own), store.ReaderOr(nil, own))
+	assert.Equal(t, store.Reader(own), store.ReaderOr(none, own))
+	assert.Equal(t, store.Reader(own), store.ReaderOr(own, nil))
+	require.NoError(t, store.Transact(ctx, own, func(tx *store.Tx) error {
+		assert.Equal(t, store.Reader(tx), store.ReaderOr(tx, own))
+		return nil
+	}))
+	_, err := none.Get(ctx, "k")
+	require.ErrorIs(t, err, store.ErrInvalid)
+	_, err = none.List(ctx, "", "", 1)
+	assert.ErrorIs(t, err, store.ErrInvalid)
+}

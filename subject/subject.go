@@ -159,10 +159,14 @@ func decodeEveryone(it store.Item) (epoch, error) {
 	return *all, nil
 }
 
-// Get returns the subject of id as r has it, in one Get.
+// Get returns the subject of id as r has it, in one Get. A Reader is required: only a
+// [Manager.Get] has a store of its own.
 func Get(ctx context.Context, r store.Reader, id protocol.UserID) (Subject, error) {
 	if id == "" {
 		return Subject{}, ErrNoUser
+	}
+	if r = store.ReaderOr(r, nil); r == nil {
+		return Subject{}, errors.New("subject: Get without a Reader")
 	}
 	items, err := r.Get(ctx, Keys(id)...)
 	if err != nil {

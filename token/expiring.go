@@ -14,9 +14,9 @@ import (
 
 // Expiring reports whether a live token expires within Limits.TokenWarning of the time at, so
 // that its user should be warned. A token that lives for less than twice that is expiring for
-// the second half of its life.
+// the second half of its life. No credential, nil, expires.
 func (m *Manager) Expiring(c *policy.Credential, at time.Time) bool {
-	return m.expiring(c.Created, c.Expires, at)
+	return c != nil && m.expiring(c.Created, c.Expires, at)
 }
 
 func (m *Manager) expiring(created, expires, at time.Time) bool {
@@ -34,14 +34,17 @@ var warnings = store.NewTable("token-expiring", 1, func(w *warning) string { ret
 	Expiring(func(w *warning) time.Time { return w.Expires })
 
 // Warn calls fn for every token that is expiring, once in the token's life, however many
-// processes call Warn and however often. It omits tokens of an account that is disabled until
-// the account is enabled. The warning is lost if the process dies before fn has sent it, or if
+// processes call Warn and however often. It omits tokens that were rotated, whose end is meant,
+// and those of an account that is disabled until the account is enabled. The warning is lost if the process dies before fn has sent it, or if
 // the store does not say whether the mark was written.
 //
 // It reads all tokens, a page at a time: once a day is often enough. An index by the day on
 // which tokens end would spare that, and would cost every creation a row and every store that
 // has tokens already a [store.Table.Reindex]. After an error, call it once more: it continues.
 func (m *Manager) Warn(ctx context.Context, fn func(Token)) error {
+	if fn == nil {
+		return errors.New("token: warn: a function is required")
+	}
 	err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 		return m.warnOf(ctx, page, of, fn)
 	})
@@ -57,7 +60,7 @@ func (m *Manager) warnOf(ctx context.Context, page []*record, of map[protocol.Us
 	var keys []string
 	now := m.now()
 	for _, r := range page {
-		if r.alive(of[r.User]) && m.expiring(timeOf(r.Created), timeOf(r.Expires), now) {
+		if r.ReplacedBy == "" && r.alive(of[r.User]) && m.expiring(timeOf(r.Created), timeOf(r.Expires), now) {
 			due, keys = append(due, r), append(keys, warnings.Key(r.id()))
 		}
 	}

@@ -56,6 +56,11 @@ func TestWarn(t *testing.T) {
 		_, revoked := create(t, managers[0], token.Spec{Days: 10})
 		require.NoError(t, managers[0].End(ctx, operator, revoked.ID, ""))
 
+		_, rotated := create(t, managers[0], token.Spec{Days: 30})
+		_, fresh, err := rotate(managers[0], token.Rotation{ID: rotated.ID, Grace: token.MaxGrace})
+		require.NoError(t, err, "the old one ends soon, and is meant to")
+		require.NoError(t, managers[0].End(ctx, operator, fresh.ID, ""))
+
 		_, revoked = create(t, managers[0], token.Spec{User: "bob", Days: 10})
 		require.NoError(t, managers[0].RevokeAll(ctx, operator, "bob"))
 

@@ -13,9 +13,9 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// ReadsOf returns the keys that [Manager.RevokeTx] and [Manager.RotateTx] read of the user's
-// token with this ID, or, with the ID "", those that [Manager.CreateTx] reads. A caller that
-// adds these keys to its own first [store.Tx.Get] saves a request.
+// ReadsOf returns the keys that [Manager.RevokeTx] and [Manager.RotateTx] read first of the
+// user's token with this ID, or, with the ID "", those that [Manager.CreateTx] reads. A caller
+// that adds these keys to its own first [store.Tx.Get] saves a request.
 func ReadsOf(user protocol.UserID, id string) []string {
 	keys := append(subject.Keys(user), counts.Key(string(user)))
 	if key := Key(id); key != "" {
@@ -90,6 +90,9 @@ func outward(what string, err error) error {
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return ErrNotFound
+	}
+	if rotated, ok := errors.AsType[*RotatedError](err); ok {
+		return rotated
 	}
 	return fmt.Errorf("token: %s: %w", what, err)
 }

@@ -112,6 +112,28 @@ func isCursor(text string) bool {
 	return ok && err == nil && len(order) == orderSize && isID(id)
 }
 
+// Of yields the user's live tokens, newest first. It lists them a page at a time, see
+// [Manager.List]. An error ends the sequence.
+func (m *Manager) Of(ctx context.Context, user protocol.UserID) iter.Seq2[Token, error] {
+	return func(yield func(Token, error) bool) {
+		for o := (ListOptions{}); ; {
+			page, next, _, err := m.List(ctx, user, o)
+			if err != nil {
+				yield(Token{}, err)
+				return
+			}
+			for _, t := range page {
+				if !yield(t, nil) {
+					return
+				}
+			}
+			if o.After = next; next == "" {
+				return
+			}
+		}
+	}
+}
+
 // All yields every live token of all users whose account is not disabled, in no particular
 // order. It reads them a page at a time: a token that is created or revoked meanwhile may be
 // missing or not. An error ends the sequence.

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 )
@@ -56,6 +58,20 @@ func TestList(t *testing.T) {
 		assert.Equal(t, want[:100], ids(0, -1))
 		assert.Equal(t, want[:100], ids(0, 0))
 		assert.Empty(t, ids(1e9, 10))
+
+		var all []string
+		for tok, err := range m.Of(t.Context(), "alice") {
+			require.NoError(t, err)
+			all = append(all, tok.ID)
+		}
+		assert.Equal(t, want, all)
+		for tok := range m.Of(t.Context(), "alice") {
+			assert.Equal(t, want[0], tok.ID)
+			break
+		}
+		for range m.Of(t.Context(), "nobody") {
+			assert.Fail(t, "who has none")
+		}
 
 		for _, limit := range []int{1, 7, 100} {
 			var got []string
@@ -151,6 +167,27 @@ func TestListReadsWhatItShows(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1000, total)
 	assert.Equal(t, 1, r.calls, "behind the last one nothing is read")
+}
+
+func TestOfFails(t *testing.T) {
+	st := storetest.NewFaulty(store.NewMemory())
+	m := manager(t, st)
+	for range 150 {
+		create(t, m, token.Spec{})
+	}
+	st.Inject(storetest.Fault{Nth: 4, Err: errors.New("boom")}) // the second page's list
+	n, failed := 0, 0
+	for tok, err := range m.Of(t.Context(), "alice") {
+		if err != nil {
+			assert.ErrorContains(t, err, "boom")
+			assert.Empty(t, tok.ID)
+			failed++
+			continue
+		}
+		n++
+	}
+	assert.Equal(t, 100, n)
+	assert.Equal(t, 1, failed)
 }
 
 func TestAll(t *testing.T) {

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"encoding/base32"
 	"errors"
@@ -31,8 +32,10 @@ type Token struct {
 	Created     time.Time
 	Expires     time.Time // the first instant at which it is dead
 	CreatedBy   string    // public ID of the credential that created it
-	Replaces    string    // ID of the token that was rotated to make it
-	ReplacedBy  string    // ID of the token that it was rotated to
+	// Replaces is the ID of the token that was rotated to make it, "" for none. ReplacedBy is
+	// the ID of the token that this one was rotated to, last if several times: this one is in
+	// its grace then. Either of them may have ended since.
+	Replaces, ReplacedBy string
 	// Numbers are the revocation numbers that it was created under.
 	Numbers subject.Numbers
 }
@@ -82,6 +85,7 @@ type record struct {
 	CreatedBy   string            `json:"by,omitempty"`
 	Replaces    string            `json:"replaces,omitempty"`
 	ReplacedBy  string            `json:"replaced_by,omitempty"`
+	Life        int64             `json:"life,omitempty"` // microseconds; Expires-Created before a rotation
 }
 
 // Tokens of schema 1 had their whole digest as the key and had no numbers: none of them is
@@ -123,6 +127,11 @@ func (r *record) token() Token {
 }
 
 func (r *record) id() string { return IDOf(r.Digest) }
+
+// life returns for how long the token was created, whatever a rotation made of that.
+func (r *record) life() time.Duration {
+	return time.Duration(cmp.Or(r.Life, r.Expires-r.Created)) * time.Microsecond
+}
 
 // expired reports whether the token has expired at a time.
 func (r *record) expired(at time.Time) bool { return at.UnixMicro() >= r.Expires }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +194,132 @@ func TestRotateFails(t *testing.T) {
 				require.NoError(t, err)
 				break
 			}
+		}
+	}
+}
+
+// AU-48: a token is rotated once, however often somebody tries, until its successor has ended.
+func TestRotateTwiceIsOneRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := manager(t, store.NewMemory())
+		_, old := create(t, m, token.Spec{Days: 10})
+		rotation := token.Rotation{ID: old.ID, Grace: 3 * token.Day, Days: 1}
+		refusedFor := func(successor string) {
+			t.Helper()
+			_, _, err := rotate(m, rotation)
+			rotated, ok := errors.AsType[*token.RotatedError](err)
+			require.True(t, ok, "%v", err)
+			assert.Equal(t, successor, rotated.Successor)
+			_, err = m.Rotatable(t.Context(), "alice", old.ID)
+			assert.Equal(t, rotated, err, "before anything is spent on it")
+		}
+		_, first, err := rotate(m, rotation)
+		require.NoError(t, err)
+		refusedFor(first.ID)
+		rotation.Grace = 0
+		refusedFor(first.ID)
+		got, err := m.Get(t.Context(), "alice", old.ID)
+		require.NoError(t, err)
+		assert.Equal(t, old.Created.Add(3*token.Day), got.Expires, "what was refused changes nothing")
+
+		// The secret of the first was lost.
+		time.Sleep(time.Hour)
+		require.NoError(t, m.Revoke(t.Context(), audit.Actor{}, "alice", first.ID, "lost"))
+		_, err = m.Rotatable(t.Context(), "alice", old.ID)
+		require.NoError(t, err)
+		rotation.Grace, rotation.Days = 7*token.Day, 0
+		_, second, err := rotate(m, rotation)
+		require.NoError(t, err)
+		assert.Equal(t, 10*token.Day, second.Expires.Sub(second.Created), "as the old one was created for, not as the first rotation left it")
+		refusedFor(second.ID)
+		got, err = m.Get(t.Context(), "alice", old.ID)
+		require.NoError(t, err)
+		assert.Equal(t, second.ID, got.ReplacedBy)
+		assert.Equal(t, old.Created.Add(3*token.Day), got.Expires, "no second grace")
+
+		// A successor that has expired is none.
+		require.NoError(t, m.Revoke(t.Context(), audit.Actor{}, "alice", second.ID, ""))
+		rotation.Days = 1
+		_, third, err := rotate(m, rotation)
+		require.NoError(t, err)
+		time.Sleep(token.Day - time.Nanosecond)
+		refusedFor(third.ID)
+		time.Sleep(time.Nanosecond)
+		rotation.Grace = 0
+		_, fourth, err := rotate(m, rotation)
+		require.NoError(t, err)
+		_, err = m.Rotatable(t.Context(), "alice", old.ID)
+		assert.ErrorIs(t, err, token.ErrNotFound)
+
+		// Whoever did not keep the fourth's secret finds it by what it replaces.
+		page, _, _, err := m.List(t.Context(), "alice", token.ListOptions{})
+		require.NoError(t, err)
+		require.Equal(t, []token.Token{fourth}, page)
+		assert.Equal(t, old.ID, page[0].Replaces)
+	})
+}
+
+// AU-48: of many rotations at once one happens.
+func TestRotateAtOnce(t *testing.T) {
+	for name, grace := range map[string]time.Duration{"with a grace": time.Hour, "without": 0} {
+		t.Run(name, func(t *testing.T) {
+			m := manager(t, store.NewMemory())
+			_, old := create(t, m, token.Spec{})
+			const many = 32
+			made, errs := make([]token.Token, many), make([]error, many)
+			var wg sync.WaitGroup
+			for i := range many {
+				wg.Go(func() { _, made[i], errs[i] = rotate(m, token.Rotation{ID: old.ID, Grace: grace}) })
+			}
+			wg.Wait()
+			won := slices.IndexFunc(made, func(t token.Token) bool { return t.ID != "" })
+			require.GreaterOrEqual(t, won, 0, "%v", errs)
+			for i, err := range errs {
+				switch rotated, ok := errors.AsType[*token.RotatedError](err); {
+				case i == won:
+					assert.NoError(t, err)
+				case ok:
+					assert.Equal(t, made[won].ID, rotated.Successor)
+				case grace == 0 && errors.Is(err, token.ErrNotFound), errors.Is(err, store.ErrConflict):
+				default:
+					assert.Fail(t, "another answer", "%v", err)
+				}
+			}
+			page, _, total, err := m.List(t.Context(), "alice", token.ListOptions{})
+			require.NoError(t, err)
+			want := 1
+			if grace > 0 {
+				want = 2
+			}
+			assert.Len(t, page, want)
+			assert.Equal(t, want, total)
+			assert.Equal(t, made[won], page[0])
+		})
+	}
+}
+
+// AU-48, ST-01: whichever call fails, a token that has a successor gets no second one.
+func TestRotateTwiceFails(t *testing.T) {
+	for n := 1; ; n++ {
+		st := storetest.NewFaulty(store.NewMemory())
+		m := manager(t, st)
+		_, old := create(t, m, token.Spec{})
+		_, first, err := rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
+		require.NoError(t, err)
+		st.Inject(storetest.Fault{Nth: n})
+		_, _, err = rotate(m, token.Rotation{ID: old.ID, Grace: time.Hour})
+		struck := st.Struck()
+		st.Mend()
+		require.Error(t, err)
+		_, rotated := errors.AsType[*token.RotatedError](err)
+		assert.NotEqual(t, struck, rotated, "%v", err)
+		page, _, _, err := m.List(t.Context(), "alice", token.ListOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, first, page[0])
+		assert.Len(t, page, 2)
+		if !struck {
+			assert.Equal(t, 3, n, "the token with its account, and its successor")
+			return
 		}
 	}
 }

@@ -67,8 +67,11 @@ func (u *usage) drop(id string) {
 }
 
 // Touch notes that c was used at the given time. It only writes to memory and is cheap enough
-// for every request; [Manager.Flush] writes to the store.
+// for every request; [Manager.Flush] writes to the store. A nil c is nobody's and is ignored.
 func (m *Manager) Touch(c *policy.Credential, at time.Time) {
+	if c == nil {
+		return
+	}
 	s := &m.used.shards[m.used.shard(c.ID)]
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,9 @@ func (m *Manager) Begin(ctx context.Context, user protocol.UserID, use Use, valu
 // leave, which must be called once. Clients such as lerna spend one code in many parallel
 // requests, and their commits would conflict; nothing else depends on it.
 func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
+	if a == nil || a.m == nil {
+		return nil, errAttempt
+	}
 	if leave, err = a.m.locks.lock(ctx, a.user); err != nil {
 		return nil, fmt.Errorf("twofactor: wait: %w", err)
 	}

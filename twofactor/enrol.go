@@ -171,6 +171,9 @@ func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code c
 // [subject.Revoke]. A wrong code is ErrWrong and the enrolment stays; ErrNoFactor and
 // ErrEnrolled are as for BeginConfirm.
 func (c *Confirmation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) ([]credential.Secret, error) {
+	if c == nil || c.m == nil {
+		return nil, errors.New("twofactor: not a confirmation of BeginConfirm")
+	}
 	mode, err := c.apply(ctx, tx)
 	e := audit.Event{Time: c.m.now(), Type: audit.FactorEnrolled, Outcome: audit.Done, User: c.user}.From(by)
 	if err != nil {

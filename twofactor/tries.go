@@ -66,8 +66,11 @@ func (a *Attempt) mark() mark {
 }
 
 // Keys returns the keys of the rows that [Attempt.Spend] reads first: a caller that adds these
-// keys to its own first [store.Tx.Get] saves a request.
+// keys to its own first [store.Tx.Get] saves a request. A nil Attempt reads none.
 func (a *Attempt) Keys() []string {
+	if a == nil || a.m == nil {
+		return nil
+	}
 	user := string(a.user)
 	keys := []string{factors.Key(user), failed.Key(user), tried.Key(a.triesID())}
 	if a.use.Credential != "" {

@@ -265,6 +265,9 @@ type Token struct {
 	Hint    string // the secret's first characters; npm token revoke accepts them
 	Created time.Time
 	Expires time.Time
+	// Replaces is the key of the token that was rotated to make it, ReplacedBy that of the token
+	// that it was rotated to; "" is null in the JSON. npm has neither.
+	Replaces, ReplacedBy string
 	protocol.TokenSpec
 }
 
@@ -301,7 +304,16 @@ func (t Token) Fields() map[string]any {
 		"permissions": []map[string]string{
 			{"name": "package", "action": packages.String()}, {"name": "org", "action": orgs.String()},
 		},
-		"scopes": scopes,
-		"verbs":  shownVerbs(t.Grants),
+		"scopes":   scopes,
+		"verbs":    shownVerbs(t.Grants),
+		"replaces": orNull(t.Replaces), "replaced_by": orNull(t.ReplacedBy),
 	}
+}
+
+// orNull returns text for JSON, and null for none.
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
 }

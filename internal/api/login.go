@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -42,7 +43,9 @@ func (a *API) login(r *http.Request, _ protocol.Operation) (reply, error) {
 
 // page serves what is below /-/auth/: the two polls, and the pages.
 func (a *API) page(w http.ResponseWriter, r *http.Request) {
-	rest := strings.TrimPrefix(r.URL.Path, a.Prefix+"/-/auth/")
+	path, _ := a.Path(r)
+	path, _ = url.PathUnescape(path)
+	rest := strings.TrimPrefix(path, "/-/auth/")
 	if strings.HasPrefix(rest, "v1/") { // for programs, and none of it asked for like this
 		a.Fail(w, r, authz.ErrNotFound)
 		return

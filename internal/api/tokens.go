@@ -97,7 +97,7 @@ func (a *API) rotateOf(r *http.Request, op protocol.Operation, user func(*authz.
 // rotate makes a token in the place of the one that rotation names. The first decision did not
 // deny q, and knew nothing of that token.
 func (a *API) rotate(r *http.Request, q *authz.Request, password string, rotation token.Rotation) (reply, error) {
-	old, err := a.Tokens.Get(r.Context(), rotation.User, rotation.ID)
+	old, err := a.Tokens.Rotatable(r.Context(), rotation.User, rotation.ID)
 	if err != nil {
 		return reply{}, a.Conclude(r.Context(), q, err)
 	}
@@ -186,7 +186,7 @@ func number(q url.Values, name string, def, low, high int) int {
 
 // shownToken is a token as npm lists it.
 func shownToken(t token.Token) map[string]any {
-	return wire.Token{Key: t.ID, Hint: t.Hint, Created: t.Created, Expires: t.Expires, TokenSpec: protocol.TokenSpec{
+	return wire.Token{Key: t.ID, Hint: t.Hint, Created: t.Created, Expires: t.Expires, Replaces: t.Replaces, ReplacedBy: t.ReplacedBy, TokenSpec: protocol.TokenSpec{
 		Name: t.Name, Description: t.Description, Grants: t.Grants, Bypass: t.Bypass, CIDRs: t.CIDRs,
 	}}.Fields()
 }

@@ -99,6 +99,43 @@ func (a *Authorizer) Limits() policy.Limits { return a.Policy().Limits() }
 // URL returns the absolute address of path below the base URL.
 func (a *Authorizer) URL(path string) string { return a.Base.String() + strings.TrimPrefix(path, "/") }
 
+// Path returns the escaped path of r below the prefix, which begins with a slash; ok is false
+// where r is not below the prefix.
+//
+// [http.StripPrefix] removes the prefix from r.URL and leaves it in RequestURI. Without it both
+// have the same path, so that no sender can make one case pass for the other. A handler behind
+// reads in r.URL what is returned, in the other case after the prefix.
+func (a *Authorizer) Path(r *http.Request) (path string, ok bool) {
+	path = r.URL.EscapedPath()
+	if a.Prefix != "" && !a.stripped(r, path) {
+		if path, ok = strings.CutPrefix(path, a.Prefix); !ok {
+			return "", false
+		}
+	}
+	return path, strings.HasPrefix(path, "/")
+}
+
+// stripped reports whether path is what is left of that of r without the prefix.
+func (a *Authorizer) stripped(r *http.Request, path string) bool {
+	sent, err := url.ParseRequestURI(r.RequestURI)
+	return err == nil && sent.EscapedPath() == a.Prefix+path
+}
+
+// Rooted returns r, with a slash before its path where [http.StripPrefix] was given the prefix
+// with the slash at its end: a handler behind expects one.
+func (a *Authorizer) Rooted(r *http.Request) *http.Request {
+	if a.Prefix == "" || strings.HasPrefix(r.URL.Path, "/") || !a.stripped(r, "/"+r.URL.EscapedPath()) {
+		return r
+	}
+	rooted, u := *r, *r.URL
+	u.Path = "/" + u.Path
+	if u.RawPath != "" {
+		u.RawPath = "/" + u.RawPath
+	}
+	rooted.URL = &u
+	return &rooted
+}
+
 // Client returns the address that r comes from, through the proxies that are
 // trusted. It is the zero Addr where that cannot be told, which no CIDR contains.
 func (a *Authorizer) Client(r *http.Request) netip.Addr {

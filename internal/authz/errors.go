@@ -107,6 +107,7 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, token.ErrNotFound):
 		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "There is no such token."}
 	}
+	var rotated *token.RotatedError
 	var spec *token.SpecError
 	var weak *account.PasswordError
 	var bad *strictjson.Error
@@ -114,6 +115,8 @@ func Answer(err error) *wire.Error {
 	var change *packument.ChangeError
 	var size *http.MaxBytesError
 	switch {
+	case errors.As(err, &rotated):
+		return &wire.Error{Status: http.StatusConflict, Code: "already-rotated", Sentence: "This token was rotated already, to " + rotated.Successor + ". If you do not have the new token, revoke that one and rotate this one again."}
 	case errors.As(err, &spec):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: spec.Error()}
 	case errors.As(err, &weak):

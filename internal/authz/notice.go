@@ -25,7 +25,10 @@ func (a *Authorizer) ExpiryNotice(ctx context.Context, act Actor, now time.Time)
 		name = tok.ID
 	}
 	remedy := "Rotate it or make another with npm token create."
-	if act.Person.Account.Service {
+	switch {
+	case tok.ReplacedBy != "":
+		remedy = "It was rotated: use the new token."
+	case act.Person.Account.Service:
 		remedy = "Ask those who administer this service account for another."
 	}
 	return "Your token " + name + " expires on " + tok.Expires.UTC().Format(time.DateOnly) + ". " + remedy

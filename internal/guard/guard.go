@@ -19,6 +19,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/npmauth/npmauth/internal/authz"
@@ -40,26 +41,47 @@ type Guard struct {
 	CheckTarball bool                     // of each publish
 	BodyTimeout  time.Duration            // for which a body may stand still; zero: 30 seconds
 	ReadAccess   func(http.ResponseWriter, *http.Request, protocol.Operation)
+
+	misplaced sync.Once
 }
 
 // Classify reads what r asks for from its method and its path as it was sent:
 // decoding is the classifier's business, and is done once.
 func (a *Guard) Classify(r *http.Request) (protocol.Operation, error) {
-	path := r.URL.EscapedPath()
-	rest, ok := strings.CutPrefix(path, a.Prefix)
-	if !ok || !strings.HasPrefix(rest, "/") {
+	path, ok := a.Path(r)
+	if !ok {
 		// npm resolves the token exchange from the host's root, whatever the prefix.
-		op, err := protocol.Classify(r.Method, path)
+		op, err := protocol.Classify(r.Method, r.URL.EscapedPath())
 		if err == nil && op.Action == protocol.ExchangeToken {
 			return op, nil
 		}
 		return protocol.Operation{}, nil // nothing of npm's
 	}
-	op, err := protocol.Classify(r.Method, rest)
+	op, err := protocol.Classify(r.Method, path)
 	if err != nil {
 		return protocol.Operation{}, errBadPath
 	}
 	return op, nil
+}
+
+// Misplaced logs, once, that r, which was classified as op, is not below the prefix, if it could
+// be npm's: then probably none is, and nothing else says why all are answered 404.
+func (a *Guard) Misplaced(r *http.Request, op protocol.Operation) {
+	if op.Action != protocol.Unknown {
+		return
+	}
+	if _, ok := a.Path(r); ok {
+		return
+	}
+	switch op, err := protocol.Classify(r.Method, r.URL.EscapedPath()); {
+	case err != nil, op.Action == protocol.Unknown, op.Action == protocol.ExchangeToken:
+		return
+	}
+	a.misplaced.Do(func() {
+		a.Log.WarnContext(r.Context(), "npmauth: a request that is not below the path of Config.BaseURL is answered 404 (logged once): "+
+			"a proxy must not remove that path, and http.StripPrefix must remove all of it or nothing",
+			"method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath()), "base", a.Base.String())
+	})
 }
 
 // Serve authorizes one request and hands it on if it is allowed.
@@ -72,6 +94,7 @@ func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operat
 		next.ServeHTTP(w, r)
 		return
 	}
+	a.Misplaced(r, op)
 	// A write that is in none of these cases goes on by its path. If it has a body, that is
 	// opaque: the page shows its SHA-256, and so does the host's Change.
 	switch {
@@ -241,7 +264,8 @@ func (a *Guard) isPublic(r *http.Request, op protocol.Operation) (bool, error) {
 	if op.Action != protocol.Unknown && op.Action != protocol.ReadPackument {
 		return false, nil
 	}
-	if a.Public == nil || strings.HasPrefix(r.URL.Path, a.Prefix+"/-/") {
+	// The prefix may have been removed: see Path.
+	if a.Public == nil || strings.HasPrefix(r.URL.Path, "/-/") || strings.HasPrefix(r.URL.Path, a.Prefix+"/-/") {
 		return false, nil
 	}
 	return authz.Call(func() (bool, error) { return a.Public(r), nil })
