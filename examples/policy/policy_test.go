@@ -74,5 +74,5 @@ func TestPolicy(t *testing.T) {
 
 	read, err := policytest.ParseTable(table)
 	require.NoError(t, err)
-	assert.Empty(t, policytest.Dead(p, read.Rows...))
+	assert.Empty(t, policytest.Dead(p, read.Rows))
 }

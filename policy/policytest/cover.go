@@ -2,29 +2,36 @@ package policytest
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// verdicts are the verdicts that rules gave, as sets of bits, with the rules in their order.
+// verdicts are the verdicts that rules gave to requests that they are about, as sets of bits, with
+// the rules in their order.
 type verdicts struct {
 	rules []string
 	said  map[string]uint8
 }
 
+const silence = 1 << policy.Silent
+
 // silent returns the rules that said nothing.
 func (v verdicts) silent() []string {
-	return slices.DeleteFunc(slices.Clone(v.rules), func(id string) bool { return v.said[id] != 0 })
+	return slices.DeleteFunc(slices.Clone(v.rules), func(id string) bool { return v.said[id]&^silence != 0 })
 }
 
 // spoken returns what the rules of p say of the rows.
 func spoken(p *policy.Policy, rows []Row) verdicts {
-	v := newVerdicts(p)
+	v := verdicts{said: map[string]uint8{}}
+	for _, r := range p.Rules() {
+		v.rules = append(v.rules, r.ID)
+	}
 	for _, row := range rows {
 		for _, step := range p.Explain(row.Request).Steps {
-			if step.Verdict != policy.Silent {
+			if step.Asked {
 				v.said[step.Rule] |= 1 << step.Verdict
 			}
 		}
@@ -32,18 +39,9 @@ func spoken(p *policy.Policy, rows []Row) verdicts {
 	return v
 }
 
-func newVerdicts(p *policy.Policy) verdicts {
-	v := verdicts{said: map[string]uint8{}}
-	for _, r := range p.Rules() {
-		v.rules = append(v.rules, r.ID)
-	}
-	return v
-}
-
-// possible returns what the rules of p say anywhere in the boxes.
-func possible(p *policy.Policy, boxes []Box) verdicts {
-	v := newVerdicts(p)
-	rules := p.Rules()
+// possible returns what those rules of p that are wanted say anywhere in the boxes.
+func possible(p *policy.Policy, boxes []Box, wanted []string) map[string]uint8 {
+	rules := slices.DeleteFunc(p.Rules(), func(r policy.Rule) bool { return !slices.Contains(wanted, r.ID) })
 	said := make([]uint8, len(rules))
 	for i := range rules {
 		judge := rules[i].Judge
@@ -52,65 +50,104 @@ func possible(p *policy.Policy, boxes []Box) verdicts {
 				if recover() != nil {
 					verdict = policy.Forbid
 				}
-				if verdict != policy.Silent {
-					said[i] |= 1 << min(verdict, policy.Forbid)
-				}
+				said[i] |= 1 << min(verdict, policy.Forbid)
 			}()
 			return judge(r)
 		}
 	}
 	watched := policy.New(rules...)
-	for r := range requests(boxes) {
+	for r := range requests(boxes, rules) {
 		watched.DecideOn(&r)
 	}
+	can := map[string]uint8{}
 	for i, r := range rules {
-		v.said[r.ID] = said[i]
+		can[r.ID] = said[i]
 	}
-	return v
+	return can
+}
+
+// own returns the IDs of the rules of p that are not NPM's: those that NPM has not, and those
+// that are not as NPM has them. Of two Judges it can be told that they are different code, and
+// not whether the same code has other variables: rules made with other [policy.Limits] are NPM's.
+func own(p *policy.Policy) []string {
+	limits := policy.DefaultLimits()
+	limits.BypassPublishEnds = Noon // or its rule would not be there
+	npm := map[string]policy.Rule{}
+	for _, r := range policy.NPMWith(limits).Rules() {
+		npm[r.ID] = r
+	}
+	var ids []string
+	for _, r := range p.Rules() {
+		if n, ok := npm[r.ID]; !ok || !sameRule(r, n) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// sameRule reports whether two rules say the same, as far as that can be told.
+func sameRule(a, b policy.Rule) bool {
+	sameCode := reflect.ValueOf(a.Judge).Pointer() == reflect.ValueOf(b.Judge).Pointer()
+	a.Judge, b.Judge = nil, nil
+	return sameCode && reflect.DeepEqual(a, b)
 }
 
 // Uncovered returns what no row makes the rules of p say: "cidr say forbid" where the
-// matrix of [Boxes] shows that the rule can, and "cidr speak" of a rule that is silent on
-// the rows and in the matrix alike.
-func Uncovered(p *policy.Policy, rows []Row) []string {
-	return Table{Rows: rows, Covers: []string{"all"}}.gaps(p)
+// matrix of [Boxes] and of the boxes given, such as those of an [Own], shows that the rule can, and "cidr
+// speak" of a rule that is silent on the rows and in the matrix alike. A rule of one's own, which is one
+// that [policy.NPM] has not or has otherwise, must be silent, too, about a request with one of its actions: what it leaves alone
+// is half of what it says.
+func Uncovered(p *policy.Policy, rows []Row, boxes ...Box) []string {
+	return Table{Rows: rows, Covers: []string{"all", "own"}}.gaps(p, boxes)
 }
 
 // gaps returns what Covers wants and no row has.
-func (table Table) gaps(p *policy.Policy) []string {
-	if len(table.Covers) == 0 {
+func (table Table) gaps(p *policy.Policy, boxes []Box) []string {
+	if len(table.Covers)+len(table.Always) == 0 {
 		return nil
 	}
 	var gaps []string
 	said := spoken(p, table.Rows)
-	can := possible(p, Boxes())
-	for _, id := range table.Covers {
-		if id != "all" && !slices.Contains(said.rules, id) {
-			gaps = append(gaps, id+" speak (there is no such rule)")
+	for _, id := range table.Always {
+		if said.said[id]&silence != 0 {
+			gaps = append(gaps, id+" speak always (it is silent on one that it is about)")
 		}
 	}
-	for _, id := range said.rules {
-		if !slices.Contains(table.Covers, id) && !slices.Contains(table.Covers, "all") {
-			continue
+	for _, id := range slices.Concat(table.Covers, table.Always) {
+		if id != "all" && id != "own" && !slices.Contains(said.rules, id) {
+			gaps = append(gaps, fmt.Sprintf("%s speak (%v)", id, no("rule", id, said.rules, "Policy.Rules")))
 		}
-		if can.said[id]|said.said[id] == 0 {
+	}
+	var mine []string
+	if slices.Contains(table.Covers, "own") {
+		mine = own(p)
+	}
+	wanted := slices.DeleteFunc(slices.Clone(said.rules), func(id string) bool {
+		return !slices.Contains(mine, id) && !slices.Contains(table.Covers, id) && !slices.Contains(table.Covers, "all")
+	})
+	can := possible(p, append(Boxes(), boxes...), wanted)
+	for _, id := range wanted {
+		if (can[id]|said.said[id])&^silence == 0 {
 			gaps = append(gaps, id+" speak")
 		}
 		for v := policy.Permit; v <= policy.Forbid; v++ {
-			if can.said[id]&^said.said[id]&(1<<v) != 0 {
+			if can[id]&^said.said[id]&(1<<v) != 0 {
 				gaps = append(gaps, fmt.Sprintf("%s say %v", id, v))
 			}
+		}
+		if slices.Contains(mine, id) && said.said[id]&silence == 0 && !slices.Contains(table.Always, id) {
+			gaps = append(gaps, id+" silent about a request with one of its actions")
 		}
 	}
 	return gaps
 }
 
 // Dead returns the rules that are there for nothing: without them p decides the same,
-// for the same reasons, about every request of [Boxes] and of the rows. The rows are
-// for rules about what the boxes do not vary, such as the hour.
+// for the same reasons, about every request of [Boxes], of the rows and of the boxes. These are
+// for rules about what Boxes does not vary, such as the hour: see [Own].
 //
 // A rule that only puts into words what nothing permits is not dead: it is a reason.
-func Dead(p *policy.Policy, rows ...Row) []string {
+func Dead(p *policy.Policy, rows []Row, boxes ...Box) []string {
 	type suspect struct {
 		rule policy.Rule
 		rest *policy.Policy
@@ -139,9 +176,9 @@ func Dead(p *policy.Policy, rows ...Row) []string {
 		}
 	}
 	// The smaller boxes are the later ones, and clear the rules that are about every action.
-	boxes := Boxes()
-	slices.Reverse(boxes)
-	for r := range requests(boxes) {
+	all := append(Boxes(), boxes...)
+	slices.Reverse(all)
+	for r := range requests(all, p.Rules()) {
 		if clear(r) {
 			return nil
 		}

@@ -233,13 +233,17 @@ func action(word string) policy.Request {
 	return r
 }
 
-// requests yields all requests of the boxes.
-func requests(boxes []Box) iter.Seq[policy.Request] {
+// requests yields all requests of the boxes that one of the rules is about.
+func requests(boxes []Box, rules []policy.Rule) iter.Seq[policy.Request] {
 	return func(yield func(policy.Request) bool) {
 		for _, b := range boxes {
 			for _, word := range b.actions() {
 				r := action(word)
-				for r := range b.dims(r.Operation.Action).all(r) {
+				a := r.Operation.Action
+				if !slices.ContainsFunc(rules, func(rule policy.Rule) bool { return rule.Concerns(a) }) {
+					continue
+				}
+				for r := range b.dims(a).all(r) {
 					if !yield(r) {
 						return
 					}
