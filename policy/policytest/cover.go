@@ -2,7 +2,6 @@ package policytest
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/npmauth/npmauth/policy"
@@ -64,32 +63,6 @@ func possible(p *policy.Policy, boxes []Box, wanted []string) map[string]uint8 {
 		can[r.ID] = said[i]
 	}
 	return can
-}
-
-// own returns the IDs of the rules of p that are not NPM's: those that NPM has not, and those
-// that are not as NPM has them. Of two Judges it can be told that they are different code, and
-// not whether the same code has other variables: rules made with other [policy.Limits] are NPM's.
-func own(p *policy.Policy) []string {
-	limits := policy.DefaultLimits()
-	limits.BypassPublishEnds = Noon // or its rule would not be there
-	npm := map[string]policy.Rule{}
-	for _, r := range policy.NPMWith(limits).Rules() {
-		npm[r.ID] = r
-	}
-	var ids []string
-	for _, r := range p.Rules() {
-		if n, ok := npm[r.ID]; !ok || !sameRule(r, n) {
-			ids = append(ids, r.ID)
-		}
-	}
-	return ids
-}
-
-// sameRule reports whether two rules say the same, as far as that can be told.
-func sameRule(a, b policy.Rule) bool {
-	sameCode := reflect.ValueOf(a.Judge).Pointer() == reflect.ValueOf(b.Judge).Pointer()
-	a.Judge, b.Judge = nil, nil
-	return sameCode && reflect.DeepEqual(a, b)
 }
 
 // Uncovered returns what no row makes the rules of p say: "cidr say forbid" where the

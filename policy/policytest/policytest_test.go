@@ -741,3 +741,127 @@ star
 	box.Orgs = nil
 	assert.NotContains(t, policytest.Matrix(p, box), "grant-team", "there is nothing to combine it with")
 }
+
+// friday forbids an operator's publishes on Fridays.
+var friday = policy.Rule{ID: "friday", Sentence: "Not today.", Actions: []protocol.Action{protocol.Publish, protocol.SetDistTag}, Judge: func(r *policy.Request) policy.Verdict {
+	if r.Now.Weekday() == time.Friday && !r.Account.InGroup("operators") {
+		return policy.Forbid
+	}
+	return policy.Silent
+}}
+
+func TestDifference(t *testing.T) {
+	box := policytest.Box{
+		Actions:     []string{"ping", "publish", "set-dist-tag"},
+		Credentials: []string{"anonymous", "session"},
+		Accounts:    []string{"off", "auth-only", "auth-only,group=operators"},
+		Packages:    []string{"plain=public", "plain=public:rw"},
+		Settings:    []string{"-", "now=2026-03-06T12:00:00Z"},
+	}
+	p := policy.NPM().With(friday)
+	want := `# What the policy decides differently. Written by policytest.SnapshotDifference and not by hand.
+
+# Credentials: anonymous session
+# Accounts: off auth-only auth-only,group=operators
+# Packages: plain=public plain=public:rw
+# Proofs: -
+# Settings: - now=2026-03-06T12:00:00Z
+
+publish
+  session
+    auth-only        public:rw                                   -         now=2026-03-06T12:00:00Z  =>  deny friday  instead of  challenge publish-needs-factor
+
+set-dist-tag
+  session
+    auth-only        public:rw                                   -         now=2026-03-06T12:00:00Z  =>  deny friday  instead of  allow
+`
+	assert.Equal(t, want, policytest.Difference(p, policy.NPM(), box), "what is refused anyway is left out")
+	assert.Equal(t, want, policytest.Difference(p, policy.NPM(), box, policytest.Box{Credentials: []string{"anonymous"}}), "and so are boxes without a difference")
+	assert.Contains(t, policytest.Difference(policy.NPM(), p, box), "=>  allow  instead of  deny friday\n", "the other way round")
+	assert.Contains(t, policytest.Difference(policy.NPM(), policy.NPM()), "\n# Nothing.\n")
+	assert.Contains(t, policytest.Difference(policy.NPM().Without("hidden-package"), policy.NPM()), "=>  deny not-permitted  instead of  deny/absent hidden-package\n",
+		"who sees that there is a package is a difference")
+
+	file := filepath.Join(t.TempDir(), "difference.txt")
+	snapshot := func(p, from *policy.Policy) []string {
+		r := &recorder{TB: t}
+		policytest.SnapshotDifference(r, p, from, file, box)
+		return r.failures
+	}
+	t.Setenv(policytest.UpdateEnv, "1")
+	require.Empty(t, snapshot(p, policy.NPM()))
+	t.Setenv(policytest.UpdateEnv, "")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, want, string(text))
+	assert.Empty(t, snapshot(p, policy.NPM()))
+	got := snapshot(policy.NPM(), policy.NPM())
+	require.Len(t, got, 1)
+	assert.Contains(t, got[0], "\n-set-dist-tag\n")
+	assert.Len(t, snapshot(p.Without("fryday"), policy.NPM()), 1, "a policy with an error")
+	assert.Len(t, snapshot(p, p.Without("fryday")), 1)
+}
+
+// An Own varies what the boxes of NPM's do not, for coverage, for dead rules and for a snapshot.
+func TestOwn(t *testing.T) {
+	own := policytest.Own{
+		Actions:  []string{"publish", "set-dist-tag", "remove-dist-tag", "grant-team"},
+		Versions: []string{"1.0.0", "2.0.0-rc.1"},
+		Tags:     []string{"latest"},
+		Names:    []string{"release"},
+		Groups:   []string{"operators"},
+		Labels:   []string{"critical"},
+		Packages: []string{"plain", "@acme/widget"},
+		Times:    []string{"2026-03-06T12:00:00Z"},
+		Addrs:    []string{"198.51.100.9"},
+	}
+	assert.Equal(t, policytest.Box{
+		Actions: []string{
+			"publish", "publish/version=1.0.0", "publish/version=2.0.0-rc.1", "publish/version=1.0.0/tag=latest", "publish/version=2.0.0-rc.1/tag=latest",
+			"set-dist-tag", "set-dist-tag/tag=latest", "set-dist-tag/tag=latest/version=1.0.0", "set-dist-tag/tag=latest/version=2.0.0-rc.1",
+			"remove-dist-tag", "remove-dist-tag/tag=latest", "grant-team",
+		},
+		Credentials: []string{"anonymous", "session", "publisher(rw:all)", "token(rw:all,rw:org=acme)+bypass", "token(rw:all,rw:org=acme)+bypass+name=release"},
+		Accounts:    []string{"auth-only", "auth-only,group=operators"},
+		Packages: []string{
+			"plain=public:rwa", "plain=public:rwa:label=critical", "plain=absent:create", "plain=absent:create:label=critical",
+			"@acme/widget=public:rwa", "@acme/widget=public:rwa:label=critical", "@acme/widget=absent:create", "@acme/widget=absent:create:label=critical",
+		},
+		Orgs: []string{
+			"org=acme:owner", "org=acme:owner+plain=public:rwa", "org=acme:owner+plain=public:rwa:label=critical",
+			"org=acme:owner+@acme/widget=public:rwa", "org=acme:owner+@acme/widget=public:rwa:label=critical",
+		},
+		Proofs:   []string{"-", "totp"},
+		Settings: []string{"-", "from=198.51.100.9", "now=2026-03-06T12:00:00Z", "now=2026-03-06T12:00:00Z from=198.51.100.9"},
+	}, own.Box())
+
+	// A rule about each of them is silent in Boxes and not in the box.
+	for name, judge := range map[string]func(r *policy.Request) bool{
+		"version": func(r *policy.Request) bool { return r.Change != nil && r.Change.Version == "2.0.0-rc.1" },
+		"tag":     func(r *policy.Request) bool { return r.Change != nil && r.Change.Tags["latest"] == "2.0.0-rc.1" },
+		"name":    func(r *policy.Request) bool { return r.Credential.Name == "release" },
+		"group":   func(r *policy.Request) bool { return r.Account.InGroup("operators") },
+		"label":   func(r *policy.Request) bool { return r.Package.HasLabel("critical") },
+		"package": func(r *policy.Request) bool { return r.Operation.Package.Name == "plain" },
+		"time":    func(r *policy.Request) bool { return r.Now.Weekday() == time.Friday },
+		"addr":    func(r *policy.Request) bool { return r.Addr.String() == "198.51.100.9" },
+	} {
+		tags := []protocol.Action{protocol.Publish, protocol.SetDistTag}
+		p := policy.New(policy.Rule{ID: "own", Sentence: "No.", Actions: tags, Judge: func(r *policy.Request) policy.Verdict {
+			if judge(r) {
+				return policy.Forbid
+			}
+			return policy.Silent
+		}}, policy.Rule{ID: "all", Sentence: "Yes.", Actions: tags, Judge: func(*policy.Request) policy.Verdict { return policy.Permit }})
+		assert.Equal(t, []string{"own"}, policytest.Dead(p, nil), name)
+		assert.Empty(t, policytest.Dead(p, nil, own.Box()), name)
+		assert.Contains(t, policytest.Uncovered(p, nil), "own speak", name)
+		assert.Contains(t, policytest.Uncovered(p, nil, own.Box()), "own say forbid", name)
+	}
+	r := &recorder{TB: t}
+	policytest.Run(r, policy.NPM().With(friday), "covers own\n"+fine, own.Box())
+	assert.Equal(t, "table: no line makes friday say forbid, which the table is to cover", r.failures[0])
+	assert.Panics(t, func() { policytest.Own{Times: own.Times}.Box() })
+	assert.Panics(t, func() { policytest.Own{Actions: []string{"publsh"}}.Box() })
+	assert.Equal(t, []string{"@acme/widget=public:rwa", "@acme/widget=absent:create"}, policytest.Own{Actions: []string{"publish"}}.Box().Packages)
+}

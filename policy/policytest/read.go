@@ -138,7 +138,7 @@ func (rd *reader) expand(words []string) ([]string, error) {
 				for _, name := range slices.Sorted(maps.Keys(rd.names)) {
 					right = append(right, "$"+name)
 				}
-				return nil, fmt.Errorf("no let for $%s above: %s", rest[:n], write(w, right, "the lines above"))
+				return nil, fmt.Errorf("no let for $%s above: %s", rest[:n], offer(w, right, "the lines above"))
 			}
 			def.used = true
 			w = def.word + rest[n:]

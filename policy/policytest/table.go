@@ -170,7 +170,7 @@ func run(t testing.TB, p *policy.Policy, name, text string, boxes []Box) {
 	for _, row := range table.Rows {
 		for _, code := range row.Codes {
 			if !slices.Contains(known, code) {
-				t.Errorf("%s:%d: the policy has no rule %s: %s", name, row.Line, code, write(code, known, "Policy.Rules"))
+				t.Errorf("%s:%d: the policy has no rule %s: %s", name, row.Line, code, offer(code, known, "Policy.Rules"))
 			}
 		}
 		switch d := p.Decide(row.Request); {

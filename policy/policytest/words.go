@@ -13,11 +13,11 @@ const few = 16
 // no is the error for a word that is no what: it names the words that are, or of many the
 // closest, and then where all of them are.
 func no(what, word string, right []string, list string) error {
-	return fmt.Errorf("%q is no %s: %s", word, what, write(word, right, list))
+	return fmt.Errorf("%q is no %s: %s", word, what, offer(word, right, list))
 }
 
-// write tells people to write one of the words in the place of wrong.
-func write(wrong string, right []string, list string) string {
+// offer tells people to write one of the words in the place of wrong.
+func offer(wrong string, right []string, list string) string {
 	where := ""
 	if len(right) > few {
 		right = closest(wrong, right)
@@ -140,7 +140,7 @@ func (r *reading) read(sign string, parts []string, flags []flag) error {
 					right = append(right, word)
 				}
 			}
-			return fmt.Errorf("%q does not go here: %s", sign+part, write(sign+part, right, "the package's documentation"))
+			return fmt.Errorf("%q does not go here: %s", sign+part, offer(sign+part, right, "the package's documentation"))
 		}
 		f := &flags[i]
 		_, value, _ := strings.Cut(part, "=")

@@ -1,0 +1,116 @@
+package policytest
+
+import (
+	"cmp"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+)
+
+// Own is what the rules of a host look at and NPM's do not, so that [Boxes] does not vary it. Its
+// box has every combination of its words, and of what Boxes varies only a little, so that a few words
+// for each field stay thousands of requests. All words but the Actions are percent-encoded where those of
+// a line are.
+type Own struct {
+	Actions  []string // that the rules are about, such as publish. Required: no others are in the box
+	Versions []string // of a publish and of a tag that is set; besides them a body that was not read
+	Tags     []string // of the same, and of one that is removed
+	Names    []string // of a token; besides them one that has none
+	Groups   []string // of the account, each alone; besides them one in none
+	Labels   []string // of the package, each alone; besides them one that has none
+	Packages []string // names of packages; empty: @acme/widget
+	Times    []string // in the form of RFC 3339; besides them Noon
+	Addrs    []string // of the client; besides them Here
+}
+
+// Box returns the combinations: of the anonymous, a session, a token that bypasses the second factor and a
+// publisher, with and without a proof, on a package that its user administers and one that the user may
+// create, and in an organization that the user owns. It panics if there are no Actions.
+func (o Own) Box() Box {
+	if len(o.Actions) == 0 {
+		must(errors.New("an Own without Actions"))
+	}
+	b := Box{
+		Credentials: append([]string{"anonymous", "session", "publisher(rw:all)"}, besides("token(rw:all,rw:org=acme)+bypass", "+name=", o.Names)...),
+		Accounts:    besides("auth-only", ",group=", o.Groups),
+		Orgs:        []string{"org=acme:owner"},
+		Proofs:      []string{"-", "totp"},
+	}
+	for _, word := range o.Actions {
+		b.Actions = append(b.Actions, o.changes(word)...)
+	}
+	names := o.Packages
+	if len(names) == 0 {
+		names = []string{"@acme/widget"}
+	}
+	for _, name := range names {
+		existing := besides(name+"=public:rwa", ":label=", o.Labels)
+		b.Packages = append(b.Packages, append(existing, besides(name+"=absent:create", ":label=", o.Labels)...)...)
+		for _, pkg := range existing {
+			b.Orgs = append(b.Orgs, "org=acme:owner+"+pkg)
+		}
+	}
+	for _, at := range besides("", "now=", o.Times) {
+		for _, from := range besides("", "from=", o.Addrs) {
+			b.Settings = append(b.Settings, cmp.Or(strings.TrimSpace(at+" "+from), "-"))
+		}
+	}
+	return b
+}
+
+// changes returns the action's word with all that it may change.
+func (o Own) changes(word string) []string {
+	switch action(word).Operation.Action {
+	case protocol.Publish:
+		published := besides(word, "/version=", o.Versions)
+		for _, p := range published[1:] {
+			published = append(published, besides(p, "/tag=", o.Tags)[1:]...)
+		}
+		return published
+	case protocol.SetDistTag:
+		set := besides(word, "/tag=", o.Tags)
+		for _, s := range set[1:] {
+			set = append(set, besides(s, "/version=", o.Versions)[1:]...)
+		}
+		return set
+	case protocol.RemoveDistTag:
+		return besides(word, "/tag=", o.Tags)
+	}
+	return []string{word}
+}
+
+// besides returns the word, and with each of the values after it.
+func besides(word, sign string, values []string) []string {
+	words := []string{word}
+	for _, v := range values {
+		words = append(words, word+sign+v)
+	}
+	return words
+}
+
+// own returns the IDs of the rules of p that are not NPM's: those that NPM has not, and those
+// that are not as NPM has them. Of two Judges it can be told that they are different code, and
+// not whether the same code has other variables: rules made with other [policy.Limits] are NPM's.
+func own(p *policy.Policy) []string {
+	limits := policy.DefaultLimits()
+	limits.BypassPublishEnds = Noon // or its rule would not be there
+	npm := policy.NPMWith(limits).Rules()
+	var ids []string
+	for _, r := range p.Rules() {
+		if !slices.ContainsFunc(npm, func(n policy.Rule) bool { return sameRule(r, n) }) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// sameRule reports whether two rules say the same, as far as that can be told.
+func sameRule(a, b policy.Rule) bool {
+	sameCode := reflect.ValueOf(a.Judge).Pointer() == reflect.ValueOf(b.Judge).Pointer()
+	a.Judge, b.Judge = nil, nil
+	return sameCode && reflect.DeepEqual(a, b)
+}
