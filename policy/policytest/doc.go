@@ -2,26 +2,31 @@
 // come from, and writes all that a policy decides into a file whose diff can be
 // reviewed.
 //
+//	var own = policytest.Own{Actions: []string{"publish"}, Times: []string{"2026-03-06T12:00:00Z"}}
+//
 //	func TestPolicy(t *testing.T) {
 //		policytest.Run(t, acme.Policy(), `
+//			covers own
+//
 //			now 2026-03-06T12:00:00Z # a Friday
 //			session  auth-only  publish  plain=public:rw  -  =>  deny  freeze-on-fridays
 //
 //			now 2026-03-09T12:00:00Z
 //			session  auth-only  publish  plain=public:rw  -  =>  challenge  publish-needs-factor
-//		`)
-//		policytest.Snapshot(t, acme.Policy(), "testdata/matrix.txt")
+//		`, own.Box())
+//		policytest.SnapshotDifference(t, acme.Policy(), policy.NPM(), "testdata/difference.txt", own.Box())
 //	}
 //
-// [Run] and [RunFile] check a table, [Snapshot] the whole matrix of decisions, [Dead]
-// that no rule is there for nothing, [Uncovered] what a table leaves out. [Format] writes a request that was found
+// [Run] and [RunFile] check a table, [Snapshot] the whole matrix of decisions and [SnapshotDifference] what
+// it has otherwise than another policy's, [Dead] that no rule is there for nothing, [Uncovered] what a table leaves
+// out. [Own] says what the rules of one's own look at. [Format] writes a request that was found
 // elsewhere, in a log or by a fuzzer, as the line of a table.
 //
 // # Writing a table
 //
-// Write the requests that matter with => ? behind them. The test fails with all these lines as the
-// policy answers them, to be pasted, and with what each rule said. Read every answer before you paste it:
-// a ? is a question, and what stays in the table is what you want.
+// Write the requests that matter with => ? behind them. The test fails with the lines as the
+// policy answers them, from the first question to the last, to be pasted over yours, and with what each
+// rule said. Read every answer before you paste it: what stays in the table is what you want.
 //
 // A word that is wrong is answered with those that are right in its place.
 //

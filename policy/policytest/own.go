@@ -11,10 +11,12 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Own is what the rules of a host look at and NPM's do not, so that [Boxes] does not vary it. Its
-// box has every combination of its words, and of what Boxes varies only a little, so that a few words
-// for each field stay thousands of requests. All words but the Actions are percent-encoded where those of
-// a line are.
+// Own is what a rule of a host's own looks at and NPM's do not, so that [Boxes] does not vary it. Its
+// box has every combination of its words, and of what Boxes varies only a little.
+//
+// The words of one Own multiply, the boxes of several add up. So give each rule, or the few that
+// look at each other's subjects, one with what it looks at: the boxes stay small, and a
+// snapshot of them reads rule by rule. All words but the Actions are percent-encoded where those of a line are.
 type Own struct {
 	Actions  []string // that the rules are about, such as publish. Required: no others are in the box
 	Versions []string // of a publish and of a tag that is set; besides them a body that was not read
@@ -29,7 +31,7 @@ type Own struct {
 
 // Box returns the combinations: of the anonymous, a session, a token that bypasses the second factor and a
 // publisher, with and without a proof, on a package that its user administers and one that the user may
-// create, and in an organization that the user owns. It panics if there are no Actions.
+// create, and with an action about one in an organization that the user owns. It panics if there are no Actions.
 func (o Own) Box() Box {
 	if len(o.Actions) == 0 {
 		must(errors.New("an Own without Actions"))
@@ -37,27 +39,30 @@ func (o Own) Box() Box {
 	b := Box{
 		Credentials: append([]string{"anonymous", "session", "publisher(rw:all)"}, besides("token(rw:all,rw:org=acme)+bypass", "+name=", o.Names)...),
 		Accounts:    besides("auth-only", ",group=", o.Groups),
-		Orgs:        []string{"org=acme:owner"},
 		Proofs:      []string{"-", "totp"},
 	}
+	ofOrg := false
 	for _, word := range o.Actions {
 		b.Actions = append(b.Actions, o.changes(word)...)
+		ofOrg = ofOrg || action(word).Operation.Action.OfOrg()
 	}
 	names := o.Packages
 	if len(names) == 0 {
 		names = []string{"@acme/widget"}
 	}
 	for _, name := range names {
-		existing := besides(name+"=public:rwa", ":label=", o.Labels)
-		b.Packages = append(b.Packages, append(existing, besides(name+"=absent:create", ":label=", o.Labels)...)...)
-		for _, pkg := range existing {
-			b.Orgs = append(b.Orgs, "org=acme:owner+"+pkg)
-		}
+		b.Packages = slices.Concat(b.Packages, besides(name+"=public:rwa", ":label=", o.Labels), besides(name+"=absent:create", ":label=", o.Labels))
+	}
+	if ofOrg {
+		b.Orgs = append(besides("org=acme:owner", "+", b.Packages), "org=acme:absent")
 	}
 	for _, at := range besides("", "now=", o.Times) {
 		for _, from := range besides("", "from=", o.Addrs) {
 			b.Settings = append(b.Settings, cmp.Or(strings.TrimSpace(at+" "+from), "-"))
 		}
+	}
+	if len(b.Settings) == 1 {
+		b.Settings = nil // which is the same, and no column of a snapshot
 	}
 	return b
 }

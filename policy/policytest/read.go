@@ -22,9 +22,9 @@ type Row struct {
 	Request policy.Request
 	Effect  policy.Effect
 	Codes   []string // of the reasons, in order
+
 	// Question is a row that has a ? for its effect. [Run] fails with the answer.
 	Question bool
-	Comment  string // of the line, from its # on
 }
 
 // Noon is the time of requests for which a table names none. It is a
@@ -36,16 +36,14 @@ var Here = netip.MustParseAddr("192.0.2.7")
 
 // Parse reads one line that is a request, as the package documentation describes it.
 func Parse(line string) (Row, error) {
-	line, comment := uncommented(line)
-	row, err := newReader().row(line)
-	row.Line, row.Comment = 1, comment
+	row, err := newReader().row(uncommented(line))
+	row.Line = 1
 	return row, err
 }
 
-// uncommented returns the line without its comment, and the comment.
-func uncommented(line string) (string, string) {
-	at := strings.IndexByte(line+"#", '#')
-	return strings.TrimSpace(line[:at]), strings.TrimSpace(line[at:])
+func uncommented(line string) string {
+	line, _, _ = strings.Cut(line, "#")
+	return strings.TrimSpace(line)
 }
 
 // example is a request as a line says it.

@@ -43,11 +43,11 @@ func ParseTable(text string) (Table, error) {
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
-		line, comment := uncommented(line)
+		line = uncommented(line)
 		if line == "" {
 			continue
 		}
-		if err := table.read(rd, line, comment, n, asked); err != nil {
+		if err := table.read(rd, line, n, asked); err != nil {
 			errs = append(errs, &LineError{n, line, err})
 		}
 	}
@@ -71,14 +71,14 @@ func lineOf(err error) int {
 	return 0
 }
 
-func (table *Table) read(rd *reader, line, comment string, n int, asked map[string]int) error {
+func (table *Table) read(rd *reader, line string, n int, asked map[string]int) error {
 	words := strings.Fields(line)
 	if strings.Contains(line, "=>") {
 		row, err := rd.row(line)
 		if err != nil {
 			return err
 		}
-		row.Line, row.Comment = n, comment
+		row.Line = n
 		if question, err := Format(row.Request); err == nil {
 			if before, ok := asked[question]; ok {
 				return fmt.Errorf("line %d asks the same: take one of them out", before)
@@ -130,8 +130,8 @@ func noRow(words []string) error {
 }
 
 // Run checks that p decides about every request of the table as the table says. What
-// fails is told by line, with what each rule said. Lines whose effect is a ? fail together, with the
-// lines as p answers them.
+// fails is told by line, with what each rule said. Lines whose effect is a ? fail together, with this part
+// of the table as p answers it.
 //
 // The boxes are for covers, beside [Boxes]: those of an [Own] for a policy with rules of its own.
 //
@@ -166,7 +166,9 @@ func run(t testing.TB, p *policy.Policy, name, text string, boxes []Box) {
 	for _, rule := range p.Rules() {
 		known = append(known, rule.ID)
 	}
-	var answers, traces strings.Builder
+	var answered []string // the lines of the table, if one is a question, with the answers
+	var traces strings.Builder
+	first, last := 0, 0
 	for _, row := range table.Rows {
 		for _, code := range row.Codes {
 			if !slices.Contains(known, code) {
@@ -175,14 +177,19 @@ func run(t testing.TB, p *policy.Policy, name, text string, boxes []Box) {
 		}
 		switch d := p.Decide(row.Request); {
 		case row.Question:
-			fmt.Fprintln(&answers, row.answered(d))
+			if answered == nil {
+				answered, first = strings.Split(text, "\n"), row.Line
+			}
+			last = row.Line
+			question, effect, _ := strings.Cut(answered[row.Line-1], "=>")
+			answered[row.Line-1] = question + "=>" + strings.Replace(effect, "?", Answer(d), 1)
 			fmt.Fprintf(&traces, "\n%s:%d: %v", name, row.Line, p.Explain(row.Request))
 		case d.Effect != row.Effect || !slices.Equal(codes(d), row.Codes):
 			t.Errorf("%s:%d: %s\ngot %s\n%v", name, row.Line, row.Text, Answer(d), p.Explain(row.Request))
 		}
 	}
-	if answers.Len() > 0 {
-		t.Errorf("%s: a question is no test; these are the lines with the policy's answers:\n%s%s", name, &answers, &traces)
+	if answered != nil {
+		t.Errorf("%s: a question is no test. The policy answers, from the first to the last:\n%s\n%s", name, strings.Join(answered[first-1:last], "\n"), &traces)
 	}
 	for _, gap := range table.gaps(p, boxes) {
 		t.Errorf("%s: no line makes %s, which the table is to cover", name, gap)
@@ -190,13 +197,4 @@ func run(t testing.TB, p *policy.Policy, name, text string, boxes []Box) {
 	if silent := spoken(p, table.Rows).silent(); len(silent) > 0 {
 		t.Logf("%s: rules that are silent on every line: %s", name, strings.Join(silent, " "))
 	}
-}
-
-// answered returns the line with the decision in the place of the question.
-func (row *Row) answered(d policy.Decision) string {
-	line := strings.TrimSuffix(row.Text, "?") + Answer(d)
-	if row.Comment != "" {
-		line += "  " + row.Comment
-	}
-	return line
 }
