@@ -67,9 +67,11 @@ func possible(p *policy.Policy, boxes []Box, wanted []string) map[string]uint8 {
 
 // Uncovered returns what no row makes the rules of p say: "cidr say forbid" where the
 // matrix of [Boxes] and of the boxes given, such as those of an [Own], shows that the rule can, and "cidr
-// speak" of a rule that is silent on the rows and in the matrix alike. A rule of one's own, which is one
-// that [policy.NPM] has not or has otherwise, must be silent, too, about a request with one of its actions: what it leaves alone
-// is half of what it says.
+// speak" of a rule that is silent on the rows and in the matrix alike.
+//
+// A rule of one's own must be silent, too, about a request with one of its actions: what it leaves alone is
+// half of what it says. One's own are the rules whose ID [policy.NPM] has not, and those that it has otherwise. Of
+// two Judges it can be told that they are different code, and not that the same code has other variables.
 func Uncovered(p *policy.Policy, rows []Row, boxes ...Box) []string {
 	return Table{Rows: rows, Covers: []string{"all", "own"}}.gaps(p, boxes)
 }

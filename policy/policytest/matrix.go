@@ -77,9 +77,10 @@ func Boxes() []Box {
 		Packages: inWidget("absent:create", "public:rw", "private"),
 		Orgs:     []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
 	}, {
-		Credentials: []string{"session", "token(rw:all)+bypass"},
+		Credentials: []string{"session", "token(rw:all,rw:org=acme)", "token(rw:all)+bypass"},
 		Accounts:    []string{"unknown", "auth-only,disabled", "auth-only,other", "auth-only,cidr=198.51.100.0/24"},
 		Packages:    inWidget("public:rw"),
+		Orgs:        []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
 	}, {
 		Credentials: []string{"session", "token(rw:@acme,rw:org=acme)", "token(rw:@acme,rw:org=acme)+bypass"},
 		Accounts: []string{
@@ -208,6 +209,15 @@ func action(word string) policy.Request {
 	var r policy.Request
 	must(readOperation(&r, word))
 	return r
+}
+
+// Requests yields every request of the boxes, of [Boxes] if there are none: for what must hold of
+// all that a policy decides. Those of the anonymous come once for each account. Each is the caller's to change, but for what its pointers and slices lead to.
+func Requests(boxes ...Box) iter.Seq[policy.Request] {
+	if len(boxes) == 0 {
+		boxes = Boxes()
+	}
+	return requests(boxes, []policy.Rule{{}})
 }
 
 // requests yields all requests of the boxes that one of the rules is about.

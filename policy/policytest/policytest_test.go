@@ -869,3 +869,23 @@ func TestOwn(t *testing.T) {
 	assert.Empty(t, small.Orgs)
 	assert.Empty(t, small.Settings)
 }
+
+// Requests has each request of the boxes, as a table says it.
+func TestRequests(t *testing.T) {
+	box := policytest.Box{Actions: []string{"publish/version=1.0.0"}, Credentials: []string{"anonymous", "session"}, Accounts: []string{"off", "auth-only"}, Packages: []string{"plain=public"}}
+	var lines []string
+	for r := range policytest.Requests(box) {
+		line, err := policytest.Format(r)
+		require.NoError(t, err)
+		lines = append(lines, line)
+	}
+	assert.Equal(t, []string{
+		"anonymous  -  publish/version=1.0.0  plain=public  -", "anonymous  -  publish/version=1.0.0  plain=public  -",
+		"session  off  publish/version=1.0.0  plain=public  -", "session  auth-only  publish/version=1.0.0  plain=public  -",
+	}, lines, "the anonymous once for each account")
+	n := 0
+	for range policytest.Requests() {
+		n++
+	}
+	assert.Greater(t, n, 10_000, "those of Boxes")
+}
