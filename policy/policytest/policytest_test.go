@@ -777,8 +777,9 @@ set-dist-tag
 	assert.Equal(t, want, policytest.Difference(p, policy.NPM(), box), "what is refused anyway is left out")
 	assert.Equal(t, want, policytest.Difference(p, policy.NPM(), box, policytest.Box{Credentials: []string{"anonymous"}}), "and so are boxes without a difference")
 	assert.Contains(t, policytest.Difference(policy.NPM(), p, box), "=>  allow  instead of  deny friday\n", "the other way round")
-	assert.Contains(t, policytest.Difference(policy.NPM(), policy.NPM()), "\n# Nothing.\n")
-	assert.Contains(t, policytest.Difference(policy.NPM().Without("hidden-package"), policy.NPM()), "=>  deny not-permitted  instead of  deny/absent hidden-package\n",
+	assert.Contains(t, policytest.Difference(policy.NPM(), policy.NPM(), box), "\n# Nothing.\n")
+	private := policytest.Box{Actions: []string{"read-tarball"}, Credentials: []string{"anonymous"}, Packages: []string{"plain=private"}}
+	assert.Contains(t, policytest.Difference(policy.NPM().Without("hidden-package"), policy.NPM(), private), "=>  deny not-permitted  instead of  deny/absent hidden-package\n",
 		"who sees that there is a package is a difference")
 
 	file := filepath.Join(t.TempDir(), "difference.txt")
