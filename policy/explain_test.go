@@ -42,6 +42,7 @@ func TestExplainAgrees(t *testing.T) {
 			want = policy.Challenge
 		}
 		assert.Equal(t, want, trace.Decision.Effect, "%s\n%v", row.Text, trace)
+		assert.Equal(t, want == policy.Allow, trace.Decision.Reasons == nil, "reasons are for those refused and challenged: %s", row.Text)
 	}
 }
 

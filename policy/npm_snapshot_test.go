@@ -18,7 +18,7 @@ func TestNPMSnapshot(t *testing.T) {
 // compared for a few.
 func TestNPMSnapshotShowsEveryRule(t *testing.T) {
 	p := policy.NPM()
-	assert.Empty(t, policytest.Dead(p))
+	assert.Empty(t, policytest.Dead(p, nil))
 	whole := policytest.Matrix(p)
 	for i, rule := range p.Rules() {
 		if i%9 != 0 {

@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"iter"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +21,7 @@ var (
 	now     = policytest.Noon
 	created = now.Add(-time.Hour)
 	here    = policytest.Here
+	widget  = protocol.PackageName{Scope: "acme", Name: "widget"}
 )
 
 const decisionsFile = "testdata/decisions.txt"
@@ -73,15 +76,9 @@ func TestNPMLoadBearingRules(t *testing.T) {
 		effect policy.Effect
 	}
 	var refused []refusal
-	n := 0
 	for r := range matrix() {
-		if n++; !raceEnabled && n%5 != 0 && many(r) { // under the race detector they are few already
-			continue
-		}
-		for _, r.Proof = range []policy.Proof{policy.NoProof, policy.ProofRecovery} {
-			if effect := p.Decide(r).Effect; effect != policy.Allow {
-				refused = append(refused, refusal{r, effect})
-			}
+		if effect := p.Decide(r).Effect; effect != policy.Allow {
+			refused = append(refused, refusal{r, effect})
 		}
 	}
 	nameless := request(protocol.ReadPackument, nil)
@@ -274,6 +271,121 @@ func TestNPMFirstReason(t *testing.T) {
 		d := policy.NPM().Decide(row.Request)
 		require.Equal(t, policy.Deny, d.Effect, line)
 		assert.Equal(t, want, d.Reasons[0].Code, line)
+	}
+}
+
+// matrix yields the requests of the matrix of decisions, with a proof where those differ. Under the race
+// detector, which has nothing to see here and makes all of it ten times slower, it yields every seventh of those
+// that are about a package.
+func matrix() iter.Seq[policy.Request] {
+	return func(yield func(policy.Request) bool) {
+		n := 0
+		for r := range policytest.Requests() {
+			if n++; raceEnabled && n%7 != 0 && !r.Operation.Package.IsZero() {
+				continue
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// A package that one may not see is as good as absent, and so is an organization that one is not in: in the
+// effect and in every reason. What would be seen with the factor that is demanded is no secret.
+func TestNPMHidesLikeAbsent(t *testing.T) {
+	p := policy.NPM()
+	hidden := 0
+	for r := range matrix() {
+		a, c := r.Operation.Action, r.Credential
+		seen := r
+		seen.Package.RequireFactor = false
+		absent := r
+		switch {
+		case a.OfPackage() && r.Package.ID != "" && !seen.Rights().Has(policy.RightRead):
+			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
+		case a.OfOrg() && c != nil && (r.Org.Role == protocol.NoRole || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool { return g.Target == protocol.OneOrg })):
+			absent.Org, absent.Package, absent.Settings = policy.OrgFacts{}, policy.Facts{}, policy.Settings{}
+		case a == protocol.GrantTeam && r.Package.Private && (!r.Package.Rights.Has(policy.RightAdmin) || !r.Package.Rights.Has(policy.RightRead)):
+			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
+		default:
+			continue
+		}
+		hidden++
+		line, err := policytest.Format(r)
+		require.NoError(t, err)
+		require.Equal(t, p.Decide(absent), p.Decide(r), line)
+	}
+	require.Greater(t, hidden, 1000)
+}
+
+// Taking something from a request never makes it do more.
+func TestNPMMonotone(t *testing.T) {
+	p := policy.NPM()
+	n := 0
+	for r := range matrix() {
+		n++
+		had := p.Decide(r).Effect
+		if had == policy.Deny && n%5 != 0 { // most of them are, and few of these show anything
+			continue
+		}
+		try := func(what string, change func(q *policy.Request)) {
+			q := r
+			change(&q)
+			if got := p.Decide(q).Effect; got > had {
+				t.Fatalf("%s: %v became %v: %+v by %+v", what, had, got, q, q.Credential)
+			}
+		}
+		for _, right := range []policy.Rights{policy.RightRead, policy.RightWrite, policy.RightAdmin} {
+			try("a right", func(q *policy.Request) { q.Package.Rights &^= right })
+		}
+		try("creating", func(q *policy.Request) { q.Package.MayCreate = false })
+		try("mfa=publish", func(q *policy.Request) { q.Settings.Publish = protocol.FactorOnly })
+		if r.Settings.Publish == protocol.NoFactor {
+			try("mfa=automation", func(q *policy.Request) { q.Settings.Publish = protocol.FactorOrBypass })
+		}
+		try("a factor demanded of the package's", func(q *policy.Request) { q.Package.RequireFactor = true })
+		try("a factor demanded of the organization's", func(q *policy.Request) { q.Org.RequireFactor = true })
+		if r.Org.Role > protocol.NoRole && r.Org.Role <= protocol.OrgOwner {
+			try("a role", func(q *policy.Request) { q.Org.Role-- })
+		}
+		try("the organization", func(q *policy.Request) { q.Org.ID = "" })
+		try("mfa=none", func(q *policy.Request) { q.Change = also(q.Change, *newMode(protocol.NoFactor)) })
+		try("administering", func(q *policy.Request) { q.Administers = false })
+		if r.Credential == nil {
+			continue
+		}
+		try("the clock", func(q *policy.Request) { q.Now = time.Time{} })
+		try("the address", func(q *policy.Request) { q.Account.CIDRs = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")} })
+		try("taking the factor off", func(q *policy.Request) { q.Change = also(q.Change, *factorOff) })
+		try("a factor demanded of the account", func(q *policy.Request) { q.Account.FactorRequired = true })
+		try("the account held", func(q *policy.Request) { q.Account.HighImpact, q.Account.Recovered = true, now })
+		credential := func(what string, change func(c *policy.Credential)) {
+			c := *r.Credential
+			c.Grants = slices.Clone(c.Grants)
+			change(&c)
+			try(what, func(q *policy.Request) { q.Credential = &c })
+		}
+		if a := r.Operation.Action; a != protocol.WriteOwners && a != protocol.SetAccess && (!a.OfOrg() || !a.Write()) { // which bypass is in the way of
+			credential("bypass", func(c *policy.Credential) { c.Bypass = false })
+		}
+		if r.Credential.Kind == policy.KindSession {
+			continue
+		}
+		for i, g := range r.Credential.Grants {
+			credential("a grant", func(c *policy.Credential) { c.Grants = slices.Delete(c.Grants, i, i+1) })
+			if g.Permission <= protocol.StageOnly {
+				credential("writing", func(c *policy.Credential) { c.Grants[i].Permission = min(g.Permission, protocol.ReadOnly) })
+			}
+			for verb := protocol.VerbPublish; verb <= protocol.VerbCreate; verb <<= 1 {
+				switch {
+				case g.Verbs == 0:
+					credential("all verbs but one", func(c *policy.Credential) { c.Grants[i].Verbs = verb })
+				case g.Verbs&^verb != 0:
+					credential("a verb", func(c *policy.Credential) { c.Grants[i].Verbs &^= verb })
+				}
+			}
+		}
 	}
 }
 

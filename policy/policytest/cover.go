@@ -8,23 +8,29 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// verdicts are the verdicts that rules gave, as sets of bits, with the rules in their order.
+// verdicts are the verdicts that rules gave to requests that they are about, as sets of bits, with
+// the rules in their order.
 type verdicts struct {
 	rules []string
 	said  map[string]uint8
 }
 
+const silence = 1 << policy.Silent
+
 // silent returns the rules that said nothing.
 func (v verdicts) silent() []string {
-	return slices.DeleteFunc(slices.Clone(v.rules), func(id string) bool { return v.said[id] != 0 })
+	return slices.DeleteFunc(slices.Clone(v.rules), func(id string) bool { return v.said[id]&^silence != 0 })
 }
 
 // spoken returns what the rules of p say of the rows.
 func spoken(p *policy.Policy, rows []Row) verdicts {
-	v := newVerdicts(p)
+	v := verdicts{said: map[string]uint8{}}
+	for _, r := range p.Rules() {
+		v.rules = append(v.rules, r.ID)
+	}
 	for _, row := range rows {
 		for _, step := range p.Explain(row.Request).Steps {
-			if step.Verdict != policy.Silent {
+			if step.Asked {
 				v.said[step.Rule] |= 1 << step.Verdict
 			}
 		}
@@ -32,18 +38,9 @@ func spoken(p *policy.Policy, rows []Row) verdicts {
 	return v
 }
 
-func newVerdicts(p *policy.Policy) verdicts {
-	v := verdicts{said: map[string]uint8{}}
-	for _, r := range p.Rules() {
-		v.rules = append(v.rules, r.ID)
-	}
-	return v
-}
-
-// possible returns what the rules of p say anywhere in the boxes.
-func possible(p *policy.Policy, boxes []Box) verdicts {
-	v := newVerdicts(p)
-	rules := p.Rules()
+// possible returns what those rules of p that are wanted say anywhere in the boxes.
+func possible(p *policy.Policy, boxes []Box, wanted []string) map[string]uint8 {
+	rules := slices.DeleteFunc(p.Rules(), func(r policy.Rule) bool { return !slices.Contains(wanted, r.ID) })
 	said := make([]uint8, len(rules))
 	for i := range rules {
 		judge := rules[i].Judge
@@ -52,65 +49,79 @@ func possible(p *policy.Policy, boxes []Box) verdicts {
 				if recover() != nil {
 					verdict = policy.Forbid
 				}
-				if verdict != policy.Silent {
-					said[i] |= 1 << min(verdict, policy.Forbid)
-				}
+				said[i] |= 1 << min(verdict, policy.Forbid)
 			}()
 			return judge(r)
 		}
 	}
 	watched := policy.New(rules...).WithLimits(p.Limits())
-	for r := range requests(boxes) {
+	for r := range requests(boxes, rules) {
 		watched.Decide(r)
 	}
+	can := map[string]uint8{}
 	for i, r := range rules {
-		v.said[r.ID] = said[i]
+		can[r.ID] = said[i]
 	}
-	return v
+	return can
 }
 
 // Uncovered returns what no row makes the rules of p say: "cidr say forbid" where the
-// matrix of [Boxes] shows that the rule can, and "cidr speak" of a rule that is silent on
-// the rows and in the matrix alike.
-func Uncovered(p *policy.Policy, rows []Row) []string {
-	return Table{Rows: rows, Covers: []string{"all"}}.gaps(p)
+// matrix of [Boxes] and of the boxes given, such as those of an [Own], shows that the rule can, and "cidr
+// speak" of a rule that is silent on the rows and in the matrix alike.
+//
+// A rule of one's own must be silent, too, about a request with one of its actions: what it leaves alone is
+// half of what it says. One's own are those of [policy.Policy.Own].
+func Uncovered(p *policy.Policy, rows []Row, boxes ...Box) []string {
+	return Table{Rows: rows, Covers: []string{"all", "own"}}.gaps(p, boxes)
 }
 
 // gaps returns what Covers wants and no row has.
-func (table Table) gaps(p *policy.Policy) []string {
-	if len(table.Covers) == 0 {
+func (table Table) gaps(p *policy.Policy, boxes []Box) []string {
+	if len(table.Covers)+len(table.Always) == 0 {
 		return nil
 	}
 	var gaps []string
 	said := spoken(p, table.Rows)
-	can := possible(p, Boxes())
-	for _, id := range table.Covers {
-		if id != "all" && !slices.Contains(said.rules, id) {
-			gaps = append(gaps, id+" speak (there is no such rule)")
+	for _, id := range table.Always {
+		if said.said[id]&silence != 0 {
+			gaps = append(gaps, id+" speak always (it is silent on one that it is about)")
 		}
 	}
-	for _, id := range said.rules {
-		if !slices.Contains(table.Covers, id) && !slices.Contains(table.Covers, "all") {
-			continue
+	for _, id := range slices.Concat(table.Covers, table.Always) {
+		if id != "all" && id != "own" && !slices.Contains(said.rules, id) {
+			gaps = append(gaps, fmt.Sprintf("%s speak (%v)", id, no("rule", id, said.rules, "Policy.Rules")))
 		}
-		if can.said[id]|said.said[id] == 0 {
+	}
+	var mine []string
+	if slices.Contains(table.Covers, "own") {
+		mine = p.Own()
+	}
+	wanted := slices.DeleteFunc(slices.Clone(said.rules), func(id string) bool {
+		return !slices.Contains(mine, id) && !slices.Contains(table.Covers, id) && !slices.Contains(table.Covers, "all")
+	})
+	can := possible(p, append(Boxes(), boxes...), wanted)
+	for _, id := range wanted {
+		if (can[id]|said.said[id])&^silence == 0 {
 			gaps = append(gaps, id+" speak")
 		}
 		for v := policy.Permit; v <= policy.Forbid; v++ {
-			if can.said[id]&^said.said[id]&(1<<v) != 0 {
+			if can[id]&^said.said[id]&(1<<v) != 0 {
 				gaps = append(gaps, fmt.Sprintf("%s say %v", id, v))
 			}
+		}
+		if slices.Contains(mine, id) && said.said[id]&silence == 0 && !slices.Contains(table.Always, id) {
+			gaps = append(gaps, id+" silent about a request with one of its actions")
 		}
 	}
 	return gaps
 }
 
 // Dead returns the rules that are there for nothing: without them p decides the same,
-// for the same reasons, about every request of [Boxes] and of the rows. The rows are
-// for rules about what the boxes do not vary, such as the hour.
+// for the same reasons, about every request of [Boxes], of the rows and of the boxes. These are
+// for rules about what Boxes does not vary, such as the hour: see [Own].
 //
 // A rule that only puts into words what nothing permits is not dead: it is a reason.
-func Dead(p *policy.Policy, rows ...Row) []string {
+func Dead(p *policy.Policy, rows []Row, boxes ...Box) []string {
 	type suspect struct {
 		rule policy.Rule
 		rest *policy.Policy
@@ -139,9 +150,9 @@ func Dead(p *policy.Policy, rows ...Row) []string {
 		}
 	}
 	// The smaller boxes are the later ones, and clear the rules that are about every action.
-	boxes := Boxes()
-	slices.Reverse(boxes)
-	for r := range requests(boxes) {
+	all := append(Boxes(), boxes...)
+	slices.Reverse(all)
+	for r := range requests(all, p.Rules()) {
 		if clear(r) {
 			return nil
 		}

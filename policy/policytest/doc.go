@@ -2,20 +2,33 @@
 // come from, and writes all that a policy decides into a file whose diff can be
 // reviewed.
 //
+//	var own = policytest.Own{Actions: []string{"publish"}, Times: []string{"2026-03-06T12:00:00Z"}}
+//
 //	func TestPolicy(t *testing.T) {
 //		policytest.Run(t, acme.Policy(), `
+//			covers own
+//
 //			now 2026-03-06T12:00:00Z # a Friday
 //			session  auth-only  publish  plain=public:rw  -  =>  deny  freeze-on-fridays
 //
 //			now 2026-03-09T12:00:00Z
 //			session  auth-only  publish  plain=public:rw  -  =>  challenge  publish-needs-factor
-//		`)
-//		policytest.Snapshot(t, acme.Policy(), "testdata/matrix.txt")
+//		`, own.Box())
+//		policytest.SnapshotDifference(t, acme.Policy(), policy.NPM(), "testdata/difference.txt", own.Box())
 //	}
 //
-// [Run] and [RunFile] check a table, [Snapshot] the whole matrix of decisions, [Dead]
-// that no rule is there for nothing, [Uncovered] what a table leaves out. [Format] writes a request that was found
+// [Run] and [RunFile] check a table, [Snapshot] the whole matrix of decisions and [SnapshotDifference] what
+// it has otherwise than another policy's, [Dead] that no rule is there for nothing, [Uncovered] what a table leaves
+// out. [Own] says what the rules of one's own look at. [Format] writes a request that was found
 // elsewhere, in a log or by a fuzzer, as the line of a table.
+//
+// # Writing a table
+//
+// Write the requests that matter with => ? behind them. The test fails with the lines as the
+// policy answers them, from the first question to the last, to be pasted over yours, and with what each
+// rule said. Read every answer before you paste it: what stays in the table is what you want.
+//
+// A word that is wrong is answered with those that are right in its place.
 //
 // # Lines
 //
@@ -63,6 +76,8 @@
 //	/mfa=publish /mfa=none     the setting that is asked for; with set-access
 //	/version=<version> and then /tag=<tag>
 //	                           what is published: with publish
+//	/tag=<tag> and then /version=<version>
+//	                           what the tag is to name: with set-dist-tag
 //	/nothing                   the document is as it was; with deprecate
 //	/tag=<name> and /version, /user, /team, /service, /revision, /id, /token
 //	                           what the operation names besides its package and its organization: set-dist-tag/tag=latest
@@ -87,7 +102,8 @@
 // -._~@ percent-encoded.
 //
 // The effect is allow, challenge or deny, the latter two with all their reasons, in
-// order: a refusal for another reason is not the one that was meant.
+// order: a refusal for another reason is not the one that was meant. Or it is ?, which fails with
+// the answer.
 //
 // # Other lines
 //
@@ -96,6 +112,10 @@
 //	let <name> = word  below, $name is that word, and may be gone on with: $ci+expired
 //	covers <rules>     the table must make each of these rules say all it can say
 //	covers all         … and so every rule
+//	covers own         … and so each that is not NPM's, and must leave it silent about a
+//	                   request with one of its actions, too: see [Uncovered]
+//	always <rules>     these rules are never silent about what they are about, and covers own
+//	                   does not want it of them
 //
 // A let that is not used is an error, and so is a request that the table has already.
 package policytest

@@ -17,19 +17,20 @@ func (printer) Helper()                           {}
 func (printer) Logf(string, ...any)               {}
 func (printer) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
+var freeze = policy.Rule{
+	ID:       "freeze-on-fridays",
+	Sentence: "Nothing is published here on a Friday.",
+	Actions:  []protocol.Action{protocol.Publish},
+	Judge: func(r *policy.Request) policy.Verdict {
+		if r.Now.Weekday() == time.Friday {
+			return policy.Forbid
+		}
+		return policy.Silent
+	},
+}
+
 func ExampleRun() {
 	var t printer // of func TestPolicy(t *testing.T)
-	freeze := policy.Rule{
-		ID:       "freeze-on-fridays",
-		Sentence: "Nothing is published here on a Friday.",
-		Actions:  []protocol.Action{protocol.Publish},
-		Judge: func(r *policy.Request) policy.Verdict {
-			if r.Now.Weekday() == time.Friday {
-				return policy.Forbid
-			}
-			return policy.Silent
-		},
-	}
 	policytest.Run(t, policy.New(freeze), `
 		covers freeze-on-fridays
 		let hers = plain=public:rw
@@ -46,6 +47,43 @@ func ExampleRun() {
 	// deny: publish plain by session c1 of alice with proof totp
 	//   silent      freeze-on-fridays
 	//   answer      not-permitted
+}
+
+// A line that asks is answered with the line to paste.
+func ExampleRun_question() {
+	var t printer // of func TestPolicy(t *testing.T)
+	policytest.Run(t, policy.New(freeze), `
+now 2026-03-06T12:00:00Z # a Friday
+session  auth-only  publish  plain=public:rw  totp  =>  ?
+`)
+	// Output:
+	// table: a question is no test. The policy answers, from the first to the last:
+	// session  auth-only  publish  plain=public:rw  totp  =>  deny freeze-on-fridays
+	//
+	// table:3: deny: publish plain by session c1 of alice with proof totp
+	//   forbid      freeze-on-fridays  Nothing is published here on a Friday.
+	//   answer      freeze-on-fridays
+}
+
+// What a company's rules change of npm's, with what the rule looks at.
+func ExampleDifference() {
+	own := policytest.Own{Actions: []string{"publish"}, Packages: []string{"plain"}, Times: []string{"2026-03-06T12:00:00Z"}}
+	fmt.Print(policytest.Difference(policy.NPM().With(freeze), policy.NPM(), own.Box()))
+	// Output:
+	// # What the policy decides differently. Written by policytest.SnapshotDifference and not by hand.
+	//
+	// # Credentials: anonymous session publisher(rw:all) token(rw:all,rw:org=acme)+bypass
+	// # Accounts: auth-only
+	// # Packages: plain=public:rwa plain=absent:create
+	// # Proofs: - totp
+	// # Settings: - now=2026-03-06T12:00:00Z
+	//
+	// publish
+	//   session
+	//     auth-only        *                                           -         now=2026-03-06T12:00:00Z  =>  deny freeze-on-fridays  instead of  challenge publish-needs-factor
+	//     auth-only        *                                           totp      now=2026-03-06T12:00:00Z  =>  deny freeze-on-fridays  instead of  allow
+	//   publisher(rw:all)|token(rw:all,rw:org=acme)+bypass
+	//     auth-only        *                                           *         now=2026-03-06T12:00:00Z  =>  deny freeze-on-fridays  instead of  allow
 }
 
 func ExampleFormat() {

@@ -208,14 +208,21 @@ func (w *writer) operation(r *policy.Request) string {
 	if r.Administers {
 		s += "/admin"
 	}
-	s += w.change(r.Change)
+	change := w.change(r.Change)
 	if r.Operation.Action == protocol.Deprecate && r.Change.Empty() {
-		s += "/nothing"
+		change = "/nothing"
+	}
+	tags := r.Operation.Action == protocol.SetDistTag
+	if !tags {
+		s += change
 	}
 	for _, name := range names {
-		if field := nameField(&r.Operation, name); field != nil && *field != "" {
-			s += "/" + name + "=" + escape(*field)
+		if field := *name.field(&r.Operation); field != "" {
+			s += "/" + name.word + "=" + escape(field)
 		}
+	}
+	if tags && r.Change != nil { // the tag that goes to the version stands before it
+		s += "/version=" + escape(r.Change.Version)
 	}
 	return s
 }
@@ -355,14 +362,8 @@ func (w *writer) pkg(r *policy.Request) string {
 	if f.ID != "" && f.ID != "p-1" {
 		words = append(words, "id="+escape(string(f.ID)))
 	}
-	letters := ""
-	for i, letter := range rightLetters {
-		if f.Rights&(1<<i) != 0 {
-			letters += string(letter)
-		}
-	}
-	if letters != "" {
-		words = append(words, letters)
+	if rights := letters(f.Rights); rights != "" {
+		words = append(words, rights)
 	}
 	if f.MayCreate {
 		words = append(words, "create")

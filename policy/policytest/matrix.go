@@ -25,17 +25,13 @@ type Box struct {
 	Packages    []string
 	Orgs        []string
 	Proofs      []string
-	Settings    []string // now=… and from=…; empty: what a table begins with
+	Settings    []string // now=… and from=…; a hyphen, and an empty list: what a table begins with
 }
 
 // Boxes returns the matrix of decisions: all actions, first by live credentials of each
 // kind, second-factor mode and proof, on a package in each state and in an organization in
 // each role; then what narrows a grant, what ends a credential, and what is said of accounts.
 func Boxes() []Box {
-	some := []string{
-		"unknown", "ping", "login", "whoami", "logout", "list-tokens", "create-token/write", "revoke-token", "read-service",
-		"read-packument", "star", "publish", "set-dist-tag", "write-owners",
-	}
 	return []Box{{
 		Credentials: []string{
 			"anonymous", "session",
@@ -51,9 +47,7 @@ func Boxes() []Box {
 		),
 		Proofs: []string{"-", "totp", "recovery", "web"},
 	}, {
-		Actions: []string{
-			"read-org", "list-teams", "list-org-packages", "read-team", "list-team-packages", "write-org", "write-team", "write-team-member", "grant-team",
-		},
+		Actions: actionWords(protocol.Action.OfOrg),
 		Credentials: []string{
 			"anonymous", "session", "token(ro:org=acme)", "token(rw:org=acme)", "token(rw:org=acme)+bypass", "token(rw:all,rw:org=other)",
 			"publisher(rw:@acme/widget)", "foreign(rw:all)",
@@ -67,9 +61,7 @@ func Boxes() []Box {
 		},
 		Proofs: []string{"-", "totp", "recovery", "web"},
 	}, {
-		Actions: []string{
-			"star", "publish", "set-dist-tag", "deprecate", "unpublish", "unpublish-all", "write-owners", "set-access",
-		},
+		Actions: actionWords(func(a protocol.Action) bool { return a.OfPackage() && a.Write() }),
 		Credentials: []string{
 			"token(rw[publish]:@acme)+bypass", "token(rw[publish+create]:@acme)", "token(rw[create]:all)+bypass",
 			"token(rw[dist-tag+deprecate]:@acme/widget)+bypass", "token(rw[unpublish]:@acme,rw[dist-tag]:@acme/widget)+bypass",
@@ -78,7 +70,6 @@ func Boxes() []Box {
 		Accounts: []string{"auth-and-writes"},
 		Packages: inWidget("absent:create", "public:rwa", "private"),
 	}, {
-		Actions: slices.Concat(some, []string{"read-org", "grant-team"}),
 		Credentials: []string{
 			"unknown", "session+expired", "token(rw:all)+bypass+expired", "token(rw:all)+bypass+cidr=198.51.100.0/24", "foreign(ro:all)+expires=none",
 		},
@@ -86,15 +77,11 @@ func Boxes() []Box {
 		Packages: inWidget("absent:create", "public:rw", "private"),
 		Orgs:     []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
 	}, {
-		Actions:     some,
-		Credentials: []string{"session", "token(rw:all)+bypass"},
+		Credentials: []string{"session", "token(rw:all,rw:org=acme)", "token(rw:all)+bypass"},
 		Accounts:    []string{"unknown", "auth-only,disabled", "auth-only,other", "auth-only,cidr=198.51.100.0/24"},
 		Packages:    inWidget("public:rw"),
+		Orgs:        []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
 	}, {
-		Actions: []string{
-			"whoami", "create-token", "revoke-token", "set-two-factor", "set-two-factor/off", "manage-service/admin",
-			"read-packument", "star", "publish", "set-dist-tag", "write-owners", "read-org", "write-org", "grant-team",
-		},
 		Credentials: []string{"session", "token(rw:@acme,rw:org=acme)", "token(rw:@acme,rw:org=acme)+bypass"},
 		Accounts: []string{
 			"off,service", "auth-only,factor-required", "auth-only,high-impact", "auth-only,recovered",
@@ -103,7 +90,7 @@ func Boxes() []Box {
 		Packages: inWidget("public:rwa"),
 		Orgs:     []string{"org=acme:owner", "org=acme:owner+@acme/widget=public:rwa"},
 	}, {
-		Actions:     []string{"read-packument", "star", "publish", "write-owners", "read-org", "grant-team"},
+		Actions:     actionWords(func(a protocol.Action) bool { return a.OfPackage() || a.OfOrg() }),
 		Credentials: []string{"session", "token(rw:@acme,rw:org=acme)", "token(rw:@acme,rw:org=acme)+bypass"},
 		Accounts:    []string{"off", "off,service", "auth-only"},
 		Packages: inWidget(
@@ -114,12 +101,6 @@ func Boxes() []Box {
 			"org=acme:owner:requires-factor+@acme/widget=public:rwa", "org=acme:owner+@acme/widget=private:rwa:requires-factor",
 			"org=acme:owner+@acme/widget=private:requires-factor",
 		},
-	}, {
-		Actions:     []string{"set-access/mfa=publish", "set-access/mfa=none"},
-		Credentials: []string{"anonymous", "session", "token(rw:all)", "token(rw:all)+bypass"},
-		Accounts:    []string{"off", "auth-and-writes"},
-		Packages:    inWidget("absent", "public:rw", "public:rwa", "public:rwa:none"),
-		Proofs:      []string{"-", "totp"},
 	}, {
 		Actions:     []string{"read-packument", "publish"},
 		Credentials: []string{"session"},
@@ -139,24 +120,21 @@ func (b Box) actions() []string {
 	if len(b.Actions) > 0 {
 		return b.Actions
 	}
-	words := []string{"unknown"}
-	for _, a := range protocol.Actions() {
-		if a.OfOrg() && len(b.Orgs) == 0 {
-			continue
-		}
-		words = append(words, a.String())
-		words = append(words, variants[a]...)
-	}
-	return words
+	return append([]string{"unknown"}, actionWords(func(a protocol.Action) bool { return !a.OfOrg() || len(b.Orgs) > 0 })...)
 }
 
-// variants are the words of actions that a decision tells apart by more than their name.
-var variants = map[protocol.Action][]string{
-	protocol.CreateToken:   {"create-token/write", "create-token/bypass"},
-	protocol.SetTwoFactor:  {"set-two-factor/off"},
-	protocol.ReadService:   {"read-service/admin"},
-	protocol.ManageService: {"manage-service/admin"},
-	protocol.RevokeService: {"revoke-service/admin"},
+// actionWords returns the words of the actions of which it holds, each alone and with each of its
+// extras.
+func actionWords(holds func(protocol.Action) bool) (words []string) {
+	for _, a := range actionsOf(holds) {
+		words = append(words, a.String())
+		for _, e := range extras {
+			if slices.Contains(e.actions, a) {
+				words = append(words, a.String()+"/"+e.word)
+			}
+		}
+	}
+	return words
 }
 
 // dims are the words of a box from the outermost to the innermost.
@@ -173,7 +151,7 @@ func (b Box) dims(a protocol.Action) dims {
 		}
 	}
 	if len(d[4]) == 0 {
-		d[4] = []string{""}
+		d[4] = []string{""} // which is no column of a snapshot
 	}
 	return d
 }
@@ -199,7 +177,7 @@ func (d dims) all(action policy.Request) iter.Seq[policy.Request] {
 				}
 				for _, settings := range d[4] {
 					// What does not depend on the package is read once.
-					words := append([]string{credential, account, action.Operation.Action.String(), "-", "-"}, strings.Fields(settings)...)
+					words := append([]string{credential, account, action.Operation.Action.String(), "-", "-"}, strings.Fields(strings.TrimPrefix(settings, "-"))...)
 					who, err := newReader().request(words)
 					must(err)
 					for _, pkg := range d[2] {
@@ -233,13 +211,26 @@ func action(word string) policy.Request {
 	return r
 }
 
-// requests yields all requests of the boxes.
-func requests(boxes []Box) iter.Seq[policy.Request] {
+// Requests yields every request of the boxes, of [Boxes] if there are none: for what must hold of
+// all that a policy decides. Those of the anonymous come once for each account. Each is the caller's to change, but for what its pointers and slices lead to.
+func Requests(boxes ...Box) iter.Seq[policy.Request] {
+	if len(boxes) == 0 {
+		boxes = Boxes()
+	}
+	return requests(boxes, []policy.Rule{{}})
+}
+
+// requests yields all requests of the boxes that one of the rules is about.
+func requests(boxes []Box, rules []policy.Rule) iter.Seq[policy.Request] {
 	return func(yield func(policy.Request) bool) {
 		for _, b := range boxes {
 			for _, word := range b.actions() {
 				r := action(word)
-				for r := range b.dims(r.Operation.Action).all(r) {
+				a := r.Operation.Action
+				if !slices.ContainsFunc(rules, func(rule policy.Rule) bool { return len(rule.Actions) == 0 || slices.Contains(rule.Actions, a) }) {
+					continue
+				}
+				for r := range b.dims(a).all(r) {
 					if !yield(r) {
 						return
 					}

@@ -1,8 +1,10 @@
 package policytest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -20,6 +22,9 @@ type Row struct {
 	Request policy.Request
 	Effect  policy.Effect
 	Codes   []string // of the reasons, in order
+
+	// Question is a row that has a ? for its effect. [Run] fails with the answer.
+	Question bool
 }
 
 // Noon is the time of requests for which a table names none. It is a
@@ -41,7 +46,8 @@ func uncommented(line string) string {
 	return strings.TrimSpace(line)
 }
 
-var errNoRow = errors.New("no => and none of now, from, let and covers")
+// example is a request as a line says it.
+const example = "session auth-only publish plain=public:rw -"
 
 // A reader holds what the lines of a table say about the lines below them.
 type reader struct {
@@ -63,7 +69,7 @@ func newReader() *reader {
 func (rd *reader) row(line string) (Row, error) {
 	question, answer, ok := strings.Cut(line, "=>")
 	if !ok {
-		return Row{}, errNoRow
+		return Row{}, noRow(strings.Fields(line))
 	}
 	row := Row{Text: line}
 	var err error
@@ -71,57 +77,51 @@ func (rd *reader) row(line string) (Row, error) {
 		return Row{}, err
 	}
 	words := strings.Fields(answer)
-	if len(words) == 0 {
-		return Row{}, errors.New("no effect")
+	switch {
+	case len(words) == 0:
+		return Row{}, errors.New("no effect after =>: write allow, challenge, deny or ?")
+	case words[0] == "?" && len(words) > 1:
+		return Row{}, errors.New("more than a question after =>: write ? alone")
+	case words[0] == "?":
+		row.Question = true
+		return row, nil
 	}
-	if err := row.Effect.UnmarshalText([]byte(words[0])); err != nil {
+	if err := readText(&row.Effect, "effect", words[0], "?"); err != nil {
 		return Row{}, err
 	}
 	if len(words) > 1 {
 		row.Codes = words[1:]
 	}
-	if (row.Effect == policy.Allow) != (row.Codes == nil) {
-		return Row{}, fmt.Errorf("%v with %d reasons", row.Effect, len(row.Codes))
+	switch {
+	case row.Effect == policy.Allow && row.Codes != nil:
+		return Row{}, fmt.Errorf("allow with %d reasons: write allow alone, or challenge or deny before them", len(row.Codes))
+	case row.Effect != policy.Allow && row.Codes == nil:
+		return Row{}, fmt.Errorf("%v with 0 reasons: write the IDs of the rules after it, or ? in its place to be told them", row.Effect)
 	}
 	return row, nil
 }
 
 func (rd *reader) request(words []string) (policy.Request, error) {
 	if len(words) < 5 {
-		return policy.Request{}, fmt.Errorf("%d words before =>, want credential, account, action, package and proof", len(words))
+		return policy.Request{}, fmt.Errorf("%d words before =>: write credential, account, action, package and proof, as in %s", len(words), example)
 	}
 	words, err := rd.expand(words)
 	if err != nil {
 		return policy.Request{}, err
 	}
-	r := policy.Request{Now: rd.now, Addr: rd.from}
-	var once seen
-	for _, w := range words[5:] {
-		key, value, _ := strings.Cut(w, "=")
-		if err := once.add(key); err != nil {
-			return policy.Request{}, err
-		}
-		switch key {
-		case "now":
-			r.Now, err = parseTime(value)
-		case "from":
-			r.Addr, err = parseAddr(value)
-		default:
-			err = fmt.Errorf("unknown word %q after the proof", w)
-		}
-		if err != nil {
-			return policy.Request{}, err
-		}
+	r := reading{Request: &policy.Request{Now: rd.now, Addr: rd.from}}
+	if err := r.read("", words[5:], settingFlags); err != nil {
+		return policy.Request{}, fmt.Errorf("after the proof: %w", err)
 	}
 	if err := errors.Join(
-		readOperation(&r, words[2]),
-		readPackage(&r, words[3]),
-		readProof(&r, words[4]),
-		readParties(&r, words[0], words[1]),
+		readOperation(r.Request, words[2]),
+		readPackage(r.Request, words[3]),
+		readProof(r.Request, words[4]),
+		r.parties(words[0], words[1]),
 	); err != nil {
 		return policy.Request{}, err
 	}
-	return r, nil
+	return *r.Request, nil
 }
 
 // expand replaces $name at the beginning of a word.
@@ -132,7 +132,11 @@ func (rd *reader) expand(words []string) ([]string, error) {
 			n := len(rest) - len(strings.TrimLeft(rest, nameBytes))
 			def := rd.names[rest[:n]]
 			if def == nil {
-				return nil, fmt.Errorf("no let for $%s above", rest[:n])
+				right := []string{"let " + cmp.Or(rest[:n], "ci") + " = word above"}
+				for _, name := range slices.Sorted(maps.Keys(rd.names)) {
+					right = append(right, "$"+name)
+				}
+				return nil, fmt.Errorf("no let for $%s above: %s", rest[:n], offer(w, right, "the lines above"))
 			}
 			def.used = true
 			w = def.word + rest[n:]
@@ -144,39 +148,69 @@ func (rd *reader) expand(words []string) ([]string, error) {
 
 const nameBytes = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
-// seen are the words that may stand once in their place.
-type seen map[string]bool
+// A reading is a request of which not all is read yet.
+type reading struct {
+	*policy.Request
+	user  bool // the credential names its user
+	other bool // the account is not the credential's
+}
 
-func (s *seen) add(word string) error {
-	if (*s)[word] {
-		return fmt.Errorf("%q twice", word)
+var settingFlags = []flag{
+	{word: "now", example: formatTime(Noon), set: func(r *reading, value string) error { return into(&r.Now, parseTime, value) }},
+	{word: "from", example: Here.String(), set: func(r *reading, value string) error { return into(&r.Addr, parseAddr, value) }},
+}
+
+// into sets to to what parse makes of the value.
+func into[T any](to *T, parse func(string) (T, error), value string) error {
+	v, err := parse(value)
+	if err == nil {
+		*to = v
 	}
-	if *s == nil {
-		*s = seen{}
+	return err
+}
+
+// as is into for a kind of text.
+func as[T ~string](to *T, value string) error {
+	text, err := unescape(value)
+	*to = T(text)
+	return err
+}
+
+// addPrefix appends an address range.
+func addPrefix(to *[]netip.Prefix, value string) error {
+	p, err := netip.ParsePrefix(value)
+	if err != nil {
+		return fmt.Errorf("%q is no prefix: write one as 192.0.2.0/24", value)
 	}
-	(*s)[word] = true
+	*to = append(*to, p)
 	return nil
 }
 
-// readParties reads the credential and its account, which depend on each other.
-func readParties(r *policy.Request, credential, account string) error {
-	var c *policy.Credential
-	var ownUser bool
+// addText appends the name of a group or a label, which has no meaning here.
+func addText(to *[]string, value string) error {
+	text, err := unescape(value)
+	if err == nil && slices.Contains(*to, text) {
+		err = fmt.Errorf("%q twice: write it once", value)
+	}
+	*to = append(*to, text)
+	return err
+}
+
+// parties reads the credential and its account, which depend on each other.
+func (r *reading) parties(credential, account string) error {
 	if credential != "anonymous" {
-		c = &policy.Credential{ID: "c1", Created: base(r.Now).Add(-time.Hour), Expires: base(r.Now).Add(time.Hour)}
-		var err error
-		if ownUser, err = readCredential(c, r.Now, credential); err != nil {
+		r.Credential = &policy.Credential{ID: "c1", Created: base(r.Now).Add(-time.Hour), Expires: base(r.Now).Add(time.Hour)}
+		if err := r.credential(credential); err != nil {
 			return fmt.Errorf("credential %q: %w", credential, err)
 		}
-		r.Credential = c
 	}
 	if account == "-" {
-		if c != nil {
-			return errors.New("account -: only the anonymous have none")
+		if r.Credential != nil {
+			return errors.New("account -: only the anonymous have none: write " + or(texts[protocol.TwoFactorMode]()))
 		}
 		return nil
 	}
-	if err := readAccount(r, account, ownUser); err != nil {
+	if err := r.account(account); err != nil {
 		return fmt.Errorf("account %q: %w", account, err)
 	}
 	return nil
@@ -190,115 +224,88 @@ func base(now time.Time) time.Time {
 	return now
 }
 
-// readCredential reports whether the word names a user of its own.
-func readCredential(c *policy.Credential, now time.Time, word string) (ownUser bool, err error) {
+// credentials are examples of all kinds.
+var credentials = []string{"anonymous", "session", "token(rw:all)", "publisher(rw:@acme/widget)", "foreign(ro:all)", "unknown"}
+
+var credentialFlags = []flag{
+	{word: "bypass", set: func(r *reading, _ string) error { r.Credential.Bypass = true; return nil }},
+	{word: "cidr", example: "192.0.2.0/24", many: true, set: func(r *reading, value string) error {
+		return addPrefix(&r.Credential.CIDRs, value)
+	}},
+	{word: "expired", once: "expires", set: func(r *reading, _ string) error { r.Credential.Expires = r.Now; return nil }},
+	{word: "expires", example: formatTime(Noon), set: func(r *reading, value string) error { return into(&r.Credential.Expires, parseTime, value) }},
+	{word: "created", example: formatTime(Noon), set: func(r *reading, value string) error { return into(&r.Credential.Created, parseTime, value) }},
+	{word: "id", example: "c1", empty: true, set: func(r *reading, value string) error { return as(&r.Credential.ID, value) }},
+	{word: "name", example: "ci", set: func(r *reading, value string) error { return as(&r.Credential.Name, value) }},
+	{word: "user", example: "u-alice", empty: true, set: func(r *reading, value string) error {
+		r.user = true
+		return as(&r.Credential.User, value)
+	}},
+}
+
+func (r *reading) credential(word string) error {
 	kind, grants, bracket := strings.Cut(word, "(")
 	var rest string
 	if bracket {
 		end := strings.LastIndexByte(grants, ')') // verbs have plus signs, so the brackets come first
 		if end < 0 {
-			return false, errors.New("no closing bracket")
+			return errors.New("no closing bracket: write token(rw:all)")
 		}
 		grants, rest = grants[:end], grants[end+1:]
-		if rest != "" && rest[0] != '+' {
-			return false, fmt.Errorf("unknown %q", rest)
-		}
 	} else if at := strings.IndexByte(word, '+'); at >= 0 {
 		kind, rest = word[:at], word[at:]
 	}
-	if err := c.Kind.UnmarshalText([]byte(kind)); err != nil {
-		return false, err
-	}
-	switch {
+	c := r.Credential
+	switch err := c.Kind.UnmarshalText([]byte(kind)); {
+	case err != nil && bracket:
+		return no("kind", kind, texts[policy.Kind](), "")
+	case err != nil && kind == "anonymous":
+		return errors.New("nothing follows anonymous: write anonymous alone")
+	case err != nil:
+		return no("kind", kind, credentials, "")
 	case !bracket && c.Kind != policy.KindSession && c.Kind != policy.KindUnknown:
-		return false, fmt.Errorf("no grants: write %v() if it has none", c.Kind)
+		return fmt.Errorf("no grants: write %v() if it has none, or %v(rw:all)", c.Kind, c.Kind)
 	case grants != "":
-		for g := range strings.SplitSeq(grants, ",") {
-			grant, err := readGrant(g)
+		for word := range strings.SplitSeq(grants, ",") {
+			g, err := readGrant(word)
 			if err != nil {
-				return false, err
+				return fmt.Errorf("grant %q: %w", word, err)
 			}
-			c.Grants = append(c.Grants, grant)
+			c.Grants = append(c.Grants, g)
 		}
 	}
-	var once seen
-	for _, part := range strings.Split(rest, "+")[1:] {
-		key, value, valued := strings.Cut(part, "=")
-		if key != "cidr" {
-			if err := once.add(key); err != nil {
-				return false, err
-			}
-		}
-		switch {
-		case part == "bypass":
-			c.Bypass = true
-		case part == "expired":
-			c.Expires = now
-			err = once.add("expires")
-		case key == "expires" && valued:
-			c.Expires, err = parseTime(value)
-		case key == "created" && valued:
-			c.Created, err = parseTime(value)
-		case key == "id" && valued:
-			c.ID, err = unescape(value)
-		case key == "name" && value != "":
-			c.Name, err = unescape(value)
-		case key == "user" && valued:
-			ownUser = true
-			var user string
-			user, err = unescape(value)
-			c.User = protocol.UserID(user)
-		case key == "cidr" && valued:
-			c.CIDRs, err = appendPrefix(c.CIDRs, value)
-		default:
-			err = fmt.Errorf("unknown %q", "+"+part)
-		}
-		if err != nil {
-			return false, err
-		}
+	behind, more, _ := strings.Cut(rest, "+")
+	if behind != "" {
+		return fmt.Errorf("%q after the bracket: write +%s", behind, behind)
 	}
-	return ownUser, nil
-}
-
-// appendText appends the name of a group or a label, which has no meaning here.
-func appendText(to []string, word string) ([]string, error) {
-	text, err := unescape(word)
-	if err == nil && text == "" {
-		err = errors.New("no name")
+	if rest == "" {
+		return nil
 	}
-	if err == nil && slices.Contains(to, text) {
-		err = fmt.Errorf("%q twice", text)
-	}
-	return append(to, text), err
-}
-
-func appendPrefix(to []netip.Prefix, word string) ([]netip.Prefix, error) {
-	p, err := netip.ParsePrefix(word)
-	if err != nil {
-		return nil, fmt.Errorf("%q is no prefix", word)
-	}
-	return append(to, p), nil
+	return r.read("+", strings.Split(more, "+"), credentialFlags)
 }
 
 var permissions = map[string]protocol.Permission{
 	"none": protocol.NoAccess, "ro": protocol.ReadOnly, "rw": protocol.ReadWrite, "stage": protocol.StageOnly,
 }
 
+// grants are examples of all targets.
+var grants = []string{"rw:all", "ro:@acme", "rw[publish+dist-tag]:@acme/widget", "rw:org=acme"}
+
 func readGrant(word string) (protocol.Grant, error) {
 	permission, target, _ := strings.Cut(word, ":")
 	permission, verbs, narrowed := strings.Cut(permission, "[")
 	p, ok := permissions[permission]
 	if !ok {
-		return protocol.Grant{}, fmt.Errorf("grant %q: no permission %q", word, permission)
+		return protocol.Grant{}, no("permission", permission, slices.Sorted(maps.Keys(permissions)), "")
 	}
 	g := protocol.Grant{Permission: p}
 	if narrowed {
 		verbs, closed := strings.CutSuffix(verbs, "]")
 		if !closed || verbs == "all" { // which is what is written without brackets
-			return protocol.Grant{}, fmt.Errorf("grant %q: %q are no verbs in brackets", word, verbs)
+			return protocol.Grant{}, fmt.Errorf("%q are no verbs in brackets: write rw, or rw[publish+dist-tag]", verbs)
 		}
 		if err := g.Verbs.UnmarshalText([]byte(verbs)); err != nil {
-			return protocol.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+			return protocol.Grant{}, fmt.Errorf("%w: write some of %s, with a plus between them", err, or(allVerbs()))
 		}
 	}
 	switch org, isOrg := strings.CutPrefix(target, "org="); {
@@ -311,180 +318,177 @@ func readGrant(word string) (protocol.Grant, error) {
 	default:
 		n, err := protocol.ParsePackageName(target)
 		if err != nil {
-			return protocol.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+			return protocol.Grant{}, fmt.Errorf("%w: write all, @acme, @acme/widget, plain or org=acme after the colon", err)
 		}
 		g.Target, g.Package = protocol.OnePackage, n
 	}
 	if err := g.Validate(); err != nil {
-		return protocol.Grant{}, fmt.Errorf("grant %q: %w", word, err)
+		return protocol.Grant{}, fmt.Errorf("%w: write a grant as %s", err, or(grants))
 	}
 	return g, nil
 }
 
-func readAccount(r *policy.Request, word string, ownUser bool) error {
+func allVerbs() (words []string) {
+	for v := protocol.Verbs(1); ; v <<= 1 {
+		text, err := v.MarshalText()
+		if err != nil {
+			return words
+		}
+		words = append(words, string(text))
+	}
+}
+
+var accountFlags = []flag{
+	{word: "disabled", set: func(r *reading, _ string) error { r.Account.Disabled = true; return nil }},
+	{word: "other", fits: func(r *reading) bool { return r.Credential != nil && !r.user }, set: func(r *reading, _ string) error { r.other = true; return nil }},
+	{word: "id", example: "u-alice", empty: true, set: func(r *reading, value string) error { return as(&r.Account.ID, value) }},
+	{word: "service", set: func(r *reading, _ string) error { r.Account.Service = true; return nil }},
+	{word: "factor-required", set: func(r *reading, _ string) error { r.Account.FactorRequired = true; return nil }},
+	{word: "high-impact", set: func(r *reading, _ string) error { r.Account.HighImpact = true; return nil }},
+	{word: "recovered", set: func(r *reading, _ string) error { r.Account.Recovered = base(r.Now).Add(-time.Hour); return nil }},
+	{word: "recovered", example: formatTime(Noon), set: func(r *reading, value string) error { return into(&r.Account.Recovered, parseTime, value) }},
+	{word: "cidr", example: "192.0.2.0/24", many: true, set: func(r *reading, value string) error { return addPrefix(&r.Account.CIDRs, value) }},
+	{word: "group", example: "ops", many: true, set: func(r *reading, value string) error { return addText(&r.Account.Groups, value) }},
+}
+
+func (r *reading) account(word string) error {
 	flags := strings.Split(word, ",")
 	r.Account.Name = "alice"
 	mode := flags[0]
 	if name, rest, ok := strings.Cut(mode, ":"); ok {
-		var err error
-		if r.Account.Name, err = unescape(name); err != nil {
+		if err := as(&r.Account.Name, name); err != nil {
 			return err
 		}
 		mode = rest
 	}
-	if err := r.Account.TwoFactor.UnmarshalText([]byte(mode)); err != nil {
+	if err := readText(&r.Account.TwoFactor, "second-factor mode", mode); err != nil {
 		return err
 	}
 	r.Account.ID = protocol.UserID("u-" + r.Account.Name)
-	other := false
-	var once seen
-	for _, f := range flags[1:] {
-		key, value, valued := strings.Cut(f, "=")
-		if key != "cidr" && key != "group" {
-			if err := once.add(key); err != nil {
-				return err
-			}
-		}
-		var err error
-		switch {
-		case key == "group" && valued:
-			r.Account.Groups, err = appendText(r.Account.Groups, value)
-		case f == "disabled":
-			r.Account.Disabled = true
-		case f == "service":
-			r.Account.Service = true
-		case f == "factor-required":
-			r.Account.FactorRequired = true
-		case f == "high-impact":
-			r.Account.HighImpact = true
-		case f == "recovered":
-			r.Account.Recovered = base(r.Now).Add(-time.Hour)
-		case key == "recovered" && valued:
-			r.Account.Recovered, err = parseTime(value)
-		case key == "cidr" && valued:
-			r.Account.CIDRs, err = appendPrefix(r.Account.CIDRs, value)
-		case f == "other":
-			other = true
-		case key == "id" && valued:
-			var id string
-			id, err = unescape(value)
-			r.Account.ID = protocol.UserID(id)
-		default:
-			err = fmt.Errorf("unknown %q", ","+f)
-		}
-		if err != nil {
-			return err
-		}
+	if err := r.read(",", flags[1:], accountFlags); err != nil {
+		return err
 	}
-	switch {
-	case other && (r.Credential == nil || ownUser):
-		return errors.New("other than no account: write it without")
-	case r.Credential != nil && !ownUser:
+	if r.Credential != nil && !r.user {
 		r.Credential.User = r.Account.ID
 	}
-	if other {
+	if r.other {
 		r.Account.ID += "-other"
 	}
 	return nil
 }
 
+// An extra is a word after the action's that says what is asked for besides.
+type extra struct {
+	word    string
+	actions []protocol.Action
+	set     func(*reading)
+}
+
+var extras = []extra{
+	{"write", []protocol.Action{protocol.CreateToken, protocol.ManageService}, func(r *reading) { r.change().Token = newToken(true, r.Change.Token != nil) }},
+	{"bypass", []protocol.Action{protocol.CreateToken, protocol.ManageService}, func(r *reading) { r.change().Token = newToken(r.Change.Token != nil, true) }},
+	{"admin", actionsOf(protocol.Action.OfService), func(r *reading) { r.Administers = true }},
+	{"off", []protocol.Action{protocol.SetTwoFactor}, func(r *reading) { r.change().TwoFactor = protocol.TwoFactorOff }},
+	{"mfa=publish", []protocol.Action{protocol.SetAccess}, func(r *reading) { r.change().PublishMode = new(protocol.FactorOnly) }},
+	{"mfa=none", []protocol.Action{protocol.SetAccess}, func(r *reading) { r.change().PublishMode = new(protocol.NoFactor) }},
+	{"nothing", []protocol.Action{protocol.Deprecate}, func(r *reading) { r.change() }},
+}
+
+// actionsOf returns the actions of which it holds.
+func actionsOf(holds func(protocol.Action) bool) []protocol.Action {
+	return slices.DeleteFunc(protocol.Actions(), func(a protocol.Action) bool { return !holds(a) })
+}
+
+// operationFlags are the words after an action: the extras, the version and the tag of a change,
+// and then whatever else an operation can name.
+var operationFlags = func() (flags []flag) {
+	for _, e := range extras {
+		once, _, _ := strings.Cut(e.word, "=")
+		flags = append(flags, flag{
+			word: e.word, once: once,
+			fits: func(r *reading) bool { return slices.Contains(e.actions, r.Operation.Action) },
+			set:  func(r *reading, _ string) error { e.set(r); return nil },
+		})
+	}
+	flags = append(flags, flag{
+		word: "version", example: "1.0.0",
+		fits: func(r *reading) bool {
+			return r.Operation.Action == protocol.Publish || r.Operation.Action == protocol.SetDistTag && r.Operation.Tag != ""
+		},
+		set: func(r *reading, value string) error {
+			err := as(&r.change().Version, value)
+			if r.Operation.Tag != "" {
+				r.Change.Tags = map[string]string{r.Operation.Tag: r.Change.Version}
+			}
+			return err
+		},
+	}, flag{
+		word: "tag", example: "latest",
+		fits: func(r *reading) bool { return r.Operation.Action == protocol.Publish && r.Change != nil },
+		set: func(r *reading, value string) error {
+			var tag string
+			err := as(&tag, value)
+			r.Change.Tags = map[string]string{tag: r.Change.Version}
+			return err
+		},
+	})
+	for _, name := range names {
+		flags = append(flags, flag{
+			word: name.word, example: name.example,
+			fits: func(r *reading) bool { return name.word != "team" || r.Operation.Action.OfOrg() },
+			set:  func(r *reading, value string) error { return as(name.field(&r.Operation), value) },
+		})
+	}
+	return flags
+}()
+
+// names are what an operation can name besides its package and its organization.
+var names = []struct {
+	word, example string
+	field         func(*protocol.Operation) *string
+}{
+	{"version", "1.0.0", func(op *protocol.Operation) *string { return &op.Version }},
+	{"tag", "latest", func(op *protocol.Operation) *string { return &op.Tag }},
+	{"user", "bob", func(op *protocol.Operation) *string { return &op.User }},
+	{"team", "devs", func(op *protocol.Operation) *string { return &op.Team }},
+	{"service", "ci", func(op *protocol.Operation) *string { return &op.Service }},
+	{"revision", "1-0", func(op *protocol.Operation) *string { return &op.Revision }},
+	{"id", "s1", func(op *protocol.Operation) *string { return &op.ID }},
+	{"token", "t1", func(op *protocol.Operation) *string { return &op.Token }},
+}
+
 func readOperation(r *policy.Request, word string) error {
 	parts := strings.Split(word, "/")
-	if err := r.Operation.Action.UnmarshalText([]byte(parts[0])); err != nil {
-		return err
+	a := &r.Operation.Action
+	if a.UnmarshalText([]byte(parts[0])) != nil {
+		return no("action", parts[0], texts[protocol.Action](), "protocol.Actions")
 	}
-	var once seen
-	for _, p := range parts[1:] {
-		key, value, valued := strings.Cut(p, "=")
-		if err := once.add(key); err != nil {
-			return fmt.Errorf("action %q: %w", word, err)
-		}
-		a := r.Operation.Action
-		creates := a == protocol.CreateToken || a == protocol.ManageService
-		var err error
-		switch {
-		case p == "write" && creates:
-			change(r).Token = newToken(true, r.Change.Token != nil)
-		case p == "bypass" && creates:
-			change(r).Token = newToken(r.Change.Token != nil, true)
-		case p == "admin" && (a == protocol.ReadService || a == protocol.ManageService || a == protocol.RevokeService):
-			r.Administers = true
-		case p == "off" && a == protocol.SetTwoFactor:
-			change(r).TwoFactor = protocol.TwoFactorOff
-		case p == "mfa=publish" && a == protocol.SetAccess:
-			change(r).PublishMode = pointer(protocol.FactorOnly)
-		case p == "mfa=none" && a == protocol.SetAccess:
-			change(r).PublishMode = pointer(protocol.NoFactor)
-		case key == "version" && valued && a == protocol.Publish:
-			change(r).Version, err = unescape(value)
-		case key == "tag" && valued && a == protocol.Publish && change(r).Version != "":
-			var tag string
-			tag, err = unescape(value)
-			change(r).Tags = map[string]string{tag: r.Change.Version}
-		case p == "nothing" && a == protocol.Deprecate:
-			change(r)
-		case valued && nameField(&r.Operation, key) != nil:
-			*nameField(&r.Operation, key), err = unescape(value)
-		default:
-			err = fmt.Errorf("unknown %q", "/"+p)
-		}
-		if err != nil {
-			return fmt.Errorf("action %q: %w", word, err)
-		}
+	if err := (&reading{Request: r}).read("/", parts[1:], operationFlags); err != nil {
+		return fmt.Errorf("action %q: %w", word, err)
 	}
 	return nil
 }
 
 // change returns the Change of r, a new one if there is none.
-func change(r *policy.Request) *protocol.Change {
+func (r *reading) change() *protocol.Change {
 	if r.Change == nil {
 		r.Change = new(protocol.Change)
 	}
 	return r.Change
 }
 
-func pointer(m protocol.PublishMode) *protocol.PublishMode { return &m }
-
-// names are what an operation can name besides its package and its organization, by the
-// words that a line has for them.
-var names = []string{"version", "tag", "user", "team", "service", "revision", "id", "token"}
-
-// nameField returns the field of op for one of names, nil for any other word.
-func nameField(op *protocol.Operation, name string) *string {
-	switch name {
-	case "version":
-		return &op.Version
-	case "tag":
-		return &op.Tag
-	case "user":
-		return &op.User
-	case "team":
-		if op.Action.OfOrg() {
-			return &op.Team
-		}
-	case "service":
-		return &op.Service
-	case "revision":
-		return &op.Revision
-	case "id":
-		return &op.ID
-	case "token":
-		return &op.Token
-	}
-	return nil
-}
-
 // readPackage reads what the action is about: a package, or an organization.
-func readPackage(r *policy.Request, word string) error {
+func readPackage(request *policy.Request, word string) error {
 	if word == "-" {
 		return nil
 	}
+	r := &reading{Request: request}
 	if r.Operation.Action.OfOrg() {
 		org, pkg, granted := word, "", false
 		if r.Operation.Action == protocol.GrantTeam {
 			org, pkg, granted = strings.Cut(word, "+")
 		}
-		if err := readOrg(r, org); err != nil {
+		if err := r.org(org); err != nil {
 			return fmt.Errorf("organization %q: %w", org, err)
 		}
 		if !granted {
@@ -492,156 +496,119 @@ func readPackage(r *policy.Request, word string) error {
 		}
 		word = pkg
 	}
-	if err := readFacts(r, word); err != nil {
+	if err := r.facts(word); err != nil {
 		return fmt.Errorf("package %q: %w", word, err)
 	}
 	return nil
 }
 
-func readOrg(r *policy.Request, word string) error {
-	word, ok := strings.CutPrefix(word, "org=")
-	if !ok {
-		return errors.New("want org=name:role or org=name:absent")
-	}
-	flags := strings.Split(word, ":")
-	if flags[0] != "-" {
-		name, err := unescape(flags[0])
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			return errors.New("no name: write - if it has none")
-		}
-		r.Operation.Org = name
-	}
-	flags = flags[1:]
-	r.Org.ID = "o-1"
-	if len(flags) > 0 && flags[0] == "absent" {
-		r.Org.ID, flags = "", flags[1:]
-	} else if len(flags) == 0 {
-		return errors.New("no role: want none, member, admin, owner or absent")
-	}
-	var once seen
-	for i, f := range flags {
-		key, value, _ := strings.Cut(f, "=")
-		if err := once.add(key); err != nil {
-			return err
-		}
-		var err error
-		switch {
-		case f == "requires-factor" && (i > 0 || r.Org.ID == ""):
-			r.Org.RequireFactor = true
-		case i == 0 && (r.Org.ID != "" || f != "none"): // absent has no need to say none
-			err = r.Org.Role.UnmarshalText([]byte(f))
-		case key == "id" && r.Org.ID != "" && value != "":
-			var id string
-			id, err = unescape(value)
-			r.Org.ID = protocol.OrgID(id)
-		default:
-			err = fmt.Errorf("unknown %q", ":"+f)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+var orgFlags = []flag{
+	{word: "requires-factor", set: func(r *reading, _ string) error { r.Org.RequireFactor = true; return nil }},
+	{word: "id", example: "o-1", fits: func(r *reading) bool { return r.Org.ID != "" }, set: func(r *reading, value string) error { return as(&r.Org.ID, value) }},
+	// absent has no need to say none
+	{word: "member", fits: orgIsAbsent, once: "role", set: setRole(protocol.OrgMember)},
+	{word: "admin", fits: orgIsAbsent, once: "role", set: setRole(protocol.OrgAdmin)},
+	{word: "owner", fits: orgIsAbsent, once: "role", set: setRole(protocol.OrgOwner)},
 }
 
-func readFacts(r *policy.Request, word string) error {
+func orgIsAbsent(r *reading) bool { return r.Org.ID == "" }
+
+func setRole(role protocol.OrgRole) func(*reading, string) error {
+	return func(r *reading, _ string) error { r.Org.Role = role; return nil }
+}
+
+func (r *reading) org(word string) error {
+	word, ok := strings.CutPrefix(word, "org=")
+	if !ok {
+		return fmt.Errorf("%v is about an organization: write org=acme:member, org=acme:absent or -", r.Operation.Action)
+	}
+	flags := strings.Split(word, ":")
+	switch {
+	case flags[0] == "":
+		return errors.New("no name: write org=acme, or org=- if it has none")
+	case flags[0] != "-":
+		if err := as(&r.Operation.Org, flags[0]); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(flags) == 1:
+		return fmt.Errorf("no role: write org=%s:%s", word, or(append(texts[protocol.OrgRole](), "absent")))
+	case flags[1] == "absent":
+		r.Org.ID = ""
+	default:
+		r.Org.ID = "o-1"
+		if err := readText(&r.Org.Role, "role", flags[1], "absent"); err != nil {
+			return err
+		}
+	}
+	return r.read(":", flags[2:], orgFlags)
+}
+
+var factsFlags = func() (flags []flag) {
+	exists := func(r *reading) bool { return r.Package.ID != "" }
+	for rights := policy.Rights(1); rights < 1<<len(rightLetters); rights++ {
+		flags = append(flags, flag{word: letters(rights), once: "rights", set: func(r *reading, _ string) error { r.Package.Rights = rights; return nil }})
+	}
+	return append(flags,
+		flag{word: "create", set: func(r *reading, _ string) error { r.Package.MayCreate = true; return nil }},
+		flag{word: "mfa", set: func(r *reading, _ string) error { r.Settings.Publish = protocol.FactorOnly; return nil }},
+		flag{word: "none", once: "mfa", set: func(r *reading, _ string) error { r.Settings.Publish = protocol.NoFactor; return nil }},
+		flag{word: "requires-factor", set: func(r *reading, _ string) error { r.Package.RequireFactor = true; return nil }},
+		flag{word: "private", fits: func(r *reading) bool { return !exists(r) }, set: func(r *reading, _ string) error { r.Package.Private = true; return nil }},
+		flag{word: "id", example: "p-1", fits: exists, set: func(r *reading, value string) error { return as(&r.Package.ID, value) }},
+		flag{word: "label", example: "critical", many: true, set: func(r *reading, value string) error { return addText(&r.Package.Labels, value) }},
+	)
+}()
+
+func (r *reading) facts(word string) error {
 	name, facts, ok := strings.Cut(word, "=")
 	if !ok {
-		return errors.New("no facts: want name=absent, name=public or name=private")
+		return fmt.Errorf("no facts: write %s=absent, %s=public, %s=private or -", word, word, word)
 	}
 	if name != "-" {
 		if a := r.Operation.Action; !a.OfPackage() && a != protocol.GrantTeam && a != protocol.Unknown {
-			return fmt.Errorf("%v is about no package", r.Operation.Action)
+			return fmt.Errorf("%v is about no package: write -", a)
 		}
 		var err error
 		if r.Operation.Package, err = protocol.ParsePackageName(name); err != nil {
-			return err
+			return fmt.Errorf("%w: write plain, @acme/widget or - for the name", err)
 		}
 	}
 	flags := strings.Split(facts, ":")
-	exists := true
 	switch flags[0] {
 	case "absent":
-		exists = false
 	case "public":
 		r.Package.ID = "p-1"
 	case "private":
 		r.Package.ID, r.Package.Private = "p-1", true
 	default:
-		return fmt.Errorf("%q is neither absent, public nor private", flags[0])
+		return fmt.Errorf("%q says not whether there is one: write absent, public or private", flags[0])
 	}
-	var once seen
-	for _, f := range flags[1:] {
-		key, value, _ := strings.Cut(f, "=")
-		rights, isRights := parseRights(f)
-		switch {
-		case isRights:
-			key = "rights"
-		case f == "none":
-			key = "mfa"
-		}
-		if key != "label" {
-			if err := once.add(key); err != nil {
-				return err
-			}
-		}
-		var err error
-		switch {
-		case key == "label" && value != "":
-			r.Package.Labels, err = appendText(r.Package.Labels, value)
-		case isRights:
-			r.Package.Rights = rights
-		case f == "create":
-			r.Package.MayCreate = true
-		case f == "mfa":
-			r.Settings.Publish = protocol.FactorOnly
-		case f == "none":
-			r.Settings.Publish = protocol.NoFactor
-		case f == "requires-factor":
-			r.Package.RequireFactor = true
-		case f == "private" && !exists:
-			r.Package.Private = true
-		case key == "id" && exists && value != "":
-			var id string
-			id, err = unescape(value)
-			r.Package.ID = protocol.PackageID(id)
-		default:
-			err = fmt.Errorf("unknown %q", ":"+f)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.read(":", flags[1:], factsFlags)
 }
 
 const rightLetters = "rwa"
 
-// parseRights reads the letters of rights in their order.
-func parseRights(word string) (policy.Rights, bool) {
-	var rights policy.Rights
-	rest := word
+// letters returns the rights as a line has them.
+func letters(rights policy.Rights) (s string) {
 	for i, letter := range rightLetters {
-		if after, ok := strings.CutPrefix(rest, string(letter)); ok {
-			rights |= 1 << i
-			rest = after
+		if rights&(1<<i) != 0 {
+			s += string(letter)
 		}
 	}
-	return rights, rest == "" && word != ""
+	return s
 }
 
 func readProof(r *policy.Request, word string) error {
-	switch word {
-	case "-":
+	if word == "-" {
 		return nil
-	case "none":
-		return errors.New("no proof is written -")
-	default:
-		return r.Proof.UnmarshalText([]byte(word))
 	}
+	// The proof whose text is none is written as a hyphen.
+	if right := append([]string{"-"}, texts[policy.Proof]()[1:]...); !slices.Contains(right, word) {
+		return no("proof", word, right, "")
+	}
+	return r.Proof.UnmarshalText([]byte(word))
 }
 
 func parseTime(word string) (time.Time, error) {
@@ -649,11 +616,8 @@ func parseTime(word string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, word)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is no time", word)
-	}
-	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 { // which cannot be written
-		return time.Time{}, fmt.Errorf("%q is no time", word)
+	if t = t.UTC(); err != nil || t.Year() < 1 || t.Year() > 9999 { // which cannot be written
+		return time.Time{}, fmt.Errorf("%q is no time: write one as %s, or none", word, formatTime(Noon))
 	}
 	return t, nil
 }
@@ -664,7 +628,7 @@ func parseAddr(word string) (netip.Addr, error) {
 	}
 	a, err := netip.ParseAddr(word)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%q is no address", word)
+		return netip.Addr{}, fmt.Errorf("%q is no address: write one as %v, or none", word, Here)
 	}
 	return a, nil
 }
@@ -672,7 +636,7 @@ func parseAddr(word string) (netip.Addr, error) {
 func unescape(word string) (string, error) {
 	text, err := url.PathUnescape(word)
 	if err != nil || strings.Trim(word, plainBytes+"%") != "" {
-		return "", fmt.Errorf("%q is not percent-encoded", word)
+		return "", fmt.Errorf("%q is not percent-encoded: write %s", word, escape(word))
 	}
 	return text, nil
 }

@@ -1,6 +1,7 @@
 package policytest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,7 +33,25 @@ func Snapshot(t testing.TB, p *policy.Policy, file string, boxes ...Box) {
 		t.Errorf("policytest: %v", err)
 		return
 	}
-	got := Matrix(p, boxes...)
+	compare(t, file, Matrix(p, boxes...))
+}
+
+// SnapshotDifference is [Snapshot] of what p decides differently than from does, which is small where
+// p is from with a few rules changed: a page that says what a company's policy comes to.
+//
+//	policytest.SnapshotDifference(t, acme.Policy(), policy.NPM(), "testdata/difference.txt", append(policytest.Boxes(), own)...)
+func SnapshotDifference(t testing.TB, p, from *policy.Policy, file string, boxes ...Box) {
+	t.Helper()
+	if err := errors.Join(p.Err(), from.Err()); err != nil {
+		t.Errorf("policytest: %v", err)
+		return
+	}
+	compare(t, file, Difference(p, from, boxes...))
+}
+
+// compare compares the text with that of the file, or writes it.
+func compare(t testing.TB, file, got string) {
+	t.Helper()
 	if os.Getenv(UpdateEnv) == "1" {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o777), os.WriteFile(file, []byte(got), 0o666)); err != nil {
 			t.Errorf("policytest: %v", err)
@@ -56,13 +75,35 @@ func Snapshot(t testing.TB, p *policy.Policy, file string, boxes ...Box) {
 
 // Matrix returns the text that [Snapshot] keeps.
 func Matrix(p *policy.Policy, boxes ...Box) string {
+	text := "# What the policy decides. Written by policytest.Snapshot and not by hand.\n"
+	return text + write(boxes, func(r policy.Request) string { return answer(p.Decide(r)) })
+}
+
+// Difference returns the text that [SnapshotDifference] keeps: that of [Matrix] with only the
+// requests whose effect p and from decide differently, or of which one hides the package and the other not. Each
+// line ends with what from decides. What both refuse for other reasons is left out, and so are boxes without
+// a difference.
+func Difference(p, from *policy.Policy, boxes ...Box) string {
+	text := "# What the policy decides differently. Written by policytest.SnapshotDifference and not by hand.\n"
+	differences := write(boxes, func(r policy.Request) string {
+		is, was := p.Decide(r), from.Decide(r)
+		if is.Effect == was.Effect && is.Conceals() == was.Conceals() {
+			return ""
+		}
+		return answer(is) + "  instead of  " + answer(was)
+	})
+	return text + cmp.Or(differences, "\n# Nothing.\n")
+}
+
+// write returns the answers to all requests of the boxes, of [Boxes] if there are none. Requests
+// with an empty answer are left out.
+func write(boxes []Box, answer func(policy.Request) string) string {
 	if len(boxes) == 0 {
 		boxes = Boxes()
 	}
 	var b strings.Builder
-	b.WriteString("# What the policy decides. Written by policytest.Snapshot and not by hand.\n")
 	for _, box := range boxes {
-		box.write(&b, p)
+		box.write(&b, answer)
 	}
 	return b.String()
 }
@@ -76,7 +117,7 @@ func answer(d policy.Decision) string {
 	return s
 }
 
-func (b Box) write(out *strings.Builder, p *policy.Policy) {
+func (b Box) write(out *strings.Builder, answer func(policy.Request) string) {
 	type group struct {
 		actions []string
 		lines   string
@@ -87,15 +128,21 @@ func (b Box) write(out *strings.Builder, p *policy.Policy) {
 		d := b.dims(r.Operation.Action)
 		s := sheet{dims: d, ids: map[string]int{}, prefix: commonName(d[2])}
 		for r := range d.all(r) {
-			s.leaves = append(s.leaves, s.id(answer(p.Decide(r))))
+			s.leaves = append(s.leaves, s.id(answer(r)))
 		}
 		lines := s.lines()
+		if lines == "" {
+			continue
+		}
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.lines == lines })
 		if i < 0 {
 			i = len(groups)
 			groups = append(groups, &group{lines: lines})
 		}
 		groups[i].actions = append(groups[i].actions, word)
+	}
+	if len(groups) == 0 {
+		return
 	}
 	out.WriteByte('\n')
 	for _, list := range []struct {
@@ -187,6 +234,9 @@ func (s *sheet) lines() string {
 	}
 	var b strings.Builder
 	last := ""
+	if s.texts[blocks[0]] == "" {
+		return ""
+	}
 	for line := range strings.SplitSeq(s.texts[blocks[0]], "\n") {
 		credential, rest, _ := strings.Cut(line, "\t")
 		if credential != last {
@@ -204,7 +254,7 @@ func (s *sheet) merge(column int, words []string, blocks []int) string {
 	var lines []string
 	done := map[int]bool{}
 	for _, block := range blocks {
-		if done[block] {
+		if done[block] || s.texts[block] == "" {
 			continue
 		}
 		done[block] = true

@@ -3,6 +3,7 @@ package policytest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,7 +15,8 @@ import (
 // A Table is what [ParseTable] reads.
 type Table struct {
 	Rows   []Row
-	Covers []string // the rules that the table must exercise, "all" among them for every one
+	Covers []string // the rules that the table must exercise, "all" among them for every one, "own" for those that are not NPM's
+	Always []string // the rules that are never silent about an action that they are about
 }
 
 // A LineError is what is wrong with one line.
@@ -24,7 +26,7 @@ type LineError struct {
 	Err  error
 }
 
-func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v: %s", e.Line, e.Err, e.Text) }
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s: %v", e.Line, e.Text, e.Err) }
 
 func (e *LineError) Unwrap() error { return e.Err }
 
@@ -51,7 +53,7 @@ func ParseTable(text string) (Table, error) {
 	}
 	for name, def := range rd.names {
 		if !def.used {
-			errs = append(errs, &LineError{def.line, "let " + name, errors.New("not used")})
+			errs = append(errs, &LineError{def.line, "let " + name, fmt.Errorf("not used: write $%s below it, or take the let out", name)})
 		}
 	}
 	slices.SortStableFunc(errs, func(a, b error) int { return lineOf(a) - lineOf(b) })
@@ -79,7 +81,7 @@ func (table *Table) read(rd *reader, line string, n int, asked map[string]int) e
 		row.Line = n
 		if question, err := Format(row.Request); err == nil {
 			if before, ok := asked[question]; ok {
-				return fmt.Errorf("line %d asks the same", before)
+				return fmt.Errorf("line %d asks the same: take one of them out", before)
 			}
 			asked[question] = n
 		}
@@ -88,57 +90,69 @@ func (table *Table) read(rd *reader, line string, n int, asked map[string]int) e
 	}
 	switch {
 	case words[0] == "now" && len(words) == 2:
-		now, err := parseTime(words[1])
-		if err != nil {
-			return err
-		}
-		rd.now = now
+		return into(&rd.now, parseTime, words[1])
 	case words[0] == "from" && len(words) == 2:
-		from, err := parseAddr(words[1])
-		if err != nil {
-			return err
-		}
-		rd.from = from
+		return into(&rd.from, parseAddr, words[1])
 	case words[0] == "let" && len(words) == 4 && words[2] == "=":
 		name, word := words[1], words[3]
 		switch {
 		case strings.Trim(name, nameBytes) != "":
-			return fmt.Errorf("%q is not lower-case letters, digits and hyphens", name)
+			return fmt.Errorf("%q is not lower-case letters, digits and hyphens: write it as let ci = word", name)
 		case strings.HasPrefix(word, "$"):
-			return errors.New("a let of a let")
+			return fmt.Errorf("a let of a let: write what %s is", word)
 		case rd.names[name] != nil:
-			return fmt.Errorf("line %d lets it, too", rd.names[name].line)
+			return fmt.Errorf("line %d lets it, too: write another name than %s", rd.names[name].line, name)
 		}
 		rd.names[name] = &named{word: word, line: n}
 	case words[0] == "covers" && len(words) > 1:
 		table.Covers = append(table.Covers, words[1:]...)
+	case words[0] == "always" && len(words) > 1:
+		table.Always = append(table.Always, words[1:]...)
 	default:
-		return errNoRow
+		return noRow(words)
 	}
 	return nil
 }
 
+// forms are examples of the lines that are no request, by their first words.
+var forms = map[string]string{
+	"now": "now " + formatTime(Noon), "from": "from " + Here.String(), "let": "let ci = token(rw:all)+bypass",
+	"covers": "covers own", "always": "always no-unpublish",
+}
+
+// noRow is the error for a line without a request.
+func noRow(words []string) error {
+	request := example + " => allow"
+	if form, ok := forms[strings.Join(words[:min(1, len(words))], "")]; ok {
+		return fmt.Errorf("no => and no line of %s: write %s, or a request as %s", words[0], form, request)
+	}
+	return fmt.Errorf("no =>: write %s, or a line as %s", request, or(slices.Sorted(maps.Values(forms))))
+}
+
 // Run checks that p decides about every request of the table as the table says. What
-// fails is told by line, with what each rule said.
+// fails is told by line, with what each rule said. Lines whose effect is a ? fail together, with this part
+// of the table as p answers it.
+//
+// The boxes are for covers, beside [Boxes]: those of an [Own] for a policy with rules of its own.
 //
 // A policy with an error fails, and so does a table with one.
-func Run(t testing.TB, p *policy.Policy, table string) {
+func Run(t testing.TB, p *policy.Policy, table string, boxes ...Box) {
 	t.Helper()
-	run(t, p, "table", table)
+	run(t, p, "table", table, boxes)
 }
 
 // RunFile is [Run] with a table from a file.
-func RunFile(t testing.TB, p *policy.Policy, file string) {
+func RunFile(t testing.TB, p *policy.Policy, file string, boxes ...Box) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Errorf("policytest: %v", err)
 		return
 	}
-	run(t, p, file, string(text))
+	run(t, p, file, string(text), boxes)
 }
 
-func run(t testing.TB, p *policy.Policy, name, text string) {
+func run(t testing.TB, p *policy.Policy, name, text string, boxes []Box) {
 	t.Helper()
 	if err := p.Err(); err != nil {
 		t.Errorf("%s: %v", name, err)
@@ -152,17 +166,32 @@ func run(t testing.TB, p *policy.Policy, name, text string) {
 	for _, rule := range p.Rules() {
 		known = append(known, rule.ID)
 	}
+	var answered []string // the lines of the table, if one is a question, with the answers
+	var traces strings.Builder
+	first, last := 0, 0
 	for _, row := range table.Rows {
 		for _, code := range row.Codes {
 			if !slices.Contains(known, code) {
-				t.Errorf("%s:%d: the policy has no rule %s", name, row.Line, code)
+				t.Errorf("%s:%d: the policy has no rule %s: %s", name, row.Line, code, offer(code, known, "Policy.Rules"))
 			}
 		}
-		if d := p.Decide(row.Request); d.Effect != row.Effect || !slices.Equal(codes(d), row.Codes) {
+		switch d := p.Decide(row.Request); {
+		case row.Question:
+			if answered == nil {
+				answered, first = strings.Split(text, "\n"), row.Line
+			}
+			last = row.Line
+			question, effect, _ := strings.Cut(answered[row.Line-1], "=>")
+			answered[row.Line-1] = question + "=>" + strings.Replace(effect, "?", Answer(d), 1)
+			fmt.Fprintf(&traces, "\n%s:%d: %v", name, row.Line, p.Explain(row.Request))
+		case d.Effect != row.Effect || !slices.Equal(codes(d), row.Codes):
 			t.Errorf("%s:%d: %s\ngot %s\n%v", name, row.Line, row.Text, Answer(d), p.Explain(row.Request))
 		}
 	}
-	for _, gap := range table.gaps(p) {
+	if answered != nil {
+		t.Errorf("%s: a question is no test. The policy answers, from the first to the last:\n%s\n%s", name, strings.Join(answered[first-1:last], "\n"), &traces)
+	}
+	for _, gap := range table.gaps(p, boxes) {
 		t.Errorf("%s: no line makes %s, which the table is to cover", name, gap)
 	}
 	if silent := spoken(p, table.Rows).silent(); len(silent) > 0 {
