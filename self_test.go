@@ -14,6 +14,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/policy/policytest"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
@@ -130,6 +131,8 @@ func (w *world) selfOf(r policy.Request, bearer string) answer {
 
 // AU-43: what self says of an action is what becomes of its request, with a session and with
 // tokens, where the host has all that it may have and where it has as little as it can.
+//
+// AU-46: and a request that was on its way, explained, is the line of a table.
 func TestSelfAgrees(t *testing.T) {
 	hosts := map[string]func(*npmauth.Config){
 		"all":    func(*npmauth.Config) {},
@@ -146,7 +149,7 @@ func TestSelfAgrees(t *testing.T) {
 			return secret
 		},
 	}
-	asked := map[protocol.Action]bool{}
+	asked, lines := map[protocol.Action]bool{}, map[string]bool{}
 	for host, change := range hosts {
 		for kind, bearer := range bearers {
 			for _, u := range writings {
@@ -190,6 +193,12 @@ func TestSelfAgrees(t *testing.T) {
 				trace, err := w.auth.Explain(t.Context(), http.Header{"Authorization": {"Bearer " + c.bearer}}, r.Operation, r.Change, r.Addr)
 				require.NoError(t, err, name)
 				assert.Equal(t, trace.Decision, w.auth.Policy().Decide(trace.Request), name)
+				line, err := policytest.Format(trace.Request)
+				require.NoError(t, err, "%s: %+v", name, r.Change)
+				row, err := policytest.Parse(line + "  =>  " + policytest.Answer(trace.Decision))
+				require.NoError(t, err, "%s: %s", name, line)
+				assert.Equal(t, trace.Decision, w.auth.Policy().Decide(row.Request), "%s: %s", name, line)
+				lines[line] = true
 			}
 		}
 	}

@@ -75,7 +75,19 @@
 //	/off                       the factor is taken off; with set-two-factor
 //	/mfa=publish /mfa=none     the setting that is asked for; with set-access
 //	/version=<version> and then /tag=<tag>
-//	                           what is published: with publish
+//	                           what is published, with tags: with publish
+//	/access=<access>           public or restricted; with publish and set-access
+//	/deprecates=<version> /undeprecates=<version>
+//	                           with deprecate
+//	/removes-version=<version> /removes-tarball=<version> /moves-tag=<tag>@<version>
+//	                           with unpublish
+//	/owner=<name> /adds-owner=<name> /removes-owner=<name>
+//	                           all owners afterwards, and the difference; with write-owners
+//	/starred                   with star
+//	/member=<name> /role=<role> /new-team=<name> /permission=<permission> /removes
+//	                           with the writes to organizations and teams
+//	/email /profile=<field> /password /mode=<mode> /confirms
+//	                           with write-profile, set-password and set-two-factor
 //	/tag=<tag> and then /version=<version>
 //	                           what the tag is to name: with set-dist-tag
 //	/nothing                   the document is as it was; with deprecate

@@ -3,6 +3,7 @@ package policytest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -18,8 +19,10 @@ import (
 var ErrFormat = errors.New("policytest: no line says this request")
 
 // Format writes the request as a line of a table, up to the =>, after which [Answer]
-// writes a decision. Reading the line gives an equal request, but for the name of an
-// operation that may be a token: that is written as redacted.
+// writes a decision. Reading the line gives an equal request, but for what decides nothing under
+// NPM's rules and may be long or secret: digests, revisions, what people wrote, the name of an
+// operation that may be a token, and of a new token all but that it writes or bypasses the second
+// factor. [github.com/npmauth/npmauth.Auth.Explain] returns the request of a live one.
 func Format(r policy.Request) (string, error) {
 	r = normal(r)
 	w := writer{}
@@ -66,7 +69,7 @@ func normal(r policy.Request) policy.Request {
 	if a := r.Operation.Action; r.Operation.Token != "" && (a == protocol.Logout || a == protocol.RevokeToken) {
 		r.Operation.Token = "redacted"
 	}
-	r.Change = normalChange(r.Operation.Action, r.Change)
+	r.Change = normalChange(&r.Operation, r.Change)
 	r.Now, r.Account.Recovered = instant(r.Now), instant(r.Account.Recovered)
 	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
 	r.Account.Groups = append([]string(nil), r.Account.Groups...)
@@ -208,7 +211,7 @@ func (w *writer) operation(r *policy.Request) string {
 	if r.Administers {
 		s += "/admin"
 	}
-	change := w.change(r.Change)
+	change := w.change(r.Operation.Action, r.Change)
 	if r.Operation.Action == protocol.Deprecate && r.Change.Empty() {
 		change = "/nothing"
 	}
@@ -221,6 +224,11 @@ func (w *writer) operation(r *policy.Request) string {
 			s += "/" + name.word + "=" + escape(field)
 		}
 	}
+	if r.Change != nil {
+		for i := range changeWords {
+			s += changeWords[i].write(r.Operation.Action, r.Change)
+		}
+	}
 	if tags && r.Change != nil { // the tag that goes to the version stands before it
 		s += "/version=" + escape(r.Change.Version)
 	}
@@ -228,7 +236,7 @@ func (w *writer) operation(r *policy.Request) string {
 }
 
 // change writes what the request would do, as far as a line has words for it.
-func (w *writer) change(c *protocol.Change) (s string) {
+func (w *writer) change(a protocol.Action, c *protocol.Change) (s string) {
 	if c == nil {
 		return ""
 	}
@@ -244,24 +252,24 @@ func (w *writer) change(c *protocol.Change) (s string) {
 	if c.PublishMode != nil && *c.PublishMode != protocol.FactorOrBypass {
 		s += "/mfa=" + w.text(*c.PublishMode)
 	}
-	if c.Version != "" {
+	if a == protocol.Publish && c.Version != "" {
 		s += "/version=" + escape(c.Version)
-	}
-	for tag := range c.Tags {
-		s += "/tag=" + escape(tag)
+		for _, tag := range slices.Sorted(maps.Keys(c.Tags)) {
+			s += "/tag=" + escape(tag)
+		}
 	}
 	return s
 }
 
-// normalChange returns what of c a line has words for and may decide, nil if that is nothing.
-// What a token is called, a tarball has for a digest or a deprecation says decides nothing in a table; any
-// other field stays, and is refused since no line gives it back.
-func normalChange(a protocol.Action, c *protocol.Change) *protocol.Change {
-	if c == nil {
-		return nil
+// normalChange returns what of c a line says, nil if that is nothing. Left out is what decides nothing in
+// a table: digests, revisions, the rest of a new token, and of messages, addresses and what people
+// write about themselves the text.
+func normalChange(op *protocol.Operation, c *protocol.Change) *protocol.Change {
+	if c == nil || op.Action == protocol.RemoveDistTag && reflect.DeepEqual(*c, protocol.Change{Tags: map[string]string{op.Tag: ""}}) {
+		return nil // which the operation says
 	}
 	n := *c
-	n.Integrity, n.Attachments, n.Revision = "", nil, ""
+	n.Integrity, n.Attachments, n.Revision, n.Body, n.Grace = "", nil, "", "", nil
 	if n.Token != nil {
 		n.Token = newToken(n.Token.Writes(), n.Token.Bypass)
 	}
@@ -271,14 +279,35 @@ func normalChange(a protocol.Action, c *protocol.Change) *protocol.Change {
 	if len(n.Tags) == 0 {
 		n.Tags = nil
 	}
-	nothing := a == protocol.Deprecate && c.Empty()
-	if a == protocol.Deprecate {
-		n.Deprecated = nil
+	for _, list := range []*[]string{&n.Removed, &n.Tarballs, &n.Maintainers, &n.AddedOwners, &n.RemovedOwners} {
+		*list = append([]string(nil), *list...)
 	}
-	if reflect.DeepEqual(n, protocol.Change{}) && !nothing {
+	n.Deprecated, n.Profile = unsaid(n.Deprecated), unsaid(n.Profile)
+	if n.Email != nil {
+		n.Email = new(said)
+	}
+	if n.Password != "" {
+		n.Password = said
+	}
+	if reflect.DeepEqual(n, protocol.Change{}) && (op.Action != protocol.Deprecate || !c.Empty()) {
 		return nil
 	}
 	return &n
+}
+
+// unsaid returns the keys of m, of those that have a text without it.
+func unsaid(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	n := map[string]string{}
+	for key, text := range m {
+		if text != "" {
+			text = said
+		}
+		n[key] = text
+	}
+	return n
 }
 
 // newToken is a token that writes, or bypasses the second factor; nil if neither.

@@ -423,20 +423,29 @@ var operationFlags = func() (flags []flag) {
 			return err
 		},
 	}, flag{
-		word: "tag", example: "latest",
+		word: "tag", example: "latest", many: true,
 		fits: func(r *reading) bool { return r.Operation.Action == protocol.Publish && r.Change != nil },
 		set: func(r *reading, value string) error {
 			var tag string
 			err := as(&tag, value)
-			r.Change.Tags = map[string]string{tag: r.Change.Version}
+			put(&r.Change.Tags, tag, r.Change.Version)
 			return err
 		},
 	})
+	for i := range changeWords {
+		flags = append(flags, changeWords[i].flag())
+	}
 	for _, name := range names {
 		flags = append(flags, flag{
 			word: name.word, example: name.example,
 			fits: func(r *reading) bool { return name.word != "team" || r.Operation.Action.OfOrg() },
-			set:  func(r *reading, value string) error { return as(name.field(&r.Operation), value) },
+			set: func(r *reading, value string) error {
+				err := as(name.field(&r.Operation), value)
+				if name.word == "tag" && r.Operation.Action == protocol.RemoveDistTag {
+					r.change().Tags = map[string]string{r.Operation.Tag: ""}
+				}
+				return err
+			},
 		})
 	}
 	return flags

@@ -1,0 +1,187 @@
+package policytest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/npmauth/npmauth/protocol"
+)
+
+// A changeWord is the word for a field of a [protocol.Change], which follows an action.
+type changeWord struct {
+	word    string
+	example string // of a value; "" for a word that has none
+	many    bool
+	actions []protocol.Action
+	values  func(*protocol.Change) []string // one for each time that the word is written
+	set     func(c *protocol.Change, value string) error
+}
+
+// said stands for text that decides nothing: messages, addresses, what people write about
+// themselves. A line says that it is there.
+const said = "said"
+
+var changeWords = []changeWord{
+	textWord("access", "public", func(c *protocol.Change) *string { return &c.Access }, protocol.Publish, protocol.SetAccess),
+	mapWord("deprecates", "1.0.0", said, func(c *protocol.Change) *map[string]string { return &c.Deprecated }, protocol.Deprecate),
+	mapWord("undeprecates", "1.0.0", "", func(c *protocol.Change) *map[string]string { return &c.Deprecated }, protocol.Deprecate),
+	listWord("removes-version", "1.0.0", func(c *protocol.Change) *[]string { return &c.Removed }, protocol.Unpublish),
+	listWord("removes-tarball", "1.0.0", func(c *protocol.Change) *[]string { return &c.Tarballs }, protocol.Unpublish),
+	{
+		word: "moves-tag", example: "latest@1.0.0", many: true, actions: []protocol.Action{protocol.Unpublish},
+		values: func(c *protocol.Change) (all []string) {
+			for _, tag := range slices.Sorted(maps.Keys(c.Tags)) {
+				all = append(all, tag+"@"+c.Tags[tag])
+			}
+			return all
+		},
+		set: func(c *protocol.Change, value string) error {
+			tag, version, _ := strings.Cut(value, "@")
+			put(&c.Tags, tag, version)
+			return nil
+		},
+	},
+	listWord("owner", "alice", func(c *protocol.Change) *[]string { return &c.Maintainers }, protocol.WriteOwners),
+	listWord("adds-owner", "bob", func(c *protocol.Change) *[]string { return &c.AddedOwners }, protocol.WriteOwners),
+	listWord("removes-owner", "bob", func(c *protocol.Change) *[]string { return &c.RemovedOwners }, protocol.WriteOwners),
+	boolWord("starred", func(c *protocol.Change) *bool { return &c.Starred }, protocol.Star),
+	textWord("member", "bob", func(c *protocol.Change) *string { return &c.Member }, protocol.WriteOrg, protocol.WriteTeamMember),
+	enumWord("role", func(c *protocol.Change) *protocol.OrgRole { return &c.Role }, protocol.OrgMember, protocol.WriteOrg),
+	textWord("new-team", "devs", func(c *protocol.Change) *string { return &c.Team }, protocol.WriteTeam),
+	enumWord("permission", func(c *protocol.Change) *protocol.Permission { return &c.Permission }, protocol.ReadWrite, protocol.GrantTeam),
+	boolWord("removes", func(c *protocol.Change) *bool { return &c.Removes }, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam),
+	{
+		word: "email", actions: []protocol.Action{protocol.WriteProfile},
+		values: func(c *protocol.Change) []string {
+			if c.Email == nil {
+				return nil
+			}
+			return []string{""}
+		},
+		set: func(c *protocol.Change, _ string) error { c.Email = new(said); return nil },
+	},
+	mapWord("profile", "fullname", said, func(c *protocol.Change) *map[string]string { return &c.Profile }, protocol.WriteProfile),
+	{
+		word: "password", actions: []protocol.Action{protocol.SetPassword},
+		values: func(c *protocol.Change) []string {
+			if c.Password == "" {
+				return nil
+			}
+			return []string{""}
+		},
+		set: func(c *protocol.Change, _ string) error { c.Password = said; return nil },
+	},
+	enumWord("mode", func(c *protocol.Change) *protocol.TwoFactorMode {
+		if c.TwoFactor == protocol.TwoFactorOff { // which is written /off
+			return new(protocol.TwoFactorUnknown)
+		}
+		return &c.TwoFactor
+	}, protocol.AuthOnly, protocol.SetTwoFactor),
+	boolWord("confirms", func(c *protocol.Change) *bool { return &c.Confirms }, protocol.SetTwoFactor),
+}
+
+func textWord(word, example string, field func(*protocol.Change) *string, actions ...protocol.Action) changeWord {
+	return changeWord{
+		word: word, example: example, actions: actions,
+		values: func(c *protocol.Change) []string {
+			return slices.DeleteFunc([]string{*field(c)}, func(v string) bool { return v == "" })
+		},
+		set: func(c *protocol.Change, value string) error { *field(c) = value; return nil },
+	}
+}
+
+func listWord(word, example string, field func(*protocol.Change) *[]string, actions ...protocol.Action) changeWord {
+	return changeWord{
+		word: word, example: example, many: true, actions: actions,
+		values: func(c *protocol.Change) []string { return *field(c) },
+		set:    func(c *protocol.Change, value string) error { *field(c) = append(*field(c), value); return nil },
+	}
+}
+
+// mapWord is the word for those keys of a map that have the value.
+func mapWord(word, example, value string, field func(*protocol.Change) *map[string]string, actions ...protocol.Action) changeWord {
+	return changeWord{
+		word: word, example: example, many: true, actions: actions,
+		values: func(c *protocol.Change) []string {
+			return slices.DeleteFunc(slices.Sorted(maps.Keys(*field(c))), func(key string) bool { return (*field(c))[key] != value })
+		},
+		set: func(c *protocol.Change, key string) error { put(field(c), key, value); return nil },
+	}
+}
+
+func boolWord(word string, field func(*protocol.Change) *bool, actions ...protocol.Action) changeWord {
+	return changeWord{
+		word: word, actions: actions,
+		values: func(c *protocol.Change) []string {
+			if !*field(c) {
+				return nil
+			}
+			return []string{""}
+		},
+		set: func(c *protocol.Change, _ string) error { *field(c) = true; return nil },
+	}
+}
+
+// enumWord is the word for a value that is not the zero one.
+func enumWord[T interface {
+	~uint8
+	MarshalText() ([]byte, error)
+}, P interface {
+	*T
+	UnmarshalText(text []byte) error
+}](word string, field func(*protocol.Change) P, example T, actions ...protocol.Action) changeWord {
+	text := func(v T) string {
+		t, err := v.MarshalText()
+		if err != nil {
+			return "" // which is no value, and so refused
+		}
+		return string(t)
+	}
+	return changeWord{
+		word: word, example: text(example), actions: actions,
+		values: func(c *protocol.Change) []string {
+			if *field(c) == 0 {
+				return nil
+			}
+			return []string{text(*field(c))}
+		},
+		set: func(c *protocol.Change, value string) error { return readText(field(c), word, value) },
+	}
+}
+
+func put(m *map[string]string, key, value string) {
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	(*m)[key] = value
+}
+
+// flag returns the word as it is read.
+func (w *changeWord) flag() flag {
+	return flag{
+		word: w.word, example: w.example, many: w.many,
+		fits: func(r *reading) bool { return slices.Contains(w.actions, r.Operation.Action) },
+		set: func(r *reading, value string) error {
+			var text string
+			if err := as(&text, value); err != nil {
+				return err
+			}
+			return w.set(r.change(), text)
+		},
+	}
+}
+
+// write returns the words that c has of an action.
+func (w *changeWord) write(a protocol.Action, c *protocol.Change) (s string) {
+	if !slices.Contains(w.actions, a) {
+		return ""
+	}
+	for _, value := range w.values(c) {
+		s += "/" + w.word
+		if w.example != "" {
+			s += "=" + escape(value)
+		}
+	}
+	return s
+}
