@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"store":      {},
 	"audit":      {"protocol", "store"},
 	"credential": {"store"},
-	"subject":    {"protocol", "policy", "store", "audit", "internal/cidr"},
+	"subject":    {"protocol", "policy", "credential", "store", "audit", "internal/cidr"},
 	"account":    {"ground", "host"},
 	"host":       {"protocol", "policy", "credential"},
 	"settings":   {"ground"},

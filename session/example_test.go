@@ -25,7 +25,7 @@ func config(st store.Store) session.Config {
 		CheckPassword: func(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 			return id == "17" && pw.Equal(credential.NewSecret("correct horse")), nil
 		},
-		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
+		SecondFactor: func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error) {
 			return nil, nil // nobody has one
 		},
 		Alive: func(context.Context, protocol.UserID) error { return nil },
