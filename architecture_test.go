@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
-	"wire":       {"protocol", "internal/strictjson"},
+	"wire":       {"protocol", "policy", "credential", "internal/strictjson"},
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
 	"leak":       {"ground"},

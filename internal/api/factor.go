@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/authz"
-	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -52,19 +50,12 @@ func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mo
 // confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
 // only time that recovery codes are seen. The sessions that were opened without it end,
 // but for the one that asks.
-func (a *API) confirmFactor(r *http.Request, op protocol.Operation, raw json.RawMessage) (reply, error) {
-	var codes []string
-	if err := strictjson.Unmarshal(raw, &codes); err != nil {
-		return reply{}, err
-	}
-	if len(codes) != 1 {
-		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Send one code of your authenticator app."}
-	}
+func (a *API) confirmFactor(r *http.Request, op protocol.Operation, code credential.Secret) (reply, error) {
 	q, d, err := a.Check(r, op, &protocol.Change{Confirms: true})
 	if err != nil {
 		return reply{}, err
 	}
-	confirmation, err := a.Factors.BeginConfirm(r.Context(), q.Actor.Credential.User, credential.NewSecret(codes[0]), q.Arrived)
+	confirmation, err := a.Factors.BeginConfirm(r.Context(), q.Actor.Credential.User, code, q.Arrived)
 	if err != nil {
 		return reply{}, a.Conclude(r.Context(), q, err)
 	}

@@ -26,7 +26,7 @@ func (a *API) listServiceTokens(r *http.Request, op protocol.Operation) (reply, 
 // second factor. The token is the service account's.
 func (a *API) createServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.TokenRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	spec, err := body.Spec()

@@ -19,7 +19,7 @@ import (
 // and with a second factor where the account has one.
 func (a *API) createToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.TokenRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	spec, err := body.Spec()
@@ -75,7 +75,7 @@ func (a *API) rotateToken(r *http.Request, op protocol.Operation) (reply, error)
 // rotateOf rotates a token of the user that user returns; "" is a service account that is none.
 func (a *API) rotateOf(r *http.Request, op protocol.Operation, user func(*authz.Request) protocol.UserID, service bool) (reply, error) {
 	var body wire.RotateRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	grace, days, err := body.Rotation()

@@ -10,8 +10,6 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
-	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
@@ -40,9 +38,6 @@ var (
 
 var (
 	errDocumentSize  = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
-	errTwoHeaders    = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-credential", Sentence: "The request carries more than one Authorization header."}
-	errTwoCodes      = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-otp", Sentence: "The request carries more than one npm-otp header."}
-	errLongCode      = &wire.Error{Status: http.StatusBadRequest, Code: "bad-otp", Sentence: "The one-time password is far too long."}
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: "The one-time password is wrong or was used before."}
 	errSignIn        = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-login", Sentence: "The user name or the password is wrong."}
@@ -58,11 +53,11 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, twofactor.ErrLocked):
 		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
 	case errors.Is(err, host.ErrNoCredential):
-		return errNoLogin
+		return wire.LoginRequired
 	case errors.Is(err, host.ErrInvalidToken):
-		return errDeadLogin
+		return wire.InvalidToken
 	case errors.As(err, &refused):
-		return refusal(refused)
+		return wire.Refusal(refused.Operation, refused.Decision, refused.Anonymous)
 	case errors.As(err, &own):
 		if own.Challenge == nil && (own.Status < 400 || own.Status > 599) { // not filled in: an error all the same
 			return wire.Unavailable
@@ -145,39 +140,6 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		e = &of
 	}
 	wire.WriteError(w, e)
-}
-
-// The answers to who is not logged in, and not any more.
-var (
-	errNoLogin   = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
-	errDeadLogin = &wire.Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
-)
-
-// refusal returns the answer to e. A package that may not be known of answers as
-// one that does not exist; a wrong address has npm's own challenge; who is not
-// logged in is asked to, unless that would change nothing.
-func refusal(e *host.DeniedError) *wire.Error {
-	code, sentence := "denied", "You may not do this."
-	for i, why := range e.Decision.Reasons {
-		if why.Conceal {
-			return &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: why.Sentence}
-		}
-		if i == 0 {
-			code, sentence = why.Code, why.Sentence
-			if why.Remedy != "" {
-				sentence += " " + why.Remedy
-			}
-		}
-	}
-	switch {
-	case e.Anonymous && e.Operation.Action != protocol.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
-		return errNoLogin
-	case code == policy.CodeCIDR:
-		return &wire.Error{Status: http.StatusUnauthorized, Code: code, Sentence: sentence, Authenticate: "ipaddress"}
-	case e.Operation.Action == protocol.Unknown:
-		return &wire.Error{Status: http.StatusNotFound, Code: code, Sentence: sentence}
-	}
-	return &wire.Error{Status: http.StatusForbidden, Code: code, Sentence: sentence}
 }
 
 // Outage reports whether err is the fault of the registry, not of the client.

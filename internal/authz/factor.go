@@ -8,26 +8,12 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
-
-// proofHeader returns the value of the npm-otp header, zero when there is none. Several are an
-// error: they are never tried one after the other.
-func proofHeader(h http.Header) (credential.Secret, error) {
-	lines := h["Npm-Otp"]
-	switch {
-	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
-		return credential.Secret{}, nil
-	case len(lines) > 1:
-		return credential.Secret{}, errTwoCodes
-	case len(lines[0]) > 256:
-		return credential.Secret{}, errLongCode
-	}
-	return credential.NewSecret(lines[0]), nil
-}
 
 // BringsApproval reports whether the npm-otp header has the form of what a page hands out.
 func BringsApproval(h http.Header) bool {
-	value, err := proofHeader(h)
+	value, err := wire.OTP(h)
 	return err == nil && twofactor.FormOf(value.Reveal()).Proof() == policy.ProofWeb
 }
 
@@ -58,7 +44,7 @@ func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request)
 	if q.Actor.Credential == nil { // nobody who could have a factor
 		return Denied(q, a.Policy.Decide(q.Request))
 	}
-	value, err := proofHeader(h)
+	value, err := wire.OTP(h)
 	if err != nil {
 		return err
 	}
