@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -92,4 +93,32 @@ func TestVerifyWhileItIsKept(t *testing.T) {
 		require.NoError(t, d.End(t.Context(), operator, "u-jane", s.ID))
 	}})
 	assert.False(t, alive(t, d, secret), "ended in between")
+}
+
+// A commit on behalf of a session happens only if the session is alive then.
+func TestVerifyFromTx(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	secret, s := signIn(t, d, "111111")
+	assert.Equal(t, &policy.Credential{ID: s.ID, Kind: policy.KindSession, User: s.User, Created: s.Created, Expires: s.Expires}, s.Credential())
+	commit := func(meanwhile func()) error {
+		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+			got, err := d.VerifyFrom(ctx, tx, secret)
+			if err != nil {
+				return err
+			}
+			assert.Equal(t, s, got)
+			meanwhile()
+			tx.Put("done/on-behalf", nil, time.Time{})
+			return nil
+		})
+	}
+	require.NoError(t, commit(func() {}))
+	runs := 0
+	err := commit(func() {
+		runs++
+		require.NoError(t, d.subjects.EndSessions(ctx, operator, "u-jane"))
+	})
+	assert.ErrorIs(t, err, session.ErrNoSession)
+	assert.Equal(t, 1, runs, "the second run finds that it was revoked")
 }

@@ -15,8 +15,13 @@ import (
 // ErrAddress means that a token is valid, but not from the address that presents it.
 var ErrAddress = errors.New("token: not valid from this address")
 
-// Verify returns the token that a presented secret belongs to. It is the whole check that a
-// store can make: the secret has the right form, the token has not expired and was not revoked,
+// Verify is [Manager.VerifyFrom] on the Manager's store.
+func (m *Manager) Verify(ctx context.Context, secret credential.Secret, addr netip.Addr) (Token, error) {
+	return m.VerifyFrom(ctx, m.store, secret, addr)
+}
+
+// VerifyFrom returns the token that a presented secret belongs to, as from has it. It is the
+// whole check that a store can make: the secret has the right form, the token has not expired and was not revoked,
 // its account is not disabled, and addr is in the ranges of both. Every secret that fails one of
 // these is ErrNotFound, whatever the reason, but for the ranges, which are ErrAddress; any other
 // error means that the check itself failed. The zero addr is in no range.
@@ -24,14 +29,17 @@ var ErrAddress = errors.New("token: not valid from this address")
 // Whether the registry still has the user is the caller's to ask, and what the token may do
 // policy's: [Token.Credential] is what it takes.
 //
-// Verify reads the store twice. A program that verifies often caches what [Open] returns for a
-// moment.
-func (m *Manager) Verify(ctx context.Context, secret credential.Secret, addr netip.Addr) (Token, error) {
+// A request that changes something is verified from the [store.Tx] of its commit: a token that
+// is revoked meanwhile changes nothing then.
+//
+// VerifyFrom reads the store twice. A program that verifies often caches what [Open] returns for
+// a moment.
+func (m *Manager) VerifyFrom(ctx context.Context, from store.Reader, secret credential.Secret, addr netip.Addr) (Token, error) {
 	d, ok := credential.Parse(secret.Reveal())
 	if !ok {
 		return Token{}, ErrNotFound
 	}
-	t, sub, err := m.verify(ctx, d)
+	t, sub, err := m.verify(ctx, from, d)
 	if err != nil {
 		return Token{}, outward("verify", err)
 	}
@@ -42,8 +50,8 @@ func (m *Manager) Verify(ctx context.Context, secret credential.Secret, addr net
 	return t, nil
 }
 
-func (m *Manager) verify(ctx context.Context, d credential.Digest) (Token, subject.Subject, error) {
-	items, err := m.store.Get(ctx, KeyOf(d))
+func (m *Manager) verify(ctx context.Context, from store.Reader, d credential.Digest) (Token, subject.Subject, error) {
+	items, err := from.Get(ctx, KeyOf(d))
 	if err != nil {
 		return Token{}, subject.Subject{}, err
 	}
@@ -53,7 +61,7 @@ func (m *Manager) verify(ctx context.Context, d credential.Digest) (Token, subje
 	}
 	// The token is read once more together with its account: rows read at two moments could
 	// disagree.
-	items, err = m.store.Get(ctx, append(subject.Keys(cred.User), KeyOf(d))...)
+	items, err = from.Get(ctx, append(subject.Keys(cred.User), KeyOf(d))...)
 	if err != nil {
 		return Token{}, subject.Subject{}, err
 	}

@@ -87,3 +87,30 @@ func TestVerifyFails(t *testing.T) {
 		assert.NotErrorIs(t, err, token.ErrNotFound)
 	}
 }
+
+// A commit on behalf of a token happens only if the token is alive then.
+func TestVerifyFromTx(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	m := manager(t, s)
+	secret, tok := create(t, m, token.Spec{Name: "ci"})
+	commit := func(meanwhile func()) error {
+		return store.Transact(ctx, s, func(tx *store.Tx) error {
+			got, err := m.VerifyFrom(ctx, tx, secret, netip.Addr{})
+			if err != nil {
+				return err
+			}
+			assert.Equal(t, tok, got)
+			meanwhile()
+			tx.Put("done/on-behalf", nil, time.Time{})
+			return nil
+		})
+	}
+	require.NoError(t, commit(func() {}))
+	runs := 0
+	err := commit(func() {
+		runs++
+		require.NoError(t, m.RevokeAll(ctx, audit.Actor{}, tok.User))
+	})
+	assert.ErrorIs(t, err, token.ErrNotFound)
+	assert.Equal(t, 1, runs, "the second run finds that it was revoked")
+}

@@ -202,15 +202,10 @@ func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id protocol
 	if err != nil {
 		return nil, err
 	}
-	return &Person{
-		Account: policy.Account{
-			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
-			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs, Service: user.Service,
-			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered,
-		},
-		Subject: sub,
-		User:    user,
-	}, nil
+	of := sub.Account(user.Name)
+	of.ID, of.Service = user.ID, user.Service
+	of.Disabled, of.HighImpact = of.Disabled || user.Disabled, of.HighImpact || user.HighImpact
+	return &Person{Account: of, Subject: sub, User: user}, nil
 }
 
 // hostUser returns the host's record of a user, from r where the people are in the store.

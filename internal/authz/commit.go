@@ -106,12 +106,12 @@ func (a *Authorizer) commitOnce(ctx context.Context, q *Request, keys []string, 
 				q.Actor, q.Request = next.Actor, next.Request // what the page is about
 				return errNeedsFactor
 			}
-			next.Proof = next.Attempt.Proof()
-			if d := a.Policy.Decide(next.Request); d.Effect != policy.Allow {
-				return Denied(&next, d)
-			}
-			if err := next.Attempt.Spend(ctx, tx, next.use()); err != nil {
+			d, err := next.Attempt.Decide(ctx, tx, a.Policy, &next.Request)
+			if err != nil {
 				return err
+			}
+			if d.Effect != policy.Allow {
+				return Denied(&next, d)
 			}
 			next.proven = next.Proof
 		}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -15,27 +15,6 @@ import (
 func BringsApproval(h http.Header) bool {
 	value, err := wire.OTP(h)
 	return err == nil && twofactor.FormOf(value.Reveal()).Proof() == policy.ProofWeb
-}
-
-// use returns what a proof for q is spent on. Its digest is zero while it is not known what a
-// write would do; of a read the operation says all.
-func (q *Request) use() twofactor.Use {
-	op, c := q.Operation, q.Change
-	u := twofactor.Use{
-		Credential: q.Actor.Credential.ID, Action: op.Action, Package: op.Package, FollowUps: c.FollowUps(op), At: q.Arrived, Addr: q.Addr,
-	}
-	if c != nil || !op.Action.Write() {
-		u.Change = c.Digest(op)
-	}
-	return u
-}
-
-// acceptable reports whether value, if it verifies, leads to an Allow. It is called before
-// anything is spent, so that nobody loses a recovery code over a request that stays denied.
-func (a *Authorizer) acceptable(q *Request, value credential.Secret) bool {
-	req := q.Request
-	req.Proof = twofactor.FormOf(value.Reveal()).Proof()
-	return req.Proof != policy.NoProof && a.Policy.Decide(req).Effect == policy.Allow
 }
 
 // BeginFactor counts an attempt at the second factor with the value of the npm-otp header, which
@@ -48,11 +27,11 @@ func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request)
 	if err != nil {
 		return err
 	}
-	if value.IsZero() || !a.acceptable(q, value) {
-		return a.Challenge(ctx, q, !value.IsZero())
-	}
-	q.Attempt, err = a.Factors.Begin(ctx, q.Actor.Credential.User, q.use(), value)
-	if errors.Is(err, twofactor.ErrWrong) {
+	q.Attempt, err = a.Factors.BeginFor(ctx, a.Policy, q.Request, q.Arrived, value)
+	switch {
+	case errors.Is(err, subject.ErrFactorRequired):
+		return a.Challenge(ctx, q, false)
+	case errors.Is(err, twofactor.ErrWrong):
 		return a.Challenge(ctx, q, true)
 	}
 	return err
