@@ -66,6 +66,6 @@ func Example() {
 	// Output:
 	// jane for 2h0m0s
 	// user 17 <nil>
-	// session: sign in: session: wrong user name or password
+	// session: sign in: subject: wrong user name or password
 	// session: no such session
 }

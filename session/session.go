@@ -68,7 +68,7 @@ import (
 var (
 	// ErrDenied is the one answer to every sign-in that fails before the second factor: unknown
 	// user, wrong password, disabled account.
-	ErrDenied = errors.New("session: wrong user name or password")
+	ErrDenied = subject.ErrDenied
 	// ErrFactorRequired means that the password was right and the second factor is missing or
 	// wrong.
 	ErrFactorRequired = subject.ErrFactorRequired
@@ -90,10 +90,7 @@ const (
 )
 
 // A User is the account that a name belongs to.
-type User struct {
-	ID   protocol.UserID // never "", and valid UTF-8
-	Name string          // as npm whoami prints it
-}
+type User = subject.User
 
 // A Person is a User whose password was right, see [Manager.CheckPassword].
 type Person struct {
@@ -150,9 +147,11 @@ type Config struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// Lookup returns the user of that name. Required. ErrDenied means that no user who may sign
-	// in has the name. Any other error means that the lookup failed, and refuses the sign-in as
+	// Lookup returns the user of that name. Required: the SignIn of an [account.Directory], for
+	// a program that has one. ErrDenied means that no user who may sign in has the name. Any other error means that the lookup failed, and refuses the sign-in as
 	// well. It is called with what the client sent, which may be empty.
+	//
+	// [account.Directory]: https://pkg.go.dev/github.com/npmauth/npmauth/account#Directory.SignIn
 	Lookup func(ctx context.Context, name string) (User, error)
 
 	// CheckPassword reports whether the password is that of the user. Required. It is called

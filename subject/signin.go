@@ -7,12 +7,25 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
 
-// ErrFactorRequired means that an account needs its second factor to sign in, and that the one
-// presented is missing or wrong.
-var ErrFactorRequired = errors.New("subject: second factor required")
+// Errors of a sign-in.
+var (
+	// ErrDenied is the one answer to every sign-in that fails before the second factor: unknown
+	// user, wrong password, disabled account.
+	ErrDenied = errors.New("subject: wrong user name or password")
+	// ErrFactorRequired means that an account needs its second factor to sign in, and that the
+	// one presented is missing or wrong.
+	ErrFactorRequired = errors.New("subject: second factor required")
+)
+
+// A User is the account that a name belongs to.
+type User struct {
+	ID   protocol.UserID // never "", and valid UTF-8
+	Name string          // as npm whoami prints it
+}
 
 // A Factor is what a sign-in presents as the second factor of an account, after its password
 // was right.
