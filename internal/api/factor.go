@@ -22,21 +22,17 @@ func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mo
 	var answer any // null
 	err := a.commitWithPassword(r, q, d, password, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
 		by, user := q.Actor.By(q.Addr), q.Actor.Credential.User
-		enrolled := q.Account.TwoFactor != protocol.TwoFactorOff
-		switch {
-		case enrolled && q.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
+		if q.Account.TwoFactor != protocol.TwoFactorOff && q.Proof == policy.NoProof { // a policy of the host's may not ask; then there is nothing to prove it by
 			return authz.Denied(q, a.Policy.Decide(q.Request))
-		case !enrolled && mode != protocol.TwoFactorOff:
-			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
-			answer = uri.Reveal()
-			return err
-		case mode == protocol.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
-			return a.Factors.DisableTx(ctx, tx, by, user)
 		}
-		if !oldNPM(r.UserAgent()) {
+		uri, err := a.Factors.SetTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
+		answer = nil
+		if !uri.IsZero() {
+			answer = uri.Reveal()
+		} else if mode != protocol.TwoFactorOff && !oldNPM(r.UserAgent()) {
 			answer = map[string]any{"mode": mode.String(), "pending": false}
 		}
-		return a.Factors.SetModeTx(ctx, tx, by, user, mode)
+		return err
 	})
 	if errors.Is(err, twofactor.ErrNoFactor) && q.Attempt == nil {
 		err = &wire.Error{Status: http.StatusBadRequest, Code: "no-factor", Sentence: "Two-factor authentication is not on."}

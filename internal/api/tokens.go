@@ -30,15 +30,7 @@ func (a *API) createToken(r *http.Request, op protocol.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	return a.makeToken(r, q, d, body.Password, specOf(spec, q.Actor.Credential.User))
-}
-
-// specOf is what package token makes of spec.
-func specOf(spec protocol.TokenSpec, user protocol.UserID) token.Spec {
-	return token.Spec{
-		User: user, Name: spec.Name, Description: spec.Description, Grants: spec.Grants, Bypass: spec.Bypass, CIDRs: spec.CIDRs,
-		Days: spec.Days, Until: spec.Until,
-	}
+	return a.makeToken(r, q, d, body.Password, token.SpecOf(q.Actor.Credential.User, spec))
 }
 
 // makeToken makes the token of spec for a request that is not denied: with the

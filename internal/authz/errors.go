@@ -47,7 +47,6 @@ var (
 // Answer returns what err is answered with: the one table from errors to answers.
 func Answer(err error) *wire.Error {
 	var own *wire.Error
-	var old *legacy.Error
 	var refused *host.DeniedError
 	switch {
 	case errors.Is(err, twofactor.ErrLocked):
@@ -63,8 +62,6 @@ func Answer(err error) *wire.Error {
 			return wire.Unavailable
 		}
 		return own
-	case errors.As(err, &old):
-		return &wire.Error{Status: old.Status, Code: old.Code, Sentence: old.Sentence}
 	case errors.Is(err, token.ErrTooMany):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "too-many-tokens", Sentence: "You have as many tokens as one user may have. Revoke some first."}
 	case errors.Is(err, session.ErrDenied), errors.Is(err, legacy.ErrDenied):
@@ -96,33 +93,15 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, token.ErrNotFound):
 		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "There is no such token."}
 	}
-	var spec *token.SpecError
-	var weak *account.PasswordError
 	var bad *strictjson.Error
-	var body *packument.Error
-	var change *packument.ChangeError
-	var size *http.MaxBytesError
-	switch {
-	case errors.As(err, &spec):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: spec.Error()}
-	case errors.As(err, &weak):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-password", Sentence: weak.Error()}
-	case errors.As(err, &bad):
+	if errors.As(err, &bad) {
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-json", Sentence: bad.Error()}
-	case errors.Is(err, packument.ErrTooLarge):
+	}
+	if errors.Is(err, packument.ErrTooLarge) {
 		return errDocumentSize
-	case errors.Is(err, packument.ErrNotPublish):
-		return &wire.Error{Status: http.StatusForbidden, Code: "not-offered", Sentence: "The registry refused the package document: " + err.Error() + "."}
-	case errors.As(err, &body):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-publish", Sentence: "The registry refused the package: " + body.Error() + "."}
-	case errors.As(err, &change):
-		status := http.StatusBadRequest
-		if change.Code == packument.CodeConflict {
-			status = http.StatusConflict
-		}
-		return &wire.Error{Status: status, Code: change.Code, Sentence: change.Sentence}
-	case errors.As(err, &size):
-		return wire.TooLarge
+	}
+	if e, ok := wire.Answer(err); ok {
+		return e
 	}
 	return wire.Unavailable
 }
