@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
-	"wire":       {"protocol", "policy", "credential", "internal/strictjson"},
+	"wire":       {"protocol", "policy", "credential", "subject", "internal/strictjson"},
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
 	"leak":       {"ground"},

@@ -1,6 +1,7 @@
 package twofactor_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,5 +108,80 @@ func TestDecideAnew(t *testing.T) {
 		_, d, err := k.decide(first, app.code())
 		require.NoError(t, err, "the code is there still")
 		assert.Equal(t, policy.Allow, d.Effect)
+	})
+}
+
+func TestAuthorize(t *testing.T) {
+	owners := &protocol.Change{Maintainers: []string{"alice", "bob"}, AddedOwners: []string{"bob"}}
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *twofactor.Config) { c.SoftLimit = 2 })
+		ctx, p := t.Context(), policy.NPM()
+		app := k.enrol(alice)
+		written := func() bool {
+			items, err := k.store.Get(ctx, "written")
+			require.NoError(t, err)
+			return items[0].Exists()
+		}
+		write := func(tx *store.Tx) error {
+			tx.Put("written", nil, time.Time{})
+			return nil
+		}
+		asks := 0
+		authorize := func(value credential.Secret, in func(final bool, req *policy.Request) error) error {
+			asks = 0
+			return k.Authorize(ctx, p, time.Time{}, value, func(from store.Reader) (*policy.Request, error) {
+				asks++
+				req := asking(protocol.WriteOwners, owners)
+				_, final := from.(*store.Tx)
+				assert.Equal(t, asks > 1, final)
+				return &req, in(final, &req)
+			}, write)
+		}
+		plain := func(bool, *policy.Request) error { return nil }
+
+		assert.ErrorIs(t, authorize(credential.Secret{}, plain), subject.ErrFactorRequired)
+		err := authorize(app.wrong(0), plain)
+		assert.ErrorIs(t, err, subject.ErrFactorRequired)
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		for _, at := range []bool{false, true} { // where it is denied at the first and at the final decision
+			var denied *policy.DeniedError
+			require.ErrorAs(t, authorize(app.code(), func(final bool, req *policy.Request) error {
+				if final == at {
+					req.Package.Rights = policy.RightRead
+				}
+				return nil
+			}), &denied)
+			assert.Equal(t, protocol.WriteOwners, denied.Operation.Action)
+			assert.False(t, denied.Anonymous)
+			away := errors.New("away")
+			assert.ErrorIs(t, authorize(app.code(), func(final bool, _ *policy.Request) error {
+				if final == at {
+					return away
+				}
+				return nil
+			}), away)
+		}
+		// It was a read at first, so that no attempt was begun.
+		assert.ErrorIs(t, authorize(app.code(), func(final bool, req *policy.Request) error {
+			if !final {
+				req.Operation.Action = protocol.ReadPackument
+			}
+			return nil
+		}), subject.ErrFactorRequired)
+		assert.False(t, written())
+
+		require.NoError(t, authorize(app.code(), plain), "none of it has spent the code")
+		assert.True(t, written())
+		assert.Equal(t, 2, asks)
+		time.Sleep(30 * time.Second)
+		require.NoError(t, k.Authorize(ctx, p, time.Time{}, app.code(), func(store.Reader) (*policy.Request, error) {
+			req := asking(protocol.WriteOwners, owners)
+			return &req, nil
+		}, nil))
+		time.Sleep(30 * time.Second)
+		for i := range 2 {
+			assert.ErrorIs(t, authorize(app.wrong(i+1), plain), twofactor.ErrWrong)
+		}
+		assert.ErrorIs(t, authorize(app.code(), plain), twofactor.ErrTooMany)
 	})
 }

@@ -46,8 +46,8 @@ func (m *Manager) SignIn(ctx context.Context, sub subject.Subject, f subject.Fac
 
 // signInError says of a refused value that the sign-in needs another one.
 func signInError(err error) error {
-	if errors.Is(err, ErrWrong) || errors.Is(err, ErrTooMany) || errors.Is(err, ErrLocked) {
+	if errors.Is(err, ErrTooMany) {
 		return fmt.Errorf("%w: %w", subject.ErrFactorRequired, err)
 	}
-	return err
+	return needed(err)
 }

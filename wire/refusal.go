@@ -13,6 +13,9 @@ var (
 	InvalidToken  = &Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
 )
 
+// WrongLogin is the one answer to an unknown user and to a wrong password.
+var WrongLogin = &Error{Status: http.StatusUnauthorized, Code: "wrong-login", Sentence: "The user name or the password is wrong."}
+
 // Refusal returns the answer to a request for op that d does not allow. anonymous says that the
 // request carried no credential.
 //

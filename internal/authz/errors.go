@@ -40,14 +40,12 @@ var (
 	errDocumentSize  = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: "The one-time password is wrong or was used before."}
-	errSignIn        = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-login", Sentence: "The user name or the password is wrong."}
 	errBusy          = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
 // Answer returns what err is answered with: the one table from errors to answers.
 func Answer(err error) *wire.Error {
 	var own *wire.Error
-	var refused *host.DeniedError
 	switch {
 	case errors.Is(err, twofactor.ErrLocked):
 		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
@@ -55,8 +53,6 @@ func Answer(err error) *wire.Error {
 		return wire.LoginRequired
 	case errors.Is(err, host.ErrInvalidToken):
 		return wire.InvalidToken
-	case errors.As(err, &refused):
-		return wire.Refusal(refused.Operation, refused.Decision, refused.Anonymous)
 	case errors.As(err, &own):
 		if own.Challenge == nil && (own.Status < 400 || own.Status > 599) { // not filled in: an error all the same
 			return wire.Unavailable
@@ -65,7 +61,7 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, token.ErrTooMany):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "too-many-tokens", Sentence: "You have as many tokens as one user may have. Revoke some first."}
 	case errors.Is(err, session.ErrDenied), errors.Is(err, legacy.ErrDenied):
-		return errSignIn
+		return wire.WrongLogin
 	case errors.Is(err, account.ErrBusy):
 		return errBusy
 	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrNoFactor):
