@@ -66,11 +66,7 @@ func (a *API) confirmFactor(r *http.Request, op protocol.Operation, code credent
 	if err != nil {
 		return reply{}, err
 	}
-	shown := make([]string, len(recovery))
-	for i, code := range recovery {
-		shown[i] = code.Reveal()
-	}
-	return ok(map[string]any{"tfa": shown}), nil
+	return ok(map[string]any{"tfa": credential.Reveal(recovery)}), nil
 }
 
 // oldNPM reports whether the client is npm 10 or older, which take a switched
