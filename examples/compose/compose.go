@@ -5,8 +5,9 @@
 //
 // Package npmauth does more. Here nobody logs in or confirms on a web page: npm asks for the
 // password and the code at the terminal. There are no caches, so that each request reads the
-// store, no events, no proxies, and no limit on a slow body but ReadTimeout. What serve and
-// writePackument do not have is refused: dist-tags, deprecate, unpublish, organizations, profiles.
+// store, no events, no proxies, and no limit on a slow body but ReadTimeout; with an expired login
+// nothing is installed until npm login. What serve and writePackument do not have is refused, such
+// as npm logout, dist-tags, deprecate, unpublish, organizations and profiles.
 package main
 
 import (
@@ -121,10 +122,7 @@ func (g *registry) allow(c *call) error {
 	if err != nil {
 		return err
 	}
-	if d := g.policy.Decide(*req); d.Effect == policy.Deny || d.Effect == policy.Challenge && !c.Operation.Action.Write() {
-		return policy.Denied(req, d)
-	}
-	return nil
+	return g.policy.Check(req)
 }
 
 // commit allows a write, and nothing else does: when all of the body was read, in the commit that
