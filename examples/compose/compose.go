@@ -376,7 +376,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for person := range strings.SplitSeq(*seed, ",") {
+	for person := range strings.FieldsFuncSeq(*seed, func(c rune) bool { return c == ',' }) {
 		name, password, _ := strings.Cut(person, ":")
 		if _, err := g.people.Create(context.Background(), audit.Actor{}, account.NewUser{Name: name, Password: credential.NewSecret(password)}); err != nil {
 			log.Fatal(err)
