@@ -1,5 +1,4 @@
-// Hello is a whole npm registry, in memory. Run it, and in another terminal
-// npm adduser --auth-type=legacy --registry=http://127.0.0.1:4876/ for an account.
+// Hello is a whole npm registry, in memory: npm adduser --auth-type=legacy --registry=http://127.0.0.1:4876/
 package main
 
 import (
@@ -36,11 +35,10 @@ type pkg struct {
 	tarballs map[string][]byte // by version
 }
 
-// Facts tells npmauth of a package, and of what a user may do with it now.
 func (g *registry) Facts(_ context.Context, name protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
 	g.Lock()
 	defer g.Unlock()
-	p, rights := g.packages[name], policy.RightRead
+	p, rights := g.packages[name], policy.RightRead // what npmauth is told: whether there is one, and what the user may do with it now
 	switch {
 	case p == nil:
 		return policy.Facts{MayCreate: user != ""}, nil
@@ -50,18 +48,16 @@ func (g *registry) Facts(_ context.Context, name protocol.PackageName, user prot
 	return policy.Facts{ID: protocol.PackageID(p.Name), Rights: rights}, nil
 }
 
-// ServeHTTP gets only what npmauth has allowed, and of a publish no end of the body before that.
 func (g *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, err := g.serve(r.Context(), http.MaxBytesReader(w, r.Body, 64<<20))
-	if err != nil {
+	if answer, err := g.serve(r.Context(), http.MaxBytesReader(w, r.Body, 64<<20)); err != nil {
 		npmauth.WriteError(w, r, err)
-		return
+	} else {
+		_, _ = w.Write(answer)
 	}
-	_, _ = w.Write(answer)
 }
 
 func (g *registry) serve(ctx context.Context, r io.Reader) ([]byte, error) {
-	body, unread := io.ReadAll(r)
+	body, unread := io.ReadAll(r) // a publish has no end before npmauth has allowed all of it
 	op, _ := host.OperationFrom(ctx)
 	who, _ := host.IdentityFrom(ctx)
 	g.Lock()
@@ -77,14 +73,12 @@ func (g *registry) serve(ctx context.Context, r io.Reader) ([]byte, error) {
 	}
 	change, err := op.Change()
 	manifest, tarball, bad := packument.Split(body, change.Version)
-	if err := errors.Join(unread, err, bad); err != nil {
+	switch err := errors.Join(unread, err, bad); {
+	case err != nil:
 		return nil, err
-	}
-	// It was allowed for the package of that ID, or for a new one, and somebody may have been faster.
-	if (p == nil) != (op.PackageID == "") || p != nil && p.Versions[change.Version] != nil || change.Access == "restricted" {
+	case (p == nil) != (op.PackageID == ""), p != nil && p.Versions[change.Version] != nil, change.Access == "restricted": // or somebody was faster
 		return nil, &wire.Error{Status: 403, Code: "refused", Sentence: "That version exists, or is to be private: all is public here."}
-	}
-	if p == nil {
+	case p == nil:
 		p = &pkg{op.Package.String(), map[string]any{}, map[string]string{}, who.User, map[string][]byte{}}
 		g.packages[op.Package] = p
 	}
