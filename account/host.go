@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/npmauth/npmauth/audit"
@@ -9,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A Directory implements every optional interface of [host.Users].
@@ -36,6 +38,36 @@ func (d *Directory) User(ctx context.Context, id protocol.UserID) (host.User, er
 func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	u, err := d.ByIDFrom(ctx, r, id)
 	return u.forHost(), err
+}
+
+// SignIn returns the user who signs in under name, or [subject.ErrDenied] for a name of nobody
+// and of a service account. With [Directory.CheckPassword] and [Directory.Alive] it is what
+// package session takes:
+//
+//	sessions, err := session.New(session.Config{
+//		Store: st, Lookup: people.SignIn, CheckPassword: people.CheckPassword, Alive: people.Alive, …
+//	})
+func (d *Directory) SignIn(ctx context.Context, name string) (subject.User, error) {
+	u, err := d.ByName(ctx, name)
+	if err = denied(u, err); err != nil {
+		return subject.User{}, err
+	}
+	return subject.User{ID: u.ID, Name: u.Name}, nil
+}
+
+// Alive returns nil if a person has this ID, and [subject.ErrDenied] if not, or if it is a
+// service account's, which has no session. Whether the account is disabled package subject
+// knows.
+func (d *Directory) Alive(ctx context.Context, id protocol.UserID) error {
+	return denied(d.ByID(ctx, id))
+}
+
+// denied returns why the user found must not sign in.
+func denied(u User, err error) error {
+	if errors.Is(err, ErrNoUser) || err == nil && u.Service {
+		return subject.ErrDenied
+	}
+	return err
 }
 
 // SignUp is [Directory.Create] for [host.SignUp], by the client of [WithClient].

@@ -23,6 +23,11 @@ type PasswordError struct{ Why string }
 
 func (e *PasswordError) Error() string { return "account: unacceptable password: " + e.Why }
 
+// Answer returns how HTTP answers the error.
+func (e *PasswordError) Answer() (status int, code, sentence string) {
+	return 400, "bad-password", e.Error()
+}
+
 // Is reports whether target is [ErrPassword].
 func (e *PasswordError) Is(target error) bool { return target == ErrPassword }
 

@@ -73,3 +73,13 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil
 }
+
+// Reveal returns the texts of several secrets, such as recovery codes, for the one answer that
+// shows them.
+func Reveal(secrets []Secret) []string {
+	texts := make([]string, len(secrets))
+	for i, s := range secrets {
+		texts[i] = s.Reveal()
+	}
+	return texts
+}

@@ -2,10 +2,8 @@ package host
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/npmauth/npmauth/policy"
-	"github.com/npmauth/npmauth/protocol"
 )
 
 // Errors about the credential of a request, possibly wrapped.
@@ -19,17 +17,4 @@ var (
 )
 
 // A DeniedError means that the policy denied an operation.
-type DeniedError struct {
-	Operation protocol.Operation
-	Decision  policy.Decision
-	Anonymous bool // the request carried no credential
-}
-
-// Error names the operation and the first reason's code.
-func (e *DeniedError) Error() string {
-	code := "denied"
-	if len(e.Decision.Reasons) > 0 {
-		code = e.Decision.Reasons[0].Code
-	}
-	return fmt.Sprintf("host: %s refused: %s", e.Operation.Action, code)
-}
+type DeniedError = policy.DeniedError

@@ -26,6 +26,9 @@ type Error struct {
 // Error returns code and sentence.
 func (e *Error) Error() string { return "legacy: " + e.Code + ": " + e.Sentence }
 
+// Answer returns the fields.
+func (e *Error) Answer() (status int, code, sentence string) { return e.Status, e.Code, e.Sentence }
+
 // The refusals that depend on nothing in the request's body.
 var (
 	// ErrOff is for every PUT while [Config.Off] is set.

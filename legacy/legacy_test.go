@@ -44,7 +44,7 @@ func newRegistry(t *testing.T) registry {
 			return session.User{ID: u.ID, Name: u.Name}, err
 		},
 		CheckPassword: users.CheckPassword, // which takes the same time for ""
-		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
+		SecondFactor: func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error) {
 			return nil, nil
 		},
 		Alive: func(context.Context, protocol.UserID) error { return nil },

@@ -21,6 +21,14 @@ type ChangeError struct {
 // Error returns the sentence, with the package's name before it.
 func (e *ChangeError) Error() string { return "packument: " + e.Sentence }
 
+// Answer returns how HTTP answers the error.
+func (e *ChangeError) Answer() (status int, code, sentence string) {
+	if e.Code == CodeConflict {
+		return 409, e.Code, e.Sentence
+	}
+	return 400, e.Code, e.Sentence
+}
+
 // ErrStale is the error for a document of another revision than the present one.
 var ErrStale = &ChangeError{CodeConflict, "The package has changed since you read it. Try again."}
 

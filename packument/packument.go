@@ -67,6 +67,14 @@ func (e *Error) Error() string { return e.Problem }
 // Is makes errors.Is(e, ErrNotPublish) true for a body of another operation.
 func (e *Error) Is(target error) bool { return target == ErrNotPublish && e.other }
 
+// Answer returns how HTTP answers the error, with a sentence that is whole.
+func (e *Error) Answer() (status int, code, sentence string) {
+	if e.other {
+		return 403, "not-offered", "The registry refused the package document: " + e.Problem + "."
+	}
+	return 400, "bad-publish", "The registry refused the package: " + e.Problem + "."
+}
+
 func refuse(problem string) error { return &Error{Problem: problem} }
 
 func notPublish(problem string) error {

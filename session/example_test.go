@@ -2,70 +2,54 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
-	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/twofactor"
 )
-
-// config has one person, jane, who has no second factor.
-func config(st store.Store) session.Config {
-	return session.Config{
-		Store: st,
-		Lookup: func(_ context.Context, name string) (session.User, error) {
-			if name != "jane" {
-				return session.User{}, session.ErrDenied
-			}
-			return session.User{ID: "17", Name: "jane"}, nil
-		},
-		CheckPassword: func(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
-			return id == "17" && pw.Equal(credential.NewSecret("correct horse")), nil
-		},
-		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
-			return nil, nil // nobody has one
-		},
-		Alive: func(context.Context, protocol.UserID) error { return nil },
-	}
-}
 
 func Example() {
 	ctx, st := context.Background(), store.NewMemory()
-	sessions, err := session.New(config(st))
-	if err != nil {
+	hasher, err1 := account.NewHasher(account.HasherConfig{})
+	people, err2 := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: hasher})
+	factors, err3 := twofactor.New(twofactor.Config{Store: st})
+	subjects, err4 := subject.New(subject.Config{Store: st})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		panic(err)
 	}
-
-	// A login with a password.
-	secret, s, err := sessions.SignIn(ctx, session.SignIn{Name: "jane", Password: credential.NewSecret("correct horse")})
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(s.Name, "for", s.Expires.Sub(s.Created))
-
-	// Its secret, as a client presents it.
-	s, err = sessions.Verify(ctx, secret)
-	fmt.Println("user", s.User, err)
-
-	_, _, err = sessions.SignIn(ctx, session.SignIn{Name: "jane", Password: credential.NewSecret("guess")})
-	fmt.Println(err)
-
-	// A change of the password ends all sessions in one write.
-	err = store.Transact(ctx, st, func(tx *store.Tx) error {
-		_, err := subject.Revoke(ctx, tx, "17", subject.Sessions, time.Now())
-		return err
+	sessions, err := session.New(session.Config{
+		Store: st, Lookup: people.SignIn, CheckPassword: people.CheckPassword, SecondFactor: factors.SignIn, Alive: people.Alive,
 	})
 	if err != nil {
 		panic(err)
 	}
-	_, err = sessions.Verify(ctx, secret)
+	password := credential.NewSecret("correct horse battery")
+	jane, err := people.Create(ctx, audit.Actor{}, account.NewUser{Name: "jane", Password: password})
+	if err != nil {
+		panic(err)
+	}
+
+	secret, s, err := sessions.SignIn(ctx, session.SignIn{Name: "jane", Password: password})
+	fmt.Println(s.Name, "for", s.Expires.Sub(s.Created), err)
+	_, _, err = sessions.SignIn(ctx, session.SignIn{Name: "jane", Password: credential.NewSecret("a guess")})
+	fmt.Println(errors.Is(err, session.ErrDenied))
+
+	s, err = sessions.Verify(ctx, secret) // as a client presents it
+	fmt.Println(s.User == jane.ID, err)
+	err = subjects.EndSessions(ctx, audit.Actor{}, jane.ID) // all of hers, in one write
 	fmt.Println(err)
+	_, err = sessions.Verify(ctx, secret)
+	fmt.Println(errors.Is(err, session.ErrNoSession))
 	// Output:
-	// jane for 2h0m0s
-	// user 17 <nil>
-	// session: sign in: session: wrong user name or password
-	// session: no such session
+	// jane for 2h0m0s <nil>
+	// true
+	// true <nil>
+	// <nil>
+	// true
 }

@@ -6,14 +6,28 @@ import (
 	"net/netip"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // npm login needs two URLs, prints one, and polls the other until a person has decided.
 func Example_webLogin() {
 	ctx := context.Background()
-	sessions, err := session.New(config(store.NewMemory()))
+	sessions, err := session.New(session.Config{
+		Store: store.NewMemory(),
+		Lookup: func(_ context.Context, name string) (session.User, error) {
+			return session.User{ID: protocol.UserID("id-of-" + name), Name: name}, nil // ErrDenied for nobody
+		},
+		CheckPassword: func(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
+			return id == "id-of-jane" && pw.Equal(credential.NewSecret("correct horse")), nil
+		},
+		SecondFactor: func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error) {
+			return nil, nil // nobody has one
+		},
+		Alive: func(context.Context, protocol.UserID) error { return nil },
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -29,8 +43,7 @@ func Example_webLogin() {
 	// password.
 	page, err := sessions.Page(ctx, flow.PageID)
 	fmt.Println(page.Client.UserAgent, page.CheckCode == flow.CheckCode, err)
-	err = sessions.Approve(ctx, flow.PageID, session.SignIn{Name: "jane", Password: credential.NewSecret("correct horse")})
-	fmt.Println(err)
+	fmt.Println(sessions.Approve(ctx, flow.PageID, session.SignIn{Name: "jane", Password: credential.NewSecret("correct horse")}))
 
 	poll, err = sessions.Collect(ctx, flow.PollID.Reveal(), npm)
 	fmt.Println(poll.State, poll.Session.Name, err)

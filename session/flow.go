@@ -194,6 +194,9 @@ func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
 // Errors are those of [Manager.SignIn], ErrNoFlow and, if the login was decided
 // before, ErrDecided.
 func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
+	if in.Carry {
+		return errors.New("session: approve: SignIn.Carry is for a login without a page")
+	}
 	_, a, err := m.open(ctx, pageID)
 	if err != nil {
 		return err

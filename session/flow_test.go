@@ -236,6 +236,10 @@ func TestApproveRefused(t *testing.T) {
 	require.NoError(t, err)
 	assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("111111")), session.ErrFactorRequired)
 
+	carries := jane("122222")
+	carries.Carry = true
+	assert.Error(t, d.Approve(t.Context(), f.PageID, carries), "a code that was typed into a page is not carried")
+
 	assert.Equal(t, session.Pending, collect(t, d, f, terminal).State, "another attempt may follow")
 	require.NoError(t, d.Approve(t.Context(), f.PageID, jane("122222")))
 }

@@ -32,6 +32,11 @@ type Session struct {
 // disabled since.
 func (s Session) Live(now time.Time) bool { return now.Before(s.Expires) }
 
+// credential returns the session as a policy takes it.
+func (s Session) credential() *policy.Credential {
+	return &policy.Credential{ID: s.ID, Kind: policy.KindSession, User: s.User, Created: s.Created, Expires: s.Expires}
+}
+
 // record is a Session as it is stored.
 type record struct {
 	ID        string            `json:"id"`
@@ -119,13 +124,7 @@ func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 	if r.ID == "" || r.User == "" || r.Expires.IsZero() {
 		return nil, subject.Numbers{}, errors.New("session: open: the record lacks its ID, its user or its expiry")
 	}
-	return &policy.Credential{
-		ID:      r.ID,
-		Kind:    policy.KindSession,
-		User:    r.User,
-		Created: r.Created,
-		Expires: r.Expires,
-	}, r.Numbers, nil
+	return r.session().credential(), r.Numbers, nil
 }
 
 // List returns the live sessions of a user, at most limit (1 to 100), and the cursor of the

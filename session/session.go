@@ -69,10 +69,10 @@ import (
 var (
 	// ErrDenied is the one answer to every sign-in that fails before the second factor: unknown
 	// user, wrong password, disabled account.
-	ErrDenied = errors.New("session: wrong user name or password")
+	ErrDenied = subject.ErrDenied
 	// ErrFactorRequired means that the password was right and the second factor is missing or
 	// wrong.
-	ErrFactorRequired = errors.New("session: second factor required")
+	ErrFactorRequired = subject.ErrFactorRequired
 	// ErrNoSession means that there is no such session, or that it is another user's.
 	ErrNoSession = errors.New("session: no such session")
 	// ErrNoFlow is returned for a page ID that is forged, damaged or expired.
@@ -89,10 +89,7 @@ const (
 )
 
 // A User is the account that a name belongs to.
-type User struct {
-	ID   protocol.UserID // never "", and valid UTF-8
-	Name string          // as npm whoami prints it
-}
+type User = subject.User
 
 // A Person is a User whose password was right, see [Manager.CheckPassword].
 type Person struct {
@@ -131,11 +128,6 @@ func (c Client) clean() Client {
 	return c
 }
 
-// A Spend uses up a second factor inside the commit that depends on it, for the credential that
-// the commit creates. It must write only through tx and must not keep tx: it may run more than
-// once.
-type Spend func(ctx context.Context, tx *store.Tx, credentialID string) error
-
 // Config configures a [Manager].
 type Config struct {
 	// Store keeps sessions and decided web logins. Required. It holds the key
@@ -155,9 +147,11 @@ type Config struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// Lookup returns the user of that name. Required. ErrDenied means that no user who may sign
-	// in has the name. Any other error means that the lookup failed, and refuses the sign-in as
+	// Lookup returns the user of that name. Required: the SignIn of an [account.Directory], for
+	// a program that has one. ErrDenied means that no user who may sign in has the name. Any other error means that the lookup failed, and refuses the sign-in as
 	// well. It is called with what the client sent, which may be empty.
+	//
+	// [account.Directory]: https://pkg.go.dev/github.com/npmauth/npmauth/account#Directory.SignIn
 	Lookup func(ctx context.Context, name string) (User, error)
 
 	// CheckPassword reports whether the password is that of the user. Required. It is called
@@ -165,13 +159,16 @@ type Config struct {
 	// time.
 	CheckPassword func(ctx context.Context, user protocol.UserID, password credential.Secret) (bool, error)
 
-	// SecondFactor begins the check of the second factor in in.OTP for the user, whose password
-	// was right; the zero OTP is none. Required. sub says what the account needs its second
-	// factor for. It reserves an attempt in a commit of its own and returns the Spend that runs
-	// inside the commit that creates or approves the session. A nil Spend means that the user
-	// needs no second factor. An error wraps ErrFactorRequired when the user needs one and
-	// in.OTP is missing or wrong; so does an error of the Spend.
-	SecondFactor func(ctx context.Context, user User, sub subject.Subject, in SignIn) (Spend, error)
+	// SecondFactor begins the check of the second factor that the account of sub presents,
+	// whose password was right. Required: it is the SignIn of a [twofactor.Manager], unless the
+	// program keeps second factors elsewhere. sub says what the account needs its second factor
+	// for. SecondFactor reserves an attempt in a commit of its own and returns the Spend that
+	// runs inside the commit that creates or approves the session. A nil Spend means that the
+	// account needs no second factor. An error wraps ErrFactorRequired when the account needs
+	// one and it is missing or wrong; so does an error of the Spend.
+	//
+	// [twofactor.Manager]: https://pkg.go.dev/github.com/npmauth/npmauth/twofactor#Manager.SignIn
+	SecondFactor func(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error)
 
 	// Alive returns nil if the user may have a session as far as the host can tell, and
 	// ErrDenied if not: the account was disabled or removed. Required. It is called last,
@@ -194,7 +191,7 @@ type Manager struct {
 	clock         func() time.Time
 	lookup        func(context.Context, string) (User, error)
 	checkPassword func(context.Context, protocol.UserID, credential.Secret) (bool, error)
-	secondFactor  func(context.Context, User, subject.Subject, SignIn) (Spend, error)
+	secondFactor  func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error)
 	alive         func(context.Context, protocol.UserID) error
 	events        *audit.Recorder
 }

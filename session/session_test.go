@@ -111,15 +111,15 @@ func (d *fixture) checkPassword(_ context.Context, id protocol.UserID, pw creden
 
 // secondFactor lets each code that begins with 1 be used once, by a row that must
 // be absent. One that begins with 1r is a recovery code.
-func (d *fixture) secondFactor(_ context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
+func (d *fixture) secondFactor(_ context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error) {
 	d.mu.Lock()
 	d.factors++
 	d.mu.Unlock()
 	d.run(&d.inFactor)
-	if u.ID == "u-joe" && sub.TwoFactor == protocol.TwoFactorOff {
+	if sub.ID == "u-joe" && sub.TwoFactor == protocol.TwoFactorOff {
 		return nil, nil
 	}
-	code := in.OTP.Reveal()
+	code := f.Value.Reveal()
 	if !strings.HasPrefix(code, "1") {
 		return nil, session.ErrFactorRequired
 	}
@@ -134,7 +134,7 @@ func (d *fixture) secondFactor(_ context.Context, u session.User, sub subject.Su
 		}
 		tx.Create(key, []byte(id), time.Time{})
 		if strings.HasPrefix(code, "1r") {
-			return subject.Recover(ctx, tx, u.ID, time.Now())
+			return subject.Recover(ctx, tx, sub.ID, time.Now())
 		}
 		return nil
 	}, nil

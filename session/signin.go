@@ -20,7 +20,10 @@ type SignIn struct {
 	Name     string            // as typed
 	Password credential.Secret // as typed
 	OTP      credential.Secret // second factor; the zero Secret is none
-	Client   Client            // the sender: the browser, for a web login
+	// Carry lets the session present OTP once more, to publish one package, see
+	// [subject.Factor]. It is for the CouchDB login: Approve refuses it.
+	Carry  bool
+	Client Client // the sender: the browser, for a web login
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
 	Via string
@@ -92,9 +95,9 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
-	spend Spend     // never nil
-	id    string    // of the session that will be created
-	since time.Time // a time before anything was checked
+	spend subject.Spend // never nil
+	id    string        // of the session that will be created
+	since time.Time     // a time before anything was checked
 }
 
 // prove authenticates the person, for every login path.
@@ -105,7 +108,8 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	if p.Person, err = m.CheckPassword(ctx, in.Name, in.Password); err != nil {
 		return nil, m.refuse(ctx, in, User{}, err)
 	}
-	if p.spend, err = m.secondFactor(ctx, p.User, p.Subject, in); err != nil {
+	f := subject.Factor{Value: in.OTP, Carry: in.Carry, At: in.Client.At, Addr: in.Client.Addr}
+	if p.spend, err = m.secondFactor(ctx, p.Subject, f); err != nil {
 		return nil, m.refuse(ctx, in, p.User, err)
 	}
 	if p.spend == nil {

@@ -101,7 +101,7 @@ func TestSignInRefused(t *testing.T) {
 
 			// The same sentence for every refusal before the second factor.
 			if errors.Is(err, session.ErrDenied) {
-				assert.EqualError(t, err, "session: sign in: session: wrong user name or password")
+				assert.EqualError(t, err, "session: sign in: subject: wrong user name or password")
 			}
 		})
 	}

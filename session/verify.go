@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 )
@@ -18,41 +20,64 @@ import (
 // It reads the store twice. A program that verifies often caches what [Open] returns for a
 // moment.
 func (m *Manager) Verify(ctx context.Context, secret credential.Secret) (Session, error) {
-	r, err := m.verify(ctx, secret)
-	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrNoSession), errors.Is(err, ErrDenied):
-		return Session{}, ErrNoSession
-	case err != nil:
-		return Session{}, fmt.Errorf("session: verify: %w", err)
+	r, _, err := m.verify(ctx, m.store, secret)
+	if err != nil {
+		return Session{}, err
 	}
 	return r.session(), nil
 }
 
-func (m *Manager) verify(ctx context.Context, secret credential.Secret) (*record, error) {
+// Authenticate is [Manager.Verify] as from has the session, for a program that decides by a
+// policy: it returns what a policy takes, and the account as it was read. It is a
+// [subject.Authenticator]. A session is valid from every IP address that its account may be used
+// from.
+func (m *Manager) Authenticate(ctx context.Context, from store.Reader, secret credential.Secret, addr netip.Addr) (*policy.Credential, subject.Subject, error) {
+	r, sub, err := m.verify(ctx, from, secret)
+	switch account := sub.Account(""); {
+	case errors.Is(err, ErrNoSession):
+		return nil, subject.Subject{}, subject.ErrNoCredential
+	case err != nil:
+		return nil, subject.Subject{}, err
+	case !account.From(addr):
+		return nil, subject.Subject{}, subject.ErrAddress
+	}
+	return r.session().credential(), sub, nil
+}
+
+func (m *Manager) verify(ctx context.Context, from store.Reader, secret credential.Secret) (*record, subject.Subject, error) {
+	r, sub, err := m.find(ctx, from, secret)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, ErrNoSession), errors.Is(err, ErrDenied):
+		return nil, subject.Subject{}, ErrNoSession
+	case err != nil:
+		return nil, subject.Subject{}, fmt.Errorf("session: verify: %w", err)
+	}
+	return r, sub, nil
+}
+
+func (m *Manager) find(ctx context.Context, from store.Reader, secret credential.Secret) (r *record, sub subject.Subject, err error) {
 	d, ok := credential.Parse(secret.Reveal())
 	if !ok {
-		return nil, ErrNoSession
+		return nil, sub, ErrNoSession
 	}
-	r, err := sessions.Get(ctx, m.store, d.String())
-	if err != nil {
-		return nil, err
+	if r, err = sessions.Get(ctx, from, d.String()); err != nil {
+		return nil, sub, err
 	}
 	// The session is read once more together with its account: a session that survives a
 	// revocation is rewritten in the commit that revokes, and rows read at two moments could
 	// disagree.
-	items, err := m.store.Get(ctx, append([]string{Key(d)}, subject.Keys(r.User)...)...)
+	items, err := from.Get(ctx, append([]string{Key(d)}, subject.Keys(r.User)...)...)
 	if err != nil {
-		return nil, err
+		return nil, sub, err
 	}
-	sub, err := subject.Decode(r.User, items[1:])
-	if err != nil {
-		return nil, err
+	if sub, err = subject.Decode(r.User, items[1:]); err != nil {
+		return nil, sub, err
 	}
 	if r, err = sessions.Decode(items[0]); err != nil {
-		return nil, err
+		return nil, sub, err
 	}
 	if !r.alive(sub, m.now()) {
-		return nil, ErrNoSession
+		return nil, sub, ErrNoSession
 	}
-	return r, m.alive(ctx, r.User)
+	return r, sub, m.alive(ctx, r.User)
 }

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,9 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
+	"github.com/npmauth/npmauth/subject"
 )
 
 func TestVerify(t *testing.T) {
@@ -92,4 +95,56 @@ func TestVerifyWhileItIsKept(t *testing.T) {
 		require.NoError(t, d.End(t.Context(), operator, "u-jane", s.ID))
 	}})
 	assert.False(t, alive(t, d, secret), "ended in between")
+}
+
+// Authenticate is the whole check, and what a policy takes.
+func TestAuthenticate(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	secret, s := signIn(t, d, "111111")
+	cred, sub, err := d.Authenticate(ctx, d.store, secret, netip.Addr{})
+	require.NoError(t, err)
+	assert.Equal(t, &policy.Credential{ID: s.ID, Kind: policy.KindSession, User: s.User, Created: s.Created, Expires: s.Expires}, cred)
+	assert.Equal(t, s.User, sub.ID)
+
+	require.NoError(t, d.subjects.SetCIDRs(ctx, operator, "u-jane", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}))
+	_, _, err = d.Authenticate(ctx, d.store, secret, netip.MustParseAddr("192.0.2.1"))
+	require.NoError(t, err)
+	for _, addr := range []netip.Addr{{}, netip.MustParseAddr("198.51.100.1")} {
+		cred, sub, err = d.Authenticate(ctx, d.store, secret, addr)
+		assert.ErrorIs(t, err, subject.ErrAddress)
+		assert.Nil(t, cred)
+		assert.Zero(t, sub)
+	}
+	cred, sub, err = d.Authenticate(ctx, d.store, credential.New(credential.PrefixSession), netip.Addr{})
+	assert.ErrorIs(t, err, subject.ErrNoCredential)
+	assert.Nil(t, cred)
+	assert.Zero(t, sub)
+}
+
+// A commit on behalf of a session happens only if the session is alive then.
+func TestAuthenticateInTx(t *testing.T) {
+	ctx := t.Context()
+	d := open(t)
+	secret, s := signIn(t, d, "111111")
+	commit := func(meanwhile func()) error {
+		return store.Transact(ctx, d.store, func(tx *store.Tx) error {
+			cred, _, err := d.Authenticate(ctx, tx, secret, netip.Addr{})
+			if err != nil {
+				return err
+			}
+			assert.Equal(t, s.ID, cred.ID)
+			meanwhile()
+			tx.Put("done/on-behalf", nil, time.Time{})
+			return nil
+		})
+	}
+	require.NoError(t, commit(func() {}))
+	runs := 0
+	err := commit(func() {
+		runs++
+		require.NoError(t, d.subjects.EndSessions(ctx, operator, "u-jane"))
+	})
+	assert.ErrorIs(t, err, subject.ErrNoCredential)
+	assert.Equal(t, 1, runs, "the second run finds that it was revoked")
 }

@@ -70,7 +70,7 @@ func ExampleManager_Verify() {
 	}
 	// Output:
 	// user-1 <nil>
-	//  token: not valid from this address
+	//  subject: not valid from this address
 }
 
 // A token gets a new secret while the old one goes on for a day. Whoever lost the new secret

@@ -42,6 +42,12 @@ type RotatedError struct {
 // Error names the successor.
 func (e *RotatedError) Error() string { return "token: rotated already, to " + e.Successor }
 
+// Answer returns how HTTP answers the error, with a sentence for the user.
+func (e *RotatedError) Answer() (status int, code, sentence string) {
+	return 409, "already-rotated", "This token was rotated already, to " + e.Successor +
+		". If you do not have the new token, revoke that one and rotate this one again."
+}
+
 // Rotate is [Manager.RotateTx] in a commit of its own. An error that wraps [store.ErrUnknown]
 // means that the token may be rotated, though nobody knows the new secret.
 func (m *Manager) Rotate(ctx context.Context, by audit.Actor, r Rotation) (secret credential.Secret, fresh Token, err error) {

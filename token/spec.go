@@ -50,6 +50,13 @@ type Spec struct {
 	Service bool
 }
 
+// SpecOf returns the Spec of a token of user that a request describes.
+func SpecOf(user protocol.UserID, s protocol.TokenSpec) Spec {
+	return Spec{
+		User: user, Name: s.Name, Description: s.Description, Grants: s.Grants, Bypass: s.Bypass, CIDRs: s.CIDRs, Days: s.Days, Until: s.Until,
+	}
+}
+
 // A SpecError says which part of a [Spec] is not allowed, and why. Its text is for the client.
 type SpecError struct {
 	Field   string // of npm's request: name, description, permissions, bypass_2fa, cidr_whitelist, expires
@@ -58,6 +65,11 @@ type SpecError struct {
 
 // Error returns the field and the problem, without the name of this package.
 func (e *SpecError) Error() string { return e.Field + " " + e.Problem }
+
+// Answer returns how HTTP answers the error.
+func (e *SpecError) Answer() (status int, code, sentence string) {
+	return 400, "bad-token-request", e.Error()
+}
 
 func wrong(field, format string, args ...any) error {
 	return &SpecError{Field: field, Problem: fmt.Sprintf(format, args...)}

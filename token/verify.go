@@ -13,7 +13,7 @@ import (
 )
 
 // ErrAddress means that a token is valid, but not from the address that presents it.
-var ErrAddress = errors.New("token: not valid from this address")
+var ErrAddress = subject.ErrAddress
 
 // Verify returns the token that a presented secret belongs to. It is the whole check that a
 // store can make: the secret has the right form, the token has not expired and was not revoked,
@@ -27,23 +27,42 @@ var ErrAddress = errors.New("token: not valid from this address")
 // Verify reads the store twice. A program that verifies often caches what [Open] returns for a
 // moment.
 func (m *Manager) Verify(ctx context.Context, secret credential.Secret, addr netip.Addr) (Token, error) {
-	d, ok := credential.Parse(secret.Reveal())
-	if !ok {
-		return Token{}, ErrNotFound
-	}
-	t, sub, err := m.verify(ctx, d)
-	if err != nil {
-		return Token{}, outward("verify", err)
-	}
-	account := policy.Account{CIDRs: sub.CIDRs}
-	if !t.Credential().From(addr) || !account.From(addr) {
-		return Token{}, ErrAddress
-	}
-	return t, nil
+	t, _, err := m.verify(ctx, m.store, secret, addr)
+	return t, err
 }
 
-func (m *Manager) verify(ctx context.Context, d credential.Digest) (Token, subject.Subject, error) {
-	items, err := m.store.Get(ctx, KeyOf(d))
+// Authenticate is [Manager.Verify] as from has the token, for a program that decides by a policy:
+// it returns what a policy takes, and the account as it was read. It is a
+// [subject.Authenticator].
+func (m *Manager) Authenticate(ctx context.Context, from store.Reader, secret credential.Secret, addr netip.Addr) (*policy.Credential, subject.Subject, error) {
+	t, sub, err := m.verify(ctx, from, secret, addr)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, subject.Subject{}, subject.ErrNoCredential
+	case err != nil:
+		return nil, subject.Subject{}, err
+	}
+	return t.Credential(), sub, nil
+}
+
+func (m *Manager) verify(ctx context.Context, from store.Reader, secret credential.Secret, addr netip.Addr) (Token, subject.Subject, error) {
+	d, ok := credential.Parse(secret.Reveal())
+	if !ok {
+		return Token{}, subject.Subject{}, ErrNotFound
+	}
+	t, sub, err := m.findLive(ctx, from, d)
+	if err != nil {
+		return Token{}, subject.Subject{}, outward("verify", err)
+	}
+	account := sub.Account("")
+	if !t.Credential().From(addr) || !account.From(addr) {
+		return Token{}, subject.Subject{}, ErrAddress
+	}
+	return t, sub, nil
+}
+
+func (m *Manager) findLive(ctx context.Context, from store.Reader, d credential.Digest) (Token, subject.Subject, error) {
+	items, err := from.Get(ctx, KeyOf(d))
 	if err != nil {
 		return Token{}, subject.Subject{}, err
 	}
@@ -53,7 +72,7 @@ func (m *Manager) verify(ctx context.Context, d credential.Digest) (Token, subje
 	}
 	// The token is read once more together with its account: rows read at two moments could
 	// disagree.
-	items, err = m.store.Get(ctx, append(subject.Keys(cred.User), KeyOf(d))...)
+	items, err = from.Get(ctx, append(subject.Keys(cred.User), KeyOf(d))...)
 	if err != nil {
 		return Token{}, subject.Subject{}, err
 	}

@@ -87,3 +87,41 @@ func TestVerifyFails(t *testing.T) {
 		assert.NotErrorIs(t, err, token.ErrNotFound)
 	}
 }
+
+// A commit on behalf of a token happens only if the token is alive then.
+func TestAuthenticate(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	m := manager(t, s)
+	secret, tok := create(t, m, token.Spec{Name: "ci"})
+	commit := func(meanwhile func()) error {
+		return store.Transact(ctx, s, func(tx *store.Tx) error {
+			cred, sub, err := m.Authenticate(ctx, tx, secret, netip.Addr{})
+			if err != nil {
+				assert.Nil(t, cred)
+				assert.Zero(t, sub)
+				return err
+			}
+			assert.Equal(t, tok.Credential(), cred)
+			assert.Equal(t, tok.User, sub.ID)
+			meanwhile()
+			tx.Put("done/on-behalf", nil, time.Time{})
+			return nil
+		})
+	}
+	require.NoError(t, commit(func() {}))
+	runs := 0
+	err := commit(func() {
+		runs++
+		require.NoError(t, m.RevokeAll(ctx, audit.Actor{}, tok.User))
+	})
+	assert.ErrorIs(t, err, subject.ErrNoCredential)
+	assert.Equal(t, 1, runs, "the second run finds that it was revoked")
+
+	narrow, _ := create(t, m, token.Spec{Name: "narrow", CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	_, _, err = m.Authenticate(ctx, s, narrow, netip.MustParseAddr("192.0.2.7"))
+	require.NoError(t, err)
+	cred, sub, err := m.Authenticate(ctx, s, narrow, netip.Addr{})
+	assert.ErrorIs(t, err, subject.ErrAddress)
+	assert.Nil(t, cred)
+	assert.Zero(t, sub)
+}

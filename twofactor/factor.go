@@ -145,6 +145,23 @@ func (m *Manager) SetModeTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 	}.From(by))
 }
 
+// SetTx does, in the caller's commit, what npm profile enable-2fa and disable-2fa send: mode off
+// is [Manager.DisableTx], an account with a factor gets [Manager.SetModeTx], and any other is
+// enrolled by [Manager.EnrolTx], under label, whose URI it returns. The URI is the zero Secret
+// otherwise.
+func (m *Manager) SetTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, label string, mode protocol.TwoFactorMode) (uri credential.Secret, err error) {
+	if mode == protocol.TwoFactorOff {
+		return uri, m.DisableTx(ctx, tx, by, user)
+	}
+	switch _, err := factorOf(ctx, tx, user); {
+	case errors.Is(err, ErrNoFactor):
+		return m.EnrolTx(ctx, tx, by, user, label, mode)
+	case err != nil:
+		return uri, err
+	}
+	return uri, m.SetModeTx(ctx, tx, by, user, mode)
+}
+
 var errMode = errors.New("twofactor: the mode is neither auth-only nor auth-and-writes")
 
 // removed reports whether a deletion found its record.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -84,5 +85,39 @@ func TestSetMode(t *testing.T) {
 		assert.Equal(t, audit.FactorDisabled, k.last().Type)
 		assert.Equal(t, by, k.last().Actor())
 		assert.ErrorIs(t, set(protocol.AuthOnly, nil), twofactor.ErrNoFactor)
+	})
+}
+
+// SetTx does what npm profile sends, by what the account has.
+func TestSetTx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		set := func(mode protocol.TwoFactorMode) (uri credential.Secret, err error) {
+			err = store.Transact(ctx, k.store, func(tx *store.Tx) error {
+				uri, err = k.SetTx(ctx, tx, operator, alice, "alice", mode)
+				return err
+			})
+			return uri, err
+		}
+		_, err := set(protocol.TwoFactorOff)
+		assert.ErrorIs(t, err, twofactor.ErrNoFactor)
+		_, err = set(protocol.TwoFactorUnknown)
+		assert.Error(t, err)
+		uri, err := set(protocol.AuthOnly)
+		require.NoError(t, err)
+		a := &app{t: t, secret: secretIn(t, uri)}
+		_, err = k.Confirm(ctx, operator, alice, a.code())
+		require.NoError(t, err)
+		assert.Equal(t, protocol.AuthOnly, k.mode(alice))
+		for _, mode := range []protocol.TwoFactorMode{protocol.AuthAndWrites, protocol.TwoFactorOff} {
+			uri, err := set(mode)
+			require.NoError(t, err)
+			assert.True(t, uri.IsZero())
+			assert.Equal(t, mode, k.mode(alice))
+		}
+		uri, err = set(protocol.AuthOnly)
+		require.NoError(t, err)
+		assert.False(t, uri.IsZero(), "it is enrolled anew")
 	})
 }

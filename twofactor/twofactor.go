@@ -8,9 +8,12 @@
 //		Credential: sessionID, Action: op.Action, Package: op.Package, Change: change.Digest(op),
 //	}, value)
 //
-// If the proof must be committed together with what it allows (a sign-in, a new token) the
-// caller owns the commit: [Manager.Begin] reserves an attempt, and [Attempt.Spend] takes part
-// in the caller's [store.Transact]. [Config].Events records the result when that commit is
+// The second factor of a sign-in is [Manager.SignIn], which fits into package session's Config.
+//
+// If the proof must be committed together with what it allows, such as a new token, the caller
+// owns the commit: [Manager.Begin] reserves an attempt, and [Attempt.Spend] takes part
+// in the caller's [store.Transact]. [Manager.BeginFor] and [Attempt.Decide] do the same for a
+// policy that decides whether a proof is needed. [Config].Events records the result when that commit is
 // over; the caller reports nothing.
 //
 // The account's row says what needs its second factor, see package subject. Turning a factor on

@@ -32,7 +32,7 @@ func Example() {
 		CheckPassword: func(_ context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 			return id == "u-1" && pw.Equal(credential.NewSecret("correct horse")), nil
 		},
-		SecondFactor: func(context.Context, session.User, subject.Subject, session.SignIn) (session.Spend, error) {
+		SecondFactor: func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error) {
 			return nil, nil
 		},
 		Alive: func(context.Context, protocol.UserID) error { return nil },

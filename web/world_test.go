@@ -20,7 +20,6 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
 )
@@ -67,7 +66,7 @@ func newWorld(t testing.TB, base string) *world {
 		Store: w.store, Now: now, Events: w.recorder(),
 		Lookup:        w.lookup,
 		CheckPassword: w.checkPassword,
-		SecondFactor:  w.secondFactor,
+		SecondFactor:  w.factors.SignIn,
 		Alive:         func(context.Context, protocol.UserID) error { return nil },
 	})
 	require.NoError(t, err)
@@ -122,24 +121,6 @@ func (w *world) checkPassword(_ context.Context, id protocol.UserID, pw credenti
 		during()
 	}
 	return right, nil
-}
-
-func (w *world) secondFactor(ctx context.Context, u session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
-	if sub.TwoFactor == protocol.TwoFactorOff {
-		return nil, nil
-	}
-	if in.OTP.IsZero() {
-		return nil, session.ErrFactorRequired
-	}
-	use := twofactor.Use{Action: protocol.Login, At: in.Client.At, Addr: in.Client.Addr}
-	a, err := w.factors.Begin(ctx, u.ID, use, in.OTP)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, tx *store.Tx, credentialID string) error {
-		use.Credential = credentialID
-		return a.Spend(ctx, tx, use)
-	}, nil
 }
 
 // dump is everything that is stored.

@@ -1,14 +1,18 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
-// MaxBody is how many bytes a request to an endpoint has at most. The server of an endpoint
-// limits its body by that, with [http.MaxBytesReader], before [ReadBody].
+// MaxBody is how many bytes a request to an endpoint has at most. [ReadBody] reads no more. A
+// server that limits the body by that with [http.MaxBytesReader], too, ends the connection of
+// whoever sends more.
 const MaxBody = 64 << 10
 
 // Answers to bodies that are not read.
@@ -19,8 +23,9 @@ var (
 	notJSON = &Error{Status: http.StatusUnsupportedMediaType, Code: "bad-content-type", Sentence: "The request body must be application/json."}
 )
 
-// ReadBody reads a body that must be JSON, or empty. A form that another site makes a browser
-// send has another content type. Errors are of type [*Error], or those of reading.
+// ReadBody reads a body of at most [MaxBody] that must be JSON, or empty. A form that another
+// site makes a browser send has another content type. Errors are of type [*Error], or those of
+// reading.
 func ReadBody(r *http.Request) ([]byte, error) {
 	if IsCompressed(r) {
 		return nil, Compressed
@@ -28,9 +33,12 @@ func ReadBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBody {
 		return nil, TooLarge
 	}
-	data, err := io.ReadAll(r.Body)
+	data, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(data) > MaxBody {
+		return nil, TooLarge
 	}
 	if len(data) == 0 {
 		return nil, nil
@@ -40,6 +48,25 @@ func ReadBody(r *http.Request) ([]byte, error) {
 		return nil, notJSON
 	}
 	return data, nil
+}
+
+// Decode reads the body of r into v, as [ReadBody] does, and strictly: an unknown or repeated
+// field, or one of another type, is an error, and so is an empty body. An error of the client's
+// is an [*Error].
+func Decode(r *http.Request, v any) error {
+	data, err := ReadBody(r)
+	if err != nil {
+		return err
+	}
+	return badJSON(strictjson.Unmarshal(data, v))
+}
+
+// badJSON returns the answer to JSON that cannot be read, and any other error as it is.
+func badJSON(err error) error {
+	if bad, ok := errors.AsType[*strictjson.Error](err); ok {
+		return &Error{Status: http.StatusBadRequest, Code: "bad-json", Sentence: bad.Error()}
+	}
+	return err
 }
 
 // IsCompressed reports whether the body of r is compressed. npmauth decompresses none: a few

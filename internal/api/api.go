@@ -20,7 +20,6 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
-	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/protocol"
@@ -192,15 +191,6 @@ func (a *API) refuse(r *http.Request, op protocol.Operation) (reply, error) {
 		return reply{}, err
 	}
 	return reply{}, a.Conclude(r.Context(), q, authz.ErrNotFound)
-}
-
-// decode reads the body of r into v, strictly.
-func decode(r *http.Request, v any) error {
-	data, err := wire.ReadBody(r)
-	if err != nil {
-		return err
-	}
-	return strictjson.Unmarshal(data, v)
 }
 
 // errDryRun ends a transaction that must not happen.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/authz"
-	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -24,21 +22,17 @@ func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mo
 	var answer any // null
 	err := a.commitWithPassword(r, q, d, password, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
 		by, user := q.Actor.By(q.Addr), q.Actor.Credential.User
-		enrolled := q.Account.TwoFactor != protocol.TwoFactorOff
-		switch {
-		case enrolled && q.Proof == policy.NoProof: // a policy of the host's may not ask; then there is nothing to prove it by
+		if q.Account.TwoFactor != protocol.TwoFactorOff && q.Proof == policy.NoProof { // a policy of the host's may not ask; then there is nothing to prove it by
 			return authz.Denied(q, q.Decision())
-		case !enrolled && mode != protocol.TwoFactorOff:
-			uri, err := a.Factors.EnrolTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
-			answer = uri.Reveal()
-			return err
-		case mode == protocol.TwoFactorOff: // or to forget what was begun and not confirmed, as npm does before it begins anew
-			return a.Factors.DisableTx(ctx, tx, by, user)
 		}
-		if !oldNPM(r.UserAgent()) {
+		uri, err := a.Factors.SetTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
+		answer = nil
+		if !uri.IsZero() {
+			answer = uri.Reveal()
+		} else if mode != protocol.TwoFactorOff && !oldNPM(r.UserAgent()) {
 			answer = map[string]any{"mode": mode.String(), "pending": false}
 		}
-		return a.Factors.SetModeTx(ctx, tx, by, user, mode)
+		return err
 	})
 	if errors.Is(err, twofactor.ErrNoFactor) && q.Attempt == nil {
 		err = &wire.Error{Status: http.StatusBadRequest, Code: "no-factor", Sentence: "Two-factor authentication is not on."}
@@ -52,19 +46,12 @@ func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mo
 // confirmFactor turns a pending factor on: {"tfa":["123456"]}. Its answer is the
 // only time that recovery codes are seen. The sessions that were opened without it end,
 // but for the one that asks.
-func (a *API) confirmFactor(r *http.Request, op protocol.Operation, raw json.RawMessage) (reply, error) {
-	var codes []string
-	if err := strictjson.Unmarshal(raw, &codes); err != nil {
-		return reply{}, err
-	}
-	if len(codes) != 1 {
-		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Send one code of your authenticator app."}
-	}
+func (a *API) confirmFactor(r *http.Request, op protocol.Operation, code credential.Secret) (reply, error) {
 	q, d, err := a.Check(r, op, &protocol.Change{Confirms: true})
 	if err != nil {
 		return reply{}, err
 	}
-	confirmation, err := a.Factors.BeginConfirm(r.Context(), q.Actor.Credential.User, credential.NewSecret(codes[0]), q.Arrived)
+	confirmation, err := a.Factors.BeginConfirm(r.Context(), q.Actor.Credential.User, code, q.Arrived)
 	if err != nil {
 		return reply{}, a.Conclude(r.Context(), q, err)
 	}
@@ -79,11 +66,7 @@ func (a *API) confirmFactor(r *http.Request, op protocol.Operation, raw json.Raw
 	if err != nil {
 		return reply{}, err
 	}
-	shown := make([]string, len(recovery))
-	for i, code := range recovery {
-		shown[i] = code.Reveal()
-	}
-	return ok(map[string]any{"tfa": shown}), nil
+	return ok(map[string]any{"tfa": credential.Reveal(recovery)}), nil
 }
 
 // oldNPM reports whether the client is npm 10 or older, which take a switched

@@ -8,7 +8,6 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
-	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
@@ -18,7 +17,7 @@ import (
 // legacySignIn is the sign-in of the CouchDB login.
 func (a *API) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
 	secret, _, err := a.Sessions.SignIn(ctx, session.SignIn{
-		Name: in.Name, Password: in.Password, OTP: in.OTP, Client: session.Client(in.Client), Via: authz.ViaLegacy,
+		Name: in.Name, Password: in.Password, OTP: in.OTP, Client: session.Client(in.Client), Via: "legacy", Carry: true,
 	})
 	if errors.Is(err, session.ErrDenied) {
 		err = fmt.Errorf("%w: %w", legacy.ErrDenied, err)

@@ -9,7 +9,6 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
-	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -70,7 +69,7 @@ func shownProfile(name string, p host.Profile) map[string]any {
 // writeProfile answers POST /-/npm/v1/user, behind which there are three operations.
 func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.ProfileRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	switch {
@@ -79,27 +78,16 @@ func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error
 		return a.setPassword(r, op, body)
 	case wire.IsNull(body.TFA):
 		return a.setProfile(r, op, body)
-	case !wire.IsNull(body.Password) || !wire.IsNull(body.Email) || !wire.IsNull(body.FullName) || !wire.IsNull(body.Homepage) ||
-		!wire.IsNull(body.Freenode) || !wire.IsNull(body.Twitter) || !wire.IsNull(body.GitHub) || !wire.IsNull(body.CIDR):
-		return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-profile-request", Sentence: "Change two-factor authentication by itself."}
 	}
-	op.Action = protocol.SetTwoFactor
-	if body.TFA[0] == '[' {
-		return a.confirmFactor(r, op, body.TFA)
-	}
-	var change struct {
-		Mode     string `json:"mode"`
-		Password string `json:"password"`
-	}
-	if err := strictjson.Unmarshal(body.TFA, &change); err != nil {
+	change, err := body.TwoFactor()
+	if err != nil {
 		return reply{}, err
 	}
-	mode := protocol.TwoFactorOff
-	if change.Mode != "disable" {
-		if err := mode.UnmarshalText([]byte(change.Mode)); err != nil || mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
-			return reply{}, &wire.Error{Status: http.StatusBadRequest, Code: "bad-mode", Sentence: "The mode must be auth-only, auth-and-writes or disable."}
-		}
+	op.Action = protocol.SetTwoFactor
+	if change.Confirms {
+		return a.confirmFactor(r, op, change.Code)
 	}
+	mode := change.Mode
 	q, d, err := a.CheckWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
 		if mode == protocol.TwoFactorOff && a.Orgs != nil && req.Account.ID != "" {
 			req.Account.FactorRequired, err = a.Orgs.FactorRequired(r.Context(), req.Account.ID)
@@ -109,7 +97,7 @@ func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error
 	if err != nil {
 		return reply{}, err
 	}
-	return a.setFactor(r, q, d, mode, change.Password)
+	return a.setFactor(r, q, d, mode, change.Password.Reveal())
 }
 
 // apply changes a profile as d says.

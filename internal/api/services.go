@@ -6,6 +6,7 @@ import (
 
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -26,7 +27,7 @@ func (a *API) listServiceTokens(r *http.Request, op protocol.Operation) (reply, 
 // second factor. The token is the service account's.
 func (a *API) createServiceToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.TokenRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	spec, err := body.Spec()
@@ -40,7 +41,7 @@ func (a *API) createServiceToken(r *http.Request, op protocol.Operation) (reply,
 	if q.Service.ID == "" {
 		return reply{}, a.Conclude(r.Context(), q, authz.ErrNoService)
 	}
-	made := specOf(spec, q.Service.ID)
+	made := token.SpecOf(q.Service.ID, spec)
 	made.Service = true
 	return a.makeToken(r, q, d, body.Password, made)
 }

@@ -19,7 +19,7 @@ import (
 // and with a second factor where the account has one.
 func (a *API) createToken(r *http.Request, op protocol.Operation) (reply, error) {
 	var body wire.TokenRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	spec, err := body.Spec()
@@ -30,15 +30,7 @@ func (a *API) createToken(r *http.Request, op protocol.Operation) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	return a.makeToken(r, q, d, body.Password, specOf(spec, q.Actor.Credential.User))
-}
-
-// specOf is what package token makes of spec.
-func specOf(spec protocol.TokenSpec, user protocol.UserID) token.Spec {
-	return token.Spec{
-		User: user, Name: spec.Name, Description: spec.Description, Grants: spec.Grants, Bypass: spec.Bypass, CIDRs: spec.CIDRs,
-		Days: spec.Days, Until: spec.Until,
-	}
+	return a.makeToken(r, q, d, body.Password, token.SpecOf(q.Actor.Credential.User, spec))
 }
 
 // makeToken makes the token of spec for a request that is not denied: with the
@@ -75,7 +67,7 @@ func (a *API) rotateToken(r *http.Request, op protocol.Operation) (reply, error)
 // rotateOf rotates a token of the user that user returns; "" is a service account that is none.
 func (a *API) rotateOf(r *http.Request, op protocol.Operation, user func(*authz.Request) protocol.UserID, service bool) (reply, error) {
 	var body wire.RotateRequest
-	if err := decode(r, &body); err != nil {
+	if err := wire.Decode(r, &body); err != nil {
 		return reply{}, err
 	}
 	grace, days, err := body.Rotation()

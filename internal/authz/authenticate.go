@@ -21,6 +21,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // A Verified is a credential whose record was found. All requests that present it share it.
@@ -37,34 +38,35 @@ type Verified struct {
 // header with one scheme is a credential: everything that two parsers could read differently
 // is an error.
 func (a *Authorizer) Bearer(h http.Header) (string, error) {
+	if secret, ok, err := a.basic(h); ok {
+		return secret, err
+	}
+	secret, err := wire.Bearer(h)
+	if err != nil && !errors.Is(err, wire.TwoCredentials) {
+		err = host.ErrInvalidToken
+	}
+	return secret, err
+}
+
+// basic returns the password of Basic authentication, where a token may be one; ok says that
+// the header is of that scheme.
+func (a *Authorizer) basic(h http.Header) (secret string, ok bool, err error) {
 	lines := h["Authorization"]
-	switch len(lines) {
-	case 0:
-		return "", nil
-	case 1:
-	default:
-		return "", errTwoHeaders
+	if !a.BasicToken || len(lines) != 1 {
+		return "", false, nil
 	}
 	scheme, rest, _ := strings.Cut(lines[0], " ")
-	rest = strings.TrimLeft(rest, " ")
-	switch {
-	case len(scheme) == len("Bearer") && strings.EqualFold(scheme, "Bearer"):
-		if rest == "" || strings.ContainsAny(rest, " ,\t") {
-			return "", host.ErrInvalidToken
-		}
-		return rest, nil
-	case a.BasicToken && strings.EqualFold(scheme, "Basic"):
-		raw, err := base64.StdEncoding.DecodeString(rest)
-		if err != nil {
-			return "", host.ErrInvalidToken
-		}
-		_, secret, ok := strings.Cut(string(raw), ":")
-		if !ok || secret == "" {
-			return "", host.ErrInvalidToken
-		}
-		return secret, nil
+	if !strings.EqualFold(scheme, "Basic") {
+		return "", false, nil
 	}
-	return "", host.ErrInvalidToken
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimLeft(rest, " "))
+	if err != nil {
+		return "", true, host.ErrInvalidToken
+	}
+	if _, secret, ok = strings.Cut(string(raw), ":"); !ok || secret == "" {
+		return "", true, host.ErrInvalidToken
+	}
+	return secret, true, nil
 }
 
 // Authenticate returns the actor of the header: the zero Actor without a credential,
@@ -200,15 +202,10 @@ func (a *Authorizer) readPerson(ctx context.Context, r store.Reader, id protocol
 	if err != nil {
 		return nil, err
 	}
-	return &Person{
-		Account: policy.Account{
-			ID: user.ID, Name: user.Name, Disabled: user.Disabled || sub.Disabled,
-			TwoFactor: sub.TwoFactor, CIDRs: sub.CIDRs, Service: user.Service,
-			HighImpact: user.HighImpact || sub.HighImpact, Recovered: sub.Recovered, Groups: user.Groups,
-		},
-		Subject: sub,
-		User:    user,
-	}, nil
+	of := sub.Account(user.Name)
+	of.ID, of.Service, of.Groups = user.ID, user.Service, user.Groups
+	of.Disabled, of.HighImpact = of.Disabled || user.Disabled, of.HighImpact || user.HighImpact
+	return &Person{Account: of, Subject: sub, User: user}, nil
 }
 
 // hostUser returns the host's record of a user, from r where the people are in the store.

@@ -75,7 +75,7 @@ func (*UnknownChange) Error() string { return "npmauth: what the request would d
 // Challenge opens a challenge for the user of q's credential, and returns it as an error. wrong
 // says that a value was presented and refused. q must have a credential.
 func (a *Authorizer) Challenge(ctx context.Context, q *Request, wrong bool) error {
-	op, use := q.Operation, q.use()
+	op, use := q.Operation, twofactor.UseFor(&q.Request, q.Arrived)
 	if use.Change.IsZero() {
 		return &UnknownChange{Wrong: wrong}
 	}

@@ -106,12 +106,12 @@ func (a *Authorizer) commitOnce(ctx context.Context, q *Request, keys []string, 
 				q.Actor, q.Request, q.policy = next.Actor, next.Request, next.policy // what the page is about
 				return errNeedsFactor
 			}
-			next.Proof = next.Attempt.Proof()
-			if d := next.Decision(); d.Effect != policy.Allow {
-				return Denied(&next, d)
-			}
-			if err := next.Attempt.Spend(ctx, tx, next.use()); err != nil {
+			d, err := next.Attempt.Decide(ctx, tx, next.policy, &next.Request)
+			if err != nil {
 				return err
+			}
+			if d.Effect != policy.Allow {
+				return Denied(&next, d)
 			}
 			next.proven = next.Proof
 		}

@@ -10,8 +10,6 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
-	"github.com/npmauth/npmauth/policy"
-	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
@@ -46,40 +44,30 @@ const codeNotOffered = "not-offered"
 var (
 	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer this operation."}
 	errDocumentSize  = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
-	errTwoHeaders    = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-credential", Sentence: "The request carries more than one Authorization header."}
-	errTwoCodes      = &wire.Error{Status: http.StatusBadRequest, Code: "ambiguous-otp", Sentence: "The request carries more than one npm-otp header."}
-	errLongCode      = &wire.Error{Status: http.StatusBadRequest, Code: "bad-otp", Sentence: "The one-time password is far too long."}
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: "The one-time password is wrong or was used before."}
-	errSignIn        = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-login", Sentence: "The user name or the password is wrong."}
 	errBusy          = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
 // Answer returns what err is answered with: the one table from errors to answers.
 func Answer(err error) *wire.Error {
 	var own *wire.Error
-	var old *legacy.Error
-	var refused *host.DeniedError
 	switch {
 	case errors.Is(err, twofactor.ErrLocked):
 		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
 	case errors.Is(err, host.ErrNoCredential):
-		return errNoLogin
+		return wire.LoginRequired
 	case errors.Is(err, host.ErrInvalidToken):
-		return errDeadLogin
-	case errors.As(err, &refused):
-		return refusal(refused)
+		return wire.InvalidToken
 	case errors.As(err, &own):
 		if own.Challenge == nil && (own.Status < 400 || own.Status > 599) { // not filled in: an error all the same
 			return wire.Unavailable
 		}
 		return own
-	case errors.As(err, &old):
-		return &wire.Error{Status: old.Status, Code: old.Code, Sentence: old.Sentence}
 	case errors.Is(err, token.ErrTooMany):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "too-many-tokens", Sentence: "You have as many tokens as one user may have. Revoke some first."}
 	case errors.Is(err, session.ErrDenied), errors.Is(err, legacy.ErrDenied):
-		return errSignIn
+		return wire.WrongLogin
 	case errors.Is(err, account.ErrBusy):
 		return errBusy
 	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrNoFactor):
@@ -107,36 +95,15 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, token.ErrNotFound):
 		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "There is no such token."}
 	}
-	var rotated *token.RotatedError
-	var spec *token.SpecError
-	var weak *account.PasswordError
 	var bad *strictjson.Error
-	var body *packument.Error
-	var change *packument.ChangeError
-	var size *http.MaxBytesError
-	switch {
-	case errors.As(err, &rotated):
-		return &wire.Error{Status: http.StatusConflict, Code: "already-rotated", Sentence: "This token was rotated already, to " + rotated.Successor + ". If you do not have the new token, revoke that one and rotate this one again."}
-	case errors.As(err, &spec):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: spec.Error()}
-	case errors.As(err, &weak):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-password", Sentence: weak.Error()}
-	case errors.As(err, &bad):
+	if errors.As(err, &bad) {
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-json", Sentence: bad.Error()}
-	case errors.Is(err, packument.ErrTooLarge):
+	}
+	if errors.Is(err, packument.ErrTooLarge) {
 		return errDocumentSize
-	case errors.Is(err, packument.ErrNotPublish):
-		return &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "The registry refused the package document: " + err.Error() + "."}
-	case errors.As(err, &body):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-publish", Sentence: "The registry refused the package: " + body.Error() + "."}
-	case errors.As(err, &change):
-		status := http.StatusBadRequest
-		if change.Code == packument.CodeConflict {
-			status = http.StatusConflict
-		}
-		return &wire.Error{Status: status, Code: change.Code, Sentence: change.Sentence}
-	case errors.As(err, &size):
-		return wire.TooLarge
+	}
+	if e, ok := wire.Answer(err); ok {
+		return e
 	}
 	return wire.Unavailable
 }
@@ -154,39 +121,6 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		e = &of
 	}
 	wire.WriteError(w, e)
-}
-
-// The answers to who is not logged in, and not any more.
-var (
-	errNoLogin   = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
-	errDeadLogin = &wire.Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
-)
-
-// refusal returns the answer to e. A package that may not be known of answers as
-// one that does not exist; a wrong address has npm's own challenge; who is not
-// logged in is asked to, unless that would change nothing.
-func refusal(e *host.DeniedError) *wire.Error {
-	code, sentence := "denied", "You may not do this."
-	for i, why := range e.Decision.Reasons {
-		if why.Conceal {
-			return &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: why.Sentence}
-		}
-		if i == 0 {
-			code, sentence = why.Code, why.Sentence
-			if why.Remedy != "" {
-				sentence += " " + why.Remedy
-			}
-		}
-	}
-	switch {
-	case e.Anonymous && e.Operation.Action != protocol.Unknown && (code == "denied" || code == policy.CodeLoginRequired):
-		return errNoLogin
-	case code == policy.CodeCIDR:
-		return &wire.Error{Status: http.StatusUnauthorized, Code: code, Sentence: sentence, Authenticate: "ipaddress"}
-	case e.Operation.Action == protocol.Unknown:
-		return &wire.Error{Status: http.StatusNotFound, Code: code, Sentence: sentence}
-	}
-	return &wire.Error{Status: http.StatusForbidden, Code: code, Sentence: sentence}
 }
 
 // Outage reports whether err is the fault of the registry, not of the client.

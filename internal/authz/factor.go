@@ -5,51 +5,16 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
-
-// proofHeader returns the value of the npm-otp header, zero when there is none. Several are an
-// error: they are never tried one after the other.
-func proofHeader(h http.Header) (credential.Secret, error) {
-	lines := h["Npm-Otp"]
-	switch {
-	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
-		return credential.Secret{}, nil
-	case len(lines) > 1:
-		return credential.Secret{}, errTwoCodes
-	case len(lines[0]) > 256:
-		return credential.Secret{}, errLongCode
-	}
-	return credential.NewSecret(lines[0]), nil
-}
 
 // BringsApproval reports whether the npm-otp header has the form of what a page hands out.
 func BringsApproval(h http.Header) bool {
-	value, err := proofHeader(h)
+	value, err := wire.OTP(h)
 	return err == nil && twofactor.FormOf(value.Reveal()).Proof() == policy.ProofWeb
-}
-
-// use returns what a proof for q is spent on. Its digest is zero while it is not known what a
-// write would do; of a read the operation says all.
-func (q *Request) use() twofactor.Use {
-	op, c := q.Operation, q.Change
-	u := twofactor.Use{
-		Credential: q.Actor.Credential.ID, Action: op.Action, Package: op.Package, FollowUps: c.FollowUps(op), At: q.Arrived, Addr: q.Addr,
-	}
-	if c != nil || !op.Action.Write() {
-		u.Change = c.Digest(op)
-	}
-	return u
-}
-
-// acceptable reports whether value, if it verifies, leads to an Allow. It is called before
-// anything is spent, so that nobody loses a recovery code over a request that stays denied.
-func (a *Authorizer) acceptable(q *Request, value credential.Secret) bool {
-	req := q.Request
-	req.Proof = twofactor.FormOf(value.Reveal()).Proof()
-	return req.Proof != policy.NoProof && q.policy.Decide(req).Effect == policy.Allow
 }
 
 // BeginFactor counts an attempt at the second factor with the value of the npm-otp header, which
@@ -58,15 +23,15 @@ func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request)
 	if q.Actor.Credential == nil { // nobody who could have a factor
 		return Denied(q, q.Decision())
 	}
-	value, err := proofHeader(h)
+	value, err := wire.OTP(h)
 	if err != nil {
 		return err
 	}
-	if value.IsZero() || !a.acceptable(q, value) {
-		return a.Challenge(ctx, q, !value.IsZero())
-	}
-	q.Attempt, err = a.Factors.Begin(ctx, q.Actor.Credential.User, q.use(), value)
-	if errors.Is(err, twofactor.ErrWrong) {
+	q.Attempt, err = a.Factors.BeginFor(ctx, q.policy, q.Request, q.Arrived, value)
+	switch {
+	case errors.Is(err, subject.ErrFactorRequired):
+		return a.Challenge(ctx, q, false)
+	case errors.Is(err, twofactor.ErrWrong):
 		return a.Challenge(ctx, q, true)
 	}
 	return err

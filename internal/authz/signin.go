@@ -10,7 +10,6 @@ import (
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
-	"github.com/npmauth/npmauth/twofactor"
 )
 
 // Lookup returns the user who may sign in under name. A name of nobody, of a disabled user and
@@ -41,41 +40,6 @@ func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 	}
 	return nil
 }
-
-// SecondFactor checks the second factor of a login, after the password was right. The code typed into the CouchDB login may be presented once
-// more by the session it opens, as Yarn 1 does.
-func (a *Authorizer) SecondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
-	switch sub.TwoFactor {
-	case protocol.TwoFactorOff:
-		return nil, nil
-	case protocol.AuthOnly, protocol.AuthAndWrites:
-	default:
-		return nil, session.ErrDenied
-	}
-	if in.OTP.IsZero() {
-		return nil, session.ErrFactorRequired
-	}
-	use := twofactor.Use{Action: protocol.Login, Carry: in.Via == ViaLegacy, At: in.Client.At, Addr: in.Client.Addr}
-	attempt, err := a.Factors.Begin(ctx, user.ID, use, in.OTP)
-	if err != nil {
-		return nil, loginFactor(err)
-	}
-	return func(ctx context.Context, tx *store.Tx, id string) error {
-		use.Credential = id
-		return loginFactor(attempt.Spend(ctx, tx, use))
-	}, nil
-}
-
-// loginFactor turns a refused factor into the next challenge of a login.
-func loginFactor(err error) error {
-	if errors.Is(err, twofactor.ErrWrong) || errors.Is(err, twofactor.ErrTooMany) {
-		return session.ErrFactorRequired
-	}
-	return err
-}
-
-// ViaLegacy is [session.SignIn.Via] of a CouchDB login.
-const ViaLegacy = "legacy"
 
 // NamesOrg reports whether an organization has the name, so that no user gets it.
 func (a *Authorizer) NamesOrg(ctx context.Context, name string) (bool, error) {

@@ -34,15 +34,7 @@ func TestEnrolAndPublish(t *testing.T) {
 	assert.Contains(t, refused.Output(), "E403")
 	assert.Contains(t, refused.Output(), "npm profile enable-2fa auth-and-writes")
 
-	enable := home.Terminal("", "npm", "profile", "enable-2fa", "auth-and-writes")
-	enable.Expect(`password:`)
-	enable.Type(integration.Password)
-	app := integration.NewAuthenticator(t, enable.Expect(`Or enter code:\s+(\S+)`)[1])
-	enable.Expect(`authenticator:`)
-	enable.Type(app.Fresh())
-	enable.Expect(`2FA successfully enabled`)
-	enable.Expect(`\b[0-9a-f]{64}\b`)
-	enable.OK()
+	app := enable2FA(t, home)
 
 	challenged := home.Run(dir, "npm", "publish")
 	assert.NotZero(t, challenged.Code)

@@ -29,15 +29,16 @@ import (
 const examples = "github.com/npmauth/npmauth/examples/"
 
 // Where [Build] put the programs.
-var registryProgram, clusterProgram string
+var programsDir, registryProgram, clusterProgram string
 
 // Build compiles the programs under test into dir. TestMain calls it once for all
 // tests.
 func Build(dir string) error {
-	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), examples+"registry", examples+"cluster").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), examples+"registry", examples+"cluster", examples+"compose", examples+"hello").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build the examples: %w\n%s", err, out)
 	}
+	programsDir = dir
 	registryProgram, clusterProgram = filepath.Join(dir, "registry"), filepath.Join(dir, "cluster")
 	return nil
 }

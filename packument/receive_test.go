@@ -1,0 +1,85 @@
+package packument_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/packument"
+	"github.com/npmauth/npmauth/protocol"
+)
+
+// A closing body tells whether it was closed and read to its end.
+type closing struct {
+	io.Reader
+	ended, closed bool
+}
+
+func (c *closing) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.ended = c.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+func (c *closing) Close() error {
+	c.closed = true
+	return nil
+}
+
+func TestReceive(t *testing.T) {
+	now := packument.State{Revision: "7", Versions: map[string]string{"1.0.0": ""}, Tags: map[string]string{"latest": "1.0.0"}, Maintainers: []string{"alice"}}
+	publish := strings.Replace(plainPublish, `"data":""`, `"data":"AAEC"`, 1)
+	refused := errors.New("refused")
+	for name, tt := range map[string]struct {
+		body, revision string
+		says           error
+		action         protocol.Action
+		asked          bool
+		err            string
+	}{
+		"publish":               {publish, "", nil, protocol.Publish, true, ""},
+		"publish, refused":      {publish, "", refused, 0, true, "refused"},
+		"publish to a revision": {publish, "7", nil, 0, false, "attachments"},
+		"owners":                {`{"maintainers":[{"name":"alice"},{"name":"bob"}]}`, "7", nil, protocol.WriteOwners, true, ""},
+		"owners, refused":       {`{"maintainers":[{"name":"alice"},{"name":"bob"}]}`, "7", refused, 0, true, "refused"},
+		"owners, stale":         {`{"maintainers":[{"name":"alice"},{"name":"bob"}]}`, "6", nil, 0, false, "has changed"},
+		"two revisions":         {`{"_rev":"6","maintainers":[{"name":"bob"}]}`, "7", nil, 0, false, "two revisions"},
+		"of another package":    {`{"name":"other","maintainers":[{"name":"bob"}]}`, "7", nil, 0, false, "another package"},
+		"no JSON":               {`{`, "", nil, 0, false, "unexpected end"},
+		"cut off":               {publish[:len(publish)-1], "", nil, 0, false, "unexpected end"},
+		"no tarball":            {strings.Replace(publish, "AAEC", "", 1), "", nil, 0, true, "tarball"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := &closing{Reader: strings.NewReader(tt.body)}
+			asked := 0
+			got, err := packument.Receive(body, packument.Config{Package: protocol.PackageName{Name: "plain"}, By: "alice"}, tt.revision, now, func(action protocol.Action, c protocol.Change) error {
+				asked++
+				assert.True(t, body.ended, "before the last byte")
+				assert.False(t, c.Empty())
+				assert.Contains(t, []protocol.Action{protocol.Publish, protocol.WriteOwners}, action)
+				return tt.says
+			})
+			assert.True(t, body.closed)
+			assert.Equal(t, tt.asked, asked == 1)
+			if tt.err != "" {
+				require.ErrorContains(t, err, tt.err)
+				assert.Zero(t, got)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tt.action, got.Action)
+			if tt.action == protocol.Publish {
+				assert.Equal(t, "1.0.0", got.Change.Version)
+				assert.Equal(t, "plain", got.Manifest["name"])
+				assert.Equal(t, []byte{0, 1, 2}, got.Tarball)
+			} else {
+				assert.Equal(t, []string{"bob"}, got.Change.AddedOwners)
+				assert.Nil(t, got.Tarball)
+			}
+		})
+	}
+}

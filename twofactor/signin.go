@@ -1,0 +1,53 @@
+package twofactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
+)
+
+// SignIn checks the second factor of a sign-in whose password was right. It is what package
+// session calls:
+//
+//	sessions, err := session.New(session.Config{…, SecondFactor: factors.SignIn})
+//
+// An account without a second factor gets a nil Spend. For any other SignIn counts an attempt,
+// in a commit of its own, and the returned Spend uses up the value in the commit that creates
+// the session. A value that is missing, wrong or one too many, and a factor that is locked, are
+// [subject.ErrFactorRequired], from SignIn or from the Spend; the error also wraps the one of
+// this package, if there is one. sub must have been read before the password was checked, and
+// the commit must expect its Evidence.
+func (m *Manager) SignIn(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error) {
+	switch sub.TwoFactor {
+	case protocol.TwoFactorOff:
+		return nil, nil
+	case protocol.AuthOnly, protocol.AuthAndWrites:
+	default: // which no Subject of the store has
+		return nil, fmt.Errorf("twofactor: sign in: the account's mode is %v", sub.TwoFactor)
+	}
+	if f.Value.IsZero() {
+		return nil, subject.ErrFactorRequired
+	}
+	use := Use{Action: protocol.Login, Carry: f.Carry, At: f.At, Addr: f.Addr}
+	attempt, err := m.Begin(ctx, sub.ID, use, f.Value)
+	if err != nil {
+		return nil, signInError(err)
+	}
+	return func(ctx context.Context, tx *store.Tx, credentialID string) error {
+		use := use
+		use.Credential = credentialID
+		return signInError(attempt.Spend(ctx, tx, use))
+	}, nil
+}
+
+// signInError says of a refused value that the sign-in needs another one.
+func signInError(err error) error {
+	if errors.Is(err, ErrTooMany) {
+		return fmt.Errorf("%w: %w", subject.ErrFactorRequired, err)
+	}
+	return needed(err)
+}

@@ -1,0 +1,52 @@
+package wire
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/subject"
+)
+
+// An answerer is an error of a part that says how it is answered: status is HTTP's, code is for
+// programs, and sentence is for the person at the terminal.
+type answerer interface {
+	error
+	Answer() (status int, code, sentence string)
+}
+
+// Answer returns the answer that err itself says:
+//
+//   - an [*Error] that it wraps;
+//   - for a [*policy.DeniedError], the [Refusal];
+//   - for an error of package subject about a credential or a sign-in: [InvalidToken],
+//     [WrongLogin], or a [Challenge] that asks for a typed code;
+//   - what an error with a method Answer returns, as those of packages legacy, packument, token
+//     and account that are about what the client has sent;
+//   - [TooLarge] for a body that is larger than an [http.MaxBytesReader] allows.
+//
+// ok is false for any other error: the caller knows what it means, or it is [Unavailable].
+func Answer(err error) (e *Error, ok bool) {
+	if errors.As(err, &e) {
+		return e, true
+	}
+	if denied, ok := errors.AsType[*policy.DeniedError](err); ok {
+		return Refusal(denied.Operation, denied.Decision, denied.Anonymous), true
+	}
+	switch {
+	case errors.Is(err, subject.ErrFactorRequired):
+		return &Error{Challenge: &Challenge{}}, true
+	case errors.Is(err, subject.ErrNoCredential), errors.Is(err, subject.ErrAddress):
+		return InvalidToken, true
+	case errors.Is(err, subject.ErrDenied):
+		return WrongLogin, true
+	}
+	if a, ok := errors.AsType[answerer](err); ok {
+		status, code, sentence := a.Answer()
+		return &Error{Status: status, Code: code, Sentence: sentence}, true
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return TooLarge, true
+	}
+	return nil, false
+}

@@ -1,0 +1,53 @@
+package wire
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+)
+
+// Answers to headers with more than one meaning, or none.
+var (
+	TwoCredentials = &Error{Status: http.StatusBadRequest, Code: "ambiguous-credential", Sentence: "The request carries more than one Authorization header."}
+	twoCodes       = &Error{Status: http.StatusBadRequest, Code: "ambiguous-otp", Sentence: "The request carries more than one npm-otp header."}
+	longCode       = &Error{Status: http.StatusBadRequest, Code: "bad-otp", Sentence: "The one-time password is far too long."}
+)
+
+// maxOTP is more than any second factor has, in bytes.
+const maxOTP = 256
+
+// Bearer returns the secret of the Authorization header, "" if there is no such header. Only one
+// header, with the scheme Bearer and one secret, is a credential: whatever two readers could
+// take for different credentials is an error. Errors are [TwoCredentials] and [InvalidToken].
+func Bearer(h http.Header) (string, error) {
+	lines := h["Authorization"]
+	switch len(lines) {
+	case 0:
+		return "", nil
+	case 1:
+	default:
+		return "", TwoCredentials
+	}
+	scheme, secret, _ := strings.Cut(lines[0], " ")
+	secret = strings.TrimLeft(secret, " ")
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" || strings.ContainsAny(secret, " ,\t") {
+		return "", InvalidToken
+	}
+	return secret, nil
+}
+
+// OTP returns the value of the npm-otp header, the zero Secret if there is none. Several are an
+// [*Error], and are never tried one after the other; so is a value that is far too long.
+func OTP(h http.Header) (credential.Secret, error) {
+	lines := h["Npm-Otp"]
+	switch {
+	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
+		return credential.Secret{}, nil
+	case len(lines) > 1:
+		return credential.Secret{}, twoCodes
+	case len(lines[0]) > maxOTP:
+		return credential.Secret{}, longCode
+	}
+	return credential.NewSecret(lines[0]), nil
+}
