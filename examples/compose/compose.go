@@ -56,17 +56,18 @@ type registry struct {
 }
 
 func newRegistry(base string, st store.Store) (*registry, error) {
+	rules := policy.NPM() // and the limits of what they allow
 	hasher, err1 := account.NewHasher(account.HasherConfig{})
 	people, err2 := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: hasher})
-	tokens, err3 := token.New(token.Config{Store: st})
-	factors, err4 := twofactor.New(twofactor.Config{Store: st})
+	tokens, err3 := token.New(token.Config{Store: st, Limits: rules.Limits})
+	factors, err4 := twofactor.New(twofactor.Config{Store: st, Limits: rules.Limits})
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	sessions, err1 := session.New(session.Config{
-		Store: st, Lookup: people.SignIn, CheckPassword: people.CheckPassword, SecondFactor: factors.SignIn, Alive: people.Alive,
+		Store: st, Limits: rules.Limits, Lookup: people.SignIn, CheckPassword: people.CheckPassword, SecondFactor: factors.SignIn, Alive: people.Alive,
 	})
-	g := &registry{base: base, store: st, people: people, sessions: sessions, tokens: tokens, factors: factors, policy: policy.NPM(), packages: map[protocol.PackageName]*pkg{}}
+	g := &registry{base: base, store: st, people: people, sessions: sessions, tokens: tokens, factors: factors, policy: rules, packages: map[protocol.PackageName]*pkg{}}
 	g.logins, err2 = legacy.New(legacy.Config{SignIn: g.signIn, Client: client, Fail: fail})
 	return g, errors.Join(err1, err2)
 }
@@ -132,8 +133,7 @@ func (g *registry) commit(c *call, write func(tx *store.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	ask := func(rows store.Reader) (*policy.Request, error) { return g.ask(c, rows) }
-	err = g.factors.Authorize(c.r.Context(), g.policy, c.from.At, code, ask, write)
+	err = g.factors.Authorize(c.r.Context(), g.policy, c.from.At, code, func(rows store.Reader) (*policy.Request, error) { return g.ask(c, rows) }, write)
 	if errors.Is(err, twofactor.ErrTooMany) { // whoever has the credential is guessing codes
 		err = errors.Join(wire.InvalidToken, g.end(c, "too-many-codes"))
 	}
