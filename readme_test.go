@@ -21,7 +21,6 @@ func TestDocuments(t *testing.T) {
 		blocks int
 		code   []string // where they are from
 	}{
-		{"README.md", 3, []string{"example_test.go", "examples/embed/*.go"}},
 		{"docs/host.md", 7, []string{"examples/registry/*.go", "examples/embed/*.go"}},
 		{"docs/backend.md", 4, []string{"store/storetest/backend_test.go", "store/storetest/linear/backend_test.go"}},
 	} {
@@ -46,6 +45,21 @@ func TestDocuments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The three ways of the README are three programs, whole and with their imports.
+func TestReadmeWays(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	files, err := filepath.Glob("examples/readme/*/*.go")
+	require.NoError(t, err)
+	assert.Len(t, files, 3)
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Contains(t, string(readme), "```go\n"+string(code)+"```", file)
+	}
+	assert.Len(t, goBlock.FindAll(readme, -1), len(files), "and nothing that is not compiled")
 }
 
 // The commands that the README tells people to type are there.
