@@ -4,16 +4,21 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
 )
 
 // packages is a registry's table of packages, of which it has one.
@@ -57,4 +62,56 @@ func Example() {
 	// Output:
 	// 200 read-packument left-pad for "" (false)
 	// 401 Bearer
+}
+
+// A bot tells who published what, and who was refused. A publish is told of when all of its body was
+// allowed: the registry's own write comes after it and may still fail.
+func ExampleConfig_audit() {
+	ctx := context.Background()
+	var auth *npmauth.Auth
+	bot := audit.Func(func(ctx context.Context, e audit.Event) {
+		if e.Type != audit.Access || e.Action != protocol.Publish {
+			return
+		}
+		user, err := auth.People().User(ctx, e.User) // an event has IDs; a host with people of its own has their names
+		if err != nil {
+			user.Name = string(e.User)
+		}
+		var version string
+		if e.Change != nil { // nil where a request was refused before its body was read
+			version = e.Change.Version
+		}
+		fmt.Println(user.Name, e.Outcome, e.Package, version, e.Reasons)
+	})
+	auth, err := npmauth.New(npmauth.Config{
+		BaseURL: "https://registry.example/", Store: store.NewMemory(), Packages: packages{},
+		Audit: bot, // one that sends what it tells over a network stands behind an audit.Queue
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // the last Read decides
+	}))
+
+	// Alice's token publishes a new package, and not one that others have.
+	alice, err := auth.People().Create(ctx, audit.Actor{}, account.NewUser{Name: "alice", Password: credential.NewSecret("correct horse battery")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	secret, _, err := auth.Tokens().Create(ctx, audit.Actor{}, token.Spec{
+		User: alice.ID, Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"widget", "left-pad"} {
+		body := hosttest.PublishBody(protocol.PackageName{Name: name}, "1.0.0")
+		r := httptest.NewRequest(http.MethodPut, "/"+name, bytes.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+secret.Reveal())
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	// Output:
+	// alice done widget 1.0.0 []
+	// alice denied left-pad  [may-not-write]
 }

@@ -109,7 +109,8 @@ func (h *Hasher) hash(pw password) string {
 // Verify reports whether phc, an argon2id hash in PHC string format or a bcrypt hash, is that
 // of the password. Stale means that it is, and should be replaced by a new Hash, because the
 // costs have grown or it is bcrypt. With phc "" it takes the same time as for any hash of the
-// costs in use, and reports false: use that for a user who does not exist.
+// costs in use, and reports false: use that for a user who does not exist. If hashes are bcrypt,
+// which takes another time, use one of the same cost instead and ignore the result.
 //
 // A password that is empty or longer than [MaxPassword] matches no hash, and nothing is
 // computed. bcrypt reads the first 72 bytes of a password, so the rest does not count until

@@ -87,7 +87,7 @@ const (
 	ChallengeYes     Type = "challenge.approved"     // a person approved a challenge on its page
 	ChallengeNo      Type = "challenge.denied"       // a person pressed deny on the page of a challenge
 	Collected        Type = "challenge.collected"    // a client fetched the proof of an approved challenge
-	Access           Type = "access"                 // a request was decided
+	Access           Type = "access"                 // a request for Event.Action was decided: a publish, an install
 	BadCredential    Type = "credential.invalid"     // a credential is unknown, or no longer valid
 	JWTAsBearer      Type = "credential.jwt_bearer"  // an ID token was presented where the token it can be exchanged for belongs
 	Leaked           Type = "credential.leaked"      // a credential was reported as leaked, by the source in Event.Detail, and revoked

@@ -42,8 +42,11 @@ func (k *Kind) UnmarshalText(text []byte) error {
 // asks whether it was revoked: authentication refuses a revoked credential before
 // it asks a policy.
 type Credential struct {
-	ID      string // public accessor: safe in logs and lists
-	Name    string // of a token, as its creator named it; says nothing that can be relied on but to who trusts them
+	ID string // public accessor: safe in logs and lists
+	// Name is a token's, as its creator chose it. A rule that goes by it needs another about who
+	// creates a token of that name ([protocol.CreateToken], [protocol.ManageService],
+	// [protocol.Change].NewToken), or is for people who can be trusted.
+	Name    string
 	Kind    Kind
 	User    protocol.UserID
 	Grants  []protocol.Grant // ignored for a session, which has its user's rights

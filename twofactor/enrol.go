@@ -38,7 +38,8 @@ func (e *enrolment) open(now time.Time) bool {
 	return e != nil && e.Tries < enrolmentTries && now.Before(e.Expires)
 }
 
-// Enrol is [Manager.EnrolTx] in a commit of its own.
+// Enrol is [Manager.EnrolTx] in a commit of its own. The factor counts only after
+// [Manager.Confirm].
 func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user protocol.UserID, label string, mode protocol.TwoFactorMode) (uri credential.Secret, err error) {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		uri, err = m.EnrolTx(ctx, tx, by, user, label, mode)
@@ -107,7 +108,8 @@ type Confirmation struct {
 	digests   []credential.Digest
 }
 
-// Confirm is [Manager.BeginConfirm] and [Confirmation.Apply], in commits of their own.
+// Confirm is [Manager.BeginConfirm] and [Confirmation.Apply], in commits of their own. It returns
+// the recovery codes.
 func (m *Manager) Confirm(ctx context.Context, by audit.Actor, user protocol.UserID, code credential.Secret) (codes []credential.Secret, err error) {
 	c, err := m.BeginConfirm(ctx, user, code, time.Time{})
 	if err != nil {

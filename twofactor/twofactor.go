@@ -29,6 +29,8 @@
 // stays valid during a slow upload, for [Config].AttemptTTL at most. Attempts are counted by
 // the present time.
 //
+// A code is that of the present step of 30 seconds, of the step before, or of the one after.
+//
 // # Repeated codes
 //
 // A code works once (RFC 6238 section 5.2): the highest step that was accepted only grows.

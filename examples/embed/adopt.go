@@ -78,8 +78,8 @@ func (u users) user(n int) host.User {
 	return host.User{ID: personID(n), Name: p.name, Email: p.email, Disabled: p.left}
 }
 
-// CheckPassword implements [host.Users]. The hash of an unknown user is "", for which Verify
-// takes as long.
+// CheckPassword implements [host.Users]. The hash of an unknown user is "", for which Verify takes
+// as long as for a new hash. An older one of bcrypt takes another time until it is replaced.
 func (u users) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
 	ok, _, err := u.hasher.Verify(ctx, u.hashOf(id), pw)
 	return ok, err
