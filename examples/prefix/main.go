@@ -3,6 +3,8 @@
 //
 //	go run ./examples/prefix
 //	npm login --registry=http://127.0.0.1:4877/npm/
+//	npm profile enable-2fa auth-and-writes --registry=http://127.0.0.1:4877/npm/
+//	npm publish --registry=http://127.0.0.1:4877/npm/
 package main
 
 import (
