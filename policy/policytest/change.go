@@ -1,8 +1,10 @@
 package policytest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/npmauth/npmauth/protocol"
@@ -78,6 +80,31 @@ var changeWords = []changeWord{
 		}
 		return &c.TwoFactor
 	}, protocol.AuthOnly, protocol.SetTwoFactor),
+	{
+		word: "name", example: "ci", actions: []protocol.Action{protocol.CreateToken, protocol.ManageService},
+		values: func(c *protocol.Change) []string {
+			if t := c.NewToken(); t != nil && t.Name != "" {
+				return []string{t.Name}
+			}
+			return nil
+		},
+		set: func(c *protocol.Change, value string) error { newTokenOf(c).Name = value; return nil },
+	},
+	{
+		word: "days", example: "30", actions: []protocol.Action{protocol.CreateToken, protocol.ManageService},
+		values: func(c *protocol.Change) []string {
+			if t := c.NewToken(); t != nil && t.Days != 0 {
+				return []string{strconv.Itoa(t.Days)}
+			}
+			return nil
+		},
+		set: func(c *protocol.Change, value string) (err error) {
+			if newTokenOf(c).Days, err = strconv.Atoi(value); err != nil {
+				return fmt.Errorf("%q is no number of days: write /days=30", value)
+			}
+			return nil
+		},
+	},
 	boolWord("confirms", func(c *protocol.Change) *bool { return &c.Confirms }, protocol.SetTwoFactor),
 }
 

@@ -51,6 +51,11 @@ func TestFormatChange(t *testing.T) {
 			protocol.WriteProfile, protocol.Change{Email: &text, Profile: map[string]string{"homepage": text, "fullname": text}},
 			"/email/profile=fullname/profile=homepage", protocol.Change{Email: new("said"), Profile: map[string]string{"homepage": "said", "fullname": "said"}},
 		},
+		{
+			protocol.CreateToken, protocol.Change{Token: &protocol.TokenSpec{Name: "ci-1", Description: text, Days: 30, Bypass: true, Grants: writingToken.Token.Grants}},
+			"/write/bypass/name=ci-1/days=30", protocol.Change{Token: &protocol.TokenSpec{Name: "ci-1", Days: 30, Bypass: true, Grants: writingToken.Token.Grants}},
+		},
+		{protocol.ManageService, protocol.Change{Token: &protocol.TokenSpec{Name: "a b"}}, "/name=a%20b", protocol.Change{Token: &protocol.TokenSpec{Name: "a b"}}},
 		{protocol.SetPassword, protocol.Change{Password: "0a1b"}, "/password", protocol.Change{Password: "said"}},
 		{protocol.SetTwoFactor, protocol.Change{TwoFactor: protocol.AuthAndWrites}, "/mode=auth-and-writes", protocol.Change{TwoFactor: protocol.AuthAndWrites}},
 		{protocol.SetTwoFactor, protocol.Change{TwoFactor: protocol.TwoFactorOff}, "/off", protocol.Change{TwoFactor: protocol.TwoFactorOff}},
@@ -85,7 +90,7 @@ func TestFormatChange(t *testing.T) {
 		assert.ErrorIs(t, err, policytest.ErrFormat, name)
 	}
 	for _, line := range []string{
-		"session off publish/member=bob - - => allow", "session off write-org/role=king org=acme:owner - => allow", "session off write-owners/adds-owner= plain=public:rwa - => allow",
+		"session off create-token/days=soon - - => allow", "session off publish/member=bob - - => allow", "session off write-org/role=king org=acme:owner - => allow", "session off write-owners/adds-owner= plain=public:rwa - => allow",
 	} {
 		_, err := policytest.Parse(line)
 		assert.Error(t, err, line)

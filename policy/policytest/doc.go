@@ -70,7 +70,8 @@
 //
 // The action has its text, and after slashes what else is asked:
 //
-//	/write /bypass             what a new token could do; with create-token and manage-service
+//	/write /bypass /name=<name> /days=<days>
+//	                           a new token: what it could do, its name, its life; with create-token and manage-service
 //	/admin                     the user administers the account; with the actions on service accounts
 //	/off                       the factor is taken off; with set-two-factor
 //	/mfa=publish /mfa=none     the setting that is asked for; with set-access

@@ -21,8 +21,8 @@ var ErrFormat = errors.New("policytest: no line says this request")
 // Format writes the request as a line of a table, up to the =>, after which [Answer]
 // writes a decision. Reading the line gives an equal request, but for what decides nothing under
 // NPM's rules and may be long or secret: digests, revisions, what people wrote, the name of an
-// operation that may be a token, and of a new token all but that it writes or bypasses the second
-// factor. [github.com/npmauth/npmauth.Auth.Explain] returns the request of a live one.
+// operation that may be a token, and of a new token all but its name and days and that it writes or
+// bypasses the second factor. [github.com/npmauth/npmauth.Auth.Explain] returns the request of a live one.
 func Format(r policy.Request) (string, error) {
 	r = normal(r)
 	w := writer{}
@@ -270,9 +270,7 @@ func normalChange(op *protocol.Operation, c *protocol.Change) *protocol.Change {
 	}
 	n := *c
 	n.Integrity, n.Attachments, n.Revision, n.Body, n.Grace = "", nil, "", "", nil
-	if n.Token != nil {
-		n.Token = newToken(n.Token.Writes(), n.Token.Bypass)
-	}
+	n.Token = normalToken(n.Token)
 	if n.PublishMode != nil && *n.PublishMode == protocol.FactorOrBypass {
 		n.PublishMode = nil
 	}
@@ -310,16 +308,33 @@ func unsaid(m map[string]string) map[string]string {
 	return n
 }
 
-// newToken is a token that writes, or bypasses the second factor; nil if neither.
-func newToken(writes, bypass bool) *protocol.TokenSpec {
-	if !writes && !bypass {
+// normalToken returns what of a new token a line says, nil if that is nothing: that it writes, or
+// bypasses the second factor, its name and its days.
+func normalToken(t *protocol.TokenSpec) *protocol.TokenSpec {
+	if t == nil {
 		return nil
 	}
-	t := &protocol.TokenSpec{Bypass: bypass}
-	if writes {
-		t.Grants = []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}
+	n := &protocol.TokenSpec{Name: t.Name, Bypass: t.Bypass, Days: t.Days}
+	if t.Writes() {
+		writes(n)
 	}
-	return t
+	if reflect.DeepEqual(*n, protocol.TokenSpec{}) {
+		return nil
+	}
+	return n
+}
+
+// newTokenOf returns the new token of c.
+func newTokenOf(c *protocol.Change) *protocol.TokenSpec {
+	if c.Token == nil {
+		c.Token = new(protocol.TokenSpec)
+	}
+	return c.Token
+}
+
+// writes makes t a token that writes.
+func writes(t *protocol.TokenSpec) {
+	t.Grants = []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}
 }
 
 // about writes what the action is about.

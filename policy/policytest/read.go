@@ -385,8 +385,8 @@ type extra struct {
 }
 
 var extras = []extra{
-	{"write", []protocol.Action{protocol.CreateToken, protocol.ManageService}, func(r *reading) { r.change().Token = newToken(true, r.Change.Token != nil) }},
-	{"bypass", []protocol.Action{protocol.CreateToken, protocol.ManageService}, func(r *reading) { r.change().Token = newToken(r.Change.Token != nil, true) }},
+	{"write", []protocol.Action{protocol.CreateToken, protocol.ManageService}, func(r *reading) { writes(newTokenOf(r.change())) }},
+	{"bypass", []protocol.Action{protocol.CreateToken, protocol.ManageService}, func(r *reading) { newTokenOf(r.change()).Bypass = true }},
 	{"admin", actionsOf(protocol.Action.OfService), func(r *reading) { r.Administers = true }},
 	{"off", []protocol.Action{protocol.SetTwoFactor}, func(r *reading) { r.change().TwoFactor = protocol.TwoFactorOff }},
 	{"mfa=publish", []protocol.Action{protocol.SetAccess}, func(r *reading) { r.change().PublishMode = new(protocol.FactorOnly) }},
