@@ -25,8 +25,8 @@ type factor struct {
 
 var factors = store.NewTable("twofactor", 1, func(f *factor) string { return string(f.User) })
 
-// Key returns the store key of the record that says whether user has a second factor. A cache
-// watches it.
+// Key returns the store key of the record that says whether user has a second factor, for a cache
+// that is to drop what it has when the record changes.
 func Key(user protocol.UserID) string { return factors.Key(string(user)) }
 
 // UserOf returns the user whose record has this key, and false for any other key.
