@@ -74,7 +74,7 @@ func ReaderOr(r, own Reader) Reader {
 	return r
 }
 
-// A Reader reads. Both [Store] and [Tx] implement it.
+// A Reader is the part of a [Store] that reads. Both Store and [Tx] implement it.
 //
 // The results of a Reader belong to the caller, who may change them.
 type Reader interface {
