@@ -95,7 +95,7 @@ const (
 	EventsLost       Type = "audit.lost"             // a Queue could not keep as many events as Event.Detail says
 )
 
-// An Outcome says how an event ended. The zero value is [Denied].
+// An Outcome is the outcome of what an event tells. The zero value is Denied.
 type Outcome uint8
 
 // The outcomes.
@@ -212,9 +212,9 @@ func (e Event) Actor() Actor {
 	return Actor{User: e.By, Credential: e.ByCredential, Addr: e.Addr}
 }
 
-// A Sink keeps events, or passes them on. It must be safe for concurrent use and must not block
-// for long: it is called while a client waits. It must keep the event even if ctx is done by
-// then, and must deal with its own errors, since the change has happened already.
+// A Sink receives events. It must be safe for concurrent use and must not block for long: it is
+// called while a client waits. It must accept the event even if ctx is done, and must handle its
+// own errors, since the change has happened already.
 type Sink interface {
 	Record(ctx context.Context, e Event)
 }

@@ -55,8 +55,8 @@ const (
 // 409.
 var ErrNotPublish = errors.New("packument: not a plain publish")
 
-// An Error says why a body was refused, in a sentence for its sender that quotes nothing of the
-// body.
+// An Error says why a body is refused. Problem is a sentence for its sender, which quotes nothing
+// of the body.
 type Error struct {
 	Problem string
 	other   bool // another operation, not a wrong publish

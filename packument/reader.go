@@ -13,10 +13,11 @@ import (
 
 // Errors of a [Reader].
 var (
-	// ErrTooLarge is for a body of which it is not known what it is within the bound.
+	// ErrTooLarge means that a document is larger than the bound of [NewReader], or that as much of
+	// a publish comes before its attachments.
 	ErrTooLarge = errors.New("packument: the document is too large")
 
-	// ErrClosed is what a Read returns after Close or Abort. It says nothing of the body.
+	// ErrClosed is the error of a Read after Close or Abort.
 	ErrClosed = errors.New("packument: read of a body that was closed")
 )
 
