@@ -109,9 +109,9 @@ import (
 type Config struct {
 	// Every registry sets these three.
 
-	// BaseURL is where clients reach the registry: absolute, http or https, with
-	// the prefix it is mounted at, if any. Every address that npmauth hands out
-	// begins with it; the Host header is never used. Required.
+	// BaseURL is where clients reach the registry: absolute, http or https, with the prefix it is
+	// mounted at, if any. Every URL that npmauth returns begins with it; the Host header is never
+	// used. Required.
 	//
 	// Requests are served with the prefix in their path, and also where [http.StripPrefix] has
 	// removed all of it. A proxy in front must not remove it: then each is answered 404, and
@@ -201,7 +201,7 @@ type Config struct {
 	// BaseURL's host.
 	Name string
 
-	// How it runs: what stands in front, who is told, how old an answer may be.
+	// How it runs: proxies, logs and events, caches.
 
 	// TrustedProxies are the address ranges of the proxies whose X-Forwarded-For is used. Nil means
 	// none: a client's address is that of its connection.

@@ -264,8 +264,8 @@ const (
 	forbidden   = 1 << Forbid
 )
 
-// judge asks the rules that are about r and returns the set of their verdicts. If one panics
-// the rest are not asked: nothing they could say would allow.
+// judge asks the rules that are about r and returns the set of their verdicts. If one panics the
+// rest are not called, since the decision is Deny whatever they return.
 func (p *Policy) judge(r *Request) (said uint8) {
 	defer func() {
 		if recover() != nil {
@@ -289,7 +289,7 @@ func (r *Request) action() protocol.Action {
 	return r.Operation.Action
 }
 
-// ask asks one rule.
+// ask calls Judge of one rule and recovers a panic.
 func (r *Rule) ask(q *Request) (v Verdict, panicked any) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -318,9 +318,9 @@ func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	return reasons
 }
 
-// refusals returns why r is denied. If that is to look as if the package or the
-// organization were absent, every reason must: the rules are asked again about one that is.
-// Otherwise a rule about, say, a package's settings would tell that it exists.
+// refusals returns why r is denied. If that is to look as if the package or the organization were
+// absent, every reason must: the rules are called once more about one that is. Otherwise a rule
+// about, say, a package's settings would tell that it exists.
 func (p *Policy) refusals(r *Request) []Reason {
 	reasons := p.reasons(r, Forbid)
 	if (Decision{Reasons: reasons}).Conceals() {

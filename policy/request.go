@@ -225,9 +225,9 @@ func (r *Request) Proven() bool {
 	return r.Proof == ProofTOTP || r.Proof == ProofRecovery || r.Proof == ProofWeb
 }
 
-// personal reports whether a person is behind the credential who can be asked for
-// a factor: not behind one that bypasses it, nor behind a publisher, whose proof is
-// the identity it was minted for, nor behind a token of a service account.
+// personal reports whether a person is behind the credential who can be challenged for a factor:
+// not behind one that bypasses it, nor behind a publisher, whose proof is the identity it was
+// issued for, nor behind a token of a service account.
 func (r *Request) personal() bool {
 	return !r.Anonymous() && !r.Bypasses() && r.Kind() != KindPublisher && !(r.Account.Service && r.Kind() == KindToken)
 }
