@@ -100,12 +100,12 @@ type Reason struct {
 }
 
 // Codes that a program may want to branch on. The first two are the policy's own; the others are
-// the IDs of rules of [NPM].
+// the IDs of rules of [NPM]. The Refusal of package wire returns the HTTP answer.
 const (
 	CodeNotPermitted  = "not-permitted"  // no rule forbids it and none permits it
 	CodeBrokenPolicy  = "broken-policy"  // the policy has an error: see [Policy.Err]
 	CodeLoginRequired = "login-required" // an anonymous request for what needs a credential: 401
-	CodeExpired       = "expired"        // the credential has expired: 401
+	CodeExpired       = "expired"        // the credential has expired; authentication refuses it before a policy does
 	CodeCIDR          = "cidr"           // the credential or its account may not be used from that address: 401 with npm's ipaddress
 )
 
