@@ -7,16 +7,16 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// An Observation is what [Metrics] are told of one request.
+// An Observation describes the decision about one request.
 type Observation struct {
 	Action   protocol.Action
 	Outcome  audit.Outcome
 	Rule     string        // the code of the rule that refused, as in an event's reasons; "" if none did
-	Duration time.Duration // from the first decision on, waiting for the body and the host included
+	Duration time.Duration // from the first decision on, including the wait for the body and the host
 }
 
-// Metrics count what was decided. Observe is called once for each request that was decided on,
-// before it is answered or handed over, from many goroutines; it must not block. Of a
-// publish it is called when its body was read, or the host has answered without that. What
-// [host.Operation.Confirm] refuses later is told to [Config.Audit] alone.
+// Metrics count decisions. Observe is called once for each request that was decided on, before it
+// is answered or passed to the host, from many goroutines; it must not block. For a publish it is
+// called when its body was read, or the host has answered without reading it. What
+// host.Operation.Confirm refuses later goes to Config.Audit alone.
 type Metrics interface{ Observe(Observation) }

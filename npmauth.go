@@ -10,36 +10,33 @@
 //	go auth.Run(ctx)
 //	http.ListenAndServe(addr, auth.Wrap(registry))
 //
-// Wrapped, the registry has npm login (in the browser, and the old way for
-// older clients), two-hour sessions, second factors for publishing, granular
-// tokens with an expiry, and npm's rules about who may do what, for the npm,
-// Yarn, pnpm and Bun that people already have. What is not allowed by a rule is
-// refused, and every error is a refusal.
+// Wrapped, the registry has npm login (in the browser, and the old way for older clients), two-hour
+// sessions, second factors for publishing, granular tokens with an expiry, and npm's rules about
+// who may do what, for the npm, Yarn, pnpm and Bun that people already have. A request that no rule
+// permits is denied, and so is every request that ends in an error.
 //
 // # The host's side
 //
-// The registry's handler receives only requests that were allowed.
-// [host.IdentityFrom] returns who sends it, [host.OperationFrom] what was allowed, with the
-// preconditions that the host's write must be made conditional on: package
-// hosttest has a test that a host keeps to them. People and
-// packages stay in the host's own tables, behind [host.Users] and [host.Packages]; a host
-// without users of its own leaves Users nil and has package account.
+// The registry's handler receives only requests that were allowed. [host.IdentityFrom] returns who
+// sends it, [host.OperationFrom] what was allowed, with the preconditions that the host's write
+// must be made conditional on: package hosttest tests that a host does so. People and packages stay
+// in the host's own tables, behind [host.Users] and [host.Packages]; a host without users of its
+// own leaves Users nil and has package account.
 //
-// A request is decided on when its header has arrived, to refuse early, and one with a
-// body finally when all of it was read: on the credential, the account and the settings as
-// they are in Store then, and on what the host's tables say then, so that what was revoked
-// while a body was on its way is not done. The final decision about a publish is
-// made inside the host's read of the body, before the document's closing brace is
-// released: the host's tables must answer within 5 seconds, and the host must hold no lock
-// or transaction that they wait for. What changes after that counts for the next request; a host
-// that takes long between the body and its own write calls [host.Operation.Confirm] before it.
+// A request is decided on when its header has arrived, to refuse early. One with a body is decided
+// on finally when all of it was read: on the credential, the account and the settings as they are
+// in Store then, and on what the host's tables say then. So a credential that is revoked while a
+// body arrives changes nothing. The final decision about a publish is made inside the host's read
+// of the body, before the document's closing brace is released: the host's tables must answer
+// within 5 seconds, and the host must hold no lock or transaction that they wait for. What changes
+// after that counts for the next request; a host that takes long between the body and its own write
+// calls [host.Operation.Confirm] before it.
 //
-// Five of npm's operations send PUT /<pkg> or PUT /<pkg>/-rev/<rev>. Which of them it is, and what it would
-// change, is read from the body, decided on, and handed over as
-// [host.Operation.Change]: the host writes that and nothing else that the body says.
-// For npm deprecate and npm unpublish, which send the whole document back,
-// [host.Documents] says what there is. Who maintains a package and who is in an
-// organization, behind [host.Orgs], is handed over in the same way.
+// Five of npm's operations send PUT /<pkg> or PUT /<pkg>/-rev/<rev>. npmauth reads from the body
+// which of them it is and what it would change, decides on that, and gives it to the host as
+// host.Operation.Change: the host writes that and nothing else that the body says. For npm
+// deprecate and npm unpublish, which send the whole document back, [host.Documents] says what there
+// is. So it is with changes of owners, and of organizations, which are behind [host.Orgs].
 //
 // # Before the first request
 //
@@ -107,14 +104,14 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// Config configures an [Auth]. The first three fields are required. Then come the other tables
-// of a host that has them, what is decided and served, and how it runs.
+// Config configures an [Auth]. The first three fields are required. The next are other tables of
+// the host, then what is decided and served, and how it runs.
 type Config struct {
 	// Every registry sets these three.
 
-	// BaseURL is where clients reach the registry: absolute, http or https, with
-	// the prefix it is mounted at, if any. Every address that npmauth hands out
-	// begins with it; the Host header is never used. Required.
+	// BaseURL is where clients reach the registry: absolute, http or https, with the prefix it is
+	// mounted at, if any. Every URL that npmauth returns begins with it; the Host header is never
+	// used. Required.
 	//
 	// Requests are served with the prefix in their path, and also where [http.StripPrefix] has
 	// removed all of it. A proxy in front must not remove it: then each is answered 404, and
@@ -131,61 +128,59 @@ type Config struct {
 
 	// The other tables of a host that has them.
 
-	// Users is the host's table of people. Nil means a directory of
-	// package account in Store, with the defaults of [account.DirectoryConfig]. What it can do
-	// besides ([host.SignUp], [host.Profiles], [host.Passwords]) decides whether npm adduser, npm profile set
-	// and npm profile set password are offered.
+	// Users is the host's table of people. Nil means a directory of package account in Store, with
+	// the defaults of [account.DirectoryConfig]. Which of [host.SignUp], [host.Profiles] and
+	// [host.Passwords] it implements decides whether npm adduser, npm profile set and npm profile
+	// set password are served.
 	Users host.Users
 
-	// Documents is the host's table of package documents. Nil: documents that are sent
-	// back changed, as npm deprecate and npm unpublish do, are refused. It is often the
-	// same value as Packages.
+	// Documents is the host's table of package documents. Nil means that changed documents, which
+	// npm deprecate and npm unpublish send, are refused. It is often the same value as Packages.
 	Documents host.Documents
 
-	// Orgs is the host's table of organizations. Nil: there are none.
+	// Orgs is the host's table of organizations. Nil means that there are none.
 	Orgs host.Orgs
 
-	// Services says who administers which service account. Nil: nobody does, unless
-	// Users is a Services, too, as package account's is.
+	// Services says who administers which service account. Nil means Users if that is a
+	// [host.Services], as package account's directory is, else nobody.
 	Services host.Services
 
-	// Foreign looks up bearers that do not have npmauth's shape: tokens that the
-	// host issued before. An unknown one is [host.ErrInvalidToken]. It is asked at
-	// every request that carries one. Nil: there are none.
+	// Foreign looks up bearer tokens that do not have npmauth's format: tokens that the host issued
+	// itself. An unknown one is [host.ErrInvalidToken]. It is called for every request with such a
+	// token. Nil means that there are none.
 	Foreign func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error)
 
 	// What is decided, and what is served.
 
-	// Policy decides, and carries the limits of sessions, tokens and recovery codes. Nil means
-	// policy.NPM(): the rules and the limits of npmjs.com. [Auth.SetPolicy] sets another one
-	// later.
+	// Policy decides about requests and has the limits of sessions, tokens and recovery codes. Nil
+	// means policy.NPM(): the rules and the limits of npmjs.com. A policy with an error is an error
+	// of New. [Auth.SetPolicy] sets another one later.
 	Policy *policy.Policy
 
-	// OpenSignUp lets anyone create an account, with npm adduser or npm login
-	// --auth-type=legacy. Only where Users is a [host.SignUp], which it is where it is nil, and
-	// only while Legacy is on.
+	// OpenSignUp lets anyone create an account, with npm adduser or npm login --auth-type=legacy.
+	// With a Users that is no [host.SignUp], or with Legacy.Off, it is an error of New.
 	OpenSignUp bool
 
 	// Legacy configures the CouchDB login of older clients. The zero value
 	// serves it.
 	Legacy Legacy
 
-	// Public reports whether a request bypasses authorization: a front page, a health
-	// check. Nil: none does. It is called for requests that are none of npm's, and for
-	// reads of what could be a package: /healthz is a valid name of a package, and only
-	// the host knows that there is none. It is not called for writes of npm's, nor for
-	// paths below /-/, with the prefix of BaseURL or without. Compare whole paths in it: what it reports is open to anyone.
+	// Public reports whether a request bypasses authorization: a front page, a health check. Nil
+	// means that none does. It is called for requests that are no operation of npm's, and for reads
+	// of what could be a package: /healthz is a valid name of a package, and only the host knows
+	// that there is none. It is not called for npm's writes, nor for paths below /-/, with the
+	// prefix of BaseURL or without. Compare whole paths in it: everybody may send a request for
+	// which it returns true.
 	Public func(*http.Request) bool
 
-	// CheckTarball unpacks the tarball of a publish while it passes by, and refuses the
-	// publish with 400 unless the package.json in it is of the package and the version
-	// that the publish names: npm installs by that file, other tools go by the registry's
-	// document. Refused, too, is what two readers could take differently: several
-	// package.json that differ, keys of it that are repeated, links, paths with .., data
-	// behind the end (tarballs of 2012 can have some zeros there, no client of today's
-	// does), and what unpacks to more than 2 GiB or 262144 entries. So is a tarball that is
-	// not the one that the integrity and the shasum of the version's manifest state, as far
-	// as it states them. False: what is in a tarball is the host's business.
+	// CheckTarball unpacks the tarball of a publish while it passes by, and refuses the publish
+	// with 400 unless the package.json in it is of the package and the version that the publish
+	// names: npm installs by that file, other tools go by the registry's document. Refused, too, is
+	// what two readers could take differently: several package.json that differ, keys of it that
+	// are repeated, links, paths with .., data behind the end (tarballs of 2012 can have some zeros
+	// there, no client of today's does), and what unpacks to more than 2 GiB or 262144 entries. So
+	// is a tarball that is not the one that the integrity and the shasum of the version's manifest
+	// state, as far as it states them. False means that the content of a tarball is not checked.
 	//
 	// It costs what gunzip costs, and a tenth more: measured, 14 ms for each MiB that
 	// JavaScript takes of a publish, where gzip alone takes 12 and the check of a publish
@@ -197,49 +192,47 @@ type Config struct {
 	// accepted there.
 	AllowBasicToken bool
 
-	// LeakKeys are the keys of those who may report leaked credentials, which are
-	// then ended, at POST /-/auth/v1/leaked: [leak.Fetch] for GitHub's, [leak.Static]
-	// for a scanner of one's own. Nil: nobody may.
+	// LeakKeys are the keys of those who may report leaked credentials at POST /-/auth/v1/leaked,
+	// which revokes them: [leak.Fetch] for GitHub's, [leak.Static] for a scanner of your own. Nil
+	// means nobody.
 	LeakKeys leak.Keys
 
 	// Name is the registry's name on pages and in authenticator apps. Empty means
 	// BaseURL's host.
 	Name string
 
-	// How it runs: what stands in front, who is told, how old an answer may be.
+	// How it runs: proxies, logs and events, caches.
 
-	// TrustedProxies are the hops whose X-Forwarded-For is believed. Nil: none,
-	// and a client's address is that of its connection.
+	// TrustedProxies are the address ranges of the proxies whose X-Forwarded-For is used. Nil means
+	// none: a client's address is that of its connection.
 	TrustedProxies []netip.Prefix
 
-	// Logger receives outages. Nil: none are logged.
+	// Logger logs outages. Nil means that none are logged.
 	Logger *slog.Logger
 
-	// Audit receives what happened, after it is durable, while the request waits. Nil:
-	// nobody does. It loses what happened just before the process ended. A receiver that
-	// may be slow stands behind an [audit.Queue].
+	// Audit receives events, after what happened is durable, while the request waits. Nil means
+	// that nobody does. Events of the moment before the process dies are lost. Put a receiver that
+	// may be slow behind an [audit.Queue].
 	Audit audit.Sink
 
-	// AuditLog keeps what happened as rows of Store, in the commit that it tells of, so that
-	// nothing is done of which there is no record. Nil: none are kept. It must be made on the
-	// same value as Store, sealed in the same way, which New does not check. What is refused, or is the host's to write, is told to Audit alone: a
-	// publish is no commit of npmauth's.
+	// AuditLog stores events as rows of Store, each in the commit that it describes, so that no
+	// change lacks its event. Nil means that none are stored. It must be made on the same value as
+	// Store, sealed in the same way, which New does not check. Events of refusals and of the host's
+	// writes, such as a publish, go to Audit alone.
 	AuditLog *audit.Log
 
-	// Metrics are told of each request that was decided on, when the final decision was
-	// made. Nil: nobody is.
+	// Metrics observes each request that was decided on, after the final decision. May be nil.
 	Metrics Metrics
 
-	// Fresh bounds the age of cached credentials and user facts, and so how long
-	// a revocation on another node takes to be seen here, and an account that is
-	// enabled again; on the node that does it, it is exact. Where Store can tell what other nodes change (see
-	// [store.Watcher]) and [Auth.Run] runs, what did not change is kept for longer
-	// and what did is usually seen sooner, under the same bound. Zero means one
-	// second, negative none: every request reads the store.
+	// Fresh is the greatest age of cached credentials and users, and so how late this node sees a
+	// revocation on another node, or that an account was enabled. It sees its own changes at once.
+	// If Store is a [store.Watcher] and [Auth.Run] runs, what did not change is cached for longer
+	// and what did is usually seen sooner, within the same bound. Zero means one second; negative
+	// means no cache: every request reads the store.
 	Fresh time.Duration
 
-	// HostFresh bounds the age of what Packages said, for reads; writes always
-	// ask. Zero means five seconds, negative none.
+	// HostFresh is the greatest age of cached Facts of Packages, for reads; for writes Facts is
+	// always called. Zero means five seconds; negative means no cache.
 	HostFresh time.Duration
 
 	// Hasher checks passwords where Users is nil. Nil means one with the defaults
@@ -255,12 +248,12 @@ type Config struct {
 type Legacy struct {
 	// Off answers 404, on which clients stop trying.
 	Off bool
-	// Deprecated is announced in the Deprecation header (RFC 9745). Zero: it is not.
+	// Deprecated is announced in the Deprecation header (RFC 9745). Zero means that there is none.
 	Deprecated time.Time
-	// Sunset is announced in the Sunset header (RFC 8594), and from then on the
-	// login is answered 410. Zero: never.
+	// Sunset is announced in the Sunset header (RFC 8594), and from then on the login is answered
+	// 410. Zero means never.
 	Sunset time.Time
-	// Docs is a page about it for the Link header. Empty: none.
+	// Docs is the URL of a page about it for the Link header. Empty means none.
 	Docs string
 }
 
@@ -416,8 +409,8 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// ClientAddr returns the address that r comes from, through [Config.TrustedProxies]: what
-// [Auth.Authorize] asks for. It is the zero Addr where that cannot be told.
+// ClientAddr returns the IP address that r comes from, through Config.TrustedProxies: the addr of
+// [Auth.Authorize]. It is the zero Addr if it is unknown.
 func (a *Auth) ClientAddr(r *http.Request) netip.Addr { return a.authz.Client(r) }
 
 // keepsPeople reports whether the people are in cfg.Store: what is read and written of them

@@ -21,23 +21,23 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// Sessions returns the part that keeps logins.
+// Sessions returns the manager of sessions and web logins.
 func (a *Auth) Sessions() *session.Manager { return a.authz.Sessions }
 
-// Tokens returns the part that keeps granular tokens. What is made through it is
-// the operator's doing: no policy is asked and no second factor.
+// Tokens returns the manager of granular tokens. A call of it is the operator's: no policy decides
+// about it, and no second factor is needed.
 func (a *Auth) Tokens() *token.Manager { return a.authz.Tokens }
 
-// Factors returns the part that keeps second factors.
+// Factors returns the manager of second factors.
 func (a *Auth) Factors() *twofactor.Manager { return a.authz.Factors }
 
-// Subjects returns the part that disables accounts and revokes all that they have.
+// Subjects returns the manager that disables accounts and revokes their credentials.
 func (a *Auth) Subjects() *subject.Manager { return a.subjects }
 
-// SetPolicy sets the policy that decides from now on, and its limits: sessions and tokens that
-// exist keep their expiry. A request that is under way was let in by the policy before, and its
-// final decision is made by p. A policy with an error, nil among them, is refused and changes
-// nothing. The policy is in no store: a registry of several nodes calls SetPolicy on each.
+// SetPolicy sets the policy of the decisions from now on, and with it the limits of credentials:
+// sessions and tokens that exist keep their expiry. For a request that is under way, p makes the
+// final decision. A policy with an error, nil included, is an error and changes nothing. The policy
+// is not stored: a registry of several nodes calls SetPolicy on each.
 func (a *Auth) SetPolicy(p *policy.Policy) error {
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("npmauth: set policy: %w", err)
@@ -46,14 +46,12 @@ func (a *Auth) SetPolicy(p *policy.Policy) error {
 	return nil
 }
 
-// Policy returns the policy that decides now: what [Auth.SetPolicy] is given is often made from
-// it.
+// Policy returns the present policy, from which the argument of [Auth.SetPolicy] is often made.
 func (a *Auth) Policy() *policy.Policy { return a.authz.Policy() }
 
-// People returns the accounts that are kept in Config.Store: where [Config.Users] is nil, or
-// a directory on that store. Elsewhere it is nil. What is changed
-// through it is seen on this node at once; through a directory of one's own on the same rows,
-// as late as what another node changes.
+// People returns the directory of accounts in Config.Store: if Config.Users is nil, or a directory
+// on that store. Otherwise it returns nil. This node sees changes through it at once. It sees
+// changes through another directory on the same rows as late as those of another node.
 func (a *Auth) People() *account.Directory {
 	if a.authz.Directory == nil {
 		return nil
@@ -61,7 +59,7 @@ func (a *Auth) People() *account.Directory {
 	return a.authz.Directory
 }
 
-// ErrNoPackage is returned for settings of a package that has no ID.
+// ErrNoPackage is returned for the settings of a package with an empty ID.
 var ErrNoPackage = errors.New("npmauth: a package that does not exist has no settings")
 
 // SetPackage changes the settings of a package, by its ID.
@@ -83,14 +81,15 @@ func (a *Auth) SetPackage(ctx context.Context, id protocol.PackageID, s policy.S
 // that may be a row, too, and a commit has at most [store.MaxOps].
 const importBatch = 8
 
-// ImportPackages gives packages that were there before npmauth the settings that they had: npmjs.com,
-// too, left existing packages as they were when it made a second factor the default. A package
-// that has settings in the store is left as it is, so an import that was interrupted, or failed,
-// is run again with all of them. The registry may serve meanwhile. Of a package that is not
-// imported, and of a new one, the settings are the zero [policy.Settings].
+// ImportPackages sets the settings of packages that existed before npmauth to those that they had:
+// npmjs.com did so when it made a second factor the default. A package that has settings in the
+// store keeps them, so after an interruption or an error call it with all packages once more. The
+// registry may serve meanwhile. A package that is not imported, and a new one, has the zero
+// [policy.Settings].
 //
-// It must be called with every package before people change settings, once. An ID twice keeps the
-// settings that came first.
+// Call it once, with every package, before people change settings. If an ID comes twice, the first
+// settings count. An empty ID is [ErrNoPackage], and ends the import. An error can follow packages
+// that were imported.
 func (a *Auth) ImportPackages(ctx context.Context, packages iter.Seq2[protocol.PackageID, policy.Settings]) error {
 	batch := make([]settings.Package, 0, importBatch)
 	add := func() error {
@@ -133,7 +132,8 @@ func (a *Auth) ImportPackages(ctx context.Context, packages iter.Seq2[protocol.P
 	return nil
 }
 
-// Package returns the settings of a package, by its ID.
+// Package returns the settings of the package with this ID: the zero [policy.Settings] if none were
+// set.
 func (a *Auth) Package(ctx context.Context, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, ErrNoPackage
@@ -141,12 +141,12 @@ func (a *Auth) Package(ctx context.Context, id protocol.PackageID) (policy.Setti
 	return a.authz.Settings.Get(ctx, a.authz.Store, id)
 }
 
-// ResetTwoFactor takes the second factor off an account whose owner has lost it,
-// and ends its sessions, in one commit. The account's tokens stay.
-// [twofactor.ErrNoFactor] means that there was no factor, and that nothing has happened.
+// ResetTwoFactor removes the second factor of an account whose user has lost it, and ends its
+// sessions, in one commit. The account's tokens stay. [twofactor.ErrNoFactor] means that there was
+// no factor, and that nothing has happened.
 //
-// It does not hold an account that many depend on: call [subject.Manager.Recovered] as
-// well where the operator only believed the owner.
+// It does not restrict a high-impact account (see [policy.Limits].HighImpactHold): also call
+// [subject.Manager.Recovered] if the user's identity was not verified.
 func (a *Auth) ResetTwoFactor(ctx context.Context, id protocol.UserID) error {
 	by := audit.Actor{}
 	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
@@ -157,12 +157,12 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id protocol.UserID) error {
 	})
 }
 
-// PasswordChanged must be called by a host with people of its own whenever somebody's
-// password has changed, after the change is durable: it ends the sessions that were opened
-// with the old one and the logins under way with it. A login that the host answered for
-// with the old password, and that is not finished by then, is refused. Tokens go on, and so do
-// the host's own bearers: [subject.Manager.RevokeAll] ends all of them. The ID is not checked
-// for existence; the empty one is [subject.ErrNoUser]. After an error it must be called again.
+// PasswordChanged must be called by a host with people of its own after each change of a password,
+// when the change is durable: it ends the sessions of the user and the logins under way. A login
+// whose old password was verified before, and that is not finished by then, is refused. Tokens and
+// the host's own bearer tokens stay valid: subject.Manager.RevokeAll revokes all of them. The ID is
+// not checked for existence; the empty one is subject.ErrNoUser. After an error it must be called
+// once more.
 //
 // Package account does this itself, and so does npm profile set password where the host has
 // [host.Passwords].
@@ -172,16 +172,15 @@ func (a *Auth) PasswordChanged(ctx context.Context, id protocol.UserID) error {
 	})
 }
 
-// Restored must be called once after Store was put back to an earlier state, from a
-// backup or a replica that lagged behind: before that, tokens and sessions that were
-// revoked since would be good again. It ends every credential of every account that was
-// created until now; people log in again, and tokens are made anew. Call it before
-// anyone is served again.
+// Restored must be called once after Store was restored to an earlier state, from a backup or a
+// replica that lagged behind: otherwise tokens and sessions that were revoked since are valid. It
+// revokes every credential of every account; people log in and create their tokens anew. Call it
+// before the first request is served.
 //
-// It cannot bring back what else was done since, and the operator has to look into it:
-// accounts that were disabled are not, passwords and second factors are those of the
-// backup, and recovery codes that were used can be used once more. A code of an
-// authenticator app that was used can be again for the minute that it is valid at all.
+// It does not restore other changes since the backup, which the operator must repeat: accounts that
+// were disabled are enabled, passwords and second factors are those of the backup, and recovery
+// codes that were used can be used once more. So can a used code of an authenticator app, for the
+// minute in which it is valid.
 func (a *Auth) Restored(ctx context.Context) error {
 	return a.subjects.RevokeEveryone(ctx, audit.Actor{})
 }
@@ -189,16 +188,15 @@ func (a *Auth) Restored(ctx context.Context) error {
 // errNoRight is returned for a question about no right.
 var errNoRight = errors.New("npmauth: TokensReaching needs a right to look for")
 
-// TokensReaching yields every live token that reaches pkg now with the rights wanted: by
-// its grants, and by what its user may do there at the moment. A grant with verbs reaches
-// with [policy.RightWrite] if it has one that changes the package. It is for finding out
-// what a leak or an intruder could have touched, so that neither the policy is asked nor
-// the addresses that a token is bound to. Everybody reads a package that is not private,
-// and so does every token; nothing reaches a package that does not exist.
+// TokensReaching yields every live token whose grants and whose user's present rights include the
+// rights want on pkg. A grant with verbs includes [policy.RightWrite] if one of its verbs changes
+// the package. It is for finding out what a leak or an intruder could have changed or read, so it
+// ignores the policy and the address ranges of tokens. Every token reads a package that is not
+// private; none has rights on a package that does not exist.
 //
-// It reads all tokens, and asks [Packages] once for each user who has one that names the
-// package. A token made or ended meanwhile may be missing or not. After an error there is
-// nothing more.
+// It reads all tokens, and calls Facts of Config.Packages once for each user with a token whose
+// grants cover the package. A token that is created or revoked meanwhile may be yielded or not. An
+// error is the last element.
 func (a *Auth) TokensReaching(ctx context.Context, pkg protocol.PackageName, want policy.Rights) iter.Seq2[token.Token, error] {
 	return func(yield func(token.Token, error) bool) {
 		if want == 0 {

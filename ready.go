@@ -20,16 +20,15 @@ var readyText = []byte("npmauth")
 // errNotOurs means that the row of readyKey does not say what it should.
 var errNotOurs = errors.New("npmauth: the row npmauth/ready has an unexpected value: the store is another program's, or a newer version's")
 
-// Ready reports whether requests can be decided: whether Store can be read and written,
-// and whether it is sealed with the key that what is in it was sealed with, which
-// otherwise goes unnoticed until another node reads what this one wrote. Call it before the
-// first request is served; an error that wraps [store.ErrSeal] means another key, and one that
-// wraps [store.ErrUnfinished] that a copy into Store was interrupted (see
-// [subject.Manager.CopyFrom]). It serves health checks, too: once the store was found to be
-// ready it costs one read.
+// Ready reports whether requests can be decided: whether Store can be read and written, and whether
+// it is sealed with the key that what is in it was sealed with, which otherwise goes unnoticed
+// until another node reads what this one wrote. Call it before the first request is served. An
+// error that wraps [store.ErrSeal] means another key, and one that wraps [store.ErrUnfinished] that
+// a copy into Store was interrupted (see [subject.Manager.CopyFrom]). It is also for health checks:
+// once the store was ready it costs one read.
 //
-// The first call on a store also draws the number that all credentials are created under
-// (see [subject.Begin]), and so ends those that were created before it.
+// The first call on a store also writes the number that all credentials are created under (see
+// [subject.Begin]), and so revokes those that were created before it.
 func (a *Auth) Ready(ctx context.Context) error {
 	items, err := a.authz.Store.Get(ctx, readyKey, subject.EveryoneKey())
 	if err == nil {

@@ -20,11 +20,10 @@ const (
 	warnLook  = 10 * time.Minute // how often it looks whether that is due, so soon after a start and after an error
 )
 
-// Run does what can wait: it writes down when tokens were last used, deletes what
-// expired long ago, tells of tokens that end soon, and listens to what other nodes
-// change, so that what they did not change need not be read again. It returns when ctx
-// is done, with the error of a last write if that failed. Nothing that npmauth decides
-// depends on it.
+// Run does work in the background: it stores when tokens were last used, deletes what expired long
+// ago, records events of tokens that expire soon, and watches what other nodes change, so that
+// caches keep the rest for longer. It returns when ctx is done, with the error of a last write if
+// that failed. No decision depends on it.
 func (a *Auth) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()

@@ -45,9 +45,9 @@ func (a *Auth) handler(own bool, next http.Handler) http.Handler {
 	})
 }
 
-// Authenticate returns who r comes from. A request without a credential is
-// [host.ErrNoCredential], and one whose credential does not hold [host.ErrInvalidToken];
-// any other error is an outage. None of them is an identity.
+// Authenticate returns the user and the credential of r. The error is [host.ErrNoCredential] for a
+// request without a credential and [host.ErrInvalidToken] for one whose credential is not valid;
+// any other is an outage. With an error the Identity must not be used.
 func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 	act, err := a.authz.Authenticate(r.Context(), r.Header, a.authz.Client(r), a.authz.Now())
 	if err != nil {
@@ -59,34 +59,31 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 	return act.Identity(), nil
 }
 
-// Authorize authenticates the credential in header and decides about op, asked
-// from addr. It is what [Auth.Guard] does before it looks at a second factor,
-// which Authorize never spends: an effect of [policy.Challenge] is returned as it
-// is and allows nothing. A request without a credential is decided on as anonymous
-// and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
-// comes with a decision that denies.
+// Authorize authenticates the credential in header and decides about op, sent from addr. It is what
+// [Auth.Guard] does before it verifies a second factor. Authorize neither verifies nor spends one:
+// a decision with the effect [policy.Challenge] allows nothing. A request without a credential is
+// decided on as anonymous and has the zero Identity. An error is [host.ErrInvalidToken] or an
+// outage, and comes with a decision that denies.
 //
-// PUT /<pkg> is classified as [protocol.WritePackument], which every policy of npm's
-// denies: whoever has read its body names the action that it is. So does op.Package with
-// [protocol.GrantTeam].
+// PUT /<pkg> is classified as [protocol.WritePackument], which npm's rules deny: read its body and
+// set op.Action to what it is. With [protocol.GrantTeam] set op.Package, which is in the body.
 func (a *Auth) Authorize(ctx context.Context, op protocol.Operation, header http.Header, addr netip.Addr) (host.Identity, policy.Decision, error) {
 	return a.authz.Authorize(ctx, op, header, addr)
 }
 
-// Explain decides about a request as [Auth.Authorize] does, and returns what each rule of the
-// policy said: what a request with this header and from this address would come to if it did c.
-// A nil c is a read, or a write whose body is not known. Nothing is spent, stored or reported.
+// Explain decides about a request as [Auth.Authorize] does, as if its body made the change c, and
+// returns the decision with the verdict of each rule. A nil c means a read, or a write whose body
+// is not known. Nothing is spent, stored or recorded.
 //
-// The trace is for those who run the registry: it tells of packages that the sender may not see.
+// The trace is for those who run the registry: it may tell of packages that the sender may not see.
 // [policy.Trace.Own] leaves npm's rules out, and policytest.Format writes Trace.Request as the line
-// of a table. The errors are those of Authorize.
+// of a table. Errors are those of Authorize.
 func (a *Auth) Explain(ctx context.Context, header http.Header, op protocol.Operation, c *protocol.Change, addr netip.Addr) (policy.Trace, error) {
 	return a.authz.Explain(ctx, header, op, c, addr)
 }
 
-// WriteError answers r with err in npm's form: JSON with the strings error and
-// message, both of which clients read. What err is decides the status; the text
-// of an error that npmauth does not know is not shown. It also serves a host
-// that refuses something itself: give it a
+// WriteError answers r with err in npm's form: JSON with the strings error and message, both of
+// which clients read. The status follows from err; the text of an error that npmauth does not know
+// is not sent. It also serves a host that refuses something itself: give it a
 // [*github.com/npmauth/npmauth/wire.Error].
 func WriteError(w http.ResponseWriter, r *http.Request, err error) { authz.WriteError(w, r, err) }

@@ -1,6 +1,6 @@
-// Package account keeps people with their names and passwords, for hosts that have no user
-// table of their own. Package subject keeps the state of an account that does not depend on its
-// user table, such as whether it is disabled.
+// Package account is a user table with names and passwords, for hosts that have none of their own.
+// What does not depend on the user table, such as whether an account is disabled, is in package
+// subject.
 //
 //	hasher, err := account.NewHasher(account.HasherConfig{})
 //	people, err := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: hasher})
@@ -21,9 +21,9 @@
 // # Signing in
 //
 // A password can change while it is checked. Read the account with [subject.Get] before
-// [Directory.CheckPassword], and pass its Evidence to [store.Tx.Expect] in the commit that
-// creates a session: then a password that has changed meanwhile opens no session. Package
-// session does this.
+// [Directory.CheckPassword], and pass its Evidence to [store.Tx.Expect] in the commit that creates
+// a session: then a password that was changed meanwhile creates no session. Package session does
+// this.
 //
 // # Service accounts
 //

@@ -148,7 +148,7 @@ type DirectoryConfig struct {
 	Reserved []string
 
 	// Taken reports whether the host uses a name for something else, such as an organization:
-	// Create then refuses it with [ErrNameTaken]. Nil: no name is.
+	// Create then refuses it with [ErrNameTaken]. Nil means that no name is.
 	Taken func(ctx context.Context, name string) (bool, error)
 
 	// Events records each account that is created, and each change of a password, of a
@@ -156,10 +156,10 @@ type DirectoryConfig struct {
 	Events *audit.Recorder
 }
 
-// A Directory keeps people with their names and passwords, for a host that has no user table.
-// It cannot delete a user: a name stays with the ID that had it first, so that no other user
-// gets another's packages or tokens with the name. Disable the account instead, with
-// [subject.Manager.Disable]. It is safe for concurrent use.
+// A Directory is a table of users with names and passwords, for a host that has none. It cannot
+// delete a user: a name belongs for ever to the ID that had it first, so that no other user gets
+// its packages or tokens with the name. Disable the account instead, with subject.Manager.Disable.
+// It is safe for concurrent use.
 //
 // Methods that change something take the actor: the zero [audit.Actor] is the operator.
 type Directory struct {
@@ -205,8 +205,8 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	}, nil
 }
 
-// Uses reports whether d keeps its users in s itself. A store that wraps the store of d is
-// another store.
+// Uses reports whether s is the store of d itself. A store that wraps the store of d is another
+// store.
 func (d *Directory) Uses(s store.Store) bool {
 	return s != nil && reflect.ValueOf(s).Comparable() && reflect.ValueOf(d.store).Comparable() && d.store == s
 }
@@ -231,7 +231,7 @@ func (d *Directory) Within(s store.Store, events *audit.Recorder, taken func(ctx
 // NewUser is what [Directory.Create] creates a user from.
 type NewUser struct {
 	Name  string // see [ValidName]
-	Email string // may be empty; nobody checks that it is theirs
+	Email string // may be empty; not verified
 
 	// Password is the user's password, unless Hash is set.
 	Password credential.Secret
@@ -398,7 +398,7 @@ func (d *Directory) ByID(ctx context.Context, id protocol.UserID) (User, error) 
 	return d.ByIDFrom(ctx, nil, id)
 }
 
-// ByIDFrom is ByID as r has it. With r nil it reads from the Directory's own store.
+// ByIDFrom is [Directory.ByID] reading from r. A nil r means the Directory's own store.
 func (d *Directory) ByIDFrom(ctx context.Context, r store.Reader, id protocol.UserID) (User, error) {
 	if id == "" {
 		return User{}, ErrNoUser

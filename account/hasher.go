@@ -33,9 +33,9 @@ type HasherConfig struct {
 	Params Params
 }
 
-// A Hasher makes and verifies password hashes, a few at a time. Hashing is expensive by design:
-// 64 at once need 2 GB and slow everything else down hundredfold. So callers wait, networks
-// take turns ([WithClient]), and a caller that has not had a turn after Wait gets [ErrBusy]. A
+// A Hasher makes and verifies password hashes, a few at a time. Hashing is expensive by design: 64
+// at once need 2 GB and slow everything else down hundredfold. So callers wait in a queue that
+// alternates between networks (WithClient), and a caller that has waited for Wait gets ErrBusy. A
 // caller whose context ends while it waits leaves the queue, and its hash is never begun.
 //
 // Hash before a transaction: a hash inside of one would keep it open for as long. A Hasher is
@@ -85,9 +85,9 @@ func random(n int) []byte {
 	return b
 }
 
-// Hash returns the argon2id hash of a password in PHC string format, with a salt of its own. A
-// password that is empty or longer than [MaxPassword] is a [*PasswordError]; otherwise the
-// error is [ErrBusy] or that of ctx.
+// Hash returns the argon2id hash of a password in PHC string format, with a random salt. A password
+// that is empty or longer than [MaxPassword] is a [*PasswordError]; otherwise the error is
+// [ErrBusy] or that of ctx.
 func (h *Hasher) Hash(ctx context.Context, secret credential.Secret) (phc string, err error) {
 	pw, ok := normalise(secret)
 	if !ok {

@@ -33,16 +33,16 @@ func (d *Directory) User(ctx context.Context, id protocol.UserID) (host.User, er
 	return d.UserFrom(ctx, nil, id)
 }
 
-// UserFrom is [Directory.User] as r has it: a store.Store, or a transaction. With r nil it reads
-// from the Directory's own store.
+// UserFrom is [Directory.User] reading from r: a store, or a transaction. A nil r means the
+// Directory's own store.
 func (d *Directory) UserFrom(ctx context.Context, r store.Reader, id protocol.UserID) (host.User, error) {
 	u, err := d.ByIDFrom(ctx, r, id)
 	return u.forHost(), err
 }
 
-// SignIn returns the user who signs in under name, or [subject.ErrDenied] for a name of nobody
-// and of a service account. With [Directory.CheckPassword] and [Directory.Alive] it is what
-// package session takes:
+// SignIn returns the user with this name who may sign in, or [subject.ErrDenied] if nobody has the
+// name or a service account has. It is the Lookup of a session.Config, beside
+// [Directory.CheckPassword] and [Directory.Alive]:
 //
 //	sessions, err := session.New(session.Config{
 //		Store: st, Lookup: people.SignIn, CheckPassword: people.CheckPassword, Alive: people.Alive, …
@@ -55,9 +55,9 @@ func (d *Directory) SignIn(ctx context.Context, name string) (subject.User, erro
 	return subject.User{ID: u.ID, Name: u.Name}, nil
 }
 
-// Alive returns nil if a person has this ID, and [subject.ErrDenied] if not, or if it is a
-// service account's, which has no session. Whether the account is disabled package subject
-// knows.
+// Alive returns nil if a person has this ID, and [subject.ErrDenied] if nobody has or if it is a
+// service account's, which has no sessions. It does not check whether the account is disabled:
+// package session does, with package subject.
 func (d *Directory) Alive(ctx context.Context, id protocol.UserID) error {
 	return denied(d.ByID(ctx, id))
 }
@@ -141,7 +141,7 @@ func (u User) hostProfile() host.Profile {
 	}
 }
 
-// ProfileOf returns the part of a host's profile that is kept beside the e-mail address.
+// ProfileOf returns a host's profile without its e-mail address and times.
 func ProfileOf(p host.Profile) Profile {
 	return Profile{FullName: p.FullName, Homepage: p.Homepage, Freenode: p.Freenode, Twitter: p.Twitter, GitHub: p.GitHub}
 }

@@ -21,6 +21,7 @@ const DefaultMinPassword = 11
 // matches [ErrPassword].
 type PasswordError struct{ Why string }
 
+// Error returns Why after the text of [ErrPassword].
 func (e *PasswordError) Error() string { return "account: unacceptable password: " + e.Why }
 
 // Answer returns how HTTP answers the error.

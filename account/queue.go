@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// WithClient sets the client whose passwords are checked with ctx, so that the [Hasher] can be
-// fair between networks. Without it all callers share the turns of one network.
+// WithClient returns ctx with the address of the client whose password is checked, so that the
+// Hasher can be fair between networks. Calls without it count as one network.
 func WithClient(ctx context.Context, addr netip.Addr) context.Context {
 	return context.WithValue(ctx, clientKey{}, addr)
 }

@@ -1,25 +1,25 @@
-// Package audit records events: who signed in, which token was created, which write was refused
-// and by which rule.
+// Package audit records events: who signed in, which token was created, which write was denied and
+// by which rule.
 //
 // A program gives npmauth a [Sink] and receives one [Event] for each thing that happens. Most
 // programs start with the sink that writes to log/slog:
 //
 //	sink := audit.NewSlog(slog.Default())
 //
-// [Multi] combines several sinks, and a [Func] makes a sink of a function. A sink that sends
-// events over a network needs a [Queue] before it, so that no request waits for it; [NewRetry]
-// makes one that tries again.
+// [Multi] combines several sinks, and a [Func] makes a sink of a function. A sink that sends events
+// over a network needs a [Queue] before it, so that no request waits for it; [NewRetry] makes one
+// that retries.
 //
 // A [Log] keeps the events of changes in the store of npmauth itself, in the same commit, and
 // lists them newest first, for everybody or for one account.
 //
 // # The content of an event
 //
-// Public identifiers only: a user's ID, a credential's accessor, a package, an IP address; of a
+// Public identifiers only: a user's ID, a credential's public ID, a package, an IP address; of a
 // profile, a password or a deprecation message, only that it changed. No event has a token, a
 // password, a code or a digest of one. Text that a client chose (names, versions, user agents)
-// appears in an event as it was sent, within the bounds of the request it came with, so a sink
-// must quote it.
+// appears in an event as it was sent, within the bounds of the request it came with, so a sink must
+// quote it.
 //
 // # When an event is recorded
 //
@@ -28,8 +28,8 @@
 // outside of any transaction: a process that dies between the two loses the event for the sink,
 // never the change.
 //
-// A refusal has no commit and goes to the sink alone, since rows that strangers can cause would
-// fill the store. So do operations that a host carries out, once the host has them.
+// A refusal has no commit and goes to the sink alone, since everybody could fill the store with its
+// rows. So do operations that the host carries out.
 //
 // # Concurrency
 //
@@ -80,7 +80,7 @@ const (
 	FactorDisabled   Type = "factor.disabled"        // the second factor was removed
 	FactorUsed       Type = "factor.used"            // a proof was spent, or refused
 	FactorReplayed   Type = "factor.replayed"        // a spent proof was presented where that is not allowed
-	FactorLocked     Type = "factor.locked"          // too many wrong codes: a credential ended, or a factor was locked
+	FactorLocked     Type = "factor.locked"          // too many wrong codes: a credential was revoked, or a factor was locked
 	RecoveryUsed     Type = "recovery.used"          // a recovery code was spent
 	PackageRules     Type = "package.settings"       // a package's settings were changed to what Event.Detail says, with the package's ID
 	Challenge        Type = "challenge.opened"       // a client was challenged for a second factor
@@ -95,13 +95,13 @@ const (
 	EventsLost       Type = "audit.lost"             // a Queue could not keep as many events as Event.Detail says
 )
 
-// An Outcome says how an event ended. The zero value is [Denied].
+// An Outcome is the outcome of what an event tells. The zero value is Denied.
 type Outcome uint8
 
 // The outcomes.
 const (
 	Denied     Outcome = iota // refused: Event.Reasons say why
-	Challenged                // refused until a second factor is proven
+	Challenged                // refused until a second factor is verified
 	Failed                    // refused since npmauth or the host failed
 	Done                      // allowed, or carried out
 )
@@ -156,12 +156,12 @@ type Event struct {
 	// operation that needs no account; otherwise the actor was not authenticated.
 	By protocol.UserID `json:"by,omitempty"`
 
-	// Credential is the accessor of the credential that the event is about: the one that was
-	// created, changed or ended, else the one that was used.
+	// Credential is the public ID of the credential that the event is about: the one that was
+	// created, changed or revoked, else the one that was used.
 	Credential string `json:"credential,omitempty"`
 
-	// ByCredential is the accessor of the credential that By acted with. "" if there was none
-	// yet, as at a sign-in.
+	// ByCredential is the public ID of the credential that By acted with. "" if there was none yet,
+	// as at a sign-in.
 	ByCredential string `json:"by_credential,omitempty"`
 
 	// Addr is the IP address of the client, as far as it is known: of By, or of a client that
@@ -193,8 +193,8 @@ func (e Event) Reason() string {
 	return e.Reasons[0]
 }
 
-// An Actor is an account that acts, with the accessor of its credential and the IP address of
-// its client. The zero Actor is the operator.
+// An Actor is the account that acts, with the public ID of its credential and the IP address of its
+// client. The zero Actor is the operator.
 type Actor struct {
 	User       protocol.UserID
 	Credential string
@@ -212,9 +212,9 @@ func (e Event) Actor() Actor {
 	return Actor{User: e.By, Credential: e.ByCredential, Addr: e.Addr}
 }
 
-// A Sink keeps events, or passes them on. It must be safe for concurrent use and must not block
-// for long: it is called while a client waits. It must keep the event even if ctx is done by
-// then, and must deal with its own errors, since the change has happened already.
+// A Sink receives events. It must be safe for concurrent use and must not block for long: it is
+// called while a client waits. It must accept the event even if ctx is done, and must handle its
+// own errors, since the change has happened already.
 type Sink interface {
 	Record(ctx context.Context, e Event)
 }

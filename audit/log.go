@@ -55,8 +55,8 @@ type LogConfig struct {
 	Now func() time.Time
 }
 
-// A Log keeps events as rows of a store, each written in the commit that it describes: the
-// event is in the Log if and only if the commit happened. Make one with [NewLog].
+// A Log stores events as rows of a store, each in the commit that it describes: the event is in the
+// Log if and only if the commit happened. Make one with [NewLog].
 //
 // Events are listed newest first, by their own time. The clocks of nodes differ, so an event of
 // a node whose clock is behind is listed among older ones, perhaps on a page that was read
@@ -89,10 +89,9 @@ func NewLog(cfg LogConfig) (*Log, error) {
 // Write adds e to what tx commits: one op, and one more if e has a User. Write events of
 // changes and not of refusals: otherwise everybody who can send requests fills the store.
 //
-// No event is too large or too odd to be written, since a revocation must not fail for its
-// event: Write cuts what is longer than a row allows, and drops values that could not be
-// decoded. The event then has the detail "omitted", which counts the grants and details that
-// are missing.
+// Every event can be written, since a revocation must not fail because of its event: Write cuts
+// what is longer than a row allows, and drops values that could not be decoded. The event then has
+// the detail "omitted", which counts the grants and details that are missing.
 func (l *Log) Write(ctx context.Context, tx *store.Tx, e Event) error {
 	now := l.now()
 	if e.Time.IsZero() {

@@ -38,11 +38,10 @@ type QueueConfig struct {
 // A Queue is a [Sink] that never waits: it keeps events in memory until [Queue.Run] has
 // delivered them, in order, to a receiver that may be slow or unavailable.
 //
-// When Size events wait, the next one is lost. Refusals, which strangers cause as often as they
-// like, may take no more than half of the room, so that they cannot displace the events of
-// changes. The receiver gets an event of the type [EventsLost] for lost events, and the Logger
-// logs them. The events that wait when the process dies are lost too: a [Log] keeps those that
-// must not be.
+// When Size events wait, the next one is lost. Refusals, which everybody can cause, may take no
+// more than half of the room, so that they cannot displace the events of changes. The receiver gets
+// an event of the type [EventsLost] for lost events, and the Logger logs them. The events that wait
+// when the process dies are lost too: a [Log] keeps those that must not be.
 type Queue struct {
 	sink  Sink
 	size  int

@@ -112,10 +112,9 @@ func (r *Recorder) Outcome(ctx context.Context, tx *store.Tx, fn func(store.Outc
 	})
 }
 
-// Record gives e to the Sink at once, for an event without a commit: a refusal, or an operation
-// that the host carries out. The Log does not get it: strangers are refused as often as they
-// like, and would write rows. The Sink's context is not cancelled when ctx is. It implements
-// [Sink].
+// Record passes e to the Sink at once, for an event without a commit: a refusal, or an operation
+// that the host carries out. It does not write to the Log, since everybody could fill the store
+// with refusals. The Sink's context is not cancelled when ctx is. It implements [Sink].
 func (r *Recorder) Record(ctx context.Context, e Event) {
 	if r == nil {
 		return

@@ -16,8 +16,8 @@ const (
 
 // RetryConfig configures [NewRetry].
 type RetryConfig struct {
-	// Tries is how often an event is tried to be delivered. Zero means ten, which takes four
-	// minutes; negative is an error.
+	// Tries is how often deliver is called for an event at most. Zero means ten, which with the
+	// default Wait takes four minutes; negative is an error.
 	Tries int
 
 	// Wait is the time between the first two tries. It doubles with each further one, up to a
@@ -28,16 +28,17 @@ type RetryConfig struct {
 	Logger *slog.Logger
 }
 
-// NewRetry returns a [Sink] that calls deliver with each event until it returns nil, or an error
-// naming what is wrong. The Sink waits between the tries, so that it belongs behind a [Queue]:
+// NewRetry returns a [Sink] that calls deliver with each event until deliver returns nil, or an
+// error naming what is wrong with the arguments. Its Record blocks while it waits between the
+// tries, so put it behind a [Queue]:
 //
 //	sink, err := audit.NewRetry(post, audit.RetryConfig{Logger: log})
 //	…
 //	queue, err := audit.NewQueue(sink, audit.QueueConfig{Logger: log})
 //
-// An event whose tries are used up, or whose context is done, is lost. The receiver may get an
-// event more than once, if deliver fails after it was sent. Errors of deliver are logged: they
-// must contain no secret, as the URL of a webhook may be.
+// An event is lost after RetryConfig.Tries tries, or when its context ends. The receiver may get an
+// event more than once, if deliver fails after it was sent. Errors of deliver are logged, so they
+// must contain no secret, such as the URL of a webhook.
 func NewRetry(deliver func(context.Context, Event) error, cfg RetryConfig) (Sink, error) {
 	switch {
 	case deliver == nil:

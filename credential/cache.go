@@ -155,14 +155,14 @@ func (s *cacheShard[K, V]) evict() {
 	delete(s.entries, victim)
 }
 
-// Drop forgets k, also while a fill of it is under way. It is called for each key that a commit
-// may have changed, before that commit is reported done.
+// Drop drops the entry of k, and voids a fill of it that is under way. Call it for each key that a
+// commit may have changed, before the commit is acknowledged.
 func (c *Cache[K, V]) Drop(k K) {
 	c.DropUnless(k, func(V) bool { return false })
 }
 
-// DropUnless is [Cache.Drop], but keeps the value of k if it is current. A fill of k that is
-// under way is voided in any case: nobody knows what it has read.
+// DropUnless is [Cache.Drop], but keeps the value of k if it is current. A fill of k that is under
+// way is voided in any case, since its value is not known.
 func (c *Cache[K, V]) DropUnless(k K, current func(V) bool) {
 	s := c.lock(k)
 	defer s.mu.Unlock()
@@ -172,8 +172,8 @@ func (c *Cache[K, V]) DropUnless(k K, current func(V) bool) {
 	}
 }
 
-// DropWhere forgets every value for which is returns true, and every fill under way. It visits
-// all entries.
+// DropWhere drops every entry for whose value is returns true, and voids every fill under way. It
+// visits all entries.
 func (c *Cache[K, V]) DropWhere(is func(V) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -188,7 +188,7 @@ func (c *Cache[K, V]) DropWhere(is func(V) bool) {
 	}
 }
 
-// Clear forgets everything, and every fill under way.
+// Clear drops all entries, and voids every fill under way.
 func (c *Cache[K, V]) Clear() {
 	for i := range c.shards {
 		s := &c.shards[i]

@@ -1,5 +1,5 @@
-// Package credential protects secrets in memory from being printed, creates and recognises
-// tokens of npm's format, and caches records for a moment.
+// Package credential protects secrets in memory from being printed, creates and parses tokens of
+// npm's format, and caches decoded records for a short time.
 //
 // [New] creates a token; its digest, [Sum], is what is stored. [Parse] turns the text that a
 // client presented into the digest to look up:

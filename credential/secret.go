@@ -74,8 +74,8 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Reveal returns the texts of several secrets, such as recovery codes, for the one answer that
-// shows them.
+// Reveal returns the texts of several secrets, such as recovery codes, for the response that shows
+// them. The caller must not print them.
 func Reveal(secrets []Secret) []string {
 	texts := make([]string, len(secrets))
 	for i, s := range secrets {

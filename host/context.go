@@ -70,7 +70,7 @@ func (o Operation) Change() (protocol.Change, error) {
 	return o.guard.Change()
 }
 
-// A Guard answers the methods of [Operation] and [Readable] for a request that it passed to the
+// A Guard implements the methods of [Operation] and [Readable] for a request that it passed to the
 // host.
 type Guard interface {
 	Change() (protocol.Change, error)
@@ -86,8 +86,8 @@ type Context struct {
 	operation Operation
 }
 
-// NewContext returns the context of a request by who, for op. guard answers the host's calls;
-// nil answers with [ErrUnguarded].
+// NewContext returns the context of a request by who, for op. guard implements Change, Confirm and
+// Readable; nil means that they return [ErrUnguarded].
 func NewContext(ctx context.Context, who Identity, op Operation, guard Guard) Context {
 	op.guard = guard
 	return Context{ctx, who, op}

@@ -8,13 +8,13 @@ import (
 
 // Errors about the credential of a request, possibly wrapped.
 var (
-	// ErrNoCredential means that the request carries no credential.
+	// ErrNoCredential means that the request has no credential.
 	ErrNoCredential = errors.New("host: no credential")
 
-	// ErrInvalidToken means that the credential does not authenticate. It is the same whether
-	// it is malformed, unknown, expired, revoked, or its user gone.
+	// ErrInvalidToken means that the credential does not authenticate, whether it is malformed,
+	// unknown, expired or revoked, or its user is gone.
 	ErrInvalidToken = errors.New("host: invalid token")
 )
 
-// A DeniedError means that the policy denied an operation.
+// A DeniedError means that the policy denied or challenged an operation.
 type DeniedError = policy.DeniedError

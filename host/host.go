@@ -1,5 +1,5 @@
 // Package host has the interfaces that a registry implements, and the context that its handler
-// gets.
+// receives.
 //
 // A registry has its own tables of packages, and perhaps of people, documents and
 // organizations. It gives them to [npmauth.Config] as a [Packages], [Users], [Documents] and
@@ -54,7 +54,7 @@ type User struct {
 	// Email is shown in the profile and, as on npmjs.com, to every signed-in user who reads the
 	// user's document. May be empty.
 	Email string
-	// Disabled makes every credential of the user dead.
+	// Disabled reports whether the user is disabled: every credential of the user is invalid then.
 	Disabled bool
 	// Created is shown in the profile. May be zero.
 	Created time.Time
@@ -88,10 +88,10 @@ type User struct {
 // Without them these requests are refused with 403. A wrapper of a Users must have them, too.
 // An account.Directory has all of them.
 type Users interface {
-	// Lookup finds a user by the name typed at a login.
+	// Lookup returns the user with the name typed at a login.
 	Lookup(ctx context.Context, name string) (User, error)
-	// User finds a user by ID. It is called for the owner of each presented credential; the
-	// result is kept no longer than Config.Fresh.
+	// User returns the user with this ID. It is called for the user of each presented credential;
+	// the result is cached no longer than Config.Fresh.
 	User(ctx context.Context, id protocol.UserID) (User, error)
 	// CheckPassword reports whether pw is the password of id. For an id that does not exist, ""
 	// among them, it must take as long as for one that does and report false, or the time
@@ -223,7 +223,7 @@ type Services interface {
 // A ForeignToken is an older token of the host's own, presented as a bearer token. It may do no
 // more than its Grants allow, and npm's policy lets it read.
 type ForeignToken struct {
-	ID     string // public: appears in events
+	ID     string // public, for events
 	Name   string // for the rules of the host's own policy; may be empty
 	User   protocol.UserID
 	Grants []protocol.Grant

@@ -34,8 +34,8 @@ type FetchConfig struct {
 	// MaxAge is for how long a list is valid. Zero means a day.
 	MaxAge time.Duration
 
-	// CoolDown is the least time between two attempts to fetch the list, whatever identifiers
-	// strangers invent. Zero means a minute.
+	// CoolDown is the least time between two attempts to fetch the list, also if reports name
+	// unknown keys. Zero means a minute.
 	CoolDown time.Duration
 
 	// Now returns the current time. Nil means time.Now.

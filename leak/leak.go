@@ -1,6 +1,6 @@
-// Package leak reads reports of leaked credentials in the shape of GitHub's secret
-// scanning partner programme: a JSON array of what was found and where, signed with
-// ECDSA on P-256 over the bytes of the body.
+// Package leak reads reports of leaked credentials in the format of GitHub's secret scanning
+// partner programme: a JSON array of what was found and where, signed with ECDSA on P-256 over the
+// bytes of the body.
 //
 //	keys, err := leak.Fetch(leak.FetchConfig{URL: "https://api.github.com/meta/public_keys/secret_scanning"})
 //	…
@@ -35,15 +35,15 @@ const (
 	SignatureHeader = "Github-Public-Key-Signature"
 )
 
-// ErrSignature means that a report has no signature, or none of an accepted key. The sender
-// learns nothing more. An outage of a [Keys] is another error.
+// ErrSignature means that a report has no valid signature of an accepted key. A failure of a [Keys]
+// is another error.
 var ErrSignature = errors.New("leak: the signature does not hold")
 
 // ErrMalformed means that the signed body is not an array of finds. The reason is part of the
 // text and may be shown.
 var ErrMalformed = errors.New("leak: malformed report")
 
-// Keys finds public keys.
+// Keys returns the public keys that sign reports.
 type Keys interface {
 	// Key returns the key with this identifier, as a report names it. A key that does not
 	// exist, or is no longer in use, is [ErrSignature]; every other error is an outage. It is
@@ -62,8 +62,8 @@ type Report struct {
 // maxText bounds the strings of a report. No token of this registry is longer.
 const maxText = 4096 // bytes
 
-// Read returns the reports in body if it is signed with one of keys. An error wraps
-// [ErrSignature] or [ErrMalformed], or is an outage. Nil keys have signed nothing.
+// Read returns the reports in body if it is signed with one of keys. An error wraps [ErrSignature]
+// or [ErrMalformed], or is an outage. Nil keys accept no signature.
 func Read(ctx context.Context, keys Keys, header http.Header, body []byte) ([]Report, error) {
 	if err := verify(ctx, keys, header, body); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ const (
 	maxMaintainers  = 1000
 )
 
-// A Document is the content of a body that is no publish.
+// A Document is the content of a body that is no publish: a changed package document.
 type Document struct {
 	Revision string // _rev; "" if there is none
 

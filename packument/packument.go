@@ -1,8 +1,9 @@
-// Package packument reads the body of PUT /<pkg>, which six operations of npm share: a publish,
-// npm deprecate, npm unpublish, npm owner, npm star and npm unstar. A [Scanner] distinguishes a
-// publish from a changed document, and returns the content of either. It reads each byte once
-// and keeps none of a tarball. A [Reader] lets a registry read a publish meanwhile and
-// withholds its end until it is authorized, and [Compare] returns the change of a document.
+// Package packument reads the body of PUT /<pkg>, which six commands of npm send: publish,
+// deprecate, unpublish, owner, star and unstar. [Receive] reads one into memory, authorizes it and
+// returns what it does. A [Reader] lets a registry stream a publish while it is checked, and
+// withholds its end until it is authorized. Both use a [Scanner], which distinguishes a publish
+// from a changed document and stores nothing of a tarball, and [Compare], which returns the change
+// of a document.
 package packument
 
 import (
@@ -54,8 +55,8 @@ const (
 // 409.
 var ErrNotPublish = errors.New("packument: not a plain publish")
 
-// An Error says why a body was refused, in a sentence for its sender that quotes nothing of the
-// body.
+// An Error says why a body is refused. Problem is a sentence for its sender, which quotes nothing
+// of the body.
 type Error struct {
 	Problem string
 	other   bool // another operation, not a wrong publish

@@ -13,10 +13,11 @@ import (
 
 // Errors of a [Reader].
 var (
-	// ErrTooLarge is for a body of which it is not known what it is within the bound.
+	// ErrTooLarge means that a document is larger than the bound of [NewReader], or that as much of
+	// a publish comes before its attachments.
 	ErrTooLarge = errors.New("packument: the document is too large")
 
-	// ErrClosed is what a Read returns after Close or Abort. It says nothing of the body.
+	// ErrClosed is the error of a Read after Close or Abort.
 	ErrClosed = errors.New("packument: read of a body that was closed")
 )
 
@@ -30,19 +31,18 @@ const maxPiece = 4 << 10
 // commits at the end of the body, or of the JSON value, commits no publish of another package
 // and none that is not allowed any more, and nothing else is buffered.
 //
-// A document that is sent back was read whole by [NewReader], and Read gives it again.
+// A changed document was read whole by [NewReader], and Read returns it from memory.
 //
 // Read and Close may be called by one goroutine, the other methods by any.
 type Reader struct {
-	// Authorize has the last word on a publish. It is called once, after the last byte and
-	// before the brace is released, by the goroutine that reads. Its error is what Read
-	// returns, and a panic becomes an error. It must be set before the first Read. Nil: the
-	// Scanner decides alone.
+	// Authorize authorizes a publish. It is called once, with its whole change, after the last byte
+	// and before the brace is released, by the goroutine that reads. Read returns its error, and an
+	// error if it panics. It must be set before the first Read. Nil means that a publish which the
+	// Scanner accepts is authorized.
 	Authorize func(protocol.Change) error
 
-	// Refused is called once with what is wrong with the body of a publish, or with the error
-	// that Abort is given, unless the body got as far as Authorize. It must be set before the
-	// first Read. Nil: nothing is called.
+	// Refused is called once with the error of the body of a publish, or with the error that Abort
+	// is given, unless Authorize was called. It must be set before the first Read. May be nil.
 	Refused func(error)
 
 	src io.ReadCloser
@@ -309,10 +309,10 @@ func (r *Reader) tell(err error) {
 	}
 }
 
-// Abort ends a check that is under way: a Read from here on returns [ErrClosed], unless the
-// end of the body was released. It is for the one who handed the Reader on, when nothing is
-// to be read any more. An error that is not nil is what Refused is called with, if nothing
-// was decided about a publish yet. Abort may be called several times.
+// Abort ends a check that is under way: a Read from here on returns [ErrClosed], unless the end of
+// the body was released. It is for the code that passed the Reader to a handler, after the handler
+// has returned. An error that is not nil is what Refused is called with, if nothing was decided
+// about a publish yet. Abort may be called several times.
 func (r *Reader) Abort(err error) {
 	r.mu.Lock()
 	r.aborted = true

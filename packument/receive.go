@@ -6,9 +6,9 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Received is a body of PUT /<pkg> that was authorized.
+// Received is what an authorized body of PUT /<pkg> does.
 type Received struct {
-	Action protocol.Action // Publish, or what [Compare] says
+	Action protocol.Action // Publish, or the action that [Compare] returns
 	Change protocol.Change
 
 	// Of a publish, as [Split] returns them: nil for any other action.
@@ -21,14 +21,13 @@ const maxHead = 4 << 20
 
 var errToRevision = badDocument("has attachments, which a publish has and no change of a document")
 
-// Receive reads the body of PUT /<pkg>[/-rev/<revision>] into memory, for a registry that keeps it
-// there: it is New, [NewReader], Compare and Split in the order that they need, and closes body.
-// The caller limits the size of body.
+// Receive reads the body of PUT /<pkg>[/-rev/<revision>] into memory, and closes it. It calls
+// [New], [NewReader], [Compare] and [Split] in this order. The caller must limit the size of body.
 //
-// now is the present state of the package, and revision what the path names, "" for none.
-// authorize has the last word, and is called once: when the last byte was read, and with all that
-// the body would do. Receive returns its error. An error of the body is an [*Error], a
-// [*ChangeError] or [ErrTooLarge], or one of reading.
+// now is the present state of the package, and revision that of the path, "" for none. authorize is
+// called once, when the last byte was read and the body is valid, with the action and the whole
+// change of the body; an error refuses the body, and Receive returns it. An error of the body is an
+// [*Error], a [*ChangeError], [ErrTooLarge] or one of reading; authorize is not called then.
 func Receive(body io.ReadCloser, cfg Config, revision string, now State, authorize func(protocol.Action, protocol.Change) error) (Received, error) {
 	r, err := NewReader(body, New(cfg), maxHead)
 	if err != nil {

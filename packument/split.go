@@ -9,10 +9,10 @@ import (
 
 var errSplit = refuse("the manifest of the version or its tarball is missing or malformed")
 
-// Split returns the manifest and the tarball of a version from the whole body of a publish, for
-// a registry that keeps bodies in memory. It checks nothing that a [Scanner] does: body must
-// have been read from a [Reader], and version is that of the [Reader.Released] change. If the
-// body has no such manifest, with a dist, or no tarball, the error is an [*Error].
+// Split returns the manifest and the tarball of a version from the whole body of a publish, for a
+// registry that reads bodies into memory. It does not check what a [Scanner] checks: body must have
+// been read from a [Reader], and version is that of the change that [Reader.Released] returns. If
+// the body has no manifest of the version with a dist, or no tarball, the error is an [*Error].
 func Split(body []byte, version string) (manifest map[string]any, tarball []byte, err error) {
 	var doc struct {
 		Versions    map[string]map[string]any `json:"versions"`

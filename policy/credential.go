@@ -8,16 +8,16 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Kind says how a credential came about. The zero value is denied.
+// A Kind is the kind of a credential, by how it was created. The zero value is denied.
 type Kind uint8
 
 // The kinds of credential.
 const (
 	KindUnknown   Kind = iota
-	KindSession        // a two-hour login session: carries all rights of its user
+	KindSession        // the session of a login: it has all rights of its user
 	KindToken          // a granular access token
-	KindPublisher      // minted by a trusted publisher's exchange
-	KindForeign        // an older token of the host's own, read-only unless the host grants more
+	KindPublisher      // issued in exchange for a trusted publisher's identity token
+	KindForeign        // an older token of the host's own: the rule foreign-reads-only lets it only read
 
 	kinds // how many there are
 )
@@ -37,31 +37,30 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A Credential is what the record of a presented credential says. It is built
-// once, when the record is decoded, and must not be changed afterwards. No rule
-// asks whether it was revoked: authentication refuses a revoked credential before
-// it asks a policy.
+// A Credential is what the record of a presented credential says. It must not be changed after it
+// was passed to a policy. It does not say whether it was revoked: a program must refuse a revoked
+// credential, as it refuses an unknown one, before it calls a policy.
 type Credential struct {
-	ID string // public accessor: safe in logs and lists
+	ID string // public, for logs and lists
 	// Name is a token's, as its creator chose it. A rule that goes by it needs another about who
 	// creates a token of that name ([protocol.CreateToken], [protocol.ManageService],
 	// [protocol.Change].NewToken), or is for people who can be trusted.
 	Name    string
 	Kind    Kind
 	User    protocol.UserID
-	Grants  []protocol.Grant // ignored for a session, which has its user's rights
-	Bypass  bool             // may stand in for a second factor where the package allows it; ignored unless Kind is KindToken
-	CIDRs   []netip.Prefix   // empty: from anywhere
+	Grants  []protocol.Grant // ignored for a session, which has all rights of its user
+	Bypass  bool             // bypasses the second factor where the package allows it; ignored unless Kind is KindToken
+	CIDRs   []netip.Prefix   // empty means any address
 	Created time.Time
-	Expires time.Time // the first instant at which it is dead; zero: never for KindForeign, long ago for all others
+	Expires time.Time // the first instant at which it is expired; zero means never for KindForeign and always for all others
 }
 
 // anonymous is what rules see where a request has no credential, so that no rule
 // can fail on a nil one. It has no kind, no user and no grant.
 var anonymous = &Credential{}
 
-// Dead reports whether the credential has expired at now, which it has at the
-// instant Expires. Without a time (the zero now) it is dead: nobody can tell.
+// Dead reports whether the credential has expired at now: it has at the instant Expires and later.
+// At the zero time every credential has.
 func (c *Credential) Dead(now time.Time) bool {
 	if c.Expires.IsZero() && c.Kind == KindForeign {
 		return now.IsZero()
@@ -69,8 +68,8 @@ func (c *Credential) Dead(now time.Time) bool {
 	return now.IsZero() || !now.Before(c.Expires)
 }
 
-// From reports whether the credential may be used from addr. An IPv4 address
-// that arrives in IPv6 clothes (::ffff:192.0.2.1) is the IPv4 address.
+// From reports whether addr is in the ranges of the credential. An IPv4-mapped IPv6 address
+// (::ffff:192.0.2.1) counts as the IPv4 address.
 func (c *Credential) From(addr netip.Addr) bool { return len(c.CIDRs) == 0 || within(c.CIDRs, addr) }
 
 // within reports whether addr is in one of the ranges.

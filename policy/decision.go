@@ -2,13 +2,13 @@ package policy
 
 import "github.com/npmauth/npmauth/internal/words"
 
-// An Effect is what comes of a request. The zero value is Deny.
+// An Effect is the outcome of a decision. The zero value is Deny.
 type Effect uint8
 
 // The effects.
 const (
 	Deny      Effect = iota
-	Challenge        // it would be allowed with a second factor
+	Challenge        // allowed with a second factor
 	Allow
 )
 
@@ -27,12 +27,12 @@ func (e *Effect) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A Decision is what a [Policy] says of a [Request]. The zero value denies.
+// A Decision is what a [Policy] decides about a [Request]. The zero value denies.
 type Decision struct {
 	Effect Effect
-	// Reasons are all that stands between the request and Allow, in the order of the
-	// rules: what forbids it with Deny, what wants a factor with Challenge. Nil with
-	// Allow, and never empty otherwise.
+	// Reasons are, in the order of the rules, those of all rules that forbid the request with Deny,
+	// and of all that need a proof with Challenge. Deny has [CodeNotPermitted] alone if no rule
+	// forbids and none permits. Nil with Allow, and never empty otherwise.
 	Reasons []Reason
 }
 
@@ -46,7 +46,8 @@ func (d Decision) Has(code string) bool {
 	return false
 }
 
-// Conceals reports whether the answer is to be that of an absent package.
+// Conceals reports whether one of the reasons has Conceal: whether the answer must be that of a
+// package, organization or service account that does not exist.
 func (d Decision) Conceals() bool {
 	for i := range d.Reasons {
 		if d.Reasons[i].Conceal {

@@ -6,21 +6,22 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A DeniedError means that a policy denied an operation.
+// A DeniedError means that a policy denied or challenged an operation.
 type DeniedError struct {
 	Operation protocol.Operation
 	Decision  Decision
 	Anonymous bool // the request carried no credential
 }
 
-// Denied returns the DeniedError of a request about which a policy decided d.
+// Denied returns the DeniedError for the decision d about req.
 func Denied(req *Request, d Decision) *DeniedError {
 	return &DeniedError{Operation: req.Operation, Decision: d, Anonymous: req.Anonymous()}
 }
 
-// Check is a first decision, for a caller that makes another one before anything is written: it
-// refuses early. It returns nil for an Allow, and for a Challenge of a write, which a second
-// factor may allow; a [*DeniedError] for everything else.
+// Check decides about req before its body is read and its second factor is verified, to deny early.
+// It returns nil for Allow, and for the Challenge of a write; for everything else a [*DeniedError].
+// A nil error authorizes a read. For a write the caller must decide once more, with
+// [Policy.Decide], before anything is written.
 func (p *Policy) Check(req *Request) error {
 	switch d := p.Decide(*req); {
 	case d.Effect == Allow, d.Effect == Challenge && req.Operation.Action.Write():

@@ -6,36 +6,36 @@ import (
 	"strings"
 )
 
-// A Step is what one rule said of a request.
+// A Step is the verdict of one rule about a request.
 type Step struct {
 	Rule     string // its ID
 	Own      bool   // the rule is not one of NPM's
 	Verdict  Verdict
 	Sentence string
-	Asked    bool   // false: the rule is about other actions or kinds of credential
-	Panic    string // what it panicked with, and so forbade
+	Asked    bool   // whether the rule applies to the action and the kind of credential; otherwise the verdict is Silent
+	Panic    string // the value of a panic of the rule, whose verdict is then Forbid; else empty
 }
 
-// A Trace is a decision with all that led to it. It names credentials by their
-// public ID only, but it tells of hidden packages: it is for those who run the
-// registry and not for an answer, which is [Policy.ExplainToSender]'s.
+// A Trace is a decision and the verdict of each rule. It has no secrets, but it may tell of hidden
+// packages and organizations: show the sender of a request only one of [Policy.ExplainToSender].
 type Trace struct {
-	Request  Request // as the rules saw it, but that a Credential of nobody is nil
+	Request  Request // as it was decided about; its Credential is nil if it is anonymous
 	Decision Decision
 	Steps    []Step // one per rule, in their order
 }
 
-// Own returns t with the steps only of rules that are not NPM's.
+// Own returns t with only the steps of rules that are not [NPM]'s: see [Policy.Own].
 func (t Trace) Own() Trace {
 	t.Steps = slices.DeleteFunc(slices.Clone(t.Steps), func(s Step) bool { return !s.Own })
 	return t
 }
 
-// Explain decides about req as [Policy.Decide] does and returns what each rule said.
+// Explain decides about req as [Policy.Decide] does and returns the decision with the verdict of
+// each rule. A policy with an error has no steps.
 func (p *Policy) Explain(req Request) Trace { return p.explain(req, p.Decide(req)) }
 
-// ExplainToSender is Explain for the sender of the request: where the decision conceals that there
-// is a package or an organization, the rules are asked about one that does not exist.
+// ExplainToSender is [Policy.Explain] for the sender of the request. Where the decision conceals
+// that a package or an organization exists, the steps are those about one that does not exist.
 func (p *Policy) ExplainToSender(req Request) Trace {
 	d := p.Decide(req)
 	if d.Effect == Deny && p.conceals(req) {
@@ -74,9 +74,8 @@ func (p *Policy) explain(req Request, d Decision) Trace {
 	return t
 }
 
-// String returns the trace for people: the decision, the rules that said something
-// one to a line, those that had nothing to say, and the reasons given where they
-// differ because the package is concealed.
+// String returns the trace as lines of text: the decision; each rule whose verdict is not Silent;
+// the rules that apply and are silent, in one line; and the reasons of the decision.
 func (t Trace) String() string {
 	var b strings.Builder
 	r := &t.Request

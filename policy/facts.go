@@ -9,11 +9,11 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Rights are a user's live rights on a package: the host says them at each
-// request. The zero value grants nothing.
+// Rights are the rights that a user has on a package at the time of the request, according to the
+// host. The zero value is none.
 type Rights uint8
 
-// The rights. Write includes nothing of Read: a host sets both.
+// The rights. RightWrite does not include RightRead: a host sets both.
 const (
 	RightRead  Rights = 1 << iota // read metadata and tarballs
 	RightWrite                    // publish, tag, deprecate, unpublish
@@ -71,31 +71,31 @@ func (r *Rights) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Facts is what the host says of a package and of the asking user's part in it.
-// The zero value is a package that does not exist and may not be created.
+// Facts is what the host says about a package and about the rights that the request's user has on
+// it. The zero value is a package that does not exist and that the user may not create.
 //
-// A host that serves a package from elsewhere on first request (a mirror) gives it
-// an ID from the start: without one, nobody reads it.
+// A host that fetches a package from another registry on the first request for it (a mirror) must
+// return an ID for it from the start: nobody reads a package without one.
 type Facts struct {
-	ID        protocol.PackageID // "" while the package does not exist; of the fields below only MayCreate and RequireFactor count then
+	ID        protocol.PackageID // empty while the package does not exist; of the other fields only MayCreate, RequireFactor and Labels count then
 	Private   bool               // reading needs RightRead
-	Rights    Rights             // of the asking user; nothing for the anonymous
-	MayCreate bool               // the asking user may create a package of this name; counts only while there is none
-	// RequireFactor is the rule of the package's organization that its members have a
-	// second factor. The Rights and the MayCreate of a user who has none count for nothing
-	// while it holds. What is no person, a service account or a publisher, has none to have.
+	Rights    Rights             // of the user; none for an anonymous request
+	MayCreate bool               // the user may create a package of this name; counts only while there is none
+	// RequireFactor reports whether the package's organization requires a second factor of its
+	// members. Rights and MayCreate of a user who has none do not count then. It does not apply to
+	// service accounts and trusted publishers.
 	RequireFactor bool
-	// Labels are the host's own for its own rules: "critical", "two-maintainers". No rule of NPM
-	// reads them, and unlike Rights they are not of the asking user. They count while the package
-	// does not exist, too, and must not be changed once they were returned.
+	// Labels are the host's labels on the package, such as "critical" or "two-maintainers", the
+	// same for every user. They are for rules of the host's own: no rule of NPM reads them. They
+	// must not be changed once they were returned.
 	Labels []string
 }
 
-// HasLabel reports whether the host gave the package the label.
+// HasLabel reports whether label is one of Labels.
 func (f *Facts) HasLabel(label string) bool { return slices.Contains(f.Labels, label) }
 
-// Settings is what a package's maintainers decided about it. It is kept by
-// npmauth under the package's ID.
+// Settings is what the maintainers of a package set for it. Package settings stores it under the
+// package's ID. The zero value is npm's default: a second factor or a token that bypasses it.
 type Settings struct {
 	Publish protocol.PublishMode
 }

@@ -8,48 +8,54 @@ import (
 	"time"
 )
 
-// Limits are the numbers of npm's rules that are no yes or no: how long and how many. A
-// [Policy] carries them. A number that is zero is npmjs.com's, which [DefaultLimits] returns; a
-// negative one is an error. Most bound a credential when it is created, and no rule consults
-// them; HighImpactHold is a rule's of [NPM].
+// Limits are the durations and counts of npm's rules. A [Policy] has them: see [Policy.WithLimits].
+// A field that is zero means the number of npmjs.com, which [DefaultLimits] returns; a negative one
+// is an error. HighImpactHold is read by a rule of [NPM]. The others are applied by packages
+// session, token and twofactor, most when a credential is created.
 type Limits struct {
-	// SessionTTL is how long a login lasts, from its start and without renewal. Two hours, since
-	// December 2025; at most twelve.
+	// SessionTTL is how long a session lasts from the login on. It is not renewed. Zero means two
+	// hours, npm's since December 2025; at most twelve hours.
 	SessionTTL time.Duration
 
-	// WriteTokenTTL is the life of a token with any permission to write for which none is
-	// given: seven days. It must not exceed MaxWriteTokenTTL, which is ninety days.
+	// WriteTokenTTL is the lifetime of a token with any permission to write that is created without
+	// one: zero means seven days. It must not exceed MaxWriteTokenTTL, the longest lifetime that
+	// such a token may be created with: zero means ninety days; at most [MaxTokenTTL].
 	WriteTokenTTL    time.Duration
 	MaxWriteTokenTTL time.Duration
-	// ReadTokenTTL is the same for a token that only reads: thirty days. What may be asked for
-	// has no maximum but [MaxTokenTTL].
+	// ReadTokenTTL is the lifetime of a token that only reads and is created without one: zero
+	// means thirty days; at most [MaxTokenTTL], which is also the longest that such a token may be
+	// created with.
 	ReadTokenTTL time.Duration
-	// MinTokenTTL is the shortest life that may be asked for: a day.
+	// MinTokenTTL is the shortest lifetime that a token may be created with: zero means a day; at
+	// most WriteTokenTTL and ReadTokenTTL.
 	MinTokenTTL time.Duration
 
-	// TokenWarning is how long before its end the user of a token is warned: seven days, or the
-	// second half of its life if that is shorter. npm has no such warning.
+	// TokenWarning is how long before its expiry the user of a token is warned, at most the second
+	// half of its lifetime: zero means seven days. npm has no such warning.
 	TokenWarning time.Duration
 
-	// Tokens is how many live tokens an account may have: 1000; at most 3000.
+	// Tokens is how many live tokens an account may have: zero means 1000; at most 3000.
 	Tokens int
-	// Targets is how many packages and scopes together one token may name: 50; at most 100.
+	// Targets is how many packages and scopes together one token may name: zero means 50; at most
+	// 100.
 	Targets int
-	// Orgs is how many organizations one token may name: 50, which is also the most.
+	// Orgs is how many organizations one token may name: zero means 50, which is also the maximum.
 	Orgs int
 
-	// RecoveryCodes is how many an enrolment hands out: five; at most twenty.
+	// RecoveryCodes is how many recovery codes an enrolment creates: zero means five; at most
+	// twenty.
 	RecoveryCodes int
 
-	// HighImpactHold is how long an account that many depend on can do nothing lasting
-	// after a recovery code was used or its address changed: 72 hours, since June 2026.
+	// HighImpactHold is how long a high-impact account only reads after a recovery code was used or
+	// its e-mail address changed: zero means 72 hours, npm's since June 2026. There is no maximum.
+	// See [Account].HighImpact.
 	HighImpactHold time.Duration
 }
 
 const day = 24 * time.Hour
 
-// MaxTokenTTL is the longest life of any token, also of one that only reads, for which npm has
-// no limit: ten years. Every token expires, so that a forgotten one does not stay valid for ever.
+// MaxTokenTTL is the longest lifetime of any token: ten years. npm has no maximum for tokens that
+// only read; here every token expires, so that a forgotten one does not stay valid for ever.
 const MaxTokenTTL = 3650 * day
 
 // DefaultLimits returns npmjs.com's numbers, from its documentation of access tokens and
@@ -70,7 +76,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// OrNPM returns l with npm's numbers for those that are zero.
+// OrNPM returns l with npm's number for each field that is zero.
 func (l Limits) OrNPM() Limits {
 	npm := DefaultLimits()
 	return Limits{
@@ -88,12 +94,12 @@ func (l Limits) OrNPM() Limits {
 	}
 }
 
-// ErrLimits is wrapped by the errors of [Limits.Validate].
+// ErrLimits is wrapped by the errors of [Limits.Validate] and, about limits, of [Policy.Err].
 var ErrLimits = errors.New("policy: invalid limits")
 
-// Validate returns an error that names every field that is negative or more than it may be. A
-// default that is not given counts as npm's: a MaxWriteTokenTTL of two days needs a
-// WriteTokenTTL, since npm's seven are more.
+// Validate returns an error that names every field that is negative or above its maximum, or nil. A
+// field that is zero counts as npm's number: a MaxWriteTokenTTL of two days needs a WriteTokenTTL,
+// since npm's seven days are more.
 func (l Limits) Validate() error {
 	l = l.OrNPM()
 	return errors.Join(

@@ -64,15 +64,15 @@ var (
 	onlyTokens   = []Kind{KindToken}
 )
 
-// NPM returns npmjs.com's rules as they are since December 2025, with [DefaultLimits],
-// for the operations that this module serves; the rest of npm's are denied by the rule
-// not-offered. It is built anew at each call, so keep the result.
+// NPM returns npmjs.com's rules as of September 2026, with [DefaultLimits]. The rule not-offered
+// denies the operations of npm that this module does not serve. Each call builds a new policy, so
+// keep the result.
 //
-// Sources are npm's documentation of access tokens, of two-factor authentication
-// and of requiring it for publishing, and its announcements from December 2025 to
-// September 2026. Where they disagree the stricter reading stands: a package that
-// disallows tokens disallows those that bypass a second factor, and an account in
-// auth-only mode is asked for its factor on publishing and on changing who may publish.
+// Sources are npm's documentation of access tokens, of two-factor authentication and of requiring
+// it for publishing, and its announcements from December 2025 to September 2026. Where they
+// disagree the stricter one applies: a package that disallows tokens disallows those that bypass a
+// second factor, and an account in auth-only mode is challenged when it publishes and when it
+// changes who may publish.
 func NPM() *Policy {
 	rules := slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(), factorRules(), permitRules())
 	for i := range rules {
@@ -97,7 +97,7 @@ func permit(when bool) Verdict    { return sayIf(Permit, when) }
 func operationRules() []Rule {
 	return []Rule{{
 		ID:       "unknown-operation",
-		Doc:      "What Classify does not know is denied, and so is an action of one package or organization that names none.",
+		Doc:      "Denies what Classify does not know, and an action on a package or an organization that names none.",
 		Sentence: "This is no operation of an npm registry.",
 		Judge: func(r *Request) Verdict {
 			a := r.action()
@@ -105,7 +105,7 @@ func operationRules() []Rule {
 		},
 	}, {
 		ID:       "not-offered",
-		Doc:      "Operations of npm that nothing here serves. To serve one, replace this rule by one with fewer Actions and add a rule that permits it.",
+		Doc:      "Operations of npm that this module does not serve. To serve one, replace this rule by one with fewer Actions and add a rule that permits it.",
 		Sentence: "This registry does not offer this operation.",
 		Actions:  notOffered,
 		Judge:    func(*Request) Verdict { return Forbid },
@@ -117,26 +117,26 @@ func operationRules() []Rule {
 func permitRules() []Rule {
 	return []Rule{{
 		ID:       "open",
-		Doc:      "Reads that say nothing about people are for everybody. A search finds what the searcher may read: the host leaves out the rest.",
+		Doc:      "Everybody may send reads that say nothing about people. The host leaves out of a search what its sender may not read.",
 		Sentence: "Everybody may ask this.",
 		Actions:  openReads,
 		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "sign-in",
-		Doc:      "Signing in is for everybody: the password, the factor and the page decide there. So is reporting a leak, where the signature does.",
+		Doc:      "Everybody may try to sign in or report a leak. Whether that succeeds depends on the password, the second factor, the page or the signature and not on the policy.",
 		Sentence: "Everybody may try to sign in.",
 		Actions:  signIns,
 		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "signed-in",
-		Doc:      "Any live credential may ask who it is and look up another user's public name and address, as npm owner does, and end itself.",
+		Doc:      "Any live credential may read who it is, look up another user's public name and e-mail address, as npm owner does, and revoke itself.",
 		Sentence: "Whoever is signed in may do this.",
 		Actions:  selfReads,
 		Kinds:    signedIn,
 		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "listing",
-		Doc:      "Packages and stars of a user are for whoever is signed in; of packages the host shows those that the asking user may read.",
+		Doc:      "Whoever is signed in may list a user's packages and stars. The host leaves out the packages that the sender may not read.",
 		Sentence: "Whoever is signed in may list this.",
 		Actions:  listings,
 		Kinds:    signedIn,
@@ -157,20 +157,20 @@ func permitRules() []Rule {
 		Judge:    func(r *Request) Verdict { return permit(r.Administers) },
 	}, {
 		ID:       "read-package",
-		Doc:      "A package that is not private is for everybody, a private one for those whose live rights and whose credential's grants both say read.",
+		Doc:      "Everybody may read a package that is not private. A private one takes the user's right to read and a grant of the credential.",
 		Sentence: "You may read this package.",
 		Actions:  packageReads,
 		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead)) },
 	}, {
 		ID:       "read-collaborators",
-		Doc:      "Who works on a package is for whoever is signed in and may read it.",
+		Doc:      "Whoever is signed in and may read a package may see its collaborators.",
 		Sentence: "You may see who works on this package.",
 		Actions:  []protocol.Action{protocol.ReadCollaborators},
 		Kinds:    signedIn,
 		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead)) },
 	}, {
 		ID:       "star",
-		Doc:      "A star is the user's own: whoever may read the package gives one, with a session or a token that writes anything to it. npm asks no factor for it.",
+		Doc:      "Whoever may read a package may star it, with a session or a token that has any grant to write to it. npm needs no second factor for it.",
 		Sentence: "You may star this package.",
 		Actions:  []protocol.Action{protocol.Star},
 		Kinds:    signedIn,
@@ -179,19 +179,19 @@ func permitRules() []Rule {
 		},
 	}, {
 		ID:       "write-package",
-		Doc:      "Live rights and one grant of the credential both say write, and the package may be read: nobody writes blind.",
+		Doc:      "The user's rights and one grant of the credential both include writing, and the request may also read the package.",
 		Sentence: "You may write to this package.",
 		Actions:  packageWrites,
 		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead | RightWrite)) },
 	}, {
 		ID:       "create-package",
-		Doc:      "The first version needs the host's word that this user may take the name, and a session or a grant on the scope or on all packages.",
+		Doc:      "The first version takes the host's permission to use the name (Facts.MayCreate), and a session or a grant on the scope or on all packages.",
 		Sentence: "You may create this package.",
 		Actions:  []protocol.Action{protocol.Publish},
 		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
 	}, {
 		ID:       "manage-package",
-		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package, with a session or a token that writes to it without verbs.",
+		Doc:      "For those who administer the package, with a session or a token whose grant to write to it has no verbs.",
 		Sentence: "You may manage this package.",
 		Actions:  packageManagement,
 		Judge: func(r *Request) Verdict {
@@ -200,25 +200,25 @@ func permitRules() []Rule {
 		},
 	}, {
 		ID:       "read-org",
-		Doc:      "An organization is for its members, and for their tokens that name it.",
+		Doc:      "For members of the organization, and their tokens that have a grant on it.",
 		Sentence: "You may see this organization.",
 		Actions:  orgReads,
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgMember && r.orgReach()&reachRead != 0) },
 	}, {
 		ID:       "manage-members",
-		Doc:      "Owners say who is in the organization and as what.",
+		Doc:      "Owners of the organization decide who is in it and in which role.",
 		Sentence: "You may manage the members of this organization.",
 		Actions:  []protocol.Action{protocol.WriteOrg},
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgOwner && r.orgReach()&reachWrite != 0) },
 	}, {
 		ID:       "manage-teams",
-		Doc:      "Admins and owners make teams and say who is in them.",
+		Doc:      "Admins and owners of the organization create teams and decide who is in them.",
 		Sentence: "You may manage the teams of this organization.",
 		Actions:  []protocol.Action{protocol.WriteTeam, protocol.WriteTeamMember},
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgAdmin && r.orgReach()&reachWrite != 0) },
 	}, {
 		ID:       "grant-team",
-		Doc:      "Admins and owners let a team at a package that they administer themselves. A token needs the organization's grant and none on the package.",
+		Doc:      "Admins and owners of the organization give a team access to packages that they administer themselves. A token needs a grant on the organization and none on the package.",
 		Sentence: "You may give this team access to this package.",
 		Actions:  []protocol.Action{protocol.GrantTeam},
 		Judge: func(r *Request) Verdict {

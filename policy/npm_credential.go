@@ -11,7 +11,7 @@ func credentialRules() []Rule {
 	again := "Run npm login for a new session or create a new token."
 	return []Rule{{
 		ID:       "unknown-credential",
-		Doc:      "A credential of no known kind, or of nobody.",
+		Doc:      "Denies a credential of no known kind, and one without a user.",
 		Sentence: "This registry does not know this kind of credential.",
 		Remedy:   again,
 		Judge: func(r *Request) Verdict {
@@ -19,34 +19,34 @@ func credentialRules() []Rule {
 		},
 	}, {
 		ID:       "account-mismatch",
-		Doc:      "The account must be the credential's own, and the anonymous have none: a mix-up of two people must not be decided on.",
+		Doc:      "The account must be that of the credential's user, and an anonymous request must have none. Anything else is a mistake of the program.",
 		Sentence: "This credential belongs to another account.",
 		Remedy:   again,
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.ID != r.Credential.User) },
 	}, {
 		ID:       "account-disabled",
-		Doc:      "A disabled account can do nothing, with whatever it holds.",
+		Doc:      "A disabled account can do nothing, with no credential.",
 		Sentence: "This account is disabled.",
 		Remedy:   "Ask the people who run this registry.",
 		Kinds:    signedIn,
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Disabled) },
 	}, {
 		ID:       CodeExpired,
-		Doc:      "Expiry is half-open: the instant itself is too late. Without a clock everything is.",
+		Doc:      "A credential is expired at the instant Expires. Without a time in the request every credential is expired.",
 		Sentence: "This session or token has expired.",
 		Remedy:   again,
 		Kinds:    signedIn,
 		Judge:    func(r *Request) Verdict { return forbid(r.Credential.Dead(r.Now)) },
 	}, {
 		ID:       CodeCIDR,
-		Doc:      "Address ranges of the credential and of its account must both hold; an address that is not known is in none.",
+		Doc:      "The address must be in the ranges of the credential and in those of its account. An unknown address is in none.",
 		Sentence: "This token or account may not be used from your address.",
 		Remedy:   "Use it from an address in its list or create another token.",
 		Kinds:    signedIn,
 		Judge:    func(r *Request) Verdict { return forbid(!r.Credential.From(r.Addr) || !r.Account.From(r.Addr)) },
 	}, {
 		ID:       "unknown-factor-mode",
-		Doc:      "Not knowing whether an account has a second factor is not the same as its having none.",
+		Doc:      "Denies where it is not known whether the account has a second factor.",
 		Sentence: "This registry cannot tell whether your account has a second factor.",
 		Remedy:   "Try again and then ask the people who run this registry.",
 		Kinds:    signedIn,
@@ -55,7 +55,7 @@ func credentialRules() []Rule {
 		},
 	}, {
 		ID:       CodeLoginRequired,
-		Doc:      "The anonymous read what is public and sign in. npm 6 and pnpm do send a publish without a token.",
+		Doc:      "Without a credential a request may read what is public and sign in. npm 6 and pnpm send a publish without a token.",
 		Sentence: "You must be signed in to do this.",
 		Remedy:   "Run npm login and try again.",
 		Actions:  every(join(openReads, signIns, packageReads)...),
@@ -63,14 +63,14 @@ func credentialRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.Anonymous()) },
 	}, {
 		ID:       "service-signs-in-never",
-		Doc:      "A service account is no person: a session of one is a mistake.",
+		Doc:      "A service account is no person and has no sessions.",
 		Sentence: "A service account has no login.",
 		Remedy:   "Use a token that its administrators made for it.",
 		Kinds:    onlySessions,
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service) },
 	}, {
 		ID:       "session-only",
-		Doc:      "Tokens make no tokens and change no account, those that bypass a second factor included.",
+		Doc:      "Tokens manage neither tokens nor accounts, also if they bypass the second factor.",
 		Sentence: "Only a login session may manage tokens and the account. A token may not.",
 		Remedy:   "Run npm login and try again.",
 		Actions:  join(accountActions, serviceActions),
@@ -78,7 +78,7 @@ func credentialRules() []Rule {
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
 		ID:       "bypass-manages-nothing",
-		Doc:      "Since August 2026 a token that bypasses the second factor changes nobody's rights: not maintainers, settings, members, teams nor grants.",
+		Doc:      "A token that bypasses the second factor does not change who may do what (npm, August 2026).",
 		Sentence: "A token that bypasses the second factor may not manage access.",
 		Remedy:   "Run npm login or use a token without bypass_2fa and your second factor.",
 		Actions:  management(),
@@ -86,14 +86,14 @@ func credentialRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.Bypasses()) },
 	}, {
 		ID:       "service-manages-nothing",
-		Doc:      "Changing who may do what takes a person's second factor, bypassed by nobody, and a service account is no person.",
+		Doc:      "Changing who may do what takes a person's second factor, and a service account has none.",
 		Sentence: "A service account may not manage access.",
 		Remedy:   "Have a person do it.",
 		Actions:  management(),
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service) },
 	}, {
 		ID:       "publisher-only-publishes",
-		Doc:      "What a trusted publisher's exchange minted publishes, reads packages, says what it is and ends itself. It is nobody's name to be asked with whoami.",
+		Doc:      "A credential of a trusted publisher publishes, reads packages, reads itself and revokes itself. It has no user name for whoami.",
 		Sentence: "A credential of a trusted publisher may only publish and read its package.",
 		Remedy:   "Run npm login or use a token.",
 		Actions:  every(join([]protocol.Action{protocol.Publish, protocol.ReadSelf, protocol.Logout}, openReads, signIns, packageReads)...),
@@ -101,7 +101,7 @@ func credentialRules() []Rule {
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
 		ID:       "foreign-reads-only",
-		Doc:      "Older tokens of the host's own read and no more. A host that grants more leaves this rule out: then their grants decide, and a factor is asked of them.",
+		Doc:      "Older tokens of the host's own only read. A host whose older tokens may do more leaves this rule out: their grants decide then, and they need a second factor as granular tokens do.",
 		Sentence: "This older kind of token can only read.",
 		Remedy:   "Run npm login or create a new token.",
 		Actions:  writesBut(join(signIns, []protocol.Action{protocol.Logout})),

@@ -30,7 +30,7 @@ func factorRules() []Rule {
 	}
 	return []Rule{{
 		ID:       "no-second-factor",
-		Doc:      "Publishing and managing need a second factor or a token that bypasses it, and so does making a token that writes, or any for a service account. An account without one is told so and not challenged: it could not answer. What a package with mfa=none takes, it takes without.",
+		Doc:      "Denies what needs a second factor, where the account has none and no token bypasses it: a challenge could not be met. A token that only reads can be created without one, and a package with mfa=none can be written to.",
 		Sentence: "Your account has no second factor and this needs one.",
 		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
 		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
@@ -40,7 +40,7 @@ func factorRules() []Rule {
 		},
 	}, {
 		ID:       "publish-needs-factor",
-		Doc:      "Every publish by a person: in a session and with a token that does not bypass, whatever the mode of the account. The package's rule is stronger than auth-only; a package with mfa=none has none, and auth-and-writes asks all the same.",
+		Doc:      "A publish needs a second factor in both modes of the account, in a session and with a token that does not bypass it. With mfa=none on the package it does in mode auth-and-writes alone.",
 		Sentence: "Publishing needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  []protocol.Action{protocol.Publish},
@@ -48,7 +48,7 @@ func factorRules() []Rule {
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "manage-needs-factor",
-		Doc:      "Changing who may do what takes the factor in both modes: it outlasts a publish.",
+		Doc:      "Changing who may do what needs a second factor in both modes of the account.",
 		Sentence: "Changing access needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  management(),
@@ -56,7 +56,7 @@ func factorRules() []Rule {
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "write-needs-factor",
-		Doc:      "Accounts in mode auth-and-writes are asked for every write to a package, those in auth-only for publishing alone. A document that changes nothing, as a retry of one that has happened, needs no factor.",
+		Doc:      "Writes other than a publish need a second factor in mode auth-and-writes alone. A deprecation that changes nothing, such as a retry of one that succeeded, needs none.",
 		Sentence: "Your account asks for a one-time password when it writes.",
 		Remedy:   remedy,
 		Actions:  tagLike,
@@ -64,14 +64,14 @@ func factorRules() []Rule {
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "account-needs-factor",
-		Doc:      "Whatever changes tokens, profile, password or the factor itself, in both modes. The first enrolment has no factor to show.",
+		Doc:      "Changing the account or its tokens needs a second factor in both modes. An account that has none enrols without.",
 		Sentence: "Changing your account or its tokens needs a one-time password.",
 		Remedy:   remedy,
 		Actions:  join(accountWrites, []protocol.Action{protocol.ManageService, protocol.RevokeService}),
 		Judge:    func(r *Request) Verdict { return needProof(factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "recovery-code",
-		Doc:      "A recovery code signs in and repairs an account. It publishes nothing, manages nothing and makes no token that could.",
+		Doc:      "A recovery code is for signing in and repairing the account. It does not count for what outlasts it, such as a publish or a token that writes.",
 		Sentence: "A recovery code repairs your account but cannot be used for this.",
 		Remedy:   "Use a code of your authenticator app or reset it with npm profile disable-2fa.",
 		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),

@@ -20,7 +20,7 @@ func orgRules() []Rule {
 	reading := join(packageReads, []protocol.Action{protocol.ReadCollaborators, protocol.Star})
 	return []Rule{{
 		ID:       "no-org-grant",
-		Doc:      "A token is for the organizations it names, and a grant on packages is none on the organization that owns them. Of the others it hears nothing else: not that its user is in one nor what that user administers.",
+		Doc:      "A token needs a grant on the organization; one on its packages does not count. The answer does not say whether the user is in the organization.",
 		Sentence: "This token is not for this organization.",
 		Remedy:   "Create a token that names the organization.",
 		Actions:  all,
@@ -28,7 +28,7 @@ func orgRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.orgReach()&reachRead == 0) },
 	}, {
 		ID:       "read-only-org-token",
-		Doc:      "A grant that only reads changes no organization.",
+		Doc:      "The token's grant on the organization only reads.",
 		Sentence: "This token can only read this organization.",
 		Remedy:   "Create a token with read-write permission on the organization.",
 		Actions:  orgManagement,
@@ -38,7 +38,7 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "hidden-org",
-		Doc:      "An organization that the user is not in and one that does not exist get one answer.",
+		Doc:      "An organization that the user is not in and one that does not exist get the same answer.",
 		Sentence: "There is no such organization or you are not in it.",
 		Remedy:   "Check the name and ask an owner of the organization to add you.",
 		Conceal:  true,
@@ -49,7 +49,7 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "org-requires-factor",
-		Doc:      "An organization may demand a second factor of its members: who has none has no part in it nor rights on its packages, while that lasts. What is public stays so. It is said to those who would have them.",
+		Doc:      "Where an organization requires a second factor of its members, a member without one has neither a role in it nor rights on its packages. Everybody still reads what is public.",
 		Sentence: "This organization requires a second factor of its members and your account has none.",
 		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
 		Actions:  join(all, packageWrites, packageManagement, reading),
@@ -71,7 +71,7 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "org-role",
-		Doc:      "Members are the owners' business, and teams that of admins as well.",
+		Doc:      "Owners manage members. Admins and owners manage teams.",
 		Sentence: "Your role in this organization does not allow this.",
 		Remedy:   "Ask an owner of the organization.",
 		Actions:  orgManagement,
@@ -85,7 +85,7 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "grant-needs-admin",
-		Doc:      "Nobody gives a team what they do not administer themselves. A package that is hidden and one that does not exist get the same answer.",
+		Doc:      "Giving a team access to a package takes the right to administer that package. A hidden package and one that does not exist get the same answer.",
 		Sentence: "You do not administer the package that the team would get.",
 		Remedy:   "Ask a maintainer of the package.",
 		Actions:  []protocol.Action{protocol.GrantTeam},
@@ -98,7 +98,7 @@ func orgRules() []Rule {
 func guardRules() []Rule {
 	return []Rule{{
 		ID:       "account-held",
-		Doc:      "After a recovery code was used or its address changed, an account that many depend on reads for a while and does nothing lasting: npm's guard of June 2026. It ends by itself. What protects the account is not held up: revoking its tokens and changing the password or the factor.",
+		Doc:      "For Limits.HighImpactHold after its recovery a high-impact account only reads and protects itself: it may revoke tokens and change its password and second factor (npm, June 2026).",
 		Sentence: "This account was recovered a short while ago and can only read for now.",
 		Remedy:   "Wait until the hold ends or ask the people who run this registry.",
 		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
@@ -108,7 +108,7 @@ func guardRules() []Rule {
 		},
 	}, {
 		ID:       "mfa-none",
-		Doc:      "mfa=none was taken away in December 2025. A package that has it keeps it. A private registry may leave this rule out; a setting that is not known stays refused.",
+		Doc:      "npm removed mfa=none in December 2025. A package that has it keeps it. A private registry may leave this rule out; manage-package still denies an unknown setting.",
 		Sentence: "A package can no longer be set to need no second factor.",
 		Remedy:   "Use npm access set mfa=automation or mfa=publish.",
 		Actions:  []protocol.Action{protocol.SetAccess},
@@ -116,7 +116,7 @@ func guardRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.newMode() >= protocol.NoFactor) },
 	}, {
 		ID:       "factor-required",
-		Doc:      "While one of a member's organizations demands a second factor, it may be changed and not taken off.",
+		Doc:      "While one of the user's organizations requires a second factor, the user may change it and not remove it.",
 		Sentence: "An organization you are in requires a second factor so you cannot turn it off.",
 		Remedy:   "Leave the organization first.",
 		Actions:  []protocol.Action{protocol.SetTwoFactor},
@@ -124,7 +124,7 @@ func guardRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.removesFactor() && r.Account.FactorRequired) },
 	}, {
 		ID:       "service-needs-bypass",
-		Doc:      "Nobody can be asked for the second factor of a service account, so its tokens write only if those who made them said so with theirs.",
+		Doc:      "A service account has no second factor, so its tokens write only if they bypass it.",
 		Sentence: "This token of a service account cannot write.",
 		Remedy:   "Create one with bypass_2fa.",
 		Actions:  packageWrites,
@@ -132,7 +132,7 @@ func guardRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service && !r.Bypasses()) },
 	}, {
 		ID:       "not-administrator",
-		Doc:      "The tokens of a service account are seen by those who administer it, in a session. Another's and one that does not exist get the same answer.",
+		Doc:      "Only administrators of a service account handle its tokens. Another's service account and one that does not exist get the same answer.",
 		Sentence: "There is no such service account or you do not administer it.",
 		Conceal:  true,
 		Actions:  serviceActions,
@@ -141,9 +141,9 @@ func guardRules() []Rule {
 	}}
 }
 
-// BypassPublishEnds returns the rule that a token which bypasses the second factor publishes no
-// more from an instant on, and only stages. npm has announced it for about January 2027 and named no
-// day, so it is not among the rules of [NPM].
+// BypassPublishEnds returns the rule bypass-publishes-no-more: from the instant at on, a token that
+// bypasses the second factor may stage and not publish. The zero time means always. npm announced
+// it for about January 2027 without a date, so it is not one of the rules of [NPM].
 func BypassPublishEnds(at time.Time) Rule {
 	return Rule{
 		ID:       "bypass-publishes-no-more",

@@ -17,13 +17,13 @@ func packageRules() []Rule {
 	}
 	return []Rule{{
 		ID:       "unread-body",
-		Doc:      "PUT /<pkg> is five operations. Only the body tells which, so it must be told apart before anybody decides; what was not is denied.",
+		Doc:      "PUT /<pkg> is five operations, and only the body says which. A program must read it before it decides; WritePackument itself is denied.",
 		Sentence: "This registry cannot tell what this would change.",
 		Actions:  []protocol.Action{protocol.WritePackument},
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
 		ID:       "hidden-package",
-		Doc:      "A package that is private to others and one that does not exist get one answer, from here and not from the host. Publishing under a free name is judged by may-not-create, and the anonymous are asked to sign in before they hear anything about a write.",
+		Doc:      "A private package that the request may not read and one that does not exist get the same answer. For a publish under a free name see may-not-create. An anonymous write gets login-required, whether the package exists or not.",
 		Sentence: "There is no such package or you may not see it.",
 		Remedy:   "Check the name and run npm whoami to see who you are.",
 		Conceal:  true,
@@ -33,7 +33,7 @@ func packageRules() []Rule {
 		},
 	}, {
 		ID:       "no-grant",
-		Doc:      "No grant covers the package. An empty list covers none, a scope covers itself and not the scopes that begin like it, an org covers none of its packages.",
+		Doc:      "No grant covers the package. A grant on @acme does not cover @acme-labs, and one on an organization covers none of its packages.",
 		Sentence: "This token is not for this package.",
 		Remedy:   "Create a token that names this package or its scope.",
 		Actions:  writes,
@@ -41,7 +41,7 @@ func packageRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.reach()&reaches == 0) },
 	}, {
 		ID:       "read-only-token",
-		Doc:      "The grants that cover the package only read. A grant to write that covers another one adds nothing.",
+		Doc:      "The grants that cover the package only read it. A grant to write to another package does not help.",
 		Sentence: "This token can only read this package.",
 		Remedy:   "Create a token with read-write permission.",
 		Actions:  writes,
@@ -51,7 +51,7 @@ func packageRules() []Rule {
 		},
 	}, {
 		ID:       "stage-only-token",
-		Doc:      "A stage-only grant never publishes, with or without a second factor and even if it bypasses one.",
+		Doc:      "A token that may only stage does not publish, also with a second factor or if it bypasses it.",
 		Sentence: "This token can stage versions of this package but not publish them.",
 		Remedy:   "Use npm stage publish and have a maintainer approve it.",
 		Actions:  writes,
@@ -61,7 +61,7 @@ func packageRules() []Rule {
 		},
 	}, {
 		ID:       "verb-not-granted",
-		Doc:      "A grant may be narrowed to some of what read-write means; with verbs it manages nothing.",
+		Doc:      "A grant with verbs allows what they say and no management of the package.",
 		Sentence: "This token may write to this package but not do this.",
 		Remedy:   "Create a token whose verbs include it.",
 		Actions:  join(packageWrites, packageManagement),
@@ -81,7 +81,7 @@ func packageRules() []Rule {
 		},
 	}, {
 		ID:       "create-needs-scope",
-		Doc:      "A grant on one package does not create it: see [Request.MayCreate].",
+		Doc:      "A grant on one package does not allow to create it: see Request.MayCreate.",
 		Sentence: "This token is for packages that exist and cannot create a new one.",
 		Remedy:   "Publish the first version with npm login or with a token for the whole scope.",
 		Actions:  []protocol.Action{protocol.Publish},
@@ -91,7 +91,7 @@ func packageRules() []Rule {
 		},
 	}, {
 		ID:       "may-not-manage",
-		Doc:      "Maintainers, visibility and the second-factor setting are for those who administer the package.",
+		Doc:      "Managing a package takes the right to administer it.",
 		Sentence: "You have no permission to manage this package.",
 		Remedy:   "Ask a maintainer of the package.",
 		Actions:  packageManagement,
@@ -99,7 +99,7 @@ func packageRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(!r.Package.Rights.Has(RightAdmin) && r.Package.ID != "") },
 	}, {
 		ID:       "may-not-create",
-		Doc:      "The host does not let this user take the name. A name that a hidden package has gets the same answer.",
+		Doc:      "The host does not allow this user to use the name. The name of a hidden package gets the same answer.",
 		Sentence: "You may not publish a package under this name.",
 		Remedy:   "Choose another name or ask the owner of the scope.",
 		Actions:  []protocol.Action{protocol.Publish},
@@ -107,7 +107,7 @@ func packageRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.Creates() && !r.Package.MayCreate) },
 	}, {
 		ID:       "may-not-write",
-		Doc:      "Live rights: whoever was removed from a package writes no more with what they kept.",
+		Doc:      "The user has no right to write to the package now, whatever the credential's grants say.",
 		Sentence: "You have no permission to write to this package.",
 		Remedy:   "Ask a maintainer of the package to add you.",
 		Actions:  packageWrites,
@@ -115,7 +115,7 @@ func packageRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(!r.Package.Rights.Has(RightWrite) && r.Package.ID != "") },
 	}, {
 		ID:       "package-disallows-tokens",
-		Doc:      "mfa=publish: a second factor and no tokens, for every write to the package and for who may write to it. Trusted publishers are not tokens. A setting that is not known counts as this one.",
+		Doc:      "With mfa=publish a package is written to and managed without tokens, with a second factor. Credentials of trusted publishers are no tokens. An unknown setting counts as mfa=publish.",
 		Sentence: "This package does not allow writing with tokens.",
 		Remedy:   "Run npm login and publish with your second factor or set up a trusted publisher.",
 		Actions:  join(packageWrites, packageManagement, []protocol.Action{protocol.GrantTeam}),

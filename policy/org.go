@@ -2,13 +2,13 @@ package policy
 
 import "github.com/npmauth/npmauth/protocol"
 
-// OrgFacts is what the host says of an organization and of the asking user's part in
-// it. The zero value is one that does not exist.
+// OrgFacts is what the host says about an organization and about the role of the request's user in
+// it. The zero value is an organization that does not exist.
 type OrgFacts struct {
 	ID   protocol.OrgID
-	Role protocol.OrgRole // of the asking user
-	// RequireFactor is the organization's rule that its members have a second factor.
-	// Who has none is no member while it holds.
+	Role protocol.OrgRole // of the user
+	// RequireFactor reports whether the organization requires a second factor of its members. The
+	// Role of a user who has none does not count then.
 	RequireFactor bool
 }
 

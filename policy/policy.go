@@ -1,5 +1,5 @@
-// Package policy says what may be done with an npm registry, and by whom. It reads
-// requests, and decides about them by rules that are data.
+// Package policy decides what a request to an npm registry may do: allow, challenge or deny. A
+// policy is a list of rules, and the rules are data.
 //
 // Most programs take npm's rules and change a few:
 //
@@ -9,43 +9,45 @@
 //	op, err := protocol.Classify(r.Method, r.URL.EscapedPath())
 //	d := p.Decide(policy.Request{Operation: op, Credential: …, Now: time.Now(), …})
 //
-// [protocol.Classify] turns method and path into a [protocol.Operation]. A [Request] adds who asks
-// ([Credential], [Account]), what is true of the package ([Facts], [Settings]) or the
-// organization ([OrgFacts]) and which second factor was shown ([Proof]). [Policy.Decide] answers with a
-// [Decision]: Allow, Challenge or Deny, and why not. [Policy.Explain] shows what
-// each rule said.
+// [protocol.Classify] turns method and path into a [protocol.Operation]. A [Request] adds who sends
+// it ([Credential], [Account]), what is true of the package ([Facts], [Settings]) or the
+// organization ([OrgFacts]) and which second factor was verified ([Proof]). [Policy.Decide] returns
+// a [Decision]: Allow, Challenge or Deny, and the reasons where it is not Allow. [Policy.Explain]
+// returns the verdict of each rule.
 //
 // # Deciding
 //
-// Every rule that is about the action and the kind of credential is asked. If one forbids, the answer is Deny.
-// If none permits, it is Deny too. Then, if one wants a proof, it is Challenge; else it is Allow.
-// The order matters to people: nobody is asked for a second factor for what
-// would be refused with it.
+// Decide evaluates every rule that applies to the action and the kind of credential. If one
+// forbids, the decision is Deny. If none permits, it is Deny too. Otherwise, if one needs a proof,
+// it is Challenge; else it is Allow. So nobody is challenged for a request that would be denied
+// with a second factor.
 //
-// So a program decides first without a proof, looks at the presented one only if the
-// answer is Challenge, and decides again with it.
+// A program decides first without a proof. Only if the decision is Challenge, it verifies the
+// second factor that came with the request and decides once more with the proof. [Policy.Check] is
+// the first of these decisions.
 //
 // # Grants
 //
-// What a request may do is what its user may do now and a [protocol.Grant] of its credential says,
-// both. A grant is on a package, a scope, all packages or an organization, where it is about
-// members and teams and about no package. [protocol.Verbs] narrow one that writes: to publishing and
-// dist-tags, for instance. A session needs none.
+// A request may do what its user may do now and a [protocol.Grant] of its credential allows, both.
+// A grant covers a package, a scope, all packages or an organization; one on an organization covers
+// its members and teams and none of its packages. [protocol.Verbs] narrow a grant that writes, for
+// instance to publishing and dist-tags. A session has all rights of its user and needs no grant.
 //
 // # Failing
 //
-// Whatever is missing, unknown or out of range denies: the zero value of every type
-// here, an action without a rule, a policy with an error in it, a rule that panics.
+// Whatever is missing, unknown or out of range denies: the zero Request, an action that no rule
+// permits, a policy with an error, a rule that panics.
 //
 // # Testing
 //
-// Package [github.com/npmauth/npmauth/policy/policytest] checks a policy against a table
-// of requests in words, and keeps all that it decides in a file whose diff is reviewed.
+// Package [github.com/npmauth/npmauth/policy/policytest] checks a policy against a table of
+// requests, and keeps all its decisions in a file whose diff is reviewed.
 //
 // # Dependencies
 //
-// The package has no clock, no store and no network, and it imports nothing but package protocol and
-// the standard library. Given one Request a Policy always says the same.
+// The package has no clock, no store and no network. Apart from the standard library it imports
+// package protocol and a small internal one. A Policy whose rules are pure functions always makes
+// the same decision about the same Request.
 package policy
 
 import (
@@ -57,9 +59,9 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Policy is a list of rules, and the [Limits] of what it allows. It does not change: With,
-// Replace, Without and WithLimits return another. It is safe for concurrent use if its rules are.
-// The nil and the zero Policy deny everything.
+// A Policy is a list of rules and the [Limits] of credentials. It is immutable: With, Replace,
+// Without and WithLimits return a new one. It is safe for concurrent use if its rules are. The nil
+// and the zero Policy deny everything.
 type Policy struct {
 	rules  []Rule
 	limits Limits // without zeros
@@ -69,11 +71,12 @@ type Policy struct {
 	about [protocol.ActionCount][kinds][]*Rule
 }
 
-// New returns the policy of these rules. What is wrong with them is told by Err.
+// New returns a policy with these rules, in this order, and [DefaultLimits]. [Policy.Err] returns
+// what is wrong with them.
 func New(rules ...Rule) *Policy { return (&Policy{}).With(rules...) }
 
-// With returns p with rules added at the end. A rule that is not valid, or whose ID
-// is there already, makes a policy with an error.
+// With returns p with rules added at the end. If a rule is invalid, or its ID is in use, the new
+// policy has an error: see [Policy.Err].
 func (p *Policy) With(rules ...Rule) *Policy {
 	q := p.clone()
 	for _, r := range rules {
@@ -85,9 +88,8 @@ func (p *Policy) With(rules ...Rule) *Policy {
 	return q.seal()
 }
 
-// Replace returns p with rule in the place of the rule that has its ID. If there is
-// none, the policy has an error: a rule that was renamed must not be replaced by
-// nothing.
+// Replace returns p with rule in the place of the rule that has the same ID. If there is none, the
+// new policy has an error, so that a program notices when a release renames the rule.
 func (p *Policy) Replace(rule Rule) *Policy {
 	q := p.clone()
 	if i := q.index(rule.ID); i >= 0 {
@@ -98,8 +100,8 @@ func (p *Policy) Replace(rule Rule) *Policy {
 	return q.seal()
 }
 
-// Without returns p without the rules of these IDs. An ID that no rule has makes
-// a policy with an error.
+// Without returns p without the rules of these IDs. If no rule has one of the IDs, the new policy
+// has an error.
 func (p *Policy) Without(ids ...string) *Policy {
 	q := p.clone()
 	for _, id := range ids {
@@ -113,10 +115,11 @@ func (p *Policy) Without(ids ...string) *Policy {
 	return q.seal()
 }
 
-// Err returns what is wrong with the policy, wrapping [ErrRule]: an ID that is
-// malformed, used twice or, in Replace and Without, unknown; an empty sentence; a
-// missing Judge; no rules at all; limits that WithLimits
-// refused, which wrap [ErrLimits]. A policy with an error denies everything, and so does every
+// Err returns what is wrong with the policy, or nil. The error wraps [ErrRule] for an ID that is
+// malformed, reserved, used twice or, in Replace and Without, unknown; for a Sentence that is
+// empty, and a Sentence or Remedy that is not one printable line; for a missing Judge; for an
+// unknown action or kind of credential; and for a policy without rules. It wraps [ErrLimits] for
+// limits that WithLimits refused. A policy with an error denies everything, and so does every
 // policy made from it.
 func (p *Policy) Err() error {
 	if p == nil || len(p.rules) == 0 {
@@ -138,8 +141,8 @@ func (p *Policy) problems() []error {
 	return errs
 }
 
-// WithLimits returns p with other limits; a number that is zero is npm's. Limits that are not
-// valid make a policy with an error.
+// WithLimits returns p with the limits l. A field that is zero means npm's number. If
+// [Limits.Validate] returns an error, the new policy has it.
 func (p *Policy) WithLimits(l Limits) *Policy {
 	q := p.clone()
 	if err := l.Validate(); err != nil {
@@ -150,8 +153,9 @@ func (p *Policy) WithLimits(l Limits) *Policy {
 	return q.seal()
 }
 
-// Limits returns the limits of p, without zeros: npm's where WithLimits set no others. The rules of
-// NPM read them, and so do the packages that create credentials, which are given this method.
+// Limits returns the limits of p, with npm's number for each that WithLimits did not set; of the
+// nil Policy, [DefaultLimits]. The method fits the Limits fields of the configurations of packages
+// session, token and twofactor.
 func (p *Policy) Limits() Limits {
 	if p == nil {
 		return DefaultLimits()
@@ -159,7 +163,8 @@ func (p *Policy) Limits() Limits {
 	return p.limits.OrNPM()
 }
 
-// Rules returns a copy of the rules in their order.
+// Rules returns a copy of the rules in their order. The copies count as the caller's own: see
+// [Policy.Own].
 func (p *Policy) Rules() []Rule {
 	if p == nil {
 		return nil
@@ -172,8 +177,8 @@ func (p *Policy) Rules() []Rule {
 	return rules
 }
 
-// Own returns the IDs of the rules that are not as [NPM] made them: added, replaced, or taken from
-// Rules.
+// Own returns the IDs of the rules that are not [NPM]'s: those that were added or replaced, and
+// copies from [Policy.Rules].
 func (p *Policy) Own() []string {
 	if p == nil {
 		return nil
@@ -225,9 +230,9 @@ func (p *Policy) seal() *Policy {
 // argument would be allocated for every decision.
 var requests = sync.Pool{New: func() any { return new(Request) }}
 
-// Decide says what comes of req. It allocates nothing when it allows.
+// Decide decides about req. It allocates nothing if it allows.
 //
-// The rules get a copy of req, on which Credential is never nil.
+// The rules receive a copy of req, in which Credential is never nil.
 func (p *Policy) Decide(req Request) Decision {
 	if p == nil || p.broken {
 		return Decision{Reasons: []Reason{brokenReason}}
@@ -259,8 +264,8 @@ const (
 	forbidden   = 1 << Forbid
 )
 
-// judge asks the rules that are about r and returns the set of their verdicts. If one panics
-// the rest are not asked: nothing they could say would allow.
+// judge asks the rules that are about r and returns the set of their verdicts. If one panics the
+// rest are not called, since the decision is Deny whatever they return.
 func (p *Policy) judge(r *Request) (said uint8) {
 	defer func() {
 		if recover() != nil {
@@ -284,7 +289,7 @@ func (r *Request) action() protocol.Action {
 	return r.Operation.Action
 }
 
-// ask asks one rule.
+// ask calls Judge of one rule and recovers a panic.
 func (r *Rule) ask(q *Request) (v Verdict, panicked any) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -313,9 +318,9 @@ func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	return reasons
 }
 
-// refusals returns why r is denied. If that is to look as if the package or the
-// organization were absent, every reason must: the rules are asked again about one that is.
-// Otherwise a rule about, say, a package's settings would tell that it exists.
+// refusals returns why r is denied. If that is to look as if the package or the organization were
+// absent, every reason must: the rules are called once more about one that is. Otherwise a rule
+// about, say, a package's settings would tell that it exists.
 func (p *Policy) refusals(r *Request) []Reason {
 	reasons := p.reasons(r, Forbid)
 	if (Decision{Reasons: reasons}).Conceals() {

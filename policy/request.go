@@ -8,8 +8,8 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Proof is the kind of second factor that was shown with a request, and was
-// found good. The zero value is none.
+// A Proof is the kind of second factor that came with a request and was verified. The zero value is
+// none.
 type Proof uint8
 
 // The proofs.
@@ -35,26 +35,25 @@ func (p *Proof) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A Request is everything that a decision may consult. The zero value is denied.
+// A Request has everything that a decision depends on. The zero value is denied.
 //
-// Rules see it through a pointer that is theirs only while they run; they must
-// neither change nor keep it.
+// A rule must neither change the Request nor keep it after Judge returns.
 type Request struct {
 	Operation  protocol.Operation
-	Credential *Credential // nil: anonymous. Rules never see nil; they ask Anonymous
+	Credential *Credential // nil means anonymous. In a rule it is never nil: use Anonymous
 	Account    Account     // of the credential's user; the zero Account with no credential
-	Package    Facts       // with an action of one package, and with GrantTeam of the one that is granted
+	Package    Facts       // for actions on a package, and for GrantTeam, whose package it is
 	Settings   Settings    // of that package
-	Org        OrgFacts    // with an action of an organization
-	// Change is what a write would do. It is nil for a read, and for a write whose body was not
-	// read: with Authorize, and where a request is looked at before its body. A rule that needs
-	// it says nothing then: it is asked again when the body was read, and that decision counts.
+	Org        OrgFacts    // for actions on an organization
+	// Change is what a write would do. It is nil for a read and before the body of a write was
+	// read. A rule that needs it returns Silent then: the decision is made once more when the body
+	// was read, and that one counts. npmauth.Auth.Authorize reads no body and decides without.
 	Change *protocol.Change
-	// Administers is the host's word that the account administers the service account
-	// which a ReadService, ManageService or RevokeService names.
+	// Administers reports whether the account administers the service account that a ReadService,
+	// ManageService or RevokeService names. The host says so.
 	Administers bool
 	Proof       Proof
-	Addr        netip.Addr // the client's, from a hop that is trusted
+	Addr        netip.Addr // the client's; where a proxy reports it, only a trusted one. The zero Addr is in no range
 	Now         time.Time
 
 	// What rules ask for again and again, when ready.
@@ -112,11 +111,11 @@ func (r *Request) reach() reach {
 	}
 }
 
-// Anonymous reports whether the request came without a credential.
+// Anonymous reports whether the request has no credential.
 func (r *Request) Anonymous() bool { return r.Credential == nil || r.Credential == anonymous }
 
-// Kind returns the credential's kind, KindUnknown for the anonymous and for a number that is no
-// kind.
+// Kind returns the credential's kind: KindUnknown for an anonymous request and for a number that is
+// no kind.
 func (r *Request) Kind() Kind {
 	if r.Credential == nil || r.Credential.Kind >= kinds {
 		return KindUnknown
@@ -124,14 +123,13 @@ func (r *Request) Kind() Kind {
 	return r.Credential.Kind
 }
 
-// Rights returns what the request may do with the package it names: what the
-// credential's grants allow and the user may do now, both. Anyone may read a
-// package that is not private. On a package that does not exist there are none, and
-// none but that reading where its organization demands a second factor that the user
-// does not have.
+// Rights returns the rights of the request on the package that it names: those that the user has
+// now and a grant of the credential allows, and RightRead on a package that is not private. There
+// are none on a package that does not exist. Where the package's organization requires a second
+// factor that the user does not have, only RightRead on a public package is left.
 //
-// A token manages a package, as [RightAdmin] says, with a read-write grant without
-// verbs; what NPM lets those do that bypass a second factor is less.
+// A token has [RightAdmin] if its grant is read-write and has no verbs. [NPM] denies management to
+// tokens that bypass the second factor all the same.
 func (r *Request) Rights() Rights {
 	if r.ready {
 		return r.rights
@@ -195,8 +193,8 @@ func (r *Request) factorless(required bool) bool {
 	return required && !r.Account.HasFactor() && !r.Account.Service && r.Kind() != KindPublisher
 }
 
-// Role returns the asking user's part in the organization that the request is about:
-// none where the organization demands a second factor that the user does not have.
+// Role returns the role of the user in the organization that the request names: none where the
+// organization requires a second factor that the user does not have.
 func (r *Request) Role() protocol.OrgRole {
 	if r.Org.ID == "" || r.Anonymous() || r.Org.Role > protocol.OrgOwner || r.factorless(r.Org.RequireFactor) {
 		return protocol.NoRole
@@ -208,29 +206,28 @@ func (r *Request) Role() protocol.OrgRole {
 // request is about.
 func (r *Request) orgReach() reach { return r.Credential.orgReach(r.Operation.Org) }
 
-// Creates reports whether the request would make a new package.
+// Creates reports whether the request is a publish of a package that does not exist.
 func (r *Request) Creates() bool { return r.Operation.Action == protocol.Publish && r.Package.ID == "" }
 
-// MayCreate reports whether the request may make a new package of the name it
-// gives: its user may now, and the credential writes to a whole scope or to all
-// packages. A grant on one package is for a package that exists: whoever listed
-// a name that was free did not hand out the right to take it.
+// MayCreate reports whether the request may create the package that it names: its user may
+// ([Facts].MayCreate), and the credential is a session or has a grant to write on the scope or on
+// all packages. A grant on one package does not count, since that package did not exist when the
+// token was created.
 func (r *Request) MayCreate() bool {
 	return r.Package.ID == "" && r.Package.MayCreate && r.reach()&reachCreate != 0 && !r.factorless(r.Package.RequireFactor)
 }
 
-// Bypasses reports whether the credential is a token that stands in for a second
-// factor.
+// Bypasses reports whether the credential is a token that bypasses the second factor.
 func (r *Request) Bypasses() bool { return r.Kind() == KindToken && r.Credential.Bypass }
 
-// Proven reports whether a second factor was shown, of whatever kind.
+// Proven reports whether Proof is a second factor, of any kind.
 func (r *Request) Proven() bool {
 	return r.Proof == ProofTOTP || r.Proof == ProofRecovery || r.Proof == ProofWeb
 }
 
-// personal reports whether a person is behind the credential who can be asked for
-// a factor: not behind one that bypasses it, nor behind a publisher, whose proof is
-// the identity it was minted for, nor behind a token of a service account.
+// personal reports whether a person is behind the credential who can be challenged for a factor:
+// not behind one that bypasses it, nor behind a publisher, whose proof is the identity it was
+// issued for, nor behind a token of a service account.
 func (r *Request) personal() bool {
 	return !r.Anonymous() && !r.Bypasses() && r.Kind() != KindPublisher && !(r.Account.Service && r.Kind() == KindToken)
 }

@@ -11,16 +11,17 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Verdict is what one [Rule] says of a request. The zero value is nothing. A
+// A Verdict is what the Judge of one [Rule] returns about a request. The zero value is Silent. A
 // number that is none of the four counts as Forbid.
 type Verdict uint8
 
-// The verdicts, each stronger than the one before it.
+// The verdicts. The strongest verdict of all rules decides: Forbid before NeedProof before Permit.
+// NeedProof without a Permit denies.
 const (
-	Silent    Verdict = iota // the rule has nothing to say
-	Permit                   // allowed, as far as this rule can see
+	Silent    Verdict = iota // the rule does not apply
+	Permit                   // allowed, unless another rule forbids it or needs a proof
 	NeedProof                // a second factor is missing
-	Forbid                   // never, whatever else is said
+	Forbid                   // denied, whatever the other rules return
 )
 
 var verdictWords = words.List{Silent: "silent", Permit: "permit", NeedProof: "need-proof", Forbid: "forbid"}
@@ -41,74 +42,74 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A Rule is one sentence of a [Policy], as data: who reads the list of rules reads
-// the policy.
+// A Rule is one of the rules of a [Policy]: a function that returns a verdict, and the texts about
+// it.
 type Rule struct {
 	// ID is the rule's name in its policy and the code of its [Reason]: lower-case
 	// letters, digits and single hyphens, at most 64 bytes.
 	ID string
 
-	// Doc says what the rule is for, to those who keep the policy.
+	// Doc says to those who maintain the policy what the rule is for. May be empty.
 	Doc string
 
-	// Sentence says to the person at the terminal why the request is refused or
-	// challenged. One printable line. Required. Without commas it may go into any
-	// header: npm splits WWW-Authenticate at them.
+	// Sentence says to the person at the terminal why the request is denied or challenged. One
+	// printable line. Required. Write it without commas if it goes into a WWW-Authenticate header:
+	// npm splits that at commas.
 	Sentence string
 
-	// Remedy says what that person can do. One printable line; may be empty.
+	// Remedy says what that person can do. One printable line. May be empty.
 	Remedy string
 
-	// Conceal makes the refusal an answer as if the package were absent. See
-	// [Reason].
+	// Conceal makes a denial by this rule look as if the package, organization or service account
+	// did not exist. See [Reason].
 	Conceal bool
 
-	// Actions are those the rule is about: for any other it is not asked and counts
-	// as Silent. Empty means all, which is right for a rule that forbids whatever
-	// it is that is done, and rarely for one that permits.
+	// Actions are those that the rule applies to: for any other, Judge is not called and the
+	// verdict is Silent. Empty means all actions, which suits a rule that forbids and rarely one
+	// that permits.
 	Actions []protocol.Action
 
-	// Kinds are the kinds of credential that the rule is about. For a credential of another kind
-	// it is not asked and counts as Silent. Empty means every request, with and without a
-	// credential; [KindUnknown] stands for those without one, and for credentials of no known
-	// kind.
+	// Kinds are the kinds of credential that the rule applies to: for any other, Judge is not
+	// called and the verdict is Silent. Empty means every request, with and without a credential.
+	// [KindUnknown] stands for requests without one, and for credentials of no known kind.
 	Kinds []Kind
 
-	// Judge is asked about every request with one of the Actions and of the Kinds. It must be
-	// a pure function, must not change or keep the Request, and may be called more
-	// than once for a decision. If it panics, that counts as Forbid. Required.
+	// Judge returns the rule's verdict about a request with one of the Actions and one of the
+	// Kinds. It must be a pure function and must not change or keep the Request. It may be called
+	// more than once for a decision, and concurrently. A panic counts as Forbid. Required.
 	Judge func(*Request) Verdict
 
 	npm bool // it is as NPM made it. Rules does not hand it out: who changes a rule makes it their own
 }
 
-// Concerns reports whether the rule is asked about requests with action a and a credential of
-// kind k, which is [KindUnknown] for the anonymous.
+// Concerns reports whether the rule applies to requests with action a and a credential of kind k,
+// which is [KindUnknown] for anonymous requests.
 func (r Rule) Concerns(a protocol.Action, k Kind) bool {
 	return (len(r.Actions) == 0 || slices.Contains(r.Actions, a)) && (len(r.Kinds) == 0 || slices.Contains(r.Kinds, k))
 }
 
-// A Reason is why a decision is not Allow: one rule, in words.
+// A Reason is the part of one rule in a decision that is not Allow.
 type Reason struct {
 	Code     string // the rule's ID, or one of the codes of the policy itself
 	Sentence string
 	Remedy   string
-	// Conceal asks for the answer that an absent package gets (404). The reasons
-	// beside it are then those that an absent package would have, so that all of
-	// them may be shown.
+	// Conceal means that the answer must be that of a package, organization or service account that
+	// does not exist (404). All reasons of the decision are then those that one would have that
+	// does not exist, so they may be shown.
 	Conceal bool
 }
 
-// Codes that a program may want to branch on. The first two belong to no rule.
+// Codes that a program may want to branch on. The first two are the policy's own; the others are
+// the IDs of rules of [NPM]. The Refusal of package wire returns the HTTP answer.
 const (
 	CodeNotPermitted  = "not-permitted"  // no rule forbids it and none permits it
 	CodeBrokenPolicy  = "broken-policy"  // the policy has an error: see [Policy.Err]
-	CodeLoginRequired = "login-required" // the anonymous may not: 401
-	CodeExpired       = "expired"        // the credential's time is over: 401
-	CodeCIDR          = "cidr"           // the credential may not be used from there: 401 with npm's ipaddress
+	CodeLoginRequired = "login-required" // an anonymous request for what needs a credential: 401
+	CodeExpired       = "expired"        // the credential has expired; authentication refuses it before a policy does
+	CodeCIDR          = "cidr"           // the credential or its account may not be used from that address: 401 with npm's ipaddress
 )
 
-// ErrRule is wrapped by the errors of [Policy.Err].
+// ErrRule is wrapped by errors of [Policy.Err] about rules.
 var ErrRule = errors.New("policy: invalid rule")
 
 func (r Rule) validate() error {

@@ -3,7 +3,7 @@ package protocol
 import "github.com/npmauth/npmauth/internal/words"
 
 // An Action is one operation of the npm registry protocol, named for its effect and not for its
-// path. The zero value is [Unknown], which every policy denies.
+// path. The zero value is Unknown, which npm's rules deny.
 //
 // Its text is its Go name in lower case with hyphens: read-packument, set-dist-tag.
 type Action uint8
@@ -11,7 +11,7 @@ type Action uint8
 // The actions that [Classify] can distinguish, each with its requests as npm and other clients
 // send them.
 const (
-	// Unknown is a request that is not npm's. Always denied.
+	// Unknown is a request that is not npm's. npm's rules deny it.
 	Unknown Action = iota
 
 	// Without a package.
@@ -129,13 +129,14 @@ func (a Action) OfService() bool { return a.row().of == ofService }
 // Write reports whether the action changes something. An unknown action counts as a write.
 func (a Action) Write() bool { return !a.row().reads }
 
-// Repeats reports whether a second factor that was proven for the action may be presented once
-// more for the same change, as clients do that repeat a request. It is false if the result of
-// the action outlives the proof, and for a number that is no action.
+// Repeats reports whether a second factor that was spent on the action may be presented once more
+// for the same change, as clients do that repeat a request. It is false for an action that creates
+// a token or changes the profile, the password or the second factor, and for a number that is no
+// action.
 func (a Action) Repeats() bool { return a.row().reads || a.row().repeats != notAtAll }
 
-// AcrossPackages reports whether a typed code that was proven for one such action may be
-// presented for others, of any package: publishing, and setting and removing dist-tags.
+// AcrossPackages reports whether a typed code that was spent on the action may be presented for
+// another such action on any package: publishing, and setting and removing dist-tags.
 func (a Action) AcrossPackages() bool { return a.row().repeats == anyPackage }
 
 // SignsIn reports whether the action opens a session, and so has no credential yet.

@@ -79,7 +79,8 @@ type TokenSpec struct {
 	Grants      []Grant        `json:"grants,omitempty"`
 	Bypass      bool           `json:"bypass_2fa,omitempty"` // bypasses a second factor
 	CIDRs       []netip.Prefix `json:"cidrs,omitempty"`      // empty: from anywhere
-	// Days is in how many days the token ends, Until when. Both zero: the registry's default.
+	// Days is in how many days the token expires, or Until at what time. Both zero means the
+	// registry's default.
 	Days  int       `json:"days,omitempty"`
 	Until time.Time `json:"until,omitzero"`
 }
@@ -138,9 +139,9 @@ func (c *Change) Empty() bool {
 	return reflect.DeepEqual(said, Change{})
 }
 
-// Recorded returns the change as an event keeps it: names, versions, roles and integrity, and
-// of messages, profiles and passwords only that they changed. It is nil for a change that adds
-// nothing to its operation. c may be nil.
+// Recorded returns the change for an event: names, versions, roles and integrity, and of messages,
+// profiles and passwords only that they changed. It is nil for a change that adds nothing to its
+// operation. c may be nil.
 func (c *Change) Recorded() *Change {
 	if c == nil || c.Empty() {
 		return nil

@@ -4,8 +4,8 @@ import (
 	"errors"
 )
 
-// ErrPath is matched by the error of [Classify] for a path that is malformed or has an invalid
-// name. The answer is 400, never a redirect to a corrected path.
+// ErrPath is wrapped by the error of [Classify] for a path that is malformed or has an invalid
+// name. Answer with 400 and never with a redirect to a corrected path.
 var ErrPath = errors.New("protocol: malformed path")
 
 // Classify returns the operation of a request. The path is the escaped one

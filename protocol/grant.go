@@ -75,7 +75,7 @@ type Grant struct {
 	Package    PackageName // with OnePackage
 	Scope      string      // with OneScope and OneOrg, without @
 	Permission Permission
-	Verbs      Verbs // with ReadWrite on packages: what it is narrowed to; zero: nothing
+	Verbs      Verbs // with ReadWrite on packages: what it is narrowed to; zero means that it is not
 }
 
 // ErrGrant is wrapped by every error of [Grant.Validate] and of a grant's JSON.

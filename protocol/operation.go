@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// An Operation is what a request wants to do, as [Classify] reads it from method and path. The
-// zero value is [Unknown] and denied.
+// An Operation is what a request is to do, as [Classify] reads it from method and path. The zero
+// value is Unknown.
 //
 // Each name in the path has a field of its own, decoded once and valid for its kind. A field
 // that the path does not name is "".

@@ -2,9 +2,9 @@ package protocol
 
 import "strings"
 
-// ValidVersion reports whether v is a version of semver.org 2.0.0 that npm's own
-// parser reads: at most 256 characters, numbers of at most 16 digits. A version
-// becomes part of file names, so nothing else may pass.
+// ValidVersion reports whether v is a version of semver.org 2.0.0 that npm's own parser reads: at
+// most 256 characters, numbers of at most 16 digits. A version becomes part of file names, so
+// nothing else is valid.
 func ValidVersion(v string) bool {
 	if len(v) > 256 {
 		return false

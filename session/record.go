@@ -17,12 +17,12 @@ import (
 
 // A Session is one login of one person. It carries all rights of its user.
 type Session struct {
-	ID        string            // public accessor: safe in lists and logs
+	ID        string            // public, for lists and logs
 	Digest    credential.Digest // of its secret, and the key of its record
 	User      protocol.UserID
 	Name      string     // the user's name at sign-in
 	Created   time.Time  // when the sign-in began
-	Expires   time.Time  // the first instant at which it is dead
+	Expires   time.Time  // the first instant at which it is expired
 	Addr      netip.Addr // IP address that the secret was given to; the zero Addr if unknown
 	UserAgent string     // as that client called itself, in printable ASCII
 	Via       string     // how the person signed in, see SignIn.Via

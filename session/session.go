@@ -1,5 +1,5 @@
-// Package session signs people in and keeps the sessions they get: npm's two-hour logins, by
-// password in one request or by approval on a web page.
+// Package session signs people in, by password in one request or by approval on a web page, and
+// stores their sessions, which last two hours as npm's do.
 //
 // Every login path ends in [Manager.SignIn] or, for the web page, in [Manager.Approve]. Both
 // authenticate the person in the same way:
@@ -17,11 +17,11 @@
 // # Sessions
 //
 // A session lives for two hours from the moment the sign-in began (the lifetime of npm's own
-// sessions since December 2025), and nothing prolongs it. It is dead at the instant
-// Session.Expires. Its secret is returned once; the store has only the SHA-256 of it, which is
-// also the key of the record. [Manager.Verify] checks a presented secret. A program that caches
-// sessions for a moment gets a session's record with one Get of [Key], decodes it with [Open],
-// and learns from package subject whether it was revoked.
+// sessions since December 2025), and it is not renewed. It has expired at the instant
+// Session.Expires. Its secret is returned once; the store has only the SHA-256 of it, which is also
+// the key of the record. [Manager.Verify] checks a presented secret. A program that caches sessions
+// for a moment gets a session's record with one Get of [Key], decodes it with [Open], and learns
+// from package subject whether it was revoked.
 //
 // # Ending sessions
 //
@@ -67,8 +67,8 @@ import (
 
 // Errors that callers tell apart.
 var (
-	// ErrDenied is the one answer to every sign-in that fails before the second factor: unknown
-	// user, wrong password, disabled account.
+	// ErrDenied is the error of every sign-in that fails before the second factor: unknown user,
+	// wrong password, disabled account.
 	ErrDenied = subject.ErrDenied
 	// ErrFactorRequired means that the password was right and the second factor is missing or
 	// wrong.
@@ -91,7 +91,7 @@ const (
 // A User is the account that a name belongs to.
 type User = subject.User
 
-// A Person is a User whose password was right, see [Manager.CheckPassword].
+// A Person is a user whose password was verified, see [Manager.CheckPassword].
 type Person struct {
 	User
 	// Subject was read before the password was checked. A commit that relies on the password
@@ -102,7 +102,7 @@ type Person struct {
 // A Client is the sender of a request.
 type Client struct {
 	Addr      netip.Addr // from a trusted proxy; the zero Addr is unknown
-	UserAgent string     // as sent: the client can claim anything
+	UserAgent string     // as sent, not verified
 	// At is when the request's header arrived. The second factor is verified for this time.
 	// Zero means now.
 	At time.Time
@@ -134,8 +134,8 @@ type Config struct {
 	// of the web login, too, so it should be sealed (store.Seal).
 	Store store.Store
 
-	// Limits returns the limits that hold now: SessionTTL is how long a new session lives. Those
-	// of a policy are its method Limits. Nil means [policy.DefaultLimits], which are npm's: two
+	// Limits returns the present limits, of which SessionTTL is the lifetime of a new session.
+	// [policy.Policy.Limits] is such a function. Nil means [policy.DefaultLimits], with npm's two
 	// hours.
 	Limits func() policy.Limits
 
@@ -147,42 +147,42 @@ type Config struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// Lookup returns the user of that name. Required: the SignIn of an [account.Directory], for
-	// a program that has one. ErrDenied means that no user who may sign in has the name. Any other error means that the lookup failed, and refuses the sign-in as
-	// well. It is called with what the client sent, which may be empty.
+	// Lookup returns the user with this name, as the client sent it; it may be empty. Required: for
+	// a program with an account.Directory, its SignIn. [ErrDenied] means that no user who may
+	// sign in has the name. Any other error means that the lookup failed, and the sign-in fails
+	// with it.
 	//
 	// [account.Directory]: https://pkg.go.dev/github.com/npmauth/npmauth/account#Directory.SignIn
 	Lookup func(ctx context.Context, name string) (User, error)
 
-	// CheckPassword reports whether the password is that of the user. Required. It is called
-	// with the ID "" for a name that no user has, and must then report false after the same
-	// time.
+	// CheckPassword reports whether the password is that of the user. Required: for a program with
+	// an account.Directory, its CheckPassword. It is called with the ID "" for a name that no user
+	// has, and must then report false after the same time.
 	CheckPassword func(ctx context.Context, user protocol.UserID, password credential.Secret) (bool, error)
 
-	// SecondFactor begins the check of the second factor that the account of sub presents,
-	// whose password was right. Required: it is the SignIn of a [twofactor.Manager], unless the
-	// program keeps second factors elsewhere. sub says what the account needs its second factor
-	// for. SecondFactor reserves an attempt in a commit of its own and returns the Spend that
-	// runs inside the commit that creates or approves the session. A nil Spend means that the
-	// account needs no second factor. An error wraps ErrFactorRequired when the account needs
-	// one and it is missing or wrong; so does an error of the Spend.
+	// SecondFactor begins the check of the second factor f of a sign-in to the account sub, whose
+	// password was right. Required: the SignIn of a [twofactor.Manager], unless the program stores
+	// second factors elsewhere. It counts an attempt in a commit of its own and returns the Spend,
+	// which runs in the commit that creates or approves the session. A nil Spend means that the
+	// account needs no second factor. If it needs one that is missing or wrong, the error, here or
+	// of the Spend, wraps [ErrFactorRequired].
 	//
 	// [twofactor.Manager]: https://pkg.go.dev/github.com/npmauth/npmauth/twofactor#Manager.SignIn
 	SecondFactor func(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error)
 
-	// Alive returns nil if the user may have a session as far as the host can tell, and
-	// ErrDenied if not: the account was disabled or removed. Required. It is called last,
-	// before a session or an approval is written, and once more when a web login is collected.
-	// Any other error means that the host cannot tell now, and the client may try again.
-	// Package subject keeps what npmauth itself knows of the account.
+	// Alive returns nil if the host lets the user have a session, and [ErrDenied] if the host has
+	// disabled or removed the user. Required: for a program with an account.Directory, its Alive.
+	// It is called last, before a session or an approval is written, and once more when a web login
+	// is collected. Any other error means that the check failed, and the client may try again. What
+	// package subject records of the account is checked besides.
 	Alive func(ctx context.Context, user protocol.UserID) error
 
 	// Events records what happened. Nil records nothing.
 	Events *audit.Recorder
 }
 
-// A Manager signs people in and keeps their sessions. It is safe for concurrent
-// use.
+// A Manager signs people in and stores their sessions. It is safe for concurrent use, also by
+// several processes on one store.
 type Manager struct {
 	store         store.Store
 	serverKey     *credential.ServerKey

@@ -27,10 +27,9 @@ func (m *Manager) Verify(ctx context.Context, secret credential.Secret) (Session
 	return r.session(), nil
 }
 
-// Authenticate is [Manager.Verify] as from has the session, for a program that decides by a
-// policy: it returns what a policy takes, and the account as it was read. It is a
-// [subject.Authenticator]. A session is valid from every IP address that its account may be used
-// from.
+// Authenticate is [Manager.Verify] with rows that it reads from from, for a program that decides by
+// a policy: it returns the credential of a [policy.Request], and the account as it was read. It is
+// a [subject.Authenticator]. A session is valid from every IP address in the ranges of its account.
 func (m *Manager) Authenticate(ctx context.Context, from store.Reader, secret credential.Secret, addr netip.Addr) (*policy.Credential, subject.Subject, error) {
 	r, sub, err := m.verify(ctx, from, secret)
 	switch account := sub.Account(""); {

@@ -1,5 +1,5 @@
-// Package settings keeps the settings that the maintainers of a package choose: npm's
-// "publishing access", which says what a publish needs.
+// Package settings stores the settings that the maintainers of a package choose: npm's "publishing
+// access", which says what a publish needs.
 //
 //	m, err := settings.New(settings.Config{Store: st})
 //	…
@@ -32,7 +32,7 @@ type Config struct {
 	Store store.Store
 }
 
-// A Manager keeps the settings of packages. Make one with [New].
+// A Manager reads and writes the settings of packages. Make one with [New].
 type Manager struct{ store store.Store }
 
 // record is a package's settings as they are stored.
@@ -64,8 +64,8 @@ func PackageOf(key string) (protocol.PackageID, bool) {
 	return protocol.PackageID(id), ok
 }
 
-// Get returns the settings of a package as r has them, the default if there are none. With r nil
-// it reads from the Manager's own store.
+// Get returns the settings of a package, read from r: the default if there are none. A nil r means
+// the Manager's own store.
 func (m *Manager) Get(ctx context.Context, r store.Reader, id protocol.PackageID) (policy.Settings, error) {
 	if id == "" {
 		return policy.Settings{}, errNoID
@@ -83,7 +83,7 @@ func (m *Manager) Get(ctx context.Context, r store.Reader, id protocol.PackageID
 	return policy.Settings{Publish: *rec.Publish}, nil
 }
 
-// Set changes the settings of a package in the caller's commit.
+// Set changes the settings of a package in the caller's commit. It records no event: see [Changed].
 func (m *Manager) Set(ctx context.Context, tx *store.Tx, id protocol.PackageID, s policy.Settings) error {
 	if id == "" {
 		return errNoID
@@ -98,8 +98,8 @@ func (m *Manager) Set(ctx context.Context, tx *store.Tx, id protocol.PackageID, 
 	return nil
 }
 
-// Add gives each of the packages that has no settings yet those of it, in the caller's commit,
-// and returns which these were. What a package has is left as it is.
+// Add sets, in the caller's commit, the settings of those packages that have none in the store, and
+// returns these packages. The others keep their settings.
 func (m *Manager) Add(ctx context.Context, tx *store.Tx, packages ...Package) (added []Package, err error) {
 	keys := make([]string, len(packages))
 	for i, p := range packages {

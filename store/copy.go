@@ -24,38 +24,38 @@ var (
 
 // CopyConfig configures a [Copy].
 type CopyConfig struct {
-	// Last is the key of a row without which nothing in the store can be used. Copy writes it
-	// last; until then it has a value that is an error for every [Table], so that nobody uses a
-	// store that was copied in part. A source that has another key which ends with it is refused:
-	// it has several such stores, of which Finish could finish one, or the destination in it.
-	// Required.
+	// Last is the key of a row that every program that uses the store reads. Copy writes it last;
+	// until then it has a value that is an error for every [Table], so that no program uses a store
+	// that was copied in part. Copy refuses a source that has another key which ends with Last:
+	// that is several such stores, or the destination is inside of the source. Required.
 	Last string
 
-	// Finish runs in the Commit that writes Last, which the Tx has as it is in the source, and
-	// may change it. It may run more than once, see [Transact]. Required.
+	// Finish runs in the Commit that writes Last, and may change the row, which its Tx has as it is
+	// in the source. It may run more than once, see [Transact]. Required.
 	Finish func(ctx context.Context, tx *Tx) error
 
-	// Progress is called after each Commit with how many items were copied, those of
-	// interrupted runs included, and the key of the last one. Nil: nobody is told.
+	// Progress is called after each Commit with the number of items copied, those of interrupted
+	// runs included, and the key of the last one. May be nil.
 	Progress func(items int, last string)
 }
 
-// Copy copies every item of from into to, with its expiry. It is for moving from one backend to
-// another, and for sealing a store that has no seal: values are read through the wrappers of
-// from and written through those of to, so [Sub] copies what is below a prefix and [Seal] seals.
+// Copy copies every item of from, with its expiry, into to. It is for moving from one backend to
+// another, and for sealing a store that has no seal: values are read through the wrappers of from
+// and written through those of to, so that a [Sub] limits the copy to a prefix, and a [Seal] around
+// to seals it.
 //
 // To copy a store of npmauth's, call CopyFrom of [subject.Manager], which calls Copy: the
 // copy is an earlier state of a registry, in which revoked credentials would be valid.
 //
-// From must not be written meanwhile: stop the programs that use it. Before its last Commit Copy
-// compares all of both stores, and returns [ErrDiffers] if an item was written or deleted after
-// it was copied. It cannot notice what is written after it was compared. Items that expired more
+// from must not be written meanwhile: stop the programs that use it. Before its last Commit, Copy
+// compares all items of both stores, and returns [ErrDiffers] if one was written or deleted after
+// it was copied. It does not notice what is written after it was compared. Items that expired more
 // than [SweepGrace] ago may be missing on one side.
 //
-// To must be empty, else the error is [ErrNotEmpty]. A Copy that failed or was killed is
-// repeated with the same arguments, and continues after the last key that was committed. Two
-// Copies into one store do not both continue: one gets [ErrConflict]. After [ErrDiffers] empty
-// the destination and begin anew.
+// to must be empty, else the error is [ErrNotEmpty]. To continue a Copy that failed or was killed,
+// call it with the same arguments: it continues after the last key that was committed. Of two
+// Copies into one store at the same time, one gets [ErrConflict]. After [ErrDiffers] empty the
+// destination and begin anew.
 //
 // Items get new revisions. An error that wraps [ErrInvalid] can also mean that a key or value of
 // from is too long for to.

@@ -1,5 +1,5 @@
-// Package store has the key-value interface of npmauth's storage backends, and what is written
-// once on top of it: tables, indexes, transactions and wrappers.
+// Package store has the key-value interface of npmauth's storage backends, and what all backends
+// share: tables, indexes, transactions and wrappers.
 //
 // Most programs open a backend (the nested modules store/sqlite, store/postgres and store/etcd,
 // or [NewMemory] for a trial) and give it to npmauth, sealed with a key that is not in the

@@ -27,6 +27,7 @@ type ChangedError struct {
 	Key string // a key that has changed
 }
 
+// Error returns a message without the key.
 func (e *ChangedError) Error() string { return ErrConflict.Error() + ": an expected row has changed" }
 
 // Unwrap returns [ErrConflict].

@@ -66,8 +66,8 @@ type sealed struct {
 //     values can be carried over under the same name. Give each its own.
 //
 // A store that was used without a seal cannot be sealed in place, because a program that also
-// accepted plain values would accept anyone's. Copy it while nothing uses it: List it all, and
-// Put each item, with its Expires, into a sealed store that is empty.
+// accepted plain values would accept anyone's. [Copy] it into a sealed store that is empty; for a
+// store of npmauth's, call CopyFrom of package subject, which calls Copy.
 //
 // Seal panics if a key is all zero, which means that it was never set.
 func Seal(s Store, key Key, older ...Key) Store {

@@ -74,7 +74,7 @@ func ReaderOr(r, own Reader) Reader {
 	return r
 }
 
-// A Reader reads. Both [Store] and [Tx] implement it.
+// A Reader is the part of a [Store] that reads. Both Store and [Tx] implement it.
 //
 // The results of a Reader belong to the caller, who may change them.
 type Reader interface {
@@ -92,15 +92,15 @@ type Reader interface {
 	List(ctx context.Context, prefix, after string, limit int) ([]Item, error)
 }
 
-// A Store keeps everything that npmauth owns. It is safe for concurrent use.
+// A Store stores everything that npmauth owns. It is safe for concurrent use.
 //
 // A Store is linearizable, on every node and through every handle on the same data: a read that
 // begins after a Commit returned sees it. A cache, a lagging replica or a snapshot of the last
 // minute is not a Store, because a revoked credential would stay valid in it.
 //
-// A call that runs longer than its context ends with the context's error, possibly wrapped; so
-// does one whose context was over before it began, which does nothing. Callers treat every
-// error as a refusal: no Item that comes with an error is used.
+// A call that runs longer than its context ends with the context's error, possibly wrapped; so does
+// one whose context was over before it began, which does nothing. An Item that comes with an error
+// must not be used.
 type Store interface {
 	Reader
 
@@ -125,8 +125,8 @@ type Store interface {
 	Commit(ctx context.Context, ops ...Op) (Revision, error)
 }
 
-// As returns s, or the first store below its wrappers, that is a T. It finds an optional
-// ability such as [Sweeper].
+// As returns s, or the first store below its wrappers, that is a T: an optional interface such as
+// [Sweeper].
 func As[T any](s Store) (T, bool) {
 	for {
 		if t, ok := s.(T); ok {

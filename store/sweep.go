@@ -27,7 +27,7 @@ type Sweeper interface {
 }
 
 // Purge deletes those of items that still have the revision they were read at, and returns how
-// many. It is the part of a [Sweeper] that is the same in every backend.
+// many. Backends implement [Sweeper] with it.
 func Purge(ctx context.Context, s Store, items []Item) (int, error) {
 	deleted := 0
 	for chunk := range slices.Chunk(items, MaxOps) {

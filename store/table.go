@@ -311,11 +311,11 @@ func (t *Table[T]) Insert(ctx context.Context, tx *Tx, v *T) error {
 	return t.move(ctx, tx, nil, v, expires, false)
 }
 
-// Update reads the record with this id, lets fn change it and writes it with its index values.
-// It returns the changed record. If there is none it returns [ErrNotFound], and if another has
-// one of its new [Unique] values, Update or the [Transact] around it returns [ErrExists]. An
-// error of fn is returned as it is, and nothing is written. If fn changes nothing, nothing is
-// written either.
+// Update reads the record with this id, lets fn change it and writes it with its index values. It
+// returns the changed record. If there is none it returns [ErrNotFound], and if another has one of
+// its new [Unique] values, Update or the [Transact] around it returns [ErrExists]. An error of fn
+// is returned as it is, and nothing is written. A record that fn leaves as it is is written too, so
+// that caches over [Observe] hear of it.
 func (t *Table[T]) Update(ctx context.Context, tx *Tx, id string, fn func(*T) error) (*T, error) {
 	it, err := t.item(ctx, tx, id)
 	if err != nil {

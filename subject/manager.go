@@ -31,10 +31,10 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Manager changes what is recorded of accounts, each change in a commit of its own together
-// with its event. The IDs are the host's and are not checked for existence. A method that
-// changes something takes the actor: the zero [audit.Actor] is the operator. An error that
-// wraps [store.ErrUnknown] means that the change may have happened: repeat the call.
+// A Manager changes the rows of accounts, each change in a commit of its own together with its
+// event. User IDs are the host's and are not checked for existence. A method that changes something
+// takes the actor: the zero [audit.Actor] is the operator. An error that wraps [store.ErrUnknown]
+// means that the change may have happened: repeat the call.
 type Manager struct {
 	store  store.Store
 	events *audit.Recorder
@@ -57,8 +57,8 @@ func (m *Manager) Get(ctx context.Context, id protocol.UserID) (Subject, error) 
 	return Get(ctx, m.store, id)
 }
 
-// Disable refuses everything to the account, at once and until Enable. Its credentials are not
-// revoked: those that have not expired work after Enable, unless they are revoked as well.
+// Disable denies everything to the account, at once and until [Manager.Enable]. Its credentials are
+// not revoked: those that have not expired work after Enable, unless they are revoked as well.
 func (m *Manager) Disable(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return m.change(ctx, by, id, audit.Event{Type: audit.AccountOff}, func(r *record) { r.Disabled = true })
 }

@@ -59,11 +59,10 @@ func RevokeEveryone(ctx context.Context, tx *store.Tx, now time.Time) error {
 	return nil
 }
 
-// Begin draws, in the caller's commit, the number of all accounts if there is none yet. It
-// belongs into the commit that first uses a store, since it ends every credential in it; the
-// time of [Subject.Revoked] does not change. A program of the first release, which revokes
-// without numbers, refuses every credential from then on, so that it cannot seem to revoke one
-// that stays alive.
+// Begin writes, in the caller's commit, a number of all accounts if there is none yet. It belongs
+// into the commit that first uses a store, since it ends every credential in it; the time of
+// [Subject.Revoked] does not change. A program of the first release, which revokes without numbers,
+// refuses every credential from then on, so that it cannot seem to revoke one that stays alive.
 func Begin(ctx context.Context, tx *store.Tx) error {
 	_, err := epochs.Upsert(ctx, tx, everyone, func(e *epoch, _ bool) error {
 		if e.ID = everyone; e.Number == 0 {

@@ -13,8 +13,8 @@ import (
 
 // Errors of a sign-in.
 var (
-	// ErrDenied is the one answer to every sign-in that fails before the second factor: unknown
-	// user, wrong password, disabled account.
+	// ErrDenied is the error of every sign-in that fails before the second factor: unknown user,
+	// wrong password, disabled account.
 	ErrDenied = errors.New("subject: wrong user name or password")
 	// ErrFactorRequired means that an account needs its second factor to sign in, and that the
 	// one presented is missing or wrong.
@@ -27,18 +27,17 @@ type User struct {
 	Name string          // as npm whoami prints it
 }
 
-// A Factor is what a sign-in presents as the second factor of an account, after its password
-// was right.
+// A Factor is the second factor that a sign-in presents.
 type Factor struct {
 	Value credential.Secret // as typed; the zero Secret is none
 	// Carry lets the session that the sign-in opens present the value once more, to publish one
 	// package. Yarn 1 does so after a CouchDB login.
 	Carry bool
-	At    time.Time  // when the request arrived, which the value is verified for; zero means now
-	Addr  netip.Addr // that the request came from, for events; the zero Addr is unknown
+	At    time.Time  // when the request arrived: the value is verified for this time; zero means now
+	Addr  netip.Addr // where the request came from, for events; the zero Addr means unknown
 }
 
-// A Spend uses up a second factor inside the commit that depends on it, for the credential that
-// the commit creates. It must write only through tx and must not keep tx: it may run more than
-// once.
+// A Spend uses up a second factor in the commit that depends on it, for the credential that the
+// commit creates, whose public ID is credentialID. Its error must end the commit. It must write
+// only through tx and must not keep tx, and it may run more than once.
 type Spend func(ctx context.Context, tx *store.Tx, credentialID string) error

@@ -1,5 +1,5 @@
-// Package subject keeps the state of accounts that does not depend on the user table: whether
-// an account is disabled, what of it was revoked, and what needs its second factor.
+// Package subject stores what npmauth itself knows about an account, beside the host's user table:
+// whether it is disabled, which of its credentials were revoked, and what needs its second factor.
 //
 //	subjects, err := subject.New(subject.Config{Store: st})
 //	…
@@ -7,12 +7,12 @@
 //
 // # Revocation numbers
 //
-// The row of an account has three random numbers: one for everything the account has, one for
-// its sessions, one for its tokens. One more row has a number for all accounts. A credential
-// stores the [Numbers] that it was created under, and is alive while they are those of its
-// account: [Subject.Alive]. To revoke is to write a new number, in one commit, however many
-// credentials there are. No clock is involved, so a wrong clock can neither keep a revoked
-// credential alive nor end a valid one.
+// The row of an account has three random numbers: one for everything the account has, one for its
+// sessions, one for its tokens. One more row has a number for all accounts. A credential stores the
+// [Numbers] of its account at its creation, and is alive while they are still the account's:
+// [Subject.Alive]. Revoking writes a new number, in one commit, however many credentials there are.
+// No clock is involved, so a wrong clock can neither keep a revoked credential alive nor end a
+// valid one.
 //
 // # Verifying
 //
@@ -50,19 +50,19 @@ import (
 // ever recorded is no error: only the host knows whether a user has it.
 var ErrNoUser = errors.New("subject: no user")
 
-// A Subject is what npmauth itself knows of an account. An account of which nothing was ever
+// A Subject is what npmauth itself knows about an account. An account of which nothing was ever
 // recorded is not disabled and has no second factor.
 type Subject struct {
 	ID        protocol.UserID
 	Disabled  bool
 	TwoFactor protocol.TwoFactorMode // what needs the second factor; never unknown
-	// CIDRs are the ranges that every credential of the account may be used from, in addition
-	// to its own ranges. Empty: from anywhere.
+	// CIDRs are the ranges that every credential of the account may be used from, in addition to
+	// its own ranges. Empty means any address.
 	CIDRs []netip.Prefix
 	// Recovered is when a recovery code was last used or the e-mail address last changed, see
-	// [Recover]. Zero: never.
+	// [Recover]. Zero means never.
 	Recovered time.Time
-	// HighImpact is true of an account that many packages depend on, see
+	// HighImpact reports whether many packages depend on the account's, see
 	// [Manager.SetHighImpact].
 	HighImpact bool
 	// Revoked is when everything of the account, or of all accounts, was last revoked, by the
@@ -159,7 +159,7 @@ func decodeEveryone(it store.Item) (epoch, error) {
 	return *all, nil
 }
 
-// Get returns the subject of id as r has it, in one Get. A Reader is required: only a
+// Get returns the subject of id, which it reads from r in one Get. r must not be nil: only
 // [Manager.Get] has a store of its own.
 func Get(ctx context.Context, r store.Reader, id protocol.UserID) (Subject, error) {
 	if id == "" {

@@ -18,9 +18,9 @@ import (
 // time at which it arrived, so that a right code stays valid during a slow upload.
 const defaultAttemptTTL = time.Hour
 
-// An Attempt is the reserved right to verify one value once. Only [Manager.Begin] makes one, so
-// none is free. It has no state of its own: the commit in which it is spent makes sure that it
-// is spent once.
+// An Attempt is the counted right to verify one value once. [Manager.Begin] and [Manager.BeginFor]
+// return one. It has no state of its own: the commit in which it is spent ensures that it is spent
+// once.
 type Attempt struct {
 	m       *Manager
 	user    protocol.UserID
@@ -34,11 +34,11 @@ type Attempt struct {
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
 
-// Begin counts an attempt of user to verify value, in a commit of its own, and returns the
-// Attempt. It does not count what is no guess: a value that may be presented once more, and a
-// code that the factor would accept now, which this does not use up. Errors are ErrWrong for a
-// value that has no valid form or one that is not issued (neither is counted, since nothing is
-// compared), ErrNoFactor, ErrLocked and ErrTooMany.
+// Begin counts an attempt of user to verify value, in a commit of its own, and returns the Attempt.
+// It does not count a value that may be presented once more, nor a code that the factor would
+// accept now; neither is used up. Errors are ErrWrong for a value that has no valid form or one
+// that is not issued (neither is counted, since nothing is compared), ErrNoFactor, ErrLocked and
+// ErrTooMany.
 //
 // The caller must have verified the primary credential, and know that the policy accepts what
 // value can prove, see [FormOf].
@@ -58,9 +58,9 @@ func (m *Manager) Begin(ctx context.Context, user protocol.UserID, use Use, valu
 	return a, nil
 }
 
-// Wait waits until no other request of the attempt's user on this node is between Wait and
-// leave, which must be called once. Clients such as lerna spend one code in many parallel
-// requests, and their commits would conflict; nothing else depends on it.
+// Wait waits until no other request of the attempt's user on this node is between Wait and leave,
+// which must be called once. Clients such as lerna spend one code in many parallel requests, and
+// their commits would conflict; a program that does not call it is slower and as safe.
 func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
 	if a == nil || a.m == nil {
 		return nil, errAttempt
@@ -126,12 +126,12 @@ func (a *Attempt) Proof() policy.Proof {
 	return a.form.Proof()
 }
 
-// Spend verifies the value and uses it up as part of the caller's commit: if the commit does
-// not happen, the value stays unspent and the attempt counted. use is the Use that Begin got,
-// with the Change that was not known then, and for a sign-in with the session that the same
-// commit creates as its Credential. Spend may be called once more when the commit is retried,
-// and must be called less than [Config].AttemptTTL after the value arrived. A value that proves
-// nothing is ErrWrong. The event is recorded when the commit is over.
+// Spend verifies the value and uses it up as part of the caller's commit: if the commit does not
+// happen, the value stays unspent and the attempt counted. use is the Use that was given to Begin,
+// with the Change if it was not known then, and for a sign-in with the session that the same commit
+// creates as its Credential. Spend may be called once more when the commit is retried, and must be
+// called less than [Config].AttemptTTL after the value arrived. A value that is not accepted is
+// [ErrWrong]. The event is recorded after the commit.
 func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if a == nil || a.m == nil {
 		return errAttempt

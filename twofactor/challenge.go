@@ -26,13 +26,13 @@ const (
 	maxAgent      = 120             // bytes
 )
 
-// A NewChallenge is an operation that waits for a second factor, and the description of it for
-// the challenge's page.
+// A NewChallenge describes an operation that needs a second factor, for [Manager.Challenge] and the
+// challenge's page.
 type NewChallenge struct {
 	User           protocol.UserID // who must approve
 	Name           string          // the name of that user
 	Credential     string          // the public ID of the challenged credential. Required
-	CredentialName string          // what the user calls it, if anything
+	CredentialName string          // its name, for the page; may be empty
 	Action         protocol.Action // of the challenged request. Required
 	// Items are the changes that the proof is valid for: the first is that of the challenged
 	// request, the others are offered with it, of the same action. One at least, eight at most.
@@ -318,10 +318,10 @@ type Approval struct {
 // only; they are as good as the proof that [Manager.Collect] returns, and the first of the two
 // that is used ends the other. Both can be used for five minutes from now.
 //
-// Another user's value, and any other kind of value, is ErrWrong without being tried: a
-// recovery code or a proof for another operation must not become a proof for this one. The
-// attempt counts for the challenged credential. The code cannot be presented a second time.
-// ErrNoChallenge is as for Pending.
+// Only a TOTP code of the user who must approve is verified. Any other kind of value, and another
+// user's, is [ErrWrong]: a recovery code, or a proof for another operation, must not become a proof
+// for this one. The attempt counts for the challenged credential. The code cannot be presented a
+// second time. ErrNoChallenge is as for Pending.
 func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, error) {
 	c, err := m.waiting(ctx, m.store, in.PageID, m.now())
 	if err != nil {

@@ -25,11 +25,11 @@ type State uint8
 // The states.
 const (
 	Over    State = iota // unknown, denied, expired, used or collected a while ago
-	Pending              // nobody has answered yet
+	Pending              // neither approved nor denied yet
 	Done                 // approved; the Poll has the proof
 )
 
-// A Poll is the answer to one poll.
+// A Poll is the answer to one poll of a client that waits for the approval of a challenge.
 type Poll struct {
 	State State
 
@@ -42,7 +42,7 @@ type Poll struct {
 }
 
 // Collect answers a poll from addr. It needs no credential, since the proof is valid for the
-// challenged credential only. For thirty seconds the same poll gets the same proof, which is
+// challenged credential only. For thirty seconds the same poll ID gets the same proof, which is
 // derived from the poll ID and never stored.
 func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (Poll, error) {
 	if len(pollID) != idSize {

@@ -12,20 +12,21 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// Authorize decides about a request and lets it write, for a program that composes the parts: what
-// has to happen in a certain order happens here.
+// Authorize decides about a request by p, verifies and spends its second factor, and writes what it
+// changes, for a program that composes the parts. Call it when the whole body was read.
 //
-// ask returns all that p may consult about the request, from the rows of a store. The first
-// decision is made on what it says of the Manager's store, and a Deny ends there. If it is
-// Challenge, an attempt is counted with value, the npm-otp header of the request, which arrived at
-// a time, see [Manager.BeginFor]. Then one commit makes the final decision: ask reads from its
-// [store.Tx], so that the decision holds when the commit happens, the second factor is spent, and
-// write writes what the request changes; nil writes nothing else. Both may run several times.
+// ask returns the request, with everything that it reads from a store read from from. The first
+// decision is made with the Manager's store. If it is Deny, Authorize returns. If it is Challenge,
+// an attempt is counted with value, the npm-otp header of the request, which arrived at the time
+// at; zero means now: see [Manager.BeginFor]. Then one commit makes the final decision, on what ask
+// reads from its [store.Tx], spends the second factor and calls write, which writes what the
+// request changes; nil writes nothing. ask and write may run several times.
 //
-// Authorize is called when the whole body was read. Errors are a [*policy.DeniedError] for a
-// Deny; [subject.ErrFactorRequired] if a second factor is missing, wrong or locked; ErrTooMany,
-// upon which the caller must end the credential; and those of ask, of write and of the store. On
-// any error nothing was written, unless it wraps [store.ErrUnknown].
+// Errors are a [*policy.DeniedError] for Deny; [subject.ErrFactorRequired] if a second factor is
+// needed and missing, wrong or locked; [ErrTooMany], after which the caller must end the
+// credential; [ErrNoFactor] if p challenges an anonymous request or an account that has no factor
+// here; and those of ask, of write and of the store. After an error nothing was written but counted
+// attempts, unless it wraps [store.ErrUnknown].
 func (m *Manager) Authorize(ctx context.Context, p *policy.Policy, at time.Time, value credential.Secret,
 	ask func(from store.Reader) (*policy.Request, error), write func(tx *store.Tx) error,
 ) error {
@@ -76,8 +77,8 @@ func needed(err error) error {
 	return err
 }
 
-// UseFor returns the Use of a second factor that arrived at a time for req, which must have a
-// credential. Its Change is zero for a write of which it is not known yet what it would do.
+// UseFor returns the Use of a second factor that arrived at the time at for req, which must have a
+// credential. Its Change is zero for a write whose Change is not known yet.
 func UseFor(req *policy.Request, at time.Time) Use {
 	op, c := req.Operation, req.Change
 	u := Use{
@@ -89,10 +90,11 @@ func UseFor(req *policy.Request, at time.Time) Use {
 	return u
 }
 
-// BeginFor is [Manager.Begin] for a request about which p decided Challenge, with the value of
-// its npm-otp header, which arrived at a time; zero means now. Errors are also
-// [subject.ErrFactorRequired] if there is no value, and ErrWrong, without an attempt, for a value
-// that would not lead to an Allow: nobody loses a recovery code over a request that stays denied.
+// BeginFor is [Manager.Begin] for a request about which p decided Challenge, with the value of its
+// npm-otp header, which arrived at the time at; zero means now. Errors are also
+// [subject.ErrFactorRequired] if value is zero, [ErrNoFactor] if req is anonymous, and [ErrWrong]
+// for a value with which p would not allow req. Nothing is counted or spent then, so that a request
+// that stays denied uses up no recovery code.
 //
 //	attempt, err := factors.BeginFor(ctx, p, req, arrived, value)
 //	…
@@ -115,10 +117,10 @@ func (m *Manager) BeginFor(ctx context.Context, p *policy.Policy, req policy.Req
 	return m.Begin(ctx, req.Credential.User, UseFor(&req, at), value)
 }
 
-// Decide decides about req in the caller's commit. If p asks for a second factor and would allow
-// req with what the attempt proves, Decide spends the value, sets req.Proof, and returns the
-// Allow. An error means that the value was not spent, and the request must be refused; so must
-// every request whose Decision is not Allow. A nil Attempt is none.
+// Decide decides about req by p in the caller's commit. If p challenges req and would allow it with
+// the attempt's proof, Decide spends the value, sets req.Proof and returns Allow. If it returns an
+// error, or a Decision other than Allow, the caller must return an error from the commit and refuse
+// the request. On a nil Attempt Decide is [policy.Policy.Decide].
 func (a *Attempt) Decide(ctx context.Context, tx *store.Tx, p *policy.Policy, req *policy.Request) (policy.Decision, error) {
 	d := p.Decide(*req)
 	if a == nil || d.Effect != policy.Challenge {

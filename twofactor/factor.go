@@ -25,8 +25,8 @@ type factor struct {
 
 var factors = store.NewTable("twofactor", 1, func(f *factor) string { return string(f.User) })
 
-// Key returns the store key of the record that says whether user has a second factor. A cache
-// watches it.
+// Key returns the store key of the record that says whether user has a second factor, for a cache
+// that is to drop what it has when the record changes.
 func Key(user protocol.UserID) string { return factors.Key(string(user)) }
 
 // UserOf returns the user whose record has this key, and false for any other key.
@@ -58,9 +58,9 @@ type Status struct {
 	RecoveryLeft int                    // unused recovery codes
 }
 
-// Status returns the state of user's second factor as r has it. With r nil it reads from the
-// Manager's own store. For an account without a factor it is the zero Status. What needs the
-// factor is in package subject.
+// Status returns the state of user's second factor, read from r. A nil r means the Manager's own
+// store. For an account without a factor it is the zero Status. What needs the factor is in package
+// subject.
 func (m *Manager) Status(ctx context.Context, r store.Reader, user protocol.UserID) (Status, error) {
 	items, err := store.ReaderOr(r, m.store).Get(ctx, factors.Key(string(user)), enrolments.Key(string(user)), failed.Key(string(user)))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// A Form is the kind of proof that a presented value looks like. No value has
+// A Form is the format of a presented value, which says what kind of proof it can be. No value has
 // two. The zero value is [FormInvalid].
 type Form uint8
 
@@ -25,12 +25,11 @@ const (
 // as in a token; the prefix is none that a credential has.
 const prefixProof = "npmo_"
 
-// FormOf returns the form of a presented value. Blanks and hyphens do not count, wherever
-// they are: apps and our page show codes in groups, and people type them so. Only ASCII
-// digits are digits; a list of two codes has no form. npm sends its
-// header with reads as well, so a caller asks for a proof only when it needs one;
-// with [Form.Proof] it can find out beforehand whether this kind would do, and
-// leave a recovery code unspent that would not.
+// FormOf returns the form of a presented value. Blanks and hyphens are ignored, wherever they are:
+// apps and the page of a challenge show codes in groups, and people type them so. Only ASCII digits
+// are digits; a list of two codes has no form. npm sends its header with reads as well, so a caller
+// asks for a proof only when it needs one; with [Form.Proof] it can find out beforehand whether
+// this kind would do, and leave a recovery code unspent that would not.
 func FormOf(value string) Form {
 	f, _ := parse(value)
 	return f
@@ -78,8 +77,8 @@ func only(s, chars string) bool {
 	return strings.Trim(s, chars) == ""
 }
 
-// Proof returns what a value of this form can prove. NoProof for those that are
-// always refused.
+// Proof returns the proof that a right value of this form is: NoProof for the forms that are always
+// refused.
 func (f Form) Proof() policy.Proof {
 	switch f {
 	case FormTOTP:

@@ -10,17 +10,17 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// SignIn checks the second factor of a sign-in whose password was right. It is what package
-// session calls:
+// SignIn begins the check of the second factor of a sign-in whose password was right. It is a
+// SecondFactor of package session:
 //
 //	sessions, err := session.New(session.Config{…, SecondFactor: factors.SignIn})
 //
-// An account without a second factor gets a nil Spend. For any other SignIn counts an attempt,
-// in a commit of its own, and the returned Spend uses up the value in the commit that creates
-// the session. A value that is missing, wrong or one too many, and a factor that is locked, are
-// [subject.ErrFactorRequired], from SignIn or from the Spend; the error also wraps the one of
-// this package, if there is one. sub must have been read before the password was checked, and
-// the commit must expect its Evidence.
+// An account without a second factor gets a nil Spend. For any other account SignIn counts an
+// attempt, in a commit of its own, and the returned Spend uses up the value in the commit that
+// creates the session. If the value is missing or wrong, if there were too many wrong ones, or if
+// the factor is locked, the error of SignIn or of the Spend wraps [subject.ErrFactorRequired], and
+// [ErrWrong], [ErrTooMany] or [ErrLocked] if there was a value. sub must have been read before the
+// password was checked, and the commit must expect its Evidence.
 func (m *Manager) SignIn(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error) {
 	switch sub.TwoFactor {
 	case protocol.TwoFactorOff:

@@ -1,8 +1,8 @@
-// Package twofactor keeps the second factors of accounts and verifies what clients present as
-// one.
+// Package twofactor stores the second factors of accounts, TOTP and recovery codes, and verifies
+// the values that clients present.
 //
-// A guard that needs a proof calls [Manager.Prove] with the value of the npm-otp header and the
-// use of the proof:
+// A program whose policy challenged a request calls [Manager.Prove] with the value of the npm-otp
+// header and what the proof is for:
 //
 //	proof, err := factors.Prove(ctx, user, twofactor.Use{
 //		Credential: sessionID, Action: op.Action, Package: op.Package, Change: change.Digest(op),
@@ -11,19 +11,19 @@
 // The second factor of a sign-in is [Manager.SignIn], which fits into package session's Config.
 //
 // If the proof must be committed together with what it allows, such as a new token, the caller
-// owns the commit: [Manager.Begin] reserves an attempt, and [Attempt.Spend] takes part
-// in the caller's [store.Transact]. [Manager.BeginFor] and [Attempt.Decide] do the same for a
-// policy that decides whether a proof is needed. [Config].Events records the result when that commit is
-// over; the caller reports nothing.
+// makes the commit: [Manager.Begin] counts an attempt, and [Attempt.Spend] uses up the value in the
+// caller's [store.Transact]. [Manager.BeginFor] and [Attempt.Decide] do the same where a policy
+// decides whether a proof is needed, and [Manager.Authorize] does all of it, the commit included.
+// [Config].Events records the result after the commit; the caller records nothing.
 //
 // The account's row says what needs its second factor, see package subject. Turning a factor on
 // ends, in the same commit, the sessions that were opened without it.
 //
 // # What may be presented
 //
-// Every kind of proof arrives in one header and has a grammar of its own, see [Form]. A value
-// is tried as the one kind whose grammar it has and never as another. A value that has none is
-// refused before anything is read.
+// Every kind of proof arrives in the same header and has a format of its own, see [Form]. A value
+// is verified only as the kind whose format it has. A value without one is refused before anything
+// is read.
 //
 // A value is verified for the time at which its request arrived, [Use].At, so that a right code
 // stays valid during a slow upload, for [Config].AttemptTTL at most. Attempts are counted by
@@ -65,11 +65,11 @@
 //
 // # Secrets
 //
-// Of recovery codes, page and poll IDs and proofs only SHA-256 digests are stored. A TOTP key
-// cannot be stored so: its record has the key, and the store should be sealed (see
-// [store.Seal]). A seal does not encrypt store keys, so a value that is short enough to be
-// found by trying, a code or the digits of a page, is in them only under HMAC-SHA256 with a key
-// that all nodes share (see [credential.ServerKey]).
+// Of recovery codes, page and poll IDs and proofs only SHA-256 digests are stored. A TOTP key is
+// needed in the clear: its record has the key, so the store should be sealed (see [store.Seal]). A
+// seal does not encrypt store keys, so a value that is short enough to be found by trying, a code
+// or the digits of a page, is in them only under HMAC-SHA256 with a key that all nodes share (see
+// [credential.ServerKey]).
 //
 // A clock that runs ahead accepts steps of the future; when it is set right the codes in
 // between are refused until the clock catches up. If that takes too long, disable the factor.
@@ -92,11 +92,11 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// Errors of this package. Every other error means that something broke, and is a refusal too.
+// Errors of this package. Every other error means that the check failed, and the request must be
+// refused too.
 var (
-	// ErrWrong is returned for every value that proves nothing here and now: a wrong, replayed,
-	// expired or malformed one, one of an older step, one that belongs to another account,
-	// credential or operation.
+	// ErrWrong is returned for every value that is not accepted: one that is wrong, replayed,
+	// expired or malformed, of an older step, or of another account, credential or operation.
 	ErrWrong = errors.New("twofactor: wrong code")
 	// ErrLocked means that there were too many wrong attempts at the factor. It stays locked
 	// until it is disabled.
@@ -160,8 +160,8 @@ type Config struct {
 	Events *audit.Recorder
 }
 
-// A Manager keeps second factors. It is safe for concurrent use, by several
-// processes on one store too.
+// A Manager stores and verifies second factors. It is safe for concurrent use, also by several
+// processes on one store.
 type Manager struct {
 	store      store.Store
 	clock      func() time.Time
@@ -229,11 +229,10 @@ type Use struct {
 	// sign-in until its session has one.
 	Credential string
 
-	// Action is the action of the request. Required. One that signs in has no Credential when
-	// it begins.
+	// Action is the action of the request. Required.
 	Action protocol.Action
 
-	// Package is the package that the operation is about, if it is about one.
+	// Package is the package of the operation. The zero value means none.
 	Package protocol.PackageName
 
 	// Change is the digest of the operation and its whole change, see [protocol.Change.Digest].

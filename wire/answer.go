@@ -15,7 +15,7 @@ type answerer interface {
 	Answer() (status int, code, sentence string)
 }
 
-// Answer returns the answer that err itself says:
+// Answer returns the answer to a request that failed with err:
 //
 //   - an [*Error] that it wraps;
 //   - for a [*policy.DeniedError], the [Refusal];
@@ -25,7 +25,8 @@ type answerer interface {
 //     and account that are about what the client has sent;
 //   - [TooLarge] for a body that is larger than an [http.MaxBytesReader] allows.
 //
-// ok is false for any other error: the caller knows what it means, or it is [Unavailable].
+// ok is false for any other error, for which the caller chooses the answer: [Unavailable] if it
+// knows none.
 func Answer(err error) (e *Error, ok bool) {
 	if errors.As(err, &e) {
 		return e, true

@@ -10,9 +10,8 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
-// MaxBody is how many bytes a request to an endpoint has at most. [ReadBody] reads no more. A
-// server that limits the body by that with [http.MaxBytesReader], too, ends the connection of
-// whoever sends more.
+// MaxBody is the maximum size of a body for [ReadBody], in bytes. A server that also limits the
+// body with [http.MaxBytesReader] closes the connection of a client that sends more.
 const MaxBody = 64 << 10
 
 // Answers to bodies that are not read.
@@ -50,9 +49,8 @@ func ReadBody(r *http.Request) ([]byte, error) {
 	return data, nil
 }
 
-// Decode reads the body of r into v, as [ReadBody] does, and strictly: an unknown or repeated
-// field, or one of another type, is an error, and so is an empty body. An error of the client's
-// is an [*Error].
+// Decode decodes the body of r, read with [ReadBody], into v. An unknown or repeated field, one of
+// another type and an empty body are errors. Errors are an [*Error], or of reading.
 func Decode(r *http.Request, v any) error {
 	data, err := ReadBody(r)
 	if err != nil {

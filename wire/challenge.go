@@ -4,30 +4,29 @@ import (
 	"net/http"
 )
 
-// A Challenge is what [WriteChallenge] shows. The zero value asks for a typed
-// code only.
+// A Challenge is what the answer to a request without its second factor says. The zero value is for
+// a typed code only.
 type Challenge struct {
-	// AuthURL is the page at which a person answers, and DoneURL where the client
-	// collects the proof. Both or none, absolute, without a percent sign: npm
-	// encodes AuthURL once more before it opens it.
+	// AuthURL is the page on which a person approves or denies, and DoneURL the URL that the client
+	// polls for the proof. Both or none, absolute, without a percent sign: npm encodes AuthURL once
+	// more before it opens it.
 	AuthURL, DoneURL string
-	// CheckCode is what the page shows, for the person to compare. May be empty.
+	// CheckCode is the code that the page shows too, for the person to compare. May be empty.
 	CheckCode string
-	// Typed is for a client that asks for a code and not for a page, see [TakesCode]. It is
-	// told of the page in words alone: a client that is given both addresses goes there and
-	// never asks.
+	// Typed is for a client that prompts for a code, see [TakesCode]. The answer then has the
+	// page's address in its message only: a client that gets AuthURL and DoneURL opens the page and
+	// never prompts.
 	Typed bool
 }
 
-// TakesCode reports whether the headers of a request say that its client asks for a code, as
-// npm does with --auth-type=legacy and wherever a code was in the command.
+// TakesCode reports whether the headers of a request say that its client prompts for a code: npm
+// does with --auth-type=legacy and with --otp.
 func TakesCode(h http.Header) bool { return h.Get("Npm-Auth-Type") == "legacy" }
 
-// WriteChallenge asks for a second factor in the one form that all npm clients
-// understand: 401, a single WWW-Authenticate with the scheme in both spellings,
-// "one-time pass" in a JSON error, and an npm-notice for those that take the
-// page's address from there. sentence, which may be "", says why: a code that
-// was refused, say. It must not contain a secret.
+// WriteChallenge challenges for a second factor in the one form that all npm clients understand:
+// 401, a single WWW-Authenticate with the scheme in both spellings, "one-time pass" in a JSON
+// error, and an npm-notice for those that take the page's address from there. sentence, which may
+// be "", says why, for instance that a code was wrong. It must not contain a secret.
 func WriteChallenge(w http.ResponseWriter, c Challenge, sentence string) {
 	text := "This operation requires a one-time password."
 	if sentence != "" {

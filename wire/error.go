@@ -2,7 +2,8 @@ package wire
 
 import "net/http"
 
-// An Error is an answer to a client. A host returns one to choose the status and the sentence.
+// An Error is an error with the answer to the client. A host returns one to choose the status and
+// the sentence.
 type Error struct {
 	Status   int    // 400 to 599; any other is answered as 503
 	Code     string // for programs, kebab-case

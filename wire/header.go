@@ -17,9 +17,9 @@ var (
 // maxOTP is more than any second factor has, in bytes.
 const maxOTP = 256
 
-// Bearer returns the secret of the Authorization header, "" if there is no such header. Only one
-// header, with the scheme Bearer and one secret, is a credential: whatever two readers could
-// take for different credentials is an error. Errors are [TwoCredentials] and [InvalidToken].
+// Bearer returns the secret of the Authorization header, "" if there is no such header. Several
+// headers are [TwoCredentials]. A header that is not the scheme Bearer and one secret is
+// [InvalidToken].
 func Bearer(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	switch len(lines) {
@@ -37,8 +37,8 @@ func Bearer(h http.Header) (string, error) {
 	return secret, nil
 }
 
-// OTP returns the value of the npm-otp header, the zero Secret if there is none. Several are an
-// [*Error], and are never tried one after the other; so is a value that is far too long.
+// OTP returns the value of the npm-otp header, the zero Secret if there is none or it is empty.
+// Several headers are an [*Error], and so is a value longer than any second factor.
 func OTP(h http.Header) (credential.Secret, error) {
 	lines := h["Npm-Otp"]
 	switch {

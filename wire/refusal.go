@@ -7,23 +7,23 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// The answers to a sender who is not logged in, and not any more.
+// The answers to a request without a credential, and to one whose credential is unknown, expired or
+// revoked.
 var (
 	LoginRequired = &Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
 	InvalidToken  = &Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
 )
 
-// WrongLogin is the one answer to an unknown user and to a wrong password.
+// WrongLogin is the answer to a wrong password, to an unknown user and to a disabled one.
 var WrongLogin = &Error{Status: http.StatusUnauthorized, Code: "wrong-login", Sentence: "The user name or the password is wrong."}
 
 // Refusal returns the answer to a request for op that d does not allow. anonymous says that the
-// request carried no credential.
+// request had no credential.
 //
-// A package that the sender may not know of is answered as one that does not exist, and an
-// operation that is unknown as an absent page. A sender who is not logged in is asked to log in,
-// unless that would change nothing. A wrong address has npm's own challenge. Every other
-// decision is 403, also one that allows: whoever has a second factor to present is challenged
-// before, with a [Challenge].
+// It is 404 if a reason has Conceal, and for an unknown operation; [LoginRequired] if the request
+// is anonymous and the first reason, if there is one, is [policy.CodeLoginRequired]; 401 with npm's
+// ipaddress if that is [policy.CodeCIDR]; and 403 for every other decision, a Challenge and an
+// Allow included. To challenge for a second factor answer with a [Challenge] instead.
 func Refusal(op protocol.Operation, d policy.Decision, anonymous bool) *Error {
 	code, sentence := "denied", "You may not do this."
 	for i, why := range d.Reasons {

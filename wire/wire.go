@@ -33,5 +33,5 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	w.Write(body)
 }
 
-// IsNull reports whether a field is absent or null, which are the same to npm.
+// IsNull reports whether a field is absent or null, which npm does not distinguish.
 func IsNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

@@ -65,12 +65,13 @@ func possible(p *policy.Policy, boxes []Box, wanted []string) map[string]uint8 {
 	return can
 }
 
-// Uncovered returns what no row makes the rules of p say: "cidr say forbid" where the
-// matrix of [Boxes] and of the boxes given, such as those of an [Own], shows that the rule can, and "cidr
-// speak" of a rule that is silent on the rows and in the matrix alike.
+// Uncovered returns the verdicts that rules of p can return and return for no row: "cidr say
+// forbid" for a verdict that the rule cidr returns for a request of [Boxes] or of boxes, such as
+// those of an [Own]. "cidr speak" is returned for a rule that is silent on all rows and all
+// requests of the boxes.
 //
-// A rule of one's own must be silent, too, about a request with one of its actions: what it leaves alone is
-// half of what it says. One's own are those of [policy.Policy.Own].
+// The rows must also make each rule of [policy.Policy.Own] silent about a request that it applies
+// to.
 func Uncovered(p *policy.Policy, rows []Row, boxes ...Box) []string {
 	return Table{Rows: rows, Covers: []string{"all", "own"}}.gaps(p, boxes)
 }
@@ -116,11 +117,11 @@ func (table Table) gaps(p *policy.Policy, boxes []Box) []string {
 	return gaps
 }
 
-// Dead returns the rules that are there for nothing: without them p decides the same,
-// for the same reasons, about every request of [Boxes], of the rows and of the boxes. These are
-// for rules about what Boxes does not vary, such as the hour: see [Own].
+// Dead returns the rules without which p decides the same, with the same reasons, about every
+// request of [Boxes], of rows and of boxes. Pass boxes for rules that depend on what Boxes does not
+// vary, such as the time: see [Own].
 //
-// A rule that only puts into words what nothing permits is not dead: it is a reason.
+// A rule that forbids what no rule permits is not dead, since it changes the reasons.
 func Dead(p *policy.Policy, rows []Row, boxes ...Box) []string {
 	type suspect struct {
 		rule policy.Rule

@@ -18,11 +18,12 @@ import (
 // with a number that is none of its enumeration's, or a grant that is not valid.
 var ErrFormat = errors.New("policytest: no line says this request")
 
-// Format writes the request as a line of a table, up to the =>, after which [Answer]
-// writes a decision. Reading the line gives an equal request, but for what decides nothing under
-// NPM's rules and may be long or secret: digests, revisions, what people wrote, the name of an
-// operation that may be a token, and of a new token all but its name and days and that it writes or
-// bypasses the second factor. [github.com/npmauth/npmauth.Auth.Explain] returns the request of a live one.
+// Format writes a request as the left side of a line, up to the =>; [Answer] writes the right side.
+// [Parse] reads the line into an equal request, without what NPM's rules do not depend on and what
+// may be long or secret: digests, revisions, texts that people wrote, a name in the operation that
+// may be a token, and of a new token everything but its name, its days, and whether it writes and
+// bypasses the second factor. [github.com/npmauth/npmauth.Auth.Explain] returns the request to format. An error
+// wraps [ErrFormat].
 func Format(r policy.Request) (string, error) {
 	r = normal(r)
 	w := writer{}
@@ -50,7 +51,7 @@ func Format(r policy.Request) (string, error) {
 	return line, nil
 }
 
-// Answer writes a decision as the right side of a line: effect and reasons.
+// Answer writes a decision as the right side of a line: the effect and the codes of the reasons.
 func Answer(d policy.Decision) string {
 	return strings.Join(append([]string{d.Effect.String()}, codes(d)...), " ")
 }

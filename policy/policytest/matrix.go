@@ -11,26 +11,26 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Box is every combination of its words, which are those of a table's lines. One that
-// is not a word of the grammar makes the functions that take the box panic.
+// A Box is every combination of its words, which are words of a table's lines. A word that is not
+// described in the package documentation makes the functions that take the box panic.
 //
-// Accounts are not combined with anonymous, Packages only with the actions about one,
-// and Orgs only with those about an organization: the words with a plus, which name a
-// package too, with grant-team, the others with the rest. An empty list of them, and of
-// Proofs, is one of a hyphen.
+// Accounts are not combined with anonymous, Packages only with actions on a package, and Orgs only
+// with actions on an organization: with grant-team those that have a package after a plus, with the
+// others those that have none. An empty list of any of these, and of Proofs, means one hyphen.
 type Box struct {
-	Actions     []string // empty: all, without those about an organization if there are no Orgs, some also with what follows a slash
+	Actions     []string // empty means all, some of them with words after slashes; if Orgs is empty, those on organizations are left out
 	Credentials []string // required
 	Accounts    []string
 	Packages    []string
 	Orgs        []string
 	Proofs      []string
-	Settings    []string // now=… and from=…; a hyphen, and an empty list: what a table begins with
+	Settings    []string // now=… and from=…; a hyphen and an empty list mean Noon and Here
 }
 
-// Boxes returns the matrix of decisions: all actions, first by live credentials of each
-// kind, second-factor mode and proof, on a package in each state and in an organization in
-// each role; then what narrows a grant, what ends a credential, and what is said of accounts.
+// Boxes returns the boxes for NPM's rules: all actions with a live credential of each kind, each
+// second-factor mode and each proof, on a package in each state and in an organization in each
+// role; then with narrowed grants, with expired credentials and other addresses, and with the
+// states of an account.
 func Boxes() []Box {
 	return []Box{{
 		Credentials: []string{
@@ -211,8 +211,9 @@ func action(word string) policy.Request {
 	return r
 }
 
-// Requests yields every request of the boxes, of [Boxes] if there are none: for what must hold of
-// all that a policy decides. Those of the anonymous come once for each account. Each is the caller's to change, but for what its pointers and slices lead to.
+// Requests yields every request of boxes, or of [Boxes] if there are none, to test a property of
+// all decisions of a policy. Anonymous requests are yielded once for each account. The caller may
+// change a request, but not what its pointers and slices refer to.
 func Requests(boxes ...Box) iter.Seq[policy.Request] {
 	if len(boxes) == 0 {
 		boxes = Boxes()

@@ -9,27 +9,29 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// Own is what a rule of a host's own looks at and NPM's do not, so that [Boxes] does not vary it. Its
-// box has every combination of its words, and of what Boxes varies only a little.
+// Own lists the values that a rule of your own depends on and NPM's rules do not, so that [Boxes]
+// does not vary them. Its box has every combination of them, each with a few of the credentials,
+// accounts and packages of Boxes.
 //
-// The words of one Own multiply, the boxes of several add up. So give each rule, or the few that
-// look at each other's subjects, one with what it looks at: the boxes stay small, and a
-// snapshot of them reads rule by rule. All words but the Actions are percent-encoded where those of a line are.
+// The lists of one Own multiply. So write one Own for each rule, or for the few that depend on the
+// same values: the boxes stay small, and a snapshot has one part for each rule. All values but
+// Actions are percent-encoded as in a line of a table.
 type Own struct {
-	Actions  []string // that the rules are about, such as publish. Required: no others are in the box
-	Versions []string // of a publish and of a tag that is set; besides them a body that was not read
-	Tags     []string // of the same, and of one that is removed
-	Names    []string // of a token; besides them one that has none
-	Groups   []string // of the account, each alone; besides them one in none
-	Labels   []string // of the package, each alone; besides them one that has none
+	Actions  []string // those of the rules, such as publish. Required: the box has no others
+	Versions []string // of publish and set-dist-tag; the box also has a body that was not read
+	Tags     []string // of publish, set-dist-tag and remove-dist-tag
+	Names    []string // of a token; the box also has a token without a name
+	Groups   []string // of the account, one at a time; the box also has an account in none
+	Labels   []string // of the package, one at a time; the box also has a package without labels
 	Packages []string // names of packages; empty: @acme/widget
-	Times    []string // in the form of RFC 3339; besides them Noon
-	Addrs    []string // of the client; besides them Here
+	Times    []string // in the form of RFC 3339; the box also has Noon
+	Addrs    []string // of the client; the box also has Here
 }
 
-// Box returns the combinations: of the anonymous, a session, a token that bypasses the second factor and a
-// publisher, with and without a proof, on a package that its user administers and one that the user may
-// create, and with an action about one in an organization that the user owns. It panics if there are no Actions.
+// Box returns the combinations: anonymous requests, a session, a token that bypasses the second
+// factor and a publisher, with and without a proof, on a package that the user administers and on
+// one that the user may create; for actions on an organization, in one that the user owns. It
+// panics if Actions is empty.
 func (o Own) Box() Box {
 	if len(o.Actions) == 0 {
 		must(errors.New("an Own without Actions"))

@@ -15,26 +15,28 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// A Row is one request of a table and what must come of it.
+// A Row is one request of a table and the expected decision.
 type Row struct {
-	Line    int    // its number in the table, from 1
+	Line    int    // number of the line in the table, from 1
 	Text    string // the line, without its comment
 	Request policy.Request
 	Effect  policy.Effect
 	Codes   []string // of the reasons, in order
 
-	// Question is a row that has a ? for its effect. [Run] fails with the answer.
+	// Question reports whether the row has a ? in place of the decision. [Run] fails with the
+	// decision.
 	Question bool
 }
 
-// Noon is the time of requests for which a table names none. It is a
-// Wednesday's, when most policies do what they do.
+// Noon is the time of requests for which a table gives none: a Wednesday, so that a rule about
+// weekends does not apply.
 var Noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
-// Here is the address of requests for which a table names none.
+// Here is the address of requests for which a table gives none.
 var Here = netip.MustParseAddr("192.0.2.7")
 
-// Parse reads one line that is a request, as the package documentation describes it.
+// Parse reads one line that is a request, as the package documentation describes it. It knows no
+// line that begins with now, from, let, covers or always.
 func Parse(line string) (Row, error) {
 	row, err := newReader().row(uncommented(line))
 	row.Line = 1

@@ -14,19 +14,19 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// UpdateEnv is the environment variable that makes [Snapshot] write its file instead
-// of comparing with it, if its value is 1. It is no flag of the test binary, so that it
-// is in nobody's way and may be given to all packages at once.
+// UpdateEnv is the environment variable that makes [Snapshot] and [SnapshotDifference] write their
+// files instead of comparing with them, if its value is 1. It is no flag, so that it can be set for
+// all packages of a go test.
 const UpdateEnv = "NPMAUTH_UPDATE"
 
-// Snapshot compares what p decides about the boxes, [Boxes] if there are none, with
-// the file, and fails with the lines that differ. With NPMAUTH_UPDATE=1 it writes the
-// file: the change is then reviewed as a diff.
+// Snapshot compares the decisions of p about the requests of boxes, or of [Boxes] if there are
+// none, with the file, and fails with the lines that differ. With NPMAUTH_UPDATE=1 it writes the
+// file, whose diff is then reviewed.
 //
-// The file loses nothing. Below the actions and the credentials stand account, package
-// and proof. Equal answers are one line, with a * for all that its box has
-// in a column, a|b for some of it and !a|b for all but some; actions that are answered
-// alike share their lines. "deny/absent" is a refusal as if the package were absent.
+// The file has every decision. Below the actions and the credentials are account, package and
+// proof. Equal decisions share a line, with * for all values that the box has in a column, a|b for
+// some of them and !a|b for all but some; actions with equal decisions share their lines.
+// "deny/absent" is a denial that conceals the package.
 func Snapshot(t testing.TB, p *policy.Policy, file string, boxes ...Box) {
 	t.Helper()
 	if err := p.Err(); err != nil {
@@ -36,8 +36,8 @@ func Snapshot(t testing.TB, p *policy.Policy, file string, boxes ...Box) {
 	compare(t, file, Matrix(p, boxes...))
 }
 
-// SnapshotDifference is [Snapshot] of what p decides differently than from does, which is small where
-// p is from with a few rules changed: a page that says what a company's policy comes to.
+// SnapshotDifference is [Snapshot] with the text of [Difference]: only what p decides differently
+// than from. It is short where p is from with a few rules changed.
 //
 //	policytest.SnapshotDifference(t, acme.Policy(), policy.NPM(), "testdata/difference.txt", append(policytest.Boxes(), own)...)
 func SnapshotDifference(t testing.TB, p, from *policy.Policy, file string, boxes ...Box) {
@@ -73,16 +73,16 @@ func compare(t testing.TB, file, got string) {
 	}
 }
 
-// Matrix returns the text that [Snapshot] keeps.
+// Matrix returns the text of the file of [Snapshot].
 func Matrix(p *policy.Policy, boxes ...Box) string {
 	text := "# What the policy decides. Written by policytest.Snapshot and not by hand.\n"
 	return text + write(boxes, func(r policy.Request) string { return answer(p.Decide(r)) })
 }
 
-// Difference returns the text that [SnapshotDifference] keeps: that of [Matrix] with only the
-// requests whose effect p and from decide differently, or of which one hides the package and the other not. Each
-// line ends with what from decides. What both refuse for other reasons is left out, and so are boxes without
-// a difference.
+// Difference returns the text of the file of [SnapshotDifference]: that of [Matrix] with only those
+// requests for which p and from have another effect, or one of them conceals the package and the
+// other does not. Each line ends with the effect of from. Requests that both deny for different
+// reasons are left out, and so are boxes without a difference.
 func Difference(p, from *policy.Policy, boxes ...Box) string {
 	text := "# What the policy decides differently. Written by policytest.SnapshotDifference and not by hand.\n"
 	differences := write(boxes, func(r policy.Request) string {

@@ -15,26 +15,29 @@ import (
 // A Table is what [ParseTable] reads.
 type Table struct {
 	Rows   []Row
-	Covers []string // the rules that the table must exercise, "all" among them for every one, "own" for those that are not NPM's
-	Always []string // the rules that are never silent about an action that they are about
+	Covers []string // IDs of the rules that the table must cover; "all" for every rule, "own" for those that are not NPM's
+	Always []string // IDs of the rules that must not be silent about a request of the table that they apply to
 }
 
-// A LineError is what is wrong with one line.
+// A LineError is an error in one line of a table.
 type LineError struct {
 	Line int
 	Text string
 	Err  error
 }
 
+// Error returns the line's number, its text and the error.
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s: %v", e.Line, e.Text, e.Err) }
 
+// Unwrap returns Err.
 func (e *LineError) Unwrap() error { return e.Err }
 
 // ErrEmpty is returned for a table without a request.
 var ErrEmpty = errors.New("policytest: the table has no request")
 
-// ParseTable reads a table. The error joins a [LineError] for every line that is
-// wrong; the rows are those that are not.
+// ParseTable reads a table, as the package documentation describes it. Its error joins a
+// [LineError] for every wrong line, and is [ErrEmpty] for a table without a request. The rows are
+// those of the lines without an error.
 func ParseTable(text string) (Table, error) {
 	var table Table
 	var errs []error
@@ -129,19 +132,20 @@ func noRow(words []string) error {
 	return fmt.Errorf("no =>: write %s, or a line as %s", request, or(slices.Sorted(maps.Values(forms))))
 }
 
-// Run checks that p decides about every request of the table as the table says. What
-// fails is told by line, with what each rule said. Lines whose effect is a ? fail together, with this part
-// of the table as p answers it.
+// Run checks that p decides about every request of the table as the table says. It reports each
+// line that fails, with the verdict of each rule. Lines with a ? fail together, with this part of
+// the table as p decides it.
 //
-// The boxes are for covers, beside [Boxes]: those of an [Own] for a policy with rules of its own.
+// The lines covers and always need the boxes, besides [Boxes], that the rules of p depend on: see
+// [Own].
 //
-// A policy with an error fails, and so does a table with one.
+// Run fails for a policy with an error and for a table with one.
 func Run(t testing.TB, p *policy.Policy, table string, boxes ...Box) {
 	t.Helper()
 	run(t, p, "table", table, boxes)
 }
 
-// RunFile is [Run] with a table from a file.
+// RunFile is [Run] with the table in file.
 func RunFile(t testing.TB, p *policy.Policy, file string, boxes ...Box) {
 	t.Helper()
 	text, err := os.ReadFile(file)
