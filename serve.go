@@ -63,8 +63,9 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 // from addr. It is what [Auth.Guard] does before it looks at a second factor,
 // which Authorize never spends: an effect of [policy.Challenge] is returned as it
 // is and allows nothing. A request without a credential is decided on as anonymous
-// and has the zero Identity. An error is [host.ErrInvalidToken] or an outage, and
-// comes with a decision that denies.
+// and has the zero Identity, and so is one with a credential that is known to have ended, where
+// the action is public ([protocol.Action.Public]): [Auth.Authenticate] tells them apart. An error
+// is [host.ErrInvalidToken] or an outage, and comes with a decision that denies.
 //
 // PUT /<pkg> is classified as [protocol.WritePackument], which every policy of npm's
 // denies: whoever has read its body names the action that it is. So does op.Package with

@@ -53,7 +53,7 @@ func (m *Manager) verify(ctx context.Context, d credential.Digest) (Token, subje
 	}
 	// The token is read once more together with its account: rows read at two moments could
 	// disagree.
-	items, err = m.store.Get(ctx, append(subject.Keys(cred.User), KeyOf(d))...)
+	items, err = m.store.Get(ctx, append(subject.Keys(cred.User), KeyOf(d), RevokedKey(d))...)
 	if err != nil {
 		return Token{}, subject.Subject{}, err
 	}
@@ -62,6 +62,12 @@ func (m *Manager) verify(ctx context.Context, d credential.Digest) (Token, subje
 		return Token{}, subject.Subject{}, err
 	}
 	if _, _, err := Open(items[2], d); err != nil {
+		return Token{}, subject.Subject{}, err
+	}
+	if _, err := OpenRevoked(items[3]); !errors.Is(err, store.ErrNotFound) {
+		if err == nil {
+			err = store.ErrNotFound
+		}
 		return Token{}, subject.Subject{}, err
 	}
 	r, err := m.owned(items[2], sub)

@@ -15,6 +15,7 @@ type Actor struct {
 	Credential *policy.Credential
 	Person     *Person
 	Verified   *Verified // whose Credential is the one above
+	Notice     string    // what npm is to print to the anonymous whose credential has ended, "" mostly
 }
 
 // By returns the actor as events have it, at the address.

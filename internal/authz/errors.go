@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
@@ -58,6 +61,7 @@ var (
 // Answer returns what err is answered with: the one table from errors to answers.
 func Answer(err error) *wire.Error {
 	var own *wire.Error
+	var invalid *InvalidError
 	var old *legacy.Error
 	var refused *host.DeniedError
 	switch {
@@ -65,8 +69,10 @@ func Answer(err error) *wire.Error {
 		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
 	case errors.Is(err, host.ErrNoCredential):
 		return errNoLogin
+	case errors.As(err, &invalid):
+		return invalid.Answer
 	case errors.Is(err, host.ErrInvalidToken):
-		return errDeadLogin
+		return errInvalid
 	case errors.As(err, &refused):
 		return refusal(refused)
 	case errors.As(err, &own):
@@ -156,11 +162,61 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	wire.WriteError(w, e)
 }
 
-// The answers to who is not logged in, and not any more.
+// errNoLogin answers who is not logged in. With the header npm says itself to run npm login.
+var errNoLogin = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
+
+// The answers to a credential that is not valid. They have no WWW-Authenticate header: npm
+// would print its own advice in place of the sentence, which is wrong in CI. Which of them it is
+// follows from what was presented alone, and not from what is known of it.
 var (
-	errNoLogin   = &wire.Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
-	errDeadLogin = &wire.Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
+	errInvalid        = dead("Your login or token is not valid here, or not any more. Run npm login, or in CI use a new token.")
+	errInvalidSession = dead("Your login has expired or was ended. Run npm login.")
+	errInvalidToken   = dead("Your token has expired, was revoked or is not one of this registry. Create a new one with npm token create, or run npm login.")
 )
+
+const codeInvalid = "invalid-token"
+
+func dead(sentence string) *wire.Error {
+	return &wire.Error{Status: http.StatusUnauthorized, Code: codeInvalid, Sentence: sentence}
+}
+
+// invalidAnswer returns the answer to a text that is no valid credential.
+func invalidAnswer(text string) *wire.Error {
+	switch {
+	case strings.HasPrefix(text, credential.PrefixSession):
+		return errInvalidSession
+	case strings.HasPrefix(text, credential.PrefixToken):
+		return errInvalidToken
+	}
+	return errInvalid
+}
+
+// The answers to older tokens.
+
+const (
+	codeRevoked = "revoked-token"
+	granularCI  = "create a granular access token with npm token create"
+)
+
+// revokedAnswer returns the answer to a token that was revoked before it could come here.
+func revokedAnswer(r token.Revoked) *wire.Error {
+	e := dead("This " + r.Kind.String() + " token was revoked on " + r.At.UTC().Format(time.DateOnly) + " for good. ")
+	e.Code = codeRevoked
+	if r.Kind == token.ClassicAutomation {
+		e.Sentence += "For CI, " + granularCI + "."
+	} else {
+		e.Sentence += "Run npm login, or for CI " + granularCI + "."
+	}
+	return e
+}
+
+// foreignEndedAnswer returns the answer to the host's older tokens since the time at which they
+// ended.
+func foreignEndedAnswer(until time.Time) *wire.Error {
+	e := dead("Tokens of this older kind were revoked on " + until.UTC().Format(time.DateOnly) + " for good. Run npm login, or for CI " + granularCI + ".")
+	e.Code = codeRevoked
+	return e
+}
 
 // refusal returns the answer to e. A package that may not be known of answers as
 // one that does not exist; a wrong address has npm's own challenge; who is not

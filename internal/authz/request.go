@@ -102,6 +102,14 @@ func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
 	return nil
 }
 
+// Notify sets the header npm-notice, if the credential of the request has ended and its sender
+// is to be told.
+func (q *Request) Notify(h http.Header) {
+	if q.Actor.Notice != "" {
+		h.Set("npm-notice", q.Actor.Notice)
+	}
+}
+
 // Decision evaluates the policy.
 func (q *Request) Decision() policy.Decision { return q.policy.Decide(q.Request) }
 
