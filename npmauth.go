@@ -156,8 +156,8 @@ type Config struct {
 
 	// ForeignUntil is when the tokens of Foreign end: from then on it is not asked, and each bearer
 	// that does not have npmauth's shape is answered as one that [Auth.Tokens] imported as revoked
-	// at that time. Until then npm prints the date to those who use one: with whoami and what
-	// changes something each time, with reads once a minute. Zero: they do not end.
+	// at that time. Until then npm prints the date to those who use one: with whoami, audits
+	// and what changes something each time, with other reads once a minute. Zero: they do not end.
 	ForeignUntil time.Time
 
 	// What is decided, and what is served.

@@ -80,8 +80,8 @@ func (a *Authorizer) Authenticate(ctx context.Context, h http.Header, addr netip
 
 // authenticateFor is Authenticate for an action. A credential that is known to have ended is
 // ignored where the action is public: npm sends a session of two hours with each installation.
-// Its sender is anonymous then, in all that is decided, and only told what is the matter. Of all
-// that an installation sends one request is recorded and answered with a notice: npm prints each.
+// Its sender is anonymous then, in all that is decided, and only told what is the matter. Of what
+// an installation sends one request a minute is recorded.
 func (a *Authorizer) authenticateFor(ctx context.Context, action protocol.Action, h http.Header, addr netip.Addr, now time.Time) (Actor, error) {
 	act, err := a.authenticate(ctx, h, now)
 	invalid, ok := errors.AsType[*InvalidError](err)
@@ -91,11 +91,13 @@ func (a *Authorizer) authenticateFor(ctx context.Context, action protocol.Action
 	case !invalid.Ended || !action.Public():
 		a.recordInvalid(ctx, invalid, addr)
 		return Actor{}, err
-	case a.firstOf(invalid.presented, addr, now):
-		a.recordInvalid(ctx, invalid, addr)
-		return Actor{Notice: invalid.Answer.Sentence + " Until then you are answered as somebody who is not logged in."}, nil
 	}
-	return Actor{}, nil
+	act = Actor{Notice: invalid.Answer.Sentence + " Until then you are answered as somebody who is not logged in."}
+	if a.firstOf(invalid.presented, addr, now) {
+		a.recordInvalid(ctx, invalid, addr)
+		act.first = true
+	}
+	return act, nil
 }
 
 // firstOf reports whether a secret is the first of that text from that address for a minute, as
