@@ -93,7 +93,7 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, twofactor.ErrEnrolled):
 		return &wire.Error{Status: http.StatusConflict, Code: "already-enrolled", Sentence: "Two-factor authentication is on already."}
 	case errors.Is(err, twofactor.ErrTooMany):
-		return &wire.Error{Status: http.StatusUnauthorized, Code: "too-many-codes", Sentence: "Too many wrong one-time passwords: this login was ended. Log in again."}
+		return &wire.Error{Status: http.StatusUnauthorized, Code: "too-many-codes", Sentence: "Too many wrong one-time passwords: this login was ended. Run npm login."}
 	case errors.Is(err, account.ErrName):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-name", Sentence: "A user name is 1 to 214 lower-case letters, digits, dots, dashes and underscores, begins with a letter or digit, and is not a reserved word."}
 	case errors.Is(err, account.ErrEmail):
