@@ -330,6 +330,6 @@ func TestStoreRequests(t *testing.T) {
 	who(one, 2)
 	c.gets = 0
 	require.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: "npm_garbage"}).Code)
-	require.Zero(t, c.gets, "what does not have the shape is never looked up")
+	require.Equal(t, 1, c.gets, "it could be a token that was revoked before npmauth")
 	_ = session.Pending
 }

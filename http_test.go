@@ -72,7 +72,7 @@ func TestBasicTokenSwitch(t *testing.T) {
 		return rec.Code
 	}
 	assert.Equal(t, 200, basic(secret))
-	assert.Equal(t, 401, basic(password), "never the password")
+	assert.Equal(t, 404, basic(password), "never the password: as nobody")
 }
 
 // HS-05: our API knows no cookies.

@@ -150,6 +150,12 @@ type Config struct {
 	// token. Nil means that there are none.
 	Foreign func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error)
 
+	// ForeignUntil is when the tokens of Foreign end: from then on it is not asked, and each bearer
+	// that does not have npmauth's shape is answered as one that [Auth.Tokens] imported as revoked
+	// at that time. Until then npm prints the date to those who use one: with whoami, audits
+	// and what changes something each time, with other reads once a minute. Zero: they do not end.
+	ForeignUntil time.Time
+
 	// What is decided, and what is served.
 
 	// Policy decides about requests and has the limits of sessions, tokens and recovery codes. Nil
@@ -282,6 +288,7 @@ func New(cfg Config) (*Auth, error) {
 	az := authz.New(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
 	az.BasicToken, az.Proxies = cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
+	az.ForeignUntil = cfg.ForeignUntil
 	az.SetPolicy(cfg.Policy)
 	az.Log, az.Now = cfg.Logger, cfg.Now
 	az.Events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: cfg.Logger, Now: cfg.Now})

@@ -21,7 +21,7 @@ func TestDocuments(t *testing.T) {
 		blocks int
 		code   []string // where they are from
 	}{
-		{"docs/host.md", 7, []string{"examples/registry/*.go", "examples/embed/*.go"}},
+		{"docs/host.md", 8, []string{"examples/registry/*.go", "examples/embed/*.go"}},
 		{"docs/backend.md", 4, []string{"store/storetest/backend_test.go", "store/storetest/linear/backend_test.go"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -83,6 +83,9 @@ var routes = func() (all []route) {
 				if len(with) == 0 || method == "GET" || method == "DELETE" && !a.OfOrg() {
 					with = []string{""}
 				}
+				if strings.HasSuffix(path, "/rotate") { // which shares its action with what creates a token
+					with = []string{`{"password":"` + password + `"}`}
+				}
 				for _, body := range with {
 					if rt := (route{method, placeholders.Replace(path), body}); rt.path != "/-/auth/v1/tokens" {
 						all = append(all, rt)

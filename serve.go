@@ -62,8 +62,9 @@ func (a *Auth) Authenticate(r *http.Request) (host.Identity, error) {
 // Authorize authenticates the credential in header and decides about op, sent from addr. It is what
 // [Auth.Guard] does before it verifies a second factor. Authorize neither verifies nor spends one:
 // a decision with the effect [policy.Challenge] allows nothing. A request without a credential is
-// decided on as anonymous and has the zero Identity. An error is [host.ErrInvalidToken] or an
-// outage, and comes with a decision that denies.
+// decided on as anonymous and has the zero Identity, and so is one with a credential that is known
+// to have ended, where the action is public ([protocol.Action.Public]): [Auth.Authenticate] tells
+// them apart. An error is [host.ErrInvalidToken] or an outage, and comes with a decision that denies.
 //
 // PUT /<pkg> is classified as [protocol.WritePackument], which npm's rules deny: read its body and
 // set op.Action to what it is. With [protocol.GrantTeam] set op.Package, which is in the body.

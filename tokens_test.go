@@ -258,9 +258,10 @@ func TestTokenRights(t *testing.T) {
 	assert.Equal(t, 403, w.publish("plain", "1.0.2", by, "").Code, "PR-12: at the next request")
 
 	w.clock.Add(byRecord.Expires.Sub(w.clock.Now()) - time.Nanosecond)
-	assert.Equal(t, 200, get("/plain", by).Code, "TK-08: the last instant")
+	assert.Equal(t, 200, get("/-/whoami", by).Code, "TK-08: the last instant")
 	w.clock.Add(time.Nanosecond)
-	assert.Equal(t, 401, get("/plain", by).Code, "TK-08: expired")
+	assert.Equal(t, 401, get("/-/whoami", by).Code, "TK-08: expired")
+	assert.Equal(t, 404, get("/@acme%2fprivate", by).Code, "TK-08: expired")
 }
 
 // A token's CIDR ranges hold for the address that the trusted proxy reports, and

@@ -264,7 +264,7 @@ func TestFirstEditionCredentials(t *testing.T) {
 	dead("at first")
 	for _, name := range all {
 		for _, c := range []call{
-			{method: "GET", path: "/plain"}, {method: "GET", path: "/-/npm/v1/user"}, {method: "GET", path: "/-/npm/v1/tokens"},
+			{method: "GET", path: "/-/package/plain/access"}, {method: "GET", path: "/-/npm/v1/user"}, {method: "GET", path: "/-/npm/v1/tokens"},
 			{method: "GET", path: "/-/auth/v1/self"}, {method: "DELETE", path: "/-/user/token/" + held[name]},
 			{method: "DELETE", path: "/-/npm/v1/tokens/token/" + held["id."+name]},
 			{method: "PUT", path: "/plain", body: hosttest.PublishBody(pkg, "1.0.0"), otp: w.codeNow("alice")},

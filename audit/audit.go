@@ -72,6 +72,7 @@ const (
 	Profile          Type = "account.profile"        // a profile was changed
 	TokenCreated     Type = "token.created"          // a granular token with Event.Grants was created, or refused
 	TokenRevoked     Type = "token.revoked"          // a granular token was revoked
+	TokensImported   Type = "token.imported"         // as many older tokens as Event.Detail says are refused from now on
 	TokenExpiring    Type = "token.expiring"         // a granular token ends within days; once for each
 	FactorPending    Type = "factor.pending"         // enrolment of a second factor began
 	FactorForgotten  Type = "factor.forgotten"       // an unconfirmed enrolment was removed

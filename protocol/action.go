@@ -129,6 +129,11 @@ func (a Action) OfService() bool { return a.row().of == ofService }
 // Write reports whether the action changes something. An unknown action counts as a write.
 func (a Action) Write() bool { return !a.row().reads }
 
+// Public reports whether the action reads what an installation, a search or an audit needs of
+// packages, which a registry with public packages shows to everyone. A client sends these with
+// whatever credential it has, so one that has ended is ignored: the answer is the anonymous's.
+func (a Action) Public() bool { return a.row().public }
+
 // Repeats reports whether a second factor that was spent on the action may be presented once more
 // for the same change, as clients do that repeat a request. It is false for an action that creates
 // a token or changes the profile, the password or the second factor, and for a number that is no

@@ -27,6 +27,7 @@ type row struct {
 	text    string
 	of      target
 	reads   bool     // changes nothing
+	public  bool     // shows to everyone what packages there are and what is in them
 	verb    Verbs    // that it needs of a grant with verbs
 	repeats reuse    // of a second factor that was proven for it; a read repeats
 	routes  []string // method and path, see parseRoute; none: only a body tells
@@ -38,10 +39,10 @@ var table = [actions]row{
 	Unknown: {text: "unknown"},
 
 	Ping:   {text: "ping", reads: true, routes: []string{"GET /-/ping"}},
-	Search: {text: "search", reads: true, routes: []string{"GET /-/v1/search", "GET /-/all", "GET /-/all/since"}},
+	Search: {text: "search", reads: true, public: true, routes: []string{"GET /-/v1/search", "GET /-/all", "GET /-/all/since"}},
 	// A read, whatever its method.
-	Audit:    {text: "audit", reads: true, routes: []string{"GET /-/npm/v1/security/{any...}", "POST /-/npm/v1/security/{any...}"}},
-	ReadKeys: {text: "read-keys", reads: true, routes: []string{"GET /-/npm/v1/keys"}},
+	Audit:    {text: "audit", reads: true, public: true, routes: []string{"GET /-/npm/v1/security/{any...}", "POST /-/npm/v1/security/{any...}"}},
+	ReadKeys: {text: "read-keys", reads: true, public: true, routes: []string{"GET /-/npm/v1/keys"}},
 	Whoami:   {text: "whoami", reads: true, routes: []string{"GET /-/whoami"}},
 	ReadSelf: {text: "read-self", reads: true, routes: []string{"GET /-/auth/v1/self"}},
 
@@ -96,10 +97,10 @@ var table = [actions]row{
 	ApproveStaged: {text: "approve-staged", repeats: sameChange, routes: []string{"POST /-/stage/{id}/approve"}},
 	RejectStaged:  {text: "reject-staged", repeats: sameChange, routes: []string{"DELETE /-/stage/{id}"}},
 
-	ReadPackument:    {text: "read-packument", of: ofPackage, reads: true, routes: []string{"GET /{package}", "GET /{package}/{version or tag}"}},
-	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, routes: []string{"GET /{package}/-/{tarball}"}},
-	ReadAttestations: {text: "read-attestations", of: ofPackage, reads: true, routes: []string{"GET /-/npm/v1/attestations/{package@version}"}},
-	ReadDistTags:     {text: "read-dist-tags", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/dist-tags"}},
+	ReadPackument:    {text: "read-packument", of: ofPackage, reads: true, public: true, routes: []string{"GET /{package}", "GET /{package}/{version or tag}"}},
+	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, public: true, routes: []string{"GET /{package}/-/{tarball}"}},
+	ReadAttestations: {text: "read-attestations", of: ofPackage, reads: true, public: true, routes: []string{"GET /-/npm/v1/attestations/{package@version}"}},
+	ReadDistTags:     {text: "read-dist-tags", of: ofPackage, reads: true, public: true, routes: []string{"GET /-/package/{package}/dist-tags"}},
 	SetDistTag: {text: "set-dist-tag", repeats: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{
 		"PUT /-/package/{package}/dist-tags/{tag}", "POST /-/package/{package}/dist-tags/{tag}", "PUT /{package}/{tag}"}},
 	RemoveDistTag: {text: "remove-dist-tag", repeats: anyPackage, of: ofPackage, verb: VerbDistTag, routes: []string{"DELETE /-/package/{package}/dist-tags/{tag}"}},

@@ -34,6 +34,11 @@
 // the same way. The records of the revoked tokens remain until [Manager.Sweep], and nothing
 // here finds, counts or lists them.
 //
+// # Older tokens
+//
+// A registry may have had tokens before npmauth. [Manager.ImportRevoked] records those that are
+// revoked, which are refused for good and whose holders are told so.
+//
 // # Committing
 //
 // Each method that changes tokens has a form with a [store.Tx], for a caller that commits more

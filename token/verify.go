@@ -72,7 +72,7 @@ func (m *Manager) findLive(ctx context.Context, from store.Reader, d credential.
 	}
 	// The token is read once more together with its account: rows read at two moments could
 	// disagree.
-	items, err = from.Get(ctx, append(subject.Keys(cred.User), KeyOf(d))...)
+	items, err = from.Get(ctx, append(subject.Keys(cred.User), KeyOf(d), RevokedKey(d))...)
 	if err != nil {
 		return Token{}, subject.Subject{}, err
 	}
@@ -81,6 +81,12 @@ func (m *Manager) findLive(ctx context.Context, from store.Reader, d credential.
 		return Token{}, subject.Subject{}, err
 	}
 	if _, _, err := Open(items[2], d); err != nil {
+		return Token{}, subject.Subject{}, err
+	}
+	if _, err := OpenRevoked(items[3]); !errors.Is(err, store.ErrNotFound) {
+		if err == nil {
+			err = store.ErrNotFound
+		}
 		return Token{}, subject.Subject{}, err
 	}
 	r, err := m.owned(items[2], sub)

@@ -11,7 +11,9 @@ import (
 // revoked.
 var (
 	LoginRequired = &Error{Status: http.StatusUnauthorized, Code: "login-required", Sentence: "You need to be logged in to do this.", Authenticate: "Bearer"}
-	InvalidToken  = &Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Log in again.", Authenticate: "Bearer"}
+	// InvalidToken has no WWW-Authenticate header: npm would print advice of its own in place of
+	// the sentence, which is wrong in CI.
+	InvalidToken = &Error{Status: http.StatusUnauthorized, Code: "invalid-token", Sentence: "Your login or token is not valid here, or not any more. Run npm login, or in CI use a new token."}
 )
 
 // WrongLogin is the answer to a wrong password, to an unknown user and to a disabled one.

@@ -3,15 +3,19 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
 )
 
 // adopt puts npmauth in front of the app. Its people keep their names and passwords, and its
@@ -31,7 +35,36 @@ func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 		Public: func(r *http.Request) bool { // what the app has besides packages
 			return r.URL.Path == "/" || r.URL.Path == "/healthz"
 		},
+		ForeignUntil: a.tokensUntil,
 	})
+}
+
+// migrate tells npmauth once what there was before it: how each package could be published, and
+// which API tokens were taken back. It is run again if it was interrupted, and before people
+// change anything.
+func migrate(ctx context.Context, a *app, auth *npmauth.Auth) error {
+	a.mu.Lock()
+	settings := map[protocol.PackageID]policy.Settings{}
+	for _, p := range a.packages {
+		settings[packageID(p)] = policy.Settings{Publish: publishModes[p.releases]}
+	}
+	var revoked []token.Revoked
+	for digest, at := range a.ended {
+		revoked = append(revoked, token.Revoked{Digest: digest, At: at})
+	}
+	a.mu.Unlock()
+
+	if err := auth.ImportPackages(ctx, maps.All(settings)); err != nil {
+		return err
+	}
+	_, err := auth.Tokens().ImportRevoked(ctx, audit.Actor{}, slices.Values(revoked))
+	return err
+}
+
+// publishModes are what the app's words mean for npm. A word that it does not have is the
+// default: a second factor, or a token that bypasses it.
+var publishModes = map[string]protocol.PublishMode{
+	"any": protocol.NoFactor, "person": protocol.FactorOnly, "pipeline": protocol.FactorOrBypass,
 }
 
 // Users implements [host.Users] by the app's table of people.

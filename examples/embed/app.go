@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host"
@@ -20,11 +21,13 @@ import (
 // people, with API tokens of its own, and a health check. Its tables are maps here; in yours
 // they are in a database.
 type app struct {
-	mu       sync.Mutex
-	people   []person            // guarded by mu
-	tokens   map[[32]byte]int    // SHA-256 of an API token to a person's number; guarded by mu
-	packages map[string]*shelved // guarded by mu
-	serial   int                 // of packages, guarded by mu
+	mu          sync.Mutex
+	people      []person               // guarded by mu
+	tokens      map[[32]byte]int       // SHA-256 of an API token to a person's number; guarded by mu
+	ended       map[[32]byte]time.Time // API tokens that were taken back, and when; guarded by mu
+	tokensUntil time.Time              // when the API tokens end
+	packages    map[string]*shelved    // guarded by mu
+	serial      int                    // of packages, guarded by mu
 }
 
 // A person is a row of the app's own table. Its number is the row's ID.
@@ -40,6 +43,7 @@ type person struct {
 type shelved struct {
 	id       int
 	owner    int
+	releases string                    // how the app let it be published: "any", "person" or "pipeline"
 	versions map[string]map[string]any // manifest and tarball, as they were published
 	tags     map[string]string
 }
@@ -51,8 +55,23 @@ func newApp() *app {
 			{name: "ada", email: "ada@acme.test", verified: true, hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."}, // correct horse battery
 			{name: "ben", email: "ben@acme.test", hash: "$2a$10$11ih6mwNRjPn/gGXNxZqH.dbckFBZUA6Bh9e6r12x8IlrR4BQUzz."},
 		},
-		tokens:   map[[32]byte]int{sha256.Sum256([]byte("acme-0123456789")): 2},
-		packages: map[string]*shelved{},
+		tokens:      map[[32]byte]int{sha256.Sum256([]byte("acme-0123456789")): 2},
+		ended:       map[[32]byte]time.Time{sha256.Sum256([]byte("acme-9876543210")): time.Date(2024, 5, 17, 0, 0, 0, 0, time.UTC)},
+		tokensUntil: time.Now().AddDate(0, 6, 0),
+		packages: map[string]*shelved{
+			"@acme/logo":   oldPackage(1, 1, "any"),
+			"@acme/ledger": oldPackage(2, 2, "person"),
+			"@acme/icons":  oldPackage(3, 2, "pipeline"),
+		},
+		serial: 3,
+	}
+}
+
+// oldPackage returns a package that was on the shelf before npmauth.
+func oldPackage(id, owner int, releases string) *shelved {
+	return &shelved{
+		id: id, owner: owner, releases: releases,
+		versions: map[string]map[string]any{"1.0.0": {"version": "1.0.0"}}, tags: map[string]string{"latest": "1.0.0"},
 	}
 }
 

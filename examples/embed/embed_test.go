@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host/hosttest"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -24,16 +28,22 @@ const password = "correct horse battery"
 // A shelf is the app behind npmauth.
 type shelf struct {
 	*app
+	auth    *npmauth.Auth
 	handler http.Handler
 	create  func(t *testing.T, user protocol.UserID) string // a token that may publish
 }
 
 func newShelf(t *testing.T) shelf {
 	t.Helper()
-	a := newApp()
+	return newShelfOf(t, newApp())
+}
+
+func newShelfOf(t *testing.T, a *app) shelf {
+	t.Helper()
 	auth, err := adopt(a, "http://shelf.acme.test/", store.NewMemory())
 	require.NoError(t, err)
-	return shelf{a, auth.Wrap(a), func(t *testing.T, user protocol.UserID) string {
+	require.NoError(t, migrate(t.Context(), a, auth))
+	return shelf{a, auth, auth.Wrap(a), func(t *testing.T, user protocol.UserID) string {
 		t.Helper()
 		secret, _, err := auth.Tokens().Create(t.Context(), audit.Actor{}, token.Spec{
 			User: user, Name: "test", Bypass: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
@@ -181,7 +191,8 @@ func TestForeignTokens(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, refused.Code)
 	assert.Contains(t, refused.Body.String(), `"code":"foreign-reads-only"`)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/gadget", old, nil).Code)
-	assert.Equal(t, http.StatusUnauthorized, s.do("GET", "/widget", old+"x", nil).Code)
+	assert.Equal(t, http.StatusUnauthorized, s.do("GET", "/-/whoami", old+"x", nil).Code)
+	assert.Equal(t, http.StatusNotFound, s.do("GET", "/widget", old+"x", nil).Code)
 	assert.Equal(t, http.StatusNotFound, s.do("GET", "/widget", "", nil).Code, "the company's own")
 }
 
@@ -199,4 +210,59 @@ func TestUsers(t *testing.T) {
 	assert.Equal(t, ada, again)
 	_, err = u.Lookup(t.Context(), "nobody")
 	assert.Error(t, err, "the row that makes numbers begin at 1 is no person")
+}
+
+// AU-74: what the app had decided about its packages holds under npmauth, also where somebody
+// decided anew before the migration was run once more; a package that is new has npm's default.
+func TestPackagesKeepTheirSettings(t *testing.T) {
+	s := newShelf(t)
+	ben := s.create(t, personID(2)) // bypasses the second factor, which ben does not have
+	publish := func(name, version, bearer string) *httptest.ResponseRecorder {
+		pkg, err := protocol.ParsePackageName(name)
+		require.NoError(t, err)
+		return s.do("PUT", "/"+strings.ReplaceAll(name, "/", "%2f"), bearer, hosttest.PublishBody(pkg, version))
+	}
+	ada := s.session(t, "ada")
+	assert.Equal(t, http.StatusOK, publish("@acme/logo", "1.1.0", ada).Code, "without a second factor, as before")
+	assert.Contains(t, publish("@acme/ledger", "1.1.0", ben).Body.String(), "package-disallows-tokens")
+	assert.Equal(t, http.StatusOK, publish("@acme/icons", "1.1.0", ben).Code)
+	refused := publish("@acme/new", "1.0.0", ada)
+	assert.Equal(t, http.StatusForbidden, refused.Code)
+	assert.Contains(t, refused.Body.String(), "no-second-factor")
+
+	ledger := packageID(s.packages["@acme/ledger"])
+	require.NoError(t, s.auth.SetPackage(t.Context(), ledger, policy.Settings{Publish: protocol.FactorOrBypass}))
+	require.NoError(t, migrate(t.Context(), s.app, s.auth))
+	assert.Equal(t, http.StatusOK, publish("@acme/ledger", "1.1.0", ben).Code)
+}
+
+// AU-73: API tokens read until their date, which is said beside what they read, and are revoked
+// afterwards. Those that were taken back before are from the start.
+func TestAPITokensEnd(t *testing.T) {
+	const old, ended = "acme-0123456789", "acme-9876543210"
+	s := newShelf(t)
+	w := s.do("GET", "/@acme%2flogo", old, nil)
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Contains(t, w.Header().Get("npm-notice"), "accepted until "+s.tokensUntil.UTC().Format(time.DateOnly))
+	w = s.do("GET", "/-/whoami", ended, nil)
+	assert.Equal(t, http.StatusUnauthorized, w.Code)
+	assert.Contains(t, w.Body.String(), "revoked on 2024-05-17 for good. Run npm login")
+
+	a := newApp()
+	a.tokensUntil = time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	s = newShelfOf(t, a)
+	w = s.do("GET", "/-/whoami", old, nil)
+	assert.Equal(t, http.StatusUnauthorized, w.Code)
+	assert.Contains(t, w.Body.String(), "revoked on 2026-01-31 for good. Run npm login")
+	assert.Equal(t, http.StatusNotFound, s.do("GET", "/@acme%2flogo", old, nil).Code)
+}
+
+// session logs a person in.
+func (s shelf) session(t *testing.T, name string) string {
+	t.Helper()
+	w := s.login(t, name, password)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	var out struct{ Token string }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
+	return out.Token
 }

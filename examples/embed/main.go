@@ -28,6 +28,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	if err := migrate(ctx, shelf, auth); err != nil {
+		log.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- auth.Run(ctx) }()
 	server := &http.Server{Addr: addr, Handler: auth.Wrap(shelf)}

@@ -54,7 +54,7 @@ func (a *API) logoutForeign(r *http.Request, text string) error {
 	if a.Foreign == nil {
 		return nil
 	}
-	switch _, err := a.Foreign(r.Context(), credential.NewSecret(text)); {
+	switch _, err := a.VerifyForeign(r.Context(), a.Store, credential.NewSecret(text)); {
 	case err == nil:
 		return errForeignLogout
 	case errors.Is(err, host.ErrInvalidToken):

@@ -15,6 +15,8 @@ type Actor struct {
 	Credential *policy.Credential
 	Person     *Person
 	Verified   *Verified // whose Credential is the one above
+	Notice     string    // what npm is to print to the anonymous whose credential has ended, "" mostly
+	first      bool      // of the requests with that credential, for a minute
 }
 
 // By returns the actor as events have it, at the address.

@@ -69,26 +69,70 @@ func (a *Authorizer) basic(h http.Header) (secret string, ok bool, err error) {
 	return secret, true, nil
 }
 
-// Authenticate returns the actor of the header: the zero Actor without a credential,
-// [host.ErrInvalidToken] with one that does not authenticate. Any other error is an outage.
+// Authenticate returns the actor of the header: the zero Actor without a credential, an
+// [*InvalidError] with one that does not authenticate. Any other error is an outage.
 func (a *Authorizer) Authenticate(ctx context.Context, h http.Header, addr netip.Addr, now time.Time) (Actor, error) {
-	text, err := a.Bearer(h)
-	if err != nil || text == "" {
+	act, err := a.authenticate(ctx, h, now)
+	if invalid, ok := errors.AsType[*InvalidError](err); ok {
+		a.recordInvalid(ctx, invalid, addr)
+	}
+	return act, err
+}
+
+// authenticateFor is Authenticate for an action. A credential that is known to have ended is
+// ignored where the action is public: npm sends a session of two hours with each installation.
+// Its sender is anonymous then, in all that is decided, and only told what is the matter. Of what
+// an installation sends one request a minute is recorded.
+func (a *Authorizer) authenticateFor(ctx context.Context, action protocol.Action, h http.Header, addr netip.Addr, now time.Time) (Actor, error) {
+	act, err := a.authenticate(ctx, h, now)
+	invalid, ok := errors.AsType[*InvalidError](err)
+	switch {
+	case !ok:
+		return act, err
+	case !invalid.Ended || !action.Public():
+		a.recordInvalid(ctx, invalid, addr)
 		return Actor{}, err
 	}
-	v, err := a.verify(ctx, text, now)
+	act = Actor{Notice: invalid.Answer.Sentence + " Until then you are answered as somebody who is not logged in."}
+	if a.firstOf(invalid.presented, addr, now) {
+		a.recordInvalid(ctx, invalid, addr)
+		act.first = true
+	}
+	return act, nil
+}
+
+// firstOf reports whether a secret is the first of that text from that address for a minute, as
+// far as is remembered.
+func (a *Authorizer) firstOf(secret credential.Secret, addr netip.Addr, now time.Time) bool {
+	key := noticeKey{credential.Sum(secret).Prefix(), addr}
+	if _, ok := a.caches.noticed.Get(key, now); ok {
+		return false
+	}
+	a.caches.noticed.Put(key, struct{}{}, now, a.caches.noticed.Begin(key))
+	return true
+}
+
+// authenticate is Authenticate without an event.
+func (a *Authorizer) authenticate(ctx context.Context, h http.Header, now time.Time) (Actor, error) {
+	text, err := a.Bearer(h)
+	if err == nil && text == "" {
+		return Actor{}, nil
+	}
+	var v *Verified
+	if err == nil {
+		v, err = a.verify(ctx, text, now)
+	}
 	if err == nil && v.Credential.Dead(now) {
-		err = host.ErrInvalidToken
+		err = errDead
 	}
 	if err == nil {
 		var who *Person
 		if who, err = a.PersonOf(ctx, v.Credential.User, now); err == nil {
-			if v.alive(who, now) {
-				return Actor{&v.Credential, who, v}, nil
+			if err = v.holds(who, now); err == nil {
+				return Actor{Credential: &v.Credential, Person: who, Verified: v}, nil
 			}
 			// The two were read at two moments, and may disagree while both are right, unless
 			// they are what was read together before.
-			err = host.ErrInvalidToken
 			if v.deadWith.Load() != who {
 				var act Actor
 				if act, err = a.readAnew(ctx, v, now); err == nil {
@@ -98,28 +142,36 @@ func (a *Authorizer) Authenticate(ctx context.Context, h http.Header, addr netip
 		}
 	}
 	if errors.Is(err, host.ErrInvalidToken) {
-		a.recordInvalid(ctx, text, v, addr)
+		err = invalid(err, text, v)
 	}
 	return Actor{}, err
 }
 
-// alive reports whether the credential, whose record was found, still holds for its user.
-func (v *Verified) alive(who *Person, now time.Time) bool {
+// holds returns nil if the credential, whose record was found, holds for its user, and errDead
+// if not.
+func (v *Verified) holds(who *Person, now time.Time) error {
 	cred := &v.Credential
+	alive := false
 	switch {
-	case cred.Dead(now), who.Account.Disabled, who.Account.ID != cred.User:
-		return false
+	case cred.Dead(now):
+	case who.Account.Disabled, who.Account.ID != cred.User:
+		return errSuspended
 	case cred.Kind == policy.KindForeign:
-		return who.Subject.AliveSince(cred.Created)
+		alive = who.Subject.AliveSince(cred.Created)
+	default:
+		alive = who.Subject.Alive(cred.Kind, v.Numbers)
 	}
-	return who.Subject.Alive(cred.Kind, v.Numbers)
+	if !alive {
+		return errDead
+	}
+	return nil
 }
 
 // verify finds the record of a presented secret.
 func (a *Authorizer) verify(ctx context.Context, text string, now time.Time) (*Verified, error) {
 	d, ok := credential.Parse(text)
 	if !ok {
-		return a.verifyForeign(ctx, credential.NewSecret(text))
+		return a.VerifyForeign(ctx, a.unobserved, credential.NewSecret(text))
 	}
 	if v, ok := a.caches.credentials.Get(d.Prefix(), now); ok && v.digest == d {
 		return v, nil
@@ -134,10 +186,14 @@ func (a *Authorizer) verify(ctx context.Context, text string, now time.Time) (*V
 }
 
 // Stored returns the credential of a digest, as its record says. All kinds are
-// looked up in one request, so that nothing about a token's form decides what it is.
+// looked up in one request, so that nothing about a token's form decides what it is. One that was
+// imported as revoked is refused, whatever records there are.
 func (a *Authorizer) Stored(ctx context.Context, r store.Reader, d credential.Digest) (*Verified, error) {
-	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d))
+	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d), token.RevokedKey(d))
 	if err != nil {
+		return nil, err
+	}
+	if err := notRevoked(items[2]); err != nil {
 		return nil, err
 	}
 	revision := items[0].Revision
@@ -155,8 +211,35 @@ func (a *Authorizer) Stored(ctx context.Context, r store.Reader, d credential.Di
 	return &Verified{Credential: *cred, digest: d, Numbers: numbers, revision: revision}, nil
 }
 
-func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret) (*Verified, error) {
-	if a.Foreign == nil || strings.ContainsAny(bearer.Reveal(), " ,\t") {
+// notRevoked returns an error if it is the row of a token that was imported as revoked.
+func notRevoked(it store.Item) error {
+	r, err := token.OpenRevoked(it)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return &InvalidError{Answer: revokedAnswer(r), Ended: true}
+}
+
+// VerifyForeign returns the credential of a bearer that does not have npmauth's form. The host
+// is asked only if it was not imported as revoked, and before ForeignUntil.
+func (a *Authorizer) VerifyForeign(ctx context.Context, r store.Reader, bearer credential.Secret) (*Verified, error) {
+	if strings.ContainsAny(bearer.Reveal(), " ,\t") {
+		return nil, host.ErrInvalidToken
+	}
+	items, err := r.Get(ctx, token.RevokedKey(credential.Sum(bearer)))
+	if err != nil {
+		return nil, err
+	}
+	if err := notRevoked(items[0]); err != nil {
+		return nil, err
+	}
+	if !a.ForeignUntil.IsZero() && !a.Now().Before(a.ForeignUntil) {
+		return nil, &InvalidError{Answer: foreignEndedAnswer(a.ForeignUntil), Ended: true}
+	}
+	if a.Foreign == nil {
 		return nil, host.ErrInvalidToken
 	}
 	f, err := a.Foreign(ctx, bearer)
@@ -164,7 +247,7 @@ func (a *Authorizer) verifyForeign(ctx context.Context, bearer credential.Secret
 		return nil, err
 	}
 	if f.User == "" || f.ID == "" {
-		return nil, host.ErrInvalidToken
+		return nil, errSuspended // a mistake of the host's
 	}
 	return &Verified{
 		Credential: policy.Credential{
@@ -221,7 +304,9 @@ func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id protocol.U
 func (a *Authorizer) ActorKeys(v *Verified) []string {
 	keys := subject.Keys(v.Credential.User)
 	if v.foreign.IsZero() {
-		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest))
+		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest), token.RevokedKey(v.digest))
+	} else {
+		keys = append(keys, token.RevokedKey(credential.Sum(v.foreign)))
 	}
 	if a.Directory != nil {
 		keys = append(keys, account.PersonKey(v.Credential.User))
@@ -236,7 +321,7 @@ func (a *Authorizer) Present(ctx context.Context, tx *store.Tx, v *Verified, now
 	if v.foreign.IsZero() {
 		v, err = a.Stored(ctx, tx, v.digest)
 	} else {
-		v, err = a.verifyForeign(ctx, v.foreign)
+		v, err = a.VerifyForeign(ctx, tx, v.foreign)
 	}
 	if err != nil {
 		return Actor{}, err
@@ -245,15 +330,43 @@ func (a *Authorizer) Present(ctx context.Context, tx *store.Tx, v *Verified, now
 	if err != nil {
 		return Actor{}, err
 	}
-	act = Actor{&v.Credential, who, v}
-	if !v.alive(who, now) {
-		return act, errDead
-	}
-	return act, nil
+	return Actor{Credential: &v.Credential, Person: who, Verified: v}, v.holds(who, now)
 }
 
-// errDead is [host.ErrInvalidToken] for a credential that was found, together with its user.
-var errDead = fmt.Errorf("%w: it is dead", host.ErrInvalidToken)
+var (
+	// errDead is [host.ErrInvalidToken] for a credential that was found, together with its user.
+	errDead = fmt.Errorf("%w: it is dead", host.ErrInvalidToken)
+	// errSuspended is errDead for one that has not ended: its account is disabled, which may be
+	// for a while only, or what the host says of its user cannot be right.
+	errSuspended = fmt.Errorf("%w while its account is disabled or unclear", errDead)
+)
+
+// An InvalidError is [host.ErrInvalidToken] for a credential that was presented.
+type InvalidError struct {
+	Answer *wire.Error
+	// Ended reports that it is known to be none: malformed, unknown, expired or revoked, or its
+	// user is gone. It can never be valid again.
+	Ended     bool
+	presented credential.Secret // zero for a header that was not understood
+	verified  *Verified         // nil if no record was found
+}
+
+// Error is that of [host.ErrInvalidToken].
+func (e *InvalidError) Error() string { return host.ErrInvalidToken.Error() + ": " + e.Answer.Code }
+
+// Unwrap returns [host.ErrInvalidToken].
+func (e *InvalidError) Unwrap() error { return host.ErrInvalidToken }
+
+// invalid returns the InvalidError of a text that was presented, and of which v was found, if
+// anything was. err says why, and is a [host.ErrInvalidToken].
+func invalid(err error, text string, v *Verified) error {
+	e := &InvalidError{Answer: invalidAnswer(text), Ended: !errors.Is(err, errSuspended)}
+	if known, ok := errors.AsType[*InvalidError](err); ok {
+		e.Answer, e.Ended = known.Answer, known.Ended
+	}
+	e.presented, e.verified = credential.NewSecret(text), v
+	return e
+}
 
 // readAnew reads in one Get whether a credential holds, past the caches, and puts what it
 // found there.
@@ -288,12 +401,16 @@ func (a *Authorizer) readAnew(ctx context.Context, v *Verified, now time.Time) (
 // recordInvalid tells of a credential that did not authenticate, by its public
 // ID where there is one. An ID token shown as a bearer is told apart: people
 // do put it where the token belongs that it can be exchanged for.
-func (a *Authorizer) recordInvalid(ctx context.Context, text string, v *Verified, addr netip.Addr) {
-	e := audit.Event{Type: audit.BadCredential, Outcome: audit.Denied, Addr: addr, Reasons: []string{"invalid-token"}}
+func (a *Authorizer) recordInvalid(ctx context.Context, invalid *InvalidError, addr netip.Addr) {
+	text := invalid.presented.Reveal()
+	if text == "" {
+		return
+	}
+	e := audit.Event{Type: audit.BadCredential, Outcome: audit.Denied, Addr: addr, Reasons: []string{invalid.Answer.Code}}
 	if strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 {
 		e.Type, e.Reasons = audit.JWTAsBearer, []string{"jwt-as-bearer"}
 	}
-	if v != nil {
+	if v := invalid.verified; v != nil {
 		e.User, e.Credential = v.Credential.User, v.Credential.ID
 	}
 	a.Events.Record(ctx, e)

@@ -61,6 +61,8 @@ type Authorizer struct {
 	Orgs      host.Orgs
 	Services  host.Services
 	Foreign   func(context.Context, credential.Secret) (host.ForeignToken, error)
+	// ForeignUntil is when the host's older tokens end. Zero: never.
+	ForeignUntil time.Time
 
 	policy   atomic.Pointer[policy.Policy]
 	Sessions *session.Manager

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -25,7 +26,17 @@ type caches struct {
 	people      *credential.Cache[protocol.UserID, *Person]
 	settings    *credential.Cache[protocol.PackageID, policy.Settings]
 	facts       *credential.Cache[factsKey, policy.Facts]
+	noticed     *credential.Cache[noticeKey, struct{}] // of which something was told lately
 }
+
+// A noticeKey is a secret by the first half of its digest, and where it came from.
+type noticeKey struct {
+	secret credential.Prefix
+	addr   netip.Addr
+}
+
+// noticeEvery is how often the sender of one secret is told the same with what an installation reads.
+const noticeEvery = time.Minute
 
 type factsKey struct {
 	pkg  protocol.PackageName
@@ -39,6 +50,7 @@ func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 		people:      credential.NewCache[protocol.UserID, *Person](1<<17, fresh),
 		settings:    credential.NewCache[protocol.PackageID, policy.Settings](1<<17, fresh),
 		facts:       credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh),
+		noticed:     credential.NewCache[noticeKey, struct{}](1<<14, noticeEvery),
 	}
 }
 
@@ -50,6 +62,8 @@ func (c *caches) changed(keys []string) {
 			c.credentials.Drop(d.Prefix())
 		} else if p, ok := token.PrefixFromKey(key); ok {
 			c.credentials.Drop(p)
+		} else if d, ok := token.DigestOfRevoked(key); ok {
+			c.credentials.Drop(d.Prefix())
 		} else if id, ok := subject.Of(key); ok {
 			c.people.Drop(id)
 		} else if id, ok := account.PersonOf(key); ok {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
@@ -52,11 +55,14 @@ var (
 // Answer returns what err is answered with: the one table from errors to answers.
 func Answer(err error) *wire.Error {
 	var own *wire.Error
+	var invalid *InvalidError
 	switch {
 	case errors.Is(err, twofactor.ErrLocked):
 		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
 	case errors.Is(err, host.ErrNoCredential):
 		return wire.LoginRequired
+	case errors.As(err, &invalid):
+		return invalid.Answer
 	case errors.Is(err, host.ErrInvalidToken):
 		return wire.InvalidToken
 	case errors.As(err, &own):
@@ -75,7 +81,7 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, twofactor.ErrEnrolled):
 		return &wire.Error{Status: http.StatusConflict, Code: "already-enrolled", Sentence: "Two-factor authentication is on already."}
 	case errors.Is(err, twofactor.ErrTooMany):
-		return &wire.Error{Status: http.StatusUnauthorized, Code: "too-many-codes", Sentence: "Too many wrong one-time passwords: this login was ended. Log in again."}
+		return &wire.Error{Status: http.StatusUnauthorized, Code: "too-many-codes", Sentence: "Too many wrong one-time passwords: this login was ended. Run npm login."}
 	case errors.Is(err, account.ErrName):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-name", Sentence: "A user name is 1 to 214 lower-case letters, digits, dots, dashes and underscores, begins with a letter or digit, and is not a reserved word."}
 	case errors.Is(err, account.ErrEmail):
@@ -121,6 +127,56 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		e = &of
 	}
 	wire.WriteError(w, e)
+}
+
+// The answers to a credential that is not valid. They have no WWW-Authenticate header: npm
+// would print its own advice in place of the sentence, which is wrong in CI. Which of them it is
+// follows from what was presented alone, and not from what is known of it.
+var (
+	errInvalidSession = dead("Your login has expired or was ended. Run npm login.")
+	errInvalidToken   = dead("Your token has expired, was revoked or is not one of this registry. Create a new one with npm token create, or run npm login.")
+)
+
+func dead(sentence string) *wire.Error {
+	return &wire.Error{Status: http.StatusUnauthorized, Code: wire.InvalidToken.Code, Sentence: sentence}
+}
+
+// invalidAnswer returns the answer to a text that is no valid credential.
+func invalidAnswer(text string) *wire.Error {
+	switch {
+	case strings.HasPrefix(text, credential.PrefixSession):
+		return errInvalidSession
+	case strings.HasPrefix(text, credential.PrefixToken):
+		return errInvalidToken
+	}
+	return wire.InvalidToken
+}
+
+// The answers to older tokens.
+
+const (
+	codeRevoked = "revoked-token"
+	granularCI  = "create a granular access token with npm token create"
+)
+
+// revokedAnswer returns the answer to a token that was revoked before it could come here.
+func revokedAnswer(r token.Revoked) *wire.Error {
+	e := dead("This " + r.Kind.String() + " token was revoked on " + r.At.UTC().Format(time.DateOnly) + " for good. ")
+	e.Code = codeRevoked
+	if r.Kind == token.ClassicAutomation {
+		e.Sentence += "For CI, " + granularCI + "."
+	} else {
+		e.Sentence += "Run npm login, or for CI " + granularCI + "."
+	}
+	return e
+}
+
+// foreignEndedAnswer returns the answer to the host's older tokens since the time at which they
+// ended.
+func foreignEndedAnswer(until time.Time) *wire.Error {
+	e := dead("Tokens of this older kind were revoked on " + until.UTC().Format(time.DateOnly) + " for good. Run npm login, or for CI " + granularCI + ".")
+	e.Code = codeRevoked
+	return e
 }
 
 // Outage reports whether err is the fault of the registry, not of the client.

@@ -17,7 +17,7 @@ import (
 // names.
 func (a *Authorizer) Prepare(ctx context.Context, header http.Header, req *policy.Request) (act Actor, service host.User, err error) {
 	req.Now = a.Now()
-	if act, err = a.Authenticate(ctx, header, req.Addr, req.Now); err != nil {
+	if act, err = a.authenticateFor(ctx, req.Operation.Action, header, req.Addr, req.Now); err != nil {
 		return Actor{}, host.User{}, err
 	}
 	req.Credential = act.Credential

@@ -8,11 +8,14 @@ import (
 	"github.com/npmauth/npmauth/policy"
 )
 
-// ExpiryNotice returns what npm is to print about a token that ends soon, "" for any other
-// credential. Where it goes npm prints it once a response, so it goes with what a person
+// ExpiryNotice returns what npm is to print about a token that ends soon, and about each of the
+// host's older ones if there is a date for them; "" for any other credential. Where it goes npm prints it once a response, so it goes with what a person
 // or a build does once: whoami, self and writes, and never with the reads of an
 // installation. That it cannot be read is no reason to refuse anything.
 func (a *Authorizer) ExpiryNotice(ctx context.Context, act Actor, now time.Time) string {
+	if act.Credential != nil && act.Credential.Kind == policy.KindForeign && !a.ForeignUntil.IsZero() {
+		return "This older token is accepted until " + a.ForeignUntil.UTC().Format(time.DateOnly) + ". Run npm login, or for CI " + granularCI + "."
+	}
 	if act.Credential == nil || act.Credential.Kind != policy.KindToken || !a.Tokens.Expiring(act.Credential, now) {
 		return ""
 	}

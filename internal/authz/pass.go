@@ -82,8 +82,13 @@ func (a *Authorizer) NewPass(ctx context.Context, q *Request) *Pass {
 		Context: host.NewContext(ctx, q.Actor.Identity(), op, p),
 		a:       a, Request: q, act: q.Actor, addr: q.Addr, id: q.Package.ID, change: q.Change,
 	}
-	if q.Operation.Action.Write() {
+	switch v := q.Actor.Verified; {
+	case q.Operation.Action.Write():
 		p.notice = a.ExpiryNotice(ctx, q.Actor, q.Now)
+	case v != nil && !v.foreign.IsZero() && !a.ForeignUntil.IsZero(): // which may do no more than read
+		if q.printed(a.firstOf(v.foreign, q.Addr, q.Now)) {
+			p.notice = a.ExpiryNotice(ctx, q.Actor, q.Now)
+		}
 	}
 	return p
 }

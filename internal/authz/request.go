@@ -102,6 +102,19 @@ func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
 	return nil
 }
 
+// Notify sets the header npm-notice, if the credential of the request has ended and its sender
+// is to be told: err is the refusal, nil for what is allowed.
+func (q *Request) Notify(h http.Header, err error) {
+	if q.Actor.Notice != "" && (err != nil || q.printed(q.Actor.first)) {
+		h.Set("npm-notice", q.Actor.Notice)
+	}
+}
+
+// printed reports whether a notice goes with a public read that is allowed. An installation sends
+// hundreds. npm prints nothing of what it puts in its cache, which is all but the audit; Bun
+// prints each, so the others have it only if they are the first.
+func (q *Request) printed(first bool) bool { return first || q.Operation.Action == protocol.Audit }
+
 // Decision evaluates the policy.
 func (q *Request) Decision() policy.Decision { return q.policy.Decide(q.Request) }
 

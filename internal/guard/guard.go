@@ -173,6 +173,7 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operat
 	q.HandedOver = true
 	q.Change = changeOfPath(r, op)
 	d, err := a.Filter(r, q)
+	q.Notify(w.Header(), err)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ var tables = map[string]table{
 		}
 		return "yes"
 	}}},
+	"revoked":             {id: field("digest")},
 	"token":               {schema: 2, id: half, listing: map[string]func(rec) (string, string){"list": newest}},
 	"token-count":         {schema: 2, id: field("user")},
 	"token-expiring":      {id: field("id"), also: (*checker).warning},
