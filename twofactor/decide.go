@@ -117,12 +117,15 @@ func (m *Manager) BeginFor(ctx context.Context, p *policy.Policy, req policy.Req
 
 // Decide decides about req in the caller's commit. If p asks for a second factor and would allow
 // req with what the attempt proves, Decide spends the value, sets req.Proof, and returns the
-// Allow. An error means that the value was not spent, and the request must be refused; so must
+// Allow. The attempt proves nothing for a request of another user or credential. An error means that the value was not spent, and the request must be refused; so must
 // every request whose Decision is not Allow. A nil Attempt is none.
 func (a *Attempt) Decide(ctx context.Context, tx *store.Tx, p *policy.Policy, req *policy.Request) (policy.Decision, error) {
 	d := p.Decide(*req)
 	if a == nil || d.Effect != policy.Challenge {
 		return d, nil
+	}
+	if req.Anonymous() || req.Credential.User != a.user {
+		return policy.Decision{}, errOtherUse
 	}
 	proven := *req
 	proven.Proof = a.Proof()
