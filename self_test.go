@@ -289,6 +289,11 @@ func TestSelfExplains(t *testing.T) {
 		_, absent := explain("package=@evil/absent&action=" + action.String())
 		assert.Equal(t, absent, hidden, action.String())
 	}
+	for _, query := range []string{"action=whoami&package=@evil/hidden", "action=read-org&org=acme&package=@evil/hidden", "action=publish&package=plain&org=acme", "action=ping&service=ci", "action=manage-service&service=ci&package=plain"} {
+		a := w.do(call{method: "GET", path: "/-/auth/v1/self?" + query, bearer: s})
+		assert.Equal(t, 400, a.Code, query)
+		assert.Equal(t, "bad-action", a.text("code"), query)
+	}
 	for query, code := range map[string]string{
 		"action=": "bad-action", "action=pubish": "bad-action", "action=write-packument": "bad-action", "action=publish&package=": "bad-package",
 		"action=publish&package=a%20b": "bad-package", "action=publish&package=plain&rules=": "bad-rules", "action=publish&package=plain&rules=npm": "bad-rules",

@@ -34,24 +34,17 @@ func (t Trace) Own() Trace {
 // each rule. A policy with an error has no steps.
 func (p *Policy) Explain(req Request) Trace { return p.explain(req, p.Decide(req)) }
 
-// ExplainToSender is [Policy.Explain] for the sender of the request. Where the decision conceals
-// that a package or an organization exists, the steps are those about one that does not exist.
+// ExplainToSender is [Policy.Explain] for the sender of the request. If it is denied and the sender may
+// not know that the package or the organization exists, the steps are those about one that does not
+// exist.
 func (p *Policy) ExplainToSender(req Request) Trace {
 	d := p.Decide(req)
-	if d.Effect == Deny && p.conceals(req) {
-		req.Package, req.Settings, req.Org = Facts{}, Settings{}, OrgFacts{}
+	if d.Effect == Deny && p != nil && !p.broken {
+		r := req
+		r.prepare(p)
+		req.conceal(r.concealed(p.reasons(&r, Forbid)))
 	}
 	return p.explain(req, d)
-}
-
-// conceals reports whether the refusal of req is to look as if the package or the organization
-// were absent, whatever its reasons are then.
-func (p *Policy) conceals(req Request) bool {
-	if p == nil || p.broken {
-		return false
-	}
-	req.prepare(p)
-	return Decision{Reasons: p.reasons(&req, Forbid)}.Conceals()
 }
 
 func (p *Policy) explain(req Request, d Decision) Trace {

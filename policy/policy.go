@@ -318,21 +318,24 @@ func (p *Policy) reasons(r *Request, want Verdict) []Reason {
 	return reasons
 }
 
-// refusals returns why r is denied. If that is to look as if the package or the organization were
-// absent, every reason must: the rules are called once more about one that is. Otherwise a rule
-// about, say, a package's settings would tell that it exists.
+// refusals returns why r is denied. What its sender may not know of is no reason: the rules are
+// called once more about what does not exist. Otherwise a rule about, say, a package's settings would
+// tell that it exists.
 func (p *Policy) refusals(r *Request) []Reason {
 	reasons := p.reasons(r, Forbid)
-	if (Decision{Reasons: reasons}).Conceals() {
-		facts, settings, org := r.Package, r.Settings, r.Org
-		r.Package, r.Settings, r.Org = Facts{}, Settings{}, OrgFacts{}
+	if pkg, org := r.concealed(reasons); pkg || org {
+		facts, settings, of := r.Package, r.Settings, r.Org
+		r.conceal(pkg, org)
 		r.prepare(p)
 		absent := p.reasons(r, Forbid)
-		r.Package, r.Settings, r.Org = facts, settings, org
-		if len(absent) > 0 {
+		r.Package, r.Settings, r.Org = facts, settings, of
+		switch {
+		case len(absent) > 0:
 			reasons = absent
-		} else {
+		case (Decision{Reasons: reasons}).Conceals():
 			reasons = slices.DeleteFunc(reasons, func(reason Reason) bool { return !reason.Conceal })
+		default:
+			reasons = nil
 		}
 	}
 	if len(reasons) == 0 {

@@ -175,6 +175,37 @@ func (r *Request) lost() Rights {
 	return r.granted(r.reach()) &^ r.Rights()
 }
 
+// concealed reports what the sender of r, which is denied for these reasons, may not know of: the
+// package, the organization. A rule with Conceal says so of both. Whatever the rules say it is so of
+// what does not exist for the sender, since a rule of the host's may be about all that the host knows of it.
+func (r *Request) concealed(reasons []Reason) (pkg, org bool) {
+	if (Decision{Reasons: reasons}).Conceals() {
+		return true, true
+	}
+	if r.Operation.Action.OfOrg() && (r.Org.ID == "" || r.Org.Role == protocol.NoRole || r.Org.Role > protocol.OrgOwner || r.orgReach()&reachRead == 0) {
+		return true, true
+	}
+	switch {
+	case r.Package.ID == "": // a name that the sender may take is free, and that is no secret
+		pkg = len(r.Package.Labels) > 0 && !(r.Creates() && r.Package.MayCreate)
+	case r.Operation.Action.OfOrg():
+		pkg = r.Package.Private && !r.Package.Rights.Has(RightRead)
+	default:
+		pkg = !r.Rights().Has(RightRead) && !r.lost().Has(RightRead)
+	}
+	return pkg, false
+}
+
+// conceal makes of r a request about what does not exist.
+func (r *Request) conceal(pkg, org bool) {
+	if pkg {
+		r.Package, r.Settings = Facts{}, Settings{}
+	}
+	if org {
+		r.Org = OrgFacts{}
+	}
+}
+
 // live returns the user's own rights on the package, whatever the credential.
 func (r *Request) live() Rights {
 	switch {

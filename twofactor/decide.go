@@ -118,13 +118,17 @@ func (m *Manager) BeginFor(ctx context.Context, p *policy.Policy, req policy.Req
 }
 
 // Decide decides about req by p in the caller's commit. If p challenges req and would allow it with
-// the attempt's proof, Decide spends the value, sets req.Proof and returns Allow. If it returns an
-// error, or a Decision other than Allow, the caller must return an error from the commit and refuse
-// the request. On a nil Attempt Decide is [policy.Policy.Decide].
+// the attempt's proof, Decide spends the value, sets req.Proof and returns Allow. The attempt proves
+// nothing for a request of another user or credential. If Decide returns an error, or a Decision
+// other than Allow, the caller must return an error from the commit and refuse the request. On a nil
+// Attempt Decide is [policy.Policy.Decide].
 func (a *Attempt) Decide(ctx context.Context, tx *store.Tx, p *policy.Policy, req *policy.Request) (policy.Decision, error) {
 	d := p.Decide(*req)
 	if a == nil || d.Effect != policy.Challenge {
 		return d, nil
+	}
+	if req.Anonymous() || req.Credential.User != a.user {
+		return policy.Decision{}, errOtherUse
 	}
 	proven := *req
 	proven.Proof = a.Proof()

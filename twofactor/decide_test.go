@@ -185,3 +185,40 @@ func TestAuthorize(t *testing.T) {
 		assert.ErrorIs(t, authorize(app.code(), plain), twofactor.ErrTooMany)
 	})
 }
+
+// An attempt proves nothing for whoever the final request is from, if that is not who began it.
+func TestDecideForAnother(t *testing.T) {
+	owners := &protocol.Change{Maintainers: []string{"alice", "bob"}, AddedOwners: []string{"bob"}}
+	ask := policy.New(
+		policy.Rule{ID: "permit", Sentence: "Yes.", Judge: func(*policy.Request) policy.Verdict { return policy.Permit }},
+		policy.Rule{ID: "prove", Sentence: "With a code.", Judge: func(r *policy.Request) policy.Verdict {
+			if r.Proven() {
+				return policy.Silent
+			}
+			return policy.NeedProof
+		}},
+	)
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		app := k.enrol(alice)
+		before := asking(protocol.WriteOwners, owners)
+		anonymous, bob := before, before
+		anonymous.Credential = nil
+		bob.Credential = new(*before.Credential)
+		bob.Credential.User, bob.Account.ID = "u-bob", "u-bob"
+		for who, req := range map[string]policy.Request{"nobody": anonymous, "bob": bob} {
+			a, err := k.BeginFor(t.Context(), ask, before, time.Time{}, app.code())
+			require.NoError(t, err, who)
+			err = store.Transact(t.Context(), k.store, func(tx *store.Tx) error {
+				d, err := a.Decide(t.Context(), tx, ask, &req)
+				assert.NotEqual(t, policy.Allow, d.Effect, who)
+				return err
+			})
+			assert.Error(t, err, who)
+			assert.Equal(t, policy.NoProof, req.Proof, who)
+		}
+		_, d, err := k.decide(before, app.code())
+		require.NoError(t, err, "the code is there still")
+		assert.Equal(t, policy.Allow, d.Effect)
+	})
+}

@@ -83,9 +83,13 @@ func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, use
 	return credential.NewSecret(keyURI(m.issuer, label, key)), nil
 }
 
-// absent returns ErrEnrolled if user has a factor.
-func absent(ctx context.Context, r store.Reader, user protocol.UserID) error {
-	switch _, err := factorOf(ctx, r, user); {
+// absent returns ErrEnrolled if user has a factor. It reads the waiting enrolment at the same moment: a
+// confirmation puts the one in the place of the other.
+func absent(ctx context.Context, tx *store.Tx, user protocol.UserID) error {
+	if _, err := tx.Get(ctx, factors.Key(string(user)), enrolments.Key(string(user))); err != nil {
+		return err
+	}
+	switch _, err := factorOf(ctx, tx, user); {
 	case errors.Is(err, ErrNoFactor):
 		return nil
 	case err != nil:

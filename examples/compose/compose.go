@@ -107,7 +107,7 @@ func (g *registry) ask(c *call, rows store.Reader) (*policy.Request, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Account = c.subject.Account(user.Name)
+		c.Account, c.Account.Service = c.subject.Account(user.Name), user.Service
 	}
 	if !c.Operation.Package.IsZero() {
 		c.pkg = g.get(c.Operation.Package)

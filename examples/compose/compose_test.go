@@ -24,8 +24,10 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
+	granular "github.com/npmauth/npmauth/token"
 )
 
 const (
@@ -242,4 +244,20 @@ func failsClosed(t *testing.T) {
 		assert.Equal(t, http.StatusServiceUnavailable, w.do("GET", "/-/whoami", bearer, "", "", nil))
 		assert.Equal(t, http.StatusServiceUnavailable, w.do("PUT", "/widget", bearer, "", publish("widget", "1.0.0"), nil))
 	}
+}
+
+// A service account is one for the policy, too.
+func TestServiceAccount(t *testing.T) {
+	w := newWorld(t)
+	alice, err := w.g.people.ByName(t.Context(), "alice")
+	require.NoError(t, err)
+	ci, err := w.g.people.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "ci", Service: true, Administrators: []protocol.UserID{alice.ID}})
+	require.NoError(t, err)
+	secret, _, err := w.g.tokens.Create(t.Context(), audit.Actor{}, granular.Spec{
+		User: ci.ID, Service: true, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
+	})
+	require.NoError(t, err)
+	var out struct{ Code string }
+	assert.Equal(t, 403, w.do("PUT", "/widget", secret.Reveal(), "", publish("widget", "1.0.0"), &out))
+	assert.Equal(t, "service-needs-bypass", out.Code)
 }

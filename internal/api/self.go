@@ -68,7 +68,8 @@ type selfRule struct {
 // ?package=<name> it also says what would become of every operation on that package,
 // if it were tried now, and why. With &action=<action> it explains that one instead, rule by rule,
 // and with &rules=own by the rules only that are not npm's. An action on an organization takes
-// &org=<name>, one on the tokens of a service account &service=<name>, and one on the account none of these.
+// &org=<name>, one on the tokens of a service account &service=<name>, and one on the account none of these:
+// what the action does not take is refused.
 func (a *API) self(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
@@ -133,6 +134,9 @@ func (a *API) explain(ctx context.Context, q *authz.Request, query url.Values) (
 	switch err = action.UnmarshalText([]byte(query.Get("action"))); {
 	case err != nil, *action == protocol.WritePackument:
 		return nil, errSelfAction
+	case query.Has("package") && !action.OfPackage() && *action != protocol.GrantTeam,
+		query.Has("org") && !action.OfOrg(), query.Has("service") && !action.OfService():
+		return nil, errSelfOther // no request is so, and no rule was made for what it would tell
 	case query.Has("package"):
 		if one.Operation.Package, err = protocol.ParsePackageName(query.Get("package")); err != nil {
 			return nil, errSelfPackage
@@ -174,5 +178,6 @@ func (a *API) verdict(q *authz.Request) (v selfVerdict, t policy.Trace) {
 var (
 	errSelfPackage = &wire.Error{Status: http.StatusBadRequest, Code: "bad-package", Sentence: "package must be the name of a package."}
 	errSelfAction  = &wire.Error{Status: http.StatusBadRequest, Code: "bad-action", Sentence: "action must be one of the actions that this registry knows: publish, for instance."}
+	errSelfOther   = &wire.Error{Status: http.StatusBadRequest, Code: "bad-action", Sentence: "The action is not about a package, an organization or a service account that the query names."}
 	errSelfRules   = &wire.Error{Status: http.StatusBadRequest, Code: "bad-rules", Sentence: "rules must be own, or be left out."}
 )

@@ -124,9 +124,10 @@ func (a *Authorizer) stripped(r *http.Request, path string) bool {
 }
 
 // Rooted returns r, with a slash before its path where [http.StripPrefix] was given the prefix
-// with the slash at its end: a handler behind expects one.
+// with the slash at its end: a handler behind expects one. It is put before a slash, too: what is left of
+// /npm//npm/plain would have the prefix once more, and Path would remove that.
 func (a *Authorizer) Rooted(r *http.Request) *http.Request {
-	if a.Prefix == "" || strings.HasPrefix(r.URL.Path, "/") || !a.stripped(r, "/"+r.URL.EscapedPath()) {
+	if a.Prefix == "" || !a.stripped(r, "/"+r.URL.EscapedPath()) {
 		return r
 	}
 	rooted, u := *r, *r.URL
