@@ -133,7 +133,7 @@ type Config struct {
 
 	// Users is the host's table of people. Nil means a directory of
 	// package account in Store, with the defaults of [account.DirectoryConfig]. What it can do
-	// besides ([host.SignUp], [host.Profiles], [host.Passwords]) decides whether npm adduser, npm profile set
+	// besides ([host.SignUp], [host.Profiles], [host.Passwords]) decides whether signing up, npm profile set
 	// and npm profile set password are offered.
 	Users host.Users
 
@@ -161,9 +161,9 @@ type Config struct {
 	// later.
 	Policy *policy.Policy
 
-	// OpenSignUp lets anyone create an account, with npm adduser or npm login
-	// --auth-type=legacy. Only where Users is a [host.SignUp], which it is where it is nil, and
-	// only while Legacy is on.
+	// OpenSignUp lets anyone create an account: at the page /-/auth/signup, to which the page of
+	// npm login and a refused password login lead, and with npm adduser while Legacy is on. Only
+	// where Users is a [host.SignUp], which it is where it is nil.
 	OpenSignUp bool
 
 	// Legacy configures the CouchDB login of older clients. The zero value
@@ -251,17 +251,27 @@ type Config struct {
 }
 
 // Legacy configures the CouchDB login, PUT /-/user/org.couchdb.user:<name>: the
-// only one that Yarn 1 to 3 have, and what npm falls back to.
+// only one that Yarn 1 to 3 have, and what npm falls back to. It ends in steps, which
+// docs/legacy.md describes; [Auth.LegacyUse] says who still needs it.
 type Legacy struct {
 	// Off answers 404, on which clients stop trying.
 	Off bool
-	// Deprecated is announced in the Deprecation header (RFC 9745). Zero: it is not.
+	// Deprecated is announced in the Deprecation header (RFC 9745), and from then on in an
+	// npm-notice. Zero: it is not.
 	Deprecated time.Time
-	// Sunset is announced in the Sunset header (RFC 8594), and from then on the
+	// BrownOuts are announced windows in which the login is answered 410, the earliest first:
+	// whoever did not read the notice notices then. They are between Deprecated, which they
+	// need, and Sunset, and do not overlap. Nil: none.
+	BrownOuts []legacy.Window
+	// Sunset is announced in the Sunset header (RFC 8594) and the notice, and from then on the
 	// login is answered 410. Zero: never.
 	Sunset time.Time
-	// Docs is a page about it for the Link header. Empty: none.
+	// Docs is the address of a page about it, for the Link header and the notice. Empty: none.
 	Docs string
+	// SignUpAtLogin lets a login with a name that is free create the account, also of npm login,
+	// where it is often a name that was mistyped. False: only npm adduser does, with an e-mail
+	// address. It needs Config.OpenSignUp.
+	SignUpAtLogin bool
 }
 
 // Auth is the authentication and authorization of one registry. Its methods are
@@ -321,8 +331,8 @@ func (cfg *Config) complete() error {
 	if _, ok := cfg.Users.(host.SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
 		return errors.New("OpenSignUp needs Config.Users to have the method of host.SignUp")
 	}
-	if cfg.OpenSignUp && cfg.Legacy.Off {
-		return errors.New("OpenSignUp needs the legacy login, which Config.Legacy turns off")
+	if cfg.Legacy.SignUpAtLogin && !cfg.OpenSignUp {
+		return errors.New("Legacy.SignUpAtLogin needs Config.OpenSignUp")
 	}
 	if cfg.Policy == nil {
 		cfg.Policy = policy.NPM()
@@ -386,7 +396,10 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	a.api, err = api.New(api.Config{
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
-		Legacy: legacy.Config{Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs},
+		Legacy: legacy.Config{
+			Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, BrownOuts: cfg.Legacy.BrownOuts, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs,
+			SignUpAtLogin: cfg.Legacy.SignUpAtLogin,
+		},
 	})
 	return err // names the field itself
 }

@@ -4,11 +4,32 @@ import (
 	"context"
 	"errors"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/web"
 )
+
+// pageSignUp is the sign-up of the page for it.
+func (a *API) pageSignUp(ctx context.Context, in web.NewAccount) (problem string, err error) {
+	if in.Email == "" { // an operator's account may have none
+		return authz.Answer(account.ErrEmail).Sentence, nil
+	}
+	err = a.signUp(ctx, in.Name, in.Email, in.Password)
+	if errors.Is(err, host.ErrNameTaken) {
+		return "That user name is taken. Choose another one.", nil
+	}
+	if err == nil {
+		return "", nil
+	}
+	answer := authz.Answer(err)
+	if answer.Status >= 500 || answer.Sentence == "" { // a problem without words would be none
+		return "", err
+	}
+	return answer.Sentence, nil
+}
 
 // signUp creates an account, where that is open to anyone.
 //

@@ -120,7 +120,7 @@ func Answer(err error) *wire.Error {
 	case errors.As(err, &spec):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-token-request", Sentence: spec.Error()}
 	case errors.As(err, &weak):
-		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-password", Sentence: weak.Error()}
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-password", Sentence: "Choose another password: " + weak.Why + "."}
 	case errors.As(err, &bad):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-json", Sentence: bad.Error()}
 	case errors.Is(err, packument.ErrTooLarge):
