@@ -281,6 +281,8 @@ type Auth struct {
 	guard    *guard.Guard
 	api      *api.API
 	subjects *subject.Manager
+
+	legacyDocs string // Legacy.Docs
 }
 
 // New returns an Auth, or an error that names the field of cfg that is wrong.
@@ -307,7 +309,7 @@ func New(cfg Config) (*Auth, error) {
 			cfg.Metrics.Observe(Observation{Action: action, Outcome: outcome, Rule: rule, Duration: d})
 		}
 	}
-	a := &Auth{authz: az}
+	a := &Auth{authz: az, legacyDocs: cfg.Legacy.Docs}
 	if err := a.build(cfg); err != nil {
 		return nil, fmt.Errorf("npmauth: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -79,6 +80,24 @@ func (h *Handler) notice(now time.Time) string {
 		text += " - see " + h.cfg.Docs
 	}
 	return text
+}
+
+// Schedule returns what is announced at now, in sentences about PUT that begin with "It": every
+// brown-out that is not over, and the end. It is "" if nothing is.
+func (h *Handler) Schedule(now time.Time) string {
+	switch {
+	case h.cfg.Off:
+		return "It is switched off."
+	case !h.cfg.Sunset.IsZero() && !now.Before(h.cfg.Sunset):
+		return "It ended on " + minute(h.cfg.Sunset) + "."
+	}
+	text := ""
+	for _, w := range h.cfg.BrownOuts {
+		if now.Before(w.Until) {
+			text += "It is off from " + minute(w.From) + " until " + minute(w.Until) + ". "
+		}
+	}
+	return strings.TrimSuffix(text+h.ends(), " ")
 }
 
 const useWeb = "Use: npm login --auth-type=web"

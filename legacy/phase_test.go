@@ -98,6 +98,27 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+func TestSchedule(t *testing.T) {
+	second := legacy.Window{From: brownOut.Until, Until: brownOut.Until.Add(time.Hour)}
+	cfg := newPeople().config()
+	assert.Empty(t, newHandler(t, cfg).Schedule(deprecated))
+	cfg.Deprecated, cfg.Sunset, cfg.BrownOuts = deprecated, sunset, []legacy.Window{brownOut, second}
+	h := newHandler(t, cfg)
+	const next = "It is off from 2027-05-01 16:00 UTC until 2027-05-01 17:00 UTC. It ends on 2027-06-01 12:00 UTC."
+	for at, want := range map[time.Time]string{
+		deprecated:             "It is off from 2027-05-01 12:00 UTC until 2027-05-01 16:00 UTC. " + next,
+		brownOut.Until.Add(-1): "It is off from 2027-05-01 12:00 UTC until 2027-05-01 16:00 UTC. " + next,
+		brownOut.Until:         next,
+		second.Until:           "It ends on 2027-06-01 12:00 UTC.",
+		sunset.Add(-1):         "It ends on 2027-06-01 12:00 UTC.",
+		sunset:                 "It ended on 2027-06-01 12:00 UTC.",
+	} {
+		assert.Equal(t, want, h.Schedule(at), "%s", at)
+	}
+	cfg.Off = true
+	assert.Equal(t, "It is switched off.", newHandler(t, cfg).Schedule(deprecated))
+}
+
 // Nothing is said before it is announced, and nothing of what is not.
 func TestNotice(t *testing.T) {
 	for _, tt := range []struct {

@@ -63,6 +63,9 @@ func (a *API) legacyFail(w http.ResponseWriter, r *http.Request, err error) {
 	a.Fail(w, r, err)
 }
 
+// LegacySchedule is [legacy.Handler.Schedule] now.
+func (a *API) LegacySchedule() string { return a.legacy.Schedule(a.Now()) }
+
 // readUser answers who asks for a user's document, as npm owner add does.
 func (a *API) readUser(r *http.Request, name string) (legacy.User, error) {
 	if _, err := a.CheckRead(r, protocol.Operation{Action: protocol.ReadUser, User: name}); err != nil {

@@ -43,8 +43,24 @@ func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 }
 
 // SecondFactor checks the second factor of a login, after the password was right. The code typed into the CouchDB login may be presented once
-// more by the session it opens, as Yarn 1 does.
+// more by the session it opens, as Yarn 1 does. That the account uses that login is noted in the
+// commit that opens the session.
 func (a *Authorizer) SecondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
+	spend, err := a.secondFactor(ctx, user, sub, in)
+	if err != nil || in.Via != ViaLegacy {
+		return spend, err
+	}
+	return func(ctx context.Context, tx *store.Tx, id string) error {
+		if spend != nil {
+			if err := spend(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return a.noteLegacyUse(ctx, tx, user.ID, in.Client)
+	}, nil
+}
+
+func (a *Authorizer) secondFactor(ctx context.Context, user session.User, sub subject.Subject, in session.SignIn) (session.Spend, error) {
 	switch sub.TwoFactor {
 	case protocol.TwoFactorOff:
 		return nil, nil
