@@ -76,10 +76,10 @@ func (a *Auth) LegacyMail(use LegacyUse) string {
 	fmt.Fprintf(w, "Hello %s,\n\nthese programs log in to %s with your password, the old way:\n\n", use.Name, base)
 	for _, c := range use.Clients {
 		name := c.Client
-		switch {
-		case name == "":
+		switch name {
+		case "":
 			name = "a program that does not say its name"
-		case name == "got":
+		case "got":
 			name = "Yarn 2 or newer" // which calls itself as the library that it is made with
 		}
 		fmt.Fprintf(w, "  %s, last on %s\n", name, c.Last.UTC().Format(time.DateOnly))
