@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
@@ -194,6 +196,46 @@ func TestSignUpPageOfAHost(t *testing.T) {
 	require.Equal(t, 303, w.submit(signUpPage, fields).Code)
 	assert.Len(t, m.rows, 2)
 	assert.True(t, w.events.has(audit.SignUp))
+}
+
+// countedMembers count the passwords that are checked.
+type countedMembers struct {
+	*members
+	checked []protocol.UserID
+}
+
+func (m *countedMembers) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
+	m.checked = append(m.checked, id)
+	return m.members.CheckPassword(ctx, id, pw)
+}
+
+// EN-01: the names that sign-up tells cost a check of a password each, as those that a login would
+// tell do; where nothing is checked, nothing is told.
+func TestSignUpTellsNamesSlowly(t *testing.T) {
+	m := &countedMembers{members: newMembers("alice")}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = m })
+	for _, name := range []string{"alice", "carol"} {
+		m.checked = nil
+		w.submit(signUpPage, map[string]string{"name": name, "email": "c@acme.test", "password": password})
+		assert.Equal(t, []protocol.UserID{""}, m.checked, name)
+	}
+	for _, pw := range []string{"", strings.Repeat("x", account.MaxPassword+1), strings.Repeat("\u0958", account.MaxPassword/3)} { // which is longer in form C
+		taken := w.submit(signUpPage, map[string]string{"name": "alice", "email": "c@acme.test", "password": pw})
+		free := w.submit(signUpPage, map[string]string{"name": "zelda", "email": "c@acme.test", "password": pw})
+		assert.Equal(t, 422, taken.Code)
+		assert.Contains(t, taken.Body.String(), "Choose another password")
+		assert.Equal(t, 422, free.Code)
+		assert.Contains(t, free.Body.String(), "Choose another password")
+
+		body := couch("alice", pw)
+		adduser := call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: body, header: map[string]string{"Npm-Command": "adduser"}}
+		taken = w.do(adduser)
+		adduser.path, body["name"], body["_id"] = "/-/user/org.couchdb.user:zelda", "zelda", "org.couchdb.user:zelda"
+		free = w.do(adduser)
+		assert.Equal(t, 422, taken.Code)
+		assert.Equal(t, taken.Body.String(), free.Body.String())
+	}
+	assert.Len(t, m.rows, 2)
 }
 
 // AU-61: npm 6 to 8 begin with a web login also where they are to ask for the password, and npm 6

@@ -43,6 +43,16 @@ func normalise(s credential.Secret) (pw password, ok bool) {
 	return password{raw, text}, len(text) <= MaxPassword
 }
 
+// ValidPassword returns nil if text could be somebody's password: 1 to [MaxPassword] bytes, as it
+// is and in Unicode's form C. Otherwise it returns a [*PasswordError]. A new one must satisfy the
+// [Directory] as well.
+func ValidPassword(text credential.Secret) error {
+	if _, ok := normalise(text); !ok {
+		return errLength
+	}
+	return nil
+}
+
 // strength returns why a new password is not acceptable for a user of this name and e-mail
 // address.
 func (d *Directory) strength(secret credential.Secret, name, email string) error {
