@@ -36,8 +36,8 @@ type LegacyClient struct {
 }
 
 // LegacyUse yields the accounts that logged in with a password at the CouchDB login in the last 180
-// days, in the order of their IDs: those who will notice when it ends. It asks [host.Users] for each, and leaves out who is not
-// there any more. After an error there is nothing more.
+// days, in the order of their IDs: those who will notice when it ends. It asks [host.Users] for
+// each, and leaves out who is not there any more. After an error there is nothing more.
 //
 // A login is noted in its own commit, at most once an hour for each account and client, and
 // forgotten after 180 days.
