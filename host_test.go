@@ -182,7 +182,7 @@ func (w *world) adduser(name, email string) answer {
 	w.t.Helper()
 	return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: map[string]any{
 		"_id": "org.couchdb.user:" + name, "name": name, "password": password, "email": email, "type": "user", "roles": []string{}, "date": "2026-01-01T00:00:00.000Z",
-	}})
+	}, header: map[string]string{"Npm-Command": "adduser"}})
 }
 
 // npm adduser creates an account in the host's own table.
@@ -207,8 +207,8 @@ func TestSignUpWithAHostsPeople(t *testing.T) {
 	w.host.fail = nil
 	for err, want := range map[error]int{
 		host.ErrNameTaken:                    401,
-		account.ErrEmail:                     400,
-		&account.PasswordError{Why: "short"}: 400,
+		account.ErrEmail:                     422, // AU-72
+		&account.PasswordError{Why: "short"}: 422,
 		&wire.Error{Status: 403, Code: "ask-us", Sentence: "Ask us."}: 403,
 		assert.AnError: 503,
 	} {

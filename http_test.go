@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
+	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -417,9 +418,10 @@ func TestNewRefuses(t *testing.T) {
 		"RecoveryCodes": func(c *npmauth.Config) {
 			c.Policy = policy.NPM().WithLimits(policy.Limits{RecoveryCodes: 21})
 		},
-		"Policy":     func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
-		"OpenSignUp": func(c *npmauth.Config) { c.OpenSignUp, c.Legacy.Off = true, true },
-		"Legacy":     func(c *npmauth.Config) { c.Legacy.Deprecated, c.Legacy.Sunset = time.Unix(1e9, 0), time.Unix(1e9-1, 0) },
+		"Policy":                           func(c *npmauth.Config) { c.Policy = policy.NPM().Without("no-such-rule") },
+		"Legacy.SignUpAtLogin":             func(c *npmauth.Config) { c.Legacy.SignUpAtLogin = true },
+		"Legacy: legacy: Config.BrownOuts": func(c *npmauth.Config) { c.Legacy.BrownOuts = []legacy.Window{{}} },
+		"Legacy":                           func(c *npmauth.Config) { c.Legacy.Deprecated, c.Legacy.Sunset = time.Unix(1e9, 0), time.Unix(1e9-1, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good()

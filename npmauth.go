@@ -130,8 +130,8 @@ type Config struct {
 
 	// Users is the host's table of people. Nil means a directory of package account in Store, with
 	// the defaults of [account.DirectoryConfig]. Which of [host.SignUp], [host.Profiles] and
-	// [host.Passwords] it implements decides whether npm adduser, npm profile set and npm profile
-	// set password are served.
+	// [host.Passwords] it implements decides whether signing up, npm profile set and npm profile set
+	// password are served.
 	Users host.Users
 
 	// Documents is the host's table of package documents. Nil means that changed documents, which
@@ -163,8 +163,9 @@ type Config struct {
 	// of New. [Auth.SetPolicy] sets another one later.
 	Policy *policy.Policy
 
-	// OpenSignUp lets anyone create an account, with npm adduser or npm login --auth-type=legacy.
-	// With a Users that is no [host.SignUp], or with Legacy.Off, it is an error of New.
+	// OpenSignUp lets anyone create an account: at the page /-/auth/signup, to which the page of
+	// npm login and a refused password login lead, and with npm adduser while Legacy is on. With a
+	// Users that is no [host.SignUp] it is an error of New.
 	OpenSignUp bool
 
 	// Legacy configures the CouchDB login of older clients. The zero value
@@ -250,17 +251,27 @@ type Config struct {
 }
 
 // Legacy configures the CouchDB login, PUT /-/user/org.couchdb.user:<name>: the
-// only one that Yarn 1 to 3 have, and what npm falls back to.
+// only one that Yarn 1 to 3 have, and what npm falls back to. It ends in steps, which
+// docs/legacy.md describes; [Auth.LegacyUse] says who still needs it.
 type Legacy struct {
 	// Off answers 404, on which clients stop trying.
 	Off bool
-	// Deprecated is announced in the Deprecation header (RFC 9745). Zero means that there is none.
+	// Deprecated is announced in the Deprecation header (RFC 9745), and from then on in an
+	// npm-notice. Zero means that there is none.
 	Deprecated time.Time
-	// Sunset is announced in the Sunset header (RFC 8594), and from then on the login is answered
-	// 410. Zero means never.
+	// BrownOuts are announced windows in which the login is answered 410, the earliest first, for
+	// those who did not read the notice. They are between Deprecated, which they need, and Sunset,
+	// and do not overlap. Nil means none.
+	BrownOuts []legacy.Window
+	// Sunset is announced in the Sunset header (RFC 8594) and the notice, and from then on the login
+	// is answered 410. Zero means never.
 	Sunset time.Time
-	// Docs is the URL of a page about it for the Link header. Empty means none.
+	// Docs is the URL of a page about it, for the Link header and the notice. Empty means none.
 	Docs string
+	// SignUpAtLogin lets a login with a name that is free create the account, also of npm login,
+	// where it is often a name that was mistyped. False: only npm adduser does, with an e-mail
+	// address. It needs Config.OpenSignUp.
+	SignUpAtLogin bool
 }
 
 // Auth is the authentication and authorization of one registry. Its methods are
@@ -270,6 +281,8 @@ type Auth struct {
 	guard    *guard.Guard
 	api      *api.API
 	subjects *subject.Manager
+
+	legacyDocs string // Legacy.Docs
 }
 
 // New returns an Auth, or an error that names the field of cfg that is wrong.
@@ -297,7 +310,7 @@ func New(cfg Config) (*Auth, error) {
 			cfg.Metrics.Observe(Observation{Action: action, Outcome: outcome, Rule: rule, Duration: d})
 		}
 	}
-	a := &Auth{authz: az}
+	a := &Auth{authz: az, legacyDocs: cfg.Legacy.Docs}
 	if err := a.build(cfg); err != nil {
 		return nil, fmt.Errorf("npmauth: %w", err)
 	}
@@ -321,8 +334,8 @@ func (cfg *Config) complete() error {
 	if _, ok := cfg.Users.(host.SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
 		return errors.New("OpenSignUp needs Config.Users to have the method of host.SignUp")
 	}
-	if cfg.OpenSignUp && cfg.Legacy.Off {
-		return errors.New("OpenSignUp needs the legacy login, which Config.Legacy turns off")
+	if cfg.Legacy.SignUpAtLogin && !cfg.OpenSignUp {
+		return errors.New("Legacy.SignUpAtLogin needs Config.OpenSignUp")
 	}
 	if cfg.Policy == nil {
 		cfg.Policy = policy.NPM()
@@ -379,14 +392,17 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	az.Sessions, err = session.New(session.Config{
 		Store: az.Store, Limits: az.Limits, Now: az.Now, Events: az.Events,
-		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.Factors.SignIn, Alive: az.MaySignIn,
+		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Alive: az.MaySignIn,
 	})
 	if err != nil {
 		return fail("session", err)
 	}
 	a.api, err = api.New(api.Config{
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
-		Legacy: legacy.Config{Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs},
+		Legacy: legacy.Config{
+			Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, BrownOuts: cfg.Legacy.BrownOuts, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs,
+			SignUpAtLogin: cfg.Legacy.SignUpAtLogin,
+		},
 	})
 	return err // names the field itself
 }

@@ -460,7 +460,7 @@ var writings = []writing{
 	{
 		name: "sign up", action: protocol.LegacyLogin, own: true, open: true,
 		prepare: func(w *world) prepared {
-			return prepared{call: call{method: "PUT", path: "/-/user/org.couchdb.user:carol", body: signingUp("carol")}, done: func() bool {
+			return prepared{call: call{method: "PUT", path: "/-/user/org.couchdb.user:carol", body: signingUp("carol"), header: map[string]string{"Npm-Command": "adduser"}}, done: func() bool {
 				_, err := w.auth.People().Lookup(w.t.Context(), "carol")
 				return err == nil
 			}}

@@ -26,7 +26,7 @@ func (e *PasswordError) Error() string { return "account: unacceptable password:
 
 // Answer returns how HTTP answers the error.
 func (e *PasswordError) Answer() (status int, code, sentence string) {
-	return 400, "bad-password", e.Error()
+	return 400, "bad-password", "Choose another password: " + e.Why + "."
 }
 
 // Is reports whether target is [ErrPassword].
@@ -47,6 +47,16 @@ func normalise(s credential.Secret) (pw password, ok bool) {
 	// Form C can be longer than the original.
 	text := norm.NFC.String(raw)
 	return password{raw, text}, len(text) <= MaxPassword
+}
+
+// ValidPassword returns nil if text could be somebody's password: 1 to [MaxPassword] bytes, as it
+// is and in Unicode's form C. Otherwise it returns a [*PasswordError]. A new one must satisfy the
+// [Directory] as well.
+func ValidPassword(text credential.Secret) error {
+	if _, ok := normalise(text); !ok {
+		return errLength
+	}
+	return nil
 }
 
 // strength returns why a new password is not acceptable for a user of this name and e-mail

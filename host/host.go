@@ -80,7 +80,7 @@ type User struct {
 //
 // A Users may have more methods, which npmauth finds by their interfaces:
 //
-//   - [SignUp]: npm adduser, where Config.OpenSignUp is
+//   - [SignUp]: the page for signing up and npm adduser, where Config.OpenSignUp is
 //   - [Profiles]: npm profile set
 //   - [Passwords]: npm profile set password
 //   - [Services]: tokens of service accounts, where Config.Services is nil
@@ -99,20 +99,20 @@ type Users interface {
 	CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error)
 }
 
-// SignUp is an optional interface of a [Users]: people create an account with npm adduser and
-// with npm login --auth-type=legacy.
+// SignUp is an optional interface of a [Users]: people create an account at the page
+// /-/auth/signup and with npm adduser.
 type SignUp interface {
 	// SignUp creates an account and returns its ID. It is called only if Config.OpenSignUp is
 	// set, after Lookup has found no user of that name and [Orgs] no organization. No policy
 	// decides on it: anyone may sign up. A name that was taken in the meantime is
-	// [ErrNameTaken], which is answered like a wrong password.
+	// [ErrNameTaken].
 	SignUp(ctx context.Context, user NewUser) (protocol.UserID, error)
 }
 
 // A NewUser is an account to create. None of it was checked.
 type NewUser struct {
 	Name     string
-	Email    string // "" where the client sent none
+	Email    string // "" for an npm login, with Legacy.SignUpAtLogin
 	Password credential.Secret
 }
 

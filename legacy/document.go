@@ -38,7 +38,7 @@ type login struct {
 // read returns the login in r for the name in its path.
 func read(w http.ResponseWriter, r *http.Request, name string) (login, error) {
 	if !validName(name) {
-		return login{}, badRequest("bad-name", "This is not a valid user name.")
+		return login{}, ErrName
 	}
 	// A browser's form can send other types across origins, and no others.
 	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || typ != "application/json" {

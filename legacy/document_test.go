@@ -19,6 +19,13 @@ func put(name, body string) *http.Request {
 	return r
 }
 
+// adduser is a PUT of npm adduser.
+func adduser(name, body string) *http.Request {
+	r := put(name, body)
+	r.Header.Set("Npm-Command", "adduser")
+	return r
+}
+
 const aliceLogin = `{"name":"alice","password":"correct horse"}`
 
 func TestBody(t *testing.T) {
@@ -106,7 +113,7 @@ func TestName(t *testing.T) {
 	assert.Equal(t, http.StatusCreated, direct("J.D_e-1!~*'()"))
 	assert.Equal(t, http.StatusUnauthorized, direct(strings.Repeat("a", 214)), "longest: unknown, but a name")
 	for _, name := range []string{"", ".", "..", "a:b", "a/b", "a%62", "a b", "ali\u0441e", "\ufb00", "a\u200b", "a?b", "a#b", "a@b", "a&b", strings.Repeat("a", 215)} {
-		assert.Equal(t, http.StatusBadRequest, direct(name), "%q", name)
+		assert.Equal(t, http.StatusUnprocessableEntity, direct(name), "%q", name) // AU-72
 	}
 	require.Equal(t, 1, p.denied, "only the long name was looked up")
 }

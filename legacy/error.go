@@ -35,6 +35,9 @@ var (
 	ErrOff = &Error{http.StatusNotFound, "legacy-login-off", "Logging in with a password at this address is switched off. Use: npm login --auth-type=web"}
 	// ErrSunset is for every PUT from [Config.Sunset] on.
 	ErrSunset = &Error{http.StatusGone, "legacy-login-ended", "Logging in with a password at this address has ended. Use: npm login --auth-type=web"}
+	// ErrName is for every PUT of a name that no user could have. It is not 400: npm replaces the
+	// sentence of a 400 at npm login by one of its own, that there is no such user.
+	ErrName = &Error{http.StatusUnprocessableEntity, "bad-name", "This is not a valid user name."}
 	// ErrUpdate is for every PUT of a revision.
 	ErrUpdate = &Error{http.StatusForbidden, "user-document-read-only", "A user document cannot be changed. Use: npm profile set"}
 	// ErrNoReader is for every GET while [Config.ReadUser] is nil.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/npmauth/npmauth/credential"
 )
@@ -21,7 +23,7 @@ func (h *Handler) Put(w http.ResponseWriter, r *http.Request, name string) {
 		if err != nil {
 			return err
 		}
-		secret, err := h.signIn(r.Context(), l, client)
+		secret, err := h.signIn(r.Context(), l, client, h.mayCreate(r.Header, l))
 		if err != nil {
 			return err
 		}
@@ -68,32 +70,50 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error
 	}{prefix + u.Name, u.Name, u.Email})
 }
 
-// put runs fn unless PUT is off or past its sunset.
+// put runs fn unless PUT is off, in a brown-out or past its sunset.
 func (h *Handler) put(w http.ResponseWriter, r *http.Request, fn func() error) {
-	err := error(ErrOff)
+	now := h.cfg.Now()
+	err := h.refused(now)
 	if !h.cfg.Off {
 		maps.Copy(w.Header(), h.notes)
-		err = ErrSunset
-		if h.cfg.Sunset.IsZero() || h.cfg.Now().Before(h.cfg.Sunset) {
-			err = fn()
+	}
+	if err == nil {
+		if text := h.notice(now); text != "" {
+			w.Header().Set("Npm-Notice", text)
 		}
+		err = fn()
 	}
 	if err != nil {
 		h.cfg.Fail(w, r, err)
 	}
 }
 
-func (h *Handler) signIn(ctx context.Context, l login, client Client) (credential.Secret, error) {
+// mayCreate reports whether a login of a name that is free may create its account.
+func (h *Handler) mayCreate(header http.Header, l login) bool {
+	return h.cfg.SignUp != nil && (h.cfg.SignUpAtLogin || l.email != "" && isAddUser(header))
+}
+
+// isAddUser reports whether npm says that its command is adduser. npm 6 says so in its referer,
+// which is its command line there.
+func isAddUser(header http.Header) bool {
+	command := header.Get("Npm-Command")
+	if command == "" {
+		command, _, _ = strings.Cut(header.Get("Referer"), " ")
+	}
+	return command == "adduser"
+}
+
+func (h *Handler) signIn(ctx context.Context, l login, client Client, create bool) (credential.Secret, error) {
 	in := SignIn{Name: l.name, Password: l.password, OTP: l.otp, Client: client}
 	secret, denied := h.cfg.SignIn(ctx, in)
-	if h.cfg.SignUp == nil || !errors.Is(denied, ErrDenied) {
+	if !create || !errors.Is(denied, ErrDenied) {
 		return secret, denied
 	}
 	// Denied may mean that there is no such account. SignUp creates one, or returns
 	// ErrNameTaken, and then the password was wrong.
 	err := h.cfg.SignUp(ctx, l.name, l.email, l.password)
 	if errors.Is(err, ErrNameTaken) {
-		return credential.Secret{}, denied
+		return credential.Secret{}, fmt.Errorf("%w: %w", denied, err)
 	}
 	if err != nil {
 		return credential.Secret{}, err

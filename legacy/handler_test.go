@@ -117,12 +117,26 @@ func TestFailsClosed(t *testing.T) {
 				asked++
 				return tt.signUp
 			}
-			w := serve(newHandler(t, cfg), put("alice", aliceLogin))
+			w := serve(newHandler(t, cfg), adduser("alice", `{"name":"alice","password":"correct horse","email":"alice@acme.test"}`))
 			assert.Equal(t, tt.want, w.Code)
 			assert.Equal(t, tt.asked, asked)
 			assert.NotContains(t, w.Body.String(), "token")
 		})
 	}
+}
+
+// Fail can tell a taken name from a wrong password, where sign-up tells it anyway.
+func TestFailGetsBothReasons(t *testing.T) {
+	var got error
+	cfg := newPeople().config()
+	cfg.SignUp = newPeople().signUp
+	cfg.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }
+	serve(newHandler(t, cfg), adduser("alice", `{"name":"alice","password":"taken over","email":"mallory@acme.test"}`))
+	assert.ErrorIs(t, got, legacy.ErrDenied)
+	assert.ErrorIs(t, got, legacy.ErrNameTaken)
+	serve(newHandler(t, cfg), put("alice", `{"name":"alice","password":"taken over","email":"mallory@acme.test"}`))
+	assert.ErrorIs(t, got, legacy.ErrDenied)
+	assert.NotErrorIs(t, got, legacy.ErrNameTaken)
 }
 
 func TestGetWithoutReader(t *testing.T) {

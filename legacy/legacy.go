@@ -25,19 +25,25 @@
 //
 // # Signing up
 //
-// With [Config.SignUp] set, a name that is free becomes an account: npm 12 has no npm adduser,
-// and npm login is then the only way to sign up. An existing name is a login, whatever else the
-// document says: a wrong password gets the answer of every wrong password, and nothing about
-// the account changes, not its e-mail address either.
+// With [Config.SignUp] set, npm adduser makes an account of a name that is free: a request that
+// says that it is adduser, in the npm-command header or in npm 6's referer, and has an e-mail
+// address in its document. In npm 6 to 8 npm login is another name of npm adduser and cannot be
+// told from it. Any other request for a name that is free is denied, so that a mistyped name is a
+// failed login; [Config.SignUpAtLogin] makes an account of it. An existing name is a login,
+// whatever else the document says: nothing about the account changes, not its e-mail address
+// either.
 //
-// While sign-up is open, anyone can learn which names are taken, as on every such site. While
-// it is closed, unknown names and wrong passwords get one answer.
+// While sign-up is open, npm adduser tells anyone which names are taken, as every such site does.
+// All other requests get one answer for unknown names and wrong passwords.
 //
-// # Sunset
+// # The end of it
 //
-// [Config.Deprecated] and [Config.Sunset] announce the end in the headers of RFC 9745 and RFC
-// 8594, and from the instant of Sunset on every PUT is 410 before anything of it is read. GET
-// is no login (npm owner add reads a user with it) and stays.
+// [Config.Deprecated], [Config.BrownOuts] and [Config.Sunset] are the steps in which PUT ends: it
+// works and says that it will not for ever; it is 410 for a few announced hours, so that whoever
+// did not read that notices; it is 410. A refused PUT is answered before anything of it is read.
+// Until then every answer to it has the headers of RFC 9745 and RFC 8594, and an npm-notice, which
+// npm prints, with the next brown-out and the end. GET is no login (npm owner add reads a user
+// with it) and stays.
 //
 // # Concurrency
 //
@@ -95,8 +101,14 @@ type Config struct {
 	// SignUp creates an account. Nil means that sign-up is closed. It is called only after
 	// SignIn has denied, and must return an error that wraps [ErrNameTaken] if the name is
 	// taken before it checks anything else, or a wrong password would be checked as a new one.
-	// email is "" if the document has none. Fail gets its other errors.
+	// email is "" if the document has none, which happens with SignUpAtLogin alone. Fail gets its
+	// other errors, and for a name that is taken one that wraps both ErrDenied and ErrNameTaken.
 	SignUp func(ctx context.Context, name, email string, password credential.Secret) error
+
+	// SignUpAtLogin lets every login with a name that is free create the account, as npmauth did
+	// before it had a page for signing up. A mistyped name then becomes an account. False: only
+	// npm adduser creates one. It changes nothing while SignUp is nil.
+	SignUpAtLogin bool
 
 	// ReadUser returns the account of that name for the sender of r. It decides whether the
 	// sender may read it, and Fail gets its errors. Nil means that GET is answered as not
@@ -110,12 +122,18 @@ type Config struct {
 	// Deprecated is the time from which clients should not use PUT. Zero: not announced.
 	Deprecated time.Time
 
+	// BrownOuts are the windows in which PUT is gone before it is for good, the earliest first.
+	// They must not overlap, begin before Deprecated, nor end after Sunset if there is one.
+	// Times are in whole seconds: parts of a second are cut off. Nil: there are none. With one,
+	// Deprecated is required: a window is announced.
+	BrownOuts []Window
+
 	// Sunset is the first instant at which PUT is gone, in whole seconds: parts of a second are
 	// cut off. Zero means never. It must not be before Deprecated.
 	Sunset time.Time
 
 	// Docs is the absolute http or https URL of a page that says what to use instead. It is
-	// linked if Deprecated or Sunset is announced. May be "".
+	// linked, and named in the notice, if Deprecated or Sunset is announced. May be "".
 	Docs string
 
 	// Now returns the current time. Nil means time.Now.
@@ -155,6 +173,10 @@ func New(cfg Config) (*Handler, error) {
 	if !cfg.Sunset.IsZero() && cfg.Sunset.Before(cfg.Deprecated.Truncate(time.Second)) {
 		return nil, errors.New("legacy: Config.Sunset is before Config.Deprecated") // RFC 9745 section 4
 	}
+	var err error
+	if cfg.BrownOuts, err = checkWindows(cfg); err != nil {
+		return nil, err
+	}
 	notes, err := notes(cfg)
 	if err != nil {
 		return nil, err
@@ -176,7 +198,7 @@ func notes(cfg Config) (http.Header, error) {
 	}
 	docs, err := url.Parse(cfg.Docs)
 	if err != nil || docs.Scheme != "https" && docs.Scheme != "http" || docs.Host == "" || docs.User != nil ||
-		strings.ContainsAny(cfg.Docs, "<>\" ") {
+		strings.ContainsAny(cfg.Docs, "<>\"") || strings.ContainsFunc(cfg.Docs, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("legacy: Config.Docs is not an absolute http or https URL")
 	}
 	for _, field := range []string{"Deprecation", "Sunset"} {

@@ -101,22 +101,22 @@ func TestExistingAccount(t *testing.T) {
 			_, err := g.users.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "jane", Email: "jane@acme.test", Password: credential.NewSecret(pass)})
 			require.NoError(t, err)
 
-			denied := serve(h, put("jane", document("jane", other, "mallory@acme.test")))
+			denied := serve(h, adduser("jane", document("jane", other, "mallory@acme.test")))
 			assert.Equal(t, http.StatusUnauthorized, denied.Code)
 			for _, password := range []string{"short", "", pass + " ", strings.ToUpper(pass), strings.Repeat("x", 60<<10)} {
-				again := serve(h, put("jane", document("jane", password, "mallory@acme.test")))
+				again := serve(h, adduser("jane", document("jane", password, "mallory@acme.test")))
 				assert.Equal(t, denied.Code, again.Code)
 				assert.Equal(t, denied.Body.String(), again.Body.String())
 			}
 			if !open {
-				unknown := serve(h, put("nobody", document("nobody", pass, "nobody@acme.test")))
+				unknown := serve(h, adduser("nobody", document("nobody", pass, "nobody@acme.test")))
 				assert.Equal(t, denied.Body.String(), unknown.Body.String())
 				assert.Equal(t, denied.Result().Header, unknown.Result().Header)
 				_, err := g.users.Lookup(t.Context(), "nobody")
 				assert.ErrorIs(t, err, account.ErrNoUser)
 			}
 
-			in := serve(h, put("jane", document("jane", pass, "mallory@acme.test")))
+			in := serve(h, adduser("jane", document("jane", pass, "mallory@acme.test")))
 			require.Equal(t, http.StatusCreated, in.Code, "%s", in.Body)
 			u, err := g.users.Lookup(t.Context(), "jane")
 			require.NoError(t, err)
@@ -135,7 +135,9 @@ func TestSignUpRace(t *testing.T) {
 	codes := make([]int, racers)
 	var wg sync.WaitGroup
 	for i := range racers {
-		wg.Go(func() { codes[i] = serve(h, put("newuser", document("newuser", password(i), ""))).Code })
+		wg.Go(func() {
+			codes[i] = serve(h, adduser("newuser", document("newuser", password(i), "new@acme.test"))).Code
+		})
 	}
 	wg.Wait()
 	winners := 0
@@ -145,7 +147,7 @@ func TestSignUpRace(t *testing.T) {
 		if code == http.StatusCreated {
 			winners++
 		}
-		assert.Equal(t, code, serve(h, put("newuser", document("newuser", password(i), ""))).Code, "and again")
+		assert.Equal(t, code, serve(h, adduser("newuser", document("newuser", password(i), "new@acme.test"))).Code, "and again")
 	}
 	assert.Equal(t, 1, winners)
 }

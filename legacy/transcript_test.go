@@ -97,7 +97,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	case errors.Is(err, errAnonymous):
 		status, text = http.StatusUnauthorized, "log in first"
 	case errors.Is(err, errBadName):
-		status, text = http.StatusBadRequest, "bad name"
+		status, text = http.StatusUnprocessableEntity, "bad name"
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -141,6 +141,7 @@ func serve(h *legacy.Handler, r *http.Request) *httptest.ResponseRecorder {
 var (
 	deprecated = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	sunset     = time.Date(2027, 6, 1, 12, 0, 0, 0, time.UTC)
+	brownOut   = legacy.Window{From: sunset.AddDate(0, -1, 0), Until: sunset.AddDate(0, -1, 0).Add(4 * time.Hour)}
 )
 
 // worlds are the configurations that transcripts run in, by directory.
@@ -149,6 +150,11 @@ var worlds = map[string]func(*people) legacy.Config{
 	"open": func(p *people) legacy.Config {
 		c := p.config()
 		c.SignUp = p.signUp
+		return c
+	},
+	"at-login": func(p *people) legacy.Config {
+		c := p.config()
+		c.SignUp, c.SignUpAtLogin = p.signUp, true
 		return c
 	},
 	"off": func(p *people) legacy.Config {
@@ -160,6 +166,12 @@ var worlds = map[string]func(*people) legacy.Config{
 		c := p.config()
 		c.Deprecated, c.Sunset, c.Docs = deprecated, sunset, "https://npm.acme.test/docs/login"
 		c.Now = func() time.Time { return sunset.Add(-time.Nanosecond) }
+		return c
+	},
+	"brown-out": func(p *people) legacy.Config {
+		c := p.config()
+		c.Deprecated, c.Sunset, c.BrownOuts = deprecated, sunset, []legacy.Window{brownOut}
+		c.Now = func() time.Time { return brownOut.From }
 		return c
 	},
 	"sunset": func(p *people) legacy.Config {

@@ -45,6 +45,18 @@ func TestGolden(t *testing.T) {
 	c = w.startChallenge()
 	b.submit(challengePath(c), "decision", "deny")
 	golden(t, "challenge-refused", b.get(challengePath(c)))
+	golden(t, "signup-closed", b.get("/registry/-/auth/signup"))
+
+	w = newOpenWorld(t, prefixed)
+	b = w.browser()
+	f = w.startLogin()
+	golden(t, "login-signup", b.get(loginPath(f)))
+	golden(t, "signup", b.get("/registry/-/auth/signup"))
+	golden(t, "signup-refused", b.submit(signUpPath(f), "decision", "approve", "name", "bob", "email", "carol@acme.test", "password", "correct staple"))
+	golden(t, "signup-sent", b.submit(signUpPath(f), "decision", "approve", "name", "carol", "email", "carol@acme.test", "password", "correct staple"))
+	golden(t, "signup-login", b.get(signUpPath(f)))
+	b.submit("/registry/-/auth/signup", "decision", "approve", "name", "dave", "email", "dave@acme.test", "password", "correct staple")
+	golden(t, "signup-created", b.get("/registry/-/auth/signup"))
 }
 
 // random are the patterns of what differs from run to run, each with its replacement.
@@ -52,7 +64,7 @@ var random = []struct {
 	in  *regexp.Regexp
 	out string
 }{
-	{regexp.MustCompile(`(/-/auth/(?:login|challenge)/)[\w-]{10,}`), "${1}PAGE"},
+	{regexp.MustCompile(`(/-/auth/(?:login|challenge|signup)/)[\w-]{10,}`), "${1}PAGE"},
 	{regexp.MustCompile(`(name="token" value=)"[\w-]{43}"`), `${1}"TOKEN"`},
 	{regexp.MustCompile(`(id="check">)[^<]+`), "${1}CHECK-CODE"},
 	{regexp.MustCompile(`(id="typed" value=)"\d{16}">(<span>\d{4}</span>){4}`), `${1}"DIGITS">…`},

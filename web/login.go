@@ -20,8 +20,12 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 	}
 	switch req.State {
 	case session.Pending:
+		signUpPath := ""
+		if l.cfg.SignUp != nil {
+			signUpPath = l.prefix + "/-/auth/" + signUpSegment + "/" + v.id
+		}
 		return page{
-			template: "login.html", Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
+			template: "login.html", SignUp: signUpPath, Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
 			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
 			wrong: "The user name, the password or the second factor is wrong. If the account has a second factor, it cannot be left empty. " +
 				"A code works once. After too many wrong codes only a recovery code works.",

@@ -25,13 +25,17 @@ type page struct {
 	Action    string // where it is sent
 	Token     string
 	Name      string // of a user, as typed or as known
+	Email     string // as typed
 	CheckCode string
+	SignUp    string // path of the page where to create an account; "" if nobody can
+	Login     string // path of the login page that the visitor came from
 	Requester requester
 	Operation operation
 
 	// Of a result.
 	Text, Next string
 	Code       string // typed code of an approved challenge
+	Steps      []step
 
 	template string
 	wrong    string // Problem of a form that authenticated nobody
@@ -86,6 +90,11 @@ var (
 		Text: "This address is incomplete, or its few minutes are over.",
 		Next: "Run the command again: it gives you a new address.",
 	}
+	noSignUp = page{
+		template: "result.html", Title: "Nobody can sign up here",
+		Text: "This registry does not let people create accounts by themselves.",
+		Next: "Ask those who run it for one.",
+	}
 	foreign = page{
 		template: "result.html", Title: "The form was not accepted",
 		Text: "It was not sent by the page it belongs to, or the browser keeps no cookies. Nothing was changed.",
@@ -120,7 +129,7 @@ var assets embed.FS
 var templates = func() map[string]*template.Template {
 	frame := template.Must(template.ParseFS(assets, "assets/page.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"login.html", "challenge.html", "result.html"} {
+	for _, name := range []string{"login.html", "signup.html", "challenge.html", "result.html"} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(assets, "assets/"+name))
 	}
 	return all
@@ -129,6 +138,7 @@ var templates = func() map[string]*template.Template {
 // write answers with pg.
 func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
 	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.prefix+stylePath, printable(pg.Name)
+	pg.Email = printable(pg.Email)
 	var body bytes.Buffer
 	if err := templates[pg.template].ExecuteTemplate(&body, "page", pg); err != nil {
 		panic(err) // a field that page does not have: no input leads here

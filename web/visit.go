@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,8 +15,8 @@ import (
 
 // A visit is one request for one page.
 type visit struct {
-	kind   string // the path segment: login or challenge
-	id     string // of the page
+	kind   string // the path segment: login, challenge or signup
+	id     string // of the page; "" for a sign-up that no login led to
 	path   string // as the browser knows it
 	client session.Client
 }
@@ -51,6 +52,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		return
 	}
 	var cookie *http.Cookie
+	var problem problemError
 	switch form.Get("decision") {
 	case "approve":
 		cookie, err = k.approve(r.Context(), v, form)
@@ -66,7 +68,9 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		}
 		p.seeOther(w, v)
 	case wrong(err):
-		p.refuseForm(w, r, k, v, form)
+		p.refuseForm(w, r, k, v, form, http.StatusForbidden, "")
+	case errors.As(err, &problem):
+		p.refuseForm(w, r, k, v, form, http.StatusUnprocessableEntity, string(problem))
 	case decided(err):
 		// Sent twice, or decided in another window: the page shows the result.
 		if _, waits, gone := k.page(r.Context(), r, v); gone == nil && !waits {
@@ -92,9 +96,9 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// refuseForm answers a form that did not authenticate its sender with the form, the same for every
-// reason.
-func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values) {
+// refuseForm answers a form with the form and what is wrong with it. If it did not authenticate its
+// sender, problem is "", and the page says the same for every reason.
+func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values, status int, problem string) {
 	pg, waits, err := k.page(r.Context(), r, v)
 	if err != nil {
 		p.refuse(w, r, err)
@@ -104,11 +108,11 @@ func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v vis
 		p.seeOther(w, v)
 		return
 	}
-	pg.Token, pg.Problem = form.Get("token"), pg.wrong
+	pg.Token, pg.Problem, pg.Email = form.Get("token"), cmp.Or(problem, pg.wrong), form.Get("email")
 	if pg.Name == "" {
 		pg.Name = form.Get("name")
 	}
-	p.write(w, http.StatusForbidden, pg)
+	p.write(w, status, pg)
 }
 
 // seeOther sends the browser to the page of v, with GET and without the form: 307 would send

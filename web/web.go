@@ -1,5 +1,5 @@
-// Package web serves the pages at which a person approves a web login and
-// answers a challenge for a second factor.
+// Package web serves the pages at which a person approves a web login, answers a challenge for a
+// second factor, and creates an account.
 //
 //	pages, err := web.New(web.Config{
 //		BaseURL:       base,
@@ -15,6 +15,8 @@
 //
 //	GET, POST  /-/auth/login/<page ID>      approve or refuse npm login
 //	GET, POST  /-/auth/challenge/<page ID>  confirm or refuse one operation
+//	GET, POST  /-/auth/signup               create an account
+//	GET, POST  /-/auth/signup/<page ID>     the same, on the way to the login of that page
 //	GET        /-/auth/style.css            the only thing that a page loads
 //
 // A handler that was mounted with that path stripped works too. The polls of the waiting client
@@ -22,10 +24,13 @@
 //
 // # The pages
 //
-// A page shows the client, its IP address, the time, and the operation; a login's check code,
+// The page of a login or a challenge shows the client, its IP address, the time, and the operation; a login's check code,
 // which the client prints as well; and a warning if the browser is at another IP address than
-// the client. Every page requires the password and the second factor: there is no browser
-// session that an attacker's URL could use.
+// the client. It requires the password and the second factor: there is no browser session that an
+// attacker's URL could use. An account that was just created is logged in to nothing either.
+//
+// Where [Config.SignUp] is set, the page of a login leads to the one for signing up, and that back
+// to it: the login can be approved with the new account while it waits.
 //
 // # Answers
 //
@@ -33,8 +38,9 @@
 //	303  a form was accepted: the browser loads the result with GET
 //	400  the form is malformed, or has a field twice
 //	403  name, password or second factor is wrong, or the form came from elsewhere
-//	404  the ID is unknown, forged or expired, which is one answer
+//	404  the ID is unknown, forged or expired, which is one answer; or nobody can sign up
 //	405, 413, 415
+//	422  nobody can have such an account, in a sentence that says why
 //	503  nobody can check now: too many passwords are, or the store is away
 //
 // Unknown name, wrong password, disabled account, and a second factor that is missing, wrong,
@@ -120,6 +126,11 @@ type Config struct {
 	// time. It is called for a challenge; for a login Sessions checks.
 	CheckPassword func(ctx context.Context, name string, password credential.Secret) (session.Person, error)
 
+	// SignUp creates an account and returns "", or the sentence that says why not, which the page
+	// shows above the form. Anyone can have it called as often as they like, with any input. An
+	// error means that it could not tell. Nil means that nobody can sign up.
+	SignUp func(ctx context.Context, in NewAccount) (problem string, err error)
+
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
 	// verified for it.
@@ -169,7 +180,7 @@ func New(cfg Config) (*Pages, error) {
 	if err := p.origin.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("web: Config.BaseURL: %w", err)
 	}
-	p.kinds = map[string]kind{"login": login{p}, "challenge": challenge{p}}
+	p.kinds = map[string]kind{"login": login{p}, "challenge": challenge{p}, signUpSegment: signUp{p}}
 	return p, nil
 }
 
@@ -181,10 +192,15 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveStyle(w, r)
 		return
 	}
-	segment, id, _ := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
+	segment, id, slash := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
 	k, ok := p.kinds[segment]
-	if !ok || !strings.HasPrefix(path, "/-/auth/") || !validID(id) {
+	plain := segment == signUpSegment && !slash
+	if !ok || !strings.HasPrefix(path, "/-/auth/") || !validID(id) && !plain {
 		p.write(w, http.StatusNotFound, gone)
+		return
+	}
+	if segment == signUpSegment && p.cfg.SignUp == nil {
+		p.write(w, http.StatusNotFound, noSignUp)
 		return
 	}
 	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r)}

@@ -42,6 +42,7 @@ type world struct {
 	calls    int                // of what may change something
 	reported []error            // what the pages reported
 	events   []audit.Event      // what the managers told of
+	created  []web.NewAccount   // at the page for it
 	during   func()             // runs while a password is checked, if not nil
 }
 
@@ -82,17 +83,46 @@ func newWorld(t testing.TB, base string) *world {
 
 	u, err = url.Parse(base)
 	require.NoError(t, err)
-	w.pages, err = web.New(web.Config{
-		BaseURL: u, Sessions: logins{w}, Factors: challenges{w}, Keys: credential.NewServerKey(w.store, "web"),
+	w.pages, err = web.New(w.config(u))
+	require.NoError(t, err)
+	return w
+}
+
+// newOpenWorld is newWorld with sign-up. The names of alice and bob are taken.
+func newOpenWorld(t testing.TB, base string) *world {
+	w := newWorld(t, base)
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	cfg := w.config(u)
+	cfg.SignUp = func(_ context.Context, in web.NewAccount) (string, error) {
+		w.calls++
+		switch {
+		case w.broken != nil:
+			return "", w.broken
+		case w.passwords[protocol.UserID("u-"+in.Name)] != "":
+			return "That user name is taken.", nil
+		case !strings.Contains(in.Email, "@"):
+			return "This is not an e-mail address.", nil
+		}
+		w.created = append(w.created, in)
+		w.passwords[protocol.UserID("u-"+in.Name)] = in.Password.Reveal()
+		return "", nil
+	}
+	w.pages, err = web.New(cfg)
+	require.NoError(t, err)
+	return w
+}
+
+func (w *world) config(base *url.URL) web.Config {
+	return web.Config{
+		BaseURL: base, Sessions: logins{w}, Factors: challenges{w}, Keys: credential.NewServerKey(w.store, "web"),
 		CheckPassword: w.sessions.CheckPassword,
 		Client: func(r *http.Request) session.Client {
 			addr, _ := netip.ParseAddrPort(r.RemoteAddr)
 			return session.Client{Addr: addr.Addr(), UserAgent: r.UserAgent(), At: w.now}
 		},
 		Report: func(_ *http.Request, err error) { w.reported = append(w.reported, err) },
-	})
-	require.NoError(t, err)
-	return w
+	}
 }
 
 func (w *world) code() string {
@@ -108,7 +138,7 @@ func (w *world) recorder() *audit.Recorder {
 }
 
 func (w *world) lookup(_ context.Context, name string) (session.User, error) {
-	if name != "alice" && name != "bob" {
+	if w.passwords[protocol.UserID("u-"+name)] == "" {
 		return session.User{}, session.ErrDenied
 	}
 	return session.User{ID: protocol.UserID("u-" + name), Name: name}, nil
@@ -267,4 +297,5 @@ func (b *browser) submit(path string, fields ...string) *httptest.ResponseRecord
 }
 
 func loginPath(f session.Flow) string            { return "/registry/-/auth/login/" + f.PageID }
+func signUpPath(f session.Flow) string           { return "/registry/-/auth/signup/" + f.PageID }
 func challengePath(c twofactor.Challenge) string { return "/registry/-/auth/challenge/" + c.PageID }

@@ -28,7 +28,7 @@ func TestAnswer(t *testing.T) {
 		{&packument.ChangeError{Code: packument.CodeDocument, Sentence: "No."}, wire.Error{Status: 400, Code: "bad-document", Sentence: "No."}},
 		{&packument.Error{Problem: "x"}, wire.Error{Status: 400, Code: "bad-publish", Sentence: "The registry refused the package: x."}},
 		{&token.SpecError{Field: "name", Problem: "is bad"}, wire.Error{Status: 400, Code: "bad-token-request", Sentence: "name is bad"}},
-		{&account.PasswordError{Why: "it is short"}, wire.Error{Status: 400, Code: "bad-password", Sentence: "account: unacceptable password: it is short"}},
+		{&account.PasswordError{Why: "it is short"}, wire.Error{Status: 400, Code: "bad-password", Sentence: "Choose another password: it is short."}},
 	} {
 		got, ok := wire.Answer(fmt.Errorf("wrapped: %w", tt.err))
 		assert.True(t, ok, "%v", tt.err)

@@ -152,12 +152,10 @@ func (u users) hashOf(id protocol.UserID) string {
 	return p.hash
 }
 
-// SignUp implements [host.SignUp], for npm adduser: it does what the app's own page does with
-// its form.
+// SignUp implements [host.SignUp], for npmauth's page and npm adduser: it does what the app's own
+// page does with its form.
 func (u users) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
 	switch {
-	case n.Email == "": // npm login, not npm adduser: a name that was mistyped, and so a wrong login
-		return "", host.ErrNameTaken
 	case account.ValidName(n.Name) != nil:
 		return "", account.ErrName
 	case account.ValidEmail(n.Email) != nil:

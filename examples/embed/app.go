@@ -83,7 +83,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "ok\n")
 		return
 	case "/":
-		io.WriteString(w, "Acme's packages. Get an account with npm adduser.\n")
+		io.WriteString(w, "Acme's packages. Get an account at /-/auth/signup.\n")
 		return
 	}
 	op, ok := host.OperationFrom(r.Context())

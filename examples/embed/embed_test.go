@@ -53,13 +53,16 @@ func newShelfOf(t *testing.T, a *app) shelf {
 	}}
 }
 
-func (s shelf) do(method, path, bearer string, body []byte) *httptest.ResponseRecorder {
+func (s shelf) do(method, path, bearer string, body []byte, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, bytes.NewReader(body))
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
@@ -100,7 +103,7 @@ func TestHost(t *testing.T) {
 
 func TestPublicRoutes(t *testing.T) {
 	s := newShelf(t)
-	for path, want := range map[string]string{"/healthz": "ok\n", "/": "Acme's packages. Get an account with npm adduser.\n"} {
+	for path, want := range map[string]string{"/healthz": "ok\n", "/": "Acme's packages. Get an account at /-/auth/signup.\n"} {
 		for _, bearer := range []string{"", "whatever"} {
 			w := s.do("GET", path, bearer, nil)
 			assert.Equal(t, http.StatusOK, w.Code, path)
@@ -138,15 +141,15 @@ func TestPeopleOfTheApp(t *testing.T) {
 	signUp := func(name, email, pw string) *httptest.ResponseRecorder {
 		body, err := json.Marshal(map[string]any{"_id": "org.couchdb.user:" + name, "name": name, "password": pw, "email": email, "type": "user", "roles": []string{}, "date": "2026-01-01T00:00:00Z"})
 		require.NoError(t, err)
-		return s.do("PUT", "/-/user/org.couchdb.user:"+name, "", body)
+		return s.do("PUT", "/-/user/org.couchdb.user:"+name, "", body, "Npm-Command", "adduser")
 	}
 	token := func(w *httptest.ResponseRecorder) string {
 		var out struct{ Token string }
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
 		return out.Token
 	}
-	assert.Equal(t, http.StatusBadRequest, signUp("cleo", "cleo@acme.test", "short").Code)
-	assert.Equal(t, http.StatusBadRequest, signUp("cleo", "nowhere", password).Code)
+	assert.Equal(t, http.StatusUnprocessableEntity, signUp("cleo", "cleo@acme.test", "short").Code)
+	assert.Equal(t, http.StatusUnprocessableEntity, signUp("cleo", "nowhere", password).Code)
 	assert.Equal(t, http.StatusUnauthorized, signUp("nobody", "nobody@acme.test", password).Code, "a name that is taken")
 	w := signUp("cleo", "cleo@acme.test", password)
 	require.Equal(t, http.StatusCreated, w.Code, w.Body)

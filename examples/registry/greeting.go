@@ -14,8 +14,7 @@ func greeting(base string, o options) string {
 	}
 	switch {
 	case o.signUp:
-		line("sign up, with a name that is free and a password of more than ten characters",
-			"npm login --auth-type=legacy --registry=%s", base) // npm 12 has no adduser
+		line("sign up, in a browser", "%s-/auth/signup", base) // npm 12 has no adduser
 	case len(o.seeds) == 0:
 		line("nobody can sign up here: stop, and start again with an account",
 			"go run ./examples/registry -data %s -seed alice:a-long-password", o.data)

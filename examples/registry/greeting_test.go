@@ -10,13 +10,13 @@ func TestGreeting(t *testing.T) {
 	const base = "http://127.0.0.1:4873/"
 	open := greeting(base, options{signUp: true})
 	for _, command := range []string{
-		"npm login --auth-type=legacy --registry=" + base, "npm login --registry=" + base,
+		base + "-/auth/signup", "npm login --registry=" + base,
 		"npm profile enable-2fa auth-and-writes", "npm publish", "npm token create", "npm install",
 	} {
 		assert.Contains(t, open, command)
 	}
 	closed := greeting(base, options{})
-	assert.NotContains(t, closed, "--auth-type=legacy")
+	assert.NotContains(t, closed, "signup")
 	assert.Contains(t, closed, "-seed", "else nobody can come in")
 	assert.NotContains(t, greeting(base, options{seeds: []seed{{"alice", "x"}}}), "-seed")
 }

@@ -203,15 +203,12 @@ func (o *options) setLegacy(text string) error {
 	return nil
 }
 
-// setSignUp comes after setLegacy: only the legacy login can sign up.
+// setSignUp comes after setLegacy, on which the default depends.
 func (o *options) setSignUp(text string) error {
 	switch text {
 	case "":
 		o.signUp = !o.legacy.off
 	case "open":
-		if o.legacy.off {
-			return errors.New("-signup open: people sign up through the legacy login, which -legacy off turns off; create accounts with -seed")
-		}
 		o.signUp = true
 	case "closed":
 	default:

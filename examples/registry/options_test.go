@@ -23,16 +23,17 @@ func TestOptions(t *testing.T) {
 		args []string
 		want options
 	}{
-		"none":         {nil, ours(func(*options) {})},
-		"addr and url": {[]string{"-addr", ":80", "-url", "https://npm.acme.test/npm"}, ours(func(o *options) { o.addr, o.base = ":80", "https://npm.acme.test/npm/" })},
-		"data":         {[]string{"-data", "d"}, ours(func(o *options) { o.data, o.store.at = "d", filepath.Join("d", "auth.db") })},
-		"sqlite":       {[]string{"-store", "sqlite:x:y.db"}, ours(func(o *options) { o.store.at = "x:y.db" })},
-		"postgres":     {[]string{"-store", "postgres://npm:pw@db.example/npm"}, ours(func(o *options) { o.store = storeChoice{"postgres", "postgres://npm:pw@db.example/npm"} })},
-		"postgresql":   {[]string{"-store", "postgresql:///npm"}, ours(func(o *options) { o.store = storeChoice{"postgres", "postgresql:///npm"} })},
-		"etcd":         {[]string{"-store", "etcd://a:1,b:2"}, ours(func(o *options) { o.store = storeChoice{"etcd", "a:1,b:2"} })},
-		"memory":       {[]string{"-store", "memory:"}, ours(func(o *options) { o.store = storeChoice{kind: "memory"} })},
-		"closed":       {[]string{"-signup", "closed"}, ours(func(o *options) { o.signUp = false })},
-		"legacy off":   {[]string{"-legacy", "off"}, ours(func(o *options) { o.legacy.off, o.signUp = true, false })},
+		"none":                 {nil, ours(func(*options) {})},
+		"addr and url":         {[]string{"-addr", ":80", "-url", "https://npm.acme.test/npm"}, ours(func(o *options) { o.addr, o.base = ":80", "https://npm.acme.test/npm/" })},
+		"data":                 {[]string{"-data", "d"}, ours(func(o *options) { o.data, o.store.at = "d", filepath.Join("d", "auth.db") })},
+		"sqlite":               {[]string{"-store", "sqlite:x:y.db"}, ours(func(o *options) { o.store.at = "x:y.db" })},
+		"postgres":             {[]string{"-store", "postgres://npm:pw@db.example/npm"}, ours(func(o *options) { o.store = storeChoice{"postgres", "postgres://npm:pw@db.example/npm"} })},
+		"postgresql":           {[]string{"-store", "postgresql:///npm"}, ours(func(o *options) { o.store = storeChoice{"postgres", "postgresql:///npm"} })},
+		"etcd":                 {[]string{"-store", "etcd://a:1,b:2"}, ours(func(o *options) { o.store = storeChoice{"etcd", "a:1,b:2"} })},
+		"memory":               {[]string{"-store", "memory:"}, ours(func(o *options) { o.store = storeChoice{kind: "memory"} })},
+		"closed":               {[]string{"-signup", "closed"}, ours(func(o *options) { o.signUp = false })},
+		"legacy off":           {[]string{"-legacy", "off"}, ours(func(o *options) { o.legacy.off, o.signUp = true, false })},
+		"legacy off, and open": {[]string{"-legacy", "off", "-signup", "open"}, ours(func(o *options) { o.legacy.off = true })},
 		"sunset": {[]string{"-legacy", "2027-01-31T00:00:00Z", "-signup", "open"}, ours(func(o *options) {
 			o.legacy.sunset = time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC)
 		})},
@@ -65,7 +66,6 @@ func TestOptionsRefused(t *testing.T) {
 		"-store: must be":                          {"-store", "sqlite:"},
 		"trusted publishing is not served yet":     {"-trust-issuer", "github=https://issuer.example"},
 		`-legacy "maybe": must be`:                 {"-legacy", "maybe"},
-		"-legacy off turns off":                    {"-legacy", "off", "-signup", "open"},
 		`-signup "ajar": must be`:                  {"-signup", "ajar"},
 		"must be name:password":                    {"-seed", "alice"},
 		`"acme" for flag -org: must be name=owner`: {"-org", "acme"},

@@ -40,6 +40,8 @@ type API struct {
 	changeKey *credential.ServerKey
 	legacy    *legacy.Handler
 	pages     *web.Pages
+
+	signUpPage string // its address; "" if nobody can sign up
 }
 
 // Config configures an [API].
@@ -47,28 +49,29 @@ type Config struct {
 	Authorizer *authz.Authorizer
 	Name       string        // of the registry
 	LeakKeys   leak.Keys     // of those who may report leaked credentials; nil: nobody may
-	OpenSignUp bool          // by the CouchDB login
-	Legacy     legacy.Config // its dates and documentation
+	OpenSignUp bool          // anyone may create an account
+	Legacy     legacy.Config // the dates, the documentation and SignUpAtLogin of the CouchDB login
 }
 
 // New returns an API, or an error that names the part that is wrong.
 func New(cfg Config) (*API, error) {
 	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys}
 	a.changeKey = credential.NewServerKey(a.Store, "changes")
-	var err error
-	a.pages, err = web.New(web.Config{
+	pages := web.Config{
 		BaseURL: a.Base, Name: cfg.Name, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
 	}
 	old := cfg.Legacy
-	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.Fail
+	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.legacyFail
 	old.Client = func(r *http.Request) legacy.Client { return legacy.Client(a.SessionClient(r)) }
 	if cfg.OpenSignUp {
-		old.SignUp = a.legacySignUp
+		a.signUpPage = a.URL("-/auth/signup")
+		pages.SignUp, old.SignUp = a.pageSignUp, a.legacySignUp
+	}
+	var err error
+	if a.pages, err = web.New(pages); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
 	}
 	if a.legacy, err = legacy.New(old); err != nil {
 		return nil, fmt.Errorf("Config.Legacy: %w", err)

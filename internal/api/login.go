@@ -16,7 +16,8 @@ import (
 
 // login starts a web login, POST /-/v1/login. A credential that rides along is
 // ignored: npm sends the expired one it is about to replace, and takes any 4xx
-// here as "no web login", upon which it asks for the password.
+// here as "no web login", upon which it asks for the password. npm adduser is led to the page
+// that creates an account, which leads to that of the login.
 func (a *API) login(r *http.Request, _ protocol.Operation) (reply, error) {
 	var body struct {
 		Hostname *string `json:"hostname"`
@@ -29,16 +30,42 @@ func (a *API) login(r *http.Request, _ protocol.Operation) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if a.wantsPassword(r) {
+		return reply{}, errPasswordLogin
+	}
 	flow, err := a.Sessions.Start(r.Context(), a.SessionClient(r))
 	if err != nil {
 		return reply{}, err
 	}
+	page := "-/auth/login/"
+	if body.Create != nil && *body.Create && a.signUpPage != "" {
+		page = "-/auth/signup/"
+	}
 	rep := ok(map[string]string{
-		"loginUrl": a.URL("-/auth/login/" + flow.PageID),
+		"loginUrl": a.URL(page + flow.PageID),
 		"doneUrl":  a.URL("-/auth/done/" + flow.PollID.Reveal()),
 	})
 	rep.header = http.Header{"Npm-Notice": {"Check that the page in your browser shows the code " + flow.CheckCode}}
 	return rep, nil
+}
+
+// errPasswordLogin is the answer to a client that is to ask for the password.
+var errPasswordLogin = &wire.Error{
+	Status: http.StatusNotFound, Code: "password-login", Sentence: "This npm logs in with a password here. A newer one logs in with a browser.",
+}
+
+// wantsPassword reports whether r comes from a client that begins with a web login also where it
+// was told to log in with a password, and whether that can succeed: npm 8, which says so in
+// npm-auth-type, and npm 6 and 7, which know no other kind.
+func (a *API) wantsPassword(r *http.Request) bool {
+	if !a.legacy.Open(a.Now()) {
+		return false
+	}
+	if kind := r.Header.Get("Npm-Auth-Type"); kind != "" {
+		return kind == "legacy"
+	}
+	agent := r.UserAgent()
+	return strings.HasPrefix(agent, "npm/6.") || strings.HasPrefix(agent, "npm/7.")
 }
 
 // page serves what is below /-/auth/: the two polls, and the pages.

@@ -4,17 +4,47 @@ import (
 	"context"
 	"errors"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/web"
 )
+
+// pageSignUp is the sign-up of the page for it.
+func (a *API) pageSignUp(ctx context.Context, in web.NewAccount) (problem string, err error) {
+	if in.Email == "" { // an operator's account may have none
+		return authz.Answer(account.ErrEmail).Sentence, nil
+	}
+	// Each form takes a turn in the queue of passwords, as a login does: the page says which names
+	// are taken, and not faster than that.
+	_, err = a.Users.CheckPassword(ctx, "", in.Password)
+	if err == nil {
+		err = a.signUp(ctx, in.Name, in.Email, in.Password)
+	}
+	if errors.Is(err, host.ErrNameTaken) {
+		return "That user name is taken. Choose another one.", nil
+	}
+	if err == nil {
+		return "", nil
+	}
+	answer := authz.Answer(err)
+	if answer.Status >= 500 || answer.Sentence == "" { // a problem without words would be none
+		return "", err
+	}
+	return answer.Sentence, nil
+}
 
 // signUp creates an account, where that is open to anyone.
 //
 // A taken name is found before any fault of the password: a wrong one, typed for
-// an account that exists, must not be checked as a new one.
+// an account that exists, must not be checked as a new one. But one that no account can have is
+// found before, since that took no turn in the queue.
 func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
+	if err := account.ValidPassword(pw); err != nil {
+		return err
+	}
 	switch _, err := a.Users.Lookup(ctx, name); {
 	case err == nil:
 		return host.ErrNameTaken

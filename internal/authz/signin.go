@@ -41,6 +41,25 @@ func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 	return nil
 }
 
+// SecondFactor checks the second factor of a login, after the password was right. That the account
+// uses the CouchDB login, whose code Yarn 1 presents once more, is noted in the commit that opens
+// the session.
+func (a *Authorizer) SecondFactor(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error) {
+	spend, err := a.Factors.SignIn(ctx, sub, f)
+	if err != nil || !f.Carry {
+		return spend, err
+	}
+	client, _ := ClientFrom(ctx)
+	return func(ctx context.Context, tx *store.Tx, id string) error {
+		if spend != nil {
+			if err := spend(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return a.noteLegacyUse(ctx, tx, sub.ID, client)
+	}, nil
+}
+
 // NamesOrg reports whether an organization has the name, so that no user gets it.
 func (a *Authorizer) NamesOrg(ctx context.Context, name string) (bool, error) {
 	if a.Orgs == nil {

@@ -54,6 +54,16 @@ func (b *Browser) Open(address string) Page {
 	return b.do(req)
 }
 
+// Follow clicks the link of a page that reads text.
+func (b *Browser) Follow(p Page, text string) Page {
+	b.t.Helper()
+	link := regexp.MustCompile(`<a href="([^"]*)">` + regexp.QuoteMeta(text) + `</a>`).FindStringSubmatch(p.HTML)
+	require.NotNil(b.t, link, "the page has no link %q\n%s", text, p.HTML)
+	to, err := p.URL.Parse(html.UnescapeString(link[1]))
+	require.NoError(b.t, err)
+	return b.Open(to.String())
+}
+
 // Submit fills in the form of a page that decides as wanted, approve or deny, and
 // sends it.
 func (b *Browser) Submit(p Page, decision string, fields map[string]string) Page {

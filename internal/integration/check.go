@@ -60,6 +60,7 @@ var tables = map[string]table{
 	"token":               {schema: 2, id: half, listing: map[string]func(rec) (string, string){"list": newest}},
 	"token-count":         {schema: 2, id: field("user")},
 	"token-expiring":      {id: field("id"), also: (*checker).warning},
+	"legacy-use":          {id: field("user"), also: (*checker).legacyUse},
 	"twofactor":           {id: field("user"), also: (*checker).factor},
 	"twofactor-enrolment": {id: field("user")},
 	"twofactor-failures":  {id: field("user")},
@@ -308,6 +309,13 @@ func (c *checker) challenge(id string, r rec) {
 func (c *checker) warning(id string, r rec) {
 	if t := c.records["token"][escaped(id)]; t != nil && field("expires")(r) == "" {
 		c.problem("token-expiring/%s: never ends", id)
+	}
+}
+
+// legacyUse: as many clients as are kept of an account, and one at least.
+func (c *checker) legacyUse(id string, r rec) {
+	if clients, _ := r["clients"].([]any); len(clients) < 1 || len(clients) > 8 {
+		c.problem("legacy-use/%s: has %d clients", id, len(clients))
 	}
 }
 

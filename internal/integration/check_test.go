@@ -73,6 +73,7 @@ func TestCheckFinds(t *testing.T) {
 		"a store of another's":       {"npmauth/ready", "theirs", "not the value of such a key"},
 		"a time that is none":        {"token-used/x", "yesterday", "not the value of such a key"},
 		"a user without a password":  {"user/x", `{"v":1,"d":{"id":"x","name":"x"}}`, "has no password row"},
+		"a use of no client":         {"legacy-use/x", `{"v":1,"d":{"user":"x","clients":[]}}`, "has 0 clients"},
 		"a password without a user":  {"password/x", `{"v":1,"d":{"id":"x"}}`, "has no user"},
 		"a challenge that is no one": {"twofactor-challenge/x", `{"v":1,"d":{"id":"x","state":"waiting"}}`, "waits and is not counted"},
 	} {

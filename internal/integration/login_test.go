@@ -74,7 +74,7 @@ func TestLegacyLogin(t *testing.T) {
 	registry := integration.Start(t)
 	home := integration.NewHome(t, registry.URL)
 
-	// A new name is a new account where sign-up is open.
+	// A new name is a new account where sign-up is open: AU-68.
 	up := home.Terminal("", "npm", "adduser", "--auth-type=legacy")
 	up.Expect(`Username:`)
 	up.Type("alice")

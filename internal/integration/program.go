@@ -23,6 +23,7 @@ type program struct {
 // gives them. The versions are there.
 var programs = map[string]program{
 	"npm6":  {command: "npm", path: []string{"npm6", "bin", "npm-cli.js"}, local: true},
+	"npm7":  {command: "npm", path: []string{"npm7", "bin", "npm-cli.js"}, local: true},
 	"npm8":  {command: "npm", path: []string{"npm8", "bin", "npm-cli.js"}, local: true},
 	"npm10": {command: "npm", path: []string{"npm10", "bin", "npm-cli.js"}, local: true},
 	"npm11": {command: "npm", path: []string{"npm11", "bin", "npm-cli.js"}},

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,14 +49,6 @@ func greeting(t *testing.T, npm string) {
 	commands := map[string]func(args []string){
 		"login": func(args []string) {
 			p := home.Terminal("", "npm", args...)
-			if slices.Contains(args, "--auth-type=legacy") { // who is not there yet signs up
-				p.Expect(`Username:`)
-				p.Type("alice")
-				p.Expect(`Password:`)
-				p.Type(integration.Password)
-				p.OK()
-				return
-			}
 			address := p.Expect(`Login at:\s+(http://\S+)`)[1]
 			integration.NewBrowser(t).Approve(address, map[string]string{"name": "alice", "password": integration.Password})
 			p.OK()
@@ -88,8 +79,11 @@ func greeting(t *testing.T, npm string) {
 		},
 	}
 	until(t, func() bool { return strings.Contains(registry.Greeting(), "npm install") }) // it comes last
+	signUp := regexp.MustCompile(`(?m)^  (http://\S+)$`).FindStringSubmatch(registry.Greeting())
+	require.NotNil(t, signUp, registry.Greeting())
+	integration.NewBrowser(t).Approve(signUp[1], map[string]string{"name": "alice", "email": "alice@acme.test", "password": integration.Password})
 	lines := regexp.MustCompile(`(?m)^  npm (.*)$`).FindAllStringSubmatch(registry.Greeting(), -1)
-	require.Len(t, lines, len(commands)+1, registry.Greeting()) // login is there twice
+	require.Len(t, lines, len(commands), registry.Greeting())
 	for _, line := range lines {
 		text := strings.ReplaceAll(line[1], "<package>", "widget")
 		if strings.Contains(text, "123456") {

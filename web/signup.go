@@ -1,0 +1,95 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/npmauth/npmauth/credential"
+)
+
+// A NewAccount is what a person filled in to sign up. Nothing of it is checked, but that keyboards'
+// blanks around name and e-mail address are cut off.
+type NewAccount struct {
+	Name     string
+	Email    string
+	Password credential.Secret
+}
+
+// signUp is the page at which a person creates an account. Its ID is that of the web login from
+// which the person came, or "".
+type signUp struct{ *Pages }
+
+// signUpSegment is the path segment of the page.
+const signUpSegment = "signup"
+
+// A step is a command to type next.
+type step struct{ Text, Command string }
+
+func (s signUp) page(ctx context.Context, r *http.Request, v visit) (page, bool, error) {
+	loginPath := ""
+	if v.id != "" {
+		loginPath = s.prefix + "/-/auth/login/" + v.id
+	}
+	// The browser that created an account sees so for a while, also where the login is over.
+	name, err := s.outcome(ctx, r, v)
+	if err != nil {
+		return page{}, false, err
+	}
+	if name != "" {
+		return s.created(name, loginPath), false, nil
+	}
+	if v.id != "" {
+		if _, err := s.cfg.Sessions.Page(ctx, v.id); err != nil {
+			return page{}, false, err
+		}
+	}
+	return page{template: "signup.html", Title: "Create an account at " + s.cfg.Name, Action: v.path, Login: loginPath}, true, nil
+}
+
+// created is the page that says what comes next.
+func (s signUp) created(name, loginPath string) page {
+	registry := " --registry=" + strings.TrimRight(s.cfg.BaseURL.String(), "/") + "/"
+	pg := page{
+		template: "result.html", Title: "Account created", Login: loginPath,
+		Text: "The account " + printable(name) + " is yours.",
+		Steps: []step{{
+			"Turn on two-factor authentication, which publishing asks for. You need an authenticator app:",
+			"npm profile enable-2fa auth-and-writes" + registry,
+		}},
+	}
+	if loginPath != "" {
+		pg.Next = "The program that led you here still waits. Log in, and then go back to it."
+		return pg
+	}
+	pg.Steps = append([]step{{"Log in, in a terminal:", "npm login" + registry}}, pg.Steps...)
+	return pg
+}
+
+func (s signUp) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
+	aead, err := s.outcomeKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := NewAccount{
+		Name: strings.Trim(form.Get("name"), blanks), Email: strings.Trim(form.Get("email"), blanks),
+		Password: credential.NewSecret(form.Get("password")),
+	}
+	problem, err := s.cfg.SignUp(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if problem != "" {
+		return nil, problemError(problem)
+	}
+	return s.carry(aead, v, in.Name), nil
+}
+
+// deny has no form: who does not want an account leaves.
+func (s signUp) deny(context.Context, visit) (*http.Cookie, error) { return nil, errMalformed }
+
+// A problemError is a form that is to be filled in again, and the sentence that says why.
+type problemError string
+
+func (e problemError) Error() string { return "web: " + string(e) }
