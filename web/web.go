@@ -15,6 +15,7 @@
 //
 //	GET, POST  /-/auth/login/<page ID>      approve or refuse npm login
 //	GET, POST  /-/auth/challenge/<page ID>  confirm or refuse one operation
+//	GET        /-/auth/                     what pages there are, and what to type to get to one
 //	GET        /-/auth/style.css            the only thing that a page loads
 //
 // A handler that was mounted with that path stripped works too. The polls of the waiting client
@@ -122,7 +123,7 @@ type Config struct {
 
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
-	// verified for it.
+	// verified for it, and pages say how far their times are from it.
 	Client func(*http.Request) session.Client
 
 	// Report gets every error that a visitor sees as 503 only. Nil discards.
@@ -177,8 +178,12 @@ func New(cfg Config) (*Pages, error) {
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.protect(w.Header())
 	path, _ := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
-	if path == stylePath {
+	switch path {
+	case stylePath:
 		p.serveStyle(w, r)
+		return
+	case "/-/auth", "/-/auth/":
+		p.serveIndex(w, r)
 		return
 	}
 	segment, id, _ := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
@@ -197,6 +202,17 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		p.write(w, http.StatusMethodNotAllowed, badMethod)
 	}
+}
+
+// serveIndex answers with the page for whoever looks for the others.
+func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		p.write(w, http.StatusMethodNotAllowed, badMethod)
+		return
+	}
+	base := strings.TrimRight(p.cfg.BaseURL.String(), "/") + "/" // npm keeps credentials under the path up to the last slash
+	p.write(w, http.StatusOK, page{template: "index.html", Title: "Logins of " + p.cfg.Name, Base: base})
 }
 
 // validID reports whether id could be a page ID: both kinds have only these characters, which
