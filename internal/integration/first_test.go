@@ -96,7 +96,7 @@ func (n *newcomer) follow() {
 // signUp does the first step.
 func (n *newcomer) signUp(comment, command string) {
 	assert.Contains(n.t, comment, "sign up")
-	if n.npm == "npm8" { // it goes to the page of a login first, where nobody can sign up (AU-61)
+	if n.npm == "npm8" { // it goes to the page of a login first, where nobody can sign up
 		n.registry.SignIn("alice", "")
 		return
 	}
