@@ -157,8 +157,15 @@ func TestTokenRevokeAsListed(t *testing.T) {
 				home.OK("", npm, "token", "revoke", what)
 				assert.Equal(t, http.StatusUnauthorized, registry.As(secret[name]).Do("GET", "-/whoami", nil).Status, name)
 			}
+			more := home.Run("", npm, "token", "revoke", create("another")[:12])
+			assert.NotZero(t, more.Code)
+			assert.Contains(t, more.Output(), "no fewer and no more")
 			assert.NotContains(t, registry.Log(), listed[0].Token, "no beginning of a token is in the log")
 
+			if client == "npm11" || client == "npm12" { // docs/tokens.md says so
+				masked := home.OK("", npm, "token", "create", "--name=masked", "--packages-all", "--json", "--password="+integration.Password).Stdout
+				assert.Contains(t, masked, "npm_***")
+			}
 			create("ranged", "192.0.2.0/24")
 			assert.Contains(t, home.OK("", npm, "token", "list").Stdout, "192.0.2.0/24")
 		})
