@@ -112,7 +112,9 @@ var questions = []struct {
 		integration.NewBrowser(n.t).Approve(m[1], map[string]string{"name": "alice", "password": integration.Password})
 	}},
 	{`Authenticate your account at:\s+(http://\S+/challenge/\S+)`, "page", func(n *newcomer, p *integration.Process, m []string) {
-		integration.NewBrowser(n.t).Approve(m[1], map[string]string{"password": integration.Password, "code": n.app.Fresh()})
+		browser := integration.NewBrowser(n.t)
+		assert.Regexp(n.t, `session \S+, a login of \d+ \w+ \d{4}, \d\d:\d\d UTC, from 127\.0\.0\.1 `, browser.Open(m[1]).Text())
+		browser.Approve(m[1], map[string]string{"password": integration.Password, "code": n.app.Fresh()})
 	}},
 	{`[Uu]sername: `, "name", func(n *newcomer, p *integration.Process, _ []string) { p.Type("alice") }},
 	{`[Pp]assword: `, "password", func(n *newcomer, p *integration.Process, _ []string) { p.Type(integration.Password) }},
