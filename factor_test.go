@@ -247,7 +247,7 @@ func TestWebChallenge(t *testing.T) {
 	assert.Regexp(t, `/[A-Z2-7]{26}$`, doneURL, "not a shape that npm masks: without a terminal it must print it")
 	assert.Equal(t, 202, w.poll(doneURL, "PUT").Code)
 	_, _, page := w.open(authURL)
-	for _, shown := range []string{"plain", "alice", "publish", "session " + w.sessionID(s)} {
+	for _, shown := range []string{"plain", "alice", "publish", "session " + w.sessionID(s) + ", a login of 1 March 2026, 12:"} {
 		assert.Contains(t, page.Body.String(), shown) // CH-04
 	}
 	for _, fields := range []map[string]string{

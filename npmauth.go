@@ -74,6 +74,7 @@
 package npmauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -205,7 +206,7 @@ type Config struct {
 	LeakKeys leak.Keys
 
 	// Name is the registry's name on pages and in authenticator apps. Empty means
-	// BaseURL's host.
+	// BaseURL's host, on pages with its port.
 	Name string
 
 	// How it runs: proxies, logs and events, caches.
@@ -295,9 +296,6 @@ func New(cfg Config) (*Auth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("npmauth: Config.BaseURL %w", err)
 	}
-	if cfg.Name == "" {
-		cfg.Name = base.Hostname()
-	}
 	az := authz.New(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
 	az.BasicToken, az.Proxies = cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
@@ -379,7 +377,7 @@ func (a *Auth) build(cfg Config) (err error) {
 		return fail("subject", err)
 	}
 	az.Factors, err = twofactor.New(twofactor.Config{
-		Store: az.Store, Now: az.Now, Issuer: cfg.Name, Limits: az.Limits, Events: az.Events,
+		Store: az.Store, Now: az.Now, Issuer: cmp.Or(cfg.Name, az.Base.Hostname()), Limits: az.Limits, Events: az.Events,
 	})
 	if err != nil {
 		return fail("twofactor", err)

@@ -1,14 +1,19 @@
 package npmauth_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/token"
 )
 
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
@@ -69,6 +74,26 @@ func TestReadmeCommands(t *testing.T) {
 	require.NoError(t, err)
 	for _, command := range []string{"go run ./examples/registry", "go test work"} {
 		assert.Contains(t, string(readme), "```sh\n"+command+"\n```")
+	}
+}
+
+// The numbers of docs/tokens.md are those of the code.
+func TestTokenLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/tokens.md")
+	require.NoError(t, err)
+	l := policy.DefaultLimits()
+	days := func(d time.Duration) int { return int(d / token.Day) }
+	for _, says := range []string{
+		fmt.Sprintf("| %d if the token may write, %d if it only reads |", days(l.WriteTokenTTL), days(l.ReadTokenTTL)),
+		fmt.Sprintf("| %d to %d if it may write, %d to %d if it only reads |", days(l.MinTokenTTL), days(l.MaxWriteTokenTTL), days(l.MinTokenTTL), days(policy.MaxTokenTTL)),
+		fmt.Sprintf("| %d packages and scopes in all", l.Targets),
+		fmt.Sprintf("| %d organizations |", l.Orgs),
+		fmt.Sprintf("| %d ranges,", token.MaxCIDRs),
+		fmt.Sprintf("| %d printable characters;", token.MaxName),
+		fmt.Sprintf("| %d printable characters |", token.MaxDescription),
+		fmt.Sprintf("An account\nhas %d at most", l.Tokens),
+	} {
+		assert.Contains(t, string(text), says)
 	}
 }
 

@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http/httptest"
@@ -34,6 +35,22 @@ func (w *world) create(bearer, otp string, fields map[string]any) answer {
 		}
 	}
 	return w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: bearer, otp: otp, body: body})
+}
+
+// rewrite replaces a text in all that a store has.
+func rewrite(t *testing.T, s store.Store, text, by string) {
+	t.Helper()
+	items, err := s.List(t.Context(), "", "", store.MaxLimit)
+	require.NoError(t, err)
+	n := 0
+	for _, it := range items {
+		if value := bytes.ReplaceAll(it.Value, []byte(text), []byte(by)); !bytes.Equal(value, it.Value) {
+			_, err := s.Commit(t.Context(), store.Op{Key: it.Key, At: it.Revision, Action: store.Put, Value: value, Expires: it.Expires})
+			require.NoError(t, err)
+			n++
+		}
+	}
+	require.NotZero(t, n)
 }
 
 func TestTokenLifecycle(t *testing.T) {
@@ -89,7 +106,7 @@ func TestTokenLifecycle(t *testing.T) {
 	assert.Equal(t, 404, revoke(m, key, "").Code, "TK-24")
 	assert.Equal(t, 404, revoke(m, secret, "").Code, "TK-24")
 	assert.Equal(t, revoke(m, key, "").Body.String(), revoke(m, "7c9e6679-7425-40de-944b-e07fc1f90ae7", "").Body.String(), "TK-24: like what does not exist")
-	for _, what := range []string{key[:1], key[:8], "%25", "*", secret[:8]} { // TK-25
+	for _, what := range []string{key[:1], key[:8], "%25", "*", secret[:7], secret[:9], secret[:39]} { // TK-25
 		assert.Equal(t, 404, revoke(s, what, w.code("alice")).Code, what)
 	}
 	assert.GreaterOrEqual(t, revoke(s, "", "").Code, 400, "TK-25: nothing is not everything")
@@ -102,6 +119,47 @@ func TestTokenLifecycle(t *testing.T) {
 	require.Equal(t, 201, a.Code, a.Body.String())
 	assert.Equal(t, 204, revoke(s, a.text("token"), w.code("alice")).Code, "by the token itself")
 	assert.Equal(t, 401, w.publish("plain", "1.0.2", a.text("token"), "").Code)
+}
+
+// AU-71: what npm token list shows of a token revokes it, where it is of one token only.
+func TestRevokeByWhatIsListed(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.person("mallory")
+	s, m := w.login("alice"), w.login("mallory")
+	secret, first := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	_, second := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	revoke := func(bearer, what, otp string) answer {
+		return w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + what, bearer: bearer, otp: otp})
+	}
+	live := func() (n int) {
+		for _, err := range w.auth.Tokens().Of(t.Context(), w.ids["alice"]) {
+			require.NoError(t, err)
+			n++
+		}
+		return n
+	}
+
+	more := revoke(s, secret[:12], "")
+	assert.Equal(t, 404, more.Code, "no challenge: no code is spent on it")
+	assert.Contains(t, more.text("error"), "no more", "or it would seem to have ended")
+	assert.Equal(t, 404, revoke(m, first.Hint, "").Code, "TK-24")
+
+	rewrite(t, w.store, second.Hint, first.Hint)
+	both := revoke(s, first.Hint, "")
+	assert.Equal(t, 409, both.Code, "no challenge: no code is spent on it")
+	assert.Contains(t, both.text("error"), "npm token list")
+	assert.Equal(t, 409, revoke(s, first.Hint, w.code("alice")).Code)
+	require.Equal(t, 2, live())
+
+	require.NoError(t, w.auth.Tokens().Revoke(t.Context(), audit.Actor{}, w.ids["alice"], second.ID, ""))
+	asked := revoke(s, first.Hint, "")
+	isChallenge(t, asked)
+	assert.NotContains(t, asked.Body.String(), first.Hint)
+	assert.Equal(t, 204, revoke(s, first.Hint, w.code("alice")).Code)
+	assert.Zero(t, live())
+	assert.Equal(t, 404, revoke(s, first.Hint, "").Code)
 }
 
 func TestTokenPaging(t *testing.T) {

@@ -18,7 +18,8 @@ var ErrPath = errors.New("protocol: malformed path")
 // segments raw or escaped, control characters, backslashes, invalid UTF-8, a package name that
 // [ParsePackageName] refuses (the reserved - and -rev are among them), and a tarball whose file
 // name is not its package's. After the token of [RevokeToken] and [Logout] anything printable
-// may follow except dot segments, since npm puts a token there unescaped.
+// may follow except dot segments, since npm puts a token there unescaped. /-/auth/ is the page
+// that /-/auth is: people type either.
 //
 // HEAD is GET. A request that is not npm's is [Unknown] without an error: a method that its
 // path does not have, or a path below /-/ that is not listed at the actions; /-/NPM/v1/tokens
@@ -28,6 +29,9 @@ var ErrPath = errors.New("protocol: malformed path")
 // Names are substrings of the path if they had no escape: Classify allocates nothing then, nor
 // for a package with an escaped slash or @.
 func Classify(method, escapedPath string) (Operation, error) {
+	if escapedPath == "/-/auth/" {
+		return Operation{Action: AuthPage}, nil
+	}
 	var p path
 	if err := p.cut(escapedPath); err != nil {
 		return Operation{}, err

@@ -150,6 +150,23 @@ func (m *Manager) List(ctx context.Context, user protocol.UserID, after string, 
 	return list, next, nil
 }
 
+// Get returns the user's session with this public ID. A session that does not exist, has expired
+// or is another user's is ErrNoSession. Whether the account has revoked it Get does not check: it
+// describes a session that was authenticated.
+func (m *Manager) Get(ctx context.Context, user protocol.UserID, id string) (Session, error) {
+	r, err := byID.Get(ctx, m.store, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return Session{}, ErrNoSession
+	case err != nil:
+		return Session{}, fmt.Errorf("session: get: %w", err)
+	}
+	if s := r.session(); user != "" && s.User == user && s.Live(m.now()) {
+		return s, nil
+	}
+	return Session{}, ErrNoSession
+}
+
 // End is [Manager.EndTx] in a commit of its own.
 func (m *Manager) End(ctx context.Context, by audit.Actor, user protocol.UserID, id string, reasons ...string) error {
 	return endError(store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.EndTx(ctx, tx, by, user, id, reasons...) }))

@@ -184,6 +184,26 @@ func TestEnd(t *testing.T) {
 	assert.ErrorIs(t, d.End(t.Context(), operator, "u-jane", s.ID), assert.AnError)
 }
 
+func TestGet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		_, s, err := d.SignIn(t.Context(), jane("111111"))
+		require.NoError(t, err)
+		got, err := d.Get(t.Context(), s.User, s.ID)
+		require.NoError(t, err)
+		assert.Equal(t, s, got)
+		for _, user := range []protocol.UserID{"", "mallory"} {
+			_, err = d.Get(t.Context(), user, s.ID)
+			assert.ErrorIs(t, err, session.ErrNoSession, "TK-24")
+		}
+		_, err = d.Get(t.Context(), s.User, "no such session")
+		assert.ErrorIs(t, err, session.ErrNoSession)
+		time.Sleep(time.Until(s.Expires))
+		_, err = d.Get(t.Context(), s.User, s.ID)
+		assert.ErrorIs(t, err, session.ErrNoSession, "it has expired")
+	})
+}
+
 func TestLogout(t *testing.T) {
 	d := open(t)
 	secret, s, err := d.SignIn(t.Context(), jane("111111"))

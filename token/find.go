@@ -52,6 +52,33 @@ func (m *Manager) Find(ctx context.Context, user protocol.UserID, d credential.D
 	return r.id(), nil
 }
 
+// FindHint returns the ID of the user's only live token whose [Token.Hint] is hint. It lists the
+// user's tokens, and returns [ErrAmbiguous] where several have that hint, [ErrNotFound] where
+// none has.
+//
+// More of a secret than its hint is [ErrNotFound], too: a record has no more of it than the hint
+// and the digest, so that nobody could tell whether the rest was right.
+func (m *Manager) FindHint(ctx context.Context, user protocol.UserID, hint string) (id string, err error) {
+	if len(hint) != hintSize {
+		return "", ErrNotFound
+	}
+	for t, err := range m.Of(ctx, user) {
+		switch {
+		case err != nil:
+			return "", err
+		case t.Hint != hint:
+			continue
+		case id != "":
+			return "", ErrAmbiguous
+		}
+		id = t.ID
+	}
+	if id == "" {
+		return "", ErrNotFound
+	}
+	return id, nil
+}
+
 // get returns the user's live token in one Get.
 func (m *Manager) get(ctx context.Context, r store.Reader, user protocol.UserID, id string) (*record, error) {
 	key := Key(id)

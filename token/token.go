@@ -68,6 +68,9 @@ var (
 	// ErrNotFound means that the user has no such token. It is the same error for another
 	// user's token and for one that does not exist.
 	ErrNotFound = errors.New("token: not found")
+	// ErrAmbiguous means that several of the user's tokens begin with the characters that were
+	// given.
+	ErrAmbiguous = errors.New("token: several tokens begin like this")
 	// ErrTooMany means that the user has as many tokens as Limits.Tokens allows.
 	ErrTooMany = errors.New("token: too many tokens")
 	// ErrDisabled means that the user's account is disabled: it gets no token.

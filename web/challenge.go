@@ -86,7 +86,7 @@ func (c challenge) result(ctx context.Context, r *http.Request, v visit, gone er
 		}, false, nil
 	}
 	return page{
-		template: "result.html", Title: "Confirmed", Code: o,
+		template: "result.html", Title: "Confirmed", Done: true, Code: o,
 		Text: "The operation may go on. You can close this page.",
 		Next: "It is good for the program that asked, for this operation, and for a few minutes.",
 	}, false, nil

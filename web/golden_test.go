@@ -28,6 +28,7 @@ func TestGolden(t *testing.T) {
 	golden(t, "login-sent", b.submit(loginPath(f), "decision", "approve", "name", "bob", "password", bobPassword))
 	golden(t, "login-approved", b.get(loginPath(f)))
 	golden(t, "login-gone", b.get("/registry/-/auth/login/x"))
+	golden(t, "index", b.get("/registry/-/auth/"))
 
 	f = w.startLogin()
 	b.submit(loginPath(f), "decision", "deny")

@@ -32,7 +32,7 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 		}, true, nil
 	case session.Done:
 		return page{
-			template: "result.html", Title: "Login approved",
+			template: "result.html", Title: "Login approved", Done: true,
 			Text: "The program that asked is logged in now, or will be in a moment.",
 			Next: "Go back to it. You can close this page.",
 		}, false, nil

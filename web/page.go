@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"embed"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/netip"
@@ -20,6 +21,7 @@ type page struct {
 	Style    string // path of the style sheet
 	Title    string
 	Problem  string // why the form is shown once more
+	Base     string // URL of the registry, of the index
 
 	// Of a form.
 	Action    string // where it is sent
@@ -34,6 +36,7 @@ type page struct {
 
 	// Of a result.
 	Text, Next string
+	Done       bool   // what was to be approved is
 	Code       string // typed code of an approved challenge
 	Steps      []step
 
@@ -46,12 +49,43 @@ type requester struct {
 	Addr      string
 	Agent     string // "": unknown
 	Elsewhere string // the visitor's IP address if it is another; "" if not
-	Started   time.Time
-	Expires   time.Time
+	Started   moment
+	Expires   moment
+}
+
+// A moment is a time as a page shows it: in UTC, since a page without a script does not know the
+// visitor's time zone, and how far it is from when the page was loaded, which all clocks share.
+type moment struct{ at, now time.Time }
+
+// Machine and Text return the time.
+func (m moment) Machine() string { return m.at.UTC().Format(time.RFC3339) }
+func (m moment) Text() string    { return m.at.UTC().Format("2 January 2006, 15:04:05 UTC") }
+
+// Distance returns "in 4 minutes", "2 hours ago" or "now", in the largest unit of which there is
+// one; the rest is cut off.
+func (m moment) Distance() string {
+	d := m.at.Sub(m.now)
+	n, unit := int64(d.Abs()/time.Minute), "minute"
+	switch {
+	case n == 0:
+		return "now"
+	case n >= 48*60:
+		n, unit = n/(24*60), "day"
+	case n >= 60:
+		n, unit = n/60, "hour"
+	}
+	text := fmt.Sprintf("%d %s", n, unit)
+	if n != 1 {
+		text += "s"
+	}
+	if d < 0 {
+		return text + " ago"
+	}
+	return "in " + text
 }
 
 func newRequester(addr netip.Addr, agent string, started, expires time.Time, visitor session.Client) requester {
-	a := requester{Addr: "unknown", Agent: printable(agent), Started: started.UTC(), Expires: expires.UTC()}
+	a := requester{Addr: "unknown", Agent: printable(agent), Started: moment{started, visitor.At}, Expires: moment{expires, visitor.At}}
 	addr, here := addr.Unmap().WithZone(""), visitor.Addr.Unmap().WithZone("")
 	if addr.IsValid() {
 		a.Addr = addr.String()
@@ -129,7 +163,7 @@ var assets embed.FS
 var templates = func() map[string]*template.Template {
 	frame := template.Must(template.ParseFS(assets, "assets/page.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"login.html", "signup.html", "challenge.html", "result.html"} {
+	for _, name := range []string{"login.html", "signup.html", "challenge.html", "result.html", "index.html"} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(assets, "assets/"+name))
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -96,6 +97,47 @@ func TestPagesAreAccessible(t *testing.T) {
 			assert.Regexp(t, `<input [^>]*id="`+l[1]+`"`, page)
 		}
 	}
+}
+
+// A page says how far its times are from when it was loaded: the visitor's clock shows another hour.
+func TestTimesAreRelative(t *testing.T) {
+	w := newWorld(t, prefixed)
+	for want, d := range map[string]time.Duration{
+		"now": 59 * time.Second, "in 1 minute": time.Minute, "in 59 minutes": time.Hour - 1, "in 1 hour": time.Hour, "in 47 hours": 48*time.Hour - 1, "in 2 days": 48 * time.Hour,
+		"1 minute ago": -time.Minute, "2 hours ago": -2 * time.Hour, "30 days ago": -30 * 24 * time.Hour,
+	} {
+		w.request = &twofactor.Request{Started: w.now, Expires: w.now.Add(d), NewChallenge: twofactor.NewChallenge{User: "u-alice", Action: protocol.Publish}}
+		assert.Contains(t, w.browser().get("/registry/-/auth/challenge/x").Body.String(), " UTC</time> ("+want+")</dd>", d)
+	}
+}
+
+// Only what was approved looks like it.
+func TestOnlyApprovedIsGreen(t *testing.T) {
+	w := newWorld(t, prefixed)
+	f := w.startLogin()
+	b := w.browser()
+	const green = `class="result done"`
+	b.submit(loginPath(f), "decision", "approve", "name", "bob", "password", bobPassword)
+	assert.Contains(t, b.get(loginPath(f)).Body.String(), green)
+	denied := w.startLogin()
+	b.submit(loginPath(denied), "decision", "deny")
+	for _, path := range []string{loginPath(denied), "/registry/-/auth/login/forged"} {
+		page := b.get(path).Body.String()
+		assert.Contains(t, page, `class="result"`)
+		assert.NotContains(t, page, green)
+	}
+}
+
+func TestIndex(t *testing.T) {
+	w := newWorld(t, prefixed)
+	for _, path := range []string{"/registry/-/auth/", "/registry/-/auth"} {
+		rec := w.browser().get(path)
+		assert.Equal(t, http.StatusOK, rec.Code)
+		assert.Contains(t, rec.Body.String(), "npm login --registry=https://npm.acme.test/registry/<")
+	}
+	rec := w.browser().do(http.MethodPost, "/registry/-/auth/", "")
+	assert.Equal(t, http.StatusMethodNotAllowed, rec.Code)
+	assert.Equal(t, "GET, HEAD", rec.Header().Get("Allow"))
 }
 
 // DU-02: the page does not reveal the poll ID.

@@ -17,6 +17,7 @@
 //	GET, POST  /-/auth/challenge/<page ID>  confirm or refuse one operation
 //	GET, POST  /-/auth/signup               create an account
 //	GET, POST  /-/auth/signup/<page ID>     the same, on the way to the login of that page
+//	GET        /-/auth/                     what pages there are, and what to type to get to one
 //	GET        /-/auth/style.css            the only thing that a page loads
 //
 // A handler that was mounted with that path stripped works too. The polls of the waiting client
@@ -133,7 +134,7 @@ type Config struct {
 
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
-	// verified for it.
+	// verified for it, and pages say how far their times are from it.
 	Client func(*http.Request) session.Client
 
 	// Report gets every error that a visitor sees as 503 only. Nil discards.
@@ -188,8 +189,12 @@ func New(cfg Config) (*Pages, error) {
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.protect(w.Header())
 	path, _ := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
-	if path == stylePath {
+	switch path {
+	case stylePath:
 		p.serveStyle(w, r)
+		return
+	case "/-/auth", "/-/auth/":
+		p.serveIndex(w, r)
 		return
 	}
 	segment, id, slash := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
@@ -213,6 +218,21 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		p.write(w, http.StatusMethodNotAllowed, badMethod)
 	}
+}
+
+// serveIndex answers with the page for whoever looks for the others.
+func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		p.write(w, http.StatusMethodNotAllowed, badMethod)
+		return
+	}
+	base := strings.TrimRight(p.cfg.BaseURL.String(), "/") + "/" // npm keeps credentials under the path up to the last slash
+	index := page{template: "index.html", Title: "Logins of " + p.cfg.Name, Base: base}
+	if p.cfg.SignUp != nil {
+		index.SignUp = p.prefix + "/-/auth/" + signUpSegment
+	}
+	p.write(w, http.StatusOK, index)
 }
 
 // validID reports whether id could be a page ID: both kinds have only these characters, which

@@ -96,7 +96,7 @@ func TestStrippedPrefix(t *testing.T) {
 func TestOtherPaths(t *testing.T) {
 	w := newWorld(t, prefixed)
 	for _, path := range []string{
-		"/", "/-/auth", "/-/auth/", "/-/auth/login", "/-/auth/done/x", "/-/auth/proof/x", "/-/auth/style.css/", "/-/auth/assets/login.html",
+		"/", "/-/auth/login", "/-/auth/done/x", "/-/auth/proof/x", "/-/auth/style.css/", "/-/auth/assets/login.html",
 		"/-/auth/" + w.startLogin().PageID, "/login/" + w.startLogin().PageID, "/x/-/auth/login/" + w.startLogin().PageID,
 	} {
 		assert.Equal(t, http.StatusNotFound, w.browser().get(path).Code, path)

@@ -271,9 +271,10 @@ type Token struct {
 	protocol.TokenSpec
 }
 
-// Fields returns the fields of the token's JSON, every one in both of its spellings.
+// Fields returns the fields of the token's JSON, every one in both of its spellings. Ranges are
+// null where there are none: npm prints "with IP whitelist:" of a list, also of an empty one.
 func (t Token) Fields() map[string]any {
-	cidrs := make([]string, 0, len(t.CIDRs))
+	var cidrs []string
 	for _, p := range t.CIDRs {
 		cidrs = append(cidrs, p.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
@@ -206,5 +207,17 @@ func TestTokenRequestRanges(t *testing.T) {
 	for _, text := range []string{"", "10.0.0.1", "10.0.0.0/08", "010.0.0.0/8", "10.0.0.0/33", "10/8", "fe80::%eth0/64", "*", "x"} {
 		_, err := read("10.0.0.0/8", text)
 		require.True(t, isBadRequest(err), text)
+	}
+}
+
+// AU-40: npm prints "with IP whitelist:" of a list, also of an empty one.
+func TestTokenFieldsWithoutRanges(t *testing.T) {
+	plain := wire.Token{}.Fields()
+	ranged := wire.Token{TokenSpec: protocol.TokenSpec{CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}.Fields()
+	for _, field := range []string{"cidr_whitelist", "cidr"} {
+		data, err := json.Marshal(plain[field])
+		require.NoError(t, err)
+		assert.Equal(t, "null", string(data), field)
+		assert.Equal(t, []string{"192.0.2.0/24"}, ranged[field])
 	}
 }

@@ -19,13 +19,18 @@ func greeting(base string, o options) string {
 		line("nobody can sign up here: stop, and start again with an account",
 			"go run ./examples/registry -data %s -seed alice:a-long-password", o.data)
 	}
-	line("log in, in the browser", "npm login --registry=%s", base)
-	line("turn on two-factor authentication, which publishing asks for",
+	line("log in: npm prints the address of a page that asks for your name and password, or asks for them itself (npm 8)",
+		"npm login --registry=%s", base)
+	line("turn on two-factor authentication, which publishing takes: npm asks for your password, shows a secret for an\n"+
+		"  # authenticator app, as a picture and in letters, and asks for the code that the app then shows. Keep the recovery codes",
 		"npm profile enable-2fa auth-and-writes --registry=%s", base)
-	line("publish, in a folder with a package.json, with the code that your app shows",
-		"npm publish --otp=123456 --registry=%s", base)
-	line("make a token for CI, which needs no code",
-		"npm token create --name=ci --packages-all --packages-and-scopes-permission=read-write --bypass-2fa --expires=7 --otp=123456 --registry=%s", base)
-	line("install it, anywhere", "npm install <package> --registry=%s", base)
+	line("a package to publish, in a folder of its own", "mkdir hello-registry && cd hello-registry && npm init --yes")
+	line("publish it: npm asks for a code, at a page together with your password, or by itself (npm 8). A code works once, and\n"+
+		"  # the app has a new one every 30 seconds", "npm publish --registry=%s", base)
+	line("install it, in a folder beside", "mkdir ../app && cd ../app && npm install hello-registry --registry=%s", base)
+	line("make a token for CI: npm asks for your password, and then, at a page or by itself, for the next code. The token publishes\n"+
+		"  # without a code, if npm is 11.6 or later: what older ones make still takes one",
+		"npm token create --name=ci --packages-all --packages-and-scopes-permission=read-write --bypass-2fa --expires=7 --registry=%s", base)
+	fmt.Fprintf(w, "%s in a browser says how to point Yarn, pnpm and Bun here.\n", base)
 	return w.String()
 }

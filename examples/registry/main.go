@@ -128,6 +128,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
 
+	at, err := url.Parse(base)
+	if err != nil {
+		return err
+	}
+
 	who := new(people)
 	known := facts{db: db, people: who}
 	auth, err := npmauth.New(npmauth.Config{
@@ -136,6 +141,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		Packages:   known,
 		Documents:  known,
 		Orgs:       known,
+		Public:     isFront(at),
 		OpenSignUp: o.signUp,
 		Legacy:     npmauth.Legacy{Off: o.legacy.off, Sunset: o.legacy.sunset},
 
@@ -168,11 +174,6 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err := found(ctx, db, who, o.orgs); err != nil {
 		return err
 	}
-	at, err := url.Parse(base)
-	if err != nil {
-		return err
-	}
-
 	said := fmt.Sprintf("npm registry at %s\n", base)
 	if first {
 		said += greeting(base, o)

@@ -87,9 +87,6 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		o.proxies = append(o.proxies, proxy)
 		return err
 	})
-	flags.Func("trust-issuer", "not served yet: trusted publishing from the issuer `kind=URL`", func(string) error {
-		return errors.New("trusted publishing is not served yet")
-	})
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return options{}, err

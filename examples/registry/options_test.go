@@ -64,7 +64,7 @@ func TestOptionsRefused(t *testing.T) {
 		"-store etcd: must be etcd://host:port":    {"-store", "etcd://db.example"},
 		"host:port,host:port,… and":                {"-store", "etcd://a:1,,b:2"},
 		"-store: must be":                          {"-store", "sqlite:"},
-		"trusted publishing is not served yet":     {"-trust-issuer", "github=https://issuer.example"},
+		"flag provided but not defined":            {"-trust-issuer", "github=https://issuer.example"},
 		`-legacy "maybe": must be`:                 {"-legacy", "maybe"},
 		`-signup "ajar": must be`:                  {"-signup", "ajar"},
 		"must be name:password":                    {"-seed", "alice"},

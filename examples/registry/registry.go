@@ -37,7 +37,13 @@ type registry struct {
 func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, ok := host.OperationFrom(r.Context())
 	if !ok {
-		s.fail(w, r, errors.New("the registry is served without npmauth"))
+		err := errors.New("the registry is served without npmauth")
+		if isFront(s.view.base)(r) {
+			err = s.front(w, r)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
 		return
 	}
 	var err error

@@ -60,7 +60,7 @@ func newWorldWith(t *testing.T, rules *policy.Policy) *world {
 	known := facts{db: w.db, people: w.people}
 	auth, err := npmauth.New(npmauth.Config{
 		BaseURL: "http://registry.example/", Store: store.NewMemory(), Packages: known, Documents: known, Orgs: known,
-		OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true,
+		Public: isFront(w.view.base), OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true,
 	})
 	require.NoError(t, err)
 	w.auth, w.people.directory, w.ready = auth, auth.People(), auth.Ready

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/authz"
@@ -183,21 +185,35 @@ func shownToken(t token.Token) map[string]any {
 	}}.Fields()
 }
 
+// errNotListed is for a part of a token: whoever gave more of it than is listed must not believe
+// that it has ended.
+var errNotListed = &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "This is not one of your tokens. Give its id, or the characters that npm token list shows, no fewer and no more, or the whole token."}
+
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
-// the asking user's answers as what does not exist.
+// the asking user's answers as what does not exist. The characters that npm token list shows of
+// a token do for it where no other of the user's begins with them: npm sends them on as they
+// were typed.
 func (a *API) revokeToken(r *http.Request, op protocol.Operation) (reply, error) {
 	q, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err
 	}
-	id := op.Token
-	if d, shaped := credential.Parse(op.Token); shaped {
-		id = token.IDOf(d)
+	user, id := q.Actor.Credential.User, op.Token
+	if digest, shaped := credential.Parse(op.Token); shaped {
+		id = token.IDOf(digest)
+	} else if strings.HasPrefix(op.Token, credential.PrefixToken) {
+		id, err = a.Tokens.FindHint(r.Context(), user, op.Token)
+		if errors.Is(err, token.ErrNotFound) {
+			err = errNotListed
+		}
+		if err != nil {
+			return reply{}, a.Conclude(r.Context(), q, err)
+		}
 	}
 	// The path may hold the token itself, and what a challenge is about is stored
 	// and shown on its page.
 	q.Operation.Token = id
-	return a.revoke(r, q, d, q.Actor.Credential.User, id)
+	return a.revoke(r, q, d, user, id)
 }
 
 // revoke ends a token of user for a request that is not denied.

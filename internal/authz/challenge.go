@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
@@ -79,10 +80,14 @@ func (a *Authorizer) Challenge(ctx context.Context, q *Request, wrong bool) erro
 	if use.Change.IsZero() {
 		return &UnknownChange{Wrong: wrong}
 	}
+	name, err := a.describe(ctx, q.Actor.Credential)
+	if err != nil {
+		return err
+	}
 	c, err := a.Factors.Challenge(ctx, twofactor.NewChallenge{
 		User: q.Actor.Credential.User, Name: q.Actor.Person.Account.Name, Credential: use.Credential, Action: op.Action,
 		Items:          []twofactor.Item{{Package: op.Package, Change: use.Change, FollowUps: use.FollowUps, Words: q.Change.Words(op)}},
-		CredentialName: q.Actor.Credential.Kind.String() + " " + q.Actor.Credential.ID, Addr: q.Addr, UserAgent: q.agent,
+		CredentialName: name, Addr: q.Addr, UserAgent: q.agent,
 	})
 	if err != nil {
 		return err
@@ -90,4 +95,30 @@ func (a *Authorizer) Challenge(ctx context.Context, q *Request, wrong bool) erro
 	return Challenged(wire.Challenge{
 		AuthURL: a.URL("-/auth/challenge/" + c.PageID), DoneURL: a.URL("-/auth/proof/" + c.PollID), CheckCode: c.CheckCode,
 	}, wrong)
+}
+
+// describe returns what the page of a challenge calls the challenged credential, so that its
+// user knows it from a stolen one: when a session was opened, and from where, and what a token
+// is called.
+func (a *Authorizer) describe(ctx context.Context, cred *policy.Credential) (string, error) {
+	text := cred.Kind.String() + " " + cred.ID
+	switch cred.Kind {
+	case policy.KindToken:
+		if cred.Name != "" {
+			text = fmt.Sprintf("token %q, %s", cred.Name, cred.ID)
+		}
+	case policy.KindSession:
+		s, err := a.Sessions.Get(ctx, cred.User, cred.ID)
+		if errors.Is(err, session.ErrNoSession) {
+			return text, nil // ended since: its challenge is good for nothing
+		}
+		if err != nil {
+			return "", err
+		}
+		text += s.Created.UTC().Format(", a login of 2 January 2006, 15:04 UTC")
+		if s.Addr.IsValid() {
+			text += ", from " + s.Addr.Unmap().WithZone("").String()
+		}
+	}
+	return text, nil
 }

@@ -98,6 +98,8 @@ func Answer(err error) *wire.Error {
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-cursor", Sentence: "after is not where a page of this list ended."}
 	case errors.Is(err, token.ErrDisabled):
 		return &wire.Error{Status: http.StatusForbidden, Code: "account-disabled", Sentence: "The account is disabled."}
+	case errors.Is(err, token.ErrAmbiguous):
+		return &wire.Error{Status: http.StatusConflict, Code: "ambiguous-token", Sentence: "Several of your tokens begin like this. Run npm token list and give the id of the one to revoke."}
 	case errors.Is(err, token.ErrNotFound):
 		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "There is no such token."}
 	}

@@ -103,6 +103,7 @@ func (b *Browser) Approve(address string, fields map[string]string) Page {
 
 func (b *Browser) do(req *http.Request) Page {
 	b.t.Helper()
+	req.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 	res, err := b.client.Do(req)
 	require.NoError(b.t, err)
 	defer res.Body.Close()

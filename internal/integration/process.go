@@ -135,6 +135,15 @@ func (p *Process) watch(drain func()) {
 // text that matches pattern, and returns the match and its groups.
 func (p *Process) Expect(pattern string) []string {
 	p.t.Helper()
+	m := p.Next(pattern)
+	if m == nil {
+		p.t.Fatalf("%s ended with %d and did not print %s:\n%s", p.line, p.result.Code, pattern, clean(p.stdout.String())+clean(p.stderr.String()))
+	}
+	return m
+}
+
+// Next is Expect for what may not come: it returns nil when the process has ended without it.
+func (p *Process) Next(pattern string) []string {
 	re := regexp.MustCompile(pattern)
 	for over := false; ; {
 		text := clean(p.stdout.String())
@@ -151,7 +160,7 @@ func (p *Process) Expect(pattern string) []string {
 			return groups
 		}
 		if over {
-			p.t.Fatalf("%s ended with %d and did not print %s:\n%s", p.line, p.result.Code, pattern, text+clean(p.stderr.String()))
+			return nil
 		}
 		select {
 		case <-p.done: // look once more at what came last

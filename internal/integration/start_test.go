@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -20,80 +19,6 @@ import (
 	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/npmauth/npmauth/protocol"
 )
-
-// A newcomer types what the first start prints, line by line, and it works.
-func TestGreeting(t *testing.T) {
-	t.Run("npm", func(t *testing.T) {
-		integration.Require(t, "npm")
-		t.Parallel()
-		greeting(t, "")
-	})
-	for _, npm := range integration.Releases() {
-		t.Run(npm, func(t *testing.T) {
-			integration.RequireClients(t, npm)
-			t.Parallel()
-			greeting(t, npm)
-		})
-	}
-}
-
-// greeting does so with one of integration.NPMs, or the machine's own.
-func greeting(t *testing.T, npm string) {
-	registry := integration.Start(t)
-	home := integration.NewHome(t, registry.URL)
-	if npm != "" {
-		home.Use(npm)
-	}
-	dir := home.Package("widget", "1.0.0")
-	var app *integration.Authenticator
-	commands := map[string]func(args []string){
-		"login": func(args []string) {
-			p := home.Terminal("", "npm", args...)
-			address := p.Expect(`Login at:\s+(http://\S+)`)[1]
-			integration.NewBrowser(t).Approve(address, map[string]string{"name": "alice", "password": integration.Password})
-			p.OK()
-		},
-		"profile": func(args []string) {
-			p := home.Terminal("", "npm", args...)
-			p.Expect(`password:`)
-			p.Type(integration.Password)
-			app = integration.NewAuthenticator(t, p.Expect(`Or enter code:\s+(\S+)`)[1])
-			p.Expect(`authenticator:`)
-			p.Type(app.Fresh())
-			p.OK()
-		},
-		"publish": func(args []string) { home.OK(dir, "npm", args...) },
-		"token": func(args []string) {
-			p := home.Terminal("", "npm", args...)
-			p.Expect(`password:`)
-			p.Type(integration.Password)
-			token := p.Expect(`Created token (npm_\w{36})`)[1]
-			p.OK()
-			ci := machine(t, registry, token)
-			ci.OK(ci.Package("gadget", "1.0.0"), "npm", "publish")
-		},
-		"install": func(args []string) {
-			project := home.Project("app", map[string]string{"package.json": `{"name":"app","version":"1.0.0"}`})
-			home.OK(project, "npm", args...)
-			assert.FileExists(t, filepath.Join(project, "node_modules", "widget", "index.js"))
-		},
-	}
-	until(t, func() bool { return strings.Contains(registry.Greeting(), "npm install") }) // it comes last
-	signUp := regexp.MustCompile(`(?m)^  (http://\S+)$`).FindStringSubmatch(registry.Greeting())
-	require.NotNil(t, signUp, registry.Greeting())
-	integration.NewBrowser(t).Approve(signUp[1], map[string]string{"name": "alice", "email": "alice@acme.test", "password": integration.Password})
-	lines := regexp.MustCompile(`(?m)^  npm (.*)$`).FindAllStringSubmatch(registry.Greeting(), -1)
-	require.Len(t, lines, len(commands), registry.Greeting())
-	for _, line := range lines {
-		text := strings.ReplaceAll(line[1], "<package>", "widget")
-		if strings.Contains(text, "123456") {
-			text = strings.ReplaceAll(text, "123456", app.Fresh())
-		}
-		args := strings.Fields(text)
-		require.Contains(t, commands, args[0])
-		commands[args[0]](args)
-	}
-}
 
 // Only the first start says what to type.
 func TestSecondStart(t *testing.T) {
@@ -214,7 +139,7 @@ func TestUnreachable(t *testing.T) {
 // What is not served is refused at start, in words, and never half-served.
 func TestRefusedFlags(t *testing.T) {
 	for says, args := range map[string][]string{
-		"trusted publishing is not served yet": {"-trust-issuer", "github=https://issuer.example"},
+		"flag provided but not defined": {"-trust-issuer", "github=https://issuer.example"},
 	} {
 		code, out := integration.Refused(t, args...)
 		assert.Equal(t, 2, code, says)

@@ -1,8 +1,10 @@
 package integration_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,4 +112,62 @@ func TestTokenListAndRevoke(t *testing.T) {
 	home.OK("", "npm", "token", "revoke", byValue, "--otp="+app.Fresh())
 	assert.Equal(t, http.StatusUnauthorized, registry.As(byValue).Do("GET", "-/whoami", nil).Status)
 	assert.NotContains(t, home.OK("", "npm", "token", "list").Stdout, "npm_")
+}
+
+// AU-40, AU-70, AU-71: what npm token list prints of a token, in each of its formats, can be given to
+// npm token revoke, and a token without ranges is shown without them.
+func TestTokenRevokeAsListed(t *testing.T) {
+	for _, client := range []string{"npm8", "npm10", "npm11", "npm12", "pnpm12"} {
+		t.Run(client, func(t *testing.T) {
+			integration.RequireClients(t, client)
+			t.Parallel()
+			registry := integration.Start(t, seed("alice")...)
+			home := integration.NewHome(t, registry.URL)
+			home.Use(client)
+			home.SetToken(registry.SignIn("alice", ""))
+			npm := strings.TrimRight(client, "0123456789")
+			create := func(name string, cidrs ...string) string {
+				a := registry.As(home.Token()).Do("POST", "-/npm/v1/tokens", map[string]any{"name": name, "password": integration.Password, "packages_all": true, "cidr_whitelist": append([]string{}, cidrs...)})
+				require.Equal(t, http.StatusCreated, a.Status, a.Body)
+				var out struct{ Token string }
+				a.JSON(t, &out)
+				return out.Token
+			}
+			secret := map[string]string{}
+			for _, name := range []string{"by-json", "by-columns", "by-beginning"} {
+				secret[name] = create(name)
+			}
+
+			assert.NotContains(t, home.OK("", npm, "token", "list").Stdout, "with IP whitelist")
+			var listed []struct{ Key, Token string }
+			require.NoError(t, json.Unmarshal([]byte(home.OK("", npm, "token", "list", "--json").Stdout), &listed))
+			columns := strings.Split(strings.TrimSpace(home.OK("", npm, "token", "list", "--parseable").Stdout), "\n")
+			for name, revoke := range map[string]func(i int) string{
+				"by-json":      func(i int) string { return listed[i].Key },
+				"by-columns":   func(i int) string { return strings.Split(columns[i+1], "\t")[0] }, // after the header
+				"by-beginning": func(i int) string { return listed[i].Token },
+			} {
+				i := slices.IndexFunc(listed, func(o struct{ Key, Token string }) bool { return strings.HasPrefix(secret[name], o.Token) })
+				require.GreaterOrEqual(t, i, 0, name)
+				what := revoke(i)
+				if name != "by-beginning" {
+					assert.Regexp(t, `^[a-z2-7]{26}$`, what, "the whole key, and no stars")
+				}
+				require.Equal(t, http.StatusOK, registry.As(secret[name]).Do("GET", "-/whoami", nil).Status, name)
+				home.OK("", npm, "token", "revoke", what)
+				assert.Equal(t, http.StatusUnauthorized, registry.As(secret[name]).Do("GET", "-/whoami", nil).Status, name)
+			}
+			more := home.Run("", npm, "token", "revoke", create("another")[:12])
+			assert.NotZero(t, more.Code)
+			assert.Contains(t, more.Output(), "no fewer and no more")
+			assert.NotContains(t, registry.Log(), listed[0].Token, "no beginning of a token is in the log")
+
+			if client == "npm11" || client == "npm12" { // docs/tokens.md says so
+				masked := home.OK("", npm, "token", "create", "--name=masked", "--packages-all", "--json", "--password="+integration.Password).Stdout
+				assert.Contains(t, masked, "npm_***")
+			}
+			create("ranged", "192.0.2.0/24")
+			assert.Contains(t, home.OK("", npm, "token", "list").Stdout, "192.0.2.0/24")
+		})
+	}
 }
