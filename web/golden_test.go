@@ -52,6 +52,7 @@ func TestGolden(t *testing.T) {
 	b = w.browser()
 	f = w.startLogin()
 	golden(t, "login-signup", b.get(loginPath(f)))
+	golden(t, "index-signup", b.get("/registry/-/auth/"))
 	golden(t, "signup", b.get("/registry/-/auth/signup"))
 	golden(t, "signup-refused", b.submit(signUpPath(f), "decision", "approve", "name", "bob", "email", "carol@acme.test", "password", "correct staple"))
 	golden(t, "signup-sent", b.submit(signUpPath(f), "decision", "approve", "name", "carol", "email", "carol@acme.test", "password", "correct staple"))

@@ -39,6 +39,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go auth.Run(context.Background())
+	go func() { log.Println(auth.Run(context.Background())) }() // what can wait: sweeps, last uses, notices
 	log.Fatal(http.ListenAndServe("127.0.0.1:4873", auth.Wrap(http.HandlerFunc(registry))))
 }
