@@ -101,10 +101,10 @@ func majorsNeedTwo() policy.Rule {
 func prereleasesAreNotLatest() policy.Rule {
 	return policy.Rule{
 		ID:       "prerelease-is-not-latest",
-		Doc:      "The dist-tag latest names no prerelease, when it is published and later.",
+		Doc:      "The dist-tag latest names no prerelease: when it is published, later, and when the version that it named is unpublished.",
 		Sentence: "A prerelease cannot be the version that is installed by default.",
 		Remedy:   "Publish it with --tag next.",
-		Actions:  []protocol.Action{protocol.Publish, protocol.SetDistTag},
+		Actions:  []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.Unpublish},
 		Judge: func(r *policy.Request) policy.Verdict {
 			return forbid(r.Change != nil && prerelease.MatchString(r.Change.Tags["latest"]))
 		},
