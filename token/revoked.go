@@ -93,8 +93,10 @@ func OpenRevoked(it store.Item) (Revoked, error) {
 	return Revoked{Digest: r.Digest, Kind: r.Kind, At: timeOf(r.At)}, nil
 }
 
-// importBatch is how many tokens one commit of ImportRevoked adds, beside its event.
-const importBatch = store.MaxOps / 2
+// importBatch is how many tokens one commit of ImportRevoked adds. Each has two rows that are read,
+// and a third, its account's, if it is a dead one of this registry; one more is of all accounts, and
+// the event may be a row, too. A commit has at most [store.MaxOps].
+const importBatch = store.MaxOps / 4
 
 // ImportRevoked records tokens that were revoked elsewhere, such as the classic tokens that a
 // registry had before npmauth, and returns how many were added. Nothing takes one back: whoever
