@@ -292,6 +292,24 @@ func TestNobodyIsAuthenticated(t *testing.T) {
 	}
 }
 
+// A host may no longer say whose a token is when it is asked once more: the token is refused, and
+// nothing panics.
+func TestForeignTokenLosesItsUser(t *testing.T) {
+	asked := 0
+	p := &people{user: host.User{ID: "1", Name: "alice", Disabled: true}}
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Users = p
+		cfg.Foreign = func(context.Context, credential.Secret) (host.ForeignToken, error) {
+			if asked++; asked > 1 {
+				return host.ForeignToken{}, nil
+			}
+			return host.ForeignToken{ID: "old", User: "1"}, nil
+		}
+	})
+	assert.Equal(t, 401, whoami(w, "somebody"))
+	assert.Equal(t, 2, asked)
+}
+
 // A revocation is one way to end credentials of alice's, and which it ends.
 type revocation struct {
 	name                 string

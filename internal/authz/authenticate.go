@@ -381,7 +381,7 @@ func (a *Authorizer) readAnew(ctx context.Context, v *Verified, now time.Time) (
 		act, err = a.Present(ctx, tx, v, now)
 		return err
 	})
-	dead := errors.Is(err, errDead)
+	dead := errors.Is(err, errDead) && act.Verified != nil // nil: the host does not say whose it is
 	if err != nil && !dead {
 		return Actor{}, err
 	}
