@@ -73,7 +73,8 @@ func (a *Auth) LegacyUse(ctx context.Context) iter.Seq2[LegacyUse, error] {
 func (a *Auth) LegacyMail(use LegacyUse) string {
 	base := a.authz.Base.String()
 	w := new(strings.Builder)
-	fmt.Fprintf(w, "Hello %s,\n\nthese programs log in to %s with your password, the old way:\n\n", use.Name, base)
+	called := strings.Join(strings.Fields(use.Name), " ") // a host's name may have line ends, and adds none to a text that people trust
+	fmt.Fprintf(w, "Hello %s,\n\nthese programs log in to %s with your password, the old way:\n\n", called, base)
 	for _, c := range use.Clients {
 		name := c.Client
 		switch name {

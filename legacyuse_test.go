@@ -190,6 +190,10 @@ Your account, your password and your packages stay as they are.
 More about it: https://npm.acme.test/docs/login
 `, w.auth.LegacyMail(use))
 
+	forged := use
+	forged.Name = "alice,\r\n\nyour password has expired"
+	assert.True(t, strings.HasPrefix(w.auth.LegacyMail(forged), "Hello alice, your password has expired,\n"), "a name has no lines of its own")
+
 	plain := newWorld(t).auth.LegacyMail(use)
 	assert.Contains(t, plain, "\nIt will end.\n")
 	assert.NotContains(t, plain, "More about it")

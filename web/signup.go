@@ -60,7 +60,7 @@ func (s signUp) created(name, loginPath string) page {
 		}},
 	}
 	if loginPath != "" {
-		pg.Next = "The program that led you here still waits. Log in, and then go back to it."
+		pg.Next = "The program that led you here still waits. If you started it yourself, log in, and then go back to it."
 		return pg
 	}
 	pg.Steps = append([]step{{"Log in, in a terminal:", "npm login" + registry}}, pg.Steps...)
