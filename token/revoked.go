@@ -107,8 +107,8 @@ const importBatch = store.MaxOps / 4
 // What was imported before keeps its date and kind, so an import that was interrupted, or
 // failed, is run again with all of them. A digest of a live token of this registry is [ErrLive],
 // with its ID: a list should not have it. Revoke it first, or take it from the list; those before
-// it are imported. Sessions are not compared: one in the list is refused like
-// the rest.
+// it are imported. Sessions are not compared: package npmauth refuses one in the list like the
+// rest, and a session.Manager by itself does not read the list.
 //
 // A backup of the store from before the import does not have them: import again after it is
 // restored.
