@@ -1,4 +1,4 @@
-// Hello is a whole npm registry, in memory: npm adduser --auth-type=legacy --registry=http://127.0.0.1:4876/
+// Hello is a whole npm registry, in memory: sign up at http://127.0.0.1:4876/-/auth/signup and npm login --registry=http://127.0.0.1:4876/
 package main
 
 import (

@@ -54,6 +54,7 @@ func installs(t *testing.T, registry *integration.Registry, use func(*integratio
 
 // AU-76: a registry that is composed of the parts, with what people do first.
 func TestCompose(t *testing.T) {
+	t.Parallel()
 	withNPM(t, func(t *testing.T, use func(*integration.Home)) {
 		registry := integration.StartExample(t, "compose", "-seed", "alice:"+integration.Password+",bob:"+integration.Password)
 		home := integration.NewHome(t, registry.URL)
@@ -93,11 +94,13 @@ func TestCompose(t *testing.T) {
 
 // Whoever has nothing yet gets an account, and what they publish can be installed.
 func TestHello(t *testing.T) {
+	t.Parallel()
 	withNPM(t, func(t *testing.T, use func(*integration.Home)) {
 		registry := integration.StartExample(t, "hello")
 		home := integration.NewHome(t, registry.URL)
 		use(home)
-		home.SetToken(registry.SignIn("alice", "")) // npm 12 has no adduser
+		integration.NewBrowser(t).Approve(registry.URL+"-/auth/signup", map[string]string{"name": "alice", "email": "alice@acme.test", "password": integration.Password})
+		home.SetToken(registry.SignIn("alice", ""))
 		assert.Equal(t, "alice\n", home.OK("", "npm", "whoami").Stdout)
 		dir := home.Package("widget", "1.0.0")
 		app := enable2FA(t, home)

@@ -16,6 +16,7 @@ import (
 // A newcomer has the README and what the first start prints, types that line by line, and it
 // works; whatever npm asks was announced in the line before.
 func TestGreeting(t *testing.T) {
+	t.Parallel()
 	releases := []string{"npm8", "npm10", "npm11", "npm12"}
 	if testing.Short() {
 		releases = integration.Releases()
@@ -31,6 +32,7 @@ func TestGreeting(t *testing.T) {
 
 // The README sends a newcomer to the greeting, and its page in a browser to the pages about logins.
 func TestFirstPage(t *testing.T) {
+	t.Parallel()
 	readme, _ := document(t, "README.md")
 	_, try, _ := strings.Cut(readme, "## Try it")
 	assert.Contains(t, try[:strings.Index(try, "## ")], "go run ./examples/registry\n")

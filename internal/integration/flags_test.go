@@ -53,6 +53,7 @@ func list(t *testing.T, home *integration.Home) map[string]listed {
 
 // Every flag of npm token create arrives, and is listed.
 func TestTokenFlags(t *testing.T) {
+	t.Parallel()
 	eachNPM(t, func(t *testing.T, registry *integration.Registry, home *integration.Home, app *integration.Authenticator) {
 		wide := createToken(t, home, "--name=wide", "--token-description=for CI", "--packages=@alice/a,@alice/b", "--packages=c", "--scopes=@alice", "--orgs=acme",
 			"--packages-and-scopes-permission=read-write", "--orgs-permission=read-only", "--expires=30", "--cidr=127.0.0.0/8", "--cidr=192.0.2.0/24",
@@ -90,6 +91,7 @@ func TestTokenFlags(t *testing.T) {
 // What npm's rules do not allow is refused before a code is asked for, in a sentence that
 // npm prints.
 func TestTokenFlagsRefused(t *testing.T) {
+	t.Parallel()
 	eachNPM(t, func(t *testing.T, _ *integration.Registry, home *integration.Home, app *integration.Authenticator) {
 		const rw = "--packages-and-scopes-permission=read-write"
 		for says, flags := range map[string][]string{
@@ -126,6 +128,7 @@ func many(n int) (names []string) {
 // People change what they say of themselves, and their password. A password that changes ends
 // their other sessions, as a second factor that is turned on did, and no token.
 func TestProfileSet(t *testing.T) {
+	t.Parallel()
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
 			integration.RequireClients(t, npm)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestWebLogin(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)
 	home := integration.NewHome(t, registry.URL)
@@ -37,6 +38,7 @@ func TestWebLogin(t *testing.T) {
 
 // A refused login ends npm, with its own words and without a session.
 func TestWebLoginRefused(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)
 	home := integration.NewHome(t, registry.URL)
@@ -70,6 +72,7 @@ func TestWebLoginAsksForTheFactor(t *testing.T) {
 }
 
 func TestLegacyLogin(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t)
 	home := integration.NewHome(t, registry.URL)
@@ -107,6 +110,7 @@ func TestLegacyLogin(t *testing.T) {
 
 // The code is asked for at the terminal, and a recovery code is one, too.
 func TestLegacyLoginAsksForTheFactor(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)
 	app, recovery := registry.Enrol(registry.SignIn("alice", ""))
@@ -161,6 +165,7 @@ func TestLegacySunset(t *testing.T) {
 }
 
 func TestLogout(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)
 	home := integration.NewHome(t, registry.URL)

@@ -22,6 +22,7 @@ func published(registry *integration.Registry, home *integration.Home, name, ver
 
 // From a printed secret to a package on the registry.
 func TestEnrolAndPublish(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)
 	home := integration.NewHome(t, registry.URL)
@@ -71,6 +72,7 @@ func TestCodeIsForOneThing(t *testing.T) {
 // A recovery code is for a person who comes back without their phone, not for
 // publishing, and it is not lost over the attempt.
 func TestRecoveryCodeDoesNotPublish(t *testing.T) {
+	t.Parallel()
 	integration.Require(t, "npm")
 	registry := integration.Start(t, seed("alice")...)
 	home := integration.NewHome(t, registry.URL)

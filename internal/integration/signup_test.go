@@ -14,6 +14,7 @@ import (
 // AU-67: who has no account makes one in the browser that npm opens, and is logged in with it:
 // with npm adduser, and with npm login, which is all that npm 12 has.
 func TestSignUpInTheBrowser(t *testing.T) {
+	t.Parallel()
 	for _, npm := range integration.Releases() {
 		for _, command := range []string{"login", "adduser"} {
 			if npm == "npm12" && command == "adduser" {

@@ -117,6 +117,7 @@ func TestTokenListAndRevoke(t *testing.T) {
 // AU-40, AU-70, AU-71: what npm token list prints of a token, in each of its formats, can be given to
 // npm token revoke, and a token without ranges is shown without them.
 func TestTokenRevokeAsListed(t *testing.T) {
+	t.Parallel()
 	for _, client := range []string{"npm8", "npm10", "npm11", "npm12", "pnpm12"} {
 		t.Run(client, func(t *testing.T) {
 			integration.RequireClients(t, client)

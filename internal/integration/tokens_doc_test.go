@@ -43,6 +43,7 @@ func words(line string) (args []string) {
 // TestTokensDocument types the commands of docs/tokens.md as they stand there, from the first to
 // the last, and runs the jobs of its CI systems.
 func TestTokensDocument(t *testing.T) {
+	t.Parallel()
 	text, blocks := document(t, "docs/tokens.md")
 	for _, npm := range integration.Releases() {
 		t.Run(npm, func(t *testing.T) {
