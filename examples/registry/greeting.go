@@ -19,7 +19,8 @@ func greeting(base string, o options) string {
 		line("nobody can sign up here: stop, and start again with an account",
 			"go run ./examples/registry -data %s -seed alice:a-long-password", o.data)
 	}
-	line("log in: npm prints the address of a page that asks for your name and password, or asks for them itself (npm 8)",
+	line("log in: npm prints the address of a page that asks for your name and password, or asks for them itself, and for an\n"+
+		"  # e-mail address (npm 8)",
 		"npm login --registry=%s", base)
 	line("turn on two-factor authentication, which publishing takes: npm asks for your password, shows a secret for an\n"+
 		"  # authenticator app, as a picture and in letters, and asks for the code that the app then shows. Keep the recovery codes",

@@ -115,6 +115,7 @@ var questions = []struct {
 		browser.Approve(m[1], map[string]string{"password": integration.Password, "code": n.app.Fresh()})
 	}},
 	{`[Uu]sername: `, "name", func(n *newcomer, p *integration.Process, _ []string) { p.Type("alice") }},
+	{`Email[^\n]*: `, "e-mail address", func(n *newcomer, p *integration.Process, _ []string) { p.Type("alice@acme.test") }},
 	{`[Pp]assword: `, "password", func(n *newcomer, p *integration.Process, _ []string) { p.Type(integration.Password) }},
 	{`[Oo]r enter code:\s+(\S+)`, "authenticator app", func(n *newcomer, _ *integration.Process, m []string) {
 		n.app = integration.NewAuthenticator(n.t, m[1])
