@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -185,7 +186,7 @@ func TestWycheproof(t *testing.T) {
 	const file = "../../shared/vectors/wycheproof/ecdsa_secp256r1_sha256_test.json"
 	data, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
-		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "%s is required and not there", file)
+		require.NotContains(t, strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all", "%s is required and not there", file)
 		t.Skip("the vectors of Wycheproof are not there")
 	}
 	require.NoError(t, err)

@@ -119,7 +119,7 @@ func (p *process) do(method, path, bearer, body string, answer any) int {
 func TestRotateTheKey(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := exec.LookPath("sh"); err != nil {
-		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "sh must be installed")
+		require.NotContains(t, strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all", "sh must be installed")
 		t.Skip("the commands are for a shell: ", err)
 	}
 	const done = "the others can be taken away"

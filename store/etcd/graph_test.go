@@ -16,7 +16,7 @@ const server = "go.etcd.io/etcd/server"
 // modules that its versions are chosen from.
 func TestNoServer(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
-		require.NotEqual(t, "all", os.Getenv("NPMAUTH_REQUIRE"), "go must be installed")
+		require.NotContains(t, strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all", "go must be installed")
 		t.Skip("go is not installed")
 	}
 	for _, args := range [][]string{
