@@ -12,13 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// StartExample runs one of the smaller examples, compose or hello, on a free port, until the test
-// ends. It keeps nothing, and is killed then. args are its other flags.
+// prefixes has the paths of registries that are not at their server's root.
+var prefixes = map[string]string{"prefix": "npm/"}
+
+// StartExample runs one of the smaller examples, compose, hello or prefix, on a free port, until
+// the test ends. It keeps nothing, and is killed then. args are its other flags.
 func StartExample(t testing.TB, name string, args ...string) *Registry {
 	t.Helper()
 	require.NotEmpty(t, programsDir, "TestMain must call Build")
 	addr := FreeAddr(t)
-	r := &Registry{t: t, URL: "http://" + addr + "/", program: filepath.Join(programsDir, name)}
+	r := &Registry{t: t, URL: "http://" + addr + "/" + prefixes[name], program: filepath.Join(programsDir, name)}
 	r.cmd = exec.Command(r.program, slices.Concat([]string{"-addr", addr}, args)...)
 	r.cmd.Dir, r.cmd.Env = t.TempDir(), []string{"HOME=" + t.TempDir()}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.log

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -116,5 +117,30 @@ func TestHello(t *testing.T) {
 		login.Type(app.Fresh())
 		login.OK()
 		assert.Equal(t, "alice\n", home.OK("", "npm", "whoami").Stdout)
+	})
+}
+
+// A registry below a path of another server, with people of a table of its own.
+func TestPrefixExample(t *testing.T) {
+	t.Parallel()
+	withNPM(t, func(t *testing.T, use func(*integration.Home)) {
+		registry := integration.StartExample(t, "prefix")
+		home := integration.NewHome(t, registry.URL)
+		use(home)
+		login := home.Terminal("", "npm", "login", "--auth-type=legacy")
+		login.Expect(`Username:`)
+		login.Type("ada")
+		login.Expect(`Password:`)
+		login.Type(integration.Password)
+		login.Expect(`Logged in`)
+		login.OK()
+		assert.Equal(t, "ada\n", home.OK("", "npm", "whoami").Stdout)
+		app := enable2FA(t, home)
+		home.OK(home.Package("@acme/widget", "1.0.0"), "npm", "publish", "--otp="+app.Fresh())
+
+		project := home.Project("app", map[string]string{"package.json": `{"name":"app","version":"1.0.0"}`})
+		home.OK(project, "npm", "install", "@acme/widget")
+		assert.FileExists(t, filepath.Join(project, "node_modules", "@acme", "widget", "index.js"))
+		assert.Equal(t, http.StatusNotFound, registry.As("").Do("GET", "@acme%2fwidget", nil).Status, "a stranger")
 	})
 }
