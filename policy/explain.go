@@ -12,7 +12,7 @@ type Step struct {
 	Own      bool   // the rule is not one of NPM's
 	Verdict  Verdict
 	Sentence string
-	Asked    bool   // whether the rule applies to the action and the kind of credential; otherwise the verdict is Silent
+	Applies  bool   // to the action and the kind of credential; if not, the verdict is Silent
 	Panic    string // the value of a panic of the rule, whose verdict is then Forbid; else empty
 }
 
@@ -55,8 +55,8 @@ func (p *Policy) explain(req Request, d Decision) Trace {
 	req.prepare(p)
 	for i := range p.rules {
 		rule := &p.rules[i]
-		step := Step{Rule: rule.ID, Own: !rule.npm, Sentence: rule.Sentence, Asked: rule.Concerns(req.action(), req.Kind())}
-		if step.Asked {
+		step := Step{Rule: rule.ID, Own: !rule.npm, Sentence: rule.Sentence, Applies: rule.Concerns(req.action(), req.Kind())}
+		if step.Applies {
 			var panicked any
 			if step.Verdict, panicked = rule.ask(&req); panicked != nil {
 				step.Panic = fmt.Sprint(panicked)
@@ -93,7 +93,7 @@ func (t Trace) String() string {
 	var silent []string
 	for _, s := range t.Steps {
 		switch {
-		case s.Verdict == Silent && s.Asked:
+		case s.Verdict == Silent && s.Applies:
 			silent = append(silent, s.Rule)
 		case s.Verdict == Silent:
 		case s.Panic != "":

@@ -22,7 +22,7 @@ func TestExplainAgrees(t *testing.T) {
 		for i, s := range trace.Steps {
 			require.Equal(t, p.Rules()[i].ID, s.Rule)
 			if s.Verdict != policy.Silent {
-				assert.True(t, s.Asked, row.Text)
+				assert.True(t, s.Applies, row.Text)
 			}
 			switch s.Verdict {
 			case policy.Permit:

@@ -159,7 +159,7 @@ func TestRuleKinds(t *testing.T) {
 			}
 			assert.Equal(t, want, only(k).Decide(request(protocol.Ping, &policy.Credential{Kind: of})).Effect, "%v about %v", k, of)
 			assert.Equal(t, k == of, only(k).Rules()[1].Concerns(protocol.Ping, of))
-			assert.Equal(t, k == of, only(k).Explain(request(protocol.Ping, &policy.Credential{Kind: of})).Steps[1].Asked)
+			assert.Equal(t, k == of, only(k).Explain(request(protocol.Ping, &policy.Credential{Kind: of})).Steps[1].Applies)
 		}
 		assert.Equal(t, policy.Allow, only(k).Decide(request(protocol.Ping, nil)).Effect, "%v and the anonymous", k)
 		assert.Equal(t, policy.Deny, only(k, policy.KindUnknown).Decide(request(protocol.Ping, nil)).Effect)

@@ -154,7 +154,7 @@ func (a *API) explain(ctx context.Context, q *authz.Request, query url.Values) (
 	}
 	e := &explained{Action: *action, selfVerdict: verdict, Rules: []selfRule{}}
 	for _, s := range trace.Steps {
-		if s.Asked {
+		if s.Applies {
 			e.Rules = append(e.Rules, selfRule{s.Rule, s.Own, s.Verdict, s.Sentence})
 		}
 	}

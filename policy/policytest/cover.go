@@ -30,7 +30,7 @@ func spoken(p *policy.Policy, rows []Row) verdicts {
 	}
 	for _, row := range rows {
 		for _, step := range p.Explain(row.Request).Steps {
-			if step.Asked {
+			if step.Applies {
 				v.said[step.Rule] |= 1 << step.Verdict
 			}
 		}
