@@ -105,8 +105,36 @@ func TestForwardedAddresses(t *testing.T) {
 	assert.Equal(t, 401, ask(proxy, "10.0.0.1, 203.0.113.9"), "IP-02")
 	assert.Equal(t, 401, ask(proxy, "10.0.0.1", "203.0.113.9"), "IP-03")
 	assert.Equal(t, 200, ask(proxy, "203.0.113.9", "10.0.0.1"), "IP-03")
-	for _, garbage := range []string{"unknown", "_hidden", "10.0.0.1:99", "[::1]:1", "10.1", "0x7f.1", "010.0.0.1", "10.0.0.1,", ""} { // IP-05
+	assert.Equal(t, 200, ask(proxy, "10.0.0.1:99"), "AU-36")
+	assert.Equal(t, 200, ask(proxy, "203.0.113.9:1, [::ffff:10.0.0.1]:99"), "AU-36")
+	assert.Equal(t, 401, ask(proxy, "10.0.0.1:99, 203.0.113.9:1"), "AU-36")
+	for _, garbage := range []string{"unknown", "_hidden", "10.0.0.1:", "[::1]:1", "10.1", "0x7f.1", "010.0.0.1", "10.0.0.1,", ""} { // IP-05
 		assert.Equal(t, 401, ask(proxy, garbage), garbage)
 		assert.Equal(t, 401, ask(proxy, "10.0.0.1, "+garbage), garbage)
+	}
+}
+
+// AU-36: where the proxies write Forwarded it is what they say and X-Forwarded-For is what anybody
+// says, also in a request that has both.
+func TestForwardedHeader(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.TrustedProxies, cfg.Forwarded = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, true
+	})
+	w.person("alice")
+	bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	ask := func(addr string, header map[string]string) int {
+		return w.do(call{method: "GET", path: "/-/whoami", bearer: bearer, addr: addr, header: header}).Code
+	}
+	const proxy, other = "192.0.2.1:443", "192.0.2.2:443"
+	const inside, outside = `for="10.0.0.1:47011";proto=https`, "for=203.0.113.9"
+	assert.Equal(t, 200, ask(proxy, map[string]string{"Forwarded": inside}))
+	assert.Equal(t, 200, ask(proxy, map[string]string{"Forwarded": outside + ", " + inside}))
+	assert.Equal(t, 401, ask(proxy, map[string]string{"Forwarded": inside + ", " + outside}))
+	assert.Equal(t, 401, ask(other, map[string]string{"Forwarded": inside}))
+	assert.Equal(t, 200, ask(proxy, map[string]string{"Forwarded": inside, "X-Forwarded-For": "203.0.113.9"}))
+	assert.Equal(t, 401, ask(proxy, map[string]string{"Forwarded": outside, "X-Forwarded-For": "10.0.0.1"}))
+	assert.Equal(t, 401, ask(proxy, map[string]string{"X-Forwarded-For": "10.0.0.1"}))
+	for _, garbage := range []string{"for=unknown", "for=_hidden", "proto=https", "10.0.0.1", "for=10.0.0.1;for=10.0.0.1", `for="10.0.0.1`} { // IP-05
+		assert.Equal(t, 401, ask(proxy, map[string]string{"Forwarded": garbage}), garbage)
 	}
 }

@@ -443,6 +443,7 @@ func TestNewRefusesWhatWouldNotWork(t *testing.T) {
 			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}
 		},
 		"TrustedProxies, one of which is none": func(c *npmauth.Config) { c.TrustedProxies = []netip.Prefix{{}} },
+		"Forwarded, with no proxy to write it": func(c *npmauth.Config) { c.Forwarded = true },
 		"BaseURL with a bare question mark":    func(c *npmauth.Config) { c.BaseURL = "https://npm.acme.test/?" },
 	} {
 		cfg := npmauth.Config{BaseURL: "https://npm.acme.test/", Store: store.NewMemory(), Packages: newBackend()}

@@ -92,6 +92,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/api"
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/clientip"
 	"github.com/npmauth/npmauth/internal/guard"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
@@ -211,9 +212,17 @@ type Config struct {
 
 	// How it runs: proxies, logs and events, caches.
 
-	// TrustedProxies are the address ranges of the proxies whose X-Forwarded-For is used. Nil means
-	// none: a client's address is that of its connection.
+	// TrustedProxies are the address ranges of the proxies whose X-Forwarded-For, or Forwarded, is
+	// used. Nil means none: a client's address is that of its connection. With an entry of the
+	// header that names no address, an unknown or hidden one among them, the client's address is
+	// unknown, and lies in no CIDR range. Entries may have a port.
 	TrustedProxies []netip.Prefix
+
+	// Forwarded says that TrustedProxies write the header Forwarded (RFC 7239), which is used in
+	// place of X-Forwarded-For. Only one of the two ever is, also for a request that has both: a
+	// proxy passes on the one that it does not write as the client sent it. False means
+	// X-Forwarded-For. True without TrustedProxies is an error of New.
+	Forwarded bool
 
 	// Logger logs outages. Nil means that none are logged.
 	Logger *slog.Logger
@@ -298,7 +307,8 @@ func New(cfg Config) (*Auth, error) {
 	}
 	az := authz.New(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
-	az.BasicToken, az.Proxies = cfg.AllowBasicToken, slices.Clone(cfg.TrustedProxies)
+	az.BasicToken = cfg.AllowBasicToken
+	az.Proxies = clientip.Proxies{Trusted: slices.Clone(cfg.TrustedProxies), Forwarded: cfg.Forwarded}
 	az.ForeignUntil = cfg.ForeignUntil
 	az.SetPolicy(cfg.Policy)
 	az.Log, az.Now = cfg.Logger, cfg.Now
@@ -328,6 +338,9 @@ func (cfg *Config) complete() error {
 		if !p.IsValid() || p.Addr().Is4In6() { // addresses are compared unmapped: it would never match
 			return fmt.Errorf("TrustedProxies: %v is not an IPv4 or IPv6 prefix", p)
 		}
+	}
+	if cfg.Forwarded && len(cfg.TrustedProxies) == 0 {
+		return errors.New("Forwarded needs Config.TrustedProxies")
 	}
 	if _, ok := cfg.Users.(host.SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
 		return errors.New("OpenSignUp needs Config.Users to have the method of host.SignUp")

@@ -147,6 +147,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 
 		CheckTarball:   true,
 		TrustedProxies: o.proxies,
+		Forwarded:      o.forwarded,
 
 		Audit:  audit.NewSlog(log),
 		Logger: log,

@@ -27,7 +27,8 @@ type options struct {
 	orgs   []orgChoice
 	legacy legacyChoice
 
-	proxies []netip.Prefix // whose X-Forwarded-For is trusted
+	proxies   []netip.Prefix // whose X-Forwarded-For is trusted
+	forwarded bool           // Forwarded is, in its place
 }
 
 // A storeChoice says where npmauth keeps what it owns.
@@ -87,6 +88,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		o.proxies = append(o.proxies, proxy)
 		return err
 	})
+	flags.BoolVar(&o.forwarded, "forwarded", false, "believe Forwarded (RFC 7239) of the proxies in -trust-proxy, and not X-Forwarded-For")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return options{}, err
@@ -95,6 +97,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	}
 	err := errors.Join(
 		o.checkAddr(flags.Args()),
+		o.checkForwarded(),
 		o.setStores(at, to),
 		o.setLegacy(legacy),
 		o.setSignUp(signUp))
@@ -121,6 +124,13 @@ func (o *options) checkAddr(rest []string) error {
 	}
 	if !strings.HasSuffix(o.base, "/") { // without it npm would keep credentials under the parent's path
 		o.base += "/"
+	}
+	return nil
+}
+
+func (o *options) checkForwarded() error {
+	if o.forwarded && len(o.proxies) == 0 {
+		return errors.New("-forwarded: must come with -trust-proxy, which says whose Forwarded is believed")
 	}
 	return nil
 }

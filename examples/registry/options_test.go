@@ -42,6 +42,9 @@ func TestOptions(t *testing.T) {
 				o.proxies = append(o.proxies, netip.MustParsePrefix(p))
 			}
 		})},
+		"proxies that write Forwarded": {[]string{"-forwarded", "-trust-proxy", "127.0.0.1"}, ours(func(o *options) {
+			o.proxies, o.forwarded = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, true
+		})},
 		"seeds": {[]string{"-seed", "alice:a:b", "-seed", "bob:c"}, ours(func(o *options) { o.seeds = []seed{{"alice", "a:b"}, {"bob", "c"}} })},
 		"orgs": {[]string{"-org", "acme=alice", "-org", "evil.corp=bob,2fa"}, ours(func(o *options) {
 			o.orgs = []orgChoice{{"acme", "alice", false}, {"evil.corp", "bob", true}}
@@ -76,6 +79,7 @@ func TestOptionsRefused(t *testing.T) {
 		`"10.0.0.1/8" for flag -trust-proxy: must`: {"-trust-proxy", "10.0.0.1/8"},
 		`"proxy" for flag -trust-proxy: must`:      {"-trust-proxy", "proxy"},
 		`"fe80::1%lo" for flag -trust-proxy: must`: {"-trust-proxy", "fe80::1%lo"},
+		"-forwarded: must come with -trust-proxy":  {"-forwarded"},
 		`-addr "4873": must be`:                    {"-addr", "4873"},
 		`-url "npm.acme.test": must be`:            {"-url", "npm.acme.test"},
 		`no arguments beside the flags: "serve"`:   {"serve"},

@@ -70,8 +70,8 @@ type Authorizer struct {
 	Factors  *twofactor.Manager
 	Settings *settings.Manager
 
-	BasicToken bool           // a token may be the password of Basic authentication
-	Proxies    []netip.Prefix // whose X-Forwarded-For counts
+	BasicToken bool // a token may be the password of Basic authentication
+	Proxies    clientip.Proxies
 
 	Events *audit.Recorder
 	// Observe is told of each final decision, unless it is nil.

@@ -5,41 +5,88 @@ package clientip
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
+// Proxies are the proxies that an operator trusts. The zero value trusts none.
+type Proxies struct {
+	Trusted []netip.Prefix // their addresses
+	// Forwarded says that they write Forwarded, as RFC 7239 has it; false that they write
+	// X-Forwarded-For. The other header is ignored: a proxy passes on what it does not
+	// write, so it may be the client's.
+	Forwarded bool
+}
+
 // From returns the client's address: that of the connection, or, where that one is
-// a trusted proxy, the last address in X-Forwarded-For that is none. The address
+// a trusted proxy, the last address in the proxies' header that is none. The address
 // is unmapped (an IPv4 one never comes as IPv6) and has no zone. The zero Addr
 // means that it is not known; a rule about addresses must refuse it.
 //
-// Entries of X-Forwarded-For are written left to right by ever nearer hops, so
+// Entries of the header are written left to right by ever nearer hops, so
 // only the right end is the trusted proxies' own word; all before the first
-// untrusted address may be invented by the client. An entry that is no plain
-// address makes the client unknown rather than the next best hop: else a client
+// untrusted address may be invented by the client, and is not read. An entry that does not
+// name an address makes the client unknown rather than the next best hop: else a client
 // behind a proxy could pass for the proxy. Where every entry is trusted, or there
 // is none, the request began at the furthest trusted hop.
-func From(remoteAddr string, header http.Header, trusted []netip.Prefix) netip.Addr {
+func From(remoteAddr string, header http.Header, p Proxies) netip.Addr {
 	at := remote(remoteAddr)
-	if !within(at, trusted) {
+	if !within(at, p.Trusted) {
 		return at
 	}
+	name, cutLast, parse := "X-Forwarded-For", cutLastComma, parseHop
+	if p.Forwarded {
+		name, cutLast, parse = "Forwarded", cutLastElement, parseElement
+	}
+	lines := header.Values(name)
+	if len(lines) == 1 && trim(lines[0]) == "" {
+		return at // as without the header
+	}
 	// Several lines are one list, in order: RFC 9110, section 5.3.
-	hops := strings.Split(strings.Join(header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop := strings.Trim(hops[i], " \t")
-		if hop == "" && len(hops) == 1 {
-			break // no header
-		}
-		addr, err := netip.ParseAddr(hop)
-		if err != nil {
-			return netip.Addr{}
-		}
-		if at = addr.Unmap().WithZone(""); !within(at, trusted) {
-			break
+	for _, line := range slices.Backward(lines) {
+		for more := true; more; {
+			var hop string
+			line, hop, more = cutLast(line)
+			addr, ok := parse(trim(hop))
+			if !ok {
+				return netip.Addr{}
+			}
+			if at = addr.Unmap().WithZone(""); !within(at, p.Trusted) {
+				return at
+			}
 		}
 	}
 	return at
+}
+
+// trim removes the white space that may stand around the entry of a list.
+func trim(s string) string { return strings.Trim(s, " \t") }
+
+// cutLastComma returns the last entry of a list, and the others if there are more.
+func cutLastComma(list string) (others, last string, more bool) {
+	i := strings.LastIndexByte(list, ',')
+	return list[:max(i, 0)], list[i+1:], i >= 0
+}
+
+// parseHop reads an entry of X-Forwarded-For. It has no specification: most proxies write an
+// address, and some, as Azure's, address:port. An IPv6 address without brackets has no port,
+// whatever it ends in.
+func parseHop(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr, true
+	}
+	if hop, err := netip.ParseAddrPort(s); err == nil {
+		return hop.Addr(), true
+	}
+	return parseBracketed(s)
+}
+
+// parseBracketed reads an IPv6 address in brackets.
+func parseBracketed(s string) (netip.Addr, bool) {
+	s, opened := strings.CutPrefix(s, "[")
+	s, closed := strings.CutSuffix(s, "]")
+	addr, err := netip.ParseAddr(s)
+	return addr, opened && closed && err == nil && addr.Is6()
 }
 
 // remote returns the address of a connection, as http.Request.RemoteAddr has it,

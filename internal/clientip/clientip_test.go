@@ -33,8 +33,31 @@ func TestFrom(t *testing.T) {
 		{"empty lines", proxy, []string{"", ""}, unknown},
 		{"IP-05 unknown", proxy, []string{"10.0.0.1, unknown"}, unknown},
 		{"IP-05 obfuscated", proxy, []string{"_hidden"}, unknown},
-		{"IP-05 port", proxy, []string{"10.0.0.1:99"}, unknown},
-		{"IP-05 bracketed", proxy, []string{"[::1]:1"}, unknown},
+		{"AU-36 port", proxy, []string{"10.0.0.1:99"}, "10.0.0.1"},
+		{"AU-36 port of a proxy", proxy, []string{"10.0.0.1:99, 192.0.2.7:443"}, "10.0.0.1"},
+		{"AU-36 IPv6 and port", proxy, []string{"[2001:db8:1::5]:1"}, "2001:db8:1::5"},
+		{"AU-36 IPv6 in brackets", proxy, []string{"[2001:db8:1::5]"}, "2001:db8:1::5"},
+		{"AU-36 IPv6, mapped, and port", proxy, []string{"[::ffff:10.1.2.3]:1"}, "10.1.2.3"},
+		{"AU-36 IPv6 with a zone and port", proxy, []string{"[fe80::1%eth0]:1"}, "fe80::1"},
+		{"AU-36 lines with ports", proxy, []string{"10.0.0.1:1", "203.0.113.9:2", "192.0.2.7:3"}, "203.0.113.9"},
+		{"AU-36 IPv6 without brackets has no port", proxy, []string{"2001:db8:1::5:443"}, "2001:db8:1::5:443"},
+		{"IP-05 nine groups", proxy, []string{"2001:db8:1:2:3:4:5:6:443"}, unknown},
+		{"IP-05 no port behind the colon", proxy, []string{"10.0.0.1:"}, unknown},
+		{"IP-05 no port behind the brackets", proxy, []string{"[2001:db8:1::5]:"}, unknown},
+		{"IP-05 port of six digits", proxy, []string{"10.0.0.1:100000"}, unknown},
+		{"IP-05 port with a sign", proxy, []string{"10.0.0.1:+1"}, unknown},
+		{"IP-05 port by name", proxy, []string{"10.0.0.1:https"}, unknown},
+		{"IP-05 two ports", proxy, []string{"10.0.0.1:1:2"}, unknown},
+		{"IP-05 IPv4 in brackets", proxy, []string{"[10.0.0.1]"}, unknown},
+		{"IP-05 IPv4 in brackets, and port", proxy, []string{"[10.0.0.1]:1"}, unknown},
+		{"IP-05 half a bracket", proxy, []string{"[2001:db8:1::5"}, unknown},
+		{"IP-05 the other half", proxy, []string{"2001:db8:1::5]"}, unknown},
+		{"IP-05 quoted", proxy, []string{`"10.0.0.1"`}, unknown},
+		{"IP-05 as in Forwarded", proxy, []string{"for=10.0.0.1"}, unknown},
+		{"IP-05 white space within", proxy, []string{"10.0.0.1 :1"}, unknown},
+		{"white space around", proxy, []string{" \t10.0.0.1\t ,\t203.0.113.9:1 "}, "203.0.113.9"},
+		{"a line of white space", proxy, []string{" \t"}, "192.0.2.1"},
+		{"a last line that is empty", proxy, []string{"203.0.113.9", ""}, unknown},
 		{"IP-05 short", proxy, []string{"10.1"}, unknown},
 		{"IP-05 hex", proxy, []string{"0x7f.1"}, unknown},
 		{"IP-05 leading zeros", proxy, []string{"010.0.0.1"}, unknown},
@@ -60,20 +83,20 @@ func TestFrom(t *testing.T) {
 			if tt.want != unknown {
 				want = netip.MustParseAddr(tt.want)
 			}
-			assert.Equal(t, want, clientip.From(tt.remote, h, trusted))
+			assert.Equal(t, want, clientip.From(tt.remote, h, clientip.Proxies{Trusted: trusted}))
 		})
 	}
 }
 
 func TestFromTrustsNobodyByDefault(t *testing.T) {
 	h := http.Header{"X-Forwarded-For": {"10.0.0.1"}}
-	assert.Equal(t, netip.MustParseAddr("127.0.0.1"), clientip.From("127.0.0.1:80", h, nil))
+	assert.Equal(t, netip.MustParseAddr("127.0.0.1"), clientip.From("127.0.0.1:80", h, clientip.Proxies{}))
 }
 
 func ExampleFrom() {
 	h := http.Header{"X-Forwarded-For": {"10.0.0.1, 203.0.113.9"}}
-	fmt.Println(clientip.From("192.0.2.1:4711", h, nil))
-	fmt.Println(clientip.From("192.0.2.1:4711", h, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}))
+	fmt.Println(clientip.From("192.0.2.1:4711", h, clientip.Proxies{}))
+	fmt.Println(clientip.From("192.0.2.1:4711", h, clientip.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}))
 	// Output:
 	// 192.0.2.1
 	// 203.0.113.9

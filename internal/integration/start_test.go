@@ -107,9 +107,10 @@ func TestTrustProxy(t *testing.T) {
 	for want, args := range map[string][]string{
 		"addr=127.0.0.1": nil,
 		"addr=192.0.2.7": {"-trust-proxy", "127.0.0.1"},
+		"addr=192.0.2.8": {"-trust-proxy", "127.0.0.1", "-forwarded"},
 	} {
 		registry := integration.Start(t, args...)
-		require.Equal(t, http.StatusNotFound, registry.As("").Do("GET", "@acme%2fwidget", nil, "X-Forwarded-For", "192.0.2.7").Status)
+		require.Equal(t, http.StatusNotFound, registry.As("").Do("GET", "@acme%2fwidget", nil, "X-Forwarded-For", "192.0.2.7", "Forwarded", "for=192.0.2.8").Status)
 		until(t, func() bool { return strings.Contains(registry.Log(), "package=@acme/widget") })
 		assert.Contains(t, registry.Log(), want)
 	}
