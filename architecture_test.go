@@ -35,8 +35,8 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
-	"wire":       {"protocol", "policy", "credential", "subject", "internal/strictjson"},
-	"legacy":     {"credential", "internal/strictjson"},
+	"wire":       {"protocol", "policy", "credential", "subject", "internal/header", "internal/strictjson"},
+	"legacy":     {"credential", "internal/header", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
 	"leak":       {"ground"},
 	"":           {"ground", "host", "account", "settings", "session", "token", "twofactor", "legacy", "leak", "internal/authz", "internal/guard", "internal/api"},
@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"internal/strictjson": {},
 	"internal/tarball":    {"internal/strictjson"},
 	"internal/clientip":   {},
+	"internal/header":     {},
 	"internal/words":      {},
 	"internal/kdf":        {},
 	"internal/cidr":       {},
@@ -106,7 +107,7 @@ func TestImports(t *testing.T) {
 				assert.Contains(t, jitter, file, "%s draws numbers that can be guessed", file)
 			}
 			if name == "net/http" {
-				assert.Contains(t, []string{"", "legacy", "web", "leak", "wire", "host/hosttest", "internal/clientip", "internal/authz", "internal/guard", "internal/api"}, pkg, "%s imports net/http", file)
+				assert.Contains(t, []string{"", "legacy", "web", "leak", "wire", "host/hosttest", "internal/clientip", "internal/header", "internal/authz", "internal/guard", "internal/api"}, pkg, "%s imports net/http", file)
 			}
 			if name == module+"/internal/kdf" { // which must stay argon2id outside of tests
 				assert.Equal(t, "account", pkg, "%s imports %q", file, name)

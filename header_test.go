@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -79,6 +81,137 @@ func TestSmuggledHeaders(t *testing.T) {
 	assert.Equal(t, 400, create("Content-Length: 2\r\nContent-Length: 3\r\n", "{}"))
 	assert.GreaterOrEqual(t, create("Transfer-Encoding: chunked, identity\r\n", chunked(whole)), 400)
 	assert.GreaterOrEqual(t, create("Transfer-Encoding: xchunked\r\n", chunked(whole)), 400)
+	// What follows the chunks is no header.
+	trailed := fmt.Sprintf("%x\r\n%s\r\n0\r\nNpm-Otp: %s\r\n\r\n", len(whole), whole, c.code("alice"))
+	assert.Equal(t, 401, create("Transfer-Encoding: chunked\r\nTrailer: Npm-Otp\r\n", trailed), "a factor is asked for")
 	list := c.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: c.session})
 	assert.EqualValues(t, 4, list.json["total"], "the cast's, and none that was made")
+}
+
+// AU-52, JB-10: a body that is encoded in any of its lines is read by nobody: refused, wherever it
+// would change something. One that says that it is not encoded is.
+func TestEncodedBodies(t *testing.T) {
+	for _, u := range writings {
+		t.Run(u.name, func(t *testing.T) {
+			w := u.world(t)
+			p := u.prepare(w)
+			if p.call.body == nil {
+				return
+			}
+			for _, lines := range [][]string{{"gzip"}, {"identity", "gzip"}, {"identity, br"}, {"", "x-nobody-knows"}} {
+				w.host.reads = nil
+				c := p.call
+				c.lines = http.Header{"Content-Encoding": lines}
+				a := w.do(c)
+				assert.False(t, p.done(), "%q", lines)
+				assert.Empty(t, w.host.written(), "%q", lines)
+				switch {
+				case u.refused == notOffered:
+					assert.Equal(t, 403, a.Code, "%q", lines)
+				case u.refused != "":
+					assert.GreaterOrEqual(t, a.Code, 400, "%q", lines)
+				default:
+					assert.Equal(t, 415, a.Code, "%q: %s", lines, a.Body)
+				}
+			}
+			c := p.call
+			c.lines = http.Header{"Content-Encoding": {"", "identity, Identity", "identity"}}
+			a := w.do(c)
+			assert.Equal(t, u.refused == "", a.Code < 400, "%d %s", a.Code, a.Body)
+		})
+	}
+}
+
+// AU-52: what passes the guard unread, as the body of a staged version where a policy permits that,
+// is not encoded either. What is read only is: npm compresses what npm audit sends.
+func TestEncodedBodiesOfTheHost(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Policy = policy.NPM().Without("not-offered").With(policy.Rule{
+			ID: "stage", Doc: "d", Sentence: "s", Actions: []protocol.Action{protocol.Stage}, Kinds: []policy.Kind{policy.KindToken, policy.KindSession},
+			Judge: func(*policy.Request) policy.Verdict { return policy.Permit },
+		})
+	})
+	s := w.alice(protocol.AuthAndWrites)
+	stage := call{method: "POST", path: "/-/stage/package/plain", body: "{}", bearer: s}
+	require.Equal(t, 200, w.do(stage).Code)
+	require.Len(t, w.host.written(), 1)
+	stage.lines = http.Header{"Content-Encoding": {"identity", "gzip"}}
+	assert.Equal(t, 415, w.do(stage).Code)
+	assert.Len(t, w.host.written(), 1)
+
+	audit := call{method: "POST", path: "/-/npm/v1/security/advisories/bulk", body: "\x1f\x8b", lines: http.Header{"Content-Encoding": {"gzip"}}}
+	assert.Equal(t, 200, w.do(audit).Code)
+	assert.Len(t, w.host.reads, 1)
+}
+
+// JB-12: two media types are none.
+func TestSeveralContentTypes(t *testing.T) {
+	for _, u := range writings {
+		t.Run(u.name, func(t *testing.T) {
+			w := u.world(t)
+			p := u.prepare(w)
+			if p.call.body == nil || !u.own || u.refused != "" || u.action == protocol.ReportLeak { // which is a signed text
+				return
+			}
+			good := "application/json"
+			if p.call.header["Content-Type"] != "" {
+				good = p.call.header["Content-Type"]
+			}
+			for _, lines := range [][]string{{good, "text/plain"}, {good, good}, {"", good}, {good + ", " + good}} {
+				c := p.call
+				c.lines = http.Header{"Content-Type": lines}
+				assert.Equal(t, 415, w.do(c).Code, "%q", lines)
+				assert.False(t, p.done(), "%q", lines)
+			}
+			assert.Less(t, w.do(p.call).Code, 400)
+		})
+	}
+}
+
+// What a client says of itself in several lines it does not say: which kind of login it wants, and
+// that its command is the one that creates an account.
+func TestSeveralHints(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	login := func(kinds ...string) int {
+		return w.do(call{method: "POST", path: "/-/v1/login", body: "{}", lines: http.Header{"Npm-Auth-Type": kinds}}).Code
+	}
+	assert.Equal(t, 404, login("legacy"))
+	for _, kinds := range [][]string{nil, {"web"}, {"legacy", "web"}, {"web", "legacy"}, {"legacy", "legacy"}} {
+		assert.Equal(t, 200, login(kinds...), "%q", kinds)
+	}
+	create := func(name string, lines http.Header) int {
+		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, lines: lines, body: map[string]any{
+			"_id": "org.couchdb.user:" + name, "name": name, "password": password, "email": name + "@acme.test", "type": "user", "roles": []string{}, "date": "2026-03-01T12:00:00.000Z",
+		}}).Code
+	}
+	for _, commands := range [][]string{nil, {"login"}, {"adduser", "login"}, {"login", "adduser"}, {"adduser", "adduser"}, {"", ""}} {
+		assert.Equal(t, 401, create("bob", http.Header{"Npm-Command": commands, "Referer": {"login"}}), "%q", commands)
+	}
+	assert.Equal(t, 401, create("bob", http.Header{"Npm-Command": {"", ""}, "Referer": {"adduser"}}))
+	assert.Equal(t, 401, create("bob", http.Header{"Referer": {"adduser", "adduser"}}))
+	assert.Equal(t, 201, create("bob", http.Header{"Npm-Command": {"adduser"}}))
+	assert.Equal(t, 201, create("carol", http.Header{"Referer": {"adduser [REDACTED]"}}))
+}
+
+// HS-01, HS-06: of credentials that are repeated none counts, in whatever order.
+func TestSeveralCredentials(t *testing.T) {
+	c := newCast(t)
+	publish := publishOf("plain", "3.0.0")
+	good := c.code("alice")
+	for _, lines := range []http.Header{
+		{"Authorization": {"Bearer " + c.bypass, "Bearer " + c.reader}},
+		{"Authorization": {"Bearer " + c.reader, "Bearer " + c.bypass}},
+		{"Authorization": {"", "Bearer " + c.bypass}},
+		{"Authorization": {"Bearer " + c.session}, "Npm-Otp": {"000000", good}},
+		{"Authorization": {"Bearer " + c.session}, "Npm-Otp": {good, "000000"}},
+		{"Authorization": {"Bearer " + c.session}, "Npm-Otp": {good, ""}},
+		{"Authorization": {"Bearer " + c.session}, "Npm-Otp": {"", good}},
+	} {
+		publish.lines = lines
+		assert.Equal(t, 400, c.do(publish).Code, "%q", lines)
+	}
+	assert.Empty(t, c.host.written())
+	publish.lines = http.Header{"Authorization": {"Bearer " + c.session}, "Npm-Otp": {good}}
+	assert.Equal(t, 200, c.do(publish).Code, "and none of it was an attempt")
 }

@@ -431,6 +431,7 @@ type call struct {
 	bearer       string
 	otp          string
 	header       map[string]string
+	lines        http.Header // headers of several lines
 	addr         string
 }
 
@@ -478,6 +479,7 @@ func (w *world) send(h http.Handler, c call) answer {
 	for k, v := range c.header {
 		r.Header.Set(k, v)
 	}
+	maps.Copy(r.Header, c.lines)
 	if c.addr != "" {
 		r.RemoteAddr = c.addr
 	}

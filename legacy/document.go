@@ -3,10 +3,10 @@ package legacy
 import (
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/header"
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
@@ -41,10 +41,10 @@ func read(w http.ResponseWriter, r *http.Request, name string) (login, error) {
 		return login{}, ErrName
 	}
 	// A browser's form can send other types across origins, and no others.
-	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || typ != "application/json" {
+	if header.MediaType(r.Header) != "application/json" {
 		return login{}, badMediaType("The body must be application/json.")
 	}
-	if r.Header.Get("Content-Encoding") != "" {
+	if header.Encoded(r.Header) {
 		return login{}, badMediaType("The body must not be compressed.")
 	}
 	otp := r.Header.Values("Npm-Otp")

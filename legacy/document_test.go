@@ -97,6 +97,11 @@ func TestMediaType(t *testing.T) {
 			assert.Equal(t, tt.want, serve(newHandler(t, newPeople().config()), r).Code)
 		})
 	}
+	for field, lines := range map[string][]string{"Content-Type": {"application/json", "application/json"}, "Content-Encoding": {"identity", "gzip"}} { // AU-52
+		r := put("alice", aliceLogin)
+		r.Header[field] = lines
+		assert.Equal(t, http.StatusUnsupportedMediaType, serve(newHandler(t, newPeople().config()), r).Code, field)
+	}
 }
 
 // LG-09

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/header"
 )
 
 // Put answers PUT /-/user/org.couchdb.user:<name>: it signs name in, or creates the account
@@ -89,16 +90,16 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, fn func() error) {
 }
 
 // mayCreate reports whether a login of a name that is free may create its account.
-func (h *Handler) mayCreate(header http.Header, l login) bool {
-	return h.cfg.SignUp != nil && (h.cfg.SignUpAtLogin || l.email != "" && isAddUser(header))
+func (h *Handler) mayCreate(of http.Header, l login) bool {
+	return h.cfg.SignUp != nil && (h.cfg.SignUpAtLogin || l.email != "" && isAddUser(of))
 }
 
 // isAddUser reports whether npm says that its command is adduser. npm 6 says so in its referer,
 // which is its command line there.
-func isAddUser(header http.Header) bool {
-	command := header.Get("Npm-Command")
-	if command == "" {
-		command, _, _ = strings.Cut(header.Get("Referer"), " ")
+func isAddUser(h http.Header) bool {
+	command := header.Single(h, "Npm-Command")
+	if len(h["Npm-Command"]) == 0 {
+		command, _, _ = strings.Cut(header.Single(h, "Referer"), " ")
 	}
 	return command == "adduser"
 }

@@ -7,9 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"mime"
 	"net/http"
 	"net/url"
+
+	"github.com/npmauth/npmauth/internal/header"
 )
 
 // maxForm is how much of a form is read.
@@ -28,8 +29,7 @@ func (p *Pages) readForm(w http.ResponseWriter, r *http.Request, v visit) (url.V
 	if p.origin.Check(r) != nil {
 		return nil, errForeign
 	}
-	typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || typ != "application/x-www-form-urlencoded" || r.Header.Get("Content-Encoding") != "" {
+	if header.MediaType(r.Header) != "application/x-www-form-urlencoded" || header.Encoded(r.Header) {
 		return nil, errMediaType
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -108,6 +108,8 @@ func TestMalformedForms(t *testing.T) {
 	delete(b.header, "Content-Type")
 	b.header.Set("Content-Encoding", "gzip")
 	assert.Equal(t, http.StatusUnsupportedMediaType, post(good))
+	b.header["Content-Encoding"] = []string{"identity", "gzip"} // AU-52
+	assert.Equal(t, http.StatusUnsupportedMediaType, post(good))
 	delete(b.header, "Content-Encoding")
 
 	// The URL must have no field.

@@ -3,10 +3,9 @@ package wire
 import (
 	"errors"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
 
+	"github.com/npmauth/npmauth/internal/header"
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
@@ -23,7 +22,7 @@ var (
 )
 
 // ReadBody reads a body of at most [MaxBody] that must be JSON, or empty. A form that another
-// site makes a browser send has another content type. Errors are of type [*Error], or those of
+// site makes a browser send has another content type. Several Content-Type lines are none. Errors are of type [*Error], or those of
 // reading.
 func ReadBody(r *http.Request) ([]byte, error) {
 	if IsCompressed(r) {
@@ -42,8 +41,7 @@ func ReadBody(r *http.Request) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
+	if header.MediaType(r.Header) != "application/json" {
 		return nil, notJSON
 	}
 	return data, nil
@@ -67,9 +65,7 @@ func badJSON(err error) error {
 	return err
 }
 
-// IsCompressed reports whether the body of r is compressed. npmauth decompresses none: a few
-// bytes could become any number.
-func IsCompressed(r *http.Request) bool {
-	enc := r.Header.Get("Content-Encoding")
-	return enc != "" && !strings.EqualFold(enc, "identity")
-}
+// IsCompressed reports whether the body of r is compressed or encoded in any other way: whether one
+// of its Content-Encoding lines names anything but identity. npmauth undoes none: a few bytes could
+// become any number.
+func IsCompressed(r *http.Request) bool { return header.Encoded(r.Header) }

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"net/http"
+
+	"github.com/npmauth/npmauth/internal/header"
 )
 
 // A Challenge is what the answer to a request without its second factor says. The zero value is for
@@ -21,7 +23,7 @@ type Challenge struct {
 
 // TakesCode reports whether the headers of a request say that its client prompts for a code: npm
 // does with --auth-type=legacy and with --otp.
-func TakesCode(h http.Header) bool { return h.Get("Npm-Auth-Type") == "legacy" }
+func TakesCode(h http.Header) bool { return header.Single(h, "Npm-Auth-Type") == "legacy" }
 
 // WriteChallenge challenges for a second factor in the one form that all npm clients understand:
 // 401, a single WWW-Authenticate with the scheme in both spellings, "one-time pass" in a JSON

@@ -137,7 +137,7 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 	}
 	var body []byte
 	kind := "application/json"
-	if strings.Contains(r.Header.Get("Accept"), abbreviatedType) {
+	if strings.Contains(strings.Join(r.Header["Accept"], ","), abbreviatedType) {
 		kind = abbreviatedType
 		body, err = s.view.abbreviated(is)
 	} else {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -89,9 +90,11 @@ func (w *world) do(method, path, bearer string, body []byte, header ...string) *
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
+	lines := http.Header{}
 	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
+		lines.Add(header[i], header[i+1])
 	}
+	maps.Copy(r.Header, lines)
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
 	return rec.Result()
@@ -242,6 +245,8 @@ func TestPublishAndRead(t *testing.T) {
 	assert.Equal(t, abbreviatedType, short.Header.Get("Content-Type"))
 	assert.NotEqual(t, res.Header.Get("ETag"), short.Header.Get("ETag"))
 	assert.NotContains(t, text(t, short), "readme")
+	lines := w.do("GET", "/@alice%2fwidget", "", nil, "Accept", "application/json; q=0.8", "Accept", abbreviatedType)
+	assert.Equal(t, abbreviatedType, lines.Header.Get("Content-Type"), "several lines are one list")
 
 	for _, path := range []string{"/@alice%2fwidget/1.0.0", "/@alice%2fwidget/latest"} {
 		one := w.do("GET", path, "", nil)

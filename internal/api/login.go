@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/header"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
@@ -61,7 +62,7 @@ func (a *API) wantsPassword(r *http.Request) bool {
 	if !a.legacy.Open(a.Now()) {
 		return false
 	}
-	if kind := r.Header.Get("Npm-Auth-Type"); kind != "" {
+	if kind := header.Single(r.Header, "Npm-Auth-Type"); kind != "" {
 		return kind == "legacy"
 	}
 	agent := r.UserAgent()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/header"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -156,7 +157,7 @@ func (a *Guard) readChange(r *http.Request, q *authz.Request) (body *publishRead
 // doing decides between the sentences of the refusal, and nothing else.
 func (a *Guard) maxBytes(r *http.Request, q *authz.Request) (bound int, err error) {
 	likely := protocol.Publish
-	switch command, _, _ := strings.Cut(r.Header.Get("Npm-Command"), " "); command {
+	switch command, _, _ := strings.Cut(header.Single(r.Header, "Npm-Command"), " "); command {
 	case "deprecate", "undeprecate":
 		likely = protocol.Deprecate
 	case "unpublish":

@@ -177,6 +177,9 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operat
 	if err != nil {
 		return nil, err
 	}
+	if op.Action.Write() && hasBody(r) && wire.IsCompressed(r) {
+		return nil, a.Conclude(r.Context(), q, wire.Compressed)
+	}
 	if !op.Action.Write() || q.Change != nil {
 		return a.admitJudged(r, q, d, false)
 	}
