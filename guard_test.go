@@ -42,6 +42,59 @@ func TestCommandHeaderGrantsNothing(t *testing.T) {
 	assert.Empty(t, w.host.written())
 }
 
+// AU-52: a host is not given the second factor, of a write that took it as of a read that did not,
+// and the request that its server has keeps it. It is given the credential, which it may have reasons
+// to look at, and every other header.
+func TestHostGetsNoSecondFactor(t *testing.T) {
+	var got []http.Header
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Clone())
+		r.Header.Set("X-Host", "1")
+		_, err := io.Copy(io.Discard, r.Body)
+		assert.NoError(t, err)
+	})
+	for _, tt := range []struct {
+		name   string
+		c      call
+		public bool
+	}{
+		{"publish", publishOf("plain", "3.0.0"), false},
+		{"dist-tag", call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`}, false},
+		{"remove a dist-tag", call{method: "DELETE", path: "/-/package/plain/dist-tags/old"}, false},
+		{"owner", call{method: "PUT", path: "/-/package/plain/owners", body: `{"user":"carol"}`}, false},
+		{"deprecate", putDocument("/plain", `{"_id":"plain","_rev":"7-a","versions":{"1.0.0":{"name":"plain","version":"1.0.0","deprecated":"old"},"2.0.0":{"name":"plain","version":"2.0.0"}}}`), false},
+		{"read", call{method: "GET", path: "/plain"}, false},
+		{"tarball", call{method: "GET", path: "/plain/-/plain-1.0.0.tgz"}, false},
+		{"search", call{method: "GET", path: "/-/v1/search?text=x"}, false},
+		{"ping", call{method: "GET", path: "/-/ping"}, false},
+		{"what is not npm's", call{method: "GET", path: "/healthz"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, func(cfg *npmauth.Config) { cfg.Public = func(r *http.Request) bool { return r.URL.Path == "/healthz" } })
+			s := w.alice(protocol.AuthAndWrites)
+			got = nil
+			var kept http.Header
+			outer := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				w.auth.Wrap(next).ServeHTTP(rw, r)
+				kept = r.Header
+			})
+			c := tt.c
+			c.bearer, c.otp, c.header = s, w.code("alice"), map[string]string{"Npm-Command": "x", "Cookie": "a=b"}
+			a := w.send(outer, c)
+			require.Equal(t, 200, a.Code, a.Body.String())
+			require.Len(t, got, 1)
+			assert.NotContains(t, got[0], "Npm-Otp")
+			assert.Equal(t, "x", got[0].Get("Npm-Command"))
+			assert.Equal(t, "a=b", got[0].Get("Cookie"))
+			if tt.name != "ping" {
+				assert.Equal(t, "Bearer "+s, got[0].Get("Authorization"))
+			}
+			assert.Equal(t, c.otp, kept.Get("Npm-Otp"), "a handler around npmauth has the request as it was sent")
+			assert.Empty(t, kept.Get("X-Host"))
+		})
+	}
+}
+
 // What lies outside of the prefix is none of npm's either.
 func TestPublicOutsideOfThePrefix(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) {

@@ -91,7 +91,7 @@ func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operat
 		a.Fail(w, r, err)
 		return
 	case public:
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, withoutOTP(r))
 		return
 	}
 	a.Misplaced(r, op)
@@ -122,7 +122,7 @@ func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operat
 func (a *Guard) pass(w http.ResponseWriter, r *http.Request, p *authz.Pass, next http.Handler) {
 	p.Varies(w.Header())
 	p.Notify(w)
-	next.ServeHTTP(w, r.WithContext(p))
+	next.ServeHTTP(w, withoutOTP(r.WithContext(p)))
 }
 
 // passPublish hands on a publish, whose body is checked while the host reads it, and which
@@ -148,10 +148,10 @@ func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pas
 		_ = a.Conclude(r.Context(), q, err)
 	}
 	defer body.Abort(nil)
-	r = r.WithContext(p)
-	r.Body = body
 	out := &publishWriter{ResponseWriter: w, before: w.Header().Clone(), refused: body.Err, refuse: func(err error) { a.Fail(w, r, err) }}
-	next.ServeHTTP(out, r)
+	theirs := withoutOTP(r.WithContext(p)) // of ours the final decision takes the second factor
+	theirs.Body = body
+	next.ServeHTTP(out, theirs)
 	out.finish()
 	body.Abort(errUnread)
 }
@@ -273,6 +273,20 @@ func (a *Guard) isPublic(r *http.Request, op protocol.Operation) (bool, error) {
 		return false, nil
 	}
 	return authz.Call(func() (bool, error) { return a.Public(r), nil })
+}
+
+// withoutOTP returns r without its second factor, for the host. npm sends one with reads, too, so a
+// host that logs what it gets, or asks another registry for what it lacks, would pass on a code that
+// is still good. Its own credentials a host may need: those of Config.Foreign, and of
+// Auth.Authenticate.
+func withoutOTP(r *http.Request) *http.Request {
+	if len(r.Header["Npm-Otp"]) == 0 {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.Header = maps.Clone(r.Header)
+	delete(r.Header, "Npm-Otp")
+	return r
 }
 
 // withoutCredential returns r as the anonymous would send it.
