@@ -1,10 +1,12 @@
 package npmauth_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -59,21 +62,27 @@ func (o *observations) observed(t *testing.T, a answer, events []audit.Event) np
 	require.Len(t, all, 1, "%d %s", a.Code, a.Body)
 	got := all[0]
 	assert.Positive(t, got.Duration)
-	want := audit.Denied
+	want := []audit.Outcome{audit.Rejected}
 	switch {
 	case a.Code < 400:
-		want = audit.Done
+		want[0] = audit.Done
 	case a.Header().Get("Www-Authenticate") == "OTP, otp":
-		want = audit.Challenged
+		want[0] = audit.Challenged
 	case a.Code == http.StatusServiceUnavailable:
-		want = audit.Failed
+		want[0] = audit.Failed
+	case a.text("code") == "login-required", a.text("code") == "not-offered":
+	case a.Code == http.StatusUnauthorized, a.Code == http.StatusForbidden:
+		want[0] = audit.Denied
+	case a.Code == http.StatusNotFound: // or what is hidden
+		want = append(want, audit.Denied)
 	}
-	assert.Equal(t, want, got.Outcome, "%d %s", a.Code, a.Body)
+	assert.Contains(t, want, got.Outcome, "%d %s", a.Code, a.Body)
 	if got.Rule != "" {
 		require.NotEmpty(t, events)
 		assert.Equal(t, events[len(events)-1].Reason(), got.Rule)
+		assert.Equal(t, events[len(events)-1].Outcome, got.Outcome)
 	}
-	assert.True(t, want == audit.Denied || got.Rule == "", "no rule refused: %q", got.Rule)
+	assert.True(t, got.Outcome == audit.Denied || got.Outcome == audit.Rejected || got.Rule == "", "no rule refused: %q", got.Rule)
 	return got
 }
 
@@ -162,7 +171,8 @@ func TestObservationsOfReads(t *testing.T) {
 		"/-/package/plain/access":    {protocol.ReadAccess, audit.Done, false},
 		"/-/package/hidden/access":   {protocol.ReadAccess, audit.Denied, true},
 		"/-/package/plain/dist-tags": {protocol.ReadDistTags, audit.Done, false},
-		"/-/nothing/of/npms":         {protocol.Unknown, audit.Denied, true},
+		"/nothing":                   {protocol.ReadPackument, audit.Rejected, true},
+		"/-/nothing/of/npms":         {protocol.Unknown, audit.Rejected, true},
 	} {
 		told.take()
 		w.events.all = nil
@@ -209,7 +219,7 @@ func TestObservationsOfPublishes(t *testing.T) {
 
 	a = send(good, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "enough", http.StatusConflict) })
 	require.Equal(t, 409, a.Code)
-	assert.Equal(t, audit.Denied, told.observed(t, a, w.events.all).Outcome)
+	assert.Equal(t, audit.Rejected, told.observed(t, a, w.events.all).Outcome)
 	assert.Empty(t, w.events.all, "it was refused by the host, which has words of its own for that")
 
 	a = send(good, func(rw http.ResponseWriter, r *http.Request) {
@@ -273,7 +283,7 @@ func TestRefusedBodiesAreOnRecord(t *testing.T) {
 		}
 		e := w.events.all[0]
 		assert.Equal(t, audit.Access, e.Type, name)
-		assert.Equal(t, audit.Denied, e.Outcome, name)
+		assert.Equal(t, audit.Rejected, e.Outcome, name)
 		assert.Equal(t, tt.action, e.Action, name)
 		assert.Equal(t, w.ids["alice"], e.User, name)
 		assert.NotEmpty(t, e.Credential, name)
@@ -449,4 +459,67 @@ func TestRefusalsHaveAllReasons(t *testing.T) {
 	all := told.take()
 	require.Len(t, all, 1)
 	assert.Equal(t, codes[0], all[0].Rule)
+}
+
+// AU-44: what people mistype is told apart from what attackers try, by the outcome of the event and
+// by the level of its line.
+func TestRefusalsAreToldApart(t *testing.T) {
+	const mistyped, tried = "level=INFO msg=audit type=access outcome=rejected", "level=WARN msg=audit type=%s outcome=denied"
+	denied := func(typ audit.Type) string { return fmt.Sprintf(tried, typ) }
+	var log bytes.Buffer
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Audit = audit.NewSlog(slog.New(slog.NewTextHandler(&log, nil))) })
+	s := w.alice(protocol.AuthAndWrites)
+	w.host.add("hidden", true, "bob")
+	w.host.orgs["other bob"] = policy.OrgFacts{ID: "o-2", Role: protocol.OrgOwner}
+	w.host.orgs["other "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-2"}
+	reader, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	inside, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	bypass, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+	login := func(name, pw, otp string) call {
+		return call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(name, pw), otp: otp}
+	}
+	publish := publishOf("@evil/plain", "1.0.0")
+	publish.bearer = s
+	for name, tt := range map[string]struct {
+		c    call
+		want string
+	}{
+		"install what does not exist":                {call{method: "GET", path: "/lodahs"}, mistyped},
+		"install what is private without a login":    {call{method: "GET", path: "/hidden"}, mistyped},
+		"install what does not exist with a login":   {call{method: "GET", path: "/lodahs", bearer: s}, mistyped},
+		"install what does not exist with a token":   {call{method: "GET", path: "/lodahs/-/lodahs-1.0.0.tgz", bearer: reader}, mistyped},
+		"tag what does not exist":                    {call{method: "PUT", path: "/-/package/lodahs/dist-tags/next", body: `"1.0.0"`, bearer: s}, mistyped},
+		"publish without a login":                    {publishOf("plain", "3.0.0"), mistyped},
+		"whoami without a login":                     {call{method: "GET", path: "/-/whoami"}, mistyped},
+		"an organization that does not exist":        {call{method: "GET", path: "/-/org/acne/user", bearer: s}, mistyped},
+		"a path that is none":                        {call{method: "GET", path: "/-/nothing", bearer: s}, mistyped},
+		"what is not offered":                        {call{method: "GET", path: "/-/npm/v1/hooks", bearer: s}, mistyped},
+		"a body that is malformed":                   {call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: "{", bearer: s}, mistyped},
+		"a body that is encoded":                     {call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: "{", bearer: s, header: map[string]string{"Content-Encoding": "gzip"}}, mistyped},
+		"an owner change that is out of date":        {call{method: "PUT", path: "/plain/-rev/6-a", bearer: s, body: `{"_id":"plain","_rev":"6-a","maintainers":[{"name":"carol"}]}`}, mistyped},
+		"install what is private of others":          {call{method: "GET", path: "/hidden", bearer: s}, denied(audit.Access)},
+		"install what is private with a token":       {call{method: "GET", path: "/hidden", bearer: reader}, denied(audit.Access)},
+		"install what does not exist from elsewhere": {call{method: "GET", path: "/lodahs", bearer: inside}, denied(audit.Access)},
+		"a path that is none from elsewhere":         {call{method: "GET", path: "/-/nothing", bearer: inside}, denied(audit.Access)},
+		"an organization of others":                  {call{method: "GET", path: "/-/org/other/user", bearer: s}, denied(audit.Access)},
+		"publish to a scope of others":               {publish, denied(audit.Access)},
+		"publish with a token that reads":            {call{method: "PUT", path: "/plain", body: publishOf("plain", "3.0.0").body, bearer: reader}, denied(audit.Access)},
+		"change owners with a token that bypasses":   {call{method: "PUT", path: "/-/package/plain/owners", body: `{"user":"carol"}`, bearer: bypass}, denied(audit.Access)},
+		"a token that is none":                       {call{method: "GET", path: "/-/whoami", bearer: "npm_garbage"}, denied(audit.BadCredential)},
+		"a token that is none, in an installation":   {call{method: "GET", path: "/hidden", bearer: "npm_rubbish"}, denied(audit.BadCredential)},
+		"a wrong password":                           {login("alice", "wrong", ""), denied(audit.Login)},
+		"a name that nobody has":                     {login("alcie", password, ""), denied(audit.Login)},
+		"a wrong code at a login":                    {login("alice", password, "000000"), denied(audit.Login)},
+		"a wrong code":                               {call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`, bearer: s, otp: "000000"}, denied(audit.FactorUsed)},
+		"a wrong password for a token":               {call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, otp: w.code("alice"), body: `{"password":"wrong","packages_all":true}`}, denied(audit.Password)},
+	} {
+		log.Reset()
+		a := w.do(tt.c)
+		assert.GreaterOrEqual(t, a.Code, 400, name)
+		assert.Contains(t, log.String(), tt.want, "%s: %d %s", name, a.Code, a.Body)
+		if tt.want == mistyped {
+			assert.NotContains(t, log.String(), "level=WARN", name)
+		}
+		assert.NotContains(t, log.String(), "level=ERROR", name)
+	}
 }

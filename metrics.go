@@ -10,7 +10,7 @@ import (
 // An Observation describes the decision about one request.
 type Observation struct {
 	Action   protocol.Action
-	Outcome  audit.Outcome
+	Outcome  audit.Outcome // Failed is an outage; a client that has disconnected is Canceled
 	Rule     string        // the code of the rule that refused, as in an event's reasons; "" if none did
 	Duration time.Duration // from the first decision on, including the wait for the body and the host
 }

@@ -224,7 +224,8 @@ type Config struct {
 	// X-Forwarded-For. True without TrustedProxies is an error of New.
 	Forwarded bool
 
-	// Logger logs outages. Nil means that none are logged.
+	// Logger logs outages. That a client has disconnected is none: it is logged at level Debug. Nil
+	// means that none are logged.
 	Logger *slog.Logger
 
 	// Audit receives events, after what happened is durable, while the request waits. Nil means

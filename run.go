@@ -89,7 +89,7 @@ func (a *Auth) sweep(ctx context.Context) error {
 		return nil
 	}
 	for {
-		n, err := authz.Call(func() (int, error) { return s.Sweep(ctx, a.authz.Now(), sweepBatch) })
+		n, err := authz.Call(ctx, func() (int, error) { return s.Sweep(ctx, a.authz.Now(), sweepBatch) })
 		if err != nil || n < sweepBatch {
 			return err
 		}

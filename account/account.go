@@ -41,6 +41,7 @@ import (
 	"errors"
 
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // Errors of this package, possibly wrapped with the reason.
@@ -75,5 +76,5 @@ var (
 	ErrHash = errors.New("account: unusable password hash")
 	// ErrBusy means that too many passwords are being checked. The caller has waited for
 	// [HasherConfig].Wait already; HTTP should answer 503.
-	ErrBusy = errors.New("account: too many passwords at once")
+	ErrBusy = subject.ErrBusy
 )

@@ -39,6 +39,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -97,21 +98,41 @@ const (
 )
 
 // An Outcome is the outcome of what an event tells. The zero value is Denied.
+//
+// Of the two refusals Denied is the one to watch: a credential, a password or a code was presented
+// that is not valid, or that does not permit what was requested. Rejected is what people mistype
+// and what programs try: a request without a credential, or for a package that does not exist, or
+// with a body that is malformed.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Denied     Outcome = iota // refused: Event.Reasons say why
+	Denied     Outcome = iota // refused for what was presented: Event.Reasons say why
+	Rejected                  // refused since nothing was presented, or for what was requested
 	Challenged                // refused until a second factor is verified
-	Failed                    // refused since npmauth or the host failed
+	Canceled                  // not decided: the client has disconnected, or its body ended early
+	Failed                    // refused since npmauth or the host failed, or was too slow
 	Done                      // allowed, or carried out
 )
+
+// Failure returns the outcome of what ended with err, which is no refusal: Canceled if the client
+// has disconnected, which cancels ctx, and Failed if not.
+func Failure(ctx context.Context, err error) Outcome {
+	if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
+		return Canceled
+	}
+	return Failed
+}
 
 // String returns the outcome in one lower-case word.
 func (o Outcome) String() string {
 	switch o {
+	case Rejected:
+		return "rejected"
 	case Challenged:
 		return "challenged"
+	case Canceled:
+		return "canceled"
 	case Failed:
 		return "failed"
 	case Done:

@@ -3,6 +3,8 @@ package audit_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -103,12 +105,41 @@ func TestMultiOfNothingDiscards(t *testing.T) {
 func TestZeroOutcomeIsDenied(t *testing.T) {
 	assert.Equal(t, audit.Denied, audit.Event{}.Outcome)
 	for want, o := range map[string]audit.Outcome{
-		"denied": audit.Denied, "challenged": audit.Challenged, "failed": audit.Failed, "done": audit.Done,
+		"denied": audit.Denied, "rejected": audit.Rejected, "challenged": audit.Challenged, "canceled": audit.Canceled, "failed": audit.Failed, "done": audit.Done,
 	} {
 		assert.Equal(t, want, o.String())
 		b, err := json.Marshal(o)
 		require.NoError(t, err)
 		assert.JSONEq(t, `"`+want+`"`, string(b))
+		var read audit.Outcome = 200
+		require.NoError(t, json.Unmarshal(b, &read))
+		assert.Equal(t, o, read)
 	}
 	assert.Equal(t, "denied", audit.Outcome(200).String())
+}
+
+func TestFailure(t *testing.T) {
+	live := t.Context()
+	gone, leave := context.WithCancel(live)
+	leave()
+	late, stop := context.WithDeadline(live, time.Time{})
+	defer stop()
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want audit.Outcome
+	}{
+		{"the client is gone", gone, gone.Err(), audit.Canceled},
+		{"the client is gone, wrapped", gone, fmt.Errorf("read: %w", context.Canceled), audit.Canceled},
+		{"something broke while the client left", gone, broken, audit.Failed},
+		{"a deadline while the client left", gone, context.DeadlineExceeded, audit.Failed},
+		{"another context was cancelled", live, context.Canceled, audit.Failed},
+		{"a deadline", late, late.Err(), audit.Failed},
+		{"a deadline, and another context was cancelled", late, context.Canceled, audit.Failed},
+		{"something broke", live, broken, audit.Failed},
+	} {
+		assert.Equal(t, tt.want, audit.Failure(tt.ctx, tt.err), tt.name)
+	}
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // NewSlog returns a Sink that writes each event to l as one record with the
-// message "audit": at level Info if it was done or challenged, Warn if denied and
-// Error if failed. The record has the event's time. Its attributes have the names
+// message "audit": at level Warn if it was denied, Error if it failed, and Info
+// otherwise. The record has the event's time. Its attributes have the names
 // of the event's JSON: empty ones are left out, and Change and Detail are the groups
 // "change" and "detail" with their keys sorted. Records below the level
 // of l are dropped, so that a logger set to Error loses the audit trail. A nil l
@@ -30,7 +30,7 @@ type slogSink struct{ h slog.Handler }
 func (s *slogSink) Record(ctx context.Context, e Event) {
 	level := slog.LevelWarn
 	switch e.Outcome {
-	case Done, Challenged:
+	case Rejected, Challenged, Canceled, Done:
 		level = slog.LevelInfo
 	case Failed:
 		level = slog.LevelError

@@ -49,11 +49,12 @@ func TestSlogWritesWhatIsSet(t *testing.T) {
 
 func TestSlogLevels(t *testing.T) {
 	for outcome, want := range map[audit.Outcome]string{
-		audit.Done: "INFO", audit.Challenged: "INFO", audit.Denied: "WARN", audit.Failed: "ERROR", 99: "WARN",
+		audit.Done: "INFO", audit.Challenged: "INFO", audit.Rejected: "INFO", audit.Canceled: "INFO", audit.Denied: "WARN", audit.Failed: "ERROR", 99: "WARN",
 	} {
 		var out bytes.Buffer
 		audit.NewSlog(slog.New(slog.NewTextHandler(&out, nil))).Record(t.Context(), audit.Event{Outcome: outcome})
 		assert.Contains(t, out.String(), "level="+want)
+		assert.Contains(t, out.String(), "outcome="+outcome.String())
 	}
 	var out bytes.Buffer
 	l := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))

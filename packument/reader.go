@@ -199,6 +199,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 			} else {
 				r.agreed = true
 			}
+		} else if err != nil {
+			r.tell(err)
 		}
 		r.err = err
 		if passes > 0 {

@@ -282,9 +282,18 @@ func TestRefusedIsTold(t *testing.T) {
 		b.Abort(unread)
 		assert.Equal(t, tt.want, told, name)
 	}
-	b := reader(t, strings.NewReader(plainPublish), nil)
-	b.Refused = func(err error) { assert.Fail(t, "refused", err) }
+	broken := errors.New("the connection broke") // AU-44
+	b := reader(t, io.MultiReader(strings.NewReader(plainPublish[:len(plainPublish)-1]), iotest.ErrReader(broken)), nil)
+	var told []error
+	b.Refused = func(err error) { told = append(told, err) }
 	_, err := io.Copy(io.Discard, b)
+	require.ErrorIs(t, err, broken)
+	b.Abort(unread)
+	assert.Equal(t, []error{broken}, told, "rather than that it was not read")
+
+	b = reader(t, strings.NewReader(plainPublish), nil)
+	b.Refused = func(err error) { assert.Fail(t, "refused", err) }
+	_, err = io.Copy(io.Discard, b)
 	require.NoError(t, err)
 	b.Abort(unread)
 	_, released := b.Released()

@@ -167,7 +167,7 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 // refuse records a sign-in that ended with err and returns the error for the caller.
 func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) error {
 	e := audit.Event{
-		Time: m.now(), Type: audit.Login, Outcome: audit.Failed, Reasons: []string{"error"}, User: u.ID,
+		Time: m.now(), Type: audit.Login, Outcome: audit.Failure(ctx, err), User: u.ID,
 		Addr: in.Client.clean().Addr, Detail: detail("via", in.Via),
 	}
 	switch {
@@ -179,7 +179,11 @@ func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) erro
 	case errors.Is(err, ErrFactorRequired):
 		e.Outcome, e.Reasons = audit.Denied, []string{"factor"}
 	case errors.Is(err, ErrDecided) || errors.Is(err, ErrNoFlow):
-		e.Outcome, e.Reasons = audit.Denied, []string{"flow"}
+		e.Outcome, e.Reasons = audit.Rejected, []string{"flow"}
+	case errors.Is(err, subject.ErrBusy):
+		e.Outcome, e.Reasons = audit.Denied, []string{"busy"}
+	case e.Outcome == audit.Failed:
+		e.Reasons = []string{"error"}
 	}
 	m.events.Record(ctx, e)
 	return fmt.Errorf("session: sign in: %w", err)

@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -187,7 +188,32 @@ func TestSignInCancelled(t *testing.T) {
 	cancel()
 	_, _, err := d.SignIn(ctx, jane("111111"))
 	assert.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, audit.Failed, d.last(t).Outcome)
+	assert.Equal(t, audit.Canceled, d.last(t).Outcome, "AU-44: the client is gone, and nothing has failed")
+	assert.Empty(t, d.last(t).Reasons)
+}
+
+// AU-44: what ended a sign-in is told apart: nobody's fault, a fault of ours, an attack.
+func TestSignInOutcomes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		check   error
+		otp     string
+		outcome audit.Outcome
+		reason  string
+	}{
+		"busy":                       {fmt.Errorf("queue: %w", subject.ErrBusy), "111111", audit.Denied, "busy"},
+		"the host's table is out":    {errors.New("no connection"), "111111", audit.Failed, "error"},
+		"the host's deadline is out": {context.DeadlineExceeded, "111111", audit.Failed, "error"},
+		"the host cancels by itself": {context.Canceled, "111111", audit.Failed, "error"},
+		"wrong password":             {session.ErrDenied, "111111", audit.Denied, "password"},
+	} {
+		d := open(t, func(c *session.Config) {
+			c.CheckPassword = func(context.Context, protocol.UserID, credential.Secret) (bool, error) { return false, tt.check }
+		})
+		_, _, err := d.SignIn(t.Context(), jane(tt.otp))
+		assert.ErrorIs(t, err, tt.check, name)
+		assert.Equal(t, tt.outcome, d.last(t).Outcome, name)
+		assert.Equal(t, tt.reason, d.last(t).Reason(), name)
+	}
 }
 
 // revocations end the sessions of a user, each in its own way.

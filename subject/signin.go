@@ -19,6 +19,8 @@ var (
 	// ErrFactorRequired means that an account needs its second factor to sign in, and that the
 	// one presented is missing or wrong.
 	ErrFactorRequired = errors.New("subject: second factor required")
+	// ErrBusy means that the password was not checked, since too many others are.
+	ErrBusy = errors.New("subject: too many passwords at once")
 )
 
 // A User is the account that a name belongs to.

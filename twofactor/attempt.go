@@ -114,7 +114,7 @@ func (a *Attempt) begin(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	a.m.events.Record(ctx, a.event(err))
+	a.m.events.Record(ctx, a.event(ctx, err))
 	return fmt.Errorf("twofactor: begin: %w", err)
 }
 
@@ -141,7 +141,7 @@ func (a *Attempt) Spend(ctx context.Context, tx *store.Tx, use Use) error {
 	}
 	err := a.spend(ctx, tx, use)
 	if err != nil {
-		a.m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(err), true })
+		a.m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(ctx, err), true })
 	}
 	return err
 }
@@ -161,7 +161,7 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 		if err := r.take(ctx, tx, use); err != nil {
 			return err
 		}
-		e := a.event(nil)
+		e := a.event(ctx, nil)
 		e.Detail["reused"] = "true"
 		return a.m.events.Commit(ctx, tx, e)
 	case !a.counted:
@@ -174,7 +174,7 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if err := a.leaveReuse(ctx, tx, use, s); err != nil {
 		return err
 	}
-	return a.m.events.Commit(ctx, tx, a.event(nil))
+	return a.m.events.Commit(ctx, tx, a.event(ctx, nil))
 }
 
 // late reports whether a value that arrived at that time can no longer be spent. It compares
@@ -219,7 +219,7 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx, use Use) (spent, err
 }
 
 // event returns the event of the attempt's end: err is why it was refused, nil if it was spent.
-func (a *Attempt) event(err error) audit.Event {
+func (a *Attempt) event(ctx context.Context, err error) audit.Event {
 	e := audit.Event{
 		Time: a.m.now(), Type: audit.FactorUsed, Outcome: audit.Done, User: a.user, By: a.user,
 		Credential: a.use.Credential, ByCredential: a.use.Credential, Addr: a.use.Addr, Action: a.use.Action, Package: a.use.Package,
@@ -240,7 +240,9 @@ func (a *Attempt) event(err error) audit.Event {
 	} else if errors.Is(err, ErrNoFactor) {
 		e.Outcome, e.Reasons = audit.Denied, []string{"no-factor"}
 	} else if err != nil {
-		e.Outcome, e.Reasons = audit.Failed, []string{"failed"}
+		if e.Outcome = audit.Failure(ctx, err); e.Outcome == audit.Failed {
+			e.Reasons = []string{"failed"}
+		}
 	} else if a.form == FormRecovery {
 		e.Type = audit.RecoveryUsed
 	}

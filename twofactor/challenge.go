@@ -334,7 +334,7 @@ func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, 
 	}
 	if in.User != c.User {
 		err := &refusal{reason: reasonForeign, owner: c.User}
-		m.events.Record(ctx, a.event(err))
+		m.events.Record(ctx, a.event(ctx, err))
 		return credential.Secret{}, err
 	}
 	if a.form != FormTOTP {
@@ -353,7 +353,7 @@ func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, 
 		tx.Expect(in.Expect...)
 		err := m.approve(ctx, tx, a, in, typed)
 		if err != nil {
-			m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(err), true })
+			m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) { return a.event(ctx, err), true })
 			return err
 		}
 		return m.events.Commit(ctx, tx, c.event(m.now(), audit.ChallengeYes, audit.Actor{User: in.User, Addr: in.Addr}))

@@ -171,14 +171,19 @@ func (a *Authorizer) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, session.ErrFactorRequired) && !errors.Is(err, twofactor.ErrLocked) { // which has a sentence of its own
 		err = Challenged(wire.Challenge{}, r.Header.Get("Npm-Otp") != "")
 	}
-	if Outage(err) {
+	if outage(err) {
 		a.LogOutage(r, err)
 	}
 	WriteError(w, r, err)
 }
 
+// LogOutage logs err, which refused r as an outage does. That the client has disconnected is none.
 func (a *Authorizer) LogOutage(r *http.Request, err error) {
 	attrs := []any{"method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath())}
+	if canceled(r.Context(), err) {
+		a.Log.DebugContext(r.Context(), "npmauth: the client has disconnected", append(attrs, errorAttrs(err)...)...)
+		return
+	}
 	a.Log.ErrorContext(r.Context(), "npmauth: request refused by an outage", append(attrs, errorAttrs(err)...)...)
 }
 

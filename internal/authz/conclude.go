@@ -7,8 +7,10 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -33,7 +35,7 @@ func (a *Authorizer) observe(ctx context.Context, action protocol.Action, outcom
 }
 
 // record records the event of q, if it has one, and returns its outcome and the code of the rule
-// that denied it.
+// that refused it.
 func (a *Authorizer) record(ctx context.Context, q *Request, err error) (outcome audit.Outcome, rule string) {
 	op := q.Operation
 	if err == nil {
@@ -52,8 +54,10 @@ func (a *Authorizer) record(ctx context.Context, q *Request, err error) (outcome
 	case err == nil:
 		a.Events.Record(ctx, e)
 		return audit.Done, ""
+	case canceled(ctx, err):
+		return audit.Canceled, ""
 	case errors.As(err, &refused):
-		e.Outcome, e.Reasons = audit.Denied, []string{"denied"}
+		e.Outcome, e.Reasons = q.refusal(refused.Decision), []string{"denied"}
 		if len(refused.Decision.Reasons) > 0 {
 			e.Reasons = nil
 			for _, why := range refused.Decision.Reasons {
@@ -61,21 +65,62 @@ func (a *Authorizer) record(ctx context.Context, q *Request, err error) (outcome
 			}
 		}
 		a.Events.Record(ctx, e)
-		return audit.Denied, e.Reason()
+		return e.Outcome, e.Reason()
 	case errors.Is(err, host.ErrInvalidToken) && q.Actor.Credential != nil: // ended while the request was on its way
 		e.Type, e.Outcome, e.Reasons = audit.BadCredential, audit.Denied, []string{"invalid-token"}
 		a.Events.Record(ctx, e)
 		return audit.Denied, e.Reason()
 	case errors.As(err, &own) && own.Challenge != nil:
 		return audit.Challenged, ""
-	case Outage(err):
-		return audit.Failed, ""
+	case errors.Is(err, ErrUnread):
+		return audit.Rejected, ""
 	}
 	// No rule refused: the request is not one that can be done. Of a wrong password or code
 	// there is an event already.
-	if why := Answer(err); q.Actor.Credential != nil && op.Action.Write() && why.Status < 500 && why.Status != http.StatusUnauthorized {
-		e.Outcome, e.Reasons = audit.Denied, []string{why.Code}
+	why := Answer(err)
+	e.Outcome, e.Reasons = outcomeOf(err, why), []string{why.Code}
+	if q.Actor.Credential != nil && op.Action.Write() && why.Status < 500 && why.Status != http.StatusUnauthorized {
 		a.Events.Record(ctx, e)
 	}
-	return audit.Denied, ""
+	return e.Outcome, ""
+}
+
+// refusal returns the outcome of a decision that refuses q. It is Denied if a reason is about the
+// credential: the anonymous have none, and what does not exist, or is served to nobody, would be
+// refused whatever it permits.
+func (q *Request) refusal(d policy.Decision) audit.Outcome {
+	if q.Actor.Credential == nil {
+		return audit.Rejected
+	}
+	for _, why := range d.Reasons {
+		absent := why.Conceal && !q.exists() || why.Code == codeUnknown || why.Code == codeNotOffered
+		if !absent {
+			return audit.Denied
+		}
+	}
+	return audit.Rejected
+}
+
+// exists reports whether there is what q is about.
+func (q *Request) exists() bool {
+	switch action := q.Operation.Action; {
+	case action.OfOrg():
+		return q.Org.ID != ""
+	case action.OfService():
+		return q.Service.ID != ""
+	}
+	return q.Package.ID != ""
+}
+
+// outcomeOf returns the outcome of what err refused, which no rule did, and which why answers.
+func outcomeOf(err error, why *wire.Error) audit.Outcome {
+	switch {
+	case errors.Is(err, account.ErrBusy): // which it takes a flood of passwords to get
+		return audit.Denied
+	case why.Status >= http.StatusInternalServerError:
+		return audit.Failed
+	case why.Status == http.StatusUnauthorized, why.Status == http.StatusForbidden && why.Code != codeNotOffered:
+		return audit.Denied
+	}
+	return audit.Rejected
 }

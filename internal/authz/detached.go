@@ -18,12 +18,12 @@ type detachedStore struct{ s store.Store }
 
 // Get implements [store.Reader].
 func (d detachedStore) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
-	return Call(func() ([]store.Item, error) { return d.s.Get(ctx, keys...) })
+	return Call(ctx, func() ([]store.Item, error) { return d.s.Get(ctx, keys...) })
 }
 
 // List implements [store.Reader].
 func (d detachedStore) List(ctx context.Context, prefix, after string, limit int) ([]store.Item, error) {
-	return Call(func() ([]store.Item, error) { return d.s.List(ctx, prefix, after, limit) })
+	return Call(ctx, func() ([]store.Item, error) { return d.s.List(ctx, prefix, after, limit) })
 }
 
 // Commit carries on when ctx ends, for a while. After a panic nobody knows whether it
@@ -34,7 +34,7 @@ func (d detachedStore) Commit(ctx context.Context, ops ...store.Op) (store.Revis
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CommitTime)
 	defer cancel()
-	rev, err := Call(func() (store.Revision, error) { return d.s.Commit(ctx, ops...) })
+	rev, err := Call(ctx, func() (store.Revision, error) { return d.s.Commit(ctx, ops...) })
 	if isPanic(err) {
 		err = fmt.Errorf("%w: %w", store.ErrUnknown, err)
 	}

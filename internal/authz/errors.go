@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
@@ -42,7 +44,11 @@ var (
 	ErrProfileChanged = &wire.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since you read it. Run the command again."}
 )
 
-const codeNotOffered = "not-offered"
+// Codes of npm's rules that say of an operation that nobody may send it.
+const (
+	codeNotOffered = "not-offered" // and of errors of ours
+	codeUnknown    = "unknown-operation"
+)
 
 var (
 	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer this operation."}
@@ -181,10 +187,34 @@ func foreignEndedAnswer(until time.Time) *wire.Error {
 	return e
 }
 
-// Outage reports whether err is the fault of the registry, not of the client.
-func Outage(err error) bool {
-	if errors.Is(err, context.Canceled) {
-		return false
-	}
-	return Answer(err) == wire.Unavailable
+// ErrUnread means that the host answered a publish before it had read the body, so that the final
+// decision was never made. It is not answered: the host has said why.
+var ErrUnread = errors.New("npmauth: the host did not read the body to its end")
+
+// A BodyError is the error of reading the body of a request: its client has disconnected, or has sent
+// less than it said, or what is no body.
+type BodyError struct{ Err error }
+
+// Error is that of the read.
+func (e *BodyError) Error() string { return "read body: " + e.Err.Error() }
+
+// Unwrap returns the error of the read.
+func (e *BodyError) Unwrap() error { return e.Err }
+
+// Answer returns what there is to say to a client that is still there.
+func (e *BodyError) Answer() (status int, code, sentence string) {
+	return http.StatusBadRequest, "bad-body", "The request body ended early. Run the command again."
 }
+
+// canceled reports whether err comes of a client that has disconnected, which ends the body, and
+// cancels ctx, the context of its request. Nothing is wrong with the registry then. A deadline is
+// another matter, and so is what the store or the host cancels by itself.
+func canceled(ctx context.Context, err error) bool {
+	if _, ok := errors.AsType[*BodyError](err); ok {
+		return true
+	}
+	return audit.Failure(ctx, err) == audit.Canceled && !errors.Is(err, store.ErrUnknown)
+}
+
+// outage reports whether err is the fault of the registry, and not of the client.
+func outage(err error) bool { return Answer(err) == wire.Unavailable }

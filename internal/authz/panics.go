@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 
 	"github.com/npmauth/npmauth/credential"
@@ -23,15 +24,20 @@ func isPanic(err error) bool {
 	return ok
 }
 
-// Call returns what fn returns, and an error if it panics.
-func Call[T any](fn func() (T, error)) (v T, err error) {
+// Call returns what fn returns, and an error if it panics. An error after ctx was cancelled is
+// [context.Canceled], too: many drivers have words of their own for a query that was interrupted.
+func Call[T any](ctx context.Context, fn func() (T, error)) (v T, err error) {
 	defer func() {
 		if recover() != nil {
 			var none T
 			v, err = none, &panicError{debug.Stack()}
 		}
 	}()
-	return fn()
+	v, err = fn()
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w: %w", context.Canceled, err)
+	}
+	return v, err
 }
 
 // The host's tables, with their panics as errors.
@@ -47,31 +53,31 @@ type (
 )
 
 func (g guardedUsers) Lookup(ctx context.Context, name string) (host.User, error) {
-	return Call(func() (host.User, error) { return g.Users.Lookup(ctx, name) })
+	return Call(ctx, func() (host.User, error) { return g.Users.Lookup(ctx, name) })
 }
 
 func (g guardedUsers) User(ctx context.Context, id protocol.UserID) (host.User, error) {
-	return Call(func() (host.User, error) { return g.Users.User(ctx, id) })
+	return Call(ctx, func() (host.User, error) { return g.Users.User(ctx, id) })
 }
 
 func (g guardedUsers) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
-	return Call(func() (bool, error) { return g.Users.CheckPassword(ctx, id, pw) })
+	return Call(ctx, func() (bool, error) { return g.Users.CheckPassword(ctx, id, pw) })
 }
 
 func (g guardedPackages) Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
-	return Call(func() (policy.Facts, error) { return g.Packages.Facts(ctx, pkg, user) })
+	return Call(ctx, func() (policy.Facts, error) { return g.Packages.Facts(ctx, pkg, user) })
 }
 
 func (g guardedDocuments) Document(ctx context.Context, pkg protocol.PackageName) (host.Document, error) {
-	return Call(func() (host.Document, error) { return g.Documents.Document(ctx, pkg) })
+	return Call(ctx, func() (host.Document, error) { return g.Documents.Document(ctx, pkg) })
 }
 
 func (g guardedOrgs) OrgFacts(ctx context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
-	return Call(func() (policy.OrgFacts, error) { return g.Orgs.OrgFacts(ctx, org, user) })
+	return Call(ctx, func() (policy.OrgFacts, error) { return g.Orgs.OrgFacts(ctx, org, user) })
 }
 
 func (g guardedOrgs) FactorRequired(ctx context.Context, user protocol.UserID) (bool, error) {
-	return Call(func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
+	return Call(ctx, func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
 }
 
 func (g guardedServices) Administers(ctx context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
@@ -79,7 +85,7 @@ func (g guardedServices) Administers(ctx context.Context, admin protocol.UserID,
 		user        host.User
 		administers bool
 	}
-	a, err := Call(func() (a answer, err error) {
+	a, err := Call(ctx, func() (a answer, err error) {
 		a.user, a.administers, err = g.Services.Administers(ctx, admin, service)
 		return a, err
 	})
@@ -87,19 +93,19 @@ func (g guardedServices) Administers(ctx context.Context, admin protocol.UserID,
 }
 
 func (g guardedSignUp) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
-	return Call(func() (protocol.UserID, error) { return g.host.SignUp(ctx, n) })
+	return Call(ctx, func() (protocol.UserID, error) { return g.host.SignUp(ctx, n) })
 }
 
 func (g guardedProfiles) Profile(ctx context.Context, id protocol.UserID) (host.Profile, error) {
-	return Call(func() (host.Profile, error) { return g.Profiles.Profile(ctx, id) })
+	return Call(ctx, func() (host.Profile, error) { return g.Profiles.Profile(ctx, id) })
 }
 
 func (g guardedProfiles) SetProfile(ctx context.Context, id protocol.UserID, was, is host.Profile) (host.Write, error) {
-	return guardedWrite(Call(func() (host.Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
+	return guardedWrite(Call(ctx, func() (host.Write, error) { return g.Profiles.SetProfile(ctx, id, was, is) }))
 }
 
 func (g guardedPasswords) ChangePassword(ctx context.Context, id protocol.UserID, old, new credential.Secret) (host.Write, error) {
-	return guardedWrite(Call(func() (host.Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
+	return guardedWrite(Call(ctx, func() (host.Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
 }
 
 var errNoWrite = errors.New("npmauth: the host's people prepared no Write")
@@ -113,7 +119,7 @@ func guardedWrite(write host.Write, err error) (host.Write, error) {
 		return nil, errNoWrite
 	}
 	return func(ctx context.Context) error {
-		_, err := Call(func() (struct{}, error) { return struct{}{}, write(ctx) })
+		_, err := Call(ctx, func() (struct{}, error) { return struct{}{}, write(ctx) })
 		return err
 	}, nil
 }
@@ -121,6 +127,6 @@ func guardedWrite(write host.Write, err error) (host.Write, error) {
 // guardedForeign returns foreign with its panics as errors.
 func guardedForeign(foreign func(context.Context, credential.Secret) (host.ForeignToken, error)) func(context.Context, credential.Secret) (host.ForeignToken, error) {
 	return func(ctx context.Context, bearer credential.Secret) (host.ForeignToken, error) {
-		return Call(func() (host.ForeignToken, error) { return foreign(ctx, bearer) })
+		return Call(ctx, func() (host.ForeignToken, error) { return foreign(ctx, bearer) })
 	}
 }

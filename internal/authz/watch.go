@@ -27,7 +27,7 @@ func (a *Authorizer) Watch(ctx context.Context) {
 	every := max(a.fresh/4, minWatch)
 	for pause := watchPauseMin; ; pause = min(2*pause, watchPauseMax) {
 		began := false
-		_, err := Call(func() (struct{}, error) {
+		_, err := Call(ctx, func() (struct{}, error) {
 			return struct{}{}, store.Watch(ctx, a.Store, every, func(c store.Change) {
 				if !began {
 					began, pause = true, watchPauseMin

@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/npmauth/npmauth/internal/authz"
 )
 
 // bodyTimeout is how long a body may stand still. None bounds how long it takes as a
@@ -114,6 +116,9 @@ func (b *deadlineBody) begin() error {
 // it ends at once what net/http would read on, and the connection with it. After anything
 // else it goes: once net/http's own body was read to its end, by whoever it was, net/http
 // reads ahead to notice a client that leaves, and would take a deadline that passes for one.
+//
+// An error that is neither is a [*authz.BodyError], unless the bound of a handler around npmauth
+// was met.
 func (b *deadlineBody) end(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,12 +130,19 @@ func (b *deadlineBody) end(err error) error {
 		return nil
 	}
 	b.over = b.over || errors.Is(err, io.EOF)
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	ours := !b.off && !b.done
+	_, large := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case b.off, b.done:
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.stalled = fmt.Errorf("%w: %w", errBodyTimeout, err)
-		return b.stalled
-	default:
+	case late:
+		err = fmt.Errorf("%w: %w", errBodyTimeout, err)
+	case !errors.Is(err, io.EOF) && !large:
+		err = &authz.BodyError{Err: err}
+	}
+	switch {
+	case late && ours:
+		b.stalled = err
+	case ours:
 		_ = b.control.SetReadDeadline(time.Time{}) // or the connection ends sooner
 	}
 	return err

@@ -153,12 +153,8 @@ func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pas
 	theirs.Body = body
 	next.ServeHTTP(out, theirs)
 	out.finish()
-	body.Abort(errUnread)
+	body.Abort(authz.ErrUnread)
 }
-
-// errUnread tells of a publish that the host answered before it had read its body, so that
-// the final decision was never made.
-var errUnread = fmt.Errorf("npmauth: the host did not read the body to its end: %w", context.Canceled)
 
 // hostTime bounds the decision that is made while a host reads a body: the host may hold
 // something that its own answer waits for. To wait for other requests of the user is no part
@@ -272,7 +268,7 @@ func (a *Guard) isPublic(r *http.Request, op protocol.Operation) (bool, error) {
 	if a.Public == nil || strings.HasPrefix(r.URL.Path, "/-/") || strings.HasPrefix(r.URL.Path, a.Prefix+"/-/") {
 		return false, nil
 	}
-	return authz.Call(func() (bool, error) { return a.Public(r), nil })
+	return authz.Call(r.Context(), func() (bool, error) { return a.Public(r), nil })
 }
 
 // withoutOTP returns r without its second factor, for the host. npm sends one with reads, too, so a
