@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -36,7 +37,11 @@ func newFront(nodes []*node, log *slog.Logger) http.Handler {
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			log.WarnContext(r.Context(), "not answered by a node", "method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath()), "error", err)
+			level := slog.LevelWarn
+			if errors.Is(r.Context().Err(), context.Canceled) { // the client has disconnected
+				level = slog.LevelInfo
+			}
+			log.Log(r.Context(), level, "not answered by a node", "method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath()), "error", err)
 			status, sentence := http.StatusBadGateway, "The node that got this request has stopped. Try again."
 			if errors.Is(err, errNobody) {
 				status, sentence = http.StatusServiceUnavailable, "No node of the registry is up. Try again in a moment."

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -137,4 +138,16 @@ func TestPrefixer(t *testing.T) {
 		assert.Equal(t, len(s), n)
 	}
 	assert.Equal(t, "a: one\na: two\na: three\n", out.String())
+}
+
+// AU-44: that a client has left is no warning about a node.
+func TestFrontDisconnect(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for want, ctx := range map[string]context.Context{"level=INFO": gone, "level=WARN": t.Context()} {
+		var out bytes.Buffer
+		h := newFront(nil, slog.New(slog.NewTextHandler(&out, nil)))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/widget", nil))
+		assert.Contains(t, out.String(), want)
+	}
 }

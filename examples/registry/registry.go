@@ -115,7 +115,7 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // ping reports whether the registry works: whether its own tables and npmauth's store answer.
 func (s *registry) ping(w http.ResponseWriter, r *http.Request) error {
 	if err := errors.Join(s.db.ping(r.Context()), s.ready(r.Context())); err != nil {
-		s.log.ErrorContext(r.Context(), "ping", "error", err)
+		s.report(r, "ping", err)
 		return refuse(http.StatusServiceUnavailable, "The registry is not ready.")
 	}
 	return reply(w, http.StatusOK, struct{}{})
@@ -410,6 +410,16 @@ func (s *registry) translate(r *http.Request, err error) *refusal {
 	case errors.Is(err, errBody):
 		return &refusal{http.StatusBadRequest, "The body could not be read to its end."}
 	}
-	s.log.ErrorContext(r.Context(), "request failed", "error", err)
+	s.report(r, "request failed", err)
 	return &refusal{http.StatusInternalServerError, "The registry could not do that. Its log says why."}
+}
+
+// report logs an error of the registry. After a client has disconnected, which ends the statements
+// that run for it, nothing is wrong.
+func (s *registry) report(r *http.Request, what string, err error) {
+	level := slog.LevelError
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		level = slog.LevelInfo
+	}
+	s.log.Log(r.Context(), level, what, "error", err)
 }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -461,4 +462,20 @@ func TestTarballGone(t *testing.T) {
 	assert.Equal(t, http.StatusInternalServerError, res.StatusCode)
 	assert.NotContains(t, sentence(t, res), w.tarballs.dir)
 	assert.Empty(t, res.Header.Get("ETag"))
+}
+
+// AU-44: what ends since its client has left is no error of the registry.
+func TestDisconnectIsNoError(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	late, stop := context.WithDeadline(t.Context(), time.Time{})
+	defer stop()
+	for want, ctx := range map[string]context.Context{"level=INFO": gone, "level=ERROR msg=": t.Context(), "level=ERROR": late} {
+		var out bytes.Buffer
+		s := &registry{log: slog.New(slog.NewTextHandler(&out, nil))}
+		rec := httptest.NewRecorder()
+		s.fail(rec, httptest.NewRequestWithContext(ctx, http.MethodGet, "/widget", nil), errors.New("interrupted"))
+		assert.Equal(t, http.StatusInternalServerError, rec.Code)
+		assert.Contains(t, out.String(), want)
+	}
 }
