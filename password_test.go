@@ -277,3 +277,24 @@ func TestGuessersDoNotDelayACredential(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// AU-20: a new password that guesses begin with is refused wherever it comes from.
+func TestGuessablePasswords(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Passwords.Min = 14 })
+	w.person("alice")
+	s := w.login("alice")
+	for next, why := range map[string]string{
+		"Password12345678": "it is one of those that are tried first", "acme2026alice!": "it is one of those that are tried first", "kx7 vqp 2nn 9": "it has fewer than 14 characters",
+	} {
+		a := w.setUser(s, "", `{"password":{"old":"`+password+`","new":"`+next+`"}}`)
+		assert.Equal(t, 400, a.Code, a.Body.String())
+		assert.Contains(t, a.Body.String(), why)
+		a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice-2", body: couch("alice-2", next), header: map[string]string{"Npm-Command": "adduser"}})
+		assert.Equal(t, 422, a.Code, a.Body.String())
+		assert.Contains(t, a.Body.String(), why)
+	}
+	_, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Users: oneUser{}, Passwords: account.Passwords{Min: 12}})
+	assert.ErrorContains(t, err, "Passwords is about the accounts that are kept where Users is nil")
+	_, err = npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Passwords: account.Passwords{Min: 7}})
+	assert.ErrorContains(t, err, "Passwords.Min is not between 8")
+}
