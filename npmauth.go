@@ -253,6 +253,10 @@ type Config struct {
 	// always called. Zero means five seconds; negative means no cache.
 	HostFresh time.Duration
 
+	// Passwords says which new passwords are acceptable where Users is nil. A host with Users of
+	// its own calls [account.Passwords.Check] where these get a password.
+	Passwords account.Passwords
+
 	// Hasher checks passwords where Users is nil. Nil means one with the defaults
 	// of [account.HasherConfig].
 	Hasher *account.Hasher
@@ -346,6 +350,9 @@ func (cfg *Config) complete() error {
 	if _, ok := cfg.Users.(host.SignUp); cfg.OpenSignUp && cfg.Users != nil && !ok {
 		return errors.New("OpenSignUp needs Config.Users to have the method of host.SignUp")
 	}
+	if cfg.Users != nil && (cfg.Passwords.Min != 0 || cfg.Passwords.Blocked != nil) {
+		return errors.New("Passwords is about the accounts that are kept where Users is nil")
+	}
 	if cfg.Legacy.SignUpAtLogin && !cfg.OpenSignUp {
 		return errors.New("Legacy.SignUpAtLogin needs Config.OpenSignUp")
 	}
@@ -374,7 +381,7 @@ func (a *Auth) build(cfg Config) (err error) {
 				return fail("Config.Hasher", err)
 			}
 		}
-		people, err := account.NewDirectory(account.DirectoryConfig{Store: cfg.Store, Hasher: cfg.Hasher, Now: cfg.Now})
+		people, err := account.NewDirectory(account.DirectoryConfig{Store: cfg.Store, Hasher: cfg.Hasher, Now: cfg.Now, Passwords: cfg.Passwords})
 		if err != nil {
 			return fail("account", err)
 		}

@@ -2,7 +2,9 @@ package npmauth_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +15,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/kdf"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -244,4 +247,54 @@ func TestSetPasswordEndsWhoSignsInMeanwhile(t *testing.T) {
 	require.NotEmpty(t, other)
 	assert.Equal(t, 401, whoami(w, other))
 	assert.Equal(t, 200, whoami(w, s))
+}
+
+// AU-21: others who guess passwords, in the same network, do not keep out who has a credential.
+func TestGuessersDoNotDelayACredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hasher, err := account.NewHasher(account.HasherConfig{Workers: 1, Queue: 4})
+		require.NoError(t, err)
+		w := newWorld(t, func(cfg *npmauth.Config) { cfg.Hasher = hasher })
+		w.person("alice")
+		s := w.login("alice")
+		restore := kdf.Replace(func(password, salt []byte, times, memory uint32, threads uint8, size uint32) []byte {
+			time.Sleep(time.Second)
+			return quickKey(password, salt, times, memory, threads, size)
+		})
+		defer restore()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:nobody", body: couch("nobody", password)})
+			})
+			synctest.Wait()
+		}
+		const next = "a password of my own"
+		change := w.setUser(s, "", `{"password":{"old":"`+password+`","new":"`+next+`"}}`)
+		assert.Equal(t, 200, change.Code, change.Body.String())
+		read := w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: s, body: `{"password":"` + next + `","readonly":true,"cidr_whitelist":[]}`})
+		assert.Equal(t, 201, read.Code, read.Body.String())
+		wg.Wait()
+	})
+}
+
+// AU-20: a new password that guesses begin with is refused wherever it comes from.
+func TestGuessablePasswords(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Passwords.Min = 14 })
+	w.person("alice")
+	s := w.login("alice")
+	for next, why := range map[string]string{
+		"Password12345678": "it is one of those that are tried first", "acme2026alice!": "it is one of those that are tried first", "kx7 vqp 2nn 9": "it has fewer than 14 characters",
+	} {
+		a := w.setUser(s, "", `{"password":{"old":"`+password+`","new":"`+next+`"}}`)
+		assert.Equal(t, 400, a.Code, a.Body.String())
+		assert.Contains(t, a.Body.String(), why)
+		a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice-2", body: couch("alice-2", next), header: map[string]string{"Npm-Command": "adduser"}})
+		assert.Equal(t, 422, a.Code, a.Body.String())
+		assert.Contains(t, a.Body.String(), why)
+	}
+	_, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Users: oneUser{}, Passwords: account.Passwords{Min: 12}})
+	assert.ErrorContains(t, err, "Passwords is about the accounts that are kept where Users is nil")
+	_, err = npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Passwords: account.Passwords{Min: 7}})
+	assert.ErrorContains(t, err, "Passwords.Min is not between 8")
 }

@@ -133,15 +133,8 @@ type DirectoryConfig struct {
 	// Now returns the current time. Nil means time.Now.
 	Now func() time.Time
 
-	// MinPassword is how many characters (code points) a new password needs.
-	// Zero means [DefaultMinPassword]; less than eight is an error. NIST
-	// SP 800-63B asks for 15 where a password alone can sign in.
-	MinPassword int
-
-	// Blocked reports whether a new password is one that attackers try first, such as those of
-	// past breaches. It gets the whole password in Unicode's form C, and must not keep or print
-	// it. Nil blocks none.
-	Blocked func(password string) bool
+	// Passwords says which new passwords are acceptable.
+	Passwords Passwords
 
 	// Reserved are names that Create refuses besides those that [ValidName] refuses. Nil means
 	// [DefaultReserved]; an empty list, none.
@@ -163,22 +156,18 @@ type DirectoryConfig struct {
 //
 // Methods that change something take the actor: the zero [audit.Actor] is the operator.
 type Directory struct {
-	store       store.Store
-	hasher      *Hasher
-	now         func() time.Time
-	minPassword int
-	blocked     func(string) bool
-	reserved    []string
-	taken       func(context.Context, string) (bool, error)
-	events      *audit.Recorder
+	store     store.Store
+	hasher    *Hasher
+	now       func() time.Time
+	passwords Passwords
+	reserved  []string
+	taken     func(context.Context, string) (bool, error)
+	events    *audit.Recorder
 }
 
 // NewDirectory returns a Directory, or an error naming the field of cfg that is
 // wrong.
 func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
-	if cfg.MinPassword == 0 {
-		cfg.MinPassword = DefaultMinPassword
-	}
 	if cfg.Reserved == nil {
 		cfg.Reserved = DefaultReserved
 	}
@@ -190,18 +179,19 @@ func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 		return nil, errors.New("account: DirectoryConfig.Store is required")
 	case cfg.Hasher == nil:
 		return nil, errors.New("account: DirectoryConfig.Hasher is required")
-	case cfg.MinPassword < 8 || cfg.MinPassword > MaxPassword:
-		return nil, fmt.Errorf("account: DirectoryConfig.MinPassword is not between 8 and %d", MaxPassword)
+	}
+	passwords, err := cfg.Passwords.validate()
+	if err != nil {
+		return nil, err
 	}
 	return &Directory{
-		store:       cfg.Store,
-		hasher:      cfg.Hasher,
-		now:         cfg.Now,
-		minPassword: cfg.MinPassword,
-		blocked:     cfg.Blocked,
-		reserved:    slices.Clone(cfg.Reserved),
-		taken:       cfg.Taken,
-		events:      cfg.Events,
+		store:     cfg.Store,
+		hasher:    cfg.Hasher,
+		now:       cfg.Now,
+		passwords: passwords,
+		reserved:  slices.Clone(cfg.Reserved),
+		taken:     cfg.Taken,
+		events:    cfg.Events,
 	}, nil
 }
 
@@ -305,7 +295,7 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 		return nil, fmt.Errorf("%w: a person has no administrators", ErrService)
 	}
 	if !nu.Service && nu.Hash == "" && !nu.AnyPassword {
-		if err := d.strength(nu.Password, nu.Name, nu.Email); err != nil {
+		if err := d.passwords.Check(ctx, nu.Password, nu.Name, nu.Email); err != nil {
 			return nil, err
 		}
 	}
@@ -655,7 +645,7 @@ func (d *Directory) newHash(ctx context.Context, id protocol.UserID, pw credenti
 	if user.Service {
 		return "", fmt.Errorf("%w: a service account has no password", ErrService)
 	}
-	if err := d.strength(pw, user.Name, user.Email); err != nil {
+	if err := d.passwords.Check(ctx, pw, user.Name, user.Email); err != nil {
 		return "", err
 	}
 	return d.hasher.Hash(ctx, pw)

@@ -163,13 +163,13 @@ func newDirectory(t testing.TB, cfg account.DirectoryConfig) *account.Directory 
 func TestDirectoryConfig(t *testing.T) {
 	h, st := newHasher(t, account.HasherConfig{}), store.NewMemory()
 	for field, cfg := range map[string]account.DirectoryConfig{
-		"Store":        {Hasher: h},
-		"Hasher":       {Store: st},
-		"MinPassword":  {Store: st, Hasher: h, MinPassword: 7},
-		"MinPassword ": {Store: st, Hasher: h, MinPassword: -1},
+		"Store":          {Hasher: h},
+		"Hasher":         {Store: st},
+		"Passwords.Min":  {Store: st, Hasher: h, Passwords: account.Passwords{Min: 7}},
+		"Passwords.Min ": {Store: st, Hasher: h, Passwords: account.Passwords{Min: -1}},
 	} {
 		_, err := account.NewDirectory(cfg)
-		assert.ErrorContains(t, err, "DirectoryConfig."+strings.TrimSpace(field))
+		assert.ErrorContains(t, err, strings.TrimSpace(field))
 	}
 }
 
@@ -204,7 +204,7 @@ func TestCreate(t *testing.T) {
 // A refused creation leaves no row, and costs no hash.
 func TestCreateRefuses(t *testing.T) {
 	ctx := t.Context()
-	d := newDirectory(t, account.DirectoryConfig{Blocked: func(pw string) bool { return pw == "caf\u00e9 password" }})
+	d := newDirectory(t, account.DirectoryConfig{Passwords: account.Passwords{Blocked: only("caf\u00e9 password")}})
 	_, err := d.Create(ctx, operator, account.NewUser{Name: "taken", Hash: quick(t, good)})
 	require.NoError(t, err)
 	ok := account.NewUser{Name: "jane", Email: "jane@acme.test", Password: secret(good)}
@@ -230,6 +230,7 @@ func TestCreateRefuses(t *testing.T) {
 		"long password":     {func(u *account.NewUser) { u.Password = secret(strings.Repeat("x", 1025)) }, account.ErrPassword},
 		"the name":          {func(u *account.NewUser) { u.Password = secret("JaneJaneJane1") }, account.ErrPassword}, // PW-09
 		"the e-mail":        {func(u *account.NewUser) { u.Password = secret("Jane@acme.test") }, account.ErrPassword},
+		"guessable":         {func(u *account.NewUser) { u.Password = secret("Password1234") }, account.ErrPassword}, // AU-20
 		"blocked":           {func(u *account.NewUser) { u.Password = secret("cafe\u0301 password") }, account.ErrPassword},
 		"hash":              {func(u *account.NewUser) { u.Password, u.Hash = credential.Secret{}, "plain" }, account.ErrHash},
 		"hash and password": {func(u *account.NewUser) { u.Hash = quick(t, good) }, account.ErrHash},
@@ -255,16 +256,46 @@ func TestCreateRefuses(t *testing.T) {
 	}
 }
 
+// only is a list of one blocked password.
+func only(blocked string) func(context.Context, credential.Secret) (bool, error) {
+	return func(_ context.Context, pw credential.Secret) (bool, error) { return pw.Reveal() == blocked, nil }
+}
+
+// AU-20: a list of blocked passwords that cannot be asked refuses all, at sign-up as at a change,
+// and is no fault of the password.
+func TestBlockedFails(t *testing.T) {
+	ctx, errDown := t.Context(), errors.New("down")
+	up := true
+	d := newDirectory(t, account.DirectoryConfig{Passwords: account.Passwords{Blocked: func(context.Context, credential.Secret) (bool, error) {
+		if up {
+			return false, nil
+		}
+		return true, errDown
+	}}})
+	u, err := d.Create(ctx, operator, account.NewUser{Name: "jane", Password: secret(good)})
+	require.NoError(t, err)
+	up = false
+	_, err = d.Create(ctx, operator, account.NewUser{Name: "joan", Password: secret(good)})
+	require.ErrorIs(t, err, errDown)
+	require.NotErrorIs(t, err, account.ErrPassword)
+	require.ErrorIs(t, d.SetPassword(ctx, operator, u.ID, secret(good), secret("another one of mine")), errDown)
+	require.ErrorIs(t, d.ResetPassword(ctx, operator, u.ID, secret("another one of mine")), errDown)
+	require.ErrorIs(t, d.SetPassword(ctx, operator, u.ID, secret("not it"), secret("another one of mine")), account.ErrWrongPassword)
+	ok, err := d.CheckPassword(ctx, u.ID, secret(good))
+	require.NoError(t, err)
+	assert.True(t, ok, "nothing was changed")
+}
+
 func TestCreateAllows(t *testing.T) {
 	ctx := t.Context()
 	d := newDirectory(t, account.DirectoryConfig{
-		Reserved: []string{"acme"},
-		Blocked:  func(pw string) bool { return pw == "password" },
+		Reserved:  []string{"acme"},
+		Passwords: account.Passwords{Blocked: only("password")},
 	})
 	for name, nu := range map[string]account.NewUser{
 		"another list of reserved": {Name: "admin", Password: secret(good)},
-		"eleven characters":        {Name: "a1", Password: secret("01234567890")},
-		"eleven emoji":             {Name: "a2", Password: secret(strings.Repeat("\U0001f600", 11))},
+		"eleven characters":        {Name: "a1", Password: secret("kx7vqp 2nna")},
+		"eleven emoji":             {Name: "a2", Password: secret("\U0001f600\U0001f431\U0001f697\U0001f33b\U0001f34e\U0001f3b2\U0001f4a1\U0001f512\U0001f4da\U0001f6b2\U0001f3b8")},
 		"part of it is the name":   {Name: "horse", Password: secret(good)},
 		"part of it is blocked":    {Name: "a3", Password: secret("my password is long")},
 		"any password":             {Name: "a4", Password: secret("a4"), AnyPassword: true},

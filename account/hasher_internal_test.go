@@ -65,7 +65,7 @@ func TestCancelledCheckHashesNothing(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		require.ErrorIs(t, <-done, context.Canceled)
-		assert.Zero(t, h.queue.queued)
+		assert.Zero(t, h.queue.all.waiting)
 		h.queue.release()
 		idle(t, h.queue, 1)
 	})

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"errors"
-	"net/netip"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
@@ -125,8 +124,8 @@ func (d *Directory) ChangePassword(ctx context.Context, id protocol.UserID, old,
 
 // by returns the actor with this ID, and with the IP address of [WithClient].
 func by(ctx context.Context, id protocol.UserID) audit.Actor {
-	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
-	return audit.Actor{User: id, Addr: addr}
+	client, _ := ctx.Value(clientKey{}).(Client)
+	return audit.Actor{User: id, Addr: client.Addr}
 }
 
 // forHost returns u as a [host.User].

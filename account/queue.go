@@ -9,58 +9,89 @@ import (
 	"time"
 )
 
-// WithClient returns ctx with the address of the client whose password is checked, so that the
-// Hasher can be fair between networks. Calls without it count as one network.
-func WithClient(ctx context.Context, addr netip.Addr) context.Context {
-	return context.WithValue(ctx, clientKey{}, addr)
+// A Client is who has a password checked.
+type Client struct {
+	// Addr is the IP address that the client has. Those without one count as one network.
+	Addr netip.Addr
+
+	// Known means that the client is probably the owner of the account: it presents a
+	// credential of the account that is in force, or asks from a network from which its owner
+	// has signed in before. Half of the queue is reserved for these.
+	Known bool
+}
+
+// WithClient returns ctx with the client whose password is checked, so that the Hasher can be
+// fair between networks. Calls without it count as one network, which is not known.
+func WithClient(ctx context.Context, c Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
 }
 
 type clientKey struct{}
 
-// blockOf returns the IP addresses that one client can easily have: the /24 of IPv4, the /56 of
-// IPv6 that an access provider gives to a household.
-func blockOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	bits := 56
+// levels is how many groups each caller is in, one in the other.
+const levels = 4
+
+// A groupKey names one of the groups among those of the group that it is in.
+type groupKey struct {
+	known   bool
+	network netip.Prefix
+}
+
+// groupsOf returns the groups that a client is in, widest first: those who are known, or the
+// others, and then networks. The smallest are the IP addresses that one client can easily have:
+// the /24 of IPv4, the /56 of IPv6 that an access provider gives to a household. The wider ones
+// are what one customer of a hosting provider can have, and the provider.
+func groupsOf(c Client) [levels]groupKey {
+	addr, bits := c.Addr.Unmap().WithZone(""), [levels - 1]int{32, 48, 56}
 	if addr.Is4() {
-		bits = 24
+		bits = [levels - 1]int{16, 24, 24} // of IPv4 two are enough
 	}
-	block, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
+	groups := [levels]groupKey{{known: c.Known}}
+	for i, n := range bits {
+		network, _ := addr.Prefix(n) // of no address: the zero Prefix
+		groups[i+1].network = network
 	}
-	return block
+	return groups
 }
 
 // A queue lets a few callers work at once while the others wait, each for at most the same
-// time. Networks take turns, so one that sends many does not delay the first of another by more
-// than one turn each.
+// time. Groups take turns, at each level: who has many networks, addresses or connections and
+// sends from all of them delays the first caller of another group by no more than one turn.
 //
-// It is bounded. When it is full, a caller displaces the last of the network that has the most
-// waiting, if that has two more than its own. A caller that is displaced or finds no place is
-// not told at once: an immediate refusal only brings the next request sooner (measured: the
-// latency of everything else suffers seven times as much as under a delayed refusal), so it
-// waits its time out as well. The server's connections bound how many wait that way.
+// It is bounded. When it is full, a caller displaces the last of a group that has at least two
+// more waiting than the caller's own at the same level, the heaviest one. A caller that is
+// displaced or finds no place is not told at once: an immediate refusal only brings the next
+// request sooner (measured: the latency of everything else suffers seven times as much as under
+// a delayed refusal), so it waits its time out as well. The server's connections bound how many
+// wait that way.
 type queue struct {
 	wait  time.Duration
 	limit int // places
 
-	mu     sync.Mutex
-	free   int // workers; more than 0 only while nobody is queued
-	queued int
-	blocks map[netip.Prefix][]*waiter // queued, never empty
-	turns  []netip.Prefix             // the keys of blocks, next first
+	mu   sync.Mutex
+	free int   // workers; more than 0 only while nobody is queued
+	all  group // of everybody who is queued
+}
+
+// A group is callers that wait. Those of a level that has one below are in the groups of that.
+type group struct {
+	key     groupKey
+	in      *group    // nil of the widest
+	waiting int       // callers, never 0 but of the widest
+	turns   []*group  // below, next first
+	waiters []*waiter // of the lowest level, next first
 }
 
 type waiter struct {
-	block netip.Prefix
-	ready chan struct{} // closed when granted
+	groups [levels]groupKey
+	ready  chan struct{} // closed when granted
 	// Guarded by queue.mu.
-	granted, queued bool
+	granted bool
+	in      *group // of the lowest level; nil: not queued
 }
 
 func newQueue(workers, limit int, wait time.Duration) *queue {
-	return &queue{free: workers, limit: limit, wait: wait, blocks: make(map[netip.Prefix][]*waiter)}
+	return &queue{free: workers, limit: limit, wait: wait}
 }
 
 // acquire waits for a worker, which the caller must release if the error is nil. It returns
@@ -69,9 +100,8 @@ func (q *queue) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
-	block := blockOf(addr)
-	w := &waiter{block: block, ready: make(chan struct{})}
+	c, _ := ctx.Value(clientKey{}).(Client)
+	w := &waiter{groups: groupsOf(c), ready: make(chan struct{})}
 	if q.enter(w) {
 		return nil
 	}
@@ -106,41 +136,41 @@ func (q *queue) enter(w *waiter) bool {
 		q.free--
 		return true
 	}
-	if q.queued >= q.limit && !q.displace(len(q.blocks[w.block])+2) {
+	if q.all.waiting >= q.limit && !q.displace(w) {
 		return false
 	}
-	if len(q.blocks[w.block]) == 0 {
-		q.turns = append(q.turns, w.block)
-	}
-	q.blocks[w.block] = append(q.blocks[w.block], w)
-	q.queued++
-	w.queued = true
+	q.all.add(w)
 	return false
 }
 
-// displace removes the last of the network that has the most waiting, if those are at least so
-// many.
-func (q *queue) displace(least int) bool {
-	var last *waiter
-	for _, ws := range q.blocks {
-		if len(ws) >= least {
-			least = len(ws) + 1
-			last = ws[len(ws)-1]
+// displace removes the last caller of the heaviest group at the first level at which that has
+// two more waiting than the one of w has.
+func (q *queue) displace(w *waiter) bool {
+	g := &q.all
+	for _, key := range w.groups {
+		heaviest, own := g.heaviest(), g.below(key)
+		least := 2
+		if own != nil {
+			least += own.waiting
 		}
+		if heaviest != nil && heaviest.waiting >= least {
+			heaviest.last().remove()
+			return true
+		}
+		if own == nil {
+			return false
+		}
+		g = own
 	}
-	if last == nil {
-		return false
-	}
-	q.remove(last)
-	return true
+	return false
 }
 
 // leave ends the waiting of w and reports whether it was granted a worker.
 func (q *queue) leave(w *waiter) (granted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if w.queued {
-		q.remove(w)
+	if w.in != nil {
+		w.remove()
 	}
 	return w.granted
 }
@@ -149,32 +179,82 @@ func (q *queue) leave(w *waiter) (granted bool) {
 func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.turns) == 0 {
+	w := q.all.next()
+	if w == nil {
 		q.free++
 		return
 	}
-	block := q.turns[0]
-	w := q.blocks[block][0]
-	q.remove(w)
-	if i := slices.Index(q.turns, block); i >= 0 {
-		q.turns = append(slices.Delete(q.turns, i, i+1), block)
-	}
+	w.remove()
 	w.granted = true
 	close(w.ready)
 }
 
-// remove removes w, which is queued, from the queue.
-func (q *queue) remove(w *waiter) {
-	ws := q.blocks[w.block]
-	i := slices.Index(ws, w)
-	ws = slices.Delete(ws, i, i+1)
-	if len(ws) > 0 {
-		q.blocks[w.block] = ws
-	} else {
-		delete(q.blocks, w.block)
-		i := slices.Index(q.turns, w.block)
-		q.turns = slices.Delete(q.turns, i, i+1)
+// below returns one of the groups of g, or nil.
+func (g *group) below(key groupKey) *group {
+	i := slices.IndexFunc(g.turns, func(b *group) bool { return b.key == key })
+	if i < 0 {
+		return nil
 	}
-	q.queued--
-	w.queued = false
+	return g.turns[i]
+}
+
+// heaviest returns the group of g that has the most waiting, nil if g has no groups.
+func (g *group) heaviest() (most *group) {
+	for _, b := range g.turns {
+		if most == nil || b.waiting > most.waiting {
+			most = b
+		}
+	}
+	return most
+}
+
+// last returns the last caller of the heaviest groups of g.
+func (g *group) last() *waiter {
+	for len(g.turns) > 0 {
+		g = g.heaviest()
+	}
+	return g.waiters[len(g.waiters)-1]
+}
+
+// next returns the caller whose turn it is, nil if there is none, and gives the next turn to
+// others.
+func (g *group) next() *waiter {
+	for len(g.turns) > 0 {
+		first := g.turns[0]
+		g.turns = append(slices.Delete(g.turns, 0, 1), first)
+		g = first
+	}
+	if len(g.waiters) == 0 {
+		return nil
+	}
+	return g.waiters[0]
+}
+
+// add adds w to its groups, g being the widest.
+func (g *group) add(w *waiter) {
+	g.waiting++
+	for _, key := range w.groups {
+		below := g.below(key)
+		if below == nil {
+			below = &group{key: key, in: g}
+			g.turns = append(g.turns, below)
+		}
+		below.waiting++
+		g = below
+	}
+	g.waiters = append(g.waiters, w)
+	w.in = g
+}
+
+// remove removes w from its groups, and the groups that are empty then.
+func (w *waiter) remove() {
+	g := w.in
+	w.in = nil
+	g.waiters = slices.DeleteFunc(g.waiters, func(other *waiter) bool { return other == w })
+	for ; g != nil; g = g.in {
+		g.waiting--
+		if g.waiting == 0 && g.in != nil {
+			g.in.turns = slices.DeleteFunc(g.in.turns, func(b *group) bool { return b == g })
+		}
+	}
 }

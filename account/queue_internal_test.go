@@ -2,9 +2,12 @@ package account
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +19,7 @@ import (
 const work = 20 * time.Millisecond
 
 func from(ctx context.Context, addr string) context.Context {
-	return WithClient(ctx, netip.MustParseAddr(addr))
+	return WithClient(ctx, Client{Addr: netip.MustParseAddr(addr)})
 }
 
 // idle asserts that no worker was lost and no caller still waits.
@@ -25,9 +28,8 @@ func idle(t *testing.T, q *queue, workers int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	assert.Equal(t, workers, q.free)
-	assert.Zero(t, q.queued)
-	assert.Empty(t, q.blocks)
-	assert.Empty(t, q.turns)
+	assert.Zero(t, q.all.waiting)
+	assert.Empty(t, q.all.turns)
 }
 
 // PW-01: 500 sign-ins at once. As many as there are workers hash, those whose turn comes in
@@ -139,7 +141,7 @@ func TestQueueFullOfOneNetwork(t *testing.T) {
 		synctest.Wait()
 		go signIn("c1", "203.0.113.1") // displaces the last of either
 		synctest.Wait()
-		assert.Equal(t, 4, q.queued)
+		assert.Equal(t, 4, q.all.waiting)
 		mu.Lock()
 		assert.Empty(t, results, "nobody was told anything yet")
 		mu.Unlock()
@@ -186,7 +188,7 @@ func TestQueueCancel(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-gone, context.Canceled)
 		assert.Zero(t, time.Since(start))
-		assert.Equal(t, 1, q.queued)
+		assert.Equal(t, 1, q.all.waiting)
 
 		q.release()
 		require.NoError(t, <-stays)
@@ -252,10 +254,11 @@ func TestQueueStress(t *testing.T) {
 		for range 2000 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rnd.IntN(400))*time.Millisecond)
 			addr := netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(4) * rnd.IntN(4)), 1})
+			known := rnd.IntN(3) == 0
 			takes := time.Duration(rnd.IntN(40)) * time.Millisecond
 			go func() {
 				defer cancel()
-				if q.acquire(WithClient(ctx, addr)) != nil {
+				if q.acquire(WithClient(ctx, Client{Addr: addr, Known: known})) != nil {
 					return
 				}
 				mu.Lock()
@@ -270,8 +273,8 @@ func TestQueueStress(t *testing.T) {
 			}()
 			time.Sleep(time.Duration(rnd.IntN(10)) * time.Millisecond)
 			q.mu.Lock()
-			assert.LessOrEqual(t, q.queued, places)
-			assert.Len(t, q.turns, len(q.blocks))
+			assert.LessOrEqual(t, q.all.waiting, places)
+			consistent(t, &q.all)
 			q.mu.Unlock()
 		}
 		time.Sleep(time.Second)
@@ -280,22 +283,160 @@ func TestQueueStress(t *testing.T) {
 	})
 }
 
-func TestBlockOf(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.77":              "192.0.2.0/24",
-		"::ffff:192.0.2.77":       "192.0.2.0/24",
-		"2001:db8:1:2ff:3:4:5:6":  "2001:db8:1:200::/56",
-		"fe80:0:0:1ab::1%eth0":    "fe80:0:0:100::/56",
-		"2001:db8:1:300::":        "2001:db8:1:300::/56",
-		"255.255.255.255":         "255.255.255.0/24",
-		"::ffff:255.255.255.255%": "",
+// consistent asserts that a group has what its groups have, and none that is empty.
+func consistent(t *testing.T, g *group) {
+	t.Helper()
+	sum := len(g.waiters)
+	for _, below := range g.turns {
+		assert.Same(t, g, below.in)
+		assert.NotZero(t, below.waiting)
+		consistent(t, below)
+		sum += below.waiting
+	}
+	assert.Equal(t, sum, g.waiting)
+}
+
+// full returns a queue whose only worker is taken, and whose places are taken by callers of
+// the addresses, in this order.
+func full(t *testing.T, clients ...Client) *queue {
+	t.Helper()
+	q := newQueue(1, len(clients), time.Second)
+	require.NoError(t, q.acquire(t.Context()))
+	for _, c := range clients {
+		go func() {
+			if q.acquire(WithClient(t.Context(), c)) == nil {
+				q.release()
+			}
+		}()
+		synctest.Wait()
+	}
+	require.Equal(t, len(clients), q.all.waiting)
+	return q
+}
+
+// one returns the IP address of a number of a network, which is written with %d.
+func one(network string, n int) Client {
+	return Client{Addr: netip.MustParseAddr(fmt.Sprintf(network, n))}
+}
+
+// AU-21: who has many networks has taken all places with one caller of each, and still those of
+// others find one: as many as it would have had if it had sent them from one network.
+func TestQueueFullOfOneProvider(t *testing.T) {
+	for name, network := range map[string]string{
+		"households of a /48": "2001:db8:1:%x00::1",
+		"many /48 of a /32":   "2001:db8:%x::1",
+		"many /24 of a /16":   "192.0.%d.1",
+	} {
+		for _, other := range []string{"2001:db9::1", "198.51.100.1", "192.1.2.1"} {
+			t.Run(name+", "+other, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var flood []Client
+					for i := range 64 {
+						flood = append(flood, one(network, i))
+					}
+					q := full(t, flood...)
+					var served atomic.Int32
+					for range 33 {
+						go func() {
+							if q.acquire(from(t.Context(), other)) == nil {
+								served.Add(1)
+								q.release()
+							}
+						}()
+						synctest.Wait()
+					}
+					assert.Equal(t, 64, q.all.waiting)
+					q.release()
+					time.Sleep(2 * time.Second)
+					synctest.Wait()
+					assert.Equal(t, int32(32), served.Load(), "half of the places")
+					idle(t, q, 1)
+				})
+			})
+		}
+	}
+}
+
+// AU-21: a flood in one's own /24 or household is one's own group; who is known is in another,
+// which has every other turn and half of the places.
+func TestQueueKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := full(t, slices.Repeat([]Client{one("192.0.2.%d", 1)}, 8)...)
+		var turn []int
+		var mu sync.Mutex
+		known := WithClient(t.Context(), Client{Addr: netip.MustParseAddr("192.0.2.1"), Known: true})
+		for i := range 5 {
+			go func() {
+				if q.acquire(known) == nil {
+					mu.Lock()
+					turn = append(turn, i)
+					mu.Unlock()
+					time.Sleep(work)
+					q.release()
+				}
+			}()
+			synctest.Wait()
+		}
+		assert.Equal(t, []int{4, 4}, []int{q.all.turns[0].waiting, q.all.turns[1].waiting})
+		q.release()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, []int{0, 1, 2, 3}, turn)
+		idle(t, q, 1)
+
+		q = full(t, slices.Repeat([]Client{{Known: true}}, 8)...)
+		go func() {
+			assert.NoError(t, q.acquire(from(t.Context(), "192.0.2.1")))
+			q.release()
+		}()
+		synctest.Wait()
+		q.release() // nor do those who are known keep the others out
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		idle(t, q, 1)
+	})
+}
+
+// Turns are taken at each level: a provider's many networks have together what another's one has.
+func TestQueueTurnsOfProviders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1, 64, 10*time.Second)
+		require.NoError(t, q.acquire(t.Context()))
+		var mu sync.Mutex
+		var order []string
+		for _, addr := range []string{"192.0.2.1", "192.0.3.1", "192.0.4.1", "192.0.2.2", "198.51.100.1", "198.51.100.2", "198.51.100.3"} {
+			go func() {
+				assert.NoError(t, q.acquire(from(t.Context(), addr)))
+				mu.Lock()
+				order = append(order, addr)
+				mu.Unlock()
+				time.Sleep(work)
+				q.release()
+			}()
+			synctest.Wait()
+		}
+		q.release()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, []string{"192.0.2.1", "198.51.100.1", "192.0.3.1", "198.51.100.2", "192.0.4.1", "198.51.100.3", "192.0.2.2"}, order)
+		idle(t, q, 1)
+	})
+}
+
+func TestGroupsOf(t *testing.T) {
+	for addr, want := range map[string][]string{
+		"192.0.2.77":              {"192.0.0.0/16", "192.0.2.0/24", "192.0.2.0/24"},
+		"::ffff:192.0.2.77":       {"192.0.0.0/16", "192.0.2.0/24", "192.0.2.0/24"},
+		"2001:db8:1:2ff:3:4:5:6":  {"2001:db8::/32", "2001:db8:1::/48", "2001:db8:1:200::/56"},
+		"fe80:0:0:1ab::1%eth0":    {"fe80::/32", "fe80::/48", "fe80:0:0:100::/56"},
+		"255.255.255.255":         {"255.255.0.0/16", "255.255.255.0/24", "255.255.255.0/24"},
+		"::ffff:255.255.255.255%": {"invalid Prefix", "invalid Prefix", "invalid Prefix"},
 	} {
 		a, _ := netip.ParseAddr(addr)
-		b := blockOf(a)
-		if want == "" {
-			assert.Equal(t, netip.Prefix{}, b, addr)
-			continue
+		groups := groupsOf(Client{Addr: a, Known: true})
+		assert.Equal(t, groupKey{known: true}, groups[0])
+		for i, network := range want {
+			assert.Equal(t, network, groups[i+1].network.String(), addr)
 		}
-		assert.Equal(t, want, b.String(), addr)
 	}
 }

@@ -146,7 +146,7 @@ func (g *registry) commitWith(c *call, password credential.Secret, write func(tx
 	if err := g.allow(c); err != nil {
 		return err
 	}
-	p, err := g.sessions.CheckPassword(account.WithClient(c.r.Context(), c.Addr), c.Account.Name, password)
+	p, err := g.sessions.CheckPassword(account.WithClient(c.r.Context(), account.Client{Addr: c.Addr, Known: true}), c.Account.Name, password)
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (g *registry) serve(c *call) (any, error) {
 
 // signIn is npm login --auth-type=legacy. Carry is for Yarn 1, which presents the code once more.
 func (g *registry) signIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
-	secret, _, err := g.sessions.SignIn(account.WithClient(ctx, in.Client.Addr), session.SignIn{
+	secret, _, err := g.sessions.SignIn(account.WithClient(ctx, account.Client{Addr: in.Client.Addr}), session.SignIn{
 		Name: in.Name, Password: in.Password, OTP: in.OTP, Carry: true, Client: session.Client(in.Client), Via: "legacy",
 	})
 	return secret, err

@@ -169,7 +169,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err := unclaimed(ctx, db, o.seeds); err != nil {
 		return err
 	}
-	if err := plant(ctx, who.directory, o.seeds); err != nil {
+	if err := plant(ctx, log, who.directory, o.seeds); err != nil {
 		return err
 	}
 	if err := found(ctx, db, who, o.orgs); err != nil {
@@ -228,12 +228,16 @@ func address(addr string, listener net.Listener) string {
 }
 
 // plant creates the accounts that do not exist yet, with any password: these are the
-// operator's.
-func plant(ctx context.Context, people *account.Directory, seeds []seed) error {
+// operator's, who is warned of a weak one.
+func plant(ctx context.Context, log *slog.Logger, people *account.Directory, seeds []seed) error {
 	for _, s := range seeds {
 		_, err := people.Lookup(ctx, s.name)
 		if errors.Is(err, account.ErrNoUser) {
-			_, err = people.Create(ctx, audit.Actor{}, account.NewUser{Name: s.name, Password: credential.NewSecret(s.password), AnyPassword: true})
+			password := credential.NewSecret(s.password)
+			if weak := (account.Passwords{}).Check(ctx, password, s.name, ""); weak != nil {
+				log.WarnContext(ctx, "the password of -seed is weak", "user", s.name, "why", weak)
+			}
+			_, err = people.Create(ctx, audit.Actor{}, account.NewUser{Name: s.name, Password: password, AnyPassword: true})
 		}
 		if err != nil && !errors.Is(err, account.ErrNameTaken) {
 			return fmt.Errorf("-seed %s: %w", s.name, err)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,8 +26,15 @@ func TestPlant(t *testing.T) {
 	people, err := account.NewDirectory(account.DirectoryConfig{Store: store.NewMemory(), Hasher: hasher})
 	require.NoError(t, err)
 
-	require.NoError(t, plant(t.Context(), people, []seed{{"alice", "a"}, {"bob", "b"}}))
-	require.NoError(t, plant(t.Context(), people, []seed{{"alice", "another"}}))
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, nil))
+	require.NoError(t, plant(t.Context(), log, people, []seed{{"alice", "a"}, {"bob", "password1234"}, {"carol", "correct horse battery"}}))
+	assert.Equal(t, 2, strings.Count(out.String(), "weak"), out.String())
+	assert.NotContains(t, out.String(), "password1234")
+	assert.NotContains(t, out.String(), "carol")
+	out.Reset()
+	require.NoError(t, plant(t.Context(), log, people, []seed{{"alice", "another"}}))
+	assert.Empty(t, out.String())
 	alice, err := people.Lookup(t.Context(), "alice")
 	require.NoError(t, err)
 	for pw, want := range map[string]bool{"a": true, "another": false} {
@@ -32,7 +42,7 @@ func TestPlant(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, ok, "an account that exists is left alone: %s", pw)
 	}
-	assert.ErrorContains(t, plant(t.Context(), people, []seed{{"Not A Name", "x"}}), "-seed Not A Name")
+	assert.ErrorContains(t, plant(t.Context(), log, people, []seed{{"Not A Name", "x"}}), "-seed Not A Name")
 }
 
 func TestOpenStore(t *testing.T) {

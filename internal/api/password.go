@@ -99,6 +99,7 @@ type passwordChange struct {
 // preparePassword checks the old password and does what takes long.
 func (a *API) preparePassword(ctx context.Context, q *authz.Request, old, new credential.Secret) (passwordChange, error) {
 	id := q.Actor.Credential.User
+	ctx = q.PasswordContext(ctx)
 	if a.Directory != nil {
 		c, err := a.Directory.PrepareChange(ctx, id, old, new)
 		if err != nil {
