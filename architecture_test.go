@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
-	"wire":       {"protocol", "policy", "credential", "subject", "internal/strictjson"},
+	"wire":       {"protocol", "policy", "credential", "subject", "internal/strictjson", "internal/typed"},
 	"legacy":     {"credential", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
 	"leak":       {"ground"},
@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"internal/tarball":    {"internal/strictjson"},
 	"internal/clientip":   {},
 	"internal/words":      {},
+	"internal/typed":      {},
 	"internal/kdf":        {},
 	"internal/cidr":       {},
 
