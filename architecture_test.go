@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
 	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
-	"wire":       {"protocol", "policy", "credential", "subject", "internal/header", "internal/strictjson"},
+	"wire":       {"protocol", "policy", "credential", "subject", "internal/header", "internal/strictjson", "internal/typed"},
 	"legacy":     {"credential", "internal/header", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
 	"leak":       {"ground"},
@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"internal/clientip":   {},
 	"internal/header":     {},
 	"internal/words":      {},
+	"internal/typed":      {},
 	"internal/kdf":        {},
 	"internal/cidr":       {},
 

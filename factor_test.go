@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,8 +15,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host/hosttest"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
@@ -141,7 +144,7 @@ func TestCodeIsGoodForOneThing(t *testing.T) {
 	isChallenge(t, tag(s2, newer)) // OT-03: an older step
 
 	recovery := w.enrolAgain("alice")
-	isChallenge(t, w.publish("plain", "2.0.0", w.login("alice"), recovery)) // RC-08
+	assert.Equal(t, 403, w.publish("plain", "2.0.0", w.login("alice"), recovery).Code, "RC-08")
 	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: recovery})
 	assert.Equal(t, 201, a.Code, "and it was not spent by that: %s", a.Body)
 }
@@ -207,14 +210,22 @@ func TestGuessing(t *testing.T) {
 	for left > 0 {
 		tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 		for i := 0; i < 5 && left > 0; i++ {
-			isChallenge(t, w.publish("plain", "1.0.0", tok, guess(left)))
+			a := w.publish("plain", "1.0.0", tok, guess(left))
+			if left > 1 { // the last one locks the factor
+				isChallenge(t, a)
+			}
 			left--
 		}
 	}
 	tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	a := w.publish("plain", "1.0.0", tok, w.code("alice"))
-	isChallenge(t, a) // a status of its own would make npm send it again
-	assert.Contains(t, a.text("error"), "locked")
+	assert.Equal(t, 403, a.Code, "429 would make npm send it again, and no code would do: neither another nor a recovery code")
+	assert.Equal(t, "locked-factor", a.text("code"))
+	assert.Equal(t, a.Body.String(), w.publish("plain", "1.0.0", tok, "").Body.String(), "a page would ask for what is locked")
+	// AU-75: what is left is offered where it counts.
+	a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: w.code("alice")})
+	isChallenge(t, a)
+	assert.Regexp(t, `^Codes of this kind are locked .* Enter a recovery code\.$`, a.Header().Get("Npm-Notice"))
 	a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: recovery[0]})
 	assert.Equal(t, 201, a.Code, "the other factor still works: %s", a.Body)
 	assert.Empty(t, w.host.written())
@@ -236,11 +247,11 @@ func TestWebChallenge(t *testing.T) {
 	ask := func() (authURL, doneURL string) {
 		a := w.publish("plain", "1.0.0", s, "")
 		isChallenge(t, a)
-		assert.Regexp(t, `^Open \S+ to use your security key for authentication or enter OTP from your authenticator app\. The page must show the code [B-Z]{4}-[B-Z]{4}$`, a.Header().Get("Npm-Notice"))
+		assert.Regexp(t, `^Open \S+ to confirm this, or use the code that your authenticator app shows\. The page must show the check code [B-Z]{4}-[B-Z]{4}\.$`, a.Header().Get("Npm-Notice"))
 		assert.NotContains(t, a.text("authUrl"), "%")
 		_, _, page := w.open(a.text("authUrl"))
 		notice := a.Header().Get("Npm-Notice")
-		assert.Contains(t, page.Body.String(), notice[len(notice)-9:], "the page shows the check code that npm printed")
+		assert.Contains(t, page.Body.String(), notice[len(notice)-10:len(notice)-1], "the page shows the check code that npm printed")
 		return a.text("authUrl"), a.text("doneUrl")
 	}
 	authURL, doneURL := ask()
@@ -297,12 +308,13 @@ func TestTypedChallenge(t *testing.T) {
 	}
 	wrong := publish("000000")
 	isChallenge(t, wrong)
-	assert.Contains(t, wrong.text("error"), "was not accepted")
+	assert.Equal(t, "The one-time password is wrong or too old. This operation requires a one-time password.", wrong.text("error"))
+	assert.Regexp(t, `^The one-time password is wrong or too old\. Enter the code `, wrong.Header().Get("Npm-Notice"), "npm prints no more than this")
 	a := publish("")
 	isChallenge(t, a)
-	assert.NotContains(t, a.text("error"), "was not accepted")
+	assert.Equal(t, "This operation requires a one-time password.", a.text("error"))
 	assert.Empty(t, a.text("authUrl")+a.text("doneUrl"))
-	page := regexp.MustCompile(`^Open (\S+) to use`).FindStringSubmatch(a.Header().Get("Npm-Notice"))
+	page := regexp.MustCompile(`^Enter the code that your authenticator app shows, or open (\S+), whose check code must be [B-Z]{4}-[B-Z]{4}, and enter`).FindStringSubmatch(a.Header().Get("Npm-Notice"))
 	require.NotNil(t, page, a.Header())
 	form, cookie, _ := w.open(page[1])
 	done := w.fill(page[1], form, cookie, map[string]string{"password": password, "code": w.code("alice")})
@@ -313,6 +325,137 @@ func TestTypedChallenge(t *testing.T) {
 	require.NotNil(t, typed, shown.Body.String())
 	inGroups := typed[1][:4] + " " + typed[1][4:8] + " " + typed[1][8:12] + " " + typed[1][12:]
 	assert.Equal(t, 200, publish(inGroups).Code, "AU-38: as the page shows it")
+}
+
+// AU-39: A recovery code is refused where the policy does not take it, in the words of its rule,
+// and is not used up: neither what is right nor what is wrong is counted.
+func TestUnacceptedProof(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	recovery := w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	for range 6 { // more often than one may guess
+		for _, code := range []string{recovery[0], strings.ToUpper(recovery[0][:32]) + " " + recovery[0][32:], strings.Repeat("0", 64)} {
+			a := w.publish("plain", "1.0.0", s, code)
+			require.Equal(t, 403, a.Code, a.Body)
+			assert.Equal(t, "recovery-code", a.text("code"))
+			assert.Equal(t, "A recovery code repairs your account but cannot be used for this. Use a code of your authenticator app or reset it with npm profile disable-2fa.", a.text("error"))
+		}
+	}
+	assert.Empty(t, w.host.written())
+	assert.False(t, w.events.has(audit.RecoveryUsed))
+	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: recovery[0]})
+	assert.Equal(t, 201, a.Code, a.Body)
+}
+
+// AU-75: The notice offers what the account has and the policy takes, and still begins with the page,
+// which Yarn opens.
+func TestNoticeOffers(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	recovery := w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	const app = `Open https://npm\.acme\.test/-/auth/challenge/\w+ to confirm this, or use the code that your authenticator app shows`
+	profile := func() answer {
+		return w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, body: `{"fullname":"Alice"}`})
+	}
+	notice := func(a answer) string {
+		isChallenge(t, a)
+		return a.Header().Get("Npm-Notice")
+	}
+	login := func() answer {
+		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password)})
+	}
+	assert.Regexp(t, `^`+app+`\. The page must`, notice(w.publish("plain", "1.0.0", s, "")))
+	assert.Regexp(t, `^`+app+` or a recovery code\. The page must`, notice(profile()))
+	assert.Equal(t, "Enter the code that your authenticator app shows or a recovery code.", notice(login()))
+	for _, code := range recovery {
+		require.Equal(t, 201, w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: code}).Code)
+	}
+	assert.Regexp(t, `^`+app+`\. The page must`, notice(profile()), "there are none left")
+	assert.Equal(t, "Enter the code that your authenticator app shows.", notice(login()))
+}
+
+// A policy that takes an approval on the page alone is offered no code, and one that takes no proof at all is
+// refused in its own words.
+func TestNoticeOffersWhatThePolicyTakes(t *testing.T) {
+	only := func(proofs ...policy.Proof) func(*npmauth.Config) {
+		return func(cfg *npmauth.Config) {
+			cfg.Policy = policy.NPM().With(policy.Rule{
+				ID: "vault", Sentence: "This package is confirmed on paper.", Actions: []protocol.Action{protocol.Publish},
+				Judge: func(r *policy.Request) policy.Verdict {
+					if slices.Contains(proofs, r.Proof) {
+						return policy.Silent
+					}
+					return policy.NeedProof
+				},
+			})
+		}
+	}
+	for name, tt := range map[string]struct {
+		takes  []policy.Proof
+		notice string // "": refused
+		typed  string
+		page   bool
+	}{
+		"page":    {[]policy.Proof{policy.ProofWeb}, `^Open \S+ to confirm this\. The page must show`, `^Open \S+, whose check code must be \S+ and enter the digits`, true},
+		"app":     {[]policy.Proof{policy.ProofTOTP}, `^Enter the code that your authenticator app shows\.$`, `^Enter the code that your authenticator app shows\.$`, false},
+		"nothing": {nil, "", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, only(tt.takes...))
+			w.host.add("plain", false, w.person("alice"))
+			w.enrol("alice", protocol.AuthAndWrites)
+			s := w.login("alice")
+			publish := func(kind string) answer {
+				return w.do(call{method: "PUT", path: "/plain", body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0"), bearer: s, header: map[string]string{"npm-auth-type": kind}})
+			}
+			a, typed := publish("web"), publish("legacy")
+			if tt.notice == "" {
+				require.Equal(t, 403, a.Code, a.Body)
+				assert.Equal(t, 403, typed.Code)
+				return
+			}
+			isChallenge(t, a)
+			isChallenge(t, typed)
+			assert.Regexp(t, tt.notice, a.Header().Get("Npm-Notice"))
+			assert.Regexp(t, tt.typed, typed.Header().Get("Npm-Notice"))
+			assert.Equal(t, tt.page, a.text("authUrl") != "")
+			assert.Empty(t, typed.text("authUrl"))
+			if !slices.Contains(tt.takes, policy.ProofTOTP) {
+				refused := w.publish("plain", "1.0.0", s, w.code("alice"))
+				assert.Equal(t, 403, refused.Code)
+				assert.Equal(t, "This package is confirmed on paper.", refused.text("error"))
+			}
+		})
+	}
+}
+
+// AU-39: Whoever sends a code that was used a moment ago is told so, and when the next one comes:
+// in the answer and in what npm prints, for a change and for a login.
+func TestUsedCode(t *testing.T) {
+	const used = "That code was used already. Your app shows the next one in 30 seconds."
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	w.clock.Add(30*time.Second - time.Duration(w.clock.Now().UnixNano()%int64(30*time.Second)))
+	code := w.code("alice")
+	require.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code)
+	for _, spelling := range []string{code, code[:3] + " " + code[3:]} {
+		a := w.do(call{method: "POST", path: "/-/npm/v1/user", bearer: s, otp: spelling, body: `{"fullname":"Alice"}`})
+		isChallenge(t, a)
+		assert.True(t, strings.HasPrefix(a.text("error"), used), a.Body)
+		assert.True(t, strings.HasSuffix(a.Header().Get("Npm-Notice"), used), a.Header())
+		a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: spelling})
+		isChallenge(t, a)
+		assert.True(t, strings.HasPrefix(a.text("error"), used), a.Body)
+		a = w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", "wrong"), otp: spelling})
+		assert.Equal(t, "wrong-login", a.text("code"), "to nobody without the password")
+	}
 }
 
 // A token that guessed too often is ended, and somebody hears of it.

@@ -165,7 +165,7 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 		e.Detail["reused"] = "true"
 		return a.m.events.Commit(ctx, tx, e)
 	case !a.counted:
-		return wrong(reasonReplayed)
+		return a.used(ctx, tx)
 	}
 	s, err := a.verify(ctx, tx, use)
 	if err != nil {
@@ -175,6 +175,19 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 		return err
 	}
 	return a.m.events.Commit(ctx, tx, a.event(ctx, nil))
+}
+
+// used returns the error for a value that could be presented once more when the attempt began, and
+// cannot any more.
+func (a *Attempt) used(ctx context.Context, tx *store.Tx) error {
+	if a.form != FormTOTP {
+		return usedValue(a.form)
+	}
+	f, err := factorOf(ctx, tx, a.user)
+	if err != nil {
+		return err
+	}
+	return usedCode(f.Step, f.Step)
 }
 
 // late reports whether a value that arrived at that time can no longer be spent. It compares
@@ -225,11 +238,10 @@ func (a *Attempt) event(ctx context.Context, err error) audit.Event {
 		Credential: a.use.Credential, ByCredential: a.use.Credential, Addr: a.use.Addr, Action: a.use.Action, Package: a.use.Package,
 		Detail: map[string]string{"form": a.form.String()},
 	}
-	if r, ok := errors.AsType[*refusal](err); ok {
+	if _, ok := errors.AsType[*UsedError](err); ok {
+		e.Type, e.Outcome, e.Reasons = audit.FactorReplayed, audit.Denied, []string{"replayed"}
+	} else if r, ok := errors.AsType[*refusal](err); ok {
 		e.Outcome, e.Reasons = audit.Denied, []string{r.reason}
-		if r.reason == reasonReplayed {
-			e.Type = audit.FactorReplayed
-		}
 		if r.owner != "" {
 			e.Detail["owner"] = string(r.owner)
 		}

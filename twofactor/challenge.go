@@ -428,7 +428,7 @@ func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor, u
 	case c.User != a.user || c.itemOf(use) == nil || c.State != waiting && !c.itemOf(use).Approved:
 		return &refusal{reason: reasonForeign, owner: c.User}
 	case c.itemOf(use).Used:
-		return wrong(reasonReplayed)
+		return usedValue(a.form)
 	case c.State != approved || !a.at.Before(c.Expires) || c.Enrolment != f.Enrolment:
 		return wrong(reasonExpired)
 	}

@@ -3,7 +3,6 @@ package twofactor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
@@ -23,7 +22,7 @@ import (
 // request changes; nil writes nothing. ask and write may run several times.
 //
 // Errors are a [*policy.DeniedError] for Deny; [subject.ErrFactorRequired] if a second factor is
-// needed and missing, wrong or locked; [ErrTooMany], after which the caller must end the
+// needed and missing, wrong or locked, of which [Sentence] tells; [ErrTooMany], after which the caller must end the
 // credential; [ErrNoFactor] if p challenges an anonymous request or an account that has no factor
 // here; and those of ask, of write and of the store. After an error nothing was written but counted
 // attempts, unless it wraps [store.ErrUnknown].
@@ -39,7 +38,7 @@ func (m *Manager) Authorize(ctx context.Context, p *policy.Policy, at time.Time,
 	case policy.Allow:
 	case policy.Challenge:
 		if attempt, err = m.BeginFor(ctx, p, *req, at, value); err != nil {
-			return needed(err)
+			return m.needed(err)
 		}
 		leave, err := attempt.Wait(ctx)
 		if err != nil {
@@ -57,7 +56,7 @@ func (m *Manager) Authorize(ctx context.Context, p *policy.Policy, at time.Time,
 		d, err := attempt.Decide(ctx, tx, p, req)
 		switch {
 		case err != nil:
-			return needed(err)
+			return m.needed(err)
 		case d.Effect == policy.Challenge: // the account has a factor since, or it would not do any more
 			return subject.ErrFactorRequired
 		case d.Effect != policy.Allow:
@@ -70,12 +69,29 @@ func (m *Manager) Authorize(ctx context.Context, p *policy.Policy, at time.Time,
 }
 
 // needed says of a value that was refused that the request needs another one.
-func needed(err error) error {
+func (m *Manager) needed(err error) error {
 	if errors.Is(err, ErrWrong) || errors.Is(err, ErrLocked) {
-		return fmt.Errorf("%w: %w", subject.ErrFactorRequired, err)
+		return m.required(err)
 	}
 	return err
 }
+
+// A requiredError is [subject.ErrFactorRequired] for a value that was refused with err.
+type requiredError struct {
+	err      error
+	sentence string
+}
+
+func (m *Manager) required(err error) error { return &requiredError{err, Sentence(err, m.now())} }
+
+func (e *requiredError) Error() string {
+	return subject.ErrFactorRequired.Error() + ": " + e.err.Error()
+}
+
+func (e *requiredError) Unwrap() []error { return []error{subject.ErrFactorRequired, e.err} }
+
+// Sentence returns what [Sentence] does of the value.
+func (e *requiredError) Sentence() string { return e.sentence }
 
 // UseFor returns the Use of a second factor that arrived at the time at for req, which must have a
 // credential. Its Change is zero for a write whose Change is not known yet.
@@ -92,9 +108,9 @@ func UseFor(req *policy.Request, at time.Time) Use {
 
 // BeginFor is [Manager.Begin] for a request about which p decided Challenge, with the value of its
 // npm-otp header, which arrived at the time at; zero means now. Errors are also
-// [subject.ErrFactorRequired] if value is zero, [ErrNoFactor] if req is anonymous, and [ErrWrong]
-// for a value with which p would not allow req. Nothing is counted or spent then, so that a request
-// that stays denied uses up no recovery code.
+// [subject.ErrFactorRequired] if value is zero, [ErrNoFactor] if req is anonymous, and a
+// [*policy.DeniedError] if p would not allow req with a right value of this kind, such as a recovery
+// code for a publish: its reasons say why. Nothing is verified, counted or spent then.
 //
 //	attempt, err := factors.BeginFor(ctx, p, req, arrived, value)
 //	…
@@ -111,8 +127,11 @@ func (m *Manager) BeginFor(ctx context.Context, p *policy.Policy, req policy.Req
 		return nil, subject.ErrFactorRequired
 	}
 	req.Proof = FormOf(value.Reveal()).Proof()
-	if req.Proof == policy.NoProof || p.Decide(req).Effect != policy.Allow {
+	if req.Proof == policy.NoProof {
 		return nil, wrong(reasonForm)
+	}
+	if d := p.Decide(req); d.Effect != policy.Allow {
+		return nil, policy.Denied(&req, d)
 	}
 	return m.Begin(ctx, req.Credential.User, UseFor(&req, at), value)
 }

@@ -2,6 +2,7 @@ package twofactor_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +63,17 @@ func TestDecide(t *testing.T) {
 
 		// What would not be enough is not even tried.
 		before := k.dump()
-		for why, value := range map[string]credential.Secret{"no code": credential.NewSecret("x"), "no proof for a publish": app.recovery[0]} {
-			_, _, err = k.decide(asking(protocol.Publish, &protocol.Change{Version: "1.0.0"}), value)
-			assert.ErrorIs(t, err, twofactor.ErrWrong, why)
+		publish := asking(protocol.Publish, &protocol.Change{Version: "1.0.0"})
+		_, _, err = k.decide(publish, credential.NewSecret("x"))
+		assert.ErrorIs(t, err, twofactor.ErrWrong, "no code")
+		// AU-39: whether the recovery code is right or not, with the policy's reason.
+		for _, code := range []credential.Secret{app.recovery[0], secretOf(strings.Repeat("0", 64))} {
+			_, _, err = k.decide(publish, code)
+			denied, ok := errors.AsType[*policy.DeniedError](err)
+			require.True(t, ok, err)
+			assert.Equal(t, policy.Challenge, denied.Decision.Effect)
+			assert.True(t, denied.Decision.Has("recovery-code"), denied)
+			assert.Empty(t, twofactor.Sentence(err, time.Now()))
 		}
 		assert.Equal(t, before, k.dump(), "a recovery code is not lost")
 

@@ -52,7 +52,7 @@ func Example() {
 	// Output:
 	// 5 recovery codes <nil>
 	// <nil>
-	// twofactor: wrong code
+	// twofactor: the code was used before
 }
 
 // What a policy asks a second factor for is decided, proven and written by one call.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/typed"
 	"github.com/npmauth/npmauth/policy"
 )
 
@@ -25,11 +26,12 @@ const (
 // as in a token; the prefix is none that a credential has.
 const prefixProof = "npmo_"
 
-// FormOf returns the form of a presented value. Blanks and hyphens are ignored, wherever they are:
-// apps and the page of a challenge show codes in groups, and people type them so. Only ASCII digits
-// are digits; a list of two codes has no form. npm sends its header with reads as well, so a caller
-// asks for a proof only when it needs one; with [Form.Proof] it can find out beforehand whether
-// this kind would do, and leave a recovery code unspent that would not.
+// FormOf returns the form of a presented value. White space and dashes are ignored, wherever they
+// are: apps and the page of a challenge show codes in groups, and people type them so. Digits of
+// another script, or in full width, are digits. All spellings of a code are one code for everything
+// in this package. A list of two codes has no form. npm sends its header with reads as well, so a
+// caller asks for a proof only when it needs one; with [Form.Proof] it can find out beforehand
+// whether this kind would do, and leave a recovery code unspent that would not.
 func FormOf(value string) Form {
 	f, _ := parse(value)
 	return f
@@ -38,12 +40,7 @@ func FormOf(value string) Form {
 // parse returns the form of value and its one canonical spelling, which is what
 // digests are made of.
 func parse(value string) (Form, string) {
-	v := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" \t\r\n-", r) {
-			return -1
-		}
-		return r
-	}, value)
+	v := typed.Code(value)
 	if strings.HasPrefix(v, prefixProof) {
 		// Parse knows the shape and checksum of tokens, and looks nothing up.
 		if _, ok := credential.Parse(credential.PrefixToken + v[len(prefixProof):]); ok {

@@ -44,9 +44,10 @@ func TestFormsAreDisjoint(t *testing.T) {
 		"0x1234":                          twofactor.FormInvalid,
 		"12345a":                          twofactor.FormInvalid,
 		"123456\r\n":                      twofactor.FormTOTP,
-		"\u00a0123456":                    twofactor.FormInvalid,
+		"\u00a0123456":                    twofactor.FormTOTP,
 		"123456\x00":                      twofactor.FormInvalid,
-		"١٢٣٤٥٦":                          twofactor.FormInvalid,
+		"١٢٣٤٥٦":                          twofactor.FormTOTP,
+		"１２３　４５６":                         twofactor.FormTOTP,
 		"١٢٣":                             twofactor.FormInvalid, // six bytes
 		"１２":                              twofactor.FormInvalid, // six bytes
 		hex64[:63]:                        twofactor.FormInvalid,

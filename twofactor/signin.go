@@ -35,19 +35,19 @@ func (m *Manager) SignIn(ctx context.Context, sub subject.Subject, f subject.Fac
 	use := Use{Action: protocol.Login, Carry: f.Carry, At: f.At, Addr: f.Addr}
 	attempt, err := m.Begin(ctx, sub.ID, use, f.Value)
 	if err != nil {
-		return nil, signInError(err)
+		return nil, m.signInError(err)
 	}
 	return func(ctx context.Context, tx *store.Tx, credentialID string) error {
 		use := use
 		use.Credential = credentialID
-		return signInError(attempt.Spend(ctx, tx, use))
+		return m.signInError(attempt.Spend(ctx, tx, use))
 	}, nil
 }
 
 // signInError says of a refused value that the sign-in needs another one.
-func signInError(err error) error {
+func (m *Manager) signInError(err error) error {
 	if errors.Is(err, ErrTooMany) {
-		return fmt.Errorf("%w: %w", subject.ErrFactorRequired, err)
+		return m.required(err)
 	}
-	return needed(err)
+	return m.needed(err)
 }

@@ -1,6 +1,7 @@
 package twofactor_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,8 +78,8 @@ func TestSignInCarries(t *testing.T) {
 	})
 }
 
-// A sign-in that guesses too often learns no more than that a second factor is needed; a
-// program can tell.
+// A sign-in that guesses too often needs a second factor, as one that guesses. A program can tell,
+// and a person is told what to wait for.
 func TestSignInGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.SoftLimit, c.HardLimit = 2, 3 })
@@ -86,13 +87,23 @@ func TestSignInGuesses(t *testing.T) {
 		for i := range 2 {
 			assert.ErrorIs(t, k.begin(subject.Factor{Value: a.wrong(i)}), twofactor.ErrWrong)
 		}
+		says := func(err error) string {
+			refused, ok := errors.AsType[interface {
+				error
+				Sentence() string
+			}](err)
+			require.True(t, ok, err)
+			return refused.Sentence()
+		}
 		err := k.begin(subject.Factor{Value: a.code()})
 		assert.ErrorIs(t, err, twofactor.ErrTooMany)
 		assert.ErrorIs(t, err, subject.ErrFactorRequired)
+		assert.Equal(t, "There were too many wrong one-time passwords. Try again in fifteen minutes.", says(err))
 		time.Sleep(15 * time.Minute)
 		assert.ErrorIs(t, k.begin(subject.Factor{Value: a.wrong(2)}), twofactor.ErrWrong)
 		err = k.begin(subject.Factor{Value: a.code()})
 		assert.ErrorIs(t, err, twofactor.ErrLocked)
 		assert.ErrorIs(t, err, subject.ErrFactorRequired)
+		assert.Contains(t, says(err), "locked")
 	})
 }

@@ -32,6 +32,9 @@ var keyText = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 func stepOf(t time.Time) int64 { return t.Unix() / period }
 
+// stepStart is the first instant at which apps show the code of step.
+func stepStart(step int64) time.Time { return time.Unix(step*period, 0).UTC() }
+
 // stepEnd is the first instant at which the code of step is no longer accepted.
 func stepEnd(step int64) time.Time { return time.Unix((step+window+1)*period, 0).UTC() }
 
@@ -48,8 +51,8 @@ func codeAt(key []byte, step int64, d otp.Digits) (string, error) {
 		totp.ValidateOpts{Period: period, Digits: d, Algorithm: algorithm})
 }
 
-// accept returns the step that code belongs to, if it is within the window and above last;
-// otherwise the error wraps ErrWrong.
+// accept returns the step that code belongs to, if it is within the window and above last. One that
+// is not above is a UsedError, and any other error wraps ErrWrong.
 //
 // It has its own loop because the library only reports whether a code matched, and the step is
 // needed to detect a replay. Where two steps have the same code the higher one counts, or the
@@ -72,7 +75,7 @@ func accept(key []byte, code string, now time.Time, last int64) (int64, error) {
 	case matched < 0:
 		return 0, wrong(reasonWrong)
 	case matched <= last:
-		return 0, wrong(reasonReplayed)
+		return 0, usedCode(matched, last)
 	}
 	return matched, nil
 }

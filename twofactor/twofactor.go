@@ -29,7 +29,9 @@
 // stays valid during a slow upload, for [Config].AttemptTTL at most. Attempts are counted by
 // the present time.
 //
-// A code is that of the present step of 30 seconds, of the step before, or of the one after.
+// A code is that of the present step of 30 seconds, of the step before, or of the one after. One
+// that is right and was used before is a [*UsedError]. [Sentence] is what to tell the person about
+// a value that was refused.
 //
 // # Repeated codes
 //
@@ -95,8 +97,9 @@ import (
 // Errors of this package. Every other error means that the check failed, and the request must be
 // refused too.
 var (
-	// ErrWrong is returned for every value that is not accepted: one that is wrong, replayed,
-	// expired or malformed, of an older step, or of another account, credential or operation.
+	// ErrWrong is returned for every value that is not accepted: one that is wrong, expired or
+	// malformed, or of another account, credential or operation. A [*UsedError], for one that is right
+	// and was used before, wraps it.
 	ErrWrong = errors.New("twofactor: wrong code")
 	// ErrLocked means that there were too many wrong attempts at the factor. It stays locked
 	// until it is disabled.
@@ -298,11 +301,10 @@ func wrong(reason string) error { return &refusal{reason: reason} }
 
 // The reasons of refusals.
 const (
-	reasonForm     = "malformed"
-	reasonWrong    = "wrong"
-	reasonReplayed = "replayed"
-	reasonExpired  = "expired"
-	reasonForeign  = "foreign"
+	reasonForm    = "malformed"
+	reasonWrong   = "wrong"
+	reasonExpired = "expired"
+	reasonForeign = "foreign"
 )
 
 // joined returns a digest of parts in hex that no other list of parts has. Short secret parts

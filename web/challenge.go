@@ -64,8 +64,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	return page{
 		template: "challenge.html", Title: title, Action: v.path,
 		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
-		wrong: "The password or the second factor is wrong. A code works once: if this one was used before, wait for the next. " +
-			"After too many wrong codes none works any more.",
+		wrong: "The password or the second factor is wrong. After too many wrong codes none works any more.",
 	}, true, nil
 }
 
@@ -101,6 +100,10 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	if err != nil {
 		return nil, err
 	}
+	// Before the password is checked, so that this says nothing about it.
+	if twofactor.FormOf(form.Get("code")) != twofactor.FormTOTP {
+		return nil, noAppCode
+	}
 	for range maxRuns {
 		var typed credential.Secret
 		if typed, err = c.prove(ctx, v, req, form); err == nil {
@@ -113,6 +116,9 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	}
 	return nil, err
 }
+
+// noAppCode is for a recovery code, which would be refused and not used up, and for what is no code.
+const noAppCode problemError = "Only the six digits that your authenticator app shows count here."
 
 // maxRuns is how often a form is checked when the account changes meanwhile.
 const maxRuns = 3

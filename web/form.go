@@ -103,6 +103,3 @@ func (p *Pages) cookieName() string {
 	}
 	return "npmauth"
 }
-
-// blanks are characters that keyboards and clipboards add.
-const blanks = " \t\r\n"

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/typed"
 	"github.com/npmauth/npmauth/session"
 )
 
@@ -28,7 +28,7 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 			template: "login.html", SignUp: signUpPath, Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
 			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
 			wrong: "The user name, the password or the second factor is wrong. If the account has a second factor, it cannot be left empty. " +
-				"A code works once. After too many wrong codes only a recovery code works.",
+				"After too many wrong codes only a recovery code works.",
 		}, true, nil
 	case session.Done:
 		return page{
@@ -47,7 +47,7 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 
 func (l login) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
 	return nil, l.cfg.Sessions.Approve(ctx, v.id, session.SignIn{
-		Name: strings.Trim(form.Get("name"), blanks), Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
+		Name: typed.Line(form.Get("name")), Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
 		Client: v.client, Via: "web",
 	})
 }

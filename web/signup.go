@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/typed"
 )
 
-// A NewAccount is what a person filled in to sign up. Nothing of it is checked, but that keyboards'
-// blanks around name and e-mail address are cut off.
+// A NewAccount is what a person filled in to sign up. Nothing of it is checked, but name and e-mail
+// address are without what keyboards and clipboards add: white space around them, characters that
+// nobody sees, full width.
 type NewAccount struct {
 	Name     string
 	Email    string
@@ -73,7 +75,7 @@ func (s signUp) approve(ctx context.Context, v visit, form url.Values) (*http.Co
 		return nil, err
 	}
 	in := NewAccount{
-		Name: strings.Trim(form.Get("name"), blanks), Email: strings.Trim(form.Get("email"), blanks),
+		Name: typed.Line(form.Get("name")), Email: typed.Line(form.Get("email")),
 		Password: credential.NewSecret(form.Get("password")),
 	}
 	problem, err := s.cfg.SignUp(ctx, in)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -68,7 +69,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		}
 		p.seeOther(w, v)
 	case wrong(err):
-		p.refuseForm(w, r, k, v, form, http.StatusForbidden, "")
+		p.refuseForm(w, r, k, v, form, http.StatusForbidden, used(err, v.client.At))
 	case errors.As(err, &problem):
 		p.refuseForm(w, r, k, v, form, http.StatusUnprocessableEntity, string(problem))
 	case decided(err):
@@ -89,6 +90,17 @@ func wrong(err error) bool {
 		twofactor.ErrWrong, twofactor.ErrLocked, twofactor.ErrTooMany, twofactor.ErrNoFactor)
 }
 
+// used returns the sentence about a code that is right and was used before, "" for any other error.
+// Of all that did not authenticate the sender only this is told: it takes the right password and a
+// code that the app has shown within the last minute. Somebody who has seen that code can learn
+// here that a password is right; before it was used, they could have signed in with both.
+func used(err error, now time.Time) string {
+	if _, ok := errors.AsType[*twofactor.UsedError](err); !ok {
+		return ""
+	}
+	return twofactor.Sentence(err, now)
+}
+
 // decided reports whether err means that there is nothing left to decide.
 func decided(err error) bool { return isAny(err, session.ErrDecided, twofactor.ErrNoChallenge) }
 
@@ -97,7 +109,7 @@ func isAny(err error, targets ...error) bool {
 }
 
 // refuseForm answers a form with the form and what is wrong with it. If it did not authenticate its
-// sender, problem is "", and the page says the same for every reason.
+// sender, problem is "", and the page says the same for every reason, or what [used] says.
 func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v visit, form url.Values, status int, problem string) {
 	pg, waits, err := k.page(r.Context(), r, v)
 	if err != nil {

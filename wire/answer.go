@@ -15,12 +15,19 @@ type answerer interface {
 	Answer() (status int, code, sentence string)
 }
 
+// A refusedValue is an error of a second factor that was presented and refused, and says why.
+type refusedValue interface {
+	error
+	Sentence() string
+}
+
 // Answer returns the answer to a request that failed with err:
 //
 //   - an [*Error] that it wraps;
 //   - for a [*policy.DeniedError], the [Refusal];
 //   - for an error of package subject about a credential or a sign-in: [InvalidToken],
-//     [WrongLogin], or a [Challenge] that asks for a typed code;
+//     [WrongLogin], or a [Challenge] that asks for a typed code, and says why one that was presented
+//     was refused if the error has a method Sentence, as those of package twofactor have;
 //   - what an error with a method Answer returns, as those of packages legacy, packument, token
 //     and account that are about what the client has sent;
 //   - [TooLarge] for a body that is larger than an [http.MaxBytesReader] allows.
@@ -36,7 +43,11 @@ func Answer(err error) (e *Error, ok bool) {
 	}
 	switch {
 	case errors.Is(err, subject.ErrFactorRequired):
-		return &Error{Challenge: &Challenge{}}, true
+		e = &Error{Challenge: &Challenge{}}
+		if refused, ok := errors.AsType[refusedValue](err); ok {
+			e.Sentence = refused.Sentence()
+		}
+		return e, true
 	case errors.Is(err, subject.ErrNoCredential), errors.Is(err, subject.ErrAddress):
 		return InvalidToken, true
 	case errors.Is(err, subject.ErrDenied):

@@ -11,9 +11,17 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
 )
+
+// refusedCode is an error of a code that was refused, as package twofactor has.
+type refusedCode struct{}
+
+func (refusedCode) Error() string    { return "refused" }
+func (refusedCode) Unwrap() error    { return subject.ErrFactorRequired }
+func (refusedCode) Sentence() string { return "That code was used already." }
 
 // The errors of the parts that are about what a client has sent say how they are answered.
 func TestAnswer(t *testing.T) {
@@ -28,6 +36,8 @@ func TestAnswer(t *testing.T) {
 		{&packument.ChangeError{Code: packument.CodeDocument, Sentence: "No."}, wire.Error{Status: 400, Code: "bad-document", Sentence: "No."}},
 		{&packument.Error{Problem: "x"}, wire.Error{Status: 400, Code: "bad-publish", Sentence: "The registry refused the package: x."}},
 		{&token.SpecError{Field: "name", Problem: "is bad"}, wire.Error{Status: 400, Code: "bad-token-request", Sentence: "name is bad"}},
+		{subject.ErrFactorRequired, wire.Error{Challenge: &wire.Challenge{}}},
+		{refusedCode{}, wire.Error{Challenge: &wire.Challenge{}, Sentence: "That code was used already."}},
 		{&account.PasswordError{Why: "it is short"}, wire.Error{Status: 400, Code: "bad-password", Sentence: "Choose another password: it is short."}},
 	} {
 		got, ok := wire.Answer(fmt.Errorf("wrapped: %w", tt.err))

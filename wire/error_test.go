@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,34 +39,6 @@ func TestWriteError(t *testing.T) {
 		} else {
 			assert.Equal(t, "OTP, otp", w.Header().Get("WWW-Authenticate"))
 		}
-	}
-}
-
-// AU-63: A client that asks for a code is not given what it would rather follow.
-func TestWriteChallenge(t *testing.T) {
-	web := wire.Challenge{AuthURL: "https://registry.example/a", DoneURL: "https://registry.example/d", CheckCode: "ABCD-EFGH"}
-	typed := web
-	typed.Typed = true
-	for _, tt := range []struct {
-		c    wire.Challenge
-		auth string // in the body
-		done string
-		page string // in the notice
-	}{
-		{web, web.AuthURL, web.DoneURL, web.AuthURL}, {typed, "", "", web.AuthURL}, {wire.Challenge{}, "", "", ""}, {wire.Challenge{Typed: true}, "", "", ""},
-	} {
-		w := httptest.NewRecorder()
-		wire.WriteChallenge(w, tt.c, "")
-		var body struct{ Error, AuthURL, DoneURL string }
-		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body))
-		assert.Equal(t, tt.auth, body.AuthURL)
-		assert.Equal(t, tt.done, body.DoneURL)
-		assert.Contains(t, body.Error, "one-time pass")
-		assert.Contains(t, w.Header().Get("Npm-Notice"), tt.page)
-		assert.Equal(t, tt.page != "", strings.HasPrefix(w.Header().Get("Npm-Notice"), "Open "))
-	}
-	for value, want := range map[string]bool{"legacy": true, "web": false, "": false} {
-		assert.Equal(t, want, wire.TakesCode(http.Header{"Npm-Auth-Type": {value}}), value)
 	}
 }
 

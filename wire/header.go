@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/typed"
 )
 
 // Answers to headers with more than one meaning, or none.
@@ -37,17 +38,19 @@ func Bearer(h http.Header) (string, error) {
 	return secret, nil
 }
 
-// OTP returns the value of the npm-otp header, the zero Secret if there is none or it is empty.
+// OTP returns the value of the npm-otp header, the zero Secret if there is none or it is blank.
 // Several headers are an [*Error], and so is a value longer than any second factor.
 func OTP(h http.Header) (credential.Secret, error) {
 	lines := h["Npm-Otp"]
 	switch {
-	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
+	case len(lines) == 0:
 		return credential.Secret{}, nil
 	case len(lines) > 1:
 		return credential.Secret{}, twoCodes
 	case len(lines[0]) > maxOTP:
 		return credential.Secret{}, longCode
+	case typed.Line(lines[0]) == "":
+		return credential.Secret{}, nil
 	}
 	return credential.NewSecret(lines[0]), nil
 }

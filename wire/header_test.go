@@ -42,7 +42,7 @@ func TestBearer(t *testing.T) {
 }
 
 func TestOTP(t *testing.T) {
-	for _, lines := range [][]string{nil, {""}} {
+	for _, lines := range [][]string{nil, {""}, {" \t"}, {"\u00a0"}} {
 		got, err := wire.OTP(http.Header{"Npm-Otp": lines})
 		require.NoError(t, err)
 		assert.True(t, got.IsZero())

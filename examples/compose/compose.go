@@ -171,7 +171,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, token.ErrNotFound), errors.Is(err, account.ErrNoUser), errors.Is(err, twofactor.ErrNoFactor):
 		answer = &wire.Error{Status: 404, Code: "not-found", Sentence: "There is nothing of that name."}
 	case errors.Is(err, twofactor.ErrWrong): // of enable-2fa; another request is challenged anew
-		answer = &wire.Error{Status: 403, Code: "wrong-code", Sentence: "The one-time password is wrong."}
+		answer = &wire.Error{Status: 403, Code: "wrong-code", Sentence: twofactor.Sentence(err, time.Now())}
 	default:
 		log.Println(wire.RedactPath(r.URL.EscapedPath()), err)
 		answer = wire.Unavailable

@@ -168,9 +168,6 @@ func ClientFrom(ctx context.Context) (session.Client, bool) {
 // Fail answers r with err, and logs what is an outage: the client only learns
 // that there is one.
 func (a *Authorizer) Fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, session.ErrFactorRequired) && !errors.Is(err, twofactor.ErrLocked) { // which has a sentence of its own
-		err = Challenged(wire.Challenge{}, r.Header.Get("Npm-Otp") != "")
-	}
 	if outage(err) {
 		a.LogOutage(r, err)
 	}

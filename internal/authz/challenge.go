@@ -68,17 +68,41 @@ func (a *Authorizer) EndCredentialTx(ctx context.Context, tx *store.Tx, by audit
 }
 
 // An UnknownChange is the error of a challenge to a write whose Change is not known yet: the
-// guard reads the rest of a publish then.
-type UnknownChange struct{ Wrong bool }
+// guard reads the rest of a publish then. Refused is why a value was, nil if there was none.
+type UnknownChange struct{ Refused error }
 
 func (*UnknownChange) Error() string { return "npmauth: what the request would do is not known" }
 
-// Challenge opens a challenge for the user of q's credential, and returns it as an error. wrong
-// says that a value was presented and refused. q must have a credential.
-func (a *Authorizer) Challenge(ctx context.Context, q *Request, wrong bool) error {
+// Challenge opens a challenge for the user of q's credential, and returns it as an error. refused is
+// why a value that was presented was refused, nil if none was. q must have a credential. Where the
+// account has nothing left that would do, the error is a refusal.
+func (a *Authorizer) Challenge(ctx context.Context, q *Request, refused error) error {
 	op, use := q.Operation, twofactor.UseFor(&q.Request, q.Arrived)
 	if use.Change.IsZero() {
-		return &UnknownChange{Wrong: wrong}
+		return &UnknownChange{Refused: refused}
+	}
+	accepts := func(p policy.Proof) bool {
+		proven := q.Request
+		proven.Proof = p
+		return q.policy.Decide(proven).Effect == policy.Allow
+	}
+	status, err := a.Factors.Status(ctx, a.Store, q.Actor.Credential.User)
+	if err != nil {
+		return err
+	}
+	codes, app := enterable(status, accepts)
+	if status.Locked && refused == nil {
+		refused = twofactor.ErrLocked
+	}
+	switch page := app && accepts(policy.ProofWeb); {
+	case !status.Enabled:
+		return twofactor.ErrNoFactor
+	case !page && len(codes) > 0:
+		return challenged(wire.Challenge{Codes: codes}, twofactor.Sentence(refused, a.Now()))
+	case !page && status.Locked:
+		return errLocked
+	case !page:
+		return Denied(q, q.Decision())
 	}
 	name, err := a.describe(ctx, q.Actor.Credential)
 	if err != nil {
@@ -92,9 +116,19 @@ func (a *Authorizer) Challenge(ctx context.Context, q *Request, wrong bool) erro
 	if err != nil {
 		return err
 	}
-	return Challenged(wire.Challenge{
-		AuthURL: a.URL("-/auth/challenge/" + c.PageID), DoneURL: a.URL("-/auth/proof/" + c.PollID), CheckCode: c.CheckCode,
-	}, wrong)
+	return challenged(wire.Challenge{
+		AuthURL: a.URL("-/auth/challenge/" + c.PageID), DoneURL: a.URL("-/auth/proof/" + c.PollID), CheckCode: c.CheckCode, Codes: codes,
+	}, twofactor.Sentence(refused, a.Now()))
+}
+
+// ChallengeUnread is the challenge to a request of which too much would have to be read for a page.
+func (a *Authorizer) ChallengeUnread(refused error) error {
+	return challenged(wire.Challenge{Codes: []policy.Proof{policy.ProofTOTP}}, twofactor.Sentence(refused, a.Now()))
+}
+
+// challenged returns the error that asks for a second factor, and says why.
+func challenged(c wire.Challenge, why string) error {
+	return &wire.Error{Challenge: &c, Sentence: why}
 }
 
 // describe returns what the page of a challenge calls the challenged credential, so that its

@@ -187,7 +187,7 @@ func (a *Authorizer) confirm(ctx context.Context, q *Request) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, errNeedsFactor):
-		err = a.Challenge(ctx, &next, false)
+		err = a.Challenge(ctx, &next, nil)
 	}
 	a.record(ctx, &next, err) // and no second observation of one request
 	return err

@@ -21,16 +21,6 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// Challenged returns the error that asks for a second factor, at the page of c if it has one.
-// wrong says that a value was presented and refused.
-func Challenged(c wire.Challenge, wrong bool) error {
-	e := &wire.Error{Challenge: &c}
-	if wrong {
-		e.Sentence = "The one-time password was not accepted."
-	}
-	return e
-}
-
 // Errors of several packages.
 var (
 	ErrNotFound  = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "The registry has nothing at this URL."}
@@ -54,8 +44,10 @@ var (
 	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer this operation."}
 	errDocumentSize  = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
-	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: "The one-time password is wrong or was used before."}
-	errBusy          = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
+	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: twofactor.Sentence(twofactor.ErrWrong, time.Time{})}
+	// errLocked has no status that makes npm send the request again, as 429 does.
+	errLocked = &wire.Error{Status: http.StatusForbidden, Code: "locked-factor", Sentence: twofactor.Sentence(twofactor.ErrLocked, time.Time{})}
+	errBusy   = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
 // Answer returns what err is answered with: the one table from errors to answers.
@@ -63,8 +55,6 @@ func Answer(err error) *wire.Error {
 	var own *wire.Error
 	var invalid *InvalidError
 	switch {
-	case errors.Is(err, twofactor.ErrLocked):
-		return &wire.Error{Challenge: &wire.Challenge{}, Sentence: lockedSentence}
 	case errors.Is(err, host.ErrNoCredential):
 		return wire.LoginRequired
 	case errors.As(err, &invalid):
@@ -76,6 +66,8 @@ func Answer(err error) *wire.Error {
 			return wire.Unavailable
 		}
 		return own
+	case errors.Is(err, twofactor.ErrLocked):
+		return errLocked
 	case errors.Is(err, token.ErrTooMany):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "too-many-tokens", Sentence: "You have as many tokens as one user may have. Revoke some first."}
 	case errors.Is(err, session.ErrDenied), errors.Is(err, legacy.ErrDenied):
@@ -121,10 +113,6 @@ func Answer(err error) *wire.Error {
 	}
 	return wire.Unavailable
 }
-
-// lockedSentence stands in the ordinary challenge: a status of its own (429,
-// say) would make npm send the request again.
-const lockedSentence = "This one-time password is locked after too many wrong ones. Use a recovery code or ask the registry's operator."
 
 // WriteError answers r with err in npm's form.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {

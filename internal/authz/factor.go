@@ -18,7 +18,8 @@ func BringsApproval(h http.Header) bool {
 }
 
 // BeginFactor counts an attempt at the second factor with the value of the npm-otp header, which
-// the commit spends. Without an acceptable value its error is the challenge.
+// the commit spends. Without an acceptable value its error is the challenge, and for a kind of value
+// that the policy does not accept here the refusal of its rule.
 func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request) error {
 	if q.Actor.Credential == nil { // nobody who could have a factor
 		return Denied(q, q.Decision())
@@ -30,9 +31,9 @@ func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request)
 	q.Attempt, err = a.Factors.BeginFor(ctx, q.policy, q.Request, q.Arrived, value)
 	switch {
 	case errors.Is(err, subject.ErrFactorRequired):
-		return a.Challenge(ctx, q, false)
-	case errors.Is(err, twofactor.ErrWrong):
-		return a.Challenge(ctx, q, true)
+		return a.Challenge(ctx, q, nil)
+	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrLocked):
+		return a.Challenge(ctx, q, err)
 	}
 	return err
 }
@@ -46,7 +47,20 @@ func (a *Authorizer) Unproven(ctx context.Context, q *Request, err error) error 
 			return end
 		}
 	case errors.Is(err, twofactor.ErrWrong) && q.Attempt != nil:
-		return a.Challenge(ctx, q, true)
+		return a.Challenge(ctx, q, err)
 	}
 	return err
+}
+
+// enterable returns the kinds of code that the account of s has and that accepts allows, and whether
+// its app can be used at all.
+func enterable(s twofactor.Status, accepts func(policy.Proof) bool) (codes []policy.Proof, app bool) {
+	app = s.Enabled && !s.Locked
+	if app && accepts(policy.ProofTOTP) {
+		codes = append(codes, policy.ProofTOTP)
+	}
+	if s.RecoveryLeft > 0 && !s.RecoveryLocked && accepts(policy.ProofRecovery) {
+		codes = append(codes, policy.ProofRecovery)
+	}
+	return codes, app
 }

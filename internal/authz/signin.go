@@ -3,13 +3,17 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // Lookup returns the user who may sign in under name. A name of nobody, of a disabled user and
@@ -46,18 +50,38 @@ func (a *Authorizer) MaySignIn(ctx context.Context, id protocol.UserID) error {
 // the session.
 func (a *Authorizer) SecondFactor(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error) {
 	spend, err := a.Factors.SignIn(ctx, sub, f)
-	if err != nil || !f.Carry {
-		return spend, err
+	if err != nil {
+		return nil, a.challengeSignIn(ctx, a.Store, sub.ID, err)
+	}
+	if spend == nil && !f.Carry {
+		return nil, nil
 	}
 	client, _ := ClientFrom(ctx)
 	return func(ctx context.Context, tx *store.Tx, id string) error {
 		if spend != nil {
 			if err := spend(ctx, tx, id); err != nil {
-				return err
+				return a.challengeSignIn(ctx, tx, sub.ID, err)
 			}
+		}
+		if !f.Carry {
+			return nil
 		}
 		return a.noteLegacyUse(ctx, tx, sub.ID, client)
 	}, nil
+}
+
+// challengeSignIn returns err, of a second factor that a sign-in did not bring or that was refused,
+// together with the challenge that answers it. Whoever reads that has proved the password.
+func (a *Authorizer) challengeSignIn(ctx context.Context, from store.Reader, id protocol.UserID, err error) error {
+	if !errors.Is(err, subject.ErrFactorRequired) {
+		return err
+	}
+	status, failed := a.Factors.Status(ctx, from, id)
+	if failed != nil {
+		return failed
+	}
+	codes, _ := enterable(status, func(policy.Proof) bool { return true })
+	return fmt.Errorf("%w: %w", err, challenged(wire.Challenge{Codes: codes}, twofactor.Sentence(err, a.Now())))
 }
 
 // NamesOrg reports whether an organization has the name, so that no user gets it.

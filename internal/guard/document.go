@@ -74,7 +74,7 @@ func (a *Guard) admitDocument(r *http.Request, op protocol.Operation) (p *authz.
 	if d.Effect == policy.Challenge {
 		err := a.Unproven(r.Context(), q, a.BeginFactor(r.Context(), r.Header, q))
 		if unknown, ok := errors.AsType[*authz.UnknownChange](err); ok {
-			err = a.challengePublish(r.Context(), q, body, unknown.Wrong)
+			err = a.challengePublish(r.Context(), q, body, unknown.Refused)
 		}
 		if err != nil {
 			return nil, body, a.Conclude(r.Context(), q, err)
@@ -97,7 +97,7 @@ const maxUnproven = 256 << 20
 // challengePublish asks for the second factor that a publish needs and did not bring. What the
 // publish would do may be known only at its end: Yarn 2 to 4 send the tarball first. The body
 // is read to there and handed to nobody.
-func (a *Guard) challengePublish(ctx context.Context, q *authz.Request, body *publishReader, wrong bool) error {
+func (a *Guard) challengePublish(ctx context.Context, q *authz.Request, body *publishReader, refused error) error {
 	var ask error
 	body.Authorize = func(c protocol.Change) error {
 		q.Change = &c
@@ -105,7 +105,7 @@ func (a *Guard) challengePublish(ctx context.Context, q *authz.Request, body *pu
 			ask = changesVisibility(&q.Request)
 		}
 		if ask == nil {
-			ask = a.Challenge(ctx, q, wrong)
+			ask = a.Challenge(ctx, q, refused)
 		}
 		return ask
 	}
@@ -115,7 +115,7 @@ func (a *Guard) challengePublish(ctx context.Context, q *authz.Request, body *pu
 	case err != nil:
 		return err
 	case n == maxUnproven:
-		return authz.Challenged(wire.Challenge{}, wrong)
+		return a.ChallengeUnread(refused)
 	}
 	return wire.Unavailable // the reader agreed to what was not authorized
 }

@@ -90,7 +90,7 @@ func (s *scene) yarnPage() {
 	alice := s.person(s.name)
 	pkg := "@" + s.name + "/widget"
 	p := alice.home.Terminal(alice.workspace(pkg, "1.0.0"), "yarn", "npm", "publish", "--tag=next")
-	address := p.Expect(`Open (http://\S+) to use your security key`)[1]
+	address := p.Expect(`Open (http://\S+) to confirm this`)[1]
 	s.yarnAsks(p)
 	before, after := alice.approve(address)
 	code := typed.FindString(after)
