@@ -42,6 +42,51 @@ func TestCommandHeaderGrantsNothing(t *testing.T) {
 	assert.Empty(t, w.host.written())
 }
 
+// A package is removed as a whole at the revision that its sender read, where there are revisions:
+// AU-60 of what takes away everything.
+func TestUnpublishAllNamesTheRevision(t *testing.T) {
+	w, bypass := documented(t)
+	remove := func(rev string) answer {
+		return w.do(call{method: "DELETE", path: "/plain/-rev/" + rev, bearer: bypass})
+	}
+	a := remove("undefined")
+	assert.Equal(t, 409, a.Code)
+	assert.Contains(t, a.text("error"), "does not say which revision")
+	a = remove("6-a")
+	assert.Equal(t, 409, a.Code)
+	assert.Contains(t, a.text("error"), "has changed since you read it")
+	assert.Empty(t, w.host.written())
+	require.Equal(t, 200, remove("7-a").Code)
+	w.host.revision = ""
+	assert.Equal(t, 200, remove("undefined").Code, "a host without revisions")
+}
+
+// AU-60: Yarn 1's list of owners has none but those whom it adds. It is refused also where the host
+// has no revisions, or no Documents.
+func TestOwnersThatWereNotRead(t *testing.T) {
+	for name, change := range map[string]func(*npmauth.Config){
+		"revisions": func(*npmauth.Config) {}, "no revisions": func(*npmauth.Config) {}, "no documents": func(cfg *npmauth.Config) { cfg.Documents = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := documented(t, change)
+			w.enrol("alice", protocol.AuthAndWrites)
+			if name == "no revisions" {
+				w.host.revision = ""
+			}
+			put := func(body string) answer {
+				return w.do(call{method: "PUT", path: "/plain/-rev/undefined", bearer: w.login("alice"), otp: w.code("alice"), body: body})
+			}
+			a := put(`{"maintainers":[{"name":"carol","email":"c@acme.test"}]}`)
+			assert.Equal(t, 409, a.Code)
+			assert.Contains(t, a.text("error"), "Use npm owner")
+			assert.Empty(t, w.host.written())
+			if name != "revisions" {
+				assert.Equal(t, 200, put(`{"_id":"plain","maintainers":[{"name":"alice"},{"name":"carol"}]}`).Code, "npm's, of a host whose documents have no _rev")
+			}
+		})
+	}
+}
+
 // What lies outside of the prefix is none of npm's either.
 func TestPublicOutsideOfThePrefix(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) {

@@ -135,13 +135,17 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 	if err != nil {
 		return err
 	}
+	maintainers, err := s.people.list(r.Context(), is.owners)
+	if err != nil {
+		return err
+	}
 	var body []byte
 	kind := "application/json"
 	if strings.Contains(r.Header.Get("Accept"), abbreviatedType) {
 		kind = abbreviatedType
-		body, err = s.view.abbreviated(is)
+		body, err = s.view.abbreviated(is, maintainers)
 	} else {
-		body, err = s.whole(r.Context(), is)
+		body, err = s.whole(r.Context(), is, maintainers)
 	}
 	if err != nil {
 		return err
@@ -153,11 +157,7 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 }
 
 // whole renders a packument with the names of people.
-func (s *registry) whole(ctx context.Context, is picture) ([]byte, error) {
-	maintainers, err := s.people.list(ctx, is.owners)
-	if err != nil {
-		return nil, err
-	}
+func (s *registry) whole(ctx context.Context, is picture, maintainers []string) ([]byte, error) {
 	fans, err := s.people.list(ctx, is.fans)
 	if err != nil {
 		return nil, err
