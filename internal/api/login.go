@@ -128,9 +128,9 @@ var (
 // its own name: all of them say for npm's sake that they are npm/?, too.
 func isNPM(r *http.Request) bool { return strings.Contains(r.UserAgent(), "npm/") }
 
-// pollProof answers the poll of a challenge. One that is over is 410: npm, Yarn, Bun and vlt end
-// with an error then, and pnpm 11 and 12 wait as long as with any other status. With 404 Bun would
-// say that the package does not exist.
+// pollProof answers the poll of a challenge. One that is over is 410: npm, Bun and vlt end with an
+// error then, and pnpm 11 and 12 wait as long as with any other status. With 404 Bun would say that
+// the package does not exist.
 func (a *API) pollProof(w http.ResponseWriter, r *http.Request, id string) {
 	p, err := a.Factors.Collect(r.Context(), id, a.Client(r))
 	switch {

@@ -52,8 +52,9 @@ func (a *API) logout(r *http.Request, op protocol.Operation) (reply, error) {
 // endsItself ends the session of the request if id is its own, and reports whether it is. As for
 // any logout it takes no second factor, and no policy decides.
 func (a *API) endsItself(r *http.Request, id string) (bool, error) {
-	text, _ := a.Bearer(r.Header)                                                         // "" with an error, which Check returns, too
-	if !strings.HasPrefix(text, credential.PrefixSession) || !strings.Contains(id, "-") { // as no ID of a token does
+	// An error of the header is Check's to return. No ID of a token has a hyphen.
+	text, _ := a.Bearer(r.Header)
+	if !strings.HasPrefix(text, credential.PrefixSession) || !strings.Contains(id, "-") {
 		return false, nil
 	}
 	d, shaped := credential.Parse(text)
