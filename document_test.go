@@ -88,8 +88,11 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		},
 		"unpublish of no revision": {
 			body: `{"_id":"plain","versions":{` + one + `}}`,
-			code: 409, says: "has changed since you read it",
+			code: 409, says: "does not say which revision",
 		},
+		"owners of no revision":                {body: `{"_id":"plain","maintainers":[{"name":"carol"}]}`, code: 409, says: "Use npm owner"},
+		"the owners of Yarn 1 (AU-60)":         {path: "/plain/-rev/undefined", body: `{"maintainers":[{"name":"carol","email":"c@acme.test"}]}`, code: 409, says: "Use npm owner"},
+		"a deprecation to no revision (AU-52)": {path: "/plain/-rev/undefined", body: `{"_id":"plain","versions":{` + one + `,"2.0.0":{"deprecated":"no"}}}`, code: 409, says: "does not say which revision"},
 		"owner": {
 			path: "/plain/-rev/7-a", body: `{"_id":"plain","_rev":"7-a","maintainers":[{"name":"alice"},{"name":"carol","email":"c@acme.test"}]}`,
 			code: 403, says: "may not manage access",

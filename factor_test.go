@@ -290,8 +290,8 @@ func TestWebChallenge(t *testing.T) {
 	w.clock.Add(4 * time.Minute)
 	isChallenge(t, w.publish("plain", "1.0.0", s, proof)) // CH-07
 	gone := w.poll(doneURL, "GET")
-	assert.Equal(t, 404, gone.Code)
-	assert.NotEmpty(t, gone.text("error"))
+	assert.Equal(t, 410, gone.Code, "AU-69")
+	assert.Contains(t, gone.text("error"), "is over")
 }
 
 // AU-63: A client that asks for a code hears of the page in words. What the page then shows is

@@ -15,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
@@ -93,6 +94,92 @@ func TestHostGetsNoSecondFactor(t *testing.T) {
 			assert.Empty(t, kept.Get("X-Host"))
 		})
 	}
+}
+
+// A package is removed as a whole at the revision that its sender read, where there are revisions:
+// AU-60 of what takes away everything.
+func TestUnpublishAllNamesTheRevision(t *testing.T) {
+	w, bypass := documented(t)
+	remove := func(rev string) answer {
+		return w.do(call{method: "DELETE", path: "/plain/-rev/" + rev, bearer: bypass})
+	}
+	a := remove("undefined")
+	assert.Equal(t, 409, a.Code)
+	assert.Contains(t, a.text("error"), "does not say which revision")
+	a = remove("6-a")
+	assert.Equal(t, 409, a.Code)
+	assert.Contains(t, a.text("error"), "has changed since you read it")
+	assert.Empty(t, w.host.written())
+	require.Equal(t, 200, remove("7-a").Code)
+	w.host.revision = ""
+	assert.Equal(t, 200, remove("undefined").Code, "a host without revisions")
+}
+
+// AU-60: Yarn 1's list of owners has none but those whom it adds. It is refused also where the host
+// has no revisions, or no Documents.
+func TestOwnersThatWereNotRead(t *testing.T) {
+	for name, change := range map[string]func(*npmauth.Config){
+		"revisions": func(*npmauth.Config) {}, "no revisions": func(*npmauth.Config) {}, "no documents": func(cfg *npmauth.Config) { cfg.Documents = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := documented(t, change)
+			w.enrol("alice", protocol.AuthAndWrites)
+			if name == "no revisions" {
+				w.host.revision = ""
+			}
+			put := func(body string) answer {
+				return w.do(call{method: "PUT", path: "/plain/-rev/undefined", bearer: w.login("alice"), otp: w.code("alice"), body: body})
+			}
+			a := put(`{"maintainers":[{"name":"carol","email":"c@acme.test"}]}`)
+			assert.Equal(t, 409, a.Code)
+			assert.Contains(t, a.text("error"), "Use npm owner")
+			assert.Empty(t, w.host.written())
+			if name != "revisions" {
+				assert.Equal(t, 200, put(`{"_id":"plain","maintainers":[{"name":"alice"},{"name":"carol"}]}`).Code, "npm's, of a host whose documents have no _rev")
+			}
+		})
+	}
+}
+
+// AU-66: what is not offered is called that whatever is presented with it: the token of a CI system,
+// which a token exchange presents, is no credential of the registry's, and nobody is asked for it.
+func TestNotOfferedWhateverIsPresented(t *testing.T) {
+	asked := 0
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.Foreign = func(context.Context, credential.Secret) (host.ForeignToken, error) {
+			asked++
+			return host.ForeignToken{}, host.ErrInvalidToken
+		}
+	})
+	w.host.add("plain", false, w.person("alice"))
+	live, ended := w.login("alice"), w.login("alice")
+	require.NoError(t, w.logOut(ended))
+	for path, want := range map[string]int{
+		"POST /-/npm/v1/oidc/token/exchange/package/plain": 403,
+		"GET /-/package/plain/trust":                       403,
+		"POST /-/package/plain/trust":                      403,
+		"DELETE /-/package/plain/trust/1":                  403,
+		"POST /-/stage/package/plain":                      403,
+		"GET /-/stage":                                     403,
+		"POST /-/stage/1/approve":                          403,
+		"GET /-/npm/v1/hooks":                              403,
+		"PUT /-/user/v1/star":                              403,
+		"PUT /-/pnpr/v0/publish":                           404, // which pnpm reads as not offered
+		"PUT /-/pnpm/v1/publish":                           404,
+		"GET /-/npm/v1/other":                              404,
+	} {
+		for name, bearer := range map[string]string{"nothing": "", "a JWT": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", "an ended login": ended, "a login": live} {
+			method, path, _ := strings.Cut(path, " ")
+			a := w.do(call{method: method, path: path, bearer: bearer, body: map[bool]any{true: "{}"}[method != "GET"]})
+			assert.Equal(t, want, a.Code, "%s with %s", path, name)
+			assert.Regexp(t, `does not offer this operation|no operation of an npm registry`, a.text("error"), "%s with %s", path, name)
+			assert.Equal(t, strings.Contains(path, "oidc"), a.Header().Get("Npm-Notice") != "", "%s with %s", path, name)
+		}
+	}
+	assert.NotZero(t, asked)
+	asked = 0
+	w.do(call{method: "POST", path: "/-/npm/v1/oidc/token/exchange/package/plain", bearer: "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"})
+	assert.Zero(t, asked, "an ID token is shown to nobody")
 }
 
 // What lies outside of the prefix is none of npm's either.

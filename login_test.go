@@ -2,6 +2,7 @@ package npmauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -65,7 +66,7 @@ func TestWebLogin(t *testing.T) {
 	assert.Equal(t, secret, again.text("token"), "npm repeats a poll whose answer it lost")
 	w.clock.Add(31 * time.Second)
 	late := w.poll(doneURL, "GET")
-	assert.Equal(t, 200, late.Code, "never 4xx: npm hangs or crashes")
+	assert.Equal(t, 410, late.Code)
 	assert.Empty(t, late.text("token"))
 	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/whoami", bearer: secret}).Code)
 
@@ -91,20 +92,29 @@ func TestLoginIgnoresTheOldCredential(t *testing.T) {
 	assert.Equal(t, 200, w.do(call{method: "POST", path: "/-/v1/login", body: `{"create":true,"hostname":"box"}`}).Code)
 }
 
-// A login poll never answers 4xx or 500, whatever it is asked for: DU-01, DU-09.
-func TestLoginPollIsNeverAnError(t *testing.T) {
+// AU-69: the poll of a login that is over, or was none, is 410, but for npm, which would hang or
+// crash: it is never answered 4xx or 500. DU-01, DU-09.
+func TestLoginPollOfWhatIsOver(t *testing.T) {
 	w := newWorld(t)
 	loginURL, doneURL, _ := w.start("")
 	page := loginURL[strings.LastIndex(loginURL, "/")+1:]
+	over := func(path string) {
+		for agent, want := range map[string]int{
+			"npm/8.19.4 node/v24.21.0 linux x64 workspaces/false": 200, "npm/12.2.0 node/v24.21.0 linux x64 workspaces/false": 200,
+			"pnpm/10.34.8 npm/? node/v24.21.0 linux x64": 200, // of npm below a script of pnpm
+			"got (https://github.com/sindresorhus/got)":  410, "undici": 410, "@vltpkg/registry-client/1.0.0-rc.23 Node.js/24.0.0": 410, "": 410,
+		} {
+			a := w.do(call{method: "GET", path: path, header: map[string]string{"User-Agent": agent}})
+			assert.Equal(t, want, a.Code, "%s %s", agent, path)
+			assert.Empty(t, a.text("token"))
+			assert.Contains(t, a.text("error")+a.Header().Get("Npm-Notice"), "This login is over", agent)
+		}
+	}
 	for _, id := range []string{"x", page, strings.Repeat("a", 43), "npms_" + strings.Repeat("a", 43), doneURL[strings.LastIndex(doneURL, "/")+1:] + "x"} {
-		a := w.do(call{method: "GET", path: "/-/auth/done/" + id})
-		assert.Equal(t, 200, a.Code, id)
-		assert.Empty(t, a.text("token"))
+		over("/-/auth/done/" + id)
 	}
 	w.clock.Add(time.Hour)
-	a := w.poll(doneURL, "GET")
-	assert.Equal(t, 200, a.Code)
-	assert.Empty(t, a.text("token"))
+	over(strings.TrimPrefix(doneURL, base))
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: doneURL[strings.LastIndex(doneURL, "/")+1:]}).Code, "TK-06: a poll id is no credential")
 }
 
@@ -361,4 +371,43 @@ func TestTooManyCodesAtALogin(t *testing.T) {
 		assert.Equal(t, "factor", last.Reason())
 	}
 	assert.Positive(t, locked, "there were too many")
+}
+
+// AU-64: vlt logout looks in the list of tokens for one that its own begins with, and deletes that.
+// It finds the session of its request there, which no other client and no other session does.
+func TestLogoutOfVlt(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	s, other := w.login("alice"), w.login("alice")
+	listed := func(agent, bearer string) (objects []struct{ Key, Token string }) {
+		a := w.do(call{method: "GET", path: "/-/npm/v1/tokens", bearer: bearer, header: map[string]string{"User-Agent": agent}})
+		require.Equal(t, 200, a.Code, a.Body.String())
+		var body struct {
+			Objects []struct{ Key, Token string }
+			Total   int
+		}
+		require.NoError(t, json.Unmarshal(a.Body.Bytes(), &body))
+		assert.Len(t, body.Objects, body.Total)
+		return body.Objects
+	}
+	remove := func(bearer, key string) int {
+		return w.do(call{method: "DELETE", path: "/-/npm/v1/tokens/token/" + key, bearer: bearer}).Code
+	}
+	const vlt = "@vltpkg/registry-client/1.0.0-rc.23 Node.js/24.0.0 (linux; x64)"
+	assert.Empty(t, listed("npm/12.2.0 node/v24.21.0", s), "npm lists no sessions")
+	own := listed(vlt, s)
+	require.Len(t, own, 1)
+	assert.True(t, strings.HasPrefix(s, own[0].Token))
+	assert.True(t, strings.HasPrefix(other, own[0].Token), "which tells nothing of the secret")
+
+	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
+	assert.Equal(t, 403, remove(rw, own[0].Key), "a token is no session")
+	assert.Equal(t, 404, remove(s, listed(vlt, other)[0].Key))
+	assert.Equal(t, 200, whoami(w, other), "another session")
+	assert.Equal(t, 204, remove(s, own[0].Key), "without a second factor, as any logout")
+	assert.Equal(t, 401, whoami(w, s))
+	assert.Equal(t, 200, whoami(w, other))
+	assert.True(t, w.events.has(audit.Logout))
+	assert.Equal(t, 401, remove(s, own[0].Key))
 }

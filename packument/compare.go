@@ -1,6 +1,7 @@
 package packument
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/npmauth/npmauth/protocol"
@@ -32,6 +33,14 @@ func (e *ChangeError) Answer() (status int, code, sentence string) {
 // ErrStale is the error for a document of another revision than the present one.
 var ErrStale = &ChangeError{CodeConflict, "The package has changed since you read it. Try again."}
 
+// ErrNoRevision is the error for a whole state that does not say which revision it was made from,
+// where there are revisions. Whatever its sender did not know of would be undone.
+var ErrNoRevision = &ChangeError{CodeConflict, "The request does not say which revision of the package it was made from, so that it could undo what others did. Read the whole document, send its _rev, or use npm."}
+
+// ErrOwnersUnread is the error for a list of owners that was made without the present one, as
+// Yarn 1 makes it from an abbreviated document: those it does not name would lose the package.
+var ErrOwnersUnread = &ChangeError{CodeConflict, "This list of owners was made without the present one, and would replace it. Use npm owner."}
+
 func badDocument(problem string) *ChangeError {
 	return &ChangeError{CodeDocument, "The package document " + problem + "."}
 }
@@ -55,11 +64,27 @@ type State struct {
 	Maintainers []string          // names, in any order; nil if it is not known
 }
 
+// CheckRevision returns nil if rev is the present revision, or the registry has none, and otherwise
+// [ErrStale], or [ErrNoRevision] where rev is "" or undefined, which npm writes for none. [Compare]
+// calls it; call it for a DELETE of the whole package.
+func (s State) CheckRevision(rev string) error {
+	switch {
+	case s.Revision == "", rev == s.Revision:
+		return nil
+	case rev == "", rev == noRevision:
+		return ErrNoRevision
+	}
+	return ErrStale
+}
+
+// noRevision is what npm and Yarn write into a path for a document without _rev.
+const noRevision = "undefined"
+
 // SetRevision sets the revision that a path /<pkg>/-rev/<rev> names, and is an error, a
 // [*ChangeError], if the document names another one. It does nothing with "" and with
 // undefined, which npm writes for a document without one.
 func (d *Document) SetRevision(rev string) error {
-	if rev == "" || rev == "undefined" {
+	if rev == "" || rev == noRevision {
 		return nil
 	}
 	if d.Revision != "" && d.Revision != rev {
@@ -76,10 +101,12 @@ func (d Document) Star() bool { return d.Partial && d.Users }
 // Unpublish, WriteOwners or Star. Nothing else of the document counts. A document without a
 // change is a Deprecate at the present revision, whatever revision it was made from: npm sends it
 // for a message that exists already, and when it repeats a request that has succeeded. Any other
-// change but a star must be made from the present revision, if there is one: a document without a
-// revision is as stale as one with another. Several changes at once are refused, so that nobody
-// hides a change of owners in a deprecation, and so is a change that no operation of npm's makes.
-// An error is a [*ChangeError]; the action is returned with it, for a log, as far as it is known.
+// change but a star must be made from the present revision, if there is one: a document of another
+// is [ErrStale], one of none [ErrNoRevision]. A list of owners that does not say what it was made
+// from, by _rev or, where there are no revisions, by _id, is [ErrOwnersUnread]. Several changes at
+// once are refused, so that nobody hides a change of owners in a deprecation, and so is a change
+// that no operation of npm's makes. An error is a [*ChangeError]; the action is returned with it,
+// for a log, as far as it is known.
 //
 // A Partial document needs only the Revision of the State; with its Maintainers, Compare
 // returns the added and removed owners.
@@ -96,19 +123,21 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 	} else {
 		action, err = compare(&c, now, doc)
 	}
-	stale := now.Revision != "" && doc.Revision != "" && doc.Revision != now.Revision
+	outdated := now.CheckRevision(doc.Revision)
 	switch {
 	case err == nil && c.Empty():
 		if now.Revision != "" {
 			c.Revision = now.Revision
 		}
 		return protocol.Deprecate, c, nil
-	case stale: // so that nothing else of what it differs in is what its sender did
+	case errors.Is(outdated, ErrStale): // so that nothing else of what it differs in is what its sender did
 		return protocol.Unknown, protocol.Change{}, ErrStale
 	case err != nil:
 		return action, protocol.Change{}, err
-	case now.Revision != "" && doc.Revision == "": // a whole state, of which nobody can tell what it was made from
-		return protocol.Unknown, protocol.Change{}, ErrStale
+	case doc.Partial && doc.Revision == "" && (outdated != nil || !doc.HasID):
+		return action, protocol.Change{}, ErrOwnersUnread
+	case outdated != nil:
+		return protocol.Unknown, protocol.Change{}, outdated
 	}
 	return action, c, nil
 }

@@ -72,8 +72,11 @@ func TestCompare(t *testing.T) {
 		case tt.want.Empty():
 			assert.NoError(t, err, name)
 			assert.Equal(t, compared{protocol.Deprecate, protocol.Change{Revision: "7-a"}}, got, name)
+		case d.Partial:
+			assert.ErrorIs(t, err, packument.ErrOwnersUnread, "%s, of no revision", name)
+			assert.Equal(t, compared{Action: protocol.WriteOwners}, got, name)
 		default:
-			assert.ErrorIs(t, err, packument.ErrStale, "%s, of no revision", name)
+			assert.ErrorIs(t, err, packument.ErrNoRevision, "%s, of no revision", name)
 			assert.Zero(t, got, name)
 		}
 
@@ -142,6 +145,37 @@ func TestCompareRefuses(t *testing.T) {
 		got, err = compare(there(), d)
 		assert.ErrorIs(t, err, packument.ErrStale, name)
 		assert.Zero(t, got, name)
+	}
+}
+
+// AU-60: Yarn 1 makes a list of owners from an abbreviated document, which has neither _rev nor
+// maintainers, so that the list has those whom it adds and nobody else. Where there are no
+// revisions only _id tells such a list from npm's.
+func TestCompareListOfOwnersThatWasMadeFromNothing(t *testing.T) {
+	now := there()
+	for _, revision := range []string{"7-a", ""} {
+		now.Revision = revision
+		for _, maintainers := range [][]string{{"alice", "bob"}, nil} { // nil: the host does not say
+			now.Maintainers = maintainers
+			got, err := compare(now, packument.Document{Maintainers: []string{"carol"}, Partial: true})
+			assert.ErrorIs(t, err, packument.ErrOwnersUnread, "revision %q", revision)
+			assert.Zero(t, got.Change)
+		}
+	}
+	got, err := compare(now, packument.Document{Maintainers: []string{"carol"}, HasID: true, Partial: true})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"carol"}, got.Maintainers)
+}
+
+func TestCheckRevision(t *testing.T) {
+	for _, tt := range []struct {
+		now, rev string
+		want     error
+	}{
+		{"", "", nil}, {"", "6-a", nil}, {"", "undefined", nil}, {"7-a", "7-a", nil},
+		{"7-a", "", packument.ErrNoRevision}, {"7-a", "undefined", packument.ErrNoRevision}, {"7-a", "6-a", packument.ErrStale},
+	} {
+		assert.Equal(t, tt.want, packument.State{Revision: tt.now}.CheckRevision(tt.rev), "%q at %q", tt.rev, tt.now)
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 // A Document is the content of a body that is no publish: a changed package document.
 type Document struct {
 	Revision string // _rev; "" if there is none
+	HasID    bool   // it has _id, as a whole document has and an abbreviated one has not
 
 	// The parts of the document. A part that is absent is nil, one that is empty is not.
 
@@ -79,6 +80,7 @@ func (c *documentCheck) top(e strictjson.Event, key string) error {
 		if !e.IsText(c.name) {
 			return errOther
 		}
+		c.result.HasID = c.result.HasID || key == "_id"
 	case "_rev":
 		if e.Kind != strictjson.String || e.Long {
 			return refuse("_rev must be a string")

@@ -47,6 +47,7 @@ func TestReceive(t *testing.T) {
 		"owners":                {`{"maintainers":[{"name":"alice"},{"name":"bob"}]}`, "7", nil, protocol.WriteOwners, true, ""},
 		"owners, refused":       {`{"maintainers":[{"name":"alice"},{"name":"bob"}]}`, "7", refused, 0, true, "refused"},
 		"owners, stale":         {`{"maintainers":[{"name":"alice"},{"name":"bob"}]}`, "6", nil, 0, false, "has changed"},
+		"owners, of none":       {`{"maintainers":[{"name":"bob"}]}`, "undefined", nil, 0, false, "npm owner"},
 		"two revisions":         {`{"_rev":"6","maintainers":[{"name":"bob"}]}`, "7", nil, 0, false, "two revisions"},
 		"of another package":    {`{"name":"other","maintainers":[{"name":"bob"}]}`, "7", nil, 0, false, "another package"},
 		"no JSON":               {`{`, "", nil, 0, false, "unexpected end"},

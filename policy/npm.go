@@ -93,10 +93,12 @@ func forbid(when bool) Verdict    { return sayIf(Forbid, when) }
 func needProof(when bool) Verdict { return sayIf(NeedProof, when) }
 func permit(when bool) Verdict    { return sayIf(Permit, when) }
 
+const ruleUnknown = "unknown-operation"
+
 // operationRules refuse what nobody may do.
 func operationRules() []Rule {
 	return []Rule{{
-		ID:       "unknown-operation",
+		ID:       ruleUnknown,
 		Doc:      "Denies what Classify does not know, and an action on a package or an organization that names none.",
 		Sentence: "This is no operation of an npm registry.",
 		Judge: func(r *Request) Verdict {
@@ -104,7 +106,7 @@ func operationRules() []Rule {
 			return forbid(a == protocol.Unknown || a.OfPackage() && r.Operation.Package.IsZero() || a.OfOrg() && r.Operation.Org == "")
 		},
 	}, {
-		ID:       "not-offered",
+		ID:       CodeNotOffered,
 		Doc:      "Operations of npm that this module does not serve. To serve one, replace this rule by one with fewer Actions and add a rule that permits it.",
 		Sentence: "This registry does not offer this operation.",
 		Actions:  notOffered,

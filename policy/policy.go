@@ -258,6 +258,28 @@ func (p *Policy) decide(r *Request) Decision {
 	}
 }
 
+// Unoffered returns the refusal of an operation that is not to be had whoever sends it: the rule
+// not-offered forbids it, or it is none of npm's and the rule unknown-operation does. ok is false for
+// every other. Call it before the request is authenticated: a token exchange presents a token of its
+// CI system, which is no credential of the registry.
+func (p *Policy) Unoffered(op protocol.Operation) (d Decision, ok bool) {
+	if p == nil || p.broken {
+		return Decision{}, false
+	}
+	r := Request{Operation: op}
+	for _, rule := range p.rulesFor(&r) {
+		if rule.ID != CodeNotOffered && (rule.ID != ruleUnknown || r.action() != protocol.Unknown) {
+			continue
+		}
+		q := Request{Operation: op}
+		q.prepare(p)
+		if v, _ := rule.ask(&q); v == Forbid {
+			return Decision{Reasons: []Reason{rule.reason()}}, true
+		}
+	}
+	return Decision{}, false
+}
+
 const (
 	permitted   = 1 << Permit
 	proofNeeded = 1 << NeedProof

@@ -362,3 +362,38 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	})
 }
+
+// AU-66: what is not offered is refused before anybody is authenticated; all else is decided with
+// the credential.
+func TestUnoffered(t *testing.T) {
+	op := func(a protocol.Action) protocol.Operation {
+		return protocol.Operation{Action: a, Package: protocol.PackageName{Name: "plain"}, Org: "acme"}
+	}
+	npm := policy.NPM()
+	for _, a := range append(protocol.Actions(), protocol.Unknown) {
+		d, ok := npm.Unoffered(op(a))
+		assert.Equal(t, npm.Decide(policy.Request{Operation: op(a)}).Has(policy.CodeNotOffered) || a == protocol.Unknown, ok, "%v", a)
+		assert.Equal(t, policy.Deny, d.Effect)
+		assert.Equal(t, ok, len(d.Reasons) == 1, "%v", a)
+	}
+	_, ok := npm.Unoffered(protocol.Operation{Action: protocol.GrantTeam, Org: "acme"})
+	assert.False(t, ok, "its package is in the body")
+	for name, p := range map[string]*policy.Policy{"nil": nil, "broken": policy.New(), "without": npm.Without(policy.CodeNotOffered)} {
+		_, ok := p.Unoffered(op(protocol.ExchangeToken))
+		assert.False(t, ok, name)
+	}
+	served := npm.Replace(policy.Rule{
+		ID: policy.CodeNotOffered, Sentence: "Not today.", Actions: []protocol.Action{protocol.Stage, protocol.ReadHooks},
+		Judge: func(r *policy.Request) policy.Verdict {
+			if r.Credential.Kind == policy.KindUnknown && r.Operation.Action == protocol.Stage {
+				return policy.Forbid
+			}
+			return policy.Silent
+		},
+	})
+	require.NoError(t, served.Err())
+	for a, want := range map[protocol.Action]bool{protocol.ExchangeToken: false, protocol.ReadHooks: false, protocol.Stage: true} {
+		_, ok := served.Unoffered(op(a))
+		assert.Equal(t, want, ok, "%v", a)
+	}
+}

@@ -104,6 +104,7 @@ type Reason struct {
 const (
 	CodeNotPermitted  = "not-permitted"  // no rule forbids it and none permits it
 	CodeBrokenPolicy  = "broken-policy"  // the policy has an error: see [Policy.Err]
+	CodeNotOffered    = "not-offered"    // nothing here serves the operation: see [Policy.Unoffered]
 	CodeLoginRequired = "login-required" // an anonymous request for what needs a credential: 401
 	CodeExpired       = "expired"        // the credential has expired; authentication refuses it before a policy does
 	CodeCIDR          = "cidr"           // the credential or its account may not be used from that address: 401 with npm's ipaddress

@@ -31,7 +31,7 @@ func (s *registry) writeOwners(w http.ResponseWriter, r *http.Request, op host.O
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, okay)
+	return reply(w, http.StatusOK, map[string]bool{"ok": true, "success": true}) // Yarn 1 looks for success
 }
 
 // editOwners returns the maintainers of a package after a change, which has all of them, or the

@@ -70,6 +70,26 @@ func TestOwners(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, w.publish("widget", "1.0.3", nil).StatusCode, "alice is out")
 }
 
+// AU-60: Yarn 1 sends back what the abbreviated document has, and looks for success in the answer.
+// What it would have made of a document without owners is refused.
+func TestOwnersOfYarn(t *testing.T) {
+	w := newOpenWorld(t)
+	alice := w.session("alice")
+	w.mustPublish("widget", "1.0.0", nil)
+	w.refused(409, "PUT", "/widget/-rev/undefined", alice, map[string]any{"maintainers": []person{{Name: "mallory"}}})
+	assert.Equal(t, []string{"alice"}, w.owners("widget"))
+
+	var doc struct {
+		ID          string   `json:"_id"`
+		Rev         string   `json:"_rev"`
+		Maintainers []person `json:"maintainers"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(text(t, w.do("GET", "/widget", alice, nil, "Accept", abbreviatedType+"; q=1.0, application/json; q=0.8, */*"))), &doc))
+	answer := w.ok("PUT", "/widget/-rev/"+doc.Rev, alice, map[string]any{"_id": doc.ID, "_rev": doc.Rev, "maintainers": append(doc.Maintainers, person{Name: "mallory"})})
+	assert.JSONEq(t, `{"ok":true,"success":true}`, answer)
+	assert.Equal(t, []string{"alice", "mallory"}, w.owners("widget"))
+}
+
 // pnpm says who comes or goes.
 func TestOwnersOfPnpm(t *testing.T) {
 	w := newOpenWorld(t)

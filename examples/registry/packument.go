@@ -41,10 +41,6 @@ func (v view) packument(p picture, maintainers, fans []string) ([]byte, error) {
 			latest = m
 		}
 	}
-	persons := make([]person, len(maintainers))
-	for i, name := range maintainers {
-		persons[i] = person{Name: name}
-	}
 	doc := map[string]any{
 		"_id":         p.Name,
 		"_rev":        p.rev(),
@@ -52,7 +48,7 @@ func (v view) packument(p picture, maintainers, fans []string) ([]byte, error) {
 		"dist-tags":   p.tags,
 		"versions":    versions,
 		"time":        times,
-		"maintainers": persons,
+		"maintainers": persons(maintainers),
 	}
 	if len(fans) > 0 {
 		users := make(map[string]bool)
@@ -69,8 +65,19 @@ func (v view) packument(p picture, maintainers, fans []string) ([]byte, error) {
 	return encode(doc)
 }
 
-// abbreviated renders what an install needs of a package.
-func (v view) abbreviated(p picture) ([]byte, error) {
+// persons returns people of these names, as a document lists them.
+func persons(names []string) []person {
+	all := make([]person, len(names))
+	for i, name := range names {
+		all[i] = person{Name: name}
+	}
+	return all
+}
+
+// abbreviated renders what an install needs of a package, and what yarn owner of Yarn 1 needs, which
+// reads no other document: without the maintainers it would send back those whom it adds, and
+// nobody else.
+func (v view) abbreviated(p picture, maintainers []string) ([]byte, error) {
 	versions := make(map[string]manifest)
 	for _, r := range p.releases {
 		m, err := v.manifest(p.pkg, r)
@@ -86,10 +93,13 @@ func (v view) abbreviated(p picture) ([]byte, error) {
 		versions[r.Version] = short
 	}
 	return encode(map[string]any{
-		"name":      p.Name,
-		"modified":  stamp(p.Modified),
-		"dist-tags": p.tags,
-		"versions":  versions,
+		"_id":         p.Name,
+		"_rev":        p.rev(),
+		"name":        p.Name,
+		"modified":    stamp(p.Modified),
+		"dist-tags":   p.tags,
+		"versions":    versions,
+		"maintainers": persons(maintainers),
 	})
 }
 

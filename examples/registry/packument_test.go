@@ -48,17 +48,18 @@ func TestPackument(t *testing.T) {
 		}
 	}`, p.ID), string(full))
 
-	short, err := v.abbreviated(is)
+	short, err := v.abbreviated(is, []string{"alice"})
 	require.NoError(t, err)
-	assert.JSONEq(t, `{
-		"name": "@acme/widget", "modified": "1970-01-01T00:00:02.500Z", "dist-tags": {"latest": "1.1.0"},
+	assert.JSONEq(t, fmt.Sprintf(`{
+		"_id": "@acme/widget", "_rev": "2-%s", "name": "@acme/widget", "modified": "1970-01-01T00:00:02.500Z", "dist-tags": {"latest": "1.1.0"},
+		"maintainers": [{"name": "alice", "email": ""}],
 		"versions": {
 			"1.0.0": {"name": "@acme/widget", "version": "1.0.0", "dependencies": {"a": "1"}, "hasInstallScript": true,
 				"dist": {"shasum": "s", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.0.0.tgz"}},
 			"1.1.0": {"name": "@acme/widget", "version": "1.1.0",
 				"dist": {"shasum": "t", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.1.0.tgz"}}
 		}
-	}`, string(short))
+	}`, p.ID), string(short))
 }
 
 func TestTarballNames(t *testing.T) {

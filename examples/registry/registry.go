@@ -51,7 +51,7 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case protocol.Ping:
 		err = s.ping(w, r)
 	case protocol.Audit:
-		err = s.audit(w, r)
+		err = errNoAdvisories
 	case protocol.ReadPackument:
 		err = s.packument(w, r, op)
 	case protocol.ReadTarball:
@@ -121,11 +121,6 @@ func (s *registry) ping(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, struct{}{})
 }
 
-// audit answers npm install's request for known vulnerabilities: this registry has none.
-func (s *registry) audit(w http.ResponseWriter, _ *http.Request) error {
-	return reply(w, http.StatusOK, struct{}{})
-}
-
 // packument serves a package's metadata, or one version's.
 func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Operation) error {
 	if op.Version != "" || op.Tag != "" {
@@ -135,13 +130,17 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 	if err != nil {
 		return err
 	}
+	maintainers, err := s.people.list(r.Context(), is.owners)
+	if err != nil {
+		return err
+	}
 	var body []byte
 	kind := "application/json"
 	if strings.Contains(strings.Join(r.Header["Accept"], ","), abbreviatedType) {
 		kind = abbreviatedType
-		body, err = s.view.abbreviated(is)
+		body, err = s.view.abbreviated(is, maintainers)
 	} else {
-		body, err = s.whole(r.Context(), is)
+		body, err = s.whole(r.Context(), is, maintainers)
 	}
 	if err != nil {
 		return err
@@ -153,11 +152,7 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 }
 
 // whole renders a packument with the names of people.
-func (s *registry) whole(ctx context.Context, is picture) ([]byte, error) {
-	maintainers, err := s.people.list(ctx, is.owners)
-	if err != nil {
-		return nil, err
-	}
+func (s *registry) whole(ctx context.Context, is picture, maintainers []string) ([]byte, error) {
 	fans, err := s.people.list(ctx, is.fans)
 	if err != nil {
 		return nil, err
@@ -341,6 +336,11 @@ func visibility(p pkg) string {
 	}
 	return "public"
 }
+
+// errNoAdvisories answers a request for known vulnerabilities. An empty answer would be that there
+// are none: clients print "found 0 vulnerabilities". After 404 an installation goes on, and npm audit
+// says why there is nothing to say.
+var errNoAdvisories = refuse(http.StatusNotFound, "This registry has no advisories and cannot say whether a package is vulnerable.")
 
 var okay = map[string]bool{"ok": true}
 

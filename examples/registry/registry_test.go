@@ -416,9 +416,11 @@ func TestDistTags(t *testing.T) {
 func TestSmallAnswers(t *testing.T) {
 	w := newWorld(t)
 	assert.Equal(t, http.StatusOK, w.do("GET", "/-/ping", "", nil).StatusCode)
-	audit := w.do("POST", "/-/npm/v1/security/advisories/bulk", "", []byte(`{"widget":["1.0.0"]}`))
-	assert.Equal(t, http.StatusOK, audit.StatusCode)
-	assert.JSONEq(t, `{}`, text(t, audit))
+	for _, path := range []string{"advisories/bulk", "audits/quick", "audits"} { // AU-65
+		audit := w.do("POST", "/-/npm/v1/security/"+path, "", []byte(`{"widget":["1.0.0"]}`))
+		assert.Equal(t, http.StatusNotFound, audit.StatusCode)
+		assert.Contains(t, sentence(t, audit), "no advisories")
+	}
 	for _, path := range []string{"/-/npm/v1/hooks", "/absent", "/absent/1.0.0", "/-/package/absent/dist-tags"} {
 		res := w.do("GET", path, w.alice, nil)
 		assert.GreaterOrEqual(t, res.StatusCode, 400, path)

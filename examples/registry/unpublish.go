@@ -43,11 +43,7 @@ func (s *registry) unpublishTarball(w http.ResponseWriter, r *http.Request, op h
 
 // unpublishAll takes the package away, if it is the revision that was read.
 func (s *registry) unpublishAll(w http.ResponseWriter, r *http.Request, op host.Operation) error {
-	revision := op.Revision
-	if revision == "undefined" { // which clients write that have read none
-		revision = ""
-	}
-	if err := s.db.remove(r.Context(), targetOf(op, revision)); err != nil {
+	if err := s.db.remove(r.Context(), targetOf(op, op.Revision)); err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, okay)

@@ -77,6 +77,7 @@ func TestUnpublishAll(t *testing.T) {
 	was := w.id("widget")
 	require.NoError(t, w.db.star(t.Context(), target{Name: "widget", ID: was}, "u-1", true))
 	w.refused(409, "DELETE", "/widget/-rev/7-"+string(was), w.alice, nil)
+	w.refused(409, "DELETE", "/widget/-rev/undefined", w.alice, nil)
 	w.ok("DELETE", "/widget/-rev/1-"+string(was), w.alice, nil)
 	w.refused(404, "GET", "/widget", w.alice, nil)
 

@@ -82,6 +82,65 @@ func starAlone(t tb, x *rig) {
 	assert.Empty(t, stars(), "a user who is not in users removed their star")
 }
 
+// revisionsMatter changes a package from a document of no revision, and from an older one.
+func revisionsMatter(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	old := x.read(t, first)
+	served, has := old["_rev"].(string)
+	now, err := x.Documents.Document(t.Context(), x.Package)
+	require.NoError(t, err)
+	if !has && now.Revision == "" {
+		return // without revisions the last change wins
+	}
+	require.Equal(t, served, now.Revision, "the _rev of the document is Document.Revision, or no client can change it, or each undoes what others did")
+	x.published(t, first, "2.0.0")
+	before := x.read(t, first)
+	assert.NotEqual(t, served, before["_rev"], "a publish makes another revision")
+	conflict := func(what string, status int) {
+		t.Helper()
+		assert.Equal(t, http.StatusConflict, status, what)
+		assert.Equal(t, before.state(), x.read(t, first).state(), what)
+	}
+	for _, rev := range []any{nil, old["_rev"]} {
+		change := func(d document) document {
+			if d["_rev"] = rev; rev == nil {
+				delete(d, "_rev")
+			}
+			return d
+		}
+		if x.serves(protocol.Deprecate) {
+			d := change(before.copy())
+			d.manifest("1.0.0")["deprecated"] = "do not use"
+			conflict("a deprecation", x.sendBack(t.Context(), first, d))
+		}
+		if x.serves(protocol.Unpublish) {
+			conflict("an unpublish", x.sendBack(t.Context(), first, change(without(before, "2.0.0", "1.0.0"))))
+		}
+		if x.serves(protocol.WriteOwners) {
+			d := change(document{"_id": x.Package.String(), "maintainers": []any{map[string]any{"name": x.names[second]}}})
+			conflict("owners", x.sendBack(t.Context(), first, d))
+			x.settled(t, first)
+		}
+		if x.serves(protocol.UnpublishAll) {
+			conflict("an unpublish of all", x.removeAt(t.Context(), first, change(document{}).revision()).Code)
+		}
+	}
+}
+
+// removedMeanwhile publishes a version between the decision on the DELETE of the whole package and
+// the host's write.
+func removedMeanwhile(t tb, x *rig) {
+	x.published(t, first, "1.0.0")
+	d := x.read(t, first)
+	if _, has := d["_rev"]; !has {
+		return // nothing says what the sender had read
+	}
+	x.once(func() { x.published(t, first, "2.0.0") })
+	w := x.removeAt(t.Context(), first, d.revision())
+	assert.False(t, success(w.Code), "a package was removed at a revision that it had no more")
+	assert.Contains(t, x.read(t, first).versions(), "2.0.0", "a version is gone that was published meanwhile: compare op.Revision where you write")
+}
+
 // publishedMeanwhile publishes a version between the decision on a document and the host's
 // write.
 func publishedMeanwhile(t tb, x *rig) {

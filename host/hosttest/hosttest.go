@@ -170,6 +170,13 @@ var cases = []testCase{
 	{name: "a deprecation changes nothing else", needs: []protocol.Action{protocol.Deprecate}, run: deprecateAlone},
 	{name: "an unpublish changes nothing else", needs: []protocol.Action{protocol.Unpublish}, run: unpublishAlone},
 	{name: "a star changes nothing else", needs: []protocol.Action{protocol.Star}, run: starAlone},
+	{name: "a change is made from the document that there is", run: revisionsMatter, missing: func(reg Registry) string {
+		if reg.Documents == nil {
+			return "Documents"
+		}
+		return ""
+	}},
+	{name: "what was published meanwhile is not taken away", needs: []protocol.Action{protocol.UnpublishAll}, run: removedMeanwhile},
 	{name: "what was published meanwhile stays", needs: []protocol.Action{protocol.Deprecate}, run: publishedMeanwhile},
 	{name: "who was added meanwhile stays", needs: []protocol.Action{protocol.Deprecate, protocol.WriteOwners}, run: ownerMeanwhile},
 	{name: "who was removed writes no more", needs: []protocol.Action{protocol.WriteOwners}, run: ownerRemoved},

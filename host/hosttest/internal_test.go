@@ -174,6 +174,8 @@ func TestCarelessHosts(t *testing.T) {
 		"writes at once":               {"a password is written onto the one that was checked", "a profile is changed when it is written"},
 		"believes addresses of people": {"a profile is changed when it is written"},
 		"forgets addresses":            {"a profile is changed when it is written"},
+		"hides revisions":              {"a change is made from the document that there is"},
+		"removes any revision":         {"what was published meanwhile is not taken away"},
 		"lists all":                    {"private packages are hidden"},
 		"lists what users may read":    {"private packages are hidden", "private packages are hidden in lists of an organization"},
 		"keeps sessions":               {"another password ends sessions"},

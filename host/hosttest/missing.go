@@ -108,7 +108,7 @@ func (x *rig) tries(t tb) []try {
 	}
 	return append(all,
 		try{protocol.Unpublish, func() int { return x.sendBack(t.Context(), first, without(x.read(t, first), "2.0.0", "1.0.0")) }},
-		try{protocol.UnpublishAll, func() int { return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code }},
+		try{protocol.UnpublishAll, func() int { return x.removeAt(t.Context(), first, x.read(t, first).revision()).Code }},
 	)
 }
 

@@ -148,7 +148,7 @@ func replacedUnder(action protocol.Action) func(t tb, x *rig) {
 			case protocol.Unpublish:
 				return x.sendBack(t.Context(), first, without(x.read(t, first), high, low))
 			case protocol.UnpublishAll:
-				return x.send(t.Context(), first, http.MethodDelete, x.path()+"/-rev/undefined").Code
+				return x.removeAt(t.Context(), first, x.read(t, first).revision()).Code
 			case protocol.WriteOwners:
 				return x.owners(t, first, x.names[first])
 			}

@@ -244,6 +244,14 @@ func (d document) text() string {
 func (d document) versions() map[string]any { v, _ := d["versions"].(map[string]any); return v }
 func (d document) tags() map[string]any     { v, _ := d["dist-tags"].(map[string]any); return v }
 
+// revision returns the document's _rev, and what npm writes into a path for one that has none.
+func (d document) revision() string {
+	if rev, ok := d["_rev"].(string); ok {
+		return rev
+	}
+	return "undefined"
+}
+
 func (d document) manifest(version string) map[string]any {
 	m, _ := d.versions()[version].(map[string]any)
 	return m
@@ -276,12 +284,17 @@ func (x *rig) owners(t tb, who int, names ...string) int {
 func (x *rig) remove(t tb, who int) {
 	t.Helper()
 	if x.serves(protocol.UnpublishAll) {
-		w := x.send(t.Context(), who, http.MethodDelete, x.path()+"/-rev/undefined")
+		w := x.removeAt(t.Context(), who, x.read(t, who).revision())
 		require.True(t, success(w.Code), "DELETE %s was answered %d: %s", x.path(), w.Code, w.Body)
 		return
 	}
 	require.NotNil(t, x.Remove, "Registry.Remove is needed where UnpublishAll is not served; %s", add(lineRemove))
 	require.NoError(t, x.Remove(t.Context(), x.Package))
+}
+
+// removeAt sends the DELETE of Package as a whole at a revision.
+func (x *rig) removeAt(ctx context.Context, who int, revision string) *httptest.ResponseRecorder {
+	return x.send(ctx, who, http.MethodDelete, x.path()+"/-rev/"+url.PathEscape(revision))
 }
 
 // settled checks that one creator owns the package and the other has no rights to it.

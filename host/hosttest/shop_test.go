@@ -111,7 +111,11 @@ func (s *shop) Document(_ context.Context, pkg protocol.PackageName) (host.Docum
 	if g == nil {
 		return host.Document{}, nil
 	}
-	d := host.Document{ID: g.id, Revision: strconv.Itoa(g.rev), Versions: map[string]string{}, Tags: maps.Clone(g.tags), Maintainers: slices.Clone(g.owners)}
+	rev := strconv.Itoa(g.rev)
+	if s.careless == "hides revisions" {
+		rev = ""
+	}
+	d := host.Document{ID: g.id, Revision: rev, Versions: map[string]string{}, Tags: maps.Clone(g.tags), Maintainers: slices.Clone(g.owners)}
 	for v := range g.docs {
 		d.Versions[v] = g.why[v]
 	}
@@ -217,8 +221,11 @@ func (s *shop) serve(r *http.Request, op host.Operation, who string) ([]byte, er
 			}
 		}
 	case protocol.UnpublishAll:
-		if s.careless == "unpublishes nothing" {
+		switch {
+		case s.careless == "unpublishes nothing":
 			return nil, errGone
+		case op.Revision != strconv.Itoa(g.rev-1) && s.careless != "removes any revision":
+			return nil, errConflict
 		}
 		delete(s.goods, op.Package)
 	case protocol.WriteOwners:

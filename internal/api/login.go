@@ -98,8 +98,9 @@ func (a *API) page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pollLogin answers the poll of a web login. It never answers 4xx or 500: npm 10
-// hangs on those and 11 and 12 crash. What is over is a 200 without a token.
+// pollLogin answers the poll of a web login. One that is over is 410, but for npm a 200 without a
+// token: after any 4xx npm 8 and 9 go on with a password, npm 10 hangs at that prompt, and 11 and 12
+// crash. Yarn 4 takes such a 200 for a login.
 func (a *API) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 	p, err := a.Sessions.Collect(r.Context(), id, a.SessionClient(r))
 	switch {
@@ -110,13 +111,27 @@ func (a *API) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 		pending(w, p.RetryAfter)
 	case p.State == session.Done:
 		wire.WriteJSON(w, http.StatusOK, map[string]string{"token": p.Secret.Reveal()})
-	default:
-		w.Header().Set("npm-notice", "This login is over: it was denied, collected before, or not approved in time")
+	case isNPM(r):
+		w.Header().Set("npm-notice", errLoginOver.Sentence)
 		wire.WriteJSON(w, http.StatusOK, struct{}{})
+	default:
+		a.Fail(w, r, errLoginOver)
 	}
 }
 
-// pollProof answers the poll of a challenge. Here a 404 ends a command cleanly.
+// The answers to the poll of what is over.
+var (
+	errLoginOver     = &wire.Error{Status: http.StatusGone, Code: "login-over", Sentence: "This login is over: it was denied, collected before, or not approved in time. Log in again."}
+	errChallengeOver = &wire.Error{Status: http.StatusGone, Code: "challenge-over", Sentence: "This request for a one-time password is over: it was denied, used, or not answered in time. Run the command again."}
+)
+
+// isNPM reports whether r comes from npm, also from one that another client has started and told
+// its own name: all of them say for npm's sake that they are npm/?, too.
+func isNPM(r *http.Request) bool { return strings.Contains(r.UserAgent(), "npm/") }
+
+// pollProof answers the poll of a challenge. One that is over is 410: npm, Bun and vlt end with an
+// error then, and pnpm 11 and 12 wait as long as with any other status. With 404 Bun would say that
+// the package does not exist.
 func (a *API) pollProof(w http.ResponseWriter, r *http.Request, id string) {
 	p, err := a.Factors.Collect(r.Context(), id, a.Client(r))
 	switch {
@@ -127,7 +142,7 @@ func (a *API) pollProof(w http.ResponseWriter, r *http.Request, id string) {
 	case p.State == twofactor.Done:
 		wire.WriteJSON(w, http.StatusOK, map[string]string{"token": p.Proof.Reveal()})
 	default:
-		a.Fail(w, r, &wire.Error{Status: http.StatusNotFound, Code: "challenge-over", Sentence: "This request for a one-time password is over: it was denied, used, or not answered in time."})
+		a.Fail(w, r, errChallengeOver)
 	}
 }
 

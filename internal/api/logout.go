@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
@@ -46,6 +47,30 @@ func (a *API) logout(r *http.Request, op protocol.Operation) (reply, error) {
 		}
 	}
 	return reply{}, token.ErrNotFound
+}
+
+// endsItself ends the session of the request if id is its own, and reports whether it is. As for
+// any logout it takes no second factor, and no policy decides.
+func (a *API) endsItself(r *http.Request, id string) (bool, error) {
+	// An error of the header is Check's to return. No ID of a token has a hyphen.
+	text, _ := a.Bearer(r.Header)
+	if !strings.HasPrefix(text, credential.PrefixSession) || !strings.Contains(id, "-") {
+		return false, nil
+	}
+	d, shaped := credential.Parse(text)
+	if !shaped {
+		return false, nil
+	}
+	switch v, err := a.Stored(r.Context(), a.Store, d); {
+	case errors.Is(err, host.ErrInvalidToken):
+		return false, nil
+	case err != nil:
+		return false, err
+	case v.Credential.Kind != policy.KindSession || v.Credential.ID != id:
+		return false, nil
+	}
+	_, err := a.endSecret(r, nil, d)
+	return true, err
 }
 
 // logoutForeign says whether a bearer that is not of npmauth's shape may be called

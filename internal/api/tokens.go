@@ -119,19 +119,24 @@ func (a *API) commitWithPassword(r *http.Request, q *authz.Request, d policy.Dec
 	return a.Commit(r, q, d, keys, fn)
 }
 
-// listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among
-// them.
+// listTokens answers GET /-/npm/v1/tokens, newest first. Sessions are not among them, but for the
+// one of the request if that is vlt's: vlt logout looks for itself there, and deletes what it finds.
 func (a *API) listTokens(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	return a.tokenPage(r, q.Actor.Credential.User, "-/npm/v1/tokens")
+	var own []map[string]any
+	if c := q.Actor.Credential; c.Kind == policy.KindSession && strings.HasPrefix(r.UserAgent(), "@vltpkg/") {
+		// It compares the start of its secret, of which this tells nobody anything.
+		own = append(own, wire.Token{Key: c.ID, Hint: credential.PrefixSession, Created: c.Created, Expires: c.Expires, TokenSpec: protocol.TokenSpec{Name: "this login"}}.Fields())
+	}
+	return a.tokenPage(r, q.Actor.Credential.User, "-/npm/v1/tokens", own...)
 }
 
 // tokenPage answers with the page of user's tokens that the query asks for; path is what
-// was asked.
-func (a *API) tokenPage(r *http.Request, user protocol.UserID, path string) (reply, error) {
+// was asked. The first page begins with own.
+func (a *API) tokenPage(r *http.Request, user protocol.UserID, path string, own ...map[string]any) (reply, error) {
 	query := r.URL.Query()
 	page, per := number(query, "page", 0, 0, 1000), number(query, "perPage", 100, 1, 100)
 	opt := token.ListOptions{After: query.Get("after"), Limit: per}
@@ -150,7 +155,10 @@ func (a *API) tokenPage(r *http.Request, user protocol.UserID, path string) (rep
 	if err != nil {
 		return reply{}, err
 	}
-	objects := make([]map[string]any, 0, len(list))
+	objects := make([]map[string]any, 0, len(own)+len(list))
+	if page == 0 {
+		objects = append(objects, own...)
+	}
 	for _, t := range list {
 		shown := shownToken(t)
 		shown["accessed"] = nil
@@ -165,7 +173,7 @@ func (a *API) tokenPage(r *http.Request, user protocol.UserID, path string) (rep
 			"page": {strconv.Itoa(page + 1)}, "perPage": {strconv.Itoa(per)}, "after": {next},
 		}.Encode())
 	}
-	return ok(map[string]any{"objects": objects, "total": total, "urls": urls}), nil
+	return ok(map[string]any{"objects": objects, "total": len(own) + total, "urls": urls}), nil
 }
 
 // number reads a query parameter, and takes the default where it is not a number
@@ -192,8 +200,11 @@ var errNotListed = &wire.Error{Status: http.StatusNotFound, Code: "no-such-token
 // revokeToken answers DELETE /-/npm/v1/tokens/token/<key or token>. What is not
 // the asking user's answers as what does not exist. The characters that npm token list shows of
 // a token do for it where no other of the user's begins with them: npm sends them on as they
-// were typed.
+// were typed. The session of the request by its ID is a logout, as vlt sends it.
 func (a *API) revokeToken(r *http.Request, op protocol.Operation) (reply, error) {
+	if ended, err := a.endsItself(r, op.Token); ended || err != nil {
+		return reply{}, err
+	}
 	q, d, err := a.Check(r, op, &protocol.Change{})
 	if err != nil {
 		return reply{}, err

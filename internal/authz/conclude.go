@@ -93,7 +93,7 @@ func (q *Request) refusal(d policy.Decision) audit.Outcome {
 		return audit.Rejected
 	}
 	for _, why := range d.Reasons {
-		absent := why.Conceal && !q.exists() || why.Code == codeUnknown || why.Code == codeNotOffered
+		absent := why.Conceal && !q.exists() || why.Code == codeUnknown || why.Code == policy.CodeNotOffered
 		if !absent {
 			return audit.Denied
 		}
@@ -119,7 +119,7 @@ func outcomeOf(err error, why *wire.Error) audit.Outcome {
 		return audit.Denied
 	case why.Status >= http.StatusInternalServerError:
 		return audit.Failed
-	case why.Status == http.StatusUnauthorized, why.Status == http.StatusForbidden && why.Code != codeNotOffered:
+	case why.Status == http.StatusUnauthorized, why.Status == http.StatusForbidden && why.Code != policy.CodeNotOffered:
 		return audit.Denied
 	}
 	return audit.Rejected

@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -27,21 +28,18 @@ var (
 	ErrNoService = &wire.Error{Status: http.StatusNotFound, Code: "no-such-service", Sentence: "There is no such service account or you do not administer it."}
 	// ErrNoDocuments refuses what is told from the document that there is, which no
 	// [host.Documents] has.
-	ErrNoDocuments = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer to change a package's document: it takes new versions only."}
+	ErrNoDocuments = &wire.Error{Status: http.StatusForbidden, Code: policy.CodeNotOffered, Sentence: "This registry does not offer to change a package's document: it takes new versions only."}
 	// ErrStale means that the package is not the one any more that a request was authorized for.
 	ErrStale = &wire.Error{Status: http.StatusConflict, Code: packument.ErrStale.Code, Sentence: packument.ErrStale.Sentence}
 	// ErrProfileChanged means that a profile changed after the page showed what would change.
 	ErrProfileChanged = &wire.Error{Status: http.StatusConflict, Code: "conflict", Sentence: "Your profile has changed since you read it. Run the command again."}
 )
 
-// Codes of npm's rules that say of an operation that nobody may send it.
-const (
-	codeNotOffered = "not-offered" // and of errors of ours
-	codeUnknown    = "unknown-operation"
-)
+// codeUnknown is the code of npm's rule that says of an operation that it is none of a registry's.
+const codeUnknown = "unknown-operation"
 
 var (
-	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: codeNotOffered, Sentence: "This registry does not offer this operation."}
+	errNotOffered    = &wire.Error{Status: http.StatusForbidden, Code: policy.CodeNotOffered, Sentence: "This registry does not offer this operation."}
 	errDocumentSize  = &wire.Error{Status: http.StatusRequestEntityTooLarge, Code: "body-too-large", Sentence: "The package document is larger than this registry takes."}
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: twofactor.Sentence(twofactor.ErrWrong, time.Time{})}

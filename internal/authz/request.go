@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // A Request is one npm request on its way from the header to the commit.
@@ -91,9 +93,20 @@ func (a *Authorizer) Filter(r *http.Request, q *Request) (d policy.Decision, err
 	return d, nil
 }
 
-// Find sets all fields of q that the first decision takes.
+// Find sets all fields of q that the first decision takes. What is not offered is called that, also
+// with a credential that is not valid. A token exchange, where it is not offered, presents none of
+// ours, so that nobody looks for it.
 func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
-	if q.Actor, q.Service, err = a.Prepare(r.Context(), r.Header, &q.Request); err != nil {
+	d, unoffered := q.policy.Unoffered(q.Operation)
+	if unoffered && q.Operation.Action == protocol.ExchangeToken {
+		q.Actor.Notice = "This registry does not offer trusted publishing. npm goes on with a token if it has one." // of the body npm prints nothing
+		return Denied(q, d)
+	}
+	q.Actor, q.Service, err = a.Prepare(r.Context(), r.Header, &q.Request)
+	if invalid, ok := errors.AsType[*InvalidError](err); ok && unoffered {
+		invalid.Answer = wire.Refusal(q.Operation, d, true)
+	}
+	if err != nil {
 		return err
 	}
 	if q.Fill != nil {

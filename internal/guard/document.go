@@ -222,14 +222,10 @@ func (a *Guard) difference(ctx context.Context, req *policy.Request, doc packume
 			return authz.ErrNoDocuments
 		}
 		if a.Documents != nil {
-			d, err := a.Documents.Document(ctx, op.Package)
-			if err != nil {
+			var err error
+			if now, err = a.present(ctx, req); err != nil {
 				return err
 			}
-			if d.ID != req.Package.ID {
-				return authz.ErrStale
-			}
-			now = packument.State{Revision: d.Revision, Versions: d.Versions, Tags: d.Tags, Maintainers: d.Maintainers}
 		}
 	}
 	action, c, err := packument.Compare(now, doc)
@@ -241,4 +237,17 @@ func (a *Guard) difference(ctx context.Context, req *policy.Request, doc packume
 	}
 	req.Change = &c
 	return nil
+}
+
+// present returns the present state of the package that req was decided about, as the host's
+// Documents has it.
+func (a *Guard) present(ctx context.Context, req *policy.Request) (packument.State, error) {
+	d, err := a.Documents.Document(ctx, req.Operation.Package)
+	if err != nil {
+		return packument.State{}, err
+	}
+	if d.ID != req.Package.ID {
+		return packument.State{}, authz.ErrStale
+	}
+	return packument.State{Revision: d.Revision, Versions: d.Versions, Tags: d.Tags, Maintainers: d.Maintainers}, nil
 }

@@ -176,6 +176,11 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operat
 	if op.Action.Write() && hasBody(r) && wire.IsCompressed(r) {
 		return nil, a.Conclude(r.Context(), q, wire.Compressed)
 	}
+	if op.Action == protocol.UnpublishAll {
+		if err := a.checkRevision(r.Context(), q); err != nil {
+			return nil, a.Conclude(r.Context(), q, err)
+		}
+	}
 	if !op.Action.Write() || q.Change != nil {
 		return a.admitJudged(r, q, d, false)
 	}
@@ -225,18 +230,29 @@ func whole(op protocol.Operation) *protocol.Change {
 func (a *Guard) removedTarball(ctx context.Context, q *authz.Request) (*protocol.Change, error) {
 	op := q.Operation
 	if a.Documents != nil && q.Package.ID != "" {
-		switch now, err := a.Documents.Document(ctx, op.Package); {
-		case err != nil:
+		now, err := a.present(ctx, &q.Request)
+		if err != nil {
 			return nil, err
-		case now.ID != q.Package.ID:
-			return nil, authz.ErrStale
-		default:
-			if _, stays := now.Versions[op.Version]; !stays {
-				return &protocol.Change{Tarballs: []string{op.Version}}, nil
-			}
+		}
+		if _, stays := now.Versions[op.Version]; !stays {
+			return &protocol.Change{Tarballs: []string{op.Version}}, nil
 		}
 	}
 	return &protocol.Change{Removed: []string{op.Version}}, nil
+}
+
+// checkRevision refuses to remove a package as a whole at another revision than the host's: what
+// was published since its sender read it would go with it. The host checks op.Revision once more
+// where it writes.
+func (a *Guard) checkRevision(ctx context.Context, q *authz.Request) error {
+	if a.Documents == nil || q.Package.ID == "" {
+		return nil
+	}
+	now, err := a.present(ctx, &q.Request)
+	if err != nil {
+		return err
+	}
+	return now.CheckRevision(q.Operation.Revision)
 }
 
 // hasBody reports whether the body of r is worth reading.

@@ -39,6 +39,8 @@ var programs = map[string]program{
 
 	"bun": {command: "bun", path: []string{"bun", "bin", "bun"}, binary: true},
 
+	"vlt": {command: "vlt", path: []string{"vlt", "vlt.js"}, local: true},
+
 	"lerna":      {command: "lerna", path: []string{"lerna", "dist", "cli.js"}},
 	"changesets": {command: "changeset", path: []string{"changesets", "bin.js"}, local: true},
 }

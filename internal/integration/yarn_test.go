@@ -24,6 +24,43 @@ func TestYarn(t *testing.T) {
 	play(t, among("yarn3", "yarn4"), map[string]func(*scene){"code": (*scene).yarnCode, "page": (*scene).yarnPage})
 }
 
+// AU-60: what yarn owner of Yarn 1 does: it reads the abbreviated document and sends back what that
+// says of the owners.
+func TestYarnOwners(t *testing.T) {
+	t.Parallel()
+	play(t, []string{"yarn1"}, map[string]func(*scene){"owner": (*scene).yarnOwner})
+}
+
+func (s *scene) yarnOwner() {
+	alice, bob := s.person(s.name), s.person(s.name+"-other")
+	pkg, scoped := s.name+"-widget", "@"+s.name+"/widget"
+	code := alice.app.Lasting()
+	alice.publishes(code, pkg, "public", "1.0.0")
+	alice.publishes(code, scoped, "public", "1.0.0")
+	owners := func(of string) []string {
+		return regexp.MustCompile(`info .*<`).FindAllString(alice.home.OK("", "yarn", "owner", "list", of).Output(), -1)
+	}
+
+	p := alice.home.Terminal("", "yarn", "owner", "add", bob.name, pkg)
+	p.Expect(`one-time password`)
+	p.Type(alice.app.Fresh())
+	assert.Contains(s.t, p.OK().Output(), "success Added owner")
+	both := []string{"info " + alice.name + " <", "info " + bob.name + " <"}
+	assert.Equal(s.t, both, owners(pkg))
+
+	// Its own faults: it takes an owner whom it has found for an error and sends nothing, tells of
+	// one whom it has not found and sends the same list, and knows no package with a scope.
+	for _, name := range []string{bob.name, alice.name, "nobody"} {
+		run := alice.home.Run("", "yarn", "owner", "remove", name, pkg)
+		assert.NotZero(s.t, run.Code, run.Output())
+	}
+	assert.Equal(s.t, both, owners(pkg))
+	run := alice.home.Run("", "yarn", "owner", "add", bob.name, scoped)
+	assert.NotZero(s.t, run.Code)
+	assert.Contains(s.t, run.Output(), "Invalid package name")
+	assert.Equal(s.t, both[:1], owners(scoped))
+}
+
 // workspace makes a package as Yarn 2 and later publish it, and returns its folder.
 func (a *actor) workspace(name, version string) string {
 	a.t.Helper()
