@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"session":    {"ground"},
 	"token":      {"ground"},
 	"twofactor":  {"ground"},
-	"packument":  {"protocol", "internal/strictjson", "internal/tarball"},
+	"packument":  {"protocol", "internal/strictjson", "internal/manifest", "internal/tarball"},
 	"wire":       {"protocol", "policy", "credential", "subject", "internal/header", "internal/strictjson", "internal/typed"},
 	"legacy":     {"credential", "internal/header", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
@@ -46,7 +46,8 @@ var mayImport = map[string][]string{
 	"internal/api":   {"ground", "host", "wire", "account", "session", "token", "twofactor", "legacy", "leak", "web", "internal/authz"},
 
 	"internal/strictjson": {},
-	"internal/tarball":    {"internal/strictjson"},
+	"internal/manifest":   {"internal/strictjson"},
+	"internal/tarball":    {"internal/strictjson", "internal/manifest"},
 	"internal/clientip":   {},
 	"internal/header":     {},
 	"internal/words":      {},

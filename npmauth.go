@@ -183,17 +183,22 @@ type Config struct {
 	Public func(*http.Request) bool
 
 	// CheckTarball unpacks the tarball of a publish while it passes by, and refuses the publish
-	// with 400 unless the package.json in it is of the package and the version that the publish
-	// names: npm installs by that file, other tools go by the registry's document. Refused, too, is
-	// what two readers could take differently: several package.json that differ, keys of it that
-	// are repeated, links, paths with .., data behind the end (tarballs of 2012 can have some zeros
+	// with 400 unless the package.json in it says the same as the manifest that the publish has of
+	// the version: an installation resolves by the one and runs scripts of the other, and a publish
+	// that shows people one thing and does another is manifest confusion. Compared are name and
+	// version, scripts, dependencies of every kind, commands, engines, os, cpu and libc, by what npm
+	// reads in them: what a client normalizes is no difference. docs/host.md says what is compared,
+	// what is not, and what people do whose build changes package.json. Refused, too, is
+	// what two readers could take differently: several package.json that differ, repeated keys in
+	// what is compared, links, paths with .., data behind the end (tarballs of 2012 can have some zeros
 	// there, no client of today's does), and what unpacks to more than 2 GiB or 262144 entries. So
 	// is a tarball that is not the one that the integrity and the shasum of the version's manifest
 	// state, as far as it states them. False means that the content of a tarball is not checked.
 	//
 	// It costs what gunzip costs, and a tenth more: measured, 14 ms for each MiB that
 	// JavaScript takes of a publish, where gzip alone takes 12 and the check of a publish
-	// without it 1; and 200 KiB of memory for each publish under way, whatever its size.
+	// without it 1; and for each publish under way 200 KiB of memory and what is compared, which
+	// is a few KiB of most and is refused beyond some MiB.
 	CheckTarball bool
 
 	// AllowBasicToken accepts a token as the password of Basic authentication, as

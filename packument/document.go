@@ -45,6 +45,9 @@ type documentCheck struct {
 
 // event checks one value.
 func (c *documentCheck) event(e strictjson.Event) error {
+	if len(e.Text) > MaxMessage {
+		e.Text, e.Long = "", true
+	}
 	end := ends(e)
 	switch len(e.Path) {
 	case 0:

@@ -71,7 +71,7 @@ func TestDocuments(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, body := range []string{
-		``, `[]`, `null`, `{`, `{} {}`, `{"a":1,"a":1}`, "\ufeff{}",
+		``, `[]`, `null`, `{`, `{} {}`, `{"_rev":"1","_rev":"1"}`, `{"maintainers":[{"name":"bob","a":1,"a":1}]}`, "\ufeff{}",
 		`{"_id":"widget"}`, `{"name":"@acme/other"}`, `{"name":1}`, `{"name":"@ACME/widget"}`,
 		`{"_rev":1}`, `{"_rev":"` + strings.Repeat("x", packument.MaxMessage+1) + `"}`,
 		`{"versions":[]}`, `{"versions":{"1.0.0":1}}`, `{"versions":{"1.0.0":{"name":"other"}}}`, `{"versions":{"1.0.0":{"version":"1.0.1"}}}`,

@@ -11,7 +11,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
+	"slices"
+	"strings"
 
+	"github.com/npmauth/npmauth/internal/manifest"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -28,8 +31,9 @@ type Config struct {
 	By string
 
 	// CheckTarball unpacks the tarball of a publish: the package.json in it must be of the
-	// same package and version. It implies HashTarball. It takes a goroutine, which lives
-	// until the Scanner is closed, aborted or returns an error: one of these must happen.
+	// same package and version, and have the scripts, dependencies, commands and platforms of the
+	// version's manifest, as npm reads them. It implies HashTarball. It takes a goroutine, which
+	// lives until the Scanner is closed, aborted or returns an error: one of these must happen.
 	CheckTarball bool
 
 	// HashTarball compares the tarball of a publish with the integrity and the shasum in its
@@ -55,8 +59,9 @@ const (
 // 409.
 var ErrNotPublish = errors.New("packument: not a plain publish")
 
-// An Error says why a body is refused. Problem is a sentence for its sender, which quotes nothing
-// of the body.
+// An Error says why a body is refused. Problem is a sentence for its sender. It quotes nothing of
+// the body but, where the tarball's package.json differs from the manifest, the name of the field
+// and at most 60 characters of each side.
 type Error struct {
 	Problem string
 	other   bool // another operation, not a wrong publish
@@ -93,8 +98,9 @@ var (
 const maxTrailing = 4 << 10
 
 // A Scanner reads one body, which is written to it piece by piece. The sizes of the pieces do
-// not matter. It accepts no JSON that two readers could read differently: no duplicate keys, no
-// invalid UTF-8, no unpaired surrogates.
+// not matter. It accepts no JSON that two readers could read differently in what it checks or an
+// installation uses: no duplicate keys, no unpaired surrogates, 64 levels. Other fields of the
+// document and of a manifest may have what JavaScript writes, up to 8192 levels. All is UTF-8.
 //
 // Until the kind of the body is known, the Scanner checks it as a publish and as a document. An
 // error of one kind counts once the body is known to be of that kind; a body that can be
@@ -121,11 +127,33 @@ func New(cfg Config) *Scanner {
 	}
 	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
 	s.rest = sha256.New()
-	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: MaxMessage, Stream: s.publish.stream, Rest: s.sum}, s.event)
+	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: manifest.MaxText, Stream: s.publish.stream, Loose: isLoose, Rest: s.sum}, s.event)
 	if cfg.Package == (protocol.PackageName{}) {
 		s.err = errOther
 	}
 	return s
+}
+
+// The fields of a document that have a meaning here, and those of a manifest in it.
+var (
+	documentFields = []string{"_id", "_rev", "name", "versions", "dist-tags", "_attachments", "maintainers", "access", "users", "time"}
+	manifestFields = append([]string{"deprecated"}, checked...)
+)
+
+// isLoose reports whether a value is of a field that nobody checks: it is what JavaScript wrote,
+// which need not have one meaning. Fields that differ from the others only in case are no such.
+func isLoose(path []strictjson.Step) bool {
+	is := func(key string) func(string) bool {
+		return func(known string) bool { return strings.EqualFold(known, key) }
+	}
+	switch {
+	case len(path) == 1:
+		return !slices.ContainsFunc(documentFields, is(path[0].Key))
+	case len(path) == 3 && path[0].Key == "versions":
+		key := path[2].Key
+		return !manifest.Compares(key) && !slices.ContainsFunc(manifestFields, is(key))
+	}
+	return false
 }
 
 // Write scans the next piece. After an error every call returns that error. It is an [*Error],
@@ -152,7 +180,7 @@ func (s *Scanner) HashTarball() {
 	default:
 		c.hash = true
 		if s.kind == KindPublish && s.Brace() >= 0 {
-			_ = s.failed(c.check(s.publish.name, s.publish.result.Version, &s.publish.stated))
+			_ = s.failed(c.check(s.publish.published(), &s.publish.stated))
 		}
 	}
 }

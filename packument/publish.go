@@ -1,10 +1,12 @@
 package packument
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/npmauth/npmauth/internal/manifest"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -36,7 +38,8 @@ type publishCheck struct {
 	stated                       statement
 	manifestRead                 bool // to its end
 
-	content content
+	compared manifest.Reader // reads the manifest, if the tarball is checked
+	content  content
 }
 
 var (
@@ -57,6 +60,9 @@ func (c *publishCheck) begin(doc *documentCheck) {
 
 // event checks one value.
 func (c *publishCheck) event(e strictjson.Event) error {
+	if err := c.compare(e); err != nil {
+		return err
+	}
 	if ends(e) {
 		return c.end(e)
 	}
@@ -82,6 +88,23 @@ func (c *publishCheck) event(e strictjson.Event) error {
 		}
 	}
 	return nil
+}
+
+// compare remembers what is compared with the tarball.
+func (c *publishCheck) compare(e strictjson.Event) error {
+	if !c.content.unpack || len(e.Path) < 3 || e.Path[0].Key != "versions" {
+		return nil
+	}
+	err := c.compared.Read(e.Path[2:], e)
+	if bad, ok := errors.AsType[*manifest.Error](err); ok {
+		return refuse("the version's manifest cannot be compared with package.json: " + bad.Error())
+	}
+	return err
+}
+
+// published returns the manifest as far as it is compared.
+func (c *publishCheck) published() manifest.Manifest {
+	return c.compared.Manifest(c.name, c.result.Version)
 }
 
 // stream returns what is to be called with the string that path leads to.
@@ -168,7 +191,7 @@ func (c *publishCheck) second(e strictjson.Event, in, key string) error {
 func (c *publishCheck) third(e strictjson.Event, in, key string) error {
 	switch in {
 	case "versions":
-		return c.manifest(e, key)
+		return c.field(e, key)
 	case "_attachments":
 		switch key {
 		case "data":
@@ -198,7 +221,7 @@ func (c *publishCheck) third(e strictjson.Event, in, key string) error {
 // reader that ignores case, as encoding/json does, would take Name for name.
 var checked = []string{"name", "version", "_id", "dist"}
 
-func (c *publishCheck) manifest(e strictjson.Event, key string) error {
+func (c *publishCheck) field(e strictjson.Event, key string) error {
 	v := c.result.Version
 	switch key {
 	case "name":
@@ -282,7 +305,7 @@ func (c *publishCheck) complete() error {
 	if len(tarballs) != 1 {
 		return refuse("the body must have one tarball")
 	}
-	if err := c.content.check(c.name, v, &c.stated); err != nil {
+	if err := c.content.check(c.published(), &c.stated); err != nil {
 		return err
 	}
 	c.result.Attachments = append(tarballs, bundles...)

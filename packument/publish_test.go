@@ -42,6 +42,30 @@ var errDocument = errors.New("taken for a document")
 // ofWidget is the Config of most tests.
 var ofWidget = packument.Config{Package: widget, By: "carol"}
 
+// What JavaScript writes into fields that nobody checks is no fault, AU-37.
+func TestLooseFields(t *testing.T) {
+	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
+	for _, in := range []string{
+		strings.Replace(plain, `"access":null`, `"description":"\ud800","readme":"\udc00"`, 1),
+		strings.Replace(plain, `"dist":{}`, `"dist":{},"config":`+deep, 1),
+		strings.Replace(plain, `"dist":{}`, `"dist":{},"config":{"\ud800":"\udc00"},"exports":{"`+strings.Repeat("k", 5000)+`":1}`, 1),
+		strings.Replace(plain, `"dist":{}`, `"dist":{},"config":{"a":1,"a":2},"config":3`, 1),
+	} {
+		for _, size := range []int{1, 100, len(in)} {
+			got, err := scan(ofWidget, []byte(in), size)
+			require.NoError(t, err)
+			assert.Equal(t, "1.0.0", got.Version)
+		}
+		_, _, err := packument.Split([]byte(strings.Replace(in, `"data":""`, `"data":"AAAA"`, 1)), "1.0.0")
+		assert.NoError(t, err, "and it can be split")
+	}
+	doc := `{"_rev":"1","versions":{"1.0.0":{"deprecated":"x","config":` + deep + `,"author":"\ud800"}},"dist-tags":{}}`
+	d, kind, err := read(doc, 10)
+	require.NoError(t, err, "sent back to deprecate it")
+	assert.Equal(t, packument.KindDocument, kind)
+	assert.Equal(t, map[string]string{"1.0.0": "x"}, d.Versions)
+}
+
 // The bodies have the shape that each client sends: fields, their order, and what
 // its manifests hold besides package.json.
 func TestEveryClient(t *testing.T) {
@@ -174,7 +198,10 @@ func TestRefuses(t *testing.T) {
 		{"PC-28 named by a number", `"access":null`, `"maintainers":[{"name":1}]`, "who maintains"},
 		{"PC-28 Name", `"access":null`, `"maintainers":[{"name":"carol","Name":"mallory"}]`, "who maintains"},
 		{"trailing data", `"length":0}}}`, `"length":0}}}{}`, "data after the end"},
-		{"JB-07", `"access":null`, `"description":"\ud800"`, "unpaired surrogate"},
+		{"JB-07", `"access":null`, `"access":"\ud800"`, "unpaired surrogate"},
+		{"JB-07 in what an installation reads", `"dist":{}`, `"dist":{},"scripts":{"x":"\ud800"}`, "unpaired surrogate"},
+		{"JB-01 in what an installation reads", `"dist":{}`, `"dist":{},"scripts":{"x":"a","x":"b"}`, "duplicate key"},
+		{"bytes that JavaScript does not write", `"access":null`, "\"description\":\"\xe9\"", "invalid UTF-8"},
 
 		// What else comes as PUT /<pkg>.
 		{"PC-26 deprecate, retry after 409", `"access":null`, `"_rev":"3-abc"`, other},

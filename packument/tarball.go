@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/npmauth/npmauth/internal/manifest"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/internal/tarball"
 )
@@ -25,7 +26,7 @@ type content struct {
 	begun  bool // the data has begun
 	whole  bool // and was read to its end
 	reader *tarball.Checker
-	packed tarball.Manifest // what package.json says, once whole
+	packed tarball.Content // once whole
 
 	hashes  [algorithms]hash.Hash // those that may be needed
 	text    tarball.Decoder       // decodes for them, where no reader does
@@ -112,13 +113,13 @@ func (c *content) abort() {
 }
 
 // check compares the tarball with the manifest.
-func (c *content) check(name, version string, stated *statement) error {
+func (c *content) check(published manifest.Manifest, stated *statement) error {
 	holds := c.hash && stated.String() != ""
 	if (c.unpack || holds) && !c.whole {
 		return refuse("the body has a tarball that was not read")
 	}
 	if c.unpack {
-		if err := c.packed.Check(name, version); err != nil {
+		if err := manifest.Compare(published, c.packed.Manifest, &c.packed.Files); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ var programs = map[string]program{
 	"npm6":  {command: "npm", path: []string{"npm6", "bin", "npm-cli.js"}, local: true},
 	"npm7":  {command: "npm", path: []string{"npm7", "bin", "npm-cli.js"}, local: true},
 	"npm8":  {command: "npm", path: []string{"npm8", "bin", "npm-cli.js"}, local: true},
+	"npm9":  {command: "npm", path: []string{"npm9", "bin", "npm-cli.js"}, local: true},
 	"npm10": {command: "npm", path: []string{"npm10", "bin", "npm-cli.js"}, local: true},
 	"npm11": {command: "npm", path: []string{"npm11", "bin", "npm-cli.js"}},
 	"npm12": {command: "npm", path: []string{"npm12", "bin", "npm-cli.js"}},

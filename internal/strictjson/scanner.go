@@ -68,11 +68,27 @@ type Limits struct {
 	// says that the string was whole. Nil: no string is asked about.
 	Stream func(path []Step) func(piece []byte) error
 
+	// File allows what JavaScript allows that reads a file: a byte order mark before the document,
+	// and bytes that are not UTF-8 in what is loose.
+	File bool
+
+	// Loose is asked after each key of an object with the way that leads to its value, which is
+	// only valid during the call. Where it returns true nobody reads the value, and it need not
+	// have one meaning: the key may be there before, and the value may have duplicate keys,
+	// unpaired surrogates, keys of any length and up to LooseDepth levels. It is validated apart
+	// from that, and has one [Event], or two if it is an object or array: with its Kind, and Long
+	// set for a string or number. Nil: no value is loose.
+	Loose func(path []Step) bool
+
 	// Rest receives all bytes of the input but those of the strings that Stream took, in
 	// pieces that are only valid during the call. Where they are cut depends on the calls of
 	// Write. Nil: nobody receives them.
 	Rest func(piece []byte)
 }
+
+// LooseDepth is the deepest nesting within a loose value, counted from the top of the document:
+// encoding/json reads 10000 levels.
+const LooseDepth = 8192
 
 // A Scanner checks a JSON document that is written to it piece by piece, and
 // calls a function for each value. It refuses everything that RFC 8259 leaves
@@ -92,6 +108,10 @@ type Scanner struct {
 	frames []frame
 	path   []Step
 	hashes []uint64 // of the keys of all open objects, in order of frames
+
+	loose bool   // the value being read, or about to be, is
+	inner []bool // the containers that are open within it, itself included: whether each is an object
+	marks int    // bytes of the byte order mark that were read
 
 	text   []byte // the string or number being read, as far as it fits
 	long   bool
@@ -122,6 +142,7 @@ type state uint8
 
 const (
 	wantValue      state = iota
+	wantMark             // before the first byte
 	wantValueOrEnd       // after [
 	wantKeyOrEnd         // after {
 	wantKey              // after , in an object
@@ -157,7 +178,11 @@ func NewScanner(limits Limits, handle func(Event) error) *Scanner {
 			*d.p = d.v
 		}
 	}
-	return &Scanner{handle: handle, limits: limits, seed: maphash.MakeSeed(), end: -1}
+	s := &Scanner{handle: handle, limits: limits, seed: maphash.MakeSeed(), end: -1}
+	if limits.File {
+		s.state = wantMark
+	}
+	return s
 }
 
 // Write scans the next piece. After an error, which is an [*Error] or one of
@@ -245,6 +270,9 @@ func (s *Scanner) step(p []byte) (n int, problem string, err error) {
 		return 1, "", s.value(Event{Kind: kind, Text: text})
 	}
 	c := p[0]
+	if s.state == wantMark {
+		return s.mark(c)
+	}
 	switch c {
 	case ' ', '\t', '\r', '\n':
 		if s.state == atEnd && s.limits.Trailing > 0 {
@@ -280,12 +308,14 @@ func (s *Scanner) step(p []byte) (n int, problem string, err error) {
 		s.state = wantValue
 		return 1, "", nil
 	case wantCommaOrEnd:
-		object := s.frames[len(s.frames)-1].object
+		object := s.inObject()
 		switch {
 		case c == ',' && object:
 			s.state = wantKey
 		case c == ',':
-			s.path[len(s.path)-1].Index++
+			if len(s.inner) == 0 {
+				s.path[len(s.path)-1].Index++
+			}
 			s.state = wantValue
 		case c == '}' && object:
 			return 1, "", s.pop(EndObject)
@@ -300,6 +330,30 @@ func (s *Scanner) step(p []byte) (n int, problem string, err error) {
 	}
 }
 
+// mark reads a byte of the byte order mark, or none of what is no mark.
+func (s *Scanner) mark(c byte) (n int, problem string, err error) {
+	const mark = "\ufeff"
+	switch {
+	case c == mark[s.marks]:
+		if s.marks++; s.marks == len(mark) {
+			s.state = wantValue
+		}
+		return 1, "", nil
+	case s.marks > 0:
+		return 0, problemUTF8, nil
+	}
+	s.state = wantValue
+	return 0, "", nil
+}
+
+// inObject reports whether the innermost container is an object.
+func (s *Scanner) inObject() bool {
+	if n := len(s.inner); n > 0 {
+		return s.inner[n-1]
+	}
+	return s.frames[len(s.frames)-1].object
+}
+
 // begin starts the value whose first byte is c.
 func (s *Scanner) begin(c byte) (problem string, err error) {
 	switch {
@@ -311,7 +365,7 @@ func (s *Scanner) begin(c byte) (problem string, err error) {
 		s.beginString(false)
 	case c == '-' || c >= '0' && c <= '9':
 		s.state, s.num = inNumber, numStart
-		s.text, s.long = s.text[:0], false
+		s.text, s.long = s.text[:0], s.loose
 		s.num, _ = s.num.next(c)
 		s.keep(c)
 	case c == 't':
@@ -334,8 +388,8 @@ func (s *Scanner) beginLiteral(l string) {
 
 func (s *Scanner) beginString(key bool) {
 	s.state, s.inKey = inString, key
-	s.text, s.long, s.stream = s.text[:0], false, nil
-	if !key && s.limits.Stream != nil {
+	s.text, s.long, s.stream = s.text[:0], s.loose, nil
+	if !key && !s.loose && s.limits.Stream != nil {
 		s.stream = s.limits.Stream(s.path)
 		s.long = s.stream != nil
 	}
@@ -383,7 +437,7 @@ func (s *Scanner) str(p []byte) (n int, problem string, err error) {
 		s.lower, s.upper = 0x80, 0xBF
 		return 1, "", s.takeByte(c)
 	}
-	for n < len(p) && plain[p[n]] {
+	for n < len(p) && (plain[p[n]] || p[n] >= utf8.RuneSelf && s.loose && s.limits.File) {
 		n++
 	}
 	if n > 0 {
@@ -391,7 +445,7 @@ func (s *Scanner) str(p []byte) (n int, problem string, err error) {
 	}
 	switch c := p[0]; {
 	case c == '"':
-		if s.inKey && s.long {
+		if s.inKey && s.long && !s.loose {
 			return 0, problemKeyLong, nil
 		}
 		if !s.inKey {
@@ -484,6 +538,9 @@ func (s *Scanner) escape(c byte) (n int, problem string, err error) {
 		return 1, "", nil
 	}
 	s.esc = escNone
+	if s.loose {
+		return 1, "", nil
+	}
 	r := s.unit
 	low := r >= 0xDC00 && r <= 0xDFFF
 	switch {
@@ -542,6 +599,10 @@ func (s *Scanner) textEvent(k Kind) Event {
 // value reports a scalar, which is complete.
 func (s *Scanner) value(e Event) error {
 	s.ended()
+	if len(s.inner) > 0 {
+		return nil
+	}
+	s.loose = false
 	e.Path = s.path
 	return s.handle(e)
 }
@@ -555,6 +616,9 @@ func (s *Scanner) ended() {
 }
 
 func (s *Scanner) push(k Kind) (problem string, err error) {
+	if s.loose {
+		return s.pushLoose(k)
+	}
 	if len(s.frames) == s.limits.Depth {
 		return problemDepth, nil
 	}
@@ -572,7 +636,37 @@ func (s *Scanner) push(k Kind) (problem string, err error) {
 	return "", nil
 }
 
+func (s *Scanner) pushLoose(k Kind) (problem string, err error) {
+	if len(s.frames)+len(s.inner) == LooseDepth {
+		return problemDepth, nil
+	}
+	if len(s.inner) == 0 {
+		if err := s.handle(Event{Path: s.path, Kind: k}); err != nil {
+			return "", err
+		}
+	}
+	s.inner = append(s.inner, k == Object)
+	s.state = wantValueOrEnd
+	if k == Object {
+		s.state = wantKeyOrEnd
+	}
+	return "", nil
+}
+
+func (s *Scanner) popLoose(k Kind) error {
+	s.inner = s.inner[:len(s.inner)-1]
+	s.ended()
+	if len(s.inner) > 0 {
+		return nil
+	}
+	s.loose = false
+	return s.handle(Event{Path: s.path, Kind: k})
+}
+
 func (s *Scanner) pop(k Kind) error {
+	if s.loose {
+		return s.popLoose(k)
+	}
 	last := len(s.frames) - 1
 	s.hashes = s.hashes[:s.frames[last].first]
 	s.frames[last] = frame{}
@@ -587,6 +681,15 @@ const manyKeys = 16
 
 // key takes the text as the key of the next value.
 func (s *Scanner) key() (problem string) {
+	s.state = wantColon
+	if s.loose {
+		return ""
+	}
+	s.path[len(s.path)-1].Key = string(s.text)
+	if s.limits.Loose != nil && s.limits.Loose(s.path) {
+		s.loose = true
+		return ""
+	}
 	if len(s.hashes) == s.limits.Keys {
 		return problemKeys
 	}
@@ -619,7 +722,5 @@ func (s *Scanner) key() (problem string) {
 		f.set[h] = struct{}{}
 	}
 	s.hashes = append(s.hashes, h)
-	s.path[len(s.path)-1].Key = string(s.text)
-	s.state = wantColon
 	return ""
 }

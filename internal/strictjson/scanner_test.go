@@ -523,3 +523,93 @@ func TestRest(t *testing.T) {
 		assert.Equal(t, want, string(rest), size)
 	}
 }
+
+// looseness are limits under which everything but key "a" is loose.
+func looseness(file bool) strictjson.Limits {
+	return strictjson.Limits{File: file, Loose: func(path []strictjson.Step) bool { return path[len(path)-1].Key != "a" }}
+}
+
+// What nobody checks may be what JavaScript reads, AU-37.
+func TestScannerLoose(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for name, tt := range map[string]struct {
+		in, file string // the problem, "" for none
+	}{
+		`{"x":1,"x":2,"a":{"y":1,"y":2,"a":3}}`:        {"", ""},
+		`{"x":{"a":1,"a":[{"a":1,"a":2}]}}`:            {"", ""},
+		`{"a":1,"x":1,"a":2}`:                          {"duplicate key", "duplicate key"},
+		`{"a":{"a":1,"a":2}}`:                          {"duplicate key", "duplicate key"},
+		`{"x":"\ud800","y":{"\udc00":"\ud800\u0"}}`:    {"invalid escape", "invalid escape"},
+		`{"x":"\ud800","y":{"\udc00":"\ud800x"}}`:      {"", ""},
+		`{"a":"\ud800"}`:                               {"unpaired surrogate", "unpaired surrogate"},
+		`{"\ud800":1}`:                                 {"unpaired surrogate", "unpaired surrogate"},
+		"{\"x\":\"\xe9\",\"y\":{\"\xff\":[\"\xc3\"]}}": {"invalid UTF-8", ""},
+		"{\"a\":\"\xe9\"}":                             {"invalid UTF-8", "invalid UTF-8"},
+		"{\"\xe9\":1}":                                 {"invalid UTF-8", "invalid UTF-8"},
+		"{\"x\":\"\xe9\n\"}":                           {"invalid UTF-8", "control character"},
+		"\ufeff{}":                                     {"byte order mark", ""},
+		"\ufeff \ufeff{}":                              {"byte order mark", "byte order mark"},
+		"\xef\xbb{}":                                   {"byte order mark", "invalid UTF-8"},
+		" \ufeff{}":                                    {"byte order mark", "byte order mark"},
+		`{"x":` + deep(strictjson.LooseDepth-1) + `}`:  {"", ""},
+		`{"x":` + deep(strictjson.LooseDepth) + `}`:    {"nested too deep", "nested too deep"},
+		`{"a":` + deep(64) + `}`:                       {"nested too deep", "nested too deep"},
+		`{"x":{"` + strings.Repeat("k", 5000) + `":"` + strings.Repeat("v", 5000) + `"},"a":"` + strings.Repeat("v", 1024) + `"}`: {"", ""},
+		`{"x":[1,{"y":[]},{}],"a":[1,2],"z":-1e5,"n":null,"t":[true,false]}`:                                                      {"", ""},
+		`{"x":[1,]}`: {"syntax error", "syntax error"}, `{"x":{"y" 1}}`: {"syntax error", "syntax error"}, `{"x":[}`: {"syntax error", "syntax error"},
+		`{"x":01}`: {"syntax error", "syntax error"}, `{"x":[{"y":tru}]}`: {"syntax error", "syntax error"}, `{"x":{"y":1]}`: {"syntax error", "syntax error"},
+		`{"x":{`: {"unexpected end", "unexpected end"}, `{"x":"\q"}`: {"invalid escape", "invalid escape"},
+	} {
+		for _, file := range []bool{false, true} {
+			want := tt.in
+			if file {
+				want = tt.file
+			}
+			for _, size := range []int{1, 2, 7, len(name)} {
+				_, err := scan([]byte(name), looseness(file), size)
+				if want == "" {
+					require.NoError(t, err, "%.60q", name)
+				} else {
+					require.ErrorContains(t, err, want, "%.60q", name)
+				}
+			}
+		}
+	}
+}
+
+// A loose value is one event, or two, and nothing of it is remembered.
+func TestScannerLooseEvents(t *testing.T) {
+	events, err := scan([]byte(`{"x":{"y":[1]},"s":"text","n":12,"b":true,"0":null,"a":["x",{"z":[2]}]}`), looseness(true), 3)
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		`[] 5 "" false`,
+		`[{x -1}] 5 "" false`, `[{x -1}] 7 "" false`,
+		`[{s -1}] 4 "" true`, `[{n -1}] 3 "" true`, `[{b -1}] 2 "true" false`, `[{0 -1}] 1 "" false`,
+		`[{a -1}] 6 "" false`, `[{a -1} { 0}] 4 "x" false`, `[{a -1} { 1}] 5 "" false`,
+		`[{a -1} { 1} {z -1}] 6 "" false`, `[{a -1} { 1} {z -1}] 8 "" false`, `[{a -1} { 1}] 7 "" false`, `[{a -1}] 8 "" false`,
+		`[] 7 "" false`,
+	}, events)
+}
+
+// FuzzScannerLoose compares what is accepted within a loose value with encoding/json, which knows
+// of no duplicates, no surrogates and no UTF-8, and reads 10000 levels.
+func FuzzScannerLoose(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"a":[2,{}]}`, `"\ud800\u00e9"`, "\"\xff\"", `[[[]],-1.5e7,"",null]`, `{"":tru`, `1 `, `[01]`, `{"a"}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		doc := append(append([]byte(`{"x":`), data...), '}')
+		want := json.Valid(doc)
+		if want && !json.Valid(data) {
+			t.Skip() // it ends the value, and more keys follow
+		}
+		events, err := scan(doc, looseness(true), 1+len(data)%5)
+		if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) < strictjson.LooseDepth {
+			require.Equal(t, want, err == nil, "%v", err)
+		}
+		if err == nil {
+			require.LessOrEqual(t, len(events), 4)
+			require.True(t, json.Valid(doc))
+		}
+	})
+}

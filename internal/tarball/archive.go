@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"strings"
 )
 
 // The reasons that have no better place.
@@ -20,25 +21,25 @@ var (
 )
 
 // read reads the tarball in src to its end.
-func read(src *feed) (Manifest, error) {
+func read(src *feed) (Content, error) {
 	zip, err := gzip.NewReader(src)
 	if err != nil {
-		return Manifest{}, unpacked(err)
+		return Content{}, unpacked(err)
 	}
 	zip.Multistream(false)
 	a := &archive{src: zip}
 	if err := a.read(); err != nil {
-		return Manifest{}, unpacked(err)
+		return Content{}, unpacked(err)
 	}
 	switch _, err := src.ReadByte(); {
 	case err == nil:
-		return Manifest{}, errBehind
+		return Content{}, errBehind
 	case !errors.Is(err, io.EOF):
-		return Manifest{}, err
+		return Content{}, err
 	case !a.found:
-		return Manifest{}, errNone
+		return Content{}, errNone
 	}
-	return a.manifest, nil
+	return a.content, nil
 }
 
 // unpacked puts an error of gzip or tar into words.
@@ -60,9 +61,9 @@ type archive struct {
 	block block
 	buf   [32 << 10]byte
 
-	found    bool
-	sum      [sha256.Size]byte // of the first package.json
-	manifest Manifest
+	found   bool
+	sum     [sha256.Size]byte // of the first package.json
+	content Content
 }
 
 // read reads all entries, and the end.
@@ -170,11 +171,14 @@ func (a *archive) entry() error {
 	if exact {
 		return a.packageJSON(h.size)
 	}
-	return a.content(h.size, func([]byte) error { return nil })
+	if _, within, ok := strings.Cut(name, "/"); ok && h.kind == kindFile {
+		a.content.Files.Add(within)
+	}
+	return a.data(h.size, func([]byte) error { return nil })
 }
 
-// content reads what an entry holds, and what fills its last block.
-func (a *archive) content(size int64, to func([]byte) error) error {
+// data reads what an entry holds, and what fills its last block.
+func (a *archive) data(size int64, to func([]byte) error) error {
 	for rest := size; rest > 0; {
 		p := a.buf[:min(rest, int64(len(a.buf)))]
 		if err := a.fill(p); err != nil {
@@ -197,7 +201,7 @@ func (a *archive) meta(h entryHeader) ([]byte, error) {
 		return nil, errHeader
 	}
 	data := make([]byte, 0, h.size)
-	err := a.content(h.size, func(p []byte) error { data = append(data, p...); return nil })
+	err := a.data(h.size, func(p []byte) error { data = append(data, p...); return nil })
 	return data, err
 }
 
@@ -208,7 +212,7 @@ func (a *archive) packageJSON(size int64) error {
 	}
 	sum := sha256.New()
 	scan := newScanner()
-	err := a.content(size, func(p []byte) error {
+	err := a.data(size, func(p []byte) error {
 		sum.Write(p)
 		return scan.write(p)
 	})
@@ -223,6 +227,6 @@ func (a *archive) packageJSON(size int64) error {
 	if a.found && this != a.sum {
 		return errSeveral
 	}
-	a.found, a.sum, a.manifest = true, this, m
+	a.found, a.sum, a.content.Manifest = true, this, m
 	return nil
 }

@@ -4,21 +4,30 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/npmauth/npmauth/internal/manifest"
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
 // A scanner reads a package.json.
 type scanner struct {
 	json          *strictjson.Scanner
-	manifest      Manifest
-	name, version bool // seen
+	name, version string
+	compared      manifest.Reader
 }
 
 func newScanner() *scanner {
 	s := &scanner{}
-	// The longest name has 214 bytes, the longest version 256.
-	s.json = strictjson.NewScanner(strictjson.Limits{Text: 512, Keys: 1 << 14}, s.event)
+	s.json = strictjson.NewScanner(strictjson.Limits{Text: manifest.MaxText, Keys: 1 << 14, File: true, Loose: isLoose}, s.event)
 	return s
+}
+
+// isLoose reports whether a value is none that is checked.
+func isLoose(path []strictjson.Step) bool {
+	if len(path) > 1 {
+		return false
+	}
+	key := path[0].Key
+	return !strings.EqualFold(key, "name") && !strings.EqualFold(key, "version") && !manifest.Compares(key)
 }
 
 func (s *scanner) write(p []byte) error {
@@ -26,19 +35,22 @@ func (s *scanner) write(p []byte) error {
 	return worded(err)
 }
 
-func (s *scanner) close() (Manifest, error) {
+func (s *scanner) close() (manifest.Manifest, error) {
 	if err := s.json.Close(); err != nil {
-		return Manifest{}, worded(err)
+		return manifest.Manifest{}, worded(err)
 	}
-	if !s.name || !s.version {
-		return Manifest{}, refuse("the tarball's package.json lacks name or version")
+	if s.name == "" || s.version == "" {
+		return manifest.Manifest{}, refuse("the tarball's package.json lacks name or version")
 	}
-	return s.manifest, nil
+	return s.compared.Manifest(s.name, s.version), nil
 }
 
 func worded(err error) error {
 	if bad, ok := errors.AsType[*strictjson.Error](err); ok {
 		return refuse("the tarball's package.json is " + bad.Error())
+	}
+	if bad, ok := errors.AsType[*manifest.Error](err); ok {
+		return refuse("the tarball's package.json cannot be compared with the manifest: " + bad.Error())
 	}
 	return err
 }
@@ -50,33 +62,31 @@ func (s *scanner) event(e strictjson.Event) error {
 		}
 		return nil
 	}
+	if err := s.compared.Read(e.Path, e); err != nil {
+		return err
+	}
 	if len(e.Path) > 1 || e.Kind == strictjson.EndObject || e.Kind == strictjson.EndArray {
 		return nil
 	}
 	switch key := e.Path[0].Key; {
 	case key == "name":
-		s.name = true
-		return stringTo(e, &s.manifest.Name)
+		return stringTo(e, &s.name)
 	case key == "version":
-		s.version = true
-		return stringTo(e, &s.manifest.Version)
+		return stringTo(e, &s.version)
 	case strings.EqualFold(key, "name"), strings.EqualFold(key, "version"):
 		return refuse("the tarball's package.json has a field in another case")
 	}
 	return nil
 }
 
+// maxName is how many bytes name and version may have: without what is stripped of them, the
+// longest name has 214 and the longest version 256.
+const maxName = 512
+
 func stringTo(e strictjson.Event, to *string) error {
-	if e.Kind != strictjson.String || e.Long || e.Text == "" {
+	if e.Kind != strictjson.String || e.Long || e.Text == "" || len(e.Text) > maxName {
 		return refuse("the tarball's package.json has a name or a version that is none")
 	}
 	*to = e.Text
 	return nil
-}
-
-// clean returns a version without what npm's publish strips.
-func clean(version string) string {
-	version = strings.TrimLeft(strings.Trim(version, " \t\r\n"), "=v")
-	version, _, _ = strings.Cut(version, "+")
-	return version
 }

@@ -53,15 +53,25 @@ func naive(in []byte) error {
 	if len(found) == 0 {
 		return errors.New("none")
 	}
-	strict := strictjson.NewScanner(strictjson.Limits{Keys: 1 << 14}, func(strictjson.Event) error { return nil })
-	if _, err := strict.Write([]byte(found[0])); err != nil {
+	text := []byte(strings.TrimPrefix(found[0], "\ufeff"))
+	if strings.HasPrefix(string(text), "\ufeff") {
+		return errors.New("two marks")
+	}
+	unchecked := func(path []strictjson.Step) bool { return len(path) == 1 && !checkedField.MatchString(path[0].Key) }
+	strict := strictjson.NewScanner(strictjson.Limits{Keys: 1 << 14, File: true, Loose: unchecked}, func(e strictjson.Event) error {
+		if len(e.Path) > 1 && e.Path[len(e.Path)-1].Key == "__proto__" {
+			return errors.New("proto")
+		}
+		return nil
+	})
+	if _, err := strict.Write(text); err != nil {
 		return err
 	}
 	if err := strict.Close(); err != nil {
 		return err
 	}
 	var top map[string]any
-	if err := json.Unmarshal([]byte(found[0]), &top); err != nil {
+	if err := json.Unmarshal(text, &top); err != nil {
 		return err
 	}
 	for key := range top {
@@ -70,14 +80,17 @@ func naive(in []byte) error {
 		}
 	}
 	version, _ := top["version"].(string)
-	if top["name"] != "@acme/widget" || len(version) > 512 || !cleaned.MatchString(version) {
+	name, _ := top["name"].(string)
+	if len(name) > 512 || strings.Trim(name, "\ufeff\u00a0 \t\r\n\v\f") != "@acme/widget" || len(version) > 512 || !cleaned.MatchString(version) {
 		return errors.New("another package")
 	}
 	return nil
 }
 
 var (
-	cleaned = regexp.MustCompile(`^[ \t\r\n]*[=v]*1\.0\.0(\+(?s:.*)|[ \t\r\n]*)$`)
+	checkedField = regexp.MustCompile(`(?i)^(name|version|scripts|gypfile|bin|directories|bundled?Dependencies|(dev|peer|optional|accept)?Dependencies|(peer)?DependenciesMeta|engines|os|cpu|libc|hasInstallScript|_nodeVersion|_npmVersion)$`)
+
+	cleaned = regexp.MustCompile(`^[\s\x0b\x{a0}\x{feff}]*[=v]*[=v\s]*0*1\.0+\.0+(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?[\s\x0b\x{a0}\x{feff}]*$`)
 	oneDown = regexp.MustCompile(`^[^/\\:]*[^/\\:. ][^/\\:]*/package\.json$`)
 	wayUp   = regexp.MustCompile(`(^|^.:|/)\.\.[. ]*(/|$)`)
 	nothing = regexp.MustCompile(`/[. ]*/`)

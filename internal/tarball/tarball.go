@@ -8,7 +8,11 @@
 // less of gzip, tar and JSON than any of them: see [Checker].
 package tarball
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/npmauth/npmauth/internal/manifest"
+)
 
 // Bounds of a tarball. A publish has at most 200 MiB of base64, so 150 MiB of gzip.
 const (
@@ -25,8 +29,7 @@ const (
 	maxMeta = 64 << 10
 )
 
-// An Error says why a tarball was refused, in a sentence for its sender that
-// repeats nothing of the tarball.
+// An Error says why a tarball was refused, in a sentence for its sender.
 type Error struct{ Problem string }
 
 // Error returns the sentence.
@@ -39,24 +42,10 @@ var (
 	errCut     = refuse("the tarball is cut short")
 )
 
-// A Manifest is what the tarball's package.json says.
-type Manifest struct {
-	Name    string
-	Version string // as it is written
-}
-
-// Check reports whether m is of that version of the package. npm's publish strips
-// from a version, as node-semver's clean does, the space around it, any = and v
-// before it and the build metadata behind it, and packs package.json as it is: all
-// that is therefore the same version here. Nothing may differ in the name.
-func (m Manifest) Check(name, version string) error {
-	switch {
-	case m.Name != name:
-		return refuse("the tarball's package.json is about another package than the address")
-	case m.Version != version && clean(m.Version) != version:
-		return refuse("the tarball's package.json is about another version")
-	}
-	return nil
+// A Content is what a tarball holds that is compared with the manifest of its publish.
+type Content struct {
+	Manifest manifest.Manifest // package.json
+	Files    manifest.Files
 }
 
 // A Checker reads one tarball, which is written to it as base64, piece by piece.
@@ -73,25 +62,26 @@ func (m Manifest) Check(name, version string) error {
 //     (one replaces another when they are unpacked) they are the same bytes;
 //   - no entry that a client or a file system could take for that file, or for a
 //     way to it, by case, by dots, by links or by a long name;
-//   - a package.json of one meaning, as package strictjson knows it, with a name and
-//     a version at the top and no key that differs from those only in case. Keys
-//     further down may differ only in case, as those of exports and dependencies do.
+//   - a package.json with a name and a version at the top, and no key that differs from
+//     those only in case. What package manifest compares has one meaning, as package
+//     strictjson knows it. Before and within all else it may have what JavaScript reads: a
+//     byte order mark, repeated keys, bytes that are not UTF-8.
 //
 // Bounds are 2 GiB and 262144 entries unpacked, 1 MiB of package.json.
 //
 // A goroutine unpacks what is written. It lives from the first Write until an error,
 // Close or Abort, one of which must come; none returns before its work has ended. The
 // memory is the same for every tarball, some 200 KiB, but for what the attributes of an
-// entry (64 KiB) and the keys of package.json (16384) take while they are read. A
-// Checker is not safe for concurrent use.
+// entry (64 KiB) and the keys of package.json (16384) take while they are read, and for
+// the Content (a few KiB of most, 4 MiB of none more). A Checker is not safe for concurrent use.
 type Checker struct {
-	text     Decoder
-	at       int // bytes decoded, up to the flags of gzip
-	also     func([]byte)
-	feed     *feed // nil before there is something to unpack
-	manifest Manifest
-	err      error // sticky
-	closed   bool
+	text    Decoder
+	at      int // bytes decoded, up to the flags of gzip
+	also    func([]byte)
+	feed    *feed // nil before there is something to unpack
+	content Content
+	err     error // sticky
+	closed  bool
 }
 
 // New returns a Checker.
@@ -137,18 +127,18 @@ func (c *Checker) unpack(p []byte) error {
 	}
 	if c.feed == nil {
 		c.feed = newFeed(func(f *feed) (err error) {
-			c.manifest, err = read(f)
+			c.content, err = read(f)
 			return err
 		})
 	}
 	return c.feed.push(p)
 }
 
-// Close ends the tarball and returns what its package.json says. Only a nil error
+// Close ends the tarball and returns what it holds. Only a nil error
 // means that it is a tarball as this package knows it.
-func (c *Checker) Close() (Manifest, error) {
+func (c *Checker) Close() (Content, error) {
 	if c.closed || c.err != nil {
-		return c.manifest, c.err
+		return c.content, c.err
 	}
 	c.closed = true
 	if err := c.text.Close(); err != nil {
@@ -158,7 +148,7 @@ func (c *Checker) Close() (Manifest, error) {
 	} else if err := c.feed.end(nil); err != nil {
 		c.fail(err)
 	}
-	return c.manifest, c.err
+	return c.content, c.err
 }
 
 // Abort ends the check of a tarball that will not be written to its end. It does
@@ -174,5 +164,5 @@ func (c *Checker) fail(err error) {
 	if c.feed != nil {
 		_ = c.feed.end(err)
 	}
-	c.manifest = Manifest{}
+	c.content = Content{}
 }
