@@ -60,11 +60,18 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 			write: `deprecate plain  {"Deprecated":{"2.0.0":"no"},"Revision":"7-a"}`,
 		},
 		"nothing changes": { // npm deprecate with the message that is there
-			body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), write: `deprecate plain  {"Revision":"7-a"}`,
+			body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), `"users":{"bob":true},`, "", 1), write: `deprecate plain  {"Revision":"7-a"}`,
+		},
+		"nothing changes, with users": { // whose star is sent back with it: pnpm's way to unstar
+			body: fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), write: `star plain  {"Revision":"7-a"}`,
+		},
+		"pnpm's star": {
+			path: "/plain/-rev/7-a", body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), `{"bob":true}`, `{"bob":true,"alice":true}`, 1),
+			write: `star plain 7-a {"Revision":"7-a","Starred":true}`,
 		},
 		"nothing changes, from before": { // npm's retry of what was done, of which the answer was lost
 			path: "/plain/-rev/6-a", body: strings.Replace(fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+","+two), "7-a", "6-a", 1),
-			write: `deprecate plain 6-a {"Revision":"7-a"}`,
+			write: `star plain 6-a {"Revision":"7-a"}`,
 		},
 		"the same owners, from before": {
 			path: "/plain/-rev/6-a", body: `{"_id":"plain","_rev":"6-a","maintainers":[{"name":"alice"},{"name":"bob"}]}`,
@@ -72,7 +79,7 @@ func TestDocumentsThatAreSentBack(t *testing.T) {
 		},
 		"deprecated false": {
 			body:  fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"deprecated":false}`),
-			write: `deprecate plain  {"Revision":"7-a"}`,
+			write: `star plain  {"Revision":"7-a"}`,
 		},
 		"unpublish a version that tags name": {
 			path: "/plain/-rev/7-a", body: fmt.Sprintf(whole, `"latest":"1.0.0","old":"1.0.0"`, bothMaintain, one),

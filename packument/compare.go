@@ -100,7 +100,8 @@ func (d Document) Star() bool { return d.Partial && d.Users }
 // Compare returns the one change of doc from the present state, and its action: Deprecate,
 // Unpublish, WriteOwners or Star. Nothing else of the document counts. A document without a
 // change is a Deprecate at the present revision, whatever revision it was made from: npm sends it
-// for a message that exists already, and when it repeats a request that has succeeded. Any other
+// for a message that exists already, and when it repeats a request that has succeeded. With users
+// it is a Star, since pnpm stars a package by its whole document. Any other
 // change but a star must be made from the present revision, if there is one: a document of another
 // is [ErrStale], one of none [ErrNoRevision]. A list of owners that does not say what it was made
 // from, by _rev or, where there are no revisions, by _id, is [ErrOwnersUnread]. Several changes at
@@ -128,6 +129,10 @@ func Compare(now State, doc Document) (protocol.Action, protocol.Change, error) 
 	case err == nil && c.Empty():
 		if now.Revision != "" {
 			c.Revision = now.Revision
+		}
+		if doc.Users { // which the State does not have
+			c.Starred = doc.Starred
+			return protocol.Star, c, nil
 		}
 		return protocol.Deprecate, c, nil
 	case errors.Is(outdated, ErrStale): // so that nothing else of what it differs in is what its sender did

@@ -44,7 +44,7 @@ func TestCompare(t *testing.T) {
 		change func(*doc)
 		want   compared
 	}{
-		"nothing":              {func(*doc) {}, compared{protocol.Deprecate, protocol.Change{}}},
+		"nothing":              {func(d *doc) { d.Users, d.Starred = false, false }, compared{protocol.Deprecate, protocol.Change{}}},
 		"deprecate":            {func(d *doc) { d.Versions["1.0.0"] = "no" }, compared{protocol.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
 		"undeprecate":          {func(d *doc) { d.Versions["2.0.0"] = "" }, compared{protocol.Deprecate, protocol.Change{Deprecated: map[string]string{"2.0.0": ""}}}},
 		"deprecate, no more":   {func(d *doc) { *d = doc{Revision: "7-a", Versions: map[string]string{"1.0.0": "no", "2.0.0": "old"}} }, compared{protocol.Deprecate, protocol.Change{Deprecated: map[string]string{"1.0.0": "no"}}}},
@@ -56,9 +56,12 @@ func TestCompare(t *testing.T) {
 		"the same owners":      {func(d *doc) { *d = doc{Revision: "7-a", Maintainers: []string{"bob", "alice"}, Partial: true} }, compared{protocol.Deprecate, protocol.Change{}}},
 		"star":                 {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Starred: true, Partial: true} }, compared{protocol.Star, protocol.Change{Starred: true}}},
 		"unstar":               {func(d *doc) { *d = doc{Revision: "7-a", Users: true, Partial: true} }, compared{protocol.Star, protocol.Change{}}},
+		"pnpm's star":          {func(d *doc) { d.Users, d.Starred = true, true }, compared{protocol.Star, protocol.Change{Starred: true}}},
+		"pnpm's unstar":        {func(d *doc) { d.Users, d.Starred = true, false }, compared{protocol.Star, protocol.Change{}}},
 	} {
 		d := same()
 		tt.change(&d)
+		unchanged := tt.want.Empty() || tt.want.Action == protocol.Star
 		tt.want.Revision = "7-a"
 		got, err := compare(there(), d)
 		require.NoError(t, err, name)
@@ -69,9 +72,9 @@ func TestCompare(t *testing.T) {
 		switch {
 		case d.Star():
 			assert.NoError(t, err, name)
-		case tt.want.Empty():
+		case unchanged:
 			assert.NoError(t, err, name)
-			assert.Equal(t, compared{protocol.Deprecate, protocol.Change{Revision: "7-a"}}, got, name)
+			assert.Equal(t, compared{tt.want.Action, protocol.Change{Revision: "7-a", Starred: tt.want.Starred}}, got, name)
 		case d.Partial:
 			assert.ErrorIs(t, err, packument.ErrOwnersUnread, "%s, of no revision", name)
 			assert.Equal(t, compared{Action: protocol.WriteOwners}, got, name)
@@ -91,9 +94,9 @@ func TestCompare(t *testing.T) {
 		switch {
 		case d.Star(): // a star does not change the revision
 			assert.NoError(t, err, name)
-		case tt.want.Empty(): // the retry of what was done
+		case unchanged: // the retry of what was done
 			assert.NoError(t, err, name)
-			assert.Equal(t, compared{protocol.Deprecate, protocol.Change{Revision: "7-a"}}, got, name)
+			assert.Equal(t, compared{tt.want.Action, protocol.Change{Revision: "7-a", Starred: tt.want.Starred}}, got, name)
 		default:
 			assert.ErrorIs(t, err, packument.ErrStale, name)
 			assert.Zero(t, got, name)
