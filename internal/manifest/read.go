@@ -151,6 +151,9 @@ func (c *content) dependencies(m Manifest, as, leaves reading) {
 	for _, field := range dependencies {
 		lists[field] = ranges(m.fields[field], field, as)
 	}
+	if leaves == yarn1 {
+		deduplicate(lists["optionalDependencies"], lists["dependencies"], lists["devDependencies"])
+	}
 	optional, _ := object(m.fields["optionalDependencies"], as).(map[string]any)
 	for name := range optional {
 		delete(lists["dependencies"], name)
@@ -171,6 +174,22 @@ func (c *content) dependencies(m Manifest, as, leaves reading) {
 	for field, list := range lists {
 		for name, spec := range list {
 			c.facts[fact{field, name}] = spec
+		}
+	}
+}
+
+// deduplicate leaves each dependency in the first of the lists that has it, with the first range that
+// says something, as Yarn 1 does.
+func deduplicate(lists ...map[string]string) {
+	says := func(spec string) bool { return spec != "" && spec != "*" }
+	for i, list := range lists {
+		for name := range list {
+			for _, later := range lists[i+1:] {
+				if !says(list[name]) && says(later[name]) {
+					list[name] = later[name]
+				}
+				delete(later, name)
+			}
 		}
 	}
 }

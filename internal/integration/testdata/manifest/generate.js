@@ -40,6 +40,8 @@ const can = {
   bundles: npm, // bundleDependencies, of what is not there
   installed: npm || /^(yarn1|pnpm)/.test(kind), // dependencies that are in no registry
   git: npm || /^(yarn1|pnpm)/.test(kind),
+  comments: !/^yarn[234]/.test(kind), // among dependencies
+  trailing: library || /^npm(9|1)/.test(kind), // space after a version
   bytes: !/^pnpm12/.test(kind), // no UTF-8, deep nesting, lone surrogates
   mark: true, // a byte order mark
   repeated: !/^yarn[234]/.test(kind), // keys
@@ -72,7 +74,7 @@ function spec () {
 
 function dependencies (most) {
   const list = fromKeys(some(strange ? [...words, ...inherited] : words, most), spec)
-  if (chance(0.1)) list['//'] = 'a comment'
+  if (can.comments && chance(0.1)) list['//'] = 'a comment'
   return list
 }
 
@@ -111,7 +113,7 @@ function make (i) {
   put('name', can.versions && library && chance(0.1) ? pick([` ${name}`, `${name}\n`, `\t${name} `]) : name)
   const version = pick(['1.0.0', '0.1.2', '10.20.30'])
   put('version', can.versions && chance(0.4)
-    ? pick(['v', '=', ' ', '= v', '0', '']) + version + pick(['', '+build.7', ' ', '-rc.1', '-rc.01', 'beta', '-x.0.y'])
+    ? pick(['v', '=', ' ', '= v', '0', '']) + version + pick(['', '+build.7', can.trailing ? ' ' : '', '-rc.1', '-rc.01', 'beta', '-x.0.y'])
     : version)
   // npm wants a tag for what is a prerelease
   if (!library && /-|beta/.test(p.version)) p.version = version
@@ -159,6 +161,7 @@ function make (i) {
   put('author', pick([undefined, 'Alice <alice@acme.test> (https://acme.test)', { name: 'René' }]))
   if (library && chance(0.2)) put('keywords', pick(['a, b', ['x', 5], 5, {}]))
   for (const key of some(['config', 'x', 'exports', '_private', 'Scripts', 'devdependencies', 'dependancies', 'Bin', 'overrides', 'resolutions', 'funding', 'constructor', 'hasInstallScript', 'sideEffects'], 4)) {
+    if (key === 'constructor' && kind === 'vlt') continue // which it cannot read
     if (!(key === 'overrides' || key === 'resolutions') || library) put(key, /^(overrides|resolutions|exports)$/.test(key) ? { forced: '1' } : value())
   }
   files['package.json'] = text(p)
