@@ -36,25 +36,6 @@ func TestWebLogin(t *testing.T) {
 	assert.Equal(t, "alice", strings.TrimSpace(home.OK("", "npm", "whoami").Stdout))
 }
 
-// A refused login ends npm, with its own words and without a session.
-func TestWebLoginRefused(t *testing.T) {
-	t.Parallel()
-	integration.Require(t, "npm")
-	registry := integration.Start(t, seed("alice")...)
-	home := integration.NewHome(t, registry.URL)
-
-	login := home.Start("", "npm", "login")
-	address := login.Expect(`Login at:\s+(http://\S+)`)[1]
-	browser := integration.NewBrowser(t)
-	page := browser.Submit(browser.Open(address), "deny", nil)
-	assert.Contains(t, page.Text(), "refused")
-
-	result := login.Wait()
-	assert.NotZero(t, result.Code)
-	assert.Contains(t, result.Output(), "Invalid response from web login endpoint")
-	assert.Empty(t, home.Token())
-}
-
 // With a second factor the password alone opens no session.
 func TestWebLoginAsksForTheFactor(t *testing.T) {
 	registry, _, app := member(t)
@@ -162,19 +143,4 @@ func TestLegacySunset(t *testing.T) {
 	answer := registry.As("").Do("PUT", "-/user/org.couchdb.user:alice", map[string]string{})
 	assert.Equal(t, http.StatusGone, answer.Status, "before anything else")
 	assert.Equal(t, "Sat, 31 Jan 2026 00:00:00 GMT", answer.Header.Get("Sunset"))
-}
-
-func TestLogout(t *testing.T) {
-	t.Parallel()
-	integration.Require(t, "npm")
-	registry := integration.Start(t, seed("alice")...)
-	home := integration.NewHome(t, registry.URL)
-	session, other := registry.SignIn("alice", ""), registry.SignIn("alice", "")
-	home.SetToken(session)
-
-	home.OK("", "npm", "logout")
-	assert.Empty(t, home.Token())
-	assert.Equal(t, http.StatusUnauthorized, registry.As(session).Do("GET", "-/whoami", nil).Status, "at once")
-	assert.Equal(t, http.StatusOK, registry.As(other).Do("GET", "-/whoami", nil).Status)
-	assert.Equal(t, http.StatusUnauthorized, registry.As("").Do("GET", "-/whoami", nil).Status)
 }

@@ -17,7 +17,7 @@ func TestMonorepo(t *testing.T) {
 		"public": (*scene).lernaPublic, "restricted": (*scene).lernaRestricted})
 	play(t, []string{"changesets"}, map[string]func(*scene){"code": (*scene).changesetsCode, "page": (*scene).changesetsPage, "machine": (*scene).changesetsMachine})
 	play(t, among("pnpm10", "pnpm12"), map[string]func(*scene){"code": (*scene).pnpmCode, "page": (*scene).pnpmPage, "machine": (*scene).pnpmMachine, "visible": (*scene).pnpmVisibility})
-	play(t, []string{"bun"}, map[string]func(*scene){"code": (*scene).bunCode, "prompt": (*scene).bunPrompt, "page": (*scene).bunPage, "machine": (*scene).bunMachine, "visible": (*scene).bunVisibility})
+	play(t, []string{"bun"}, map[string]func(*scene){"code": (*scene).bunCode, "page": (*scene).bunPage, "visible": (*scene).bunVisibility})
 }
 
 // repository makes a repository of three packages under git, with further files.
@@ -196,16 +196,6 @@ func (s *scene) bunCode() {
 	alice.all(names, "1.0.0", "latest")
 }
 
-func (s *scene) bunPrompt() {
-	alice := s.person(s.name)
-	names, dir := alice.monorepo("1.0.0", nil)
-	p := alice.home.Terminal(dir+"/packages/a", "bun", "publish", "--auth-type=legacy")
-	p.Expect(`Enter OTP:`)
-	p.Type(alice.app.Fresh())
-	p.OK()
-	assert.NotNil(s.t, alice.has(names[0], "1.0.0"))
-}
-
 func (s *scene) bunPage() {
 	alice := s.person(s.name)
 	names, dir := alice.monorepo("1.0.0", nil)
@@ -215,14 +205,6 @@ func (s *scene) bunPage() {
 	for _, said := range []string{names[0], "1.0.0", "next", alice.integrity(names[0], "1.0.0")} {
 		assert.Contains(s.t, page, said)
 	}
-}
-
-func (s *scene) bunMachine() {
-	alice := s.person(s.name)
-	ci := alice.token(bypass())
-	names, dir := ci.monorepo("1.0.0", nil)
-	ci.home.OK(dir+"/packages/a", "bun", "publish")
-	assert.NotNil(s.t, alice.has(names[0], "1.0.0"))
 }
 
 func (s *scene) bunVisibility() {

@@ -32,7 +32,7 @@ func among(clients ...string) []string {
 func TestNPM(t *testing.T) {
 	t.Parallel()
 	play(t, among("npm8", "npm10", "npm11", "npm12"), map[string]func(*scene){
-		"code": (*scene).npmCode, "prompt": (*scene).npmPrompt, "page": (*scene).npmPage, "page-tag": (*scene).npmPageTag, "workspaces": (*scene).npmWorkspaces,
+		"code": (*scene).npmCode, "page": (*scene).npmPage, "page-tag": (*scene).npmPageTag, "workspaces": (*scene).npmWorkspaces,
 		"unpublish": (*scene).npmUnpublish, "page-unpublish": (*scene).npmPageUnpublish, "last": (*scene).npmUnpublishLast,
 		"deprecate": (*scene).npmDeprecate, "revoke": (*scene).npmRevoke, "page-revoke": (*scene).npmPageRevoke, "visible": (*scene).npmVisibility,
 		"owners": (*scene).owners,
@@ -114,16 +114,6 @@ func (s *scene) npmCode() {
 	for _, other := range [][]string{{"deprecate", one, "old"}, {"unpublish", one, "--force"}, {"owner", "add", s.name + "-other", one}} {
 		alice.fails(saysOTP, append(other, code)...)
 	}
-}
-
-func (s *scene) npmPrompt() {
-	alice := s.person(s.name)
-	pkg := "@" + s.name + "/widget"
-	p := alice.home.Terminal(alice.home.Package(pkg, "1.0.0"), "npm", "publish", "--auth-type=legacy")
-	p.Expect(`Enter OTP:`)
-	p.Type(alice.app.Fresh())
-	p.OK()
-	assert.NotNil(s.t, alice.has(pkg, "1.0.0"))
 }
 
 // A page says what is published, and that is published.

@@ -109,8 +109,7 @@ func (h *Home) process(dir, name string, args []string) *Process {
 // watch waits for the process, and ends it with all its children when it has
 // taken too long or the test is over.
 func (p *Process) watch(drain func()) {
-	kill := func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
-	p.timer = time.AfterFunc(patience, kill)
+	p.timer = time.AfterFunc(patience, p.Kill)
 	go func() {
 		defer close(p.done)
 		err := p.cmd.Wait()
@@ -125,11 +124,17 @@ func (p *Process) watch(drain func()) {
 		select {
 		case <-p.done:
 		default:
-			kill()
+			p.Kill()
 			<-p.done
 		}
 	})
 }
+
+// Kill ends the process and all its children at once.
+func (p *Process) Kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// Printed is what the process has printed so far.
+func (p *Process) Printed() string { return clean(p.stdout.String()) + clean(p.stderr.String()) }
 
 // Expect waits until the process has printed, after what was expected before, a
 // text that matches pattern, and returns the match and its groups.
@@ -145,28 +150,42 @@ func (p *Process) Expect(pattern string) []string {
 // Next is Expect for what may not come: it returns nil when the process has ended without it.
 func (p *Process) Next(pattern string) []string {
 	re := regexp.MustCompile(pattern)
-	for over := false; ; {
-		text := clean(p.stdout.String())
-		if m := re.FindStringSubmatchIndex(text[p.seen:]); m != nil {
-			var groups []string
-			for i := 0; i < len(m); i += 2 {
-				if m[i] < 0 {
-					groups = append(groups, "")
-					continue
-				}
-				groups = append(groups, text[p.seen+m[i]:p.seen+m[i+1]])
-			}
-			p.seen += m[1]
-			return groups
-		}
-		if over {
-			return nil
+	for {
+		over := p.Ended() // then what came last is looked at once more
+		if m := p.Match(re); m != nil || over {
+			return m
 		}
 		select {
-		case <-p.done: // look once more at what came last
-			over = true
+		case <-p.done:
 		case <-time.After(10 * time.Millisecond):
 		}
+	}
+}
+
+// Match is Next for what may have come: it does not wait.
+func (p *Process) Match(re *regexp.Regexp) (groups []string) {
+	text := clean(p.stdout.String())
+	m := re.FindStringSubmatchIndex(text[p.seen:])
+	for i := 0; i < len(m); i += 2 {
+		if m[i] < 0 {
+			groups = append(groups, "")
+			continue
+		}
+		groups = append(groups, text[p.seen+m[i]:p.seen+m[i+1]])
+	}
+	if m != nil {
+		p.seen += m[1]
+	}
+	return groups
+}
+
+// Ended reports whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 

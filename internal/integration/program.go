@@ -1,10 +1,11 @@
 package integration
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 
@@ -15,35 +16,43 @@ import (
 type program struct {
 	command string   // as people type it
 	path    []string // below node_modules
+	node    string   // what runs it, by the name that .ci/install-clients gives it; "" is node24
 	binary  bool     // needs no Node
 	local   bool     // not installed by CI
 }
 
-// programs are what .ci/clients installs in the folder NPMAUTH_CLIENTS, by the names that it
-// gives them. The versions are there.
+// newestNode runs all that want no older one. Scripts find it under the name node.
+const newestNode = "node24"
+
+// programs are what .ci/install-clients installs in the folder NPMAUTH_CLIENTS, by the names that
+// it gives them. The versions are there.
 var programs = map[string]program{
-	"npm6":  {command: "npm", path: []string{"npm6", "bin", "npm-cli.js"}, local: true},
-	"npm7":  {command: "npm", path: []string{"npm7", "bin", "npm-cli.js"}, local: true},
-	"npm8":  {command: "npm", path: []string{"npm8", "bin", "npm-cli.js"}, local: true},
+	"npm6":  {command: "npm", path: []string{"npm6", "bin", "npm-cli.js"}, node: "node14", local: true},
+	"npm7":  {command: "npm", path: []string{"npm7", "bin", "npm-cli.js"}, node: "node14", local: true},
+	"npm8":  {command: "npm", path: []string{"npm8", "bin", "npm-cli.js"}},
 	"npm9":  {command: "npm", path: []string{"npm9", "bin", "npm-cli.js"}, local: true},
 	"npm10": {command: "npm", path: []string{"npm10", "bin", "npm-cli.js"}, local: true},
 	"npm11": {command: "npm", path: []string{"npm11", "bin", "npm-cli.js"}},
 	"npm12": {command: "npm", path: []string{"npm12", "bin", "npm-cli.js"}},
 
-	"yarn1": {command: "yarn", path: []string{"yarn1", "bin", "yarn.js"}, local: true},
-	"yarn2": {command: "yarn", path: []string{"yarn2", "bin", "yarn.js"}, local: true},
+	"yarn1": {command: "yarn", path: []string{"yarn1", "bin", "yarn.js"}},
+	"yarn2": {command: "yarn", path: []string{"yarn2", "bin", "yarn.js"}, node: "node14", local: true},
 	"yarn3": {command: "yarn", path: []string{"yarn3", "bin", "yarn.js"}, local: true},
 	"yarn4": {command: "yarn", path: []string{"yarn4", "bin", "yarn.js"}},
 
+	"pnpm9":  {command: "pnpm", path: []string{"pnpm9", "bin", "pnpm.cjs"}, local: true},
 	"pnpm10": {command: "pnpm", path: []string{"pnpm10", "bin", "pnpm.cjs"}, local: true},
+	"pnpm11": {command: "pnpm", path: []string{"pnpm11", "bin", "pnpm.mjs"}, local: true},
 	"pnpm12": {command: "pnpm", path: []string{"pnpm12", "pnpm"}, binary: true},
 
 	"bun": {command: "bun", path: []string{"bun", "bin", "bun"}, binary: true},
-
 	"vlt": {command: "vlt", path: []string{"vlt", "vlt.js"}, local: true},
 
-	"lerna":      {command: "lerna", path: []string{"lerna", "dist", "cli.js"}},
-	"changesets": {command: "changeset", path: []string{"changesets", "bin.js"}, local: true},
+	"lerna":            {command: "lerna", path: []string{"lerna", "dist", "cli.js"}},
+	"changesets":       {command: "changeset", path: []string{"changesets", "bin.js"}, local: true},
+	"np":               {command: "np", path: []string{"np", "source", "cli.js"}, local: true},
+	"release-it":       {command: "release-it", path: []string{"release-it", "bin", "release-it.js"}, local: true},
+	"semantic-release": {command: "semantic-release", path: []string{"semantic-release", "bin", "semantic-release.js"}, local: true},
 }
 
 // NPMs are the releases of npm that a test with npm goes through, if it goes through several.
@@ -58,7 +67,7 @@ func Releases() []string {
 	return NPMs
 }
 
-// RequireClients skips the test where a client that is named so in .ci/clients is not
+// RequireClients skips the test where a client that is named so in .ci/install-clients is not
 // installed, or fails it, as Require does; with "all" only if CI installs it.
 func RequireClients(t testing.TB, names ...string) {
 	t.Helper()
@@ -68,7 +77,7 @@ func RequireClients(t testing.TB, names ...string) {
 		if _, err := os.Stat(clients(p.path...)); err != nil {
 			missing(t, name, p.local)
 		}
-		if _, err := os.Stat(node()); err != nil {
+		if _, err := os.Stat(node(p.node)); err != nil {
 			missing(t, "node for "+name, p.local)
 		}
 	}
@@ -78,28 +87,34 @@ func clients(path ...string) string {
 	return filepath.Join(append([]string{os.Getenv("NPMAUTH_CLIENTS"), "node_modules"}, path...)...)
 }
 
-// node is what runs them: npm 12 wants a newer one than most machines have.
-func node() string {
-	arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
-	if arch == "" {
-		arch = runtime.GOARCH
-	}
-	return clients("node-"+runtime.GOOS+"-"+arch, "bin", "node")
+// Version returns that of a client that is named so in .ci/install-clients.
+func Version(t testing.TB, name string) string {
+	t.Helper()
+	RequireClients(t, name)
+	data, err := os.ReadFile(clients(programs[name].path[0], "package.json"))
+	require.NoError(t, err)
+	var manifest struct{ Version string }
+	require.NoError(t, json.Unmarshal(data, &manifest))
+	return manifest.Version
 }
 
-// Use makes clients that are named so in .ci/clients those of the home, each under the
-// command that people type. What they start themselves finds these, too.
+// node is a Node by its name, "" being the newest.
+func node(name string) string { return clients(cmp.Or(name, newestNode), "bin", "node") }
+
+// Use makes clients that are named so in .ci/install-clients those of the home, each under the
+// command that people type. What they start themselves finds these, too, and as node that of the
+// first of them.
 func (h *Home) Use(names ...string) {
 	h.t.Helper()
 	RequireClients(h.t, names...)
 	if h.commands == nil {
-		h.commands = map[string]string{"node": fmt.Sprintf("%q", node())}
+		h.commands = map[string]string{"node": fmt.Sprintf("%q", node(programs[names[0]].node))}
 	}
 	for _, name := range names {
 		p := programs[name]
 		line := fmt.Sprintf("%q", clients(p.path...))
 		if !p.binary {
-			line = fmt.Sprintf("%q %s", node(), line)
+			line = fmt.Sprintf("%q %s", node(p.node), line)
 		}
 		h.commands[p.command] = line
 	}

@@ -64,48 +64,6 @@ func passwordLogin(home *integration.Home, command, name, password string, email
 	return p
 }
 
-// AU-61: npm 6 to 8 log in with a password, with a second factor, too, and make an account of a name
-// that is free.
-func TestOldNPM(t *testing.T) {
-	t.Parallel()
-	for _, npm := range among("npm6", "npm7", "npm8") {
-		t.Run(npm, func(t *testing.T) {
-			integration.RequireClients(t, npm)
-			t.Parallel()
-			registry := integration.Start(t, append(seed("alice"), seed("bob")...)...)
-			home := func() *integration.Home {
-				h := integration.NewHome(t, registry.URL)
-				h.Use(npm)
-				return h
-			}
-			is := func(h *integration.Home, name string) {
-				assert.Equal(t, name, strings.TrimSpace(h.OK("", "npm", "whoami").Stdout))
-			}
-			alice := home()
-			passwordLogin(alice, "login", "alice", integration.Password, true).OK()
-			is(alice, "alice")
-
-			app, _ := registry.Enrol(registry.SignIn("bob", ""))
-			bob := home()
-			p := passwordLogin(bob, "login", "bob", integration.Password, true)
-			p.Expect(`one-time password[^\n]*: `)
-			p.Type(app.Fresh())
-			p.OK()
-			is(bob, "bob")
-
-			carol := home()
-			passwordLogin(carol, "adduser", "carol", integration.Password, true).OK()
-			is(carol, "carol")
-
-			for name, says := range map[string]string{"alice": "the password is not the one of its account", "dave": "fewer than 11 characters"} {
-				r := passwordLogin(home(), "adduser", name, "short", true).Wait()
-				assert.NotZero(t, r.Code)
-				assert.Contains(t, r.Output(), says) // AU-72
-			}
-		})
-	}
-}
-
 // AU-68, AU-72: npm login of a name that nobody has creates no account, and npm prints where people
 // get one; what is wrong with a new account it prints, too.
 func TestMistypedName(t *testing.T) {

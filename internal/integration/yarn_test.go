@@ -18,7 +18,7 @@ import (
 func TestYarn(t *testing.T) {
 	t.Parallel()
 	play(t, among("yarn2", "yarn3", "yarn4"), map[string]func(*scene){
-		"prompt": (*scene).yarnPrompt, "machine": (*scene).yarnMachine, "visible": (*scene).yarnVisibility, "wrong": (*scene).yarnWrong,
+		"prompt": (*scene).yarnPrompt, "machine": (*scene).yarnMachine, "visible": (*scene).yarnVisibility,
 	})
 	// Yarn 2 has no --otp, and does not say where the page is.
 	play(t, among("yarn3", "yarn4"), map[string]func(*scene){"code": (*scene).yarnCode, "page": (*scene).yarnPage})
@@ -106,19 +106,6 @@ func (s *scene) yarnPrompt() {
 	assert.Equal(s.t, "1.0.0", d.Tags["next"])
 }
 
-// A code that is wrong publishes nothing.
-func (s *scene) yarnWrong() {
-	alice := s.person(s.name)
-	pkg := "@" + s.name + "/widget"
-	p := alice.home.Terminal(alice.workspace(pkg, "1.0.0"), "yarn", "npm", "publish")
-	s.yarnAsks(p)
-	p.Type(alice.app.Stale())
-	r := p.Wait()
-	assert.NotZero(s.t, r.Code, r.Output())
-	assert.Contains(s.t, r.Output(), "YN0041") // which is about authentication
-	assert.Nil(s.t, alice.has(pkg, "1.0.0"))
-}
-
 // typed finds the code that a page shows once it was confirmed.
 var typed = regexp.MustCompile(`\b\d{4} \d{4} \d{4} \d{4}\b`)
 
@@ -172,7 +159,7 @@ func (s *scene) yarnVisibility() {
 // login, the publish and the logout.
 func TestYarn1(t *testing.T) {
 	t.Parallel()
-	play(t, []string{"yarn1"}, map[string]func(*scene){"login": (*scene).yarn1Login, "code": (*scene).yarn1Code, "machine": (*scene).yarn1Machine})
+	play(t, []string{"yarn1"}, map[string]func(*scene){"login": (*scene).yarn1Login, "code": (*scene).yarn1Code})
 }
 
 func (s *scene) yarn1Login() {
@@ -204,12 +191,4 @@ func (s *scene) yarn1Code() {
 		alice.home.OK(alice.home.Package(pkg, "1.0.0"), "yarn", "publish", "--new-version", "1.0.0", "--non-interactive", "--otp", code)
 		assert.NotNil(s.t, alice.has(pkg, "1.0.0"))
 	}
-}
-
-func (s *scene) yarn1Machine() {
-	alice := s.person(s.name)
-	ci := alice.token(bypass())
-	pkg := "@" + s.name + "/widget"
-	ci.home.OK(ci.home.Package(pkg, "1.0.0"), "yarn", "publish", "--new-version", "1.0.0", "--non-interactive")
-	assert.NotNil(s.t, alice.has(pkg, "1.0.0"))
 }
