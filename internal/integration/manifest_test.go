@@ -80,8 +80,9 @@ func TestManifestsOfClients(t *testing.T) {
 	all := map[string]func(*scene){"manifests": (*scene).manifests}
 	play(t, among("npm6", "npm7", "npm8", "npm9", "npm10", "npm11", "npm12"), all)
 	play(t, among("yarn1", "yarn2", "yarn3", "yarn4"), all)
-	play(t, among("pnpm10", "pnpm12"), all)
+	play(t, among("pnpm9", "pnpm10", "pnpm11", "pnpm12"), all)
 	play(t, []string{"bun"}, all)
+	play(t, []string{"vlt"}, all)
 }
 
 func (s *scene) manifests() {
