@@ -601,7 +601,7 @@ func FuzzScannerLoose(f *testing.F) {
 		doc := append(append([]byte(`{"x":`), data...), '}')
 		want := json.Valid(doc)
 		if want && !json.Valid(data) {
-			t.Skip() // it ends the value, and more keys follow
+			return // it ends the value, and more keys follow
 		}
 		events, err := scan(doc, looseness(true), 1+len(data)%5)
 		if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) < strictjson.LooseDepth {

@@ -330,7 +330,7 @@ func (c *cell) state() string {
 // lacking is how clients say that they do not have a command.
 var lacking = map[string]string{
 	"npm":   `Unknown command: "|Usage: npm <command>`,
-	"yarn1": `Command "[^"]*" not found|not implemented yet|yet to be implemented`,
+	"yarn1": `Command "[^"]*" not found|(not|yet to be) implemented`,
 	"berry": `Unknown Syntax Error|Command not found`,
 	"pnpm":  `Command "[^"]*" not found|Unknown command|is not yet implemented in pnpm`,
 	"bun":   `Script not found|unknown command|reserved for future use|bun pm has no --`,
