@@ -14,10 +14,7 @@ type fault struct {
 	says     string // what users are told: what it does, and what to do
 }
 
-const (
-	allNPM  = "npm6 npm7 npm8 npm9 npm10 npm11 npm12"
-	newPNPM = "pnpm11 pnpm12"
-)
+const newPNPM = "pnpm11 pnpm12"
 
 var faults = []fault{
 	{"yarn1", "logout", `Cleared login credentials`, false,
@@ -56,33 +53,50 @@ var faults = []fault{
 		"without a terminal it does not say that the code was wrong, but that there is no terminal."},
 }
 
-// ends are refusals that a client tells in words of its own.
-var ends = []fault{
-	{"yarn2", "install a private package of others", "", true, "Response code 404 (Not Found)"},
-	{"yarn3", "install a private package of others", "", true, "The remote server failed to provide the requested resource"},
-	{"yarn4", "install a private package of others", "", true, "Package not found"},
-	{"pnpm9 pnpm10 pnpm11 pnpm12", "install a private package of others", "", true, "is not in the npm registry, or you have no permission to fetch it."},
-	{"bun", "install a private package of others", "", true, "failed to resolve"},
-	{"vlt", "install a private package of others", "", true, "failed to fetch manifest"},
-	{"yarn4", "login refused in the browser", "", true, "HTTPError: Response code 410 (Gone)"},
-	{"bun", "audit", "", true, "/-/npm/v1/security/advisories/bulk - 404"},
-	{"npm8 npm9 npm10 npm11 npm12 pnpm9 pnpm10", "login refused in the browser", "", true, "Invalid response from web login endpoint"},
-	{"npm6", "audit", "", true, "does not support audit requests."},
-	{"yarn2", "audit", "", true, "Response code 404 (Not Found)"},
-	{"pnpm9 pnpm10 pnpm11 pnpm12", "audit", "", true, "ERR_PNPM_AUDIT_ENDPOINT_NOT_EXISTS"},
-	{allNPM + " pnpm9 pnpm10", "publish --otp with a wrong code; publish with a wrong code at the terminal", "", false, "If you already provided a one-time password then it is likely that you either typoed"},
-	{"yarn1", "publish --otp with a wrong code; publish with a wrong code at the terminal", "", false, "Incorrect one-time password."},
-	{"yarn2", "publish with a wrong code at the terminal", "", false, "Invalid authentication (as <you>)"},
-	{"yarn3 yarn4", "publish with a wrong code at the terminal", "", false, "Invalid OTP token"},
-	{"yarn2 yarn3 yarn4", "login with a wrong password", "", false, "Invalid authentication (attempted as <you>)"},
+// An end is how a client says in words of its own that it was refused. All others print the
+// registry's sentence.
+type end struct{ clients, commands, says string }
+
+var ends = []end{
+	{"yarn2", "install a private package of others", "Response code 404 (Not Found)"},
+	{"yarn3", "install a private package of others", "The remote server failed to provide the requested resource"},
+	{"yarn4", "install a private package of others", "Package not found"},
+	{"pnpm9 pnpm10 pnpm11 pnpm12", "install a private package of others", "is not in the npm registry, or you have no permission to fetch it."},
+	{"bun", "install a private package of others", "failed to resolve"},
+	{"vlt", "install a private package of others", "failed to fetch manifest"},
+	{"yarn4", "login refused in the browser", "HTTPError: Response code 410 (Gone)"},
+	{"bun", "audit", "/-/npm/v1/security/advisories/bulk - 404"},
+	{"vlt", "login refused in the browser", "Invalid response from web login endpoint"},
+	{"npm6", "audit", "does not support audit requests."},
+	{"yarn2", "audit", "Response code 404 (Not Found)"},
+	{"pnpm9 pnpm10 pnpm11 pnpm12", "audit", "ERR_PNPM_AUDIT_ENDPOINT_NOT_EXISTS"},
+	{"npm7", "publish --otp with a wrong code; publish with a wrong code at the terminal", "If you already provided a one-time password then it is likely that you either typoed"},
+	{"yarn1", "publish --otp with a wrong code; publish with a wrong code at the terminal", "Incorrect one-time password."},
+	{"yarn2", "publish with a wrong code at the terminal", "Invalid authentication (as <you>)"},
+	{"yarn3 yarn4", "publish with a wrong code at the terminal", "Invalid OTP token"},
+	{"yarn2 yarn3 yarn4", "login with a wrong password", "Invalid authentication (attempted as <you>)"},
 }
 
-// of returns that of a client and a command, nil if there is none.
-func of(all []fault, client, command string) *fault {
-	for i, f := range all {
-		if slices.Contains(strings.Fields(f.clients), client) && slices.Contains(strings.Split(f.commands, "; "), command) {
-			return &all[i]
+// faultOf returns what a client does wrong with a command, nil if nothing.
+func faultOf(client, command string) *fault {
+	for i, f := range faults {
+		if covers(f.clients, f.commands, client, command) {
+			return &faults[i]
 		}
 	}
 	return nil
+}
+
+// endOf returns what a client says in place of the registry's sentence, "" if nothing.
+func endOf(client, command string) string {
+	for _, e := range ends {
+		if covers(e.clients, e.commands, client, command) {
+			return e.says
+		}
+	}
+	return ""
+}
+
+func covers(clients, commands, client, command string) bool {
+	return slices.Contains(strings.Fields(clients), client) && slices.Contains(strings.Split(commands, "; "), command)
 }

@@ -188,13 +188,19 @@ func TestTable(t *testing.T) {
 			known[c] = true
 		}
 	}
-	for _, f := range slices.Concat(faults, ends) {
-		for command := range strings.SplitSeq(f.commands, "; ") {
+	check := func(names, commands string) {
+		for command := range strings.SplitSeq(commands, "; ") {
 			assert.True(t, known[command], "no command is called %q", command)
 		}
-		for client := range strings.FieldsSeq(f.clients) {
+		for client := range strings.FieldsSeq(names) {
 			assert.True(t, slices.ContainsFunc(columns, func(c clients.Column) bool { return c.Name == client }), "no client is called %q", client)
 		}
+	}
+	for _, f := range faults {
+		check(f.clients, f.commands)
+	}
+	for _, e := range ends {
+		check(e.clients, e.commands)
 	}
 }
 
@@ -286,13 +292,12 @@ func (c *cell) judge(command command) clients.Outcome {
 		c.t.Errorf("%s\ndone: %v, exit status: %d, ended: %q, asked: %v\n%s\n%s", problem, done, c.result.Code, c.stuck, c.prompts, c.printed, c.log())
 		return clients.Outcome{}
 	}
-	if f := of(faults, c.client, command.name); f != nil {
+	if f := faultOf(c.client, command.name); f != nil {
 		if f.done != done || !regexp.MustCompile(f.shows).MatchString(said+" "+c.state()) {
 			return explain("it does not have the fault that faults_test.go says")
 		}
 		return clients.Outcome{Kind: clients.Fault, Note: f.says}
 	}
-	sentence := c.world.recorder.sentence(said)
 	switch {
 	case done && !c.flagged && c.result.Code == 0 && c.stuck == "" && !command.fails:
 		return clients.Outcome{Kind: clients.Works}
@@ -300,12 +305,19 @@ func (c *cell) judge(command command) clients.Outcome {
 		return explain("it does not ask for a code, and takes one")
 	case c.lacks(said, command):
 		return clients.Outcome{Kind: clients.Lacks}
-	case done == command.fails && c.result.Code != 0 && c.stuck == "" && sentence != "":
-		return clients.Outcome{Kind: clients.Refused, Note: c.hidden(sentence)}
-	case done == command.fails && c.stuck == "" && c.says(said, command) != "":
-		return clients.Outcome{Kind: clients.Refused, Note: c.says(said, command)}
+	case done != command.fails || c.result.Code == 0 || c.stuck != "":
+		return explain("nobody has explained this")
 	}
-	return explain("nobody has explained this")
+	if words := endOf(c.client, command.name); words != "" {
+		if !strings.Contains(c.hidden(said), words) {
+			return explain("it does not say what faults_test.go says")
+		}
+		return clients.Outcome{Kind: clients.Refused, Note: words}
+	}
+	if sentence := c.world.recorder.sentence(said); sentence != "" {
+		return clients.Outcome{Kind: clients.Refused, Note: c.hidden(sentence)}
+	}
+	return explain("it does not say why it was refused")
 }
 
 // challenged reports whether the registry has asked the client for a second factor.
@@ -335,15 +347,6 @@ var lacking = map[string]string{
 	"pnpm":  `Command "[^"]*" not found|Unknown command|is not yet implemented in pnpm`,
 	"bun":   `Script not found|unknown command|reserved for future use|bun pm has no --`,
 	"vlt":   `Usage: vlt (?:help|token)|Invalid Option Flag`,
-}
-
-// says returns why the registry refuses, in the client's own words, "" if it does not say so.
-func (c *cell) says(said string, command command) string {
-	e := of(ends, c.client, command.name)
-	if e == nil || c.result.Code == 0 || !strings.Contains(c.hidden(said), e.says) {
-		return ""
-	}
-	return e.says
 }
 
 // unknown reports whether the client says that there is no such command at all.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -170,8 +171,10 @@ func (r *recorder) record(res *http.Response) error {
 // refusal is a text of the registry in one line, without the sentences that send somebody to a page.
 func refusal(text string) string {
 	sentences := strings.SplitAfter(oneLine(text), ". ")
-	return strings.TrimSpace(strings.Join(slices.DeleteFunc(sentences, func(s string) bool { return strings.Contains(s, "/-/auth/challenge/") }), ""))
+	return strings.TrimSpace(strings.Join(slices.DeleteFunc(sentences, pointer.MatchString), ""))
 }
+
+var pointer = regexp.MustCompile(`/-/auth/challenge/|check code`)
 
 // polled returns how often the client that was sent to a page was told to go on polling, and that
 // it is over.
@@ -208,17 +211,21 @@ func (r *recorder) requests(name string, tokens []string) []exchange {
 	return of
 }
 
-// sentence returns the longest sentence of the registry that a client has printed.
-func (r *recorder) sentence(printed string) string {
+// sentence returns what a client has printed last of all that the registry has said, "" if nothing.
+func (r *recorder) sentence(printed string) (last string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	longest := ""
+	end := -1
 	for s := range r.sentences {
-		if len(s) > len(longest) && strings.Contains(printed, s) {
-			longest = s
+		i := strings.LastIndex(printed, s)
+		if i < 0 {
+			continue
+		}
+		if at := i + len(s); at > end || at == end && len(s) > len(last) {
+			last, end = s, at
 		}
 	}
-	return longest
+	return last
 }
 
 func pathOf(address string) string {
@@ -242,7 +249,9 @@ func TestRecorder(t *testing.T) {
 		case "/-/auth/b":
 			w.WriteHeader(http.StatusAccepted)
 		default:
+			w.Header().Set("Npm-Notice", "Gone. Open http://registry.example/-/auth/challenge/a and wait.")
 			w.WriteHeader(http.StatusGone)
+			_, _ = io.WriteString(w, `{"error":"It is gone. Gone."}`)
 		}
 	}))
 	t.Cleanup(backend.Close)
@@ -262,7 +271,9 @@ func TestRecorder(t *testing.T) {
 	require.Equal(t, "http://registry.example/-/auth/a", r.pageOf("secret"))
 	waits, ends := r.polled(r.pageOf("secret"))
 	require.Equal(t, [2]int{1, 0}, [2]int{waits, ends})
-	require.Equal(t, "Confirm it.", r.sentence("npm: Confirm it. Or not."))
+	get("other", "npm")
+	require.Equal(t, "Confirm it.", r.sentence("npm: Gone. Confirm it. Or not."))
+	require.Equal(t, "It is gone. Gone.", r.sentence("npm: Confirm it. It is gone. Gone."))
 	require.Empty(t, r.sentence("Confirm"))
 	require.Len(t, r.requests("widget", nil), 1)
 }
