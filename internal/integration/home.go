@@ -165,7 +165,7 @@ func (h *Home) environment() []string {
 		"PATH=" + path, "HOME=" + h.Dir, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "BROWSER=/bin/true",
 		"XDG_CONFIG_HOME=" + h.in(".config"), "XDG_CACHE_HOME=" + h.in(".xcache"), "XDG_DATA_HOME=" + h.in(".xdata"),
 		"npm_config_cache=" + h.in(".cache"), "npm_config_globalconfig=" + h.in("global-npmrc"),
-		"npm_config_update_notifier=false", "npm_config_audit=false", "npm_config_fund=false",
+		"npm_config_update_notifier=false", "npm_config_progress=false", "npm_config_audit=false", "npm_config_fund=false",
 		"npm_config_fetch_retry_mintimeout=100", "npm_config_fetch_retry_maxtimeout=200",
 		"YARN_IGNORE_PATH=1", "YARN_ENABLE_IMMUTABLE_INSTALLS=false",
 		"FAKEROOTKEY=1", // Yarn 1 has another home for root

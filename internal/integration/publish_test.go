@@ -79,7 +79,7 @@ func TestRecoveryCodeDoesNotPublish(t *testing.T) {
 	home.SetToken(registry.SignIn("alice", ""))
 	_, recovery := registry.Enrol(home.Token())
 	result := home.Run(home.Package("widget", "1.0.0"), "npm", "publish", "--otp="+recovery[0])
-	assert.Contains(t, result.Output(), "EOTP")
+	assert.Contains(t, result.Output(), "A recovery code repairs your account but cannot be used for this.")
 	assert.False(t, published(registry, home, "widget", "1.0.0"))
 	registry.SignIn("alice", recovery[0])
 }

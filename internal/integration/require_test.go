@@ -39,8 +39,8 @@ func TestRequire(t *testing.T) {
 func TestRequireClients(t *testing.T) {
 	t.Setenv("NPMAUTH_CLIENTS", t.TempDir())
 	for must, want := range map[string]map[string]bool{
-		"": {"npm12": false, "npm8": false}, "all": {"npm12": true, "npm8": false},
-		"clients": {"npm12": false, "npm8": true}, "npm8": {"npm12": false, "npm8": true},
+		"": {"npm12": false, "npm9": false}, "all": {"npm12": true, "npm9": false},
+		"clients": {"npm12": false, "npm9": true}, "npm9": {"npm12": false, "npm9": true},
 	} {
 		for name, wantFailure := range want {
 			t.Setenv("NPMAUTH_REQUIRE", must)
