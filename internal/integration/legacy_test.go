@@ -85,7 +85,7 @@ func TestLegacyPhases(t *testing.T) {
 		{"npm8", "npm/8.19.4", notice, authenticate, true},
 		{"npm10", "npm/10.9.9", notice, "npm error 410 Gone", false},
 		{"npm11", "npm/11.21.2", notice, "npm error 410 Gone", false},
-		{"npm12", "npm/12.2.0", notice, "npm error 410 Gone", false},
+		{"npm12", "npm/12.2.2", notice, "npm error 410 Gone", false},
 		{"yarn1", "yarn/1.22.22", "", sentence, false},
 		{"yarn3", "got", "", "YN0035: " + sentence, false},
 		{"yarn4", "got", "", "YN0035: " + sentence, false},
