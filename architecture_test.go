@@ -54,6 +54,8 @@ var mayImport = map[string][]string{
 	"internal/typed":      {},
 	"internal/kdf":        {},
 	"internal/cidr":       {},
+	"internal/keylock":    {},
+	"internal/bucket":     {"internal/cidr"},
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy", "protocol"},

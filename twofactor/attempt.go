@@ -65,7 +65,7 @@ func (a *Attempt) Wait(ctx context.Context) (leave func(), err error) {
 	if a == nil || a.m == nil {
 		return nil, errAttempt
 	}
-	if leave, err = a.m.locks.lock(ctx, a.user); err != nil {
+	if leave, err = a.m.locks.Lock(ctx, a.user); err != nil {
 		return nil, fmt.Errorf("twofactor: wait: %w", err)
 	}
 	return leave, nil

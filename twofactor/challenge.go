@@ -210,7 +210,7 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 	for _, it := range n.Items {
 		c.Items = append(c.Items, item{Item: it})
 	}
-	unlock, err := m.locks.lock(ctx, n.User)
+	unlock, err := m.locks.Lock(ctx, n.User)
 	if err != nil {
 		return Challenge{}, fmt.Errorf("twofactor: challenge: %w", err)
 	}

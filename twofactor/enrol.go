@@ -143,7 +143,7 @@ func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code c
 		c.at = at.UTC().Truncate(time.Microsecond)
 	}
 	c.codes, c.digests = newRecoveryCodes(m.limits().OrNPM().RecoveryCodes)
-	unlock, err := m.locks.lock(ctx, user)
+	unlock, err := m.locks.Lock(ctx, user)
 	if err != nil {
 		return nil, fmt.Errorf("twofactor: confirm: %w", err)
 	}

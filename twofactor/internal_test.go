@@ -1,7 +1,6 @@
 package twofactor
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -122,29 +121,6 @@ func TestNewTypedHasSixteenDigits(t *testing.T) {
 		f, _ := parse(newTyped().Reveal())
 		require.Equal(t, FormTyped, f)
 	}
-}
-
-func TestUserLocksLetOneThroughAndForgetTheRest(t *testing.T) {
-	var l userLocks
-	unlock, err := l.lock(t.Context(), "u1")
-	require.NoError(t, err)
-	other, err := l.lock(t.Context(), "u2")
-	require.NoError(t, err, "another user does not wait")
-	other()
-
-	ctx, cancel := context.WithCancel(t.Context())
-	waits := make(chan error)
-	go func() {
-		_, err := l.lock(ctx, "u1")
-		waits <- err
-	}()
-	cancel()
-	assert.ErrorIs(t, <-waits, context.Canceled)
-	unlock()
-	unlock, err = l.lock(t.Context(), "u1")
-	require.NoError(t, err)
-	unlock()
-	assert.Empty(t, l.m)
 }
 
 func TestKeyNamesTheUser(t *testing.T) {

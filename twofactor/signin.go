@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
@@ -50,4 +51,31 @@ func (m *Manager) signInError(err error) error {
 		return m.required(err)
 	}
 	return m.needed(err)
+}
+
+// Verifies reports whether the value of f is one that the account's second factor accepts now, and
+// whether it is of a kind that can be guessed: the six digits of an app can, a recovery code cannot.
+// It spends and counts nothing, so its caller bounds how often it is asked about guessable ones. It
+// is the Verifies of package session.
+func (m *Manager) Verifies(ctx context.Context, sub subject.Subject, f subject.Factor) (right, guessable bool, err error) {
+	form, text := parse(f.Value.Reveal())
+	switch form {
+	case FormTOTP, FormRecovery:
+	default: // of no value that a sign-in takes
+		return false, false, nil
+	}
+	at := m.now()
+	if !f.At.IsZero() && !m.late(f.At) {
+		at = f.At
+	}
+	guessable = form == FormTOTP
+	active, err := factorOf(ctx, m.store, sub.ID)
+	switch {
+	case errors.Is(err, ErrNoFactor):
+		return false, guessable, nil
+	case err != nil:
+		return false, guessable, err
+	}
+	a := &Attempt{m: m, user: sub.ID, form: form, value: credential.NewSecret(text), at: at}
+	return a.isRight(active), guessable, nil
 }

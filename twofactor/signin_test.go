@@ -98,7 +98,7 @@ func TestSignInGuesses(t *testing.T) {
 		err := k.begin(subject.Factor{Value: a.code()})
 		assert.ErrorIs(t, err, twofactor.ErrTooMany)
 		assert.ErrorIs(t, err, subject.ErrFactorRequired)
-		assert.Equal(t, "There were too many wrong one-time passwords. Try again in fifteen minutes.", says(err))
+		assert.Equal(t, "There were too many wrong one-time passwords. Wait for a while, at most fifteen minutes, or use a recovery code.", says(err))
 		time.Sleep(15 * time.Minute)
 		assert.ErrorIs(t, k.begin(subject.Factor{Value: a.wrong(2)}), twofactor.ErrWrong)
 		err = k.begin(subject.Factor{Value: a.code()})

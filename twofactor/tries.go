@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/npmauth/npmauth/internal/cidr"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 )
@@ -14,6 +15,14 @@ import (
 // triesKept is how long after the last attempt of a credential its attempts are forgotten. The
 // account's failures, which they also count for, are not.
 const triesKept = 15 * time.Minute
+
+// A login has no credential that could end: from each network, a code waits for the wrong ones
+// before it, twice as long after each, and they are kept for longer than that.
+const (
+	firstWait      = 30 * time.Second
+	longestWait    = 15 * time.Minute
+	loginTriesKept = 24 * time.Hour
+)
 
 // failures counts the attempts at each factor of a user since its last success.
 // It is apart from the factor so that counting does not conflict with spending.
@@ -38,11 +47,22 @@ func (f *failures) of(form Form) *int {
 	}
 }
 
-// tries are the values that one credential presented since its last success.
+// tries are the values that one credential presented since its last success, or a network to log in.
 type tries struct {
 	ID      string    `json:"id"`
 	Marks   []mark    `json:"marks"`
+	Next    time.Time `json:"next,omitzero"` // of a login: the first instant at which one more is verified
 	Expires time.Time `json:"expires"`
+}
+
+// count returns how many values of a form there were.
+func (t *tries) count(form Form) (n int) {
+	for _, mk := range t.Marks {
+		if mk.Form == form {
+			n++
+		}
+	}
+	return n
 }
 
 // A mark identifies a value that was presented. For a TOTP code it has the step too, since the
@@ -55,7 +75,15 @@ type mark struct {
 var tried = store.NewTable("twofactor-tries", 1, func(t *tries) string { return t.ID }).
 	Expiring(func(t *tries) time.Time { return t.Expires })
 
-func (a *Attempt) triesID() string { return joined(string(a.user), a.use.Credential) }
+func (a *Attempt) triesID() string {
+	if a.logsIn() {
+		return joined(string(a.user), "", cidr.Network(a.use.Addr).String())
+	}
+	return joined(string(a.user), a.use.Credential)
+}
+
+// logsIn reports whether the attempt is that of a login, which begins without a credential.
+func (a *Attempt) logsIn() bool { return a.use.Credential == "" }
 
 func (a *Attempt) mark() mark {
 	parts := []string{a.triesID(), a.value.Reveal()}
@@ -119,7 +147,7 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	if slices.Contains(t.Marks, mk) {
 		return nil // it reveals no more than the first time
 	}
-	if len(t.Marks) >= a.m.soft {
+	if a.logsIn() && (now.Before(t.Next) && a.form == FormTOTP) || !a.logsIn() && len(t.Marks) >= a.m.soft {
 		return ErrTooMany
 	}
 	if a.isRight(active) {
@@ -127,6 +155,12 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	}
 	t.Marks = append(t.Marks, mk)
 	t.Expires = now.Add(triesKept)
+	if a.logsIn() {
+		t.Expires = now.Add(loginTriesKept)
+		if more := t.count(FormTOTP) - a.m.soft; more >= 0 && a.form == FormTOTP {
+			t.Next = now.Add(min(firstWait<<min(more, 10), longestWait))
+		}
+	}
 	if err := put(ctx, tx, tried, t.ID, t); err != nil {
 		return fmt.Errorf("twofactor: tries: %w", err)
 	}
@@ -164,6 +198,9 @@ func (a *Attempt) succeeded(ctx context.Context, tx *store.Tx) error {
 	}
 	if t != nil {
 		t.Marks = slices.DeleteFunc(t.Marks, func(mk mark) bool { return mk.Form == a.form })
+		if a.form == FormTOTP {
+			t.Next = time.Time{}
+		}
 		if err := put(ctx, tx, tried, t.ID, t); err != nil {
 			return fmt.Errorf("twofactor: tries: %w", err)
 		}

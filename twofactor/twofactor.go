@@ -89,6 +89,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/keylock"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -140,8 +141,9 @@ type Config struct {
 	// one --otp fails from its second package on.
 	Strict bool
 
-	// SoftLimit is how many values one credential may present without a success.
-	// Zero means 5. It must not exceed HardLimit.
+	// SoftLimit is how many values one credential may present without a success, and how many
+	// wrong codes one network may present at a login before each waits for those before. Zero means
+	// 5. It must not exceed HardLimit.
 	SoftLimit int
 
 	// HardLimit is how many values may be tried against one factor of an account
@@ -175,7 +177,7 @@ type Manager struct {
 	limits     func() policy.Limits
 	attemptTTL time.Duration
 	events     *audit.Recorder
-	locks      userLocks
+	locks      keylock.Locks[protocol.UserID] // of what one client sends at once, as lerna does with one code
 	serverKey  *credential.ServerKey
 }
 

@@ -72,7 +72,7 @@ func Sentence(err error, now time.Time) string {
 	case errors.Is(err, ErrLocked):
 		return "Codes of this kind are locked after too many wrong ones. Use another kind, such as a recovery code for npm profile disable-2fa, or ask the registry's operator."
 	case errors.Is(err, ErrTooMany):
-		return "There were too many wrong one-time passwords. Try again in fifteen minutes."
+		return "There were too many wrong one-time passwords. Wait for a while, at most fifteen minutes, or use a recovery code."
 	case errors.Is(err, ErrWrong):
 		return "The one-time password is wrong or too old."
 	}

@@ -1,4 +1,5 @@
-// Package cidr says which address ranges may be stored as a restriction.
+// Package cidr says which address ranges may be stored as a restriction, and which addresses count
+// as one client.
 package cidr
 
 import (
@@ -27,4 +28,17 @@ func Problem(ranges []netip.Prefix) string {
 		}
 	}
 	return ""
+}
+
+// Network returns the IP addresses that count as one client, since one can easily have them: the
+// /24 of IPv4, and the /56 of IPv6 that an access provider gives to a household. That of the zero
+// Addr is the zero Prefix.
+func Network(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 56
+	if addr.Is4() {
+		bits = 24
+	}
+	network, _ := addr.Prefix(bits)
+	return network
 }

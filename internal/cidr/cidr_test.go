@@ -33,3 +33,13 @@ func TestProblem(t *testing.T) {
 	assert.Empty(t, cidr.Problem(many))
 	assert.Contains(t, cidr.Problem(append(many, many[0])), "more than 50")
 }
+
+func TestNetwork(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.7": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.0/24", "2001:db8:1:2ff::1": "2001:db8:1:200::/56",
+		"fe80::1%eth0": "fe80::/56", "": "invalid Prefix",
+	} {
+		a, _ := netip.ParseAddr(addr)
+		assert.Equal(t, want, cidr.Network(a).String(), addr)
+	}
+}
