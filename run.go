@@ -20,7 +20,7 @@ const (
 	warnLook  = 10 * time.Minute // how often it looks whether that is due, so soon after a start and after an error
 )
 
-// Run does work in the background: it stores when tokens were last used, deletes what expired long
+// Run does work in the background: it stores when tokens were last used, tells of floods of refusals, deletes what expired long
 // ago, records events of tokens that expire soon, and watches what other nodes change, so that
 // caches keep the rest for longer. It returns when ctx is done, with the error of a last write if
 // that failed. No decision depends on it.
@@ -45,8 +45,10 @@ func (a *Auth) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
+			a.authz.Events.Flush(last, true)
 			return a.authz.Tokens.Flush(last)
 		case <-used.C:
+			a.authz.Events.Flush(ctx, false)
 			if err := a.authz.Tokens.Flush(ctx); err != nil {
 				a.authz.LogLater(ctx, "npmauth: last-used times not written", err)
 			}

@@ -41,6 +41,8 @@ type Recorder struct {
 	log  *Log
 	errs *slog.Logger
 	now  func() time.Time
+
+	floods floods
 }
 
 // NewRecorder returns a Recorder.
@@ -115,13 +117,28 @@ func (r *Recorder) Outcome(ctx context.Context, tx *store.Tx, fn func(store.Outc
 // Record passes e to the Sink at once, for an event without a commit: a refusal, or an operation
 // that the host carries out. It does not write to the Log, since everybody could fill the store
 // with refusals. The Sink's context is not cancelled when ctx is. It implements [Sink].
+//
+// Of refusals that are alike, in type, outcome, account, action and first reason, the first ten in a
+// minute are passed on. The others become one event, which [Recorder.Flush] tells, with count
+// and since in its Detail and without what they do not have in common: a flood is one event a minute.
 func (r *Recorder) Record(ctx context.Context, e Event) {
 	if r == nil {
 		return
 	}
+	now := r.now()
+	for _, other := range r.floods.over(now, false) {
+		r.give(ctx, other)
+	}
+	if e = r.timed(e); !r.floods.take(e, now) {
+		r.give(ctx, e)
+	}
+}
+
+// give passes e to the Sink.
+func (r *Recorder) give(ctx context.Context, e Event) {
 	ctx = context.WithoutCancel(ctx)
 	defer recoverSink(ctx, r.errs, e)
-	r.sink.Record(ctx, r.timed(e))
+	r.sink.Record(ctx, e)
 }
 
 func (r *Recorder) timed(e Event) Event {
