@@ -359,7 +359,7 @@ func TestTooManyCodesAtALogin(t *testing.T) {
 	w.enrol("alice", protocol.AuthOnly)
 	w.clock.Add(time.Minute)
 	locked := 0
-	for i := range 12 {
+	for i := range 10 { // more are one event
 		w.events.all = nil
 		isChallenge(t, w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: fmt.Sprintf("%06d", i)}))
 		if w.events.has(audit.FactorLocked) {

@@ -416,7 +416,8 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	az.Sessions, err = session.New(session.Config{
 		Store: az.Store, Limits: az.Limits, Now: az.Now, Events: az.Events,
-		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Alive: az.MaySignIn,
+		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Verifies: az.Verifies, Notice: az.SignInNotice,
+		Alive: az.MaySignIn,
 	})
 	if err != nil {
 		return fail("session", err)

@@ -148,7 +148,7 @@ func dump(t *testing.T, s store.Store) map[string]store.Revision {
 // mayRemain is no regular expression: the race detector makes one thirty times as slow.
 func mayRemain(key string) bool {
 	kind := key[:max(0, strings.IndexAny(key, "./"))]
-	return slices.Contains([]string{"twofactor-challenge", "twofactor-asked", "twofactor-tries", "twofactor-failures", "serverkey"}, kind)
+	return slices.Contains([]string{"twofactor-challenge", "twofactor-asked", "twofactor-tries", "twofactor-failures", "serverkey", "password-guesses", "password-place", "password-own"}, kind)
 }
 
 // changes names the keys in which two dumps differ.

@@ -113,10 +113,10 @@ func (s *scene) resetHost() {
 	}
 }
 
-// ofProofs are the rows that a second factor, proved or not, writes.
-var ofProofs = regexp.MustCompile(`^(twofactor|serverkey)`)
+// ofProofs are the rows that a second factor or a password, right or not, writes.
+var ofProofs = regexp.MustCompile(`^(twofactor|serverkey|password-(guesses|place|own))`)
 
-// rows returns what is in the store, but for what a second factor writes.
+// rows returns what is in the store, but for ofProofs.
 func (s *scene) rows() map[string]store.Item {
 	s.t.Helper()
 	all, after := map[string]store.Item{}, ""

@@ -57,7 +57,7 @@ var firstEditionRows = map[string]becomes{
 	"twofactor-failures": carried, // wrong codes count on
 
 	"twofactor-enrolment":       waiting, // until its first code comes
-	"twofactor-tries":           waiting, // of a credential that is dead; those of sign-ins count on
+	"twofactor-tries":           waiting, // of a credential that is dead, or of sign-ins, which are counted anew
 	"twofactor-asked":           waiting, // of a credential that is dead
 	"twofactor-challenge":       waiting, // can be answered; the proof is for a credential that is dead
 	"twofactor-challenge.poll":  waiting,
@@ -79,7 +79,7 @@ var firstEditionRows = map[string]becomes{
 }
 
 // newRows are the kinds of rows that the first edition did not have.
-var newRows = []string{"npmauth", "token.list"}
+var newRows = []string{"npmauth", "token.list", "password-guesses", "password-place", "password-own"}
 
 // kindOf is what a key says of its row.
 func kindOf(key string) string {
@@ -364,7 +364,7 @@ func TestFirstEditionAccounts(t *testing.T) {
 	}
 	for _, name := range held.under("password.") {
 		name = strings.TrimPrefix(name, "password.")
-		_, err := w.auth.Sessions().CheckPassword(ctx, name, credential.NewSecret("not "+held["password."+name]))
+		_, err := w.auth.Sessions().CheckPassword(ctx, session.SignIn{Name: name, Password: credential.NewSecret("not " + held["password."+name])})
 		assert.ErrorIs(t, err, session.ErrDenied, name)
 		s := w.signedIn(held, name)
 		assert.Equal(t, name, whoami(s, "").text("username"), name)

@@ -32,9 +32,10 @@
 //
 // # Unknown users
 //
-// An unknown user costs the same time as a known one, if its password was hashed with the
-// parameters in use. A sign-in should call CheckPassword with the empty ID if
-// [Directory.ByName] finds no user.
+// An unknown user costs the same requests of the store and the same hashes as a known one. While
+// imported hashes are stored that take another time than new ones, each check computes one of every
+// kind, until their users have signed in or changed their passwords. A sign-in should call
+// CheckPassword with the empty ID if [Directory.ByName] finds no user.
 package account
 
 import (

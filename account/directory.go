@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/mail"
 	"reflect"
 	"slices"
@@ -103,13 +104,49 @@ type secretRow struct {
 	ID      string    `json:"id"`
 	Hash    string    `json:"hash"`
 	Changed time.Time `json:"changed"`
+	// Imported is the kind of a hash that was imported, and that takes another time to compute.
+	Imported string `json:"imported,omitempty"`
 }
+
+// imports counts the password hashes that were imported and are still stored, by their kind. As
+// long as there are some, each check of a password computes one of every kind: otherwise
+// strangers learn by the time it takes which names somebody has.
+type imports struct {
+	ID    string         `json:"id"`
+	Kinds map[string]int `json:"kinds"`
+}
+
+// importsID is that of the one row.
+const importsID = "passwords"
 
 var (
 	people       = store.NewTable("user", 1, func(p *person) string { return p.ID })
 	peopleByName = people.Unique("name", func(p *person) string { return p.Name })
 	passwords    = store.NewTable("password", 1, func(s *secretRow) string { return s.ID })
+	imported     = store.NewTable("password-imports", 1, func(i *imports) string { return i.ID })
 )
+
+// nobody is an ID that is read in place of that of an account that does not exist: a stranger who
+// counts or times the requests of the store learns nothing.
+const nobody = "nobody"
+
+// countImport changes the number of stored hashes of that kind, if it is not "".
+func countImport(ctx context.Context, tx *store.Tx, kind string, by int) error {
+	if kind == "" {
+		return nil
+	}
+	_, err := imported.Upsert(ctx, tx, importsID, func(i *imports, _ bool) error {
+		i.ID = importsID
+		if i.Kinds == nil {
+			i.Kinds = map[string]int{}
+		}
+		if i.Kinds[kind] += by; i.Kinds[kind] <= 0 {
+			delete(i.Kinds, kind)
+		}
+		return nil
+	})
+	return err
+}
 
 // PersonKey returns the key of the record of this user, for a caller that reads it together
 // with other rows.
@@ -265,9 +302,10 @@ func (d *Directory) Create(ctx context.Context, by audit.Actor, nu NewUser) (Use
 // A Creation is a user to be added. [Directory.PrepareCreate] makes it and does the slow part,
 // and [Creation.Apply] adds the user in a commit.
 type Creation struct {
-	d   *Directory
-	p   person
-	phc string
+	d        *Directory
+	p        person
+	phc      string
+	imported string // the kind of phc, if it is another than new ones have
 }
 
 // PrepareCreate is [Directory.Create] up to the change itself, for a caller that changes more
@@ -323,7 +361,11 @@ func (d *Directory) PrepareCreate(ctx context.Context, nu NewUser) (*Creation, e
 	}
 
 	now := d.instant()
-	return &Creation{d: d, phc: phc, p: person{
+	kind := ""
+	if h, err := parseHash(phc); nu.Hash != "" && err == nil && h.kind() != d.hasher.nobody.kind() {
+		kind = h.kind()
+	}
+	return &Creation{d: d, phc: phc, imported: kind, p: person{
 		ID: credential.NewID(), Name: nu.Name, Email: nu.Email, Created: now, Updated: now,
 		Service: nu.Service, Administrators: slices.Clone(nu.Administrators),
 	}}, nil
@@ -346,7 +388,10 @@ func (c *Creation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) (Use
 	if p.Service {
 		e.Detail = map[string]string{"service": "true"}
 	} else if err == nil {
-		err = passwords.Insert(ctx, tx, &secretRow{ID: p.ID, Hash: c.phc, Changed: p.Created})
+		err = passwords.Insert(ctx, tx, &secretRow{ID: p.ID, Hash: c.phc, Changed: p.Created, Imported: c.imported})
+		if err == nil {
+			err = countImport(ctx, tx, c.imported, 1)
+		}
 	}
 	switch {
 	case errors.Is(err, store.ErrExists):
@@ -380,6 +425,12 @@ func (d *Directory) ByName(ctx context.Context, name string) (User, error) {
 		return User{}, ErrNoUser
 	}
 	p, err := peopleByName.Get(ctx, d.store, name)
+	if errors.Is(err, store.ErrNotFound) {
+		// The second request of a name that somebody has.
+		if _, other := people.Get(ctx, d.store, nobody); !errors.Is(other, store.ErrNotFound) {
+			err = other
+		}
+	}
 	return found(p, err)
 }
 
@@ -502,17 +553,29 @@ func (d *Directory) CheckPassword(ctx context.Context, id protocol.UserID, pw cr
 // check verifies the password against the stored row, which it returns.
 func (d *Directory) check(ctx context.Context, id protocol.UserID, pw credential.Secret, renew bool) (secretRow, verdict, error) {
 	var row secretRow
-	if id != "" {
-		switch r, err := passwords.Get(ctx, d.store, string(id)); {
-		case err == nil && r.Hash == "":
-			return row, verdict{}, fmt.Errorf("%w: the stored one is empty", ErrHash)
-		case err == nil:
-			row = *r
-		case !errors.Is(err, store.ErrNotFound):
-			return row, verdict{}, fmt.Errorf("account: password: %w", err)
-		}
+	if id == "" || len(passwords.Key(string(id))) > store.MaxKey {
+		id = nobody
 	}
-	v, err := d.hasher.verify(ctx, row.Hash, pw, renew)
+	items, err := d.store.Get(ctx, passwords.Key(string(id)), imported.Key(importsID))
+	if err != nil {
+		return row, verdict{}, fmt.Errorf("account: password: %w", err)
+	}
+	switch r, err := passwords.Decode(items[0]); {
+	case err == nil && r.Hash == "":
+		return row, verdict{}, fmt.Errorf("%w: the stored one is empty", ErrHash)
+	case err == nil:
+		row = *r
+	case !errors.Is(err, store.ErrNotFound):
+		return row, verdict{}, fmt.Errorf("account: password: %w", err)
+	}
+	var kinds []string
+	switch i, err := imported.Decode(items[1]); {
+	case err == nil:
+		kinds = slices.Sorted(maps.Keys(i.Kinds))
+	case !errors.Is(err, store.ErrNotFound):
+		return row, verdict{}, fmt.Errorf("account: password: %w", err)
+	}
+	v, err := d.hasher.verify(ctx, row.Hash, pw, renew, kinds)
 	if err != nil {
 		return row, verdict{}, err
 	}
@@ -532,10 +595,13 @@ func (d *Directory) replace(ctx context.Context, row secretRow, phc string) erro
 			if r.Hash != row.Hash {
 				return ErrWrongPassword
 			}
-			r.Hash, r.Changed = phc, d.instant()
+			r.Hash, r.Changed, r.Imported = phc, d.instant(), ""
 			return nil
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return countImport(ctx, tx, row.Imported, -1)
 	})
 }
 
@@ -557,14 +623,19 @@ func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor
 		return errNotPrepared
 	}
 	now, id := c.d.instant(), protocol.UserID(c.row.ID)
+	var was secretRow
 	_, err := passwords.Upsert(ctx, tx, c.row.ID, func(r *secretRow, _ bool) error {
 		if !c.any && r.Hash != c.row.Hash {
 			return ErrWrongPassword
 		}
+		was = *r
 		*r = secretRow{ID: c.row.ID, Hash: c.phc, Changed: now}
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := countImport(ctx, tx, was.Imported, -1); err != nil {
 		return err
 	}
 	if _, err := subject.Revoke(ctx, tx, id, subject.Sessions, now); err != nil {
@@ -635,6 +706,17 @@ func (d *Directory) PrepareReset(ctx context.Context, id protocol.UserID, new cr
 		return nil, err
 	}
 	return &PasswordChange{d: d, row: secretRow{ID: string(id)}, any: true, phc: phc}, nil
+}
+
+// CheckNew returns nil if the user could choose the password now, and otherwise a
+// [*PasswordError], the error of [Passwords].Blocked, [ErrNoUser] or the store's. It changes nothing,
+// and computes no hash.
+func (d *Directory) CheckNew(ctx context.Context, id protocol.UserID, pw credential.Secret) error {
+	user, err := d.ByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	return d.passwords.Check(ctx, pw, user.Name, user.Email)
 }
 
 func (d *Directory) newHash(ctx context.Context, id protocol.UserID, pw credential.Secret) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
@@ -35,7 +36,7 @@ type HasherConfig struct {
 
 // A Hasher makes and verifies password hashes, a few at a time. Hashing is expensive by design: 64
 // at once need 2 GB and slow everything else down hundredfold. So callers wait in a queue that
-// alternates between networks (WithClient), and a caller that has waited for Wait gets ErrBusy. A
+// alternates between networks ([subject.WithClient]), and a caller that has waited for Wait gets ErrBusy. A
 // caller whose context ends while it waits leaves the queue, and its hash is never begun.
 //
 // Hash before a transaction: a hash inside of one would keep it open for as long. A Hasher is
@@ -118,7 +119,7 @@ func (h *Hasher) hash(pw password) string {
 //
 // The error is [ErrHash] for a phc that is neither, [ErrBusy], or that of ctx.
 func (h *Hasher) Verify(ctx context.Context, phc string, secret credential.Secret) (ok, stale bool, err error) {
-	v, err := h.verify(ctx, phc, secret, false)
+	v, err := h.verify(ctx, phc, secret, false, nil)
 	return v.ok, v.stale, err
 }
 
@@ -128,8 +129,9 @@ type verdict struct {
 }
 
 // verify is Verify. If renew is set it also computes the hash that replaces a stale one, in the
-// same turn.
-func (h *Hasher) verify(ctx context.Context, phc string, secret credential.Secret, renew bool) (verdict, error) {
+// same turn. kinds are those of imported hashes that are stored, see [hash.kind]: it then takes as long for
+// each of them, for one of the costs in use, and for phc "".
+func (h *Hasher) verify(ctx context.Context, phc string, secret credential.Secret, renew bool, kinds []string) (verdict, error) {
 	pw, ok := normalise(secret)
 	if !ok {
 		return verdict{}, nil
@@ -141,6 +143,10 @@ func (h *Hasher) verify(ctx context.Context, phc string, secret credential.Secre
 			return verdict{}, err
 		}
 	}
+	others, err := h.others(stored, kinds)
+	if err != nil {
+		return verdict{}, err
+	}
 	if err := h.queue.acquire(ctx); err != nil {
 		return verdict{}, err
 	}
@@ -151,7 +157,31 @@ func (h *Hasher) verify(ctx context.Context, phc string, secret credential.Secre
 	if v.stale && renew {
 		v.fresh = h.hash(pw)
 	}
+	for _, other := range others {
+		if v.fresh == "" || other.kind() != h.nobody.kind() {
+			other.matches(pw)
+		}
+	}
 	return v, nil
+}
+
+// others returns the hashes to compute besides the stored one, so that all of kinds and that of the
+// costs in use are computed once.
+func (h *Hasher) others(stored hash, kinds []string) (others []hash, err error) {
+	if len(kinds) == 0 {
+		return nil, nil
+	}
+	for _, kind := range append(slices.Clone(kinds), h.nobody.kind()) {
+		if kind == stored.kind() || slices.ContainsFunc(others, func(o hash) bool { return o.kind() == kind }) {
+			continue
+		}
+		other, err := parseHash(kind)
+		if err != nil {
+			return nil, err
+		}
+		others = append(others, other)
+	}
+	return others, nil
 }
 
 // String names the costs in use.

@@ -69,7 +69,7 @@ func denied(u User, err error) error {
 	return err
 }
 
-// SignUp is [Directory.Create] for [host.SignUp], by the client of [WithClient].
+// SignUp is [Directory.Create] for [host.SignUp], by the client of [subject.WithClient].
 func (d *Directory) SignUp(ctx context.Context, n host.NewUser) (protocol.UserID, error) {
 	u, err := d.Create(ctx, by(ctx, ""), NewUser{Name: n.Name, Email: n.Email, Password: n.Password})
 	return u.ID, err
@@ -122,10 +122,9 @@ func (d *Directory) ChangePassword(ctx context.Context, id protocol.UserID, old,
 	return func(ctx context.Context) error { return c.Commit(ctx, by(ctx, id)) }, nil
 }
 
-// by returns the actor with this ID, and with the IP address of [WithClient].
+// by returns the actor with this ID, and with the IP address of [subject.WithClient].
 func by(ctx context.Context, id protocol.UserID) audit.Actor {
-	client, _ := ctx.Value(clientKey{}).(Client)
-	return audit.Actor{User: id, Addr: client.Addr}
+	return audit.Actor{User: id, Addr: subject.ClientFrom(ctx).Addr}
 }
 
 // forHost returns u as a [host.User].

@@ -160,3 +160,13 @@ func (h hash) stale(want Params, pw password) bool {
 	return h.params.Memory < want.Memory || h.params.Time < want.Time || h.params.Threads != want.Threads ||
 		len(h.salt) < saltSize || len(h.key) < keySize
 }
+
+// kind returns a hash that takes as long to compute as h and that no password has, in the form that
+// parseHash reads: two hashes of equal costs have the same.
+func (h hash) kind() string {
+	if h.bcrypt != nil {
+		cost, _ := bcrypt.Cost(h.bcrypt) // parseHash has found one
+		return fmt.Sprintf("$2a$%02d$%s", cost, strings.Repeat(".", 53))
+	}
+	return hash{params: h.params, salt: make([]byte, saltSize), key: make([]byte, keySize)}.String()
+}

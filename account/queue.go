@@ -7,26 +7,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/npmauth/npmauth/subject"
 )
-
-// A Client is who has a password checked.
-type Client struct {
-	// Addr is the IP address that the client has. Those without one count as one network.
-	Addr netip.Addr
-
-	// Known means that the client is probably the owner of the account: it presents a
-	// credential of the account that is in force, or asks from a network from which its owner
-	// has signed in before. Half of the queue is reserved for these.
-	Known bool
-}
-
-// WithClient returns ctx with the client whose password is checked, so that the Hasher can be
-// fair between networks. Calls without it count as one network, which is not known.
-func WithClient(ctx context.Context, c Client) context.Context {
-	return context.WithValue(ctx, clientKey{}, c)
-}
-
-type clientKey struct{}
 
 // levels is how many groups each caller is in, one in the other.
 const levels = 4
@@ -41,7 +24,7 @@ type groupKey struct {
 // others, and then networks. The smallest are the IP addresses that one client can easily have:
 // the /24 of IPv4, the /56 of IPv6 that an access provider gives to a household. The wider ones
 // are what one customer of a hosting provider can have, and the provider.
-func groupsOf(c Client) [levels]groupKey {
+func groupsOf(c subject.Client) [levels]groupKey {
 	addr, bits := c.Addr.Unmap().WithZone(""), [levels - 1]int{32, 48, 56}
 	if addr.Is4() {
 		bits = [levels - 1]int{16, 24, 24} // of IPv4 two are enough
@@ -100,8 +83,7 @@ func (q *queue) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, _ := ctx.Value(clientKey{}).(Client)
-	w := &waiter{groups: groupsOf(c), ready: make(chan struct{})}
+	w := &waiter{groups: groupsOf(subject.ClientFrom(ctx)), ready: make(chan struct{})}
 	if q.enter(w) {
 		return nil
 	}

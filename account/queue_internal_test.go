@@ -14,12 +14,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/subject"
 )
 
 const work = 20 * time.Millisecond
 
 func from(ctx context.Context, addr string) context.Context {
-	return WithClient(ctx, Client{Addr: netip.MustParseAddr(addr)})
+	return subject.WithClient(ctx, subject.Client{Addr: netip.MustParseAddr(addr)})
 }
 
 // idle asserts that no worker was lost and no caller still waits.
@@ -258,7 +260,7 @@ func TestQueueStress(t *testing.T) {
 			takes := time.Duration(rnd.IntN(40)) * time.Millisecond
 			go func() {
 				defer cancel()
-				if q.acquire(WithClient(ctx, Client{Addr: addr, Known: known})) != nil {
+				if q.acquire(subject.WithClient(ctx, subject.Client{Addr: addr, Known: known})) != nil {
 					return
 				}
 				mu.Lock()
@@ -298,13 +300,13 @@ func consistent(t *testing.T, g *group) {
 
 // full returns a queue whose only worker is taken, and whose places are taken by callers of
 // the addresses, in this order.
-func full(t *testing.T, clients ...Client) *queue {
+func full(t *testing.T, clients ...subject.Client) *queue {
 	t.Helper()
 	q := newQueue(1, len(clients), time.Second)
 	require.NoError(t, q.acquire(t.Context()))
 	for _, c := range clients {
 		go func() {
-			if q.acquire(WithClient(t.Context(), c)) == nil {
+			if q.acquire(subject.WithClient(t.Context(), c)) == nil {
 				q.release()
 			}
 		}()
@@ -315,8 +317,8 @@ func full(t *testing.T, clients ...Client) *queue {
 }
 
 // one returns the IP address of a number of a network, which is written with %d.
-func one(network string, n int) Client {
-	return Client{Addr: netip.MustParseAddr(fmt.Sprintf(network, n))}
+func one(network string, n int) subject.Client {
+	return subject.Client{Addr: netip.MustParseAddr(fmt.Sprintf(network, n))}
 }
 
 // AU-21: who has many networks has taken all places with one caller of each, and still those of
@@ -330,7 +332,7 @@ func TestQueueFullOfOneProvider(t *testing.T) {
 		for _, other := range []string{"2001:db9::1", "198.51.100.1", "192.1.2.1"} {
 			t.Run(name+", "+other, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					var flood []Client
+					var flood []subject.Client
 					for i := range 64 {
 						flood = append(flood, one(network, i))
 					}
@@ -361,10 +363,10 @@ func TestQueueFullOfOneProvider(t *testing.T) {
 // which has every other turn and half of the places.
 func TestQueueKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := full(t, slices.Repeat([]Client{one("192.0.2.%d", 1)}, 8)...)
+		q := full(t, slices.Repeat([]subject.Client{one("192.0.2.%d", 1)}, 8)...)
 		var turn []int
 		var mu sync.Mutex
-		known := WithClient(t.Context(), Client{Addr: netip.MustParseAddr("192.0.2.1"), Known: true})
+		known := subject.WithClient(t.Context(), subject.Client{Addr: netip.MustParseAddr("192.0.2.1"), Known: true})
 		for i := range 5 {
 			go func() {
 				if q.acquire(known) == nil {
@@ -384,7 +386,7 @@ func TestQueueKnown(t *testing.T) {
 		assert.Equal(t, []int{0, 1, 2, 3}, turn)
 		idle(t, q, 1)
 
-		q = full(t, slices.Repeat([]Client{{Known: true}}, 8)...)
+		q = full(t, slices.Repeat([]subject.Client{{Known: true}}, 8)...)
 		go func() {
 			assert.NoError(t, q.acquire(from(t.Context(), "192.0.2.1")))
 			q.release()
@@ -433,7 +435,7 @@ func TestGroupsOf(t *testing.T) {
 		"::ffff:255.255.255.255%": {"invalid Prefix", "invalid Prefix", "invalid Prefix"},
 	} {
 		a, _ := netip.ParseAddr(addr)
-		groups := groupsOf(Client{Addr: a, Known: true})
+		groups := groupsOf(subject.Client{Addr: a, Known: true})
 		assert.Equal(t, groupKey{known: true}, groups[0])
 		for i, network := range want {
 			assert.Equal(t, network, groups[i+1].network.String(), addr)

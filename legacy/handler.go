@@ -24,7 +24,8 @@ func (h *Handler) Put(w http.ResponseWriter, r *http.Request, name string) {
 		if err != nil {
 			return err
 		}
-		secret, err := h.signIn(r.Context(), l, client, h.mayCreate(r.Header, l))
+		notice := func(text string) { w.Header().Add("Npm-Notice", text) }
+		secret, err := h.signIn(r.Context(), l, client, notice, h.mayCreate(r.Header, l))
 		if err != nil {
 			return err
 		}
@@ -104,8 +105,8 @@ func isAddUser(h http.Header) bool {
 	return command == "adduser"
 }
 
-func (h *Handler) signIn(ctx context.Context, l login, client Client, create bool) (credential.Secret, error) {
-	in := SignIn{Name: l.name, Password: l.password, OTP: l.otp, Client: client}
+func (h *Handler) signIn(ctx context.Context, l login, client Client, notice func(string), create bool) (credential.Secret, error) {
+	in := SignIn{Name: l.name, Password: l.password, OTP: l.otp, Client: client, Notice: notice}
 	secret, denied := h.cfg.SignIn(ctx, in)
 	if !create || !errors.Is(denied, ErrDenied) {
 		return secret, denied

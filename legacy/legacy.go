@@ -75,6 +75,8 @@ type SignIn struct {
 	Password credential.Secret // as typed; the zero Secret is an empty password
 	OTP      credential.Secret // the npm-otp header; the zero Secret is none
 	Client   Client            // what [Config.Client] returned
+	// Notice makes the client print text, if it prints an npm-notice, beside the answer.
+	Notice func(text string)
 }
 
 // A Client is the sender of a request.

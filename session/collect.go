@@ -126,6 +126,7 @@ func (m *Manager) create(ctx context.Context, poll credential.Secret, expires ti
 	}
 	r := m.newRecord(f.Session, secret, User{ID: f.User, Name: f.Name}, f.Numbers, f.Since, c, f.Via)
 	s := r.session()
+	s.Notice = f.Notice
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		tx.Expect(sub.Evidence...)
 		now := m.now()
@@ -218,6 +219,7 @@ func (m *Manager) repeat(ctx context.Context, poll credential.Secret, f *flow, c
 	if credential.Sum(secret) != s.Digest || s.ID != f.Session || !r.alive(sub, now) {
 		return Poll{}, nil
 	}
+	s.Notice = f.Notice
 	return Poll{State: Done, Secret: secret, Session: s}, nil
 }
 

@@ -85,6 +85,7 @@ type flow struct {
 	Since     time.Time         `json:"since"`   // when the approval began
 	Numbers   subject.Numbers   `json:"numbers"` // read before the password was checked
 	Approver  netip.Addr        `json:"approver"`
+	Notice    string            `json:"notice,omitempty"`
 	Collected time.Time         `json:"collected"` // from here on: of a collected one
 	Collector netip.Addr        `json:"collector"`
 	Secret    credential.Digest `json:"secret"` // of the session's secret
@@ -217,13 +218,11 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 		return err
 	}
 	in.Client = in.Client.clean()
+	notice := m.notice(ctx, p.User, in.Password)
 	return m.commit(ctx, in, p, func(tx *store.Tx) error {
-		if err := p.spend(ctx, tx, p.id); err != nil {
-			return err
-		}
 		f := m.newFlow(a, approved)
 		f.User, f.Name, f.Session, f.Via, f.Since = p.ID, p.Name, p.id, in.Via, p.since
-		f.Numbers, f.Approver = p.Subject.Numbers(policy.KindSession), in.Client.Addr
+		f.Numbers, f.Approver, f.Notice = p.Subject.Numbers(policy.KindSession), in.Client.Addr, notice
 		if err := m.decide(ctx, tx, f); err != nil {
 			return err
 		}
@@ -236,11 +235,15 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 }
 
 // Deny ends a web login that nobody has decided, on behalf of the client c. It needs no
-// password: everybody who has the page may deny. Errors are ErrNoFlow and ErrDecided.
+// password: everybody who has the page may deny. Errors are ErrNoFlow, ErrDecided and, for a
+// network that denies too many, a [*subject.WaitError].
 func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
 	_, a, err := m.open(ctx, pageID)
 	if err != nil {
 		return err
+	}
+	if wait := m.strangers.Take(c.Addr, 1); wait > 0 { // each is a row
+		return fmt.Errorf("session: deny: %w", &subject.WaitError{After: wait, Network: true})
 	}
 	f := m.newFlow(a, denied)
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {

@@ -443,7 +443,7 @@ func TestFlowStoreFails(t *testing.T) {
 	}
 	assert.Equal(t, session.Pending, collect(t, d, f, terminal).State)
 
-	d.store.after = store.ErrUnknown
+	d.store.of, d.store.after = "login/", store.ErrUnknown
 	assert.ErrorIs(t, d.Approve(t.Context(), f.PageID, jane("111111")), store.ErrUnknown)
 	assert.Equal(t, session.Done, collect(t, d, f, terminal).State, "it happened after all")
 }

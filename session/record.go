@@ -26,6 +26,9 @@ type Session struct {
 	Addr      netip.Addr // IP address that the secret was given to; the zero Addr if unknown
 	UserAgent string     // as that client called itself, in printable ASCII
 	Via       string     // how the person signed in, see SignIn.Via
+	// Notice is what Config.Notice says to the person, where the session has just been created. It
+	// is in no list.
+	Notice string
 }
 
 // Live reports whether s has not expired by now. It does not know whether the account was

@@ -42,11 +42,30 @@
 // If a poll ID arrives from a second IP address after it was collected, one of the two clients
 // stole it, and the session ends.
 //
-// # Limits
+// # Guesses
 //
-// The package does not throttle. Callers limit how often an IP address may start, approve and
-// deny; only approvals and denials write, one record each, which expires minutes after its
-// flow.
+// Whether a password is checked at all depends on where it comes from, and each check is counted
+// before it is made; a right one is none. A network, the /24 of IPv4 or the /56 of IPv6, and a
+// browser, see [SignIn].Browser, are known to an account for 90 days after it has signed in there.
+//
+//   - From a known place there are 20 guesses, and then one after each wait, of 30 seconds, a minute
+//     and so on to 15 minutes. They are that place's own: nobody elsewhere uses them up.
+//   - All other places together have as many, and to an account with a second factor 100 at most
+//     (NIST SP 800-63B-4, section 3.2.2), until the account signs in from one of them, the password
+//     changes, or there was none for 90 days.
+//   - Beyond that a sign-in that brings a code has its password checked if the code is right. This
+//     spends nothing and does not count for the second factor. One code is tried each half minute, but
+//     recovery codes, which cannot be guessed, always are.
+//   - An account without a second factor has no codes: each other network gets one check in 15 minutes.
+//
+// A name that no user has is answered in the same way. A password that is not checked is a
+// [*subject.WaitError].
+//
+// What a stranger does that costs a commit is limited for each network besides: 60 wrong passwords
+// and denied logins at once, and one more each ten seconds, on each node. Known places are not
+// limited so. To begin a login costs nothing and is not limited.
+//
+// Who presents a credential has five guesses at the password of its account: [Manager.OwnPassword].
 package session
 
 import (
@@ -59,6 +78,8 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/bucket"
+	"github.com/npmauth/npmauth/internal/keylock"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -86,6 +107,12 @@ const (
 	defaultFlowTTL = 5 * time.Minute
 	minFlowTTL     = time.Minute
 	maxFlowTTL     = 15 * time.Minute
+)
+
+// What strangers may cost, for each network.
+const (
+	strangerBurst = 60
+	strangerEvery = 10 * time.Second
 )
 
 // A User is the account that a name belongs to.
@@ -170,12 +197,26 @@ type Config struct {
 	// [twofactor.Manager]: https://pkg.go.dev/github.com/npmauth/npmauth/twofactor#Manager.SignIn
 	SecondFactor func(ctx context.Context, sub subject.Subject, f subject.Factor) (subject.Spend, error)
 
+	// Verifies reports whether the account accepts the second factor f now, and whether a value of
+	// its kind can be guessed, as six digits can. It counts, spends and changes nothing. For a
+	// program with a [twofactor.Manager], its Verifies. Nil means that no code lets a sign-in through
+	// for which there are too many guesses, see "Guesses". It is called for accounts without a second factor,
+	// too, and for an account that does not exist where no user has the name.
+	//
+	// [twofactor.Manager]: https://pkg.go.dev/github.com/npmauth/npmauth/twofactor#Manager.Verifies
+	Verifies func(ctx context.Context, sub subject.Subject, f subject.Factor) (right, guessable bool, err error)
+
 	// Alive returns nil if the host lets the user have a session, and [ErrDenied] if the host has
 	// disabled or removed the user. Required: for a program with an account.Directory, its Alive.
 	// It is called last, before a session or an approval is written, and once more when a web login
 	// is collected. Any other error means that the check failed, and the client may try again. What
 	// package subject records of the account is checked besides.
 	Alive func(ctx context.Context, user protocol.UserID) error
+
+	// Notice returns what the client should print to the person who signs in, such as that the
+	// password, which was right, is one that guesses begin with; "" is nothing. It has at most 300
+	// bytes, without line ends. Nil returns nothing.
+	Notice func(ctx context.Context, user User, password credential.Secret) string
 
 	// Events records what happened. Nil records nothing.
 	Events *audit.Recorder
@@ -194,6 +235,10 @@ type Manager struct {
 	secondFactor  func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error)
 	alive         func(context.Context, protocol.UserID) error
 	events        *audit.Recorder
+	notice        func(context.Context, User, credential.Secret) string
+	verifies      func(context.Context, subject.Subject, subject.Factor) (right, guessable bool, err error)
+	owning        keylock.Locks[string] // by the ID of a credential
+	strangers     *bucket.Buckets       // of networks that no account knows
 }
 
 // New returns a Manager, or an error naming the field of cfg that is wrong.
@@ -223,6 +268,8 @@ func New(cfg Config) (*Manager, error) {
 		secondFactor:  cfg.SecondFactor,
 		alive:         cfg.Alive,
 		events:        cfg.Events,
+		verifies:      cfg.Verifies,
+		notice:        cfg.Notice,
 	}
 	if m.limits == nil {
 		m.limits = policy.DefaultLimits
@@ -233,9 +280,13 @@ func New(cfg Config) (*Manager, error) {
 	if m.flowTTL == 0 {
 		m.flowTTL = defaultFlowTTL
 	}
+	if m.notice == nil {
+		m.notice = func(context.Context, User, credential.Secret) string { return "" }
+	}
 	if m.clock == nil {
 		m.clock = time.Now
 	}
+	m.strangers = bucket.New(strangerBurst, strangerEvery, m.clock)
 	return m, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -240,7 +241,8 @@ type counting struct {
 	store.Store
 	mu             sync.Mutex
 	reads, commits int
-	before, after  error // what the next Commit returns, undone or done
+	before, after  error  // what the next Commit returns, undone or done
+	of             string // the prefix of a key that this Commit has
 }
 
 func (c *counting) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
@@ -260,8 +262,11 @@ func (c *counting) List(ctx context.Context, prefix, after string, limit int) ([
 func (c *counting) Commit(ctx context.Context, ops ...store.Op) (store.Revision, error) {
 	c.mu.Lock()
 	c.commits++
-	before, after := c.before, c.after
-	c.before, c.after = nil, nil
+	var before, after error
+	if slices.ContainsFunc(ops, func(op store.Op) bool { return strings.HasPrefix(op.Key, c.of) }) {
+		before, after = c.before, c.after
+		c.before, c.after = nil, nil
+	}
 	c.mu.Unlock()
 	if before != nil {
 		return 0, before

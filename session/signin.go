@@ -24,38 +24,68 @@ type SignIn struct {
 	// [subject.Factor]. It is for the CouchDB login: Approve refuses it.
 	Carry  bool
 	Client Client // the sender: the browser, for a web login
+	// Browser identifies the browser, also to which accounts it is known: a random value that the
+	// browser alone has, from a cookie of its own that lasts as long. The zero Secret is none.
+	Browser credential.Secret
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
 	Via string
 }
 
-// CheckPassword returns the user with this name if the password is theirs. An unknown name, a
-// wrong password and a disabled account are all ErrDenied.
-func (m *Manager) CheckPassword(ctx context.Context, name string, password credential.Secret) (Person, error) {
-	user, err := m.lookup(ctx, name)
-	known := err == nil
-	if err != nil && !errors.Is(err, ErrDenied) {
+// nobody is an ID that is read where no user has a name, so that this takes as many requests of the
+// store.
+const nobody = "nobody"
+
+// CheckPassword returns the user with this name if the password is theirs; of in it uses nothing
+// else, but to find out how many guesses there are. An unknown name, a wrong password and a
+// disabled account are all ErrDenied. One that was not checked is a [*subject.WaitError].
+func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) {
+	p, g, err := m.passwordOf(ctx, in)
+	if err == nil {
+		err = g.undo(ctx)
+	}
+	if err != nil {
 		return Person{}, err
 	}
-	p := Person{User: user}
+	return p, nil
+}
+
+// passwordOf is CheckPassword for a caller that ends the guess. After an error, the Person has the
+// user all the same if there is one.
+func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess, err error) {
+	user, err := m.lookup(ctx, in.Name)
+	known := err == nil
+	if err != nil && !errors.Is(err, ErrDenied) {
+		return Person{}, nil, err
+	}
+	if !known {
+		user = User{}
+	}
+	p.User = user
+	id := protocol.UserID(nobody)
 	if known {
 		// If JSON changed an ID on its way into the record, it could become the ID of another
 		// user.
 		if user.ID == "" || !utf8.ValidString(string(user.ID)) {
-			return Person{}, errors.New("session: the user has no valid ID")
+			return Person{}, nil, errors.New("session: the user has no valid ID")
 		}
-		if p.Subject, err = subject.Get(ctx, m.store, user.ID); err != nil {
-			return Person{}, fmt.Errorf("session: %w", err)
-		}
+		id = user.ID
 	}
-	right, err := m.checkPassword(ctx, user.ID, password)
+	if p.Subject, err = subject.Get(ctx, m.store, id); err != nil {
+		return p, nil, fmt.Errorf("session: %w", err)
+	}
+	if g, err = m.beginGuess(ctx, in, known, p.Subject); err != nil {
+		return p, nil, err
+	}
+	ctx = subject.WithClient(ctx, subject.Client{Addr: in.Client.Addr, Known: g.known != ""})
+	right, err := m.checkPassword(ctx, user.ID, in.Password)
 	if err != nil {
-		return Person{}, err
+		return p, nil, errors.Join(err, g.undo(ctx))
 	}
 	if !known || !right || p.Subject.Disabled {
-		return Person{}, ErrDenied
+		return p, nil, ErrDenied
 	}
-	return p, nil
+	return p, g, nil
 }
 
 // SignIn checks the password, then the second factor, and creates a session in the commit that
@@ -73,9 +103,6 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 	secret := credential.New(credential.PrefixSession)
 	var s Session
 	err = m.commit(ctx, in, p, func(tx *store.Tx) error {
-		if err := p.spend(ctx, tx, p.id); err != nil {
-			return err
-		}
 		r := m.newRecord(p.id, secret, p.User, p.Subject.Numbers(policy.KindSession), p.since, in.Client, in.Via)
 		s = r.session()
 		if err := sessions.Insert(ctx, tx, r); err != nil {
@@ -89,12 +116,14 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 	if err != nil {
 		return credential.Secret{}, Session{}, err
 	}
+	s.Notice = m.notice(ctx, p.User, in.Password)
 	return secret, s, nil
 }
 
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
+	guess *guess
 	spend subject.Spend // never nil
 	id    string        // of the session that will be created
 	since time.Time     // a time before anything was checked
@@ -105,12 +134,12 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	p := &proven{id: credential.NewID(), since: m.now()}
 	in.Client = in.Client.clean()
 	var err error
-	if p.Person, err = m.CheckPassword(ctx, in.Name, in.Password); err != nil {
-		return nil, m.refuse(ctx, in, User{}, err)
+	if p.Person, p.guess, err = m.passwordOf(ctx, in); err != nil {
+		return nil, m.refuse(ctx, in, p.User, err)
 	}
 	f := subject.Factor{Value: in.OTP, Carry: in.Carry, At: in.Client.At, Addr: in.Client.Addr}
 	if p.spend, err = m.secondFactor(ctx, p.Subject, f); err != nil {
-		return nil, m.refuse(ctx, in, p.User, err)
+		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
 	if p.spend == nil {
 		p.spend = func(context.Context, *store.Tx, string) error { return nil }
@@ -121,17 +150,26 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 // maxRuns is how often a commit is tried when a row that it expects has changed.
 const maxRuns = 3
 
-// commit runs fn, which records its own event, in a commit that expects what p relies on. A
-// refusal is recorded here.
+// commit spends the second factor and runs fn, which records its own event, in a commit that
+// expects what p relies on. A refusal is recorded here.
 func (m *Manager) commit(ctx context.Context, in SignIn, p *proven, fn func(tx *store.Tx) error) error {
-	err := m.commitProven(ctx, p, fn)
+	err := m.commitProven(ctx, p, func(tx *store.Tx) error {
+		if err := p.spend(ctx, tx, p.id); err != nil {
+			return err
+		}
+		if err := p.guess.right(ctx, tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
 	switch {
 	case err == nil:
+		p.guess.refund()
 		return nil
 	case errors.Is(err, store.ErrUnknown):
 		return fmt.Errorf("session: sign in: %w", err) // the commit itself recorded it
 	}
-	return m.refuse(ctx, in, p.User, err)
+	return m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 }
 
 // commitProven expects the account's row to be as it was before the password was checked, and
@@ -170,7 +208,11 @@ func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) erro
 		Time: m.now(), Type: audit.Login, Outcome: audit.Failure(ctx, err), User: u.ID,
 		Addr: in.Client.clean().Addr, Detail: detail("via", in.Via),
 	}
+	wait, waits := errors.AsType[*subject.WaitError](err)
 	switch {
+	case waits:
+		_, code, _ := wait.Answer()
+		e.Outcome, e.Reasons = audit.Denied, []string{code}
 	case errors.Is(err, ErrDenied):
 		// Without the name that was typed: people type passwords there.
 		e.Outcome, e.Reasons = audit.Denied, []string{"password"}

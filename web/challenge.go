@@ -127,7 +127,7 @@ const maxRuns = 3
 func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, form url.Values) (credential.Secret, error) {
 	// The password first: an attempt at the second factor counts against the account, so
 	// somebody who only has the URL must not reach it.
-	person, err := c.cfg.CheckPassword(ctx, req.Name, credential.NewSecret(form.Get("password")))
+	person, err := c.cfg.CheckPassword(ctx, signIn(v, req.Name, form))
 	if err != nil {
 		return credential.Secret{}, err
 	}

@@ -84,7 +84,7 @@ func TestChallengeDenials(t *testing.T) {
 	assert.Equal(t, first, send("", w.code()))
 	assert.Equal(t, first, send(bobPassword, w.code()), "the password of somebody else")
 	assert.Zero(t, w.calls)
-	assert.Equal(t, before, w.dump())
+	assert.Equal(t, before, w.dump(), "but for the guesses at the password")
 	assert.Equal(t, first, send(alicePassword, "000000"))
 	counted := w.dump()
 	// AU-39: what no app shows is said to be that, whatever the password.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/npmauth/npmauth/internal/header"
 )
@@ -86,15 +87,43 @@ func (p *Pages) giveCookie(w http.ResponseWriter, r *http.Request) string {
 	if value, ok := p.cookie(r); ok {
 		return value
 	}
+	c := p.newCookie(p.cookieName(), rand.Text(), 0)
+	http.SetCookie(w, c)
+	return c.Value
+}
+
+// browserOf returns the value by which the accounts that signed in with the browser of r know it:
+// that of a cookie of its own, or a new one. It opens nothing: who has it has guesses of their own
+// at the passwords of those accounts.
+func (p *Pages) browserOf(r *http.Request) string {
+	all := r.CookiesNamed(p.cookieName() + browserSuffix)
+	if len(all) != 1 || len(all[0].Value) != len(rand.Text()) || !validID(all[0].Value) {
+		return rand.Text()
+	}
+	return all[0].Value
+}
+
+// browserCookie returns the cookie with which the browser of v is known from now on.
+func (p *Pages) browserCookie(v visit) *http.Cookie {
+	return p.newCookie(p.cookieName()+browserSuffix, v.browser, int(knownFor/time.Second))
+}
+
+const (
+	browserSuffix = "-browser"
+	knownFor      = 90 * 24 * time.Hour // as package session keeps its side of it
+)
+
+// newCookie returns a cookie for the pages alone, of that many seconds; 0 is until the browser is
+// closed.
+func (p *Pages) newCookie(name, value string, seconds int) *http.Cookie {
 	c := &http.Cookie{
-		Name: p.cookieName(), Value: rand.Text(), Path: "/",
+		Name: name, Value: value, Path: "/", MaxAge: seconds,
 		Secure: p.secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}
 	if !p.secure {
 		c.Path = p.prefix + "/-/auth/"
 	}
-	http.SetCookie(w, c)
-	return c.Value
+	return c
 }
 
 func (p *Pages) cookieName() string {

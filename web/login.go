@@ -46,10 +46,18 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 }
 
 func (l login) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
-	return nil, l.cfg.Sessions.Approve(ctx, v.id, session.SignIn{
-		Name: typed.Line(form.Get("name")), Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
-		Client: v.client, Via: "web",
-	})
+	if err := l.cfg.Sessions.Approve(ctx, v.id, signIn(v, typed.Line(form.Get("name")), form)); err != nil {
+		return nil, err
+	}
+	return l.browserCookie(v), nil
+}
+
+// signIn is what the form of v presents.
+func signIn(v visit, name string, form url.Values) session.SignIn {
+	return session.SignIn{
+		Name: name, Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
+		Browser: credential.NewSecret(v.browser), Client: v.client, Via: "web",
+	}
 }
 
 func (l login) deny(ctx context.Context, v visit) (*http.Cookie, error) {

@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -20,6 +22,8 @@ type visit struct {
 	id     string // of the page; "" for a sign-up that no login led to
 	path   string // as the browser knows it
 	client session.Client
+	// browser identifies the browser for as long as it is known to an account; see browserOf.
+	browser string
 }
 
 // A kind is a page at which something is decided.
@@ -54,6 +58,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 	}
 	var cookie *http.Cookie
 	var problem problemError
+	var wait *subject.WaitError
 	switch form.Get("decision") {
 	case "approve":
 		cookie, err = k.approve(r.Context(), v, form)
@@ -70,6 +75,10 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		p.seeOther(w, v)
 	case wrong(err):
 		p.refuseForm(w, r, k, v, form, http.StatusForbidden, used(err, v.client.At))
+	case errors.As(err, &wait):
+		w.Header().Set("Retry-After", strconv.Itoa(wait.RetryAfter()))
+		status, _, sentence := wait.Answer()
+		p.refuseForm(w, r, k, v, form, status, sentence)
 	case errors.As(err, &problem):
 		p.refuseForm(w, r, k, v, form, http.StatusUnprocessableEntity, string(problem))
 	case decided(err):

@@ -121,11 +121,12 @@ type Config struct {
 	// code to the result page. Required.
 	Keys *credential.ServerKey
 
-	// CheckPassword returns the user of that name if the password is theirs, with their account
+	// CheckPassword returns the user of in.Name if in.Password is theirs, with their account
 	// as it was before the check: a [session.Manager.CheckPassword]. Required. An unknown name,
 	// a wrong password and a disabled account are all [session.ErrDenied] and take the same
-	// time. It is called for a challenge; for a login Sessions checks.
-	CheckPassword func(ctx context.Context, name string, password credential.Secret) (session.Person, error)
+	// time; a password that is not checked since there were too many is a [*subject.WaitError]. It
+	// is called for a challenge; for a login Sessions checks.
+	CheckPassword func(ctx context.Context, in session.SignIn) (session.Person, error)
 
 	// SignUp creates an account and returns "", or the sentence that says why not, which the page
 	// shows above the form. Anyone can have it called as often as they like, with any input. An
@@ -208,7 +209,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w, http.StatusNotFound, noSignUp)
 		return
 	}
-	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r)}
+	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r), browser: p.browserOf(r)}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		p.show(w, r, k, v)

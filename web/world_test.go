@@ -159,6 +159,9 @@ func (w *world) dump() string {
 	require.NoError(w, err)
 	var b strings.Builder
 	for _, it := range items {
+		if strings.HasPrefix(it.Key, "password-guesses/") || it.Key == "serverkey/session" {
+			continue // they are about passwords, and package session tests them
+		}
 		fmt.Fprintf(&b, "%s %d %s\n", it.Key, it.Revision, it.Value)
 	}
 	return b.String()

@@ -15,6 +15,12 @@ type answerer interface {
 	Answer() (status int, code, sentence string)
 }
 
+// A retryable is an answerer that says how many seconds the client should wait.
+type retryable interface {
+	answerer
+	RetryAfter() int
+}
+
 // A refusedValue is an error of a second factor that was presented and refused, and says why.
 type refusedValue interface {
 	error
@@ -55,7 +61,11 @@ func Answer(err error) (e *Error, ok bool) {
 	}
 	if a, ok := errors.AsType[answerer](err); ok {
 		status, code, sentence := a.Answer()
-		return &Error{Status: status, Code: code, Sentence: sentence}, true
+		e = &Error{Status: status, Code: code, Sentence: sentence}
+		if waits, ok := errors.AsType[retryable](err); ok {
+			e.RetryAfter = waits.RetryAfter()
+		}
+		return e, true
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return TooLarge, true

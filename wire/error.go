@@ -1,6 +1,9 @@
 package wire
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // An Error is an error with the answer to the client. A host returns one to choose the status and
 // the sentence.
@@ -12,6 +15,10 @@ type Error struct {
 	// Authenticate is the WWW-Authenticate header, "" for none. With Bearer npm tells the user
 	// to log in.
 	Authenticate string
+
+	// RetryAfter is how many seconds a client should wait before it tries again. Zero means five for
+	// status 503, and that nothing is said for any other.
+	RetryAfter int
 
 	// Challenge challenges for a second factor; the Sentence, which may be "", says why. Status
 	// and Authenticate are not used then. Nil: it is no challenge.
@@ -39,8 +46,12 @@ func WriteError(w http.ResponseWriter, e *Error) {
 	if e.Authenticate != "" {
 		w.Header().Set("WWW-Authenticate", e.Authenticate)
 	}
-	if e.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
+	after := e.RetryAfter
+	if after == 0 && e.Status == http.StatusServiceUnavailable {
+		after = 5
+	}
+	if after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
 	sentence := e.Sentence
 	if sentence == "" { // Yarn 1 takes an empty sentence for a success

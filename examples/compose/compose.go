@@ -65,7 +65,7 @@ func newRegistry(base string, st store.Store) (*registry, error) {
 		return nil, err
 	}
 	sessions, err1 := session.New(session.Config{
-		Store: st, Limits: rules.Limits, Lookup: people.SignIn, CheckPassword: people.CheckPassword, SecondFactor: factors.SignIn, Alive: people.Alive,
+		Store: st, Limits: rules.Limits, Lookup: people.SignIn, CheckPassword: people.CheckPassword, SecondFactor: factors.SignIn, Verifies: factors.Verifies, Alive: people.Alive,
 	})
 	g := &registry{base: base, store: st, people: people, sessions: sessions, tokens: tokens, factors: factors, policy: rules, packages: map[protocol.PackageName]*pkg{}}
 	g.logins, err2 = legacy.New(legacy.Config{SignIn: g.signIn, Client: client, Fail: fail})
@@ -146,12 +146,12 @@ func (g *registry) commitWith(c *call, password credential.Secret, write func(tx
 	if err := g.allow(c); err != nil {
 		return err
 	}
-	p, err := g.sessions.CheckPassword(account.WithClient(c.r.Context(), account.Client{Addr: c.Addr, Known: true}), c.Account.Name, password)
+	before, err := g.sessions.OwnPassword(c.r.Context(), c.actor(), password)
 	if err != nil {
 		return err
 	}
 	return g.commit(c, func(tx *store.Tx) error {
-		tx.Expect(p.Subject.Evidence...)
+		tx.Expect(before.Evidence...)
 		return write(tx)
 	})
 }
@@ -256,7 +256,7 @@ func (g *registry) serve(c *call) (any, error) {
 
 // signIn is npm login --auth-type=legacy. Carry is for Yarn 1, which presents the code once more.
 func (g *registry) signIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
-	secret, _, err := g.sessions.SignIn(account.WithClient(ctx, account.Client{Addr: in.Client.Addr}), session.SignIn{
+	secret, _, err := g.sessions.SignIn(ctx, session.SignIn{
 		Name: in.Name, Password: in.Password, OTP: in.OTP, Carry: true, Client: session.Client(in.Client), Via: "legacy",
 	})
 	return secret, err

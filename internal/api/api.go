@@ -15,15 +15,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
-	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/bucket"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/web"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -40,9 +42,16 @@ type API struct {
 	changeKey *credential.ServerKey
 	legacy    *legacy.Handler
 	pages     *web.Pages
+	signUps   *bucket.Buckets // of the networks that sign up, or ask which names are taken
 
 	signUpPage string // its address; "" if nobody can sign up
 }
+
+// How many accounts a network creates, or tries to: at once, and how soon one more.
+const (
+	signUpBurst = 20
+	signUpEvery = 30 * time.Second
+)
 
 // Config configures an [API].
 type Config struct {
@@ -57,6 +66,7 @@ type Config struct {
 func New(cfg Config) (*API, error) {
 	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys}
 	a.changeKey = credential.NewServerKey(a.Store, "changes")
+	a.signUps = bucket.New(signUpBurst, signUpEvery, a.Now)
 	pages := web.Config{
 		BaseURL: a.Base, Name: cfg.Name, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
@@ -128,7 +138,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operatio
 			bound = maxReport
 		}
 		client := a.SessionClient(r)
-		ctx := account.WithClient(r.Context(), account.Client{Addr: client.Addr}) // whom the password queue is fair to
+		ctx := subject.WithClient(r.Context(), subject.Client{Addr: client.Addr}) // for the hash of a sign-up
 		r = r.WithContext(authz.WithClient(ctx, client))
 		r.Body = http.MaxBytesReader(w, r.Body, bound)
 	}

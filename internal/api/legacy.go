@@ -17,11 +17,14 @@ import (
 
 // legacySignIn is the sign-in of the CouchDB login.
 func (a *API) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Secret, error) {
-	secret, _, err := a.Sessions.SignIn(ctx, session.SignIn{
+	secret, s, err := a.Sessions.SignIn(ctx, session.SignIn{
 		Name: in.Name, Password: in.Password, OTP: in.OTP, Client: session.Client(in.Client), Via: "legacy", Carry: true,
 	})
 	if errors.Is(err, session.ErrDenied) {
 		err = fmt.Errorf("%w: %w", legacy.ErrDenied, err)
+	}
+	if s.Notice != "" {
+		in.Notice(s.Notice)
 	}
 	return secret, err
 }

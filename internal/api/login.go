@@ -110,6 +110,9 @@ func (a *API) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 	case p.State == session.Pending:
 		pending(w, p.RetryAfter)
 	case p.State == session.Done:
+		if p.Session.Notice != "" {
+			w.Header().Set("npm-notice", p.Session.Notice)
+		}
 		wire.WriteJSON(w, http.StatusOK, map[string]string{"token": p.Secret.Reveal()})
 	case isNPM(r):
 		w.Header().Set("npm-notice", errLoginOver.Sentence)

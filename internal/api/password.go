@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
@@ -99,17 +100,24 @@ type passwordChange struct {
 // preparePassword checks the old password and does what takes long.
 func (a *API) preparePassword(ctx context.Context, q *authz.Request, old, new credential.Secret) (passwordChange, error) {
 	id := q.Actor.Credential.User
-	ctx = q.PasswordContext(ctx)
-	if a.Directory != nil {
-		c, err := a.Directory.PrepareChange(ctx, id, old, new)
-		if err != nil {
-			return passwordChange{}, err
+	var change *account.PasswordChange
+	var write host.Write
+	err := a.OwnPassword(ctx, q, func(ctx context.Context) (right bool, err error) {
+		if a.Directory != nil {
+			change, err = a.Directory.PrepareChange(ctx, id, old, new)
+		} else {
+			write, err = a.Passwords.ChangePassword(ctx, id, old, new)
 		}
-		return passwordChange{inCommit: c.Apply}, nil
-	}
-	write, err := a.Passwords.ChangePassword(ctx, id, old, new)
+		if errors.Is(err, host.ErrWrongPassword) {
+			return false, nil
+		}
+		return err == nil, err
+	})
 	if err != nil {
 		return passwordChange{}, err
+	}
+	if a.Directory != nil {
+		return passwordChange{inCommit: change.Apply}, nil
 	}
 	// Once before the host's write, so that a process which ends between the two leaves no
 	// session that the old password opened, and once after it, for what it opened meanwhile.

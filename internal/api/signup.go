@@ -9,6 +9,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/web"
 )
 
@@ -45,6 +46,10 @@ func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secr
 	if err := account.ValidPassword(pw); err != nil {
 		return err
 	}
+	client, _ := authz.ClientFrom(ctx)
+	if wait := a.signUps.Take(client.Addr, 1); wait > 0 {
+		return &subject.WaitError{After: wait, Network: true}
+	}
 	switch _, err := a.Users.Lookup(ctx, name); {
 	case err == nil:
 		return host.ErrNameTaken
@@ -61,7 +66,6 @@ func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secr
 	}
 	id, err := a.SignUps.SignUp(ctx, host.NewUser{Name: name, Email: email, Password: pw})
 	if err == nil && a.Directory == nil {
-		client, _ := authz.ClientFrom(ctx)
 		e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: id}
 		a.Events.Record(ctx, e.From(audit.Actor{Addr: client.Addr}))
 	}

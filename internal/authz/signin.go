@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -68,6 +70,24 @@ func (a *Authorizer) SecondFactor(ctx context.Context, sub subject.Subject, f su
 		}
 		return a.noteLegacyUse(ctx, tx, sub.ID, client)
 	}, nil
+}
+
+// SignInNotice warns of a password that nobody could choose any more. What cannot be checked is not
+// warned of: the sign-in has succeeded.
+func (a *Authorizer) SignInNotice(ctx context.Context, user session.User, pw credential.Secret) string {
+	if a.Directory == nil {
+		return ""
+	}
+	why, bad := errors.AsType[*account.PasswordError](a.Directory.CheckNew(ctx, user.ID, pw))
+	if !bad {
+		return ""
+	}
+	return "Your password is not safe: " + why.Why + ". Choose another one with npm profile set password."
+}
+
+// Verifies reports whether an account accepts a second factor now, see [twofactor.Manager.Verifies].
+func (a *Authorizer) Verifies(ctx context.Context, sub subject.Subject, f subject.Factor) (right, guessable bool, err error) {
+	return a.Factors.Verifies(ctx, sub, f)
 }
 
 // challengeSignIn returns err, of a second factor that a sign-in did not bring or that was refused,
