@@ -24,8 +24,9 @@ const (
 	freeGuesses   = 20               // before each waits for the one before
 	firstWait     = 30 * time.Second // and each time twice as long
 	longestWait   = 15 * time.Minute
-	sharedGuesses = 100                 // NIST SP 800-63B-4, section 3.2.2
-	knownFor      = 90 * 24 * time.Hour // after a sign-in; a row of guesses as long after the last
+	sharedGuesses = 100                  // NIST SP 800-63B-4, section 3.2.2
+	knownFor      = 90 * 24 * time.Hour  // after a sign-in
+	guessesKept   = 365 * 24 * time.Hour // after the last
 	codeStep      = 30 * time.Second
 	ownGuesses    = 5
 	ownKept       = 24 * time.Hour
@@ -248,7 +249,7 @@ func (g *guess) countAccount(ctx context.Context, tx *store.Tx) (wait time.Durat
 	}
 	g.reserved, g.before = byAccount, u.Tally
 	u.Tally.add(now)
-	u.Until = now.Add(knownFor)
+	u.Until = now.Add(guessesKept)
 	return 0, put(ctx, tx, unknowns, u.ID, u)
 }
 
@@ -306,7 +307,7 @@ func (m *Manager) codeOpens(ctx context.Context, g *guess, in SignIn, sub subjec
 				return refused
 			}
 			u.Step = step
-			u.Until = now.Add(knownFor)
+			u.Until = now.Add(guessesKept)
 			return put(ctx, tx, unknowns, u.ID, u)
 		})
 		if err != nil {
@@ -348,7 +349,7 @@ func (g *guess) undo(ctx context.Context) error {
 				return err
 			}
 			back(&u.Tally)
-			u.Until = g.m.now().Add(knownFor)
+			u.Until = g.m.now().Add(guessesKept)
 			return put(ctx, tx, unknowns, u.ID, u)
 		case byPlace, byReservation:
 			id := g.network
@@ -395,7 +396,7 @@ func (g *guess) right(ctx context.Context, tx *store.Tx) error {
 		if err != nil {
 			return err
 		}
-		u.Tally, u.Until = tally{Under: g.under}, now.Add(knownFor)
+		u.Tally, u.Until = tally{Under: g.under}, now.Add(guessesKept)
 		if err := put(ctx, tx, unknowns, u.ID, u); err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@
 //     and so on to 15 minutes. They are that place's own: nobody elsewhere uses them up.
 //   - All other places together have as many, and to an account with a second factor 100 at most
 //     (NIST SP 800-63B-4, section 3.2.2), until the account signs in from one of them, the password
-//     changes, or there was none for 90 days.
+//     changes, or a year after the last.
 //   - Beyond that a sign-in that brings a code has its password checked if the code is right. This
 //     spends nothing and does not count for the second factor. One code is tried each half minute, but
 //     recovery codes, which cannot be guessed, always are.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,10 +19,24 @@ type Client struct {
 	t     testing.TB
 	base  string
 	token string
+	http  *http.Client
 }
 
 // As returns a client that presents token, or nothing if it is "".
-func (r *Registry) As(token string) Client { return Client{t: r.t, base: r.URL, token: token} }
+func (r *Registry) As(token string) Client {
+	return Client{t: r.t, base: r.URL, token: token, http: http.DefaultClient}
+}
+
+// FromElsewhere returns c with an address of its own, in a network that no other client has: the
+// registry bounds what one network may do that costs it something, as sign-ups.
+func (c Client) FromElsewhere() Client {
+	n := elsewhere.Add(1)
+	addr := &net.TCPAddr{IP: net.IPv4(127, byte(1+n>>8), byte(n), 1)}
+	c.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{LocalAddr: addr}).DialContext}}
+	return c
+}
+
+var elsewhere atomic.Uint32
 
 // An Answer is what came back.
 type Answer struct {
@@ -56,7 +72,7 @@ func (c Client) Do(method, path string, body any, header ...string) Answer {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.http.Do(req)
 	require.NoError(c.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)

@@ -88,7 +88,7 @@ func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	addr := integration.FreeAddr(t)
 	w := &world{recorder: newRecorder(t, addr), compiled: t.TempDir(), outcomes: map[clients.Cell]clients.Outcome{}, owned: map[string]int{}, words: map[string]*word{}, versions: map[string]string{}}
-	w.registry = integration.Start(t, append(flags, "-addr", addr, "-url", w.recorder.URL(), "-store", "memory:")...)
+	w.registry = integration.Start(t, append(flags, "-addr", addr, "-url", w.recorder.URL(), "-store", "memory:", "-trust-proxy", "127.0.0.1")...)
 	return w
 }
 

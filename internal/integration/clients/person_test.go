@@ -59,7 +59,7 @@ func (c *cell) newcomer() *person {
 	p := c.stranger()
 	var a integration.Answer
 	for range 10 {
-		a = c.api("").Do("PUT", "-/user/org.couchdb.user:"+p.name, map[string]any{
+		a = c.api("").FromElsewhere().Do("PUT", "-/user/org.couchdb.user:"+p.name, map[string]any{
 			"_id": "org.couchdb.user:" + p.name, "name": p.name, "password": p.password, "email": p.name + "@acme.test", "type": "user", "roles": []string{},
 		}, "Npm-Command", "adduser")
 		if a.Status != http.StatusServiceUnavailable { // it checks many passwords, of all cells

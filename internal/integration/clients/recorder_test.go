@@ -52,6 +52,7 @@ func newRecorder(t *testing.T, addr string) *recorder {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(to)
 			p.Out.Host = p.In.Host
+			p.SetXForwarded() // who it is, for the registry bounds what one network may do
 			if p.Out.Body != nil {
 				sent := &head{ReadCloser: p.Out.Body}
 				p.Out.Body = sent
