@@ -67,13 +67,15 @@ func TestNoMetrics(t *testing.T) {
 	assert.NotContains(t, p.out.String(), "metrics")
 }
 
+var anObservation = npmauth.Observation{Action: protocol.Publish, Outcome: audit.Done}
+
 // However many rules a policy has, the number of series has a bound.
 func TestMetricsAreBounded(t *testing.T) {
 	registered := prometheus.NewRegistry()
 	m := newMetrics(registered)
 	for i := range 3 * maxRules {
 		m.Observe(npmauth.Observation{Action: protocol.Publish, Outcome: audit.Denied, Rule: fmt.Sprint("rule-", i), Duration: time.Second})
-		m.Observe(npmauth.Observation{Action: protocol.Publish, Outcome: audit.Done})
+		m.Observe(anObservation)
 	}
 	families, err := registered.Gather()
 	require.NoError(t, err)

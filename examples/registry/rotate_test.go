@@ -86,10 +86,7 @@ func (p *process) says(text string) {
 // login logs alice in, and returns the token of her session.
 func (p *process) login() string {
 	p.t.Helper()
-	var answer struct{ Token string }
-	status := p.do(http.MethodPut, "-/user/org.couchdb.user:alice", "", `{"_id":"org.couchdb.user:alice","name":"alice","password":"a-long-password","type":"user","roles":[]}`, &answer)
-	require.Equal(p.t, http.StatusCreated, status)
-	return answer.Token
+	return p.sessionOf("a-long-password")
 }
 
 // whoami returns the status and the name that the registry answers with.
