@@ -101,7 +101,7 @@ func (a *Auth) CredentialsOf(ctx context.Context, c CredentialClass) iter.Seq2[*
 	}
 }
 
-// unrevoked yields the credentials among which those of c are.
+// unrevoked yields the credentials of c's kind and user.
 func (a *Auth) unrevoked(ctx context.Context, c CredentialClass) iter.Seq2[*policy.Credential, error] {
 	return func(yield func(*policy.Credential, error) bool) {
 		if c.Kind != policy.KindSession {
@@ -115,7 +115,7 @@ func (a *Auth) unrevoked(ctx context.Context, c CredentialClass) iter.Seq2[*poli
 				}
 			}
 		}
-		if c.Kind == policy.KindToken || c.Bypass || c.Scope != "" {
+		if c.Kind == policy.KindToken {
 			return
 		}
 		for s, err := range a.authz.Sessions.Unrevoked(ctx, c.User) {
@@ -126,10 +126,10 @@ func (a *Auth) unrevoked(ctx context.Context, c CredentialClass) iter.Seq2[*poli
 	}
 }
 
+// includes reports whether a credential of c's kind and user is of the class.
 func (c CredentialClass) includes(ctx context.Context, cred *policy.Credential, r *reach) (bool, error) {
 	switch {
-	case c.User != "" && cred.User != c.User,
-		c.Bypass && !cred.Bypass,
+	case c.Bypass && !cred.Bypass,
 		!c.Before.IsZero() && !cred.Created.Before(c.Before),
 		c.Scope != "" && !slices.ContainsFunc(cred.Grants, func(g protocol.Grant) bool { return names(g, c.Scope) }):
 		return false, nil

@@ -13,8 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
@@ -61,6 +63,7 @@ func newClassWorld(t *testing.T, change ...func(*npmauth.Config)) *classWorld {
 		{protocol.Grant{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadOnly}, true, false, true},
 		{protocol.Grant{Target: protocol.OneScope, Scope: "acm", Permission: protocol.ReadWrite}, false, false, false},
 		{protocol.Grant{Target: protocol.OneOrg, Scope: "acme", Permission: protocol.ReadWrite}, true, false, false},
+		{protocol.Grant{Target: protocol.OneOrg, Scope: "other", Permission: protocol.ReadWrite}, false, false, false},
 	}
 	for range 2 { // before and after noon
 		for _, name := range []string{"alice", "bob", "carol"} {
@@ -294,6 +297,17 @@ func TestRevokeClassMeanwhile(t *testing.T) {
 
 	w = newClassWorld(t)
 	class.User = w.ids["alice"]
+	left := w.listed(npmauth.CredentialClass{User: class.User, Kind: policy.KindSession})
+	require.Len(t, left, 2)
+	n, err = w.auth.RevokeClass(t.Context(), npmauth.CredentialClass{User: class.User, Kind: policy.KindSession}, func(c *policy.Credential) {
+		for _, id := range left {
+			if id != c.ID {
+				assert.NoError(t, w.auth.Sessions().End(t.Context(), audit.Actor{}, c.User, id))
+			}
+		}
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
 	ctx, cancel := context.WithCancel(t.Context())
 	n, err = w.auth.RevokeClass(ctx, class, func(*policy.Credential) { cancel() })
 	assert.ErrorIs(t, err, context.Canceled)
@@ -302,4 +316,52 @@ func TestRevokeClassMeanwhile(t *testing.T) {
 	w.host.fail = errors.New("the host is down")
 	_, err = w.auth.RevokeClass(t.Context(), npmauth.CredentialClass{Package: protocol.PackageName{Name: "plain"}}, nil)
 	assert.ErrorIs(t, err, w.host.fail)
+}
+
+// hostUsers are people in a table of the host's own, which may disable them.
+type hostUsers struct {
+	host.Users
+	disabled, gone bool
+}
+
+func (h *hostUsers) User(ctx context.Context, id protocol.UserID) (host.User, error) {
+	if h.gone {
+		return host.User{}, host.ErrNoUser
+	}
+	u, err := h.Users.User(ctx, id)
+	u.Disabled = h.disabled
+	return u, err
+}
+
+// A token of somebody whom the host has disabled reaches nothing now, and belongs to the class: it
+// works once the host enables them. Who is gone has no rights.
+func TestReachOfWhomTheHostHasDisabled(t *testing.T) {
+	st := store.NewMemory()
+	people, err := account.NewDirectory(account.DirectoryConfig{Store: st, Hasher: quickHasher(t)})
+	require.NoError(t, err)
+	users := &hostUsers{Users: people}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Users, cfg.Fresh = st, users, -1 })
+	alice, err := people.Create(t.Context(), audit.Actor{}, account.NewUser{Name: "alice", Password: credential.NewSecret(password)})
+	require.NoError(t, err)
+	w.ids["alice"] = alice.ID
+	w.host.add("plain", false, alice.ID)
+	w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
+	pkg := protocol.PackageName{Name: "plain"}
+	for name, tt := range map[string]struct {
+		disabled, gone     bool
+		reaching, selected int
+	}{"here": {false, false, 1, 1}, "disabled": {true, false, 0, 1}, "gone": {false, true, 0, 0}} {
+		users.disabled, users.gone = tt.disabled, tt.gone
+		reaching, selected := 0, 0
+		for _, err := range w.auth.TokensReaching(t.Context(), pkg, policy.RightWrite) {
+			require.NoError(t, err)
+			reaching++
+		}
+		for _, err := range w.auth.CredentialsOf(t.Context(), npmauth.CredentialClass{Package: pkg}) {
+			require.NoError(t, err)
+			selected++
+		}
+		assert.Equal(t, tt.reaching, reaching, name)
+		assert.Equal(t, tt.selected, selected, name)
+	}
 }
