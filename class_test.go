@@ -296,7 +296,28 @@ func TestRevokeClassMeanwhile(t *testing.T) {
 	assert.Equal(t, 1, n, "the new one")
 
 	w = newClassWorld(t)
-	class.User = w.ids["alice"]
+	class = npmauth.CredentialClass{User: w.ids["alice"], Kind: policy.KindToken}
+	old := w.listed(class)
+	fresh := map[string]bool{}
+	_, err = w.auth.RevokeClass(t.Context(), class, func(c *policy.Credential) {
+		for _, id := range old {
+			if _, tok, err := w.auth.Tokens().Rotate(t.Context(), audit.Actor{}, token.Rotation{User: c.User, ID: id, Grace: time.Hour}); err == nil {
+				fresh[tok.ID] = true
+			}
+		}
+	})
+	require.NoError(t, err)
+	assert.NotEmpty(t, fresh)
+	for _, id := range old {
+		_, err := w.auth.Tokens().ByID(t.Context(), id)
+		assert.ErrorIs(t, err, token.ErrNotFound, "rotated, and in its grace")
+	}
+	for _, id := range w.listed(class) {
+		assert.True(t, fresh[id])
+	}
+
+	w = newClassWorld(t)
+	class = npmauth.CredentialClass{User: w.ids["alice"]}
 	left := w.listed(npmauth.CredentialClass{User: class.User, Kind: policy.KindSession})
 	require.Len(t, left, 2)
 	n, err = w.auth.RevokeClass(t.Context(), npmauth.CredentialClass{User: class.User, Kind: policy.KindSession}, func(c *policy.Credential) {

@@ -170,7 +170,10 @@ func (o *adminFlags) run(ctx context.Context, in io.Reader, out io.Writer, args 
 		return err
 	}
 	c.facts.people.directory = c.People()
-	return errors.Join(run(ctx, c, args), c.table.flush())
+	if err := run(ctx, c, args); err != nil {
+		return errors.Join(err, c.table.flush())
+	}
+	return c.table.finish()
 }
 
 // A console is what a command works with.

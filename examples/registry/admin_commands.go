@@ -551,7 +551,7 @@ func (c *console) revoke(ctx context.Context, class npmauth.CredentialClass, dry
 			}
 			n++
 		}
-		c.say("%d credentials would be revoked.", n)
+		c.say("Credentials that would be revoked: %d", n)
 		return nil
 	}
 	var failed error
@@ -559,7 +559,7 @@ func (c *console) revoke(ctx context.Context, class npmauth.CredentialClass, dry
 	if err != nil {
 		return errors.Join(err, failed)
 	}
-	c.say("%d credentials were revoked.", n)
+	c.say("Credentials that were revoked: %d", n)
 	return failed
 }
 

@@ -18,6 +18,7 @@ import (
 type table struct {
 	out     io.Writer
 	columns []string
+	headed  bool // the columns' names are printed
 	json    bool
 	text    *tabwriter.Writer
 	rows    int
@@ -28,12 +29,15 @@ func newTable(out io.Writer, asJSON bool) *table {
 	return &table{out: out, json: asJSON, text: tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)}
 }
 
-// head names the columns of the rows that follow.
-func (t *table) head(columns ...string) {
-	t.columns = columns
-	if !t.json {
-		t.line([]byte(strings.ToUpper(strings.ReplaceAll(strings.Join(columns, "\t"), "_", " ")) + "\n"))
+// head names the columns of the rows that follow. The names are printed before the first row, or
+// at the end: not before an error.
+func (t *table) head(columns ...string) { t.columns = columns }
+
+func (t *table) names() {
+	if !t.json && !t.headed && len(t.columns) > 0 {
+		t.line([]byte(strings.ToUpper(strings.ReplaceAll(strings.Join(t.columns, "\t"), "_", " ")) + "\n"))
 	}
+	t.headed = true
 }
 
 // aligned is how many rows are aligned together: they are in memory until then.
@@ -41,6 +45,7 @@ const aligned = 200
 
 // add prints a row.
 func (t *table) add(values ...any) {
+	t.names()
 	var row []byte
 	for i, v := range values {
 		switch {
@@ -67,6 +72,7 @@ func (t *table) add(values ...any) {
 // say prints a sentence, which is for people.
 func (t *table) say(format string, args ...any) {
 	if !t.json {
+		t.names()
 		t.flush() //nolint:errcheck // it is kept in t.err
 		t.line(fmt.Appendf(nil, format+"\n", args...))
 	}
@@ -80,6 +86,12 @@ func (t *table) line(text []byte) {
 	if _, err := to.Write(text); err != nil && t.err == nil {
 		t.err = err
 	}
+}
+
+// finish ends a table that is complete.
+func (t *table) finish() error {
+	t.names()
+	return t.flush()
 }
 
 // flush prints what waits to be aligned, and returns the first error of the output.

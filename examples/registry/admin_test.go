@@ -71,6 +71,7 @@ func (o *operator) typed(code int, in string, args ...string) string {
 		o.used[c.name] = true
 	}
 	if code != 0 {
+		assert.Empty(o.t, out.String(), args)
 		return stderr.String()
 	}
 	return out.String()
@@ -241,6 +242,7 @@ func TestAdmin(t *testing.T) {
 
 	// A class is counted first, and is never everything.
 	assert.Contains(t, o.typed(2, "", "revoke"), "no class")
+	assert.Regexp(t, `^KIND .*\nCredentials that would be revoked: 0\n$`, o.typed(0, "", "revoke", "-dry-run", "-scope", "nothing", "-user", "bob"))
 	assert.Contains(t, o.typed(2, "", "revoke", "-dry-run", "-kind", "token"), "no class")
 	assert.Contains(t, o.typed(1, "", "revoke", "-user", "nobody"), `no user "nobody"`)
 	assert.Contains(t, o.typed(2, "", "revoke", "-user", "alice", "-kind", "password"), "-kind")
@@ -250,10 +252,10 @@ func TestAdmin(t *testing.T) {
 		assert.Equal(t, []any{id}, valuesOf(o.rows(append([]string{"revoke", "-dry-run"}, args...)...), "id"), args)
 	}
 	assert.Empty(t, o.rows("revoke", "-dry-run", "-bypass", "-before", "1h"))
-	assert.Regexp(t, `(?m)^1 credentials would be revoked\.$`, o.typed(0, "", "revoke", "-dry-run", "-bypass"))
+	assert.Regexp(t, `(?m)^Credentials that would be revoked: 1$`, o.typed(0, "", "revoke", "-dry-run", "-bypass"))
 	status, _ := p.whoami(ci)
 	require.Equal(t, http.StatusOK, status, "dry")
-	assert.Regexp(t, `(?ms)^token +alice +`+id+`.*^1 credentials were revoked\.$`, o.typed(0, "", "revoke", "-bypass"))
+	assert.Regexp(t, `(?ms)^token +alice +`+id+`.*^Credentials that were revoked: 1$`, o.typed(0, "", "revoke", "-bypass"))
 	p.ends(ci)
 	assert.Empty(t, o.rows("revoke", "-bypass"))
 
