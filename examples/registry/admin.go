@@ -120,7 +120,13 @@ func (c *adminCommand) parse(args []string, out, stderr io.Writer) (o adminFlags
 		flags.Usage()
 		err = errArgs
 	default:
-		if err = o.setStores(at, ""); err != nil {
+		// A script's variable that is empty must not make a class wider.
+		flags.Visit(func(f *flag.Flag) {
+			if f.Value.String() == "" {
+				err = errors.Join(err, fmt.Errorf("-%s is empty", f.Name))
+			}
+		})
+		if err = errors.Join(err, o.setStores(at, "")); err != nil {
 			fmt.Fprintln(stderr, err)
 		}
 	}
@@ -206,7 +212,12 @@ func (c *console) name(ctx context.Context, id protocol.UserID) (string, error) 
 // A moment is the value of a flag: a time, or how long ago it was.
 type moment struct{ time.Time }
 
-func (m *moment) String() string { return "" }
+func (m *moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.Format(time.RFC3339)
+}
 
 func (m *moment) Set(text string) error {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {

@@ -535,32 +535,30 @@ func revoke(flags *flag.FlagSet) func(context.Context, *console, []string) error
 
 func (c *console) revoke(ctx context.Context, class npmauth.CredentialClass, dry bool) error {
 	c.head("kind", "user", "id", "name", "created", "expires", "bypass")
-	show := func(cred *policy.Credential) error {
+	n := 0
+	show := func(cred *policy.Credential) {
 		name, err := c.name(ctx, cred.User)
+		if err != nil {
+			name = string(cred.User) // it is revoked all the same, and is to be seen here
+		}
 		c.add(cred.Kind.String(), name, cred.ID, cred.Name, cred.Created, cred.Expires, cred.Bypass)
+		n++
+	}
+	if !dry {
+		_, err := c.RevokeClass(ctx, class, show)
+		if err == nil {
+			c.say("Credentials that were revoked: %d", n)
+		}
 		return err
 	}
-	if dry {
-		n := 0
-		for cred, err := range c.CredentialsOf(ctx, class) {
-			if err == nil {
-				err = show(cred)
-			}
-			if err != nil {
-				return err
-			}
-			n++
+	for cred, err := range c.CredentialsOf(ctx, class) {
+		if err != nil {
+			return err
 		}
-		c.say("Credentials that would be revoked: %d", n)
-		return nil
+		show(cred)
 	}
-	var failed error
-	n, err := c.RevokeClass(ctx, class, func(cred *policy.Credential) { failed = errors.Join(failed, show(cred)) })
-	if err != nil {
-		return errors.Join(err, failed)
-	}
-	c.say("Credentials that were revoked: %d", n)
-	return failed
+	c.say("Credentials that would be revoked: %d", n)
+	return nil
 }
 
 func revokeEverything(flags *flag.FlagSet) func(context.Context, *console, []string) error {

@@ -65,7 +65,7 @@ func (t *table) add(values ...any) {
 	}
 	t.line(append(row, '\n'))
 	if t.rows++; t.rows%aligned == 0 {
-		t.flush() //nolint:errcheck // it is kept in t.err
+		t.flush() // an error is kept in t.err
 	}
 }
 
@@ -73,7 +73,7 @@ func (t *table) add(values ...any) {
 func (t *table) say(format string, args ...any) {
 	if !t.json {
 		t.names()
-		t.flush() //nolint:errcheck // it is kept in t.err
+		t.flush() // an error is kept in t.err
 		t.line(fmt.Appendf(nil, format+"\n", args...))
 	}
 }

@@ -346,7 +346,8 @@ func TestAdminUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"users"}, {"user", "list"}, {"disable"}, {"disable", "a", "b"}, {"sessions", "end"}, {"users", "list", "-nope"},
 		{"users", "list", "-store", "mysql://x"}, {"revoke", "-before", "yesterday", "-bypass"}, {"revoke", "-before", "-1h", "-bypass"},
-		{"reach", "widget", "-right", "own"}, {"audit", "-since", "soon"},
+		{"revoke", "-bypass", "-user", ""}, {"revoke", "-bypass", "-scope="}, {"revoke", "-user", "a", "-package", ""}, {"revoke", "-user", "a", "-before", ""},
+		{"users", "list", "-data", ""}, {"revoke", "-user", "a", "-kind", ""}, {"audit", "-user", ""}, {"reach", "widget", "-right", "own"}, {"audit", "-since", "soon"},
 	} {
 		code, out, stderr := run(args...)
 		assert.Equal(t, 2, code, args)

@@ -198,7 +198,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	said := fmt.Sprintf("npm registry at %s\n", base)
 	if o.metrics != "" {
-		at, stop, failed := serveMetrics(o.metrics, registered)
+		at, stop, failed := serveMetrics(ctx, o.metrics, registered)
 		if failed != nil {
 			return failed
 		}

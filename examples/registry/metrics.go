@@ -89,8 +89,8 @@ func loopback(addr string) error {
 
 // serveMetrics serves what is registered in a registry of its own at addr, apart from the public
 // address. It returns the URL, and what to call at the end.
-func serveMetrics(addr string, registered *prometheus.Registry) (url string, stop func() error, err error) {
-	listener, err := net.Listen("tcp", addr)
+func serveMetrics(ctx context.Context, addr string, registered *prometheus.Registry) (url string, stop func() error, err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return "", nil, fmt.Errorf("-metrics: %w", err)
 	}
@@ -105,7 +105,7 @@ func serveMetrics(addr string, registered *prometheus.Registry) (url string, sto
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	stop = func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err := server.Shutdown(ctx)
 		if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {

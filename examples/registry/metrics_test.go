@@ -95,8 +95,8 @@ func TestMetricsAreBounded(t *testing.T) {
 		}
 	}
 	assert.Equal(t, map[string]int{"npmauth_decisions_total": maxRules + 2, "npmauth_decision_seconds": 1}, series, "and one for none, and for all others")
-	assert.EqualValues(t, 3*maxRules, denied)
-	assert.EqualValues(t, 2*maxRules, other)
+	assert.Equal(t, 3*maxRules, int(denied))
+	assert.Equal(t, 2*maxRules, int(other))
 }
 
 // Whoever reads the metrics is not authenticated, so nobody else can reach them.
@@ -111,11 +111,11 @@ func TestMetricsAreLoopback(t *testing.T) {
 		assert.ErrorIs(t, err, errUsage, addr)
 		assert.Contains(t, out.String(), "loopback", addr)
 	}
-	_, _, err := serveMetrics("0.0.0.0:0", prometheus.NewRegistry())
+	_, _, err := serveMetrics(t.Context(), "0.0.0.0:0", prometheus.NewRegistry())
 	assert.ErrorContains(t, err, "loopback", "nor where a name has led there")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	_, _, err = serveMetrics(taken.Addr().String(), prometheus.NewRegistry())
+	_, _, err = serveMetrics(t.Context(), taken.Addr().String(), prometheus.NewRegistry())
 	assert.ErrorContains(t, err, "-metrics")
 }
