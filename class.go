@@ -74,8 +74,8 @@ func (c CredentialClass) validate() error {
 	return nil
 }
 
-// CredentialsOf yields the credentials of a class, tokens before sessions: what [Auth.RevokeClass]
-// would revoke. It has no secrets, and not more than some thousand rows in memory. Each element is
+// CredentialsOf yields the credentials of a class, sessions before the tokens that these could
+// create: what [Auth.RevokeClass] would revoke. It has no secrets, and not more than some thousand rows in memory. Each element is
 // its own, and its Grants and CIDRs must not be changed. It reads the tokens and sessions of
 // c.User, or all of them. An error is the last element; [ErrClass] is the first.
 func (a *Auth) CredentialsOf(ctx context.Context, c CredentialClass) iter.Seq2[*policy.Credential, error] {
@@ -104,22 +104,22 @@ func (a *Auth) CredentialsOf(ctx context.Context, c CredentialClass) iter.Seq2[*
 // unrevoked yields the credentials of c's kind and user.
 func (a *Auth) unrevoked(ctx context.Context, c CredentialClass) iter.Seq2[*policy.Credential, error] {
 	return func(yield func(*policy.Credential, error) bool) {
-		if c.Kind != policy.KindSession {
-			tokens := a.authz.Tokens.Unrevoked(ctx)
-			if c.User != "" {
-				tokens = a.authz.Tokens.Of(ctx, c.User)
-			}
-			for t, err := range tokens {
-				if !yield(t.Credential(), err) || err != nil {
+		if c.Kind != policy.KindToken {
+			for s, err := range a.authz.Sessions.Unrevoked(ctx, c.User) {
+				if !yield(s.Credential(), err) || err != nil {
 					return
 				}
 			}
 		}
-		if c.Kind == policy.KindToken {
+		if c.Kind == policy.KindSession {
 			return
 		}
-		for s, err := range a.authz.Sessions.Unrevoked(ctx, c.User) {
-			if !yield(s.Credential(), err) || err != nil {
+		tokens := a.authz.Tokens.Unrevoked(ctx)
+		if c.User != "" {
+			tokens = a.authz.Tokens.Of(ctx, c.User)
+		}
+		for t, err := range tokens {
+			if !yield(t.Credential(), err) || err != nil {
 				return
 			}
 		}
