@@ -194,71 +194,94 @@ var errNoRight = errors.New("npmauth: TokensReaching needs a right to look for")
 // ignores the policy and the address ranges of tokens. Every token reads a package that is not
 // private; none has rights on a package that does not exist.
 //
-// It reads all tokens, and calls Facts of Config.Packages once for each user with a token whose
-// grants cover the package. A token that is created or revoked meanwhile may be yielded or not. An
-// error is the last element.
+// It reads all tokens, and calls Facts of Config.Packages for each user with a token whose grants
+// cover the package: once, if these are not more than some thousand. A token that is created or
+// revoked meanwhile may be yielded or not. An error is the last element.
 func (a *Auth) TokensReaching(ctx context.Context, pkg protocol.PackageName, want policy.Rights) iter.Seq2[token.Token, error] {
 	return func(yield func(token.Token, error) bool) {
 		if want == 0 {
 			yield(token.Token{}, errNoRight)
 			return
 		}
-		users := map[protocol.UserID]*userFacts{}
+		r := a.newReach(pkg, want)
 		for tok, err := range a.authz.Tokens.All(ctx) {
+			var who *authz.Person
 			reaches := false
 			if err == nil {
-				reaches, err = a.reaches(ctx, tok, pkg, want, users)
+				who, reaches, err = r.includes(ctx, tok.Credential())
 			}
 			if err != nil {
 				yield(token.Token{}, err)
 				return
 			}
-			if reaches && !yield(tok, nil) {
+			if reaches && !who.Account.Disabled && !yield(tok, nil) {
 				return
 			}
 		}
 	}
 }
 
-// userFacts are what TokensReaching learned of a user.
+// A reach finds out which credentials include rights on a package.
+type reach struct {
+	auth  *Auth
+	pkg   protocol.PackageName
+	want  policy.Rights
+	users map[protocol.UserID]userFacts
+}
+
+// maxReached is how many users a reach remembers.
+const maxReached = 4096
+
+// userFacts are what a reach learned of a user.
 type userFacts struct {
 	who   *authz.Person // nil: nobody
 	facts policy.Facts
 }
 
-// reaches reports whether a token has the rights on pkg. What it learns of a user it
-// keeps in users.
-func (a *Auth) reaches(ctx context.Context, tok token.Token, pkg protocol.PackageName, want policy.Rights, users map[protocol.UserID]*userFacts) (bool, error) {
-	cred := tok.Credential()
-	covers := slices.ContainsFunc(cred.Grants, func(g protocol.Grant) bool { return g.Covers(pkg) })
-	if !covers && want != policy.RightRead { // what is public, everybody reads
-		return false, nil
+func (a *Auth) newReach(pkg protocol.PackageName, want policy.Rights) *reach {
+	return &reach{a, pkg, want, map[protocol.UserID]userFacts{}}
+}
+
+// includes reports whether a session or token includes the rights, apart from whether its user is
+// disabled, whom it returns.
+func (r *reach) includes(ctx context.Context, cred *policy.Credential) (*authz.Person, bool, error) {
+	covers := cred.Kind == policy.KindSession || slices.ContainsFunc(cred.Grants, func(g protocol.Grant) bool { return g.Covers(r.pkg) })
+	if !covers && r.want != policy.RightRead { // what is public, everybody reads
+		return nil, false, nil
 	}
-	u := users[tok.User]
-	if u == nil {
-		u = &userFacts{}
-		var err error
-		if u.who, err = a.authz.PersonOf(ctx, tok.User, a.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
-			return false, err
-		}
-		if u.who != nil {
-			if u.facts, err = a.authz.Packages.Facts(ctx, pkg, tok.User); err != nil {
-				return false, err
-			}
-		}
-		users[tok.User] = u
-	}
-	now := a.authz.Now()
-	if u.who == nil || u.who.Account.Disabled || cred.Dead(now) {
-		return false, nil
+	u, err := r.user(ctx, cred.User)
+	now := r.auth.authz.Now()
+	if err != nil || u.who == nil || cred.Dead(now) {
+		return nil, false, err
 	}
 	var has policy.Rights
 	for _, action := range []protocol.Action{protocol.Publish, protocol.SetDistTag, protocol.Deprecate, protocol.Unpublish} { // a verb each
 		req := policy.Request{
-			Operation:  protocol.Operation{Action: action, Package: pkg},
+			Operation:  protocol.Operation{Action: action, Package: r.pkg},
 			Credential: cred, Account: u.who.Account, Package: u.facts, Now: now,
 		}
 		has |= req.Rights()
 	}
-	return has.Has(want), nil
+	return u.who, has.Has(r.want), nil
+}
+
+// user returns the facts of a user, from memory if they are there.
+func (r *reach) user(ctx context.Context, id protocol.UserID) (u userFacts, err error) {
+	u, ok := r.users[id]
+	if ok {
+		return u, nil
+	}
+	if u.who, err = r.auth.authz.PersonOf(ctx, id, r.auth.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
+		return u, err
+	}
+	if u.who != nil {
+		if u.facts, err = r.auth.authz.Packages.Facts(ctx, r.pkg, id); err != nil {
+			return u, err
+		}
+	}
+	if len(r.users) == maxReached {
+		clear(r.users)
+	}
+	r.users[id] = u
+	return u, nil
 }

@@ -434,6 +434,23 @@ func (d *Directory) ByName(ctx context.Context, name string) (User, error) {
 	return found(p, err)
 }
 
+// List returns users, service accounts among them, in the order of their IDs, which says nothing
+// about them: at most limit, 1 to [store.MaxLimit], whose ID comes after the given one; "" begins
+// with the first. next is the cursor of the next page, "" at the end.
+func (d *Directory) List(ctx context.Context, after protocol.UserID, limit int) (page []User, next protocol.UserID, err error) {
+	rows, err := people.List(ctx, d.store, string(after), limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("account: list: %w", err)
+	}
+	for _, p := range rows {
+		page = append(page, p.user())
+	}
+	if len(page) == limit {
+		next = page[limit-1].ID
+	}
+	return page, next, nil
+}
+
 // ByID returns the user with this ID, or [ErrNoUser].
 func (d *Directory) ByID(ctx context.Context, id protocol.UserID) (User, error) {
 	return d.ByIDFrom(ctx, nil, id)

@@ -1103,3 +1103,39 @@ func TestValidEmail(t *testing.T) {
 	assert.ErrorIs(t, account.Profile{GitHub: strings.Repeat("ä", 257)}.Validate(), account.ErrProfile)
 	assert.ErrorIs(t, account.Profile{Twitter: "a\u0007"}.Validate(), account.ErrProfile)
 }
+
+func TestDirectoryList(t *testing.T) {
+	st := store.NewMemory()
+	d := newDirectory(t, account.DirectoryConfig{Store: st})
+	want := map[protocol.UserID]account.User{}
+	for i := range 7 {
+		u, err := d.Create(t.Context(), operator, account.NewUser{Name: fmt.Sprint("robot-", i), Service: i > 0, Password: map[bool]credential.Secret{true: credential.NewSecret(good)}[i == 0]})
+		require.NoError(t, err)
+		want[u.ID] = u
+	}
+	for _, limit := range []int{1, 3, 7, 100} {
+		got := map[protocol.UserID]account.User{}
+		for after := protocol.UserID(""); ; {
+			page, next, err := d.List(t.Context(), after, limit)
+			require.NoError(t, err)
+			for _, u := range page {
+				assert.NotContains(t, got, u.ID)
+				got[u.ID] = u
+			}
+			if after = next; next == "" {
+				break
+			}
+			assert.Len(t, page, limit)
+		}
+		assert.Equal(t, want, got, limit)
+	}
+	for _, limit := range []int{0, 101} {
+		_, _, err := d.List(t.Context(), "", limit)
+		assert.ErrorIs(t, err, store.ErrInvalid)
+	}
+	broken := newDirectory(t, account.DirectoryConfig{Store: storetest.NewFaulty(st, storetest.Fault{})})
+	page, next, err := broken.List(t.Context(), "", 1)
+	assert.ErrorIs(t, err, storetest.ErrFault)
+	assert.Empty(t, page)
+	assert.Empty(t, next)
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
@@ -35,8 +37,8 @@ type Session struct {
 // disabled since.
 func (s Session) Live(now time.Time) bool { return now.Before(s.Expires) }
 
-// credential returns the session as a policy takes it.
-func (s Session) credential() *policy.Credential {
+// Credential returns the session as a policy takes it.
+func (s Session) Credential() *policy.Credential {
 	return &policy.Credential{ID: s.ID, Kind: policy.KindSession, User: s.User, Created: s.Created, Expires: s.Expires}
 }
 
@@ -127,7 +129,7 @@ func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 	if r.ID == "" || r.User == "" || r.Expires.IsZero() {
 		return nil, subject.Numbers{}, errors.New("session: open: the record lacks its ID, its user or its expiry")
 	}
-	return r.session().credential(), r.Numbers, nil
+	return r.session().Credential(), r.Numbers, nil
 }
 
 // List returns the live sessions of a user, at most limit (1 to 100), and the cursor of the
@@ -151,6 +153,93 @@ func (m *Manager) List(ctx context.Context, user protocol.UserID, after string, 
 		}
 	}
 	return list, next, nil
+}
+
+// Unrevoked yields every session that has neither expired nor been revoked: of user, or with ""
+// of everybody, in no particular order. A session of a disabled account is one, since it works
+// once the account is enabled. It reads a page at a time: a session that begins meanwhile may be
+// missing, none that was there before and lives on is. An error ends the sequence.
+func (m *Manager) Unrevoked(ctx context.Context, user protocol.UserID) iter.Seq2[Session, error] {
+	return func(yield func(Session, error) bool) {
+		for after := ""; ; {
+			keys, next, err := m.keys(ctx, user, after)
+			var page []Session
+			if err == nil {
+				page, err = m.unrevoked(ctx, keys)
+			}
+			if err != nil {
+				yield(Session{}, fmt.Errorf("session: list all: %w", err))
+				return
+			}
+			for _, s := range page {
+				if !yield(s, nil) {
+					return
+				}
+			}
+			if after = next; next == "" {
+				return
+			}
+		}
+	}
+}
+
+// keysPage is how many sessions Unrevoked reads together with their accounts.
+const keysPage = (store.MaxKeys - 1) / 2
+
+// keys returns the keys of a page of sessions, each with that of its account, and the cursor of
+// the next page, "" at the end.
+func (m *Manager) keys(ctx context.Context, user protocol.UserID, after string) (keys [][2]string, next string, err error) {
+	var page []*record
+	if user != "" {
+		page, next, err = byUser.List(ctx, m.store, string(user), after, keysPage)
+	} else if page, err = sessions.List(ctx, m.store, after, keysPage); len(page) == keysPage {
+		next = page[keysPage-1].Digest.String()
+	}
+	for _, r := range page {
+		keys = append(keys, [2]string{Key(r.Digest), subject.Key(r.User)})
+	}
+	return keys, next, err
+}
+
+// unrevoked returns the sessions under keys that are not revoked. It reads them together with
+// their accounts: [Manager.KeepTx] changes both, and of two moments a session that it kept would
+// seem to be revoked.
+func (m *Manager) unrevoked(ctx context.Context, keys [][2]string) (list []Session, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	every := []string{subject.EveryoneKey()}
+	for _, k := range keys {
+		every = append(every, k[:]...)
+	}
+	slices.Sort(every)
+	every = slices.Compact(every)
+	items, err := m.store.Get(ctx, every...)
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[string]store.Item, len(items))
+	for _, it := range items {
+		of[it.Key] = it
+	}
+	now := m.now()
+	for _, k := range keys {
+		r, err := sessions.Decode(of[k[0]])
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		sub, err := subject.Decode(r.User, []store.Item{of[k[1]], of[subject.EveryoneKey()]})
+		if err != nil {
+			return nil, err
+		}
+		if now.Before(r.Expires) && r.Numbers == sub.Numbers(policy.KindSession) {
+			list = append(list, r.session())
+		}
+	}
+	return list, nil
 }
 
 // Get returns the user's session with this public ID. A session that does not exist, has expired

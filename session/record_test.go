@@ -507,3 +507,93 @@ func TestListLeavesOutTheDead(t *testing.T) {
 	require.NoError(t, d.subjects.Enable(ctx, operator, "u-jane"))
 	assert.Equal(t, 1, list())
 }
+
+// unrevoked returns the IDs of the sessions of a user, or of everybody.
+func unrevoked(t *testing.T, m *session.Manager, user protocol.UserID) (ids []string) {
+	t.Helper()
+	for s, err := range m.Unrevoked(t.Context(), user) {
+		require.NoError(t, err)
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// A session of a disabled account works once it is enabled: it is not revoked.
+func TestUnrevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t)
+		codes := 0
+		signIn := func(name string) string {
+			codes++
+			in := jane(fmt.Sprint(100000 + codes))
+			in.Name = name
+			_, s, err := d.SignIn(t.Context(), in)
+			require.NoError(t, err)
+			return s.ID
+		}
+		signIn("jane") // expires
+		time.Sleep(time.Hour)
+		signIn("joe") // is revoked
+		require.NoError(t, d.subjects.EndSessions(t.Context(), audit.Actor{}, "u-joe"))
+		var janes, joes []string
+		for range 120 {
+			janes = append(janes, signIn("jane"))
+			joes = append(joes, signIn("joe"))
+		}
+		require.NoError(t, d.subjects.Disable(t.Context(), audit.Actor{}, "u-joe"))
+		time.Sleep(time.Hour)
+
+		assert.ElementsMatch(t, janes, unrevoked(t, d.Manager, "u-jane"))
+		assert.ElementsMatch(t, joes, unrevoked(t, d.Manager, "u-joe"))
+		assert.ElementsMatch(t, append(janes, joes...), unrevoked(t, d.Manager, ""))
+		assert.Empty(t, unrevoked(t, d.Manager, "u-nobody"))
+		for range d.Unrevoked(t.Context(), "") {
+			break
+		}
+		time.Sleep(time.Hour)
+		assert.Empty(t, unrevoked(t, d.Manager, ""))
+	})
+}
+
+// A session that survives a change of the password while the sessions are read is not missing.
+func TestUnrevokedWhileOneIsKept(t *testing.T) {
+	for _, call := range []int{1, 2, 3} {
+		d := open(t)
+		secret, s, err := d.SignIn(t.Context(), jane("111111"))
+		require.NoError(t, err)
+		before, err := d.subjects.Get(t.Context(), "u-jane")
+		require.NoError(t, err)
+		keep := func() {
+			require.NoError(t, store.Transact(t.Context(), d.store, func(tx *store.Tx) error {
+				if _, err := subject.Revoke(t.Context(), tx, "u-jane", subject.Sessions, time.Now()); err != nil {
+					return err
+				}
+				return d.KeepTx(t.Context(), tx, audit.Actor{}, before, s.ID)
+			}))
+		}
+		faulty := storetest.NewFaulty(d.store, storetest.Fault{On: storetest.Reads, Nth: call, Do: keep})
+		cfg := d.config(faulty)
+		m, err := session.New(cfg)
+		require.NoError(t, err)
+		assert.Equal(t, []string{s.ID}, unrevoked(t, m, "u-jane"), call)
+		assert.True(t, faulty.Struck(), call)
+		assert.True(t, alive(t, d, secret))
+	}
+}
+
+func TestUnrevokedFails(t *testing.T) {
+	d := open(t)
+	_, _, err := d.SignIn(t.Context(), jane("111111"))
+	require.NoError(t, err)
+	for _, on := range []storetest.Calls{storetest.Gets, storetest.Lists} {
+		m, err := session.New(d.config(storetest.NewFaulty(d.store, storetest.Fault{On: on})))
+		require.NoError(t, err)
+		n := 0
+		for s, err := range m.Unrevoked(t.Context(), "") {
+			n++
+			assert.ErrorIs(t, err, storetest.ErrFault)
+			assert.Zero(t, s)
+		}
+		assert.Equal(t, 1, n)
+	}
+}

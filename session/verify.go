@@ -40,7 +40,7 @@ func (m *Manager) Authenticate(ctx context.Context, from store.Reader, secret cr
 	case !account.From(addr):
 		return nil, subject.Subject{}, subject.ErrAddress
 	}
-	return r.session().credential(), sub, nil
+	return r.session().Credential(), sub, nil
 }
 
 func (m *Manager) verify(ctx context.Context, from store.Reader, secret credential.Secret) (*record, subject.Subject, error) {

@@ -74,14 +74,12 @@ func (m *Manager) list(ctx context.Context, user protocol.UserID, o ListOptions)
 	next = o.After
 	for want := skip + limit; want > 0; {
 		var rows []*record
-		rows, next, err = listed.List(ctx, m.store, groupOf(user, current), next, min(want, store.MaxLimit))
+		rows, next, err = m.rows(ctx, user, current, next, min(want, store.MaxLimit))
 		if err != nil {
 			return nil, "", 0, err
 		}
 		for _, r := range rows {
 			switch {
-			case r.User != user || subject.Numbers(r.Numbers) != current:
-				return nil, "", 0, errors.New("a row of the list is under another's key")
 			case r.expired(now):
 				continue
 			case skip > 0:
@@ -101,6 +99,18 @@ func (m *Manager) list(ctx context.Context, user protocol.UserID, o ListOptions)
 	return page, next, all, nil
 }
 
+// rows returns a page of the list of a user's tokens of these numbers, newest first, expired ones
+// too.
+func (m *Manager) rows(ctx context.Context, user protocol.UserID, current subject.Numbers, after string, limit int) (page []*record, next string, err error) {
+	page, next, err = listed.List(ctx, m.store, groupOf(user, current), after, limit)
+	for _, r := range page {
+		if r.User != user || subject.Numbers(r.Numbers) != current {
+			return nil, "", errors.New("a row of the list is under another's key")
+		}
+	}
+	return page, next, err
+}
+
 // isCursor reports whether text has the form of a cursor: the place of a token, which need not
 // exist any more.
 func isCursor(text string) bool {
@@ -112,24 +122,40 @@ func isCursor(text string) bool {
 	return ok && err == nil && len(order) == orderSize && isID(id)
 }
 
-// Of yields the user's live tokens, newest first. It lists them a page at a time, see
-// [Manager.List]. An error ends the sequence.
+// Of yields the user's live tokens, newest first, those of a disabled account too. It reads them
+// a page at a time: one that is created meanwhile may be missing, none that was there before and
+// lives on is. An error ends the sequence.
 func (m *Manager) Of(ctx context.Context, user protocol.UserID) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		for o := (ListOptions{}); ; {
-			page, next, _, err := m.List(ctx, user, o)
-			if err != nil {
-				yield(Token{}, err)
-				return
+		if err := m.of(ctx, user, yield); err != nil {
+			yield(Token{}, fmt.Errorf("token: list: %w", err))
+		}
+	}
+}
+
+// of does not stop at the number of tokens, as list does: that was read before the rows, and of
+// more tokens by then the oldest would be missing.
+func (m *Manager) of(ctx context.Context, user protocol.UserID, yield func(Token, error) bool) error {
+	if !can(user) {
+		return nil
+	}
+	sub, err := subject.Get(ctx, m.store, user)
+	if err != nil {
+		return err
+	}
+	for after := ""; ; {
+		page, next, err := m.rows(ctx, user, sub.Numbers(policy.KindToken), after, store.MaxLimit)
+		if err != nil {
+			return err
+		}
+		now := m.now()
+		for _, r := range page {
+			if !r.expired(now) && !yield(r.token(), nil) {
+				return nil
 			}
-			for _, t := range page {
-				if !yield(t, nil) {
-					return
-				}
-			}
-			if o.After = next; next == "" {
-				return
-			}
+		}
+		if after = next; next == "" {
+			return nil
 		}
 	}
 }
@@ -138,11 +164,22 @@ func (m *Manager) Of(ctx context.Context, user protocol.UserID) iter.Seq2[Token,
 // order. It reads them a page at a time: a token that is created or revoked meanwhile may be
 // missing or not. An error ends the sequence.
 func (m *Manager) All(ctx context.Context) iter.Seq2[Token, error] {
+	return m.every(ctx, (*record).alive)
+}
+
+// Unrevoked is [Manager.All] with the tokens of disabled accounts, which work once the account
+// is enabled.
+func (m *Manager) Unrevoked(ctx context.Context) iter.Seq2[Token, error] {
+	return m.every(ctx, func(r *record, sub subject.Subject) bool { return !r.revoked(sub) })
+}
+
+// every yields the tokens that have not expired and for which is returns true.
+func (m *Manager) every(ctx context.Context, is func(*record, subject.Subject) bool) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		err := m.pages(ctx, func(page []*record, of map[protocol.UserID]subject.Subject) error {
 			now := m.now()
 			for _, r := range page {
-				if r.alive(of[r.User]) && !r.expired(now) && !yield(r.token(), nil) {
+				if is(r, of[r.User]) && !r.expired(now) && !yield(r.token(), nil) {
 					return errStop
 				}
 			}

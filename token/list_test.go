@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -175,7 +176,7 @@ func TestOfFails(t *testing.T) {
 	for range 150 {
 		create(t, m, token.Spec{})
 	}
-	st.Inject(storetest.Fault{Nth: 4, Err: errors.New("boom")}) // the second page's list
+	st.Inject(storetest.Fault{Nth: 3, Err: errors.New("boom")}) // the second page's list
 	n, failed := 0, 0
 	for tok, err := range m.Of(t.Context(), "alice") {
 		if err != nil {
@@ -220,4 +221,86 @@ func TestAll(t *testing.T) {
 	for range m.All(ctx) {
 		assert.Fail(t, "none is left")
 	}
+}
+
+// all returns the IDs that a sequence yields.
+func all(t *testing.T, tokens iter.Seq2[token.Token, error]) (ids []string) {
+	t.Helper()
+	for tok, err := range tokens {
+		require.NoError(t, err)
+		ids = append(ids, tok.ID)
+	}
+	return ids
+}
+
+// Tokens of a disabled account work once it is enabled: they are not revoked.
+func TestUnrevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, s := t.Context(), store.NewMemory()
+		m := manager(t, s)
+		subjects, err := subject.New(subject.Config{Store: s})
+		require.NoError(t, err)
+		create(t, m, token.Spec{Days: 1})
+		create(t, m, token.Spec{User: "carol"})
+		require.NoError(t, m.RevokeAll(ctx, operator, "carol"))
+		var want []string
+		for i := range 205 {
+			_, tok := create(t, m, token.Spec{User: protocol.UserID(fmt.Sprint("u", i%3)), Days: 10})
+			want = append(want, tok.ID)
+		}
+		require.NoError(t, subjects.Disable(ctx, operator, "u1"))
+		time.Sleep(token.Day)
+
+		assert.ElementsMatch(t, want, all(t, m.Unrevoked(ctx)))
+		assert.Len(t, all(t, m.All(ctx)), 205-68)
+		assert.Len(t, all(t, m.Of(ctx, "u1")), 68)
+		for range m.Unrevoked(ctx) {
+			break
+		}
+		broken := storetest.NewFaulty(s, storetest.Fault{On: storetest.Lists, Nth: 2})
+		n := 0
+		for tok, err := range manager(t, broken).Unrevoked(ctx) {
+			if err != nil {
+				assert.ErrorIs(t, err, storetest.ErrFault)
+				assert.Zero(t, tok)
+				break
+			}
+			n++
+		}
+		assert.Less(t, n, 100)
+		assert.True(t, broken.Struck())
+	})
+}
+
+// A token that was there before is not missing because another one was created after they were
+// counted.
+func TestOfWhileOneIsCreated(t *testing.T) {
+	s := store.NewMemory()
+	m := manager(t, s)
+	var want []string
+	for range 100 {
+		_, tok := create(t, m, token.Spec{})
+		want = append(want, tok.ID)
+	}
+	for _, on := range []storetest.Calls{storetest.Gets, storetest.Lists} {
+		faulty := storetest.NewFaulty(s, storetest.Fault{On: on, After: on == storetest.Gets, Do: func() { create(t, m, token.Spec{}) }})
+		assert.Subset(t, all(t, manager(t, faulty).Of(t.Context(), "alice")), want)
+		assert.True(t, faulty.Struck())
+	}
+}
+
+func TestByID(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	m := manager(t, s)
+	_, tok := create(t, m, token.Spec{User: "bob"})
+	got, err := m.ByID(ctx, tok.ID)
+	require.NoError(t, err)
+	assert.Equal(t, tok, got)
+	require.NoError(t, m.RevokeAll(ctx, operator, "bob"))
+	for _, id := range []string{tok.ID, "", tok.ID[:25], strings.Repeat("a", 26), strings.Repeat("x", 600)} {
+		_, err := m.ByID(ctx, id)
+		assert.Equal(t, token.ErrNotFound, err, "%q", id)
+	}
+	_, err = manager(t, storetest.NewFaulty(s, storetest.Fault{})).ByID(ctx, tok.ID)
+	assert.ErrorIs(t, err, storetest.ErrFault)
 }

@@ -51,6 +51,15 @@
 // If that is interrupted, give the same command once more. Then start the registries with
 // -store and the new one. Sessions and tokens are not valid there: people log in again, and
 // tokens are made anew. The old store still has valid ones, so delete it.
+//
+// # Operating it
+//
+// What an operator does while it runs is in [admin], which lists its commands with -h:
+//
+//	go run ./examples/registry admin -h
+//
+// With -metrics it counts its decisions for Prometheus. Docs/operate.md says what to watch, and what
+// to do in an incident.
 package main
 
 import (
@@ -70,6 +79,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
@@ -82,6 +93,9 @@ const drain = 30 * time.Second
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if len(os.Args) > 1 && os.Args[1] == "admin" {
+		os.Exit(admin(ctx, os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	o, err := parseOptions(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
@@ -133,6 +147,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 
+	events, err := audit.NewLog(audit.LogConfig{Store: st})
+	if err != nil {
+		return err
+	}
+	registered := prometheus.NewRegistry()
 	who := new(people)
 	known := facts{db: db, people: who}
 	auth, err := npmauth.New(npmauth.Config{
@@ -149,8 +168,10 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		TrustedProxies: o.proxies,
 		Forwarded:      o.forwarded,
 
-		Audit:  audit.NewSlog(log),
-		Logger: log,
+		Audit:    audit.NewSlog(log),
+		AuditLog: events,
+		Metrics:  newMetrics(registered),
+		Logger:   log,
 	})
 	if err != nil {
 		return err
@@ -176,6 +197,14 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	said := fmt.Sprintf("npm registry at %s\n", base)
+	if o.metrics != "" {
+		at, stop, failed := serveMetrics(ctx, o.metrics, registered)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		said += fmt.Sprintf("metrics at %s\n", at)
+	}
 	if first {
 		said += greeting(base, o)
 	}

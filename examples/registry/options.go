@@ -27,6 +27,8 @@ type options struct {
 	orgs   []orgChoice
 	legacy legacyChoice
 
+	metrics string // "" means that none are served
+
 	proxies   []netip.Prefix // whose X-Forwarded-For is trusted
 	forwarded bool           // Forwarded is, in its place
 }
@@ -70,6 +72,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	flags.StringVar(&to, "copy-to", "", "copy what -store has to this empty `store`, named likewise, instead of serving; stop all nodes first, and repeat it if it is interrupted")
 	flags.StringVar(&signUp, "signup", "", "`open` lets anyone create an account, closed nobody (default open where -legacy is on)")
 	flags.StringVar(&legacy, "legacy", "on", "login of older clients: on, off, or until when it is on, as `RFC3339`")
+	flags.StringVar(&o.metrics, "metrics", "", "serve metrics for Prometheus at this loopback `host:port`, as /metrics")
 	flags.Func("seed", "create the account `name:password` unless it exists (repeatable)", func(s string) error {
 		name, password, ok := strings.Cut(s, ":")
 		if !ok || name == "" || password == "" {
@@ -114,6 +117,11 @@ func (o *options) checkAddr(rest []string) error {
 	}
 	if _, _, err := net.SplitHostPort(o.addr); err != nil {
 		return fmt.Errorf("-addr %q: must be host:port", o.addr)
+	}
+	if o.metrics != "" {
+		if err := loopback(o.metrics); err != nil {
+			return fmt.Errorf("-metrics %w", err)
+		}
 	}
 	if o.base == "" {
 		return nil

@@ -52,11 +52,11 @@ func (o *output) String() string {
 var announced = regexp.MustCompile(`npm registry at (\S+)\n`)
 
 // start runs the registry in the folder dir until it is stopped or the test ends.
-func start(t *testing.T, dir string) *process {
+func start(t *testing.T, dir string, more ...string) *process {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	p := &process{t: t, stop: stop, stopped: make(chan error, 1)}
-	o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", dir, "-seed", "alice:a-long-password"}, io.Discard)
+	o, err := parseOptions(append([]string{"-addr", "127.0.0.1:0", "-data", dir, "-seed", "alice:a-long-password"}, more...), io.Discard)
 	require.NoError(t, err)
 	go func() { p.stopped <- run(ctx, o, &p.out, &p.out) }()
 	t.Cleanup(stop)
@@ -86,10 +86,7 @@ func (p *process) says(text string) {
 // login logs alice in, and returns the token of her session.
 func (p *process) login() string {
 	p.t.Helper()
-	var answer struct{ Token string }
-	status := p.do(http.MethodPut, "-/user/org.couchdb.user:alice", "", `{"_id":"org.couchdb.user:alice","name":"alice","password":"a-long-password","type":"user","roles":[]}`, &answer)
-	require.Equal(p.t, http.StatusCreated, status)
-	return answer.Token
+	return p.sessionOf("a-long-password")
 }
 
 // whoami returns the status and the name that the registry answers with.

@@ -96,6 +96,17 @@ func start(t testing.TB, n int, program string, args []string) []*Registry {
 	return nodes
 }
 
+// Admin runs registry admin on the registry's folder, and returns what it prints.
+func (r *Registry) Admin(args ...string) string {
+	r.t.Helper()
+	cmd := exec.CommandContext(r.t.Context(), r.program, slices.Concat([]string{"admin"}, args, []string{"-data", r.Data})...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(r.t, err, "%q: %s", args, stderr.String())
+	return string(out)
+}
+
 // For returns the registry for a test that shares it with the one that started it: what
 // fails through it fails t. It cannot be stopped.
 func (r *Registry) For(t testing.TB) *Registry { return &Registry{URL: r.URL, Data: r.Data, t: t} }
