@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"internal/typed":      {},
 	"internal/kdf":        {},
 	"internal/cidr":       {},
+	"internal/budget":     {},
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy", "protocol"},
