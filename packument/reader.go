@@ -52,9 +52,9 @@ type Reader struct {
 	decided  bool       // Authorize or Refused was called, or would have been; guarded by mu
 	refused  error      // guarded by mu
 	released bool       // the brace was read; guarded by mu
+	head     pieces     // what NewReader read, up to the brace; of a document all of it; guarded by mu
 
 	kind     Kind
-	head     pieces // what NewReader read, up to the brace; of a document all of it
 	read     int64  // bytes that were scanned
 	withheld []byte // from the brace on; the scan bounds it
 	agreed   bool   // scan and Authorize did: withheld may go
@@ -192,11 +192,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 		if r.err != nil {
 			return 0, r.err
 		}
-		if r.head.size > 0 {
-			return r.again(p)
-		}
-		if r.kind == KindDocument {
-			return 0, io.EOF
+		switch n, bad := r.again(p); {
+		case bad != nil:
+			return 0, r.refuse(bad)
+		case n > 0:
+			return n, nil
 		}
 		if err := r.hold(); err != nil {
 			return 0, r.refuse(err)
@@ -224,12 +224,24 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
-// again returns what NewReader read, if nothing is wrong with it.
+// again returns what NewReader read, if nothing is wrong with it, and 0 bytes after its end.
 func (r *Reader) again(p []byte) (int, error) {
-	if _, bad := r.check(nil); bad != nil {
-		return 0, r.refuse(bad)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.aborted:
+		return 0, ErrClosed
+	case r.head.size == 0:
+		return 0, nil
 	}
-	return r.head.take(p), nil
+	if _, bad := r.scan.Write(nil); bad != nil {
+		return 0, bad
+	}
+	n := r.head.take(p)
+	if r.kind == KindDocument && r.head.size == 0 {
+		r.err = io.EOF
+	}
+	return n, nil
 }
 
 // check has p scanned and returns how many bytes of it come before the brace.
@@ -328,6 +340,7 @@ func (r *Reader) tell(err error) {
 func (r *Reader) Abort(err error) {
 	r.mu.Lock()
 	r.aborted = true
+	r.head = pieces{} // the Reader may be known for longer
 	r.scan.Abort()
 	r.mu.Unlock()
 	if err != nil && r.kind == KindPublish {
