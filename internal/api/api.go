@@ -130,7 +130,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operatio
 		client := a.SessionClient(r)
 		ctx := account.WithClient(r.Context(), account.Client{Addr: client.Addr}) // whom the password queue is fair to
 		r = r.WithContext(authz.WithClient(ctx, client))
-		r.Body = http.MaxBytesReader(w, r.Body, bound)
+		authz.BufferBody(w, r, bound)
 	}
 	endpoints[op.Action](a, w, r, op)
 }
