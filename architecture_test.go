@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"internal/cidr":       {},
 	"internal/keylock":    {},
 	"internal/bucket":     {"internal/cidr"},
+	"internal/budget":     {},
 
 	"store/storetest":   {"store"},
 	"policy/policytest": {"policy", "protocol"},

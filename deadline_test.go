@@ -105,7 +105,7 @@ func isBodyTimeout(t *testing.T, a *http.Response, text string) {
 	var body struct{ Error, Message, Code string }
 	require.NoError(t, json.Unmarshal([]byte(text), &body), text)
 	assert.Equal(t, "body-timeout", body.Code)
-	assert.Equal(t, "The upload stalled. Run the command again.", body.Error)
+	assert.Equal(t, "The upload stalled or was too slow. Run the command again.", body.Error)
 	assert.Equal(t, body.Error, body.Message)
 	assert.True(t, a.Close)
 }
@@ -200,6 +200,7 @@ func TestTricklingBody(t *testing.T) {
 	t.Parallel() // it waits
 	const timeout = 500 * time.Millisecond
 	w := newSlowWorld(t, timeout)
+	w.auth.SetBodyRate(5, timeout) // four times as much comes
 	var late atomic.Bool
 	c := dial(t, w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)

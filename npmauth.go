@@ -64,11 +64,18 @@
 // a token in the path (DELETE /-/user/token/… and DELETE
 // /-/npm/v1/tokens/token/…), so that path must not be logged; [wire.RedactPath] hides it.
 //
-// A body that stands still for 30 seconds is answered 408, also where a host reads it. How
+// A body that stands still for 30 seconds, or that has been slower than 1 KiB/s for a minute, is
+// answered 408, also where a host reads it. (It is twice the least rate of Apache's mod_reqtimeout,
+// and less than a telephone line of 9.6 kbit/s has.) How
 // long a body takes as a whole is bounded by ReadTimeout of the [http.Server], or, of a
 // publish, by a host that sets a read deadline of its own with [http.ResponseController]:
 // other bodies are read before the host is called. Headers are read before npmauth sees a
 // request: set ReadHeaderTimeout.
+//
+// Bodies that are kept in memory, which are all but tarballs, take 64 MiB at most in a process,
+// and those of one user, or of one network of the anonymous, as much as is free besides. Beyond it
+// the answer is 503. Of a request that is refused up to 256 MiB are read, so that a client that is
+// still sending gets the answer. docs/host.md says more.
 //
 // [wire.RedactPath]: https://pkg.go.dev/github.com/npmauth/npmauth/wire#RedactPath
 package npmauth
@@ -92,6 +99,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/api"
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/internal/clientip"
 	"github.com/npmauth/npmauth/internal/guard"
 	"github.com/npmauth/npmauth/leak"
@@ -332,7 +340,7 @@ func New(cfg Config) (*Auth, error) {
 	if err := a.build(cfg); err != nil {
 		return nil, fmt.Errorf("npmauth: %w", err)
 	}
-	a.guard = &guard.Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, ReadAccess: a.api.Serve}
+	a.guard = &guard.Guard{Authorizer: az, Public: cfg.Public, CheckTarball: cfg.CheckTarball, Memory: budget.New(guard.MaxMemory), ReadAccess: a.api.Serve}
 	return a, nil
 }
 

@@ -28,7 +28,7 @@ func (a *Auth) Guard(next http.Handler) http.Handler { return a.handler(false, n
 // handler serves npmauth's own endpoints if own, and hands every other request that is allowed
 // to next, unless that is nil.
 func (a *Auth) handler(own bool, next http.Handler) http.Handler {
-	return a.guard.WithDeadline(func(w http.ResponseWriter, r *http.Request) {
+	return a.guard.LimitBodies(func(w http.ResponseWriter, r *http.Request) {
 		r = a.authz.Rooted(r)
 		op, err := a.guard.Classify(r)
 		switch served := a.api.Serves(op.Action); {

@@ -14,6 +14,9 @@ const (
 	maxMaintainers  = 1000
 )
 
+// entry is how many bytes of memory an entry of a map of strings takes, without its text.
+const entry = 96
+
 // A Document is the content of a body that is no publish: a changed package document.
 type Document struct {
 	Revision string // _rev; "" if there is none
@@ -37,6 +40,8 @@ type documentCheck struct {
 	name   string
 	by     string
 	result Document
+
+	held int // bytes of memory that result takes, about
 
 	more       bool   // there is a field that makes it a whole document
 	version    string // of the manifest being read
@@ -116,6 +121,7 @@ func (c *documentCheck) second(e strictjson.Event, in, key string) error {
 		}
 		c.version = key
 		c.result.Versions[key] = ""
+		c.held += entry + len(key)
 		return mustBe(e, strictjson.Object, "a version must be an object")
 	case "dist-tags":
 		if e.Kind != strictjson.String || e.Long || e.Text == "" {
@@ -125,6 +131,7 @@ func (c *documentCheck) second(e strictjson.Event, in, key string) error {
 			return refuse("the document has too many dist-tags")
 		}
 		c.result.Tags[key] = e.Text
+		c.held += entry + len(key) + len(e.Text)
 	case "maintainers":
 		c.maintainer = false
 		return mustBe(e, strictjson.Object, "a maintainer must be an object")
@@ -173,6 +180,7 @@ func (c *documentCheck) third(e strictjson.Event, in, key string) error {
 			return refuse("the document has too many maintainers")
 		}
 		c.result.Maintainers = append(c.result.Maintainers, e.Text)
+		c.held += entry + len(e.Text)
 		c.maintainer = true
 	}
 	return nil
@@ -186,6 +194,7 @@ func (c *documentCheck) deprecated(e strictjson.Event) error {
 		return refuse("a deprecation message is too long")
 	case e.Kind == strictjson.String:
 		c.result.Versions[c.version] = e.Text
+		c.held += len(e.Text)
 	case e.Kind == strictjson.Bool && e.Text == "false", e.Kind == strictjson.Null:
 	default:
 		return refuse("deprecated must be a string")

@@ -41,6 +41,12 @@ type Config struct {
 	// the strongest algorithm must match. A publish without any passes. It can be turned on
 	// later: see [Scanner.HashTarball].
 	HashTarball bool
+
+	// Hold is called by a [Reader] before each read of its source, with about how many bytes of
+	// memory the Reader and its Scanner hold. An error refuses the body, and is returned as it is.
+	// It is called by the goroutine that reads, and must not call the Reader. Nil: memory is
+	// bounded for each body alone.
+	Hold func(bytes int) error
 }
 
 // A Kind is the kind of a body.
@@ -107,7 +113,8 @@ const maxTrailing = 4 << 10
 // neither is refused at once. A Scanner is not safe for concurrent use.
 type Scanner struct {
 	scanner *strictjson.Scanner
-	err     error // the first, which every call returns
+	hold    func(int) error // Config.Hold
+	err     error           // the first, which every call returns
 	kind    Kind
 	closed  bool // Close has returned nil
 
@@ -122,6 +129,7 @@ type Scanner struct {
 func New(cfg Config) *Scanner {
 	name := cfg.Package.String()
 	s := &Scanner{
+		hold:    cfg.Hold,
 		publish: publishCheck{pkg: cfg.Package, name: name, by: cfg.By, result: protocol.Change{Tags: map[string]string{}}},
 		doc:     documentCheck{name: name, by: cfg.By},
 	}
@@ -214,6 +222,12 @@ func (s *Scanner) Document() Document {
 		return Document{}
 	}
 	return s.doc.result
+}
+
+// held returns about how many bytes of memory the Scanner holds: what grows with the body. The data
+// of a tarball is no part of it.
+func (s *Scanner) held() int {
+	return s.scanner.Held() + s.doc.held + s.publish.compared.Held()
 }
 
 // Brace returns how many bytes of the body come before the document's closing brace, or

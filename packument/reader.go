@@ -1,7 +1,6 @@
 package packument
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -53,9 +52,9 @@ type Reader struct {
 	decided  bool       // Authorize or Refused was called, or would have been; guarded by mu
 	refused  error      // guarded by mu
 	released bool       // the brace was read; guarded by mu
+	head     pieces     // what NewReader read, up to the brace; of a document all of it; guarded by mu
 
 	kind     Kind
-	head     []byte // what NewReader read, up to the brace; of a document all of it
 	read     int64  // bytes that were scanned
 	withheld []byte // from the brace on; the scan bounds it
 	agreed   bool   // scan and Authorize did: withheld may go
@@ -79,16 +78,17 @@ func NewReader(src io.ReadCloser, scan *Scanner, bound int) (*Reader, error) {
 }
 
 func (r *Reader) begin(bound int) error {
-	var read bytes.Buffer
 	for {
-		if read.Len() >= bound {
+		if r.head.size >= bound {
 			return ErrTooLarge
 		}
-		read.Grow(bytes.MinRead)
-		piece := read.AvailableBuffer()
-		n, err := r.src.Read(piece[:min(cap(piece), maxPiece)])
+		piece := r.head.space()
+		if err := r.hold(); err != nil {
+			return err
+		}
+		n, err := r.src.Read(piece)
 		piece = piece[:n]
-		read.Write(piece)
+		r.head.add(n)
 		_, bad := r.scan.Write(piece)
 		publish := r.scan.Kind() == KindPublish
 		if bad != nil && !publish {
@@ -104,21 +104,32 @@ func (r *Reader) begin(bound int) error {
 			}
 		}
 		if publish || end {
-			r.start(read.Bytes(), end)
+			r.start(end)
 			return nil
 		}
 	}
 }
 
 // start makes what was read the beginning of what Read returns.
-func (r *Reader) start(read []byte, end bool) {
-	r.kind, r.head, r.read = r.scan.Kind(), read, int64(len(read))
+func (r *Reader) start(end bool) {
+	r.kind, r.read = r.scan.Kind(), int64(r.head.size)
 	if end {
 		r.src = ended{r.src}
 	}
 	if brace := r.scan.Brace(); brace >= 0 && r.kind == KindPublish {
-		r.head, r.withheld = read[:brace], bytes.Clone(read[brace:])
+		r.withheld = r.head.cut(int(brace))
 	}
+}
+
+// hold says how much memory is held.
+func (r *Reader) hold() error {
+	if r.scan.hold == nil {
+		return nil
+	}
+	r.mu.Lock()
+	held := r.head.held + cap(r.withheld) + r.scan.held()
+	r.mu.Unlock()
+	return r.scan.hold(held)
 }
 
 // ended is a source that was read to its end.
@@ -181,11 +192,14 @@ func (r *Reader) Read(p []byte) (int, error) {
 		if r.err != nil {
 			return 0, r.err
 		}
-		if len(r.head) > 0 {
-			return r.again(p)
+		switch n, bad := r.again(p); {
+		case bad != nil:
+			return 0, r.refuse(bad)
+		case n > 0:
+			return n, nil
 		}
-		if r.kind == KindDocument {
-			return 0, io.EOF
+		if err := r.hold(); err != nil {
+			return 0, r.refuse(err)
 		}
 		n, err := r.src.Read(p)
 		passes, bad := r.check(p[:n])
@@ -210,14 +224,22 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
-// again returns what NewReader read, if nothing is wrong with it.
+// again returns what NewReader read, if nothing is wrong with it, and 0 bytes after its end.
 func (r *Reader) again(p []byte) (int, error) {
-	if _, bad := r.check(nil); bad != nil {
-		return 0, r.refuse(bad)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.aborted:
+		return 0, ErrClosed
+	case r.head.size == 0:
+		return 0, nil
 	}
-	n := copy(p, r.head)
-	if r.head = r.head[n:]; len(r.head) == 0 {
-		r.head = nil // which may be a large part of the body
+	if _, bad := r.scan.Write(nil); bad != nil {
+		return 0, bad
+	}
+	n := r.head.take(p)
+	if r.kind == KindDocument && r.head.size == 0 {
+		r.err = io.EOF
 	}
 	return n, nil
 }
@@ -318,6 +340,7 @@ func (r *Reader) tell(err error) {
 func (r *Reader) Abort(err error) {
 	r.mu.Lock()
 	r.aborted = true
+	r.head = pieces{} // the Reader may be known for longer
 	r.scan.Abort()
 	r.mu.Unlock()
 	if err != nil && r.kind == KindPublish {

@@ -140,7 +140,7 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operatio
 		client := a.SessionClient(r)
 		ctx := subject.WithClient(r.Context(), subject.Client{Addr: client.Addr}) // for the hash of a sign-up
 		r = r.WithContext(authz.WithClient(ctx, client))
-		r.Body = http.MaxBytesReader(w, r.Body, bound)
+		authz.BufferBody(w, r, bound)
 	}
 	endpoints[op.Action](a, w, r, op)
 }

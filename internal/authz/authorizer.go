@@ -29,6 +29,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/internal/clientip"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -163,6 +164,12 @@ func WithClient(ctx context.Context, c session.Client) context.Context {
 func ClientFrom(ctx context.Context) (session.Client, bool) {
 	c, ok := ctx.Value(clientKey{}).(session.Client)
 	return c, ok
+}
+
+// BufferBody bounds the body of r, which is read into memory, and accounts for that: reading may fail
+// with [budget.ErrFull].
+func BufferBody(w http.ResponseWriter, r *http.Request, bound int64) {
+	r.Body = http.MaxBytesReader(w, budget.From(r.Context()).Buffered(r.Body), bound)
 }
 
 // Fail answers r with err, and logs what is an outage: the client only learns

@@ -10,6 +10,7 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
@@ -115,7 +116,7 @@ func (q *Request) exists() bool {
 // outcomeOf returns the outcome of what err refused, which no rule did, and which why answers.
 func outcomeOf(err error, why *wire.Error) audit.Outcome {
 	switch {
-	case errors.Is(err, account.ErrBusy): // which it takes a flood of passwords to get
+	case errors.Is(err, account.ErrBusy), errors.Is(err, budget.ErrFull): // which it takes a flood to get
 		return audit.Denied
 	case why.Status >= http.StatusInternalServerError:
 		return audit.Failed

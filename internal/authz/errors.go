@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/legacy"
 	"github.com/npmauth/npmauth/packument"
@@ -45,6 +46,7 @@ var (
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: twofactor.Sentence(twofactor.ErrWrong, time.Time{})}
 	// errLocked has no status that makes npm send the request again, as 429 does.
 	errLocked = &wire.Error{Status: http.StatusForbidden, Code: "locked-factor", Sentence: twofactor.Sentence(twofactor.ErrLocked, time.Time{})}
+	errFull   = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy-bodies", Sentence: "The registry is receiving too much at the moment. Try again shortly."}
 	errBusy   = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
@@ -72,6 +74,8 @@ func Answer(err error) *wire.Error {
 		return wire.WrongLogin
 	case errors.Is(err, account.ErrBusy):
 		return errBusy
+	case errors.Is(err, budget.ErrFull):
+		return errFull
 	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrNoFactor):
 		return errWrongCode
 	case errors.Is(err, twofactor.ErrEnrolled):

@@ -7,6 +7,7 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/subject"
@@ -108,6 +109,9 @@ func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if q.Actor.Credential != nil {
+		budget.From(r.Context()).SetSender(budget.User(string(q.Actor.Credential.User)))
 	}
 	if q.Fill != nil {
 		return q.Fill(&q.Request)

@@ -18,7 +18,7 @@ import (
 // before a second factor is demanded, and handed to the host as a [protocol.Change]. A
 // second-factor setting is committed here.
 func (a *Guard) guardBody(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
-	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
+	authz.BufferBody(w, r, wire.MaxBody)
 	p, done, err := a.admitBody(r, op)
 	switch {
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/internal/header"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
@@ -194,7 +195,7 @@ func (a *Guard) readBody(r *http.Request, bound int, pkg protocol.PackageName, b
 	if wire.IsCompressed(r) {
 		return nil, wire.Compressed
 	}
-	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.CheckTarball})
+	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.CheckTarball, Hold: budget.From(r.Context()).Resize})
 	body, err := packument.NewReader(r.Body, scan, bound)
 	if err != nil {
 		return nil, err

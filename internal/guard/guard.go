@@ -1,7 +1,7 @@
 // Package guard hands a host the requests that are allowed, and nothing else:
 //
 //	g := &guard.Guard{Authorizer: a, ReadAccess: …}
-//	handler := g.WithDeadline(func(w http.ResponseWriter, r *http.Request) {
+//	handler := g.LimitBodies(func(w http.ResponseWriter, r *http.Request) {
 //		op, err := g.Classify(r)
 //		…
 //		g.Serve(w, r, op, next)
@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/internal/authz"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
@@ -31,7 +32,7 @@ import (
 
 var (
 	errBadPath     = &wire.Error{Status: http.StatusBadRequest, Code: "bad-path", Sentence: "This is not a path of the npm registry protocol."}
-	errBodyTimeout = &wire.Error{Status: http.StatusRequestTimeout, Code: "body-timeout", Sentence: "The upload stalled. Run the command again."}
+	errBodyTimeout = &wire.Error{Status: http.StatusRequestTimeout, Code: "body-timeout", Sentence: "The upload stalled or was too slow. Run the command again."}
 )
 
 // A Guard lets the requests to a host through that are allowed.
@@ -40,6 +41,9 @@ type Guard struct {
 	Public       func(*http.Request) bool // requests that bypass authorization; nil: none
 	CheckTarball bool                     // of each publish
 	BodyTimeout  time.Duration            // for which a body may stand still; zero: 30 seconds
+	BodyRate     int                      // bytes a second that a body must bring; zero: 1024
+	BodyGrace    time.Duration            // for which it may bring fewer; zero: a minute
+	Memory       *budget.Budget           // for bodies that are kept
 	ReadAccess   func(http.ResponseWriter, *http.Request, protocol.Operation)
 
 	misplaced sync.Once
@@ -184,7 +188,7 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operat
 	if !op.Action.Write() || q.Change != nil {
 		return a.admitJudged(r, q, d, false)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
+	authz.BufferBody(w, r, wire.MaxBody)
 	data, err := readWhole(r)
 	if err != nil {
 		return nil, a.Conclude(r.Context(), q, err)

@@ -102,11 +102,15 @@ func (w *publishWriter) Write(p []byte) (int, error) {
 }
 
 // Flush sends what was written so far, as http.Flusher.
-func (w *publishWriter) Flush() {
+func (w *publishWriter) Flush() { _ = w.FlushError() }
+
+// FlushError is what [http.ResponseController] calls.
+func (w *publishWriter) FlushError() error {
 	w.begin()
-	if !w.taken {
-		_ = http.NewResponseController(w.ResponseWriter).Flush()
+	if w.taken {
+		return nil
 	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // take answers in the host's place.

@@ -105,6 +105,9 @@ func (r *Reader) Read(path []strictjson.Step, e strictjson.Event) error {
 	return nil
 }
 
+// Held returns about how many bytes of memory the fields take.
+func (r *Reader) Held() int { return r.size }
+
 func (r *Reader) add(path []strictjson.Step, v any) {
 	key := path[len(path)-1].Key
 	if len(path) == 1 {

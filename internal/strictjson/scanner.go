@@ -233,6 +233,10 @@ func (s *Scanner) LimitTrailing(n int) { s.limits.Trailing = n }
 // was not written. A number at the top ends where something follows it, or with Close.
 func (s *Scanner) End() int64 { return s.end }
 
+// Held returns about how many bytes of memory the Scanner holds: the keys of the objects that are
+// open, which are all that grows with the document.
+func (s *Scanner) Held() int { return 8*cap(s.hashes) + setEntry*len(s.hashes) }
+
 // Close ends the document and reports whether it was one complete value.
 func (s *Scanner) Close() error {
 	if s.err != nil {
@@ -675,6 +679,10 @@ func (s *Scanner) pop(k Kind) error {
 	s.ended()
 	return s.handle(Event{Path: s.path, Kind: k})
 }
+
+// setEntry is how many bytes a hash takes in a set, at most and without the old half of a set that
+// grows.
+const setEntry = 24
 
 // manyKeys is when an object's keys go into a map; up to there a search is faster.
 const manyKeys = 16
