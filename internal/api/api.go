@@ -36,7 +36,10 @@ var (
 // An API serves the endpoints of npm that are about people and their credentials.
 type API struct {
 	*authz.Authorizer
-	leakKeys  leak.Keys
+	leakKeys leak.Keys
+	// largeReports has an element for each large report that is kept.
+	largeReports chan struct{}
+
 	changeKey *credential.ServerKey
 	legacy    *legacy.Handler
 	pages     *web.Pages
@@ -55,7 +58,7 @@ type Config struct {
 
 // New returns an API, or an error that names the part that is wrong.
 func New(cfg Config) (*API, error) {
-	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys}
+	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys, largeReports: make(chan struct{}, maxLargeReports)}
 	a.changeKey = credential.NewServerKey(a.Store, "changes")
 	pages := web.Config{
 		BaseURL: a.Base, Name: cfg.Name, Sessions: a.Sessions, Factors: a.PageFactors(),
