@@ -83,17 +83,14 @@ func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, user pr
 
 // Document implements [host.Documents].
 func (f facts) Document(ctx context.Context, name protocol.PackageName) (host.Document, error) {
-	is, err := f.db.readAny(ctx, name.String())
+	is, messages, err := f.db.messages(ctx, name.String())
 	if errors.Is(err, errNoPackage) { // deleted a moment ago
 		return host.Document{}, nil
 	}
 	if err != nil {
 		return host.Document{}, err
 	}
-	doc := host.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: make(map[string]string)}
-	for _, r := range is.releases {
-		doc.Versions[r.Version] = r.Deprecated
-	}
+	doc := host.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: messages}
 	doc.Maintainers, err = f.people.list(ctx, is.owners)
 	return doc, err
 }
