@@ -53,7 +53,7 @@ func TestPackageIsBounded(t *testing.T) {
 		}
 		return w.send("PUT", "/widget", alice, doc)
 	}
-	const says = "The manifests of all versions of a package, with their tags, may have at most 33554432 bytes together. Unpublish versions that nobody needs."
+	const says = "The manifests of all versions of a package, with their tags, may have at most 12582912 bytes together. Unpublish versions that nobody needs."
 	full := func(status int, body string) {
 		t.Helper()
 		assert.Equal(t, http.StatusForbidden, status)
@@ -147,7 +147,7 @@ func (s *stalled) Write(p []byte) (int, error) {
 // AU-27: a reader of a big document takes the memory of one version of it, not of all.
 func TestReadersOfABigDocument(t *testing.T) {
 	w := newWorld(t)
-	const versions, size, readers = 12, 400 << 10, 12
+	const versions, size, readers = 8, 400 << 10, 8
 	w.big("widget", versions, size)
 	for _, accept := range []string{"*/*", abbreviatedType} {
 		stalls, release := make(chan struct{}), make(chan struct{})

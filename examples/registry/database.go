@@ -199,7 +199,7 @@ func readIn(ctx context.Context, tx querier, name string) (is picture, err error
 	if is.owners, err = owners(ctx, tx, is.ID); err != nil {
 		return picture{}, err
 	}
-	if is.fans, err = users(ctx, tx, `SELECT user FROM star WHERE package = ?`, is.ID); err != nil {
+	if is.fans, err = users(ctx, tx, `SELECT user FROM star WHERE package = ? ORDER BY rowid`, is.ID); err != nil {
 		return picture{}, err
 	}
 	return is, nil
@@ -384,8 +384,10 @@ func addRelease(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r releas
 
 // Bounds of what a package's document has, in bytes.
 const (
-	maxPackage = 32 << 20 // of all versions and tags, as weight counts them
-	aVersion   = 1 << 10  // what a version has beside its manifest: its times, its tarball's URL
+	// maxPackage is for all versions and tags, as weight counts them. To deprecate or unpublish one
+	// of them npm sends all of it back, of which npmauth reads at most 16 MiB.
+	maxPackage = 12 << 20
+	aVersion   = 1 << 10 // what a version has beside its manifest: its times, its tarball's URL
 )
 
 // weight returns the bytes of a package's document, but for its people.

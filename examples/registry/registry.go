@@ -200,19 +200,23 @@ func (s *registry) stream(w http.ResponseWriter, r *http.Request, write func(io.
 	if err == nil || !answer.begun {
 		return err
 	}
-	s.report(r, "answer", err)
+	if answer.err == nil {
+		s.report(r, "answer", err)
+	}
 	panic(http.ErrAbortHandler)
 }
 
-// A begun writer knows whether anything was written.
+// A begun writer knows whether anything was written, and why no more could be: clients disconnect.
 type begun struct {
 	w     io.Writer
 	begun bool
+	err   error
 }
 
-func (b *begun) Write(p []byte) (int, error) {
+func (b *begun) Write(p []byte) (n int, err error) {
 	b.begun = true
-	return b.w.Write(p)
+	n, b.err = b.w.Write(p)
+	return n, b.err
 }
 
 // cacheable sets the headers of a document that the next publish changes: a cache may keep it, but
