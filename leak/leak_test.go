@@ -96,7 +96,7 @@ func TestPublishedReports(t *testing.T) {
 	}
 }
 
-// A Verifier is made of headers alone, and of no others than a report that holds has.
+// A Verifier is made of headers alone, and of no others than a report with a valid signature has.
 func TestNewVerifier(t *testing.T) {
 	v := published[0]
 	key, err := leak.ParseKey(spki(v.key))

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// AU-27: the manifest of a version is no larger than those who install it can be asked to read.
+// AU-27: the manifest of a version is no larger than what those who install it can be expected to read.
 func TestManifestIsBounded(t *testing.T) {
 	w := newWorld(t)
 	readme := func(n int) func(_, m map[string]any) {
@@ -41,7 +41,7 @@ func TestPackageIsBounded(t *testing.T) {
 	w.mustPublish("widget", "1.1.0", nil)
 	w.mustPublish("other", "1.0.0", nil)
 	grow := func(to int64) {
-		is, err := weight(t.Context(), w.db.db, w.id("widget"))
+		is, err := documentSize(t.Context(), w.db.db, w.id("widget"))
 		require.NoError(t, err)
 		_, err = w.db.db.Exec(`UPDATE release SET size = size + ? WHERE package = ? AND version = '1.1.0'`, to-is, w.id("widget"))
 		require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestFewManifestsAreRenderedAtATime(t *testing.T) {
 }
 
 // A document that cannot be written to its end is cut off: half of it is not JSON, and a client that
-// gets it asks again. Nothing of it is sent if that is found soon enough.
+// gets it repeats its request. Nothing of it is sent if that is found soon enough.
 func TestDocumentThatChangesWhileItIsRead(t *testing.T) {
 	w := newWorld(t)
 	w.big("widget", 3, 40<<10)

@@ -33,8 +33,8 @@ var (
 	// errMoved means that the package is no longer the one that the caller was allowed to
 	// write: it was created, or deleted and created anew, meanwhile.
 	errMoved = errors.New("package has changed hands")
-	// errHeavy means that a change would make a package's document too large.
-	errHeavy = errors.New("package has too much metadata")
+	// errLargeDocument means that a change would make a package's document too large.
+	errLargeDocument = errors.New("package has too much metadata")
 )
 
 // A database is the registry's own tables of packages: npmauth never reads them, and calls
@@ -108,7 +108,7 @@ func openDatabase(ctx context.Context, path string) (d *database, made bool, err
 	return d, made, nil
 }
 
-// dataSource returns how the driver is told to open the database at path.
+// dataSource returns the name by which the driver opens the database at path.
 func dataSource(path string) string {
 	dsn := url.URL{
 		Scheme: "file",
@@ -351,8 +351,8 @@ func (d *database) publish(ctx context.Context, p publication) error {
 			old.ID, p.Release.Version); err != nil {
 			return fmt.Errorf("write dist-tag: %w", err)
 		}
-		if heavy, err := weight(ctx, tx, old.ID); err != nil || heavy > maxPackage {
-			return cmp.Or(err, errHeavy)
+		if size, err := documentSize(ctx, tx, old.ID); err != nil || size > maxPackage {
+			return cmp.Or(err, errLargeDocument)
 		}
 		return nil
 	})
@@ -384,14 +384,14 @@ func addRelease(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r releas
 
 // Bounds of what a package's document has, in bytes.
 const (
-	// maxPackage is for all versions and tags, as weight counts them. To deprecate or unpublish one
+	// maxPackage is for all versions and tags, as documentSize counts them. To deprecate or unpublish one
 	// of them npm sends all of it back, of which npmauth reads at most 16 MiB.
 	maxPackage = 12 << 20
 	aVersion   = 1 << 10 // what a version has beside its manifest: its times, its tarball's URL
 )
 
-// weight returns the bytes of a package's document, but for its people.
-func weight(ctx context.Context, q querier, id protocol.PackageID) (bytes int64, err error) {
+// documentSize returns the bytes of a package's document, but for its people.
+func documentSize(ctx context.Context, q querier, id protocol.PackageID) (bytes int64, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT coalesce((SELECT sum(size + octet_length(deprecated) + ?2) FROM release WHERE package = ?1), 0)
 			+ coalesce((SELECT sum(length(name) + length(version)) FROM tag WHERE package = ?1), 0)`, id, aVersion).Scan(&bytes)
@@ -530,7 +530,7 @@ func aim(ctx context.Context, q querier, t target) (pkg, error) {
 }
 
 // change runs fn in a transaction in which the package is t, and sets a new revision. What makes the
-// document larger than it may be is errHeavy; one that is too large already can be made smaller.
+// document larger than it may be is errLargeDocument; one that is too large already can be made smaller.
 func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) error) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		p, err := aim(ctx, tx, t)
@@ -540,16 +540,16 @@ func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) err
 		if err := touch(ctx, tx, p.ID, time.Now().UnixMilli()); err != nil {
 			return fmt.Errorf("write package: %w", err)
 		}
-		was, err := weight(ctx, tx, p.ID)
+		was, err := documentSize(ctx, tx, p.ID)
 		if err != nil {
 			return err
 		}
 		if err := fn(tx); err != nil {
 			return err
 		}
-		is, err := weight(ctx, tx, p.ID)
+		is, err := documentSize(ctx, tx, p.ID)
 		if err == nil && is > max(was, maxPackage) {
-			err = errHeavy
+			err = errLargeDocument
 		}
 		return err
 	})

@@ -49,7 +49,7 @@ func (g grade) String() string {
 }
 
 // visible is the condition that the user :viewer may read a row of package. What is hidden from
-// them must not leave the database: npmauth is asked about each private package of a list, and
+// them must not leave the database: npmauth decides about each private package of a list, and
 // that takes time by which they could count those of others.
 const visible = `(NOT package.private OR EXISTS (SELECT 1 FROM part WHERE part.package = package.id AND part.user = :viewer))`
 

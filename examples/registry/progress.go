@@ -43,8 +43,8 @@ type progressWriter struct {
 	control *http.ResponseController
 }
 
-// extend sets the deadline of the next write. A connection that has none, of a test or of another
-// protocol, is not held to it.
+// extend sets the deadline of the next write. A connection without deadlines, of a test or of another
+// protocol, stays without.
 func (p *progressWriter) extend() { _ = p.control.SetWriteDeadline(time.Now().Add(stall)) }
 
 // Write implements [http.ResponseWriter].

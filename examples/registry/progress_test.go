@@ -47,7 +47,7 @@ func served(t *testing.T, handler http.Handler, test func(t *testing.T, conn net
 			assert.NoError(t, here.Close())
 			assert.NoError(t, server.Close())
 			assert.ErrorIs(t, <-ended, http.ErrServerClosed)
-			time.Sleep(time.Minute) // net/http lingers
+			time.Sleep(time.Minute) // net/http ends the connection later
 		}()
 		test(t, here)
 	})

@@ -59,7 +59,7 @@ func (r *recorder) Connect(context.Context) (driver.Conn, error) {
 // Driver implements [driver.Connector].
 func (r *recorder) Driver() driver.Driver { return r.driver }
 
-// A recordedConn records what database/sql asks of a connection of SQLite's.
+// A recordedConn records what database/sql has a connection of SQLite do.
 type recordedConn struct {
 	driver.Conn
 	to *recorder

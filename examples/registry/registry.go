@@ -438,7 +438,7 @@ func (s *registry) translate(r *http.Request, err error) *refusal {
 		return &refusal{http.StatusForbidden, "This version was unpublished, and no version can be published twice. Choose another."}
 	case errors.Is(err, errStale):
 		return &refusal{http.StatusConflict, "The package has changed since it was read. Try again."}
-	case errors.Is(err, errHeavy):
+	case errors.Is(err, errLargeDocument):
 		return &refusal{http.StatusForbidden, fmt.Sprintf(
 			"The manifests of all versions of a package, with their tags, may have at most %d bytes together. Unpublish versions that nobody needs.", maxPackage)}
 	case errors.Is(err, errLastOwner):

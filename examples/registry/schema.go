@@ -134,7 +134,7 @@ ALTER TABLE release ADD COLUMN publisher TEXT NOT NULL DEFAULT ''; -- the name
 // describe sets the columns that are what a search shows of a manifest: the beginning of a
 // long description, and some keywords of many. A manifest that SQLite does not take for JSON has
 // none. Publish runs it for one release. It is a part of the third step: after a change
-// another step must run it again.
+// another step must run the new one.
 const describe = `
 UPDATE release SET (size, description, keywords, publisher) = (
 	SELECT length(body),

@@ -105,7 +105,7 @@ func readers(t *testing.T, in []byte) {
 	require.Regexp(t, `1\.0+\.0`, m.Version)
 }
 
-// frugal holds a check to the work and the memory that the length of its input allows.
+// frugal fails the test if a check takes more work or memory than the length of its input allows.
 func frugal(t *testing.T, in []byte) {
 	c := tarball.New()
 	var before, after runtime.MemStats

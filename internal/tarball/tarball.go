@@ -99,7 +99,7 @@ func (c *Checker) Also(f func(piece []byte)) { c.also = f }
 
 // Until has a Write that waits for its turn return an error once done is closed. As many checks
 // compute at once as there are processors but one, each a piece of some 24 KiB at a time and in
-// the order in which they asked. Without Until a Write waits for as long as it takes, which is the
+// the order in which they came. Without Until a Write waits for as long as it takes, which is the
 // time of one piece of each check that is under way. Until must be called before the first Write.
 func (c *Checker) Until(done <-chan struct{}) { c.done = done }
 

@@ -337,10 +337,10 @@ func TestRefusesBombs(t *testing.T) {
 			encode := base64.NewEncoder(base64.StdEncoding, c)
 			_, err := encode.Write(append(bytes.Clone(more(tt.start)), more(tt.more)...))
 			require.NoError(t, err)
-			again := more(tt.more) // it refers to what was before, and so may come any number of times
+			further := more(tt.more) // it refers to what was before, and so may come any number of times
 			n := 1
 			for ; err == nil && n < 200; n++ {
-				_, err = encode.Write(again)
+				_, err = encode.Write(further)
 			}
 			require.ErrorContains(t, err, "too big unpacked")
 			assert.InDelta(t, tt.most, c.Work()["unpacked"], float64(2*len(tt.more)))

@@ -43,6 +43,9 @@ func counted(t *testing.T, packed []byte) (map[string]int64, error) {
 
 // AU-26: a tarball of half a MiB that costs seconds is refused before it has.
 func TestWorkIsBoundedByWhatWasSent(t *testing.T) {
+	if raceEnabled {
+		t.Skip("packs tens of MiB")
+	}
 	const (
 		big     = "too big unpacked"
 		entries = "too many entries"
@@ -86,6 +89,9 @@ func TestWorkIsBoundedByWhatWasSent(t *testing.T) {
 
 // What is sent last buys nothing for what comes first.
 func TestWorkIsBoundedAtEachMoment(t *testing.T) {
+	if raceEnabled {
+		t.Skip("packs tens of MiB")
+	}
 	zeros := entry{name: "package/x", body: strings.Repeat("\x00", 64<<20)}
 	noise := make([]byte, 2<<20)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
@@ -100,6 +106,9 @@ func TestWorkIsBoundedAtEachMoment(t *testing.T) {
 
 // The shares are several times those of real packages.
 func TestRealPackagesAreWithinTheBounds(t *testing.T) {
+	if raceEnabled {
+		t.Skip("packs tens of MiB")
+	}
 	var icons, paths, texts []entry
 	for i := range 40000 {
 		icons = append(icons, entry{name: fmt.Sprintf("package/icons/%x.js", i*7919), body: fmt.Sprintf("export default '%x'\n", i*104729)})
