@@ -7,8 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -149,6 +152,85 @@ func TestLeaked(t *testing.T) {
 	assert.Equal(t, 200, s.report(w, finds).Code, "a report that comes again harms nobody")
 	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/auth/v1/leaked"}).Code)
 	assert.Equal(t, 404, s.report(newWorld(t), finds).Code, "where nobody may report there is nothing")
+}
+
+// SS-01, SS-03: who is not known to sign is refused by headers alone, however large the body is.
+func TestLeakedHeadersFirst(t *testing.T) {
+	s := newScanner(t)
+	w := newWorld(t, s.keys)
+	right := s.signed(t, []byte(`[]`)).header
+	with := func(key, value string) map[string]string {
+		h := maps.Clone(right)
+		h[key] = value
+		return h
+	}
+	for name, header := range map[string]map[string]string{
+		"none":           nil,
+		"no signature":   {leak.KeyHeader: "scanner"},
+		"no key":         {leak.SignatureHeader: right[leak.SignatureHeader]},
+		"an unknown key": with(leak.KeyHeader, "other"),
+		"no base64":      with(leak.SignatureHeader, "*"),
+		"too long":       with(leak.SignatureHeader, base64.StdEncoding.EncodeToString(make([]byte, 100))),
+		"compressed":     with("Content-Encoding", "gzip"),
+	} {
+		a := w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: unread{t}, header: header})
+		want := http.StatusUnauthorized
+		if name == "compressed" {
+			want = http.StatusUnsupportedMediaType
+		}
+		assert.Equal(t, want, a.Code, name)
+	}
+	nobody := newWorld(t)
+	assert.Equal(t, http.StatusNotFound, nobody.do(call{method: "POST", path: "/-/auth/v1/leaked", body: unread{t}, header: right}).Code)
+}
+
+// A pausing body says when its first bytes were read, and waits before it gives the last.
+type pausing struct {
+	first   io.Reader
+	paused  chan<- struct{}
+	release <-chan struct{}
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	if n, err := p.first.Read(b); err == nil {
+		return n, nil
+	}
+	if p.paused != nil {
+		p.paused <- struct{}{}
+		<-p.release
+		p.paused = nil
+	}
+	return 0, io.EOF
+}
+
+// The names of keys are public: of large reports, which anybody can send, a few are kept at a time,
+// and small ones are read all the same.
+func TestLeakedFewLargeReports(t *testing.T) {
+	s := newScanner(t)
+	w := newWorld(t, s.keys)
+	const most, small = 4, 64 << 10
+	forged := s.signed(t, []byte(`[]`)).header
+	paused, release := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for range most {
+		all.Go(func() {
+			body := &pausing{strings.NewReader(strings.Repeat(" ", small+1)), paused, release}
+			a := w.do(call{method: "POST", path: "/-/auth/v1/leaked", body: body, header: forged})
+			assert.Equal(t, http.StatusUnauthorized, a.Code)
+		})
+	}
+	for range most {
+		<-paused
+	}
+	large := []byte("[" + strings.Repeat(" ", small-1) + "]")
+	a := s.send(w, large, nil)
+	assert.Equal(t, http.StatusServiceUnavailable, a.Code)
+	assert.Equal(t, "5", a.Header().Get("Retry-After"))
+	assert.Contains(t, a.text("error"), "Send this one again shortly")
+	assert.Equal(t, 200, s.send(w, append([]byte("["), large[2:]...), nil).Code, "a body of 64 KiB")
+	close(release)
+	all.Wait()
+	assert.Equal(t, 200, s.send(w, large, nil).Code, "they have ended")
 }
 
 // SS-06: a report may name very many, and one that an outage cuts short can be sent again.

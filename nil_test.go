@@ -115,6 +115,8 @@ func TestNilIsRefused(t *testing.T) {
 		"audit.NewLog":                         func() error { _, err := audit.NewLog(audit.LogConfig{}); return err },
 		"credential.ServerKey.Derive":          func() error { _, err := credential.NewServerKey(nil, "web").Derive(ctx, "x"); return err },
 		"leak.Read":                            func() error { _, err := leak.Read(ctx, nil, signed(), []byte("[]")); return err },
+		"leak.NewVerifier":                     func() error { _, err := leak.NewVerifier(ctx, nil, signed()); return err },
+		"leak.Verifier.Read, none":             func() error { _, err := new(leak.Verifier).Read([]byte("[]")); return err },
 		"legacy.New":                           func() error { _, err := legacy.New(legacy.Config{}); return err },
 		"web.New":                              func() error { _, err := web.New(web.Config{}); return err },
 		"npmauth.New":                          func() error { _, err := npmauth.New(npmauth.Config{}); return err },

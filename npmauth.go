@@ -199,14 +199,19 @@ type Config struct {
 	// what is not, and what people do whose build changes package.json. Refused, too, is
 	// what two readers could take differently: several package.json that differ, repeated keys in
 	// what is compared, links, paths with .., data behind the end (tarballs of 2012 can have some zeros
-	// there, no client of today's does), and what unpacks to more than 2 GiB or 262144 entries. So
+	// there, no client of today's does), and what takes more work than what was sent allows. For n
+	// bytes of tarball that is 32 MiB and 64 n bytes unpacked (at most 2 GiB), 16384 and n/16 headers of
+	// entries (at most 262144), 1 MiB and 8 n bytes of their attributes in 16384 and n/8 records, 16 equal
+	// package.json and 2 MiB of them; each is several times what real packages have. So
 	// is a tarball that is not the one that the integrity and the shasum of the version's manifest
 	// state, as far as it states them. False means that the content of a tarball is not checked.
 	//
 	// It costs what gunzip costs, and a tenth more: measured, 14 ms for each MiB that
 	// JavaScript takes of a publish, where gzip alone takes 12 and the check of a publish
 	// without it 1; and for each publish under way 200 KiB of memory and what is compared, which
-	// is a few KiB of most and is refused beyond some MiB.
+	// is a few KiB of most and is refused beyond some MiB. In a process one check fewer than there are
+	// processors computes at a time, 24 KiB of a tarball each, in turns; one that waits for its client
+	// takes nobody's turn, and one whose client has disconnected ends.
 	CheckTarball bool
 
 	// AllowBasicToken accepts a token as the password of Basic authentication, as

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -122,6 +123,30 @@ func TestCheckTarballIntegrity(t *testing.T) {
 	}
 }
 
+// The check of a tarball ends with its request: a publish that nobody waits for does not wait for its
+// turn, and is not published.
+func TestCheckTarballDisconnected(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.CheckTarball = true })
+	alice := w.person("alice")
+	w.host.add("plain", false, alice)
+	bypass, _ := w.token("alice", token.Spec{Bypass: true, Grants: grantAll(protocol.ReadWrite)})
+	body := hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "1.0.0")
+	half := bytes.Index(body, []byte(`"data"`)) + 60
+	ctx, disconnect := context.WithCancel(t.Context())
+	defer disconnect()
+	h := w.auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadFull(r.Body, make([]byte, half))
+		assert.NoError(t, err)
+		disconnect()
+		_, err = io.Copy(io.Discard, r.Body)
+		assert.ErrorContains(t, err, "aborted")
+	}))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPut, "/plain", io.MultiReader(bytes.NewReader(body[:half]), bytes.NewReader(body[half:])))
+	r.Header.Set("Authorization", "Bearer "+bypass)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	assert.Error(t, ctx.Err())
+}
+
 // A host may stop reading anywhere; nothing of the check is left then, and the answer
 // is the host's.
 func TestCheckTarballAbandoned(t *testing.T) {
@@ -149,6 +174,7 @@ func TestCheckTarballAbandoned(t *testing.T) {
 		"panicked": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			w.t.Context().Done() // makes the channel, which would be the first bubble's
 			synctest.Test(t, func(t *testing.T) {
 				var kept io.Reader
 				h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

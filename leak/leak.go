@@ -4,15 +4,18 @@
 //
 //	keys, err := leak.Fetch(leak.FetchConfig{URL: "https://api.github.com/meta/public_keys/secret_scanning"})
 //	…
-//	reports, err := leak.Read(ctx, keys, r.Header, body)
+//	signature, err := leak.NewVerifier(ctx, keys, r.Header)
+//	… // answer 401 if that is leak.ErrSignature, before the body is read
+//	reports, err := signature.Read(body)
 //
 // # The proof of a report
 //
 // A report proves that the holder of the signing key knows the credential, which is then known
 // to others too, and must be revoked. It proves nothing else: a report may come twice, late, or
 // about a text that was never a credential. A sender who cannot sign learns nothing from
-// [Read], not even whether the body is well-formed: the signature is checked before anything is
-// read.
+// [Verifier.Read], not even whether the body is well-formed: the signature is checked before anything is
+// parsed. Whoever names no accepted key is refused by [NewVerifier], before there is a body to
+// keep; but the names of keys are public, so bound the bodies that are kept at a time, too.
 package leak
 
 import (
@@ -62,37 +65,60 @@ type Report struct {
 // maxText bounds the strings of a report. No token of this registry is longer.
 const maxText = 4096 // bytes
 
-// Read returns the reports in body if it is signed with one of keys. An error wraps [ErrSignature]
-// or [ErrMalformed], or is an outage. Nil keys accept no signature.
+// Read returns the reports in body if it is signed with one of keys: [NewVerifier] and
+// [Verifier.Read] at once, for a body that is there already.
 func Read(ctx context.Context, keys Keys, header http.Header, body []byte) ([]Report, error) {
-	if err := verify(ctx, keys, header, body); err != nil {
+	v, err := NewVerifier(ctx, keys, header)
+	if err != nil {
 		return nil, err
+	}
+	return v.Read(body)
+}
+
+// A Verifier reads the report whose headers name an accepted key. Make one with [NewVerifier]; zero
+// accepts no body.
+type Verifier struct {
+	key       *ecdsa.PublicKey
+	signature []byte
+}
+
+// maxSignature is how many bytes a signature on P-256 has at most: two numbers of 33 with their
+// headers.
+const maxSignature = 72
+
+// NewVerifier reads the headers of a report. An error wraps [ErrSignature] if they name no key of
+// keys or have no signature, whatever the body is, or is an outage. Nil keys accept no signature.
+func NewVerifier(ctx context.Context, keys Keys, header http.Header) (*Verifier, error) {
+	ids, signatures := header[KeyHeader], header[SignatureHeader]
+	if keys == nil || len(ids) != 1 || len(signatures) != 1 || ids[0] == "" || len(ids[0]) > 256 {
+		return nil, ErrSignature
+	}
+	signature, err := base64.StdEncoding.Strict().DecodeString(signatures[0])
+	if err != nil || len(signature) == 0 || len(signature) > maxSignature {
+		return nil, ErrSignature
+	}
+	key, err := keys.Key(ctx, ids[0])
+	if err != nil {
+		return nil, err
+	}
+	if !usable(key) {
+		return nil, ErrSignature
+	}
+	return &Verifier{key, signature}, nil
+}
+
+// Read returns the reports in body. An error wraps [ErrSignature] if the signature is not the body's,
+// and [ErrMalformed] if it is and the body is no report.
+func (v *Verifier) Read(body []byte) ([]Report, error) {
+	digest := sha256.Sum256(body)
+	if !usable(v.key) || !ecdsa.VerifyASN1(v.key, digest[:], v.signature) {
+		return nil, ErrSignature
 	}
 	reports, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return reports, nil
-}
-
-func verify(ctx context.Context, keys Keys, header http.Header, body []byte) error {
-	ids, signatures := header[KeyHeader], header[SignatureHeader]
-	if keys == nil || len(ids) != 1 || len(signatures) != 1 || ids[0] == "" || len(ids[0]) > 256 {
-		return ErrSignature
-	}
-	signature, err := base64.StdEncoding.Strict().DecodeString(signatures[0])
-	if err != nil {
-		return ErrSignature
-	}
-	key, err := keys.Key(ctx, ids[0])
-	if err != nil {
-		return err
-	}
-	digest := sha256.Sum256(body)
-	if !usable(key) || !ecdsa.VerifyASN1(key, digest[:], signature) {
-		return ErrSignature
-	}
-	return nil
 }
 
 // parse reads an array of objects. It ignores fields other than the four strings, and an object

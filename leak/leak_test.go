@@ -96,6 +96,39 @@ func TestPublishedReports(t *testing.T) {
 	}
 }
 
+// A Verifier is made of headers alone, and of no others than a report with a valid signature has.
+func TestNewVerifier(t *testing.T) {
+	v := published[0]
+	key, err := leak.ParseKey(spki(v.key))
+	require.NoError(t, err)
+	keys := leak.Static{v.id: key, "none": nil}
+	reading, err := leak.NewVerifier(t.Context(), keys, signed(v.id, v.signature))
+	require.NoError(t, err)
+	for range 2 {
+		reports, err := reading.Read([]byte(v.body))
+		require.NoError(t, err)
+		assert.Len(t, reports, 1)
+		_, err = reading.Read([]byte(v.body + " "))
+		assert.ErrorIs(t, err, leak.ErrSignature)
+	}
+	for name, header := range map[string]http.Header{
+		"no headers":         {},
+		"no key":             {leak.SignatureHeader: {v.signature}},
+		"no signature":       {leak.KeyHeader: {v.id}},
+		"a key nobody knows": signed("x", v.signature),
+		"a key that is none": signed("none", v.signature),
+		"long id":            signed(strings.Repeat("x", 257), v.signature),
+		"empty":              signed(v.id, ""),
+		"not base64":         signed(v.id, v.signature[1:]),
+		"long":               signed(v.id, base64.StdEncoding.EncodeToString(make([]byte, 73))),
+	} {
+		_, err := leak.NewVerifier(t.Context(), keys, header)
+		assert.ErrorIs(t, err, leak.ErrSignature, name)
+	}
+	_, err = leak.NewVerifier(t.Context(), keys, signed(v.id, base64.StdEncoding.EncodeToString(make([]byte, 72))))
+	assert.NoError(t, err, "as long as one can be")
+}
+
 // A signer makes reports.
 type signer struct{ key *ecdsa.PrivateKey }
 

@@ -47,6 +47,12 @@ type Config struct {
 	// It is called by the goroutine that reads, and must not call the Reader. Nil: memory is
 	// bounded for each body alone.
 	Hold func(bytes int) error
+
+	// Done, once it is closed, ends the check of a tarball: the next Write returns an error, and
+	// so does one that waits for its turn, since few checks compute at a time in a process. It is
+	// the Done of the request's context. Nil means that a Write waits for as long as it takes,
+	// which is the time of some 24 KiB of each other tarball that is being checked.
+	Done <-chan struct{}
 }
 
 // A Kind is the kind of a body.
@@ -134,6 +140,7 @@ func New(cfg Config) *Scanner {
 		doc:     documentCheck{name: name, by: cfg.By},
 	}
 	s.publish.content.unpack, s.publish.content.hash = cfg.CheckTarball, cfg.CheckTarball || cfg.HashTarball
+	s.publish.content.done = cfg.Done
 	s.rest = sha256.New()
 	s.scanner = strictjson.NewScanner(strictjson.Limits{Text: manifest.MaxText, Stream: s.publish.stream, Loose: isLoose, Rest: s.sum}, s.event)
 	if cfg.Package == (protocol.PackageName{}) {

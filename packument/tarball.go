@@ -20,8 +20,9 @@ const tentative = 32 << 10
 // A content reads the first tarball among the attachments of a publish, as far as it must be
 // checked.
 type content struct {
-	unpack bool // the package.json in it is checked
-	hash   bool // its bytes are compared with the hashes in the manifest
+	unpack bool            // the package.json in it is checked
+	hash   bool            // its bytes are compared with the hashes in the manifest
+	done   <-chan struct{} // closed when nobody waits for the check any more
 
 	begun  bool // the data has begun
 	whole  bool // and was read to its end
@@ -49,6 +50,7 @@ func (c *content) stream(path []strictjson.Step, stated *statement, final bool) 
 	}
 	c.reader = tarball.New()
 	c.reader.Also(c.sum)
+	c.reader.Until(c.done)
 	return func(piece []byte) error {
 		_, err := c.reader.Write(piece)
 		return err

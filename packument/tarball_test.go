@@ -78,6 +78,22 @@ func TestUnpacksBeforeTheEnd(t *testing.T) {
 	assert.ErrorContains(t, err, "another version")
 }
 
+// A check whose sender is gone ends.
+func TestDone(t *testing.T) {
+	in := holding(packed(widget, "1.0.0"))
+	half := strings.Index(in, `"data"`) + 60
+	done := make(chan struct{})
+	cfg := unpacking
+	cfg.Done = done
+	s := packument.New(cfg)
+	_, err := s.Write([]byte(in[:half]))
+	require.NoError(t, err)
+	close(done)
+	_, err = s.Write([]byte(in[half:]))
+	require.ErrorContains(t, err, "aborted")
+	assert.Error(t, s.Close())
+}
+
 func TestAbort(t *testing.T) {
 	in := holding(packed(widget, "1.0.0"))
 	half := strings.Index(in, `"data"`) + 60

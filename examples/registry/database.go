@@ -33,6 +33,8 @@ var (
 	// errMoved means that the package is no longer the one that the caller was allowed to
 	// write: it was created, or deleted and created anew, meanwhile.
 	errMoved = errors.New("package has changed hands")
+	// errLargeDocument means that a change would make a package's document too large.
+	errLargeDocument = errors.New("package has too much metadata")
 )
 
 // A database is the registry's own tables of packages: npmauth never reads them, and calls
@@ -58,7 +60,7 @@ func (p pkg) rev() string { return fmt.Sprintf("%d-%s", p.Revision, p.ID) }
 // A release is one published version.
 type release struct {
 	Version    string
-	Manifest   []byte // JSON, without a tarball URL
+	Manifest   []byte // JSON, without a tarball URL; nil where it is not needed
 	Tarball    digest
 	Published  time.Time
 	Deprecated string // deprecation message, "" for none
@@ -84,15 +86,7 @@ const maxOpens = 50
 // crash of the machine loses no write that a client knows of. Several processes may have the
 // database open, and may open a new one at the same time.
 func openDatabase(ctx context.Context, path string) (d *database, made bool, err error) {
-	dsn := url.URL{
-		Scheme: "file",
-		Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
-		RawQuery: url.Values{
-			"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"},
-			"_txlock": {"immediate"},
-		}.Encode(),
-	}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", dataSource(path))
 	if err != nil {
 		return nil, false, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -112,6 +106,19 @@ func openDatabase(ctx context.Context, path string) (d *database, made bool, err
 		return nil, false, fmt.Errorf("open %s: %w", path, err)
 	}
 	return d, made, nil
+}
+
+// dataSource returns the name by which the driver opens the database at path.
+func dataSource(path string) string {
+	dsn := url.URL{
+		Scheme: "file",
+		Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
+		RawQuery: url.Values{
+			"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"},
+			"_txlock": {"immediate"},
+		}.Encode(),
+	}
+	return dsn.String()
 }
 
 func (d *database) close() error { return d.db.Close() }
@@ -145,13 +152,19 @@ func find(ctx context.Context, q querier, name string) (pkg, error) {
 	return p, nil
 }
 
-// A picture is all data of a package, as of one moment.
+// A picture is all data of a package but its manifests, as of one moment.
 type picture struct {
 	pkg
-	releases []release // oldest first
+	versions []dated // oldest first
 	tags     map[string]string
 	owners   []protocol.UserID
 	fans     []protocol.UserID // who has starred it
+}
+
+// A dated is when a version was published.
+type dated struct {
+	Version   string
+	Published time.Time
 }
 
 // read returns the picture of the package called name. It returns errMoved if its ID is not id.
@@ -170,11 +183,14 @@ func (d *database) readAny(ctx context.Context, name string) (picture, error) {
 		return picture{}, fmt.Errorf("read package: %w", err)
 	}
 	defer tx.Rollback()
-	var is picture
+	return readIn(ctx, tx, name)
+}
+
+func readIn(ctx context.Context, tx querier, name string) (is picture, err error) {
 	if is.pkg, err = find(ctx, tx, name); err != nil {
 		return picture{}, err
 	}
-	if is.releases, err = releases(ctx, tx, is.ID); err != nil {
+	if is.versions, err = versions(ctx, tx, is.ID); err != nil {
 		return picture{}, err
 	}
 	if is.tags, err = tagsOf(ctx, tx, is.ID); err != nil {
@@ -183,45 +199,59 @@ func (d *database) readAny(ctx context.Context, name string) (picture, error) {
 	if is.owners, err = owners(ctx, tx, is.ID); err != nil {
 		return picture{}, err
 	}
-	if is.fans, err = users(ctx, tx, `SELECT user FROM star WHERE package = ?`, is.ID); err != nil {
+	if is.fans, err = users(ctx, tx, `SELECT user FROM star WHERE package = ? ORDER BY rowid`, is.ID); err != nil {
 		return picture{}, err
 	}
 	return is, nil
 }
 
-func releases(ctx context.Context, q querier, id protocol.PackageID) ([]release, error) {
-	rows, err := q.QueryContext(ctx,
-		`SELECT version, manifest, tarball, published, deprecated FROM release WHERE package = ? ORDER BY published, rowid`, id)
+// messages returns the picture of the package called name, and the deprecation messages of all
+// versions, "" for none.
+func (d *database) messages(ctx context.Context, name string) (is picture, messages map[string]string, err error) {
+	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("read releases: %w", err)
+		return picture{}, nil, fmt.Errorf("read package: %w", err)
 	}
-	defer rows.Close()
-	var rs []release
-	for rows.Next() {
-		var r release
-		var published int64
-		if err := rows.Scan(&r.Version, &r.Manifest, &r.Tarball, &published, &r.Deprecated); err != nil {
-			return nil, fmt.Errorf("read releases: %w", err)
-		}
-		r.Published = time.UnixMilli(published)
-		rs = append(rs, r)
+	defer tx.Rollback()
+	if is, err = readIn(ctx, tx, name); err != nil {
+		return picture{}, nil, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read releases: %w", err)
-	}
-	return rs, nil
+	messages, err = pairs(ctx, tx, `SELECT version, deprecated FROM release WHERE package = ?`, is.ID)
+	return is, messages, err
 }
 
-// release returns one release of a package, named by its version or, if there is
-// no such version, by a tag.
+func versions(ctx context.Context, q querier, id protocol.PackageID) ([]dated, error) {
+	rows, err := q.QueryContext(ctx, `SELECT version, published FROM release WHERE package = ? ORDER BY published, rowid`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read versions: %w", err)
+	}
+	defer rows.Close()
+	var all []dated
+	for rows.Next() {
+		var one dated
+		var published int64
+		if err := rows.Scan(&one.Version, &published); err != nil {
+			return nil, fmt.Errorf("read versions: %w", err)
+		}
+		one.Published = time.UnixMilli(published)
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read versions: %w", err)
+	}
+	return all, nil
+}
+
+// release returns one release of a package without its manifest, named by its version or, if
+// there is no such version, by a tag.
 func (d *database) release(ctx context.Context, id protocol.PackageID, name string) (release, error) {
 	var r release
 	var published int64
 	err := d.db.QueryRowContext(ctx, `
-		SELECT version, manifest, tarball, published, deprecated FROM release
+		SELECT version, tarball, published, deprecated FROM release
 		WHERE package = ?1 AND version IN (?2, (SELECT version FROM tag WHERE package = ?1 AND name = ?2))
 		ORDER BY version = ?2 DESC LIMIT 1`, id, name).
-		Scan(&r.Version, &r.Manifest, &r.Tarball, &published, &r.Deprecated)
+		Scan(&r.Version, &r.Tarball, &published, &r.Deprecated)
 	if errors.Is(err, sql.ErrNoRows) {
 		return release{}, errNoVersion
 	}
@@ -232,29 +262,49 @@ func (d *database) release(ctx context.Context, id protocol.PackageID, name stri
 	return r, nil
 }
 
+// stored returns what a document says of a version: its manifest and its deprecation message.
+func (d *database) stored(ctx context.Context, id protocol.PackageID, version string) (release, error) {
+	r := release{Version: version}
+	err := d.db.QueryRowContext(ctx, `
+		SELECT body, deprecated FROM release JOIN manifest USING (package, version) WHERE package = ? AND version = ?`, id, version).
+		Scan(&r.Manifest, &r.Deprecated)
+	if errors.Is(err, sql.ErrNoRows) {
+		return release{}, errNoVersion
+	}
+	if err != nil {
+		return release{}, fmt.Errorf("read manifest: %w", err)
+	}
+	return r, nil
+}
+
 // tags returns a package's dist-tags.
 func (d *database) tags(ctx context.Context, id protocol.PackageID) (map[string]string, error) {
 	return tagsOf(ctx, d.db, id)
 }
 
 func tagsOf(ctx context.Context, q querier, id protocol.PackageID) (map[string]string, error) {
-	rows, err := q.QueryContext(ctx, `SELECT name, version FROM tag WHERE package = ?`, id)
+	return pairs(ctx, q, `SELECT name, version FROM tag WHERE package = ?`, id)
+}
+
+// pairs returns the two columns of a query, by the first.
+func pairs(ctx context.Context, q querier, query string, args ...any) (map[string]string, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read dist-tags: %w", err)
+		return nil, fmt.Errorf("read: %w", err)
 	}
 	defer rows.Close()
-	tags := make(map[string]string)
+	all := make(map[string]string)
 	for rows.Next() {
-		var name, version string
-		if err := rows.Scan(&name, &version); err != nil {
-			return nil, fmt.Errorf("read dist-tags: %w", err)
+		var key, value string
+		if err := rows.Scan(&key, &value); err != nil {
+			return nil, fmt.Errorf("read: %w", err)
 		}
-		tags[name] = version
+		all[key] = value
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read dist-tags: %w", err)
+		return nil, fmt.Errorf("read: %w", err)
 	}
-	return tags, nil
+	return all, nil
 }
 
 // publish adds a release to a package, or creates the package with it. The precondition of the
@@ -287,15 +337,8 @@ func (d *database) publish(ctx context.Context, p publication) error {
 		if gone {
 			return errUnpublished
 		}
-		added, err := tx.ExecContext(ctx, `
-			INSERT INTO release (package, version, manifest, tarball, published, deprecated)
-			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			old.ID, p.Release.Version, p.Release.Manifest, p.Release.Tarball, now, p.Release.Deprecated)
-		if err != nil {
-			return fmt.Errorf("write release: %w", err)
-		}
-		if n, err := added.RowsAffected(); err != nil || n != 1 {
-			return cmp.Or(err, published(ctx, tx, old.ID, p.Release))
+		if err := addRelease(ctx, tx, old.ID, p.Release); err != nil {
+			return err
 		}
 		for tag, version := range p.Tags {
 			if err := putTag(ctx, tx, old.ID, tag, version); err != nil {
@@ -308,12 +351,54 @@ func (d *database) publish(ctx context.Context, p publication) error {
 			old.ID, p.Release.Version); err != nil {
 			return fmt.Errorf("write dist-tag: %w", err)
 		}
+		if size, err := documentSize(ctx, tx, old.ID); err != nil || size > maxPackage {
+			return cmp.Or(err, errLargeDocument)
+		}
 		return nil
 	})
 	if errors.Is(err, errRepeated) {
 		return nil
 	}
 	return err
+}
+
+// addRelease writes a new release.
+func addRelease(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r release) error {
+	added, err := tx.ExecContext(ctx, `
+		INSERT INTO release (package, version, tarball, published, deprecated) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		id, r.Version, r.Tarball, r.Published.UnixMilli(), r.Deprecated)
+	if err != nil {
+		return fmt.Errorf("write release: %w", err)
+	}
+	if n, err := added.RowsAffected(); err != nil || n != 1 {
+		return cmp.Or(err, published(ctx, tx, id, r))
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO manifest VALUES (?, ?, ?)`, id, r.Version, r.Manifest); err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, describe+` WHERE package = ? AND version = ?`, id, r.Version); err != nil {
+		return fmt.Errorf("write release: %w", err)
+	}
+	return nil
+}
+
+// Bounds of what a package's document has, in bytes.
+const (
+	// maxPackage is for all versions and tags, as documentSize counts them. To deprecate or unpublish one
+	// of them npm sends all of it back, of which npmauth reads at most 16 MiB.
+	maxPackage = 12 << 20
+	aVersion   = 1 << 10 // what a version has beside its manifest: its times, its tarball's URL
+)
+
+// documentSize returns the bytes of a package's document, but for its people.
+func documentSize(ctx context.Context, q querier, id protocol.PackageID) (bytes int64, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT coalesce((SELECT sum(size + octet_length(deprecated) + ?2) FROM release WHERE package = ?1), 0)
+			+ coalesce((SELECT sum(length(name) + length(version)) FROM tag WHERE package = ?1), 0)`, id, aVersion).Scan(&bytes)
+	if err != nil {
+		return 0, fmt.Errorf("read size: %w", err)
+	}
+	return bytes, nil
 }
 
 // create creates the package of its first publication. A new package in an organization's scope
@@ -372,7 +457,8 @@ var errRepeated = errors.New("published just now")
 func published(ctx context.Context, tx *sql.Tx, id protocol.PackageID, r release) error {
 	var was release
 	var at int64
-	err := tx.QueryRowContext(ctx, `SELECT manifest, tarball, published FROM release WHERE package = ? AND version = ?`, id, r.Version).
+	err := tx.QueryRowContext(ctx, `
+		SELECT body, tarball, published FROM release JOIN manifest USING (package, version) WHERE package = ? AND version = ?`, id, r.Version).
 		Scan(&was.Manifest, &was.Tarball, &at)
 	switch {
 	case err != nil:
@@ -443,7 +529,8 @@ func aim(ctx context.Context, q querier, t target) (pkg, error) {
 	return p, nil
 }
 
-// change runs fn in a transaction in which the package is t, and sets a new revision.
+// change runs fn in a transaction in which the package is t, and sets a new revision. What makes the
+// document larger than it may be is errLargeDocument; one that is too large already can be made smaller.
 func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) error) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		p, err := aim(ctx, tx, t)
@@ -453,7 +540,18 @@ func (d *database) change(ctx context.Context, t target, fn func(tx *sql.Tx) err
 		if err := touch(ctx, tx, p.ID, time.Now().UnixMilli()); err != nil {
 			return fmt.Errorf("write package: %w", err)
 		}
-		return fn(tx)
+		was, err := documentSize(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		is, err := documentSize(ctx, tx, p.ID)
+		if err == nil && is > max(was, maxPackage) {
+			err = errLargeDocument
+		}
+		return err
 	})
 }
 

@@ -50,7 +50,12 @@ func TestPublishCreates(t *testing.T) {
 	is, err := db.read(t.Context(), "widget", p.ID)
 	require.NoError(t, err)
 	assert.Equal(t, p, is.pkg)
-	assert.Equal(t, []release{first.Release}, is.releases)
+	assert.Equal(t, []dated{{"1.0.0", time.UnixMilli(1000)}}, is.versions)
+	stored, err := db.stored(t.Context(), p.ID, "1.0.0")
+	require.NoError(t, err)
+	assert.Equal(t, release{Version: "1.0.0", Manifest: first.Release.Manifest}, stored)
+	_, err = db.stored(t.Context(), p.ID, "beta")
+	assert.ErrorIs(t, err, errNoVersion)
 	assert.Equal(t, []protocol.UserID{"u-alice"}, is.owners)
 	assert.Equal(t, map[string]string{"beta": "1.0.0", "latest": "1.0.0"}, is.tags, "the first release is latest, too")
 }
@@ -71,7 +76,7 @@ func TestPublishAgain(t *testing.T) {
 
 	after, err := db.read(t.Context(), "widget", p.ID)
 	require.NoError(t, err)
-	assert.Equal(t, []release{publicationOf("widget", "1.0.0").Release, next.Release}, after.releases, "oldest first")
+	assert.Equal(t, []dated{{"1.0.0", time.UnixMilli(1000)}, {"1.1.0-rc.1", time.UnixMilli(2000)}}, after.versions, "oldest first")
 	assert.Equal(t, map[string]string{"latest": "1.0.0", "next": "1.1.0-rc.1"}, after.tags)
 	assert.Equal(t, int64(2), after.Revision, "the refused publish left nothing behind")
 	assert.Equal(t, time.UnixMilli(2000), after.Modified)
@@ -95,7 +100,7 @@ func TestPublishRetry(t *testing.T) {
 	require.NoError(t, db.publish(t.Context(), again))
 	after, err := db.read(t.Context(), "widget", p.ID)
 	require.NoError(t, err)
-	assert.Len(t, after.releases, 2)
+	assert.Len(t, after.versions, 2)
 	assert.Equal(t, "1.1.0", after.tags["latest"])
 	assert.Equal(t, int64(2), after.Revision)
 

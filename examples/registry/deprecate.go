@@ -26,6 +26,9 @@ func (s *registry) deprecate(w http.ResponseWriter, r *http.Request, op host.Ope
 func (d *database) deprecate(ctx context.Context, t target, messages map[string]string) error {
 	return d.change(ctx, t, func(tx *sql.Tx) error {
 		for version, message := range messages {
+			if len(message) > maxMessage {
+				return errMessage
+			}
 			put, err := tx.ExecContext(ctx, `UPDATE release SET deprecated = ? WHERE package = ? AND version = ?`, message, t.ID, version)
 			if err != nil {
 				return fmt.Errorf("deprecate: %w", err)

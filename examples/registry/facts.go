@@ -22,25 +22,31 @@ type facts struct {
 
 // Facts implements [host.Packages].
 func (f facts) Facts(ctx context.Context, name protocol.PackageName, user protocol.UserID) (policy.Facts, error) {
-	about, err := f.ofScope(ctx, name.Scope)
+	o, err := f.orgOf(ctx, name.Scope)
 	if err != nil {
 		return policy.Facts{}, err
 	}
 	p, err := f.db.find(ctx, name.String())
-	switch {
-	case errors.Is(err, errNoPackage):
-		about.MayCreate, err = f.mayCreate(ctx, name, user)
-		return about, err
-	case err != nil:
+	if err != nil && !errors.Is(err, errNoPackage) {
 		return policy.Facts{}, err
 	}
-	about.ID, about.Private = p.ID, p.Private
+	about := policy.Facts{ID: p.ID, Private: p.Private, RequireFactor: o.Factor}
 	if user == "" {
 		return about, nil
 	}
+	// Both are read, whether there is a package or not: a stranger to a private one must not
+	// find out by the time that it takes.
 	g, err := f.db.grade(ctx, p.ID, user)
 	if err != nil {
 		return policy.Facts{}, err
+	}
+	may, err := f.mayCreate(ctx, name, o, user)
+	switch {
+	case err != nil:
+		return policy.Facts{}, err
+	case p.ID == "":
+		about.MayCreate = may
+		return about, nil
 	}
 	about.Rights = g.rights()
 	if !p.Private {
@@ -49,51 +55,45 @@ func (f facts) Facts(ctx context.Context, name protocol.PackageName, user protoc
 	return about, nil
 }
 
-// ofScope returns the rights that the organization of a scope gives on all its packages.
-func (f facts) ofScope(ctx context.Context, scope string) (policy.Facts, error) {
+// orgOf returns the organization of a scope, zero if there is none.
+func (f facts) orgOf(ctx context.Context, scope string) (org, error) {
 	if scope == "" {
-		return policy.Facts{}, nil
+		return org{}, nil
 	}
 	o, err := f.db.findOrg(ctx, scope)
-	if err != nil && !errors.Is(err, errNoOrg) {
-		return policy.Facts{}, err
+	if errors.Is(err, errNoOrg) {
+		return org{}, nil
 	}
-	return policy.Facts{RequireFactor: o.Factor}, nil
+	return o, err
 }
 
-func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, user protocol.UserID) (bool, error) {
+// mayCreate reports whether user may have a name that no package has, in the scope of o.
+func (f facts) mayCreate(ctx context.Context, name protocol.PackageName, o org, user protocol.UserID) (bool, error) {
 	// Upper case is for old packages; a new one could pass for another.
-	if s := name.String(); user == "" || s != strings.ToLower(s) {
+	if s := name.String(); s != strings.ToLower(s) {
 		return false, nil
 	}
-	if name.Scope == "" {
-		return mayTake(ctx, f.db.db, name.Name, user)
-	}
-	o, err := f.db.findOrg(ctx, name.Scope)
 	switch {
-	case err == nil: // the user of that name
+	case name.Scope == "":
+		return mayTake(ctx, f.db.db, name.Name, user)
+	case o.ID != "":
 		role, err := f.db.role(ctx, o.ID, user)
 		return role != protocol.NoRole, err
-	case !errors.Is(err, errNoOrg):
-		return false, err
 	}
-	own, err := f.people.name(ctx, user)
+	own, err := f.people.name(ctx, user) // the user of that name
 	return name.Scope == own, err
 }
 
 // Document implements [host.Documents].
 func (f facts) Document(ctx context.Context, name protocol.PackageName) (host.Document, error) {
-	is, err := f.db.readAny(ctx, name.String())
+	is, messages, err := f.db.messages(ctx, name.String())
 	if errors.Is(err, errNoPackage) { // deleted a moment ago
 		return host.Document{}, nil
 	}
 	if err != nil {
 		return host.Document{}, err
 	}
-	doc := host.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: make(map[string]string)}
-	for _, r := range is.releases {
-		doc.Versions[r.Version] = r.Deprecated
-	}
+	doc := host.Document{ID: is.ID, Revision: is.rev(), Tags: is.tags, Versions: messages}
 	doc.Maintainers, err = f.people.list(ctx, is.owners)
 	return doc, err
 }

@@ -73,7 +73,7 @@ func (s *registry) front(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		f, err := s.finding(r.Context(), one.Name, 1)
-		if errors.Is(err, errNoPackage) || errors.Is(err, errNoVersion) { // since it was found
+		if errors.Is(err, errNoPackage) { // since it was found
 			continue
 		}
 		if err != nil {

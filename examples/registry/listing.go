@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 
@@ -47,6 +48,11 @@ func (g grade) String() string {
 	return "read"
 }
 
+// visible is the condition that the user :viewer may read a row of package. What is hidden from
+// them must not leave the database: npmauth decides about each private package of a list, and
+// that takes time by which they could count those of others.
+const visible = `(NOT package.private OR EXISTS (SELECT 1 FROM part WHERE part.package = package.id AND part.user = :viewer))`
+
 // shares returns what a query of name, private and grade finds.
 func shares(ctx context.Context, q querier, query string, args ...any) ([]share, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -68,9 +74,9 @@ func shares(ctx context.Context, q querier, query string, args ...any) ([]share,
 	return all, nil
 }
 
-// readable omits the packages that the request of ctx may not read. Everybody reads public
-// packages. npmauth decides about private ones, as if each were requested: a token may have
-// fewer rights than its user.
+// readable omits the packages that the request of ctx may not read, of those visible to its user.
+// Everybody reads public packages. npmauth decides about private ones, as if each were requested:
+// a token may have fewer rights than its user.
 func readable(ctx context.Context, all []share) ([]share, error) {
 	var some []share
 	for _, one := range all {
@@ -105,18 +111,19 @@ func (s *registry) listPackages(w http.ResponseWriter, r *http.Request, op host.
 			return noUser(err, op.User)
 		}
 	}
-	all, err := s.db.packagesOf(r.Context(), id)
+	all, err := s.db.packagesOf(r.Context(), id, who.User)
 	if err != nil {
 		return err
 	}
 	return s.listShares(w, r, all)
 }
 
-// packagesOf returns the packages on which user has more rights than everybody.
-func (d *database) packagesOf(ctx context.Context, user protocol.UserID) ([]share, error) {
+// packagesOf returns the packages on which user has more rights than everybody, as far as viewer
+// may read them.
+func (d *database) packagesOf(ctx context.Context, user, viewer protocol.UserID) ([]share, error) {
 	return shares(ctx, d.db, `
-		SELECT name, private, max(grade) FROM part JOIN package ON package.id = part.package
-		WHERE user = ? GROUP BY package.id ORDER BY name`, user)
+		SELECT name, private, max(own.grade) FROM part AS own JOIN package ON package.id = own.package
+		WHERE own.user = :user AND `+visible+` GROUP BY package.id ORDER BY name`, sql.Named("user", user), sql.Named("viewer", viewer))
 }
 
 // listShares answers with the packages of a list that may be read.

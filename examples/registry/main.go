@@ -222,11 +222,7 @@ func serve(ctx context.Context, listener net.Listener, auth *npmauth.Auth, handl
 	flushed := make(chan error, 1)
 	go func() { flushed <- auth.Run(background) }()
 
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second, // bodies may be slow: tarballs are big
-		IdleTimeout:       2 * time.Minute,
-	}
+	server := newServer(handler)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 

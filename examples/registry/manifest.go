@@ -8,9 +8,13 @@ import (
 	"io"
 )
 
-// maxDocument is how much metadata, in bytes, one publish may carry beside its
-// tarball.
-const maxDocument = 16 << 20
+// Bounds of what one publish has beside its tarball, in bytes. Everybody who installs a package
+// reads the manifests of all its versions.
+const (
+	maxDocument = 4 << 20
+	maxManifest = 512 << 10 // of the version, as it is kept; see maxPackage for that of all
+	maxMessage  = 1 << 10   // of a deprecation
+)
 
 // A document is the body of a publish without its tarball.
 type document struct {
@@ -120,9 +124,17 @@ func (doc document) manifest(name, version string, by person, tgz *draft) (kept 
 	m.set("_npmUser", by) // the publisher cannot choose who published
 	deprecated = m.text("deprecated")
 	delete(m, "deprecated")
+	if len(deprecated) > maxMessage {
+		return nil, "", errMessage
+	}
 	kept, err = encode(m)
+	if len(kept) > maxManifest {
+		return nil, "", refuse(413, "The manifest of a version, with its readme, may have at most %d bytes, and this one has %d.", maxManifest, len(kept))
+	}
 	return kept, deprecated, err
 }
+
+var errMessage = refuse(400, "A deprecation message may have at most %d bytes.", maxMessage)
 
 // A person is how npm's documents name a user. The e-mail address stays private; npm prints
 // "undefined" if the member is missing.
@@ -138,15 +150,6 @@ func (m manifest) text(member string) string {
 		return ""
 	}
 	return s
-}
-
-// texts returns a member that is an array of strings, nothing if it is not one.
-func (m manifest) texts(member string) []string {
-	all := []string{}
-	if unmarshal(m[member], &all) != nil || all == nil {
-		return []string{}
-	}
-	return all
 }
 
 func (m manifest) set(member string, v any) {

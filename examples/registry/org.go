@@ -66,8 +66,8 @@ func (s *registry) orgPackages(w http.ResponseWriter, r *http.Request, op host.O
 		return errAnonymous
 	}
 	all, err := shares(r.Context(), s.db.db, `
-		SELECT name, private, coalesce((SELECT max(grade) FROM part WHERE part.package = package.id AND user = ?), 1)
-		FROM package WHERE scope = ? ORDER BY name`, who.User, op.Org)
+		SELECT name, private, coalesce((SELECT max(grade) FROM part WHERE part.package = package.id AND user = :viewer), 1)
+		FROM package WHERE scope = :scope AND `+visible+` ORDER BY name`, sql.Named("viewer", who.User), sql.Named("scope", op.Org))
 	if err != nil {
 		return err
 	}

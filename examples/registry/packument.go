@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/url"
 	"path"
+	"runtime"
+	"slices"
 	"time"
 )
 
@@ -21,48 +26,93 @@ var installMembers = []string{
 	"_hasShrinkwrap", "hasInstallScript",
 }
 
+// latestMembers are the members of the latest manifest that a packument has as well.
+var latestMembers = []string{"description", "homepage", "keywords", "repository", "author", "bugs", "license", "readme"}
+
 // A view renders packages for clients.
 type view struct {
 	base *url.URL // where clients reach the registry
 }
 
-// packument renders a whole package. maintainers and fans are names.
-func (v view) packument(p picture, maintainers, fans []string) ([]byte, error) {
-	versions := make(map[string]manifest)
-	times := map[string]string{"created": stamp(p.Created), "modified": stamp(p.Modified)}
-	var latest manifest
-	for _, r := range p.releases {
-		m, err := v.manifest(p.pkg, r)
-		if err != nil {
-			return nil, err
-		}
-		versions[r.Version], times[r.Version] = m, stamp(r.Published)
-		if p.tags["latest"] == r.Version {
-			latest = m
-		}
+// rendering has an element for each manifest that is being read and rendered, in the whole
+// process: that takes several times the memory of the result, and time. One processor is left for
+// all else, and readers of big documents take turns.
+var rendering = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
+
+// A reader returns a version as it is stored.
+type reader func(ctx context.Context, version string) (release, error)
+
+// packument writes the document of a whole package, version by version: a reader takes the
+// memory of one of them, however many there are and however slowly it reads. maintainers and fans
+// are names.
+func (v view) packument(ctx context.Context, w io.Writer, p picture, maintainers, fans []string, read reader) error {
+	doc := v.begin(w, p, maintainers)
+	doc.key("time")
+	times := newObject(w)
+	times.put("created", stamp(p.Created))
+	times.put("modified", stamp(p.Modified))
+	for _, one := range p.versions {
+		times.put(one.Version, stamp(one.Published))
 	}
-	doc := map[string]any{
-		"_id":         p.Name,
-		"_rev":        p.rev(),
-		"name":        p.Name,
-		"dist-tags":   p.tags,
-		"versions":    versions,
-		"time":        times,
-		"maintainers": persons(maintainers),
+	if err := times.end(); err != nil {
+		return err
 	}
 	if len(fans) > 0 {
 		users := make(map[string]bool)
 		for _, name := range fans {
 			users[name] = true
 		}
-		doc["users"] = users
+		doc.put("users", users)
 	}
-	for _, member := range []string{"description", "homepage", "keywords", "repository", "author", "bugs", "license", "readme"} {
-		if value, ok := latest[member]; ok {
-			doc[member] = value
+	if latest, ok := p.tags["latest"]; ok {
+		text, err := v.render(ctx, p.pkg, latest, read, latestMembers)
+		if err != nil {
+			return err
+		}
+		doc.putAll(text)
+	}
+	return v.finish(ctx, doc, p, read, nil)
+}
+
+// abbreviated writes what an install needs of a package, and what yarn owner of Yarn 1 needs, which
+// reads no other document: without the maintainers it would send back those whom it adds, and
+// nobody else.
+func (v view) abbreviated(ctx context.Context, w io.Writer, p picture, maintainers []string, read reader) error {
+	doc := v.begin(w, p, maintainers)
+	doc.put("modified", stamp(p.Modified))
+	return v.finish(ctx, doc, p, read, installMembers)
+}
+
+// begin writes what both documents have.
+func (v view) begin(w io.Writer, p picture, maintainers []string) *object {
+	doc := newObject(w)
+	doc.put("_id", p.Name)
+	doc.put("_rev", p.rev())
+	doc.put("name", p.Name)
+	doc.put("dist-tags", p.tags)
+	doc.put("maintainers", persons(maintainers))
+	return doc
+}
+
+// finish writes the versions, of which it keeps some members or all (nil), and the end.
+func (v view) finish(ctx context.Context, doc *object, p picture, read reader, members []string) error {
+	doc.key("versions")
+	versions := newObject(doc.w)
+	for _, one := range p.versions {
+		text, err := v.render(ctx, p.pkg, one.Version, read, members)
+		if err != nil {
+			return err
+		}
+		versions.key(one.Version)
+		versions.write(text)
+		if versions.err != nil {
+			return versions.err
 		}
 	}
-	return encode(doc)
+	if err := versions.end(); err != nil {
+		return err
+	}
+	return doc.end()
 }
 
 // persons returns people of these names, as a document lists them.
@@ -74,33 +124,26 @@ func persons(names []string) []person {
 	return all
 }
 
-// abbreviated renders what an install needs of a package, and what yarn owner of Yarn 1 needs, which
-// reads no other document: without the maintainers it would send back those whom it adds, and
-// nobody else.
-func (v view) abbreviated(p picture, maintainers []string) ([]byte, error) {
-	versions := make(map[string]manifest)
-	for _, r := range p.releases {
-		m, err := v.manifest(p.pkg, r)
-		if err != nil {
-			return nil, err
-		}
-		short := make(manifest)
-		for _, member := range installMembers {
-			if value, ok := m[member]; ok {
-				short[member] = value
-			}
-		}
-		versions[r.Version] = short
+// render returns some members of a version, or all of it (nil), for clients.
+func (v view) render(ctx context.Context, p pkg, version string, read reader, members []string) ([]byte, error) {
+	select {
+	case rendering <- struct{}{}:
+		defer func() { <-rendering }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return encode(map[string]any{
-		"_id":         p.Name,
-		"_rev":        p.rev(),
-		"name":        p.Name,
-		"modified":    stamp(p.Modified),
-		"dist-tags":   p.tags,
-		"versions":    versions,
-		"maintainers": persons(maintainers),
-	})
+	r, err := read(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	m, err := v.manifest(p, r)
+	if err != nil {
+		return nil, err
+	}
+	if members != nil {
+		maps.DeleteFunc(m, func(member string, _ json.RawMessage) bool { return !slices.Contains(members, member) })
+	}
+	return encode(m)
 }
 
 // manifest returns a version for clients: with the URL of its tarball, its deprecation message,
@@ -113,6 +156,9 @@ func (v view) manifest(p pkg, r release) (manifest, error) {
 	}
 	if err := unmarshal(m["dist"], &dist); err != nil {
 		return nil, fmt.Errorf("manifest of %s@%s: %w", p.Name, r.Version, err)
+	}
+	if dist == nil { // the publish of an older registry
+		dist = make(manifest)
 	}
 	dist.set("tarball", v.tarball(p.Name, r.Version))
 	m.set("dist", dist)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,8 +35,9 @@ func TestPackument(t *testing.T) {
 	is, err := db.read(t.Context(), "@acme/widget", p.ID)
 	require.NoError(t, err)
 
-	full, err := v.packument(is, []string{"alice"}, []string{"bob"})
-	require.NoError(t, err)
+	read := func(ctx context.Context, version string) (release, error) { return db.stored(ctx, p.ID, version) }
+	var full, short strings.Builder
+	require.NoError(t, v.packument(t.Context(), &full, is, []string{"alice"}, []string{"bob"}, read))
 	assert.JSONEq(t, fmt.Sprintf(`{
 		"_id": "@acme/widget", "_rev": "2-%s", "name": "@acme/widget", "description": "new", "readme": "# R",
 		"dist-tags": {"latest": "1.1.0"},
@@ -46,10 +49,9 @@ func TestPackument(t *testing.T) {
 			"1.1.0": {"name": "@acme/widget", "version": "1.1.0", "description": "new", "scripts": {"test": "x"}, "readme": "# R",
 				"dist": {"shasum": "t", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.1.0.tgz"}}
 		}
-	}`, p.ID), string(full))
+	}`, p.ID), full.String())
 
-	short, err := v.abbreviated(is, []string{"alice"})
-	require.NoError(t, err)
+	require.NoError(t, v.abbreviated(t.Context(), &short, is, []string{"alice"}, read))
 	assert.JSONEq(t, fmt.Sprintf(`{
 		"_id": "@acme/widget", "_rev": "2-%s", "name": "@acme/widget", "modified": "1970-01-01T00:00:02.500Z", "dist-tags": {"latest": "1.1.0"},
 		"maintainers": [{"name": "alice", "email": ""}],
@@ -59,7 +61,7 @@ func TestPackument(t *testing.T) {
 			"1.1.0": {"name": "@acme/widget", "version": "1.1.0",
 				"dist": {"shasum": "t", "tarball": "https://npm.acme.test/pkg/@acme/widget/-/widget-1.1.0.tgz"}}
 		}
-	}`, p.ID), string(short))
+	}`, p.ID), short.String())
 }
 
 func TestTarballNames(t *testing.T) {

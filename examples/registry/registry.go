@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -134,30 +136,38 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 	if err != nil {
 		return err
 	}
-	var body []byte
+	fans, err := s.people.list(r.Context(), is.fans)
+	if err != nil {
+		return err
+	}
 	kind := "application/json"
 	if strings.Contains(strings.Join(r.Header["Accept"], ","), abbreviatedType) {
 		kind = abbreviatedType
-		body, err = s.view.abbreviated(is, maintainers)
-	} else {
-		body, err = s.whole(r.Context(), is, maintainers)
 	}
+	// The revision stands for all but the names of people, and for what this program makes of it.
+	tag, err := encode([]any{1, kind, s.view.base.String(), is.rev(), maintainers, fans})
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Vary", "Accept, Authorization")
-	s.metadata(w, r, is.pkg, body)
-	return nil
-}
-
-// whole renders a packument with the names of people.
-func (s *registry) whole(ctx context.Context, is picture, maintainers []string) ([]byte, error) {
-	fans, err := s.people.list(ctx, is.fans)
-	if err != nil {
-		return nil, err
+	cacheable(w, is.pkg, tag)
+	if unchanged(w, r) || r.Method == http.MethodHead {
+		return nil
 	}
-	return s.view.packument(is, maintainers, fans)
+	read := func(ctx context.Context, version string) (release, error) {
+		r, err := s.db.stored(ctx, is.ID, version)
+		if errors.Is(err, errNoVersion) { // unpublished since the picture
+			err = errStale
+		}
+		return r, err
+	}
+	return s.stream(w, r, func(w io.Writer) error {
+		if kind == abbreviatedType {
+			return s.view.abbreviated(r.Context(), w, is, maintainers, read)
+		}
+		return s.view.packument(r.Context(), w, is, maintainers, fans, read)
+	})
 }
 
 func (s *registry) version(w http.ResponseWriter, r *http.Request, op host.Operation) error {
@@ -165,27 +175,68 @@ func (s *registry) version(w http.ResponseWriter, r *http.Request, op host.Opera
 	if err != nil {
 		return err
 	}
-	m, err := s.view.manifest(p, rel)
-	if err != nil {
-		return err
-	}
-	body, err := encode(m)
+	body, err := s.view.render(r.Context(), p, rel.Version, func(ctx context.Context, version string) (release, error) {
+		return s.db.stored(ctx, p.ID, version)
+	}, nil)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Vary", "Authorization")
-	s.metadata(w, r, p, body)
+	cacheable(w, p, body)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	return nil
 }
 
-// metadata sends a document that the next publish changes: a cache may keep it, but must
-// revalidate it, for which it has an ETag.
-func (s *registry) metadata(w http.ResponseWriter, r *http.Request, p pkg, body []byte) {
-	sum := sha256.Sum256(body)
+// stream answers with what write writes. An error in the middle cuts the answer off, so that
+// nobody takes it for whole.
+func (s *registry) stream(w http.ResponseWriter, r *http.Request, write func(io.Writer) error) error {
+	answer := &begun{w: w}
+	buffer := bufio.NewWriterSize(answer, 32<<10)
+	err := write(buffer)
+	if err == nil {
+		err = buffer.Flush()
+	}
+	if err == nil || !answer.begun {
+		return err
+	}
+	if answer.err == nil {
+		s.report(r, "answer", err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// A begun writer knows whether anything was written, and why no more could be: clients disconnect.
+type begun struct {
+	w     io.Writer
+	begun bool
+	err   error
+}
+
+func (b *begun) Write(p []byte) (n int, err error) {
+	b.begun = true
+	n, b.err = b.w.Write(p)
+	return n, b.err
+}
+
+// cacheable sets the headers of a document that the next publish changes: a cache may keep it, but
+// must revalidate it, for which it has an ETag of what the document is made from.
+func cacheable(w http.ResponseWriter, p pkg, from []byte) {
+	sum := sha256.Sum256(from)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 	w.Header().Set("Cache-Control", visibility(p)+", no-cache")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+// unchanged answers 304 if the client has the document of this ETag.
+func unchanged(w http.ResponseWriter, r *http.Request) bool {
+	for had := range strings.SplitSeq(strings.Join(r.Header["If-None-Match"], ","), ",") {
+		if had = strings.TrimPrefix(strings.TrimSpace(had), "W/"); had == w.Header().Get("ETag") || had == "*" {
+			w.Header().Del("Content-Type")
+			w.WriteHeader(http.StatusNotModified)
+			return true
+		}
+	}
+	return false
 }
 
 func (s *registry) tarball(w http.ResponseWriter, r *http.Request, op host.Operation) error {
@@ -387,6 +438,9 @@ func (s *registry) translate(r *http.Request, err error) *refusal {
 		return &refusal{http.StatusForbidden, "This version was unpublished, and no version can be published twice. Choose another."}
 	case errors.Is(err, errStale):
 		return &refusal{http.StatusConflict, "The package has changed since it was read. Try again."}
+	case errors.Is(err, errLargeDocument):
+		return &refusal{http.StatusForbidden, fmt.Sprintf(
+			"The manifests of all versions of a package, with their tags, may have at most %d bytes together. Unpublish versions that nobody needs.", maxPackage)}
 	case errors.Is(err, errLastOwner):
 		return &refusal{http.StatusForbidden, "The last maintainer of a package cannot be removed. Add another one first."}
 	case errors.Is(err, errNoOrg), errors.Is(err, errOrgMoved):

@@ -335,7 +335,7 @@ func TestPublishRefused(t *testing.T) {
 	}
 	is, err := w.db.read(t.Context(), "widget", w.id("widget"))
 	require.NoError(t, err)
-	assert.Len(t, is.releases, 1)
+	assert.Len(t, is.versions, 1)
 	assert.Equal(t, map[string]string{"latest": "1.0.0"}, is.tags)
 	_, err = w.db.find(t.Context(), "gadget")
 	assert.ErrorIs(t, err, errNoPackage)

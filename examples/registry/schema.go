@@ -113,7 +113,37 @@ CREATE VIEW part AS
 	UNION ALL
 	SELECT team_grant.package, team_member.user, 1 + team_grant.write FROM team_grant
 		JOIN team_member ON team_member.team = team_grant.team;
+`, `
+-- Apart from release, which lists and searches read: SQLite reads all that precedes a column.
+CREATE TABLE manifest (
+	package TEXT NOT NULL,
+	version TEXT NOT NULL,
+	body    BLOB NOT NULL, -- JSON, without a tarball URL
+	PRIMARY KEY (package, version),
+	FOREIGN KEY (package, version) REFERENCES release (package, version) ON DELETE CASCADE
+) STRICT;
+INSERT INTO manifest SELECT package, version, manifest FROM release;
+ALTER TABLE release DROP COLUMN manifest;
+ALTER TABLE release ADD COLUMN size INTEGER NOT NULL DEFAULT 0; -- bytes of the manifest
+ALTER TABLE release ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE release ADD COLUMN keywords TEXT NOT NULL DEFAULT '[]'; -- a JSON array of texts
+ALTER TABLE release ADD COLUMN publisher TEXT NOT NULL DEFAULT ''; -- the name
+` + describe + `;
 `}
+
+// describe sets the columns that are what a search shows of a manifest: the beginning of a
+// long description, and some keywords of many. A manifest that SQLite does not take for JSON has
+// none. Publish runs it for one release. It is a part of the third step: after a change
+// another step must run the new one.
+const describe = `
+UPDATE release SET (size, description, keywords, publisher) = (
+	SELECT length(body),
+		CASE json_type(doc, '$.description') WHEN 'text' THEN substr(json_extract(doc, '$.description'), 1, 512) ELSE '' END,
+		(SELECT json_group_array(substr(value, 1, 64)) FROM (SELECT value FROM json_each(doc, '$.keywords') WHERE type = 'text' LIMIT 32)),
+		CASE json_type(doc, '$._npmUser.name') WHEN 'text' THEN substr(json_extract(doc, '$._npmUser.name'), 1, 256) ELSE '' END
+	FROM (
+		SELECT body, CASE WHEN json_valid(CAST(body AS TEXT)) THEN CAST(body AS TEXT) ELSE '{}' END AS doc FROM manifest
+		WHERE manifest.package = release.package AND manifest.version = release.version))`
 
 // makeTables carries out the steps that a file lacks; made reports whether it was new.
 func (d *database) makeTables(ctx context.Context) (made bool, err error) {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ func TestMigrate(t *testing.T) {
 		`INSERT INTO package VALUES ('p1', '@acme/widget', 'u-alice', 'alice', 1, 7, 1000, 2000), ('p2', 'gadget', 'u-bob', 'bob', 0, 1, 1000, 1000)`,
 		`INSERT INTO release VALUES
 			('p1', '1.0.0', CAST('{"name":"@acme/widget","deprecated":"use 2"}' AS BLOB), 'ab', 1000),
-			('p1', '2.0.0', CAST('{"name":"@acme/widget","deprecated":false}' AS BLOB), 'cd', 2000),
+			('p1', '2.0.0', CAST('{"name":"@acme/widget","deprecated":false,"description":"Turns","keywords":["a",1,"b\"c"],"_npmUser":{"name":"alice"}}' AS BLOB), 'cd', 2000),
 			('p2', '1.0.0', CAST('{' AS BLOB), 'ab', 1000)`,
 		`INSERT INTO tag VALUES ('p1', 'latest', '2.0.0'), ('p2', 'latest', '1.0.0')`,
 	} {
@@ -39,8 +40,23 @@ func TestMigrate(t *testing.T) {
 		assert.Equal(t, []protocol.UserID{"u-alice"}, is.owners)
 		assert.Equal(t, int64(7), is.Revision)
 		assert.True(t, is.Private)
-		assert.Equal(t, "use 2", is.releases[0].Deprecated)
-		assert.Empty(t, is.releases[1].Deprecated)
+		_, messages, err := db.messages(t.Context(), "@acme/widget")
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string{"1.0.0": "use 2", "2.0.0": ""}, messages)
+		stored, err := db.stored(t.Context(), "p2", "1.0.0")
+		require.NoError(t, err)
+		assert.Equal(t, "{", string(stored.Manifest), "what is no JSON is kept")
+		found, err := db.summary(t.Context(), "@acme/widget")
+		require.NoError(t, err)
+		assert.Equal(t, summary{
+			ID: "p1", Version: "2.0.0", Description: "Turns", Publisher: "alice", Keywords: []string{"a", "b\"c"}, Published: time.UnixMilli(2000),
+		}, found)
+		found, err = db.summary(t.Context(), "gadget")
+		require.NoError(t, err)
+		assert.Equal(t, summary{ID: "p2", Version: "1.0.0", Keywords: []string{}, Published: time.UnixMilli(1000)}, found)
+		size, err := documentSize(t.Context(), db.db, "p2")
+		require.NoError(t, err)
+		assert.EqualValues(t, 1+aVersion+len("latest1.0.0"), size)
 		assert.Equal(t, map[string]string{"latest": "2.0.0"}, is.tags)
 		scopes, err := column[string](t.Context(), db.db, `SELECT scope FROM package ORDER BY id`)
 		require.NoError(t, err)

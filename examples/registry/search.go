@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/protocol"
@@ -55,7 +57,7 @@ func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operati
 	found := make([]finding, 0, len(all))
 	for i, one := range all {
 		f, err := s.finding(r.Context(), one.Name, float64(total-from-i)/float64(total))
-		if errors.Is(err, errNoPackage) || errors.Is(err, errNoVersion) { // since it was found
+		if errors.Is(err, errNoPackage) { // since it was found
 			continue
 		}
 		if err != nil {
@@ -94,7 +96,7 @@ func (s *registry) everything(w http.ResponseWriter, r *http.Request, user proto
 	answer := map[string]any{"_updated": 0}
 	for _, one := range all {
 		f, err := s.finding(r.Context(), one.Name, 1)
-		if errors.Is(err, errNoPackage) || errors.Is(err, errNoVersion) {
+		if errors.Is(err, errNoPackage) {
 			continue
 		}
 		if err != nil {
@@ -138,19 +140,11 @@ type username struct {
 
 // finding describes the latest version of a package.
 func (s *registry) finding(ctx context.Context, name string, score float64) (finding, error) {
-	p, err := s.db.find(ctx, name)
+	latest, err := s.db.summary(ctx, name)
 	if err != nil {
 		return finding{}, err
 	}
-	latest, err := s.db.release(ctx, p.ID, "latest")
-	if err != nil {
-		return finding{}, err
-	}
-	m, err := s.view.manifest(p, latest)
-	if err != nil {
-		return finding{}, err
-	}
-	ids, err := owners(ctx, s.db.db, p.ID)
+	ids, err := owners(ctx, s.db.db, latest.ID)
 	if err != nil {
 		return finding{}, err
 	}
@@ -159,17 +153,14 @@ func (s *registry) finding(ctx context.Context, name string, score float64) (fin
 		return finding{}, err
 	}
 	var f finding
-	f.Package.Name, f.Package.Version, f.Package.Date = p.Name, latest.Version, stamp(latest.Published)
+	f.Package.Name, f.Package.Version, f.Package.Date = name, latest.Version, stamp(latest.Published)
 	f.Package.Scope = "unscoped" // npm's word
-	if scope := scopeOf(p.Name); scope != "" {
+	if scope := scopeOf(name); scope != "" {
 		f.Package.Scope = scope
 	}
-	f.Package.Description, f.Package.Keywords = m.text("description"), m.texts("keywords")
-	f.Package.Links = map[string]string{"npm": s.view.base.JoinPath(p.Name).String()}
-	var by person
-	if unmarshal(m["_npmUser"], &by) == nil {
-		f.Package.Publisher = username{Username: by.Name}
-	}
+	f.Package.Description, f.Package.Keywords = latest.Description, latest.Keywords
+	f.Package.Links = map[string]string{"npm": s.view.base.JoinPath(name).String()}
+	f.Package.Publisher = username{Username: latest.Publisher}
 	f.Package.Maintainers = make([]username, len(names))
 	for i, name := range names {
 		f.Package.Maintainers[i] = username{Username: name}
@@ -179,12 +170,44 @@ func (s *registry) finding(ctx context.Context, name string, score float64) (fin
 	return f, nil
 }
 
+// A summary is what a search shows of the latest version of a package.
+type summary struct {
+	ID                              protocol.PackageID
+	Version, Description, Publisher string
+	Keywords                        []string
+	Published                       time.Time
+}
+
+// summary returns that of the package called name. It reads no manifest.
+func (d *database) summary(ctx context.Context, name string) (summary, error) {
+	var is summary
+	var keywords []byte
+	var published int64
+	err := d.db.QueryRowContext(ctx, `
+		SELECT package.id, release.version, description, keywords, publisher, published FROM package
+		JOIN tag ON tag.package = package.id AND tag.name = 'latest'
+		JOIN release ON release.package = package.id AND release.version = tag.version
+		WHERE package.name = ?`, name).
+		Scan(&is.ID, &is.Version, &is.Description, &keywords, &is.Publisher, &published)
+	if errors.Is(err, sql.ErrNoRows) {
+		return summary{}, errNoPackage
+	}
+	if err == nil {
+		err = json.Unmarshal(keywords, &is.Keywords)
+	}
+	if err != nil {
+		return summary{}, fmt.Errorf("read summary: %w", err)
+	}
+	is.Published = time.UnixMilli(published)
+	return is, nil
+}
+
 // search returns the packages that user may read and whose name, description or keywords have
-// all the words, exact names first. It reads each package: a registry of many packages needs an
-// index.
+// all the words, exact names first. It reads a row of each package and no manifest: a registry of
+// many packages needs an index.
 func (d *database) search(ctx context.Context, user protocol.UserID, words []string) ([]share, error) {
 	var where, order strings.Builder
-	args := []any{sql.Named("user", user)}
+	args := []any{sql.Named("viewer", user)}
 	for i, word := range words {
 		fmt.Fprintf(&where, ` AND instr(haystack, :w%d) > 0`, i)
 		fmt.Fprintf(&order, `instr(lower(name), :w%d) = 0, `, i)
@@ -197,12 +220,10 @@ func (d *database) search(ctx context.Context, user protocol.UserID, words []str
 	return shares(ctx, d.db, `
 		SELECT name, private, 1 FROM (
 			SELECT package.name, package.private,
-				lower(package.name || CASE WHEN json_valid(CAST(manifest AS TEXT)) THEN
-					' ' || coalesce(json_extract(CAST(manifest AS TEXT), '$.description'), '') ||
-					' ' || coalesce(json_extract(CAST(manifest AS TEXT), '$.keywords'), '') ELSE '' END) AS haystack
+				lower(package.name || ' ' || description || ' ' || keywords) AS haystack
 			FROM package
 			JOIN tag ON tag.package = package.id AND tag.name = 'latest'
 			JOIN release ON release.package = package.id AND release.version = tag.version
-			WHERE NOT package.private OR EXISTS (SELECT 1 FROM part WHERE part.package = package.id AND part.user = :user)
+			WHERE `+visible+`
 		) WHERE true`+where.String()+` ORDER BY `+order.String()+`name`, args...)
 }

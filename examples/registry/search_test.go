@@ -92,7 +92,7 @@ func TestSearch(t *testing.T) {
 		w.refused(400, "GET", "/-/v1/search?text="+strings.Repeat("a+", searchWords+1), "", nil)
 	})
 	t.Run("an odd one", func(t *testing.T) { // which hides no other
-		_, err := w.db.db.Exec(`UPDATE release SET manifest = CAST('{' AS BLOB) WHERE package = ?`, w.id("widgets"))
+		_, err := w.db.db.Exec(`UPDATE manifest SET body = CAST('{' AS BLOB) WHERE package = ?`, w.id("widgets"))
 		require.NoError(t, err)
 		got, _ := w.search("", "gadget")
 		assert.Equal(t, []string{"gadget"}, got)

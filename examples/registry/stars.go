@@ -51,7 +51,7 @@ func (s *registry) stars(w http.ResponseWriter, r *http.Request, _ host.Operatio
 			return noUser(err, name)
 		}
 	}
-	all, err := s.db.starred(r.Context(), id)
+	all, err := s.db.starred(r.Context(), id, who.User)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,9 @@ func (d *database) star(ctx context.Context, t target, user protocol.UserID, on 
 	})
 }
 
-// starred returns the packages that user has starred, by name.
-func (d *database) starred(ctx context.Context, user protocol.UserID) ([]share, error) {
+// starred returns the packages that user has starred and viewer may read, by name.
+func (d *database) starred(ctx context.Context, user, viewer protocol.UserID) ([]share, error) {
 	return shares(ctx, d.db, `
-		SELECT name, private, 1 FROM star JOIN package ON package.id = star.package WHERE user = ? ORDER BY name`, user)
+		SELECT name, private, 1 FROM star JOIN package ON package.id = star.package
+		WHERE star.user = :user AND `+visible+` ORDER BY name`, sql.Named("user", user), sql.Named("viewer", viewer))
 }

@@ -73,13 +73,17 @@ func (s *registry) team(w http.ResponseWriter, r *http.Request, op host.Operatio
 
 // teamPackages serves npm access list packages <org:team>.
 func (s *registry) teamPackages(w http.ResponseWriter, r *http.Request, op host.Operation) error {
+	who, ok := host.IdentityFrom(r.Context())
+	if !ok {
+		return errAnonymous
+	}
 	id, err := findTeam(r.Context(), s.db.db, op.OrgID, op.Team)
 	if err != nil {
 		return err
 	}
 	all, err := shares(r.Context(), s.db.db, `
 		SELECT name, private, 1 + write FROM team_grant JOIN package ON package.id = team_grant.package
-		WHERE team = ? ORDER BY name`, id)
+		WHERE team = :team AND `+visible+` ORDER BY name`, sql.Named("team", id), sql.Named("viewer", who.User))
 	if err != nil {
 		return err
 	}

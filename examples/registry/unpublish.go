@@ -103,7 +103,7 @@ func (d *database) remove(ctx context.Context, t target) error {
 		if err != nil {
 			return err
 		}
-		all, err := releases(ctx, tx, p.ID)
+		all, err := versions(ctx, tx, p.ID)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func TestUnpublish(t *testing.T) {
 	w.ok("PUT", "/widget/-rev/"+rev, w.alice, without(doc, "2.0.0", "1.1.0"))
 	is, err := w.db.readAny(t.Context(), "widget")
 	require.NoError(t, err)
-	assert.Len(t, is.releases, 2)
+	assert.Len(t, is.versions, 2)
 	assert.Equal(t, map[string]string{"latest": "1.1.0", "line1": "1.1.0"}, is.tags)
 	w.refused(404, "GET", "/widget/-/widget-2.0.0.tgz", w.alice, nil)
 	w.ok("DELETE", "/widget/-/widget-2.0.0.tgz/-rev/"+is.rev(), w.alice, nil)

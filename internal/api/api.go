@@ -38,7 +38,10 @@ var (
 // An API serves the endpoints of npm that are about people and their credentials.
 type API struct {
 	*authz.Authorizer
-	leakKeys  leak.Keys
+	leakKeys leak.Keys
+	// largeReports has an element for each large report that is kept.
+	largeReports chan struct{}
+
 	changeKey *credential.ServerKey
 	legacy    *legacy.Handler
 	pages     *web.Pages
@@ -64,7 +67,7 @@ type Config struct {
 
 // New returns an API, or an error that names the part that is wrong.
 func New(cfg Config) (*API, error) {
-	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys}
+	a := &API{Authorizer: cfg.Authorizer, leakKeys: cfg.LeakKeys, largeReports: make(chan struct{}, maxLargeReports)}
 	a.changeKey = credential.NewServerKey(a.Store, "changes")
 	a.signUps = bucket.New(signUpBurst, signUpEvery, a.Now)
 	pages := web.Config{

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -20,8 +21,16 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// maxReport bounds a report of leaked credentials, which may name very many.
-const maxReport = 8 << 20 // bytes
+// Bounds of a report of leaked credentials, which may name very many.
+const (
+	maxReport = 8 << 20 // bytes
+	// maxLargeReports is how many reports larger than other bodies are kept at a time. The
+	// names of keys are public, so strangers can send them: small ones pass all the same.
+	maxLargeReports = 4
+)
+
+var errManyReports = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy",
+	Sentence: "Other large reports are being read at the moment. Send this one again shortly, or in parts of at most 64 KiB."}
 
 var errBadReport = &wire.Error{Status: http.StatusUnauthorized, Code: "bad-signature", Sentence: "The report is not signed with a key that counts here."}
 
@@ -44,16 +53,18 @@ func (a *API) reportLeak(r *http.Request, _ protocol.Operation) (reply, error) {
 	if wire.IsCompressed(r) {
 		return reply{}, wire.Compressed
 	}
-	body, err := io.ReadAll(r.Body)
+	signature, err := leak.NewVerifier(r.Context(), a.leakKeys, r.Header)
+	if err != nil {
+		return reply{}, badReport(err)
+	}
+	body, done, err := a.readReport(r.Body)
+	defer done()
 	if err != nil {
 		return reply{}, err
 	}
-	reports, err := leak.Read(r.Context(), a.leakKeys, r.Header, body)
-	if errors.Is(err, leak.ErrSignature) {
-		return reply{}, errBadReport
-	}
+	reports, err := signature.Read(body)
 	if err != nil {
-		return reply{}, err
+		return reply{}, badReport(err)
 	}
 	verdicts := []verdict{}
 	for some := range slices.Chunk(reports, store.MaxKeys/2) { // each is looked up under two keys
@@ -62,6 +73,29 @@ func (a *API) reportLeak(r *http.Request, _ protocol.Operation) (reply, error) {
 		}
 	}
 	return ok(verdicts), nil
+}
+
+func badReport(err error) error {
+	if errors.Is(err, leak.ErrSignature) {
+		return errBadReport
+	}
+	return err
+}
+
+// readReport reads the body of a report. Done is to be called when it is not needed any more.
+func (a *API) readReport(r io.Reader) (body []byte, done func(), err error) {
+	body, err = io.ReadAll(io.LimitReader(r, wire.MaxBody+1))
+	if err != nil || len(body) <= wire.MaxBody {
+		return body, func() {}, err
+	}
+	select {
+	case a.largeReports <- struct{}{}:
+	default:
+		return nil, func() {}, errManyReports
+	}
+	whole := bytes.NewBuffer(body)
+	_, err = whole.ReadFrom(r)
+	return whole.Bytes(), func() { <-a.largeReports }, err
 }
 
 // endLeaked ends what some reports name, and appends what to say of them.

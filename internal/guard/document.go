@@ -195,7 +195,9 @@ func (a *Guard) readBody(r *http.Request, bound int, pkg protocol.PackageName, b
 	if wire.IsCompressed(r) {
 		return nil, wire.Compressed
 	}
-	scan := packument.New(packument.Config{Package: pkg, By: by, CheckTarball: a.CheckTarball, Hold: budget.From(r.Context()).Resize})
+	scan := packument.New(packument.Config{
+		Package: pkg, By: by, CheckTarball: a.CheckTarball, Hold: budget.From(r.Context()).Resize, Done: r.Context().Done(),
+	})
 	body, err := packument.NewReader(r.Body, scan, bound)
 	if err != nil {
 		return nil, err

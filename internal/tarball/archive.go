@@ -13,21 +13,19 @@ import (
 var (
 	errGzip    = refuse("the tarball is not valid gzip")
 	errBehind  = refuse("the tarball has data after its end")
-	errSize    = refuse("the tarball is too big unpacked")
-	errEntries = refuse("the tarball has too many entries")
 	errNone    = refuse("the tarball has no package.json")
 	errSeveral = refuse("the tarball has several package.json that differ")
 	errBig     = refuse("the tarball's package.json is too big")
 )
 
 // read reads the tarball in src to its end.
-func read(src *feed) (Content, error) {
+func read(src *feed, w *work) (Content, error) {
 	zip, err := gzip.NewReader(src)
 	if err != nil {
 		return Content{}, unpacked(err)
 	}
 	zip.Multistream(false)
-	a := &archive{src: zip}
+	a := &archive{src: zip, sent: src, work: w}
 	if err := a.read(); err != nil {
 		return Content{}, unpacked(err)
 	}
@@ -57,7 +55,8 @@ func unpacked(err error) error {
 // An archive reads a tar file.
 type archive struct {
 	src   io.Reader
-	size  int64 // bytes read
+	sent  *feed // what src unpacks
+	work  *work
 	block block
 	buf   [32 << 10]byte
 
@@ -68,15 +67,12 @@ type archive struct {
 
 // read reads all entries, and the end.
 func (a *archive) read() error {
-	for entries := 0; ; entries++ {
+	for {
 		if err := a.next(); err != nil {
 			return err
 		}
 		if a.block == (block{}) {
 			return a.end()
-		}
-		if entries == maxEntries {
-			return errEntries
 		}
 		if err := a.entry(); err != nil {
 			return err
@@ -87,10 +83,17 @@ func (a *archive) read() error {
 // next reads one block.
 func (a *archive) next() error { return a.fill(a.block[:]) }
 
+// does counts work that comes next, and returns an error if that is too much for what has been
+// read of the tarball so far.
+func (a *archive) does(counter *int64, n int) error {
+	*counter += int64(n)
+	return a.work.within(bounds(a.sent.read))
+}
+
 // fill reads len(p) bytes.
 func (a *archive) fill(p []byte) error {
-	if a.size += int64(len(p)); a.size > maxSize {
-		return errSize
+	if err := a.does(&a.work.unpacked, len(p)); err != nil {
+		return err
 	}
 	_, err := io.ReadFull(a.src, p)
 	return err
@@ -107,13 +110,13 @@ func (a *archive) end() error {
 	}
 	for {
 		n, err := a.src.Read(a.buf[:])
-		a.size += int64(n)
+		if err := a.does(&a.work.unpacked, n); err != nil {
+			return err
+		}
 		switch {
 		case !zero(a.buf[:n]):
 			return errBehind
-		case a.size > maxSize:
-			return errSize
-		case errors.Is(err, io.EOF) && a.size%blockSize == 0:
+		case errors.Is(err, io.EOF) && a.work.unpacked%blockSize == 0:
 			return nil
 		case err != nil:
 			return err
@@ -121,9 +124,17 @@ func (a *archive) end() error {
 	}
 }
 
+// header reads the header in a.block.
+func (a *archive) header() (entryHeader, error) {
+	if err := a.does(&a.work.headers, 1); err != nil {
+		return entryHeader{}, err
+	}
+	return a.block.header()
+}
+
 // entry reads the entry whose first header is in a.block.
 func (a *archive) entry() error {
-	h, err := a.block.header()
+	h, err := a.header()
 	if err != nil {
 		return err
 	}
@@ -145,7 +156,7 @@ func (a *archive) entry() error {
 		if err != nil {
 			return err
 		}
-		if h, err = a.block.header(); err != nil {
+		if h, err = a.header(); err != nil {
 			return err
 		}
 		if h.kind != kindFile && h.kind != kindDir || x.size != nil && *x.size != h.size {
@@ -200,33 +211,41 @@ func (a *archive) meta(h entryHeader) ([]byte, error) {
 	if h.size > maxMeta {
 		return nil, errHeader
 	}
+	if err := a.does(&a.work.attributes, int(h.size)); err != nil {
+		return nil, err
+	}
 	data := make([]byte, 0, h.size)
 	err := a.data(h.size, func(p []byte) error { data = append(data, p...); return nil })
 	return data, err
 }
 
-// packageJSON reads a package.json.
-func (a *archive) packageJSON(size int64) error {
+// packageJSON reads a package.json. Only the first is parsed: the others must be the same.
+func (a *archive) packageJSON(size int64) (err error) {
 	if size > maxManifest {
 		return errBig
 	}
+	a.work.copies++
+	if err := a.does(&a.work.hashed, int(size)); err != nil {
+		return err
+	}
 	sum := sha256.New()
+	if a.found {
+		err = a.data(size, func(p []byte) error { sum.Write(p); return nil })
+		if err == nil && [sha256.Size]byte(sum.Sum(nil)) != a.sum {
+			err = errSeveral
+		}
+		return err
+	}
 	scan := newScanner()
-	err := a.data(size, func(p []byte) error {
+	err = a.data(size, func(p []byte) error {
 		sum.Write(p)
+		a.work.parsed += int64(len(p))
 		return scan.write(p)
 	})
 	if err != nil {
 		return err
 	}
-	m, err := scan.close()
-	if err != nil {
-		return err
-	}
-	this := [sha256.Size]byte(sum.Sum(nil))
-	if a.found && this != a.sum {
-		return errSeveral
-	}
-	a.found, a.sum, a.content.Manifest = true, this, m
-	return nil
+	a.content.Manifest, err = scan.close()
+	a.found, a.sum = err == nil, [sha256.Size]byte(sum.Sum(nil))
+	return err
 }

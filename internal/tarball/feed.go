@@ -22,6 +22,7 @@ type feed struct {
 
 	// The goroutine's own.
 	piece []byte // being read
+	read  int64  // bytes of all pieces so far
 	last  error  // what follows it, once there are no more
 }
 
@@ -111,6 +112,7 @@ func (f *feed) Read(p []byte) (int, error) {
 	}
 	n := copy(p, f.piece)
 	f.piece = f.piece[n:]
+	f.read += int64(n)
 	return n, nil
 }
 
@@ -123,5 +125,6 @@ func (f *feed) ReadByte() (byte, error) {
 	}
 	c := f.piece[0]
 	f.piece = f.piece[1:]
+	f.read++
 	return c, nil
 }

@@ -67,6 +67,9 @@ func isParent(part string) bool {
 func similar(name string) bool {
 	name, _, _ = strings.Cut(name, ":")
 	name = strings.TrimRight(strings.Map(func(r rune) rune {
+		if r <= unicode.MaxASCII {
+			return r // of which none is ignored; the tables are slow to search
+		}
 		if unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			return -1
 		}

@@ -36,6 +36,9 @@ func (a *archive) attributes(h entryHeader, global bool) (pax, error) {
 		}
 		record := string(data[len(digits)+1 : n])
 		data = data[n:]
+		if err := a.does(&a.work.records, 1); err != nil {
+			return pax{}, err
+		}
 		key, value, ok := strings.Cut(record, "=")
 		// node-tar splits at line ends, whatever the length says.
 		if !ok || key == "" || strings.Contains(key, "\x00") || strings.IndexByte(record, '\n') != len(record)-1 {

@@ -14,13 +14,14 @@ import (
 	"github.com/npmauth/npmauth/internal/manifest"
 )
 
-// Bounds of a tarball. A publish has at most 200 MiB of base64, so 150 MiB of gzip.
+// Bounds of any tarball; see [bounds] for how much of them one may use. A publish has at most
+// 200 MiB of base64, so 150 MiB of gzip.
 const (
 	// maxSize is how many bytes it may have unpacked: 2 GiB, 14 times the largest
 	// tarball. JavaScript packs 3 to 6 times; a gzip bomb packs 1000 times.
 	maxSize = 2 << 30
-	// maxEntries is how many files and directories it may have. Packages that are
-	// one file per icon have some ten thousands.
+	// maxEntries is how many headers it may have: of files and directories, and of their
+	// attributes. Packages that are one file per icon have some ten thousands.
 	maxEntries = 1 << 18
 	// maxManifest is how many bytes package.json may have: 1 MiB.
 	maxManifest = 1 << 20
@@ -67,7 +68,10 @@ type Content struct {
 //     strictjson knows it. Before and within all else it may have what JavaScript reads: a
 //     byte order mark, repeated keys, bytes that are not UTF-8.
 //
-// Bounds are 2 GiB and 262144 entries unpacked, 1 MiB of package.json.
+// The work is bounded by what was sent, at each moment. For n bytes of gzip there may be 32 MiB and
+// 64 n bytes unpacked, 16384 and n/16 headers of entries, 1 MiB and 8 n bytes of attributes (pax
+// records, long names), 16384 and n/8 of these records; 2 GiB and 262144 headers at most, and 16
+// package.json of 1 MiB each and 2 MiB in all. A few checks at a time compute, see [Checker.Until].
 //
 // A goroutine unpacks what is written. It lives from the first Write until an error,
 // Close or Abort, one of which must come; none returns before its work has ended. The
@@ -78,8 +82,10 @@ type Checker struct {
 	text    Decoder
 	at      int // bytes decoded, up to the flags of gzip
 	also    func([]byte)
+	done    <-chan struct{}
 	feed    *feed // nil before there is something to unpack
 	content Content
+	work    work  // the goroutine's, until it waits or has ended
 	err     error // sticky
 	closed  bool
 }
@@ -90,6 +96,12 @@ func New() *Checker { return &Checker{} }
 // Also has f called with each piece of the tarball that is decoded, before it is unpacked. The
 // piece is only valid during the call. Also must be called before the first Write.
 func (c *Checker) Also(f func(piece []byte)) { c.also = f }
+
+// Until has a Write that waits for its turn return an error once done is closed. As many checks
+// compute at once as there are processors but one, each a piece of some 24 KiB at a time and in
+// the order in which they came. Without Until a Write waits for as long as it takes, which is the
+// time of one piece of each check that is under way. Until must be called before the first Write.
+func (c *Checker) Until(done <-chan struct{}) { c.done = done }
 
 // Write checks the next piece of the base64 text. After an error, which is an
 // [*Error] unless the Checker was closed or aborted, every call returns that error.
@@ -114,8 +126,13 @@ const (
 	reserved = 0xE0
 )
 
-// unpack hands a piece of the tarball to the goroutine, and waits until it was read.
+// unpack checks a piece of the tarball when it is its turn.
 func (c *Checker) unpack(p []byte) error {
+	return turn(c.done, func() error { return c.unpackNow(p) })
+}
+
+// unpackNow hands a piece of the tarball to the goroutine, and waits until it was read.
+func (c *Checker) unpackNow(p []byte) error {
 	if c.also != nil {
 		c.also(p)
 	}
@@ -127,7 +144,7 @@ func (c *Checker) unpack(p []byte) error {
 	}
 	if c.feed == nil {
 		c.feed = newFeed(func(f *feed) (err error) {
-			c.content, err = read(f)
+			c.content, err = read(f, &c.work)
 			return err
 		})
 	}

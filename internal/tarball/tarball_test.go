@@ -8,7 +8,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -301,19 +303,30 @@ func TestRefusesBase64(t *testing.T) {
 	}
 }
 
-// A bomb is refused when it has grown to the bound, not when it has ended.
+// A bomb is refused when it has grown to the bound, not when it has ended; and so is one that
+// sends as much as what it unpacks to may have.
 func TestRefusesBombs(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("unpacks 4 GiB")
 	}
 	big := entry{name: "package/x", edit: func(h []byte) { copy(h[124:], fmt.Sprintf("%011o\x00", int64(3)<<30)) }}
-	for name, start := range map[string][]byte{"in an entry": append(pkg.bytes(), big.bytes()...), "behind the end": tape(pkg)} {
+	noise := make([]byte, 300<<10)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	zeros := make([]byte, 16<<20)
+	for name, tt := range map[string]struct {
+		start, more []byte
+		most        int
+	}{
+		"in an entry":         {append(pkg.bytes(), big.bytes()...), zeros, 34 << 20},
+		"behind the end":      {tape(pkg), zeros, 34 << 20},
+		"with enough sent":    {append(pkg.bytes(), big.bytes()...), append(zeros, noise...), 2 << 30},
+		"with much less sent": {append(pkg.bytes(), big.bytes()...), append(zeros, noise[:100<<10]...), 60 << 20},
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := tarball.New()
 			defer c.Abort()
 			var out bytes.Buffer
 			w := gzip.NewWriter(&out)
-			zeros := make([]byte, 16<<20)
 			more := func(p []byte) []byte {
 				out.Reset()
 				_, err := w.Write(p)
@@ -322,15 +335,15 @@ func TestRefusesBombs(t *testing.T) {
 				return out.Bytes()
 			}
 			encode := base64.NewEncoder(base64.StdEncoding, c)
-			_, err := encode.Write(append(bytes.Clone(more(start)), more(zeros)...))
+			_, err := encode.Write(append(bytes.Clone(more(tt.start)), more(tt.more)...))
 			require.NoError(t, err)
-			again := more(zeros) // they refer to the zeros before, and so may come any number of times
+			further := more(tt.more) // it refers to what was before, and so may come any number of times
 			n := 1
 			for ; err == nil && n < 200; n++ {
-				_, err = encode.Write(again)
+				_, err = encode.Write(further)
 			}
 			require.ErrorContains(t, err, "too big unpacked")
-			assert.InDelta(t, 2<<30/len(zeros), n, 3)
+			assert.InDelta(t, tt.most, c.Work()["unpacked"], float64(2*len(tt.more)))
 		})
 	}
 }
@@ -347,8 +360,10 @@ func TestRefusesManyEntries(t *testing.T) {
 		_, err := w.Write(data)
 		return cmp.Or(err, w.Flush())
 	}
+	noise := make([]byte, 4<<20) // so much that the share of it is no less
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	one := entry{name: "package/x"}.bytes()
-	require.NoError(t, write(append(pkg.bytes(), bytes.Repeat(one, 1<<18-1)...)))
+	require.NoError(t, write(slices.Concat(pkg.bytes(), entry{name: "package/y", body: string(noise)}.bytes(), bytes.Repeat(one, 1<<18-2))))
 	require.ErrorContains(t, write(bytes.Repeat(one, 2)), "too many entries")
 }
 
