@@ -725,15 +725,17 @@ func (d *Directory) PrepareReset(ctx context.Context, id protocol.UserID, new cr
 	return &PasswordChange{d: d, row: secretRow{ID: string(id)}, any: true, phc: phc}, nil
 }
 
-// CheckNew returns nil if the user could choose the password now, and otherwise a
-// [*PasswordError], the error of [Passwords].Blocked, [ErrNoUser] or the store's. It changes nothing,
-// and computes no hash.
-func (d *Directory) CheckNew(ctx context.Context, id protocol.UserID, pw credential.Secret) error {
+// CheckStrength returns nil if the user could choose the password now, for all that [Passwords] says
+// but Blocked, which may be a service that is away: it is for a warning at a sign-in. Otherwise the
+// error is a [*PasswordError], [ErrNoUser] or the store's. It computes no hash.
+func (d *Directory) CheckStrength(ctx context.Context, id protocol.UserID, pw credential.Secret) error {
 	user, err := d.ByID(ctx, id)
 	if err != nil {
 		return err
 	}
-	return d.passwords.Check(ctx, pw, user.Name, user.Email)
+	rules := d.passwords
+	rules.Blocked = nil
+	return rules.Check(ctx, pw, user.Name, user.Email)
 }
 
 func (d *Directory) newHash(ctx context.Context, id protocol.UserID, pw credential.Secret) (string, error) {

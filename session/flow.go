@@ -218,11 +218,10 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 		return err
 	}
 	in.Client = in.Client.clean()
-	notice := m.notice(ctx, p.User, in.Password)
 	return m.commit(ctx, in, p, func(tx *store.Tx) error {
 		f := m.newFlow(a, approved)
 		f.User, f.Name, f.Session, f.Via, f.Since = p.ID, p.Name, p.id, in.Via, p.since
-		f.Numbers, f.Approver, f.Notice = p.Subject.Numbers(policy.KindSession), in.Client.Addr, notice
+		f.Numbers, f.Approver, f.Notice = p.Subject.Numbers(policy.KindSession), in.Client.Addr, p.notice
 		if err := m.decide(ctx, tx, f); err != nil {
 			return err
 		}

@@ -215,8 +215,8 @@ type Config struct {
 
 	// Notice returns what the client should print to the person who signs in, such as that the
 	// password, which was right, is one that guesses begin with; "" is nothing. It has at most 300
-	// bytes, without line ends. Nil returns nothing.
-	Notice func(ctx context.Context, user User, password credential.Secret) string
+	// bytes, without line ends. With an error nobody signs in. Nil returns nothing.
+	Notice func(ctx context.Context, user User, password credential.Secret) (string, error)
 
 	// Events records what happened. Nil records nothing.
 	Events *audit.Recorder
@@ -235,7 +235,7 @@ type Manager struct {
 	secondFactor  func(context.Context, subject.Subject, subject.Factor) (subject.Spend, error)
 	alive         func(context.Context, protocol.UserID) error
 	events        *audit.Recorder
-	notice        func(context.Context, User, credential.Secret) string
+	notice        func(context.Context, User, credential.Secret) (string, error)
 	verifies      func(context.Context, subject.Subject, subject.Factor) (right, guessable bool, err error)
 	owning        keylock.Locks[string] // by the ID of a credential
 	strangers     *bucket.Buckets       // of networks that no account knows
@@ -281,7 +281,7 @@ func New(cfg Config) (*Manager, error) {
 		m.flowTTL = defaultFlowTTL
 	}
 	if m.notice == nil {
-		m.notice = func(context.Context, User, credential.Secret) string { return "" }
+		m.notice = func(context.Context, User, credential.Secret) (string, error) { return "", nil }
 	}
 	if m.clock == nil {
 		m.clock = time.Now

@@ -116,17 +116,18 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 	if err != nil {
 		return credential.Secret{}, Session{}, err
 	}
-	s.Notice = m.notice(ctx, p.User, in.Password)
+	s.Notice = p.notice
 	return secret, s, nil
 }
 
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
-	guess *guess
-	spend subject.Spend // never nil
-	id    string        // of the session that will be created
-	since time.Time     // a time before anything was checked
+	guess  *guess
+	notice string
+	spend  subject.Spend // never nil
+	id     string        // of the session that will be created
+	since  time.Time     // a time before anything was checked
 }
 
 // prove authenticates the person, for every login path.
@@ -136,6 +137,9 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	var err error
 	if p.Person, p.guess, err = m.passwordOf(ctx, in); err != nil {
 		return nil, m.refuse(ctx, in, p.User, err)
+	}
+	if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
+		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
 	f := subject.Factor{Value: in.OTP, Carry: in.Carry, At: in.Client.At, Addr: in.Client.Addr}
 	if p.spend, err = m.secondFactor(ctx, p.Subject, f); err != nil {

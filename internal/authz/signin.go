@@ -72,17 +72,16 @@ func (a *Authorizer) SecondFactor(ctx context.Context, sub subject.Subject, f su
 	}, nil
 }
 
-// SignInNotice warns of a password that nobody could choose any more. What cannot be checked is not
-// warned of: the sign-in has succeeded.
-func (a *Authorizer) SignInNotice(ctx context.Context, user session.User, pw credential.Secret) string {
+// SignInNotice warns of a password that nobody could choose any more.
+func (a *Authorizer) SignInNotice(ctx context.Context, user session.User, pw credential.Secret) (string, error) {
 	if a.Directory == nil {
-		return ""
+		return "", nil
 	}
-	why, bad := errors.AsType[*account.PasswordError](a.Directory.CheckNew(ctx, user.ID, pw))
-	if !bad {
-		return ""
+	err := a.Directory.CheckStrength(ctx, user.ID, pw)
+	if why, bad := errors.AsType[*account.PasswordError](err); bad {
+		return "Your password is not safe: " + why.Why + ". Choose another one with npm profile set password.", nil
 	}
-	return "Your password is not safe: " + why.Why + ". Choose another one with npm profile set password."
+	return "", err
 }
 
 // Verifies reports whether an account accepts a second factor now, see [twofactor.Manager.Verifies].
