@@ -28,7 +28,7 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 			template: "login.html", SignUp: signUpPath, Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
 			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
 			wrong: "The user name, the password or the second factor is wrong. If the account has a second factor, it cannot be left empty. " +
-				"After too many wrong codes only a recovery code works.",
+				"After too many wrong codes wait for some minutes, or use a recovery code.",
 		}, true, nil
 	case session.Done:
 		return page{
