@@ -234,7 +234,7 @@ type prompt struct{ name, pattern string }
 var prompts = []prompt{
 	{"secret", `(?i)enter code: ([A-Z2-7]{16,})`},
 	{"open", `(?i)open this url now\?[^\n]*\s*\z|open your browser now\?[^\n]*\s*\z`},
-	{"code", `(?i)(?:enter otp|one-time pass(?:word|code)|otp|authenticator(?: app)?)[^\n:]*:[^\n]{0,8}\s*\z`},
+	{"code", `(?i)(?:enter otp|one-time pass(?:word|code)|otp|code from your authenticator(?: app)?)[^\n:]*:[^\n]{0,8}\s*\z`},
 	{"current", `(?i)current password:[^\n]{0,8}\s*\z`},
 	{"new", `(?i)new password:[^\n]{0,8}\s*\z`},
 	{"again", `(?i)\bagain:[^\n]{0,8}\s*\z`},
