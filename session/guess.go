@@ -183,7 +183,7 @@ func (m *Manager) beginGuess(ctx context.Context, in SignIn, known bool, sub sub
 		return nil, fmt.Errorf("session: guesses: %w", err)
 	}
 	if g.known == "" {
-		if wait := m.strangers.Take(g.addr, 1); wait > 0 {
+		if wait := m.strangers.Wait(g.addr); wait > 0 {
 			return nil, &subject.WaitError{After: wait, Network: true}
 		}
 	}
@@ -192,7 +192,6 @@ func (m *Manager) beginGuess(ctx context.Context, in SignIn, known bool, sub sub
 		err = m.codeOpens(ctx, g, in, sub, &subject.WaitError{After: wait})
 	}
 	if err != nil {
-		g.refund()
 		return nil, fmt.Errorf("session: guesses: %w", err)
 	}
 	return g, nil
@@ -321,16 +320,15 @@ func (m *Manager) codeOpens(ctx context.Context, g *guess, in SignIn, sub subjec
 	return nil
 }
 
-// refund gives the network back what the guess has cost it.
-func (g *guess) refund() {
+// wrong says that the password was: it costs the network.
+func (g *guess) wrong() {
 	if g.known == "" {
-		g.m.strangers.Return(g.addr, 1)
+		g.m.strangers.Spend(g.addr)
 	}
 }
 
 // undo takes the guess back: the password was not checked, or it was right and nobody signs in.
 func (g *guess) undo(ctx context.Context) error {
-	g.refund()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	err := store.Transact(ctx, g.m.store, func(tx *store.Tx) error {

@@ -83,6 +83,7 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 		return p, nil, errors.Join(err, g.undo(ctx))
 	}
 	if !known || !right || p.Subject.Disabled {
+		g.wrong()
 		return p, nil, ErrDenied
 	}
 	return p, g, nil
@@ -168,7 +169,6 @@ func (m *Manager) commit(ctx context.Context, in SignIn, p *proven, fn func(tx *
 	})
 	switch {
 	case err == nil:
-		p.guess.refund()
 		return nil
 	case errors.Is(err, store.ErrUnknown):
 		return fmt.Errorf("session: sign in: %w", err) // the commit itself recorded it

@@ -53,13 +53,7 @@ func New(size int, every time.Duration, now func() time.Time) *Buckets {
 func (b *Buckets) Take(client netip.Addr, n int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	own := b.of(client)
-	var wait time.Duration
-	for _, k := range own {
-		if missing := k.taken + float64(n) - b.size*k.worth; missing > 0 {
-			wait = max(wait, time.Duration(missing/k.worth*float64(b.every))+1)
-		}
-	}
+	own, wait := b.wait(client, n)
 	if wait > 0 {
 		return wait
 	}
@@ -69,12 +63,32 @@ func (b *Buckets) Take(client netip.Addr, n int) time.Duration {
 	return 0
 }
 
-// Return puts n back that Take took.
-func (b *Buckets) Return(client netip.Addr, n int) {
+// wait returns the buckets of the client, and how long it takes until each has n.
+func (b *Buckets) wait(client netip.Addr, n int) (own []*bucket, wait time.Duration) {
+	own = b.of(client)
+	for _, k := range own {
+		if missing := k.taken + float64(n) - b.size*k.worth; missing > 0 {
+			wait = max(wait, time.Duration(missing/k.worth*float64(b.every))+1)
+		}
+	}
+	return own, wait
+}
+
+// Wait returns how long to wait for one, 0 if there is one now. It takes nothing: for what costs only
+// if it turns out to be wrong, see [Buckets.Spend].
+func (b *Buckets) Wait(client netip.Addr) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, wait := b.wait(client, 1)
+	return wait
+}
+
+// Spend takes one, also where there is none.
+func (b *Buckets) Spend(client netip.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, k := range b.of(client) {
-		k.taken = max(k.taken-float64(n), 0)
+		k.taken = min(k.taken+1, b.size*k.worth)
 	}
 }
 

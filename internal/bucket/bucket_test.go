@@ -37,12 +37,20 @@ func TestBuckets(t *testing.T) {
 	assert.Positive(t, b.Take(client, 1))
 	c.now = c.now.Add(2 * time.Second)
 	assert.Equal(t, 1, takes(b, client), "one more after ten seconds")
-	b.Return(client, 1)
-	assert.Equal(t, 1, takes(b, client), "and what was returned")
-	b.Return(client, 10)
-	assert.Equal(t, 3, takes(b, client), "but no more than there is room for")
 	c.now = c.now.Add(time.Hour)
-	assert.Equal(t, 3, takes(b, client))
+	for range 10 {
+		assert.Zero(t, b.Wait(client), "which takes nothing")
+	}
+	assert.Equal(t, 3, takes(b, client), "no more than there is room for")
+	assert.InDelta(t, 10*time.Second, b.Wait(client), float64(time.Millisecond))
+	for range 100 {
+		b.Spend(client) // what was wrong when there was none any more
+	}
+	assert.InDelta(t, 10*time.Second, b.Wait(client), float64(time.Millisecond), "no longer for that")
+	c.now = c.now.Add(time.Hour)
+	b.Spend(client)
+	assert.Equal(t, 2, takes(b, client))
+	c.now = c.now.Add(time.Hour)
 	assert.Positive(t, b.Take(netip.MustParseAddr("198.51.100.1"), 4), "never more than the size")
 }
 

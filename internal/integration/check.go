@@ -43,13 +43,17 @@ func field(name string) func(rec) string {
 }
 
 var tables = map[string]table{
-	"access":   {id: field("id")},
-	"audit":    {id: field("id"), index: map[string]func(rec) string{"user": func(r rec) string { return field("User")(inner(r, "event")) }}},
-	"subject":  {id: field("id"), also: (*checker).subject},
-	"epoch":    {id: field("id")},
-	"user":     {id: field("id"), unique: indexes("name"), also: (*checker).user},
-	"password": {id: field("id"), also: (*checker).password},
-	"session":  {schema: 2, id: field("digest"), unique: indexes("id"), index: indexes("user")},
+	"access":           {id: field("id")},
+	"audit":            {id: field("id"), index: map[string]func(rec) string{"user": func(r rec) string { return field("User")(inner(r, "event")) }}},
+	"subject":          {id: field("id"), also: (*checker).subject},
+	"epoch":            {id: field("id")},
+	"user":             {id: field("id"), unique: indexes("name"), also: (*checker).user},
+	"password":         {id: field("id"), also: (*checker).password},
+	"password-guesses": {id: field("id")},
+	"password-place":   {id: field("id")},
+	"password-own":     {id: field("id")},
+	"password-imports": {id: field("id")},
+	"session":          {schema: 2, id: field("digest"), unique: indexes("id"), index: indexes("user")},
 	"login": {schema: 2, id: field("digest"), index: map[string]func(rec) string{"salted": func(r rec) string {
 		if field("salt")(r) == "" {
 			return ""
