@@ -60,8 +60,10 @@ func changesPassword(to string) func(*scene) call {
 
 const (
 	ownTokens = "/-/npm/v1/tokens"
-	cdTokens  = "/-/auth/v1/services/cd/tokens"
-	longText  = 700 // bytes: more than a page shows
+
+	ownSessions = "/-/auth/v1/sessions"
+	cdTokens    = "/-/auth/v1/services/cd/tokens"
+	longText    = 700 // bytes: more than a page shows
 )
 
 // bounds are requests that differ in one thing from another at least: whatever two of them have
@@ -195,6 +197,9 @@ var bounds = slices.Concat([]bound{
 	{"revoke by its text", protocol.RevokeToken, ofToken("t1 text", "DELETE", ownTokens+"/token/KEY", ""), "revoke"},
 	{"revoke another", protocol.RevokeToken, ofToken("t2", "DELETE", ownTokens+"/token/KEY", ""), ""},
 	{"revoke all", protocol.RevokeToken, sends("DELETE", "/-/auth/v1/tokens", ""), ""},
+	{"end a session", protocol.EndSession, ofToken("s1", "DELETE", ownSessions+"/KEY", ""), ""},
+	{"end another session", protocol.EndSession, ofToken("s2", "DELETE", ownSessions+"/KEY", ""), ""},
+	{"end all other sessions", protocol.EndSession, sends("DELETE", ownSessions, ""), ""},
 	{"revoke of a service", protocol.RevokeService, ofToken("c1", "DELETE", ciTokens+"/KEY", ""), ""},
 	{"revoke another of a service", protocol.RevokeService, ofToken("c2", "DELETE", ciTokens+"/KEY", ""), ""},
 

@@ -70,6 +70,9 @@ func settingUp(t *testing.T) *setUp {
 		secret, tok := w.token(owner, token.Spec{Name: fmt.Sprint("token ", i), Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 5})
 		is.keys[name], is.keys[name+" text"] = tok.ID, secret
 	}
+	for _, name := range []string{"s1", "s2"} {
+		is.keys[name] = w.sessionID(w.login("alice"))
+	}
 	rows, err := w.store.List(t.Context(), "", "", store.MaxLimit)
 	require.NoError(t, err)
 	require.Less(t, len(rows), store.MaxLimit)

@@ -297,6 +297,21 @@ func aboutToken(mode protocol.TwoFactorMode, c call, done func(w *world, id stri
 	}
 }
 
+// aboutSession prepares a request of alice's about another session of hers, whose ID replaces KEY in
+// its path.
+func aboutSession(mode protocol.TwoFactorMode, c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(mode)
+		c.path = strings.Replace(c.path, "KEY", w.sessionID(w.login("alice")), 1)
+		if mode != protocol.TwoFactorOff {
+			c.otp = w.code("alice")
+		}
+		before := w.sessions("alice")
+		return prepared{c, w.ids["alice"], func() bool { return w.sessions("alice") < before }}
+	}
+}
+
 func gone(w *world, id string) func() bool { return func() bool { return w.noToken("alice", id) } }
 
 // aboutService prepares a request of alice's about the tokens of the service account ci
@@ -553,6 +568,18 @@ var writings = []writing{
 	{
 		name: "revoke all tokens without a factor", action: protocol.RevokeToken, own: true,
 		prepare: aboutToken(protocol.TwoFactorOff, call{method: "DELETE", path: "/-/auth/v1/tokens"}, gone),
+	},
+	{
+		name: "end a session", action: protocol.EndSession, own: true,
+		prepare: aboutSession(protocol.AuthAndWrites, call{method: "DELETE", path: "/-/auth/v1/sessions/KEY"}),
+	},
+	{
+		name: "end a session without a factor", action: protocol.EndSession, own: true,
+		prepare: aboutSession(protocol.TwoFactorOff, call{method: "DELETE", path: "/-/auth/v1/sessions/KEY"}),
+	},
+	{
+		name: "end all other sessions", action: protocol.EndSession, own: true,
+		prepare: aboutSession(protocol.AuthAndWrites, call{method: "DELETE", path: "/-/auth/v1/sessions"}),
 	},
 	{
 		name: "create a token of a service account", action: protocol.ManageService, own: true,

@@ -18,9 +18,9 @@ var (
 	// listings show each what that one may see.
 	listings = []protocol.Action{protocol.ListPackages, protocol.ListStars}
 	// accountActions belong to the person and not to a token.
-	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// accountWrites are those of them that change something.
-	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.EndSession, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// serviceActions are about the tokens of a service account, for those who administer it.
 	serviceActions = []protocol.Action{protocol.ReadService, protocol.ManageService, protocol.RevokeService}
 	// packageReads are what a package shows to whoever may read it.

@@ -54,13 +54,13 @@ func npmSays(r policy.Request) policy.Effect {
 		return policy.Allow
 
 	// Sessions are the only credential for the account and its tokens.
-	case protocol.ListTokens, protocol.ReadProfile:
+	case protocol.ListTokens, protocol.ListSessions, protocol.ReadProfile:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
 		return policy.Allow
 	// Both modes ask for a change of the mode, for revoking and for creating tokens.
-	case protocol.RevokeToken, protocol.SetTwoFactor, protocol.WriteProfile, protocol.SetPassword:
+	case protocol.RevokeToken, protocol.EndSession, protocol.SetTwoFactor, protocol.WriteProfile, protocol.SetPassword:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}

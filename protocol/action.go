@@ -30,6 +30,8 @@ const (
 	ListTokens       // GET /-/npm/v1/tokens
 	CreateToken      // POST /-/npm/v1/tokens, and with Token POST /-/auth/v1/tokens/<key>/rotate
 	RevokeToken      // DELETE /-/npm/v1/tokens/token/<key or token>
+	ListSessions     // GET /-/auth/v1/sessions
+	EndSession       // DELETE /-/auth/v1/sessions/<key>, DELETE /-/auth/v1/sessions: all others
 	ReadProfile      // GET /-/npm/v1/user
 	WriteProfile     // POST /-/npm/v1/user before its body is known
 	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable

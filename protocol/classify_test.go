@@ -262,6 +262,11 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 			return "/-/auth/v1/tokens"
 		}
 		return "/-/npm/v1/tokens/token/" + esc(op.Token)
+	case protocol.ListSessions, protocol.EndSession:
+		if op.Token != "" {
+			return "/-/auth/v1/sessions/" + esc(op.Token)
+		}
+		return "/-/auth/v1/sessions"
 	case protocol.ReadProfile, protocol.WriteProfile:
 		return "/-/npm/v1/user"
 	case protocol.AuthPage:

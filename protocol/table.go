@@ -56,6 +56,9 @@ var table = [actions]row{
 	CreateToken: {text: "create-token", routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
 	RevokeToken: {text: "revoke-token", repeats: sameChange, routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
 
+	ListSessions: {text: "list-sessions", reads: true, routes: []string{"GET /-/auth/v1/sessions"}},
+	EndSession:   {text: "end-session", repeats: sameChange, routes: []string{"DELETE /-/auth/v1/sessions", "DELETE /-/auth/v1/sessions/{key}"}},
+
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
 	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},
 	SetTwoFactor: {text: "set-two-factor"},

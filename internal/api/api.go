@@ -110,6 +110,8 @@ var endpoints = map[protocol.Action]endpoint{
 	protocol.ListTokens:    answer((*API).listTokens),
 	protocol.CreateToken:   byToken((*API).createToken, (*API).rotateToken),
 	protocol.RevokeToken:   byToken((*API).revokeTokens, (*API).revokeToken),
+	protocol.ListSessions:  answer((*API).listSessions),
+	protocol.EndSession:    byToken((*API).endOtherSessions, (*API).endSession),
 	protocol.ReadProfile:   answer((*API).readProfile),
 	protocol.WriteProfile:  answer((*API).writeProfile),
 	protocol.SetTwoFactor:  answer((*API).refuse), // of a body that writeProfile reads, and of no path
