@@ -80,7 +80,7 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 	ctx = subject.WithClient(ctx, subject.Client{Addr: in.Client.Addr, Known: g.known != ""})
 	right, err := m.checkPassword(ctx, user.ID, in.Password)
 	if err != nil {
-		return p, nil, errors.Join(err, g.undo(ctx))
+		return p, nil, errors.Join(err, g.uncount(ctx))
 	}
 	if !known || !right || p.Subject.Disabled {
 		return p, nil, ErrDenied
