@@ -51,6 +51,7 @@ type attack struct {
 	*world
 	n       int    // of the next guess
 	session string // a stolen one
+	begun   time.Time
 }
 
 func newAttack(t *testing.T, factor bool) *attack {
@@ -198,6 +199,35 @@ func TestSecurityDoc(t *testing.T) {
 			return errors.New(answer.text("code"))
 		}
 	}
+	// Who waits for the codes of others has each of these tried, right or wrong.
+	closed := func(a *attack) {
+		for refused := 0; refused < 3; {
+			a.n++
+			wait := a.password(a.in(a.n % 2000))
+			if a.clock.Add(wait); wait == 0 {
+				refused = 0
+			} else {
+				refused++
+			}
+		}
+		a.begun = a.clock.Now()
+	}
+	opens := func(a *attack) time.Duration {
+		a.n++
+		in := a.in(a.n % 2000)
+		in.OTP = credential.NewSecret(a.codeNow("alice"))
+		switch {
+		case a.password(in) == 0:
+			return 0
+		case a.clock.Now().Before(a.begun.Add(24 * time.Hour)):
+			return 2 * time.Minute
+		default: // when each waits for a day
+			return time.Hour
+		}
+	}
+	simulate("the same, with codes of its app", true, closed, opens)
+	simulate("codes, to have a password checked", true, closed, opens)
+
 	steal := func(a *attack) { a.session = a.login("alice") }
 	simulate("one's own account, with a session or a token", false, steal, own(sends("", "wrong password of mine", "wrong-password", "too-many-passwords")))
 

@@ -238,6 +238,18 @@ func TestSignUpTellsNamesSlowly(t *testing.T) {
 	assert.Len(t, m.rows, 2)
 }
 
+// AU-22: a network that has signed up too often has no more passwords checked.
+func TestSignUpsThatAreRefusedCheckNothing(t *testing.T) {
+	m := &countedMembers{members: newMembers("alice")}
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = m })
+	codes := map[int]int{}
+	for range 30 {
+		codes[w.submit(signUpPage, map[string]string{"name": "alice", "email": "c@acme.test", "password": password}).Code]++
+	}
+	assert.Equal(t, map[int]int{422: 20, 503: 10}, codes)
+	assert.Len(t, m.checked, 20)
+}
+
 // AU-61: npm 6 to 8 begin with a web login also where they are to ask for the password, and npm 6
 // shows no page: they are sent to the password login while there is one.
 func TestOldNPMLogsInWithAPassword(t *testing.T) {

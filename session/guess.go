@@ -27,7 +27,7 @@ const (
 	sharedGuesses = 100                  // NIST SP 800-63B-4, section 3.2.2
 	knownFor      = 90 * 24 * time.Hour  // after a sign-in
 	guessesKept   = 365 * 24 * time.Hour // after the last
-	codeStep      = 30 * time.Second
+	longestCode   = 24 * time.Hour       // as longestWait, of a code
 	ownGuesses    = 5
 	ownKept       = 24 * time.Hour
 	undoTime      = 10 * time.Second
@@ -44,9 +44,11 @@ type tally struct {
 type unknown struct {
 	ID    string `json:"id"`
 	Tally tally  `json:"tally"`
-	// Step is that of the last code that was tried to have a password checked all the same.
-	Step  int64     `json:"step,omitempty"`
-	Until time.Time `json:"until"`
+	// Codes has the codes that were tried to have a password checked all the same, right or wrong, and
+	// Recovery those that cannot be guessed and were right.
+	Codes    tally     `json:"codes,omitzero"`
+	Recovery tally     `json:"recovery,omitzero"`
+	Until    time.Time `json:"until"`
 }
 
 // A place is a network or a browser that is known to an account, with the guesses made there; or a
@@ -74,24 +76,21 @@ var (
 		Expiring(func(o *own) time.Time { return o.Until })
 )
 
-// waitAfter is how long one more guess waits after that many.
-func waitAfter(failed int) time.Duration {
-	if failed < freeGuesses {
-		return 0
+// wait returns how long t has the next guess wait; 0 is not at all. What a clock that was days ahead
+// has left makes nobody wait: it would for as long. Nodes are not that far apart.
+func (t tally) wait(now time.Time) time.Duration {
+	if wait := t.Next.Sub(now); 0 < wait && wait <= 2*longestCode {
+		return wait
 	}
-	return min(firstWait<<min(failed-freeGuesses, 10), longestWait)
+	return 0
 }
 
-// wait returns how long t has the next guess wait. A clock that was wrong when it was counted makes
-// nobody wait for longer than there is to wait.
-func (t tally) wait(now time.Time) time.Duration { return min(t.Next.Sub(now), longestWait) }
-
-// add counts one more.
-func (t *tally) add(now time.Time) {
+// add counts one more. Beyond those that are free the next one waits, at most for longest.
+func (t *tally) add(now time.Time, longest time.Duration) {
 	t.Failed++
 	t.Next = time.Time{}
-	if wait := waitAfter(t.Failed); wait > 0 {
-		t.Next = now.Add(wait)
+	if more := t.Failed - freeGuesses; more >= 0 {
+		t.Next = now.Add(min(firstWait<<min(more, 20), longest))
 	}
 }
 
@@ -99,10 +98,12 @@ func (t *tally) add(now time.Time) {
 type budget uint8
 
 const (
-	byCode        budget = iota // a code that was right let it through
-	byPlace                     // a place that is known to the account
-	byAccount                   // the account, for all places that are not
-	byReservation               // the network, for which one in turn is reserved
+	byNothing     budget = iota
+	byPlace              // a place that is known to the account
+	byAccount            // the account, for all places that are not
+	byReservation        // the network, for which one in turn is reserved
+	byCode               // the codes that were tried
+	byRecovery           // the right ones that cannot be guessed
 )
 
 // A guess is the reserved right to have one password checked.
@@ -192,6 +193,9 @@ func (m *Manager) beginGuess(ctx context.Context, in SignIn, known bool, sub sub
 		err = m.codeOpens(ctx, g, in, sub, &subject.WaitError{After: wait})
 	}
 	if err != nil {
+		if !in.OTP.IsZero() { // to try a code takes a commit
+			g.wrong()
+		}
 		return nil, fmt.Errorf("session: guesses: %w", err)
 	}
 	return g, nil
@@ -222,14 +226,14 @@ func (g *guess) countPlace(ctx context.Context, tx *store.Tx) (wait time.Duratio
 		return 0, err
 	}
 	now := g.m.now()
-	switch {
-	case p == nil: // it was known a moment ago
+	if p == nil { // it was known a moment ago
 		return time.Second, nil
-	case now.Before(p.Tally.Next):
-		return p.Tally.wait(now), nil
+	}
+	if wait := p.Tally.wait(now); wait > 0 {
+		return wait, nil
 	}
 	g.reserved, g.before = byPlace, p.Tally
-	p.Tally.add(now)
+	p.Tally.add(now, longestWait)
 	return 0, put(ctx, tx, places, p.ID, p)
 }
 
@@ -240,14 +244,14 @@ func (g *guess) countAccount(ctx context.Context, tx *store.Tx) (wait time.Durat
 		return 0, err
 	}
 	now := g.m.now()
-	switch {
-	case g.factor && u.Tally.Failed >= sharedGuesses:
+	if g.factor && u.Tally.Failed >= sharedGuesses {
 		return longestWait, nil
-	case now.Before(u.Tally.Next):
-		return u.Tally.wait(now), nil
+	}
+	if wait := u.Tally.wait(now); wait > 0 {
+		return wait, nil
 	}
 	g.reserved, g.before = byAccount, u.Tally
-	u.Tally.add(now)
+	u.Tally.add(now, longestWait)
 	u.Until = now.Add(guessesKept)
 	return 0, put(ctx, tx, unknowns, u.ID, u)
 }
@@ -258,13 +262,16 @@ func (g *guess) unknown(ctx context.Context, tx *store.Tx) (*unknown, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u == nil || !g.m.now().Before(u.Until) {
-		u = &unknown{ID: g.account}
-	}
-	if u.Tally.Under != g.under {
-		u.Tally = tally{Under: g.under}
+	if u == nil || !g.m.now().Before(u.Until) || u.Tally.Under != g.under {
+		u = g.none()
 	}
 	return u, nil
+}
+
+// none is that nobody has guessed.
+func (g *guess) none() *unknown {
+	t := tally{Under: g.under}
+	return &unknown{ID: g.account, Tally: t, Codes: t, Recovery: t}
 }
 
 // countReservation counts the guess for its network: of those that have to wait for others, each
@@ -275,8 +282,13 @@ func (g *guess) countReservation(ctx context.Context, tx *store.Tx) (wait time.D
 		return 0, err
 	}
 	now := g.m.now()
-	if p != nil && !p.Known && p.Tally.Under == g.under && now.Before(p.Tally.Next) {
-		return p.Tally.wait(now), nil
+	if p != nil && p.Tally.Under == g.under {
+		if p.Known && now.Before(p.Until) { // since a moment ago: it stays so
+			return time.Second, nil
+		}
+		if wait := p.Tally.wait(now); wait > 0 && !p.Known {
+			return wait, nil
+		}
 	}
 	p = &place{ID: g.network, Tally: tally{Under: g.under, Next: now.Add(longestWait)}, Until: now.Add(longestWait)}
 	g.reserved, g.before = byReservation, tally{Under: g.under}
@@ -284,8 +296,12 @@ func (g *guess) countReservation(ctx context.Context, tx *store.Tx) (wait time.D
 }
 
 // codeOpens lets the guess, which has to wait, through if the sign-in brings a code that the account
-// accepts now. That neither spends the code nor counts for the second factor; one that can be
-// guessed is tried once in its half minute. Whether a code was right is not told.
+// accepts now. That neither spends the code nor counts for the second factor, which strangers would
+// lock. Whether a code was right is not told.
+//
+// What can be guessed is counted before its result is used: otherwise whoever has the password guesses
+// at the factor here, and the lock of the factor would not end it. Of the others the right ones are:
+// who has found a recovery code has no more guesses at the password than who has the app.
 func (m *Manager) codeOpens(ctx context.Context, g *guess, in SignIn, sub subject.Subject, refused *subject.WaitError) error {
 	if m.verifies == nil || in.OTP.IsZero() {
 		return refused
@@ -294,33 +310,50 @@ func (m *Manager) codeOpens(ctx context.Context, g *guess, in SignIn, sub subjec
 	if err != nil {
 		return err
 	}
+	if !right && !guessable {
+		return refused
+	}
+	g.reserved = byRecovery
 	if guessable {
-		err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
-			u, err := g.unknown(ctx, tx)
-			if err != nil {
-				return err
-			}
-			now := m.now()
-			step := now.Unix() / int64(codeStep/time.Second)
-			if step <= u.Step {
-				return refused
-			}
-			u.Step = step
-			u.Until = now.Add(guessesKept)
-			return put(ctx, tx, unknowns, u.ID, u)
-		})
+		g.reserved = byCode
+	}
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		u, err := g.unknown(ctx, tx)
 		if err != nil {
 			return err
 		}
+		t, now := g.tallyOf(u), m.now()
+		if t.wait(now) > 0 {
+			return refused
+		}
+		g.before = *t
+		t.add(now, longestCode)
+		u.Until = now.Add(guessesKept)
+		return put(ctx, tx, unknowns, u.ID, u)
+	})
+	if err != nil {
+		return err
 	}
 	if !right {
 		return refused
 	}
-	g.reserved = byCode
 	return nil
 }
 
-// wrong says that the password was: it costs the network.
+// tallyOf returns which of u counts the guess.
+func (g *guess) tallyOf(u *unknown) *tally {
+	switch g.reserved {
+	case byCode:
+		return &u.Codes
+	case byRecovery:
+		return &u.Recovery
+	default:
+		return &u.Tally
+	}
+}
+
+// wrong says that the password was, or that it was not checked although this has caused commits: it
+// costs the network.
 func (g *guess) wrong() {
 	if g.known == "" {
 		g.m.strangers.Spend(g.addr)
@@ -341,12 +374,12 @@ func (g *guess) undo(ctx context.Context) error {
 			}
 		}
 		switch g.reserved {
-		case byAccount:
+		case byAccount, byCode, byRecovery:
 			u, err := g.unknown(ctx, tx)
 			if err != nil {
 				return err
 			}
-			back(&u.Tally)
+			back(g.tallyOf(u))
 			u.Until = g.m.now().Add(guessesKept)
 			return put(ctx, tx, unknowns, u.ID, u)
 		case byPlace, byReservation:
@@ -376,25 +409,30 @@ func (g *guess) right(ctx context.Context, tx *store.Tx) error {
 	if !g.addr.IsValid() { // which clients are there is not known
 		ids[0] = ""
 	}
+	brought := g.reserved == byCode || g.reserved == byRecovery // a code that let it through
 	keys := []string{unknowns.Key(g.account)}
 	for _, id := range ids {
 		if id != "" {
 			keys = append(keys, places.Key(id))
 		}
 	}
-	if g.known != "" {
+	if g.known != "" && !brought {
 		keys = keys[1:]
 	}
 	if _, err := tx.Get(ctx, keys...); err != nil { // all in one request
 		return err
 	}
 	now := g.m.now()
-	if g.known == "" {
+	if g.known == "" || brought {
 		u, err := g.unknown(ctx, tx)
 		if err != nil {
 			return err
 		}
-		u.Tally, u.Until = tally{Under: g.under}, now.Add(guessesKept)
+		none := g.none()
+		if g.known != "" {
+			none.Tally = u.Tally
+		}
+		*u, u.Until = *none, now.Add(guessesKept)
 		if err := put(ctx, tx, unknowns, u.ID, u); err != nil {
 			return err
 		}

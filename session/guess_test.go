@@ -30,18 +30,18 @@ type siege struct {
 	now time.Time
 	// code is what the second factor of an account accepts, and asked are the accounts of which that
 	// was asked.
-	code  string
-	asked []protocol.UserID
+	code, recovery string
+	asked          []protocol.UserID
 }
 
 func besiege(t *testing.T) *siege {
-	s := &siege{t: t, now: time.Date(2026, 11, 30, 12, 0, 10, 0, time.UTC), code: "111111"}
+	s := &siege{t: t, now: time.Date(2026, 11, 30, 12, 0, 10, 0, time.UTC), code: "111111", recovery: "1recovery"}
 	s.fixture = open(t, func(c *session.Config) {
 		c.Now = func() time.Time { return s.now }
 		c.Verifies = func(_ context.Context, sub subject.Subject, f subject.Factor) (bool, bool, error) {
 			s.asked = append(s.asked, sub.ID)
 			code := f.Value.Reveal()
-			return sub.ID == "u-jane" && (code == s.code || code == "1recovery"), code != "1recovery", nil
+			return sub.ID == "u-jane" && (code == s.code || code == s.recovery), !strings.HasSuffix(code, "recovery"), nil
 		}
 	})
 	require.NoError(t, store.Transact(t.Context(), s.store, func(tx *store.Tx) error {
@@ -247,8 +247,8 @@ func TestNoAddressIsNoPlace(t *testing.T) {
 	assert.Positive(t, s.guess("jane", session.Client{}))
 }
 
-// Where there are too many guesses, a sign-in that brings a right code has its password checked, and
-// one code is tried in its half minute. A wrong one is not told from a wrong password.
+// Where there are too many guesses, a sign-in that brings a right code has its password checked. A
+// wrong one is not told from a wrong password.
 func TestCodeOpens(t *testing.T) {
 	s := besiege(t)
 	require.Equal(t, 20, s.guesses("jane", 20, 0))
@@ -258,12 +258,7 @@ func TestCodeOpens(t *testing.T) {
 	}
 	assert.Positive(t, s.try(with("", "correct horse")))
 	assert.Positive(t, s.try(with("199999", "correct horse")))
-	assert.Positive(t, s.try(with("111111", "correct horse")), "the second code in half a minute")
-	s.now = s.now.Add(30 * time.Second)
-	s.guess("jane", from(8)) // takes the turn
 	assert.Zero(t, s.try(with("111111", "wrong")))
-	assert.Positive(t, s.try(with("111111", "correct horse")))
-	s.now = s.now.Add(30 * time.Second)
 	assert.Zero(t, s.try(with("111111", "correct horse")))
 	assert.Equal(t, "login", string(s.last(t).Type))
 	assert.Equal(t, audit.Done, s.last(t).Outcome)
@@ -297,6 +292,74 @@ func TestCodeOpens(t *testing.T) {
 	})
 	_, _, err := s.SignIn(t.Context(), with("111111", "correct horse"))
 	assert.ErrorIs(t, err, assert.AnError)
+}
+
+// Whoever has the password would guess at the second factor with the codes that open the check, where no
+// limit of the factor counts them, and whoever has a code at the password. So each waits, at last for
+// a day, from wherever it comes.
+func TestCodesThatOpenAreCounted(t *testing.T) {
+	for name, in := range map[string]session.SignIn{
+		"wrong code, right password":          {OTP: credential.NewSecret("199999"), Password: credential.NewSecret("correct horse")},
+		"right code, wrong password":          {OTP: credential.NewSecret("111111"), Password: credential.NewSecret("wrong")},
+		"right recovery code, wrong password": {OTP: credential.NewSecret("1recovery"), Password: credential.NewSecret("wrong")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := besiege(t)
+			closed := func() {
+				for range 2 * 24 * 4 {
+					s.guesses("jane", 2, 0)
+					s.now = s.now.Add(15 * time.Minute)
+				}
+			}
+			closed()
+			n := 0
+			tried := func() (tried int) {
+				for range 24 * 30 {
+					n++
+					in.Name, in.Client = "jane", from(1000+n%2000)
+					_, before := s.store.counts()
+					s.try(in)
+					if commitsOf(s, func() {}) > before {
+						tried++
+					}
+					s.now = s.now.Add(2 * time.Minute)
+				}
+				return tried
+			}
+			assert.InDelta(t, 30, tried(), 2)
+			tried()
+			for range 3 {
+				assert.LessOrEqual(t, tried(), 1)
+			}
+			signIn := func(app, recovery string) {
+				owner := jane(recovery)
+				if name == "right recovery code, wrong password" {
+					owner = jane(app)
+				}
+				owner.Client = from(1)
+				require.Zero(t, s.try(owner), "codes of the other kind open it")
+				require.Equal(t, audit.Done, s.last(t).Outcome)
+			}
+			signIn(s.code, s.recovery)
+			closed()
+			assert.InDelta(t, 30, tried(), 2, "counted anew")
+
+			// At a known place, too, but there the owner has opened the account to nobody else.
+			for range 30 {
+				s.guess("jane", from(1))
+			}
+			require.Positive(t, s.guess("jane", from(1)))
+			s.code, s.recovery = "122222", "1r recovery"
+			if in.OTP.Reveal() == "111111" {
+				in.OTP = credential.NewSecret(s.code)
+			} else if in.OTP.Reveal() == "1recovery" {
+				in.OTP = credential.NewSecret(s.recovery)
+			}
+			signIn(s.code, s.recovery)
+			assert.InDelta(t, 30, tried(), 2)
+			assert.Zero(t, s.guesses("jane", 10, 10))
+		})
+	}
 }
 
 // An account without a second factor is not closed to its owner by others: each network has one
@@ -347,6 +410,78 @@ func TestRightIsNoGuess(t *testing.T) {
 	_, err := busy.CheckPassword(t.Context(), session.SignIn{Name: "jane", Client: from(1)})
 	assert.Error(t, err)
 	assert.Equal(t, time.Minute, s.guess("jane", from(1)))
+	// Nor do they use up the codes that are tried.
+	opened := openOn(t, s.store, func(c *session.Config) {
+		c.Now = func() time.Time { return s.now }
+		c.Verifies = func(_ context.Context, _ subject.Subject, f subject.Factor) (bool, bool, error) {
+			return true, f.Value.Reveal() == s.code, nil
+		}
+		c.CheckPassword = func(context.Context, protocol.UserID, credential.Secret) (bool, error) { return false, subject.ErrBusy }
+	})
+	for i := range 60 {
+		in := jane([]string{s.code, s.recovery}[i%2])
+		in.Client = from(100 + i)
+		_, err := opened.CheckPassword(t.Context(), in)
+		require.ErrorIs(t, err, subject.ErrBusy)
+	}
+}
+
+// What a clock that was far ahead has left locks nobody out until that time comes.
+func TestClockThatWasAhead(t *testing.T) {
+	s := besiege(t)
+	home := jane("111111")
+	home.Client = from(1)
+	require.Zero(t, s.try(home))
+	wrong := func(code string, c session.Client) session.SignIn {
+		return session.SignIn{Name: "jane", Password: credential.NewSecret("wrong"), OTP: credential.NewSecret(code), Client: c}
+	}
+	used := func() (n int) {
+		for range 21 {
+			n += s.guesses("jane", 1, 50)
+			if s.guess("jane", from(1)) == 0 {
+				n++
+			}
+		}
+		for range 21 {
+			for _, code := range []string{s.code, s.recovery} {
+				if s.try(wrong(code, from(60))) == 0 {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	s.now = s.now.Add(60 * 24 * time.Hour)
+	require.Equal(t, 80, used())
+	s.now = s.now.Add(-60 * 24 * time.Hour)
+	assert.Equal(t, 4, used(), "one more of each")
+	s.now = s.now.Add(24 * time.Hour)
+	require.Equal(t, 4, used())
+	s.now = s.now.Add(-time.Hour)
+	assert.Zero(t, used(), "a clock of another node is not far ahead")
+}
+
+// A network that becomes known while somebody there has the guess that is reserved for it stays known.
+func TestReservationForgetsNoPlace(t *testing.T) {
+	s := besiege(t)
+	require.Equal(t, 20, s.guesses("joe", 20, 100))
+	in := joe
+	in.Client = from(1)
+	s.store.reading = func(keys []string) {
+		if strings.HasPrefix(keys[0], "password-guesses/") { // after the places were read
+			s.store.reading = nil
+			_, _, err := s.SignIn(t.Context(), in)
+			require.NoError(t, err)
+			s.guesses("joe", 20, 200)
+		}
+	}
+	_, _, err := s.SignIn(t.Context(), session.SignIn{Name: "joe", Password: credential.NewSecret("wrong"), Client: from(1)})
+	wait, waits := errors.AsType[*subject.WaitError](err)
+	require.True(t, waits, "%v", err)
+	assert.Equal(t, time.Second, wait.After)
+	for range 20 {
+		require.Zero(t, s.guess("joe", from(1)), "its own")
+	}
 }
 
 // A guess is counted before the password is checked, so that many at once are no more.
@@ -406,6 +541,20 @@ func TestStrangersAreLimited(t *testing.T) {
 	}
 	assert.Equal(t, rows+60, len(keys(t, s.store, "login/")))
 
+	// Clients that leave, whose guess is taken back in a second commit, and those that find the queue full.
+	for i, err := range []error{context.Canceled, subject.ErrBusy} {
+		away := openOn(t, s.store, func(c *session.Config) {
+			c.Now = func() time.Time { return s.now }
+			c.CheckPassword = func(context.Context, protocol.UserID, credential.Secret) (bool, error) { return false, err }
+		})
+		_, before := s.store.counts()
+		for range 200 {
+			_, _, got := away.SignIn(t.Context(), session.SignIn{Name: "jane", Password: credential.NewSecret("wrong"), Client: from(5 + i)})
+			require.Error(t, got)
+		}
+		assert.Equal(t, before+2*60, commitsOf(s, func() {}), "%v", err)
+	}
+
 	// Not who signs in.
 	for i := range 200 {
 		in := jane(fmt.Sprint(100000 + i))
@@ -445,7 +594,7 @@ func TestNoTellByTheStore(t *testing.T) {
 		r, c := s.store.counts()
 		return [2]int{r - reads, c - commits}
 	}
-	for _, code := range []string{"", "199999", "111111", "1recovery", "no code"} {
+	for _, code := range []string{"", "199999", "111111", "2recovery", "no code"} {
 		for exists, factor := range map[string]bool{"jane": true, "joe": false} {
 			s := besiege(t)
 			// A name that nobody has and that is answered as this account is: the key of the store decides.

@@ -54,16 +54,18 @@
 //     (NIST SP 800-63B-4, section 3.2.2), until the account signs in from one of them, the password
 //     changes, or a year after the last.
 //   - Beyond that a sign-in that brings a code has its password checked if the code is right. This
-//     spends nothing and does not count for the second factor. One code is tried each half minute, but
-//     recovery codes, which cannot be guessed, always are.
+//     spends nothing and does not count for the second factor. 20 codes of the app are tried so, from
+//     all places together, and then one after each wait, from 30 seconds doubling to a day, until the
+//     account signs in with one. Of recovery codes, which cannot be guessed, only the right ones are
+//     counted, on their own: strangers close the account to nobody who has one.
 //   - An account without a second factor has no codes: each other network gets one check in 15 minutes.
 //
 // A name that no user has is answered in the same way. A password that is not checked is a
 // [*subject.WaitError].
 //
-// What a stranger does that costs a commit is limited for each network besides: 60 wrong passwords
-// and denied logins at once, and one more each ten seconds, on each node. Known places are not
-// limited so. To begin a login costs nothing and is not limited.
+// What a stranger does that costs a commit is limited for each network besides: at once 60 denied
+// logins and sign-ins whose password is wrong or, since the client has left or too many others wait,
+// is not checked, and one more each ten seconds, on each node. Known places are not limited so. To begin a login costs nothing and is not limited.
 //
 // Who presents a credential has five guesses at the password of its account: [Manager.OwnPassword].
 package session

@@ -241,14 +241,19 @@ type counting struct {
 	store.Store
 	mu             sync.Mutex
 	reads, commits int
-	before, after  error  // what the next Commit returns, undone or done
+	before, after  error // what the next Commit returns, undone or done
+	reading        func(keys []string)
 	of             string // the prefix of a key that this Commit has
 }
 
 func (c *counting) Get(ctx context.Context, keys ...string) ([]store.Item, error) {
 	c.mu.Lock()
 	c.reads++
+	reading := c.reading
 	c.mu.Unlock()
+	if reading != nil {
+		reading(keys)
+	}
 	return c.Store.Get(ctx, keys...)
 }
 

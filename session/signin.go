@@ -80,6 +80,7 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 	ctx = subject.WithClient(ctx, subject.Client{Addr: in.Client.Addr, Known: g.known != ""})
 	right, err := m.checkPassword(ctx, user.ID, in.Password)
 	if err != nil {
+		g.wrong() // two commits: otherwise clients that leave at once cause as many as they like
 		return p, nil, errors.Join(err, g.undo(ctx))
 	}
 	if !known || !right || p.Subject.Disabled {

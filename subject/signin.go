@@ -48,7 +48,7 @@ func (e *WaitError) Answer() (status int, code, sentence string) {
 		return 503, "too-many-attempts", "There were too many attempts from your network. Try again in " + e.wait() + "."
 	}
 	return 503, "too-many-passwords", "There were too many wrong passwords for this account. Try again in " + e.wait() +
-		", or from where you have logged in before. If the account has a second factor, you can log in at once with its code."
+		", or from where you have logged in before. If the account has a second factor, you can log in at once with its code, or else with a recovery code."
 }
 
 // RetryAfter returns After in seconds, rounded up.

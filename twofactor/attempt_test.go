@@ -180,22 +180,34 @@ func TestHundredthTryMaySucceed(t *testing.T) {
 	})
 }
 
-func TestRecoveryIsLockedOnItsOwn(t *testing.T) {
+// AU-24: no wrong code bars the owner's recovery codes, also after those that locked the app, and
+// wrong ones leave nothing in the store: whoever has the password could send them for ever.
+func TestNothingBarsRecoveryCodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(c *twofactor.Config) { c.HardLimit, c.SoftLimit = 3, 1 })
 		a := k.enrol(alice)
-		wrongCode := func(n int) credential.Secret { return credential.NewSecret(fmt.Sprintf("%064x", n)) }
+		long := func(n int) credential.Secret { return credential.NewSecret(fmt.Sprintf("%064x", n)) }
 		for n := range 3 {
 			use := bound(twofactor.Use{Credential: "c" + strconv.Itoa(n), Action: protocol.SetTwoFactor})
-			_, err := k.Prove(t.Context(), alice, use, wrongCode(n))
+			_, err := k.Prove(t.Context(), alice, use, long(n))
+			require.ErrorIs(t, err, twofactor.ErrWrong)
+			_, err = k.Prove(t.Context(), alice, use, a.recovery[0])
+			require.ErrorIs(t, err, twofactor.ErrTooMany, "it ends the credential")
+		}
+		for n := range 3 {
+			use := bound(twofactor.Use{Credential: "t" + strconv.Itoa(n), Action: protocol.SetTwoFactor})
+			_, err := k.Prove(t.Context(), alice, use, a.wrong(n))
 			require.ErrorIs(t, err, twofactor.ErrWrong)
 		}
-		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s1", a.recovery[0]), twofactor.ErrLocked)
-		assert.NoError(t, k.signIn(k.Manager, alice, login, "s2", a.code()))
-		assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s3", a.recovery[0]), twofactor.ErrLocked)
-		s, err := k.Status(t.Context(), k.store, alice)
-		require.NoError(t, err)
-		assert.False(t, s.Locked, "TOTP is not")
+		require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s1", a.code()), twofactor.ErrLocked)
+		before := k.dump()
+		for n := range 200 {
+			for _, wrong := range []credential.Secret{long(n), credential.NewSecret(fmt.Sprintf("%016d", n))} {
+				require.ErrorIs(t, k.signIn(k.Manager, alice, login, "s2", wrong), twofactor.ErrWrong)
+			}
+		}
+		assert.Equal(t, before, k.dump())
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s3", a.recovery[0]))
 	})
 }
 

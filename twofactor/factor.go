@@ -51,12 +51,11 @@ func factorOf(ctx context.Context, r store.Reader, user protocol.UserID) (*facto
 
 // A Status is the public state of an account's second factor. It has no secret.
 type Status struct {
-	Enabled        bool
-	Pending        bool                   // an enrolment waits for its first code
-	PendingMode    protocol.TwoFactorMode // the mode of the waiting enrolment; TwoFactorUnknown without one
-	Locked         bool                   // too many wrong TOTP codes, see ErrLocked
-	RecoveryLeft   int                    // unused recovery codes
-	RecoveryLocked bool                   // too many wrong recovery codes
+	Enabled      bool
+	Pending      bool                   // an enrolment waits for its first code
+	PendingMode  protocol.TwoFactorMode // the mode of the waiting enrolment; TwoFactorUnknown without one
+	Locked       bool                   // too many wrong TOTP codes, see ErrLocked
+	RecoveryLeft int                    // unused recovery codes
 }
 
 // Status returns the state of user's second factor, read from r. A nil r means the Manager's own
@@ -83,7 +82,6 @@ func (m *Manager) Status(ctx context.Context, r store.Reader, user protocol.User
 	if f != nil {
 		s.Enabled, s.RecoveryLeft = true, len(f.Recovery)
 		s.Locked = n != nil && n.TOTP >= m.hard
-		s.RecoveryLocked = n != nil && n.Recovery >= m.hard
 	}
 	if e.open(m.now()) {
 		s.Pending, s.PendingMode = true, e.Mode

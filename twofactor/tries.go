@@ -29,19 +29,17 @@ const (
 type failures struct {
 	User     protocol.UserID `json:"user"`
 	TOTP     int             `json:"totp"`
-	Recovery int             `json:"recovery"`
+	Recovery int             `json:"recovery"` // of earlier versions
 }
 
 var failed = store.NewTable("twofactor-failures", 1, func(f *failures) string { return string(f.User) })
 
-// of returns the counter of a form; nil for those that only an approved challenge makes, which
-// are too long to guess and expire in minutes.
+// of returns the counter of a form; nil for those that are too long to guess. If wrong recovery codes
+// were counted, whoever has the password would lock the owner out for good.
 func (f *failures) of(form Form) *int {
 	switch form {
 	case FormTOTP:
 		return &f.TOTP
-	case FormRecovery:
-		return &f.Recovery
 	default:
 		return nil
 	}
@@ -131,8 +129,11 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 		f = &failures{User: a.user}
 	}
 	n := f.of(a.form)
-	if n != nil && *n >= a.m.hard {
+	switch {
+	case n != nil && *n >= a.m.hard:
 		return ErrLocked
+	case a.logsIn() && n == nil: // nor is there a credential to end
+		return nil
 	}
 	t, err := found(tried.Get(ctx, tx, id))
 	if err != nil {
@@ -147,7 +148,7 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	if slices.Contains(t.Marks, mk) {
 		return nil // it reveals no more than the first time
 	}
-	if a.logsIn() && (now.Before(t.Next) && a.form == FormTOTP) || !a.logsIn() && len(t.Marks) >= a.m.soft {
+	if a.logsIn() && now.Before(t.Next) || !a.logsIn() && len(t.Marks) >= a.m.soft {
 		return ErrTooMany
 	}
 	if a.isRight(active) {
@@ -157,7 +158,7 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	t.Expires = now.Add(triesKept)
 	if a.logsIn() {
 		t.Expires = now.Add(loginTriesKept)
-		if more := t.count(FormTOTP) - a.m.soft; more >= 0 && a.form == FormTOTP {
+		if more := t.count(a.form) - a.m.soft; more >= 0 {
 			t.Next = now.Add(min(firstWait<<min(more, 10), longestWait))
 		}
 	}

@@ -58,8 +58,9 @@
 // An attempt whose value the factor does not accept is counted, in a commit of its own, before
 // the answer. A right code is no guess, even if the operation then fails: an upload breaks off,
 // a host refuses. [Config.SoftLimit] attempts of one credential without a success end that
-// credential ([ErrTooMany]), [Config.HardLimit] of one account and factor lock the factor
-// ([ErrLocked]), TOTP and recovery codes separately. One value counts once within a step of 30
+// credential ([ErrTooMany]), [Config.HardLimit] TOTP codes of one account lock the app
+// ([ErrLocked]). Recovery codes cannot be guessed: wrong ones end a credential, and neither lock
+// anything nor count at a login, so that whoever has the password bars the owner from none. One value counts once within a step of 30
 // seconds, however often it is presented: repeats reveal nothing more, and a client that sends
 // one code with twenty parallel requests is not guessing. The caller must verify the primary
 // credential first: an attempt counts against the account, so a client that cannot sign in must
@@ -102,12 +103,12 @@ var (
 	// malformed, or of another account, credential or operation. A [*UsedError], for one that is right
 	// and was used before, wraps it.
 	ErrWrong = errors.New("twofactor: wrong code")
-	// ErrLocked means that there were too many wrong attempts at the factor. It stays locked
+	// ErrLocked means that there were too many wrong codes of the app. It stays locked
 	// until it is disabled.
 	ErrLocked = errors.New("twofactor: factor is locked")
 	// ErrTooMany means that the credential presented too many wrong values. The caller must end
-	// the credential; for a sign-in, which has none, it ends fifteen minutes after the last
-	// attempt that was counted.
+	// the credential; for a sign-in, which has none, it ends fifteen minutes at most after the
+	// last attempt that was counted.
 	ErrTooMany = errors.New("twofactor: too many wrong codes")
 	// ErrNoFactor means that the account has no second factor, or that there is no enrolment to
 	// confirm.
@@ -146,7 +147,7 @@ type Config struct {
 	// 5. It must not exceed HardLimit.
 	SoftLimit int
 
-	// HardLimit is how many values may be tried against one factor of an account
+	// HardLimit is how many codes may be tried against the app of an account
 	// without a success, by all credentials together. Zero means 100, which is
 	// also the most: NIST SP 800-63B section 3.2.2.
 	HardLimit int

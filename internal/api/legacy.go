@@ -31,7 +31,10 @@ func (a *API) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Se
 
 // legacySignUp is the sign-up of the CouchDB login.
 func (a *API) legacySignUp(ctx context.Context, name, email string, pw credential.Secret) error {
-	err := a.signUp(ctx, name, email, pw)
+	err := a.admitSignUp(ctx, pw)
+	if err == nil {
+		err = a.signUp(ctx, name, email, pw)
+	}
 	if errors.Is(err, host.ErrNameTaken) {
 		return fmt.Errorf("%w: %w", legacy.ErrNameTaken, err)
 	}

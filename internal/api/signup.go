@@ -18,9 +18,11 @@ func (a *API) pageSignUp(ctx context.Context, in web.NewAccount) (problem string
 	if in.Email == "" { // an operator's account may have none
 		return authz.Answer(account.ErrEmail).Sentence, nil
 	}
-	// Each form takes a turn in the queue of passwords, as a login does: the page says which names
-	// are taken, and not faster than that.
-	_, err = a.Users.CheckPassword(ctx, "", in.Password)
+	if err = a.admitSignUp(ctx, in.Password); err == nil {
+		// Each form takes a turn in the queue of passwords, as a login does: the page says which
+		// names are taken, and not faster than that.
+		_, err = a.Users.CheckPassword(ctx, "", in.Password)
+	}
 	if err == nil {
 		err = a.signUp(ctx, in.Name, in.Email, in.Password)
 	}
@@ -37,12 +39,10 @@ func (a *API) pageSignUp(ctx context.Context, in web.NewAccount) (problem string
 	return answer.Sentence, nil
 }
 
-// signUp creates an account, where that is open to anyone.
-//
-// A taken name is found before any fault of the password: a wrong one, typed for
-// an account that exists, must not be checked as a new one. But one that no account can have is
-// found before, since that took no turn in the queue.
-func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
+// admitSignUp comes before [API.signUp], and before anything that costs: it refuses a password that
+// no account can have, for which no turn in the queue would be taken, and a network that has signed
+// up often.
+func (a *API) admitSignUp(ctx context.Context, pw credential.Secret) error {
 	if err := account.ValidPassword(pw); err != nil {
 		return err
 	}
@@ -50,6 +50,14 @@ func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secr
 	if wait := a.signUps.Take(client.Addr, 1); wait > 0 {
 		return &subject.WaitError{After: wait, Network: true}
 	}
+	return nil
+}
+
+// signUp creates an account, where that is open to anyone.
+//
+// A taken name is found before any fault of the password: a wrong one, typed for
+// an account that exists, must not be checked as a new one.
+func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secret) error {
 	switch _, err := a.Users.Lookup(ctx, name); {
 	case err == nil:
 		return host.ErrNameTaken
@@ -66,6 +74,7 @@ func (a *API) signUp(ctx context.Context, name, email string, pw credential.Secr
 	}
 	id, err := a.SignUps.SignUp(ctx, host.NewUser{Name: name, Email: email, Password: pw})
 	if err == nil && a.Directory == nil {
+		client, _ := authz.ClientFrom(ctx)
 		e := audit.Event{Type: audit.SignUp, Outcome: audit.Done, User: id}
 		a.Events.Record(ctx, e.From(audit.Actor{Addr: client.Addr}))
 	}

@@ -59,7 +59,7 @@ func enterable(s twofactor.Status, accepts func(policy.Proof) bool) (codes []pol
 	if app && accepts(policy.ProofTOTP) {
 		codes = append(codes, policy.ProofTOTP)
 	}
-	if s.RecoveryLeft > 0 && !s.RecoveryLocked && accepts(policy.ProofRecovery) {
+	if s.RecoveryLeft > 0 && accepts(policy.ProofRecovery) {
 		codes = append(codes, policy.ProofRecovery)
 	}
 	return codes, app
