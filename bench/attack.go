@@ -43,7 +43,7 @@ var attacks = []attack{
 	{name: "AU-21-1000", about: "a thousand networks of IPv4, in 100 of /16, fill the password queue", workers: 200, rate: 300, send: queueFrom(thousand), expect: refusedLogin},
 	{name: "AU-22", about: "garbage bearers, web logins that are denied and anonymous writes", workers: 64, rate: 400, send: flood, expect: refusedFlood},
 	{name: "AU-24", about: "wrong codes by somebody who has the password", workers: 32, rate: 100, send: wrongCode, expect: refusedLogin, also: &recovers},
-	{name: "AU-25", about: "bodies that are never finished: documents of 16 MiB, drips and reports of leaks", workers: 260, send: unfinished, expect: refusedBody},
+	{name: "AU-25", about: "bodies that are never finished: documents of up to 16 MiB, drips and reports of leaks", workers: 260, send: unfinished, expect: refusedBody},
 	{name: "AU-26", about: "publishers send tarballs that take more work than bytes", workers: 8, send: bomb, expect: refusedTarball},
 	{name: "AU-27", about: "anonymous readers of the largest documents that publishers can make", workers: 64, rate: 100, prepare: publishLargest, send: readLargest, expect: served, also: &searches},
 }

@@ -30,7 +30,9 @@ func unfinished(ctx context.Context, t *target, i int) (string, error) {
 	case 0, 1:
 		name, token := ownPackage(i/4), t.Scene.Publisher[i/4%publishers]
 		begin := fmt.Sprintf(`{"_id":%q,"name":%q,"readme":"`, name, name)
-		return call{from: from, method: http.MethodPut, path: name, bearer: token}.begin(ctx, t, begin, filler[:largestDocument-1024], 0)
+		// The largest, and smaller ones: where there is no room for the largest there may be for these.
+		size := largestDocument>>(i/8%7) - 1024
+		return call{from: from, method: http.MethodPut, path: name, bearer: token}.begin(ctx, t, begin, filler[:size], 0)
 	case 2:
 		return login(from, owner(0), password, "").begin(ctx, t, `{"name":"`, nil, drip)
 	}
