@@ -26,6 +26,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -65,6 +66,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if flags.NArg() > 0 || len(chosen) == 0 || *length <= 0 {
 		fmt.Fprintf(stderr, "bench: there are no arguments beside the flags, -for is positive, and -attack is one of %s\n", strings.Join(names, ", "))
 		return 2
+	}
+	if busy := load(); busy > float64(runtime.NumCPU()) {
+		fmt.Fprintf(stderr, "bench: other programs use this machine (load %.1f): its times mean little\n", busy)
 	}
 	results, err := drill(ctx, chosen, *length, stderr)
 	if err != nil {

@@ -152,7 +152,7 @@ func (s *scene) measure(ctx context.Context, a attack, length time.Duration) (r 
 			return result{}, err
 		}
 	}
-	r = result{Attack: a.name, About: a.about, also: a.also}
+	r = result{Attack: a.name, About: a.about, Load: load(), also: a.also}
 	if r.Idle, err = p.phase(func() map[string]stat { return s.observe(ctx, p.url, a, idle, length) }); err != nil {
 		return result{}, err
 	}
@@ -171,6 +171,13 @@ func (s *scene) measure(ctx context.Context, a attack, length time.Duration) (r 
 	}
 	r.judge(a)
 	return r, nil
+}
+
+// load is how many programs of this machine want a processor, by the kernel's average of a minute.
+func load() (n float64) {
+	text, _ := os.ReadFile("/proc/loadavg")
+	_, _ = fmt.Sscan(string(text), &n) // 0 where it is not told
+	return n
 }
 
 // phase is what f observes, and the peak of the registry's memory meanwhile.

@@ -19,6 +19,7 @@ const (
 // A result is what an attack has done.
 type result struct {
 	Attack, About  string
+	Load           float64 // of the machine when it began
 	Idle, Attacked observed
 	Answers        map[string]int // how many the attackers got, by status
 	Missed         []string       // goals, and what was there instead
@@ -95,7 +96,7 @@ func printTable(w io.Writer, results []result) {
 	fmt.Fprintln(w, "\nEach cell has idle, and then the attack.")
 	for _, r := range results {
 		fmt.Fprintf(w, "\n%s: %s\n", r.Attack, r.About)
-		fmt.Fprintf(w, "  whoami p99 is %.1f times that of idle\n", r.ratio())
+		fmt.Fprintf(w, "  whoami p99 is %.1f times that of idle; the load of the machine was %.1f when it began\n", r.ratio(), r.Load)
 		for _, answer := range slices.Sorted(maps.Keys(r.Answers)) {
 			fmt.Fprintf(w, "  answered %s: %d\n", answer, r.Answers[answer])
 		}
