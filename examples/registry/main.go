@@ -103,6 +103,7 @@ func main() {
 	if err != nil {
 		os.Exit(2)
 	}
+	limitMemory()
 	if err := run(ctx, o, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "registry:", err)
 		os.Exit(1)

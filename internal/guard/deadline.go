@@ -28,7 +28,9 @@ const (
 )
 
 // MaxMemory is how many bytes the bodies that are read into memory may take at once, by default.
-const MaxMemory = 64 << 20
+// Half of it is for one sender alone, and must do for the largest document. More would count twice:
+// so far does Go's heap grow.
+const MaxMemory = 48 << 20
 
 // maxDrain is how many bytes of a body that nobody reads are read for nobody.
 const maxDrain = maxUnproven
