@@ -3,6 +3,7 @@
 package fuzzbound
 
 import (
+	"flag"
 	"hash/fnv"
 	"runtime"
 	"testing"
@@ -25,13 +26,17 @@ type Bounds struct {
 const Stretched = 4 << 10
 
 // Check calls parse with in, and with in stretched: a part of it, which depends on in alone, is
-// repeated until it is [Stretched] bytes long. It fails the test if parse allocates more than
+// repeated until it is [Stretched] bytes long. While a fuzzer runs, that is one part of each input,
+// since it makes many; of a seed there are many parts, that one among them. Check fails the test if parse allocates more than
 // b.Memory or returns more steps than b.Work, where steps are what its work can be counted by:
 // calls, tokens, or the size of what it returns. parse must accept being called several times.
 func Check[T ~[]byte | ~string](t testing.TB, in T, b Bounds, parse func(in T) (steps int)) {
 	t.Helper()
-	for _, one := range []T{in, stretch(in)} {
-		steps := 0
+	for n := range 1 + stretches() {
+		one, steps := in, 0
+		if n > 0 {
+			one = stretch(in, n)
+		}
 		Memory(t, one, func() int {
 			steps = parse(one)
 			return b.Memory.Of(len(one))
@@ -56,16 +61,27 @@ func Memory[T ~[]byte | ~string](t testing.TB, in T, parse func() (most int)) {
 	t.Fatalf("%d bytes of input allocate %d bytes, more than %d: %.300q", len(in), memory, most, in)
 }
 
-// stretch repeats a part of in.
-func stretch[T ~[]byte | ~string](in T) T {
+// stretches returns how often an input is stretched.
+func stretches() int {
+	for _, name := range []string{"test.fuzz", "test.fuzzworker"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
+			return 1
+		}
+	}
+	return 24
+}
+
+// stretch repeats the nth part of in.
+func stretch[T ~[]byte | ~string](in T, n int) T {
 	if len(in) == 0 || len(in) >= Stretched {
 		return in
 	}
 	hash := fnv.New64a()
 	hash.Write([]byte(in))
-	sum, n := hash.Sum64(), uint64(len(in))
-	from := sum >> 32 % n
-	part := in[from : from+1+sum%(n-from)]
+	hash.Write([]byte{byte(n)})
+	sum, size := hash.Sum64(), uint64(len(in))
+	from := sum >> 32 % size
+	part := in[from : from+1+sum%(size-from)]
 	long := append(make([]byte, 0, Stretched), in[:from]...)
 	for range (Stretched - len(in)) / len(part) {
 		long = append(long, part...)

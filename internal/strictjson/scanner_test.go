@@ -304,9 +304,9 @@ func TestScannerStreamStopsIt(t *testing.T) {
 	}
 }
 
-// scanning is what a Scanner may take: an event begins or ends with a byte of its own, a key has
-// its hash, and a text is handed over once.
-var scanning = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 4 << 10, PerByte: 32}, Work: fuzzbound.Limit{PerByte: 1}}
+// scanning is what a Scanner may take: 64 levels, an event begins or ends with a byte of its own, a
+// key has its hash, and a text is handed over once.
+var scanning = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 16 << 10, PerByte: 32}, Work: fuzzbound.Limit{PerByte: 1}}
 
 // count scans data, however far it is valid, and returns how many events there are.
 func count(data []byte, limits strictjson.Limits) (events int) {

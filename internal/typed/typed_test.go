@@ -55,7 +55,7 @@ func FuzzCode(f *testing.F) {
 		f.Add(s)
 	}
 	// A byte that is not UTF-8 becomes a rune of three.
-	thrice := fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 128, PerByte: 10}, Work: fuzzbound.Limit{PerByte: 3}}
+	thrice := fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 128, PerByte: 16}, Work: fuzzbound.Limit{PerByte: 3}}
 	f.Fuzz(func(t *testing.T, s string) {
 		fuzzbound.Check(t, s, thrice, func(s string) int { return len(typed.Code(s)) })
 		assert.Equal(t, typed.Code(s), typed.Code(typed.Code(s)))
