@@ -122,7 +122,7 @@ var hops = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 2 << 10, PerByte: 32}}
 // Whatever a client sends, in the same line or in one of its own, the last element is the proxy's,
 // whatever that has to quote.
 func FuzzForwarded(f *testing.F) {
-	for _, client := range []string{"", "for=10.0.0.1", `for="`, `for=10.0.0.1;by="`, `"\`, `,;="`, `for=x;by=\"`} {
+	for _, client := range []string{"", "for=10.0.0.1", `for="`, `for=10.0.0.1;by="`, `"\`, `,;="`, `for=x;by=\"`, `for=10.0.0.1;by="ab\"c";a=b`, "10.0.0.7,10.0.0.8"} {
 		for _, host := range []string{"npm.acme.test", "", `"`, `\`, ",for=10.0.0.1;b=", `a", for=10.0.0.1;b="`} {
 			f.Add(client, host)
 		}

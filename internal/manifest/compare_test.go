@@ -161,7 +161,7 @@ var reading = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 512 << 10, PerByte:
 // meaning, and two that are accepted run the same after an installation and are for the same systems.
 func FuzzCompare(f *testing.F) {
 	for _, seed := range []string{
-		`"scripts":{"postinstall":"x","a":5}`, `"dependencies":{"a":"u/r#x","//":""},"optionalDependencies":["a"]`, `"bin":{"a/x":"1","b/x":"./2"}`, `"bin":["/a",".."]`,
+		`"scripts":{"postinstall":"x","a":5}`, `"dependencies":{"a":"u/r#x","//":""},"optionalDependencies":["a"]`, `"devDependencies":["a@1","b"],"dependencies":"a b@1,c","bin":["a","b/c"]`, `"bin":{"a/x":"1","b/x":"./2"}`, `"bin":["/a",".."]`,
 		`"directories":{"bin":"."},"bin":{"":"."}`, `"bundleDependencies":true,"dependencies":"a b@1"`, `"engines":[" a  b ",5],"os":"x","cpu":[[]],"libc":{}`, `"gypfile":true,"scripts":[]`,
 		`"scripts":{"postinstall":"node_modules/.bin/x"}`, `"SCRIPTS":1e5,"_npmVersion":"6.1.1","_nodeVersion":null`,
 	} {
