@@ -26,24 +26,35 @@ type Bounds struct {
 const Stretched = 4 << 10
 
 // Check calls parse with in, and with in stretched: a part of it, which depends on in alone, is
-// repeated until it is [Stretched] bytes long. While a fuzzer runs, that is one part of each input,
-// since it makes many; of a seed there are many parts, that one among them. Check fails the test if parse allocates more than
-// b.Memory or returns more steps than b.Work, where steps are what its work can be counted by:
-// calls, tokens, or the size of what it returns. parse must accept being called several times.
+// repeated until it is [Stretched] bytes long. A seed is stretched in many places; while a fuzzer
+// runs, which makes many inputs, that is one place of each fourth. Check fails the test if parse
+// allocates more than b.Memory or returns more steps than b.Work, where steps are what its work can
+// be counted by: calls, tokens, or the size of what it returns. parse must accept being called
+// several times.
 func Check[T ~[]byte | ~string](t testing.TB, in T, b Bounds, parse func(in T) (steps int)) {
 	t.Helper()
-	for n := range 1 + stretches() {
-		one, steps := in, 0
-		if n > 0 {
-			one = stretch(in, n)
+	check(t, in, b, parse)
+	if len(in) == 0 || len(in) >= Stretched {
+		return
+	}
+	if !fuzzing() {
+		for n := range places {
+			check(t, stretch(in, sum(in, n)), b, parse)
 		}
-		Memory(t, one, func() int {
-			steps = parse(one)
-			return b.Memory.Of(len(one))
-		})
-		if most := b.Work.Of(len(one)); steps > most {
-			t.Fatalf("%d bytes of input take %d steps, more than %d: %.300q", len(one), steps, most, one)
-		}
+	} else if place := sum(in, 0); place>>62 == 0 {
+		check(t, stretch(in, place), b, parse)
+	}
+}
+
+func check[T ~[]byte | ~string](t testing.TB, in T, b Bounds, parse func(in T) (steps int)) {
+	t.Helper()
+	steps := 0
+	Memory(t, in, func() int {
+		steps = parse(in)
+		return b.Memory.Of(len(in))
+	})
+	if most := b.Work.Of(len(in)); steps > most {
+		t.Fatalf("%d bytes of input take %d steps, more than %d: %.300q", len(in), steps, most, in)
 	}
 }
 
@@ -61,27 +72,28 @@ func Memory[T ~[]byte | ~string](t testing.TB, in T, parse func() (most int)) {
 	t.Fatalf("%d bytes of input allocate %d bytes, more than %d: %.300q", len(in), memory, most, in)
 }
 
-// stretches returns how often an input is stretched.
-func stretches() int {
-	for _, name := range []string{"test.fuzz", "test.fuzzworker"} {
-		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
-			return 1
-		}
-	}
-	return 24
+// places is in how many places a seed is stretched.
+const places = 24
+
+// fuzzing reports whether a fuzzer runs, which finds what it fails at among the seeds next time.
+func fuzzing() bool {
+	f := flag.Lookup("test.fuzz")
+	return f != nil && f.Value.String() != ""
 }
 
-// stretch repeats the nth part of in.
-func stretch[T ~[]byte | ~string](in T, n int) T {
-	if len(in) == 0 || len(in) >= Stretched {
-		return in
-	}
+// sum returns the nth number of in.
+func sum[T ~[]byte | ~string](in T, n int) uint64 {
 	hash := fnv.New64a()
 	hash.Write([]byte(in))
 	hash.Write([]byte{byte(n)})
-	sum, size := hash.Sum64(), uint64(len(in))
-	from := sum >> 32 % size
-	part := in[from : from+1+sum%(size-from)]
+	return hash.Sum64()
+}
+
+// stretch repeats a part of in, at a place that is a number of any size.
+func stretch[T ~[]byte | ~string](in T, place uint64) T {
+	size := uint64(len(in))
+	from := place >> 32 % size
+	part := in[from : from+1+place%(size-from)]
 	long := append(make([]byte, 0, Stretched), in[:from]...)
 	for range (Stretched - len(in)) / len(part) {
 		long = append(long, part...)

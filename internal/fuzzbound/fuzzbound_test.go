@@ -2,6 +2,7 @@ package fuzzbound_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,6 +88,21 @@ func TestCheckStretches(t *testing.T) {
 		assert.True(t, repeats(long, "[1,2,3]"), "%.20q", long)
 	}
 	assert.Greater(t, len(slices.Compact(slices.Sorted(slices.Values(seen[0])))), 8, "different parts")
+}
+
+// A fuzzer makes enough inputs to stretch some of them once.
+func TestCheckWhileFuzzing(t *testing.T) {
+	require.NoError(t, flag.Set("test.fuzz", "FuzzSomething"))
+	defer func() { require.NoError(t, flag.Set("test.fuzz", "")) }()
+	calls := map[int]int{}
+	for i := range 1000 {
+		n := 0
+		require.Empty(t, check(t, fmt.Sprint(i), fuzzbound.Bounds{}, func(string) int { n++; return 0 }))
+		calls[n]++
+	}
+	assert.Len(t, calls, 2)
+	assert.Greater(t, calls[1], 600)
+	assert.Greater(t, calls[2], 150)
 }
 
 // repeats reports whether long is short with one part of it repeated.
