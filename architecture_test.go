@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"internal/guard": {"ground", "host", "wire", "packument", "settings", "internal/authz"},
 	"internal/api":   {"ground", "host", "wire", "account", "session", "token", "twofactor", "legacy", "leak", "web", "internal/authz"},
 
+	"internal/fuzzbound":  {},
 	"internal/strictjson": {},
 	"internal/manifest":   {"internal/strictjson"},
 	"internal/tarball":    {"internal/strictjson", "internal/manifest"},

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 // AU-20: what a list of guesses begins with is refused, however long it is, and what is a
@@ -46,6 +48,10 @@ func FuzzGuessable(f *testing.F) {
 			return
 		}
 		own := aboutUser(name, email)
+		fuzzbound.Check(t, text, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 64 << 10, PerByte: 64}}, func(text string) int {
+			guessable(text[:min(len(text), MaxPassword)], aboutUser(name, email)...)
+			return 0
+		})
 		if guessable(text) {
 			assert.True(t, guessable(text, own...), "more words make no fewer guesses")
 		}

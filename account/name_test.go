@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 func TestValidName(t *testing.T) {
@@ -35,6 +36,7 @@ func FuzzValidName(f *testing.F) {
 	f.Add("jane")
 	f.Add("__proto__")
 	f.Fuzz(func(t *testing.T, name string) {
+		fuzzbound.Check(t, name, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 1 << 10}}, func(name string) int { _ = account.ValidName(name); return 0 })
 		if account.ValidName(name) != nil {
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 func Example() {
@@ -256,6 +257,10 @@ func FuzzParse(f *testing.F) {
 	f.Add("npms_" + strings.Repeat("0", 36))
 	shape := regexp.MustCompile(`^npms?_[0-9A-Za-z]{36}$`)
 	f.Fuzz(func(t *testing.T, text string) {
+		fuzzbound.Check(t, text, fuzzbound.Bounds{}, func(text string) int {
+			credential.Parse(text)
+			return 0
+		})
 		d, ok := credential.Parse(text)
 		shaped := shape.MatchString(text)
 		if !shaped {

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/leak"
 )
 
@@ -132,7 +133,7 @@ func TestNewVerifier(t *testing.T) {
 // A signer makes reports.
 type signer struct{ key *ecdsa.PrivateKey }
 
-func newSigner(t *testing.T) signer {
+func newSigner(t testing.TB) signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -268,4 +269,46 @@ func Example() {
 	reports, err := leak.Read(context.Background(), keys, header, []byte(published[0].body))
 	fmt.Println(reports[0].Source, reports[0].Token, err)
 	// Output: commit [redacted] <nil>
+}
+
+// What an accepted key has signed is read as encoding/json reads it, and is an error if it is not an
+// array that has one meaning.
+func FuzzRead(f *testing.F) {
+	for _, v := range published {
+		f.Add([]byte(v.body))
+	}
+	for _, body := range []string{`[]`, `[0,{},[]]`, `[{"token":1},{"Token":"x"}]`, `[{"token":{"token":"x"}}]`, `{}`, `[{"token":"\ud800"}]`, `[{"token":"a","token":"b"}]`} {
+		f.Add([]byte(body))
+	}
+	s := newSigner(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		read := func(body []byte) ([]leak.Report, error) {
+			return leak.Read(t.Context(), s.keys(), s.sign(string(body)), body)
+		}
+		// A report of nothing takes two bytes, and a place in a list that grows.
+		fuzzbound.Check(t, body, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 64 << 10, PerByte: 256}, Work: fuzzbound.Limit{PerByte: 1}}, func(body []byte) int {
+			reports, _ := read(body)
+			return len(reports)
+		})
+		reports, err := read(body)
+		if err != nil {
+			require.ErrorIs(t, err, leak.ErrMalformed)
+			require.Empty(t, reports)
+			return
+		}
+		var want []json.RawMessage
+		require.NoError(t, json.Unmarshal(body, &want))
+		require.Len(t, reports, len(want))
+		for i, one := range want {
+			var fields map[string]any
+			_ = json.Unmarshal(one, &fields)
+			for field, got := range map[string]string{"token": reports[i].Token.Reveal(), "type": reports[i].Type, "url": reports[i].URL, "source": reports[i].Source} {
+				if text, _ := fields[field].(string); len(text) <= 4096 {
+					require.Equal(t, text, got, field)
+				} else {
+					require.Empty(t, got, field)
+				}
+			}
+		}
+	})
 }

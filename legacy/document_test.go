@@ -1,6 +1,7 @@
 package legacy_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/legacy"
 )
 
@@ -121,4 +123,37 @@ func TestName(t *testing.T) {
 		assert.Equal(t, http.StatusUnprocessableEntity, direct(name), "%q", name) // AU-72
 	}
 	require.Equal(t, 1, p.denied, "only the long name was looked up")
+}
+
+// Whatever is sent, nobody is signed in by it who does not name themself and their password as
+// encoding/json reads them.
+func FuzzBody(f *testing.F) {
+	for _, seed := range []string{
+		aliceLogin, `{"_id":"org.couchdb.user:alice","name":"alice","password":"correct horse","email":"a@b.c","type":"user","roles":[],"date":"2026-11-30T20:00:00.000Z"}`,
+		`{"name":"alice","password":"correct horse","readonly":true}`, `{"name":"bob","password":"correct horse"}`, `{"name":"alice","password":null}`, `null`,
+	} {
+		f.Add("alice", []byte(seed))
+	}
+	p := newPeople()
+	h := newHandler(f, p.config())
+	f.Fuzz(func(t *testing.T, name string, body []byte) {
+		send := func(body []byte) *httptest.ResponseRecorder {
+			r := put("alice", string(body))
+			r.URL.Path = "/-/user/org.couchdb.user:" + name
+			return serve(h, r)
+		}
+		fuzzbound.Check(t, body, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 64 << 10, PerByte: 64}, Work: fuzzbound.Limit{Base: 1 << 10}}, func(body []byte) int {
+			return send(body).Body.Len()
+		})
+		w := send(body)
+		require.Less(t, w.Code, 500, "%s", w.Body)
+		if w.Code != http.StatusCreated {
+			return
+		}
+		var d map[string]any
+		require.NoError(t, json.Unmarshal(body, &d))
+		require.Equal(t, name, d["name"])
+		require.Equal(t, p.users[name].password, d["password"])
+		require.NotEqual(t, true, d["readonly"])
+	})
 }

@@ -226,12 +226,12 @@ func compare(c *protocol.Change, now State, doc Document) (action protocol.Actio
 	return action, err
 }
 
-// moved returns the dist-tags that move because their versions are removed, and refuses all
+// moved returns the dist-tags that move because their versions, in order, are removed, and refuses all
 // other moves. If the document has no tags, they are removed with their versions.
 func moved(removed []string, now State, doc Document) (map[string]string, error) {
 	tags := map[string]string{}
 	for tag, was := range now.Tags {
-		goes := slices.Contains(removed, was)
+		_, goes := slices.BinarySearch(removed, was)
 		to, stays := doc.Tags[tag]
 		_, left := doc.Versions[to]
 		switch {

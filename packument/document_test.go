@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -205,6 +206,17 @@ func FuzzDocument(f *testing.F) {
 		f.Add(seed, 3)
 	}
 	f.Fuzz(func(t *testing.T, body string, n int) {
+		fuzzbound.Check(t, body, scanning, func(body string) int {
+			doc, _, _ := read(body, 1<<30)
+			n := 0
+			for version, message := range doc.Versions {
+				n += len(version) + len(message)
+			}
+			for tag, version := range doc.Tags {
+				n += len(tag) + len(version)
+			}
+			return n + len(doc.Maintainers)
+		})
 		doc, kind, err := read(body, 1<<30)
 		pieces, kindPieces, errPieces := read(body, max(1, n%64))
 		if fmt.Sprint(err) != fmt.Sprint(errPieces) || fmt.Sprint(doc) != fmt.Sprint(pieces) || kind != kindPieces {

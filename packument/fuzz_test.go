@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/protocol"
@@ -70,15 +71,23 @@ func FuzzPublishBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, which, checks byte) {
 		unpacking, hashing := checks&1 != 0, checks&2 != 0
 		data = bytes.ReplaceAll(data, []byte("$tgz"), []byte(tarballs[int(which)%len(tarballs)]))
-		scan := func(size int) (protocol.Change, error) {
+		scan := func(data []byte, size int) (protocol.Change, error) {
 			return scan(packument.Config{Package: widget, By: "carol", CheckTarball: unpacking, HashTarball: hashing}, data, size)
 		}
-		got, err := scan(len(data) + 1)
+		bound := scanning
+		if unpacking {
+			bound = unpacked
+		}
+		fuzzbound.Check(t, data, bound, func(data []byte) int {
+			c, _ := scan(data, len(data)+1)
+			return sizeOf(c)
+		})
+		got, err := scan(data, len(data)+1)
 		if err == nil {
 			bracedAt(t, data)
 		}
 		for _, size := range []int{1, 13} {
-			cut, cutErr := scan(size)
+			cut, cutErr := scan(data, size)
 			require.Equal(t, got, cut)
 			require.Equal(t, err, cutErr)
 		}
@@ -92,6 +101,29 @@ func FuzzPublishBody(f *testing.F) {
 		}
 		require.Equal(t, want, got)
 	})
+}
+
+// scanning and unpacked are what the scan of a body may take, and that with the tarball's check,
+// which has buffers of its own and a window of 32 KiB.
+var (
+	scanning = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 64 << 10, PerByte: 128}, Work: fuzzbound.Limit{Base: 1 << 10, PerByte: 4}}
+	unpacked = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 1 << 20, PerByte: 600}, Work: scanning.Work}
+)
+
+// sizeOf returns how many bytes of text a change has, and each of its entries one more.
+func sizeOf(c protocol.Change) int {
+	n := len(c.Version) + len(c.Integrity) + len(c.Access) + len(c.Body)
+	for _, m := range []map[string]string{c.Tags, c.Deprecated} {
+		for key, value := range m {
+			n += len(key) + len(value) + 1
+		}
+	}
+	for _, list := range [][]string{c.Attachments, c.Removed, c.Tarballs, c.Maintainers, c.AddedOwners, c.RemovedOwners} {
+		for _, name := range list {
+			n += len(name) + 1
+		}
+	}
+	return n
 }
 
 // bodyWithout returns the SHA-256 of data without the characters of the tarball's data.

@@ -1,6 +1,7 @@
 package packument_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/protocol"
 )
@@ -83,4 +85,47 @@ func TestReceive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A body is authorized once, for what it does, or is refused; and what is kept of it is in
+// proportion to it.
+func FuzzReceive(f *testing.F) {
+	now := packument.State{Revision: "7", Versions: map[string]string{"1.0.0": "", "2.0.0": "old"}, Tags: map[string]string{"latest": "2.0.0"}, Maintainers: []string{"alice", "bob"}}
+	for _, body := range []string{
+		strings.NewReplacer("1.0.0", "3.0.0", `"data":""`, `"data":"AAEC"`).Replace(plainPublish),
+		`{"_rev":"7","maintainers":[{"name":"alice"},{"name":"bob"},{"name":"carol","email":"x"}]}`, `{"_rev":"7","maintainers":[{"name":"alice"}]}`, `{"_rev":"7","users":{"alice":true}}`,
+		`{"_rev":"7","dist-tags":{"latest":"2.0.0"},"versions":{"1.0.0":{"name":"plain","version":"1.0.0","deprecated":"x"},"2.0.0":{"name":"plain","version":"2.0.0","deprecated":"old"}}}`,
+		`{"_rev":"7","dist-tags":{"latest":"2.0.0"},"versions":{"2.0.0":{"name":"plain","version":"2.0.0","deprecated":"old"}}}`,
+	} {
+		f.Add([]byte(body), "")
+		f.Add([]byte(body), "7")
+	}
+	cfg := packument.Config{Package: protocol.PackageName{Name: "plain"}, By: "alice"}
+	f.Fuzz(func(t *testing.T, body []byte, revision string) {
+		receive := func(body []byte) (asked int, action protocol.Action, change protocol.Change, got packument.Received, err error) {
+			got, err = packument.Receive(io.NopCloser(bytes.NewReader(body)), cfg, revision, now, func(a protocol.Action, c protocol.Change) error {
+				asked, action, change = asked+1, a, c
+				return nil
+			})
+			return asked, action, change, got, err
+		}
+		// The manifest is decoded into maps.
+		fuzzbound.Check(t, body, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 128 << 10, PerByte: 512}, Work: fuzzbound.Limit{Base: 1 << 10, PerByte: 4}}, func(body []byte) int {
+			_, _, change, got, _ := receive(body)
+			return sizeOf(change) + len(got.Tarball) + len(got.Manifest)
+		})
+		asked, action, change, got, err := receive(body)
+		require.LessOrEqual(t, asked, 1)
+		if err != nil {
+			require.Zero(t, got)
+			return
+		}
+		require.Equal(t, 1, asked)
+		require.Equal(t, action, got.Action)
+		require.Equal(t, change, got.Change)
+		require.Equal(t, action == protocol.Publish, got.Tarball != nil)
+		if action != protocol.Publish {
+			require.Contains(t, []string{"", "7"}, revision)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -502,6 +503,10 @@ func TestReferenceRouter(t *testing.T) {
 	}
 }
 
+// classifying is what the path of a request may take: each route that begins as it does decodes
+// its segments.
+var classifying = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 1 << 10, PerByte: 48}, Work: fuzzbound.Limit{PerByte: 1}}
+
 // The canonical path of an operation is the same operation, no request belongs to another
 // package than a router that decodes once finds, and Classify never panics.
 func FuzzClassify(f *testing.F) {
@@ -513,6 +518,10 @@ func FuzzClassify(f *testing.F) {
 	}
 	ref := newReference()
 	f.Fuzz(func(t *testing.T, method, path string) {
+		fuzzbound.Check(t, path, classifying, func(path string) int {
+			op, _ := protocol.Classify(method, path)
+			return len(op.Package.Scope) + len(op.Package.Name) + len(op.Tag) + len(op.Version) + len(op.Org) + len(op.Team) + len(op.User) + len(op.Token) + len(op.Revision)
+		})
 		checkClassified(t, method, path)
 		checkRouted(t, ref, method, path)
 	})

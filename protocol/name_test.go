@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -78,6 +79,10 @@ func FuzzParsePackageName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		fuzzbound.Check(t, s, fuzzbound.Bounds{Work: fuzzbound.Limit{PerByte: 1}}, func(s string) int {
+			n, _ := protocol.ParsePackageName(s)
+			return len(n.Scope) + len(n.Name)
+		})
 		n, err := protocol.ParsePackageName(s)
 		if err != nil {
 			require.ErrorIs(t, err, protocol.ErrPackageName)

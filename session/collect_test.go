@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -523,6 +524,10 @@ func FuzzCollect(f *testing.F) {
 	f.Add("npms_" + strings.Repeat("0", 43))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, id string) {
+		fuzzbound.Check(t, id, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 8 << 10}}, func(id string) int {
+			_, _ = m.Collect(t.Context(), id, terminal)
+			return 0
+		})
 		p, err := m.Collect(t.Context(), id, terminal)
 		require.NoError(t, err)
 		if id == flow.PollID.Reveal() {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 )
@@ -465,6 +466,10 @@ func FuzzPage(f *testing.F) {
 	f.Add(flow.PageID[1:])
 	f.Add("")
 	f.Fuzz(func(t *testing.T, id string) {
+		fuzzbound.Check(t, id, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 8 << 10}}, func(id string) int {
+			_, _ = m.Page(t.Context(), id)
+			return 0
+		})
 		_, err := m.Page(t.Context(), id)
 		if id == flow.PageID {
 			assert.NoError(t, err)

@@ -7,8 +7,11 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
+	"github.com/npmauth/npmauth/internal/typed"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/stretchr/testify/require"
 )
 
 // OT-25: each value is tried as one kind.
@@ -78,4 +81,21 @@ func TestFormProof(t *testing.T) {
 	}
 	assert.Equal(t, twofactor.FormInvalid, twofactor.Form(0))
 	assert.Equal(t, "invalid", twofactor.Form(200).String())
+}
+
+// All spellings of a value have its form, and a value has none without the size of one.
+func FuzzFormOf(f *testing.F) {
+	for _, seed := range []string{"123456", "123-456", "1234 5678 9012 3456", strings.Repeat("a1", 32), credential.New("npmo_").Reveal(), "npmo_", "\u0661\u0662\u0663456", "12345678"} {
+		f.Add(seed)
+	}
+	sizes := map[twofactor.Form]int{twofactor.FormTOTP: 6, twofactor.FormEmail: 8, twofactor.FormTyped: 16, twofactor.FormRecovery: 64, twofactor.FormWeb: 41}
+	f.Fuzz(func(t *testing.T, value string) {
+		fuzzbound.Check(t, value, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 1 << 10, PerByte: 16}}, func(value string) int { twofactor.FormOf(value); return 0 })
+		form, code := twofactor.FormOf(value), typed.Code(value)
+		require.Equal(t, form, twofactor.FormOf(code))
+		require.Equal(t, form, twofactor.FormOf(" "+strings.Join(strings.Split(value, ""), "-")))
+		if form != twofactor.FormInvalid {
+			require.Len(t, code, sizes[form])
+		}
+	})
 }

@@ -2,12 +2,15 @@ package web_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 // CS-01 to CS-04: a form that the page itself did not send, in the browser that loaded it,
@@ -118,4 +121,30 @@ func TestMalformedForms(t *testing.T) {
 	assert.Zero(t, w.calls)
 	assert.Equal(t, before, w.dump())
 	require.Equal(t, http.StatusSeeOther, post(good), "it was a good one")
+}
+
+// A form decides something only if its page's token and cookie came with it, however its bytes are
+// taken apart.
+func FuzzForm(f *testing.F) {
+	for _, seed := range []string{"decision=approve&name=alice&password=x", "token=%zz", "a;b", "token=&token=", "name=%00&name", "&&&=&a=b+c%20", "decision=deny", strings.Repeat("a&", 100)} {
+		f.Add(seed, "__Host-npmauth="+strings.Repeat("A", 26))
+	}
+	w := newWorld(f, prefixed)
+	path := loginPath(w.startLogin())
+	f.Fuzz(func(t *testing.T, body, cookies string) {
+		send := func(body string) *httptest.ResponseRecorder {
+			b := w.browser()
+			b.header["Cookie"] = []string{cookies}
+			return b.do(http.MethodPost, path, body)
+		}
+		fuzzbound.Check(t, body, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 128 << 10, PerByte: 512}, Work: fuzzbound.Limit{Base: 16 << 10}}, func(body string) int {
+			return send(body).Body.Len()
+		})
+		fuzzbound.Check(t, cookies, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 128 << 10, PerByte: 512}, Work: fuzzbound.Limit{Base: 16 << 10}}, func(line string) int {
+			b := w.browser()
+			b.header["Cookie"] = []string{line}
+			return b.get(path).Body.Len()
+		})
+		require.Contains(t, []int{http.StatusBadRequest, http.StatusForbidden}, send(body).Code)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -58,4 +59,25 @@ func TestOTP(t *testing.T) {
 		assert.True(t, isBadRequest(err), "%q", lines)
 		assert.True(t, got.IsZero())
 	}
+}
+
+// What is read of a header is one part of it, as it is.
+func FuzzHeader(f *testing.F) {
+	for _, seed := range []string{"Bearer npms_x", "bearer  x", "Bearer a, Bearer b", "Basic eDp5", "123456", " 123 456\t", "\u200b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		fuzzbound.Check(t, line, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 1 << 10, PerByte: 8}, Work: fuzzbound.Limit{PerByte: 2}}, func(line string) int {
+			secret, _ := wire.Bearer(http.Header{"Authorization": {line}})
+			otp, _ := wire.OTP(http.Header{"Npm-Otp": {line}})
+			return len(secret) + len(otp.Reveal())
+		})
+		secret, err := wire.Bearer(http.Header{"Authorization": {line}})
+		require.Equal(t, err == nil, secret != "")
+		require.True(t, strings.HasSuffix(line, secret))
+		require.NotContains(t, secret, " ")
+		otp, err := wire.OTP(http.Header{"Npm-Otp": {line}})
+		require.True(t, err == nil || otp.IsZero())
+		require.Contains(t, []string{"", line}, otp.Reveal())
+	})
 }

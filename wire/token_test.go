@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/strictjson"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -107,6 +108,14 @@ func FuzzTokenRequest(f *testing.F) {
 		return tok, err
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		fuzzbound.Check(t, data, reading, func(data []byte) int {
+			var q wire.TokenRequest
+			if wire.Decode(post(data), &q) != nil {
+				return 0
+			}
+			spec, _ := q.Spec()
+			return len(spec.Name) + len(spec.Description) + len(spec.Grants) + len(spec.CIDRs)
+		})
 		tok, err := read(t, data)
 		if err != nil {
 			require.True(t, isBadRequest(err), "%v", err)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 func TestLifter(t *testing.T) {
@@ -93,6 +95,11 @@ func FuzzLifter(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
+		fuzzbound.Check(t, body, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 160 << 10, PerByte: 128}, Work: fuzzbound.Limit{PerByte: 2}}, func(body string) int {
+			var got bytes.Buffer
+			rest, _ := io.ReadAll(newLifter(strings.NewReader(body), &got))
+			return len(rest) + got.Len()
+		})
 		var got bytes.Buffer
 		rest, err := io.ReadAll(newLifter(strings.NewReader(body), &got))
 		if err != nil {

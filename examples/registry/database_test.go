@@ -13,7 +13,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-func newDatabase(t *testing.T) *database {
+func newDatabase(t testing.TB) *database {
 	t.Helper()
 	// The name has what a URL would read as something else.
 	db, _, err := openDatabase(t.Context(), filepath.Join(t.TempDir(), "a b?c#d%41.db"))

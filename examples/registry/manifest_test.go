@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,10 +12,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/fuzzbound"
+	"github.com/npmauth/npmauth/packument"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // body returns a publish of widget 1.0.0 whose tarball is "hello", after edit.
-func body(t *testing.T, edit func(top, version, dist, attachment map[string]any)) string {
+func body(t testing.TB, edit func(top, version, dist, attachment map[string]any)) string {
 	t.Helper()
 	attachment := map[string]any{"content_type": "application/octet-stream", "data": base64.StdEncoding.EncodeToString([]byte("hello")), "length": 5}
 	dist := map[string]any{
@@ -151,4 +156,42 @@ func (zeros) Read(p []byte) (int, error) {
 		p[i] = '0'
 	}
 	return len(p), nil
+}
+
+// What is read of a publish that npmauth lets pass is what encoding/json reads, and its tarball.
+func FuzzReadDocument(f *testing.F) {
+	f.Add([]byte(body(f, nil)))
+	f.Add([]byte(body(f, func(top, version, _, attachment map[string]any) {
+		version["a"], top["readme"], attachment["length"] = map[string]any{"data": "x", "b": []any{1.5, nil}}, "\u00e9", nil
+	})))
+	for _, text := range []string{`{"versions":{"1.0.0":[]},"_attachments":{"x.tgz":{"data":"AAAA"}}}`, `{"_attachments":{"x.tgz":{"data":"AA=A"}}}`, `[{"_attachments":`, strings.Repeat("[", 1001)} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		// Members are copied from one map of them to the next.
+		fuzzbound.Check(t, body, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 256 << 10, PerByte: 512}, Work: fuzzbound.Limit{PerByte: 1}}, func(body []byte) int {
+			doc, _ := readDocument(bytes.NewReader(body), io.Discard)
+			return len(doc.Versions) + len(doc.Attachments)
+		})
+		scan := packument.New(packument.Config{Package: protocol.PackageName{Name: "widget"}, By: "alice"})
+		if _, err := scan.Write(body); err != nil || scan.Close() != nil || scan.Kind() != packument.KindPublish {
+			return // npmauth refuses it
+		}
+		var tarball bytes.Buffer
+		doc, err := readDocument(bytes.NewReader(body), &tarball)
+		if err != nil {
+			return
+		}
+		var want struct {
+			Versions    map[string]json.RawMessage
+			Attachments map[string]struct{ Data []byte } `json:"_attachments"`
+		}
+		require.NoError(t, json.Unmarshal(body, &want))
+		require.Equal(t, want.Versions, doc.Versions)
+		require.Len(t, doc.Attachments, 1)
+		for name, a := range want.Attachments {
+			require.Contains(t, doc.Attachments, name)
+			require.Equal(t, string(a.Data), tarball.String())
+		}
+	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func viewAt(t *testing.T, base string) view {
+func viewAt(t testing.TB, base string) view {
 	t.Helper()
 	u, err := url.Parse(base)
 	require.NoError(t, err)

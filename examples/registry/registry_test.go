@@ -41,7 +41,7 @@ type world struct {
 	between        func() // runs in each request after npmauth let it through
 }
 
-func newRegistry(t *testing.T) *registry {
+func newRegistry(t testing.TB) *registry {
 	return &registry{
 		db: newDatabase(t), tarballs: newTarballs(t), people: new(people), view: viewAt(t, "http://registry.example/"),
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),

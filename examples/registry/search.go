@@ -41,9 +41,9 @@ func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operati
 	if err != nil {
 		return err
 	}
-	words := strings.Fields(strings.ToLower(query.Get("text")))
-	if len(words) > searchWords {
-		return refuse(http.StatusBadRequest, "A search has at most %d words.", searchWords)
+	words, err := searched(query.Get("text"))
+	if err != nil {
+		return err
 	}
 	all, err := s.db.search(r.Context(), user, words)
 	if err != nil {
@@ -69,6 +69,15 @@ func (s *registry) search(w http.ResponseWriter, r *http.Request, _ host.Operati
 		Objects []finding `json:"objects"`
 		Total   int       `json:"total"`
 	}{found, total})
+}
+
+// searched returns the words of a query.
+func searched(text string) ([]string, error) {
+	words := strings.Fields(strings.ToLower(text))
+	if len(words) > searchWords {
+		return nil, refuse(http.StatusBadRequest, "A search has at most %d words.", searchWords)
+	}
+	return words, nil
 }
 
 // number reads a numeric parameter.

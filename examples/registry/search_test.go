@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 )
@@ -162,4 +163,43 @@ func TestListPackages(t *testing.T) {
 	w.refused(401, "GET", "/-/user/alice/package", "", nil)
 	w.refused(404, "GET", "/-/package/@alice%2fsecret/collaborators", w.mallory, nil)
 	assert.JSONEq(t, `{"alice":"write"}`, w.ok("GET", "/-/package/widget/collaborators", w.mallory, nil))
+}
+
+// A query finds what has all of its words, or is refused, and takes no more than it is long.
+func FuzzSearch(f *testing.F) {
+	s := newRegistry(f)
+	for _, name := range []string{"widget", "gadget"} {
+		require.NoError(f, s.db.publish(f.Context(), publicationOf(name, "1.0.0")))
+	}
+	for _, query := range []string{"text=widget&size=1", "text=ET+dg", "text=%25_%22'&from=3", "size=-1", "from=99999999999", "text=" + strings.Repeat("a+", searchWords+1), "text=%zz;", "text=\u0130"} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		search := func(query string) (found []share, err error) {
+			values, _ := url.ParseQuery(query)
+			if _, err := number(values.Get("size"), searchPage); err != nil {
+				return nil, err
+			}
+			words, err := searched(values.Get("text"))
+			if err != nil {
+				return nil, err
+			}
+			return s.db.search(t.Context(), "", words)
+		}
+		fuzzbound.Check(t, query, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 256 << 10, PerByte: 512}, Work: fuzzbound.Limit{Base: 2}}, func(query string) int {
+			found, _ := search(query)
+			return len(found)
+		})
+		found, err := search(query)
+		if err != nil {
+			var refused *refusal
+			require.ErrorAs(t, err, &refused)
+		}
+		for _, one := range found {
+			values, _ := url.ParseQuery(query)
+			for _, word := range strings.Fields(strings.ToLower(values.Get("text"))) {
+				require.Contains(t, one.Name, word)
+			}
+		}
+	})
 }

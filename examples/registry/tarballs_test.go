@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newTarballs(t *testing.T) *tarballs {
+func newTarballs(t testing.TB) *tarballs {
 	t.Helper()
 	files, err := openTarballs(filepath.Join(t.TempDir(), "tarballs"))
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/internal/clientip"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 // proxies are those of the tests, which write Forwarded.
@@ -115,10 +116,13 @@ func TestForwarded(t *testing.T) { // AU-36
 	}
 }
 
+// hops is what reading a header may take.
+var hops = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 2 << 10, PerByte: 32}}
+
 // Whatever a client sends, in the same line or in one of its own, the last element is the proxy's,
 // whatever that has to quote.
 func FuzzForwarded(f *testing.F) {
-	for _, client := range []string{"", "for=10.0.0.1", `for="`, `for=10.0.0.1;by="`, `"\`, `,;="`, `for=x;by=\"`} {
+	for _, client := range []string{"", "for=10.0.0.1", `for="`, `for=10.0.0.1;by="`, `"\`, `,;="`, `for=x;by=\"`, `for=10.0.0.1;by="ab\"c";a=b`, "10.0.0.7,10.0.0.8"} {
 		for _, host := range []string{"npm.acme.test", "", `"`, `\`, ",for=10.0.0.1;b=", `a", for=10.0.0.1;b="`} {
 			f.Add(client, host)
 		}
@@ -128,6 +132,7 @@ func FuzzForwarded(f *testing.F) {
 		return clientip.From(peer, http.Header{"Forwarded": lines}, proxies)
 	}
 	f.Fuzz(func(t *testing.T, client, host string) {
+		fuzzbound.Check(t, client, hops, func(client string) int { from(client); return 0 })
 		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(host) + `"`
 		for own, want := range map[string]string{
 			"for=203.0.113.9;host=" + quoted:                           "203.0.113.9",
@@ -155,6 +160,7 @@ func FuzzFrom(f *testing.F) {
 		return clientip.From("192.0.2.1:443", http.Header{"X-Forwarded-For": lines}, plain)
 	}
 	f.Fuzz(func(t *testing.T, client string) {
+		fuzzbound.Check(t, client, hops, func(client string) int { from(client); return 0 })
 		for own, want := range map[string]string{"203.0.113.9": "203.0.113.9", "203.0.113.9:99": "203.0.113.9", "[2001:db8:1::5]:99": "2001:db8:1::5"} {
 			require.Equal(t, want, from(client+", "+own).String())
 			require.Equal(t, want, from(client, own, "192.0.2.7:1").String())

@@ -2,11 +2,14 @@ package header_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/header"
+	"github.com/stretchr/testify/require"
 )
 
 func TestSingle(t *testing.T) {
@@ -46,4 +49,27 @@ func TestEncoded(t *testing.T) { // AU-52
 			assert.Equal(t, want, header.Encoded(http.Header{"Content-Encoding": l}), "%q", l)
 		}
 	}
+}
+
+// What is read is one thing, or nothing.
+func FuzzHeader(f *testing.F) {
+	for _, seed := range []string{
+		"application/json; charset=utf-8", "APPLICATION/x; a=b; a*0=c; a*1*=%20", `text/plain; a="\"\\"`, "identity, gzip", " ,identity\t", "a/b; c*=utf-8'en'%e4", "a*0*=''",
+	} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, line, other string) {
+		fuzzbound.Check(t, line, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 4 << 10, PerByte: 256}, Work: fuzzbound.Limit{PerByte: 1}}, func(line string) int {
+			h := http.Header{"Content-Type": {line}, "Content-Encoding": {line, other}}
+			header.Encoded(h)
+			return len(header.MediaType(h))
+		})
+		kind := header.MediaType(http.Header{"Content-Type": {line}})
+		require.Equal(t, strings.ToLower(kind), kind)
+		require.NotContains(t, kind, ";")
+		require.Empty(t, header.MediaType(http.Header{"Content-Type": {line, other}}))
+		encoded := func(lines ...string) bool { return header.Encoded(http.Header{"Content-Encoding": lines}) }
+		require.Equal(t, encoded(line) || encoded(other), encoded(line, other))
+		require.Equal(t, encoded(line, other), encoded(line+","+other), "lines are one list")
+	})
 }

@@ -19,13 +19,16 @@ type Files struct {
 // for packages that name no commands, but a folder of them.
 const maxFiles = 256 << 10
 
-// Add adds a file by its path within the package.
+// Add adds a file by its path within the package. A path that is the package's folder itself has no
+// name to be a command by, and is left out.
 func (f *Files) Add(name string) {
 	if f.size += len(name) + 16; f.size > maxFiles {
 		f.paths, f.more = nil, true
 		return
 	}
-	f.paths = append(f.paths, path.Clean("/" + name)[1:])
+	if name = path.Clean("/" + name)[1:]; name != "" {
+		f.paths = append(f.paths, name)
+	}
 }
 
 // in returns the names of the files that are directly in a folder and not hidden.
@@ -109,7 +112,7 @@ func differ(m, p content, files *Files, as reading) error {
 		switch {
 		case a == b && inM == inP:
 		case may && a == derived && b == "":
-		case bundled && f.field == "dependencies" && a == "*" && as == olderNPM && !slices.Contains(m.assumed, f.name): // npm 7 writes that for any range
+		case bundled && f.field == "dependencies" && a == "*" && as == olderNPM && !m.assumed[f.name]: // npm 7 writes that for any range
 		default:
 			return difference(f, a, inM, b, inP)
 		}

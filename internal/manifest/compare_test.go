@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/manifest"
 )
 
@@ -132,19 +133,44 @@ func TestFilesBound(t *testing.T) {
 	assert.NoError(t, manifest.Compare(folder, folder, many))
 }
 
+// An entry that is the package's folder, to some, is no command of it.
+func TestFilesNameless(t *testing.T) {
+	for _, name := range []string{"", ".", "..", "./", "x/..", "/"} {
+		m := read(t, `,"directories":{"bin":"."},"bin":{"a":"x"}`)
+		assert.NoError(t, manifest.Compare(m, m, filesOf(name)), "%q", name)
+		folder := read(t, `,"directories":{"bin":"."}`)
+		assert.NoError(t, manifest.Compare(folder, folder, filesOf(name)), "%q", name)
+	}
+}
+
+// AU-26: a text in which each character is a bundled dependency makes no more of them than anybody
+// would write.
+func TestBundledCharacters(t *testing.T) {
+	of := func(n int) manifest.Manifest {
+		return read(t, `,"bundleDependencies":true,"dependencies":"`+strings.Repeat("x", n)+`"`)
+	}
+	assert.NoError(t, manifest.Compare(of(256), of(256), filesOf()))
+	assert.ErrorContains(t, manifest.Compare(of(257), of(257), filesOf()), "each of its characters")
+	assert.NoError(t, manifest.Compare(read(t, `,"dependencies":"`+strings.Repeat("x", 257)+`"`), read(t, `,"dependencies":"`+strings.Repeat("x", 257)+`"`), filesOf()))
+}
+
+// reading is what a package.json may take, and its comparison with another.
+var reading = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 512 << 10, PerByte: 1 << 10}}
+
 // FuzzCompare: whatever two manifests have, one is equal to itself unless it has more than one
 // meaning, and two that are accepted run the same after an installation and are for the same systems.
 func FuzzCompare(f *testing.F) {
 	for _, seed := range []string{
-		`"scripts":{"postinstall":"x","a":5}`, `"dependencies":{"a":"u/r#x","//":""},"optionalDependencies":["a"]`, `"bin":{"a/x":"1","b/x":"./2"}`, `"bin":["/a",".."]`,
+		`"scripts":{"postinstall":"x","a":5}`, `"dependencies":{"a":"u/r#x","//":""},"optionalDependencies":["a"]`, `"devDependencies":["a@1","b"],"dependencies":"a b@1,c","bin":["a","b/c"]`, `"bin":{"a/x":"1","b/x":"./2"}`, `"bin":["/a",".."]`,
 		`"directories":{"bin":"."},"bin":{"":"."}`, `"bundleDependencies":true,"dependencies":"a b@1"`, `"engines":[" a  b ",5],"os":"x","cpu":[[]],"libc":{}`, `"gypfile":true,"scripts":[]`,
 		`"scripts":{"postinstall":"node_modules/.bin/x"}`, `"SCRIPTS":1e5,"_npmVersion":"6.1.1","_nodeVersion":null`,
 	} {
-		f.Add([]byte(seed), []byte(seed))
-		f.Add([]byte(seed), []byte(``))
+		f.Add([]byte(seed), []byte(seed), "bin/one\none")
+		f.Add([]byte(seed), []byte(``), ".")
 	}
 	prefix := regexp.MustCompile(`^((\.[/\\])?node_modules[/\\].bin[\\/])+`)
-	f.Fuzz(func(t *testing.T, a, b []byte) {
+	f.Fuzz(func(t *testing.T, a, b []byte, names string) {
+		files := filesOf(strings.Split(names, "\n")...)
 		var both [2]manifest.Manifest
 		var plain [2]struct {
 			scripts map[string]any
@@ -152,6 +178,13 @@ func FuzzCompare(f *testing.F) {
 		}
 		for i, fields := range [][]byte{a, b} {
 			text := `{` + string(fields) + `}`
+			fuzzbound.Check(t, fields, reading, func(fields []byte) int {
+				m, err := parse(`{` + string(fields) + `}`)
+				if err == nil {
+					_ = manifest.Compare(m, m, files)
+				}
+				return 0
+			})
 			m, err := parse(text)
 			if err != nil {
 				return
@@ -165,7 +198,6 @@ func FuzzCompare(f *testing.F) {
 			}
 			m.Name, m.Version = "widget", "1.0.0"
 			both[i] = m
-			files := filesOf("bin/one", "one")
 			if err := manifest.Compare(m, m, files); err != nil && !strings.Contains(err.Error(), "directories.bin") {
 				// A name in the manifest for each file of the folder, or none.
 				require.Regexp(t, `more than one meaning|^bin`, err.Error())

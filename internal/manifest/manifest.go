@@ -19,9 +19,10 @@ import (
 const (
 	// MaxText is how many bytes a string or a number may have.
 	MaxText = 64 << 10
-	// maxSize is how many bytes all keys and values may have, with 32 for each: 4 MiB.
+	// maxSize is how many bytes all keys and values may have, with 256 for each, which is what
+	// comparing takes: 4 MiB, some 16000 values.
 	maxSize  = 4 << 20
-	overhead = 32
+	overhead = 256
 )
 
 // An Error says why a manifest or a package.json cannot be compared, or what differs. Problem is a

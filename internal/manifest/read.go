@@ -67,7 +67,7 @@ type content struct {
 	binDir string
 	gyp    any // what gypfile says
 	// assumed are dependencies that are not listed, but bundled.
-	assumed []string
+	assumed map[string]bool
 	// noScripts reports whether scripts is there and no object: what npm derives of *.gyp gets lost.
 	noScripts bool
 }
@@ -79,9 +79,11 @@ func (m Manifest) read(as reading, published bool) (content, error) {
 	if published {
 		leaves = npm
 	}
-	c := content{facts: facts{}, gyp: m.fields["gypfile"]}
+	c := content{facts: facts{}, gyp: m.fields["gypfile"], assumed: map[string]bool{}}
 	c.scripts(m)
-	c.dependencies(m, as, leaves)
+	if err := c.dependencies(m, as, leaves); err != nil {
+		return c, err
+	}
 	if err := c.commands(m, leaves); err != nil {
 		return c, err
 	}
@@ -146,7 +148,7 @@ func (c *content) scripts(m Manifest) {
 
 // dependencies reads what the package depends on. What is optional is no plain dependency, in
 // whatever lists it is, and what is bundled is one.
-func (c *content) dependencies(m Manifest, as, leaves reading) {
+func (c *content) dependencies(m Manifest, as, leaves reading) error {
 	lists := map[string]map[string]string{}
 	for _, field := range dependencies {
 		lists[field] = ranges(m.fields[field], field, as)
@@ -158,12 +160,16 @@ func (c *content) dependencies(m Manifest, as, leaves reading) {
 	for name := range optional {
 		delete(lists["dependencies"], name)
 	}
-	for _, name := range bundled(m, leaves) {
+	names, err := bundled(m, leaves)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
 		c.facts[fact{"bundleDependencies", name}] = "true"
 		_, there := lists["dependencies"][name]
 		if _, is := optional[name]; !is && !there {
 			lists["dependencies"][name] = "*"
-			c.assumed = append(c.assumed, name)
+			c.assumed[name] = true
 		}
 	}
 	switch peers := m.fields["peerDependencies"].(type) {
@@ -176,6 +182,7 @@ func (c *content) dependencies(m Manifest, as, leaves reading) {
 			c.facts[fact{field, name}] = spec
 		}
 	}
+	return nil
 }
 
 // deduplicate leaves each dependency in the first of the lists that has it, with the first range that
@@ -250,7 +257,7 @@ func object(v any, as reading) any {
 }
 
 // bundled returns the names of the dependencies that are in the tarball.
-func bundled(m Manifest, as reading) (names []string) {
+func bundled(m Manifest, as reading) (names []string, err error) {
 	v, there := m.fields["bundleDependencies"]
 	if !there {
 		v = m.fields["bundledDependencies"]
@@ -264,6 +271,9 @@ func bundled(m Manifest, as reading) (names []string) {
 		}
 	case bool:
 		if v {
+			if text, _ := m.fields["dependencies"].(string); len(text) > maxCharacters {
+				return nil, &Error{"dependencies is a text, and bundleDependencies stands for each of its characters"}
+			}
 			names = keys(m.fields["dependencies"])
 		}
 	case map[string]any:
@@ -271,8 +281,12 @@ func bundled(m Manifest, as reading) (names []string) {
 			names = keys(v)
 		}
 	}
-	return names
+	return names, nil
 }
+
+// maxCharacters is how long a text may be of which each character is a dependency, as JavaScript
+// has it. Nobody writes one: it bounds how many small things are made of one large one.
+const maxCharacters = 256
 
 // keys returns what Object.keys of JavaScript does.
 func keys(v any) (names []string) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
@@ -303,6 +304,19 @@ func TestScannerStreamStopsIt(t *testing.T) {
 	}
 }
 
+// scanning is what a Scanner may take: 64 levels, an event begins or ends with a byte of its own, a
+// key has its hash, and a text is handed over once.
+var scanning = fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 16 << 10, PerByte: 32}, Work: fuzzbound.Limit{PerByte: 1}}
+
+// count scans data, however far it is valid, and returns how many events there are.
+func count(data []byte, limits strictjson.Limits) (events int) {
+	s := strictjson.NewScanner(limits, func(strictjson.Event) error { events++; return nil })
+	if _, err := s.Write(data); err == nil {
+		_ = s.Close()
+	}
+	return events
+}
+
 // FuzzScanner compares with encoding/json: whatever the Scanner accepts is valid
 // there, and what it refuses though valid there is refused for one of the reasons
 // that it adds, each checked by other means. How the input is cut never matters.
@@ -316,6 +330,10 @@ func FuzzScanner(f *testing.F) {
 		f.Add([]byte(seed), uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
+		fuzzbound.Check(t, data, scanning, func(data []byte) int { return count(data, strictjson.Limits{}) })
+		fuzzbound.Check(t, data, scanning, func(data []byte) int {
+			return count(data, strictjson.Limits{Fold: true, File: true, Text: 1, Keys: 1 << 6})
+		})
 		events, err := scan(data, strictjson.Limits{}, len(data)+1)
 		for _, n := range []int{1, int(size)%7 + 2} {
 			cut, cutErr := scan(data, strictjson.Limits{}, n)
@@ -598,6 +616,9 @@ func FuzzScannerLoose(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		fuzzbound.Check(t, data, scanning, func(data []byte) int {
+			return count(append(append([]byte(`{"x":`), data...), '}'), looseness(true)) - 4
+		})
 		doc := append(append([]byte(`{"x":`), data...), '}')
 		want := json.Valid(doc)
 		if want && !json.Valid(data) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/strictjson"
 )
 
@@ -190,6 +191,11 @@ func FuzzUnmarshal(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		fuzzbound.Check(t, data, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 16 << 10, PerByte: 64}, Work: fuzzbound.Limit{PerByte: 1}}, func(data []byte) int {
+			var got body
+			_ = strictjson.Unmarshal(data, &got)
+			return len(got.Many) + len(got.Tags) + len(got.Raw) + len(got.Key)
+		})
 		var got, std body
 		if strictjson.Unmarshal(data, &got) != nil {
 			return

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/internal/typed"
 )
 
@@ -53,7 +54,10 @@ func FuzzCode(f *testing.F) {
 	for _, s := range []string{"123 456", "１２３", "\u200b１\u200b", "－１２", "\u00ad", "npmo_x"} {
 		f.Add(s)
 	}
+	// A byte that is not UTF-8 becomes a rune of three.
+	thrice := fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 128, PerByte: 16}, Work: fuzzbound.Limit{PerByte: 3}}
 	f.Fuzz(func(t *testing.T, s string) {
+		fuzzbound.Check(t, s, thrice, func(s string) int { return len(typed.Code(s)) })
 		assert.Equal(t, typed.Code(s), typed.Code(typed.Code(s)))
 		assert.Equal(t, typed.Line(s), typed.Line(typed.Line(s)))
 		assert.Equal(t, typed.Code(s), typed.Code(typed.Line(s)))
