@@ -63,12 +63,12 @@ func (c call) begin(ctx context.Context, t *target, first string, rest []byte, e
 
 func firstAnswer(ctx context.Context, conn net.Conn) (string, error) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	switch {
-	case err == nil:
+	if err == nil {
 		res.Body.Close()
 		return strconv.Itoa(res.StatusCode), nil
-	case ctx.Err() != nil:
-		return held, nil
+	}
+	if ctx.Err() != nil { // the attack is over
+		return held, nil //nolint:nilerr // the connection was there until then
 	}
 	return closed, nil
 }

@@ -105,8 +105,8 @@ func (c call) send(ctx context.Context, base string) (status int, text []byte, e
 	if err != nil {
 		return 0, nil, err
 	}
-	res, text, err := read(c.from, req)
-	return res.StatusCode, text, err
+	a, err := read(c.from, req)
+	return a.status, a.text, err
 }
 
 // must sends what has to succeed, and decodes the answer into v unless that is nil.
@@ -169,13 +169,20 @@ func (c call) dial(ctx context.Context, base string, length int) (net.Conn, erro
 	return conn, nil
 }
 
-// read does a request, and reads the answer. It is never nil.
-func read(from source, req *http.Request) (*http.Response, []byte, error) {
+// An answer is what came back. Without one its status is 0.
+type answer struct {
+	status  int
+	cookies []*http.Cookie
+	text    []byte
+}
+
+// read does a request, and reads the answer.
+func read(from source, req *http.Request) (answer, error) {
 	res, err := from.client().Do(req)
 	if err != nil {
-		return &http.Response{}, nil, err
+		return answer{}, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return res, text, err
+	return answer{res.StatusCode, res.Cookies(), text}, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,7 +62,7 @@ func readLargest(ctx context.Context, t *target, i int) (string, error) {
 func readSlowly(ctx context.Context, r io.Reader) error {
 	for {
 		_, err := io.CopyN(io.Discard, r, 64<<10)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -31,11 +31,11 @@ func denyLogin(ctx context.Context, t *target, from source) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	res, shown, err := read(from, req)
-	if err != nil || res.StatusCode != http.StatusOK {
-		return "page " + strconv.Itoa(res.StatusCode), err
+	shown, err := read(from, req)
+	if err != nil || shown.status != http.StatusOK {
+		return "page " + strconv.Itoa(shown.status), err
 	}
-	for _, form := range forms.FindAllStringSubmatch(string(shown), -1) {
+	for _, form := range forms.FindAllStringSubmatch(string(shown.text), -1) {
 		values := url.Values{}
 		for _, in := range fields.FindAllStringSubmatch(form[2], -1) {
 			values.Set(html.UnescapeString(in[1]), html.UnescapeString(in[2]))
@@ -49,11 +49,11 @@ func denyLogin(ctx context.Context, t *target, from source) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for _, c := range res.Cookies() {
+		for _, c := range shown.cookies {
 			post.AddCookie(c)
 		}
-		answer, _, err := read(from, post)
-		return strconv.Itoa(answer.StatusCode), err
+		a, err := read(from, post)
+		return strconv.Itoa(a.status), err
 	}
 	return "no form", nil
 }

@@ -539,7 +539,7 @@ func TestStrangersAreLimited(t *testing.T) {
 			assert.True(t, wait.Network)
 		}
 	}
-	assert.Equal(t, rows+60, len(keys(t, s.store, "login/")))
+	assert.Len(t, keys(t, s.store, "login/"), rows+60)
 
 	// Clients that leave, whose guess is taken back in a second commit, and those that find the queue full.
 	for i, err := range []error{context.Canceled, subject.ErrBusy} {
