@@ -67,6 +67,7 @@ func FuzzWrap(f *testing.F) {
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}))
+	answered := []int{200, 201, 202, 204, 303, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 413, 415, 422, 429, 501, 503}
 	f.Fuzz(func(t *testing.T, signed bool, method, path, lines string, body []byte) {
 		target, err := url.ParseRequestURI(path)
 		if err != nil || method == "" || !strings.HasPrefix(path, "/") {
@@ -97,14 +98,15 @@ func FuzzWrap(f *testing.F) {
 			}
 			rec := httptest.NewRecorder()
 			handler.ServeHTTP(rec, r)
+			require.Contains(t, answered, rec.Code, "%s", rec.Body)
 			return rec
 		}
 		bounds := fuzzbound.Bounds{
 			Memory: fuzzbound.Limit{Base: 512<<10 + 600*(len(path)+len(lines)+len(body)), PerByte: 600}, Work: fuzzbound.Limit{Base: 64 << 10, PerByte: 8},
 		}
 		fuzzbound.Check(t, body, bounds, func(body []byte) int { return send(lines, body).Body.Len() })
-		fuzzbound.Check(t, lines, bounds, func(lines string) int { return send(lines, body).Body.Len() })
-		rec := send(lines, body)
-		require.Contains(t, []int{200, 201, 202, 204, 303, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 413, 415, 422, 429, 501, 503}, rec.Code, "%s", rec.Body)
+		if lines != "" {
+			fuzzbound.Check(t, lines, bounds, func(lines string) int { return send(lines, body).Body.Len() })
+		}
 	})
 }

@@ -49,7 +49,7 @@ func FuzzGuessable(f *testing.F) {
 		}
 		own := aboutUser(name, email)
 		fuzzbound.Check(t, text, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 64 << 10, PerByte: 64}}, func(text string) int {
-			guessable(text[:min(len(text), MaxPassword)], aboutUser(name, email)...)
+			guessable(text[:min(len(text), MaxPassword)], own...)
 			return 0
 		})
 		if guessable(text) {

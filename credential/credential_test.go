@@ -257,7 +257,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("npms_" + strings.Repeat("0", 36))
 	shape := regexp.MustCompile(`^npms?_[0-9A-Za-z]{36}$`)
 	f.Fuzz(func(t *testing.T, text string) {
-		fuzzbound.Check(t, text, fuzzbound.Bounds{}, func(text string) int {
+		fuzzbound.Check(t, text, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 256}}, func(text string) int {
 			credential.Parse(text)
 			return 0
 		})

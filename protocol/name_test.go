@@ -79,7 +79,7 @@ func FuzzParsePackageName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		fuzzbound.Check(t, s, fuzzbound.Bounds{Work: fuzzbound.Limit{PerByte: 1}}, func(s string) int {
+		fuzzbound.Check(t, s, fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 256}, Work: fuzzbound.Limit{PerByte: 1}}, func(s string) int {
 			n, _ := protocol.ParsePackageName(s)
 			return len(n.Scope) + len(n.Name)
 		})

@@ -68,10 +68,17 @@ func cutLastComma(list string) (others, last string, more bool) {
 	return list[:max(i, 0)], list[i+1:], i >= 0
 }
 
+// maxHop is more than an address with a zone and a port has, in bytes. Errors of package netip quote
+// what they are about.
+const maxHop = 128
+
 // parseHop reads an entry of X-Forwarded-For. It has no specification: most proxies write an
 // address, and some, as Azure's, address:port. An IPv6 address without brackets has no port,
 // whatever it ends in.
 func parseHop(s string) (netip.Addr, bool) {
+	if len(s) > maxHop {
+		return netip.Addr{}, false
+	}
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return addr, true
 	}

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
 	"github.com/npmauth/npmauth/internal/clientip"
+	"github.com/npmauth/npmauth/internal/fuzzbound"
 )
 
 func TestFrom(t *testing.T) {
@@ -100,4 +102,24 @@ func ExampleFrom() {
 	// Output:
 	// 192.0.2.1
 	// 203.0.113.9
+}
+
+// An entry that is longer than any address is unknown, and not quoted in an error either.
+func TestLongEntry(t *testing.T) {
+	for entry, want := range map[string]string{
+		"fe80::1%" + strings.Repeat("z", 120):         "fe80::1", // 128 bytes
+		"fe80::1%" + strings.Repeat("z", 121):         "",
+		"[fe80::1]:" + strings.Repeat("\xff", 64<<10): "",
+	} {
+		h := http.Header{"X-Forwarded-For": {entry}}
+		got := clientip.From("192.0.2.1:443", h, clientip.Proxies{Trusted: proxies.Trusted})
+		assert.Equal(t, want != "", got.IsValid(), "%.20q", entry)
+		if got.IsValid() {
+			assert.Equal(t, want, got.String())
+		}
+		fuzzbound.Memory(t, entry, func() int {
+			clientip.From("192.0.2.1:443", h, clientip.Proxies{Trusted: proxies.Trusted})
+			return 8 << 10
+		})
+	}
 }

@@ -97,7 +97,7 @@ func TestCheckWhileFuzzing(t *testing.T) {
 	calls := map[int]int{}
 	for i := range 1000 {
 		n := 0
-		require.Empty(t, check(t, fmt.Sprint(i), fuzzbound.Bounds{}, func(string) int { n++; return 0 }))
+		require.Empty(t, check(t, fmt.Sprint(i), fuzzbound.Bounds{Memory: fuzzbound.Limit{Base: 1 << 20}}, func(string) int { n++; return 0 }))
 		calls[n]++
 	}
 	assert.Len(t, calls, 2)
