@@ -117,7 +117,7 @@ func attackerMain(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer
 	return 0
 }
 
-// run attacks until ctx is done, and counts the answers.
+// run attacks until ctx is done, but at least once, and counts the answers.
 func (a attack) run(ctx context.Context, t *target) map[string]int {
 	var (
 		all     sync.WaitGroup
@@ -131,10 +131,10 @@ func (a attack) run(ctx context.Context, t *target) map[string]int {
 		defer ticker.Stop()
 		pace = ticker.C
 	}
-	for range a.workers {
+	for worker := range a.workers {
 		all.Go(func() {
-			for ctx.Err() == nil {
-				if a.rate > 0 {
+			for first := worker == 0; first || ctx.Err() == nil; first = false {
+				if a.rate > 0 && !first {
 					select {
 					case <-pace:
 					case <-ctx.Done():
