@@ -127,3 +127,16 @@ func packed(tb testing.TB, files map[string]string, format tar.Format) []byte {
 	require.NoError(tb, w.Close())
 	return out.Bytes()
 }
+
+// most is the work that n bytes of gzip may cause, in numbers of its own.
+func most(n int64) map[string]int64 {
+	return map[string]int64{
+		"unpacked":   33554432 + 64*n + 32768, // and a piece that was not read any more
+		"headers":    16384 + n/16 + 1,
+		"attributes": 1048576 + 8*n + 65536,
+		"records":    16384 + n/8 + 1,
+		"copies":     17,
+		"hashed":     2097152 + 1048576,
+		"parsed":     1048576,
+	}
+}
