@@ -65,8 +65,6 @@ func parts(text string, words []string) int {
 			n := 0
 			for strings.HasPrefix(rest[n:], text[i-unit:i]) {
 				n += unit
-			}
-			if n > 0 {
 				least[i+n] = min(least[i+n], least[i]) // repeating it is no part of its own
 			}
 		}
