@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +114,18 @@ func TestSessionsAreForSessions(t *testing.T) {
 		assert.Equal(t, 401, w.do(call{method: method, path: ownSessionsPath}).Code, action)
 	}
 	assert.Equal(t, 1, w.sessions("alice"))
+}
+
+// A cursor that no answer has named is the client's fault, and no outage.
+func TestSessionsCursor(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	bearer := w.login("alice")
+	for _, after := range []string{"x", "%ff", "%00", "%2e%2e%2f", strings.Repeat("a", 5000)} {
+		a := w.do(call{method: "GET", path: ownSessionsPath + "?after=" + after, bearer: bearer})
+		assert.Equal(t, 400, a.Code, "%.20s", after)
+		assert.Equal(t, "bad-cursor", a.text("code"))
+	}
 }
 
 // A page has a hundred.

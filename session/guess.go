@@ -25,13 +25,15 @@ const (
 	firstWait     = 30 * time.Second // and each time twice as long
 	longestWait   = 15 * time.Minute
 	sharedGuesses = 100                  // NIST SP 800-63B-4, section 3.2.2
-	knownFor      = 90 * 24 * time.Hour  // after a sign-in
 	guessesKept   = 365 * 24 * time.Hour // after the last
 	longestCode   = 24 * time.Hour       // as longestWait, of a code
 	ownGuesses    = 5
 	ownKept       = 24 * time.Hour
 	undoTime      = 10 * time.Second
 )
+
+// KnownFor is how long after a sign-in its network and its browser are known to the account.
+const KnownFor = 90 * 24 * time.Hour
 
 // A tally counts the guesses since the last that was right.
 type tally struct {
@@ -388,7 +390,7 @@ func (g *guess) undo(ctx context.Context) error {
 				id = g.known
 			}
 			p, err := found(places.Get(ctx, tx, id))
-			if p == nil || err != nil {
+			if p == nil || err != nil || p.Known != (g.reserved == byPlace) { // another has signed in there meanwhile
 				return err
 			}
 			back(&p.Tally)
@@ -445,7 +447,7 @@ func (g *guess) right(ctx context.Context, tx *store.Tx) error {
 			if !p.Known || p.Tally.Under != g.under || id == g.known {
 				p.Tally = tally{Under: g.under}
 			}
-			p.ID, p.Known, p.Until = id, true, now.Add(knownFor)
+			p.ID, p.Known, p.Until = id, true, now.Add(KnownFor)
 			return nil
 		})
 		if err != nil {

@@ -384,6 +384,29 @@ func TestReservedGuess(t *testing.T) {
 	assert.Zero(t, s.guess("joe", from(7)), "known now")
 }
 
+// A reserved guess that is taken back takes none back of a network that has become known meanwhile.
+func TestReservationTakesBackItsOwn(t *testing.T) {
+	s := besiege(t)
+	require.Equal(t, 20, s.guesses("joe", 20, 0))
+	owner := joe
+	owner.Client = from(7)
+	busy := openOn(t, s.store, func(c *session.Config) {
+		c.Now = func() time.Time { return s.now }
+		c.CheckPassword = func(context.Context, protocol.UserID, credential.Secret) (bool, error) {
+			s.now = s.now.Add(30 * time.Second) // the account has another guess
+			require.Zero(t, s.try(owner))
+			require.Zero(t, s.guess("joe", from(7)))
+			return false, subject.ErrBusy
+		}
+	})
+	_, _, err := busy.SignIn(t.Context(), owner)
+	require.ErrorIs(t, err, subject.ErrBusy)
+	for range 19 {
+		require.Zero(t, s.guess("joe", from(7)))
+	}
+	assert.Positive(t, s.guess("joe", from(7)), "the one meanwhile counts")
+}
+
 // A password that is right is no guess, and neither is one that was not checked.
 func TestRightIsNoGuess(t *testing.T) {
 	s := besiege(t)

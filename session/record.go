@@ -133,9 +133,14 @@ func Open(it store.Item) (*policy.Credential, subject.Numbers, error) {
 }
 
 // List returns the live sessions of a user, at most limit (1 to 100), and the cursor of the
-// next page: an opaque text that is no secret; "" is both the start and the end. A page may
-// have fewer than limit. An account that is disabled has none.
+// next page: an opaque text that is no secret; "" is both the start and the end. Any other text is
+// [ErrCursor]. A page may have fewer than limit. An account that is disabled has none.
 func (m *Manager) List(ctx context.Context, user protocol.UserID, after string, limit int) (list []Session, next string, err error) {
+	if after != "" {
+		if _, err := credential.ParseDigest(after); err != nil {
+			return nil, "", ErrCursor
+		}
+	}
 	var sub subject.Subject // of nobody, who has no session
 	if user != "" {
 		if sub, err = subject.Get(ctx, m.store, user); err != nil {

@@ -98,6 +98,8 @@ var (
 	ErrFactorRequired = subject.ErrFactorRequired
 	// ErrNoSession means that there is no such session, or that it is another user's.
 	ErrNoSession = errors.New("session: no such session")
+	// ErrCursor means that a text is not a cursor that [Manager.List] has returned.
+	ErrCursor = errors.New("session: unknown cursor")
 	// ErrNoFlow is returned for a page ID that is forged, damaged or expired.
 	ErrNoFlow = errors.New("session: no such login, or it has expired")
 	// ErrDecided means that a web login was approved or denied before.

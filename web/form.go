@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/internal/header"
+	"github.com/npmauth/npmauth/session"
 )
 
 // maxForm is how much of a form is read.
@@ -105,13 +106,10 @@ func (p *Pages) browserOf(r *http.Request) string {
 
 // browserCookie returns the cookie with which the browser of v is known from now on.
 func (p *Pages) browserCookie(v visit) *http.Cookie {
-	return p.newCookie(p.cookieName()+browserSuffix, v.browser, int(knownFor/time.Second))
+	return p.newCookie(p.cookieName()+browserSuffix, v.browser, int(session.KnownFor/time.Second))
 }
 
-const (
-	browserSuffix = "-browser"
-	knownFor      = 90 * 24 * time.Hour // as package session keeps its side of it
-)
+const browserSuffix = "-browser"
 
 // newCookie returns a cookie for the pages alone, of that many seconds; 0 is until the browser is
 // closed.

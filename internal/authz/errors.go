@@ -94,7 +94,7 @@ func Answer(err error) *wire.Error {
 		return errWrongPassword
 	case errors.Is(err, account.ErrNameTaken):
 		return &wire.Error{Status: http.StatusConflict, Code: "name-taken", Sentence: "That user name is taken."}
-	case errors.Is(err, token.ErrCursor):
+	case errors.Is(err, token.ErrCursor), errors.Is(err, session.ErrCursor):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-cursor", Sentence: "after is not where a page of this list ended."}
 	case errors.Is(err, token.ErrDisabled):
 		return &wire.Error{Status: http.StatusForbidden, Code: "account-disabled", Sentence: "The account is disabled."}
