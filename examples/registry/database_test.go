@@ -217,8 +217,12 @@ func TestReopen(t *testing.T) {
 	assert.Equal(t, "wal", mode)
 	assert.Equal(t, 2, sync, "FULL")
 
-	other, _, err := openDatabase(t.Context(), path) // while the first is still open, as after a kill
+	// While the first is still open, as after a kill, and a process writes.
+	tx, err := db.db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
+	other, _, err := openDatabase(t.Context(), path)
+	require.NoError(t, err)
+	require.NoError(t, tx.Rollback())
 	_, err = other.find(t.Context(), "widget")
 	assert.NoError(t, err)
 	require.NoError(t, errors.Join(other.close(), db.close()))

@@ -147,22 +147,33 @@ UPDATE release SET (size, description, keywords, publisher) = (
 
 // makeTables carries out the steps that a file lacks; made reports whether it was new.
 func (d *database) makeTables(ctx context.Context) (made bool, err error) {
+	// A file that lacks none needs no write lock, which might not be got in time while other
+	// processes write without a pause.
+	if _, done, err := stepsOf(ctx, d.db); err != nil || done == len(steps) {
+		return false, err
+	}
 	err = d.write(ctx, func(tx *sql.Tx) error { // of several processes one finds nothing
-		var tables, done int
-		if err := tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sqlite_schema), user_version FROM pragma_user_version`).Scan(&tables, &done); err != nil {
+		fresh, done, err := stepsOf(ctx, tx)
+		if err != nil {
 			return err
 		}
-		made = tables == 0
-		if done > len(steps) {
-			return fmt.Errorf("its tables are of a later registry than this one (%d, here %d)", done, len(steps))
-		}
+		made = fresh
 		for _, step := range steps[done:] {
 			if _, err := tx.ExecContext(ctx, step); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, len(steps)))
+		_, err = tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, len(steps)))
 		return err
 	})
 	return made, err
+}
+
+// stepsOf returns whether the file is new, and how many of the steps it has gone through.
+func stepsOf(ctx context.Context, q querier) (fresh bool, done int, err error) {
+	err = q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sqlite_schema) = 0, user_version FROM pragma_user_version`).Scan(&fresh, &done)
+	if err == nil && done > len(steps) {
+		err = fmt.Errorf("its tables are of a later registry than this one (%d, here %d)", done, len(steps))
+	}
+	return fresh, done, err
 }

@@ -60,9 +60,19 @@ func prepare(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("the file cannot be written durably: journal_mode is %s, synchronous is %d", mode, sync)
 	}
 
+	// A file that is up to date stays so, and needs no write lock: while other processes write
+	// without a pause, that might not be got in time.
+	if done, err := schemaOf(ctx, conn); err != nil || done == len(steps) {
+		return err
+	}
+
 	// From here on with the write lock: another process may open the file just now. All steps
 	// are one transaction, the schema number with them, so that a process that is killed on the
-	// way has done nothing.
+	// way has done nothing. Open retries soon when another process has the lock, which finds the
+	// pauses better than SQLite's wait.
+	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+		return err
+	}
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -75,21 +85,30 @@ func prepare(ctx context.Context, db *sql.DB) error {
 	return errors.Join(err, endErr)
 }
 
-func migrate(ctx context.Context, conn *sql.Conn) error {
-	var application, version, tables int
-	if err := errors.Join(
-		conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application),
-		conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
-		conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables),
-	); err != nil {
-		return err
+// schemaOf returns how many of the steps the file has gone through, or an error if it is not
+// one of npmauth's or was written by a newer release.
+func schemaOf(ctx context.Context, conn *sql.Conn) (version int, err error) {
+	var application, tables int
+	// In one statement: another process may be at the steps just now.
+	err = conn.QueryRowContext(ctx, `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id, pragma_user_version`).Scan(&application, &version, &tables)
+	if err != nil {
+		return 0, err
 	}
 	fresh := application == 0 && version == 0 && tables == 0
 	switch {
 	case !fresh && application != applicationID:
-		return errors.New("the file is a database of something else")
+		return 0, errors.New("the file is a database of something else")
 	case !fresh && version < 1 || version > len(steps):
-		return fmt.Errorf("the file has schema %d and this release knows 1 to %d", version, len(steps))
+		return 0, fmt.Errorf("the file has schema %d and this release knows 1 to %d", version, len(steps))
+	}
+	return version, nil
+}
+
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	version, err := schemaOf(ctx, conn)
+	if err != nil {
+		return err
 	}
 	for ; version < len(steps); version++ {
 		if _, err := conn.ExecContext(ctx, steps[version]+fmt.Sprintf("PRAGMA user_version = %d;", version+1)); err != nil {

@@ -112,6 +112,39 @@ func TestMigrate(t *testing.T) {
 	open(t, path) // once more
 }
 
+// A file that is up to date is opened while another process writes without a pause; one that
+// is not, in the first pause.
+func TestOpenWhileOthersWrite(t *testing.T) {
+	hold := func(path string) *sql.Tx {
+		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+		require.NoError(t, err)
+		t.Cleanup(func() { db.Close() })
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		return tx
+	}
+	path := filepath.Join(t.TempDir(), "auth.db")
+	open(t, path)
+	tx := hold(path)
+	open(t, path)
+	require.NoError(t, tx.Rollback())
+
+	path = oldFile(t, t.TempDir())
+	tx = hold(path)
+	opened := make(chan error)
+	go func() {
+		s, err := sqlite.Open(path)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // so that it has to ask more than once, most likely
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, <-opened)
+	isMigrated(t, path)
+}
+
 // A process of the first release that has the file open while it is migrated can neither write
 // what no watcher reports, nor read (ST-10).
 func TestMigrateUnderAnOlderProcess(t *testing.T) {
