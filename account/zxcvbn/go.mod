@@ -1,0 +1,18 @@
+module github.com/npmauth/npmauth/account/zxcvbn
+
+go 1.26.0
+
+require (
+	github.com/ccojocar/zxcvbn-go v1.0.4
+	github.com/npmauth/npmauth v0.0.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
+)
+
+replace github.com/npmauth/npmauth => ../..
