@@ -12,34 +12,47 @@ import (
 )
 
 // levels is how many groups each caller is in, one in the other.
-const levels = 4
+const levels = 5
 
 // A groupKey names one of the groups among those of the group that it is in.
 type groupKey struct {
-	known   bool
-	network netip.Prefix
+	known, fresh bool
+	network      netip.Prefix
+}
+
+// turns is how many turns a group has before the next one has its own. Of those who are not
+// known, the fresh ones have three of four: whoever comes from a network that had no turn lately
+// does not wait for a thousand networks that had one each.
+func (k groupKey) turns() int {
+	if k.fresh {
+		return 3
+	}
+	return 1
 }
 
 // groupsOf returns the groups that a client is in, widest first: those who are known, or the
-// others, and then networks. The smallest are the IP addresses that one client can easily have:
-// the /24 of IPv4, the /56 of IPv6 that an access provider gives to a household. The wider ones
-// are what one customer of a hosting provider can have, and the provider.
+// others; of the latter those whose network is fresh, see [queue.fresh], which the caller fills in,
+// or the others; and then networks. The smallest are the IP addresses that one client can easily
+// have: the /24 of IPv4, the /56 of IPv6 that an access provider gives to a household. The wider
+// ones are what one customer of a hosting provider can have, and the provider.
 func groupsOf(c subject.Client) [levels]groupKey {
-	addr, bits := c.Addr.Unmap().WithZone(""), [levels - 1]int{32, 48, 56}
+	const first = 2 // level of networks
+	addr, bits := c.Addr.Unmap().WithZone(""), [levels - first]int{32, 48, 56}
 	if addr.Is4() {
-		bits = [levels - 1]int{16, 24, 24} // of IPv4 two are enough
+		bits = [levels - first]int{16, 24, 24} // of IPv4 two are enough
 	}
 	groups := [levels]groupKey{{known: c.Known}}
 	for i, n := range bits {
 		network, _ := addr.Prefix(n) // of no address: the zero Prefix
-		groups[i+1].network = network
+		groups[first+i].network = network
 	}
 	return groups
 }
 
 // A queue lets a few callers work at once while the others wait, each for at most the same
 // time. Groups take turns, at each level: who has many networks, addresses or connections and
-// sends from all of them delays the first caller of another group by no more than one turn.
+// sends from all of them delays the first caller of another group by no more than one turn (that
+// of a network that had a turn lately by three).
 //
 // It is bounded. When it is full, a caller displaces the last of a group that has at least two
 // more waiting than the caller's own at the same level, the heaviest one. A caller that is
@@ -54,11 +67,20 @@ type queue struct {
 	mu   sync.Mutex
 	free int   // workers; more than 0 only while nobody is queued
 	all  group // of everybody who is queued
+
+	// The networks of callers who are not known that had a turn since began, and in the period
+	// before it. As each entry is a hash that was computed, they cannot become many.
+	lately, before map[netip.Prefix]bool
+	began          time.Time
 }
+
+// A network that had a turn is not fresh for one to two of these.
+const period = 15 * time.Minute
 
 // A group is callers that wait. Those of a level that has one below are in the groups of that.
 type group struct {
 	key     groupKey
+	had     int       // turns, since others had one
 	in      *group    // nil of the widest
 	waiting int       // callers, never 0 but of the widest
 	turns   []*group  // below, next first
@@ -114,8 +136,10 @@ func (q *queue) acquire(ctx context.Context) error {
 func (q *queue) enter(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	w.groups[1].fresh = !w.groups[0].known && q.fresh(w.network())
 	if q.free > 0 {
 		q.free--
+		q.hasTurn(w)
 		return true
 	}
 	if q.all.waiting >= q.limit && !q.displace(w) {
@@ -167,8 +191,31 @@ func (q *queue) release() {
 		return
 	}
 	w.remove()
+	q.hasTurn(w)
 	w.granted = true
 	close(w.ready)
+}
+
+// network returns the smallest network of the caller.
+func (w *waiter) network() netip.Prefix { return w.groups[levels-1].network }
+
+// fresh reports whether no caller from the network that was not known had a turn lately.
+func (q *queue) fresh(network netip.Prefix) bool {
+	if now := time.Now(); now.Sub(q.began) >= period {
+		q.before = q.lately
+		if now.Sub(q.began) >= 2*period {
+			q.before = nil
+		}
+		q.lately, q.began = make(map[netip.Prefix]bool), now
+	}
+	return !q.lately[network] && !q.before[network]
+}
+
+// hasTurn notes the turn of w.
+func (q *queue) hasTurn(w *waiter) {
+	if !w.groups[0].known {
+		q.lately[w.network()] = true
+	}
 }
 
 // below returns one of the groups of g, or nil.
@@ -203,7 +250,10 @@ func (g *group) last() *waiter {
 func (g *group) next() *waiter {
 	for len(g.turns) > 0 {
 		first := g.turns[0]
-		g.turns = append(slices.Delete(g.turns, 0, 1), first)
+		if first.had++; first.had >= first.key.turns() {
+			first.had = 0
+			g.turns = append(slices.Delete(g.turns, 0, 1), first)
+		}
 		g = first
 	}
 	if len(g.waiters) == 0 {

@@ -105,8 +105,51 @@ func TestQueueTakesTurns(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		// The first a was at work already, and the second next in line.
-		assert.Equal(t, []string{"a", "a", "b", "c", "a", "b", "a", "a", "a"}, order)
+		// The first a was at work already, and the second next in line. The others are fresh.
+		assert.Equal(t, []string{"a", "a", "b", "c", "b", "a", "a", "a", "a"}, order)
+		idle(t, q, 1)
+	})
+}
+
+// AU-21: once each of a thousand networks had its turn, those of networks that had none have three
+// of four, and the thousand share the fourth. After half an hour they are fresh again.
+func TestQueueFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1, 64, 10*time.Second)
+		for i := range 1000 {
+			require.NoError(t, q.acquire(from(t.Context(), fmt.Sprintf("10.%d.%d.1", i/250, i%250))))
+			q.release()
+		}
+		require.NoError(t, q.acquire(subject.WithClient(t.Context(), subject.Client{Known: true})))
+		var mu sync.Mutex
+		var order []string
+		signIn := func(name, addr string) {
+			if q.acquire(from(t.Context(), addr)) == nil {
+				mu.Lock()
+				order = append(order, name)
+				mu.Unlock()
+				time.Sleep(work)
+				q.release()
+			}
+		}
+		for i := range 64 {
+			go signIn("again", fmt.Sprintf("10.%d.%d.1", i/16, i%16))
+			synctest.Wait()
+		}
+		for i := range 5 {
+			go signIn("new", fmt.Sprintf("192.0.%d.1", i))
+			synctest.Wait()
+		}
+		q.release()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, []string{"again", "new", "new", "new", "again", "new", "new", "again"}, order[:8])
+		assert.Len(t, order, 64, "who is new displaces others")
+
+		time.Sleep(2 * period)
+		q.mu.Lock()
+		assert.True(t, q.fresh(netip.MustParsePrefix("10.0.1.0/24")))
+		q.mu.Unlock()
 		idle(t, q, 1)
 	})
 }
@@ -436,9 +479,9 @@ func TestGroupsOf(t *testing.T) {
 	} {
 		a, _ := netip.ParseAddr(addr)
 		groups := groupsOf(subject.Client{Addr: a, Known: true})
-		assert.Equal(t, groupKey{known: true}, groups[0])
+		assert.Equal(t, []groupKey{{known: true}, {}}, groups[:2])
 		for i, network := range want {
-			assert.Equal(t, network, groups[i+1].network.String(), addr)
+			assert.Equal(t, network, groups[i+2].network.String(), addr)
 		}
 	}
 }
