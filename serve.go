@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/api"
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -28,13 +29,17 @@ func (a *Auth) Guard(next http.Handler) http.Handler { return a.handler(false, n
 // handler serves npmauth's own endpoints if own, and hands every other request that is allowed
 // to next, unless that is nil.
 func (a *Auth) handler(own bool, next http.Handler) http.Handler {
-	return a.guard.LimitBodies(func(w http.ResponseWriter, r *http.Request) {
+	var whole http.Handler
+	whole = a.guard.LimitBodies(func(w http.ResponseWriter, r *http.Request) {
 		r = a.authz.Rooted(r)
 		op, err := a.guard.Classify(r)
 		switch served := a.api.Serves(op.Action); {
 		case err != nil:
 			a.authz.Fail(w, r, err)
 		case served && own:
+			if op.Action == protocol.AuthPage {
+				r = api.Within(r, whole)
+			}
 			a.api.Serve(w, r, op)
 		case !served && next != nil:
 			a.guard.Serve(w, r, op, next)
@@ -43,6 +48,7 @@ func (a *Auth) handler(own bool, next http.Handler) http.Handler {
 			a.authz.Fail(w, r, authz.ErrNotFound)
 		}
 	})
+	return whole
 }
 
 // Authenticate returns the user and the credential of r. The error is [host.ErrNoCredential] for a

@@ -148,9 +148,9 @@ func (m *Manager) Start(ctx context.Context, c Client) (Flow, error) {
 	return f, nil
 }
 
-// open returns the flow that a page ID belongs to, or ErrNoFlow if the flow can no longer be
+// openPage returns the flow that a page ID belongs to, or ErrNoFlow if the flow can no longer be
 // decided.
-func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, pageContent, error) {
+func (m *Manager) openPage(ctx context.Context, pageID string) (flowKeys, pageContent, error) {
 	k, err := m.flowKeys(ctx)
 	if err != nil {
 		return flowKeys{}, pageContent{}, err
@@ -165,7 +165,7 @@ func (m *Manager) open(ctx context.Context, pageID string) (flowKeys, pageConten
 // Page returns what the page of a web login shows. It changes nothing. A page ID that is
 // forged, damaged or expired is ErrNoFlow.
 func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
-	k, a, err := m.open(ctx, pageID)
+	k, a, err := m.openPage(ctx, pageID)
 	if err != nil {
 		return Request{}, err
 	}
@@ -195,10 +195,35 @@ func (m *Manager) Page(ctx context.Context, pageID string) (Request, error) {
 // Errors are those of [Manager.SignIn], ErrNoFlow and, if the login was decided
 // before, ErrDecided.
 func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
+	return m.approve(ctx, pageID, in, nil)
+}
+
+// viaBrowser is how a session says that a browser keeps it.
+const viaBrowser = "browser"
+
+// ApproveAndStay is [Manager.Approve], and signs the person in to the browser, too: it returns the
+// secret of a session that the browser keeps, from a commit with the approval.
+func (m *Manager) ApproveAndStay(ctx context.Context, pageID string, in SignIn) (credential.Secret, Session, error) {
+	secret := credential.New(credential.PrefixSession)
+	var s Session
+	err := m.approve(ctx, pageID, in, func(tx *store.Tx, p *proven) (err error) {
+		in := in
+		in.Via = viaBrowser
+		s, err = m.open(ctx, tx, p, in, credential.NewID(), secret)
+		return err
+	})
+	if err != nil {
+		return credential.Secret{}, Session{}, err
+	}
+	return secret, s, nil
+}
+
+// approve is Approve; the commit also runs stay, unless that is nil.
+func (m *Manager) approve(ctx context.Context, pageID string, in SignIn, stay func(*store.Tx, *proven) error) error {
 	if in.Carry {
 		return errors.New("session: approve: SignIn.Carry is for a login without a page")
 	}
-	_, a, err := m.open(ctx, pageID)
+	_, a, err := m.openPage(ctx, pageID)
 	if err != nil {
 		return err
 	}
@@ -225,11 +250,15 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 		if err := m.decide(ctx, tx, f); err != nil {
 			return err
 		}
-		return m.events.Commit(ctx, tx, audit.Event{
+		err := m.events.Commit(ctx, tx, audit.Event{
 			Time: m.now(), Type: audit.LoginApproved, Outcome: audit.Done,
 			User: f.User, By: f.User, Credential: f.Session, Addr: f.Approver,
 			Detail: detail("via", f.Via, "agent", in.Client.UserAgent, "asked_from", text(f.Requester), "asked_by", a.client.UserAgent),
 		})
+		if err != nil || stay == nil {
+			return err
+		}
+		return stay(tx, p)
 	})
 }
 
@@ -237,7 +266,7 @@ func (m *Manager) Approve(ctx context.Context, pageID string, in SignIn) error {
 // password: everybody who has the page may deny. Errors are ErrNoFlow, ErrDecided and, for a
 // network that denies too many, a [*subject.WaitError].
 func (m *Manager) Deny(ctx context.Context, pageID string, c Client) error {
-	_, a, err := m.open(ctx, pageID)
+	_, a, err := m.openPage(ctx, pageID)
 	if err != nil {
 		return err
 	}

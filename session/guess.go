@@ -109,6 +109,8 @@ const (
 )
 
 // A guess is the reserved right to have one password checked.
+//
+// A nil guess is that of somebody who was asked for no password.
 type guess struct {
 	m        *Manager
 	under    subject.Numbers
@@ -364,6 +366,9 @@ func (g *guess) wrong() {
 
 // undo takes the guess back: the password was not checked, or it was right and nobody signs in.
 func (g *guess) undo(ctx context.Context) error {
+	if g == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	err := store.Transact(ctx, g.m.store, func(tx *store.Tx) error {
@@ -407,6 +412,9 @@ func (g *guess) undo(ctx context.Context) error {
 // right is part of the commit of a sign-in: what was guessed before does not count any more where
 // it was counted, and the client's places are known to the account from now on.
 func (g *guess) right(ctx context.Context, tx *store.Tx) error {
+	if g == nil {
+		return nil
+	}
 	ids := []string{g.network, g.browser}
 	if !g.addr.IsValid() { // which clients are there is not known
 		ids[0] = ""

@@ -27,6 +27,11 @@ type SignIn struct {
 	// Browser identifies the browser, also to which accounts it is known: a random value that the
 	// browser alone has, from a cookie of its own that lasts as long. The zero Secret is none.
 	Browser credential.Secret
+	// Session is the secret of a session that the browser keeps, see [Manager.ApproveAndStay], in
+	// place of Name. The person is asked for less, and never for nothing: an account with a second
+	// factor needs OTP and no Password, one without needs Password. One that is not valid is
+	// [ErrNoSession]. The zero Secret is none.
+	Session credential.Secret
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
 	Via string
@@ -36,11 +41,11 @@ type SignIn struct {
 // store.
 const nobody = "nobody"
 
-// CheckPassword returns the user with this name if the password is theirs; of in it uses nothing
-// else, but to find out how many guesses there are. An unknown name, a wrong password and a
+// CheckPassword returns the user with this name if the password is theirs, or the user of
+// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are. An unknown name, a wrong password and a
 // disabled account are all ErrDenied. One that was not checked is a [*subject.WaitError].
 func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) {
-	p, g, err := m.passwordOf(ctx, in)
+	p, g, err := m.personOf(ctx, in)
 	if err == nil {
 		err = g.undo(ctx)
 	}
@@ -50,8 +55,26 @@ func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) 
 	return p, nil
 }
 
-// passwordOf is CheckPassword for a caller that ends the guess. After an error, the Person has the
+// personOf is CheckPassword for a caller that ends the guess. After an error, the Person has the
 // user all the same if there is one.
+func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, err error) {
+	if in.Session.IsZero() {
+		return m.passwordOf(ctx, in)
+	}
+	r, sub, err := m.verify(ctx, m.store, in.Session)
+	if err != nil {
+		return Person{}, nil, err
+	}
+	if sub.TwoFactor != protocol.TwoFactorOff {
+		return Person{User: User{ID: r.User, Name: r.Name}, Subject: sub}, nil, nil
+	}
+	in.Name = r.Name
+	if p, g, err = m.passwordOf(ctx, in); err == nil && p.ID != r.User { // the name is another's by now
+		err = errors.Join(ErrNoSession, g.undo(ctx))
+	}
+	return p, g, err
+}
+
 func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess, err error) {
 	user, err := m.lookup(ctx, in.Name)
 	known := err == nil
@@ -105,15 +128,8 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 	secret := credential.New(credential.PrefixSession)
 	var s Session
 	err = m.commit(ctx, in, p, func(tx *store.Tx) error {
-		r := m.newRecord(p.id, secret, p.User, p.Subject.Numbers(policy.KindSession), p.since, in.Client, in.Via)
-		s = r.session()
-		if err := sessions.Insert(ctx, tx, r); err != nil {
-			return err
-		}
-		return m.events.Commit(ctx, tx, audit.Event{
-			Time: m.now(), Type: audit.Login, Outcome: audit.Done, User: s.User, By: s.User, Credential: s.ID, Addr: s.Addr,
-			Detail: detail("via", s.Via, "agent", s.UserAgent),
-		})
+		s, err = m.open(ctx, tx, p, in, p.id, secret)
+		return err
 	})
 	if err != nil {
 		return credential.Secret{}, Session{}, err
@@ -122,14 +138,28 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 	return secret, s, nil
 }
 
+// open creates a session of the person in the commit.
+func (m *Manager) open(ctx context.Context, tx *store.Tx, p *proven, in SignIn, id string, secret credential.Secret) (Session, error) {
+	r := m.newRecord(id, secret, p.User, p.Subject.Numbers(policy.KindSession), p.since, in.Client, in.Via)
+	s := r.session()
+	if err := sessions.Insert(ctx, tx, r); err != nil {
+		return Session{}, err
+	}
+	return s, m.events.Commit(ctx, tx, audit.Event{
+		Time: m.now(), Type: audit.Login, Outcome: audit.Done, User: s.User, By: s.User, Credential: s.ID, Addr: s.Addr,
+		Detail: detail("via", s.Via, "agent", s.UserAgent),
+	})
+}
+
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
-	guess  *guess
-	notice string
-	spend  subject.Spend // never nil
-	id     string        // of the session that will be created
-	since  time.Time     // a time before anything was checked
+	guess   *guess            // nil: by a session
+	session credential.Secret // that one
+	notice  string
+	spend   subject.Spend // never nil
+	id      string        // of the session that will be created
+	since   time.Time     // a time before anything was checked
 }
 
 // prove authenticates the person, for every login path.
@@ -137,10 +167,12 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	p := &proven{id: credential.NewID(), since: m.now()}
 	in.Client = in.Client.clean()
 	var err error
-	if p.Person, p.guess, err = m.passwordOf(ctx, in); err != nil {
+	if p.Person, p.guess, err = m.personOf(ctx, in); err != nil {
 		return nil, m.refuse(ctx, in, p.User, err)
 	}
-	if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
+	if p.guess == nil { // no password was asked for
+		p.session = in.Session
+	} else if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
 		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
 	f := subject.Factor{Value: in.OTP, Carry: in.Carry, At: in.Client.At, Addr: in.Client.Addr}
@@ -192,7 +224,7 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 		if _, changed := errors.AsType[*store.ChangedError](err); !changed {
 			return err
 		}
-		now, err := subject.Get(ctx, m.store, p.ID)
+		now, err := m.subjectOf(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -207,6 +239,15 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 	return fmt.Errorf("%w: the account changes all the time", store.ErrConflict)
 }
 
+// subjectOf reads the account of p once more, and the session that p has signed in with.
+func (m *Manager) subjectOf(ctx context.Context, p *proven) (subject.Subject, error) {
+	if p.session.IsZero() {
+		return subject.Get(ctx, m.store, p.ID)
+	}
+	_, sub, err := m.verify(ctx, m.store, p.session)
+	return sub, err
+}
+
 // refuse records a sign-in that ended with err and returns the error for the caller.
 func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) error {
 	e := audit.Event{
@@ -218,6 +259,8 @@ func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) erro
 	case waits:
 		_, code, _ := wait.Answer()
 		e.Outcome, e.Reasons = audit.Denied, []string{code}
+	case errors.Is(err, ErrNoSession):
+		e.Outcome, e.Reasons = audit.Denied, []string{"session"}
 	case errors.Is(err, ErrDenied):
 		// Without the name that was typed: people type passwords there.
 		e.Outcome, e.Reasons = audit.Denied, []string{"password"}

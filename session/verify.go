@@ -54,6 +54,7 @@ func (m *Manager) verify(ctx context.Context, from store.Reader, secret credenti
 	return r, sub, nil
 }
 
+// find returns a session and its account, whose Evidence names the session's row, too.
 func (m *Manager) find(ctx context.Context, from store.Reader, secret credential.Secret) (r *record, sub subject.Subject, err error) {
 	d, ok := credential.Parse(secret.Reveal())
 	if !ok {
@@ -72,6 +73,7 @@ func (m *Manager) find(ctx context.Context, from store.Reader, secret credential
 	if sub, err = subject.Decode(r.User, items[1:]); err != nil {
 		return nil, sub, err
 	}
+	sub.Evidence = append(sub.Evidence, items[0].Evidence())
 	if r, err = sessions.Decode(items[0]); err != nil {
 		return nil, sub, err
 	}

@@ -63,7 +63,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	return page{
 		template: "challenge.html", Title: title, Action: v.path,
-		Name: req.Name, CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
+		Name: req.Name, Here: v.is(req.User), CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
 		wrong: "The password or the second factor is wrong. After too many wrong codes none works any more.",
 	}, true, nil
 }
@@ -91,7 +91,7 @@ func (c challenge) result(ctx context.Context, r *http.Request, v visit, gone er
 	}, false, nil
 }
 
-func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
+func (c challenge) approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error) {
 	aead, err := c.outcomeKey(ctx)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) (*http
 	for range maxRuns {
 		var typed credential.Secret
 		if typed, err = c.prove(ctx, v, req, form); err == nil {
-			return c.carry(aead, v, typed.Reveal()), nil
+			return []*http.Cookie{c.carry(aead, v, typed.Reveal())}, nil
 		}
 		// The account has changed since it was authenticated.
 		if _, changed := errors.AsType[*store.ChangedError](err); !changed {
@@ -127,7 +127,11 @@ const maxRuns = 3
 func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, form url.Values) (credential.Secret, error) {
 	// The password first: an attempt at the second factor counts against the account, so
 	// somebody who only has the URL must not reach it.
-	person, err := c.cfg.CheckPassword(ctx, signIn(v, req.Name, form))
+	in := signIn(v, req.Name, form)
+	if v.is(req.User) {
+		in.Session = v.member.secret
+	}
+	person, err := c.cfg.CheckPassword(ctx, in)
 	if err != nil {
 		return credential.Secret{}, err
 	}
@@ -146,7 +150,7 @@ func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, fo
 	})
 }
 
-func (c challenge) deny(ctx context.Context, v visit) (*http.Cookie, error) {
+func (c challenge) deny(ctx context.Context, v visit) ([]*http.Cookie, error) {
 	aead, err := c.outcomeKey(ctx)
 	if err != nil {
 		return nil, err
@@ -154,5 +158,5 @@ func (c challenge) deny(ctx context.Context, v visit) (*http.Cookie, error) {
 	if err := c.cfg.Factors.Deny(ctx, v.id, v.client.Addr); err != nil {
 		return nil, err
 	}
-	return c.carry(aead, v, refused), nil
+	return []*http.Cookie{c.carry(aead, v, refused)}, nil
 }

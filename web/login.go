@@ -13,10 +13,16 @@ import (
 // login is the page of a web login.
 type login struct{ *Pages }
 
-func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, error) {
+func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, error) {
 	req, err := l.cfg.Sessions.Page(ctx, v.id)
 	if err != nil {
 		return page{}, false, err
+	}
+	factor := false
+	if v.member != nil && req.State == session.Pending {
+		if factor, err = (caller{l.Pages, r, v}).hasFactor(ctx); err != nil {
+			return page{}, false, err
+		}
 	}
 	switch req.State {
 	case session.Pending:
@@ -25,10 +31,9 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 			signUpPath = l.prefix + "/-/auth/" + signUpSegment + "/" + v.id
 		}
 		return page{
-			template: "login.html", SignUp: signUpPath, Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
+			template: "login.html", SignUp: signUpPath, Factor: factor, Stay: l.cfg.API != nil, Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
 			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
-			wrong: "The user name, the password or the second factor is wrong. If the account has a second factor, it cannot be left empty. " +
-				"After too many wrong codes wait for some minutes, or use a recovery code.",
+			wrong:     wrongSignIn,
 		}, true, nil
 	case session.Done:
 		return page{
@@ -45,11 +50,27 @@ func (l login) page(ctx context.Context, _ *http.Request, v visit) (page, bool, 
 	}
 }
 
-func (l login) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
-	if err := l.cfg.Sessions.Approve(ctx, v.id, signIn(v, typed.Line(form.Get("name")), form)); err != nil {
+// approve also signs the person in to the browser, if the form says so.
+func (l login) approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error) {
+	in := signIn(v, typed.Line(form.Get("name")), form)
+	if v.member != nil || l.cfg.API == nil || form.Get("stay") == "" {
+		if v.member != nil {
+			in.Session = v.member.secret
+		}
+		if err := l.cfg.Sessions.Approve(ctx, v.id, in); err != nil {
+			return nil, err
+		}
+		return []*http.Cookie{l.browserCookie(v)}, nil
+	}
+	aead, err := l.key(ctx, "web: member")
+	if err != nil {
 		return nil, err
 	}
-	return l.browserCookie(v), nil
+	secret, _, err := l.cfg.Sessions.ApproveAndStay(ctx, v.id, in)
+	if err != nil {
+		return nil, err
+	}
+	return []*http.Cookie{l.browserCookie(v), l.memberCookie(aead, secret, v.client.At)}, nil
 }
 
 // signIn is what the form of v presents.
@@ -60,6 +81,6 @@ func signIn(v visit, name string, form url.Values) session.SignIn {
 	}
 }
 
-func (l login) deny(ctx context.Context, v visit) (*http.Cookie, error) {
+func (l login) deny(ctx context.Context, v visit) ([]*http.Cookie, error) {
 	return nil, l.cfg.Sessions.Deny(ctx, v.id, v.client)
 }

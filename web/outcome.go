@@ -27,6 +27,14 @@ func (p *Pages) carry(aead cipher.AEAD, v visit, outcome string) *http.Cookie {
 	}
 }
 
+// dropOutcome returns the cookie that takes the one of [Pages.carry] away.
+func (p *Pages) dropOutcome(v visit) *http.Cookie {
+	return &http.Cookie{
+		Name: p.outcomeName(), Path: v.path, MaxAge: -1,
+		Secure: p.secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
+}
+
 // outcome returns the outcome in the cookies of r for the page of v, "" if there is none.
 func (p *Pages) outcome(ctx context.Context, r *http.Request, v visit) (string, error) {
 	all := r.CookiesNamed(p.outcomeName())
@@ -51,7 +59,12 @@ func (p *Pages) outcome(ctx context.Context, r *http.Request, v visit) (string, 
 
 // outcomeKey is read before anything is decided: after the decision an error would be too late.
 func (p *Pages) outcomeKey(ctx context.Context) (cipher.AEAD, error) {
-	key, err := p.cfg.Keys.Derive(ctx, "web: outcome")
+	return p.key(ctx, "web: outcome")
+}
+
+// key returns the key that seals one kind of cookie.
+func (p *Pages) key(ctx context.Context, kind string) (cipher.AEAD, error) {
+	key, err := p.cfg.Keys.Derive(ctx, kind)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -40,6 +41,18 @@ type page struct {
 	Code       string // typed code of an approved challenge
 	Steps      []step
 
+	// Of an account's page.
+	Member                string // who is signed in; "": nobody
+	Nav                   []navItem
+	SignOut, SignOutToken string // where its form is sent, and with what
+	Shown                 shown
+	Factor                bool // the form takes a second factor
+	Here                  bool // a challenge is for who is signed in
+	Stay                  bool // a browser can stay signed in
+	Data                  any  // of the template
+
+	images   bool       // it has some in itself
+	form     url.Values // that was not accepted
 	template string
 	wrong    string // Problem of a form that authenticated nobody
 }
@@ -107,6 +120,17 @@ func printable(s string) string {
 	}, s)
 }
 
+// Value returns what a form that was not accepted had in a field, and otherwise usual.
+func (pg page) Value(field, usual string) string {
+	if pg.form == nil {
+		return usual
+	}
+	return printable(pg.form.Get(field))
+}
+
+// Checked reports whether a box was ticked in a form that was not accepted.
+func (pg page) Checked(field string) bool { return pg.form.Get(field) != "" }
+
 // Groups returns the typed code in groups of four.
 func (pg page) Groups() []string {
 	var groups []string
@@ -163,7 +187,10 @@ var assets embed.FS
 var templates = func() map[string]*template.Template {
 	frame := template.Must(template.ParseFS(assets, "assets/page.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"login.html", "signup.html", "challenge.html", "result.html", "index.html"} {
+	for _, name := range []string{
+		"login.html", "signup.html", "challenge.html", "result.html", "index.html",
+		"signin.html", "tokens.html", "token.html", "sessions.html", "security.html", "profile.html",
+	} {
 		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(assets, "assets/"+name))
 	}
 	return all
@@ -176,6 +203,9 @@ func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
 	var body bytes.Buffer
 	if err := templates[pg.template].ExecuteTemplate(&body, "page", pg); err != nil {
 		panic(err) // a field that page does not have: no input leads here
+	}
+	if pg.images {
+		w.Header().Set("Content-Security-Policy", contentPolicy+"; img-src data:")
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)

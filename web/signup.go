@@ -69,7 +69,7 @@ func (s signUp) created(name, loginPath string) page {
 	return pg
 }
 
-func (s signUp) approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error) {
+func (s signUp) approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error) {
 	aead, err := s.outcomeKey(ctx)
 	if err != nil {
 		return nil, err
@@ -85,11 +85,11 @@ func (s signUp) approve(ctx context.Context, v visit, form url.Values) (*http.Co
 	if problem != "" {
 		return nil, problemError(problem)
 	}
-	return s.carry(aead, v, in.Name), nil
+	return []*http.Cookie{s.carry(aead, v, in.Name)}, nil
 }
 
 // deny has no form: who does not want an account leaves.
-func (s signUp) deny(context.Context, visit) (*http.Cookie, error) { return nil, errMalformed }
+func (s signUp) deny(context.Context, visit) ([]*http.Cookie, error) { return nil, errMalformed }
 
 // A problemError is a form that is to be filled in again, and the sentence that says why.
 type problemError string

@@ -24,6 +24,8 @@ type visit struct {
 	client session.Client
 	// browser identifies the browser for as long as it is known to an account; see browserOf.
 	browser string
+	member  *member // who is signed in; nil: nobody
+	shown   shown   // of an account's page
 }
 
 // A kind is a page at which something is decided.
@@ -31,16 +33,25 @@ type kind interface {
 	// page returns what the page shows and whether it still waits for a decision.
 	page(ctx context.Context, r *http.Request, v visit) (page, bool, error)
 	// approve and deny decide, for the person who filled in the form or for anybody who has the
-	// page. The cookie that they return, if any, is for the result.
-	approve(ctx context.Context, v visit, form url.Values) (*http.Cookie, error)
-	deny(ctx context.Context, v visit) (*http.Cookie, error)
+	// page. The cookies that they return are to be set.
+	approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error)
+	deny(ctx context.Context, v visit) ([]*http.Cookie, error)
 }
 
 // show answers GET.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, k kind, v visit) {
-	pg, waits, err := k.page(r.Context(), r, v)
+	err := p.recognise(w, r, &v)
+	var pg page
+	var waits bool
+	if err == nil {
+		pg, waits, err = k.page(r.Context(), r, v)
+	}
 	if err == nil && waits {
-		pg.Token, err = p.token(r.Context(), v, p.giveCookie(w, r))
+		cookie := p.giveCookie(w, r)
+		pg.Token, err = p.token(r.Context(), v, cookie)
+		if err == nil {
+			err = p.frame(r.Context(), &pg, v, cookie)
+		}
 	}
 	if err != nil {
 		p.refuse(w, r, err)
@@ -52,27 +63,34 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, k kind, v visit) {
 // decide answers POST.
 func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) {
 	form, err := p.readForm(w, r, v)
+	if err == nil {
+		err = p.recognise(w, r, &v)
+	}
 	if err != nil {
 		p.refuse(w, r, err)
 		return
 	}
-	var cookie *http.Cookie
+	var cookies []*http.Cookie
 	var problem problemError
 	var wait *subject.WaitError
 	switch form.Get("decision") {
 	case "approve":
-		cookie, err = k.approve(r.Context(), v, form)
+		cookies, err = k.approve(r.Context(), v, form)
 	case "deny":
-		cookie, err = k.deny(r.Context(), v)
+		cookies, err = k.deny(r.Context(), v)
 	default:
 		err = errMalformed
 	}
 	switch {
 	case err == nil:
-		if cookie != nil {
+		for _, cookie := range cookies {
 			http.SetCookie(w, cookie)
 		}
 		p.seeOther(w, v)
+	case errors.Is(err, session.ErrNoSession):
+		http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
+		v.member = nil
+		p.refuseForm(w, r, k, v, form, http.StatusForbidden, signedOut)
 	case wrong(err):
 		p.refuseForm(w, r, k, v, form, http.StatusForbidden, used(err, v.client.At))
 	case errors.As(err, &wait):
@@ -130,6 +148,11 @@ func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v vis
 		return
 	}
 	pg.Token, pg.Problem, pg.Email = form.Get("token"), cmp.Or(problem, pg.wrong), form.Get("email")
+	cookie, _ := p.cookie(r) // with which the form came
+	if err := p.frame(r.Context(), &pg, v, cookie); err != nil {
+		p.refuse(w, r, err)
+		return
+	}
 	if pg.Name == "" {
 		pg.Name = form.Get("name")
 	}

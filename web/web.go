@@ -84,7 +84,10 @@ import (
 type Logins interface {
 	Page(ctx context.Context, pageID string) (session.Request, error)
 	Approve(ctx context.Context, pageID string, in session.SignIn) error
+	ApproveAndStay(ctx context.Context, pageID string, in session.SignIn) (credential.Secret, session.Session, error)
 	Deny(ctx context.Context, pageID string, c session.Client) error
+	SignIn(ctx context.Context, in session.SignIn) (credential.Secret, session.Session, error)
+	Verify(ctx context.Context, secret credential.Secret) (session.Session, error)
 }
 
 // Challenges are operations that wait for a second factor: a [twofactor.Manager]. Errors wrap
@@ -132,6 +135,12 @@ type Config struct {
 	// shows above the form. Anyone can have it called as often as they like, with any input. An
 	// error means that it could not tell. Nil means that nobody can sign up.
 	SignUp func(ctx context.Context, in NewAccount) (problem string, err error)
+
+	// API serves npm's endpoints and npmauth's, to which the pages of an account send their requests,
+	// within the process, with the session of who is signed in: whatever a page does is decided
+	// there. Requests have the header of the one for the page, without what is about itself. Nil
+	// means that there are no such pages, and that nobody stays signed in in a browser.
+	API http.Handler
 
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
@@ -199,6 +208,15 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	segment, id, slash := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
+	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r), browser: p.browserOf(r)}
+	if a := p.accountPageOf(segment, id); a != nil && strings.HasPrefix(path, "/-/auth/") && slash == (id != "") && (id == "" || validID(id)) {
+		p.serveAccount(w, r, a, v)
+		return
+	}
+	if segment == signOutSegment && !slash && p.cfg.API != nil {
+		p.serveSignOut(w, r, v)
+		return
+	}
 	k, ok := p.kinds[segment]
 	plain := segment == signUpSegment && !slash
 	if !ok || !strings.HasPrefix(path, "/-/auth/") || !validID(id) && !plain {
@@ -209,7 +227,6 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w, http.StatusNotFound, noSignUp)
 		return
 	}
-	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r), browser: p.browserOf(r)}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		p.show(w, r, k, v)
@@ -232,6 +249,18 @@ func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
 	index := page{template: "index.html", Title: "Logins of " + p.cfg.Name, Base: base}
 	if p.cfg.SignUp != nil {
 		index.SignUp = p.prefix + "/-/auth/" + signUpSegment
+	}
+	if p.cfg.API != nil {
+		v := visit{kind: "index", client: p.cfg.Client(r)}
+		err := p.recognise(w, r, &v)
+		index.Nav = p.navigation(v)
+		if err == nil && v.member != nil {
+			err = p.frame(r.Context(), &index, v, p.giveCookie(w, r))
+		}
+		if err != nil {
+			p.refuse(w, r, err)
+			return
+		}
 	}
 	p.write(w, http.StatusOK, index)
 }

@@ -209,6 +209,29 @@ func (l logins) Approve(ctx context.Context, id string, in session.SignIn) error
 	return l.w.sessions.Approve(ctx, id, in)
 }
 
+func (l logins) ApproveAndStay(ctx context.Context, id string, in session.SignIn) (credential.Secret, session.Session, error) {
+	l.w.calls++
+	if l.w.broken != nil {
+		return credential.Secret{}, session.Session{}, l.w.broken
+	}
+	return l.w.sessions.ApproveAndStay(ctx, id, in)
+}
+
+func (l logins) SignIn(ctx context.Context, in session.SignIn) (credential.Secret, session.Session, error) {
+	l.w.calls++
+	if l.w.broken != nil {
+		return credential.Secret{}, session.Session{}, l.w.broken
+	}
+	return l.w.sessions.SignIn(ctx, in)
+}
+
+func (l logins) Verify(ctx context.Context, secret credential.Secret) (session.Session, error) {
+	if l.w.broken != nil {
+		return session.Session{}, l.w.broken
+	}
+	return l.w.sessions.Verify(ctx, secret)
+}
+
 func (l logins) Deny(ctx context.Context, id string, c session.Client) error {
 	l.w.calls++
 	return l.w.sessions.Deny(ctx, id, c)

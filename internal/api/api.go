@@ -74,6 +74,7 @@ func New(cfg Config) (*API, error) {
 		BaseURL: a.Base, Name: cfg.Name, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
+		API: http.HandlerFunc(serveWhole),
 	}
 	old := cfg.Legacy
 	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.legacyFail
@@ -172,6 +173,24 @@ func answer(fn answering) endpoint {
 		}
 		wire.WriteJSON(w, rep.status, rep.body)
 	}
+}
+
+type wholeKey struct{}
+
+// Within returns r as part of whole, the handler that serves the registry: pages send it the requests
+// of who is signed in.
+func Within(r *http.Request, whole http.Handler) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), wholeKey{}, whole))
+}
+
+// serveWhole serves a request that a page sends.
+func serveWhole(w http.ResponseWriter, r *http.Request) {
+	whole, ok := r.Context().Value(wholeKey{}).(http.Handler)
+	if !ok {
+		wire.WriteError(w, wire.Unavailable)
+		return
+	}
+	whole.ServeHTTP(w, r)
 }
 
 // byToken returns the endpoint that answers with one where the path names a token, and with all

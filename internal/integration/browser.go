@@ -64,7 +64,7 @@ func (b *Browser) Follow(p Page, text string) Page {
 	return b.Open(to.String())
 }
 
-// Submit fills in the form of a page that decides as wanted, approve or deny, and
+// Submit fills in the form of a page that decides as wanted, by a hidden field or by a button, and
 // sends it.
 func (b *Browser) Submit(p Page, decision string, fields map[string]string) Page {
 	b.t.Helper()
@@ -72,6 +72,9 @@ func (b *Browser) Submit(p Page, decision string, fields map[string]string) Page
 		values := url.Values{}
 		for _, in := range hidden.FindAllStringSubmatch(form[2], -1) {
 			values.Set(html.UnescapeString(in[1]), html.UnescapeString(in[2]))
+		}
+		if button := `<button type="submit" name="decision" value="` + html.EscapeString(decision) + `"`; strings.Contains(form[2], button) {
+			values.Set("decision", decision)
 		}
 		if values.Get("decision") != decision {
 			continue

@@ -1,0 +1,327 @@
+package npmauth_test
+
+import (
+	"html"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/protocol"
+)
+
+// A tab is a browser's, without JavaScript.
+type tab struct {
+	w       *world
+	cookies map[string]string
+	path    string
+	answer
+}
+
+func (w *world) tab() *tab { return &tab{w: w, cookies: map[string]string{}} }
+
+func (b *tab) send(c call) {
+	b.w.t.Helper()
+	if c.header == nil {
+		c.header = map[string]string{}
+	}
+	var cookies []string
+	for _, name := range slices.Sorted(maps.Keys(b.cookies)) {
+		cookies = append(cookies, name+"="+b.cookies[name])
+	}
+	c.header["Cookie"], c.header["User-Agent"] = strings.Join(cookies, "; "), "a browser"
+	b.path = c.path
+	b.answer = b.w.do(c)
+	for _, cookie := range b.Result().Cookies() {
+		if b.cookies[cookie.Name] = cookie.Value; cookie.MaxAge < 0 {
+			delete(b.cookies, cookie.Name)
+		}
+	}
+	if b.Code == http.StatusSeeOther {
+		b.open(b.Header().Get("Location"))
+	}
+}
+
+func (b *tab) open(path string) *tab {
+	b.w.t.Helper()
+	b.send(call{method: "GET", path: strings.TrimPrefix(path, "https://npm.acme.test")})
+	return b
+}
+
+var (
+	postForms = regexp.MustCompile(`(?s)<form method="post" action="([^"]*)">(.*?)</form>`)
+	hiddens   = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+)
+
+// form returns the address and the hidden fields of the page's form that decides so.
+func (b *tab) form(decision string) (string, url.Values) {
+	b.w.t.Helper()
+	for _, form := range postForms.FindAllStringSubmatch(b.Body.String(), -1) {
+		values := url.Values{}
+		for _, in := range hiddens.FindAllStringSubmatch(form[2], -1) {
+			values.Set(html.UnescapeString(in[1]), html.UnescapeString(in[2]))
+		}
+		if strings.Contains(form[2], `name="decision" value="`+decision+`" class`) {
+			values.Set("decision", decision)
+		}
+		if values.Get("decision") == decision {
+			return form[1], values
+		}
+	}
+	require.Fail(b.w.t, "no such form", "%s\n%s", decision, b.Body)
+	return "", nil
+}
+
+// submit fills in the form of the page that decides so, with pairs of field and value.
+func (b *tab) submit(decision string, fields ...string) *tab {
+	b.w.t.Helper()
+	path, values := b.form(decision)
+	for i := 0; i < len(fields); i += 2 {
+		values.Set(fields[i], fields[i+1])
+	}
+	b.post(path, values)
+	return b
+}
+
+func (b *tab) post(path string, values url.Values) {
+	b.w.t.Helper()
+	b.send(call{method: "POST", path: path, body: values.Encode(), header: map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://npm.acme.test", "Sec-Fetch-Site": "same-origin",
+	}})
+}
+
+// has returns what the pattern finds in the page.
+func (b *tab) has(pattern string) string {
+	b.w.t.Helper()
+	found := regexp.MustCompile(pattern).FindStringSubmatch(b.Body.String())
+	require.NotNil(b.w.t, found, "%s\n%s", pattern, b.Body)
+	return found[len(found)-1]
+}
+
+// is asserts the status and a text of the page.
+func (b *tab) is(status int, text string) {
+	b.w.t.Helper()
+	require.Equal(b.w.t, status, b.Code, b.Body.String())
+	require.Contains(b.w.t, b.Body.String(), text)
+}
+
+// signIn opens one of the account's pages, with a code for who has an app.
+func (b *tab) signIn(name, page string) {
+	b.w.t.Helper()
+	fields := []string{"name", name, "password", password}
+	if b.w.secrets[name] != "" {
+		fields = append(fields, "code", b.w.code(name))
+	}
+	b.open("/-/auth/" + page)
+	b.submit("sign-in", fields...)
+	b.is(200, "Signed in as <strong>"+name+"</strong>")
+}
+
+// A person does with the pages what npm login, profile and token do.
+func TestAccountPages(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	elsewhere := w.login("alice")
+	b := w.tab()
+
+	b.open("/-/auth/").is(200, "Sign in to manage your account")
+	b.open("/-/auth/security").is(200, "Sign in to")
+	b.submit("sign-in", "name", "alice", "password", "wrong password of mine").is(403, "is wrong")
+	b.submit("sign-in", "name", "alice", "password", password).is(200, "It is <strong>off</strong>")
+	b.submit("set", "mode", "auth-and-writes", "password", "wrong password of mine").is(403, "password")
+	b.submit("set", "mode", "auth-and-writes", "password", password).is(200, `src="data:image/png;base64,`)
+	w.secrets["alice"] = b.has(`id="secret">([A-Z2-7]+)<`)
+	b.submit("confirm", "code", "000000").is(403, `id="secret"`)
+	b.submit("confirm", "code", w.code("alice")).is(200, "Two-factor authentication is on.")
+	recovery := strings.Fields(b.has(`(?s)id="recovery">(.*?)</pre>`))
+	require.Len(t, recovery, 5)
+	b.open("/-/auth/security").is(200, "for logging in and for writing")
+	assert.NotContains(t, b.Body.String(), recovery[0], "it is shown once")
+	assert.Equal(t, 401, whoami(w, elsewhere), "who was logged in without it is not any more")
+
+	// Tokens.
+	fields := []string{"name", "ci <b>", "permission", "read-write", "all", "yes", "days", "365", "bypass", "yes", "password", password}
+	b.open("/-/auth/tokens").submit("create", append(fields, "days", "30", "code", "123456")...).is(403, `value="ci &lt;b&gt;"`)
+	b.submit("create", append(fields, "code", w.code("alice"))...).is(400, "90 days at most")
+	b.submit("create", append(fields, "days", "many", "code", w.code("alice"))...).is(422, "in digits")
+	b.submit("create", append(fields, "days", "30", "code", w.code("alice"))...).is(200, "The token is made")
+	secret := b.has(`id="new-token">(npm_\w+)<`)
+	assert.Equal(t, 200, whoami(w, secret))
+	b.open("/-/auth/tokens").is(200, "ci &lt;b&gt;")
+	assert.NotContains(t, b.Body.String(), secret)
+	one := b.has(`<h2><a href="([^"]+)">ci`)
+	b.open(one).submit("rotate", "grace", "0", "password", password, "code", w.code("alice")).is(200, "new secret")
+	rotated := b.has(`id="new-token">(npm_\w+)<`)
+	assert.Equal(t, []int{401, 200}, []int{whoami(w, secret), whoami(w, rotated)})
+	b.submit(b.has(`value="(revoke:[^"]+)"`), "code", "").is(403, "one-time")
+	b.submit(b.has(`value="(revoke:[^"]+)"`), "code", w.code("alice")).is(200, "The token is revoked")
+	assert.Equal(t, 401, whoami(w, rotated))
+	b.open(one).is(404, "")
+
+	// Sessions.
+	other := w.login("alice")
+	b.open("/-/auth/sessions").is(200, "this one")
+	b.submit("end:"+w.sessionID(other), "code", w.code("alice")).is(200, "The session has ended.")
+	assert.Equal(t, 401, whoami(w, other))
+	other = w.login("alice")
+	b.submit("end-others", "code", w.code("alice")).is(200, "All other sessions have ended.")
+	assert.Equal(t, 401, whoami(w, other))
+
+	// Profile and password.
+	b.open("/-/auth/profile").submit("save", "email", "alice@acme.test", "fullname", "Alice <Acme>", "code", w.code("alice")).is(200, "The profile is saved.")
+	b.is(200, "Alice &lt;Acme&gt;")
+	other = w.login("alice")
+	const next = "another good one of mine"
+	b.open("/-/auth/security").submit("password", "password", password, "new", next, "again", "other").is(422, "not the same")
+	b.submit("password", "password", password, "new", next, "again", next, "code", w.code("alice")).is(200, "The password is changed")
+	assert.Equal(t, 401, whoami(w, other))
+
+	path, values := b.form("")
+	require.Equal(t, "/-/auth/signout", path)
+	b.post(path, values)
+	b.is(200, "Sign in to manage your account")
+	b.open("/-/auth/tokens").is(200, "Sign in to")
+	assert.Zero(t, w.sessions("alice"))
+	for _, e := range w.events.all {
+		assert.NotContains(t, e.Detail, "code")
+	}
+}
+
+// Who is signed in is asked for no name and no password again, and never for nothing.
+func TestSignedInBrowser(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	w.person("bob")
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("widget", false, w.ids["alice"])
+	b := w.tab()
+
+	// To approve the login of a program signs in to the browser, too.
+	loginURL, done, _ := w.start("")
+	b.open(loginURL).submit("approve", "name", "alice", "password", password, "code", w.code("alice"), "stay", "yes").is(200, "Login approved")
+	bearer := w.do(call{method: "GET", path: strings.TrimPrefix(done, "https://npm.acme.test")}).text("token")
+	require.NotEmpty(t, bearer)
+	assert.Equal(t, 2, w.sessions("alice"))
+	b.open("/-/auth/sessions").is(200, "Signed in as <strong>alice</strong>")
+
+	// The next one takes a code.
+	loginURL, done, _ = w.start("")
+	b.open(loginURL).is(200, "It will be logged in as <strong>alice</strong>")
+	assert.NotContains(t, b.Body.String(), `name="password"`)
+	b.submit("approve").is(403, "wrong")
+	b.submit("approve", "code", "000000").is(403, "wrong")
+	b.submit("approve", "code", w.code("alice")).is(200, "Login approved")
+	require.NotEmpty(t, w.do(call{method: "GET", path: strings.TrimPrefix(done, "https://npm.acme.test")}).text("token"))
+
+	// And so does a publish.
+	asked := w.publish("widget", "1.0.1", bearer, "")
+	isChallenge(t, asked)
+	b.open(asked.text("authUrl")).is(200, "Confirm: publish widget")
+	assert.NotContains(t, b.Body.String(), `name="password"`)
+	b.submit("approve", "code", "000000").is(403, "wrong")
+	b.submit("approve", "code", w.code("alice")).is(200, "Confirmed")
+
+	// For somebody else's it is not enough.
+	other := w.tab()
+	other.signIn("bob", "sessions")
+	w.clock.Add(time.Minute)
+	asked = w.publish("widget", "1.0.2", bearer, "")
+	isChallenge(t, asked)
+	other.open(asked.text("authUrl")).is(200, `name="password"`)
+
+	// An account without a second factor is asked for its password.
+	loginURL, _, _ = w.start("")
+	other.open(loginURL).is(200, "It will be logged in as <strong>bob</strong>")
+	other.submit("approve").is(403, "wrong")
+	other.submit("approve", "password", password).is(200, "Login approved")
+
+	// Once the session has ended, it is signed in to no more.
+	loginURL, _, _ = w.start("")
+	b.open(loginURL).is(200, "It will be logged in as")
+	_, values := b.form("approve")
+	require.NoError(t, w.auth.Subjects().RevokeAll(t.Context(), audit.Actor{}, w.ids["alice"]))
+	values.Set("code", w.code("alice"))
+	b.post(b.path, values)
+	b.is(403, `name="password"`)
+}
+
+// A browser is signed out after half an hour in which it loaded no page, and after two hours.
+func TestSignedInEnds(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	b := w.tab()
+	b.signIn("alice", "sessions")
+	for range 3 {
+		w.clock.Add(29 * time.Minute)
+		b.open("/-/auth/sessions").is(200, "Signed in as")
+	}
+	w.clock.Add(30 * time.Minute)
+	b.open("/-/auth/sessions").is(200, "Sign in to")
+
+	b.signIn("alice", "sessions")
+	for range 4 {
+		w.clock.Add(25 * time.Minute)
+		b.open("/-/auth/sessions").is(200, "Signed in as")
+	}
+	w.clock.Add(20 * time.Minute)
+	b.open("/-/auth/sessions").is(200, "Sign in to")
+}
+
+// The cookie of a browser is no credential of the registry, and a credential is no cookie.
+func TestMemberCookie(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	b := w.tab()
+	b.signIn("alice", "sessions")
+	const name = "__Host-npmauth-member"
+	value := b.cookies[name]
+	require.NotEmpty(t, value)
+	assert.NotContains(t, value, "npm_")
+	assert.Equal(t, 401, whoami(w, value))
+	for _, bad := range []string{"", "x", value[:len(value)-1], value + "A", w.login("alice"), value + `"; ` + name + "=x"} {
+		b.cookies[name] = bad
+		b.open("/-/auth/sessions").is(200, "Sign in to")
+		b.cookies[name] = value
+	}
+	b.open("/-/auth/sessions").is(200, "Signed in as")
+}
+
+// Nothing is done for a form that another page, browser or person's session sent.
+func TestAccountForgery(t *testing.T) {
+	w := newWorld(t)
+	w.person("alice")
+	victim := w.tab()
+	victim.signIn("alice", "sessions")
+	bearer := w.login("alice")
+	_, values := victim.form("end-others")
+	for what, change := range map[string]func(c *call, v url.Values){
+		"another origin": func(c *call, _ url.Values) {
+			c.header["Sec-Fetch-Site"], c.header["Origin"] = "cross-site", "https://acme.example"
+		},
+		"a subdomain": func(c *call, _ url.Values) {
+			c.header["Sec-Fetch-Site"], c.header["Origin"] = "same-site", "https://www.npm.acme.test"
+		},
+		"no token":             func(_ *call, v url.Values) { v.Del("token") },
+		"another page's token": func(c *call, _ url.Values) { c.path = "/-/auth/tokens" },
+	} {
+		c := call{method: "POST", path: "/-/auth/sessions", header: map[string]string{
+			"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://npm.acme.test", "Sec-Fetch-Site": "same-origin",
+		}}
+		form := maps.Clone(values)
+		change(&c, form)
+		c.body = form.Encode()
+		victim.send(c)
+		assert.Equal(t, 403, victim.Code, what)
+	}
+	victim.send(call{method: "GET", path: "/-/auth/sessions?" + values.Encode()})
+	assert.Equal(t, 200, whoami(w, bearer))
+	assert.Equal(t, 2, w.sessions("alice"))
+}

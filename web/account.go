@@ -1,0 +1,356 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/internal/typed"
+	"github.com/npmauth/npmauth/subject"
+)
+
+// An accountPage is a page of who is signed in. Its ID, if it has one, is that of what it is about.
+type accountPage interface {
+	// show returns the page. It changes nothing.
+	show(ctx context.Context, c caller) (page, error)
+	// do carries out what the form asks for, and returns what the page shows then.
+	do(ctx context.Context, c caller, form url.Values) (shown, error)
+}
+
+// shown is what a page shows after a form was accepted, the first time that it is loaded. It has
+// what nobody sees again.
+type shown struct {
+	Done     string   `json:"done,omitempty"` // in a sentence
+	Token    string   `json:"token,omitempty"`
+	Recovery []string `json:"recovery,omitempty"`
+	URI      string   `json:"uri,omitempty"` // of an authenticator app, until it is confirmed
+	Code     string   `json:"code,omitempty"`
+	// Leave is the path segment of the page to go to, where this one has nothing left to show.
+	Leave string `json:"-"`
+}
+
+// A navItem is a link to one of the pages.
+type navItem struct {
+	Text, Path string
+	Here       bool
+}
+
+// accountPages are in the order of the navigation.
+var accountPages = []struct {
+	segment, text string
+	ids           bool // it has pages of single things, too
+	of            func(*Pages) accountPage
+}{
+	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }},
+	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }},
+	{"security", "Security", false, func(p *Pages) accountPage { return security{p} }},
+	{"profile", "Profile", false, func(p *Pages) accountPage { return profile{p} }},
+}
+
+// accountPageOf returns the page of a path segment, nil if there is none.
+func (p *Pages) accountPageOf(segment, id string) accountPage {
+	if p.cfg.API == nil {
+		return nil
+	}
+	for _, a := range accountPages {
+		if a.segment == segment && (id == "" || a.ids) {
+			return a.of(p)
+		}
+	}
+	return nil
+}
+
+func (p *Pages) pathOf(segment string) string { return p.prefix + "/-/auth/" + segment }
+
+// navigation returns the links to the account's pages.
+func (p *Pages) navigation(v visit) (items []navItem) {
+	for _, a := range accountPages {
+		items = append(items, navItem{a.text, p.pathOf(a.segment), a.segment == v.kind && v.id == ""})
+	}
+	return items
+}
+
+// serveAccount serves one of the account's pages, or the form for signing in in its place: no
+// address of a page is passed on.
+func (p *Pages) serveAccount(w http.ResponseWriter, r *http.Request, a accountPage, v visit) {
+	if err := p.recognise(w, r, &v); err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	switch {
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		p.showAccount(w, r, a, v, nil, http.StatusOK, "")
+	case r.Method == http.MethodPost:
+		p.doAccount(w, r, a, v)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		p.write(w, http.StatusMethodNotAllowed, badMethod)
+	}
+}
+
+// recognise sets the member of v, and the cookies that follow.
+func (p *Pages) recognise(w http.ResponseWriter, r *http.Request, v *visit) error {
+	m, cookie, err := p.memberOf(r.Context(), r, v.client)
+	if err != nil {
+		return err
+	}
+	if cookie != nil {
+		http.SetCookie(w, cookie)
+	}
+	v.member = m
+	return nil
+}
+
+// showAccount answers with the page, and after a form that was not accepted with what it had and
+// with the problem.
+func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, a accountPage, v visit, form url.Values, status int, problem string) {
+	pg, err := p.accountPage(w, r, a, v, form == nil)
+	if errors.Is(err, errSignedOut) {
+		http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
+		v.member = nil
+		pg, err = p.signInPage(v), nil
+	}
+	cookie := p.giveCookie(w, r)
+	if err == nil {
+		pg.Token, err = p.token(r.Context(), v, cookie)
+	}
+	if err == nil {
+		err = p.frame(r.Context(), &pg, v, cookie)
+	}
+	if err != nil {
+		p.refuseAccount(w, r, v, err)
+		return
+	}
+	pg.form, pg.Problem = form, problem
+	if pg.Name == "" {
+		pg.Name = form.Get("name")
+	}
+	p.write(w, status, pg)
+}
+
+func (p *Pages) accountPage(w http.ResponseWriter, r *http.Request, a accountPage, v visit, first bool) (page, error) {
+	if v.member == nil {
+		return p.signInPage(v), nil
+	}
+	text, err := p.outcome(r.Context(), r, v)
+	if err != nil {
+		return page{}, err
+	}
+	var s shown
+	if text != "" {
+		_ = json.Unmarshal([]byte(text), &s) // it is sealed: ours
+	}
+	if first && s.URI == "" && text != "" {
+		http.SetCookie(w, p.dropOutcome(v))
+	}
+	v.shown = s
+	pg, err := a.show(r.Context(), caller{p, r, v})
+	if err != nil {
+		return page{}, err
+	}
+	pg.Shown, pg.Action = s, v.path
+	return pg, nil
+}
+
+// frame fills in what all pages have where somebody is signed in. cookie is the browser's.
+func (p *Pages) frame(ctx context.Context, pg *page, v visit, cookie string) (err error) {
+	if v.member == nil {
+		return nil
+	}
+	pg.Member, pg.Nav, pg.SignOut = v.member.Name, p.navigation(v), p.pathOf(signOutSegment)
+	pg.SignOutToken, err = p.token(ctx, visit{kind: signOutSegment}, cookie)
+	return err
+}
+
+// signInPage is the form for signing in, in the place of the page of v.
+func (p *Pages) signInPage(v visit) page {
+	pg := page{template: "signin.html", Title: "Sign in to " + p.cfg.Name, Action: v.path}
+	if p.cfg.SignUp != nil {
+		pg.SignUp = p.pathOf(signUpSegment)
+	}
+	return pg
+}
+
+// doAccount answers a form.
+func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage, v visit) {
+	form, err := p.readForm(w, r, v)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	if form.Get("decision") == "sign-in" {
+		p.signIn(w, r, a, v, form)
+		return
+	}
+	if v.member == nil {
+		p.showAccount(w, r, a, v, form, http.StatusForbidden, signedOut)
+		return
+	}
+	aead, err := p.outcomeKey(r.Context())
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	s, err := a.do(r.Context(), caller{p, r, v}, form)
+	var refused *apiError
+	var problem problemError
+	switch {
+	case err == nil:
+		text, err := json.Marshal(s)
+		if err != nil {
+			p.refuse(w, r, err)
+			return
+		}
+		if s.Leave != "" {
+			v = visit{kind: s.Leave, path: p.pathOf(s.Leave)}
+		}
+		http.SetCookie(w, p.carry(aead, v, string(text)))
+		p.seeOther(w, v)
+	case errors.Is(err, errSignedOut):
+		http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
+		v.member = nil
+		p.showAccount(w, r, a, v, form, http.StatusForbidden, signedOut)
+	case errors.As(err, &problem):
+		p.showAccount(w, r, a, v, form, http.StatusUnprocessableEntity, string(problem))
+	case errors.As(err, &refused):
+		status := refused.status
+		if status == http.StatusUnauthorized {
+			status = http.StatusForbidden // see package documentation
+		}
+		if refused.retry != "" {
+			w.Header().Set("Retry-After", refused.retry)
+		}
+		p.showAccount(w, r, a, v, form, status, refused.sentence)
+	default:
+		p.refuse(w, r, err)
+	}
+}
+
+// refuseAccount answers where not even the page can be shown.
+func (p *Pages) refuseAccount(w http.ResponseWriter, r *http.Request, v visit, err error) {
+	refused, ok := errors.AsType[*apiError](err)
+	switch {
+	case errors.Is(err, errGone):
+		p.write(w, http.StatusNotFound, gone)
+	case ok && refused.status < http.StatusInternalServerError:
+		p.write(w, http.StatusForbidden, page{template: "result.html", Title: "This cannot be shown", Text: refused.sentence, Login: p.pathOf("")})
+	default:
+		p.refuse(w, r, err)
+	}
+}
+
+const signedOut = "You are not signed in any more. Nothing was changed."
+
+// errGone means that there is no such thing as the page's ID names.
+var errGone = errors.New("web: the page is about nothing that there is")
+
+// signIn signs in who has filled in the form.
+func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, a accountPage, v visit, form url.Values) {
+	aead, err := p.key(r.Context(), "web: member")
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	in := signIn(v, typed.Line(form.Get("name")), form)
+	in.Via = "browser"
+	secret, _, err := p.cfg.Sessions.SignIn(r.Context(), in)
+	wait, waits := errors.AsType[*subject.WaitError](err)
+	v.member = nil // whoever it was
+	switch {
+	case err == nil:
+		http.SetCookie(w, p.memberCookie(aead, secret, v.client.At))
+		http.SetCookie(w, p.browserCookie(v))
+		p.seeOther(w, v)
+	case wrong(err):
+		problem := used(err, v.client.At)
+		if problem == "" {
+			problem = wrongSignIn
+		}
+		p.showAccount(w, r, a, v, form, http.StatusForbidden, problem)
+	case waits:
+		w.Header().Set("Retry-After", strconv.Itoa(wait.RetryAfter()))
+		status, _, sentence := wait.Answer()
+		p.showAccount(w, r, a, v, form, status, sentence)
+	default:
+		p.refuse(w, r, err)
+	}
+}
+
+// wrongSignIn is one sentence for every reason.
+const wrongSignIn = "The user name, the password or the second factor is wrong. If the account has a second factor, it cannot be left empty. " +
+	"After too many wrong codes wait for some minutes, or use a recovery code."
+
+// signOutSegment is the path segment that the form for signing out is sent to.
+const signOutSegment = "signout"
+
+// serveSignOut ends the session of the browser.
+func (p *Pages) serveSignOut(w http.ResponseWriter, r *http.Request, v visit) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		p.write(w, http.StatusMethodNotAllowed, badMethod)
+		return
+	}
+	if err := p.recognise(w, r, &v); err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	if _, err := p.readForm(w, r, visit{kind: signOutSegment}); err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	if v.member != nil {
+		err := caller{p, r, v}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
+		if err != nil && !errors.Is(err, errSignedOut) {
+			p.refuse(w, r, err)
+			return
+		}
+	}
+	http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
+	w.Header().Set("Location", p.pathOf(""))
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// factor returns npm's name of what the second factor of the caller's account is for, "" if there is
+// none, and whether it waits for its first code.
+func (c caller) factor(ctx context.Context) (mode string, pending bool, err error) {
+	var user userAnswer
+	if err := c.call(ctx, credential.Secret{}, http.MethodGet, "-/npm/v1/user", nil, &user); err != nil {
+		return "", false, err
+	}
+	if user.TFA == nil {
+		return "", false, nil
+	}
+	return user.TFA.Mode, user.TFA.Pending, nil
+}
+
+// A userAnswer is that of GET /-/npm/v1/user.
+type userAnswer struct {
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	FullName string `json:"fullname"`
+	Homepage string `json:"homepage"`
+	Freenode string `json:"freenode"`
+	Twitter  string `json:"twitter"`
+	GitHub   string `json:"github"`
+	TFA      *struct {
+		Mode    string `json:"mode"`
+		Pending bool   `json:"pending"`
+	} `json:"tfa"`
+	Created time.Time `json:"created"`
+}
+
+// hasFactor reports whether a form asks for a second factor.
+func (c caller) hasFactor(ctx context.Context) (bool, error) {
+	mode, pending, err := c.factor(ctx)
+	return mode != "" && !pending, err
+}
+
+// codeIn returns the second factor in a form.
+func codeIn(form url.Values) credential.Secret {
+	return credential.NewSecret(typed.Code(form.Get("code")))
+}
