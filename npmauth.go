@@ -112,6 +112,7 @@ import (
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/twofactor"
+	"github.com/npmauth/npmauth/web"
 )
 
 // Config configures an [Auth]. The first three fields are required. The next are other tables of
@@ -227,6 +228,9 @@ type Config struct {
 	// Name is the registry's name on pages and in authenticator apps. Empty means
 	// BaseURL's host, on pages with its port.
 	Name string
+
+	// Look is how the pages look. The zero value is how they are by themselves.
+	Look web.Look
 
 	// How it runs: proxies, logs and events, caches.
 
@@ -436,6 +440,7 @@ func (a *Auth) build(cfg Config) (err error) {
 		return fail("session", err)
 	}
 	a.api, err = api.New(api.Config{
+		Look:       cfg.Look,
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
 		Legacy: legacy.Config{
 			Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, BrownOuts: cfg.Legacy.BrownOuts, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs,

@@ -70,7 +70,7 @@ func (p *Pages) pathOf(segment string) string { return p.prefix + "/-/auth/" + s
 // navigation returns the links to the account's pages.
 func (p *Pages) navigation(v visit) (items []navItem) {
 	for _, a := range accountPages {
-		items = append(items, navItem{a.text, p.pathOf(a.segment), a.segment == v.kind && v.id == ""})
+		items = append(items, navItem{p.say(a.text), p.pathOf(a.segment), a.segment == v.kind && v.id == ""})
 	}
 	return items
 }
@@ -169,7 +169,7 @@ func (p *Pages) frame(ctx context.Context, pg *page, v visit, cookie string) (er
 
 // signInPage is the form for signing in, in the place of the page of v.
 func (p *Pages) signInPage(v visit) page {
-	pg := page{template: "signin.html", Title: "Sign in to " + p.cfg.Name, Action: v.path}
+	pg := page{template: "signin.html", Title: p.say("Sign in to %s", p.cfg.Name), Action: v.path}
 	if p.cfg.SignUp != nil {
 		pg.SignUp = p.pathOf(signUpSegment)
 	}

@@ -57,7 +57,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 		}
 		op.Items = append(op.Items, shown)
 	}
-	title := "Confirm: " + op.Text
+	title := c.say("Confirm: %s", op.Text)
 	if len(op.Items) > 0 {
 		title = strings.TrimSpace(title + " " + op.Items[0].Package)
 	}

@@ -1,12 +1,9 @@
 package web
 
 import (
-	"bytes"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/base64"
 	"net/http"
-	"time"
 )
 
 const contentPolicy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -32,23 +29,8 @@ func (p *Pages) protect(h http.Header) {
 
 const stylePath = "/-/auth/style.css"
 
-//go:embed assets/style.css
-var style []byte
-
-var styleTag = func() string {
-	sum := sha256.Sum256(style)
+// tagOf returns the tag by which a browser asks whether what it has is still the same.
+func tagOf(data []byte) string {
+	sum := sha256.Sum256(data)
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-}()
-
-func (p *Pages) serveStyle(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		p.write(w, http.StatusMethodNotAllowed, badMethod)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/css; charset=utf-8")
-	h.Set("Cache-Control", "no-cache") // cached, and revalidated by its tag
-	h.Set("Etag", styleTag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(style))
 }

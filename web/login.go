@@ -31,7 +31,7 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 			signUpPath = l.prefix + "/-/auth/" + signUpSegment + "/" + v.id
 		}
 		return page{
-			template: "login.html", SignUp: signUpPath, Factor: factor, Stay: l.cfg.API != nil, Title: "Log in to " + l.cfg.Name, Action: v.path, CheckCode: req.CheckCode,
+			template: "login.html", SignUp: signUpPath, Factor: factor, Stay: l.cfg.API != nil, Title: l.say("Log in to %s", l.cfg.Name), Action: v.path, CheckCode: req.CheckCode,
 			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
 			wrong:     wrongSignIn,
 		}, true, nil

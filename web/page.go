@@ -2,9 +2,7 @@ package web
 
 import (
 	"bytes"
-	"embed"
 	"fmt"
-	"html/template"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,6 +18,7 @@ import (
 type page struct {
 	Registry string
 	Style    string // path of the style sheet
+	Logo     string // path of the logo, "" if there is none
 	Title    string
 	Problem  string // why the form is shown once more
 	Base     string // URL of the registry, of the index
@@ -180,33 +179,21 @@ var (
 	}
 )
 
-//go:embed assets/*.html
-var assets embed.FS
-
-// templates has one set for each page, all in the same frame.
-var templates = func() map[string]*template.Template {
-	frame := template.Must(template.ParseFS(assets, "assets/page.html"))
-	all := map[string]*template.Template{}
-	for _, name := range []string{
-		"login.html", "signup.html", "challenge.html", "result.html", "index.html",
-		"signin.html", "tokens.html", "token.html", "sessions.html", "security.html", "profile.html",
-	} {
-		all[name] = template.Must(template.Must(frame.Clone()).ParseFS(assets, "assets/"+name))
-	}
-	return all
-}()
-
 // write answers with pg.
 func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
 	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.prefix+stylePath, printable(pg.Name)
 	pg.Email = printable(pg.Email)
+	if len(p.design.look.Logo) > 0 {
+		pg.Logo = p.prefix + logoPath
+	}
+	for _, text := range []*string{&pg.Title, &pg.Problem, &pg.Text, &pg.Next, &pg.Shown.Done} {
+		*text = p.say(*text)
+	}
 	var body bytes.Buffer
-	if err := templates[pg.template].ExecuteTemplate(&body, "page", pg); err != nil {
-		panic(err) // a field that page does not have: no input leads here
+	if err := p.design.templates[pg.template].ExecuteTemplate(&body, "page", pg); err != nil {
+		panic(err) // New has tried the template
 	}
-	if pg.images {
-		w.Header().Set("Content-Security-Policy", contentPolicy+"; img-src data:")
-	}
+	w.Header().Set("Content-Security-Policy", p.policyOf(pg))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // an error means that the browser has disconnected

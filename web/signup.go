@@ -47,7 +47,7 @@ func (s signUp) page(ctx context.Context, r *http.Request, v visit) (page, bool,
 			return page{}, false, err
 		}
 	}
-	return page{template: "signup.html", Title: "Create an account at " + s.cfg.Name, Action: v.path, Login: loginPath}, true, nil
+	return page{template: "signup.html", Title: s.say("Create an account at %s", s.cfg.Name), Action: v.path, Login: loginPath}, true, nil
 }
 
 // created is the page that says what comes next.
@@ -55,7 +55,7 @@ func (s signUp) created(name, loginPath string) page {
 	registry := " --registry=" + strings.TrimRight(s.cfg.BaseURL.String(), "/") + "/"
 	pg := page{
 		template: "result.html", Title: "Account created", Login: loginPath,
-		Text: "The account " + printable(name) + " is yours.",
+		Text: s.say("The account %s is yours.", printable(name)),
 		Steps: []step{{
 			"Turn on two-factor authentication, which publishing asks for. You need an authenticator app:",
 			"npm profile enable-2fa auth-and-writes" + registry,

@@ -108,7 +108,7 @@ func (t tokens) showOne(ctx context.Context, c caller) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	return page{template: "token.html", Title: "Access token " + cmp.Or(printable(one.Name), one.Hint), Factor: factor, Data: t.shown(one, c.v)}, nil
+	return page{template: "token.html", Title: t.say("Access token %s", cmp.Or(printable(one.Name), one.Hint)), Factor: factor, Data: t.shown(one, c.v)}, nil
 }
 
 func (t tokens) find(ctx context.Context, c caller) (tokenAnswer, error) {

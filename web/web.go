@@ -114,6 +114,9 @@ type Config struct {
 	// Name is what the pages call the registry. "" means the host of BaseURL.
 	Name string
 
+	// Look changes how the pages look.
+	Look Look
+
 	// Sessions are the web logins. Required.
 	Sessions Logins
 
@@ -158,6 +161,7 @@ type Pages struct {
 	secure bool   // the base URL is https
 	origin http.CrossOriginProtection
 	kinds  map[string]kind // by the path segment before the page ID
+	design *design
 }
 
 // New returns Pages, or an error naming the field of cfg that is wrong.
@@ -186,6 +190,10 @@ func New(cfg Config) (*Pages, error) {
 		cfg.Report = func(*http.Request, error) {}
 	}
 	p := &Pages{cfg: cfg, prefix: strings.TrimRight(base.EscapedPath(), "/"), secure: base.Scheme == "https"}
+	var err error
+	if p.design, err = newDesign(cfg.Look); err != nil {
+		return nil, err
+	}
 	// Behind a proxy that changes the Host header, the origin that the browser sends is still
 	// BaseURL's.
 	if err := p.origin.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
@@ -201,8 +209,13 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, _ := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
 	switch path {
 	case stylePath:
-		p.serveStyle(w, r)
+		p.serveAsset(w, r, "text/css; charset=utf-8", p.design.style)
 		return
+	case logoPath:
+		if len(p.design.look.Logo) > 0 {
+			p.serveLogo(w, r)
+			return
+		}
 	case "/-/auth", "/-/auth/":
 		p.serveIndex(w, r)
 		return
@@ -246,7 +259,7 @@ func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	base := strings.TrimRight(p.cfg.BaseURL.String(), "/") + "/" // npm keeps credentials under the path up to the last slash
-	index := page{template: "index.html", Title: "Logins of " + p.cfg.Name, Base: base}
+	index := page{template: "index.html", Title: p.say("Logins of %s", p.cfg.Name), Base: base}
 	if p.cfg.SignUp != nil {
 		index.SignUp = p.prefix + "/-/auth/" + signUpSegment
 	}

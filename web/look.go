@@ -1,0 +1,168 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Look changes how the pages look, and what they say. The zero value is how they are.
+type Look struct {
+	// Style is CSS that follows the pages' own, which is made of variables:
+	//
+	//	:root { --accent: #0b5fff; --accent-ink: #ffffff; }
+	//
+	// Those of the dark mode are in a media query. It can load nothing: the pages' policy forbids it.
+	Style string
+
+	// Logo is an image at the top of each page, beside the name of the registry. LogoType is its media
+	// type: image/svg+xml, image/png, image/webp or image/jpeg. Empty means none.
+	Logo     []byte
+	LogoType string
+
+	// Files has files that take the place of some of [Files], by their names. Templates get the same
+	// data as those that they replace, which may change between minor versions before 1.0: compare
+	// yours with the new one. One that cannot be carried out is an error of New. Nil means none.
+	Files fs.FS
+
+	// Texts has other words for what no template says: titles, results, problems. The keys are the
+	// English sentences, with %s where something is filled in, as the source of this package has them.
+	// What the registry answers to a form is not among them: it is what npm prints, too. Nil means
+	// none.
+	Texts map[string]string
+}
+
+//go:embed assets
+var assets embed.FS
+
+// Files returns the templates and the style sheet of the pages, to begin with for [Look].
+func Files() fs.FS {
+	files, err := fs.Sub(assets, "assets")
+	if err != nil {
+		panic(err) // they are embedded
+	}
+	return files
+}
+
+// logoPath is where the logo is, below the base URL.
+const logoPath = "/-/auth/logo"
+
+var logoTypes = []string{"image/svg+xml", "image/png", "image/webp", "image/jpeg"}
+
+// A design is a Look that was checked.
+type design struct {
+	look      Look
+	style     []byte
+	templates map[string]*template.Template // for each page, all in the same frame
+}
+
+// samples are data of each template, with which New tries it.
+var samples = map[string]any{
+	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil,
+	"tokens.html": tokenList{Tokens: []shownToken{{}}}, "token.html": shownToken{}, "sessions.html": sessionList{Sessions: []shownSession{{}}},
+	"security.html": securityState{}, "profile.html": userAnswer{},
+}
+
+// newDesign returns the design of a Look, or an error naming what is wrong.
+func newDesign(look Look) (*design, error) {
+	if look.Style == "" && look.Logo == nil && look.LogoType == "" && look.Files == nil && look.Texts == nil {
+		return plain()
+	}
+	return makeDesign(look)
+}
+
+// plain is the design of the zero Look.
+var plain = sync.OnceValues(func() (*design, error) { return makeDesign(Look{}) })
+
+func makeDesign(look Look) (*design, error) {
+	d := &design{look: look, templates: map[string]*template.Template{}}
+	if (len(look.Logo) > 0) != slices.Contains(logoTypes, look.LogoType) {
+		return nil, errors.New("web: Config.Look.LogoType is not that of a Logo")
+	}
+	read := func(name string) ([]byte, error) {
+		if look.Files != nil {
+			data, err := fs.ReadFile(look.Files, name)
+			if !errors.Is(err, fs.ErrNotExist) {
+				return data, err
+			}
+		}
+		return fs.ReadFile(Files(), name)
+	}
+	style, err := read("style.css")
+	if err != nil {
+		return nil, fmt.Errorf("web: Config.Look.Files: %w", err)
+	}
+	d.style = append(slices.Clip(style), look.Style...)
+	for name, data := range samples {
+		t := template.New("")
+		for _, file := range []string{"page.html", name} {
+			text, err := read(file)
+			if err == nil {
+				_, err = t.New(file).Parse(string(text))
+			}
+			if err != nil {
+				return nil, fmt.Errorf("web: Config.Look.Files: %w", err)
+			}
+		}
+		d.templates[name] = t
+		for _, pg := range []page{{}, {Member: "name", Nav: []navItem{{}}, Problem: "problem", Factor: true}} {
+			if pg.Data = data; t.ExecuteTemplate(&bytes.Buffer{}, "page", pg) != nil {
+				return nil, fmt.Errorf("web: Config.Look.Files: %w", t.ExecuteTemplate(&bytes.Buffer{}, "page", pg))
+			}
+		}
+	}
+	return d, nil
+}
+
+// say returns a sentence of the pages, with args in it, in the words of the Look.
+func (p *Pages) say(text string, args ...any) string {
+	if other, ok := p.design.look.Texts[text]; ok {
+		text = other
+	}
+	if len(args) == 0 {
+		return text
+	}
+	return fmt.Sprintf(text, args...)
+}
+
+func (p *Pages) serveLogo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox") // an SVG that is opened by itself
+	p.serveAsset(w, r, p.design.look.LogoType, p.design.look.Logo)
+}
+
+// serveAsset serves what is the same for everybody.
+func (p *Pages) serveAsset(w http.ResponseWriter, r *http.Request, mediaType string, data []byte) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		p.write(w, http.StatusMethodNotAllowed, badMethod)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-cache") // cached, and revalidated by its tag
+	h.Set("Etag", tagOf(data))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+}
+
+// policyOf returns the content policy of a page.
+func (p *Pages) policyOf(pg page) string {
+	var images []string
+	if pg.Logo != "" {
+		images = append(images, "'self'")
+	}
+	if pg.images {
+		images = append(images, "data:")
+	}
+	if images == nil {
+		return contentPolicy
+	}
+	return contentPolicy + "; img-src " + strings.Join(images, " ")
+}
