@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"legacy":     {"credential", "internal/header", "internal/strictjson"},
 	"web":        {"ground", "session", "twofactor"},
 	"leak":       {"ground"},
-	"":           {"ground", "host", "account", "settings", "session", "token", "twofactor", "legacy", "leak", "internal/authz", "internal/guard", "internal/api"},
+	"":           {"ground", "host", "account", "settings", "session", "token", "twofactor", "legacy", "leak", "web", "internal/authz", "internal/guard", "internal/api"},
 
 	"internal/authz": {"ground", "host", "wire", "packument", "account", "settings", "session", "token", "twofactor", "legacy"},
 	"internal/guard": {"ground", "host", "wire", "packument", "settings", "internal/authz"},

@@ -229,6 +229,11 @@ type Config struct {
 	// BaseURL's host, on pages with its port.
 	Name string
 
+	// SignIn is your own way to sign people in, such as a company's login, in place of the password:
+	// on the pages, and in whatever takes the password besides, see [web.SignIn]. CheckPassword of
+	// Users then reports false. Nil means passwords.
+	SignIn *web.SignIn
+
 	// Look is how the pages look. The zero value is how they are by themselves.
 	Look web.Look
 
@@ -334,7 +339,7 @@ func New(cfg Config) (*Auth, error) {
 	}
 	az := authz.New(cfg.Store, orDefault(cfg.Fresh, time.Second), orDefault(cfg.HostFresh, 5*time.Second), keepsPeople(cfg))
 	az.Base, az.Prefix = base, strings.TrimSuffix(base.Path, "/")
-	az.BasicToken = cfg.AllowBasicToken
+	az.BasicToken, az.OwnSignIn = cfg.AllowBasicToken, cfg.SignIn != nil
 	az.Proxies = clientip.Proxies{Trusted: slices.Clone(cfg.TrustedProxies), Forwarded: cfg.Forwarded}
 	az.ForeignUntil = cfg.ForeignUntil
 	az.SetPolicy(cfg.Policy)
@@ -441,6 +446,7 @@ func (a *Auth) build(cfg Config) (err error) {
 	}
 	a.api, err = api.New(api.Config{
 		Look:       cfg.Look,
+		SignIn:     cfg.SignIn,
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
 		Legacy: legacy.Config{
 			Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, BrownOuts: cfg.Legacy.BrownOuts, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs,

@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"errors"
 	"html"
 	"maps"
 	"net/http"
@@ -14,8 +15,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/web"
 )
 
 // A tab is a browser's, without JavaScript.
@@ -81,6 +85,8 @@ func (b *tab) form(decision string) (string, url.Values) {
 }
 
 // submit fills in the form of the page that decides so, with pairs of field and value.
+//
+// Of a field that is given twice the last counts.
 func (b *tab) submit(decision string, fields ...string) *tab {
 	b.w.t.Helper()
 	path, values := b.form(decision)
@@ -324,4 +330,111 @@ func TestAccountForgery(t *testing.T) {
 	victim.send(call{method: "GET", path: "/-/auth/sessions?" + values.Encode()})
 	assert.Equal(t, 200, whoami(w, bearer))
 	assert.Equal(t, 2, w.sessions("alice"))
+}
+
+// A company's login takes the place of the password: on every page, and in what takes the password
+// besides. Only the browser that was sent there signs in when it comes back.
+func TestOwnSignIn(t *testing.T) {
+	var arrives session.User // who signs in there
+	var failing error
+	w := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.SignIn = &web.SignIn{
+			Name: "Acme", Origin: "https://login.acme.test",
+			Begin: func(w http.ResponseWriter, r *http.Request, state string) {
+				http.Redirect(w, r, "https://login.acme.test/authorize?state="+state, http.StatusFound)
+			},
+			Finish: func(r *http.Request) (string, session.User, error) { return r.FormValue("state"), arrives, failing },
+		}
+	})
+	w.person("alice")
+	w.person("bob")
+	arrives = session.User{ID: w.ids["alice"], Name: "alice"}
+	// there sends the browser to the company's login, from the page that it shows, and returns where
+	// that would send it back to.
+	there := func(b *tab) string {
+		b.submit("sign-in").is(302, "")
+		state, ok := strings.CutPrefix(b.Header().Get("Location"), "https://login.acme.test/authorize?")
+		require.True(t, ok)
+		return "/-/auth/signin?" + state
+	}
+	b := w.tab()
+	b.open("/-/auth/tokens").is(200, "Sign in with Acme")
+	assert.Contains(t, b.Header().Get("Content-Security-Policy"), "form-action 'self' https://login.acme.test;")
+	assert.NotContains(t, b.Body.String(), `type="password"`)
+	back := there(b)
+
+	stranger := w.tab()
+	stranger.open(back).is(403, "You are not signed in")
+	stranger.open("/-/auth/sessions")
+	there(stranger)
+	stranger.open(back).is(403, "You are not signed in")
+	assert.Zero(t, w.sessions("alice"))
+	b.open(back).is(200, `content="0;url=/-/auth/tokens"`)
+	b.open("/-/auth/tokens").is(200, "Signed in as <strong>alice</strong>")
+	b.open(back).is(403, "You are not signed in")
+
+	// A token is made without a password, for ten minutes.
+	fields := []string{"name", "ci", "permission", "read-only", "all", "yes", "days", "30"}
+	b.open("/-/auth/tokens")
+	assert.NotContains(t, b.Body.String(), `type="password"`)
+	b.submit("create", fields...).is(200, "The token is made")
+	w.clock.Add(10 * time.Minute)
+	b.submit("create", fields...).is(403, "Sign in once more")
+	b.open(there(b)).is(200, "You are signed in")
+	b.open("/-/auth/tokens").submit("create", fields...).is(200, "The token is made")
+
+	// npm login.
+	loginURL, done, _ := w.start("")
+	b.open(loginURL).submit("approve").is(200, "Login approved")
+	bearer := w.do(call{method: "GET", path: strings.TrimPrefix(done, "https://npm.acme.test")}).text("token")
+	require.NotEmpty(t, bearer)
+	loginURL, _, _ = w.start("")
+	w.clock.Add(4 * time.Minute)
+	b.open(loginURL).is(200, "Log in</button>")
+	_, values := b.form("approve")
+	w.clock.Add(7 * time.Minute)
+	loginURL, _, _ = w.start("")
+	b.open(loginURL).is(200, "Sign in with Acme")
+	b.post(strings.TrimPrefix(loginURL, "https://npm.acme.test"), values)
+	b.is(403, "") // of another page
+	// No other session is as good as a password.
+	a := w.do(call{method: "POST", path: "/-/npm/v1/tokens", bearer: bearer, body: `{"name":"x","packages_all":true,"packages_and_scopes_permission":"read-only"}`})
+	assert.Equal(t, "sign-in-again", a.text("code"), a.Body.String())
+
+	// A second factor is asked for as ever.
+	b.open("/-/auth/security")
+	b.open(there(b))
+	b.open("/-/auth/security").submit("set", "mode", "auth-and-writes").is(200, `id="secret"`)
+	w.secrets["alice"] = b.has(`id="secret">([A-Z2-7]+)<`)
+	b.submit("confirm", "code", w.code("alice")).is(200, "is on.")
+	b.open("/-/auth/tokens").submit("create", fields...).is(403, "one-time")
+	b.submit("create", append(fields, "code", w.code("alice"))...).is(200, "The token is made")
+	loginURL, _, _ = w.start("")
+	b.open(loginURL).submit("approve").is(403, "wrong")
+	b.submit("approve", "code", w.code("alice")).is(200, "Login approved")
+
+	// Who may not sign in, and who is not known.
+	other := w.tab()
+	for _, arrives = range []session.User{{ID: w.ids["bob"], Name: "bob"}, {ID: "nobody", Name: "nobody"}} {
+		if arrives.Name == "bob" {
+			require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, w.ids["bob"]))
+		}
+		other.open("/-/auth/tokens")
+		other.open(there(other)).is(403, "You are not signed in")
+	}
+	other.open("/-/auth/tokens")
+	arrives = session.User{} // a mistake of the host's
+	other.open("/-/auth/tokens")
+	other.open(there(other)).is(503, "")
+	other.open("/-/auth/tokens")
+	failing = errors.New("it does not answer")
+	other.open(there(other)).is(503, "")
+	other.open("/-/auth/tokens")
+	failing = session.ErrDenied
+	other.open(there(other)).is(403, "You are not signed in")
+	other.open("/-/auth/tokens")
+	back = there(other)
+	failing, arrives = nil, session.User{ID: w.ids["alice"], Name: "alice"}
+	w.clock.Add(10 * time.Minute)
+	other.open(back).is(403, "You are not signed in")
 }

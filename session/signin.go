@@ -28,9 +28,9 @@ type SignIn struct {
 	// browser alone has, from a cookie of its own that lasts as long. The zero Secret is none.
 	Browser credential.Secret
 	// Session is the secret of a session that the browser keeps, see [Manager.ApproveAndStay], in
-	// place of Name. The person is asked for less, and never for nothing: an account with a second
-	// factor needs OTP and no Password, one without needs Password. One that is not valid is
-	// [ErrNoSession]. The zero Secret is none.
+	// place of Name. The person is asked for less: an account with a second factor needs OTP and no
+	// Password, one without needs Password unless the session is [Session.Fresh]. One that is not valid
+	// is [ErrNoSession]. The zero Secret is none.
 	Session credential.Secret
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
@@ -65,7 +65,7 @@ func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, 
 	if err != nil {
 		return Person{}, nil, err
 	}
-	if sub.TwoFactor != protocol.TwoFactorOff {
+	if sub.TwoFactor != protocol.TwoFactorOff || r.session().Fresh(m.now()) {
 		return Person{User: User{ID: r.User, Name: r.Name}, Subject: sub}, nil, nil
 	}
 	in.Name = r.Name
@@ -135,6 +135,44 @@ func (m *Manager) SignIn(ctx context.Context, in SignIn) (credential.Secret, Ses
 		return credential.Secret{}, Session{}, err
 	}
 	s.Notice = p.notice
+	return secret, s, nil
+}
+
+// ViaHost is the Via of a session that [Manager.Admit] has created.
+const ViaHost = "host"
+
+// FreshFor is how long such a session is as good as the password.
+const FreshFor = 10 * time.Minute
+
+// Fresh reports whether the person has just signed in at the program's own login, see
+// [Manager.Admit]: what takes a password besides the session takes none for [FreshFor].
+func (s Session) Fresh(now time.Time) bool {
+	return s.Via == ViaHost && !now.Before(s.Created) && now.Before(s.Created.Add(FreshFor))
+}
+
+// Admit creates a session for a person whom the program has authenticated by itself, such as at a
+// company's login, and who has no password here. It asks for no second factor: whatever takes one
+// asks for it. An account that may not sign in is [ErrDenied].
+func (m *Manager) Admit(ctx context.Context, user User, c Client) (credential.Secret, Session, error) {
+	in := SignIn{Client: c.clean(), Via: ViaHost}
+	p := &proven{id: credential.NewID(), since: m.now(), spend: func(context.Context, *store.Tx, string) error { return nil }}
+	p.User = user
+	var err error
+	if p.Subject, err = subject.Get(ctx, m.store, user.ID); err == nil && p.Subject.Disabled {
+		err = ErrDenied
+	}
+	if err != nil {
+		return credential.Secret{}, Session{}, m.refuse(ctx, in, user, err)
+	}
+	secret := credential.New(credential.PrefixSession)
+	var s Session
+	err = m.commit(ctx, in, p, func(tx *store.Tx) error {
+		s, err = m.open(ctx, tx, p, in, p.id, secret)
+		return err
+	})
+	if err != nil {
+		return credential.Secret{}, Session{}, err
+	}
 	return secret, s, nil
 }
 

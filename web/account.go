@@ -159,9 +159,11 @@ func (p *Pages) accountPage(w http.ResponseWriter, r *http.Request, a accountPag
 
 // frame fills in what all pages have where somebody is signed in. cookie is the browser's.
 func (p *Pages) frame(ctx context.Context, pg *page, v visit, cookie string) (err error) {
+	pg.SignInWith = p.cfg.SignIn.name()
 	if v.member == nil {
 		return nil
 	}
+	pg.Fresh = v.member.Fresh(v.client.At)
 	pg.Member, pg.Nav, pg.SignOut = v.member.Name, p.navigation(v), p.pathOf(signOutSegment)
 	pg.SignOutToken, err = p.token(ctx, visit{kind: signOutSegment}, cookie)
 	return err
@@ -184,6 +186,10 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 		return
 	}
 	if form.Get("decision") == "sign-in" {
+		if p.cfg.SignIn != nil {
+			p.beginSignIn(w, r, v)
+			return
+		}
 		p.signIn(w, r, a, v, form)
 		return
 	}

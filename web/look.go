@@ -66,7 +66,7 @@ type design struct {
 
 // samples are data of each template, with which New tries it.
 var samples = map[string]any{
-	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil,
+	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil, "signedin.html": nil,
 	"tokens.html": tokenList{Tokens: []shownToken{{}}}, "token.html": shownToken{}, "sessions.html": sessionList{Sessions: []shownSession{{}}},
 	"security.html": securityState{}, "profile.html": userAnswer{},
 }
@@ -155,6 +155,10 @@ func (p *Pages) serveAsset(w http.ResponseWriter, r *http.Request, mediaType str
 // policyOf returns the content policy of a page.
 func (p *Pages) policyOf(pg page) string {
 	var images []string
+	policy := contentPolicy
+	if s := p.cfg.SignIn; s != nil { // where a form leads on to
+		policy = strings.Replace(policy, "form-action 'self'", "form-action 'self' "+s.Origin, 1)
+	}
 	if pg.Logo != "" {
 		images = append(images, "'self'")
 	}
@@ -162,7 +166,7 @@ func (p *Pages) policyOf(pg page) string {
 		images = append(images, "data:")
 	}
 	if images == nil {
-		return contentPolicy
+		return policy
 	}
-	return contentPolicy + "; img-src " + strings.Join(images, " ")
+	return policy + "; img-src " + strings.Join(images, " ")
 }

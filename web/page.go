@@ -45,10 +45,12 @@ type page struct {
 	Nav                   []navItem
 	SignOut, SignOutToken string // where its form is sent, and with what
 	Shown                 shown
-	Factor                bool // the form takes a second factor
-	Here                  bool // a challenge is for who is signed in
-	Stay                  bool // a browser can stay signed in
-	Data                  any  // of the template
+	Factor                bool   // the form takes a second factor
+	Here                  bool   // a challenge is for who is signed in
+	Stay                  bool   // a browser can stay signed in
+	SignInWith            string // the host's own login; "": a password
+	Fresh                 bool   // who is signed in has just been there
+	Data                  any    // of the template
 
 	images   bool       // it has some in itself
 	form     url.Values // that was not accepted
@@ -151,6 +153,11 @@ var (
 		template: "result.html", Title: "Nobody can sign up here",
 		Text: "This registry does not let people create accounts by themselves.",
 		Next: "Ask those who run it for one.",
+	}
+	notSignedIn = page{
+		template: "result.html", Title: "You are not signed in",
+		Text: "Nobody signed in, or it took too long, or it began in another browser.",
+		Next: "Go back to the page from which you came, and begin anew.",
 	}
 	foreign = page{
 		template: "result.html", Title: "The form was not accepted",

@@ -78,6 +78,12 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 		cookies, err = k.approve(r.Context(), v, form)
 	case "deny":
 		cookies, err = k.deny(r.Context(), v)
+	case "sign-in":
+		if p.cfg.SignIn != nil {
+			p.beginSignIn(w, r, v)
+			return
+		}
+		err = errMalformed
 	default:
 		err = errMalformed
 	}

@@ -88,6 +88,7 @@ type Logins interface {
 	Deny(ctx context.Context, pageID string, c session.Client) error
 	SignIn(ctx context.Context, in session.SignIn) (credential.Secret, session.Session, error)
 	Verify(ctx context.Context, secret credential.Secret) (session.Session, error)
+	Admit(ctx context.Context, user session.User, c session.Client) (credential.Secret, session.Session, error)
 }
 
 // Challenges are operations that wait for a second factor: a [twofactor.Manager]. Errors wrap
@@ -113,6 +114,10 @@ type Config struct {
 
 	// Name is what the pages call the registry. "" means the host of BaseURL.
 	Name string
+
+	// SignIn is the host's own way to sign people in, in place of the password. It takes API. Nil
+	// means passwords.
+	SignIn *SignIn
 
 	// Look changes how the pages look.
 	Look Look
@@ -182,6 +187,11 @@ func New(cfg Config) (*Pages, error) {
 		return nil, errors.New("web: Config.CheckPassword is nil")
 	case cfg.Client == nil:
 		return nil, errors.New("web: Config.Client is nil")
+	case cfg.SignIn != nil && cfg.API == nil:
+		return nil, errors.New("web: Config.SignIn takes an API")
+	}
+	if err := cfg.SignIn.validate(); err != nil {
+		return nil, err
 	}
 	if cfg.Name == "" {
 		cfg.Name = base.Host
@@ -224,6 +234,10 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r), browser: p.browserOf(r)}
 	if a := p.accountPageOf(segment, id); a != nil && strings.HasPrefix(path, "/-/auth/") && slash == (id != "") && (id == "" || validID(id)) {
 		p.serveAccount(w, r, a, v)
+		return
+	}
+	if segment == signInSegment && !slash && p.cfg.SignIn != nil {
+		p.finishSignIn(w, r, v)
 		return
 	}
 	if segment == signOutSegment && !slash && p.cfg.API != nil {

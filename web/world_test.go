@@ -232,6 +232,14 @@ func (l logins) Verify(ctx context.Context, secret credential.Secret) (session.S
 	return l.w.sessions.Verify(ctx, secret)
 }
 
+func (l logins) Admit(ctx context.Context, user session.User, c session.Client) (credential.Secret, session.Session, error) {
+	l.w.calls++
+	if l.w.broken != nil {
+		return credential.Secret{}, session.Session{}, l.w.broken
+	}
+	return l.w.sessions.Admit(ctx, user, c)
+}
+
 func (l logins) Deny(ctx context.Context, id string, c session.Client) error {
 	l.w.calls++
 	return l.w.sessions.Deny(ctx, id, c)

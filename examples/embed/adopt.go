@@ -16,11 +16,12 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/web"
 )
 
 // adopt puts npmauth in front of the app. Its people keep their names and passwords, and its
-// API tokens still read.
-func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
+// API tokens still read. signIn takes the place of the passwords, unless it is nil.
+func adopt(a *app, baseURL string, st store.Store, signIn *web.SignIn) (*npmauth.Auth, error) {
 	hasher, err := account.NewHasher(account.HasherConfig{})
 	if err != nil {
 		return nil, err
@@ -31,7 +32,8 @@ func adopt(a *app, baseURL string, st store.Store) (*npmauth.Auth, error) {
 		Users:      users{a, hasher},
 		Packages:   packages{a},
 		Foreign:    a.foreign,
-		OpenSignUp: true, // whoever reaches the shelf is in the company's network
+		SignIn:     signIn,
+		OpenSignUp: signIn == nil, // whoever reaches the shelf is in the company's network
 		Public: func(r *http.Request) bool { // what the app has besides packages
 			return r.URL.Path == "/" || r.URL.Path == "/healthz"
 		},

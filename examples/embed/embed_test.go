@@ -40,7 +40,7 @@ func newShelf(t *testing.T) shelf {
 
 func newShelfOf(t *testing.T, a *app) shelf {
 	t.Helper()
-	auth, err := adopt(a, "http://shelf.acme.test/", store.NewMemory())
+	auth, err := adopt(a, "http://shelf.acme.test/", store.NewMemory(), nil)
 	require.NoError(t, err)
 	require.NoError(t, migrate(t.Context(), a, auth))
 	return shelf{a, auth, auth.Wrap(a), func(t *testing.T, user protocol.UserID) string {

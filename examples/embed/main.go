@@ -2,10 +2,13 @@
 // and passwords, API tokens, packages and a health check; adopt.go is what the adoption adds.
 //
 //	go run ./examples/embed
+//
+// With -company people sign in at a company's login, of which company.go has a stub.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log"
 	"net/http"
@@ -13,18 +16,30 @@ import (
 	"os/signal"
 
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/web"
 )
 
 const (
 	addr = "127.0.0.1:4874"
 	base = "http://" + addr + "/"
+
+	companyAddr = "127.0.0.1:4875"
 )
 
 func main() {
+	atCompany := flag.Bool("company", false, "sign in at a company's login, in place of passwords")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	shelf := newApp()
-	auth, err := adopt(shelf, base, store.NewMemory())
+	var signIn *web.SignIn
+	says := `log in as ada with the password "correct horse battery"`
+	if *atCompany {
+		c := newCompany(shelf, "http://"+companyAddr, base)
+		signIn, says = c.signIn(), "log in as ada"
+		go func() { log.Fatal(http.ListenAndServe(companyAddr, c)) }() //nolint:gosec // a stub
+	}
+	auth, err := adopt(shelf, base, store.NewMemory(), signIn)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,7 +51,7 @@ func main() {
 	server := &http.Server{Addr: addr, Handler: auth.Wrap(shelf)}
 	context.AfterFunc(ctx, func() { server.Close() })
 
-	fmt.Printf("The shelf is at %s; log in as ada with the password \"correct horse battery\":\n\n", base)
+	fmt.Printf("The shelf is at %s; %s:\n\n", base, says)
 	fmt.Printf("  npm login --registry=%s\n", base)
 	if err := server.ListenAndServe(); err != http.ErrServerClosed {
 		log.Fatal(err)

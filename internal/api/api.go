@@ -61,6 +61,7 @@ type Config struct {
 	Authorizer *authz.Authorizer
 	Name       string        // of the registry
 	Look       web.Look      // of the pages
+	SignIn     *web.SignIn   // of the host, in place of the password; nil: none
 	LeakKeys   leak.Keys     // of those who may report leaked credentials; nil: nobody may
 	OpenSignUp bool          // anyone may create an account
 	Legacy     legacy.Config // the dates, the documentation and SignUpAtLogin of the CouchDB login
@@ -72,7 +73,7 @@ func New(cfg Config) (*API, error) {
 	a.changeKey = credential.NewServerKey(a.Store, "changes")
 	a.signUps = bucket.New(signUpBurst, signUpEvery, a.Now)
 	pages := web.Config{
-		BaseURL: a.Base, Name: cfg.Name, Look: cfg.Look, Sessions: a.Sessions, Factors: a.PageFactors(),
+		BaseURL: a.Base, Name: cfg.Name, Look: cfg.Look, SignIn: cfg.SignIn, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
 		API: http.HandlerFunc(serveWhole),

@@ -72,6 +72,7 @@ type Authorizer struct {
 	Settings *settings.Manager
 
 	BasicToken bool // a token may be the password of Basic authentication
+	OwnSignIn  bool // people sign in at the host's own login, and have no password
 	Proxies    clientip.Proxies
 
 	Events *audit.Recorder

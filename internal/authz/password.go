@@ -3,10 +3,12 @@ package authz
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // tooManyPasswords is the reason that a credential ends for after too many wrong passwords.
@@ -16,6 +18,17 @@ const tooManyPasswords = "too-many-passwords"
 // records under which of the subject's numbers it was right.
 func (a *Authorizer) checkOwnPassword(ctx context.Context, q *Request) error {
 	numbers := q.Actor.Person.Subject.Numbers(policy.KindSession)
+	if q.Password.IsZero() {
+		switch fresh, err := a.signedInAnew(ctx, q); {
+		case err != nil:
+			return err
+		case fresh:
+			q.passwordFor = numbers
+			return nil
+		case a.OwnSignIn:
+			return errSignInAgain
+		}
+	}
 	err := a.OwnPassword(ctx, q, func(ctx context.Context) (bool, error) {
 		return a.Users.CheckPassword(ctx, q.Actor.Credential.User, *q.Password)
 	})
@@ -24,6 +37,24 @@ func (a *Authorizer) checkOwnPassword(ctx context.Context, q *Request) error {
 	}
 	q.passwordFor = numbers
 	return nil
+}
+
+// signedInAnew reports whether the credential of q is a session that the host's own sign-in has just begun,
+// which is as good as the password that its user does not have.
+func (a *Authorizer) signedInAnew(ctx context.Context, q *Request) (bool, error) {
+	if !a.OwnSignIn || q.Actor.Session() == "" {
+		return false, nil
+	}
+	s, err := a.Sessions.Get(ctx, q.Actor.Credential.User, q.Actor.Session())
+	if errors.Is(err, session.ErrNoSession) {
+		return false, nil
+	}
+	return err == nil && s.Fresh(a.Now()), err
+}
+
+// errSignInAgain is the answer to what takes a password, of somebody who has none.
+var errSignInAgain = &wire.Error{
+	Status: http.StatusForbidden, Code: "sign-in-again", Sentence: "Sign in once more on the registry's page, and do it there within ten minutes.",
 }
 
 // OwnPassword calls check, which checks the password that comes with q, of the account of q's
