@@ -27,8 +27,6 @@ func (p *Pages) protect(h http.Header) {
 	}
 }
 
-const stylePath = "/-/auth/style.css"
-
 // tagOf returns the tag by which a browser asks whether what it has is still the same.
 func tagOf(data []byte) string {
 	sum := sha256.Sum256(data)

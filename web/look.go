@@ -43,7 +43,7 @@ type Look struct {
 //go:embed assets
 var assets embed.FS
 
-// Files returns the templates and the style sheet of the pages, to begin with for [Look].
+// Files returns the templates, the style sheet and the script of the pages, to begin with for [Look].
 func Files() fs.FS {
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
@@ -51,6 +51,12 @@ func Files() fs.FS {
 	}
 	return files
 }
+
+// scriptPath is where the script is, and stylePath the style sheet.
+const (
+	scriptPath = "/-/auth/copy.js"
+	stylePath  = "/-/auth/style.css"
+)
 
 // logoPath is where the logo is, below the base URL.
 const logoPath = "/-/auth/logo"
@@ -61,6 +67,7 @@ var logoTypes = []string{"image/svg+xml", "image/png", "image/webp", "image/jpeg
 type design struct {
 	look      Look
 	style     []byte
+	script    []byte
 	templates map[string]*template.Template // for each page, all in the same frame
 }
 
@@ -96,11 +103,14 @@ func makeDesign(look Look) (*design, error) {
 		}
 		return fs.ReadFile(Files(), name)
 	}
-	style, err := read("style.css")
+	var err error
+	if d.style, err = read("style.css"); err == nil {
+		d.script, err = read("copy.js")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("web: Config.Look.Files: %w", err)
 	}
-	d.style = append(slices.Clip(style), look.Style...)
+	d.style = append(slices.Clip(d.style), look.Style...)
 	for name, data := range samples {
 		t := template.New("")
 		for _, file := range []string{"page.html", name} {
@@ -164,6 +174,9 @@ func (p *Pages) policyOf(pg page) string {
 	}
 	if pg.images {
 		images = append(images, "data:")
+	}
+	if pg.Script != "" {
+		policy += "; script-src 'self'"
 	}
 	if images == nil {
 		return policy

@@ -19,6 +19,7 @@ type page struct {
 	Registry string
 	Style    string // path of the style sheet
 	Logo     string // path of the logo, "" if there is none
+	Script   string // path of the script that copies and prints, "" if there is nothing to
 	Title    string
 	Problem  string // why the form is shown once more
 	Base     string // URL of the registry, of the index
@@ -192,6 +193,9 @@ func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
 	pg.Email = printable(pg.Email)
 	if len(p.design.look.Logo) > 0 {
 		pg.Logo = p.prefix + logoPath
+	}
+	if pg.Code != "" || pg.images || pg.Shown.Token != "" || len(pg.Shown.Recovery) > 0 {
+		pg.Script = p.prefix + scriptPath
 	}
 	for _, text := range []*string{&pg.Title, &pg.Problem, &pg.Text, &pg.Next, &pg.Shown.Done} {
 		*text = p.say(*text)

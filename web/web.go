@@ -1,5 +1,5 @@
 // Package web serves the pages at which a person approves a web login, answers a challenge for a
-// second factor, and creates an account.
+// second factor, creates an account, and manages it.
 //
 //	pages, err := web.New(web.Config{
 //		BaseURL:       base,
@@ -8,6 +8,7 @@
 //		Keys:          credential.NewServerKey(st, "web"),
 //		CheckPassword: sessions.CheckPassword,
 //		Client:        client,
+//		API:           registry,
 //	})
 //	mux.Handle("/-/auth/", pages)
 //
@@ -17,32 +18,53 @@
 //	GET, POST  /-/auth/challenge/<page ID>  confirm or refuse one operation
 //	GET, POST  /-/auth/signup               create an account
 //	GET, POST  /-/auth/signup/<page ID>     the same, on the way to the login of that page
+//	GET, POST  /-/auth/tokens               access tokens, and a new one
+//	GET, POST  /-/auth/tokens/<key>         one of them: rotate or revoke it
+//	GET, POST  /-/auth/sessions             where the account is logged in; end that
+//	GET, POST  /-/auth/security             second factor and password
+//	GET, POST  /-/auth/profile              what the account says about its user
+//	POST       /-/auth/signout
+//	GET        /-/auth/signin               where a browser comes back to from the host's own login
 //	GET        /-/auth/                     what pages there are, and what to type to get to one
-//	GET        /-/auth/style.css            the only thing that a page loads
+//	GET        /-/auth/style.css, copy.js, logo
 //
 // A handler that was mounted with that path stripped works too. The polls of the waiting client
 // are not served here.
 //
-// # The pages
+// # Logins and challenges
 //
 // The page of a login or a challenge shows the client, its IP address, the time, and the operation; a login's check code,
 // which the client prints as well; and a warning if the browser is at another IP address than
-// the client. It requires the password and the second factor: there is no browser session that an
-// attacker's URL could use. An account that was just created is logged in to nothing either.
+// the client. It requires the password and the second factor; from who is signed in to the browser it
+// requires the second factor, and the password of an account that has none. So there is nothing that
+// an attacker's URL does with a click. An account that was just created is logged in to nothing.
 //
 // Where [Config.SignUp] is set, the page of a login leads to the one for signing up, and that back
 // to it: the login can be approved with the new account while it waits.
 //
+// # Accounts
+//
+// The pages of an account are there where [Config.API] is set: they send requests to it, as npm does,
+// with the session of who is signed in, so that what they may do is decided in one place. Who is not
+// signed in gets the form for that in the place of the page. A browser stays signed in for as long as
+// any session lives, for half an hour without a page, and until it is closed; it is one of the
+// account's sessions, and ends with it. Its cookie is sealed, and is no credential of the registry.
+// [SignIn] puts the host's own login in the place of the password. What nobody sees again, a new
+// token and recovery codes, the page shows once, after the redirect that follows the form: until
+// then it is in a sealed cookie of the browser.
+//
 // # Answers
 //
-//	200  the form, or what became of the request
+//	200  the form, the page, or what became of the request
 //	303  a form was accepted: the browser loads the result with GET
-//	400  the form is malformed, or has a field twice
-//	403  name, password or second factor is wrong, or the form came from elsewhere
+//	400  the form is malformed, or has a field twice; or the API answers so
+//	403  name, password or second factor is wrong, the API forbids it, or the form came from elsewhere
 //	404  the ID is unknown, forged or expired, which is one answer; or nobody can sign up
 //	405, 413, 415
 //	422  nobody can have such an account, in a sentence that says why
 //	503  nobody can check now: too many passwords are, or the store is away
+//
+// Other refusals of the API have its status.
 //
 // Unknown name, wrong password, disabled account, and a second factor that is missing, wrong,
 // used or locked get the same page, byte for byte. Its status is 403 and not 401, which HTTP
@@ -51,12 +73,13 @@
 //
 // # Defences
 //
-// Nothing changes on GET or HEAD, so that a link scanner or preview approves nothing. A POST
+// Nothing changes on GET or HEAD, so that a link scanner or preview approves nothing; where the
+// host's own login sends a browser back with GET, only that browser signs in. A POST
 // must come from the page itself: [http.CrossOriginProtection] refuses a form that the browser
 // reports as cross-origin, subdomains too, and the form has a token that is valid for one page
-// ID and one browser's cookie. The pages have no script, load nothing from elsewhere, appear in
-// no frame, are stored in no cache and send their URL nowhere. No URL is ever built from the
-// Host header, and none is taken from a parameter.
+// ID and one browser's cookie. The pages load nothing from elsewhere, and a script only where there is
+// something to copy or to print; they appear in no frame, are stored in no cache and send their URL
+// nowhere. No URL is ever built from the Host header, and none is taken from a parameter.
 //
 // # Concurrency
 //
@@ -220,6 +243,9 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path {
 	case stylePath:
 		p.serveAsset(w, r, "text/css; charset=utf-8", p.design.style)
+		return
+	case scriptPath:
+		p.serveAsset(w, r, "text/javascript; charset=utf-8", p.design.script)
 		return
 	case logoPath:
 		if len(p.design.look.Logo) > 0 {
