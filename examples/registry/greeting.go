@@ -26,12 +26,13 @@ func greeting(base string, o options) string {
 		"  # authenticator app, as a picture and in letters, and asks for the code that the app then shows. Keep the recovery codes",
 		"npm profile enable-2fa auth-and-writes --registry=%s", base)
 	line("a package to publish, in a folder of its own", "mkdir hello-registry && cd hello-registry && npm init --yes")
-	line("publish it: npm asks for a code, at a page together with your password, or by itself (npm 8). A code works once, and\n"+
+	line("publish it: npm asks for a code, at a page, or by itself (npm 8). A code works once, and\n"+
 		"  # the app has a new one every 30 seconds", "npm publish --registry=%s", base)
 	line("install it, in a folder beside", "mkdir ../app && cd ../app && npm install hello-registry --registry=%s", base)
 	line("make a token for CI: npm asks for your password, and then, at a page or by itself, for the next code. The token publishes\n"+
 		"  # without a code, if npm is 11.6 or later: what older ones make still takes one",
 		"npm token create --name=ci --packages-all --packages-and-scopes-permission=read-write --bypass-2fa --expires=7 --registry=%s", base)
-	fmt.Fprintf(w, "%s in a browser says how to point Yarn, pnpm and Bun here.\n", base)
+	fmt.Fprintf(w, "%s in a browser says how to point Yarn, pnpm and Bun here. %s-/auth/ is for your account: tokens, sessions,\n"+
+		"two-factor authentication, password.\n", base, base)
 	return w.String()
 }
