@@ -112,7 +112,7 @@ func TestGoals(t *testing.T) {
 		stats := func() map[string]stat {
 			return map[string]stat{whoami: {N: 10, P99: 2}, ownerIn: {N: 1, P99: 50}, otherIn: {N: 1, P99: 50}}
 		}
-		return result{Idle: observed{stats(), 50 * mebi}, Attacked: observed{stats(), 50 * mebi}, Answers: map[string]int{"401": 3, held: 1}}
+		return result{Idle: observed{Stats: stats(), Peak: 50 * mebi}, Attacked: observed{Stats: stats(), Peak: 50 * mebi}, Answers: map[string]int{"401": 3, held: 1}}
 	}
 	set := func(what string, p99 float64, failed int) func(*result) {
 		return func(r *result) { r.Attacked.Stats[what] = stat{N: 1, P99: p99, Failed: failed} }

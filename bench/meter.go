@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -180,12 +181,25 @@ func load() (n float64) {
 	return n
 }
 
-// phase is what f observes, and the peak of the registry's memory meanwhile.
+// phase is what f observes, with the peak of the registry's memory and the time of processors
+// meanwhile.
 func (p *process) phase(f func() map[string]stat) (o observed, err error) {
 	if err := p.resetPeak(); err != nil {
 		return observed{}, err
 	}
+	began, theirs, ours := time.Now(), p.processor(), processor()
 	o.Stats = f()
+	o.Took, o.Registry, o.Attackers = time.Since(began), p.processor()-theirs, processor()-ours
 	o.Peak, err = p.peak()
 	return o, err
+}
+
+// processor returns how long this process, which has the attackers and those who are measured, has
+// used processors.
+func processor() time.Duration {
+	var used syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // What is measured, by its name in a report.
@@ -30,6 +31,10 @@ type result struct {
 type observed struct {
 	Stats map[string]stat
 	Peak  int64 // bytes
+
+	// How long it took, and for how long the registry used processors, and the attackers with those
+	// who are measured, who run on the same machine. Zero where the kernel does not tell.
+	Took, Registry, Attackers time.Duration
 }
 
 const mebi = 1 << 20
@@ -97,6 +102,8 @@ func printTable(w io.Writer, results []result) {
 	for _, r := range results {
 		fmt.Fprintf(w, "\n%s: %s\n", r.Attack, r.About)
 		fmt.Fprintf(w, "  whoami p99 is %.1f times that of idle; the load of the machine was %.1f when it began\n", r.ratio(), r.Load)
+		fmt.Fprintf(w, "  of each second the registry used processors for %.2f s, and its attackers on the same machine for %.2f s\n",
+			r.Attacked.Registry.Seconds()/r.Attacked.Took.Seconds(), r.Attacked.Attackers.Seconds()/r.Attacked.Took.Seconds())
 		for _, answer := range slices.Sorted(maps.Keys(r.Answers)) {
 			fmt.Fprintf(w, "  answered %s: %d\n", answer, r.Answers[answer])
 		}
