@@ -144,7 +144,7 @@ func TestLoginDenials(t *testing.T) {
 }
 
 // distance is how far a time of a page is.
-var distance = regexp.MustCompile(`</time> \([^)]*\)`)
+var distance = regexp.MustCompile(`</time> <span class="whole">\([^)]*\)</span>`)
 
 // EN-06: a locked second factor gets the answer of a wrong code.
 func TestLoginLocked(t *testing.T) {

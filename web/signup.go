@@ -26,8 +26,8 @@ type signUp struct{ *Pages }
 // signUpSegment is the path segment of the page.
 const signUpSegment = "signup"
 
-// A step is a command to type next.
-type step struct{ Text, Command string }
+// A step is a command to type next, with a flag.
+type step struct{ Text, Command, Flag string }
 
 func (s signUp) page(ctx context.Context, r *http.Request, v visit) (page, bool, error) {
 	loginPath := ""
@@ -52,20 +52,20 @@ func (s signUp) page(ctx context.Context, r *http.Request, v visit) (page, bool,
 
 // created is the page that says what comes next.
 func (s signUp) created(name, loginPath string) page {
-	registry := " --registry=" + strings.TrimRight(s.cfg.BaseURL.String(), "/") + "/"
+	registry := "--registry=" + strings.TrimRight(s.cfg.BaseURL.String(), "/") + "/"
 	pg := page{
-		template: "result.html", Title: "Account created", Login: loginPath,
+		template: "result.html", Done: true, Title: "Account created", Login: loginPath,
 		Text: s.say("The account %s is yours.", printable(name)),
 		Steps: []step{{
 			"Turn on two-factor authentication, which publishing asks for. You need an authenticator app:",
-			"npm profile enable-2fa auth-and-writes" + registry,
+			"npm profile enable-2fa auth-and-writes", registry,
 		}},
 	}
 	if loginPath != "" {
 		pg.Next = "The program that led you here still waits. If you started it yourself, log in, and then go back to it."
 		return pg
 	}
-	pg.Steps = append([]step{{"Log in, in a terminal:", "npm login" + registry}}, pg.Steps...)
+	pg.Steps = append([]step{{"Log in, in a terminal:", "npm login", registry}}, pg.Steps...)
 	return pg
 }
 

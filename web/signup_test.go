@@ -32,7 +32,7 @@ func TestSignUpOnTheWayToALogin(t *testing.T) {
 	page := b.get(signUpPath(f)).Body.String()
 	assert.Contains(t, page, "The account carol is yours.")
 	assert.Contains(t, page, `<a href="`+loginPath(f)+`">Log in</a>`)
-	assert.Contains(t, page, "npm profile enable-2fa auth-and-writes --registry="+prefixed)
+	assert.Contains(t, page, `npm profile enable-2fa auth-and-writes <span class="whole">--registry=`+prefixed)
 	assert.NotContains(t, page, "npm login")
 
 	poll, err := w.sessions.Collect(t.Context(), f.PollID.Reveal(), npmClient)
@@ -50,7 +50,7 @@ func TestSignUpAlone(t *testing.T) {
 		b := w.browser()
 		require.Equal(t, http.StatusSeeOther, b.submit(signUpPage, "decision", "approve", "name", "carol", "email", "carol@acme.test", "password", "a sentence of mine").Code)
 		page := b.get(signUpPage).Body.String()
-		assert.Contains(t, page, "<pre>npm login --registry="+prefixed+"</pre>")
+		assert.Contains(t, page, `<pre>npm login <span class="whole">--registry=`+prefixed+"</span></pre>")
 		assert.NotContains(t, page, "a sentence of mine")
 		assert.Contains(t, w.browser().get(signUpPage).Body.String(), "<form", "another browser has another page")
 		assert.Contains(t, b.get(signUpPath(w.startLogin())).Body.String(), "<form", "and another login has")
