@@ -58,7 +58,7 @@ func (s sessions) show(ctx context.Context, c caller) (page, error) {
 	}
 	var all sessionList
 	for _, one := range list.Objects {
-		via := map[string]string{"browser": "this page", "web": "npm login, in the browser", "couch": "a password at the command line"}[one.Via]
+		via := map[string]string{"browser": "these pages", "host": "these pages", "web": "npm login, in the browser", "couch": "a password at the command line"}[one.Via]
 		if via == "" {
 			via = printable(one.Via)
 		}
