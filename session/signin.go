@@ -61,7 +61,7 @@ func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, 
 	if in.Session.IsZero() {
 		return m.passwordOf(ctx, in)
 	}
-	r, sub, err := m.verify(ctx, m.store, in.Session)
+	r, sub, err := m.sessionOf(ctx, in)
 	if err != nil {
 		return Person{}, nil, err
 	}
@@ -73,6 +73,28 @@ func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, 
 		err = errors.Join(ErrNoSession, g.undo(ctx))
 	}
 	return p, g, err
+}
+
+// sessionOf returns the session that in presents, and its account. It is valid from the address ranges
+// of the account, as for any other request.
+func (m *Manager) sessionOf(ctx context.Context, in SignIn) (*record, subject.Subject, error) {
+	r, sub, err := m.verify(ctx, m.store, in.Session)
+	if err != nil {
+		return nil, subject.Subject{}, err
+	}
+	if account := sub.Account(""); !account.From(in.Client.clean().Addr) {
+		return nil, subject.Subject{}, ErrNoSession
+	}
+	return r, sub, nil
+}
+
+// validUser returns an error unless the ID is one that a record keeps as it is. If JSON changed it, it
+// could become the ID of another user.
+func validUser(user User) error {
+	if user.ID == "" || !utf8.ValidString(string(user.ID)) {
+		return errors.New("session: the user has no valid ID")
+	}
+	return nil
 }
 
 func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess, err error) {
@@ -87,10 +109,8 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 	p.User = user
 	id := protocol.UserID(nobody)
 	if known {
-		// If JSON changed an ID on its way into the record, it could become the ID of another
-		// user.
-		if user.ID == "" || !utf8.ValidString(string(user.ID)) {
-			return Person{}, nil, errors.New("session: the user has no valid ID")
+		if err := validUser(user); err != nil {
+			return Person{}, nil, err
 		}
 		id = user.ID
 	}
@@ -157,7 +177,10 @@ func (m *Manager) Admit(ctx context.Context, user User, c Client) (credential.Se
 	in := SignIn{Client: c.clean(), Via: ViaHost}
 	p := &proven{id: credential.NewID(), since: m.now(), spend: func(context.Context, *store.Tx, string) error { return nil }}
 	p.User = user
-	var err error
+	err := validUser(user)
+	if err != nil {
+		return credential.Secret{}, Session{}, m.refuse(ctx, in, User{}, err)
+	}
 	if p.Subject, err = subject.Get(ctx, m.store, user.ID); err == nil && p.Subject.Disabled {
 		err = ErrDenied
 	}
@@ -192,12 +215,12 @@ func (m *Manager) open(ctx context.Context, tx *store.Tx, p *proven, in SignIn, 
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
-	guess   *guess            // nil: by a session
-	session credential.Secret // that one
-	notice  string
-	spend   subject.Spend // never nil
-	id      string        // of the session that will be created
-	since   time.Time     // a time before anything was checked
+	guess  *guess  // nil: by a session, or by the program
+	by     *SignIn // with the session; nil: without one
+	notice string
+	spend  subject.Spend // never nil
+	id     string        // of the session that will be created
+	since  time.Time     // a time before anything was checked
 }
 
 // prove authenticates the person, for every login path.
@@ -209,7 +232,7 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 		return nil, m.refuse(ctx, in, p.User, err)
 	}
 	if p.guess == nil { // no password was asked for
-		p.session = in.Session
+		p.by = &in
 	} else if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
 		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
@@ -279,10 +302,10 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 
 // subjectOf reads the account of p once more, and the session that p has signed in with.
 func (m *Manager) subjectOf(ctx context.Context, p *proven) (subject.Subject, error) {
-	if p.session.IsZero() {
+	if p.by == nil {
 		return subject.Get(ctx, m.store, p.ID)
 	}
-	_, sub, err := m.verify(ctx, m.store, p.session)
+	_, sub, err := m.sessionOf(ctx, *p.by)
 	return sub, err
 }
 
