@@ -29,8 +29,8 @@ type SignIn struct {
 	Browser credential.Secret
 	// Session is the secret of a session that the browser keeps, see [Manager.ApproveAndStay], in
 	// place of Name. The person is asked for less: an account with a second factor needs OTP and no
-	// Password, one without needs Password unless the session is [Session.Fresh]. One that is not valid
-	// is [ErrNoSession]. The zero Secret is none.
+	// Password, one without needs Password unless the session is [Session.Fresh]. One that is not valid,
+	// or not from the address of Client, is [ErrNoSession]. The zero Secret is none.
 	Session credential.Secret
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
@@ -42,7 +42,7 @@ type SignIn struct {
 const nobody = "nobody"
 
 // CheckPassword returns the user with this name if the password is theirs, or the user of
-// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are. An unknown name, a wrong password and a
+// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are, and from where a session is used. An unknown name, a wrong password and a
 // disabled account are all ErrDenied. One that was not checked is a [*subject.WaitError].
 func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) {
 	p, g, err := m.personOf(ctx, in)

@@ -310,29 +310,28 @@ const wrongSignIn = "The user name, the password or the second factor is wrong. 
 // signOutSegment is the path segment that the form for signing out is sent to.
 const signOutSegment = "signout"
 
-// serveSignOut ends the session of the browser.
+// serveSignOut ends the session of the browser. The browser forgets it also where it cannot be ended:
+// whoever uses the browser next must not go on with it.
 func (p *Pages) serveSignOut(w http.ResponseWriter, r *http.Request, v visit) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
 		p.write(w, http.StatusMethodNotAllowed, badMethod)
 		return
 	}
-	if err := p.recognise(w, r, &v); err != nil {
-		p.refuse(w, r, err)
-		return
-	}
 	if _, err := p.readForm(w, r, visit{kind: signOutSegment}); err != nil {
 		p.refuse(w, r, err)
 		return
 	}
-	if v.member != nil {
-		err := caller{p, r, v}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
-		if err != nil && !errors.Is(err, errSignedOut) {
-			p.refuse(w, r, err)
-			return
-		}
+	var err error
+	if v.member, _, err = p.memberOf(r.Context(), r, v.client); v.member != nil {
+		err = caller{p, r, v}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
 	}
 	http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
+	if err != nil && !errors.Is(err, errSignedOut) {
+		p.cfg.Report(r, err)
+		p.write(w, http.StatusServiceUnavailable, notEnded)
+		return
+	}
 	w.Header().Set("Location", p.pathOf(""))
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -1,24 +1,34 @@
 package web_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
 )
 
 // withAPI gives the pages of w an API. The handler sees the requests that pages send.
-func (w *world) withAPI(base string, api http.HandlerFunc) {
+func (w *world) withAPI(base string, api http.HandlerFunc, change ...func(*web.Config)) {
 	u, err := url.Parse(base)
 	require.NoError(w, err)
 	cfg := w.config(u)
 	cfg.API = api
+	for _, f := range change {
+		f(&cfg)
+	}
 	w.pages, err = web.New(cfg)
 	require.NoError(w, err)
 }
@@ -143,4 +153,79 @@ func TestLoginPageThoughTheAPIRefuses(t *testing.T) {
 	}
 	status = http.StatusServiceUnavailable
 	assert.Equal(t, http.StatusServiceUnavailable, b.get(loginPath(w.startLogin())).Code)
+}
+
+// A browser forgets a session that its person ends, also where the registry cannot end it.
+func TestSignOutThoughTheAPIFails(t *testing.T) {
+	w := newWorld(t, prefixed)
+	w.withAPI(prefixed, func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(rw, `{"objects":[],"urls":{}}`)
+	})
+	for _, broken := range []error{nil, errors.New("the store is away")} {
+		b := w.signedIn()
+		path := "/registry/-/auth/signout"
+		form := b.form(tokensPage) // the first form is the one for it
+		b.header.Set("Sec-Fetch-Site", "cross-site")
+		assert.Equal(t, http.StatusForbidden, b.do(http.MethodPost, path, form.Encode()).Code)
+		b.header.Del("Sec-Fetch-Site")
+		assert.Contains(t, b.get(tokensPage).Body.String(), "Signed in as", "no other site signs out")
+		w.broken, w.reported = broken, nil
+		rec := b.do(http.MethodPost, path, form.Encode())
+		w.broken = nil
+		assert.Equal(t, http.StatusServiceUnavailable, rec.Code)
+		assert.Contains(t, rec.Body.String(), "This browser is signed out")
+		assert.Len(t, w.reported, 1)
+		last := rec.Result().Cookies()[len(rec.Result().Cookies())-1]
+		assert.Equal(t, "__Host-npmauth-member", last.Name)
+		assert.Negative(t, last.MaxAge)
+	}
+}
+
+// interrupted runs a function before a challenge is approved.
+type interrupted struct {
+	challenges
+	fn func()
+}
+
+func (c interrupted) Approve(ctx context.Context, in twofactor.Approval) (credential.Secret, error) {
+	c.fn()
+	return c.challenges.Approve(ctx, in)
+}
+
+// TK-35: A session ends while it answers a challenge: the challenge is not approved.
+func TestChallengeBySessionThatEnds(t *testing.T) {
+	w := newWorld(t, prefixed)
+	ends := false
+	w.withAPI(prefixed, func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, `{"objects":[],"urls":{},"tfa":{"mode":"auth-and-writes"}}`)
+	}, func(cfg *web.Config) {
+		cfg.Factors = interrupted{challenges{w}, func() {
+			if ends {
+				list, _, err := w.sessions.List(t.Context(), "u-alice", "", 100)
+				require.NoError(t, err)
+				for _, s := range list {
+					require.NoError(t, w.sessions.End(t.Context(), audit.Actor{}, s.User, s.ID))
+				}
+			}
+		}}
+	})
+	b := w.browser()
+	require.Equal(t, http.StatusSeeOther, b.submit(tokensPage, "decision", "sign-in", "name", "alice", "password", alicePassword, "code", w.code()).Code)
+	approve := func() *httptest.ResponseRecorder {
+		w.now = w.now.Add(time.Minute)
+		path := challengePath(w.startChallenge())
+		form := b.form(path, "decision", "approve", "code", w.code())
+		tokens := tokenField.FindAllStringSubmatch(b.get(path).Body.String(), -1)
+		form.Set("token", tokens[len(tokens)-1][1])
+		return b.do(http.MethodPost, path, form.Encode())
+	}
+	require.Equal(t, http.StatusSeeOther, approve().Code)
+	ends = true
+	rec := approve()
+	assert.Equal(t, http.StatusForbidden, rec.Code)
+	assert.Contains(t, rec.Body.String(), "You are not signed in any more")
+	assert.Contains(t, rec.Body.String(), `name="password"`)
 }
