@@ -273,3 +273,40 @@ func TestAccountPagesMounted(t *testing.T) {
 		})
 	}
 }
+
+// A page of an account sends several requests to the API: to load it records nothing, and what is refused is
+// recorded with the address of the browser, through the proxies that are trusted.
+func TestEventsOfPages(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	w.person("alice")
+	b := w.tab()
+	b.signIn("alice", "tokens")
+	path, form := b.form("create")
+	before := len(w.events.all)
+	for range 20 {
+		for _, page := range []string{"tokens", "sessions", "security", "profile", ""} {
+			require.Equal(t, 200, b.open("/-/auth/"+page).Code)
+		}
+	}
+	assert.Len(t, w.events.all, before)
+
+	for field, value := range map[string]string{"name": "ci", "permission": "read-only", "all": "yes", "days": "30", "password": "a wrong one"} {
+		form.Set(field, value)
+	}
+	guess := func() {
+		b.send(call{method: "POST", path: path, body: form.Encode(), addr: "192.0.2.1:1234", header: map[string]string{
+			"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin", "X-Forwarded-For": "198.51.100.9",
+		}})
+	}
+	guess()
+	b.is(403, "password")
+	e := w.events.all[len(w.events.all)-1]
+	assert.Equal(t, []any{audit.Password, audit.Denied, w.ids["alice"], "198.51.100.9"}, []any{e.Type, e.Outcome, e.User, e.Addr.String()})
+
+	// Who has the session guesses no further than with npm: the fifth ends it.
+	for range 4 {
+		guess()
+	}
+	b.is(403, "You are not signed in any more")
+	assert.Zero(t, w.sessions("alice"))
+}

@@ -84,10 +84,10 @@ func (p *Pages) serveAccount(w http.ResponseWriter, r *http.Request, a accountPa
 		p.refuse(w, r, err)
 		return
 	}
-	switch {
-	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
 		p.showAccount(w, r, a, v, nil, http.StatusOK, "")
-	case r.Method == http.MethodPost:
+	case http.MethodPost:
 		p.doAccount(w, r, a, v)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")

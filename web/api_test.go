@@ -229,3 +229,18 @@ func TestChallengeBySessionThatEnds(t *testing.T) {
 	assert.Contains(t, rec.Body.String(), "You are not signed in any more")
 	assert.Contains(t, rec.Body.String(), `name="password"`)
 }
+
+// CS-04: over http, where a sibling domain can set the cookie of a session: two of them are none.
+func TestTwoSessionCookies(t *testing.T) {
+	const base, name = "http://npm.acme.test/registry/", "npmauth-member"
+	w := newWorld(t, base)
+	w.withAPI(base, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, `{"objects":[],"urls":{}}`) })
+	other := w.signedIn()
+	b := w.signedIn()
+	require.Equal(t, "/registry/-/auth/", b.cookies[name].Path)
+	assert.Contains(t, b.get(tokensPage).Body.String(), "Signed in as <strong>bob</strong>")
+	b.header.Set("Cookie", name+"="+other.cookies[name].Value)
+	rec := b.get(tokensPage)
+	assert.Equal(t, http.StatusOK, rec.Code)
+	assert.Contains(t, rec.Body.String(), "Sign in to")
+}
