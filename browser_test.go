@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
@@ -309,4 +311,37 @@ func TestEventsOfPages(t *testing.T) {
 	}
 	b.is(403, "You are not signed in any more")
 	assert.Zero(t, w.sessions("alice"))
+}
+
+// lenient takes no password for the right one, as LDAP does.
+type lenient struct{ *members }
+
+func (l lenient) CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error) {
+	if pw.IsZero() {
+		return true, nil
+	}
+	return l.members.CheckPassword(ctx, id, pw)
+}
+
+// PW-12: A directory reports that the empty password is right: it opens nothing.
+func TestEmptyPassword(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Users = lenient{newMembers("alice")} })
+	b := w.tab()
+	b.open("/-/auth/sessions").submit("sign-in", "name", "alice", "password", "").is(403, "is wrong")
+	loginURL, done, _ := w.start("")
+	b.open(loginURL).submit("approve", "name", "alice", "password", "").is(403, "is wrong")
+	a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: `{"_id":"org.couchdb.user:alice","name":"alice","password":"","type":"user"}`})
+	assert.GreaterOrEqual(t, a.Code, 400, a.Body.String())
+
+	b.signIn("alice", "tokens")
+	b.submit("create", "name", "ci", "permission", "read-only", "all", "yes", "days", "30", "password", "").is(403, "password")
+	b.open(loginURL).submit("approve").is(403, "wrong")
+	b.submit("approve", "password", password).is(200, "Login approved")
+	bearer := w.poll(done, "GET").text("token")
+	require.NotEmpty(t, bearer)
+	by := audit.Actor{User: "m-1", Credential: w.sessionID(bearer)}
+	_, err := w.auth.Sessions().OwnPassword(t.Context(), by, credential.NewSecret(""))
+	require.ErrorIs(t, err, session.ErrDenied)
+	_, err = w.auth.Sessions().OwnPassword(t.Context(), by, credential.NewSecret(password))
+	require.NoError(t, err)
 }

@@ -126,7 +126,9 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 		g.wrong() // two commits: otherwise clients that leave at once cause as many as they like
 		return p, nil, errors.Join(err, g.undo(ctx))
 	}
-	if !known || !right || p.Subject.Disabled {
+	// No password is the right one. A directory may think otherwise: to LDAP it is an anonymous bind,
+	// which succeeds (RFC 4513 section 5.1.2).
+	if !known || !right || in.Password.IsZero() || p.Subject.Disabled {
 		g.wrong()
 		return p, nil, ErrDenied
 	}
