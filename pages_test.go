@@ -26,6 +26,7 @@ import (
 type tab struct {
 	w       *world
 	cookies map[string]string
+	stays   bool // where it is, whatever the answer says
 	path    string
 	answer
 }
@@ -49,7 +50,7 @@ func (b *tab) send(c call) {
 			delete(b.cookies, cookie.Name)
 		}
 	}
-	if b.Code == http.StatusSeeOther {
+	if b.Code == http.StatusSeeOther && !b.stays {
 		b.open(b.Header().Get("Location"))
 	}
 }

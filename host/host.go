@@ -95,7 +95,7 @@ type Users interface {
 	User(ctx context.Context, id protocol.UserID) (User, error)
 	// CheckPassword reports whether pw is the password of id. For an id that does not exist, ""
 	// among them, it must take as long as for one that does and report false, or the time
-	// reveals who has an account.
+	// reveals who has an account. The empty password is refused whatever it reports.
 	CheckPassword(ctx context.Context, id protocol.UserID, pw credential.Secret) (bool, error)
 }
 

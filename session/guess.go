@@ -498,7 +498,10 @@ func (m *Manager) OwnPassword(ctx context.Context, by audit.Actor, password cred
 	if err != nil {
 		return subject.Subject{}, fmt.Errorf("session: own password: %w", err)
 	}
-	err = m.OwnPasswordBy(ctx, by, func(ctx context.Context) (bool, error) { return m.checkPassword(ctx, by.User, password) })
+	err = m.OwnPasswordBy(ctx, by, func(ctx context.Context) (bool, error) {
+		right, err := m.checkPassword(ctx, by.User, password)
+		return right && !password.IsZero(), err
+	})
 	if err != nil {
 		return subject.Subject{}, err
 	}

@@ -29,8 +29,8 @@ type SignIn struct {
 	Browser credential.Secret
 	// Session is the secret of a session that the browser keeps, see [Manager.ApproveAndStay], in
 	// place of Name. The person is asked for less: an account with a second factor needs OTP and no
-	// Password, one without needs Password unless the session is [Session.Fresh]. One that is not valid
-	// is [ErrNoSession]. The zero Secret is none.
+	// Password, one without needs Password unless the session is [Session.Fresh]. One that is not valid,
+	// or not from the address of Client, is [ErrNoSession]. The zero Secret is none.
 	Session credential.Secret
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
@@ -42,7 +42,7 @@ type SignIn struct {
 const nobody = "nobody"
 
 // CheckPassword returns the user with this name if the password is theirs, or the user of
-// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are. An unknown name, a wrong password and a
+// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are, and from where a session is used. An unknown name, a wrong password and a
 // disabled account are all ErrDenied. One that was not checked is a [*subject.WaitError].
 func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) {
 	p, g, err := m.personOf(ctx, in)
@@ -61,7 +61,7 @@ func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, 
 	if in.Session.IsZero() {
 		return m.passwordOf(ctx, in)
 	}
-	r, sub, err := m.verify(ctx, m.store, in.Session)
+	r, sub, err := m.sessionOf(ctx, in)
 	if err != nil {
 		return Person{}, nil, err
 	}
@@ -73,6 +73,28 @@ func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, 
 		err = errors.Join(ErrNoSession, g.undo(ctx))
 	}
 	return p, g, err
+}
+
+// sessionOf returns the session that in presents, and its account. It is valid from the address ranges
+// of the account, as for any other request.
+func (m *Manager) sessionOf(ctx context.Context, in SignIn) (*record, subject.Subject, error) {
+	r, sub, err := m.verify(ctx, m.store, in.Session)
+	if err != nil {
+		return nil, subject.Subject{}, err
+	}
+	if account := sub.Account(""); !account.From(in.Client.clean().Addr) {
+		return nil, subject.Subject{}, ErrNoSession
+	}
+	return r, sub, nil
+}
+
+// validUser returns an error unless the ID is one that a record keeps as it is. If JSON changed it, it
+// could become the ID of another user.
+func validUser(user User) error {
+	if user.ID == "" || !utf8.ValidString(string(user.ID)) {
+		return errors.New("session: the user has no valid ID")
+	}
+	return nil
 }
 
 func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess, err error) {
@@ -87,10 +109,8 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 	p.User = user
 	id := protocol.UserID(nobody)
 	if known {
-		// If JSON changed an ID on its way into the record, it could become the ID of another
-		// user.
-		if user.ID == "" || !utf8.ValidString(string(user.ID)) {
-			return Person{}, nil, errors.New("session: the user has no valid ID")
+		if err := validUser(user); err != nil {
+			return Person{}, nil, err
 		}
 		id = user.ID
 	}
@@ -106,7 +126,9 @@ func (m *Manager) passwordOf(ctx context.Context, in SignIn) (p Person, g *guess
 		g.wrong() // two commits: otherwise clients that leave at once cause as many as they like
 		return p, nil, errors.Join(err, g.undo(ctx))
 	}
-	if !known || !right || p.Subject.Disabled {
+	// No password is the right one. A directory may think otherwise: to LDAP it is an anonymous bind,
+	// which succeeds (RFC 4513 section 5.1.2).
+	if !known || !right || in.Password.IsZero() || p.Subject.Disabled {
 		g.wrong()
 		return p, nil, ErrDenied
 	}
@@ -157,7 +179,10 @@ func (m *Manager) Admit(ctx context.Context, user User, c Client) (credential.Se
 	in := SignIn{Client: c.clean(), Via: ViaHost}
 	p := &proven{id: credential.NewID(), since: m.now(), spend: func(context.Context, *store.Tx, string) error { return nil }}
 	p.User = user
-	var err error
+	err := validUser(user)
+	if err != nil {
+		return credential.Secret{}, Session{}, m.refuse(ctx, in, User{}, err)
+	}
 	if p.Subject, err = subject.Get(ctx, m.store, user.ID); err == nil && p.Subject.Disabled {
 		err = ErrDenied
 	}
@@ -192,12 +217,12 @@ func (m *Manager) open(ctx context.Context, tx *store.Tx, p *proven, in SignIn, 
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
-	guess   *guess            // nil: by a session
-	session credential.Secret // that one
-	notice  string
-	spend   subject.Spend // never nil
-	id      string        // of the session that will be created
-	since   time.Time     // a time before anything was checked
+	guess  *guess  // nil: by a session, or by the program
+	by     *SignIn // with the session; nil: without one
+	notice string
+	spend  subject.Spend // never nil
+	id     string        // of the session that will be created
+	since  time.Time     // a time before anything was checked
 }
 
 // prove authenticates the person, for every login path.
@@ -209,7 +234,7 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 		return nil, m.refuse(ctx, in, p.User, err)
 	}
 	if p.guess == nil { // no password was asked for
-		p.session = in.Session
+		p.by = &in
 	} else if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
 		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
@@ -279,10 +304,10 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 
 // subjectOf reads the account of p once more, and the session that p has signed in with.
 func (m *Manager) subjectOf(ctx context.Context, p *proven) (subject.Subject, error) {
-	if p.session.IsZero() {
+	if p.by == nil {
 		return subject.Get(ctx, m.store, p.ID)
 	}
-	_, sub, err := m.verify(ctx, m.store, p.session)
+	_, sub, err := m.sessionOf(ctx, *p.by)
 	return sub, err
 }
 

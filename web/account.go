@@ -29,10 +29,12 @@ type shown struct {
 	Token    string   `json:"token,omitempty"`
 	Recovery []string `json:"recovery,omitempty"`
 	URI      string   `json:"uri,omitempty"` // of an authenticator app, until it is confirmed
-	Code     string   `json:"code,omitempty"`
 	// Leave is the path segment of the page to go to, where this one has nothing left to show.
 	Leave string `json:"-"`
 }
+
+// once reports whether there is something that is shown the first time only.
+func (s shown) once() bool { return s.Done != "" && s.URI == "" }
 
 // A navItem is a link to one of the pages.
 type navItem struct {
@@ -106,10 +108,10 @@ func (p *Pages) recognise(w http.ResponseWriter, r *http.Request, v *visit) erro
 	return nil
 }
 
-// showAccount answers with the page, and after a form that was not accepted with what it had and
-// with the problem.
+// showAccount answers with the page, and after a form that was not accepted with what it had, unless
+// that is nil, and with the problem.
 func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, a accountPage, v visit, form url.Values, status int, problem string) {
-	pg, err := p.accountPage(w, r, a, v, form == nil)
+	pg, err := p.accountPage(r, a, v)
 	if errors.Is(err, errSignedOut) {
 		http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
 		v.member = nil
@@ -126,6 +128,9 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, a accountPag
 		p.refuseAccount(w, r, v, err)
 		return
 	}
+	if problem == "" && r.Method == http.MethodGet && pg.Shown.once() { // not before there is a page that shows it
+		http.SetCookie(w, p.dropOutcome(v))
+	}
 	pg.form, pg.Problem = form, problem
 	if pg.Name == "" {
 		pg.Name = form.Get("name")
@@ -133,7 +138,7 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, a accountPag
 	p.write(w, status, pg)
 }
 
-func (p *Pages) accountPage(w http.ResponseWriter, r *http.Request, a accountPage, v visit, first bool) (page, error) {
+func (p *Pages) accountPage(r *http.Request, a accountPage, v visit) (page, error) {
 	if v.member == nil {
 		return p.signInPage(v), nil
 	}
@@ -144,9 +149,6 @@ func (p *Pages) accountPage(w http.ResponseWriter, r *http.Request, a accountPag
 	var s shown
 	if text != "" {
 		_ = json.Unmarshal([]byte(text), &s) // it is sealed: ours
-	}
-	if first && s.URI == "" && text != "" {
-		http.SetCookie(w, p.dropOutcome(v))
 	}
 	v.shown = s
 	pg, err := a.show(r.Context(), caller{p, r, v})
@@ -181,6 +183,10 @@ func (p *Pages) signInPage(v visit) page {
 // doAccount answers a form.
 func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage, v visit) {
 	form, err := p.readForm(w, r, v)
+	if errors.Is(err, errElse) {
+		p.showAccount(w, r, a, v, nil, http.StatusForbidden, v.elseProblem())
+		return
+	}
 	if err != nil {
 		p.refuse(w, r, err)
 		return
@@ -194,7 +200,7 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 		return
 	}
 	if v.member == nil {
-		p.showAccount(w, r, a, v, form, http.StatusForbidden, signedOut)
+		p.showAccount(w, r, a, v, nil, http.StatusForbidden, signedOut)
 		return
 	}
 	aead, err := p.outcomeKey(r.Context())
@@ -213,14 +219,14 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 			return
 		}
 		if s.Leave != "" {
-			v = visit{kind: s.Leave, path: p.pathOf(s.Leave)}
+			v = visit{kind: s.Leave, path: p.pathOf(s.Leave), member: v.member}
 		}
 		http.SetCookie(w, p.carry(aead, v, string(text)))
 		p.seeOther(w, v)
 	case errors.Is(err, errSignedOut):
 		http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
 		v.member = nil
-		p.showAccount(w, r, a, v, form, http.StatusForbidden, signedOut)
+		p.showAccount(w, r, a, v, nil, http.StatusForbidden, signedOut)
 	case errors.As(err, &problem):
 		p.showAccount(w, r, a, v, form, http.StatusUnprocessableEntity, string(problem))
 	case errors.As(err, &refused):
@@ -239,18 +245,28 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 
 // refuseAccount answers where not even the page can be shown.
 func (p *Pages) refuseAccount(w http.ResponseWriter, r *http.Request, v visit, err error) {
-	refused, ok := errors.AsType[*apiError](err)
-	switch {
+	switch refused, _ := errors.AsType[*apiError](err); {
 	case errors.Is(err, errGone):
 		p.write(w, http.StatusNotFound, gone)
-	case ok && refused.status < http.StatusInternalServerError:
+	case refuses(err):
 		p.write(w, http.StatusForbidden, page{template: "result.html", Title: "This cannot be shown", Text: refused.sentence, Login: p.pathOf("")})
 	default:
 		p.refuse(w, r, err)
 	}
 }
 
-const signedOut = "You are not signed in any more. Nothing was changed."
+const (
+	signedOut  = "You are not signed in any more. Nothing was changed."
+	signedAnew = "Since you opened this page, somebody has signed in in this browser. Nothing was changed."
+)
+
+// elseProblem is what is wrong with a form that was not given to who is signed in now.
+func (v visit) elseProblem() string {
+	if v.member == nil {
+		return signedOut
+	}
+	return signedAnew
+}
 
 // errGone means that there is no such thing as the page's ID names.
 var errGone = errors.New("web: the page is about nothing that there is")
@@ -294,29 +310,28 @@ const wrongSignIn = "The user name, the password or the second factor is wrong. 
 // signOutSegment is the path segment that the form for signing out is sent to.
 const signOutSegment = "signout"
 
-// serveSignOut ends the session of the browser.
+// serveSignOut ends the session of the browser. The browser forgets it also where it cannot be ended:
+// whoever uses the browser next must not go on with it.
 func (p *Pages) serveSignOut(w http.ResponseWriter, r *http.Request, v visit) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
 		p.write(w, http.StatusMethodNotAllowed, badMethod)
 		return
 	}
-	if err := p.recognise(w, r, &v); err != nil {
-		p.refuse(w, r, err)
-		return
-	}
 	if _, err := p.readForm(w, r, visit{kind: signOutSegment}); err != nil {
 		p.refuse(w, r, err)
 		return
 	}
-	if v.member != nil {
-		err := caller{p, r, v}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
-		if err != nil && !errors.Is(err, errSignedOut) {
-			p.refuse(w, r, err)
-			return
-		}
+	var err error
+	if v.member, _, err = p.memberOf(r.Context(), r, v.client); v.member != nil {
+		err = caller{p, r, v}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
 	}
 	http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
+	if err != nil && !errors.Is(err, errSignedOut) {
+		p.cfg.Report(r, err)
+		p.write(w, http.StatusServiceUnavailable, notEnded)
+		return
+	}
 	w.Header().Set("Location", p.pathOf(""))
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -33,13 +33,19 @@ type apiError struct {
 
 func (e *apiError) Error() string { return fmt.Sprintf("web: the API answers %d %s", e.status, e.code) }
 
+// refuses reports whether err is an answer of the API that says no, and not that something broke.
+func refuses(err error) bool {
+	e, ok := errors.AsType[*apiError](err)
+	return ok && e.status < http.StatusInternalServerError
+}
+
 // errSignedOut means that the session has ended.
 var errSignedOut = errors.New("web: the session has ended")
 
 // notForwarded are headers of the browser that are about its own request.
 var notForwarded = []string{
 	"Accept", "Accept-Encoding", "Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Cookie",
-	"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Origin", "Range", "Referer", "Te", "Trailer",
+	"Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Origin", "Range", "Referer", "Te", "Trailer",
 	"Transfer-Encoding", "Upgrade",
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/internal/header"
@@ -21,12 +22,14 @@ const maxForm = 64 << 10 // bytes
 // A form that is not accepted, whatever its content.
 var (
 	errForeign   = errors.New("web: the form does not come from its page")
+	errElse      = errors.New("web: the form was given to somebody else, or to nobody")
 	errMalformed = errors.New("web: the form is malformed")
 	errMediaType = errors.New("web: the body is not a form")
 )
 
-// readForm returns the fields of a POST that came from the page of v, in the
-// browser that loaded it.
+// readForm returns the fields of a POST that came from the page of v, in the browser that loaded it.
+// The error is errElse if somebody else was signed in there then: one person's form must do nothing for
+// the next who uses the browser. To sign in and to refuse is nobody's own.
 func (p *Pages) readForm(w http.ResponseWriter, r *http.Request, v visit) (url.Values, error) {
 	if p.origin.Check(r) != nil {
 		return nil, errForeign
@@ -56,21 +59,35 @@ func (p *Pages) readForm(w http.ResponseWriter, r *http.Request, v visit) (url.V
 	if err != nil {
 		return nil, err
 	}
-	if !hmac.Equal([]byte(want), []byte(r.PostForm.Get("token"))) {
+	wantPerson, wantPage, _ := strings.Cut(want, ".")
+	person, page, _ := strings.Cut(r.PostForm.Get("token"), ".")
+	if !hmac.Equal([]byte(wantPage), []byte(page)) {
 		return nil, errForeign
+	}
+	switch r.PostForm.Get("decision") {
+	case "sign-in", "deny":
+		return r.PostForm, nil
+	}
+	if !hmac.Equal([]byte(wantPerson), []byte(person)) {
+		return nil, errElse
 	}
 	return r.PostForm, nil
 }
 
-// token returns the form token of the page of v in the browser with that cookie.
+// token returns the form token of the page of v in the browser with that cookie: a part for the
+// session, and one that is the same whoever is signed in.
 func (p *Pages) token(ctx context.Context, v visit, cookie string) (string, error) {
 	key, err := p.cfg.Keys.Derive(ctx, "web: form token")
 	if err != nil {
 		return "", err
 	}
-	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte(v.kind + "/" + v.id + "/" + cookie)) // none of them has a slash
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+	page := v.kind + "/" + v.id + "/" + cookie // none of them has a slash
+	part := func(text string) string {
+		mac := hmac.New(sha256.New, key[:])
+		mac.Write([]byte(text))
+		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	}
+	return part(page+"/"+v.session()) + "." + part(page), nil
 }
 
 // cookie returns the value that identifies this browser. It does not identify a person. Two

@@ -67,7 +67,7 @@ var random = []struct {
 	out string
 }{
 	{regexp.MustCompile(`(/-/auth/(?:login|challenge|signup)/)[\w-]{10,}`), "${1}PAGE"},
-	{regexp.MustCompile(`(name="token" value=)"[\w-]{43}"`), `${1}"TOKEN"`},
+	{regexp.MustCompile(`(name="token" value=)"[\w-]{43}\.[\w-]{43}"`), `${1}"TOKEN"`},
 	{regexp.MustCompile(`(id="check">)[^<]+`), "${1}CHECK-CODE"},
 	{regexp.MustCompile(`(id="typed" value=)"\d{16}">(<span>\d{4}</span>){4}`), `${1}"DIGITS">…`},
 	{regexp.MustCompile(`(?m)^(Set-Cookie: \w+[\w-]*=)[^;]+`), "${1}VALUE"},

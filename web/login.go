@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -20,7 +21,8 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 	}
 	factor := false
 	if v.member != nil && req.State == session.Pending {
-		if factor, err = (caller{l.Pages, r, v}).hasFactor(ctx); err != nil {
+		factor, err = caller{l.Pages, r, v}.hasFactor(ctx)
+		if err != nil && !errors.Is(err, errSignedOut) && !refuses(err) { // that the session is not good here, the form finds out
 			return page{}, false, err
 		}
 	}

@@ -30,6 +30,14 @@ type member struct {
 // is reports whether the user is signed in to the browser of v.
 func (v visit) is(user protocol.UserID) bool { return v.member != nil && v.member.User == user }
 
+// session returns the public ID of the session in the browser of v, "" if nobody is signed in.
+func (v visit) session() string {
+	if v.member == nil {
+		return ""
+	}
+	return v.member.ID
+}
+
 // The cookie of a browser in which somebody is signed in has the secret of the session, and when it
 // was seen last. It is sealed: it opens the pages, where forms have to come from the page itself,
 // and is of no use as a token of npm.

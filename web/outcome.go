@@ -75,8 +75,9 @@ func (p *Pages) key(ctx context.Context, kind string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// outcomeOf returns the data that an outcome is bound to.
-func (v visit) outcomeOf() []byte { return []byte(v.kind + "/" + v.id) }
+// outcomeOf returns the data that an outcome is bound to: the page, and the session, since the next
+// person who signs in to the browser must not see what the page has shown to the one before.
+func (v visit) outcomeOf() []byte { return []byte(v.kind + "/" + v.id + "/" + v.session()) }
 
 func (p *Pages) outcomeName() string {
 	if p.secure {

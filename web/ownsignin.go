@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/session"
@@ -43,7 +44,8 @@ func (s *SignIn) validate() error {
 	switch {
 	case s.Name == "":
 		return errors.New("web: Config.SignIn.Name is empty")
-	case err != nil || origin.Scheme != "https" && origin.Scheme != "http" || origin.Host == "" || origin.Scheme+"://"+origin.Host != s.Origin:
+	case err != nil || origin.Scheme != "https" && origin.Scheme != "http" || origin.Host == "" || origin.Scheme+"://"+origin.Host != s.Origin ||
+		strings.ContainsAny(s.Origin, ";,*"): // which would say more in the pages' policy
 		return fmt.Errorf("web: Config.SignIn.Origin %q is not a scheme and a host", s.Origin)
 	case s.Begin == nil || s.Finish == nil:
 		return errors.New("web: Config.SignIn lacks Begin or Finish")

@@ -160,6 +160,11 @@ var (
 		Text: "Nobody signed in, or it took too long, or it began in another browser.",
 		Next: "Go back to the page from which you came, and begin anew.",
 	}
+	notEnded = page{
+		template: "result.html", Title: "This browser is signed out",
+		Text: "The registry could not end the session itself right now. It ends by itself when its time is over.",
+		Next: "To end it sooner, sign in later, and end it in the list of your sessions.",
+	}
 	foreign = page{
 		template: "result.html", Title: "The form was not accepted",
 		Text: "It was not sent by the page it belongs to, or the browser keeps no cookies. Nothing was changed.",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/session"
 )
 
 // sessions is the page of where an account is logged in.
@@ -58,7 +59,9 @@ func (s sessions) show(ctx context.Context, c caller) (page, error) {
 	}
 	var all sessionList
 	for _, one := range list.Objects {
-		via := map[string]string{"browser": "these pages", "host": "these pages", "web": "npm login, in the browser", "couch": "a password at the command line"}[one.Via]
+		via := map[string]string{
+			"browser": "these pages", "web": "npm login, in the browser", "legacy": "a password at the command line", session.ViaHost: s.cfg.SignIn.name(),
+		}[one.Via]
 		if via == "" {
 			via = printable(one.Via)
 		}

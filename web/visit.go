@@ -62,9 +62,14 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, k kind, v visit) {
 
 // decide answers POST.
 func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) {
-	form, err := p.readForm(w, r, v)
+	err := p.recognise(w, r, &v)
+	var form url.Values
 	if err == nil {
-		err = p.recognise(w, r, &v)
+		form, err = p.readForm(w, r, v)
+	}
+	if errors.Is(err, errElse) {
+		p.refuseForm(w, r, k, v, nil, http.StatusForbidden, v.elseProblem())
+		return
 	}
 	if err != nil {
 		p.refuse(w, r, err)
@@ -153,9 +158,12 @@ func (p *Pages) refuseForm(w http.ResponseWriter, r *http.Request, k kind, v vis
 		p.seeOther(w, v)
 		return
 	}
-	pg.Token, pg.Problem, pg.Email = form.Get("token"), cmp.Or(problem, pg.wrong), form.Get("email")
-	cookie, _ := p.cookie(r) // with which the form came
-	if err := p.frame(r.Context(), &pg, v, cookie); err != nil {
+	pg.Problem, pg.Email = cmp.Or(problem, pg.wrong), form.Get("email")
+	cookie, _ := p.cookie(r)                                         // with which the form came
+	if pg.Token, err = p.token(r.Context(), v, cookie); err == nil { // of who is signed in now
+		err = p.frame(r.Context(), &pg, v, cookie)
+	}
+	if err != nil {
 		p.refuse(w, r, err)
 		return
 	}

@@ -77,7 +77,7 @@
 // host's own login sends a browser back with GET, only that browser signs in. A POST
 // must come from the page itself: [http.CrossOriginProtection] refuses a form that the browser
 // reports as cross-origin, subdomains too, and the form has a token that is valid for one page
-// ID and one browser's cookie. The pages load nothing from elsewhere, and a script only where there is
+// ID, one browser's cookie, and who is signed in there. The pages load nothing from elsewhere, and a script only where there is
 // something to copy or to print; they appear in no frame, are stored in no cache and send their URL
 // nowhere. No URL is ever built from the Host header, and none is taken from a parameter.
 //

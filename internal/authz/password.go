@@ -30,7 +30,8 @@ func (a *Authorizer) checkOwnPassword(ctx context.Context, q *Request) error {
 		}
 	}
 	err := a.OwnPassword(ctx, q, func(ctx context.Context) (bool, error) {
-		return a.Users.CheckPassword(ctx, q.Actor.Credential.User, *q.Password)
+		right, err := a.Users.CheckPassword(ctx, q.Actor.Credential.User, *q.Password)
+		return right && !q.Password.IsZero(), err // as for a sign-in
 	})
 	if err != nil {
 		return err
