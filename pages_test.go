@@ -62,7 +62,7 @@ func (b *tab) open(path string) *tab {
 }
 
 var (
-	postForms = regexp.MustCompile(`(?s)<form method="post" action="([^"]*)">(.*?)</form>`)
+	postForms = regexp.MustCompile(`(?s)<form method="post" action="([^"]*)"[^>]*>(.*?)</form>`)
 	hiddens   = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
 )
 

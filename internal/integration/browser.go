@@ -41,7 +41,7 @@ func (p Page) Text() string {
 
 var (
 	tags  = regexp.MustCompile(`(?s)<[^>]*>`)
-	forms = regexp.MustCompile(`(?s)<form method="post" action="([^"]*)">(.*?)</form>`)
+	forms = regexp.MustCompile(`(?s)<form method="post" action="([^"]*)"[^>]*>(.*?)</form>`)
 	// The inputs of a form that have a value; what a person fills in is not among them.
 	hidden = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
 )
