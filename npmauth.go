@@ -263,7 +263,8 @@ type Config struct {
 	// AuditLog stores events as rows of Store, each in the commit that it describes, so that no
 	// change lacks its event. Nil means that none are stored. It must be made on the same value as
 	// Store, sealed in the same way, which New does not check. Events of refusals and of the host's
-	// writes, such as a publish, go to Audit alone.
+	// writes, such as a publish, go to Audit alone. People are shown the events of their own account,
+	// at /-/auth/activity and GET /-/auth/v1/events, without what is for operators.
 	AuditLog *audit.Log
 
 	// Metrics observes each request that was decided on, after the final decision. May be nil.
@@ -345,6 +346,7 @@ func New(cfg Config) (*Auth, error) {
 	az.SetPolicy(cfg.Policy)
 	az.Log, az.Now = cfg.Logger, cfg.Now
 	az.Events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: cfg.Logger, Now: cfg.Now})
+	az.AuditLog = cfg.AuditLog
 	if cfg.Metrics != nil {
 		az.Observe = func(action protocol.Action, outcome audit.Outcome, rule string, d time.Duration) {
 			cfg.Metrics.Observe(Observation{Action: action, Outcome: outcome, Rule: rule, Duration: d})

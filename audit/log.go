@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -117,10 +118,18 @@ type Entry struct {
 	Event
 }
 
-// List returns events, newest first, that come after the entry with the ID after; "" begins
-// with the newest. It reads up to limit rows, 1 to [store.MaxLimit]. A page may have fewer,
+// ErrCursor means that a text is not the ID of an [Entry].
+var ErrCursor = errors.New("audit: unknown cursor")
+
+var entryID = regexp.MustCompile(`^[0-9a-f]{16}-[0-9a-f]{8}-[A-Z2-7]{16}$`)
+
+// List returns events, newest first, that come after the entry with the ID after, which need not be
+// there any more; "" begins with the newest, and any other text is [ErrCursor]. It reads up to limit rows, 1 to [store.MaxLimit]. A page may have fewer,
 // since expired events are not shown: next is the cursor of the next page, and "" at the end.
 func (l *Log) List(ctx context.Context, after string, limit int) (page []Entry, next string, err error) {
+	if after != "" && !entryID.MatchString(after) {
+		return nil, "", ErrCursor
+	}
 	rows, err := records.List(ctx, l.store, after, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("audit: list: %w", err)
@@ -134,6 +143,9 @@ func (l *Log) List(ctx context.Context, after string, limit int) (page []Entry, 
 // ListUser is List for the events that have user as their User. Those in which user only acted,
 // as an administrator does, are listed for the account that they concern.
 func (l *Log) ListUser(ctx context.Context, user protocol.UserID, after string, limit int) (page []Entry, next string, err error) {
+	if after != "" && !entryID.MatchString(after) {
+		return nil, "", ErrCursor
+	}
 	rows, next, err := byUser.List(ctx, l.store, userValue(user), after, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("audit: list of a user: %w", err)

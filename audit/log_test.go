@@ -339,3 +339,25 @@ func TestLogListsOfALongID(t *testing.T) {
 		assert.Equal(t, fmt.Sprint(n), types(page))
 	}
 }
+
+// A text that is no entry's ID is no place in the list.
+func TestLogCursor(t *testing.T) {
+	st := store.NewMemory()
+	l, err := audit.NewLog(audit.LogConfig{Store: st})
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, store.Transact(t.Context(), st, func(tx *store.Tx) error { return l.Write(t.Context(), tx, audit.Event{User: "alice"}) }))
+	}
+	all, _, err := l.List(t.Context(), "", 2)
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	for _, after := range []string{"x", "/", "alice", all[0].ID + "/", " " + all[0].ID, strings.ToUpper(all[0].ID)} {
+		_, _, err := l.List(t.Context(), after, 2)
+		assert.ErrorIs(t, err, audit.ErrCursor, after)
+		_, _, err = l.ListUser(t.Context(), "alice", after, 2)
+		assert.ErrorIs(t, err, audit.ErrCursor, after)
+	}
+	rest, _, err := l.ListUser(t.Context(), "alice", all[0].ID, 2)
+	require.NoError(t, err)
+	assert.Equal(t, all[1:], rest)
+}

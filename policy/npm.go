@@ -18,7 +18,7 @@ var (
 	// listings show each what that one may see.
 	listings = []protocol.Action{protocol.ListPackages, protocol.ListStars}
 	// accountActions belong to the person and not to a token.
-	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ListEvents, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// accountWrites are those of them that change something.
 	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.EndSession, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// serviceActions are about the tokens of a service account, for those who administer it.

@@ -54,7 +54,7 @@ func npmSays(r policy.Request) policy.Effect {
 		return policy.Allow
 
 	// Sessions are the only credential for the account and its tokens.
-	case protocol.ListTokens, protocol.ListSessions, protocol.ReadProfile:
+	case protocol.ListTokens, protocol.ListSessions, protocol.ListEvents, protocol.ReadProfile:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}

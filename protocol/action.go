@@ -32,6 +32,7 @@ const (
 	RevokeToken      // DELETE /-/npm/v1/tokens/token/<key or token>
 	ListSessions     // GET /-/auth/v1/sessions
 	EndSession       // DELETE /-/auth/v1/sessions/<key>, DELETE /-/auth/v1/sessions: all others
+	ListEvents       // GET /-/auth/v1/events
 	ReadProfile      // GET /-/npm/v1/user
 	WriteProfile     // POST /-/npm/v1/user before its body is known
 	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable

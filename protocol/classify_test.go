@@ -268,6 +268,8 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 			return "/-/auth/v1/sessions/" + esc(op.Token)
 		}
 		return "/-/auth/v1/sessions"
+	case protocol.ListEvents:
+		return "/-/auth/v1/events"
 	case protocol.ReadProfile, protocol.WriteProfile:
 		return "/-/npm/v1/user"
 	case protocol.AuthPage:

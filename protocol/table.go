@@ -58,6 +58,7 @@ var table = [actions]row{
 
 	ListSessions: {text: "list-sessions", reads: true, routes: []string{"GET /-/auth/v1/sessions"}},
 	EndSession:   {text: "end-session", repeats: sameChange, routes: []string{"DELETE /-/auth/v1/sessions", "DELETE /-/auth/v1/sessions/{key}"}},
+	ListEvents:   {text: "list-events", reads: true, routes: []string{"GET /-/auth/v1/events"}},
 
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
 	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},

@@ -47,11 +47,13 @@ var accountPages = []struct {
 	segment, text string
 	ids           bool // it has pages of single things, too
 	of            func(*Pages) accountPage
+	offered       func(Config) bool // nil: always
 }{
-	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }},
-	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }},
-	{"security", "Security", false, func(p *Pages) accountPage { return security{p} }},
-	{"profile", "Profile", false, func(p *Pages) accountPage { return profile{p} }},
+	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }, nil},
+	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }, nil},
+	{"activity", "Activity", false, func(p *Pages) accountPage { return activity{p} }, func(cfg Config) bool { return cfg.Events }},
+	{"security", "Security", false, func(p *Pages) accountPage { return security{p} }, nil},
+	{"profile", "Profile", false, func(p *Pages) accountPage { return profile{p} }, nil},
 }
 
 // accountPageOf returns the page of a path segment, nil if there is none.
@@ -60,7 +62,7 @@ func (p *Pages) accountPageOf(segment, id string) accountPage {
 		return nil
 	}
 	for _, a := range accountPages {
-		if a.segment == segment && (id == "" || a.ids) {
+		if a.segment == segment && (id == "" || a.ids) && (a.offered == nil || a.offered(p.cfg)) {
 			return a.of(p)
 		}
 	}
@@ -72,7 +74,9 @@ func (p *Pages) pathOf(segment string) string { return p.prefix + "/-/auth/" + s
 // navigation returns the links to the account's pages.
 func (p *Pages) navigation(v visit) (items []navItem) {
 	for _, a := range accountPages {
-		items = append(items, navItem{p.say(a.text), p.pathOf(a.segment), a.segment == v.kind && v.id == ""})
+		if a.offered == nil || a.offered(p.cfg) {
+			items = append(items, navItem{p.say(a.text), p.pathOf(a.segment), a.segment == v.kind && v.id == ""})
+		}
 	}
 	return items
 }

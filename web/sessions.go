@@ -59,14 +59,8 @@ func (s sessions) show(ctx context.Context, c caller) (page, error) {
 	}
 	var all sessionList
 	for _, one := range list.Objects {
-		via := map[string]string{
-			"browser": "these pages", "web": "npm login, in the browser", "legacy": "a password at the command line", session.ViaHost: s.cfg.SignIn.name(),
-		}[one.Via]
-		if via == "" {
-			via = printable(one.Via)
-		}
 		all.Sessions = append(all.Sessions, shownSession{
-			Key: one.Key, Addr: one.Addr, Agent: printable(one.UserAgent), Via: via, Current: one.Current,
+			Key: one.Key, Addr: one.Addr, Agent: printable(one.UserAgent), Via: s.viaText(one.Via), Current: one.Current,
 			Created: moment{one.Created, c.v.client.At}, Expires: moment{one.Expires, c.v.client.At},
 		})
 	}
@@ -74,6 +68,21 @@ func (s sessions) show(ctx context.Context, c caller) (page, error) {
 		all.Next = c.v.path + "?" + query(list.URLs.Next)
 	}
 	return page{template: "sessions.html", Title: "Sessions", Factor: factor, Data: all}, nil
+}
+
+// viaText returns in words how somebody logged in.
+func (p *Pages) viaText(via string) string {
+	switch via {
+	case "browser":
+		return "these pages"
+	case session.ViaHost:
+		return p.cfg.SignIn.name()
+	case "web":
+		return "npm login, in the browser"
+	case "legacy":
+		return "a password at the command line"
+	}
+	return printable(via)
 }
 
 func (s sessions) do(ctx context.Context, c caller, form url.Values) (shown, error) {

@@ -173,6 +173,10 @@ type Config struct {
 	// means that there are no such pages, and that nobody stays signed in in a browser.
 	API http.Handler
 
+	// Events reports whether API answers GET /-/auth/v1/events. False means that there is no page
+	// of what happened to an account.
+	Events bool
+
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
 	// verified for it, and pages say how far their times are from it.

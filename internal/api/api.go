@@ -76,7 +76,7 @@ func New(cfg Config) (*API, error) {
 		BaseURL: a.Base, Name: cfg.Name, Look: cfg.Look, SignIn: cfg.SignIn, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
-		API: http.HandlerFunc(serveWhole),
+		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil,
 	}
 	old := cfg.Legacy
 	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.legacyFail
@@ -115,6 +115,7 @@ var endpoints = map[protocol.Action]endpoint{
 	protocol.RevokeToken:   byToken((*API).revokeTokens, (*API).revokeToken),
 	protocol.ListSessions:  answer((*API).listSessions),
 	protocol.EndSession:    byToken((*API).endOtherSessions, (*API).endSession),
+	protocol.ListEvents:    answer((*API).listEvents),
 	protocol.ReadProfile:   answer((*API).readProfile),
 	protocol.WriteProfile:  answer((*API).writeProfile),
 	protocol.SetTwoFactor:  answer((*API).refuse), // of a body that writeProfile reads, and of no path

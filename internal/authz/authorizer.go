@@ -76,6 +76,8 @@ type Authorizer struct {
 	Proxies    clientip.Proxies
 
 	Events *audit.Recorder
+	// AuditLog has the events that accounts are shown. Nil: none are kept.
+	AuditLog *audit.Log
 	// Observe is told of each final decision, unless it is nil.
 	Observe func(protocol.Action, audit.Outcome, string, time.Duration)
 	Log     *slog.Logger

@@ -26,6 +26,7 @@ import (
 // Errors of several packages.
 var (
 	ErrNotFound  = &wire.Error{Status: http.StatusNotFound, Code: "not-found", Sentence: "The registry has nothing at this URL."}
+	errNoLog     = &wire.Error{Status: http.StatusNotFound, Code: "no-audit-log", Sentence: "This registry keeps no list of what happens to an account. Ask those who run it."}
 	ErrNoService = &wire.Error{Status: http.StatusNotFound, Code: "no-such-service", Sentence: "There is no such service account or you do not administer it."}
 	// ErrNoDocuments refuses what is told from the document that there is, which no
 	// [host.Documents] has.
@@ -94,7 +95,7 @@ func Answer(err error) *wire.Error {
 		return errWrongPassword
 	case errors.Is(err, account.ErrNameTaken):
 		return &wire.Error{Status: http.StatusConflict, Code: "name-taken", Sentence: "That user name is taken."}
-	case errors.Is(err, token.ErrCursor), errors.Is(err, session.ErrCursor):
+	case errors.Is(err, token.ErrCursor), errors.Is(err, session.ErrCursor), errors.Is(err, audit.ErrCursor):
 		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-cursor", Sentence: "after is not where a page of this list ended."}
 	case errors.Is(err, token.ErrDisabled):
 		return &wire.Error{Status: http.StatusForbidden, Code: "account-disabled", Sentence: "The account is disabled."}

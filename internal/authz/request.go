@@ -148,13 +148,15 @@ func (a *Authorizer) Decide(q *Request) (policy.Decision, error) {
 	return d, a.offered(q.Operation.Action)
 }
 
-// offered returns nil unless an action takes what the host does not have.
+// offered returns nil unless an action takes what the registry does not have.
 func (a *Authorizer) offered(action protocol.Action) error {
 	switch {
 	case (action == protocol.Deprecate || action == protocol.Unpublish) && a.Documents == nil:
 		return ErrNoDocuments
 	case action == protocol.WriteProfile && a.Profiles == nil, action == protocol.SetPassword && a.Passwords == nil:
 		return errNotOffered
+	case action == protocol.ListEvents && a.AuditLog == nil:
+		return errNoLog
 	}
 	return nil
 }
