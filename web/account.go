@@ -28,7 +28,8 @@ type shown struct {
 	Done     string   `json:"done,omitempty"` // in a sentence
 	Token    string   `json:"token,omitempty"`
 	Recovery []string `json:"recovery,omitempty"`
-	URI      string   `json:"uri,omitempty"` // of an authenticator app, until it is confirmed
+	URI      string   `json:"uri,omitempty"`     // of an authenticator app, until it is confirmed
+	Package  string   `json:"package,omitempty"` // that the page is about
 	// Leave is the path segment of the page to go to, where this one has nothing left to show.
 	Leave string `json:"-"`
 }
@@ -50,6 +51,7 @@ var accountPages = []struct {
 	offered       func(Config) bool // nil: always
 }{
 	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }, nil},
+	{"packages", "Packages", false, func(p *Pages) accountPage { return packages{p} }, nil},
 	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }, nil},
 	{"activity", "Activity", false, func(p *Pages) accountPage { return activity{p} }, func(cfg Config) bool { return cfg.Events }},
 	{"security", "Security", false, func(p *Pages) accountPage { return security{p} }, nil},

@@ -193,6 +193,9 @@ func (a activity) event(e eventAnswer, now time.Time) shownEvent {
 	default:
 		add("For", mode)
 	}
+	if mode := e.Detail["publish"]; mode != "" {
+		add("Publishing access", publishText(mode))
+	}
 	if e.Detail["bypass"] != "" {
 		words("Second factor", "not asked for")
 	}
