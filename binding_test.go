@@ -163,6 +163,9 @@ var bounds = slices.Concat([]bound{
 	{"remove another member", protocol.WriteOrg, sends("DELETE", "/-/org/acme/user", `{"user":"carol"}`), ""},
 	{"remove a member of another organization", protocol.WriteOrg, sends("DELETE", "/-/org/beta/user", `{"user":"bob"}`), ""},
 
+	{"require a second factor", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/acme", `{"require_2fa":true}`), ""},
+	{"require no second factor", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/acme", `{"require_2fa":false}`), ""},
+	{"require a second factor of another organization", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/beta", `{"require_2fa":true}`), ""},
 	{"create a team", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"devs"}`), "team"},
 	{"create a team, described", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"team":"devs","description":"us"}`), "team"},
 	{"create another team", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"ops"}`), ""},

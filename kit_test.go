@@ -125,6 +125,33 @@ func (h *backend) OrgFacts(_ context.Context, org string, user protocol.UserID) 
 	return h.orgs[org+" "+string(user)], h.fail
 }
 
+// Memberships are in the order of the names.
+func (h *backend) Memberships(_ context.Context, user protocol.UserID) (list []host.Membership, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, of := range slices.Sorted(maps.Keys(h.orgs)) {
+		if name, id, _ := strings.Cut(of, " "); id == string(user) {
+			list = append(list, host.Membership{Org: name, Role: h.orgs[of].Role, RequireFactor: h.orgs[of].RequireFactor})
+		}
+	}
+	return list, h.fail
+}
+
+func (h *backend) SetRequireFactor(_ context.Context, org protocol.OrgID, require bool) (host.Write, error) {
+	return func(context.Context) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for of, facts := range h.orgs {
+			if facts.ID == org {
+				facts.RequireFactor = require
+				h.orgs[of] = facts
+			}
+		}
+		h.writes = append(h.writes, fmt.Sprintf("set-org-factor %s %v", org, require))
+		return h.fail
+	}, h.fail
+}
+
 func (h *backend) FactorRequired(_ context.Context, user protocol.UserID) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -105,6 +105,20 @@ func (b *brokenHost) FactorRequired(ctx context.Context, user protocol.UserID) (
 	return b.host.FactorRequired(ctx, user)
 }
 
+func (b *brokenHost) Memberships(ctx context.Context, user protocol.UserID) ([]host.Membership, error) {
+	b.called("Orgs.Memberships")
+	return b.host.Memberships(ctx, user)
+}
+
+func (b *brokenHost) SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (host.Write, error) {
+	b.called("Orgs.SetRequireFactor")
+	write, err := b.host.SetRequireFactor(ctx, org, require)
+	return func(ctx context.Context) error {
+		b.called("the Write of Orgs.SetRequireFactor")
+		return write(ctx)
+	}, err
+}
+
 func (b *brokenHost) Administers(_ context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
 	b.called("Services.Administers")
 	if service != "ci" {
@@ -187,6 +201,7 @@ var readings = []writing{
 	{name: "the front page", prepare: func(*world) prepared { return prepared{call: call{method: "GET", path: "/healthz"}} }},
 	{name: "the access of a package", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/package/plain/access"})},
 	{name: "the members of an organization", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/org/acme/user"})},
+	{name: "the organizations of an account", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/auth/v1/orgs"})},
 	{name: "a profile", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/npm/v1/user"})},
 	{name: "tokens", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/npm/v1/tokens"})},
 	{name: "oneself", prepare: withSession(protocol.AuthAndWrites, call{method: "GET", path: "/-/auth/v1/self?package=plain"})},
@@ -283,7 +298,7 @@ func TestPanicsOfTheHost(t *testing.T) {
 	}
 	for _, method := range []string{
 		"Users.Lookup", "Users.User", "Users.CheckPassword", "Packages.Facts", "Documents.Document", "Orgs.OrgFacts",
-		"Orgs.FactorRequired", "Services.Administers", "Config.Foreign", "Config.Public", "LeakKeys.Key",
+		"Orgs.FactorRequired", "Orgs.Memberships", "Orgs.SetRequireFactor", "the Write of Orgs.SetRequireFactor", "Services.Administers", "Config.Foreign", "Config.Public", "LeakKeys.Key",
 	} {
 		assert.True(t, met.methods[method], method)
 	}

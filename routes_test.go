@@ -52,7 +52,8 @@ var bodies = map[protocol.Action][]string{
 	},
 	protocol.ManageService: {tokenBody}, protocol.ReportLeak: {"[]"}, protocol.WriteStars: {`{"name":"plain"}`}, protocol.WriteHooks: {"{}"},
 	protocol.WriteOrg: {`{"user":"mallory","role":"owner"}`}, protocol.WriteTeam: {`{"name":"devs"}`}, protocol.WriteTeamMember: {`{"user":"mallory"}`},
-	protocol.GrantTeam: {`{"package":"plain","permissions":"read-write"}`}, protocol.SetDistTag: {`"1.0.0"`}, protocol.Stage: {"{}"}, protocol.WriteTrust: {"[]"},
+	protocol.SetOrgFactor: {`{"require_2fa":true}`},
+	protocol.GrantTeam:    {`{"package":"plain","permissions":"read-write"}`}, protocol.SetDistTag: {`"1.0.0"`}, protocol.Stage: {"{}"}, protocol.WriteTrust: {"[]"},
 	protocol.WritePackument: slices.Sorted(maps.Keys(documents)),
 	protocol.WriteOwners:    {`{"user":"mallory"}`}, protocol.SetAccess: {`{"publish_requires_tfa":true}`, `{"access":"restricted"}`},
 }

@@ -37,6 +37,9 @@ type writing struct {
 	// host, which writes it down.
 	own bool
 
+	// table reports that a table of the host does it, and not its handler.
+	table bool
+
 	// open reports that the request shows no credential in its Authorization header.
 	open bool
 
@@ -715,6 +718,8 @@ var writings = []writing{
 	{name: "set a member of an organization", action: protocol.WriteOrg, prepare: withCode(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
 	{name: "set a member of an organization with a token", action: protocol.WriteOrg, prepare: withOrgToken(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
 	{name: "remove a member of an organization", action: protocol.WriteOrg, prepare: withCode(call{method: "DELETE", path: "/-/org/acme/user", body: `{"user":"bob"}`})},
+	{name: "require a second factor of an organization", action: protocol.SetOrgFactor, table: true, prepare: withCode(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"require_2fa":true}`})},
+	{name: "require no second factor of an organization with a token", action: protocol.SetOrgFactor, table: true, prepare: withOrgToken(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"require_2fa":false}`})},
 	{name: "create a team", action: protocol.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
 	{name: "destroy a team", action: protocol.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
 	{name: "add a member of a team", action: protocol.WriteTeamMember, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},

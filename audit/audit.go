@@ -85,6 +85,7 @@ const (
 	FactorLocked     Type = "factor.locked"          // too many wrong codes: a credential was revoked, or a factor was locked
 	RecoveryUsed     Type = "recovery.used"          // a recovery code was spent
 	PackageRules     Type = "package.settings"       // a package's settings were changed to what Event.Detail says, with the package's ID
+	OrgRules         Type = "organization.settings"  // whether an organization requires a second factor was changed to what Event.Detail says
 	Challenge        Type = "challenge.opened"       // a client was challenged for a second factor
 	ChallengeYes     Type = "challenge.approved"     // a person approved a challenge on its page
 	ChallengeNo      Type = "challenge.denied"       // a person pressed deny on the page of a challenge

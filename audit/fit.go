@@ -86,7 +86,7 @@ func fittingChange(c *protocol.Change) (fitting *protocol.Change, omitted int) {
 	}
 	short := protocol.Change{
 		Version: clip(c.Version, fitWord), Integrity: clip(c.Integrity, fitWord), Access: clip(c.Access, fitWord), Starred: c.Starred,
-		Member: clip(c.Member, fitWord), Role: c.Role, Team: clip(c.Team, fitWord), Permission: c.Permission, Removes: c.Removes,
+		Member: clip(c.Member, fitWord), Role: c.Role, Team: clip(c.Team, fitWord), Permission: c.Permission, Removes: c.Removes, RequireFactor: c.RequireFactor,
 		TwoFactor: c.TwoFactor, Confirms: c.Confirms,
 	}
 	if !fits(&short) {

@@ -199,6 +199,9 @@ type Document struct {
 
 // Orgs is the host's table of organizations. As on npmjs.com they share their names with users:
 // if package account keeps the people, nobody can sign up with an organization's name.
+//
+// An Orgs may have the methods of [Memberships] and [FactorRules], too, which npmauth finds by their
+// interfaces. Without them these requests are refused with 403.
 type Orgs interface {
 	// OrgFacts returns the present state of org, and the role of user in it; user is "" if only
 	// the existence matters. An organization that does not exist is not an error: its facts
@@ -207,6 +210,32 @@ type Orgs interface {
 	// FactorRequired reports whether an organization that user is in requires a second factor
 	// of its members. It is called before user removes theirs.
 	FactorRequired(ctx context.Context, user protocol.UserID) (bool, error)
+}
+
+// Memberships is an optional interface of an [Orgs]: people see at /-/auth/orgs which organizations
+// they are in. A wrapper of an Orgs must have it, too, and [FactorRules].
+type Memberships interface {
+	// Memberships returns the organizations that user is in, in the order in which they are shown.
+	// It is always called, and its result is not kept.
+	Memberships(ctx context.Context, user protocol.UserID) ([]Membership, error)
+}
+
+// A Membership is an organization that a user is in.
+type Membership struct {
+	Org  string // its name
+	Role protocol.OrgRole
+	// RequireFactor reports whether the organization requires a second factor of its members.
+	RequireFactor bool
+}
+
+// FactorRules is an optional interface of an [Orgs]: owners decide whether their organization
+// requires a second factor of its members. Without it only the host does.
+type FactorRules interface {
+	// SetRequireFactor prepares to set whether org requires a second factor of its members. It
+	// changes nothing yet: an error refuses the change before a second factor is spent. From when
+	// the [Write] has returned OrgFacts, FactorRequired and the Facts of its packages say so. A
+	// Write for an organization that is no more changes nothing and is an error.
+	SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (Write, error)
 }
 
 // Services returns who administers a service account: an administrator, in a session and with a

@@ -18,7 +18,7 @@ var (
 	// listings show each what that one may see.
 	listings = []protocol.Action{protocol.ListPackages, protocol.ListStars}
 	// accountActions belong to the person and not to a token.
-	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ListEvents, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ListEvents, protocol.ListMemberships, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// accountWrites are those of them that change something.
 	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.EndSession, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
 	// serviceActions are about the tokens of a service account, for those who administer it.
@@ -33,7 +33,7 @@ var (
 	packageManagement = []protocol.Action{protocol.WriteOwners, protocol.SetAccess}
 	// orgReads and the writes that admins and owners have.
 	orgReads      = []protocol.Action{protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages}
-	orgManagement = []protocol.Action{protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
+	orgManagement = []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
 	// notOffered are npm's operations that nothing here serves.
 	notOffered = []protocol.Action{
 		protocol.WriteStars, protocol.ReadHooks, protocol.WriteHooks,
@@ -145,7 +145,7 @@ func permitRules() []Rule {
 		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "own-account",
-		Doc:      "A session manages its own account and tokens.",
+		Doc:      "A session manages its own account and tokens, and reads what happened to the account and which organizations it is in.",
 		Sentence: "Your session may manage your own account.",
 		Actions:  accountActions,
 		Kinds:    onlySessions,
@@ -208,9 +208,9 @@ func permitRules() []Rule {
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgMember && r.orgReach()&reachRead != 0) },
 	}, {
 		ID:       "manage-members",
-		Doc:      "Owners of the organization decide who is in it and in which role.",
+		Doc:      "Owners of the organization decide who is in it and in which role, and whether its members must have a second factor.",
 		Sentence: "You may manage the members of this organization.",
-		Actions:  []protocol.Action{protocol.WriteOrg},
+		Actions:  []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor},
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgOwner && r.orgReach()&reachWrite != 0) },
 	}, {
 		ID:       "manage-teams",

@@ -71,14 +71,14 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "org-role",
-		Doc:      "Owners manage members. Admins and owners manage teams.",
+		Doc:      "Owners manage members and what is required of them. Admins and owners manage teams.",
 		Sentence: "Your role in this organization does not allow this.",
 		Remedy:   "Ask an owner of the organization.",
 		Actions:  orgManagement,
 		Kinds:    signedIn,
 		Judge: func(r *Request) Verdict {
 			least := protocol.OrgAdmin
-			if r.Operation.Action == protocol.WriteOrg {
+			if r.Operation.Action == protocol.WriteOrg || r.Operation.Action == protocol.SetOrgFactor {
 				least = protocol.OrgOwner
 			}
 			return forbid(r.Role() != protocol.NoRole && r.Role() < least && told(r))

@@ -54,7 +54,7 @@ func npmSays(r policy.Request) policy.Effect {
 		return policy.Allow
 
 	// Sessions are the only credential for the account and its tokens.
-	case protocol.ListTokens, protocol.ListSessions, protocol.ListEvents, protocol.ReadProfile:
+	case protocol.ListTokens, protocol.ListSessions, protocol.ListEvents, protocol.ListMemberships, protocol.ReadProfile:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
@@ -227,7 +227,8 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 		return policy.Allow
 	// Owners have members and billing, admins teams and grants.
-	case protocol.WriteOrg:
+	// npmjs.com has an owner enforce a second factor who has one, on its page.
+	case protocol.WriteOrg, protocol.SetOrgFactor:
 		if !npmManages(r, held) || !npmIn(r, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite) {
 			return policy.Deny
 		}

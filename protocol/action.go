@@ -33,6 +33,7 @@ const (
 	ListSessions     // GET /-/auth/v1/sessions
 	EndSession       // DELETE /-/auth/v1/sessions/<key>, DELETE /-/auth/v1/sessions: all others
 	ListEvents       // GET /-/auth/v1/events
+	ListMemberships  // GET /-/auth/v1/orgs: those of the user of the request
 	ReadProfile      // GET /-/npm/v1/user
 	WriteProfile     // POST /-/npm/v1/user before its body is known
 	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable
@@ -50,6 +51,7 @@ const (
 	ListTeams        // GET /-/org/<org>/team
 	ListOrgPackages  // GET /-/org/<org>/package
 	WriteOrg         // PUT, DELETE /-/org/<org>/user
+	SetOrgFactor     // PUT /-/auth/v1/orgs/<org>: whether its members must have a second factor
 	ReadTeam         // GET /-/team/<org>/<team>/user: its members
 	ListTeamPackages // GET /-/team/<org>/<team>/package
 	WriteTeam        // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>

@@ -60,6 +60,8 @@ type Change struct {
 	Team       string     `json:"team,omitempty"`      // of [WriteTeam] that creates a team: its name
 	Permission Permission `json:"permission,omitzero"` // of [GrantTeam]: ReadOnly or ReadWrite; NoAccess removes it
 	Removes    bool       `json:"removes,omitempty"`   // Member, the team or its permission is removed
+	// RequireFactor is, of [SetOrgFactor], whether the members must have a second factor.
+	RequireFactor *bool `json:"require_factor,omitempty"`
 
 	// Of an account.
 

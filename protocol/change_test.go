@@ -17,12 +17,12 @@ import (
 // full returns a Change in which every field is set.
 func full(t testing.TB) protocol.Change {
 	t.Helper()
-	day, mail, mode := 24*time.Hour, "alice@acme.test", protocol.FactorOnly
+	day, mail, mode, require := 24*time.Hour, "alice@acme.test", protocol.FactorOnly, true
 	c := protocol.Change{
 		Version: "1.2.3", Integrity: "sha512-AAAA", Access: "public", Attachments: []string{"widget-1.2.3.tgz"},
 		Tags: map[string]string{"latest": "1.2.3"}, Deprecated: map[string]string{"1.0.0": "no"}, Removed: []string{"0.1.0"}, Tarballs: []string{"0.2.0"},
 		Maintainers: []string{"alice", "bob"}, AddedOwners: []string{"bob"}, RemovedOwners: []string{"carol"}, Starred: true, PublishMode: &mode,
-		Revision: "3-a", Body: "00ff", Member: "dave", Role: protocol.OrgAdmin, Team: "devs", Permission: protocol.ReadWrite, Removes: true,
+		Revision: "3-a", Body: "00ff", Member: "dave", Role: protocol.OrgAdmin, Team: "devs", Permission: protocol.ReadWrite, Removes: true, RequireFactor: &require,
 		Token: &protocol.TokenSpec{
 			Name: "ci", Description: "for CI", Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
 			Bypass: true, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Days: 30, Until: time.Unix(1, 0),

@@ -268,6 +268,10 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 			return "/-/auth/v1/sessions/" + esc(op.Token)
 		}
 		return "/-/auth/v1/sessions"
+	case protocol.ListMemberships:
+		return "/-/auth/v1/orgs"
+	case protocol.SetOrgFactor:
+		return "/-/auth/v1/orgs/" + esc(op.Org)
 	case protocol.ListEvents:
 		return "/-/auth/v1/events"
 	case protocol.ReadProfile, protocol.WriteProfile:

@@ -76,6 +76,9 @@ func (c *Change) Digest(op Operation) Digest {
 	h.text(c.Team)
 	h.number(uint64(c.Permission))
 	h.flag(c.Removes)
+	if h.flag(c.RequireFactor != nil) {
+		h.flag(*c.RequireFactor)
+	}
 	if h.flag(c.Token != nil) {
 		h.token(c.Token)
 	}

@@ -237,6 +237,13 @@ func (w *lines) organization(c *Change) {
 	if c.Role != NoRole {
 		w.say("As", c.Role.String())
 	}
+	if c.RequireFactor != nil {
+		if *c.RequireFactor {
+			w.say("Requires a second factor of its members", "")
+		} else {
+			w.say("Requires no second factor of its members", "")
+		}
+	}
 	w.unless("Creates the team", c.Team)
 	if c.Permission != NoAccess {
 		w.say("Gives the permission", c.Permission.String())

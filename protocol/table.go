@@ -56,9 +56,10 @@ var table = [actions]row{
 	CreateToken: {text: "create-token", routes: []string{"POST /-/npm/v1/tokens", "POST /-/auth/v1/tokens/{key}/rotate"}},
 	RevokeToken: {text: "revoke-token", repeats: sameChange, routes: []string{"DELETE /-/npm/v1/tokens/token/{token...}", "DELETE /-/auth/v1/tokens"}},
 
-	ListSessions: {text: "list-sessions", reads: true, routes: []string{"GET /-/auth/v1/sessions"}},
-	EndSession:   {text: "end-session", repeats: sameChange, routes: []string{"DELETE /-/auth/v1/sessions", "DELETE /-/auth/v1/sessions/{key}"}},
-	ListEvents:   {text: "list-events", reads: true, routes: []string{"GET /-/auth/v1/events"}},
+	ListSessions:    {text: "list-sessions", reads: true, routes: []string{"GET /-/auth/v1/sessions"}},
+	EndSession:      {text: "end-session", repeats: sameChange, routes: []string{"DELETE /-/auth/v1/sessions", "DELETE /-/auth/v1/sessions/{key}"}},
+	ListEvents:      {text: "list-events", reads: true, routes: []string{"GET /-/auth/v1/events"}},
+	ListMemberships: {text: "list-memberships", reads: true, routes: []string{"GET /-/auth/v1/orgs"}},
 
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
 	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},
@@ -85,6 +86,7 @@ var table = [actions]row{
 	ListTeams:        {text: "list-teams", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/team", "GET /team/@{org}"}},
 	ListOrgPackages:  {text: "list-org-packages", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/package"}},
 	WriteOrg:         {text: "write-org", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/org/{org}/user", "DELETE /-/org/{org}/user"}},
+	SetOrgFactor:     {text: "set-org-factor", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/auth/v1/orgs/{org}"}},
 	ReadTeam:         {text: "read-team", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/user", "GET /team/@{org}/{team}", "GET /team/@{org}/{team}/user"}},
 	ListTeamPackages: {text: "list-team-packages", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/package"}},
 	WriteTeam: {text: "write-team", repeats: sameChange, of: ofOrg, routes: []string{

@@ -52,6 +52,7 @@ var accountPages = []struct {
 }{
 	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }, nil},
 	{"packages", "Packages", false, func(p *Pages) accountPage { return packages{p} }, nil},
+	{"orgs", "Organizations", false, func(p *Pages) accountPage { return orgs{p} }, func(cfg Config) bool { return cfg.Orgs }},
 	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }, nil},
 	{"activity", "Activity", false, func(p *Pages) accountPage { return activity{p} }, func(cfg Config) bool { return cfg.Events }},
 	{"security", "Security", false, func(p *Pages) accountPage { return security{p} }, nil},

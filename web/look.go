@@ -75,6 +75,7 @@ type design struct {
 var samples = map[string]any{
 	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil, "signedin.html": nil,
 	"tokens.html": tokenList{Tokens: []shownToken{{}}}, "token.html": shownToken{}, "sessions.html": sessionList{Sessions: []shownSession{{}}},
+	"orgs.html":     []orgAnswer{{MaySet: true}, {MaySet: true, Requires: true}},
 	"packages.html": packageState{Package: "name", Mode: "none", Choices: publishChoices, Own: []packageLink{{}}, More: 1},
 	"activity.html": eventList{Events: []shownEvent{{More: []eventFact{{}}}}, Older: "older"},
 	"security.html": securityState{}, "profile.html": userAnswer{},

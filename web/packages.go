@@ -113,16 +113,22 @@ func packageIn(c caller) string {
 	return ""
 }
 
+// packageOf returns the package of a name, and whether it is one.
+func packageOf(text string) (protocol.PackageName, bool) {
+	name, err := protocol.ParsePackageName(text)
+	return name, err == nil
+}
+
 // read fills in what the API says of the package.
 func (p packages) read(ctx context.Context, c caller, state *packageState) error {
-	name, err := protocol.ParsePackageName(state.Package)
-	if err != nil {
+	name, ok := packageOf(state.Package)
+	if !ok {
 		state.Problem = p.say(notPackage)
 		return nil
 	}
 	state.Package = name.String()
 	var is accessAnswer
-	err = c.call(ctx, credential.Secret{}, http.MethodGet, accessPath(name), nil, &is)
+	err := c.call(ctx, credential.Secret{}, http.MethodGet, accessPath(name), nil, &is)
 	if refused, ok := errors.AsType[*apiError](err); ok && refused.status < http.StatusInternalServerError {
 		state.Problem = refused.sentence
 		return nil
@@ -140,11 +146,11 @@ func (p packages) list(ctx context.Context, c caller, state *packageState) error
 		return err
 	}
 	if err != nil {
-		return nil
+		rights = nil // some of which may have been read
 	}
 	for _, text := range slices.Sorted(maps.Keys(rights)) {
-		name, err := protocol.ParsePackageName(text)
-		if err != nil || rights[text] != "write" && rights[text] != "read-write" {
+		name, ok := packageOf(text)
+		if !ok || rights[text] != "write" && rights[text] != "read-write" {
 			continue
 		}
 		if len(state.Own) == maxListed {
@@ -162,8 +168,8 @@ func (p packages) do(ctx context.Context, c caller, form url.Values) (shown, err
 	if form.Get("decision") != "set" {
 		return shown{}, errMalformed
 	}
-	name, err := protocol.ParsePackageName(typed.Line(form.Get("package")))
-	if err != nil {
+	name, ok := packageOf(typed.Line(form.Get("package")))
+	if !ok {
 		return shown{}, problemError(notPackage)
 	}
 	var mode protocol.PublishMode

@@ -177,6 +177,10 @@ type Config struct {
 	// of what happened to an account.
 	Events bool
 
+	// Orgs reports whether API answers GET /-/auth/v1/orgs. False means that there is no page of an
+	// account's organizations.
+	Orgs bool
+
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
 	// verified for it, and pages say how far their times are from it.

@@ -43,6 +43,11 @@ type memberRequest struct {
 	Role *string `json:"role"`
 }
 
+// An orgRequest is the body of PUT /-/auth/v1/orgs/<org>, which npmauth adds to npm's.
+type orgRequest struct {
+	Require *bool `json:"require_2fa"`
+}
+
 // A teamRequest is the body of PUT /-/org/<org>/team; Yarn 1 calls the name team.
 type teamRequest struct {
 	Name        *string `json:"name"`
@@ -94,6 +99,16 @@ var changeReaders = map[protocol.Action]func(data []byte, removes bool, op *prot
 		}
 		c.Role, err = readRole(role)
 		return err
+	},
+	protocol.SetOrgFactor: func(data []byte, _ bool, _ *protocol.Operation, c *protocol.Change) error {
+		var q orgRequest
+		if err := strictjson.Unmarshal(data, &q); err != nil {
+			return err
+		}
+		if c.RequireFactor = q.Require; q.Require == nil {
+			return badAccess("require_2fa must be true or false.")
+		}
+		return nil
 	},
 	protocol.WriteTeamMember: func(data []byte, removes bool, _ *protocol.Operation, c *protocol.Change) (err error) {
 		c.Removes = removes

@@ -83,7 +83,7 @@ func FuzzBody(f *testing.F) {
 }
 
 // changes are the actions whose bodies ReadChange reads.
-var changes = []protocol.Action{protocol.SetAccess, protocol.WriteOwners, protocol.WriteOrg, protocol.WriteTeamMember, protocol.WriteTeam, protocol.GrantTeam}
+var changes = []protocol.Action{protocol.SetAccess, protocol.WriteOwners, protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteTeamMember, protocol.WriteTeam, protocol.GrantTeam}
 
 // readBody reads body as one of its kind, and returns how much there is of the result.
 func readBody(t *testing.T, kind byte, body []byte) (size int) {

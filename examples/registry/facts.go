@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // Facts answers npmauth's calls about packages and organizations: the present state, and the
@@ -116,8 +118,26 @@ func (f facts) FactorRequired(ctx context.Context, user protocol.UserID) (bool, 
 	return f.db.demanded(ctx, user)
 }
 
+// Memberships implements [host.Memberships].
+func (f facts) Memberships(ctx context.Context, user protocol.UserID) ([]host.Membership, error) {
+	return f.db.memberships(ctx, user)
+}
+
+// SetRequireFactor implements [host.FactorRules].
+func (f facts) SetRequireFactor(_ context.Context, id protocol.OrgID, require bool) (host.Write, error) {
+	return func(ctx context.Context) error {
+		err := f.db.requireFactor(ctx, id, require)
+		if errors.Is(err, errOrgMoved) {
+			return &wire.Error{Status: http.StatusConflict, Code: "changed", Sentence: "The organization was removed or replaced. Try again."}
+		}
+		return err
+	}, nil
+}
+
 var (
-	_ host.Packages  = facts{}
-	_ host.Documents = facts{}
-	_ host.Orgs      = facts{}
+	_ host.Packages    = facts{}
+	_ host.Documents   = facts{}
+	_ host.Orgs        = facts{}
+	_ host.Memberships = facts{}
+	_ host.FactorRules = facts{}
 )

@@ -81,7 +81,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		o.seeds = append(o.seeds, seed{name, password})
 		return nil
 	})
-	flags.Func("org", "create the organization `name=owner` unless it exists; name=owner,2fa demands a second factor of its members (repeatable)", func(s string) error {
+	flags.Func("org", "create the organization `name=owner` unless it exists; name=owner,2fa demands a second factor of its members from each start on (repeatable)", func(s string) error {
 		org, err := parseOrg(s)
 		o.orgs = append(o.orgs, org)
 		return err

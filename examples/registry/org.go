@@ -123,13 +123,15 @@ func findOrg(ctx context.Context, q querier, name string) (org, error) {
 }
 
 // putOrg creates an organization with one owner and its team of developers. An existing one
-// keeps its members, and gets the rule on second factors.
+// keeps its members and the rule on second factors, which factor only adds: its owners may have set it.
 func (d *database) putOrg(ctx context.Context, name string, owner protocol.UserID, factor bool) error {
 	return d.write(ctx, func(tx *sql.Tx) error {
 		o, err := findOrg(ctx, tx, name)
 		switch {
 		case err == nil:
-			_, err = tx.ExecContext(ctx, `UPDATE org SET factor = ? WHERE id = ?`, factor, o.ID)
+			if factor {
+				_, err = tx.ExecContext(ctx, `UPDATE org SET factor = true WHERE id = ?`, o.ID)
+			}
 		case errors.Is(err, errNoOrg):
 			o.ID = protocol.OrgID(rand.Text())
 			if _, err = tx.ExecContext(ctx, `INSERT INTO org VALUES (?, ?, ?)`, o.ID, name, factor); err != nil {
@@ -167,6 +169,45 @@ func (d *database) demanded(ctx context.Context, user protocol.UserID) (demands 
 		return false, fmt.Errorf("read organizations: %w", err)
 	}
 	return demands, nil
+}
+
+// memberships returns the organizations that user is in, by name.
+func (d *database) memberships(ctx context.Context, user protocol.UserID) ([]host.Membership, error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT org.name, member.role, org.factor FROM member JOIN org ON org.id = member.org WHERE member.user = ? ORDER BY org.name`, user)
+	if err != nil {
+		return nil, fmt.Errorf("read organizations: %w", err)
+	}
+	defer rows.Close()
+	var all []host.Membership
+	for rows.Next() {
+		var m host.Membership
+		if err := rows.Scan(&m.Org, &m.Role, &m.RequireFactor); err != nil {
+			return nil, fmt.Errorf("read organizations: %w", err)
+		}
+		all = append(all, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read organizations: %w", err)
+	}
+	return all, nil
+}
+
+// requireFactor sets whether an organization requires a second factor of its members. It returns
+// errOrgMoved if there is none with that ID any more.
+func (d *database) requireFactor(ctx context.Context, id protocol.OrgID, require bool) error {
+	return d.write(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, `UPDATE org SET factor = ? WHERE id = ?`, require, id)
+		if err != nil {
+			return fmt.Errorf("set the rule of an organization: %w", err)
+		}
+		switch n, err := done.RowsAffected(); {
+		case err != nil:
+			return fmt.Errorf("set the rule of an organization: %w", err)
+		case n == 0:
+			return errOrgMoved
+		}
+		return nil
+	})
 }
 
 // members returns the members of an organization with their roles.

@@ -201,3 +201,41 @@ func TestOrgRequiresFactor(t *testing.T) {
 	assert.NotEmpty(t, o.ID, "there is one, whoever asks")
 	assert.Equal(t, protocol.NoRole, o.Role)
 }
+
+// The table says which organizations somebody is in and sets their rule, of the organization that
+// was meant, and a restart keeps what an owner has set.
+func TestOrgRule(t *testing.T) {
+	w := newOrgWorld(t)
+	f := facts{db: w.db, people: w.people}
+	alice := w.user("alice")
+	require.NoError(t, w.db.putOrg(t.Context(), "beta", w.user("mallory"), true))
+	assert.JSONEq(t, `{"objects":[{"name":"acme","role":"owner","require_2fa":false,"may_set_2fa":true}],"urls":{}}`, w.ok("GET", "/-/auth/v1/orgs", w.session("alice"), nil))
+	o, err := w.db.findOrg(t.Context(), "acme")
+	require.NoError(t, err)
+
+	write, err := f.SetRequireFactor(t.Context(), o.ID, true)
+	require.NoError(t, err)
+	required := func() bool {
+		t.Helper()
+		list, err := f.Memberships(t.Context(), alice)
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		facts, err := f.OrgFacts(t.Context(), "acme", alice)
+		require.NoError(t, err)
+		assert.Equal(t, facts.RequireFactor, list[0].RequireFactor)
+		return facts.RequireFactor
+	}
+	assert.False(t, required(), "nothing is written yet")
+	require.NoError(t, write(t.Context()))
+	assert.True(t, required())
+	require.NoError(t, w.db.putOrg(t.Context(), "acme", alice, false))
+	assert.True(t, required(), "as after a restart")
+	other, err := w.db.findOrg(t.Context(), "beta")
+	require.NoError(t, err)
+	assert.True(t, other.Factor)
+
+	write, err = f.SetRequireFactor(t.Context(), "gone", false)
+	require.NoError(t, err)
+	assert.ErrorContains(t, write(t.Context()), "removed or replaced")
+	assert.True(t, required())
+}

@@ -218,11 +218,7 @@ func hidden(t tb, x *rig) {
 // hiddenInOrg is hidden for the packages of an organization, which a token of the first may
 // list and not read.
 func hiddenInOrg(t tb, x *rig) {
-	org := x.Private.Scope
-	facts, err := x.Orgs.OrgFacts(t.Context(), org, x.Creators[first])
-	require.NoError(t, err)
-	require.True(t, facts.ID != "" && facts.Role != protocol.NoRole,
-		"the first creator is in no organization %q: let Registry.Private be of the scope of one that they are in", org)
+	org, _ := x.ownOrg(t)
 	x.publishPrivate(t)
 	path := "/-/org/" + org + "/package"
 	w := x.send(t.Context(), inOrg, http.MethodGet, path)

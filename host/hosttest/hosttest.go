@@ -190,5 +190,23 @@ var cases = []testCase{
 		}
 		return ""
 	}},
+	{name: "a list of organizations is true", run: membershipsAgree, missing: func(reg Registry) string {
+		switch all, _ := reg.orgs(); {
+		case all == nil:
+			return "Orgs as host.Memberships"
+		case reg.Private.IsZero():
+			return "Private"
+		}
+		return ""
+	}},
+	{name: "the rule of an organization is changed when it is written", run: ruleIsWritten, missing: func(reg Registry) string {
+		switch _, rules := reg.orgs(); {
+		case rules == nil:
+			return "Orgs as host.FactorRules"
+		case reg.Private.IsZero():
+			return "Private"
+		}
+		return ""
+	}},
 	{name: "what is not served is refused", run: notServed},
 }

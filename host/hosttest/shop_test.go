@@ -27,6 +27,7 @@ type shop struct {
 	mu    sync.Mutex
 	ids   int
 	goods map[protocol.PackageName]*good
+	rule  bool                           // acme requires a second factor of its members
 	stale map[protocol.PackageName]*good // what facts were asked for first, of a host that remembers
 	names func(protocol.UserID) string
 }
@@ -94,7 +95,7 @@ func (s *shop) Facts(ctx context.Context, pkg protocol.PackageName, user protoco
 	if g == nil {
 		return policy.Facts{MayCreate: user != "" && s.careless != "lets nobody create"}, nil
 	}
-	f := policy.Facts{ID: g.id, Private: g.private}
+	f := policy.Facts{ID: g.id, Private: g.private, RequireFactor: pkg.Scope == "acme" && s.rule && s.careless != "forgets the rule of packages"}
 	switch {
 	case user != "" && slices.Contains(g.owners, s.names(user)):
 		f.Rights = policy.RightRead | policy.RightWrite | policy.RightAdmin
@@ -398,14 +399,44 @@ func (s *shop) list(ctx context.Context, who string) ([]byte, error) {
 
 // OrgFacts says that ada owns acme, and that there is nothing else.
 func (s *shop) OrgFacts(_ context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case org != "acme":
 		return policy.OrgFacts{}, nil
 	case user == "u-1":
-		return policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}, nil
+		return policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner, RequireFactor: s.rule}, nil
 	}
-	return policy.OrgFacts{ID: "o-1"}, nil
+	return policy.OrgFacts{ID: "o-1", RequireFactor: s.rule}, nil
 }
 
-// FactorRequired says no.
-func (*shop) FactorRequired(context.Context, protocol.UserID) (bool, error) { return false, nil }
+func (s *shop) FactorRequired(_ context.Context, user protocol.UserID) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rule && user == "u-1", nil
+}
+
+func (s *shop) Memberships(_ context.Context, user protocol.UserID) ([]host.Membership, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if user != "u-1" && s.careless != "lists organizations of others" {
+		return nil, nil
+	}
+	return []host.Membership{{Org: "acme", Role: protocol.OrgOwner, RequireFactor: s.rule}}, nil
+}
+
+func (s *shop) SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (host.Write, error) {
+	write := func(context.Context) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if org != "o-1" && s.careless != "sets a rule of any" {
+			return errGone
+		}
+		s.rule = require
+		return nil
+	}
+	if s.careless == "sets a rule at once" {
+		return write, write(ctx)
+	}
+	return write, nil
+}

@@ -76,7 +76,7 @@ func New(cfg Config) (*API, error) {
 		BaseURL: a.Base, Name: cfg.Name, Look: cfg.Look, SignIn: cfg.SignIn, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
-		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil,
+		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil, Orgs: a.Memberships != nil,
 	}
 	old := cfg.Legacy
 	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.legacyFail
@@ -108,25 +108,27 @@ var endpoints = map[protocol.Action]endpoint{
 	protocol.ReadUser: func(a *API, w http.ResponseWriter, r *http.Request, op protocol.Operation) {
 		a.legacy.Get(w, r, op.User)
 	},
-	protocol.Logout:        answer((*API).logout),
-	protocol.Whoami:        answer((*API).whoami),
-	protocol.ListTokens:    answer((*API).listTokens),
-	protocol.CreateToken:   byToken((*API).createToken, (*API).rotateToken),
-	protocol.RevokeToken:   byToken((*API).revokeTokens, (*API).revokeToken),
-	protocol.ListSessions:  answer((*API).listSessions),
-	protocol.EndSession:    byToken((*API).endOtherSessions, (*API).endSession),
-	protocol.ListEvents:    answer((*API).listEvents),
-	protocol.ReadProfile:   answer((*API).readProfile),
-	protocol.WriteProfile:  answer((*API).writeProfile),
-	protocol.SetTwoFactor:  answer((*API).refuse), // of a body that writeProfile reads, and of no path
-	protocol.SetPassword:   answer((*API).refuse), // as SetTwoFactor
-	protocol.ReadService:   answer((*API).listServiceTokens),
-	protocol.ManageService: byToken((*API).createServiceToken, (*API).rotateServiceToken),
-	protocol.RevokeService: answer((*API).revokeServiceToken),
-	protocol.ReadSelf:      answer((*API).self),
-	protocol.ReportLeak:    answer((*API).reportLeak),
-	protocol.ReadAccess:    answer((*API).readAccess),
-	protocol.AuthPage:      func(a *API, w http.ResponseWriter, r *http.Request, _ protocol.Operation) { a.page(w, r) },
+	protocol.Logout:          answer((*API).logout),
+	protocol.Whoami:          answer((*API).whoami),
+	protocol.ListTokens:      answer((*API).listTokens),
+	protocol.CreateToken:     byToken((*API).createToken, (*API).rotateToken),
+	protocol.RevokeToken:     byToken((*API).revokeTokens, (*API).revokeToken),
+	protocol.ListSessions:    answer((*API).listSessions),
+	protocol.EndSession:      byToken((*API).endOtherSessions, (*API).endSession),
+	protocol.ListEvents:      answer((*API).listEvents),
+	protocol.ListMemberships: answer((*API).listOrgs),
+	protocol.SetOrgFactor:    answer((*API).setOrgFactor),
+	protocol.ReadProfile:     answer((*API).readProfile),
+	protocol.WriteProfile:    answer((*API).writeProfile),
+	protocol.SetTwoFactor:    answer((*API).refuse), // of a body that writeProfile reads, and of no path
+	protocol.SetPassword:     answer((*API).refuse), // as SetTwoFactor
+	protocol.ReadService:     answer((*API).listServiceTokens),
+	protocol.ManageService:   byToken((*API).createServiceToken, (*API).rotateServiceToken),
+	protocol.RevokeService:   answer((*API).revokeServiceToken),
+	protocol.ReadSelf:        answer((*API).self),
+	protocol.ReportLeak:      answer((*API).reportLeak),
+	protocol.ReadAccess:      answer((*API).readAccess),
+	protocol.AuthPage:        func(a *API, w http.ResponseWriter, r *http.Request, _ protocol.Operation) { a.page(w, r) },
 }
 
 // Serves reports whether npmauth answers the action itself. It does so of

@@ -61,7 +61,10 @@ type Authorizer struct {
 	Documents host.Documents
 	Orgs      host.Orgs
 	Services  host.Services
-	Foreign   func(context.Context, credential.Secret) (host.ForeignToken, error)
+	// Memberships and FactorRules are what Orgs can do besides; nil: it cannot.
+	Memberships host.Memberships
+	FactorRules host.FactorRules
+	Foreign     func(context.Context, credential.Secret) (host.ForeignToken, error)
 	// ForeignUntil is when the host's older tokens end. Zero: never.
 	ForeignUntil time.Time
 

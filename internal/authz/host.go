@@ -25,6 +25,12 @@ func (a *Authorizer) Plug(h Host) {
 	}
 	if h.Orgs != nil {
 		a.Orgs = guardedOrgs{h.Orgs}
+		if m, ok := h.Orgs.(host.Memberships); ok {
+			a.Memberships = guardedMemberships{m}
+		}
+		if f, ok := h.Orgs.(host.FactorRules); ok {
+			a.FactorRules = guardedFactorRules{f}
+		}
 	}
 	if h.Foreign != nil {
 		a.Foreign = guardedForeign(h.Foreign)

@@ -50,6 +50,9 @@ type (
 	guardedSignUp    struct{ host host.SignUp }
 	guardedProfiles  struct{ host.Profiles }
 	guardedPasswords struct{ host.Passwords }
+
+	guardedMemberships struct{ host host.Memberships }
+	guardedFactorRules struct{ host host.FactorRules }
 )
 
 func (g guardedUsers) Lookup(ctx context.Context, name string) (host.User, error) {
@@ -80,6 +83,14 @@ func (g guardedOrgs) FactorRequired(ctx context.Context, user protocol.UserID) (
 	return Call(ctx, func() (bool, error) { return g.Orgs.FactorRequired(ctx, user) })
 }
 
+func (g guardedMemberships) Memberships(ctx context.Context, user protocol.UserID) ([]host.Membership, error) {
+	return Call(ctx, func() ([]host.Membership, error) { return g.host.Memberships(ctx, user) })
+}
+
+func (g guardedFactorRules) SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (host.Write, error) {
+	return guardedWrite(Call(ctx, func() (host.Write, error) { return g.host.SetRequireFactor(ctx, org, require) }))
+}
+
 func (g guardedServices) Administers(ctx context.Context, admin protocol.UserID, service string) (host.User, bool, error) {
 	type answer struct {
 		user        host.User
@@ -108,7 +119,7 @@ func (g guardedPasswords) ChangePassword(ctx context.Context, id protocol.UserID
 	return guardedWrite(Call(ctx, func() (host.Write, error) { return g.Passwords.ChangePassword(ctx, id, old, new) }))
 }
 
-var errNoWrite = errors.New("npmauth: the host's people prepared no Write")
+var errNoWrite = errors.New("npmauth: the host prepared no Write")
 
 // guardedWrite is what the host prepared, as it is called here.
 func guardedWrite(write host.Write, err error) (host.Write, error) {

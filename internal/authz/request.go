@@ -155,6 +155,8 @@ func (a *Authorizer) offered(action protocol.Action) error {
 		return ErrNoDocuments
 	case action == protocol.WriteProfile && a.Profiles == nil, action == protocol.SetPassword && a.Passwords == nil:
 		return errNotOffered
+	case action == protocol.ListMemberships && a.Memberships == nil, action == protocol.SetOrgFactor && a.FactorRules == nil:
+		return errNotOffered
 	case action == protocol.ListEvents && a.AuditLog == nil:
 		return errNoLog
 	}

@@ -50,6 +50,8 @@ var changeWords = []changeWord{
 	boolWord("starred", func(c *protocol.Change) *bool { return &c.Starred }, protocol.Star),
 	textWord("member", "bob", func(c *protocol.Change) *string { return &c.Member }, protocol.WriteOrg, protocol.WriteTeamMember),
 	enumWord("role", func(c *protocol.Change) *protocol.OrgRole { return &c.Role }, protocol.OrgMember, protocol.WriteOrg),
+	requireWord("requires-factor", true),
+	requireWord("requires-no-factor", false),
 	textWord("new-team", "devs", func(c *protocol.Change) *string { return &c.Team }, protocol.WriteTeam),
 	enumWord("permission", func(c *protocol.Change) *protocol.Permission { return &c.Permission }, protocol.ReadWrite, protocol.GrantTeam),
 	boolWord("removes", func(c *protocol.Change) *bool { return &c.Removes }, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam),
@@ -106,6 +108,20 @@ var changeWords = []changeWord{
 		},
 	},
 	boolWord("confirms", func(c *protocol.Change) *bool { return &c.Confirms }, protocol.SetTwoFactor),
+}
+
+// requireWord is the word for an organization that requires a second factor, or no more.
+func requireWord(word string, require bool) changeWord {
+	return changeWord{
+		word: word, actions: []protocol.Action{protocol.SetOrgFactor},
+		values: func(c *protocol.Change) []string {
+			if c.RequireFactor == nil || *c.RequireFactor != require {
+				return nil
+			}
+			return []string{""}
+		},
+		set: func(c *protocol.Change, _ string) error { c.RequireFactor = &require; return nil },
+	}
 }
 
 func textWord(word, example string, field func(*protocol.Change) *string, actions ...protocol.Action) changeWord {

@@ -45,6 +45,8 @@ func TestFormatChange(t *testing.T) {
 		{protocol.SetAccess, protocol.Change{Access: "public"}, "/access=public", protocol.Change{Access: "public"}},
 		{protocol.WriteOrg, protocol.Change{Member: "bob", Role: protocol.OrgAdmin}, "/member=bob/role=admin", protocol.Change{Member: "bob", Role: protocol.OrgAdmin}},
 		{protocol.WriteOrg, protocol.Change{Member: "bob", Removes: true}, "/member=bob/removes", protocol.Change{Member: "bob", Removes: true}},
+		{protocol.SetOrgFactor, protocol.Change{RequireFactor: new(true)}, "/requires-factor", protocol.Change{RequireFactor: new(true)}},
+		{protocol.SetOrgFactor, protocol.Change{RequireFactor: new(false)}, "/requires-no-factor", protocol.Change{RequireFactor: new(false)}},
 		{protocol.WriteTeam, protocol.Change{Team: "devs"}, "/new-team=devs", protocol.Change{Team: "devs"}},
 		{protocol.GrantTeam, protocol.Change{Permission: protocol.ReadWrite}, "/permission=read-write", protocol.Change{Permission: protocol.ReadWrite}},
 		{
