@@ -21,6 +21,9 @@
 //	GET, POST  /-/auth/tokens               access tokens, and a new one
 //	GET, POST  /-/auth/tokens/<key>         one of them: rotate or revoke it
 //	GET, POST  /-/auth/sessions             where the account is logged in; end that
+//	GET, POST  /-/auth/packages             the publishing access of a package
+//	GET, POST  /-/auth/orgs                 the organizations of an account, and their rule
+//	GET        /-/auth/activity             what happened to an account
 //	GET, POST  /-/auth/security             second factor and password
 //	GET, POST  /-/auth/profile              what the account says about its user
 //	POST       /-/auth/signout
