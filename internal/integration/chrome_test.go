@@ -39,6 +39,7 @@ func TestPagesInChromium(t *testing.T) {
 			v.publish()
 			v.sessions()
 			v.account()
+			v.registries()
 			v.signOut()
 		})
 	}
@@ -280,6 +281,24 @@ func (v *visitor) account() {
 	v.Submit("Revoke ci", map[string]string{"Second factor": v.code()})
 	v.see("token-revoked", http.StatusOK, "The token is revoked")
 	assert.Equal(v.t, http.StatusUnauthorized, v.whoami(v.ci))
+}
+
+// registries looks at what the registry has of the account besides.
+func (v *visitor) registries() {
+	v.t.Helper()
+	v.Follow("Packages")
+	v.see("packages", http.StatusOK, "Yours")
+	v.Submit("Show", map[string]string{"Package": "nobodys"})
+	v.see("packages-none", http.StatusOK, "There is no such package")
+	v.Follow("Packages")
+	v.Follow("gadget")
+	v.see("packages-one", http.StatusOK, "Publishing access")
+	v.Submit("Set the publishing access", map[string]string{"Second factor": "12345"})
+	v.see("packages-problem", http.StatusForbidden, "Publishing access")
+	v.Follow("Organizations")
+	v.see("orgs", http.StatusOK, "You are in none.")
+	v.Follow("Activity")
+	v.see("activity", http.StatusOK, "the newest first")
 }
 
 // newPassword is none of an account.
