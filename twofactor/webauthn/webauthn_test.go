@@ -12,6 +12,7 @@ import (
 	"time"
 
 	virtual "github.com/descope/virtualwebauthn"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -49,8 +50,15 @@ type key struct {
 	cred virtual.Credential
 }
 
+// newKey is one whose public key is right: of a coordinate that begins with a zero virtualwebauthn
+// leaves that out.
 func newKey() *key {
-	return &key{auth: virtual.NewAuthenticator(), cred: virtual.NewCredential(virtual.KeyTypeEC2)}
+	for {
+		k := &key{auth: virtual.NewAuthenticator(), cred: virtual.NewCredential(virtual.KeyTypeEC2)}
+		if _, err := webauthncose.ParsePublicKey(k.cred.Key.AttestationData()); err == nil {
+			return k
+		}
+	}
 }
 
 func (k *key) made(t testing.TB, rp virtual.RelyingParty, options []byte) []byte {
