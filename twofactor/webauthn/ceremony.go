@@ -184,6 +184,14 @@ func parse(response []byte) (*protocol.ParsedCredentialAssertionData, error) {
 // whose it is.
 func (m *Manager) verify(ctx context.Context, tx *store.Tx, k kind, whom, user npm.UserID, purpose string, parsed *protocol.ParsedCredentialAssertionData) (Key, error) {
 	challenge := parsed.Response.CollectedClientData.Challenge
+	text, err := decode(challenge)
+	if err != nil {
+		return Key{}, err
+	}
+	// Of one moment: of two, the key of an answer that was just used would seem to be a copy.
+	if _, err := tx.Get(ctx, spents.Key(spentID(text)), records.Key(idOf(parsed.RawID))); err != nil {
+		return Key{}, fmt.Errorf("webauthn: verify: %w", err)
+	}
 	if err := m.spend(ctx, tx, k, whom, purpose, challenge); err != nil {
 		return Key{}, fmt.Errorf("webauthn: verify: %w", err)
 	}

@@ -55,9 +55,9 @@ func (m *Manager) mac(ctx context.Context, k kind, user npm.UserID, purpose stri
 // spend checks that the challenge, as the browser sends it back, was made for this and is still good,
 // and uses it up in the commit. After any error nothing may be committed.
 func (m *Manager) spend(ctx context.Context, tx *store.Tx, k kind, user npm.UserID, purpose, challenge string) error {
-	text, err := base64.RawURLEncoding.DecodeString(challenge)
-	if err != nil || len(text) != nonceSize+timeSize+sha256.Size {
-		return ErrWrong
+	text, err := decode(challenge)
+	if err != nil {
+		return err
 	}
 	mac, err := m.mac(ctx, k, user, purpose, text[:nonceSize+timeSize])
 	if err != nil {
@@ -70,12 +70,24 @@ func (m *Manager) spend(ctx context.Context, tx *store.Tx, k kind, user npm.User
 	if age := m.now().Sub(made); age < -time.Minute || age >= ttl {
 		return ErrWrong
 	}
-	err = spents.Insert(ctx, tx, &spent{ID: hex.EncodeToString(text[:nonceSize]), Until: made.Add(ttl + time.Minute)})
+	err = spents.Insert(ctx, tx, &spent{ID: spentID(text), Until: made.Add(ttl + time.Minute)})
 	if errors.Is(err, store.ErrExists) {
 		return ErrWrong
 	}
 	return err
 }
+
+// decode returns the bytes of a challenge, as the browser sends it back.
+func decode(challenge string) ([]byte, error) {
+	text, err := base64.RawURLEncoding.DecodeString(challenge)
+	if err != nil || len(text) != nonceSize+timeSize+sha256.Size {
+		return nil, ErrWrong
+	}
+	return text, nil
+}
+
+// spentID returns the ID of the row that says that a challenge was used.
+func spentID(challenge []byte) string { return hex.EncodeToString(challenge[:nonceSize]) }
 
 // handle returns the opaque value by which keys know a user.
 func (m *Manager) handle(ctx context.Context, user npm.UserID) ([]byte, error) {

@@ -28,17 +28,22 @@ type world struct {
 	store  store.Store
 	keys   *webauthn.Manager
 	now    time.Time
-	events []audit.Event
+	mu     *sync.Mutex
+	events []audit.Event // guarded by mu
 }
 
 var acme = virtual.RelyingParty{ID: "npm.acme.test", Name: "Acme", Origin: "https://npm.acme.test"}
 
 func newWorld(t testing.TB) *world {
-	w := &world{TB: t, store: store.NewMemory(), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	w := &world{TB: t, store: store.NewMemory(), mu: new(sync.Mutex), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	var err error
 	w.keys, err = webauthn.New(webauthn.Config{
 		Store: w.store, BaseURL: &url.URL{Scheme: "https", Host: "npm.acme.test", Path: "/registry/"}, Now: func() time.Time { return w.now },
-		Events: audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) { w.events = append(w.events, e) })}),
+		Events: audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, e)
+		})}),
 	})
 	require.NoError(t, err)
 	return w
@@ -188,6 +193,9 @@ func TestReplay(t *testing.T) {
 		}
 		all.Wait()
 		assert.Equal(t, int32(1), worked.Load())
+	}
+	for _, e := range w.events {
+		assert.NotEqual(t, webauthn.KeyCopied, e.Type, "it is no copy")
 	}
 
 	// One without a counter, as passkeys are.
