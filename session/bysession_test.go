@@ -111,6 +111,13 @@ func TestFresh(t *testing.T) {
 		require.NoError(t, err)
 		assert.ErrorIs(t, approve(by), session.ErrDenied)
 
+		// No password makes a session of that kind.
+		claims := joe
+		claims.Via = session.ViaHost
+		_, _, err = d.SignIn(t.Context(), claims)
+		require.ErrorContains(t, err, "for Admit alone")
+		require.ErrorContains(t, d.Approve(t.Context(), start(t, d).PageID, claims), "for Admit alone")
+
 		// Whom it admits must be one whom a record names.
 		for _, id := range []protocol.UserID{"", "u-\xff"} {
 			_, _, err := d.Admit(t.Context(), session.User{ID: id, Name: "joe"}, browser)

@@ -1,8 +1,9 @@
 // Package session signs people in, by password in one request or by approval on a web page, and
 // stores their sessions, which last two hours as npm's do.
 //
-// Every login path ends in [Manager.SignIn] or, for the web page, in [Manager.Approve]. Both
-// authenticate the person in the same way:
+// Every login path ends in [Manager.SignIn] or, for the web page, in [Manager.Approve] or
+// [Manager.ApproveAndStay]. All authenticate the person in the same way; only [Manager.Admit] takes the
+// program's word for who it is:
 //
 //	secret, s, err := sessions.SignIn(ctx, session.SignIn{
 //		Name: name, Password: password, OTP: otp, Client: client, Via: "couch",

@@ -33,7 +33,8 @@ type SignIn struct {
 	// or not from the address of Client, is [ErrNoSession]. The zero Secret is none.
 	Session credential.Secret
 	// Via names the login path, for lists and events: one short word that the caller chooses,
-	// such as "couch". "" is "web" in Approve and stays "" elsewhere.
+	// such as "couch". "" is "web" in Approve and stays "" elsewhere. [ViaHost] is an error: such a
+	// session is as good as a password for a while.
 	Via string
 }
 
@@ -42,8 +43,9 @@ type SignIn struct {
 const nobody = "nobody"
 
 // CheckPassword returns the user with this name if the password is theirs, or the user of
-// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are, and from where a session is used. An unknown name, a wrong password and a
-// disabled account are all ErrDenied. One that was not checked is a [*subject.WaitError].
+// in.Session, see there; of in it uses nothing else, but to find out how many guesses there are, and
+// from where a session is used. An unknown name, a wrong password and a disabled account are all
+// ErrDenied. A password that was not checked is a [*subject.WaitError].
 func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) {
 	p, g, err := m.personOf(ctx, in)
 	if err == nil {
@@ -227,6 +229,9 @@ type proven struct {
 
 // prove authenticates the person, for every login path.
 func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
+	if in.Via == ViaHost {
+		return nil, errors.New("session: sign in: SignIn.Via is for Admit alone")
+	}
 	p := &proven{id: credential.NewID(), since: m.now()}
 	in.Client = in.Client.clean()
 	var err error

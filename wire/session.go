@@ -11,6 +11,6 @@ type Session struct {
 	// called itself.
 	Addr      string `json:"ip,omitempty"`
 	UserAgent string `json:"user_agent"`
-	Via       string `json:"via"`     // how the person logged in: web or legacy
+	Via       string `json:"via"`     // how the person logged in: web, legacy, or at the pages, browser or host
 	Current   bool   `json:"current"` // it is that of the request
 }
