@@ -117,14 +117,17 @@ func TestSessionsAreForSessions(t *testing.T) {
 }
 
 // A cursor that no answer has named is the client's fault, and no outage.
-func TestSessionsCursor(t *testing.T) {
-	w := newWorld(t)
+func TestCursors(t *testing.T) {
+	change, _ := withLog(t)
+	w := newWorld(t, change)
 	w.person("alice")
 	bearer := w.login("alice")
-	for _, after := range []string{"x", "%ff", "%00", "%2e%2e%2f", strings.Repeat("a", 5000)} {
-		a := w.do(call{method: "GET", path: ownSessionsPath + "?after=" + after, bearer: bearer})
-		assert.Equal(t, 400, a.Code, "%.20s", after)
-		assert.Equal(t, "bad-cursor", a.text("code"))
+	for _, path := range []string{ownSessionsPath, ownEvents} {
+		for _, after := range []string{"x", "%ff", "%00", "%2e%2e%2f", strings.Repeat("a", 5000)} {
+			a := w.do(call{method: "GET", path: path + "?after=" + after, bearer: bearer})
+			assert.Equal(t, 400, a.Code, "%s %.20s", path, after)
+			assert.Equal(t, "bad-cursor", a.text("code"))
+		}
 	}
 }
 
