@@ -86,8 +86,9 @@ func fittingChange(c *protocol.Change) (fitting *protocol.Change, omitted int) {
 	}
 	short := protocol.Change{
 		Version: clip(c.Version, fitWord), Integrity: clip(c.Integrity, fitWord), Access: clip(c.Access, fitWord), Starred: c.Starred,
-		Member: clip(c.Member, fitWord), Role: c.Role, Team: clip(c.Team, fitWord), Permission: c.Permission, Removes: c.Removes, RequireFactor: c.RequireFactor,
-		TwoFactor: c.TwoFactor, Confirms: c.Confirms,
+		Member: clip(c.Member, fitWord), Role: c.Role, Team: clip(c.Team, fitWord), Permission: c.Permission, Removes: c.Removes, RequireFactor: c.RequireFactor, KeysOnly: c.KeysOnly, PublishersOnly: c.PublishersOnly,
+		StageOnly: c.StageOnly, Approvals: c.Approvals, OtherApprover: c.OtherApprover,
+		TwoFactor: c.TwoFactor, Confirms: c.Confirms, Factor: clip(c.Factor, fitWord), Name: clip(c.Name, fitWord),
 	}
 	if !fits(&short) {
 		return nil, 1

@@ -21,6 +21,7 @@ package credential
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -154,6 +155,32 @@ type Prefix [16]byte
 // Prefix returns the first half of d.
 func (d Digest) Prefix() Prefix { return Prefix(d[:16]) }
 
+// A Prefix is written as base32 and not as a UUID, which npm masks where it prints one, so
+// that what `npm token list --json` shows can be given to `npm token revoke`.
+var prefixEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+const prefixSize = 26 // characters
+
+// String returns p in lower-case base32, 26 characters, which is the public ID of a token.
+func (p Prefix) String() string {
+	var text [prefixSize]byte
+	prefixEncoding.Encode(text[:], p[:])
+	return string(text[:])
+}
+
+// ParsePrefix reads what [Prefix.String] writes. ok is false for any other text, so that a Prefix has one
+// spelling.
+func ParsePrefix(text string) (p Prefix, ok bool) {
+	if len(text) != prefixSize {
+		return Prefix{}, false
+	}
+	n, err := prefixEncoding.Decode(p[:], []byte(text))
+	if err != nil || n != len(p) || p.String() != text { // the last character has bits to spare
+		return Prefix{}, false
+	}
+	return p, true
+}
+
 // ParseDigest reads what [Digest.String] writes: 64 lower-case hex digits. Any
 // other text is [ErrDigest], so that a digest has one spelling.
 func ParseDigest(text string) (Digest, error) {
@@ -189,6 +216,20 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	}
 	*d = v
 	return nil
+}
+
+// IsID reports whether text has the form of what [NewID] returns: a UUID in lower case, of whatever version.
+func IsID(text string) bool {
+	if len(text) != 36 {
+		return false
+	}
+	for i, c := range []byte(text) {
+		switch hyphen := i == 8 || i == 13 || i == 18 || i == 23; {
+		case hyphen && c != '-', !hyphen && (c < '0' || c > '9') && (c < 'a' || c > 'f'):
+			return false
+		}
+	}
+	return true
 }
 
 // NewID returns a random UUID (version 4): a credential's public name, which

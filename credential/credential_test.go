@@ -290,3 +290,34 @@ func check(crc uint32) string {
 	}
 	return text
 }
+
+// The ID that is made of a digest has one spelling, which says half of the digest and no more.
+func TestPrefixText(t *testing.T) {
+	d := credential.Sum(credential.NewSecret("x"))
+	text := d.Prefix().String()
+	assert.Regexp(t, `^[a-z2-7]{26}$`, text, "AU-70: nothing that npm masks")
+	p, ok := credential.ParsePrefix(text)
+	require.True(t, ok)
+	assert.Equal(t, d.Prefix(), p)
+	other := d
+	other[15]++
+	assert.NotEqual(t, text, other.Prefix().String())
+	other = d
+	other[16]++
+	assert.Equal(t, text, other.Prefix().String())
+
+	zero := strings.Repeat("a", 26)
+	assert.Equal(t, zero, credential.Prefix{}.String())
+	p, ok = credential.ParsePrefix(zero)
+	assert.True(t, ok)
+	assert.Zero(t, p)
+
+	for _, bad := range []string{
+		"", text + "a", text[1:], strings.ToUpper(text), d.String(), d.String()[:26], zero[:25] + "b", zero[:25] + "\n", zero[:24] + "\n\n", "\n" + zero[1:], zero[:25] + "=",
+		strings.Repeat("\n", 26), strings.Repeat("=", 26), zero[:25] + "1",
+	} {
+		p, ok := credential.ParsePrefix(bad)
+		assert.False(t, ok, "%q", bad)
+		assert.Zero(t, p, "%q", bad)
+	}
+}

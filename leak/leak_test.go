@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/internal/fuzzbound"
+	"github.com/npmauth/npmauth/internal/vectors"
 	"github.com/npmauth/npmauth/leak"
 )
 
@@ -217,13 +217,7 @@ func TestKeysAway(t *testing.T) {
 
 // SS-10: the signatures that implementations have got wrong before.
 func TestWycheproof(t *testing.T) {
-	const file = "../../shared/vectors/wycheproof/ecdsa_secp256r1_sha256_test.json"
-	data, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		require.NotContains(t, strings.Split(os.Getenv("NPMAUTH_REQUIRE"), ","), "all", "%s is required and not there", file)
-		t.Skip("the vectors of Wycheproof are not there")
-	}
-	require.NoError(t, err)
+	data := vectors.Wycheproof(t, "../../shared", "ecdsa_secp256r1_sha256_test.json")
 	var suite struct {
 		NumberOfTests int
 		TestGroups    []struct {

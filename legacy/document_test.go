@@ -1,7 +1,6 @@
 package legacy_test
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/internal/fuzzbound"
+	"github.com/npmauth/npmauth/internal/jsontest"
 	"github.com/npmauth/npmauth/legacy"
 )
 
@@ -130,7 +130,7 @@ func TestName(t *testing.T) {
 func FuzzBody(f *testing.F) {
 	for _, seed := range []string{
 		aliceLogin, `{"_id":"org.couchdb.user:alice","name":"alice","password":"correct horse","email":"a@b.c","type":"user","roles":[],"date":"2026-11-30T20:00:00.000Z"}`,
-		`{"name":"alice","password":"correct horse","readonly":true}`, `{"name":"bob","password":"correct horse"}`, `{"name":"alice","password":null}`, `null`,
+		`{"name":"alice","password":"correct horse","readonly":true}`, `{"name":"alice","password":"correct horse","date":-4e457}`, `{"name":"bob","password":"correct horse"}`, `{"name":"alice","password":null}`, `null`,
 	} {
 		f.Add("alice", []byte(seed))
 	}
@@ -150,8 +150,7 @@ func FuzzBody(f *testing.F) {
 		if w.Code != http.StatusCreated {
 			return
 		}
-		var d map[string]any
-		require.NoError(t, json.Unmarshal(body, &d))
+		d := jsontest.Value[map[string]any](t, body)
 		require.Equal(t, name, d["name"])
 		require.Equal(t, p.users[name].password, d["password"])
 		require.NotEqual(t, true, d["readonly"])

@@ -40,15 +40,19 @@ func (b *Budget) Held() (bytes, senders int) {
 	return b.held, len(b.senders)
 }
 
-// A Sender is whose share is used: that of a user, or of a network. The zero Sender is all
-// strangers whose address is not known.
+// A Sender is whose share is used: that of a user, of a package's trusted publishers, or of a network.
+// The zero Sender is all strangers whose address is not known.
 type Sender struct {
 	user    string
+	pkg     string
 	network netip.Prefix
 }
 
 // User returns the sender with the ID of that user.
 func User(id string) Sender { return Sender{user: id} }
+
+// Publisher returns the sender that the trusted publishers of the package with that ID are.
+func Publisher(pkg string) Sender { return Sender{pkg: pkg} }
 
 // Stranger returns the sender of a request without a credential: the network that one client can
 // easily have, which is the /24 of IPv4 and the /56 of IPv6 that a household gets.
@@ -78,7 +82,9 @@ type Reservation struct {
 }
 
 // Resize sets how many bytes the request holds, before it holds them. To hold fewer is always
-// possible. The error is ErrFull, and nothing has changed then.
+// possible. The error is ErrFull: the request is over, every later call returns it, too, and what it held is
+// free at once. If it were only when the request has ended, many that begin together would all be refused,
+// each for what the others still hold.
 func (r *Reservation) Resize(bytes int) error {
 	if r == nil {
 		return nil
@@ -90,8 +96,11 @@ func (r *Reservation) Resize(bytes int) error {
 	switch {
 	case r.released:
 		return nil
+	case r.err != nil:
+		return r.err
 	case more > 0 && b.senders[r.sender]+more > b.total-b.held-more:
 		r.err = ErrFull
+		r.add(-r.bytes)
 		return r.err
 	}
 	r.add(more)

@@ -16,26 +16,45 @@ import (
 // A sender may hold as much as is free besides.
 func TestShares(t *testing.T) {
 	b := budget.New(120)
-	alice := b.Reserve(budget.User("alice"))
-	assert.ErrorIs(t, alice.Resize(61), budget.ErrFull)
+	of := func(user string) *budget.Reservation { return b.Reserve(budget.User(user)) }
+	assert.ErrorIs(t, of("alice").Resize(61), budget.ErrFull)
+	alice := of("alice")
 	require.NoError(t, alice.Resize(60), "a half")
-	again := b.Reserve(budget.User("alice"))
-	assert.ErrorIs(t, again.Resize(1), budget.ErrFull, "by user, and not by request")
+	assert.ErrorIs(t, of("alice").Resize(1), budget.ErrFull, "by user, and not by request")
 
-	bob := b.Reserve(budget.User("bob"))
-	assert.ErrorIs(t, bob.Resize(31), budget.ErrFull)
+	assert.ErrorIs(t, of("bob").Resize(31), budget.ErrFull)
+	bob := of("bob")
 	require.NoError(t, bob.Resize(30))
 	bytes, senders := b.Held()
 	assert.Equal(t, 90, bytes)
 	assert.Equal(t, 2, senders)
 	require.NoError(t, b.Reserve(budget.Sender{}).Resize(15), "and who comes next")
 
-	assert.ErrorIs(t, alice.Resize(61), budget.ErrFull)
 	assert.NoError(t, alice.Resize(60), "what is held stays")
 	assert.NoError(t, alice.Resize(50), "and less is always possible")
+	assert.NoError(t, alice.Err())
 	assert.ErrorIs(t, alice.Resize(51), budget.ErrFull, "but not more than the others have free")
 	assert.ErrorIs(t, alice.Err(), budget.ErrFull)
 	assert.NoError(t, bob.Resize(0))
+}
+
+// Who is refused holds nothing from then on, though their request has not ended: of those who begin
+// together some go on.
+func TestRefusedHoldNothing(t *testing.T) {
+	b := budget.New(120)
+	first, second := b.Reserve(budget.User("alice")), b.Reserve(budget.User("alice"))
+	require.NoError(t, first.Resize(30))
+	require.NoError(t, second.Resize(30))
+	assert.ErrorIs(t, first.Resize(31), budget.ErrFull)
+	bytes, _ := b.Held()
+	assert.Equal(t, 30, bytes)
+	assert.NoError(t, second.Resize(60))
+	for _, n := range []int{0, 1} {
+		assert.ErrorIs(t, first.Resize(n), budget.ErrFull, "the request is over")
+	}
+	first.Release()
+	bytes, _ = b.Held()
+	assert.Equal(t, 60, bytes)
 }
 
 // What a request holds moves with it to who sends it.
@@ -79,6 +98,7 @@ func TestStrangers(t *testing.T) {
 	assert.False(t, same("2001:db8:0:100::1", "2001:db8:0:1::2"))
 	assert.Equal(t, budget.Sender{}, budget.Stranger(netip.Addr{}))
 	assert.NotEqual(t, budget.Sender{}, budget.User("alice"))
+	assert.NotEqual(t, budget.User("alice"), budget.Publisher("alice"), "a user and a package may have one ID")
 }
 
 func TestBuffered(t *testing.T) {

@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/internal/fuzzbound"
+	"github.com/npmauth/npmauth/internal/jsontest"
 	"github.com/npmauth/npmauth/internal/manifest"
 )
 
@@ -163,7 +163,7 @@ func FuzzCompare(f *testing.F) {
 	for _, seed := range []string{
 		`"scripts":{"postinstall":"x","a":5}`, `"dependencies":{"a":"u/r#x","//":""},"optionalDependencies":["a"]`, `"devDependencies":["a@1","b"],"dependencies":"a b@1,c","bin":["a","b/c"]`, `"bin":{"a/x":"1","b/x":"./2"}`, `"bin":["/a",".."]`,
 		`"directories":{"bin":"."},"bin":{"":"."}`, `"bundleDependencies":true,"dependencies":"a b@1"`, `"engines":[" a  b ",5],"os":"x","cpu":[[]],"libc":{}`, `"gypfile":true,"scripts":[]`,
-		`"scripts":{"postinstall":"node_modules/.bin/x"}`, `"SCRIPTS":1e5,"_npmVersion":"6.1.1","_nodeVersion":null`,
+		`"scripts":{"postinstall":"node_modules/.bin/x"}`, `"SCRIPTS":1e5,"_npmVersion":"6.1.1","_nodeVersion":null`, `"private":-4e457`, `"os":[1e400,100000,1e5]`,
 	} {
 		f.Add([]byte(seed), []byte(seed), "bin/one\none")
 		f.Add([]byte(seed), []byte(``), ".")
@@ -189,8 +189,7 @@ func FuzzCompare(f *testing.F) {
 			if err != nil {
 				return
 			}
-			var top map[string]any
-			require.NoError(t, json.Unmarshal([]byte(text), &top))
+			top := jsontest.Value[map[string]any](t, []byte(text))
 			plain[i].scripts, _ = top["scripts"].(map[string]any)
 			plain[i].os = top["os"]
 			if s, ok := plain[i].os.(string); ok {

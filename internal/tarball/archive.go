@@ -18,14 +18,14 @@ var (
 	errBig     = refuse("the tarball's package.json is too big")
 )
 
-// read reads the tarball in src to its end.
-func read(src *feed, w *work) (Content, error) {
+// read reads the tarball in src to its end, and calls each, unless that is nil, for each file.
+func read(src *feed, w *work, each func(File) error) (Content, error) {
 	zip, err := gzip.NewReader(src)
 	if err != nil {
 		return Content{}, unpacked(err)
 	}
 	zip.Multistream(false)
-	a := &archive{src: zip, sent: src, work: w}
+	a := &archive{src: zip, sent: src, work: w, each: each}
 	if err := a.read(); err != nil {
 		return Content{}, unpacked(err)
 	}
@@ -57,6 +57,7 @@ type archive struct {
 	src   io.Reader
 	sent  *feed // what src unpacks
 	work  *work
+	each  func(File) error // nil: nobody wants to know
 	block block
 	buf   [32 << 10]byte
 
@@ -180,12 +181,24 @@ func (a *archive) entry() error {
 		return errHeader // a directory to some, which has no content
 	}
 	if exact {
-		return a.packageJSON(h.size)
+		if err := a.packageJSON(h.size); err != nil || a.each == nil {
+			return err
+		}
+		return a.each(File{packageJSON, h.size, a.sum})
 	}
+	path := name
 	if _, within, ok := strings.Cut(name, "/"); ok && h.kind == kindFile {
 		a.content.Files.Add(within)
+		path = within
 	}
-	return a.data(h.size, func([]byte) error { return nil })
+	if a.each == nil || h.kind != kindFile {
+		return a.data(h.size, func([]byte) error { return nil })
+	}
+	sum := sha256.New()
+	if err := a.data(h.size, func(p []byte) error { sum.Write(p); return nil }); err != nil {
+		return err
+	}
+	return a.each(File{path, h.size, [sha256.Size]byte(sum.Sum(nil))})
 }
 
 // data reads what an entry holds, and what fills its last block.

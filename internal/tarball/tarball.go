@@ -82,6 +82,7 @@ type Checker struct {
 	text    Decoder
 	at      int // bytes decoded, up to the flags of gzip
 	also    func([]byte)
+	each    func(File) error
 	done    <-chan struct{}
 	feed    *feed // nil before there is something to unpack
 	content Content
@@ -144,7 +145,7 @@ func (c *Checker) unpackNow(p []byte) error {
 	}
 	if c.feed == nil {
 		c.feed = newFeed(func(f *feed) (err error) {
-			c.content, err = read(f, &c.work)
+			c.content, err = read(f, &c.work, c.each)
 			return err
 		})
 	}

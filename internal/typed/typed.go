@@ -46,3 +46,10 @@ func digit(r rune) rune {
 	}
 	return '0' + (r-zero)%10
 }
+
+// What a security key has signed is the one second factor that nobody types. KeyPrefix begins it, and
+// MaxKey is how many bytes it has at most.
+const (
+	KeyPrefix = "webauthn."
+	MaxKey    = 24 << 10
+)
