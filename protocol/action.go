@@ -36,7 +36,10 @@ const (
 	ListMemberships  // GET /-/auth/v1/orgs: those of the user of the request
 	ReadProfile      // GET /-/npm/v1/user
 	WriteProfile     // POST /-/npm/v1/user before its body is known
-	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable
+	SetTwoFactor     // POST /-/npm/v1/user with tfa: enrol, confirm, switch mode, disable; PUT /-/auth/v1/factors
+	ListFactors      // GET /-/auth/v1/factors: the app and the security keys of the account
+	AddFactor        // POST /-/auth/v1/factors: a security key, or an app besides the keys
+	RemoveFactor     // DELETE /-/auth/v1/factors/<id>: one of several
 	SetPassword      // POST /-/npm/v1/user with password
 	AuthPage         // a page or a poll of npmauth's below /-/auth/
 	ReportLeak       // POST /-/auth/v1/leaked
@@ -51,7 +54,7 @@ const (
 	ListTeams        // GET /-/org/<org>/team
 	ListOrgPackages  // GET /-/org/<org>/package
 	WriteOrg         // PUT, DELETE /-/org/<org>/user
-	SetOrgFactor     // PUT /-/auth/v1/orgs/<org>: whether its members must have a second factor
+	SetOrgFactor     // PUT /-/auth/v1/orgs/<org>: whether its members must have a second factor, and only security keys count
 	ReadTeam         // GET /-/team/<org>/<team>/user: its members
 	ListTeamPackages // GET /-/team/<org>/<team>/package
 	WriteTeam        // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>
@@ -59,9 +62,9 @@ const (
 	GrantTeam        // PUT, DELETE /-/team/<org>/<team>/package
 	ListPackages     // GET /-/user/<user>/package, /-/-/package (of the user of the request)
 	ListStaged       // GET /-/stage
-	ReadStaged       // GET /-/stage/<id>, …/tarball
-	ApproveStaged    // POST /-/stage/<id>/approve
-	RejectStaged     // DELETE /-/stage/<id>
+	ReadStaged       // GET /-/stage/<id>, …/tarball, GET /-/auth/v1/staged/<id>/difference
+	ApproveStaged    // POST /-/stage/<id>/approve, and of several POST /-/auth/v1/staged/approve
+	RejectStaged     // DELETE /-/stage/<id>, and of several POST /-/auth/v1/staged/reject
 
 	// Of one package.
 
@@ -84,6 +87,7 @@ const (
 	ReadCollaborators // GET /-/package/<pkg>/collaborators
 	Stage             // POST /-/stage/package/<pkg>
 	ReadTrust         // GET /-/package/<pkg>/trust
+	CheckTrust        // POST /-/auth/v1/trust/<pkg>/check: which of its trusted publishers an ID token matches
 	WriteTrust        // POST /-/package/<pkg>/trust, DELETE …/<id>
 	ExchangeToken     // POST /-/npm/v1/oidc/token/exchange/package/<pkg>
 

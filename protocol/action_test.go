@@ -82,12 +82,12 @@ func TestActionKinds(t *testing.T) {
 	for _, a := range protocol.Actions() {
 		name := a.String()
 		reads := strings.HasPrefix(name, "read-") || strings.HasPrefix(name, "list-") ||
-			a == protocol.Ping || a == protocol.Search || a == protocol.Audit || a == protocol.Whoami || a == protocol.AuthPage
+			a == protocol.Ping || a == protocol.Search || a == protocol.Audit || a == protocol.Whoami || a == protocol.AuthPage || a == protocol.CheckTrust
 		assert.Equal(t, !reads, a.Write(), name)
 		// AU-11: a code may be reused across packages for these actions and no others.
 		across := a == protocol.Publish || a == protocol.SetDistTag || a == protocol.RemoveDistTag
 		assert.Equal(t, across, a.AcrossPackages(), name)
-		account := a == protocol.CreateToken || a == protocol.ManageService || a == protocol.SetTwoFactor || a == protocol.WriteProfile || a == protocol.SetPassword
+		account := a == protocol.CreateToken || a == protocol.ManageService || a == protocol.SetTwoFactor || a == protocol.AddFactor || a == protocol.RemoveFactor || a == protocol.WriteProfile || a == protocol.SetPassword
 		assert.Equal(t, !account, a.Repeats(), name)
 	}
 	assert.True(t, protocol.Publish.OfPackage())

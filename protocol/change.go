@@ -42,6 +42,26 @@ type Change struct {
 	RemovedOwners []string     `json:"removed_owners,omitempty"`
 	Starred       bool         `json:"starred,omitempty"`      // of [Star]: whether the sender stars the package
 	PublishMode   *PublishMode `json:"publish_mode,omitempty"` // of [SetAccess]: the package's second-factor setting
+	// KeysOnly is, of [SetAccess], whether only security keys count as second factors for writing to
+	// the package and managing it, and of [SetOrgFactor], for all packages of the organization's scope
+	// and for managing the organization. Of [SetTwoFactor] it is for all that the account is asked for.
+	KeysOnly *bool `json:"keys_only,omitempty"`
+	// PublishersOnly is, of [SetAccess], whether only trusted publishers may publish versions of the
+	// package, and of [SetOrgFactor], whether that is so of all packages of the organization's scope.
+	PublishersOnly *bool `json:"publishers_only,omitempty"`
+	// StageOnly is, of [SetAccess], whether versions of the package are published only by approving staged
+	// ones, Approvals how many people must approve one, of which zero means one, and OtherApprover whether who
+	// staged it may not be among them. Of [SetOrgFactor] they are for all packages of the organization's
+	// scope.
+	StageOnly     *bool  `json:"stage_only,omitempty"`
+	Approvals     *uint8 `json:"approvals,omitempty"`
+	OtherApprover *bool  `json:"other_approver,omitempty"`
+	// Publisher is, of [WriteTrust] that adds one, the trusted publisher: its type, issuer and permissions
+	// and what it demands of a job, by npm's names, as trust.Publisher.Fields returns it.
+	Publisher map[string]string `json:"publisher,omitempty"`
+	// Also are, of [ApproveStaged] and [RejectStaged] of several staged versions at once, those that the
+	// operation does not name: by their IDs, each as package@version.
+	Also map[string]string `json:"also,omitempty"`
 	// Revision is the document's revision that the change was made from, "" if the sender named
 	// none. A registry that has revisions makes its write conditional on it. A change
 	// that changes nothing has the present revision, so that a repeated request succeeds.
@@ -72,7 +92,16 @@ type Change struct {
 	Password  string            `json:"password,omitempty"`  // a MAC of the new password, which is in no record
 	TwoFactor TwoFactorMode     `json:"two_factor,omitzero"` // the mode that the second factor is set to; TwoFactorOff removes it
 	Confirms  bool              `json:"confirms,omitempty"`  // a pending second factor is turned on
+	Factor    string            `json:"factor,omitempty"`    // of [AddFactor] and [RemoveFactor]: [FactorApp] or [FactorKey]; Body is that of a new key
+	Name      string            `json:"name,omitempty"`      // of that key, as its user calls it
 }
+
+// The kinds of second factor of [Change].Factor. FactorApp is also the ID by which [RemoveFactor] names
+// the app.
+const (
+	FactorApp = "app" // an authenticator app
+	FactorKey = "key" // a security key or a passkey
+)
 
 // A TokenSpec is a granular token as a request describes it.
 type TokenSpec struct {
@@ -110,6 +139,28 @@ func (c *Change) NewToken() *TokenSpec {
 
 // RemovesFactor reports whether the change removes a second factor. c may be nil.
 func (c *Change) RemovesFactor() bool { return c != nil && c.TwoFactor == TwoFactorOff }
+
+// DemandsKeys reports whether the change makes security keys the only second factors that count. c may
+// be nil.
+func (c *Change) DemandsKeys() bool { return c != nil && c.KeysOnly != nil && *c.KeysOnly }
+
+// DemandsPublishers reports whether the change lets only trusted publishers publish. c may be nil.
+func (c *Change) DemandsPublishers() bool {
+	return c != nil && c.PublishersOnly != nil && *c.PublishersOnly
+}
+
+// SetsRules reports whether the change sets one of KeysOnly, PublishersOnly, StageOnly, Approvals and
+// OtherApprover. c may be nil.
+func (c *Change) SetsRules() bool {
+	return c != nil && (c.KeysOnly != nil || c.PublishersOnly != nil || c.StageOnly != nil || c.Approvals != nil || c.OtherApprover != nil)
+}
+
+// DemandsStaging reports whether the change demands that versions are staged, more than one approval, or
+// that of another person than who staged. c may be nil.
+func (c *Change) DemandsStaging() bool {
+	is := func(v *bool) bool { return v != nil && *v }
+	return c != nil && (is(c.StageOnly) || is(c.OtherApprover) || c.Approvals != nil && *c.Approvals > 1)
+}
 
 // maxFollowUps is how many requests may belong to one Change: npm unpublish removes one
 // version.
@@ -151,9 +202,10 @@ func (c *Change) Recorded() *Change {
 	const changed = "changed"
 	r := *c
 	r.Attachments, r.Password, r.Revision = nil, "", ""
-	if c.Version != "" { // the document is the registry's to keep
+	if c.Version != "" || c.Factor != "" { // the document is the registry's to keep, and so is a key
 		r.Body = ""
 	}
+	r.Name = readable(c.Name)
 	if c.Password != "" {
 		r.Password = changed
 	}

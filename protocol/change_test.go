@@ -17,17 +17,19 @@ import (
 // full returns a Change in which every field is set.
 func full(t testing.TB) protocol.Change {
 	t.Helper()
-	day, mail, mode, require := 24*time.Hour, "alice@acme.test", protocol.FactorOnly, true
+	day, mail, mode, require, approvals := 24*time.Hour, "alice@acme.test", protocol.FactorOnly, true, uint8(2)
 	c := protocol.Change{
 		Version: "1.2.3", Integrity: "sha512-AAAA", Access: "public", Attachments: []string{"widget-1.2.3.tgz"},
 		Tags: map[string]string{"latest": "1.2.3"}, Deprecated: map[string]string{"1.0.0": "no"}, Removed: []string{"0.1.0"}, Tarballs: []string{"0.2.0"},
-		Maintainers: []string{"alice", "bob"}, AddedOwners: []string{"bob"}, RemovedOwners: []string{"carol"}, Starred: true, PublishMode: &mode,
+		Maintainers: []string{"alice", "bob"}, AddedOwners: []string{"bob"}, RemovedOwners: []string{"carol"}, Starred: true, PublishMode: &mode, KeysOnly: &require, PublishersOnly: &require,
+		StageOnly: &require, Approvals: &approvals, OtherApprover: &require,
 		Revision: "3-a", Body: "00ff", Member: "dave", Role: protocol.OrgAdmin, Team: "devs", Permission: protocol.ReadWrite, Removes: true, RequireFactor: &require,
 		Token: &protocol.TokenSpec{
 			Name: "ci", Description: "for CI", Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}},
 			Bypass: true, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Days: 30, Until: time.Unix(1, 0),
 		},
-		Grace: &day, Email: &mail, Profile: map[string]string{"fullname": "Alice"}, Password: "mac", TwoFactor: protocol.AuthOnly, Confirms: true,
+		Grace: &day, Email: &mail, Profile: map[string]string{"fullname": "Alice"}, Password: "mac", TwoFactor: protocol.AuthOnly, Confirms: true, Factor: protocol.FactorKey, Name: "blue",
+		Publisher: map[string]string{"repository": "acme/widget"}, Also: map[string]string{"11111111-1111-4111-8111-111111111111": "acme@1.0.0"},
 	}
 	everyFieldIsSet(t, reflect.ValueOf(c))
 	return c
@@ -337,7 +339,7 @@ func TestRecorded(t *testing.T) {
 	for _, private := range []string{"alice@acme.test", "Alice", "for CI", "mac", "widget-1.2.3.tgz", `"no"`, ":no"} {
 		assert.NotContains(t, said, private)
 	}
-	for _, public := range []string{"1.2.3", "sha512-AAAA", "latest", "0.1.0", "bob", "carol", "dave", "devs", "fullname", "1.0.0"} {
+	for _, public := range []string{"1.2.3", "sha512-AAAA", "latest", "0.1.0", "bob", "carol", "dave", "devs", "fullname", "1.0.0", "acme/widget"} {
 		assert.Contains(t, said, public)
 	}
 	assert.Equal(t, full(t), c, "it is a copy")

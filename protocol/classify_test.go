@@ -99,7 +99,7 @@ func TestClassify(t *testing.T) {
 
 // Every action must have a request in the table, except those that only a body identifies.
 func TestClassifyFindsEveryAction(t *testing.T) {
-	body := []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Star, protocol.SetTwoFactor, protocol.SetPassword}
+	body := []protocol.Action{protocol.Publish, protocol.Deprecate, protocol.Star, protocol.SetPassword}
 	found := map[protocol.Action]bool{}
 	for _, row := range requestRows(t) {
 		found[row.want.Action] = true
@@ -272,6 +272,10 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 		return "/-/auth/v1/orgs"
 	case protocol.SetOrgFactor:
 		return "/-/auth/v1/orgs/" + esc(op.Org)
+	case protocol.ListFactors, protocol.AddFactor, protocol.SetTwoFactor:
+		return "/-/auth/v1/factors"
+	case protocol.RemoveFactor:
+		return "/-/auth/v1/factors/" + esc(op.ID)
 	case protocol.ListEvents:
 		return "/-/auth/v1/events"
 	case protocol.ReadProfile, protocol.WriteProfile:
@@ -323,8 +327,14 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 	case protocol.ListStaged:
 		return "/-/stage"
 	case protocol.ReadStaged, protocol.RejectStaged:
+		if op.ID == "" {
+			return "/-/auth/v1/staged/reject"
+		}
 		return "/-/stage/" + esc(op.ID)
 	case protocol.ApproveStaged:
+		if op.ID == "" {
+			return "/-/auth/v1/staged/approve"
+		}
 		return "/-/stage/" + esc(op.ID) + "/approve"
 	case protocol.ReadPackument:
 		if op.Version+op.Tag != "" {
@@ -366,6 +376,8 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 			return "/-/package/" + pkg + "/trust/" + esc(op.ID)
 		}
 		return "/-/package/" + pkg + "/trust"
+	case protocol.CheckTrust:
+		return "/-/auth/v1/trust/" + pkg + "/check"
 	case protocol.ExchangeToken:
 		return "/-/npm/v1/oidc/token/exchange/package/" + pkg
 	}

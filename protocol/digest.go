@@ -71,6 +71,9 @@ func (c *Change) Digest(op Operation) Digest {
 	if h.flag(c.PublishMode != nil) {
 		h.number(uint64(*c.PublishMode))
 	}
+	if h.flag(c.KeysOnly != nil) {
+		h.flag(*c.KeysOnly)
+	}
 	h.text(c.Member)
 	h.number(uint64(c.Role))
 	h.text(c.Team)
@@ -92,6 +95,22 @@ func (c *Change) Digest(op Operation) Digest {
 	h.text(c.Password)
 	h.number(uint64(c.TwoFactor))
 	h.flag(c.Confirms)
+	h.text(c.Factor)
+	h.text(c.Name)
+	h.table(c.Publisher)
+	if h.flag(c.PublishersOnly != nil) {
+		h.flag(*c.PublishersOnly)
+	}
+	if h.flag(c.StageOnly != nil) {
+		h.flag(*c.StageOnly)
+	}
+	if h.flag(c.Approvals != nil) {
+		h.number(uint64(*c.Approvals))
+	}
+	if h.flag(c.OtherApprover != nil) {
+		h.flag(*c.OtherApprover)
+	}
+	h.table(c.Also)
 	var d Digest
 	h.Sum(d[:0])
 	return d

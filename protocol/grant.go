@@ -112,7 +112,7 @@ func (g Grant) Validate() error {
 	}
 	switch {
 	case g.Verbs == 0:
-	case g.Verbs >= 1<<len(verbWords):
+	case g.Verbs >= 1<<len(verbWords.Bits):
 		return fmt.Errorf("%w: unknown verb", ErrGrant)
 	case g.Permission != ReadWrite || g.Target == OneOrg:
 		return fmt.Errorf("%w: verbs narrow read-write on packages and nothing else", ErrGrant)

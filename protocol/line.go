@@ -101,6 +101,17 @@ func (w *lines) unless(label, text string) {
 	}
 }
 
+// choice adds a line about a setting that is turned on or off, unless it is nil.
+func (w *lines) choice(set *bool, on, off string) {
+	switch {
+	case set == nil:
+	case *set:
+		w.say(on, "")
+	default:
+		w.say(off, "")
+	}
+}
+
 // each adds a line for each name of a list, or one that there are none.
 func (w *lines) each(label, none string, names []string) {
 	switch {
@@ -164,6 +175,13 @@ func (w *lines) document(op Operation, c *Change) {
 	if c.PublishMode != nil {
 		w.say("Publishing takes", publishTakes(*c.PublishMode))
 	}
+	w.choice(c.KeysOnly, "Lets only security keys count as second factors", "Lets every kind of second factor count")
+	w.choice(c.PublishersOnly, "Lets only trusted publishers publish", "Lets people and tokens publish, too")
+	w.choice(c.StageOnly, "Lets versions be published only by approving staged ones", "Lets versions be published without being staged, too")
+	if c.Approvals != nil {
+		w.say("How many people must approve a staged version", approvals(*c.Approvals))
+	}
+	w.choice(c.OtherApprover, "Lets nobody approve what they have staged", "Lets people approve what they have staged")
 	if c.Tags != nil && len(c.Tags) == 0 {
 		w.say("Changes no dist-tag", "")
 	}
@@ -174,8 +192,8 @@ func (w *lines) document(op Operation, c *Change) {
 			w.say("Sets a dist-tag", tag+" to "+to)
 		}
 	}
-	if op.Action == Publish {
-		w.cut = w.cut || c.Body != "" // the manifest, which nobody reads here
+	if op.Action == Publish || op.Action == ApproveStaged || op.Action == AddFactor {
+		w.cut = w.cut || c.Body != "" // the manifest, which nobody reads here, or a key
 	} else {
 		w.unless("With a body whose SHA-256 is", c.Body)
 	}
@@ -187,6 +205,24 @@ func (w *lines) document(op Operation, c *Change) {
 	w.each("Owner from then on", "No owner from then on", c.Maintainers)
 	if c.Starred {
 		w.say("Stars the package", "")
+	}
+	w.publisher(c.Publisher)
+	if c.Also != nil && len(c.Also) == 0 {
+		w.say("And no other staged version", "")
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Also)) {
+		w.say("And the staged version", c.Also[id]+" ("+id+")")
+	}
+}
+
+// publisher describes a trusted publisher that is added.
+func (w *lines) publisher(fields map[string]string) {
+	if fields == nil {
+		return
+	}
+	w.say("Lets jobs without a token of yours use the package", "from then on")
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		w.say("Trusted publisher: "+name, fields[name])
 	}
 }
 
@@ -224,6 +260,13 @@ func publishTakes(m PublishMode) string {
 	return m.String()
 }
 
+func approvals(n uint8) string {
+	if n == 0 {
+		return "1, which is the default"
+	}
+	return strconv.Itoa(int(n))
+}
+
 // organization describes who is added to or removed from what.
 func (w *lines) organization(c *Change) {
 	switch {
@@ -231,19 +274,13 @@ func (w *lines) organization(c *Change) {
 		w.say("Removes the user", c.Member)
 	case c.Member != "":
 		w.say("Adds the user", c.Member)
-	case c.Removes:
+	case c.Removes && c.Factor == "":
 		w.say("Removes it", "")
 	}
 	if c.Role != NoRole {
 		w.say("As", c.Role.String())
 	}
-	if c.RequireFactor != nil {
-		if *c.RequireFactor {
-			w.say("Requires a second factor of its members", "")
-		} else {
-			w.say("Requires no second factor of its members", "")
-		}
-	}
+	w.choice(c.RequireFactor, "Requires a second factor of its members", "Requires no second factor of its members")
 	w.unless("Creates the team", c.Team)
 	if c.Permission != NoAccess {
 		w.say("Gives the permission", c.Permission.String())
@@ -316,5 +353,20 @@ func (w *lines) account(c *Change) {
 	}
 	if c.Confirms {
 		w.say("Turns two-factor authentication on", "")
+	}
+	does := "Adds"
+	if c.Removes {
+		does = "Removes"
+	}
+	switch c.Factor {
+	case "":
+		w.unless("Called", c.Name)
+	case FactorApp:
+		w.say(does+" the authenticator app", c.Name)
+	case FactorKey:
+		w.say(does+" the security key", c.Name)
+	default:
+		w.say(does+" a second factor", c.Factor)
+		w.unless("Called", c.Name)
 	}
 }

@@ -23,7 +23,7 @@ type Operation struct {
 	Team     string      // a team's name within Org
 	Service  string      // a service account's name
 	Revision string      // what follows /-rev/: no client publishes with a PUT that has one
-	ID       string      // of a staged version, a trusted publisher or a hook
+	ID       string      // of a staged version, a trusted publisher, a hook or a second factor
 	// Token is the key of a token. With [RevokeToken] and [Logout] it may be a token in clear,
 	// since npm puts it into the path. Printing, logging and encoding an Operation redact it
 	// then; printing Token itself does not.

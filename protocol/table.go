@@ -63,7 +63,10 @@ var table = [actions]row{
 
 	ReadProfile:  {text: "read-profile", reads: true, routes: []string{"GET /-/npm/v1/user"}},
 	WriteProfile: {text: "write-profile", routes: []string{"POST /-/npm/v1/user"}},
-	SetTwoFactor: {text: "set-two-factor"},
+	SetTwoFactor: {text: "set-two-factor", routes: []string{"PUT /-/auth/v1/factors"}}, // and what only a body of npm's tells
+	ListFactors:  {text: "list-factors", reads: true, routes: []string{"GET /-/auth/v1/factors"}},
+	AddFactor:    {text: "add-factor", routes: []string{"POST /-/auth/v1/factors"}},
+	RemoveFactor: {text: "remove-factor", routes: []string{"DELETE /-/auth/v1/factors/{id}"}},
 	SetPassword:  {text: "set-password"},
 
 	// A read although a page accepts POST: the page itself guards what it changes.
@@ -99,9 +102,9 @@ var table = [actions]row{
 	// pnpm 11 and 12 list the packages of the user of the request below /-/-/.
 	ListPackages:  {text: "list-packages", reads: true, routes: []string{"GET /-/user/{user}/package", "GET /-/-/package"}},
 	ListStaged:    {text: "list-staged", reads: true, routes: []string{"GET /-/stage"}},
-	ReadStaged:    {text: "read-staged", reads: true, routes: []string{"GET /-/stage/{id}", "GET /-/stage/{id}/tarball"}},
-	ApproveStaged: {text: "approve-staged", repeats: sameChange, routes: []string{"POST /-/stage/{id}/approve"}},
-	RejectStaged:  {text: "reject-staged", repeats: sameChange, routes: []string{"DELETE /-/stage/{id}"}},
+	ReadStaged:    {text: "read-staged", reads: true, routes: []string{"GET /-/stage/{id}", "GET /-/stage/{id}/tarball", "GET /-/auth/v1/staged/{id}/difference"}},
+	ApproveStaged: {text: "approve-staged", verb: VerbPublish, repeats: sameChange, routes: []string{"POST /-/stage/{id}/approve", "POST /-/auth/v1/staged/approve"}},
+	RejectStaged:  {text: "reject-staged", repeats: sameChange, routes: []string{"DELETE /-/stage/{id}", "POST /-/auth/v1/staged/reject"}},
 
 	ReadPackument:    {text: "read-packument", of: ofPackage, reads: true, public: true, routes: []string{"GET /{package}", "GET /{package}/{version or tag}"}},
 	ReadTarball:      {text: "read-tarball", of: ofPackage, reads: true, public: true, routes: []string{"GET /{package}/-/{tarball}"}},
@@ -127,6 +130,7 @@ var table = [actions]row{
 	ReadCollaborators: {text: "read-collaborators", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/collaborators"}},
 	Stage:             {text: "stage", repeats: sameChange, of: ofPackage, verb: VerbStage, routes: []string{"POST /-/stage/package/{package}"}},
 	ReadTrust:         {text: "read-trust", of: ofPackage, reads: true, routes: []string{"GET /-/package/{package}/trust"}},
+	CheckTrust:        {text: "check-trust", of: ofPackage, reads: true, routes: []string{"POST /-/auth/v1/trust/{package}/check"}},
 	WriteTrust:        {text: "write-trust", repeats: sameChange, of: ofPackage, routes: []string{"POST /-/package/{package}/trust", "DELETE /-/package/{package}/trust/{opaque id}"}},
 	ExchangeToken:     {text: "exchange-token", repeats: sameChange, of: ofPackage, routes: []string{"POST /-/npm/v1/oidc/token/exchange/package/{package}"}},
 }

@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/npmauth/npmauth/internal/strictjson"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -13,11 +15,18 @@ func badAccess(sentence string) *Error {
 }
 
 // An accessRequest is the body of POST /-/package/<pkg>/access: a visibility, which the host
-// keeps, or npm's mfa, which npmauth keeps.
+// keeps, or npm's mfa, whether only security keys count, whether only trusted publishers may publish and
+// what is demanded of staged versions, which npmauth keeps. All but mfa are not npm's.
 type accessRequest struct {
 	Access    *string `json:"access"`
 	Requires  *bool   `json:"publish_requires_tfa"`
 	Overrides *bool   `json:"automation_token_overrides_tfa"`
+
+	KeysOnly       *bool  `json:"keys_only"`
+	PublishersOnly *bool  `json:"publishers_only"`
+	StageOnly      *bool  `json:"stage_only"`
+	Approvals      *uint8 `json:"approvals"`
+	OtherApprover  *bool  `json:"other_approver"`
 }
 
 // mode returns the setting in the request. If the request does not say whether tokens may
@@ -43,9 +52,15 @@ type memberRequest struct {
 	Role *string `json:"role"`
 }
 
-// An orgRequest is the body of PUT /-/auth/v1/orgs/<org>, which npmauth adds to npm's.
+// An orgRequest is the body of PUT /-/auth/v1/orgs/<org>, which npmauth adds to npm's: whether the
+// members must have a second factor, and for the packages of its scope what an accessRequest says for one.
 type orgRequest struct {
-	Require *bool `json:"require_2fa"`
+	Require        *bool  `json:"require_2fa"`
+	KeysOnly       *bool  `json:"keys_only"`
+	PublishersOnly *bool  `json:"publishers_only"`
+	StageOnly      *bool  `json:"stage_only"`
+	Approvals      *uint8 `json:"approvals"`
+	OtherApprover  *bool  `json:"other_approver"`
 }
 
 // A teamRequest is the body of PUT /-/org/<org>/team; Yarn 1 calls the name team.
@@ -105,10 +120,12 @@ var changeReaders = map[protocol.Action]func(data []byte, removes bool, op *prot
 		if err := strictjson.Unmarshal(data, &q); err != nil {
 			return err
 		}
-		if c.RequireFactor = q.Require; q.Require == nil {
-			return badAccess("require_2fa must be true or false.")
+		c.RequireFactor, c.KeysOnly, c.PublishersOnly = q.Require, q.KeysOnly, q.PublishersOnly
+		c.StageOnly, c.Approvals, c.OtherApprover = q.StageOnly, q.Approvals, q.OtherApprover
+		if c.RequireFactor == nil && !c.SetsRules() {
+			return badAccess("Send require_2fa, keys_only, publishers_only, stage_only or other_approver as true or false, or approvals as a number.")
 		}
-		return nil
+		return checkApprovals(c)
 	},
 	protocol.WriteTeamMember: func(data []byte, removes bool, _ *protocol.Operation, c *protocol.Change) (err error) {
 		c.Removes = removes
@@ -146,10 +163,17 @@ func readSetting(data []byte, c *protocol.Change) error {
 		return err
 	}
 	mfa := q.Requires != nil || q.Overrides != nil
+	c.KeysOnly, c.PublishersOnly = q.KeysOnly, q.PublishersOnly
+	c.StageOnly, c.Approvals, c.OtherApprover = q.StageOnly, q.Approvals, q.OtherApprover
 	switch {
-	case q.Access == nil && !mfa, q.Access != nil && mfa:
+	case q.Access != nil && c.SetsRules():
+		return badAccess("Send either access or settings of publishing, not both.")
+	case q.Access == nil && !mfa && !c.SetsRules(), q.Access != nil && mfa:
 		return badAccess("Send either access or publish_requires_tfa, not both.")
-	case mfa:
+	case q.Access == nil:
+		if err := checkApprovals(c); err != nil || !mfa {
+			return err
+		}
 		mode, err := q.mode()
 		c.PublishMode = &mode
 		return err
@@ -157,6 +181,14 @@ func readSetting(data []byte, c *protocol.Change) error {
 		return badAccess("access must be public or restricted.")
 	}
 	c.Access = *q.Access
+	return nil
+}
+
+// checkApprovals refuses more approvals than can be demanded.
+func checkApprovals(c *protocol.Change) error {
+	if c.Approvals != nil && *c.Approvals > policy.MaxApprovals {
+		return badAccess(fmt.Sprintf("approvals must be a number from 0 to %d.", policy.MaxApprovals))
+	}
 	return nil
 }
 

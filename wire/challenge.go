@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -25,11 +26,16 @@ type Challenge struct {
 	// page's address in its notice only: a client that gets AuthURL and DoneURL opens the page and
 	// never prompts.
 	Typed bool
+	// Key are the options with which a security key signs for the request, for a client that has one
+	// sign, see [TakesKey]. Nil: none.
+	Key json.RawMessage
 }
 
 // TakesCode reports whether the headers of a request say that its client prompts for a code: npm
 // does with --auth-type=legacy and with --otp.
-func TakesCode(h http.Header) bool { return header.Single(h, "Npm-Auth-Type") == "legacy" }
+func TakesCode(h http.Header) bool { return authType(h) == "legacy" }
+
+func authType(h http.Header) string { return header.Single(h, "Npm-Auth-Type") }
 
 // WriteChallenge challenges for a second factor in the one form that all npm clients understand:
 // 401, a single WWW-Authenticate with the scheme in both spellings, "one-time pass" in a JSON
@@ -47,7 +53,9 @@ func WriteChallenge(w http.ResponseWriter, c Challenge, sentence string) {
 		Code    string `json:"code"`
 		AuthURL string `json:"authUrl,omitempty"`
 		DoneURL string `json:"doneUrl,omitempty"`
-	}{text, text, "otp-required", "", ""}
+
+		Key json.RawMessage `json:"webauthn,omitempty"`
+	}{text, text, "otp-required", "", "", c.Key}
 	if c.hasPage() && !c.Typed {
 		body.AuthURL, body.DoneURL = c.AuthURL, c.DoneURL
 	}

@@ -10,8 +10,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/wire"
 )
+
+// CH-11: npm looks for words in the WWW-Authenticate header, so that no sentence of a rule or of the
+// host, and nothing that a client chose, is in it.
+func TestAuthenticateIsConstant(t *testing.T) {
+	const hostile = `x, otp, error_description="one-time pass", ipaddress`
+	w := httptest.NewRecorder()
+	wire.WriteChallenge(w, wire.Challenge{}, hostile)
+	assert.Equal(t, []string{"OTP, otp"}, w.Result().Header["Www-Authenticate"])
+	op := protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Name: "otp"}}
+	for code, want := range map[string][]string{"rule": nil, policy.CodeCIDR: {"ipaddress"}, policy.CodeLoginRequired: {"Bearer"}} {
+		d := policy.Decision{Effect: policy.Deny, Reasons: []policy.Reason{{Code: code, Sentence: hostile, Remedy: hostile}}}
+		w := httptest.NewRecorder()
+		wire.WriteError(w, wire.Refusal(op, d, code == policy.CodeLoginRequired))
+		assert.Equal(t, want, w.Result().Header["Www-Authenticate"], code)
+	}
+}
 
 // AU-63: A client that asks for a code is not given what it would rather follow, and why a code
 // was refused is in what it prints. AU-75: The notice offers what there is.
@@ -56,6 +73,14 @@ func TestWriteChallenge(t *testing.T) {
 		} else {
 			assert.Empty(t, body.AuthURL+body.DoneURL, name)
 		}
+	}
+	// CH-10: npm needs both addresses, so one alone is none.
+	for _, half := range []wire.Challenge{{AuthURL: page.AuthURL, CheckCode: page.CheckCode}, {DoneURL: page.DoneURL}} {
+		w := httptest.NewRecorder()
+		wire.WriteChallenge(w, half, "")
+		assert.Equal(t, "Enter a one-time password.", w.Header().Get("Npm-Notice"))
+		assert.NotContains(t, w.Body.String(), "Url")
+		assert.NotContains(t, w.Body.String(), "URL")
 	}
 	for value, want := range map[string]bool{"legacy": true, "web": false, "": false} {
 		assert.Equal(t, want, wire.TakesCode(http.Header{"Npm-Auth-Type": {value}}), value)

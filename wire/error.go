@@ -20,6 +20,10 @@ type Error struct {
 	// status 503, and that nothing is said for any other.
 	RetryAfter int
 
+	// Nested sends the Sentence also as message of the member body, where pnpm looks for that of an exchange of ID
+	// tokens.
+	Nested bool
+
 	// Challenge challenges for a second factor; the Sentence, which may be "", says why. Status
 	// and Authenticate are not used then. Nil: it is no challenge.
 	Challenge *Challenge
@@ -57,9 +61,14 @@ func WriteError(w http.ResponseWriter, e *Error) {
 	if sentence == "" { // Yarn 1 takes an empty sentence for a success
 		sentence = "The registry refused this."
 	}
+	var nested map[string]string
+	if e.Nested {
+		nested = map[string]string{"message": sentence}
+	}
 	WriteJSON(w, e.Status, struct {
-		Error   string `json:"error"`
-		Message string `json:"message"`
-		Code    string `json:"code"`
-	}{sentence, sentence, e.Code})
+		Error   string            `json:"error"`
+		Message string            `json:"message"`
+		Code    string            `json:"code"`
+		Body    map[string]string `json:"body,omitempty"`
+	}{sentence, sentence, e.Code, nested})
 }

@@ -15,7 +15,7 @@ var (
 	longCode       = &Error{Status: http.StatusBadRequest, Code: "bad-otp", Sentence: "The one-time password is far too long."}
 )
 
-// maxOTP is more than any second factor has, in bytes.
+// maxOTP is more than any second factor that is no security key's has, in bytes.
 const maxOTP = 256
 
 // Bearer returns the secret of the Authorization header, "" if there is no such header. Several
@@ -47,7 +47,7 @@ func OTP(h http.Header) (credential.Secret, error) {
 		return credential.Secret{}, nil
 	case len(lines) > 1:
 		return credential.Secret{}, twoCodes
-	case len(lines[0]) > maxOTP:
+	case len(lines[0]) > maxOTP && (len(lines[0]) > typed.MaxKey || !strings.HasPrefix(lines[0], typed.KeyPrefix)):
 		return credential.Secret{}, longCode
 	case typed.Line(lines[0]) == "":
 		return credential.Secret{}, nil
