@@ -15,6 +15,10 @@ type Account struct {
 	Name      string
 	Disabled  bool
 	TwoFactor protocol.TwoFactorMode
+	// Keys reports whether a security key is among the account's second factors, and KeysOnly whether
+	// its user wants nothing else to count: wherever the account is asked for a second factor. A
+	// recovery code still repairs the account. KeysOnly does not count without a second factor.
+	Keys, KeysOnly bool
 	// CIDRs are the address ranges from which credentials of the account may be used, besides the
 	// ranges of each credential. Empty means any address.
 	CIDRs []netip.Prefix
@@ -25,8 +29,8 @@ type Account struct {
 	// of its members. The user may change the factor then and not remove it.
 	FactorRequired bool
 	// HighImpact reports whether many depend on the packages of the account. Such an account only
-	// reads for [Limits].HighImpactHold after Recovered, the instant at which a recovery code was
-	// last used or its e-mail address changed. A zero Recovered means never.
+	// reads for [Limits].HighImpactHold after Recovered, the instant at which it was last recovered,
+	// by a recovery code or an operator, or its e-mail address changed. A zero Recovered means never.
 	HighImpact bool
 	Recovered  time.Time
 	// Groups are the host's groups that the user is in, from [host.User]. They are for rules of the

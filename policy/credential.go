@@ -45,15 +45,31 @@ type Credential struct {
 	// Name is a token's, as its creator chose it. A rule that goes by it needs another about who
 	// creates a token of that name ([protocol.CreateToken], [protocol.ManageService],
 	// [protocol.Change].NewToken), or is for people who can be trusted.
-	Name    string
-	Kind    Kind
-	User    protocol.UserID
+	Name string
+	Kind Kind
+	User protocol.UserID // "" for KindPublisher, which belongs to nobody
+	// Package is, for KindPublisher, the package that the credential belongs to: it has the rights of its
+	// grants on that one, and on no other of the same name. It is "" for all other kinds.
+	Package protocol.PackageID
+	// Creates is, for a KindPublisher without Package, the package that the credential creates: it publishes the
+	// first version, with a grant to publish that package, and does nothing else. It is zero for all others.
+	Creates Creation
 	Grants  []protocol.Grant // ignored for a session, which has all rights of its user
 	Bypass  bool             // bypasses the second factor where the package allows it; ignored unless Kind is KindToken
 	CIDRs   []netip.Prefix   // empty means any address
 	Created time.Time
 	Expires time.Time // the first instant at which it is expired; zero means never for KindForeign and always for all others
 }
+
+// A Creation is a package that does not exist yet, and who is to own it. The zero Creation is of nothing.
+type Creation struct {
+	Package protocol.PackageName
+	// Owner is the user for whom the package is created, its first owner: Facts are about what they may do.
+	Owner protocol.UserID
+}
+
+// valid reports whether c has both.
+func (c Creation) valid() bool { return !c.Package.IsZero() && c.Owner != "" }
 
 // anonymous is what rules see where a request has no credential, so that no rule
 // can fail on a nil one. It has no kind, no user and no grant.
@@ -88,13 +104,14 @@ func within(cidrs []netip.Prefix, addr netip.Addr) bool {
 type reach uint8
 
 const (
-	reaches     reach = 1 << iota // a grant covers the package
-	reachRead                     // … and reads it
-	reachWrite                    // … and writes it, with the verb of the action
-	reachStage                    // … and stages for it
-	reachCreate                   // … and writes it without naming it, so that it may be new
-	reachAdmin                    // … and manages it
-	reachOther                    // … and writes it, with verbs that do not say all: not the action's, or not create
+	reaches       reach = 1 << iota // a grant covers the package
+	reachRead                       // … and reads it
+	reachWrite                      // … and writes it, with the verb of the action
+	reachStage                      // … and stages for it
+	reachCreate                     // … and writes it without naming it, so that it may be new
+	reachAdmin                      // … and manages it
+	reachOther                      // … and writes it, with verbs that do not say all: not the action's, or not create
+	reachStageNew                   // … and stages for it without naming it, so that it may be new
 )
 
 // reach returns what c's grants allow on n to an action of that verb; the zero verb is
@@ -102,7 +119,7 @@ const (
 func (c *Credential) reach(n protocol.PackageName, verb protocol.Verbs) reach {
 	switch c.Kind {
 	case KindSession:
-		return reaches | reachRead | reachWrite | reachStage | reachCreate | reachAdmin
+		return reaches | reachRead | reachWrite | reachStage | reachStageNew | reachCreate | reachAdmin
 	case KindToken, KindPublisher, KindForeign:
 	default:
 		return 0
@@ -118,9 +135,22 @@ func (c *Credential) reach(n protocol.PackageName, verb protocol.Verbs) reach {
 		case protocol.ReadOnly:
 			r |= reachRead
 		case protocol.StageOnly:
-			r |= reachRead | reachStage
+			r |= reachRead
+			switch {
+			case g.Verbs != 0: // which says something that no grant can: [protocol.Grant.Validate] refuses it
+			case g.Target != protocol.OnePackage:
+				r |= reachStage | reachStageNew
+			default:
+				r |= reachStage
+			}
 		case protocol.ReadWrite:
 			r |= reachRead | writing(g, verb)
+		}
+	}
+	if c.Creates != (Creation{}) { // whatever its grants say, this one package and no other
+		r &^= reachCreate | reachStageNew
+		if c.Kind == KindPublisher && c.Creates.valid() && c.Creates.Package == n && verb == protocol.VerbPublish && r&reachWrite != 0 {
+			r |= reachCreate
 		}
 	}
 	return r
@@ -132,7 +162,7 @@ func writing(g *protocol.Grant, verb protocol.Verbs) (r reach) {
 	if g.Verbs == 0 {
 		r = reachWrite | reachStage | reachAdmin
 		if wide {
-			r |= reachCreate
+			r |= reachCreate | reachStageNew
 		}
 		return r
 	}
@@ -148,6 +178,9 @@ func writing(g *protocol.Grant, verb protocol.Verbs) (r reach) {
 	case !wide:
 	case g.Verbs&protocol.VerbCreate != 0:
 		r |= reachCreate
+		if g.Verbs&protocol.VerbStage != 0 {
+			r |= reachStageNew
+		}
 	default:
 		r |= reachOther
 	}

@@ -125,6 +125,23 @@ func ExampleBypassPublishEnds() {
 	// deny bypass-publishes-no-more
 }
 
+func ExampleEvidenceStays() {
+	p := policy.NPM().With(policy.EvidenceStays(""))
+	if err := p.Err(); err != nil {
+		fmt.Println(err)
+	}
+
+	r := publishing(time.Date(2026, 3, 6, 10, 0, 0, 0, time.UTC))
+	r.Proof = policy.ProofTOTP
+	fmt.Println(p.Decide(r).Effect, "after", r.Package.Evidence)
+	r.Package.Evidence = policy.EvidencePublisher // as the host says
+	d := p.Decide(r)
+	fmt.Println(d.Effect, "after", r.Package.Evidence, d.Reasons[0].Code)
+	// Output:
+	// allow after none
+	// deny after publisher less-evidence
+}
+
 // A token for a release job that moves dist-tags and does nothing else.
 func ExampleVerbs() {
 	grant := protocol.Grant{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite, Verbs: protocol.VerbDistTag}
@@ -158,6 +175,6 @@ func ExamplePolicy_Explain() {
 	// challenge: publish @acme/widget by session 5d1e of alice
 	//   need-proof  publish-needs-factor  Publishing needs a one-time password.
 	//   permit      write-package         You may write to this package.
-	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired cidr unknown-factor-mode service-signs-in-never hidden-package may-not-create may-not-write org-requires-factor account-held no-second-factor recovery-code create-package
+	//   silent      unknown-operation unknown-credential account-mismatch account-disabled expired cidr unknown-factor-mode service-signs-in-never hidden-package may-not-create may-not-write publishers-only stage-required org-requires-factor account-held no-security-key security-key-only no-second-factor recovery-code create-package
 	//   answer      publish-needs-factor
 }

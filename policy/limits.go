@@ -46,8 +46,8 @@ type Limits struct {
 	// twenty.
 	RecoveryCodes int
 
-	// HighImpactHold is how long a high-impact account only reads after a recovery code was used or
-	// its e-mail address changed: zero means 72 hours, npm's since June 2026. There is no maximum.
+	// HighImpactHold is how long a high-impact account only reads after a recovery code was used, an
+	// operator removed its second factor or set its password, or its e-mail address changed: zero means 72 hours, npm's since June 2026. There is no maximum.
 	// See [Account].HighImpact.
 	HighImpactHold time.Duration
 }

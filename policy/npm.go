@@ -11,16 +11,16 @@ import (
 var (
 	// openReads say nothing about people; what Search finds is only what may be read.
 	openReads = []protocol.Action{protocol.Ping, protocol.Audit, protocol.ReadKeys, protocol.Search}
-	// signIns are judged by the password, the factor, the page or the signature, not here.
-	signIns = []protocol.Action{protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak}
+	// signIns are judged by the password, the factor, the page, the signature or the ID token, not here.
+	signIns = []protocol.Action{protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak, protocol.ExchangeToken}
 	// selfReads are what any live credential may ask about itself, and its own end.
 	selfReads = []protocol.Action{protocol.Whoami, protocol.ReadSelf, protocol.ReadUser, protocol.Logout}
 	// listings show each what that one may see.
 	listings = []protocol.Action{protocol.ListPackages, protocol.ListStars}
 	// accountActions belong to the person and not to a token.
-	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ListEvents, protocol.ListMemberships, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	accountActions = []protocol.Action{protocol.ListTokens, protocol.CreateToken, protocol.RevokeToken, protocol.ListSessions, protocol.EndSession, protocol.ListEvents, protocol.ListMemberships, protocol.ReadProfile, protocol.WriteProfile, protocol.SetTwoFactor, protocol.ListFactors, protocol.AddFactor, protocol.RemoveFactor, protocol.SetPassword}
 	// accountWrites are those of them that change something.
-	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.EndSession, protocol.WriteProfile, protocol.SetTwoFactor, protocol.SetPassword}
+	accountWrites = []protocol.Action{protocol.CreateToken, protocol.RevokeToken, protocol.EndSession, protocol.WriteProfile, protocol.SetTwoFactor, protocol.AddFactor, protocol.RemoveFactor, protocol.SetPassword}
 	// serviceActions are about the tokens of a service account, for those who administer it.
 	serviceActions = []protocol.Action{protocol.ReadService, protocol.ManageService, protocol.RevokeService}
 	// packageReads are what a package shows to whoever may read it.
@@ -30,15 +30,18 @@ var (
 	// tagLike are those of them that auth-only accounts do without a factor.
 	tagLike = packageWrites[1:]
 	// packageManagement needs the right to administer.
-	packageManagement = []protocol.Action{protocol.WriteOwners, protocol.SetAccess}
+	packageManagement = []protocol.Action{protocol.WriteOwners, protocol.SetAccess, protocol.WriteTrust}
+	// trustReads show the trusted publishers to those who administer the package, and ask for a second
+	// factor, too, as npm does.
+	trustReads = []protocol.Action{protocol.ReadTrust, protocol.CheckTrust}
 	// orgReads and the writes that admins and owners have.
 	orgReads      = []protocol.Action{protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages}
 	orgManagement = []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
+	// decisions are what a person says of a staged version, and stagedActions all that is about one.
+	decisions     = []protocol.Action{protocol.ApproveStaged, protocol.RejectStaged}
+	stagedActions = append([]protocol.Action{protocol.ReadStaged}, decisions...)
 	// notOffered are npm's operations that nothing here serves.
-	notOffered = []protocol.Action{
-		protocol.WriteStars, protocol.ReadHooks, protocol.WriteHooks,
-		protocol.ListStaged, protocol.ReadStaged, protocol.ApproveStaged, protocol.RejectStaged, protocol.Stage, protocol.ReadTrust, protocol.WriteTrust, protocol.ExchangeToken,
-	}
+	notOffered = []protocol.Action{protocol.WriteStars, protocol.ReadHooks, protocol.WriteHooks}
 )
 
 // every returns all known actions but those given.
@@ -55,6 +58,8 @@ func join(lists ...[]protocol.Action) []protocol.Action { return slices.Concat(l
 var (
 	// signedIn are all known kinds: every request with a credential that may count for something.
 	signedIn = []Kind{KindSession, KindToken, KindPublisher, KindForeign}
+	// ofUsers are those that belong to a user. A publisher's belongs to a package, or to the name of one.
+	ofUsers = []Kind{KindSession, KindToken, KindForeign}
 	// granted are those that are judged by a list of grants.
 	granted = []Kind{KindToken, KindPublisher, KindForeign}
 	// personal are those that a person can be behind who can be asked for a second factor. A
@@ -64,17 +69,18 @@ var (
 	onlyTokens   = []Kind{KindToken}
 )
 
-// NPM returns npmjs.com's rules as of September 2026, with [DefaultLimits]. The rule not-offered
+// NPM returns npmjs.com's rules as of November 2026, with [DefaultLimits]. The rule not-offered
 // denies the operations of npm that this module does not serve. Each call builds a new policy, so
 // keep the result.
 //
 // Sources are npm's documentation of access tokens, of two-factor authentication and of requiring
-// it for publishing, and its announcements from December 2025 to September 2026. Where they
+// it for publishing, and its announcements from December 2025 to November 2026. Where they
 // disagree the stricter one applies: a package that disallows tokens disallows those that bypass a
 // second factor, and an account in auth-only mode is challenged when it publishes and when it
-// changes who may publish.
+// changes who may publish. The rules no-security-key, security-key-only and publishers-only are about
+// settings that npmjs.com does not have, and silent where they are not made.
 func NPM() *Policy {
-	rules := slices.Concat(operationRules(), credentialRules(), packageRules(), orgRules(), guardRules(), factorRules(), permitRules())
+	rules := slices.Concat(operationRules(), credentialRules(), packageRules(), stageRules(), orgRules(), guardRules(), factorRules(), permitRules())
 	for i := range rules {
 		rules[i].npm = true
 	}
@@ -125,7 +131,7 @@ func permitRules() []Rule {
 		Judge:    func(*Request) Verdict { return Permit },
 	}, {
 		ID:       "sign-in",
-		Doc:      "Everybody may try to sign in or report a leak. Whether that succeeds depends on the password, the second factor, the page or the signature and not on the policy.",
+		Doc:      "Everybody may try to sign in, exchange an ID token or report a leak. Whether that succeeds depends on the password, the second factor, the page, the ID token or the signature and not on the policy.",
 		Sentence: "Everybody may try to sign in.",
 		Actions:  signIns,
 		Judge:    func(*Request) Verdict { return Permit },
@@ -181,7 +187,7 @@ func permitRules() []Rule {
 		},
 	}, {
 		ID:       "write-package",
-		Doc:      "The user's rights and one grant of the credential both include writing, and the request may also read the package.",
+		Doc:      "The user's rights and one grant of the credential both include writing, and the request may also read the package. A publisher's credential has the rights of its grants on the package that it belongs to.",
 		Sentence: "You may write to this package.",
 		Actions:  packageWrites,
 		Judge:    func(r *Request) Verdict { return permit(r.Rights().Has(RightRead | RightWrite)) },
@@ -192,14 +198,55 @@ func permitRules() []Rule {
 		Actions:  []protocol.Action{protocol.Publish},
 		Judge:    func(r *Request) Verdict { return permit(r.Creates() && r.MayCreate()) },
 	}, {
+		ID:       "stage",
+		Doc:      "Whoever may write to a package may stage versions of it, with a session, or a token or a trusted publisher that may stage. So may who may create it, and so a package begins with a staged version.",
+		Sentence: "You may stage versions of this package.",
+		Actions:  []protocol.Action{protocol.Stage},
+		Judge:    func(r *Request) Verdict { return permit(r.mayStage()) },
+	}, {
+		ID:       "list-staged",
+		Doc:      "A session or a token lists staged versions. Those that it may not read are left out.",
+		Sentence: "You may list staged versions.",
+		Actions:  []protocol.Action{protocol.ListStaged},
+		Kinds:    []Kind{KindSession, KindToken},
+		Judge:    func(*Request) Verdict { return Permit },
+	}, {
+		ID:       "read-staged",
+		Doc:      "Those who may stage versions of a package read those that are staged, and so do those who may publish it.",
+		Sentence: "You may see this staged version.",
+		Actions:  []protocol.Action{protocol.ReadStaged},
+		Kinds:    []Kind{KindSession, KindToken},
+		Judge:    func(r *Request) Verdict { return permit(!r.Operation.Package.IsZero() && r.mayStage()) },
+	}, {
+		ID:       "approve-staged",
+		Doc:      "Who may publish the package may approve a staged version of it.",
+		Sentence: "You may approve this staged version.",
+		Actions:  []protocol.Action{protocol.ApproveStaged},
+		Kinds:    []Kind{KindSession, KindToken},
+		Judge:    func(r *Request) Verdict { return permit(!r.Operation.Package.IsZero() && r.mayApprove()) },
+	}, {
+		ID:       "reject-staged",
+		Doc:      "Who may stage versions of the package may reject a staged one.",
+		Sentence: "You may reject this staged version.",
+		Actions:  []protocol.Action{protocol.RejectStaged},
+		Kinds:    []Kind{KindSession, KindToken},
+		Judge:    func(r *Request) Verdict { return permit(!r.Operation.Package.IsZero() && r.mayStage()) },
+	}, {
 		ID:       "manage-package",
-		Doc:      "For those who administer the package, with a session or a token whose grant to write to it has no verbs.",
+		Doc:      "For those who administer the package, with a session or a token whose grant to write to it has no verbs. Trusted publishers are managed in a session.",
 		Sentence: "You may manage this package.",
-		Actions:  packageManagement,
+		Actions:  join(packageManagement, trustReads),
 		Judge: func(r *Request) Verdict {
 			known := r.Operation.Action != protocol.SetAccess || r.newMode() <= protocol.NoFactor
 			return permit(known && r.Rights().Has(RightRead|RightAdmin))
 		},
+	}, {
+		ID:       "pending-publisher",
+		Doc:      "For a name that no package has, who may create the package manages in a session what they have pending there themselves: trusted publishers whose job creates it.",
+		Sentence: "You may manage your pending trusted publishers of this name.",
+		Actions:  join([]protocol.Action{protocol.WriteTrust}, trustReads),
+		Kinds:    onlySessions,
+		Judge:    func(r *Request) Verdict { return permit(r.mayPend()) },
 	}, {
 		ID:       "read-org",
 		Doc:      "For members of the organization, and their tokens that have a grant on it.",
@@ -208,7 +255,7 @@ func permitRules() []Rule {
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgMember && r.orgReach()&reachRead != 0) },
 	}, {
 		ID:       "manage-members",
-		Doc:      "Owners of the organization decide who is in it and in which role, and whether its members must have a second factor.",
+		Doc:      "Owners of the organization decide who is in it and in which role, whether its members must have a second factor and whether only security keys count.",
 		Sentence: "You may manage the members of this organization.",
 		Actions:  []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor},
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgOwner && r.orgReach()&reachWrite != 0) },

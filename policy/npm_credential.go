@@ -11,11 +11,16 @@ func credentialRules() []Rule {
 	again := "Run npm login for a new session or create a new token."
 	return []Rule{{
 		ID:       "unknown-credential",
-		Doc:      "Denies a credential of no known kind, and one without a user.",
+		Doc:      "Denies a credential of no known kind, and one without a user. One of a trusted publisher has a package instead, or the name of one that it creates and for whom.",
 		Sentence: "This registry does not know this kind of credential.",
 		Remedy:   again,
 		Judge: func(r *Request) Verdict {
-			return forbid(!r.Anonymous() && (r.Kind() == KindUnknown || r.Credential.User == ""))
+			c := r.Credential
+			belongs := c.User != "" && c.Package == "" && c.Creates == Creation{}
+			if r.Kind() == KindPublisher {
+				belongs = c.User == "" && (c.Package != "" && c.Creates == Creation{} || c.Package == "" && c.Creates.valid())
+			}
+			return forbid(!r.Anonymous() && (r.Kind() == KindUnknown || !belongs))
 		},
 	}, {
 		ID:       "account-mismatch",
@@ -49,7 +54,7 @@ func credentialRules() []Rule {
 		Doc:      "Denies where it is not known whether the account has a second factor.",
 		Sentence: "This registry cannot tell whether your account has a second factor.",
 		Remedy:   "Try again and then ask the people who run this registry.",
-		Kinds:    signedIn,
+		Kinds:    ofUsers,
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.TwoFactor != protocol.TwoFactorOff && !r.Account.HasFactor())
 		},
@@ -70,10 +75,10 @@ func credentialRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service) },
 	}, {
 		ID:       "session-only",
-		Doc:      "Tokens manage neither tokens nor accounts, also if they bypass the second factor.",
-		Sentence: "Only a login session may manage tokens and the account. A token may not.",
+		Doc:      "Tokens manage neither tokens nor accounts nor trusted publishers, also if they bypass the second factor.",
+		Sentence: "Only a login session may manage this. A token may not.",
 		Remedy:   "Run npm login and try again.",
-		Actions:  join(accountActions, serviceActions),
+		Actions:  join(accountActions, serviceActions, trustReads, []protocol.Action{protocol.WriteTrust}),
 		Kinds:    granted,
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {
@@ -93,10 +98,10 @@ func credentialRules() []Rule {
 		Judge:    func(r *Request) Verdict { return forbid(r.Account.Service) },
 	}, {
 		ID:       "publisher-only-publishes",
-		Doc:      "A credential of a trusted publisher publishes, reads packages, reads itself and revokes itself. It has no user name for whoami.",
+		Doc:      "A credential of a trusted publisher publishes, stages, sets dist-tags, deprecates, reads packages, reads itself and revokes itself. What of it, publisher-permission says. It has no user name for whoami.",
 		Sentence: "A credential of a trusted publisher may only publish and read its package.",
 		Remedy:   "Run npm login or use a token.",
-		Actions:  every(join([]protocol.Action{protocol.Publish, protocol.ReadSelf, protocol.Logout}, openReads, signIns, packageReads)...),
+		Actions:  every(join([]protocol.Action{protocol.Publish, protocol.Stage, protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.ReadSelf, protocol.Logout}, openReads, signIns, packageReads)...),
 		Kinds:    []Kind{KindPublisher},
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {

@@ -51,8 +51,8 @@ func orgRules() []Rule {
 		ID:       "org-requires-factor",
 		Doc:      "Where an organization requires a second factor of its members, a member without one has neither a role in it nor rights on its packages. Everybody still reads what is public.",
 		Sentence: "This organization requires a second factor of its members and your account has none.",
-		Remedy:   "Run npm profile enable-2fa auth-and-writes and try again.",
-		Actions:  join(all, packageWrites, packageManagement, reading),
+		Remedy:   FactorRemedy,
+		Actions:  join(all, packageWrites, packageManagement, []protocol.Action{protocol.Stage}, reading),
 		Kinds:    signedIn,
 		Judge: func(r *Request) Verdict {
 			a, org, pkg := r.Operation.Action, r.factorless(r.Org.RequireFactor), r.factorless(r.Package.RequireFactor)
@@ -101,7 +101,7 @@ func guardRules() []Rule {
 		Doc:      "For Limits.HighImpactHold after its recovery a high-impact account only reads and protects itself: it may revoke tokens and change its password and second factor (npm, June 2026).",
 		Sentence: "This account was recovered a short while ago and can only read for now.",
 		Remedy:   "Wait until the hold ends or ask the people who run this registry.",
-		Actions:  join(packageWrites, management(), []protocol.Action{protocol.CreateToken, protocol.ManageService}),
+		Actions:  join(packageWrites, management(), []protocol.Action{protocol.Stage, protocol.ApproveStaged, protocol.CreateToken, protocol.ManageService}),
 		Kinds:    signedIn,
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.HighImpact && !r.Account.Recovered.IsZero() && r.Now.Before(r.Account.Recovered.Add(r.limitsOf().HighImpactHold)))
@@ -143,7 +143,8 @@ func guardRules() []Rule {
 
 // BypassPublishEnds returns the rule bypass-publishes-no-more: from the instant at on, a token that
 // bypasses the second factor may stage and not publish. The zero time means always. npm announced
-// it for about January 2027 without a date, so it is not one of the rules of [NPM].
+// it for about January 2027 without a date, so it is not one of the rules of [NPM]. See [TokenPublishEnds] for
+// all tokens.
 func BypassPublishEnds(at time.Time) Rule {
 	return Rule{
 		ID:       "bypass-publishes-no-more",
@@ -153,5 +154,21 @@ func BypassPublishEnds(at time.Time) Rule {
 		Actions:  []protocol.Action{protocol.Publish},
 		Kinds:    onlyTokens,
 		Judge:    func(r *Request) Verdict { return forbid(r.Bypasses() && !r.Now.Before(at)) },
+	}
+}
+
+// TokenPublishEnds returns the rule tokens-publish-no-more: from the instant at on, no granular token publishes,
+// also with a second factor. Sessions and trusted publishers do, and tokens stage. The zero time means
+// always. It is the wider reading of what npm announced, as a draft of its documentation has it
+// (npm/documentation#2036); the announcement itself speaks of what [BypassPublishEnds] ends.
+func TokenPublishEnds(at time.Time) Rule {
+	return Rule{
+		ID:       "tokens-publish-no-more",
+		Doc:      "From " + at.UTC().Format(time.RFC3339) + " on a granular token only stages.",
+		Sentence: "Tokens do not publish any more.",
+		Remedy:   "Set up a trusted publisher or stage the version and have a maintainer approve it or publish in a session.",
+		Actions:  []protocol.Action{protocol.Publish},
+		Kinds:    []Kind{KindToken, KindForeign},
+		Judge:    func(r *Request) Verdict { return forbid(!r.Now.Before(at)) },
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/npmauth/npmauth/policy/policytest"
 )
 
-// All that NPM decides, for review: see [policytest.Snapshot].
+// CH-12: all that NPM decides, for review: every action, credential, mode of the second factor and
+// proof. See [policytest.Snapshot].
 func TestNPMSnapshot(t *testing.T) {
 	policytest.Snapshot(t, policy.NPM(), "testdata/matrix.txt")
 }

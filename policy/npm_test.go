@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"iter"
 	"net/netip"
 	"os"
@@ -95,9 +96,9 @@ func TestNPMLoadBearingRules(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "cidr",
-		"unknown-factor-mode", "service-signs-in-never", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
-		"foreign-reads-only", "package-disallows-tokens", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
-		"no-second-factor", "publish-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
+		"unknown-factor-mode", "service-signs-in-never", "session-only", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
+		"foreign-reads-only", "publishers-only", "package-disallows-tokens", "decision-takes-a-person", "approver-is-stager", "stage-required", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
+		"no-security-key", "security-key-only", "no-second-factor", "publish-needs-factor", "decision-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
 	}, got)
 }
 
@@ -153,26 +154,60 @@ func TestNPMUnknownSetting(t *testing.T) {
 	assert.True(t, policy.NPM().Decide(r).Has("mfa-none"))
 }
 
-// A host that serves staging says so in one place and adds the rule that permits it.
+// C15: with either rule tokens stage and do not publish from an instant on: those that bypass the second factor, or
+// all.
+func TestPublishEnds(t *testing.T) {
+	all := []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.ReadWrite}}
+	token := &policy.Credential{Kind: policy.KindToken, Grants: all}
+	bypass := &policy.Credential{Kind: policy.KindToken, Grants: all, Bypass: true}
+	publisher := &policy.Credential{Kind: policy.KindPublisher, Package: "p-1", Grants: []protocol.Grant{{Target: protocol.OnePackage, Package: widget, Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish}}}
+	for _, tt := range []struct {
+		rule policy.Rule
+		ends []*policy.Credential
+		not  []*policy.Credential
+	}{
+		{policy.BypassPublishEnds(now), []*policy.Credential{bypass}, []*policy.Credential{token, publisher, {Kind: policy.KindSession}}},
+		{policy.TokenPublishEnds(now), []*policy.Credential{bypass, token}, []*policy.Credential{publisher, {Kind: policy.KindSession}}},
+	} {
+		p := policy.NPM().With(tt.rule)
+		require.NoError(t, p.Err())
+		decide := func(action protocol.Action, c *policy.Credential, at time.Time) policy.Decision {
+			r := request(action, c)
+			r.Proof, r.Now = policy.ProofTOTP, at
+			return p.Decide(r)
+		}
+		for _, c := range tt.ends {
+			assert.Equal(t, policy.Allow, decide(protocol.Publish, c, now.Add(-1)).Effect)
+			assert.Equal(t, []string{tt.rule.ID}, codes(decide(protocol.Publish, c, now)))
+			assert.Equal(t, policy.Allow, decide(protocol.Stage, c, now).Effect)
+			assert.Equal(t, policy.Allow, decide(protocol.SetDistTag, c, now).Effect, "tags are not versions")
+		}
+		for _, c := range tt.not {
+			assert.Equal(t, policy.Allow, decide(protocol.Publish, c, now).Effect, "%s: %v", tt.rule.ID, c)
+		}
+	}
+}
+
+// A host that serves stars by the newer path says so in one place and adds the rule that permits it.
 func TestNPMServingMore(t *testing.T) {
 	p := policy.NPM()
 	i := slices.IndexFunc(p.Rules(), func(r policy.Rule) bool { return r.ID == "not-offered" })
 	rule := p.Rules()[i]
-	rule.Actions = slices.DeleteFunc(rule.Actions, func(a protocol.Action) bool { return a == protocol.Stage })
+	rule.Actions = slices.DeleteFunc(rule.Actions, func(a protocol.Action) bool { return a == protocol.WriteStars })
 	p = p.Replace(rule)
 	require.NoError(t, p.Err())
 
 	token := &policy.Credential{Kind: policy.KindToken, Grants: []protocol.Grant{{Target: protocol.AllPackages, Permission: protocol.StageOnly}}}
-	r := request(protocol.Stage, token)
+	r := request(protocol.WriteStars, token)
 	assert.Equal(t, []string{policy.CodeNotPermitted}, codes(p.Decide(r)))
-	p = p.With(policy.Rule{ID: "stage", Sentence: "You may stage.", Actions: []protocol.Action{protocol.Stage}, Judge: func(r *policy.Request) policy.Verdict {
-		if r.Rights().Has(policy.RightRead) {
+	p = p.With(policy.Rule{ID: "stars", Sentence: "You may star.", Actions: []protocol.Action{protocol.WriteStars}, Judge: func(r *policy.Request) policy.Verdict {
+		if !r.Anonymous() {
 			return policy.Permit
 		}
 		return policy.Silent
 	}})
 	assert.Equal(t, policy.Allow, p.Decide(r).Effect)
-	assert.Equal(t, policy.Deny, p.Decide(request(protocol.Stage, nil)).Effect)
+	assert.Equal(t, policy.Deny, p.Decide(request(protocol.WriteStars, nil)).Effect)
 	assert.Equal(t, policy.Deny, p.Decide(request(protocol.WriteTrust, token)).Effect)
 }
 
@@ -213,6 +248,87 @@ func TestNPMWithLimits(t *testing.T) {
 	assert.ErrorIs(t, p.Without("cidr").Err(), policy.ErrLimits, "an error stays")
 }
 
+// The hold of a recovered account that many depend on, action by action: it denies every change of a
+// package or of who may do what, and every new token, with each kind of credential that could do it.
+// It denies no read, and nothing that protects the account.
+func TestNPMHoldByAction(t *testing.T) {
+	// One request for each action that npm's rules can allow at all, with what allows it.
+	denied := map[protocol.Action][]string{
+		protocol.Publish:         {"session %s publish plain=public:rw totp", "token(rw:all)+bypass %s publish plain=public:rw -", "session %s publish new=absent:create totp"},
+		protocol.SetDistTag:      {"session %s set-dist-tag plain=public:rw totp", "token(rw:plain)+bypass %s set-dist-tag plain=public:rw -"},
+		protocol.RemoveDistTag:   {"session %s remove-dist-tag plain=public:rw totp", "token(rw:plain)+bypass %s remove-dist-tag plain=public:rw -"},
+		protocol.Deprecate:       {"session %s deprecate plain=public:rw totp", "token(rw:plain)+bypass %s deprecate plain=public:rw -"},
+		protocol.Unpublish:       {"session %s unpublish plain=public:rw totp", "token(rw:plain)+bypass %s unpublish plain=public:rw -"},
+		protocol.UnpublishAll:    {"session %s unpublish-all plain=public:rw totp", "token(rw:plain)+bypass %s unpublish-all plain=public:rw -"},
+		protocol.WriteOwners:     {"session %s write-owners plain=public:rwa totp", "token(rw:plain) %s write-owners plain=public:rwa totp"},
+		protocol.SetAccess:       {"session %s set-access plain=public:rwa totp", "token(rw:plain) %s set-access plain=public:rwa totp"},
+		protocol.WriteOrg:        {"session %s write-org org=acme:owner totp", "token(rw:org=acme) %s write-org org=acme:owner totp"},
+		protocol.SetOrgFactor:    {"session %s set-org-factor org=acme:owner totp"},
+		protocol.WriteTeam:       {"session %s write-team org=acme:owner totp"},
+		protocol.WriteTeamMember: {"session %s write-team-member org=acme:owner totp"},
+		protocol.GrantTeam:       {"session %s grant-team org=acme:owner+plain=public:rwa totp"},
+		protocol.Stage:           {"session %s stage plain=public:rw -", "token(stage:plain) %s stage plain=public:rw -"},
+		protocol.ApproveStaged:   {"session %s approve-staged plain=public:rw totp"},
+		protocol.WriteTrust:      {"session %s write-trust plain=public:rwa totp"},
+		protocol.CreateToken:     {"session %s create-token/write - totp", "session %s create-token/write/bypass - totp", "session %s create-token - totp"},
+		protocol.ManageService:   {"session %s manage-service/admin/write/bypass - totp"},
+	}
+	free := map[protocol.Action]string{
+		protocol.Star:         "session %s star plain=public totp", // changes no package
+		protocol.Login:        "anonymous - login - -",
+		protocol.LegacyLogin:  "anonymous - legacy-login - -",
+		protocol.LegacyUpdate: "anonymous - legacy-update - -",
+		protocol.AuthPage:     "anonymous - auth-page - -",
+		protocol.ReportLeak:   "anonymous - report-leak - -",
+		protocol.Logout:       "session %s logout - -",
+		protocol.RevokeToken:  "session %s revoke-token - totp",
+		protocol.EndSession:   "session %s end-session - totp",
+		protocol.WriteProfile: "session %s write-profile - totp",
+		protocol.SetTwoFactor: "session %s set-two-factor - totp",
+		protocol.AddFactor:    "session %s add-factor - totp", protocol.RemoveFactor: "session %s remove-factor - totp",
+		protocol.SetPassword:   "session %s set-password - totp",
+		protocol.RevokeService: "session %s revoke-service/admin - totp",
+		protocol.RejectStaged:  "session %s reject-staged plain=public:rw totp",
+		protocol.ExchangeToken: "anonymous - exchange-token plain=public -", // a publisher is no account
+	}
+	reads := map[protocol.Action]string{
+		protocol.ReadPackument: "token(ro:all) %s read-packument plain=private:r -",
+		protocol.ReadTarball:   "token(ro:all) %s read-tarball plain=private:r -",
+		protocol.ReadTrust:     "session %s read-trust plain=public:rwa totp",
+		protocol.CheckTrust:    "session %s check-trust plain=public:rwa totp",
+		protocol.Whoami:        "token(ro:all) %s whoami - -",
+		protocol.ListTokens:    "session %s list-tokens - -",
+	}
+	npm := policy.NPM()
+	decide := func(line, account string) policy.Decision {
+		if strings.Contains(line, "%s") {
+			line = fmt.Sprintf(line, account)
+		}
+		row, err := policytest.Parse(line + " => allow")
+		require.NoError(t, err, line)
+		return npm.Decide(row.Request)
+	}
+	for _, action := range protocol.Actions() {
+		for _, line := range denied[action] {
+			require.Equal(t, policy.Allow, decide(line, "auth-and-writes,high-impact").Effect, "%s: otherwise it shows nothing", line)
+			assert.Equal(t, policy.Allow, decide(line, "auth-and-writes,recovered").Effect, line)
+			d := decide(line, "auth-and-writes,high-impact,recovered")
+			assert.Equal(t, policy.Deny, d.Effect, line)
+			assert.Equal(t, []string{"account-held"}, codes(d), line)
+		}
+		for _, lines := range []map[protocol.Action]string{free, reads} {
+			if line, ok := lines[action]; ok {
+				assert.Equal(t, policy.Allow, decide(line, "auth-and-writes,high-impact,recovered").Effect, line)
+			}
+		}
+		_, other := free[action]
+		off := slices.Equal(codes(npm.Decide(request(action, &policy.Credential{Kind: policy.KindSession}))), []string{"not-offered"})
+		if action.Write() && !other && !off && action != protocol.WritePackument {
+			assert.NotEmpty(t, denied[action], "%v changes something: is it denied after a recovery?", action)
+		}
+	}
+}
+
 // Leaving out a rule opens what that rule closed and nothing behind it.
 func TestNPMWithoutARule(t *testing.T) {
 	for _, tt := range []struct{ rule, line string }{
@@ -232,6 +348,10 @@ func TestNPMWithoutARule(t *testing.T) {
 		{"org-requires-factor", "session off read-org org=acme:owner:requires-factor - => deny not-permitted"},
 		{"may-not-manage", "session auth-only write-owners plain=public:rw totp => deny not-permitted"},
 		{"verb-not-granted", "token(rw[publish]:plain) auth-only set-access plain=public:rwa totp => deny not-permitted"},
+		{"no-security-key", "session auth-only publish plain=public:rw:keys-only totp => challenge security-key-only"},
+		{"no-security-key", "session off publish plain=public:rw:keys-only - => deny no-second-factor"},
+		{"security-key-only", "session auth-only,keys publish plain=public:rw:none:keys-only - => challenge publish-needs-factor"},
+		{"security-key-only", "session auth-only,keys,keys-only create-token/write - recovery => challenge recovery-code"},
 		{"not-administrator", "session auth-only manage-service - totp => deny not-permitted"},
 		{"session-only", "token(rw:all) auth-only manage-service/admin - totp => deny not-permitted"},
 	} {
@@ -264,6 +384,8 @@ func TestNPMFirstReason(t *testing.T) {
 		"session off set-access/mfa=none plain=public:rwa -":                               "mfa-none",
 		"token(rw:all) auth-only manage-service - -":                                       "session-only",
 		"session auth-only grant-team org=acme:admin+plain=public:rw -":                    "grant-needs-admin",
+		"session off publish plain=public:rw:keys-only -":                                  "no-security-key",
+		"token(rw:all) auth-only publish plain=public:rw:mfa:publishers-only -":            "publishers-only",
 		"anonymous - star plain=public -":                                                  "login-required",
 	} {
 		row, err := policytest.Parse(line + " => allow")
@@ -315,6 +437,8 @@ func TestNPMHidesLikeAbsent(t *testing.T) {
 		line, err := policytest.Format(r)
 		require.NoError(t, err)
 		require.Equal(t, p.Decide(absent), p.Decide(r), line)
+		absent.Settings.KeysOnly, absent.Settings.PublishersOnly = true, true // of the scope, which what is absent is in as well
+		require.Equal(t, p.Decide(absent), p.Decide(r), line)
 	}
 	require.Greater(t, hidden, 1000)
 }
@@ -344,6 +468,10 @@ func TestNPMMonotone(t *testing.T) {
 		if r.Settings.Publish == protocol.NoFactor {
 			try("mfa=automation", func(q *policy.Request) { q.Settings.Publish = protocol.FactorOrBypass })
 		}
+		try("only keys, by the package", func(q *policy.Request) { q.Settings.KeysOnly = true })
+		try("only trusted publishers", func(q *policy.Request) { q.Settings.PublishersOnly = true })
+		try("only keys, by the account", func(q *policy.Request) { q.Account.KeysOnly = true })
+		try("a key", func(q *policy.Request) { q.Account.Keys = false })
 		try("a factor demanded of the package's", func(q *policy.Request) { q.Package.RequireFactor = true })
 		try("a factor demanded of the organization's", func(q *policy.Request) { q.Org.RequireFactor = true })
 		if r.Org.Role > protocol.NoRole && r.Org.Role <= protocol.OrgOwner {
@@ -366,7 +494,7 @@ func TestNPMMonotone(t *testing.T) {
 			change(&c)
 			try(what, func(q *policy.Request) { q.Credential = &c })
 		}
-		if a := r.Operation.Action; a != protocol.WriteOwners && a != protocol.SetAccess && (!a.OfOrg() || !a.Write()) { // which bypass is in the way of
+		if a := r.Operation.Action; a != protocol.WriteOwners && a != protocol.SetAccess && a != protocol.ApproveStaged && a != protocol.RejectStaged && (!a.OfOrg() || !a.Write()) { // which bypass is in the way of
 			credential("bypass", func(c *policy.Credential) { c.Bypass = false })
 		}
 		if r.Credential.Kind == policy.KindSession {
@@ -404,14 +532,16 @@ func request(a protocol.Action, c *policy.Credential) policy.Request {
 		r.Operation.Org = "acme"
 	}
 	if c != nil {
-		if c.User == "" && c.Kind != policy.KindUnknown {
+		if c.User == "" && c.Kind != policy.KindUnknown && c.Kind != policy.KindPublisher {
 			c.User = "u-alice"
 		}
 		if c.Expires.IsZero() {
 			c.Created, c.Expires = created, now.Add(time.Hour)
 		}
 		r.Credential = c
-		r.Account = policy.Account{ID: c.User, Name: "alice", TwoFactor: protocol.AuthOnly}
+		if c.User != "" {
+			r.Account = policy.Account{ID: c.User, Name: "alice", TwoFactor: protocol.AuthOnly}
+		}
 	}
 	return r
 }

@@ -35,10 +35,22 @@ func npmSays(r policy.Request) policy.Effect {
 	}
 
 	held := r.Account.HighImpact && !r.Account.Recovered.IsZero() && r.Now.Sub(r.Account.Recovered) < 72*time.Hour
-	shown := r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb
+	shown := r.Proof == policy.ProofTOTP || r.Proof == policy.ProofWeb || r.Proof == policy.ProofKey
+	restores := r.Proof == policy.ProofRecovery
+	if r.Account.KeysOnly && r.Account.TwoFactor != protocol.TwoFactorOff {
+		// npm lets people choose at each prompt. Here who has said so is asked for a key and
+		// nothing else, but for the code that is for a lost one.
+		shown = r.Proof == policy.ProofKey
+	}
 
 	switch a := r.Operation.Action; a {
 	case protocol.Ping, protocol.Audit, protocol.ReadKeys, protocol.Search, protocol.Login, protocol.LegacyLogin, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak:
+		return policy.Allow
+	case protocol.ExchangeToken:
+		// The ID token is what counts, whatever comes besides.
+		if r.Operation.Package.Name == "" {
+			return policy.Deny
+		}
 		return policy.Allow
 
 	case protocol.Whoami, protocol.ReadUser, protocol.ListPackages, protocol.ListStars:
@@ -54,13 +66,13 @@ func npmSays(r policy.Request) policy.Effect {
 		return policy.Allow
 
 	// Sessions are the only credential for the account and its tokens.
-	case protocol.ListTokens, protocol.ListSessions, protocol.ListEvents, protocol.ListMemberships, protocol.ReadProfile:
+	case protocol.ListTokens, protocol.ListSessions, protocol.ListEvents, protocol.ListMemberships, protocol.ReadProfile, protocol.ListFactors:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
 		return policy.Allow
 	// Both modes ask for a change of the mode, for revoking and for creating tokens.
-	case protocol.RevokeToken, protocol.EndSession, protocol.SetTwoFactor, protocol.WriteProfile, protocol.SetPassword:
+	case protocol.RevokeToken, protocol.EndSession, protocol.SetTwoFactor, protocol.AddFactor, protocol.RemoveFactor, protocol.WriteProfile, protocol.SetPassword:
 		if c == nil || c.Kind != policy.KindSession {
 			return policy.Deny
 		}
@@ -68,7 +80,11 @@ func npmSays(r policy.Request) policy.Effect {
 		if a == protocol.SetTwoFactor && r.Change != nil && r.Change.TwoFactor == protocol.TwoFactorOff && r.Account.TwoFactor != protocol.TwoFactorOff && r.Account.FactorRequired {
 			return policy.Deny
 		}
-		if r.Account.TwoFactor != protocol.TwoFactorOff && !shown && r.Proof != policy.ProofRecovery {
+		// Who wants only keys to count shows that theirs works.
+		if a == protocol.SetTwoFactor && r.Change != nil && r.Change.KeysOnly != nil && *r.Change.KeysOnly && r.Account.TwoFactor != protocol.TwoFactorOff && r.Proof != policy.ProofKey {
+			return policy.Challenge
+		}
+		if r.Account.TwoFactor != protocol.TwoFactorOff && !shown && !restores {
 			return policy.Challenge
 		}
 		return policy.Allow
@@ -87,15 +103,15 @@ func npmSays(r policy.Request) policy.Effect {
 			}
 			return policy.Allow
 		default:
-			switch r.Proof {
-			case policy.ProofTOTP, policy.ProofWeb:
+			switch {
+			case lasting && npmKeyless(r):
+				return policy.Deny
+			case shown:
 				return policy.Allow
-			case policy.ProofRecovery:
+			case restores && !lasting:
 				// npm takes a recovery code wherever it takes a one-time password. Here it
 				// repairs an account and makes nothing that outlasts that.
-				if !lasting {
-					return policy.Allow
-				}
+				return policy.Allow
 			}
 			return policy.Challenge
 		}
@@ -111,12 +127,12 @@ func npmSays(r policy.Request) policy.Effect {
 		if c == nil || c.Kind != policy.KindSession || !r.Administers {
 			return policy.Deny
 		}
-		if r.Account.TwoFactor != protocol.TwoFactorOff && r.Proof != policy.ProofTOTP && r.Proof != policy.ProofWeb && r.Proof != policy.ProofRecovery {
+		if r.Account.TwoFactor != protocol.TwoFactorOff && !shown && !restores {
 			return policy.Challenge
 		}
 		return policy.Allow
 	case protocol.ManageService:
-		if c == nil || c.Kind != policy.KindSession || !r.Administers || held || r.Account.TwoFactor == protocol.TwoFactorOff {
+		if c == nil || c.Kind != policy.KindSession || !r.Administers || held || r.Account.TwoFactor == protocol.TwoFactorOff || npmKeyless(r) {
 			return policy.Deny
 		}
 		if !shown {
@@ -159,17 +175,22 @@ func npmSays(r policy.Request) policy.Effect {
 			return policy.Deny
 		case !exists && (!r.Package.MayCreate || npmShutsOut(r, r.Package.RequireFactor)):
 			return policy.Deny
-		case !exists && c.Kind != policy.KindSession && !npmGrants(r, func(g protocol.Grant) bool {
-			// A new package is a matter of its scope, or of all packages.
-			return g.Permission == protocol.ReadWrite && g.Target != protocol.OnePackage && (g.Verbs == 0 || g.Verbs&protocol.VerbCreate == protocol.VerbCreate)
-		}):
+		case !exists && !npmCreates(r):
+			return policy.Deny
+		}
+		if a == protocol.Publish && r.Settings.StageOnly {
+			// E_STAGE_REQUIRED, for everybody.
+			return policy.Deny
+		}
+		if a == protocol.Publish && r.Settings.PublishersOnly && c.Kind != policy.KindPublisher {
+			// npm has no such setting.
 			return policy.Deny
 		}
 		none := exists && r.Settings.Publish == protocol.NoFactor
 		switch c.Kind {
 		case policy.KindPublisher:
 			// Neither a second factor nor the setting of the package is for them.
-			if a == protocol.Publish {
+			if a == protocol.Publish || a == protocol.SetDistTag || a == protocol.RemoveDistTag || a == protocol.Deprecate {
 				return policy.Allow
 			}
 			return policy.Deny
@@ -188,6 +209,21 @@ func npmSays(r policy.Request) policy.Effect {
 				return policy.Deny
 			}
 		}
+		if a == protocol.Deprecate && r.Change != nil && len(r.Change.Deprecated) == 0 && r.Account.TwoFactor != protocol.TwoFactorOff {
+			// npm deprecate with the message that is there already: nothing is written.
+			return policy.Allow
+		}
+		if r.Settings.KeysOnly {
+			// npm has no such setting. Where it is made every write takes a key, in both modes, and
+			// mfa=none does not take that back.
+			switch {
+			case !r.Account.Keys || r.Account.TwoFactor == protocol.TwoFactorOff:
+				return policy.Deny
+			case r.Proof != policy.ProofKey:
+				return policy.Challenge
+			}
+			return policy.Allow
+		}
 		switch {
 		case r.Account.TwoFactor == protocol.TwoFactorOff && none:
 			return policy.Allow
@@ -197,9 +233,8 @@ func npmSays(r policy.Request) policy.Effect {
 			// The page on two-factor authentication lists no write under auth-only. For
 			// publishing the package's rule wins.
 			return policy.Allow
-		case a == protocol.Deprecate && r.Change != nil && len(r.Change.Deprecated) == 0:
-			// npm deprecate with the message that is there already: nothing is written.
-			return policy.Allow
+		case npmKeyless(r):
+			return policy.Deny
 		case shown:
 			return policy.Allow
 		}
@@ -216,10 +251,63 @@ func npmSays(r policy.Request) policy.Effect {
 		case a == protocol.SetAccess && r.Change != nil && r.Change.PublishMode != nil && *r.Change.PublishMode != protocol.FactorOrBypass && *r.Change.PublishMode != protocol.FactorOnly:
 			// mfa=none was taken away.
 			return policy.Deny
-		case !shown:
-			return policy.Challenge
+		}
+		return npmManagement(r, shown)
+
+	// Any write credential stages, and nobody is asked for a factor.
+	case protocol.Stage:
+		if c == nil || c.Kind == policy.KindForeign || held || r.Operation.Package.Name == "" || !npmStages(r) {
+			return policy.Deny
+		}
+		if r.Settings.PublishersOnly && c.Kind != policy.KindPublisher {
+			return policy.Deny
 		}
 		return policy.Allow
+	case protocol.ListStaged:
+		if c == nil || c.Kind != policy.KindSession && c.Kind != policy.KindToken {
+			return policy.Deny
+		}
+		return policy.Allow
+	case protocol.ReadStaged:
+		if c == nil || c.Kind != policy.KindSession && c.Kind != policy.KindToken || r.Operation.Package.Name == "" || !npmStages(r) {
+			return policy.Deny
+		}
+		return policy.Allow
+	// Approving and rejecting ask for one, in both modes. npm is silent on tokens that bypass it.
+	case protocol.ApproveStaged, protocol.RejectStaged:
+		approves := a == protocol.ApproveStaged
+		switch {
+		case !npmManages(r, held && approves) || r.Operation.Package.Name == "":
+			return policy.Deny
+		case !approves && !npmStages(r):
+			return policy.Deny
+		case approves && r.Package.ID != "" && !npmWrites(r):
+			return policy.Deny
+		case approves && r.Package.ID == "" && (!r.Package.MayCreate || npmShutsOut(r, r.Package.RequireFactor) || !npmCreates(r)):
+			return policy.Deny
+		case c.Kind == policy.KindToken && r.Settings.Publish != protocol.FactorOrBypass && r.Settings.Publish != protocol.NoFactor:
+			return policy.Deny
+		case approves && r.Settings.PublishersOnly && r.Staged.By != "":
+			return policy.Deny
+		case approves && r.Settings.OtherApprover && r.Staged.By == r.Account.ID:
+			return policy.Deny
+		}
+		return npmManagement(r, shown)
+
+	// Tokens are not accepted, and npm asks for a second factor to show them, too. Here they may be pending for a
+	// name that somebody may create.
+	case protocol.ReadTrust, protocol.CheckTrust, protocol.WriteTrust:
+		switch {
+		case !npmManages(r, held && a == protocol.WriteTrust) || c.Kind != policy.KindSession || r.Operation.Package.Name == "" ||
+			!npmAdministers(r) && (r.Package.ID != "" || !r.Package.MayCreate || npmShutsOut(r, r.Package.RequireFactor)):
+			return policy.Deny
+		case a == protocol.WriteTrust:
+			return npmManagement(r, shown)
+		case shown || restores:
+			// Nothing is changed, so that a recovery code will do.
+			return policy.Allow
+		}
+		return policy.Challenge
 
 	case protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages:
 		if !npmIn(r, protocol.OrgMember, protocol.OrgAdmin, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadOnly, protocol.ReadWrite) {
@@ -232,10 +320,7 @@ func npmSays(r policy.Request) policy.Effect {
 		if !npmManages(r, held) || !npmIn(r, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite) {
 			return policy.Deny
 		}
-		if !shown {
-			return policy.Challenge
-		}
-		return policy.Allow
+		return npmManagement(r, shown)
 	case protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam:
 		if !npmManages(r, held) || !npmIn(r, protocol.OrgAdmin, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite) {
 			return policy.Deny
@@ -249,13 +334,34 @@ func npmSays(r policy.Request) policy.Effect {
 				return policy.Deny
 			}
 		}
-		if !shown {
-			return policy.Challenge
-		}
-		return policy.Allow
+		return npmManagement(r, shown)
 	}
 	// What is not served, and what is not known.
 	return policy.Deny
+}
+
+// npmManagement decides about a change of who may do what, by one who may make it. Where only keys
+// count it takes one, and so does saying that only keys count.
+func npmManagement(r policy.Request, shown bool) policy.Effect {
+	sets := r.Operation.Action == protocol.SetAccess || r.Operation.Action == protocol.SetOrgFactor
+	if r.Settings.KeysOnly || sets && r.Change != nil && r.Change.KeysOnly != nil && *r.Change.KeysOnly {
+		if !r.Account.Keys {
+			return policy.Deny
+		}
+		shown = r.Proof == policy.ProofKey
+	}
+	switch {
+	case npmKeyless(r):
+		return policy.Deny
+	case !shown:
+		return policy.Challenge
+	}
+	return policy.Allow
+}
+
+// npmKeyless reports whether the account is to be asked for a key alone and has none.
+func npmKeyless(r policy.Request) bool {
+	return r.Account.KeysOnly && !r.Account.Keys && r.Account.TwoFactor != protocol.TwoFactorOff
 }
 
 // npmKnows reports whether the credential is good at all, whatever is asked with it.
@@ -273,14 +379,23 @@ func npmKnows(r policy.Request) bool {
 	if r.Now.IsZero() || !c.Expires.IsZero() && r.Now.Compare(c.Expires) >= 0 {
 		return false
 	}
-	if c.User == "" || c.User != r.Account.ID || r.Account.Disabled {
+	if c.Kind == policy.KindPublisher {
+		// It is the package's and nobody's, or there is none yet, and then it is for a name and a user.
+		isNew := c.Creates.Package.Name != "" && c.Creates.Owner != ""
+		none := c.Creates.Package.Name == "" && c.Creates.Package.Scope == "" && c.Creates.Owner == ""
+		if c.Package == "" && !isNew || c.Package != "" && !none || c.User != "" || r.Account.ID != "" {
+			return false
+		}
+	} else if c.Creates.Package.Name != "" || c.Creates.Package.Scope != "" || c.Creates.Owner != "" {
+		return false
+	} else if c.Package != "" || c.User == "" || c.User != r.Account.ID || !npmKnowsMode(r) {
+		return false
+	}
+	if r.Account.Disabled {
 		return false
 	}
 	// What is no person signs in nowhere.
 	if r.Account.Service && c.Kind == policy.KindSession {
-		return false
-	}
-	if r.Account.TwoFactor != protocol.TwoFactorOff && r.Account.TwoFactor != protocol.AuthOnly && r.Account.TwoFactor != protocol.AuthAndWrites {
 		return false
 	}
 	// An old text of npm's lets either list do. Here both must hold.
@@ -296,6 +411,23 @@ func npmKnows(r policy.Request) bool {
 		}
 	}
 	return true
+}
+
+// npmKnowsMode reports whether it is known what the account is asked for.
+func npmKnowsMode(r policy.Request) bool {
+	return r.Account.TwoFactor == protocol.TwoFactorOff || r.Account.TwoFactor == protocol.AuthOnly || r.Account.TwoFactor == protocol.AuthAndWrites
+}
+
+// npmHolds returns the rights of who the credential is of. A publisher has those to read and write,
+// on its own package.
+func npmHolds(r policy.Request) policy.Rights {
+	if r.Credential == nil || r.Credential.Kind != policy.KindPublisher {
+		return r.Package.Rights
+	}
+	if r.Credential.Package != r.Package.ID {
+		return 0
+	}
+	return policy.RightRead | policy.RightWrite
 }
 
 // npmShutsOut reports whether an organization that enforces a second factor has put the
@@ -314,7 +446,7 @@ func npmReads(r policy.Request) bool {
 		return true
 	}
 	// A token is at most its user, at every request, and at most its grants.
-	if r.Credential == nil || r.Package.Rights&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
+	if r.Credential == nil || npmHolds(r)&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
 		return false
 	}
 	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g protocol.Grant) bool {
@@ -325,15 +457,47 @@ func npmReads(r policy.Request) bool {
 // npmWrites reports whether the user may write to the package that there is, and a grant
 // of the credential's says so, too. Nobody writes to what they may not read.
 func npmWrites(r policy.Request) bool {
-	if r.Package.Rights&policy.RightWrite == 0 || r.Package.Private && r.Package.Rights&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
+	if npmHolds(r)&policy.RightWrite == 0 || r.Package.Private && npmHolds(r)&policy.RightRead == 0 || npmShutsOut(r, r.Package.RequireFactor) {
 		return false
 	}
 	verb := map[protocol.Action]protocol.Verbs{
 		protocol.Publish: protocol.VerbPublish, protocol.SetDistTag: protocol.VerbDistTag, protocol.RemoveDistTag: protocol.VerbDistTag,
 		protocol.Deprecate: protocol.VerbDeprecate, protocol.Unpublish: protocol.VerbUnpublish, protocol.UnpublishAll: protocol.VerbUnpublish,
+		protocol.ApproveStaged: protocol.VerbPublish,
 	}[r.Operation.Action]
 	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g protocol.Grant) bool {
 		return g.Permission == protocol.ReadWrite && (g.Verbs == 0 || g.Verbs&verb == verb)
+	})
+}
+
+// npmCreates reports whether the credential is good for a new package, which is a matter of its scope, or
+// of all packages. npm has no pending trusted publishers: the credential of one is for its name.
+func npmCreates(r policy.Request) bool {
+	if r.Credential.Creates.Owner != "" {
+		return r.Operation.Action == protocol.Publish && r.Credential.Creates.Package == r.Operation.Package && npmGrants(r, func(g protocol.Grant) bool {
+			return g.Permission == protocol.ReadWrite && (g.Verbs == 0 || g.Verbs&protocol.VerbPublish != 0)
+		})
+	}
+	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g protocol.Grant) bool {
+		return g.Permission == protocol.ReadWrite && g.Target != protocol.OnePackage && (g.Verbs == 0 || g.Verbs&protocol.VerbCreate == protocol.VerbCreate)
+	})
+}
+
+// npmStages reports whether versions may be staged with the credential, of a package that is there or of a
+// new one.
+func npmStages(r policy.Request) bool {
+	isNew := r.Package.ID == ""
+	switch {
+	case npmShutsOut(r, r.Package.RequireFactor),
+		isNew && !r.Package.MayCreate, r.Credential.Creates.Owner != "",
+		!isNew && (npmHolds(r)&policy.RightWrite == 0 || r.Package.Private && npmHolds(r)&policy.RightRead == 0):
+		return false
+	}
+	return r.Credential.Kind == policy.KindSession || npmGrants(r, func(g protocol.Grant) bool {
+		if isNew && (g.Target == protocol.OnePackage || g.Verbs != 0 && g.Verbs&protocol.VerbCreate == 0) {
+			return false
+		}
+		return g.Permission == protocol.StageOnly && g.Verbs == 0 || g.Permission == protocol.ReadWrite && (g.Verbs == 0 || g.Verbs&protocol.VerbStage != 0)
 	})
 }
 
@@ -422,7 +586,7 @@ func TestOracleMatrix(t *testing.T) {
 		if r.Proof != policy.NoProof {
 			continue // it comes with every request
 		}
-		for r.Proof = range policy.ProofWeb + 2 {
+		for r.Proof = range policy.ProofKey + 2 {
 			if d := dissent(p, r); d != "" {
 				t.Fatal(d)
 			}
@@ -473,11 +637,11 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "cidr",
-		"unknown-factor-mode", "service-signs-in-never", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
-		"foreign-reads-only", "package-disallows-tokens", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
-		"no-second-factor", "publish-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
+		"unknown-factor-mode", "service-signs-in-never", "session-only", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
+		"foreign-reads-only", "publishers-only", "package-disallows-tokens", "decision-takes-a-person", "approver-is-stager", "stage-required", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
+		"no-security-key", "security-key-only", "no-second-factor", "publish-needs-factor", "decision-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
 		"open", "sign-in", "signed-in", "listing", "own-account", "service-account", "read-package", "read-collaborators", "star",
-		"write-package", "create-package", "manage-package", "read-org", "manage-members", "manage-teams", "grant-team",
+		"write-package", "create-package", "stage", "list-staged", "read-staged", "approve-staged", "reject-staged", "manage-package", "pending-publisher", "read-org", "manage-members", "manage-teams", "grant-team",
 	}, noticed)
 
 	session := policy.Request{Now: now, Addr: here, Operation: protocol.Operation{Action: protocol.Whoami}}
@@ -527,6 +691,8 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Operation.Action = protocol.Action(rnd.IntN(len(protocol.Actions()) + 5))
 	case one(5):
 		r.Operation.Action = pick(rnd, func(a protocol.Action) bool { return a.OfPackage() && !a.Write() })
+	case one(12):
+		r.Operation.Action = []protocol.Action{protocol.ReadStaged, protocol.ApproveStaged, protocol.ApproveStaged, protocol.RejectStaged}[rnd.IntN(4)]
 	case one(3):
 		r.Operation.Action = pick(rnd, func(a protocol.Action) bool { return !a.OfPackage() && !a.OfOrg() })
 	case one(2):
@@ -542,6 +708,15 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		}
 		if a == protocol.SetAccess && one(2) || one(100) {
 			r.Change.PublishMode = newMode(protocol.PublishMode(rnd.IntN(4))).PublishMode
+		}
+		if (a == protocol.SetAccess || a == protocol.SetOrgFactor) && one(2) || one(100) {
+			r.Change.KeysOnly = new(one(2))
+		}
+		if (a == protocol.SetAccess || a == protocol.SetOrgFactor) && one(4) || one(100) {
+			r.Change.PublishersOnly = new(one(2))
+		}
+		if (a == protocol.SetAccess || a == protocol.SetOrgFactor) && one(4) || one(100) {
+			r.Change.StageOnly, r.Change.Approvals, r.Change.OtherApprover = new(one(2)), new(uint8(rnd.IntN(4))), new(one(2))
 		}
 		if a == protocol.SetTwoFactor && one(2) || one(100) {
 			r.Change.TwoFactor = protocol.TwoFactorOff
@@ -567,8 +742,15 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 			r.Org.Role = protocol.OrgOwner
 		}
 	}
-	if (a.OfPackage() || a == protocol.GrantTeam) && !one(50) {
+	staged := a == protocol.ReadStaged || a == protocol.ApproveStaged || a == protocol.RejectStaged
+	if (a.OfPackage() || a == protocol.GrantTeam || staged) && !one(50) {
 		r.Operation.Package = randomName(rnd)
+	}
+	if staged && one(2) || one(100) {
+		r.Staged.By = []protocol.UserID{"u-alice", "u-bob"}[rnd.IntN(2)]
+	}
+	if one(4) {
+		r.Staged.Approvals = []protocol.UserID{"u-bob"}
 	}
 	if !one(5) {
 		r.Package.ID = "p-1"
@@ -579,17 +761,21 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	if one(2) {
 		r.Package.Rights |= policy.RightRead | policy.RightWrite
 	}
-	if a == protocol.GrantTeam || a == protocol.WriteOwners || a == protocol.SetAccess {
+	if a == protocol.GrantTeam || a == protocol.WriteOwners || a == protocol.SetAccess || a == protocol.ReadTrust || a == protocol.CheckTrust || a == protocol.WriteTrust {
 		r.Package.Rights |= policy.RightAdmin * policy.Rights(rnd.IntN(2))
 	}
 	if one(4) {
 		r.Settings.Publish = protocol.PublishMode(rnd.IntN(4))
 	}
-	if !a.OfPackage() && a != protocol.GrantTeam && !one(50) {
-		r.Package, r.Settings = policy.Facts{}, policy.Settings{}
+	r.Settings.KeysOnly, r.Settings.PublishersOnly, r.Settings.StageOnly, r.Settings.OtherApprover = one(4), one(6), one(6), one(3)
+	if one(5) {
+		r.Settings.Approvals = uint8(rnd.IntN(4))
+	}
+	if !a.OfPackage() && a != protocol.GrantTeam && !staged && !one(50) {
+		r.Package, r.Settings, r.Staged = policy.Facts{}, policy.Settings{}, policy.Staged{}
 	}
 	if one(2) {
-		r.Proof = policy.Proof(rnd.IntN(5))
+		r.Proof = policy.Proof(rnd.IntN(int(policy.ProofKey) + 2))
 	}
 	if one(8) {
 		if one(10) {
@@ -626,6 +812,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 	r.Credential = c
 	r.Account = policy.Account{ID: "u-alice", Name: "alice", Disabled: one(40), TwoFactor: protocol.TwoFactorMode(1 + rnd.IntN(3))}
 	r.Account.Service, r.Account.FactorRequired, r.Account.HighImpact = one(8), one(4), one(4)
+	r.Account.Keys, r.Account.KeysOnly = one(2), one(4)
 	if one(4) {
 		hold := now.Add(-72 * time.Hour)
 		r.Account.Recovered = []time.Time{hold.Add(-time.Hour), hold.Add(-1), hold, hold.Add(1), now.Add(-time.Hour), now, now.Add(time.Hour)}[rnd.IntN(7)]
@@ -640,6 +827,33 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Account.ID = []protocol.UserID{"", "u-bob", "u-Alice"}[rnd.IntN(3)]
 	case one(80):
 		r.Account.ID, c.User = "", ""
+	}
+	if c.Kind == policy.KindPublisher != one(80) {
+		c.Package = "p-1"
+		if !one(20) {
+			c.User, r.Account = "", policy.Account{}
+		}
+	}
+	switch {
+	case one(40):
+		c.Package = []protocol.PackageID{"", "p-2"}[rnd.IntN(2)]
+	case !r.Operation.Package.IsZero() && (c.Kind == policy.KindPublisher && one(3) || one(80)):
+		c.Creates = policy.Creation{Package: r.Operation.Package, Owner: "u-alice"}
+		if !one(10) {
+			c.Package = ""
+		}
+		if one(10) {
+			c.Creates.Package = randomName(rnd)
+		}
+		if one(20) {
+			c.Creates.Owner = ""
+		}
+		if !one(4) {
+			r.Package.ID = ""
+		}
+		c.Grants = append(c.Grants, protocol.Grant{Target: protocol.OnePackage, Package: r.Operation.Package, Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish})
+	case c.Kind == policy.KindPublisher && !r.Operation.Package.IsZero() && one(2):
+		c.Grants = append(c.Grants, protocol.Grant{Target: protocol.OnePackage, Package: r.Operation.Package, Permission: protocol.ReadWrite, Verbs: protocol.VerbPublish | protocol.VerbStage | protocol.VerbDeprecate*protocol.Verbs(rnd.IntN(2))})
 	}
 	return r
 }

@@ -153,6 +153,21 @@ func (p *Policy) WithLimits(l Limits) *Policy {
 	return q.seal()
 }
 
+// FactorRemedy is the Remedy of the rules of [NPM] that want a second factor of an account that has none.
+const FactorRemedy = "Run npm profile enable-2fa auth-and-writes and try again."
+
+// WithFactorRemedy returns p with text, one printable line, as the Remedy of each rule that has [FactorRemedy] as
+// its Remedy: for a registry where that command does nothing.
+func (p *Policy) WithFactorRemedy(text string) *Policy {
+	q := p.clone()
+	for i := range q.rules {
+		if q.rules[i].Remedy == FactorRemedy {
+			q.rules[i].Remedy = text
+		}
+	}
+	return q.seal()
+}
+
 // Limits returns the limits of p, with npm's number for each that WithLimits did not set; of the
 // nil Policy, [DefaultLimits]. The method fits the Limits fields of the configurations of packages
 // session, token and twofactor.

@@ -17,12 +17,13 @@ const (
 	NoProof       Proof = iota
 	ProofTOTP           // a code of an authenticator app
 	ProofRecovery       // a recovery code
-	ProofWeb            // collected from an approved challenge page
+	ProofWeb            // collected from a challenge page that was approved by an app
+	ProofKey            // a security key signed for this very change, here or on a challenge page
 )
 
-var proofWords = words.List{NoProof: "none", ProofTOTP: "totp", ProofRecovery: "recovery", ProofWeb: "web"}
+var proofWords = words.List{NoProof: "none", ProofTOTP: "totp", ProofRecovery: "recovery", ProofWeb: "web", ProofKey: "key"}
 
-// String returns the proof's text: none, totp, recovery or web.
+// String returns the proof's text: none, totp, recovery, web or key.
 func (p Proof) String() string { return proofWords.Text(uint8(p), "Proof") }
 
 // MarshalText returns the proof's text, or an error for a number that is no proof.
@@ -43,8 +44,9 @@ type Request struct {
 	Credential *Credential // nil means anonymous. In a rule it is never nil: use Anonymous
 	Account    Account     // of the credential's user; the zero Account with no credential
 	Package    Facts       // for actions on a package, and for GrantTeam, whose package it is
-	Settings   Settings    // of that package
+	Settings   Settings    // of that package, and of the scope
 	Org        OrgFacts    // for actions on an organization
+	Staged     Staged      // for actions on a staged version, whose package is Package
 	// Change is what a write would do. It is nil for a read and before the body of a write was
 	// read. A rule that needs it returns Silent then: the decision is made once more when the body
 	// was read, and that one counts. npmauth.Auth.Authorize reads no body and decides without.
@@ -124,7 +126,8 @@ func (r *Request) Kind() Kind {
 }
 
 // Rights returns the rights of the request on the package that it names: those that the user has
-// now and a grant of the credential allows, and RightRead on a package that is not private. There
+// now, or a publisher's credential on its own package, and a grant of the credential allows, and
+// RightRead on a package that is not private. There
 // are none on a package that does not exist. Where the package's organization requires a second
 // factor that the user does not have, only RightRead on a public package is left.
 //
@@ -151,7 +154,19 @@ func (r *Request) workOutRights(reach reach) Rights {
 	return rights
 }
 
-// granted returns which of the user's rights the credential carries.
+// held returns the rights of whom the credential belongs to: those of its user, or for a publisher's the
+// rights to read and write the package that it was issued for. Another package of that name is not that one.
+func (r *Request) held() Rights {
+	switch {
+	case r.Kind() != KindPublisher:
+		return r.Package.Rights
+	case r.Package.ID != "" && r.Package.ID == r.Credential.Package:
+		return RightRead | RightWrite
+	}
+	return 0
+}
+
+// granted returns which of these rights the credential carries.
 func (r *Request) granted(reach reach) Rights {
 	var allowed Rights
 	if reach&reachRead != 0 {
@@ -163,7 +178,7 @@ func (r *Request) granted(reach reach) Rights {
 	if reach&reachAdmin != 0 && (r.Kind() == KindSession || r.Kind() == KindToken) {
 		allowed |= RightAdmin
 	}
-	return allowed & r.Package.Rights
+	return allowed & r.held()
 }
 
 // lost returns the rights that the request would have if its user had the second factor
@@ -187,7 +202,7 @@ func (r *Request) concealed(reasons []Reason) (pkg, org bool) {
 	}
 	switch {
 	case r.Package.ID == "": // a name that the sender may take is free, and that is no secret
-		pkg = len(r.Package.Labels) > 0 && !(r.Creates() && r.Package.MayCreate)
+		pkg = len(r.Package.Labels) > 0 && !((r.Creates() || r.mayPend()) && r.Package.MayCreate)
 	case r.Operation.Action.OfOrg():
 		pkg = r.Package.Private && !r.Package.Rights.Has(RightRead)
 	default:
@@ -237,13 +252,48 @@ func (r *Request) Role() protocol.OrgRole {
 // request is about.
 func (r *Request) orgReach() reach { return r.Credential.orgReach(r.Operation.Org) }
 
-// Creates reports whether the request is a publish of a package that does not exist.
-func (r *Request) Creates() bool { return r.Operation.Action == protocol.Publish && r.Package.ID == "" }
+// Creates reports whether the request publishes a package that does not exist, or stages or approves its
+// first version.
+func (r *Request) Creates() bool {
+	switch r.Operation.Action {
+	case protocol.Publish, protocol.Stage, protocol.ApproveStaged:
+		return r.Package.ID == ""
+	}
+	return false
+}
+
+// mayPend reports whether the request is about trusted publishers that create the package which it names, and its user
+// may create that.
+func (r *Request) mayPend() bool {
+	switch r.Operation.Action {
+	case protocol.ReadTrust, protocol.CheckTrust, protocol.WriteTrust:
+		return r.MayCreate()
+	}
+	return false
+}
+
+// mayStage reports whether the request may stage versions of the package that it names, and see those that
+// are staged: the user may write to it and a grant stages for it, or it is new and the user may create it.
+func (r *Request) mayStage() bool {
+	switch {
+	case r.factorless(r.Package.RequireFactor):
+		return false
+	case r.Package.ID == "":
+		return r.Package.MayCreate && r.reach()&reachStageNew != 0
+	}
+	return r.reach()&reachStage != 0 && r.held().Has(RightWrite) && r.Rights().Has(RightRead)
+}
+
+// mayApprove reports whether the request may publish the package that it names, as [Request.Rights] and
+// [Request.MayCreate] say.
+func (r *Request) mayApprove() bool {
+	return r.Rights().Has(RightRead|RightWrite) || r.MayCreate()
+}
 
 // MayCreate reports whether the request may create the package that it names: its user may
 // ([Facts].MayCreate), and the credential is a session or has a grant to write on the scope or on
 // all packages. A grant on one package does not count, since that package did not exist when the
-// token was created.
+// token was created. The credential of a pending trusted publisher creates the package that it is for.
 func (r *Request) MayCreate() bool {
 	return r.Package.ID == "" && r.Package.MayCreate && r.reach()&reachCreate != 0 && !r.factorless(r.Package.RequireFactor)
 }
@@ -253,7 +303,7 @@ func (r *Request) Bypasses() bool { return r.Kind() == KindToken && r.Credential
 
 // Proven reports whether Proof is a second factor, of any kind.
 func (r *Request) Proven() bool {
-	return r.Proof == ProofTOTP || r.Proof == ProofRecovery || r.Proof == ProofWeb
+	return r.Proof == ProofTOTP || r.Proof == ProofRecovery || r.Proof == ProofWeb || r.Proof == ProofKey
 }
 
 // personal reports whether a person is behind the credential who can be challenged for a factor:

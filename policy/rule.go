@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/npmauth/npmauth/internal/words"
@@ -79,7 +80,8 @@ type Rule struct {
 	// more than once for a decision, and concurrently. A panic counts as Forbid. Required.
 	Judge func(*Request) Verdict
 
-	npm bool // it is as NPM made it. Rules does not hand it out: who changes a rule makes it their own
+	npm  bool      // it is as NPM made it. Rules does not hand it out: who changes a rule makes it their own
+	from time.Time // that of WithFactorFrom, zero for every other rule
 }
 
 // Concerns reports whether the rule applies to requests with action a and a credential of kind k,

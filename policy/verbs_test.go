@@ -13,9 +13,14 @@ import (
 // same grant without verbs does not.
 func TestVerbsNarrow(t *testing.T) {
 	p := policy.NPM()
-	writes := actionsOf(func(a protocol.Action) bool { return a.Verb() != 0 && a != protocol.Stage }) // which is not offered
+	writes := actionsOf(func(a protocol.Action) bool { return a.Verb() != 0 })
 	effect := func(a protocol.Action, g protocol.Grant, absent bool) policy.Effect {
-		r := request(a, &policy.Credential{Kind: policy.KindToken, Bypass: true, Grants: []protocol.Grant{g}})
+		person := a == protocol.ApproveStaged
+		r := request(a, &policy.Credential{Kind: policy.KindToken, Bypass: !person, Grants: []protocol.Grant{g}})
+		if person {
+			r.Operation.Package, r.Package = widget, policy.Facts{ID: "p", Rights: policy.RightRead | policy.RightWrite}
+			r.Account.TwoFactor, r.Proof = protocol.AuthOnly, policy.ProofTOTP
+		}
 		r.Package.Rights |= policy.RightAdmin
 		if absent {
 			r.Package = policy.Facts{MayCreate: true}

@@ -45,29 +45,44 @@ func texts[T interface {
 
 func TestWords(t *testing.T) {
 	texts(t, policy.KindUnknown, "unknown", "session", "token", "publisher", "foreign")
-	texts(t, policy.NoProof, "none", "totp", "recovery", "web")
+	texts(t, policy.NoProof, "none", "totp", "recovery", "web", "key")
 	texts(t, policy.Forbid, "silent", "permit", "need-proof", "forbid")
 	texts(t, policy.Deny, "deny", "challenge", "allow")
 }
 
-func TestRightsText(t *testing.T) {
-	for r := range policy.Rights(8) {
-		text, err := r.MarshalText()
+// sets checks a set of flags in a uint8, of which all is full and some has a text: every set reads back, and nothing else
+// does.
+func sets[T interface {
+	~uint8
+	fmt.Stringer
+	encoding.TextMarshaler
+}, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](t *testing.T, all, some T, text string, bad ...string) {
+	t.Helper()
+	for e := range all + 1 {
+		text, err := e.MarshalText()
 		require.NoError(t, err)
-		var got policy.Rights
-		require.NoError(t, got.UnmarshalText(text))
-		assert.Equal(t, r, got)
+		var got T
+		require.NoError(t, P(&got).UnmarshalText(text))
+		assert.Equal(t, e, got)
 	}
-	assert.Equal(t, "none", policy.Rights(0).String())
-	assert.Equal(t, "read+write", (policy.RightRead | policy.RightWrite).String())
-	_, err := policy.Rights(8).MarshalText()
+	assert.Equal(t, "none", T(0).String())
+	assert.Equal(t, text, some.String())
+	_, err := (all + 1).MarshalText()
 	require.Error(t, err)
-	assert.Equal(t, "Rights(8)", policy.Rights(8).String())
-	for _, bad := range []string{"", "all", "read+", "read+read", "Read", "read,write", "none+read"} {
-		r := policy.RightAdmin
-		require.Error(t, r.UnmarshalText([]byte(bad)), bad)
-		assert.Zero(t, r, bad)
+	name := fmt.Sprintf("%T", all)
+	assert.Equal(t, fmt.Sprintf("%s(%d)", name[strings.Index(name, ".")+1:], uint8(all+1)), (all + 1).String())
+	for _, bad := range append(bad, "", "all", "none+"+all.String()) {
+		got := all
+		require.Error(t, P(&got).UnmarshalText([]byte(bad)), bad)
+		assert.Zero(t, got, bad)
 	}
+}
+
+func TestRightsText(t *testing.T) {
+	sets(t, policy.RightRead|policy.RightWrite|policy.RightAdmin, policy.RightRead|policy.RightWrite, "read+write", "read+", "read+read", "Read", "read,write", "none+read")
 	assert.True(t, (policy.RightRead | policy.RightWrite).Has(policy.RightRead))
 	assert.False(t, policy.RightRead.Has(policy.RightRead|policy.RightWrite))
 	assert.False(t, policy.RightRead.Has(0))

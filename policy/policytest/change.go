@@ -25,36 +25,54 @@ type changeWord struct {
 const said = "said"
 
 var changeWords = []changeWord{
-	textWord("access", "public", func(c *protocol.Change) *string { return &c.Access }, protocol.Publish, protocol.SetAccess),
+	textWord("access", "public", func(c *protocol.Change) *string { return &c.Access }, protocol.Publish, protocol.Stage, protocol.ApproveStaged, protocol.SetAccess),
 	mapWord("deprecates", "1.0.0", said, func(c *protocol.Change) *map[string]string { return &c.Deprecated }, protocol.Deprecate),
 	mapWord("undeprecates", "1.0.0", "", func(c *protocol.Change) *map[string]string { return &c.Deprecated }, protocol.Deprecate),
 	listWord("removes-version", "1.0.0", func(c *protocol.Change) *[]string { return &c.Removed }, protocol.Unpublish),
 	listWord("removes-tarball", "1.0.0", func(c *protocol.Change) *[]string { return &c.Tarballs }, protocol.Unpublish),
-	{
-		word: "moves-tag", example: "latest@1.0.0", many: true, actions: []protocol.Action{protocol.Unpublish},
-		values: func(c *protocol.Change) (all []string) {
-			for _, tag := range slices.Sorted(maps.Keys(c.Tags)) {
-				all = append(all, tag+"@"+c.Tags[tag])
-			}
-			return all
-		},
-		set: func(c *protocol.Change, value string) error {
-			tag, version, _ := strings.Cut(value, "@")
-			put(&c.Tags, tag, version)
-			return nil
-		},
-	},
+	pairWord("moves-tag", "latest", "1.0.0", func(c *protocol.Change) *map[string]string { return &c.Tags }, protocol.Unpublish),
 	listWord("owner", "alice", func(c *protocol.Change) *[]string { return &c.Maintainers }, protocol.WriteOwners),
 	listWord("adds-owner", "bob", func(c *protocol.Change) *[]string { return &c.AddedOwners }, protocol.WriteOwners),
 	listWord("removes-owner", "bob", func(c *protocol.Change) *[]string { return &c.RemovedOwners }, protocol.WriteOwners),
 	boolWord("starred", func(c *protocol.Change) *bool { return &c.Starred }, protocol.Star),
 	textWord("member", "bob", func(c *protocol.Change) *string { return &c.Member }, protocol.WriteOrg, protocol.WriteTeamMember),
 	enumWord("role", func(c *protocol.Change) *protocol.OrgRole { return &c.Role }, protocol.OrgMember, protocol.WriteOrg),
-	requireWord("requires-factor", true),
-	requireWord("requires-no-factor", false),
+	choiceWord("requires-factor", true, requireFactor, protocol.SetOrgFactor),
+	choiceWord("requires-no-factor", false, requireFactor, protocol.SetOrgFactor),
+	choiceWord("publishers-only", true, publishersOnly, protocol.SetAccess, protocol.SetOrgFactor),
+	choiceWord("not-publishers-only", false, publishersOnly, protocol.SetAccess, protocol.SetOrgFactor),
+	choiceWord("stage-only", true, stageOnly, protocol.SetAccess, protocol.SetOrgFactor),
+	choiceWord("not-stage-only", false, stageOnly, protocol.SetAccess, protocol.SetOrgFactor),
+	{
+		word: "approvals", example: "2", actions: []protocol.Action{protocol.SetAccess, protocol.SetOrgFactor},
+		values: func(c *protocol.Change) []string {
+			if c.Approvals == nil {
+				return nil
+			}
+			return []string{strconv.Itoa(int(*c.Approvals))}
+		},
+		set: func(c *protocol.Change, value string) error {
+			c.Approvals = new(uint8)
+			return readApprovals(c.Approvals, value)
+		},
+	},
+	choiceWord("other-approver", true, otherApprover, protocol.SetAccess, protocol.SetOrgFactor),
+	choiceWord("not-other-approver", false, otherApprover, protocol.SetAccess, protocol.SetOrgFactor),
+	{
+		word: "any-factor", actions: []protocol.Action{protocol.SetAccess, protocol.SetOrgFactor, protocol.SetTwoFactor},
+		values: func(c *protocol.Change) []string {
+			if c.KeysOnly == nil || *c.KeysOnly { // which is written /keys-only
+				return nil
+			}
+			return []string{""}
+		},
+		set: func(c *protocol.Change, _ string) error { c.KeysOnly = new(false); return nil },
+	},
 	textWord("new-team", "devs", func(c *protocol.Change) *string { return &c.Team }, protocol.WriteTeam),
 	enumWord("permission", func(c *protocol.Change) *protocol.Permission { return &c.Permission }, protocol.ReadWrite, protocol.GrantTeam),
-	boolWord("removes", func(c *protocol.Change) *bool { return &c.Removes }, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam),
+	boolWord("removes", func(c *protocol.Change) *bool { return &c.Removes }, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam, protocol.RemoveFactor, protocol.WriteTrust, protocol.RejectStaged),
+	pairWord("publisher", "repository", "acme/widget", func(c *protocol.Change) *map[string]string { return &c.Publisher }, protocol.WriteTrust),
+	pairWord("also", "11111111-1111-4111-8111-111111111111", "gadget@1.0.0", func(c *protocol.Change) *map[string]string { return &c.Also }, protocol.ApproveStaged, protocol.RejectStaged),
 	{
 		word: "email", actions: []protocol.Action{protocol.WriteProfile},
 		values: func(c *protocol.Change) []string {
@@ -107,20 +125,27 @@ var changeWords = []changeWord{
 			return nil
 		},
 	},
+	textWord("factor", protocol.FactorKey, func(c *protocol.Change) *string { return &c.Factor }, protocol.AddFactor, protocol.RemoveFactor),
+	textWord("called", "blue", func(c *protocol.Change) *string { return &c.Name }, protocol.AddFactor, protocol.RemoveFactor),
 	boolWord("confirms", func(c *protocol.Change) *bool { return &c.Confirms }, protocol.SetTwoFactor),
 }
 
-// requireWord is the word for an organization that requires a second factor, or no more.
-func requireWord(word string, require bool) changeWord {
+func requireFactor(c *protocol.Change) **bool  { return &c.RequireFactor }
+func publishersOnly(c *protocol.Change) **bool { return &c.PublishersOnly }
+func stageOnly(c *protocol.Change) **bool      { return &c.StageOnly }
+func otherApprover(c *protocol.Change) **bool  { return &c.OtherApprover }
+
+// choiceWord is the word for one of what a setting that people turn on and off is set to.
+func choiceWord(word string, value bool, field func(*protocol.Change) **bool, actions ...protocol.Action) changeWord {
 	return changeWord{
-		word: word, actions: []protocol.Action{protocol.SetOrgFactor},
+		word: word, actions: actions,
 		values: func(c *protocol.Change) []string {
-			if c.RequireFactor == nil || *c.RequireFactor != require {
+			if v := *field(c); v == nil || *v != value {
 				return nil
 			}
 			return []string{""}
 		},
-		set: func(c *protocol.Change, _ string) error { c.RequireFactor = &require; return nil },
+		set: func(c *protocol.Change, _ string) error { *field(c) = &value; return nil },
 	}
 }
 
@@ -150,6 +175,24 @@ func mapWord(word, example, value string, field func(*protocol.Change) *map[stri
 			return slices.DeleteFunc(slices.Sorted(maps.Keys(*field(c))), func(key string) bool { return (*field(c))[key] != value })
 		},
 		set: func(c *protocol.Change, key string) error { put(field(c), key, value); return nil },
+	}
+}
+
+// pairWord is the word for the keys of a map with their values, after an @.
+func pairWord(word, key, value string, field func(*protocol.Change) *map[string]string, actions ...protocol.Action) changeWord {
+	return changeWord{
+		word: word, example: key + "@" + value, many: true, actions: actions,
+		values: func(c *protocol.Change) (all []string) {
+			for _, key := range slices.Sorted(maps.Keys(*field(c))) {
+				all = append(all, key+"@"+(*field(c))[key])
+			}
+			return all
+		},
+		set: func(c *protocol.Change, text string) error {
+			key, value, _ := strings.Cut(text, "@")
+			put(field(c), key, value)
+			return nil
+		},
 	}
 }
 
@@ -191,6 +234,16 @@ func enumWord[T interface {
 		},
 		set: func(c *protocol.Change, value string) error { return readText(field(c), word, value) },
 	}
+}
+
+// readApprovals reads a number of approvals.
+func readApprovals(to *uint8, value string) error {
+	n, err := strconv.ParseUint(value, 10, 8)
+	if err != nil {
+		return fmt.Errorf("%q is no number of approvals: write approvals=2", value)
+	}
+	*to = uint8(n)
+	return nil
 }
 
 func put(m *map[string]string, key, value string) {

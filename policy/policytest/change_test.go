@@ -41,12 +41,40 @@ func TestFormatChange(t *testing.T) {
 			protocol.WriteOwners, protocol.Change{Maintainers: []string{"alice", "carol"}, AddedOwners: []string{"carol"}, RemovedOwners: []string{"b=b"}},
 			"/owner=alice/owner=carol/adds-owner=carol/removes-owner=b%3Db", protocol.Change{Maintainers: []string{"alice", "carol"}, AddedOwners: []string{"carol"}, RemovedOwners: []string{"b=b"}},
 		},
+		{
+			protocol.WriteTrust, protocol.Change{Publisher: map[string]string{"repository": "acme/widget", "type": "github"}},
+			"/publisher=repository@acme%2Fwidget/publisher=type@github", protocol.Change{Publisher: map[string]string{"repository": "acme/widget", "type": "github"}},
+		},
+		{
+			protocol.Stage, protocol.Change{Version: "1.0.0", Tags: map[string]string{"next": "1.0.0"}, Access: "public"},
+			"/version=1.0.0/tag=next/access=public", protocol.Change{Version: "1.0.0", Tags: map[string]string{"next": "1.0.0"}, Access: "public"},
+		},
+		{protocol.ApproveStaged, protocol.Change{Version: "1.0.0"}, "/version=1.0.0", protocol.Change{Version: "1.0.0"}},
+		{protocol.RejectStaged, protocol.Change{Version: "1.0.0", Removes: true}, "/version=1.0.0/removes", protocol.Change{Version: "1.0.0", Removes: true}},
+		{protocol.WriteTrust, protocol.Change{Removes: true}, "/removes", protocol.Change{Removes: true}},
 		{protocol.Star, protocol.Change{Starred: true}, "/starred", protocol.Change{Starred: true}},
 		{protocol.SetAccess, protocol.Change{Access: "public"}, "/access=public", protocol.Change{Access: "public"}},
 		{protocol.WriteOrg, protocol.Change{Member: "bob", Role: protocol.OrgAdmin}, "/member=bob/role=admin", protocol.Change{Member: "bob", Role: protocol.OrgAdmin}},
 		{protocol.WriteOrg, protocol.Change{Member: "bob", Removes: true}, "/member=bob/removes", protocol.Change{Member: "bob", Removes: true}},
 		{protocol.SetOrgFactor, protocol.Change{RequireFactor: new(true)}, "/requires-factor", protocol.Change{RequireFactor: new(true)}},
 		{protocol.SetOrgFactor, protocol.Change{RequireFactor: new(false)}, "/requires-no-factor", protocol.Change{RequireFactor: new(false)}},
+		{protocol.SetOrgFactor, protocol.Change{RequireFactor: new(true), KeysOnly: new(true)}, "/keys-only/requires-factor", protocol.Change{RequireFactor: new(true), KeysOnly: new(true)}},
+		{
+			protocol.ApproveStaged, protocol.Change{Version: "1.0.0", Also: map[string]string{"x": "@acme/gadget@1.0.0"}},
+			"/version=1.0.0/also=x@@acme%2Fgadget@1.0.0", protocol.Change{Version: "1.0.0", Also: map[string]string{"x": "@acme/gadget@1.0.0"}},
+		},
+		{protocol.SetAccess, protocol.Change{PublishersOnly: new(true), KeysOnly: new(false)}, "/publishers-only/any-factor", protocol.Change{PublishersOnly: new(true), KeysOnly: new(false)}},
+		{protocol.SetOrgFactor, protocol.Change{PublishersOnly: new(false)}, "/not-publishers-only", protocol.Change{PublishersOnly: new(false)}},
+		{
+			protocol.SetAccess, protocol.Change{StageOnly: new(true), Approvals: new(uint8(2)), OtherApprover: new(true)},
+			"/stage-only/approvals=2/other-approver", protocol.Change{StageOnly: new(true), Approvals: new(uint8(2)), OtherApprover: new(true)},
+		},
+		{
+			protocol.SetOrgFactor, protocol.Change{StageOnly: new(false), Approvals: new(uint8(0)), OtherApprover: new(false)},
+			"/not-stage-only/approvals=0/not-other-approver", protocol.Change{StageOnly: new(false), Approvals: new(uint8(0)), OtherApprover: new(false)},
+		},
+		{protocol.SetAccess, protocol.Change{KeysOnly: new(false)}, "/any-factor", protocol.Change{KeysOnly: new(false)}},
+		{protocol.SetAccess, protocol.Change{PublishMode: new(protocol.NoFactor), KeysOnly: new(true)}, "/mfa=none/keys-only", protocol.Change{PublishMode: new(protocol.NoFactor), KeysOnly: new(true)}},
 		{protocol.WriteTeam, protocol.Change{Team: "devs"}, "/new-team=devs", protocol.Change{Team: "devs"}},
 		{protocol.GrantTeam, protocol.Change{Permission: protocol.ReadWrite}, "/permission=read-write", protocol.Change{Permission: protocol.ReadWrite}},
 		{
@@ -62,6 +90,8 @@ func TestFormatChange(t *testing.T) {
 		{protocol.SetTwoFactor, protocol.Change{TwoFactor: protocol.AuthAndWrites}, "/mode=auth-and-writes", protocol.Change{TwoFactor: protocol.AuthAndWrites}},
 		{protocol.SetTwoFactor, protocol.Change{TwoFactor: protocol.TwoFactorOff}, "/off", protocol.Change{TwoFactor: protocol.TwoFactorOff}},
 		{protocol.SetTwoFactor, protocol.Change{Confirms: true}, "/confirms", protocol.Change{Confirms: true}},
+		{protocol.AddFactor, protocol.Change{Factor: protocol.FactorKey, Name: "my key", Body: "ab"}, "/factor=key/called=my%20key", protocol.Change{Factor: protocol.FactorKey, Name: "my key"}},
+		{protocol.RemoveFactor, protocol.Change{Factor: protocol.FactorApp, Removes: true}, "/removes/factor=app", protocol.Change{Factor: protocol.FactorApp, Removes: true}},
 	} {
 		r := policy.Request{Operation: protocol.Operation{Action: tt.action}, Change: &tt.is}
 		line, err := policytest.Format(r)

@@ -51,8 +51,11 @@
 //	+id=<id>          c1 if not given
 //	+name=<name>      its name, which its creator chose
 //	+user=<id>        the account's ID if not given
+//	+package=<id>     the package that it belongs to: with publisher p-1 if not given, and none with +creates
+//	+creates=<name>   the package that it creates
+//	+owner=<id>       for whom it creates that
 //
-// The account is - for anonymous requests. Otherwise it is the second-factor mode (off,
+// The account is - for anonymous requests and for publishers, which have no user. Otherwise it is the second-factor mode (off,
 // auth-only, auth-and-writes, unknown), after the user's name and a colon if that
 // matters: bob:auth-only. Without one the user is alice, and the ID of name is
 // u-name. There may follow:
@@ -61,9 +64,11 @@
 //	,other              the account is not the credential's
 //	,id=<id>
 //	,service            it is a service account
+//	,keys               a security key is among its second factors
+//	,keys-only          its user wants nothing else to count
 //	,factor-required    an organization of the user's requires a second factor
 //	,high-impact        many depend on its packages
-//	,recovered          a recovery code was used an hour before the request
+//	,recovered          it was recovered an hour before the request
 //	,recovered=<time>
 //	,cidr=<prefix>      one of its address ranges; may be repeated
 //	,group=<name>       one of its groups; may be repeated
@@ -75,8 +80,11 @@
 //	/admin                     the user administers the account; with the actions on service accounts
 //	/off                       the second factor is removed; with set-two-factor
 //	/mfa=publish /mfa=none     the new setting; with set-access
+//	/keys-only /any-factor     whether only security keys are to count; with set-access and set-org-factor
 //	/version=<version> and then /tag=<tag>
-//	                           what is published, with its tags; with publish
+//	                           what is published, with its tags; with publish, stage, approve-staged and reject-staged
+//	/also=<id>@<package>@<version>
+//	                           a further staged version; with approve-staged and reject-staged
 //	/access=<access>           public or restricted; with publish and set-access
 //	/deprecates=<version> /undeprecates=<version>
 //	                           with deprecate
@@ -85,29 +93,36 @@
 //	/owner=<name> /adds-owner=<name> /removes-owner=<name>
 //	                           all owners afterwards, those added and those removed; with write-owners
 //	/starred                   with star
+//	/publisher=<field>@<value> /removes
+//	                           of a trusted publisher; with write-trust
 //	/member=<name> /role=<role> /new-team=<name> /permission=<permission> /removes
 //	                           with the writes to organizations and teams
 //	/email /profile=<field> /password /mode=<mode> /confirms
 //	                           with write-profile, set-password and set-two-factor
 //	/tag=<tag> and then /version=<version>
 //	                           the version that the tag will name; with set-dist-tag
+//	/publishers-only /not-publishers-only /stage-only /not-stage-only
+//	/approvals=<number> /other-approver /not-other-approver
+//	                           the new setting; with set-access and set-org-factor
 //	/nothing                   the document changes nothing; with deprecate
 //	/tag=<name> and /version, /user, /team, /service, /revision, /id, /token
 //	                           what the operation names besides its package and its organization: set-dist-tag/tag=latest
 //
 // The package is - or name=facts: absent, public or private, and then, with colons between, the
 // rights of the user in one word of the letters r, w and a (admin); create: may create it; mfa: the
-// package disallows tokens, or none: it needs no second factor; requires-factor: its organization
-// requires one; id=<id>, p-1 if not given; label=<label>, one of the host's, which may be repeated.
+// package disallows tokens, or none: it needs no second factor; keys-only: only security keys count,
+// by its setting or its scope's; publishers-only: only trusted publishers may publish, likewise; requires-factor: its organization requires one; evidence=<words>, publisher, approval or both with a plus sign between: that of its newest version; id=<id>, p-1 if not given; label=<label>, one of the host's, which may be repeated.
+// The settings about staging are stage-only, other-approver and approvals=<number>; of a staged version,
+// stager=<id> is who staged it and approved-by=<id>, which may be repeated, who approved it.
 // absent:private is a package that does not exist and has Private set, which must not count.
-// The name - stands for no name. An action that is not about a package takes no name.
+// The name - stands for no name. An action that is neither about a package nor a staged version takes no name.
 //
 // With an action about an organization that column is - or org=name:role: the role of the
 // user (none, member, admin or owner), or absent for one that does not exist, and then
-// requires-factor, and id=<id>, o-1 if not given. With grant-team a plus and the package may
+// requires-factor, keys-only, and id=<id>, o-1 if not given. With grant-team a plus and the package may
 // follow: org=acme:admin+@acme/widget=public:rwa.
 //
-// The proof is -, totp, recovery or web.
+// The proof is -, totp, recovery, web or key.
 //
 // A time is written as in RFC 3339, or as none for the zero time; an address may be none,
 // too. IDs and names have everything but letters, digits and the characters

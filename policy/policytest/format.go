@@ -75,6 +75,7 @@ func normal(r policy.Request) policy.Request {
 	r.Account.CIDRs = append([]netip.Prefix(nil), r.Account.CIDRs...)
 	r.Account.Groups = append([]string(nil), r.Account.Groups...)
 	r.Package.Labels = append([]string(nil), r.Package.Labels...)
+	r.Staged.Approvals = append([]protocol.UserID(nil), r.Staged.Approvals...)
 	if r.Credential != nil {
 		c := *r.Credential
 		c.Created, c.Expires = instant(c.Created), instant(c.Expires)
@@ -134,6 +135,19 @@ func (w *writer) credential(r *policy.Request) string {
 	if c.Name != "" {
 		b.WriteString("+name=" + escape(c.Name))
 	}
+	usual := protocol.PackageID("")
+	if c.Kind == policy.KindPublisher && c.Creates.Package.IsZero() {
+		usual = thePackage
+	}
+	if name := c.Creates.Package; !name.IsZero() {
+		b.WriteString("+creates=" + name.String())
+	}
+	if c.Creates.Owner != "" {
+		b.WriteString("+owner=" + escape(string(c.Creates.Owner)))
+	}
+	if c.Package != usual {
+		b.WriteString("+package=" + escape(string(c.Package)))
+	}
 	if c.User != r.Account.ID {
 		b.WriteString("+user=" + escape(string(c.User)))
 	}
@@ -170,7 +184,7 @@ func (w *writer) grant(g protocol.Grant) string {
 
 func (w *writer) account(r *policy.Request) string {
 	a := &r.Account
-	if r.Credential == nil && reflect.ValueOf(*a).IsZero() {
+	if (r.Credential == nil || r.Credential.Kind == policy.KindPublisher) && reflect.ValueOf(*a).IsZero() {
 		return "-"
 	}
 	s := w.text(a.TwoFactor)
@@ -186,7 +200,7 @@ func (w *writer) account(r *policy.Request) string {
 	for _, flag := range []struct {
 		word string
 		is   bool
-	}{{"service", a.Service}, {"factor-required", a.FactorRequired}, {"high-impact", a.HighImpact}} {
+	}{{"service", a.Service}, {"keys", a.Keys}, {"keys-only", a.KeysOnly}, {"factor-required", a.FactorRequired}, {"high-impact", a.HighImpact}} {
 		if flag.is {
 			s += "," + flag.word
 		}
@@ -253,7 +267,10 @@ func (w *writer) change(a protocol.Action, c *protocol.Change) (s string) {
 	if c.PublishMode != nil && *c.PublishMode != protocol.FactorOrBypass {
 		s += "/mfa=" + w.text(*c.PublishMode)
 	}
-	if a == protocol.Publish && c.Version != "" {
+	if c.DemandsKeys() {
+		s += "/keys-only"
+	}
+	if ofVersion(a) && c.Version != "" {
 		s += "/version=" + escape(c.Version)
 		for _, tag := range slices.Sorted(maps.Keys(c.Tags)) {
 			s += "/tag=" + escape(tag)
@@ -280,6 +297,9 @@ func normalChange(op *protocol.Operation, c *protocol.Change) *protocol.Change {
 	}
 	for _, list := range []*[]string{&n.Removed, &n.Tarballs, &n.Maintainers, &n.AddedOwners, &n.RemovedOwners} {
 		*list = append([]string(nil), *list...)
+	}
+	if len(n.Publisher) == 0 {
+		n.Publisher = nil
 	}
 	n.Deprecated, n.Profile = unsaid(n.Deprecated), unsaid(n.Profile)
 	if n.Email != nil {
@@ -340,11 +360,14 @@ func writes(t *protocol.TokenSpec) {
 
 // about writes what the action is about.
 func (w *writer) about(r *policy.Request) string {
-	pkg := w.pkg(r)
 	if !r.Operation.Action.OfOrg() {
-		return pkg
+		return w.pkg(r)
 	}
-	org := w.org(r)
+	pkg := "-"
+	if !r.Operation.Package.IsZero() || !reflect.ValueOf(r.Package).IsZero() || withoutKeys(r.Settings) != (policy.Settings{}) || !reflect.ValueOf(r.Staged).IsZero() {
+		pkg = w.pkg(r)
+	}
+	org := w.org(r, pkg == "-" && r.Settings.KeysOnly)
 	switch {
 	case pkg == "-":
 		return org
@@ -354,9 +377,15 @@ func (w *writer) about(r *policy.Request) string {
 	return org + "+" + pkg
 }
 
-func (w *writer) org(r *policy.Request) string {
+// withoutKeys returns s without what an organization may say, too.
+func withoutKeys(s policy.Settings) policy.Settings {
+	s.KeysOnly = false
+	return s
+}
+
+func (w *writer) org(r *policy.Request, keysOnly bool) string {
 	name, o := r.Operation.Org, &r.Org
-	if name == "" && *o == (policy.OrgFacts{}) {
+	if name == "" && *o == (policy.OrgFacts{}) && !keysOnly {
 		return "-"
 	}
 	var words []string
@@ -381,11 +410,14 @@ func (w *writer) org(r *policy.Request) string {
 	if o.RequireFactor {
 		words = append(words, "requires-factor")
 	}
+	if keysOnly {
+		words = append(words, "keys-only")
+	}
 	return "org=" + strings.Join(words, ":")
 }
 
 func (w *writer) pkg(r *policy.Request) string {
-	if r.Operation.Package.IsZero() && reflect.ValueOf(r.Package).IsZero() && r.Settings == (policy.Settings{}) {
+	if r.Operation.Package.IsZero() && reflect.ValueOf(r.Package).IsZero() && r.Settings == (policy.Settings{}) && reflect.ValueOf(r.Staged).IsZero() {
 		return "-"
 	}
 	name := "-"
@@ -404,7 +436,7 @@ func (w *writer) pkg(r *policy.Request) string {
 	default:
 		words = append(words, "absent")
 	}
-	if f.ID != "" && f.ID != "p-1" {
+	if f.ID != "" && f.ID != thePackage {
 		words = append(words, "id="+escape(string(f.ID)))
 	}
 	if rights := letters(f.Rights); rights != "" {
@@ -419,8 +451,32 @@ func (w *writer) pkg(r *policy.Request) string {
 	case protocol.NoFactor:
 		words = append(words, "none")
 	}
+	if r.Settings.KeysOnly {
+		words = append(words, "keys-only")
+	}
+	if r.Settings.PublishersOnly {
+		words = append(words, "publishers-only")
+	}
+	if r.Settings.StageOnly {
+		words = append(words, "stage-only")
+	}
+	if r.Settings.OtherApprover {
+		words = append(words, "other-approver")
+	}
+	if n := r.Settings.Approvals; n != 0 {
+		words = append(words, fmt.Sprint("approvals=", n))
+	}
+	if r.Staged.By != "" {
+		words = append(words, "stager="+escape(string(r.Staged.By)))
+	}
+	for _, by := range r.Staged.Approvals {
+		words = append(words, "approved-by="+escape(string(by)))
+	}
 	if f.RequireFactor {
 		words = append(words, "requires-factor")
+	}
+	if f.Evidence != 0 {
+		words = append(words, "evidence="+w.text(f.Evidence))
 	}
 	for _, label := range f.Labels {
 		words = append(words, "label="+escape(label))

@@ -54,7 +54,7 @@ func elsewhere() policy.Request {
 			Service: true, FactorRequired: true, HighImpact: true, Recovered: at.Add(-time.Minute),
 			Groups: []string{"ops", "a,b"},
 		},
-		Package:  policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true, RequireFactor: true, Labels: []string{"critical", "a:b"}},
+		Package:  policy.Facts{ID: "p/4", Private: true, Rights: policy.RightWrite | policy.RightAdmin, MayCreate: true, RequireFactor: true, Labels: []string{"critical", "a:b"}, Evidence: policy.EvidencePublisher | policy.EvidenceApproval},
 		Settings: policy.Settings{Publish: protocol.NoFactor},
 		Proof:    policy.ProofRecovery,
 		Addr:     netip.MustParseAddr("2001:db8::7"),
@@ -79,7 +79,7 @@ func TestFormat(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "token(ro:org=acme,none:Plain_.x,rw[publish+create]:@acme)+bypass+cidr=2001:db8::/32+cidr=192.0.2.0/24+expires=none+created=2027-01-02T02:03:05.000000006Z+id=5d1e%20%C3%A9+name=ci%20%2B%20more+user=17"+
 		"  Bob%2C%20the%3Asecond:auth-and-writes,id=18,disabled,service,factor-required,high-impact,recovered=2027-01-02T02:03:05.000000006Z,cidr=192.0.2.0/24,cidr=2001:db8::/32,group=ops,group=a%2Cb"+
-		"  set-dist-tag/tag=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor:label=critical:label=a%3Ab"+
+		"  set-dist-tag/tag=beta%20%2B%201%2F%23%3D%3E  Plain_.x=private:id=p%2F4:wa:create:none:requires-factor:evidence=publisher+approval:label=critical:label=a%3Ab"+
 		"  recovery  now=2027-01-02T02:04:05.000000006Z  from=2001:db8::7", line)
 	row, err := policytest.Parse(line + "  =>  " + policytest.Answer(policy.NPM().Decide(r)))
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 // A Box is every combination of its words, which are words of a table's lines. A word that is not
 // described in the package documentation makes the functions that take the box panic.
 //
-// Accounts are not combined with anonymous, Packages only with actions on a package, and Orgs only
+// Accounts are not combined with anonymous and with publishers, Packages only with actions on a package or a staged version, and Orgs only
 // with actions on an organization: with grant-team those that have a package after a plus, with the
 // others those that have none. An empty list of any of these, and of Proofs, means one hyphen.
 type Box struct {
@@ -29,8 +29,8 @@ type Box struct {
 
 // Boxes returns the boxes for NPM's rules: all actions with a live credential of each kind, each
 // second-factor mode and each proof, on a package in each state and in an organization in each
-// role; then with narrowed grants, with expired credentials and other addresses, and with the
-// states of an account.
+// role; then with narrowed grants, with expired credentials and other addresses, with the
+// states of an account, where only security keys count, and where only trusted publishers may publish.
 func Boxes() []Box {
 	return []Box{{
 		Credentials: []string{
@@ -38,14 +38,14 @@ func Boxes() []Box {
 			"token(rw:all)", "token(rw:all)+bypass", "token(rw:@acme)+bypass", "token(rw:@acme/widget)", "token(rw:@acme/widget)+bypass",
 			"token(ro:all)", "token(ro:all)+bypass", "token(ro:all,rw:@acme/other)+bypass", "token(stage:all)+bypass",
 			"token(rw:other)+bypass", "token(rw:org=acme)+bypass", "token()+bypass",
-			"publisher(rw:@acme/widget)", "foreign(rw:all)",
+			"publisher(rw[publish+stage]:@acme/widget)", "foreign(rw:all)",
 		},
 		Accounts: []string{"off", "auth-only", "auth-and-writes"},
 		Packages: inWidget(
 			"absent", "absent:create", "public", "public:r", "public:rw", "public:rwa", "public:rwa:mfa", "public:rwa:none",
 			"private", "private:r", "private:wa", "private:rwa", "private:rwa:mfa",
 		),
-		Proofs: []string{"-", "totp", "recovery", "web"},
+		Proofs: []string{"-", "totp", "recovery", "web", "key"},
 	}, {
 		Actions: actionWords(protocol.Action.OfOrg),
 		Credentials: []string{
@@ -59,16 +59,27 @@ func Boxes() []Box {
 			"org=acme:admin+@acme/widget=absent", "org=acme:admin+@acme/widget=private", "org=acme:admin+@acme/widget=public:rw",
 			"org=acme:admin+@acme/widget=private:rwa", "org=acme:owner+@acme/widget=public:rwa:mfa",
 		},
-		Proofs: []string{"-", "totp", "recovery", "web"},
+		Proofs: []string{"-", "totp", "recovery", "web", "key"},
 	}, {
 		Actions: actionWords(func(a protocol.Action) bool { return a.OfPackage() && a.Write() }),
 		Credentials: []string{
 			"token(rw[publish]:@acme)+bypass", "token(rw[publish+create]:@acme)", "token(rw[create]:all)+bypass",
 			"token(rw[dist-tag+deprecate]:@acme/widget)+bypass", "token(rw[unpublish]:@acme,rw[dist-tag]:@acme/widget)+bypass",
 			"token(rw[stage]:@acme)+bypass",
+			"publisher(rw[stage]:@acme/widget)", "publisher(rw[publish+dist-tag+stage]:@acme/widget)", "publisher(rw[publish+stage]:@acme/other)",
+			"publisher(rw[publish+stage]:@acme/widget)+package=p-2", "publisher(rw[publish+stage]:@acme/widget)+package=",
 		},
 		Accounts: []string{"auth-and-writes"},
 		Packages: inWidget("absent:create", "public:rwa", "private"),
+	}, {
+		Actions: actionWords(protocol.Action.OfPackage),
+		Credentials: []string{
+			"publisher(rw[publish]:@acme/widget)+creates=@acme/widget+owner=u-alice", "publisher(rw:all)+creates=@acme/other+owner=u-alice",
+			"publisher(rw[publish]:@acme/widget)+creates=@acme/widget", "publisher(rw[publish]:@acme/widget)+creates=@acme/widget+owner=u-alice+package=p-1",
+			"session+creates=@acme/widget+owner=u-alice",
+		},
+		Accounts: []string{"auth-and-writes"},
+		Packages: inWidget("absent", "absent:create", "absent:create:stage-only", "absent:create:publishers-only", "absent:create:requires-factor", "public:rwa", "private:rwa"),
 	}, {
 		Credentials: []string{
 			"unknown", "session+expired", "token(rw:all)+bypass+expired", "token(rw:all)+bypass+cidr=198.51.100.0/24", "foreign(ro:all)+expires=none",
@@ -101,6 +112,43 @@ func Boxes() []Box {
 			"org=acme:owner:requires-factor+@acme/widget=public:rwa", "org=acme:owner+@acme/widget=private:rwa:requires-factor",
 			"org=acme:owner+@acme/widget=private:requires-factor",
 		},
+	}, {
+		Credentials: []string{"session", "token(rw:@acme,rw:org=acme)", "token(rw:@acme,rw:org=acme)+bypass", "token(ro:@acme)", "publisher(rw:@acme/widget)"},
+		Accounts: []string{
+			"off", "off,service", "auth-only", "auth-only,keys", "auth-only,keys,keys-only", "auth-only,keys-only",
+			"auth-and-writes", "auth-and-writes,keys", "auth-and-writes,keys,keys-only",
+		},
+		Packages: inWidget(
+			"absent:keys-only", "absent:create:keys-only", "public:r:keys-only", "public:rwa", "public:rwa:keys-only", "public:rwa:mfa:keys-only",
+			"public:rwa:none", "public:rwa:none:keys-only", "private:wa:keys-only",
+		),
+		Orgs: []string{
+			"org=acme:owner", "org=acme:none:keys-only", "org=acme:member:keys-only", "org=acme:owner:keys-only",
+			"org=acme:owner+@acme/widget=private:wa:keys-only", "org=acme:owner+@acme/widget=public:rwa:keys-only",
+		},
+		Proofs: []string{"-", "totp", "recovery", "web", "key"},
+	}, {
+		Actions: []string{"publish", "stage", "read-staged", "approve-staged", "reject-staged"},
+		Credentials: []string{
+			"session", "token(rw:@acme)", "token(rw:@acme)+bypass", "token(stage:@acme)", "token(stage:@acme/widget)", "token(rw[publish]:@acme)", "token(rw[stage]:@acme)", "token(rw[stage+create]:@acme)",
+			"publisher(rw[stage]:@acme/widget)",
+		},
+		Accounts: []string{"off", "off,service", "auth-only", "auth-only,keys,keys-only", "auth-only,high-impact,recovered"},
+		Packages: inWidget(
+			"absent:create", "absent:create:stage-only", "public:r", "public:rw", "public:rw:mfa", "public:rw:none", "public:rw:stage-only", "public:rw:keys-only",
+			"public:rw:other-approver:stager=u-alice", "public:rw:other-approver:stager=u-bob", "private:rw:approvals=2:stager=u-alice:approved-by=u-bob", "public:rw:requires-factor", "private",
+			"public:rw:publishers-only", "public:rw:publishers-only:stager=u-alice",
+		),
+		Proofs: []string{"-", "totp", "recovery", "key"},
+	}, {
+		Actions:     actionWords(func(a protocol.Action) bool { return a.OfPackage() && a.Write() }),
+		Credentials: []string{"session", "token(rw:@acme)", "token(rw:@acme)+bypass", "token(ro:@acme)", "publisher(rw[publish+stage]:@acme/widget)", "foreign(rw:all)"},
+		Accounts:    []string{"off,service", "auth-only"},
+		Packages: inWidget(
+			"absent:publishers-only", "absent:create:publishers-only", "public:r:publishers-only", "public:rw:publishers-only", "public:rwa:publishers-only",
+			"private:wa:publishers-only", "private:rwa:requires-factor:publishers-only",
+		),
+		Proofs: []string{"-", "totp"},
 	}, {
 		Actions:     []string{"read-packument", "publish"},
 		Credentials: []string{"session"},
@@ -158,7 +206,7 @@ func (b Box) dims(a protocol.Action) dims {
 
 // about returns what the action is combined with.
 func (b Box) about(a protocol.Action) []string {
-	if a.OfPackage() {
+	if ofPackage(a) {
 		return b.Packages
 	}
 	return slices.DeleteFunc(slices.Clone(b.Orgs), func(word string) bool {
@@ -172,7 +220,7 @@ func (d dims) all(action policy.Request) iter.Seq[policy.Request] {
 	return func(yield func(policy.Request) bool) {
 		for _, credential := range d[0] {
 			for _, account := range d[1] {
-				if credential == "anonymous" {
+				if credential == "anonymous" || strings.HasPrefix(credential, "publisher(") {
 					account = "-"
 				}
 				for _, settings := range d[4] {
@@ -212,7 +260,7 @@ func action(word string) policy.Request {
 }
 
 // Requests yields every request of boxes, or of [Boxes] if there are none, to test a property of
-// all decisions of a policy. Anonymous requests are yielded once for each account. The caller may
+// all decisions of a policy. Anonymous requests and those of publishers are yielded once for each account. The caller may
 // change a request, but not what its pointers and slices refer to.
 func Requests(boxes ...Box) iter.Seq[policy.Request] {
 	if len(boxes) == 0 {

@@ -3,7 +3,6 @@ package policytest
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/npmauth/npmauth/protocol"
@@ -23,6 +22,7 @@ type Own struct {
 	Names    []string // of a token; the box also has a token without a name
 	Groups   []string // of the account, one at a time; the box also has an account in none
 	Labels   []string // of the package, one at a time; the box also has a package without labels
+	Evidence []string // of the newest version, one at a time; the box also has a package without
 	Packages []string // names of packages; empty: @acme/widget
 	Times    []string // in the form of RFC 3339; the box also has Noon
 	Addrs    []string // of the client; the box also has Here
@@ -51,7 +51,10 @@ func (o Own) Box() Box {
 		names = []string{"@acme/widget"}
 	}
 	for _, name := range names {
-		b.Packages = slices.Concat(b.Packages, besides(name+"=public:rwa", ":label=", o.Labels), besides(name+"=absent:create", ":label=", o.Labels))
+		for _, is := range besides(name+"=public:rwa", ":evidence=", o.Evidence) {
+			b.Packages = append(b.Packages, besides(is, ":label=", o.Labels)...)
+		}
+		b.Packages = append(b.Packages, besides(name+"=absent:create", ":label=", o.Labels)...)
 	}
 	if ofOrg {
 		b.Orgs = append(besides("org=acme:owner", "+", b.Packages), "org=acme:absent")

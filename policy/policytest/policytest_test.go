@@ -219,10 +219,10 @@ func TestMistakes(t *testing.T) {
 		{"session auth-only read-org org=acme - => allow", "no role: write org=acme:none, member, admin, owner or absent"},
 		{"session auth-only read-org org=:owner - => allow", "no name: write"},
 		{"session auth-only read-org org=acme:boss - => allow", `"boss" is no role: write none, member, admin, owner or absent`},
-		{"session auth-only read-org org=acme:owner:owner - => allow", `":owner" does not go here: write :requires-factor or :id=o-1`},
+		{"session auth-only read-org org=acme:owner:owner - => allow", `":owner" does not go here: write :requires-factor, :keys-only or :id=o-1`},
 		{"session auth-only read-org org=acme:owner:admin - => allow", `":admin" does not go here`},
 		{"session auth-only read-org org=acme:absent:member:member - => allow", "twice"},
-		{"session auth-only read-org org=acme:absent:none - => allow", `":none" does not go here: write :requires-factor, :member,`},
+		{"session auth-only read-org org=acme:absent:none - => allow", `":none" does not go here: write :requires-factor, :keys-only, :member,`},
 		{"session auth-only read-org org=acme:absent:id=o - => allow", `":id=o" does not go here`},
 		{"session auth-only read-org org=acme:requires-factor:owner - => allow", "no role: write"},
 		{"session auth-only read-org org=acme:owner:id= - => allow", "write :id=o-1"},
@@ -235,7 +235,7 @@ func TestMistakes(t *testing.T) {
 		{"session auth-only publish plain=public:mfa:none - => allow", "twice"},
 		{"session auth-only publish plain=public:factor - => allow", `":factor" does not go here: write :r, :w, :rw,`},
 
-		{"session - whoami - - => allow", "only the anonymous have none: write unknown, off, auth-only or auth-and-writes"},
+		{"session - whoami - - => allow", "only the anonymous and publishers have none: write unknown, off, auth-only or auth-and-writes"},
 		{"session on whoami - - => allow", `"on" is no second-factor mode: write unknown, off, auth-only or auth-and-writes`},
 		{"session auth-only,disable whoami - - => allow", ",disabled"},
 		{"session auth-only publish plain=public:label=a:label=a - => allow", `"a" twice`},
@@ -272,7 +272,7 @@ func TestMistakes(t *testing.T) {
 		{"session auth-only publish plain=public:id= - => allow", "write :id=p-1"},
 		{"session auth-only whoami plain=public - => allow", "about no package: write -"},
 
-		{"session auth-only whoami - otp => allow", `"otp" is no proof: write -, totp, recovery or web`},
+		{"session auth-only whoami - otp => allow", `"otp" is no proof: write -, totp, recovery, web or key`},
 		{"session auth-only whoami - none => allow", `"none" is no proof: write -, totp`},
 
 		{"session auth-only whoami - - now=noon => allow", "no time: write one as 2026-03-04T12:00:00Z, or none"},
@@ -809,6 +809,7 @@ func TestOwn(t *testing.T) {
 		Names:    []string{"release"},
 		Groups:   []string{"operators"},
 		Labels:   []string{"critical"},
+		Evidence: []string{"approval"},
 		Packages: []string{"plain", "@acme/widget"},
 		Times:    []string{"2026-03-06T12:00:00Z"},
 		Addrs:    []string{"198.51.100.9"},
@@ -822,13 +823,17 @@ func TestOwn(t *testing.T) {
 		Credentials: []string{"anonymous", "session", "publisher(rw:all)", "token(rw:all,rw:org=acme)+bypass", "token(rw:all,rw:org=acme)+bypass+name=release"},
 		Accounts:    []string{"auth-only", "auth-only,group=operators"},
 		Packages: []string{
-			"plain=public:rwa", "plain=public:rwa:label=critical", "plain=absent:create", "plain=absent:create:label=critical",
-			"@acme/widget=public:rwa", "@acme/widget=public:rwa:label=critical", "@acme/widget=absent:create", "@acme/widget=absent:create:label=critical",
+			"plain=public:rwa", "plain=public:rwa:label=critical", "plain=public:rwa:evidence=approval", "plain=public:rwa:evidence=approval:label=critical",
+			"plain=absent:create", "plain=absent:create:label=critical",
+			"@acme/widget=public:rwa", "@acme/widget=public:rwa:label=critical", "@acme/widget=public:rwa:evidence=approval", "@acme/widget=public:rwa:evidence=approval:label=critical",
+			"@acme/widget=absent:create", "@acme/widget=absent:create:label=critical",
 		},
 		Orgs: []string{
 			"org=acme:owner", "org=acme:owner+plain=public:rwa", "org=acme:owner+plain=public:rwa:label=critical",
+			"org=acme:owner+plain=public:rwa:evidence=approval", "org=acme:owner+plain=public:rwa:evidence=approval:label=critical",
 			"org=acme:owner+plain=absent:create", "org=acme:owner+plain=absent:create:label=critical",
 			"org=acme:owner+@acme/widget=public:rwa", "org=acme:owner+@acme/widget=public:rwa:label=critical",
+			"org=acme:owner+@acme/widget=public:rwa:evidence=approval", "org=acme:owner+@acme/widget=public:rwa:evidence=approval:label=critical",
 			"org=acme:owner+@acme/widget=absent:create", "org=acme:owner+@acme/widget=absent:create:label=critical", "org=acme:absent",
 		},
 		Proofs:   []string{"-", "totp"},
@@ -837,14 +842,15 @@ func TestOwn(t *testing.T) {
 
 	// A rule about each of them is silent in Boxes and not in the box.
 	for name, judge := range map[string]func(r *policy.Request) bool{
-		"version": func(r *policy.Request) bool { return r.Change != nil && r.Change.Version == "2.0.0-rc.1" },
-		"tag":     func(r *policy.Request) bool { return r.Change != nil && r.Change.Tags["latest"] == "2.0.0-rc.1" },
-		"name":    func(r *policy.Request) bool { return r.Credential.Name == "release" },
-		"group":   func(r *policy.Request) bool { return r.Account.InGroup("operators") },
-		"label":   func(r *policy.Request) bool { return r.Package.HasLabel("critical") },
-		"package": func(r *policy.Request) bool { return r.Operation.Package.Name == "plain" },
-		"time":    func(r *policy.Request) bool { return r.Now.Weekday() == time.Friday },
-		"addr":    func(r *policy.Request) bool { return r.Addr.String() == "198.51.100.9" },
+		"version":  func(r *policy.Request) bool { return r.Change != nil && r.Change.Version == "2.0.0-rc.1" },
+		"tag":      func(r *policy.Request) bool { return r.Change != nil && r.Change.Tags["latest"] == "2.0.0-rc.1" },
+		"name":     func(r *policy.Request) bool { return r.Credential.Name == "release" },
+		"group":    func(r *policy.Request) bool { return r.Account.InGroup("operators") },
+		"label":    func(r *policy.Request) bool { return r.Package.HasLabel("critical") },
+		"evidence": func(r *policy.Request) bool { return r.Package.Evidence == policy.EvidenceApproval },
+		"package":  func(r *policy.Request) bool { return r.Operation.Package.Name == "plain" },
+		"time":     func(r *policy.Request) bool { return r.Now.Weekday() == time.Friday },
+		"addr":     func(r *policy.Request) bool { return r.Addr.String() == "198.51.100.9" },
 	} {
 		tags := []protocol.Action{protocol.Publish, protocol.SetDistTag}
 		p := policy.New(policy.Rule{ID: "own", Sentence: "No.", Actions: tags, Judge: func(r *policy.Request) policy.Verdict {

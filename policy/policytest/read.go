@@ -153,8 +153,9 @@ const nameBytes = "abcdefghijklmnopqrstuvwxyz0123456789-"
 // A reading is a request of which not all is read yet.
 type reading struct {
 	*policy.Request
-	user  bool // the credential names its user
-	other bool // the account is not the credential's
+	user      bool // the credential names its user
+	ofPackage bool // the credential's package was given
+	other     bool // the account is not the credential's
 }
 
 var settingFlags = []flag{
@@ -207,8 +208,8 @@ func (r *reading) parties(credential, account string) error {
 		}
 	}
 	if account == "-" {
-		if r.Credential != nil {
-			return errors.New("account -: only the anonymous have none: write " + or(texts[protocol.TwoFactorMode]()))
+		if r.Credential != nil && r.Credential.Kind != policy.KindPublisher {
+			return errors.New("account -: only the anonymous and publishers have none: write " + or(texts[protocol.TwoFactorMode]()))
 		}
 		return nil
 	}
@@ -239,6 +240,17 @@ var credentialFlags = []flag{
 	{word: "created", example: formatTime(Noon), set: func(r *reading, value string) error { return into(&r.Credential.Created, parseTime, value) }},
 	{word: "id", example: "c1", empty: true, set: func(r *reading, value string) error { return as(&r.Credential.ID, value) }},
 	{word: "name", example: "ci", set: func(r *reading, value string) error { return as(&r.Credential.Name, value) }},
+	{word: "package", example: "p-1", empty: true, set: func(r *reading, value string) error {
+		r.ofPackage = true
+		return as(&r.Credential.Package, value)
+	}},
+	{word: "creates", example: "@acme/widget", set: func(r *reading, value string) error {
+		if into(&r.Credential.Creates.Package, protocol.ParsePackageName, value) != nil {
+			return fmt.Errorf("%q is no package: write one as @acme/widget", value)
+		}
+		return nil
+	}},
+	{word: "owner", example: "u-alice", set: func(r *reading, value string) error { return as(&r.Credential.Creates.Owner, value) }},
 	{word: "user", example: "u-alice", empty: true, set: func(r *reading, value string) error {
 		r.user = true
 		return as(&r.Credential.User, value)
@@ -267,7 +279,11 @@ func (r *reading) credential(word string) error {
 		return no("kind", kind, credentials, "")
 	case !bracket && c.Kind != policy.KindSession && c.Kind != policy.KindUnknown:
 		return fmt.Errorf("no grants: write %v() if it has none, or %v(rw:all)", c.Kind, c.Kind)
-	case grants != "":
+	}
+	if c.Kind == policy.KindPublisher {
+		c.Package = thePackage
+	}
+	if grants != "" {
 		for word := range strings.SplitSeq(grants, ",") {
 			g, err := readGrant(word)
 			if err != nil {
@@ -283,7 +299,11 @@ func (r *reading) credential(word string) error {
 	if rest == "" {
 		return nil
 	}
-	return r.read("+", strings.Split(more, "+"), credentialFlags)
+	err := r.read("+", strings.Split(more, "+"), credentialFlags)
+	if !c.Creates.Package.IsZero() && !r.ofPackage {
+		c.Package = ""
+	}
+	return err
 }
 
 var permissions = map[string]protocol.Permission{
@@ -345,6 +365,8 @@ var accountFlags = []flag{
 	{word: "other", fits: func(r *reading) bool { return r.Credential != nil && !r.user }, set: func(r *reading, _ string) error { r.other = true; return nil }},
 	{word: "id", example: "u-alice", empty: true, set: func(r *reading, value string) error { return as(&r.Account.ID, value) }},
 	{word: "service", set: func(r *reading, _ string) error { r.Account.Service = true; return nil }},
+	{word: "keys", set: func(r *reading, _ string) error { r.Account.Keys = true; return nil }},
+	{word: "keys-only", set: func(r *reading, _ string) error { r.Account.KeysOnly = true; return nil }},
 	{word: "factor-required", set: func(r *reading, _ string) error { r.Account.FactorRequired = true; return nil }},
 	{word: "high-impact", set: func(r *reading, _ string) error { r.Account.HighImpact = true; return nil }},
 	{word: "recovered", set: func(r *reading, _ string) error { r.Account.Recovered = base(r.Now).Add(-time.Hour); return nil }},
@@ -393,6 +415,7 @@ var extras = []extra{
 	{"off", []protocol.Action{protocol.SetTwoFactor}, func(r *reading) { r.change().TwoFactor = protocol.TwoFactorOff }},
 	{"mfa=publish", []protocol.Action{protocol.SetAccess}, func(r *reading) { r.change().PublishMode = new(protocol.FactorOnly) }},
 	{"mfa=none", []protocol.Action{protocol.SetAccess}, func(r *reading) { r.change().PublishMode = new(protocol.NoFactor) }},
+	{"keys-only", []protocol.Action{protocol.SetAccess, protocol.SetOrgFactor, protocol.SetTwoFactor}, func(r *reading) { r.change().KeysOnly = new(true) }},
 	{"nothing", []protocol.Action{protocol.Deprecate}, func(r *reading) { r.change() }},
 }
 
@@ -415,7 +438,7 @@ var operationFlags = func() (flags []flag) {
 	flags = append(flags, flag{
 		word: "version", example: "1.0.0",
 		fits: func(r *reading) bool {
-			return r.Operation.Action == protocol.Publish || r.Operation.Action == protocol.SetDistTag && r.Operation.Tag != ""
+			return ofVersion(r.Operation.Action) || r.Operation.Action == protocol.SetDistTag && r.Operation.Tag != ""
 		},
 		set: func(r *reading, value string) error {
 			err := as(&r.change().Version, value)
@@ -426,7 +449,7 @@ var operationFlags = func() (flags []flag) {
 		},
 	}, flag{
 		word: "tag", example: "latest", many: true,
-		fits: func(r *reading) bool { return r.Operation.Action == protocol.Publish && r.Change != nil },
+		fits: func(r *reading) bool { return ofVersion(r.Operation.Action) && r.Change != nil },
 		set: func(r *reading, value string) error {
 			var tag string
 			err := as(&tag, value)
@@ -515,11 +538,18 @@ func readPackage(request *policy.Request, word string) error {
 
 var orgFlags = []flag{
 	{word: "requires-factor", set: func(r *reading, _ string) error { r.Org.RequireFactor = true; return nil }},
+	{word: "keys-only", set: demandKeys},
 	{word: "id", example: "o-1", fits: func(r *reading) bool { return r.Org.ID != "" }, set: func(r *reading, value string) error { return as(&r.Org.ID, value) }},
 	// absent has no need to say none
 	{word: "member", fits: orgIsAbsent, once: "role", set: setRole(protocol.OrgMember)},
 	{word: "admin", fits: orgIsAbsent, once: "role", set: setRole(protocol.OrgAdmin)},
 	{word: "owner", fits: orgIsAbsent, once: "role", set: setRole(protocol.OrgOwner)},
+}
+
+// demandKeys reads that only security keys count, by the setting of the package or of the organization.
+func demandKeys(r *reading, _ string) error {
+	r.Settings.KeysOnly = true
+	return nil
 }
 
 func orgIsAbsent(r *reading) bool { return r.Org.ID == "" }
@@ -565,12 +595,43 @@ var factsFlags = func() (flags []flag) {
 		flag{word: "create", set: func(r *reading, _ string) error { r.Package.MayCreate = true; return nil }},
 		flag{word: "mfa", set: func(r *reading, _ string) error { r.Settings.Publish = protocol.FactorOnly; return nil }},
 		flag{word: "none", once: "mfa", set: func(r *reading, _ string) error { r.Settings.Publish = protocol.NoFactor; return nil }},
+		flag{word: "keys-only", set: demandKeys},
+		flag{word: "stage-only", set: func(r *reading, _ string) error { r.Settings.StageOnly = true; return nil }},
+		flag{word: "other-approver", set: func(r *reading, _ string) error { r.Settings.OtherApprover = true; return nil }},
+		flag{word: "approvals", example: "2", set: func(r *reading, value string) error { return readApprovals(&r.Settings.Approvals, value) }},
+		flag{word: "stager", example: "u-alice", set: func(r *reading, value string) error { return as(&r.Staged.By, value) }},
+		flag{word: "approved-by", example: "u-bob", many: true, set: func(r *reading, value string) error {
+			var by protocol.UserID
+			err := as(&by, value)
+			r.Staged.Approvals = append(r.Staged.Approvals, by)
+			return err
+		}},
+		flag{word: "publishers-only", set: func(r *reading, _ string) error { r.Settings.PublishersOnly = true; return nil }},
 		flag{word: "requires-factor", set: func(r *reading, _ string) error { r.Package.RequireFactor = true; return nil }},
 		flag{word: "private", fits: func(r *reading) bool { return !exists(r) }, set: func(r *reading, _ string) error { r.Package.Private = true; return nil }},
 		flag{word: "id", example: "p-1", fits: exists, set: func(r *reading, value string) error { return as(&r.Package.ID, value) }},
+		flag{word: "evidence", example: "publisher+approval", set: func(r *reading, value string) error { return r.Package.Evidence.UnmarshalText([]byte(value)) }},
 		flag{word: "label", example: "critical", many: true, set: func(r *reading, value string) error { return addText(&r.Package.Labels, value) }},
 	)
 }()
+
+// ofPackage reports whether an action is about a package, or a staged version of one.
+func ofPackage(a protocol.Action) bool {
+	return a.OfPackage() || a == protocol.ReadStaged || a == protocol.ApproveStaged || a == protocol.RejectStaged
+}
+
+// ofVersion reports whether the change of an action has the version that is published, staged, approved or
+// rejected.
+func ofVersion(a protocol.Action) bool {
+	switch a {
+	case protocol.Publish, protocol.Stage, protocol.ApproveStaged, protocol.RejectStaged:
+		return true
+	}
+	return false
+}
+
+// thePackage is the ID of a package for which a line gives none.
+const thePackage = protocol.PackageID("p-1")
 
 func (r *reading) facts(word string) error {
 	name, facts, ok := strings.Cut(word, "=")
@@ -578,7 +639,7 @@ func (r *reading) facts(word string) error {
 		return fmt.Errorf("no facts: write %s=absent, %s=public, %s=private or -", word, word, word)
 	}
 	if name != "-" {
-		if a := r.Operation.Action; !a.OfPackage() && a != protocol.GrantTeam && a != protocol.Unknown {
+		if a := r.Operation.Action; !ofPackage(a) && a != protocol.GrantTeam && a != protocol.Unknown {
 			return fmt.Errorf("%v is about no package: write -", a)
 		}
 		var err error
@@ -590,9 +651,9 @@ func (r *reading) facts(word string) error {
 	switch flags[0] {
 	case "absent":
 	case "public":
-		r.Package.ID = "p-1"
+		r.Package.ID = thePackage
 	case "private":
-		r.Package.ID, r.Package.Private = "p-1", true
+		r.Package.ID, r.Package.Private = thePackage, true
 	default:
 		return fmt.Errorf("%q says not whether there is one: write absent, public or private", flags[0])
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // few is how many words an error lists. Of more it has the closest.
-const few = 16
+const few = 24
 
 // no is the error for a word that is no what: it names the words that are, or of many the
 // closest, and then where all of them are.
