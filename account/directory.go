@@ -658,6 +658,15 @@ func (c *PasswordChange) Apply(ctx context.Context, tx *store.Tx, by audit.Actor
 	if _, err := subject.Revoke(ctx, tx, id, subject.Sessions, now); err != nil {
 		return err
 	}
+	if c.any && by.User != id {
+		if err := subject.Recover(ctx, tx, id, now); err != nil {
+			return err
+		}
+		e := audit.Event{Time: now, Type: audit.AccountRecovered, Outcome: audit.Done, User: id, Reasons: []string{"password"}}
+		if err := c.d.events.Commit(ctx, tx, e.From(by)); err != nil {
+			return err
+		}
+	}
 	return c.d.events.Commit(ctx, tx, audit.Event{Time: now, Type: audit.Password, Outcome: audit.Done, User: id}.From(by))
 }
 
@@ -708,6 +717,9 @@ func (d *Directory) PrepareChange(ctx context.Context, id protocol.UserID, old, 
 // ResetPassword gives the user a new password without the old one, and ends their sessions: for
 // an operator, or after the user was authenticated by other means. It does not remove the
 // second factor. A service account has no password: [ErrService].
+//
+// If by is not the user, somebody else vouched for them, such as an operator: that is a recovery of
+// the account, and [subject.Recover] is part of the commit.
 func (d *Directory) ResetPassword(ctx context.Context, by audit.Actor, id protocol.UserID, new credential.Secret) error {
 	c, err := d.PrepareReset(ctx, id, new)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -715,6 +716,30 @@ func TestPasswordChangeEndsSessions(t *testing.T) {
 	}
 }
 
+// A password that somebody else set is a recovery of the account. One that its user changed, or that
+// was changed by who knew the old one, is none.
+func TestResetRecovers(t *testing.T) {
+	for name, change := range passwordChanges {
+		t.Run(name, func(t *testing.T) {
+			reset := name == "ResetPassword" || name == "PrepareReset"
+			for _, tt := range []struct {
+				by   func(r *recorded) audit.Actor
+				want bool
+			}{
+				{func(*recorded) audit.Actor { return operator }, reset},
+				{func(*recorded) audit.Actor { return jane }, reset}, // another account
+				{func(r *recorded) audit.Actor { return audit.Actor{User: r.person.ID} }, false},
+			} {
+				r := newRecorded(t)
+				require.NoError(t, change(t, r, tt.by(r)))
+				recovered := subjectOf(t, r.store, r.person.ID).Recovered
+				assert.Equal(t, tt.want, recovered.Equal(noon), recovered)
+				assert.Equal(t, tt.want, !recovered.IsZero())
+			}
+		})
+	}
+}
+
 // AU-01: a decision from before the change of the password is not committed after it.
 func TestPasswordChangeStopsWhatWasDecidedBefore(t *testing.T) {
 	r := newRecorded(t)
@@ -841,8 +866,9 @@ func TestCreation(t *testing.T) {
 	assert.Equal(t, []audit.Event{want}, r.logged(t))
 }
 
-// AU-05: each change records one event, with its actor, in its commit; there is no event if
-// nothing has changed or nothing was committed.
+// AU-05: each change records one event, with its actor, in its commit, and a password that is reset
+// for somebody a second one, of the recovery; there is no event if nothing has changed or nothing was
+// committed.
 func TestEvents(t *testing.T) {
 	type test struct {
 		call func(t *testing.T, r *recorded, by audit.Actor) error
@@ -891,16 +917,25 @@ func TestEvents(t *testing.T) {
 	for name, change := range passwordChanges {
 		tests[name] = test{change, func(r *recorded) audit.Event { return audit.Event{Type: audit.Password, User: r.person.ID} }}
 	}
+	resets := []string{"ResetPassword", "PrepareReset"}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			events := func(r *recorded) []audit.Event {
+				if slices.Contains(resets, name) {
+					return []audit.Event{{Type: audit.AccountRecovered, User: r.person.ID, Reasons: []string{"password"}}, tt.want(r)}
+				}
+				return []audit.Event{tt.want(r)}
+			}
 			for _, by := range []audit.Actor{operator, jane} {
 				r := newRecorded(t)
 				require.NoError(t, tt.call(t, r, by))
-				want := tt.want(r)
-				want.Time, want.Outcome = noon, audit.Done
-				want = want.From(by)
-				assert.Equal(t, []audit.Event{want}, r.sink)
-				assert.Equal(t, []audit.Event{want}, r.logged(t))
+				want := events(r)
+				for i, e := range want {
+					e.Time, e.Outcome = noon, audit.Done
+					want[i] = e.From(by)
+				}
+				assert.Equal(t, want, r.sink)
+				assert.ElementsMatch(t, want, r.logged(t))
 			}
 
 			r := newRecorded(t)
@@ -912,16 +947,19 @@ func TestEvents(t *testing.T) {
 			r = newRecorded(t)
 			r.store.Inject(storetest.Fault{On: storetest.Commits, Err: store.ErrConflict})
 			require.NoError(t, tt.call(t, r, jane))
-			assert.Len(t, r.sink, 1, "once, however often it ran")
-			assert.Len(t, r.logged(t), 1)
+			n := len(events(r))
+			assert.Len(t, r.sink, n, "once, however often it ran")
+			assert.Len(t, r.logged(t), n)
 
 			r = newRecorded(t)
 			r.store.Inject(storetest.Fault{On: storetest.Commits, After: true})
 			assert.ErrorIs(t, tt.call(t, r, jane), store.ErrUnknown)
-			require.Len(t, r.sink, 1)
-			assert.Equal(t, audit.Failed, r.sink[0].Outcome)
-			assert.Equal(t, "unknown", r.sink[0].Reason())
-			assert.Len(t, r.logged(t), 1)
+			require.Len(t, r.sink, n)
+			for _, e := range r.sink {
+				assert.Equal(t, audit.Failed, e.Outcome)
+				assert.Contains(t, e.Reasons, "unknown")
+			}
+			assert.Len(t, r.logged(t), n)
 		})
 	}
 }

@@ -97,7 +97,7 @@ func TestNobody(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// AU-23: while imported hashes are stored, whatever is checked computes one of every kind, and each
+// AU-23, EN-07: while imported hashes are stored, whatever is checked computes one of every kind, and each
 // once.
 func TestImportedHashesAreTheSameWork(t *testing.T) {
 	d, err := NewDirectory(DirectoryConfig{Store: store.NewMemory(), Hasher: quick(t)})

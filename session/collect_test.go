@@ -76,7 +76,8 @@ func TestCollectGuesses(t *testing.T) {
 	assert.Equal(t, session.Done, collect(t, d, f, terminal).State)
 }
 
-// DU-15: every poll that has to wait gets the number of seconds to wait, and costs one read.
+// DU-15, DU-16: every poll that has to wait gets the number of seconds to wait, at once and without
+// keeping anything open, and costs one read.
 func TestCollectPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t)
@@ -84,7 +85,9 @@ func TestCollectPending(t *testing.T) {
 		last := 1
 		for time.Now().Before(f.Expires) {
 			before, commits := d.store.counts()
+			begun := time.Now()
 			p := collect(t, d, f, terminal)
+			require.Zero(t, time.Since(begun))
 			after, still := d.store.counts()
 			require.Equal(t, session.Pending, p.State)
 			require.GreaterOrEqual(t, p.RetryAfter, last)

@@ -230,6 +230,7 @@ func (m *Manager) approve(ctx context.Context, pageID string, in SignIn, stay fu
 	if in.Via == "" {
 		in.Via = "web"
 	}
+	in.Page = pageID
 	// Checked before the password, so that a decided flow costs neither a second factor nor a
 	// password hash. The commit below checks it once more.
 	switch _, err := flowOf(ctx, m.store, a.flow); {

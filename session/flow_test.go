@@ -110,7 +110,7 @@ func TestStartStoresNothing(t *testing.T) {
 	assert.Equal(t, []string{"serverkey/session"}, keys(t, d.store, ""))
 }
 
-// DU-20: both IDs pass through URLs, npm's encodeURI and npm's log redactor.
+// DU-20, DU-23: both IDs pass through URLs and npm's encodeURI, and npm masks that of the poll in its logs.
 func TestFlowIDs(t *testing.T) {
 	d := open(t)
 	seen := map[string]bool{}

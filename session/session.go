@@ -1,5 +1,5 @@
-// Package session signs people in, by password in one request or by approval on a web page, and
-// stores their sessions, which last two hours as npm's do.
+// Package session signs people in, by password in one request, by approval on a web page, or with a
+// passkey, and stores their sessions, which last two hours as npm's do.
 //
 // Every login path ends in [Manager.SignIn] or, for the web page, in [Manager.Approve] or
 // [Manager.ApproveAndStay]. All authenticate the person in the same way; only [Manager.Admit] takes the
@@ -8,6 +8,9 @@
 //	secret, s, err := sessions.SignIn(ctx, session.SignIn{
 //		Name: name, Password: password, OTP: otp, Client: client, Via: "couch",
 //	})
+//
+// A passkey ([SignIn].Passkey) is both factors: no password is checked and none guessed, and what it has
+// signed is verified in the commit that creates the session.
 //
 // The password is checked first, and the second factor only after a right password. The second
 // factor is spent in the commit that creates the session, so that one code creates one session
@@ -211,6 +214,14 @@ type Config struct {
 	// [twofactor.Manager]: https://pkg.go.dev/github.com/npmauth/npmauth/twofactor#Manager.Verifies
 	Verifies func(ctx context.Context, sub subject.Subject, f subject.Factor) (right, guessable bool, err error)
 
+	// Passkey returns the user who presents what a passkey has signed at the page f.Page, and a
+	// Spend that verifies it in the commit that relies on it. A value that is none is
+	// [ErrFactorRequired], here or of the Spend. For a program with a [twofactor.Manager] it calls its
+	// Passkey. Nil means that nobody signs in with one.
+	//
+	// [twofactor.Manager]: https://pkg.go.dev/github.com/npmauth/npmauth/twofactor#Manager.Passkey
+	Passkey func(ctx context.Context, f subject.Factor) (User, subject.Spend, error)
+
 	// Alive returns nil if the host lets the user have a session, and [ErrDenied] if the host has
 	// disabled or removed the user. Required: for a program with an account.Directory, its Alive.
 	// It is called last, before a session or an approval is written, and once more when a web login
@@ -242,6 +253,7 @@ type Manager struct {
 	events        *audit.Recorder
 	notice        func(context.Context, User, credential.Secret) (string, error)
 	verifies      func(context.Context, subject.Subject, subject.Factor) (right, guessable bool, err error)
+	passkey       func(context.Context, subject.Factor) (User, subject.Spend, error)
 	owning        keylock.Locks[string] // by the ID of a credential
 	strangers     *bucket.Buckets       // of networks that no account knows
 }
@@ -274,6 +286,7 @@ func New(cfg Config) (*Manager, error) {
 		alive:         cfg.Alive,
 		events:        cfg.Events,
 		verifies:      cfg.Verifies,
+		passkey:       cfg.Passkey,
 		notice:        cfg.Notice,
 	}
 	if m.limits == nil {

@@ -32,6 +32,11 @@ type SignIn struct {
 	// Password, one without needs Password unless the session is [Session.Fresh]. One that is not valid,
 	// or not from the address of Client, is [ErrNoSession]. The zero Secret is none.
 	Session credential.Secret
+	// Passkey is what a passkey has signed at the page of that ID, in place of Name, Password, OTP and
+	// Session: it is both factors. See [Config].Passkey. The zero Secret is none. An OTP that a security
+	// key has signed is for that page, too. [Manager.Approve] sets Page.
+	Passkey credential.Secret
+	Page    string
 	// Via names the login path, for lists and events: one short word that the caller chooses,
 	// such as "couch". "" is "web" in Approve and stays "" elsewhere. [ViaHost] is an error: such a
 	// session is as good as a password for a while.
@@ -45,14 +50,15 @@ const nobody = "nobody"
 // CheckPassword returns the user with this name if the password is theirs, or the user of
 // in.Session, see there; of in it uses nothing else, but to find out how many guesses there are, and
 // from where a session is used. An unknown name, a wrong password and a disabled account are all
-// ErrDenied. A password that was not checked is a [*subject.WaitError].
+// ErrDenied. A password that was not checked is a [*subject.WaitError]. A refusal has the event of a
+// sign-in that ended so.
 func (m *Manager) CheckPassword(ctx context.Context, in SignIn) (Person, error) {
 	p, g, err := m.personOf(ctx, in)
 	if err == nil {
 		err = g.undo(ctx)
 	}
 	if err != nil {
-		return Person{}, err
+		return Person{}, m.refuse(ctx, in, p.User, err)
 	}
 	return p, nil
 }
@@ -234,6 +240,12 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	}
 	p := &proven{id: credential.NewID(), since: m.now()}
 	in.Client = in.Client.clean()
+	if !in.Passkey.IsZero() {
+		if err := m.provePasskey(ctx, in, p); err != nil {
+			return nil, m.refuse(ctx, in, p.User, err)
+		}
+		return p, nil
+	}
 	var err error
 	if p.Person, p.guess, err = m.personOf(ctx, in); err != nil {
 		return nil, m.refuse(ctx, in, p.User, err)
@@ -243,7 +255,7 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	} else if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
 		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
-	f := subject.Factor{Value: in.OTP, Carry: in.Carry, At: in.Client.At, Addr: in.Client.Addr}
+	f := subject.Factor{Value: in.OTP, Carry: in.Carry, Page: in.Page, At: in.Client.At, Addr: in.Client.Addr}
 	if p.spend, err = m.secondFactor(ctx, p.Subject, f); err != nil {
 		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
 	}
@@ -251,6 +263,27 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 		p.spend = func(context.Context, *store.Tx, string) error { return nil }
 	}
 	return p, nil
+}
+
+// provePasskey sets who presents a passkey. It is verified in the commit that relies on it.
+func (m *Manager) provePasskey(ctx context.Context, in SignIn, p *proven) (err error) {
+	if m.passkey == nil {
+		return ErrDenied
+	}
+	if p.User, p.spend, err = m.passkey(ctx, subject.Factor{Value: in.Passkey, Page: in.Page, At: in.Client.At, Addr: in.Client.Addr}); err != nil {
+		p.User = User{} // nothing is proven
+		return err
+	}
+	if err := validUser(p.User); err != nil {
+		return err
+	}
+	if p.Subject, err = subject.Get(ctx, m.store, p.ID); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	if p.Subject.Disabled || !p.Subject.Keys {
+		return ErrDenied
+	}
+	return nil
 }
 
 // maxRuns is how often a commit is tried when a row that it expects has changed.
@@ -302,6 +335,9 @@ func (m *Manager) commitProven(ctx context.Context, p *proven, fn func(tx *store
 		if (now.TwoFactor == protocol.TwoFactorOff) != (p.Subject.TwoFactor == protocol.TwoFactorOff) {
 			return ErrFactorRequired
 		}
+		if now.KeysOnly && !p.Subject.KeysOnly { // what was presented may not count any more
+			return ErrFactorRequired
+		}
 		p.Subject = now
 	}
 	return fmt.Errorf("%w: the account changes all the time", store.ErrConflict)
@@ -332,6 +368,8 @@ func (m *Manager) refuse(ctx context.Context, in SignIn, u User, err error) erro
 	case errors.Is(err, ErrDenied):
 		// Without the name that was typed: people type passwords there.
 		e.Outcome, e.Reasons = audit.Denied, []string{"password"}
+	case errors.Is(err, ErrFactorRequired) && !in.Passkey.IsZero():
+		e.Outcome, e.Reasons = audit.Denied, []string{"passkey"}
 	case errors.Is(err, ErrFactorRequired) && in.OTP.IsZero():
 		e.Outcome, e.Reasons = audit.Challenged, []string{"factor"}
 	case errors.Is(err, ErrFactorRequired):

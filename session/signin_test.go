@@ -470,6 +470,8 @@ func TestCheckPassword(t *testing.T) {
 	for _, name := range []string{"jane", "eve", ""} {
 		_, err := check(name, "x")
 		assert.ErrorIs(t, err, session.ErrDenied)
+		e := d.last(t)
+		assert.Equal(t, []any{audit.Login, audit.Denied, []string{"password"}, browser.Addr}, []any{e.Type, e.Outcome, e.Reasons, e.Addr})
 	}
 	assert.Equal(t, []protocol.UserID{"u-jane", "u-jane", "", ""}, d.checked, "each costs a hash")
 	require.NoError(t, d.subjects.Disable(t.Context(), operator, "u-jane"))

@@ -7,6 +7,6 @@ import "github.com/npmauth/npmauth/policy"
 // or is a service account, and its groups.
 func (s Subject) Account(name string) policy.Account {
 	return policy.Account{
-		ID: s.ID, Name: name, Disabled: s.Disabled, TwoFactor: s.TwoFactor, CIDRs: s.CIDRs, HighImpact: s.HighImpact, Recovered: s.Recovered,
+		ID: s.ID, Name: name, Disabled: s.Disabled, TwoFactor: s.TwoFactor, Keys: s.Keys, KeysOnly: s.KeysOnly, CIDRs: s.CIDRs, HighImpact: s.HighImpact, Recovered: s.Recovered,
 	}
 }

@@ -30,13 +30,16 @@ func TestAccount(t *testing.T) {
 		if err := subject.Recover(ctx, tx, "u1", now); err != nil {
 			return err
 		}
-		return subject.SetTwoFactor(ctx, tx, "u1", protocol.AuthAndWrites)
+		if err := subject.SetTwoFactor(ctx, tx, "u1", protocol.AuthAndWrites); err != nil {
+			return err
+		}
+		return subject.SetKeys(ctx, tx, "u1", true, true)
 	}))
 	sub, err := m.Get(ctx, "u1")
 	require.NoError(t, err)
 	got := sub.Account("jane")
 	assert.Equal(t, policy.Account{
-		ID: "u1", Name: "jane", Disabled: true, TwoFactor: protocol.AuthAndWrites, CIDRs: ranges, HighImpact: true, Recovered: now,
+		ID: "u1", Name: "jane", Disabled: true, TwoFactor: protocol.AuthAndWrites, Keys: true, KeysOnly: true, CIDRs: ranges, HighImpact: true, Recovered: now,
 	}, got)
 	fields := reflect.ValueOf(got)
 	for i := range fields.NumField() {

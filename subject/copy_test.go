@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/subject"
@@ -86,4 +87,38 @@ func TestCheckEveryone(t *testing.T) {
 	assert.NoError(t, subject.CheckEveryone(store.Item{Key: subject.EveryoneKey()}), "of a store that is new")
 	assert.ErrorIs(t, subject.CheckEveryone(store.Item{Key: subject.EveryoneKey(), Revision: 1, Value: bytes.Repeat([]byte("x"), 9)}), store.ErrSchema)
 	assert.True(t, subject.IsEveryone(subject.EveryoneKey()))
+}
+
+// The number is that of every subject, and no row that cannot be read has one.
+func TestEveryoneNumber(t *testing.T) {
+	ctx, s := t.Context(), store.NewMemory()
+	row := func() store.Item {
+		items, err := s.Get(ctx, subject.EveryoneKey())
+		require.NoError(t, err)
+		return items[0]
+	}
+	n, err := subject.EveryoneNumber(row())
+	require.NoError(t, err, "of a store that is new")
+	assert.Zero(t, n)
+
+	seen := map[uint64]bool{0: true}
+	for range 3 {
+		require.NoError(t, newManager(t, s).RevokeEveryone(ctx, operator))
+		n, err = subject.EveryoneNumber(row())
+		require.NoError(t, err)
+		assert.False(t, seen[n], "each revocation draws another")
+		seen[n] = true
+		assert.Equal(t, n, get(t, s, "u1").Numbers(policy.KindToken).Everyone)
+	}
+	require.NoError(t, newManager(t, s).Disable(ctx, operator, "u1"))
+	same, err := subject.EveryoneNumber(row())
+	require.NoError(t, err)
+	assert.Equal(t, n, same, "what is done to one account is not done to all")
+
+	_, err = subject.EveryoneNumber(store.Item{Key: subject.EveryoneKey(), Revision: 1, Value: []byte("x")})
+	assert.ErrorIs(t, err, store.ErrSchema)
+	_, err = subject.EveryoneNumber(store.Item{Key: subject.Key("u1")})
+	assert.Error(t, err, "an absent row of something else is no zero")
+	_, err = subject.EveryoneNumber(store.Item{})
+	assert.Error(t, err)
 }

@@ -93,8 +93,8 @@ func (m *Manager) SetHighImpact(ctx context.Context, by audit.Actor, id protocol
 	return m.change(ctx, by, id, e, func(r *record) { r.HighImpact = many })
 }
 
-// Recovered is [Recover] in a commit of its own, for a host that keeps e-mail addresses
-// itself and changed one.
+// Recovered is [Recover] in a commit of its own, for a host that keeps e-mail addresses or
+// passwords itself: after it changed an address, or an operator set a password.
 func (m *Manager) Recovered(ctx context.Context, by audit.Actor, id protocol.UserID) error {
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error {
 		if err := Recover(ctx, tx, id, m.now()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,17 +78,35 @@ func Begin(ctx context.Context, tx *store.Tx) error {
 }
 
 // SetTwoFactor records, in the caller's commit, what needs the account's second factor. The
-// caller enrols or removes the factor in the same commit.
+// caller enrols or removes the factor in the same commit. TwoFactorOff is also the end of [SetKeys].
 func SetTwoFactor(ctx context.Context, tx *store.Tx, id protocol.UserID, mode protocol.TwoFactorMode) error {
 	text, err := formatMode(mode)
 	if err != nil {
 		return fmt.Errorf("subject: %w", err)
 	}
-	return update(ctx, tx, id, func(r *record) { r.TwoFactor = text })
+	return update(ctx, tx, id, func(r *record) {
+		if r.TwoFactor = text; mode == protocol.TwoFactorOff {
+			r.Keys, r.KeysOnly = false, false
+		}
+	})
+}
+
+// ErrNoKeys means that an account without a security key cannot have [Subject].KeysOnly.
+var ErrNoKeys = errors.New("subject: no security key")
+
+// SetKeys records, in the caller's commit, whether a security key is among the account's second
+// factors, and whether nothing else counts: see [Subject].Keys. The caller adds or removes the keys in
+// the same commit. only without has is ErrNoKeys.
+func SetKeys(ctx context.Context, tx *store.Tx, id protocol.UserID, has, only bool) error {
+	if only && !has {
+		return ErrNoKeys
+	}
+	return update(ctx, tx, id, func(r *record) { r.Keys, r.KeysOnly = has, only })
 }
 
 // Recover records, in the caller's commit, that the account was recovered, or may have been: a
-// recovery code was used, or the e-mail address changed. An account with [Subject].HighImpact
+// recovery code was used, somebody other than its user removed the second factor or set the
+// password, or the e-mail address changed. An account with [Subject].HighImpact
 // can only read for a while then, see [policy.Limits].HighImpactHold.
 func Recover(ctx context.Context, tx *store.Tx, id protocol.UserID, now time.Time) error {
 	return update(ctx, tx, id, func(r *record) { r.Recovered = later(r.Recovered, now) })

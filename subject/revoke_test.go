@@ -140,7 +140,7 @@ func TestRevokeRefuses(t *testing.T) {
 func TestRevokeKeepsTheRest(t *testing.T) {
 	ctx, st := t.Context(), store.NewMemory()
 	put(t, st, subject.Key("u1"),
-		`{"v":1,"d":{"id":"u1","disabled":true,"tfa":"auth-only","cidrs":["192.0.2.0/24"],"recovered":"2026-02-03T04:05:06Z","high_impact":true}}`)
+		`{"v":1,"d":{"id":"u1","disabled":true,"tfa":"auth-only","keys":true,"keys_only":true,"cidrs":["192.0.2.0/24"],"recovered":"2026-02-03T04:05:06Z","high_impact":true}}`)
 	want := get(t, st, "u1")
 	for scope := subject.Everything; scope <= subject.Tokens; scope++ {
 		_, err := revoke(t, st, "u1", scope, noon)
@@ -149,8 +149,8 @@ func TestRevokeKeepsTheRest(t *testing.T) {
 	require.NoError(t, newManager(t, st).RevokeEveryone(ctx, operator))
 	got := get(t, st, "u1")
 	assert.Equal(t, []string{"everyone", "all", "sessions", "tokens"}, moved(want, got))
-	assert.Equal(t, []any{want.Disabled, want.TwoFactor, want.CIDRs, want.Recovered, want.HighImpact},
-		[]any{got.Disabled, got.TwoFactor, got.CIDRs, got.Recovered, got.HighImpact})
+	assert.Equal(t, []any{want.Disabled, want.TwoFactor, true, true, want.CIDRs, want.Recovered, want.HighImpact},
+		[]any{got.Disabled, got.TwoFactor, got.Keys, got.KeysOnly, got.CIDRs, got.Recovered, got.HighImpact})
 }
 
 func TestRevokeEveryone(t *testing.T) {
@@ -333,6 +333,26 @@ func TestSetTwoFactor(t *testing.T) {
 		assert.Error(t, set(mode))
 	}
 	assert.Equal(t, protocol.AuthOnly, get(t, st, "u1").TwoFactor)
+}
+
+func TestSetKeys(t *testing.T) {
+	ctx, st := t.Context(), store.NewMemory()
+	set := func(has, only bool) error {
+		return store.Transact(ctx, st, func(tx *store.Tx) error { return subject.SetKeys(ctx, tx, "u1", has, only) })
+	}
+	for _, only := range []bool{true, false, true} {
+		require.NoError(t, set(true, only))
+		assert.Equal(t, []bool{true, only}, []bool{get(t, st, "u1").Keys, get(t, st, "u1").KeysOnly})
+	}
+	require.ErrorIs(t, set(false, true), subject.ErrNoKeys)
+	for mode, keeps := range map[protocol.TwoFactorMode]bool{protocol.AuthOnly: true, protocol.TwoFactorOff: false} {
+		require.NoError(t, set(true, true))
+		require.NoError(t, store.Transact(ctx, st, func(tx *store.Tx) error { return subject.SetTwoFactor(ctx, tx, "u1", mode) }))
+		assert.Equal(t, []bool{keeps, keeps}, []bool{get(t, st, "u1").Keys, get(t, st, "u1").KeysOnly}, mode)
+	}
+	require.NoError(t, set(true, true))
+	require.NoError(t, set(false, false))
+	assert.False(t, get(t, st, "u1").Keys)
 }
 
 func TestRecover(t *testing.T) {

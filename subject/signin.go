@@ -102,6 +102,7 @@ type Factor struct {
 	// Carry lets the session that the sign-in opens present the value once more, to publish one
 	// package. Yarn 1 does so after a CouchDB login.
 	Carry bool
+	Page  string     // the ID of the page at which a security key has signed; "" for any other value
 	At    time.Time  // when the request arrived: the value is verified for this time; zero means now
 	Addr  netip.Addr // where the request came from, for events; the zero Addr means unknown
 }

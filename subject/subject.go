@@ -1,5 +1,6 @@
 // Package subject stores what npmauth itself knows about an account, beside the host's user table:
-// whether it is disabled, which of its credentials were revoked, and what needs its second factor.
+// whether it is disabled, which of its credentials were revoked, what needs its second factor, and
+// whether security keys are that.
 //
 //	subjects, err := subject.New(subject.Config{Store: st})
 //	…
@@ -56,10 +57,13 @@ type Subject struct {
 	ID        protocol.UserID
 	Disabled  bool
 	TwoFactor protocol.TwoFactorMode // what needs the second factor; never unknown
+	// Keys reports whether a security key is among its second factors, and KeysOnly whether nothing
+	// else counts.
+	Keys, KeysOnly bool
 	// CIDRs are the ranges that every credential of the account may be used from, in addition to
 	// its own ranges. Empty means any address.
 	CIDRs []netip.Prefix
-	// Recovered is when a recovery code was last used or the e-mail address last changed, see
+	// Recovered is when the account was last recovered or its e-mail address last changed, see
 	// [Recover]. Zero means never.
 	Recovered time.Time
 	// HighImpact reports whether many packages depend on the account's, see
@@ -136,7 +140,7 @@ func Of(key string) (id protocol.UserID, ok bool) {
 // every cached Subject is out of date.
 func IsEveryone(key string) bool { return key == EveryoneKey() }
 
-// EveryoneKey returns the key of the row of all accounts, which [CheckEveryone] takes.
+// EveryoneKey returns the key of the row of all accounts, which [CheckEveryone] and [EveryoneNumber] take.
 func EveryoneKey() string { return epochs.Key(everyone) }
 
 // CheckEveryone returns an error if no subject can be decoded, because of the row of all
@@ -145,6 +149,18 @@ func EveryoneKey() string { return epochs.Key(everyone) }
 func CheckEveryone(it store.Item) error {
 	_, err := decodeEveryone(it)
 	return err
+}
+
+// EveryoneNumber returns the number of the row of all accounts, from the item of its key: zero while it
+// is absent. It is for credentials that belong to no account: one is dead when the number is no longer the
+// one that it was created under. The errors are those of [CheckEveryone], and the item of another key is
+// one.
+func EveryoneNumber(it store.Item) (uint64, error) {
+	if !IsEveryone(it.Key) {
+		return 0, errors.New("subject: the item is not the row of all accounts")
+	}
+	all, err := decodeEveryone(it)
+	return all.Number, err
 }
 
 // decodeEveryone returns the zero epoch if it is absent.
@@ -224,6 +240,8 @@ type record struct {
 	Numbers    numbers        `json:"numbers,omitzero"`
 	Revoked    time.Time      `json:"not_before,omitzero"`
 	TwoFactor  string         `json:"tfa,omitempty"` // "": off
+	Keys       bool           `json:"keys,omitempty"`
+	KeysOnly   bool           `json:"keys_only,omitempty"`
 	CIDRs      []netip.Prefix `json:"cidrs,omitempty"`
 	Recovered  time.Time      `json:"recovered,omitzero"`
 	HighImpact bool           `json:"high_impact,omitempty"`
@@ -256,7 +274,7 @@ func (r *record) open() (Subject, error) {
 		return Subject{}, errors.New("the record has a range that is no CIDR")
 	}
 	return Subject{
-		ID: protocol.UserID(r.ID), Disabled: r.Disabled, TwoFactor: mode, CIDRs: r.CIDRs,
+		ID: protocol.UserID(r.ID), Disabled: r.Disabled, TwoFactor: mode, Keys: r.Keys, KeysOnly: r.KeysOnly, CIDRs: r.CIDRs,
 		Recovered: r.Recovered, HighImpact: r.HighImpact, Revoked: r.Revoked, numbers: r.Numbers,
 	}, nil
 }

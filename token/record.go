@@ -3,7 +3,6 @@ package token
 import (
 	"cmp"
 	"crypto/subtle"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"math"
@@ -149,15 +148,6 @@ func (r *record) alive(sub subject.Subject) bool {
 
 func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
-// An ID is written as base32 and not as a UUID, which npm masks where it prints one, so
-// that what `npm token list --json` shows can be given to `npm token revoke`.
-var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
-const (
-	idBytes = 16 // of the digest
-	idSize  = 26 // characters
-)
-
 // IDOf returns the public ID of the token whose secret has the digest d: its first 16
 // bytes in lower-case base32, 26 characters.
 //
@@ -166,20 +156,12 @@ const (
 // 2^128 tries, and the secret that has all 256 is one of 2^178 random ones. The ID proves
 // nothing either: [Open] compares the whole digest. Two secrets do not get the same ID by
 // accident, and Create refuses the second.
-func IDOf(d credential.Digest) string {
-	var text [idSize]byte
-	encoding.Encode(text[:], d[:idBytes])
-	return string(text[:])
-}
+func IDOf(d credential.Digest) string { return d.Prefix().String() }
 
 // isID reports whether text is what IDOf could have returned.
 func isID(text string) bool {
-	if len(text) != idSize {
-		return false
-	}
-	var d credential.Digest
-	n, err := encoding.Decode(d[:], []byte(text))
-	return err == nil && n == idBytes && IDOf(d) == text // the last character has bits to spare
+	_, ok := credential.ParsePrefix(text)
+	return ok
 }
 
 // Key returns the store's key of the token with this ID, "" for what is no ID.
@@ -205,12 +187,11 @@ func IDFromKey(key string) (id string, ok bool) {
 // PrefixFromKey returns the half of a digest that the key of a token is made of; ok is
 // false for the key of anything else. It tells a cache which entry a changed key concerns.
 func PrefixFromKey(key string) (p credential.Prefix, ok bool) {
-	id, ok := IDFromKey(key)
+	id, ok := tokens.ID(key)
 	if !ok {
 		return p, false
 	}
-	_, err := encoding.Decode(p[:], []byte(id))
-	return p, err == nil
+	return credential.ParsePrefix(id)
 }
 
 // Open decodes the token in it, which was read under [KeyOf] d, into a [policy.Credential], and

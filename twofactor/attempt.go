@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/npmauth/npmauth/audit"
@@ -29,7 +30,8 @@ type Attempt struct {
 	value   credential.Secret // in its canonical spelling
 	at      time.Time
 	keys    keys
-	counted bool // or right; false where it was a reuse when it began
+	key     string // the ID of the security key that has signed, once it is verified
+	counted bool   // or right; false where it was a reuse when it began
 }
 
 var errAttempt = errors.New("twofactor: not an attempt of Begin")
@@ -174,7 +176,11 @@ func (a *Attempt) spend(ctx context.Context, tx *store.Tx, use Use) error {
 	if err := a.leaveReuse(ctx, tx, use, s); err != nil {
 		return err
 	}
-	return a.m.events.Commit(ctx, tx, a.event(ctx, nil))
+	e := a.event(ctx, nil)
+	if a.form == FormRecovery {
+		e.Detail["left"] = strconv.Itoa(s.left)
+	}
+	return a.m.events.Commit(ctx, tx, e)
 }
 
 // used returns the error for a value that could be presented once more when the attempt began, and
@@ -198,6 +204,7 @@ func (m *Manager) late(at time.Time) bool { return m.now().Sub(at).Abs() >= m.at
 type spent struct {
 	enrolment string
 	step      int64 // of a TOTP code
+	left      int   // recovery codes, after one of them
 }
 
 // verify spends the value on use, and does not leave a record of reuse.
@@ -209,6 +216,9 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx, use Use) (spent, err
 	s := spent{enrolment: f.Enrolment}
 	switch a.form {
 	case FormTOTP:
+		if len(f.Key) == 0 { // the app was removed since
+			return spent{}, wrong(reasonWrong)
+		}
 		s.step, err = accept(f.Key, a.value.Reveal(), a.at, f.Step)
 		if err == nil {
 			_, err = factors.Update(ctx, tx, string(a.user), func(f *factor) error {
@@ -217,11 +227,14 @@ func (a *Attempt) verify(ctx context.Context, tx *store.Tx, use Use) (spent, err
 			})
 		}
 	case FormRecovery:
+		s.left = len(f.Recovery) - 1
 		if err = spendRecovery(ctx, tx, f, a.value); err == nil {
 			err = subject.Recover(ctx, tx, a.user, a.m.now())
 		}
-	case FormTyped, FormWeb:
+	case FormTyped, FormWeb, FormWebKey:
 		err = a.spendChallenge(ctx, tx, f, use)
+	case FormKey:
+		err = a.verifyKey(ctx, tx, use)
 	default:
 		err = wrong(reasonForm)
 	}
@@ -238,6 +251,9 @@ func (a *Attempt) event(ctx context.Context, err error) audit.Event {
 		Credential: a.use.Credential, ByCredential: a.use.Credential, Addr: a.use.Addr, Action: a.use.Action, Package: a.use.Package,
 		Detail: map[string]string{"form": a.form.String()},
 	}
+	if a.key != "" {
+		e.Detail["key"] = a.key
+	}
 	if _, ok := errors.AsType[*UsedError](err); ok {
 		e.Type, e.Outcome, e.Reasons = audit.FactorReplayed, audit.Denied, []string{"replayed"}
 	} else if r, ok := errors.AsType[*refusal](err); ok {
@@ -251,6 +267,10 @@ func (a *Attempt) event(ctx context.Context, err error) audit.Event {
 		e.Type, e.Outcome, e.Reasons = audit.FactorLocked, audit.Denied, []string{"too-many"}
 	} else if errors.Is(err, ErrNoFactor) {
 		e.Outcome, e.Reasons = audit.Denied, []string{"no-factor"}
+	} else if errors.Is(err, ErrCopied) {
+		e.Outcome, e.Reasons = audit.Denied, []string{reasonCopied}
+	} else if errors.Is(err, ErrWrong) {
+		e.Outcome, e.Reasons = audit.Denied, []string{reasonWrong}
 	} else if err != nil {
 		if e.Outcome = audit.Failure(ctx, err); e.Outcome == audit.Failed {
 			e.Reasons = []string{"failed"}

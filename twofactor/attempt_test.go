@@ -1,6 +1,7 @@
 package twofactor_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,29 @@ func TestOlderStepIsRefused(t *testing.T) {
 	})
 }
 
+// OT-07: a clock that is set back makes no old code good: neither one that was used, nor one of a
+// step before it, which the app shows now. They are good once the clock is past that step.
+func TestClockSetBackAcceptsNoOlderCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		time.Sleep(5 * time.Minute)
+		var behind time.Duration
+		now := func() time.Time { return time.Now().Add(-behind) }
+		m := k.node(func(c *twofactor.Config) { c.Now = now })
+		used := a.at(now())
+		require.NoError(t, k.signIn(m, alice, login, "s1", used))
+		behind = 90 * time.Second
+		for n, code := range []credential.Secret{a.at(now()), a.at(now().Add(30 * time.Second)), used} {
+			assert.ErrorIs(t, k.signIn(m, alice, login, "s2", code), twofactor.ErrWrong, n)
+		}
+		time.Sleep(behind)
+		assert.ErrorIs(t, k.signIn(m, alice, login, "s3", a.at(now())), twofactor.ErrWrong, "the used one")
+		time.Sleep(30 * time.Second)
+		assert.NoError(t, k.signIn(m, alice, login, "s4", a.at(now())))
+	})
+}
+
 // OT-05, OT-21: a code is valid for its user alone, and a wrong one counts against the user who
 // presents it.
 func TestCodeOfAnother(t *testing.T) {
@@ -110,6 +134,7 @@ func TestCodeOfAnother(t *testing.T) {
 	})
 }
 
+// OT-06: the edges of a code's window.
 func TestWindowEdges(t *testing.T) {
 	for _, tt := range []struct {
 		wait time.Duration
@@ -180,7 +205,7 @@ func TestHundredthTryMaySucceed(t *testing.T) {
 	})
 }
 
-// AU-24: no wrong code bars the owner's recovery codes, also after those that locked the app, and
+// AU-24, RC-05: no wrong code bars the owner's recovery codes, also after those that locked the app, and
 // wrong ones leave nothing in the store: whoever has the password could send them for ever.
 func TestNothingBarsRecoveryCodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -418,6 +443,31 @@ func TestEmptyStoredKeyDenies(t *testing.T) {
 	})
 }
 
+// OT-18: a record cannot make codes shorter, longer valid or of another algorithm: these are no part
+// of it, and a record that names them is none.
+func TestStoredFactorHasNoParameters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		items, err := k.store.Get(t.Context(), twofactor.Key(alice))
+		require.NoError(t, err)
+		for _, field := range []string{`"digits":1`, `"algorithm":"none"`, `"period":86400`, `"window":1000`} {
+			value := bytes.Replace(items[0].Value, []byte(`"key":`), []byte(field+`,"key":`), 1)
+			require.NotEqual(t, items[0].Value, value)
+			_, err = k.store.Commit(t.Context(), store.Op{Key: items[0].Key, At: store.Any, Action: store.Put, Value: value})
+			require.NoError(t, err)
+			for _, code := range []credential.Secret{a.code(), a.at(time.Now().Add(-5 * time.Minute)), secretOf(a.code().Reveal()[5:])} {
+				_, err = k.Prove(t.Context(), alice, publish(widget), code)
+				assert.Error(t, err, field)
+			}
+		}
+		_, err = k.store.Commit(t.Context(), store.Op{Key: items[0].Key, At: store.Any, Action: store.Put, Value: items[0].Value})
+		require.NoError(t, err)
+		_, err = k.Prove(t.Context(), alice, publish(widget), a.code())
+		assert.NoError(t, err, "none of which spent it")
+	})
+}
+
 // A code is verified for the time at which it arrived, and may be spent for an hour from then.
 func TestAttemptTTL(t *testing.T) {
 	for _, tt := range []struct {
@@ -598,6 +648,66 @@ func TestAllRecoveryCodesInParallel(t *testing.T) {
 	s, err := k.Status(t.Context(), k.store, alice)
 	require.NoError(t, err)
 	assert.Zero(t, s.RecoveryLeft)
+}
+
+// RC-04: recovery codes end with the factor that they belong to, also those with which an attempt was
+// begun before it was removed, and a new factor has new ones.
+func TestRecoveryCodesEndWithTheFactor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		old := k.enrol(alice)
+		begun, err := k.Begin(ctx, alice, login, old.recovery[0])
+		require.NoError(t, err)
+		require.NoError(t, k.Disable(ctx, audit.Actor{User: alice}, alice))
+		fresh := k.enrol(alice)
+		assert.ErrorIs(t, store.Transact(ctx, k.store, func(tx *store.Tx) error { return begun.Spend(ctx, tx, opens(login, "s1")) }), twofactor.ErrWrong)
+		for n, code := range old.recovery {
+			assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "s"+strconv.Itoa(n), code), twofactor.ErrWrong)
+		}
+		assert.NoError(t, k.signIn(k.Manager, alice, login, "s9", fresh.recovery[0]))
+	})
+}
+
+// RC-06: a recovery code in capitals or in groups is the same code, and used with it. No two codes are
+// one: each letter stands for itself.
+func TestSpellingsOfARecoveryCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n, spell := range []func(string) string{
+			strings.ToUpper,
+			func(s string) string { return s[:16] + " " + s[16:32] + "-" + s[32:] },
+			func(s string) string { return "\t" + s + " " },
+		} {
+			code := a.recovery[n].Reveal()
+			other := strings.NewReplacer("0", "o", "1", "l").Replace(code)
+			if other != code {
+				assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "other", secretOf(other)), twofactor.ErrWrong)
+			}
+			require.NoError(t, k.signIn(k.Manager, alice, login, "s"+strconv.Itoa(n), secretOf(spell(code))), spell(code))
+			assert.ErrorIs(t, k.signIn(k.Manager, alice, login, "later", secretOf(code)), twofactor.ErrWrong)
+		}
+	})
+}
+
+// RC-07: the event of a recovery code says how many are left, down to the last one.
+func TestRecoveryCodesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a := k.enrol(alice)
+		for n, code := range a.recovery {
+			require.NoError(t, k.signIn(k.Manager, alice, login, "s"+strconv.Itoa(n), code))
+			e := k.last()
+			assert.Equal(t, audit.RecoveryUsed, e.Type)
+			assert.Equal(t, strconv.Itoa(4-n), e.Detail["left"])
+			s, err := k.Status(t.Context(), nil, alice)
+			require.NoError(t, err)
+			assert.Equal(t, 4-n, s.RecoveryLeft)
+		}
+		require.NoError(t, k.signIn(k.Manager, alice, login, "s", a.code()), "the app stays")
+		assert.NotContains(t, k.last().Detail, "left")
+	})
 }
 
 // RC-03: the code is spent in the commit of what it allows.

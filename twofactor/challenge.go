@@ -39,6 +39,8 @@ type NewChallenge struct {
 	Items     []Item
 	Addr      netip.Addr // where the request came from
 	UserAgent string     // as the client sent it; cut to 120 bytes
+	// KeysOnly reports whether only a security key counts for the operation: nothing else approves it.
+	KeysOnly bool
 }
 
 // An Item is one change that a challenge is for.
@@ -114,6 +116,7 @@ type challenge struct {
 	Typed     credential.Digest `json:"typed"` // a MAC; zero until approved
 	Proof     credential.Digest `json:"proof"` // zero until collected
 	State     string            `json:"state"`
+	ByKey     bool              `json:"by_key,omitempty"` // approved with a security key
 	Enrolment string            `json:"enrolment"`
 
 	User           protocol.UserID `json:"user"`
@@ -124,6 +127,7 @@ type challenge struct {
 	Items          []item          `json:"items"`
 	Addr           netip.Addr      `json:"addr"`
 	UserAgent      string          `json:"user_agent"`
+	KeysOnly       bool            `json:"keys_only,omitempty"`
 
 	Started   time.Time `json:"started"`
 	Expires   time.Time `json:"expires"`
@@ -204,7 +208,7 @@ func (m *Manager) Challenge(ctx context.Context, n NewChallenge) (Challenge, err
 	c := challenge{
 		ID: digest(page).String(), Poll: digest(poll), State: waiting,
 		User: n.User, Name: clip(n.Name, maxText), Credential: n.Credential, CredentialName: clip(n.CredentialName, maxText), Action: n.Action,
-		Addr: n.Addr, UserAgent: clip(n.UserAgent, maxAgent),
+		Addr: n.Addr, UserAgent: clip(n.UserAgent, maxAgent), KeysOnly: n.KeysOnly,
 		Started: now, Expires: now.Add(challengeTTL),
 	}
 	for _, it := range n.Items {
@@ -276,7 +280,7 @@ func (m *Manager) Pending(ctx context.Context, pageID string) (Request, error) {
 	req := Request{
 		NewChallenge: NewChallenge{
 			User: c.User, Name: c.Name, Credential: c.Credential, CredentialName: c.CredentialName, Action: c.Action,
-			Addr: c.Addr, UserAgent: c.UserAgent,
+			Addr: c.Addr, UserAgent: c.UserAgent, KeysOnly: c.KeysOnly,
 		},
 		Started: c.Started, Expires: c.Expires, CheckCode: checkCode(pageID),
 	}
@@ -318,8 +322,8 @@ type Approval struct {
 // only; they are as good as the proof that [Manager.Collect] returns, and the first of the two
 // that is used ends the other. Both can be used for five minutes from now.
 //
-// Only a TOTP code of the user who must approve is verified. Any other kind of value, and another
-// user's, is [ErrWrong]: a recovery code, or a proof for another operation, must not become a proof
+// Only a TOTP code of the user who must approve is verified, and what a security key of theirs has
+// signed for the page. Any other kind of value, and another user's, is [ErrWrong]: a recovery code, or a proof for another operation, must not become a proof
 // for this one. The attempt counts for the challenged credential. The code cannot be presented a
 // second time. ErrNoChallenge is as for Pending.
 func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, error) {
@@ -327,7 +331,7 @@ func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, 
 	if err != nil {
 		return credential.Secret{}, fmt.Errorf("twofactor: approve: %w", err)
 	}
-	use := Use{Credential: c.Credential, Action: c.Action, Package: c.Items[0].Package, Change: c.Items[0].Change, At: in.At, Addr: in.Addr}
+	use := Use{Credential: c.Credential, Action: c.Action, Package: c.Items[0].Package, Change: c.Items[0].Change, At: in.At, Addr: in.Addr, Page: in.PageID}
 	a, err := m.attempt(ctx, in.User, use, in.Value)
 	if err != nil {
 		return credential.Secret{}, err
@@ -337,8 +341,11 @@ func (m *Manager) Approve(ctx context.Context, in Approval) (credential.Secret, 
 		m.events.Record(ctx, a.event(ctx, err))
 		return credential.Secret{}, err
 	}
-	if a.form != FormTOTP {
+	if a.form != FormTOTP && a.form != FormKey {
 		return credential.Secret{}, wrong(reasonForm)
+	}
+	if c.KeysOnly && a.form != FormKey {
+		return credential.Secret{}, errKeysOnly // a code would be spent on nothing
 	}
 	leave, err := a.Wait(ctx)
 	if err != nil {
@@ -383,6 +390,7 @@ func (m *Manager) approve(ctx context.Context, tx *store.Tx, a *Attempt, in Appr
 		return ErrNoChallenge
 	}
 	_, err = challenges.Update(ctx, tx, c.ID, func(c *challenge) error {
+		c.ByKey = a.form == FormKey
 		c.State, c.Typed, c.Expires = approved, mac(a.keys.typed, typed.Reveal()), a.at.Add(challengeTTL)
 		for i := range c.Items {
 			c.Items[i].Approved = i == 0 || slices.Contains(in.Also, i)
@@ -412,11 +420,71 @@ func (m *Manager) Deny(ctx context.Context, pageID string, addr netip.Addr) erro
 	return nil
 }
 
+// challengePage is how many challenges EndChallenges has in memory.
+const challengePage = 32
+
+// EndChallenges ends all challenges for an operation on a package, whoever must approve them, approved ones
+// included: their proofs are worth nothing from then on. One that is for other packages, too, ends as a whole.
+// It returns how many it has ended. The reason is a word for their events, "" for none.
+//
+// It reads all challenges, a page at a time. Each ends in a commit of its own, so that some may have ended
+// where an error is returned: then call it again. One that is opened meanwhile may be missed.
+func (m *Manager) EndChallenges(ctx context.Context, pkg protocol.PackageName, reason string) (ended int, err error) {
+	for after := ""; ; {
+		page, err := challenges.List(ctx, m.store, after, challengePage)
+		if err != nil {
+			return ended, fmt.Errorf("twofactor: end challenges: %w", err)
+		}
+		for _, c := range page {
+			if !c.about(pkg) {
+				continue
+			}
+			gone, err := m.endChallenge(ctx, c.ID, reason)
+			if err != nil {
+				return ended, fmt.Errorf("twofactor: end challenges: %w", err)
+			}
+			if gone {
+				ended++
+			}
+		}
+		if len(page) < challengePage {
+			return ended, nil
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+// about reports whether c is for an operation on the package.
+func (c *challenge) about(pkg protocol.PackageName) bool {
+	return slices.ContainsFunc(c.Items, func(it item) bool { return it.Package == pkg })
+}
+
+// endChallenge deletes the challenge with this ID, and reports whether there was still something to end.
+func (m *Manager) endChallenge(ctx context.Context, id, reason string) (gone bool, err error) {
+	err = store.Transact(ctx, m.store, func(tx *store.Tx) error {
+		gone = false
+		c, err := found(challenges.Get(ctx, tx, id))
+		if err != nil || c == nil || c.State == used || !m.now().Before(c.Expires) {
+			return err
+		}
+		gone = true
+		if err := challenges.Delete(ctx, tx, id); err != nil {
+			return err
+		}
+		e := c.event(m.now(), audit.ChallengeNo, audit.Actor{})
+		if reason != "" {
+			e.Reasons = []string{reason}
+		}
+		return m.events.Commit(ctx, tx, e)
+	})
+	return gone && err == nil, err
+}
+
 // spendChallenge uses up an approved challenge that the value proves, if the value is valid for
 // exactly this use: each item of a challenge is spent by itself.
 func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor, use Use) error {
 	by, id := byTyped, mac(a.keys.typed, a.value.Reveal())
-	if a.form == FormWeb {
+	if a.form == FormWeb || a.form == FormWebKey {
 		by, id = byProof, credential.Sum(a.value)
 	}
 	c, err := found(by.Get(ctx, tx, id.String()))
@@ -429,6 +497,8 @@ func (a *Attempt) spendChallenge(ctx context.Context, tx *store.Tx, f *factor, u
 		return &refusal{reason: reasonForeign, owner: c.User}
 	case c.itemOf(use).Used:
 		return usedValue(a.form)
+	case a.form == FormWeb && c.ByKey, a.form == FormWebKey && !c.ByKey:
+		return wrong(reasonWrong)
 	case c.State != approved || !a.at.Before(c.Expires) || c.Enrolment != f.Enrolment:
 		return wrong(reasonExpired)
 	}

@@ -326,6 +326,8 @@ func TestApproveIsCounted(t *testing.T) {
 	})
 }
 
+// CH-08: a challenge lives until its expiry, and is over at that instant. CH-09: its poll is then as
+// that of one that never was.
 func TestChallengeExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)
@@ -354,7 +356,7 @@ func TestChallengeExpires(t *testing.T) {
 	})
 }
 
-// An approval is valid for five minutes, whenever it was collected.
+// CH-08: an approval is valid for five minutes, whenever it was collected.
 func TestApprovalExpires(t *testing.T) {
 	for _, tt := range []struct {
 		wait time.Duration
@@ -474,6 +476,93 @@ func TestDeny(t *testing.T) {
 		_, err = k.approve(c.PageID, alice, a.code())
 		require.NoError(t, err)
 		assert.ErrorIs(t, k.Deny(ctx, c.PageID, browser), twofactor.ErrNoChallenge, "too late")
+	})
+}
+
+// Challenges for a package end, those included that were approved or collected, and no others.
+func TestEndChallenges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		ctx := t.Context()
+		a := k.enrol(alice)
+		other := newChallenge(publish(plain))
+		both := newChallenge(publish(plain))
+		both.Items = append(both.Items, newChallenge(publish(widget)).Items...)
+		kept, err := k.Challenge(ctx, other)
+		require.NoError(t, err)
+		ofBoth, err := k.Challenge(ctx, both)
+		require.NoError(t, err)
+		pending, ended, spent := k.open(), k.open(), k.open()
+		var proofs []credential.Secret
+		for _, c := range []twofactor.Challenge{ended, spent} {
+			_, err := k.approve(c.PageID, alice, a.code())
+			require.NoError(t, err)
+			p, err := k.Collect(ctx, c.PollID, terminal)
+			require.NoError(t, err)
+			proofs = append(proofs, p.Proof)
+			time.Sleep(30 * time.Second)
+		}
+		_, err = k.Prove(ctx, alice, publish(widget), proofs[1])
+		require.NoError(t, err)
+
+		n, err := k.EndChallenges(ctx, widget, "transferred")
+		require.NoError(t, err)
+		assert.Equal(t, 3, n, "the one that was used has nothing to end")
+		last := k.last()
+		assert.Equal(t, []any{audit.ChallengeNo, audit.Done, alice, []string{"transferred"}}, []any{last.Type, last.Outcome, last.User, last.Reasons})
+		for _, c := range []twofactor.Challenge{pending, ofBoth} {
+			_, err = k.Pending(ctx, c.PageID)
+			assert.ErrorIs(t, err, twofactor.ErrNoChallenge)
+		}
+		_, err = k.Prove(ctx, alice, publish(widget), proofs[0])
+		assert.ErrorIs(t, err, twofactor.ErrWrong)
+		_, err = k.Pending(ctx, kept.PageID)
+		assert.NoError(t, err)
+		n, err = k.EndChallenges(ctx, widget, "")
+		require.NoError(t, err)
+		assert.Zero(t, n)
+
+		// Of more than a page of them, and of those only that are open still.
+		for i := range 70 {
+			c := newChallenge(publish(widget))
+			c.Credential = fmt.Sprint("session-", i)
+			_, err := k.Challenge(ctx, c)
+			require.NoError(t, err)
+		}
+		n, err = k.EndChallenges(ctx, widget, "")
+		require.NoError(t, err)
+		assert.Equal(t, 70, n)
+		assert.Empty(t, k.last().Reasons)
+		k.open()
+		time.Sleep(5 * time.Minute)
+		n, err = k.EndChallenges(ctx, widget, "")
+		require.NoError(t, err)
+		assert.Zero(t, n, "expired")
+	})
+}
+
+// After an error EndChallenges is called again, and ends the others.
+func TestEndChallengesAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		k.enrol(alice)
+		for range 3 {
+			k.open()
+		}
+		broken := k.node(func(cfg *twofactor.Config) {
+			cfg.Store = storetest.NewFaulty(k.store, storetest.Fault{On: storetest.Commits, Nth: 2})
+		})
+		n, err := broken.EndChallenges(t.Context(), widget, "")
+		assert.ErrorIs(t, err, storetest.ErrFault)
+		assert.Equal(t, 1, n)
+		n, err = broken.EndChallenges(t.Context(), widget, "")
+		require.NoError(t, err)
+		assert.Equal(t, 2, n)
+		broken = k.node(func(cfg *twofactor.Config) {
+			cfg.Store = storetest.NewFaulty(k.store, storetest.Fault{On: storetest.Lists, Nth: 1})
+		})
+		_, err = broken.EndChallenges(t.Context(), widget, "")
+		assert.ErrorIs(t, err, storetest.ErrFault)
 	})
 }
 

@@ -72,11 +72,11 @@ func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (
 			// The absolute value, so that a clock that was set back does not return an old
 			// proof.
 			if now.Sub(c.Collected).Abs() < repeatFor {
-				proof, err = proofOf(pollID, c.Salt)
+				proof, err = c.proof(pollID, c.Salt)
 			}
 			return err
 		}
-		if proof, err = proofOf(pollID, salt); err != nil {
+		if proof, err = c.proof(pollID, salt); err != nil {
 			return err
 		}
 		c, err = challenges.Update(ctx, tx, id, func(c *challenge) error {
@@ -97,11 +97,14 @@ func (m *Manager) Collect(ctx context.Context, pollID string, addr netip.Addr) (
 	return Poll{State: Done, Proof: proof}, nil
 }
 
-// proofOf derives the proof. It needs both the poll ID and the salt in the store.
-func proofOf(pollID string, salt []byte) (credential.Secret, error) {
+// proof derives the proof. It needs both the poll ID and the salt in the store.
+func (c *challenge) proof(pollID string, salt []byte) (credential.Secret, error) {
 	stream, err := hkdf.Key(sha256.New, []byte(pollID), salt, "npmauth challenge proof", 128)
 	if err != nil {
 		return credential.Secret{}, err
+	}
+	if c.ByKey {
+		return credential.Derive(prefixKeyProof, bytes.NewReader(stream))
 	}
 	return credential.Derive(prefixProof, bytes.NewReader(stream))
 }

@@ -55,10 +55,14 @@ func (m *Manager) Enrol(ctx context.Context, by audit.Actor, user protocol.UserI
 // shows it to an authenticator app under label, the user's name. The key counts only after
 // [Manager.Confirm], for which there are ten minutes and ten tries; a second enrolment replaces
 // the first. mode is what the account will need the factor for. An account that has a factor
-// gets ErrEnrolled: it must disable the factor first, which needs a proof.
+// gets ErrEnrolled: it must disable the factor first, which needs a proof. One that has security keys
+// and no app gets one besides, and new recovery codes. With [Config].NoApps it is ErrNoApps.
 func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, label string, mode protocol.TwoFactorMode) (credential.Secret, error) {
 	if mode != protocol.AuthOnly && mode != protocol.AuthAndWrites {
 		return credential.Secret{}, errMode
+	}
+	if m.noApps {
+		return credential.Secret{}, ErrNoApps
 	}
 	if user == "" || label == "" || len(label) > maxLabel {
 		return credential.Secret{}, fmt.Errorf("twofactor: enrol: user must not be empty and label have 1 to %d bytes", maxLabel)
@@ -83,17 +87,21 @@ func (m *Manager) EnrolTx(ctx context.Context, tx *store.Tx, by audit.Actor, use
 	return credential.NewSecret(keyURI(m.issuer, label, key)), nil
 }
 
-// absent returns ErrEnrolled if user has a factor. It reads the waiting enrolment at the same moment: a
+func newEnrolment() string { return rand.Text() }
+
+// absent returns ErrEnrolled if user has an app. It reads the waiting enrolment at the same moment: a
 // confirmation puts the one in the place of the other.
 func absent(ctx context.Context, tx *store.Tx, user protocol.UserID) error {
 	if _, err := tx.Get(ctx, factors.Key(string(user)), enrolments.Key(string(user))); err != nil {
 		return err
 	}
-	switch _, err := factorOf(ctx, tx, user); {
+	switch f, err := factorOf(ctx, tx, user); {
 	case errors.Is(err, ErrNoFactor):
 		return nil
 	case err != nil:
 		return err
+	case len(f.Key) == 0:
+		return nil
 	}
 	return ErrEnrolled
 }
@@ -138,7 +146,7 @@ func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code c
 	if user == "" || form != FormTOTP {
 		return nil, wrong(reasonForm)
 	}
-	c := &Confirmation{m: m, user: user, code: text, at: m.now(), enrolment: rand.Text()}
+	c := &Confirmation{m: m, user: user, code: text, at: m.now(), enrolment: newEnrolment()}
 	if !at.IsZero() {
 		c.at = at.UTC().Truncate(time.Microsecond)
 	}
@@ -173,14 +181,18 @@ func (m *Manager) BeginConfirm(ctx context.Context, user protocol.UserID, code c
 
 // Apply activates the enrolment in the caller's commit and returns the recovery codes, which
 // are shown only once. The code counts as used. All sessions of the user end, since they were
-// opened without the factor: the caller rewrites one that must survive in the same commit, see
+// opened without the factor, unless the account had security keys: the caller rewrites one that must survive in the same commit, see
 // [subject.Revoke]. A wrong code is ErrWrong and the enrolment stays; ErrNoFactor and
-// ErrEnrolled are as for BeginConfirm.
+// ErrEnrolled are as for BeginConfirm. By anybody but the user it is a recovery of the account, as
+// [Manager.AddKeyTx] is.
 func (c *Confirmation) Apply(ctx context.Context, tx *store.Tx, by audit.Actor) ([]credential.Secret, error) {
 	if c == nil || c.m == nil {
 		return nil, errors.New("twofactor: not a confirmation of BeginConfirm")
 	}
 	mode, err := c.apply(ctx, tx)
+	if err == nil {
+		err = c.m.recovered(ctx, tx, by, c.user, "factor-added")
+	}
 	e := audit.Event{Time: c.m.now(), Type: audit.FactorEnrolled, Outcome: audit.Done, User: c.user}.From(by)
 	if err != nil {
 		c.m.events.Outcome(ctx, tx, func(store.Outcome) (audit.Event, bool) {
@@ -213,8 +225,15 @@ func (c *Confirmation) apply(ctx context.Context, tx *store.Tx) (mode protocol.T
 	if err != nil {
 		return mode, err
 	}
-	f := &factor{User: c.user, Enrolment: c.enrolment, Key: e.Key, Step: step, Recovery: c.digests, Since: c.m.now()}
-	if err := factors.Insert(ctx, tx, f); err != nil {
+	first := false
+	_, err = factors.Upsert(ctx, tx, string(c.user), func(f *factor, exists bool) error {
+		if first = !exists; first {
+			f.User, f.Since = c.user, c.m.now()
+		}
+		f.Enrolment, f.Key, f.Step, f.Recovery = c.enrolment, e.Key, step, c.digests
+		return nil
+	})
+	if err != nil {
 		return mode, err
 	}
 	if err := enrolments.Delete(ctx, tx, string(c.user)); err != nil {
@@ -222,6 +241,9 @@ func (c *Confirmation) apply(ctx context.Context, tx *store.Tx) (mode protocol.T
 	}
 	if err := subject.SetTwoFactor(ctx, tx, c.user, e.Mode); err != nil {
 		return mode, err
+	}
+	if !first { // its sessions were opened with a factor
+		return e.Mode, nil
 	}
 	_, err = subject.Revoke(ctx, tx, c.user, subject.Sessions, c.m.now())
 	return e.Mode, err

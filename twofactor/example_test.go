@@ -31,7 +31,7 @@ func Example() {
 		panic(err)
 	}
 	code := authenticator(uri)
-	recovery, err := factors.Confirm(ctx, audit.Actor{}, "user-1", code(now))
+	recovery, err := factors.Confirm(ctx, audit.Actor{User: "user-1"}, "user-1", code(now))
 	fmt.Println(len(recovery), "recovery codes", err)
 
 	now = now.Add(time.Minute)
@@ -68,7 +68,7 @@ func ExampleManager_Authorize() {
 		panic(err)
 	}
 	code := authenticator(uri)
-	if _, err := factors.Confirm(ctx, audit.Actor{}, "user-1", code(now)); err != nil {
+	if _, err := factors.Confirm(ctx, audit.Actor{User: "user-1"}, "user-1", code(now)); err != nil {
 		panic(err)
 	}
 	now = now.Add(time.Minute)

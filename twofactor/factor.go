@@ -17,8 +17,8 @@ import (
 type factor struct {
 	User      protocol.UserID     `json:"user"`
 	Enrolment string              `json:"enrolment"` // random: records of reuse and challenges end with their enrolment
-	Key       []byte              `json:"key"`
-	Step      int64               `json:"step"` // the highest that was accepted; only grows
+	Key       []byte              `json:"key"`       // of the app; none: there are only security keys
+	Step      int64               `json:"step"`      // the highest that was accepted; only grows
 	Recovery  []credential.Digest `json:"recovery"`
 	Since     time.Time           `json:"since"`
 }
@@ -52,6 +52,9 @@ func factorOf(ctx context.Context, r store.Reader, user protocol.UserID) (*facto
 // A Status is the public state of an account's second factor. It has no secret.
 type Status struct {
 	Enabled      bool
+	App          bool                   // an authenticator app is enrolled
+	Keys         bool                   // there is a security key, and the registry has them
+	KeysOnly     bool                   // nothing but a key counts, and recovery codes to repair the account
 	Pending      bool                   // an enrolment waits for its first code
 	PendingMode  protocol.TwoFactorMode // the mode of the waiting enrolment; TwoFactorUnknown without one
 	Locked       bool                   // too many wrong TOTP codes, see ErrLocked
@@ -62,7 +65,11 @@ type Status struct {
 // store. For an account without a factor it is the zero Status. What needs the factor is in package
 // subject.
 func (m *Manager) Status(ctx context.Context, r store.Reader, user protocol.UserID) (Status, error) {
-	items, err := store.ReaderOr(r, m.store).Get(ctx, factors.Key(string(user)), enrolments.Key(string(user)), failed.Key(string(user)))
+	if user == "" {
+		return Status{}, fmt.Errorf("twofactor: status: %w", subject.ErrNoUser)
+	}
+	keys := append([]string{factors.Key(string(user)), enrolments.Key(string(user)), failed.Key(string(user))}, subject.Keys(user)...)
+	items, err := store.ReaderOr(r, m.store).Get(ctx, keys...)
 	if err != nil {
 		return Status{}, fmt.Errorf("twofactor: status: %w", err)
 	}
@@ -78,9 +85,14 @@ func (m *Manager) Status(ctx context.Context, r store.Reader, user protocol.User
 	if err != nil {
 		return Status{}, fmt.Errorf("twofactor: status: %w", err)
 	}
+	sub, err := subject.Decode(user, items[3:])
+	if err != nil {
+		return Status{}, fmt.Errorf("twofactor: status: %w", err)
+	}
 	var s Status
 	if f != nil {
 		s.Enabled, s.RecoveryLeft = true, len(f.Recovery)
+		s.App, s.Keys, s.KeysOnly = len(f.Key) > 0, sub.Keys && m.devices != nil, sub.KeysOnly
 		s.Locked = n != nil && n.TOTP >= m.hard
 	}
 	if e.open(m.now()) {
@@ -94,9 +106,12 @@ func (m *Manager) Disable(ctx context.Context, by audit.Actor, user protocol.Use
 	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.DisableTx(ctx, tx, by, user) })
 }
 
-// DisableTx removes the second factor of user, the recovery codes and a waiting enrolment, and
-// unlocks a locked factor, as part of the caller's commit. If there is none of them it returns
+// DisableTx removes the second factor of user, app and security keys, the recovery codes and a waiting
+// enrolment, and unlocks a locked factor, as part of the caller's commit. If there is none of them it returns
 // ErrNoFactor. Records of reuse and challenges of the factor end. The caller decides who may do this.
+//
+// If by is not user, somebody else vouched for them, such as an operator: a factor that is removed
+// then is a recovery of the account, and [subject.Recover] is part of the commit.
 func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID) error {
 	active, err := removed(factors.Delete(ctx, tx, string(user)))
 	if err != nil {
@@ -122,10 +137,28 @@ func (m *Manager) DisableTx(ctx context.Context, tx *store.Tx, by audit.Actor, u
 		}
 		return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorForgotten, Outcome: audit.Done, User: user}.From(by))
 	}
+	if err := m.removeKeys(ctx, tx, user); err != nil {
+		return fmt.Errorf("twofactor: disable: %w", err)
+	}
 	if err := subject.SetTwoFactor(ctx, tx, user, protocol.TwoFactorOff); err != nil {
 		return fmt.Errorf("twofactor: disable: %w", err)
 	}
+	if err := m.recovered(ctx, tx, by, user, "factor-removed"); err != nil {
+		return fmt.Errorf("twofactor: disable: %w", err)
+	}
 	return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: audit.FactorDisabled, Outcome: audit.Done, User: user}.From(by))
+}
+
+// recovered records that the account was recovered, if it is somebody else who changes its factors.
+func (m *Manager) recovered(ctx context.Context, tx *store.Tx, by audit.Actor, user protocol.UserID, reason string) error {
+	if by.User == user {
+		return nil
+	}
+	if err := subject.Recover(ctx, tx, user, m.now()); err != nil {
+		return err
+	}
+	e := audit.Event{Time: m.now(), Type: audit.AccountRecovered, Outcome: audit.Done, User: user, Reasons: []string{reason}}
+	return m.events.Commit(ctx, tx, e.From(by))
 }
 
 // SetModeTx sets what needs the factor of user, in the caller's commit. An account without a

@@ -3,6 +3,7 @@ package twofactor_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ func TestStatusOfAReader(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, s)
 		k.enrol(alice)
-		enrolled := twofactor.Status{Enabled: true, RecoveryLeft: 5}
+		enrolled := twofactor.Status{Enabled: true, App: true, RecoveryLeft: 5}
 		s, err = k.Status(ctx, nil, alice)
 		require.NoError(t, err)
 		assert.Equal(t, enrolled, s)
@@ -81,11 +82,47 @@ func TestSetMode(t *testing.T) {
 		assert.Equal(t, map[string]string{"mode": "auth-only"}, e.Detail)
 		assert.Equal(t, by, e.Actor())
 
+		told = len(k.events)
 		require.NoError(t, k.Disable(ctx, by, alice))
+		assert.Len(t, k.events, told+1)
+		assert.Zero(t, k.subject(alice).Recovered, "what people remove themselves recovers nothing")
 		assert.Equal(t, audit.FactorDisabled, k.last().Type)
 		assert.Equal(t, by, k.last().Actor())
 		assert.ErrorIs(t, set(protocol.AuthOnly, nil), twofactor.ErrNoFactor)
 	})
+}
+
+// A factor that somebody other than its user removes is a recovery of the account, in the same
+// commit. An enrolment that was never confirmed was no factor.
+func TestDisableByAnotherRecovers(t *testing.T) {
+	for name, by := range map[string]audit.Actor{"the operator": operator, "an administrator": {User: "root", Addr: terminal}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t)
+				ctx := t.Context()
+				_, err := k.Enrol(ctx, operator, alice, "alice", protocol.AuthOnly)
+				require.NoError(t, err)
+				require.NoError(t, k.Disable(ctx, by, alice))
+				assert.Zero(t, k.subject(alice).Recovered)
+
+				k.enrol(alice)
+				time.Sleep(time.Minute)
+				require.ErrorIs(t, store.Transact(ctx, k.store, func(tx *store.Tx) error {
+					require.NoError(t, k.DisableTx(ctx, tx, by, alice))
+					return assert.AnError
+				}), assert.AnError)
+				assert.Zero(t, k.subject(alice).Recovered)
+				told := len(k.events)
+				require.NoError(t, k.Disable(ctx, by, alice))
+				assert.Equal(t, time.Now().UTC(), k.subject(alice).Recovered)
+				now := time.Now().UTC()
+				assert.Equal(t, []audit.Event{
+					audit.Event{Time: now, Type: audit.AccountRecovered, Outcome: audit.Done, User: alice, Reasons: []string{"factor-removed"}}.From(by),
+					audit.Event{Time: now, Type: audit.FactorDisabled, Outcome: audit.Done, User: alice}.From(by),
+				}, k.events[told:])
+			})
+		})
+	}
 }
 
 // SetTx does what npm profile sends, by what the account has.

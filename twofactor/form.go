@@ -19,12 +19,17 @@ const (
 	FormEmail         // 8 digits: a code sent by mail, which is not issued yet and always refused
 	FormTyped         // 16 digits: shown on the page of an approved challenge
 	FormRecovery      // 64 hex digits: a recovery code
-	FormWeb           // npmo_…: collected from an approved challenge by its poll
+	FormWeb           // npmo_…: collected by its poll from a challenge that was approved with a code
+	FormWebKey        // npmk_…: the same, of a challenge that was approved with a security key
+	FormKey           // webauthn.…: what a security key has signed, see [KeyValue]
 )
 
-// prefixProof begins a web proof. Thirty characters and six of checksum follow,
-// as in a token; the prefix is none that a credential has.
-const prefixProof = "npmo_"
+// Each of these begins a web proof. Thirty characters and six of checksum follow, as in a token; the
+// prefix is none that a credential has.
+const (
+	prefixProof    = "npmo_" // of a challenge that was approved with a code
+	prefixKeyProof = "npmk_" // or with a security key
+)
 
 // FormOf returns the form of a presented value. White space and dashes are ignored, wherever they
 // are: apps and the page of a challenge show codes in groups, and people type them so. Digits of
@@ -40,11 +45,20 @@ func FormOf(value string) Form {
 // parse returns the form of value and its one canonical spelling, which is what
 // digests are made of.
 func parse(value string) (Form, string) {
+	if strings.HasPrefix(value, typed.KeyPrefix) { // which nobody types
+		if len(value) > typed.MaxKey || len(value) == len(typed.KeyPrefix) {
+			return FormInvalid, ""
+		}
+		return FormKey, value
+	}
 	v := typed.Code(value)
-	if strings.HasPrefix(v, prefixProof) {
+	for prefix, form := range map[string]Form{prefixProof: FormWeb, prefixKeyProof: FormWebKey} {
+		if !strings.HasPrefix(v, prefix) {
+			continue
+		}
 		// Parse knows the shape and checksum of tokens, and looks nothing up.
-		if _, ok := credential.Parse(credential.PrefixToken + v[len(prefixProof):]); ok {
-			return FormWeb, v
+		if _, ok := credential.Parse(credential.PrefixToken + v[len(prefix):]); ok {
+			return form, v
 		}
 		return FormInvalid, ""
 	}
@@ -84,10 +98,15 @@ func (f Form) Proof() policy.Proof {
 		return policy.ProofRecovery
 	case FormTyped, FormWeb:
 		return policy.ProofWeb
+	case FormWebKey, FormKey:
+		return policy.ProofKey
 	default:
 		return policy.NoProof
 	}
 }
+
+// Approval reports whether it is what the page of a challenge hands out.
+func (f Form) Approval() bool { return f == FormTyped || f == FormWeb || f == FormWebKey }
 
 // String returns the form in one lower-case word.
 func (f Form) String() string {
@@ -102,6 +121,10 @@ func (f Form) String() string {
 		return "recovery"
 	case FormWeb:
 		return "web"
+	case FormWebKey:
+		return "web-key"
+	case FormKey:
+		return "key"
 	default:
 		return "invalid"
 	}

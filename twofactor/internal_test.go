@@ -32,7 +32,7 @@ func TestCodesOfRFC6238(t *testing.T) {
 	}
 }
 
-// The window is one step to each side, to the nanosecond.
+// OT-06: the window is one step to each side, to the nanosecond.
 func TestAcceptWindow(t *testing.T) {
 	const step = 37037036
 	start := time.Unix(step*period, 0)

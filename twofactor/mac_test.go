@@ -39,7 +39,7 @@ func digestOf(parts ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// One code for one use leaves another key in each store: the keys alone do not suffice to try
+// AU-06: one code for one use leaves another key in each store: the keys alone do not suffice to try
 // codes.
 func TestKeysDoNotTellACode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

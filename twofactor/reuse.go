@@ -68,6 +68,9 @@ func (a *Attempt) reuseID(credentialID string) string {
 // leaveReuse writes the record of reuse of a spent value, if its use allows reuse.
 func (a *Attempt) leaveReuse(ctx context.Context, tx *store.Tx, use Use, s spent) error {
 	signIn := use.Action.SignsIn()
+	if a.form == FormKey { // no client repeats what a page has sent
+		return nil
+	}
 	if signIn && (!use.Carry || a.form != FormTOTP) || !use.Action.Repeats() {
 		return nil
 	}

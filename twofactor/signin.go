@@ -11,6 +11,9 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
+// errKeysOnly is for an account whose user wants only security keys to count.
+var errKeysOnly = fmt.Errorf("%w: only a security key counts", ErrWrong)
+
 // SignIn begins the check of the second factor of a sign-in whose password was right. It is a
 // SecondFactor of package session:
 //
@@ -33,7 +36,13 @@ func (m *Manager) SignIn(ctx context.Context, sub subject.Subject, f subject.Fac
 	if f.Value.IsZero() {
 		return nil, subject.ErrFactorRequired
 	}
-	use := Use{Action: protocol.Login, Carry: f.Carry, At: f.At, Addr: f.Addr}
+	switch form := FormOf(f.Value.Reveal()); {
+	case sub.KeysOnly && form != FormKey && form != FormRecovery:
+		return nil, m.required(errKeysOnly)
+	case form == FormKey && f.Page == "": // a login without a page has nothing that a key could sign for
+		return nil, m.required(wrong(reasonForm))
+	}
+	use := Use{Action: protocol.Login, Carry: f.Carry, Page: f.Page, At: f.At, Addr: f.Addr}
 	attempt, err := m.Begin(ctx, sub.ID, use, f.Value)
 	if err != nil {
 		return nil, m.signInError(err)
@@ -75,6 +84,9 @@ func (m *Manager) Verifies(ctx context.Context, sub subject.Subject, f subject.F
 		return false, guessable, nil
 	case err != nil:
 		return false, guessable, err
+	}
+	if sub.KeysOnly && guessable { // no code counts
+		return false, guessable, nil
 	}
 	a := &Attempt{m: m, user: sub.ID, form: form, value: credential.NewSecret(text), at: at}
 	return a.isRight(active), guessable, nil

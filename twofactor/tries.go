@@ -121,6 +121,9 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	if err != nil {
 		return err
 	}
+	if a.form == FormTOTP && len(active.Key) == 0 { // there is no app whose code it could be
+		return wrong(reasonForm)
+	}
 	f, err := found(failed.Get(ctx, tx, string(a.user)))
 	if err != nil {
 		return fmt.Errorf("twofactor: failures: %w", err)
@@ -133,6 +136,8 @@ func (a *Attempt) reserve(ctx context.Context, tx *store.Tx) error {
 	case n != nil && *n >= a.m.hard:
 		return ErrLocked
 	case a.logsIn() && n == nil: // nor is there a credential to end
+		return nil
+	case a.form == FormKey: // a signature cannot be guessed, and is not known to be right before it is spent
 		return nil
 	}
 	t, err := found(tried.Get(ctx, tx, id))

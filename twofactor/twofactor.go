@@ -1,5 +1,5 @@
-// Package twofactor stores the second factors of accounts, TOTP and recovery codes, and verifies
-// the values that clients present.
+// Package twofactor stores the second factors of accounts, an authenticator app, security keys and
+// recovery codes, and verifies the values that clients present.
 //
 // A program whose policy challenged a request calls [Manager.Prove] with the value of the npm-otp
 // header and what the proof is for:
@@ -32,6 +32,20 @@
 // A code is that of the present step of 30 seconds, of the step before, or of the one after. One
 // that is right and was used before is a [*UsedError]. [Sentence] is what to tell the person about
 // a value that was refused.
+//
+// # Security keys
+//
+// [Config].Keys has the security keys and passkeys of accounts; the module twofactor/webauthn is one.
+// An account may have an app, keys, or both: [Manager.AddKeyTx] adds a key, and the first factor of
+// whatever kind comes with recovery codes. [Manager.RemoveFactorTx] removes one of several.
+//
+// A key signs for one thing. [Manager.KeyOptions] begins that, for the change of a request or for a
+// page, and [KeyValue] makes of what the browser returns a value to present like any other, for that
+// [Use] and once. [Manager.Approve] takes one for the page of a challenge, whose proof is then of another
+// form than after a code, so that a policy tells them apart ([policy.ProofKey]). A passkey is a whole
+// sign-in: [Manager.Passkey]. What a key signs cannot be guessed, and is not counted.
+//
+// [Manager.SetKeysOnlyTx] is for who wants nothing but keys to count.
 //
 // # Repeated codes
 //
@@ -68,7 +82,7 @@
 //
 // # Secrets
 //
-// Of recovery codes, page and poll IDs and proofs only SHA-256 digests are stored. A TOTP key is
+// Of keys only what is public is stored. Of recovery codes, page and poll IDs and proofs only SHA-256 digests are stored. A TOTP key is
 // needed in the clear: its record has the key, so the store should be sealed (see [store.Seal]). A
 // seal does not encrypt store keys, so a value that is short enough to be found by trying, a code
 // or the digits of a page, is in them only under HMAC-SHA256 with a key that all nodes share (see
@@ -137,6 +151,14 @@ type Config struct {
 	// Issuer names the registry in people's authenticator apps. Empty means "npm".
 	Issuer string
 
+	// Keys are the security keys and passkeys of accounts, such as those of package webauthn. Nil means
+	// that there are none.
+	Keys Keys
+
+	// NoApps lets nobody enrol an authenticator app any more, where keys are to take their place: it
+	// needs Keys. Apps that are enrolled go on.
+	NoApps bool
+
 	// Strict refuses a typed code that is presented for another package after its first, as a
 	// strict reading of NIST SP 800-63B section 3.1.4.2 requires. Publishing a workspace with
 	// one --otp fails from its second package on.
@@ -172,6 +194,8 @@ type Manager struct {
 	store      store.Store
 	clock      func() time.Time
 	issuer     string
+	devices    Keys // nil: none
+	noApps     bool
 	strict     bool
 	soft       int
 	hard       int
@@ -185,7 +209,7 @@ type Manager struct {
 // New returns a Manager, or an error naming the field of cfg that is wrong.
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{
-		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, strict: cfg.Strict,
+		store: cfg.Store, clock: cfg.Now, issuer: cfg.Issuer, devices: cfg.Keys, noApps: cfg.NoApps, strict: cfg.Strict,
 		soft: cfg.SoftLimit, hard: cfg.HardLimit, limits: cfg.Limits, attemptTTL: cfg.AttemptTTL,
 		events: cfg.Events,
 	}
@@ -210,6 +234,8 @@ func New(cfg Config) (*Manager, error) {
 	switch {
 	case m.store == nil:
 		return nil, errors.New("twofactor: Config.Store is required")
+	case m.noApps && m.devices == nil:
+		return nil, errors.New("twofactor: Config.NoApps needs Config.Keys")
 	case m.attemptTTL < 0:
 		return nil, fmt.Errorf("twofactor: Config.AttemptTTL is %v, less than zero", m.attemptTTL)
 	case m.hard < 0 || m.hard > maxHardLimit:
@@ -250,6 +276,11 @@ type Use struct {
 	// see [protocol.Change.FollowUps]. May be nil.
 	FollowUps []protocol.Digest
 
+	// Page is the ID of the page at which a security key has signed for the use. "" means that it has
+	// signed for Credential, Action, Package and Change, which a sign-in does not have. Other values
+	// do not depend on it.
+	Page string
+
 	// Carry lets the session that a sign-in opens present the same TOTP code once more, to
 	// publish one package within three minutes. Yarn 1 does so after a login on the legacy
 	// endpoint. Only with a sign-in, and never for a code typed into a page.
@@ -281,7 +312,7 @@ func (u Use) begins() error {
 // continues checks the use that an attempt is spent on, which began as u.
 func (u Use) continues(spent Use) error {
 	switch {
-	case spent.Action != u.Action || spent.Package != u.Package || spent.Carry != u.Carry, spent.Credential == "":
+	case spent.Action != u.Action || spent.Package != u.Package || spent.Carry != u.Carry, spent.Page != u.Page, spent.Credential == "":
 		return errOtherUse
 	case u.Action.SignsIn():
 		return nil
@@ -308,6 +339,7 @@ const (
 	reasonWrong   = "wrong"
 	reasonExpired = "expired"
 	reasonForeign = "foreign"
+	reasonCopied  = "copied"
 )
 
 // joined returns a digest of parts in hex that no other list of parts has. Short secret parts

@@ -69,6 +69,8 @@ func Sentence(err error, now time.Time) string {
 	switch {
 	case ok:
 		return used.sentence(now)
+	case errors.Is(err, errKeysOnly):
+		return "Only a security key counts. Log in on the registry's page, or use a recovery code."
 	case errors.Is(err, ErrLocked):
 		return "Codes of this kind are locked after too many wrong ones. Use another kind, such as a recovery code for npm profile disable-2fa, or ask the registry's operator."
 	case errors.Is(err, ErrTooMany):

@@ -14,6 +14,7 @@ import (
 
 	npm "github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // A kind is what a challenge is for, besides its purpose.
@@ -64,15 +65,15 @@ func (m *Manager) spend(ctx context.Context, tx *store.Tx, k kind, user npm.User
 		return err
 	}
 	if !hmac.Equal(mac, text[nonceSize+timeSize:]) {
-		return ErrWrong
+		return twofactor.ErrWrong
 	}
 	made := time.Unix(int64(binary.BigEndian.Uint64(text[nonceSize:])), 0).UTC()
 	if age := m.now().Sub(made); age < -time.Minute || age >= ttl {
-		return ErrWrong
+		return twofactor.ErrWrong
 	}
 	err = spents.Insert(ctx, tx, &spent{ID: spentID(text), Until: made.Add(ttl + time.Minute)})
 	if errors.Is(err, store.ErrExists) {
-		return ErrWrong
+		return twofactor.ErrWrong
 	}
 	return err
 }
@@ -81,7 +82,7 @@ func (m *Manager) spend(ctx context.Context, tx *store.Tx, k kind, user npm.User
 func decode(challenge string) ([]byte, error) {
 	text, err := base64.RawURLEncoding.DecodeString(challenge)
 	if err != nil || len(text) != nonceSize+timeSize+sha256.Size {
-		return nil, ErrWrong
+		return nil, twofactor.ErrWrong
 	}
 	return text, nil
 }

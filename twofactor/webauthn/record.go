@@ -11,28 +11,10 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
-	"github.com/npmauth/npmauth/audit"
 	npm "github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
 )
-
-// The types of this package's events.
-const (
-	KeyAdded   audit.Type = "key.added"
-	KeyRemoved audit.Type = "key.removed"
-	KeyUsed    audit.Type = "key.used"
-	KeyCopied  audit.Type = "key.copied" // its counter did not grow
-)
-
-// A Key is a security key or a passkey of an account.
-type Key struct {
-	ID      string // public
-	Name    string // that its user gave it
-	Created time.Time
-	Used    time.Time // last; zero is never
-	// Synced reports whether it is, or may be, on several devices of its user.
-	Synced bool
-}
 
 // A record is a key as it is stored.
 type record struct {
@@ -67,8 +49,8 @@ func (r *ring) remove(id string) {
 	r.Keys = slices.DeleteFunc(r.Keys, func(k string) bool { return k == id })
 }
 
-func (r *record) key() Key {
-	return Key{ID: r.ID, Name: r.Name, Created: r.Created, Used: r.Used, Synced: r.Credential.Flags.BackupEligible}
+func (r *record) key() twofactor.SecurityKey {
+	return twofactor.SecurityKey{ID: r.ID, Name: r.Name, Created: r.Created, Used: r.Used, Synced: r.Credential.Flags.BackupEligible}
 }
 
 // idOf returns the public ID of the key with that credential ID.

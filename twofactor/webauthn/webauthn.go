@@ -29,7 +29,7 @@
 // # Where there are keys
 //
 // A key belongs to the domain name of the base URL, for ever. Where that is an IP address there can be none, which
-// is [ErrNoDomain].
+// is [twofactor.ErrNoDomain].
 package webauthn
 
 import (
@@ -37,32 +37,21 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	npm "github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
-// Errors that callers tell apart.
-var (
-	// ErrNoDomain means that the base URL's host is an IP address.
-	ErrNoDomain = errors.New("webauthn: the base URL has no domain name")
-	// ErrNoKey means that the account has no key, or not this one.
-	ErrNoKey = errors.New("webauthn: no such key")
-	// ErrTooMany means that the account has as many keys as it can have.
-	ErrTooMany = errors.New("webauthn: the account has as many keys as it can have")
-	// ErrWrong means that an answer proves nothing: it is malformed, of another key, origin, purpose or
-	// challenge, late, or was used before.
-	ErrWrong = errors.New("webauthn: the answer proves nothing")
-	// ErrCopied means that there is another key that is a copy of this one. It is an ErrWrong.
-	ErrCopied = fmt.Errorf("%w: the key was copied", ErrWrong)
-)
+// Errors of a [Manager] are those of package twofactor: [twofactor.ErrNoDomain], [twofactor.ErrNoKey],
+// [twofactor.ErrTooManyKeys], [twofactor.ErrKeyName], [twofactor.ErrWrong], and [twofactor.ErrCopied],
+// which is an ErrWrong.
 
 // Limits.
 const (
@@ -72,24 +61,16 @@ const (
 	ttl         = 5 * time.Minute // of a challenge
 )
 
-// Config configures a [Manager].
-type Config struct {
-	// Store keeps the keys, and challenges that were used for as long as they live. Required. It holds
-	// the key of the challenges, too, so it should be sealed (store.Seal).
-	Store store.Store
+// A Config configures a [Manager].
+type Config = twofactor.KeysConfig
 
-	// BaseURL is the public URL of the registry. Required. Its host is what keys belong to, and its
-	// origin is the only one that answers may come from. A browser takes http for localhost alone.
-	BaseURL *url.URL
-
-	// Name is what a browser calls the registry. "" means the host of BaseURL.
-	Name string
-
-	// Now returns the current time. Nil means time.Now.
-	Now func() time.Time
-
-	// Events records what happened. Nil records nothing.
-	Events *audit.Recorder
+// Keys returns a [Manager] as the Keys of a registry: it is what npmauth's Config.Keys takes.
+func Keys(cfg Config) (twofactor.Keys, error) {
+	m, err := New(cfg)
+	if err != nil {
+		return nil, err // and not a nil Manager in an interface
+	}
+	return m, nil
 }
 
 // A Manager keeps keys and verifies what they sign. It is safe for concurrent use, also by several
@@ -99,10 +80,9 @@ type Manager struct {
 	serverKey *credential.ServerKey
 	rp        *webauthn.WebAuthn
 	clock     func() time.Time
-	events    *audit.Recorder
 }
 
-// New returns a Manager, or an error naming the field of cfg that is wrong. [ErrNoDomain] means that
+// New returns a Manager, or an error naming the field of cfg that is wrong. [twofactor.ErrNoDomain] means that
 // there can be no keys at that base URL.
 func New(cfg Config) (*Manager, error) {
 	switch {
@@ -111,9 +91,9 @@ func New(cfg Config) (*Manager, error) {
 	case cfg.BaseURL == nil || cfg.BaseURL.Scheme != "https" && cfg.BaseURL.Scheme != "http" || cfg.BaseURL.Hostname() == "":
 		return nil, errors.New("webauthn: Config.BaseURL is not an http or https URL")
 	}
-	domain := cfg.BaseURL.Hostname()
+	domain := strings.ToLower(cfg.BaseURL.Hostname()) // as browsers have it: a key's domain is compared byte for byte
 	if _, err := netip.ParseAddr(domain); err == nil {
-		return nil, ErrNoDomain
+		return nil, twofactor.ErrNoDomain
 	}
 	if cfg.Name == "" {
 		cfg.Name = cfg.BaseURL.Host
@@ -129,32 +109,32 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("webauthn: Config.BaseURL: %w", err)
 	}
 	return &Manager{
-		store: cfg.Store, serverKey: credential.NewServerKey(cfg.Store, "webauthn"), rp: rp, clock: cfg.Now, events: cfg.Events,
+		store: cfg.Store, serverKey: credential.NewServerKey(cfg.Store, "webauthn"), rp: rp, clock: cfg.Now,
 	}, nil
 }
 
 func (m *Manager) now() time.Time { return m.clock().UTC().Truncate(time.Microsecond) }
 
 // List returns the keys of a user, the oldest first.
-func (m *Manager) List(ctx context.Context, user npm.UserID) ([]Key, error) {
-	records, err := m.of(ctx, m.store, user)
+func (m *Manager) List(ctx context.Context, from store.Reader, user npm.UserID) ([]twofactor.SecurityKey, error) {
+	records, err := m.of(ctx, from, user)
 	if err != nil {
 		return nil, fmt.Errorf("webauthn: list: %w", err)
 	}
-	keys := make([]Key, len(records))
+	keys := make([]twofactor.SecurityKey, len(records))
 	for i, r := range records {
 		keys[i] = r.key()
 	}
 	return keys, nil
 }
 
-// Remove takes a key from its user, in the caller's commit. One that is not the user's is [ErrNoKey].
+// Remove takes a key from its user, in the caller's commit. One that is not the user's is [twofactor.ErrNoKey].
 // The caller decides who may do this, and what is left to the account then.
-func (m *Manager) Remove(ctx context.Context, tx *store.Tx, by audit.Actor, user npm.UserID, id string) error {
+func (m *Manager) Remove(ctx context.Context, tx *store.Tx, user npm.UserID, id string) error {
 	r, err := records.Get(ctx, tx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && r.User != user:
-		return ErrNoKey
+		return twofactor.ErrNoKey
 	case err != nil:
 		return fmt.Errorf("webauthn: remove: %w", err)
 	}
@@ -168,5 +148,5 @@ func (m *Manager) Remove(ctx context.Context, tx *store.Tx, by audit.Actor, user
 	if err != nil {
 		return fmt.Errorf("webauthn: remove: %w", err)
 	}
-	return m.events.Commit(ctx, tx, audit.Event{Time: m.now(), Type: KeyRemoved, Outcome: audit.Done, User: user, Detail: map[string]string{"key": id}}.From(by))
+	return nil
 }

@@ -16,37 +16,46 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/twofactor/webauthn"
 )
 
 // A world is a registry with keys, and authenticators in software.
 type world struct {
 	testing.TB
-	store  store.Store
-	keys   *webauthn.Manager
-	now    time.Time
-	mu     *sync.Mutex
-	events []audit.Event // guarded by mu
+	store store.Store
+	keys  *webauthn.Manager
+	now   time.Time
 }
 
 var acme = virtual.RelyingParty{ID: "npm.acme.test", Name: "Acme", Origin: "https://npm.acme.test"}
 
 func newWorld(t testing.TB) *world {
-	w := &world{TB: t, store: store.NewMemory(), mu: new(sync.Mutex), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	w := &world{TB: t, store: store.NewMemory(), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	var err error
 	w.keys, err = webauthn.New(webauthn.Config{
 		Store: w.store, BaseURL: &url.URL{Scheme: "https", Host: "npm.acme.test", Path: "/registry/"}, Now: func() time.Time { return w.now },
-		Events: audit.NewRecorder(audit.RecorderConfig{Sink: audit.Func(func(_ context.Context, e audit.Event) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.events = append(w.events, e)
-		})}),
 	})
 	require.NoError(t, err)
 	return w
+}
+
+// The base URL names the domain and the origin in any spelling of a URL.
+func TestSpellingOfBaseURL(t *testing.T) {
+	for _, host := range []string{"NPM.Acme.test", "npm.acme.test:443"} {
+		w := newWorld(t)
+		var err error
+		w.keys, err = webauthn.New(webauthn.Config{Store: w.store, BaseURL: &url.URL{Scheme: "https", Host: host}, Now: func() time.Time { return w.now }})
+		require.NoError(t, err)
+		options, err := w.keys.BeginSignIn(t.Context(), "p")
+		require.NoError(t, err)
+		assert.Contains(t, string(options), `"rpId":"npm.acme.test"`, host)
+		k, _ := w.add("alice", "blue")
+		_, err = w.verify("alice", "p", k.signed(t, acme, w.assertion("alice", "p")))
+		assert.NoError(t, err, host)
+	}
 }
 
 // A key is one authenticator with one credential.
@@ -84,16 +93,16 @@ func (w *world) tx(fn func(tx *store.Tx) error) error {
 	return store.Transact(w.Context(), w.store, fn)
 }
 
-func (w *world) register(user protocol.UserID, name string, response []byte) (added webauthn.Key, err error) {
+func (w *world) register(user protocol.UserID, name string, response []byte) (added twofactor.SecurityKey, err error) {
 	err = w.tx(func(tx *store.Tx) error {
-		added, err = w.keys.Register(w.Context(), tx, audit.Actor{User: user}, user, name, response)
+		added, err = w.keys.Register(w.Context(), tx, user, name, response)
 		return err
 	})
 	return added, err
 }
 
 // add gives the user a key.
-func (w *world) add(user protocol.UserID, name string) (*key, webauthn.Key) {
+func (w *world) add(user protocol.UserID, name string) (*key, twofactor.SecurityKey) {
 	w.Helper()
 	k := newKey()
 	options, err := w.keys.BeginRegistration(w.Context(), user, string(user))
@@ -103,7 +112,7 @@ func (w *world) add(user protocol.UserID, name string) (*key, webauthn.Key) {
 	return k, added
 }
 
-func (w *world) verify(user protocol.UserID, purpose string, response []byte) (used webauthn.Key, err error) {
+func (w *world) verify(user protocol.UserID, purpose string, response []byte) (used twofactor.SecurityKey, err error) {
 	err = w.tx(func(tx *store.Tx) error {
 		used, err = w.keys.Verify(w.Context(), tx, user, purpose, response)
 		return err
@@ -121,9 +130,9 @@ func (w *world) assertion(user protocol.UserID, purpose string) []byte {
 func TestKeys(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.keys.BeginAssertion(t.Context(), "u-alice", "publish")
-	require.ErrorIs(t, err, webauthn.ErrNoKey)
+	require.ErrorIs(t, err, twofactor.ErrNoKey)
 	blue, added := w.add("u-alice", " blue ")
-	assert.Equal(t, webauthn.Key{ID: added.ID, Name: "blue", Created: w.now}, added)
+	assert.Equal(t, twofactor.SecurityKey{ID: added.ID, Name: "blue", Created: w.now}, added)
 	w.now = w.now.Add(time.Hour)
 	green, other := w.add("u-alice", "green")
 	for _, k := range []*key{blue, green, blue} {
@@ -131,7 +140,7 @@ func TestKeys(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, w.now, used.Used)
 	}
-	list, err := w.keys.List(t.Context(), "u-alice")
+	list, err := w.keys.List(t.Context(), w.store, "u-alice")
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	assert.Equal(t, []string{"blue", "green"}, []string{list[0].Name, list[1].Name})
@@ -143,27 +152,21 @@ func TestKeys(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, blue.cred.IsExcludedForAttestation(*o) && green.cred.IsExcludedForAttestation(*o))
 	assert.NotContains(t, string(options), "u-alice", "the handle says nothing")
+	assert.NotContains(t, string(options), "direct", "WA-11: which make a key is of is not asked for")
 
 	remove := func(user protocol.UserID, id string) error {
-		return w.tx(func(tx *store.Tx) error { return w.keys.Remove(t.Context(), tx, audit.Actor{User: user}, user, id) })
+		return w.tx(func(tx *store.Tx) error { return w.keys.Remove(t.Context(), tx, user, id) })
 	}
-	require.ErrorIs(t, remove("u-bob", added.ID), webauthn.ErrNoKey)
+	require.ErrorIs(t, remove("u-bob", added.ID), twofactor.ErrNoKey)
 	response := blue.signed(t, acme, w.assertion("u-alice", "publish"))
 	require.NoError(t, remove("u-alice", added.ID))
-	require.ErrorIs(t, remove("u-alice", added.ID), webauthn.ErrNoKey)
+	require.ErrorIs(t, remove("u-alice", added.ID), twofactor.ErrNoKey)
 	_, err = w.verify("u-alice", "publish", response)
-	require.ErrorIs(t, err, webauthn.ErrWrong)
-	list, err = w.keys.List(t.Context(), "u-alice")
+	require.ErrorIs(t, err, twofactor.ErrWrong)
+	list, err = w.keys.List(t.Context(), w.store, "u-alice")
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	assert.Equal(t, other.ID, list[0].ID)
-	var types []audit.Type
-	for _, e := range w.events {
-		types = append(types, e.Type)
-	}
-	assert.Equal(t, []audit.Type{
-		webauthn.KeyAdded, webauthn.KeyAdded, webauthn.KeyUsed, webauthn.KeyUsed, webauthn.KeyUsed, webauthn.KeyRemoved,
-	}, types)
 }
 
 // WA-01: an answer works once, also many times at once, and where the key has no counter.
@@ -187,17 +190,14 @@ func TestReplay(t *testing.T) {
 				if err == nil {
 					worked.Add(1)
 				} else {
-					assert.ErrorIs(t, err, webauthn.ErrWrong)
+					assert.ErrorIs(t, err, twofactor.ErrWrong)
+					assert.NotErrorIs(t, err, twofactor.ErrCopied)
 				}
 			})
 		}
 		all.Wait()
 		assert.Equal(t, int32(1), worked.Load())
 	}
-	for _, e := range w.events {
-		assert.NotEqual(t, webauthn.KeyCopied, e.Type, "it is no copy")
-	}
-
 	// One without a counter, as passkeys are.
 	passkey := newKey()
 	options, err := w.keys.BeginRegistration(t.Context(), "u-bob", "bob")
@@ -210,7 +210,7 @@ func TestReplay(t *testing.T) {
 	_, err = w.verify("u-bob", "publish", response)
 	require.NoError(t, err)
 	_, err = w.verify("u-bob", "publish", response)
-	require.ErrorIs(t, err, webauthn.ErrWrong)
+	require.ErrorIs(t, err, twofactor.ErrWrong)
 
 	// A commit that fails has used nothing up.
 	o, err = virtual.ParseAssertionOptions(string(w.assertion("u-bob", "publish")))
@@ -236,10 +236,10 @@ func TestWrongAnswers(t *testing.T) {
 		"https://npm.acme.test.evil.test", "https://evil.npm.acme.test", "http://npm.acme.test", "https://npm.acme.test:8443", "https://acme.test", "null", "",
 	} {
 		_, err := w.verify("u-alice", "publish", alices.signed(t, virtual.RelyingParty{ID: acme.ID, Origin: origin}, w.assertion("u-alice", "publish")))
-		assert.ErrorIs(t, err, webauthn.ErrWrong, origin)
+		assert.ErrorIs(t, err, twofactor.ErrWrong, origin)
 	}
 	_, err := w.verify("u-alice", "publish", alices.signed(t, virtual.RelyingParty{ID: "acme.test", Origin: acme.Origin}, w.assertion("u-alice", "publish")))
-	assert.ErrorIs(t, err, webauthn.ErrWrong, "another domain's key")
+	assert.ErrorIs(t, err, twofactor.ErrWrong, "another domain's key")
 	for what, check := range map[string]func() error{
 		"for another purpose": func() error {
 			_, err := w.verify("u-alice", "unpublish", alices.signed(t, acme, w.assertion("u-alice", "publish")))
@@ -289,18 +289,18 @@ func TestWrongAnswers(t *testing.T) {
 			return err
 		},
 	} {
-		assert.ErrorIs(t, check(), webauthn.ErrWrong, what)
+		assert.ErrorIs(t, check(), twofactor.ErrWrong, what)
 	}
 
 	// WA-09: at the end of its time, and from the future.
 	options := w.assertion("u-alice", "publish")
 	w.now = w.now.Add(5 * time.Minute)
 	_, err = w.verify("u-alice", "publish", alices.signed(t, acme, options))
-	assert.ErrorIs(t, err, webauthn.ErrWrong)
+	assert.ErrorIs(t, err, twofactor.ErrWrong)
 	options = w.assertion("u-alice", "publish")
 	w.now = w.now.Add(-2 * time.Minute)
 	_, err = w.verify("u-alice", "publish", alices.signed(t, acme, options))
-	assert.ErrorIs(t, err, webauthn.ErrWrong)
+	assert.ErrorIs(t, err, twofactor.ErrWrong)
 	w.now = w.now.Add(7*time.Minute - time.Second)
 	_, err = w.verify("u-alice", "publish", alices.signed(t, acme, options))
 	assert.NoError(t, err)
@@ -315,11 +315,9 @@ func TestCopiedKey(t *testing.T) {
 		_, err := w.verify("u-alice", "publish", k.signed(t, acme, w.assertion("u-alice", "publish")))
 		require.NoError(t, err)
 	}
-	_, err := w.verify("u-alice", "publish", stolen.signed(t, acme, w.assertion("u-alice", "publish")))
-	require.ErrorIs(t, err, webauthn.ErrCopied)
-	last := w.events[len(w.events)-1]
-	assert.Equal(t, webauthn.KeyCopied, last.Type)
-	assert.Equal(t, added.ID, last.Detail["key"])
+	copied, err := w.verify("u-alice", "publish", stolen.signed(t, acme, w.assertion("u-alice", "publish")))
+	require.ErrorIs(t, err, twofactor.ErrCopied)
+	assert.Equal(t, added.ID, copied.ID, "for whoever records it")
 	_, err = w.verify("u-alice", "publish", k.signed(t, acme, w.assertion("u-alice", "publish")))
 	require.NoError(t, err, "the owner's goes on")
 }
@@ -331,17 +329,17 @@ func TestRegistrations(t *testing.T) {
 	options, err := w.keys.BeginRegistration(t.Context(), "u-bob", "bob")
 	require.NoError(t, err)
 	_, err = w.register("u-bob", "mine", k.made(t, acme, options))
-	require.ErrorIs(t, err, webauthn.ErrWrong)
+	require.ErrorIs(t, err, twofactor.ErrWrong)
 	options, err = w.keys.BeginRegistration(t.Context(), "u-bob", "bob")
 	require.NoError(t, err)
 	_, err = w.register("u-alice", "mine", newKey().made(t, acme, options))
-	require.ErrorIs(t, err, webauthn.ErrWrong, "another user's ceremony")
+	require.ErrorIs(t, err, twofactor.ErrWrong, "another user's ceremony")
 	_, err = w.register("u-bob", "mine", newKey().made(t, virtual.RelyingParty{ID: acme.ID, Origin: "https://evil.test"}, options))
-	require.ErrorIs(t, err, webauthn.ErrWrong)
+	require.ErrorIs(t, err, twofactor.ErrWrong)
 	_, err = w.register("u-bob", "mine", newKey().made(t, acme, options))
 	require.NoError(t, err)
 	_, err = w.register("u-bob", "mine", newKey().made(t, acme, options))
-	require.ErrorIs(t, err, webauthn.ErrWrong, "it was used")
+	require.ErrorIs(t, err, twofactor.ErrWrong, "it was used")
 	for _, name := range []string{"", " ", strings.Repeat("x", webauthn.MaxName+1), "\xff"} {
 		_, err = w.register("u-bob", name, nil)
 		assert.Error(t, err, "%q", name)
@@ -351,14 +349,14 @@ func TestRegistrations(t *testing.T) {
 		w.add("u-alice", fmt.Sprint(i))
 	}
 	_, err = w.keys.BeginRegistration(t.Context(), "u-alice", "alice")
-	require.ErrorIs(t, err, webauthn.ErrTooMany)
+	require.ErrorIs(t, err, twofactor.ErrTooManyKeys)
 }
 
 // WA-05: a passkey signs its user in, if it has verified that it is them.
 func TestSignIn(t *testing.T) {
 	w := newWorld(t)
 	k, added := w.add("u-alice", "passkey")
-	signIn := func(purpose string, response []byte) (user protocol.UserID, used webauthn.Key, err error) {
+	signIn := func(purpose string, response []byte) (user protocol.UserID, used twofactor.SecurityKey, err error) {
 		err = w.tx(func(tx *store.Tx) error {
 			user, used, err = w.keys.SignIn(t.Context(), tx, purpose, response)
 			return err
@@ -376,30 +374,30 @@ func TestSignIn(t *testing.T) {
 	assert.Equal(t, protocol.UserID("u-alice"), user)
 	assert.Equal(t, added.ID, used.ID)
 	_, _, err = signIn("login", response)
-	require.ErrorIs(t, err, webauthn.ErrWrong)
+	require.ErrorIs(t, err, twofactor.ErrWrong)
 	_, _, err = signIn("login", k.signed(t, acme, begin("another login")))
-	require.ErrorIs(t, err, webauthn.ErrWrong)
+	require.ErrorIs(t, err, twofactor.ErrWrong)
 	_, _, err = signIn("login", k.signed(t, acme, w.assertion("u-alice", "login")))
-	require.ErrorIs(t, err, webauthn.ErrWrong, "a second factor is no sign-in")
+	require.ErrorIs(t, err, twofactor.ErrWrong, "a second factor is no sign-in")
 	_, _, err = signIn("login", newKey().signed(t, acme, begin("login")))
-	require.ErrorIs(t, err, webauthn.ErrWrong, "a key of nobody")
+	require.ErrorIs(t, err, twofactor.ErrWrong, "a key of nobody")
 
 	k.auth.Options.UserNotVerified = true
 	_, _, err = signIn("login", k.signed(t, acme, begin("login")))
-	require.ErrorIs(t, err, webauthn.ErrWrong, "whoever finds it")
+	require.ErrorIs(t, err, twofactor.ErrWrong, "whoever finds it")
 	k.auth.Options.UserNotVerified = false
 	handle := k.auth.Options.UserHandle
 	for _, bad := range [][]byte{nil, []byte("u-bob"), append(handle[:len(handle)-1:len(handle)-1], 0)} {
 		k.auth.Options.UserHandle = bad
 		_, _, err = signIn("login", k.signed(t, acme, begin("login")))
-		require.ErrorIs(t, err, webauthn.ErrWrong)
+		require.ErrorIs(t, err, twofactor.ErrWrong)
 	}
 }
 
 func TestNew(t *testing.T) {
 	st := store.NewMemory()
 	for base, want := range map[string]error{
-		"https://npm.acme.test/": nil, "http://localhost:4873/": nil, "http://127.0.0.1:4873/": webauthn.ErrNoDomain, "http://[::1]:4873/": webauthn.ErrNoDomain,
+		"https://npm.acme.test/": nil, "http://localhost:4873/": nil, "http://127.0.0.1:4873/": twofactor.ErrNoDomain, "http://[::1]:4873/": twofactor.ErrNoDomain,
 	} {
 		u, err := url.Parse(base)
 		require.NoError(t, err)
@@ -420,7 +418,7 @@ func TestOutage(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	for what, call := range map[string]func() error{
-		"list":     func() error { _, err := w.keys.List(over, "u-alice"); return err },
+		"list":     func() error { _, err := w.keys.List(over, w.store, "u-alice"); return err },
 		"begin":    func() error { _, err := w.keys.BeginAssertion(over, "u-alice", "publish"); return err },
 		"register": func() error { _, err := w.keys.BeginRegistration(over, "u-alice", "alice"); return err },
 		"verify": func() error {
@@ -430,13 +428,13 @@ func TestOutage(t *testing.T) {
 			})
 		},
 		"remove": func() error {
-			return store.Transact(t.Context(), w.store, func(tx *store.Tx) error { return w.keys.Remove(over, tx, audit.Actor{}, "u-alice", added.ID) })
+			return store.Transact(t.Context(), w.store, func(tx *store.Tx) error { return w.keys.Remove(over, tx, "u-alice", added.ID) })
 		},
 	} {
 		err := call()
 		require.ErrorIs(t, err, context.Canceled, what)
-		assert.NotErrorIs(t, err, webauthn.ErrWrong, what)
-		assert.NotErrorIs(t, err, webauthn.ErrNoKey, what)
+		assert.NotErrorIs(t, err, twofactor.ErrWrong, what)
+		assert.NotErrorIs(t, err, twofactor.ErrNoKey, what)
 	}
 }
 
@@ -450,7 +448,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add(newKey().made(f, acme, options))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{}}`))
 	_, err = w.verify("u-alice", "another", k.signed(f, acme, w.assertion("u-alice", "publish")))
-	require.ErrorIs(f, err, webauthn.ErrWrong)
+	require.ErrorIs(f, err, twofactor.ErrWrong)
 	w.now = w.now.Add(time.Hour) // all challenges are over
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := *w
@@ -463,9 +461,9 @@ func FuzzResponse(f *testing.F) {
 				return err
 			}),
 		} {
-			require.ErrorIs(t, err, webauthn.ErrWrong, what)
+			require.ErrorIs(t, err, twofactor.ErrWrong, what)
 		}
 	})
 }
 
-func first(_ webauthn.Key, err error) error { return err }
+func first(_ twofactor.SecurityKey, err error) error { return err }
