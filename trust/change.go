@@ -1,0 +1,186 @@
+package trust
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/store"
+)
+
+// AddTx adds a publisher to a package, in the caller's commit, and returns it with its ID, a random UUID, and its
+// issuer: see [Publisher.Resolve]. What is wrong with p is an [*InvalidError]. A package has no two publishers
+// that expect the same, whatever they permit and whatever they have pinned: that is [ErrDuplicate]. Those to which
+// different numeric IDs were given, or were pinned, are not the same. [ErrTooMany] means that the package has
+// as many as it may have.
+func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, p Publisher) (Record, error) {
+	if err := pkg.validate(); err != nil {
+		return Record{}, err
+	}
+	if p.ID != "" {
+		return Record{}, invalid("id is given by the registry.")
+	}
+	p, issuer, err := p.Resolve(m.issuers)
+	if err != nil {
+		return Record{}, err
+	}
+	if p, err = identified(p); err != nil {
+		return Record{}, err
+	}
+	records, err := read(ctx, tx, pkg.ID)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := m.room(records, p, issuer); err != nil {
+		return Record{}, err
+	}
+	added := Record{p, m.instant(), by.User}
+	if err := m.change(ctx, tx, by, pkg, append(records, added), maxRow, ofPublisher(audit.TrustAdded, p)); err != nil {
+		return Record{}, err
+	}
+	return added, nil
+}
+
+// identified returns p with a new ID, unless it is too long to be kept.
+func identified(p Publisher) (Publisher, error) {
+	p.ID = credential.NewID()
+	if text, err := json.Marshal(p); err != nil || len(text) > maxPublisher {
+		return Publisher{}, invalid("The trusted publisher is too long.")
+	}
+	return p, nil
+}
+
+// room returns an error unless a package with these publishers may have p, too.
+func (m *Manager) room(records []Record, p Publisher, issuer Issuer) error {
+	for _, r := range records {
+		if same(r.Publisher, p, issuer) {
+			return ErrDuplicate
+		}
+	}
+	if len(records) >= m.publishers {
+		return ErrTooMany
+	}
+	return nil
+}
+
+// RemoveTx removes, in the caller's commit, the publisher of a package with this ID. The tokens that ID tokens were
+// exchanged for are dead from then on: see [State.Alive]. [ErrNotFound] means that the package has none with this
+// ID.
+func (m *Manager) RemoveTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, id string) error {
+	if err := pkg.validate(); err != nil {
+		return err
+	}
+	records, err := read(ctx, tx, pkg.ID)
+	if err != nil {
+		return err
+	}
+	i := find(records, id)
+	if i < 0 {
+		return ErrNotFound
+	}
+	removed := records[i].Publisher
+	return m.change(ctx, tx, by, pkg, slices.Delete(records, i, i+1), maxPinned, ofPublisher(audit.TrustRemoved, removed))
+}
+
+// RemoveAllTx removes, in the caller's commit, all publishers of a package, as when it is deleted, and returns how
+// many. Without any it does nothing. The reason is a word for the event, "" for none.
+func (m *Manager) RemoveAllTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, reason string) (int, error) {
+	if err := pkg.validate(); err != nil {
+		return 0, err
+	}
+	records, err := read(ctx, tx, pkg.ID)
+	if err != nil || len(records) == 0 {
+		return 0, err
+	}
+	e := audit.Event{Type: audit.TrustRemoved, Detail: map[string]string{"publishers": strconv.Itoa(len(records))}}
+	if reason != "" {
+		e.Reasons = []string{reason}
+	}
+	if err := m.change(ctx, tx, by, pkg, nil, maxPinned, e); err != nil {
+		return 0, err
+	}
+	return len(records), nil
+}
+
+// change writes the publishers of a package, up to most bytes, and the event of what was changed.
+func (m *Manager) change(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, records []Record, most int, e audit.Event) error {
+	if err := put(ctx, tx, pkg.ID, records, most); err != nil {
+		return err
+	}
+	e.User, e.Credential, e.Package = by.User, by.Credential, pkg.Name
+	e.Detail["package_id"] = string(pkg.ID)
+	return m.tell(ctx, tx, by, e)
+}
+
+// ofPublisher returns an event about a publisher.
+func ofPublisher(t audit.Type, p Publisher) audit.Event {
+	detail := p.Fields()
+	detail["publisher"] = p.ID
+	return audit.Event{Type: t, Detail: detail}
+}
+
+// same reports whether two publishers expect the same. IDs that one of them does not have do not tell them apart: it
+// may take those of the other from its first token.
+func same(p, q Publisher, issuer Issuer) bool {
+	p, ids := p.canonical(issuer)
+	q, others := q.canonical(issuer)
+	for claim, id := range ids {
+		if other, ok := others[claim]; ok && id != other {
+			return false
+		}
+	}
+	return reflect.DeepEqual(p, q)
+}
+
+// canonical returns what p expects in one form, without what it permits, and apart from it the IDs that it has. The
+// result is for comparing only.
+func (p Publisher) canonical(issuer Issuer) (Publisher, map[string]string) {
+	p = p.clone()
+	p.ID, p.Permissions = "", 0
+	ids := map[string]string{}
+	for _, id := range p.ids() {
+		if *id.value != "" {
+			ids[id.claim] = *id.value
+		}
+		*id.value = ""
+	}
+	switch {
+	case p.GitHub != nil:
+		g := p.GitHub
+		g.Repository, g.Environment = fold(g.Repository), fold(g.Environment)
+		g.AllowEvents = gitHubEvents.sorted(g.AllowEvents)
+		if repository, rest, ok := strings.Cut(g.ReusableWorkflow, workflows); ok {
+			g.ReusableWorkflow = fold(repository) + workflows + rest
+		}
+	case p.GitLab != nil:
+		p.GitLab.ProjectPath = fold(p.GitLab.ProjectPath)
+		p.GitLab.AllowEvents = gitLabEvents.sorted(p.GitLab.AllowEvents)
+	case p.CircleCI != nil:
+		slices.Sort(p.CircleCI.ContextIDs)
+	}
+	for _, c := range issuer.claims() {
+		value, named := p.Claims[c.Name]
+		switch {
+		case !named:
+		case c.Pin:
+			if c.Fold {
+				value = fold(value)
+			}
+			ids[c.Name] = value
+			delete(p.Claims, c.Name)
+		case c.Fold:
+			p.Claims[c.Name] = fold(value)
+		}
+	}
+	return p, ids
+}
+
+// sorted returns the events that match of a publisher that lists own.
+func (e events) sorted(own []string) []string {
+	return slices.Sorted(slices.Values(e.allowed(own)))
+}
