@@ -25,6 +25,7 @@ package host
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"time"
 
@@ -63,11 +64,11 @@ type User struct {
 	// Config.Services.
 	Service bool
 	// HighImpact is true of an account that many packages depend on. After a recovery code was
-	// used it can only read for [policy.Limits].HighImpactHold. npm counts a million downloads
-	// a week or five hundred dependents. An operator can set it with
-	// subject.Manager.SetHighImpact, too. The same applies after the account's e-mail address
-	// changed: with [Profiles] npmauth knows of the change, and a host that changes it
-	// otherwise calls subject.Manager.Recovered.
+	// used, or an operator removed its second factor, it can only read for
+	// [policy.Limits].HighImpactHold. npm counts a million downloads a week or five hundred
+	// dependents. An operator can set it with subject.Manager.SetHighImpact, too. The same applies
+	// after the account's e-mail address changed or an operator set its password: with [Profiles]
+	// and an account.Directory npmauth knows of it, and other hosts call subject.Manager.Recovered.
 	HighImpact bool
 	// Groups are the host's own groups of the user, for the rules of the host's own policy
 	// ([policy.Account].Groups): a company's "release-managers". They must not be changed once
@@ -164,12 +165,29 @@ type Passwords interface {
 type Write func(ctx context.Context) error
 
 // Packages is the host's table of packages and of the rights of users.
+//
+// A Packages may have the methods of [Tarballs], too, which npmauth finds by that interface: then people see in which
+// files a staged version differs from what is published.
 type Packages interface {
 	// Facts returns the present state of pkg, and what user may do with it. user is "" for an
 	// anonymous request. A package that does not exist is not an error: its Facts have no ID.
 	// Before a write npmauth always calls it; for reads it may use a result as old as
 	// Config.HostFresh.
 	Facts(ctx context.Context, pkg protocol.PackageName, user protocol.UserID) (policy.Facts, error)
+}
+
+// Tarballs is an optional interface of a [Packages], for hosts that offer staging: the page of a staged version lists
+// its files, and with [Documents] in which of them it differs from the version that its dist-tag names. A wrapper of a
+// Packages must have it, too. It is called for people who may see the staged version.
+//
+// npmauth reads what is returned to its end, or as much of it as it compares, and closes it. An error that is
+// [io/fs.ErrNotExist] means that there is no such tarball, and any other that it cannot be read at the moment: the page
+// says so, and shows all else.
+type Tarballs interface {
+	// StagedTarball opens the tarball that the host keeps under the ID of a staged version.
+	StagedTarball(ctx context.Context, id string) (io.ReadCloser, error)
+	// PublishedTarball opens the tarball of a published version.
+	PublishedTarball(ctx context.Context, pkg protocol.PackageID, version string) (io.ReadCloser, error)
 }
 
 // Documents returns the present document of a package. The guard compares a changed document

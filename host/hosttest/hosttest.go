@@ -61,6 +61,12 @@ type Registry struct {
 	// Private is a scoped name that the first of the creators may create and only they may
 	// read. The zero name means that every signed-in user reads everything.
 	Private protocol.PackageName
+	// Staging reports whether the registry keeps staged versions, which npmauth.Config.Staging offers.
+	// False is not tested.
+	Staging bool
+	// Evidence reports whether Facts say how the newest version was published, which
+	// policy.EvidenceStays goes by. False is not tested.
+	Evidence bool
 	// Remove removes Package completely. Needed if UnpublishAll is in Without: the name must be
 	// free for another user.
 	Remove func(ctx context.Context, pkg protocol.PackageName) error
@@ -160,6 +166,9 @@ var cases = []testCase{
 	{name: "a publisher does not say where tarballs are", run: tarballElsewhere},
 	{name: "a version is published once", run: publishedTwice},
 	{name: "a publish leaves the visibility of a package that is there", run: visibilityKept},
+	{name: "a trusted publisher publishes and owns nothing", run: trustedPublish},
+	{name: "a pending trusted publisher creates the package of its user", run: trustedCreate},
+	{name: "npmauth is told of each new package", run: othersPending},
 	{name: "a version belongs to the package that was authorized", run: replacedUnder(protocol.Publish)},
 	{name: "a tag belongs to the package that was authorized", needs: []protocol.Action{protocol.SetDistTag}, run: replacedUnder(protocol.SetDistTag)},
 	{name: "a tag is taken from the package that was authorized", needs: []protocol.Action{protocol.RemoveDistTag}, run: replacedUnder(protocol.RemoveDistTag)},
@@ -167,6 +176,25 @@ var cases = []testCase{
 	{name: "a version is taken from the package that was authorized", needs: []protocol.Action{protocol.Unpublish}, run: replacedUnder(protocol.Unpublish)},
 	{name: "a package is taken away that was authorized", needs: []protocol.Action{protocol.UnpublishAll}, run: replacedUnder(protocol.UnpublishAll)},
 	{name: "owners are of the package that was authorized", needs: []protocol.Action{protocol.WriteOwners}, run: replacedUnder(protocol.WriteOwners)},
+	{name: "a staged version is not published", run: stagedUnpublished, missing: noStaging},
+	{name: "a staged tarball is the one that was sent", run: stagedTarball, missing: noStaging},
+	{name: "what is approved is what was staged", run: approvedAsStaged, missing: noStaging},
+	{name: "who approves a version does not say which", run: approvedByRequest, missing: noStaging},
+	{name: "a staged version is published once", run: approvedTwice, missing: noStaging},
+	{name: "a published version is not staged over", run: stagedOver, missing: noStaging},
+	{name: "a rejected version is forgotten", run: rejected, missing: noStaging},
+	{name: "staged versions are apart", run: stagedApart, missing: noStaging},
+	{name: "a first version that is staged makes a package of who staged it", run: stagedFirst, missing: noStaging},
+	{name: "an approval does not overtake a creation", run: approvalOvertaken, missing: noStaging},
+	{name: "an approval belongs to the package that was authorized", run: replacedUnder(protocol.ApproveStaged), missing: noStaging},
+	{name: "an approval leaves the visibility of a package that is there", run: approvalKeepsVisibility, missing: noStaging},
+	{name: "an approver does not take the place of a trusted publisher", run: trustedStage, missing: noStaging},
+	{name: "facts have the evidence of the newest version", run: evidenceOfNewest, missing: func(reg Registry) string {
+		if !reg.Evidence {
+			return "Evidence"
+		}
+		return noStaging(reg)
+	}},
 	{name: "a deprecation changes nothing else", needs: []protocol.Action{protocol.Deprecate}, run: deprecateAlone},
 	{name: "an unpublish changes nothing else", needs: []protocol.Action{protocol.Unpublish}, run: unpublishAlone},
 	{name: "a star changes nothing else", needs: []protocol.Action{protocol.Star}, run: starAlone},

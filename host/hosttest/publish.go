@@ -65,28 +65,43 @@ func tarballElsewhere(t tb, x *rig) {
 func publishedTwice(t tb, x *rig) {
 	x.published(t, first, "1.0.0")
 	before := x.read(t, first)
-	tarball := func() string { return "" }
-	if x.serves(protocol.ReadTarball) {
-		dist, _ := before.manifest("1.0.0")["dist"].(map[string]any)
-		address, _ := dist["tarball"].(string)
-		u, err := url.Parse(address)
-		require.NoError(t, err)
-		require.NotEmpty(t, u.Path, "a version has no dist.tarball")
-		path, below := strings.CutPrefix(u.EscapedPath(), x.base.Path+"/")
-		require.True(t, below, "dist.tarball %s is not below Registry.BaseURL %s", address, x.BaseURL)
-		tarball = func() string {
-			w := x.send(t.Context(), first, http.MethodGet, "/"+path)
-			require.Equal(t, http.StatusOK, w.Code, "GET %s", u.Path)
-			return w.Body.String()
-		}
-	}
+	tarball := func() string { return x.tarball(t, before.manifest("1.0.0")) }
 	was := tarball()
-	other := strings.Replace(string(PublishBody(x.Package, "1.0.0")), `"a fixture"`, `"another"`, 1)
-	other = strings.Replace(other, `"readme":"# fixture`, `"scripts":{"install":"evil"},"readme":"# fixture`, 1)
-	w := x.send(t.Context(), first, http.MethodPut, x.path(), other)
+	w := x.send(t.Context(), first, http.MethodPut, x.path(), x.otherBody("1.0.0"))
 	assert.False(t, success(w.Code), "a version was published over, the status is %d", w.Code)
 	assert.Equal(t, was, tarball())
 	assert.Equal(t, before.state(), x.read(t, first).state())
+}
+
+// otherBody returns the body of another publish of a version: with another manifest.
+func (x *rig) otherBody(version string) string {
+	other := strings.Replace(string(PublishBody(x.Package, version)), `"a fixture"`, `"another"`, 1)
+	return strings.Replace(other, `"readme":"# fixture`, `"scripts":{"install":"evil"},"readme":"# fixture`, 1)
+}
+
+// tarballPath returns the path at which the registry says that the tarball of a version is.
+func (x *rig) tarballPath(t tb, manifest map[string]any) string {
+	t.Helper()
+	dist, _ := manifest["dist"].(map[string]any)
+	address, _ := dist["tarball"].(string)
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	require.NotEmpty(t, u.Path, "a version has no dist.tarball")
+	path, below := strings.CutPrefix(u.EscapedPath(), x.base.Path+"/")
+	require.True(t, below, "dist.tarball %s is not below Registry.BaseURL %s", address, x.BaseURL)
+	return "/" + path
+}
+
+// tarball returns the tarball of a version; "" if the registry serves none.
+func (x *rig) tarball(t tb, manifest map[string]any) string {
+	t.Helper()
+	if !x.serves(protocol.ReadTarball) {
+		return ""
+	}
+	path := x.tarballPath(t, manifest)
+	w := x.send(t.Context(), first, http.MethodGet, path)
+	require.Equal(t, http.StatusOK, w.Code, "GET %s", path)
+	return w.Body.String()
 }
 
 // visibilityKept publishes further versions with a visibility, which is for a new package: a
@@ -137,6 +152,8 @@ func replacedUnder(action protocol.Action) func(t tb, x *rig) {
 			switch action {
 			case protocol.Publish:
 				return x.publish(t.Context(), first, fmt.Sprintf("3.%d.0", round))
+			case protocol.ApproveStaged:
+				return x.approve(t.Context(), first, x.staged(t, first, fmt.Sprintf("3.%d.0", round)))
 			case protocol.SetDistTag:
 				return x.send(t.Context(), first, http.MethodPut, x.tagPath(), `"`+low+`"`).Code
 			case protocol.RemoveDistTag:

@@ -30,6 +30,7 @@ type shop struct {
 	rule  bool                           // acme requires a second factor of its members
 	stale map[protocol.PackageName]*good // what facts were asked for first, of a host that remembers
 	names func(protocol.UserID) string
+	kept  map[string]staging // what is staged, by its ID
 }
 
 type good struct {
@@ -42,11 +43,12 @@ type good struct {
 	tags    map[string]string
 	why     map[string]string // deprecated
 	stars   map[string]bool
+	newest  host.NPMUser               // of the version that was published last
 	stored  map[string]json.RawMessage // fields of a document that was stored as it came
 }
 
 func newShop(careless string) *shop {
-	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[protocol.PackageName]*good{}, stale: map[protocol.PackageName]*good{}}
+	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[protocol.PackageName]*good{}, stale: map[protocol.PackageName]*good{}, kept: map[string]staging{}}
 }
 
 // enter waits until nobody holds what a careless host holds while it reads a body.
@@ -96,6 +98,9 @@ func (s *shop) Facts(ctx context.Context, pkg protocol.PackageName, user protoco
 		return policy.Facts{MayCreate: user != "" && s.careless != "lets nobody create"}, nil
 	}
 	f := policy.Facts{ID: g.id, Private: g.private, RequireFactor: pkg.Scope == "acme" && s.rule && s.careless != "forgets the rule of packages"}
+	if s.careless != "keeps no evidence" {
+		f.Evidence = g.newest.Evidence()
+	}
 	switch {
 	case user != "" && slices.Contains(g.owners, s.names(user)):
 		f.Rights = policy.RightRead | policy.RightWrite | policy.RightAdmin
@@ -156,8 +161,17 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *shop) serve(r *http.Request, op host.Operation, who string) ([]byte, error) {
-	if op.Action == protocol.Publish {
-		return s.publish(r, op, who)
+	switch op.Action {
+	case protocol.Publish:
+		id, err := s.publish(r, op)
+		if err == nil && op.PackageID == "" && s.careless != "tells nobody" && !(s.careless == "tells of people" && who == "") && !(s.careless == "tells of publishers" && who != "") {
+			err = op.Created(r.Context(), id)
+		}
+		return []byte("{}"), err
+	case protocol.Stage:
+		return s.stage(r, op)
+	case protocol.ReadStaged, protocol.ApproveStaged, protocol.RejectStaged:
+		return s.serveStaged(r, op)
 	}
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -277,14 +291,17 @@ func (g *good) store(sent []byte) error {
 	return nil
 }
 
-func (s *shop) publish(r *http.Request, op host.Operation, who string) ([]byte, error) {
-	var d struct {
-		Versions    map[string]map[string]any
-		Attachments map[string]struct{ Data string } `json:"_attachments"`
-		Access      string
-	}
+// A sending is the document of a publish.
+type sending struct {
+	Versions    map[string]map[string]any
+	Attachments map[string]struct{ Data string } `json:"_attachments"`
+	Access      string
+}
+
+// receive reads the document of a publish to its end, and what it may do.
+func (s *shop) receive(r *http.Request, op host.Operation) (d sending, c protocol.Change, err error) {
 	if err := s.enter(r.Context()); err != nil {
-		return nil, err
+		return d, c, err
 	}
 	data, err := io.ReadAll(r.Body)
 	s.leave()
@@ -295,11 +312,11 @@ func (s *shop) publish(r *http.Request, op host.Operation, who string) ([]byte, 
 		err = json.Unmarshal(data, &d)
 	}
 	if err != nil {
-		return nil, err
+		return d, c, err
 	}
-	c, err := op.Change()
+	c, err = op.Change()
 	if err != nil && s.careless != "reads no end" {
-		return nil, err
+		return d, c, err
 	}
 	if err != nil { // what it would have taken from the body
 		for v := range d.Versions {
@@ -307,41 +324,84 @@ func (s *shop) publish(r *http.Request, op host.Operation, who string) ([]byte, 
 		}
 		c.Tags = map[string]string{"latest": c.Version}
 	}
+	return d, c, nil
+}
+
+func (s *shop) publish(r *http.Request, op host.Operation) (protocol.PackageID, error) {
+	d, c, err := s.receive(r, op)
+	if err != nil {
+		return "", err
+	}
+	by, _ := host.IdentityFrom(r.Context())
+	if s.careless == "wants users" && by.Name == "" {
+		return "", errConflict
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.put(op, by.Name, s.owner(by), by.NPMUser(""), d, c)
+}
+
+// put publishes a document on behalf of who, or of nobody, and returns the ID of the package, which is the owner's if
+// there is none yet. s.mu is held.
+func (s *shop) put(op host.Operation, who, owner string, by host.NPMUser, d sending, c protocol.Change) (_ protocol.PackageID, err error) {
 	g := s.goods[op.Package]
 	switch {
 	case g == nil && (op.PackageID == "" || s.careless == "ignores PackageID"):
 		s.ids++
 		g = &good{
-			id: protocol.PackageID(strconv.Itoa(s.ids)), owners: []string{who}, private: c.Access == "restricted" || s.careless == "all is private",
+			id: protocol.PackageID(strconv.Itoa(s.ids)), owners: []string{owner}, private: c.Access == "restricted" || s.careless == "all is private",
 			docs: map[string]json.RawMessage{}, files: map[string][]byte{}, tags: map[string]string{}, why: map[string]string{}, stars: map[string]bool{},
 		}
 		s.goods[op.Package] = g
 	case g == nil || g.id != op.PackageID && s.careless != "ignores PackageID":
-		return nil, errConflict
-	case g.docs[c.Version] != nil && s.careless != "publishes over":
-		return nil, errConflict
+		return "", errConflict
+	case g.docs[c.Version] != nil && s.careless != "publishes over" && s.careless != "approves once more":
+		return "", errConflict
 	}
 	if s.careless == "applies access" { // where a body is silent it takes npm's default
 		g.private = d.Access == "restricted"
 	}
 	for _, a := range d.Attachments {
 		if g.files[c.Version], err = base64.StdEncoding.DecodeString(a.Data); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
+	if s.careless == "thanks who publishes" && !slices.Contains(g.owners, who) {
+		g.owners = append(g.owners, who)
+	}
+	if s.careless != "goes by numbers" || !slices.ContainsFunc(slices.Collect(maps.Keys(g.docs)), func(v string) bool { return v > c.Version }) {
+		g.newest = by
+	}
 	m := d.Versions[c.Version]
+	m["_npmUser"] = by
+	switch s.careless {
+	case "names users":
+		m["_npmUser"] = host.NPMUser{Name: who}
+	case "names owners":
+		m["_npmUser"] = host.NPMUser{Name: g.owners[0]}
+	}
 	if s.careless != "believes addresses" {
 		dist, _ := m["dist"].(map[string]any)
 		dist["tarball"] = s.base + op.Package.String() + "/-/" + op.Package.Name + "-" + c.Version + ".tgz"
 	}
 	if g.docs[c.Version], err = json.Marshal(m); err != nil {
-		return nil, err
+		return "", err
 	}
 	maps.Copy(g.tags, c.Tags)
 	g.rev++
-	return []byte("{}"), nil
+	return g.id, nil
+}
+
+// owner returns the name of who owns a package that a request creates.
+func (s *shop) owner(by host.Identity) string {
+	user := by.Owns()
+	if s.careless == "creates for the second" && by.Publisher != nil {
+		user = "u-2"
+	}
+	if user == "" {
+		return ""
+	}
+	return s.names(user)
 }
 
 func (s *shop) render(pkg protocol.PackageName, g *good) []byte {
