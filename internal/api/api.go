@@ -62,6 +62,8 @@ type Config struct {
 	Name       string        // of the registry
 	Look       web.Look      // of the pages
 	SignIn     *web.SignIn   // of the host, in place of the password; nil: none
+	WantsKeys  bool          // there are security keys where the base URL has a domain name
+	NoApps     bool          // no more apps are enrolled
 	LeakKeys   leak.Keys     // of those who may report leaked credentials; nil: nobody may
 	OpenSignUp bool          // anyone may create an account
 	Legacy     legacy.Config // the dates, the documentation and SignUpAtLogin of the CouchDB login
@@ -76,7 +78,11 @@ func New(cfg Config) (*API, error) {
 		BaseURL: a.Base, Name: cfg.Name, Look: cfg.Look, SignIn: cfg.SignIn, Sessions: a.Sessions, Factors: a.PageFactors(),
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
-		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil, Orgs: a.Memberships != nil,
+		WantsKeys: cfg.WantsKeys, NoApps: cfg.NoApps,
+		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil, Orgs: a.Memberships != nil, Staging: a.Stage != nil,
+	}
+	if a.Trust != nil {
+		pages.Issuers = a.Trust.Issuers()
 	}
 	old := cfg.Legacy
 	old.SignIn, old.ReadUser, old.Now, old.Fail = a.legacySignIn, a.readUser, a.Now, a.legacyFail
@@ -120,13 +126,21 @@ var endpoints = map[protocol.Action]endpoint{
 	protocol.SetOrgFactor:    answer((*API).setOrgFactor),
 	protocol.ReadProfile:     answer((*API).readProfile),
 	protocol.WriteProfile:    answer((*API).writeProfile),
-	protocol.SetTwoFactor:    answer((*API).refuse), // of a body that writeProfile reads, and of no path
-	protocol.SetPassword:     answer((*API).refuse), // as SetTwoFactor
+	protocol.SetTwoFactor:    answer((*API).setKeysOnly), // and of a body that writeProfile reads
+	protocol.ListFactors:     answer((*API).listFactors),
+	protocol.AddFactor:       answer((*API).addFactor),
+	protocol.RemoveFactor:    answer((*API).removeFactor),
+	protocol.SetPassword:     answer((*API).refuse), // of a body that writeProfile reads, and of no path
 	protocol.ReadService:     answer((*API).listServiceTokens),
 	protocol.ManageService:   byToken((*API).createServiceToken, (*API).rotateServiceToken),
 	protocol.RevokeService:   answer((*API).revokeServiceToken),
 	protocol.ReadSelf:        answer((*API).self),
 	protocol.ReportLeak:      answer((*API).reportLeak),
+	protocol.ReadTrust:       answer((*API).listTrust),
+	protocol.CheckTrust:      answer((*API).checkTrust),
+	protocol.WriteTrust:      answer((*API).writeTrust),
+	protocol.ExchangeToken:   (*API).exchange,
+	protocol.ListStaged:      answer((*API).listStaged),
 	protocol.ReadAccess:      answer((*API).readAccess),
 	protocol.AuthPage:        func(a *API, w http.ResponseWriter, r *http.Request, _ protocol.Operation) { a.page(w, r) },
 }

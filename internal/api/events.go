@@ -51,7 +51,8 @@ var shownDetails = []string{
 	"via", "agent", "asked_from", "asked_by", "approved_from", "collected_from", // of a login
 	"name", "expires", "cidr", "bypass", "replaces", // of a token or an account
 	"url", "source", "type", // of a leak
-	"form", "mode", "changed", "publish", // of a second factor, a profile, a package's setting
+	"issuer", "repository", "workflow", "project_path", "ci_config", "environment", "permissions", "publishers", // of trusted publishers, with type
+	"form", "left", "mode", "changed", "publish", "keys_only", "publishers_only", "stage_only", "approvals", "other_approver", "scope", // of a second factor, a profile, the setting of a package or a scope
 }
 
 // shownEvent returns e as its account's user is shown it.

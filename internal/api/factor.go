@@ -22,8 +22,8 @@ func (a *API) setFactor(r *http.Request, q *authz.Request, d policy.Decision, mo
 	var answer any // null
 	err := a.commitWithPassword(r, q, d, password, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
 		by, user := q.Actor.By(q.Addr), q.Actor.Credential.User
-		if q.Account.TwoFactor != protocol.TwoFactorOff && q.Proof == policy.NoProof { // a policy of the host's may not ask; then there is nothing to prove it by
-			return authz.Denied(q, q.Decision())
+		if err := a.proven(q); err != nil {
+			return err
 		}
 		uri, err := a.Factors.SetTx(ctx, tx, by, user, q.Actor.Person.Account.Name, mode)
 		answer = nil

@@ -14,10 +14,7 @@ import (
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/leak"
 	"github.com/npmauth/npmauth/protocol"
-	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
-	"github.com/npmauth/npmauth/subject"
-	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -67,7 +64,7 @@ func (a *API) reportLeak(r *http.Request, _ protocol.Operation) (reply, error) {
 		return reply{}, badReport(err)
 	}
 	verdicts := []verdict{}
-	for some := range slices.Chunk(reports, store.MaxKeys/2) { // each is looked up under two keys
+	for some := range slices.Chunk(reports, store.MaxKeys/4) { // each is looked up under four keys
 		if verdicts, err = a.endLeaked(r, some, verdicts); err != nil {
 			return reply{}, err
 		}
@@ -103,7 +100,7 @@ func (a *API) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict)
 	var keys []string
 	for _, rep := range some {
 		if d, ok := credential.Parse(rep.Token.Reveal()); ok {
-			keys = append(keys, session.Key(d), token.KeyOf(d))
+			keys = append(keys, authz.CredentialKeys(d)...)
 		}
 	}
 	there := map[string]bool{}
@@ -121,7 +118,7 @@ func (a *API) endLeaked(r *http.Request, some []leak.Report, verdicts []verdict)
 			continue // a find without a token: nothing can be said of it
 		}
 		v := verdict{Token: rep.Token.Reveal(), Type: rep.Type, Label: "false_positive"}
-		if d, ok := credential.Parse(rep.Token.Reveal()); ok && (there[session.Key(d)] || there[token.KeyOf(d)]) {
+		if d, ok := credential.Parse(rep.Token.Reveal()); ok && slices.ContainsFunc(authz.CredentialKeys(d), func(key string) bool { return there[key] }) {
 			ended, err := a.endLeak(r.Context(), d, audit.Actor{Addr: a.Client(r)}, rep)
 			if err != nil {
 				return nil, err
@@ -148,8 +145,7 @@ func (a *API) endLeak(ctx context.Context, d credential.Digest, by audit.Actor, 
 		if err != nil {
 			return err
 		}
-		sub, err := subject.Get(ctx, tx, v.Credential.User)
-		if err != nil || sub.Numbers(v.Credential.Kind) != v.Numbers { // revoked with others
+		if revoked, err := a.Revoked(ctx, tx, v); err != nil || revoked {
 			return err
 		}
 		if err := a.EndCredentialTx(ctx, tx, by, &v.Credential, "leaked"); err != nil {
@@ -157,11 +153,11 @@ func (a *API) endLeak(ctx context.Context, d credential.Digest, by audit.Actor, 
 		}
 		ended = true
 		return a.Events.Commit(ctx, tx, audit.Event{
-			Type: audit.Leaked, Outcome: audit.Done, User: v.Credential.User, Credential: v.Credential.ID,
+			Type: audit.Leaked, Outcome: audit.Done, User: v.Credential.User, Credential: v.Credential.ID, Package: v.Package(),
 			Detail: map[string]string{"url": rep.URL, "source": rep.Source, "type": rep.Type},
 		}.From(by))
 	})
-	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
+	if authz.Gone(err) {
 		return false, nil
 	}
 	return ended, err

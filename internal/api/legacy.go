@@ -23,8 +23,12 @@ func (a *API) legacySignIn(ctx context.Context, in legacy.SignIn) (credential.Se
 	if errors.Is(err, session.ErrDenied) {
 		err = fmt.Errorf("%w: %w", legacy.ErrDenied, err)
 	}
-	if s.Notice != "" {
-		in.Notice(s.Notice)
+	notice := s.Notice
+	if err == nil {
+		notice = authz.Notices(notice, a.LoginNotice(ctx, s.User))
+	}
+	if notice != "" {
+		in.Notice(notice)
 	}
 	return secret, err
 }

@@ -110,8 +110,8 @@ func (a *API) pollLogin(w http.ResponseWriter, r *http.Request, id string) {
 	case p.State == session.Pending:
 		pending(w, p.RetryAfter)
 	case p.State == session.Done:
-		if p.Session.Notice != "" {
-			w.Header().Set("npm-notice", p.Session.Notice)
+		if notice := authz.Notices(p.Session.Notice, a.LoginNotice(r.Context(), p.Session.User)); notice != "" {
+			w.Header().Set("npm-notice", notice)
 		}
 		wire.WriteJSON(w, http.StatusOK, map[string]string{"token": p.Secret.Reveal()})
 	case isNPM(r):

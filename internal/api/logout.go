@@ -10,14 +10,13 @@ import (
 	"github.com/npmauth/npmauth/internal/authz"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
-	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
 
 // logout ends the credential in the path of DELETE /-/user/token/<token>. Who
 // sends it must show that it is theirs: as the bearer of the same request, or by
-// a live credential of the same user. npm keeps its copy unless the answer is
+// a live credential of the same user, or of the same package's trusted publishers. npm keeps its copy unless the answer is
 // 2xx, so that a token which is dead already, presented by its holder, is one.
 func (a *API) logout(r *http.Request, op protocol.Operation) (reply, error) {
 	ctx, done := r.Context(), ok(map[string]bool{"ok": true})
@@ -98,7 +97,7 @@ func (a *API) endSecret(r *http.Request, by *authz.Verified, d credential.Digest
 		found = false
 		var asking authz.Actor
 		if by != nil {
-			if _, err := tx.Get(ctx, append(a.ActorKeys(by), session.Key(d), token.KeyOf(d))...); err != nil {
+			if _, err := tx.Get(ctx, append(a.ActorKeys(by), authz.CredentialKeys(d)...)...); err != nil {
 				return err
 			}
 			var err error
@@ -110,7 +109,7 @@ func (a *API) endSecret(r *http.Request, by *authz.Verified, d credential.Digest
 		if errors.Is(err, host.ErrInvalidToken) {
 			return nil
 		}
-		if err != nil || by != nil && v.Credential.User != asking.Credential.User {
+		if err != nil || by != nil && !authz.SameHolder(&v.Credential, asking.Credential) {
 			return err
 		}
 		found = true
@@ -121,9 +120,9 @@ func (a *API) endSecret(r *http.Request, by *authz.Verified, d credential.Digest
 			_, err = a.Sessions.LogoutTx(ctx, tx, asking.By(a.Client(r)), d)
 			return err
 		}
-		return a.Tokens.RevokeTx(ctx, tx, asking.By(a.Client(r)), v.Credential.User, v.Credential.ID, "logout")
+		return a.EndCredentialTx(ctx, tx, asking.By(a.Client(r)), &v.Credential, "logout")
 	})
-	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
+	if authz.Gone(err) {
 		err = nil // another logout was faster
 	}
 	return found, err

@@ -88,9 +88,9 @@ func (a *API) writeProfile(r *http.Request, op protocol.Operation) (reply, error
 		return a.confirmFactor(r, op, change.Code)
 	}
 	mode := change.Mode
-	q, d, err := a.CheckWith(r, op, &protocol.Change{TwoFactor: mode}, func(req *policy.Request) (err error) {
+	q, d, err := a.CheckWith(r, op, &protocol.Change{TwoFactor: mode}, func(ctx context.Context, _ *store.Tx, req *policy.Request) (err error) {
 		if mode == protocol.TwoFactorOff && a.Orgs != nil && req.Account.ID != "" {
-			req.Account.FactorRequired, err = a.Orgs.FactorRequired(r.Context(), req.Account.ID)
+			req.Account.FactorRequired, err = a.Orgs.FactorRequired(ctx, req.Account.ID)
 		}
 		return err
 	})

@@ -134,7 +134,7 @@ func (a *API) explain(ctx context.Context, q *authz.Request, query url.Values) (
 	switch err = action.UnmarshalText([]byte(query.Get("action"))); {
 	case err != nil, *action == protocol.WritePackument:
 		return nil, errSelfAction
-	case query.Has("package") && !action.OfPackage() && *action != protocol.GrantTeam,
+	case query.Has("package") && !action.OfPackage() && *action != protocol.GrantTeam && !ofStaged(*action),
 		query.Has("org") && !action.OfOrg(), query.Has("service") && !action.OfService():
 		return nil, errSelfOther // no request is so, and no rule was made for what it would tell
 	case query.Has("package"):
@@ -159,6 +159,11 @@ func (a *API) explain(ctx context.Context, q *authz.Request, query url.Values) (
 		}
 	}
 	return e, nil
+}
+
+// ofStaged reports whether an action is about a staged version, which has a package.
+func ofStaged(a protocol.Action) bool {
+	return a == protocol.ReadStaged || a == protocol.ApproveStaged || a == protocol.RejectStaged
 }
 
 // verdict says what would become of q, as its sender may know it.

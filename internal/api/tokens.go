@@ -50,14 +50,16 @@ func (a *API) makeToken(r *http.Request, q *authz.Request, d policy.Decision, pa
 	if err != nil {
 		return reply{}, err
 	}
-	return made(secret, tok), nil
+	return a.made(q, secret, tok), nil
 }
 
 // made answers with a new token, whose secret is seen this once.
-func made(secret credential.Secret, tok token.Token) reply {
+func (a *API) made(q *authz.Request, secret credential.Secret, tok token.Token) reply {
 	shown := shownToken(tok)
 	shown["token"] = secret.Reveal()
-	return reply{status: http.StatusCreated, body: shown}
+	rep := reply{status: http.StatusCreated, body: shown}
+	rep.notice(a.FactorNotice(q))
+	return rep
 }
 
 // rotateToken answers POST /-/auth/v1/tokens/<key>/rotate: a new secret for a token, in
@@ -109,7 +111,7 @@ func (a *API) rotate(r *http.Request, q *authz.Request, password string, rotatio
 	if err != nil {
 		return reply{}, err
 	}
-	return made(secret, tok), nil
+	return a.made(q, secret, tok), nil
 }
 
 // commitWithPassword is commit for what takes the password as well.

@@ -5,8 +5,12 @@ import (
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/trust"
 )
 
 // An Actor is the sender of a request: a live credential and its user. Both are shared with the
@@ -40,12 +44,55 @@ func (a Actor) Identity() host.Identity {
 	if a.Credential == nil {
 		return host.Identity{}
 	}
-	return host.Identity{User: a.Credential.User, Name: a.Person.Account.Name, Credential: a.Credential.ID, Kind: a.Credential.Kind}
+	who := host.Identity{User: a.Credential.User, Name: a.Person.Account.Name, Credential: a.Credential.ID, Kind: a.Credential.Kind}
+	if v := a.Verified; v != nil && v.issued != nil {
+		t := v.issued
+		who.Publisher = &host.Publisher{ID: t.Publisher, Type: t.Kind.String(), Issuer: t.Issuer, Run: t.Run, Owner: t.Owner}
+	}
+	return who
 }
 
-// A Person is a user as the host and the subject row have them.
-type Person struct {
-	Account policy.Account
-	Subject subject.Subject
-	User    host.User
+// sender returns whose share of the memory the actor's requests use.
+func (a Actor) sender() budget.Sender {
+	switch of := holderOf(a.Credential); {
+	case of.pkg != "":
+		return budget.Publisher(string(of.pkg))
+	case of.pending():
+		return budget.User(string(of.creates.Owner))
+	}
+	return budget.User(string(a.Credential.User))
 }
+
+// A Person is whom a credential belongs to: a user as the host and the subject row have them. For the
+// credential of a trusted publisher it is nobody, with the publishers that its package has, or those that are pending
+// for a name and the user for whom they create the package.
+type Person struct {
+	Account    policy.Account
+	Subject    subject.Subject
+	User       host.User
+	Publishers trust.State
+	Owner      host.User
+}
+
+// evidence are the rows that it was read from.
+func (p *Person) evidence() []store.Evidence {
+	return append(p.Subject.Evidence[:len(p.Subject.Evidence):len(p.Subject.Evidence)], p.Publishers.Evidence...)
+}
+
+// A holder is whom a credential belongs to: a user, or the trusted publishers of a package, or those that a user
+// has pending for a name.
+type holder struct {
+	user    protocol.UserID
+	pkg     protocol.PackageID
+	creates policy.Creation
+}
+
+func holderOf(c *policy.Credential) holder { return holder{c.User, c.Package, c.Creates} }
+
+// pending reports whether the holder are pending trusted publishers. They are kept in no cache: a name is published for
+// the first time once.
+func (h holder) pending() bool { return h.creates != policy.Creation{} }
+
+// SameHolder reports whether two credentials belong to the same user, or to the trusted publishers of
+// the same package or name.
+func SameHolder(a, b *policy.Credential) bool { return holderOf(a) == holderOf(b) }

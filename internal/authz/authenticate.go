@@ -1,10 +1,12 @@
 package authz
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -21,6 +23,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/wire"
 )
 
@@ -31,7 +34,8 @@ type Verified struct {
 	foreign    credential.Secret      // such a bearer
 	Numbers    subject.Numbers        // that it was created under
 	revision   store.Revision         // of its row; zero for the host's own bearers
-	deadWith   atomic.Pointer[Person] // the user with whom it was read together, and found dead
+	issued     *trust.Token           // of a trusted publisher; nil for all others
+	deadWith   atomic.Pointer[Person] // whom it belongs to, as read together with it when it was found dead
 }
 
 // Bearer returns the credential of the Authorization header, "" when there is none. Only one
@@ -127,7 +131,7 @@ func (a *Authorizer) authenticate(ctx context.Context, h http.Header, now time.T
 	}
 	if err == nil {
 		var who *Person
-		if who, err = a.PersonOf(ctx, v.Credential.User, now); err == nil {
+		if who, err = a.holderNow(ctx, holderOf(&v.Credential), now); err == nil {
 			if err = v.holds(who, now); err == nil {
 				return Actor{Credential: &v.Credential, Person: who, Verified: v}, nil
 			}
@@ -147,17 +151,19 @@ func (a *Authorizer) authenticate(ctx context.Context, h http.Header, now time.T
 	return Actor{}, err
 }
 
-// holds returns nil if the credential, whose record was found, holds for its user, and errDead
+// holds returns nil if the credential, whose record was found, holds for whom it belongs to, and errDead
 // if not.
 func (v *Verified) holds(who *Person, now time.Time) error {
 	cred := &v.Credential
 	alive := false
 	switch {
 	case cred.Dead(now):
-	case who.Account.Disabled, who.Account.ID != cred.User:
+	case who.Account.Disabled, who.Account.ID != cred.User, who.Owner.Disabled:
 		return errSuspended
 	case cred.Kind == policy.KindForeign:
 		alive = who.Subject.AliveSince(cred.Created)
+	case cred.Kind == policy.KindPublisher:
+		alive = v.issued != nil && who.Publishers.Alive(*v.issued)
 	default:
 		alive = who.Subject.Alive(cred.Kind, v.Numbers)
 	}
@@ -189,26 +195,114 @@ func (a *Authorizer) verify(ctx context.Context, text string, now time.Time) (*V
 // looked up in one request, so that nothing about a token's form decides what it is. One that was
 // imported as revoked is refused, whatever records there are.
 func (a *Authorizer) Stored(ctx context.Context, r store.Reader, d credential.Digest) (*Verified, error) {
-	items, err := r.Get(ctx, session.Key(d), token.KeyOf(d), token.RevokedKey(d))
+	items, err := r.Get(ctx, CredentialKeys(d)...)
 	if err != nil {
 		return nil, err
 	}
-	if err := notRevoked(items[2]); err != nil {
+	if err := notRevoked(items[len(ownKinds)]); err != nil {
 		return nil, err
 	}
-	revision := items[0].Revision
-	cred, numbers, err := session.Open(items[0])
-	if errors.Is(err, session.ErrNoSession) {
-		revision = items[1].Revision
-		cred, numbers, err = token.Open(items[1], d)
+	for i, kind := range ownKinds {
+		if v, err := a.open(kind, items[i], d); !errors.Is(err, host.ErrInvalidToken) {
+			return v, err
+		}
+	}
+	return nil, host.ErrInvalidToken
+}
+
+// ownKinds are those of which npmauth keeps a row.
+var ownKinds = []policy.Kind{policy.KindSession, policy.KindToken, policy.KindPublisher}
+
+// CredentialKeys returns the keys of the rows that a credential with that digest may have, and last that
+// of one that was imported as revoked.
+func CredentialKeys(d credential.Digest) (keys []string) {
+	for _, kind := range ownKinds {
+		keys = append(keys, rowKey(kind, d))
+	}
+	return append(keys, token.RevokedKey(d))
+}
+
+// rowKey returns the key of the row of a credential of that kind.
+func rowKey(kind policy.Kind, d credential.Digest) string {
+	switch kind {
+	case policy.KindSession:
+		return session.Key(d)
+	case policy.KindPublisher:
+		return trust.TokenKey(d)
+	}
+	return token.KeyOf(d)
+}
+
+// open decodes the row of a credential. If there is none the error is [host.ErrInvalidToken].
+func (a *Authorizer) open(kind policy.Kind, it store.Item, d credential.Digest) (*Verified, error) {
+	v := &Verified{digest: d, revision: it.Revision}
+	var cred *policy.Credential
+	var err error
+	switch kind {
+	case policy.KindSession:
+		cred, v.Numbers, err = session.Open(it)
+	case policy.KindPublisher:
+		if a.Trust == nil { // any more
+			return nil, host.ErrInvalidToken
+		}
+		var t trust.Token
+		if t, err = trust.OpenToken(it, d); err == nil {
+			cred, v.issued = t.Credential(), &t
+		}
+	default:
+		cred, v.Numbers, err = token.Open(it, d)
 	}
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, session.ErrNoSession), errors.Is(err, store.ErrNotFound):
 		return nil, host.ErrInvalidToken
 	case err != nil:
 		return nil, err
 	}
-	return &Verified{Credential: *cred, digest: d, Numbers: numbers, revision: revision}, nil
+	v.Credential = *cred
+	return v, nil
+}
+
+// Package returns the package of a trusted publisher's credential, and the zero name of all others.
+func (v *Verified) Package() protocol.PackageName {
+	if v.issued == nil {
+		return protocol.PackageName{}
+	}
+	return v.issued.Package
+}
+
+// job says of a trusted publisher's credential which publisher that is and what the job was, nil of all others.
+func (v *Verified) job() map[string]string {
+	if v.issued == nil {
+		return nil
+	}
+	detail := maps.Clone(v.issued.Run)
+	if detail == nil {
+		detail = map[string]string{}
+	}
+	detail["publisher"], detail["issuer"] = v.issued.Publisher, v.issued.Issuer
+	return detail
+}
+
+// Revoked reports whether a credential was revoked together with others, which leaves its row.
+func (a *Authorizer) Revoked(ctx context.Context, r store.Reader, v *Verified) (bool, error) {
+	if v.issued != nil {
+		who, err := a.readHolder(ctx, r, holderOf(&v.Credential))
+		return err == nil && !who.Publishers.Alive(*v.issued), err
+	}
+	sub, err := subject.Get(ctx, r, v.Credential.User)
+	return err == nil && sub.Numbers(v.Credential.Kind) != v.Numbers, err
+}
+
+// again is Stored for a credential that was found before, of the same kind.
+func (a *Authorizer) again(ctx context.Context, r store.Reader, v *Verified) (*Verified, error) {
+	items, err := r.Get(ctx, rowKey(v.Credential.Kind, v.digest), token.RevokedKey(v.digest))
+	if err != nil {
+		return nil, err
+	}
+	if err := notRevoked(items[1]); err != nil {
+		return nil, err
+	}
+	return a.open(v.Credential.Kind, items[0], v.digest)
 }
 
 // notRevoked returns an error if it is the row of a token that was imported as revoked.
@@ -261,15 +355,62 @@ func (a *Authorizer) VerifyForeign(ctx context.Context, r store.Reader, bearer c
 // PersonOf returns the user of that ID. One who does not exist is [host.ErrInvalidToken], and no
 // outage.
 func (a *Authorizer) PersonOf(ctx context.Context, id protocol.UserID, now time.Time) (*Person, error) {
-	if who, ok := a.caches.people.Get(id, now); ok {
+	return a.holderNow(ctx, holder{user: id}, now)
+}
+
+// holderNow returns whom a credential belongs to, as old as the cache allows.
+func (a *Authorizer) holderNow(ctx context.Context, h holder, now time.Time) (*Person, error) {
+	if h.pending() {
+		return a.readHolder(ctx, a.unobserved, h)
+	}
+	if who, ok := a.caches.people.Get(h, now); ok {
 		return who, nil
 	}
-	fill := a.caches.people.Begin(id)
-	who, err := a.readPerson(ctx, a.unobserved, id)
+	fill := a.caches.people.Begin(h)
+	who, err := a.readHolder(ctx, a.unobserved, h)
 	if err == nil {
-		a.caches.people.Put(id, who, now, fill)
+		a.caches.people.Put(h, who, now, fill)
 	}
 	return who, err
+}
+
+// readHolder is holderNow without the cache, from r.
+func (a *Authorizer) readHolder(ctx context.Context, r store.Reader, h holder) (*Person, error) {
+	switch {
+	case h.pending():
+		return a.readPending(ctx, r, h.creates)
+	case h.pkg == "":
+		return a.readPerson(ctx, r, h.user)
+	}
+	items, err := r.Get(ctx, trust.StateKeys(h.pkg)...)
+	if err != nil {
+		return nil, err
+	}
+	publishers, err := trust.DecodeState(h.pkg, items)
+	if err != nil {
+		return nil, err
+	}
+	return &Person{Publishers: publishers}, nil
+}
+
+// readPending is readHolder for pending trusted publishers.
+func (a *Authorizer) readPending(ctx context.Context, r store.Reader, c policy.Creation) (*Person, error) {
+	items, err := r.Get(ctx, trust.PendingKeys(c.Package, c.Owner)...)
+	if err != nil {
+		return nil, err
+	}
+	publishers, err := trust.DecodePending(c.Package, c.Owner, items)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := a.hostUser(ctx, r, c.Owner)
+	if errors.Is(err, host.ErrNoUser) || err == nil && owner.ID != c.Owner {
+		return nil, host.ErrInvalidToken
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Person{Publishers: publishers, Owner: owner}, nil
 }
 
 // readPerson is PersonOf without the cache, from r.
@@ -302,14 +443,23 @@ func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id protocol.U
 // ActorKeys returns the keys of all rows that say whether the credential is live, to be read
 // in one Get.
 func (a *Authorizer) ActorKeys(v *Verified) []string {
-	keys := subject.Keys(v.Credential.User)
+	of := holderOf(&v.Credential)
+	var keys []string
+	switch {
+	case of.pkg != "":
+		keys = trust.StateKeys(of.pkg)
+	case of.pending():
+		keys = trust.PendingKeys(of.creates.Package, of.creates.Owner)
+	default:
+		keys = subject.Keys(of.user)
+	}
 	if v.foreign.IsZero() {
-		keys = append(keys, session.Key(v.digest), token.KeyOf(v.digest), token.RevokedKey(v.digest))
+		keys = append(keys, rowKey(v.Credential.Kind, v.digest), token.RevokedKey(v.digest))
 	} else {
 		keys = append(keys, token.RevokedKey(credential.Sum(v.foreign)))
 	}
-	if a.Directory != nil {
-		keys = append(keys, account.PersonKey(v.Credential.User))
+	if user := cmp.Or(of.user, of.creates.Owner); a.Directory != nil && user != "" {
+		keys = append(keys, account.PersonKey(user))
 	}
 	return keys
 }
@@ -317,16 +467,16 @@ func (a *Authorizer) ActorKeys(v *Verified) []string {
 // Present authenticates v in tx, on rows that become preconditions of its commit, and on the
 // host's record. The caller has read [Authorizer.ActorKeys] in tx.
 func (a *Authorizer) Present(ctx context.Context, tx *store.Tx, v *Verified, now time.Time) (act Actor, err error) {
-	user := v.Credential.User
+	of := holderOf(&v.Credential)
 	if v.foreign.IsZero() {
-		v, err = a.Stored(ctx, tx, v.digest)
+		v, err = a.again(ctx, tx, v)
 	} else {
 		v, err = a.VerifyForeign(ctx, tx, v.foreign)
 	}
 	if err != nil {
 		return Actor{}, err
 	}
-	who, err := a.readPerson(ctx, tx, user)
+	who, err := a.readHolder(ctx, tx, of)
 	if err != nil {
 		return Actor{}, err
 	}
@@ -371,8 +521,8 @@ func invalid(err error, text string, v *Verified) error {
 // readAnew reads in one Get whether a credential holds, past the caches, and puts what it
 // found there.
 func (a *Authorizer) readAnew(ctx context.Context, v *Verified, now time.Time) (act Actor, err error) {
-	user := v.Credential.User
-	fillUser := a.caches.people.Begin(user)
+	of := holderOf(&v.Credential)
+	fillHolder := a.caches.people.Begin(of)
 	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
 	err = store.Transact(ctx, a.unobserved, func(tx *store.Tx) error {
 		if _, err := tx.Get(ctx, a.ActorKeys(v)...); err != nil {
@@ -388,7 +538,9 @@ func (a *Authorizer) readAnew(ctx context.Context, v *Verified, now time.Time) (
 	if dead {
 		act.Verified.deadWith.Store(act.Person)
 	}
-	a.caches.people.Put(user, act.Person, now, fillUser)
+	if !of.pending() {
+		a.caches.people.Put(of, act.Person, now, fillHolder)
+	}
 	if v.foreign.IsZero() {
 		a.caches.credentials.Put(v.digest.Prefix(), act.Verified, now, fillCredential)
 	}

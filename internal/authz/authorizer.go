@@ -35,8 +35,10 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/stage"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -65,14 +67,22 @@ type Authorizer struct {
 	Memberships host.Memberships
 	FactorRules host.FactorRules
 	Foreign     func(context.Context, credential.Secret) (host.ForeignToken, error)
+	// Tarballs is what Packages can do besides; nil: it cannot.
+	Tarballs host.Tarballs
 	// ForeignUntil is when the host's older tokens end. Zero: never.
 	ForeignUntil time.Time
+
+	// NoApps is whether nobody enrols an authenticator app any more. It is set before the policy.
+	NoApps bool
 
 	policy   atomic.Pointer[policy.Policy]
 	Sessions *session.Manager
 	Tokens   *token.Manager
 	Factors  *twofactor.Manager
 	Settings *settings.Manager
+	Trust    *trust.Manager      // nil: there are no trusted publishers
+	IDTokens trust.TokenVerifier // of them; nil if Trust is
+	Stage    *stage.Manager      // nil: nothing is staged
 
 	BasicToken bool // a token may be the password of Basic authentication
 	OwnSignIn  bool // people sign in at the host's own login, and have no password
@@ -100,7 +110,20 @@ func (a *Authorizer) Policy() *policy.Policy { return a.policy.Load() }
 
 // SetPolicy sets the policy. A request that is under way keeps the one that it began with for its
 // first decision; its final decision is made by this one.
-func (a *Authorizer) SetPolicy(p *policy.Policy) { a.policy.Store(p) }
+func (a *Authorizer) SetPolicy(p *policy.Policy) {
+	if a.NoApps {
+		p = p.WithFactorRemedy(strings.TrimSuffix(a.howToEnrol(), ".") + " and try again.")
+	}
+	a.policy.Store(p)
+}
+
+// howToEnrol says how a user gets a first second factor.
+func (a *Authorizer) howToEnrol() string {
+	if a.NoApps {
+		return "Add a security key at " + a.URL("-/auth/security") + " in a browser."
+	}
+	return "Run npm profile enable-2fa auth-and-writes."
+}
 
 // Limits returns the limits of the policy that decides now.
 func (a *Authorizer) Limits() policy.Limits { return a.Policy().Limits() }
@@ -212,4 +235,4 @@ func errorAttrs(err error) []any {
 }
 
 // Forget drops what is cached of a user, whose record at the host has changed.
-func (a *Authorizer) Forget(id protocol.UserID) { a.caches.people.Drop(id) }
+func (a *Authorizer) Forget(id protocol.UserID) { a.caches.people.Drop(holder{user: id}) }

@@ -14,6 +14,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 )
 
 // caches hold what a warm request needs. Their entries are never older than
@@ -23,8 +24,9 @@ type caches struct {
 	hostFresh   time.Duration
 	ownPeople   bool // people are in the store, and so watched; a host's are not
 	credentials *credential.Cache[credential.Prefix, *Verified]
-	people      *credential.Cache[protocol.UserID, *Person]
+	people      *credential.Cache[holder, *Person]
 	settings    *credential.Cache[protocol.PackageID, policy.Settings]
+	scopes      *credential.Cache[string, settings.Scope]
 	facts       *credential.Cache[factsKey, policy.Facts]
 	noticed     *credential.Cache[noticeKey, struct{}] // of which something was told lately
 }
@@ -47,8 +49,9 @@ func newCaches(fresh, hostFresh time.Duration, ownPeople bool) *caches {
 	return &caches{
 		hostFresh: hostFresh, ownPeople: ownPeople,
 		credentials: credential.NewCache[credential.Prefix, *Verified](1<<20, fresh),
-		people:      credential.NewCache[protocol.UserID, *Person](1<<17, fresh),
+		people:      credential.NewCache[holder, *Person](1<<17, fresh),
 		settings:    credential.NewCache[protocol.PackageID, policy.Settings](1<<17, fresh),
+		scopes:      credential.NewCache[string, settings.Scope](1<<15, fresh),
 		facts:       credential.NewCache[factsKey, policy.Facts](1<<17, hostFresh),
 		noticed:     credential.NewCache[noticeKey, struct{}](1<<14, noticeEvery),
 	}
@@ -65,13 +68,19 @@ func (c *caches) changed(keys []string) {
 		} else if d, ok := token.DigestOfRevoked(key); ok {
 			c.credentials.Drop(d.Prefix())
 		} else if id, ok := subject.Of(key); ok {
-			c.people.Drop(id)
+			c.people.Drop(holder{user: id})
 		} else if id, ok := account.PersonOf(key); ok {
-			c.people.Drop(id)
+			c.people.Drop(holder{user: id})
+		} else if id, ok := trust.PackageOf(key); ok {
+			c.people.Drop(holder{pkg: id})
+		} else if p, ok := trust.PrefixFromKey(key); ok {
+			c.credentials.Drop(p)
 		} else if subject.IsEveryone(key) {
 			c.people.Clear()
 		} else if id, ok := settings.PackageOf(key); ok {
 			c.settings.Drop(id)
+		} else if scope, ok := settings.ScopeOf(key); ok {
+			c.scopes.Drop(scope)
 		}
 	}
 }
@@ -85,10 +94,14 @@ func (c *caches) read(items []store.Item) {
 			c.readCredential(d.Prefix(), policy.KindSession, it.Revision)
 		} else if p, ok := token.PrefixFromKey(it.Key); ok {
 			c.readCredential(p, policy.KindToken, it.Revision)
+		} else if p, ok := trust.PrefixFromKey(it.Key); ok {
+			c.readCredential(p, policy.KindPublisher, it.Revision)
 		} else if id, ok := session.IDOf(it.Key); ok && !it.Exists() {
 			c.credentials.DropWhere(func(v *Verified) bool { return v.Credential.ID == id })
 		} else if id, ok := subject.Of(it.Key); ok {
-			c.readSubject(id, items)
+			c.readHolder(holder{user: id}, items)
+		} else if id, ok := trust.PackageOf(it.Key); ok {
+			c.readHolder(holder{pkg: id}, items)
 		}
 	}
 }
@@ -97,11 +110,11 @@ func (c *caches) readCredential(p credential.Prefix, kind policy.Kind, at store.
 	c.credentials.DropUnless(p, func(v *Verified) bool { return v.Credential.Kind != kind || v.revision == at })
 }
 
-// readSubject compares both of a user's rows, which are read together.
-func (c *caches) readSubject(id protocol.UserID, items []store.Item) {
-	c.people.DropUnless(id, func(who *Person) bool {
+// readHolder compares both of the rows of a holder, which are read together.
+func (c *caches) readHolder(h holder, items []store.Item) {
+	c.people.DropUnless(h, func(who *Person) bool {
 		return !slices.ContainsFunc(items, func(it store.Item) bool {
-			return slices.ContainsFunc(who.Subject.Evidence, func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })
+			return slices.ContainsFunc(who.evidence(), func(e store.Evidence) bool { return e.Key == it.Key && e.Revision != it.Revision })
 		})
 	})
 }
@@ -110,6 +123,7 @@ func (c *caches) readSubject(id protocol.UserID, items []store.Item) {
 func (c *caches) forget() {
 	c.credentials.Clear()
 	c.settings.Clear()
+	c.scopes.Clear()
 	c.people.Clear()
 }
 
@@ -117,6 +131,7 @@ func (c *caches) forget() {
 func (c *caches) seen(t time.Time) {
 	c.credentials.Seen(t)
 	c.settings.Seen(t)
+	c.scopes.Seen(t)
 	if c.ownPeople {
 		c.people.Seen(t)
 	}

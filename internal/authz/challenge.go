@@ -11,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -49,20 +50,28 @@ func (f PageFactors) Approve(ctx context.Context, in twofactor.Approval) (creden
 // endCredential ends a session or a token for good, and records why.
 func (a *Authorizer) endCredential(ctx context.Context, by audit.Actor, cred *policy.Credential, reason string) error {
 	err := store.Transact(ctx, a.Store, func(tx *store.Tx) error { return a.EndCredentialTx(ctx, tx, by, cred, reason) })
-	if errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) {
-		return nil // by somebody else
+	if Gone(err) { // ended by somebody else
+		return nil
 	}
 	return err
 }
 
-// EndCredentialTx is endCredential in the caller's commit. One that is not there any more
-// is [session.ErrNoSession] or [token.ErrNotFound].
+// Gone reports whether err says that there is no such credential.
+func Gone(err error) bool {
+	return errors.Is(err, session.ErrNoSession) || errors.Is(err, token.ErrNotFound) || errors.Is(err, trust.ErrNotFound)
+}
+
+// EndCredentialTx is endCredential in the caller's commit. The error for one that is not there
+// any more is [Gone].
 func (a *Authorizer) EndCredentialTx(ctx context.Context, tx *store.Tx, by audit.Actor, cred *policy.Credential, reason string) error {
 	switch cred.Kind { // the host's own only the host can end: its codes stay counted
 	case policy.KindSession:
 		return a.Sessions.EndTx(ctx, tx, by, cred.User, cred.ID, reason)
 	case policy.KindToken:
 		return a.Tokens.RevokeTx(ctx, tx, by, cred.User, cred.ID, reason)
+	case policy.KindPublisher:
+		_, err := a.Trust.RevokeTokenTx(ctx, tx, by, cred.ID, reason)
+		return err
 	}
 	return nil
 }
@@ -94,9 +103,16 @@ func (a *Authorizer) Challenge(ctx context.Context, q *Request, refused error) e
 	if status.Locked && refused == nil {
 		refused = twofactor.ErrLocked
 	}
-	switch page := app && accepts(policy.ProofWeb); {
+	key := status.Keys && accepts(policy.ProofKey)
+	switch page := app && accepts(policy.ProofWeb) || key; {
 	case !status.Enabled:
 		return twofactor.ErrNoFactor
+	case key && q.takesKey:
+		options, err := a.Factors.KeyOptions(ctx, q.Actor.Credential.User, use)
+		if err != nil {
+			return err
+		}
+		return challenged(wire.Challenge{Codes: codes, Key: options}, twofactor.Sentence(refused, a.Now()))
 	case !page && len(codes) > 0:
 		return challenged(wire.Challenge{Codes: codes}, twofactor.Sentence(refused, a.Now()))
 	case !page && status.Locked:
@@ -111,7 +127,7 @@ func (a *Authorizer) Challenge(ctx context.Context, q *Request, refused error) e
 	c, err := a.Factors.Challenge(ctx, twofactor.NewChallenge{
 		User: q.Actor.Credential.User, Name: q.Actor.Person.Account.Name, Credential: use.Credential, Action: op.Action,
 		Items:          []twofactor.Item{{Package: op.Package, Change: use.Change, FollowUps: use.FollowUps, Words: q.Change.Words(op)}},
-		CredentialName: name, Addr: q.Addr, UserAgent: q.agent,
+		CredentialName: name, Addr: q.Addr, UserAgent: q.agent, KeysOnly: !(app && accepts(policy.ProofWeb)),
 	})
 	if err != nil {
 		return err

@@ -40,6 +40,65 @@ func (a *Authorizer) Commit(r *http.Request, q *Request, d policy.Decision, keys
 	return a.Conclude(r.Context(), q, a.Unproven(r.Context(), q, err))
 }
 
+// CommitAll is Commit for several requests of one sender, which are done together or not at all. all[0] is the one
+// that the second factor is begun with: its Change must say what the others are about, and d is its first
+// decision. Each of the others is decided on in the same commit, with what was proven for it. fn is called for
+// each of them as it was decided on, in order, which they are afterwards. What is refused, if anything is, is the
+// one that is returned; where it is none of them in particular, it is the first.
+func (a *Authorizer) CommitAll(r *http.Request, all []*Request, d policy.Decision, keys []string, fn Write) (refused *Request, err error) {
+	var committed []Request
+	err = a.tryCommit(r, all[0], d, keys, func(ctx context.Context, tx *store.Tx, q *Request) error {
+		committed = committed[:0]
+		if err := fn(ctx, tx, q); err != nil {
+			return err
+		}
+		for i, other := range all[1:] {
+			next, err := a.decideBeside(ctx, tx, other, q.proven)
+			if err == nil {
+				err = fn(ctx, tx, &next)
+			}
+			if err != nil {
+				return &besideError{i + 1, err}
+			}
+			committed = append(committed, next)
+		}
+		return nil
+	})
+	q := all[0]
+	if beside, ok := errors.AsType[*besideError](err); ok {
+		q, err = all[beside.i], beside.err
+	} else {
+		err = a.Unproven(r.Context(), q, err)
+	}
+	for i := range committed {
+		if err == nil {
+			*all[i+1] = committed[i]
+		}
+	}
+	return q, a.Conclude(r.Context(), q, err)
+}
+
+// A besideError is why a request was refused that is decided on beside another.
+type besideError struct {
+	i   int // of CommitAll's requests
+	err error
+}
+
+func (e *besideError) Error() string { return e.err.Error() }
+func (e *besideError) Unwrap() error { return e.err }
+
+// decideBeside makes the final decision about q in the commit of another request of its sender, with what was proven
+// there.
+func (a *Authorizer) decideBeside(ctx context.Context, tx *store.Tx, q *Request, proven policy.Proof) (Request, error) {
+	of := *q
+	of.proven = proven
+	next, d, err := a.decideIn(ctx, tx, &of, nil)
+	if err == nil && d.Effect != policy.Allow {
+		err = Denied(&next, d)
+	}
+	return next, err
+}
+
 func (a *Authorizer) tryCommit(r *http.Request, q *Request, d policy.Decision, keys []string, fn Write) error {
 	ctx := r.Context()
 	err := error(nil)
@@ -139,6 +198,11 @@ func (a *Authorizer) decideIn(ctx context.Context, tx *store.Tx, q *Request, key
 	}
 	if id := q.Package.ID; id != "" {
 		keys = append(keys, settings.SettingsKey(id))
+	}
+	for _, scope := range scopesOf(&q.Request) {
+		if scope != "" {
+			keys = append(keys, settings.ScopeKey(scope))
+		}
 	}
 	if len(keys) > 0 {
 		if _, err := tx.Get(ctx, keys...); err != nil {

@@ -49,6 +49,9 @@ func (a *Authorizer) record(ctx context.Context, q *Request, err error) (outcome
 		Type: audit.Access, Outcome: audit.Done, Action: op.Action, Package: op.Package, Change: q.Change.Recorded(),
 	}.From(q.Actor.By(q.Addr))
 	e.User, e.Credential = e.By, e.ByCredential
+	if v := q.Actor.Verified; v != nil {
+		e.Detail = v.job()
+	}
 	var refused *host.DeniedError
 	var own *wire.Error
 	switch {

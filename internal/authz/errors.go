@@ -17,8 +17,10 @@ import (
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/stage"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
 )
@@ -46,9 +48,11 @@ var (
 	errWrongPassword = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-password", Sentence: "The password is wrong."}
 	errWrongCode     = &wire.Error{Status: http.StatusUnauthorized, Code: "wrong-code", Sentence: twofactor.Sentence(twofactor.ErrWrong, time.Time{})}
 	// errLocked has no status that makes npm send the request again, as 429 does.
-	errLocked = &wire.Error{Status: http.StatusForbidden, Code: "locked-factor", Sentence: twofactor.Sentence(twofactor.ErrLocked, time.Time{})}
-	errFull   = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy-bodies", Sentence: "The registry is receiving too much at the moment. Try again shortly."}
-	errBusy   = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
+	errLocked  = &wire.Error{Status: http.StatusForbidden, Code: "locked-factor", Sentence: twofactor.Sentence(twofactor.ErrLocked, time.Time{})}
+	errNoKeys  = &wire.Error{Status: http.StatusForbidden, Code: policy.CodeNotOffered, Sentence: "This registry has no security keys."}
+	errNoTrust = &wire.Error{Status: http.StatusForbidden, Code: policy.CodeNotOffered, Sentence: "This registry does not offer trusted publishing."}
+	errFull    = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy-bodies", Sentence: "The registry is receiving too much at the moment. Try again shortly."}
+	errBusy    = &wire.Error{Status: http.StatusServiceUnavailable, Code: "busy", Sentence: "The registry is checking too many passwords at the moment. Try again shortly."}
 )
 
 // Answer returns what err is answered with: the one table from errors to answers.
@@ -79,6 +83,18 @@ func Answer(err error) *wire.Error {
 		return errFull
 	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrNoFactor):
 		return errWrongCode
+	case errors.Is(err, twofactor.ErrNoKeys):
+		return errNoKeys
+	case errors.Is(err, twofactor.ErrNoKey):
+		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-factor", Sentence: "The account has no such second factor."}
+	case errors.Is(err, twofactor.ErrTooManyKeys):
+		return &wire.Error{Status: http.StatusConflict, Code: "too-many-keys", Sentence: "The account has as many security keys as it can have. Remove one first."}
+	case errors.Is(err, twofactor.ErrKeyName):
+		return &wire.Error{Status: http.StatusBadRequest, Code: "bad-key-name", Sentence: "The name of a security key has 1 to 64 bytes, all of them printable."}
+	case errors.Is(err, twofactor.ErrLastFactor):
+		return &wire.Error{Status: http.StatusConflict, Code: "last-factor", Sentence: "This is the last second factor that counts for the account. Add another one first, or turn two-factor authentication off."}
+	case errors.Is(err, twofactor.ErrNoApps):
+		return &wire.Error{Status: http.StatusForbidden, Code: "no-apps", Sentence: "This registry takes no more authenticator apps. Add a security key on its security page."}
 	case errors.Is(err, twofactor.ErrEnrolled):
 		return &wire.Error{Status: http.StatusConflict, Code: "already-enrolled", Sentence: "Two-factor authentication is on already."}
 	case errors.Is(err, twofactor.ErrTooMany):
@@ -101,6 +117,20 @@ func Answer(err error) *wire.Error {
 		return &wire.Error{Status: http.StatusForbidden, Code: "account-disabled", Sentence: "The account is disabled."}
 	case errors.Is(err, token.ErrAmbiguous):
 		return &wire.Error{Status: http.StatusConflict, Code: "ambiguous-token", Sentence: "Several of your tokens begin like this. Run npm token list and give the id of the one to revoke."}
+	case errors.Is(err, stage.ErrStaged):
+		return &wire.Error{Status: http.StatusConflict, Code: "already-staged", Sentence: "This version is staged already. Reject it first: npm stage reject."}
+	case errors.Is(err, stage.ErrTooMany):
+		return &wire.Error{Status: http.StatusConflict, Code: "too-many-staged", Sentence: "The package has as many staged versions as it may have. Approve or reject some first."}
+	case errors.Is(err, stage.ErrNotFound):
+		return &wire.Error{Status: http.StatusNotFound, Code: "hidden-staged", Sentence: "There is no such staged version or you may not see it."}
+	case errors.Is(err, trust.ErrDuplicate):
+		return &wire.Error{Status: http.StatusConflict, Code: "duplicate-publisher", Sentence: "This trusted publisher already exists for the package. To change it delete and re-create it: npm trust revoke."}
+	case errors.Is(err, trust.ErrTooMany):
+		return &wire.Error{Status: http.StatusConflict, Code: "too-many-publishers", Sentence: "The package has as many trusted publishers as it may have. Revoke one first."}
+	case errors.Is(err, trust.ErrTooManyPending):
+		return &wire.Error{Status: http.StatusConflict, Code: "too-many-pending", Sentence: "You have as many pending trusted publishers as you may have, or this name has. Revoke one first or publish the first version yourself."}
+	case errors.Is(err, trust.ErrNotFound):
+		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-publisher", Sentence: "The package has no such trusted publisher."}
 	case errors.Is(err, token.ErrNotFound):
 		return &wire.Error{Status: http.StatusNotFound, Code: "no-such-token", Sentence: "There is no such token."}
 	}

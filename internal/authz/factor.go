@@ -14,14 +14,14 @@ import (
 // BringsApproval reports whether the npm-otp header has the form of what a page hands out.
 func BringsApproval(h http.Header) bool {
 	value, err := wire.OTP(h)
-	return err == nil && twofactor.FormOf(value.Reveal()).Proof() == policy.ProofWeb
+	return err == nil && twofactor.FormOf(value.Reveal()).Approval()
 }
 
 // BeginFactor counts an attempt at the second factor with the value of the npm-otp header, which
 // the commit spends. Without an acceptable value its error is the challenge, and for a kind of value
 // that the policy does not accept here the refusal of its rule.
 func (a *Authorizer) BeginFactor(ctx context.Context, h http.Header, q *Request) error {
-	if q.Actor.Credential == nil { // nobody who could have a factor
+	if q.Actor.Credential == nil || q.Actor.Credential.Kind == policy.KindPublisher { // nobody who could have a factor
 		return Denied(q, q.Decision())
 	}
 	value, err := wire.OTP(h)
@@ -55,7 +55,7 @@ func (a *Authorizer) Unproven(ctx context.Context, q *Request, err error) error 
 // enterable returns the kinds of code that the account of s has and that accepts allows, and whether
 // its app can be used at all.
 func enterable(s twofactor.Status, accepts func(policy.Proof) bool) (codes []policy.Proof, app bool) {
-	app = s.Enabled && !s.Locked
+	app = s.App && !s.Locked
 	if app && accepts(policy.ProofTOTP) {
 		codes = append(codes, policy.ProofTOTP)
 	}

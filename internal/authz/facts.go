@@ -9,6 +9,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 )
 
@@ -35,18 +36,68 @@ func (a *Authorizer) Consult(ctx context.Context, req *policy.Request) (service 
 	if service, err = a.consultOthers(ctx, req); err != nil {
 		return host.User{}, err
 	}
-	if op.Package.IsZero() {
-		return service, nil
-	}
 	write := op.Action.Write()
-	if err = a.facts(ctx, req, write); err != nil {
-		return host.User{}, err
+	req.Settings = policy.Settings{}
+	if !op.Package.IsZero() {
+		if err = a.facts(ctx, req, write); err != nil {
+			return host.User{}, err
+		}
+		// Without a right there is nothing to set a rule for.
+		if write && req.Package.ID != "" && (req.Package.Rights&(policy.RightWrite|policy.RightAdmin) != 0 || publisherID(req) == req.Package.ID) {
+			if req.Settings, err = a.PackageSettings(ctx, req.Package.ID, req.Now); err != nil {
+				return host.User{}, err
+			}
+		}
 	}
-	// Without a right there is nothing to set a rule for.
-	if write && req.Package.ID != "" && req.Package.Rights&(policy.RightWrite|policy.RightAdmin) != 0 {
-		req.Settings, err = a.PackageSettings(ctx, req.Package.ID, req.Now)
+	for i, scope := range scopesOf(req) {
+		if scope == "" {
+			continue
+		}
+		s, err := a.ScopeSettings(ctx, scope, req.Now)
+		if err != nil {
+			return host.User{}, err
+		}
+		req.Settings = joined(req.Settings, s, i == 0)
 	}
-	return service, err
+	return service, nil
+}
+
+// joined returns s with what was set for a scope, which is that of the package or only that of the organization.
+func joined(s policy.Settings, scope settings.Scope, ofPackage bool) policy.Settings {
+	if !ofPackage {
+		scope = settings.Scope{KeysOnly: scope.KeysOnly}
+	}
+	return scope.Narrow(s)
+}
+
+// publisherID returns the package of a trusted publisher's credential, "" of any other.
+func publisherID(req *policy.Request) protocol.PackageID {
+	if req.Credential == nil || req.Credential.Kind != policy.KindPublisher {
+		return ""
+	}
+	return req.Credential.Package
+}
+
+// creation returns what the credential of a pending trusted publisher creates, and the zero Creation of any other.
+func creation(req *policy.Request) policy.Creation {
+	if req.Credential == nil || req.Credential.Kind != policy.KindPublisher {
+		return policy.Creation{}
+	}
+	return req.Credential.Creates
+}
+
+// scopesOf returns the scopes whose settings a decision about req takes: of a write, that of the package
+// and that of the organization, which is the scope of its name. "" is none. The anonymous write nothing.
+func scopesOf(req *policy.Request) (scopes [2]string) {
+	op := &req.Operation
+	if !op.Action.Write() || req.Account.ID == "" && publisherID(req) == "" && creation(req).Owner == "" {
+		return scopes
+	}
+	scopes[0] = op.Package.Scope
+	if op.Action.OfOrg() && op.Org != scopes[0] {
+		scopes[1] = op.Org
+	}
+	return scopes
 }
 
 // consultOthers sets the facts of the organization and of the service account that req names. The
@@ -73,6 +124,17 @@ func (a *Authorizer) consultIn(ctx context.Context, tx *store.Tx, q *Request) (e
 			return err
 		}
 	}
+	var ofScopes [2]settings.Scope
+	for i, scope := range scopesOf(req) {
+		if scope == "" {
+			continue
+		}
+		s, err := a.Settings.Scope(ctx, tx, scope)
+		if err != nil {
+			return err
+		}
+		ofScopes[i] = s
+	}
 	if q.Service, err = a.consultOthers(ctx, req); err != nil {
 		return err
 	}
@@ -80,12 +142,15 @@ func (a *Authorizer) consultIn(ctx context.Context, tx *store.Tx, q *Request) (e
 		if err := a.facts(ctx, req, true); err != nil {
 			return err
 		}
-		if req.Package.ID != before {
-			req.Settings = policy.Settings{} // those of another package
-		}
+	}
+	if before == "" || req.Package.ID != before {
+		req.Settings = policy.Settings{} // those of another package
+	}
+	for i, s := range ofScopes {
+		req.Settings = joined(req.Settings, s, i == 0)
 	}
 	if q.Fill != nil {
-		return q.Fill(req)
+		return q.Fill(ctx, tx, req)
 	}
 	return nil
 }
@@ -95,7 +160,14 @@ func (a *Authorizer) consultIn(ctx context.Context, tx *store.Tx, q *Request) (e
 // remembered either, or the time of a second request told it from what is absent.
 // A write forgets, so that whoever wrote reads what the host says afterwards; a read
 // of theirs while the host still writes may bring back what was, for HostFresh.
+//
+// A pending trusted publisher may create what its user may, and has no right of theirs.
 func (a *Authorizer) facts(ctx context.Context, req *policy.Request, write bool) (err error) {
+	if c := creation(req); write && c.Owner != "" && c.Package == req.Operation.Package {
+		req.Package, err = a.Packages.Facts(ctx, c.Package, c.Owner)
+		req.Package.Rights = 0
+		return err
+	}
 	if a.caches.hostFresh <= 0 {
 		req.Package, err = a.Packages.Facts(ctx, req.Operation.Package, req.Account.ID)
 		return err
@@ -116,6 +188,8 @@ func (a *Authorizer) facts(ctx context.Context, req *policy.Request, write bool)
 	return err
 }
 
+// PackageSettings returns the settings of a package, without those of its scope. They may be as old as
+// the cache allows.
 func (a *Authorizer) PackageSettings(ctx context.Context, id protocol.PackageID, now time.Time) (policy.Settings, error) {
 	if s, ok := a.caches.settings.Get(id, now); ok {
 		return s, nil
@@ -124,6 +198,19 @@ func (a *Authorizer) PackageSettings(ctx context.Context, id protocol.PackageID,
 	s, err := a.Settings.Get(ctx, a.unobserved, id)
 	if err == nil {
 		a.caches.settings.Put(id, s, now, fill)
+	}
+	return s, err
+}
+
+// ScopeSettings returns the settings of a scope, which may be as old as the cache allows.
+func (a *Authorizer) ScopeSettings(ctx context.Context, scope string, now time.Time) (settings.Scope, error) {
+	if s, ok := a.caches.scopes.Get(scope, now); ok {
+		return s, nil
+	}
+	fill := a.caches.scopes.Begin(scope)
+	s, err := a.Settings.Scope(ctx, a.unobserved, scope)
+	if err == nil {
+		a.caches.scopes.Put(scope, s, now, fill)
 	}
 	return s, err
 }

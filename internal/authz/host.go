@@ -20,6 +20,9 @@ type Host struct {
 // Plug sets the fields that are the host's, with its panics caught.
 func (a *Authorizer) Plug(h Host) {
 	a.Packages = guardedPackages{h.Packages}
+	if t, ok := h.Packages.(host.Tarballs); ok {
+		a.Tarballs = guardedTarballs{t}
+	}
 	if h.Documents != nil {
 		a.Documents = guardedDocuments{h.Documents}
 	}

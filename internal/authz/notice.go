@@ -2,10 +2,13 @@ package authz
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
 )
 
 // ExpiryNotice returns what npm is to print about a token that ends soon, and about each of the
@@ -35,6 +38,52 @@ func (a *Authorizer) ExpiryNotice(ctx context.Context, act Actor, now time.Time)
 		remedy = "Ask those who administer this service account for another."
 	}
 	return "Your token " + name + " expires on " + tok.Expires.UTC().Format(time.DateOnly) + ". " + remedy
+}
+
+// FactorNotice returns what npm is to print about q, which is allowed today and will be refused from the
+// date of [policy.Policy.WithFactorFrom] on, because its account has no second factor; "" for any other.
+// It goes with writes and logins, and never with reads.
+func (a *Authorizer) FactorNotice(q *Request) string {
+	if !q.policy.FactorMissing(q.Request) {
+		return ""
+	}
+	return a.factorNotice(q.policy.FactorFrom())
+}
+
+// LoginNotice returns what npm is to print to a user who has logged in without a second factor, before
+// that date. That the account cannot be read is no reason to refuse anything.
+func (a *Authorizer) LoginNotice(ctx context.Context, id protocol.UserID) string {
+	from := a.Policy().FactorFrom()
+	if from.IsZero() || !a.Now().Before(from) {
+		return ""
+	}
+	who, err := a.PersonOf(ctx, id, a.Now())
+	if err != nil || who.Account.HasFactor() || who.Account.Service {
+		return ""
+	}
+	return a.factorNotice(from)
+}
+
+func (a *Authorizer) factorNotice(from time.Time) string {
+	return "From " + from.UTC().Format("2006-01-02 15:04 UTC") + " on this registry requires a second factor of everybody who writes, and your account has none. " + a.howToEnrol()
+}
+
+// PublishersNotice returns what npm is to print about q, which lets only trusted publishers publish a package
+// that has none; "" for any other.
+func (a *Authorizer) PublishersNotice(ctx context.Context, tx *store.Tx, q *Request) (string, error) {
+	if !q.Change.DemandsPublishers() {
+		return "", nil
+	}
+	list, err := a.Trust.Publishers(ctx, tx, q.Package.ID)
+	if err != nil || len(list) > 0 {
+		return "", err
+	}
+	return "This package has no trusted publisher, so that nobody can publish it. Add one with npm trust.", nil
+}
+
+// Notices joins what npm is to print with one response, of which it prints one header.
+func Notices(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), " ")
 }
 
 // headerText returns text fit for a header and one line of a terminal: what is not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 
 	"github.com/npmauth/npmauth/credential"
@@ -53,6 +54,7 @@ type (
 
 	guardedMemberships struct{ host host.Memberships }
 	guardedFactorRules struct{ host host.FactorRules }
+	guardedTarballs    struct{ host host.Tarballs }
 )
 
 func (g guardedUsers) Lookup(ctx context.Context, name string) (host.User, error) {
@@ -89,6 +91,14 @@ func (g guardedMemberships) Memberships(ctx context.Context, user protocol.UserI
 
 func (g guardedFactorRules) SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (host.Write, error) {
 	return guardedWrite(Call(ctx, func() (host.Write, error) { return g.host.SetRequireFactor(ctx, org, require) }))
+}
+
+func (g guardedTarballs) StagedTarball(ctx context.Context, id string) (io.ReadCloser, error) {
+	return Call(ctx, func() (io.ReadCloser, error) { return g.host.StagedTarball(ctx, id) })
+}
+
+func (g guardedTarballs) PublishedTarball(ctx context.Context, pkg protocol.PackageID, version string) (io.ReadCloser, error) {
+	return Call(ctx, func() (io.ReadCloser, error) { return g.host.PublishedTarball(ctx, pkg, version) })
 }
 
 func (g guardedServices) Administers(ctx context.Context, admin protocol.UserID, service string) (host.User, bool, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/trust"
 )
 
 // A Pass is the context of a request that the guard allowed. It is the [host.Guard] of its
@@ -30,7 +31,11 @@ type Pass struct {
 func (p *Pass) Change() (protocol.Change, error) {
 	switch {
 	case p.change != nil:
-		return *p.change, nil
+		c := *p.change
+		if p.Request.Operation.Action == protocol.ApproveStaged && p.id != "" {
+			c.Access = "" // it was staged for a new package, and is approved as a version of one that is there
+		}
+		return c, nil
 	case p.Published != nil:
 		return p.Published(p.id)
 	}
@@ -39,6 +44,20 @@ func (p *Pass) Change() (protocol.Change, error) {
 
 // Confirm is that of [host.Operation].
 func (p *Pass) Confirm(ctx context.Context) error { return p.a.confirm(ctx, p.Request) }
+
+// Created is that of [host.Operation].
+func (p *Pass) Created(ctx context.Context, id protocol.PackageID) error {
+	action := p.Request.Operation.Action
+	switch _, err := p.Change(); {
+	case p.a.Trust == nil, p.id != "", action != protocol.Publish && action != protocol.ApproveStaged:
+		return nil
+	case err != nil: // of a publish whose body was not allowed
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CommitTime)
+	defer cancel()
+	return p.a.bind(ctx, p.act, p.addr, trust.Package{ID: id, Name: p.Request.Operation.Package})
+}
 
 // Readable is [host.Readable]: what else is read on behalf of the request is decided for who
 // sent it.
@@ -67,6 +86,9 @@ func (p *Pass) Varies(h http.Header) {
 	h["Vary"] = p.vary[:] // full: what is added goes elsewhere
 }
 
+// AddNotice adds to what npm is to print; "" is nothing.
+func (p *Pass) AddNotice(text string) { p.notice = Notices(p.notice, text) }
+
 // Notify sets the header npm-notice, if there is a notice.
 func (p *Pass) Notify(w http.ResponseWriter) {
 	if p.notice != "" {
@@ -84,7 +106,7 @@ func (a *Authorizer) NewPass(ctx context.Context, q *Request) *Pass {
 	}
 	switch v := q.Actor.Verified; {
 	case q.Operation.Action.Write():
-		p.notice = a.ExpiryNotice(ctx, q.Actor, q.Now)
+		p.notice = Notices(a.FactorNotice(q), a.ExpiryNotice(ctx, q.Actor, q.Now))
 	case v != nil && !v.foreign.IsZero() && !a.ForeignUntil.IsZero(): // which may do no more than read
 		if q.printed(a.firstOf(v.foreign, q.Addr, q.Now)) {
 			p.notice = a.ExpiryNotice(ctx, q.Actor, q.Now)

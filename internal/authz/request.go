@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/npmauth/npmauth/internal/budget"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/wire"
@@ -19,11 +21,12 @@ import (
 type Request struct {
 	Actor Actor
 	policy.Request
-	policy  *policy.Policy              // that decides about it
-	Service host.User                   // that the operation names
-	Fill    func(*policy.Request) error // says what else is to be known, at each decision
+	policy  *policy.Policy // that decides about it
+	Service host.User      // that the operation names
+	Fill    Fill           // says what else is to be known, at each decision; nil is nothing
 
-	agent string // what the client calls itself
+	agent    string // what the client calls itself
+	takesKey bool   // it has a security key sign
 
 	began   time.Time // by the real clock; zero without metrics
 	Arrived time.Time // when the header came: second factors are dated by it
@@ -49,7 +52,7 @@ func (a *Authorizer) NewRequest(r *http.Request, op protocol.Operation) *Request
 	})
 	q := &both.Request
 	q.Operation, q.Addr, q.agent, q.Arrived, q.pass = op, client.Addr, client.UserAgent, client.At, &both.Pass
-	q.policy = a.Policy()
+	q.policy, q.takesKey = a.Policy(), wire.TakesKey(r.Header)
 	if a.Observe != nil {
 		q.began = time.Now()
 	}
@@ -62,9 +65,12 @@ func (a *Authorizer) Check(r *http.Request, op protocol.Operation, c *protocol.C
 	return a.CheckWith(r, op, c, nil)
 }
 
-// CheckWith is Check with a function that sets further fields of the policy's request, at this
-// decision and at the final one.
-func (a *Authorizer) CheckWith(r *http.Request, op protocol.Operation, c *protocol.Change, fill func(*policy.Request) error) (*Request, policy.Decision, error) {
+// A Fill sets further fields of the policy's request, at the first decision and at the final one. At the
+// final one tx is its commit, in which it reads what is in the store; at the first one tx is nil.
+type Fill func(ctx context.Context, tx *store.Tx, req *policy.Request) error
+
+// CheckWith is Check with a Fill.
+func (a *Authorizer) CheckWith(r *http.Request, op protocol.Operation, c *protocol.Change, fill Fill) (*Request, policy.Decision, error) {
 	q := a.NewRequest(r, op)
 	q.Change, q.Fill = c, fill
 	d, err := a.Filter(r, q)
@@ -95,13 +101,18 @@ func (a *Authorizer) Filter(r *http.Request, q *Request) (d policy.Decision, err
 }
 
 // Find sets all fields of q that the first decision takes. What is not offered is called that, also
-// with a credential that is not valid. A token exchange, where it is not offered, presents none of
-// ours, so that nobody looks for it.
+// with a credential that is not valid. An exchange presents none of ours, so that nobody looks for it.
 func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
+	if err := a.lacks(q.Operation.Action); err != nil { // whatever is presented
+		return err
+	}
 	d, unoffered := q.policy.Unoffered(q.Operation)
-	if unoffered && q.Operation.Action == protocol.ExchangeToken {
-		q.Actor.Notice = "This registry does not offer trusted publishing. npm goes on with a token if it has one." // of the body npm prints nothing
-		return Denied(q, d)
+	if q.Operation.Action == protocol.ExchangeToken {
+		q.Now = a.Now()
+		if q.Service, err = a.Consult(r.Context(), &q.Request); err == nil && q.Fill != nil {
+			err = q.Fill(r.Context(), nil, &q.Request)
+		}
+		return err
 	}
 	q.Actor, q.Service, err = a.Prepare(r.Context(), r.Header, &q.Request)
 	if invalid, ok := errors.AsType[*InvalidError](err); ok && unoffered {
@@ -111,10 +122,10 @@ func (a *Authorizer) Find(r *http.Request, q *Request) (err error) {
 		return err
 	}
 	if q.Actor.Credential != nil {
-		budget.From(r.Context()).SetSender(budget.User(string(q.Actor.Credential.User)))
+		budget.From(r.Context()).SetSender(q.Actor.sender())
 	}
 	if q.Fill != nil {
-		return q.Fill(&q.Request)
+		return q.Fill(r.Context(), nil, &q.Request)
 	}
 	return nil
 }
@@ -145,20 +156,35 @@ func (a *Authorizer) Decide(q *Request) (policy.Decision, error) {
 	if d.Effect != policy.Allow && d.Effect != policy.Challenge {
 		return d, Denied(q, d)
 	}
-	return d, a.offered(q.Operation.Action)
+	return d, a.Offered(q)
 }
 
-// offered returns nil unless an action takes what the registry does not have.
-func (a *Authorizer) offered(action protocol.Action) error {
-	switch {
+// Offered returns nil unless q takes what the registry does not have.
+func (a *Authorizer) Offered(q *Request) error {
+	switch action := q.Operation.Action; {
 	case (action == protocol.Deprecate || action == protocol.Unpublish) && a.Documents == nil:
 		return ErrNoDocuments
 	case action == protocol.WriteProfile && a.Profiles == nil, action == protocol.SetPassword && a.Passwords == nil:
 		return errNotOffered
-	case action == protocol.ListMemberships && a.Memberships == nil, action == protocol.SetOrgFactor && a.FactorRules == nil:
+	case action == protocol.ListMemberships && a.Memberships == nil, action == protocol.SetOrgFactor && a.FactorRules == nil && q.Change != nil && q.Change.RequireFactor != nil:
 		return errNotOffered
 	case action == protocol.ListEvents && a.AuditLog == nil:
 		return errNoLog
+	}
+	return a.lacks(q.Operation.Action)
+}
+
+// lacks returns an error for an action on trusted publishers or staged versions where there are none.
+func (a *Authorizer) lacks(action protocol.Action) error {
+	switch action {
+	case protocol.ReadTrust, protocol.CheckTrust, protocol.WriteTrust, protocol.ExchangeToken:
+		if a.Trust == nil {
+			return errNoTrust
+		}
+	case protocol.Stage, protocol.ListStaged, protocol.ReadStaged, protocol.ApproveStaged, protocol.RejectStaged:
+		if a.Stage == nil {
+			return errNoStaging
+		}
 	}
 	return nil
 }

@@ -89,6 +89,25 @@ func (a *Authorizer) Verifies(ctx context.Context, sub subject.Subject, f subjec
 	return a.Factors.Verifies(ctx, sub, f)
 }
 
+// Passkey returns who presents what a passkey has signed at a page, see [twofactor.Manager.Passkey].
+func (a *Authorizer) Passkey(ctx context.Context, f subject.Factor) (session.User, subject.Spend, error) {
+	id, spend, err := a.Factors.Passkey(ctx, f)
+	switch {
+	case errors.Is(err, twofactor.ErrWrong), errors.Is(err, twofactor.ErrNoKeys):
+		return session.User{}, nil, fmt.Errorf("%w: %w", subject.ErrFactorRequired, err)
+	case err != nil:
+		return session.User{}, nil, err
+	}
+	user, err := a.Users.User(ctx, id)
+	if errors.Is(err, host.ErrNoUser) {
+		err = session.ErrDenied
+	}
+	if err != nil {
+		return session.User{}, nil, err
+	}
+	return session.User{ID: id, Name: user.Name}, spend, nil
+}
+
 // challengeSignIn returns err, of a second factor that a sign-in did not bring or that was refused,
 // together with the challenge that answers it. Whoever reads that has proved the password.
 func (a *Authorizer) challengeSignIn(ctx context.Context, from store.Reader, id protocol.UserID, err error) error {
@@ -99,8 +118,12 @@ func (a *Authorizer) challengeSignIn(ctx context.Context, from store.Reader, id 
 	if failed != nil {
 		return failed
 	}
-	codes, _ := enterable(status, func(policy.Proof) bool { return true })
-	return fmt.Errorf("%w: %w", err, challenged(wire.Challenge{Codes: codes}, twofactor.Sentence(err, a.Now())))
+	codes, _ := enterable(status, func(p policy.Proof) bool { return p == policy.ProofRecovery || !status.KeysOnly })
+	why := twofactor.Sentence(err, a.Now())
+	if why == "" && status.Keys && (!status.App || status.KeysOnly) {
+		why = "The account has a security key: log in on the registry's page, with npm login --auth-type=web."
+	}
+	return fmt.Errorf("%w: %w", err, challenged(wire.Challenge{Codes: codes}, why))
 }
 
 // NamesOrg reports whether an organization has the name, so that no user gets it.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/npmauth/npmauth/internal/authz"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
@@ -15,8 +14,8 @@ import (
 )
 
 // guardBody authorizes a write whose body [wire.ReadChange] reads. The body is small, so it is read
-// before a second factor is demanded, and handed to the host as a [protocol.Change]. A
-// second-factor setting is committed here.
+// before a second factor is demanded, and handed to the host as a [protocol.Change]. What publishing
+// takes is committed here.
 func (a *Guard) guardBody(w http.ResponseWriter, r *http.Request, op protocol.Operation, next http.Handler) {
 	authz.BufferBody(w, r, wire.MaxBody)
 	p, done, err := a.admitBody(r, op)
@@ -44,14 +43,24 @@ func (a *Guard) admitBody(r *http.Request, op protocol.Operation) (p *authz.Pass
 	if err != nil {
 		return nil, false, a.Conclude(r.Context(), q, err)
 	}
-	mode := q.Change.PublishMode
-	if mode == nil {
+	if q.Change.PublishMode == nil && !q.Change.SetsRules() {
 		p, err = a.admitJudged(r, q, d, true)
 		return p, false, err
 	}
-	// A second-factor setting is kept here.
+	if err := a.CheckRules(q.Change); err != nil {
+		return nil, false, a.Conclude(r.Context(), q, err)
+	}
+	// These settings are kept here.
+	notice := ""
 	err = a.Commit(r, q, d, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
-		rules := policy.Settings{Publish: *mode}
+		rules, err := a.Settings.Get(ctx, tx, q.Package.ID) // without those of the scope
+		if err != nil {
+			return err
+		}
+		rules = authz.PackageRules(rules, q.Change)
+		if notice, err = a.PublishersNotice(ctx, tx, q); err != nil {
+			return err
+		}
 		if err := a.Settings.Set(ctx, tx, q.Package.ID, rules); err != nil {
 			return err
 		}
@@ -63,7 +72,9 @@ func (a *Guard) admitBody(r *http.Request, op protocol.Operation) (p *authz.Pass
 	if err != nil {
 		return nil, false, err
 	}
-	return a.NewPass(r.Context(), q), true, nil
+	p = a.NewPass(r.Context(), q)
+	p.AddNotice(notice)
+	return p, true, nil
 }
 
 // readChangeBody reads what a request would change.

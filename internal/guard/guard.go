@@ -113,6 +113,12 @@ func (a *Guard) Serve(w http.ResponseWriter, r *http.Request, op protocol.Operat
 	case wire.ReadsChange(op.Action):
 		a.guardBody(w, r, op, next)
 		return
+	case op.Action == protocol.Stage:
+		a.guardStage(w, r, op, next)
+		return
+	case op.Action == protocol.ReadStaged, op.Action == protocol.ApproveStaged, op.Action == protocol.RejectStaged:
+		a.guardStaged(w, r, op, next)
+		return
 	}
 	p, err := a.admit(w, r, op)
 	if err != nil {
@@ -132,6 +138,11 @@ func (a *Guard) pass(w http.ResponseWriter, r *http.Request, p *authz.Pass, next
 // passPublish hands on a publish, whose body is checked while the host reads it, and which
 // is decided on once more before the end of its document is let go.
 func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pass, body *publishReader, next http.Handler) {
+	a.passBody(w, r, p, body, next, func(context.Context, *store.Tx, *authz.Request) error { return nil })
+}
+
+// passBody is passPublish for a commit that writes something besides.
+func (a *Guard) passBody(w http.ResponseWriter, r *http.Request, p *authz.Pass, body *publishReader, next http.Handler, write authz.Write) {
 	p.Varies(w.Header())
 	p.Notify(w)
 	q := p.Request
@@ -140,8 +151,11 @@ func (a *Guard) passPublish(w http.ResponseWriter, r *http.Request, p *authz.Pas
 		if err := changesVisibility(&q.Request); err != nil {
 			return a.Conclude(r.Context(), q, err)
 		}
-		return a.Commit(r, q, policy.Decision{Effect: policy.Allow}, nil, func(_ context.Context, _ *store.Tx, q *authz.Request) error {
-			return changesVisibility(&q.Request) // as the host says now: the body took its time
+		return a.Commit(r, q, policy.Decision{Effect: policy.Allow}, nil, func(ctx context.Context, tx *store.Tx, q *authz.Request) error {
+			if err := changesVisibility(&q.Request); err != nil { // as the host says now: the body took its time
+				return err
+			}
+			return write(ctx, tx, q)
 		})
 	}
 	body.Refused = func(err error) {
@@ -211,7 +225,7 @@ func (a *Guard) admit(w http.ResponseWriter, r *http.Request, op protocol.Operat
 // changeOfPath returns what a write would do if its path says it all, nil if something is
 // to be read first.
 func changeOfPath(r *http.Request, op protocol.Operation) *protocol.Change {
-	if !op.Action.Write() || hasBody(r) && op.Action != protocol.Stage { // a tarball, which passes by
+	if !op.Action.Write() || hasBody(r) {
 		return nil
 	}
 	return whole(op)
