@@ -11,7 +11,9 @@ import (
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/typed"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/subject"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // An accountPage is a page of who is signed in. Its ID, if it has one, is that of what it is about.
@@ -30,8 +32,13 @@ type shown struct {
 	Recovery []string `json:"recovery,omitempty"`
 	URI      string   `json:"uri,omitempty"`     // of an authenticator app, until it is confirmed
 	Package  string   `json:"package,omitempty"` // that the page is about
+	// Decided is what became of staged versions.
+	Decided []shownDecision `json:"decided,omitempty"`
 	// Leave is the path segment of the page to go to, where this one has nothing left to show.
 	Leave string `json:"-"`
+	// Read is what the page shows at once, of a form that changed nothing. It is in no cookie. Nil: the
+	// form changed something.
+	Read any `json:"-"`
 }
 
 // once reports whether there is something that is shown the first time only.
@@ -52,6 +59,8 @@ var accountPages = []struct {
 }{
 	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }, nil},
 	{"packages", "Packages", false, func(p *Pages) accountPage { return packages{p} }, nil},
+	{trustSegment, "Trusted publishers", false, func(p *Pages) accountPage { return trusted{p} }, func(cfg Config) bool { return len(cfg.Issuers) > 0 }},
+	{stagedSegment, "Staged versions", true, func(p *Pages) accountPage { return staged{p} }, func(cfg Config) bool { return cfg.Staging }},
 	{"orgs", "Organizations", false, func(p *Pages) accountPage { return orgs{p} }, func(cfg Config) bool { return cfg.Orgs }},
 	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }, nil},
 	{"activity", "Activity", false, func(p *Pages) accountPage { return activity{p} }, func(cfg Config) bool { return cfg.Events }},
@@ -157,8 +166,11 @@ func (p *Pages) accountPage(r *http.Request, a accountPage, v visit) (page, erro
 	if text != "" {
 		_ = json.Unmarshal([]byte(text), &s) // it is sealed: ours
 	}
+	if v.shown.Read != nil {
+		s = v.shown
+	}
 	v.shown = s
-	pg, err := a.show(r.Context(), caller{p, r, v})
+	pg, err := a.show(r.Context(), caller{p, r, v, false})
 	if err != nil {
 		return page{}, err
 	}
@@ -180,7 +192,7 @@ func (p *Pages) frame(ctx context.Context, pg *page, v visit, cookie string) (er
 
 // signInPage is the form for signing in, in the place of the page of v.
 func (p *Pages) signInPage(v visit) page {
-	pg := page{template: "signin.html", Title: p.say("Sign in to %s", p.cfg.Name), Action: v.path}
+	pg := page{template: "signin.html", Title: p.say("Sign in to %s", p.cfg.Name), Action: v.path, Offers: p.cfg.Factors.OffersKeys()}
 	if p.cfg.SignUp != nil {
 		pg.SignUp = p.pathOf(signUpSegment)
 	}
@@ -199,6 +211,10 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 		return
 	}
 	if form.Get("decision") == "sign-in" {
+		if p.cfg.SignIn == nil && asksKey(form) {
+			p.signInOptions(w, r, v, form)
+			return
+		}
 		if p.cfg.SignIn != nil {
 			p.beginSignIn(w, r, v)
 			return
@@ -210,15 +226,21 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 		p.showAccount(w, r, a, v, nil, http.StatusForbidden, signedOut)
 		return
 	}
+	c := caller{p, r, v, asksKey(form)}
 	aead, err := p.outcomeKey(r.Context())
 	if err != nil {
 		p.refuse(w, r, err)
 		return
 	}
-	s, err := a.do(r.Context(), caller{p, r, v}, form)
+	s, err := a.do(r.Context(), c, form)
 	var refused *apiError
 	var problem problemError
 	switch {
+	case err != nil && c.asksKey:
+		p.answerKey(w, r, v, nil, err, "")
+	case err == nil && s.Read != nil:
+		v.shown = s
+		p.showAccount(w, r, a, v, nil, http.StatusOK, "")
 	case err == nil:
 		text, err := json.Marshal(s)
 		if err != nil {
@@ -286,7 +308,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, a accountPage, v 
 		return
 	}
 	in := signIn(v, typed.Line(form.Get("name")), form)
-	in.Via = "browser"
+	in.Via, in.Page = "browser", p.signInPlace(r)
 	secret, _, err := p.cfg.Sessions.SignIn(r.Context(), in)
 	wait, waits := errors.AsType[*subject.WaitError](err)
 	v.member = nil // whoever it was
@@ -331,7 +353,7 @@ func (p *Pages) serveSignOut(w http.ResponseWriter, r *http.Request, v visit) {
 	}
 	var err error
 	if v.member, _, err = p.memberOf(r.Context(), r, v.client); v.member != nil {
-		err = caller{p, r, v}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
+		err = caller{p, r, v, false}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
 	}
 	http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
 	if err != nil && !errors.Is(err, errSignedOut) {
@@ -372,13 +394,54 @@ type userAnswer struct {
 	Created time.Time `json:"created"`
 }
 
-// hasFactor reports whether a form asks for a second factor.
-func (c caller) hasFactor(ctx context.Context) (bool, error) {
-	mode, pending, err := c.factor(ctx)
-	return mode != "" && !pending, err
+// factors are what an account has of second factors.
+type factors struct{ App, Keys, Recovery bool }
+
+// A factorsAnswer is that of GET /-/auth/v1/factors.
+type factorsAnswer struct {
+	Objects []struct {
+		ID      string    `json:"id"`
+		Type    string    `json:"type"`
+		Name    string    `json:"name"`
+		Created time.Time `json:"created"`
+		Used    time.Time `json:"used"`
+		Synced  bool      `json:"synced"`
+	} `json:"objects"`
+	RecoveryCodes int             `json:"recovery_codes"`
+	KeysOnly      bool            `json:"keys_only"`
+	Registration  json.RawMessage `json:"registration"`
 }
 
-// codeIn returns the second factor in a form.
+// factors returns what the account has, nil if it has none.
+func (a factorsAnswer) factors() *factors {
+	if len(a.Objects) == 0 {
+		return nil
+	}
+	f := &factors{Recovery: a.RecoveryCodes > 0}
+	for _, o := range a.Objects {
+		f.App, f.Keys = f.App || o.Type == protocol.FactorApp, f.Keys || o.Type == protocol.FactorKey
+	}
+	return f
+}
+
+const factorsPath = "-/auth/v1/factors"
+
+// hasFactor returns the second factors that a form asks for, nil if it asks for none.
+func (c caller) hasFactor(ctx context.Context) (*factors, error) {
+	var list factorsAnswer
+	if err := c.call(ctx, credential.Secret{}, http.MethodGet, factorsPath, nil, &list); err != nil {
+		return nil, err
+	}
+	return list.factors(), nil
+}
+
+// codeIn returns the second factor in a form: what a security key has signed, or what was typed.
 func codeIn(form url.Values) credential.Secret {
+	if asksKey(form) {
+		return credential.Secret{}
+	}
+	if key := form.Get("key"); key != "" {
+		return twofactor.KeyValue([]byte(key))
+	}
 	return credential.NewSecret(typed.Code(form.Get("code")))
 }

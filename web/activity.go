@@ -102,6 +102,8 @@ var eventTexts = map[audit.Type]eventText{
 	audit.FactorPending:    {"Two-factor authentication begun", ""},
 	audit.FactorForgotten:  {"Two-factor authentication not confirmed, and given up", ""},
 	audit.FactorEnrolled:   {"Two-factor authentication turned on", ""},
+	audit.FactorAdded:      {"Security key added", ""},
+	audit.FactorRemoved:    {"One of several second factors removed", ""},
 	audit.FactorMode:       {"Changed what two-factor authentication is for", ""},
 	audit.FactorDisabled:   {"Two-factor authentication turned off", ""},
 	audit.FactorUsed:       {"Second factor used", "Second factor refused"},
@@ -109,6 +111,12 @@ var eventTexts = map[audit.Type]eventText{
 	audit.FactorLocked:     {"Second factor locked after too many wrong codes", ""},
 	audit.RecoveryUsed:     {"Recovery code used", ""},
 	audit.PackageRules:     {"Publishing access of a package changed", ""},
+	audit.ScopeRules:       {"Changed what holds for the packages of a scope", ""},
+	audit.TrustAdded:       {"Trusted publisher added to a package", ""},
+	audit.TrustRemoved:     {"Trusted publisher removed from a package", ""},
+	audit.VersionStaged:    {"Version of a package staged", ""},
+	audit.VersionApproved:  {"Staged version approved", ""},
+	audit.VersionRejected:  {"Staged version rejected", ""},
 	audit.Challenge:        {"Second factor asked for on a page", ""},
 	audit.ChallengeYes:     {"Operation confirmed on its page", ""},
 	audit.ChallengeNo:      {"Operation refused on its page", ""},
@@ -144,14 +152,16 @@ func (e eventAnswer) refused() bool { return e.Outcome != audit.Done.String() }
 var eventDetails = []struct{ name, term string }{
 	{"name", "Name"}, {"agent", "Program"}, {"asked_by", "Asked for by"}, {"asked_from", "Asked for from"}, {"approved_from", "Approved from"},
 	{"collected_from", "Fetched before from"}, {"expires", "Expires"}, {"cidr", "Only from"}, {"replaces", "Replaces"}, {"changed", "Changed"},
-	{"source", "Reported by"}, {"url", "Found at"},
+	{"left", "Recovery codes left"}, {"source", "Reported by"}, {"url", "Found at"},
+	{"repository", "Repository"}, {"workflow", "Workflow file"}, {"project_path", "Project"}, {"ci_config", "Pipeline file"}, {"environment", "Environment"},
+	{"issuer", "Issuer"}, {"publishers", "How many"},
 }
 
 // eventReasons are the words for reasons that have some.
 var eventReasons = map[string]string{
 	"all": "all of them", "ended-by-user": "ended on purpose", "password": "the password was changed", "leaked": "it was reported as leaked", "logout": "log-out",
 	"operator": "by those who run the registry", "too-many": "too many wrong codes", "locked": "too many wrong codes",
-	"address": "two addresses", "account": "the account could not log in any more",
+	"address": "two addresses", "transferred": "the package got other owners", "account": "the account could not log in any more",
 }
 
 // event returns an event as the page shows it at now.
@@ -177,6 +187,10 @@ func (a activity) event(e eventAnswer, now time.Time) shownEvent {
 	for _, d := range eventDetails {
 		add(d.term, e.Detail[d.name])
 	}
+	if e.Type == audit.TrustAdded || e.Type == audit.TrustRemoved {
+		words("CI system", systemName(e.Detail["type"]))
+		add("May", a.may(e.Detail["permissions"]))
+	}
 	switch e.Detail["form"] {
 	case "totp":
 		words("With", "a code of the authenticator app")
@@ -196,6 +210,22 @@ func (a activity) event(e eventAnswer, now time.Time) shownEvent {
 	if mode := e.Detail["publish"]; mode != "" {
 		add("Publishing access", publishText(mode))
 	}
+	add("Scope", e.Detail["scope"])
+	switch e.Detail["keys_only"] {
+	case "true":
+		words("Second factors", "only security keys count")
+	case "false":
+		words("Second factors", "every kind counts")
+	}
+	switch e.Detail["publishers_only"] {
+	case "true":
+		words("Publishing", "only by trusted publishers")
+	case "false":
+		words("Publishing", "not only by trusted publishers")
+	}
+	if e.Type == audit.PackageRules || e.Type == audit.ScopeRules {
+		a.stagingFacts(e.Detail, add, words)
+	}
 	if e.Detail["bypass"] != "" {
 		words("Second factor", "not asked for")
 	}
@@ -208,4 +238,21 @@ func (a activity) event(e eventAnswer, now time.Time) shownEvent {
 		words("Why", reason)
 	}
 	return s
+}
+
+// stagingFacts adds what an event says of staged versions: of a registry that has none, no more than that none
+// are demanded.
+func (a activity) stagingFacts(detail map[string]string, add, words func(term, text string)) {
+	switch detail["stage_only"] {
+	case "true":
+		words("Staging", "each version is staged")
+	case "false":
+		words("Staging", "not demanded")
+	}
+	if n := detail["approvals"]; n != "1" {
+		add("Approvals of a staged version", n)
+	}
+	if detail["other_approver"] == "true" {
+		words("Approved by", "not by who staged it")
+	}
 }

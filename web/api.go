@@ -20,6 +20,8 @@ type caller struct {
 	p *Pages
 	r *http.Request // for the page
 	v visit
+
+	asksKey bool // for what a security key signs, which the answer to a missing factor has
 }
 
 // An apiError is a refusal of the API.
@@ -29,6 +31,7 @@ type apiError struct {
 	sentence string // for the person
 	retry    string // the Retry-After header
 	factor   bool   // a second factor is missing or wrong
+	key      []byte // what a security key signs; nil: none
 }
 
 func (e *apiError) Error() string { return fmt.Sprintf("web: the API answers %d %s", e.status, e.code) }
@@ -76,6 +79,9 @@ func (c caller) call(ctx context.Context, code credential.Secret, method, path s
 	}
 	r.Header.Set("Authorization", "Bearer "+c.v.member.secret.Reveal())
 	r.Header.Set("Npm-Auth-Type", "legacy") // the answer to a missing code needs no page of its own
+	if c.asksKey {
+		r.Header.Set("Npm-Auth-Type", "security-key")
+	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -131,11 +137,13 @@ func (a *answer) decode(into any) error {
 		Message string `json:"message"`
 		Error   string `json:"error"`
 		Code    string `json:"code"`
+
+		Key json.RawMessage `json:"webauthn"`
 	}
 	if err := json.Unmarshal(a.body.Bytes(), &why); err != nil {
 		return fmt.Errorf("web: the API answers %d: %w", a.status, err)
 	}
-	e := &apiError{status: a.status, code: why.Code, sentence: why.Message, retry: a.header.Get("Retry-After")}
+	e := &apiError{status: a.status, code: why.Code, sentence: why.Message, retry: a.header.Get("Retry-After"), key: why.Key}
 	if e.sentence == "" {
 		e.sentence = why.Error
 	}

@@ -78,7 +78,7 @@ func TestHeadersOfPages(t *testing.T) {
 	require.Len(t, seen, 3)
 	var bearer string
 	for i, r := range seen {
-		want := []string{"GET /registry/-/npm/v1/tokens", "GET /registry/-/npm/v1/user", "POST /registry/-/npm/v1/tokens"}[i]
+		want := []string{"GET /registry/-/npm/v1/tokens", "GET /registry/-/auth/v1/factors", "POST /registry/-/npm/v1/tokens"}[i]
 		assert.Equal(t, want, r.Method+" "+r.URL.EscapedPath())
 		assert.Equal(t, r.RequestURI, r.URL.RequestURI())
 		assert.Equal(t, "192.0.2.7:40000", r.RemoteAddr)
@@ -179,7 +179,7 @@ func TestSignOutThoughTheAPIFails(t *testing.T) {
 		assert.Contains(t, rec.Body.String(), "This browser is signed out")
 		assert.Len(t, w.reported, 1)
 		last := rec.Result().Cookies()[len(rec.Result().Cookies())-1]
-		assert.Equal(t, "__Host-npmauth-member", last.Name)
+		assert.Equal(t, "__Host-npmauth-f0ebb72e-member", last.Name)
 		assert.Negative(t, last.MaxAge)
 	}
 }
@@ -232,7 +232,7 @@ func TestChallengeBySessionThatEnds(t *testing.T) {
 
 // CS-04: over http, where a sibling domain can set the cookie of a session: two of them are none.
 func TestTwoSessionCookies(t *testing.T) {
-	const base, name = "http://npm.acme.test/registry/", "npmauth-member"
+	const base, name = "http://npm.acme.test/registry/", "npmauth-f0ebb72e-member"
 	w := newWorld(t, base)
 	w.withAPI(base, func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, `{"objects":[],"urls":{}}`) })
 	other := w.signedIn()

@@ -23,6 +23,7 @@ type operation struct {
 	Text       string
 	Items      []shownItem
 	Credential string // the user's name for the challenged credential
+	KeysOnly   bool   // nothing but a security key counts
 }
 
 // A shownItem is one change that a challenge is for.
@@ -45,7 +46,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	op := operation{
 		Text:       strings.ReplaceAll(req.Action.String(), "-", " "),
-		Credential: printable(req.CredentialName),
+		Credential: printable(req.CredentialName), KeysOnly: req.KeysOnly,
 	}
 	for i, it := range req.Items {
 		shown := shownItem{Package: printable(it.Package.String())}
@@ -63,7 +64,7 @@ func (c challenge) page(ctx context.Context, r *http.Request, v visit) (page, bo
 	}
 	return page{
 		template: "challenge.html", Title: title, Action: v.path,
-		Name: req.Name, Here: v.is(req.User), CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
+		Name: req.Name, Here: v.is(req.User), Offers: c.cfg.Factors.OffersKeys(), CheckCode: req.CheckCode, Operation: op, Requester: newRequester(req.Addr, req.UserAgent, req.Started, req.Expires, v.client),
 		wrong: "The password or the second factor is wrong. After too many wrong codes none works any more.",
 	}, true, nil
 }
@@ -101,7 +102,14 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) ([]*ht
 		return nil, err
 	}
 	// Before the password is checked, so that this says nothing about it.
-	if twofactor.FormOf(form.Get("code")) != twofactor.FormTOTP {
+	value := codeIn(form)
+	if req.KeysOnly && twofactor.FormOf(value.Reveal()) != twofactor.FormKey {
+		return nil, keysOnly
+	}
+	if f := twofactor.FormOf(value.Reveal()); f != twofactor.FormTOTP && f != twofactor.FormKey {
+		if c.cfg.Factors.OffersKeys() {
+			return nil, noKeyOrCode
+		}
 		return nil, noAppCode
 	}
 	for range maxRuns {
@@ -117,8 +125,12 @@ func (c challenge) approve(ctx context.Context, v visit, form url.Values) ([]*ht
 	return nil, err
 }
 
-// noAppCode is for a recovery code, which would be refused and not used up, and for what is no code.
-const noAppCode problemError = "Only the six digits that your authenticator app shows count here."
+// These are for a recovery code, which would be refused and not used up, and for what is no code.
+const (
+	noAppCode   problemError = "Only the six digits that your authenticator app shows count here."
+	keysOnly    problemError = "Only a security key counts here."
+	noKeyOrCode problemError = "Only a security key counts here, or the six digits that your authenticator app shows."
+)
 
 // maxRuns is how often a form is checked when the account changes meanwhile.
 const maxRuns = 3
@@ -145,9 +157,20 @@ func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, fo
 		}
 	}
 	return c.cfg.Factors.Approve(ctx, twofactor.Approval{
-		PageID: v.id, Also: also, User: person.ID, Value: credential.NewSecret(form.Get("code")),
+		PageID: v.id, Also: also, User: person.ID, Value: codeIn(form),
 		At: v.client.At, Addr: v.client.Addr, Expect: person.Subject.Evidence,
 	})
+}
+
+func (c challenge) options(ctx context.Context, _ *http.Request, v visit, form url.Values) ([]byte, error) {
+	req, err := c.cfg.Factors.Pending(ctx, v.id)
+	if err != nil {
+		return nil, err
+	}
+	if v.is(req.User) {
+		return c.ownOptions(ctx, req.User, v.id)
+	}
+	return c.keyOptions(ctx, signIn(v, req.Name, form), v.id)
 }
 
 func (c challenge) deny(ctx context.Context, v visit) ([]*http.Cookie, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
@@ -141,9 +142,16 @@ func (p *Pages) newCookie(name, value string, seconds int) *http.Cookie {
 	return c
 }
 
+// cookieName has the prefix of the base URL's path in it, digested: a __Host- cookie is sent to all paths,
+// and several registries may share a host.
 func (p *Pages) cookieName() string {
+	name := "npmauth"
 	if p.secure {
-		return "__Host-npmauth" // a browser accepts it from this host only
+		name = "__Host-npmauth" // a browser accepts it from this host only
 	}
-	return "npmauth"
+	if p.prefix != "" {
+		sum := sha256.Sum256([]byte(p.prefix))
+		name += "-" + hex.EncodeToString(sum[:4])
+	}
+	return name
 }

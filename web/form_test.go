@@ -50,12 +50,12 @@ func TestForeignForms(t *testing.T) {
 		{"CS-04 second cookie, with its token", func(b *browser, form url.Values) {
 			other := w.browser()
 			form.Set("token", other.form(b.last).Get("token"))
-			b.header.Set("Cookie", "__Host-npmauth="+other.cookies["__Host-npmauth"].Value)
+			b.header.Set("Cookie", "__Host-npmauth-f0ebb72e="+other.cookies["__Host-npmauth-f0ebb72e"].Value)
 		}},
 		{"CS-04 cookie that a subdomain can set", func(b *browser, _ url.Values) {
-			b.cookies["npmauth"], b.cookies["__Host-npmauth"] = b.cookies["__Host-npmauth"], b.cookies["npmauth"]
+			b.cookies["npmauth"], b.cookies["__Host-npmauth-f0ebb72e"] = b.cookies["__Host-npmauth-f0ebb72e"], b.cookies["npmauth"]
 			b.cookies["npmauth"].Name = "npmauth"
-			delete(b.cookies, "__Host-npmauth")
+			delete(b.cookies, "__Host-npmauth-f0ebb72e")
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestMalformedForms(t *testing.T) {
 // taken apart.
 func FuzzForm(f *testing.F) {
 	for _, seed := range []string{"decision=approve&name=alice&password=x", "token=%zz", "a;b", "token=&token=", "name=%00&name", "&&&=&a=b+c%20", "decision=deny", strings.Repeat("a&", 100)} {
-		f.Add(seed, "__Host-npmauth="+strings.Repeat("A", 26))
+		f.Add(seed, "__Host-npmauth-f0ebb72e="+strings.Repeat("A", 26))
 	}
 	w := newWorld(f, prefixed)
 	path := loginPath(w.startLogin())

@@ -51,9 +51,9 @@ func TestCookie(t *testing.T) {
 	b := w.browser()
 	rec := b.get(loginPath(w.startLogin()))
 	require.Len(t, rec.Result().Cookies(), 1)
-	assert.Regexp(t, `^__Host-npmauth=[A-Z2-7]{26}; Path=/; HttpOnly; Secure; SameSite=Strict$`, rec.Header().Get("Set-Cookie"))
+	assert.Regexp(t, `^__Host-npmauth-f0ebb72e=[A-Z2-7]{26}; Path=/; HttpOnly; Secure; SameSite=Strict$`, rec.Header().Get("Set-Cookie"))
 	assert.Empty(t, b.get(loginPath(w.startLogin())).Header().Values("Set-Cookie"), "it is kept for the next page")
-	b.cookies["__Host-npmauth"].Value = "short"
+	b.cookies["__Host-npmauth-f0ebb72e"].Value = "short"
 	assert.NotEmpty(t, b.get(loginPath(w.startLogin())).Header().Values("Set-Cookie"), "what is not ours is replaced")
 	assert.Empty(t, w.browser().get("/registry/-/auth/login/x").Header().Values("Set-Cookie"), "where there is no form there is no cookie")
 
@@ -61,7 +61,7 @@ func TestCookie(t *testing.T) {
 	// that tells it from a foreign one only under same-origin.
 	w = newWorld(t, "http://registry.example:4873/npm/")
 	rec = w.browser().get("/npm/-/auth/login/" + w.startLogin().PageID)
-	assert.Regexp(t, `^npmauth=[A-Z2-7]{26}; Path=/npm/-/auth/; HttpOnly; SameSite=Strict$`, rec.Header().Get("Set-Cookie"))
+	assert.Regexp(t, `^npmauth-[0-9a-f]{8}=[A-Z2-7]{26}; Path=/npm/-/auth/; HttpOnly; SameSite=Strict$`, rec.Header().Get("Set-Cookie"))
 	assert.Equal(t, "same-origin", rec.Header().Get("Referrer-Policy"))
 }
 

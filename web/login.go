@@ -9,6 +9,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/typed"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // login is the page of a web login.
@@ -19,9 +20,9 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 	if err != nil {
 		return page{}, false, err
 	}
-	factor := false
+	var factor *factors
 	if v.member != nil && req.State == session.Pending {
-		factor, err = caller{l.Pages, r, v}.hasFactor(ctx)
+		factor, err = caller{l.Pages, r, v, false}.hasFactor(ctx)
 		if err != nil && !errors.Is(err, errSignedOut) && !refuses(err) { // that the session is not good here, the form finds out
 			return page{}, false, err
 		}
@@ -33,7 +34,7 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 			signUpPath = l.prefix + "/-/auth/" + signUpSegment + "/" + v.id
 		}
 		return page{
-			template: "login.html", SignUp: signUpPath, Factor: factor, Stay: l.cfg.API != nil, Title: l.say("Log in to %s", l.cfg.Name), Action: v.path, CheckCode: req.CheckCode,
+			template: "login.html", SignUp: signUpPath, Factor: factor, Offers: l.cfg.Factors.OffersKeys(), Stay: l.cfg.API != nil, Title: l.say("Log in to %s", l.cfg.Name), Action: v.path, CheckCode: req.CheckCode,
 			Requester: newRequester(req.Client.Addr, req.Client.UserAgent, req.Started, req.Expires, v.client),
 			wrong:     wrongSignIn,
 		}, true, nil
@@ -55,8 +56,11 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 // approve also signs the person in to the browser, if the form says so.
 func (l login) approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error) {
 	in := signIn(v, typed.Line(form.Get("name")), form)
+	if !in.Passkey.IsZero() && !l.offersPasskeys() {
+		return nil, errMalformed
+	}
 	if v.member != nil || l.cfg.API == nil || form.Get("stay") == "" {
-		if v.member != nil {
+		if v.member != nil && in.Passkey.IsZero() {
 			in.Session = v.member.secret
 		}
 		if err := l.cfg.Sessions.Approve(ctx, v.id, in); err != nil {
@@ -77,10 +81,32 @@ func (l login) approve(ctx context.Context, v visit, form url.Values) ([]*http.C
 
 // signIn is what the form of v presents.
 func signIn(v visit, name string, form url.Values) session.SignIn {
-	return session.SignIn{
+	in := session.SignIn{
 		Name: name, Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
 		Browser: credential.NewSecret(v.browser), Client: v.client, Via: "web",
 	}
+	switch key := twofactor.KeyValue([]byte(form.Get("key"))); {
+	case key.IsZero():
+	case form.Get("by") == byPasskey:
+		in.Passkey = key
+	default:
+		in.OTP = key
+	}
+	return in
+}
+
+func (l login) options(ctx context.Context, _ *http.Request, v visit, form url.Values) ([]byte, error) {
+	switch _, err := l.cfg.Sessions.Page(ctx, v.id); {
+	case err != nil:
+		return nil, err
+	case form.Get("by") == byPasskey && !l.offersPasskeys():
+		return nil, errMalformed
+	case form.Get("by") == byPasskey:
+		return l.cfg.Factors.PasskeyOptions(ctx, v.id)
+	case v.member != nil:
+		return l.ownOptions(ctx, v.member.User, v.id)
+	}
+	return l.keyOptions(ctx, signIn(v, typed.Line(form.Get("name")), form), v.id)
 }
 
 func (l login) deny(ctx context.Context, v visit) ([]*http.Cookie, error) {

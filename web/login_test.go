@@ -2,6 +2,8 @@ package web_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -85,6 +87,17 @@ func TestLoginFromElsewhere(t *testing.T) {
 	page := w.browser().get(loginPath(f)).Body.String()
 	assert.Contains(t, page, "You are at <strong>192.0.2.7</strong>, and the request came from <strong>192.0.2.8</strong>")
 	assert.Contains(t, page, "not named")
+
+	// A machine has several addresses of its own.
+	f, err = w.sessions.Start(t.Context(), session.Client{Addr: netip.MustParseAddr("127.0.0.1")})
+	require.NoError(t, err)
+	for addr, warns := range map[string]bool{"[::1]:1": false, "[2001:db8::1]:1": true} {
+		r := httptest.NewRequest(http.MethodGet, "http://npm.acme.test"+loginPath(f), nil)
+		r.RemoteAddr = addr
+		rec := httptest.NewRecorder()
+		w.pages.ServeHTTP(rec, r)
+		assert.Equal(t, warns, strings.Contains(rec.Body.String(), "You are at"), addr)
+	}
 }
 
 // DU-08: a browser that approved one login a moment ago has nothing that approves the next.

@@ -68,6 +68,7 @@ type design struct {
 	look      Look
 	style     []byte
 	script    []byte
+	keys      []byte                        // script for security keys
 	templates map[string]*template.Template // for each page, all in the same frame
 }
 
@@ -76,9 +77,19 @@ var samples = map[string]any{
 	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil, "signedin.html": nil,
 	"tokens.html": tokenList{Tokens: []shownToken{{}}}, "token.html": shownToken{}, "sessions.html": sessionList{Sessions: []shownSession{{}}},
 	"orgs.html":     []orgAnswer{{MaySet: true}, {MaySet: true, Requires: true}},
-	"packages.html": packageState{Package: "name", Mode: "none", Choices: publishChoices, Own: []packageLink{{}}, More: 1},
+	"packages.html": packageState{Package: "name", Mode: "none", Choices: publishChoices, Own: []packageLink{{}}, More: 1, Trust: "trust"},
+	"trust.html": &trustState{
+		Package: "name", Publishers: &[]shownPublisher{{Facts: []eventFact{{}}}}, Remove: new(shownPublisher), Systems: []systemLink{{}, {}},
+		Fields: []shownField{{}, {trustField: trustField{Hint: "hint", Options: []string{""}}}, {trustField: trustField{Box: true, More: true}}}, Permissions: []shownBox{{Hint: "hint"}},
+		Checked: &shownCheck{Problem: "problem", Used: true, Token: true, Publishers: []checkedPublisher{{Matches: true}, {Differences: []difference{{}}}}},
+		Own:     []packageLink{{}}, Left: 1,
+	},
+	"staged.html": stagedList{Package: "name", Versions: []shownStaged{{}}, Newer: "newer", Older: "older"},
+	"stagedversion.html": stagedVersion{shownStaged: shownStaged{Access: "public", Integrity: "sha512", Run: []eventFact{{}}, Approvers: []shownApprover{{}}}, Difference: shownDifference{
+		Offered: true, From: "1.0.0", Values: []shownValue{{From: "a", Install: true}, {To: "b"}}, More: 1, Kinds: []shownKind{{Total: 2, Old: true, Files: []shownFile{{}}}, {New: true, Old: true}},
+	}},
 	"activity.html": eventList{Events: []shownEvent{{More: []eventFact{{}}}}, Older: "older"},
-	"security.html": securityState{}, "profile.html": userAnswer{},
+	"security.html": securityState{Mode: "auth-only", Factors: []shownFactor{{}, {Used: new(moment)}}, Registration: "{}", AddsApp: true, NoDomain: true}, "profile.html": userAnswer{},
 }
 
 // newDesign returns the design of a Look, or an error naming what is wrong.
@@ -110,6 +121,9 @@ func makeDesign(look Look) (*design, error) {
 	if d.style, err = read("style.css"); err == nil {
 		d.script, err = read("copy.js")
 	}
+	if err == nil {
+		d.keys, err = read("keys.js")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("web: Config.Look.Files: %w", err)
 	}
@@ -126,7 +140,7 @@ func makeDesign(look Look) (*design, error) {
 			}
 		}
 		d.templates[name] = t
-		for _, pg := range []page{{}, {Member: "name", Nav: []navItem{{}}, Problem: "problem", Factor: true}} {
+		for _, pg := range []page{{}, {Member: "name", Nav: []navItem{{}}, Problem: "problem", Offers: true, Factor: &factors{App: true, Keys: true, Recovery: true}}, {Member: "name", Factor: &factors{Keys: true}}} {
 			if pg.Data = data; t.ExecuteTemplate(&bytes.Buffer{}, "page", pg) != nil {
 				return nil, fmt.Errorf("web: Config.Look.Files: %w", t.ExecuteTemplate(&bytes.Buffer{}, "page", pg))
 			}
@@ -178,8 +192,11 @@ func (p *Pages) policyOf(pg page) string {
 	if pg.images {
 		images = append(images, "data:")
 	}
-	if pg.Script != "" {
+	if pg.Script != "" || pg.Keys != "" {
 		policy += "; script-src 'self'"
+	}
+	if pg.Keys != "" { // it asks what a key signs
+		policy += "; connect-src 'self'"
 	}
 	if images == nil {
 		return policy

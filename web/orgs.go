@@ -4,8 +4,10 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -19,7 +21,29 @@ type orgAnswer struct {
 	Role     string `json:"role"`
 	Requires bool   `json:"require_2fa"`
 	MaySet   bool   `json:"may_set_2fa"`
+
+	KeysOnly       bool `json:"keys_only"`
+	MaySetKeysOnly bool `json:"may_set_keys_only"`
+
+	PublishersOnly       bool `json:"publishers_only"`
+	MaySetPublishersOnly bool `json:"may_set_publishers_only"`
+
+	StageOnly     bool `json:"stage_only"`
+	Approvals     int  `json:"approvals"` // 0 in a registry without staging
+	OtherApprover bool `json:"other_approver"`
+	MaySetStaging bool `json:"may_set_staging"`
+
+	Typed stagingTyped `json:"-"`
 }
+
+// stagingTyped are the values of the form about staged versions.
+type stagingTyped struct {
+	StageOnly, OtherApprover bool
+	Approvals                string
+}
+
+// MaxApprovals is how many approvals can be asked for at most.
+func (orgAnswer) MaxApprovals() int { return policy.MaxApprovals }
 
 // Shown returns the name as the page shows it.
 func (o orgAnswer) Shown() string { return printable(o.Name) }
@@ -31,6 +55,13 @@ func (o orgs) show(ctx context.Context, c caller) (page, error) {
 	if err := c.call(ctx, credential.Secret{}, http.MethodGet, orgsPath, nil, &list); err != nil {
 		return page{}, err
 	}
+	for i := range list.Objects {
+		o := &list.Objects[i]
+		o.Typed = stagingTyped{o.StageOnly, o.OtherApprover, strconv.Itoa(o.Approvals)}
+		if f := c.r.PostForm; f.Get("decision") == "staging" && f.Get("org") == o.Name { // it was not accepted
+			o.Typed = stagingTyped{f.Get("stage_only") != "", f.Get("other_approver") != "", printable(f.Get("approvals"))}
+		}
+	}
 	factor, err := c.hasFactor(ctx)
 	if err != nil {
 		return page{}, err
@@ -38,18 +69,38 @@ func (o orgs) show(ctx context.Context, c caller) (page, error) {
 	return page{template: "orgs.html", Title: "Organizations", Factor: factor, Data: list.Objects}, nil
 }
 
+// orgDecisions are what an owner can decide: the body of the API's request, nil if the form has it, and what
+// is said of it when it is done.
+var orgDecisions = map[string]struct {
+	body map[string]bool
+	done string
+}{
+	"require": {map[string]bool{"require_2fa": true}, "%s requires two-factor authentication of its members now."},
+	"free":    {map[string]bool{"require_2fa": false}, "%s does not require two-factor authentication any more."},
+	"keys":    {map[string]bool{"keys_only": true}, "Only security keys count for %s and the packages in its scope now."},
+	"any":     {map[string]bool{"keys_only": false}, "Every kind of second factor counts for %s and the packages in its scope again."},
+
+	"publishers": {map[string]bool{"publishers_only": true}, "Only trusted publishers may publish the packages in the scope of %s now."},
+	"staging":    {nil, "What is demanded of staged versions in the scope of %s is changed."},
+	"everybody":  {map[string]bool{"publishers_only": false}, "People may publish the packages in the scope of %s again."},
+}
+
 func (o orgs) do(ctx context.Context, c caller, form url.Values) (shown, error) {
-	name, decision := form.Get("org"), form.Get("decision")
-	if !protocol.ValidOrg(name) || decision != "require" && decision != "free" {
+	name := form.Get("org")
+	decision, ok := orgDecisions[form.Get("decision")]
+	if !protocol.ValidOrg(name) || !ok {
 		return shown{}, errMalformed
 	}
-	require := decision == "require"
-	body := map[string]bool{"require_2fa": require}
+	var body any = decision.body
+	if decision.body == nil {
+		staging, err := stagingIn(form)
+		if err != nil {
+			return shown{}, err
+		}
+		body = staging
+	}
 	if err := c.call(ctx, codeIn(form), http.MethodPut, orgsPath+"/"+url.PathEscape(name), body, nil); err != nil {
 		return shown{}, err
 	}
-	if require {
-		return shown{Done: o.say("%s requires two-factor authentication of its members now.", name)}, nil
-	}
-	return shown{Done: o.say("%s does not require two-factor authentication any more.", name)}, nil
+	return shown{Done: o.say(decision.done, name)}, nil
 }

@@ -7,9 +7,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/typed"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -21,15 +24,47 @@ func accessPath(name protocol.PackageName) string {
 	return "-/package/" + url.PathEscape(name.String()) + "/access"
 }
 
-// An accessBody is what npm access set mfa sends, and the part of the answer that is about it.
+// An accessBody is what npm access set mfa sends, whether only security keys count, whether only trusted
+// publishers may publish and what is demanded of staged versions; and the part of the answer that is about these.
 type accessBody struct {
 	Requires  *bool `json:"publish_requires_tfa,omitempty"`
 	Overrides *bool `json:"automation_token_overrides_tfa,omitempty"`
+	KeysOnly  bool  `json:"keys_only"`
+
+	PublishersOnly *bool `json:"publishers_only,omitempty"` // nil in a registry without trusted publishers
+	stagingBody
+}
+
+// A stagingBody is what is demanded of staged versions, of which all is nil in a registry without.
+type stagingBody struct {
+	StageOnly     *bool `json:"stage_only,omitempty"`
+	Approvals     *int  `json:"approvals,omitempty"`
+	OtherApprover *bool `json:"other_approver,omitempty"`
+}
+
+// stagingIn returns what a form demands of staged versions: nothing, if it does not ask about them.
+func stagingIn(form url.Values) (b stagingBody, err error) {
+	if form.Get("staging") == "" {
+		return stagingBody{}, nil
+	}
+	approvals, err := strconv.Atoi(strings.TrimSpace(form.Get("approvals")))
+	if err != nil || approvals < 1 { // how many are too many the API says
+		return stagingBody{}, problemError(notApprovals)
+	}
+	stageOnly, other := form.Get("stage_only") != "", form.Get("other_approver") != ""
+	return stagingBody{&stageOnly, &approvals, &other}, nil
 }
 
 type accessAnswer struct {
 	Public bool `json:"public"`
 	accessBody
+	ScopeKeysOnly bool `json:"scope_keys_only"`
+
+	ScopePublishersOnly bool `json:"scope_publishers_only"`
+
+	ScopeStageOnly     bool `json:"scope_stage_only"`
+	ScopeApprovals     int  `json:"scope_approvals"`
+	ScopeOtherApprover bool `json:"scope_other_approver"`
 }
 
 // mode returns npm's word for the setting, "" where the account is not shown it.
@@ -80,9 +115,49 @@ type packageState struct {
 	Problem string // why it is not shown
 	Public  bool
 	Mode    string // npm's word, "" where the account may not write the package
-	Choices []publishChoice
-	Own     []packageLink // that the account may write
-	More    int           // how many of those are not among them
+	// KeysOnly is the value of the box that says that only security keys count, "" if it is not ticked.
+	// ScopeKeysOnly reports whether that is so of the whole scope.
+	KeysOnly      string
+	ScopeKeysOnly bool
+	// Publishers reports whether the registry has trusted publishers, PublishersOnly is the value of the box
+	// that says that only these may publish, and ScopePublishersOnly reports whether that is so of the scope.
+	Publishers          bool
+	PublishersOnly      string
+	ScopePublishersOnly bool
+	Staging             *stagingState // nil in a registry without
+	Choices             []publishChoice
+	Trust               string        // path of the page of its trusted publishers, "" if there are none here
+	Own                 []packageLink // that the account may write
+	More                int           // how many of those are not among them
+}
+
+// A stagingState is what the page shows of what is demanded of staged versions: the values of its fields, and
+// what is so of the whole scope.
+type stagingState struct {
+	StageOnly, Approvals, OtherApprover string
+	ScopeStageOnly, ScopeOtherApprover  bool
+	ScopeApprovals                      int // 0 where it is not more than one
+	Max                                 int // of Approvals
+}
+
+// staging returns what the page shows of b and the scope, nil if b says nothing.
+func (a accessAnswer) staging() *stagingState {
+	if a.StageOnly == nil || a.Approvals == nil || a.OtherApprover == nil {
+		return nil
+	}
+	s := &stagingState{
+		Approvals: strconv.Itoa(*a.Approvals), ScopeStageOnly: a.ScopeStageOnly, ScopeOtherApprover: a.ScopeOtherApprover, Max: policy.MaxApprovals,
+	}
+	if *a.StageOnly {
+		s.StageOnly = "yes"
+	}
+	if *a.OtherApprover {
+		s.OtherApprover = "yes"
+	}
+	if a.ScopeApprovals > 1 {
+		s.ScopeApprovals = a.ScopeApprovals
+	}
+	return s
 }
 
 func (p packages) show(ctx context.Context, c caller) (page, error) {
@@ -98,7 +173,7 @@ func (p packages) show(ctx context.Context, c caller) (page, error) {
 		err = p.read(ctx, c, &state)
 	}
 	if err == nil {
-		err = p.list(ctx, c, &state)
+		state.Own, state.More, err = c.ownPackages(ctx)
 	}
 	return page{template: "packages.html", Title: "Packages", Factor: factor, Data: state}, err
 }
@@ -127,23 +202,34 @@ func (p packages) read(ctx context.Context, c caller, state *packageState) error
 		return nil
 	}
 	state.Package = name.String()
+	if len(p.cfg.Issuers) > 0 {
+		state.Trust = p.pathOf(trustSegment) + "?package=" + url.QueryEscape(name.String())
+	}
 	var is accessAnswer
 	err := c.call(ctx, credential.Secret{}, http.MethodGet, accessPath(name), nil, &is)
 	if refused, ok := errors.AsType[*apiError](err); ok && refused.status < http.StatusInternalServerError {
 		state.Problem = refused.sentence
 		return nil
 	}
-	state.Public, state.Mode = is.Public, is.mode()
+	state.Public, state.Mode, state.ScopeKeysOnly = is.Public, is.mode(), is.ScopeKeysOnly
+	if is.KeysOnly {
+		state.KeysOnly = "yes"
+	}
+	if state.Publishers, state.ScopePublishersOnly = is.PublishersOnly != nil, is.ScopePublishersOnly; state.Publishers && *is.PublishersOnly {
+		state.PublishersOnly = "yes"
+	}
+	state.Staging = is.staging()
 	return err
 }
 
-// list fills in the packages that the account may write, as npm access list packages has them. A
-// registry need not serve that list, so that without one the page only has none.
-func (p packages) list(ctx context.Context, c caller, state *packageState) error {
+// ownPackages returns links to the page of c about the packages that the account may write, as npm access
+// list packages has them, and how many more there are. A registry need not serve that list, so that without
+// one the page only has none.
+func (c caller) ownPackages(ctx context.Context) (own []packageLink, more int, err error) {
 	var rights map[string]string
-	err := c.call(ctx, credential.Secret{}, http.MethodGet, "-/user/"+url.PathEscape(c.v.member.Name)+"/package", nil, &rights)
+	err = c.call(ctx, credential.Secret{}, http.MethodGet, "-/user/"+url.PathEscape(c.v.member.Name)+"/package", nil, &rights)
 	if errors.Is(err, errSignedOut) || ctx.Err() != nil {
-		return err
+		return nil, 0, err
 	}
 	if err != nil {
 		rights = nil // some of which may have been read
@@ -153,16 +239,19 @@ func (p packages) list(ctx context.Context, c caller, state *packageState) error
 		if !ok || rights[text] != "write" && rights[text] != "read-write" {
 			continue
 		}
-		if len(state.Own) == maxListed {
-			state.More++
+		if len(own) == maxListed {
+			more++
 			continue
 		}
-		state.Own = append(state.Own, packageLink{name.String(), c.v.path + "?package=" + url.QueryEscape(name.String())})
+		own = append(own, packageLink{name.String(), c.v.path + "?package=" + url.QueryEscape(name.String())})
 	}
-	return nil
+	return own, more, nil
 }
 
-const notPackage = "That is not the name of a package."
+const (
+	notPackage   = "That is not the name of a package."
+	notApprovals = "Say how many people must approve, as a number."
+)
 
 func (p packages) do(ctx context.Context, c caller, form url.Values) (shown, error) {
 	if form.Get("decision") != "set" {
@@ -177,7 +266,15 @@ func (p packages) do(ctx context.Context, c caller, form url.Values) (shown, err
 		return shown{}, problemError("Choose what publishing takes.")
 	}
 	requires := mode != protocol.NoFactor
-	body := accessBody{Requires: &requires}
+	body := accessBody{Requires: &requires, KeysOnly: form.Get("keys_only") != ""}
+	if form.Get("publishers") != "" {
+		only := form.Get("publishers_only") != ""
+		body.PublishersOnly = &only
+	}
+	var err error
+	if body.stagingBody, err = stagingIn(form); err != nil {
+		return shown{}, err
+	}
 	if requires {
 		overrides := mode == protocol.FactorOrBypass
 		body.Overrides = &overrides

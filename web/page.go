@@ -20,9 +20,11 @@ type page struct {
 	Style    string // path of the style sheet
 	Logo     string // path of the logo, "" if there is none
 	Script   string // path of the script that copies and prints, "" if there is nothing to
+	Keys     string // path of the script for security keys, "" if there are none
 	Title    string
 	Problem  string // why the form is shown once more
 	Base     string // URL of the registry, of the index
+	Security string // URL of the page where second factors are added, of an index where npm enrols none
 
 	// Of a form.
 	Action    string // where it is sent
@@ -46,14 +48,16 @@ type page struct {
 	Nav                   []navItem
 	SignOut, SignOutToken string // where its form is sent, and with what
 	Shown                 shown
-	Factor                bool   // the form takes a second factor
-	Here                  bool   // a challenge is for who is signed in
-	Stay                  bool   // a browser can stay signed in
-	SignInWith            string // the host's own login; "": a password
-	Fresh                 bool   // who is signed in has just been there
-	Data                  any    // of the template
+	Factor                *factors // that the form takes; nil: none
+	Offers                bool     // there are security keys, of whoever it is
+	Here                  bool     // a challenge is for who is signed in
+	Stay                  bool     // a browser can stay signed in
+	SignInWith            string   // the host's own login; "": a password
+	Fresh                 bool     // who is signed in has just been there
+	Data                  any      // of the template
 
 	images   bool       // it has some in itself
+	creates  bool       // it makes security keys
 	form     url.Values // that was not accepted
 	template string
 	wrong    string // Problem of a form that authenticated nobody
@@ -77,7 +81,7 @@ func (m moment) Machine() string { return m.at.UTC().Format(time.RFC3339) }
 func (m moment) Text() string    { return m.at.UTC().Format("2 January 2006, 15:04:05 UTC") }
 
 // Distance returns "in 4 minutes", "2 hours ago" or "now", in the largest unit of which there is
-// one; the rest is cut off.
+// one. The rest is cut off, but of days: a token of thirty is not one of twenty-nine.
 func (m moment) Distance() string {
 	d := m.at.Sub(m.now)
 	n, unit := int64(d.Abs()/time.Minute), "minute"
@@ -85,7 +89,7 @@ func (m moment) Distance() string {
 	case n == 0:
 		return "now"
 	case n >= 48*60:
-		n, unit = n/(24*60), "day"
+		n, unit = (n+12*60)/(24*60), "day"
 	case n >= 60:
 		n, unit = n/60, "hour"
 	}
@@ -105,7 +109,7 @@ func newRequester(addr netip.Addr, agent string, started, expires time.Time, vis
 	if addr.IsValid() {
 		a.Addr = addr.String()
 	}
-	if addr != here && here.IsValid() {
+	if addr != here && here.IsValid() && !(addr.IsLoopback() && here.IsLoopback()) { // one machine has several
 		a.Elsewhere = here.String()
 	}
 	return a
@@ -132,6 +136,24 @@ func (pg page) Value(field, usual string) string {
 
 // Checked reports whether a box was ticked in a form that was not accepted.
 func (pg page) Checked(field string) bool { return pg.form.Get(field) != "" }
+
+// A proof is the field of a second factor.
+type proof struct {
+	ID, To   string // of the field; what it is for, "" is what the form is for
+	ReadOnly bool   // a recovery code is enough for what only reads
+	factors
+}
+
+// Proof returns the field for what the account has, with that ID. Where recovery is not "yes", a recovery
+// code is not enough, and where it is "read" only for what reads.
+func (pg page) Proof(id, to, recovery string) proof {
+	f := proof{ID: id, To: to, ReadOnly: recovery == "read"}
+	if pg.Factor != nil {
+		f.factors = *pg.Factor
+	}
+	f.Recovery = f.Recovery && recovery == "yes"
+	return f
+}
 
 // Groups returns the typed code in groups of four.
 func (pg page) Groups() []string {
@@ -201,6 +223,9 @@ func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
 	}
 	if pg.Code != "" || pg.images || pg.Shown.Token != "" || len(pg.Shown.Recovery) > 0 {
 		pg.Script = p.prefix + scriptPath
+	}
+	if (pg.Offers || pg.Factor != nil && pg.Factor.Keys || pg.creates) && pg.Token != "" {
+		pg.Keys = p.prefix + keysPath
 	}
 	for _, text := range []*string{&pg.Title, &pg.Problem, &pg.Text, &pg.Next, &pg.Shown.Done} {
 		*text = p.say(*text)

@@ -103,7 +103,7 @@ func TestPagesAreAccessible(t *testing.T) {
 func TestTimesAreRelative(t *testing.T) {
 	w := newWorld(t, prefixed)
 	for want, d := range map[string]time.Duration{
-		"now": 59 * time.Second, "in 1 minute": time.Minute, "in 59 minutes": time.Hour - 1, "in 1 hour": time.Hour, "in 47 hours": 48*time.Hour - 1, "in 2 days": 48 * time.Hour,
+		"now": 59 * time.Second, "in 1 minute": time.Minute, "in 59 minutes": time.Hour - 1, "in 1 hour": time.Hour, "in 47 hours": 48*time.Hour - 1, "in 2 days": 48 * time.Hour, "in 30 days": 30*24*time.Hour - time.Minute,
 		"1 minute ago": -time.Minute, "2 hours ago": -2 * time.Hour, "30 days ago": -30 * 24 * time.Hour,
 	} {
 		w.request = &twofactor.Request{Started: w.now, Expires: w.now.Add(d), NewChallenge: twofactor.NewChallenge{User: "u-alice", Action: protocol.Publish}}

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"html/template"
 	"image/png"
 	"net/http"
+	"net/netip"
 	"net/url"
 
 	"github.com/pquerna/otp"
 
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/internal/typed"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // security is the page of an account's second factor and password.
@@ -26,6 +29,21 @@ type securityState struct {
 	// Of an enrolment under way, in the browser that began it.
 	Secret string
 	QR     template.URL // of an image; "": none
+
+	Factors      []shownFactor
+	Several      bool   // there is more than one of them
+	Registration string // with what a browser makes one more key, "" if it cannot
+	AddsApp      bool   // an app can be enrolled
+	KeysOnly     bool
+	NoDomain     bool // there would be keys if the registry had a domain name
+}
+
+// A shownFactor is a second factor as the page shows it.
+type shownFactor struct {
+	ID, Name      string
+	Created, Used *moment // nil: unknown, never
+	Synced        bool
+	Several       bool // it can be removed
 }
 
 // qrSize is the width of a QR code in pixels.
@@ -63,7 +81,34 @@ func (s security) show(ctx context.Context, c caller) (page, error) {
 			return page{}, err
 		}
 	}
-	return page{template: "security.html", Title: "Security", Factor: state.Mode != "", Data: state, images: state.QR != ""}, nil
+	var list factorsAnswer
+	if err := c.call(ctx, credential.Secret{}, http.MethodGet, factorsPath, nil, &list); err != nil {
+		return page{}, err
+	}
+	s.fill(&state, list, c.v)
+	return page{
+		template: "security.html", Title: "Security", Factor: list.factors(), Data: state, images: state.QR != "", creates: state.Registration != "",
+	}, nil
+}
+
+// fill sets what state says about the factors of a list.
+func (s security) fill(state *securityState, list factorsAnswer, v visit) {
+	state.Registration, state.KeysOnly, state.AddsApp = string(list.Registration), list.KeysOnly, !s.cfg.NoApps
+	_, err := netip.ParseAddr(s.cfg.BaseURL.Hostname())
+	state.NoDomain = err == nil && s.cfg.WantsKeys
+	state.Several = len(list.Objects) > 1
+	for _, f := range list.Objects {
+		shown := shownFactor{ID: f.ID, Name: printable(f.Name), Synced: f.Synced, Several: state.Several}
+		if f.Type == protocol.FactorApp {
+			shown.Name = s.say("Authenticator app")
+		} else {
+			shown.Created = &moment{f.Created, v.client.At}
+		}
+		if !f.Used.IsZero() {
+			shown.Used = &moment{f.Used, v.client.At}
+		}
+		state.Factors = append(state.Factors, shown)
+	}
 }
 
 func (s security) do(ctx context.Context, c caller, form url.Values) (shown, error) {
@@ -74,6 +119,21 @@ func (s security) do(ctx context.Context, c caller, form url.Values) (shown, err
 		return s.confirm(ctx, c, form)
 	case "password":
 		return s.password(ctx, c, form)
+	case "add-key":
+		return s.addKey(ctx, c, form)
+	case "add-app":
+		return s.addApp(ctx, c, form)
+	case "remove-factor":
+		err := c.call(ctx, codeIn(form), http.MethodDelete, factorsPath+"/"+url.PathEscape(form.Get("id")), nil, nil)
+		return shown{Done: "The second factor is removed."}, err
+	case "keys-only", "any-factor":
+		only := form.Get("decision") == "keys-only"
+		done := "Every kind of second factor counts again."
+		if only {
+			done = "Only security keys count from now on."
+		}
+		err := c.call(ctx, codeIn(form), http.MethodPut, factorsPath, map[string]bool{"keys_only": only}, nil)
+		return shown{Done: done}, err
 	}
 	return shown{}, errMalformed
 }
@@ -96,13 +156,48 @@ func (s security) set(ctx context.Context, c caller, form url.Values) (shown, er
 	return shown{Done: "That is what two-factor authentication is for now."}, nil
 }
 
+// noKeyMade is for a form that was sent without the script that makes a key.
+const noKeyMade problemError = "The browser has made no security key. It takes JavaScript."
+
+// addKey adds the security key that the browser has made.
+func (s security) addKey(ctx context.Context, c caller, form url.Values) (shown, error) {
+	made := json.RawMessage(form.Get("made"))
+	if !json.Valid(made) {
+		return shown{}, noKeyMade
+	}
+	var answer struct {
+		Recovery []string `json:"recovery"`
+	}
+	body := map[string]any{"type": protocol.FactorKey, "name": typed.Line(form.Get("name")), "password": form.Get("password"), "response": made}
+	if err := c.call(ctx, codeIn(form), http.MethodPost, factorsPath, body, &answer); err != nil {
+		return shown{}, err
+	}
+	done := "The security key is added."
+	if len(answer.Recovery) > 0 {
+		done = "Two-factor authentication is on."
+	}
+	return shown{Done: done, Recovery: answer.Recovery}, nil
+}
+
+// addApp begins to enrol an app for an account that has keys.
+func (s security) addApp(ctx context.Context, c caller, form url.Values) (shown, error) {
+	var answer struct {
+		URI string `json:"uri"`
+	}
+	body := map[string]any{"type": protocol.FactorApp, "password": form.Get("password")}
+	err := c.call(ctx, codeIn(form), http.MethodPost, factorsPath, body, &answer)
+	return shown{URI: answer.URI}, err
+}
+
 // confirm turns on the factor that the page has shown the secret of.
 func (s security) confirm(ctx context.Context, c caller, form url.Values) (shown, error) {
 	var answer struct {
 		TFA []string `json:"tfa"` // recovery codes
 	}
-	body := map[string]any{"tfa": []string{codeIn(form).Reveal()}}
-	if err := c.call(ctx, credential.Secret{}, http.MethodPost, userPath, body, &answer); err != nil {
+	code := form.Get("code")
+	form.Set("code", form.Get("proof")) // of an account that has keys
+	body := map[string]any{"tfa": []string{typed.Code(code)}}
+	if err := c.call(ctx, codeIn(form), http.MethodPost, userPath, body, &answer); err != nil {
 		return shown{}, err
 	}
 	return shown{Done: "Two-factor authentication is on.", Recovery: answer.TFA}, nil
@@ -128,7 +223,10 @@ func (p profile) show(ctx context.Context, c caller) (page, error) {
 	if err := c.call(ctx, credential.Secret{}, http.MethodGet, userPath, nil, &user); err != nil {
 		return page{}, err
 	}
-	factor := user.TFA != nil && !user.TFA.Pending
+	factor, err := c.hasFactor(ctx)
+	if err != nil {
+		return page{}, err
+	}
 	return page{template: "profile.html", Title: "Profile", Factor: factor, Data: user}, nil
 }
 

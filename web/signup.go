@@ -27,7 +27,10 @@ type signUp struct{ *Pages }
 const signUpSegment = "signup"
 
 // A step is a command to type next, with a flag.
-type step struct{ Text, Command, Flag string }
+type step struct {
+	Text, Command, Flag string
+	URL                 string // in place of a command
+}
 
 func (s signUp) page(ctx context.Context, r *http.Request, v visit) (page, bool, error) {
 	loginPath := ""
@@ -53,19 +56,20 @@ func (s signUp) page(ctx context.Context, r *http.Request, v visit) (page, bool,
 // created is the page that says what comes next.
 func (s signUp) created(name, loginPath string) page {
 	registry := "--registry=" + strings.TrimRight(s.cfg.BaseURL.String(), "/") + "/"
+	enrol := step{"Turn on two-factor authentication, which publishing asks for. You need an authenticator app:", "npm profile enable-2fa auth-and-writes", registry, ""}
+	if s.cfg.NoApps {
+		enrol = step{"Turn on two-factor authentication, which publishing asks for. Add a security key or a passkey, in a browser at:", "", "", s.security()}
+	}
 	pg := page{
 		template: "result.html", Done: true, Title: "Account created", Login: loginPath,
-		Text: s.say("The account %s is yours.", printable(name)),
-		Steps: []step{{
-			"Turn on two-factor authentication, which publishing asks for. You need an authenticator app:",
-			"npm profile enable-2fa auth-and-writes", registry,
-		}},
+		Text:  s.say("The account %s is yours.", printable(name)),
+		Steps: []step{enrol},
 	}
 	if loginPath != "" {
 		pg.Next = "The program that led you here still waits. If you started it yourself, log in, and then go back to it."
 		return pg
 	}
-	pg.Steps = append([]step{{"Log in, in a terminal:", "npm login", registry}}, pg.Steps...)
+	pg.Steps = append([]step{{"Log in, in a terminal:", "npm login", registry, ""}}, pg.Steps...)
 	return pg
 }
 
@@ -89,6 +93,10 @@ func (s signUp) approve(ctx context.Context, v visit, form url.Values) ([]*http.
 }
 
 // deny has no form: who does not want an account leaves.
+func (s signUp) options(context.Context, *http.Request, visit, url.Values) ([]byte, error) {
+	return nil, errMalformed
+}
+
 func (s signUp) deny(context.Context, visit) ([]*http.Cookie, error) { return nil, errMalformed }
 
 // A problemError is a form that is to be filled in again, and the sentence that says why.

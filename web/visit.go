@@ -36,6 +36,8 @@ type kind interface {
 	// page. The cookies that they return are to be set.
 	approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error)
 	deny(ctx context.Context, v visit) ([]*http.Cookie, error)
+	// options returns what a security key signs at the page, nil if the person has none.
+	options(ctx context.Context, r *http.Request, v visit, form url.Values) ([]byte, error)
 }
 
 // show answers GET.
@@ -80,6 +82,11 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, k kind, v visit) 
 	var wait *subject.WaitError
 	switch form.Get("decision") {
 	case "approve":
+		if asksKey(form) {
+			options, err := k.options(r.Context(), r, v, form)
+			p.answerKey(w, r, v, options, err, p.wrongOf(r, k, v))
+			return
+		}
 		cookies, err = k.approve(r.Context(), v, form)
 	case "deny":
 		cookies, err = k.deny(r.Context(), v)

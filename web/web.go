@@ -22,14 +22,17 @@
 //	GET, POST  /-/auth/tokens/<key>         one of them: rotate or revoke it
 //	GET, POST  /-/auth/sessions             where the account is logged in; end that
 //	GET, POST  /-/auth/packages             the publishing access of a package
+//	GET, POST  /-/auth/trust                the trusted publishers of a package
+//	GET, POST  /-/auth/staged               staged versions: approve or reject some of them
+//	GET, POST  /-/auth/staged/<ID>          one of them, and its difference from what is published
 //	GET, POST  /-/auth/orgs                 the organizations of an account, and their rule
 //	GET        /-/auth/activity             what happened to an account
-//	GET, POST  /-/auth/security             second factor and password
+//	GET, POST  /-/auth/security             second factors, security keys among them, and password
 //	GET, POST  /-/auth/profile              what the account says about its user
 //	POST       /-/auth/signout
 //	GET        /-/auth/signin               where a browser comes back to from the host's own login
 //	GET        /-/auth/                     what pages there are, and what to type to get to one
-//	GET        /-/auth/style.css, copy.js, logo
+//	GET        /-/auth/style.css, copy.js, keys.js, logo
 //
 // A handler that was mounted with that path stripped works too. The polls of the waiting client
 // are not served here.
@@ -56,10 +59,21 @@
 // token and recovery codes, the page shows once, after the redirect that follows the form: until
 // then it is in a sealed cookie of the browser.
 //
+// # Security keys
+//
+// Where Factors has security keys, a form takes one in place of a code: its field for the code is
+// empty then, and the script keys.js sends it twice. The first time has a field by, and is answered with what the
+// key is to sign, in JSON, with 204 if the person has none, or with {"error": sentence}; nothing
+// changes. The second time has in key what it has signed: for this page, at a login, a challenge or a
+// sign-in, and otherwise for the very change that the form asks for. What keys an account has only who
+// knows its password learns, or is signed in. A passkey takes the place of name, password and code. Without the script
+// everything works but the keys.
+//
 // # Answers
 //
 //	200  the form, the page, or what became of the request
-//	303  a form was accepted: the browser loads the result with GET
+//	303  a form was accepted: the browser loads the result with GET; to a form that changes nothing, which
+//	     lists or checks trusted publishers, the answer is the page
 //	400  the form is malformed, or has a field twice; or the API answers so
 //	403  name, password or second factor is wrong, the API forbids it, or the form came from elsewhere
 //	404  the ID is unknown, forged or expired, which is one answer; or nobody can sign up
@@ -81,7 +95,7 @@
 // must come from the page itself: [http.CrossOriginProtection] refuses a form that the browser
 // reports as cross-origin, subdomains too, and the form has a token that is valid for one page
 // ID, one browser's cookie, and who is signed in there. The pages load nothing from elsewhere, and a script only where there is
-// something to copy or to print; they appear in no frame, are stored in no cache and send their URL
+// something to copy or to print, or a security key to use; they appear in no frame, are stored in no cache and send their URL
 // nowhere. No URL is ever built from the Host header, and none is taken from a parameter.
 //
 // # Concurrency
@@ -99,7 +113,9 @@ import (
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -127,6 +143,11 @@ type Logins interface {
 // A page shows ErrTooMany as it shows ErrWrong. The host must end the challenged credential:
 // wrap Approve.
 type Challenges interface {
+	// OffersKeys reports whether there are security keys. KeyOptions and PasskeyOptions begin to use
+	// one, and are not called where there are none.
+	OffersKeys() bool
+	KeyOptions(ctx context.Context, user protocol.UserID, use twofactor.Use) ([]byte, error)
+	PasskeyOptions(ctx context.Context, page string) ([]byte, error)
 	Pending(ctx context.Context, pageID string) (twofactor.Request, error)
 	Approve(ctx context.Context, in twofactor.Approval) (credential.Secret, error)
 	Deny(ctx context.Context, pageID string, addr netip.Addr) error
@@ -184,6 +205,17 @@ type Config struct {
 	// account's organizations.
 	Orgs bool
 
+	// Issuers are those of trusted publishers, where API answers GET /-/package/<pkg>/trust. None means that
+	// there is no page of a package's trusted publishers.
+	Issuers []trust.Issuer
+
+	// Staging reports whether API answers GET /-/stage. False means that there is no page of staged versions.
+	Staging bool
+
+	// WantsKeys reports whether there are security keys where BaseURL's host is a domain name, and NoApps
+	// whether no more authenticator apps are enrolled: what the pages then say and offer.
+	WantsKeys, NoApps bool
+
 	// Client returns the client of a request, and when the request arrived. Required. It is
 	// called before the body is read, so its At may be the present time; second factors are
 	// verified for it, and pages say how far their times are from it.
@@ -227,6 +259,9 @@ func New(cfg Config) (*Pages, error) {
 	if err := cfg.SignIn.validate(); err != nil {
 		return nil, err
 	}
+	if err := trust.ValidateIssuers(cfg.Issuers); err != nil {
+		return nil, fmt.Errorf("web: Config.Issuers: %w", err)
+	}
 	if cfg.Name == "" {
 		cfg.Name = base.Host
 	}
@@ -257,6 +292,9 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case scriptPath:
 		p.serveAsset(w, r, "text/javascript; charset=utf-8", p.design.script)
+		return
+	case keysPath:
+		p.serveAsset(w, r, "text/javascript; charset=utf-8", p.design.keys)
 		return
 	case logoPath:
 		if len(p.design.look.Logo) > 0 {
@@ -302,6 +340,11 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// security is the URL of the page where second factors are added.
+func (p *Pages) security() string {
+	return strings.TrimRight(p.cfg.BaseURL.String(), "/") + "/-/auth/security"
+}
+
 // serveIndex answers with the page for whoever looks for the others.
 func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -311,6 +354,9 @@ func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
 	}
 	base := strings.TrimRight(p.cfg.BaseURL.String(), "/") + "/" // npm keeps credentials under the path up to the last slash
 	index := page{template: "index.html", Title: p.say("Logins of %s", p.cfg.Name), Base: base}
+	if p.cfg.NoApps {
+		index.Security = p.security()
+	}
 	if p.cfg.SignUp != nil {
 		index.SignUp = p.prefix + "/-/auth/" + signUpSegment
 	}

@@ -254,6 +254,16 @@ func (c challenges) Pending(ctx context.Context, id string) (twofactor.Request, 
 	return c.w.factors.Pending(ctx, id)
 }
 
+func (c challenges) OffersKeys() bool { return c.w.factors.OffersKeys() }
+
+func (c challenges) KeyOptions(ctx context.Context, user protocol.UserID, use twofactor.Use) ([]byte, error) {
+	return c.w.factors.KeyOptions(ctx, user, use)
+}
+
+func (c challenges) PasskeyOptions(ctx context.Context, page string) ([]byte, error) {
+	return c.w.factors.PasskeyOptions(ctx, page)
+}
+
 func (c challenges) Approve(ctx context.Context, in twofactor.Approval) (credential.Secret, error) {
 	c.w.calls++
 	if c.w.broken != nil {
