@@ -29,7 +29,7 @@ func TestSecondFactorSetting(t *testing.T) {
 	const publish, automation = `{"publish_requires_tfa":true,"automation_token_overrides_tfa":false}`, `{"publish_requires_tfa":true,"automation_token_overrides_tfa":true}`
 
 	assert.JSONEq(t, `{"access":"public","public":true}`, get("").Body.String(), "the setting is for those who write")
-	both := `{"access":"public","public":true,"publish_requires_tfa":true,"automation_token_overrides_tfa":true}`
+	both := `{"access":"public","public":true,"publish_requires_tfa":true,"automation_token_overrides_tfa":true,"keys_only":false}`
 	assert.JSONEq(t, both, get(s).Body.String(), "npm's default of new packages")
 
 	isChallenge(t, set(s, "", publish))
@@ -44,7 +44,7 @@ func TestSecondFactorSetting(t *testing.T) {
 	proof := w.approve(set(s, "", publish), "alice", "mfa=publish")
 	isChallenge(t, set(s, proof, automation)) // approved for the other
 	require.Equal(t, 200, set(s, proof, publish).Code)
-	assert.JSONEq(t, `{"access":"public","public":true,"publish_requires_tfa":true,"automation_token_overrides_tfa":false}`, get(s).Body.String())
+	assert.JSONEq(t, `{"access":"public","public":true,"publish_requires_tfa":true,"automation_token_overrides_tfa":false,"keys_only":false}`, get(s).Body.String())
 	a := w.publish("plain", "3.0.0", bypass, "")
 	assert.Equal(t, 403, a.Code)
 	assert.Contains(t, a.text("error"), "does not allow writing with tokens")
@@ -73,7 +73,7 @@ func TestNoSecondFactorSetting(t *testing.T) {
 	rw, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite)})
 	assert.Equal(t, 200, w.publish("plain", "3.0.0", rw, "").Code)
 	a = w.do(call{method: "GET", path: "/-/package/plain/access", bearer: rw})
-	assert.JSONEq(t, `{"access":"public","public":true,"publish_requires_tfa":false,"automation_token_overrides_tfa":false}`, a.Body.String())
+	assert.JSONEq(t, `{"access":"public","public":true,"publish_requires_tfa":false,"automation_token_overrides_tfa":false,"keys_only":false}`, a.Body.String())
 
 	// An operator sets it as an import does, for packages that had it before.
 	w, _ = documented(t)
@@ -103,24 +103,36 @@ func TestAccessIsHandedOver(t *testing.T) {
 		"grant":      {"PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write"}`, `grant-team plain acme:devs {"Permission":"read-write"}`, 0},
 		"revoke":     {"DELETE", "/-/team/acme/devs/package", `{"package":"plain"}`, `grant-team plain acme:devs {"Removes":true}`, 0},
 
-		"both":              {"POST", "/-/package/plain/access", `{"access":"public","publish_requires_tfa":true}`, "", 400},
-		"neither":           {"POST", "/-/package/plain/access", `{}`, "", 400},
-		"another word":      {"POST", "/-/package/plain/access", `{"access":"private"}`, "", 400},
-		"overrides nothing": {"POST", "/-/package/plain/access", `{"publish_requires_tfa":false,"automation_token_overrides_tfa":true}`, "", 400},
-		"half":              {"POST", "/-/package/plain/access", `{"automation_token_overrides_tfa":true}`, "", 400},
-		"unknown field":     {"POST", "/-/package/plain/access", `{"access":"public","force":true}`, "", 400},
-		"no user":           {"PUT", "/-/org/acme/user", `{"role":"admin"}`, "", 400},
-		"bad user":          {"PUT", "/-/org/acme/user", `{"user":"a/b"}`, "", 400},
-		"bad role":          {"PUT", "/-/org/acme/user", `{"user":"bob","role":"none"}`, "", 400},
-		"bad team":          {"PUT", "/-/org/acme/team", `{"name":"a/b"}`, "", 400},
-		"two names":         {"PUT", "/-/org/acme/team", `{"name":"a","team":"b"}`, "", 400},
-		"bad permission":    {"PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write-stage-only"}`, "", 400},
-		"no permission":     {"PUT", "/-/team/acme/devs/package", `{"package":"plain"}`, "", 400},
-		"bad package":       {"PUT", "/-/team/acme/devs/package", `{"package":"../plain","permissions":"read-only"}`, "", 400},
-		"no package":        {"PUT", "/-/team/acme/devs/package", `{"permissions":"read-only"}`, "", 400},
-		"another's package": {"PUT", "/-/team/acme/devs/package", `{"package":"theirs","permissions":"read-only"}`, "", 403},
-		"absent package":    {"PUT", "/-/team/acme/devs/package", `{"package":"absent","permissions":"read-only"}`, "", 403},
-		"another's org":     {"PUT", "/-/org/other/user", `{"user":"bob"}`, "", 404},
+		"both":                  {"POST", "/-/package/plain/access", `{"access":"public","publish_requires_tfa":true}`, "", 400},
+		"keys and access":       {"POST", "/-/package/plain/access", `{"access":"public","keys_only":false}`, "", 400},
+		"publishers and access": {"POST", "/-/package/plain/access", `{"access":"public","publishers_only":false}`, "", 400},
+		"no publishers":         {"POST", "/-/package/plain/access", `{"publishers_only":null}`, "", 400},
+		"staging and access":    {"POST", "/-/package/plain/access", `{"access":"public","stage_only":false}`, "", 400},
+		"no staging":            {"POST", "/-/package/plain/access", `{"stage_only":null,"approvals":null,"other_approver":null}`, "", 400},
+		"too many approvals":    {"POST", "/-/package/plain/access", `{"approvals":6}`, "", 400},
+		"far too many":          {"POST", "/-/package/plain/access", `{"approvals":256}`, "", 400},
+		"fewer than none":       {"POST", "/-/package/plain/access", `{"approvals":-1}`, "", 400},
+		"half an approval":      {"POST", "/-/package/plain/access", `{"approvals":1.5}`, "", 400},
+		"approvals in words":    {"POST", "/-/package/plain/access", `{"approvals":"2"}`, "", 400},
+		"no keys":               {"POST", "/-/package/plain/access", `{"keys_only":null}`, "", 400},
+		"keys in words":         {"POST", "/-/package/plain/access", `{"keys_only":"true"}`, "", 400},
+		"neither":               {"POST", "/-/package/plain/access", `{}`, "", 400},
+		"another word":          {"POST", "/-/package/plain/access", `{"access":"private"}`, "", 400},
+		"overrides nothing":     {"POST", "/-/package/plain/access", `{"publish_requires_tfa":false,"automation_token_overrides_tfa":true}`, "", 400},
+		"half":                  {"POST", "/-/package/plain/access", `{"automation_token_overrides_tfa":true}`, "", 400},
+		"unknown field":         {"POST", "/-/package/plain/access", `{"access":"public","force":true}`, "", 400},
+		"no user":               {"PUT", "/-/org/acme/user", `{"role":"admin"}`, "", 400},
+		"bad user":              {"PUT", "/-/org/acme/user", `{"user":"a/b"}`, "", 400},
+		"bad role":              {"PUT", "/-/org/acme/user", `{"user":"bob","role":"none"}`, "", 400},
+		"bad team":              {"PUT", "/-/org/acme/team", `{"name":"a/b"}`, "", 400},
+		"two names":             {"PUT", "/-/org/acme/team", `{"name":"a","team":"b"}`, "", 400},
+		"bad permission":        {"PUT", "/-/team/acme/devs/package", `{"package":"plain","permissions":"read-write-stage-only"}`, "", 400},
+		"no permission":         {"PUT", "/-/team/acme/devs/package", `{"package":"plain"}`, "", 400},
+		"bad package":           {"PUT", "/-/team/acme/devs/package", `{"package":"../plain","permissions":"read-only"}`, "", 400},
+		"no package":            {"PUT", "/-/team/acme/devs/package", `{"permissions":"read-only"}`, "", 400},
+		"another's package":     {"PUT", "/-/team/acme/devs/package", `{"package":"theirs","permissions":"read-only"}`, "", 403},
+		"absent package":        {"PUT", "/-/team/acme/devs/package", `{"package":"absent","permissions":"read-only"}`, "", 403},
+		"another's org":         {"PUT", "/-/org/other/user", `{"user":"bob"}`, "", 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := documented(t)

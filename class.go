@@ -14,19 +14,22 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 )
 
-// A CredentialClass selects credentials for [Auth.RevokeClass]: the granular tokens and the
-// sessions for which every field that is set holds. Those of a disabled account belong to it, since
-// they work once the account is enabled. At least one field beside Kind and Rights must be set.
+// A CredentialClass selects credentials for [Auth.RevokeClass]: the granular tokens, the sessions and
+// the tokens of trusted publishers for which every field that is set holds. Those of a disabled account
+// belong to it, since they work once the account is enabled. At least one field beside Kind and Rights must be
+// set. The job of a trusted publisher gets another token as long as its publisher is there:
+// [github.com/npmauth/npmauth/trust.Manager.Remove] ends both.
 type CredentialClass struct {
-	// Kind is [policy.KindToken] or [policy.KindSession]. Zero means both.
+	// Kind is [policy.KindToken], [policy.KindSession] or [policy.KindPublisher]. Zero means all of them.
 	Kind policy.Kind
 
-	// User is whose they are. "" means everybody's.
+	// User is whose they are. "" means everybody's, and those of trusted publishers, which are nobody's.
 	User protocol.UserID
 
-	// Bypass selects tokens that publish without a second factor, and no session.
+	// Bypass selects granular tokens that publish without a second factor, and nothing else.
 	Bypass bool
 
 	// Before selects those that were created before that time, by the clock of the node that
@@ -39,8 +42,9 @@ type CredentialClass struct {
 	Scope string
 
 	// Package selects those that include Rights on this package, by their grants and by the rights
-	// that their users have now, as [Auth.TokensReaching] does. Nobody has rights on a package that
-	// does not exist. The zero name means any.
+	// that their users have now, as [Auth.TokensReaching] does. The token of a trusted publisher includes
+	// what it may do with its package, unless another is of that name now. Nobody has rights on a package
+	// that does not exist. The zero name means any.
 	Package protocol.PackageName
 
 	// Rights are those on Package. Zero means [policy.RightWrite].
@@ -56,12 +60,14 @@ func (c CredentialClass) validate() error {
 	tokensOnly := c.Bypass || c.Scope != ""
 	anyPackage := c.Package == protocol.PackageName{}
 	switch {
-	case c.Kind != policy.KindUnknown && c.Kind != policy.KindToken && c.Kind != policy.KindSession:
+	case c.Kind != policy.KindUnknown && c.Kind != policy.KindToken && c.Kind != policy.KindSession && c.Kind != policy.KindPublisher:
 		return wrong(fmt.Sprintf("npmauth does not keep credentials of kind %s", c.Kind))
 	case c.User == "" && c.Before.IsZero() && !tokensOnly && anyPackage:
 		return wrong("set User, Bypass, Before, Scope or Package")
 	case tokensOnly && c.Kind == policy.KindSession:
 		return wrong("a session has no Bypass and no Scope")
+	case c.Kind == policy.KindPublisher && (c.User != "" || c.Bypass):
+		return wrong("the token of a trusted publisher has no User and no Bypass")
 	case c.Scope != "" && !protocol.ValidOrg(c.Scope):
 		return wrong(fmt.Sprintf("%q is no scope", c.Scope))
 	case anyPackage && c.Rights != 0:
@@ -74,10 +80,10 @@ func (c CredentialClass) validate() error {
 	return nil
 }
 
-// CredentialsOf yields the credentials of a class, sessions before the tokens that these could
-// create: what [Auth.RevokeClass] would revoke. It has no secrets, and not more than some thousand rows in memory. Each element is
-// its own, and its Grants and CIDRs must not be changed. It reads the tokens and sessions of
-// c.User, or all of them. An error is the last element; [ErrClass] is the first.
+// CredentialsOf yields the credentials of a class, sessions before the tokens that these could create, and
+// those of trusted publishers last: what [Auth.RevokeClass] would revoke. It has no secrets, and not more than
+// some thousand rows in memory. Each element is its own, and its Grants and CIDRs must not be changed. It reads
+// the tokens and sessions of c.User, or all of them. An error is the last element; [ErrClass] is the first.
 func (a *Auth) CredentialsOf(ctx context.Context, c CredentialClass) iter.Seq2[*policy.Credential, error] {
 	return func(yield func(*policy.Credential, error) bool) {
 		if err := c.validate(); err != nil {
@@ -104,23 +110,30 @@ func (a *Auth) CredentialsOf(ctx context.Context, c CredentialClass) iter.Seq2[*
 // unrevoked yields the credentials of c's kind and user.
 func (a *Auth) unrevoked(ctx context.Context, c CredentialClass) iter.Seq2[*policy.Credential, error] {
 	return func(yield func(*policy.Credential, error) bool) {
-		if c.Kind != policy.KindToken {
+		all := c.Kind == policy.KindUnknown
+		if all || c.Kind == policy.KindSession {
 			for s, err := range a.authz.Sessions.Unrevoked(ctx, c.User) {
 				if !yield(s.Credential(), err) || err != nil {
 					return
 				}
 			}
 		}
-		if c.Kind == policy.KindSession {
-			return
+		if all || c.Kind == policy.KindToken {
+			tokens := a.authz.Tokens.Unrevoked(ctx)
+			if c.User != "" {
+				tokens = a.authz.Tokens.Of(ctx, c.User)
+			}
+			for t, err := range tokens {
+				if !yield(t.Credential(), err) || err != nil {
+					return
+				}
+			}
 		}
-		tokens := a.authz.Tokens.Unrevoked(ctx)
-		if c.User != "" {
-			tokens = a.authz.Tokens.Of(ctx, c.User)
-		}
-		for t, err := range tokens {
-			if !yield(t.Credential(), err) || err != nil {
-				return
+		if all && c.User == "" || c.Kind == policy.KindPublisher {
+			for t, err := range a.publishers.Unrevoked(ctx) {
+				if !yield(t.Credential(), err) || err != nil {
+					return
+				}
 			}
 		}
 	}
@@ -179,7 +192,7 @@ func (a *Auth) RevokeClass(ctx context.Context, c CredentialClass, fn func(*poli
 			err = a.revoke(ctx, cred)
 		}
 		switch {
-		case errors.Is(err, token.ErrNotFound), errors.Is(err, session.ErrNoSession):
+		case errors.Is(err, token.ErrNotFound), errors.Is(err, session.ErrNoSession), errors.Is(err, trust.ErrNotFound):
 			continue // it has ended meanwhile
 		case err != nil:
 			return revoked, fmt.Errorf("npmauth: %d credentials were revoked, and perhaps not all of them; run it again: %w", revoked, err)
@@ -193,8 +206,12 @@ func (a *Auth) RevokeClass(ctx context.Context, c CredentialClass, fn func(*poli
 }
 
 func (a *Auth) revoke(ctx context.Context, cred *policy.Credential) error {
-	if cred.Kind == policy.KindSession {
+	switch cred.Kind {
+	case policy.KindSession:
 		return a.authz.Sessions.End(ctx, audit.Actor{}, cred.User, cred.ID, "bulk")
+	case policy.KindPublisher:
+		_, err := a.publishers.RevokeToken(ctx, audit.Actor{}, cred.ID, "bulk")
+		return err
 	}
 	return a.authz.Tokens.End(ctx, audit.Actor{}, cred.ID, "bulk")
 }

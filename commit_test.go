@@ -18,9 +18,12 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // An intervention is something that happens while a request is on its way, after which what the
@@ -38,30 +41,50 @@ type intervention struct {
 }
 
 func bySession(p prepared) bool { return strings.HasPrefix(p.call.bearer, "npms_") }
-func byToken(p prepared) bool   { return strings.HasPrefix(p.call.bearer, "npm_") }
+func byToken(p prepared) bool   { return strings.HasPrefix(p.call.bearer, "npm_") && p.user != "" }
+
+// byPublisher reports whether the request shows what an ID token was exchanged for.
+func byPublisher(p prepared) bool { return strings.HasPrefix(p.call.bearer, "npm_") && p.user == "" }
 
 // signsIn reports whether the request opens a session.
 func signsIn(u writing) bool {
-	return u.open && (u.action == protocol.LegacyLogin || u.name == "approve a login" || u.name == "collect a login") && u.name != "sign up"
+	return u.open && (u.action == protocol.LegacyLogin || strings.HasPrefix(u.name, "approve a login") || u.name == "collect a login") && u.name != "sign up"
 }
 
 // ofPackage reports whether the request is about the package plain.
 func ofPackage(u writing) bool {
-	return (u.action.OfPackage() || u.action == protocol.GrantTeam) && u.name != "publish a new package"
+	return (u.action.OfPackage() || u.action == protocol.GrantTeam) && !ofNewPackage(u)
+}
+
+// ofNewPackage reports whether u is about a name that no package has.
+func ofNewPackage(u writing) bool { return strings.Contains(u.name, "new package") }
+
+// asksFactor reports whether a second factor came with u, which is one that keys-only packages and scopes
+// refuse.
+func asksFactor(u writing, p prepared) bool { return p.call.otp != "" && u.action != protocol.Star }
+
+// asksCode reports whether u takes one, and p is not what a security key has signed.
+func asksCode(u writing, p prepared) bool {
+	return asksFactor(u, p) && twofactor.FormOf(p.call.otp) != twofactor.FormKey
 }
 
 // withoutFactor reports whether u takes a session, or opens one, of an account that has no
 // second factor and could have one meanwhile.
 func withoutFactor(u writing) bool {
-	return strings.HasSuffix(u.name, "without a factor") || u.name == "begin to enrol a factor"
+	return strings.HasSuffix(u.name, "without a factor") || u.name == "begin to enrol a factor" || u.name == "add a first key"
 }
 
 var interventions = []intervention{
 	{
 		name: "the credential is revoked",
-		of:   func(_ writing, p prepared) bool { return p.call.bearer != "" },
+		of:   func(_ writing, p prepared) bool { return bySession(p) || byToken(p) || byPublisher(p) },
 		on: func(w *world, auth *npmauth.Auth, p prepared) {
 			id := w.sessionID(p.call.bearer)
+			if byPublisher(p) {
+				_, err := auth.Trust().RevokeToken(w.t.Context(), audit.Actor{}, id, "")
+				require.NoError(w.t, err)
+				return
+			}
 			if byToken(p) {
 				require.NoError(w.t, auth.Tokens().Revoke(w.t.Context(), audit.Actor{}, p.user, id, ""))
 				return
@@ -86,7 +109,7 @@ var interventions = []intervention{
 	{
 		name: "everything is revoked",
 		of: func(u writing, p prepared) bool {
-			return p.call.bearer != "" || signsIn(u)
+			return bySession(p) || byToken(p) || signsIn(u)
 		},
 		on: func(w *world, auth *npmauth.Auth, p prepared) {
 			require.NoError(w.t, auth.Subjects().RevokeAll(w.t.Context(), audit.Actor{}, p.user))
@@ -94,7 +117,7 @@ var interventions = []intervention{
 	},
 	{
 		name: "everybody's is revoked",
-		of:   func(u writing, p prepared) bool { return p.call.bearer != "" || signsIn(u) },
+		of:   func(u writing, p prepared) bool { return bySession(p) || byToken(p) || byPublisher(p) || signsIn(u) },
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
 			require.NoError(w.t, auth.Restored(w.t.Context()))
 		},
@@ -102,7 +125,7 @@ var interventions = []intervention{
 	{
 		name: "the account is disabled",
 		of: func(u writing, p prepared) bool {
-			return p.call.bearer != "" || signsIn(u) || u.name == "approve a challenge"
+			return bySession(p) || byToken(p) || signsIn(u) || strings.HasPrefix(u.name, "approve a challenge")
 		},
 		on: func(w *world, auth *npmauth.Auth, p prepared) {
 			require.NoError(w.t, auth.Subjects().Disable(w.t.Context(), audit.Actor{}, p.user))
@@ -137,9 +160,65 @@ var interventions = []intervention{
 		},
 	},
 	{
+		name: "only security keys count for the package",
+		of:   func(u writing, p prepared) bool { return ofPackage(u) && asksCode(u, p) },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{KeysOnly: true}))
+		},
+	},
+	{
+		name: "only security keys count in the scope",
+		of:   func(u writing, p prepared) bool { return u.action.OfOrg() && asksCode(u, p) },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.SetScope(w.t.Context(), "acme", settings.Scope{KeysOnly: true}))
+		},
+	},
+	{
+		name: "only trusted publishers may publish the package",
+		of: func(u writing, p prepared) bool {
+			return ofPackage(u) && u.action == protocol.Publish && p.user != ""
+		},
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{PublishersOnly: true}))
+		},
+	},
+	{
+		name: "versions of the package are staged",
+		of:   func(u writing, _ prepared) bool { return ofPackage(u) && u.action == protocol.Publish },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{StageOnly: true}))
+		},
+	},
+	{
+		name: "who staged a version does not approve it",
+		of:   func(u writing, _ prepared) bool { return u.action == protocol.ApproveStaged },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{OtherApprover: true}))
+		},
+	},
+	{
+		name: "the trusted publisher is removed",
+		of:   func(u writing, p prepared) bool { return byPublisher(p) || u.action == protocol.ExchangeToken },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			alice := audit.Actor{User: w.ids["alice"]}
+			pending, err := auth.Trust().PendingOf(w.t.Context(), nil, brandNew, alice.User)
+			require.NoError(w.t, err)
+			if len(pending) > 0 {
+				require.NoError(w.t, store.Transact(w.t.Context(), w.store, func(tx *store.Tx) error {
+					return auth.Trust().RemovePendingTx(w.t.Context(), tx, alice, brandNew, pending[0].ID)
+				}))
+				return
+			}
+			plain := trust.Package{ID: "id-plain", Name: protocol.PackageName{Name: "plain"}}
+			list, err := auth.Trust().Publishers(w.t.Context(), nil, plain.ID)
+			require.NoError(w.t, err)
+			require.NoError(w.t, auth.Trust().Remove(w.t.Context(), audit.Actor{}, plain, list[0].ID))
+		},
+	},
+	{
 		name: "the right is taken away", hosts: true,
-		of: func(u writing, _ prepared) bool {
-			return ofPackage(u) && u.action != protocol.Star && u.action != protocol.GrantTeam
+		of: func(u writing, p prepared) bool {
+			return ofPackage(u) && u.action != protocol.Star && u.action != protocol.GrantTeam && p.user != ""
 		},
 		on: func(w *world, _ *npmauth.Auth, p prepared) {
 			w.host.change(func(h *hosted) { h.rights[p.user] = policy.RightRead })
@@ -147,7 +226,9 @@ var interventions = []intervention{
 	},
 	{
 		name: "the package is made private", hosts: true,
-		of: func(u writing, _ prepared) bool { return ofPackage(u) && u.action != protocol.GrantTeam },
+		of: func(u writing, p prepared) bool {
+			return ofPackage(u) && u.action != protocol.GrantTeam && p.user != "" // a publisher has its own rights
+		},
 		on: func(w *world, _ *npmauth.Auth, _ prepared) {
 			w.host.change(func(h *hosted) { h.private, h.rights = true, nil })
 		},
@@ -159,8 +240,31 @@ var interventions = []intervention{
 	},
 	{
 		name: "the name is taken by another", hosts: true,
-		of: func(u writing, _ prepared) bool { return u.name == "publish a new package" },
+		of: func(u writing, _ prepared) bool { return ofNewPackage(u) },
 		on: func(w *world, _ *npmauth.Auth, _ prepared) { w.host.add("brand-new", false, "mallory") },
+	},
+	{
+		name: "the user of the pending trusted publisher is disabled",
+		of:   func(u writing, p prepared) bool { return ofNewPackage(u) && p.user == "" },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.Subjects().Disable(w.t.Context(), audit.Actor{}, w.ids["alice"]))
+		},
+	},
+	{
+		name: "everything of the user of the pending trusted publisher is revoked",
+		of:   func(u writing, p prepared) bool { return ofNewPackage(u) && p.user == "" },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.Subjects().RevokeAll(w.t.Context(), audit.Actor{}, w.ids["alice"]))
+		},
+	},
+	{
+		name: "the user of the pending trusted publisher may not create it", hosts: true,
+		of: func(u writing, _ prepared) bool { return ofNewPackage(u) },
+		on: func(w *world, _ *npmauth.Auth, _ prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			w.host.closed = true
+		},
 	},
 	{
 		name: "the role in the organization ends", hosts: true,
@@ -199,6 +303,7 @@ var harmless = map[string]string{
 	"collect a challenge":              "its proof is good for the credential alone, which is judged when it is shown",
 	"log out":                          "it ends what the intervention ends",
 	"log out a token":                  "it ends what the intervention ends",
+	"log out as a trusted publisher":   "it ends what the intervention ends",
 	"put a document that says nothing": "it changes nothing",
 }
 
@@ -240,8 +345,14 @@ func (u writing) await(t *testing.T, elsewhere bool) (w *world, st *storetest.Fa
 func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
 	w, st, p, _ := u.await(t, elsewhere)
 	var calls []storetest.Calls
-	asked := 0 // how many calls were made before the host's last answer
-	w.host.asked = func() { asked = len(calls) }
+	asked := 0  // how many calls were made before the host's last answer
+	handed := 0 // how many were made before it wrote: what follows decides nothing
+	w.host.asked = func() {
+		if handed == 0 {
+			asked = len(calls)
+		}
+	}
+	w.host.wrote = func() { handed = len(calls) }
 	st.Inject(storetest.Fault{If: func(c storetest.Call) bool {
 		calls = append(calls, c.Kind)
 		if slices.ContainsFunc(c.Keys, func(key string) bool { return strings.HasPrefix(key, "user.name/") }) {
@@ -252,7 +363,10 @@ func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
 	a := w.do(p.call)
 	require.Less(t, a.Code, 400, a.Body.String())
 	st.Mend()
-	w.host.asked = nil
+	w.host.asked, w.host.wrote = nil, nil
+	if handed > 0 {
+		calls = calls[:handed]
+	}
 	require.True(t, p.done())
 	decides := 0
 	for i, kind := range calls {
@@ -395,7 +509,8 @@ func TestActionsWithoutAFactorAreMet(t *testing.T) {
 	rules := policy.NPM()
 	n := 0
 	for _, u := range writings {
-		if !u.own || u.open || u.refused != "" || u.action == protocol.Logout { // which needs no live session at all
+		if !u.own || u.open || u.refused != "" || u.action == protocol.Logout || // which needs no live session at all
+			u.action == protocol.RemoveFactor { // of which there is none then
 			continue
 		}
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -417,7 +532,7 @@ func TestActionsWithoutAFactorAreMet(t *testing.T) {
 // A host that prepares after the body asks once more before it writes.
 func TestConfirm(t *testing.T) {
 	for _, u := range writings {
-		if u.own || u.table || u.refused != "" || harmless[u.name] != "" {
+		if u.own || u.table || u.several || u.refused != "" || harmless[u.name] != "" {
 			continue
 		}
 		t.Run(u.name, func(t *testing.T) {

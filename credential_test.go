@@ -247,7 +247,7 @@ func (h *town) CheckPassword(_ context.Context, id protocol.UserID, pw credentia
 	return ok && pw.Reveal() == password, nil
 }
 
-// TK-15, TK-17, P-05: a credential belongs to an ID and not to a name, and dies with it.
+// TK-15, TK-17, P-05, LG-08: a credential belongs to an ID and not to a name, and dies with it.
 func TestNamesThatChangeHands(t *testing.T) {
 	h := &town{}
 	h.set(host.User{ID: "1", Name: "alice"}, host.User{ID: "2", Name: "mallory"})
@@ -368,7 +368,7 @@ func TestRestrictionsAreEnforced(t *testing.T) {
 	assert.Len(t, c.host.written(), 6)
 }
 
-// TK-14, P-01: no secret that a client shows, wherever it puts it, is in the log, in an
+// TK-14, P-01, PW-11, LG-16: no secret that a client shows, wherever it puts it, is in the log, in an
 // event or in the answer to anything but the request that makes it, and one in the query
 // is none.
 func TestSecretsAreNotRepeated(t *testing.T) {

@@ -252,7 +252,7 @@ func TestEndedCredentialDoesNothingElse(t *testing.T) {
 			require.NoError(t, err)
 			switch {
 			case op.Action.Public(), op.Action.SignsIn(), slices.Contains([]protocol.Action{
-				protocol.Ping, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak, // take no credential
+				protocol.Ping, protocol.LegacyUpdate, protocol.AuthPage, protocol.ReportLeak, protocol.ExchangeToken, // take no credential
 				protocol.Unknown,
 			}, op.Action):
 				continue

@@ -11,6 +11,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
@@ -104,4 +105,50 @@ func TestTokenExpiringEvent(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 1, count())
 	})
+}
+
+// Before everybody has to have a second factor, those who have none hear of it with what will be refused,
+// and when they log in. From that instant on it is refused, with every credential of a person.
+func TestFactorFromNotice(t *testing.T) {
+	from := time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC)
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = policy.NPM().WithFactorFrom(from) })
+	alice, bob := w.person("alice"), w.person("bob")
+	ci := w.service("ci", alice)
+	w.enrol("bob", protocol.AuthOnly)
+	w.host.add("plain", false, alice)
+	plain := w.host.packages[protocol.PackageName{Name: "plain"}]
+	plain.rights[bob], plain.rights[ci] = allRights, allRights
+	spec := token.Spec{Name: "ci", Grants: grantAll(protocol.ReadWrite), Bypass: true, Days: 30}
+	hers, _ := w.token("alice", spec)
+	his, _ := w.token("bob", spec)
+	services, _ := w.token("ci", spec)
+	want := "From 2026-03-03 12:00 UTC on this registry requires a second factor of everybody who writes, and your account has none. Run npm profile enable-2fa auth-and-writes."
+	said := func(a answer) string {
+		require.Less(t, a.Code, 300, a.Body)
+		return a.Header().Get("Npm-Notice")
+	}
+	assert.Equal(t, want, said(w.publish("plain", "1.0.0", hers, "")))
+	assert.Equal(t, want, said(w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: hers, body: `"1.0.0"`})))
+	assert.Empty(t, said(w.publish("plain", "1.0.1", his, "")), "who has one")
+	assert.Empty(t, said(w.publish("plain", "1.0.2", services, "")), "a service account")
+	for _, path := range []string{"/plain", "/-/whoami", "/-/auth/v1/self", "/-/package/plain/dist-tags"} {
+		assert.Empty(t, said(w.do(call{method: "GET", path: path, bearer: hers})), path)
+	}
+	couchdb := call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password)}
+	assert.Equal(t, want, said(w.do(couchdb)))
+	loginURL, doneURL, _ := w.start("")
+	require.Contains(t, []int{200, 303}, w.submit(loginURL, map[string]string{"name": "alice", "password": password}).Code)
+	assert.Equal(t, want, said(w.poll(doneURL, "GET")))
+
+	w.clock.Add(48*time.Hour - time.Microsecond)
+	assert.Equal(t, want, said(w.publish("plain", "1.0.3", hers, "")))
+	w.clock.Add(time.Microsecond)
+	a := w.publish("plain", "1.0.4", hers, "")
+	assert.Equal(t, 403, a.Code)
+	assert.Equal(t, "factor-demanded", a.text("code"))
+	assert.Empty(t, said(w.publish("plain", "1.0.5", his, "")))
+	assert.Empty(t, said(w.publish("plain", "1.0.6", services, "")))
+	a = w.do(couchdb)
+	assert.Equal(t, 201, a.Code, "who has none still logs in, and enrols")
+	assert.Empty(t, a.Header().Get("Npm-Notice"))
 }

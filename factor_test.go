@@ -481,3 +481,34 @@ func (w *world) sessionID(bearer string) string {
 	require.NoError(w.t, err)
 	return id.Credential
 }
+
+// AU-75: to an account with keys the notice offers what it has: a page alone where it has no app, a page or the app's
+// code where it has one. Who says legacy is told of the page, too.
+func TestNoticeOffersToKeys(t *testing.T) {
+	const page = `https://npm\.acme\.test/-/auth/challenge/\w+`
+	for name, tt := range map[string]struct{ web, typed string }{
+		"a key alone": {`^Open ` + page + ` to confirm this\. The page must show`, `^Open ` + page + `, whose check code must be \S+ and enter the digits that it shows in the end\.$`},
+		"a key and an app": {
+			`^Open ` + page + ` to confirm this, or use the code that your authenticator app shows\. The page must show`,
+			`^Enter the code that your authenticator app shows, or open ` + page + `, whose check code must be \S+ and enter the digits that it shows in the end\.$`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			s := w.alice(protocol.AuthAndWrites)
+			w.key("alice", "blue")
+			if name == "a key alone" {
+				remove := call{method: "DELETE", path: ownFactors + "/app"}
+				remove.otp = w.signed(s, remove, "blue")
+				require.Equal(t, 204, w.do(withBearer(remove, s)).Code)
+			}
+			publish := func(kind string) string {
+				a := w.do(call{method: "PUT", path: "/plain", body: hosttest.PublishBody(protocol.PackageName{Name: "plain"}, "3.0.0"), bearer: s, header: map[string]string{"npm-auth-type": kind}})
+				isChallenge(t, a)
+				return a.Header().Get("Npm-Notice")
+			}
+			assert.Regexp(t, tt.web, publish("web"))
+			assert.Regexp(t, tt.typed, publish("legacy"))
+		})
+	}
+}

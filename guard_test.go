@@ -18,7 +18,6 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
-	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/wire"
@@ -172,7 +171,7 @@ func TestNotOfferedWhateverIsPresented(t *testing.T) {
 			method, path, _ := strings.Cut(path, " ")
 			a := w.do(call{method: method, path: path, bearer: bearer, body: map[bool]any{true: "{}"}[method != "GET"]})
 			assert.Equal(t, want, a.Code, "%s with %s", path, name)
-			assert.Regexp(t, `does not offer this operation|no operation of an npm registry`, a.text("error"), "%s with %s", path, name)
+			assert.Regexp(t, `does not offer (this operation|trusted publishing|staged publishing)|no operation of an npm registry`, a.text("error"), "%s with %s", path, name)
 			assert.Equal(t, strings.Contains(path, "oidc"), a.Header().Get("Npm-Notice") != "", "%s with %s", path, name)
 		}
 	}
@@ -310,35 +309,4 @@ func TestAllowedWritesAreRecorded(t *testing.T) {
 		Addr: netip.MustParseAddr("192.0.2.1"), Action: protocol.Publish, Package: protocol.PackageName{Name: "plain"},
 		Change: &protocol.Change{Version: "3.0.0", Tags: map[string]string{"latest": "3.0.0"}, Integrity: integrity},
 	}, w.events.all[0])
-}
-
-// What a host's policy lets somebody stage is a tarball, which passes by unread.
-func TestStagedBodyPassesUnread(t *testing.T) {
-	rules := policy.NPM().Without("not-offered").With(policy.Rule{
-		ID: "stage", Sentence: "You may stage.", Actions: []protocol.Action{protocol.Stage},
-		Judge: func(*policy.Request) policy.Verdict { return policy.Permit },
-	})
-	require.NoError(t, rules.Err())
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Policy = rules })
-	w.host.add("plain", false, w.person("alice"))
-	tok, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
-	const size = 1 << 20
-	body, sent := io.Pipe()
-	begun, n := make(chan struct{}), int64(0)
-	go func() {
-		<-begun
-		sent.Write(make([]byte, size))
-		sent.Close()
-	}()
-	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		close(begun) // nobody can have read before
-		var err error
-		n, err = io.Copy(io.Discard, r.Body)
-		assert.NoError(t, err)
-	})
-	late := time.AfterFunc(5*time.Second, func() { sent.CloseWithError(io.ErrUnexpectedEOF) })
-	defer late.Stop()
-	a := w.send(w.auth.Wrap(handler), call{method: "POST", path: "/-/stage/package/plain", bearer: tok, body: body})
-	assert.Equal(t, 200, a.Code, a.Body.String())
-	assert.EqualValues(t, size, n)
 }

@@ -122,21 +122,21 @@ func TestEncodedBodies(t *testing.T) {
 	}
 }
 
-// AU-52: what passes the guard unread, as the body of a staged version where a policy permits that,
+// AU-52: what passes the guard unread, as the body of a hook where a policy permits that,
 // is not encoded either. What is read only is: npm compresses what npm audit sends.
 func TestEncodedBodiesOfTheHost(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) {
 		cfg.Policy = policy.NPM().Without("not-offered").With(policy.Rule{
-			ID: "stage", Doc: "d", Sentence: "s", Actions: []protocol.Action{protocol.Stage}, Kinds: []policy.Kind{policy.KindToken, policy.KindSession},
+			ID: "hooks", Doc: "d", Sentence: "s", Actions: []protocol.Action{protocol.WriteHooks}, Kinds: []policy.Kind{policy.KindToken, policy.KindSession},
 			Judge: func(*policy.Request) policy.Verdict { return policy.Permit },
 		})
 	})
 	s := w.alice(protocol.AuthAndWrites)
-	stage := call{method: "POST", path: "/-/stage/package/plain", body: "{}", bearer: s}
-	require.Equal(t, 200, w.do(stage).Code)
+	hook := call{method: "POST", path: "/-/npm/v1/hooks/hook", body: "{}", bearer: s}
+	require.Equal(t, 200, w.do(hook).Code)
 	require.Len(t, w.host.written(), 1)
-	stage.lines = http.Header{"Content-Encoding": {"identity", "gzip"}}
-	assert.Equal(t, 415, w.do(stage).Code)
+	hook.lines = http.Header{"Content-Encoding": {"identity", "gzip"}}
+	assert.Equal(t, 415, w.do(hook).Code)
 	assert.Len(t, w.host.written(), 1)
 
 	audit := call{method: "POST", path: "/-/npm/v1/security/advisories/bulk", body: "\x1f\x8b", lines: http.Header{"Content-Encoding": {"gzip"}}}

@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// N-07, N-08: a package that somebody may not see and one that is not there get one
+// N-07, N-08, EN-05: a package that somebody may not see and one that is not there get one
 // answer, at every address that names it, and the host is handed neither.
 func TestHiddenIsAbsent(t *testing.T) {
 	c := newCast(t)

@@ -379,6 +379,16 @@ func TestPublicRoutes(t *testing.T) {
 	assert.Empty(t, w.host.written())
 }
 
+// LG-17: nobody's name is nobody's, and a ping needs none.
+func TestAnonymous(t *testing.T) {
+	w := newWorld(t)
+	who := w.do(call{method: "GET", path: "/-/whoami"})
+	assert.Equal(t, 401, who.Code)
+	assert.Equal(t, "Bearer", who.Header().Get("WWW-Authenticate"))
+	assert.Empty(t, who.text("username"))
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/ping"}).Code)
+}
+
 func TestMountedBelowAPrefix(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.BaseURL = "https://npm.acme.test/npm" })
 	w.person("alice")
@@ -398,6 +408,8 @@ func TestMountedBelowAPrefix(t *testing.T) {
 	assert.Equal(t, 202, w.do(call{method: "GET", path: strings.TrimPrefix(a.text("doneUrl"), "https://npm.acme.test")}).Code)
 }
 
+// DU-06, LOG-02: the path of a poll, which collects the session once and for five minutes, and of a
+// logout, have no secret in a log that uses RedactPath.
 func TestRedactPath(t *testing.T) {
 	assert.Equal(t, "/-/user/token/[redacted]", wire.RedactPath("/-/user/token/npm_secret"))
 	assert.Equal(t, "/npm/-/npm/v1/tokens/token/[redacted]", wire.RedactPath("/npm/-/npm/v1/tokens/token/npm_secret"))

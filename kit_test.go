@@ -30,11 +30,13 @@ import (
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/kdf"
+	"github.com/npmauth/npmauth/internal/keystest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 const password = "correct horse battery staple"
@@ -65,11 +67,15 @@ type backend struct {
 	writes   []string // every request that changed something, or would have
 	reads    []string
 	facts    int                        // how often it was asked
+	wrote    func()                     // called when it has written; nil is nobody
 	asked    func()                     // called at each question; nil is nobody
 	fail     error                      // what Facts answers instead
 	boom     bool                       // Facts panics
+	closed   bool                       // nobody may create a package
+	silent   bool                       // it does not say what it has created
 	orgs     map[string]policy.OrgFacts // by "org user"
 	revision string                     // of every document; "" is none
+	kept     map[string]string          // versions that are staged, by their IDs
 	demanded map[protocol.UserID]bool   // who is in an org that requires a second factor
 }
 
@@ -77,6 +83,7 @@ type hosted struct {
 	id       protocol.PackageID
 	private  bool
 	demands  bool // its organization requires a second factor
+	evidence policy.Evidence
 	rights   map[protocol.UserID]policy.Rights
 	versions []string
 
@@ -88,7 +95,7 @@ type hosted struct {
 const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
 
 func newBackend() *backend {
-	return &backend{packages: map[protocol.PackageName]*hosted{}, orgs: map[string]policy.OrgFacts{}, demanded: map[protocol.UserID]bool{}}
+	return &backend{packages: map[protocol.PackageName]*hosted{}, kept: map[string]string{}, orgs: map[string]policy.OrgFacts{}, demanded: map[protocol.UserID]bool{}}
 }
 
 // Document tells the versions that were published or added, and what was set beside them.
@@ -147,7 +154,7 @@ func (h *backend) SetRequireFactor(_ context.Context, org protocol.OrgID, requir
 				h.orgs[of] = facts
 			}
 		}
-		h.writes = append(h.writes, fmt.Sprintf("set-org-factor %s %v", org, require))
+		h.write(fmt.Sprintf("set-org-factor %s %v", org, require))
 		return h.fail
 	}, h.fail
 }
@@ -173,9 +180,9 @@ func (h *backend) Facts(_ context.Context, pkg protocol.PackageName, user protoc
 	}
 	p := h.packages[pkg]
 	if p == nil {
-		return policy.Facts{MayCreate: user != "" && pkg.Scope != "evil"}, nil
+		return policy.Facts{MayCreate: user != "" && pkg.Scope != "evil" && !h.closed}, nil
 	}
-	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user], RequireFactor: p.demands}, nil
+	return policy.Facts{ID: p.id, Private: p.private, Rights: p.rights[user], RequireFactor: p.demands, Evidence: p.evidence}, nil
 }
 
 func (h *backend) add(name string, private bool, owner protocol.UserID) protocol.PackageID {
@@ -211,6 +218,14 @@ func (h *backend) written() []string {
 	return append([]string(nil), h.writes...)
 }
 
+// write writes down what was done. h.mu is held.
+func (h *backend) write(what string) {
+	h.writes = append(h.writes, what)
+	if h.wrote != nil {
+		h.wrote()
+	}
+}
+
 func (h *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, ok := host.OperationFrom(r.Context())
 	if !ok {
@@ -225,7 +240,7 @@ func (h *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"read":%q}`, op.Action)
 		return
 	}
-	if op.Action == protocol.Publish {
+	if op.Action == protocol.Publish || op.Action == protocol.Stage {
 		if _, err := io.ReadAll(r.Body); err != nil {
 			http.Error(w, "the host's own words", http.StatusInternalServerError)
 			return
@@ -235,30 +250,67 @@ func (h *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "the host's own words", http.StatusInternalServerError)
 			return
 		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		p := h.packages[op.Package]
-		switch {
-		case p == nil && op.PackageID == "":
-			p = &hosted{id: protocol.PackageID("id-" + op.Package.String()), rights: map[protocol.UserID]policy.Rights{id.User: allRights}}
-			h.packages[op.Package] = p
-		case p == nil || p.id != op.PackageID:
+		created, ok := h.publish(op, id, change)
+		if !ok {
 			http.Error(w, `{"error":"changed"}`, http.StatusConflict)
 			return
 		}
-		p.versions = append(p.versions, change.Version)
-		h.writes = append(h.writes, "publish "+op.Package.String()+"@"+change.Version)
+		if created != "" && !h.silent {
+			_ = op.Created(r.Context(), created) // it is there all the same
+		}
 		fmt.Fprint(w, `{"ok":true}`)
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if s := op.Staged; s != nil {
+		if h.kept[s.ID] == "" {
+			http.Error(w, `{"error":"it was not kept"}`, http.StatusNotFound)
+			return
+		}
+		if op.Action == protocol.ApproveStaged {
+			p := h.packages[op.Package]
+			if p == nil && op.PackageID == "" {
+				p = &hosted{id: protocol.PackageID("id-" + op.Package.String()), rights: map[protocol.UserID]policy.Rights{s.By.User: allRights}}
+				h.packages[op.Package] = p
+			}
+			if p == nil || op.PackageID != "" && p.id != op.PackageID || slices.Contains(p.versions, s.Version) {
+				http.Error(w, `{"error":"changed"}`, http.StatusConflict)
+				return
+			}
+			p.versions = append(p.versions, s.Version)
+		}
+		delete(h.kept, s.ID)
+	}
 	written := op.Action.String() + " " + op.Package.String() + " " + named(op)
 	if c, err := op.Change(); err == nil {
 		written += " " + told(c)
 	}
-	h.writes = append(h.writes, written)
+	h.write(written)
 	fmt.Fprint(w, `{"ok":true}`)
+}
+
+// publish adds a version, and returns the ID of the package if that is new. It reports whether the package is the one
+// that was decided on.
+func (h *backend) publish(op host.Operation, id host.Identity, change protocol.Change) (created protocol.PackageID, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.packages[op.Package]
+	switch {
+	case op.Action == protocol.Stage:
+		h.kept[op.ID] = change.Version
+		h.write("stage " + op.Package.String() + "@" + change.Version)
+		return "", true
+	case p == nil && op.PackageID == "":
+		created = protocol.PackageID("id-" + op.Package.String())
+		p = &hosted{id: created, rights: map[protocol.UserID]policy.Rights{id.Owns(): allRights}}
+		h.packages[op.Package] = p
+	case p == nil || p.id != op.PackageID:
+		return "", false
+	}
+	p.versions = append(p.versions, change.Version)
+	h.write("publish " + op.Package.String() + "@" + change.Version)
+	return created, true
 }
 
 // named is what op names besides its package.
@@ -337,7 +389,7 @@ func newWorld(t *testing.T, change ...func(*npmauth.Config)) *world {
 		ids:   map[string]protocol.UserID{}, secrets: map[string]string{},
 	}
 	cfg := npmauth.Config{
-		BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Documents: w.host, Orgs: w.host, OpenSignUp: true,
+		BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Documents: w.host, Orgs: w.host, OpenSignUp: true, Keys: keystest.Keys,
 		Audit: w.events, Now: w.clock.Now, Hasher: quickHasher(t),
 	}
 	for _, f := range change {
@@ -403,13 +455,31 @@ func (w *world) enrol(name string, mode protocol.TwoFactorMode) []string {
 	require.NoError(w.t, err)
 	w.secrets[name] = u.Query().Get("secret")
 	require.NotEmpty(w.t, w.secrets[name])
-	codes, err := w.auth.Factors().Confirm(w.t.Context(), audit.Actor{}, w.ids[name], credential.NewSecret(w.codeNow(name)))
+	codes, err := w.auth.Factors().Confirm(w.t.Context(), audit.Actor{User: w.ids[name]}, w.ids[name], credential.NewSecret(w.codeNow(name)))
 	require.NoError(w.t, err)
 	var out []string
 	for _, c := range codes {
 		out = append(out, c.Reveal())
 	}
 	return out
+}
+
+// key gives the account a security key, and returns the recovery codes if it is the first factor.
+func (w *world) key(name, id string) (codes []credential.Secret) {
+	w.t.Helper()
+	options, err := w.auth.Factors().BeginRegistration(w.t.Context(), w.ids[name], name)
+	require.NoError(w.t, err)
+	require.NoError(w.t, store.Transact(w.t.Context(), w.store, func(tx *store.Tx) (err error) {
+		_, codes, err = w.auth.Factors().AddKeyTx(w.t.Context(), tx, audit.Actor{}, w.ids[name], id, keystest.Make(options, id))
+		return err
+	}))
+	w.clock.Add(2 * time.Second) // it was not the node that did so
+	return codes
+}
+
+// signs returns what the key of the user signs with these options, as a value to present.
+func signs(options []byte, id string) string {
+	return twofactor.KeyValue(keystest.Sign(options, id)).Reveal()
 }
 
 // codeNow is what the authenticator app shows at the clock's time.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,13 +77,124 @@ func TestWebLogin(t *testing.T) {
 	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/whoami", bearer: secret}).Code, "two hours, and no longer for having been used")
 }
 
+// OT-04: a code that was used in one place is used in all others: at a login, on a page, in a request.
+func TestUsedCodeIsUsedEverywhere(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s, other := w.login("alice"), w.login("alice")
+	loginURL, _, _ := w.start("")
+	authURL := w.publish("plain", "2.0.0", other, "").text("authUrl")
+	places := map[string]func(code string) bool{
+		"publish": func(code string) bool { return w.publish("plain", "1.0.0", s, code).Code == 200 },
+		"token":   func(code string) bool { return w.create(s, code, map[string]any{"packages_all": true}).Code == 201 },
+		"login": func(code string) bool {
+			return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: code}).Code == 201
+		},
+		"page of a login": func(code string) bool {
+			return w.submit(loginURL, map[string]string{"name": "alice", "password": password, "code": code}).Code < 400
+		},
+		"page of a challenge": func(code string) bool {
+			return w.submit(authURL, map[string]string{"password": password, "code": code}).Code < 400
+		},
+	}
+	for first, use := range places {
+		loginURL, _, _ = w.start("")
+		authURL = w.publish("plain", "2.0.0", other, "").text("authUrl")
+		code := w.code("alice")
+		require.True(t, use(code), first)
+		for second, reuse := range places {
+			if second != first {
+				assert.False(t, reuse(code), "%s after %s", second, first)
+			}
+		}
+	}
+}
+
+// OT-10: who has not the password can neither lock an account's app nor use up its tries, however many
+// codes come with the guesses.
+func TestGuessesWithoutThePasswordLockNoApp(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	home := func(otp string) answer {
+		return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: otp, addr: "192.0.2.7:1"})
+	}
+	require.Equal(t, 201, home(w.code("alice")).Code)
+	before, err := w.auth.Factors().Status(t.Context(), nil, alice)
+	require.NoError(t, err)
+	answers := map[int]int{}
+	for n := range 300 {
+		a := w.do(call{
+			method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", "wrong password of mine"),
+			otp: fmt.Sprintf("%06d", n), addr: fmt.Sprintf("10.%d.%d.1:1", n/256, n%256),
+		})
+		answers[a.Code]++
+	}
+	assert.Equal(t, 300, answers[401]+answers[503], "%v", answers)
+	after, err := w.auth.Factors().Status(t.Context(), nil, alice)
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+	assert.Equal(t, 201, home(w.code("alice")).Code)
+}
+
+// CH-09: what the poll of a challenge answers before and after: 202 until it is decided, and one answer
+// for one that was denied, is over, was collected or never was.
+func TestChallengePolls(t *testing.T) {
+	w := newWorld(t)
+	alice := w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	w.host.add("plain", false, alice)
+	s := w.login("alice")
+	ask := func() (pageURL, doneURL string) {
+		a := w.publish("plain", "1.0.0", s, "")
+		isChallenge(t, a)
+		doneURL = a.text("doneUrl")
+		poll := w.poll(doneURL, "GET")
+		require.Equal(t, 202, poll.Code)
+		assert.Equal(t, "{}", poll.Body.String())
+		assert.Regexp(t, `^[1-9]\d*$`, poll.Header().Get("Retry-After"))
+		return a.text("authUrl"), doneURL
+	}
+	over := map[string]string{}
+	ended := func(name, doneURL string) {
+		a := w.poll(doneURL, "GET")
+		assert.Equal(t, 410, a.Code, name)
+		over[name] = a.Body.String()
+	}
+	pageURL, doneURL := ask()
+	require.NoError(t, w.auth.Factors().Deny(t.Context(), pageURL[strings.LastIndex(pageURL, "/")+1:], netip.MustParseAddr("192.0.2.7")))
+	ended("denied", doneURL)
+	_, doneURL = ask()
+	w.clock.Add(5 * time.Minute)
+	ended("expired", doneURL)
+	pageURL, doneURL = ask()
+	require.Less(t, w.submit(pageURL, map[string]string{"password": password, "code": w.code("alice")}).Code, 400)
+	require.Equal(t, 200, w.poll(doneURL, "GET").Code)
+	w.clock.Add(31 * time.Second)
+	ended("collected", doneURL)
+	ended("never was", doneURL[:strings.LastIndex(doneURL, "/")+1]+strings.Repeat("A", 26))
+	for name, body := range over {
+		assert.Equal(t, over["never was"], body, name)
+	}
+}
+
 // DU-21: the credential that is about to be replaced is of no account.
 func TestLoginIgnoresTheOldCredential(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
 	s := w.login("alice")
 	w.clock.Add(3 * time.Hour)
-	for _, bearer := range []string{s, "npm_garbage", "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"} {
+	// DU-22: nor if its account is disabled, or its ranges are elsewhere.
+	mallory := w.person("mallory")
+	disabled := w.login("mallory")
+	require.NoError(t, w.auth.Subjects().Disable(t.Context(), audit.Actor{}, mallory))
+	elsewhere, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), CIDRs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
+	for _, bearer := range []string{s, disabled, elsewhere} {
+		require.Equal(t, 401, whoami(w, bearer))
+	}
+	for _, bearer := range []string{s, disabled, elsewhere, "npm_garbage", "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"} {
 		_, doneURL, _ := w.start(bearer)
 		a := w.do(call{method: "GET", path: strings.TrimPrefix(doneURL, base), bearer: bearer, otp: "123456"})
 		assert.Equal(t, 202, a.Code)
@@ -172,7 +286,7 @@ func TestLegacyLoginFactor(t *testing.T) {
 }
 
 // Yarn 1 presents the code of its login once more, for the publish that made it
-// log in.
+// log in. OT-04: for anything else it is used up.
 func TestLegacyLoginCarriesItsCode(t *testing.T) {
 	w := newWorld(t)
 	alice := w.person("alice")
@@ -184,6 +298,8 @@ func TestLegacyLoginCarriesItsCode(t *testing.T) {
 	s := a.text("token")
 	other := w.login("alice")
 	isChallenge(t, w.publish("plain", "1.0.0", other, code))
+	isChallenge(t, w.create(s, code, map[string]any{"packages_all": true}))
+	isChallenge(t, w.do(call{method: "PUT", path: "/-/package/plain/dist-tags/next", bearer: s, otp: code, body: `"1.0.0"`}))
 	require.Equal(t, 200, w.publish("plain", "1.0.0", s, code).Code)
 	assert.Equal(t, 200, w.do(call{method: "DELETE", path: "/-/user/token/" + s, bearer: s, otp: code}).Code)
 }
@@ -196,7 +312,12 @@ func TestLegacySwitches(t *testing.T) {
 	a := w.do(call{method: "GET", path: "/-/user/org.couchdb.user:alice", bearer: s})
 	assert.Equal(t, 200, a.Code, "npm owner add still needs the document")
 	assert.Equal(t, "alice@acme.test", a.text("email"))
-	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/user/org.couchdb.user:alice"}).Code)
+	for _, query := range []string{"", "?write=true", "?rev=1-a"} { // LG-11
+		of := call{method: "GET", path: "/-/user/org.couchdb.user:alice" + query}
+		assert.Equal(t, 401, w.do(of).Code)
+		of.bearer = s
+		assert.ElementsMatch(t, []string{"_id", "name", "email"}, slices.Collect(maps.Keys(w.do(of).json)), query)
+	}
 	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/user/org.couchdb.user:nobody", bearer: s}).Code)
 
 	sunset := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)

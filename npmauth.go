@@ -108,9 +108,11 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/stage"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 	"github.com/npmauth/npmauth/web"
 )
@@ -229,10 +231,28 @@ type Config struct {
 	// BaseURL's host, on pages with its port.
 	Name string
 
+	// Keys are the security keys and passkeys of accounts, such as webauthn.Keys of the module
+	// twofactor/webauthn: New calls it with Store, BaseURL and Name. There are none where BaseURL's host
+	// is an IP address, to which no key can belong. Nil means that there are none.
+	Keys func(twofactor.KeysConfig) (twofactor.Keys, error)
+
+	// NoApps lets nobody enrol an authenticator app any more, where security keys are to take their
+	// place. Apps that are enrolled go on. Without keys it is an error of New.
+	NoApps bool
+
 	// SignIn is your own way to sign people in, such as a company's login, in place of the password:
 	// on the pages, and in whatever takes the password besides, see [web.SignIn]. CheckPassword of
 	// Users then reports false. Nil means passwords.
 	SignIn *web.SignIn
+
+	// Trust lets trusted publishers publish packages: jobs of GitHub Actions, GitLab, CircleCI and other CI
+	// systems, which show an ID token and need no token of a user. Maintainers set them up with npm
+	// trust. The zero value offers none.
+	Trust Trust
+
+	// Staging lets versions be staged: sent without a second factor, and published when people with one have
+	// approved them, as npm stage does. The handler keeps what is sent: docs/host.md says how. Nil offers none.
+	Staging *Staging
 
 	// Look is how the pages look. The zero value is how they are by themselves.
 	Look web.Look
@@ -317,6 +337,35 @@ type Legacy struct {
 	SignUpAtLogin bool
 }
 
+// Trust configures trusted publishers. Issuers and Verifier belong together: either both are set or neither.
+type Trust struct {
+	// Issuers are the CI systems whose ID tokens are accepted, such as
+	//
+	//	{Kind: trust.KindGitHub, URL: trust.GitHubURL}
+	//
+	// An issuer may say of any of its users what it wants: name those only that you rely on.
+	Issuers []trust.Issuer
+
+	// Verifier verifies ID tokens: TokenVerifier of the module trust/oidc. New calls it with Issuers and
+	// BaseURL, whose host is what the tokens must be issued for.
+	Verifier func(trust.VerifierConfig) (trust.TokenVerifier, error)
+
+	// Publishers is how many trusted publishers a package may have. Zero means 10, npm's; at most 50.
+	Publishers int
+
+	// TokenTTL is how long the token lives that a job gets for its ID token. Zero means 15 minutes; at most
+	// an hour, npm's.
+	TokenTTL time.Duration
+}
+
+// Staging configures staged publishing. The zero value has the defaults.
+type Staging struct {
+	// TTL is how long a version stays staged. Zero means 14 days; a minute to 90 days.
+	TTL time.Duration
+	// Versions is how many versions of a package may be staged at a time. Zero means 100; at most 1000.
+	Versions int
+}
+
 // Auth is the authentication and authorization of one registry. Its methods are
 // safe for concurrent use. Make one with [New].
 type Auth struct {
@@ -324,6 +373,9 @@ type Auth struct {
 	guard    *guard.Guard
 	api      *api.API
 	subjects *subject.Manager
+	// What ends publishers and staged versions, also those of before Config.Trust or Config.Staging was taken away.
+	publishers *trust.Manager
+	staged     *stage.Manager
 
 	legacyDocs string // Legacy.Docs
 }
@@ -343,6 +395,7 @@ func New(cfg Config) (*Auth, error) {
 	az.BasicToken, az.OwnSignIn = cfg.AllowBasicToken, cfg.SignIn != nil
 	az.Proxies = clientip.Proxies{Trusted: slices.Clone(cfg.TrustedProxies), Forwarded: cfg.Forwarded}
 	az.ForeignUntil = cfg.ForeignUntil
+	az.NoApps = cfg.NoApps
 	az.SetPolicy(cfg.Policy)
 	az.Log, az.Now = cfg.Logger, cfg.Now
 	az.Events = audit.NewRecorder(audit.RecorderConfig{Sink: cfg.Audit, Log: cfg.AuditLog, Logger: cfg.Logger, Now: cfg.Now})
@@ -426,8 +479,21 @@ func (a *Auth) build(cfg Config) (err error) {
 	if a.subjects, err = subject.New(subject.Config{Store: az.Store, Now: az.Now, Events: az.Events}); err != nil {
 		return fail("subject", err)
 	}
+	var keys twofactor.Keys
+	if cfg.Keys != nil {
+		keys, err = cfg.Keys(twofactor.KeysConfig{Store: az.Store, BaseURL: az.Base, Name: cfg.Name, Now: az.Now})
+		switch {
+		case errors.Is(err, twofactor.ErrNoDomain):
+			keys = nil // which a nil pointer in the interface is not
+		case err != nil:
+			return fail("Config.Keys", err)
+		}
+	}
+	if cfg.NoApps && keys == nil {
+		return errors.New("Config.NoApps needs security keys, which take Config.Keys and a domain name in Config.BaseURL")
+	}
 	az.Factors, err = twofactor.New(twofactor.Config{
-		Store: az.Store, Now: az.Now, Issuer: cmp.Or(cfg.Name, az.Base.Hostname()), Limits: az.Limits, Events: az.Events,
+		Store: az.Store, Now: az.Now, Issuer: cmp.Or(cfg.Name, az.Base.Hostname()), Limits: az.Limits, Events: az.Events, Keys: keys, NoApps: cfg.NoApps,
 	})
 	if err != nil {
 		return fail("twofactor", err)
@@ -438,9 +504,27 @@ func (a *Auth) build(cfg Config) (err error) {
 	if az.Settings, err = settings.New(settings.Config{Store: az.Store}); err != nil {
 		return fail("settings", err)
 	}
+	if err := cfg.Trust.plugInto(az); err != nil {
+		return err
+	}
+	if a.publishers = az.Trust; a.publishers == nil {
+		if a.publishers, err = trust.NewManager(trust.ManagerConfig{Store: az.Store, Events: az.Events, Now: az.Now}); err != nil {
+			return fail("trust", err)
+		}
+	}
+	var staging Staging
+	if cfg.Staging != nil {
+		staging = *cfg.Staging
+	}
+	if a.staged, err = stage.New(stage.Config{Store: az.Store, TTL: staging.TTL, Versions: staging.Versions, Events: az.Events, Now: az.Now}); err != nil {
+		return fail("Config.Staging", err)
+	}
+	if cfg.Staging != nil {
+		az.Stage = a.staged
+	}
 	az.Sessions, err = session.New(session.Config{
 		Store: az.Store, Limits: az.Limits, Now: az.Now, Events: az.Events,
-		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Verifies: az.Verifies, Notice: az.SignInNotice,
+		Lookup: az.Lookup, CheckPassword: az.Users.CheckPassword, SecondFactor: az.SecondFactor, Verifies: az.Verifies, Passkey: az.Passkey, Notice: az.SignInNotice,
 		Alive: az.MaySignIn,
 	})
 	if err != nil {
@@ -449,6 +533,8 @@ func (a *Auth) build(cfg Config) (err error) {
 	a.api, err = api.New(api.Config{
 		Look:       cfg.Look,
 		SignIn:     cfg.SignIn,
+		WantsKeys:  cfg.Keys != nil,
+		NoApps:     cfg.NoApps,
 		Authorizer: az, Name: cfg.Name, LeakKeys: cfg.LeakKeys, OpenSignUp: cfg.OpenSignUp,
 		Legacy: legacy.Config{
 			Off: cfg.Legacy.Off, Deprecated: cfg.Legacy.Deprecated, BrownOuts: cfg.Legacy.BrownOuts, Sunset: cfg.Legacy.Sunset, Docs: cfg.Legacy.Docs,
@@ -456,6 +542,32 @@ func (a *Auth) build(cfg Config) (err error) {
 		},
 	})
 	return err // names the field itself
+}
+
+// plugInto makes the trusted publishers, if there are any.
+func (t Trust) plugInto(az *authz.Authorizer) (err error) {
+	switch {
+	case len(t.Issuers) == 0 && t.Verifier == nil && t.Publishers == 0 && t.TokenTTL == 0:
+		return nil
+	case len(t.Issuers) == 0:
+		return errors.New("Config.Trust.Issuers is missing")
+	case t.Verifier == nil:
+		return errors.New("Config.Trust.Verifier is missing: TokenVerifier of trust/oidc")
+	}
+	az.Trust, err = trust.NewManager(trust.ManagerConfig{
+		Store: az.Store, Issuers: t.Issuers, Publishers: t.Publishers, TokenTTL: t.TokenTTL, Events: az.Events, Now: az.Now,
+	})
+	if err != nil {
+		return fmt.Errorf("Config.Trust: %w", err)
+	}
+	az.IDTokens, err = t.Verifier(trust.VerifierConfig{Issuers: az.Trust.Issuers(), BaseURL: az.Base, Now: az.Now})
+	if err != nil {
+		return fmt.Errorf("Config.Trust.Verifier: %w", err)
+	}
+	if az.IDTokens == nil {
+		return errors.New("Config.Trust.Verifier returns no verifier")
+	}
+	return nil
 }
 
 // parseBase parses the base URL, whose path ends in a slash then.

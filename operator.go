@@ -18,6 +18,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -27,6 +28,10 @@ func (a *Auth) Sessions() *session.Manager { return a.authz.Sessions }
 // Tokens returns the manager of granular tokens. A call of it is the operator's: no policy decides
 // about it, and no second factor is needed.
 func (a *Auth) Tokens() *token.Manager { return a.authz.Tokens }
+
+// Trust returns the manager of trusted publishers, nil if Config.Trust has no issuers. A call of it is the
+// operator's, as one of Tokens.
+func (a *Auth) Trust() *trust.Manager { return a.authz.Trust }
 
 // Factors returns the manager of second factors.
 func (a *Auth) Factors() *twofactor.Manager { return a.authz.Factors }
@@ -62,7 +67,7 @@ func (a *Auth) People() *account.Directory {
 // ErrNoPackage is returned for the settings of a package with an empty ID.
 var ErrNoPackage = errors.New("npmauth: a package that does not exist has no settings")
 
-// SetPackage changes the settings of a package, by its ID.
+// SetPackage changes the settings of a package, by its ID. More than [policy.MaxApprovals] are an error.
 func (a *Auth) SetPackage(ctx context.Context, id protocol.PackageID, s policy.Settings) error {
 	if id == "" {
 		return ErrNoPackage
@@ -141,12 +146,30 @@ func (a *Auth) Package(ctx context.Context, id protocol.PackageID) (policy.Setti
 	return a.authz.Settings.Get(ctx, a.authz.Store, id)
 }
 
+// SetScope changes what holds for all packages of a scope, by its name without @: also for an
+// organization of that name, whose owners may change it, too. More than [policy.MaxApprovals] are an error.
+func (a *Auth) SetScope(ctx context.Context, scope string, s settings.Scope) error {
+	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+		if err := a.authz.Settings.SetScope(ctx, tx, scope, s); err != nil {
+			return err
+		}
+		e := settings.ScopeChanged(scope, s)
+		e.Reasons = []string{"operator"}
+		return a.authz.Events.Commit(ctx, tx, e)
+	})
+}
+
+// Scope returns the settings of the scope with this name: the zero [settings.Scope] if none were set.
+func (a *Auth) Scope(ctx context.Context, scope string) (settings.Scope, error) {
+	return a.authz.Settings.Scope(ctx, a.authz.Store, scope)
+}
+
 // ResetTwoFactor removes the second factor of an account whose user has lost it, and ends its
-// sessions, in one commit. The account's tokens stay. [twofactor.ErrNoFactor] means that there was
-// no factor, and that nothing has happened.
+// sessions, in one commit. The account's tokens stay: [subject.Manager.RevokeTokens] revokes them.
+// [twofactor.ErrNoFactor] means that there was no factor, and that nothing has happened.
 //
-// It does not restrict a high-impact account (see [policy.Limits].HighImpactHold): also call
-// [subject.Manager.Recovered] if the user's identity was not verified.
+// It is a recovery of the account, however well the operator knows who asked for it: from then on a
+// high-impact account only reads for [policy.Limits].HighImpactHold.
 func (a *Auth) ResetTwoFactor(ctx context.Context, id protocol.UserID) error {
 	by := audit.Actor{}
 	return store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
@@ -162,7 +185,8 @@ func (a *Auth) ResetTwoFactor(ctx context.Context, id protocol.UserID) error {
 // whose old password was verified before, and that is not finished by then, is refused. Tokens and
 // the host's own bearer tokens stay valid: subject.Manager.RevokeAll revokes all of them. The ID is
 // not checked for existence; the empty one is subject.ErrNoUser. After an error it must be called
-// once more.
+// once more. Of a password that somebody else set for its user, such as an operator, tell
+// [subject.Manager.Recovered] before it is set.
 //
 // Package account does this itself, and so does npm profile set password where the host has
 // [host.Passwords].
@@ -192,7 +216,8 @@ var errNoRight = errors.New("npmauth: TokensReaching needs a right to look for")
 // rights want on pkg. A grant with verbs includes [policy.RightWrite] if one of its verbs changes
 // the package. It is for finding out what a leak or an intruder could have changed or read, so it
 // ignores the policy and the address ranges of tokens. Every token reads a package that is not
-// private; none has rights on a package that does not exist.
+// private; none has rights on a package that does not exist. Tokens of trusted publishers are not among
+// them: [Auth.CredentialsOf] with [policy.KindPublisher] yields these.
 //
 // It reads all tokens, and calls Facts of Config.Packages for each user with a token whose grants
 // cover the package: once, if these are not more than some thousand. A token that is created or
@@ -243,7 +268,7 @@ func (a *Auth) newReach(pkg protocol.PackageName, want policy.Rights) *reach {
 }
 
 // includes reports whether a session or token includes the rights, apart from whether its user is
-// disabled, whom it returns.
+// disabled, whom it returns. The user of a trusted publisher's token is nobody.
 func (r *reach) includes(ctx context.Context, cred *policy.Credential) (*authz.Person, bool, error) {
 	covers := cred.Kind == policy.KindSession || slices.ContainsFunc(cred.Grants, func(g protocol.Grant) bool { return g.Covers(r.pkg) })
 	if !covers && r.want != policy.RightRead { // what is public, everybody reads
@@ -271,7 +296,9 @@ func (r *reach) user(ctx context.Context, id protocol.UserID) (u userFacts, err 
 	if ok {
 		return u, nil
 	}
-	if u.who, err = r.auth.authz.PersonOf(ctx, id, r.auth.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
+	if id == "" { // of a trusted publisher, which needs no rights but its package's ID
+		u.who = &authz.Person{}
+	} else if u.who, err = r.auth.authz.PersonOf(ctx, id, r.auth.authz.Now()); err != nil && !errors.Is(err, host.ErrInvalidToken) {
 		return u, err
 	}
 	if u.who != nil {

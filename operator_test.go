@@ -13,9 +13,11 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -33,10 +35,89 @@ func TestResetTwoFactorIsOneCommit(t *testing.T) {
 	require.ErrorIs(t, w.auth.ResetTwoFactor(t.Context(), alice), context.DeadlineExceeded)
 	require.Equal(t, 200, whoami(w, s))
 	require.Equal(t, protocol.AuthOnly, w.subject("alice").TwoFactor)
+	require.Zero(t, w.subject("alice").Recovered)
+	require.False(t, w.events.has(audit.AccountRecovered))
 	require.NoError(t, w.auth.ResetTwoFactor(t.Context(), alice))
 	assert.Equal(t, 401, whoami(w, s))
 	assert.Equal(t, protocol.TwoFactorOff, w.subject("alice").TwoFactor)
+	reset := w.clock.Now()
+	assert.Equal(t, reset, w.subject("alice").Recovered)
+	assert.True(t, w.events.has(audit.AccountRecovered))
+	w.clock.Add(time.Hour)
 	assert.ErrorIs(t, w.auth.ResetTwoFactor(t.Context(), alice), twofactor.ErrNoFactor)
+	assert.Equal(t, reset, w.subject("alice").Recovered, "there was nothing to recover")
+}
+
+// Whatever an operator does for who has lost the second factor or the password, a high-impact
+// account only reads for three days from then on, with all that it has, a factor enrolled since
+// included. A factor that people remove with their own code costs them nothing.
+func TestOperatorsRecoveryHolds(t *testing.T) {
+	ctx := t.Context()
+	for name, tt := range map[string]struct {
+		do   func(w *world, alice protocol.UserID) error
+		want bool // whether it is a recovery
+	}{
+		"ResetTwoFactor": {func(w *world, alice protocol.UserID) error { return w.auth.ResetTwoFactor(ctx, alice) }, true},
+		"Factors().Disable": {func(w *world, alice protocol.UserID) error {
+			return w.auth.Factors().Disable(ctx, audit.Actor{}, alice)
+		}, true},
+		"ResetPassword": {func(w *world, alice protocol.UserID) error {
+			if err := w.auth.People().ResetPassword(ctx, audit.Actor{}, alice, credential.NewSecret(password)); err != nil {
+				return err
+			}
+			return w.auth.Factors().Disable(ctx, audit.Actor{User: alice}, alice)
+		}, true},
+		"npm profile disable-2fa": {func(w *world, _ protocol.UserID) error {
+			a := w.do(call{
+				method: "POST", path: "/-/npm/v1/user", bearer: w.login("alice"), otp: w.code("alice"),
+				body: `{"tfa":{"mode":"disable","password":"` + password + `"}}`,
+			})
+			if a.Code != 200 {
+				return fmt.Errorf("%d %s", a.Code, a.Body)
+			}
+			return nil
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			alice := w.person("alice")
+			w.host.add("plain", false, alice)
+			w.enrol("alice", protocol.AuthAndWrites)
+			require.NoError(t, w.auth.Subjects().SetHighImpact(ctx, audit.Actor{}, alice, true))
+			bypass, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
+			reads, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+			require.Equal(t, 200, w.publish("plain", "1.0.0", bypass, "").Code)
+			require.NoError(t, tt.do(w, alice))
+			w.enrol("alice", protocol.AuthAndWrites)
+			recovered := w.subject("alice").Recovered
+			assert.Equal(t, tt.want, !recovered.IsZero())
+
+			s := w.login("alice")
+			for what, a := range map[string]answer{
+				"with a token":   w.publish("plain", "1.0.1", bypass, ""),
+				"with a session": w.publish("plain", "1.0.2", s, w.code("alice")),
+				"a token": w.create(s, w.code("alice"), map[string]any{
+					"packages_all": true, "packages_and_scopes_permission": "read-write",
+				}),
+				"access": w.do(call{method: "POST", path: "/-/package/plain/access", bearer: s, otp: w.code("alice"), body: `{"access":"restricted"}`}),
+			} {
+				if tt.want {
+					assert.Equal(t, 403, a.Code, what)
+					assert.Equal(t, "account-held", a.text("code"), what)
+				} else {
+					assert.Less(t, a.Code, 300, "%s: %s", what, a.Body)
+				}
+			}
+			assert.Equal(t, 200, w.do(call{method: "GET", path: "/plain", bearer: reads}).Code)
+			assert.Equal(t, 200, whoami(w, reads))
+			if tt.want {
+				w.clock.Add(recovered.Add(72*time.Hour - time.Microsecond).Sub(w.clock.Now()))
+				assert.Equal(t, "account-held", w.publish("plain", "1.0.3", bypass, "").text("code"))
+				w.clock.Add(time.Microsecond)
+			}
+			assert.Equal(t, 200, w.publish("plain", "1.0.3", bypass, "").Code)
+		})
+	}
 }
 
 // ST-20: what was revoked after a backup was made stays revoked when it is put back.
@@ -80,6 +161,7 @@ func TestOperatorIsOnRecord(t *testing.T) {
 		},
 		audit.AllRevoked:   func() error { return w.auth.Restored(ctx) },
 		audit.PackageRules: func() error { return w.auth.SetPackage(ctx, "p1", policy.Settings{Publish: protocol.FactorOnly}) },
+		audit.ScopeRules:   func() error { return w.auth.SetScope(ctx, "acme", settings.Scope{KeysOnly: true}) },
 	} {
 		w.events.all = nil
 		require.NoError(t, do())
@@ -90,7 +172,16 @@ func TestOperatorIsOnRecord(t *testing.T) {
 		assert.Equal(t, w.clock.Now(), e.Time, want)
 		switch want {
 		case audit.PackageRules:
-			assert.Equal(t, map[string]string{"package_id": "p1", "publish": "publish"}, e.Detail)
+			assert.Equal(t, map[string]string{
+				"package_id": "p1", "publish": "publish", "keys_only": "false", "publishers_only": "false", "stage_only": "false", "approvals": "1", "other_approver": "false",
+			}, e.Detail)
+		case audit.ScopeRules:
+			assert.Equal(t, map[string]string{
+				"scope": "acme", "keys_only": "true", "publishers_only": "false", "stage_only": "false", "approvals": "1", "other_approver": "false",
+			}, e.Detail)
+			s, err := w.auth.Scope(ctx, "acme")
+			require.NoError(t, err)
+			assert.True(t, s.KeysOnly)
 		case audit.AllRevoked:
 			assert.Empty(t, e.User)
 		default:
@@ -105,6 +196,7 @@ func TestOperatorIsOnRecord(t *testing.T) {
 	assert.Error(t, subjects.SetCIDRs(ctx, audit.Actor{}, alice, make([]netip.Prefix, 1)))
 	assert.Error(t, w.auth.SetPackage(ctx, "", policy.Settings{}))
 	assert.Error(t, w.auth.SetPackage(ctx, "p1", policy.Settings{Publish: 9}))
+	assert.Error(t, w.auth.SetScope(ctx, "@acme", settings.Scope{KeysOnly: true}))
 	assert.Empty(t, w.events.all, "what did not happen is on no record")
 }
 

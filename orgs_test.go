@@ -53,7 +53,7 @@ func TestOrgFactor(t *testing.T) {
 	w := newWorld(t)
 	w.acme()
 	alice, bob := w.login("alice"), w.login("bob")
-	assert.Equal(t, []wire.Org{{Name: "acme", Role: "owner", MaySet2FA: true}, {Name: "other", Role: "admin", Require2FA: true}}, w.inOrgs(alice))
+	assert.Equal(t, []wire.Org{{Name: "acme", Role: "owner", MaySet2FA: true, MaySetKeysOnly: true}, {Name: "other", Role: "admin", Require2FA: true}}, w.inOrgs(alice))
 	assert.Equal(t, []wire.Org{{Name: "acme", Role: "developer"}}, w.inOrgs(bob))
 	members := func(bearer string) int {
 		return w.do(call{method: "GET", path: "/-/org/acme/user", bearer: bearer}).Code
@@ -157,11 +157,14 @@ func TestOrgsOfLess(t *testing.T) {
 
 	w = newWorld(t, func(cfg *npmauth.Config) { cfg.Orgs = orgsListed{cfg.Orgs, cfg.Orgs.(host.Memberships)} })
 	w.acme()
-	assert.Equal(t, []wire.Org{{Name: "acme", Role: "owner"}, {Name: "other", Role: "admin", Require2FA: true}}, w.inOrgs(w.login("alice")))
+	assert.Equal(t, []wire.Org{{Name: "acme", Role: "owner", MaySetKeysOnly: true}, {Name: "other", Role: "admin", Require2FA: true}}, w.inOrgs(w.login("alice")))
 	b = w.tab()
 	b.signIn("alice", "orgs")
 	b.is(200, "acme")
-	assert.NotContains(t, b.Body.String(), `name="org"`)
+	assert.NotContains(t, b.Body.String(), `value="require"`)
+	b.is(200, "add one of your own first")
+	w.key("alice", "blue")
+	b.open("/-/auth/orgs").is(200, `value="keys"`) // which npmauth keeps
 }
 
 // The page shows the organizations of an account, and lets an owner set their rule.

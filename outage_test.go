@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
@@ -342,6 +343,35 @@ var trespasses = []trespass{
 		_, _ = w.enrolled()
 		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{Publish: protocol.FactorOnly}))
+		return publishCall(bearer, "")
+	}},
+	{"publish where only security keys count", func(w *world) call {
+		s, _ := w.enrolled()
+		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{KeysOnly: true}))
+		return publishCall(s, w.code("alice"))
+	}},
+	{"publish where only trusted publishers may", func(w *world) call {
+		s, _ := w.enrolled()
+		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{PublishersOnly: true}))
+		return publishCall(s, w.code("alice"))
+	}},
+	{"publish where versions are staged", func(w *world) call {
+		s, _ := w.enrolled()
+		require.NoError(w.t, w.auth.SetPackage(w.t.Context(), "id-plain", policy.Settings{StageOnly: true}))
+		return publishCall(s, w.code("alice"))
+	}},
+	{"publish a new package of a scope where only security keys count", func(w *world) call {
+		s, _ := w.enrolled()
+		require.NoError(w.t, w.auth.SetScope(w.t.Context(), "acme", settings.Scope{KeysOnly: true}))
+		c := publishCall(s, w.code("alice"))
+		c.path, c.body = "/@acme%2fnew", hosttest.PublishBody(protocol.PackageName{Scope: "acme", Name: "new"}, "1.0.0")
+		return c
+	}},
+	{"publish without a second factor after the date", func(w *world) call {
+		w.ids["alice"] = "alice"
+		w.host.add("plain", false, "alice")
+		require.NoError(w.t, w.auth.SetPolicy(w.auth.Policy().WithFactorFrom(w.clock.Now())))
+		bearer, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadWrite), Bypass: true})
 		return publishCall(bearer, "")
 	}},
 	{"publish with a read-only token", func(w *world) call {

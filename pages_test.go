@@ -19,6 +19,8 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
 	"github.com/npmauth/npmauth/web"
 )
 
@@ -438,4 +440,62 @@ func TestOwnSignIn(t *testing.T) {
 	failing, arrives = nil, session.User{ID: w.ids["alice"], Name: "alice"}
 	w.clock.Add(10 * time.Minute)
 	other.open(back).is(403, "You are not signed in")
+}
+
+// Nothing changes on a GET, with whatever a form would have sent, on any page of an account, and each has the headers that
+// keep it from caches, frames and other origins.
+func TestEveryAccountPage(t *testing.T) {
+	log, _ := withLog(t)
+	w := newWorld(t, trusts, stages, log)
+	w.alice(protocol.AuthAndWrites)
+	w.key("alice", "blue")
+	w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	w.trust("plain", "createPackage")
+	b := w.tab()
+	b.signIn("alice", "tokens")
+	paths := map[string]bool{"/-/auth/packages?package=plain": true, "/-/auth/trust?package=plain": true}
+	for _, link := range regexp.MustCompile(`href="(/-/auth/[a-z]+)"`).FindAllStringSubmatch(b.Body.String(), -1) {
+		paths[link[1]] = true
+	}
+	for _, page := range []string{"tokens", "packages", "trust", "orgs", "sessions", "activity", "security", "profile"} {
+		assert.Contains(t, paths, "/-/auth/"+page)
+	}
+	rows := func() (list []store.Item) {
+		list, err := w.store.List(t.Context(), "", "", store.MaxLimit)
+		require.NoError(t, err)
+		require.Less(t, len(list), store.MaxLimit)
+		return list
+	}
+	before := rows()
+	forms := 0
+	for path := range paths {
+		b.open(path)
+		require.Equal(t, http.StatusOK, b.Code, "%s: %s", path, b.Body)
+		for field, value := range map[string]string{
+			"Content-Security-Policy":      `^default-src 'none'; style-src 'self'; .*form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
+			"X-Frame-Options":              `^DENY$`,
+			"X-Content-Type-Options":       `^nosniff$`,
+			"Cross-Origin-Opener-Policy":   `^same-origin$`,
+			"Cross-Origin-Resource-Policy": `^same-origin$`,
+			"Referrer-Policy":              `^no-referrer$`,
+			"Cache-Control":                `^no-store$`,
+			"X-Robots-Tag":                 `^noindex$`,
+		} {
+			assert.Regexp(t, value, b.Header().Get(field), "%s of %s", field, path)
+		}
+		for _, form := range postForms.FindAllStringSubmatch(b.Body.String(), -1) {
+			values := url.Values{"password": {password}, "code": {w.codeNow("alice")}}
+			for _, in := range regexp.MustCompile(`name="([^"]*)" value="([^"]*)"`).FindAllStringSubmatch(form[2], -1) {
+				values.Add(html.UnescapeString(in[1]), html.UnescapeString(in[2]))
+			}
+			if form[1] == "/-/auth/signout" {
+				continue // which is for POST alone
+			}
+			forms++
+			b.open(form[1] + "?" + values.Encode())
+			assert.Contains(t, []int{http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed}, b.Code, form[1])
+		}
+	}
+	assert.Greater(t, forms, 10)
+	assert.Equal(t, before, rows())
 }

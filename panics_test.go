@@ -178,6 +178,7 @@ func (u writing) brokenWorld(t *testing.T, change ...func(*npmauth.Config)) (*wo
 	}}, change...)
 	w := u.world(t, change...)
 	b.ids, w.ids["ci"] = w.ids, "ci-1"
+	w.host.silent = true // what it would say of a new package comes after the answer was decided
 	return w, b, log
 }
 
@@ -328,9 +329,13 @@ func TestPanicsOfTheStore(t *testing.T) {
 				if n > 0 {
 					st.Inject(storetest.Fault{Nth: n, Do: func() { panic(quoted) }})
 				}
+				handed := 0 // calls before the host wrote: what follows is none of the answer's
+				w.host.wrote = func() { handed = st.Count(storetest.All) - before }
 				a := w.do(p.call)
 				if n == 0 {
-					calls = st.Count(storetest.All) - before
+					if calls = st.Count(storetest.All) - before; handed > 0 {
+						calls = handed
+					}
 					require.Less(t, a.Code, 400, "%s", a.Body)
 					continue
 				}

@@ -29,7 +29,7 @@ type cast struct {
 
 func newCast(t *testing.T, change ...func(*npmauth.Config)) cast {
 	t.Helper()
-	w := newWorld(t, change...)
+	w := newWorld(t, append([]func(*npmauth.Config){trusts, stages}, change...)...)
 	alice := w.person("alice")
 	w.enrol("alice", protocol.AuthAndWrites)
 	w.host.add("plain", false, alice)

@@ -26,7 +26,8 @@ func TestDocuments(t *testing.T) {
 		blocks int
 		code   []string // where they are from
 	}{
-		{"docs/host.md", 9, []string{"examples/registry/*.go", "examples/embed/*.go", "look_example_test.go"}},
+		{"docs/host.md", 12, []string{"examples/registry/*.go", "examples/embed/*.go", "look_example_test.go"}},
+		{"docs/trusted-publishing.md", 2, []string{"examples/registry/*.go", "trust/example_test.go"}},
 		{"docs/legacy.md", 2, []string{"legacy_example_test.go"}},
 		{"docs/backend.md", 4, []string{"store/storetest/backend_test.go", "store/storetest/linear/backend_test.go"}},
 	} {

@@ -52,10 +52,15 @@ var bodies = map[protocol.Action][]string{
 	},
 	protocol.ManageService: {tokenBody}, protocol.ReportLeak: {"[]"}, protocol.WriteStars: {`{"name":"plain"}`}, protocol.WriteHooks: {"{}"},
 	protocol.WriteOrg: {`{"user":"mallory","role":"owner"}`}, protocol.WriteTeam: {`{"name":"devs"}`}, protocol.WriteTeamMember: {`{"user":"mallory"}`},
-	protocol.SetOrgFactor: {`{"require_2fa":true}`},
-	protocol.GrantTeam:    {`{"package":"plain","permissions":"read-write"}`}, protocol.SetDistTag: {`"1.0.0"`}, protocol.Stage: {"{}"}, protocol.WriteTrust: {"[]"},
+	protocol.SetOrgFactor: {`{"require_2fa":true}`, `{"keys_only":true}`, `{"keys_only":false}`, `{"publishers_only":true}`, `{"stage_only":true,"approvals":2,"other_approver":true}`},
+	protocol.SetTwoFactor: {`{"keys_only":true}`},
+	protocol.AddFactor: {
+		`{"type":"app","password":"` + password + `"}`,
+		`{"type":"key","name":"blue","password":"` + password + `","response":{"kind":"register","key":"blue"}}`,
+	},
+	protocol.GrantTeam: {`{"package":"plain","permissions":"read-write"}`}, protocol.SetDistTag: {`"1.0.0"`}, protocol.Stage: {"{}"}, protocol.WriteTrust: {"[]"},
 	protocol.WritePackument: slices.Sorted(maps.Keys(documents)),
-	protocol.WriteOwners:    {`{"user":"mallory"}`}, protocol.SetAccess: {`{"publish_requires_tfa":true}`, `{"access":"restricted"}`},
+	protocol.WriteOwners:    {`{"user":"mallory"}`}, protocol.SetAccess: {`{"publish_requires_tfa":true}`, `{"access":"restricted"}`, `{"keys_only":true}`, `{"keys_only":false}`, `{"publishers_only":true}`, `{"stage_only":true,"approvals":2,"other_approver":true}`},
 }
 
 // documents are bodies of PUT /plain, and what each makes of it.

@@ -21,10 +21,12 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/host/hosttest"
+	"github.com/npmauth/npmauth/internal/issuertest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 )
 
 // A scene is a world in which alice may do everything and is asked for a second factor
@@ -59,7 +61,7 @@ func settingUp(t *testing.T) *setUp {
 	if setUpOnce.is != nil {
 		return setUpOnce.is
 	}
-	w := newWorld(t)
+	w := newWorld(t, trusts, stages)
 	is := &setUp{ids: w.ids, keys: map[string]string{}}
 	is.session = w.alice(protocol.AuthAndWrites)
 	for _, name := range []string{"ci", "cd"} {
@@ -73,6 +75,17 @@ func settingUp(t *testing.T) *setUp {
 	for _, name := range []string{"s1", "s2"} {
 		is.keys[name] = w.sessionID(w.login("alice"))
 	}
+	for _, name := range []string{"blue", "green"} {
+		w.key("alice", name)
+	}
+	is.keys["publisher"] = w.trust("plain", "createPackage")
+	other, err := trust.ParsePublisher([]byte(strings.Replace(trustBody("createPackage"), issuertest.Workflow, "other.yml", 1)))
+	require.NoError(t, err)
+	is.keys["other publisher"] = w.trustPublisher("plain", other)
+	for _, version := range []string{"4.0.0", "4.1.0", "4.2.0"} {
+		is.keys["staged "+version] = w.staged("plain", version, is.session)
+	}
+	is.session = w.login("alice")
 	rows, err := w.store.List(t.Context(), "", "", store.MaxLimit)
 	require.NoError(t, err)
 	require.Less(t, len(rows), store.MaxLimit)
@@ -84,7 +97,7 @@ func settingUp(t *testing.T) *setUp {
 func newScene(t *testing.T, change ...func(*npmauth.Config)) *scene {
 	t.Helper()
 	is := settingUp(t)
-	s := &scene{world: newWorld(t, append([]func(*npmauth.Config){func(cfg *npmauth.Config) { cfg.Fresh, cfg.HostFresh = -1, -1 }}, change...)...)}
+	s := &scene{world: newWorld(t, append([]func(*npmauth.Config){func(cfg *npmauth.Config) { cfg.Fresh, cfg.HostFresh = -1, -1 }, trusts, stages}, change...)...)}
 	for _, it := range is.rows {
 		_, err := s.store.Commit(t.Context(), store.Op{Key: it.Key, At: store.Any, Action: store.Put, Value: it.Value, Expires: it.Expires})
 		require.NoError(t, err)
@@ -103,6 +116,11 @@ func (s *scene) resetHost() {
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()
 	clear(s.host.packages)
+	for name, id := range s.keys {
+		if version, ok := strings.CutPrefix(name, "staged "); ok {
+			s.host.kept[id] = version
+		}
+	}
 	for _, name := range []string{"plain", "second"} {
 		s.host.packages[protocol.PackageName{Name: name}] = &hosted{
 			id: protocol.PackageID("id-" + name), rights: map[protocol.UserID]policy.Rights{alice: allRights},

@@ -107,7 +107,8 @@ func (a *attack) code(in session.SignIn) (wait time.Duration) {
 	return 0
 }
 
-// The numbers of docs/security.md are what an attacker who never pauses has.
+// The numbers of docs/security.md are what an attacker who never pauses has. OT-09: from however many
+// networks.
 func TestSecurityDoc(t *testing.T) {
 	rows := budgets(t)
 	simulate := func(what string, factor bool, begin func(*attack), try func(*attack) time.Duration) {

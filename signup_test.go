@@ -3,6 +3,7 @@ package npmauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -209,7 +210,23 @@ func (m *countedMembers) CheckPassword(ctx context.Context, id protocol.UserID, 
 	return m.members.CheckPassword(ctx, id, pw)
 }
 
-// EN-01: the names that sign-up tells cost a check of a password each, as those that a login would
+// EN-04: while nobody can sign up, a name that is taken and one that is free get one answer.
+func TestClosedSignUpTellsNoNames(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.OpenSignUp = false })
+	w.person("alice")
+	for _, header := range []map[string]string{nil, {"Npm-Command": "adduser"}} {
+		var answers []string
+		for _, name := range []string{"alice", "zelda"} {
+			a := w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:" + name, body: couch(name, "wrong password of mine"), header: header})
+			assert.Equal(t, 401, a.Code)
+			answers = append(answers, fmt.Sprint(a.Code, a.Header(), a.Body))
+		}
+		assert.Equal(t, answers[0], answers[1])
+	}
+	assert.Equal(t, 404, w.do(call{method: "GET", path: strings.TrimPrefix(signUpPage, base)}).Code, "there is no page that tells")
+}
+
+// EN-01, EN-04: the names that sign-up tells cost a check of a password each, as those that a login would
 // tell do; where nothing is checked, nothing is told.
 func TestSignUpTellsNamesSlowly(t *testing.T) {
 	m := &countedMembers{members: newMembers("alice")}

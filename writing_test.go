@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -20,11 +21,15 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host/hosttest"
+	"github.com/npmauth/npmauth/internal/keystest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/subject"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
+	"github.com/npmauth/npmauth/twofactor"
 )
 
 // A writing is one form of an action that changes something: a request that succeeds, and
@@ -39,6 +44,10 @@ type writing struct {
 
 	// table reports that a table of the host does it, and not its handler.
 	table bool
+
+	// several reports that the host is handed several requests, of which one answer tells: its refusal of one is none of
+	// the request.
+	several bool
 
 	// open reports that the request shows no credential in its Authorization header.
 	open bool
@@ -60,7 +69,26 @@ type prepared struct {
 // world returns a world for one run of u. What change says counts last.
 func (u writing) world(t *testing.T, change ...func(*npmauth.Config)) *world {
 	t.Helper()
-	return newWorld(t, append([]func(*npmauth.Config){leakScanner().keys}, change...)...)
+	return newWorld(t, append([]func(*npmauth.Config){leakScanner().keys, trusts, stages}, change...)...)
+}
+
+// brandNew is the name that no package has.
+var brandNew = protocol.PackageName{Name: "brand-new"}
+
+// pending adds a trusted publisher that is pending for brandNew, and returns its ID.
+func (w *world) pending(user string) string {
+	w.t.Helper()
+	added, err := w.auth.Trust().AddPending(w.t.Context(), audit.Actor{User: w.ids[user]}, brandNew, pendingPublisher(w.t))
+	require.NoError(w.t, err)
+	return added.ID
+}
+
+// stored reports whether the row of that key is there.
+func (w *world) stored(key string) bool {
+	w.t.Helper()
+	items, err := w.store.Get(w.t.Context(), key)
+	require.NoError(w.t, err)
+	return items[0].Exists()
 }
 
 // anonymous returns the request without what it shows of somebody.
@@ -204,6 +232,17 @@ func withCode(c call) func(*world) prepared {
 	}
 }
 
+// withKey prepares c for a session of alice's and with what her security key signs for it.
+func withKey(c call) func(*world) prepared {
+	return func(w *world) prepared {
+		c := c
+		c.bearer = w.alice(protocol.AuthAndWrites)
+		w.key("alice", "blue")
+		c.otp = w.signed(c.bearer, c, "blue")
+		return prepared{c, w.ids["alice"], w.hostWrote}
+	}
+}
+
 // withSession prepares c for a session of alice's, whose account has that mode, and no code.
 func withSession(mode protocol.TwoFactorMode, c call) func(*world) prepared {
 	return func(w *world) prepared {
@@ -265,6 +304,32 @@ func putDocument(path, body string) call { return call{method: "PUT", path: path
 
 func publishOf(name, version string) call {
 	return call{method: "PUT", path: "/" + name, body: hosttest.PublishBody(protocol.PackageName{Name: name}, version)}
+}
+
+// stageOf stages a version.
+func stageOf(name, version string) call {
+	return call{method: "POST", path: "/-/stage/package/" + name, body: hosttest.PublishBody(protocol.PackageName{Name: name}, version)}
+}
+
+// aboutStaged prepares a request about a staged version, with a code.
+func aboutStaged(method, behind string) func(*world) prepared {
+	return func(w *world) prepared {
+		bearer := w.alice(protocol.AuthAndWrites)
+		id := w.staged("plain", "3.0.0", bearer)
+		w.host.writes = nil
+		return prepared{call{method: method, path: "/-/stage/" + id + behind, bearer: bearer, otp: w.code("alice")}, w.ids["alice"], w.hostWrote}
+	}
+}
+
+// aboutSeveral prepares a decision about two staged versions, with a code.
+func aboutSeveral(decision string) func(*world) prepared {
+	return func(w *world) prepared {
+		bearer := w.alice(protocol.AuthAndWrites)
+		c := decides(decision, w.staged("plain", "3.0.0", bearer), w.staged("plain", "3.1.0", bearer))
+		w.host.writes = nil
+		c.bearer, c.otp = bearer, w.code("alice")
+		return prepared{c, w.ids["alice"], func() bool { return len(w.host.written()) == 2 }}
+	}
 }
 
 func setUser(body string) call { return call{method: "POST", path: "/-/npm/v1/user", body: body} }
@@ -347,6 +412,30 @@ func pendingFactor(want bool) func(*world) func() bool {
 			status, err := w.auth.Factors().Status(w.t.Context(), w.store, w.ids["alice"])
 			require.NoError(w.t, err)
 			return status.Pending == want
+		}
+	}
+}
+
+// addingKey prepares that a key is added to alice's account, with a code if it has a factor.
+func addingKey(mode protocol.TwoFactorMode) func(*world) prepared {
+	return func(w *world) prepared {
+		bearer := w.alice(mode)
+		options := fmt.Sprintf(`{"kind":"register","user":%q,"nonce":"n"}`, w.ids["alice"])
+		c := newKey(bearer, "", []byte(options), "blue", password)
+		if mode != protocol.TwoFactorOff {
+			c.otp = w.code("alice")
+		}
+		return prepared{call: c, user: w.ids["alice"]}
+	}
+}
+
+// hasKeys says whether alice's account has as many security keys.
+func hasKeys(n int) func(*world) func() bool {
+	return func(w *world) func() bool {
+		return func() bool {
+			keys, err := w.auth.Factors().KeyList(w.t.Context(), w.store, w.ids["alice"])
+			require.NoError(w.t, err)
+			return len(keys) == n && w.subject("alice").Keys == (n > 0)
 		}
 	}
 }
@@ -449,6 +538,36 @@ var writings = []writing{
 		name: "approve a challenge", action: protocol.AuthPage, own: true, open: true,
 		prepare: func(w *world) prepared {
 			approve, _ := onChallengePage(w)
+			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.ChallengeYes) }}
+		},
+	},
+	{
+		name: "approve a login with a passkey", action: protocol.AuthPage, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.key("alice", "blue")
+			loginURL, _, _ := w.start("")
+			form, cookie, a := w.open(loginURL)
+			require.Equal(w.t, 200, a.Code)
+			options, err := w.auth.Factors().PasskeyOptions(w.t.Context(), path.Base(loginURL))
+			require.NoError(w.t, err)
+			approve := w.filled(loginURL, form, cookie, map[string]string{"by": "passkey", "key": string(keystest.Sign(options, "blue"))})
+			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.LoginApproved) }}
+		},
+	},
+	{
+		name: "approve a challenge with a key", action: protocol.AuthPage, own: true, open: true,
+		prepare: func(w *world) prepared {
+			c := publishOf("plain", "3.0.0")
+			c.bearer = w.alice(protocol.AuthAndWrites)
+			w.key("alice", "blue")
+			a := w.do(c)
+			isChallenge(w.t, a)
+			form, cookie, page := w.open(a.text("authUrl"))
+			require.Equal(w.t, 200, page.Code)
+			options, err := w.auth.Factors().KeyOptions(w.t.Context(), w.ids["alice"], twofactor.Use{Page: path.Base(a.text("authUrl"))})
+			require.NoError(w.t, err)
+			approve := w.filled(a.text("authUrl"), form, cookie, map[string]string{"password": password, "by": "key", "key": string(keystest.Sign(options, "blue"))})
 			return prepared{approve, w.ids["alice"], func() bool { return w.events.did(audit.ChallengeYes) }}
 		},
 	},
@@ -660,6 +779,48 @@ var writings = []writing{
 			return prepared{call: c, user: w.ids["alice"]}
 		}, twoFactor(protocol.TwoFactorOff)),
 	},
+	{name: "add a first key", action: protocol.AddFactor, own: true, prepare: until(addingKey(protocol.TwoFactorOff), hasKeys(1))},
+	{name: "add a key", action: protocol.AddFactor, own: true, prepare: until(addingKey(protocol.AuthAndWrites), hasKeys(1))},
+	{name: "add an app to a key", action: protocol.AddFactor, own: true, prepare: until(func(w *world) prepared {
+		c := call{method: "POST", path: ownFactors, body: `{"type":"app","password":"` + password + `"}`}
+		w.alice(protocol.TwoFactorOff)
+		w.key("alice", "blue")
+		c.bearer = w.passkeySession("blue")
+		c.otp = w.signed(c.bearer, c, "blue")
+		return prepared{call: c, user: w.ids["alice"]}
+	}, pendingFactor(true))},
+	{name: "let keys alone count", action: protocol.SetTwoFactor, own: true, prepare: until(withKey(call{method: "PUT", path: ownFactors, body: `{"keys_only":true}`}), func(w *world) func() bool { return func() bool { return w.subject("alice").KeysOnly } })},
+	{name: "let every kind of factor count", action: protocol.SetTwoFactor, own: true, prepare: until(func(w *world) prepared {
+		c := call{method: "PUT", path: ownFactors, body: `{"keys_only":false}`}
+		c.bearer = w.alice(protocol.AuthAndWrites)
+		w.key("alice", "blue")
+		require.NoError(w.t, store.Transact(w.t.Context(), w.store, func(tx *store.Tx) error {
+			return w.auth.Factors().SetKeysOnlyTx(w.t.Context(), tx, audit.Actor{}, w.ids["alice"], true)
+		}))
+		w.clock.Add(2 * time.Second)
+		c.otp = w.signed(c.bearer, c, "blue")
+		return prepared{call: c, user: w.ids["alice"]}
+	}, func(w *world) func() bool { return func() bool { return !w.subject("alice").KeysOnly } })},
+	{name: "remove a key", action: protocol.RemoveFactor, own: true, prepare: until(func(w *world) prepared {
+		c := call{method: "DELETE", path: ownFactors + "/blue"}
+		c.bearer = w.alice(protocol.AuthAndWrites)
+		w.key("alice", "blue")
+		c.otp = w.code("alice")
+		return prepared{call: c, user: w.ids["alice"]}
+	}, hasKeys(0))},
+	{name: "remove the app", action: protocol.RemoveFactor, own: true, prepare: until(func(w *world) prepared {
+		c := call{method: "DELETE", path: ownFactors + "/app"}
+		c.bearer = w.alice(protocol.AuthAndWrites)
+		w.key("alice", "blue")
+		c.otp = w.signed(c.bearer, c, "blue")
+		return prepared{call: c, user: w.ids["alice"]}
+	}, func(w *world) func() bool {
+		return func() bool {
+			status, err := w.auth.Factors().Status(w.t.Context(), w.store, w.ids["alice"])
+			require.NoError(w.t, err)
+			return !status.App
+		}
+	})},
 
 	// Packages.
 	{name: "publish", action: protocol.Publish, prepare: withCode(publishOf("plain", "3.0.0"))},
@@ -713,6 +874,42 @@ var writings = []writing{
 			}
 		}),
 	},
+	{
+		name: "let every kind of second factor count for a package", action: protocol.SetAccess, own: true,
+		prepare: until(withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"keys_only":false}`}), func(w *world) func() bool {
+			return func() bool { return w.stored(settings.SettingsKey("id-plain")) }
+		}),
+	},
+	{
+		name: "let only security keys count for a package", action: protocol.SetAccess, own: true,
+		prepare: until(withKey(call{method: "POST", path: "/-/package/plain/access", body: `{"keys_only":true}`}), func(w *world) func() bool {
+			return func() bool {
+				s, err := w.auth.Package(w.t.Context(), "id-plain")
+				require.NoError(w.t, err)
+				return s == policy.Settings{KeysOnly: true}
+			}
+		}),
+	},
+	{
+		name: "let only trusted publishers publish a package", action: protocol.SetAccess, own: true,
+		prepare: until(withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"publishers_only":true}`}), func(w *world) func() bool {
+			return func() bool {
+				s, err := w.auth.Package(w.t.Context(), "id-plain")
+				require.NoError(w.t, err)
+				return s == policy.Settings{PublishersOnly: true}
+			}
+		}),
+	},
+	{
+		name: "demand that versions of a package are staged", action: protocol.SetAccess, own: true,
+		prepare: until(withCode(call{method: "POST", path: "/-/package/plain/access", body: `{"stage_only":true,"approvals":2,"other_approver":true}`}), func(w *world) func() bool {
+			return func() bool {
+				s, err := w.auth.Package(w.t.Context(), "id-plain")
+				require.NoError(w.t, err)
+				return s == policy.Settings{StageOnly: true, Approvals: 2, OtherApprover: true}
+			}
+		}),
+	},
 
 	// Organizations and teams.
 	{name: "set a member of an organization", action: protocol.WriteOrg, prepare: withCode(call{method: "PUT", path: "/-/org/acme/user", body: `{"user":"bob","role":"admin"}`})},
@@ -720,6 +917,38 @@ var writings = []writing{
 	{name: "remove a member of an organization", action: protocol.WriteOrg, prepare: withCode(call{method: "DELETE", path: "/-/org/acme/user", body: `{"user":"bob"}`})},
 	{name: "require a second factor of an organization", action: protocol.SetOrgFactor, table: true, prepare: withCode(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"require_2fa":true}`})},
 	{name: "require no second factor of an organization with a token", action: protocol.SetOrgFactor, table: true, prepare: withOrgToken(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"require_2fa":false}`})},
+	{
+		name: "let every kind of second factor count in an organization", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withCode(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"keys_only":false}`}), func(w *world) func() bool {
+			return func() bool { return w.stored(settings.ScopeKey("acme")) }
+		}),
+	},
+	{
+		name: "let only security keys count in an organization", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withKey(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"keys_only":true}`}), func(w *world) func() bool {
+			return func() bool {
+				s, err := w.auth.Scope(w.t.Context(), "acme")
+				require.NoError(w.t, err)
+				return s == settings.Scope{KeysOnly: true}
+			}
+		}),
+	},
+	{
+		name: "let only trusted publishers publish in an organization", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withCode(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"publishers_only":true}`}), func(w *world) func() bool {
+			return func() bool { return w.stored(settings.ScopeKey("acme")) }
+		}),
+	},
+	{
+		name: "demand that versions are staged in an organization", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withCode(call{method: "PUT", path: "/-/auth/v1/orgs/acme", body: `{"stage_only":true,"approvals":2,"other_approver":true}`}), func(w *world) func() bool {
+			return func() bool {
+				s, err := w.auth.Scope(w.t.Context(), "acme")
+				require.NoError(w.t, err)
+				return s == settings.Scope{StageOnly: true, Approvals: 2, OtherApprover: true}
+			}
+		}),
+	},
 	{name: "create a team", action: protocol.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
 	{name: "destroy a team", action: protocol.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
 	{name: "add a member of a team", action: protocol.WriteTeamMember, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
@@ -727,14 +956,124 @@ var writings = []writing{
 	{name: "grant a team a package", action: protocol.GrantTeam, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/package", body: `{"package":"plain","permissions":"read-write"}`})},
 	{name: "take a package from a team", action: protocol.GrantTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs/package", body: `{"package":"plain"}`})},
 
+	// Trusted publishers.
+	{
+		name: "trust a publisher", action: protocol.WriteTrust, own: true,
+		prepare: until(withCode(call{method: "POST", path: "/-/package/plain/trust", body: trustBody("createPackage")}), func(w *world) func() bool {
+			return func() bool { return w.stored(w.publishersKey("plain")) }
+		}),
+	},
+	{
+		name: "trust a publisher no more", action: protocol.WriteTrust, own: true,
+		prepare: func(w *world) prepared {
+			p := withCode(call{method: "DELETE"})(w)
+			p.call.path = "/-/package/plain/trust/" + w.trust("plain", "createPackage")
+			p.done = func() bool { return !w.stored(w.publishersKey("plain")) }
+			return p
+		},
+	},
+	{
+		name: "exchange an ID token", action: protocol.ExchangeToken, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trust("plain", "createPackage")
+			return prepared{exchangeOf("plain", w.idToken()), "", more(w.exchanges)}
+		},
+	},
+	{
+		name: "publish as a trusted publisher", action: protocol.Publish,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trust("plain", "createPackage")
+			p := prepared{publishOf("plain", "3.0.0"), "", w.hostWrote}
+			p.call.bearer = w.exchanged("plain")
+			return p
+		},
+	},
+	{
+		name: "set a dist-tag as a trusted publisher", action: protocol.SetDistTag,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trust("plain", "createPackage", "setDistTag")
+			p := prepared{call{method: "PUT", path: "/-/package/plain/dist-tags/next", body: `"1.0.0"`}, "", w.hostWrote}
+			p.call.bearer = w.exchanged("plain")
+			return p
+		},
+	},
+	{
+		name: "deprecate as a trusted publisher", action: protocol.Deprecate,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trust("plain", "deprecate")
+			p := prepared{putDocument("/plain", fmt.Sprintf(whole, tagsAsTheyAre, bothMaintain, one+`,"2.0.0":{"version":"2.0.0","deprecated":"no"}`)), "", w.hostWrote}
+			p.call.bearer = w.exchanged("plain")
+			return p
+		},
+	},
+	{
+		name: "log out as a trusted publisher", action: protocol.Logout, own: true,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trust("plain", "createPackage")
+			secret := w.exchanged("plain")
+			return prepared{call{method: "DELETE", path: "/-/user/token/" + secret, bearer: secret}, "", func() bool { return w.exchanges() == 0 }}
+		},
+	},
+	{
+		name: "trust a publisher of a new package", action: protocol.WriteTrust, own: true,
+		prepare: until(withCode(call{method: "POST", path: "/-/package/brand-new/trust", body: pendingBody("createPackage")}), func(w *world) func() bool {
+			return func() bool { return w.stored(trust.PendingKey(brandNew)) }
+		}),
+	},
+	{
+		name: "trust a publisher of a new package no more", action: protocol.WriteTrust, own: true,
+		prepare: func(w *world) prepared {
+			p := withCode(call{method: "DELETE"})(w)
+			p.call.path = "/-/package/brand-new/trust/" + w.pending("alice")
+			p.done = func() bool { return !w.stored(trust.PendingKey(brandNew)) }
+			return p
+		},
+	},
+	{
+		name: "exchange an ID token for a new package", action: protocol.ExchangeToken, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.pending("alice")
+			return prepared{exchangeOf("brand-new", w.idToken()), "", more(w.exchanges)}
+		},
+	},
+	{
+		name: "publish a new package as a trusted publisher", action: protocol.Publish,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.pending("alice")
+			p := prepared{publishOf("brand-new", "1.0.0"), "", w.hostWrote}
+			p.call.bearer = w.exchanged("brand-new")
+			return p
+		},
+	},
+
+	// Staging.
+	{name: "stage without a code", action: protocol.Stage, prepare: withSession(protocol.AuthAndWrites, stageOf("plain", "3.0.0"))},
+	{name: "stage with a token", action: protocol.Stage, prepare: withBypass(stageOf("plain", "3.0.0"))},
+	{
+		name: "stage as a trusted publisher", action: protocol.Stage,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trust("plain", "createStagedPackage")
+			p := prepared{stageOf("plain", "3.0.0"), "", w.hostWrote}
+			p.call.bearer = w.exchanged("plain")
+			return p
+		},
+	},
+	{name: "approve what is staged", action: protocol.ApproveStaged, prepare: aboutStaged("POST", "/approve")},
+	{name: "reject what is staged", action: protocol.RejectStaged, prepare: aboutStaged("DELETE", "")},
+	{name: "approve several that are staged", action: protocol.ApproveStaged, several: true, prepare: aboutSeveral("approve")},
+	{name: "reject several that are staged", action: protocol.RejectStaged, several: true, prepare: aboutSeveral("reject")},
+
 	// What is npm's and not served.
 	{name: "star by the newer path", action: protocol.WriteStars, refused: notOffered, prepare: withCode(call{method: "PUT", path: "/-/user/v1/star", body: `{"name":"plain"}`})},
 	{name: "create a hook", action: protocol.WriteHooks, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/hooks/hook", body: "{}"})},
-	{name: "stage", action: protocol.Stage, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/package/plain", body: "{}"})},
-	{name: "approve what is staged", action: protocol.ApproveStaged, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/stage/" + uuid + "/approve"})},
-	{name: "reject what is staged", action: protocol.RejectStaged, refused: notOffered, prepare: withCode(call{method: "DELETE", path: "/-/stage/" + uuid})},
-	{name: "trust a publisher", action: protocol.WriteTrust, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/package/plain/trust", body: "[]"})},
-	{name: "exchange an ID token", action: protocol.ExchangeToken, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/oidc/token/exchange/package/plain"})},
 }
 
 // Every action that writes is in the table, under names that tell its forms apart.

@@ -1,0 +1,462 @@
+package npmauth_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/token"
+)
+
+// stagedList is what npm stage list reads.
+type stagedList struct {
+	Items []struct {
+		ID, PackageName, Version, Tag, Actor, ActorType string
+		CreatedAt                                       time.Time
+		Approvals                                       []struct{ Name string }
+	}
+	Page, PerPage, Total int
+}
+
+func (w *world) listStaged(bearer, query string) (list stagedList) {
+	w.t.Helper()
+	a := w.do(call{method: "GET", path: "/-/stage" + query, bearer: bearer})
+	require.Equal(w.t, 200, a.Code, "%s", a.Body)
+	require.NoError(w.t, json.Unmarshal(a.Body.Bytes(), &list))
+	return list
+}
+
+func (w *world) approveStaged(id, bearer, name string) answer {
+	w.t.Helper()
+	return w.do(call{method: "POST", path: "/-/stage/" + id + "/approve", bearer: bearer, otp: w.codeAfter(name)})
+}
+
+// A version is staged without a second factor, listed, shown, approved with one, and published then, once.
+func TestStaging(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	c := stageOf("plain", "3.0.0")
+	c.bearer = s
+	a := w.do(c)
+	require.Equal(t, 201, a.Code, "%s", a.Body)
+	id := a.text("stageId")
+	assert.Contains(t, a.text("message"), "npm stage approve "+id+" --registry=https://npm.acme.test/")
+	assert.Equal(t, 404, w.do(call{method: "GET", path: "/-/stage/" + uuid, bearer: s}).Code)
+
+	list := w.listStaged(s, "?page=0&perPage=100&package=plain")
+	require.Len(t, list.Items, 1)
+	assert.Equal(t, 1, list.Total)
+	assert.Equal(t, []string{id, "plain", "3.0.0", "latest", "alice", "user"}, []string{list.Items[0].ID, list.Items[0].PackageName, list.Items[0].Version, list.Items[0].Tag, list.Items[0].Actor, list.Items[0].ActorType})
+	assert.Equal(t, 200, w.do(call{method: "GET", path: "/-/stage/" + id, bearer: s}).Code)
+	assert.Contains(t, w.do(call{method: "GET", path: "/-/stage/" + id + "/tarball", bearer: s}).Body.String(), `"read":"read-staged"`)
+
+	a = w.do(c)
+	assert.Equal(t, 409, a.Code, "the same version")
+	isChallenge(t, w.do(call{method: "POST", path: "/-/stage/" + id + "/approve", bearer: s}))
+	assert.NotContains(t, w.host.packages[protocol.PackageName{Name: "plain"}].versions, "3.0.0")
+	a = w.approveStaged(id, s, "alice")
+	require.Equal(t, 201, a.Code, "%s", a.Body)
+	assert.Equal(t, true, a.json["published"])
+	assert.Contains(t, w.host.packages[protocol.PackageName{Name: "plain"}].versions, "3.0.0")
+	assert.Equal(t, 404, w.approveStaged(id, s, "alice").Code)
+	assert.Empty(t, w.listStaged(s, "").Items)
+
+	id = w.staged("plain", "3.1.0", s)
+	isChallenge(t, w.do(call{method: "DELETE", path: "/-/stage/" + id, bearer: s}))
+	assert.Equal(t, 204, w.do(call{method: "DELETE", path: "/-/stage/" + id, bearer: s, otp: w.codeAfter("alice")}).Code)
+	assert.Empty(t, w.host.kept)
+	assert.Equal(t, []audit.Type{audit.VersionStaged, audit.VersionApproved, audit.VersionStaged, audit.VersionRejected}, w.events.of("version."))
+}
+
+// of returns the types of the events that begin so, in order.
+func (e *events) of(prefix string) (types []audit.Type) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.all {
+		if strings.HasPrefix(string(ev.Type), prefix) {
+			types = append(types, ev.Type)
+		}
+	}
+	return types
+}
+
+// Who may see what is staged: those who may write to the package. To all others it does not exist.
+func TestStagedIsHidden(t *testing.T) {
+	w := newWorld(t, stages, trusts)
+	s := w.alice(protocol.AuthAndWrites)
+	w.person("bob")
+	w.enrol("bob", protocol.AuthAndWrites)
+	bob := w.login("bob")
+	id := w.staged("plain", "3.0.0", s)
+	reads, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+	other, _ := w.token("alice", token.Spec{Grants: []protocol.Grant{{Target: protocol.OneScope, Scope: "acme", Permission: protocol.ReadWrite}}})
+	for _, bearer := range []string{bob, reads, other} {
+		assert.Zero(t, w.listStaged(bearer, "").Total)
+		for _, path := range []string{"/-/stage/" + id, "/-/stage/" + id + "/tarball", "/-/stage/" + uuid, "/-/stage/x"} {
+			a := w.do(call{method: "GET", path: path, bearer: bearer})
+			assert.Equal(t, 404, a.Code, path)
+			assert.Equal(t, "not-found", a.text("code"), path)
+		}
+		assert.Equal(t, 404, w.do(call{method: "POST", path: "/-/stage/" + id + "/approve", bearer: bearer}).Code)
+		assert.Equal(t, 404, w.do(call{method: "DELETE", path: "/-/stage/" + id, bearer: bearer}).Code)
+	}
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/stage/" + id}).Code)
+	assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/stage"}).Code)
+	w.trust("plain", "createPackage")
+	assert.Equal(t, 403, w.do(call{method: "GET", path: "/-/stage", bearer: w.exchanged("plain")}).Code)
+
+	stager, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.StageOnly)})
+	assert.Equal(t, 1, w.listStaged(stager, "").Total)
+	for _, query := range []string{"?page=-1", "?perPage=0", "?perPage=101", "?page=x", "?package=@"} {
+		assert.Equal(t, 400, w.do(call{method: "GET", path: "/-/stage" + query, bearer: s}).Code, query)
+	}
+}
+
+// Pages are newest first, and end.
+func TestStagedPages(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthOnly)
+	for _, version := range []string{"3.0.0", "3.1.0", "3.2.0"} {
+		w.clock.Add(time.Second)
+		w.staged("plain", version, s)
+	}
+	var got []string
+	for _, page := range []string{"0", "1", "2"} {
+		list := w.listStaged(s, "?perPage=2&page="+page)
+		assert.Equal(t, 3, list.Total)
+		for _, item := range list.Items {
+			got = append(got, item.Version)
+		}
+	}
+	assert.Equal(t, []string{"3.2.0", "3.1.0", "3.0.0"}, got)
+}
+
+// Stage-only tokens and publishers stage and do not publish; nobody does where staging is wanted.
+func TestStageRequired(t *testing.T) {
+	w := newWorld(t, stages, trusts)
+	s := w.alice(protocol.AuthAndWrites)
+	stager, _ := w.token("alice", token.Spec{Grants: grantAll(protocol.StageOnly)})
+	a := w.publish("plain", "3.0.0", stager, "")
+	assert.Equal(t, 403, a.Code)
+	assert.Contains(t, a.text("error"), "E_STAGE_REQUIRED")
+	w.staged("plain", "3.0.0", stager)
+	w.trust("plain", "createPackage", "createStagedPackage")
+	require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{StageOnly: true}))
+	for _, bearer := range []string{s, w.exchanged("plain")} {
+		a := w.publish("plain", "3.1.0", bearer, w.codeAfter("alice"))
+		assert.Equal(t, 403, a.Code)
+		assert.Contains(t, a.text("error"), "E_STAGE_REQUIRED")
+	}
+	id := w.staged("plain", "3.1.0", w.exchanged("plain"))
+	item := w.listStaged(s, "").Items[0]
+	assert.Equal(t, []string{id, "github", "trusted automation"}, []string{item.ID, item.Actor, item.ActorType})
+	assert.Equal(t, 201, w.approveStaged(id, s, "alice").Code)
+
+	require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{}))
+	require.NoError(t, w.auth.SetScope(t.Context(), "acme", settings.Scope{StageOnly: true}))
+	w.host.add("@acme/widget", false, w.ids["alice"])
+	assert.Equal(t, "stage-required", w.publish("@acme/widget", "1.0.0", s, w.codeAfter("alice")).text("code"))
+	assert.Equal(t, 200, w.publish("plain", "4.0.0", s, w.codeAfter("alice")).Code)
+}
+
+// As many people approve as the package wants, and not who staged it, if it wants another.
+func TestApprovals(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	sessions := map[string]string{"alice": s}
+	for _, name := range []string{"bob", "carol"} {
+		w.person(name)
+		w.enrol(name, protocol.AuthAndWrites)
+		sessions[name] = w.login(name)
+		w.host.packages[protocol.PackageName{Name: "plain"}].rights[w.ids[name]] = policy.RightRead | policy.RightWrite
+	}
+	require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{OtherApprover: true, Approvals: 2}))
+	id := w.staged("plain", "3.0.0", s)
+	a := w.approveStaged(id, s, "alice")
+	assert.Equal(t, "approver-is-stager", a.text("code"))
+	for range 2 { // once more is not one more
+		a = w.approveStaged(id, sessions["bob"], "bob")
+		require.Equal(t, 201, a.Code, "%s", a.Body)
+		assert.Equal(t, false, a.json["published"])
+		assert.Contains(t, a.text("message"), "needs 2 approvals and has 1")
+	}
+	require.Len(t, w.listStaged(s, "").Items[0].Approvals, 1)
+	a = w.approveStaged(id, sessions["carol"], "carol")
+	require.Equal(t, 201, a.Code, "%s", a.Body)
+	assert.Equal(t, true, a.json["published"])
+}
+
+// An approval counts while who gave it could give it now, with what was shown then.
+func TestApprovalsOfThoseWhoLeft(t *testing.T) {
+	for name, leave := range map[string]func(w *world, bob protocol.UserID) error{
+		"may write no more": func(w *world, bob protocol.UserID) error {
+			w.host.change(func(p *hosted) { p.rights[bob] = policy.RightRead })
+			return nil
+		},
+		"is disabled": func(w *world, bob protocol.UserID) error {
+			return w.auth.Subjects().Disable(t.Context(), audit.Actor{}, bob)
+		},
+		"has no second factor any more": func(w *world, bob protocol.UserID) error {
+			return w.auth.Factors().Disable(t.Context(), audit.Actor{}, bob)
+		},
+		"has staged it, which must be another": func(w *world, _ protocol.UserID) error {
+			return w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{Approvals: 2, OtherApprover: true})
+		},
+		"may not by a rule of the host": func(w *world, _ protocol.UserID) error {
+			return w.auth.SetPolicy(policy.NPM().With(policy.Rule{
+				ID: "not-bob", Doc: "Bob does not approve.", Sentence: "You do not approve.", Actions: []protocol.Action{protocol.ApproveStaged},
+				Judge: func(r *policy.Request) policy.Verdict {
+					if r.Account.Name == "bob" {
+						return policy.Forbid
+					}
+					return policy.Silent
+				},
+			}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, stages)
+			w.alice(protocol.AuthAndWrites)
+			sessions := map[string]string{}
+			for _, name := range []string{"bob", "carol", "dave"} {
+				w.person(name)
+				w.enrol(name, protocol.AuthAndWrites)
+				sessions[name] = w.login(name)
+				w.host.change(func(p *hosted) { p.rights[w.ids[name]] = policy.RightRead | policy.RightWrite })
+			}
+			require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{Approvals: 2}))
+			id := w.staged("plain", "3.0.0", sessions["bob"])
+			require.Equal(t, 201, w.approveStaged(id, sessions["bob"], "bob").Code)
+
+			require.NoError(t, leave(w, w.ids["bob"]))
+			a := w.approveStaged(id, sessions["carol"], "carol")
+			require.Equal(t, 201, a.Code, "%s", a.Body)
+			assert.Equal(t, []any{false, float64(1)}, []any{a.json["published"], a.json["approvals"]})
+			assert.Equal(t, string(w.ids["bob"]), w.events.last(audit.VersionApproved).Detail["removed"])
+			a = w.approveStaged(id, sessions["dave"], "dave")
+			require.Equal(t, 201, a.Code, "%s", a.Body)
+			assert.Equal(t, []any{true, float64(2)}, []any{a.json["published"], a.json["approvals"]})
+		})
+	}
+}
+
+// A package begins with a staged version. What else is staged for the name then belongs to it, if who staged it may
+// write to it.
+func TestStageANewPackage(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	first, second := w.staged("@acme/new", "1.0.0", s), w.staged("@acme/new", "1.0.1", s)
+	assert.Equal(t, 2, w.listStaged(s, "").Total)
+	require.Equal(t, 201, w.approveStaged(first, s, "alice").Code)
+	assert.Equal(t, 1, w.listStaged(s, "").Total)
+	require.Equal(t, 201, w.approveStaged(second, s, "alice").Code)
+
+	third := w.staged("@acme/newer", "1.0.0", s)
+	w.person("mallory")
+	w.enrol("mallory", protocol.AuthAndWrites)
+	w.host.add("@acme/newer", false, w.ids["mallory"])
+	mallory := w.login("mallory")
+	assert.Zero(t, w.listStaged(s, "").Total)
+	assert.Zero(t, w.listStaged(mallory, "").Total, "it is not of the package that she has made")
+	assert.Equal(t, 404, w.approveStaged(third, mallory, "mallory").Code)
+	assert.Equal(t, 404, w.approveStaged(third, s, "alice").Code)
+	// Another package of the name has none of what was staged for the first.
+	fourth := w.staged("plain", "5.0.0", s)
+	w.host.change(func(h *hosted) { h.id = "id-another" })
+	assert.Equal(t, 404, w.approveStaged(fourth, s, "alice").Code)
+}
+
+// Where the rule is, a version is published as the newest one was, directly and through staging.
+func TestEvidenceStays(t *testing.T) {
+	w := newWorld(t, stages, trusts, func(cfg *npmauth.Config) { cfg.Policy = policy.NPM().With(policy.EvidenceStays("")) })
+	s := w.alice(protocol.AuthAndWrites)
+	w.trust("plain", "createPackage")
+	job := w.exchanged("plain")
+	stage := func(version, bearer string) answer {
+		c := stageOf("plain", version)
+		c.bearer = bearer
+		return w.do(c)
+	}
+	require.Equal(t, 200, w.publish("plain", "3.0.0", s, w.codeAfter("alice")).Code)
+	old := w.staged("plain", "3.1.0", s)
+
+	w.host.change(func(h *hosted) { h.evidence = policy.EvidencePublisher })
+	for _, a := range []answer{w.publish("plain", "3.2.0", s, ""), w.publish("plain", "3.2.0", s, w.codeAfter("alice")), stage("3.2.0", s), w.approveStaged(old, s, "alice")} {
+		assert.Equal(t, 403, a.Code, "%s", a.Body)
+		assert.Equal(t, "less-evidence", a.text("code"))
+	}
+	require.Equal(t, 200, w.publish("plain", "3.2.0", job, "").Code)
+	require.Equal(t, 201, w.approveStaged(w.staged("plain", "3.3.0", job), s, "alice").Code)
+
+	w.host.change(func(h *hosted) { h.evidence = policy.EvidenceApproval })
+	assert.Equal(t, "less-evidence", w.publish("plain", "3.4.0", job, "").text("code"))
+	require.Equal(t, 201, w.approveStaged(old, s, "alice").Code)
+}
+
+// The visibility that a version was staged with is for a new package, and not for one that is there when it is approved.
+func TestStagedVisibility(t *testing.T) {
+	for _, made := range []bool{false, true} {
+		w := newWorld(t, stages)
+		s := w.alice(protocol.AuthAndWrites)
+		c := stageOf("brand-new", "1.0.0")
+		c.body = bytes.Replace(c.body.([]byte), []byte(`"access":null`), []byte(`"access":"public"`), 1)
+		c.bearer = s
+		a := w.do(c)
+		require.Equal(t, 201, a.Code, "%s", a.Body)
+		want := "public"
+		if made {
+			w.host.add("brand-new", true, w.ids["alice"])
+			want = ""
+		}
+		var change protocol.Change
+		h := w.auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			op, _ := host.OperationFrom(r.Context())
+			var err error
+			change, err = op.Change()
+			assert.NoError(t, err)
+		}))
+		require.Equal(t, 201, w.send(h, call{method: "POST", path: "/-/stage/" + a.text("stageId") + "/approve", bearer: s, otp: w.codeAfter("alice")}).Code)
+		assert.Equal(t, "1.0.0", change.Version)
+		assert.Equal(t, want, change.Access)
+	}
+}
+
+// A package that got other owners has nothing staged any more.
+func TestTransferredStaged(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthOnly)
+	id := w.staged("plain", "3.0.0", s)
+	w.host.add("other", false, w.ids["alice"])
+	w.staged("other", "3.0.0", s)
+	require.NoError(t, w.auth.Transferred(t.Context(), protocol.PackageName{Name: "plain"}, "id-plain"))
+	assert.Equal(t, 1, w.listStaged(s, "").Total)
+	assert.Equal(t, 404, w.approveStaged(id, s, "alice").Code)
+}
+
+// It makes no difference that neither staging nor trusted publishing is offered any more.
+func TestTransferredWithoutOptions(t *testing.T) {
+	w := newWorld(t, stages, trusts)
+	s := w.alice(protocol.AuthAndWrites)
+	w.trust("plain", "createPackage")
+	id := w.staged("plain", "3.0.0", s)
+	other, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: w.store, Packages: w.host, Hasher: quickHasher(t), Now: w.clock.Now, Audit: w.events})
+	require.NoError(t, err)
+	require.NoError(t, other.Transferred(t.Context(), protocol.PackageName{Name: "plain"}, "id-plain"))
+	for _, of := range []audit.Type{audit.TrustRemoved, audit.VersionRejected} {
+		assert.Equal(t, []string{"transferred"}, w.events.last(of).Reasons)
+	}
+	assert.Equal(t, 404, w.approveStaged(id, s, "alice").Code)
+	assert.Equal(t, 404, w.do(exchangeOf("plain", w.idToken())).Code)
+}
+
+// What the host does not keep is not staged, and what it does not publish stays staged.
+func TestStagingHostFails(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	answers := http.StatusConflict
+	reads := true
+	h := w.auth.Wrap(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if reads {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		rw.Header().Set("X-Host", "yes")
+		rw.WriteHeader(answers)
+		assert.NoError(t, http.NewResponseController(rw).Flush())
+		_, _ = io.WriteString(rw, `{"error":"the host's words"}`)
+	}))
+	c := stageOf("plain", "3.0.0")
+	c.bearer = s
+	a := w.send(h, c)
+	assert.Equal(t, 409, a.Code)
+	assert.Contains(t, a.Body.String(), "the host's words")
+	assert.Zero(t, w.listStaged(s, "").Total)
+	reads, answers = false, http.StatusCreated
+	a = w.send(h, c)
+	assert.Equal(t, 400, a.Code, "it has not read it: %s", a.Body)
+	assert.Zero(t, w.listStaged(s, "").Total)
+	reads = true
+	abort := w.auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	}))
+	assert.Panics(t, func() { w.send(abort, c) })
+	assert.Zero(t, w.listStaged(s, "").Total)
+	assert.Equal(t, []string{"not-kept"}, w.events.last(audit.VersionRejected).Reasons)
+	a = w.send(h, c)
+	assert.Equal(t, 201, a.Code)
+	assert.Empty(t, a.Header().Get("X-Host"), "the answer is npm's")
+	id := a.text("stageId")
+
+	answers = http.StatusServiceUnavailable
+	approve := call{method: "POST", path: "/-/stage/" + id + "/approve", bearer: s, otp: w.codeAfter("alice")}
+	assert.Equal(t, 503, w.send(h, approve).Code)
+	assert.Equal(t, 1, w.listStaged(s, "").Total)
+	answers = http.StatusOK
+	assert.Equal(t, 201, w.send(h, approve).Code, "npm sends it again with the same code")
+	assert.Zero(t, w.listStaged(s, "").Total)
+}
+
+// The host is told who staged and who approved.
+func TestStagedEvidence(t *testing.T) {
+	w := newWorld(t, stages, trusts)
+	s := w.alice(protocol.AuthAndWrites)
+	id := w.trust("plain", "createStagedPackage")
+	staged := w.staged("plain", "3.0.0", w.exchanged("plain"))
+	var op host.Operation
+	var who host.Identity
+	h := w.auth.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		op, _ = host.OperationFrom(r.Context())
+		who, _ = host.IdentityFrom(r.Context())
+	}))
+	require.Equal(t, 201, w.send(h, call{method: "POST", path: "/-/stage/" + staged + "/approve", bearer: s, otp: w.codeAfter("alice")}).Code)
+	assert.Equal(t, "alice", who.Name)
+	assert.Equal(t, protocol.PackageID("id-plain"), op.PackageID)
+	require.NotNil(t, op.Staged)
+	data, err := json.Marshal(op.Staged.NPMUser("", "alice@acme.test"))
+	require.NoError(t, err)
+	assert.Equal(t, policy.EvidencePublisher|policy.EvidenceApproval, op.Staged.NPMUser("", "").Evidence())
+	assert.Zero(t, who.NPMUser("").Evidence())
+	assert.JSONEq(t, `{"name":"GitHub Actions","email":"","trustedPublisher":{"id":"github","oidcConfigId":"oidc:`+id+`"},"approver":{"name":"alice","email":"alice@acme.test"}}`, string(data))
+	change, err := op.Change()
+	require.NoError(t, err)
+	assert.Equal(t, "3.0.0", change.Version)
+}
+
+func TestStagingConfig(t *testing.T) {
+	_, err := npmauth.New(npmauth.Config{BaseURL: "https://npm.acme.test/", Store: newWorld(t).store, Packages: newBackend(), Hasher: quickHasher(t), Staging: &npmauth.Staging{TTL: time.Second}})
+	assert.ErrorContains(t, err, "Config.Staging")
+	w := newWorld(t)
+	s := w.alice(protocol.AuthOnly)
+	for _, c := range []call{stageOf("plain", "3.0.0"), {method: "GET", path: "/-/stage"}, {method: "GET", path: "/-/stage/" + uuid}, {method: "DELETE", path: "/-/stage/" + uuid}} {
+		for _, bearer := range []string{"", s} {
+			c.bearer = bearer
+			a := w.do(c)
+			assert.Equal(t, 403, a.Code, "%s: %s", c.path, a.Body)
+			assert.Equal(t, "not-offered", a.text("code"))
+		}
+	}
+	c := stageOf("plain", "3.0.0")
+	c.body, c.bearer = `{}`, s
+	assert.Equal(t, 400, newWorldWith(t, stages, c).Code)
+}
+
+// newWorldWith sends a request of alice's in a world of its own.
+func newWorldWith(t *testing.T, change func(*npmauth.Config), c call) answer {
+	t.Helper()
+	w := newWorld(t, change)
+	c.bearer = w.alice(protocol.AuthOnly)
+	return w.do(c)
+}

@@ -1,0 +1,121 @@
+package npmauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/stage"
+	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
+)
+
+// transferred is the reason in the events of what Transferred ends.
+const transferred = "transferred"
+
+// Transferred must be called by a host after a package got other owners, when that is durable and before
+// they are told: it ends what the former ones have set up that could still change the package. In this order
+// these are
+//
+//   - all its trusted publishers, and with them the tokens of their jobs;
+//   - each granular token that is for this package alone, whoever its user is;
+//   - each challenge for an operation on it, approved ones included;
+//   - each staged version, whoever has approved it.
+//
+// What is not committed by then is decided on once more, by what the host says now. What else former owners
+// have is worth what the host says of their rights from then on: a session, and
+// a token for a scope or for other packages, too, never does more than its user may do. The settings
+// of the package stay, as they only forbid. So may it be that only security keys count, or that only trusted
+// publishers may publish, until the new owners change it, or [Auth.SetPackage] does.
+//
+// pkg is the name and id the ID that the package had before and has now. One that was deleted and created
+// anew has another ID, and needs none of this but for tokens, whose grants go by the name.
+//
+// It reads all tokens and all open challenges of the store, a page at a time, and ends each in a commit of its
+// own. After an error some may have ended: call it once more, which ends the others. A call when nothing
+// is left ends nothing, and is an event all the same. The settings are written anew as they are, which
+// [Auth.ImportPackages] takes for settings that the package has.
+func (a *Auth) Transferred(ctx context.Context, pkg protocol.PackageName, id protocol.PackageID) error {
+	if id == "" {
+		return ErrNoPackage
+	}
+	if err := pkg.Validate(); err != nil {
+		return fmt.Errorf("npmauth: transferred: %w", err)
+	}
+	if err := a.endFor(ctx, pkg, id); err != nil {
+		return fmt.Errorf("npmauth: transferred: call it once more: %w", err)
+	}
+	return nil
+}
+
+// endFor ends what Transferred says.
+func (a *Auth) endFor(ctx context.Context, pkg protocol.PackageName, id protocol.PackageID) error {
+	by := audit.Actor{}
+	err := store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+		// Every final decision about the package rests on this row. Written anew, it makes those that rest on
+		// what the host said before be made once more: a former owner adds no publisher behind this call.
+		s, err := a.authz.Settings.Get(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := a.authz.Settings.Set(ctx, tx, id, s); err != nil {
+			return err
+		}
+		if _, err := a.publishers.RemoveAllTx(ctx, tx, by, trust.Package{ID: id, Name: pkg}, transferred); err != nil {
+			return err
+		}
+		return a.authz.Events.Commit(ctx, tx, audit.Event{
+			Type: audit.Transferred, Outcome: audit.Done, Package: pkg, Detail: map[string]string{"package_id": string(id)},
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for tok, err := range a.authz.Tokens.Unrevoked(ctx) {
+		if err != nil {
+			return err
+		}
+		if !onlyFor(tok.Grants, pkg) {
+			continue
+		}
+		if err := a.authz.Tokens.End(ctx, by, tok.ID, transferred); err != nil && !errors.Is(err, token.ErrNotFound) {
+			return err
+		}
+	}
+	if _, err = a.authz.Factors.EndChallenges(ctx, pkg, transferred); err != nil {
+		return err
+	}
+	return a.endStaged(ctx, pkg)
+}
+
+// endStaged ends all staged versions of a package.
+func (a *Auth) endStaged(ctx context.Context, pkg protocol.PackageName) error {
+	for after, more := "", true; more; more = after != "" {
+		page, next, err := a.staged.List(ctx, nil, pkg, after, store.MaxLimit)
+		if err != nil {
+			return err
+		}
+		for _, v := range page {
+			err := store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+				_, err := a.staged.RejectTx(ctx, tx, audit.Actor{}, v.ID, transferred)
+				return err
+			})
+			if err != nil && !errors.Is(err, stage.ErrNotFound) {
+				return err
+			}
+		}
+		after = next
+	}
+	return nil
+}
+
+// onlyFor reports whether grants are about the package and nothing else.
+func onlyFor(grants []protocol.Grant, pkg protocol.PackageName) bool {
+	return len(grants) > 0 && !slices.ContainsFunc(grants, func(g protocol.Grant) bool {
+		return g.Target != protocol.OnePackage || g.Package != pkg
+	})
+}
