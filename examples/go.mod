@@ -3,15 +3,19 @@ module github.com/npmauth/npmauth/examples
 go 1.26.0
 
 require (
+	github.com/descope/virtualwebauthn v1.0.3
 	github.com/npmauth/npmauth v0.0.0
 	github.com/npmauth/npmauth/store/etcd v0.0.0
 	github.com/npmauth/npmauth/store/postgres v0.0.0
 	github.com/npmauth/npmauth/store/sqlite v0.0.0
+	github.com/npmauth/npmauth/twofactor/webauthn v0.0.0
 	github.com/pquerna/otp v1.5.0
 	github.com/prometheus/client_golang v1.23.2
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.61.1
 )
+
+require github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -20,7 +24,13 @@ require (
 	github.com/coreos/go-semver v0.3.1 // indirect
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
+	github.com/fxamacker/cbor/v2 v2.9.4 // indirect
+	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
+	github.com/go-webauthn/webauthn v0.18.2 // indirect
+	github.com/go-webauthn/x v0.3.1 // indirect
+	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -30,10 +40,14 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/npmauth/npmauth/trust/oidc v0.0.0
+	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
 	github.com/prometheus/common v0.67.5 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	github.com/tinylib/msgp v1.6.4 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
 	go.etcd.io/etcd/api/v3 v3.7.3 // indirect
 	go.etcd.io/etcd/client/pkg/v3 v3.7.3 // indirect
 	go.etcd.io/etcd/client/v3 v3.7.3 // indirect
@@ -65,3 +79,7 @@ replace github.com/npmauth/npmauth/store/etcd => ../store/etcd
 replace github.com/npmauth/npmauth/store/postgres => ../store/postgres
 
 replace github.com/npmauth/npmauth/store/sqlite => ../store/sqlite
+
+replace github.com/npmauth/npmauth/twofactor/webauthn => ../twofactor/webauthn
+
+replace github.com/npmauth/npmauth/trust/oidc => ../trust/oidc

@@ -10,6 +10,8 @@
 // All nodes share a data folder with packages and the key that the store is sealed with;
 // examples/registry says what the folder needs.
 //
+// Security keys need a name: with -addr localhost:4873 accounts can have them.
+//
 // A real proxy also has TLS and limits of its own. It must keep, as this one does, the path
 // unchanged, with its %2f, and the client's IP address in X-Forwarded-For, which the registries
 // trust from this proxy alone.
@@ -60,7 +62,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer listener.Close()
-	base := "http://" + listener.Addr().String() + "/"
+	base := o.base(listener.Addr())
 
 	program := o.registry
 	if program == "" {

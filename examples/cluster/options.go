@@ -79,6 +79,16 @@ func (o options) check() error {
 	return nil
 }
 
+// base returns the URL of a proxy that listens at addr, by the name in -addr: security keys belong to one.
+func (o options) base(addr net.Addr) string {
+	host, _, errName := net.SplitHostPort(o.addr)
+	_, port, errPort := net.SplitHostPort(addr.String())
+	if errName != nil || errPort != nil {
+		return "http://" + addr.String() + "/"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
 // flags returns the flags of each registry, except its address.
 func (o options) flags(base string) []string {
 	return slices.Concat([]string{"-url", base, "-data", o.data, "-store", o.store, "-trust-proxy", "127.0.0.1"}, o.more)

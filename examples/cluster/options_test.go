@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -21,6 +22,15 @@ func TestOptions(t *testing.T) {
 	assert.Equal(t, []string{
 		"-url", "http://127.0.0.1:1/", "-data", "d", "-store", "etcd://db.example:2379", "-trust-proxy", "127.0.0.1", "-seed", "alice:a",
 	}, o.flags("http://127.0.0.1:1/"))
+}
+
+func TestBase(t *testing.T) {
+	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4900}
+	for addr, want := range map[string]string{
+		"localhost:0": "http://localhost:4900/", "127.0.0.1:0": "http://127.0.0.1:4900/", "[::1]:4900": "http://[::1]:4900/",
+	} {
+		assert.Equal(t, want, options{addr: addr}.base(at))
+	}
 }
 
 func TestOptionsRefused(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/twofactor/webauthn"
 	"github.com/npmauth/npmauth/web"
 )
 
@@ -33,6 +34,7 @@ func adopt(a *app, baseURL string, st store.Store, signIn *web.SignIn) (*npmauth
 		Packages:   packages{a},
 		Foreign:    a.foreign,
 		SignIn:     signIn,
+		Keys:       webauthn.Keys, // where baseURL has a domain name
 		OpenSignUp: signIn == nil, // whoever reaches the shelf is in the company's network
 		Public: func(r *http.Request) bool { // what the app has besides packages
 			return r.URL.Path == "/" || r.URL.Path == "/healthz"

@@ -150,30 +150,41 @@ func (a *app) publish(w http.ResponseWriter, r *http.Request, op host.Operation)
 		delete(dist, "tarball") // the app decides where it is
 	}
 	who, _ := host.IdentityFrom(r.Context())
-	owner, err := personNumber(who.User)
+	manifest["_npmUser"] = who.NPMUser("")
+	id, err := a.store(op, who, allowed, manifest)
+	if err == nil && op.PackageID == "" {
+		err = op.Created(r.Context(), id) // asks packages, and so without mu
+	}
 	if err != nil {
 		return nil, err
 	}
+	return map[string]bool{"ok": true}, nil
+}
 
+func (a *app) store(op host.Operation, who host.Identity, allowed protocol.Change, manifest map[string]any) (protocol.PackageID, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.packages[op.Package.String()]
 	// npmauth allowed the request to write the package that it saw, or to create one if it saw
 	// none. This is the one line that a host must not forget.
 	if packageID(p) != op.PackageID {
-		return nil, errTaken
+		return "", errTaken
 	}
 	if p == nil {
+		owner, err := personNumber(who.Owns()) // of a trusted publisher, who is no person, for whom it publishes
+		if err != nil {
+			return "", err
+		}
 		a.serial++
 		p = &shelved{id: a.serial, owner: owner, versions: map[string]map[string]any{}, tags: map[string]string{}}
 		a.packages[op.Package.String()] = p
 	}
 	if p.versions[allowed.Version] != nil {
-		return nil, errExists
+		return "", errExists
 	}
 	p.versions[allowed.Version] = manifest
 	maps.Copy(p.tags, allowed.Tags)
-	return map[string]bool{"ok": true}, nil
+	return packageID(p), nil
 }
 
 // packageID returns the ID of a package for npmauth, "" if there is none.

@@ -123,6 +123,8 @@ func TestLogin(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out))
 	assert.JSONEq(t, `{"username":"ada"}`, s.do("GET", "/-/whoami", out.Token, nil).Body.String())
 
+	assert.Contains(t, s.do("GET", "/-/auth/v1/factors", out.Token, nil).Body.String(), `"id":"shelf.acme.test"`, "accounts can have security keys")
+
 	wrong, unknown := s.login(t, "ada", "something else"), s.login(t, "eve", password)
 	assert.Equal(t, http.StatusUnauthorized, wrong.Code)
 	assert.Equal(t, wrong.Code, unknown.Code)

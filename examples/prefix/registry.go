@@ -120,27 +120,36 @@ func (g *registry) publish(w http.ResponseWriter, r *http.Request, op host.Opera
 		return err
 	}
 	manifest["dist"].(map[string]any)["tarball"] = g.base + op.Package.String() + "/-/" + op.Package.Name + "-" + change.Version + ".tgz"
+	who, _ := host.IdentityFrom(r.Context())
+	id, err := g.store(op, who, change, manifest, tarball)
+	if err == nil && op.PackageID == "" {
+		err = op.Created(r.Context(), id) // without mu, as above
+	}
+	if err == nil {
+		wire.WriteJSON(w, http.StatusOK, struct{}{})
+	}
+	return err
+}
 
+func (g *registry) store(op host.Operation, who host.Identity, change protocol.Change, manifest map[string]any, tarball []byte) (protocol.PackageID, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.packages[op.Package]
 	if p == nil {
-		who, _ := host.IdentityFrom(r.Context())
-		p = &pkg{"", who.User, map[string]any{}, map[string][]byte{}, map[string]string{}}
+		p = &pkg{"", who.Owns(), map[string]any{}, map[string][]byte{}, map[string]string{}}
 	}
 	switch {
 	case p.id != op.PackageID: // what was allowed is a write to this package, and with "" a new one
-		return errMoved
+		return "", errMoved
 	case p.manifests[change.Version] != nil:
-		return errExists
+		return "", errExists
 	case change.Access == "public":
-		return errPublic
+		return "", errPublic
 	case p.id == "":
 		g.serial++
 		p.id, g.packages[op.Package] = protocol.PackageID(strconv.Itoa(g.serial)), p
 	}
 	p.manifests[change.Version], p.tarballs[change.Version] = manifest, tarball
 	maps.Copy(p.tags, change.Tags)
-	wire.WriteJSON(w, http.StatusOK, struct{}{})
-	return nil
+	return p.id, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/twofactor/webauthn"
 )
 
 // An adminCommand is one of registry admin. What it does is in admin_commands.go: thin calls of
@@ -168,6 +169,7 @@ func (o *adminFlags) run(ctx context.Context, in io.Reader, out io.Writer, args 
 	c.Auth, err = npmauth.New(npmauth.Config{
 		BaseURL: "http://localhost/", // nothing is served
 		Store:   st, Packages: c.facts, Documents: c.facts, Orgs: c.facts, AuditLog: events,
+		Keys: webauthn.Keys, // which reset-factor removes, whatever domain they belong to
 	})
 	if err != nil {
 		return err

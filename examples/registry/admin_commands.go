@@ -29,8 +29,9 @@ var adminCommands = []adminCommand{
 	{"users show", "NAME", "show all of an account but its secrets", plain(usersShow)},
 	{"disable", "NAME", "refuse all of an account's credentials and logins until it is enabled", plain(disable)},
 	{"enable", "NAME", "undo disable: what was not revoked meanwhile works again", plain(enable)},
-	{"reset-factor", "NAME", "remove the second factor of an account, and end its sessions", resetFactor},
-	{"reset-password", "NAME", "read a new password from standard input, and end the sessions", plain(resetPassword)},
+	{"reset-factor", "NAME", "remove the second factor of an account, and end its sessions: a recovery of it", plain(resetFactor)},
+	{"reset-password", "NAME", "read a new password from standard input, and end the sessions: a recovery of the account", plain(resetPassword)},
+	{"high-impact", "NAME", "say that many depend on an account: for 72 hours after a recovery it only reads", highImpact},
 	{"sessions list", "[NAME]", "list the sessions of an account, or all", plain(sessionsList)},
 	{"sessions end", "NAME [ID]", "end a session of an account, or all of them and its logins under way", plain(sessionsEnd)},
 	{"tokens list", "[NAME]", "list the granular tokens of an account, or all", plain(tokensList)},
@@ -81,6 +82,14 @@ func usersShow(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
+	var keys []string
+	list, err := c.Factors().KeyList(ctx, nil, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, k := range list {
+		keys = append(keys, k.Name)
+	}
 	administrators, err := c.facts.people.list(ctx, u.Administrators)
 	if err != nil {
 		return err
@@ -96,7 +105,8 @@ func usersShow(ctx context.Context, c *console, args []string) error {
 	c.one([]field{
 		{"name", u.Name}, {"id", u.ID}, {"email", u.Email}, {"created", u.Created}, {"service", u.Service}, {"administrators", administrators},
 		{"disabled", sub.Disabled}, {"ranges", ranges(sub.CIDRs)}, {"high_impact", sub.HighImpact}, {"recovered", sub.Recovered},
-		{"second_factor", sub.TwoFactor.String()}, {"factor_locked", factor.Locked}, {"recovery_codes", factor.RecoveryLeft},
+		{"second_factor", sub.TwoFactor.String()}, {"app", factor.App}, {"security_keys", keys}, {"keys_only", sub.KeysOnly},
+		{"factor_locked", factor.Locked}, {"recovery_codes", factor.RecoveryLeft},
 		{"tokens", tokens}, {"sessions", sessions},
 	})
 	return nil
@@ -171,20 +181,25 @@ func enable(ctx context.Context, c *console, args []string) error {
 	return toUser(ctx, c, args[0], "enabled", func(id protocol.UserID) error { return c.Subjects().Enable(ctx, audit.Actor{}, id) })
 }
 
-func resetFactor(flags *flag.FlagSet) func(context.Context, *console, []string) error {
-	unverified := flags.Bool("unverified", false, "who asked for it has not proved who they are: a high-impact account only reads for 72 hours")
+func resetFactor(ctx context.Context, c *console, args []string) error {
+	return toUser(ctx, c, args[0], "second factor removed, sessions ended", func(id protocol.UserID) error {
+		err := c.ResetTwoFactor(ctx, id)
+		if errors.Is(err, twofactor.ErrNoFactor) {
+			return errors.New("the account has no second factor")
+		}
+		return err
+	})
+}
+
+func highImpact(flags *flag.FlagSet) func(context.Context, *console, []string) error {
+	off := flags.Bool("off", false, "say that few do, which also ends the 72 hours")
 	return func(ctx context.Context, c *console, args []string) error {
-		return toUser(ctx, c, args[0], "second factor removed, sessions ended", func(id protocol.UserID) error {
-			if *unverified { // first: between the two nobody publishes
-				if err := c.Subjects().Recovered(ctx, audit.Actor{}, id); err != nil {
-					return err
-				}
-			}
-			err := c.ResetTwoFactor(ctx, id)
-			if errors.Is(err, twofactor.ErrNoFactor) {
-				return errors.New("the account has no second factor")
-			}
-			return err
+		done := "high impact"
+		if *off {
+			done = "no high impact"
+		}
+		return toUser(ctx, c, args[0], done, func(id protocol.UserID) error {
+			return c.Subjects().SetHighImpact(ctx, audit.Actor{}, id, !*off)
 		})
 	}
 }
@@ -505,7 +520,7 @@ func revoke(flags *flag.FlagSet) func(context.Context, *console, []string) error
 	scope := flags.String("scope", "", "with a grant for this `scope`, for something in it, or for all packages")
 	pkg := flags.String("package", "", "that may change this `package`")
 	flags.Var(&want, "right", "with -package, `right` that they have: read, write or admin (default write)")
-	kind := flags.String("kind", "", "of this `kind` alone: token or session")
+	kind := flags.String("kind", "", "of this `kind` alone: token, session or publisher")
 	return func(ctx context.Context, c *console, _ []string) (err error) {
 		if *of != "" {
 			u, err := c.user(ctx, *of)
@@ -525,8 +540,10 @@ func revoke(flags *flag.FlagSet) func(context.Context, *console, []string) error
 			class.Kind = policy.KindToken
 		case "session":
 			class.Kind = policy.KindSession
+		case "publisher":
+			class.Kind = policy.KindPublisher
 		default:
-			return fmt.Errorf("%w: -kind must be token or session", errArgs)
+			return fmt.Errorf("%w: -kind must be token, session or publisher", errArgs)
 		}
 		class.Before, class.Rights, class.Scope = before.Time, want.Rights, strings.TrimPrefix(*scope, "@")
 		return c.revoke(ctx, class, *dry)

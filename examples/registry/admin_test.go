@@ -244,6 +244,8 @@ func TestAdmin(t *testing.T) {
 	assert.Contains(t, o.typed(2, "", "revoke"), "no class")
 	assert.Regexp(t, `^KIND .*\nCredentials that would be revoked: 0\n$`, o.typed(0, "", "revoke", "-dry-run", "-scope", "nothing", "-user", "bob"))
 	assert.Contains(t, o.typed(2, "", "revoke", "-dry-run", "-kind", "token"), "no class")
+	assert.Contains(t, o.typed(2, "", "revoke", "-dry-run", "-kind", "publisher", "-user", "alice"), "no class")
+	assert.Empty(t, o.rows("revoke", "-dry-run", "-kind", "publisher", "-before", "0s"), "no job has a token")
 	assert.Contains(t, o.typed(1, "", "revoke", "-user", "nobody"), `no user "nobody"`)
 	assert.Contains(t, o.typed(2, "", "revoke", "-user", "alice", "-kind", "password"), "-kind")
 	for _, args := range [][]string{
@@ -284,10 +286,15 @@ func TestAdmin(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, status)
 	o.secrets = append(o.secrets, p.sessionOf("another long password"))
 	assert.Contains(t, o.typed(1, "", "reset-factor", "alice"), "no second factor")
-	o.typed(0, "", "reset-factor", "-unverified", "bob")
+	o.typed(0, "", "reset-factor", "bob")
 	show = o.rows("users", "show", "bob")[0]
 	assert.Equal(t, "off", show["second_factor"])
 	assert.NotNil(t, show["recovered"])
+	assert.NotNil(t, o.rows("users", "show", "alice")[0]["recovered"], "by the new password")
+	for _, args := range [][]string{{"bob"}, {"bob", "-off"}} {
+		o.typed(0, "", append([]string{"high-impact"}, args...)...)
+		assert.Equal(t, len(args) == 1, o.rows("users", "show", "bob")[0]["high_impact"])
+	}
 
 	// What was done is on record, the operator's and the registry's.
 	types := func(args ...string) []any { return valuesOf(o.rows(append([]string{"audit"}, args...)...), "type") }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -17,6 +18,8 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/npmauth/npmauth/host"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -275,6 +278,26 @@ func (d *database) stored(ctx context.Context, id protocol.PackageID, version st
 		return release{}, fmt.Errorf("read manifest: %w", err)
 	}
 	return r, nil
+}
+
+// evidence returns how the newest version of a package was published, none if it has no version.
+func (d *database) evidence(ctx context.Context, id protocol.PackageID) (policy.Evidence, error) {
+	var text []byte
+	switch err := d.db.QueryRowContext(ctx, `
+		SELECT body FROM release JOIN manifest USING (package, version) WHERE package = ?
+		ORDER BY published DESC, release.rowid DESC LIMIT 1`, id).Scan(&text); {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("read manifest: %w", err)
+	}
+	var m struct {
+		By host.NPMUser `json:"_npmUser"`
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return 0, fmt.Errorf("read manifest: %w", err)
+	}
+	return m.By.Evidence(), nil
 }
 
 // tags returns a package's dist-tags.

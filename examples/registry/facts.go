@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -18,8 +20,11 @@ import (
 // Any signed-in user may take an unscoped name that is free. @name belongs to the organization
 // of that name, or to the user if there is none.
 type facts struct {
-	db     *database
-	people *people
+	db       *database
+	people   *people
+	tarballs *tarballs
+	// evidence is whether the policy asks how the newest version of a package was published.
+	evidence bool
 }
 
 // Facts implements [host.Packages].
@@ -33,6 +38,11 @@ func (f facts) Facts(ctx context.Context, name protocol.PackageName, user protoc
 		return policy.Facts{}, err
 	}
 	about := policy.Facts{ID: p.ID, Private: p.Private, RequireFactor: o.Factor}
+	if f.evidence && p.ID != "" {
+		if about.Evidence, err = f.db.evidence(ctx, p.ID); err != nil {
+			return policy.Facts{}, err
+		}
+	}
 	if user == "" {
 		return about, nil
 	}
@@ -100,6 +110,30 @@ func (f facts) Document(ctx context.Context, name protocol.PackageName) (host.Do
 	return doc, err
 }
 
+// StagedTarball implements [host.Tarballs].
+func (f facts) StagedTarball(ctx context.Context, id string) (io.ReadCloser, error) {
+	p, err := f.db.staged(ctx, id)
+	if errors.Is(err, errNotStaged) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.tarballs.open(p.Release.Tarball)
+}
+
+// PublishedTarball implements [host.Tarballs].
+func (f facts) PublishedTarball(ctx context.Context, id protocol.PackageID, version string) (io.ReadCloser, error) {
+	r, err := f.db.release(ctx, id, version)
+	if errors.Is(err, errNoVersion) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.tarballs.open(r.Tarball)
+}
+
 // OrgFacts implements [host.Orgs].
 func (f facts) OrgFacts(ctx context.Context, name string, user protocol.UserID) (policy.OrgFacts, error) {
 	o, err := f.db.findOrg(ctx, name)
@@ -138,6 +172,7 @@ var (
 	_ host.Packages    = facts{}
 	_ host.Documents   = facts{}
 	_ host.Orgs        = facts{}
+	_ host.Tarballs    = facts{}
 	_ host.Memberships = facts{}
 	_ host.FactorRules = facts{}
 )

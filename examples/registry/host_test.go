@@ -32,7 +32,7 @@ func TestHost(t *testing.T) {
 			ids[i] = user.ID
 		}
 		require.NoError(t, r.db.putOrg(t.Context(), "acme", ids[0], false))
-		known := facts{db: r.db, people: r.people}
+		known := facts{db: r.db, people: r.people, evidence: true}
 		return hosttest.Registry{
 			// A name that is free again is for another in these tests, and not here.
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -48,6 +48,7 @@ func TestHost(t *testing.T) {
 				return auth.PasswordChanged(ctx, id)
 			},
 			Private: protocol.PackageName{Scope: "acme", Name: "npmauth-host-test"},
+			Staging: true, Evidence: true,
 		}
 	})
 }

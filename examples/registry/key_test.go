@@ -12,6 +12,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
+// PW-08: without its key a registry that has data does not start, and draws no new one.
 func TestLoadKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.key")
 	_, err := loadKeys(path, false)

@@ -24,6 +24,17 @@
 // version with that number is ever published under that name later, and an unscoped name stays
 // with its maintainers.
 //
+// # Security keys
+//
+// Accounts may have security keys and passkeys beside an authenticator app, or, with -no-apps, in its
+// place. A key belongs to the domain name in the address of -url, localhost for a trial, and to no
+// other: where that changes, all keys are lost. At an IP address there are none.
+//
+// # Trusted publishers
+//
+// With -trust-issuer the jobs of a CI system publish without a token that somebody has made and stored: maintainers
+// say with npm trust which jobs may publish their package. Docs/trusted-publishing.md says how.
+//
 // # The sealing key
 //
 // npmauth's data is sealed with the key in auth.key, in the folder of -data. It is created at
@@ -85,6 +96,10 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/trust"
+	"github.com/npmauth/npmauth/trust/oidc"
+	"github.com/npmauth/npmauth/twofactor/webauthn"
 )
 
 // drain is how long requests that are under way have after a signal to stop.
@@ -116,14 +131,14 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if o.copyTo != (storeChoice{}) {
 		return copyStore(ctx, o, stdout, log)
 	}
-	listener, err := net.Listen("tcp", o.addr)
+	listeners, err := listen(o.addr)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	base := o.base
+	defer closeAll(listeners)
+	base, names := o.base, []string(nil)
 	if base == "" {
-		base = address(o.addr, listener)
+		base, names = address(o.addr, listeners[0]), loopbackNames(listeners[0])
 	}
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
 		return err
@@ -154,7 +169,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	registered := prometheus.NewRegistry()
 	who := new(people)
-	known := facts{db: db, people: who}
+	known := facts{db: db, people: who, tarballs: files, evidence: o.keepEvidence}
 	auth, err := npmauth.New(npmauth.Config{
 		BaseURL:    base,
 		Store:      st,
@@ -164,6 +179,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		Public:     isFront(at),
 		OpenSignUp: o.signUp,
 		Legacy:     npmauth.Legacy{Off: o.legacy.off, Sunset: o.legacy.sunset},
+		Policy:     policy.NPM().WithFactorFrom(o.factor).With(o.rules()...),
+		Keys:       webauthn.Keys,
+		NoApps:     o.noApps,
+		Trust:      trusted(o.issuers),
+		Staging:    &npmauth.Staging{},
 
 		CheckTarball:   true,
 		TrustedProxies: o.proxies,
@@ -212,20 +232,30 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if _, err := io.WriteString(stdout, said); err != nil {
 		return err
 	}
-	host := &registry{db: db, tarballs: files, people: who, view: view{base: at}, log: log, ready: auth.Ready}
-	return serve(ctx, listener, auth, auth.Wrap(host))
+	host := &registry{db: db, tarballs: files, people: who, view: view{base: at, names: names}, log: log, ready: auth.Ready}
+	return serve(ctx, listeners, auth, auth.Wrap(host))
+}
+
+// trusted returns the configuration of trusted publishers, which are none without issuers.
+func trusted(issuers []trust.Issuer) npmauth.Trust {
+	if len(issuers) == 0 {
+		return npmauth.Trust{}
+	}
+	return npmauth.Trust{Issuers: issuers, Verifier: oidc.TokenVerifier}
 }
 
 // serve answers requests until ctx is done, and then those under way.
-func serve(ctx context.Context, listener net.Listener, auth *npmauth.Auth, handler http.Handler) error {
+func serve(ctx context.Context, listeners []net.Listener, auth *npmauth.Auth, handler http.Handler) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	flushed := make(chan error, 1)
 	go func() { flushed <- auth.Run(background) }()
 
 	server := newServer(handler)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	served := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() { served <- server.Serve(listener) }()
+	}
 
 	select {
 	case err := <-served: // only a failure comes before Shutdown
@@ -238,6 +268,67 @@ func serve(ctx context.Context, listener net.Listener, auth *npmauth.Auth, handl
 	err := server.Shutdown(patience)
 	stop()
 	return errors.Join(err, <-flushed)
+}
+
+// listen listens at addr. The name localhost is both of its addresses, where this machine has both:
+// some clients try the one first and some the other.
+func listen(addr string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host != "localhost" {
+		listener, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{listener}, nil
+	}
+	for tries := 0; ; tries++ {
+		four, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			return nil, err
+		}
+		if !hasIPv6() {
+			return []net.Listener{four}, nil
+		}
+		_, chosen, _ := net.SplitHostPort(four.Addr().String())
+		six, err := net.Listen("tcp6", net.JoinHostPort("::1", chosen))
+		if err == nil {
+			return []net.Listener{four, six}, nil
+		}
+		// Another process has it, and would get the passwords and tokens of those who try it first.
+		if err := errors.Join(err, four.Close()); port != "0" || tries == 9 {
+			return nil, err
+		}
+	}
+}
+
+func hasIPv6() bool {
+	listener, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	closeAll([]net.Listener{listener})
+	return true
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, listener := range listeners {
+		_ = listener.Close() // closed by the server already, if it served
+	}
+}
+
+// loopbackNames returns the Host headers of clients on this machine.
+func loopbackNames(listener net.Listener) (names []string) {
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return nil
+	}
+	for _, host := range []string{"localhost", "127.0.0.1", "::1"} {
+		names = append(names, net.JoinHostPort(host, port))
+	}
+	if port == "80" {
+		names = append(names, "localhost", "127.0.0.1", "[::1]")
+	}
+	return names
 }
 
 // address returns the URL at which a client on this machine reaches listener.

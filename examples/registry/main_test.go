@@ -153,7 +153,42 @@ func TestAddress(t *testing.T) {
 	require.NoError(t, err)
 	for addr, want := range map[string]string{
 		"127.0.0.1:0": "http://127.0.0.1:" + port + "/", ":0": "http://localhost:" + port + "/", "[::1]:0": "http://[::1]:" + port + "/",
+		"localhost:0": "http://localhost:" + port + "/",
 	} {
 		assert.Equal(t, want, address(addr, listener), addr)
 	}
+	assert.Equal(t, []string{"localhost:" + port, "127.0.0.1:" + port, "[::1]:" + port}, loopbackNames(listener))
+}
+
+// The name localhost is every loopback address of the machine, at one port, and none of them is left
+// to another process.
+func TestListenAtLocalhost(t *testing.T) {
+	listeners, err := listen("localhost:0")
+	require.NoError(t, err)
+	defer closeAll(listeners)
+	_, port, err := net.SplitHostPort(listeners[0].Addr().String())
+	require.NoError(t, err)
+	hosts := []string{"127.0.0.1"}
+	if hasIPv6() {
+		hosts = append(hosts, "::1")
+	}
+	require.Len(t, listeners, len(hosts))
+	for i, host := range hosts {
+		assert.Equal(t, net.JoinHostPort(host, port), listeners[i].Addr().String())
+	}
+	_, err = listen("localhost:" + port)
+	assert.Error(t, err, "both are taken")
+	for i := range listeners {
+		require.NoError(t, listeners[i].Close())
+		if len(listeners) == 2 {
+			_, err = listen("localhost:" + port)
+			assert.Error(t, err, "the other one is")
+			listeners[i], err = net.Listen("tcp", net.JoinHostPort(hosts[i], port))
+			require.NoError(t, err, "what could be had was given back")
+		}
+	}
+	one, err := listen("127.0.0.1:0")
+	require.NoError(t, err)
+	defer closeAll(one)
+	assert.Len(t, one, 1, "an address is itself")
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/npmauth/npmauth/host"
 )
 
 // Bounds of what one publish has beside its tarball, in bytes. Everybody who installs a package
@@ -92,7 +94,7 @@ type manifest map[string]json.RawMessage
 
 // manifest checks the manifest of one version against its tarball, and returns what to keep of
 // it. A deprecation message, which can change later, is returned separately.
-func (doc document) manifest(name, version string, by person, tgz *draft) (kept []byte, deprecated string, err error) {
+func (doc document) manifest(name, version string, by host.NPMUser, tgz *draft) (kept []byte, deprecated string, err error) {
 	var m, dist manifest
 	if err := errors.Join(unmarshal(doc.Versions[version], &m), unmarshal(m["dist"], &dist)); err != nil || m == nil {
 		return nil, "", refuse(400, "The body has no well-formed manifest of version %s.", version)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/fuzzbound"
 	"github.com/npmauth/npmauth/packument"
 	"github.com/npmauth/npmauth/protocol"
@@ -49,7 +50,7 @@ func keep(t *testing.T, body string) (manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, _, err := doc.manifest("widget", "1.0.0", person{Name: "alice"}, tgz)
+	raw, _, err := doc.manifest("widget", "1.0.0", host.NPMUser{Name: "alice"}, tgz)
 	if err != nil {
 		return nil, err
 	}

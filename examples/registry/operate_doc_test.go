@@ -10,19 +10,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/token"
 )
 
-// operateDocument returns docs/operate.md and the lines of its commands.
-func operateDocument(t *testing.T) (text string, commands []string) {
+// operatorsDocument returns a document of docs and the lines of its commands.
+func operatorsDocument(t *testing.T, name string) (text string, commands []string) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "operate.md"))
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 	require.NoError(t, err)
 	for _, block := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(data), -1) {
 		require.Equal(t, "sh", block[1])
@@ -40,7 +42,7 @@ func TestOperateDocument(t *testing.T) {
 	p, o := start(t, dir, "-org", "acme=alice"), newOperator(t, dir)
 	o.person("bob")
 	o.owns("alice", "@acme/widget")
-	_, commands := operateDocument(t)
+	_, commands := operatorsDocument(t, "operate.md")
 	ran := map[string]int{}
 	for _, line := range commands {
 		args := strings.Fields(line)
@@ -64,7 +66,53 @@ func TestOperateDocument(t *testing.T) {
 			assert.Contains(t, known, line)
 		}
 	}
-	assert.Equal(t, map[string]int{"admin": 40, "registry": 2, "sqlite3": 2, "keys": 2}, ran)
+	assert.Equal(t, map[string]int{"admin": 40, "registry": 3, "sqlite3": 2, "keys": 2}, ran)
+}
+
+// TestRecoveryDocument types the commands of docs/recovery.md as they stand there, and the account is
+// then as the document says: it only reads, whatever it has.
+func TestRecoveryDocument(t *testing.T) {
+	dir := t.TempDir()
+	p, o := start(t, dir), newOperator(t, dir)
+	o.owns("alice", "widget")
+	text, commands := operatorsDocument(t, "recovery.md")
+	ran := map[string]int{}
+	for _, line := range commands {
+		require.True(t, strings.HasPrefix(line, "registry admin "), line)
+		args := strings.Fields(line)[2:]
+		command, _ := findAdmin(args)
+		require.NotNil(t, command, line)
+		ran[command.name]++
+		bearer, id := o.token("alice", token.Spec{Name: "ci", Bypass: true})
+		for i := range args {
+			args[i] = strings.Replace(args[i], "TOKEN-ID", id, 1)
+		}
+		o.operates(p, args)
+		show := o.rows("users", "show", "alice")[0]
+		switch command.name {
+		case "high-impact":
+			assert.Equal(t, !slices.Contains(args, "-off"), show["high_impact"], line)
+		case "reset-factor":
+			assert.Equal(t, true, show["high_impact"], "it is said before")
+			assert.NotNil(t, show["recovered"])
+			var refused struct{ Code string }
+			require.Eventually(t, func() bool {
+				return p.do(http.MethodPut, "-/package/widget/dist-tags/next", bearer, `"1.0.0"`, &refused) == http.StatusForbidden
+			}, patience, tick)
+			assert.Equal(t, "account-held", refused.Code)
+			status, _ := p.whoami(bearer)
+			assert.Equal(t, http.StatusOK, status, "tokens stay")
+		case "tokens revoke":
+			p.ends(bearer)
+		}
+	}
+	for name, n := range map[string]int{"high-impact": 2, "reset-factor": 1, "reset-password": 1, "tokens revoke": 1, "revoke": 1, "users show": 2, "audit": 3} {
+		assert.Equal(t, n, ran[name], name)
+	}
+	for _, says := range []string{"`account-held`", "72 hours"} {
+		assert.Contains(t, text, says)
+	}
+	assert.Equal(t, 72*time.Hour, policy.DefaultLimits().HighImpactHold)
 }
 
 // operates types a command, when there is something for it to do, and checks that it is done.
@@ -124,7 +172,9 @@ func (o *operator) operates(p *process, args []string) {
 	case "sessions end":
 		assert.Empty(o.t, o.rows("sessions", "list", args[2]))
 	case "reset-factor":
-		assert.Equal(o.t, "off", o.rows("users", "show", args[1])[0]["second_factor"])
+		show := o.rows("users", "show", args[1])[0]
+		assert.Equal(o.t, "off", show["second_factor"])
+		assert.NotNil(o.t, show["recovered"])
 	case "reset-password":
 		o.with(func(ctx context.Context, c *console) error {
 			u, err := c.user(ctx, args[1])
@@ -176,7 +226,7 @@ func (o *operator) saves(line string) {
 
 // What docs/operate.md says to watch exists, and it names every command.
 func TestOperateDocumentNames(t *testing.T) {
-	text, _ := operateDocument(t)
+	text, _ := operatorsDocument(t, "operate.md")
 	registered := prometheus.NewRegistry()
 	newMetrics(registered).Observe(anObservation)
 	families, err := registered.Gather()
@@ -196,7 +246,7 @@ func TestOperateDocumentNames(t *testing.T) {
 	_, table, _ := strings.Cut(text, "These are worth an alarm:")
 	table, _, _ = strings.Cut(table, "\n## ")
 	types := regexp.MustCompile("`([a-z_]+\\.[a-z_]+)`").FindAllStringSubmatch(table, -1)
-	require.Len(t, types, 11)
+	require.Len(t, types, 12)
 	for _, m := range types {
 		assert.Contains(t, string(source), `Type = "`+m[1]+`"`)
 	}

@@ -13,24 +13,39 @@ import (
 	"time"
 
 	"github.com/npmauth/npmauth/account"
+	"github.com/npmauth/npmauth/policy"
+	"github.com/npmauth/npmauth/trust"
 )
 
 // Options are the flags, checked.
 type options struct {
-	addr   string
-	base   string // "" means http://<addr>/, which is known once the listener is open
-	data   string
-	store  storeChoice
-	copyTo storeChoice // zero: serve, copy nothing
-	signUp bool
-	seeds  []seed
-	orgs   []orgChoice
-	legacy legacyChoice
+	addr         string
+	base         string // "" means http://<addr>/, which is known once the listener is open
+	data         string
+	store        storeChoice
+	copyTo       storeChoice // zero: serve, copy nothing
+	signUp       bool
+	seeds        []seed
+	orgs         []orgChoice
+	legacy       legacyChoice
+	keepEvidence bool      // whether a version has the evidence of the one before it
+	factor       time.Time // from which on who writes must have a second factor; zero: never
+	noApps       bool      // no more authenticator apps are enrolled
 
 	metrics string // "" means that none are served
 
 	proxies   []netip.Prefix // whose X-Forwarded-For is trusted
 	forwarded bool           // Forwarded is, in its place
+
+	issuers []trust.Issuer // CI systems whose jobs may be trusted publishers; none: no trusted publishing
+}
+
+// rules returns the rules that the policy has besides npm's.
+func (o *options) rules() (rules []policy.Rule) {
+	if o.keepEvidence {
+		rules = append(rules, policy.EvidenceStays(""))
+	}
+	return rules
 }
 
 // A storeChoice says where npmauth keeps what it owns.
@@ -65,13 +80,21 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	var at, to, signUp, legacy string
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:4873", "listen on `host:port`")
-	flags.StringVar(&o.base, "url", "", "`address` at which clients reach the registry (default http://<addr>/)")
+	flags.StringVar(&o.addr, "addr", "localhost:4873", "listen on `host:port`; localhost is 127.0.0.1 and ::1")
+	flags.StringVar(&o.base, "url", "", "`address` at which clients reach the registry (default http://<addr>/; security keys need a name and no IP address in it)")
 	flags.StringVar(&o.data, "data", "npm-data", "`folder` of the registry's data")
 	flags.StringVar(&at, "store", "", "`where` npmauth keeps its data: sqlite:PATH, postgres://…, etcd://host:port,… or memory: (default sqlite:<data>/auth.db; a password of Postgres is better in PGPASSWORD, where ps does not show it)")
 	flags.StringVar(&to, "copy-to", "", "copy what -store has to this empty `store`, named likewise, instead of serving; stop all nodes first, and repeat it if it is interrupted")
 	flags.StringVar(&signUp, "signup", "", "`open` lets anyone create an account, closed nobody (default open where -legacy is on)")
 	flags.StringVar(&legacy, "legacy", "on", "login of older clients: on, off, or until when it is on, as `RFC3339`")
+	flags.Func("require-2fa", "refuse, from this `RFC3339` time on, what people without a second factor write; npm prints the time to them before", func(s string) (err error) {
+		if o.factor, err = time.Parse(time.RFC3339, s); err != nil || o.factor.IsZero() {
+			return errors.New("must be a time such as 2027-01-31T00:00:00Z")
+		}
+		return nil
+	})
+	flags.BoolVar(&o.keepEvidence, "keep-evidence", false, "publish no version with less evidence than the newest before it: a trusted publisher, an approval of what was staged")
+	flags.BoolVar(&o.noApps, "no-apps", false, "enrol no more authenticator apps: security keys take their place, which need a name and no IP address in -url")
 	flags.StringVar(&o.metrics, "metrics", "", "serve metrics for Prometheus at this loopback `host:port`, as /metrics")
 	flags.Func("seed", "create the account `name:password` unless it exists (repeatable)", func(s string) error {
 		name, password, ok := strings.Cut(s, ":")
@@ -92,6 +115,15 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		return err
 	})
 	flags.BoolVar(&o.forwarded, "forwarded", false, "believe Forwarded (RFC 7239) of the proxies in -trust-proxy, and not X-Forwarded-For")
+	flags.Func("trust-issuer", "accept as trusted publishers the jobs of the CI system whose ID tokens have this `kind=URL` as their kind and iss: github, gitlab,\n"+
+		"circleci or oidc, such as github="+trust.GitHubURL+"; http is for loopback addresses (repeatable)", func(s string) error {
+		issuer, err := parseIssuer(s)
+		if err != nil {
+			return err
+		}
+		o.issuers = append(o.issuers, issuer)
+		return trust.ValidateIssuers(o.issuers)
+	})
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return options{}, err
@@ -101,6 +133,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	err := errors.Join(
 		o.checkAddr(flags.Args()),
 		o.checkForwarded(),
+		o.checkApps(),
 		o.setStores(at, to),
 		o.setLegacy(legacy),
 		o.setSignUp(signUp))
@@ -143,6 +176,23 @@ func (o *options) checkForwarded() error {
 	return nil
 }
 
+// checkApps leaves it to checkAddr to say that an address is malformed.
+func (o *options) checkApps() error {
+	host, _, _ := net.SplitHostPort(o.addr)
+	if u, err := url.Parse(o.base); err == nil && u.Host != "" {
+		host = u.Hostname()
+	}
+	if o.noApps && isIP(host) {
+		return fmt.Errorf("-no-apps: security keys belong to a domain name, and %s is an IP address: name the registry with -url, such as https://npm.example/", host)
+	}
+	return nil
+}
+
+func isIP(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
 // parseOrg reads name=owner or name=owner,2fa.
 func parseOrg(s string) (orgChoice, error) {
 	name, rest, ok := strings.Cut(s, "=")
@@ -163,6 +213,16 @@ func parseProxy(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, errors.New("must be an address or a CIDR range, such as 127.0.0.1 or 10.0.0.0/8")
 	}
 	return p, nil
+}
+
+// parseIssuer reads kind=URL. Claims of one's own, for kind custom, are more than a flag can say.
+func parseIssuer(s string) (trust.Issuer, error) {
+	word, url, _ := strings.Cut(s, "=")
+	var kind trust.Kind
+	if kind.UnmarshalText([]byte(word)) != nil || kind == trust.KindUnknown || kind == trust.KindCustom {
+		return trust.Issuer{}, errors.New("must be github, gitlab, circleci or oidc, then = and the URL of the issuer, such as github=" + trust.GitHubURL)
+	}
+	return trust.Issuer{Kind: kind, URL: url}, nil
 }
 
 func (o *options) setStores(at, to string) (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"path"
 	"runtime"
@@ -31,7 +32,21 @@ var latestMembers = []string{"description", "homepage", "keywords", "repository"
 
 // A view renders packages for clients.
 type view struct {
-	base *url.URL // where clients reach the registry
+	base  *url.URL // where clients reach the registry
+	names []string // other hosts at which they do, with the port
+}
+
+// of returns the view for the client of a request. npm and others take a tarball of another host
+// than their registry for a stranger's: they send no token there, and npm 12 refuses it. So on this
+// machine, where a registry has several names, the URLs of tarballs are at the one that the client
+// uses. No other Host header counts.
+func (v view) of(r *http.Request) view {
+	if !slices.Contains(v.names, r.Host) {
+		return v
+	}
+	base := *v.base
+	base.Host = r.Host
+	return view{base: &base}
 }
 
 // rendering has an element for each manifest that is being read and rendered, in the whole

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -17,6 +19,36 @@ func viewAt(t testing.TB, base string) view {
 	u, err := url.Parse(base)
 	require.NoError(t, err)
 	return view{base: u}
+}
+
+// HS-13: the URL of a tarball is at the name of this machine by which the client reaches the registry,
+// and no other Host header changes it.
+func TestTarballsAreWhereTheClientIs(t *testing.T) {
+	w := newWorld(t)
+	w.registry.view = viewAt(t, "http://localhost:4873/npm/")
+	w.registry.view.names = []string{"localhost:4873", "127.0.0.1:4873", "[::1]:4873"}
+	require.NoError(t, w.registry.db.publish(t.Context(), publicationOf("widget", "1.0.0")))
+	tags := map[string]string{}
+	for host, want := range map[string]string{
+		"localhost:4873": "localhost:4873", "127.0.0.1:4873": "127.0.0.1:4873", "[::1]:4873": "[::1]:4873",
+		"127.0.0.1": "localhost:4873", "127.0.0.1:80": "localhost:4873", "LOCALHOST:4873": "localhost:4873", "evil.example:4873": "localhost:4873",
+		"127.0.0.1:4873.evil.example": "localhost:4873", "": "localhost:4873",
+	} {
+		for path, accept := range map[string]string{"/widget": "", "/widget/1.0.0": "", "/widget/latest": "application/json", "/widget?": abbreviatedType} {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r.Host = host
+			r.Header.Set("Accept", accept)
+			rec := httptest.NewRecorder()
+			w.handler.ServeHTTP(rec, r)
+			require.Equal(t, http.StatusOK, rec.Code, path)
+			assert.Contains(t, rec.Body.String(), `"http://`+want+`/npm/widget/-/widget-1.0.0.tgz"`, host)
+			if path == "/widget" {
+				tags[want] = rec.Header().Get("ETag")
+			}
+		}
+	}
+	assert.Len(t, tags, 3)
+	assert.NotEqual(t, tags["localhost:4873"], tags["127.0.0.1:4873"], "a cache must not mix them up")
 }
 
 func TestPackument(t *testing.T) {

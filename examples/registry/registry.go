@@ -68,6 +68,14 @@ func (s *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = s.removeDistTag(w, r, op)
 	case protocol.Publish:
 		err = s.publish(w, r, op)
+	case protocol.Stage:
+		err = s.stage(w, r, op)
+	case protocol.ReadStaged:
+		err = s.readStaged(w, r, op)
+	case protocol.ApproveStaged:
+		err = s.approveStaged(w, r, op)
+	case protocol.RejectStaged:
+		err = s.rejectStaged(w, r, op)
 	case protocol.Deprecate:
 		err = s.deprecate(w, r, op)
 	case protocol.Unpublish:
@@ -140,12 +148,12 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 	if err != nil {
 		return err
 	}
-	kind := "application/json"
+	kind, view := "application/json", s.view.of(r)
 	if strings.Contains(strings.Join(r.Header["Accept"], ","), abbreviatedType) {
 		kind = abbreviatedType
 	}
 	// The revision stands for all but the names of people, and for what this program makes of it.
-	tag, err := encode([]any{1, kind, s.view.base.String(), is.rev(), maintainers, fans})
+	tag, err := encode([]any{1, kind, view.base.String(), is.rev(), maintainers, fans})
 	if err != nil {
 		return err
 	}
@@ -164,9 +172,9 @@ func (s *registry) packument(w http.ResponseWriter, r *http.Request, op host.Ope
 	}
 	return s.stream(w, r, func(w io.Writer) error {
 		if kind == abbreviatedType {
-			return s.view.abbreviated(r.Context(), w, is, maintainers, read)
+			return view.abbreviated(r.Context(), w, is, maintainers, read)
 		}
-		return s.view.packument(r.Context(), w, is, maintainers, fans, read)
+		return view.packument(r.Context(), w, is, maintainers, fans, read)
 	})
 }
 
@@ -175,7 +183,7 @@ func (s *registry) version(w http.ResponseWriter, r *http.Request, op host.Opera
 	if err != nil {
 		return err
 	}
-	body, err := s.view.render(r.Context(), p, rel.Version, func(ctx context.Context, version string) (release, error) {
+	body, err := s.view.of(r).render(r.Context(), p, rel.Version, func(ctx context.Context, version string) (release, error) {
 		return s.db.stored(ctx, p.ID, version)
 	}, nil)
 	if err != nil {
@@ -323,45 +331,71 @@ func (s *registry) removeDistTag(w http.ResponseWriter, r *http.Request, op host
 // publish adds a version. Nothing is visible before the tarball is safe on the disk and the
 // body was read to its end.
 func (s *registry) publish(w http.ResponseWriter, r *http.Request, op host.Operation) error {
+	p, err := s.receive(w, r, op)
+	if err != nil {
+		return err
+	}
+	if err := s.db.publish(r.Context(), p); err != nil {
+		return err
+	}
+	s.created(r, op)
+	return reply(w, http.StatusCreated, okay)
+}
+
+// created tells npmauth of a package that an operation has created. That it could not be told does not undo the publish.
+func (s *registry) created(r *http.Request, op host.Operation) {
+	if op.PackageID != "" {
+		return
+	}
+	p, err := s.db.find(r.Context(), op.Package.String())
+	if err == nil {
+		err = op.Created(r.Context(), p.ID)
+	}
+	if err != nil {
+		s.report(r, "tell of a new package", err)
+	}
+}
+
+// receive reads the body of a publish, keeps its tarball, and returns what is to be stored of it.
+func (s *registry) receive(w http.ResponseWriter, r *http.Request, op host.Operation) (publication, error) {
 	who, ok := host.IdentityFrom(r.Context())
 	if !ok {
-		return errAnonymous
+		return publication{}, errAnonymous
+	}
+	if op.PackageID == "" && who.Owns() == "" { // no user whom a new package could belong to
+		return publication{}, errAnonymous
 	}
 	tgz, err := s.tarballs.draft()
 	if err != nil {
-		return err
+		return publication{}, err
 	}
 	defer tgz.discard()
 	doc, err := readDocument(http.MaxBytesReader(w, r.Body, maxPublish), tgz)
 	if err != nil {
-		return err
+		return publication{}, err
 	}
 	allowed, err := op.Change()
 	if err != nil {
-		return err
+		return publication{}, err
 	}
 	name := op.Package.String()
-	m, deprecated, err := doc.manifest(name, allowed.Version, person{Name: who.Name}, tgz)
+	m, deprecated, err := doc.manifest(name, allowed.Version, who.NPMUser(""), tgz)
 	if err != nil {
-		return err
+		return publication{}, err
 	}
 	private, err := s.access(r.Context(), op, allowed.Access)
 	if err != nil {
-		return err
+		return publication{}, err
 	}
 	kept, err := tgz.keep()
 	if err != nil {
-		return err
+		return publication{}, err
 	}
-	err = s.db.publish(r.Context(), publication{
-		Name: name, At: op.PackageID, Owner: who.User, Private: private,
+	return publication{
+		Name: name, At: op.PackageID, Owner: who.Owns(), Private: private,
 		Release: release{Version: allowed.Version, Manifest: m, Tarball: kept, Published: time.Now(), Deprecated: deprecated},
 		Tags:    allowed.Tags,
-	})
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusCreated, okay)
+	}, nil
 }
 
 // access reports whether the package of a publish is private. A new scoped package is unless

@@ -24,11 +24,14 @@ import (
 	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/credential"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/host/hosttest"
+	"github.com/npmauth/npmauth/internal/issuertest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 )
 
 // A world is the registry behind npmauth, with two people.
@@ -56,13 +59,13 @@ func newOpenWorld(t *testing.T) *world {
 	return newWorldWith(t, policy.NPM().Without("no-second-factor", "manage-needs-factor"))
 }
 
-func newWorldWith(t *testing.T, rules *policy.Policy) *world {
+func newWorldWith(t *testing.T, rules *policy.Policy, issuers ...trust.Issuer) *world {
 	t.Helper()
 	w := &world{registry: newRegistry(t), t: t, between: func() {}}
 	known := facts{db: w.db, people: w.people}
 	auth, err := npmauth.New(npmauth.Config{
 		BaseURL: "http://registry.example/", Store: store.NewMemory(), Packages: known, Documents: known, Orgs: known,
-		Public: isFront(w.view.base), OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true,
+		Public: isFront(w.view.base), OpenSignUp: true, Policy: rules, HostFresh: -1, CheckTarball: true, Trust: trusted(issuers),
 	})
 	require.NoError(t, err)
 	w.auth, w.people.directory, w.ready = auth, auth.People(), auth.Ready
@@ -267,6 +270,54 @@ func TestPublishAndRead(t *testing.T) {
 	assert.Equal(t, "public, max-age=31536000, immutable", tgz.Header.Get("Cache-Control"))
 	got := draftOf(t, w.tarballs, text(t, tgz))
 	assert.True(t, got.promises(dist.Integrity))
+}
+
+// A version of a trusted publisher says so, and belongs to the owners of the package.
+func TestTrustedPublish(t *testing.T) {
+	ci := issuertest.New(t, issuertest.ES256)
+	w := newWorldWith(t, nil, trust.Issuer{Kind: trust.KindGitHub, URL: ci.URL()})
+	w.mustPublish("@alice/widget", "1.0.0", nil)
+	at, err := w.db.find(t.Context(), "@alice/widget")
+	require.NoError(t, err)
+	pkg := protocol.PackageName{Scope: "alice", Name: "widget"}
+	publisher, err := trust.ParsePublisher([]byte(`[{"type":"github","claims":{"repository":"` + issuertest.Repository + `","workflow_ref":{"file":"` + issuertest.Workflow + `"}},"permissions":["createPackage"]}]`))
+	require.NoError(t, err)
+	added, err := w.auth.Trust().Add(t.Context(), audit.Actor{}, trust.Package{ID: at.ID, Name: pkg}, publisher)
+	require.NoError(t, err)
+	var exchanged struct{ Token string }
+	body := w.ok("POST", "/-/npm/v1/oidc/token/exchange/package/@alice%2fwidget", ci.GitHub("npm:registry.example"), nil)
+	require.NoError(t, json.Unmarshal([]byte(body), &exchanged))
+
+	assert.JSONEq(t, `{"public":false}`, w.ok("GET", "/-/package/@alice%2fwidget/visibility", exchanged.Token, nil))
+	before := w.doc("@alice/widget")
+	for name, want := range map[string]int{"@alice/widget": http.StatusCreated, "@alice/gadget": http.StatusForbidden, "gadget": http.StatusForbidden} {
+		other, err := protocol.ParsePackageName(name)
+		require.NoError(t, err)
+		res := w.do("PUT", "/"+escape(name), exchanged.Token, hosttest.PublishBody(other, "1.1.0"))
+		assert.Equal(t, want, res.StatusCode, "%s: %s", name, text(t, res))
+	}
+	after := w.doc("@alice/widget")
+	assert.Equal(t, before["maintainers"], after["maintainers"])
+	evidence := map[string]any{
+		"name": "GitHub Actions", "email": "", "trustedPublisher": map[string]any{"id": "github", "oidcConfigId": "oidc:" + added.ID},
+	}
+	assert.Equal(t, evidence, after["versions"].(map[string]any)["1.1.0"].(map[string]any)["_npmUser"])
+	assert.Contains(t, w.ok("GET", "/-/v1/search?text=widget", w.alice, nil), `"publisher":{"username":"GitHub Actions","email":""}`)
+	_, err = w.db.find(t.Context(), "gadget")
+	assert.ErrorIs(t, err, errNoPackage)
+}
+
+// A new package belongs to its creator: without one, which npmauth does not let through, there is none.
+func TestPublishOfNobody(t *testing.T) {
+	w := newWorld(t)
+	op := host.Operation{Operation: protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Name: "widget"}}}
+	r := httptest.NewRequest("PUT", "/widget", strings.NewReader("{}"))
+	ctx := host.NewContext(r.Context(), host.Identity{Publisher: &host.Publisher{ID: "p", Type: "github"}}, op, nil)
+	rec := httptest.NewRecorder()
+	w.registry.ServeHTTP(rec, r.WithContext(&ctx))
+	assert.Equal(t, http.StatusInternalServerError, rec.Code)
+	_, err := w.db.find(t.Context(), "widget")
+	assert.ErrorIs(t, err, errNoPackage)
 }
 
 func TestPrivate(t *testing.T) {

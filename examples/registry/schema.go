@@ -129,6 +129,13 @@ ALTER TABLE release ADD COLUMN description TEXT NOT NULL DEFAULT '';
 ALTER TABLE release ADD COLUMN keywords TEXT NOT NULL DEFAULT '[]'; -- a JSON array of texts
 ALTER TABLE release ADD COLUMN publisher TEXT NOT NULL DEFAULT ''; -- the name
 ` + describe + `;
+`, `
+-- Versions that are staged: what a publish would store, as JSON, under the ID that npmauth gave it.
+CREATE TABLE staged (
+	id          TEXT PRIMARY KEY,
+	publication BLOB NOT NULL,
+	created     INTEGER NOT NULL
+) STRICT;
 `}
 
 // describe sets the columns that are what a search shows of a manifest: the beginning of a
