@@ -11,7 +11,7 @@ import (
 const (
 	period = 30 // seconds, of RFC 6238 as authenticator apps use it
 	// slack is how long a code may take to arrive, in seconds.
-	slack = 10
+	slack = 20
 )
 
 // An Authenticator is a person's authenticator app, for one account.
@@ -46,6 +46,10 @@ func (a *Authenticator) Lasting() string {
 	a.last = max(a.last, time.Now().Unix()/period)
 	return a.Fresh()
 }
+
+// Over reports whether the time is over of the code that was given out last: a server does not take
+// it any more, or will not before long.
+func (a *Authenticator) Over() bool { return time.Now().Unix() >= (a.last+2)*period-1 }
 
 // Stale returns a code that has never been given out and whose time is over.
 func (a *Authenticator) Stale() string {

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
@@ -313,4 +314,30 @@ func (in *Inspector) picture(c *Chrome, name string) {
 	require.NoError(c.t, err)
 	require.NoError(c.t, os.MkdirAll(in.dir, 0o755))
 	require.NoError(c.t, os.WriteFile(filepath.Join(in.dir, name+".png"), data, 0o644))
+}
+
+// Key plugs a security key into the window that keeps passkeys and knows its user by a PIN.
+func (c *Chrome) Key() {
+	c.t.Helper()
+	c.do(
+		command(webauthn.Enable, webauthn.EnableParams{}),
+		command(webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportUsb,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}}),
+	)
+}
+
+// Push clicks the button that reads text, after which a page is loaded.
+func (c *Chrome) Push(text string) {
+	c.t.Helper()
+	c.load(c.click("button", text))
+}
+
+// Touch clicks the button that reads text, and waits until the page says what it reads after: without
+// loading another.
+func (c *Chrome) Touch(text, after string) {
+	c.t.Helper()
+	c.do(c.click("button", text))
+	require.Eventually(c.t, func() bool { return strings.Contains(c.Text(), after) }, patience, 10*time.Millisecond, "the page does not say %s", after)
 }

@@ -26,7 +26,8 @@ func TestPagesInChromium(t *testing.T) {
 			integration.Require(t, "chromium")
 			integration.RequireClients(t, "npm12")
 			t.Parallel()
-			registry := integration.Start(t)
+			registry := integration.Start(t, "-addr", "localhost:0", // where there are security keys
+				"-trust-issuer", "github=https://token.actions.githubusercontent.com", "-trust-issuer", "gitlab=https://gitlab.com")
 			v := &visitor{t: t, Chrome: integration.NewChrome(t, script), script: script, registry: registry}
 			if script {
 				v.inspector = integration.NewInspector(t)
@@ -38,8 +39,10 @@ func TestPagesInChromium(t *testing.T) {
 			v.login()
 			v.publish()
 			v.sessions()
+			v.staged()
 			v.account()
 			v.registries()
+			v.trust()
 			v.signOut()
 		})
 	}
@@ -132,6 +135,11 @@ func (v *visitor) signIn() {
 	v.see("signin-wrong", http.StatusForbidden, "is wrong")
 	v.Submit("Sign in", map[string]string{"Password": integration.Password})
 	v.see("security-off", http.StatusOK, "It is off")
+	if !v.script {
+		v.Submit("Add the key", map[string]string{"What you call it": "blue", "Password": integration.Password})
+		v.see("security-no-key", http.StatusUnprocessableEntity, "It takes JavaScript.")
+		require.Contains(v.t, v.Text(), "Security keys work only with JavaScript.")
+	}
 }
 
 func (v *visitor) enrol() {
@@ -262,6 +270,34 @@ func (v *visitor) sessions() {
 	assert.Contains(v.t, whoami.Output(), "E401")
 }
 
+// staged approves and rejects what a job has staged.
+func (v *visitor) staged() {
+	v.t.Helper()
+	const name = "@alice/widget"
+	v.Follow("Staged versions")
+	v.see("staged-empty", http.StatusOK, "There are none that you may see.")
+	for _, version := range []string{"1.1.0", "1.2.0", "1.3.0"} {
+		v.ci.OK(v.ci.Package(name, version), "npm", "stage", "publish")
+	}
+	v.Follow("Staged versions")
+	v.see("staged", http.StatusOK, name+"@1.3.0")
+	fields := map[string]string{"Tick " + name + "@1.1.0": "yes", "Tick " + name + "@1.2.0": "yes", "Second factor": "12345"}
+	v.Submit("Approve what is ticked", fields)
+	v.see("staged-problem", http.StatusForbidden, "Approve what is ticked")
+	v.Submit("Approve what is ticked", map[string]string{"Second factor": v.app.Fresh()})
+	v.see("staged-approved", http.StatusOK, name+"@1.2.0 is published.")
+	assert.True(v.t, published(v.registry, v.ci, name, "1.1.0"))
+	assert.True(v.t, published(v.registry, v.ci, name, "1.2.0"))
+	v.Follow(name + "@1.3.0")
+	v.see("staged-version", http.StatusOK, "Difference from 1.2.0")
+	require.Contains(v.t, v.Text(), "Files with another content: 2")
+	v.Submit("Reject it", map[string]string{"Second factor": "12345"})
+	v.see("staged-version-problem", http.StatusForbidden, "Difference from 1.2.0")
+	v.Submit("Reject it", map[string]string{"Second factor": v.app.Fresh()})
+	v.see("staged-rejected", http.StatusOK, name+"@1.3.0 is rejected.")
+	assert.False(v.t, published(v.registry, v.ci, name, "1.3.0"))
+}
+
 // account changes what others see, the password, and the token.
 func (v *visitor) account() {
 	v.t.Helper()
@@ -299,6 +335,43 @@ func (v *visitor) registries() {
 	v.see("orgs", http.StatusOK, "You are in none.")
 	v.Follow("Activity")
 	v.see("activity", http.StatusOK, "the newest first")
+}
+
+// trust has a job of GitHub Actions publish gadget.
+func (v *visitor) trust() {
+	v.t.Helper()
+	v.Follow("Packages")
+	v.Follow("gadget")
+	v.Follow("Trusted publishers of gadget")
+	v.see("trust", http.StatusOK, "Publish versions, which is not recommended")
+	v.Follow("GitLab")
+	v.see("trust-gitlab", http.StatusOK, "Pipeline file")
+	v.Follow("GitHub Actions")
+	fields := map[string]string{"Repository": "acme", "Workflow file": "release.yml", "Only protected branches and tags": "yes", "Second factor": v.app.Fresh()}
+	v.Submit("Add the publisher", fields)
+	v.see("trust-problem", http.StatusBadRequest, "Repository must be owner/repository")
+	v.Submit("Add the publisher", map[string]string{"Repository": "acme/gadget", "Reusable workflow": "", "Second factor": fields["Second factor"]})
+	v.see("trust-added", http.StatusOK, "GitHub Actions: acme/gadget is a trusted publisher of gadget now.")
+	v.Submit("List them", map[string]string{"Second factor": "12345"})
+	v.see("trust-list-problem", http.StatusForbidden, "List them")
+	v.Submit("List them", map[string]string{"Second factor": v.code()})
+	v.see("trust-listed", http.StatusOK, "only protected ones")
+	code := v.app.Fresh()
+	v.Submit("Check", map[string]string{"ID token, or its claims as JSON": "x", "Second factor": code})
+	v.see("trust-check-problem", http.StatusBadRequest, "neither an ID token nor")
+	claims := `{"iss":"https://token.actions.githubusercontent.com","repository":"acme/gadget","event_name":"pull_request"}`
+	v.Submit("Check", map[string]string{"ID token, or its claims as JSON": claims, "Second factor": code})
+	v.see("trust-checked", http.StatusOK, "It does not match")
+	assert.NotContains(v.t, v.Text(), claims)
+	v.Submit("List them", map[string]string{"Second factor": v.app.Fresh()})
+	remove := v.Buttons("Remove")
+	require.Equal(v.t, []string{"Remove GitHub Actions: acme/gadget"}, remove)
+	v.Submit(remove[0], map[string]string{"Second factor": "12345"})
+	v.see("trust-remove-problem", http.StatusForbidden, "Remove GitHub Actions: acme/gadget?")
+	v.Submit(remove[0], map[string]string{"Second factor": v.app.Fresh()})
+	v.see("trust-removed", http.StatusOK, "The trusted publisher of gadget is removed")
+	v.Follow("Activity")
+	v.see("activity-trust", http.StatusOK, "Trusted publisher removed from a package")
 }
 
 // newPassword is none of an account.

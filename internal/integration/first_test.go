@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,12 +78,23 @@ func (n *newcomer) follow() {
 	until(n.t, func() bool { return strings.Contains(n.registry.Greeting(), "in a browser") }) // it comes last
 	steps := regexp.MustCompile(`(?m)((?:^  #.*\n)+)  (\S.*)$`).FindAllStringSubmatch(n.registry.Greeting(), -1)
 	require.Len(n.t, steps, 7, n.registry.Greeting())
+	readme, _ := document(n.t, "README.md")
+	before, _, _ := strings.Cut(readme, "\nIt prints what to type next")
+	done := len(shellBlock.FindAllString(before, -1)) // clone, start
+	require.Equal(n.t, 2, done, before)
+	began := time.Now()
 	n.signUp(steps[0][1], steps[0][2])
-	for _, step := range steps[1:] {
+	for i, step := range steps[1:] {
 		for command := range strings.SplitSeq(step[2], " && ") {
 			n.typed(step[1], command)
+			if strings.HasPrefix(command, "npm publish") {
+				done += i + 2
+				n.t.Logf("published with a second factor in step %d, %v after the first start", done, time.Since(began).Round(time.Second))
+				assert.LessOrEqual(n.t, done, 10)
+			}
 		}
 	}
+	assert.Greater(n.t, done, 2, "nothing is published")
 	assert.FileExists(n.t, filepath.Join(n.home.Dir, "app", "node_modules", "hello-registry", "package.json"))
 	require.Len(n.t, n.tokens, 1)
 	ci := machine(n.t, n.registry, n.tokens[0])

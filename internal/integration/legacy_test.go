@@ -135,7 +135,11 @@ func TestLegacyPhases(t *testing.T) {
 				}
 				home := integration.NewHome(t, base)
 				home.Use(tt.client)
-				p := home.Start("", "npm", "login", "--auth-type=legacy", "--browser=false")
+				browser := "false"
+				if tt.client == "npm6" { // which knows no false, and prints the address where there is no such browser
+					browser = "no-such-browser"
+				}
+				p := home.Start("", "npm", "login", "--auth-type=legacy", "--browser="+browser)
 				address := p.Expect(regexp.QuoteMeta(tt.ended) + `\s+(http://\S+)`)[1]
 				integration.NewBrowser(t).Approve(address, map[string]string{"name": "alice", "password": integration.Password})
 				p.OK()
@@ -244,4 +248,16 @@ func TestLegacyDocument(t *testing.T) {
 	for _, line := range found {
 		assert.Contains(t, lines, line[1]+line[2])
 	}
+}
+
+// -require-2fa: from the date on who has no second factor writes nothing, and npm says so at a login before.
+func TestRequiredFactorIsAnnounced(t *testing.T) {
+	integration.RequireClients(t, "npm12")
+	t.Parallel()
+	registry := integration.Start(t, append(seed("alice"), "-require-2fa", "2099-06-01T12:00:00Z")...)
+	home := integration.NewHome(t, registry.URL)
+	home.Use("npm12")
+	r := passwordLogin(home, "login", "alice", integration.Password, false).Wait()
+	require.Zero(t, r.Code, r.Output())
+	assert.Contains(t, r.Output(), "npm notice From 2099-06-01 12:00 UTC on this registry requires a second factor of everybody who writes, and your account has none. Run npm profile enable-2fa auth-and-writes.")
 }

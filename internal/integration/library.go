@@ -23,6 +23,7 @@ import (
 	"github.com/npmauth/npmauth/store/postgres"
 	"github.com/npmauth/npmauth/store/sqlite"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/trust"
 	"github.com/npmauth/npmauth/twofactor"
 )
 
@@ -63,6 +64,7 @@ func OpenStore(at string) (store.Store, func() error, error) {
 type Library struct {
 	*npmauth.Auth
 	Store store.Store
+	trust *trust.Manager
 	Close func() error
 }
 
@@ -83,7 +85,11 @@ func OpenLibrary(at string) (*Library, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeEngine())
 	}
-	return &Library{Auth: auth, Store: st, Close: closeEngine}, nil
+	publishers, err := trust.NewManager(trust.ManagerConfig{Store: st, Issuers: []trust.Issuer{ciSystem}})
+	if err != nil {
+		return nil, errors.Join(err, closeEngine())
+	}
+	return &Library{Auth: auth, Store: st, trust: publishers, Close: closeEngine}, nil
 }
 
 type nothing struct{}
@@ -168,10 +174,10 @@ func ci(user protocol.UserID) token.Spec {
 // A Shot is something that can be done once, whoever tries: it wins, or it is too
 // late.
 type Shot struct {
-	Kind  string // totp, recovery, approval or challenge
-	User  protocol.UserID
-	Value string // what is presented; of an approval, the page
-	Other string // of a challenge, the value that the second process presents
+	Kind  string          // totp, recovery, approval, challenge or exchange
+	User  protocol.UserID // of an exchange, nobody: the name of the package
+	Value string          // what is presented; of an approval, the page, and of an exchange, the jti of the ID token
+	Other string          // of a challenge, the value that the second process presents
 }
 
 // what a challenge's proof is for: something that leaves no grant, so that the same
@@ -179,7 +185,29 @@ type Shot struct {
 var once = twofactor.Use{Credential: "session-1", Action: protocol.CreateToken, Change: new(protocol.Change).Digest(protocol.Operation{Action: protocol.CreateToken})}
 
 // Kinds are the kinds of a [Shot].
-var Kinds = []string{"totp", "recovery", "approval", "challenge"}
+var Kinds = []string{"totp", "recovery", "approval", "challenge", "exchange"}
+
+// ciSystem issues the ID tokens of exchanges, each of which is for the jobs of its subject: a package's name.
+var ciSystem = trust.Issuer{Kind: trust.KindOIDC, URL: "https://ci.registry.example"}
+
+// packageOf is the package whose trusted publisher has the subject.
+func packageOf(subject protocol.UserID) trust.Package {
+	return trust.Package{ID: protocol.PackageID(subject), Name: protocol.PackageName{Name: string(subject)}}
+}
+
+// exchange exchanges the ID token with this jti for a token of the package of the shot.
+func (l *Library) exchange(ctx context.Context, s Shot) error {
+	claims, err := trust.ParseClaims([]byte(`{"sub":"` + string(s.User) + `"}`))
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	id := trust.IDToken{Issuer: ciSystem, ID: s.Value, Issued: now, Expires: now.Add(time.Hour), Until: now.Add(time.Hour), Claims: claims}
+	return store.Transact(ctx, l.Store, func(tx *store.Tx) error {
+		_, _, err := l.trust.ExchangeTx(ctx, tx, audit.Actor{}, packageOf(s.User), id)
+		return err
+	})
+}
 
 // Load makes one shot of every kind. The names of their users begin with name.
 func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
@@ -213,11 +241,19 @@ func (l *Library) Load(ctx context.Context, name string) ([]Shot, error) {
 	if err != nil {
 		return nil, err
 	}
+	ci := protocol.UserID(name + "-ci")
+	_, err = l.trust.Add(ctx, audit.Actor{}, packageOf(ci), trust.Publisher{
+		Kind: ciSystem.Kind, Issuer: ciSystem.URL, Claims: map[string]string{"sub": string(ci)}, Permissions: trust.CreatePackage,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return []Shot{
 		{Kind: "totp", User: factor.User, Value: factor.Next()},
 		{Kind: "recovery", User: lost.User, Value: lost.Recovery[0]},
 		{Kind: "approval", User: protocol.UserID(name + "-plain"), Value: login.PageID},
 		{Kind: "challenge", User: asked.User, Value: typed.Reveal(), Other: poll.Proof.Reveal()},
+		{Kind: "exchange", User: ci, Value: "jti"},
 	}, nil
 }
 
@@ -231,6 +267,8 @@ func (l *Library) Fire(ctx context.Context, s Shot) (won bool, err error) {
 		err = l.Sessions().Approve(ctx, s.Value, proofOf(s.User, ""))
 	case "challenge":
 		_, err = l.Factors().Prove(ctx, s.User, once, credential.NewSecret(s.Value))
+	case "exchange":
+		err = l.exchange(ctx, s)
 	default:
 		err = fmt.Errorf("no shot %q", s.Kind)
 	}
@@ -240,7 +278,7 @@ func (l *Library) Fire(ctx context.Context, s Shot) (won bool, err error) {
 	case errors.Is(err, store.ErrUnknown):
 		return false, err
 	case errors.Is(err, session.ErrFactorRequired), errors.Is(err, session.ErrDecided),
-		errors.Is(err, twofactor.ErrWrong), errors.Is(err, store.ErrConflict):
+		errors.Is(err, twofactor.ErrWrong), errors.Is(err, trust.ErrUsed), errors.Is(err, store.ErrConflict):
 		return false, nil
 	}
 	return false, err
@@ -258,7 +296,7 @@ func (l *Library) Spent(ctx context.Context, s Shot) string {
 	if won, err := l.Fire(ctx, s); won || err != nil {
 		return fmt.Sprintf("it was there to be spent: %v", err)
 	}
-	if s.Kind == "challenge" {
+	if s.Kind == "challenge" || s.Kind == "exchange" {
 		return ""
 	}
 	// The shot has opened a session.

@@ -112,6 +112,48 @@ func TestLegacyLoginAsksForTheFactor(t *testing.T) {
 	}
 }
 
+// Who has lost the app goes the way of docs/recovery.md, without an operator: a recovery code logs in
+// and publishes nothing, another one turns the factor off, and a new app is turned on.
+func TestLostApp(t *testing.T) {
+	t.Parallel()
+	for _, npm := range integration.Releases() {
+		t.Run(npm, func(t *testing.T) {
+			integration.RequireClients(t, npm)
+			t.Parallel()
+			registry := integration.Start(t, seed("alice")...)
+			_, recovery := registry.Enrol(registry.SignIn("alice", ""))
+			home := integration.NewHome(t, registry.URL)
+			home.Use(npm)
+			login := home.Terminal("", "npm", "login", "--auth-type=legacy")
+			for _, said := range [][2]string{{`Username:`, "alice"}, {`Password:`, integration.Password}} {
+				login.Expect(said[0])
+				login.Type(said[1])
+			}
+			if npm == "npm8" {
+				login.Expect(`Email:`)
+				login.Type("alice@acme.test")
+			}
+			login.Expect(`Enter OTP:`)
+			login.Type(recovery[0])
+			login.OK()
+			refused := home.Run(home.Package("hello", "1.0.0"), "npm", "publish", "--otp="+recovery[1])
+			assert.NotZero(t, refused.Code)
+			assert.Contains(t, refused.Output(), saysRecovery)
+
+			disable := home.Terminal("", "npm", "profile", "disable-2fa", "--otp="+recovery[1])
+			disable.Expect(`password:`)
+			disable.Type(integration.Password)
+			disable.OK()
+			assert.Contains(t, registry.Admin("users", "show", "alice", "-json"), `"second_factor":"off"`)
+			repeated := registry.As(home.Token()).Do("POST", "-/npm/v1/user", map[string]any{"tfa": map[string]string{"mode": "disable", "password": integration.Password}},
+				"npm-otp", recovery[2])
+			assert.NotEqual(t, http.StatusOK, repeated.Status, "the others end with the factor")
+			app, _ := registry.Enrol(home.Token())
+			home.OK(home.Package("hello", "1.0.0"), "npm", "publish", "--otp="+app.Fresh())
+		})
+	}
+}
+
 func TestLegacyOff(t *testing.T) {
 	integration.Require(t, "npm")
 	registry := integration.Start(t, append(seed("alice"), "-legacy", "off")...)

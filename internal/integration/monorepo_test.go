@@ -153,7 +153,7 @@ func (a *actor) pnpmWorkspace(version string) (names []string, dir string) {
 func (s *scene) pnpmCode() {
 	alice := s.person(s.name)
 	names, dir := alice.pnpmWorkspace("1.0.0")
-	alice.home.OK(dir, "pnpm", "publish", "-r", "--no-git-checks", "--otp="+alice.app.Lasting())
+	alice.shows(dir, "pnpm", "publish", "-r", "--no-git-checks")
 	alice.all(names, "1.0.0", "latest")
 }
 
@@ -189,9 +189,8 @@ func (s *scene) pnpmVisibility() {
 func (s *scene) bunCode() {
 	alice := s.person(s.name)
 	names, dir := alice.monorepo("1.0.0", nil)
-	code := "--otp=" + alice.app.Lasting()
 	for _, part := range []string{"a", "b", "c"} {
-		alice.home.OK(dir+"/packages/"+part, "bun", "publish", code)
+		alice.shows(dir+"/packages/"+part, "bun", "publish")
 	}
 	alice.all(names, "1.0.0", "latest")
 }

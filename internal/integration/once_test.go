@@ -10,11 +10,11 @@ import (
 	"github.com/npmauth/npmauth/internal/integration"
 )
 
-// What can be used once is used once, by however many callers in however many
+// OI-14: what can be used once is used once, by however many callers in however many
 // processes at the same moment.
 func TestOnceAcrossProcesses(t *testing.T) {
 	const (
-		callers = 8 // of each of two processes, for each of four things: 64 in all
+		callers = 8 // of each of two processes, for each of five things: 80 in all
 		batch   = 5 // rounds at a time: most of one is waiting
 	)
 	rounds := 200

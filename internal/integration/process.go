@@ -190,10 +190,14 @@ func (p *Process) Ended() bool {
 }
 
 // Type types a line at the terminal, and Enter, which is a carriage return: a program that
-// reads keys knows no other.
+// reads keys knows no other. It waits until the program reads keys: some ask first and set the
+// terminal then, which throws away what was typed before. A program that reads lines never does.
 func (p *Process) Type(line string) {
 	p.t.Helper()
 	require.NotNil(p.t, p.tty, "there is no terminal")
+	for until := time.Now().Add(3 * time.Second); echoes(p.tty) && time.Now().Before(until); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	_, err := io.WriteString(p.tty, line+"\r")
 	require.NoError(p.t, err)
 }

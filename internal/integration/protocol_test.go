@@ -23,7 +23,8 @@ const (
 	saysManage   = "You have no permission to manage this package."
 	saysReadOnly = "This token can only read this package."
 	saysOther    = "This token is not for this package."
-	saysStage    = "This token can stage versions of this package but not publish them."
+	saysStage    = "This token can only stage versions of this package."
+	saysToStage  = "E_STAGE_REQUIRED: this token can stage versions of this package but not publish them."
 	saysBypass   = "A token that bypasses the second factor may not manage access."
 	saysTokens   = "This package does not allow writing with tokens."
 	saysNoOrg    = "404 Not Found"
@@ -156,9 +157,34 @@ func (a *actor) does(args ...string) string {
 			return r.Output()
 		}
 		require.Contains(a.t, r.Output(), saysOTP, "%s", strings.Join(args, " "))
+		a.code = ""
 	}
-	a.code = a.app.Lasting()
-	return a.home.OK("", "npm", append(args, "--otp="+a.code)...).Output()
+	return a.shows("", "npm", args...)
+}
+
+// shows runs a command in dir that must succeed with the code that the actor has shown before,
+// if there is one, and returns what it prints.
+func (a *actor) shows(dir, command string, args ...string) string {
+	a.t.Helper()
+	r := a.showing(dir, command, args...)
+	require.Zero(a.t, r.Code, "%s %s\n%s", command, strings.Join(args, " "), r.Output())
+	return r.Output()
+}
+
+// showing is shows for a command that may fail. It shows another code where the time of the first was over
+// before the command ended: on a busy machine clients start late.
+func (a *actor) showing(dir, command string, args ...string) (r integration.Result) {
+	a.t.Helper()
+	for range 3 {
+		if a.code == "" {
+			a.code = a.app.Lasting()
+		}
+		if r = a.home.Run(dir, command, append(slices.Clone(args), a.flag(a.code)...)...); r.Code == 0 || !a.app.Over() {
+			break
+		}
+		a.code = ""
+	}
+	return r
 }
 
 // asks runs a command that must succeed without a code.
@@ -305,6 +331,7 @@ func (s *scene) staging() {
 	pkg := "@" + s.name + "/widget"
 	answer := alice.tryPublish(pkg, "public", "1.0.0", "npm-otp", alice.app.Fresh())
 	require.Equal(s.t, http.StatusCreated, answer.Status, answer.Body)
+	stager.fails(saysToStage, "publish", stager.home.Package(pkg, "1.1.0"))
 	stager.fails(saysStage, "deprecate", pkg, "old")
 	stager.fails(saysStage, "unpublish", pkg, "--force")
 	stager.fails(saysStage, "owner", "add", s.name+"-other", pkg)

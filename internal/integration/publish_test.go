@@ -205,7 +205,7 @@ func TestPrefix(t *testing.T) {
 // A scope is its user's own, and private unless its owner says otherwise.
 func TestScopes(t *testing.T) {
 	registry, home, app := member(t, seed("mallory")...)
-	code := app.Fresh() // one for all
+	code := app.Lasting() // one for all
 	home.OK(home.Package("@alice/secret", "1.0.0"), "npm", "publish", "--otp="+code)
 	home.OK(home.Package("@alice/open", "1.0.0"), "npm", "publish", "--access=public", "--otp="+code)
 	assert.True(t, published(registry, home, "@alice/secret", "1.0.0"))
@@ -246,13 +246,13 @@ func clearDate(a, like integration.Answer) integration.Answer {
 
 func TestDistTags(t *testing.T) {
 	registry, home, app := member(t)
-	code := app.Fresh()
+	code := app.Lasting()
 	home.OK(home.Package("widget", "1.0.0"), "npm", "publish", "--otp="+code)
 	home.OK(home.Package("widget", "2.0.0-rc.1"), "npm", "publish", "--tag=next", "--otp="+code)
 	again := home.Run(home.Package("widget", "1.0.0"), "npm", "publish", "--otp="+code)
 	assert.NotZero(t, again.Code, "a version is published once")
 
-	code = app.Fresh()
+	code = app.Lasting()
 	home.OK("", "npm", "dist-tag", "add", "widget@2.0.0-rc.1", "beta", "--otp="+code)
 	home.OK("", "npm", "dist-tag", "rm", "widget", "next", "--otp="+code)
 	list := home.OK("", "npm", "dist-tag", "ls", "widget")

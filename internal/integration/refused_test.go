@@ -32,7 +32,7 @@ func small(w http.ResponseWriter, r *http.Request) {
 func TestRefusedLargePublish(t *testing.T) {
 	integration.RequireClients(t, "npm12")
 	integration.Require(t, "nginx")
-	t.Parallel()
+	// Not beside others: npm computes for 15 seconds to pack and to send so much.
 
 	packer := integration.NewHome(t, "http://127.0.0.1:1/")
 	packer.Use("npm12")

@@ -140,7 +140,8 @@ func TestUnreachable(t *testing.T) {
 // What is not served is refused at start, in words, and never half-served.
 func TestRefusedFlags(t *testing.T) {
 	for says, args := range map[string][]string{
-		"flag provided but not defined": {"-trust-issuer", "github=https://issuer.example"},
+		"flag provided but not defined": {"-stage"},
+		"-trust-issuer":                 {"-trust-issuer", "jenkins=https://issuer.example"},
 	} {
 		code, out := integration.Refused(t, args...)
 		assert.Equal(t, 2, code, says)

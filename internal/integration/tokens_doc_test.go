@@ -170,8 +170,22 @@ func (d *tokensDocument) npmrc(text string) {
 func (d *tokensDocument) job(text string) {
 	d.t.Helper()
 	require.FileExists(d.t, filepath.Join(d.project, ".npmrc"))
+	version := d.next()
+	runner := integration.NewHome(d.t, "http://127.0.0.1:1/") // the project's file names the registry
+	runner.Use(strings.TrimPrefix(d.t.Name(), "TestTokensDocument/"))
+	commands := regexp.MustCompile(`(?m)^\s*(?:- |- run: |sh ')(npm [^'\n]*)'?$`).FindAllStringSubmatch(text, -1)
+	require.Len(d.t, commands, 2, text)
+	for _, c := range commands {
+		runner.OK(d.project, "env", append([]string{"NPM_TOKEN=" + d.tokens["ci"]}, words(c[1])...)...)
+	}
+	assert.True(d.t, published(d.registry, d.home, "@acme/widget", version), text)
+}
+
+// next makes the project one of the next version, which is locked, and returns it.
+func (d *tokensDocument) next() (version string) {
+	d.t.Helper()
 	d.releases++
-	version := fmt.Sprintf("1.%d.0", d.releases)
+	version = fmt.Sprintf("1.%d.0", d.releases)
 	about := map[string]any{"name": "@acme/widget", "version": version}
 	for name, content := range map[string]any{
 		"package.json":      about,
@@ -181,12 +195,5 @@ func (d *tokensDocument) job(text string) {
 		require.NoError(d.t, err)
 		require.NoError(d.t, os.WriteFile(filepath.Join(d.project, name), data, 0o644))
 	}
-	runner := integration.NewHome(d.t, "http://127.0.0.1:1/") // the project's file names the registry
-	runner.Use(strings.TrimPrefix(d.t.Name(), "TestTokensDocument/"))
-	commands := regexp.MustCompile(`(?m)^\s*(?:- |- run: |sh ')(npm [^'\n]*)'?$`).FindAllStringSubmatch(text, -1)
-	require.Len(d.t, commands, 2, text)
-	for _, c := range commands {
-		runner.OK(d.project, "env", append([]string{"NPM_TOKEN=" + d.tokens["ci"]}, words(c[1])...)...)
-	}
-	assert.True(d.t, published(d.registry, d.home, "@acme/widget", version), text)
+	return version
 }

@@ -7,6 +7,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/npmauth/npmauth/internal/issuertest"
+	"github.com/npmauth/npmauth/protocol"
 )
 
 // A command is a row of the table.
@@ -126,6 +131,51 @@ func author(access string, versions ...string) func(c *cell) *person {
 	}
 }
 
+// gitlabJob is author where a job of GitLab is a trusted publisher, and what is typed is typed in that job, which has no
+// token of the registry's.
+func gitlabJob(c *cell) *person {
+	p := author("restricted", "1.0.0")(c)
+	p.must(p.app.Fresh(), "POST", "-/package/"+url.PathEscape(p.pkg())+"/trust", []any{map[string]any{
+		"type":        "gitlab",
+		"claims":      map[string]any{"project_path": issuertest.Repository, "ci_config_ref_uri": map[string]string{"file": ".gitlab-ci.yml"}},
+		"permissions": []string{"createPackage"},
+	}})
+	p.logsOut()
+	u, err := url.Parse(c.world.recorder.URL())
+	require.NoError(p.t, err)
+	audience := u.Hostname()
+	if c.command == "yarn" {
+		audience = u.Host
+	}
+	p.home.Set("CI", "true")
+	p.home.Set("GITLAB_CI", "true")
+	p.home.Set("NPM_ID_TOKEN", c.world.gitlab.GitLab("npm:"+audience))
+	return p
+}
+
+// stager is author with a version that is staged, whose ID is the key.
+func stager(c *cell) *person {
+	p := author("restricted", "1.0.0")(c)
+	pkg, err := protocol.ParsePackageName(p.pkg())
+	require.NoError(p.t, err)
+	p.must("", "POST", "-/stage/package/"+url.PathEscape(p.pkg()), document(pkg, "restricted", "1.1.0"))
+	ids := p.staged()
+	require.Len(p.t, ids, 1)
+	p.key = ids[0]
+	return p
+}
+
+// staged returns the IDs of what is staged of the person's package.
+func (p *person) staged() (ids []string) {
+	p.t.Helper()
+	var list struct{ Items []struct{ ID string } }
+	p.gets("-/stage?package="+url.QueryEscape(p.pkg()), &list)
+	for _, item := range list.Items {
+		ids = append(ids, item.ID)
+	}
+	return ids
+}
+
 // withOther is author with somebody else who has an account.
 func withOther(access string, versions ...string) func(c *cell) *person {
 	return func(c *cell) *person {
@@ -197,6 +247,9 @@ var (
 	noTerminal = map[string]string{"pnpm11": onlyPage, "pnpm12": onlyPage, "vlt": onlyPage}
 	noPage     = map[string]string{"npm6": asksForCode, "npm7": asksForCode, "yarn1": asksForCode, "berry": asksForCode}
 	noStar     = map[string]string{"npm12": `Missing script: "start"`} // which it takes star for
+	// who has no token is to log in
+	noTrust = map[string]string{"npm6": `code E401`, "npm": `ENEEDAUTH`, "yarn1": `No token found`, "berry": `No authentication configured`, "bun": `missing authentication`}
+	noStage = map[string]string{"npm8": `Unknown command: "stage"`} // with exit status 0
 )
 
 type tableGroup struct {
@@ -290,6 +343,24 @@ var table = []tableGroup{
 			prepare: func(c *cell) *person { p := c.member(); p.bypass(); return p },
 			run:     func(p *person) { p.runs(p.source("1.0.0"), p.line(p.lines)...) },
 			done:    func(p *person) bool { return p.hasPublished("1.0.0") }},
+	}},
+	{"Trusted publishing", []command{
+		{name: "publish with NPM_ID_TOKEN", lacks: noTrust, lines: publishing, prepare: gitlabJob,
+			run:  func(p *person) { p.runs(p.source("1.1.0"), p.line(p.lines)...) },
+			done: func(p *person) bool { return p.hasPublished("1.1.0") }},
+	}},
+	{"Staging", []command{
+		{name: "stage a version", lacks: noStage, lines: lines{"npm": "stage publish", "yarn2": "npm stage publish", "yarn3": "npm stage publish", "yarn4": "npm publish --staged", "bun": "stage publish"},
+			prepare: author("restricted", "1.0.0"),
+			run:     func(p *person) { p.runs(p.source("1.1.0"), p.line(p.lines)...) },
+			done:    func(p *person) bool { return len(p.staged()) == 1 && !p.hasPublished("1.1.0") }},
+		{name: "stage list", lacks: noStage, lines: lines{"npm": "stage list", "bun": "stage list"}, prepare: stager,
+			run:  func(p *person) { p.runs(p.here(), p.line(p.lines)...) },
+			done: func(p *person) bool { return p.says(p.key) }},
+		{name: "stage approve", lacks: noStage, lines: lines{"npm": "stage approve {key}", "bun": "stage approve {key}"}, prepare: stager,
+			done: func(p *person) bool { return p.hasPublished("1.1.0") }},
+		{name: "stage reject", lacks: noStage, lines: lines{"npm": "stage reject {key}", "bun": "stage reject {key}"}, prepare: stager,
+			done: func(p *person) bool { return len(p.staged()) == 0 && !p.hasPublished("1.1.0") }},
 	}},
 	{"Installing", []command{
 		{name: "install a public package without an account", lines: installing, prepare: visitor("public"),

@@ -19,6 +19,7 @@ import (
 
 	"github.com/npmauth/npmauth/internal/integration"
 	"github.com/npmauth/npmauth/internal/integration/clients"
+	"github.com/npmauth/npmauth/internal/issuertest"
 )
 
 // columns are the clients, oldest first.
@@ -44,7 +45,8 @@ var update = flag.Bool("update", os.Getenv("NPMAUTH_UPDATE") != "", "write docs/
 type world struct {
 	recorder *recorder
 	registry *integration.Registry
-	compiled string // where Node keeps what it has compiled
+	gitlab   *issuertest.Issuer // whose jobs may be trusted publishers
+	compiled string             // where Node keeps what it has compiled
 	serial   atomic.Int64
 
 	mu       sync.Mutex
@@ -60,7 +62,7 @@ func (w *world) installed(client, version string) {
 	w.versions[client] = version
 }
 
-// A word is the first one of commands, such as owner. Of a client that does not know it only one of
+// A word is the first one of commands, such as owner, without the npm of Yarn and the pm of Bun. Of a client that does not know it only one of
 // them is tried.
 type word struct {
 	tried chan struct{} // closed when one was
@@ -70,8 +72,8 @@ type word struct {
 // word returns that of a command, and whether it is the caller who tries it.
 func (c *cell) word() (of *word, first bool) {
 	words := strings.Fields(c.lines.of(c))
-	if c.family == "berry" || c.family == "bun" { // npm and pm
-		words = words[min(1, len(words)-1):]
+	if len(words) > 1 && (c.family == "berry" && words[0] == "npm" || c.family == "bun" && words[0] == "pm") {
+		words = words[1:]
 	}
 	name := c.client + " " + words[0]
 	c.world.mu.Lock()
@@ -87,8 +89,8 @@ func (c *cell) word() (of *word, first bool) {
 func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	addr := integration.FreeAddr(t)
-	w := &world{recorder: newRecorder(t, addr), compiled: t.TempDir(), outcomes: map[clients.Cell]clients.Outcome{}, owned: map[string]int{}, words: map[string]*word{}, versions: map[string]string{}}
-	w.registry = integration.Start(t, append(flags, "-addr", addr, "-url", w.recorder.URL(), "-store", "memory:", "-trust-proxy", "127.0.0.1")...)
+	w := &world{gitlab: issuertest.New(t), recorder: newRecorder(t, addr), compiled: t.TempDir(), outcomes: map[clients.Cell]clients.Outcome{}, owned: map[string]int{}, words: map[string]*word{}, versions: map[string]string{}}
+	w.registry = integration.Start(t, append(flags, "-trust-issuer", "gitlab="+w.gitlab.URL(), "-addr", addr, "-url", w.recorder.URL(), "-store", "memory:", "-trust-proxy", "127.0.0.1")...)
 	return w
 }
 

@@ -46,7 +46,7 @@ type person struct {
 	places    int     // in which clients have the token of the home
 	elsewhere string  // another session of the person
 	ci        string  // a token that needs no second factor
-	key       string  // of a token
+	key       string  // of a token, or the ID of a staged version
 	org       string  // that the person owns
 	other     *person // whom the command is about, too
 	about     string  // a package that is not called as the person's own

@@ -45,9 +45,9 @@ const outside = () => {
 
 const called = e => `${e.tagName} ${e.name || words(e.textContent)} ${e.value ?? ""}`.trim();
 
-// controls returns what the keyboard has to reach: of choices that exclude each other, the one that is made.
+// controls returns what the keyboard has to reach: of choices that exclude each other, the one that is made, and nothing in details that are closed.
 const controls = () => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
-	.filter(e => e.type !== "hidden" && e.tabIndex !== -1 && !e.disabled && (e.type !== "radio" || e.checked)).map(called);
+	.filter(e => e.type !== "hidden" && e.tabIndex !== -1 && !e.disabled && (e.type !== "radio" || e.checked) && e.checkVisibility()).map(called);
 
 // focused returns what the keyboard is at, and what is wrong with how that shows.
 const focused = () => {
