@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"internal/keylock":    {},
 	"internal/keystest":   {"ground", "twofactor"},
 	"internal/issuertest": {},
+	"internal/jsontest":   {},
 	"internal/vectors":    {},
 	"internal/bucket":     {"internal/cidr"},
 	"internal/budget":     {},
