@@ -313,7 +313,7 @@ func TestSeveralFitACommit(t *testing.T) {
 	change, _ := withLog(t)
 	w := newWorld(t, stages, change)
 	s := w.alice(protocol.AuthAndWrites)
-	for decision, n := range map[string]int{"approve": 4, "reject": 2} {
+	for decision, n := range map[string]int{"approve": 10, "reject": 5} {
 		var ids []string
 		for i := range n + 1 {
 			name := fmt.Sprintf("@scope%d/%s", i, decision)
@@ -328,5 +328,36 @@ func TestSeveralFitACommit(t *testing.T) {
 		require.Equal(t, 200, a.Code, "%s", a.Body)
 		assert.Len(t, results, n)
 		w.decide("reject", s, w.codeAfter("alice"), ids[n])
+	}
+}
+
+// More fit where they share a scope, and more yet where they are of one package: as many as the documentation says.
+func TestMoreOfOneScopeFit(t *testing.T) {
+	for _, tt := range []struct {
+		decision, of string
+		name         func(i int) string
+		n            int
+	}{
+		{"approve", "a scope", func(i int) string { return fmt.Sprint("@scope/", i) }, 13},
+		{"approve", "a package", func(int) string { return "plain" }, 17},
+		{"reject", "a scope", func(i int) string { return fmt.Sprint("@scope/", i) }, 6},
+		{"reject", "a package", func(int) string { return "plain" }, 8},
+	} {
+		t.Run(tt.decision+" of "+tt.of, func(t *testing.T) {
+			change, _ := withLog(t)
+			w := newWorld(t, stages, change)
+			s := w.alice(protocol.AuthAndWrites)
+			var ids []string
+			for i := range tt.n + 1 {
+				if name := tt.name(i); name != "plain" {
+					w.host.add(name, false, w.ids["alice"])
+				}
+				ids = append(ids, w.staged(tt.name(i), fmt.Sprintf("3.%d.0", i), s))
+			}
+			a, _ := w.decide(tt.decision, s, w.codeAfter("alice"), ids...)
+			assert.Equal(t, "too-many-ids", a.text("code"), "%s", a.Body)
+			_, results := w.decide(tt.decision, s, w.codeAfter("alice"), ids[:tt.n]...)
+			assert.Len(t, results, tt.n)
+		})
 	}
 }

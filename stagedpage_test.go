@@ -112,6 +112,35 @@ func TestStagedPageRefused(t *testing.T) {
 	b.is(200, "<dt>Approvals</dt><dd>1 of 1, and not published yet</dd>")
 }
 
+// Whoever ticks more than one commit can decide about is told so, with nothing done: the versions stay ticked, and the
+// code is good for fewer of them.
+func TestStagedPageTooMany(t *testing.T) {
+	change, _ := withLog(t)
+	w := newWorld(t, stages, change)
+	s := w.alice(protocol.AuthAndWrites)
+	var fields []string
+	for i := range 11 {
+		name := fmt.Sprintf("@scope%d/widget", i)
+		w.host.add(name, false, w.ids["alice"])
+		fields = append(fields, "version."+w.staged(name, "3.0.0", s), "yes")
+	}
+	w.host.writes = nil
+	b := w.tab()
+	b.signIn("alice", "staged")
+	code := w.codeAfter("alice")
+	for decision, fit := range map[string]int{"approve": 10, "reject": 5} {
+		b.submit(decision, append(fields, "code", code)...)
+		b.is(409, fmt.Sprintf("These are too many staged versions to decide about at once. Choose fewer, such as %d.", fit))
+		assert.Equal(t, 11, strings.Count(b.Body.String(), " checked"), decision)
+		assert.Equal(t, 11, strings.Count(b.Body.String(), "<dd>0 of 1</dd>"), decision)
+	}
+	assert.Empty(t, w.host.written())
+	assert.Empty(t, w.events.of("version.approved"))
+	assert.Empty(t, w.events.of("version.rejected"))
+	b.open("/-/auth/staged").submit("approve", append(fields[:20:20], "code", code)...).is(200, "is published.")
+	assert.Len(t, w.host.written(), 10)
+}
+
 // The page lists what npm stage list does: nothing of a package that one may not write to.
 func TestStagedPageOfOthers(t *testing.T) {
 	w := newWorld(t, stages)

@@ -39,6 +39,9 @@ func copying(progress func(items int, last string)) store.CopyConfig {
 	}}
 }
 
+// fiveCommits is how many items a copy takes five commits for.
+const fiveCommits = 4*store.MaxOps + 22
+
 // filled returns a store with n items of all kinds before and behind lastKey, and that one.
 func filled(t *testing.T, s store.Store, n int) store.Store {
 	t.Helper()
@@ -193,7 +196,7 @@ func TestCopyIsResumed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, seal := range []func(store.Store) store.Store{unwrapped, sealing(store.Key{1})} {
-				from := filled(t, store.NewMemory(), 150)
+				from := filled(t, store.NewMemory(), fiveCommits)
 				want := wantCopy(t, from)
 				struck := 0
 				for n := 1; ; n++ {
@@ -254,7 +257,7 @@ func copyKilled(t *testing.T, to store.Store, from store.Reader) (err error) {
 
 // The source fails at any call, and the copy is carried on.
 func TestCopyOutlivesItsSource(t *testing.T) {
-	from := filled(t, store.NewMemory(), 150)
+	from := filled(t, store.NewMemory(), fiveCommits)
 	for n := 1; ; n++ {
 		faulty, to := storetest.FailNth(from, n), store.NewMemory()
 		err := store.Copy(t.Context(), to, faulty, copying(nil))
@@ -272,7 +275,7 @@ func TestCopyOutlivesItsSource(t *testing.T) {
 // A Commit of which nobody knew whether it would happen cannot happen once the copy went on, not
 // even if what it writes was deleted since.
 func TestCopyAfterALateCommit(t *testing.T) {
-	from := filled(t, store.NewMemory(), 150)
+	from := filled(t, store.NewMemory(), fiveCommits)
 	for n := 1; ; n++ {
 		to := store.NewMemory()
 		var late []store.Op
@@ -307,7 +310,7 @@ func TestCopyAfterALateCommit(t *testing.T) {
 
 // Of two copies into one store one goes on, whenever the other comes.
 func TestTwoCopies(t *testing.T) {
-	from := filled(t, store.NewMemory(), 150)
+	from := filled(t, store.NewMemory(), fiveCommits)
 	for n := 1; ; n++ {
 		to := store.NewMemory()
 		var other error
@@ -424,7 +427,7 @@ func TestCopyNoticesChanges(t *testing.T) {
 		{"changed in the destination", put("a/0000", "other", time.Time{}), "destination", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			from, to := filled(t, store.NewMemory(), 50), store.NewMemory()
+			from, to := filled(t, store.NewMemory(), store.MaxOps+18), store.NewMemory()
 			put("old", "", old)(t, from)
 			calls := 0
 			err := store.Copy(t.Context(), to, from, copying(func(int, string) {
@@ -448,9 +451,9 @@ func TestCopyNoticesChanges(t *testing.T) {
 		})
 	}
 	t.Run("another source", func(t *testing.T) {
-		from, to := filled(t, store.NewMemory(), 150), store.NewMemory()
+		from, to := filled(t, store.NewMemory(), fiveCommits), store.NewMemory()
 		require.Error(t, store.Copy(t.Context(), storetest.LoseNth(to, 3), from, copying(nil)))
-		other := filled(t, store.NewMemory(), 140)
+		other := filled(t, store.NewMemory(), fiveCommits-10)
 		assert.ErrorIs(t, store.Copy(t.Context(), to, other, copying(nil)), store.ErrDiffers)
 		unfinished(t, to)
 	})

@@ -117,7 +117,7 @@ type Store interface {
 	// If a Commit was sent and its outcome is not known, because the connection broke or the
 	// context ended, the error wraps ErrUnknown and never ErrConflict.
 	//
-	// There are 1 to 32 ops, no two with the same key, values up to 64 KiB (see Validate for
+	// There are 1 to 64 ops, no two with the same key, values up to 64 KiB (see Validate for
 	// this and what else is ErrInvalid).
 	//
 	// A store deletes expired items through Commit too, at the revision that it has read: a

@@ -11,7 +11,7 @@ import (
 const (
 	MaxKey   = 512      // bytes of a key
 	MaxValue = 64 << 10 // bytes of a value, before [Seal]
-	MaxOps   = 32       // ops of a Commit
+	MaxOps   = 64       // ops of a Commit
 	MaxKeys  = 100      // keys of a Get
 	MaxLimit = 100      // items of a List page
 

@@ -73,7 +73,7 @@ func newCluster(t testing.TB, members int, tune []func(*embed.Config)) *Cluster 
 		cfg.TickMs, cfg.ElectionMs = 50, 500
 		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 		cfg.UnsafeNoFsync = true
-		cfg.MaxRequestBytes = 4 << 20
+		cfg.MaxRequestBytes = 8 << 20
 		cfg.BcryptCost = 4
 		initial = append(initial, cfg.Name+"="+peer.String())
 		for _, f := range tune {

@@ -117,7 +117,7 @@ func TestTooLarge(t *testing.T) {
 // A server with fewer operations a transaction than etcd's default refuses what it
 // cannot do (ST-13).
 func TestTooManyOps(t *testing.T) {
-	s := etcdtest.Open(t, "", etcdtest.Start(t, func(cfg *embed.Config) { cfg.MaxTxnOps = 63 }).Endpoint())
+	s := etcdtest.Open(t, "", etcdtest.Start(t, func(cfg *embed.Config) { cfg.MaxTxnOps = 2*store.MaxOps - 1 }).Endpoint())
 	_, err := s.Commit(t.Context(), largest()...)
 	assert.ErrorContains(t, err, "too many operations")
 	assert.NotErrorIs(t, err, store.ErrUnknown)

@@ -20,7 +20,7 @@ import (
 // The sizes of the largest Commit, and of the answer to the largest Get, with a margin. The
 // client's own limits may be lower.
 const (
-	maxRequest = 4 << 20  // bytes
+	maxRequest = 8 << 20  // bytes
 	maxAnswer  = 16 << 20 // bytes
 )
 

@@ -32,8 +32,8 @@
 // The package needs etcd 3.6 or later (old releases report the progress of a watch too early),
 // and these settings:
 //
-//   - --max-request-bytes=4194304. The largest Commit that a [store.Store] takes is
-//     somewhat more than 2 MiB; at etcd's default, one beyond 1.5 MiB is refused, with
+//   - --max-request-bytes=8388608. The largest Commit that a [store.Store] takes is
+//     somewhat more than 4 MiB; at etcd's default, one beyond 1.5 MiB is refused, with
 //     nothing written.
 //   - --max-txn-ops of 128, the default, or more.
 //   - --auto-compaction-mode=periodic --auto-compaction-retention=1h, or the like:

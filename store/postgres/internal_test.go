@@ -174,7 +174,7 @@ func TestRoundTrips(t *testing.T) {
 			return err
 		},
 		"commit of checks": func() error { _, err := s.Commit(t.Context(), store.Op{Key: "absent"}); return err },
-		"commit of two megabytes": func() error {
+		"commit of four megabytes": func() error {
 			_, err := s.Commit(t.Context(), ops...)
 			return err
 		},

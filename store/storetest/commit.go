@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -80,6 +81,7 @@ func allOrNothing(t tb, e env) {
 	full := make([]store.Op, store.MaxOps)
 	for i := range full {
 		full[i] = put("full/"+number(i), "x", store.Absent)
+		full[i].Expires = time.Now().Add(time.Hour) // which may be a row of its own
 	}
 	last := full[len(full)-1]
 	full[len(full)-1].At = one
