@@ -182,7 +182,7 @@ type Packages interface {
 //
 // npmauth reads what is returned to its end, or as much of it as it compares, and closes it. An error that is
 // [io/fs.ErrNotExist] means that there is no such tarball, and any other that it cannot be read at the moment: the page
-// says so, and shows all else.
+// says so, and shows all else. Several may be open at a time, also of one tarball.
 type Tarballs interface {
 	// StagedTarball opens the tarball that the host keeps under the ID of a staged version.
 	StagedTarball(ctx context.Context, id string) (io.ReadCloser, error)

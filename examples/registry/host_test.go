@@ -32,7 +32,7 @@ func TestHost(t *testing.T) {
 			ids[i] = user.ID
 		}
 		require.NoError(t, r.db.putOrg(t.Context(), "acme", ids[0], false))
-		known := facts{db: r.db, people: r.people, evidence: true}
+		known := facts{db: r.db, people: r.people, tarballs: r.tarballs, evidence: true}
 		return hosttest.Registry{
 			// A name that is free again is for another in these tests, and not here.
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -39,7 +39,7 @@ type Registry struct {
 	// path, and dist.tarball is below it. As in [npmauth.Config]; empty means
 	// http://registry.example/.
 	BaseURL string
-	// Packages is its table of packages. Required.
+	// Packages is its table of packages. Required. If it is a [host.Tarballs], that is tested where Staging is set.
 	Packages host.Packages
 	// Documents is its table of package documents; nil if it serves no changed documents, and
 	// Deprecate and Unpublish are in Without.
@@ -195,6 +195,8 @@ var cases = []testCase{
 		}
 		return noStaging(reg)
 	}},
+	{name: "a tarball that is compared is the one that was asked for", run: comparedAsKept, missing: noTarballs},
+	{name: "a tarball that is not there is said not to be", run: comparedAbsent, missing: noTarballs},
 	{name: "a deprecation changes nothing else", needs: []protocol.Action{protocol.Deprecate}, run: deprecateAlone},
 	{name: "an unpublish changes nothing else", needs: []protocol.Action{protocol.Unpublish}, run: unpublishAlone},
 	{name: "a star changes nothing else", needs: []protocol.Action{protocol.Star}, run: starAlone},

@@ -128,20 +128,22 @@ func failuresOf(t *testing.T, name string, open func() Registry) string {
 
 // A host that waits for itself is told so, in one line, and holds up nobody for longer.
 func TestHostThatHoldsOn(t *testing.T) {
-	for careless, want := range map[string]string{
-		"reads in a transaction":      "Packages.Facts waits for is held",
-		"reads under a lock":          "Packages.Facts waits for is held",
-		"reads one publish at a time": "other publishes wait for is held",
+	const body, tarball = "nothing that facts need is held while a body is read", "a tarball that is compared is the one that was asked for"
+	for careless, want := range map[string][2]string{
+		"reads in a transaction":      {body, "Packages.Facts waits for is held"},
+		"reads under a lock":          {body, "Packages.Facts waits for is held"},
+		"reads one publish at a time": {body, "other publishes wait for is held"},
+		"opens one at a time":         {tarball, "StagedTarball of a version waits for another reader of the same tarball"},
 	} {
 		t.Run(careless, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var s *shop
-				failures := failuresOf(t, "nothing that facts need is held while a body is read", func() Registry {
+				failures := failuresOf(t, want[0], func() Registry {
 					reg := open(t, careless)
 					s = reg.Handler.(*shop)
 					return reg
 				})
-				assert.Contains(t, failures, want)
+				assert.Contains(t, failures, want[1])
 				s.leave()
 			})
 		})
@@ -193,7 +195,16 @@ func TestCarelessHosts(t *testing.T) {
 		"names owners":                     {"a trusted publisher publishes and owns nothing"},
 		"publishes what is staged":         {"a staged version is not published"},
 		"tags what is staged":              {"a staged version is not published"},
-		"serves what is staged":            {"a staged version is not published"},
+		"serves what is staged":            {"a staged version is not published", "a tarball that is not there is said not to be"},
+		"compares any version":             {"a tarball that is compared is the one that was asked for"},
+		"compares with the newest":         {"a tarball that is compared is the one that was asked for"},
+		"cuts tarballs":                    {"a tarball that is compared is the one that was asked for"},
+		"breaks tarballs off":              {"a tarball that is compared is the one that was asked for"},
+		"has one reader of each":           {"a tarball that is compared is the one that was asked for"},
+		"panics in tarballs":               {"a tarball that is compared is the one that was asked for"},
+		"compares with any package":        {"a tarball that is not there is said not to be"},
+		"calls absence a failure":          {"a tarball that is not there is said not to be"},
+		"calls absence nothing":            {"a tarball that is not there is said not to be"},
 		"makes room for what is staged":    {"a staged version is not published"},
 		"packs anew":                       {"a staged tarball is the one that was sent"},
 		"publishes other bytes":            {"what is approved is what was staged"},
@@ -202,9 +213,9 @@ func TestCarelessHosts(t *testing.T) {
 		"believes bodies":                  {"who approves a version does not say which"},
 		"keeps no evidence":                {"facts have the evidence of the newest version"},
 		"goes by numbers":                  {"facts have the evidence of the newest version"},
-		"keeps what is approved":           {"a staged version is published once"},
+		"keeps what is approved":           {"a staged version is published once", "a tarball that is not there is said not to be"},
 		"approves once more":               {"a staged version is published once"},
-		"keeps what is rejected":           {"a rejected version is forgotten"},
+		"keeps what is rejected":           {"a rejected version is forgotten", "a tarball that is not there is said not to be"},
 		"keeps one of each package":        {"staged versions are apart"},
 		"publishes all that is staged":     {"staged versions are apart"},
 		"gives it to who approves":         {"a first version that is staged makes a package of who staged it"},

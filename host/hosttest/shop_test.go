@@ -31,6 +31,8 @@ type shop struct {
 	stale map[protocol.PackageName]*good // what facts were asked for first, of a host that remembers
 	names func(protocol.UserID) string
 	kept  map[string]staging // what is staged, by its ID
+
+	readers map[string]io.Reader // of tarballs that are compared, of a host that opens each once
 }
 
 type good struct {
@@ -48,7 +50,7 @@ type good struct {
 }
 
 func newShop(careless string) *shop {
-	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[protocol.PackageName]*good{}, stale: map[protocol.PackageName]*good{}, kept: map[string]staging{}}
+	return &shop{careless: careless, base: "http://registry.example/", room: make(chan struct{}, 1), goods: map[protocol.PackageName]*good{}, stale: map[protocol.PackageName]*good{}, kept: map[string]staging{}, readers: map[string]io.Reader{}}
 }
 
 // enter waits until nobody holds what a careless host holds while it reads a body.
