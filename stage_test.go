@@ -3,6 +3,7 @@ package npmauth_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/settings"
+	"github.com/npmauth/npmauth/stage"
+	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/token"
 )
 
@@ -142,6 +145,57 @@ func TestStagedPages(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"3.2.0", "3.1.0", "3.0.0"}, got)
+}
+
+// A list of all ends after the versions that were staged last, of whomever, and says so. That of a package does not.
+func TestStagedListEnds(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthOnly)
+	own := w.staged("plain", "3.0.0", s)
+	m, err := stage.New(stage.Config{Store: w.store, Now: w.clock.Now, Versions: 1000})
+	require.NoError(t, err)
+	others := func(n int) {
+		for i := range n {
+			w.clock.Add(time.Millisecond)
+			require.NoError(t, store.Transact(t.Context(), w.store, func(tx *store.Tx) error {
+				_, err := m.AddTx(t.Context(), tx, audit.Actor{}, stage.Version{
+					Package: protocol.PackageName{Scope: "others", Name: fmt.Sprint("p", i%10)}, PackageID: "x", By: stage.Stager{User: "u", Name: "u"},
+					Change: protocol.Change{Version: fmt.Sprintf("1.%d.%d", w.clock.Now().UnixNano(), i)},
+				})
+				return err
+			}))
+		}
+	}
+	list := func(query string) (total int, incomplete bool, notice string) {
+		a := w.do(call{method: "GET", path: "/-/stage" + query, bearer: s})
+		var is struct {
+			Total      int
+			Incomplete bool
+		}
+		require.NoError(t, json.Unmarshal(a.Body.Bytes(), &is), "%s", a.Body)
+		return is.Total, is.Incomplete, a.Header().Get("npm-notice")
+	}
+	b := w.tab()
+	b.signIn("alice", "staged")
+	const says = "Only those were looked at that were staged last in the registry."
+	others(1998)
+	total, incomplete, notice := list("")
+	assert.Equal(t, 1, total)
+	assert.False(t, incomplete)
+	assert.Empty(t, notice)
+	b.open("/-/auth/staged").is(200, "plain@3.0.0")
+	assert.NotContains(t, b.Body.String(), says)
+
+	others(2)
+	total, incomplete, notice = list("")
+	assert.Zero(t, total)
+	assert.True(t, incomplete)
+	assert.Equal(t, "Only the newest 2000 staged versions of the registry were looked at. To see all of a package run npm stage list <package>.", notice)
+	b.open("/-/auth/staged").is(200, says)
+	total, incomplete, _ = list("?package=plain")
+	assert.Equal(t, 1, total)
+	assert.False(t, incomplete)
+	b.open("/-/auth/staged?package=plain").open("/-/auth/staged/"+own).is(200, "plain@3.0.0")
 }
 
 // Stage-only tokens and publishers stage and do not publish; nobody does where staging is wanted.

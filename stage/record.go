@@ -217,15 +217,28 @@ func (m *Manager) remove(ctx context.Context, tx *store.Tx, id string) (Version,
 	if err := staged.Delete(ctx, tx, id); err != nil {
 		return Version{}, fmt.Errorf("stage: %w", err)
 	}
-	_, err = counts.Upsert(ctx, tx, v.Package.String(), func(c *count, _ bool) error {
-		c.Package = v.Package.String()
-		delete(c.Ends, id)
-		return nil
-	})
-	if err != nil {
+	if err := m.uncount(ctx, tx, v); err != nil {
 		return Version{}, fmt.Errorf("stage: %w", err)
 	}
 	return v, nil
+}
+
+// uncount takes a version out of the count of its package.
+func (m *Manager) uncount(ctx context.Context, tx *store.Tx, v Version) error {
+	c, err := counts.Get(ctx, tx, v.Package.String())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now := m.now().UnixMicro()
+	maps.DeleteFunc(c.Ends, func(id string, end int64) bool { return id == v.ID || end <= now })
+	if len(c.Ends) == 0 { // a row that counts nothing would stay for good
+		return counts.Delete(ctx, tx, c.Package)
+	}
+	_, err = counts.Update(ctx, tx, c.Package, func(row *count) error { row.Ends = c.Ends; return nil })
+	return err
 }
 
 // List returns staged versions, newest first: those of a package, or with the zero name of all packages. After is ""

@@ -198,6 +198,21 @@ func TestExpiry(t *testing.T) {
 	k.must(of("1.1.0"))
 }
 
+// What has ended leaves nothing behind: no count of a package that has nothing staged, whose name anybody may have chosen.
+func TestNothingStays(t *testing.T) {
+	k := newKit(t, func(cfg *stage.Config) { cfg.Versions = 2 })
+	first, second := k.must(of("1.0.0")), k.must(of("1.1.0"))
+	require.NoError(t, k.reject(first.ID))
+	third := k.must(of("1.2.0"))
+	_, err := k.add(of("1.3.0"))
+	require.ErrorIs(t, err, stage.ErrTooMany, "one that was rejected counts no more, and the others do")
+	require.NoError(t, k.reject(second.ID))
+	require.NoError(t, store.Transact(t.Context(), k.store, func(tx *store.Tx) error { return k.m.PublishedTx(t.Context(), tx, third.ID) }))
+	left, err := k.store.List(t.Context(), "stage", "", store.MaxLimit)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
 // Of several who stage one version at once, one does; of several who approve, each counts.
 func TestAtOnce(t *testing.T) {
 	k := newKit(t)

@@ -88,6 +88,7 @@ type stagedList struct {
 	Problem      string // why none are listed
 	Security     string // path of the page of second factors
 	Versions     []shownStaged
+	Incomplete   bool   // not all staged versions of the registry were looked at
 	Newer, Older string // paths of the other pages, "" if there are none
 }
 
@@ -118,13 +119,15 @@ func (s staged) show(ctx context.Context, c caller) (page, error) {
 		query.Set("package", name.String())
 	}
 	var all struct {
-		Items []stagedAnswer `json:"items"`
-		Page  int            `json:"page"`
-		Total int            `json:"total"`
+		Items      []stagedAnswer `json:"items"`
+		Page       int            `json:"page"`
+		Total      int            `json:"total"`
+		Incomplete bool           `json:"incomplete"`
 	}
 	if list.Problem == "" {
 		err = c.call(ctx, credential.Secret{}, http.MethodGet, stagedPath+"?"+query.Encode(), nil, &all)
 	}
+	list.Incomplete = all.Incomplete
 	for _, one := range all.Items {
 		list.Versions = append(list.Versions, s.shown(one, c.v))
 	}

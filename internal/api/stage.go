@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -16,10 +17,15 @@ const (
 	maxStagedPage = 100
 )
 
+// maxStagedSeen is how many staged versions a list looks at, of which those are listed that the sender may see: no index
+// has these, since the host says what they may, and anybody may ask.
+const maxStagedSeen = 2000
+
 var errStagedPage = &wire.Error{Status: http.StatusBadRequest, Code: "bad-page", Sentence: "page is 0 or more and perPage is 1 to 100."}
 
 // listStaged answers GET /-/stage: the staged versions that the sender may read, newest first, of a package or of
-// all. It goes through all that are staged, of which a registry has few at a time.
+// all. That of a package reads its own alone. That of all reads what others have staged, too, and asks the host once for
+// each package, so that it ends after the newest maxStagedSeen and says so.
 func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
@@ -44,7 +50,8 @@ func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) 
 		}
 	}
 	items, total, reader := []authz.StagedItem{}, 0, a.NewStagedReader(q)
-	for after, more := "", true; more; more = after != "" {
+	after, seen := "", 0
+	for more := true; more; more = after != "" && seen < maxStagedSeen {
 		versions, next, err := a.Stage.List(r.Context(), a.Store, of, after, store.MaxLimit)
 		if err != nil {
 			return reply{}, err
@@ -62,7 +69,12 @@ func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) 
 			}
 			total++
 		}
-		after = next
+		after, seen = next, seen+store.MaxLimit // also of rows that have expired
 	}
-	return ok(map[string]any{"items": items, "page": page, "perPage": perPage, "total": total}), nil
+	incomplete := after != "" && of.IsZero() // of a package what is left has expired: Config.Versions is less
+	rep := ok(map[string]any{"items": items, "page": page, "perPage": perPage, "total": total, "incomplete": incomplete})
+	if incomplete {
+		rep.notice(fmt.Sprintf("Only the newest %d staged versions of the registry were looked at. To see all of a package run npm stage list <package>.", maxStagedSeen))
+	}
+	return rep, nil
 }
