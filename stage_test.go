@@ -2,6 +2,8 @@ package npmauth_test
 
 import (
 	"bytes"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -94,6 +96,50 @@ func (e *events) of(prefix string) (types []audit.Type) {
 		}
 	}
 	return types
+}
+
+// Those who approve a version go by the integrity that npm stage view and the page show: it is that of the bytes, also without
+// Config.CheckTarball, and whichever of the document and the tarball comes first.
+func TestStagedIntegrity(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	c := stageOf("plain", "3.0.0")
+	c.bearer = s
+	good := w.bytes(c.body)
+	var doc struct {
+		Versions    map[string]struct{ Dist map[string]string }
+		Attachments map[string]struct{ Data string } `json:"_attachments"`
+	}
+	require.NoError(t, json.Unmarshal(good, &doc))
+	other := strings.Repeat("A", 86) + "=="
+	for _, field := range []string{"integrity", "shasum"} {
+		value := doc.Versions["3.0.0"].Dist[field]
+		require.NotEmpty(t, value, field)
+		forged := "sha512-" + other
+		if field == "shasum" {
+			forged = strings.Repeat("a", 40)
+		}
+		c.body = bytes.Replace(good, []byte(value), []byte(forged), 1)
+		a := w.do(c)
+		assert.Equal(t, 400, a.Code, "%s: %s", field, a.Body)
+	}
+	tarball := pack(t, `{"name":"plain","version":"3.1.0"}`, "random.bin", strings.Join(many(2000), ""))
+	require.Greater(t, len(tarball), 64<<10)
+	first := func(integrity string) string { // as Yarn sends it
+		return fmt.Sprintf(`{"_id":"plain","name":"plain","_attachments":{"plain-3.1.0.tgz":{"content_type":"application/octet-stream","data":%q,"length":%d}},`+
+			`"dist-tags":{"latest":"3.1.0"},"versions":{"3.1.0":{"name":"plain","version":"3.1.0","_id":"plain@3.1.0","dist":{"integrity":%q}}}}`,
+			base64.StdEncoding.EncodeToString(tarball), len(tarball), integrity)
+	}
+	c.body = first("sha512-" + other)
+	assert.Equal(t, 400, w.do(c).Code)
+	assert.Zero(t, w.listStaged(s, "").Total)
+	assert.Empty(t, w.host.kept)
+	sum := sha512.Sum512(tarball)
+	for _, body := range []any{good, first("sha512-" + base64.StdEncoding.EncodeToString(sum[:]))} {
+		c.body = body
+		a := w.do(c)
+		require.Equal(t, 201, a.Code, "%s", a.Body)
+	}
 }
 
 // Who may see what is staged: those who may write to the package. To all others it does not exist.

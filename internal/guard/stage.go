@@ -76,6 +76,7 @@ func (a *Guard) admitStage(r *http.Request, op protocol.Operation) (p *authz.Pas
 	if err != nil {
 		return nil, nil, a.Conclude(r.Context(), q, err)
 	}
+	body.HashTarball() // those who approve it are shown the integrity
 	p = a.NewPass(r.Context(), q)
 	p.Published = body.change
 	return p, body, nil
