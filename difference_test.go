@@ -109,25 +109,25 @@ func TestStagedDifference(t *testing.T) {
 	k, w, b, s, id := comparing(t)
 	k.published["id-plain@1.0.0"] = pack(t, `{"name":"plain","version":"1.0.0","scripts":{"test":"go"},"bin":"cli.js","dependencies":{"a":"^1.0.0","b":"1"}}`,
 		"same.js", "same", "changed.js", "old", "gone.js", "four")
-	k.staged[id] = pack(t, `{"name":"plain","version":"3.0.0","scripts":{"test":"go","postinstall":"node <evil> \u202e.js"},"bin":{"plain":"cli.js"},"dependencies":{"a":"^2.0.0","b":"1"},"optionalDependencies":{"c":"*"}}`,
-		"same.js", "same", "changed.js", "newer", "lib/<b>&.js", "12", "lib/\u202egpj.js", strings.Repeat("x", 3<<10), "line\nbreak", "1")
+	k.staged[id] = pack(t, `{"name":"plain","version":"3.0.0","scripts":{"test":"go","postinstall":"node <evil> \u202e.js\ufe01"},"bin":{"plain":"cli.js"},"dependencies":{"a":"^2.0.0","b":"1"},"optionalDependencies":{"c":"*"}}`,
+		"same.js", "same", "changed.js", "newer", "lib/<b>&.js", "12", "lib/h\ufe0fi\U000e0141d\u3164d\u2800en.js", "12345", "lib/\u202egpj.js", strings.Repeat("x", 3<<10), "line\nbreak", "1")
 	w.host.change(func(p *hosted) { p.versions, p.tags = []string{"1.0.0"}, map[string]string{"latest": "1.0.0"} })
 
 	is := b.differs(s, id)
-	assert.Equal(t, []any{true, "1.0.0", "latest", "", "", 3, 1, 2}, []any{is.Offered, is.From, is.Tag, is.Problem, is.FromProblem, is.Added.Total, is.Removed.Total, is.Changed.Total})
+	assert.Equal(t, []any{true, "1.0.0", "latest", "", "", 4, 1, 2}, []any{is.Offered, is.From, is.Tag, is.Problem, is.FromProblem, is.Added.Total, is.Removed.Total, is.Changed.Total})
 	assert.Equal(t, []string{id, "id-plain@1.0.0"}, k.opened[:2])
 	for _, text := range []string{
 		"<h2>Difference from <bdi>1.0.0</bdi></h2>", "That version is published as <bdi>latest</bdi>.",
-		`<th scope="row"><bdi>scripts: postinstall</bdi> <strong>Runs at install</strong></th><td>none</td><td><bdi>node &lt;evil&gt; \u202e.js</bdi></td>`,
+		`<th scope="row"><bdi>scripts: postinstall</bdi> <strong>Runs at install</strong></th><td>none</td><td><bdi>node &lt;evil&gt; \u202e.js\ufe01</bdi></td>`,
 		`<th scope="row"><bdi>bin</bdi></th><td><bdi>cli.js</bdi></td><td>none</td>`, `<bdi>bin: plain</bdi></th><td>none</td><td><bdi>cli.js</bdi></td>`,
 		`<bdi>dependencies: a</bdi></th><td><bdi>^1.0.0</bdi></td><td><bdi>^2.0.0</bdi></td>`, `<bdi>optionalDependencies: c</bdi></th><td>none</td><td><bdi>*</bdi></td>`,
-		"<caption>Files that are new: 3</caption>", `<bdi>lib/&lt;b&gt;&amp;.js</bdi></th><td>2 bytes</td>`, `<bdi>lib/\u202egpj.js</bdi></th><td>3.0 KiB</td>`, `<bdi>line\nbreak</bdi></th><td>1 byte</td>`,
+		"<caption>Files that are new: 4</caption>", `<bdi>lib/h\ufe0fi\U000e0141d\u3164d\u2800en.js</bdi></th><td>5 bytes</td>`, `<bdi>lib/&lt;b&gt;&amp;.js</bdi></th><td>2 bytes</td>`, `<bdi>lib/\u202egpj.js</bdi></th><td>3.0 KiB</td>`, `<bdi>line\nbreak</bdi></th><td>1 byte</td>`,
 		"<caption>Files with another content: 2</caption>", `<bdi>changed.js</bdi></th><td>3 bytes</td><td>5 bytes</td>`,
-		"<caption>Files that are gone: 1</caption>", `<bdi>gone.js</bdi></th><td>4 bytes</td>`, "<dt>Staged</dt><dd>6 files, ", "<dt>Published</dt><dd>4 files, ",
+		"<caption>Files that are gone: 1</caption>", `<bdi>gone.js</bdi></th><td>4 bytes</td>`, "<dt>Staged</dt><dd>7 files, ", "<dt>Published</dt><dd>4 files, ",
 	} {
 		b.is(200, text)
 	}
-	for _, text := range []string{"same.js", "scripts: test", "dependencies: b", "<evil>", "\u202e", "<b>"} {
+	for _, text := range []string{"same.js", "scripts: test", "dependencies: b", "<evil>", "\u202e", "\ufe01", "\ufe0f", "\U000e0141", "\u3164", "\u2800", "<b>"} {
 		assert.NotContains(t, b.Body.String(), text)
 	}
 

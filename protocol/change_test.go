@@ -269,6 +269,17 @@ func TestWordsAreBounded(t *testing.T) {
 	assert.LessOrEqual(t, size(long.Words(publish)), protocol.MaxWords)
 }
 
+// CS-06: nothing is in the words that nobody sees, so that no two of them look the same for it.
+func TestWordsShowEverything(t *testing.T) {
+	publish := protocol.Operation{Action: protocol.Publish, Package: protocol.PackageName{Name: "plain"}}
+	c := protocol.Change{Version: "1.0.0", Tags: map[string]string{"la\u202ete\ufe0fs\U000e0141t\u3164\u2800 \u200b\x00": "1.0.0"}}
+	var all []string
+	for _, l := range c.Words(publish) {
+		all = append(all, l.Text)
+	}
+	assert.Contains(t, strings.Join(all, "\n"), "la\ufffdte\ufffds\ufffdt\ufffd\ufffd \ufffd\ufffd")
+}
+
 // AU-10: what a token could do at worst is on the page, however long its lists are, and what is
 // not on it is counted.
 func TestWordsOfLongLists(t *testing.T) {

@@ -125,10 +125,12 @@ func (w *lines) each(label, none string, names []string) {
 	}
 }
 
-// printable replaces characters that are not printable.
+// printable replaces characters that are not printable, and those of which nothing is seen: fillers, and what selects the
+// form of the character before it.
 func printable(s string) string {
+	const brailleBlank = '\u2800'
 	return strings.Map(func(r rune) rune {
-		if r != ' ' && !unicode.IsGraphic(r) {
+		if !unicode.IsGraphic(r) || r == brailleBlank || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			return unicode.ReplacementChar
 		}
 		return r

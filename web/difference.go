@@ -120,11 +120,20 @@ func (s staged) difference(ctx context.Context, c caller) (shownDifference, erro
 	return d, nil
 }
 
-// visible returns a text with what a browser would not show written as in a program: control characters, and the marks that
-// change the direction of text. So no two texts look the same.
+// visible returns a text with what a browser would not show written as in a program. So nothing is hidden in it, and no two
+// texts look the same for a character that is only in one of them.
 func visible(text string) string {
 	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	var b strings.Builder
+	for _, r := range strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) {
+		if shows(r) {
+			b.WriteRune(r)
+			continue
+		}
+		escaped := strconv.QuoteRuneToASCII(r)
+		b.WriteString(escaped[1 : len(escaped)-1])
+	}
+	return b.String()
 }
 
 // sizeText returns a number of bytes as people read it.

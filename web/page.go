@@ -115,15 +115,21 @@ func newRequester(addr netip.Addr, agent string, started, expires time.Time, vis
 	return a
 }
 
-// printable returns s without characters that a browser would not show: controls, and the marks
-// that change the direction of text and make one word appear as another.
+// printable returns s without characters that a browser would not show.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+		if !shows(r) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, s)
+}
+
+// shows reports whether a browser shows r. It does not show controls, the marks that change the direction of text and
+// make one word appear as another, fillers, and what selects the form of the character before it.
+func shows(r rune) bool {
+	const brailleBlank = '\u2800'
+	return unicode.IsPrint(r) && r != brailleBlank && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // Value returns what a form that was not accepted had in a field, and otherwise usual.

@@ -25,6 +25,7 @@ var hostile = []string{
 	`{{.Token}}{{template "page"}}`,
 	`&lt;b&gt;<!--`,
 	"a\u202egpj.exe\u2066\x00\x1b[2J\u200b\ufeff",
+	"alice\u3164\u2800\ufe0f\U000e0141",
 }
 
 // CS-06: text that clients choose adds no element and no attribute to a page, and nothing that
@@ -57,7 +58,7 @@ func TestHostileText(t *testing.T) {
 				*got.want = tags(got.page)
 			}
 			assert.Equal(t, *got.want, tags(got.page), "%q", text)
-			for _, mark := range "\u202e\u2066\u200b\ufeff\x00\x1b" {
+			for _, mark := range "\u202e\u2066\u200b\ufeff\x00\x1b\u3164\u2800\ufe0f\U000e0141" {
 				assert.NotContains(t, got.page, string(mark), "%q", text)
 			}
 		}
