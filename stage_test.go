@@ -142,6 +142,26 @@ func TestStagedIntegrity(t *testing.T) {
 	}
 }
 
+// Whoever may create packages stages as much for a name as a package may have, and takes nothing from the package that
+// somebody else makes of it.
+func TestStagedCountsApart(t *testing.T) {
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Staging = &npmauth.Staging{Versions: 2} })
+	s := w.alice(protocol.AuthAndWrites)
+	w.person("mallory")
+	mallory := w.login("mallory")
+	for _, version := range []string{"1.0.0", "1.0.1"} {
+		w.staged("brand-new", version, mallory)
+	}
+	w.host.add("brand-new", false, w.ids["alice"])
+	for _, version := range []string{"1.0.0", "1.0.1"} {
+		w.staged("brand-new", version, s)
+	}
+	c := stageOf("brand-new", "1.0.2")
+	c.bearer = s
+	assert.Equal(t, 409, w.do(c).Code, "its own count")
+	assert.Equal(t, 2, w.listStaged(s, "?package=brand-new").Total)
+}
+
 // Who may see what is staged: those who may write to the package. To all others it does not exist.
 func TestStagedIsHidden(t *testing.T) {
 	w := newWorld(t, stages, trusts)

@@ -52,13 +52,17 @@ func listed(r *record) *entry  { return &entry{r.ID} }
 func timeOf(m int64) time.Time { return time.UnixMicro(m).UTC() }
 
 // count is the row that enforces Config.Versions for a package: a list in a transaction cannot. It keeps when each
-// staged version ends, so that expired ones cease to count without a write.
+// staged version ends, so that expired ones cease to count without a write. Of one name, what was staged for another
+// package, or before there was one, counts apart: whoever may create packages could otherwise fill those of others.
 type count struct {
-	Package string           `json:"package"`
-	Ends    map[string]int64 `json:"ends"` // by ID; microseconds since 1970
+	ID   string           `json:"id"`
+	Ends map[string]int64 `json:"ends"` // by ID of the version; microseconds since 1970
 }
 
-var counts = store.NewTable("stage-count", 1, func(c *count) string { return c.Package }).
+// countOf returns the ID of the count that v is in.
+func countOf(v Version) string { return v.Package.String() + " " + string(v.PackageID) }
+
+var counts = store.NewTable("stage-count", 1, func(c *count) string { return c.ID }).
 	Expiring(func(c *count) time.Time {
 		if len(c.Ends) == 0 {
 			return time.Time{}
@@ -102,9 +106,9 @@ func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, v Ver
 		}
 	}
 	full := false
-	_, err := counts.Upsert(ctx, tx, v.Package.String(), func(c *count, _ bool) error {
+	_, err := counts.Upsert(ctx, tx, countOf(v), func(c *count, _ bool) error {
 		now := m.now().UnixMicro()
-		c.Package = v.Package.String()
+		c.ID = countOf(v)
 		maps.DeleteFunc(c.Ends, func(_ string, end int64) bool { return end <= now })
 		if full = len(c.Ends) >= m.versions; full {
 			return nil
@@ -225,7 +229,7 @@ func (m *Manager) remove(ctx context.Context, tx *store.Tx, id string) (Version,
 
 // uncount takes a version out of the count of its package.
 func (m *Manager) uncount(ctx context.Context, tx *store.Tx, v Version) error {
-	c, err := counts.Get(ctx, tx, v.Package.String())
+	c, err := counts.Get(ctx, tx, countOf(v))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -235,9 +239,9 @@ func (m *Manager) uncount(ctx context.Context, tx *store.Tx, v Version) error {
 	now := m.now().UnixMicro()
 	maps.DeleteFunc(c.Ends, func(id string, end int64) bool { return id == v.ID || end <= now })
 	if len(c.Ends) == 0 { // a row that counts nothing would stay for good
-		return counts.Delete(ctx, tx, c.Package)
+		return counts.Delete(ctx, tx, c.ID)
 	}
-	_, err = counts.Update(ctx, tx, c.Package, func(row *count) error { row.Ends = c.Ends; return nil })
+	_, err = counts.Update(ctx, tx, c.ID, func(row *count) error { row.Ends = c.Ends; return nil })
 	return err
 }
 

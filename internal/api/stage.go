@@ -51,7 +51,7 @@ func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) 
 	}
 	items, total, reader := []authz.StagedItem{}, 0, a.NewStagedReader(q)
 	after, seen := "", 0
-	for more := true; more; more = after != "" && seen < maxStagedSeen {
+	for more := true; more; more = after != "" && (seen < maxStagedSeen || !of.IsZero()) {
 		versions, next, err := a.Stage.List(r.Context(), a.Store, of, after, store.MaxLimit)
 		if err != nil {
 			return reply{}, err
@@ -71,9 +71,8 @@ func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) 
 		}
 		after, seen = next, seen+store.MaxLimit // also of rows that have expired
 	}
-	incomplete := after != "" && of.IsZero() // of a package what is left has expired: Config.Versions is less
-	rep := ok(map[string]any{"items": items, "page": page, "perPage": perPage, "total": total, "incomplete": incomplete})
-	if incomplete {
+	rep := ok(map[string]any{"items": items, "page": page, "perPage": perPage, "total": total, "incomplete": after != ""})
+	if after != "" {
 		rep.notice(fmt.Sprintf("Only the newest %d staged versions of the registry were looked at. To see all of a package run npm stage list <package>.", maxStagedSeen))
 	}
 	return rep, nil
