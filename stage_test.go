@@ -142,24 +142,51 @@ func TestStagedIntegrity(t *testing.T) {
 	}
 }
 
-// Whoever may create packages stages as much for a name as a package may have, and takes nothing from the package that
-// somebody else makes of it.
-func TestStagedCountsApart(t *testing.T) {
+// Of a name without a scope that is free, to everybody who may create packages: what is staged for it is of who staged it
+// alone, and takes neither a version nor room from others who stage for it, or who make the package.
+func TestStagedForAFreeName(t *testing.T) {
 	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Staging = &npmauth.Staging{Versions: 2} })
 	s := w.alice(protocol.AuthAndWrites)
 	w.person("mallory")
+	w.enrol("mallory", protocol.AuthAndWrites)
 	mallory := w.login("mallory")
-	for _, version := range []string{"1.0.0", "1.0.1"} {
-		w.staged("brand-new", version, mallory)
+	theirs := w.staged("brand-new", "1.0.0", mallory)
+	w.staged("brand-new", "1.0.1", mallory)
+	ours := w.staged("brand-new", "1.0.0", s)
+	w.staged("brand-new", "1.0.1", s)
+	for _, of := range []struct{ bearer, name, id string }{{mallory, "mallory", ours}, {s, "alice", theirs}} {
+		assert.Equal(t, 2, w.listStaged(of.bearer, "").Total)
+		assert.Equal(t, 2, w.listStaged(of.bearer, "?package=brand-new").Total)
+		for _, c := range []call{
+			{method: "GET", path: "/-/stage/" + of.id}, {method: "GET", path: "/-/stage/" + of.id + "/tarball"}, {method: "GET", path: "/-/auth/v1/staged/" + of.id + "/difference"},
+			{method: "POST", path: "/-/stage/" + of.id + "/approve"}, {method: "DELETE", path: "/-/stage/" + of.id}, decides("approve", of.id), decides("reject", of.id),
+		} {
+			c.bearer = of.bearer
+			if c.method != "GET" {
+				c.otp = w.codeAfter(of.name)
+			}
+			a := w.do(c)
+			assert.Equal(t, 404, a.Code, "%s %s", c.method, c.path)
+			assert.Contains(t, a.text("error"), "There is no such staged version or you may not see it.")
+			assert.NotContains(t, a.Body.String(), "brand-new")
+		}
 	}
+	more := stageOf("brand-new", "1.0.2")
+	more.bearer = s
+	assert.Equal(t, 409, w.do(more).Code, "more than a package may have")
+
 	w.host.add("brand-new", false, w.ids["alice"])
-	for _, version := range []string{"1.0.0", "1.0.1"} {
-		w.staged("brand-new", version, s)
-	}
-	c := stageOf("brand-new", "1.0.2")
-	c.bearer = s
-	assert.Equal(t, 409, w.do(c).Code, "its own count")
-	assert.Equal(t, 2, w.listStaged(s, "?package=brand-new").Total)
+	assert.Zero(t, w.listStaged(mallory, "").Total)
+	assert.Equal(t, 404, w.approveStaged(theirs, mallory, "mallory").Code)
+	assert.Equal(t, 404, w.approveStaged(theirs, s, "alice").Code)
+	require.Equal(t, 201, w.approveStaged(ours, s, "alice").Code, "what she staged before is of her package")
+	w.staged("brand-new", "1.1.0", s)
+	w.staged("brand-new", "1.1.1", s)
+
+	// In a scope those see it who may create packages there.
+	scoped := w.staged("@acme/new", "1.0.0", s)
+	assert.Equal(t, 1, w.listStaged(mallory, "?package=@acme/new").Total)
+	require.Equal(t, 201, w.approveStaged(scoped, mallory, "mallory").Code)
 }
 
 // Who may see what is staged: those who may write to the package. To all others it does not exist.

@@ -6,16 +6,21 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// seesStaged reports whether the request may know of the staged version that it is about.
+// seesStaged reports whether the request may know of the staged version that it is about. Of a name without a scope that
+// no package has, who staged it alone may: everybody may create that package, and it will be theirs.
 func (r *Request) seesStaged() bool {
-	return !r.Operation.Package.IsZero() && (r.mayStage() || r.Operation.Action == protocol.ApproveStaged && r.mayApprove())
+	name := r.Operation.Package
+	if name.IsZero() || name.Scope == "" && r.Package.ID == "" && r.Staged.By != r.Account.ID {
+		return false
+	}
+	return r.mayStage() || r.Operation.Action == protocol.ApproveStaged && r.mayApprove()
 }
 
 // stageRules are about staged versions: who decides about them, and where nothing is published without.
 func stageRules() []Rule {
 	return []Rule{{
 		ID:       "hidden-staged",
-		Doc:      "A staged version is seen by those who may stage or publish versions of its package. One that does not exist gets the same answer.",
+		Doc:      "A staged version is seen by those who may stage or publish versions of its package; where no package has the name yet, and it is in no scope, by who staged it alone. One that does not exist gets the same answer.",
 		Sentence: "There is no such staged version or you may not see it.",
 		Remedy:   "Run npm stage list with --registry of this registry.",
 		Conceal:  true,

@@ -269,7 +269,7 @@ func npmSays(r policy.Request) policy.Effect {
 		}
 		return policy.Allow
 	case protocol.ReadStaged:
-		if c == nil || c.Kind != policy.KindSession && c.Kind != policy.KindToken || r.Operation.Package.Name == "" || !npmStages(r) {
+		if c == nil || c.Kind != policy.KindSession && c.Kind != policy.KindToken || r.Operation.Package.Name == "" || !npmStages(r) || npmStagedByOther(r) {
 			return policy.Deny
 		}
 		return policy.Allow
@@ -277,7 +277,7 @@ func npmSays(r policy.Request) policy.Effect {
 	case protocol.ApproveStaged, protocol.RejectStaged:
 		approves := a == protocol.ApproveStaged
 		switch {
-		case !npmManages(r, held && approves) || r.Operation.Package.Name == "":
+		case !npmManages(r, held && approves) || r.Operation.Package.Name == "" || npmStagedByOther(r):
 			return policy.Deny
 		case !approves && !npmStages(r):
 			return policy.Deny
@@ -501,6 +501,12 @@ func npmStages(r policy.Request) bool {
 	})
 }
 
+// npmStagedByOther reports whether the staged version is of somebody else's package to be: npm makes a placeholder at once,
+// which who stages a first version owns. In a scope it is the organization's.
+func npmStagedByOther(r policy.Request) bool {
+	return r.Package.ID == "" && r.Operation.Package.Scope == "" && r.Staged.By != r.Account.ID
+}
+
 // npmManages reports whether the credential is one that changes who may do what: a
 // person's, with a factor to ask for and not bypassing it.
 func npmManages(r policy.Request, held bool) bool {
@@ -638,7 +644,7 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 	assert.Equal(t, []string{
 		"unknown-operation", "unknown-credential", "account-mismatch", "account-disabled", "expired", "cidr",
 		"unknown-factor-mode", "service-signs-in-never", "session-only", "bypass-manages-nothing", "service-manages-nothing", "publisher-only-publishes",
-		"foreign-reads-only", "publishers-only", "package-disallows-tokens", "decision-takes-a-person", "approver-is-stager", "stage-required", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
+		"foreign-reads-only", "publishers-only", "package-disallows-tokens", "hidden-staged", "decision-takes-a-person", "approver-is-stager", "stage-required", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
 		"no-security-key", "security-key-only", "no-second-factor", "publish-needs-factor", "decision-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
 		"open", "sign-in", "signed-in", "listing", "own-account", "service-account", "read-package", "read-collaborators", "star",
 		"write-package", "create-package", "stage", "list-staged", "read-staged", "approve-staged", "reject-staged", "manage-package", "pending-publisher", "read-org", "manage-members", "manage-teams", "grant-team",

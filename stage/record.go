@@ -32,15 +32,26 @@ var (
 	staged = store.NewTable("stage", 1, func(r *record) string { return r.ID }).
 		Expiring(func(r *record) time.Time { return timeOf(r.Expires) })
 	// of has which version of a package is staged: of two at once, one is.
-	of = staged.Unique("version", func(r *record) string {
-		return r.Package.String() + " " + r.Change.Version + " " + string(r.PackageID)
-	})
+	of = staged.Unique("version", versionOf)
 	// Lists are newest first, of a package and of all. An approval does not change them.
 	ofPackage = store.NewListing(staged, "package", func(r *record) (group, order string) { return r.Package.String(), newest(r) }, listed)
 	ofAll     = store.NewListing(staged, "all", func(r *record) (group, order string) { return everything, newest(r) }, listed)
 )
 
 const everything = "all"
+
+func versionOf(r *record) string {
+	return r.Package.String() + " " + r.Change.Version + " " + owner(r.PackageID, r.By)
+}
+
+// owner returns whose a staged version is: of the package, or of who staged it before there was one. Whoever may create
+// packages could otherwise take a name's versions and its count from the others who may.
+func owner(pkg protocol.PackageID, by Stager) string {
+	if pkg == "" {
+		return "\x00" + string(by.User)
+	}
+	return string(pkg)
+}
 
 // An entry is what a list has of a staged version.
 type entry struct {
@@ -52,15 +63,15 @@ func listed(r *record) *entry  { return &entry{r.ID} }
 func timeOf(m int64) time.Time { return time.UnixMicro(m).UTC() }
 
 // count is the row that enforces Config.Versions for a package: a list in a transaction cannot. It keeps when each
-// staged version ends, so that expired ones cease to count without a write. Of one name, what was staged for another
-// package, or before there was one, counts apart: whoever may create packages could otherwise fill those of others.
+// staged version ends, so that expired ones cease to count without a write. What was staged for another package of the
+// name, or by another user before there was one, counts apart.
 type count struct {
 	ID   string           `json:"id"`
 	Ends map[string]int64 `json:"ends"` // by ID of the version; microseconds since 1970
 }
 
 // countOf returns the ID of the count that v is in.
-func countOf(v Version) string { return v.Package.String() + " " + string(v.PackageID) }
+func countOf(v Version) string { return v.Package.String() + " " + owner(v.PackageID, v.By) }
 
 var counts = store.NewTable("stage-count", 1, func(c *count) string { return c.ID }).
 	Expiring(func(c *count) time.Time {
@@ -94,7 +105,7 @@ func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, v Ver
 	if _, err := r.version(); err != nil || !credential.IsID(v.ID) {
 		return Version{}, errors.New("stage: the version lacks its package, version or stager, or its ID is no UUID")
 	}
-	switch old, err := of.Get(ctx, tx, r.Package.String()+" "+r.Change.Version+" "+string(r.PackageID)); {
+	switch old, err := of.Get(ctx, tx, versionOf(r)); {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return Version{}, fmt.Errorf("stage: %w", err)
