@@ -240,19 +240,20 @@ func TestStagedPages(t *testing.T) {
 	assert.Equal(t, []string{"3.2.0", "3.1.0", "3.0.0"}, got)
 }
 
-// A list of all ends after the versions that were staged last, of whomever, and says so. That of a package does not.
+// A list ends after the versions that were staged last, of whomever, and says so. That of a package reads none of others.
 func TestStagedListEnds(t *testing.T) {
 	w := newWorld(t, stages)
 	s := w.alice(protocol.AuthOnly)
 	own := w.staged("plain", "3.0.0", s)
 	m, err := stage.New(stage.Config{Store: w.store, Now: w.clock.Now, Versions: 1000})
 	require.NoError(t, err)
+	pkg, id := func(i int) string { return fmt.Sprint("p", i%10) }, protocol.PackageID("x")
 	others := func(n int) {
 		for i := range n {
 			w.clock.Add(time.Millisecond)
 			require.NoError(t, store.Transact(t.Context(), w.store, func(tx *store.Tx) error {
 				_, err := m.AddTx(t.Context(), tx, audit.Actor{}, stage.Version{
-					Package: protocol.PackageName{Scope: "others", Name: fmt.Sprint("p", i%10)}, PackageID: "x", By: stage.Stager{User: "u", Name: "u"},
+					Package: protocol.PackageName{Scope: "others", Name: pkg(i)}, PackageID: id, By: stage.Stager{User: "u", Name: "u"},
 					Change: protocol.Change{Version: fmt.Sprintf("1.%d.%d", w.clock.Now().UnixNano(), i)},
 				})
 				return err
@@ -289,6 +290,17 @@ func TestStagedListEnds(t *testing.T) {
 	assert.Equal(t, 1, total)
 	assert.False(t, incomplete)
 	b.open("/-/auth/staged?package=plain").open("/-/auth/staged/"+own).is(200, "plain@3.0.0")
+
+	pkg = func(int) string { return "one" }
+	others(1000)
+	id = "y" // another package of the name
+	others(1000)
+	id = "z"
+	others(1)
+	_, incomplete, notice = list("?package=@others/one")
+	assert.True(t, incomplete)
+	assert.Equal(t, "Only the newest 2000 staged versions of this name were looked at.", notice)
+	b.open("/-/auth/staged?package=@others/one").is(200, "Only those were looked at that were staged last for this name.")
 }
 
 // Stage-only tokens and publishers stage and do not publish; nobody does where staging is wanted.

@@ -24,8 +24,9 @@ const maxStagedSeen = 2000
 var errStagedPage = &wire.Error{Status: http.StatusBadRequest, Code: "bad-page", Sentence: "page is 0 or more and perPage is 1 to 100."}
 
 // listStaged answers GET /-/stage: the staged versions that the sender may read, newest first, of a package or of
-// all. That of a package reads its own alone. That of all reads what others have staged, too, and asks the host once for
-// each package, so that it ends after the newest maxStagedSeen and says so.
+// all. That of a package reads what is staged for its name alone, which is little but where many people stage for a name
+// that is free. That of all reads what others have staged, too, and asks the host once for each package. Both end after the
+// newest maxStagedSeen, and say so.
 func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
@@ -51,7 +52,7 @@ func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) 
 	}
 	items, total, reader := []authz.StagedItem{}, 0, a.NewStagedReader(q)
 	after, seen := "", 0
-	for more := true; more; more = after != "" && (seen < maxStagedSeen || !of.IsZero()) {
+	for more := true; more; more = after != "" && seen < maxStagedSeen {
 		versions, next, err := a.Stage.List(r.Context(), a.Store, of, after, store.MaxLimit)
 		if err != nil {
 			return reply{}, err
@@ -72,8 +73,12 @@ func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) 
 		after, seen = next, seen+store.MaxLimit // also of rows that have expired
 	}
 	rep := ok(map[string]any{"items": items, "page": page, "perPage": perPage, "total": total, "incomplete": after != ""})
-	if after != "" {
+	switch {
+	case after == "":
+	case of.IsZero():
 		rep.notice(fmt.Sprintf("Only the newest %d staged versions of the registry were looked at. To see all of a package run npm stage list <package>.", maxStagedSeen))
+	default:
+		rep.notice(fmt.Sprintf("Only the newest %d staged versions of this name were looked at.", maxStagedSeen))
 	}
 	return rep, nil
 }
