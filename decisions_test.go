@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -305,6 +306,41 @@ func TestSeveralMalformed(t *testing.T) {
 	without := newWorld(t)
 	a, _ = without.decide("approve", without.alice(protocol.AuthAndWrites), "", uuid)
 	assert.Equal(t, "not-offered", a.text("code"), "%s", a.Body)
+}
+
+// Two people who approve the same versions at once each count, and each version is published once.
+func TestTwoApproveAtOnce(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	require.NoError(t, w.auth.SetPackage(t.Context(), "id-plain", policy.Settings{Approvals: 2}))
+	ids := []string{w.staged("plain", "3.0.0", s), w.staged("plain", "3.1.0", s), w.staged("plain", "3.2.0", s)}
+	var calls []call
+	for _, name := range []string{"bob", "carol"} {
+		w.person(name)
+		w.enrol(name, protocol.AuthAndWrites)
+		w.host.change(func(p *hosted) { p.rights[w.ids[name]] = policy.RightRead | policy.RightWrite })
+		c := decides("approve", ids...)
+		c.bearer = w.login(name)
+		calls = append(calls, c)
+	}
+	w.clock.Add(time.Minute) // after the codes of the logins
+	calls[0].otp, calls[1].otp = w.code("bob"), w.code("carol")
+	w.host.writes = nil
+	answers := make([]answer, len(calls))
+	var wg sync.WaitGroup
+	for i := range calls {
+		wg.Go(func() { answers[i] = w.do(calls[i]) })
+	}
+	wg.Wait()
+	var published, approved int
+	for _, a := range answers {
+		assert.Equal(t, 200, a.Code, "%s", a.Body)
+		published += strings.Count(a.Body.String(), `"state":"published","approvals":2`)
+		approved += strings.Count(a.Body.String(), `"state":"approved","approvals":1`)
+	}
+	assert.Equal(t, []int{3, 3}, []int{published, approved})
+	assert.Len(t, w.host.written(), 3)
+	assert.Empty(t, w.stagedVersions(s))
 }
 
 // As many as may be decided about at once fit into a commit, with the events as rows, and also where each is of a

@@ -141,6 +141,36 @@ func TestStagedPageTooMany(t *testing.T) {
 	assert.Len(t, w.host.written(), 10)
 }
 
+// What was shown is what is decided about: not another version that has taken its place since, and nothing that has expired.
+func TestStagedPageIsOld(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	shown := w.staged("plain", "3.0.0", s)
+	b := w.tab()
+	b.signIn("alice", "staged")
+	path, values := b.form("approve")
+	values.Set("version."+shown, "yes")
+	require.Equal(t, 204, w.do(call{method: "DELETE", path: "/-/stage/" + shown, bearer: s, otp: w.codeAfter("alice")}).Code)
+	other := w.staged("plain", "3.0.0", s)
+	w.host.writes = nil
+	values.Set("code", w.codeAfter("alice"))
+	b.post(path, values)
+	b.is(404, shown+": There is no such staged version")
+
+	b.open("/-/auth/staged/" + other)
+	path, values = b.form("approve")
+	w.clock.Add(14 * 24 * time.Hour)
+	b.signIn("alice", "staged")
+	b.open("/-/auth/staged/"+other).is(404, "")
+	assert.Empty(t, w.host.written())
+	assert.Empty(t, w.events.of("version.approved"))
+	values.Set("code", w.codeAfter("alice"))
+	b.post(path, values)
+	assert.NotEqual(t, 200, b.Code)
+	assert.Empty(t, w.host.written())
+	assert.Empty(t, w.events.of("version.approved"))
+}
+
 // The page lists what npm stage list does: nothing of a package that one may not write to.
 func TestStagedPageOfOthers(t *testing.T) {
 	w := newWorld(t, stages)
