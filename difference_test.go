@@ -207,6 +207,28 @@ func TestStagedDifferenceUnreadable(t *testing.T) {
 	}
 }
 
+// Where it is not known what is published it is not said that nothing is.
+func TestStagedDifferenceWithoutDocument(t *testing.T) {
+	k := &keeper{}
+	w := newWorld(t, stages, keeps(k), func(cfg *npmauth.Config) { cfg.Documents = noDocuments{} })
+	s := w.alice(protocol.AuthAndWrites)
+	b := w.tab()
+	b.signIn("alice", "staged")
+	id := w.staged("plain", "3.0.0", s)
+	k.staged[id] = pack(t, `{"name":"plain","version":"3.0.0"}`, "a.js", "a")
+	b.differs(s, id)
+	b.is(200, "The published version is not compared. <bdi>The registry cannot read it at the moment.</bdi>")
+	b.is(200, "<dt>Staged</dt><dd>2 files, ")
+	assert.NotContains(t, b.Body.String(), "There is no published version")
+	assert.NotContains(t, b.Body.String(), "Its files")
+}
+
+type noDocuments struct{}
+
+func (noDocuments) Document(context.Context, protocol.PackageName) (host.Document, error) {
+	return host.Document{}, errors.New("disk")
+}
+
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { panic("disk") }
@@ -238,6 +260,31 @@ func TestStagedDifferenceIsCut(t *testing.T) {
 	b.is(200, "<p>And 500 more.</p>")
 	b.is(200, "<bdi>twice</bdi></th><td>1 byte</td><td>1 byte</td>")
 	assert.Less(t, b.Body.Len(), 1<<20)
+}
+
+// Clients install by the manifest of a version: it says what the package.json does that the page shows, also without
+// Config.CheckTarball.
+func TestStagedManifestIsShown(t *testing.T) {
+	for _, shows := range []bool{true, false} {
+		w := newWorld(t, stages)
+		if shows {
+			w = newWorld(t, stages, keeps(&keeper{}))
+		}
+		s := w.alice(protocol.AuthAndWrites)
+		c := stageOf("plain", "3.0.0")
+		c.bearer = s
+		c.body = strings.Replace(string(w.bytes(c.body)), `"readme":`, `"dependencies":{"evil":"1.0.0"},"readme":`, 1)
+		a := w.do(c)
+		if !shows {
+			assert.Equal(t, 201, a.Code, "%s", a.Body)
+			continue
+		}
+		assert.Equal(t, 400, a.Code, "%s", a.Body)
+		assert.Contains(t, a.text("error"), "dependencies")
+		assert.Zero(t, w.listStaged(s, "").Total)
+		c.body = stageOf("plain", "3.0.0").body
+		assert.Equal(t, 201, w.do(c).Code)
+	}
 }
 
 // It is for those who may see the version; a host that hands out no tarballs has what is known without.

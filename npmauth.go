@@ -207,7 +207,8 @@ type Config struct {
 	// entries (at most 262144), 1 MiB and 8 n bytes of their attributes in 16384 and n/8 records, 16 equal
 	// package.json and 2 MiB of them; each is several times what real packages have. So
 	// is a tarball that is not the one that the integrity and the shasum of the version's manifest
-	// state, as far as it states them. False means that the content of a tarball is not checked.
+	// state, as far as it states them. False means that the content of a tarball is not checked, but
+	// of a version that is staged where Packages is a [host.Tarballs]: a page shows its package.json.
 	//
 	// It costs what gunzip costs, and a tenth more: measured, 14 ms for each MiB that
 	// JavaScript takes of a publish, where gzip alone takes 12 and the check of a publish

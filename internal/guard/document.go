@@ -134,7 +134,7 @@ func (a *Guard) readChange(r *http.Request, q *authz.Request) (body *publishRead
 		return nil, err
 	}
 	q.Operation = op
-	body, err = a.readBody(r, bound, op.Package, q.Actor.Identity().Name)
+	body, err = a.readBody(r, bound, op, q.Actor.Identity().Name)
 	if err != nil {
 		return nil, err
 	}
@@ -191,12 +191,13 @@ func (a *Guard) maxBytes(r *http.Request, q *authz.Request) (bound int, err erro
 
 // readBody reads the body of r as far as it takes to know what it is, and no further than about
 // bound bytes. The body of r gives all of it again.
-func (a *Guard) readBody(r *http.Request, bound int, pkg protocol.PackageName, by string) (*publishReader, error) {
+func (a *Guard) readBody(r *http.Request, bound int, op protocol.Operation, by string) (*publishReader, error) {
 	if wire.IsCompressed(r) {
 		return nil, wire.Compressed
 	}
 	scan := packument.New(packument.Config{
-		Package: pkg, By: by, CheckTarball: a.CheckTarball, Hold: budget.From(r.Context()).Resize, Done: r.Context().Done(),
+		// The page of a staged version shows the package.json in its tarball, and clients install by its manifest.
+		Package: op.Package, By: by, CheckTarball: a.CheckTarball || op.Action == protocol.Stage && a.Tarballs != nil, Hold: budget.From(r.Context()).Resize, Done: r.Context().Done(),
 	})
 	body, err := packument.NewReader(r.Body, scan, bound)
 	if err != nil {

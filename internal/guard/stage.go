@@ -68,7 +68,7 @@ func (a *Guard) admitStage(r *http.Request, op protocol.Operation) (p *authz.Pas
 	if d.Effect == policy.Challenge { // by a rule of the host's: npm asks for no second factor here
 		return nil, nil, a.Conclude(r.Context(), q, authz.Denied(q, d))
 	}
-	body, err = a.readBody(r, maxDocument, op.Package, q.Actor.Identity().Name)
+	body, err = a.readBody(r, maxDocument, op, q.Actor.Identity().Name)
 	if err == nil && body.Kind() != packument.KindPublish {
 		body.Abort(nil)
 		err = errNoPublish
