@@ -530,6 +530,7 @@ type call struct {
 	header       map[string]string
 	lines        http.Header // headers of several lines
 	addr         string
+	session      string // ID of the session that its cookie is of, for a test to know
 }
 
 func (w *world) do(c call) answer {
