@@ -60,6 +60,9 @@ func signsIn(u writing) bool {
 
 func signsUp(u writing) bool { return strings.HasPrefix(u.name, "sign up") }
 
+// ofOwnScope reports whether the request is about the scope of the user's own name.
+func ofOwnScope(u writing) bool { return strings.Contains(u.name, "own scope") }
+
 // byKey reports whether the request shows what a security key has signed.
 func byKey(p prepared) bool { return twofactor.FormOf(p.factor()) == twofactor.FormKey }
 
@@ -239,7 +242,27 @@ var interventions = []intervention{
 		name: "only security keys count in the scope",
 		of:   func(u writing, p prepared) bool { return u.action.OfOrg() && asksCode(u, p) },
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
-			require.NoError(w.t, auth.SetScope(w.t.Context(), "acme", settings.Scope{KeysOnly: true}))
+			for _, scope := range []string{"acme", "alice"} {
+				require.NoError(w.t, auth.SetScope(w.t.Context(), scope, settings.Scope{KeysOnly: true}))
+			}
+		},
+	},
+	{
+		name: "the scope is not the user's any more", hosts: true,
+		of: func(u writing, _ prepared) bool { return ofOwnScope(u) },
+		on: func(w *world, _ *npmauth.Auth, p prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			delete(w.host.scopes, p.user)
+		},
+	},
+	{
+		name: "an organization takes the name of the scope", hosts: true,
+		of: func(u writing, _ prepared) bool { return ofOwnScope(u) },
+		on: func(w *world, _ *npmauth.Auth, _ prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			w.host.orgs["alice mallory"] = policy.OrgFacts{ID: "o-2", Role: protocol.OrgOwner}
 		},
 	},
 	{
@@ -337,7 +360,7 @@ var interventions = []intervention{
 	},
 	{
 		name: "the role in the organization ends", hosts: true,
-		of: func(u writing, _ prepared) bool { return u.action.OfOrg() },
+		of: func(u writing, _ prepared) bool { return u.action.OfOrg() && !ofOwnScope(u) },
 		on: func(w *world, _ *npmauth.Auth, p prepared) {
 			w.host.mu.Lock()
 			defer w.host.mu.Unlock()

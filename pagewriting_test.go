@@ -91,6 +91,7 @@ func (w *world) inBrowser() string {
 // sent is a request of a browser that alice is signed in to.
 func (b *tab) sent(c call) prepared {
 	c.session = b.w.inBrowser()
+	b.w.host.reads = nil // for the pages before
 	return prepared{c, b.w.ids["alice"], b.w.hostWrote}
 }
 
@@ -433,23 +434,27 @@ var pageWritings = []writing{
 	}},
 	{
 		name: "let only security keys count in an organization on a page", action: protocol.SetOrgFactor, own: true, open: true, relayed: true,
-		prepare: acmeBefore(settings.Scope{}, keyOnPage("orgs", "keys"), settings.Scope{KeysOnly: true}),
+		prepare: acmeBefore(settings.Scope{}, keyOnPage("orgs", "keys", "org", "acme"), settings.Scope{KeysOnly: true}),
 	},
 	{
 		name: "let every kind of second factor count in an organization on a page", action: protocol.SetOrgFactor, own: true, open: true, relayed: true,
-		prepare: acmeBefore(settings.Scope{KeysOnly: true}, keyOnPage("orgs", "any"), settings.Scope{}),
+		prepare: acmeBefore(settings.Scope{KeysOnly: true}, keyOnPage("orgs", "any", "org", "acme"), settings.Scope{}),
 	},
 	{
 		name: "let only trusted publishers publish in an organization on a page", action: protocol.SetOrgFactor, own: true, open: true, relayed: true,
-		prepare: acmeBefore(settings.Scope{}, onPage(protocol.AuthAndWrites, "orgs", "publishers"), settings.Scope{PublishersOnly: true}),
+		prepare: acmeBefore(settings.Scope{}, onPage(protocol.AuthAndWrites, "orgs", "publishers", "org", "acme"), settings.Scope{PublishersOnly: true}),
 	},
 	{
 		name: "let people publish in an organization on a page", action: protocol.SetOrgFactor, own: true, open: true, relayed: true,
-		prepare: acmeBefore(settings.Scope{PublishersOnly: true}, onPage(protocol.AuthAndWrites, "orgs", "everybody"), settings.Scope{}),
+		prepare: acmeBefore(settings.Scope{PublishersOnly: true}, onPage(protocol.AuthAndWrites, "orgs", "everybody", "org", "acme"), settings.Scope{}),
 	},
 	{
 		name: "demand that versions are staged in an organization on a page", action: protocol.SetOrgFactor, own: true, open: true, relayed: true,
-		prepare: acmeBefore(settings.Scope{}, onPage(protocol.AuthAndWrites, "orgs", "staging", "stage_only", "yes", "approvals", "1"), settings.Scope{StageOnly: true, Approvals: 1}),
+		prepare: acmeBefore(settings.Scope{}, onPage(protocol.AuthAndWrites, "orgs", "staging", "org", "acme", "stage_only", "yes", "approvals", "1"), settings.Scope{StageOnly: true, Approvals: 1}),
+	},
+	{
+		name: "demand that versions are staged in the own scope on a page", action: protocol.SetOrgFactor, own: true, open: true, relayed: true,
+		prepare: until(onPage(protocol.AuthAndWrites, "orgs", "staging", "org", "alice", "own", "yes", "stage_only", "yes", "approvals", "1"), aliceScope(settings.Scope{StageOnly: true, Approvals: 1})),
 	},
 }
 

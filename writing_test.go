@@ -187,6 +187,7 @@ func (w *world) alice(mode protocol.TwoFactorMode) (bearer string) {
 	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
 	w.host.revision = "7-a"
 	w.host.orgs["acme "+string(a.id)] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
+	w.host.scopes[a.id] = "alice"
 	return a.bearer
 }
 
@@ -502,6 +503,17 @@ var (
 	hasFullName = says(func(u account.User) bool { return u.Profile.FullName == "Alice A." })
 	hasEmail    = says(func(u account.User) bool { return u.Email == "alice@new.test" })
 )
+
+// aliceScope says whether that is set for the scope @alice.
+func aliceScope(want settings.Scope) func(*world) func() bool {
+	return func(w *world) func() bool {
+		return func() bool {
+			is, err := w.auth.Scope(w.t.Context(), "alice")
+			require.NoError(w.t, err)
+			return is == want
+		}
+	}
+}
 
 func moreSessions(w *world) func() bool { return more(func() int { return w.sessions("alice") }) }
 
@@ -970,6 +982,14 @@ var writings = slices.Concat([]writing{
 				return s == settings.Scope{StageOnly: true, Approvals: 2, OtherApprover: true}
 			}
 		}),
+	},
+	{
+		name: "let only trusted publishers publish in the own scope", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withCode(call{method: "PUT", path: "/-/auth/v1/orgs/alice", body: `{"publishers_only":true}`}), aliceScope(settings.Scope{PublishersOnly: true})),
+	},
+	{
+		name: "let only security keys count in the own scope", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withKey(call{method: "PUT", path: "/-/auth/v1/orgs/alice", body: `{"keys_only":true}`}), aliceScope(settings.Scope{KeysOnly: true})),
 	},
 	{name: "create a team", action: protocol.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
 	{name: "destroy a team", action: protocol.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
