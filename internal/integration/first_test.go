@@ -67,7 +67,7 @@ type newcomer struct {
 	tokens   []string
 	began    time.Time
 	from     string // what began then
-	done     int // steps before the greeting
+	done     int    // steps before the greeting
 }
 
 func newNewcomer(t *testing.T, npm string) *newcomer {
