@@ -215,7 +215,7 @@ func TestAccountPages(t *testing.T) {
 	}
 }
 
-// Who is signed in is asked for no name and no password again, and never for nothing.
+// DU-08: who is signed in is asked for no name and no password again, and never for nothing.
 func TestSignedInBrowser(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
@@ -347,7 +347,7 @@ func TestAccountForgery(t *testing.T) {
 }
 
 // A company's login takes the place of the password: on every page, and in what takes the password
-// besides. Only the browser that was sent there signs in when it comes back.
+// besides, for ten minutes (DU-08). Only the browser that was sent there signs in when it comes back.
 func TestOwnSignIn(t *testing.T) {
 	var arrives session.User // who signs in there
 	var failing error

@@ -16,11 +16,11 @@ import (
 	"github.com/npmauth/npmauth/session"
 )
 
-// A SignIn is the host's own way to sign people in, such as a company's login, in place of the
-// password: its forms have a button that leads there, and a password in one counts for nothing. For ten minutes after, whatever takes the
-// password besides, such as a new token, takes none ([session.Session.Fresh]). Second factors are
-// asked for as ever; a passkey is one of them, and not the whole sign-in. The CouchDB login needs a
-// password: a host without any turns it off.
+// A SignIn is the host's own way to sign people in, such as a company's login, in place of the password:
+// its forms have a button that leads there, and a password in one counts for nothing. For ten minutes
+// after, whatever takes the password besides, such as a new token, takes none ([session.Session.Fresh]).
+// Second factors are asked for as ever; a passkey is one of them, and not the whole sign-in. The CouchDB
+// login needs a password: a host without any turns it off.
 type SignIn struct {
 	// Name is what the button calls it: Sign in with <Name>. Required.
 	Name string
