@@ -1,11 +1,13 @@
 package npmauth_test
 
 import (
+	"path"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/npmauth/npmauth/internal/keystest"
 	"github.com/npmauth/npmauth/protocol"
 )
 
@@ -86,4 +88,22 @@ func TestKeySignInTakesANameAsTyped(t *testing.T) {
 	w.alice(protocol.AuthAndWrites)
 	w.key("alice", "blue")
 	w.tab().open("/-/auth/profile").signWith("blue", "sign-in", "key", "name", " alice\u200b ", "password", password).is(200, "Signed in as <strong>alice</strong>")
+}
+
+// A page that says as whom it logs in logs nobody else in: who is signed in is not replaced by a passkey beside.
+func TestPasskeyOfAnotherBesideASession(t *testing.T) {
+	w := newWorld(t)
+	w.alice(protocol.AuthAndWrites)
+	w.key("alice", "blue")
+	w.person("bob")
+	b := w.tab()
+	b.signIn("bob", "profile")
+	loginURL, _, _ := w.start("")
+	b.open(loginURL).is(200, "It will be logged in as <strong>bob</strong>")
+	code, _ := b.ask("approve", "passkey")
+	assert.Equal(t, 400, code)
+	options, err := w.auth.Factors().PasskeyOptions(t.Context(), path.Base(loginURL))
+	require.NoError(t, err)
+	b.submit("approve", "by", "passkey", "key", string(keystest.Sign(options, "blue"))).is(400, "")
+	assert.False(t, approvedLogin(w)())
 }

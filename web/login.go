@@ -53,14 +53,17 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 	}
 }
 
+// offersPasskey reports whether the page of v takes a passkey: not from who is signed in, as whom it says that it logs in.
+func (l login) offersPasskey(v visit) bool { return v.member == nil && l.offersPasskeys() }
+
 // approve also signs the person in to the browser, if the form says so.
 func (l login) approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error) {
 	in := l.presented(v, typed.Line(form.Get("name")), form)
-	if !in.Passkey.IsZero() && !l.offersPasskeys() {
+	if !in.Passkey.IsZero() && !l.offersPasskey(v) {
 		return nil, errMalformed
 	}
 	if v.member != nil || l.cfg.API == nil || form.Get("stay") == "" {
-		if v.member != nil && in.Passkey.IsZero() {
+		if v.member != nil {
 			in.Session = v.member.secret
 		}
 		if err := l.cfg.Sessions.Approve(ctx, v.id, in); err != nil {
@@ -102,7 +105,7 @@ func (l login) options(ctx context.Context, _ *http.Request, v visit, form url.V
 	switch _, err := l.cfg.Sessions.Page(ctx, v.id); {
 	case err != nil:
 		return nil, err
-	case form.Get("by") == byPasskey && !l.offersPasskeys():
+	case form.Get("by") == byPasskey && !l.offersPasskey(v):
 		return nil, errMalformed
 	case form.Get("by") == byPasskey:
 		return l.cfg.Factors.PasskeyOptions(ctx, v.id)
