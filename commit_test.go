@@ -154,6 +154,15 @@ var interventions = []intervention{
 		},
 	},
 	{
+		name: "the account is for other addresses",
+		of: func(u writing, p prepared) bool {
+			return (bySession(p) || byToken(p)) && u.action != protocol.Logout // who shows a secret ends it, from anywhere
+		},
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Subjects().SetCIDRs(w.t.Context(), audit.Actor{}, p.user, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}))
+		},
+	},
+	{
 		name: "the password is changed",
 		of:   func(u writing, p prepared) bool { return bySession(p) || signsIn(u) },
 		on: func(w *world, auth *npmauth.Auth, p prepared) {
