@@ -25,7 +25,7 @@
 //	GET, POST  /-/auth/trust                the trusted publishers of a package
 //	GET, POST  /-/auth/staged               staged versions: approve or reject some of them
 //	GET, POST  /-/auth/staged/<ID>          one of them, and its difference from what is published
-//	GET, POST  /-/auth/orgs                 the organizations of an account, and their rule
+//	GET, POST  /-/auth/orgs                 the organizations of an account and its own scope, and their rules
 //	GET        /-/auth/activity             what happened to an account
 //	GET, POST  /-/auth/security             second factors, security keys among them, and password
 //	GET, POST  /-/auth/profile              what the account says about its user
