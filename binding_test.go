@@ -196,6 +196,7 @@ var bounds = slices.Concat([]bound{
 	{"two people approve in an organization", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/acme", `{"approvals":2}`), ""},
 	{"who staged approves in an organization, too", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/acme", `{"other_approver":false}`), ""},
 	{"every factor counts in another organization", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/beta", `{"keys_only":false}`), ""},
+	{"only trusted publishers publish in the own scope", protocol.SetOrgFactor, sends("PUT", "/-/auth/v1/orgs/alice", `{"publishers_only":true}`), ""},
 	{"create a team", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"devs"}`), "team"},
 	{"create a team, described", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"team":"devs","description":"us"}`), "team"},
 	{"create another team", protocol.WriteTeam, sends("PUT", "/-/org/acme/team", `{"name":"ops"}`), ""},

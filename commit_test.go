@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -14,10 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/account"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/settings"
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
@@ -40,16 +45,29 @@ type intervention struct {
 	late bool
 }
 
-func bySession(p prepared) bool { return strings.HasPrefix(p.call.bearer, "npms_") }
-func byToken(p prepared) bool   { return strings.HasPrefix(p.call.bearer, "npm_") && p.user != "" }
+func bySession(p prepared) bool {
+	return strings.HasPrefix(p.call.bearer, "npms_") || p.call.session != ""
+}
+func byToken(p prepared) bool { return strings.HasPrefix(p.call.bearer, "npm_") && p.user != "" }
 
 // byPublisher reports whether the request shows what an ID token was exchanged for.
 func byPublisher(p prepared) bool { return strings.HasPrefix(p.call.bearer, "npm_") && p.user == "" }
 
 // signsIn reports whether the request opens a session.
 func signsIn(u writing) bool {
-	return u.open && (u.action == protocol.LegacyLogin || strings.HasPrefix(u.name, "approve a login") || u.name == "collect a login") && u.name != "sign up"
+	return u.open && (u.action == protocol.LegacyLogin || strings.HasPrefix(u.name, "approve a login") || strings.HasPrefix(u.name, "sign in ") || u.name == "collect a login") && u.name != "sign up"
 }
+
+func signsUp(u writing) bool { return strings.HasPrefix(u.name, "sign up") }
+
+// ofOwnScope reports whether the request is about the scope of the user's own name.
+func ofOwnScope(u writing) bool { return strings.Contains(u.name, "own scope") }
+
+// byKey reports whether the request shows what a security key has signed.
+func byKey(p prepared) bool { return twofactor.FormOf(p.factor()) == twofactor.FormKey }
+
+// page is the ID of the page that the request is about.
+func (p prepared) page() string { return path.Base(p.call.path) }
 
 // ofPackage reports whether the request is about the package plain.
 func ofPackage(u writing) bool {
@@ -61,11 +79,11 @@ func ofNewPackage(u writing) bool { return strings.Contains(u.name, "new package
 
 // asksFactor reports whether a second factor came with u, which is one that keys-only packages and scopes
 // refuse.
-func asksFactor(u writing, p prepared) bool { return p.call.otp != "" && u.action != protocol.Star }
+func asksFactor(u writing, p prepared) bool { return p.factor() != "" && u.action != protocol.Star }
 
 // asksCode reports whether u takes one, and p is not what a security key has signed.
 func asksCode(u writing, p prepared) bool {
-	return asksFactor(u, p) && twofactor.FormOf(p.call.otp) != twofactor.FormKey
+	return asksFactor(u, p) && !byKey(p)
 }
 
 // withoutFactor reports whether u takes a session, or opens one, of an account that has no
@@ -79,6 +97,10 @@ var interventions = []intervention{
 		name: "the credential is revoked",
 		of:   func(_ writing, p prepared) bool { return bySession(p) || byToken(p) || byPublisher(p) },
 		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			if p.call.session != "" {
+				require.NoError(w.t, auth.Sessions().End(w.t.Context(), audit.Actor{}, p.user, p.call.session))
+				return
+			}
 			id := w.sessionID(p.call.bearer)
 			if byPublisher(p) {
 				_, err := auth.Trust().RevokeToken(w.t.Context(), audit.Actor{}, id, "")
@@ -132,6 +154,15 @@ var interventions = []intervention{
 		},
 	},
 	{
+		name: "the account is for other addresses",
+		of: func(u writing, p prepared) bool {
+			return (bySession(p) || byToken(p)) && u.action != protocol.Logout // who shows a secret ends it, from anywhere
+		},
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Subjects().SetCIDRs(w.t.Context(), audit.Actor{}, p.user, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}))
+		},
+	},
+	{
 		name: "the password is changed",
 		of:   func(u writing, p prepared) bool { return bySession(p) || signsIn(u) },
 		on: func(w *world, auth *npmauth.Auth, p prepared) {
@@ -148,6 +179,56 @@ var interventions = []intervention{
 			w.auth = auth
 			w.enrol("alice", protocol.AuthAndWrites)
 			w.auth = had
+		},
+	},
+	{
+		name: "the key is removed",
+		of: func(u writing, p prepared) bool {
+			only := strings.HasPrefix(u.name, "add an app") || strings.HasPrefix(u.name, "let every kind of factor count") // the one that counts
+			return byKey(p) && !only
+		},
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, store.Transact(w.t.Context(), w.store, func(tx *store.Tx) error {
+				return auth.Factors().RemoveFactorTx(w.t.Context(), tx, audit.Actor{}, p.user, "blue")
+			}))
+		},
+	},
+	{
+		name: "the login is refused",
+		of:   func(u writing, _ prepared) bool { return strings.HasPrefix(u.name, "approve a login") },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Sessions().Deny(w.t.Context(), p.page(), session.Client{}))
+		},
+	},
+	{
+		name: "the login is approved",
+		of:   func(u writing, _ prepared) bool { return u.name == "refuse a login" },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			in := session.SignIn{Name: "alice", Password: credential.NewSecret(password), OTP: credential.NewSecret(w.code("alice"))}
+			require.NoError(w.t, auth.Sessions().Approve(w.t.Context(), p.page(), in))
+		},
+	},
+	{
+		name: "the challenge is refused",
+		of:   func(u writing, _ prepared) bool { return strings.HasPrefix(u.name, "approve a challenge") },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			require.NoError(w.t, auth.Factors().Deny(w.t.Context(), p.page(), netip.Addr{}))
+		},
+	},
+	{
+		name: "the challenge is approved",
+		of:   func(u writing, _ prepared) bool { return u.name == "refuse a challenge" },
+		on: func(w *world, auth *npmauth.Auth, p prepared) {
+			_, err := auth.Factors().Approve(w.t.Context(), twofactor.Approval{PageID: p.page(), User: p.user, Value: credential.NewSecret(w.code("alice")), At: w.clock.Now()})
+			require.NoError(w.t, err)
+		},
+	},
+	{
+		name: "the name is taken",
+		of:   func(u writing, _ prepared) bool { return signsUp(u) },
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			_, err := auth.People().Create(w.t.Context(), audit.Actor{}, account.NewUser{Name: "carol", Email: "mallory@acme.test", Password: credential.NewSecret(newPassword)})
+			require.NoError(w.t, err)
 		},
 	},
 	{
@@ -170,7 +251,27 @@ var interventions = []intervention{
 		name: "only security keys count in the scope",
 		of:   func(u writing, p prepared) bool { return u.action.OfOrg() && asksCode(u, p) },
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
-			require.NoError(w.t, auth.SetScope(w.t.Context(), "acme", settings.Scope{KeysOnly: true}))
+			for _, scope := range []string{"acme", "alice"} {
+				require.NoError(w.t, auth.SetScope(w.t.Context(), scope, settings.Scope{KeysOnly: true}))
+			}
+		},
+	},
+	{
+		name: "the scope is not the user's any more", hosts: true,
+		of: func(u writing, _ prepared) bool { return ofOwnScope(u) },
+		on: func(w *world, _ *npmauth.Auth, p prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			delete(w.host.scopes, p.user)
+		},
+	},
+	{
+		name: "an organization takes the name of the scope", hosts: true,
+		of: func(u writing, _ prepared) bool { return ofOwnScope(u) },
+		on: func(w *world, _ *npmauth.Auth, _ prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			w.host.orgs["alice mallory"] = policy.OrgFacts{ID: "o-2", Role: protocol.OrgOwner}
 		},
 	},
 	{
@@ -268,7 +369,7 @@ var interventions = []intervention{
 	},
 	{
 		name: "the role in the organization ends", hosts: true,
-		of: func(u writing, _ prepared) bool { return u.action.OfOrg() },
+		of: func(u writing, _ prepared) bool { return u.action.OfOrg() && !ofOwnScope(u) },
 		on: func(w *world, _ *npmauth.Auth, p prepared) {
 			w.host.mu.Lock()
 			defer w.host.mu.Unlock()
@@ -297,13 +398,13 @@ func (h *backend) change(fn func(*hosted)) {
 // harmless are requests that an intervention does not refuse, and why.
 var harmless = map[string]string{
 	"start a login":                    "it stores nothing and knows of nobody",
-	"sign up":                          "it makes an account of its own",
 	"change a user document":           "it is always refused",
 	"report a leak":                    "it is signed by a scanner",
 	"collect a challenge":              "its proof is good for the credential alone, which is judged when it is shown",
 	"log out":                          "it ends what the intervention ends",
 	"log out a token":                  "it ends what the intervention ends",
 	"log out as a trusted publisher":   "it ends what the intervention ends",
+	"sign out on a page":               "it ends what the intervention ends",
 	"put a document that says nothing": "it changes nothing",
 }
 
@@ -335,6 +436,9 @@ func (u writing) await(t *testing.T, elsewhere bool) (w *world, st *storetest.Fa
 	other := u.world(t, func(cfg *npmauth.Config) {
 		cfg.Store, cfg.Packages, cfg.Documents, cfg.Orgs, cfg.Now = st, w.host, w.host, w.host, w.clock.Now
 	})
+	if p.call.session != "" {
+		w.do(call{method: "GET", path: "/-/auth/profile", header: map[string]string{"Cookie": p.call.header["Cookie"]}})
+	}
 	w.do(call{method: "GET", path: "/-/whoami", bearer: p.call.bearer})
 	return w, st, p, other.auth
 }
@@ -370,7 +474,7 @@ func (u writing) moments(t *testing.T, elsewhere bool) (ms []moment) {
 	require.True(t, p.done())
 	decides := 0
 	for i, kind := range calls {
-		if kind == storetest.Commits {
+		if kind == storetest.Commits && (decides == 0 || !signsUp(u)) { // whose first makes the account
 			decides = i + 1
 		}
 	}

@@ -268,6 +268,12 @@ func TestWebChallenge(t *testing.T) {
 	} {
 		assert.GreaterOrEqual(t, w.submit(authURL, fields).Code, 400, "CH-03")
 	}
+	// CH-03: nor is it whose browser she is signed in to, with what is hers.
+	w.enrol("mallory", protocol.AuthAndWrites)
+	hers := w.tab()
+	hers.signIn("mallory", "profile")
+	hers.open(authURL).is(200, `name="password"`)
+	hers.submit("approve", "password", password, "code", w.code("mallory")).is(403, "is wrong")
 	assert.Equal(t, 202, w.poll(doneURL, "GET").Code, "CH-03")
 
 	approve := func(authURL string) {

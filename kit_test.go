@@ -74,6 +74,7 @@ type backend struct {
 	closed   bool                       // nobody may create a package
 	silent   bool                       // it does not say what it has created
 	orgs     map[string]policy.OrgFacts // by "org user"
+	scopes   map[protocol.UserID]string // of users' own names
 	revision string                     // of every document; "" is none
 	kept     map[string]string          // versions that are staged, by their IDs
 	demanded map[protocol.UserID]bool   // who is in an org that requires a second factor
@@ -95,7 +96,7 @@ type hosted struct {
 const allRights = policy.RightRead | policy.RightWrite | policy.RightAdmin
 
 func newBackend() *backend {
-	return &backend{packages: map[protocol.PackageName]*hosted{}, kept: map[string]string{}, orgs: map[string]policy.OrgFacts{}, demanded: map[protocol.UserID]bool{}}
+	return &backend{packages: map[protocol.PackageName]*hosted{}, kept: map[string]string{}, orgs: map[string]policy.OrgFacts{}, scopes: map[protocol.UserID]string{}, demanded: map[protocol.UserID]bool{}}
 }
 
 // Document tells the versions that were published or added, and what was set beside them.
@@ -142,6 +143,12 @@ func (h *backend) Memberships(_ context.Context, user protocol.UserID) (list []h
 		}
 	}
 	return list, h.fail
+}
+
+func (h *backend) OwnScope(_ context.Context, user protocol.UserID) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.scopes[user], h.fail
 }
 
 func (h *backend) SetRequireFactor(_ context.Context, org protocol.OrgID, require bool) (host.Write, error) {
@@ -530,6 +537,7 @@ type call struct {
 	header       map[string]string
 	lines        http.Header // headers of several lines
 	addr         string
+	session      string // ID of the session that its cookie is of, for a test to know
 }
 
 func (w *world) do(c call) answer {

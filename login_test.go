@@ -79,37 +79,55 @@ func TestWebLogin(t *testing.T) {
 
 // OT-04: a code that was used in one place is used in all others: at a login, on a page, in a request.
 func TestUsedCodeIsUsedEverywhere(t *testing.T) {
-	w := newWorld(t)
-	alice := w.person("alice")
-	w.enrol("alice", protocol.AuthAndWrites)
-	w.host.add("plain", false, alice)
-	s, other := w.login("alice"), w.login("alice")
-	loginURL, _, _ := w.start("")
-	authURL := w.publish("plain", "2.0.0", other, "").text("authUrl")
-	places := map[string]func(code string) bool{
-		"publish": func(code string) bool { return w.publish("plain", "1.0.0", s, code).Code == 200 },
-		"token":   func(code string) bool { return w.create(s, code, map[string]any{"packages_all": true}).Code == 201 },
-		"login": func(code string) bool {
+	places := map[string]func(w *usedCode, code string) bool{
+		"publish": func(w *usedCode, code string) bool { return w.publish("plain", "1.0.0", w.session, code).Code == 200 },
+		"token": func(w *usedCode, code string) bool {
+			return w.create(w.session, code, map[string]any{"packages_all": true}).Code == 201
+		},
+		"login": func(w *usedCode, code string) bool {
 			return w.do(call{method: "PUT", path: "/-/user/org.couchdb.user:alice", body: couch("alice", password), otp: code}).Code == 201
 		},
-		"page of a login": func(code string) bool {
-			return w.submit(loginURL, map[string]string{"name": "alice", "password": password, "code": code}).Code < 400
+		"page of a login": func(w *usedCode, code string) bool {
+			return w.submit(w.loginURL, map[string]string{"name": "alice", "password": password, "code": code}).Code < 400
 		},
-		"page of a challenge": func(code string) bool {
-			return w.submit(authURL, map[string]string{"password": password, "code": code}).Code < 400
+		"page of a challenge": func(w *usedCode, code string) bool {
+			return w.submit(w.authURL, map[string]string{"password": password, "code": code}).Code < 400
+		},
+		"sign-in on a page": func(w *usedCode, code string) bool {
+			return w.tab().open("/-/auth/profile").submit("sign-in", "name", "alice", "password", password, "code", code).Code < 400
+		},
+		"page of a login by who is signed in": func(w *usedCode, code string) bool {
+			fresh, _, _ := w.start("")
+			return w.browser.open(fresh).submit("approve", "code", code).Code < 400
+		},
+		"page of sessions": func(w *usedCode, code string) bool {
+			return w.browser.open("/-/auth/sessions").submit("end:"+w.ends, "code", code).Code < 400
 		},
 	}
 	for first, use := range places {
-		loginURL, _, _ = w.start("")
-		authURL = w.publish("plain", "2.0.0", other, "").text("authUrl")
-		code := w.code("alice")
-		require.True(t, use(code), first)
 		for second, reuse := range places {
-			if second != first {
-				assert.False(t, reuse(code), "%s after %s", second, first)
+			if second == first {
+				continue
 			}
+			w := &usedCode{world: newWorld(t)}
+			w.alice(protocol.AuthAndWrites)
+			w.session, w.browser, w.ends = w.login("alice"), w.alicesTab(protocol.AuthAndWrites), w.sessionID(w.login("alice"))
+			w.loginURL, _, _ = w.start("")
+			w.authURL = w.publish("plain", "2.0.0", w.login("alice"), "").text("authUrl")
+			code := w.code("alice")
+			require.True(t, use(w, code), first)
+			assert.False(t, reuse(w, code), "%s after %s", second, first)
 		}
 	}
+}
+
+// A usedCode is a world in which a code is presented twice.
+type usedCode struct {
+	*world
+	session           string
+	browser           *tab
+	ends              string // ID of a session
+	loginURL, authURL string
 }
 
 // OT-10: who has not the password can neither lock an account's app nor use up its tries, however many

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -40,6 +41,25 @@ func TestEveryWayAsks(t *testing.T) {
 		"sign-in to the pages": func(w *world, _ string) answer {
 			return w.submit(base+"/-/auth/tokens", map[string]string{"name": "alice", "password": password})
 		},
+		"page of a login in a browser that is signed in": func(w *world, _ string) answer {
+			b := w.alicesTab(protocol.AuthAndWrites)
+			loginURL, doneURL, _ := w.start("")
+			b.open(loginURL).submit("approve")
+			assert.Equal(w.t, 202, w.poll(doneURL, "GET").Code)
+			return b.answer
+		},
+		"token on the page": func(w *world, _ string) answer {
+			b := w.alicesTab(protocol.AuthAndWrites)
+			b.open("/-/auth/tokens").submit("create", "name", "ci", "permission", "read-only", "all", "yes", "days", "30", "password", password)
+			return b.answer
+		},
+		"token in place of another": func(w *world, bearer string) answer {
+			_, tok := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly), Days: 5})
+			a := w.do(call{method: "POST", path: "/-/auth/v1/tokens/" + tok.ID + "/rotate", bearer: bearer, body: `{"password":"` + password + `"}`})
+			assert.Equal(w.t, 1, w.tokens("alice"))
+			require.NoError(w.t, w.auth.Tokens().Revoke(w.t.Context(), audit.Actor{}, w.ids["alice"], tok.ID, ""))
+			return a
+		},
 		"token": func(w *world, bearer string) answer {
 			return w.create(bearer, "", map[string]any{"packages_all": true, "packages_and_scopes_permission": "read-write"})
 		},
@@ -71,6 +91,7 @@ func TestEveryWayAsks(t *testing.T) {
 			}
 			after, _, err := w.auth.Sessions().List(t.Context(), w.ids["alice"], "", 100)
 			require.NoError(t, err)
+			after = slices.DeleteFunc(after, func(s session.Session) bool { return s.Via == "browser" }) // which was asked
 			assert.Len(t, after, len(sessions))
 			assert.Zero(t, w.tokens("alice"))
 			// What it rests on is as it was.
@@ -160,6 +181,34 @@ func TestLockUnderEverySpelling(t *testing.T) {
 	a := w.do(withBearer(setUser(tfa("auth-and-writes")), bearer))
 	assert.GreaterOrEqual(t, a.Code, 400, "%s", a.Body)
 	assert.True(t, w.locked("alice"))
+}
+
+// OT-12: the right password, also without a code, takes no wrong code back: as many lock the app as without it.
+func TestRightPasswordsTakeNoWrongCodeBack(t *testing.T) {
+	const limit = 100
+	w := newWorld(t)
+	w.person("alice")
+	w.enrol("alice", protocol.AuthAndWrites)
+	calls := 0
+	signIn := func(code string) error { // each from another network, or the network waits
+		calls++
+		client := session.Client{Addr: netip.AddrFrom4([4]byte{192, byte(calls / 256), byte(calls), 1})}
+		in := session.SignIn{Name: "alice", Password: credential.NewSecret(password), Client: client, Via: "test"}
+		if code != "" {
+			in.OTP = credential.NewSecret(code)
+		}
+		_, _, err := w.auth.Sessions().SignIn(t.Context(), in)
+		return err
+	}
+	for i := range limit {
+		require.False(t, w.locked("alice"), i)
+		require.ErrorIs(t, signIn(fmt.Sprintf("%06d", i)), session.ErrFactorRequired)
+		require.ErrorIs(t, signIn(""), session.ErrFactorRequired)
+		_, err := w.auth.Sessions().CheckPassword(t.Context(), session.SignIn{Name: "alice", Password: credential.NewSecret(password)})
+		require.NoError(t, err)
+	}
+	assert.True(t, w.locked("alice"))
+	assert.ErrorIs(t, signIn(w.code("alice")), session.ErrFactorRequired)
 }
 
 func (w *world) locked(name string) bool {

@@ -35,8 +35,8 @@ type tab struct {
 
 func (w *world) tab() *tab { return &tab{w: w, cookies: map[string]string{}} }
 
-func (b *tab) send(c call) {
-	b.w.t.Helper()
+// with returns the request with what the browser says of itself.
+func (b *tab) with(c call) call {
 	if c.header == nil {
 		c.header = map[string]string{}
 	}
@@ -45,6 +45,12 @@ func (b *tab) send(c call) {
 		cookies = append(cookies, name+"="+b.cookies[name])
 	}
 	c.header["Cookie"], c.header["User-Agent"] = strings.Join(cookies, "; "), "a browser"
+	return c
+}
+
+func (b *tab) send(c call) {
+	b.w.t.Helper()
+	c = b.with(c)
 	b.path = c.path
 	b.answer = b.w.do(c)
 	for _, cookie := range b.Result().Cookies() {
@@ -102,9 +108,14 @@ func (b *tab) submit(decision string, fields ...string) *tab {
 
 func (b *tab) post(path string, values url.Values) {
 	b.w.t.Helper()
-	b.send(call{method: "POST", path: path, body: values.Encode(), header: map[string]string{
+	b.send(posts(path, values))
+}
+
+// posts is a form that a page of this origin sends.
+func posts(path string, values url.Values) call {
+	return call{method: "POST", path: path, body: values.Encode(), header: map[string]string{
 		"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://npm.acme.test", "Sec-Fetch-Site": "same-origin",
-	}})
+	}}
 }
 
 // has returns what the pattern finds in the page.
@@ -204,7 +215,7 @@ func TestAccountPages(t *testing.T) {
 	}
 }
 
-// Who is signed in is asked for no name and no password again, and never for nothing.
+// DU-08: who is signed in is asked for no name and no password again, and never for nothing.
 func TestSignedInBrowser(t *testing.T) {
 	w := newWorld(t)
 	w.person("alice")
@@ -336,7 +347,7 @@ func TestAccountForgery(t *testing.T) {
 }
 
 // A company's login takes the place of the password: on every page, and in what takes the password
-// besides. Only the browser that was sent there signs in when it comes back.
+// besides, for ten minutes (DU-08). Only the browser that was sent there signs in when it comes back.
 func TestOwnSignIn(t *testing.T) {
 	var arrives session.User // who signs in there
 	var failing error

@@ -132,6 +132,7 @@ func (s *scene) resetHost() {
 	for _, org := range []string{"acme", "beta"} {
 		s.host.orgs[org+" "+string(alice)] = policy.OrgFacts{ID: protocol.OrgID("o-" + org), Role: protocol.OrgOwner}
 	}
+	s.host.scopes[alice] = "alice"
 }
 
 // ofProofs are the rows that a second factor or a password, right or not, writes.

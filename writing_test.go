@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +57,12 @@ type writing struct {
 	// refused is why nobody can do it. Then the request is one that is always refused.
 	refused string
 
+	// relayed reports that a page sends it on to the API, with the session of its browser.
+	relayed bool
+
+	// with changes the configuration of the worlds that it happens in. Nil changes nothing.
+	with func(*npmauth.Config)
+
 	// prepare does what comes before the request, in a world of its own, and returns it.
 	prepare func(w *world) prepared
 }
@@ -69,6 +77,9 @@ type prepared struct {
 // world returns a world for one run of u. What change says counts last.
 func (u writing) world(t *testing.T, change ...func(*npmauth.Config)) *world {
 	t.Helper()
+	if u.with != nil {
+		change = append([]func(*npmauth.Config){u.with}, change...)
+	}
 	return newWorld(t, append([]func(*npmauth.Config){leakScanner().keys, trusts, stages}, change...)...)
 }
 
@@ -89,6 +100,18 @@ func (w *world) stored(key string) bool {
 	items, err := w.store.Get(w.t.Context(), key)
 	require.NoError(w.t, err)
 	return items[0].Exists()
+}
+
+// factor returns the second factor that the request shows, in a header or in a form; "" is none.
+func (p prepared) factor() string {
+	if text, ok := p.call.body.(string); ok && p.call.header["Content-Type"] == "application/x-www-form-urlencoded" {
+		form, err := url.ParseQuery(text)
+		if err != nil {
+			panic(err)
+		}
+		return cmp.Or(form.Get("code"), twofactor.KeyValue([]byte(form.Get("key"))).Reveal())
+	}
+	return p.call.otp
 }
 
 // anonymous returns the request without what it shows of somebody.
@@ -164,6 +187,7 @@ func (w *world) alice(mode protocol.TwoFactorMode) (bearer string) {
 	p.versions, p.tags, p.maintainers = []string{"1.0.0", "2.0.0"}, map[string]string{"latest": "2.0.0", "old": "1.0.0"}, []string{"alice", "bob"}
 	w.host.revision = "7-a"
 	w.host.orgs["acme "+string(a.id)] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
+	w.host.scopes[a.id] = "alice"
 	return a.bearer
 }
 
@@ -480,6 +504,17 @@ var (
 	hasEmail    = says(func(u account.User) bool { return u.Email == "alice@new.test" })
 )
 
+// aliceScope says whether that is set for the scope @alice.
+func aliceScope(want settings.Scope) func(*world) func() bool {
+	return func(w *world) func() bool {
+		return func() bool {
+			is, err := w.auth.Scope(w.t.Context(), "alice")
+			require.NoError(w.t, err)
+			return is == want
+		}
+	}
+}
+
 func moreSessions(w *world) func() bool { return more(func() int { return w.sessions("alice") }) }
 
 // onLoginPage opens the page of a login and returns what alice would send.
@@ -489,6 +524,7 @@ func onLoginPage(w *world) (approve call, doneURL string) {
 	loginURL, doneURL, _ := w.start("")
 	form, cookie, a := w.open(loginURL)
 	require.Equal(w.t, 200, a.Code)
+	form.Del("stay")
 	return w.filled(loginURL, form, cookie, map[string]string{"name": "alice", "password": password, "code": w.code("alice")}), doneURL
 }
 
@@ -511,7 +547,7 @@ const (
 
 // writings hold every writing action of [protocol.Actions] in each of its forms, and what the
 // pages below /-/auth/ change.
-var writings = []writing{
+var writings = slices.Concat([]writing{
 	// Signing in and out.
 	{
 		name: "start a login", action: protocol.Login, own: true, open: true,
@@ -549,6 +585,7 @@ var writings = []writing{
 			loginURL, _, _ := w.start("")
 			form, cookie, a := w.open(loginURL)
 			require.Equal(w.t, 200, a.Code)
+			form.Del("stay")
 			options, err := w.auth.Factors().PasskeyOptions(w.t.Context(), path.Base(loginURL))
 			require.NoError(w.t, err)
 			approve := w.filled(loginURL, form, cookie, map[string]string{"by": "passkey", "key": string(keystest.Sign(options, "blue"))})
@@ -597,10 +634,7 @@ var writings = []writing{
 	{
 		name: "sign up", action: protocol.LegacyLogin, own: true, open: true,
 		prepare: func(w *world) prepared {
-			return prepared{call: call{method: "PUT", path: "/-/user/org.couchdb.user:carol", body: signingUp("carol"), header: map[string]string{"Npm-Command": "adduser"}}, done: func() bool {
-				_, err := w.auth.People().Lookup(w.t.Context(), "carol")
-				return err == nil
-			}}
+			return prepared{call: call{method: "PUT", path: "/-/user/org.couchdb.user:carol", body: signingUp("carol"), header: map[string]string{"Npm-Command": "adduser"}}, done: carolSignedUp(w)}
 		},
 	},
 	{
@@ -949,6 +983,14 @@ var writings = []writing{
 			}
 		}),
 	},
+	{
+		name: "let only trusted publishers publish in the own scope", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withCode(call{method: "PUT", path: "/-/auth/v1/orgs/alice", body: `{"publishers_only":true}`}), aliceScope(settings.Scope{PublishersOnly: true})),
+	},
+	{
+		name: "let only security keys count in the own scope", action: protocol.SetOrgFactor, own: true,
+		prepare: until(withKey(call{method: "PUT", path: "/-/auth/v1/orgs/alice", body: `{"keys_only":true}`}), aliceScope(settings.Scope{KeysOnly: true})),
+	},
 	{name: "create a team", action: protocol.WriteTeam, prepare: withCode(call{method: "PUT", path: "/-/org/acme/team", body: `{"name":"devs"}`})},
 	{name: "destroy a team", action: protocol.WriteTeam, prepare: withCode(call{method: "DELETE", path: "/-/team/acme/devs"})},
 	{name: "add a member of a team", action: protocol.WriteTeamMember, prepare: withCode(call{method: "PUT", path: "/-/team/acme/devs/user", body: `{"user":"bob"}`})},
@@ -1074,7 +1116,7 @@ var writings = []writing{
 	// What is npm's and not served.
 	{name: "star by the newer path", action: protocol.WriteStars, refused: notOffered, prepare: withCode(call{method: "PUT", path: "/-/user/v1/star", body: `{"name":"plain"}`})},
 	{name: "create a hook", action: protocol.WriteHooks, refused: notOffered, prepare: withCode(call{method: "POST", path: "/-/npm/v1/hooks/hook", body: "{}"})},
-}
+}, pageWritings)
 
 // Every action that writes is in the table, under names that tell its forms apart.
 func TestWritingsAreAll(t *testing.T) {

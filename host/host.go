@@ -218,7 +218,7 @@ type Document struct {
 // Orgs is the host's table of organizations. As on npmjs.com they share their names with users:
 // if package account keeps the people, nobody can sign up with an organization's name.
 //
-// An Orgs may have the methods of [Memberships] and [FactorRules], too, which npmauth finds by their
+// An Orgs may have the methods of [Memberships], [FactorRules] and [UserScopes], too, which npmauth finds by their
 // interfaces. Without them these requests are refused with 403.
 type Orgs interface {
 	// OrgFacts returns the present state of org, and the role of user in it; user is "" if only
@@ -231,7 +231,7 @@ type Orgs interface {
 }
 
 // Memberships is an optional interface of an [Orgs]: people see at /-/auth/orgs which organizations
-// they are in. A wrapper of an Orgs must have it, too, and [FactorRules].
+// they are in. A wrapper of an Orgs must have it, too, and [FactorRules] and [UserScopes].
 type Memberships interface {
 	// Memberships returns the organizations that user is in, in the order in which they are shown.
 	// It is always called, and its result is not kept.
@@ -254,6 +254,15 @@ type FactorRules interface {
 	// the [Write] has returned OrgFacts, FactorRequired and the Facts of its packages say so. A
 	// Write for an organization that is no more changes nothing and is an error.
 	SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (Write, error)
+}
+
+// UserScopes is an optional interface of an [Orgs]: users set for the scope of their own name, such as @alice, what owners
+// of an organization set for its scope, at /-/auth/orgs. Without it only the host does.
+type UserScopes interface {
+	// OwnScope returns the scope in which nobody but user creates packages, without its @, as on npmjs.com that of
+	// the user's name. "" means that there is none. An organization of that name has it in the user's place. It is
+	// always called, and its result is not kept.
+	OwnScope(ctx context.Context, user protocol.UserID) (string, error)
 }
 
 // Services returns who administers a service account: an administrator, in a session and with a

@@ -53,7 +53,7 @@ func TestOwnRulesHideLikeAbsent(t *testing.T) {
 			try(r, absent)
 			absent.Package.Labels = []string{"critical"} // of the scope: the host has them for every name
 			try(r, absent)
-		case a.OfOrg() && c != nil && (r.Org.Role == protocol.NoRole || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool { return g.Target == protocol.OneOrg })):
+		case a.OfOrg() && c != nil && (r.Org.Role == protocol.NoRole && !npmOwnScope(r) || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool { return g.Target == protocol.OneOrg })):
 			absent := r
 			absent.Org, absent.Package, absent.Settings = policy.OrgFacts{}, policy.Facts{}, policy.Settings{}
 			try(r, absent)

@@ -45,7 +45,7 @@ func orgRules() []Rule {
 		Actions:  all,
 		Kinds:    signedIn,
 		Judge: func(r *Request) Verdict {
-			return forbid((r.Org.ID == "" || r.Org.Role == protocol.NoRole || r.Org.Role > protocol.OrgOwner) && told(r))
+			return forbid(r.heldRole() == protocol.NoRole && told(r))
 		},
 	}, {
 		ID:       "org-requires-factor",
@@ -71,7 +71,7 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "org-role",
-		Doc:      "Owners manage members and what is required of them. Admins and owners manage teams.",
+		Doc:      "Owners manage members and what is required of them. Admins and owners manage teams. Users are the owners of the scope of their own name.",
 		Sentence: "Your role in this organization does not allow this.",
 		Remedy:   "Ask an owner of the organization.",
 		Actions:  orgManagement,

@@ -426,7 +426,7 @@ func TestNPMHidesLikeAbsent(t *testing.T) {
 		switch {
 		case a.OfPackage() && r.Package.ID != "" && !seen.Rights().Has(policy.RightRead):
 			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
-		case a.OfOrg() && c != nil && (r.Org.Role == protocol.NoRole || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool { return g.Target == protocol.OneOrg })):
+		case a.OfOrg() && c != nil && (r.Org.Role == protocol.NoRole && !npmOwnScope(r) || c.Kind != policy.KindSession && !slices.ContainsFunc(c.Grants, func(g protocol.Grant) bool { return g.Target == protocol.OneOrg })):
 			absent.Org, absent.Package, absent.Settings = policy.OrgFacts{}, policy.Facts{}, policy.Settings{}
 		case a == protocol.GrantTeam && r.Package.Private && (!r.Package.Rights.Has(policy.RightAdmin) || !r.Package.Rights.Has(policy.RightRead)):
 			absent.Package, absent.Settings = policy.Facts{}, policy.Settings{}
@@ -477,7 +477,8 @@ func TestNPMMonotone(t *testing.T) {
 		if r.Org.Role > protocol.NoRole && r.Org.Role <= protocol.OrgOwner {
 			try("a role", func(q *policy.Request) { q.Org.Role-- })
 		}
-		try("the organization", func(q *policy.Request) { q.Org.ID = "" })
+		try("the organization", func(q *policy.Request) { q.Org.ID, q.Org.Own = "", false }) // without it the scope may be the user's own
+		try("the scope of their own", func(q *policy.Request) { q.Org.Own = false })
 		try("mfa=none", func(q *policy.Request) { q.Change = also(q.Change, *newMode(protocol.NoFactor)) })
 		try("administering", func(q *policy.Request) { q.Administers = false })
 		if r.Credential == nil {

@@ -523,7 +523,18 @@ func npmAdministers(r policy.Request) bool {
 
 // npmIn reports whether the user has one of the roles in the organization that there is.
 func npmIn(r policy.Request, roles ...protocol.OrgRole) bool {
+	if npmOwnScope(r) {
+		return r.Credential != nil && slices.Contains(roles, protocol.OrgOwner) && !npmShutsOut(r, r.Org.RequireFactor)
+	}
 	return r.Credential != nil && r.Org.ID != "" && slices.Contains(roles, r.Org.Role) && !npmShutsOut(r, r.Org.RequireFactor)
+}
+
+// npmOwnScope reports whether the request sets the rules of the scope @name of the user of that name. On npmjs.com a user's
+// scope is theirs alone (docs: about scopes), and there is no page of its members.
+func npmOwnScope(r policy.Request) bool {
+	sets := r.Operation.Action == protocol.SetOrgFactor
+	members := r.Change != nil && r.Change.RequireFactor != nil
+	return sets && !members && r.Org.ID == "" && r.Org.Own
 }
 
 // npmOrgGrant reports whether the credential is good for the organization.
@@ -738,7 +749,7 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Operation.Org = []string{"acme", "acme", "acme", "acme-evil", "", "acme"}[rnd.IntN(6)]
 	}
 	if a.OfOrg() || one(100) {
-		r.Org = policy.OrgFacts{ID: "o-1", Role: protocol.OrgRole(rnd.IntN(4)), RequireFactor: one(4)}
+		r.Org = policy.OrgFacts{ID: "o-1", Role: protocol.OrgRole(rnd.IntN(4)), RequireFactor: one(4), Own: one(2)}
 		switch {
 		case one(10):
 			r.Org.ID = ""

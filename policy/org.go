@@ -10,6 +10,10 @@ type OrgFacts struct {
 	// RequireFactor reports whether the organization requires a second factor of its members. The
 	// Role of a user who has none does not count then.
 	RequireFactor bool
+	// Own reports that the scope of that name is the user's own: they set for it what an owner of an
+	// organization sets for its scope, and there is nothing else of an organization. It does not count beside an
+	// ID: the scope is the organization's.
+	Own bool
 }
 
 // orgReach is what the credential's grants allow on the organization of that name. No

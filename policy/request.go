@@ -197,7 +197,7 @@ func (r *Request) concealed(reasons []Reason) (pkg, org bool) {
 	if (Decision{Reasons: reasons}).Conceals() {
 		return true, true
 	}
-	if r.Operation.Action.OfOrg() && (r.Org.ID == "" || r.Org.Role == protocol.NoRole || r.Org.Role > protocol.OrgOwner || r.orgReach()&reachRead == 0) {
+	if r.Operation.Action.OfOrg() && (r.heldRole() == protocol.NoRole || r.orgReach()&reachRead == 0) {
 		return true, true
 	}
 	switch {
@@ -242,7 +242,22 @@ func (r *Request) factorless(required bool) bool {
 // Role returns the role of the user in the organization that the request names: none where the
 // organization requires a second factor that the user does not have.
 func (r *Request) Role() protocol.OrgRole {
-	if r.Org.ID == "" || r.Anonymous() || r.Org.Role > protocol.OrgOwner || r.factorless(r.Org.RequireFactor) {
+	if r.Anonymous() || r.factorless(r.Org.RequireFactor) {
+		return protocol.NoRole
+	}
+	return r.heldRole()
+}
+
+// heldRole is Role whatever the organization requires. Users own the scope of their own name: they set its rules, but
+// not one about members, which it does not have.
+func (r *Request) heldRole() protocol.OrgRole {
+	switch {
+	case r.Org.ID == "" && r.Org.Own:
+		if r.Operation.Action == protocol.SetOrgFactor && (r.Change == nil || r.Change.RequireFactor == nil) {
+			return protocol.OrgOwner
+		}
+		return protocol.NoRole
+	case r.Org.ID == "" || r.Org.Role > protocol.OrgOwner:
 		return protocol.NoRole
 	}
 	return r.Org.Role

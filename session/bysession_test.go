@@ -83,6 +83,50 @@ func TestApproveBySession(t *testing.T) {
 	}
 }
 
+// TK-35: and so with the session of an account without a second factor, which takes the password, too.
+func TestApproveBySessionWithPassword(t *testing.T) {
+	for when, hook := range map[string]func(d *fixture, fn func()){
+		"while the password is checked": func(d *fixture, fn func()) { d.inPassword = fn },
+		"before the factor":             func(d *fixture, fn func()) { d.inFactor = fn },
+		"before the commit":             func(d *fixture, fn func()) { d.inAlive = fn },
+	} {
+		for name, change := range map[string]func(t *testing.T, d *fixture, s session.Session){
+			"nothing": func(*testing.T, *fixture, session.Session) {},
+			"it is ended": func(t *testing.T, d *fixture, s session.Session) {
+				require.NoError(t, d.End(t.Context(), operator, s.User, s.ID))
+			},
+			"it is logged out": func(t *testing.T, d *fixture, s session.Session) {
+				_, err := d.Logout(t.Context(), operator, s.Digest)
+				require.NoError(t, err)
+			},
+		} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				d := open(t)
+				secret, s, err := d.SignIn(t.Context(), joe)
+				require.NoError(t, err)
+				f := start(t, d)
+				met := false
+				d.set(func() { hook(d, func() { met = true; change(t, d, s) }) })
+				in := session.SignIn{Session: secret, Password: joe.Password, Client: browser}
+				err = d.Approve(t.Context(), f.PageID, in)
+				require.True(t, met)
+				r, gone := d.Page(t.Context(), f.PageID)
+				require.NoError(t, gone)
+				if name == "nothing" {
+					require.NoError(t, err)
+					assert.Equal(t, session.Done, r.State)
+					p, err := d.CheckPassword(t.Context(), in)
+					require.NoError(t, err)
+					assert.Len(t, p.Subject.Evidence, 3, "the session's row is among it")
+					return
+				}
+				require.ErrorIs(t, err, session.ErrNoSession)
+				assert.Equal(t, session.Pending, r.State)
+			})
+		}
+	}
+}
+
 func setMode(t *testing.T, d *fixture, user protocol.UserID, mode protocol.TwoFactorMode) {
 	t.Helper()
 	require.NoError(t, store.Transact(t.Context(), d.store, func(tx *store.Tx) error {

@@ -80,6 +80,7 @@ func (m *Manager) personOf(ctx context.Context, in SignIn) (p Person, g *guess, 
 	if p, g, err = m.passwordOf(ctx, in); err == nil && p.ID != r.User { // the name is another's by now
 		err = errors.Join(ErrNoSession, g.undo(ctx))
 	}
+	p.Subject = sub // which was read before, and whose Evidence has the session
 	return p, g, err
 }
 
@@ -225,7 +226,7 @@ func (m *Manager) open(ctx context.Context, tx *store.Tx, p *proven, in SignIn, 
 // proven is a person whose password was right and whose second factor is reserved.
 type proven struct {
 	Person
-	guess  *guess  // nil: by a session, or by the program
+	guess  *guess  // nil: no password was asked for
 	by     *SignIn // with the session; nil: without one
 	notice string
 	spend  subject.Spend // never nil
@@ -250,10 +251,13 @@ func (m *Manager) prove(ctx context.Context, in SignIn) (*proven, error) {
 	if p.Person, p.guess, err = m.personOf(ctx, in); err != nil {
 		return nil, m.refuse(ctx, in, p.User, err)
 	}
-	if p.guess == nil { // no password was asked for
+	if !in.Session.IsZero() {
 		p.by = &in
-	} else if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
-		return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
+	}
+	if p.guess != nil {
+		if p.notice, err = m.notice(ctx, p.User, in.Password); err != nil {
+			return nil, m.refuse(ctx, in, p.User, errors.Join(err, p.guess.undo(ctx)))
+		}
 	}
 	f := subject.Factor{Value: in.OTP, Carry: in.Carry, Page: in.Page, At: in.Client.At, Addr: in.Client.Addr}
 	if p.spend, err = m.secondFactor(ctx, p.Subject, f); err != nil {

@@ -97,7 +97,7 @@ func TestFirstKey(t *testing.T) {
 	})
 }
 
-// A key signs for one operation, once.
+// A key signs for one operation, once. WA-06: one that was copied has an event that says so.
 func TestKeyProves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, withKeys)

@@ -307,13 +307,15 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, a accountPage, v 
 		p.refuse(w, r, err)
 		return
 	}
-	in := signIn(v, typed.Line(form.Get("name")), form)
+	in := p.presented(v, typed.Line(form.Get("name")), form)
 	in.Via, in.Page = "browser", p.signInPlace(r)
 	secret, _, err := p.cfg.Sessions.SignIn(r.Context(), in)
 	wait, waits := errors.AsType[*subject.WaitError](err)
+	was := v.member
 	v.member = nil // whoever it was
 	switch {
 	case err == nil:
+		p.replace(r, v, was)
 		http.SetCookie(w, p.memberCookie(aead, secret, v.client.At))
 		http.SetCookie(w, p.browserCookie(v))
 		p.seeOther(w, v)
@@ -330,6 +332,23 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, a accountPage, v 
 	default:
 		p.refuse(w, r, err)
 	}
+}
+
+// replace ends the session of was, in whose place somebody has signed in to the browser of v: otherwise to sign out would leave it
+// behind. One that cannot be ended does so by itself.
+func (p *Pages) replace(r *http.Request, v visit, was *member) {
+	if was == nil {
+		return
+	}
+	v.member = was
+	if err := (caller{p, r, v, false}).signOut(r.Context()); err != nil && !errors.Is(err, errSignedOut) {
+		p.cfg.Report(r, err)
+	}
+}
+
+// signOut ends the session of the caller.
+func (c caller) signOut(ctx context.Context) error {
+	return c.call(ctx, credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(c.v.member.secret.Reveal()), nil, nil)
 }
 
 // wrongSignIn is one sentence for every reason.
@@ -353,7 +372,7 @@ func (p *Pages) serveSignOut(w http.ResponseWriter, r *http.Request, v visit) {
 	}
 	var err error
 	if v.member, _, err = p.memberOf(r.Context(), r, v.client); v.member != nil {
-		err = caller{p, r, v, false}.call(r.Context(), credential.Secret{}, http.MethodDelete, "-/user/token/"+url.PathEscape(v.member.secret.Reveal()), nil, nil)
+		err = caller{p, r, v, false}.signOut(r.Context())
 	}
 	http.SetCookie(w, p.newCookie(p.memberName(), "", -1))
 	if err != nil && !errors.Is(err, errSignedOut) {

@@ -139,7 +139,7 @@ const maxRuns = 3
 func (c challenge) prove(ctx context.Context, v visit, req twofactor.Request, form url.Values) (credential.Secret, error) {
 	// The password first: an attempt at the second factor counts against the account, so
 	// somebody who only has the URL must not reach it.
-	in := signIn(v, req.Name, form)
+	in := c.presented(v, req.Name, form)
 	if v.is(req.User) {
 		in.Session = v.member.secret
 	}
@@ -170,7 +170,7 @@ func (c challenge) options(ctx context.Context, _ *http.Request, v visit, form u
 	if v.is(req.User) {
 		return c.ownOptions(ctx, req.User, v.id)
 	}
-	return c.keyOptions(ctx, signIn(v, req.Name, form), v.id)
+	return c.keyOptions(ctx, c.presented(v, req.Name, form), v.id)
 }
 
 func (c challenge) deny(ctx context.Context, v visit) ([]*http.Cookie, error) {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/npmauth/npmauth/internal/typed"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/subject"
@@ -73,7 +74,7 @@ func (p *Pages) signInOptions(w http.ResponseWriter, r *http.Request, v visit, f
 	var err error
 	switch {
 	case form.Get("by") == byKey:
-		options, err = p.keyOptions(r.Context(), signIn(v, form.Get("name"), form), p.signInPlace(r))
+		options, err = p.keyOptions(r.Context(), p.presented(v, typed.Line(form.Get("name")), form), p.signInPlace(r))
 	case p.offersPasskeys():
 		options, err = p.cfg.Factors.PasskeyOptions(r.Context(), p.signInPlace(r))
 	}

@@ -53,14 +53,17 @@ func (l login) page(ctx context.Context, r *http.Request, v visit) (page, bool, 
 	}
 }
 
+// offersPasskey reports whether the page of v takes a passkey: not from who is signed in, as whom it says that it logs in.
+func (l login) offersPasskey(v visit) bool { return v.member == nil && l.offersPasskeys() }
+
 // approve also signs the person in to the browser, if the form says so.
 func (l login) approve(ctx context.Context, v visit, form url.Values) ([]*http.Cookie, error) {
-	in := signIn(v, typed.Line(form.Get("name")), form)
-	if !in.Passkey.IsZero() && !l.offersPasskeys() {
+	in := l.presented(v, typed.Line(form.Get("name")), form)
+	if !in.Passkey.IsZero() && !l.offersPasskey(v) {
 		return nil, errMalformed
 	}
 	if v.member != nil || l.cfg.API == nil || form.Get("stay") == "" {
-		if v.member != nil && in.Passkey.IsZero() {
+		if v.member != nil {
 			in.Session = v.member.secret
 		}
 		if err := l.cfg.Sessions.Approve(ctx, v.id, in); err != nil {
@@ -79,11 +82,14 @@ func (l login) approve(ctx context.Context, v visit, form url.Values) ([]*http.C
 	return []*http.Cookie{l.browserCookie(v), l.memberCookie(aead, secret, v.client.At)}, nil
 }
 
-// signIn is what the form of v presents.
-func signIn(v visit, name string, form url.Values) session.SignIn {
+// presented is what the form of v presents. Where the host's own login takes the place of the password, no form brings one.
+func (p *Pages) presented(v visit, name string, form url.Values) session.SignIn {
 	in := session.SignIn{
-		Name: name, Password: credential.NewSecret(form.Get("password")), OTP: credential.NewSecret(form.Get("code")),
+		Name: name, OTP: credential.NewSecret(form.Get("code")),
 		Browser: credential.NewSecret(v.browser), Client: v.client, Via: "web",
+	}
+	if p.cfg.SignIn == nil {
+		in.Password = credential.NewSecret(form.Get("password"))
 	}
 	switch key := twofactor.KeyValue([]byte(form.Get("key"))); {
 	case key.IsZero():
@@ -99,14 +105,14 @@ func (l login) options(ctx context.Context, _ *http.Request, v visit, form url.V
 	switch _, err := l.cfg.Sessions.Page(ctx, v.id); {
 	case err != nil:
 		return nil, err
-	case form.Get("by") == byPasskey && !l.offersPasskeys():
+	case form.Get("by") == byPasskey && !l.offersPasskey(v):
 		return nil, errMalformed
 	case form.Get("by") == byPasskey:
 		return l.cfg.Factors.PasskeyOptions(ctx, v.id)
 	case v.member != nil:
 		return l.ownOptions(ctx, v.member.User, v.id)
 	}
-	return l.keyOptions(ctx, signIn(v, typed.Line(form.Get("name")), form), v.id)
+	return l.keyOptions(ctx, l.presented(v, typed.Line(form.Get("name")), form), v.id)
 }
 
 func (l login) deny(ctx context.Context, v visit) ([]*http.Cookie, error) {

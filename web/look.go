@@ -76,7 +76,7 @@ type design struct {
 var samples = map[string]any{
 	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil, "signedin.html": nil,
 	"tokens.html": tokenList{Tokens: []shownToken{{}}}, "token.html": shownToken{}, "sessions.html": sessionList{Sessions: []shownSession{{}}},
-	"orgs.html":     []orgAnswer{{MaySet: true}, {MaySet: true, Requires: true}},
+	"orgs.html":     []orgAnswer{{MaySet: true}, {MaySet: true, Requires: true}, {Own: true, MaySetKeysOnly: true, MaySetPublishersOnly: true, MaySetStaging: true}},
 	"packages.html": packageState{Package: "name", Mode: "none", Choices: publishChoices, Own: []packageLink{{}}, More: 1, Trust: "trust"},
 	"trust.html": &trustState{
 		Package: "name", Publishers: &[]shownPublisher{{Facts: []eventFact{{}}}}, Remove: new(shownPublisher), Systems: []systemLink{{}, {}},

@@ -11,7 +11,7 @@ import (
 	"github.com/npmauth/npmauth/protocol"
 )
 
-// orgs is the page of the organizations that an account is in.
+// orgs is the page of the organizations that an account is in, and of the scope of its own name.
 type orgs struct{ *Pages }
 
 const orgsPath = "-/auth/v1/orgs"
@@ -19,6 +19,7 @@ const orgsPath = "-/auth/v1/orgs"
 type orgAnswer struct {
 	Name     string `json:"name"`
 	Role     string `json:"role"`
+	Own      bool   `json:"own"`
 	Requires bool   `json:"require_2fa"`
 	MaySet   bool   `json:"may_set_2fa"`
 
@@ -46,7 +47,12 @@ type stagingTyped struct {
 func (orgAnswer) MaxApprovals() int { return policy.MaxApprovals }
 
 // Shown returns the name as the page shows it.
-func (o orgAnswer) Shown() string { return printable(o.Name) }
+func (o orgAnswer) Shown() string {
+	if o.Own {
+		return "@" + printable(o.Name)
+	}
+	return printable(o.Name)
+}
 
 func (o orgs) show(ctx context.Context, c caller) (page, error) {
 	var list struct {
@@ -85,6 +91,15 @@ var orgDecisions = map[string]struct {
 	"everybody":  {map[string]bool{"publishers_only": false}, "People may publish the packages in the scope of %s again."},
 }
 
+// ownDone is what is said of the scope of the user's own name in place of that.
+var ownDone = map[string]string{
+	"keys":       "Only security keys count for the packages in your scope now.",
+	"any":        "Every kind of second factor counts for the packages in your scope again.",
+	"publishers": "Only trusted publishers may publish the packages in your scope now.",
+	"staging":    "What is demanded of staged versions in your scope is changed.",
+	"everybody":  "You may publish the packages in your scope again.",
+}
+
 func (o orgs) do(ctx context.Context, c caller, form url.Values) (shown, error) {
 	name := form.Get("org")
 	decision, ok := orgDecisions[form.Get("decision")]
@@ -101,6 +116,9 @@ func (o orgs) do(ctx context.Context, c caller, form url.Values) (shown, error) 
 	}
 	if err := c.call(ctx, codeIn(form), http.MethodPut, orgsPath+"/"+url.PathEscape(name), body, nil); err != nil {
 		return shown{}, err
+	}
+	if done := ownDone[form.Get("decision")]; done != "" && form.Get("own") != "" {
+		return shown{Done: o.say(done)}, nil
 	}
 	return shown{Done: o.say(decision.done, name)}, nil
 }

@@ -12,14 +12,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/session"
 )
 
-// A SignIn is the host's own way to sign people in, such as a company's login, in place of the
-// password: its forms have a button that leads there. For ten minutes after, whatever takes the
-// password besides, such as a new token, takes none ([session.Session.Fresh]). Second factors are
-// asked for as ever; a passkey is one of them, and not the whole sign-in. The CouchDB login needs a
-// password: a host without any turns it off.
+// A SignIn is the host's own way to sign people in, such as a company's login, in place of the password:
+// its forms have a button that leads there, and a password in one counts for nothing. For ten minutes
+// after, whatever takes the password besides, such as a new token, takes none ([session.Session.Fresh]).
+// Second factors are asked for as ever; a passkey is one of them, and not the whole sign-in. The CouchDB
+// login needs a password: a host without any turns it off.
 type SignIn struct {
 	// Name is what the button calls it: Sign in with <Name>. Required.
 	Name string
@@ -73,6 +74,7 @@ type way struct {
 	State string `json:"state"`
 	Path  string `json:"path"` // of the page that it goes on to
 	Began int64  `json:"began"`
+	Was   string `json:"was,omitempty"` // secret of the session that the browser has until then
 }
 
 func (p *Pages) wayCookie(value string, seconds int) *http.Cookie {
@@ -89,6 +91,9 @@ func (p *Pages) beginSignIn(w http.ResponseWriter, r *http.Request, v visit) {
 		return
 	}
 	to := way{State: rand.Text(), Path: v.path, Began: v.client.At.Unix()}
+	if v.member != nil {
+		to.Was = v.member.secret.Reveal()
+	}
 	text, err := json.Marshal(to)
 	if err != nil {
 		p.refuse(w, r, err)
@@ -128,6 +133,9 @@ func (p *Pages) finishSignIn(w http.ResponseWriter, r *http.Request, v visit) {
 	if err != nil {
 		p.refuseSignIn(w, r, err)
 		return
+	}
+	if to.Was != "" {
+		p.replace(r, v, &member{secret: credential.NewSecret(to.Was)})
 	}
 	http.SetCookie(w, p.wayCookie("", -1))
 	http.SetCookie(w, p.memberCookie(aead, secret, v.client.At))

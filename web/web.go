@@ -25,7 +25,7 @@
 //	GET, POST  /-/auth/trust                the trusted publishers of a package
 //	GET, POST  /-/auth/staged               staged versions: approve or reject some of them
 //	GET, POST  /-/auth/staged/<ID>          one of them, and its difference from what is published
-//	GET, POST  /-/auth/orgs                 the organizations of an account, and their rule
+//	GET, POST  /-/auth/orgs                 the organizations of an account and its own scope, and their rules
 //	GET        /-/auth/activity             what happened to an account
 //	GET, POST  /-/auth/security             second factors, security keys among them, and password
 //	GET, POST  /-/auth/profile              what the account says about its user
@@ -54,8 +54,8 @@
 // with the session of who is signed in, so that what they may do is decided in one place. Who is not
 // signed in gets the form for that in the place of the page. A browser stays signed in for as long as
 // any session lives, for half an hour without a page, and until it is closed; it is one of the
-// account's sessions, and ends with it. Its cookie is sealed, and is no credential of the registry.
-// [SignIn] puts the host's own login in the place of the password. What nobody sees again, a new
+// account's sessions, and ends with it. Who signs in there anew ends it. Its cookie is sealed, and is no
+// credential of the registry. [SignIn] puts the host's own login in the place of the password. What nobody sees again, a new
 // token and recovery codes, the page shows once, after the redirect that follows the form: until
 // then it is in a sealed cookie of the browser.
 //

@@ -2,11 +2,14 @@ package wire
 
 import "github.com/npmauth/npmauth/protocol"
 
-// An Org is an organization in the list of those that a user is in, which npmauth adds to npm's.
+// An Org is an organization in the list of those that a user is in, or the scope of the user's own name, which npmauth adds
+// to npm's.
 type Org struct {
-	Name       string `json:"name"`
-	Role       string `json:"role"`        // developer, admin or owner
-	Require2FA bool   `json:"require_2fa"` // of its members
+	Name string `json:"name"`
+	Role string `json:"role"` // developer, admin or owner
+	// Own reports that it is no organization but the scope of the user's own name, whose owner the user is.
+	Own        bool `json:"own,omitempty"`
+	Require2FA bool `json:"require_2fa"` // of its members
 	// MaySet2FA reports whether the user may change that, as its owner.
 	MaySet2FA bool `json:"may_set_2fa"`
 	// KeysOnly reports whether only security keys count, for the organization and the packages of its

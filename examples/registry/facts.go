@@ -157,6 +157,11 @@ func (f facts) Memberships(ctx context.Context, user protocol.UserID) ([]host.Me
 	return f.db.memberships(ctx, user)
 }
 
+// OwnScope implements [host.UserScopes].
+func (f facts) OwnScope(ctx context.Context, user protocol.UserID) (string, error) {
+	return f.people.name(ctx, user)
+}
+
 // SetRequireFactor implements [host.FactorRules].
 func (f facts) SetRequireFactor(_ context.Context, id protocol.OrgID, require bool) (host.Write, error) {
 	return func(ctx context.Context) error {
@@ -175,4 +180,5 @@ var (
 	_ host.Tarballs    = facts{}
 	_ host.Memberships = facts{}
 	_ host.FactorRules = facts{}
+	_ host.UserScopes  = facts{}
 )

@@ -209,7 +209,8 @@ func TestOrgRule(t *testing.T) {
 	f := facts{db: w.db, people: w.people}
 	alice := w.user("alice")
 	require.NoError(t, w.db.putOrg(t.Context(), "beta", w.user("mallory"), true))
-	assert.JSONEq(t, `{"objects":[{"name":"acme","role":"owner","require_2fa":false,"may_set_2fa":true,"keys_only":false,"may_set_keys_only":true,"publishers_only":false,"may_set_publishers_only":false,"stage_only":false,"approvals":0,"other_approver":false,"may_set_staging":false}],"urls":{}}`, w.ok("GET", "/-/auth/v1/orgs", w.session("alice"), nil))
+	assert.JSONEq(t, `{"objects":[{"name":"alice","own":true,"role":"owner","require_2fa":false,"may_set_2fa":false,"keys_only":false,"may_set_keys_only":true,"publishers_only":false,"may_set_publishers_only":false,"stage_only":false,"approvals":0,"other_approver":false,"may_set_staging":false},`+
+		`{"name":"acme","role":"owner","require_2fa":false,"may_set_2fa":true,"keys_only":false,"may_set_keys_only":true,"publishers_only":false,"may_set_publishers_only":false,"stage_only":false,"approvals":0,"other_approver":false,"may_set_staging":false}],"urls":{}}`, w.ok("GET", "/-/auth/v1/orgs", w.session("alice"), nil))
 	o, err := w.db.findOrg(t.Context(), "acme")
 	require.NoError(t, err)
 

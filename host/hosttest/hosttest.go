@@ -238,5 +238,11 @@ var cases = []testCase{
 		}
 		return ""
 	}},
+	{name: "the scope of a user's own name is theirs", run: scopesAreTheirs, missing: func(reg Registry) string {
+		if reg.userScopes() == nil {
+			return "Orgs as host.UserScopes"
+		}
+		return ""
+	}},
 	{name: "what is not served is refused", run: notServed},
 }

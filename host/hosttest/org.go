@@ -10,13 +10,51 @@ import (
 
 // orgs returns the table of organizations, without what watches it, as what else it may be.
 func (reg Registry) orgs() (all host.Memberships, rules host.FactorRules) {
-	table := reg.Orgs
-	if w, ok := table.(watchedOrgs); ok {
-		table = w.Orgs
-	}
+	table := reg.tableOfOrgs()
 	all, _ = table.(host.Memberships)
 	rules, _ = table.(host.FactorRules)
 	return all, rules
+}
+
+// userScopes is orgs for the scopes of users.
+func (reg Registry) userScopes() host.UserScopes {
+	scopes, _ := reg.tableOfOrgs().(host.UserScopes)
+	return scopes
+}
+
+func (reg Registry) tableOfOrgs() host.Orgs {
+	if w, ok := reg.Orgs.(watchedOrgs); ok {
+		return w.Orgs
+	}
+	return reg.Orgs
+}
+
+// scopesAreTheirs tests that nobody but a user creates packages in the scope of their own name.
+func scopesAreTheirs(t tb, x *rig) {
+	scopes, found := x.userScopes(), 0
+	for who, user := range x.Creators {
+		own, err := scopes.OwnScope(t.Context(), user)
+		require.NoError(t, err)
+		if own == "" {
+			continue
+		}
+		org, err := x.Orgs.OrgFacts(t.Context(), own, "")
+		require.NoError(t, err)
+		if org.ID != "" { // which has it
+			continue
+		}
+		found++
+		pkg := protocol.PackageName{Scope: own, Name: "npmauth-host-test-own"}
+		for other, creator := range x.Creators {
+			facts, err := x.Packages.Facts(t.Context(), pkg, creator)
+			require.NoError(t, err)
+			assert.Equal(t, who == other, facts.MayCreate, "OwnScope says that %q is the scope of the user %q; whether the user %q may create %s", own, user, creator, pkg)
+		}
+	}
+	assert.Positive(t, found, "none of the Creators has a scope of their own")
+	own, err := scopes.OwnScope(t.Context(), "npmauth-host-test-nobody")
+	require.NoError(t, err)
+	assert.Empty(t, own, "OwnScope of a user who does not exist")
 }
 
 // ownOrg returns the organization that the first creator is in.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/npmauth/npmauth/host"
@@ -97,7 +98,8 @@ func (s *shop) Facts(ctx context.Context, pkg protocol.PackageName, user protoco
 		}
 	}
 	if g == nil {
-		return policy.Facts{MayCreate: user != "" && s.careless != "lets nobody create"}, nil
+		others := strings.HasPrefix(pkg.Scope, "u-") && pkg.Scope != string(user) && s.careless != "lets everybody into a user's scope"
+		return policy.Facts{MayCreate: user != "" && !others && s.careless != "lets nobody create"}, nil
 	}
 	f := policy.Facts{ID: g.id, Private: g.private, RequireFactor: pkg.Scope == "acme" && s.rule && s.careless != "forgets the rule of packages"}
 	if s.careless != "keeps no evidence" {
@@ -485,6 +487,16 @@ func (s *shop) Memberships(_ context.Context, user protocol.UserID) ([]host.Memb
 		return nil, nil
 	}
 	return []host.Membership{{Org: "acme", Role: protocol.OrgOwner, RequireFactor: s.rule}}, nil
+}
+
+func (s *shop) OwnScope(_ context.Context, user protocol.UserID) (string, error) {
+	switch {
+	case s.careless == "gives all one scope":
+		return "u-1", nil
+	case user != "u-1" && user != "u-2" && s.careless != "gives a scope to nobody":
+		return "", nil
+	}
+	return string(user), nil
 }
 
 func (s *shop) SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (host.Write, error) {

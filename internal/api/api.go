@@ -79,7 +79,7 @@ func New(cfg Config) (*API, error) {
 		Keys:          credential.NewServerKey(a.Store, "pages"),
 		CheckPassword: a.Sessions.CheckPassword, Client: a.SessionClient, Report: a.LogOutage,
 		WantsKeys: cfg.WantsKeys, NoApps: cfg.NoApps,
-		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil, Orgs: a.Memberships != nil, Staging: a.Stage != nil,
+		API: http.HandlerFunc(serveWhole), Events: a.AuditLog != nil, Orgs: a.ListsOrgs(), Staging: a.Stage != nil,
 	}
 	if a.Trust != nil {
 		pages.Issuers = a.Trust.Issuers()

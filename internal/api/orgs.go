@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host"
@@ -15,44 +16,69 @@ import (
 	"github.com/npmauth/npmauth/wire"
 )
 
-// listOrgs answers GET /-/auth/v1/orgs: which organizations the account of the request is in. It is
-// not npm's.
+// listOrgs answers GET /-/auth/v1/orgs: which organizations the account of the request is in, and before them the
+// scope of its own name. It is not npm's.
 func (a *API) listOrgs(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
 		return reply{}, err
 	}
-	list, err := a.Memberships.Memberships(r.Context(), q.Actor.Credential.User)
+	ctx, user := r.Context(), q.Actor.Credential.User
+	own, err := a.OwnScope(ctx, user)
 	if err != nil {
 		return reply{}, err
 	}
-	objects := make([]wire.Org, 0, len(list))
+	var list []host.Membership
+	if a.Memberships != nil {
+		if list, err = a.Memberships.Memberships(ctx, user); err != nil {
+			return reply{}, err
+		}
+	}
+	objects := make([]wire.Org, 0, len(list)+1)
+	if own != "" {
+		org, err := a.orgOf(ctx, host.Membership{Org: own, Role: protocol.OrgOwner}, q.Now)
+		if err != nil {
+			return reply{}, err
+		}
+		org.Own, org.MaySet2FA = true, false // it has no members
+		objects = append(objects, org)
+	}
 	for _, in := range list {
 		if in.Role == protocol.NoRole || in.Role > protocol.OrgOwner {
 			continue // who has no role is in no organization
 		}
-		scope, err := a.ScopeSettings(r.Context(), in.Org, q.Now)
+		org, err := a.orgOf(ctx, in, q.Now)
 		if err != nil {
 			return reply{}, err
-		}
-		owner := in.Role == protocol.OrgOwner
-		org := wire.Org{
-			Name: in.Org, Role: wire.RoleWord(in.Role), Require2FA: in.RequireFactor, MaySet2FA: a.FactorRules != nil && owner,
-			KeysOnly: scope.KeysOnly, MaySetKeysOnly: owner,
-			PublishersOnly: scope.PublishersOnly, MaySetPublishersOnly: owner && (a.Trust != nil || scope.PublishersOnly),
-		}
-		if s := scope.Narrow(policy.Settings{}); a.showsStaging(s) {
-			org.StageOnly, org.Approvals, org.OtherApprover, org.MaySetStaging = s.StageOnly, s.Needed(), s.OtherApprover, owner
 		}
 		objects = append(objects, org)
 	}
 	return ok(map[string]any{"objects": objects, "urls": map[string]string{}}), nil
 }
 
+// orgOf returns what a list says of an organization.
+func (a *API) orgOf(ctx context.Context, in host.Membership, now time.Time) (wire.Org, error) {
+	scope, err := a.ScopeSettings(ctx, in.Org, now)
+	if err != nil {
+		return wire.Org{}, err
+	}
+	owner := in.Role == protocol.OrgOwner
+	org := wire.Org{
+		Name: in.Org, Role: wire.RoleWord(in.Role), Require2FA: in.RequireFactor, MaySet2FA: a.FactorRules != nil && owner,
+		KeysOnly: scope.KeysOnly, MaySetKeysOnly: owner,
+		PublishersOnly: scope.PublishersOnly, MaySetPublishersOnly: owner && (a.Trust != nil || scope.PublishersOnly),
+	}
+	if s := scope.Narrow(policy.Settings{}); a.showsStaging(s) {
+		org.StageOnly, org.Approvals, org.OtherApprover, org.MaySetStaging = s.StageOnly, s.Needed(), s.OtherApprover, owner
+	}
+	return org, nil
+}
+
 // setOrgFactor answers PUT /-/auth/v1/orgs/<org>, by which an owner decides whether the organization
 // requires a second factor of its members, which the host keeps, and, which npmauth keeps, whether only
 // security keys count for it and for the packages of its scope, whether only trusted publishers may
-// publish these and what is demanded of their staged versions. It takes the owner's. It is not npm's.
+// publish these and what is demanded of their staged versions. It takes the owner's. Users say the latter of the scope of
+// their own name. It is not npm's.
 func (a *API) setOrgFactor(r *http.Request, op protocol.Operation) (reply, error) {
 	data, err := wire.ReadBody(r)
 	if err != nil {

@@ -63,9 +63,10 @@ type Authorizer struct {
 	Documents host.Documents
 	Orgs      host.Orgs
 	Services  host.Services
-	// Memberships and FactorRules are what Orgs can do besides; nil: it cannot.
+	// Memberships, FactorRules and UserScopes are what Orgs can do besides; nil: it cannot.
 	Memberships host.Memberships
 	FactorRules host.FactorRules
+	UserScopes  host.UserScopes
 	Foreign     func(context.Context, credential.Secret) (host.ForeignToken, error)
 	// Tarballs is what Packages can do besides; nil: it cannot.
 	Tarballs host.Tarballs

@@ -109,7 +109,7 @@ func (q *Request) refusal(d policy.Decision) audit.Outcome {
 func (q *Request) exists() bool {
 	switch action := q.Operation.Action; {
 	case action.OfOrg():
-		return q.Org.ID != ""
+		return q.Org.ID != "" || q.Org.Own
 	case action.OfService():
 		return q.Service.ID != ""
 	}

@@ -108,12 +108,39 @@ func (a *Authorizer) consultOthers(ctx context.Context, req *policy.Request) (se
 		if req.Org, err = a.Orgs.OrgFacts(ctx, op.Org, req.Account.ID); err != nil {
 			return host.User{}, err
 		}
+		req.Org.Own = false // which another call says
+		if op.Action == protocol.SetOrgFactor {
+			own, err := a.OwnScope(ctx, req.Account.ID)
+			if err != nil {
+				return host.User{}, err
+			}
+			req.Org.Own = req.Org.ID == "" && own != "" && own == op.Org
+		}
 	}
 	if op.Action.OfService() {
 		service, req.Administers, err = a.administered(ctx, req.Account.ID, op.Service)
 	}
 	return service, err
 }
+
+// OwnScope returns the scope of the user's own name, "" if they have none: it is an organization's that has the name.
+func (a *Authorizer) OwnScope(ctx context.Context, user protocol.UserID) (string, error) {
+	if a.UserScopes == nil {
+		return "", nil
+	}
+	own, err := a.UserScopes.OwnScope(ctx, user)
+	if err != nil || !protocol.ValidOrg(own) {
+		return "", err
+	}
+	taken, err := a.NamesOrg(ctx, own)
+	if err != nil || taken {
+		return "", err
+	}
+	return own, nil
+}
+
+// ListsOrgs reports whether people see what scopes they administer.
+func (a *Authorizer) ListsOrgs() bool { return a.Memberships != nil || a.UserScopes != nil }
 
 // consultIn is Consult for the final decision: it reads the settings in tx, then calls the host.
 func (a *Authorizer) consultIn(ctx context.Context, tx *store.Tx, q *Request) (err error) {

@@ -34,6 +34,9 @@ func (a *Authorizer) Plug(h Host) {
 		if f, ok := h.Orgs.(host.FactorRules); ok {
 			a.FactorRules = guardedFactorRules{f}
 		}
+		if s, ok := h.Orgs.(host.UserScopes); ok {
+			a.UserScopes = guardedUserScopes{s}
+		}
 	}
 	if h.Foreign != nil {
 		a.Foreign = guardedForeign(h.Foreign)

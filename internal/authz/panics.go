@@ -54,6 +54,7 @@ type (
 
 	guardedMemberships struct{ host host.Memberships }
 	guardedFactorRules struct{ host host.FactorRules }
+	guardedUserScopes  struct{ host host.UserScopes }
 	guardedTarballs    struct{ host host.Tarballs }
 )
 
@@ -91,6 +92,10 @@ func (g guardedMemberships) Memberships(ctx context.Context, user protocol.UserI
 
 func (g guardedFactorRules) SetRequireFactor(ctx context.Context, org protocol.OrgID, require bool) (host.Write, error) {
 	return guardedWrite(Call(ctx, func() (host.Write, error) { return g.host.SetRequireFactor(ctx, org, require) }))
+}
+
+func (g guardedUserScopes) OwnScope(ctx context.Context, user protocol.UserID) (string, error) {
+	return Call(ctx, func() (string, error) { return g.host.OwnScope(ctx, user) })
 }
 
 func (g guardedTarballs) StagedTarball(ctx context.Context, id string) (io.ReadCloser, error) {

@@ -166,7 +166,7 @@ func (a *Authorizer) Offered(q *Request) error {
 		return ErrNoDocuments
 	case action == protocol.WriteProfile && a.Profiles == nil, action == protocol.SetPassword && a.Passwords == nil:
 		return errNotOffered
-	case action == protocol.ListMemberships && a.Memberships == nil, action == protocol.SetOrgFactor && a.FactorRules == nil && q.Change != nil && q.Change.RequireFactor != nil:
+	case action == protocol.ListMemberships && !a.ListsOrgs(), action == protocol.SetOrgFactor && a.FactorRules == nil && q.Change != nil && q.Change.RequireFactor != nil:
 		return errNotOffered
 	case action == protocol.ListEvents && a.AuditLog == nil:
 		return errNoLog

@@ -332,7 +332,7 @@ func (v *visitor) registries() {
 	v.Submit("Set the publishing access", map[string]string{"Second factor": "12345"})
 	v.see("packages-problem", http.StatusForbidden, "Publishing access")
 	v.Follow("Organizations")
-	v.see("orgs", http.StatusOK, "You are in none.")
+	v.see("orgs", http.StatusOK, "What it is your own scope")
 	v.Follow("Activity")
 	v.see("activity", http.StatusOK, "the newest first")
 }

@@ -51,6 +51,7 @@ type Registry struct {
 	t       testing.TB
 	program string
 	args    []string
+	clone   string // a clone of the repository, in which go run starts it; "": program does
 
 	cmd *exec.Cmd
 	log syncBuffer // standard error, of all its processes
@@ -96,6 +97,38 @@ func start(t testing.TB, n int, program string, args []string) []*Registry {
 	return nodes
 }
 
+// RunClone runs the registry of a clone of the repository, with the command that the README has and the folder that this
+// gives it, at addr, until the test ends.
+func RunClone(t testing.TB, clone, addr string, command ...string) *Registry {
+	t.Helper()
+	r := &Registry{t: t, Data: filepath.Join(clone, "npm-data"), clone: clone, program: command[0], args: command[1:]}
+	first := r.spawn(addr)
+	t.Cleanup(func() {
+		if r.cmd != nil {
+			pid := r.cmd.Process.Pid
+			r.Stop() // go run says 1 where it was interrupted, whatever the program says
+			assert.ErrorIs(t, syscall.Kill(-pid, 0), syscall.ESRCH, "the registry still runs")
+		}
+		if t.Failed() {
+			t.Logf("the registry's log:\n%s", r.log.String())
+		}
+		assert.NotRegexp(t, secretInLog, r.log.String(), "a secret is in the log")
+	})
+	r.await(first)
+	return r
+}
+
+// signal sends a signal to the process, and to what it has started if go run has started the registry.
+func (r *Registry) signal(s syscall.Signal) error {
+	if r.clone == "" {
+		return r.cmd.Process.Signal(s)
+	}
+	return syscall.Kill(-r.cmd.Process.Pid, s)
+}
+
+// compiling is how long go run may take.
+const compiling = 10 * time.Minute
+
 // Admin runs registry admin on the registry's folder, and returns what it prints.
 func (r *Registry) Admin(args ...string) string {
 	r.t.Helper()
@@ -135,8 +168,13 @@ func (r *Registry) start(addr string) {
 func (r *Registry) spawn(addr string) <-chan string {
 	r.t.Helper()
 	require.Nil(r.t, r.cmd, "already running")
-	r.cmd = exec.Command(r.program, slices.Concat([]string{"-addr", addr, "-data", r.Data}, r.args)...)
-	r.cmd.Env = []string{"HOME=" + r.Data}
+	if r.clone == "" {
+		r.cmd = exec.Command(r.program, slices.Concat([]string{"-addr", addr, "-data", r.Data}, r.args)...)
+		r.cmd.Env = []string{"HOME=" + r.Data}
+	} else {
+		r.cmd = exec.Command(r.program, slices.Concat(r.args, []string{"-addr", addr})...)
+		r.cmd.Dir, r.cmd.SysProcAttr = r.clone, &syscall.SysProcAttr{Setpgid: true}
+	}
 	r.cmd.Stderr = &r.log
 	// A pipe of our own: the one that Cmd makes is closed under the reader.
 	read, write, err := os.Pipe()
@@ -161,6 +199,10 @@ func (r *Registry) spawn(addr string) <-chan string {
 // await waits until the process that was spawned serves.
 func (r *Registry) await(first <-chan string) {
 	r.t.Helper()
+	wait := patience
+	if r.clone != "" {
+		wait = compiling
+	}
 	select {
 	case line, ok := <-first:
 		if !ok {
@@ -170,7 +212,7 @@ func (r *Registry) await(first <-chan string) {
 		}
 		fields := strings.Fields(line)
 		r.URL = fields[len(fields)-1]
-	case <-time.After(patience):
+	case <-time.After(wait):
 		r.Kill()
 		r.t.Fatalf("the registry says nothing\n%s", r.log.String())
 	}
@@ -189,7 +231,7 @@ func (r *Registry) Log() string { return r.log.String() }
 // Kill ends the process as a power cut does: it gets to do nothing more.
 func (r *Registry) Kill() {
 	r.t.Helper()
-	require.NoError(r.t, r.cmd.Process.Kill())
+	require.NoError(r.t, r.signal(syscall.SIGKILL))
 	_ = r.cmd.Wait() // says that it was killed
 	r.cmd = nil
 }
@@ -207,7 +249,11 @@ func (r *Registry) Restart() {
 // was asked before.
 func (r *Registry) Terminate() {
 	r.t.Helper()
-	require.NoError(r.t, r.cmd.Process.Signal(syscall.SIGTERM))
+	end := syscall.SIGTERM
+	if r.clone != "" {
+		end = syscall.SIGINT // as Ctrl-C does: go run waits for the registry then
+	}
+	require.NoError(r.t, r.signal(end))
 }
 
 // Stop asks the process to end and returns its exit status.
@@ -224,7 +270,7 @@ func (r *Registry) Wait() int {
 	defer cancel()
 	stuck := context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			_ = r.cmd.Process.Kill()
+			_ = r.signal(syscall.SIGKILL)
 		}
 	})
 	err := r.cmd.Wait()

@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,22 @@ func Require(t testing.TB, programs ...string) {
 			missing(t, name, false)
 		}
 	}
+}
+
+// RequireCheckout skips the test, or fails it, as Require does for git, where it is not run in a checkout of the repository, and
+// returns the checkout.
+func RequireCheckout(t testing.TB) (root string) {
+	t.Helper()
+	Require(t, "git")
+	out, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
+	root = strings.TrimSpace(string(out))
+	if err == nil {
+		_, err = os.Stat(filepath.Join(root, "examples", "registry")) // it may be somebody else's, with a copy in it
+	}
+	if err != nil {
+		missing(t, "a git checkout of the repository", false)
+	}
+	return root
 }
 
 // missing skips or fails the test for want of a program. A local one is none of "all".

@@ -119,7 +119,7 @@
 //
 // With an action about an organization that column is - or org=name:role: the role of the
 // user (none, member, admin or owner), or absent for one that does not exist, and then
-// requires-factor, keys-only, and id=<id>, o-1 if not given. With grant-team a plus and the package may
+// requires-factor, own for the scope of the user's own name, keys-only, and id=<id>, o-1 if not given. With grant-team a plus and the package may
 // follow: org=acme:admin+@acme/widget=public:rwa.
 //
 // The proof is -, totp, recovery, web or key.

@@ -410,6 +410,9 @@ func (w *writer) org(r *policy.Request, keysOnly bool) string {
 	if o.RequireFactor {
 		words = append(words, "requires-factor")
 	}
+	if o.Own {
+		words = append(words, "own")
+	}
 	if keysOnly {
 		words = append(words, "keys-only")
 	}

@@ -54,7 +54,7 @@ func Boxes() []Box {
 		},
 		Accounts: []string{"off", "auth-only"},
 		Orgs: []string{
-			"org=acme:absent", "org=acme:none", "org=acme:member", "org=acme:admin", "org=acme:owner",
+			"org=acme:absent", "org=acme:absent:own", "org=acme:none", "org=acme:member", "org=acme:admin", "org=acme:owner", "org=acme:none:own",
 			"org=acme:absent+@acme/widget=public:rwa", "org=acme:member+@acme/widget=public:rwa",
 			"org=acme:admin+@acme/widget=absent", "org=acme:admin+@acme/widget=private", "org=acme:admin+@acme/widget=public:rw",
 			"org=acme:admin+@acme/widget=private:rwa", "org=acme:owner+@acme/widget=public:rwa:mfa",

@@ -538,6 +538,7 @@ func readPackage(request *policy.Request, word string) error {
 
 var orgFlags = []flag{
 	{word: "requires-factor", set: func(r *reading, _ string) error { r.Org.RequireFactor = true; return nil }},
+	{word: "own", set: func(r *reading, _ string) error { r.Org.Own = true; return nil }},
 	{word: "keys-only", set: demandKeys},
 	{word: "id", example: "o-1", fits: func(r *reading) bool { return r.Org.ID != "" }, set: func(r *reading, value string) error { return as(&r.Org.ID, value) }},
 	// absent has no need to say none
