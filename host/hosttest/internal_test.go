@@ -179,6 +179,7 @@ func TestCarelessHosts(t *testing.T) {
 		"removes any revision":             {"what was published meanwhile is not taken away"},
 		"lists all":                        {"private packages are hidden"},
 		"lists what users may read":        {"private packages are hidden", "private packages are hidden in lists of an organization"},
+		"hides organizations":              {"an organization exists without a user, too"},
 		"lists organizations of others":    {"a list of organizations is true"},
 		"sets a rule at once":              {"the rule of an organization is changed when it is written"},
 		"sets a rule of any":               {"the rule of an organization is changed when it is written"},
