@@ -65,7 +65,7 @@ func (w *world) publishTo(escaped, version, bearer string) answer {
 	return w.do(c)
 }
 
-// An owner of the organization sets a trusted publisher once for all packages of the scope, as those of a package are set, and
+// OI-40: an owner of the organization sets a trusted publisher once for all packages of the scope, as those of a package are set, and
 // it ends for all of them at once.
 func TestScopePublishers(t *testing.T) {
 	w, alice := scoped(t)
@@ -278,7 +278,7 @@ func TestCheckScopeTrust(t *testing.T) {
 	assert.Contains(t, w.events.refusals()[0].Detail["publisher "+id], "repository is different")
 }
 
-// Where there is no organization of that name any more, or another, its publishers count for nothing.
+// OI-40: where there is no organization of that name any more, or another, its publishers count for nothing.
 func TestScopeTrustOfAnotherOrganization(t *testing.T) {
 	w, alice := scoped(t)
 	w.trustScope("createPackage")
@@ -452,5 +452,32 @@ func TestTransferredScopeAfterAnOutage(t *testing.T) {
 		for i, bearer := range ends {
 			assert.Equal(t, 401, w.do(call{method: "GET", path: "/-/auth/v1/self", bearer: bearer}).Code, "%d, %d", nth, i)
 		}
+	}
+}
+
+// ST-08: what one node has read of a scope is true there from then on, also of the tokens that it remembers, of each package.
+func TestScopeTrustOnAnotherNode(t *testing.T) {
+	w, alice := scoped(t, func(cfg *npmauth.Config) { cfg.Fresh = time.Hour })
+	id := w.trustScope("createPackage")
+	other := newWorld(t, trusts, func(cfg *npmauth.Config) {
+		cfg.Store, cfg.Packages, cfg.Orgs, cfg.Now = w.store, w.host, w.host, w.clock.Now
+	})
+	var secrets []string
+	for _, name := range []string{"@acme%2fwidget", "@acme%2fsecond"} {
+		secrets = append(secrets, w.exchanged(name))
+	}
+	self := func(secret string) int {
+		return w.do(call{method: "GET", path: "/-/auth/v1/self", bearer: secret}).Code
+	}
+	for _, secret := range secrets {
+		require.Equal(t, 200, self(secret))
+	}
+	require.NoError(t, other.auth.Trust().Remove(t.Context(), audit.Actor{}, acmeScope, id))
+	for _, secret := range secrets {
+		require.Equal(t, 200, self(secret), "it is remembered")
+	}
+	assert.Empty(t, w.publishersAt(alice, "/-/package/@acme%2fwidget/trust"))
+	for _, secret := range secrets {
+		assert.Equal(t, 401, self(secret))
 	}
 }

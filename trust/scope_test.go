@@ -45,7 +45,7 @@ func TestScopeKey(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// A publisher of a scope is one of each package in it, and of no other.
+// OI-40: a publisher of a scope is one of each package in it, and of no other.
 func TestScopePublisher(t *testing.T) {
 	r, p := newRegistry(t, store.NewMemory()), named(t, "github, only names")
 	rec := r.mustAdd(t, acme, p.publisher)
@@ -181,7 +181,7 @@ func TestScopePinsAtOnce(t *testing.T) {
 	}
 }
 
-// Removing the publisher of the scope ends the tokens of all packages. What happens to those of a package does not.
+// OI-40: removing the publisher of the scope ends the tokens of all packages. What happens to those of a package does not.
 func TestScopeRemoveEndsTokens(t *testing.T) {
 	r, p := newRegistry(t, store.NewMemory()), named(t, "github, only names")
 	rec := r.mustAdd(t, acme, p.publisher)
@@ -353,7 +353,7 @@ func TestScopeDuplicatesAndLimit(t *testing.T) {
 	r.mustAdd(t, inAcme, named(t, "gitlab, only names").publisher)
 }
 
-// An organization that is created anew has none of the publishers of the one before, and cannot remove them one by one:
+// OI-40: an organization that is created anew has none of the publishers of the one before, and cannot remove them one by one:
 // its first one takes their place.
 func TestScopeOfAnotherOrganization(t *testing.T) {
 	r, p := newRegistry(t, store.NewMemory()), named(t, "github, only names")

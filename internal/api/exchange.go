@@ -212,8 +212,8 @@ func (a *API) checkTrust(r *http.Request, op protocol.Operation) (reply, error) 
 	return ok(check), nil
 }
 
-// compare compares an ID token with the publishers of the package that q is about and of its scope, or with what its sender has pending for
-// a name that has none.
+// compare compares an ID token with the publishers of the package that q is about and of its scope, or with what its sender has
+// pending for a name that has none.
 func (a *API) compare(ctx context.Context, tx *store.Tx, q *authz.Request, id trust.IDToken) ([]trust.Comparison, error) {
 	if q.Package.ID == "" {
 		return a.Trust.CheckPendingTokens(ctx, tx, q.Operation.Package, q.Account.ID, id)
