@@ -19,9 +19,9 @@ import (
 // which different numeric IDs were given, or were pinned, are not the same. [ErrTooMany] means that the package or scope has
 // as many as it may have. A package and its scope do not count together.
 //
-// What an organization had set up for its scope is gone once another one that has its name adds a publisher.
+// What an organization had set up for its scope is removed when another one that has its name adds a publisher.
 func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, to Target, p Publisher) (Record, error) {
-	if err := to.validate(); err != nil {
+	if err := validate(to); err != nil {
 		return Record{}, err
 	}
 	if p.ID != "" {
@@ -34,6 +34,12 @@ func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, to Ta
 	if p, err = identified(p); err != nil {
 		return Record{}, err
 	}
+	scope := to.scope()
+	if scope.Name != "" {
+		if err := m.endFormer(ctx, tx, by, scope); err != nil {
+			return Record{}, err
+		}
+	}
 	records, err := read(ctx, tx, to)
 	if err != nil {
 		return Record{}, err
@@ -41,10 +47,7 @@ func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, to Ta
 	if err := m.room(records, p, issuer); err != nil {
 		return Record{}, err
 	}
-	added := Record{Publisher: p, Created: m.instant(), CreatedBy: by.User}
-	if s, ok := to.(Scope); ok {
-		added.Scope = s.Name
-	}
+	added := Record{p, m.instant(), by.User, scope.Name}
 	if err := m.change(ctx, tx, by, to, append(records, added), maxRow, ofPublisher(audit.TrustAdded, p)); err != nil {
 		return Record{}, err
 	}
@@ -77,7 +80,7 @@ func (m *Manager) room(records []Record, p Publisher, issuer Issuer) error {
 // exchanged for are dead from then on: see [State.Alive]. [ErrNotFound] means that there is none with this ID, also where a
 // package's scope has it.
 func (m *Manager) RemoveTx(ctx context.Context, tx *store.Tx, by audit.Actor, from Target, id string) error {
-	if err := from.validate(); err != nil {
+	if err := validate(from); err != nil {
 		return err
 	}
 	records, err := read(ctx, tx, from)

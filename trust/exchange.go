@@ -25,8 +25,8 @@ type Comparison struct {
 	Differences []Difference
 }
 
-// A MismatchError means that an ID token matches no publisher of a package, nor of its scope. It wraps [ErrMismatch]. What it has is for
-// the operator's log and for the package's owners, and not for who presents the token.
+// A MismatchError means that an ID token matches no publisher of a package, nor of its scope. It wraps [ErrMismatch]. What it
+// has is for the operator's log and for the package's owners, and not for who presents the token.
 type MismatchError struct {
 	Comparisons []Comparison // of each publisher, oldest first; none if the package has no publisher
 }
@@ -259,7 +259,7 @@ func savePins(ctx context.Context, tx *store.Tx, pkg Package, list []Comparison,
 		var records []Record
 		pinned := false
 		for _, c := range list {
-			if !target.owns(c.Record) {
+			if c.Record.Scope != target.scope().Name {
 				continue
 			}
 			r := c.Record

@@ -29,7 +29,15 @@ type Target interface {
 	open(it store.Item) ([]Record, error)
 	put(ctx context.Context, tx *store.Tx, records []Record, most int) error
 	tell(e *audit.Event)
-	owns(r Record) bool
+	scope() Scope // the zero Scope of a package
+}
+
+// validate returns an error unless t is there and complete.
+func validate(t Target) error {
+	if t == nil {
+		return errors.New("trust: a publisher is of a package or a scope")
+	}
+	return t.validate()
 }
 
 // row has all publishers of a package.
@@ -136,8 +144,7 @@ func (p Package) tell(e *audit.Event) {
 	e.Detail["package_id"] = string(p.ID)
 }
 
-// owns reports whether r is a publisher of the package alone.
-func (p Package) owns(r Record) bool { return r.Scope == "" }
+func (p Package) scope() Scope { return Scope{} }
 
 // openStored returns the records of a row.
 func openStored(list []stored, scope string) ([]Record, error) {

@@ -85,8 +85,25 @@ func (s Scope) put(ctx context.Context, tx *store.Tx, records []Record, most int
 
 func (s Scope) tell(e *audit.Event) { e.Detail["scope"] = s.Name }
 
-// owns reports whether r is a publisher of the scope.
-func (s Scope) owns(r Record) bool { return r.Scope == s.Name }
+func (s Scope) scope() Scope { return s }
+
+// endFormer removes what an organization has set up that had the name of s before. It counts for nothing since.
+func (m *Manager) endFormer(ctx context.Context, tx *store.Tx, by audit.Actor, s Scope) error {
+	org, records, err := readScope(ctx, tx, s.Name)
+	if err != nil || org == s.Org {
+		return err
+	}
+	_, err = m.removeAll(ctx, tx, by, Scope{s.Name, org}, records, "another-organization")
+	return err
+}
+
+func readScope(ctx context.Context, r store.Reader, scope string) (protocol.OrgID, []Record, error) {
+	items, err := r.Get(ctx, ScopeKey(scope))
+	if err != nil {
+		return "", nil, fmt.Errorf("trust: publishers: %w", err)
+	}
+	return openScope(items[0])
+}
 
 // RemoveScopeTx removes, in the caller's commit, all publishers of the scope of that name, whatever organization set them
 // up, and returns how many. Without any it does nothing. The reason is a word for the event, "" for none.
@@ -94,11 +111,7 @@ func (m *Manager) RemoveScopeTx(ctx context.Context, tx *store.Tx, by audit.Acto
 	if !protocol.ValidOrg(scope) {
 		return 0, errNoScope
 	}
-	items, err := tx.Get(ctx, ScopeKey(scope))
-	if err != nil {
-		return 0, fmt.Errorf("trust: publishers: %w", err)
-	}
-	org, records, err := openScope(items[0])
+	org, records, err := readScope(ctx, tx, scope)
 	if err != nil {
 		return 0, err
 	}

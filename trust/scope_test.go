@@ -362,7 +362,11 @@ func TestScopeOfAnotherOrganization(t *testing.T) {
 	assert.Empty(t, r.ofScope(t, anew))
 	assert.ErrorIs(t, r.remove(t.Context(), anew, rec.ID), trust.ErrNotFound)
 	assert.Len(t, r.ofScope(t, acme), 1)
+	told := len(r.events)
 	theirs := r.mustAdd(t, anew, p.publisher)
+	require.Len(t, r.events, told+2)
+	gone := r.events[told]
+	assert.Equal(t, []any{audit.TrustRemoved, map[string]string{"scope": "acme", "publishers": "1"}, []string{"another-organization"}}, []any{gone.Type, gone.Detail, gone.Reasons})
 	assert.Empty(t, r.ofScope(t, acme))
 	assert.Equal(t, []trust.Record{theirs}, r.ofScope(t, anew))
 
@@ -372,9 +376,9 @@ func TestScopeOfAnotherOrganization(t *testing.T) {
 		return err
 	}))
 	assert.Equal(t, 1, n)
-	told := r.events[len(r.events)-1]
-	assert.Equal(t, map[string]string{"scope": "acme", "publishers": "1"}, told.Detail)
-	assert.Equal(t, []string{"transferred"}, told.Reasons)
+	last := r.events[len(r.events)-1]
+	assert.Equal(t, map[string]string{"scope": "acme", "publishers": "1"}, last.Detail)
+	assert.Equal(t, []string{"transferred"}, last.Reasons)
 	assert.Empty(t, items(t, r.store))
 	require.NoError(t, store.Transact(t.Context(), r.store, func(tx *store.Tx) (err error) {
 		n, err = r.RemoveScopeTx(t.Context(), tx, audit.Actor{}, "acme", "")
@@ -396,6 +400,9 @@ func TestScopeRefuses(t *testing.T) {
 		_, err = good.ScopePublishers(t.Context(), nil, s)
 		assert.Error(t, err)
 	}
+	_, err := good.add(t.Context(), nil, p.publisher)
+	assert.Error(t, err)
+	assert.Error(t, good.remove(t.Context(), nil, rec.ID))
 	for _, name := range []string{"", "@acme"} {
 		assert.Error(t, store.Transact(t.Context(), good.store, func(tx *store.Tx) error {
 			_, err := good.RemoveScopeTx(t.Context(), tx, alice, name, "")
