@@ -71,7 +71,15 @@ func (p prepared) page() string { return path.Base(p.call.path) }
 
 // ofPackage reports whether the request is about the package plain.
 func ofPackage(u writing) bool {
-	return (u.action.OfPackage() || u.action == protocol.GrantTeam) && !ofNewPackage(u)
+	return (u.action.OfPackage() || u.action == protocol.GrantTeam) && !ofNewPackage(u) && !ofScope(u)
+}
+
+// ofScope reports whether u is about a trusted publisher of the scope acme.
+func ofScope(u writing) bool { return strings.Contains(u.name, "publisher of a scope") }
+
+// asOfScope reports whether u rests on one.
+func asOfScope(u writing, p prepared) bool {
+	return ofScope(u) && (byPublisher(p) || u.action == protocol.ExchangeToken)
 }
 
 // ofNewPackage reports whether u is about a name that no package has.
@@ -299,7 +307,9 @@ var interventions = []intervention{
 	},
 	{
 		name: "the trusted publisher is removed",
-		of:   func(u writing, p prepared) bool { return byPublisher(p) || u.action == protocol.ExchangeToken },
+		of: func(u writing, p prepared) bool {
+			return (byPublisher(p) || u.action == protocol.ExchangeToken) && !ofScope(u)
+		},
 		on: func(w *world, auth *npmauth.Auth, _ prepared) {
 			alice := audit.Actor{User: w.ids["alice"]}
 			pending, err := auth.Trust().PendingOf(w.t.Context(), nil, brandNew, alice.User)
@@ -314,6 +324,38 @@ var interventions = []intervention{
 			list, err := auth.Trust().Publishers(w.t.Context(), nil, plain.ID)
 			require.NoError(w.t, err)
 			require.NoError(w.t, auth.Trust().Remove(w.t.Context(), audit.Actor{}, plain, list[0].ID))
+		},
+	},
+	{
+		name: "the trusted publisher of the scope is removed", of: asOfScope,
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			list, err := auth.Trust().ScopePublishers(w.t.Context(), nil, acmeScope)
+			require.NoError(w.t, err)
+			require.NoError(w.t, auth.Trust().Remove(w.t.Context(), audit.Actor{}, acmeScope, list[0].ID))
+		},
+	},
+	{
+		name: "the scope gets other owners", of: asOfScope,
+		on: func(w *world, auth *npmauth.Auth, _ prepared) {
+			require.NoError(w.t, auth.TransferredScope(w.t.Context(), "acme"))
+		},
+	},
+	{
+		name: "the organization of the scope is another", hosts: true,
+		of: func(u writing, p prepared) bool { return asOfScope(u, p) && u.action == protocol.ExchangeToken },
+		on: func(w *world, _ *npmauth.Auth, _ prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-9", Role: protocol.OrgOwner}
+		},
+	},
+	{
+		name: "the package in the scope is another", hosts: true, late: true,
+		of: asOfScope,
+		on: func(w *world, _ *npmauth.Auth, _ prepared) {
+			w.host.mu.Lock()
+			defer w.host.mu.Unlock()
+			w.host.packages[acmeWidget.Name].id = "id-another"
 		},
 	},
 	{

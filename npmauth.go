@@ -351,7 +351,7 @@ type Trust struct {
 	// BaseURL, whose host is what the tokens must be issued for.
 	Verifier func(trust.VerifierConfig) (trust.TokenVerifier, error)
 
-	// Publishers is how many trusted publishers a package may have. Zero means 10, npm's; at most 50.
+	// Publishers is how many trusted publishers a package may have, and how many a scope. Zero means 10, npm's; at most 50.
 	Publishers int
 
 	// TokenTTL is how long the token lives that a job gets for its ID token. Zero means 15 minutes; at most

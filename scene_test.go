@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/npmauth/npmauth"
+	"github.com/npmauth/npmauth/audit"
 	"github.com/npmauth/npmauth/host/hosttest"
 	"github.com/npmauth/npmauth/internal/issuertest"
 	"github.com/npmauth/npmauth/policy"
@@ -82,6 +83,10 @@ func settingUp(t *testing.T) *setUp {
 	other, err := trust.ParsePublisher([]byte(strings.Replace(trustBody("createPackage"), issuertest.Workflow, "other.yml", 1)))
 	require.NoError(t, err)
 	is.keys["other publisher"] = w.trustPublisher("plain", other)
+	is.keys["publisher of a scope"] = w.trustScope("createPackage")
+	otherOfScope, err := w.auth.Trust().Add(t.Context(), audit.Actor{}, acmeScope, other)
+	require.NoError(t, err)
+	is.keys["other publisher of a scope"] = otherOfScope.ID
 	for _, version := range []string{"4.0.0", "4.1.0", "4.2.0"} {
 		is.keys["staged "+version] = w.staged("plain", version, is.session)
 	}
@@ -129,8 +134,8 @@ func (s *scene) resetHost() {
 		}
 	}
 	s.host.revision, s.host.writes = "7-a", nil
-	for _, org := range []string{"acme", "beta"} {
-		s.host.orgs[org+" "+string(alice)] = policy.OrgFacts{ID: protocol.OrgID("o-" + org), Role: protocol.OrgOwner}
+	for org, id := range map[string]protocol.OrgID{acmeScope.Name: acmeScope.Org, "beta": "o-2"} {
+		s.host.orgs[org+" "+string(alice)] = policy.OrgFacts{ID: id, Role: protocol.OrgOwner}
 	}
 	s.host.scopes[alice] = "alice"
 }

@@ -26,6 +26,8 @@ const transferred = "transferred"
 //   - each challenge for an operation on it, approved ones included;
 //   - each staged version, whoever has approved it.
 //
+// The trusted publishers of its scope stay, which are for those who administer that: see [Auth.TransferredScope].
+//
 // What is not committed by then is decided on once more, by what the host says now. What else former owners
 // have is worth what the host says of their rights from then on: a session, and
 // a token for a scope or for other packages, too, never does more than its user may do. The settings
@@ -54,7 +56,6 @@ func (a *Auth) Transferred(ctx context.Context, pkg protocol.PackageName, id pro
 
 // endFor ends what Transferred says.
 func (a *Auth) endFor(ctx context.Context, pkg protocol.PackageName, id protocol.PackageID) error {
-	by := audit.Actor{}
 	err := store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
 		// Every final decision about the package rests on this row. Written anew, it makes those that rest on
 		// what the host said before be made once more: a former owner adds no publisher behind this call.
@@ -65,7 +66,7 @@ func (a *Auth) endFor(ctx context.Context, pkg protocol.PackageName, id protocol
 		if err := a.authz.Settings.Set(ctx, tx, id, s); err != nil {
 			return err
 		}
-		if _, err := a.publishers.RemoveAllTx(ctx, tx, by, trust.Package{ID: id, Name: pkg}, transferred); err != nil {
+		if _, err := a.publishers.RemoveAllTx(ctx, tx, audit.Actor{}, trust.Package{ID: id, Name: pkg}, transferred); err != nil {
 			return err
 		}
 		return a.authz.Events.Commit(ctx, tx, audit.Event{
@@ -75,21 +76,82 @@ func (a *Auth) endFor(ctx context.Context, pkg protocol.PackageName, id protocol
 	if err != nil {
 		return err
 	}
-	for tok, err := range a.authz.Tokens.Unrevoked(ctx) {
-		if err != nil {
-			return err
-		}
-		if !onlyFor(tok.Grants, pkg) {
-			continue
-		}
-		if err := a.authz.Tokens.End(ctx, by, tok.ID, transferred); err != nil && !errors.Is(err, token.ErrNotFound) {
-			return err
-		}
+	if err := a.endTokens(ctx, func(g protocol.Grant) bool { return g.Target == protocol.OnePackage && g.Package == pkg }); err != nil {
+		return err
 	}
 	if _, err = a.authz.Factors.EndChallenges(ctx, pkg, transferred); err != nil {
 		return err
 	}
 	return a.endStaged(ctx, pkg)
+}
+
+// TransferredScope must be called by a host after the organization that has the name scope got other owners, and when one
+// of that name was deleted or created anew, when that is durable and before the new owners are told. It ends
+//
+//   - all trusted publishers of the scope, and with them the tokens of their jobs;
+//   - each granular token that is for the organization, for its scope or for packages in it alone, whoever its user is.
+//
+// Without it the jobs that former owners have set up would publish every package of the scope, until a new owner removes
+// them. Those of an organization that was deleted count for nothing in one of the name that has another ID, but for
+// the tokens that they have by then. What belongs to a package stays: call [Auth.Transferred] for each that changed hands.
+// The settings of the scope stay, as they only forbid: see [Auth.SetScope].
+//
+// The scope is a name without @. As for [Auth.Transferred], what is not committed by then is decided on once more, all
+// tokens of the store are read, and after an error it is called once more.
+func (a *Auth) TransferredScope(ctx context.Context, scope string) error {
+	if !protocol.ValidOrg(scope) {
+		return fmt.Errorf("npmauth: transferred: %q is not the name of a scope, which is without @", scope)
+	}
+	if err := a.endForScope(ctx, scope); err != nil {
+		return fmt.Errorf("npmauth: transferred: call it once more: %w", err)
+	}
+	return nil
+}
+
+// endForScope ends what TransferredScope says.
+func (a *Auth) endForScope(ctx context.Context, scope string) error {
+	err := store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
+		// As in endFor: every final decision about the organization rests on this row.
+		s, err := a.authz.Settings.Scope(ctx, tx, scope)
+		if err != nil {
+			return err
+		}
+		if err := a.authz.Settings.SetScope(ctx, tx, scope, s); err != nil {
+			return err
+		}
+		if _, err := a.publishers.RemoveScopeTx(ctx, tx, audit.Actor{}, scope, transferred); err != nil {
+			return err
+		}
+		return a.authz.Events.Commit(ctx, tx, audit.Event{Type: audit.ScopeTransferred, Outcome: audit.Done, Detail: map[string]string{"scope": scope}})
+	})
+	if err != nil {
+		return err
+	}
+	return a.endTokens(ctx, func(g protocol.Grant) bool {
+		switch g.Target {
+		case protocol.OneOrg, protocol.OneScope:
+			return g.Scope == scope
+		case protocol.OnePackage:
+			return g.Package.Scope == scope
+		}
+		return false
+	})
+}
+
+// endTokens ends each granular token all of whose grants are about what changed hands.
+func (a *Auth) endTokens(ctx context.Context, about func(protocol.Grant) bool) error {
+	for tok, err := range a.authz.Tokens.Unrevoked(ctx) {
+		if err != nil {
+			return err
+		}
+		if len(tok.Grants) == 0 || slices.ContainsFunc(tok.Grants, func(g protocol.Grant) bool { return !about(g) }) {
+			continue
+		}
+		if err := a.authz.Tokens.End(ctx, audit.Actor{}, tok.ID, transferred); err != nil && !errors.Is(err, token.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // endStaged ends all staged versions of a package.
@@ -111,11 +173,4 @@ func (a *Auth) endStaged(ctx context.Context, pkg protocol.PackageName) error {
 		after = next
 	}
 	return nil
-}
-
-// onlyFor reports whether grants are about the package and nothing else.
-func onlyFor(grants []protocol.Grant, pkg protocol.PackageName) bool {
-	return len(grants) > 0 && !slices.ContainsFunc(grants, func(g protocol.Grant) bool {
-		return g.Target != protocol.OnePackage || g.Package != pkg
-	})
 }

@@ -107,6 +107,23 @@ func (w *world) trustPublisher(name string, p trust.Publisher) string {
 	return added.ID
 }
 
+// trustScope adds a trusted publisher to the scope acme, as the operator, and returns its ID. The package @acme/widget is in it.
+func (w *world) trustScope(permissions ...string) string {
+	w.t.Helper()
+	p, err := trust.ParsePublisher([]byte(trustBody(permissions...)))
+	require.NoError(w.t, err)
+	w.host.add("@acme/widget", false, w.ids["alice"])
+	added, err := w.auth.Trust().Add(w.t.Context(), audit.Actor{}, acmeScope, p)
+	require.NoError(w.t, err)
+	return added.ID
+}
+
+// acmeScope is the scope of the organization that worlds have.
+var acmeScope = trust.Scope{Name: "acme", Org: "o-1"}
+
+// acmeWidget is a package in it, as package trust knows it.
+var acmeWidget = trust.Package{ID: "id-@acme/widget", Name: protocol.PackageName{Scope: "acme", Name: "widget"}, Org: "o-1"}
+
 // exchanged returns a token of the package's trusted publisher.
 func (w *world) exchanged(name string, changes ...map[string]any) string {
 	w.t.Helper()

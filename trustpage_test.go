@@ -288,3 +288,61 @@ func TestTrustPagePending(t *testing.T) {
 	b.submit(b.has(`value="(remove:[^"]+)"`), "code", w.codeAfter("alice")).is(200, "is removed")
 	b.submit("list", "code", w.codeAfter("alice")).is(200, "There are none yet.")
 }
+
+// An owner of an organization does the same for all packages of its scope, on the page that the organization leads to. The page
+// of a package shows what its scope trusts, and leads there.
+func TestScopeTrustPage(t *testing.T) {
+	logs, _ := withLog(t)
+	w := newWorld(t, trusts, logs)
+	w.acme()
+	w.host.add("@acme/widget", false, w.ids["alice"])
+	w.host.add("plain", false, w.ids["alice"])
+	w.host.orgs["acme "+string(w.ids["bob"])] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgAdmin}
+	b := w.tab()
+	b.signIn("alice", "orgs")
+	b.open("/-/auth/orgs")
+	assert.Equal(t, 1, strings.Count(b.Body.String(), "Trusted publishers of all packages"), "not of the organization that alice is an admin of")
+	b.open(b.has(`<a href="([^"]+)">Trusted publishers of all packages in the scope @acme</a>`)).is(200, "<h2>@acme</h2>")
+	b.has(`<a href="/-/auth/orgs">Organizations</a>`)
+	assert.NotContains(t, b.Body.String(), "Check a job")
+	b.submit("list").is(403, "one-time pass")
+	b.submit("list", "code", w.codeAfter("alice")).is(200, "There are none yet.")
+	fields := []string{"claims.repository", "acme/widget", "claims.workflow_ref.file", "release.yml", "permission.createPackage", "yes"}
+	b.submit("add", append(fields, "code", w.codeAfter("alice"))...).is(200, "GitHub Actions: acme/widget is a trusted publisher of @acme now.")
+	b.is(200, "<h2>@acme</h2>")
+	b.submit("add", append(fields, "code", w.codeAfter("alice"))...).is(409, "already exists for the scope")
+	b.open(html.UnescapeString(b.has(`<a href="([^"]+)">GitLab</a>`))).is(200, "<h2>@acme</h2>")
+	require.Equal(t, 201, w.do(exchangeOf("@acme%2fwidget", w.idToken())).Code)
+
+	b.open(trustPage+"@acme/widget").is(200, "<h2>@acme/widget</h2>")
+	b.submit("list", "code", w.codeAfter("alice")).is(200, "<h4><bdi>GitHub Actions: acme/widget</bdi></h4>")
+	b.is(200, "It publishes all packages in the scope @acme.")
+	assert.NotContains(t, b.Body.String(), `value="remove:`)
+	b.open(b.has(`<a href="([^"]+)">Trusted publishers of @acme</a>`))
+	b.submit("list", "code", w.codeAfter("alice")).is(200, "<h2>@acme</h2>")
+	b.fact("Repository ID", "731")
+	remove := b.has(`value="(remove:[^"]+)"`)
+	b.submit(remove, "code", "000000").is(403, "Remove <bdi>GitHub Actions: acme/widget</bdi>?")
+	b.submit(remove, "code", w.codeAfter("alice")).is(200, "The trusted publisher of @acme is removed, and the tokens that its jobs had are dead.")
+	b.submit("list", "code", w.codeAfter("alice")).is(200, "There are none yet.")
+	require.Equal(t, 404, w.do(exchangeOf("@acme%2fwidget", w.idToken())).Code)
+
+	// What was done last does not say what the page is about.
+	b.open(trustPage+"plain").is(200, "<h2>plain</h2>")
+	b.submit("check", "org", "acme", "presented", w.idToken(), "code", w.codeAfter("alice"))
+	assert.GreaterOrEqual(t, b.Code, 400, "a job is checked against a package")
+	for org, says := range map[string]string{"absent": "There is no such organization", "other": "Your role in this organization does not allow this.", "a/b": "That is not the name of an organization."} {
+		b.open("/-/auth/trust?org="+url.QueryEscape(org)).is(200, says)
+		assert.NotContains(t, b.Body.String(), "List them")
+	}
+
+	other := w.tab()
+	w.enrol("bob", protocol.AuthAndWrites)
+	other.signIn("bob", "orgs")
+	other.open("/-/auth/orgs")
+	assert.NotContains(t, other.Body.String(), "Trusted publishers of all packages")
+	other.open("/-/auth/trust?org=acme").is(200, "Your role in this organization does not allow this.")
+
+	b.open("/-/auth/activity").is(200, "Trusted publisher added to a scope")
+	b.is(200, "Trusted publisher removed from a scope")
+}

@@ -1062,6 +1062,39 @@ var writings = slices.Concat([]writing{
 		},
 	},
 	{
+		name: "trust a publisher of a scope", action: protocol.WriteOrgTrust, own: true,
+		prepare: until(withCode(call{method: "POST", path: ownOrgs + "/acme/trust", body: trustBody("createPackage")}), func(w *world) func() bool {
+			return func() bool { return w.stored(trust.ScopeKey("acme")) }
+		}),
+	},
+	{
+		name: "trust a publisher of a scope no more", action: protocol.WriteOrgTrust, own: true,
+		prepare: func(w *world) prepared {
+			p := withCode(call{method: "DELETE"})(w)
+			p.call.path = ownOrgs + "/acme/trust/" + w.trustScope("createPackage")
+			p.done = func() bool { return !w.stored(trust.ScopeKey("acme")) }
+			return p
+		},
+	},
+	{
+		name: "exchange an ID token for a publisher of a scope", action: protocol.ExchangeToken, own: true, open: true,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trustScope("createPackage")
+			return prepared{exchangeOf("@acme%2fwidget", w.idToken()), "", more(w.exchanges)}
+		},
+	},
+	{
+		name: "publish as a trusted publisher of a scope", action: protocol.Publish,
+		prepare: func(w *world) prepared {
+			w.alice(protocol.AuthAndWrites)
+			w.trustScope("createPackage")
+			p := prepared{call{method: "PUT", path: "/@acme%2fwidget", body: hosttest.PublishBody(acmeWidget.Name, "3.0.0")}, "", w.hostWrote}
+			p.call.bearer = w.exchanged("@acme%2fwidget")
+			return p
+		},
+	},
+	{
 		name: "trust a publisher of a new package", action: protocol.WriteTrust, own: true,
 		prepare: until(withCode(call{method: "POST", path: "/-/package/brand-new/trust", body: pendingBody("createPackage")}), func(w *world) func() bool {
 			return func() bool { return w.stored(trust.PendingKey(brandNew)) }

@@ -88,9 +88,10 @@ const (
 	RecoveryUsed     Type = "recovery.used"          // a recovery code was spent; Event.Detail says how many are left
 	PackageRules     Type = "package.settings"       // a package's settings were changed to what Event.Detail says, with the package's ID
 	Transferred      Type = "package.transferred"    // Event.Package got other owners; Event.Detail has its ID
+	ScopeTransferred Type = "scope.transferred"      // a scope got other owners; Event.Detail has it
 	OrgRules         Type = "organization.settings"  // whether an organization requires a second factor was changed to what Event.Detail says
 	ScopeRules       Type = "scope.settings"         // a scope's settings were changed to what Event.Detail says
-	TrustAdded       Type = "trust.added"            // a trusted publisher was added to Event.Package; Event.Detail says which, and whether it is pending
+	TrustAdded       Type = "trust.added"            // a trusted publisher was added to Event.Package, or to the scope in Event.Detail, which says which, and whether it is pending
 	TrustRemoved     Type = "trust.removed"          // one was removed, and its tokens are dead; as many as Event.Detail says if it names none
 	TrustExchanged   Type = "trust.exchanged"        // an ID token was exchanged for a token with Event.Grants, or refused; Event.Detail says of which publisher, and for which job
 	TrustBound       Type = "trust.bound"            // a pending trusted publisher has created Event.Package, and is one of it now; Event.Detail says which

@@ -222,8 +222,9 @@ type Document struct {
 // interfaces. Without them these requests are refused with 403.
 type Orgs interface {
 	// OrgFacts returns the present state of org, and the role of user in it; user is "" if only
-	// the existence matters. An organization that does not exist is not an error: its facts
-	// have no ID. It is always called, and its result is not kept.
+	// the existence matters, as it does for the trusted publishers of a scope, which belong to the
+	// ID of the organization that has its name. An organization that does not exist is not an error:
+	// its facts have no ID. It is always called, and its result is not kept.
 	OrgFacts(ctx context.Context, org string, user protocol.UserID) (policy.OrgFacts, error)
 	// FactorRequired reports whether an organization that user is in requires a second factor
 	// of its members. It is called before user removes theirs.

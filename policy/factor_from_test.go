@@ -128,7 +128,7 @@ func npmSaysFrom(r policy.Request, from time.Time) policy.Effect {
 		switch r.Operation.Action {
 		case protocol.Publish, protocol.SetDistTag, protocol.RemoveDistTag, protocol.Deprecate, protocol.Unpublish, protocol.UnpublishAll,
 			protocol.WriteOwners, protocol.SetAccess, protocol.ManageService,
-			protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam:
+			protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteOrgTrust, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam:
 			return policy.Deny
 		case protocol.CreateToken:
 			if r.Change != nil && r.Change.Token != nil && (r.Change.Token.Bypass ||

@@ -34,9 +34,14 @@ var (
 	// trustReads show the trusted publishers to those who administer the package, and ask for a second
 	// factor, too, as npm does.
 	trustReads = []protocol.Action{protocol.ReadTrust, protocol.CheckTrust}
+	// orgTrust are the trusted publishers of all packages of an organization's scope. To see them asks for a
+	// second factor, too.
+	orgTrust = []protocol.Action{protocol.ReadOrgTrust, protocol.WriteOrgTrust}
+	// factorReads change nothing and ask for a second factor all the same.
+	factorReads = join(trustReads, orgTrust[:1])
 	// orgReads and the writes that admins and owners have.
 	orgReads      = []protocol.Action{protocol.ReadOrg, protocol.ListTeams, protocol.ListOrgPackages, protocol.ReadTeam, protocol.ListTeamPackages}
-	orgManagement = []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
+	orgManagement = []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor, protocol.WriteOrgTrust, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam}
 	// decisions are what a person says of a staged version, and stagedActions all that is about one.
 	decisions     = []protocol.Action{protocol.ApproveStaged, protocol.RejectStaged}
 	stagedActions = append([]protocol.Action{protocol.ReadStaged}, decisions...)
@@ -258,6 +263,13 @@ func permitRules() []Rule {
 		Doc:      "Owners of the organization decide who is in it and in which role, whether its members must have a second factor and whether only security keys count.",
 		Sentence: "You may manage the members of this organization.",
 		Actions:  []protocol.Action{protocol.WriteOrg, protocol.SetOrgFactor},
+		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgOwner && r.orgReach()&reachWrite != 0) },
+	}, {
+		ID:       "manage-org-trust",
+		Doc:      "Owners of the organization decide in a session which trusted publishers all packages of its scope have, besides their own.",
+		Sentence: "You may manage the trusted publishers of this organization's scope.",
+		Actions:  orgTrust,
+		Kinds:    onlySessions,
 		Judge:    func(r *Request) Verdict { return permit(r.Role() >= protocol.OrgOwner && r.orgReach()&reachWrite != 0) },
 	}, {
 		ID:       "manage-teams",

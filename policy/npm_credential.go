@@ -78,7 +78,7 @@ func credentialRules() []Rule {
 		Doc:      "Tokens manage neither tokens nor accounts nor trusted publishers, also if they bypass the second factor.",
 		Sentence: "Only a login session may manage this. A token may not.",
 		Remedy:   "Run npm login and try again.",
-		Actions:  join(accountActions, serviceActions, trustReads, []protocol.Action{protocol.WriteTrust}),
+		Actions:  join(accountActions, serviceActions, trustReads, orgTrust, []protocol.Action{protocol.WriteTrust}),
 		Kinds:    granted,
 		Judge:    func(*Request) Verdict { return Forbid },
 	}, {

@@ -74,7 +74,7 @@ func factorRules() []Rule {
 		Doc:      "Where only security keys count no other second factor does, in both modes of the account: by the setting of the package, of its scope or of the organization for what changes them, with mfa=none too, or by that of the account for all that it is asked for. A recovery code still repairs an account. Tokens that bypass the second factor are not asked for one: mfa=publish disallows them.",
 		Sentence: "Only a security key counts here.",
 		Remedy:   "Open the link that npm shows and use your security key.",
-		Actions:  join(packageWrites, management(), decisions, trustReads, accountWrites, []protocol.Action{protocol.ManageService, protocol.RevokeService}),
+		Actions:  join(packageWrites, management(), decisions, factorReads, accountWrites, []protocol.Action{protocol.ManageService, protocol.RevokeService}),
 		Kinds:    personal,
 		Judge: func(r *Request) Verdict {
 			return needProof(r.personal() && keyDue(r) && r.Proof != ProofKey && (r.Proof != ProofRecovery || !repairing(r) || r.Operation.Action == protocol.SetTwoFactor && r.Change.DemandsKeys()))
@@ -84,7 +84,7 @@ func factorRules() []Rule {
 		Doc:      "Denies what needs a second factor, where the account has none and no token bypasses it: a challenge could not be met. A token that only reads can be created without one, and a package with mfa=none can be written to.",
 		Sentence: "Your account has no second factor and this needs one.",
 		Remedy:   FactorRemedy,
-		Actions:  join(outlasting, trustReads),
+		Actions:  join(outlasting, factorReads),
 		Kinds:    personal,
 		Judge: func(r *Request) Verdict {
 			return forbid(r.Account.TwoFactor == protocol.TwoFactorOff && r.personal() && r.lasting() && (demanded(r) || !slices.Contains(packageWrites, r.Operation.Action)))
@@ -107,10 +107,10 @@ func factorRules() []Rule {
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {
 		ID:       "manage-needs-factor",
-		Doc:      "Changing who may do what needs a second factor in both modes of the account, and so does reading the trusted publishers of a package.",
+		Doc:      "Changing who may do what needs a second factor in both modes of the account, and so does reading the trusted publishers of a package or a scope.",
 		Sentence: "This needs a one-time password.",
 		Remedy:   remedy,
-		Actions:  join(management(), trustReads),
+		Actions:  join(management(), factorReads),
 		Kinds:    personal,
 		Judge:    func(r *Request) Verdict { return needProof(r.personal() && factorDue(r) && !r.Proven()) },
 	}, {

@@ -9,7 +9,7 @@ import (
 
 // orgRules refuse by the organization.
 func orgRules() []Rule {
-	all := join(orgReads, orgManagement)
+	all := join(orgReads, orgTrust[:1], orgManagement)
 	// administered reports whether the user administers the package and may see it, but
 	// for the factor that its organization may demand.
 	administered := func(r *Request) bool {
@@ -71,14 +71,15 @@ func orgRules() []Rule {
 		},
 	}, {
 		ID:       "org-role",
-		Doc:      "Owners manage members and what is required of them. Admins and owners manage teams. Users are the owners of the scope of their own name.",
+		Doc:      "Owners manage members, what is required of them and the trusted publishers of the scope. Admins and owners manage teams. Users are the owners of the scope of their own name.",
 		Sentence: "Your role in this organization does not allow this.",
 		Remedy:   "Ask an owner of the organization.",
-		Actions:  orgManagement,
+		Actions:  join(orgManagement, orgTrust[:1]),
 		Kinds:    signedIn,
 		Judge: func(r *Request) Verdict {
 			least := protocol.OrgAdmin
-			if r.Operation.Action == protocol.WriteOrg || r.Operation.Action == protocol.SetOrgFactor {
+			switch r.Operation.Action {
+			case protocol.WriteOrg, protocol.SetOrgFactor, protocol.ReadOrgTrust, protocol.WriteOrgTrust:
 				least = protocol.OrgOwner
 			}
 			return forbid(r.Role() != protocol.NoRole && r.Role() < least && told(r))

@@ -321,6 +321,17 @@ func npmSays(r policy.Request) policy.Effect {
 			return policy.Deny
 		}
 		return npmManagement(r, shown)
+	// npm has no trusted publishers of a scope. Here they are for those who set its rules, as those of a package are.
+	case protocol.ReadOrgTrust, protocol.WriteOrgTrust:
+		switch {
+		case !npmManages(r, held && a == protocol.WriteOrgTrust) || c.Kind != policy.KindSession || !npmIn(r, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite):
+			return policy.Deny
+		case a == protocol.WriteOrgTrust:
+			return npmManagement(r, shown)
+		case shown || restores:
+			return policy.Allow
+		}
+		return policy.Challenge
 	case protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam:
 		if !npmManages(r, held) || !npmIn(r, protocol.OrgAdmin, protocol.OrgOwner) || !npmOrgGrant(r, protocol.ReadWrite) {
 			return policy.Deny
@@ -658,7 +669,7 @@ func TestOracleNoticesEveryLoss(t *testing.T) {
 		"foreign-reads-only", "publishers-only", "package-disallows-tokens", "hidden-staged", "decision-takes-a-person", "approver-is-stager", "stage-required", "account-held", "mfa-none", "factor-required", "service-needs-bypass",
 		"no-security-key", "security-key-only", "no-second-factor", "publish-needs-factor", "decision-needs-factor", "manage-needs-factor", "write-needs-factor", "account-needs-factor", "recovery-code",
 		"open", "sign-in", "signed-in", "listing", "own-account", "service-account", "read-package", "read-collaborators", "star",
-		"write-package", "create-package", "stage", "list-staged", "read-staged", "approve-staged", "reject-staged", "manage-package", "pending-publisher", "read-org", "manage-members", "manage-teams", "grant-team",
+		"write-package", "create-package", "stage", "list-staged", "read-staged", "approve-staged", "reject-staged", "manage-package", "pending-publisher", "read-org", "manage-members", "manage-org-trust", "manage-teams", "grant-team",
 	}, noticed)
 
 	session := policy.Request{Now: now, Addr: here, Operation: protocol.Operation{Action: protocol.Whoami}}

@@ -55,6 +55,8 @@ const (
 	ListOrgPackages  // GET /-/org/<org>/package
 	WriteOrg         // PUT, DELETE /-/org/<org>/user
 	SetOrgFactor     // PUT /-/auth/v1/orgs/<org>: whether its members must have a second factor, and only security keys count
+	ReadOrgTrust     // GET /-/auth/v1/orgs/<org>/trust: the trusted publishers of all packages in its scope
+	WriteOrgTrust    // POST /-/auth/v1/orgs/<org>/trust, DELETE …/<id>
 	ReadTeam         // GET /-/team/<org>/<team>/user: its members
 	ListTeamPackages // GET /-/team/<org>/<team>/package
 	WriteTeam        // PUT /-/org/<org>/team, DELETE /-/team/<org>/<team>

@@ -56,7 +56,7 @@ type Change struct {
 	StageOnly     *bool  `json:"stage_only,omitempty"`
 	Approvals     *uint8 `json:"approvals,omitempty"`
 	OtherApprover *bool  `json:"other_approver,omitempty"`
-	// Publisher is, of [WriteTrust] that adds one, the trusted publisher: its type, issuer and permissions
+	// Publisher is, of [WriteTrust] and [WriteOrgTrust] that add one, the trusted publisher: its type, issuer and permissions
 	// and what it demands of a job, by npm's names, as trust.Publisher.Fields returns it.
 	Publisher map[string]string `json:"publisher,omitempty"`
 	// Also are, of [ApproveStaged] and [RejectStaged] of several staged versions at once, those that the
@@ -79,7 +79,7 @@ type Change struct {
 	Role       OrgRole    `json:"role,omitzero"`       // of Member, with [WriteOrg] that adds or changes
 	Team       string     `json:"team,omitempty"`      // of [WriteTeam] that creates a team: its name
 	Permission Permission `json:"permission,omitzero"` // of [GrantTeam]: ReadOnly or ReadWrite; NoAccess removes it
-	Removes    bool       `json:"removes,omitempty"`   // Member, the team or its permission is removed
+	Removes    bool       `json:"removes,omitempty"`   // Member, the team, its permission or what the operation's ID names is removed
 	// RequireFactor is, of [SetOrgFactor], whether the members must have a second factor.
 	RequireFactor *bool `json:"require_factor,omitempty"`
 

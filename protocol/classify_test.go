@@ -272,6 +272,11 @@ func canonical(t testing.TB, method string, op protocol.Operation) string {
 		return "/-/auth/v1/orgs"
 	case protocol.SetOrgFactor:
 		return "/-/auth/v1/orgs/" + esc(op.Org)
+	case protocol.ReadOrgTrust, protocol.WriteOrgTrust:
+		if op.ID != "" {
+			return "/-/auth/v1/orgs/" + esc(op.Org) + "/trust/" + esc(op.ID)
+		}
+		return "/-/auth/v1/orgs/" + esc(op.Org) + "/trust"
 	case protocol.ListFactors, protocol.AddFactor, protocol.SetTwoFactor:
 		return "/-/auth/v1/factors"
 	case protocol.RemoveFactor:

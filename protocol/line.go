@@ -208,7 +208,7 @@ func (w *lines) document(op Operation, c *Change) {
 	if c.Starred {
 		w.say("Stars the package", "")
 	}
-	w.publisher(c.Publisher)
+	w.publisher(op, c.Publisher)
 	if c.Also != nil && len(c.Also) == 0 {
 		w.say("And no other staged version", "")
 	}
@@ -218,11 +218,15 @@ func (w *lines) document(op Operation, c *Change) {
 }
 
 // publisher describes a trusted publisher that is added.
-func (w *lines) publisher(fields map[string]string) {
+func (w *lines) publisher(op Operation, fields map[string]string) {
 	if fields == nil {
 		return
 	}
-	w.say("Lets jobs without a token of yours use the package", "from then on")
+	if op.Action == WriteOrgTrust {
+		w.say("Lets jobs without a token of yours use all packages of the scope", "from then on")
+	} else {
+		w.say("Lets jobs without a token of yours use the package", "from then on")
+	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		w.say("Trusted publisher: "+name, fields[name])
 	}

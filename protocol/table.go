@@ -85,11 +85,14 @@ var table = [actions]row{
 		"POST /-/npm/v1/hooks/hook", "PUT /-/npm/v1/hooks/hook/{id}", "DELETE /-/npm/v1/hooks/hook/{id}"}},
 
 	// Yarn 1 lists teams below /team/@org.
-	ReadOrg:          {text: "read-org", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/user"}},
-	ListTeams:        {text: "list-teams", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/team", "GET /team/@{org}"}},
-	ListOrgPackages:  {text: "list-org-packages", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/package"}},
-	WriteOrg:         {text: "write-org", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/org/{org}/user", "DELETE /-/org/{org}/user"}},
-	SetOrgFactor:     {text: "set-org-factor", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/auth/v1/orgs/{org}"}},
+	ReadOrg:         {text: "read-org", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/user"}},
+	ListTeams:       {text: "list-teams", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/team", "GET /team/@{org}"}},
+	ListOrgPackages: {text: "list-org-packages", of: ofOrg, reads: true, routes: []string{"GET /-/org/{org}/package"}},
+	WriteOrg:        {text: "write-org", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/org/{org}/user", "DELETE /-/org/{org}/user"}},
+	SetOrgFactor:    {text: "set-org-factor", repeats: sameChange, of: ofOrg, routes: []string{"PUT /-/auth/v1/orgs/{org}"}},
+	ReadOrgTrust:    {text: "read-org-trust", of: ofOrg, reads: true, routes: []string{"GET /-/auth/v1/orgs/{org}/trust"}},
+	WriteOrgTrust: {text: "write-org-trust", repeats: sameChange, of: ofOrg, routes: []string{
+		"POST /-/auth/v1/orgs/{org}/trust", "DELETE /-/auth/v1/orgs/{org}/trust/{opaque id}"}},
 	ReadTeam:         {text: "read-team", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/user", "GET /team/@{org}/{team}", "GET /team/@{org}/{team}/user"}},
 	ListTeamPackages: {text: "list-team-packages", of: ofOrg, reads: true, routes: []string{"GET /-/team/{org}/{team}/package"}},
 	WriteTeam: {text: "write-team", repeats: sameChange, of: ofOrg, routes: []string{

@@ -13,13 +13,15 @@ import (
 	"github.com/npmauth/npmauth/store"
 )
 
-// AddTx adds a publisher to a package, in the caller's commit, and returns it with its ID, a random UUID, and its
+// AddTx adds a publisher to a package or a scope, in the caller's commit, and returns it with its ID, a random UUID, and its
 // issuer: see [Publisher.Resolve]. What is wrong with p is an [*InvalidError]. A package has no two publishers
-// that expect the same, whatever they permit and whatever they have pinned: that is [ErrDuplicate]. Those to which
-// different numeric IDs were given, or were pinned, are not the same. [ErrTooMany] means that the package has
-// as many as it may have.
-func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, p Publisher) (Record, error) {
-	if err := pkg.validate(); err != nil {
+// that expect the same, whatever they permit and whatever they have pinned, nor has a scope: that is [ErrDuplicate]. Those to
+// which different numeric IDs were given, or were pinned, are not the same. [ErrTooMany] means that the package or scope has
+// as many as it may have. A package and its scope do not count together.
+//
+// What an organization had set up for its scope is removed when another one that has its name adds a publisher.
+func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, to Target, p Publisher) (Record, error) {
+	if err := validate(to); err != nil {
 		return Record{}, err
 	}
 	if p.ID != "" {
@@ -32,15 +34,21 @@ func (m *Manager) AddTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg P
 	if p, err = identified(p); err != nil {
 		return Record{}, err
 	}
-	records, err := read(ctx, tx, pkg.ID)
+	scope := to.scope()
+	if scope.Name != "" {
+		if err := m.endFormer(ctx, tx, by, scope); err != nil {
+			return Record{}, err
+		}
+	}
+	records, err := read(ctx, tx, to)
 	if err != nil {
 		return Record{}, err
 	}
 	if err := m.room(records, p, issuer); err != nil {
 		return Record{}, err
 	}
-	added := Record{p, m.instant(), by.User}
-	if err := m.change(ctx, tx, by, pkg, append(records, added), maxRow, ofPublisher(audit.TrustAdded, p)); err != nil {
+	added := Record{p, m.instant(), by.User, scope.Name}
+	if err := m.change(ctx, tx, by, to, append(records, added), maxRow, ofPublisher(audit.TrustAdded, p)); err != nil {
 		return Record{}, err
 	}
 	return added, nil
@@ -55,7 +63,7 @@ func identified(p Publisher) (Publisher, error) {
 	return p, nil
 }
 
-// room returns an error unless a package with these publishers may have p, too.
+// room returns an error unless a package or a scope with these publishers may have p, too.
 func (m *Manager) room(records []Record, p Publisher, issuer Issuer) error {
 	for _, r := range records {
 		if same(r.Publisher, p, issuer) {
@@ -68,14 +76,14 @@ func (m *Manager) room(records []Record, p Publisher, issuer Issuer) error {
 	return nil
 }
 
-// RemoveTx removes, in the caller's commit, the publisher of a package with this ID. The tokens that ID tokens were
-// exchanged for are dead from then on: see [State.Alive]. [ErrNotFound] means that the package has none with this
-// ID.
-func (m *Manager) RemoveTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, id string) error {
-	if err := pkg.validate(); err != nil {
+// RemoveTx removes, in the caller's commit, the publisher of a package or a scope with this ID. The tokens that ID tokens were
+// exchanged for are dead from then on: see [State.Alive]. [ErrNotFound] means that there is none with this ID, also where a
+// package's scope has it.
+func (m *Manager) RemoveTx(ctx context.Context, tx *store.Tx, by audit.Actor, from Target, id string) error {
+	if err := validate(from); err != nil {
 		return err
 	}
-	records, err := read(ctx, tx, pkg.ID)
+	records, err := read(ctx, tx, from)
 	if err != nil {
 		return err
 	}
@@ -84,36 +92,44 @@ func (m *Manager) RemoveTx(ctx context.Context, tx *store.Tx, by audit.Actor, pk
 		return ErrNotFound
 	}
 	removed := records[i].Publisher
-	return m.change(ctx, tx, by, pkg, slices.Delete(records, i, i+1), maxPinned, ofPublisher(audit.TrustRemoved, removed))
+	return m.change(ctx, tx, by, from, slices.Delete(records, i, i+1), maxPinned, ofPublisher(audit.TrustRemoved, removed))
 }
 
 // RemoveAllTx removes, in the caller's commit, all publishers of a package, as when it is deleted, and returns how
-// many. Without any it does nothing. The reason is a word for the event, "" for none.
+// many. Those of its scope stay: see [Manager.RemoveScopeTx]. Without any it does nothing. The reason is a word for the
+// event, "" for none.
 func (m *Manager) RemoveAllTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, reason string) (int, error) {
 	if err := pkg.validate(); err != nil {
 		return 0, err
 	}
-	records, err := read(ctx, tx, pkg.ID)
-	if err != nil || len(records) == 0 {
+	records, err := read(ctx, tx, pkg)
+	if err != nil {
 		return 0, err
+	}
+	return m.removeAll(ctx, tx, by, pkg, records, reason)
+}
+
+func (m *Manager) removeAll(ctx context.Context, tx *store.Tx, by audit.Actor, from Target, records []Record, reason string) (int, error) {
+	if len(records) == 0 {
+		return 0, nil
 	}
 	e := audit.Event{Type: audit.TrustRemoved, Detail: map[string]string{"publishers": strconv.Itoa(len(records))}}
 	if reason != "" {
 		e.Reasons = []string{reason}
 	}
-	if err := m.change(ctx, tx, by, pkg, nil, maxPinned, e); err != nil {
+	if err := m.change(ctx, tx, by, from, nil, maxPinned, e); err != nil {
 		return 0, err
 	}
 	return len(records), nil
 }
 
-// change writes the publishers of a package, up to most bytes, and the event of what was changed.
-func (m *Manager) change(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, records []Record, most int, e audit.Event) error {
-	if err := put(ctx, tx, pkg.ID, records, most); err != nil {
+// change writes the publishers of a package or a scope, up to most bytes, and the event of what was changed.
+func (m *Manager) change(ctx context.Context, tx *store.Tx, by audit.Actor, of Target, records []Record, most int, e audit.Event) error {
+	if err := of.put(ctx, tx, records, most); err != nil {
 		return err
 	}
-	e.User, e.Credential, e.Package = by.User, by.Credential, pkg.Name
-	e.Detail["package_id"] = string(pkg.ID)
+	e.User, e.Credential = by.User, by.Credential
+	of.tell(&e)
 	return m.tell(ctx, tx, by, e)
 }
 

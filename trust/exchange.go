@@ -16,6 +16,7 @@ import (
 	"github.com/npmauth/npmauth/credential"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/store"
+	"github.com/npmauth/npmauth/subject"
 )
 
 // A Comparison says in what an ID token differs from what a publisher expects. Without Differences it matches.
@@ -24,15 +25,15 @@ type Comparison struct {
 	Differences []Difference
 }
 
-// A MismatchError means that an ID token matches no publisher of a package. It wraps [ErrMismatch]. What it has is for
-// the operator's log and for the package's owners, and not for who presents the token.
+// A MismatchError means that an ID token matches no publisher of a package, nor of its scope. It wraps [ErrMismatch]. What it
+// has is for the operator's log and for the package's owners, and not for who presents the token.
 type MismatchError struct {
 	Comparisons []Comparison // of each publisher, oldest first; none if the package has no publisher
 }
 
-// Error returns the sentence of [ErrMismatch], and how many publishers the package has.
+// Error returns the sentence of [ErrMismatch], and how many publishers there are.
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%v: the package has %d", ErrMismatch, len(e.Comparisons))
+	return fmt.Sprintf("%v: there are %d", ErrMismatch, len(e.Comparisons))
 }
 
 // Unwrap returns [ErrMismatch].
@@ -84,15 +85,15 @@ func (m *Manager) accept(token IDToken) (IDToken, error) {
 	return token, nil
 }
 
-// Check compares an ID token with each publisher of a package, oldest first, and writes nothing: it says to owners why
-// an exchange fails. It reads from r, and a nil r means the Manager's own store. A token that is not valid any more, or
+// Check compares an ID token with each publisher of a package and of its scope, oldest first, and writes nothing: it says to
+// owners why an exchange fails. It reads from r, and a nil r means the Manager's own store. A token that is not valid any more, or
 // whose issuer is not configured, is [ErrInvalidToken].
-func (m *Manager) Check(ctx context.Context, r store.Reader, id protocol.PackageID, token IDToken) ([]Comparison, error) {
+func (m *Manager) Check(ctx context.Context, r store.Reader, pkg Package, token IDToken) ([]Comparison, error) {
 	token, err := m.accept(token)
 	if err != nil {
 		return nil, err
 	}
-	records, err := m.Publishers(ctx, r, id)
+	records, err := m.PublishersFor(ctx, r, pkg)
 	if err != nil {
 		return nil, err
 	}
@@ -149,15 +150,15 @@ func used(it store.Item) (bool, error) {
 
 // ExchangeTx exchanges, in the caller's commit, a verified ID token for a token of the package, and returns the secret
 // of that, which cannot be shown a second time. The token may do what the publisher permits that matches the ID
-// token: of several the one that permits most, then the oldest. Each that matches takes the IDs that it does not
-// have yet: see [Pins].
+// token: of several, those of its scope among them, the one that permits most, then the oldest. Each that matches takes the
+// IDs that it does not have yet: see [Pins].
 //
 // If none matches, it is a [*MismatchError]. An ID token counts once for each package, by issuer and ID: after that it
 // is [ErrUsed]. One that is not valid any more, or whose issuer is not configured, is [ErrInvalidToken]. An exchange
 // that fails writes nothing, so that a token is not used up by a publisher that is not there yet.
 //
 // Each run of a transaction draws a new secret: only the secret that the last run returned is the token's, and only
-// once the commit has happened. It takes five of the ops of a Commit and those of the event.
+// once the commit has happened. It takes six of the ops of a Commit, of a package without scope five, and those of the event.
 func (m *Manager) ExchangeTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, id IDToken) (credential.Secret, Token, error) {
 	secret, t, err := m.exchange(ctx, tx, by, pkg, id)
 	if err != nil {
@@ -174,33 +175,41 @@ func (m *Manager) exchange(ctx context.Context, tx *store.Tx, by audit.Actor, pk
 		return secret, t, err
 	}
 	u := &use{useID(pkg.ID, id), id.Until.UnixMicro()}
-	items, err := tx.Get(ctx, append(StateKeys(pkg.ID), uses.Key(u.ID), uses.Key(useOfName(pkg.Name, id)))...)
+	keys := append(StateKeys(pkg.ID), uses.Key(u.ID), uses.Key(useOfName(pkg.Name, id)))
+	for _, t := range pkg.targets()[1:] {
+		keys = append(keys, t.key())
+	}
+	items, err := tx.Get(ctx, keys...)
 	if err != nil {
 		return secret, t, fmt.Errorf("trust: exchange: %w", err)
 	}
-	state, err := DecodeState(pkg.ID, items[:2])
+	everyone, err := subject.EveryoneNumber(items[1])
+	if err != nil {
+		return secret, t, fmt.Errorf("trust: exchange: %w", err)
+	}
+	records, err := readFor(ctx, tx, pkg)
 	if err != nil {
 		return secret, t, err
 	}
-	list := compare(state.records, id)
+	list := compare(records, id)
 	best := choose(list)
 	if best < 0 {
 		return secret, t, &MismatchError{list}
 	}
-	switch before, err := usedAny(items[2:]); {
+	switch before, err := usedAny(items[2:4]); {
 	case err != nil:
 		return secret, t, err
 	case before:
 		return secret, t, ErrUsed
 	}
-	if err := savePins(ctx, tx, pkg.ID, list, id); err != nil {
+	if err := savePins(ctx, tx, pkg, list, id); err != nil {
 		return secret, t, err
 	}
 	if err := uses.Insert(ctx, tx, u); err != nil {
 		return secret, t, fmt.Errorf("trust: exchange: %w", err)
 	}
 	secret, t = m.newToken(pkg, list[best].Record.Publisher, id)
-	t.Everyone = state.everyone
+	t.Scope, t.Everyone = list[best].Record.Scope, everyone
 	if err := tokens.Insert(ctx, tx, recordOf(t)); err != nil {
 		return secret, t, fmt.Errorf("trust: exchange: %w", err)
 	}
@@ -242,27 +251,35 @@ func wider(p, q Permissions) int {
 	)
 }
 
-// savePins writes the IDs that the publishers which match take from token, if there are any. All of them take theirs, not
-// only the one that is chosen: otherwise another one, which comes to be chosen later, would take them of whoever has
-// the name then.
-func savePins(ctx context.Context, tx *store.Tx, id protocol.PackageID, list []Comparison, token IDToken) error {
-	records, pinned := make([]Record, len(list)), false
-	for i, c := range list {
-		records[i] = c.Record
-		pins := Pins(c.Record.Publisher, token)
-		if len(pins) == 0 {
+// savePins writes the IDs that the publishers which match take from token, if there are any, each where it is. All of them
+// take theirs, not only the one that is chosen: otherwise another one, which comes to be chosen later, would take them of
+// whoever has the name then.
+func savePins(ctx context.Context, tx *store.Tx, pkg Package, list []Comparison, token IDToken) error {
+	for _, target := range pkg.targets() {
+		var records []Record
+		pinned := false
+		for _, c := range list {
+			if c.Record.Scope != target.scope().Name {
+				continue
+			}
+			r := c.Record
+			if pins := Pins(r.Publisher, token); len(pins) > 0 {
+				p, err := r.WithPins(pins)
+				if err != nil {
+					return err
+				}
+				r.Publisher, pinned = p, true
+			}
+			records = append(records, r)
+		}
+		if !pinned {
 			continue
 		}
-		p, err := c.Record.WithPins(pins)
-		if err != nil {
+		if err := target.put(ctx, tx, records, maxPinned); err != nil {
 			return err
 		}
-		records[i].Publisher, pinned = p, true
 	}
-	if !pinned {
-		return nil
-	}
-	return put(ctx, tx, id, records, maxPinned)
+	return nil
 }
 
 // exchanged returns the event of an exchange: for which package, of which publisher and for which job.
@@ -271,5 +288,8 @@ func exchanged(t Token) audit.Event {
 	maps.Copy(detail, map[string]string{
 		"type": t.Kind.String(), "issuer": t.Issuer, "publisher": t.Publisher, "package_id": string(t.PackageID), "expires": t.Expires.Format(time.RFC3339),
 	})
+	if t.Scope != "" {
+		detail["scope"] = t.Scope
+	}
 	return audit.Event{Type: audit.TrustExchanged, Credential: t.ID, Package: t.Package, Grants: t.Credential().Grants, Detail: detail}
 }

@@ -195,7 +195,7 @@ func TestExchangeMismatch(t *testing.T) {
 	mismatch, ok := errors.AsType[*trust.MismatchError](err)
 	require.True(t, ok)
 	assert.Empty(t, mismatch.Comparisons)
-	assert.EqualError(t, err, "trust: no publisher matches the ID token: the package has 0")
+	assert.EqualError(t, err, "trust: no publisher matches the ID token: there are 0")
 
 	wrong := named(t, "github, only names").publisher
 	wrong.GitHub.Workflow = "ci.yml"
@@ -212,7 +212,7 @@ func TestExchangeMismatch(t *testing.T) {
 	assert.Equal(t, "different", reason(mismatch.Comparisons[0].Differences, "workflow_ref"))
 	assert.Equal(t, second, mismatch.Comparisons[1].Record)
 	assert.Equal(t, "different", reason(mismatch.Comparisons[1].Differences, "iss"))
-	assert.EqualError(t, err, "trust: no publisher matches the ID token: the package has 2")
+	assert.EqualError(t, err, "trust: no publisher matches the ID token: there are 2")
 	assert.Equal(t, before, items(t, r.store))
 	assert.Len(t, r.events, told)
 	used, err := r.Used(t.Context(), nil, widget, id)
@@ -249,7 +249,7 @@ func TestExchangeRefusesTokens(t *testing.T) {
 		secret, _, err := r.exchange(t.Context(), widget, id)
 		assert.ErrorIs(t, err, trust.ErrInvalidToken, name)
 		assert.True(t, secret.IsZero(), name)
-		_, err = r.Check(t.Context(), nil, widget.ID, id)
+		_, err = r.Check(t.Context(), nil, widget, id)
 		assert.ErrorIs(t, err, trust.ErrInvalidToken, name)
 	}
 	assert.Equal(t, stored, items(t, r.store))
@@ -513,13 +513,13 @@ func TestExchangeDamagedUse(t *testing.T) {
 // Check says what an exchange would, and writes nothing.
 func TestCheck(t *testing.T) {
 	r, p := newRegistry(t, store.NewMemory()), named(t, "github, only names")
-	list, err := r.Check(t.Context(), nil, widget.ID, p.token(t))
+	list, err := r.Check(t.Context(), nil, widget, p.token(t))
 	require.NoError(t, err)
 	assert.Empty(t, list)
 	first := r.mustAdd(t, widget, named(t, "oidc").publisher)
 	second := r.mustAdd(t, widget, p.publisher)
 	before, told := items(t, r.store), len(r.events)
-	list, err = r.Check(t.Context(), nil, widget.ID, p.token(t))
+	list, err = r.Check(t.Context(), nil, widget, p.token(t))
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	assert.Equal(t, first, list[0].Record)
@@ -533,7 +533,7 @@ func TestCheck(t *testing.T) {
 		if err := r.RemoveTx(t.Context(), tx, alice, widget, second.ID); err != nil {
 			return err
 		}
-		list, err := r.Check(t.Context(), tx, widget.ID, p.token(t))
+		list, err := r.Check(t.Context(), tx, widget, p.token(t))
 		assert.Len(t, list, 1)
 		return err
 	}))

@@ -7,7 +7,7 @@ import (
 )
 
 // reserved are the names that are none of a claim's in what is written flat, for people, policies and events.
-var reserved = []string{"type", "issuer", "permissions", "publisher", "package_id", "expires"}
+var reserved = []string{"type", "issuer", "permissions", "publisher", "package_id", "scope", "pending", "expires"}
 
 // flat returns the name of a claim that an operator has chosen, which is claims.<name> where it could be taken for
 // something else.

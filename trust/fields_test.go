@@ -37,12 +37,12 @@ func TestFields(t *testing.T) {
 // A claim of an operator's choice cannot be taken for something else.
 func TestFieldsOfReservedNames(t *testing.T) {
 	p := trust.Publisher{Kind: trust.KindCustom, Issuer: "https://ci.acme.test", Permissions: trust.SetDistTag, Claims: map[string]string{
-		"type": "1", "issuer": "2", "permissions": "3", "publisher": "4", "package_id": "5", "expires": "6", "claims.type": "7", "Type": "8", "repository": "9",
+		"type": "1", "issuer": "2", "permissions": "3", "publisher": "4", "package_id": "5", "expires": "6", "claims.type": "7", "Type": "8", "repository": "9", "scope": "10", "pending": "11",
 	}}
 	assert.Equal(t, map[string]string{
 		"type": "custom", "issuer": "https://ci.acme.test", "permissions": "setDistTag",
 		"claims.type": "1", "claims.issuer": "2", "claims.permissions": "3", "claims.publisher": "4", "claims.package_id": "5", "claims.expires": "6",
-		"claims.claims.type": "7", "Type": "8", "repository": "9",
+		"claims.claims.type": "7", "Type": "8", "repository": "9", "claims.scope": "10", "claims.pending": "11",
 	}, p.Fields())
 }
 

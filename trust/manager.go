@@ -15,11 +15,11 @@ import (
 // Errors of a [Manager] to branch on. Others are an [*InvalidError], [ErrInvalidToken] and a
 // [*MismatchError].
 var (
-	// ErrNotFound means that the package has no such publisher, or that there is no such token.
+	// ErrNotFound means that the package or scope has no such publisher, or that there is no such token.
 	ErrNotFound = errors.New("trust: not found")
-	// ErrDuplicate means that the package has a publisher of the same issuer that expects the same.
-	ErrDuplicate = errors.New("trust: the package has this publisher")
-	// ErrTooMany means that the package has as many publishers as ManagerConfig.Publishers allows, or that all of
+	// ErrDuplicate means that the package or scope has a publisher of the same issuer that expects the same.
+	ErrDuplicate = errors.New("trust: there is this publisher")
+	// ErrTooMany means that the package or scope has as many publishers as ManagerConfig.Publishers allows, or that all of
 	// them together are too long.
 	ErrTooMany = errors.New("trust: too many publishers")
 	// ErrUsed means that the ID token was exchanged for the package before.
@@ -46,7 +46,7 @@ type ManagerConfig struct {
 	// With none a Manager lists and removes what publishers there are, and refuses the rest.
 	Issuers []Issuer
 
-	// Publishers is how many a package may have. Zero means 10, as on npmjs.com. More than 50 and negative
+	// Publishers is how many a package may have, and how many a scope. Zero means 10, as on npmjs.com. More than 50 and negative
 	// numbers are errors. Fewer than before removes none.
 	Publishers int
 
@@ -61,7 +61,7 @@ type ManagerConfig struct {
 	Now func() time.Time
 }
 
-// A Manager keeps the trusted publishers of packages, and exchanges ID tokens for tokens. Make one with
+// A Manager keeps the trusted publishers of packages and scopes, and exchanges ID tokens for tokens. Make one with
 // [NewManager]. It is safe for concurrent use, also by several processes on one store.
 //
 // Who may add and remove publishers is for package policy to decide: a Manager does not check it. The
@@ -129,6 +129,17 @@ func (m *Manager) issuer(url string) (Issuer, bool) {
 type Package struct {
 	ID   protocol.PackageID
 	Name protocol.PackageName
+	// Org is the ID of the organization that has the name of the package's scope, whose publishers publish the package,
+	// too. "" is none: the package has its own publishers alone.
+	Org protocol.OrgID
+}
+
+// targets returns what the publishers belong to whose jobs may publish p: p, and its scope if that has an organization.
+func (p Package) targets() []Target {
+	if s := (Scope{p.Name.Scope, p.Org}); s.validate() == nil {
+		return []Target{p, s}
+	}
+	return []Target{p}
 }
 
 func (p Package) validate() error {
@@ -155,9 +166,9 @@ func (m *Manager) tell(ctx context.Context, tx *store.Tx, by audit.Actor, e audi
 }
 
 // Add is [Manager.AddTx] in a commit of its own.
-func (m *Manager) Add(ctx context.Context, by audit.Actor, pkg Package, p Publisher) (added Record, err error) {
+func (m *Manager) Add(ctx context.Context, by audit.Actor, to Target, p Publisher) (added Record, err error) {
 	err = store.Transact(ctx, m.store, func(tx *store.Tx) (err error) {
-		added, err = m.AddTx(ctx, tx, by, pkg, p)
+		added, err = m.AddTx(ctx, tx, by, to, p)
 		return err
 	})
 	return added, err
@@ -173,8 +184,8 @@ func (m *Manager) AddPending(ctx context.Context, by audit.Actor, name protocol.
 }
 
 // Remove is [Manager.RemoveTx] in a commit of its own.
-func (m *Manager) Remove(ctx context.Context, by audit.Actor, pkg Package, id string) error {
-	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.RemoveTx(ctx, tx, by, pkg, id) })
+func (m *Manager) Remove(ctx context.Context, by audit.Actor, from Target, id string) error {
+	return store.Transact(ctx, m.store, func(tx *store.Tx) error { return m.RemoveTx(ctx, tx, by, from, id) })
 }
 
 // RevokeToken is [Manager.RevokeTokenTx] in a commit of its own.

@@ -58,24 +58,24 @@ func (r *registry) record(_ context.Context, e audit.Event) {
 	r.events = append(r.events, e)
 }
 
-func (r *registry) add(ctx context.Context, pkg trust.Package, p trust.Publisher) (rec trust.Record, err error) {
+func (r *registry) add(ctx context.Context, to trust.Target, p trust.Publisher) (rec trust.Record, err error) {
 	err = store.Transact(ctx, r.store, func(tx *store.Tx) (err error) {
-		rec, err = r.AddTx(ctx, tx, alice, pkg, p)
+		rec, err = r.AddTx(ctx, tx, alice, to, p)
 		return err
 	})
 	return rec, err
 }
 
-func (r *registry) mustAdd(t testing.TB, pkg trust.Package, p trust.Publisher) trust.Record {
+func (r *registry) mustAdd(t testing.TB, to trust.Target, p trust.Publisher) trust.Record {
 	t.Helper()
 	p.ID = ""
-	rec, err := r.add(t.Context(), pkg, p)
+	rec, err := r.add(t.Context(), to, p)
 	require.NoError(t, err)
 	return rec
 }
 
-func (r *registry) remove(ctx context.Context, pkg trust.Package, id string) error {
-	return store.Transact(ctx, r.store, func(tx *store.Tx) error { return r.RemoveTx(ctx, tx, alice, pkg, id) })
+func (r *registry) remove(ctx context.Context, from trust.Target, id string) error {
+	return store.Transact(ctx, r.store, func(tx *store.Tx) error { return r.RemoveTx(ctx, tx, alice, from, id) })
 }
 
 func (r *registry) exchange(ctx context.Context, pkg trust.Package, id trust.IDToken) (secret credential.Secret, tok trust.Token, err error) {
@@ -112,10 +112,19 @@ func (r *registry) verify(ctx context.Context, secret credential.Secret) (trust.
 	if err != nil {
 		return trust.Token{}, false, err
 	}
-	if items, err = r.store.Get(ctx, trust.StateKeys(tok.PackageID)...); err != nil {
+	keys := trust.StateKeys(tok.PackageID)
+	if tok.Scope != "" {
+		keys = trust.ScopeStateKeys(tok.Scope)
+	}
+	if items, err = r.store.Get(ctx, keys...); err != nil {
 		return trust.Token{}, false, err
 	}
-	state, err := trust.DecodeState(tok.PackageID, items)
+	var state trust.State
+	if tok.Scope != "" {
+		state, err = trust.DecodeScopeState(tok.Scope, items)
+	} else {
+		state, err = trust.DecodeState(tok.PackageID, items)
+	}
 	if err != nil {
 		return trust.Token{}, false, err
 	}
@@ -241,7 +250,7 @@ func TestManagerWithoutAStore(t *testing.T) {
 	r := newRegistry(t, storetest.NewFaulty(store.NewMemory(), storetest.Fault{Times: storetest.Always}))
 	_, err := r.Publishers(t.Context(), nil, widget.ID)
 	assert.ErrorIs(t, err, storetest.ErrFault)
-	_, err = r.Check(t.Context(), nil, widget.ID, p.token(t))
+	_, err = r.Check(t.Context(), nil, widget, p.token(t))
 	assert.ErrorIs(t, err, storetest.ErrFault)
 	_, err = r.Used(t.Context(), nil, widget, p.token(t))
 	assert.ErrorIs(t, err, storetest.ErrFault)
@@ -280,7 +289,7 @@ func TestManagerRefusesNothing(t *testing.T) {
 	}
 	_, err = r.Publishers(ctx, nil, "")
 	assert.Error(t, err)
-	_, err = r.Check(ctx, nil, "", p.token(t))
+	_, err = r.Check(ctx, nil, trust.Package{}, p.token(t))
 	assert.Error(t, err)
 	_, err = r.Used(ctx, nil, trust.Package{ID: widget.ID}, p.token(t))
 	assert.Error(t, err)

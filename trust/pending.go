@@ -116,7 +116,7 @@ func openPending(it store.Item) ([]Pending, error) {
 		if findPending(list, s.Publisher.ID) >= 0 {
 			return nil, errors.New("trust: pending: two have one ID")
 		}
-		list = append(list, Pending{Record{s.Publisher, timeOf(s.Created), s.By}, timeOf(s.Expires), s.Token, s.Numbers})
+		list = append(list, Pending{Record{s.Publisher, timeOf(s.Created), s.By, ""}, timeOf(s.Expires), s.Token, s.Numbers})
 	}
 	return list, nil
 }
@@ -255,7 +255,7 @@ func (m *Manager) AddPendingTx(ctx context.Context, tx *store.Tx, by audit.Actor
 		return Pending{}, ErrTooManyPending
 	}
 	now := m.instant()
-	added := Pending{Record: Record{p, now, by.User}, Expires: now.Add(PendingTTL), Numbers: numbersOf(of)}
+	added := Pending{Record: Record{Publisher: p, Created: now, CreatedBy: by.User}, Expires: now.Add(PendingTTL), Numbers: numbersOf(of)}
 	if err := m.count(ctx, tx, name, added); err != nil {
 		return Pending{}, err
 	}
@@ -526,7 +526,7 @@ func (m *Manager) BindTx(ctx context.Context, tx *store.Tx, by audit.Actor, pkg 
 }
 
 func (m *Manager) bind(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Package, p Pending) (Record, error) {
-	records, err := read(ctx, tx, pkg.ID)
+	records, err := read(ctx, tx, pkg)
 	if err != nil {
 		return Record{}, err
 	}
@@ -534,7 +534,7 @@ func (m *Manager) bind(ctx context.Context, tx *store.Tx, by audit.Actor, pkg Pa
 	if fits := m.room(records, p.Publisher, issuer) == nil; !fits { // the owner has added it meanwhile, or too many
 		return Record{}, nil
 	}
-	if err := put(ctx, tx, pkg.ID, append(records, p.Record), maxPinned); err != nil {
+	if err := pkg.put(ctx, tx, append(records, p.Record), maxPinned); err != nil {
 		return Record{}, err
 	}
 	e := ofPublisher(audit.TrustBound, p.Publisher)

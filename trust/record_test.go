@@ -96,7 +96,7 @@ func TestDamagedPublishers(t *testing.T) {
 
 		_, err := r.Publishers(t.Context(), nil, widget.ID)
 		assert.Error(t, err, name)
-		_, err = r.Check(t.Context(), nil, widget.ID, p.token(t))
+		_, err = r.Check(t.Context(), nil, widget, p.token(t))
 		assert.Error(t, err, name)
 		_, alive, err := r.verify(t.Context(), secret)
 		assert.Error(t, err, name)

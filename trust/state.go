@@ -10,14 +10,15 @@ import (
 	"github.com/npmauth/npmauth/subject"
 )
 
-// A State is what the tokens of a package depend on, or those of what a user has pending for a name. No token is alive in
-// the zero State.
+// A State is what the tokens of the publishers of a package depend on, or of a scope, or of what a user has pending for a
+// name. No token is alive in the zero State.
 type State struct {
 	// Evidence names the rows that the State was read from, at the revisions read. A commit that depends on a
 	// token that is alive must expect that they have not changed: see [store.Tx.Expect].
 	Evidence []store.Evidence
 
-	id       protocol.PackageID
+	id       protocol.PackageID // or else scope
+	scope    string
 	records  []Record
 	everyone uint64
 
@@ -27,22 +28,50 @@ type State struct {
 	pending []Pending
 }
 
-// StateKeys returns the keys that the [State] of a package is decoded from: that of its publishers, and that of the
-// row of all accounts.
+// StateKeys returns the keys that the [State] of a package's own publishers is decoded from: that of its publishers, and that
+// of the row of all accounts.
 func StateKeys(id protocol.PackageID) []string {
 	return []string{PublishersKey(id), subject.EveryoneKey()}
 }
 
-// DecodeState returns the State of a package from the items of its [StateKeys], in that order and of one Get. A row
-// that cannot be decoded is an error, and not a package without publishers.
+// DecodeState returns the State of a package's own publishers from the items of its [StateKeys], in that order and of one
+// Get. A row that cannot be decoded is an error, and not a package without publishers.
 func DecodeState(id protocol.PackageID, items []store.Item) (State, error) {
 	if id == "" {
 		return State{}, errNoID
 	}
-	if len(items) != 2 || items[0].Key != PublishersKey(id) {
-		return State{}, errors.New("trust: the items are not those of the keys of this package")
+	s, err := decodeState(PublishersKey(id), items, Package{ID: id}.open)
+	if err == nil {
+		s.id = id
 	}
-	records, err := openRow(items[0])
+	return s, err
+}
+
+// ScopeStateKeys is [StateKeys] for the publishers of a scope, a name without @.
+func ScopeStateKeys(scope string) []string {
+	return []string{ScopeKey(scope), subject.EveryoneKey()}
+}
+
+// DecodeScopeState is [DecodeState] for the publishers of a scope, of whatever organization.
+func DecodeScopeState(scope string, items []store.Item) (State, error) {
+	if !protocol.ValidOrg(scope) {
+		return State{}, errNoScope
+	}
+	s, err := decodeState(ScopeKey(scope), items, func(it store.Item) ([]Record, error) {
+		_, records, err := openScope(it)
+		return records, err
+	})
+	if err == nil {
+		s.scope = scope
+	}
+	return s, err
+}
+
+func decodeState(key string, items []store.Item, open func(store.Item) ([]Record, error)) (State, error) {
+	if len(items) != 2 || items[0].Key != key {
+		return State{}, errors.New("trust: the items are not those of the keys of this package or scope")
+	}
+	records, err := open(items[0])
 	if err != nil {
 		return State{}, err
 	}
@@ -50,10 +79,7 @@ func DecodeState(id protocol.PackageID, items []store.Item) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("trust: %w", err)
 	}
-	return State{
-		Evidence: []store.Evidence{items[0].Evidence(), items[1].Evidence()},
-		id:       id, records: records, everyone: everyone,
-	}, nil
+	return State{Evidence: []store.Evidence{items[0].Evidence(), items[1].Evidence()}, records: records, everyone: everyone}, nil
 }
 
 // kindOfTokens is the kind of the credentials of tokens.
@@ -106,5 +132,11 @@ func (s State) Alive(t Token) bool {
 		i := findPending(s.pending, t.Publisher)
 		return i >= 0 && t.Owner != "" && t.Owner == s.user.ID && t.Package == s.name && s.pending[i].Token == t.ID && s.counts(s.pending[i])
 	}
-	return s.id != "" && t.PackageID == s.id && t.Everyone == s.everyone && find(s.records, t.Publisher) >= 0
+	if t.Everyone != s.everyone || find(s.records, t.Publisher) < 0 {
+		return false
+	}
+	if t.Scope != "" {
+		return t.Scope == s.scope && t.Scope == t.Package.Scope
+	}
+	return s.id != "" && t.PackageID == s.id
 }

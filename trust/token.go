@@ -24,6 +24,7 @@ type Token struct {
 	PackageID   protocol.PackageID // "" if it creates its package
 	Owner       protocol.UserID    // whose pending publisher it is of, for whom it creates its package; "" if there is one
 	Publisher   string             // the ID of its publisher
+	Scope       string             // whose publisher that is, without @; "" if it is of the package alone
 	Kind        Kind
 	Issuer      string            // the URL
 	Permissions Permissions       // of its publisher
@@ -62,6 +63,7 @@ type tokenRecord struct {
 	PackageID   protocol.PackageID   `json:"package_id,omitempty"`
 	Owner       protocol.UserID      `json:"owner,omitempty"`
 	Publisher   string               `json:"publisher"`
+	Scope       string               `json:"scope,omitempty"`
 	Kind        Kind                 `json:"type"`
 	Issuer      string               `json:"issuer"`
 	Permissions []string             `json:"permissions"` // npm's words
@@ -76,7 +78,7 @@ var tokens = store.NewTable("trust-token", 1, func(r *tokenRecord) string { retu
 
 func recordOf(t Token) *tokenRecord {
 	return &tokenRecord{
-		Digest: t.Digest, Name: t.Name, Package: t.Package, PackageID: t.PackageID, Owner: t.Owner, Publisher: t.Publisher, Kind: t.Kind, Issuer: t.Issuer,
+		Digest: t.Digest, Name: t.Name, Package: t.Package, PackageID: t.PackageID, Owner: t.Owner, Publisher: t.Publisher, Scope: t.Scope, Kind: t.Kind, Issuer: t.Issuer,
 		Permissions: t.Permissions.Words(), Run: t.Run, Created: t.Created.UnixMicro(), Expires: t.Expires.UnixMicro(), Everyone: t.Everyone,
 	}
 }
@@ -93,8 +95,11 @@ func (r *tokenRecord) token() (Token, error) {
 	if err := r.Package.Validate(); err != nil {
 		return Token{}, fmt.Errorf("trust: token: %w", err)
 	}
+	if r.Scope != "" && (r.Scope != r.Package.Scope || r.PackageID == "") {
+		return Token{}, errors.New("trust: token: the record has the publisher of another scope, or creates its package")
+	}
 	return Token{
-		ID: r.Digest.Prefix().String(), Digest: r.Digest, Name: r.Name, Package: r.Package, PackageID: r.PackageID, Owner: r.Owner, Publisher: r.Publisher, Kind: r.Kind,
+		ID: r.Digest.Prefix().String(), Digest: r.Digest, Name: r.Name, Package: r.Package, PackageID: r.PackageID, Owner: r.Owner, Publisher: r.Publisher, Scope: r.Scope, Kind: r.Kind,
 		Issuer: r.Issuer, Permissions: permissions, Run: r.Run, Created: timeOf(r.Created), Expires: timeOf(r.Expires), Everyone: r.Everyone,
 	}, nil
 }
@@ -129,7 +134,7 @@ func OpenToken(it store.Item, d credential.Digest) (Token, error) {
 }
 
 // Unrevoked yields every token that has not expired and is not revoked, whatever package it is for or creates. It reads
-// all tokens, and the publishers of each package that has one, or what is pending for its name. A token that is created or
+// all tokens, and the publishers of each package or scope that has one, or what is pending for its name. A token that is created or
 // revoked meanwhile may be yielded or not. An error is the last element.
 func (m *Manager) Unrevoked(ctx context.Context) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
@@ -139,7 +144,7 @@ func (m *Manager) Unrevoked(ctx context.Context) iter.Seq2[Token, error] {
 				yield(Token{}, fmt.Errorf("trust: tokens: %w", err))
 				return
 			}
-			states := map[protocol.PackageID]State{}
+			states := map[string]State{}
 			for _, r := range page {
 				t, alive, err := m.unrevoked(ctx, r, states)
 				if err != nil {
@@ -158,8 +163,8 @@ func (m *Manager) Unrevoked(ctx context.Context) iter.Seq2[Token, error] {
 	}
 }
 
-// unrevoked returns the token of r, and whether it can be used. The states of packages are read once each.
-func (m *Manager) unrevoked(ctx context.Context, r *tokenRecord, states map[protocol.PackageID]State) (Token, bool, error) {
+// unrevoked returns the token of r, and whether it can be used. The states of packages and scopes are read once each.
+func (m *Manager) unrevoked(ctx context.Context, r *tokenRecord, states map[string]State) (Token, bool, error) {
 	t, err := r.token()
 	if err != nil {
 		return Token{}, false, err
@@ -168,16 +173,20 @@ func (m *Manager) unrevoked(ctx context.Context, r *tokenRecord, states map[prot
 		state, err := readPendingState(ctx, m.store, t.Package, t.Owner)
 		return t, err == nil && state.Alive(t) && m.now().Before(t.Expires), err
 	}
-	state, known := states[t.PackageID]
+	keys, decode := StateKeys(t.PackageID), func(items []store.Item) (State, error) { return DecodeState(t.PackageID, items) }
+	if t.Scope != "" {
+		keys, decode = ScopeStateKeys(t.Scope), func(items []store.Item) (State, error) { return DecodeScopeState(t.Scope, items) }
+	}
+	state, known := states[keys[0]]
 	if !known {
-		items, err := m.store.Get(ctx, StateKeys(t.PackageID)...)
+		items, err := m.store.Get(ctx, keys...)
 		if err != nil {
 			return Token{}, false, fmt.Errorf("trust: tokens: %w", err)
 		}
-		if state, err = DecodeState(t.PackageID, items); err != nil {
+		if state, err = decode(items); err != nil {
 			return Token{}, false, err
 		}
-		states[t.PackageID] = state
+		states[keys[0]] = state
 	}
 	return t, state.Alive(t) && m.now().Before(t.Expires), nil
 }
@@ -205,6 +214,9 @@ func (m *Manager) RevokeTokenTx(ctx context.Context, tx *store.Tx, by audit.Acto
 	e := audit.Event{
 		Type: audit.TrustRevoked, Credential: t.ID, Package: t.Package,
 		Detail: map[string]string{"publisher": t.Publisher, "package_id": string(t.PackageID)},
+	}
+	if t.Scope != "" {
+		e.Detail["scope"] = t.Scope
 	}
 	if reason != "" {
 		e.Reasons = []string{reason}

@@ -1,4 +1,4 @@
-// Package trust keeps the trusted publishers of packages, and exchanges the ID tokens of CI systems for short-lived
+// Package trust keeps the trusted publishers of packages and of scopes, and exchanges the ID tokens of CI systems for short-lived
 // tokens that publish:
 //
 //	m, err := trust.NewManager(trust.ManagerConfig{Store: st, Issuers: issuers})
@@ -38,13 +38,14 @@
 // # What is stored
 //
 // All publishers of a package are one row, by the package's immutable ID: a package that is deleted and created anew has
-// none. [Manager.ExchangeTx] compares the row, pins IDs in it, notes the use of the ID token, and makes the token, all in
-// one commit of the caller's. So of two exchanges of one ID token for a package one succeeds, on whatever nodes,
-// and none succeeds after the publisher was removed.
+// none. Those of a [Scope], which publish each package in it that exists, are one row by its name, with the immutable ID of
+// its organization. [Manager.ExchangeTx] compares both rows, pins IDs in them, notes the use of the ID token, and makes the
+// token, all in one commit of the caller's. So of two exchanges of one ID token for a package one succeeds, on whatever nodes,
+// and none succeeds after the publisher was removed. The token is for the one package, whosever publisher it is of.
 //
 // # Pending publishers
 //
-// A publisher of a name that has no package is pending: see [Manager.AddPendingTx]. It belongs to a user, for whom a job
+// A publisher of a name that has no package is pending, also where the name is in a scope that has publishers: see [Manager.AddPendingTx]. It belongs to a user, for whom a job
 // creates the package, and must have all IDs. [Manager.ExchangePendingTx] exchanges an ID token for a token that creates the
 // package and does nothing else, and notes in the pending publisher which: an earlier one is dead from then on.
 // [Manager.BindTx] makes it a publisher of the package that was created. All pending publishers of a name are one row, and
@@ -55,8 +56,8 @@
 // A [Token] is verified by its record and the [State] of its package: one Get of [TokenKey], decoded by [OpenToken],
 // which compares the digest, and one of [StateKeys], decoded by [DecodeState]. It is alive until Expires, the first
 // instant at which it is dead, and while [State.Alive]: removing its publisher ends it, and so does the revocation of
-// the credentials of all accounts. Of a Token with an Owner, which creates its package, the State is that of [PendingKeys] and
-// [DecodePending]. [Token.Credential] is what a policy reads. Rows that were read at two moments, or one
+// the credentials of all accounts. Of a Token with a Scope, the State is that of [ScopeStateKeys] and [DecodeScopeState], and
+// of one with an Owner, which creates its package, that of [PendingKeys] and [DecodePending]. [Token.Credential] is what a policy reads. Rows that were read at two moments, or one
 // of them from a cache, may differ while both are right: in that case, read both in one Get before the token is refused.
 //
 // Records of tokens and of uses are deleted by the store some time after they have expired, see [store.Item].

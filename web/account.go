@@ -32,6 +32,7 @@ type shown struct {
 	Recovery []string `json:"recovery,omitempty"`
 	URI      string   `json:"uri,omitempty"`     // of an authenticator app, until it is confirmed
 	Package  string   `json:"package,omitempty"` // that the page is about
+	Org      string   `json:"org,omitempty"`     // or else the organization
 	// Decided is what became of staged versions.
 	Decided []shownDecision `json:"decided,omitempty"`
 	// Leave is the path segment of the page to go to, where this one has nothing left to show.

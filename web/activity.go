@@ -135,6 +135,10 @@ func (e eventAnswer) text() string {
 		return "All access tokens revoked"
 	case e.Type == audit.TokenRevoked:
 		return "Access token revoked"
+	case e.Type == audit.TrustAdded && e.Detail["scope"] != "":
+		return "Trusted publisher added to a scope"
+	case e.Type == audit.TrustRemoved && e.Detail["scope"] != "":
+		return "Trusted publisher removed from a scope"
 	}
 	text, known := eventTexts[e.Type]
 	switch {
@@ -161,7 +165,7 @@ var eventDetails = []struct{ name, term string }{
 var eventReasons = map[string]string{
 	"all": "all of them", "ended-by-user": "ended on purpose", "password": "the password was changed", "leaked": "it was reported as leaked", "logout": "log-out",
 	"operator": "by those who run the registry", "too-many": "too many wrong codes", "locked": "too many wrong codes",
-	"address": "two addresses", "transferred": "the package got other owners", "account": "the account could not log in any more",
+	"address": "two addresses", "transferred": "the package or scope got other owners", "account": "the account could not log in any more",
 }
 
 // event returns an event as the page shows it at now.

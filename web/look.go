@@ -76,10 +76,10 @@ type design struct {
 var samples = map[string]any{
 	"login.html": nil, "signup.html": nil, "challenge.html": nil, "result.html": nil, "index.html": nil, "signin.html": nil, "signedin.html": nil,
 	"tokens.html": tokenList{Tokens: []shownToken{{}}}, "token.html": shownToken{}, "sessions.html": sessionList{Sessions: []shownSession{{}}},
-	"orgs.html":     []orgAnswer{{MaySet: true}, {MaySet: true, Requires: true}, {Own: true, MaySetKeysOnly: true, MaySetPublishersOnly: true, MaySetStaging: true}},
+	"orgs.html":     []orgAnswer{{MaySet: true}, {MaySet: true, Requires: true, Trust: "trust"}, {Own: true, MaySetKeysOnly: true, MaySetPublishersOnly: true, MaySetStaging: true}},
 	"packages.html": packageState{Package: "name", Mode: "none", Choices: publishChoices, Own: []packageLink{{}}, More: 1, Trust: "trust"},
 	"trust.html": &trustState{
-		Package: "name", Publishers: &[]shownPublisher{{Facts: []eventFact{{}}}}, Remove: new(shownPublisher), Systems: []systemLink{{}, {}},
+		Package: "name", Name: "name", Publishers: &[]shownPublisher{{Facts: []eventFact{{}}}, {Scope: "name"}}, Remove: new(shownPublisher), Systems: []systemLink{{}, {}},
 		Fields: []shownField{{}, {trustField: trustField{Hint: "hint", Options: []string{""}}}, {trustField: trustField{Box: true, More: true}}}, Permissions: []shownBox{{Hint: "hint"}},
 		Checked: &shownCheck{Problem: "problem", Used: true, Token: true, Publishers: []checkedPublisher{{Matches: true}, {Differences: []difference{{}}}}},
 		Own:     []packageLink{{}}, Left: 1,

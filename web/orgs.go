@@ -35,6 +35,7 @@ type orgAnswer struct {
 	MaySetStaging bool `json:"may_set_staging"`
 
 	Typed stagingTyped `json:"-"`
+	Trust string       `json:"-"` // path of the page of the scope's trusted publishers, "" if there are none here or who reads does not own it
 }
 
 // stagingTyped are the values of the form about staged versions.
@@ -62,10 +63,13 @@ func (o orgs) show(ctx context.Context, c caller) (page, error) {
 		return page{}, err
 	}
 	for i := range list.Objects {
-		o := &list.Objects[i]
-		o.Typed = stagingTyped{o.StageOnly, o.OtherApprover, strconv.Itoa(o.Approvals)}
-		if f := c.r.PostForm; f.Get("decision") == "staging" && f.Get("org") == o.Name { // it was not accepted
-			o.Typed = stagingTyped{f.Get("stage_only") != "", f.Get("other_approver") != "", printable(f.Get("approvals"))}
+		is := &list.Objects[i]
+		if len(o.cfg.Issuers) > 0 && is.Role == protocol.OrgOwner.String() {
+			is.Trust = o.pathOf(trustSegment) + "?" + trustTarget{org: is.Name}.query().Encode()
+		}
+		is.Typed = stagingTyped{is.StageOnly, is.OtherApprover, strconv.Itoa(is.Approvals)}
+		if f := c.r.PostForm; f.Get("decision") == "staging" && f.Get("org") == is.Name { // it was not accepted
+			is.Typed = stagingTyped{f.Get("stage_only") != "", f.Get("other_approver") != "", printable(f.Get("approvals"))}
 		}
 	}
 	factor, err := c.hasFactor(ctx)

@@ -295,6 +295,8 @@ type shownPublisher struct {
 	ID, Title string
 	Facts     []eventFact
 	Added     moment
+	// Scope is whose it is, where it is not removed here but at ScopePath; "": here.
+	Scope, ScopePath string
 }
 
 // systemOf returns the system of a publisher. That of an issuer that is there no more has no fields.

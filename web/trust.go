@@ -19,16 +19,67 @@ import (
 	"github.com/npmauth/npmauth/trust"
 )
 
-// trusted is the page of the trusted publishers of a package. To see them takes a second factor, as npm
-// trust list does: what that answers, and a check, which change nothing, are the answer to the form itself.
+// trusted is the page of the trusted publishers of a package, or of all packages in the scope of an organization. To see them
+// takes a second factor, as npm trust list does: what that answers, and a check, which change nothing, are the answer to the form itself.
 type trusted struct{ *Pages }
 
 // trustSegment is the path segment of the page.
 const trustSegment = "trust"
 
-// trustPath returns the address of npm's API for the trusted publishers of a package.
-func trustPath(name protocol.PackageName) string {
-	return "-/package/" + url.PathEscape(name.String()) + "/trust"
+// A trustTarget is what the page is about: a package, or the scope of an organization.
+type trustTarget struct {
+	pkg protocol.PackageName
+	org string // "" is none
+}
+
+// String returns the name of the package or the scope.
+func (o trustTarget) String() string {
+	if o.org != "" {
+		return "@" + o.org
+	}
+	return o.pkg.String()
+}
+
+// path returns the address of the API for the trusted publishers.
+func (o trustTarget) path() string {
+	if o.org != "" {
+		return orgsPath + "/" + url.PathEscape(o.org) + "/trust"
+	}
+	return "-/package/" + url.PathEscape(o.pkg.String()) + "/trust"
+}
+
+// query returns the values by which the page is told of o.
+func (o trustTarget) query() url.Values {
+	if o.org != "" {
+		return url.Values{"org": {o.org}}
+	}
+	return url.Values{"package": {o.pkg.String()}}
+}
+
+// shown returns what is shown of o from then on.
+func (o trustTarget) shown(done string, read any) shown {
+	if o.org != "" {
+		return shown{Done: done, Org: o.org, Read: read}
+	}
+	return shown{Done: done, Package: o.pkg.String(), Read: read}
+}
+
+const notOrg = "That is not the name of an organization."
+
+// trustTargetOf returns what two texts name, of which org is "" for a package, or why they name nothing.
+func trustTargetOf(pkg, org string) (o trustTarget, problem string) {
+	if org != "" {
+		o.org = strings.TrimPrefix(org, "@")
+		if !protocol.ValidOrg(o.org) {
+			return trustTarget{}, notOrg
+		}
+		return o, ""
+	}
+	name, ok := packageOf(pkg)
+	if !ok {
+		return trustTarget{}, notPackage
+	}
+	return trustTarget{pkg: name}, ""
 }
 
 // A selfAnswer is what GET /-/auth/v1/self says of an action.
@@ -61,8 +112,10 @@ type checkAnswer struct {
 // A trustState is what the page shows.
 type trustState struct {
 	Package  string // that it is about, "" if it is about none
+	Org      string // or else the organization whose scope it is about
+	Name     string // of the package or the scope, "" if it is about nothing that there could be
 	Problem  string // why it is not shown
-	Access   string // path of the page of its publishing access
+	Access   string // path of the page of its publishing access, or of the organization
 	Security string // path of the page of second factors
 	At       string // the part that comes first, which has the form that was sent: list, add or check; "": none
 
@@ -135,17 +188,23 @@ func (t trusted) show(ctx context.Context, c caller) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	state := &trustState{Package: printable(packageIn(c)), Security: t.pathOf("security")}
+	state := &trustState{Security: t.pathOf("security")}
+	state.Package, state.Org = trustTargetIn(c)
 	read, _ := c.v.shown.Read.(trustRead)
 	if c.v.shown.Read != nil {
-		state.Package = c.v.shown.Package
+		state.Package, state.Org = c.v.shown.Package, c.v.shown.Org
 	}
-	if state.Package != "" {
-		err = t.read(ctx, c, state)
+	var target trustTarget
+	if state.Package != "" || state.Org != "" {
+		target, state.Problem = trustTargetOf(state.Package, state.Org)
+		state.Problem = t.say(state.Problem)
+		if state.Problem == "" {
+			err = t.read(ctx, c, target, state)
+		}
 	}
-	if err == nil && state.Package != "" && state.Problem == "" {
+	if err == nil && state.Name != "" && state.Problem == "" {
 		state.Publishers, state.Checked = read.publishers, read.checked
-		t.fillIn(c, state)
+		t.fillIn(c, target, state)
 	}
 	if err == nil {
 		state.Own, state.Left, err = c.ownPackages(ctx)
@@ -153,18 +212,33 @@ func (t trusted) show(ctx context.Context, c caller) (page, error) {
 	return page{template: "trust.html", Title: "Trusted publishers", Factor: factor, Data: state}, err
 }
 
+// trustTargetIn returns the package that the visitor has typed or followed a link to, or else the organization.
+func trustTargetIn(c caller) (pkg, org string) {
+	for _, in := range []url.Values{c.r.URL.Query(), c.r.PostForm, {"package": {c.v.shown.Package}, "org": {c.v.shown.Org}}} {
+		if org = printable(typed.Line(in.Get("org"))); org != "" {
+			return "", org
+		}
+		if pkg = printable(typed.Line(in.Get("package"))); pkg != "" {
+			return pkg, ""
+		}
+	}
+	return "", ""
+}
+
 // read sets why the person may not see the publishers, if so: what the API would answer. It does not ask for
 // them, which takes a second factor.
-func (t trusted) read(ctx context.Context, c caller, state *trustState) error {
-	name, ok := packageOf(state.Package)
-	if !ok {
-		state.Problem = t.say(notPackage)
-		return nil
+func (t trusted) read(ctx context.Context, c caller, target trustTarget, state *trustState) error {
+	state.Name = target.String()
+	query, action := target.query(), protocol.ReadTrust
+	state.Access = t.pathOf("packages") + "?" + query.Encode()
+	if target.org != "" {
+		state.Org, action = target.org, protocol.ReadOrgTrust
+		state.Access = t.pathOf("orgs")
+	} else {
+		state.Package = state.Name
 	}
-	state.Package = name.String()
-	state.Access = t.pathOf("packages") + "?package=" + url.QueryEscape(name.String())
+	query.Set("action", action.String())
 	var is selfAnswer
-	query := url.Values{"action": {protocol.ReadTrust.String()}, "package": {name.String()}}
 	err := c.call(ctx, credential.Secret{}, http.MethodGet, "-/auth/v1/self?"+query.Encode(), nil, &is)
 	if refuses(err) {
 		refused, _ := errors.AsType[*apiError](err)
@@ -177,12 +251,12 @@ func (t trusted) read(ctx context.Context, c caller, state *trustState) error {
 	for _, why := range is.Explanation.Reasons {
 		state.Problem = strings.TrimSpace(state.Problem + " " + why.Sentence + " " + why.Remedy)
 	}
-	state.Problem = cmp.Or(state.Problem, t.say("You may not see the trusted publishers of this package."))
+	state.Problem = cmp.Or(state.Problem, t.say("You may not see the trusted publishers of %s.", state.Name))
 	return nil
 }
 
 // fillIn fills in the form for a new publisher, and what another form had that was not accepted.
-func (t trusted) fillIn(c caller, state *trustState) {
+func (t trusted) fillIn(c caller, target trustTarget, state *trustState) {
 	form := c.r.PostForm
 	decision, id, _ := strings.Cut(form.Get("decision"), ":")
 	switch decision {
@@ -203,7 +277,8 @@ func (t trusted) fillIn(c caller, state *trustState) {
 	}
 	state.System = s.Key
 	for _, one := range systems {
-		query := url.Values{"package": {state.Package}, "system": {one.Key}}
+		query := target.query()
+		query.Set("system", one.Key)
 		state.Systems = append(state.Systems, systemLink{t.say(one.Name), c.v.path + "?" + query.Encode(), one.Key == s.Key})
 	}
 	sent := decision == "add"
@@ -240,41 +315,45 @@ type trustRead struct {
 }
 
 func (t trusted) do(ctx context.Context, c caller, form url.Values) (shown, error) {
-	name, ok := packageOf(typed.Line(form.Get("package")))
-	if !ok {
-		return shown{}, problemError(notPackage)
+	target, problem := trustTargetOf(typed.Line(form.Get("package")), typed.Line(form.Get("org")))
+	if problem != "" {
+		return shown{}, problemError(problem)
 	}
 	switch decision, id, _ := strings.Cut(form.Get("decision"), ":"); {
 	case decision == "list":
-		return t.list(ctx, c, form, name)
+		return t.list(ctx, c, form, target)
 	case decision == "add":
-		return t.add(ctx, c, form, name)
+		return t.add(ctx, c, form, target)
 	case decision == "remove" && validID(id):
-		if err := c.call(ctx, codeIn(form), http.MethodDelete, trustPath(name)+"/"+id, nil, nil); err != nil {
+		if err := c.call(ctx, codeIn(form), http.MethodDelete, target.path()+"/"+id, nil, nil); err != nil {
 			return shown{}, err
 		}
-		return shown{Done: t.say("The trusted publisher of %s is removed, and the tokens that its jobs had are dead.", name), Package: name.String()}, nil
-	case decision == "check":
-		return t.check(ctx, c, form, name)
+		return target.shown(t.say("The trusted publisher of %s is removed, and the tokens that its jobs had are dead.", target), nil), nil
+	case decision == "check" && target.org == "":
+		return t.check(ctx, c, form, target)
 	}
 	return shown{}, errMalformed
 }
 
 // list reads the publishers.
-func (t trusted) list(ctx context.Context, c caller, form url.Values, name protocol.PackageName) (shown, error) {
+func (t trusted) list(ctx context.Context, c caller, form url.Values, target trustTarget) (shown, error) {
 	var list []publisherAnswer
-	if err := c.call(ctx, codeIn(form), http.MethodGet, trustPath(name), nil, &list); err != nil {
+	if err := c.call(ctx, codeIn(form), http.MethodGet, target.path(), nil, &list); err != nil {
 		return shown{}, err
 	}
 	all := []shownPublisher{}
 	for _, one := range list {
-		all = append(all, t.publisher(one, c.v.client.At))
+		p := t.publisher(one, c.v.client.At)
+		if scope := one.text("scope"); scope != "" && target.org == "" {
+			p.Scope, p.ScopePath = scope, t.pathOf(trustSegment)+"?"+trustTarget{org: scope}.query().Encode()
+		}
+		all = append(all, p)
 	}
-	return shown{Package: name.String(), Read: trustRead{publishers: &all}}, nil
+	return target.shown("", trustRead{publishers: &all}), nil
 }
 
 // add adds a publisher of what the form says. What the rules do not allow the API refuses.
-func (t trusted) add(ctx context.Context, c caller, form url.Values, name protocol.PackageName) (shown, error) {
+func (t trusted) add(ctx context.Context, c caller, form url.Values, target trustTarget) (shown, error) {
 	systems := ciSystems(t.cfg.Issuers)
 	i := systemIn(systems, form.Get("system"))
 	if i < 0 {
@@ -284,18 +363,18 @@ func (t trusted) add(ctx context.Context, c caller, form url.Values, name protoc
 		return shown{}, problemError("Choose what the publisher may do.")
 	}
 	var added []publisherAnswer
-	err := c.call(ctx, codeIn(form), http.MethodPost, trustPath(name), systems[i].body(form), &added)
+	err := c.call(ctx, codeIn(form), http.MethodPost, target.path(), systems[i].body(form), &added)
 	if refused, ok := errors.AsType[*apiError](err); ok {
 		refused.sentence = systems[i].said(refused.sentence)
 	}
 	if err != nil {
 		return shown{}, err
 	}
-	s := shown{Done: t.say("The trusted publisher of %s is added.", name), Package: name.String()}
+	s := target.shown(t.say("The trusted publisher of %s is added.", target), nil)
 	if len(added) == 1 {
-		s.Done = t.say("%s is a trusted publisher of %s now.", t.publisher(added[0], time.Time{}).Title, name)
+		s.Done = t.say("%s is a trusted publisher of %s now.", t.publisher(added[0], time.Time{}).Title, target)
 		if added[0].text("pending") == "true" {
-			s.Done = t.say("%s is a pending trusted publisher of %s now: its next job creates the package for you.", t.publisher(added[0], time.Time{}).Title, name)
+			s.Done = t.say("%s is a pending trusted publisher of %s now: its next job creates the package for you.", t.publisher(added[0], time.Time{}).Title, target)
 		}
 	}
 	return s, nil
@@ -305,7 +384,7 @@ func (t trusted) add(ctx context.Context, c caller, form url.Values, name protoc
 const notPresented = "That is neither an ID token nor an object of claims that has iss."
 
 // check compares an ID token, or claims, with the publishers.
-func (t trusted) check(ctx context.Context, c caller, form url.Values, name protocol.PackageName) (shown, error) {
+func (t trusted) check(ctx context.Context, c caller, form url.Values, target trustTarget) (shown, error) {
 	text := strings.TrimSpace(form.Get("presented"))
 	body := map[string]any{}
 	token := !strings.HasPrefix(text, "{")
@@ -318,14 +397,14 @@ func (t trusted) check(ctx context.Context, c caller, form url.Values, name prot
 		return shown{}, problemError(notPresented)
 	}
 	var is checkAnswer
-	err := c.call(ctx, codeIn(form), http.MethodPost, "-/auth/v1/trust/"+url.PathEscape(name.String())+"/check", body, &is)
+	err := c.call(ctx, codeIn(form), http.MethodPost, "-/auth/v1/trust/"+url.PathEscape(target.pkg.String())+"/check", body, &is)
 	if refused, ok := errors.AsType[*apiError](err); ok && refused.code == "bad-check" {
 		refused.sentence = t.say(notPresented)
 	}
 	if err != nil {
 		return shown{}, err
 	}
-	return shown{Package: name.String(), Read: trustRead{checked: t.checked(is, token)}}, nil
+	return target.shown("", trustRead{checked: t.checked(is, token)}), nil
 }
 
 // checked returns in words what a check has found.

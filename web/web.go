@@ -22,7 +22,7 @@
 //	GET, POST  /-/auth/tokens/<key>         one of them: rotate or revoke it
 //	GET, POST  /-/auth/sessions             where the account is logged in; end that
 //	GET, POST  /-/auth/packages             the publishing access of a package
-//	GET, POST  /-/auth/trust                the trusted publishers of a package
+//	GET, POST  /-/auth/trust                the trusted publishers of a package or a scope
 //	GET, POST  /-/auth/staged               staged versions: approve or reject some of them
 //	GET, POST  /-/auth/staged/<ID>          one of them, and its difference from what is published
 //	GET, POST  /-/auth/orgs                 the organizations of an account and its own scope, and their rules

@@ -220,6 +220,15 @@ var cases = []testCase{
 		}
 		return ""
 	}},
+	{name: "an organization exists without a user, too", run: existsForNobody, missing: func(reg Registry) string {
+		switch {
+		case reg.Orgs == nil:
+			return "Orgs"
+		case reg.Private.IsZero():
+			return "Private"
+		}
+		return ""
+	}},
 	{name: "a list of organizations is true", run: membershipsAgree, missing: func(reg Registry) string {
 		switch all, _ := reg.orgs(); {
 		case all == nil:

@@ -181,6 +181,7 @@ func TestCarelessHosts(t *testing.T) {
 		"removes any revision":               {"what was published meanwhile is not taken away"},
 		"lists all":                          {"private packages are hidden"},
 		"lists what users may read":          {"private packages are hidden", "private packages are hidden in lists of an organization"},
+		"hides organizations":                {"an organization exists without a user, too"},
 		"lists organizations of others":      {"a list of organizations is true"},
 		"lets everybody into a user's scope": {"the scope of a user's own name is theirs"},
 		"gives all one scope":                {"the scope of a user's own name is theirs"},

@@ -68,6 +68,19 @@ func (x *rig) ownOrg(t tb) (name string, id protocol.OrgID) {
 	return name, facts.ID
 }
 
+// existsForNobody tests that an organization has the same ID without a user, and no role: the trusted publishers of its scope
+// belong to it.
+func existsForNobody(t tb, x *rig) {
+	name, id := x.ownOrg(t)
+	facts, err := x.Orgs.OrgFacts(t.Context(), name, "")
+	require.NoError(t, err)
+	assert.Equal(t, id, facts.ID, "OrgFacts without a user has another ID of %q", name)
+	assert.Equal(t, protocol.NoRole, facts.Role, "OrgFacts without a user has a role in %q", name)
+	facts, err = x.Orgs.OrgFacts(t.Context(), "npmauth-host-test-nobody", "")
+	require.NoError(t, err)
+	assert.Empty(t, facts.ID, "OrgFacts has an organization that does not exist")
+}
+
 // membershipsAgree tests that a list of organizations says what OrgFacts says.
 func membershipsAgree(t tb, x *rig) {
 	all, _ := x.orgs()

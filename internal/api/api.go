@@ -124,6 +124,8 @@ var endpoints = map[protocol.Action]endpoint{
 	protocol.ListEvents:      answer((*API).listEvents),
 	protocol.ListMemberships: answer((*API).listOrgs),
 	protocol.SetOrgFactor:    answer((*API).setOrgFactor),
+	protocol.ReadOrgTrust:    answer((*API).listOrgTrust),
+	protocol.WriteOrgTrust:   answer((*API).writeOrgTrust),
 	protocol.ReadProfile:     answer((*API).readProfile),
 	protocol.WriteProfile:    answer((*API).writeProfile),
 	protocol.SetTwoFactor:    answer((*API).setKeysOnly), // and of a body that writeProfile reads

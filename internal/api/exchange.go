@@ -82,7 +82,10 @@ func (a *API) exchanged(r *http.Request, op protocol.Operation) (reply, error) {
 				return a.StillPends(ctx, tx, q, user)
 			})
 		} else {
-			secret, made, err = a.Trust.ExchangeTx(ctx, tx, q.Actor.By(q.Addr), trust.Package{ID: q.Package.ID, Name: op.Package}, id)
+			var pkg trust.Package
+			if pkg, err = a.TrustPackage(ctx, q); err == nil {
+				secret, made, err = a.Trust.ExchangeTx(ctx, tx, q.Actor.By(q.Addr), pkg, id)
+			}
 		}
 		if mismatch, ok := errors.AsType[*trust.MismatchError](err); ok {
 			compared, err = mismatch.Comparisons, errMismatch
@@ -209,13 +212,17 @@ func (a *API) checkTrust(r *http.Request, op protocol.Operation) (reply, error) 
 	return ok(check), nil
 }
 
-// compare compares an ID token with the publishers of the package that q is about, or with what its sender has pending for
-// a name that has none.
+// compare compares an ID token with the publishers of the package that q is about and of its scope, or with what its sender has
+// pending for a name that has none.
 func (a *API) compare(ctx context.Context, tx *store.Tx, q *authz.Request, id trust.IDToken) ([]trust.Comparison, error) {
 	if q.Package.ID == "" {
 		return a.Trust.CheckPendingTokens(ctx, tx, q.Operation.Package, q.Account.ID, id)
 	}
-	return a.Trust.Check(ctx, tx, q.Package.ID, id)
+	pkg, err := a.TrustPackage(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return a.Trust.Check(ctx, tx, pkg, id)
 }
 
 // toCheck returns what is compared: an ID token, or claims. Problem is set to why a token is not valid.

@@ -54,17 +54,17 @@ func (a Actor) Identity() host.Identity {
 
 // sender returns whose share of the memory the actor's requests use.
 func (a Actor) sender() budget.Sender {
-	switch of := holderOf(a.Credential); {
-	case of.pkg != "":
-		return budget.Publisher(string(of.pkg))
-	case of.pending():
-		return budget.User(string(of.creates.Owner))
+	switch c := a.Credential; {
+	case c.Package != "":
+		return budget.Publisher(string(c.Package))
+	case c.Creates != policy.Creation{}:
+		return budget.User(string(c.Creates.Owner))
 	}
 	return budget.User(string(a.Credential.User))
 }
 
 // A Person is whom a credential belongs to: a user as the host and the subject row have them. For the
-// credential of a trusted publisher it is nobody, with the publishers that its package has, or those that are pending
+// credential of a trusted publisher it is nobody, with the publishers that its package or scope has, or those that are pending
 // for a name and the user for whom they create the package.
 type Person struct {
 	Account    policy.Account
@@ -79,20 +79,29 @@ func (p *Person) evidence() []store.Evidence {
 	return append(p.Subject.Evidence[:len(p.Subject.Evidence):len(p.Subject.Evidence)], p.Publishers.Evidence...)
 }
 
-// A holder is whom a credential belongs to: a user, or the trusted publishers of a package, or those that a user
-// has pending for a name.
+// A holder is whom a credential belongs to: a user, or the trusted publishers of a package or of a scope, or those that a
+// user has pending for a name.
 type holder struct {
 	user    protocol.UserID
 	pkg     protocol.PackageID
+	scope   string
 	creates policy.Creation
 }
 
-func holderOf(c *policy.Credential) holder { return holder{c.User, c.Package, c.Creates} }
+// holder returns whom v belongs to.
+func (v *Verified) holder() holder {
+	c := &v.Credential
+	if v.issued != nil && v.issued.Scope != "" {
+		return holder{scope: v.issued.Scope}
+	}
+	return holder{user: c.User, pkg: c.Package, creates: c.Creates}
+}
 
 // pending reports whether the holder are pending trusted publishers. They are kept in no cache: a name is published for
 // the first time once.
 func (h holder) pending() bool { return h.creates != policy.Creation{} }
 
-// SameHolder reports whether two credentials belong to the same user, or to the trusted publishers of
-// the same package or name.
-func SameHolder(a, b *policy.Credential) bool { return holderOf(a) == holderOf(b) }
+// SameHolder reports whether two credentials belong to the same user, or to jobs that publish the same package or name.
+func SameHolder(a, b *policy.Credential) bool {
+	return a.User == b.User && a.Package == b.Package && a.Creates == b.Creates
+}

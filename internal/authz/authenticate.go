@@ -131,7 +131,7 @@ func (a *Authorizer) authenticate(ctx context.Context, h http.Header, now time.T
 	}
 	if err == nil {
 		var who *Person
-		if who, err = a.holderNow(ctx, holderOf(&v.Credential), now); err == nil {
+		if who, err = a.holderNow(ctx, v.holder(), now); err == nil {
 			if err = v.holds(who, now); err == nil {
 				return Actor{Credential: &v.Credential, Person: who, Verified: v}, nil
 			}
@@ -280,13 +280,16 @@ func (v *Verified) job() map[string]string {
 		detail = map[string]string{}
 	}
 	detail["publisher"], detail["issuer"] = v.issued.Publisher, v.issued.Issuer
+	if v.issued.Scope != "" {
+		detail["scope"] = v.issued.Scope
+	}
 	return detail
 }
 
 // Revoked reports whether a credential was revoked together with others, which leaves its row.
 func (a *Authorizer) Revoked(ctx context.Context, r store.Reader, v *Verified) (bool, error) {
 	if v.issued != nil {
-		who, err := a.readHolder(ctx, r, holderOf(&v.Credential))
+		who, err := a.readHolder(ctx, r, v.holder())
 		return err == nil && !who.Publishers.Alive(*v.issued), err
 	}
 	sub, err := subject.Get(ctx, r, v.Credential.User)
@@ -379,18 +382,22 @@ func (a *Authorizer) readHolder(ctx context.Context, r store.Reader, h holder) (
 	switch {
 	case h.pending():
 		return a.readPending(ctx, r, h.creates)
-	case h.pkg == "":
-		return a.readPerson(ctx, r, h.user)
+	case h.scope != "":
+		publishers, err := readState(ctx, r, trust.ScopeStateKeys(h.scope), func(items []store.Item) (trust.State, error) { return trust.DecodeScopeState(h.scope, items) })
+		return &Person{Publishers: publishers}, err
+	case h.pkg != "":
+		publishers, err := readState(ctx, r, trust.StateKeys(h.pkg), func(items []store.Item) (trust.State, error) { return trust.DecodeState(h.pkg, items) })
+		return &Person{Publishers: publishers}, err
 	}
-	items, err := r.Get(ctx, trust.StateKeys(h.pkg)...)
+	return a.readPerson(ctx, r, h.user)
+}
+
+func readState(ctx context.Context, r store.Reader, keys []string, decode func([]store.Item) (trust.State, error)) (trust.State, error) {
+	items, err := r.Get(ctx, keys...)
 	if err != nil {
-		return nil, err
+		return trust.State{}, err
 	}
-	publishers, err := trust.DecodeState(h.pkg, items)
-	if err != nil {
-		return nil, err
-	}
-	return &Person{Publishers: publishers}, nil
+	return decode(items)
 }
 
 // readPending is readHolder for pending trusted publishers.
@@ -443,11 +450,13 @@ func (a *Authorizer) hostUser(ctx context.Context, r store.Reader, id protocol.U
 // ActorKeys returns the keys of all rows that say whether the credential is live, to be read
 // in one Get.
 func (a *Authorizer) ActorKeys(v *Verified) []string {
-	of := holderOf(&v.Credential)
+	of := v.holder()
 	var keys []string
 	switch {
 	case of.pkg != "":
 		keys = trust.StateKeys(of.pkg)
+	case of.scope != "":
+		keys = trust.ScopeStateKeys(of.scope)
 	case of.pending():
 		keys = trust.PendingKeys(of.creates.Package, of.creates.Owner)
 	default:
@@ -467,7 +476,7 @@ func (a *Authorizer) ActorKeys(v *Verified) []string {
 // Present authenticates v in tx, on rows that become preconditions of its commit, and on the
 // host's record. The caller has read [Authorizer.ActorKeys] in tx.
 func (a *Authorizer) Present(ctx context.Context, tx *store.Tx, v *Verified, now time.Time) (act Actor, err error) {
-	of := holderOf(&v.Credential)
+	of := v.holder()
 	if v.foreign.IsZero() {
 		v, err = a.again(ctx, tx, v)
 	} else {
@@ -521,7 +530,7 @@ func invalid(err error, text string, v *Verified) error {
 // readAnew reads in one Get whether a credential holds, past the caches, and puts what it
 // found there.
 func (a *Authorizer) readAnew(ctx context.Context, v *Verified, now time.Time) (act Actor, err error) {
-	of := holderOf(&v.Credential)
+	of := v.holder()
 	fillHolder := a.caches.people.Begin(of)
 	fillCredential := a.caches.credentials.Begin(v.digest.Prefix())
 	err = store.Transact(ctx, a.unobserved, func(tx *store.Tx) error {

@@ -73,6 +73,8 @@ func (c *caches) changed(keys []string) {
 			c.people.Drop(holder{user: id})
 		} else if id, ok := trust.PackageOf(key); ok {
 			c.people.Drop(holder{pkg: id})
+		} else if scope, ok := trust.ScopeOf(key); ok {
+			c.people.Drop(holder{scope: scope})
 		} else if p, ok := trust.PrefixFromKey(key); ok {
 			c.credentials.Drop(p)
 		} else if subject.IsEveryone(key) {
@@ -102,6 +104,8 @@ func (c *caches) read(items []store.Item) {
 			c.readHolder(holder{user: id}, items)
 		} else if id, ok := trust.PackageOf(it.Key); ok {
 			c.readHolder(holder{pkg: id}, items)
+		} else if scope, ok := trust.ScopeOf(it.Key); ok {
+			c.readHolder(holder{scope: scope}, items)
 		}
 	}
 }

@@ -74,7 +74,11 @@ func (a *Authorizer) PublishersNotice(ctx context.Context, tx *store.Tx, q *Requ
 	if !q.Change.DemandsPublishers() {
 		return "", nil
 	}
-	list, err := a.Trust.Publishers(ctx, tx, q.Package.ID)
+	pkg, err := a.TrustPackage(ctx, q)
+	if err != nil {
+		return "", err
+	}
+	list, err := a.Trust.PublishersFor(ctx, tx, pkg)
 	if err != nil || len(list) > 0 {
 		return "", err
 	}

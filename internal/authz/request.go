@@ -177,7 +177,7 @@ func (a *Authorizer) Offered(q *Request) error {
 // lacks returns an error for an action on trusted publishers or staged versions where there are none.
 func (a *Authorizer) lacks(action protocol.Action) error {
 	switch action {
-	case protocol.ReadTrust, protocol.CheckTrust, protocol.WriteTrust, protocol.ExchangeToken:
+	case protocol.ReadTrust, protocol.CheckTrust, protocol.WriteTrust, protocol.ReadOrgTrust, protocol.WriteOrgTrust, protocol.ExchangeToken:
 		if a.Trust == nil {
 			return errNoTrust
 		}

@@ -65,6 +65,7 @@ var tables = map[string]table{
 	"token-count":         {schema: 2, id: field("user")},
 	"token-expiring":      {id: field("id"), also: (*checker).warning},
 	"trust":               {id: field("package")},
+	"trust-scope":         {id: field("scope")},
 	"trust-token":         {id: half},
 	"trust-used":          {id: field("id")},
 	"legacy-use":          {id: field("user"), also: (*checker).legacyUse},

@@ -157,12 +157,18 @@ func (s *scene) npmWorkspaces() {
 	}
 }
 
-// monorepo makes a repository of three packages, and of further files.
+// monorepo makes a repository of three packages of the person's, and of further files.
 func (a *actor) monorepo(version string, files map[string]string) (names []string, dir string) {
+	a.t.Helper()
+	return a.monorepoOf(a.scene.name, version, files)
+}
+
+// monorepoOf is monorepo in a scope.
+func (a *actor) monorepoOf(scope, version string, files map[string]string) (names []string, dir string) {
 	a.t.Helper()
 	all := map[string]string{"package.json": `{"name":"mono","version":"1.0.0","private":true,"workspaces":["packages/*"],"license":"MIT"}`}
 	for _, part := range []string{"a", "b", "c"} {
-		name := "@" + a.scene.name + "/" + part
+		name := "@" + scope + "/" + part
 		names = append(names, name)
 		all["packages/"+part+"/package.json"] = `{"name":"` + name + `","version":"` + version + `","license":"MIT","repository":"https://git.example/mono"}`
 		all["packages/"+part+"/index.js"] = "module.exports = " + `"` + name + "@" + version + `"` + "\n"

@@ -50,7 +50,7 @@ func TestTrustDocument(t *testing.T) {
 					d.request(b.text)
 				}
 			}
-			assert.Equal(t, map[string]int{"sh": 3, "ini": 1, "json": 4, "yaml": 3, "go": 2}, kinds)
+			assert.Equal(t, map[string]int{"sh": 3, "ini": 1, "json": 5, "yaml": 3, "go": 2}, kinds)
 		})
 	}
 }
@@ -102,6 +102,8 @@ func (d *trustDocument) request(text string) {
 	switch {
 	case strings.Contains(text, `"repository_id": "731", "repository_owner_id"`): // of a name that has no package
 		d.first(text)
+	case strings.Contains(text, `"acme/monorepo"`): // of a scope
+		d.scope(text)
 	case strings.HasPrefix(text, "["):
 		added := d.ask("POST", "-/package/@acme%2fwidget/trust", json.RawMessage(text))
 		require.Equal(d.t, http.StatusCreated, added.Status, added.Body)
@@ -136,15 +138,7 @@ func (d *trustDocument) first(text string) {
 	p := d.home.Terminal("", "npm", "trust", "list", "@acme/new")
 	d.confirm(p)
 	p.OK()
-	runner := integration.NewHome(d.t, d.registry.URL)
-	runner.Use(d.npm)
-	for name, value := range map[string]string{"CI": "true", "GITHUB_ACTIONS": "true"} {
-		runner.Set(name, value)
-	}
-	variables := d.systems.tokensOf(&scene{t: d.t, registry: d.registry, client: d.npm}, nil)
-	for i := 0; i < len(variables); i += 2 {
-		runner.Set(variables[i], variables[i+1])
-	}
+	runner := d.github(nil)
 	runner.OK(runner.Package("@acme/new", "1.0.0"), "npm", "publish")
 	require.True(d.t, published(d.registry, d.home, "@acme/new", "1.0.0"))
 	owned := d.registry.As(d.home.Token()).Do("GET", "@acme%2fnew", nil)
@@ -152,6 +146,43 @@ func (d *trustDocument) first(text string) {
 	bound := d.ask("GET", "-/package/@acme%2fnew/trust", nil)
 	assert.Contains(d.t, bound.Body, `"repository_id":"731"`)
 	assert.NotContains(d.t, bound.Body, "pending")
+}
+
+// github returns the home of a job of GitHub Actions, whose ID tokens have these claims besides.
+func (d *trustDocument) github(changes map[string]any) *integration.Home {
+	d.t.Helper()
+	runner := integration.NewHome(d.t, d.registry.URL)
+	runner.Use(d.npm)
+	for name, value := range map[string]string{"CI": "true", "GITHUB_ACTIONS": "true"} {
+		runner.Set(name, value)
+	}
+	variables := d.systems.tokensOf(&scene{t: d.t, registry: d.registry, client: d.npm}, changes)
+	for i := 0; i < len(variables); i += 2 {
+		runner.Set(variables[i], variables[i+1])
+	}
+	return runner
+}
+
+// scope adds a trusted publisher of the scope, runs its job for two packages, and removes it.
+func (d *trustDocument) scope(text string) {
+	d.t.Helper()
+	const path = "-/auth/v1/orgs/acme/trust"
+	added := d.ask("POST", path, json.RawMessage(text))
+	require.Equal(d.t, http.StatusCreated, added.Status, added.Body)
+	workflow := "acme/monorepo/.github/workflows/release.yml@refs/heads/main"
+	runner := d.github(map[string]any{"repository": "acme/monorepo", "repository_id": "732", "workflow_ref": workflow, "job_workflow_ref": workflow})
+	for _, name := range []string{"@acme/new", "@acme/widget"} {
+		runner.OK(runner.Package(name, "1.0.1"), "npm", "publish")
+		require.True(d.t, published(d.registry, d.home, name, "1.0.1"))
+	}
+	p := d.home.Terminal("", "npm", "trust", "list", "@acme/new")
+	d.confirm(p)
+	assert.Contains(d.t, p.OK().Output(), "acme/monorepo")
+	var list []struct{ ID, Scope string }
+	require.NoError(d.t, json.Unmarshal([]byte(added.Body), &list))
+	require.Len(d.t, list, 1)
+	assert.Equal(d.t, "acme", list[0].Scope)
+	assert.Equal(d.t, http.StatusNoContent, d.ask("DELETE", path+"/"+list[0].ID, nil).Status)
 }
 
 // job runs the commands of a job, in a home that has nothing but what its CI system gives it, for a release of its own.

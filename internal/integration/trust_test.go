@@ -368,3 +368,57 @@ func (c *ciSystems) trustCircleCI(s *scene) {
 	assert.Contains(s.t, added.Output(), "created successfully")
 	s.job("CIRCLECI", "NPM_ID_TOKEN", c.circleci.CircleCI(s.audience())).releases(alice, pkg, "1.1.0", "circleci")
 }
+
+// One trusted publisher of an organization's scope publishes all packages of a monorepo, with one ID token.
+func TestScopeTrust(t *testing.T) {
+	t.Parallel()
+	c := newCISystems(t)
+	clients, flags := among("npm11", "npm12"), c.flags()
+	for _, npm := range clients {
+		flags = append(flags, "-org", "mono-"+npm+"=scope-"+npm)
+	}
+	play(t, clients, map[string]func(*scene){"scope": c.scopeWorkspaces}, flags...)
+}
+
+func (c *ciSystems) scopeWorkspaces(s *scene) {
+	alice, org := s.person(s.name), "mono-"+s.client
+	names, dir := alice.monorepoOf(org, "1.1.0", nil)
+	code := alice.app.Lasting()
+	for _, name := range names {
+		alice.publishes(code, name, "restricted", "1.0.0")
+	}
+	path := "-/auth/v1/orgs/" + org + "/trust"
+	added := s.registry.As(alice.home.Token()).Do("POST", path, []json.RawMessage{json.RawMessage(githubJob)}, "npm-otp", alice.app.Fresh())
+	require.Equal(s.t, http.StatusCreated, added.Status, added.Body)
+	var publishers []struct{ ID, Scope string }
+	require.NoError(s.t, json.Unmarshal([]byte(added.Body), &publishers))
+	require.Len(s.t, publishers, 1)
+	assert.Equal(s.t, org, publishers[0].Scope)
+
+	ci := s.job("GITHUB_ACTIONS", "NPM_ID_TOKEN", c.github.GitHub(s.audience()))
+	ci.home.OK(dir, "npm", "publish", "--workspaces")
+	for _, name := range names {
+		manifest := alice.has(name, "1.1.0")
+		require.NotNil(s.t, manifest, name)
+		by, _ := manifest["_npmUser"].(map[string]any)
+		assert.Equal(s.t, map[string]any{"id": "github", "oidcConfigId": "oidc:" + publishers[0].ID}, by["trustedPublisher"])
+	}
+	fresh := func() *actor { return s.job("GITHUB_ACTIONS", "NPM_ID_TOKEN", c.github.GitHub(s.audience())) }
+	absent := fresh()
+	refused := absent.home.Run(absent.home.Package("@"+org+"/absent", "1.0.0"), "npm", "publish")
+	assert.NotZero(s.t, refused.Code)
+	assert.Contains(s.t, refused.Output(), "package not found")
+
+	// npm trust shows it to maintainers of a package, and does not remove it.
+	listed := alice.trust("list", names[0], "--auth-type=legacy").OK().Output()
+	assert.Contains(s.t, listed, "id: "+publishers[0].ID)
+	revoked := alice.trust("revoke", names[0], "--id="+publishers[0].ID, "--auth-type=legacy").Wait()
+	assert.NotZero(s.t, revoked.Code)
+	assert.Contains(s.t, revoked.Output(), "is of all packages in the scope @"+org)
+
+	removed := s.registry.As(alice.home.Token()).Do("DELETE", path+"/"+publishers[0].ID, nil, "npm-otp", alice.app.Fresh())
+	require.Equal(s.t, http.StatusNoContent, removed.Status, removed.Body)
+	late := fresh()
+	assert.NotZero(s.t, late.home.Run(late.home.Package(names[1], "1.2.0"), "npm", "publish").Code)
+	assert.Nil(s.t, alice.has(names[1], "1.2.0"))
+}

@@ -70,8 +70,8 @@ var changeWords = []changeWord{
 	},
 	textWord("new-team", "devs", func(c *protocol.Change) *string { return &c.Team }, protocol.WriteTeam),
 	enumWord("permission", func(c *protocol.Change) *protocol.Permission { return &c.Permission }, protocol.ReadWrite, protocol.GrantTeam),
-	boolWord("removes", func(c *protocol.Change) *bool { return &c.Removes }, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam, protocol.RemoveFactor, protocol.WriteTrust, protocol.RejectStaged),
-	pairWord("publisher", "repository", "acme/widget", func(c *protocol.Change) *map[string]string { return &c.Publisher }, protocol.WriteTrust),
+	boolWord("removes", func(c *protocol.Change) *bool { return &c.Removes }, protocol.WriteOrg, protocol.WriteTeam, protocol.WriteTeamMember, protocol.GrantTeam, protocol.RemoveFactor, protocol.WriteTrust, protocol.WriteOrgTrust, protocol.RejectStaged),
+	pairWord("publisher", "repository", "acme/widget", func(c *protocol.Change) *map[string]string { return &c.Publisher }, protocol.WriteTrust, protocol.WriteOrgTrust),
 	pairWord("also", "11111111-1111-4111-8111-111111111111", "gadget@1.0.0", func(c *protocol.Change) *map[string]string { return &c.Also }, protocol.ApproveStaged, protocol.RejectStaged),
 	{
 		word: "email", actions: []protocol.Action{protocol.WriteProfile},
