@@ -204,7 +204,7 @@ var (
 	busy = page{
 		template: "result.html", Title: "Not at the moment",
 		Text: "The registry cannot check this right now. Nothing was changed.",
-		Next: "Wait a few seconds, go back, and send the form again.",
+		Next: "Wait a few seconds. Then load this page again, or go back and send the form again.",
 	}
 	// The change may have happened.
 	unclear = page{

@@ -115,7 +115,7 @@ func (c *Chrome) record(event any) {
 	var problem any
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
-		if e.Entry.Source == log.EntrySourceNetwork && strings.Contains(e.Entry.Text, "the server responded with a status of 4") {
+		if e.Entry.Source == log.EntrySourceNetwork && strings.Contains(e.Entry.Text, "the server responded with a status of ") {
 			return
 		}
 		problem = e.Entry
@@ -413,5 +413,17 @@ func (c *Chrome) Push(text string) {
 func (c *Chrome) Touch(text, after string) {
 	c.t.Helper()
 	c.do(c.click("button", text))
-	require.Eventually(c.t, func() bool { return strings.Contains(c.Text(), after) }, patience, 10*time.Millisecond, "the page does not say %s", after)
+	c.Await(after)
+}
+
+// Forge gives all hidden fields of a name another value.
+func (c *Chrome) Forge(field, value string) {
+	c.t.Helper()
+	c.do(chromedp.Evaluate[chromedp.Void](expression("document.getElementsByName(%s).forEach(e => { e.value = %s; })", field, value)))
+}
+
+// Await waits until the page says text.
+func (c *Chrome) Await(text string) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool { return strings.Contains(c.Text(), text) }, patience, 10*time.Millisecond, "the page does not say %s", text)
 }
