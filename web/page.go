@@ -216,16 +216,16 @@ var (
 
 // write answers with pg.
 func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
-	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.prefix+stylePath, printable(pg.Name)
+	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.pathOf(styleFile), printable(pg.Name)
 	pg.Email = printable(pg.Email)
 	if len(p.design.look.Logo) > 0 {
-		pg.Logo = p.prefix + logoPath
+		pg.Logo = p.pathOf(logoFile)
 	}
 	if pg.Code != "" || pg.images || pg.Shown.Token != "" || len(pg.Shown.Recovery) > 0 {
-		pg.Script = p.prefix + scriptPath
+		pg.Script = p.pathOf(scriptFile)
 	}
 	if (pg.Offers || pg.Factor != nil && pg.Factor.Keys || pg.creates) && pg.Token != "" {
-		pg.Keys = p.prefix + keysPath
+		pg.Keys = p.pathOf(keysFile)
 	}
 	for _, text := range []*string{&pg.Title, &pg.Problem, &pg.Text, &pg.Next, &pg.Shown.Done} {
 		*text = p.say(*text)
