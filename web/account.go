@@ -273,9 +273,11 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 func (p *Pages) refuseAccount(w http.ResponseWriter, r *http.Request, v visit, err error) {
 	switch refused, _ := errors.AsType[*apiError](err); {
 	case errors.Is(err, errGone):
-		p.write(w, http.StatusNotFound, gone)
+		pg := noThing
+		pg.Back = p.pathOf(v.kind)
+		p.write(w, http.StatusNotFound, pg)
 	case refuses(err):
-		p.write(w, http.StatusForbidden, page{template: "result.html", Title: "This cannot be shown", Text: refused.sentence, Login: p.pathOf("")})
+		p.write(w, http.StatusForbidden, page{template: "result.html", Title: "This cannot be shown", Text: refused.sentence, Back: p.pathOf("")})
 	default:
 		p.refuse(w, r, err)
 	}

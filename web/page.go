@@ -39,6 +39,7 @@ type page struct {
 
 	// Of a result.
 	Text, Next string
+	Back       string // path of a page to go back to, "" if there is none
 	Done       bool   // what was to be approved is
 	Code       string // typed code of an approved challenge
 	Steps      []step
@@ -172,6 +173,10 @@ var (
 		Text: "This address is incomplete, or its few minutes are over.",
 		Next: "Run the command again: it gives you a new address.",
 	}
+	noThing = page{
+		template: "result.html", Title: "There is no such page",
+		Text: "What it was about has ended, was decided, or was never there.",
+	}
 	noSignUp = page{
 		template: "result.html", Title: "Nobody can sign up here",
 		Text: "This registry does not let people create accounts by themselves.",
@@ -190,12 +195,12 @@ var (
 	foreign = page{
 		template: "result.html", Title: "The form was not accepted",
 		Text: "It was not sent by the page it belongs to, or the browser keeps no cookies. Nothing was changed.",
-		Next: "Open the address that the program printed, and fill in the form there.",
+		Next: "Open the page again, and fill in the form there.",
 	}
 	malformed = page{
 		template: "result.html", Title: "The form was not accepted",
 		Text: "The form does not belong to this page. Nothing was changed.",
-		Next: "Open the address that the program printed, and fill in the form there.",
+		Next: "Open the page again, and fill in the form there.",
 	}
 	badMethod = page{
 		template: "result.html", Title: "The request was not accepted",
