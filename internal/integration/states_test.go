@@ -31,7 +31,7 @@ func TestStatesInChromium(t *testing.T) {
 	v := &visitor{t: t, Chrome: integration.NewChrome(t, true), script: true, registry: registry, inspector: integration.NewInspector(t)}
 	v.Key()
 	v.ByKeyboard()
-	s := states{v, ci}
+	s := states{visitor: v, ci: ci}
 	s.prepare()
 	s.keys()
 	s.tokens()
@@ -47,7 +47,8 @@ func TestStatesInChromium(t *testing.T) {
 // states are what a visitor looks at.
 type states struct {
 	*visitor
-	ci *ciSystems
+	ci      *ciSystems
+	session string // of a program elsewhere
 }
 
 func (s *states) as(token string) integration.Client { return s.registry.As(token) }
@@ -115,10 +116,10 @@ func (s *states) keys() {
 
 	s.Submit("Add an app besides", map[string]string{"Password": integration.Password})
 	s.see("states-app-besides", http.StatusOK, "Scan this with your authenticator app")
-	app := integration.NewAuthenticator(s.t, s.Of("secret"))
+	s.app = integration.NewAuthenticator(s.t, s.Of("secret"))
 	s.Submit("Turn it on", map[string]string{"Code of the app": "000000"})
 	s.see("states-app-besides-wrong", http.StatusForbidden, "Scan this with your authenticator app")
-	s.Submit("Turn it on", map[string]string{"Code of the app": app.Fresh()})
+	s.Submit("Turn it on", map[string]string{"Code of the app": s.app.Fresh()})
 	s.see("states-app-added", http.StatusOK, "The authenticator app is added.")
 	s.recovery = strings.Fields(s.Of("recovery"))
 
@@ -274,29 +275,64 @@ func (s *states) elsewhere() {
 	s.seeIn(stranger, "states-login-elsewhere-signed-out", http.StatusOK, "If somebody sent you the address of this page, refuse.")
 	s.Submit("Log in", nil)
 	require.Contains(s.t, s.Text(), "Login approved")
-	s.send("", "GET", strings.TrimPrefix(login.DoneURL, s.registry.URL), nil, away...)
+	var session struct{ Token string }
+	s.send("", "GET", strings.TrimPrefix(login.DoneURL, s.registry.URL), nil, away...).JSON(s.t, &session)
+	s.session = session.Token
 
-	for _, name := range []string{"tokens/nothing", "staged/nothing", "nothing"} {
-		s.Open(s.page(name))
-		s.see("states-gone-"+strings.ReplaceAll(name, "/", "-"), http.StatusNotFound, "There is nothing to decide here")
+	for _, name := range []string{"tokens", "staged"} {
+		s.Open(s.page(name + "/nothing"))
+		s.see("states-gone-"+name, http.StatusNotFound, "There is no such page")
+		s.Follow("Go back")
+		require.Equal(s.t, http.StatusOK, s.Status())
 	}
+	s.Open(s.page("activity?after=x"))
+	s.see("states-refused", http.StatusForbidden, "This cannot be shown")
 	s.Open(s.page("sessions"))
 	s.see("states-sessions", http.StatusOK, "203.0.113.7")
 	s.Open(s.page("activity"))
 	s.see("states-activity", http.StatusOK, "Changed what holds for the packages of a scope")
 }
 
-// noScript looks at every page without scripts.
+// noScript looks at every page without scripts, and uses the codes of an app and for recovery in the place of the key.
 func (s *states) noScript() {
 	s.t.Helper()
+	const notice = "Security keys work only with JavaScript"
 	n := s.WithoutScript()
 	widget := "?package=" + url.QueryEscape("@alice/widget")
 	for name, says := range map[string]string{
-		"": "You are signed in.", "tokens": "every option", "packages" + widget: "Publishing access", "trust" + widget: "Add the publisher", "staged": "@alice/widget@2.0.0",
-		"orgs": "acme", "sessions": "this one", "activity": "the newest first", "security": "Only security keys", "profile": "Others can see this.",
+		"": "You are signed in.", "activity": "the newest first", "tokens": notice, "packages" + widget: notice, "trust" + widget: notice, "staged": notice,
+		"orgs": notice, "sessions": notice, "security": notice, "profile": notice,
 	} {
 		n.Open(s.page(name))
 		page, _, _ := strings.Cut(name, "?")
 		s.seeIn(n, "states-no-script-"+page, http.StatusOK, says)
 	}
+	n.Open(s.page("tokens"))
+	n.Submit("Revoke every option", map[string]string{"Second factor": s.code()})
+	require.Contains(s.t, n.Text(), "The token is revoked")
+	n.Follow("Trusted publishers")
+	n.Follow("@alice/widget")
+	n.Submit("List them", map[string]string{"Second factor": s.code()})
+	s.seeIn(n, "states-no-script-trust-listed", http.StatusOK, "GitHub Actions: "+issuertest.Repository)
+	n.Follow("Staged versions")
+	n.Follow("@alice/widget@2.0.0")
+	s.seeIn(n, "states-no-script-staged-version", http.StatusOK, notice)
+	n.Submit("Approve it", map[string]string{"Second factor": s.app.Fresh()})
+	require.Contains(s.t, n.Text(), "@alice/widget@2.0.0 is published.")
+	n.Follow("Organizations")
+	n.Submit("Let every kind count for acme", nil)
+	s.seeIn(n, "states-no-script-key-only", http.StatusForbidden, "security key")
+
+	var challenge struct{ AuthURL string }
+	s.as(s.session).Do("PUT", "gadget", publishBody(s.t, "gadget", "2.0.0")).JSON(s.t, &challenge)
+	n.Open(challenge.AuthURL)
+	s.seeIn(n, "states-no-script-challenge", http.StatusOK, notice+": type the six digits.")
+	n.Submit("Confirm", map[string]string{"Second factor": s.app.Fresh()})
+	require.Contains(s.t, n.Text(), "The operation may go on.")
+	n.Open(s.page("tokens"))
+	n.Submit("Sign out", nil)
+	n.Open(s.page("tokens"))
+	s.seeIn(n, "states-no-script-signin", http.StatusOK, notice)
+	n.Submit("Sign in", map[string]string{"User name": "alice", "Password": integration.Password, "Second factor": s.code()})
+	require.Contains(s.t, n.Text(), "Signed in as alice")
 }
