@@ -117,7 +117,7 @@ func TestPagesWithKeys(t *testing.T) {
 	w.secrets["alice"] = b.has(`id="secret"[^>]*>([A-Z2-7]+)<`)
 	app := w.code("alice")
 	b.submit("confirm", "code", app).is(403, "one-time password")
-	b.signWith("green", "confirm", "key", "code", app).is(200, "Two-factor authentication is on.")
+	b.signWith("green", "confirm", "key", "code", app, "proof", "").is(200, "The authenticator app is added. Recovery codes that you had before work no more.")
 	b.open("/-/auth/security").is(200, "<h3>Authenticator app</h3>")
 	b.submit("remove-factor", "id", "app", "code", "123456").is(403, "wrong")
 	b.submit("remove-factor", "id", "green", "code", w.code("alice")).is(200, "The second factor is removed.")

@@ -188,7 +188,7 @@ func TestOrgsPage(t *testing.T) {
 
 	other := w.tab()
 	other.signIn("bob", "orgs")
-	other.is(200, "no part in this organization until you turn it on")
+	other.is(200, "no part in this organization until you turn on two-factor authentication")
 	assert.NotContains(t, other.Body.String(), `name="org"`)
 	third := w.tab()
 	third.signIn("carol", "orgs")

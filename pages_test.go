@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
 	"github.com/npmauth/npmauth/session"
 	"github.com/npmauth/npmauth/store"
@@ -53,6 +55,7 @@ func (b *tab) send(c call) {
 	c = b.with(c)
 	b.path = c.path
 	b.answer = b.w.do(c)
+	b.safe(c)
 	for _, cookie := range b.Result().Cookies() {
 		if b.cookies[cookie.Name] = cookie.Value; cookie.MaxAge < 0 {
 			delete(b.cookies, cookie.Name)
@@ -61,6 +64,40 @@ func (b *tab) send(c call) {
 	if b.Code == http.StatusSeeOther && !b.stays {
 		b.open(b.Header().Get("Location"))
 	}
+}
+
+// guarded are the header fields of all that the pages answer, which keep it from caches, frames and other origins.
+var guarded = map[string]*regexp.Regexp{
+	"Content-Security-Policy":      regexp.MustCompile(`^default-src 'none'; style-src 'self'; form-action 'self'[^;*]*; base-uri 'none'; frame-ancestors 'none'(; script-src 'self')?(; connect-src 'self')?(; img-src ('self'|data:| )+)?$`),
+	"X-Frame-Options":              regexp.MustCompile(`^DENY$`),
+	"X-Content-Type-Options":       regexp.MustCompile(`^nosniff$`),
+	"Cross-Origin-Opener-Policy":   regexp.MustCompile(`^same-origin$`),
+	"Cross-Origin-Resource-Policy": regexp.MustCompile(`^same-origin$`),
+	"Referrer-Policy":              regexp.MustCompile(`^no-referrer$`),
+	"X-Robots-Tag":                 regexp.MustCompile(`^noindex$`),
+}
+
+// safe asserts that an answer has the header of all pages, and that a form that was accepted is answered with a redirect: all
+// but those that change nothing, which list or check trusted publishers or ask what a key is to sign.
+func (b *tab) safe(c call) {
+	b.w.t.Helper()
+	if !strings.HasPrefix(c.path, "/-/auth/") || strings.HasPrefix(c.path, "/-/auth/v1/") || strings.HasPrefix(c.path, "/-/auth/done/") || strings.HasPrefix(c.path, "/-/auth/proof/") {
+		return
+	}
+	for field, value := range guarded {
+		if field == "Content-Security-Policy" && strings.HasPrefix(b.Header().Get("Content-Type"), "image/") { // an SVG that is opened by itself
+			value = regexp.MustCompile(`^default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox$`)
+		}
+		assert.Regexp(b.w.t, value, b.Header().Get(field), "%s of %s", field, c.path)
+	}
+	if c.method != "POST" || b.Code >= 300 {
+		return
+	}
+	text, _ := c.body.(string)
+	form, err := url.ParseQuery(text)
+	require.NoError(b.w.t, err)
+	reads := strings.HasPrefix(c.path, "/-/auth/trust") && slices.Contains([]string{"list", "check"}, form.Get("decision"))
+	assert.True(b.w.t, reads || form.Get("by") != "" && form.Get("key") == "", "%s of %s is answered %d and not with a redirect", form.Get("decision"), c.path, b.Code)
 }
 
 func (b *tab) open(path string) *tab {
@@ -453,8 +490,7 @@ func TestOwnSignIn(t *testing.T) {
 	other.open(back).is(403, "You are not signed in")
 }
 
-// Nothing changes on a GET, with whatever a form would have sent, on any page of an account, and each has the headers that
-// keep it from caches, frames and other origins.
+// Nothing changes on a GET, with whatever a form would have sent, on any page of an account.
 func TestEveryAccountPage(t *testing.T) {
 	log, _ := withLog(t)
 	w := newWorld(t, trusts, stages, log)
@@ -482,18 +518,7 @@ func TestEveryAccountPage(t *testing.T) {
 	for path := range paths {
 		b.open(path)
 		require.Equal(t, http.StatusOK, b.Code, "%s: %s", path, b.Body)
-		for field, value := range map[string]string{
-			"Content-Security-Policy":      `^default-src 'none'; style-src 'self'; .*form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
-			"X-Frame-Options":              `^DENY$`,
-			"X-Content-Type-Options":       `^nosniff$`,
-			"Cross-Origin-Opener-Policy":   `^same-origin$`,
-			"Cross-Origin-Resource-Policy": `^same-origin$`,
-			"Referrer-Policy":              `^no-referrer$`,
-			"Cache-Control":                `^no-store$`,
-			"X-Robots-Tag":                 `^noindex$`,
-		} {
-			assert.Regexp(t, value, b.Header().Get(field), "%s of %s", field, path)
-		}
+		assert.Equal(t, "no-store", b.Header().Get("Cache-Control"), path)
 		for _, form := range postForms.FindAllStringSubmatch(b.Body.String(), -1) {
 			values := url.Values{"password": {password}, "code": {w.codeNow("alice")}}
 			for _, in := range regexp.MustCompile(`name="([^"]*)" value="([^"]*)"`).FindAllStringSubmatch(form[2], -1) {
@@ -509,4 +534,117 @@ func TestEveryAccountPage(t *testing.T) {
 	}
 	assert.Greater(t, forms, 10)
 	assert.Equal(t, before, rows())
+}
+
+// documentedRoutes returns what package web documents that it serves, with its methods. A test of web compares that with what it does.
+func documentedRoutes(t *testing.T) map[string]string {
+	t.Helper()
+	source, err := os.ReadFile("web/web.go")
+	require.NoError(t, err)
+	all := map[string]string{}
+	for _, line := range regexp.MustCompile(`(?m)^//\t([A-Z]+(?:, [A-Z]+)*) +(/-/auth/\S*(?: ID>)?)`).FindAllStringSubmatch(string(source), -1) {
+		all[line[2]] = line[1]
+	}
+	return all
+}
+
+// Every route has the header of all pages, for strangers and for who is signed in, takes no other methods than documented, and
+// answers a form that changes something with a redirect.
+func TestEveryRoute(t *testing.T) {
+	log, _ := withLog(t)
+	w := newWorld(t, trusts, stages, log, func(cfg *npmauth.Config) {
+		cfg.Look = web.Look{Logo: []byte("<svg/>"), LogoType: "image/svg+xml"}
+	})
+	bearer := w.alice(protocol.AuthAndWrites)
+	w.host.orgs["acme "+string(w.ids["alice"])] = policy.OrgFacts{ID: "o-1", Role: protocol.OrgOwner}
+	b := w.tab()
+	b.signIn("alice", "tokens")
+	own := newWorld(t, func(cfg *npmauth.Config) {
+		cfg.SignIn = &web.SignIn{
+			Name: "Acme", Origin: "https://login.acme.test",
+			Begin:  func(http.ResponseWriter, *http.Request, string) {},
+			Finish: func(*http.Request) (string, session.User, error) { return "", session.User{}, session.ErrDenied },
+		}
+	})
+
+	page := func(address string) string { return strings.TrimPrefix(address, "https://npm.acme.test") }
+	at := func(path string) func() string { return func() string { return path } }
+	person := func(name string) []string {
+		return []string{"name", name, "email", name + "@acme.test", "password", password}
+	}
+	type entry struct {
+		path     func() string
+		decision string   // of a form that changes something; "": there is none
+		fields   []string // of the form, without the code
+	}
+	entries := map[string]entry{
+		"/-/auth/login/<page ID>": {func() string { address, _, _ := w.start(""); return page(address) }, "approve", nil},
+		"/-/auth/challenge/<page ID>": {func() string {
+			asked := w.publish("plain", "2.0.0", bearer, "")
+			isChallenge(t, asked)
+			return page(asked.text("authUrl"))
+		}, "approve", nil},
+		"/-/auth/signup": {at("/-/auth/signup"), "approve", person("carol")},
+		"/-/auth/signup/<page ID>": {func() string {
+			address, _, _ := w.start("")
+			return strings.Replace(page(address), "/login/", "/signup/", 1)
+		}, "approve", person("dave")},
+		"/-/auth/tokens": {at("/-/auth/tokens"), "create", []string{"name", "x", "all", "yes", "permission", "read-only", "days", "1", "password", password}},
+		"/-/auth/tokens/<key>": {func() string {
+			_, one := w.token("alice", token.Spec{Grants: grantAll(protocol.ReadOnly)})
+			return "/-/auth/tokens/" + one.ID
+		}, "revoke", nil},
+		"/-/auth/packages": {at("/-/auth/packages?package=plain"), "set", []string{"mode", protocol.FactorOrBypass.String(), "approvals", "1"}},
+		"/-/auth/trust": {at("/-/auth/trust?package=plain"), "add", []string{
+			"claims.repository", "acme/plain", "claims.workflow_ref.file", "release.yml", "permission.createPackage", "yes",
+		}},
+		"/-/auth/staged":      {at("/-/auth/staged"), "reject", []string{"version." + w.staged("plain", "3.0.0", bearer), "yes"}},
+		"/-/auth/staged/<ID>": {at("/-/auth/staged/" + w.staged("plain", "3.1.0", bearer)), "reject", nil},
+		"/-/auth/orgs":        {at("/-/auth/orgs"), "require", nil},
+		"/-/auth/sessions":    {at("/-/auth/sessions"), "end-others", nil},
+		"/-/auth/activity":    {at("/-/auth/activity"), "", nil},
+		"/-/auth/security":    {at("/-/auth/security"), "set", []string{"mode", "auth-only", "password", password}},
+		"/-/auth/profile":     {at("/-/auth/profile"), "save", []string{"email", "alice@acme.test"}},
+		"/-/auth/signout":     {at("/-/auth/signout"), "", nil}, // the form of which the other tests send
+	}
+	for _, name := range []string{"signin", "", "style.css", "copy.js", "keys.js", "logo"} {
+		entries["/-/auth/"+name] = entry{at("/-/auth/" + name), "", nil}
+	}
+	routes := documentedRoutes(t)
+	require.Equal(t, slices.Sorted(maps.Keys(routes)), slices.Sorted(maps.Keys(entries)))
+	for _, route := range slices.Sorted(maps.Keys(entries)) {
+		e := entries[route]
+		path := e.path()
+		tabs := []*tab{w.tab(), b}
+		if route == "/-/auth/signin" {
+			tabs = []*tab{own.tab()}
+		}
+		for _, on := range tabs {
+			on.stays = true
+			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+				on.send(call{method: method, path: path, body: "", header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}})
+				takes := strings.Contains(routes[route], method) || method == "HEAD" && strings.Contains(routes[route], "GET") && route != "/-/auth/signin"
+				switch {
+				case !takes:
+					assert.Equal(t, http.StatusMethodNotAllowed, on.Code, "%s %s", method, path)
+					assert.NotEmpty(t, on.Header().Get("Allow"), "%s %s", method, path)
+				case method == "POST", route == "/-/auth/signin":
+					assert.Equal(t, http.StatusForbidden, on.Code, "%s %s", method, path)
+				default:
+					assert.Equal(t, http.StatusOK, on.Code, "%s %s", method, path)
+				}
+			}
+		}
+		if e.decision == "" {
+			continue
+		}
+		b.open(path)
+		fields := e.fields
+		if !strings.Contains(route, "signup") {
+			fields = append(slices.Clone(fields), "code", w.codeAfter("alice"))
+		}
+		b.submit(e.decision, fields...)
+		assert.Equal(t, http.StatusSeeOther, b.Code, "%s: %s", route, b.Body)
+		assert.NotEmpty(t, b.Header().Get("Location"), route)
+	}
 }

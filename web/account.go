@@ -54,32 +54,33 @@ type navItem struct {
 // accountPages are in the order of the navigation.
 var accountPages = []struct {
 	segment, text string
-	ids           bool // it has pages of single things, too
+	ids           string // of the pages of single things, "" if there are none
 	of            func(*Pages) accountPage
 	offered       func(Config) bool // nil: always
 }{
-	{"tokens", "Access tokens", true, func(p *Pages) accountPage { return tokens{p} }, nil},
-	{"packages", "Packages", false, func(p *Pages) accountPage { return packages{p} }, nil},
-	{trustSegment, "Trusted publishers", false, func(p *Pages) accountPage { return trusted{p} }, func(cfg Config) bool { return len(cfg.Issuers) > 0 }},
-	{stagedSegment, "Staged versions", true, func(p *Pages) accountPage { return staged{p} }, func(cfg Config) bool { return cfg.Staging }},
-	{"orgs", "Organizations", false, func(p *Pages) accountPage { return orgs{p} }, func(cfg Config) bool { return cfg.Orgs }},
-	{"sessions", "Sessions", false, func(p *Pages) accountPage { return sessions{p} }, nil},
-	{"activity", "Activity", false, func(p *Pages) accountPage { return activity{p} }, func(cfg Config) bool { return cfg.Events }},
-	{"security", "Security", false, func(p *Pages) accountPage { return security{p} }, nil},
-	{"profile", "Profile", false, func(p *Pages) accountPage { return profile{p} }, nil},
+	{"tokens", "Access tokens", "<key>", func(p *Pages) accountPage { return tokens{p} }, nil},
+	{"packages", "Packages", "", func(p *Pages) accountPage { return packages{p} }, nil},
+	{trustSegment, "Trusted publishers", "", func(p *Pages) accountPage { return trusted{p} }, func(cfg Config) bool { return len(cfg.Issuers) > 0 }},
+	{stagedSegment, "Staged versions", "<ID>", func(p *Pages) accountPage { return staged{p} }, func(cfg Config) bool { return cfg.Staging }},
+	{"orgs", "Organizations", "", func(p *Pages) accountPage { return orgs{p} }, func(cfg Config) bool { return cfg.Orgs }},
+	{"sessions", "Sessions", "", func(p *Pages) accountPage { return sessions{p} }, nil},
+	{"activity", "Activity", "", func(p *Pages) accountPage { return activity{p} }, func(cfg Config) bool { return cfg.Events }},
+	{"security", "Security", "", func(p *Pages) accountPage { return security{p} }, nil},
+	{"profile", "Profile", "", func(p *Pages) accountPage { return profile{p} }, nil},
 }
 
-// accountPageOf returns the page of a path segment, nil if there is none.
-func (p *Pages) accountPageOf(segment, id string) accountPage {
-	if p.cfg.API == nil {
-		return nil
-	}
+// accountRoutes returns the routes of the accountPages.
+func accountRoutes() (all []route) {
 	for _, a := range accountPages {
-		if a.segment == segment && (id == "" || a.ids) && (a.offered == nil || a.offered(p.cfg)) {
-			return a.of(p)
+		rt := route{"GET, POST", a.segment, func(cfg Config) bool { return cfg.API != nil && (a.offered == nil || a.offered(cfg)) },
+			func(p *Pages, w http.ResponseWriter, r *http.Request, v visit) { p.serveAccount(w, r, a.of(p), v) }}
+		all = append(all, rt)
+		if a.ids != "" {
+			rt.path += "/" + a.ids
+			all = append(all, rt)
 		}
 	}
-	return nil
+	return all
 }
 
 func (p *Pages) pathOf(segment string) string { return p.prefix + "/-/auth/" + segment }
@@ -101,15 +102,11 @@ func (p *Pages) serveAccount(w http.ResponseWriter, r *http.Request, a accountPa
 		p.refuse(w, r, err)
 		return
 	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		p.showAccount(w, r, a, v, nil, http.StatusOK, "")
-	case http.MethodPost:
+	if r.Method == http.MethodPost {
 		p.doAccount(w, r, a, v)
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		p.write(w, http.StatusMethodNotAllowed, badMethod)
+		return
 	}
+	p.showAccount(w, r, a, v, nil, http.StatusOK, "")
 }
 
 // recognise sets the member of v, and the cookies that follow.
@@ -277,9 +274,11 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 func (p *Pages) refuseAccount(w http.ResponseWriter, r *http.Request, v visit, err error) {
 	switch refused, _ := errors.AsType[*apiError](err); {
 	case errors.Is(err, errGone):
-		p.write(w, http.StatusNotFound, gone)
+		pg := noThing
+		pg.Back = p.pathOf(v.kind)
+		p.write(w, http.StatusNotFound, pg)
 	case refuses(err):
-		p.write(w, http.StatusForbidden, page{template: "result.html", Title: "This cannot be shown", Text: refused.sentence, Login: p.pathOf("")})
+		p.write(w, http.StatusForbidden, page{template: "result.html", Title: "This cannot be shown", Text: refused.sentence, Back: p.pathOf("")})
 	default:
 		p.refuse(w, r, err)
 	}
@@ -362,11 +361,6 @@ const signOutSegment = "signout"
 // serveSignOut ends the session of the browser. The browser forgets it also where it cannot be ended:
 // whoever uses the browser next must not go on with it.
 func (p *Pages) serveSignOut(w http.ResponseWriter, r *http.Request, v visit) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		p.write(w, http.StatusMethodNotAllowed, badMethod)
-		return
-	}
 	if _, err := p.readForm(w, r, visit{kind: signOutSegment}); err != nil {
 		p.refuse(w, r, err)
 		return

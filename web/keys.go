@@ -15,9 +15,9 @@ import (
 	"github.com/npmauth/npmauth/twofactor"
 )
 
-// keysPath is where the script for security keys is, below the base URL. It sends a form twice: first
+// keysFile is the script for security keys, below /-/auth/. It sends a form twice: first
 // for what a key is to sign, with the field "by", and then with what it has signed, in "key".
-const keysPath = "/-/auth/keys.js"
+const keysFile = "keys.js"
 
 // The values of the field "by" of a form.
 const (

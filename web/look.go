@@ -52,14 +52,12 @@ func Files() fs.FS {
 	return files
 }
 
-// scriptPath is where the script is, and stylePath the style sheet.
+// The files below /-/auth/.
 const (
-	scriptPath = "/-/auth/copy.js"
-	stylePath  = "/-/auth/style.css"
+	scriptFile = "copy.js"
+	styleFile  = "style.css"
+	logoFile   = "logo"
 )
-
-// logoPath is where the logo is, below the base URL.
-const logoPath = "/-/auth/logo"
 
 var logoTypes = []string{"image/svg+xml", "image/png", "image/webp", "image/jpeg"}
 
@@ -160,18 +158,20 @@ func (p *Pages) say(text string, args ...any) string {
 	return fmt.Sprintf(text, args...)
 }
 
-func (p *Pages) serveLogo(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox") // an SVG that is opened by itself
+func (p *Pages) serveLogo(w http.ResponseWriter, r *http.Request, _ visit) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox") // an SVG that is opened by itself
 	p.serveAsset(w, r, p.design.look.LogoType, p.design.look.Logo)
+}
+
+// asset returns what serves a file of the design.
+func asset(mediaType string, of func(*design) []byte) func(*Pages, http.ResponseWriter, *http.Request, visit) {
+	return func(p *Pages, w http.ResponseWriter, r *http.Request, _ visit) {
+		p.serveAsset(w, r, mediaType, of(p.design))
+	}
 }
 
 // serveAsset serves what is the same for everybody.
 func (p *Pages) serveAsset(w http.ResponseWriter, r *http.Request, mediaType string, data []byte) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		p.write(w, http.StatusMethodNotAllowed, badMethod)
-		return
-	}
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-cache") // cached, and revalidated by its tag

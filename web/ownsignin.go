@@ -106,11 +106,6 @@ func (p *Pages) beginSignIn(w http.ResponseWriter, r *http.Request, v visit) {
 // finishSignIn signs in the person with whom the browser comes back. That it does so with GET is the
 // host's protocol; only the browser that was sent there has the state.
 func (p *Pages) finishSignIn(w http.ResponseWriter, r *http.Request, v visit) {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", "GET")
-		p.write(w, http.StatusMethodNotAllowed, badMethod)
-		return
-	}
 	to, err := p.wayOf(r, v)
 	var state string
 	var user session.User

@@ -39,6 +39,7 @@ type page struct {
 
 	// Of a result.
 	Text, Next string
+	Back       string // path of a page to go back to, "" if there is none
 	Done       bool   // what was to be approved is
 	Code       string // typed code of an approved challenge
 	Steps      []step
@@ -178,6 +179,10 @@ var (
 		Text: "This address is incomplete, or its few minutes are over.",
 		Next: "Run the command again: it gives you a new address.",
 	}
+	noThing = page{
+		template: "result.html", Title: "There is no such page",
+		Text: "What it was about has ended, was decided, or was never there.",
+	}
 	noSignUp = page{
 		template: "result.html", Title: "Nobody can sign up here",
 		Text: "This registry does not let people create accounts by themselves.",
@@ -196,12 +201,12 @@ var (
 	foreign = page{
 		template: "result.html", Title: "The form was not accepted",
 		Text: "It was not sent by the page it belongs to, or the browser keeps no cookies. Nothing was changed.",
-		Next: "Open the address that the program printed, and fill in the form there.",
+		Next: "Open the page again, and fill in the form there.",
 	}
 	malformed = page{
 		template: "result.html", Title: "The form was not accepted",
 		Text: "The form does not belong to this page. Nothing was changed.",
-		Next: "Open the address that the program printed, and fill in the form there.",
+		Next: "Open the page again, and fill in the form there.",
 	}
 	badMethod = page{
 		template: "result.html", Title: "The request was not accepted",
@@ -210,7 +215,7 @@ var (
 	busy = page{
 		template: "result.html", Title: "Not at the moment",
 		Text: "The registry cannot check this right now. Nothing was changed.",
-		Next: "Wait a few seconds, go back, and send the form again.",
+		Next: "Wait a few seconds. Then load this page again, or go back and send the form again.",
 	}
 	// The change may have happened.
 	unclear = page{
@@ -222,16 +227,16 @@ var (
 
 // write answers with pg.
 func (p *Pages) write(w http.ResponseWriter, status int, pg page) {
-	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.prefix+stylePath, printable(pg.Name)
+	pg.Registry, pg.Style, pg.Name = p.cfg.Name, p.pathOf(styleFile), printable(pg.Name)
 	pg.Email = printable(pg.Email)
 	if len(p.design.look.Logo) > 0 {
-		pg.Logo = p.prefix + logoPath
+		pg.Logo = p.pathOf(logoFile)
 	}
 	if pg.Code != "" || pg.images || pg.Shown.Token != "" || len(pg.Shown.Recovery) > 0 {
-		pg.Script = p.prefix + scriptPath
+		pg.Script = p.pathOf(scriptFile)
 	}
 	if (pg.Offers || pg.Factor != nil && pg.Factor.Keys || pg.creates) && pg.Token != "" {
-		pg.Keys = p.prefix + keysPath
+		pg.Keys = p.pathOf(keysFile)
 	}
 	for _, text := range []*string{&pg.Title, &pg.Problem, &pg.Text, &pg.Next, &pg.Shown.Done} {
 		*text = p.say(*text)

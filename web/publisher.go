@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -249,12 +250,10 @@ func put(object map[string]any, path []string, value any) {
 	object[path[len(path)-1]] = value
 }
 
-// said returns a sentence of the API, which calls a field by its name, with the field's label.
+// said returns a sentence of the API, which calls fields by their names, with the fields' labels.
 func (s ciSystem) said(sentence string) string {
 	for _, f := range s.fields {
-		if rest, ok := strings.CutPrefix(sentence, f.Name+" "); ok {
-			return f.Label + " " + rest
-		}
+		sentence = regexp.MustCompile(regexp.QuoteMeta(f.Name)+`\b`).ReplaceAllLiteralString(sentence, f.Label)
 	}
 	return sentence
 }

@@ -200,7 +200,11 @@ func (s security) confirm(ctx context.Context, c caller, form url.Values) (shown
 	if err := c.call(ctx, codeIn(form), http.MethodPost, userPath, body, &answer); err != nil {
 		return shown{}, err
 	}
-	return shown{Done: "Two-factor authentication is on.", Recovery: answer.TFA}, nil
+	done := "Two-factor authentication is on."
+	if form.Has("proof") {
+		done = "The authenticator app is added. Recovery codes that you had before work no more."
+	}
+	return shown{Done: done, Recovery: answer.TFA}, nil
 }
 
 // password changes the password. npm sends the whole profile along, which must be as it is.

@@ -126,7 +126,7 @@ type trustState struct {
 	System      string // the form's
 	Fields      []shownField
 	Permissions []shownBox
-	MoreOpen    bool // something is filled in of what few need
+	MoreOpen    bool // what few need is shown
 
 	Checked *shownCheck
 
@@ -282,6 +282,7 @@ func (t trusted) fillIn(c caller, target trustTarget, state *trustState) {
 		state.Systems = append(state.Systems, systemLink{t.say(one.Name), c.v.path + "?" + query.Encode(), one.Key == s.Key})
 	}
 	sent := decision == "add"
+	state.MoreOpen = sent // what is wrong may be there
 	for i, f := range s.fields {
 		if s.kind != trust.KindCustom {
 			f.Label = t.say(f.Label)
@@ -290,7 +291,6 @@ func (t trusted) fillIn(c caller, target trustTarget, state *trustState) {
 		value := f.Usual
 		if sent {
 			value = form.Get(f.Name)
-			state.MoreOpen = state.MoreOpen || f.More && value != ""
 		}
 		state.Fields = append(state.Fields, shownField{f, "field-" + strconv.Itoa(i), printable(value)})
 	}

@@ -20,19 +20,22 @@
 //	GET, POST  /-/auth/signup/<page ID>     the same, on the way to the login of that page
 //	GET, POST  /-/auth/tokens               access tokens, and a new one
 //	GET, POST  /-/auth/tokens/<key>         one of them: rotate or revoke it
-//	GET, POST  /-/auth/sessions             where the account is logged in; end that
 //	GET, POST  /-/auth/packages             the publishing access of a package
 //	GET, POST  /-/auth/trust                the trusted publishers of a package or a scope
 //	GET, POST  /-/auth/staged               staged versions: approve or reject some of them
 //	GET, POST  /-/auth/staged/<ID>          one of them, and its difference from what is published
 //	GET, POST  /-/auth/orgs                 the organizations of an account and its own scope, and their rules
-//	GET        /-/auth/activity             what happened to an account
+//	GET, POST  /-/auth/sessions             where the account is logged in; end that
+//	GET, POST  /-/auth/activity             what happened to an account
 //	GET, POST  /-/auth/security             second factors, security keys among them, and password
 //	GET, POST  /-/auth/profile              what the account says about its user
 //	POST       /-/auth/signout
 //	GET        /-/auth/signin               where a browser comes back to from the host's own login
 //	GET        /-/auth/                     what pages there are, and what to type to get to one
-//	GET        /-/auth/style.css, copy.js, keys.js, logo
+//	GET        /-/auth/style.css
+//	GET        /-/auth/copy.js
+//	GET        /-/auth/keys.js
+//	GET        /-/auth/logo
 //
 // A handler that was mounted with that path stripped works too. The polls of the waiting client
 // are not served here.
@@ -110,6 +113,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/npmauth/npmauth/credential"
@@ -231,7 +235,6 @@ type Pages struct {
 	prefix string // of the base URL's path, without a slash at its end
 	secure bool   // the base URL is https
 	origin http.CrossOriginProtection
-	kinds  map[string]kind // by the path segment before the page ID
 	design *design
 }
 
@@ -278,65 +281,85 @@ func New(cfg Config) (*Pages, error) {
 	if err := p.origin.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("web: Config.BaseURL: %w", err)
 	}
-	p.kinds = map[string]kind{"login": login{p}, "challenge": challenge{p}, signUpSegment: signUp{p}}
 	return p, nil
+}
+
+// A route is one of what [Pages] serves.
+type route struct {
+	methods string            // as documented: where GET is one, so is HEAD
+	path    string            // below /-/auth/, as documented; it ends with an ID where that is in angle brackets
+	offered func(Config) bool // nil: always
+	serve   func(*Pages, http.ResponseWriter, *http.Request, visit)
+}
+
+// routes has all of them, in the order of the package's documentation.
+var routes = slices.Concat([]route{
+	{"GET, POST", "login/<page ID>", nil, decides(func(p *Pages) kind { return login{p} })},
+	{"GET, POST", "challenge/<page ID>", nil, decides(func(p *Pages) kind { return challenge{p} })},
+	{"GET, POST", signUpSegment, nil, decides(func(p *Pages) kind { return signUp{p} })},
+	{"GET, POST", signUpSegment + "/<page ID>", nil, decides(func(p *Pages) kind { return signUp{p} })},
+}, accountRoutes(), []route{
+	{"POST", signOutSegment, func(cfg Config) bool { return cfg.API != nil }, (*Pages).serveSignOut},
+	{"GET", signInSegment, func(cfg Config) bool { return cfg.SignIn != nil }, (*Pages).finishSignIn},
+	{"GET", "", nil, (*Pages).serveIndex},
+	{"GET", styleFile, nil, asset("text/css; charset=utf-8", func(d *design) []byte { return d.style })},
+	{"GET", scriptFile, nil, asset("text/javascript; charset=utf-8", func(d *design) []byte { return d.script })},
+	{"GET", keysFile, nil, asset("text/javascript; charset=utf-8", func(d *design) []byte { return d.keys })},
+	{"GET", logoFile, func(cfg Config) bool { return len(cfg.Look.Logo) > 0 }, (*Pages).serveLogo},
+})
+
+// decides returns what serves the pages of a kind.
+func decides(of func(*Pages) kind) func(*Pages, http.ResponseWriter, *http.Request, visit) {
+	return func(p *Pages, w http.ResponseWriter, r *http.Request, v visit) {
+		if r.Method == http.MethodPost {
+			p.decide(w, r, of(p), v)
+			return
+		}
+		p.show(w, r, of(p), v)
+	}
+}
+
+// routeOf returns the route of what follows /-/auth/ in a path, with its first segment and the ID, "" if it has none.
+func (p *Pages) routeOf(rest string) (rt route, segment, id string, ok bool) {
+	segment, id, slash := strings.Cut(rest, "/")
+	if slash && !validID(id) {
+		return route{}, "", "", false
+	}
+	for _, rt := range routes {
+		if at, _, takesID := strings.Cut(rt.path, "/"); at == segment && takesID == slash && (rt.offered == nil || rt.offered(p.cfg)) {
+			return rt, segment, id, true
+		}
+	}
+	return route{}, "", "", false
+}
+
+// allowed returns the methods of a route for the header Allow. HEAD would sign somebody in as GET does, so that it is none there.
+func (rt route) allowed() string {
+	if rt.path == signInSegment {
+		return rt.methods
+	}
+	return strings.Replace(rt.methods, "GET", "GET, HEAD", 1)
 }
 
 // ServeHTTP serves one request.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.protect(w.Header())
 	path, _ := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
-	switch path {
-	case stylePath:
-		p.serveAsset(w, r, "text/css; charset=utf-8", p.design.style)
-		return
-	case scriptPath:
-		p.serveAsset(w, r, "text/javascript; charset=utf-8", p.design.script)
-		return
-	case keysPath:
-		p.serveAsset(w, r, "text/javascript; charset=utf-8", p.design.keys)
-		return
-	case logoPath:
-		if len(p.design.look.Logo) > 0 {
-			p.serveLogo(w, r)
-			return
-		}
-	case "/-/auth", "/-/auth/":
-		p.serveIndex(w, r)
-		return
+	if path == "/-/auth" {
+		path += "/"
 	}
-	segment, id, slash := strings.Cut(strings.TrimPrefix(path, "/-/auth/"), "/")
-	v := visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r), browser: p.browserOf(r)}
-	if a := p.accountPageOf(segment, id); a != nil && strings.HasPrefix(path, "/-/auth/") && slash == (id != "") && (id == "" || validID(id)) {
-		p.serveAccount(w, r, a, v)
-		return
-	}
-	if segment == signInSegment && !slash && p.cfg.SignIn != nil {
-		p.finishSignIn(w, r, v)
-		return
-	}
-	if segment == signOutSegment && !slash && p.cfg.API != nil {
-		p.serveSignOut(w, r, v)
-		return
-	}
-	k, ok := p.kinds[segment]
-	plain := segment == signUpSegment && !slash
-	if !ok || !strings.HasPrefix(path, "/-/auth/") || !validID(id) && !plain {
+	rest, below := strings.CutPrefix(path, "/-/auth/")
+	rt, segment, id, ok := p.routeOf(rest)
+	switch {
+	case !ok || !below:
 		p.write(w, http.StatusNotFound, gone)
-		return
-	}
-	if segment == signUpSegment && p.cfg.SignUp == nil {
+	case segment == signUpSegment && p.cfg.SignUp == nil:
 		p.write(w, http.StatusNotFound, noSignUp)
-		return
-	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		p.show(w, r, k, v)
-	case http.MethodPost:
-		p.decide(w, r, k, v)
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
+	case !slices.Contains(strings.Split(rt.allowed(), ", "), r.Method):
+		w.Header().Set("Allow", rt.allowed())
 		p.write(w, http.StatusMethodNotAllowed, badMethod)
+	default:
+		rt.serve(p, w, r, visit{kind: segment, id: id, path: p.prefix + path, client: p.cfg.Client(r), browser: p.browserOf(r)})
 	}
 }
 
@@ -346,12 +369,7 @@ func (p *Pages) security() string {
 }
 
 // serveIndex answers with the page for whoever looks for the others.
-func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		p.write(w, http.StatusMethodNotAllowed, badMethod)
-		return
-	}
+func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request, v visit) {
 	base := strings.TrimRight(p.cfg.BaseURL.String(), "/") + "/" // npm keeps credentials under the path up to the last slash
 	index := page{template: "index.html", Title: p.say("Logins of %s", p.cfg.Name), Base: base}
 	if p.cfg.NoApps {
@@ -361,7 +379,6 @@ func (p *Pages) serveIndex(w http.ResponseWriter, r *http.Request) {
 		index.SignUp = p.prefix + "/-/auth/" + signUpSegment
 	}
 	if p.cfg.API != nil {
-		v := visit{kind: "index", client: p.cfg.Client(r)}
 		err := p.recognise(w, r, &v)
 		index.Nav = p.navigation(v)
 		if err == nil && v.member != nil {

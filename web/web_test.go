@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -197,4 +199,15 @@ func TestNewRefuses(t *testing.T) {
 		_, err = web.New(cfg)
 		assert.ErrorContains(t, err, "Config."+tt.field)
 	}
+}
+
+// The documentation of the package has all routes, in their order.
+func TestRoutesAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("web.go")
+	require.NoError(t, err)
+	var documented [][2]string
+	for _, line := range regexp.MustCompile(`(?m)^//\t([A-Z]+(?:, [A-Z]+)*) +(/-/auth/\S*(?: ID>)?)`).FindAllStringSubmatch(string(source), -1) {
+		documented = append(documented, [2]string{line[1], line[2]})
+	}
+	assert.Equal(t, documented, web.Routes())
 }

@@ -34,6 +34,8 @@ func adopt(a *app, baseURL string, st store.Store, signIn *web.SignIn) (*npmauth
 		Packages:   packages{a},
 		Foreign:    a.foreign,
 		SignIn:     signIn,
+		Name:       "The shelf",
+		Look:       look,
 		Keys:       webauthn.Keys, // where baseURL has a domain name
 		OpenSignUp: signIn == nil, // whoever reaches the shelf is in the company's network
 		Public: func(r *http.Request) bool { // what the app has besides packages
@@ -41,6 +43,17 @@ func adopt(a *app, baseURL string, st store.Store, signIn *web.SignIn) (*npmauth
 		},
 		ForeignUntil: a.tokensUntil,
 	})
+}
+
+// look is the app's: its green, in light and in dark, and its logo.
+var look = web.Look{
+	Style: `:root { --accent: #0a5c4a; --accent-ink: #ffffff; --warn-line: #9a6a00; }
+@media (prefers-color-scheme: dark) { :root { --accent: #7fd6bf; --accent-ink: #06231c; --warn-line: #e2b23c; } }
+main { border-radius: 0; }
+`,
+	Logo: []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8" width="32" height="32"><path fill="#0a7d63" d="M0 0h8v8H0z"/>` +
+		`<path fill="#ffffff" d="M1 2h6v1H1zM1 5h6v1H1z"/></svg>`),
+	LogoType: "image/svg+xml",
 }
 
 // migrate tells npmauth once what there was before it: how each package could be published, and

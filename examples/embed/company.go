@@ -62,9 +62,10 @@ func (c *company) redeem(code string) (name string, ok bool) {
 
 var companyPage = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en">
+<meta charset="utf-8">
 <title>Acme</title>
 <form method="post">
-<label>Who are you? <input name="name" required></label>
+<label>Who are you? <input name="name" autocomplete="username" required></label>
 <button>Sign in</button>
 </form>
 `))

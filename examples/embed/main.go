@@ -3,7 +3,8 @@
 //
 //	go run ./examples/embed
 //
-// With -company people sign in at a company's login, of which company.go has a stub.
+// With -company people sign in at a company's login, of which company.go has a stub. The pages look like the company's own: see
+// look in adopt.go.
 package main
 
 import (
@@ -19,25 +20,21 @@ import (
 	"github.com/npmauth/npmauth/web"
 )
 
-const (
-	addr = "127.0.0.1:4874"
-	base = "http://" + addr + "/"
-
-	companyAddr = "127.0.0.1:4875"
-)
-
 func main() {
+	addr := flag.String("addr", "127.0.0.1:4874", "listen on `host:port`")
 	atCompany := flag.Bool("company", false, "sign in at a company's login, in place of passwords")
+	companyAddr := flag.String("company-addr", "127.0.0.1:4875", "the company's login listens on this `host:port`")
 	flag.Parse()
+	base := "http://" + *addr + "/"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	shelf := newApp()
 	var signIn *web.SignIn
 	says := `log in as ada with the password "correct horse battery"`
 	if *atCompany {
-		c := newCompany(shelf, "http://"+companyAddr, base)
+		c := newCompany(shelf, "http://"+*companyAddr, base)
 		signIn, says = c.signIn(), "log in as ada"
-		go func() { log.Fatal(http.ListenAndServe(companyAddr, c)) }() //nolint:gosec // a stub
+		go func() { log.Fatal(http.ListenAndServe(*companyAddr, c)) }() //nolint:gosec // a stub
 	}
 	auth, err := adopt(shelf, base, store.NewMemory(), signIn)
 	if err != nil {
@@ -48,7 +45,7 @@ func main() {
 	}
 	done := make(chan error, 1)
 	go func() { done <- auth.Run(ctx) }()
-	server := &http.Server{Addr: addr, Handler: auth.Wrap(shelf)}
+	server := &http.Server{Addr: *addr, Handler: auth.Wrap(shelf)}
 	context.AfterFunc(ctx, func() { server.Close() })
 
 	fmt.Printf("The shelf is at %s; %s:\n\n", base, says)

@@ -57,6 +57,12 @@ func (a *Authenticator) Stale() string {
 	return a.at(time.Now().Unix()/period - 4)
 }
 
+// At returns the code of a time of the test's own.
+func (a *Authenticator) At(now time.Time) string {
+	a.t.Helper()
+	return a.at(now.Unix() / period)
+}
+
 func (a *Authenticator) at(step int64) string {
 	a.t.Helper()
 	code, err := totp.GenerateCode(a.secret, time.Unix(step*period, 0))

@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,6 +40,7 @@ type Chrome struct {
 	t      testing.TB
 	ctx    context.Context
 	script bool
+	keys   bool // it is used by its keyboard alone
 
 	mu       sync.Mutex
 	problems []string // guarded by mu
@@ -62,6 +65,15 @@ func (c *Chrome) Private() *Chrome {
 	return newChrome(c.t, c.ctx, c.script, chromedp.WithNewBrowserContext())
 }
 
+// WithoutScript opens another window of the same person, which runs no script.
+func (c *Chrome) WithoutScript() *Chrome {
+	c.t.Helper()
+	return newChrome(c.t, c.ctx, false)
+}
+
+// ByKeyboard has links followed, and forms filled in and sent, by the keyboard alone from now on.
+func (c *Chrome) ByKeyboard() { c.keys = true }
+
 func newChrome(t testing.TB, parent context.Context, script bool, options ...chromedp.ContextOption) *Chrome {
 	t.Helper()
 	c := &Chrome{t: t, script: script}
@@ -76,7 +88,7 @@ func newChrome(t testing.TB, parent context.Context, script bool, options ...chr
 	require.NoError(t, chromedp.Do(ctx)) // a browser lives as long as the context that starts it
 	c.do(
 		command(audits.Enable, cdp.Empty{}),
-		command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script}),
+		scripts(script),
 		command(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}),
 		desktop,
 	)
@@ -86,7 +98,7 @@ func newChrome(t testing.TB, parent context.Context, script bool, options ...chr
 // Sizes of windows.
 var (
 	desktop = chromedp.EmulateViewport(1280, 800)
-	phone   = chromedp.EmulateViewport(375, 700)
+	phone   = chromedp.EmulateViewport(390, 844)
 	narrow  = chromedp.EmulateViewport(320, 600) // of WCAG's criterion 1.4.10: a desktop's at 400 %
 )
 
@@ -103,7 +115,7 @@ func (c *Chrome) record(event any) {
 	var problem any
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
-		if e.Entry.Source == log.EntrySourceNetwork && strings.Contains(e.Entry.Text, "the server responded with a status of 4") {
+		if e.Entry.Source == log.EntrySourceNetwork && strings.Contains(e.Entry.Text, "the server responded with a status of ") {
 			return
 		}
 		problem = e.Entry
@@ -194,13 +206,23 @@ func (c *Chrome) Follow(text string) {
 // and clicks it. A box or a choice is ticked by any value, and by "" it is not.
 func (c *Chrome) Submit(button string, fields map[string]string) {
 	c.t.Helper()
+	c.Fill(button, fields)
+	c.load(c.click("button", button))
+}
+
+// Fill is Submit without the click.
+func (c *Chrome) Fill(button string, fields map[string]string) {
+	c.t.Helper()
+	if c.keys {
+		c.enter(button, fields)
+		return
+	}
 	for label, value := range fields {
 		if evaluate[bool](c, "prepare(%s, %s, %s)", button, label, value) {
 			field := chromedp.JSPath(expression("field(%s, %s)", button, label))
 			c.do(chromedp.SendKeys(field, value))
 		}
 	}
-	c.load(c.click("button", button))
 }
 
 // Buttons returns the texts of the buttons that begin with text.
@@ -216,7 +238,45 @@ func (c *Chrome) Press(text, after string) {
 	require.Eventually(c.t, func() bool { return len(c.Buttons(after)) > 0 }, patience, 10*time.Millisecond, "no button reads %s", after)
 }
 
+// enter is Fill by the keyboard.
+func (c *Chrome) enter(button string, fields map[string]string) {
+	c.t.Helper()
+	keys := map[string]string{"up": kb.ArrowUp, "down": kb.ArrowDown, "space": " "}
+	left := maps.Clone(fields)
+	for len(left) > 0 {
+		c.tabTo(fmt.Sprintf("%s: %v", button, left), func() bool {
+			at := evaluate[struct {
+				Label, Key string
+				Times      int
+			}](c, "place(%s, %s)", button, left)
+			keys["type"] = cmp.Or(left[at.Label], kb.Delete) // in the place of what is there, which is selected
+			for range at.Times {
+				c.do(chromedp.KeyEvent(keys[at.Key]))
+			}
+			delete(left, at.Label)
+			return at.Label != ""
+		})
+	}
+}
+
+// tabTo presses the tab key until it is at what it is to get to.
+func (c *Chrome) tabTo(what string, there func() bool) {
+	c.t.Helper()
+	for range 2*len(evaluate[[]string](c, "controls()")) + 2 {
+		c.do(chromedp.KeyEvent(kb.Tab))
+		if there() {
+			return
+		}
+	}
+	require.Fail(c.t, "the keyboard does not get to a field", "%s", what)
+}
+
 func (c *Chrome) click(what, text string) chromedp.Action[chromedp.Void] {
+	if c.keys {
+		c.t.Helper()
+		c.tabTo(what+" "+text, func() bool { return evaluate[bool](c, "at(%s, %s)", what, text) })
+		return chromedp.KeyEvent(kb.Enter)
+	}
 	return chromedp.Click(chromedp.JSPath(expression(what+"(%s)", text)))
 }
 
@@ -226,7 +286,7 @@ func (c *Chrome) Status() int { return int(c.status) }
 // Text returns what a person reads on the page.
 func (c *Chrome) Text() string {
 	c.t.Helper()
-	return strings.Join(strings.Fields(evaluate[string](c, "document.body.innerText")), " ")
+	return strings.Join(strings.Fields(evaluate[string](c, `document.body?.innerText ?? ""`)), " ")
 }
 
 // Of returns the text of the element with an ID.
@@ -269,6 +329,10 @@ func (in *Inspector) Inspect(c *Chrome, name string) {
 	c.t.Helper()
 	require.False(c.t, in.seen[name], "two pages are called %s", name)
 	in.seen[name] = true
+	if !c.script { // axe-core is one, so that what is there without scripts has to stay
+		c.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("noscript").forEach(e => e.replaceWith(...e.childNodes))`), scripts(true))
+		defer c.do(scripts(false))
+	}
 	c.do(chromedp.Evaluate[chromedp.Void](in.axe))
 	for _, scheme := range []string{"light", "dark"} {
 		c.do(colours(scheme))
@@ -283,17 +347,24 @@ func (in *Inspector) Inspect(c *Chrome, name string) {
 	in.tab(c, name)
 }
 
+func scripts(run bool) chromedp.Action[chromedp.Void] {
+	return command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run})
+}
+
 func colours(scheme string) chromedp.Action[chromedp.Void] {
 	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
 }
 
+// toStart has the tab key begin at the start of the page.
+const toStart = `document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute("tabindex")`
+
 // tab goes through the page by its keyboard, in the order of the page.
 func (in *Inspector) tab(c *Chrome, name string) {
 	c.t.Helper()
 	controls := evaluate[[]string](c, "controls()")
-	c.do(chromedp.Evaluate[chromedp.Void]("document.activeElement.blur()"))
+	c.do(chromedp.Evaluate[chromedp.Void](toStart))
 	reached := []string{}
 	for range controls {
 		c.do(chromedp.KeyEvent(kb.Tab))
@@ -301,6 +372,9 @@ func (in *Inspector) tab(c *Chrome, name string) {
 		reached = append(reached, at)
 	}
 	assert.Equal(c.t, controls, reached, "the keyboard on %s", name)
+	c.do(colours("dark"))
+	assert.Equal(c.t, controls, evaluate[[]string](c, "rings()"), "the keyboard on %s in dark", name)
+	c.do(colours("light"), chromedp.Evaluate[chromedp.Void](toStart))
 }
 
 func (in *Inspector) picture(c *Chrome, name string) {
@@ -339,5 +413,17 @@ func (c *Chrome) Push(text string) {
 func (c *Chrome) Touch(text, after string) {
 	c.t.Helper()
 	c.do(c.click("button", text))
-	require.Eventually(c.t, func() bool { return strings.Contains(c.Text(), after) }, patience, 10*time.Millisecond, "the page does not say %s", after)
+	c.Await(after)
+}
+
+// Forge gives all hidden fields of a name another value.
+func (c *Chrome) Forge(field, value string) {
+	c.t.Helper()
+	c.do(chromedp.Evaluate[chromedp.Void](expression("document.getElementsByName(%s).forEach(e => { e.value = %s; })", field, value)))
+}
+
+// Await waits until the page says text.
+func (c *Chrome) Await(text string) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool { return strings.Contains(c.Text(), text) }, patience, 10*time.Millisecond, "the page does not say %s", text)
 }

@@ -15,7 +15,7 @@ import (
 // prefixes has the paths of registries that are not at their server's root.
 var prefixes = map[string]string{"prefix": "npm/"}
 
-// StartExample runs one of the smaller examples, compose, hello or prefix, on a free port, until
+// StartExample runs one of the smaller examples, compose, embed, hello or prefix, on a free port, until
 // the test ends. It keeps nothing, and is killed then. args are its other flags.
 func StartExample(t testing.TB, name string, args ...string) *Registry {
 	t.Helper()

@@ -14,6 +14,7 @@ require (
 	github.com/npmauth/npmauth/store/postgres v0.0.0
 	github.com/npmauth/npmauth/store/sqlite v0.0.0
 	github.com/npmauth/npmauth/store/storetest/linear v0.0.0
+	github.com/npmauth/npmauth/twofactor/webauthn v0.0.0
 	github.com/pquerna/otp v1.5.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/mod v0.43.0
@@ -55,7 +56,6 @@ require (
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/npmauth/npmauth/examples v0.0.0 // indirect
 	github.com/npmauth/npmauth/trust/oidc v0.0.0 // indirect
-	github.com/npmauth/npmauth/twofactor/webauthn v0.0.0 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/prometheus/client_golang v1.23.2 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect

@@ -34,7 +34,7 @@ var programsDir, registryProgram, clusterProgram string
 // Build compiles the programs under test into dir. TestMain calls it once for all
 // tests.
 func Build(dir string) error {
-	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), examples+"registry", examples+"cluster", examples+"compose", examples+"hello", examples+"prefix").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), examples+"registry", examples+"cluster", examples+"compose", examples+"embed", examples+"hello", examples+"prefix").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build the examples: %w\n%s", err, out)
 	}

@@ -70,6 +70,7 @@ for (const problem of document.querySelectorAll("[data-key-problem]")) {
 		} catch (why) {
 			problem.textContent = why.cause === "said" ? why.message : problem.dataset.keyProblem;
 			problem.hidden = false;
+			form.querySelectorAll("details").forEach((more) => { more.open = true; }); // it may be about a field in there
 		}
 		busy = false;
 	};
