@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,7 @@ import (
 	"github.com/npmauth/npmauth/store"
 	"github.com/npmauth/npmauth/store/storetest"
 	"github.com/npmauth/npmauth/token"
+	"github.com/npmauth/npmauth/wire"
 )
 
 // observations collects what metrics are told.
@@ -530,4 +532,26 @@ func TestRefusalsAreToldApart(t *testing.T) {
 		}
 		assert.NotContains(t, log.String(), "level=ERROR", name)
 	}
+}
+
+// What npmauth itself was asked for may be done although the store's answer was lost, and so nobody is told to try
+// again. Where a commit comes before what the host writes, that has not happened.
+func TestUnknownOutcome(t *testing.T) {
+	lost := storetest.Fault{On: storetest.Commits, After: true}
+	st := storetest.NewFaulty(store.NewMemory())
+	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
+	s := w.alice(protocol.AuthAndWrites)
+	before := w.tokens("alice")
+	st.Inject(lost)
+	a := w.create(s, w.code("alice"), map[string]any{"packages": []string{"plain"}, "packages_and_scopes_permission": "read-only"})
+	assert.Equal(t, http.StatusServiceUnavailable, a.Code)
+	assert.Equal(t, wire.Unclear.Sentence, a.text("message"))
+	assert.Equal(t, before+1, w.tokens("alice"), "it was done")
+
+	w.clock.Add(time.Minute)
+	st.Inject(lost)
+	a = w.do(publishCall(s, w.code("alice")))
+	assert.Equal(t, http.StatusServiceUnavailable, a.Code)
+	assert.Equal(t, wire.Unavailable.Sentence, a.text("message"))
+	assert.Empty(t, w.host.written())
 }

@@ -106,6 +106,7 @@ func TestPagesWithKeys(t *testing.T) {
 	b.open("/-/auth/security").signWith("green", "remove-factor", "key", "id", "blue").is(200, "The second factor is removed.")
 	fourth := w.tab()
 	fourth.open("/-/auth/tokens").signWith("blue", "sign-in", "passkey").is(403, "is wrong")
+	b.submit("keys-only", "only", "key").is(403, "This takes a security key and your browser sent none.") // without JavaScript
 	code, _ = b.ask("keys-only", "key")
 	require.Equal(t, 200, code)
 	b.signWith("green", "keys-only", "key").is(200, "Only security keys count from now on.")

@@ -264,7 +264,11 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 		if refused.retry != "" {
 			w.Header().Set("Retry-After", refused.retry)
 		}
-		p.showAccount(w, r, a, v, form, status, refused.sentence)
+		sentence := refused.sentence
+		if refused.factor && form.Get("only") == "key" && form.Get("key") == "" {
+			sentence = noKey
+		}
+		p.showAccount(w, r, a, v, form, status, sentence)
 	default:
 		p.refuse(w, r, err)
 	}
@@ -285,6 +289,7 @@ func (p *Pages) refuseAccount(w http.ResponseWriter, r *http.Request, v visit, e
 }
 
 const (
+	noKey      = "This takes a security key and your browser sent none. Security keys work only with JavaScript."
 	signedOut  = "You are not signed in any more. Nothing was changed."
 	signedAnew = "Since you opened this page, somebody has signed in in this browser. Nothing was changed."
 )

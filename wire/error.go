@@ -37,6 +37,12 @@ var Unavailable = &Error{
 	Status: http.StatusServiceUnavailable, Code: "unavailable", Sentence: "The registry cannot decide this at the moment. Try again shortly.",
 }
 
+// Unclear is the answer to a failure of the registry after which nobody knows whether what was asked for happened: the
+// store took it, and its answer was lost.
+var Unclear = &Error{
+	Status: http.StatusServiceUnavailable, Code: "unknown-outcome", Sentence: "The registry lost its database meanwhile and does not know whether this was done. See whether it was before you repeat it.",
+}
+
 // WriteError answers with e in npm's form: JSON with the strings error and message, both of
 // which clients read.
 func WriteError(w http.ResponseWriter, e *Error) {

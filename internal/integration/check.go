@@ -64,7 +64,10 @@ var tables = map[string]table{
 	"token":               {schema: 2, id: half, listing: map[string]func(rec) (string, string){"list": newest}},
 	"token-count":         {schema: 2, id: field("user")},
 	"token-expiring":      {id: field("id"), also: (*checker).warning},
+	"scope":               {id: field("scope")},
 	"trust":               {id: field("package")},
+	"trust-pending":       {id: field("name")},
+	"trust-pending-user":  {id: field("user")},
 	"trust-scope":         {id: field("scope")},
 	"trust-token":         {id: half},
 	"trust-used":          {id: field("id")},
@@ -75,6 +78,9 @@ var tables = map[string]table{
 	"twofactor-tries":     {id: field("id")},
 	"twofactor-grant":     {id: field("id")},
 	"twofactor-asked":     {id: field("id")},
+	"webauthn-key":        {id: field("id")},
+	"webauthn-user":       {id: field("user")},
+	"webauthn-spent":      {id: field("id")},
 	"twofactor-challenge": {id: field("id"), unique: indexes("poll", "typed", "proof"), also: (*checker).challenge},
 }
 

@@ -21,6 +21,7 @@ import (
 // publish, ends a session and signs out. The pages need no script and load nothing from elsewhere;
 // and everybody can use them, which the run with scripts checks of each.
 func TestPagesInChromium(t *testing.T) {
+	t.Parallel() // most of it is waiting for the next code
 	for name, script := range map[string]bool{"with scripts": true, "without scripts": false} {
 		t.Run(name, func(t *testing.T) {
 			integration.Require(t, "chromium")
