@@ -153,6 +153,8 @@ func TestOwnScopePage(t *testing.T) {
 	b.signIn("alice", "orgs")
 	b.is(200, "<h2>@alice</h2>")
 	b.is(200, "your own scope")
+	assert.Contains(t, b.Body.String(), "/-/auth/trust?org=acme\"")
+	assert.NotContains(t, b.Body.String(), "/-/auth/trust?org=alice", "which has no trusted publishers")
 	b.submit("staging", "stage_only", "yes", "approvals", "1").is(403, "one-time")
 	b.submit("staging", "stage_only", "yes", "approvals", "1", "code", w.code("alice")).is(200, "What is demanded of staged versions in your scope is changed.")
 	b.submit("publishers", "code", w.code("alice")).is(200, "Only trusted publishers may publish the packages in your scope now.")

@@ -1,6 +1,7 @@
 package npmauth_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/npmauth/npmauth"
 	"github.com/npmauth/npmauth/audit"
+	"github.com/npmauth/npmauth/host"
 	"github.com/npmauth/npmauth/internal/issuertest"
 	"github.com/npmauth/npmauth/policy"
 	"github.com/npmauth/npmauth/protocol"
@@ -307,6 +309,47 @@ func TestScopeTrustOfAnotherOrganization(t *testing.T) {
 	w.host.fail = assert.AnError
 	w.host.mu.Unlock()
 	assert.Equal(t, 503, w.do(exchangeOf("@acme%2fwidget", w.idToken())).Code)
+}
+
+// orgsOutage is a table of organizations that is out while err is set. It counts how often it is asked.
+type orgsOutage struct {
+	host.Orgs
+	err   error
+	asked int
+}
+
+func (o *orgsOutage) OrgFacts(ctx context.Context, org string, user protocol.UserID) (policy.OrgFacts, error) {
+	o.asked++
+	if o.err != nil {
+		return policy.OrgFacts{}, o.err
+	}
+	return o.Orgs.OrgFacts(ctx, org, user)
+}
+
+// OI-30: what the host says of the organization, or does not, tells no stranger whether there is a package. And the maintainers
+// remove a publisher of the package's own whatever it says.
+func TestScopeTrustOfUnknownOrganization(t *testing.T) {
+	orgs := &orgsOutage{}
+	w, alice := scoped(t, func(cfg *npmauth.Config) { orgs.Orgs, cfg.Orgs = cfg.Orgs, orgs })
+	w.host.add("@acme/hidden", true, w.ids["alice"])
+	id := w.trust("@acme/widget", "createPackage")
+	exchange := func(path string) (a answer, asked int) {
+		before := orgs.asked
+		a = w.do(exchangeOf(path, w.idToken()))
+		return a, orgs.asked - before
+	}
+	for code, err := range map[int]error{404: nil, 503: assert.AnError} {
+		orgs.err = err
+		hidden, times := exchange("@acme%2fhidden")
+		absent, others := exchange("@acme%2fabsent")
+		assert.Equal(t, code, hidden.Code)
+		assert.Equal(t, code, absent.Code)
+		assert.Equal(t, hidden.Body.String(), absent.Body.String())
+		assert.Equal(t, times, others, code)
+	}
+	orgs.err = assert.AnError
+	assert.Equal(t, 204, w.asAlice(alice, "DELETE", "/-/package/@acme%2fwidget/trust/"+id, "").Code)
+	assert.Equal(t, 503, w.asAlice(alice, "DELETE", "/-/package/@acme%2fwidget/trust/"+id, "").Code, "it may be of the scope")
 }
 
 // A class of credentials has the tokens of a scope's publishers, by the package that each is for.

@@ -219,7 +219,12 @@ type Document struct {
 // if package account keeps the people, nobody can sign up with an organization's name.
 //
 // An Orgs may have the methods of [Memberships], [FactorRules] and [UserScopes], too, which npmauth finds by their
-// interfaces. Without them these requests are refused with 403.
+// interfaces. Without the first two these requests are refused with 403, and without UserScopes a user's scope is answered as
+// an organization that does not exist, with 404.
+//
+// The owners of an organization decide on the packages in the scope of its name, also on those that [Packages] gives them no right to: what is
+// demanded there, and which jobs publish all of them as trusted publishers. So let no organization get the name of a scope that has
+// packages of others.
 type Orgs interface {
 	// OrgFacts returns the present state of org, and the role of user in it; user is "" if only
 	// the existence matters, as it does for the trusted publishers of a scope, which belong to the

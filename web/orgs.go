@@ -35,7 +35,7 @@ type orgAnswer struct {
 	MaySetStaging bool `json:"may_set_staging"`
 
 	Typed stagingTyped `json:"-"`
-	Trust string       `json:"-"` // path of the page of the scope's trusted publishers, "" if there are none here or who reads does not own it
+	Trust string       `json:"-"` // path of the page of the scope's trusted publishers, "" if there are none here, or it is no organization's, or who reads does not own that
 }
 
 // stagingTyped are the values of the form about staged versions.
@@ -64,7 +64,7 @@ func (o orgs) show(ctx context.Context, c caller) (page, error) {
 	}
 	for i := range list.Objects {
 		is := &list.Objects[i]
-		if len(o.cfg.Issuers) > 0 && is.Role == protocol.OrgOwner.String() {
+		if len(o.cfg.Issuers) > 0 && !is.Own && is.Role == protocol.OrgOwner.String() {
 			is.Trust = o.pathOf(trustSegment) + "?" + trustTarget{org: is.Name}.query().Encode()
 		}
 		is.Typed = stagingTyped{is.StageOnly, is.OtherApprover, strconv.Itoa(is.Approvals)}

@@ -66,7 +66,7 @@ func TestOperateDocument(t *testing.T) {
 			assert.Contains(t, known, line)
 		}
 	}
-	assert.Equal(t, map[string]int{"admin": 40, "registry": 3, "sqlite3": 2, "keys": 2}, ran)
+	assert.Equal(t, map[string]int{"admin": 41, "registry": 3, "sqlite3": 2, "keys": 2}, ran)
 }
 
 // TestRecoveryDocument types the commands of docs/recovery.md as they stand there, and the account is

@@ -77,15 +77,18 @@ func (a *API) exchanged(r *http.Request, op protocol.Operation) (reply, error) {
 	var contested bool
 	err = a.Commit(r, q, d, trustKeys(q), func(ctx context.Context, tx *store.Tx, q *authz.Request) (err error) {
 		compared, contested = nil, false
-		if q.Package.ID == "" {
+		// The organization is asked for whether there is a package or not: neither its answer, nor its outage, nor the time that
+		// it takes tells who may not know which it is.
+		pkg, err := a.TrustPackage(ctx, q)
+		switch {
+		case err != nil:
+			return err
+		case pkg.ID == "":
 			secret, made, err = a.Trust.ExchangePendingTx(ctx, tx, q.Actor.By(q.Addr), op.Package, id, func(ctx context.Context, user protocol.UserID) (bool, error) {
 				return a.StillPends(ctx, tx, q, user)
 			})
-		} else {
-			var pkg trust.Package
-			if pkg, err = a.TrustPackage(ctx, q); err == nil {
-				secret, made, err = a.Trust.ExchangeTx(ctx, tx, q.Actor.By(q.Addr), pkg, id)
-			}
+		default:
+			secret, made, err = a.Trust.ExchangeTx(ctx, tx, q.Actor.By(q.Addr), pkg, id)
 		}
 		if mismatch, ok := errors.AsType[*trust.MismatchError](err); ok {
 			compared, err = mismatch.Comparisons, errMismatch

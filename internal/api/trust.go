@@ -141,13 +141,14 @@ func (a *API) removeTrust(ctx context.Context, tx *store.Tx, q *authz.Request) e
 	if q.Package.ID == "" {
 		return a.Trust.RemovePendingTx(ctx, tx, q.Actor.By(q.Addr), op.Package, op.ID)
 	}
-	pkg, err := a.TrustPackage(ctx, q)
-	if err != nil {
-		return err
-	}
-	err = a.Trust.RemoveTx(ctx, tx, q.Actor.By(q.Addr), pkg, op.ID)
+	err := a.Trust.RemoveTx(ctx, tx, q.Actor.By(q.Addr), trust.Package{ID: q.Package.ID, Name: op.Package}, op.ID)
 	if !errors.Is(err, trust.ErrNotFound) {
 		return err
+	}
+	// The scope is asked for only to say where to remove it: what is the package's own is removed without its organization.
+	pkg, readErr := a.TrustPackage(ctx, q)
+	if readErr != nil {
+		return readErr
 	}
 	records, readErr := a.Trust.PublishersFor(ctx, tx, pkg)
 	if readErr != nil {
