@@ -345,7 +345,7 @@ func logged(t *testing.T, cfg *npmauth.Config, s store.Store) *audit.Log {
 }
 
 // What npmauth does itself is in the log in the commit that does it: where that fails there is
-// neither, and where nobody knows there are both or neither. No commit has more than 32 ops.
+// neither, and where nobody knows there are both or neither. No commit has more than [store.MaxOps].
 func TestLogIsOfTheCommit(t *testing.T) {
 	most, mostOf := 0, ""
 	for i, u := range writings {
