@@ -9,6 +9,7 @@ import (
 
 	"github.com/npmauth/npmauth/internal/keystest"
 	"github.com/npmauth/npmauth/protocol"
+	"github.com/npmauth/npmauth/session"
 )
 
 // Whoever signs in to a browser in which somebody is signed in takes their place: the session of the one before ends, also where
@@ -80,6 +81,18 @@ func TestNoPasswordBesideACompanySignIn(t *testing.T) {
 		}
 	}
 	assert.False(t, approvedLogin(w)() || approvedChallenge(w)())
+}
+
+// And none of who is signed in makes up for the sign-in that takes its place there, once that is over.
+func TestNoPasswordBesideACompanySession(t *testing.T) {
+	w := newWorld(t, companySignIn)
+	w.alice(protocol.TwoFactorOff)
+	b := w.tab().open("/-/auth/tokens")
+	b.send(b.fromCompany())
+	b.open("/-/auth/tokens")
+	w.clock.Add(session.FreshFor)
+	b.submit("create", "name", "ci", "permission", "read-only", "all", "yes", "days", "30", "password", password).is(403, "Sign in once more")
+	b.open("/-/auth/security").submit("set", "mode", "auth-only", "password", password).is(403, "Sign in once more")
 }
 
 // A name is read alike by both sendings of a form that takes a security key.

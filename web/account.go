@@ -224,6 +224,9 @@ func (p *Pages) doAccount(w http.ResponseWriter, r *http.Request, a accountPage,
 		p.showAccount(w, r, a, v, nil, http.StatusForbidden, signedOut)
 		return
 	}
+	if p.cfg.SignIn != nil {
+		form.Del("password") // it counts for nothing there, see [SignIn]
+	}
 	c := caller{p, r, v, asksKey(form)}
 	aead, err := p.outcomeKey(r.Context())
 	if err != nil {
