@@ -539,7 +539,7 @@ func TestRefusalsAreToldApart(t *testing.T) {
 func TestUnknownOutcome(t *testing.T) {
 	lost := storetest.Fault{On: storetest.Commits, After: true}
 	st := storetest.NewFaulty(store.NewMemory())
-	w := newWorld(t, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
+	w := newWorld(t, trusts, stages, func(cfg *npmauth.Config) { cfg.Store, cfg.Fresh = st, -1 })
 	s := w.alice(protocol.AuthAndWrites)
 	before := w.tokens("alice")
 	st.Inject(lost)
@@ -548,10 +548,36 @@ func TestUnknownOutcome(t *testing.T) {
 	assert.Equal(t, wire.Unclear.Sentence, a.text("message"))
 	assert.Equal(t, before+1, w.tokens("alice"), "it was done")
 
+	w.trust("plain", "createPackage")
+	var ids []string
+	for _, version := range []string{"4.0.0", "4.1.0", "4.2.0", "4.3.0"} {
+		ids = append(ids, w.staged("plain", version, s))
+	}
+	written := w.host.written()
+	for _, c := range []call{
+		{method: "POST", path: "/-/stage/" + ids[0] + "/approve", bearer: s}, {method: "DELETE", path: "/-/stage/" + ids[1], bearer: s},
+		decides("approve", ids[2]), decides("reject", ids[3]),
+	} {
+		c.bearer, c.otp = s, w.codeAfter("alice")
+		st.Inject(lost)
+		a = w.do(c)
+		assert.Equal(t, http.StatusServiceUnavailable, a.Code, c.path)
+		assert.Equal(t, wire.Unclear.Sentence, a.text("message"), c.path)
+	}
+	assert.ElementsMatch(t, []string{"4.0.0", "4.2.0"}, w.stagedVersions(s), "two are rejected, and none is published")
+	st.Inject(lost)
+	a = w.do(exchangeOf("plain", w.idToken()))
+	assert.Equal(t, wire.Unclear.Sentence, a.text("message"))
+	assert.Contains(t, a.Header().Get("Npm-Notice"), wire.Unclear.Sentence)
+	st.Inject(lost)
+	a = w.do(call{method: "GET", path: "/-/package/plain/trust", bearer: s, otp: w.codeAfter("alice")})
+	assert.Equal(t, http.StatusServiceUnavailable, a.Code)
+	assert.Equal(t, wire.Unavailable.Sentence, a.text("message"), "it only reads")
+
 	w.clock.Add(time.Minute)
 	st.Inject(lost)
 	a = w.do(publishCall(s, w.code("alice")))
 	assert.Equal(t, http.StatusServiceUnavailable, a.Code)
 	assert.Equal(t, wire.Unavailable.Sentence, a.text("message"))
-	assert.Empty(t, w.host.written())
+	assert.Equal(t, written, w.host.written())
 }

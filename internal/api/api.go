@@ -181,7 +181,7 @@ func answer(fn answering) endpoint {
 	return func(a *API, w http.ResponseWriter, r *http.Request, op protocol.Operation) {
 		rep, err := fn(a, r, op)
 		if err != nil {
-			a.fail(w, r, err)
+			a.Fail(w, r, a.Unclear(r, op.Action, err))
 			return
 		}
 		for k, v := range rep.header {
@@ -194,16 +194,6 @@ func answer(fn answering) endpoint {
 		}
 		wire.WriteJSON(w, rep.status, rep.body)
 	}
-}
-
-// fail answers r with err. What an endpoint commits is what it was asked for, so that of an unknown outcome it says more
-// than that of a commit which comes before the host's writing.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, store.ErrUnknown) && authz.Answer(err) == wire.Unavailable {
-		a.LogOutage(r, err)
-		err = wire.Unclear
-	}
-	a.Fail(w, r, err)
 }
 
 type wholeKey struct{}

@@ -35,6 +35,7 @@ func (a *API) exchange(w http.ResponseWriter, r *http.Request, op protocol.Opera
 	answer(func(a *API, r *http.Request, op protocol.Operation) (reply, error) {
 		rep, err := a.exchanged(r, op)
 		if err != nil {
+			err = a.Unclear(r, op.Action, err)
 			no := *authz.Answer(err)
 			w.Header().Set("Npm-Notice", no.Sentence+" npm goes on with a token if it has one.") // of the body npm prints nothing
 			if no.Status < 500 {                                                                 // an outage is logged as it is

@@ -211,6 +211,16 @@ func (a *Authorizer) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	WriteError(w, r, err)
 }
 
+// Unclear returns [wire.Unclear] in the place of err, which it logs, where nobody knows whether npmauth itself has done what r
+// asks for. It is not for a commit that comes before the host's writing, which has not begun then. Who reads just reads again.
+func (a *Authorizer) Unclear(r *http.Request, action protocol.Action, err error) error {
+	if !action.Write() || !errors.Is(err, store.ErrUnknown) || Answer(err) != wire.Unavailable {
+		return err
+	}
+	a.LogOutage(r, err)
+	return wire.Unclear
+}
+
 // LogOutage logs err, which refused r as an outage does. That the client has disconnected is none.
 func (a *Authorizer) LogOutage(r *http.Request, err error) {
 	attrs := []any{"method", r.Method, "path", wire.RedactPath(r.URL.EscapedPath())}

@@ -106,7 +106,7 @@ func (a *Guard) guardDecisions(w http.ResponseWriter, r *http.Request, op protoc
 		a.Fail(w, r, tooMany(op))
 		return
 	case err != nil:
-		a.Fail(w, r, a.refusal(r.Context(), &all[slices.Index(requests, refused)], err))
+		a.Fail(w, r, a.Unclear(r, op.Action, a.refusal(r.Context(), &all[slices.Index(requests, refused)], err)))
 		return
 	}
 	notice := a.FactorNotice(all[0].q)

@@ -195,7 +195,7 @@ func (a *Guard) approve(w http.ResponseWriter, r *http.Request, op protocol.Oper
 		})
 	}
 	if err != nil {
-		a.Fail(w, r, err)
+		a.Fail(w, r, a.Unclear(r, op.Action, err))
 		return
 	}
 	if !done {
@@ -250,7 +250,7 @@ func (a *Guard) reject(w http.ResponseWriter, r *http.Request, op protocol.Opera
 		})
 	}
 	if err != nil {
-		a.Fail(w, r, err)
+		a.Fail(w, r, a.Unclear(r, op.Action, err))
 		return
 	}
 	out := &heldWriter{ResponseWriter: w, before: w.Header().Clone()}
