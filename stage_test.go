@@ -505,6 +505,22 @@ func TestTransferredStaged(t *testing.T) {
 	assert.Equal(t, 404, w.approveStaged(id, s, "alice").Code)
 }
 
+// Of a scope it is what was staged for names that no package has; what belongs to a package stays.
+func TestTransferredScopeStaged(t *testing.T) {
+	w := newWorld(t, stages)
+	s := w.alice(protocol.AuthAndWrites)
+	w.host.add("@acme/widget", false, w.ids["alice"])
+	w.person("mallory")
+	first := w.staged("@acme/new", "1.0.0", w.login("mallory"))
+	stay := []string{w.staged("@acme/widget", "3.0.0", s), w.staged("@other/new", "1.0.0", s), w.staged("acme", "1.0.0", s)}
+	require.NoError(t, w.auth.TransferredScope(t.Context(), "acme"))
+	assert.Equal(t, []string{"transferred"}, w.events.last(audit.VersionRejected).Reasons)
+	assert.Equal(t, 404, w.approveStaged(first, s, "alice").Code)
+	for _, id := range stay {
+		assert.Equal(t, 201, w.approveStaged(id, s, "alice").Code)
+	}
+}
+
 // It makes no difference that neither staging nor trusted publishing is offered any more.
 func TestTransferredWithoutOptions(t *testing.T) {
 	w := newWorld(t, stages, trusts)

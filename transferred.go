@@ -82,14 +82,15 @@ func (a *Auth) endFor(ctx context.Context, pkg protocol.PackageName, id protocol
 	if _, err = a.authz.Factors.EndChallenges(ctx, pkg, transferred); err != nil {
 		return err
 	}
-	return a.endStaged(ctx, pkg)
+	return a.endStaged(ctx, pkg, func(stage.Version) bool { return true })
 }
 
 // TransferredScope must be called by a host after the organization that has the name scope got other owners, and when one
 // of that name was deleted or created anew, when that is durable and before the new owners are told. It ends
 //
 //   - all trusted publishers of the scope, and with them the tokens of their jobs;
-//   - each granular token that is for the organization, for its scope or for packages in it alone, whoever its user is.
+//   - each granular token that is for the organization, for its scope or for packages in it alone, whoever its user is;
+//   - each first version that is staged for a name in the scope, which belongs to no package.
 //
 // Without it the jobs that former owners have set up would publish every package of the scope, until a new owner removes
 // them. Those of an organization that was deleted count for nothing in one of the name that has another ID, but for
@@ -97,7 +98,7 @@ func (a *Auth) endFor(ctx context.Context, pkg protocol.PackageName, id protocol
 // The settings of the scope stay, as they only forbid: see [Auth.SetScope].
 //
 // The scope is a name without @. As for [Auth.Transferred], what is not committed by then is decided on once more, all
-// tokens of the store are read, and after an error it is called once more.
+// tokens of the store are read and all that is staged, and after an error it is called once more.
 func (a *Auth) TransferredScope(ctx context.Context, scope string) error {
 	if !protocol.ValidOrg(scope) {
 		return fmt.Errorf("npmauth: transferred: %q is not the name of a scope, which is without @", scope)
@@ -127,7 +128,7 @@ func (a *Auth) endForScope(ctx context.Context, scope string) error {
 	if err != nil {
 		return err
 	}
-	return a.endTokens(ctx, func(g protocol.Grant) bool {
+	err = a.endTokens(ctx, func(g protocol.Grant) bool {
 		switch g.Target {
 		case protocol.OneOrg, protocol.OneScope:
 			return g.Scope == scope
@@ -136,6 +137,10 @@ func (a *Auth) endForScope(ctx context.Context, scope string) error {
 		}
 		return false
 	})
+	if err != nil {
+		return err
+	}
+	return a.endStaged(ctx, protocol.PackageName{}, func(v stage.Version) bool { return v.PackageID == "" && v.Package.Scope == scope })
 }
 
 // endTokens ends each granular token all of whose grants are about what changed hands.
@@ -154,14 +159,17 @@ func (a *Auth) endTokens(ctx context.Context, about func(protocol.Grant) bool) e
 	return nil
 }
 
-// endStaged ends all staged versions of a package.
-func (a *Auth) endStaged(ctx context.Context, pkg protocol.PackageName) error {
+// endStaged ends the staged versions of a package, or with the zero name of all packages, for which ends returns true.
+func (a *Auth) endStaged(ctx context.Context, pkg protocol.PackageName, ends func(stage.Version) bool) error {
 	for after, more := "", true; more; more = after != "" {
 		page, next, err := a.staged.List(ctx, nil, pkg, after, store.MaxLimit)
 		if err != nil {
 			return err
 		}
 		for _, v := range page {
+			if !ends(v) {
+				continue
+			}
 			err := store.Transact(ctx, a.authz.Store, func(tx *store.Tx) error {
 				_, err := a.staged.RejectTx(ctx, tx, audit.Actor{}, v.ID, transferred)
 				return err
