@@ -25,8 +25,8 @@ var errStagedPage = &wire.Error{Status: http.StatusBadRequest, Code: "bad-page",
 
 // listStaged answers GET /-/stage: the staged versions that the sender may read, newest first, of a package or of
 // all. That of a package reads what is staged for its name alone, which is little but where many people stage for a name
-// that is free. That of all reads what others have staged, too, and asks the host once for each package. Both end after the
-// newest maxStagedSeen, and say so.
+// that is free. That of all reads what others have staged, too, and asks the host once for each package, and for each version
+// that was staged before there was one. Both end after the newest maxStagedSeen, and say so.
 func (a *API) listStaged(r *http.Request, op protocol.Operation) (reply, error) {
 	q, err := a.CheckRead(r, op)
 	if err != nil {
