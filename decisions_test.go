@@ -349,6 +349,7 @@ func TestSeveralFitACommit(t *testing.T) {
 	change, _ := withLog(t)
 	w := newWorld(t, stages, change)
 	s := w.alice(protocol.AuthAndWrites)
+	w.key("alice", "blue")
 	for decision, n := range map[string]int{"approve": 10, "reject": 5} {
 		var ids []string
 		for i := range n + 1 {
@@ -360,22 +361,34 @@ func TestSeveralFitACommit(t *testing.T) {
 		assert.Equal(t, "too-many-ids", a.text("code"), "%s", a.Body)
 		assert.Contains(t, a.text("error"), fmt.Sprintf("Choose fewer, such as %d.", n))
 		assert.Len(t, w.stagedVersions(s), len(ids))
-		a, results := w.decide(decision, s, w.codeAfter("alice"), ids[:n]...)
+		c := decides(decision, ids[:n]...)
+		c.bearer = s
+		a, results := w.decide(decision, s, w.keyFor(c), ids[:n]...) // which takes more ops than a code
 		require.Equal(t, 200, a.Code, "%s", a.Body)
 		assert.Len(t, results, n)
 		w.decide("reject", s, w.codeAfter("alice"), ids[n])
 	}
 }
 
-// More fit where they share a scope, and more yet where they are of one package: as many as the documentation says.
+// keyFor returns what a key of alice's has signed for a request.
+func (w *world) keyFor(c call) string {
+	w.t.Helper()
+	c.header = map[string]string{"npm-auth-type": "security-key"}
+	options, err := json.Marshal(w.do(c).json["webauthn"])
+	require.NoError(w.t, err)
+	return signs(options, "blue")
+}
+
+// More fit where they share a scope, and more yet where they are of one package: as many as the documentation says, also with
+// a security key, which takes more ops than a code.
 func TestMoreOfOneScopeFit(t *testing.T) {
 	for _, tt := range []struct {
 		decision, of string
 		name         func(i int) string
 		n            int
 	}{
-		{"approve", "a scope", func(i int) string { return fmt.Sprint("@scope/", i) }, 13},
-		{"approve", "a package", func(int) string { return "plain" }, 17},
+		{"approve", "a scope", func(i int) string { return fmt.Sprint("@scope/", i) }, 12},
+		{"approve", "a package", func(int) string { return "plain" }, 16},
 		{"reject", "a scope", func(i int) string { return fmt.Sprint("@scope/", i) }, 6},
 		{"reject", "a package", func(int) string { return "plain" }, 8},
 	} {
@@ -383,6 +396,7 @@ func TestMoreOfOneScopeFit(t *testing.T) {
 			change, _ := withLog(t)
 			w := newWorld(t, stages, change)
 			s := w.alice(protocol.AuthAndWrites)
+			w.key("alice", "blue")
 			var ids []string
 			for i := range tt.n + 1 {
 				if name := tt.name(i); name != "plain" {
@@ -390,9 +404,14 @@ func TestMoreOfOneScopeFit(t *testing.T) {
 				}
 				ids = append(ids, w.staged(tt.name(i), fmt.Sprintf("3.%d.0", i), s))
 			}
-			a, _ := w.decide(tt.decision, s, w.codeAfter("alice"), ids...)
+			decide := func(ids []string) (answer, []string) {
+				c := decides(tt.decision, ids...)
+				c.bearer = s
+				return w.decide(tt.decision, s, w.keyFor(c), ids...)
+			}
+			a, _ := decide(ids)
 			assert.Equal(t, "too-many-ids", a.text("code"), "%s", a.Body)
-			_, results := w.decide(tt.decision, s, w.codeAfter("alice"), ids[:tt.n]...)
+			_, results := decide(ids[:tt.n])
 			assert.Len(t, results, tt.n)
 		})
 	}

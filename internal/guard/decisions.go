@@ -26,11 +26,11 @@ import (
 const maxDecisions = 50
 
 // How many fit into a commit whatever they are, with the events as rows, as long as nobody else has approved them before,
-// who is read once more: it takes eleven ops to authenticate the sender and to spend a second factor, and for each version
-// that is of a package and a scope of its own five to approve it and nine to reject it.
+// who is read once more: it takes eleven ops to authenticate the sender and to spend a code, 13 if it is a key or was confirmed
+// at a page, and for each version that is of a package and a scope of its own five to approve it and nine to reject it.
 const (
-	fitApproved = (store.MaxOps - 11) / 5
-	fitRejected = (store.MaxOps - 11) / 9
+	fitApproved = (store.MaxOps - 13) / 5
+	fitRejected = (store.MaxOps - 13) / 9
 )
 
 var errDecisions = &wire.Error{Status: http.StatusBadRequest, Code: "bad-ids", Sentence: "ids must be those of staged versions, each of them once: npm stage list shows them."}
