@@ -363,7 +363,8 @@ type Trust struct {
 type Staging struct {
 	// TTL is how long a version stays staged. Zero means 14 days; a minute to 90 days.
 	TTL time.Duration
-	// Versions is how many versions of a package may be staged at a time. Zero means 100; at most 1000.
+	// Versions is how many versions of a package may be staged at a time, and how many of one user for all names that
+	// no package has. Zero means 100; at most 1000.
 	Versions int
 }
 

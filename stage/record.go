@@ -2,6 +2,8 @@ package stage
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,12 +42,14 @@ var (
 
 const everything = "all"
 
+// versionOf returns a digest, since name, version and owner may be longer together than a key.
 func versionOf(r *record) string {
-	return r.Package.String() + " " + r.Change.Version + " " + owner(r.PackageID, r.By)
+	digest := sha256.Sum256([]byte(r.Package.String() + " " + r.Change.Version + " " + owner(r.PackageID, r.By)))
+	return hex.EncodeToString(digest[:])
 }
 
 // owner returns whose a staged version is: of the package, or of who staged it before there was one. Whoever may create
-// packages could otherwise take a name's versions and its count from the others who may.
+// packages could otherwise take a name's versions from the others who may.
 func owner(pkg protocol.PackageID, by Stager) string {
 	if pkg == "" {
 		return "\x00" + string(by.User)
@@ -64,14 +68,20 @@ func timeOf(m int64) time.Time { return time.UnixMicro(m).UTC() }
 
 // count is the row that enforces Config.Versions for a package: a list in a transaction cannot. It keeps when each
 // staged version ends, so that expired ones cease to count without a write. What was staged for another package of the
-// name, or by another user before there was one, counts apart.
+// name counts apart. Before there is a package it is a count of who staged it, for all names together: there is no end of
+// names.
 type count struct {
 	ID   string           `json:"id"`
 	Ends map[string]int64 `json:"ends"` // by ID of the version; microseconds since 1970
 }
 
 // countOf returns the ID of the count that v is in.
-func countOf(v Version) string { return v.Package.String() + " " + owner(v.PackageID, v.By) }
+func countOf(v Version) string {
+	if v.PackageID == "" {
+		return owner("", v.By)
+	}
+	return v.Package.String() + " " + owner(v.PackageID, v.By)
+}
 
 var counts = store.NewTable("stage-count", 1, func(c *count) string { return c.ID }).
 	Expiring(func(c *count) time.Time {

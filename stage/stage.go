@@ -37,7 +37,8 @@ var (
 	ErrNotFound = errors.New("stage: not found")
 	// ErrStaged means that the package has this version staged.
 	ErrStaged = errors.New("stage: the version is staged")
-	// ErrTooMany means that the package has as many staged versions as Config.Versions allows.
+	// ErrTooMany means that the package has as many staged versions as Config.Versions allows, or who stages
+	// has for names that no package has.
 	ErrTooMany = errors.New("stage: too many staged versions")
 )
 
@@ -58,8 +59,8 @@ type Config struct {
 	// and more than 90 days are errors.
 	TTL time.Duration
 
-	// Versions is how many versions of a package may be staged at a time. Zero means 100; more than 1000 and
-	// negative numbers are errors.
+	// Versions is how many versions of a package may be staged at a time, and how many of one user for all names that no
+	// package has. Zero means 100; more than 1000 and negative numbers are errors.
 	Versions int
 
 	// Events records every staged version and what is decided about it. Nil records nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,6 +212,36 @@ func TestNothingStays(t *testing.T) {
 	left, err := k.store.List(t.Context(), "stage", "", store.MaxLimit)
 	require.NoError(t, err)
 	assert.Empty(t, left)
+}
+
+// There is no end of names that no package has: what a user stages for them counts together, and for nobody else.
+func TestFreeNamesCountTogether(t *testing.T) {
+	k := newKit(t, func(cfg *stage.Config) { cfg.Versions = 2 })
+	free := func(name, user string) stage.Version {
+		v := of("1.0.0")
+		v.Package, v.PackageID, v.By.User = protocol.PackageName{Name: name}, "", protocol.UserID(user)
+		return v
+	}
+	first := k.must(free("a", "u-alice"))
+	k.must(free("b", "u-alice"))
+	_, err := k.add(free("c", "u-alice"))
+	require.ErrorIs(t, err, stage.ErrTooMany)
+	k.must(free("c", "u-bob"))
+	k.must(free("a", "u-bob"))
+	k.must(of("1.0.0"))
+	require.NoError(t, k.reject(first.ID))
+	k.must(free("c", "u-alice"))
+	_, err = k.add(free("c", "u-alice"))
+	require.ErrorIs(t, err, stage.ErrStaged)
+}
+
+// A name, a version and a user are each as long as they may be.
+func TestLongest(t *testing.T) {
+	k := newKit(t)
+	v := of("1.0.0-" + strings.Repeat("a", 250))
+	v.Package, v.PackageID, v.By.User = protocol.PackageName{Scope: strings.Repeat("b", 100), Name: strings.Repeat("c", 112)}, "", protocol.UserID(strings.Repeat("d", 214))
+	v = k.must(v)
+	require.NoError(t, k.reject(v.ID))
 }
 
 // Of several who stage one version at once, one does; of several who approve, each counts.

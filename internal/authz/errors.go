@@ -120,7 +120,7 @@ func Answer(err error) *wire.Error {
 	case errors.Is(err, stage.ErrStaged):
 		return &wire.Error{Status: http.StatusConflict, Code: "already-staged", Sentence: "This version is staged already. Reject it first: npm stage reject."}
 	case errors.Is(err, stage.ErrTooMany):
-		return &wire.Error{Status: http.StatusConflict, Code: "too-many-staged", Sentence: "The package has as many staged versions as it may have. Approve or reject some first."}
+		return &wire.Error{Status: http.StatusConflict, Code: "too-many-staged", Sentence: "The package has as many staged versions as it may have, or you have for names without a package. Approve or reject some first."}
 	case errors.Is(err, stage.ErrNotFound):
 		return &wire.Error{Status: http.StatusNotFound, Code: "hidden-staged", Sentence: "There is no such staged version or you may not see it."}
 	case errors.Is(err, trust.ErrDuplicate):
