@@ -45,20 +45,21 @@
 //
 // # Pending publishers
 //
-// A publisher of a name that has no package is pending, also where the name is in a scope that has publishers: see [Manager.AddPendingTx]. It belongs to a user, for whom a job
-// creates the package, and must have all IDs. [Manager.ExchangePendingTx] exchanges an ID token for a token that creates the
-// package and does nothing else, and notes in the pending publisher which: an earlier one is dead from then on.
-// [Manager.BindTx] makes it a publisher of the package that was created. All pending publishers of a name are one row, and
-// one row counts what a user has.
+// A publisher of a name that has no package is pending, also where the name is in a scope that has publishers: see
+// [Manager.AddPendingTx]. It belongs to a user, for whom a job creates the package, and must have all IDs.
+// [Manager.ExchangePendingTx] exchanges an ID token for a token that creates the package and does nothing else, and
+// notes in the pending publisher which: an earlier one is dead from then on. [Manager.BindTx] makes it a publisher of
+// the package that was created. All pending publishers of a name are one row, and one row counts what a user has.
 //
 // # Verifying
 //
 // A [Token] is verified by its record and the [State] of its package: one Get of [TokenKey], decoded by [OpenToken],
 // which compares the digest, and one of [StateKeys], decoded by [DecodeState]. It is alive until Expires, the first
 // instant at which it is dead, and while [State.Alive]: removing its publisher ends it, and so does the revocation of
-// the credentials of all accounts. Of a Token with a Scope, the State is that of [ScopeStateKeys] and [DecodeScopeState], and
-// of one with an Owner, which creates its package, that of [PendingKeys] and [DecodePending]. [Token.Credential] is what a policy reads. Rows that were read at two moments, or one
-// of them from a cache, may differ while both are right: in that case, read both in one Get before the token is refused.
+// the credentials of all accounts. Of a Token with a Scope, the State is that of [ScopeStateKeys] and
+// [DecodeScopeState], and of one with an Owner, which creates its package, that of [PendingKeys] and [DecodePending].
+// [Token.Credential] is what a policy reads. Rows that were read at two moments, or one of them from a cache, may
+// differ while both are right: in that case, read both in one Get before the token is refused.
 //
 // Records of tokens and of uses are deleted by the store some time after they have expired, see [store.Item].
 package trust
